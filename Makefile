@@ -7,7 +7,7 @@ SHELL := /usr/bin/env bash
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= $(shell nproc)
-SOURCES := src tests benchmarks setup config workflow/scripts
+SOURCES := src tests benchmarks setup config workflow/scripts docs/claims_tables.py docs/tables
 WORKFLOW := Snakefile workflow
 # Only what exists: a part that is not there is not an error.
 PYTHON_FILES = $(wildcard $(SOURCES))

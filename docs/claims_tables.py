@@ -1,66 +1,100 @@
-"""Write the tables of claims into the pages of the methods, from the results that are there.
+"""Keep results of test problems and of uses on studies, and write the tables of the pages.
 
-Run ``snakemake downstream`` and then ``python docs/claims_tables.py [NAME ...]`` with names of test
-problems. A page holds the tables of the test problem of its own name between the lines ``<!-- claims
--->`` and ``<!-- end -->``, and those of another one after ``<!-- claims NAME -->``.
+    .venv/bin/python docs/claims_tables.py [--results FOLDER] [NAME ...]
+
+The results of the named methods, or of all, are copied to ``docs/tables/data``, each with the
+commit and the machine of its job. Then every table of ``docs/methods`` is written from there. A
+result that the record of its job does not know, or that has changed since, is refused. With
+``--pages`` nothing is copied. Every row of claims is judged by the rules as they are.
+
+A table stands between a line that names it and ``<!-- end -->``:
+
+- ``<!-- claims -->``: the claims of the test problem of the page's own name, or of another one,
+  which is named after ``claims``;
+- ``<!-- use NAME -->``: a table of :mod:`tables.uses`;
+- ``<!-- check NAME -->``: a table of :mod:`tables.checks`.
 """
 
 from __future__ import annotations
 
-import csv
+import argparse
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from tables import checks, kept, uses
+from tables.cells import line
+
 from popinv.downstream.claims import claim_cells
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES, RESULTS = ROOT / "docs/methods", ROOT / "results/downstream"
+PAGES = Path(__file__).resolve().parent / "methods"
 TITLES = {
     "headline": "Headlines of the paper:",
     "reconstruction": "What was derived anew, against independent computation:",
 }
+_BLOCK = re.compile(
+    r"(?<=^<!-- )(claims|use|check)( \w+)?( -->\n).*?(?=^<!-- end -->)", re.DOTALL | re.MULTILINE
+)
 
 
-def tables(file: Path) -> Iterator[str]:
-    """Yield the lines of the tables of a file ``claims.csv``."""
-    with file.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
+def claims(name: str) -> Iterator[str]:
+    """Yield the lines of the claims of a test problem."""
+    rows = kept.claims(name)
     for part, title in TITLES.items():
         found = [claim_cells(row) for row in rows if row["part"] == part]
         if found:
-            yield from ("", title, "", _line(list(found[0])), _line(["---"] * len(found[0])))
-            yield from (_line(list(row.values())) for row in found)
-    yield "\n"
+            yield from ("", title, "", line(list(found[0])), line(["---"] * len(found[0])))
+            yield from (line(list(row.values())) for row in found)
+    yield from ("", kept.check(name).told)
 
 
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+def lines_of(kind: str, name: str) -> list[str]:
+    """Return the lines of a block.
+
+    Raises
+    ------
+    SystemExit
+        If there is no such table.
+    """
+    tables = {"use": uses.TABLES, "check": checks.TABLES}
+    if kind == "claims":
+        return list(claims(name))
+    if name not in tables[kind]:
+        known = ", ".join(sorted(tables[kind]))
+        raise SystemExit(f"there is no table '{kind} {name}', there are: {known}")
+    return ["", *tables[kind][name]()]
 
 
-def main(names: list[str]) -> None:
-    """Write the tables of some test problems, or of all that have results."""
-    for file in sorted(RESULTS.glob("*/claims.csv")):
-        name = file.parent.name
-        if names and name not in names:
-            continue
-        written = [page for page in sorted(PAGES.glob("*.md")) if _write(file, page, name)]
-        if not written:
-            raise SystemExit(f"no page in {PAGES.relative_to(ROOT)} has a place for {name}")
-        for page in written:
-            print(f"{page.relative_to(ROOT)}: {name} written")
+def written(text: str, page: str) -> str:
+    """Return the text of a page with all its tables."""
+
+    def block(found: re.Match[str]) -> str:
+        kind, name = found[1], (found[2] or f" {page}").strip()
+        return f"{kind}{found[2] or ''}{found[3]}" + "\n".join([*lines_of(kind, name), "", ""])
+
+    return _BLOCK.sub(block, text)
 
 
-def _write(file: Path, page: Path, name: str) -> bool:
-    """Write the tables of a test problem into a page, if it has a place for them."""
-    start = "<!-- claims -->" if page.stem == name else f"<!-- claims {name} -->"
-    marked = re.compile(rf"(?<={start}\n).*?(?=<!-- end -->)", re.DOTALL)
-    text = page.read_text(encoding="utf-8")
-    parts = marked.split(text, maxsplit=1)
-    if len(parts) == 2:
-        page.write_text("\n".join(tables(file)).join(parts), encoding="utf-8")
-    return len(parts) == 2
+def main(arguments: list[str]) -> None:
+    """Keep results, and write the pages."""
+    parser = argparse.ArgumentParser(description="Write the tables of docs/methods.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="methods, or test problems")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="their folder")
+    parser.add_argument("--pages", action="store_true", help="write the pages alone")
+    given = parser.parse_args(arguments)
+    if not given.pages:
+        for each in kept.collect(given.results, given.names):
+            print(f"kept: {each}")
+    kept.judge_again()
+    for page in sorted(PAGES.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        new = written(text, page.stem)
+        if new != text:
+            page.write_text(new, encoding="utf-8")
+            print(f"written: {page.name}")
 
 
 if __name__ == "__main__":

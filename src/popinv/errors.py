@@ -26,6 +26,10 @@ class DivergenceError(PopinvError):
     """An iteration produced a value that is not finite."""
 
 
+class InvariantError(PopinvError):
+    """An identity that holds whatever the data are is violated: the code is at fault."""
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest allowed name, or an empty string.
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+from torch.nn.utils import vector_to_parameters
 
-from popinv.downstream.influence import gradients, worth
+from popinv.downstream.influence import gradients, study, worth
 from popinv.downstream.influence.candidates import order_candidates
 from popinv.downstream.influence.figures import draw_study
 from popinv.downstream.influence.saving import solves_saved
 from popinv.downstream.influence.section import Influence
 from popinv.downstream.influence.study import Bench, Solves, select_samples
-from popinv.errors import DataError
+from popinv.downstream.weights import filled
+from popinv.errors import DataError, InvariantError
 from popinv.inference.likelihood import model_moments
 from popinv.inference.problem import Problem
 from popinv.population.laws.normal.law import NormalLaw
@@ -101,7 +104,7 @@ def test_influence_prefers_solves_near_the_population(solved):
     # The surrogate knows the broad design alone, so that there is much to learn.
     assert metrics["error_selected"] < metrics["error_random"] < metrics["error_before"]
     assert all(isinstance(value, float | int | str) for value in metrics.values())
-    assert "28 of 138 solves" in metrics["selected_statement"]
+    assert "28 of 138 solves" in metrics["statement"]
     assert len(draw_study(result).axes) == 1
     again, _ = select_samples(bench, surrogate, 0.5)
     xr.testing.assert_identical(result, again)
@@ -155,6 +158,60 @@ def test_the_losses_are_those_of_the_studys_training(solved):
     whitened = bench.error_of(surrogate)
     gap = (surrogate.predict(cut.z[cut.test]) - cut.y[cut.test]) / 0.1
     assert whitened == pytest.approx(np.sqrt(np.mean(gap**2)))
+
+
+# --- networks that answer principal components ----------------------------------------------------
+
+WIDE = SETTINGS.replace(whitening=10 * np.eye(6))
+
+
+@pytest.fixture(scope="module")
+def extended():
+    """A bench whose later solves have a direction of the outputs that the first ones have not."""
+    solves = record()
+    z = solves["z"].values
+    # Sensors at the same place, of which one sees more of the later solves.
+    y = answers(z)[:, [0, 0, 0, 1, 1, 1]]
+    y[80:, 2] += np.cos(3 * z[80:, 0])
+    solves["y"] = ("sample", "observation"), y
+    first = train(TrainingData(z[:80], y[:80]), WIDE.replace(whitening=None), progress=False)[0]
+    return Bench(Solves.of(solves, 12), first, WIDE, ASKED), first
+
+
+def test_the_network_that_is_trained_has_the_components_of_all_solves(extended):
+    bench, first = extended
+    assert first.network.components.matrix.shape[1] == 2
+    assert bench.with_weights(bench.theta).network.components.matrix.shape[1] == 3
+
+
+def test_without_training_the_error_is_as_before(extended, monkeypatch):
+    bench, first = extended
+    found = bench.nothing_trained()
+    assert found.difference < 1e-6 < found.tolerance
+    # No look at the target is better than the first, so that the weights stay.
+    monkeypatch.setattr(bench, "target_loss", lambda _: 0.0)
+    trained = bench.trained(bench.solves.pool, "nothing")
+    assert bench.error_of(trained) == pytest.approx(bench.error_of(first), rel=1e-6)
+
+
+def test_weights_of_another_network_are_refused(extended):
+    bench, first = extended
+    with pytest.raises(ValueError, match="weights were given to a network that has"):
+        filled(first.network, bench.theta)
+
+
+def test_weights_that_end_up_in_another_network_end_the_use(extended, monkeypatch):
+    """The surplus was dropped in silence, so that the error rose eightfold with nothing trained."""
+    bench, first = extended
+
+    def dropping(network, weights):
+        own = copy.deepcopy(first.network)
+        vector_to_parameters(weights.clone(), own.parameters())
+        return own
+
+    monkeypatch.setattr(study, "filled", dropping)
+    with pytest.raises(InvariantError, match="nothing trained: change of the first surrogate's"):
+        bench.nothing_trained()
 
 
 def test_a_training_never_ends_worse_on_the_target(solved, monkeypatch):

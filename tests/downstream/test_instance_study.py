@@ -47,7 +47,7 @@ def test_the_system_far_from_the_others_is_the_hardest_to_forget():
     data[7] = problem.data.mean(axis=0) + 8 * problem.data.std(axis=0)
     problem = replace(problem, data=data, stage="instance_unlearning")
     assert 7 in candidates(problem, 24)
-    result, metrics = forget_systems(problem, SETTINGS, estimate, ASKED)
+    result, metrics, _ = forget_systems(problem, SETTINGS, estimate, ASKED)
     assert metrics["hardest_system"] == 7
     assert metrics["loss_largest"] > 10 * metrics["loss_median"]
     assert metrics["system_7_steps_expected"] > metrics["steps_expected_median"]
@@ -100,7 +100,7 @@ def test_what_the_draws_hide_is_as_large_as_its_floor_says():
             end = np.concatenate([descent.alpha, descent.gamma])
             curvature = curvature_of(other, SETTINGS, descent)
             noise = np.cov([gradient(other, SETTINGS, end, k) for k in range(60)], rowvar=False)
-        (one,) = withdraw(other, SETTINGS, estimate, descent, curvature, noise, [3], tuning)
+        (one,), _ = withdraw(other, SETTINGS, estimate, descent, curvature, noise, [3], tuning)
         gaps.append(one.forgotten - one.rerun)
         floors.append(one.floor[-1])
     precision = curvature @ np.linalg.solve(noise, curvature) / answer_variance(SETTINGS)

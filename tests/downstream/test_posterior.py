@@ -12,6 +12,7 @@ from scipy.stats import chi2, kstest
 from popinv.downstream.posterior.figures import draw_calibration, draw_systems
 from popinv.downstream.posterior.mixing import effective_sample_size, split_r_hat
 from popinv.downstream.posterior.moves import elliptical_slice, metropolis
+from popinv.downstream.posterior.places import Quantities
 from popinv.downstream.posterior.sampling import LARGEST_R_HAT, sample_posteriors
 from popinv.downstream.posterior.study import coverage_metrics, posterior_dataset, varying
 from popinv.downstream.posterior.surprise import surprise_p_values
@@ -24,6 +25,7 @@ from popinv.population.noise.kernel.noise import KernelNoise
 from popinv.store.variables import variable
 
 PLACES = np.linspace(0.1, 0.9, 5)[:, None]
+AB = Quantities(("a", "b"), ("1", "1"))
 MATRIX = np.array([[1.0, 0.2], [0.5, 1.0], [-0.3, 0.8], [0.1, -1.0], [0.7, 0.0]])
 ALPHA = np.array([1.0, -0.5, np.log(0.6), np.log(0.4)])
 
@@ -176,7 +178,7 @@ def test_a_thin_curved_posterior_is_that_of_quadrature():
 def test_coverage_of_a_linear_model_is_nominal():
     problem, estimate, z = linear_problem(300)
     posteriors = sampled(problem, estimate, effective=100)
-    dataset = posterior_dataset(posteriors, ["a", "b"], 50, ["1", "1"], z)
+    dataset = posterior_dataset(posteriors, AB, 50, z)
     assert dataset["z"].shape == (50, 300, 2)
     omega = np.random.default_rng(0).standard_normal((900, 2))
     population = problem.law.sample(torch.from_numpy(ALPHA), torch.from_numpy(omega)).numpy()
@@ -194,7 +196,7 @@ def test_coverage_of_a_linear_model_is_nominal():
     assert metrics["moves_median"] <= metrics["moves_max"]
     assert draw_systems(dataset, population, z).axes
     assert draw_calibration(dataset, population).axes
-    without = posterior_dataset(posteriors, ["a", "b"], 50, ["1", "1"])
+    without = posterior_dataset(posteriors, AB, 50)
     assert "coverage" not in coverage_metrics(without, population, 100)
     assert draw_systems(without, population, None).axes
     assert draw_calibration(without, population).axes
@@ -204,7 +206,7 @@ def test_systems_that_reach_the_cap_are_counted():
     problem, estimate, _ = linear_problem(5)
     posteriors = sampled(problem, estimate, effective=5000, most_moves=400)
     np.testing.assert_array_equal(posteriors.moves, 400)
-    dataset = posterior_dataset(posteriors, ["a", "b"], 50, ["1", "1"])
+    dataset = posterior_dataset(posteriors, AB, 50)
     population = np.random.default_rng(0).standard_normal((50, 2))
     assert coverage_metrics(dataset, population, 5000)["systems_at_the_cap"] == 5
     assert coverage_metrics(dataset, population, 20)["systems_at_the_cap"] == 0
@@ -220,7 +222,7 @@ def test_posteriors_that_are_wrong_are_seen_in_the_ranks(wrong):
         narrow = centre + (draws - centre) / 2
         changed.append(narrow if wrong == "narrow" else draws + 0.5 * spread)
     wrong_ones = replace(posteriors, draws=changed)
-    dataset = posterior_dataset(wrong_ones, ["a", "b"], 50, ["1", "1"], z)
+    dataset = posterior_dataset(wrong_ones, AB, 50, z)
     metrics = coverage_metrics(dataset, z, 50)
     assert max(metrics[f"rank_p_value_{name}"] for name in "ab") < 1e-3
     assert metrics["coverage"] < 0.93
@@ -241,11 +243,11 @@ def test_what_all_systems_share_is_no_part_of_the_coverage():
     # Rounding is no difference.
     population = np.column_stack([0.3 + 1e-15 * np.arange(40), z])
     np.testing.assert_array_equal(varying(population), [False, True, True])
-    dataset = posterior_dataset(with_shared, ["level", "a", "b"], 20, ["1"] * 3, truth)
+    dataset = posterior_dataset(with_shared, Quantities(("level", "a", "b"), ("1",) * 3), 20, truth)
     metrics = coverage_metrics(dataset, population, 50)
     assert metrics["shared"] == "level"
     assert not any(name.endswith("_level") for name in metrics)
-    own = posterior_dataset(posteriors, ["a", "b"], 20, ["1"] * 2, z)
+    own = posterior_dataset(posteriors, AB, 20, z)
     assert metrics["coverage"] == coverage_metrics(own, z, 50)["coverage"]
     drawn = [ax.get_title(loc="left") for ax in draw_systems(dataset, population, truth).axes]
     assert drawn == ["a", "b"]
@@ -337,7 +339,7 @@ def test_surprise_is_that_of_the_distance_from_the_population():
 def test_the_table_of_all_systems_has_names_units_and_the_surprise(tmp_path):
     problem, estimate, _ = linear_problem(4)
     posteriors = sampled(problem, estimate, effective=50)
-    dataset = posterior_dataset(posteriors, ["a", "b"], 20, ["m / s", "1"])
+    dataset = posterior_dataset(posteriors, Quantities(("a", "b"), ("m / s", "1")), 20)
     dataset["surprise_p_value"] = variable("system", np.array([0.5, 0.25, 0.1, 0.9]), "surprise")
     own = np.array([True, True])
     assert systems_table(dataset, ["m / s", "1"], own)["system"].tolist() == [0, 1, 2, 3]

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from popinv.cli.show import table
+from popinv.downstream.invariants import PREFIX
 from popinv.downstream.methods import METHODS
 from popinv.store import storage
 
@@ -46,13 +48,22 @@ def test_methods_are_added_to_a_finished_study(finished, tiny):
         method: json.loads((folder / f"downstream/{method}/metrics.json").read_text())
         for method in ASKED
     }
-    for metrics in metrics_by_method.values():
+    shown = " ".join(table([folder / "metrics.json"]).split())
+    for method, metrics in metrics_by_method.items():
         assert all(isinstance(value, float | int | str) for value in metrics.values())
+        nothing = [n for n in metrics if n.startswith(PREFIX) and not n.endswith("_tolerance")]
+        assert nothing, method
+        assert all(metrics[name] <= metrics[f"{name}_tolerance"] for name in nothing)
+        assert " ".join(metrics["statement"].split()) in shown, method
+        assert metrics["statement"][:30] in table([folder / f"downstream/{method}/metrics.json"])
     posterior = storage.load(folder / "posterior.zarr.zip")
-    assert posterior["z"].shape == (10, 200, 5)
-    table = pd.read_csv(folder / "downstream/posterior/systems.csv")
-    assert len(table) == 200
-    assert table["surprise p-value"].between(0, 1).all()
+    # Four modes and the mean of a field, which is told at five places.
+    assert posterior["z"].dims == ("draw", "system", "coefficient")
+    assert posterior["value"].shape == (10, 200, 5)
+    systems = pd.read_csv(folder / "downstream/posterior/systems.csv")
+    assert len(systems) == 200
+    assert "log-permeability at x=0.5 median" in systems
+    assert systems["surprise p-value"].between(0, 1).all()
     # A study so tiny has a poor surrogate; that the intervals hold most of the truth is all.
     assert metrics_by_method["posterior"]["coverage"] > 0.5
     weights = [metrics_by_method["mwgrad"][f"weight_system_{n}"] for n in (0, 5)]

@@ -181,8 +181,9 @@ def test_a_record_tells_what_made_a_result(untouched):
     assert record.settings["study"]["surrogate"]["width"] == 16
     assert set(record.outputs) == {f"{STUDY}/rounds/1/surrogate.zarr.zip"}
     assert f"{STUDY}/rounds/1/solves.zarr.zip" in record.inputs
-    assert {"python", "popinv", "torch"} <= set(record.versions)
-    assert set(record.machine) == {"host", "system", "processor", "instruction_set"}
+    assert {"python", "popinv", "torch", "commit"} <= set(record.versions)
+    machine = {"host", "system", "processor", "cores", "instruction_set"}
+    assert set(record.machine) == machine
 
 
 def test_verification_walks_the_chain(again, other, monkeypatch):

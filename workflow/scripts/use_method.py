@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from popinv.downstream.outcome import StudyInput, save_outcome
+from popinv.errors import InvariantError
 from popinv.store import storage
 from popinv.workflow.job import job
 
@@ -12,4 +13,6 @@ with job(snakemake):
     paths = {name: path for name, path in snakemake.input.items() if name != "files"}
     stores = {name: storage.load(path) for name, path in paths.items()}
     outcome = import_module(snakemake.params.module).use(StudyInput(stores=stores, **given))
+    if not outcome.invariants:
+        raise InvariantError(f"{snakemake.params.module} has checked no invariant")
     save_outcome(outcome, snakemake.output, given, given["seed"], snakemake.rule)

@@ -181,7 +181,11 @@ def _snakemake(configuration: str | None, options: Sequence[str]) -> None:
 @popinv.command(short_help="Print what studies found.")
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
 def show(results: tuple[Path, ...]) -> None:
-    """Print what studies found: folders of RESULTS, or their metrics.json; all by default."""
+    """Print what studies, and the uses on them, found.
+
+    RESULTS are folders of studies, of uses or of test problems, or files such as their
+    metrics.json; all studies by default.
+    """
     from popinv.cli.show import metrics_files, table
 
     try:

@@ -15,6 +15,7 @@ from textwrap import wrap
 
 from popinv.cli.compare import comparison_lines
 from popinv.cli.programs import program
+from popinv.cli.show_numbers import is_study, numbers_block, uses_lines
 from popinv.errors import DataError
 from popinv.judgement.judgements import judgements
 from popinv.judgement.metrics import Metrics, parameters_in, read_metrics
@@ -90,22 +91,32 @@ def _metrics_in(given: Path) -> list[Path]:
 
 
 def table(metrics_paths: Sequence[str | Path]) -> str:
-    """Return recovered and true values, and the judgements, for each study.
+    """Return recovered and true values, the judgements and the uses of each study.
+
+    Of other files, such as that of a use, their sentences and numbers are returned.
 
     Parameters
     ----------
     metrics_paths : sequence of path
-        ``metrics.json`` of each study, which is named by its folder.
+        ``metrics.json`` of each study, which is named by its folder, or another file of numbers.
 
     Raises
     ------
     DataError
         If a file is missing or unreadable.
     """
-    studies = [(Path(path), read_metrics(path)) for path in metrics_paths]
-    blocks = [
-        block for path, metrics in studies for block in (_study(path, metrics), _baselines(path))
-    ]
+    files = [(Path(path), read_metrics(path)) for path in metrics_paths]
+    studies = [(path, metrics) for path, metrics in files if is_study(metrics)]
+    blocks = []
+    for path, metrics in files:
+        if is_study(metrics):
+            blocks += [_study(path, metrics), _baselines(path)]
+        elif path.stem == "comparison" and "models" in metrics:
+            blocks.append("\n".join(comparison_lines(path.resolve().parent.name, metrics)))
+        elif path.stem == "comparison" and path.resolve().parent.name == "baselines":
+            blocks.append(_baselines(path.parent.parent / "metrics.json"))
+        else:
+            blocks.append(numbers_block(path, metrics))
     if len(studies) > 1:
         blocks.append(_together([metrics for _, metrics in studies]))
     blocks += _compared([path for path, _ in studies])
@@ -130,7 +141,8 @@ def _study(path: Path, metrics: Metrics) -> str:
     if "observations_per_system" in metrics:
         heading += f", {metrics['observations_per_system']} observations each"
     parameters = _aligned(_parameters(metrics))
-    return "\n".join([heading, "-" * len(heading), *parameters, "", *_judged(path, metrics)])
+    judged = [*_judged(path, metrics), *uses_lines(path.parent)]
+    return "\n".join([heading, "-" * len(heading), *parameters, "", *judged])
 
 
 def _baselines(path: Path) -> str:

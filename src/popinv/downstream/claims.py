@@ -3,8 +3,17 @@
 Every method's test problem ends in a table. Its first part are the headlines of the paper, its
 second part what was derived anew where the paper was not readable to us. A row holds the claim,
 what was measured with an interval over seeds, a criterion that was stated before, and a control:
-the same measurement with the claimed thing taken away, which must miss the criterion. Where the
-control meets it too, the measurement cannot tell, and the row says that it is not comparable.
+the same measurement with the claimed thing taken away, which must miss the criterion.
+
+The status is decided in this order:
+
+1. *does not hold*: the whole interval misses the criterion, whatever the control does.
+2. *undecided*: the interval overlaps the border of the criterion. More seeds would decide.
+3. *not comparable*: the control meets the criterion too, or its interval is not wholly outside, so
+   that the measurement cannot tell; or size, data or setting are too far from the source's.
+4. *holds*.
+
+What was not measured is *not run*, or *not comparable* if nothing at this size could decide it.
 """
 
 from __future__ import annotations
@@ -33,22 +42,38 @@ __all__ = [
     "below",
     "claim_cells",
     "judged",
+    "judged_again",
     "measured",
     "ordered",
+    "status_of",
     "unsettled",
     "within",
     "write_claims",
 ]
 
 Part = Literal["headline", "reconstruction"]
-Source = Literal["paper", "authors' code", "quoted by others", "reconstruction", "this package"]
-Status = Literal["holds", "does not hold", "not comparable", "not run"]
+Source = Literal[
+    "paper",
+    "a reconstruction of the paper",
+    "authors' code",
+    "quoted by others",
+    "reconstruction",
+    "this package",
+]
+Status = Literal["holds", "does not hold", "undecided", "not comparable", "not run"]
 
 COLUMNS = (
     *("part", "claim", "source", "where", "expected", "ours", "low", "high", "seeds"),
-    *("criterion", "control", "control_ours", "control_low", "control_high", "status", "why"),
+    *("criterion", "criterion_low", "criterion_high"),
+    *("control", "control_ours", "control_low", "control_high"),
+    *("status", "why", "too_far", "told"),
 )
-"""Columns of ``claims.csv``."""
+"""Columns of ``claims.csv``.
+
+Numbers have ten digits, so that a row can be judged again. ``why`` is what readers see. Of it,
+``told`` are the words of the row itself, and ``too_far`` says how far size, data or setting are
+from the source's.
+"""
 
 _LEVEL = 0.95
 # Student's intervals of fewer seeds are wider than most claims.
@@ -121,6 +146,12 @@ class Range:
             return bool(self.low < found.low)
         return bool(self.low <= found.low and found.high <= self.high)
 
+    def misses(self, found: Measured) -> bool:
+        """Return whether the whole interval lies outside; NaN does not."""
+        if math.isinf(self.high):
+            return bool(found.high <= self.low)
+        return bool(found.high < self.low or self.high < found.low)
+
     def __str__(self) -> str:
         if math.isinf(self.high):
             return f"interval above {self.low:.4g}"
@@ -170,9 +201,11 @@ class Claim:
     claim : str
         In the paper's terms.
     source : str
-        "quoted by others" where the paper itself could not be read. The authors' published code or
-        stored results may show things that are not in the paper. A reconstruction follows from the
-        paper's statements, but was derived anew. A claim of this package is its own finding.
+        "a reconstruction of the paper" where its body was not to be had, so that what was measured
+        follows from its abstract, "quoted by others" where others say it. The authors' published
+        code or stored results may show things that are not in the paper. A "reconstruction" follows
+        from the paper's statements, but was derived anew. A claim of this package is its own
+        finding.
     where : str
         Its place in the source, such as "abstract", "Theorem 2" or "Figure 1, left".
     expected : str or float
@@ -183,8 +216,12 @@ class Claim:
     control : Control, optional
         None for rows of the second part that are held against an independent computation.
     status : str
+    reason : str
+        Why the criterion and the control lead to this status, where that needs a word.
     why : str
-        Why it is not comparable or was not run; or what was tried where it does not hold.
+        The row's own words: why it was not run, or what was tried where it does not hold.
+    too_far : str
+        How far size, data or setting are from the source's.
     """
 
     part: Part
@@ -196,7 +233,35 @@ class Claim:
     criterion: Range | None
     control: Control | None
     status: Status
+    reason: str = ""
     why: str = ""
+    too_far: str = ""
+
+
+def status_of(
+    found: Measured, criterion: Range, control: Control | None = None, too_far: str = ""
+) -> tuple[Status, str]:
+    """Return the status that follows from a criterion, a control and the setting, and the reason.
+
+    The order of the rules is that of this module's description.
+
+    Parameters
+    ----------
+    found : Measured
+    criterion : Range
+    control : Control, optional
+    too_far : str
+        How far size, data or setting are from the source's; empty if they are near enough.
+    """
+    if criterion.misses(found):
+        return "does not hold", ""
+    if not criterion.holds(found):
+        return "undecided", "" if math.isfinite(found.mean) else "There is no number to judge."
+    if control is not None and criterion.holds(control.found):
+        return "not comparable", "The control meets the criterion too."
+    if control is not None and not criterion.misses(control.found):
+        return "not comparable", "The control's interval is not wholly outside the criterion."
+    return ("not comparable" if too_far else "holds"), ""
 
 
 def judged(
@@ -209,12 +274,13 @@ def judged(
     criterion: Range,
     control: Control | None = None,
     why: str = "",
+    too_far: str = "",
 ) -> Claim:
-    """Return a row with the status that follows from its criterion and its control.
+    """Return a row with the status that follows from its criterion, its control and its setting.
 
     Parameters
     ----------
-    part, claim, source, where, expected, found, criterion, control, why
+    part, claim, source, where, expected, found, criterion, control, why, too_far
         The attributes of :class:`Claim`.
 
     Raises
@@ -224,11 +290,9 @@ def judged(
     """
     if part == "headline" and control is None:
         raise ValueError(f"a headline needs a control: {claim}")
-    status: Status = "holds" if criterion.holds(found) else "does not hold"
-    if control is not None and criterion.holds(control.found):
-        status = "not comparable"
-        why = f"The control meets the criterion too. {why}".strip()
-    return Claim(part, claim, source, where, expected, found, criterion, control, status, why)
+    status, reason = status_of(found, criterion, control, too_far)
+    about = part, claim, source, where, expected
+    return Claim(*about, found, criterion, control, status, reason, why, too_far)
 
 
 def unsettled(
@@ -239,10 +303,9 @@ def unsettled(
     expected: str | float,
     status: Literal["not comparable", "not run"],
     why: str,
-    found: Measured | None = None,
 ) -> Claim:
-    """Return the row of a claim that this size or setting cannot decide, with the reason."""
-    return Claim(part, claim, source, where, expected, found, None, None, status, why)
+    """Return the row of a claim that nothing was measured of, with the reason."""
+    return Claim(part, claim, source, where, expected, None, None, None, status, why=why)
 
 
 def ordered(claims: Iterable[Claim]) -> list[Claim]:
@@ -275,7 +338,7 @@ def claim_cells(row: Mapping[str, str]) -> dict[str, str]:
     return {
         "claim": row["claim"],
         "source": f"{row['source']}, {row['where']}" if row["where"] else row["source"],
-        "expected": row["expected"],
+        "expected": _short(row["expected"]),
         "ours": _with_interval(row["ours"], row["low"], row["high"]) + seeds,
         "criterion": row["criterion"],
         "control": f"{row['control']}: {control}" if row["control"] else "",
@@ -283,11 +346,56 @@ def claim_cells(row: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def judged_again(row: Mapping[str, str]) -> dict[str, str]:
+    """Return a row of ``claims.csv`` with the status that its own numbers lead to.
+
+    A row of which nothing was measured keeps its status.
+
+    Examples
+    --------
+    >>> row = dict.fromkeys(COLUMNS, "") | {"ours": "2", "low": "1", "high": "3", "seeds": "5"}
+    >>> judged_again(row | {"criterion_low": "2.5", "criterion_high": "inf"})["status"]
+    'undecided'
+    """
+    if not row["criterion_low"]:
+        return dict(row)
+    found = _measured_in(row, "ours", "low", "high")
+    control = (
+        Control(row["control"], _measured_in(row, "control_ours", "control_low", "control_high"))
+        if row["control"]
+        else None
+    )
+    criterion = Range(float(row["criterion_low"]), float(row["criterion_high"]))
+    status, reason = status_of(found, criterion, control, row["too_far"])
+    words = _sentences(reason, row["too_far"], row["told"])
+    return {**row, "criterion": str(criterion), "status": status, "why": words}
+
+
+def _measured_in(row: Mapping[str, str], mean: str, low: str, high: str) -> Measured:
+    ours = float(row[mean])
+    if not row[low]:
+        return measured(ours)
+    return Measured(ours, float(row[low]), float(row[high]), int(row["seeds"]))
+
+
 def _with_interval(mean: str, low: str, high: str) -> str:
-    return f"{mean} ({low} to {high})" if low else mean
+    return f"{_short(mean)} ({_short(low)} to {_short(high)})" if low else _short(mean)
+
+
+def _short(number: str) -> str:
+    """Return a number with four digits; other texts stay as they are."""
+    try:
+        return f"{float(number):.4g}"
+    except ValueError:
+        return number
+
+
+def _sentences(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
 
 
 def _cells(claim: Claim) -> dict[str, str]:
+    criterion = claim.criterion
     return {
         "part": claim.part,
         "claim": claim.claim,
@@ -296,14 +404,18 @@ def _cells(claim: Claim) -> dict[str, str]:
         "expected": _text(claim.expected),
         **_numbers(claim.found, "ours", "low", "high"),
         "seeds": str(claim.found.seeds) if claim.found and claim.found.seeds else "",
-        "criterion": str(claim.criterion or ""),
+        "criterion": str(criterion or ""),
+        "criterion_low": "" if criterion is None else _text(criterion.low),
+        "criterion_high": "" if criterion is None else _text(criterion.high),
         "control": claim.control.taken_away if claim.control else "",
         **_numbers(
             claim.control.found if claim.control else None,
             *("control_ours", "control_low", "control_high"),
         ),
         "status": claim.status,
-        "why": claim.why,
+        "why": _sentences(claim.reason, claim.too_far, claim.why),
+        "too_far": claim.too_far,
+        "told": claim.why,
     }
 
 
@@ -316,4 +428,4 @@ def _numbers(found: Measured | None, mean: str, low: str, high: str) -> dict[str
 
 
 def _text(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
+    return value if isinstance(value, str) else f"{value:.10g}"

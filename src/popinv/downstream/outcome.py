@@ -11,6 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from popinv.downstream.claims import Claim, write_claims
+from popinv.downstream.invariants import Invariant, invariant_metrics
 from popinv.downstream.metrics import write_metrics
 from popinv.figures.style import save
 from popinv.sections.base import plain
@@ -99,6 +100,8 @@ class Outcome:
         The table of a test problem.
     files : mapping of str to callable
         Functions that write the further files of the record to a path, by name.
+    invariants : sequence of Invariant
+        What a use on a study has found to hold; each has at least one.
     """
 
     metrics: Mapping[str, Any]
@@ -106,6 +109,12 @@ class Outcome:
     result: xr.Dataset | None = None
     claims: Sequence[Claim] = ()
     files: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
+    invariants: Sequence[Invariant] = ()
+
+    @property
+    def all_metrics(self) -> dict[str, Any]:
+        """The metrics, and those of the invariants."""
+        return {**self.metrics, **invariant_metrics(self.invariants)}
 
 
 def save_outcome(
@@ -132,7 +141,7 @@ def save_outcome(
         outcome.files[path.name](path)
     if outcome.claims:
         write_claims(outcome.claims, Path(output.claims))
-    write_metrics(dict(outcome.metrics), Path(output.metrics))
+    write_metrics(outcome.all_metrics, Path(output.metrics))
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -2,8 +2,8 @@
 
 Beside the results of each job stands ``made/<job>.json``, which the job writes last. It names the
 rule, its settings and seed, the fingerprint of its code, the hashes of its inputs and outputs, the
-versions of the packages and the machine. Results are compared with their record; nothing else
-depends on it, so that results are the same files on every machine.
+versions of the packages, the commit of the checkout and the machine. Results are compared with
+their record; nothing else depends on it, so that results are the same files on every machine.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -29,6 +30,7 @@ __all__ = [
     "NAME",
     "Content",
     "Record",
+    "commit_of",
     "content_of",
     "differences",
     "identity",
@@ -108,6 +110,7 @@ class Record:
     inputs, outputs : dict of str to Content
         By path, relative to the working directory.
     versions, machine : dict of str to str
+        ``versions`` has the commit of a checkout, which :func:`commit_of` describes.
     seconds : float
     """
 
@@ -176,7 +179,7 @@ def record_of(snakemake: Any, seconds: float) -> Record:
             if Path(path).parent.name != "benchmarks"
         },
         outputs={str(path): content_of(path) for path in outputs},
-        versions=versions_of(*_PACKAGES),
+        versions=versions_of(*_PACKAGES) | {"commit": commit_of(Path(__file__))},
         machine=_machine(),
         seconds=round(seconds, 3),
     )
@@ -214,11 +217,32 @@ def versions_of(*packages: str) -> dict[str, str]:
 
 
 @cache
+def commit_of(file: Path) -> str:
+    """Return the commit of the checkout that a file of the package belongs to.
+
+    Empty for an installed package, which no checkout tracks. "with changes" follows if tracked
+    files have changed since the commit.
+    """
+
+    def git(*asked: str) -> str:
+        command = ["git", "-C", str(file.parent), *asked]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", file.name)
+        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "-uno")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"{commit} with changes" if changes else commit
+
+
+@cache
 def _machine() -> dict[str, str]:
     return {
         "host": platform.node(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": _processor(),
+        "cores": str(os.cpu_count()),
         "instruction_set": os.environ.get(CHOSEN, "native"),
     }
 

@@ -19,12 +19,14 @@ from popinv.downstream.bigram import (
     sign_descent,
     steps_map,
     text_problem,
+    worst_case,
 )
 
 pytestmark = pytest.mark.slow
 
 LAWS = ordinary_tests("test_bigram_laws")
 PROBLEM = ordinary_tests("test_bigram_problem")
+WORST = ordinary_tests("test_bigram_worst_case")
 
 # The module, its change, and the ordinary test that fails.
 MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
@@ -159,6 +161,24 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         "np.full(high - low, each / context_counts.sum())",
         "np.full(high - low, each**1.1 / context_counts.sum())",
         PROBLEM.test_matched_entries_are_those_of_equally_frequent_contexts,
+    ),
+    (
+        worst_case,
+        "np.diff(terms(ends))[0]) / 2",
+        "np.diff(terms(ends))[0]) / 2.2",
+        WORST.test_losses_are_those_of_direct_sums,
+    ),
+    (
+        worst_case,
+        "-exponent * log_k + 2 * steps",
+        "-exponent * log_k + 1.9 * steps",
+        WORST.test_losses_are_those_of_zeta_functions,
+    ),
+    (
+        worst_case,
+        "np.log(max(loss, 1e-300) / target)",
+        "np.log(max(loss, 1e-300) / (1.1 * target))",
+        WORST.test_real_steps_are_just_below_the_whole_ones,
     ),
     (
         series,

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import torch
 import xarray as xr
 
+from popinv.downstream.analog.accelerator import Accelerator, Simulator
 from popinv.downstream.analog.deployment import Refitter
-from popinv.downstream.analog.study import Fit
+from popinv.downstream.analog.study import Fit, with_devices, without_devices
+from popinv.downstream.invariants import Invariant, held
 from popinv.errors import DivergenceError
 from popinv.store.variables import variable
 from popinv.surrogate.design import whitened_rmse
 from popinv.surrogate.trained_network import Surrogate
 
-__all__ = ["changes", "check_rows", "error_of", "metrics", "result_dataset", "statement"]
+__all__ = [
+    "changes",
+    "check_rows",
+    "error_of",
+    "metrics",
+    "nothing_changed",
+    "result_dataset",
+    "statement",
+]
+
+# Change of a network's answers, relative to their size, that is due to single precision.
+_ROUNDING = 1e-5
 
 
 def check_rows(check: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -36,6 +51,46 @@ def error_of(
     if not np.isfinite(predicted).all():
         return float("inf")
     return whitened_rmse(predicted, y, np.linalg.cholesky(covariance))
+
+
+def nothing_changed(
+    surrogate: Surrogate,
+    accelerator: Accelerator,
+    layers: int,
+    rows: tuple[np.ndarray, np.ndarray],
+    covariance: np.ndarray,
+) -> Invariant:
+    """Check that devices without steps, and an accelerator without errors, answer as before.
+
+    Parameters
+    ----------
+    surrogate : Surrogate
+    accelerator : Accelerator
+        With the surrogate.
+    layers : int
+        Dense layers that are trained on devices.
+    rows : tuple of ndarray
+        Fresh solves (z, y).
+    covariance : ndarray of shape (d_y, d_y)
+        Of the noise.
+    """
+    z = torch.from_numpy(rows[0])
+    white = np.linalg.inv(np.linalg.cholesky(covariance))
+    untrained = without_devices(with_devices(surrogate.network, layers))
+    others: list[Simulator] = [
+        replace(surrogate, network=untrained),
+        *(accelerator.simulator(kind, 0.0, 0) for kind in ("programming", "read_noise")),
+    ]
+    with torch.no_grad():
+        before = surrogate(z).numpy()
+        moved = [float(np.abs((other(z).numpy() - before) @ white.T).max()) for other in others]
+    return held(
+        "nothing_changed",
+        "devices without steps, accelerator without errors: change of the surrogate's answers, in "
+        "standard deviations of the noise",
+        max(moved),
+        _ROUNDING * float((np.abs(before) @ np.abs(white).T).max()),
+    )
 
 
 def changes(

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from popinv.downstream.analog.accelerator import Accelerator, Simulator
 from popinv.downstream.analog.levels import ERRORS
+from popinv.downstream.invariants import Invariant, held
 from popinv.errors import DivergenceError
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.estimate import restricted_inverse
@@ -141,6 +142,16 @@ class Refitter:
         with fixed_threads(1):
             p, width, _ = self._fit(simulator, _MOST_STEPS)
         return self.in_errors(p - self.start), width / np.where(self.free, self.width, np.nan)
+
+    def nothing_changed(self, surrogate: Simulator) -> Invariant:
+        """Check that the refit through the exact surrogate stays where it starts."""
+        shift = self.shift(lambda: surrogate)
+        return held(
+            "refit_of_the_exact_surrogate",
+            "exact surrogate: largest shift of a parameter by a refit, in standard errors",
+            float(np.abs(shift).max(initial=0.0)),
+            _ARRIVED,
+        )
 
     def in_errors(self, change: np.ndarray) -> np.ndarray:
         """Return a change (n_p,) in standard errors of each parameter, zero for held ones."""

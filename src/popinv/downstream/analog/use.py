@@ -31,6 +31,14 @@ def use(study: StudyInput) -> Outcome:
     rows = answer.check_rows(stores["fresh_solves"])
     covariance = stores["population"]["noise_covariance"].values
     chosen = asked.devices[0], asked.ranges[0]
+    accelerator = Accelerator.of(surrogate, rows[0], seed)
+    # The stage is that of the answer, whose draws the refits have.
+    problem = descent_problem(study.model, stores["observations"], surrogate, seed, "polish")
+    refitter = Refitter(problem, surrogate, stores["population"], study.polish.draws)
+    invariants = [
+        answer.nothing_changed(surrogate, accelerator, asked.layers, rows, covariance),
+        refitter.nothing_changed(surrogate),
+    ]
     errors, fits = {}, []
     for fit in trainings(prepare(data, settings, surrogate), surrogate, asked, seed):
         error = answer.error_of(fit.surrogate, rows, covariance)
@@ -38,11 +46,7 @@ def use(study: StudyInput) -> Outcome:
         print(f"{fit.device}, {fit.method}, range {fit.reach:g}: error {error:.3g}")
         if fit.method == "digital" or (fit.device, fit.reach) == chosen:
             fits.append(fit)
-    # The stage is that of the answer, whose draws the refits have.
-    problem = descent_problem(study.model, stores["observations"], surrogate, seed, "polish")
-    refitter = Refitter(problem, surrogate, stores["population"], study.polish.draws)
     answers = dict(answer.changes(refitter, fits))
-    accelerator = Accelerator.of(surrogate, rows[0], seed)
     shifts = list(deployment.deployed(refitter, accelerator, asked.draws))
     before = answer.error_of(surrogate, rows, covariance)
     metrics = answer.metrics(errors, before, chosen, answers)
@@ -60,4 +64,5 @@ def use(study: StudyInput) -> Outcome:
         result=answer.result_dataset(errors).merge(
             deployment.shifts_dataset(shifts, parameter_names(problem))
         ),
+        invariants=invariants,
     )

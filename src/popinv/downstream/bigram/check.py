@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from popinv.downstream.bigram import figures, problem
 from popinv.downstream.bigram.advice_trials import advice_trials
-from popinv.downstream.bigram.claims import claims
+from popinv.downstream.bigram.claims import OTHERS, claims
 from popinv.downstream.bigram.limits import collapse
-from popinv.downstream.bigram.steps_map import steps_map
+from popinv.downstream.bigram.steps_map import TARGETS, steps_map
 from popinv.downstream.bigram.text_problem import Symbols, predicted_halves, text
+from popinv.downstream.bigram.worst_case import worst_case
 from popinv.downstream.data.text import byte_pair_symbols, read_texts
 from popinv.downstream.outcome import CheckInput, Outcome
 
@@ -24,6 +25,7 @@ def check(given: CheckInput) -> Outcome:
     result = problem.whole(
         collapse(size.limit_sizes),
         steps_map(size.map_sizes),
+        worst_case(TARGETS, OTHERS),
         curves,
         predicted_halves(named[max(named)], size.draws, given.seed),
         problem.cross_entropy_steps(size.cross_entropy_sizes),

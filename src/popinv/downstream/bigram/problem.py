@@ -122,12 +122,24 @@ def metrics(result: xr.Dataset) -> dict[str, Any]:
         name = f"cross_entropy_steps_{method}"
         reached = flatten(result[name], f"{name}_size_{{cross_entropy_size}}")
         numbers |= {key: n if np.isfinite(n) else "not reached" for key, n in reached.items()}
+    numbers |= _worst_metrics(result)
     numbers |= _text_metrics(result)
     numbers["advice_given_share"] = float(result["advised"].mean())
     right = float(result["advice_right"].mean())
     numbers["advice_right_share"] = right if np.isfinite(right) else "no advice"
     numbers["law_right_share"] = float(result["predicted_right"].mean())
     return numbers
+
+
+def _worst_metrics(result: xr.Dataset) -> dict[str, Any]:
+    """Return the exponent of most steps, and the share of them that exponent 1 takes."""
+    place = "target_{target:g}_size_{worst_size:g}"
+    share = result["worst_steps_at"].sel(worst_other=1.0, drop=True) / result["worst_steps"]
+    return {
+        **flatten(result["worst_exponent"], f"worst_exponent_{place}"),
+        **flatten(result["worst_steps"], f"worst_steps_{place}"),
+        **flatten(share, f"share_of_worst_steps_at_exponent_1_{place}"),
+    }
 
 
 def _text_metrics(result: xr.Dataset) -> dict[str, Any]:

@@ -20,12 +20,21 @@ from popinv.downstream.bigram import gradient_descent, sign_descent
 from popinv.downstream.bigram.counts import Bigrams
 from popinv.downstream.bigram.curves import METHODS, text_curves
 from popinv.downstream.bigram.power_law import fitted_exponent
+from popinv.downstream.invariants import Invariant, held
 from popinv.errors import ConfigError, DataError
 from popinv.forward.datasets import time_series
 from popinv.seeds import generator
 from popinv.store.variables import variable
 
-__all__ = ["CHECKED_BY", "NO_ADVICE", "advise", "quantised", "run_descent", "series_curves"]
+__all__ = [
+    "CHECKED_BY",
+    "NO_ADVICE",
+    "advise",
+    "invariants",
+    "quantised",
+    "run_descent",
+    "series_curves",
+]
 
 NO_ADVICE = "no advice"
 CHECKED_BY = "counted steps of both descents on the withheld half of the series, and their runs"
@@ -34,6 +43,8 @@ _ITERATIONS = 50
 # A dense run is cut short after this number of steps; the exact formula gives the rest.
 _MOST_RUN = 2000
 _NEITHER = "neither"
+# Differences that rounding may leave.
+_ROUNDING = 1e-9
 
 
 def quantised(observations: xr.Dataset, vocabulary: int, seed: int) -> list[np.ndarray]:
@@ -185,8 +196,60 @@ def advise(
         "faster": by_count,
         "advice": by_law if agree else NO_ADVICE,
         "checked_by": CHECKED_BY,
+        "statement": _statement(metrics, by_law, by_count, agree),
     }
     return metrics, withheld
+
+
+def invariants(
+    sequences: Sequence[np.ndarray], vocabulary: int, target: float, seed: int
+) -> list[Invariant]:
+    """Check what must not change: the loss before any step, and all numbers under other names.
+
+    Parameters
+    ----------
+    sequences, vocabulary, target, seed
+        Those of :func:`advise`.
+    """
+    names = generator(seed, "bigram/names").permutation(vocabulary)
+    bigrams, renamed = (
+        Bigrams.of(given, vocabulary) for given in (sequences, [names[s] for s in sequences])
+    )
+    steps = bigrams.entries.gradient_steps_to(target)
+    step = 1 / float(bigrams.marginals.max())
+    run = min(steps, _MOST_RUN)
+
+    def numbers(of: Bigrams) -> np.ndarray:
+        return np.array(
+            [
+                *fitted_exponent(of.context_counts),
+                of.entries.gradient_loss(steps),
+                of.entries.best_sign_loss(max(1, steps))[0],
+            ]
+        )
+
+    unmoved = max(abs(run_descent(bigrams, method, step, 0) - 1) for method in METHODS)
+    by_run = run_descent(bigrams, "gradient", step, run)
+    return [
+        held(
+            "nothing_trained",
+            "no step: distance of the relative loss of W from 1",
+            unmoved,
+            _ROUNDING,
+        ),
+        held(
+            "symbols_renamed",
+            "symbols renamed: change of the exponent, its misfit and both relative losses",
+            float(np.abs(numbers(bigrams) - numbers(renamed)).max()),
+            _ROUNDING,
+        ),
+        held(
+            "run_of_gradient_descent",
+            f"{run} steps of gradient descent on W: distance from the loss that counts predict",
+            abs(by_run - bigrams.entries.gradient_loss(run)),
+            _ROUNDING,
+        ),
+    ]
 
 
 def series_curves(bigrams: Bigrams) -> xr.Dataset:
@@ -196,6 +259,21 @@ def series_curves(bigrams: Bigrams) -> xr.Dataset:
         "rank", np.sort(bigrams.context_counts)[::-1], "occurrences of each symbol, sorted"
     )
     return curves
+
+
+def _statement(metrics: dict[str, Any], by_law: str, by_count: str, agree: bool) -> str:
+    """Return the advice in words, or why there is none."""
+    predicted, counted = (
+        " against ".join(f"{metrics[f'{kind}steps_{method}']}" for method in METHODS)
+        for kind in ("predicted_", "")
+    )
+    steps = (
+        f"to {metrics['target']:g} of the loss Zipf's law predicts {predicted} steps (gradient "
+        f"against sign descent), and {counted} are counted on the withheld half"
+    )
+    if agree:
+        return f"{by_law} is the faster: {steps}"
+    return f"no advice, as prediction ({by_law}) and count ({by_count}) differ: {steps}"
 
 
 def _fewer(steps: dict[str, int]) -> str:

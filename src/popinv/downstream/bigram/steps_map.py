@@ -19,7 +19,10 @@ from popinv.store.variables import variable
 
 __all__ = ["EXPONENTS", "TARGETS", "slope", "steps_at", "steps_map"]
 
-EXPONENTS = (0.25, 0.5, 0.625, 0.75, 0.875, 1.0, 1.1, 1.25, 1.375, 1.5, 1.75, 2.0)
+EXPONENTS = (
+    *(0.25, 0.5, 0.625, 0.75, 0.875, 0.95, 1.0),
+    *(1.05, 1.1, 1.175, 1.25, 1.375, 1.5, 1.75, 2.0),
+)
 TARGETS = (0.3, 0.1, 0.03)
 _STEPS_TO = {"gradient": gradient_descent.steps_to, "sign": sign_descent.steps_to}
 # Slopes are of sizes from here on, where the power law of the steps has set in.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from popinv.downstream.bigram.figures import draw_curves
-from popinv.downstream.bigram.series import advise, quantised, series_curves
+from popinv.downstream.bigram.series import advise, invariants, quantised, series_curves
 from popinv.downstream.outcome import Outcome, StudyInput
 
 __all__ = ["use"]
@@ -13,11 +13,13 @@ def use(study: StudyInput) -> Outcome:
     """Choose an optimiser by Zipf's law on half of the series, and check it on the other half."""
     asked = study.asked
     symbols = quantised(study.stores["observations"], asked.vocabulary, study.seed)
+    found = invariants(symbols, asked.vocabulary, asked.target, study.seed)
     metrics, withheld = advise(symbols, asked.vocabulary, asked.target, study.seed)
     curves = series_curves(withheld)
-    print(f"{metrics['advice']}; checked by {metrics['checked_by']}")
+    print(metrics["statement"])
     return Outcome(
         metrics=metrics,
         figures={"curves": draw_curves(curves, "Relative loss on the withheld half of the series")},
         result=curves,
+        invariants=found,
     )

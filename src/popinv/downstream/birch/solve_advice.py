@@ -21,9 +21,10 @@ from popinv.downstream.birch.solve_sharing import (
     least_makespan,
     pulled,
 )
+from popinv.downstream.invariants import Invariant, held
 from popinv.store.variables import variable
 
-__all__ = ["NEAR", "advise_solves", "chunk_sizes", "makespans"]
+__all__ = ["NEAR", "advise_solves", "alike_machines", "chunk_sizes", "makespans"]
 
 _DRAWS = 400
 # More chunks than this are planned nowhere.
@@ -32,6 +33,8 @@ NEAR = 0.05
 """Part of the bound within which a chunk size is near it."""
 # Ways whose mean makespans differ by less count as equally fast.
 _ALIKE = 0.02
+# Draws, and solves of each machine, where all machines are alike.
+_FEW_DRAWS, _EACH = 2, 20
 WAYS = {
     "equal": "as many solves for each machine",
     "by_speed": "shares in proportion to speed",
@@ -64,6 +67,23 @@ def makespans(machines: Machines, solves: int, seed: int) -> dict[str, Any]:
             for size in chunk_sizes(solves)
         },
     }
+
+
+def alike_machines(count: int, seed: int) -> Invariant:
+    """Check that all ways end at the bound where machines are alike and chunks cost nothing."""
+    times = Round.drawn(Machines((1.0,) * count), _FEW_DRAWS, seed)
+    solves = count * _EACH
+    ends = [
+        divided(times, equal_split(times.machines, solves)),
+        divided(times, best_split(times.machines, solves)),
+        pulled(times, chunks_of(solves, 1)),
+    ]
+    return held(
+        "machines_alike",
+        "machines alike, chunks free: largest distance of a way's time from the bound, relative",
+        float(np.abs(np.array(ends) / times.least(solves) - 1).max()),
+        1e-9,
+    )
 
 
 def advise_solves(

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import xarray as xr
 from torch.func import functional_call, grad, vmap
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import parameters_to_vector
 from tqdm import tqdm
 
 from popinv.downstream.birch.advice import advised
@@ -34,6 +34,8 @@ from popinv.downstream.birch.engine import Workers
 from popinv.downstream.birch.live import LiveRun, RealRun, Team
 from popinv.downstream.birch.speeds import Speeds, measured
 from popinv.downstream.birch.tree import check
+from popinv.downstream.invariants import Invariant, held
+from popinv.downstream.weights import fill
 from popinv.errors import DivergenceError
 from popinv.seeds import generator
 from popinv.store.variables import variable
@@ -49,7 +51,15 @@ from popinv.threads import fixed_threads
 if TYPE_CHECKING:
     from popinv.downstream.birch.section import Birch
 
-__all__ = ["Learning", "compare", "predicted", "raced", "stable", "tried"]
+__all__ = [
+    "Learning",
+    "compare",
+    "nothing_trained",
+    "predicted",
+    "raced",
+    "stable",
+    "tried",
+]
 
 _LOOKS = 100
 # Draws of the minibatches by which step sizes are chosen; the runs that count have others.
@@ -59,6 +69,8 @@ _APART = 1_000_000
 _HALVINGS = 2
 # A real run takes this many times the predicted number of gradients to the target.
 _LONGER = 1.5
+# Gradients of each worker with a step size of zero, and the relative change by rounding.
+_FEW, _ROUNDING = 3, 1e-6
 
 
 @dataclass(frozen=True)
@@ -86,10 +98,9 @@ class Learning:
         return Learning(problem, weights.numpy().astype(float), batch_size, settings.seed)
 
     def _set(self, weights: np.ndarray) -> list[torch.nn.Parameter]:
-        parameters = list(self.problem.network.parameters())
-        vector = torch.from_numpy(np.array(weights)).to(parameters[0].dtype)
-        vector_to_parameters(vector, parameters)
-        return parameters
+        network = self.problem.network
+        dtype = next(network.parameters()).dtype
+        return fill(network, torch.from_numpy(np.array(weights)).to(dtype))
 
     def _batch(self, worker: int, number: int) -> torch.Tensor:
         draw = generator(self.seed, f"birch/batch/{worker}", number)
@@ -246,6 +257,39 @@ def raced(
     # Its points are not needed any more, and are large.
     run.looks.clear()
     return curve, run
+
+
+def nothing_trained(learning: Learning, asked: Birch) -> Invariant:
+    """Check that every way to train keeps the loss where its step size is zero.
+
+    Parameters
+    ----------
+    learning : Learning
+    asked : Birch
+        The study's settings of the method: seconds, message.
+    """
+    count = len(asked.seconds)
+    before = learning.loss(learning.start)
+    workers = Workers(tuple(asked.seconds), (asked.message,) * count)
+    apart = 0.0
+    for way in candidates(count):
+        run = LiveRun(
+            workers,
+            way.policy(count),
+            start=learning.start,
+            slope=learning.slope,
+            steps=way.steps(0.0),
+            every=1,
+            look=learning.loss,
+        )
+        run.until(_FEW * count)
+        apart = max(apart, *(abs(loss - before) for _, loss in run.looks))
+    return held(
+        "nothing_trained",
+        "step size zero: largest change of the validation loss by any way to train",
+        apart,
+        _ROUNDING * before,
+    )
 
 
 def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from popinv.downstream.birch.solve_advice import advise_solves
+from popinv.downstream.birch.solve_advice import advise_solves, alike_machines
 from popinv.downstream.birch.solve_sharing import Machines
-from popinv.downstream.birch.study import Learning, compare
+from popinv.downstream.birch.study import Learning, compare, nothing_trained
 from popinv.downstream.birch.study_figures import draw_solves, draw_training
 from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.surrogate.build import training_data, training_settings
@@ -25,6 +25,10 @@ def use(study: StudyInput) -> Outcome:
     last = int(solves["round"].max())
     data = replace(training_data(solves, last, 1.0), weights=None)
     learning = Learning.of(data, settings.replace(stage="birch"), asked.batch_size)
+    invariants = [
+        nothing_trained(learning, asked),
+        alike_machines(len(asked.machines), study.seed),
+    ]
     training, metrics = compare(learning, asked)
     machines = Machines(
         tuple(asked.machines.values()),
@@ -40,4 +44,5 @@ def use(study: StudyInput) -> Outcome:
         metrics=metrics,
         figures={"training": draw_training(training), "solves": draw_solves(shares)},
         result=training.merge(shares, combine_attrs="no_conflicts"),
+        invariants=invariants,
     )

@@ -19,15 +19,27 @@ from tqdm import tqdm
 
 from popinv.downstream.certified_unlearning.accountant import Setting
 from popinv.downstream.certified_unlearning.contributions import Contributions
-from popinv.downstream.certified_unlearning.descent import Model, Noise
+from popinv.downstream.certified_unlearning.descent import Model, Noise, run
 from popinv.downstream.certified_unlearning.losses import Linear
 from popinv.downstream.certified_unlearning.records import Partition, Records
 from popinv.downstream.certified_unlearning.requests import Goal, Holder, learn, relearn, remove
+from popinv.downstream.invariants import Invariant, held
 from popinv.downstream.privacy import clipped
 
-__all__ = ["EPSILONS", "Learned", "Removed", "learn_from", "price", "remove_from"]
+__all__ = [
+    "EPSILONS",
+    "Learned",
+    "Removed",
+    "learn_from",
+    "nothing_removed",
+    "price",
+    "remove_from",
+]
 
 EPSILONS = (0.1, 1.0, 10.0)
+
+# The share of a gap that an end has left, and the distance that counts as rounding.
+_FORGOTTEN, _ROUNDING = 1e-14, 1e-8
 
 
 @dataclass(frozen=True)
@@ -166,6 +178,52 @@ def remove_from(learned: Learned, systems: Sequence[int], runs: int, noise_seed:
     left = np.delete(targets, list(systems), axis=0).mean(axis=0)
     holders = {"sequence": _first(one_by_one), "batch": _first(at_once)}
     return Removed(means, targets.mean(axis=0), left, holders)
+
+
+def nothing_removed(learned: Learned, systems: Sequence[int]) -> list[Invariant]:
+    """Check that the descent without noise has the means of the contributions as its ends.
+
+    Where no system is removed it stays at the mean of all, and without some it ends at the mean of
+    the others.
+
+    Parameters
+    ----------
+    learned : Learned
+    systems : sequence of int
+        Those that are to be removed.
+    """
+    targets = clipped(learned.contributions.each, learned.longest)
+    setting = learned.setting
+    count, root = setting.n, math.sqrt(setting.n)
+    whole = Model(targets.mean(axis=0)[None, :, None])
+    silent = Noise(0.0, 0, "certified_unlearning/silent")
+    left = learned.records
+    for system in systems:
+        left = left.emptied(system)
+    epochs = math.ceil(math.log(_FORGOTTEN) / math.log(setting.contraction))
+
+    def end(records: Records) -> np.ndarray:
+        return _means(run(whole, records, learned.loss, setting, silent, epochs))[0]
+
+    stays = end(learned.records) - targets.mean(axis=0)
+    rest = count / (count - len(systems))
+    others = np.delete(targets, list(systems), axis=0).mean(axis=0)
+    return [
+        held(
+            "nothing_removed",
+            f"no system removed: shift of the answer by {epochs} epochs without noise, in standard "
+            "errors",
+            root * float(np.abs(stays).max()),
+            _ROUNDING,
+        ),
+        held(
+            "removed_without_noise",
+            "removed without noise: distance from the mean of the other systems, in standard "
+            "errors",
+            root * float(np.abs(rest * end(left) - others).max()),
+            _ROUNDING,
+        ),
+    ]
 
 
 def _means(model: Model) -> np.ndarray:

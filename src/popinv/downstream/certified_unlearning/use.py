@@ -15,6 +15,7 @@ from popinv.downstream.certified_unlearning.answer import (
     Learned,
     Removed,
     learn_from,
+    nothing_removed,
     price,
     remove_from,
 )
@@ -25,6 +26,7 @@ from popinv.downstream.certified_unlearning.contributions import (
     reference_and_records,
 )
 from popinv.downstream.certified_unlearning.figures import draw_forgetting
+from popinv.downstream.metrics import flatten
 from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.errors import DataError
 from popinv.forward.datasets import parameter_coordinate
@@ -87,6 +89,7 @@ def use(study: StudyInput) -> Outcome:
             rate=asked.rate,
             clipping=asked.clipping,
         )
+        invariants = nothing_removed(learned, rows.tolist())
         runs = int(min(asked.runs, max(20, _MOST_NUMBERS / contributions.each.size)))
         noise_seed = seed if asked.noise == "seeded" else secrets.randbits(62)
         removed = remove_from(learned, rows.tolist(), runs, noise_seed)
@@ -107,6 +110,7 @@ def use(study: StudyInput) -> Outcome:
             )
             for way, holder in removed.holders.items()
         },
+        invariants=invariants,
     )
 
 
@@ -140,12 +144,7 @@ def _metrics(
     }
     epochs = [removal.epochs for removal in sequence.removals]
     certified = max(r.epsilon for holder in (batch, sequence) for r in holder.removals)
-    prices = {
-        f"price_epsilon_{epsilon:g}".replace(".", "_"): float(
-            result["price"].sel(epsilon=epsilon)[-1]
-        )
-        for epsilon in EPSILONS
-    }
+    prices = flatten(result["price"], "price_epsilon_{epsilon:g}_epochs_{removal_epochs}")
     length = np.linalg.norm(learned.contributions.each, axis=1)
     told = float(result["noise"].sel(way="batch"))
     return {
@@ -157,6 +156,7 @@ def _metrics(
         "delta": goal.delta,
         "sigma": learned.sigma,
         "epochs_sequence": sum(epochs),
+        "epochs_one_by_one": " + ".join(map(str, epochs)),
         "epochs_batch": batch.removals[0].epochs,
         "epochs_anew": learned.learnt,
         "noise_in_standard_errors": root * spread["batch"],

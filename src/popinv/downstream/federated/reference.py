@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import numpy as np
 import torch
 
+from popinv.downstream.federated.channel import Channel
 from popinv.downstream.federated.profile import ProfilingSite
 from popinv.downstream.federated.server import Answer
-from popinv.downstream.federated.site import Estimator, Site
+from popinv.downstream.federated.site import Estimator, Site, sites_of, units_of
+from popinv.downstream.invariants import Invariant, held
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
@@ -20,9 +23,11 @@ from popinv.inference.likelihood.penalty import noise_penalty
 from popinv.inference.likelihood.scoring import Point, ascend, begin
 from popinv.inference.problem import Problem
 
-__all__ = ["fitted", "jointly"]
+__all__ = ["fitted", "jointly", "nothing_divided"]
 
 _MOST_STEPS = 60
+# Relative change of a step that rounding and masks make.
+_ROUNDING = 1e-5
 
 
 def fitted(problem: Problem, start: np.ndarray, estimator: Estimator, draws: int) -> Answer:
@@ -48,6 +53,37 @@ def fitted(problem: Problem, start: np.ndarray, estimator: Estimator, draws: int
         estimate = fit_marginal_likelihood(problem, estimate.p, settings)
     value = estimate.diagnostics["value"]
     return Answer(estimate.p, estimate.covariance, value, estimate.arrived)
+
+
+def nothing_divided(
+    problem: Problem, sites: Sequence[Site], channel: Channel, p: np.ndarray
+) -> Invariant:
+    """Check that the sites' sums give the step of the pseudo-likelihood that one place takes.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of the systems of all sites.
+    sites : sequence of Site
+    channel : Channel
+        Not that of the federation, whose rounds are counted.
+    p : ndarray of shape (n_p,)
+        Where the step begins.
+    """
+    (whole,) = sites_of({"all": problem}, sites[0].draws)
+    units, answers = units_of(problem), [partial(site.told_pseudo, p, None) for site in sites]
+    told, known = channel.ask("step", p, answers, units), whole.told_pseudo(p, None)
+    free = problem.of_moments.free
+    covariance = restricted_inverse(np.asarray(known["information"]), free)
+    step = restricted_inverse(told["information"], free) @ told["score"]
+    errors = np.sqrt(np.diag(covariance))[free]
+    apart = (step - covariance @ np.asarray(known["score"]))[free] / errors
+    return held(
+        "sums_of_the_sites",
+        "observations in one place: change of the first step, in standard errors of the answer",
+        float(np.abs(apart).max(initial=0.0)),
+        _ROUNDING * max(1.0, float(np.abs(step[free] / errors).max(initial=0.0))),
+    )
 
 
 @dataclass(frozen=True)

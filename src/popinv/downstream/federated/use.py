@@ -17,7 +17,7 @@ from popinv.downstream.federated.data import observed_sites
 from popinv.downstream.federated.figures import draw_answers, draw_reconstruction
 from popinv.downstream.federated.noisy import Guarantee, NoisyServer, guarantee
 from popinv.downstream.federated.own_laws import OwnLawServer
-from popinv.downstream.federated.reference import fitted, jointly
+from popinv.downstream.federated.reference import fitted, jointly, nothing_divided
 from popinv.downstream.federated.server import Answer, Server
 from popinv.downstream.federated.site import Estimator, Site, sites_of
 from popinv.downstream.federated.table import answers_table, rounds_table
@@ -68,6 +68,8 @@ def use(study: StudyInput) -> Outcome:
     draws = draws_of_answer(study.stores["population"], study.polish.draws)
     with fixed_threads():
         sites = sites_of(problems, draws)
+        apart = Channel(len(rows), asked.secure, seed)
+        invariant = nothing_divided(problem, sites, apart, start)
         found = _federated(study, sites, channel, start, used)
         if asked.law == "own":
             pooled = jointly(sites_of(problems, draws), start, used)
@@ -100,6 +102,7 @@ def use(study: StudyInput) -> Outcome:
             "answers.csv": partial(write_table, answers_table(compared, problem)),
             "rounds.csv": partial(write_table, rounds_table(channel)),
         },
+        invariants=[invariant],
     )
 
 

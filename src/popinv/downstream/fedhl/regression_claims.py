@@ -23,7 +23,7 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
         "headline",
         "the base of full rank takes away the bias of truncation (regression, equal clients, equal "
         "weights: loss at the end over that at the start)",
-        "paper",
+        "a reconstruction of the paper",
         "abstract",
         0.0,
         measured(left.sel(regression_rule="uniform").values),
@@ -38,7 +38,7 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
         "headline",
         "the weights lower the drift of the gradients (regression, mildly unequal clients: drift "
         "over that of equal weights)",
-        "paper",
+        "a reconstruction of the paper",
         "abstract, Theorem 3",
         "below 1",
         measured(drift.sel(weights="paper").values),
@@ -60,7 +60,7 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
             "headline",
             f"the mean squared gradient falls as 1/sqrt(T) with the rounds T (noisy regression, "
             f"{words}: fitted power of T)",
-            "paper",
+            "a reconstruction of the paper",
             "abstract",
             -0.5,
             measured(powers.sel(rate_rule="fedhl").values),
@@ -78,7 +78,7 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
             f"FedHL goes on falling where FlexLoRA ends at a floor (noisy regression, {words}, "
             "rates that fall as 1/sqrt(t): squared gradient at the end over that at a quarter of "
             "the rounds)",
-            "paper",
+            "a reconstruction of the paper",
             "abstract",
             "0.5",
             measured((end / quarter).sel(floor_rule="fedhl").values),
@@ -93,7 +93,7 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
             "headline",
             f"FedHL ends far below the floor of FlexLoRA (the same, {words}: squared gradient at "
             "the end over FlexLoRA's)",
-            "paper",
+            "a reconstruction of the paper",
             "abstract",
             "below 1",
             measured(low.sel(floor_rule="fedhl").values),

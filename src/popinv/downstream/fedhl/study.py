@@ -33,6 +33,7 @@ from popinv.downstream.fedhl.federation import Federation, run
 from popinv.downstream.fedhl.lora import Dense, ModuleLoss, apply, fresh, products, shapes_of
 from popinv.downstream.fedhl.server import Weighting
 from popinv.downstream.fedhl.splits import site_wise
+from popinv.downstream.invariants import Invariant, held
 from popinv.errors import SolverError
 from popinv.seeds import generator
 from popinv.store.variables import variable
@@ -41,10 +42,12 @@ from popinv.surrogate.trained_network import Surrogate
 if TYPE_CHECKING:
     from popinv.downstream.fedhl.section import FedHL
 
-__all__ = ["WAYS", "Sites", "adapt", "solved_sites"]
+__all__ = ["WAYS", "Sites", "adapt", "nothing_trained", "solved_sites"]
 
 WAYS = ("common", "alone", "flexlora", "fedhl", "pooled")
 _FEWEST = 5
+# Relative change of an error that single precision makes.
+_ROUNDING = 1e-4
 
 # Maps z (n, d_z) and the name of a stage to y (n, d_y), rows NaN where the solve failed.
 Solve = Callable[[np.ndarray, str], np.ndarray]
@@ -157,15 +160,42 @@ def adapt(
     return _dataset(errors, curves, np.array(asked.ranks)), metrics
 
 
+def nothing_trained(surrogate: Surrogate, sites: Sites, asked: FedHL, seed: int) -> Invariant:
+    """Check that every way has the error of the surrogate where its learning rate is zero."""
+    once = asked.replace(rounds=1, local_steps=1)
+    errors, _, _ = _adapted(surrogate, sites, once, seed, "fedhl/nothing", rate=0.0)
+    alone = []
+    for site in range(len(asked.ranks)):
+        own = sites.test_site == site
+        y = sites.test_y[torch.from_numpy(own)]
+        with torch.no_grad():
+            error = surrogate.network(sites.test_x[torch.from_numpy(own)]) - y
+        alone.append(float((error.square().mean() / (y - y.mean(dim=0)).square().mean()).sqrt()))
+    return held(
+        "nothing_trained",
+        "learning rate zero: largest change of a site's error by any way to adapt, relative",
+        float(np.abs(errors / np.array(alone) - 1).max()),
+        _ROUNDING,
+    )
+
+
 def _adapted(
-    surrogate: Surrogate, sites: Sites, asked: FedHL, seed: int, stage: str
+    surrogate: Surrogate,
+    sites: Sites,
+    asked: FedHL,
+    seed: int,
+    stage: str,
+    rate: float | None = None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
-    """Return the errors (way, site) of one repeat, the federations' curves and records."""
+    """Return the errors (way, site) of one repeat, the federations' curves and records.
+
+    The learning rate is that of the section by default.
+    """
     network, ranks = surrogate.network, np.array(asked.ranks)
     loss = ModuleLoss(network, nn.functional.mse_loss)
     shapes = shapes_of(network)
     parts, batch = site_wise(sites.site), asked.batch_size
-    local = Local(asked.local_steps, asked.rate, "adam")
+    local = Local(asked.local_steps, asked.rate if rate is None else rate, "adam")
     everything = replace(local, steps=local.steps * asked.rounds)
     gradient = minibatches(loss, sites.x, sites.y, parts, batch, seed, f"{stage}/sites")
     pooled_gradient = minibatches(

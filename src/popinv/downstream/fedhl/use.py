@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from popinv.downstream.fedhl.figures import draw_sites
-from popinv.downstream.fedhl.study import adapt, solved_sites
+from popinv.downstream.fedhl.study import adapt, nothing_trained, solved_sites
 from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.downstream.sites import site_laws
 from popinv.inference.result import parameters_of
@@ -34,6 +34,12 @@ def use(study: StudyInput) -> Outcome:
             asked.test_solves,
         )
         print(f"{len(sites.x)} solves to train on and {len(sites.test_x)} to test with")
+        invariant = nothing_trained(surrogate, sites, asked, seed)
         result, metrics = adapt(surrogate, sites, asked, seed)
     print(metrics["statement"])
-    return Outcome(metrics=metrics, figures={"sites": draw_sites(result)}, result=result)
+    return Outcome(
+        metrics=metrics,
+        figures={"sites": draw_sites(result)},
+        result=result,
+        invariants=[invariant],
+    )

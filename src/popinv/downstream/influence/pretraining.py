@@ -21,6 +21,7 @@ from popinv.downstream.influence.gradients import Flat
 from popinv.downstream.influence.networks import Transformer, language_losses
 from popinv.downstream.influence.training import Adam, AdamState, begin, step
 from popinv.downstream.kept import continued
+from popinv.downstream.weights import fill
 from popinv.errors import DivergenceError
 from popinv.seeds import generator
 from popinv.store.variables import variable
@@ -164,7 +165,5 @@ def _arrays(state: AdamState, loss: np.ndarray) -> dict[str, np.ndarray]:
 def with_weights(trained: xr.Dataset, size: LanguageModel, vocabulary: int) -> Transformer:
     """Return the trained model, not to be trained as it is."""
     model = size.new(vocabulary)
-    torch.nn.utils.vector_to_parameters(
-        torch.from_numpy(trained["theta"].values), model.parameters()
-    )
+    fill(model, torch.from_numpy(trained["theta"].values))
     return model.requires_grad_(False)

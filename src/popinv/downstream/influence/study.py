@@ -13,7 +13,6 @@ to solve is asked in :mod:`popinv.downstream.influence.candidates`.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,8 @@ from popinv.downstream.influence.comparison import exact_scores
 from popinv.downstream.influence.gradients import Flat
 from popinv.downstream.influence.selection import round_robin
 from popinv.downstream.influence.training import Adam, AdamState, begin, train
+from popinv.downstream.invariants import Invariant, held
+from popinv.downstream.weights import filled
 from popinv.errors import DataError
 from popinv.seeds import generator
 from popinv.store.variables import variable
@@ -39,7 +40,10 @@ from popinv.surrogate.training_state import TrainingData, TrainingSettings
 if TYPE_CHECKING:
     from popinv.downstream.influence.section import Influence
 
-__all__ = ["Bench", "Solves", "select_samples"]
+__all__ = ["ROUNDING", "Bench", "Solves", "select_samples"]
+
+ROUNDING = 1e-5
+"""Change of a network's answers, relative to their size, that is due to single precision."""
 
 # Numbers of gradients that are held at a time.
 _HELD = 2e7
@@ -98,7 +102,7 @@ class Bench:
         problem = prepare(data, whole, surrogate)
         self.solves, self.surrogate, self.asked = solves, surrogate, asked
         self.rows = problem.training
-        self.flat = Flat.of(problem.network)
+        self.network, self.flat = problem.network, Flat.of(problem.network)
         self.theta = self.flat.theta
         self.whitening = settings.whitening
         self.adam = Adam(
@@ -148,10 +152,24 @@ class Bench:
         return gradients.mean_loss(self.losses, theta, self.part(self.solves.target))
 
     def with_weights(self, theta: Tensor) -> Surrogate:
-        """Return the surrogate with these weights."""
-        network = copy.deepcopy(self.surrogate.network)
-        torch.nn.utils.vector_to_parameters(theta.clone(), network.parameters())
-        return replace(self.surrogate, network=network)
+        """Return the surrogate with these weights of the network that is trained.
+
+        That network has further components where the outputs of the solves need them.
+        """
+        return replace(self.surrogate, network=filled(self.network, theta))
+
+    def nothing_trained(self) -> Invariant:
+        """Check that the surrogate with its own weights answers the test solves as before."""
+        z = self.solves.z[self.solves.test]
+        before, whitening = self.surrogate.predict(z), np.asarray(self.whitening)
+        moved = (self.with_weights(self.theta).predict(z) - before) @ whitening.T
+        return held(
+            "nothing_trained",
+            "nothing trained: change of the first surrogate's answers, in standard deviations of "
+            "the noise",
+            float(np.abs(moved).max()),
+            ROUNDING * float((np.abs(before) @ np.abs(whitening).T).max()),
+        )
 
     def error_of(self, surrogate: Surrogate) -> float:
         """Return a surrogate's whitened error on the test solves."""
@@ -252,7 +270,7 @@ def select_samples(
             for name, values in shares.items()
             for i, value in enumerate(values)
         },
-        "selected_statement": f"trained further on {size} of {len(pool)} solves, the first "
+        "statement": f"trained further on {size} of {len(pool)} solves, the first "
         f"surrogate's error in the population goes from {before:.3g} to "
         f"{means['error_selected']:.3g} with those that influence selects, "
         f"{means['error_random']:.3g} with random ones, {means['error_all']:.3g} with all, and "

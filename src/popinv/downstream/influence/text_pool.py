@@ -8,7 +8,6 @@ for.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from popinv.downstream.influence.gradients import Flat, Losses, Samples
 from popinv.downstream.influence.selection import round_robin
 from popinv.downstream.influence.steps import Step
 from popinv.downstream.influence.training import Adam, AdamState, begin, train
+from popinv.downstream.weights import filled
 from popinv.seeds import generator
 
 __all__ = [
@@ -99,9 +99,7 @@ def timed(call: Callable[[], T], count: int) -> tuple[T, float]:
 
 def warmed_up(module: Network, warm: AdamState) -> Network:
     """Return a copy of a network with the weights of a state."""
-    warmed = copy.deepcopy(module)
-    torch.nn.utils.vector_to_parameters(warm.theta, warmed.parameters())
-    return warmed
+    return filled(module, warm.theta)
 
 
 def scores_of_down(

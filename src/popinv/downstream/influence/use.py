@@ -34,12 +34,18 @@ def use(study: StudyInput) -> Outcome:
     solves = Solves.of(stores["fresh_solves"], asked.targets)
     with fixed_threads():
         bench = Bench(solves, first, settings.replace(stage="influence"), asked)
+        invariant = bench.nothing_trained()
         result, metrics = select_samples(bench, last, decay)
         p = estimate_of(stores["population"])
         ordered, numbers = order_candidates(bench, problem, p, last, decay)
     if ordered is not None:
         result = xr.merge([result, ordered])
     metrics |= numbers
-    for name in ("selected_statement", "candidates_statement"):
+    for name in ("statement", "candidates_statement"):
         print(metrics[name])
-    return Outcome(metrics=metrics, figures={"selection": draw_study(result)}, result=result)
+    return Outcome(
+        metrics=metrics,
+        figures={"selection": draw_study(result)},
+        result=result,
+        invariants=[invariant],
+    )

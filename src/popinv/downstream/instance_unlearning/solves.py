@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch.nn.utils import vector_to_parameters
 from tqdm import tqdm
 
 from popinv.downstream.instance_unlearning.forgetting import quantile_groups
 from popinv.downstream.instance_unlearning.renyi import instance_loss
+from popinv.downstream.invariants import Invariant, held
+from popinv.downstream.weights import fill
 from popinv.errors import DataError
 from popinv.surrogate.training import (
     TrainingData,
@@ -34,7 +35,13 @@ from popinv.surrogate.training import (
 )
 from popinv.surrogate.training_problem import loss_of
 
-__all__ = ["SolveWithdrawal", "privacy_losses", "row_norms", "withdraw_solves"]
+__all__ = [
+    "SolveWithdrawal",
+    "nothing_withdrawn",
+    "privacy_losses",
+    "row_norms",
+    "withdraw_solves",
+]
 
 _RECORDS = 6
 _ORDER = 8
@@ -74,8 +81,7 @@ class SolveWithdrawal:
 def row_norms(problem: TrainingProblem, weights: np.ndarray) -> np.ndarray:
     """Return the norm of each training row's weighted gradient, shape (n,)."""
     z, y, row_weights = problem.training
-    parameters = list(problem.network.parameters())
-    vector_to_parameters(torch.from_numpy(weights).clone().to(z.device), parameters)
+    parameters = fill(problem.network, torch.from_numpy(weights).clone().to(z.device))
     norms = np.empty(len(z))
     for row in range(len(z)):
         one = slice(row, row + 1)
@@ -117,12 +123,33 @@ def _trained(
 
 def _error_on(problem: TrainingProblem, state: TrainingState, rows: torch.Tensor) -> float:
     """Return the root mean loss on some training rows, including those left out."""
-    vector_to_parameters(
-        torch.from_numpy(state.weights).clone().to(rows.device),
-        list(problem.network.parameters()),
-    )
+    fill(problem.network, torch.from_numpy(state.weights).clone().to(rows.device))
     with torch.no_grad():
         return float(loss_of(problem, *(part[rows] for part in problem.training)).sqrt())
+
+
+def nothing_withdrawn(data: TrainingData, settings: TrainingSettings) -> Invariant:
+    """Check that a training without no solve goes as one with all, for an epoch."""
+    weights = []
+    for gone in (None, np.array([], dtype=int)):
+        problem = prepare(data, settings)
+        if gone is not None:
+            problem = _without(problem, torch.from_numpy(gone))
+        weights.append(step(initial_state(problem, settings), problem, settings)[0].weights)
+    return held(
+        "no_solve_withdrawn",
+        "no solve withdrawn: change of the network's weights after an epoch",
+        float(np.abs(weights[0] - weights[1]).max()),
+        0.0,
+    )
+
+
+def _without(problem: TrainingProblem, rows: torch.Tensor) -> TrainingProblem:
+    """Return the problem in which some training rows weigh nothing."""
+    z, y, weights = problem.training
+    kept = weights.clone()
+    kept[rows] = 0.0
+    return replace(problem, training=(z, y, kept))
 
 
 def withdraw_solves(
@@ -164,7 +191,7 @@ def withdraw_solves(
     norms: list[np.ndarray] = []
     problem = prepare(data, settings)
     state = _trained(problem, settings, norms)
-    z, y, weights = problem.training
+    z = problem.training[0]
     if size * groups > len(z) // 2:
         raise DataError(
             f"downstream.instance_unlearning.solves is {size}, but {groups} groups of so many "
@@ -179,10 +206,7 @@ def withdraw_solves(
     spread = float(np.sqrt(np.mean(np.square(np.log(ratios))) / 2))
     withdrawals = []
     for index in tqdm(chosen, desc="solves", disable=None):
-        kept = weights.clone()
-        kept[index] = 0.0
-        first = prepare(data, settings)
-        without = _trained(replace(first, training=(z, y, kept)), settings)
+        without = _trained(_without(prepare(data, settings), index), settings)
         wanted = _error_on(problem, without, index)
         going = replace(
             state,
@@ -192,7 +216,7 @@ def withdraw_solves(
             second_moment=np.zeros_like(state.weights),
         )
         error = [_error_on(problem, going, index)]
-        left = replace(problem, training=(z, y, kept))
+        left = _without(problem, index)
         while error[-1] < (1 - tolerance) * wanted and going.epoch < settings.max_epochs:
             going, _ = step(going, left, tuned)
             error.append(_error_on(problem, going, index))

@@ -22,6 +22,7 @@ from popinv.downstream.instance_unlearning.withdrawal import (
     whole_descent,
     withdraw,
 )
+from popinv.downstream.invariants import Invariant
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
@@ -41,7 +42,7 @@ def forget_systems(
     settings: DescentSettings,
     start: tuple[np.ndarray, np.ndarray],
     asked: InstanceUnlearning,
-) -> tuple[xr.Dataset, dict[str, Any]]:
+) -> tuple[xr.Dataset, dict[str, Any], Invariant]:
     """Rank the observed systems by loss, and withdraw a few from the easiest to the hardest.
 
     Parameters
@@ -63,6 +64,8 @@ def forget_systems(
         with all systems, after fine-tuning, and after descending again without the system.
     dict
         The same in short.
+    Invariant
+        That nothing moves where no system is left out.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def forget_systems(
         )
         ranks = np.linspace(0, len(systems) - 1, min(asked.withdrawn, len(systems)))
         chosen = np.argsort(losses.loss, kind="stable")[np.unique(ranks.round().astype(int))]
-        withdrawals = withdraw(
+        withdrawals, invariant = withdraw(
             problem,
             settings,
             start,
@@ -101,7 +104,8 @@ def forget_systems(
     expected = linear_steps(losses.loss, tuning.epsilon, tuning.rate)
     whole = np.concatenate([descent.alpha, descent.gamma])
     metrics = _metrics(problem, settings, whole, losses, expected, chosen, withdrawals, tuning)
-    return _dataset(problem, whole, losses, expected, withdrawals, tuning.epsilon), metrics
+    result = _dataset(problem, whole, losses, expected, withdrawals, tuning.epsilon)
+    return result, metrics, invariant
 
 
 def _metrics(

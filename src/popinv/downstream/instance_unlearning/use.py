@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from popinv.downstream.instance_unlearning.figures import draw_systems
-from popinv.downstream.instance_unlearning.solves import withdraw_solves
+from popinv.downstream.instance_unlearning.solves import nothing_withdrawn, withdraw_solves
 from popinv.downstream.instance_unlearning.study import forget_systems, solves_metrics
 from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.inference.build import descent_problem
@@ -23,7 +23,8 @@ def use(study: StudyInput) -> Outcome:
         study.model, stores["observations"], surrogate, study.seed, "instance_unlearning"
     )
     start = parameters_of(stores["estimate"])
-    result, metrics = forget_systems(problem, study.descent, start, asked)
+    result, metrics, invariant = forget_systems(problem, study.descent, start, asked)
+    invariants = [invariant]
     print(metrics["statement"])
     if asked.solves:
         solves = stores["solves"]
@@ -37,9 +38,15 @@ def use(study: StudyInput) -> Outcome:
         )
         data = training_data(solves, number, study.recency_decay)
         with fixed_threads():
+            invariants.append(nothing_withdrawn(data, settings))
             withdrawals, losses, spread = withdraw_solves(
                 data, settings, network.refit_learning_rate, asked.solves
             )
         metrics |= solves_metrics(withdrawals, losses, spread, settings.max_epochs)
         print(metrics["solves_statement"])
-    return Outcome(metrics=metrics, figures={"systems": draw_systems(result)}, result=result)
+    return Outcome(
+        metrics=metrics,
+        figures={"systems": draw_systems(result)},
+        result=result,
+        invariants=invariants,
+    )

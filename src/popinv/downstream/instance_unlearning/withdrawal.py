@@ -38,6 +38,7 @@ import numpy as np
 from tqdm import tqdm
 
 from popinv.downstream.instance_unlearning.renyi import gaussian_step
+from popinv.downstream.invariants import Invariant, held
 from popinv.errors import ConfigError
 from popinv.inference.descent import Descent, run, step
 from popinv.inference.problem import Problem, begin
@@ -69,6 +70,8 @@ _DRAWS_OF_CHANGE = 20
 # The descent's own matrix uses few draws, whose noise makes it too stiff in poorly determined
 # directions: by a factor of four in the default study, where steps would be four times too short.
 _CURVATURE_DRAWS = 8000
+# A divergence that rounding may leave.
+_ROUNDING = 1e-9
 
 
 def check_problem(problem: Problem) -> None:
@@ -321,8 +324,8 @@ def withdraw(
     noise: np.ndarray,
     systems: Sequence[int],
     tuning: Tuning,
-) -> list[Withdrawal]:
-    """Leave systems out one at a time, by a new descent and by fine-tuning.
+) -> tuple[list[Withdrawal], Invariant]:
+    """Leave systems out one at a time, by a new descent and by fine-tuning, and none at first.
 
     Parameters
     ----------
@@ -351,9 +354,10 @@ def withdraw(
     shares = noise_shares(np.full(tuning.steps, tuning.rate))
     of_both = of_answer + (trailing_means(shares) ** 2).sum(axis=1)
     with_all = np.array([gradient(problem, settings, end, k) for k in range(_DRAWS_OF_CHANGE)])
-    withdrawals = []
-    for system in tqdm(systems, desc="withdrawals", unit="system", disable=None):
-        others = problem.of_systems(np.delete(np.arange(len(problem.data)), system))
+
+    def without(gone: Sequence[int]) -> tuple[np.ndarray, ...]:
+        """Return the rerun, the moves of fine-tuning, and their divergence and floor."""
+        others = problem.of_systems(np.delete(np.arange(len(problem.data)), gone))
         again = whole_descent(others, settings, start)
         rerun = np.concatenate([again.alpha, again.gamma])
         path = run(
@@ -370,10 +374,21 @@ def withdraw(
         left = [gradient(others, settings, end, k) for k in range(_DRAWS_OF_CHANGE)]
         change = np.atleast_2d(np.cov(np.array(left) - with_all, rowvar=False))
         spread = float(np.trace(np.linalg.solve(noise, change)))
-        floor = tuning.order / 2 * spread * of_both / of_answer
+        return rerun, moved, divergence, tuning.order / 2 * spread * of_both / of_answer
+
+    *_, divergence, floor = without([])
+    invariant = held(
+        "nothing_removed",
+        "no system removed: divergence of a new descent, and of fine-tuning, from the answer",
+        float(np.max([divergence, floor])),
+        _ROUNDING,
+    )
+    withdrawals = []
+    for system in tqdm(systems, desc="withdrawals", unit="system", disable=None):
+        rerun, moved, divergence, floor = without([system])
         close = np.flatnonzero(divergence - floor <= tuning.epsilon)
         steps = int(close[0]) if len(close) else tuning.steps
         withdrawals.append(
             Withdrawal(system, rerun, end + moved[-1], divergence, floor, steps, bool(len(close)))
         )
-    return withdrawals
+    return withdrawals, invariant

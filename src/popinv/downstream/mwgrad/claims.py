@@ -57,7 +57,7 @@ def _no_rise(rises: Mapping[str, Sequence[np.ndarray]]) -> Claim:
         "headline",
         "with the weights of least norm no objective grows, from particles that suit the first "
         "objective (greatest rise of an objective over all steps, in nats)",
-        "paper",
+        "a reconstruction of the paper",
         _ABSTRACT,
         0.0,
         greatest["minnorm"],
@@ -75,7 +75,7 @@ def _stationary(runs: Sequence[Mapping[str, Mapping[str, Any]]], method: str) ->
         "headline",
         f"{method} with the weights of least norm ends at a Pareto stationary law (least norm of a "
         "merged velocity at the last particles)",
-        "paper",
+        "a reconstruction of the paper",
         _ABSTRACT,
         0.0,
         norms["minnorm"],
@@ -120,7 +120,7 @@ def _accelerated(ends: Mapping[str, Mapping[str, np.ndarray]]) -> list[Claim]:
             "the accelerated variant is ahead on normal targets of condition number 100, each at "
             "its own best stable rate (decimal logarithm of plain over accelerated gap after 100 "
             "steps)",
-            "paper",
+            "a reconstruction of the paper",
             _FOLLOW_UP,
             "positive",
             ratio,
@@ -132,7 +132,7 @@ def _accelerated(ends: Mapping[str, Mapping[str, np.ndarray]]) -> list[Claim]:
             "the accelerated variant is ahead on the four mixtures with equal weights, each at its "
             "own best stable rate (fall of the mean of -log p beyond the plain descent's after 30 "
             "steps)",
-            "paper",
+            "a reconstruction of the paper",
             _FOLLOW_UP,
             "positive",
             nats,

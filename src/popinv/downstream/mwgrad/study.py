@@ -24,6 +24,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from popinv.downstream.invariants import Invariant, held
 from popinv.downstream.mwgrad.descent import Settings, begin, run
 from popinv.downstream.mwgrad.front import costs, from_starts, two_sided_front
 from popinv.downstream.mwgrad.group_tests import GroupAnswer, error_rates, examine
@@ -35,13 +36,22 @@ from popinv.inference.problem import Problem
 from popinv.seeds import generator
 from popinv.store.variables import variable
 
-__all__ = ["compare_group", "group_targets", "serve_group", "statement"]
+__all__ = [
+    "any_order",
+    "compare_group",
+    "group_targets",
+    "same_system_twice",
+    "serve_group",
+    "statement",
+]
 
 Estimate = tuple[np.ndarray, np.ndarray]
 
 _RULES = ("minnorm", "fixed")
 # The points of a front start near each other.
 _SHARE_OF_STEPS = 3
+# Steps with a group that is one system, and the difference that rounding may leave.
+_FEW, _SAME = 20, 1e-6
 
 
 def group_targets(
@@ -150,6 +160,48 @@ def statement(systems: Sequence[int], answer: GroupAnswer) -> str:
     words = ", ".join(map(str, left))
     some = f"systems {words} stand" if len(left) > 1 else f"system {words} stands"
     return f"{some} apart; one set of parameters may serve the others"
+
+
+def any_order(problem: Problem, estimate: Estimate, systems: Sequence[int]) -> Invariant:
+    """Check that the tests do not depend on the order in which the systems are named."""
+    forward, backward = (examine(problem, estimate, named) for named in (systems, systems[::-1]))
+    apart = [
+        abs(forward.p_value - backward.p_value),
+        np.abs(forward.systems - backward.systems[::-1]).max(),
+        np.abs(forward.pairs - backward.pairs[::-1, ::-1]).max(),
+    ]
+    same = {systems[k] for k in forward.apart} == {systems[::-1][k] for k in backward.apart}
+    return held(
+        "systems_in_other_order",
+        "systems named in reverse: largest change of a p-value",
+        float(np.max(apart)) if same else np.inf,
+        _SAME,
+    )
+
+
+def same_system_twice(
+    problem: Problem, estimate: Estimate, system: int, particles: int, rate: float
+) -> Invariant:
+    """Check that a system which is grouped with itself gives up nothing."""
+    (one,) = group_targets(problem, estimate, [system])
+    omega = generator(problem.seed, f"{problem.stage}/particles").standard_normal(
+        (particles, problem.law.d_omega)
+    )
+    settings = Settings(
+        "normal", "fixed", "common_adam", rate, seed=problem.seed, stage=problem.stage
+    )
+    alone = costs([one], run(begin(omega, 1), [one], settings, _FEW)[0].particles)[0]
+    regrets = []
+    for rule in _RULES:
+        chosen = replace(settings, weights=rule)
+        state, _ = run(begin(omega, 2), [one, one], chosen, _FEW)
+        regrets.append(costs([one], state.particles)[0] - alone)
+    return held(
+        "same_system_twice",
+        f"system {system} grouped with itself: regret after {_FEW} steps, natural logarithm",
+        float(np.abs(regrets).max()),
+        _SAME * max(1.0, abs(float(alone))),
+    )
 
 
 def serve_group(

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from popinv.downstream.mwgrad.figures import draw_group
 from popinv.downstream.mwgrad.group_figures import draw_front, draw_tests
-from popinv.downstream.mwgrad.study import compare_group, serve_group
+from popinv.downstream.mwgrad.study import (
+    any_order,
+    compare_group,
+    same_system_twice,
+    serve_group,
+)
 from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.inference.build import descent_problem
 from popinv.inference.result import parameters_of
@@ -22,6 +27,11 @@ def use(study: StudyInput) -> Outcome:
     estimate = parameters_of(stores["population"])
     names = [parameter.name for parameter in study.forward.parameters()]
     with fixed_threads():
+        first = asked.systems[0]
+        invariants = [
+            any_order(problem, estimate, asked.systems),
+            same_system_twice(problem, estimate, first, asked.particles, asked.rate),
+        ]
         tested, of_tests = compare_group(problem, estimate, asked.systems, asked.simulated)
         served, of_particles = serve_group(
             problem, estimate, asked.systems, asked.particles, asked.iterations, asked.rate, names
@@ -35,4 +45,5 @@ def use(study: StudyInput) -> Outcome:
             "front": draw_front(result),
         },
         result=result,
+        invariants=invariants,
     )

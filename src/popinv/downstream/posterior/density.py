@@ -10,19 +10,24 @@ over the entries that were observed. The constant depends on the system, on alph
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from popinv.downstream.invariants import Invariant, held
+from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.whitening import Whitening, whitening
 from popinv.inference.problem import Problem
+from popinv.seeds import generator
 
 __all__ = ["Densities"]
 
 # Numbers of a block of rows, whose noise may have a matrix for each row.
 _BLOCK_VALUES = 2e7
+# Systems whose density is checked, and the difference that rounding may leave.
+_CHECKED, _ROUNDING = 20, 1e-8
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,72 @@ class Densities:
         residual = self.whitened[systems] - noise.apply(y)
         return pull_back(noise.transpose(residual))[1] - omega
 
+    def invariants(self, problem: Problem, p: np.ndarray) -> list[Invariant]:
+        """Check the density where nothing is observed, and by the noise's covariance as it is.
+
+        Parameters
+        ----------
+        problem : Problem
+        p : ndarray of shape (n_p,)
+            Those of :meth:`at`.
+        """
+        systems = torch.arange(min(_CHECKED, len(problem.data)))
+        drawn = generator(problem.seed, f"{problem.stage}/invariants")
+        omega = torch.from_numpy(drawn.standard_normal((len(systems), problem.law.d_omega)))
+        population = -0.5 * (omega**2).sum(dim=1)
+        blank = _unobserved(problem)
+        nothing = Densities.at(blank, p).log(omega, systems) - population
+        there = self.log(omega, systems)
+        apart = there - (population - 0.5 * _misfits(problem, p, omega, systems))
+        return [
+            held(
+                "nothing_observed",
+                "nothing observed: difference of a system's log density from the population's",
+                float(nothing.abs().max()),
+                _ROUNDING,
+            ),
+            held(
+                "density_by_covariance",
+                "difference of a system's log density from that by the noise's covariance, "
+                "relative",
+                float((apart / there.abs().clamp(min=1.0)).abs().max()),
+                _ROUNDING,
+            ),
+        ]
+
     @property
     def _rows(self) -> int:
         if len(self.noise.inverse) == 1:
             return 1 << 30
         return max(1, int(_BLOCK_VALUES / self.noise.inverse[0].numel()))
+
+
+def _unobserved(problem: Problem) -> Problem:
+    """Return the problem of the same systems without any observed entry."""
+    shape, known = problem.data.shape, problem.conditions
+    scale = None if known is None else known.scale
+    blank = Conditions(scale, np.zeros(shape, dtype=bool), np.zeros(shape[1]), problem.known)
+    return replace(problem, data=np.zeros(shape), conditions=blank)
+
+
+def _misfits(
+    problem: Problem, p: np.ndarray, omega: torch.Tensor, systems: torch.Tensor
+) -> torch.Tensor:
+    """Return ``r^T (s^2 Gamma)^-1 r`` of each system's observed entries, one after the other."""
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    known, conditions = problem.known, problem.conditions
+    with torch.no_grad():
+        covariance = problem.noise.covariance(gamma).numpy()
+        own = None if known is None else known.of(systems.numpy())
+        signal = problem.signal(alpha, omega, own).numpy()
+    found = []
+    for row, system in enumerate(systems.tolist()):
+        seen = np.ones(len(covariance), dtype=bool)
+        scale = 1.0
+        if conditions is not None:
+            seen = seen if conditions.present is None else conditions.present[system]
+            scale = 1.0 if conditions.scale is None else float(conditions.scale[system])
+        residual = (np.asarray(problem.data[system]) - signal[row])[seen]
+        inside = np.linalg.solve(covariance[np.ix_(seen, seen)], residual)
+        found.append(residual @ inside / scale**2)
+    return torch.tensor(found, dtype=omega.dtype)

@@ -24,10 +24,10 @@ def draw_systems(posterior: xr.Dataset, population: np.ndarray, truth: np.ndarra
     ----------
     posterior : Dataset
         ``mean``, ``lower`` and ``upper`` (system, parameter).
-    population : ndarray of shape (m, d_z)
-        Draws of the recovered law, whose central 95 % are shaded.
-    truth : ndarray of shape (N, d_z) or None
-        The systems' own parameters.
+    population : ndarray of shape (m, k)
+        What is told of draws of the recovered law, whose central 95 % are shaded.
+    truth : ndarray of shape (N, k) or None
+        The same of the systems' own parameters.
     """
     chosen = np.flatnonzero(varying(population))[:_MOST_PARAMETERS]
     names = [str(posterior["parameter"].values[index]) for index in chosen]

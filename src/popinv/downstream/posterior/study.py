@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from scipy.stats import kstest
 
+from popinv.downstream.posterior.mixing import effective_sample_size, split_r_hat
+from popinv.downstream.posterior.places import Quantities
 from popinv.downstream.posterior.sampling import LARGEST_R_HAT, Posteriors
 from popinv.forward.datasets import parameter_coordinate
 from popinv.store.variables import variable
 
-__all__ = ["coverage_metrics", "posterior_dataset", "varying"]
+__all__ = ["coverage_metrics", "posterior_dataset", "statement", "varying"]
 
 LEVEL = 0.95
 
@@ -29,22 +32,21 @@ def varying(population: np.ndarray) -> np.ndarray:
 
 def posterior_dataset(
     posteriors: Posteriors,
-    names: list[str],
+    told: Quantities,
     most: int,
-    units: list[str],
     truth: np.ndarray | None = None,
 ) -> xr.Dataset:
-    """Return mean, deviation and 95 % interval of every system's parameters, and some draws.
+    """Return mean, deviation and 95 % interval of what is told of every system, and some draws.
 
     Parameters
     ----------
     posteriors : Posteriors
-    names, units : list of str
-        Names of the parameters.
+    told : Quantities
+        What is told.
     most : int
         Draws of each system that are kept, from all chains.
     truth : ndarray of shape (N, d_z), optional
-        The systems' true parameters, whose ranks among the draws are then added.
+        The systems' true parameters. The ranks of what is told of them among the draws are added.
 
     Notes
     -----
@@ -52,17 +54,23 @@ def posterior_dataset(
     independent draw lies below with probability p. The usual place, p (S - 1) + 1, is further
     inside: with a hundred draws its 95 % intervals hold 93 %.
     """
-    each = [z.reshape(-1, z.shape[2]) for z in posteriors.draws]
+    drawn = [told.of(z) for z in posteriors.draws]
+    each = [values.reshape(-1, values.shape[2]) for values in drawn]
     ends = [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2]
     quantiles = [np.quantile(z, ends, axis=0, method="weibull") for z in each]
     lower, median, upper = np.stack(quantiles, axis=1)
     kept = min(most, *map(len, each))
-    chosen = [z[np.linspace(0, len(z) - 1, kept).round().astype(int)] for z in each]
+    rows = [np.linspace(0, len(z) - 1, kept).round().astype(int) for z in each]
+    chosen = [z.reshape(-1, z.shape[2])[r] for z, r in zip(posteriors.draws, rows, strict=True)]
     mean = np.array([z.mean(axis=0) for z in each])
     deviation = np.array([z.std(axis=0, ddof=1) for z in each])
     dims = ("system", "parameter")
-    note = "of the system's parameter, given its observation"
-    units_of = {"parameter_units": ", ".join(units)}
+    note = "of what is told of the system, given its observation"
+    units_of = {"parameter_units": ", ".join(told.units)}
+    r_hat, effective = posteriors.r_hat, posteriors.effective
+    if told.coefficients:
+        r_hat = np.array([split_r_hat(values) for values in drawn])
+        effective = np.array([effective_sample_size(values) for values in drawn])
     dataset = xr.Dataset(
         {
             "mean": variable(dims, mean, f"mean {note}", **units_of),
@@ -70,15 +78,35 @@ def posterior_dataset(
             "lower": variable(dims, lower, f"lower end of the 95 % interval {note}"),
             "median": variable(dims, median, f"median {note}"),
             "upper": variable(dims, upper, f"upper end of the 95 % interval {note}"),
-            "r_hat": variable(dims, posteriors.r_hat, "split R-hat"),
-            "effective": variable(dims, posteriors.effective, "effective sample size"),
+            "r_hat": variable(dims, r_hat, "split R-hat"),
+            "effective": variable(dims, effective, "effective sample size"),
             "moves": variable("system", posteriors.moves, "moves of each chain"),
-            "z": variable(("draw", *dims), np.stack(chosen, axis=1), f"draws {note}"),
+            "largest_r_hat": variable(
+                "system", posteriors.r_hat.max(axis=1), "largest R-hat of the chains' coordinates"
+            ),
+            "least_effective": variable(
+                "system",
+                posteriors.effective.min(axis=1),
+                "smallest effective sample size of the chains' coordinates",
+            ),
         },
-        coords=parameter_coordinate(names, "parameter", "parameter of the forward model"),
+        coords=parameter_coordinate(list(told.names), "parameter", "what is told of a system"),
     )
+    z = np.stack(chosen, axis=1)
+    if told.coefficients:
+        dataset["value"] = variable(("draw", *dims), told.of(z), f"draws {note}")
+        dataset["z"] = variable(
+            ("draw", "system", "coefficient"), z, "draws of the system's parameters"
+        )
+        dataset = dataset.assign_coords(
+            parameter_coordinate(
+                list(told.coefficients), "coefficient", "parameter of the forward model"
+            )
+        )
+    else:
+        dataset["z"] = variable(("draw", *dims), z, f"draws {note}")
     if truth is not None:
-        pairs = zip(each, truth, strict=True)
+        pairs = zip(each, told.of(truth), strict=True)
         rank = np.array([((z < own).sum(axis=0) + 0.5) / (len(z) + 1) for z, own in pairs])
         dataset["rank"] = variable(dims, rank, "share of the draws that lie below the truth")
     return dataset
@@ -94,8 +122,8 @@ def coverage_metrics(posterior: xr.Dataset, population: np.ndarray, wanted: int)
     ----------
     posterior : Dataset
         From :func:`posterior_dataset`.
-    population : ndarray of shape (m, d_z)
-        Draws of the recovered law.
+    population : ndarray of shape (m, k)
+        What is told of draws of the recovered law.
     wanted : int
         Effective sample size.
 
@@ -114,14 +142,16 @@ def coverage_metrics(posterior: xr.Dataset, population: np.ndarray, wanted: int)
     """
     own = varying(population)
     names = [str(name) for name in posterior["parameter"].values]
-    own_names = [n for n, o in zip(names, own, strict=True) if o]
+    own_names = [n.replace(" ", "_") for n, o in zip(names, own, strict=True) if o]
     deviation = posterior["deviation"].values[:, own].mean(axis=0)
     narrowing = deviation / population[:, own].std(axis=0, ddof=1)
     r_hat, effective = (posterior[name].values[:, own] for name in ("r_hat", "effective"))
     ranked = "rank" in posterior
     moves = posterior["moves"].values
-    # The check of the sampler has all parameters.
-    short = (posterior["effective"].values < wanted) | (posterior["r_hat"].values > LARGEST_R_HAT)
+    # Chains are finished by the coordinates in which they run.
+    short = (posterior["least_effective"].values < wanted) | (
+        posterior["largest_r_hat"].values > LARGEST_R_HAT
+    )
     by_rank = _rank_metrics(own_names, posterior["rank"].values[:, own]) if ranked else {}
     return {
         "systems": posterior.sizes["system"],
@@ -132,11 +162,39 @@ def coverage_metrics(posterior: xr.Dataset, population: np.ndarray, wanted: int)
         "r_hat_99": float(np.quantile(r_hat, 0.99)),
         "effective_min": float(effective.min()),
         "effective_01": float(np.quantile(effective, 0.01)),
-        "systems_at_the_cap": int(short.any(axis=1).sum()),
+        "systems_at_the_cap": int(short.sum()),
         "moves_median": float(np.median(moves)),
         "moves_max": int(moves.max()),
         **by_rank,
     }
+
+
+def statement(metrics: Mapping[str, Any]) -> str:
+    """Return in words what the observations say of single systems, and how often that is right.
+
+    Parameters
+    ----------
+    metrics : mapping
+        From :func:`coverage_metrics`, with ``surprising_systems`` and the number expected.
+    """
+    start = "narrowing_"
+    narrowing = {k.removeprefix(start): v for k, v in metrics.items() if k.startswith(start)}
+    said = []
+    if narrowing:
+        best, worst = (pick(narrowing, key=narrowing.__getitem__) for pick in (min, max))
+        said.append(
+            f"given its observation, {best.replace('_', ' ')} of a system is known to "
+            f"{narrowing[best]:.2g} of the population's deviation"
+        )
+        if worst != best:
+            said.append(f"{worst.replace('_', ' ')} to {narrowing[worst]:.2g}")
+    if "coverage" in metrics:
+        said.append(f"the 95 % intervals hold {metrics['coverage']:.1%} of the truth")
+    said.append(
+        f"{metrics['surprising_systems']} of {metrics['systems']} systems are unlike the "
+        f"population, where {metrics['surprising_systems_expected']:.3g} are expected"
+    )
+    return "; ".join(said)
 
 
 def _rank_metrics(names: list[str], rank: np.ndarray) -> dict[str, float]:

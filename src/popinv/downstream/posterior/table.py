@@ -29,9 +29,9 @@ def systems_table(posterior: xr.Dataset, units: list[str], own: np.ndarray) -> p
         ``surprise_p_value`` (system,), and ``system_id`` (system,) if the user named the systems.
         Without it, they have numbers from 0.
     units : list of str
-        Of the parameters, "1" if they have none.
-    own : ndarray of bool, shape (d_z,)
-        Parameters that differ between systems; the smallest effective size is among these.
+        Of what is told, "1" if it has none.
+    own : ndarray of bool, shape (k,)
+        What differs between systems; the smallest effective size is among these.
     """
     names = [str(name) for name in posterior["parameter"].values]
     count = posterior.sizes["system"]

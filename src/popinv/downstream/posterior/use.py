@@ -7,9 +7,16 @@ from functools import partial
 import numpy as np
 
 from popinv.downstream.outcome import Outcome, StudyInput
+from popinv.downstream.posterior.density import Densities
 from popinv.downstream.posterior.figures import draw_calibration, draw_systems
+from popinv.downstream.posterior.places import told_quantities
 from popinv.downstream.posterior.sampling import sample_posteriors
-from popinv.downstream.posterior.study import coverage_metrics, posterior_dataset, varying
+from popinv.downstream.posterior.study import (
+    coverage_metrics,
+    posterior_dataset,
+    statement,
+    varying,
+)
 from popinv.downstream.posterior.surprise import surprise_p_values
 from popinv.downstream.posterior.table import systems_table, write_systems
 from popinv.inference.build import descent_problem
@@ -38,6 +45,7 @@ def use(study: StudyInput) -> Outcome:
         drawn = [answer[f"{part}_draws"].values for part in ("alpha", "gamma")]
         laws = np.concatenate(drawn, axis=1)
     with fixed_threads():
+        invariants = Densities.at(problem, p).invariants(problem, p)
         posteriors = sample_posteriors(
             problem, p, asked.chains, asked.effective, asked.most_moves, laws
         )
@@ -45,31 +53,34 @@ def use(study: StudyInput) -> Outcome:
     count, truth = len(problem.data), None
     if "truth" in stores:
         truth = stores["truth"]["z"].values[:count]
-    described = study.forward.parameters()
-    names, units = [each.name for each in described], [each.units for each in described]
-    result = posterior_dataset(posteriors, names, asked.kept_draws, units, truth)
+    told = told_quantities(study.forward, study.law)
+    result = posterior_dataset(posteriors, told, asked.kept_draws, truth)
     result["surprise_p_value"] = variable(
         "system", surprise, "share of the population's systems that are as far out"
     )
     if "system_id" in observations.coords:
         ids = observations["system_id"].values[:count]
         result = result.assign_coords(system_id=variable("system", ids, "name of the system"))
-    population = parameters(
-        problem.law, problem.split(p)[0], seed, "posterior/population", _POPULATION
+    population = told.of(
+        parameters(problem.law, problem.split(p)[0], seed, "posterior/population", _POPULATION)
     )
-    table = systems_table(result, units, varying(population))
+    table = systems_table(result, list(told.units), varying(population))
+    metrics = {
+        **coverage_metrics(result, population, asked.effective),
+        "law_and_noise": asked.law_and_noise,
+        "surprising_systems": int((surprise < SURPRISING).sum()),
+        "surprising_systems_expected": SURPRISING * count,
+        "surrogate_calls": posteriors.evaluations,
+    }
+    metrics["statement"] = statement(metrics)
+    print(metrics["statement"])
     return Outcome(
-        metrics={
-            **coverage_metrics(result, population, asked.effective),
-            "law_and_noise": asked.law_and_noise,
-            "surprising_systems": int((surprise < SURPRISING).sum()),
-            "surprising_systems_expected": SURPRISING * count,
-            "surrogate_calls": posteriors.evaluations,
-        },
+        metrics=metrics,
         figures={
-            "systems": draw_systems(result, population, truth),
+            "systems": draw_systems(result, population, None if truth is None else told.of(truth)),
             "calibration": draw_calibration(result, population),
         },
         result=result,
         files={"systems.csv": partial(write_systems, table)},
+        invariants=invariants,
     )

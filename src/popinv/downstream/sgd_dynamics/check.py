@@ -19,7 +19,7 @@ def check(given: CheckInput) -> Outcome:
         comparisons.append(comparison)
     result = problem.result_dataset(comparisons)
     return Outcome(
-        metrics=problem.metrics(comparisons),
+        metrics=problem.metrics(comparisons, result),
         figures={"comparisons": draw_comparisons(result)},
         result=result,
         claims=claims(comparisons),

@@ -61,7 +61,7 @@ def quadratic_escapes(size: Size, seed: int) -> Iterator[Comparison]:
             within(expected, bound=BOUND),
             control,
             part="headline" if headline else "reconstruction",
-            source="paper" if headline else "reconstruction",
+            source="a reconstruction of the paper" if headline else "reconstruction",
             where="abstract; formula reconstructed" if headline else "normal limit",
         )
 
@@ -151,6 +151,6 @@ def sharp_escapes(size: Size, seed: int) -> Iterator[Comparison]:
             within(expected, bound=BOUND),
             ("slopes exchanged", shares(left, right, y, rate)) if headline else None,
             part="headline" if headline else "reconstruction",
-            source="paper" if headline else "reconstruction",
+            source="a reconstruction of the paper" if headline else "reconstruction",
             where="abstract; formula reconstructed" if headline else "exact for Laplace noise",
         )

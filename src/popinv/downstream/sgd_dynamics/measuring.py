@@ -89,7 +89,7 @@ class Comparison:
     criterion: Range
     control: tuple[str, np.ndarray] | None = None
     part: Part = "headline"
-    source: Source = "paper"
+    source: Source = "a reconstruction of the paper"
     where: str = "abstract"
     why: str = ""
 

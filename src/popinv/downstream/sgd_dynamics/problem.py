@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from popinv.downstream.metrics import flatten
 from popinv.downstream.sgd_dynamics.escapes import (
     heavy_escapes,
     quadratic_escapes,
@@ -79,8 +80,11 @@ def result_dataset(rows: Sequence[Comparison]) -> xr.Dataset:
     )
 
 
-def metrics(rows: Sequence[Comparison]) -> dict[str, Any]:
-    """Return the mean, its standard error over batches, and theory of every comparison."""
+def metrics(rows: Sequence[Comparison], result: xr.Dataset) -> dict[str, Any]:
+    """Return the mean, its standard error over batches, and theory of every comparison.
+
+    The tables of :func:`result_dataset` follow.
+    """
     numbers: dict[str, Any] = {}
     for row in rows:
         numbers[row.name] = float(row.values.mean())
@@ -89,4 +93,6 @@ def metrics(rows: Sequence[Comparison]) -> dict[str, Any]:
         )
         if not isinstance(row.expected, str):
             numbers[f"{row.name}_theory"] = float(row.expected)
+    for name in ("escape_limit", "escape", "finite_rate_term"):
+        numbers |= flatten(result[name], f"{name}_index_{{tail_index:g}}_rate_{{rate:g}}")
     return numbers | {"comparisons": len(rows)}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
+from popinv.downstream.invariants import Invariant, held
 from popinv.downstream.sgd_dynamics.outlook import Outlook, outlook, share_with_interval
 from popinv.downstream.sgd_dynamics.restarts import all_rates, descend, fixed_losses
 from popinv.downstream.sgd_dynamics.slices import (
@@ -17,6 +18,7 @@ from popinv.downstream.sgd_dynamics.slices import (
     line_slope,
     slice_of,
 )
+from popinv.inference.fit_distance import fit_distance, starts_near
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.settings import DescentSettings
@@ -26,12 +28,14 @@ from popinv.threads import fixed_threads
 if TYPE_CHECKING:
     from popinv.downstream.sgd_dynamics.section import SgdDynamics
 
-__all__ = ["Answer", "descent_end", "explore", "result_dataset"]
+__all__ = ["Answer", "descent_end", "explore", "result_dataset", "same_descent"]
 
 # A line reaches beyond both ends by this share of its length.
 _BEYOND = 0.25
 # Other answers that are joined to the study's by a line.
 _MOST_LINES = 3
+# Distance of two ends of the same descent, in standard errors, that rounding may leave.
+_SAME = 1e-6
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,37 @@ def descent_end(descent: xr.Dataset) -> np.ndarray:
     if "correction" in descent and descent["correction_covariance"].values.any():
         return p - descent["correction"].values
     return p
+
+
+def same_descent(
+    problem: Problem,
+    settings: DescentSettings,
+    estimate: np.ndarray,
+    answer: np.ndarray,
+    errors: np.ndarray,
+) -> Invariant:
+    """Check that the descents of the study's own starts and draws end at its answer.
+
+    Parameters
+    ----------
+    problem : Problem
+    settings : DescentSettings
+        The study's own.
+    estimate : ndarray of shape (n_p,)
+        Where the study's descent has started.
+    answer, errors : ndarray of shape (n_p,)
+        Where it has ended, and its standard errors.
+    """
+    own = replace(problem, stage="descent")
+    starts = starts_near(own, estimate, settings.restarts)
+    end = fit_distance(own, settings, starts, description="the study's own descent").estimate.p
+    known = problem.free & (errors > 0)
+    return held(
+        "same_start_and_draws",
+        "the study's own starts and draws: distance of the end from its answer, in standard errors",
+        float((np.abs(end - answer)[known] / errors[known]).max(initial=0.0)),
+        _SAME,
+    )
 
 
 def explore(

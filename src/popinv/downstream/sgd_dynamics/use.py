@@ -8,7 +8,7 @@ import numpy as np
 
 from popinv.downstream.outcome import Outcome, StudyInput
 from popinv.downstream.sgd_dynamics.figures import draw_slices
-from popinv.downstream.sgd_dynamics.study import descent_end, explore, result_dataset
+from popinv.downstream.sgd_dynamics.study import descent_end, explore, result_dataset, same_descent
 from popinv.inference.build import descent_problem
 from popinv.inference.fit_distance import starts_near
 from popinv.inference.result import estimate_of, parameter_names
@@ -27,14 +27,15 @@ def use(study: StudyInput) -> Outcome:
     descent = stores["descent"]
     answer = descent_end(descent)
     errors = np.sqrt(np.diag(descent["sampling_covariance"].values))
+    estimate = estimate_of(stores["estimate"])
+    invariant = same_descent(problem, study.descent, estimate, answer, errors)
     # The study's own restarts come first, and more of the same.
-    drawn = starts_near(
-        replace(problem, stage="descent"), estimate_of(stores["estimate"]), asked.starts + 1
-    )
+    drawn = starts_near(replace(problem, stage="descent"), estimate, asked.starts + 1)
     found = explore(problem, study.descent, answer, errors, drawn[1:], asked)
     print(found.metrics["statement"])
     return Outcome(
         metrics=found.metrics,
         figures={"slices": draw_slices(found.slices)},
         result=result_dataset(problem, found, parameter_names(problem)),
+        invariants=[invariant],
     )

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
+from popinv.downstream.invariants import Invariant, held
 from popinv.downstream.withdrawal.influence import Influence
 from popinv.inference.intervals import boundaries
 from popinv.inference.likelihood.marginal import MarginalSettings
@@ -138,6 +139,16 @@ class Refitter:
         left = self.influence.size(path - path[-1])
         last = float(self.influence.size(path[-1] - path[-2]))
         return Refit(path[-1] - self.start, left, last <= _ARRIVED)
+
+    def nothing_removed(self) -> Invariant:
+        """Check that the fit without no system ends where it starts."""
+        shift = self.without(np.array([], dtype=int)).shift
+        return held(
+            "nothing_removed",
+            "no system removed: shift of the answer by a short fit, in standard errors",
+            float(self.influence.size(shift)),
+            _ARRIVED,
+        )
 
     def _steps(self, p: np.ndarray, systems: np.ndarray) -> np.ndarray:
         count, path = len(self.problem.data), [p]

@@ -50,6 +50,7 @@ def use(study: StudyInput) -> Outcome:
     draws = draws_of_answer(population, study.polish.draws)
     with _simulated(problem, study) as simulated:
         refitter = Refitter(simulated, population, influence, study.descent, draws)
+        invariant = refitter.nothing_removed()
         checked = check_systems(refitter, influence, asked.checked, asked.tolerance)
         if len(rows):
             began = time.monotonic()
@@ -81,6 +82,7 @@ def use(study: StudyInput) -> Outcome:
             "influence.csv": partial(write_table, table),
             "answers.csv": partial(write_table, of_answers),
         },
+        invariants=[invariant],
     )
 
 
@@ -122,7 +124,17 @@ def _influence_metrics(
             if np.isfinite(value)
         },
         "checked_steps_above_predicted": int((checked.steps > checked.predicted_steps).sum()),
+        **_left_by_one_step(influence, checked),
     }
+
+
+def _left_by_one_step(influence: Influence, checked: Checked) -> dict[str, float]:
+    """Return what the first-order answer leaves of the largest shift that was found."""
+    if not len(checked.systems):
+        return {}
+    # They are in the order of the predicted sizes.
+    left = checked.shift[-1] - influence.shifts[checked.systems[-1]]
+    return {"checked_left_by_one_step": float(influence.size(left))}
 
 
 def _withdrawn_metrics(

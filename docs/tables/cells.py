@@ -1,0 +1,64 @@
+"""Cells and lines of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from popinv.downstream.claims import Measured, measured
+
+__all__ = ["interval", "line", "mean_of", "number", "ratio_of", "span", "table"]
+
+
+def line(cells: Sequence[str]) -> str:
+    """Return a line of a table."""
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table."""
+    yield line(heads)
+    yield line(["---"] * len(heads))
+    yield from map(line, rows)
+
+
+def number(value: object, digits: int = 2) -> str:
+    """Return a number with some digits, or a text as it is."""
+    if isinstance(value, bool | int):
+        return f"{value:,}"
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
+
+
+def interval(found: Measured, digits: int = 2) -> str:
+    """Return a mean with its interval; an exact one has none."""
+    if not found.seeds:
+        return number(found.mean, digits)
+    low, high = (number(end, digits) for end in (found.low, found.high))
+    return f"{number(found.mean, digits)} ({low} to {high})"
+
+
+def mean_of(values: Sequence[float], digits: int = 2) -> str:
+    """Return the mean over seeds with its 95 % interval, or the range of fewer than five."""
+    if len(values) < 5:
+        return span(values, digits)
+    return interval(measured(values), digits)
+
+
+def ratio_of(values: Sequence[float], digits: int = 2) -> str:
+    """Return the geometric mean over seeds with its 95 % interval, or the range of fewer."""
+    if len(values) < 5:
+        return span(values, digits)
+    found = measured(np.log(values))
+    return interval(
+        Measured(*(float(np.exp(x)) for x in (found.mean, found.low, found.high)), found.seeds),
+        digits,
+    )
+
+
+def span(values: Sequence[float], digits: int = 2) -> str:
+    """Return the range of values, or the only one."""
+    low, high = (number(end, digits) for end in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"

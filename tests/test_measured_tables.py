@@ -1,0 +1,159 @@
+"""The tables of the pages are those of the files that were measured."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from popinv.downstream.claims import above, judged, judged_again, measured, write_claims
+from popinv.workflow.records import Record, content_of
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+
+import claims_tables  # noqa: E402
+from tables import checks, kept, uses  # noqa: E402
+
+PAGES = sorted((ROOT / "docs/methods").glob("*.md"))
+JSON = sorted(kept.FOLDER.glob("*/*.json"))
+BLOCKS = re.compile(r"^<!-- (use|check) (\w+) -->$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_has_the_tables_that_were_measured(page):
+    text = page.read_text(encoding="utf-8")
+    assert claims_tables.written(text, page.stem) == text, (
+        "run: python docs/claims_tables.py --pages"
+    )
+
+
+def test_every_table_stands_on_a_page():
+    named = {found for page in PAGES for found in BLOCKS.findall(page.read_text(encoding="utf-8"))}
+    assert named == {("use", n) for n in uses.TABLES} | {("check", n) for n in checks.TABLES}
+
+
+@pytest.mark.parametrize("file", sorted(kept.FOLDER.glob("claims/*.csv")), ids=lambda f: f.stem)
+def test_every_row_has_the_status_of_its_numbers(file):
+    with file.open(newline="", encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            again = judged_again(row)
+            assert (row["status"], row["why"]) == (again["status"], again["why"]), row["claim"]
+
+
+@pytest.mark.parametrize("file", JSON, ids=lambda f: f"{f.parent.name}-{f.stem}")
+def test_numbers_say_where_they_were_measured_and_nothing_else_of_it(file):
+    content = json.loads(file.read_text(encoding="utf-8"))
+    for entry in [content] if file.parent.name == "checks" else content.values():
+        where = entry["measured"]
+        assert set(where) == {"commit", "cores", "processor", "seconds"}
+        assert re.fullmatch(r"[0-9a-f]{40}", where["commit"])
+        assert "/" not in where["processor"]
+    text = file.read_text(encoding="utf-8")
+    assert not re.search(r'"(/|~)|/(home|root|tmp|work)/', text)
+
+
+NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+BLOCK = re.compile(r"^<!-- (claims|use|check|written)\b.*?^<!-- end -->", re.MULTILINE | re.DOTALL)
+
+
+def numbers(text: str) -> set[str]:
+    """Return the numbers of at least three digits that are no round ones."""
+    found = (number.rstrip(",") for number in NUMBER.findall(text))
+    return {one for one in found if len(re.sub(r"\D", "", one).strip("0")) >= 3}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_sentence_repeats_a_number_of_a_table(page):
+    text = page.read_text(encoding="utf-8")
+    cells: set[str] = set()
+    for block in BLOCK.finditer(text):
+        rows = [line.strip("|").split("|") for line in block[0].splitlines() if line[:1] == "|"]
+        measured = [row[3:4] if block[1] == "claims" else row[1:] for row in rows[2:]]
+        cells.update(numbers(" ".join(cell for row in measured for cell in row)))
+    sentences = re.sub(r"```.*?```", "", BLOCK.sub("", text), flags=re.DOTALL)
+    assert numbers(sentences) & cells == set()
+
+
+# --- keeping --------------------------------------------------------------------------------------
+
+
+def results(folder: Path, metrics: dict, commit: str = "a" * 40) -> Path:
+    """Return a folder of results with a test problem and a use, and their records."""
+    row = judged("reconstruction", "a", "reconstruction", "", 1.0, measured([1.0] * 5), above())
+    for name, made in (
+        ("downstream/mwgrad", "downstream/made/check_mwgrad.json"),
+        ("soil/downstream/mwgrad", "soil/made/use_mwgrad.json"),
+    ):
+        own = folder / name
+        own.mkdir(parents=True)
+        (own / "metrics.json").write_text(json.dumps(metrics))
+        write_claims([row], own / "claims.csv")
+        (folder / made).parent.mkdir(parents=True, exist_ok=True)
+        file = own / "metrics.json"
+        machine = {"host": "secret", "processor": "a processor", "cores": "4", "system": "x"}
+        Record(
+            *("rule", {}, {}, "", {}, {f"results/{name}/metrics.json": content_of(file)}),
+            *({"commit": commit}, machine, 12.5),
+        ).write(folder / made)
+    return folder
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "FOLDER", tmp_path / "kept")
+    for read in (kept.check, kept.claims, kept.uses):
+        read.cache_clear()
+    yield tmp_path
+    for read in (kept.check, kept.claims, kept.uses):
+        read.cache_clear()
+
+
+def test_results_are_kept_with_commit_and_machine_and_without_host(elsewhere):
+    found = list(kept.collect(results(elsewhere / "results", {"a": 0.5}), []))
+    assert found == ["the test problem mwgrad", "mwgrad on soil"]
+    one = kept.check("mwgrad")
+    assert one.metrics == {"a": 0.5}
+    assert one.told == (
+        "*Measured at commit aaaaaaaaaa on 4 cores of a processor; the job took 12 s.*"
+    )
+    assert kept.uses("mwgrad")["soil"].metrics == {"a": 0.5}
+    assert kept.claims("mwgrad")[0]["status"] == "holds"
+    texts = [f.read_text() for f in (elsewhere / "kept").rglob("*.*")]
+    assert not any("secret" in text for text in texts)
+    # A study that is not measured again stays.
+    shutil.rmtree(elsewhere / "results/soil")
+    list(kept.collect(elsewhere / "results", ["mwgrad"]))
+    assert "soil" in kept.uses("mwgrad")
+
+
+def test_rows_are_judged_by_the_rules_as_they_are(elsewhere):
+    list(kept.collect(results(elsewhere / "results", {"a": 0.5}), []))
+    file = elsewhere / "kept/claims/mwgrad.csv"
+    right = file.read_text()
+    file.write_text(right.replace("holds", "does not hold"))
+    kept.claims.cache_clear()
+    kept.judge_again()
+    assert file.read_text() == right
+
+
+def test_a_result_that_was_edited_is_refused(elsewhere):
+    folder = results(elsewhere / "results", {"a": 0.5})
+    (folder / "soil/downstream/mwgrad/metrics.json").write_text('{"a": 0.6}')
+    with pytest.raises(SystemExit, match="is not what its job has written"):
+        list(kept.collect(folder, []))
+
+
+def test_a_result_without_a_commit_is_refused(elsewhere):
+    with pytest.raises(SystemExit, match="names no commit"):
+        list(kept.collect(results(elsewhere / "results", {"a": 0.5}, commit=""), []))
+
+
+def test_a_table_that_does_not_exist_is_named():
+    with pytest.raises(SystemExit, match="no table 'use nothing', there are: analog_tolerated"):
+        claims_tables.written("<!-- use nothing -->\n\n<!-- end -->\n", "page")
