@@ -47,7 +47,7 @@ from popinv.seeds import generator
 # Systems that are simulated, systems that are looked at, and resamples of the null distribution.
 _SIMULATED, _SYSTEMS, _RESAMPLES = 4000, 4000, 4000
 # Number of systems from which means are normal.
-_NORMAL = 300
+_NORMAL = 1000
 # Features of a smaller variance beyond the scores, as a share of their own, are parameters of the
 # fitted model itself.
 _LEAST_VARIANCE = 1e-3
@@ -233,7 +233,7 @@ def tests(
     null = _means(rest, count, generator(seed, "specification/resamples"))
     # The means of the simulated systems have an error of their own.
     null *= np.sqrt(1 + count / len(rest))
-    adjusted = _adjusted(np.abs(moved), np.abs(null))
+    adjusted = _adjusted(moved, null)
     factor = float(ndtri(1 - _LEVEL / (2 * max(1, len(tested)))) + ndtri(_POWER))
     found = []
     for k, i in enumerate(tested.tolist()):
@@ -260,18 +260,25 @@ def _means(rest: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray
 
 
 def _adjusted(seen: np.ndarray, null: np.ndarray) -> np.ndarray:
-    """Return p-values (k,) of absolute values, adjusted for their number.
+    """Return two-sided p-values (k,), adjusted for their number.
+
+    A side counts by its own tail, since the mean of a fourth power is far from symmetric.
 
     Parameters
     ----------
     seen : ndarray of shape (k,)
     null : ndarray of shape (B, k)
     """
-    size = len(null)
-    ordered = np.sort(null, axis=0)
-    p_values, of_null = np.empty(len(seen)), np.empty_like(null)
-    for k, column in enumerate(ordered.T):
-        p_values[k] = (1 + size - np.searchsorted(column, seen[k])) / (1 + size)
-        of_null[:, k] = (1 + size - np.searchsorted(column, null[:, k])) / (1 + size)
-    smallest = np.sort(of_null.min(axis=1))
-    return (1 + np.searchsorted(smallest, p_values, side="right")) / (1 + size)
+    p_values = np.array([_two_sided(*pair) for pair in zip(null.T, seen[:, None], strict=True)])
+    of_null = np.array([_two_sided(column, column) for column in null.T])
+    smallest = np.sort(of_null.min(axis=0))
+    ranks = np.searchsorted(smallest, p_values[:, 0], side="right")
+    return np.asarray((1 + ranks) / (1 + len(null)))
+
+
+def _two_sided(null: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return twice the smaller share of a null sample (B,) at least as far as each value."""
+    ordered, size = np.sort(null), len(null)
+    above = size - np.searchsorted(ordered, values, side="left")
+    below = np.searchsorted(ordered, values, side="right")
+    return np.asarray(2 * (1 + np.minimum(above, below)) / (1 + size))
