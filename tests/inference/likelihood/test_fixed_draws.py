@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -79,7 +77,8 @@ def test_the_estimate_of_systems_with_two_modes_passes():
     problem = problem_of_squares(60, 0.8, 0.6)
     start = np.array([0.9, np.log(0.5), np.log(0.12)])
     estimate = fit_marginal_likelihood(problem, start, MarginalSettings(draws=1000))
-    assert estimate.passes
+    assert estimate.passes, estimate.reason
+    assert estimate.diagnostics["several_modes_share"] == 0.0
     # The likelihood by quadrature has no gradient there, in units of the standard errors.
     for i, error in enumerate(estimate.standard_errors):
         shift = np.zeros(3)

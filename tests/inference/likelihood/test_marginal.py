@@ -102,13 +102,16 @@ def test_further_modes_are_found_where_they_count():
     assert share == 0.0
 
 
-def test_several_modes_are_a_doubt_where_no_draws_can_cover_them(monkeypatch):
-    problem, p = squared(50, 0.5, 1.0), np.array([0.5, 0.0, np.log(0.1)])
-    assert fit_marginal_likelihood(problem, p).passes
-    monkeypatch.setattr(marginal_near, "_MOST_DIMENSIONS", 0)
-    doubted = fit_marginal_likelihood(problem, p)
+@pytest.mark.parametrize("limit", ["_MOST_DIMENSIONS", "_MOST_HARD"])
+def test_several_modes_are_a_doubt_where_no_draws_can_cover_them(monkeypatch, limit):
+    problem, p = squared(40, 0.5, 1.0), np.array([0.5, 0.0, np.log(0.1)])
+    monkeypatch.setattr(marginal_near, limit, 0)
+    states = []
+    doubted = fit_marginal_likelihood(problem, p, progress=states.append)
     assert not doubted.passes
     assert "several modes" in doubted.reason
+    # What cannot be adapted is not tried again and again.
+    assert int(states[-1].context["number"]) < 5
 
 
 @pytest.mark.slow
