@@ -92,7 +92,8 @@ def test_a_descent_does_not_depend_on_the_device(elsewhere, fitted, settings, ch
     for name, expected in state_to_arrays(theirs.state).items():
         elsewhere.agree(state_to_arrays(ours.state)[name], expected, 1e-3)
     assert ours.state.iteration == 12
-    moved = ours.state.parameters != np.concatenate(start)
+    # A step back may end exactly at the start.
+    moved = np.any(ours.state.path != np.concatenate(start), axis=0)
     np.testing.assert_array_equal(moved, there.free)
 
 

@@ -86,23 +86,35 @@ def test_the_likelihood_of_stored_systems_is_that_of_systems_in_memory(tmp_path)
     np.testing.assert_allclose(parts.influence, whole.influence, rtol=1e-5, atol=1e-8)
 
 
-def test_second_modes_of_many_systems_are_those_of_some_of_them(monkeypatch):
-    problem = linear_problem(40)
+@pytest.mark.parametrize("some_have_one", [False, True])
+def test_further_modes_of_many_systems_are_first_searched_in_some(monkeypatch, some_have_one):
+    problem, everyone = linear_problem(40), np.arange(40)
     settings = MarginalSettings(draws=16)
     evaluation = evaluate(problem, TRUTH, settings)
     asked = []
-    of_run = marginal._Run.second_modes
+    of_run = marginal._Run.further_modes
     monkeypatch.setattr(marginal, "_SEARCHED_SYSTEMS", 10)
 
     def seen(run, given):
         asked.append((run.numbers, given.modes))
-        return of_run(run, given)
+        return np.array([0]) if some_have_one else of_run(run, given)
 
-    monkeypatch.setattr(marginal._Run, "second_modes", seen)
-    assert marginal.second_modes(problem, TRUTH, settings, evaluation) == 0.0
-    (numbers, modes) = asked[0]
-    assert len(set(numbers)) == 10
-    np.testing.assert_array_equal(modes, evaluation.modes[numbers])
+    monkeypatch.setattr(marginal._Run, "further_modes", seen)
+    known = everyone[:4]
+    found, share = marginal.further_modes(problem, TRUTH, settings, evaluation, known, everyone)
+    for numbers, modes in asked:
+        np.testing.assert_array_equal(modes, evaluation.modes[numbers])
+    assert len(set(asked[0][0])) == 10
+    # The others are searched only if one of these has a further mode.
+    searched = np.sort(np.concatenate([numbers for numbers, _ in asked]))
+    if some_have_one:
+        np.testing.assert_array_equal(searched, everyone[4:])
+        np.testing.assert_array_equal(found, np.sort([numbers[0] for numbers, _ in asked]))
+        assert share == 0.1
+    else:
+        assert len(searched) == 10
+        assert not len(found)
+        assert share == 0.0
 
 
 @pytest.mark.parametrize("batch", [None, 20])

@@ -12,6 +12,7 @@ from scipy import stats
 
 from popinv.inference.intervals import (
     boundaries,
+    deviation_interval,
     intervals,
     law_interval,
     noise_interval,
@@ -34,16 +35,48 @@ def test_normal_interval_has_its_width():
     assert few[1][0] == pytest.approx(2.228, abs=1e-3)
 
 
-def test_elementwise_families_have_the_interval_of_gamma():
+def of_deviations(
+    natural: np.ndarray, errors: np.ndarray, lost: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the interval of the deviation of a normal sample."""
+    numbers = 1 / (2 * errors**2)
+    low, high = (stats.chi2(numbers - lost).ppf(q) for q in (0.975, 0.025))
+    return natural * np.sqrt(numbers / low), natural * np.sqrt(numbers / high)
+
+
+def test_a_deviation_has_the_interval_of_a_normal_sample_and_a_correlation_fishers():
     noise = AutoregressiveNoise(2, 4, order=1)
     gamma, errors = np.array([-1.0, 0.8]), np.array([0.1, 0.2])
-    ends = zip(
-        noise_interval(noise, gamma, np.diag(errors**2), 500),
-        normal_interval(gamma, errors, 500),
-        strict=True,
-    )
-    for natural, unconstrained in ends:
-        np.testing.assert_allclose(natural, noise.to_natural(unconstrained), rtol=1e-6)
+    found = noise_interval(noise, gamma, np.diag(errors**2), 500)
+    normal = normal_interval(gamma, errors, 500)
+    deviation = of_deviations(np.exp(gamma[0]), errors[0], 0)
+    for natural, unconstrained, end in zip(found, normal, deviation, strict=True):
+        assert natural[0] == pytest.approx(end, rel=1e-6)
+        assert natural[1] == pytest.approx(noise.to_natural(unconstrained)[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("count", [5, 20, 1000])
+def test_the_deviation_of_a_sample_has_the_exact_interval(count):
+    rng = np.random.default_rng(count)
+    sample = rng.standard_normal((4000, count))
+    # The maximum of the likelihood, and its standard error in the logarithm.
+    logs, error = np.log(sample.std(axis=1)), np.full(4000, 1 / np.sqrt(2 * count))
+    low, high = deviation_interval(logs, error, 1)
+    np.testing.assert_allclose(np.exp(low), of_deviations(np.exp(logs), error, 1)[0])
+    # A share of 95 % of 4000 is known to 0.34 %.
+    assert np.mean((low <= 0) & (high >= 0)) == pytest.approx(0.95, abs=0.012)
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_larger_error_never_has_a_narrower_interval(lost):
+    errors = np.geomspace(1e-4, 100, 400)
+    low, high = deviation_interval(np.zeros(400), errors, lost)
+    assert np.all(low < 0)
+    assert np.all(np.diff(high) >= 0)
+    assert high[-1] >= 1.96 * errors[-1]
+    assert low[-1] <= -1.96 * errors[-1]
+    held = deviation_interval(np.ones(1), np.zeros(1), lost)
+    assert held == (1.0, 1.0)
 
 
 def test_correlations_of_unrestricted_noise_have_fishers_interval():
@@ -65,7 +98,7 @@ def test_correlations_of_unrestricted_noise_have_fishers_interval():
     assert np.log(high[:3] / low[:3]) == pytest.approx(2 * half / np.sqrt(2), rel=0.15)
 
 
-def test_the_law_has_normal_intervals_and_fishers_for_correlations():
+def test_the_law_has_students_intervals_those_of_deviations_and_fishers_for_correlations():
     law = NormalLaw(["a", "b", "c"], groups=["abc"])
     natural = np.array([1.0, -2.0, 0.3, 0.5, 2.0, 0.8, 0.6, -0.4, 0.2])
     alpha = law.from_natural(natural)
@@ -76,8 +109,9 @@ def test_the_law_has_normal_intervals_and_fishers_for_correlations():
     half = stats.t(20).ppf(0.975) * np.sqrt(np.diag(covariance))
     np.testing.assert_allclose(low[:3], natural[:3] - half[:3])
     np.testing.assert_allclose(high[:3], natural[:3] + half[:3])
-    np.testing.assert_allclose(low[3:6], natural[3:6] * np.exp(-half[3:6]))
-    np.testing.assert_allclose(high[3:6], natural[3:6] * np.exp(half[3:6]))
+    ends = of_deviations(natural[3:6], np.sqrt(np.diag(covariance)[3:6]), 1)
+    np.testing.assert_allclose(low[3:6], ends[0])
+    np.testing.assert_allclose(high[3:6], ends[1])
     # The errors of alpha, propagated to atanh of each correlation.
     slopes = (
         np.stack(

@@ -33,6 +33,7 @@ _STEP = 1e-5
 _DEVIATIONS = ("standard_deviation", "amplitude", "nugget", "proportional")
 # Fewest degrees of freedom, and numbers from which the interval is normal.
 _FEWEST, _MANY = 1.0, 1e6
+_NORMAL = 1.96
 
 
 def normal_interval(
@@ -60,10 +61,14 @@ def deviation_interval(
         Degrees of freedom lost by the estimate of the mean.
     """
     numbers = 1 / (2 * np.maximum(errors, 1 / np.sqrt(2 * _MANY)) ** 2)
-    half = np.maximum(numbers - lost, _FEWEST) / 2
-    ends = (centre + 0.5 * np.log(numbers / (2 * gammaincinv(half, q))) for q in (0.975, 0.025))
+    enough = np.maximum(numbers, lost + _FEWEST)
+    half = (enough - lost) / 2
+    ends = (centre + 0.5 * np.log(enough / (2 * gammaincinv(half, q))) for q in (0.975, 0.025))
+    # An error that is too large for any sample makes the interval no narrower.
+    wide, normal = numbers < enough, _NORMAL * errors
     low, high = (np.where(errors > 0, end, centre) for end in ends)
-    return low, high
+    low = np.where(wide, np.minimum(low, centre - normal), low)
+    return low, np.where(wide, np.maximum(high, centre + normal), high)
 
 
 def noise_interval(

@@ -14,12 +14,16 @@ from __future__ import annotations
 
 import numpy as np
 
+# Turns for each entry. Rounding may hold and release an entry of no consequence without end.
+_TURNS = 10
+
 
 def bounded_step(matrix: np.ndarray, slope: np.ndarray, longest: np.ndarray) -> np.ndarray:
     """Return the step (n,) that gains most within the bounds.
 
-    An active set: entries that exceed their bounds are held there, and those that the quadratic
-    model pulls back inside are released.
+    An active set: the step goes towards the best one with some entries held, as far as the first
+    bound, where that entry is held too. At the best one, an entry that the quadratic model pulls
+    back inside is released. The gain never falls on the way, so that no set returns.
 
     Parameters
     ----------
@@ -37,18 +41,24 @@ def bounded_step(matrix: np.ndarray, slope: np.ndarray, longest: np.ndarray) -> 
     array([ 1., -1.])
     """
     step, held = np.zeros(len(slope)), np.zeros(len(slope), dtype=bool)
-    # Each turn holds or releases an entry. More turns than this would be a circle.
-    for _ in range(4 * len(slope) + 4):
+    # Each turn holds or releases an entry.
+    for _ in range(_TURNS * len(slope) + _TURNS):
         free = ~held
         rest = slope[free] - matrix[np.ix_(free, held)] @ step[held]
-        step[free] = np.linalg.solve(matrix[np.ix_(free, free)], rest)
-        beyond = free & (np.abs(step) > longest)
-        if beyond.any():
-            held |= beyond
-            step[beyond] = np.sign(step[beyond]) * longest[beyond]
+        best = step.copy()
+        best[free] = np.linalg.solve(matrix[np.ix_(free, free)], rest)
+        beyond = np.flatnonzero(free & (np.abs(best) > longest))
+        if len(beyond):
+            sides = np.sign(best[beyond]) * longest[beyond]
+            shares = (sides - step[beyond]) / (best[beyond] - step[beyond])
+            first = np.argmin(shares)
+            step += shares[first] * (best - step)
+            step[beyond[first]] = sides[first]
+            held[beyond[first]] = True
             continue
+        step = best
         pull = np.sign(step) * (slope - matrix @ step)
         if not np.any(pull[held] < 0):
-            return step
+            break
         held[np.argmin(np.where(held, pull, np.inf))] = False
     return np.clip(step, -longest, longest)

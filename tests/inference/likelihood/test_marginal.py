@@ -11,10 +11,10 @@ from bent_population import BENT, bent_problem, by_quadrature
 from linear_population import TRUTH, exact_log_likelihood, exact_scores, linear_problem
 
 from popinv.errors import DivergenceError
-from popinv.inference.likelihood import marginal_estimate
+from popinv.inference.likelihood import marginal_estimate, marginal_near
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, second_modes
+from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, further_modes
 from popinv.inference.likelihood.scoring import Point, begin, state_arrays, state_of
 from popinv.inference.problem import Problem
 from popinv.population.laws.normal.law import NormalLaw
@@ -69,25 +69,49 @@ def test_scores_are_the_derivatives_of_quadrature():
         np.testing.assert_allclose(evaluation.scores[:, i], exact, atol=0.15)
 
 
-def test_two_modes_are_counted():
-    law, noise = NormalLaw(["a"]), IsotropicNoise(2)
+def squared(count: int, mean: float = 1.5, deviation: float = 0.2) -> Problem:
+    """Return squares of normal parameters, whose posteriors may have a mode on either side."""
     rng = np.random.default_rng(0)
 
     def square(z):
         return torch.cat([z**2, 0.5 * z**2], dim=1)
 
-    data = square(torch.from_numpy(1.5 + 0.2 * rng.standard_normal((50, 1)))).numpy()
-    data = data + 0.1 * rng.standard_normal((50, 2))
-    problem = Problem(data, square, law, noise, np.full(3, 0.5))
+    z = torch.from_numpy(mean + deviation * rng.standard_normal((count, 1)))
+    data = square(z).numpy() + 0.1 * rng.standard_normal((count, 2))
+    return Problem(data, square, NormalLaw(["a"]), IsotropicNoise(2), np.full(3, 0.5))
+
+
+def test_further_modes_are_found_where_they_count():
+    problem, settings = squared(50), MarginalSettings()
+    everyone, nobody = np.arange(50), np.zeros(0, dtype=int)
     p = np.array([0.0, np.log(1.5), np.log(0.1)])
-    settings = MarginalSettings()
-    assert second_modes(problem, p, settings, evaluate(problem, p, settings)) > 0.2
+    evaluation = evaluate(problem, p, settings)
+    # A law about zero makes both sides alike in all systems.
+    found, share = further_modes(problem, p, settings, evaluation, nobody, everyone)
+    np.testing.assert_array_equal(found, everyone)
+    assert share == 1.0
+    # Systems whose draws cover several modes are not searched.
+    found, share = further_modes(problem, p, settings, evaluation, everyone[:20], everyone)
+    np.testing.assert_array_equal(found, everyone[20:])
+    assert share == 1.0
+    # A law on one side leaves nothing to the other.
     one_sided = np.array([1.5, np.log(0.2), np.log(0.1)])
     evaluation = evaluate(problem, one_sided, settings)
-    assert second_modes(problem, one_sided, settings, evaluation) == 0.0
-    doubted = fit_marginal_likelihood(problem, p, settings)
+    found, share = further_modes(problem, one_sided, settings, evaluation, nobody, everyone)
+    assert not len(found)
+    assert share == 0.0
+
+
+@pytest.mark.parametrize("limit", ["_MOST_DIMENSIONS", "_MOST_HARD"])
+def test_several_modes_are_a_doubt_where_no_draws_can_cover_them(monkeypatch, limit):
+    problem, p = squared(40, 0.5, 1.0), np.array([0.5, 0.0, np.log(0.1)])
+    monkeypatch.setattr(marginal_near, limit, 0)
+    states = []
+    doubted = fit_marginal_likelihood(problem, p, progress=states.append)
     assert not doubted.passes
     assert "several modes" in doubted.reason
+    # What cannot be adapted is not tried again and again.
+    assert int(states[-1].context["number"]) < 5
 
 
 @pytest.mark.slow

@@ -1,8 +1,6 @@
-"""The marginal likelihood of a mixture, whose map from omega is strongly curved."""
+"""The marginal likelihood of a mixture, a sum over its components."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +8,8 @@ import torch
 from scipy.special import logsumexp
 
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
 from popinv.population.laws.mixture.law import MixtureLaw
 from popinv.population.laws.transforms import LOG, NONE
@@ -59,7 +58,7 @@ def by_quadrature(problem: Problem, p: np.ndarray) -> np.ndarray:
 def test_values_and_scores_are_those_of_quadrature():
     problem, _ = mixture_problem(12)
     p = TRUTH + 0.1
-    evaluation = evaluate(problem, p, MarginalSettings(draws=1024))
+    evaluation = likelihood_near(problem, p, MarginalSettings(draws=1024)).here
     # 1024 draws, most of them effective, and scores of a few units.
     np.testing.assert_allclose(evaluation.log_likelihood, by_quadrature(problem, p), atol=0.03)
     for i in range(len(p)):
@@ -72,7 +71,7 @@ def test_draws_reach_the_other_component():
     # Systems whose noise is as large as a component may belong to either.
     problem, _ = mixture_problem(200, noise=0.5)
     p = np.append(ALPHA, np.log(0.5))
-    evaluation = evaluate(problem, p, MarginalSettings())
+    evaluation = likelihood_near(problem, p, MarginalSettings()).here
     gap = evaluation.log_likelihood - by_quadrature(problem, p)
     # The error of the sum is that of 200 systems. Draws about the modes alone lose 12.
     assert abs(gap.sum()) < 4 * np.sqrt((evaluation.value_error**2).sum())
@@ -82,15 +81,25 @@ def test_draws_reach_the_other_component():
 def test_modes_follow_the_law():
     problem, _ = mixture_problem(100)
     settings = MarginalSettings()
-    first = evaluate(problem, START, settings)
-    moved = evaluate(problem, TRUTH, settings, first.memory)
-    fresh = evaluate(problem, TRUTH, settings)
-    np.testing.assert_allclose(moved.log_likelihood, fresh.log_likelihood, atol=0.3)
-    # A map that does not say that it is strongly curved loses modes.
-    law = MixtureLaw(["a", "b"], [NONE, LOG], 2)
-    law.strongly_curved = False
-    lost = evaluate(replace(problem, law=law), TRUTH, settings, first.memory)
-    assert np.abs(lost.log_likelihood - fresh.log_likelihood).max() > 1.0
+    near = likelihood_near(problem, START, settings)
+    fresh = likelihood_near(problem, TRUTH, settings).here.log_likelihood
+    # The memory of an evaluation elsewhere starts the search for each component's mode.
+    for moved in (
+        near(TRUTH, near.here.memory),
+        likelihood_near(problem, TRUTH, settings, memory=near.here.memory).here,
+    ):
+        np.testing.assert_allclose(moved.log_likelihood, fresh, atol=0.3)
+    np.testing.assert_allclose(fresh, by_quadrature(problem, TRUTH), atol=0.1)
+
+
+def test_what_single_systems_of_a_mixture_say_does_not_depend_on_the_others():
+    problem, _ = mixture_problem(30, noise=0.5)
+    near = likelihood_near(problem, TRUTH, MarginalSettings())
+    some = np.array([3, 17, 29])
+    memory = {name: each[some] for name, each in near.here.memory.items()}
+    alone, whole = near(TRUTH, memory, some), near(TRUTH, near.here.memory)
+    np.testing.assert_allclose(alone.log_likelihood, whole.log_likelihood[some], rtol=1e-10)
+    np.testing.assert_allclose(alone.scores, whole.scores[some], rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.slow

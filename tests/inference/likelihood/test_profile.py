@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import at_boundary, fit_pseudo_likelihood, profiled
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, profiled
 from popinv.inference.problem import Problem
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
@@ -63,9 +63,10 @@ def test_a_deviation_of_zero_is_said_to_be_and_leaves_the_others_alone():
         estimate = profiled(problem, fit_pseudo_likelihood(problem, [np.zeros(5)]))
         assert estimate.arrived
         assert np.all(np.abs(estimate.p[[2, 4]] - wanted) < 4 * estimate.standard_errors[[2, 4]])
-        ends_at_boundary = {i: ends for i, ends in estimate.ends.items() if ends.boundary}
-        assert at_boundary(problem, estimate) == ends_at_boundary
-        if 3 not in ends_at_boundary:
+        at_boundary = [i for i, ends in estimate.ends.items() if ends.boundary]
+        # Whatever lies at its boundary is held there, and is the only one.
+        np.testing.assert_array_equal(np.flatnonzero(estimate.standard_errors == 0), at_boundary)
+        if 3 not in at_boundary:
             continue
         at_zero += 1
         ends = estimate.ends[3]
@@ -78,6 +79,16 @@ def test_a_deviation_of_zero_is_said_to_be_and_leaves_the_others_alone():
         assert likelihood.passes, likelihood.reason
         assert likelihood.standard_errors[3] == 0.0
         np.testing.assert_allclose(likelihood.p[:3], estimate.p[:3], atol=0.05)
+        # The likelihood finds it by itself.
+        alone = fit_marginal_likelihood(problem, estimate.p)
+        assert alone.passes, alone.reason
+        assert alone.ends[3].boundary == "zero"
+        np.testing.assert_allclose(alone.ends[3].upper, ends.upper, atol=0.3)
+        others = [0, 1, 2, 4]
+        np.testing.assert_allclose(alone.p[others], likelihood.p[others], atol=0.01)
+        np.testing.assert_allclose(
+            alone.standard_errors, likelihood.standard_errors, rtol=0.05, atol=1e-12
+        )
     # A variance that is zero is estimated as zero about half of the time.
     assert 2 <= at_zero <= 7
 
@@ -86,4 +97,3 @@ def test_a_well_determined_parameter_has_no_ends_of_its_own():
     problem = lines(400, 1.0, seed=1)
     estimate = fit_pseudo_likelihood(problem, [np.zeros(5)])
     assert not profiled(problem, estimate).ends
-    assert not at_boundary(problem, estimate)

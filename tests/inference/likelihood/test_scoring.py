@@ -23,7 +23,7 @@ def ascended(excess: float, distance: float) -> tuple[ScoringState, list[Point]]
         seen.append(Point(p, -off @ HESSIAN @ off / 2, -HESSIAN @ off, information))
         return seen[-1]
 
-    both = SimpleNamespace(free=np.ones(2, bool), logarithmic=np.zeros(2, bool))
+    both = SimpleNamespace(free=np.ones(2, bool), logarithmic=np.zeros(2, bool), scale=np.ones(2))
     return ascend(begin(evaluate(TOP + distance, {})), evaluate, both, 200), seen
 
 

@@ -330,8 +330,10 @@ class _Ascent:
         if self.rough:
             return None, 0.0
         further, share = near.further(p, evaluation)
-        if len(further) and near.can_adapt and not last:
-            return replace(following, hard=np.union1d(cycle.hard, further)), share
+        hard = np.union1d(cycle.hard, further)
+        # Of too many hard systems none has adapted draws, and the same ones are found again.
+        if len(hard) > len(cycle.hard) and near.can_adapt and not last:
+            return replace(following, hard=hard), share
         error = judged_errors(problem, evaluation, information)
         draws = self.more_draws(error, settings.draws)
         return (
