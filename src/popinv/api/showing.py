@@ -22,7 +22,7 @@ _WIDTH = 100
 def as_text(result: Result) -> str:
     """Return the heading, the recovered parameters and the checks."""
     table, more = _table(result)
-    lines = [_heading(result), "", *table.to_string(index_names=False).splitlines()]
+    lines = [*wrap(_heading(result), _WIDTH), "", *table.to_string(index_names=False).splitlines()]
     lines += [more] if more else []
     lines += ["", _checks(result)]
     for each in result.judgements:
