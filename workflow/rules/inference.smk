@@ -202,45 +202,9 @@ rule gather_answer:
         "../scripts/gather_answer.py"
 
 
-# The answer without the systems that it is tested on.
-rule refit_without_tested:
-    input:
-        observations="<results>/{study}/observations.zarr.zip",
-        surrogate=final("surrogate"),
-        population="<results>/{study}/population.zarr.zip",
-    output:
-        without_tested="<results>/{study}/without_tested.zarr.zip",
-        made="<results>/{study}/made/refit_without_tested.json",
-    log:
-        "<results>/{study}/logs/refit_without_tested.log",
-    benchmark:
-        "<results>/{study}/benchmarks/refit_without_tested.tsv"
-    wildcard_constraints:
-        study=studies(synthetic=False),
-    resources:
-        mem_mb=memory("refit_without_tested"),
-        runtime=runtime("refit_without_tested"),
-    params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise", "descent", "polish"),
-        code=code_of("refit_without_tested", "law", "noise", "surrogate", "solver"),
-    message:
-        "{wildcards.study}: refitting the answer without the systems that it is tested on"
-    script:
-        "../scripts/refit_without_tested.py"
-
-
-def refitted(wildcards):
-    """Input function: the answer without tested systems, if it has learned from them."""
-    if is_synthetic(study_of(wildcards)):
-        return {}
-    return {"without_tested": f"<results>/{wildcards.study}/without_tested.zarr.zip"}
-
-
 # Judge the answer.
 rule assess_population:
     input:
-        unpack(refitted),
         unpack(resampled),
         unpack(known_truth("noise", "law")),
         observations="<results>/{study}/observations.zarr.zip",
@@ -259,7 +223,7 @@ rule assess_population:
         runtime=runtime("assess_population"),
     params:
         seed=seed_of,
-        study=sections("forward", "law", "noise", "polish"),
+        study=sections("forward", "law", "noise"),
         null_resamples=of_study(lambda study: study.assessment.null_resamples),
         thresholds=of_study(surrogate_thresholds),
         code=code_of("assess_population", "law", "noise", "surrogate"),

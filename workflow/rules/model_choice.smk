@@ -10,6 +10,41 @@ def of_compared(store):
     ]
 
 
+# The answer without the systems that it is tested on.
+rule refit_without_tested:
+    input:
+        observations="<results>/{study}/observations.zarr.zip",
+        surrogate=final("surrogate"),
+        population="<results>/{study}/population.zarr.zip",
+    output:
+        without_tested="<results>/{study}/without_tested.zarr.zip",
+        made="<results>/{study}/made/refit_without_tested.json",
+    log:
+        "<results>/{study}/logs/refit_without_tested.log",
+    benchmark:
+        "<results>/{study}/benchmarks/refit_without_tested.tsv"
+    wildcard_constraints:
+        study=studies(synthetic=False),
+    resources:
+        mem_mb=memory("refit_without_tested"),
+        runtime=runtime("refit_without_tested"),
+    params:
+        seed=seed_of,
+        study=sections("forward", "law", "noise", "descent", "polish"),
+        code=code_of("refit_without_tested", "law", "noise", "surrogate", "solver"),
+    message:
+        "{wildcards.study}: refitting the answer without the systems that it is tested on"
+    script:
+        "../scripts/refit_without_tested.py"
+
+
+def refitted(wildcards):
+    """Input function: the answer without tested systems, if it has learned from them."""
+    if is_synthetic(study_of(wildcards)):
+        return {}
+    return {"without_tested": f"<results>/{wildcards.study}/without_tested.zarr.zip"}
+
+
 # Score the tested systems under the model of a study.
 rule score_systems:
     input:

@@ -66,7 +66,6 @@ rule write_library:
 rule write_study_page:
     input:
         unpack(resampled),
-        unpack(refitted),
         unpack(known_truth("noise", "law")),
         unpack(estimates),
         unpack(evidence_stores),

@@ -7,7 +7,6 @@ from popinv.surrogate.collect import Thresholds
 with stage(snakemake) as job:
     metrics = assess_population(
         job.model,
-        job.study["polish"],
         Thresholds(**job.params.thresholds),
         **job.inputs,
         seed=job.seed,

@@ -27,7 +27,6 @@ _STORES = {
     "resamples": "resamples",
     "sampling_error": "sampling_error",
     "population": "population",
-    "without_tested": "without_tested",
     "noise_known": "oracles/noise_known",
     "law_known": "oracles/law_known",
 }

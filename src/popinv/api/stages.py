@@ -19,7 +19,6 @@ from popinv.inference.stages.assess_population import assess_population
 from popinv.inference.stages.deconvolve import deconvolve
 from popinv.inference.stages.gather_answer import gather_answer
 from popinv.inference.stages.maximise_likelihoods import maximise_likelihoods
-from popinv.inference.stages.refit_without_tested import refit_without_tested
 from popinv.inference.stages.repeat_solves import repeat_solves
 from popinv.inference.stages.resample_systems import resample_systems
 from popinv.inference.stages.run_rounds import run_rounds
@@ -85,14 +84,14 @@ def run_stages(
     device : {"cpu", "auto", "cuda"}
     say : callable
     tests : bool
-        False leaves out the refits without the tested systems, and the tests with these.
+        False leaves out the tests of law, noise and simulator.
 
     Returns
     -------
     artefacts : dict of str to Dataset
         ``observations``, ``check``, ``estimate_0``, ``estimate_1``, ..., ``distance``,
-        ``pseudo_likelihood``, ``likelihood``, ``population`` and, where there are,
-        ``without_tested``, ``surrogate``, ``resamples`` and ``sampling_error``.
+        ``pseudo_likelihood``, ``likelihood``, ``population`` and, where there are, ``surrogate``,
+        ``resamples`` and ``sampling_error``.
     metrics : dict
         As the workflow writes it to ``metrics.json``.
     """
@@ -103,8 +102,6 @@ def run_stages(
         run.rounds()
     run.estimates()
     run.answer()
-    if tests:
-        run.refit()
     return run.artefacts, run.metrics(tests)
 
 
@@ -245,28 +242,12 @@ class _Run:
         )
         self.keep("population", population, "gather_answer")
 
-    def refit(self) -> None:
-        """Refit the answer without the systems that it is tested with."""
-        self.say("refitting without tested systems")
-        without = refit_without_tested(
-            self.model,
-            self.study.descent,
-            self.study.polish,
-            self["observations"],
-            self.surrogate,
-            self["population"],
-            seed=self.seed,
-            device=self.device,
-        )
-        self.keep("without_tested", without, "refit_without_tested")
-
     def metrics(self, tests: bool) -> Metrics:
         """Judge the answer."""
         self.say("testing the answer" if tests else "judging the answer")
-        names = ("observations", "population", "check", "without_tested", "sampling_error")
+        names = ("observations", "population", "check", "sampling_error")
         return assess_population(
             self.model,
-            self.study.polish,
             self.thresholds,
             seed=self.seed,
             null_resamples=self.study.assessment.null_resamples,

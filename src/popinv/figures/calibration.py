@@ -1,4 +1,4 @@
-r"""Calibration: probability integral transforms of systems that the fitted model has not seen.
+r"""Calibration: probability integral transforms of observed systems under the fitted model.
 
 With F the model's distribution function of an observation under the system's own conditions, the
 transforms F(y) are uniform if the model is right. They are taken of single observations, and of
@@ -15,7 +15,8 @@ estimate, whose transforms are taken as those of the data.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,6 @@ import xarray as xr
 from popinv.figures.envelopes import Envelope, envelope
 from popinv.inference.conditions import Conditions
 from popinv.inference.fitted_samples import FittedModel
-from popinv.inference.misfit import SecondMoments
 from popinv.inference.problem import Problem
 from popinv.inference.tested import tested_systems
 from popinv.seeds import generator
@@ -105,7 +105,7 @@ def calibration(
     ----------
     model : FittedModel
     tested : ndarray of shape (n, d_y)
-        Observations of systems that it has not seen, missing entries filled.
+        Observations of the systems, missing entries filled.
     conditions : Conditions, optional
         The conditions of these systems.
     """
@@ -116,27 +116,60 @@ def calibration(
     for b in range(sets):
         every[1 + b] = model.null_sample(n, "calibration/sets", b, conditions)
     observations, systems = np.zeros((2, 1 + sets, len(GRID) + 1), dtype=int)
-    groups = list(_groups(model, n, conditions))
+    groups = _groups(n, conditions)
     draws = int(np.clip(_DRAWN / len(groups) / width, _FEWEST_DRAWS, _DRAWS))
     rng = generator(model.problem.seed, "calibration/ranks")
-    for number, (members, p) in enumerate(groups):
+    for number, members in enumerate(groups):
         own = None if conditions is None else conditions.of(members[:1])
         seen = np.arange(width)
         if own is not None and own.present is not None:
             seen = np.flatnonzero(own.present[0])
-        drawn = model.at(p, draws, "calibration/draws", number, own)[:, seen].astype(np.float32)
+        drawn = model.sample(draws, "calibration/draws", number, own)[:, seen].astype(np.float32)
         for column, j in zip(drawn.T, seen, strict=True):
             observations += counted(_ranks(rng, column, every[:, members, j]))
         # Draws of which the moments are taken are closer to them than others.
         half = draws // 2
-        moments = SecondMoments.of(drawn[:half])
+        moments = _Moments.of(drawn[:half])
         scores = _log_scores(moments, every, members, seen)
         systems += counted(_ranks(rng, moments.log_scores(drawn[half:]), scores))
     return Calibration(Uniformity.of(observations), Uniformity.of(systems))
 
 
+@dataclass(frozen=True)
+class _Moments:
+    """Mean and covariance of the fitted model.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (d_y,)
+    root : ndarray of shape (d_y, d_y)
+        ``C^{-1/2}``, symmetric, so that each entry stays closest to its observation.
+    logdet : float
+        ``log det C``.
+    """
+
+    mean: np.ndarray
+    root: np.ndarray
+    logdet: float
+
+    @classmethod
+    def of(cls, reference: np.ndarray) -> _Moments:
+        """Return the moments of a large sample of the model (M, d_y)."""
+        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(reference, rowvar=False)))
+        # Without noise in some direction there is nothing to divide by.
+        values = np.maximum(values, 1e-14 * values[-1])
+        root = (vectors * values**-0.5) @ vectors.T
+        return cls(reference.mean(axis=0), root, float(np.log(values).sum()))
+
+    def log_scores(self, sample: np.ndarray) -> np.ndarray:
+        """Return log N(y; m, C) of each row of a sample (n, d_y) with filled entries."""
+        whitened = (sample - self.mean) @ self.root
+        constant = self.logdet + len(self.mean) * math.log(2 * math.pi)
+        return -0.5 * ((whitened**2).sum(axis=1) + constant)
+
+
 def _log_scores(
-    moments: SecondMoments, every: np.ndarray, members: np.ndarray, seen: np.ndarray
+    moments: _Moments, every: np.ndarray, members: np.ndarray, seen: np.ndarray
 ) -> np.ndarray:
     """Return the log densities (B, members) of some systems of data sets (B, n, d_y)."""
     # A few data sets at a time, as the whitened ones are in double precision.
@@ -161,12 +194,8 @@ def _ranks(rng: np.random.Generator, drawn: np.ndarray, values: np.ndarray) -> n
     return np.asarray((below + within) / (len(drawn) + 1))
 
 
-def _groups(
-    model: FittedModel, count: int, conditions: Conditions | None
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield systems with the same conditions and fold, and the answer without their fold."""
+def _groups(count: int, conditions: Conditions | None) -> list[np.ndarray]:
+    """Return the systems with the same conditions."""
     keys = np.zeros((count, 1)) if conditions is None else conditions.columns()
-    for rows, p in model.folds(count):
-        _, group = np.unique(keys[rows], axis=0, return_inverse=True)
-        for number in range(group.max() + 1):
-            yield rows[group.reshape(-1) == number], p
+    _, group = np.unique(keys, axis=0, return_inverse=True)
+    return [np.flatnonzero(group.reshape(-1) == number) for number in range(group.max() + 1)]

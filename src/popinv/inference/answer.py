@@ -24,6 +24,7 @@ from popinv.inference.result import (
     parameter_names,
     parameters_of,
 )
+from popinv.inference.standard_errors import FEW_SYSTEMS
 from popinv.inference.undetermined import Undetermined
 from popinv.seeds import generator
 from popinv.store.variables import variable
@@ -33,6 +34,8 @@ from popinv.surrogate.simulator import is_exact
 _DRAWS = 200
 # Covariances of an estimate.
 _COVARIANCES = ("covariance", "sampling_covariance", "model_covariance", "robust_covariance")
+# The other estimate's standard errors, over those of the answer, from which it is not compared.
+_VAGUE = 10.0
 # Variables of the chosen estimator that are part of the answer.
 _KEPT = (
     "alpha",
@@ -254,6 +257,9 @@ def _agreement(
     """Return Hausman's test of the distance against the chosen estimate, or of two likelihoods."""
     other = "distance" if chosen != "distance" else "pseudo_likelihood"
     one, two = estimates[chosen], estimates[other]
+    if len(problem.data) < FEW_SYSTEMS:
+        few = f"with fewer than {FEW_SYSTEMS} systems the estimates have biases of their own"
+        return {"agreement": f"not judged: {few}"}
     if "alpha" not in two or not two.attrs["arrived"]:
         return {"agreement": f"not judged: the {words(other)} has not arrived"}
     influences = two["influence"].values - one["influence"].values
@@ -264,7 +270,12 @@ def _agreement(
     )
     # A prior draws the coefficients of two estimates differently.
     penalised = np.flatnonzero(problem.precision).tolist()
-    left_out = list({*boundaries(one), *boundaries(two), *penalised})
+    errors, wider = (np.sqrt(np.diag(each["covariance"].values)) for each in (one, two))
+    # A difference from an estimate that knows much less says nothing.
+    vague = np.flatnonzero(~(wider <= _VAGUE * errors)).tolist()
+    left_out = list({*boundaries(one), *boundaries(two), *penalised, *vague})
+    if len(left_out) == len(errors):
+        return {"agreement": f"not judged: the {words(other)} determines no parameter well enough"}
     delta = estimate_of(two) - estimate_of(one)
     delta[left_out], influences[:, left_out] = 0.0, 0.0
     extra[left_out], extra[:, left_out] = 0.0, 0.0

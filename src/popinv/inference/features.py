@@ -41,6 +41,17 @@ _GROUPS, _PARAMETERS, _LAGS = 6, 4, 2
 # observation count as so large. Sizes that differ by less are all alike.
 _SIGNALS, _LEAST_SIGNAL, _LEAST_SPREAD = 500, 0.05, 0.1
 
+_IN_TIME = "noise.kind: autoregressive, or kernel"
+_BETWEEN = "noise.kind: kernel, blocks or channels"
+_BY_ENTRY = "noise.kind: diagonal"
+_GROWS = "noise.errors.grows: combined or proportional"
+_TAILS = "noise.errors.tails: student"
+_BY_SYSTEM = "noise.errors.covariates or noise scales, if something known explains it"
+_OFFSET = "look at the simulator and at the units of this observation"
+_CORRELATED = "law.correlations: true"
+_SHAPE = "another transform of it, or law.kind: mixture or free_form"
+_KNOWN = "law.covariates"
+
 # Of omega (n, S, d_omega), residual and signal (n, S, d_y): shape (n, S).
 OfDraws = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -57,6 +68,8 @@ class Feature:
         Such as ``lag_1``.
     told : str
         What is the case then, such as "the noise is correlated in time (lag 1)".
+    remedy : str
+        The next larger model that has this parameter.
     unit : str
         What its parameter is, such as "correlation".
     large : float
@@ -69,6 +82,7 @@ class Feature:
     part: Literal["law", "noise", "simulator"]
     name: str
     told: str
+    remedy: str
     unit: str
     large: float
     of: OfDraws
@@ -124,22 +138,24 @@ def _of_correlations(problem: Problem, observations: xr.Dataset) -> Iterator[Fea
     for lag in range(1, min(_LAGS, series.shape[1] - 2) + 1):
         ends = series[:, :-lag].ravel(), series[:, lag:].ravel()
         told = f"the noise is correlated in time (lag {lag})"
-        yield _correlation(f"lag_{lag}", told, ends, one, d_y)
+        yield _correlation(f"lag_{lag}", told, _IN_TIME, ends, one, d_y)
     if len(series) > 1:
         near = _neighbours(observations, series[:, 0])
         ends = tuple(series[end].ravel() for end in near)
         told = "the noise is correlated between neighbouring observations"
-        yield _correlation("neighbours", told, ends, one, d_y)
+        yield _correlation("neighbours", told, _BETWEEN, ends, one, d_y)
 
 
-def _correlation(name: str, told: str, ends: Sequence[np.ndarray], one: int, d_y: int) -> Feature:
+def _correlation(
+    name: str, told: str, remedy: str, ends: Sequence[np.ndarray], one: int, d_y: int
+) -> Feature:
     firsts = range(0, d_y, one)
     a, b = (torch.from_numpy(np.concatenate([end + first for first in firsts])) for end in ends)
 
     def of(omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         return (r[..., a] * r[..., b]).sum(dim=-1)
 
-    return Feature("noise", name, told, "correlation", 0.4, of)
+    return Feature("noise", name, told, remedy, "correlation", 0.4, of)
 
 
 def _neighbours(observations: xr.Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,11 +179,11 @@ def _of_entries(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]
         where = names[group[0]] + (f" to {names[group[-1]]}" if len(group) > 1 else "")
         entries = torch.from_numpy(np.concatenate([group + first for first in range(0, d_y, one)]))
         told = f"the standard deviation of the noise is another one in {where}"
-        unit = "relative change"
-        yield Feature("noise", f"deviation_{number}", told, unit, 0.5, partial(_square, entries))
+        of = partial(_square, entries)
+        yield Feature("noise", f"deviation_{number}", told, _BY_ENTRY, "relative change", 0.5, of)
         told = f"the simulator is off in {where}"
-        unit = "in noise standard deviations"
-        yield Feature("simulator", f"offset_{number}", told, unit, 1.0, partial(_offset, entries))
+        unit, of = "standard deviations of the noise", partial(_offset, entries)
+        yield Feature("simulator", f"offset_{number}", told, _OFFSET, unit, 1.0, of)
 
 
 def _square(
@@ -207,18 +223,19 @@ def _of_size(problem: Problem, p: np.ndarray) -> Iterator[Feature]:
             return (_excess(r) * logs(g)).sum(dim=-1)
 
         told = "the noise grows with the signal"
-        yield Feature("noise", "growth", told, "power of the signal", 1.0, growth)
+        yield Feature("noise", "growth", told, _GROWS, "power of the signal", 1.0, growth)
 
     def tails(omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         return torch.where(r == 0, 0.0, r**4 - 6 * r**2 + 3).sum(dim=-1) / 24
 
-    yield Feature("noise", "tails", "the noise has heavy tails", "excess kurtosis", 2.0, tails)
+    told = "the noise has heavy tails"
+    yield Feature("noise", "tails", told, _TAILS, "excess kurtosis", 2.0, tails)
 
     def systems(omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         return _excess(r).sum(dim=-1) ** 2 / 2
 
     told = "the standard deviation of the noise differs from system to system"
-    yield Feature("noise", "systems", told, "variance of its logarithm", 0.2, systems)
+    yield Feature("noise", "systems", told, _BY_SYSTEM, "variance of its logarithm", 0.2, systems)
 
 
 def _of_law(problem: Problem) -> Iterator[Feature]:
@@ -228,12 +245,15 @@ def _of_law(problem: Problem) -> Iterator[Feature]:
         for k in range(i):
             told = f"{names[k]} and {name} are correlated"
             of = partial(_product, i, k)
-            yield Feature("law", f"correlation_{names[k]}_{name}", told, "correlation", 0.5, of)
+            label = f"correlation_{names[k]}_{name}"
+            yield Feature("law", label, told, _CORRELATED, "correlation", 0.5, of)
     for i, name in enumerate(names):
         told = f"the law of {name} is skewed"
-        yield Feature("law", f"skewness_{name}", told, "skewness", 1.0, partial(_third, i))
+        of = partial(_third, i)
+        yield Feature("law", f"skewness_{name}", told, _SHAPE, "skewness", 1.0, of)
         told = f"the law of {name} has heavy tails, or several groups"
-        yield Feature("law", f"kurtosis_{name}", told, "excess kurtosis", 1.5, partial(_fourth, i))
+        of = partial(_fourth, i)
+        yield Feature("law", f"kurtosis_{name}", told, _SHAPE, "excess kurtosis", 1.5, of)
     if problem.known is None:
         return
     known = _standardised(problem)
@@ -243,7 +263,7 @@ def _of_law(problem: Problem) -> Iterator[Feature]:
             unit = "change in standard deviations of the law"
             of = partial(_one, i)
             label = f"effect_{name}_{column + 1}"
-            yield Feature("law", label, told, unit, 0.5, of, by=int(column))
+            yield Feature("law", label, told, _KNOWN, unit, 0.5, of, by=int(column))
 
 
 def varying_parameters(problem: Problem) -> list[str]:
@@ -261,7 +281,7 @@ def varying_parameters(problem: Problem) -> list[str]:
 def _standardised(problem: Problem) -> np.ndarray:
     """Return design and covariates of all systems (N, k) in units of their deviations."""
     assert problem.known is not None
-    both = np.concatenate([problem.known.design, problem.known.covariates], axis=1)
+    both = torch.cat([problem.known.design, problem.known.covariates], dim=1).numpy()
     spread = both.std(axis=0)
     return np.where(spread > 0, (both - both.mean(axis=0)) / np.where(spread > 0, spread, 1.0), 0.0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,26 +29,12 @@ class FittedModel:
     residuals : ndarray of shape (K, d_y), optional
         Solver minus surrogate on fresh solves. Each sampled system takes a random one, since the
         observed systems come from the solver.
-    without_fold : ndarray of shape (K, n_p), optional
-        The estimates without each fold of the systems; K is 1 if all tested systems are one fold.
-        Row i of a sample is then at the estimate without fold i modulo K.
     """
 
     problem: Problem
     p: np.ndarray
     draws: np.ndarray
     residuals: np.ndarray | None = None
-    without_fold: np.ndarray | None = None
-
-    def folds(self, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the rows of each fold among so many, and the estimate without the fold."""
-        if self.without_fold is None:
-            yield np.arange(count), self.p
-            return
-        folds = len(self.without_fold)
-        for fold, p in enumerate(self.without_fold):
-            if fold < count:
-                yield np.arange(fold, count, folds), p
 
     def sample(
         self,
@@ -60,24 +45,7 @@ class FittedModel:
         p: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return observations (count, d_y) at the estimate or at another p."""
-        shift = np.zeros_like(self.p) if p is None else p - self.p
-        sample = np.empty((count, self.problem.data.shape[1]))
-        for fold, (rows, own) in enumerate(self.folds(count)):
-            alpha, gamma = self.problem.split(own + shift)
-            of_rows = conditions
-            if conditions is not None and self.without_fold is not None:
-                of_rows = conditions.of(rows % len(conditions))
-            at = stage if fold == 0 else f"{stage}/fold_{fold}"
-            sample[rows] = sample_model(
-                self.problem, alpha, gamma, len(rows), at, index, of_rows, self.residuals
-            )
-        return sample
-
-    def at(
-        self, p: np.ndarray, count: int, stage: str, index: int, conditions: Conditions | None
-    ) -> np.ndarray:
-        """Return observations (count, d_y) at one p for all rows."""
-        alpha, gamma = self.problem.split(p)
+        alpha, gamma = self.problem.split(self.p if p is None else p)
         return sample_model(
             self.problem, alpha, gamma, count, stage, index, conditions, self.residuals
         )

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-__all__ = ["first_order", "folds_of", "wider"]
+__all__ = ["first_order", "folds_of"]
 
 
 def folds_of(observations: xr.Dataset) -> list[np.ndarray]:
@@ -41,15 +41,3 @@ def first_order(p: np.ndarray, influence: np.ndarray, folds: Sequence[np.ndarray
     return np.array(
         [p - count / (count - len(rows)) * influence[rows].sum(axis=0) for rows in folds]
     )
-
-
-def wider(draws: np.ndarray, p: np.ndarray, folds: Sequence[np.ndarray]) -> np.ndarray:
-    """Return draws (B, n_p) about the answer p, as wide as those about the answer without a fold.
-
-    The covariance of an estimate is proportional to one over the number of systems.
-    """
-    if not folds:
-        return draws
-    learned = folds[-1].max() + 1
-    share = np.mean([len(rows) for rows in folds]) / learned
-    return np.asarray(p + (draws - p) / np.sqrt(1 - share))

@@ -20,14 +20,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Hausman", "describe", "hausman"]
+__all__ = ["LEVEL", "Hausman", "describe", "hausman"]
 
 _RESAMPLES = 2000
 # Systems of a resample at most. A sum of more is closer to normal than its quantiles can show.
 _SYSTEMS = 20_000
 # Directions in which the estimates differ by less than this share of the largest are ignored.
 _LEAST_VARIANCE = 1e-6
-_LEVEL = 0.01
+LEVEL = 0.005
+"""If the p-value is below this, the estimates differ."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def hausman(
 
 def describe(test: Hausman, names: Sequence[str], first: str, second: str) -> str:
     """Return the meaning of a difference in words."""
-    if test.p_value >= _LEVEL:
+    if test.p_value >= LEVEL:
         return f"{first} and {second} agree"
     worst = int(np.argmax(np.abs(test.difference)))
     more = "more" if test.difference[worst] > 0 else "less"

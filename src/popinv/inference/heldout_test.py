@@ -1,4 +1,11 @@
-"""A statistic of held-out observations, and its distribution under the fitted model."""
+r"""Test of the fitted model on systems that it has not seen.
+
+The held-out observations Y are compared with a large sample of the model by the energy distance,
+over random projections, in units of the standard deviations of the fitted data. The null
+distribution is that of the same statistic for samples of the model in place of Y. Each is drawn at
+a draw about the estimate, so the estimate's own error counts as it does in Y. If the solver's
+observations differ from the surrogate's, so do those of the samples.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["HeldOutTest"]
+from popinv.inference.conditions import Conditions, deviations
+from popinv.inference.fitted_samples import FittedModel
+from popinv.seeds import generator
+from popinv.threads import fixed_threads
+from popinv.transport.energy import EnergyReference, slicing_constant
+from popinv.transport.sliced import directions
+
+__all__ = ["HeldOutTest", "heldout_test"]
+
+_REFERENCE_SAMPLES = 4000
+_DIRECTIONS = 200
 
 
 @dataclass(frozen=True)
@@ -25,3 +42,36 @@ class HeldOutTest:
     def p_value(self) -> float:
         """Share of null values that are at least as large, with the statistic among them."""
         return float((1 + np.sum(self.null >= self.statistic)) / (1 + len(self.null)))
+
+
+def heldout_test(
+    model: FittedModel,
+    heldout: np.ndarray,
+    resamples: int,
+    conditions: Conditions | None = None,
+) -> HeldOutTest:
+    """Compare held-out observations with the fitted model.
+
+    Parameters
+    ----------
+    model : FittedModel
+    heldout : ndarray of shape (n, d_y)
+        Missing entries filled.
+    resamples : int
+        Size of the null sample.
+    conditions : Conditions, optional
+        The scales and gaps of the n held-out systems. Every null sample has exactly these.
+    """
+    problem, (count, d_y) = model.problem, heldout.shape
+    frame = directions(generator(problem.seed, "heldout/directions"), _DIRECTIONS, d_y)
+    frame = frame / deviations(problem.data)[:, None]
+    with fixed_threads():
+        sample = model.sample(_REFERENCE_SAMPLES, "heldout/reference", conditions=conditions)
+        reference = EnergyReference.of(sample, frame)
+        null = [
+            reference.distance(model.null_sample(count, "heldout/null", b, conditions))
+            for b in range(resamples)
+        ]
+        statistic = reference.distance(heldout)
+    constant = slicing_constant(d_y)
+    return HeldOutTest(statistic / constant, np.array(null) / constant)

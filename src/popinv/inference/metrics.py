@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 
 from popinv.inference.accuracy import law_errors, ratio, relative_frobenius_error, root_mean_square
-from popinv.inference.assessment import heldout_tests
-from popinv.inference.conditions import Conditions
-from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.folds import folds_of
+from popinv.inference.heldout_test import heldout_test
 from popinv.inference.intervals import boundaries
 from popinv.inference.law_summary import law_summary
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.misfit import noise_misfit_metrics
 from popinv.inference.model_comparison import information_criteria
 from popinv.inference.noise_share import noise_share_metrics
 from popinv.inference.problem import Problem
 from popinv.inference.reading import read_names, read_values, stated_entries
 from popinv.inference.sampling_error import sampling_error_metrics
+from popinv.inference.specification import specification_metrics
 from popinv.inference.standard_errors import by_information
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.inference.tested import tested_systems
@@ -40,7 +35,6 @@ def metrics(
     problem: Problem,
     loaded: Mapping[str, xr.Dataset],
     null_resamples: int,
-    polish_draws: int,
     thresholds: Thresholds,
     tested: bool = True,
 ) -> dict[str, float | int | str]:
@@ -51,16 +45,13 @@ def metrics(
     problem : Problem
         The fitted problem.
     loaded : mapping of str to Dataset
-        ``observations``, ``population`` and ``check``; ``without_tested`` if the tested systems
-        are among those learned from; and optionally ``sampling_error``, ``truth``,
-        ``noise_known`` and ``law_known``.
+        ``observations``, ``population`` and ``check``; and optionally ``sampling_error``,
+        ``truth``, ``noise_known`` and ``law_known``.
     null_resamples : int
         Number of resamples of the null distribution of the discrepancy.
-    polish_draws : int
-        Draws for each system's integral in the likelihood.
     thresholds : Thresholds
     tested : bool
-        False leaves out the comparisons with systems that the model has not seen.
+        False leaves out the tests of law, noise and simulator.
     """
     population, check = loaded["population"], loaded["check"]
     numbers: dict[str, float | int | str] = {
@@ -101,7 +92,7 @@ def metrics(
         )
     return (
         numbers
-        | (_tests(problem, loaded, null_resamples, polish_draws) if tested else {})
+        | (_tests(problem, loaded, null_resamples) if tested else {})
         | {
             "solver_calls": int(check["solver_calls"].sum()),
             "solver_failures": int(check["solver_failures"].sum()),
@@ -116,31 +107,19 @@ def metrics(
 
 
 def _tests(
-    problem: Problem, loaded: Mapping[str, xr.Dataset], null_resamples: int, polish_draws: int
+    problem: Problem, loaded: Mapping[str, xr.Dataset], null_resamples: int
 ) -> dict[str, float | int | str]:
-    """Return the comparisons of the fitted model with systems that it has not seen."""
-    numbers: dict[str, float | int | str] = {}
+    """Return the tests of the fitted model."""
+    observations = loaded["observations"]
+    numbers = specification_metrics(problem, loaded["population"], observations, loaded["check"])
+    if folds_of(observations):
+        return numbers
     model, heldout, conditions = tested_systems(problem, loaded)
-    if folds := folds_of(loaded["observations"]):
-        numbers |= {
-            "tested_systems": len(heldout),
-            "tested_folds": len(folds),
-            "tested_folds_refitted": int(loaded["without_tested"]["arrived"].sum()),
-        }
-    by_likelihood = _log_scores(model, loaded["population"], polish_draws)
-    tests = heldout_tests(model, heldout, null_resamples, conditions, by_likelihood)
-    numbers |= noise_misfit_metrics(tests.misfit, loaded["observations"])
+    test = heldout_test(model, heldout, null_resamples, conditions)
     return numbers | {
-        "heldout_energy_distance": tests.energy.statistic,
-        "heldout_energy_null_95": tests.energy.null_95,
-        "heldout_p_value": tests.energy.p_value,
-        "heldout_calibration_statistic": tests.calibration.statistic,
-        "heldout_calibration_null_95": tests.calibration.null_95,
-        "heldout_calibration_p_value": tests.calibration.p_value,
-        "heldout_log_score": tests.log_score.observed,
-        "heldout_log_score_expected": tests.log_score.expected,
-        "heldout_log_score_p_value": tests.log_score.p_value,
-        "heldout_log_score_by": "likelihood" if by_likelihood else "normal law",
+        "heldout_energy_distance": test.statistic,
+        "heldout_energy_null_95": test.null_95,
+        "heldout_p_value": test.p_value,
     }
 
 
@@ -189,27 +168,6 @@ def _summaries(
         true = law_summary(problem.law, truth["alpha"].values).values
         numbers |= {f"summary_true_{n}": float(v) for n, v in zip(names, true, strict=True)}
     return numbers
-
-
-def _log_scores(
-    model: FittedModel, population: xr.Dataset, draws: int
-) -> Callable[[np.ndarray, Conditions | None], np.ndarray] | None:
-    """Return the log scores of the likelihood, if it is the answer and the surrogate suffices."""
-    errors = np.sqrt(np.diag(population["covariance"].values))
-    pushed = np.abs(population["surrogate_shift"].values)
-    if population.attrs["estimator"] != "likelihood" or np.any(pushed > np.maximum(errors, 1e-12)):
-        return None
-    problem, settings = model.problem, MarginalSettings(draws=draws)
-
-    def scores(y: np.ndarray, conditions: Conditions | None) -> np.ndarray:
-        values = np.empty(len(y))
-        for rows, p in model.folds(len(y)):
-            own = None if conditions is None else conditions.of(rows)
-            observed = replace(problem, data=y[rows], conditions=own, stage="heldout/log_score")
-            values[rows] = likelihood_near(observed, p, settings).here.log_likelihood
-        return values
-
-    return scores
 
 
 def _estimators(problem: Problem, population: xr.Dataset) -> dict[str, float | int | str]:

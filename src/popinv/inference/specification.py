@@ -17,6 +17,8 @@ step of Newton's method is :math:`\bar r / \operatorname{Var} r`, with the stand
 :math:`1 / \sqrt{N \operatorname{Var} r}`. A test that would see a large theta with a probability of
 less than 80 % has no power.
 
+A feature whose parameter the fitted model has already is left out.
+
 The p-values are adjusted for the number of features by the distribution of the smallest of them
 (Westfall and Young, Resampling-based multiple testing, 1993). If the model is right, the chance
 that any is below 0.05 is 5 %.
@@ -32,22 +34,28 @@ import xarray as xr
 from scipy.special import ndtri
 
 from popinv.errors import DivergenceError
-from popinv.inference.features import Feature, FeatureSet, features_of
+from popinv.inference.features import Feature, FeatureSet, features_of, varying_parameters
+from popinv.inference.intervals import boundaries, settled
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
+from popinv.inference.residuals import solver_residuals
+from popinv.inference.result import estimate_of
 from popinv.inference.standard_errors import simulated
 from popinv.seeds import generator
 
 # Systems that are simulated, systems that are looked at, and resamples of the null distribution.
 _SIMULATED, _SYSTEMS, _RESAMPLES = 4000, 4000, 4000
 # Number of systems from which means are normal.
-_NORMAL = 300
+_NORMAL = 1000
 # Features of a smaller variance beyond the scores, as a share of their own, are parameters of the
 # fitted model itself.
 _LEAST_VARIANCE = 1e-3
 # Probability with which a test must see a large parameter, and the level.
 _POWER, _LEVEL = 0.8, 0.05
+# What a model consists of.
+_PARTS = ("law", "noise", "simulator")
+_NO_SHAPE = "there are no tests for this kind of law"
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,74 @@ class Finding:
     error: float
     p_value: float
     powerful: bool
+
+    @property
+    def told(self) -> str:
+        """The finding in words, with the next larger model."""
+        feature = self.feature
+        return (
+            f"{feature.told} ({feature.unit} {self.theta:+.2g} ± {self.error:.1g}); the next "
+            f"larger model: {feature.remedy}"
+        )
+
+
+def specification_metrics(
+    problem: Problem, population: xr.Dataset, observations: xr.Dataset, check: xr.Dataset
+) -> dict[str, float | int | str]:
+    """Return the tests of a study's answer as metrics; docs/metrics.md explains each.
+
+    Parameters
+    ----------
+    problem : Problem
+        The fitted problem, with the surrogate.
+    population, observations : Dataset
+    check : Dataset
+        Fresh solves.
+    """
+    if population.attrs["estimator"] != "likelihood":
+        return _not_judged("these tests need the likelihood, which is not the answer")
+    held = {*problem.fixed, *boundaries(population), *settled(population)}
+    free = replace(problem, fixed=tuple(sorted(held)))
+    residuals = solver_residuals(problem, check)
+    try:
+        findings = specification(free, observations, estimate_of(population), residuals)
+    except DivergenceError as failure:
+        return _not_judged(str(failure))
+    return metrics_of(findings, shaped=bool(varying_parameters(problem)))
+
+
+def _not_judged(reason: str) -> dict[str, float | int | str]:
+    return {f"{part}_misfit": f"not judged: {reason}" for part in _PARTS}
+
+
+def metrics_of(findings: Sequence[Finding], shaped: bool = True) -> dict[str, float | int | str]:
+    """Return findings as metrics.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+    shaped : bool
+        False if the law has no parameters whose shape is tested.
+    """
+    numbers: dict[str, float | int | str] = {}
+    for part in _PARTS:
+        own = sorted((f for f in findings if f.feature.part == part), key=lambda f: f.p_value)
+        if not own:
+            reason = "nothing is to be tested" if shaped or part != "law" else _NO_SHAPE
+            numbers[f"{part}_misfit"] = f"not judged: {reason}"
+            continue
+        unseen = [finding.feature.told for finding in own if not finding.powerful]
+        numbers[f"{part}_misfit"] = own[0].told if own[0].p_value < _LEVEL else "none seen"
+        numbers[f"{part}_misfit_p_value"] = own[0].p_value
+        numbers[f"{part}_misfit_tests"] = len(own)
+        numbers[f"{part}_misfit_unseen"] = "; ".join(unseen) or "none"
+    for finding in findings:
+        name = f"misfit_{finding.feature.name}"
+        numbers[name] = finding.theta
+        numbers[f"{name}_error"] = finding.error
+        numbers[f"{name}_large"] = finding.feature.large
+        numbers[f"{name}_p_value"] = finding.p_value
+    return numbers
 
 
 def specification(
@@ -157,7 +233,7 @@ def tests(
     null = _means(rest, count, generator(seed, "specification/resamples"))
     # The means of the simulated systems have an error of their own.
     null *= np.sqrt(1 + count / len(rest))
-    adjusted = _adjusted(np.abs(moved), np.abs(null))
+    adjusted = _adjusted(moved, null)
     factor = float(ndtri(1 - _LEVEL / (2 * max(1, len(tested)))) + ndtri(_POWER))
     found = []
     for k, i in enumerate(tested.tolist()):
@@ -184,18 +260,25 @@ def _means(rest: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray
 
 
 def _adjusted(seen: np.ndarray, null: np.ndarray) -> np.ndarray:
-    """Return p-values (k,) of absolute values, adjusted for their number.
+    """Return two-sided p-values (k,), adjusted for their number.
+
+    A side counts by its own tail, since the mean of a fourth power is far from symmetric.
 
     Parameters
     ----------
     seen : ndarray of shape (k,)
     null : ndarray of shape (B, k)
     """
-    size = len(null)
-    ordered = np.sort(null, axis=0)
-    p_values, of_null = np.empty(len(seen)), np.empty_like(null)
-    for k, column in enumerate(ordered.T):
-        p_values[k] = (1 + size - np.searchsorted(column, seen[k])) / (1 + size)
-        of_null[:, k] = (1 + size - np.searchsorted(column, null[:, k])) / (1 + size)
-    smallest = np.sort(of_null.min(axis=1))
-    return (1 + np.searchsorted(smallest, p_values, side="right")) / (1 + size)
+    p_values = np.array([_two_sided(*pair) for pair in zip(null.T, seen[:, None], strict=True)])
+    of_null = np.array([_two_sided(column, column) for column in null.T])
+    smallest = np.sort(of_null.min(axis=0))
+    ranks = np.searchsorted(smallest, p_values[:, 0], side="right")
+    return np.asarray((1 + ranks) / (1 + len(null)))
+
+
+def _two_sided(null: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return twice the smaller share of a null sample (B,) at least as far as each value."""
+    ordered, size = np.sort(null), len(null)
+    above = size - np.searchsorted(ordered, values, side="left")
+    below = np.searchsorted(ordered, values, side="right")
+    return np.asarray(2 * (1 + np.minimum(above, below)) / (1 + size))

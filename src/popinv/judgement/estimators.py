@@ -10,7 +10,7 @@ from popinv.judgement.metrics import Metrics
 
 # If a p-value of Hausman's test is below the first number, estimators differ by more than chance.
 # If a ratio of standard error and bound is above the second, the data contain more information.
-_DIFFER, _INEFFICIENT = 0.01, 1.5
+_DIFFER, _INEFFICIENT = 0.005, 1.5
 # Standard errors of fewer systems are too uncertain for their ratio to be judged.
 _FEWEST_FOR_ERRORS = 50
 # An error of the log likelihood that does not show.

@@ -23,8 +23,19 @@ __all__ = ["COVERAGE_WANTED", "judgements"]
 # A study of some tens of replications can require a coverage of 95 % intervals within this band.
 COVERAGE_WANTED = (0.85, 0.99)
 
-# If a p-value is below this, model and data differ.
-_LEVEL = 0.05
+# If the p-value of the held-out systems is below this, model and data differ. It is small, since
+# a right model is to get no doubt at all in 95 of 100 studies.
+_LEVEL = 0.01
+# The parts of a model that are tested, and their names.
+_PARTS = {
+    "law": ("Law", "law"),
+    "noise": ("Noise", "noise"),
+    "simulator": ("Simulator", "simulator"),
+}
+_ADJUSTED = (
+    "Each test asks all systems whether a larger model describes them better. The p-value is the "
+    "chance that a right model shows as much in any of the tests of law, noise and simulator."
+)
 _SURROGATE = "The surrogate's error biases the law and the noise, unless it is corrected."
 # Noise below this share of the observations' spread has collapsed, or is very precise.
 _COLLAPSED = 1e-3
@@ -54,9 +65,8 @@ def judgements(
         standard_errors_judgement(metrics),
         value_judgement(metrics),
         boundaries_judgement(metrics),
+        _specification(metrics),
         _heldout(metrics),
-        _predictions(metrics),
-        _noise_family(metrics),
         _noise_size(metrics),
         _identifiability(metrics),
         _surrogate(metrics),
@@ -106,17 +116,6 @@ def _truth(metrics: Metrics, parameters: Sequence[Parameter]) -> Iterator[Judgem
     )
 
 
-def _tested(metrics: Metrics) -> str:
-    """Return which systems the model is compared with."""
-    folds = metrics.get("tested_folds", 0)
-    if not folds:
-        return "Systems that were kept aside"
-    tested = metrics["tested_systems"]
-    if folds == 1:
-        return f"{tested} of the systems, compared with a refit without them,"
-    return f"The {tested} systems, each fold compared with a refit without it,"
-
-
 def _heldout(metrics: Metrics) -> Iterator[Judgement]:
     if "heldout_p_value" not in metrics:
         return
@@ -132,35 +131,36 @@ def _heldout(metrics: Metrics) -> Iterator[Judgement]:
         "Held-out systems",
         "doubt" if differ else "good",
         f"{verb} like draws of the fitted model (p = {p:.2g})",
-        f"{_tested(metrics)} {verb} like draws of the fitted model. Their energy "
+        f"Systems that were kept aside {verb} like draws of the fitted model. Their energy "
         f"distance is {metrics['heldout_energy_distance']:.3g}; for draws of the model it is below "
         f"{metrics['heldout_energy_null_95']:.3g} in 95 of 100 cases (p = {p:.2g}).",
         "A small p-value says that law, noise and surrogate together do not describe the data.",
     )
 
 
-def _noise_family(metrics: Metrics) -> Iterator[Judgement]:
-    if "noise_misfit" not in metrics:
-        return
-    misfit = str(metrics["noise_misfit"])
-    if misfit.startswith("not judged: "):
-        reason = misfit.removeprefix("not judged: ")
-        text = f"Not judged: {reason}."
-        yield Judgement("Family of the noise", "neutral", "not judged", text, UNJUDGED)
-        return
-    fine = misfit == "none seen"
-    p = f" (p = {metrics['noise_misfit_p_value']:.2g})" if "noise_misfit_p_value" in metrics else ""
-    text = (
-        f"The chosen family explains the second moments{p}." if fine else f"{sentence(misfit)}{p}."
-    )
-    yield Judgement(
-        "Family of the noise",
-        "good" if fine else "doubt",
-        f"{'explains' if fine else 'does not explain'} the second moments{p}",
-        text,
-        "This compares the covariance of the held-out systems with that of the fitted model. A "
-        "wrong law or surrogate can raise it too.",
-    )
+def _specification(metrics: Metrics) -> Iterator[Judgement]:
+    """Yield whether the law, the noise and the simulator are those of the data."""
+    for part, (title, subject) in _PARTS.items():
+        if (key := f"{part}_misfit") not in metrics:
+            continue
+        misfit = str(metrics[key])
+        if misfit.startswith("not judged: "):
+            reason = misfit.removeprefix("not judged: ")
+            yield Judgement(title, "neutral", "not judged", f"Not judged: {reason}.", UNJUDGED)
+            continue
+        p, count = metrics[f"{key}_p_value"], metrics[f"{key}_tests"]
+        unseen = str(metrics[f"{key}_unseen"])
+        blind = 0 if unseen == "none" else len(unseen.split("; "))
+        if misfit != "none seen":
+            short = f"{misfit.split(' (')[0]} (p = {p:.2g})"
+            yield Judgement(title, "doubt", short, f"{sentence(misfit)} (p = {p:.2g}).", _ADJUSTED)
+            continue
+        short = f"no mistake seen in {count} tests (p = {p:.2g})"
+        text = f"No mistake of the {subject} is seen in {count} tests (p = {p:.2g})."
+        if blind:
+            short += f"; {blind} of them would hardly see a large one"
+            text += f" With so few systems these would hardly be seen even if large: {unseen}."
+        yield Judgement(title, "neutral" if blind else "good", short, text, _ADJUSTED)
 
 
 def _noise_size(metrics: Metrics) -> Iterator[Judgement]:
@@ -288,27 +288,3 @@ def _calibration(calibration: Metrics | None) -> Iterator[Judgement]:
         "the truth.",
         f"The study requires between {100 * low:.0f} and {100 * high:.0f} %.",
     )
-
-
-def _predictions(metrics: Metrics) -> Iterator[Judgement]:
-    for key, title, subject in (
-        (
-            "heldout_calibration_p_value",
-            "Single observations",
-            "Held-out values of single observations",
-        ),
-        ("heldout_log_score_p_value", "Log score", "Log densities of held-out systems"),
-    ):
-        if not is_number(metrics.get(key)):
-            continue
-        p = metrics[key]
-        differ = p < _LEVEL
-        verb = "do not have" if differ else "have"
-        yield Judgement(
-            title,
-            "doubt" if differ else "good",
-            f"{verb} the distribution that the model predicts (p = {p:.2g})",
-            f"{subject} {verb} the distribution that the fitted model predicts (p = {p:.2g}).",
-            "The comparison is with systems drawn from the fitted model. It accounts for the error "
-            "of the estimate.",
-        )

@@ -1,4 +1,4 @@
-"""Charts of the calibration of systems that the answer has not seen."""
+"""Charts of the calibration of the observed systems."""
 
 from __future__ import annotations
 
@@ -11,22 +11,30 @@ from popinv.report.words import rounded
 __all__ = ["calibration_charts"]
 
 
-def calibration_charts(found: Calibration) -> list[Chart]:
-    """Return the distribution of the transforms of single observations, and of whole systems."""
+def calibration_charts(found: Calibration, fitted: bool = False) -> list[Chart]:
+    """Return the distribution of the transforms of single observations, and of whole systems.
+
+    Parameters
+    ----------
+    found : Calibration
+    fitted : bool
+        Whether the answer has learned from these systems.
+    """
+    of = " The answer has learned from these systems." if fitted else ""
     return [
         _uniformity(
             found.observations,
             "observations",
             "Calibration of single observations",
             "The transform of an observation is the share of draws of the model below it, "
-            "for the conditions of its own system.",
+            f"for the conditions of its own system.{of}",
         ),
         _uniformity(
             found.systems,
             "systems",
             "Calibration of whole systems",
             "The transform of a system is the share of draws of the model with a lower log density "
-            "(of a normal law with the model's mean and covariance).",
+            f"(of a normal law with the model's mean and covariance).{of}",
         ),
     ]
 
@@ -35,7 +43,7 @@ def _uniformity(found: Uniformity, name: str, title: str, what: str) -> Chart:
     figure = new_chart("probability integral transform", "distribution function less uniform", 360)
     add_band(figure, GRID, found.band.low, found.band.high, "95 % band of whole curves", LIGHT)
     figure.add_scatter(
-        x=GRID, y=found.difference, name="tested systems", mode="lines", line={"color": DATA}
+        x=GRID, y=found.difference, name="observed systems", mode="lines", line={"color": DATA}
     )
     figure.update_xaxes(range=[0, 1])
     stays = "stays in" if found.inside else "leaves"

@@ -25,63 +25,58 @@ __all__ = ["descent_charts", "test_chart"]
 # Number of parameters whose path can be selected, and of iterations along a path.
 _PATHS = 24
 _STEPS = 400
-# Names of the tests on held-out systems, and their entries of metrics.json.
-_TESTS = (
-    ("held-out systems", "heldout_energy_distance", "heldout_energy_null_95", "heldout_p_value"),
-    (
-        "family of the noise",
-        "noise_misfit_statistic",
-        "noise_misfit_null_95",
-        "noise_misfit_p_value",
-    ),
-)
+_LEVEL = 0.05
 
 
 def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
-    """Return the statistics of the two tests, with the bands in which they stay by chance."""
-    tests = [
-        (name, metrics[statistic], metrics[null], metrics[p])
-        for name, statistic, null, p in _TESTS
-        if null in metrics and p in metrics
+    """Return the sizes of the mistakes that the model is tested for."""
+    names = [
+        key.removesuffix("_large")
+        for key in metrics
+        if key.startswith("misfit_") and key.endswith("_large")
     ]
-    if not tests:
+    if not names:
         return None
-    figure = new_chart("statistic over its 95 % quantile", "", height=110 + 60 * len(tests))
-    names = [name for name, *_ in tests]
-    ratios = [statistic / null if null else np.nan for _, statistic, null, _ in tests]
-    figure.add_bar(
-        y=names,
-        x=[1.0] * len(names),
-        orientation="h",
-        name="95 of 100 when the model is right",
-        marker={"color": faint(MODEL, 0.2)},
-        width=0.7,
-        hoverinfo="skip",
+    large = np.array([metrics[f"{name}_large"] for name in names])
+    found = np.array([metrics[name] for name in names]) / large
+    errors = 1.96 * np.array([metrics[f"{name}_error"] for name in names]) / large
+    p_values = np.array([metrics[f"{name}_p_value"] for name in names])
+    labels = [readable(name.removeprefix("misfit_")) for name in names]
+    figure = new_chart("estimate, in units of a large mistake", "", height=120 + 26 * len(names))
+    figure.add_vrect(x0=-1, x1=1, fillcolor=faint(MODEL, 0.12), line_width=0, layer="below")
+    seen = p_values < _LEVEL
+    for label, rows, colour in (
+        ("no mistake seen", ~seen, DATA),
+        ("a mistake", seen, TRUTH),
+    ):
+        if not rows.any():
+            continue
+        chosen = np.flatnonzero(rows)
+        figure.add_scatter(
+            y=[labels[i] for i in chosen],
+            x=found[chosen],
+            error_x={"type": "data", "array": errors[chosen], "thickness": 1.5, "width": 0},
+            mode="markers",
+            name=label,
+            marker={"color": colour, "size": 9, "symbol": "diamond"},
+            text=[
+                f"{labels[i]}: {rounded(float(found[i] * large[i]), 2)}, "
+                f"p = {rounded(float(p_values[i]), 2)}"
+                for i in chosen
+            ],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    figure.update_yaxes(
+        autorange="reversed", showgrid=False, ticks="", categoryarray=labels, type="category"
     )
-    figure.add_scatter(
-        y=names,
-        x=ratios,
-        mode="markers",
-        name="found",
-        marker={"color": DATA, "size": 12, "symbol": "diamond"},
-        text=[
-            f"statistic {rounded(statistic, 3)}, 95 % quantile {rounded(null, 3)}, "
-            f"p = {rounded(p, 2)}"
-            for _, statistic, null, p in tests
-        ],
-        hovertemplate="%{text}<extra></extra>",
-    )
-    figure.update_xaxes(rangemode="tozero")
-    figure.update_yaxes(autorange="reversed", showgrid=False, ticks="")
-    words = "; ".join(
-        f"{name} {rounded(ratio, 2)} of the quantile, p = {rounded(p, 2)}"
-        for (name, _, _, p), ratio in zip(tests, ratios, strict=True)
-    )
+    mistakes = [label for label, row in zip(labels, seen, strict=True) if row]
     return Chart(
         "tests",
-        "Two tests on systems that were kept aside",
-        "If the model is right, a statistic lies within the band in 95 of 100 cases.",
-        f"Test statistics over their null's 95 % quantile: {words}.",
+        "Mistakes that the model is tested for",
+        "Each mistake is a parameter of a larger model, zero in this one, with a 95 % interval. In "
+        "the band it is smaller than a user would want to know. An interval that is wider than the "
+        "band says that this mistake could not be seen.",
+        f"{len(names)} mistakes are tested. Seen: {', '.join(mistakes) or 'none'}.",
         figure,
         wide=True,
     )

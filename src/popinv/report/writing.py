@@ -18,6 +18,7 @@ from popinv.figures.simulated import some_systems
 from popinv.figures.study import noise_comparison, sensor_distances
 from popinv.inference.build import descent_problem
 from popinv.inference.choice import ESTIMATORS, words
+from popinv.inference.folds import folds_of
 from popinv.inference.problem import Problem
 from popinv.inference.reading import as_read
 from popinv.inference.surrogate_intervals import held_out_solves
@@ -76,10 +77,9 @@ def page_of(study: Study, problem: Problem, loaded: Mapping[str, xr.Dataset]) ->
         The fitted problem.
     loaded : mapping of str to Dataset
         ``observations``, ``population`` and ``check``; ``distance``, ``pseudo_likelihood`` and
-        ``likelihood``; ``estimate_0``, ``estimate_1``, ..., one for each round;
-        ``without_tested`` if the tested systems are among those learned from; and optionally
-        ``truth``, ``noise_known``, ``resamples`` and the evidence: ``error_against_systems``,
-        ``designs``, ``calibration``.
+        ``likelihood``; ``estimate_0``, ``estimate_1``, ..., one for each round; and
+        optionally ``truth``, ``noise_known``, ``resamples`` and the evidence:
+        ``error_against_systems``, ``designs``, ``calibration``.
     """
     charts, rounds = charts_of(study, problem, loaded), rounds_of(loaded["check"])
     return study_page(study, charts, rounds, searches_of(loaded))
@@ -113,7 +113,9 @@ def charts_of(
             observations["y"].attrs["units"],
         ),
         "tests": _if(tests),
-        "calibration": calibration_charts(calibration_of(problem, loaded)),
+        "calibration": calibration_charts(
+            calibration_of(problem, loaded), bool(folds_of(loaded["observations"]))
+        ),
         "observations": observation_charts(predictive),
         "evidence": evidence_charts(loaded, study.evidence),
         "descent": descent_charts(

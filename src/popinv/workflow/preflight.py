@@ -114,8 +114,6 @@ def _counts(study: Study) -> Iterator[tuple[str, int]]:
         yield "repeat_solves", 1
     if study.assessment.bootstrap:
         yield "resample_systems", 1
-    if not synthetic:
-        yield "refit_without_tested", 1
     yield "gather_answer", 1
     yield "assess_population", 1
     yield "plot_figures", 1

@@ -105,10 +105,8 @@ def _judged_mb(s: Sizes) -> float:
 
 
 def _judged_seconds(s: Sizes) -> float:
-    resamples = s.study.assessment.null_resamples
-    # With many observations, each null sample is searched column by column.
-    each = 1e-5 * (s.heldout + 1000) + 1e-4 * max(0, s.observed - 100)
-    return 10 + resamples * each + 10 * s.heldout * s.integral
+    held_out = s.study.assessment.null_resamples * 1e-5 * (s.heldout + 1000)
+    return 10 + held_out + 10 * (min(s.systems, 4000) + 4000) * s.integral
 
 
 def _repeated_solves(s: Sizes) -> int:

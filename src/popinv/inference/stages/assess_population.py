@@ -9,7 +9,6 @@ import numpy as np
 from popinv.inference.build import descent_problem
 from popinv.inference.metrics import metrics
 from popinv.inference.reading import read_names, stated_entries
-from popinv.inference.settings import PolishSettings
 from popinv.population.model import Model
 from popinv.population.units import table_units
 from popinv.surrogate.artefact import surrogate_of
@@ -20,7 +19,6 @@ __all__ = ["assess_population"]
 
 def assess_population(
     model: Model,
-    polish: PolishSettings,
     thresholds: Thresholds,
     *,
     seed: int,
@@ -32,21 +30,21 @@ def assess_population(
 
     Parameters
     ----------
-    model, polish : Model, PolishSettings
+    model : Model
     thresholds : Thresholds
         What a surrogate that is good enough stays below.
     seed, null_resamples : int
         The study's seed, and the number of resamples of the held-out discrepancy.
     tested : bool
-        False leaves out the comparisons with systems that the model has not seen.
+        False leaves out the tests of law, noise and simulator.
     **artefacts : Dataset
         ``surrogate``, or the forward model itself in its place, ``observations``, ``population``,
-        ``check``, and, where there are, ``without_tested``, ``sampling_error``, ``truth``,
+        ``check``, and, where there are, ``sampling_error``, ``truth``,
         ``noise_known`` and ``law_known``.
     """
     surrogate = surrogate_of(artefacts["surrogate"])
     problem = descent_problem(model, artefacts["observations"], surrogate, seed, "assess")
-    numbers = metrics(problem, artefacts, null_resamples, polish.draws, thresholds, tested)
+    numbers = metrics(problem, artefacts, null_resamples, thresholds, tested)
     population, law = artefacts["population"], problem.law
     names = np.array(read_names(law))[stated_entries(law)].tolist()
     names += population["law_summary"].values.tolist() if "summary" in population else []
