@@ -54,7 +54,7 @@ def _heading(result: Result) -> str:
     value = ""
     if "aic" in metrics:
         value = (
-            f" Log likelihood {metrics['log_likelihood']:.2f}, AIC {metrics['aic']:.2f}, BIC "
+            f"\nLog likelihood {metrics['log_likelihood']:.2f}, AIC {metrics['aic']:.2f}, BIC "
             f"{metrics['bic']:.2f}."
         )
     return (
