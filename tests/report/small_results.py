@@ -31,7 +31,7 @@ CLAIMS = [
         *("headline", "accelerated descent is ahead <in bits>", "paper", "abstract", "positive"),
         measured([1.0, 1.1, 0.9, 1.2, 0.8]),
         above(),
-        Control("no acceleration", measured([0.1, -0.1, 0.0, 0.1, -0.1])),
+        Control("no acceleration", measured([-0.9, -1.1, -1.0, -0.9, -1.1])),
     ),
     judged(
         *("reconstruction", "escape probability", "reconstruction", "", 0.5),
