@@ -46,11 +46,11 @@ import torch
 import xarray as xr
 
 from popinv.config.loading import load_file
-from popinv.inference.assessment import heldout_tests
 from popinv.inference.baselines.two_stage import two_stage
 from popinv.inference.covariance_step import curvature_factor
 from popinv.inference.descent import step
 from popinv.inference.fitted_samples import FittedModel
+from popinv.inference.heldout_test import heldout_test
 from popinv.inference.likelihood import marginal, pseudo
 from popinv.inference.likelihood.model_moments import matched_draws, model_moments
 from popinv.inference.problem import Problem, begin
@@ -122,7 +122,7 @@ def work_of(stage: str, size: int) -> Callable[[], Any]:
         p = np.concatenate(parameters_of(problem_of(1000)))
         model = FittedModel(problem_of(1000), p, np.tile(p, (20, 1)))
         heldout = np.random.default_rng(1).standard_normal((size, D_Y))
-        return lambda: heldout_tests(model, heldout, 20)
+        return lambda: heldout_test(model, heldout, 20)
     if stage == "pseudo":
         return pseudo_likelihood(problem_of(size))
     if stage == "likelihood":

@@ -57,7 +57,11 @@ def add(
     file.parent.mkdir(parents=True, exist_ok=True)
     lines = file.read_text().splitlines() if file.is_file() else []
     done = {tuple(json.loads(line)[key] for key in ("case", "systems", "seed")) for line in lines}
-    where = {"commit": commit_of(ROOT / "README.md"), "cores": str(os.cpu_count()), "processor": cpu_model()}
+    where = {
+        "commit": commit_of(ROOT / "README.md"),
+        "cores": str(os.cpu_count()),
+        "processor": cpu_model(),
+    }
     for seed in range(1, sets + 1):
         if (case, count, seed) in done:
             continue

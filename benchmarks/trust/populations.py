@@ -72,7 +72,7 @@ def _skewed(rng: Rng, logs: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _two_groups(rng: Rng, logs: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Groups eight of their own standard deviations apart."""
+    """Return two groups of rates, eight of their own standard deviations apart."""
     centre = np.where(rng.random(len(logs)) < 0.4, -0.9, -0.1)
     return np.column_stack([logs[:, 0], centre + 0.1 * rng.standard_normal(len(logs))])
 

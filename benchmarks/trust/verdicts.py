@@ -27,9 +27,7 @@ def verdicts_of(mistake: str, count: int, seed: int) -> dict[str, Any]:
     """Return the verdicts and p-values of one data set, by name of the verdict."""
     population = drawn(mistake, count, seed)
     try:
-        result = popinv.fit(
-            population.y, progress=False, seed=seed, **model(population, mistake)
-        )
+        result = popinv.fit(population.y, progress=False, seed=seed, **model(population, mistake))
     except PopinvError as error:
         return {"ended": str(error)}
     metrics = result.metrics

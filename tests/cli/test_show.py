@@ -243,16 +243,21 @@ def test_calibration_beside_the_metrics_is_judged(tmp_path) -> None:
     ("misfit", "line"),
     [
         (
-            {"noise_misfit": "none seen", "noise_misfit_p_value": 0.4},
-            "explains the second moments (p = 0.4)",
+            {"noise_misfit": "none seen"},
+            "good Noise no mistake seen in 9 tests (p = 0.01)",
         ),
         (
-            {"noise_misfit": "second moments differ", "noise_misfit_p_value": 0.01},
-            "differ (p = 0.01)",
+            {"noise_misfit": "it has heavy tails (excess kurtosis +3)"},
+            "doubt Noise It has heavy tails (excess kurtosis +3) (p = 0.01)",
+        ),
+        (
+            {"noise_misfit": "none seen", "noise_misfit_unseen": "one; two"},
+            "Noise no mistake seen in 9 tests (p = 0.01); 2 of them would hardly see a large one",
         ),
         ({"noise_misfit": "not judged: why"}, "not judged"),
     ],
 )
 def test_the_misfit_of_the_noise_has_a_line(misfit: dict, line: str, tmp_path) -> None:
-    text = table([write(tmp_path, "soil", METRICS | misfit)])
-    assert line in next(row for row in text.splitlines() if "Family of the noise" in row)
+    numbers = {"noise_misfit_p_value": 0.01, "noise_misfit_tests": 9, "noise_misfit_unseen": "none"}
+    text = table([write(tmp_path, "soil", METRICS | numbers | misfit)])
+    assert line in words(text)

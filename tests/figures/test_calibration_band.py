@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import kstest
+from scipy.stats import kstest, multivariate_normal
 from studies import line_study
 
 from popinv.figures import calibration as module
@@ -108,11 +108,11 @@ def test_the_difference_is_that_of_the_distribution_functions() -> None:
     np.testing.assert_array_equal(counted(transforms).sum(axis=1), 30)
 
 
-def test_folds_are_compared_with_the_answer_without_them() -> None:
-    without = np.stack([TRUE, TRUE + np.array([3.0, 0, 0, 0, 0])])
-    exact = FittedModel(STUDY.problem, TRUE, np.tile(TRUE, (199, 1)), without_fold=without)
-    y = np.empty((SYSTEMS, 6))
-    y[::2], y[1::2] = drawn_systems(0)[::2], drawn_systems(1, p=without[1])[1::2]
-    assert calibration(exact, y, None).observations.inside
-    # The folds the other way round.
-    assert not calibration(exact, y[::-1].copy(), None).observations.inside
+def test_normal_log_scores_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    reference = rng.standard_normal((50_000, 3)) @ np.array([[1, 0.3, 0], [0, 1, 0], [0, 0.2, 2.0]])
+    moments = module._Moments.of(reference)
+    y = rng.standard_normal((5, 3))
+    mean, covariance = reference.mean(axis=0), np.cov(reference, rowvar=False)
+    exact = multivariate_normal.logpdf(y, mean, covariance)
+    np.testing.assert_allclose(moments.log_scores(y), exact, rtol=1e-10)

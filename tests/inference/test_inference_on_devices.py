@@ -17,12 +17,12 @@ import pytest
 import torch
 from problems import curve, curve_problem
 
-from popinv.inference.assessment import heldout_tests
 from popinv.inference.baselines.hierarchical import Energy
 from popinv.inference.baselines.two_stage import two_stage
 from popinv.inference.conditions import Conditions
 from popinv.inference.descent import run
 from popinv.inference.fitted_samples import FittedModel
+from popinv.inference.heldout_test import heldout_test
 from popinv.inference.identifiability import identifiability
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
@@ -129,8 +129,8 @@ def energy(problem: Problem, start: Any) -> Any:
 
 def judged(problem: Problem, start: Any) -> Any:
     p = np.concatenate(start)
-    tests = heldout_tests(FittedModel(problem, p, p[None]), problem.data[:50], resamples=3)
-    return tests.energy.statistic, tests.energy.null, tests.misfit.excess, tests.transforms
+    test = heldout_test(FittedModel(problem, p, p[None]), problem.data[:50], resamples=3)
+    return test.statistic, test.null
 
 
 def pseudo(problem: Problem, start: Any) -> Any:

@@ -52,9 +52,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
             seed=3,
             created_by=f"make_{name}",
         )
-    metric_values = metrics(
-        study.problem, study.loaded, null_resamples=20, polish_draws=16, thresholds=THRESHOLDS
-    )
+    metric_values = metrics(study.problem, study.loaded, null_resamples=20, thresholds=THRESHOLDS)
     write_metrics(metric_values, tiny / "metrics.json")
     benchmarks = tiny / "benchmarks"
     benchmarks.mkdir()

@@ -139,6 +139,7 @@ GOOD = {
     "alpha_mean_predicted_error": 0.1, "alpha_true_mean": 1.2, "alpha_relative_error_max": 0.1,
     "noise_covariance_relative_frobenius_error": 0.1, "heldout_p_value": 0.5,
     "heldout_energy_distance": 0.1, "heldout_energy_null_95": 0.2, "noise_misfit": "none seen",
+    "noise_misfit_p_value": 0.4, "noise_misfit_tests": 9, "noise_misfit_unseen": "none",
     "identifiability_warning": "none", "weakest_direction": "1.00 mean",
     "weakest_direction_error": 0.1, "surrogate_whitened_rmse": 0.01, "surrogate_threshold": 0.02,
     "surrogate_push": 0.1, "surrogate_push_threshold": 0.25, "surrogate_good_enough": 1,
@@ -163,8 +164,8 @@ COLLAPSED = {
     ("changed", "doubted"),
     [
         ({}, None),
-        ({"heldout_p_value": 0.01}, "Held-out systems"),
-        ({"noise_misfit": "most by the correlation at lag 1"}, "Family of the noise"),
+        ({"heldout_p_value": 0.009}, "Held-out systems"),
+        ({"noise_misfit": "the noise is correlated (0.4)"}, "Noise"),
         ({"identifiability_warning": "100 systems do not determine"}, "Identifiability"),
         ({"surrogate_good_enough": 0}, "Surrogate"),
         ({"solver_failures": 3}, "Solver"),
@@ -210,7 +211,7 @@ def test_efficiency_of_few_systems_is_not_judged():
 @pytest.mark.parametrize(
     ("changed", "name", "verdict"),
     [
-        ({"noise_misfit": "not judged: nothing to judge by"}, "Family of the noise", "neutral"),
+        ({"noise_misfit": "not judged: nothing to judge by"}, "Noise", "neutral"),
         ({"heldout_p_value": float("nan")}, "Held-out systems", "neutral"),
         ({"heldout_p_value": None}, "Held-out systems", "neutral"),
         ({"surrogate_whitened_rmse": float("nan")}, "Surrogate", "doubt"),

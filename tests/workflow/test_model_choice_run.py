@@ -93,4 +93,4 @@ def test_the_answer_is_that_of_all_systems_and_its_refit_is_kept(compared):
     # One fifth of the systems moves the answer by half a standard error, about.
     assert 0.05 < np.max(away) < 2.5
     metrics = json.loads((study / "metrics.json").read_text())
-    assert (metrics["systems"], metrics["tested_systems"]) == (SYSTEMS, 44)
+    assert metrics["systems"] == SYSTEMS

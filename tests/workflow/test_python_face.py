@@ -89,6 +89,6 @@ def test_fit_gives_the_numbers_of_the_workflow(tmp_path, monkeypatch):
     )
     assert fitted.metrics == opened.metrics
     pd.testing.assert_frame_equal(fitted.summary(), opened.summary())
-    for name in ("check", "likelihood", "population", "without_tested"):
+    for name in ("check", "likelihood", "population"):
         for variable, values in opened.artefacts[name].variables.items():
             np.testing.assert_array_equal(fitted.artefacts[name][variable].values, values.values)

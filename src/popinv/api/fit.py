@@ -183,7 +183,7 @@ def fit(
     with _in_words(), quiet, fixed_threads():
         given = given_data(data, columns, known_names(wanted), known, times, grid)
         study, seen = study_of(wanted, given)
-        count, hidden = steps(study, tests), not progress
+        count, hidden = steps(study), not progress
         with tqdm(total=count, leave=False, disable=hidden, file=sys.stderr) as bar:
             begun: list[str] = []
 

@@ -65,11 +65,11 @@ def is_exact(study: Study) -> bool:
     return isinstance(study.forward, OwnFunction) and study.forward.differentiated
 
 
-def steps(study: Study, tests: bool) -> int:
+def steps(study: Study) -> int:
     """Return how often :func:`run_stages` says what comes next."""
     rounds = 1 if is_exact(study) else 3 * study.active_learning.rounds + 1
     resampled = bool(study.assessment.bootstrap)
-    return rounds + 4 + tests + resampled + has_sampling_error(study)
+    return rounds + 4 + resampled + has_sampling_error(study)
 
 
 def run_stages(

@@ -14,10 +14,13 @@ deviation from system to system     :math:`\tfrac12 (\sum_j (r_j^2 - 1))^2`
 offset in a group of entries        :math:`\sum_j r_j`
 correlation of two parameters       :math:`\omega_i \omega_k`
 skewness, kurtosis of a parameter   :math:`\mathrm{He}_3(\omega_i)/6, \mathrm{He}_4(\omega_i)/24`
+groups of a parameter               :math:`(c - e^{-2 \omega_i^2}) / (1 - c)`
 effect of a known quantity c        :math:`\omega_i c`
 ==================================  =====================================================
 
-He are Hermite polynomials. A parameter of the size ``large`` is one that a user would want to know.
+He are Hermite polynomials, and the c of the groups is :math:`5^{-1/2}`, the mean under the fitted
+law: the density at the centre of the law then falls by the parameter, as a share. A parameter of
+the size ``large`` is one that a user would want to know.
 """
 
 from __future__ import annotations
@@ -251,9 +254,14 @@ def _of_law(problem: Problem) -> Iterator[Feature]:
         told = f"the law of {name} is skewed"
         of = partial(_third, i)
         yield Feature("law", f"skewness_{name}", told, _SHAPE, "skewness", 1.0, of)
-        told = f"the law of {name} has heavy tails, or several groups"
+        told = f"the law of {name} has other tails than a normal one"
         of = partial(_fourth, i)
         yield Feature("law", f"kurtosis_{name}", told, _SHAPE, "excess kurtosis", 1.5, of)
+        told, unit = (
+            f"the law of {name} has several groups",
+            "relative loss of density at its centre",
+        )
+        yield Feature("law", f"groups_{name}", told, _SHAPE, unit, 0.7, partial(_hollow, i))
     if problem.known is None:
         return
     known = _standardised(problem)
@@ -302,3 +310,8 @@ def _third(i: int, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> tor
 def _fourth(i: int, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
     w = omega[..., i]
     return (w**4 - 6 * w**2 + 3) / 24
+
+
+def _hollow(i: int, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+    mean = 5**-0.5
+    return (mean - torch.exp(-2 * omega[..., i] ** 2)) / (1 - mean)

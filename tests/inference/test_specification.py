@@ -1,0 +1,232 @@
+"""Tests of law, noise and simulator: their size, their power, and what they say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from scipy.stats import kstest
+
+from popinv.inference import specification as module
+from popinv.inference.conditions import Conditions
+from popinv.inference.features import Feature, features_of
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.problem import Problem
+from popinv.inference.specification import Finding, metrics_of, specification
+from popinv.population.known import Known
+from popinv.population.laws.gaussian import GaussianLaw
+from popinv.population.laws.transforms import NONE
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+
+TIMES = torch.arange(6, dtype=torch.float64)
+# Of a and b: means, logarithms of deviations, and of the noise.
+TRUTH = np.array([1.0, -0.5, np.log(0.8), np.log(0.4), np.log(0.5)])
+OBSERVATIONS = xr.Dataset(
+    coords={
+        "observation": np.arange(6),
+        "observation_t": ("observation", np.arange(6.0), {"axis": 1}),
+    }
+)
+
+
+def lines(z: torch.Tensor) -> torch.Tensor:
+    return z[:, :1] + z[:, 1:2] * TIMES
+
+
+def problem_of(omega: np.ndarray, e: np.ndarray, seed: int = 0) -> Problem:
+    """Return a problem of lines with these standard normal numbers (N, 2) and noise (N, 6)."""
+    law, noise = GaussianLaw(["a", "b"], [NONE, NONE]), IsotropicNoise(6)
+    z = TRUTH[:2] + np.exp(TRUTH[2:4]) * omega
+    y = lines(torch.from_numpy(z)).numpy() + np.exp(TRUTH[4]) * e
+    return Problem(y, lines, law, noise, np.full(5, 0.5), seed=seed)
+
+
+def drawn(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((count, 2)), rng.standard_normal((count, 6))
+
+
+def findings_of(problem: Problem) -> dict[str, Finding]:
+    estimate = fit_marginal_likelihood(problem, TRUTH)
+    found = specification(problem, OBSERVATIONS, estimate.p)
+    return {finding.feature.name: finding for finding in found}
+
+
+@pytest.mark.parametrize("count", [14, 60])
+def test_the_smallest_p_value_of_a_right_model_is_uniform(count, monkeypatch):
+    monkeypatch.setattr(module, "_SIMULATED", 1500)
+    monkeypatch.setattr(module, "_RESAMPLES", 400)
+    smallest = [
+        min(f.p_value for f in findings_of(problem_of(*drawn(count, seed), seed)).values())
+        for seed in range(20)
+    ]
+    # A p-value of the test of Kolmogorov and Smirnov below .001 has a probability of .001.
+    assert kstest(smallest, "uniform").pvalue > 0.001
+    # Binomial(20, .05): at most 5 with a probability of .9997.
+    assert np.sum(np.array(smallest) < 0.05) <= 5
+
+
+def in_time(omega, e):
+    e = e.copy()
+    for j in range(1, 6):
+        e[:, j] = 0.5 * e[:, j - 1] + np.sqrt(0.75) * e[:, j]
+    return omega, e
+
+
+def uneven(omega, e):
+    return omega, e * np.array([1, 1, 1, 1, 1, 2.0])
+
+
+def by_system(omega, e):
+    return omega, e * np.exp(np.where(np.arange(len(e)) % 2, 0.5, -0.5))[:, None]
+
+
+def tails(omega, e):
+    chi = np.random.default_rng(9).chisquare(4, e.shape)
+    return omega, e / np.sqrt(chi / 4) / np.sqrt(2)
+
+
+def correlated(omega, e):
+    return np.column_stack([omega[:, 0], 0.7 * omega[:, 0] + np.sqrt(0.51) * omega[:, 1]]), e
+
+
+def groups(omega, e):
+    """Two groups, eight of their deviations apart."""
+    first = np.sign(omega[:, 0]) + 0.25 * np.random.default_rng(9).standard_normal(len(omega))
+    return np.column_stack([first, omega[:, 1]]), e
+
+
+def off(omega, e):
+    return omega, e + np.array([0, 0, 0, 1.0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("mistake", "count", "part", "named"),
+    [
+        (in_time, 250, "noise", "lag_1"),
+        (uneven, 250, "noise", "deviation_6"),
+        (by_system, 250, "noise", "systems"),
+        (tails, 250, "noise", "tails"),
+        (correlated, 250, "law", "correlation_a_b"),
+        (groups, 60, "law", "groups_a"),
+        (off, 60, "simulator", "offset_4"),
+    ],
+)
+def test_a_mistake_is_seen_and_named(mistake, count, part, named):
+    found = findings_of(problem_of(*mistake(*drawn(count, 3))))
+    numbers = metrics_of(list(found.values()))
+    assert found[named].p_value < 0.01
+    of_part = [finding for finding in found.values() if finding.feature.part == part]
+    assert min(of_part, key=lambda f: f.p_value).feature.part == part
+    assert numbers[f"{part}_misfit"] != "none seen"
+    assert "the next larger model" in str(numbers[f"{part}_misfit"])
+
+
+def test_the_parameter_of_a_larger_model_is_estimated():
+    found = findings_of(problem_of(*correlated(*drawn(2000, 5))))
+    finding = found["correlation_a_b"]
+    # One step of Newton's method from zero; the rest is of second order in the correlation.
+    assert finding.theta == pytest.approx(0.7, abs=0.2)
+    shifted = findings_of(problem_of(*off(*drawn(2000, 5))))["offset_4"]
+    assert shifted.theta == pytest.approx(1.0, abs=4 * shifted.error + 0.1)
+
+
+def test_what_the_fitted_model_has_already_is_not_tested():
+    law, noise = GaussianLaw(["a", "b"], [NONE, NONE], groups=[["a", "b"]]), IsotropicNoise(6)
+    problem = problem_of(*correlated(*drawn(200, 2)))
+    truth = np.insert(TRUTH, 4, 0.5)
+    larger = Problem(problem.data, lines, law, noise, np.full(6, 0.5))
+    estimate = fit_marginal_likelihood(larger, truth)
+    names = [f.feature.name for f in specification(larger, OBSERVATIONS, estimate.p)]
+    assert "correlation_a_b" not in names
+    assert "skewness_a" in names
+
+
+def test_a_known_quantity_that_acts_is_seen():
+    rng = np.random.default_rng(4)
+    omega, e = drawn(150, 4)
+    x = rng.standard_normal((150, 1))
+    omega[:, 1] += 0.8 * x[:, 0]
+    problem = problem_of(omega, e)
+    known = Known.of_arrays(np.zeros((150, 0)), x)
+    found = specification(
+        replace(problem, conditions=Conditions(known=known)),
+        OBSERVATIONS,
+        fit_marginal_likelihood(problem, TRUTH).p,
+    )
+    by_name = {finding.feature.name: finding for finding in found}
+    assert by_name["effect_b_1"].p_value < 0.01
+    assert by_name["effect_a_1"].p_value > 0.05
+
+
+def test_a_test_without_power_says_so():
+    few = findings_of(problem_of(*drawn(12, 1)))
+    numbers = metrics_of(list(few.values()))
+    assert not few["kurtosis_a"].powerful
+    assert "the law of a has other tails than a normal one" in str(numbers["law_misfit_unseen"])
+    many = findings_of(problem_of(*drawn(1500, 1)))
+    assert many["lag_1"].powerful
+    assert "correlated in time" not in str(metrics_of(list(many.values()))["noise_misfit_unseen"])
+
+
+def test_features_are_the_scores_of_larger_models():
+    """Compare with the derivative of the log likelihood of a model with the parameter."""
+    omega, e = drawn(40, 8)
+    problem = problem_of(omega, e)
+    chosen = features_of(problem, OBSERVATIONS, TRUTH)
+    names = [feature.name for feature in chosen.features]
+    means, _ = module._with_scores(
+        problem, TRUTH, module.MarginalSettings(draws=4096, features=chosen), chosen
+    )
+    step = 1e-4
+    design = np.column_stack([np.ones(6), TIMES.numpy()])
+    deviations = np.exp(TRUTH[2:4])
+
+    def log_density(rho: float, lag: float, offset: float) -> np.ndarray:
+        law = np.diag(deviations) @ np.array([[1, rho], [rho, 1]]) @ np.diag(deviations)
+        noise = np.eye(6) + lag * (np.eye(6, k=1) + np.eye(6, k=-1))
+        covariance = design @ law @ design.T + np.exp(2 * TRUTH[4]) * noise
+        mean = design @ TRUTH[:2] + offset * np.exp(TRUTH[4]) * np.eye(6)[3]
+        rest = problem.data - mean
+        values = np.einsum("ni,ij,nj->n", rest, np.linalg.inv(covariance), rest)
+        return -0.5 * (values + np.linalg.slogdet(covariance)[1])
+
+    for name, unit in (
+        ("correlation_a_b", (1, 0, 0)),
+        ("lag_1", (0, 1, 0)),
+        ("offset_4", (0, 0, 1)),
+    ):
+        ahead, behind = (log_density(*(sign * step * np.array(unit))) for sign in (1, -1))
+        exact = (ahead - behind) / (2 * step)
+        np.testing.assert_allclose(means[:, names.index(name)], exact, atol=0.05)
+
+
+def test_a_model_that_is_not_the_likelihoods_is_not_judged():
+    population = xr.Dataset(attrs={"estimator": "distance"})
+    numbers = module.specification_metrics(
+        problem_of(*drawn(8, 0)), population, OBSERVATIONS, xr.Dataset()
+    )
+    assert set(numbers) == {"law_misfit", "noise_misfit", "simulator_misfit"}
+    assert all(str(text).startswith("not judged: ") for text in numbers.values())
+
+
+def test_adjusted_p_values_count_the_number_of_tests():
+    null = np.random.default_rng(0).standard_normal((4000, 20))
+    one = module._adjusted(np.array([3.5] + [0.0] * 19), null)
+    alone = module._adjusted(np.array([3.5]), null[:, :1])
+    assert one[0] == pytest.approx(20 * alone[0], rel=0.8)
+    assert np.all(one[1:] > 0.9)
+
+
+def test_a_finding_names_the_parameter_and_the_larger_model():
+    feature = Feature(
+        "noise", "lag_1", "the noise is correlated", "noise.kind: kernel", "correlation", 0.4, len
+    )
+    told = Finding(feature, 0.5, 0.05, 0.001, True).told
+    assert told == (
+        "the noise is correlated (correlation +0.5 ± 0.05); the next larger model: "
+        "noise.kind: kernel"
+    )
