@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -86,16 +87,27 @@ def test_a_result_prints_its_table_and_its_doubts(boys_result):
     assert "149.4" in text
     assert "146.2 to 152.6" in text
     assert max(map(len, text.splitlines())) <= 110
+    # The log likelihood and the criteria that follow from it, of six parameters and 26 systems.
+    (line,) = re.findall(r"Log likelihood (\S+), AIC (\S+), BIC (\S+)\.", text)
+    value, aic, bic = map(float, line)
+    assert aic == pytest.approx(-2 * value + 2 * 6, abs=0.03)
+    assert bic == pytest.approx(-2 * value + 6 * np.log(26), abs=0.03)
+    assert f"AIC {line[1]}" in html
     assert "<table" in html
     assert "149.4" in html
-    # The boys do not grow along lines.
-    assert "1 doubt" in text
-    assert "doubt: Simulator. The simulator is off" in text
-    metrics = {**boys_result.metrics, "heldout_p_value": 0.001}
-    doubtful = popinv.Result(boys_result.artefacts, metrics)
-    assert "2 doubt" in repr(doubtful)
-    assert "doubt: Held-out systems. Systems that were" in repr(doubtful)
-    assert "<b>Held-out systems.</b>" in doubtful._repr_html_()
+    # The boys do not grow along lines, and what is left over is correlated in time.
+    assert {"Noise", "Simulator"} <= {
+        each.name for each in boys_result.judgements if each.verdict == "doubt"
+    }
+    # Each doubt is told, and nothing else is.
+    for metrics in (boys_result.metrics, {**boys_result.metrics, "estimator_arrived": 0}):
+        result = popinv.Result(boys_result.artefacts, metrics)
+        text, html = repr(result), result._repr_html_()
+        doubts = [each.name for each in result.judgements if each.verdict == "doubt"]
+        assert re.findall(r"^  doubt: (.*?)\.", text, re.MULTILINE) == doubts
+        assert re.findall(r"<b>(.*?)\.</b>", html) == doubts
+        assert (f"{len(doubts)} doubt" in text) == bool(doubts)
+        assert ("Convergence" in doubts) == (metrics["estimator_arrived"] == 0)
 
 
 def test_figures_by_name(boys_result):

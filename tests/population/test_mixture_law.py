@@ -341,9 +341,28 @@ def test_a_parameter_with_the_name_of_the_weight_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("names", "components", "joint", "curved"),
+    ("names", "components", "joint", "split"),
     [("ab", 2, True, True), ("ab", 1, False, False), ("a", 2, False, True), ("abc", 3, True, True)],
 )
-def test_groups_tie_parameters_together(names, components, joint, curved):
+def test_groups_tie_parameters_together(names, components, joint, split):
     law = MixtureLaw(names, [NONE] * len(names), components)
-    assert (law.joint, law.strongly_curved, law.affine) == (joint, curved, components == 1)
+    assert (law.joint, law.component is not None, law.affine) == (joint, split, components == 1)
+
+
+@pytest.mark.parametrize(("transforms", "components"), [((NONE, LOG), 2), ((LOG, NONE), 3)])
+def test_the_density_is_the_sum_of_those_of_its_components(transforms, components):
+    law = MixtureLaw("ab", transforms, components, ordered_by="b")
+    rng = np.random.default_rng(components)
+    alpha = torch.from_numpy(0.5 * rng.standard_normal(len(law.names)))
+    z = law.sample(alpha, torch.from_numpy(rng.standard_normal((50, 2))))
+    log_weights, alphas = law.split(alpha)
+    assert torch.exp(log_weights).sum().item() == pytest.approx(1.0)
+    assert alphas.shape == (components, len(law.component.names))
+    each = [law.component.log_density(own, z) for own in alphas]
+    total = torch.logsumexp(log_weights[:, None] + torch.stack(each), dim=0)
+    torch.testing.assert_close(total, law.log_density(alpha, z))
+
+
+def test_a_law_without_components_says_so():
+    with pytest.raises(NotImplementedError, match="GaussianLaw has no components"):
+        GaussianLaw(["a"], [NONE]).split(torch.zeros(2))

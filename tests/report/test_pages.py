@@ -130,7 +130,7 @@ def test_every_figure_is_drawn_and_described(wide):
     }))""")
     names = {chart["name"].removeprefix("chart-") for chart in charts}
     assert names >= {
-        "parameters", "field-range", "fields", "noise-covariance", "noise-distance", "tests",
+        "parameters", "field-range", "fields", "noise-covariance", "noise-distance",
         "observations", "places", "loss", "paths", "solves", "surrogate", "stages",
         "coverage", "errors", "designs", "estimate-pairs", "calibration-observations",
         "calibration-systems",

@@ -33,6 +33,7 @@ from popinv.report.gathering import (
 from popinv.report.look import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, TRUTH
 from popinv.report.pages import index_page, reproduction
 from popinv.report.pictures import pictures_in
+from popinv.report.trust_charts import test_chart as chart_of_tests
 from popinv.report.words import duration, inline, measured, number, rounded
 from popinv.report.writing import page_of
 from popinv.sections.base import plain
@@ -389,3 +390,18 @@ def test_colours_are_told_apart_with_any_colour_vision(sight, dark):
     closest = min(float(np.linalg.norm(a - b)) for a, b in combinations(colours, 2))
     # About 2 is just noticeable side by side.
     assert closest > 10
+
+
+def test_the_sizes_of_mistakes_are_drawn_with_those_that_are_seen():
+    def of(name, theta, p_value):
+        own = {"": theta, "_error": 0.1, "_large": 0.5, "_p_value": p_value}
+        return {f"misfit_{name}{ending}": value for ending, value in own.items()}
+
+    assert chart_of_tests({}) is None
+    chart = chart_of_tests(of("lag_1", 0.6, 0.001) | of("tails", 0.1, 0.9))
+    assert chart is not None
+    drawn = {trace.name: trace for trace in chart.figure.data}
+    assert drawn["a mistake"].x == pytest.approx([1.2])
+    assert drawn["no mistake seen"].x == pytest.approx([0.2])
+    assert drawn["a mistake"].error_x.array == pytest.approx([1.96 * 0.2])
+    assert chart.words == "2 mistakes are tested. Seen: lag 1."

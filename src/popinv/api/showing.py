@@ -22,7 +22,7 @@ _WIDTH = 100
 def as_text(result: Result) -> str:
     """Return the heading, the recovered parameters and the checks."""
     table, more = _table(result)
-    lines = [*wrap(_heading(result), _WIDTH), "", *table.to_string(index_names=False).splitlines()]
+    lines = [*_heading(result).splitlines(), "", *table.to_string(index_names=False).splitlines()]
     lines += [more] if more else []
     lines += ["", _checks(result)]
     for each in result.judgements:
@@ -54,7 +54,7 @@ def _heading(result: Result) -> str:
     value = ""
     if "aic" in metrics:
         value = (
-            f" Log likelihood {metrics['log_likelihood']:.2f}, AIC {metrics['aic']:.2f}, BIC "
+            f"\nLog likelihood {metrics['log_likelihood']:.2f}, AIC {metrics['aic']:.2f}, BIC "
             f"{metrics['bic']:.2f}."
         )
     return (

@@ -47,6 +47,8 @@ _RIDGE = 1e-4
 # Information along a direction, per square of its natural size, below which both sides are tried;
 # how many such directions, and how far.
 _FLAT_INFORMATION, _MOST_FLAT, _OFF = 0.05, 3, 0.7
+# Steps from there.
+_FOLLOWING = 8
 # Gain in the log likelihood for which a saddle is left.
 _WORTH_IT = 0.05
 _OF_POINT = ("p", "value", "gradient", "information", "error")
@@ -143,7 +145,13 @@ def off_saddle(problem: Problem, point: Point, evaluate: Evaluate) -> Point:
                 tried = evaluate(there, point.memory)
             except DivergenceError:
                 continue
-            if _finite(tried) and tried.value > best.value + max(_WORTH_IT, tried.error):
+            if not _finite(tried):
+                continue
+            worth = best.value + max(_WORTH_IT, tried.error)
+            # Beside a saddle, the other entries have to follow before anything is gained.
+            if tried.value <= worth < tried.value + promised_gain(tried, problem):
+                tried = ascend(begin(tried), evaluate, problem, _FOLLOWING).point
+            if tried.value > worth:
                 best = tried
     return best
 

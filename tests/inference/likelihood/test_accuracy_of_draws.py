@@ -1,0 +1,93 @@
+"""Draws are as many as a small error needs, of the estimate and of the log likelihood's value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from bent_population import BENT, bent_problem, by_quadrature
+
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.marginal_near import likelihood_near
+from popinv.inference.problem import Problem
+from popinv.population.laws.lognormal.law import LognormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+
+TIMES = torch.tensor([0.5, 1.5, 3.0], dtype=torch.float64)
+LAW = LognormalLaw(["amplitude", "rate"])
+# Means of the logarithms, and deviations.
+ALPHA = np.array([0.0, -0.7, np.log(0.4), np.log(0.4)])
+
+
+def decay(z: torch.Tensor) -> torch.Tensor:
+    return z[:, :1] * torch.exp(-z[:, 1:] * TIMES)
+
+
+def quiet_decays(count: int, seed: int = 0) -> tuple[Problem, np.ndarray, np.ndarray]:
+    """Return decays whose noise is a two-hundredth of the signal, the truth, and all log z."""
+    rng = np.random.default_rng(seed)
+    logs = ALPHA[:2] + 0.4 * rng.standard_normal((count, 2))
+    signal = decay(torch.from_numpy(np.exp(logs))).numpy()
+    noise = signal.std() / 200
+    data = signal + noise * rng.standard_normal(signal.shape)
+    problem = Problem(data, decay, LAW, IsotropicNoise(3), np.full(5, 0.5), seed=seed)
+    return problem, np.append(ALPHA, np.log(noise)), logs
+
+
+def _across(data: np.ndarray, logs: np.ndarray) -> float:
+    """Return the root mean square of what no change of the parameters explains."""
+    z = torch.from_numpy(np.exp(logs))
+    slopes = torch.func.vmap(torch.func.jacfwd(lambda row: decay(row[None])[0]))(z).numpy()
+    normal = np.cross(slopes[..., 0], slopes[..., 1])
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    return float(np.sqrt(np.mean(((data - decay(z).numpy()) * normal).sum(axis=1) ** 2)))
+
+
+@pytest.mark.parametrize("count", [60, 250])
+def test_with_little_noise_the_likelihood_answers_whatever_the_number_of_systems(count):
+    problem, truth, logs = quiet_decays(count)
+    start = fit_pseudo_likelihood(problem, [truth + np.array([0.3, -0.2, 0.2, 0.2, 1.0])]).p
+    estimate = fit_marginal_likelihood(problem, start)
+    assert estimate.passes, estimate.reason
+    assert estimate.diagnostics["draws_error"] < 0.2
+    monte_carlo = np.sqrt(np.diag(estimate.monte_carlo) / np.diag(estimate.covariance))
+    assert np.all(monte_carlo < 0.25)
+    # The law is about that of the parameters themselves, which are known to a hundredth.
+    known = np.concatenate([logs.mean(axis=0), np.log(logs.std(axis=0))])
+    errors = estimate.standard_errors
+    assert np.max(np.abs(estimate.p[:4] - known) / errors[:4]) < 0.35
+    # A system has three observations and two parameters, so that one number tells of the noise.
+    assert errors[4] == pytest.approx(1 / np.sqrt(2 * count), rel=0.2)
+    assert abs(estimate.p[4] - np.log(_across(problem.data, logs))) < 0.2 * errors[4]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_of_fifty_systems_the_value_is_exact_to_a_fiftieth(seed):
+    problem = bent_problem(50, 0.3, seed=seed)
+    truth = BENT.copy()
+    truth[4] = np.log(0.3)
+    estimate = fit_marginal_likelihood(problem, truth)
+    exact = by_quadrature(problem, estimate.p, side=301)
+    # The error that is told is at most 0.015, of which this is three.
+    assert estimate.diagnostics["value_error"] <= 0.015
+    assert estimate.diagnostics["value"] == pytest.approx(exact.sum(), abs=0.045)
+    assert estimate.arrays["log_likelihood"].sum() == estimate.diagnostics["value"]
+
+
+def test_the_error_of_the_value_is_that_over_seeds():
+    problem, p = bent_problem(20, 0.3), BENT.copy()
+    p[4] = np.log(0.3)
+    exact, errors, told = by_quadrature(problem, p, side=301).sum(), [], []
+    for seed in range(30):
+        here = likelihood_near(replace(problem, seed=seed), p, MarginalSettings(draws=64)).here
+        errors.append(here.log_likelihood.sum() - exact)
+        told.append((here.value_error**2).sum())
+    # A root mean square of 30 has a relative error of 13 %.
+    ratio = np.sqrt(np.mean(np.square(errors)) / np.mean(told))
+    assert 0.6 < ratio < 1.5
+    # The mean is that of no bias.
+    assert abs(np.mean(errors)) < 4 * np.std(errors) / np.sqrt(30)

@@ -1,0 +1,100 @@
+"""Models that are the same for several parameters, whose posteriors have several modes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings, integrals_at
+from popinv.inference.likelihood.marginal_near import likelihood_near
+from popinv.inference.problem import Problem
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+
+CURVES = {"sine": torch.sin, "square": torch.square, "modulus": torch.abs}
+GRID = np.linspace(-8.0, 8.0, 1601)
+TRUTH = np.array([1.0, np.log(1.5), np.log(0.2)])
+
+
+def curved(name: str, count: int = 60) -> Problem:
+    """Return a function of one normal parameter that is seen twice."""
+    rng = np.random.default_rng(0)
+    z = torch.from_numpy(rng.normal(1.0, 1.5, (count, 1)))
+
+    def simulate(z: torch.Tensor) -> torch.Tensor:
+        return CURVES[name](z).expand(-1, 2)
+
+    data = simulate(z).numpy() + 0.2 * rng.standard_normal((count, 2))
+    return Problem(data, simulate, NormalLaw(["z"]), IsotropicNoise(2), np.full(3, 0.5))
+
+
+def log_posterior(problem: Problem, p: np.ndarray) -> np.ndarray:
+    """Return log p(y_n, omega) on the grid of omega, (N, grid)."""
+    z = torch.from_numpy((p[0] + np.exp(p[1]) * GRID)[:, None])
+    misfit = ((problem.data[:, None] - problem.simulate(z).numpy()) ** 2).sum(axis=2)
+    fit = -0.5 * misfit / np.exp(2 * p[2]) - 2 * p[2] - np.log(2 * np.pi)
+    return fit - 0.5 * GRID**2 - 0.5 * np.log(2 * np.pi)
+
+
+def by_grid(problem: Problem, p: np.ndarray) -> float:
+    """Return the log likelihood (the trapezoidal rule, smooth and decaying)."""
+    step = np.log(GRID[1] - GRID[0])
+    return float((logsumexp(log_posterior(problem, p), axis=1) + step).sum())
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_the_estimate_is_at_the_maximum_of_the_grid(name):
+    problem = curved(name)
+    start = fit_pseudo_likelihood(problem, [np.array([0.0, 0.0, np.log(0.3)])]).p
+    estimate = fit_marginal_likelihood(problem, start)
+    assert estimate.passes, estimate.reason
+    tops = [
+        minimize(lambda p: -by_grid(problem, p), first, options={"gtol": 1e-3})
+        for first in (estimate.p, TRUTH)
+    ]
+    best = min(tops, key=lambda top: top.fun)
+    assert by_grid(problem, estimate.p) > -best.fun - 0.02
+    # The same law on the other side is as likely for a model that does not tell the sides.
+    top = best.x.copy()
+    if name != "sine":
+        top[0] = np.copysign(top[0], estimate.p[0])
+    errors = estimate.standard_errors
+    assert np.max(np.abs(estimate.p - top) / errors) < 0.15
+    # It is no saddle, at which the mean would have an error without end.
+    curvature = np.array(
+        [by_grid(problem, top + s) - 2 * by_grid(problem, top) + by_grid(problem, top - s)
+         for s in 0.01 * np.eye(3)]
+    )  # fmt: skip
+    assert np.all(curvature < 0)
+    assert errors[0] < 0.5
+    # The value is that of draws of its own, with the error that they have.
+    told = estimate.diagnostics["value"]
+    assert abs(told - by_grid(problem, estimate.p)) < 0.06
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_the_likelihood_near_any_law_is_that_of_the_grid(name):
+    problem, everyone = curved(name, 40), np.arange(40)
+    for mean in (0.0, 0.7, 2.0):
+        p = TRUTH + np.array([mean - 1.0, 0.0, 0.0])
+        near = likelihood_near(problem, p, MarginalSettings(draws=512), hard=everyone)
+        assert near.here.log_likelihood.sum() == pytest.approx(by_grid(problem, p), abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["sine", "square"])
+def test_all_modes_of_some_weight_are_found(name):
+    problem = curved(name, 30)
+    settings = MarginalSettings()
+    found = integrals_at(problem, TRUTH, settings).all_modes(settings, "mode_starts")
+    modes = np.stack([each.omega[:, 0].numpy() for each in found])
+    for n, density in enumerate(log_posterior(problem, TRUTH)):
+        inner = density[1:-1]
+        tops = 1 + np.flatnonzero((inner > density[:-2]) & (inner > density[2:]))
+        # Those of at least 1 % of the highest. Searches start at draws of the law.
+        tops = tops[(density[tops] > density.max() - np.log(100)) & (np.abs(GRID[tops]) < 2.5)]
+        assert all(np.abs(modes[:, n] - GRID[top]).min() < 0.05 for top in tops)
