@@ -191,7 +191,7 @@ def _estimators(problem: Problem, population: xr.Dataset) -> dict[str, float | i
         numbers["log_likelihood_error"] = float(attrs["value_error"])
         systems = len(problem.data)
         value = float(population["log_likelihood"].sum())
-        criteria = information_criteria(value, len(problem.free), systems)
+        criteria = information_criteria(value, int(problem.free.sum()), systems)
         numbers["aic"], numbers["bic"] = criteria
     errors = np.sqrt(np.diag(population["covariance"].values))
     names = [name.replace(" ", "_") for name in population["estimated"].values]
@@ -207,7 +207,10 @@ def _estimators(problem: Problem, population: xr.Dataset) -> dict[str, float | i
     with np.errstate(divide="ignore", invalid="ignore"):
         efficiency = errors / population["bound"].values
     hidden = _hidden(problem)
-    for i in np.flatnonzero(moves):
+    # What is not determined has no standard error, small though it is within what is.
+    told = [*read_names(problem.law), *problem.noise.names]
+    unknown = np.isin(told, json.loads(attrs["undetermined"]))
+    for i in np.flatnonzero(moves & ~unknown):
         if names[i] in hidden:
             continue
         numbers[f"standard_error_{names[i]}"] = float(errors[i])
