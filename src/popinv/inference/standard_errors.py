@@ -86,8 +86,10 @@ def with_model_errors(
     """
     found = scores(simulated(problem, estimate.p, _SIMULATED, "model_errors"))
     found = found[np.isfinite(found).all(axis=1)]
-    squares = len(problem.data) / len(found) * found.T @ found + penalty
-    model = estimate.bread @ squares @ estimate.bread
+    # As squares, they have no negative variance by rounding where nothing is determined.
+    moved = found @ estimate.bread
+    model = len(problem.data) / len(found) * moved.T @ moved
+    model = model + estimate.bread @ penalty @ estimate.bread
     robust = estimate.covariance
     return replace(
         estimate,

@@ -164,7 +164,10 @@ class _Errors:
         # A direction that is not determined has a curvature of either sign.
         definite = bool(np.linalg.eigvalsh(inner / np.outer(size, size))[0] > -_DETERMINED)
         bread = restricted_inverse(information if definite else fallback, free)
-        return cls(bread, bread @ squares @ bread, definite)
+        # As a square, it has no negative variance by rounding where nothing is determined.
+        values, vectors = np.linalg.eigh(squares)
+        half = bread @ (vectors * np.sqrt(np.maximum(values, 0.0)))
+        return cls(bread, half @ half.T, definite)
 
 
 def estimate_at(

@@ -147,13 +147,19 @@ def off_saddle(problem: Problem, point: Point, evaluate: Evaluate) -> Point:
                 continue
             if not _finite(tried):
                 continue
-            worth = best.value + max(_WORTH_IT, tried.error)
+            # What steps from the best would gain anyway is no merit of the other side.
+            worth = _reach(best, problem) + max(_WORTH_IT, tried.error)
             # Beside a saddle, the other entries have to follow before anything is gained.
-            if tried.value <= worth < tried.value + promised_gain(tried, problem):
+            if tried.value <= worth < _reach(tried, problem):
                 tried = ascend(begin(tried), evaluate, problem, _FOLLOWING).point
             if tried.value > worth:
                 best = tried
     return best
+
+
+def _reach(point: Point, problem: Problem) -> float:
+    """Return the predicted value after the next step."""
+    return point.value + promised_gain(point, problem)
 
 
 def _finite(point: Point) -> bool:
