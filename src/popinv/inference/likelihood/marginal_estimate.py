@@ -59,8 +59,9 @@ def squares_of(evaluation: Evaluation) -> np.ndarray:
     squares = evaluation.scores.T @ evaluation.scores
     exact = squares - evaluation.score_error.T @ evaluation.score_error
     # With few systems the difference may not be positive definite.
-    lowest = np.linalg.eigvalsh(exact)[0] if len(evaluation.scores) > len(squares) else -1.0
-    return exact if lowest >= 0 else squares
+    if len(evaluation.scores) <= len(squares) or not np.isfinite(exact).all():
+        return squares
+    return exact if np.linalg.eigvalsh(exact)[0] >= 0 else squares
 
 
 def point_of(problem: Problem, p: np.ndarray, evaluation: Evaluation) -> Point:
@@ -71,7 +72,8 @@ def point_of(problem: Problem, p: np.ndarray, evaluation: Evaluation) -> Point:
     DivergenceError
         If the likelihood of a system, or a score, is not finite.
     """
-    if not (np.isfinite(evaluation.log_likelihood).all() and np.isfinite(evaluation.scores).all()):
+    seen = (evaluation.log_likelihood, evaluation.scores, evaluation.score_error)
+    if not all(np.isfinite(each).all() for each in seen):
         raise DivergenceError(f"the likelihood of a system is not finite at {p}")
     penalty = penalty_at(problem, p)
     return Point(

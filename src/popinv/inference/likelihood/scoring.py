@@ -43,12 +43,14 @@ _SINGULAR = 1e-6
 _DAMPED = 1e-3
 # Information, per square of a parameter's natural size, that is added for a step. It matters only
 # along directions that the data do not determine.
-_RIDGE = 1e-2
+_RIDGE = 1e-4
 # Information along a direction, per square of its natural size, below which both sides are tried;
 # how many such directions, and how far.
 _FLAT_INFORMATION, _MOST_FLAT, _OFF = 0.05, 3, 0.7
 # Steps from there.
 _FOLLOWING = 8
+# Errors of the draws that a slope along them exceeds.
+_SURE = 3.0
 # Gain in the log likelihood for which a saddle is left.
 _WORTH_IT = 0.05
 _OF_POINT = ("p", "value", "gradient", "information", "error")
@@ -194,7 +196,7 @@ def _corrected(state: ScoringState, free: np.ndarray) -> Point:
 def _direction(point: Point, problem: Problem, damping: float) -> np.ndarray:
     """Return the step (n_p,), with the logarithms and such limited in length."""
     change, free = np.zeros(len(point.p)), problem.free
-    information, gradient = point.information[np.ix_(free, free)], point.gradient[free]
+    information, gradient = point.information[np.ix_(free, free)], _known_slope(point, problem)
     size = sizes(information)
     scaled = information / np.outer(size, size)
     # Nothing is known of a direction without information, which is left as it is.
@@ -205,6 +207,24 @@ def _direction(point: Point, problem: Problem, damping: float) -> np.ndarray:
     longest = np.where(problem.logarithmic[free], _LONGEST * size, np.inf)
     change[free] = bounded_step(scaled, gradient / size, longest) / size
     return change
+
+
+def _known_slope(point: Point, problem: Problem) -> np.ndarray:
+    """Return the gradient of the free entries, without what the error of the draws explains.
+
+    Along a direction that the data do not determine, the slope is all error, and the ascent would
+    follow it without end.
+    """
+    free, scale = problem.free, problem.scale[problem.free]
+    gradient = point.gradient[free]
+    if "score_error" not in point.memory:
+        return gradient
+    values, vectors = np.linalg.eigh(point.information[np.ix_(free, free)] * np.outer(scale, scale))
+    # The error of the scores adds to the information, too.
+    error = (((point.memory["score_error"][:, free] * scale) @ vectors) ** 2).sum(axis=0)
+    slopes = (gradient * scale) @ vectors
+    nothing = (np.abs(slopes) < _SURE * np.sqrt(error)) & (values < _FLAT_INFORMATION + 2 * error)
+    return gradient - (vectors[:, nothing] @ slopes[nothing]) / scale
 
 
 def limited_step(point: Point, problem: Problem) -> np.ndarray:
