@@ -191,7 +191,7 @@ def _estimators(problem: Problem, population: xr.Dataset) -> dict[str, float | i
         numbers["log_likelihood_error"] = float(attrs["value_error"])
         systems = len(problem.data)
         value = float(population["log_likelihood"].sum())
-        criteria = information_criteria(value, len(problem.free), systems)
+        criteria = information_criteria(value, int(problem.free.sum()), systems)
         numbers["aic"], numbers["bic"] = criteria
     errors = np.sqrt(np.diag(population["covariance"].values))
     names = [name.replace(" ", "_") for name in population["estimated"].values]
