@@ -207,7 +207,10 @@ def _estimators(problem: Problem, population: xr.Dataset) -> dict[str, float | i
     with np.errstate(divide="ignore", invalid="ignore"):
         efficiency = errors / population["bound"].values
     hidden = _hidden(problem)
-    for i in np.flatnonzero(moves):
+    # What is not determined has no standard error, small though it is within what is.
+    told = [*read_names(problem.law), *problem.noise.names]
+    unknown = np.isin(told, json.loads(attrs["undetermined"]))
+    for i in np.flatnonzero(moves & ~unknown):
         if names[i] in hidden:
             continue
         numbers[f"standard_error_{names[i]}"] = float(errors[i])

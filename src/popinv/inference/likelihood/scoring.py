@@ -43,7 +43,7 @@ _SINGULAR = 1e-6
 _DAMPED = 1e-3
 # Information, per square of a parameter's natural size, that is added for a step. It matters only
 # along directions that the data do not determine.
-_RIDGE = 1e-4
+_RIDGE = 1e-2
 # Information along a direction, per square of its natural size, below which both sides are tried;
 # how many such directions, and how far.
 _FLAT_INFORMATION, _MOST_FLAT, _OFF = 0.05, 3, 0.7

@@ -104,7 +104,7 @@ def score_systems(
             "noise": str(model.noise.kind),
             "estimator": str(population.attrs["estimator"]),
             "through": "surrogate" if solver is None else "solver",
-            "parameters": len(problem.free),
+            "parameters": int(problem.free.sum()),
             "log_likelihood": value,
             "log_likelihood_error": error,
             "systems": len(problem.data),

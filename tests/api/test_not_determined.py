@@ -1,0 +1,110 @@
+"""A ratio is determined, and its numerator and denominator are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import t as student
+
+import popinv
+
+TIMES = np.array([0.5, 1.0, 2.0, 4.0])
+SHORT = {"iterations": 10, "legs": 1, "model_samples": 50, "directions": 8}
+
+
+def concentration(z: torch.Tensor, times: list[float]) -> torch.Tensor:
+    """Return the concentration of a dose of which F is absorbed into a volume V, on a background.
+
+    Only the ratio of F and V matters.
+    """
+    at = torch.as_tensor(times, dtype=z.dtype)
+    return 10 * z[:, :1] / z[:, 1:2] * torch.exp(-0.3 * at) + z[:, 2:]
+
+
+def doses(count: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    background = rng.normal(1.0, 0.5, count)
+    curve = 10 * 0.67 / 2.0 * np.exp(-0.3 * TIMES)
+    return curve + background[:, None] + 0.1 * rng.standard_normal((count, 4))
+
+
+@pytest.fixture(scope="module")
+def result() -> popinv.Result:
+    start: dict[str, Any] = {
+        "F": {"mean": np.log(0.8), "standard_deviation": 0},
+        "V": {"mean": np.log(2.5), "standard_deviation": 0},
+        "background": {"mean": 0.0, "standard_deviation": 1.0},
+    }
+    transforms = {"F": "log", "V": "log", "background": "none"}
+    return popinv.fit(
+        doses(60),
+        concentration,
+        times=TIMES.tolist(),
+        noise="isotropic",
+        law={"kind": "transformed_normal", "transforms": transforms, "start": start},
+        descent=SHORT,
+        tests=False,
+        progress=False,
+    )
+
+
+def test_what_is_not_determined_has_no_interval_and_the_rest_has(result):
+    table, metrics = result.summary(), result.metrics
+    unknown = ["F_median", "V_median"]
+    assert metrics["undetermined"] == "F_median, V_median"
+    assert table.loc[unknown, ["lower", "upper", "standard_error"]].isna().all(axis=None)
+    others = table.drop(index=unknown)
+    assert np.isfinite(others[["lower", "upper", "standard_error"]]).all(axis=None)
+    assert repr(result).count("not determined") >= 2
+    # No number says otherwise.
+    assert not [key for key in metrics if key.startswith(("standard_error_F", "efficiency_F"))]
+    assert not [key for key in metrics if key.endswith("F_mean_standard_error")]
+    # Steps along what is not determined stay within the parameters' whole scale.
+    assert 0.1 < table.loc["F_median", "estimate"] < 10
+
+
+def test_the_determined_combination_has_the_interval_of_a_model_of_it_alone(result):
+    """One number r = F / V enters linearly, so that generalised least squares gives r."""
+    metrics, data = result.metrics, doses(60)
+    noise = metrics["noise_standard_deviation"]
+    spread = metrics["alpha_background_standard_deviation"]
+    covariance = noise**2 * np.eye(4) + spread**2
+    design = np.column_stack([10 * np.exp(-0.3 * TIMES), np.ones(4)])
+    information = 60 * design.T @ np.linalg.solve(covariance, design)
+    right = design.T @ np.linalg.solve(covariance, data.sum(axis=0))
+    ratio, _ = np.linalg.solve(information, right)
+    error = np.sqrt(np.linalg.inv(information)[0, 0])
+    name = "combination_F_median / V_median"
+    assert metrics[name] == pytest.approx(ratio, rel=1e-3)
+    t = student(59).ppf(0.975)
+    for side, end in ((-1, "lower"), (1, "upper")):
+        exact = ratio * np.exp(side * t * error / ratio)
+        assert metrics[f"{name}_{end}"] == pytest.approx(exact, rel=2e-3)
+
+
+def test_it_is_doubted_and_the_errors_are_not_praised(result):
+    verdicts = result.check()["verdict"]
+    assert verdicts["Identifiability"] == "doubt"
+    assert verdicts["Efficiency"] == "neutral"
+
+
+def test_both_kinds_of_standard_errors_and_the_value_are_shown(result):
+    table, metrics = result.summary(), result.metrics
+    known = table.drop(index=["F_median", "V_median"])
+    assert np.isfinite(known[["model_error", "robust_error"]]).all(axis=None)
+    # Sixty systems have errors by the model.
+    np.testing.assert_allclose(known["standard_error"], known["model_error"])
+    assert metrics["standard_errors_by"] == "model"
+    assert result.check().loc["Standard errors", "verdict"] == "neutral"
+    assert "by the model" in result.check().loc["Standard errors", "result"]
+    # Five parameters move.
+    value = metrics["log_likelihood"]
+    assert metrics["aic"] == pytest.approx(-2 * value + 10)
+    assert metrics["bic"] == pytest.approx(-2 * value + 5 * np.log(60))
+    assert f"Log likelihood {value:.2f}" in repr(result)
+    assert f"{value:.2f}" in result.check().loc["Log likelihood", "result"]
+    # The model is linear in what varies.
+    assert metrics["log_likelihood_error"] == 0.0
