@@ -3,7 +3,7 @@
     .venv/bin/python docs/claims_tables.py [--results FOLDER] [NAME ...]
 
 The results of the named methods, or of all, are copied to ``docs/tables/data``, each with the
-commit and the machine of its job. Then every table of ``docs/methods`` is written from there. A
+commit and the machine of its job. Then every table of ``docs/methods`` and of ``docs/verdicts.md`` is written from there. A
 result that the record of its job does not know, or that has changed since, is refused. With
 ``--pages`` nothing is copied. Every row of claims is judged by the rules as they are.
 
@@ -12,7 +12,8 @@ A table stands between a line that names it and ``<!-- end -->``:
 - ``<!-- claims -->``: the claims of the test problem of the page's own name, or of another one,
   which is named after ``claims``;
 - ``<!-- use NAME -->``: a table of :mod:`tables.uses`;
-- ``<!-- check NAME -->``: a table of :mod:`tables.checks`.
+- ``<!-- check NAME -->``: a table of :mod:`tables.checks`;
+- ``<!-- trust NAME -->``: a table of :mod:`tables.trust`.
 """
 
 from __future__ import annotations
@@ -23,20 +24,21 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+DOCS = Path(__file__).resolve().parent
+sys.path[:0] = [str(DOCS), str(DOCS.parent)]
 
-from tables import checks, kept, uses
+from tables import checks, kept, trust, uses
 from tables.cells import line
 
 from popinv.downstream.claims import claim_cells
 
-PAGES = Path(__file__).resolve().parent / "methods"
+PAGES = [*sorted((DOCS / "methods").glob("*.md")), DOCS / "verdicts.md"]
 TITLES = {
     "headline": "Headlines of the paper:",
     "reconstruction": "What was derived anew, against independent computation:",
 }
 _BLOCK = re.compile(
-    r"(?<=^<!-- )(claims|use|check)( \w+)?( -->\n).*?(?=^<!-- end -->)", re.DOTALL | re.MULTILINE
+    r"(?<=^<!-- )(claims|use|check|trust)( \w+)?( -->\n).*?(?=^<!-- end -->)", re.DOTALL | re.MULTILINE
 )
 
 
@@ -59,7 +61,7 @@ def lines_of(kind: str, name: str) -> list[str]:
     SystemExit
         If there is no such table.
     """
-    tables = {"use": uses.TABLES, "check": checks.TABLES}
+    tables = {"use": uses.TABLES, "check": checks.TABLES, "trust": trust.TABLES}
     if kind == "claims":
         return list(claims(name))
     if name not in tables[kind]:
@@ -89,7 +91,7 @@ def main(arguments: list[str]) -> None:
         for each in kept.collect(given.results, given.names):
             print(f"kept: {each}")
     kept.judge_again()
-    for page in sorted(PAGES.glob("*.md")):
+    for page in PAGES:
         text = page.read_text(encoding="utf-8")
         new = written(text, page.stem)
         if new != text:

@@ -18,11 +18,11 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
 
 import claims_tables  # noqa: E402
-from tables import checks, kept, uses  # noqa: E402
+from tables import checks, kept, trust, uses  # noqa: E402
 
-PAGES = sorted((ROOT / "docs/methods").glob("*.md"))
+PAGES = claims_tables.PAGES
 JSON = sorted(kept.FOLDER.glob("*/*.json"))
-BLOCKS = re.compile(r"^<!-- (use|check) (\w+) -->$", re.MULTILINE)
+BLOCKS = re.compile(r"^<!-- (use|check|trust) (\w+) -->$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -35,7 +35,8 @@ def test_a_page_has_the_tables_that_were_measured(page):
 
 def test_every_table_stands_on_a_page():
     named = {found for page in PAGES for found in BLOCKS.findall(page.read_text(encoding="utf-8"))}
-    assert named == {("use", n) for n in uses.TABLES} | {("check", n) for n in checks.TABLES}
+    tables = {"use": uses.TABLES, "check": checks.TABLES, "trust": trust.TABLES}
+    assert named == {(kind, name) for kind, own in tables.items() for name in own}
 
 
 @pytest.mark.parametrize("file", sorted(kept.FOLDER.glob("claims/*.csv")), ids=lambda f: f.stem)

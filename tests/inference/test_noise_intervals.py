@@ -31,8 +31,8 @@ def test_normal_interval_has_its_width():
     np.testing.assert_allclose(high - low, 2 * 1.9605 * np.array([1.0, 2.0]), rtol=1e-3)
     np.testing.assert_allclose((low + high) / 2, [0.0, 1.0])
     few = normal_interval(np.zeros(1), np.ones(1), 11)
-    # Student's quantile with ten degrees of freedom.
-    assert few[1][0] == pytest.approx(2.228, abs=1e-3)
+    # Student's quantile with ten degrees of freedom; the spread of eleven systems about their mean.
+    assert few[1][0] == pytest.approx(2.228 * np.sqrt(11 / 10), abs=1e-3)
 
 
 def of_deviations(
@@ -106,7 +106,8 @@ def test_the_law_has_students_intervals_those_of_deviations_and_fishers_for_corr
     root = 0.1 * rng.standard_normal((9, 9))
     covariance = root @ root.T
     low, high = law_interval(law, alpha, covariance, systems=21)
-    half = stats.t(20).ppf(0.975) * np.sqrt(np.diag(covariance))
+    quantile = stats.t(20).ppf(0.975) * np.sqrt(21 / 20)
+    half = quantile * np.sqrt(np.diag(covariance))
     np.testing.assert_allclose(low[:3], natural[:3] - half[:3])
     np.testing.assert_allclose(high[:3], natural[:3] + half[:3])
     ends = of_deviations(natural[3:6], np.sqrt(np.diag(covariance)[3:6]), 1)
@@ -124,7 +125,7 @@ def test_the_law_has_students_intervals_those_of_deviations_and_fishers_for_corr
         / 2e-4
     )
     errors = np.sqrt(np.diag(slopes.T @ covariance @ slopes))
-    half = stats.t(20).ppf(0.975) * errors
+    half = quantile * errors
     np.testing.assert_allclose(low[6:], np.tanh(np.arctanh(natural[6:]) - half), rtol=1e-5)
     np.testing.assert_allclose(high[6:], np.tanh(np.arctanh(natural[6:]) + half), rtol=1e-5)
 

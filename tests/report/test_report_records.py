@@ -404,4 +404,4 @@ def test_the_sizes_of_mistakes_are_drawn_with_those_that_are_seen():
     assert drawn["a mistake"].x == pytest.approx([1.2])
     assert drawn["no mistake seen"].x == pytest.approx([0.2])
     assert drawn["a mistake"].error_x.array == pytest.approx([1.96 * 0.2])
-    assert chart.words == "2 mistakes are tested. Seen: lag 1."
+    assert chart.alternative == "2 mistakes are tested. Seen: lag 1."

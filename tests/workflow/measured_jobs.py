@@ -129,7 +129,6 @@ MEASURED = {
         },
     ),
     "own simulator": Measured(
-        "examples/misspecified.yaml",
         "smooth_noise",
         {
             "deconvolve": (610, 9.9),

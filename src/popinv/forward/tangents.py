@@ -9,12 +9,17 @@ import torch.autograd.forward_ad as forward_mode
 
 # Rows that are differentiated at a time.
 _ROWS = 10_000
+# Step of a difference quotient, in units of the tangent.
+_STEP = 1e-6
 
 
 def linearised(
     function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, tangents: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return f(x), and the derivatives of f along each tangent, by forward-mode differentiation.
+
+    A formula can be finite where its derivative is not, as ``1 / (1 + exp(x))`` for a large x,
+    whose derivative is infinity times zero. A difference quotient takes its place.
 
     Parameters
     ----------
@@ -44,4 +49,26 @@ def linearised(
             # A value that does not depend on x has no tangent.
             change = torch.zeros_like(values) if change is None else change
             changes.append(change.reshape(len(part), n, -1))
-    return values[:n], torch.cat(changes)
+    value, change = values[:n], torch.cat(changes)
+    broken = torch.isfinite(value).all(dim=1) & ~torch.isfinite(change).all(dim=2).all(dim=0)
+    if broken.any():
+        change[:, broken] = _differences(function, x, tangents, broken)
+    return value, change
+
+
+def _differences(
+    function: Callable[[torch.Tensor], torch.Tensor],
+    x: torch.Tensor,
+    tangents: torch.Tensor,
+    chosen: torch.Tensor,
+) -> torch.Tensor:
+    """Return the central difference quotients of some rows, (k, m, d_out).
+
+    The function gets all rows, since it may know of each one what the others do not have.
+    """
+    with torch.no_grad():
+        quotients = [
+            (function(x + _STEP * tangent) - function(x - _STEP * tangent))[chosen] / (2 * _STEP)
+            for tangent in tangents
+        ]
+    return torch.stack(quotients)

@@ -29,8 +29,6 @@ from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 
 _STEP = 1e-5
-# Names of the noise's parameters that are standard deviations.
-_DEVIATIONS = ("standard_deviation", "amplitude", "nugget", "proportional")
 # Fewest degrees of freedom, and numbers from which the interval is normal.
 _FEWEST, _MANY = 1.0, 1e6
 _NORMAL = 1.96
@@ -39,12 +37,13 @@ _NORMAL = 1.96
 def normal_interval(
     centre: np.ndarray, errors: np.ndarray, systems: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return lower and upper 95 % ends in the unconstrained coordinates, each (n_p,).
+    r"""Return lower and upper 95 % ends in the unconstrained coordinates, each (n_p,).
 
-    The standard errors come from the scores of finitely many systems and are uncertain themselves.
-    The quantile is therefore Student's, with one degree of freedom less than systems.
+    The standard errors come from finitely many systems and are uncertain themselves. The quantile
+    is therefore Student's, with one degree of freedom less than systems. The spread of N systems
+    about their own mean is too small by the factor :math:`\sqrt{(N - 1) / N}`, which is undone.
     """
-    half = stdtrit(systems - 1, 0.975) * errors
+    half = stdtrit(systems - 1, 0.975) * np.sqrt(systems / (systems - 1)) * errors
     return centre - half, centre + half
 
 
@@ -98,8 +97,7 @@ def noise_interval(
     errors = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian))
     centre = mapped(gamma)
     low, high = normal_interval(centre, errors, systems)
-    sized = np.array([any(word in name for word in _DEVIATIONS) for name in noise.names])
-    sized &= ~noise.correlations
+    sized = noise.sizes
     low[sized], high[sized] = deviation_interval(centre[sized], errors[sized], 0)
     return noise.bounded(low), noise.bounded(high)
 

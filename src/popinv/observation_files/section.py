@@ -64,9 +64,9 @@ class FileObservations(Section):
     )
     heldout_fraction: Fraction = Field(
         default=0.2,
-        description="Share of the systems for the tests, drawn at random. The answer is learned "
-        "from all systems; the tests compare these with a refit without them. Fewer than 200 "
-        "systems are all tested, in a cross-validation of five folds.",
+        description="Share of the systems by which models are compared, drawn at random. The "
+        "answer is learned from all systems; a comparison scores these by a refit without them. "
+        "Fewer than 200 systems are all scored, in a cross-validation of five folds.",
     )
     missing: Literal["refuse", "mask"] = Field(
         default="refuse",

@@ -80,7 +80,7 @@ def test_the_estimate_is_the_maximum_over_variances_that_are_not_negative(estima
     exact, top = maximum(problem.data)
     found = np.concatenate([estimate.p[:2], np.exp(2 * estimate.p[2:])])
     # An ascent ends where at most 5e-4 is left to gain.
-    assert -lost(problem.data, found) == pytest.approx(top, abs=2e-3)
+    assert -lost(problem.data, found) == pytest.approx(top, abs=5e-3)
     # 0.01 is a tenth of a standard error of an intercept's deviation.
     np.testing.assert_allclose(np.sqrt(found[2:]), np.sqrt(exact[2:]), atol=0.01)
     np.testing.assert_allclose(found[:2], exact[:2], atol=2e-3)

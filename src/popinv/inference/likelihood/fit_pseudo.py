@@ -25,9 +25,12 @@ from popinv.inference.likelihood.scoring import (
     off_saddle,
 )
 from popinv.inference.problem import Problem
+from popinv.seeds import generator
 from popinv.threads import fixed_threads
 
 _MOST_STEPS = 60
+# Candidates for starts, in units of the law's scale, with the noise so much larger (its logarithm).
+_CANDIDATES, _SPREAD, _LOUDER, _STARTING_DRAWS = 48, 2.0, (0.0, 2.0), 500
 # Far from the answer, fewer draws suffice; of very many draws, a part comes in between.
 _FIRST_DRAWS, _NEXT_DRAWS, _VERY_MANY = 4000, 40_000, 200_000
 # Number of observed numbers from which networks compute in double precision. The rounding of single
@@ -81,6 +84,8 @@ def fit_pseudo_likelihood(
                 ends.append(_ascended(problem, slopes, start, first, sample, progress))
             except DivergenceError as error:
                 failures.append(error)
+            except np.linalg.LinAlgError as error:
+                failures.append(DivergenceError(f"the pseudo-likelihood is degenerate: {error}"))
         if not ends:
             raise failures[0]
         last = max(ends, key=lambda end: end.point.value)
@@ -92,6 +97,50 @@ def fit_pseudo_likelihood(
             last = _ascended(problem, slopes, last.point.p, more, sample, progress)
             last = replace(last, path=np.concatenate([path, last.path[1:]]))
         return _estimate(problem, slopes, last, omega)
+
+
+def promising_starts(problem: Problem, start: np.ndarray, count: int) -> list[np.ndarray]:
+    """Return the starts (n_p,) of the highest pseudo-likelihood among many about a given one.
+
+    The means of the law are spread by several of their scales; the noise is that of the start, or
+    larger. A start that is far from the answer can otherwise lead to where no parameter acts.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the forward model itself: a surrogate is not accurate everywhere about the start.
+    start : ndarray of shape (n_p,)
+    count : int
+        At most so many are returned.
+    """
+    problem = _of_moments(problem)
+    law, noise, d_alpha = problem.law, problem.noise, problem.d_alpha
+    moved = np.flatnonzero(problem.free[:d_alpha] & ~law.unitless)
+    if not len(moved):
+        return []
+    rng = generator(problem.seed, f"{problem.stage}/starts")
+    omega, candidates = matched_draws(problem, _STARTING_DRAWS), []
+    for shift in rng.standard_normal((_CANDIDATES, len(moved))):
+        for louder in _LOUDER:
+            p = np.array(start, dtype=float)
+            p[moved] += _SPREAD * problem.scale[moved] * shift
+            p[d_alpha:][noise.sizes] += louder
+            candidates.append(p)
+    with fixed_threads():
+        values = np.array([_value(problem, p, omega) for p in candidates])
+    best = np.argsort(-values, kind="stable")[:count]
+    return [candidates[i] for i in best if np.isfinite(values[i])]
+
+
+def _value(problem: Problem, p: np.ndarray, omega: torch.Tensor) -> float:
+    """Return the pseudo-likelihood at p, minus infinity where there is none."""
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    try:
+        moments = moments_of_systems(problem, alpha, gamma, omega, derivatives=False)
+        found = evaluate(problem, gamma, moments, with_scores=False).log_likelihood.sum()
+    except (DivergenceError, np.linalg.LinAlgError, torch.linalg.LinAlgError):
+        return -np.inf
+    return float(found)
 
 
 def profiled(problem: Problem, estimate: Estimate) -> Estimate:

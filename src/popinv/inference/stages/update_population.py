@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["update_population"]
 
+# Starts beside that of the study.
+_FURTHER_STARTS = 3
+
 
 def update_population(
     model: Model,
@@ -45,15 +48,18 @@ def update_population(
     # These are imported here, as passing on needs no tensor library. `popinv.workflow.selection`
     # names them.
     from popinv.inference.build import descent_problem, start
-    from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+    from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, promising_starts
     from popinv.inference.likelihood.model_moments import FEWEST_DRAWS
     from popinv.inference.result import estimate_dataset, estimate_of, print_parameters
     from popinv.surrogate.artefact import surrogate_of
+    from popinv.surrogate.simulator import is_exact
 
     through = surrogate_of(surrogate, device)
     problem = descent_problem(model, observations, through, seed, f"update/{round_number}")
     # An early surrogate can lead the estimate astray; the study's start then leads it back.
     starts = [start(model, problem)]
+    if is_exact(through):
+        starts += promising_starts(problem, starts[0], _FURTHER_STARTS)
     if previous_estimate is not None:
         starts.insert(0, estimate_of(previous_estimate))
     # The estimate chooses solves and weighs the error of the surrogate, for which that is enough.

@@ -23,6 +23,9 @@ NoiseValues = Mapping[str, float | Sequence[float]]
 # Half of it is the natural size of a change.
 STEP_SCALE = 0.5
 
+# Names of the parameters that are standard deviations.
+_DEVIATIONS = ("standard_deviation", "amplitude", "nugget", "proportional")
+
 
 class NoiseModel(ABC):
     """A family of covariances of shape (d_y, d_y).
@@ -60,6 +63,12 @@ class NoiseModel(ABC):
     def correlations(self) -> np.ndarray:
         """Boolean mask (n,): which parameters are in (-1, 1); the others are positive."""
         return np.zeros(len(self.names), dtype=bool)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Boolean mask (n,): which parameters are standard deviations, or shares of the signal."""
+        named = [any(word in name for word in _DEVIATIONS) for name in self.names]
+        return np.array(named, dtype=bool) & ~self.correlations
 
     @property
     def scale(self) -> np.ndarray:

@@ -1,0 +1,147 @@
+"""Tables of how often verdicts and intervals are right, from ``data/trust``.
+
+``benchmarks.trust`` adds a line for each data set, with the commit and the machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from scipy.stats import beta
+
+from benchmarks.trust.coverage import POPULATIONS
+from benchmarks.trust.populations import MISTAKES
+from tables.cells import table
+from tables.kept import FOLDER
+
+__all__ = ["TABLES", "share"]
+
+# Verdicts that have p-values, and the levels at which they doubt.
+_TESTED = {"Law": 0.05, "Noise": 0.05, "Simulator": 0.05, "Agreement": 0.005}
+_LEVEL = 0.05
+Entries = Sequence[Mapping[str, Any]]
+
+
+@cache
+def entries(what: str) -> dict[tuple[str, int], list[dict[str, Any]]]:
+    """Return what was measured, by case and number of systems."""
+    found: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    lines = (FOLDER / f"trust/{what}.jsonl").read_text(encoding="utf-8").splitlines()
+    for entry in map(json.loads, lines):
+        found[entry["case"], entry["systems"]].append(entry)
+    return dict(found)
+
+
+def share(hits: int, count: int) -> str:
+    """Return a share in per cent with its 95 % interval (Clopper and Pearson, 1934)."""
+    if not count:
+        return ""
+    low = beta.ppf(0.025, hits, count - hits + 1) if hits else 0.0
+    high = beta.ppf(0.975, hits + 1, count - hits) if hits < count else 1.0
+    return f"{100 * hits / count:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+
+
+def _doubts(found: Entries, name: str) -> str:
+    """Return the share of data sets in which a verdict is a doubt, or that it is not judged."""
+    p_values = [each["p_values"][name] for each in found if name in each["p_values"]]
+    if not p_values:
+        return "not judged"
+    return share(sum(p < _TESTED[name] for p in p_values), len(p_values))
+
+
+def _any(found: Entries) -> str:
+    return share(sum("doubt" in each["verdicts"].values() for each in found), len(found))
+
+
+def _answered(found: Entries) -> list[Mapping[str, Any]]:
+    return [each for each in found if "verdicts" in each]
+
+
+def sizes() -> Iterator[str]:
+    """Yield the share of studies of a right model that each verdict doubts."""
+    rows = []
+    for (case, systems), every in sorted(entries("verdicts").items(), key=lambda item: item[0][1]):
+        if case != "none":
+            continue
+        found = _answered(every)
+        smallest = [
+            min(p for name, p in each["p_values"].items() if name != "Agreement")
+            for each in found
+            if each["p_values"]
+        ]
+        rows.append(
+            [
+                f"{systems:,}",
+                str(len(every)),
+                share(sum(p < _LEVEL for p in smallest), len(smallest)),
+                *(_doubts(found, name) for name in _TESTED),
+                _any(found),
+            ]
+        )
+    heads = ["systems", "data sets", "law, noise or simulator", *(n.lower() for n in _TESTED)]
+    yield from table([*heads, "any doubt"], rows)
+    yield from ("", _told("verdicts"))
+
+
+def power() -> Iterator[str]:
+    """Yield the share of studies of a wrong model that each verdict doubts."""
+    rows = []
+    for mistake, described in MISTAKES.items():
+        for (case, systems), every in sorted(entries("verdicts").items()):
+            if case != mistake or case == "none":
+                continue
+            found = _answered(every)
+            cells = [_doubts(found, name) for name in _TESTED]
+            rows.append([described.told, f"{systems:,}", str(len(every)), *cells, _any(found)])
+    heads = ["mistake", "systems", "data sets", *(name.lower() for name in _TESTED), "any doubt"]
+    yield from table(heads, rows)
+    yield from ("", _told("verdicts"))
+
+
+def coverage() -> Iterator[str]:
+    """Yield the share of 95 % intervals that hold the truth."""
+    rows = []
+    for (case, systems), every in sorted(entries("coverage").items()):
+        found = [each["holds"] for each in every if "holds" in each]
+        for name in found[0]:
+            hits = sum(each[name] for each in found)
+            told = POPULATIONS[case]().told
+            rows.append([told, f"{systems:,}", str(len(every)), name, share(hits, len(found))])
+    by_parameter: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    for told, systems, _, name, cell in rows:
+        by_parameter[told, name.replace("_", " ")][systems] = cell
+    counts = sorted({row[1] for row in rows}, key=lambda text: int(text.replace(",", "")))
+    yield from table(
+        ["model", "parameter", *(f"{count} systems" for count in counts)],
+        [
+            [told, name, *(cells.get(count, "") for count in counts)]
+            for (told, name), cells in by_parameter.items()
+        ],
+    )
+    yield from ("", _told("coverage"))
+
+
+def _told(what: str) -> str:
+    """Return a sentence about where it was measured, and how many data sets had no answer."""
+    every = [each for group in entries(what).values() for each in group]
+    commits = sorted({each["commit"][:10] + each["commit"][40:] for each in every})
+    machines = sorted({f"{each['cores']} cores of {each['processor']}" for each in every})
+    ended = sum("ended" in each for each in every)
+    counts = np.unique([len(group) for group in entries(what).values()])
+    sets = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return (
+        f"*{sets} data sets each, of which {ended} in all ended without an answer. Measured at "
+        f"commit {', '.join(commits)} on {', '.join(machines)}.*"
+    )
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "sizes": sizes,
+    "power": power,
+    "coverage": coverage,
+}
