@@ -3,9 +3,9 @@
     .venv/bin/python docs/claims_tables.py [--results FOLDER] [NAME ...]
 
 The results of the named methods, or of all, are copied to ``docs/tables/data``, each with the
-commit and the machine of its job. Then every table of ``docs/methods`` and of ``docs/verdicts.md`` is written from there. A
-result that the record of its job does not know, or that has changed since, is refused. With
-``--pages`` nothing is copied. Every row of claims is judged by the rules as they are.
+commit and the machine of its job. Then every table of ``docs/methods`` and of
+``docs/verdicts.md`` is written from there. A result that the record of its job does not know, or
+that has changed since, is refused. With ``--pages`` nothing is copied. Every row of claims is judged by the rules as they are.
 
 A table stands between a line that names it and ``<!-- end -->``:
 
@@ -24,21 +24,23 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-DOCS = Path(__file__).resolve().parent
-sys.path[:0] = [str(DOCS), str(DOCS.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from tables import checks, kept, trust, uses
 from tables.cells import line
 
 from popinv.downstream.claims import claim_cells
 
+DOCS = Path(__file__).resolve().parent
 PAGES = [*sorted((DOCS / "methods").glob("*.md")), DOCS / "verdicts.md"]
 TITLES = {
     "headline": "Headlines of the paper:",
     "reconstruction": "What was derived anew, against independent computation:",
 }
 _BLOCK = re.compile(
-    r"(?<=^<!-- )(claims|use|check|trust)( \w+)?( -->\n).*?(?=^<!-- end -->)", re.DOTALL | re.MULTILINE
+    r"(?<=^<!-- )(claims|use|check|trust)( \w+)?( -->\n).*?(?=^<!-- end -->)",
+    re.DOTALL | re.MULTILINE,
 )
 
 

@@ -153,7 +153,6 @@ def specification(
     observations: xr.Dataset,
     p: np.ndarray,
     residuals: np.ndarray | None = None,
-    draws: int = 64,
 ) -> list[Finding]:
     """Return the tests of a fitted model, one for each feature.
 
@@ -167,8 +166,6 @@ def specification(
         The maximum of the likelihood.
     residuals : ndarray of shape (K, d_y), optional
         Solver minus surrogate on fresh solves.
-    draws : int
-        Draws for the integral of each system.
 
     Raises
     ------
@@ -176,7 +173,7 @@ def specification(
         If the likelihood of a system is not finite.
     """
     chosen = features_of(problem, observations, p)
-    settings = MarginalSettings(draws=draws, features=chosen)
+    settings = MarginalSettings(features=chosen)
     observed = problem
     if len(problem.data) > _SYSTEMS:
         rng = generator(problem.seed, "specification/systems")
