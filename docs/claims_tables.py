@@ -5,7 +5,8 @@
 The results of the named methods, or of all, are copied to ``docs/tables/data``, each with the
 commit and the machine of its job. Then every table of ``docs/methods`` and of
 ``docs/verdicts.md`` is written from there. A result that the record of its job does not know, or
-that has changed since, is refused. With ``--pages`` nothing is copied. Every row of claims is judged by the rules as they are.
+that has changed since, is refused. With ``--pages`` nothing is copied. Every row of claims is
+judged by the rules as they are.
 
 A table stands between a line that names it and ``<!-- end -->``:
 

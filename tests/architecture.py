@@ -41,8 +41,8 @@ ALLOWED: dict[str, set[str]] = {
     | {"sections", "surrogate"},
     "workflow": {"basics", "config", "downstream", "forward", "inference", "observation_files"}
     | {"population", "sections", "store"},
-    "cli": {"basics", "config", "forward", "inference", "judgement", "observation_files"}
-    | {"population", "store", "workflow"},
+    "cli": {"basics", "config", "downstream", "forward", "inference", "judgement"}
+    | {"observation_files", "population", "store", "workflow"},
     "report": {"basics", "cli", "config", "downstream", "figures", "forward", "inference"}
     | {"judgement", "population", "sections", "store", "surrogate", "workflow"},
     "api": {"basics", "config", "downstream", "figures", "forward", "inference", "judgement"}

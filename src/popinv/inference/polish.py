@@ -50,6 +50,8 @@ _SMALL_PUSH = 1.0
 # Furthest start of a positive parameter that the moments hardly determine from that of the study,
 # in logarithms.
 _FURTHEST_START = 3.0
+# A solve takes at least so long.
+_LEAST_SECONDS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,7 @@ class _Path:
             through = "solver"
             errors = pseudo_likelihood.standard_errors
             close = np.abs(polished.surrogate_shift) < _SMALL_PUSH * errors
-            most = self.settings.solver_seconds / self.seconds_per_solve
+            most = self.settings.solver_seconds / max(self.seconds_per_solve, _LEAST_SECONDS)
             most *= settings.draws / likelihood_solves(problem, settings.draws)
             most *= len(problem.data)
             if np.all(close[problem.free]):
