@@ -128,7 +128,7 @@ def features_of(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Fe
             *_of_correlations(problem, observations),
             *_of_entries(problem, observations),
             *_of_size(problem, p),
-            *_of_law(problem),
+            *_of_law(problem, observations),
         ]
     )
 
@@ -241,7 +241,7 @@ def _of_size(problem: Problem, p: np.ndarray) -> Iterator[Feature]:
     yield Feature("noise", "systems", told, _BY_SYSTEM, "variance of its logarithm", 0.2, systems)
 
 
-def _of_law(problem: Problem) -> Iterator[Feature]:
+def _of_law(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
     """Yield correlations, skewness and kurtosis of the parameters, and effects of what is known."""
     names = varying_parameters(problem)
     for i, name in enumerate(names):
@@ -265,9 +265,15 @@ def _of_law(problem: Problem) -> Iterator[Feature]:
     if problem.known is None:
         return
     known = _standardised(problem)
+    given = [
+        str(each)
+        for part in ("design_name", "covariate_name")
+        for each in (observations[part].values if part in observations else ())
+    ]
     for column in np.flatnonzero(known.std(axis=0) > 0):
         for i, name in enumerate(names):
-            told = f"{name} depends on known quantity {column + 1}"
+            of_known = given[column] if column < len(given) else f"known quantity {column + 1}"
+            told = f"{name} depends on {of_known}"
             unit = "change in standard deviations of the law"
             of = partial(_one, i)
             label = f"effect_{name}_{column + 1}"

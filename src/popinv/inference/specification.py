@@ -129,7 +129,7 @@ def metrics_of(findings: Sequence[Finding], shaped: bool = True) -> dict[str, fl
     """
     numbers: dict[str, float | int | str] = {}
     for part in _PARTS:
-        own = sorted((f for f in findings if f.feature.part == part), key=lambda f: f.p_value)
+        own = sorted((f for f in findings if f.feature.part == part), key=_order)
         if not own:
             reason = "nothing is to be tested" if shaped or part != "law" else _NO_SHAPE
             numbers[f"{part}_misfit"] = f"not judged: {reason}"
@@ -146,6 +146,11 @@ def metrics_of(findings: Sequence[Finding], shaped: bool = True) -> dict[str, fl
         numbers[f"{name}_large"] = finding.feature.large
         numbers[f"{name}_p_value"] = finding.p_value
     return numbers
+
+
+def _order(finding: Finding) -> tuple[float, float]:
+    """Return the place of a finding: by p-value, then by the estimate in standard errors."""
+    return finding.p_value, -abs(finding.theta / finding.error)
 
 
 def specification(
