@@ -128,14 +128,6 @@ MEASURED = {
             "update_population": (445, 5.0),
         },
     ),
-    "own simulator": Measured(
-        "smooth_noise",
-        {
-            "deconvolve": (610, 9.9),
-            "maximise_likelihoods": (1008, 14.6),
-            "update_population": (496, 12.4),
-        },
-    ),
     "100,000 systems": Measured(
         "config.yaml",
         "porous_flow",

@@ -75,6 +75,7 @@ def _descent(study: Study) -> tuple[str, ...]:
         "inference.likelihood.model_moments",
         "inference.result",
         "surrogate.artefact",
+        "surrogate.simulator",
     )
     return tuple(f"popinv.{module}" for module in modules)
 
