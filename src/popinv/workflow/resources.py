@@ -106,7 +106,7 @@ def _judged_mb(s: Sizes) -> float:
 
 def _judged_seconds(s: Sizes) -> float:
     held_out = s.study.assessment.null_resamples * 1e-5 * (s.heldout + 1000)
-    return 10 + held_out + 10 * (min(s.systems, 4000) + 4000) * s.integral
+    return 10 + held_out + 3 * (min(s.systems, 4000) + 4000) * s.integral
 
 
 def _repeated_solves(s: Sizes) -> int:
