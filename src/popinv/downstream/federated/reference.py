@@ -87,11 +87,12 @@ def nothing_divided(
 
 
 @dataclass(frozen=True)
-class _Masks:
-    """Which entries move, and which by at most one per step, as an ascent asks a problem."""
+class _Entries:
+    """Which entries move, which by at most one per step, and their sizes, as an ascent asks."""
 
     free: np.ndarray
     logarithmic: np.ndarray
+    scale: np.ndarray
 
 
 def jointly(sites: Sequence[Site], start: np.ndarray, estimator: Estimator) -> list[Answer]:
@@ -141,17 +142,18 @@ class _Joint:
 
     @property
     def free(self) -> np.ndarray:
-        return self._of_all("free")
+        return self._of_all("free").astype(bool)
 
     def _of_all(self, name: str) -> np.ndarray:
-        mask = np.zeros(self.size, dtype=bool)
+        every = np.zeros(self.size)
         for site, at in zip(self.sites, self.entries, strict=True):
-            mask[at] = getattr(site.problem, name)
-        return mask
+            every[at] = getattr(site.problem, name)
+        return every
 
     def ascended(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
-        masks = cast(Problem, _Masks(self.free, self._of_all("logarithmic")))
-        return ascend(begin(self.point(p, memory)), self.point, masks, _MOST_STEPS).point
+        logarithmic = self._of_all("logarithmic").astype(bool)
+        entries = cast(Problem, _Entries(self.free, logarithmic, self._of_all("scale")))
+        return ascend(begin(self.point(p, memory)), self.point, entries, _MOST_STEPS).point
 
     def point(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
         """Return the penalised likelihood of all systems at p (size,)."""
