@@ -19,6 +19,8 @@ from tables.kept import Numbers, told_of, uses
 __all__ = ["TABLES"]
 
 DEFAULT = "porous_flow"
+# Seeds that a verdict needs.
+_FEWEST = 5
 _STATUS = {
     "holds": "this holds",
     "does not hold": "this does not hold",
@@ -37,7 +39,13 @@ def _values(several: Sequence[Numbers], name: str) -> np.ndarray:
 
 
 def _verdict(words: str, values: np.ndarray, criterion: Range) -> str:
-    """Return a finding: what is asked, the mean over seeds with its interval, and the status."""
+    """Return a finding: what is asked, the mean over seeds with its interval, and the status.
+
+    Fewer than five seeds decide nothing.
+    """
+    if len(values) < _FEWEST:
+        few = f"undecided, since {len(values)} of {_FEWEST} seeds have been measured"
+        return f"- {words}: {span(values, 3)}, {criterion}; {few}."
     found = measured(values)
     status, _ = status_of(found, criterion)
     return f"- {words}: {interval(found, 3)}, {criterion}; {_STATUS[status]}."
