@@ -247,6 +247,8 @@ def federated_answers() -> Iterator[str]:
     }
     rows = []
     for words, seeds in groups.items():
+        if not seeds:
+            continue
         distance, ratio = (
             [float(one.metrics[f"largest_{what}_federated"]) for one in seeds]
             for what in ("distance", "ratio")
@@ -266,7 +268,9 @@ def federated_answers() -> Iterator[str]:
         every,
         "- Within 1.1 times the pooled standard errors: "
         + ", ".join(
-            f"{words} {good[words]} of {len(seeds)} runs" for words, seeds in groups.items()
+            f"{words} {good[words]} of {len(seeds)} runs"
+            for words, seeds in groups.items()
+            if seeds
         )
         + ".",
         f"- Rounds: {span([one.metrics['rounds'] for one in shared])} with one law, "
