@@ -50,6 +50,13 @@ def test_both_kinds_of_standard_errors_are_compared(by, used, other):
 
 def test_efficiency_is_no_praise_where_something_is_not_determined():
     assert told(EFFICIENCY, "Efficiency").verdict == "good"
+    # Of the likelihood, two uncertain errors differ by chance.
+    far = EFFICIENCY | {"efficiency_mean": 1.8}
+    assert told(far, "Efficiency").verdict == "doubt"
+    own = {"estimator": "likelihood", "estimator_reason": "the best that passes"}
+    assert told(
+        far | own | {"through": "solver", "estimator_arrived": 1}, "Efficiency"
+    ).verdict == ("neutral")
     unknown = told(EFFICIENCY | {"undetermined": "F_median, V_median"}, "Efficiency")
     assert unknown.verdict == "neutral"
     assert "F median, V median are not determined" in unknown.finding

@@ -119,15 +119,17 @@ def efficiency_judgement(metrics: Metrics) -> Iterator[Judgement]:
             f"The ratio is judged from {_FEWEST_FOR_ERRORS} systems on.",
         )
         return
-    fine = largest <= _INEFFICIENT
+    fine, own = largest <= _INEFFICIENT, metrics.get("estimator") == "likelihood"
     short = f"standard errors at most {largest:.2f} times the bound"
+    # The likelihood uses all that the data contain; the ratio is then one of two uncertain errors.
     yield Judgement(
         "Efficiency",
-        "good" if fine else "doubt",
+        "good" if fine else "neutral" if own else "doubt",
         short,
         f"The standard errors are at most {largest:.2f} times those that the {bounding} allows "
         f"({readable(worst)}).",
-        f"Above {_INEFFICIENT:g} the data contain more information than the answer uses.",
+        f"Above {_INEFFICIENT:g} the data contain more information than an answer by another "
+        "estimator than the likelihood uses.",
     )
 
 
