@@ -17,7 +17,7 @@ from scipy.stats import beta
 from benchmarks.trust.coverage import POPULATIONS
 from benchmarks.trust.populations import MISTAKES
 from tables.cells import table
-from tables.kept import FOLDER
+from tables.kept import FOLDER, Numbers, told_of
 
 __all__ = ["TABLES", "share"]
 
@@ -105,23 +105,16 @@ def power() -> Iterator[str]:
 
 def coverage() -> Iterator[str]:
     """Yield the share of 95 % intervals that hold the truth."""
-    rows = []
+    shares: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
     for (case, systems), every in sorted(entries("coverage").items()):
         found = [each["holds"] for each in every if "holds" in each]
         for name in found[0]:
-            hits = sum(each[name] for each in found)
-            told = POPULATIONS[case]().told
-            rows.append([told, f"{systems:,}", str(len(every)), name, share(hits, len(found))])
-    by_parameter: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
-    for told, systems, _, name, cell in rows:
-        by_parameter[told, name.replace("_", " ")][systems] = cell
-    counts = sorted({row[1] for row in rows}, key=lambda text: int(text.replace(",", "")))
+            row = POPULATIONS[case]().told, name.replace("_", " ")
+            shares[row][systems] = share(sum(each[name] for each in found), len(found))
+    counts = sorted({systems for _, systems in entries("coverage")})
     yield from table(
-        ["model", "parameter", *(f"{count} systems" for count in counts)],
-        [
-            [told, name, *(cells.get(count, "") for count in counts)]
-            for (told, name), cells in by_parameter.items()
-        ],
+        ["model", "parameter", *(f"{count:,} systems" for count in counts)],
+        [[*row, *(cells.get(count, "") for count in counts)] for row, cells in shares.items()],
     )
     yield from ("", _told("coverage"))
 
@@ -129,15 +122,11 @@ def coverage() -> Iterator[str]:
 def _told(what: str) -> str:
     """Return a sentence about where it was measured, and how many data sets had no answer."""
     every = [each for group in entries(what).values() for each in group]
-    commits = sorted({each["commit"][:10] + each["commit"][40:] for each in every})
-    machines = sorted({f"{each['cores']} cores of {each['processor']}" for each in every})
     ended = sum("ended" in each for each in every)
     counts = np.unique([len(group) for group in entries(what).values()])
     sets = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return (
-        f"*{sets} data sets each, of which {ended} in all ended without an answer. Measured at "
-        f"commit {', '.join(commits)} on {', '.join(machines)}.*"
-    )
+    where = [Numbers({}, e["commit"], e["cores"], e["processor"], None) for e in every]
+    return f"*{sets} data sets each, {ended} of all ended without an answer.* {told_of(where)}"
 
 
 TABLES: dict[str, Callable[[], Iterator[str]]] = {

@@ -23,19 +23,18 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood import pseudo
+from popinv.inference.likelihood.fit_pseudo import normal_log_densities
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_estimate import doubts_of_draws, poor_share
 from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.likelihood.model_moments import matched_draws
 from popinv.inference.problem import Problem
 from popinv.inference.solver import SolverSimulator
 
-__all__ = ["Densities", "log_densities", "normal_log_densities", "predictive"]
+__all__ = ["Densities", "log_densities", "predictive"]
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,6 @@ def log_densities(problem: Problem, p: np.ndarray, draws: int) -> tuple[np.ndarr
     return evaluation.log_likelihood, evaluation.value_error, evaluation.effective_share
 
 
-def normal_log_densities(problem: Problem, p: np.ndarray) -> np.ndarray:
-    """Return the log densities (n,) of the normal law with the model's mean and covariance."""
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-    omega = matched_draws(problem)
-    moments = moments_of_systems(problem, alpha, gamma, omega, derivatives=False)
-    return pseudo.evaluate(problem, gamma, moments, with_scores=False).log_likelihood
-
-
 def predictive(
     problem: Problem,
     tested: np.ndarray,
@@ -119,7 +110,7 @@ def predictive(
         for rows, p in _folds(n, answers):
             own = None if conditions is None else conditions.of(rows)
             observed = replace(simulated, data=tested[rows], conditions=own)
-            normal[rows] = normal_log_densities(observed, p)
+            normal[rows] = normal_log_densities(observed, p, matched_draws(observed))
             if reason:
                 continue
             try:

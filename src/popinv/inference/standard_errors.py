@@ -20,11 +20,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from popinv.inference.estimate import Estimate
+from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
-from popinv.seeds import generator
 
 FEW_SYSTEMS = 200
 """With fewer systems, standard errors are those by the model."""
@@ -46,24 +45,17 @@ def simulated(
     They have the conditions of the observed systems, which take turns. Given residuals of the
     simulator (K, d_y), a random one is added to each.
     """
-    rng = generator(problem.seed, f"{problem.stage}/{stage}")
-    omega = torch.from_numpy(rng.standard_normal((count, problem.law.d_omega)))
-    e = torch.from_numpy(rng.standard_normal((count, problem.noise.d_y)))
-    systems = None if problem.conditions is None else np.arange(count) % len(problem.conditions)
-    simulate = problem.simulate
-    if residuals is not None:
-        chosen = torch.from_numpy(residuals[rng.integers(len(residuals), size=count)])
-
-        def simulate(z: torch.Tensor) -> torch.Tensor:
-            return problem.simulate(z) + chosen
-
-    at = torch.from_numpy(np.asarray(p, dtype=float))
-    with torch.no_grad():
-        data = replace(problem, simulate=simulate).model(at, omega, e, systems)
-    own = None
-    if problem.conditions is not None and systems is not None:
-        own = problem.conditions.of(systems)
-    return replace(problem, data=data.numpy(), conditions=own)
+    conditions = problem.conditions
+    data = sample_model(
+        problem,
+        *problem.split(np.asarray(p, dtype=float)),
+        count,
+        f"{problem.stage}/{stage}",
+        conditions=conditions,
+        residuals=residuals,
+    )
+    own = None if conditions is None else conditions.of(np.arange(count) % len(conditions))
+    return replace(problem, data=data, conditions=own)
 
 
 def with_model_errors(

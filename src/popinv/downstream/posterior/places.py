@@ -1,4 +1,4 @@
-"""The quantities in which the posterior of a system is told.
+"""Quantities by which the posterior of a system is stated: values at places, and parameters.
 
 The parameters of most forward models have a meaning each. Those of a random field are coefficients
 of its expansion, and nobody asks for the coefficient of the seventeenth cosine. The posterior of a

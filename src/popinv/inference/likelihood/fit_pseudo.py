@@ -134,13 +134,25 @@ def promising_starts(problem: Problem, start: np.ndarray, count: int) -> list[np
 
 def _value(problem: Problem, p: np.ndarray, omega: torch.Tensor) -> float:
     """Return the pseudo-likelihood at p, minus infinity where there is none."""
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
     try:
-        moments = moments_of_systems(problem, alpha, gamma, omega, derivatives=False)
-        found = evaluate(problem, gamma, moments, with_scores=False).log_likelihood.sum()
+        return float(normal_log_densities(problem, p, omega).sum())
     except (DivergenceError, np.linalg.LinAlgError, torch.linalg.LinAlgError):
         return -np.inf
-    return float(found)
+
+
+def normal_log_densities(problem: Problem, p: np.ndarray, omega: torch.Tensor) -> np.ndarray:
+    """Return the log densities (n,) of the normal law with the model's mean and covariance.
+
+    Parameters
+    ----------
+    problem : Problem
+    p : ndarray of shape (n_p,)
+    omega : Tensor of shape (M, d_omega)
+        Draws for the moments.
+    """
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    moments = moments_of_systems(problem, alpha, gamma, omega, derivatives=False)
+    return evaluate(problem, gamma, moments, with_scores=False).log_likelihood
 
 
 def profiled(problem: Problem, estimate: Estimate) -> Estimate:
