@@ -15,7 +15,7 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.features import Feature, features_of
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.problem import Problem
-from popinv.inference.specification import Finding, metrics_of, specification
+from popinv.inference.specification import ScoreTest, metrics_of, specification
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import GaussianLaw
 from popinv.population.laws.transforms import NONE
@@ -49,7 +49,7 @@ def drawn(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.standard_normal((count, 2)), rng.standard_normal((count, 6))
 
 
-def findings_of(problem: Problem) -> dict[str, Finding]:
+def findings_of(problem: Problem) -> dict[str, ScoreTest]:
     estimate = fit_marginal_likelihood(problem, TRUTH)
     found = specification(problem, OBSERVATIONS, estimate.p)
     return {finding.feature.name: finding for finding in found}
@@ -58,7 +58,7 @@ def findings_of(problem: Problem) -> dict[str, Finding]:
 @pytest.mark.parametrize("count", [14, 60])
 def test_the_smallest_p_value_of_a_right_model_is_uniform(count, monkeypatch):
     monkeypatch.setattr(module, "_SIMULATED", 1500)
-    monkeypatch.setattr(module, "_RESAMPLES", 400)
+    monkeypatch.setattr(module, "_CLOSEST", 1000)
     smallest = [
         min(f.p_value for f in findings_of(problem_of(*drawn(count, seed), seed)).values())
         for seed in range(20)
@@ -225,8 +225,8 @@ def test_of_few_systems_the_tail_has_the_distribution_that_is_left_once_its_vari
     monkeypatch,
 ):
     """The kurtosis of eight numbers is at most 8, whatever they are."""
-    monkeypatch.setattr(module, "_RESAMPLES", 1000)
-    monkeypatch.setattr(module, "_MOST_TRIED", 20_000)
+    monkeypatch.setattr(module, "_CLOSEST", 1000)
+    monkeypatch.setattr(module, "_MOST_DRAWN", 160_000)
     feature = Feature("law", "tails", "heavy tails", "a mixture", "kurtosis", 1.0, len)
 
     def of_standard_normal(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -246,11 +246,22 @@ def test_of_few_systems_the_tail_has_the_distribution_that_is_left_once_its_vari
     np.testing.assert_allclose(below, shares, atol=0.1)
 
 
+@pytest.mark.parametrize("count", [1, 30])
+def test_what_is_seen_is_ranked_as_a_row_of_the_null_is(count):
+    rng, few = np.random.default_rng(1), []
+    for _ in range(400):
+        every = rng.standard_normal((200, count))
+        few.append(module._adjusted(every[0], every[1:]).min() <= 0.1)
+    # The share has a standard error of .015. With 199 rows, what is further out than all of them in
+    # one of 30 columns, on either side, has a probability of .26.
+    assert np.mean(few) <= 0.1 + 3 * 0.015
+
+
 def test_a_finding_names_the_parameter_and_the_larger_model():
     feature = Feature(
         "noise", "lag_1", "the noise is correlated", "noise.kind: kernel", "correlation", 0.4, len
     )
-    told = Finding(feature, 0.5, 0.05, 0.001, True).told
+    told = ScoreTest(feature, 0.5, 0.05, 0.001, True).told
     assert told == (
         "the noise is correlated (correlation +0.5 ± 0.05); the next larger model: "
         "noise.kind: kernel"

@@ -49,12 +49,13 @@ from popinv.inference.result import estimate_of
 from popinv.inference.standard_errors import simulated
 from popinv.seeds import generator
 
-# Systems that are simulated, systems that are looked at, and samples of the null distribution.
-_SIMULATED, _SYSTEMS, _RESAMPLES = 4000, 4000, 4000
-# Samples are drawn, and those with the closest scores kept: at most this many samples, and this
-# many systems in all of them together (a second). From 750 systems on every sample is kept, as
-# means of features are independent of those of scores there.
-_MOST_TRIED, _MOST_DRAWN = 100_000, 3_000_000
+# Systems that are simulated, and systems that are looked at.
+_SIMULATED, _SYSTEMS = 4000, 4000
+# Of the samples of the null distribution, those with the closest scores are kept: at most the first
+# number. The others are how many are drawn at least, and the most systems in all of them together
+# (a second). From 200 systems on, where means of features hardly depend on those of scores, all
+# samples are kept.
+_CLOSEST, _LEAST_DRAWN, _MOST_DRAWN = 20_000, 4000, 4_000_000
 # Number of systems from which means are normal.
 _NORMAL = 1000
 # Features of a smaller variance beyond the scores, as a share of their own, are parameters of the
@@ -68,7 +69,7 @@ _NO_SHAPE = "there are no tests for this kind of law"
 
 
 @dataclass(frozen=True)
-class Finding:
+class ScoreTest:
     """The test of one feature.
 
     Attributes
@@ -127,12 +128,12 @@ def _not_judged(reason: str) -> dict[str, float | int | str]:
     return {f"{part}_misfit": f"not judged: {reason}" for part in _PARTS}
 
 
-def metrics_of(findings: Sequence[Finding], shaped: bool = True) -> dict[str, float | int | str]:
+def metrics_of(findings: Sequence[ScoreTest], shaped: bool = True) -> dict[str, float | int | str]:
     """Return findings as metrics.
 
     Parameters
     ----------
-    findings : sequence of Finding
+    findings : sequence of ScoreTest
     shaped : bool
         False if the law has no parameters whose shape is tested.
     """
@@ -157,7 +158,7 @@ def metrics_of(findings: Sequence[Finding], shaped: bool = True) -> dict[str, fl
     return numbers
 
 
-def _order(finding: Finding) -> tuple[float, float]:
+def _order(finding: ScoreTest) -> tuple[float, float]:
     """Return the place of a finding: by p-value, then by the estimate in standard errors."""
     return finding.p_value, -abs(finding.theta / finding.error)
 
@@ -167,7 +168,7 @@ def specification(
     observations: xr.Dataset,
     p: np.ndarray,
     residuals: np.ndarray | None = None,
-) -> list[Finding]:
+) -> list[ScoreTest]:
     """Return the tests of a fitted model, one for each feature.
 
     Parameters
@@ -218,7 +219,7 @@ def tests(
     g: np.ndarray,
     t: np.ndarray,
     seed: int,
-) -> list[Finding]:
+) -> list[ScoreTest]:
     """Return the tests from features and scores of systems.
 
     Parameters
@@ -252,7 +253,7 @@ def tests(
     for k, i in enumerate(tested.tolist()):
         error = 1 / (np.sqrt(count) * deviation[k])
         found.append(
-            Finding(
+            ScoreTest(
                 features[i],
                 float(moved[k] / deviation[k]),
                 float(error),
@@ -286,15 +287,11 @@ def _means(rest: np.ndarray, count: int, scores: _Scores, rng: np.random.Generat
     """
     if count > _NORMAL:
         root = np.linalg.cholesky(np.atleast_2d(np.cov(rest.T)) + 1e-12 * np.eye(rest.shape[1]))
-        return rng.standard_normal((_RESAMPLES, rest.shape[1])) @ root.T / np.sqrt(count)
-    tried = min(_MOST_TRIED, max(_RESAMPLES, _MOST_DRAWN // count))
-    means, distances = [], []
-    for start in range(0, tried, _RESAMPLES):
-        rows = rng.integers(len(rest), size=(min(_RESAMPLES, tried - start), count))
-        means.append(_mean_rows(rest, rows))
-        distances.append(((_mean_rows(scores.each, rows) - scores.mean) ** 2).sum(axis=1))
-    closest = np.argsort(np.concatenate(distances), kind="stable")[:_RESAMPLES]
-    return np.concatenate(means)[closest]
+        return rng.standard_normal((_CLOSEST, rest.shape[1])) @ root.T / np.sqrt(count)
+    rows = rng.integers(len(rest), size=(max(_LEAST_DRAWN, _MOST_DRAWN // count), count))
+    distances = ((_mean_rows(scores.each, rows) - scores.mean) ** 2).sum(axis=1)
+    closest = np.argsort(distances, kind="stable")[:_CLOSEST]
+    return _mean_rows(rest, rows[closest])
 
 
 def _mean_rows(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -308,23 +305,24 @@ def _mean_rows(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def _adjusted(seen: np.ndarray, null: np.ndarray) -> np.ndarray:
     """Return two-sided p-values (k,), adjusted for their number.
 
-    A side counts by its own tail, since the mean of a fourth power is far from symmetric.
+    A side counts by its own tail, since the mean of a fourth power is far from symmetric. What was
+    seen and each row of the null are ranked alike, in the null and themselves.
 
     Parameters
     ----------
     seen : ndarray of shape (k,)
     null : ndarray of shape (B, k)
     """
-    p_values = np.array([_two_sided(*pair) for pair in zip(null.T, seen[:, None], strict=True)])
-    of_null = np.array([_two_sided(column, column) for column in null.T])
+    size = len(null)
+    ranks = np.array([1 + _from_the_end(*pair) for pair in zip(null.T, seen[:, None], strict=True)])
+    of_null = np.array([_from_the_end(column, column) for column in null.T])
     smallest = np.sort(of_null.min(axis=0))
-    ranks = np.searchsorted(smallest, p_values[:, 0], side="right")
-    return np.asarray((1 + ranks) / (1 + len(null)))
+    return np.asarray((1 + np.searchsorted(smallest, ranks[:, 0], side="right")) / (1 + size))
 
 
-def _two_sided(null: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return twice the smaller share of a null sample (B,) at least as far as each value."""
+def _from_the_end(null: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return how many of a null sample (B,) are at least as far as each value, on its side."""
     ordered, size = np.sort(null), len(null)
     above = size - np.searchsorted(ordered, values, side="left")
     below = np.searchsorted(ordered, values, side="right")
-    return np.asarray(2 * (1 + np.minimum(above, below)) / (1 + size))
+    return np.minimum(above, below)
