@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
 import shutil
@@ -99,6 +100,37 @@ def test_a_table_that_was_emptied_is_made_again(again):
 def test_a_lost_record_is_noticed(again):
     (again.folder / STUDY / "made/train_surrogate.0.json").unlink()
     assert planned(again)[1] == {f"{FIRST}/surrogate.zarr.zip": "has no record"}
+
+
+@pytest.mark.parametrize("odd", [{"rule": []}, {"wildcards": 5}, "[" * 100_000])
+def test_one_odd_record_does_not_hide_other_damage(again, odd):
+    record = again.folder / STUDY / "made/train_surrogate.1.json"
+    whole = json.loads(record.read_text())
+    record.write_text(odd if isinstance(odd, str) else json.dumps(whole | odd))
+    (again.folder / STUDY / "population.zarr.zip").unlink()
+    (again.folder / STUDY / "metrics.json").write_text("{}")
+    done = again.run("--dry-run")
+    told = dict(re.findall(r"^  (results/\S+): (.+)$", done.stdout, re.MULTILINE))
+    assert told[f"{STUDY}/population.zarr.zip"] == "missing"
+    assert told[f"{STUDY}/metrics.json"] == "changed since it was made"
+    assert told[f"{STUDY}/made/train_surrogate.1.json"] == "cannot be read"
+    reason = f"its record cannot be read: {STUDY}/made/train_surrogate.1.json"
+    assert told[f"{STUDY}/rounds/1/surrogate.zarr.zip"] == reason
+
+
+def test_a_folder_that_cannot_be_read_ends_the_run(again):
+    (again.folder / STUDY / "made").chmod(0)
+    # The superuser reads everything, unless it has laid down its capabilities.
+    plainly = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.getuid() == 0 else []
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [*plainly, *again.command("--dry-run")],
+        capture_output=True, text=True, cwd=again.folder, env=environment,
+    )  # fmt: skip
+    (again.folder / STUDY / "made").chmod(0o755)
+    assert done.returncode == 1
+    assert f"{STUDY}/made: this folder of results cannot be read (Permission denied)" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_results_of_another_seed_are_made_again(moved):

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+import traceback
 from functools import cache
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from popinv.workflow.resources import (
 )
 from popinv.workflow.selection import selected_modules
 from popinv.workflow.study_sizes import times_file
-from popinv.workflow.trust import doubts, message as trust_message
+from popinv.workflow.trust import Job, doubts, message as trust_message
 from popinv.workflow.questions import (
     candidate_count,
     check_results_folder,
@@ -234,20 +235,48 @@ def remembered_identity(path):
     return None if metadata is None or metadata.params is None else identity_of(metadata.params)
 
 
+def job_of(record):
+    """The job of this configuration that writes a file as its record, None if there is none."""
+    for rule in workflow.rules:
+        if "made" in rule.output.keys() and rule.is_producer(record):
+            outputs, _ = rule.expand_output(rule.get_wildcards(record))
+            if outputs.made == record:
+                return Job(rule.name, tuple(map(str, (path for path in outputs if path != record))))
+    return None
+
+
 @cache
 def distrust():
-    """Let Snakemake make again what is not what this configuration makes, once in a run."""
-    if workflow.is_main_process:
+    """Let Snakemake make again what is not what this configuration makes, once in a run.
+
+    Snakemake swallows what an input function raises where a result is there already, as it then
+    looks for another rule. It does not swallow the end of the program.
+    """
+    if not workflow.is_main_process:
+        return
+    try:
         found = doubts(
             config["results"],
             wanted_params,
             is_replaced,
             remembered_identity,
+            job_of,
             CONFIGURATION.instruction_set,
         )
         workflow.dag.forcefiles.update(doubt.path for doubt in found)
-        if found:
-            print(f"\n{trust_message(found)}\n", file=sys.stderr)
+    except PopinvError as error:
+        print(f"\n{error}\n", file=sys.stderr)
+        raise SystemExit(1)
+    except Exception:
+        traceback.print_exc()
+        print(
+            f"\n{config['results']}: the results could not be compared with their records, so that "
+            "nothing was run. This is a fault of popinv.\n",
+            file=sys.stderr,
+        )
+        raise SystemExit(1)
+    if found:
+        print(f"\n{trust_message(found)}\n", file=sys.stderr)
 
 
 def compared(wildcards):

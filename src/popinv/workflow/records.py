@@ -19,7 +19,10 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from popinv.errors import DataError
 from popinv.sections.base import plain
@@ -80,15 +83,23 @@ class Content:
 
 
 def content_of(path: str | os.PathLike[str]) -> Content:
-    """Return the content of a file, or of all files in a folder."""
+    """Return the content of a file, or of all files in a folder.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read, or is neither a file nor a folder. A device may have no end.
+    """
     path = Path(path)
     state = path.stat()
-    if path.is_dir():
+    if S_ISDIR(state.st_mode):
         files = sorted(file for file in path.rglob("*") if file.is_file())
         each = [(str(file.relative_to(path)), content_of(file)) for file in files]
         text = json.dumps([(name, content.sha256) for name, content in each])
         digest = hashlib.sha256(text.encode()).hexdigest()
         return Content(digest, sum(content.size for _, content in each), state.st_mtime_ns)
+    if not S_ISREG(state.st_mode):
+        raise OSError(f"{path} is neither a file nor a folder")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Content(digest, state.st_size, state.st_mtime_ns)
@@ -127,6 +138,9 @@ class Record:
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the record as JSON."""
         write_text(path, json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
+
+
+_RECORDS = TypeAdapter(Record)
 
 
 def identity(params: Iterable[Any]) -> str:
@@ -194,13 +208,8 @@ def read_record(path: str | os.PathLike[str]) -> Record:
         If the file is missing or is not a record.
     """
     try:
-        entries: Mapping[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        contents = {
-            part: {name: Content(**each) for name, each in entries[part].items()}
-            for part in ("inputs", "outputs")
-        }
-        return Record(**{**entries, **contents})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return _RECORDS.validate_json(Path(path).read_bytes(), strict=True)
+    except (OSError, ValidationError) as error:
         raise DataError(f"{path}: is not the record of a job ({error})") from None
 
 

@@ -9,6 +9,7 @@ follows from it is there. Here each result is compared with its record
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +19,7 @@ from typing import Any
 from popinv.errors import DataError
 from popinv.workflow.records import Record, differences, identity, read_record, settings_of
 
-__all__ = ["Doubt", "doubts", "message", "newest_of_each", "records_in"]
+__all__ = ["Doubt", "Job", "doubts", "message", "newest_of_each", "records_in"]
 
 # More lines say nothing new.
 _MOST, _DIFFERENCES = 8, 3
@@ -32,15 +33,43 @@ class Doubt:
     why: str
 
 
+@dataclass(frozen=True)
+class Job:
+    """A job of the configuration: its rule, and what it makes beside its record."""
+
+    rule: str
+    outputs: tuple[str, ...]
+
+
 def records_in(results: str | Path) -> dict[Path, Record | None]:
-    """Return all records in a folder of results; None in place of one that cannot be read."""
+    """Return all records in a folder of results; None in place of one that cannot be read.
+
+    Raises
+    ------
+    DataError
+        If a folder cannot be read.
+    """
     found: dict[Path, Record | None] = {}
-    for path in sorted(Path(results).glob("**/made/*.json")):
+    for path in sorted(_files_of_records(results)):
         try:
             found[path] = read_record(path)
         except DataError:
             found[path] = None
     return found
+
+
+def _files_of_records(results: str | Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        if isinstance(error, FileNotFoundError):
+            return
+        raise DataError(
+            f"{error.filename}: this folder of results cannot be read ({error.strerror}). Make it "
+            "readable, or take it away."
+        )
+
+    for folder, _, names in os.walk(results, onerror=refuse):
+        if os.path.basename(folder) == "made":
+            yield from (Path(folder, name) for name in names if name.endswith(".json"))
 
 
 def newest_of_each(records: Mapping[Path, Record | None]) -> dict[str, Record]:
@@ -59,9 +88,12 @@ def doubts(
     wanted: Callable[[Record], Mapping[str, Any] | None],
     replaced: Callable[[Record], bool],
     remembered: Callable[[str], str | None],
+    job_of: Callable[[str], Job | None],
     instruction_set: str = "native",
 ) -> list[Doubt]:
     """Return the results that would be taken for those of the configuration, but are not.
+
+    Whatever a record holds, it raises no exception, since what cannot be compared is in doubt.
 
     Parameters
     ----------
@@ -74,21 +106,45 @@ def doubts(
         Returns whether the results of a record are made by another job in this configuration.
     remembered : callable
         Returns the identity with which Snakemake remembers to have made a file, or None.
+    job_of : callable
+        Returns the job of this configuration that writes a file as its record, None if there is
+        none.
     instruction_set : str
         The one that is asked for. `native` accepts every other.
+
+    Raises
+    ------
+    DataError
+        If a folder of results cannot be read.
     """
     records = records_in(results)
     made = newest_of_each(records)
-    found = [Doubt(str(at), "cannot be read") for at, record in records.items() if record is None]
+    found: list[Doubt] = []
+    for at, record in records.items():
+        found += _of_record(str(at), record, job_of(str(at)))
     for record in dict.fromkeys(made.values()):
-        if replaced(record):
-            found += _of_another_job(record, made)
-        elif (now := wanted(record)) is not None:
-            found += _lost(record, made, Path(results))
-            found += _foreign(record, now, remembered)
-            found += _of_other_instructions(record, instruction_set)
+        try:
+            if replaced(record):
+                found += _of_another_job(record, made)
+            elif (now := wanted(record)) is not None:
+                found += _lost(record, made, Path(results))
+                found += _foreign(record, now, remembered)
+                found += _of_other_instructions(record, instruction_set)
+        except Exception as error:
+            why = f"cannot be compared with its record ({type(error).__name__}: {error})"
+            found += [Doubt(path, why) for path in record.outputs]
     # One reason is enough for each.
     return sorted({doubt.path: doubt for doubt in reversed(found)}.values())
+
+
+def _of_record(at: str, record: Record | None, job: Job | None) -> Iterator[Doubt]:
+    """Yield a record that cannot be read, and results of its job that it does not name."""
+    if record is None:
+        yield Doubt(at, "cannot be read")
+    if job is not None and (record is None or record.rule == job.rule):
+        why = f"its record cannot be read: {at}" if record is None else f"{at} does not name it"
+        named = () if record is None else record.outputs
+        yield from (Doubt(path, why) for path in job.outputs if path not in named)
 
 
 def _of_another_job(record: Record, made: Mapping[str, Record]) -> Iterator[Doubt]:

@@ -14,6 +14,8 @@ from popinv.workflow.trust import newest_of_each, records_in
 
 __all__ = ["Verdict", "verify"]
 
+# In place of the hash of a file that is not there, or cannot be read.
+_MISSING, _UNREADABLE = "", "cannot be read"
 State = Literal["whole", "damaged", "missing", "foreign", "unknown"]
 
 
@@ -70,14 +72,15 @@ def _judged(
     hashes: dict[str, str],
     config: Config | None,
 ) -> Verdict:
-    if not Path(path).exists():
+    now = _hash(path, hashes)
+    if now == _MISSING:
         return Verdict(path, "missing", f"was written by {record.rule}")
-    if _hash(path, hashes) != record.outputs[path].sha256:
-        return Verdict(path, "damaged", "the content is not what the job has written")
+    if now != record.outputs[path].sha256:
+        return Verdict(path, "damaged", _damage(now, "the content is not what the job has written"))
     for source, content in record.inputs.items():
         # A damaged input is told by itself.
         now = made[source].outputs[source].sha256 if source in made else _hash(source, hashes)
-        if now not in (content.sha256, ""):
+        if now not in (content.sha256, _MISSING):
             return Verdict(path, "foreign", f"made from another {source}")
     others = list(_other_settings(record, config)) if config else []
     return Verdict(path, "foreign", "; ".join(others[:3])) if others else Verdict(path, "whole")
@@ -85,19 +88,32 @@ def _judged(
 
 def _source(path: str, record: Record, hashes: dict[str, str]) -> Verdict:
     """Return the verdict on an input without a record: a chunk, or one whose record is gone."""
-    if not Path(path).exists():
+    now = _hash(path, hashes)
+    if now == _MISSING:
         return Verdict(path, "missing", f"{record.rule} has read it")
-    if _hash(path, hashes) != record.inputs[path].sha256:
-        return Verdict(path, "damaged", f"the content is not what {record.rule} has read")
+    if now != record.inputs[path].sha256:
+        why = _damage(now, f"the content is not what {record.rule} has read")
+        return Verdict(path, "damaged", why)
     if Path(path).parent.name == "chunks":
         return Verdict(path, "whole")
     return Verdict(path, "unknown", "it has no record")
 
 
 def _hash(path: str, hashes: dict[str, str]) -> str:
+    """Return the hash of a file, which is read once, or why there is none."""
     if path not in hashes:
-        hashes[path] = content_of(path).sha256 if Path(path).exists() else ""
+        try:
+            hashes[path] = content_of(path).sha256
+        except (FileNotFoundError, NotADirectoryError):
+            hashes[path] = _MISSING
+        # Of a path that no file can have.
+        except (OSError, ValueError) as error:
+            hashes[path] = f"{_UNREADABLE}: {error}"
     return hashes[path]
+
+
+def _damage(now: str, otherwise: str) -> str:
+    return now if now.startswith(_UNREADABLE) else otherwise
 
 
 def _other_settings(record: Record, config: Config) -> Iterator[str]:

@@ -1,0 +1,154 @@
+"""Whatever a record holds, its results are compared or are in doubt."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from popinv.errors import DataError
+from popinv.workflow.records import Record, content_of, read_record
+from popinv.workflow.trust import Doubt, Job, doubts
+from popinv.workflow.verification import verify
+
+SETTINGS = {"seed": 1, "code": "abc"}
+# What JSON can hold, and what a path or a number can be.
+ODD: list[Any] = [
+    *(None, True, 5, -1, 1.5, "", "x", [], {}, [[]], {"a": 1}, 10**40, "x" * 5000),
+    *("\0", "\ud800", "/dev/zero", "..", "/", {"sha256": "", "size": 0, "modified": 0}),
+]
+
+
+class Results:
+    """Two jobs, of which the second reads what the first has written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.first, self.second = folder / "a.txt", folder / "b.txt"
+        self.first.write_text("first")
+        self.second.write_text("second")
+        (folder / "made").mkdir()
+        self.jobs = {
+            str(folder / "made/a.json"): Job("make_a", (str(self.first),)),
+            str(folder / "made/b.json"): Job("make_b", (str(self.second),)),
+        }
+        self.folder = folder
+        for (at, job), inputs in zip(self.jobs.items(), ((), (self.first,)), strict=True):
+            Record(
+                *(job.rule, {"study": "s"}, SETTINGS, "id"),
+                {str(path): content_of(path) for path in inputs},
+                {path: content_of(path) for path in job.outputs},
+                *({}, {}, 1.0),
+            ).write(at)
+        self.record = folder / "made/a.json"
+
+    def doubts(self) -> dict[str, str]:
+        """Return what is in doubt, and why, with Snakemake's memory of these settings."""
+        found = doubts(
+            self.folder, lambda record: SETTINGS, lambda record: False, lambda path: "id",
+            self.jobs.get,
+        )  # fmt: skip
+        return {doubt.path: doubt.why for doubt in found if doubt.why != OTHER.why}
+
+
+OTHER = Doubt("", "made with other settings: ")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    return Results(tmp_path)
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the keys of all that is in a JSON value."""
+    inner = value.items() if isinstance(value, dict) else ()
+    return [at, *(place for key, each in inner for place in places(each, (*at, key)))]
+
+
+def changed(text: str, rng: random.Random) -> bytes:
+    """Return a record with one thing changed."""
+    kind = rng.randrange(4)
+    if kind == 0:
+        damaged = bytearray(text.encode())
+        damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        return bytes(damaged)
+    if kind == 1:
+        return text.encode()[: rng.randrange(len(text))]
+    record = json.loads(text)
+    *path, last = rng.choice(places(record)[1:])
+    inside = record
+    for key in path:
+        inside = inside[key]
+    if kind == 2:
+        del inside[last]
+    elif rng.random() < 0.3:
+        inside[rng.choice(["\0", "", "/dev/zero", "x" * 5000, "\ud800"])] = inside.pop(last)
+    else:
+        inside[last] = rng.choice(ODD)
+    return json.dumps(record).encode()
+
+
+def test_no_change_of_a_record_hides_another_damage(results):
+    text, rng = results.record.read_text(), random.Random(1)
+    results.second.write_text("changed")
+    assert results.doubts() == {str(results.second): "changed since it was made"}
+    for _ in range(1000):
+        results.record.write_bytes(changed(text, rng))
+        assert results.doubts()[str(results.second)] == "changed since it was made"
+        verify(results.folder)
+
+
+def test_a_result_whose_record_does_not_say_what_it_was_is_in_doubt(results):
+    text, rng, seen = results.record.read_text(), random.Random(2), 0
+    results.first.write_text("other")
+    for _ in range(500):
+        results.record.write_bytes(changed(text, rng))
+        found = results.doubts()
+        try:
+            record = read_record(results.record)
+        except DataError:
+            seen += 1
+            assert found[str(results.record)] == "cannot be read"
+            assert found[str(results.first)] == f"its record cannot be read: {results.record}"
+        else:
+            assert str(results.first) in found or record.rule != "make_a"
+    assert 100 < seen < 450
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "1" * 10_000, "", "null"])
+def test_a_record_that_no_reader_takes_is_named(results, text):
+    results.record.write_text(text)
+    assert set(results.doubts()) == {str(results.record), str(results.first)}
+
+
+def test_a_record_that_names_nothing_leaves_its_results_in_doubt(results):
+    record = json.loads(results.record.read_text())
+    results.record.write_text(json.dumps(record | {"outputs": {}}))
+    assert results.doubts()[str(results.first)] == f"{results.record} does not name it"
+
+
+def test_a_device_is_not_read(results):
+    results.first.unlink()
+    results.first.symlink_to("/dev/zero")
+    assert str(results.first) in results.doubts()
+    with pytest.raises(OSError, match="neither a file nor a folder"):
+        content_of(results.first)
+    assert {v.state for v in verify(results.folder) if v.path == str(results.first)} == {"damaged"}
+
+
+def test_a_folder_that_cannot_be_read_ends_the_run(results, monkeypatch):
+    scan = os.scandir
+
+    def denied(path):
+        if os.path.basename(path) == "made":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(
+        DataError, match=r"made: this folder of results cannot be read \(Permission"
+    ):
+        results.doubts()
