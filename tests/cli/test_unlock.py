@@ -14,7 +14,6 @@ from popinv.cli.unlock import at_work, main
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "Snakefile").write_text("rule all:\n    shell: 'true'\n")
     (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
     return tmp_path
 
@@ -24,13 +23,13 @@ def lock(folder) -> None:
 
 
 def test_there_is_nothing_to_do_without_a_lock(folder, capsys):
-    assert main([]) == 0
+    assert main() == 0
     assert "not locked" in capsys.readouterr().out
 
 
 def test_a_stale_lock_is_taken_away(folder):
     lock(folder)
-    assert main([]) == 0
+    assert main() == 0
     locks = folder / ".snakemake" / "locks"
     assert not locks.exists() or not list(locks.iterdir())
 
@@ -48,7 +47,7 @@ def test_a_lock_stays_while_something_is_at_work(folder, capsys):
             if process.pid in at_work():
                 break
             time.sleep(0.05)
-        assert main([]) == 1
+        assert main() == 1
         assert process.pid not in at_work(folder.parent)
     finally:
         process.kill()
@@ -57,4 +56,4 @@ def test_a_lock_stays_while_something_is_at_work(folder, capsys):
     assert "The lock stays" in said
     assert f"  {process.pid}  a job of the rule solve_chunk\n" in said
     assert list((folder / ".snakemake" / "locks").iterdir())
-    assert main([]) == 0
+    assert main() == 0

@@ -319,16 +319,9 @@ def demand(configuration: Path | None, configfile: Path | None) -> None:
         raise click.ClickException(str(error)) from None
 
 
-@popinv.command(
-    short_help="Take away the lock that a killed snakemake has left.",
-    context_settings={"ignore_unknown_options": True},
-)
-@click.argument("options", nargs=-1, type=click.UNPROCESSED)
-def unlock(options: tuple[str, ...]) -> None:
-    """Take away the lock that a killed snakemake has left, unless something still runs.
-
-    OPTIONS, such as --configfile mine.yaml, are passed on to snakemake.
-    """
+@popinv.command(short_help="Take away the lock that a killed snakemake has left.")
+def unlock() -> None:
+    """Take away the lock that a killed snakemake has left, unless something still runs."""
     from popinv.cli import unlock as lock
 
-    sys.exit(lock.main(options))
+    sys.exit(lock.main())

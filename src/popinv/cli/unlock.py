@@ -1,7 +1,6 @@
 """Remove the lock that a killed Snakemake has left, unless something is still running.
 
-Use: ``python -m popinv.cli.unlock`` (or ``make unlock``) in the working directory; arguments such
-as ``--configfile my_study.yaml`` are passed on to Snakemake.
+Use: ``popinv unlock`` (or ``make unlock``) in the working directory. No Snakefile is needed.
 
 Snakemake locks its working directory. A kill signal or a power failure leaves the lock behind.
 Jobs outlive a killed Snakemake. As long as one of them, or another Snakemake, runs in the same
@@ -13,9 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -54,11 +51,10 @@ def _described(command: str) -> str:
     return f"a job of the rule {script[1]}" if script else "Snakemake"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Unlock, or print why not; return the exit status."""
-    passed_on = list(sys.argv[1:] if arguments is None else arguments)
-    locks = Path(".snakemake", "locks")
-    if not locks.is_dir() or not any(locks.iterdir()):
+    locks = sorted(Path(".snakemake", "locks").glob("*"))
+    if not locks:
         print("This directory is not locked.")
         return 0
     if running := at_work():
@@ -71,7 +67,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     print(f"Nothing is at work here on {os.uname().nodename}; other machines cannot be seen.")
-    return subprocess.run([sys.executable, "-m", "snakemake", "--unlock", *passed_on]).returncode
+    try:
+        for lock in locks:
+            lock.unlink(missing_ok=True)
+    except OSError as error:
+        print(f"The lock stays: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    print("The lock is gone.")
+    return 0
 
 
 if __name__ == "__main__":
