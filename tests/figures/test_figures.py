@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.text import Text
 from studies import (
     ABSENT,
     LINE,
@@ -104,6 +106,22 @@ def test_every_figure_of_every_study(
     colours = {line.get_color() for ax in shown for line in ax.get_lines()}
     truthful = name in ("law", "noise_covariance", "descent")
     assert not (absent and truthful and TRUTH in colours)
+
+
+@pytest.mark.parametrize("units", [r"$\frac$", "$", "$/kg$", r"\$_^{", "%"])
+def test_a_unit_is_drawn_as_it_is_written(line: Study, units: str) -> None:
+    observations, check = (line.loaded[name].copy() for name in ("observations", "check"))
+    for data in (observations, check):
+        for name in (*data, *data.coords):
+            if "units" in data[name].attrs:
+                data[name] = data[name].assign_attrs(units=units)
+    study = replace(line, loaded={**line.loaded, "observations": observations, "check": check})
+    for name in ("observations", "examples", "noise_covariance"):
+        figure = study.draw(name)
+        figure.draw_without_rendering()
+        drawn = [text for text in figure.findobj(Text) if f"[{units}]" in text.get_text()]
+        assert name != "observations" or drawn
+        assert not any(text.get_parse_math() for text in drawn)
 
 
 @pytest.mark.parametrize("absent", [(), ABSENT])

@@ -20,6 +20,8 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter
 
 from popinv.figures.numbers import numbers_of
 from popinv.store.whole_files import write_text, written_whole
@@ -112,9 +114,26 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     @functools.wraps(draw)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with style():
-            return draw(*args, **kwargs)
+            figure = draw(*args, **kwargs)
+        leave_dollars(figure)
+        return figure
 
     return wrapped
+
+
+def leave_dollars(figure: Figure) -> None:
+    """Let text with dollar signs, such as a unit, be drawn as it is written, not as mathematics.
+
+    The numbers at the ticks are mathematics, but for the names that some axes have in their place.
+    """
+    ticks: set[Text] = set()
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            if not isinstance(axis.get_major_formatter(), FixedFormatter):
+                ticks |= {axis.get_offset_text(), *axis.findobj(Text)} - {axis.label}
+    for text in figure.findobj(Text):
+        if text not in ticks:
+            text.set_parse_math(False)
 
 
 def new_figure(title: str, width: float, height: float) -> Figure:
