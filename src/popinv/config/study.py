@@ -24,8 +24,10 @@ __all__ = ["RESERVED_NAMES", "Config", "Study"]
 
 # Folders beside the studies' own.
 RESERVED_NAMES = ("downstream", "report", "benchmarks", "comparisons")
-# File systems allow 255, and other names are made from it.
+# File systems allow 255, and other names are made from it. A whole path has at most 4096.
 _LONGEST_NAME = 100
+# Of the folder of results. Snakemake walks up from each file through all its folders.
+_LONGEST_PATH = 200
 
 
 def _folder_name(name: str) -> str:
@@ -65,6 +67,13 @@ def _inside_working_directory(folder: str) -> str:
     if any(part.startswith(".") for part in path.parts):
         raise PydanticCustomError(
             "results", "hidden folders are those of other programs, such as .git and .snakemake"
+        )
+    if len(folder) > _LONGEST_PATH:
+        raise PydanticCustomError(
+            "results",
+            "this has {given} characters, and at most {most} are allowed; give a shorter path, "
+            "or a link to the folder",
+            {"given": len(folder), "most": _LONGEST_PATH},
         )
     return path.as_posix()
 
