@@ -70,3 +70,9 @@ def test_a_part_that_is_used_twice_is_read(tmp_path):
 def test_results_that_look_like_an_option_are_refused():
     with pytest.raises(ConfigError, match="begins with - is taken for an option"):
         load({"results": "-rf", "studies": {"a": {"forward": {"kind": "lorenz96"}}}})
+
+
+@pytest.mark.parametrize("folder", ["a" * 300, "/".join("a" * 600)])
+def test_a_long_path_of_results_is_refused(folder):
+    with pytest.raises(ConfigError, match=f"{len(folder)} characters, and at most 200 are allowed"):
+        load({"results": folder, "studies": {"a": {"forward": {"kind": "lorenz96"}}}})
