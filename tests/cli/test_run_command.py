@@ -54,6 +54,18 @@ def test_where_nothing_is_near_it_is_said_what_writes_one():
     ]
 
 
+@pytest.mark.parametrize("arguments", [("run",), ("run", "-n"), ("report",)])
+def test_a_folder_that_cannot_be_written_to_is_told_before_snakemake(arguments, monkeypatch):
+    Path("open").mkdir()
+    monkeypatch.setattr(run.os, "access", lambda path, mode: Path(path).name == "open")
+    monkeypatch.setattr(run, "run", lambda configuration, options: 7)
+    done = call(*arguments)
+    assert done.exit_code == 1
+    assert f"Error: {Path.cwd()} cannot be written to" in done.output
+    assert call(*arguments, "--directory", "open").exit_code == 7
+    assert call(*arguments, "--directory=open").exit_code == 7
+
+
 def test_configurations_that_are_there_are_run(monkeypatch):
     for name in ("one.yaml", "two.yaml"):
         Path(name).write_text("studies: {}\n")

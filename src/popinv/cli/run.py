@@ -15,13 +15,14 @@ import click
 from popinv.cli.programs import program, snakefile_option
 from popinv.config.loading import load_file
 from popinv.config.yaml_files import read_yaml
+from popinv.errors import ConfigError
 from popinv.workflow.job import GO_ON, SPOKEN_FOR
 from popinv.workflow.location import default_configuration
 
 __all__ = ["check_there", "command", "report_page", "run", "split"]
 
 _CONFIGURATIONS = {".json", ".yaml", ".yml"}
-_OPTIONS = {"--configfile", "--configfiles"}
+_OPTIONS, _DIRECTORY = {"--configfile", "--configfiles"}, {"--directory", "-d"}
 # What a shell reports of a program that Ctrl+C has ended.
 _INTERRUPTED = 130
 
@@ -43,15 +44,24 @@ def split(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
 
 
 def check_there(configuration: str | None, options: Sequence[str]) -> None:
-    """Check that the configurations can be read, those of Snakemake's own option too.
+    """Check that the configurations can be read, and that Snakemake can keep its records.
 
     Snakemake itself ends with a traceback, or takes very long, before it reads the workflow.
 
     Raises
     ------
     ConfigError
-        As :func:`popinv.config.yaml_files.read_yaml`.
+        As :func:`popinv.config.yaml_files.read_yaml`, or if the working directory cannot be written
+        to.
     """
+    folder = Path(([*_values(options, _DIRECTORY), "."])[0])
+    records = folder / ".snakemake"
+    kept = records if records.exists() else folder
+    if kept.exists() and not os.access(kept, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"{kept.resolve()} cannot be written to, and Snakemake keeps its records there, for a "
+            "dry run too. Make it writable, or name another working directory with --directory."
+        )
     given = [] if configuration is None else [configuration]
     for path in [*given, *_named(options)]:
         if Path(path).suffix != ".json":
@@ -60,14 +70,19 @@ def check_there(configuration: str | None, options: Sequence[str]) -> None:
 
 def _named(options: Sequence[str]) -> list[str]:
     """Return the configurations in options of Snakemake."""
-    named: list[str] = []
+    return _values(options, _OPTIONS)
+
+
+def _values(options: Sequence[str], names: set[str]) -> list[str]:
+    """Return the values of options of Snakemake with these names."""
+    found: list[str] = []
     for i, option in enumerate(options):
         name, equal, value = option.partition("=")
-        if name in _OPTIONS and equal:
-            named.append(value)
-        elif name in _OPTIONS:
-            named += takewhile(lambda word: not word.startswith("-"), options[i + 1 :])
-    return named
+        if name in names and equal:
+            found.append(value)
+        elif name in names:
+            found += takewhile(lambda word: not word.startswith("-"), options[i + 1 :])
+    return found
 
 
 def report_page(configuration: str | None, options: Sequence[str] = ()) -> str:
