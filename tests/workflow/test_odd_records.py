@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from snakemake.io import IOFile
+from snakemake.persistence import MetadataRecord
+from snakemake.persistence.file import FilePersistence
 
 from popinv.errors import DataError
 from popinv.workflow.records import Record, content_of, read_record
-from popinv.workflow.trust import Doubt, Job, doubts
+from popinv.workflow.trust import Doubt, Job, doubts, forget_damaged
 from popinv.workflow.verification import verify
 
 SETTINGS = {"seed": 1, "code": "abc"}
@@ -128,6 +131,23 @@ def test_a_record_that_names_nothing_leaves_its_results_in_doubt(results):
     record = json.loads(results.record.read_text())
     results.record.write_text(json.dumps(record | {"outputs": {}}))
     assert results.doubts()[str(results.first)] == f"{results.record} does not name it"
+
+
+def test_what_snakemake_remembers_can_be_read_or_is_forgotten(tmp_path):
+    memory = FilePersistence(path=tmp_path)
+    memory._write_record("a.txt", MetadataRecord(rule="make_a", params=["1"], starttime=1.0))
+    (file,) = (tmp_path / "metadata").iterdir()
+    text, rng, forgotten = file.read_text(), random.Random(3), 0
+    for _ in range(500):
+        file.write_bytes(changed(text, rng))
+        forgotten += len(forget_damaged(tmp_path / "metadata"))
+        memory._clear_cache()
+        memory.metadata(IOFile("a.txt"))
+    assert 100 < forgotten < 450
+    file.write_text(text)
+    memory._clear_cache()
+    assert not forget_damaged(tmp_path / "metadata")
+    assert memory.metadata(IOFile("a.txt")).rule == "make_a"
 
 
 def test_a_device_is_not_read(results):

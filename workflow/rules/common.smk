@@ -34,7 +34,7 @@ from popinv.workflow.resources import (
 )
 from popinv.workflow.selection import selected_modules
 from popinv.workflow.study_sizes import times_file
-from popinv.workflow.trust import Job, doubts, message as trust_message
+from popinv.workflow.trust import Job, doubts, forget_damaged, message as trust_message
 from popinv.workflow.questions import (
     candidate_count,
     check_results_folder,
@@ -255,6 +255,13 @@ def distrust():
     if not workflow.is_main_process:
         return
     try:
+        forgotten = forget_damaged(Path(workflow.persistence.path, "metadata"))
+        if forgotten:
+            print(
+                f"\nSnakemake's memory of {len(forgotten)} results was damaged. It is forgotten, and "
+                "the results are compared with their records.\n",
+                file=sys.stderr,
+            )
         found = doubts(
             config["results"],
             wanted_params,

@@ -16,10 +16,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from popinv.errors import DataError
 from popinv.workflow.records import Record, differences, identity, read_record, settings_of
 
-__all__ = ["Doubt", "Job", "doubts", "message", "newest_of_each", "records_in"]
+__all__ = ["Doubt", "Job", "doubts", "forget_damaged", "message", "newest_of_each", "records_in"]
 
 # More lines say nothing new.
 _MOST, _DIFFERENCES = 8, 3
@@ -70,6 +72,31 @@ def _files_of_records(results: str | Path) -> Iterator[Path]:
     for folder, _, names in os.walk(results, onerror=refuse):
         if os.path.basename(folder) == "made":
             yield from (Path(folder, name) for name in names if name.endswith(".json"))
+
+
+def forget_damaged(memory: str | Path) -> list[Path]:
+    """Delete what Snakemake remembers of a file where it cannot be read, and return which files.
+
+    Snakemake ends with a traceback otherwise. A result of which it remembers nothing is compared
+    with its record.
+
+    Parameters
+    ----------
+    memory : path
+        The folder of Snakemake's memory, with a file in JSON for each result.
+    """
+    # It takes a second to import, which `popinv verify` need not wait for.
+    from snakemake.persistence import MetadataRecord
+
+    damaged = []
+    for folder, _, names in os.walk(memory):
+        for path in (Path(folder, name) for name in names):
+            try:
+                MetadataRecord.model_validate_json(path.read_bytes())
+            except ValidationError:
+                path.unlink()
+                damaged.append(path)
+    return damaged
 
 
 def newest_of_each(records: Mapping[Path, Record | None]) -> dict[str, Record]:
