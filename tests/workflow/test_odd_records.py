@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from snakemake.io import IOFile
 from snakemake.persistence import MetadataRecord
 from snakemake.persistence.file import FilePersistence
 
+from popinv.cli.verify import verified
 from popinv.errors import DataError
-from popinv.workflow.records import Record, content_of, read_record
+from popinv.forward.external.files import simulator_hash
+from popinv.forward.section import ForwardSection
+from popinv.sections.outside import kind_section
+from popinv.workflow.records import Record, content_of, hashed, read_record
 from popinv.workflow.trust import Doubt, Job, doubts, forget_damaged
-from popinv.workflow.verification import verify
+from popinv.workflow.verification import seal, verify
 
 SETTINGS = {"seed": 1, "code": "abc"}
 # What JSON can hold, and what a path or a number can be.
@@ -24,6 +29,14 @@ ODD: list[Any] = [
     *(None, True, 5, -1, 1.5, "", "x", [], {}, [[]], {"a": 1}, 10**40, "x" * 5000),
     *("\0", "\ud800", "/dev/zero", "..", "/", {"sha256": "", "size": 0, "modified": 0}),
 ]
+
+
+PYTHON = """
+kind: python
+function: model:solve
+parameters: [{name: a}]
+observations: {count: 1}
+"""
 
 
 class Results:
@@ -91,7 +104,8 @@ def changed(text: str, rng: random.Random) -> bytes:
         inside[rng.choice(["\0", "", "/dev/zero", "x" * 5000, "\ud800"])] = inside.pop(last)
     else:
         inside[last] = rng.choice(ODD)
-    return json.dumps(record).encode()
+    # Whoever edits a record may write its hash anew.
+    return (json.dumps(record) if rng.random() < 0.2 else hashed(record)).encode()
 
 
 def test_no_change_of_a_record_hides_another_damage(results):
@@ -129,8 +143,75 @@ def test_a_record_that_no_reader_takes_is_named(results, text):
 
 def test_a_record_that_names_nothing_leaves_its_results_in_doubt(results):
     record = json.loads(results.record.read_text())
-    results.record.write_text(json.dumps(record | {"outputs": {}}))
+    results.record.write_text(hashed(record | {"outputs": {}}))
     assert results.doubts()[str(results.first)] == f"{results.record} does not name it"
+
+
+@pytest.mark.parametrize("key", ["identity", "settings", "inputs", "versions", "seconds"])
+def test_an_edited_record_is_noticed(results, key):
+    record = json.loads(results.record.read_text())
+    results.record.write_text(json.dumps(record | {key: {}}, indent=1))
+    assert results.doubts()[str(results.record)] == "cannot be read"
+    states = {verdict.path: verdict.state for verdict in verify(results.folder)}
+    assert states[str(results.record)] == "unknown"
+
+
+def test_a_store_without_a_record_is_unknown(results):
+    (results.folder / "rounds").mkdir()
+    for name in ("rounds/solves.zarr.zip", "metrics.json", "notes.txt"):
+        (results.folder / name).write_text("")
+    found = {v.path: v.state for v in verify(results.folder) if v.state != "whole"}
+    names = ("metrics.json", "rounds/solves.zarr.zip")
+    assert found == {str(results.folder / name): "unknown" for name in names}
+
+
+def test_an_edited_simulator_makes_its_solves_foreign(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("model.py").write_text("def solve(z):\n    raise SystemExit  # never run\n")
+    forward = yaml.safe_load(PYTHON)
+    section = kind_section(forward, "popinv.forward", ForwardSection)
+    Path("made").mkdir()
+    Path("solves.zarr.zip").write_text("")
+    settings = {"simulator": simulator_hash(section.source_files()), "study": {"forward": forward}}
+    made = {"solves.zarr.zip": content_of("solves.zarr.zip")}
+    Record("run_rounds", {}, settings, "id", {}, made, {}, {}, 1.0).write("made/a.json")
+    assert {v.state for v in verify(".")} == {"whole"}
+    Path("model.py").write_text("def solve(z):\n    return 2 * z\n")
+    (found,) = [v for v in verify(".") if v.state != "whole"]
+    assert (found.state, found.why) == ("foreign", "made by another simulator than model.py")
+    Path("model.py").unlink()
+    (found,) = [v for v in verify(".") if v.state != "whole"]
+    assert found.why == "made by another simulator than none"
+
+
+def test_a_seal_is_broken_by_any_change_of_any_record(results):
+    rng, whole = random.Random(4), seal(results.folder)
+    texts = {path: path.read_text() for path in (results.folder / "made").iterdir()}
+    for _ in range(200):
+        path = rng.choice(sorted(texts))
+        path.write_bytes(changed(texts[path], rng))
+        assert seal(results.folder) != whole or path.read_text() == texts[path]
+        path.write_text(texts[path])
+    assert seal(results.folder) == whole
+    path.unlink()
+    assert seal(results.folder) != whole
+
+
+def test_sealed_results_are_told_from_others(results):
+    told, well = verified([results.folder], sealing=True)
+    (line,) = [line for line in told.splitlines() if line.startswith("  sealed   ")]
+    known = line.split()[1]
+    assert well
+    assert known == (results.folder / "records.sha256").read_text().strip()
+    assert verified([results.folder], sealed=known)[1]
+    told, well = verified([results.folder], sealed="0" * 64)
+    assert not well
+    assert f"is {known}, not {'0' * 64}" in told
+    record = json.loads(results.record.read_text())
+    results.record.write_text(hashed(record | {"seconds": 2.0}))
+    told, well = verified([results.folder])
+    assert not well
+    assert "the records have changed since they were sealed" in told
 
 
 def test_what_snakemake_remembers_can_be_read_or_is_forgotten(tmp_path):

@@ -256,16 +256,25 @@ def withdraw(
     type=click.Path(path_type=Path),
     help="Say also which results were made with other settings than these.",
 )
-def verify(folders: tuple[Path, ...], configfile: Path | None) -> None:
-    """Read the results in folders (of studies, or of all) and say what is whole.
+@click.option("--seal", is_flag=True, help="Write the hash of all records, if all is whole.")
+@click.option("--sealed", metavar="HASH", help="The hash that the records must have.")
+def verify(
+    folders: tuple[Path, ...], configfile: Path | None, seal: bool, sealed: str | None
+) -> None:
+    r"""Read the results in folders (of studies, or of all) and say what is whole.
 
     Each job has left a record of its settings, its inputs and its outputs beside them. By default
-    the folder 'results' is read. The exit status is 1 if anything is not whole.
+    the folder 'results' is read. The exit status is 1 if anything is not whole. Nothing is run, and
+    nothing but a seal is written.
+
+    \b
+      popinv verify results/mine --seal            the hash to publish with the results
+      popinv verify results/mine --sealed 8c1f...  whether they are those that were published
     """
     from popinv.cli.verify import verified
 
     try:
-        text, whole = verified(folders or (Path("results"),), configfile)
+        text, whole = verified(folders or (Path("results"),), configfile, sealed, seal)
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
     click.echo(text)

@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from popinv.config.loading import load_file
 from popinv.errors import DataError
-from popinv.workflow.verification import verify
+from popinv.store.whole_files import write_text
+from popinv.workflow.verification import seal, verify
 
 __all__ = ["verified"]
+
+# The file in the folder of results in which its seal is kept.
+_SEAL = "records.sha256"
 
 _STATES = ("whole", "damaged", "missing", "foreign", "unknown")
 
 
-def verified(folders: Sequence[Path], configfile: Path | None = None) -> tuple[str, bool]:
+def verified(
+    folders: Sequence[Path],
+    configfile: Path | None = None,
+    sealed: str | None = None,
+    sealing: bool = False,
+) -> tuple[str, bool]:
     """Return the verdicts on folders of results as text, and whether all is whole.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+    configfile : Path, optional
+    sealed : str, optional
+        The seal that the one folder must have.
+    sealing : bool
+        Whether to seal the folders that are whole.
 
     Raises
     ------
     ConfigError
         If the configuration does not pass the checks.
     DataError
-        If there is no such folder, or no record in it.
+        If there is no such folder, or no record in it, or if a seal is given for several folders.
     """
+    if sealed is not None and len(folders) != 1:
+        raise DataError("--sealed: a seal is that of one folder; name it, such as results/mine")
     config = None if configfile is None else load_file(configfile)
     lines, whole = [], True
     for folder in folders:
@@ -39,7 +59,29 @@ def verified(folders: Sequence[Path], configfile: Path | None = None) -> tuple[s
         lines.append(f"{given}: {told}")
         wrong = [verdict for verdict in found if verdict.state != "whole"]
         lines += [f"  {v.state:<8} {v.path}: {v.why}" for v in wrong]
-        whole = whole and not wrong
+        if sealing and not wrong:
+            write_text(given / _SEAL, f"{seal(given)}\n")
+        broken = list(_broken_seal(given, sealed))
+        lines += broken or _told_seal(given)
+        whole = whole and not wrong and not broken
     if not whole:
         lines.append("Run the study again: what is not whole is made again, with what follows.")
     return "\n".join(lines), whole
+
+
+def _broken_seal(folder: Path, sealed: str | None) -> Iterator[str]:
+    """Yield what is wrong with the seal of a folder, and with the one that it must have."""
+    file = folder / _SEAL
+    kept = file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else None
+    if kept is None and sealed is None:
+        return
+    now = seal(folder)
+    if kept not in (None, now):
+        yield f"  broken   {file}: the records have changed since they were sealed"
+    if sealed not in (None, now):
+        yield f"  broken   the seal of {folder} is {now}, not {sealed}"
+
+
+def _told_seal(folder: Path) -> list[str]:
+    file = folder / _SEAL
+    return [f"  sealed   {file.read_text(encoding='utf-8').strip()}"] if file.is_file() else []

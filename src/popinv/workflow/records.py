@@ -22,7 +22,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from popinv.errors import DataError
 from popinv.sections.base import plain
@@ -36,6 +36,7 @@ __all__ = [
     "commit_of",
     "content_of",
     "differences",
+    "hashed",
     "identity",
     "identity_of",
     "read_record",
@@ -136,11 +137,19 @@ class Record:
     seconds: float
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the record as JSON."""
-        write_text(path, json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
+        """Write the record as JSON, with the hash of all entries."""
+        write_text(path, hashed(asdict(self)))
 
 
-_RECORDS = TypeAdapter(Record)
+_RECORDS, _HASH = TypeAdapter(Record), "sha256"
+
+
+def hashed(entries: Mapping[str, Any]) -> str:
+    """Return the entries of a record as JSON, and their hash as one entry more."""
+    rest = {key: value for key, value in entries.items() if key != _HASH}
+    text = json.dumps(rest, sort_keys=True)
+    whole = rest | {_HASH: hashlib.sha256(text.encode()).hexdigest()}
+    return json.dumps(whole, indent=1, sort_keys=True) + "\n"
 
 
 def identity(params: Iterable[Any]) -> str:
@@ -205,12 +214,17 @@ def read_record(path: str | os.PathLike[str]) -> Record:
     Raises
     ------
     DataError
-        If the file is missing or is not a record.
+        If the file is missing, is not a record, or was edited.
     """
     try:
-        return _RECORDS.validate_json(Path(path).read_bytes(), strict=True)
-    except (OSError, ValidationError) as error:
+        text = Path(path).read_bytes()
+        record = _RECORDS.validate_json(text, strict=True)
+        edited = hashed(json.loads(text)) != text.decode()
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not the record of a job ({error})") from None
+    if edited:
+        raise DataError(f"{path}: was edited since its job has written it")
+    return record
 
 
 @cache

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from popinv.config.study import Config
+from popinv.errors import PopinvError
+from popinv.forward.external.files import simulator_hash
+from popinv.forward.section import ForwardSection
 from popinv.sections.base import plain
+from popinv.sections.outside import is_outside, kind_section
 from popinv.workflow.records import Record, content_of, differences
 from popinv.workflow.trust import newest_of_each, records_in
 
-__all__ = ["Verdict", "verify"]
+__all__ = ["Verdict", "seal", "verify"]
 
 # In place of the hash of a file that is not there, or cannot be read.
 _MISSING, _UNREADABLE = "", "cannot be read"
@@ -62,7 +68,54 @@ def verify(results: str | Path, config: Config | None = None) -> list[Verdict]:
         for source in record.inputs:
             if source not in made and source not in found and Path(source).is_relative_to(results):
                 found[source] = _source(source, record, hashes)
+    for path in _results(results):
+        if path not in found:
+            found[path] = Verdict(path, "unknown", "it has no record")
     return sorted(found.values())
+
+
+def _results(results: str | Path) -> Iterator[str]:
+    """Yield the stores and the metrics in a folder, but for those of hidden folders."""
+    for folder, inner, names in os.walk(results):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        kept = (name for name in names if name.endswith(".zarr.zip") or name == "metrics.json")
+        yield from (str(Path(folder, name)) for name in kept if not name.startswith("."))
+
+
+def seal(results: str | Path) -> str:
+    """Return the hash of all records in a folder of results, which name all results.
+
+    Whoever publishes results publishes this hash with them. It is the same wherever the folder
+    lies, and another if any record was edited, added or taken away.
+
+    Raises
+    ------
+    DataError
+        If a folder cannot be read.
+    """
+    digest = hashlib.sha256()
+    for at in sorted(records_in(results)):
+        digest.update(f"{at.relative_to(results)}\n{content_of(at).sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def _other_simulator(record: Record) -> str:
+    """Return how the user's own simulator differs from that of a record, "" if it does not.
+
+    Only its files are read; nothing of it is run. The code of a kind from outside is in the hash of
+    the job's code.
+    """
+    forward = (record.settings.get("study") or {}).get("forward")
+    before = record.settings.get("simulator")
+    if not before or not forward or is_outside(forward.get("kind")):
+        return ""
+    try:
+        files = kind_section(forward, "popinv.forward", ForwardSection).source_files()
+        now = simulator_hash(files)
+    except (OSError, ValueError, PopinvError) as error:
+        return f"the files of its simulator cannot be read ({error})"
+    there = ", ".join(str(path) for path in files if path.exists())
+    return "" if now == before else f"made by another simulator than {there or 'none'}"
 
 
 def _judged(
@@ -77,6 +130,8 @@ def _judged(
         return Verdict(path, "missing", f"was written by {record.rule}")
     if now != record.outputs[path].sha256:
         return Verdict(path, "damaged", _damage(now, "the content is not what the job has written"))
+    if other := _other_simulator(record):
+        return Verdict(path, "foreign", other)
     for source, content in record.inputs.items():
         # A damaged input is told by itself.
         now = made[source].outputs[source].sha256 if source in made else _hash(source, hashes)
