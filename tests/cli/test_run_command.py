@@ -66,6 +66,19 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_snakemake(arguments, 
     assert call(*arguments, "--directory=open").exit_code == 7
 
 
+@pytest.mark.parametrize("place", ["default", "profiles/default"])
+def test_a_profile_of_the_folder_is_used_only_if_it_is_named(place, capsys):
+    assert run.command(None, ["-n"])[1:2] == ["--snakefile"]
+    assert "--workflow-profile" not in run.command(None, ["-n"])
+    Path(place).mkdir(parents=True)
+    named = run.command(None, ["-n"])
+    profile = Path(named[named.index("--workflow-profile") + 1])
+    assert profile == project_folder() / "profiles/default"
+    assert (profile / "config.yaml").is_file()
+    assert f"--workflow-profile {place}" in capsys.readouterr().err
+    assert run.command(None, ["--workflow-profile", place]).count("--workflow-profile") == 1
+
+
 def test_configurations_that_are_there_are_run(monkeypatch):
     for name in ("one.yaml", "two.yaml"):
         Path(name).write_text("studies: {}\n")

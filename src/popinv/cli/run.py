@@ -17,12 +17,14 @@ from popinv.config.loading import load_file
 from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError
 from popinv.workflow.job import GO_ON, SPOKEN_FOR
-from popinv.workflow.location import default_configuration
+from popinv.workflow.location import default_configuration, project_folder
 
 __all__ = ["check_there", "command", "report_page", "run", "split"]
 
 _CONFIGURATIONS = {".json", ".yaml", ".yml"}
 _OPTIONS, _DIRECTORY = {"--configfile", "--configfiles"}, {"--directory", "-d"}
+# Where Snakemake looks for a profile in the working directory.
+_PROFILES = ("default", "profiles/default")
 # What a shell reports of a program that Ctrl+C has ended.
 _INTERRUPTED = 130
 
@@ -111,7 +113,23 @@ def command(configuration: str | None, options: Sequence[str]) -> list[str]:
         Options and targets of Snakemake. They come first, as --configfile takes all that follow.
     """
     named = [] if configuration is None else ["--configfile", configuration]
-    return [*options, *snakefile_option(), *named]
+    return [*options, *snakefile_option(), *_profile(options), *named]
+
+
+def _profile(options: Sequence[str]) -> list[str]:
+    """Return the option that names popinv's own profile, where this folder has another one.
+
+    Snakemake would take it without being asked, and a profile can hold expressions that are run.
+    """
+    found = [path for path in _PROFILES if Path(path).exists()]
+    if not found or not snakefile_option() or _values(options, {"--workflow-profile"}):
+        return []
+    click.echo(
+        f"{found[0]} of this folder is not used, since a profile can run code. To use it: "
+        f"--workflow-profile {found[0]}",
+        err=True,
+    )
+    return ["--workflow-profile", str(project_folder() / "profiles/default")]
 
 
 def run(configuration: str | None, options: Sequence[str]) -> int:
