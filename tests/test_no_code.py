@@ -7,6 +7,8 @@ import json
 import os
 import pickle
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from popinv.forward.python.exchange import pack, unpack
 from popinv.observation_files.reading import read_observations
 from popinv.store import storage
 from popinv.store.variables import variable
+from popinv.workflow.records import Record, content_of
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
@@ -225,3 +228,30 @@ def test_yaml_makes_no_objects(tmp_path, trap, tag):
     file.write_text(f"studies: {tag.format(trap)}\n")
     with pytest.raises(ConfigError, match=r"config\.yaml"):
         read_yaml(file)
+
+
+def test_results_from_elsewhere_are_shown_and_verified_without_running_anything(tmp_path):
+    code = "from pathlib import Path\nPath('ran').touch()\n"
+    for name in ("evil.py", "numpy.py", "sitecustomize.py", "conftest.py", "Snakefile"):
+        (tmp_path / name).write_text(code)
+    (tmp_path / "profiles/default").mkdir(parents=True)
+    resources = "default-resources: {mem_mb: \"open('ran', 'w') and 1\"}\n"
+    (tmp_path / "profiles/default/config.yaml").write_text(resources)
+    forward = {"kind": "evil:Model"}
+    (tmp_path / "config.yaml").write_text(json.dumps({"studies": {"a": {"forward": forward}}}))
+    study = tmp_path / "results/a"
+    (study / "made").mkdir(parents=True)
+    (study / "metrics.json").write_text(json.dumps({"study": "a", "estimator": "likelihood"}))
+    settings = {"study": {"forward": forward}, "simulator": "abc"}
+    made = {"results/a/metrics.json": content_of(study / "metrics.json")}
+    record = Record("assess_population", {"study": "a"}, settings, "id", {}, made, {}, {}, 1.0)
+    record.write(study / "made/assess_population.json")
+    call = "from popinv.cli.commands import popinv; popinv()"
+    for command in (["show"], ["show", "results/a"], ["verify"], ["verify", "--seal"]):
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", call, *command],
+            cwd=tmp_path, capture_output=True, text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not (tmp_path / "ran").exists()
