@@ -138,3 +138,11 @@ def test_an_answer_of_another_width_is_refused():
 )
 def test_times_that_cannot_be_interpolated_are_refused(observed, message):
     assert message in problem(**keys("solve", observed))
+
+
+@pytest.mark.parametrize("count", [6, 7])
+def test_the_error_is_seen_between_the_times_that_are_kept(count):
+    times = np.arange(float(count))
+    # Every other time is in the middle between two others, where the line of a parabola is off by
+    # one. At half the distance it is off by a quarter.
+    assert interpolation_error(times[None] ** 2, times.tolist(), "linear") == pytest.approx(0.25)

@@ -94,6 +94,25 @@ def test_the_step_without_signal_is_newtons():
     np.testing.assert_array_equal(moved[:2], p[:2])
 
 
+def test_the_step_solves_the_curvature_it_is_given():
+    d_y, rate = 4, 1e-4
+    problem = problem_of(np.zeros((10, d_y)), 0.0)
+    gamma = problem.noise.from_natural({"standard_deviation": 0.7, "correlation": 0.4})
+    p = np.concatenate([np.zeros(2), gamma])
+    rows, columns, weights = module._entries(d_y)
+    rng = np.random.default_rng(3)
+    # Far from diagonal.
+    factor = np.tril(rng.standard_normal((len(rows), len(rows)))) + 2 * np.eye(len(rows))
+    gradient = np.concatenate([np.zeros(2), rng.standard_normal(len(gamma))])
+    moved = module.joint_step(problem, DescentSettings(), p, gradient, factor, rate, (0.0, 1.0))
+    slope = problem.noise.whitened_gradient(gamma, gradient[2:])[rows, columns] * weights
+    step = np.zeros((d_y, d_y))
+    step[rows, columns] = -rate * np.linalg.solve(factor @ factor.T, slope) / weights
+    step[columns, rows] = step[rows, columns]
+    expected = problem.noise.moved(gamma, step)
+    np.testing.assert_allclose(moved[2:] - gamma, expected - gamma, rtol=1e-6, atol=1e-12)
+
+
 def test_few_directions_determine_all_of_the_curvature():
     # Four directions alone would leave 17 of the 21 entries of E without curvature.
     d_y = 6

@@ -17,7 +17,7 @@ from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.scores import distance_scores, marginal_scores, pseudo_scores
 from popinv.inference.result import estimate_dataset
 from popinv.inference.settings import DescentSettings
-from popinv.inference.surrogate_bias import FreshSolves, corrected, observe_again
+from popinv.inference.surrogate_bias import FreshSolves, _held, corrected, observe_again
 from popinv.inference.surrogate_push import surrogate_push
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 
@@ -129,3 +129,14 @@ def test_a_correction_beyond_all_sizes_is_not_made():
     assert not better.passes
     assert "too much for a correction" in better.reason
     assert abs(better.correction[0]) > 20 * problem.scale[0]
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_the_inverse_of_what_is_free_follows_from_the_whole_inverse(size):
+    root = np.random.default_rng(0).standard_normal((5, 5))
+    matrix = size * (root @ root.T + np.eye(5))
+    free = np.array([True, False, True, True, False])
+    inverse = _held(np.linalg.inv(matrix), free)
+    both = np.ix_(free, free)
+    np.testing.assert_allclose(inverse[both], np.linalg.inv(matrix[both]), rtol=1e-9)
+    assert not inverse[~free].any()
