@@ -247,6 +247,7 @@ def test_results_from_elsewhere_are_shown_and_verified_without_running_anything(
     record = Record("assess_population", {"study": "a"}, settings, "id", {}, made, {}, {}, 1.0)
     record.write(study / "made/assess_population.json")
     call = "from popinv.cli.commands import popinv; popinv()"
+    told = {"show": "likelihood", "verify": "results: 1 whole"}
     for command in (["show"], ["show", "results/a"], ["verify"], ["verify", "--seal"]):
         done = subprocess.run(
             [sys.executable, "-P", "-c", call, *command],
@@ -254,4 +255,5 @@ def test_results_from_elsewhere_are_shown_and_verified_without_running_anything(
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
+        assert told[command[0]] in done.stdout
         assert not (tmp_path / "ran").exists()
