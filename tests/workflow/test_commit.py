@@ -38,6 +38,20 @@ def test_a_change_is_told_and_a_new_file_is_none(file):
     assert commit_of(file) == f"{git(file.parent, 'rev-parse', 'HEAD')} with changes"
 
 
+def test_changes_of_measurements_are_none_of_the_code(file):
+    measured = file.parent / "data" / "measured.jsonl"
+    measured.parent.mkdir()
+    measured.write_text("1\n")
+    git(file.parent, "add", "data")
+    git(file.parent, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "second")
+    measured.write_text("1\n2\n")
+    assert commit_of(file).endswith("changes")
+    assert commit_of(file, "data") == git(file.parent, "rev-parse", "HEAD")
+    commit_of.cache_clear()
+    file.write_text("x = 2\n")
+    assert commit_of(file, "data").endswith("changes")
+
+
 def test_an_installed_package_has_no_commit_of_the_folder_around_it(file):
     """An environment may lie in another project's checkout, which does not track it."""
     installed = file.parent / "site-packages" / "records.py"

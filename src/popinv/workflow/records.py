@@ -240,11 +240,11 @@ def versions_of(*packages: str) -> dict[str, str]:
 
 
 @cache
-def commit_of(file: Path) -> str:
+def commit_of(file: Path, apart_from: str = "") -> str:
     """Return the commit of the checkout that a file of the package belongs to.
 
     Empty for an installed package, which no checkout tracks. "with changes" follows if tracked
-    files have changed since the commit.
+    files have changed since the commit, apart from those of a folder that may be named.
     """
 
     def git(*asked: str) -> str:
@@ -253,7 +253,8 @@ def commit_of(file: Path) -> str:
 
     try:
         git("ls-files", "--error-unmatch", file.name)
-        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "-uno")
+        others = ["--", ":/", f":(top,exclude){apart_from}"] if apart_from else []
+        commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain", "-uno", *others)
     except (OSError, subprocess.CalledProcessError):
         return ""
     return f"{commit} with changes" if changes else commit

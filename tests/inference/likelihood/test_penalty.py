@@ -44,9 +44,12 @@ def likelihood(problem, start):
 
 
 @pytest.mark.parametrize(
-    ("fit", "data_sets"), [(lambda p, s: fit_pseudo_likelihood(p, [s]), 20),
-                           (likelihood, 6)], ids=["pseudo_likelihood", "likelihood"]
-)  # fmt: skip
+    ("fit", "data_sets"),
+    [
+        pytest.param(lambda p, s: fit_pseudo_likelihood(p, [s]), 20, id="pseudo_likelihood"),
+        pytest.param(likelihood, 6, id="likelihood", marks=pytest.mark.slow),
+    ],
+)
 def test_intervals_hold_where_law_and_noise_trade_variance(fit, data_sets):
     # A sum of two covariances does not tell the two apart on the plane of the lines: three
     # directions are open, and the penalty alone chooses a point of them.
