@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
+from popinv.config.loading import load
 from popinv.errors import DataError
-from popinv.workflow.records import Record, content_of, read_record
+from popinv.sections.base import plain
+from popinv.workflow import trust
+from popinv.workflow.questions import has_chunk
+from popinv.workflow.records import Record, content_of, job_record, read_record, settings_of
 from popinv.workflow.trust import Doubt, Job, doubts
 from popinv.workflow.verification import verify
 
@@ -152,3 +156,113 @@ def test_a_folder_that_cannot_be_read_ends_the_run(results, monkeypatch):
         DataError, match=r"made: this folder of results cannot be read \(Permission"
     ):
         results.doubts()
+
+
+CHUNKS = 5
+SOLVED = {"seed": 1, "study": {"forward": {"elements": 40}}, "simulator": "s", "code": "c"}
+
+
+class Chunks:
+    """The chunks of a round, their proposals, and what was collected of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.proposals, self.solves = folder / "proposals", folder / "solves"
+        self.chunks = [folder / "chunks" / str(number) for number in range(CHUNKS)]
+        (folder / "made").mkdir(parents=True)
+        (folder / "chunks").mkdir()
+        for path in (self.proposals, self.solves, *self.chunks):
+            path.write_text(path.name)
+        self.folder = folder
+        self.write("propose", [], self.proposals)
+        for number, chunk in enumerate(self.chunks):
+            self.write("solve_chunk", [self.proposals], chunk, f"solve_chunk.0.{number}")
+        self.write("collect_solves", [self.proposals, *self.chunks], self.solves)
+
+    def write(
+        self, rule: str, inputs: list[Path], output: Path, name: str = "", **settings: Any
+    ) -> None:
+        """Write a record, as the program does that is no script."""
+        job_record(
+            rule=rule, wildcards={"study": "tiny", "round": "0"}, params=SOLVED | settings,
+            inputs=map(str, inputs), outputs=[str(output)], seconds=1.0,
+        ).write(self.folder / "made" / f"{name or rule}.json")  # fmt: skip
+
+    def doubts(self, **now: Any) -> dict[str, str]:
+        """Return what is in doubt where Snakemake remembers nothing."""
+        found = doubts(
+            self.folder, lambda record: SOLVED | now, lambda record: False, lambda path: None,
+            lambda path: None,
+        )  # fmt: skip
+        return {Path(doubt.path).name: doubt.why for doubt in found}
+
+    def states(self) -> dict[str, str]:
+        return {Path(v.path).name: v.state for v in verify(self.folder) if v.state != "whole"}
+
+
+@pytest.fixture
+def solved(tmp_path: Path) -> Chunks:
+    return Chunks(tmp_path / "results")
+
+
+def test_chunks_are_compared_as_all_other_results(solved):
+    assert solved.doubts() == solved.states() == {}
+    (solved.folder / "made/solve_chunk.0.1.json").unlink()
+    solved.chunks[2].unlink()
+    # It is newer than what was made of the right one.
+    solved.chunks[3].write_text("other")
+    expected = {"1": "has no record", "2": "missing", "3": "changed since it was made"}
+    found = solved.doubts()
+    assert found.pop("solves").startswith("made from another ")
+    assert found == expected
+    assert solved.states() == {"1": "unknown", "2": "missing", "3": "damaged"}
+
+
+def test_chunks_of_another_simulator_are_in_doubt_with_their_records(solved):
+    for number, chunk in enumerate(solved.chunks):
+        chunk.write_text(f"other {number}")
+        name = f"solve_chunk.0.{number}"
+        solved.write("solve_chunk", [solved.proposals], chunk, name, simulator="t")
+    found = solved.doubts()
+    assert found.pop("solves").startswith("made from another ")
+    why = "made with other settings: simulator was 't', is 's'"
+    assert found == dict.fromkeys(map(str, range(CHUNKS)), why)
+    assert solved.states() == {"solves": "foreign"}
+
+
+def test_the_proposals_of_all_chunks_are_read_once(solved, monkeypatch):
+    os.utime(solved.proposals, (1e9, 1e9))
+    read: list[str] = []
+
+    def noted(path):
+        read.append(Path(path).name)
+        return content_of(path)
+
+    monkeypatch.setattr(trust, "content_of", noted)
+    assert solved.doubts() == {}
+    assert read == ["proposals"]
+
+
+def test_the_settings_of_a_command_are_those_of_a_script(solved):
+    of_script = {name: value for name, value in SOLVED.items() if name != "code"}
+    command = {"settings": json.dumps(of_script), "code": "c"}
+    assert settings_of(command) == settings_of(SOLVED) == SOLVED
+
+
+def test_a_collecting_job_is_foreign_with_another_simulator(solved, tiny):
+    config = load(tiny)
+    forward = plain(config.studies["tiny"].forward)
+    for elements, state in ((forward["elements"], "whole"), (7, "foreign")):
+        solver = {"forward": forward | {"elements": elements}, "simulator": "s", "code": "c"}
+        inputs = [solved.proposals, *solved.chunks]
+        solved.write("collect_solves", inputs, solved.solves, seed=3, study=None, solver=solver)
+        (verdict,) = (v for v in verify(solved.folder, config) if v.path == str(solved.solves))
+        assert verdict.state == state
+
+
+def test_a_study_has_the_chunks_that_its_configuration_asks_for(tiny):
+    study = load(tiny).studies["tiny"]
+    # The first design has two chunks of 80.
+    asked = [has_chunk(study, {"round": "0", "chunk": chunk}) for chunk in ("0", "1", "2", "odd")]
+    assert asked == [True, True, False, True]
+    tiny["studies"]["tiny"]["active_learning"]["chunk_size"] = 1000
+    assert not has_chunk(load(tiny).studies["tiny"], {"round": "0", "chunk": "0"})

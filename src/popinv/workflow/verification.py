@@ -87,15 +87,13 @@ def _judged(
 
 
 def _source(path: str, record: Record, hashes: dict[str, str]) -> Verdict:
-    """Return the verdict on an input without a record: a chunk, or one whose record is gone."""
+    """Return the verdict on an input whose record is gone."""
     now = _hash(path, hashes)
     if now == _MISSING:
         return Verdict(path, "missing", f"{record.rule} has read it")
     if now != record.inputs[path].sha256:
         why = _damage(now, f"the content is not what {record.rule} has read")
         return Verdict(path, "damaged", why)
-    if Path(path).parent.name == "chunks":
-        return Verdict(path, "whole")
     return Verdict(path, "unknown", "it has no record")
 
 
@@ -121,7 +119,11 @@ def _other_settings(record: Record, config: Config) -> Iterator[str]:
     study = config.studies.get(record.wildcards.get("study", ""))
     if study is None:
         return
-    sections: Mapping[str, Any] = record.settings.get("study") or {}
+    # What solves is among the settings of the job that collects the chunks.
+    sections: Mapping[str, Any] = {
+        **(record.settings.get("solver") or {}),
+        **(record.settings.get("study") or {}),
+    }
     before = {name: plain(section) for name, section in sections.items() if hasattr(study, name)}
     now = {name: plain(getattr(study, name)) for name in before}
     if record.rule.endswith(("draw_population", "solve_population")):
