@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from popinv.config.study import Config
+from popinv.forward.external.journal import damaged_lines
 from popinv.sections.base import plain
 from popinv.workflow.records import Record, content_of, differences
 from popinv.workflow.trust import newest_of_each, records_in
@@ -16,6 +17,9 @@ __all__ = ["Verdict", "verify"]
 
 # In place of the hash of a file that is not there, or cannot be read.
 _MISSING, _UNREADABLE = "", "cannot be read"
+_REPEATED = "These solves are repeated where they are needed; the file may be deleted"
+# More lines say nothing new.
+_MOST_LINES = 10
 State = Literal["whole", "damaged", "missing", "foreign", "unknown"]
 
 
@@ -62,7 +66,21 @@ def verify(results: str | Path, config: Config | None = None) -> list[Verdict]:
         for source in record.inputs:
             if source not in made and source not in found and Path(source).is_relative_to(results):
                 found[source] = _source(source, record, hashes)
-    return sorted(found.values())
+    return sorted([*found.values(), *_journals(results)])
+
+
+def _journals(results: str | Path) -> Iterator[Verdict]:
+    """Yield verdicts on the files of the journals of solves, which lie beside all studies."""
+    for file, lines in damaged_lines(results).items():
+        if lines is None:
+            yield Verdict(str(file), "damaged", f"it cannot be read. {_REPEATED}")
+        elif lines:
+            told = ", ".join(map(str, lines[:_MOST_LINES]))
+            more = f" and {len(lines) - _MOST_LINES} more" if len(lines) > _MOST_LINES else ""
+            why = f"{'line' if len(lines) == 1 else 'lines'} {told}{more} without their checksum"
+            yield Verdict(str(file), "damaged", f"{why}. {_REPEATED}")
+        else:
+            yield Verdict(str(file), "whole")
 
 
 def _judged(
