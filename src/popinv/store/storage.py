@@ -37,7 +37,7 @@ from popinv import __version__
 from popinv.errors import DataError
 from popinv.store import STAYS_FROM
 from popinv.store.attributes import MENDING
-from popinv.store.plain_zarr import refuse_code
+from popinv.store.plain_zarr import refuse_code, refuse_expansion
 from popinv.store.whole_files import written_whole
 
 __all__ = ["config_differences", "content_sha256", "load", "save"]
@@ -214,6 +214,7 @@ def load(
         raise DataError(f"{store}: there is no zarr store here")
     try:
         refuse_code(store)
+        refuse_expansion(store)
         dataset = _opened(store, stored, stays_from)
         actual = content_sha256(dataset)
     except Exception as error:
