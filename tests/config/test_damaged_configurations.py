@@ -41,6 +41,9 @@ TOKENS = (
         "{a: " * 3000,
         "- " * 3000,
     ),
+    # As deep as the reader of YAML can just go, and what comes after it perhaps not.
+    *("[" * depth + "]" * depth for depth in (80, 160, 240, 320)),
+    *("{a: " * depth + "1" + "}" * depth for depth in (80, 160, 240)),
 )
 
 
