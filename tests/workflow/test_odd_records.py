@@ -14,7 +14,7 @@ from popinv.config.loading import load
 from popinv.errors import DataError
 from popinv.sections.base import plain
 from popinv.workflow import trust
-from popinv.workflow.questions import has_chunk
+from popinv.workflow.questions import has_chunk, simulator_of
 from popinv.workflow.records import Record, content_of, job_record, read_record, settings_of
 from popinv.workflow.trust import Doubt, Job, doubts
 from popinv.workflow.verification import verify
@@ -248,15 +248,32 @@ def test_the_settings_of_a_command_are_those_of_a_script(solved):
     assert settings_of(command) == settings_of(SOLVED) == SOLVED
 
 
-def test_a_collecting_job_is_foreign_with_another_simulator(solved, tiny):
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({}, ""),
+        ({"elements": 7}, "elements was 7, is 40"),
+        ({"simulator": "s"}, "simulator was 's', is "),
+    ],
+)
+def test_chunks_and_what_is_collected_are_foreign_with_another_simulator(
+    solved, tiny, changed, why
+):
     config = load(tiny)
-    forward = plain(config.studies["tiny"].forward)
-    for elements, state in ((forward["elements"], "whole"), (7, "foreign")):
-        solver = {"forward": forward | {"elements": elements}, "simulator": "s", "code": "c"}
-        inputs = [solved.proposals, *solved.chunks]
-        solved.write("collect_solves", inputs, solved.solves, seed=3, study=None, solver=solver)
-        (verdict,) = (v for v in verify(solved.folder, config) if v.path == str(solved.solves))
-        assert verdict.state == state
+    study = config.studies["tiny"]
+    simulator = changed.get("simulator", simulator_of(study))
+    forward = plain(study.forward)
+    forward["elements"] = changed.get("elements", forward["elements"])
+    solver = {"forward": forward, "simulator": simulator, "code": "c"}
+    inputs = [solved.proposals, *solved.chunks]
+    solved.write("collect_solves", inputs, solved.solves, seed=3, study=None, solver=solver)
+    for number, chunk in enumerate(solved.chunks):
+        own = {"seed": 3, "study": {"forward": forward}, "simulator": simulator}
+        solved.write("solve_chunk", [solved.proposals], chunk, f"solve_chunk.0.{number}", **own)
+    verdicts = {Path(verdict.path).name: verdict for verdict in verify(solved.folder, config)}
+    for name in ("solves", *map(str, range(CHUNKS))):
+        assert verdicts[name].state == ("foreign" if why else "whole")
+        assert why in verdicts[name].why
 
 
 def test_a_study_has_the_chunks_that_its_configuration_asks_for(tiny):

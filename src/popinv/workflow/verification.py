@@ -10,6 +10,7 @@ from typing import Any, Literal
 from popinv.config.study import Config
 from popinv.forward.external.journal import damaged_lines
 from popinv.sections.base import plain
+from popinv.workflow.questions import simulator_of
 from popinv.workflow.records import Record, content_of, differences
 from popinv.workflow.trust import newest_of_each, records_in
 
@@ -148,6 +149,9 @@ def _other_settings(record: Record, config: Config) -> Iterator[str]:
         # It is given the true law, and the distributions of what is known, by these names.
         before.pop("law"), before.pop("observations", None)
         now = {name: now[name] for name in before}
+    solver = record.settings.get("solver") or record.settings
+    if "simulator" in solver:
+        before["simulator"], now["simulator"] = solver["simulator"], simulator_of(study)
     if "seed" in record.settings:
         before["seed"], now["seed"] = record.settings["seed"], study.seed
     yield from differences(before, now)
