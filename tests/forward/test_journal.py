@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import signal
 import subprocess
 import sys
@@ -14,10 +16,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from popinv.forward.external.journal import Journal, simulator_key
+from popinv.forward.external.journal import FOLDER, Journal, simulator_key
 from popinv.forward.section import ForwardSection, forward_section
 from popinv.forward.stages.solve_chunk import solve_chunk
 from popinv.store.variables import variable
+from popinv.workflow.verification import verify
 
 # It notes each call, is slow, and fails for large parameters.
 SIMULATOR = """
@@ -176,3 +179,153 @@ def test_the_seed_counts_where_the_simulator_takes_one(here):
         np.testing.assert_array_equal(values, y)
         other = Journal("journal", own, 0.0).look_up(z, np.array([8]), 2)[2]
         assert other.all() != seeded
+
+
+@pytest.fixture
+def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute the key of the simulator once, for which its files are read."""
+    key = simulator_key(section())
+    monkeypatch.setattr("popinv.forward.external.journal.simulator_key", lambda section: key)
+
+
+def kept(folder: Path, count: int = 12) -> tuple[Path, dict[str, np.ndarray]]:
+    """Return the file of a journal, and what it was given."""
+    rng = np.random.default_rng(5)
+    given = {
+        "z": rng.standard_normal((count, 1)),
+        "seeds": np.arange(count),
+        "values": rng.standard_normal((count, 2)),
+        "reasons": np.array(["" if i % 4 else f"no root {i}" for i in range(count)], dtype=object),
+    }
+    given["values"][given["reasons"] != ""] = np.nan
+    journal = Journal(folder, section(), 0.0)
+    journal.keep(**given, seconds=60.0)
+    journal.close()
+    (file,) = (folder / simulator_key(section())).iterdir()
+    return file, given
+
+
+def damaged(content: bytes, rng: random.Random) -> tuple[bytes, int]:
+    """Return the content of a journal with one thing changed, and the lines that may be lost."""
+    kind, lines = rng.randrange(7), content.splitlines(keepends=True)
+    one, other = rng.sample(range(len(lines)), 2)
+    if kind <= 1:
+        changed = bytearray(content)
+        changed[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        # The end of a line may be hit, which belongs to two.
+        return bytes(changed), 2
+    if kind == 2:
+        return content[: rng.randrange(len(content))], len(lines)
+    if kind == 3:
+        cut = rng.randrange(len(content))
+        return content[:cut] + content[cut + rng.randrange(1, 40) :], 3
+    if kind == 4:
+        return b"".join([*lines, lines[one]]), 0
+    if kind == 5:
+        lines[one], lines[other] = lines[other], lines[one]
+        return b"".join(lines), 0
+    # What a line says of one system is said of another.
+    changed = json.loads(lines[one])
+    lines[one] = json.dumps(changed | {"key": json.loads(lines[other])["key"]}).encode() + b"\n"
+    return b"".join(lines), 1
+
+
+def read_again(own: ForwardSection, given: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    return Journal("journal", own, 0.0).look_up(given["z"], given["seeds"], 2)
+
+
+@pytest.mark.usefixtures("one_key")
+@pytest.mark.parametrize("cases", [200, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_damaged_journal_gives_what_was_kept_or_nothing(here, cases):
+    file, given = kept(here / "journal")
+    content, rng, own = file.read_bytes(), random.Random(cases), section()
+    for _ in range(cases):
+        changed, lost = damaged(content, rng)
+        file.write_bytes(changed)
+        values, reasons, known = read_again(own, given)
+        np.testing.assert_array_equal(values[known], given["values"][known])
+        np.testing.assert_array_equal(reasons[known], given["reasons"][known])
+        assert np.isnan(values[~known]).all()
+        assert (~known).sum() <= lost
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_key")
+def test_no_single_bit_gives_another_value(here):
+    file, given = kept(here / "journal", 3)
+    content, own = file.read_bytes(), section()
+    for bit in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(changed)
+        values, _, known = read_again(own, given)
+        np.testing.assert_array_equal(values[known], given["values"][known])
+        assert 1 <= known.sum() < 3 or changed.count(b"\n") == 2
+
+
+def test_damaged_lines_are_told_once_and_their_solves_are_repeated(here, capsys):
+    whole = solved(5)
+    (file,) = (here / "journal" / simulator_key(section())).iterdir()
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"reason": ""', b'"reason": " "')
+    lines[3] = b"\xff\xfe\n"
+    file.write_bytes(b"".join(lines))
+    capsys.readouterr()
+    xr.testing.assert_identical(solved(5), whole)
+    assert calls() == 7
+    told = capsys.readouterr().out
+    assert told.count("2 lines are damaged, or without the checksum") == 1
+
+
+def test_a_journal_without_checksums_is_solved_again(here, capsys):
+    whole = solved(5)
+    (file,) = (here / "journal" / simulator_key(section())).iterdir()
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    for entry in entries:
+        del entry["sha256"]
+    file.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    xr.testing.assert_identical(solved(5), whole)
+    assert calls() == 10
+    assert "5 lines are damaged, or without the checksum" in capsys.readouterr().out
+
+
+def test_a_file_of_another_simulator_is_not_believed(here):
+    file, given = kept(here / "journal")
+    other = section(observations={"count": 2, "logarithm": True})
+    folder = here / "journal" / simulator_key(other)
+    folder.mkdir()
+    file.rename(folder / file.name)
+    known = Journal(here / "journal", other, 0.0).look_up(given["z"], given["seeds"], 2)[2]
+    assert not known.any()
+
+
+def test_a_file_that_cannot_be_read_is_told(here, capsys):
+    _, given = kept(here / "journal")
+    (here / "journal" / simulator_key(section()) / "folder.jsonl").mkdir()
+    known = Journal(here / "journal", section(), 0.0).look_up(given["z"], given["seeds"], 2)[2]
+    assert known.all()
+    assert "folder.jsonl: cannot be read (Is a directory)" in capsys.readouterr().out
+
+
+def test_an_answer_is_found_whatever_failed_before_or_after_it(here):
+    z, seeds, none = np.array([[0.5]]), np.array([7]), np.array([[np.nan, np.nan]])
+    answers = {3.0: (none, "time"), 6.0: (np.array([[1.0, 2.0]]), ""), 4.0: (none, "time")}
+    for limit, (y, reason) in answers.items():
+        journal = Journal("journal", section(time_limit=limit), 0.0)
+        journal.keep(z, seeds, y, np.array([reason], dtype=object), 1.0)
+        journal.close()
+    values, _, known = Journal("journal", section(time_limit=5.0), 0.0).look_up(z, seeds, 2)
+    assert known.all()
+    np.testing.assert_array_equal(values, [[1.0, 2.0]])
+
+
+def test_verification_names_the_damaged_lines(here):
+    file, _ = kept(here / "results" / FOLDER)
+    assert [verdict.state for verdict in verify("results")] == ["whole"]
+    lines = file.read_bytes().splitlines(keepends=True)
+    lines[1], lines[4] = lines[1][1:], lines[4].upper()
+    # The last one is that of a job that was killed.
+    file.write_bytes(b"".join(lines)[:-5])
+    (verdict,) = verify("results")
+    assert (verdict.state, verdict.path) == ("damaged", str(file.relative_to(here)))
+    assert verdict.why.startswith("lines 2, 5 without their checksum. These solves are repeated")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,16 +12,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from popinv.config.loading import load
 from popinv.errors import ConfigError
 from popinv.forward.porous_flow.section import PorousFlow
+from popinv.sections.base import plain
+from popinv.store import storage
+from popinv.store.variables import variable
+from popinv.workflow.records import identity, read_record
 
 pytestmark = [
     pytest.mark.firedrake,
     pytest.mark.skipif(shutil.which("mpiexec") is None, reason="mpiexec is not installed"),
 ]
 
+ROOT = Path(__file__).parents[2]
 # Of the largest observation. The residual is reduced by 1e-13; the matrix's condition, some 1e4
 # times the contrast of the permeability, stands between that and the answer.
 TOLERANCE = 1e-10
@@ -172,3 +179,35 @@ def test_other_forward_models_are_solved_by_one_process(kind):
     message = refused({"kind": kind, "ranks": 2})
     assert "studies.one.forward" in message
     assert "only porous_flow can share a solve" in message
+
+
+def test_the_program_writes_the_record_of_its_job_and_what_made_its_chunk(tmp_path: Path):
+    forward, z = section(ranks=1), np.full((4, 5), 0.1)
+    proposed = xr.Dataset(
+        {"z": variable(("sample", "parameter"), z, "parameters")},
+        coords={"parameter": variable("parameter", np.array(list("abcde")), "parameter")},
+    )
+    proposals, chunk, made = (str(tmp_path / name) for name in ("proposals", "chunk", "made.json"))
+    storage.save(proposed, proposals, config={}, seed=3, created_by="test")
+    study = {"forward": plain(forward)}
+    settings = {"seed": 3, "study": study, "chunk_size": 2, "simulator": "s"}
+    # The parameters of the rule, by name.
+    params = {"settings": json.dumps(settings), "code": "c", "program": "p"}
+    wildcards = {"study": "own", "round": "0", "chunk": "1"}
+    given = {"rule": "solve_chunk_distributed", **wildcards, **params}
+    program = ROOT / "workflow/scripts/solve_chunk_distributed.py"
+    subprocess.run(
+        [sys.executable, str(program), proposals, chunk, made]
+        + [word for name, value in given.items() for word in (f"--{name}", value)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")},
+        check=True,
+    )
+    store, record = storage.load(chunk), read_record(made)
+    assert store.sizes["sample"] == 2
+    assert json.loads(store.attrs["config"]) == study | {"simulator": "s", "code": "c"}
+    assert record.rule == given["rule"]
+    assert record.wildcards == wildcards
+    assert record.identity == identity(params.values())
+    assert record.settings == settings | {"code": "c", "program": "p"}
+    assert set(record.inputs) == {proposals}
+    assert record.outputs[chunk].is_of(Path(chunk))

@@ -233,7 +233,13 @@ class Sandbox:
 
 def in_words(plan: list[dict[str, str]], study: str) -> str:
     """Return what of a study would run: the rules where it begins, new ones, and how many jobs."""
-    ours = [row for row in plan if row["output_file"].startswith(f"results/{study}/")]
+    # A record is no result, and a job that never ran is counted by its results.
+    ours = [
+        row
+        for row in plan
+        if row["output_file"].startswith(f"results/{study}/")
+        and Path(row["output_file"]).parent.name != NAME
+    ]
     pending = [row for row in ours if row["plan"] == "update pending"]
     if not pending:
         return "nothing"

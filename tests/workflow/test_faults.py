@@ -222,7 +222,7 @@ def test_damaged_stores_are_named_and_made_anew(solved, again):
     done = again.run(SOLVES)
     assert done.returncode == 0, done.stdout
     for chunk in (0, 1):
-        assert f"{ROUND}/chunks/{chunk}.zarr.zip: changed since it was used" in done.stdout
+        assert f"{ROUND}/chunks/{chunk}.zarr.zip: changed since it was made" in done.stdout
     assert_same(again, solved)
 
 

@@ -15,11 +15,22 @@ from snakemake.persistence import MetadataRecord
 from snakemake.persistence.file import FilePersistence
 
 from popinv.cli.verify import verified
+from popinv.config.loading import load
 from popinv.errors import DataError
 from popinv.forward.external.files import simulator_hash
 from popinv.forward.section import ForwardSection
+from popinv.sections.base import plain
 from popinv.sections.outside import kind_section
-from popinv.workflow.records import Record, content_of, hashed, read_record
+from popinv.workflow import trust
+from popinv.workflow.questions import has_chunk, simulator_of
+from popinv.workflow.records import (
+    Record,
+    content_of,
+    hashed,
+    job_record,
+    read_record,
+    settings_of,
+)
 from popinv.workflow.trust import Doubt, Job, doubts, forget_damaged
 from popinv.workflow.verification import seal, verify
 
@@ -253,3 +264,136 @@ def test_a_folder_that_cannot_be_read_ends_the_run(results, monkeypatch):
         DataError, match=r"made: this folder of results cannot be read \(Permission"
     ):
         results.doubts()
+
+
+CHUNKS = 5
+SOLVED = {
+    "seed": 1,
+    "study": {"forward": {"kind": "lorenz96"}},
+    "simulator": simulator_hash([]),
+    "code": "c",
+}
+
+
+class Chunks:
+    """The chunks of a round, their proposals, and what was collected of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.proposals, self.solves = folder / "proposals", folder / "solves"
+        self.chunks = [folder / "chunks" / str(number) for number in range(CHUNKS)]
+        (folder / "made").mkdir(parents=True)
+        (folder / "chunks").mkdir()
+        for path in (self.proposals, self.solves, *self.chunks):
+            path.write_text(path.name)
+        self.folder = folder
+        self.write("propose", [], self.proposals)
+        for number, chunk in enumerate(self.chunks):
+            self.write("solve_chunk", [self.proposals], chunk, f"solve_chunk.0.{number}")
+        self.write("collect_solves", [self.proposals, *self.chunks], self.solves)
+
+    def write(
+        self, rule: str, inputs: list[Path], output: Path, name: str = "", **settings: Any
+    ) -> None:
+        """Write a record, as the program does that is no script."""
+        job_record(
+            rule=rule, wildcards={"study": "tiny", "round": "0"}, params=SOLVED | settings,
+            inputs=map(str, inputs), outputs=[str(output)], seconds=1.0,
+        ).write(self.folder / "made" / f"{name or rule}.json")  # fmt: skip
+
+    def doubts(self, **now: Any) -> dict[str, str]:
+        """Return what is in doubt where Snakemake remembers nothing."""
+        found = doubts(
+            self.folder, lambda record: SOLVED | now, lambda record: False, lambda path: None,
+            lambda path: None,
+        )  # fmt: skip
+        return {Path(doubt.path).name: doubt.why for doubt in found}
+
+    def states(self) -> dict[str, str]:
+        return {Path(v.path).name: v.state for v in verify(self.folder) if v.state != "whole"}
+
+
+@pytest.fixture
+def solved(tmp_path: Path) -> Chunks:
+    return Chunks(tmp_path / "results")
+
+
+def test_chunks_are_compared_as_all_other_results(solved):
+    assert solved.doubts() == solved.states() == {}
+    (solved.folder / "made/solve_chunk.0.1.json").unlink()
+    solved.chunks[2].unlink()
+    # It is newer than what was made of the right one.
+    solved.chunks[3].write_text("other")
+    expected = {"1": "has no record", "2": "missing", "3": "changed since it was made"}
+    found = solved.doubts()
+    assert found.pop("solves").startswith("made from another ")
+    assert found == expected
+    assert solved.states() == {"1": "unknown", "2": "missing", "3": "damaged"}
+
+
+def test_chunks_of_another_simulator_are_in_doubt_with_their_records(solved):
+    for number, chunk in enumerate(solved.chunks):
+        chunk.write_text(f"other {number}")
+        name = f"solve_chunk.0.{number}"
+        solved.write("solve_chunk", [solved.proposals], chunk, name, simulator="t")
+    found = solved.doubts()
+    assert found.pop("solves").startswith("made from another ")
+    why = f"made with other settings: simulator was 't', is '{SOLVED['simulator']}'"
+    assert found == dict.fromkeys(map(str, range(CHUNKS)), why)
+    others = ["solves", *map(str, range(CHUNKS))]
+    assert solved.states() == dict.fromkeys(others, "foreign")
+
+
+def test_the_proposals_of_all_chunks_are_read_once(solved, monkeypatch):
+    os.utime(solved.proposals, (1e9, 1e9))
+    read: list[str] = []
+
+    def noted(path):
+        read.append(Path(path).name)
+        return content_of(path)
+
+    monkeypatch.setattr(trust, "content_of", noted)
+    assert solved.doubts() == {}
+    assert read == ["proposals"]
+
+
+def test_the_settings_of_a_command_are_those_of_a_script(solved):
+    of_script = {name: value for name, value in SOLVED.items() if name != "code"}
+    command = {"settings": json.dumps(of_script), "code": "c"}
+    assert settings_of(command) == settings_of(SOLVED) == SOLVED
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({}, ""),
+        ({"elements": 7}, "elements was 7, is 40"),
+        ({"simulator": "s"}, "made by another simulator than none"),
+    ],
+)
+def test_chunks_and_what_is_collected_are_foreign_with_another_simulator(
+    solved, tiny, changed, why
+):
+    config = load(tiny)
+    study = config.studies["tiny"]
+    simulator = changed.get("simulator", simulator_of(study))
+    forward = plain(study.forward)
+    forward["elements"] = changed.get("elements", forward["elements"])
+    solver = {"forward": forward, "simulator": simulator, "code": "c"}
+    inputs = [solved.proposals, *solved.chunks]
+    solved.write("collect_solves", inputs, solved.solves, seed=3, study=None, solver=solver)
+    for number, chunk in enumerate(solved.chunks):
+        own = {"seed": 3, "study": {"forward": forward}, "simulator": simulator}
+        solved.write("solve_chunk", [solved.proposals], chunk, f"solve_chunk.0.{number}", **own)
+    verdicts = {Path(verdict.path).name: verdict for verdict in verify(solved.folder, config)}
+    for name in ("solves", *map(str, range(CHUNKS))):
+        assert verdicts[name].state == ("foreign" if why else "whole")
+        assert why in verdicts[name].why
+
+
+def test_a_study_has_the_chunks_that_its_configuration_asks_for(tiny):
+    study = load(tiny).studies["tiny"]
+    # The first design has two chunks of 80.
+    asked = [has_chunk(study, {"round": "0", "chunk": chunk}) for chunk in ("0", "1", "2", "odd")]
+    assert asked == [True, True, False, True]
+    tiny["studies"]["tiny"]["active_learning"]["chunk_size"] = 1000
+    assert not has_chunk(load(tiny).studies["tiny"], {"round": "0", "chunk": "0"})

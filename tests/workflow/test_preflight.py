@@ -35,8 +35,8 @@ def test_a_study_that_fits_passes():
     ("key", "value", "rule"),
     [
         ("surrogate.width", 10**7, "maximise_likelihoods"),
-        ("descent.model_samples", 10**9, "deconvolve"),
-        ("descent.directions", 10**9, "deconvolve"),
+        ("descent.model_samples", 10**8, "deconvolve"),
+        ("descent.directions", 10**8, "deconvolve"),
     ],
 )
 def test_what_needs_too_much_memory_is_refused_with_its_key(key, value, rule):
@@ -56,11 +56,11 @@ def test_what_needs_too_much_disk_is_refused():
 
 
 def test_more_jobs_than_can_be_planned_are_refused_before_any_is():
-    config = load(with_value("observations.count", 10**12))
+    config = load(with_value("observations.count", 10**8))
     with pytest.raises(ConfigError) as caught:
         check_jobs(config)
     least = re.search(r"Raise active_learning\.chunk_size to ([\d,]+)", str(caught.value))
-    raised = with_value("observations.count", 10**12)
+    raised = with_value("observations.count", 10**8)
     size = int(least[1].replace(",", ""))
     raised["studies"]["tiny"]["active_learning"]["chunk_size"] = size
     check_jobs(load(raised))
@@ -80,8 +80,8 @@ def test_the_plan_has_the_jobs_of_a_run(tmp_path):
 def test_a_run_is_refused_before_any_job(tmp_path):
     workflow = Workflow(tmp_path)
     for key, value, part in (
-        ("observations.count", 10**12, "Raise active_learning.chunk_size"),
-        ("descent.model_samples", 10**9, "Lower descent.model_samples (1,000,000,000)"),
+        ("observations.count", 10**8, "Raise active_learning.chunk_size"),
+        ("descent.model_samples", 10**8, "Lower descent.model_samples (100,000,000)"),
     ):
         workflow.configure(with_value(key, value))
         done = workflow.run()

@@ -179,7 +179,7 @@ def one_chunk(here: Path, there: Path) -> None:
     [
         (one_store, "surrogate", "changed since it was made"),
         (with_its_record, "surrogate", "made with other settings: seed was 4, is 3"),
-        (one_chunk, "chunks/0", "changed since it was used"),
+        (one_chunk, "chunks/0", "changed since it was made"),
     ],
 )
 def test_single_results_of_another_study_are_noticed(again, other, change: Change, path, reason):
@@ -187,13 +187,32 @@ def test_single_results_of_another_study_are_noticed(again, other, change: Chang
     assert planned(again)[1][f"{FIRST}/{path}.zarr.zip"] == reason
 
 
-def test_a_chunk_of_another_seed_is_not_collected(again, other):
-    # It is newer than what was made of the right one, so that Snakemake would use it.
-    one_chunk(again.folder, other)
-    os.utime(again.folder / FIRST / "chunks/0.zarr.zip")
+def all_chunks(here: Path, there: Path) -> None:
+    """Copy a round's chunks, newer than all that was made of the right ones."""
+    for chunk in sorted((there / FIRST / "chunks").iterdir()):
+        shutil.copy(chunk, here / FIRST / "chunks")
+
+
+def test_chunks_of_another_study_are_made_again_however_new_they_are(again, other, untouched):
+    all_chunks(again.folder, other)
     done = again.run(str(FIRST / "solves.zarr.zip"))
+    assert done.returncode == 0, done.stdout
+    for chunk in (0, 1):
+        assert f"{FIRST}/chunks/{chunk}.zarr.zip: changed since it was made" in done.stdout
+    for name in ("chunks/0", "chunks/1", "solves"):
+        store = FIRST / f"{name}.zarr.zip"
+        assert (again.folder / store).read_bytes() == (untouched.folder / store).read_bytes()
+
+
+def test_chunks_without_records_are_not_adopted(moved, other):
+    all_chunks(moved.folder, other)
+    for pattern in ("solve_chunk.0.*", "collect_solves.0.*"):
+        for record in (moved.folder / STUDY / "made").glob(pattern):
+            record.unlink()
+    done = moved.run(str(FIRST / "solves.zarr.zip"))
     assert done.returncode == 1
-    assert "chunk 0 of the solves was made with seed 4, and this study has 3" in done.stdout
+    assert "chunk 0 of the solves was made with other settings:" in done.stdout
+    assert "seed: stored 4, now 3" in done.stdout
 
 
 def test_what_is_made_again_is_the_same_and_is_then_left_alone(again, untouched, other):

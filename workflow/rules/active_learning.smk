@@ -58,8 +58,9 @@ def distributed_settings(wildcards):
     study = study_of(wildcards)
     settings = {
         "seed": study.seed,
-        "forward": plain(study.forward),
+        "study": {"forward": plain(study.forward)},
         "chunk_size": study.active_learning.chunk_size,
+        "simulator": simulator_of(study),
     }
     return json.dumps(settings, sort_keys=True)
 
@@ -68,6 +69,17 @@ def program_of(rule):
     """Hash of the program that a rule's command runs, which Snakemake does not watch as a script."""
     program = Path(PROJECT, "workflow/scripts", f"{rule}.py").read_bytes()
     return hashlib.sha256(program).hexdigest()[:16]
+
+
+code_of_chunk = code_of("solve_chunk", "solver")
+code_of_shared_chunk = code_of("solve_chunk_distributed")
+
+
+def solved_by(wildcards):
+    """Params function: what the chunks of a round say that they were made with."""
+    study = study_of(wildcards)
+    code = code_of_shared_chunk if ranks_of(study) > 1 else code_of_chunk
+    return {"forward": study.forward, "simulator": simulator_of(study), "code": code(wildcards)}
 
 
 def judging(wildcards):
@@ -141,6 +153,7 @@ rule solve_chunk:
         proposals="<results>/{study}/rounds/{round}/proposals.zarr.zip",
     output:
         solves="<results>/{study}/rounds/{round}/chunks/{chunk}.zarr.zip",
+        made="<results>/{study}/made/solve_chunk.{round}.{chunk}.json",
     log:
         "<results>/{study}/logs/solve_chunk.{round}.{chunk}.log",
     benchmark:
@@ -155,7 +168,7 @@ rule solve_chunk:
         study=sections("forward"),
         chunk_size=of_study(lambda study: study.active_learning.chunk_size),
         simulator=of_study(simulator_of),
-        code=code_of("solve_chunk", "solver"),
+        code=code_of_chunk,
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk}"
     script:
@@ -168,6 +181,8 @@ rule solve_chunk_distributed:
         proposals="<results>/{study}/rounds/{round}/proposals.zarr.zip",
     output:
         solves="<results>/{study}/rounds/{round}/chunks/{chunk}.zarr.zip",
+        # The same record as that of the other rule, since a study may have had one process before.
+        made="<results>/{study}/made/solve_chunk.{round}.{chunk}.json",
     log:
         "<results>/{study}/logs/solve_chunk_distributed.{round}.{chunk}.log",
     benchmark:
@@ -185,7 +200,7 @@ rule solve_chunk_distributed:
         cpus_per_task=1,
     params:
         settings=distributed_settings,
-        code=code_of("solve_chunk_distributed"),
+        code=code_of_shared_chunk,
         program=program_of("solve_chunk_distributed"),
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk} together"
@@ -194,14 +209,17 @@ rule solve_chunk_distributed:
         "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
         " {resources.mpi} -n {resources.tasks} {sys.executable} -m mpi4py"
         " {PROJECT}/workflow/scripts/solve_chunk_distributed.py"
-        " {input.proposals:q} {output.solves:q} --round {wildcards.round} --chunk {wildcards.chunk}"
-        " --settings {params.settings:q} > {log:q} 2>&1"
+        " {input.proposals:q} {output.solves:q} {output.made:q} --rule {rule}"
+        " --study {wildcards.study:q} --round {wildcards.round} --chunk {wildcards.chunk}"
+        " --settings {params.settings:q} --code {params.code} --program {params.program}"
+        " > {log:q} 2>&1"
 
 
 # Gather the chunks, count failures, and judge the last surrogate on these fresh solves.
 rule collect_solves:
     input:
         unpack(judged),
+        proposals="<results>/{study}/rounds/{round}/proposals.zarr.zip",
         chunks=lambda wildcards: expand(
             "<results>/{study}/rounds/{round}/chunks/{chunk}.zarr.zip",
             chunk=range(chunk_count(study_of(wildcards), wildcards.round)),
@@ -222,6 +240,7 @@ rule collect_solves:
     params:
         seed=seed_of,
         study=judged_with,
+        solver=solved_by,
         thresholds=judged_by,
         failure_budget=of_study(lambda study: study.active_learning.failure_budget),
         code=code_of("collect_solves", also=judging),

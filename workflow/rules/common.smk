@@ -43,6 +43,7 @@ from popinv.workflow.questions import (
     counts_of_rounds,
     calibration_blocks,
     evidence_figures,
+    has_chunk,
     has_known,
     known_distributions,
     has_sampling_error,
@@ -202,6 +203,9 @@ def wanted_params(record):
     wildcards = GivenWildcards(record.wildcards)
     params = rules[record.rule].params
     try:
+        # Chunks of an earlier configuration may be left, which had smaller ones.
+        if "chunk" in wildcards and not has_chunk(study_of(wildcards), wildcards):
+            return None
         now = {
             name: value(wildcards) if callable(value) else value for name, value in params.items()
         }

@@ -2,6 +2,7 @@
 
 from popinv.workflow.script import stage
 from popinv.inference.stages.collect_solves import collect_solves
+from popinv.sections.base import plain
 from popinv.surrogate.collect import Thresholds
 
 with stage(snakemake, streams=True) as job:
@@ -12,6 +13,7 @@ with stage(snakemake, streams=True) as job:
         seed=job.seed,
         round_name=job.wildcards.round,
         failure_budget=budget,
+        solver=plain(job.params.solver),
         thresholds=Thresholds(**thresholds) if thresholds else None,
     )
     job.save("solves", solves, failure_budget=budget, thresholds=thresholds)

@@ -17,4 +17,5 @@ with stage(snakemake, streams=True) as job:
         journal=(str(Path(results, ".journal")), snakemake.config["journal_seconds"]),
         results=results,
     )
-    job.save("solves", solves)
+    # By this the job that collects the chunks knows its own.
+    job.save("solves", solves, simulator=job.params.simulator, code=job.params.code)

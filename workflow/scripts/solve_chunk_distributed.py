@@ -5,6 +5,7 @@ A program of its own, which the MPI launcher starts once for each process; the f
 
 import argparse
 import json
+import time
 
 from mpi4py import MPI
 
@@ -13,20 +14,25 @@ from popinv.forward.datasets import solves
 from popinv.forward.porous_flow.distributed import DistributedPorousFlow
 from popinv.forward.porous_flow.section import PorousFlow
 from popinv.store import storage
+from popinv.workflow.records import job_record
 
 RULE = "solve_chunk_distributed"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("proposals", "solves"):
+    for name in ("proposals", "solves", "made"):
         parser.add_argument(name)
-    parser.add_argument("--settings", type=json.loads, help="seed, forward and chunk_size")
-    parser.add_argument("--round")
-    parser.add_argument("--chunk", type=int)
-    asked, comm = parser.parse_args(), MPI.COMM_WORLD
-    given, first = asked.settings, comm.rank == 0
-    section = PorousFlow.model_validate(given["forward"])
+    for name in ("rule", "study", "round", "chunk"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument(
+        "--settings", required=True, help="seed, study, chunk_size and simulator, as JSON"
+    )
+    for name in ("code", "program"):
+        parser.add_argument(f"--{name}", required=True, help="fingerprint, for the record")
+    asked, comm, started = parser.parse_args(), MPI.COMM_WORLD, time.monotonic()
+    given, first = json.loads(asked.settings), comm.rank == 0
+    section = PorousFlow.model_validate(given["study"]["forward"])
     if comm.size != section.ranks:
         # A launcher of another MPI, for example, starts that many processes with a communicator of
         # one each.
@@ -34,7 +40,7 @@ def main() -> None:
             f"{section.ranks} processes were requested, but the launcher's communicator has "
             f"{comm.size}"
         )
-    start = asked.chunk * given["chunk_size"]
+    start = int(asked.chunk) * given["chunk_size"]
     rows = storage.load(asked.proposals).isel(sample=slice(start, start + given["chunk_size"]))
     model, z = DistributedPorousFlow(section, given["seed"], comm), rows["z"].values
     solutions = model.solve(z, f"solve/{asked.round}", start)
@@ -43,10 +49,19 @@ def main() -> None:
         storage.save(
             solves(z, solutions, list(rows["parameter"].values), model.observations),
             asked.solves,
-            config={"forward": given["forward"]},
+            # By this the job that collects the chunks knows its own.
+            config={**given["study"], "simulator": given["simulator"], "code": asked.code},
             seed=given["seed"],
-            created_by=RULE,
+            created_by=asked.rule,
         )
+        job_record(
+            rule=asked.rule,
+            wildcards={"study": asked.study, "round": asked.round, "chunk": asked.chunk},
+            params={name: getattr(asked, name) for name in ("settings", "code", "program")},
+            inputs=[asked.proposals],
+            outputs=[asked.solves],
+            seconds=time.monotonic() - started,
+        ).write(asked.made)
     comm.Barrier()
 
 

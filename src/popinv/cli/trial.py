@@ -15,6 +15,7 @@ from tqdm import tqdm
 from popinv.cli.solve_costs import duration
 from popinv.forward.base import ForwardModel, Solutions
 from popinv.forward.checks import check_solutions
+from popinv.forward.external.journal import FOLDER
 from popinv.forward.external.model import ExternalModel
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.section import ForwardSection
@@ -97,7 +98,7 @@ def solve_few(
         f"{section.parallel} at a time: at most {duration(most)}, by the time limit of a solve "
         f"({duration(section.time_limit)})"
     )
-    journal, warm = Path(results, ".journal"), _Tally()
+    journal, warm = Path(results, FOLDER), _Tally()
     # The start of the simulator alone is no reason to keep a solve.
     with model.journal(journal, max(journal_seconds, _SLOW)), model.timed(warm.add):
         first, spent = _timed(model, z[:1])

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from popinv.config.observations import FileObservations
-from popinv.sections.base import Count, CountOrZero, NotBoolean, Section, Several
+from popinv.sections.base import (
+    Count,
+    CountOrZero,
+    NotBoolean,
+    Section,
+    Several,
+    not_too_many,
+)
 from popinv.sections.messages import Problem, listed
 
 __all__ = ["Evidence", "evidence_problems"]
 
 _FEWEST_SYSTEMS = 10
-_Size = Annotated[int, Field(ge=_FEWEST_SYSTEMS), NotBoolean]
+_Size = Annotated[int, Field(ge=_FEWEST_SYSTEMS), AfterValidator(not_too_many), NotBoolean]
 
 
 class Evidence(Section):

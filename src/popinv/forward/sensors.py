@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from popinv.sections.base import Count, Number, Section
+from popinv.sections.base import Entries, Number, Section
 from popinv.sections.messages import Problem, shown
 from popinv.seeds import generator
 
@@ -56,7 +56,7 @@ class Sensors(Section):
         "dimension, `[x, y]` in two. Your own observations need them, in the order of the "
         "file's columns.",
     )
-    count: Count = Field(
+    count: Entries = Field(
         default_factory=_default_count,
         description="Number of sensors.",
         json_schema_extra={"x-default": "50, or as many as there are positions"},

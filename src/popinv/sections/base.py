@@ -6,12 +6,22 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from annotated_types import Gt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 __all__ = [
+    "MOST_ENTRIES",
     "Count",
     "CountOrZero",
+    "Entries",
     "Fraction",
     "Given",
     "NonNegative",
@@ -20,10 +30,39 @@ __all__ = [
     "Positive",
     "Section",
     "Several",
+    "checked_entries",
+    "not_too_many",
     "plain",
     "plain_path",
     "positive_keys",
 ]
+
+
+# No study has come near. What is counted is allocated, or is a number of steps.
+_MOST = 100_000_000
+MOST_ENTRIES = 100_000
+"""Most observations of a system; their covariance alone would take 80 GB."""
+
+
+def not_too_many(value: Any) -> Any:
+    """Refuse a count whose numbers no machine holds, before anything is made of it."""
+    if type(value) is int and value > _MOST:
+        raise PydanticCustomError(
+            "count", "a number here is at most {most}", {"most": f"{_MOST:,}"}
+        )
+    return value
+
+
+def checked_entries(count: int) -> int:
+    """Refuse more observations of a system than a covariance can be of, before they are made."""
+    if count > MOST_ENTRIES:
+        raise PydanticCustomError(
+            "entries",
+            "these are {count} observations of each system, and at most {most} can be used; "
+            "take fewer times or places",
+            {"count": f"{count:,}", "most": f"{MOST_ENTRIES:,}"},
+        )
+    return count
 
 
 class Section(BaseModel):
@@ -37,6 +76,12 @@ class Section(BaseModel):
         # A key may have another name in Python, if its own name is taken.
         serialize_by_alias=True,
     )
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _countable(cls, value: Any, info: ValidationInfo) -> Any:
+        # A seed counts nothing.
+        return value if info.field_name == "seed" else not_too_many(value)
 
     def replace(self, **changes: Any) -> Self:
         """Return the section with other values for some keys; they are checked like all values."""
@@ -94,6 +139,7 @@ Positive = Annotated[float, Field(gt=0), NotBoolean]
 NonNegative = Annotated[float, Field(ge=0), NotBoolean]
 Fraction = Annotated[float, Field(gt=0, lt=1), NotBoolean]
 Count = Annotated[int, Field(ge=1), NotBoolean]
+Entries = Annotated[int, Field(ge=1), AfterValidator(checked_entries), NotBoolean]
 Several = Annotated[int, Field(ge=2), NotBoolean]
 CountOrZero = Annotated[int, Field(ge=0), NotBoolean]
 

@@ -166,10 +166,11 @@ def rows_dataset(file: Path) -> xr.Dataset:
     import xarray as xr  # slow to import, and not needed for CSV files
 
     if file.suffix.lower() == ".zarr":
-        from popinv.store.plain_zarr import refuse_code
+        from popinv.store.plain_zarr import refuse_code, refuse_expansion
 
         if file.is_dir():
             refuse_code(file)
+            refuse_expansion(file)
         # A unit such as hours stays a unit, so that the numbers do not become durations.
         return xr.open_zarr(file, consolidated=False, chunks=None, decode_timedelta=False)
     return xr.open_dataset(file, decode_timedelta=False)

@@ -1,21 +1,33 @@
-"""Check that reading a zarr store runs no code.
+"""Check that reading a zarr store runs no code, and does not fill the memory.
 
 The metadata of a store names the decoders of its chunks. Some decoders that can be installed
 rebuild Python objects, and so run code that the store's author wrote. This module therefore reads
 the metadata first, and allows only decoders that return numbers and text.
+
+The metadata also says how large the arrays are. A small file can hold very large ones, as constant
+numbers take next to no room: such a file is refused before any array is made.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from popinv.errors import DataError
 
-__all__ = ["refuse_code"]
+__all__ = ["refuse_code", "refuse_expansion"]
+
+# Numbers of a study take a half of their size or more. The first bytes are free, so that a table
+# of zeros, or of solves that have all failed, is read.
+_FREE_BYTES, _MOST_EXPANSION = 2**30, 1000
+# Metadata has names, units, and the configuration.
+_MOST_METADATA = 2**26
 
 _METADATA = ("zarr.json", ".zarray")
 # Decoders of zarr and numcodecs. Pickle and unknown decoders are not on the list.
@@ -62,6 +74,61 @@ def refuse_code(store: Path) -> None:
                 )
 
 
+def refuse_expansion(store: Path) -> None:
+    """Raise an error if the arrays of a store are out of proportion to its files.
+
+    Parameters
+    ----------
+    store : Path
+        As of :func:`refuse_code`.
+
+    Raises
+    ------
+    DataError
+        The message gives both sizes and what is allowed, but not the store.
+    """
+    if store.is_file():
+        with zipfile.ZipFile(store) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        stored, metadata = store.stat().st_size, _zipped(store)
+    else:
+        files = [file for file in store.rglob("*") if file.is_file()]
+        unpacked, stored = 0, sum(file.stat().st_size for file in files)
+        metadata = _in_folder(store)
+    allowed = max(_FREE_BYTES, _MOST_EXPANSION * stored)
+    if unpacked <= allowed:
+        unpacked = sum(_array_bytes(where, content) for where, content in metadata)
+    if unpacked > allowed:
+        raise DataError(
+            f"its arrays would take {unpacked:,} bytes, and the files have {stored:,}; at most "
+            f"{allowed:,} are read of such files"
+        )
+
+
+def _array_bytes(where: str, content: bytes) -> int:
+    """Return the bytes of an array, or of one of its chunks if these are larger; 0 for a group."""
+    try:
+        node = json.loads(content.decode("utf-8"))
+        shape = node.get("shape")
+        if shape is None:
+            return 0
+        grid = node.get("chunk_grid", {}).get("configuration", {}).get("chunk_shape", shape)
+        entries = max(math.prod(map(int, each)) for each in (shape, node.get("chunks", grid)))
+        return entries * _entry_bytes(node.get("data_type", node.get("dtype")))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{where} does not describe an array ({error})") from None
+
+
+def _entry_bytes(kind: Any) -> int:
+    """Return the bytes of an entry, at least: text of any length has a pointer."""
+    if isinstance(kind, dict):
+        return int(kind.get("configuration", {}).get("length_bytes", 8))
+    try:
+        return max(1, np.dtype(kind).itemsize)
+    except TypeError:
+        return 8
+
+
 # The variables of a Dataset lie side by side in the store. Deeper levels are not read.
 
 
@@ -75,6 +142,8 @@ def _zipped(store: Path) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(store) as archive:
         for name in archive.namelist():
             if PurePosixPath(name).name in _METADATA and name.count("/") <= 1:
+                if archive.getinfo(name).file_size > _MOST_METADATA:
+                    raise DataError(f"{name} has more than {_MOST_METADATA:,} bytes")
                 yield name, archive.read(name)
 
 

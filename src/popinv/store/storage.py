@@ -37,10 +37,10 @@ from popinv import __version__
 from popinv.errors import DataError
 from popinv.store import STAYS_FROM
 from popinv.store.attributes import MENDING
-from popinv.store.plain_zarr import refuse_code
+from popinv.store.plain_zarr import refuse_code, refuse_expansion
 from popinv.store.whole_files import written_whole
 
-__all__ = ["content_sha256", "load", "save"]
+__all__ = ["config_differences", "content_sha256", "load", "save"]
 
 # These attributes describe the writing, not the content: two runs that produce the same numbers
 # from the same configuration have the same hash.
@@ -214,6 +214,7 @@ def load(
         raise DataError(f"{store}: there is no zarr store here")
     try:
         refuse_code(store)
+        refuse_expansion(store)
         dataset = _opened(store, stored, stays_from)
         actual = content_sha256(dataset)
     except Exception as error:
@@ -259,15 +260,21 @@ def _opened(store: Path, stored: Collection[str], stays_from: int) -> xr.Dataset
 
 def _check_config(store: Path, stored: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Raise DataError that names each key in which two configurations differ."""
-    before, after = _flat(stored), _flat(json.loads(json.dumps(expected)))
-    differing = [k for k in sorted(before.keys() | after.keys()) if before.get(k) != after.get(k)]
-    if differing:
-        lines = [f"  {k}: stored {before.get(k)!r}, now {after.get(k)!r}" for k in differing[:5]]
+    if differing := config_differences(stored, expected):
         raise DataError(
             f"{store}: was written with another configuration:\n"
-            + "\n".join(lines)
+            + "\n".join(f"  {line}" for line in differing)
             + "\nDelete the store, or give the study another name."
         )
+
+
+def config_differences(
+    stored: Mapping[str, Any], expected: Mapping[str, Any], most: int = 5
+) -> list[str]:
+    """Return the first keys in which two configurations differ, with both values."""
+    before, after = _flat(stored), _flat(json.loads(json.dumps(expected)))
+    differing = [k for k in sorted(before.keys() | after.keys()) if before.get(k) != after.get(k)]
+    return [f"{k}: stored {before.get(k)!r}, now {after.get(k)!r}" for k in differing[:most]]
 
 
 def _flat(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from popinv.config.study import Study
@@ -22,6 +23,7 @@ __all__ = [
     "chunk_count",
     "counts_of_rounds",
     "evidence_figures",
+    "has_chunk",
     "has_known",
     "has_sampling_error",
     "has_states",
@@ -161,6 +163,17 @@ def counts_of_rounds(study: Study) -> dict[str, int]:
 def chunk_count(study: Study, round_name: str) -> int:
     """Return the number of chunk jobs of a round."""
     return -(-solve_count(study, round_name) // study.active_learning.chunk_size)
+
+
+def has_chunk(study: Study, wildcards: Mapping[str, str]) -> bool:
+    """Return whether a study has a job with these wildcards, as far as its chunk is concerned.
+
+    Larger chunks are fewer, and what is solved at once has none.
+    """
+    if not wildcards.get("chunk", "").isdigit():
+        return True
+    count = chunk_count(study, wildcards["round"])
+    return int(wildcards["chunk"]) < count and not solves_at_once(study)
 
 
 def seconds_per_solve(study: Study) -> float:

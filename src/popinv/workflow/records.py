@@ -14,7 +14,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
@@ -39,6 +39,7 @@ __all__ = [
     "hashed",
     "identity",
     "identity_of",
+    "job_record",
     "read_record",
     "record_of",
     "settings_of",
@@ -72,15 +73,24 @@ class Content:
     size: int
     modified: int
 
-    def is_of(self, path: Path) -> bool:
-        """Return whether a file still has this content, which is read if its time has changed."""
+    def is_of(self, path: Path, read: Callable[[Path], Content] | None = None) -> bool:
+        """Return whether a file still has this content, which is read if its time has changed.
+
+        Parameters
+        ----------
+        path : Path
+        read : callable, optional
+            In the place of :func:`content_of`, where many jobs have read the same file.
+        """
         try:
             now = path.stat()
         except OSError:
             return False
         if now.st_size != self.size:
             return False
-        return now.st_mtime_ns == self.modified or content_of(path).sha256 == self.sha256
+        if now.st_mtime_ns == self.modified:
+            return True
+        return (read or content_of)(path).sha256 == self.sha256
 
 
 def content_of(path: str | os.PathLike[str]) -> Content:
@@ -163,8 +173,13 @@ def identity_of(printed: Iterable[str]) -> str:
 
 
 def settings_of(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a rule by name, as JSON has them."""
+    """Return the parameters of a rule by name, as JSON has them.
+
+    A rule that runs a command has its parameters in ``settings``, which is JSON already.
+    """
     settings: dict[str, Any] = json.loads(json.dumps(plain(params), sort_keys=True, default=str))
+    if isinstance(settings.get("settings"), str):
+        settings |= json.loads(settings.pop("settings"))
     return settings
 
 
@@ -172,8 +187,8 @@ def differences(before: Any, now: Any, name: str = "") -> Iterator[str]:
     """Yield the settings that differ, such as ``descent.iterations was 60, is 61``."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for key in sorted({*before, *now}):
-            # The study's sections are known by their own names.
-            inner = key if name in ("", "study") else f"{name}.{key}"
+            # The study's sections are known by their own names, and so is what solves.
+            inner = key if name in ("", "study", "solver") else f"{name}.{key}"
             yield from differences(before.get(key), now.get(key), inner)
     elif before != now:
         yield "other code" if name == "code" else f"{name} was {before!r}, is {now!r}"
@@ -189,18 +204,43 @@ def record_of(snakemake: Any, seconds: float) -> Record:
     seconds : float
         How long the job took.
     """
-    outputs = [path for path in snakemake.output if path != snakemake.output.get(NAME)]
-    return Record(
+    return job_record(
         rule=snakemake.rule,
         wildcards=dict(snakemake.wildcards.items()),
-        settings=settings_of(dict(snakemake.params.items())),
-        identity=identity(snakemake.params),
+        params=dict(snakemake.params.items()),
         # Benchmarks are times, which are never the same.
-        inputs={
-            str(path): content_of(path)
-            for path in snakemake.input
-            if Path(path).parent.name != "benchmarks"
-        },
+        inputs=[path for path in snakemake.input if Path(path).parent.name != "benchmarks"],
+        outputs=[path for path in snakemake.output if path != snakemake.output.get(NAME)],
+        seconds=seconds,
+    )
+
+
+def job_record(
+    *,
+    rule: str,
+    wildcards: Mapping[str, str],
+    params: Mapping[str, Any],
+    inputs: Iterable[str],
+    outputs: Iterable[str],
+    seconds: float,
+) -> Record:
+    """Return the record of a job, which a command writes that is no script.
+
+    Parameters
+    ----------
+    rule, wildcards, params
+        As Snakemake has them.
+    inputs, outputs : iterable of str
+        Paths, without that of the record.
+    seconds : float
+        How long the job took.
+    """
+    return Record(
+        rule=rule,
+        wildcards=dict(wildcards),
+        settings=settings_of(params),
+        identity=identity(params.values()),
+        inputs={str(path): content_of(path) for path in inputs},
         outputs={str(path): content_of(path) for path in outputs},
         versions=versions_of(*_PACKAGES) | {"commit": commit_of(Path(__file__))},
         machine=_machine(),

@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from popinv.errors import DataError
-from popinv.workflow.records import Record, differences, identity, read_record, settings_of
+from popinv.workflow.records import (
+    Content,
+    Record,
+    content_of,
+    differences,
+    identity,
+    read_record,
+    settings_of,
+)
 
 __all__ = ["Doubt", "Job", "doubts", "forget_damaged", "message", "newest_of_each", "records_in"]
 
@@ -146,6 +155,8 @@ def doubts(
     """
     records = records_in(results)
     made = newest_of_each(records)
+    # All chunks of a round have read the same proposals.
+    read = cache(content_of)
     found: list[Doubt] = []
     for at, record in records.items():
         found += _of_record(str(at), record, job_of(str(at)))
@@ -154,8 +165,8 @@ def doubts(
             if replaced(record):
                 found += _of_another_job(record, made)
             elif (now := wanted(record)) is not None:
-                found += _lost(record, made, Path(results))
-                found += _foreign(record, now, remembered)
+                found += _lost(record, made, Path(results), read)
+                found += _foreign(record, now, remembered, read)
                 found += _of_other_instructions(record, instruction_set)
         except Exception as error:
             why = f"cannot be compared with its record ({type(error).__name__}: {error})"
@@ -185,29 +196,28 @@ def _of_another_job(record: Record, made: Mapping[str, Record]) -> Iterator[Doub
             yield Doubt(path, f"made by {record.rule}, and now by another job")
 
 
-def _lost(record: Record, made: Mapping[str, Record], results: Path) -> Iterator[Doubt]:
+def _lost(
+    record: Record, made: Mapping[str, Record], results: Path, read: Callable[[Path], Content]
+) -> Iterator[Doubt]:
     """Yield outputs, and inputs of other jobs, that are gone or are not what they were."""
     for path, content in record.outputs.items():
         if made[path] is not record:
             continue
         if not Path(path).exists():
             yield Doubt(path, "missing")
-        elif not content.is_of(Path(path)):
+        elif not content.is_of(Path(path), read):
             yield Doubt(path, "changed since it was made")
-    for path, content in record.inputs.items():
+    for path in record.inputs:
         if path in made or not Path(path).is_relative_to(results):
             continue
-        # Only chunks of solves, of which there may be many, have no record of their own.
-        if not Path(path).exists():
-            yield Doubt(path, "missing")
-        elif Path(path).parent.name != "chunks":
-            yield Doubt(path, "has no record")
-        elif _is_older(path, record) and not content.is_of(Path(path)):
-            yield Doubt(path, "changed since it was used")
+        yield Doubt(path, "has no record" if Path(path).exists() else "missing")
 
 
 def _foreign(
-    record: Record, now: Mapping[str, Any], remembered: Callable[[str], str | None]
+    record: Record,
+    now: Mapping[str, Any],
+    remembered: Callable[[str], str | None],
+    read: Callable[[Path], Content],
 ) -> Iterator[Doubt]:
     """Yield outputs that were made with other settings or inputs, where Snakemake does not see it.
 
@@ -222,7 +232,7 @@ def _foreign(
         return
     foreign = any(remembered(path) != record.identity for path in there)
     for source, content in record.inputs.items():
-        if not Path(source).exists() or content.is_of(Path(source)):
+        if not Path(source).exists() or content.is_of(Path(source), read):
             continue
         if foreign or _is_older(source, record):
             yield from (Doubt(path, f"made from another {source}") for path in there)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from popinv.config.study import Config
 from popinv.errors import PopinvError
 from popinv.forward.external.files import simulator_hash
+from popinv.forward.external.journal import damaged_lines
 from popinv.forward.section import ForwardSection
 from popinv.sections.base import plain
 from popinv.sections.outside import is_outside, kind_section
@@ -22,6 +23,9 @@ __all__ = ["Verdict", "seal", "verify"]
 
 # In place of the hash of a file that is not there, or cannot be read.
 _MISSING, _UNREADABLE = "", "cannot be read"
+_REPEATED = "These solves are repeated where they are needed; the file may be deleted"
+# More lines say nothing new.
+_MOST_LINES = 10
 State = Literal["whole", "damaged", "missing", "foreign", "unknown"]
 
 
@@ -71,7 +75,21 @@ def verify(results: str | Path, config: Config | None = None) -> list[Verdict]:
     for path in _results(results):
         if path not in found:
             found[path] = Verdict(path, "unknown", "it has no record")
-    return sorted(found.values())
+    return sorted([*found.values(), *_journals(results)])
+
+
+def _journals(results: str | Path) -> Iterator[Verdict]:
+    """Yield verdicts on the files of the journals of solves, which lie beside all studies."""
+    for file, lines in damaged_lines(results).items():
+        if lines is None:
+            yield Verdict(str(file), "damaged", f"it cannot be read. {_REPEATED}")
+        elif lines:
+            told = ", ".join(map(str, lines[:_MOST_LINES]))
+            more = f" and {len(lines) - _MOST_LINES} more" if len(lines) > _MOST_LINES else ""
+            why = f"{'line' if len(lines) == 1 else 'lines'} {told}{more} without their checksum"
+            yield Verdict(str(file), "damaged", f"{why}. {_REPEATED}")
+        else:
+            yield Verdict(str(file), "whole")
 
 
 def _results(results: str | Path) -> Iterator[str]:
@@ -105,14 +123,16 @@ def _other_simulator(record: Record) -> str:
     Only its files are read; nothing of it is run. The code of a kind from outside is in the hash of
     the job's code.
     """
-    forward = (record.settings.get("study") or {}).get("forward")
-    before = record.settings.get("simulator")
-    if not before or not forward or is_outside(forward.get("kind")):
+    # What solves is among the settings of the job that collects the chunks.
+    solver = record.settings.get("solver") or {}
+    forward = (solver or record.settings.get("study") or {}).get("forward")
+    before = (solver or record.settings).get("simulator")
+    if not before or not isinstance(forward, Mapping) or is_outside(forward.get("kind")):
         return ""
     try:
         files = kind_section(forward, "popinv.forward", ForwardSection).source_files()
         now = simulator_hash(files)
-    except (OSError, ValueError, PopinvError) as error:
+    except (OSError, KeyError, TypeError, ValueError, ImportError, PopinvError) as error:
         return f"the files of its simulator cannot be read ({error})"
     there = ", ".join(str(path) for path in files if path.exists())
     return "" if now == before else f"made by another simulator than {there or 'none'}"
@@ -142,15 +162,13 @@ def _judged(
 
 
 def _source(path: str, record: Record, hashes: dict[str, str]) -> Verdict:
-    """Return the verdict on an input without a record: a chunk, or one whose record is gone."""
+    """Return the verdict on an input whose record is gone."""
     now = _hash(path, hashes)
     if now == _MISSING:
         return Verdict(path, "missing", f"{record.rule} has read it")
     if now != record.inputs[path].sha256:
         why = _damage(now, f"the content is not what {record.rule} has read")
         return Verdict(path, "damaged", why)
-    if Path(path).parent.name == "chunks":
-        return Verdict(path, "whole")
     return Verdict(path, "unknown", "it has no record")
 
 
@@ -176,7 +194,10 @@ def _other_settings(record: Record, config: Config) -> Iterator[str]:
     study = config.studies.get(record.wildcards.get("study", ""))
     if study is None:
         return
-    sections: Mapping[str, Any] = record.settings.get("study") or {}
+    sections: Mapping[str, Any] = {
+        **(record.settings.get("solver") or {}),
+        **(record.settings.get("study") or {}),
+    }
     before = {name: plain(section) for name, section in sections.items() if hasattr(study, name)}
     now = {name: plain(getattr(study, name)) for name in before}
     if record.rule.endswith(("draw_population", "solve_population")):

@@ -19,7 +19,7 @@ from popinv.forward.section import (
 )
 from popinv.forward.sensors import Sensors
 from popinv.forward.wavenumbers import cosine_parameters
-from popinv.sections.base import Count, NonNegative, NotBoolean, Positive
+from popinv.sections.base import MOST_ENTRIES, Count, Entries, NonNegative, NotBoolean, Positive
 from popinv.sections.messages import Problem
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Elastodynamics(ForwardSection):
         "in one dimension, and about 6 divided by the height in two.",
         json_schema_extra={"x-default": "8 in one dimension, 60 in two: about two periods"},
     )
-    times: Count = Field(
+    times: Entries = Field(
         default=20,
         description="Number of observation times: `duration`/`times`, and so on in equal steps "
         "up to `duration`.",
@@ -269,4 +269,11 @@ class Elastodynamics(ForwardSection):
                         f"got {getattr(self, key):g}, but only 'dimension: 2' has this key, and "
                         "the dimension is 1.",
                     )
+        if self.times * self.sensors.count > MOST_ENTRIES:
+            yield Problem(
+                ("times",),
+                f"got {self.times}, but with {self.sensors.count} sensors these are "
+                f"{self.times * self.sensors.count:,} observations of each system, and at most "
+                f"{MOST_ENTRIES:,} can be used.",
+            )
         yield from self.sensors.problems(self.dimension)

@@ -5,15 +5,23 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 import numpy as np
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from popinv.errors import DataError
 from popinv.forward.base import Observations
-from popinv.sections.base import Count, Given, NotBoolean, Number, Positive, Section
+from popinv.sections.base import (
+    Entries,
+    Given,
+    NotBoolean,
+    Number,
+    Positive,
+    Section,
+    checked_entries,
+)
 from popinv.sections.messages import Problem, shown
 
 __all__ = ["Name", "SimulatorObservations"]
@@ -35,7 +43,7 @@ class RegularTimes(Section):
 
     first: Number = Field(description="The first time.")
     step: Positive = Field(description="Step from one time to the next.")
-    count: Count = Field(description="Number of times.")
+    count: Entries = Field(description="Number of times.")
 
 
 class TimesOfFile(Section):
@@ -43,7 +51,7 @@ class TimesOfFile(Section):
 
     file: str = Field(description="A CSV file with a row for each observation.")
     column: str = Field(description="Its column of times.")
-    grid: Annotated[int, Field(ge=2), NotBoolean] | None = Field(
+    grid: Annotated[int, Field(ge=2), AfterValidator(checked_entries), NotBoolean] | None = Field(
         default=None,
         description="Number of times at equal distances, from the first to the last, of which "
         "those are taken that are nearest to a time of the file. `observations.time_tolerance` "
@@ -131,7 +139,7 @@ class SimulatorObservations(Section):
         description="How `simulated_times` are interpolated: by a cubic spline, or linearly, for a "
         "model with jumps or kinks in time.",
     )
-    count: Annotated[Count, Given] = Field(
+    count: Annotated[Entries, Given] = Field(
         # None is refused if there is nothing to count.
         default_factory=_default_count,  # type: ignore[assignment]
         description="Number of entries, not counting times.",
@@ -152,6 +160,12 @@ class SimulatorObservations(Section):
         "has no unit: 0.1 is about 10 %. The simulator and the file give the quantity itself, "
         "which must be positive.",
     )
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Self:
+        for times in (self.described_times(), self.asked_times()):
+            checked_entries(self.count * len(times or [None]))
+        return self
 
     def described_times(self) -> list[float] | None:
         """Return the times, written out."""

@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from popinv.errors import DataError
 from popinv.population.model import Model
+from popinv.store.rows import rows_of
+from popinv.store.storage import config_differences
 from popinv.surrogate.collect import Thresholds, check_failures, collect, failure_counts, judge
 
 __all__ = ["collect_solves"]
 
 
-def _check_alike(chunks: Sequence[xr.Dataset], seed: int) -> None:
-    """Refuse chunks of another study; a chunk that was not stored yet has no attributes."""
-    first = chunks[0].attrs
+_REMEDY = "Delete the folder 'chunks' of the round, and run again."
+
+
+def _check_made(chunks: Sequence[xr.Dataset], seed: int, solver: Mapping[str, Any]) -> None:
+    """Refuse chunks whose stores say that another seed, simulator or code has made them."""
+    wanted = {"seed": seed, **solver}
     for number, chunk in enumerate(chunks):
-        if chunk.attrs.get("seed", seed) != seed:
-            what = f"with seed {chunk.attrs['seed']}, and this study has {seed}"
-        elif chunk.attrs.get("config") != first.get("config"):
-            what = "with another simulator than chunk 0"
-        else:
-            continue
+        made = {"seed": chunk.attrs.get("seed"), **json.loads(chunk.attrs.get("config", "{}"))}
+        # The names are compared one by one only where something differs.
+        if made != wanted and (differing := config_differences(made, wanted)):
+            raise DataError(
+                f"chunk {number} of the solves was made with other settings:\n"
+                + "\n".join(f"  {line}" for line in differing)
+                + f"\n{_REMEDY}"
+            )
+
+
+def _check_proposed(chunks: Sequence[xr.Dataset], proposals: xr.Dataset) -> None:
+    """Refuse chunks whose parameters are not those that were proposed, in their order."""
+    wanted, start = rows_of(proposals["z"].variable), 0
+    for number, chunk in enumerate(chunks):
+        z = chunk["z"].values
+        if not np.array_equal(z, wanted[start : start + len(z)], equal_nan=True):
+            raise DataError(
+                f"chunk {number} of the solves has other parameters than were proposed. {_REMEDY}"
+            )
+        start += len(z)
+    if start != len(wanted):
         raise DataError(
-            f"chunk {number} of the solves was made {what}. Delete its store in the folder "
-            "'chunks' of the round, and run again."
+            f"the chunks hold {start} solves, and {len(wanted)} were proposed. {_REMEDY}"
         )
 
 
@@ -35,6 +57,8 @@ def collect_solves(
     seed: int,
     round_name: str,
     failure_budget: float,
+    solver: Mapping[str, Any] | None = None,
+    proposals: xr.Dataset | None = None,
     model: Model | None = None,
     thresholds: Thresholds | None = None,
     previous_solves: xr.Dataset | None = None,
@@ -52,6 +76,11 @@ def collect_solves(
         Address of the random draws.
     failure_budget : float
         Share of the fresh solves that may fail.
+    solver : mapping, optional
+        What the stores of the chunks say that they were made with. Chunks that were never stored
+        say nothing.
+    proposals : Dataset, optional
+        The parameters that were to be solved, ``z`` along ``sample``.
     model, thresholds : Model, Thresholds
         What the last surrogate is judged with. The first round has no surrogate to judge.
     previous_solves, previous_surrogate, previous_estimate, previous_observations : Dataset
@@ -62,9 +91,12 @@ def collect_solves(
     SolverError
         If more solves failed than the budget allows.
     DataError
-        If a chunk was made with another seed, or with another simulator than the first.
+        If a chunk was made with another seed, simulator or code, or of other parameters.
     """
-    _check_alike(chunks, seed)
+    if solver is not None:
+        _check_made(chunks, seed, solver)
+    if proposals is not None:
+        _check_proposed(chunks, proposals)
     fresh = collect(chunks)
     print(f"{fresh.sizes['sample']} solves; failed: {failure_counts(fresh) or 'none'}")
     check_failures(fresh, failure_budget)
