@@ -67,7 +67,8 @@ def unmasked(values: Any) -> Any:
     """
     if isinstance(values, np.ma.MaskedArray):
         # Whole numbers have no NaN. Text and complex numbers are left to be refused.
-        return values.astype(float).filled(np.nan) if values.dtype.kind in "biufO" else values
+        numbers = values.dtype.kind in "biufO"
+        return np.ma.filled(values.astype(float), np.nan) if numbers else values
     if isinstance(values, list | tuple):
         return [
             unmasked(each) if isinstance(each, np.ma.MaskedArray | list | tuple) else each
