@@ -153,8 +153,8 @@ class DifferentiableExternalModel(ExternalModel):
         with self.session():
             fault = derivative_fault(
                 solved,
-                lambda points, tangents: self._changes(points, tangents, seeds),
-                lambda points, cotangents: self._gradients(points, cotangents, seeds),
+                lambda points, tangents: self._changes(points, tangents, seeds, "jvp"),
+                lambda points, cotangents: self._gradients(points, cotangents, seeds, "vjp"),
                 z,
                 [parameter.name for parameter in self.parameters],
             )
@@ -167,7 +167,7 @@ class DifferentiableExternalModel(ExternalModel):
         z: np.ndarray,
         tangents: np.ndarray,
         seeds: Callable[[int], np.ndarray],
-        question: str = "",
+        question: str,
     ) -> Solutions:
         k, n, d_z = tangents.shape
         beside = tangents.transpose(1, 0, 2).reshape(n, k * d_z)
@@ -179,7 +179,7 @@ class DifferentiableExternalModel(ExternalModel):
         z: np.ndarray,
         cotangents: np.ndarray,
         seeds: Callable[[int], np.ndarray],
-        question: str = "",
+        question: str,
     ) -> Solutions:
         width = len(self.parameters)
         return self._answers(z, seeds, width, cotangents, self._with_cotangents, question)
