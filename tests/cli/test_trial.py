@@ -83,15 +83,15 @@ def test_a_trial_says_what_it_may_take_before_it_solves(monkeypatch: pytest.Monk
     monkeypatch.setattr(trial, "_WORTH_SAYING", 0.0)
     told = attempt("--systems", "3")
     before, after = told.split("one solve took", 1)
-    assert "3 systems are to be solved, at most 1 in a call, 1 at a time: at most 3 min" in before
+    assert "3 systems are to be solved, at most 1 in a call, 1 at a time: at most 5 min" in before
     assert "by the time limit of a solve (60 s)" in before
     assert re.search(r"; 2 systems take about \S+ s, 1 call\(s\) at a time", after)
     assert "3 systems of the first design were tried" in after
-    # No solve is made for the timing alone.
-    assert len(calls()) == len(set(calls())) == 3
+    # No solve is made for the timing alone; one is made twice, and its answers compared.
+    assert len(calls()) == 1 + len(set(calls())) == 4
     # A second trial repeats none, and knows how long they took.
     again = attempt("--systems", "3")
-    assert len(calls()) == 3
+    assert len(calls()) == 4
     assert "the first system is in the journal of solves already" in again
     each = re.compile(r"were tried, (\S+ \S+) each")
     assert each.search(again)[1] == each.search(told)[1]
@@ -103,17 +103,18 @@ def test_a_run_does_not_repeat_the_solves_of_a_trial(tmp_path: Path, monkeypatch
     (tmp_path / "config.yaml").write_text(Path("mine.yaml").read_text())
     done = Workflow(tmp_path).run("results/own/rounds/0/solves.zarr.zip")
     assert done.returncode == 0, done.stdout
-    assert len(calls()) == len(set(calls())) == 10
+    # The trial compares the answers of one, and the run of two.
+    assert len(calls()) == 3 + len(set(calls())) == 13
     # The trial and the run have both measured.
     (file,) = Path("results/.solve_times").iterdir()
-    assert json.loads(file.read_text())["solves"] == 10
+    assert json.loads(file.read_text())["solves"] == 13
 
 
-def test_two_systems_in_a_call_are_solved_once_each(monkeypatch: pytest.MonkeyPatch):
+def test_of_two_systems_in_a_call_the_first_is_solved_twice(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(trial, "_SLOW", 0.0)
     configure(rows_per_call=100)
     assert "2 systems of the first design were tried" in attempt("--systems", "2")
-    assert len(calls()) == 2
+    assert len(calls()) == 3
 
 
 def test_quick_solves_leave_nothing_behind():

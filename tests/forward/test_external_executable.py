@@ -209,6 +209,12 @@ def test_an_output_beyond_all_measure_is_not_read(monkeypatch: pytest.MonkeyPatc
         shell('head -c 2000 /dev/zero > "$2"').solve(GOOD[:1])
 
 
+def test_an_output_may_have_64_characters_for_each_number_and_a_megabyte() -> None:
+    with pytest.raises(SolverError, match=r"2000000 bytes, but at most 1048768 .* for 3 numbers"):
+        shell('head -c 2000000 /dev/zero > "$2"').solve(GOOD[:1])
+    assert not shell('printf "%060d,2,3\\n" 1 > "$2"').solve(GOOD[:1]).failed.any()
+
+
 def test_an_npy_file_that_promises_more_than_it_holds_is_refused(tmp_path: Path) -> None:
     head = io.BytesIO()
     promised = {"descr": "<f8", "fortran_order": False, "shape": (10**15, 3)}

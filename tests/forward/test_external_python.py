@@ -16,6 +16,10 @@ import pytest
 from external_sections import section
 
 from popinv.errors import DataError, SolverError
+from popinv.forward.base import Solutions
+from popinv.forward.checks import check_solutions, finished
+from popinv.forward.python.derivatives import NotNumbers, table
+from popinv.forward.python.one_system import over_systems
 
 # b chooses what happens to a row; 0 is a good one.
 MODULE = """
@@ -91,6 +95,25 @@ MODULE = """
     def sleepy(z):
         whoami(z)
         time.sleep(60)
+
+    def forked(z):
+        pid = os.fork()
+        if pid:
+            os.waitpid(pid, 0)
+        else:
+            open("child", "w").write(str(os.getpid()))
+            if z[0, 1] == 8:
+                raise SystemExit("the child leaves")
+        return solve(z)
+
+    def forked_first(z):
+        if os.fork():
+            time.sleep(0.3)
+        return solve(z)
+
+    def masked(z):
+        y = solve(z)
+        return np.ma.array(y, mask=(z[:, 1:] == 9) & (np.arange(3) == 1))
 """
 GOOD = np.column_stack([np.linspace(-1.0, 2.0, 11), np.zeros(11)])
 
@@ -264,6 +287,89 @@ def test_the_process_ends_when_the_job_is_killed(tmp_path: Path) -> None:
     ):
         assert time.monotonic() < deadline, "the process is still running"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("b", [0.0, 8.0])
+def test_a_forked_process_that_returns_is_ended_and_told(
+    b: float, capfd: pytest.CaptureFixture[str]
+) -> None:
+    z = GOOD.copy()
+    z[:, 1] = b
+    own = model("forked", rows_per_call=4)
+    with own.session():
+        # One process answers all calls.
+        for _ in range(2):
+            solutions = own.solve(z)
+            assert not solutions.failed.any(), solutions.reason
+            np.testing.assert_allclose(solutions.observations, expected(z), rtol=1e-14)
+            with pytest.raises(ProcessLookupError):
+                os.kill(int(Path("child").read_text()), 0)
+    told = "simulator: the simulator has called os.fork(), and the new process returned"
+    assert told in capfd.readouterr().out
+
+
+def test_the_answer_is_that_of_the_first_process_and_not_of_one_that_it_forked() -> None:
+    solutions = model("forked_first").solve(GOOD)
+    np.testing.assert_allclose(solutions.observations, expected(GOOD), rtol=1e-14)
+
+
+def test_a_module_that_forks_has_one_process_that_answers(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    code = Path("own/simulator.py").read_text()
+    Path("own/simulator.py").write_text(code + "\nif os.fork():\n    os.wait()\n")
+    solutions = model().solve(GOOD)
+    np.testing.assert_allclose(solutions.observations, expected(GOOD), rtol=1e-14)
+    assert "has called os.fork()" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_a_masked_entry_is_a_failed_solve(size: int) -> None:
+    z = GOOD.copy()
+    z[[0, 5, 8], 1] = 9
+    solutions = model("masked", rows_per_call=size).solve(z)
+    good = z[:, 1] == 0
+    np.testing.assert_array_equal(solutions.failed, ~good)
+    assert np.isnan(solutions.observations[~good]).all()
+    assert set(solutions.reason[~good]) == {"the simulator returned a value that is not finite"}
+    np.testing.assert_allclose(solutions.observations[good], expected(z[good]), rtol=1e-14)
+
+
+def test_masks_are_read_wherever_they_are() -> None:
+    """Random tables in random containers: what is masked is NaN, and the rest as it was."""
+    rng = np.random.default_rng(0)
+    for case in range(300):
+        n, d = rng.integers(1, 6, 2)
+        dtype = [float, np.float32, int, bool, object][rng.integers(5)]
+        y = rng.integers(0, 9, (n, d)).astype(dtype)
+        mask = rng.random((n, d)) < rng.choice([0.0, 0.3, 1.0])
+        whole = np.ma.array(y, mask=mask)
+        rows = [whole[i] for i in range(n)]
+        entries = [[row[j] for j in range(d)] for row in rows]
+        given = [whole, rows, tuple(rows), entries, [list(row) for row in rows]]
+        for kind, result in enumerate(given):
+            wanted = np.where(mask, np.nan, y.astype(float))
+            np.testing.assert_array_equal(table(result), wanted, err_msg=f"{case} {kind} {dtype}")
+        for i in range(n):
+            one = over_systems(lambda z, rows=rows: rows[int(z[0])])(np.array([[i]]))
+            np.testing.assert_array_equal(table(one)[0], wanted[i])
+
+
+def test_masked_text_and_complex_numbers_are_refused() -> None:
+    for values in (["a", "b"], [1j, 2.0]):
+        with pytest.raises(NotNumbers, match="not a table of numbers"):
+            table(np.ma.array([values], mask=[[True, False]]))
+
+
+def test_masked_entries_of_a_forward_model_of_ones_own_are_no_numbers() -> None:
+    y = np.ma.array([[1.0, 2.0], [3.0, 4.0]], mask=[[False, True], [False, False]])
+    reasons = np.full(2, "", dtype=object)
+    with pytest.raises(SolverError, match="returned masked entries"):
+        check_solutions(Solutions(y, reasons), 2, 2)
+    solutions = finished(y, reasons)
+    check_solutions(solutions, 2, 2)
+    np.testing.assert_array_equal(solutions.observations, [[np.nan, np.nan], [3.0, 4.0]])
+    assert list(solutions.reason) == ["the solution is not finite", ""]
 
 
 def test_no_rows() -> None:

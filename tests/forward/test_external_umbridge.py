@@ -129,9 +129,23 @@ def test_a_server_that_dribbles_its_answer_runs_out_of_time() -> None:
 
 
 def test_an_answer_beyond_all_measure_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(umbridge_client, "LARGEST_ANSWER", 1000)
-    with pytest.raises(SolverError, match="more than 1000 bytes"):
-        evaluated(answering(b" " * 2000))
+    monkeypatch.setattr(umbridge_client, "largest_text", lambda count: 100 * count)
+    assert evaluated(answering(b'{"output": [[1.0, 2.0, 3.0]]}'.ljust(300))).size == 3
+    with pytest.raises(SolverError, match="has 301 bytes and is not read; at most 300"):
+        evaluated(answering(b" " * 301))
+
+
+@pytest.mark.parametrize(
+    "output", ["[[1, 2], [3]]", "[[], [1, 2, 3]]", "[[1, 2]]", "[[1, 2, 3, 4]]"]
+)
+def test_vectors_of_other_lengths_than_stated_are_refused(output: str) -> None:
+    with pytest.raises(SolverError, match=r"by /OutputSizes there are \[3\]"):
+        evaluated(answering(f'{{"output": {output}}}'.encode()))
+
+
+def test_an_answer_that_is_there_twice_is_no_answer() -> None:
+    with pytest.raises(CallFailed, match="the server answered 200 OK"):
+        evaluated(answering(b'{"output": [[1, 2, 3]], "output": [[1, 2, 4]]}'))
 
 
 @pytest.mark.parametrize(

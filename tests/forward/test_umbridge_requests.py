@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -95,19 +96,76 @@ def test_every_answer_has_a_time_limit(path: str, monkeypatch: pytest.MonkeyPatc
 class Endless(Complete):
     """It writes until the client leaves; 64 MB, so that a client without a limit ends too."""
 
+    written: list[int]
+
     def answer_at_fault(self) -> None:
         self.send_response(200)
         self.end_headers()
         for _ in range(1024):
             self.wfile.write(b" " * 2**16)
+            self.written.append(2**16)
 
 
 @pytest.mark.parametrize("path", [*DESCRIPTIONS, *MODEL_CALLS])
 def test_every_answer_has_a_size_limit(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(umbridge_client, "LARGEST_ANSWER", 2**21)
-    most = 2**20 if path in DESCRIPTIONS else 2**21
+    monkeypatch.setattr(Endless, "written", [], raising=False)
+    # A number has 64 characters at most.
+    numbers = {"/Evaluate": 3, "/ApplyJacobian": 3, "/Gradient": 2}.get(path, 0)
+    most = 2**20 + 64 * numbers
     with pytest.raises(SolverError, match=rf"answer to {path} has more than {most} bytes"):
         used(Endless, path)
+    # The rest is in the buffers of the system.
+    assert sum(Endless.written) < 2**25
+
+
+@pytest.mark.parametrize("path", ["/Info", "/Evaluate", "/Gradient"])
+def test_an_answer_that_says_it_is_too_large_is_not_read(path: str) -> None:
+    class Announcing(Complete):
+        def answer_at_fault(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "80000000")
+            self.end_headers()
+            # Nothing comes, which a client that reads would wait for.
+
+    with pytest.raises(SolverError, match=rf"answer to {path} has 80000000 bytes and is not read"):
+        used(Announcing, path)
+
+
+@pytest.mark.parametrize("status", [201, 204, 400, 404, 500, 503])
+@pytest.mark.parametrize("path", [*DESCRIPTIONS, *MODEL_CALLS])
+def test_an_answer_with_another_status_is_a_failure(path: str, status: int) -> None:
+    right: dict[str, Any] = {
+        "/Info": {"protocolVersion": 1.0, "models": ["m"]},
+        "/ModelInfo": {"support": {"Evaluate": True, "Gradient": True, "ApplyJacobian": True}},
+        "/InputSizes": {"inputSizes": [2]},
+        "/OutputSizes": {"outputSizes": [3]},
+        "/Evaluate": {"output": [[1.0, 2.0, 3.0]]},
+        "/Gradient": {"output": [1.0, 2.0]},
+        "/ApplyJacobian": {"output": [1.0, 2.0, 3.0]},
+    }
+
+    class Failing(Complete):
+        def answer_at_fault(self) -> None:
+            body = json.dumps(right[path]).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    error = CallFailed if path in MODEL_CALLS else SolverError
+    with pytest.raises(error, match=rf"answered.* {status}"):
+        used(Failing, path)
+
+
+def test_of_a_long_page_about_a_failure_the_beginning_is_told() -> None:
+    class Page(Complete):
+        def answer_at_fault(self) -> None:
+            self.send_response(500)
+            self.end_headers()
+            self.wfile.write(b"no convergence " + b"." * 2**22)
+
+    with pytest.raises(CallFailed, match="answered 500 Internal Server Error: no convergence"):
+        used(Page, "/Evaluate")
 
 
 DEEP = b"[" * 900 + b"]" * 900

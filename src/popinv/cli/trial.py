@@ -26,7 +26,8 @@ __all__ = ["most_seconds", "solve_few"]
 # In seconds. If the solves take less, they are repeated for the timing, up to a number of times.
 _LONG_ENOUGH, _MORE, _MOST = 0.5, 8, 50_000
 _SHORTEST = 1e-6
-# Seconds of a first solve from which on none is done twice; what is shorter may be a start alone.
+# Seconds of a first solve from which on none is done for the timing alone. What is shorter may be a
+# start alone.
 _SLOW = 5.0
 # Seconds from which on it is said how long the solves will take.
 _WORTH_SAYING = 1.0
@@ -50,12 +51,13 @@ class _Tally:
 def most_seconds(section: ExternalSection, systems: int) -> float:
     """Return the longest time that a trial of so many systems can take, by the time limits.
 
-    In the worst case each system runs out of time in every attempt, alone and among others.
+    In the worst case each system runs out of time in every attempt, alone and among others. Two are
+    solved twice.
     """
     alone = (1 + section.retries) * section.time_limit
     if section.most_rows() == 1:
-        return -(-systems // section.parallel) * alone
-    return alone + systems * (alone + section.time_limit)
+        return (2 + -(-systems // section.parallel)) * alone
+    return 2 * alone + systems * (alone + section.time_limit)
 
 
 def solve_few(
@@ -102,11 +104,13 @@ def solve_few(
     # The start of the simulator alone is no reason to keep a solve.
     with model.journal(journal, max(journal_seconds, _SLOW)), model.timed(warm.add):
         first, spent = _timed(model, z[:1])
+    # It is solved twice, as its answers are compared.
+    spent -= warm.seconds * (1 - 1 / max(warm.solves, 1))
     slow = spent >= _SLOW or warm.solves == 0
     rest = z[1:] if slow else z
     if len(z) > 1:
         _say_rest(section, len(rest), spent, warm.solves == 0, say)
-    with _bar(len(rest), section) as bar:
+    with _bar(len(rest)) as bar:
         tally = _Tally(bar)
         with model.journal(journal, journal_seconds), model.timed(tally.add):
             solutions, _ = _timed(model, rest, len(z) - len(rest))
@@ -166,9 +170,7 @@ def _say_rest(
     if known:
         say("the first system is in the journal of solves already")
         return
-    # Where calls hold several systems, the first of them is solved alone as well.
-    again = spent if section.most_rows() > 1 and systems > 1 else 0.0
-    left = section.solving_seconds(systems, spent) + again
+    left = section.solving_seconds(systems, spent)
     if left >= _WORTH_SAYING:
         say(
             f"one solve took {duration(spent)}, with the start of the simulator; {systems} systems "
@@ -177,12 +179,10 @@ def _say_rest(
 
 
 @contextmanager
-def _bar(systems: int, section: ExternalSection) -> Iterator[tqdm]:
-    # One of a call of several is solved alone as well.
-    total = systems + (section.most_rows() > 1 and systems > 1)
+def _bar(systems: int) -> Iterator[tqdm]:
     # A terminal alone shows it, and only for long work.
     with tqdm(
-        total=total, unit="solve", delay=2.0, leave=False, file=sys.stderr, disable=None
+        total=systems, unit="solve", delay=2.0, leave=False, file=sys.stderr, disable=None
     ) as b:
         yield b
 

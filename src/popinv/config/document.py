@@ -151,19 +151,23 @@ studies:
 `own_simulator_executable.yaml` call one simulator in the three ways.
 
 **Failures.** A system whose call raises an exception, ends with an error, crashes, exceeds
-`time_limit` or returns a value that is not finite is recorded as failed, with the reason, and the
-others are kept. A call of several systems that fails is halved until the systems at fault stand
-alone; the systems of a call that takes too long are tried one at a time. The reasons and their
-numbers are in `logs/collect_solves.*.log` and in `metrics.json`; `active_learning.failure_budget`
-says how many failures a study tolerates. A simulator that cannot be used at all stops the run: it
-cannot be imported, started or reached, it returns an array of another shape than described, or ten
-systems, each called alone, crashed it or ran out of time before any succeeded.
+`time_limit` or returns a value that is not finite, or is masked, is recorded as failed, with the
+reason, and the others are kept. A call of several systems that fails is halved until the systems at
+fault stand alone; the systems of a call that takes too long are tried one at a time. The reasons
+and their numbers are in `logs/collect_solves.*.log` and in `metrics.json`;
+`active_learning.failure_budget` says how many failures a study tolerates. A simulator that cannot
+be used at all stops the run: it cannot be imported, started or reached, it returns an array of
+another shape than described, or ten systems, each called alone, crashed it or ran out of time
+before any succeeded.
 
 **Each row on its own.** The observations of a system must depend on its own parameters only, not on
-what else is in the call. The first system of each job is therefore solved twice, once alone; where
-the results differ the run stops. A simulator that draws random numbers takes them from a seed that
-it is given for each system: as the argument `seeds` of the function, or as the column `seed` of the
-program's input (`pass_seed: true`).
+what else is in the call, on earlier calls, or on chance. Each job therefore solves two of its
+systems twice, at most: the first one alone before its call, and a random one alone after all
+others; where the results differ the run stops. A job with one system solves it twice. Results may
+differ by 1e-5 of the usual size of an observation, since sums in another order differ in their last
+digits, or by 1e-4 in single precision. A simulator that draws random numbers takes them from a seed
+that it is given for each system: as the argument `seeds` of the function, or as the column `seed`
+of the program's input (`pass_seed: true`). A server uses a fixed seed.
 
 **Derivatives.** Set `derivatives` for a function that returns a Jacobian or is written in torch; a
 server reports its own. Derivatives are used if the estimates use the forward model itself

@@ -10,7 +10,7 @@ import numpy as np
 from popinv.errors import DataError, SolverError
 from popinv.forward.base import Parameter, Solutions
 
-__all__ = ["check_solutions", "checked_rows", "finished"]
+__all__ = ["check_solutions", "checked_rows", "finished", "unmasked"]
 
 
 def checked_rows(
@@ -55,16 +55,39 @@ def checked_rows(
     return z, reasons
 
 
+def unmasked(values: Any) -> Any:
+    """Return values with NaN in place of masked entries, also within lists and tuples.
+
+    NumPy drops the masks where it makes an array, so that what is invalid would count as a number.
+
+    Examples
+    --------
+    >>> unmasked([np.ma.array([1.0, 2.0], mask=[False, True])])
+    [array([ 1., nan])]
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        # Whole numbers have no NaN. Text and complex numbers are left to be refused.
+        numbers = values.dtype.kind in "biufO"
+        return np.ma.filled(values.astype(float), np.nan) if numbers else values
+    if isinstance(values, list | tuple):
+        return [
+            unmasked(each) if isinstance(each, np.ma.MaskedArray | list | tuple) else each
+            for each in values
+        ]
+    return values
+
+
 def finished(values: np.ndarray, reasons: np.ndarray) -> Solutions:
     """Return the outcome of a batch, with every failed row NaN throughout.
 
     Parameters
     ----------
     values : ndarray of shape (n, d_y)
-        Changed in place.
+        Changed in place. Masked entries are not finite.
     reasons : ndarray of object, shape (n,)
         Changed in place: a row that is not finite and has no reason yet gets one.
     """
+    values = unmasked(values)
     for i in np.flatnonzero(~np.isfinite(values).all(axis=1)):
         reasons[i] = reasons[i] or "the solution is not finite"
     values[reasons != ""] = np.nan
@@ -97,6 +120,11 @@ def check_solutions(solutions: Any, systems: int, observations: int) -> None:
         raise SolverError(
             f"the forward model's 'solve' must return observations of shape {shape} and a reason "
             f"for each row, but their shapes are {given[0]} and {given[1]}"
+        )
+    if np.ma.is_masked(solutions.observations) or np.ma.is_masked(solutions.reason):
+        raise SolverError(
+            "the forward model's 'solve' returned masked entries, but a row that cannot be solved "
+            "is NaN, with a reason; popinv.forward.checks.finished makes such rows of masked ones"
         )
     finite = np.isfinite(solutions.observations).all(axis=1)
     for row in np.flatnonzero(~finite & ~solutions.failed)[:1]:

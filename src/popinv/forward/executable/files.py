@@ -39,13 +39,15 @@ def write_input(path: Path, names: Sequence[str], z: np.ndarray, seeds: np.ndarr
     path.write_text("".join(",".join(row) + "\n" for row in [header, *rows]))
 
 
-def read_output(path: Path) -> np.ndarray:
+def read_output(path: Path, numbers: int | None = None) -> np.ndarray:
     """Read the output of a program.
 
     Parameters
     ----------
     path : Path
         Ends in ``.csv`` (numbers separated by commas or spaces) or ``.npy``.
+    numbers : int, optional
+        How many numbers are expected, which limits the size of the file.
 
     Returns
     -------
@@ -63,10 +65,12 @@ def read_output(path: Path) -> np.ndarray:
     if not path.is_file():
         # Reading a pipe could wait without end.
         raise SolverError("the program's output is not a regular file")
-    if (size := path.stat().st_size) > messages.LARGEST_ANSWER:
+    most = messages.LARGEST_ANSWER if numbers is None else messages.largest_text(numbers)
+    if (size := path.stat().st_size) > most:
+        expected = "" if numbers is None else f" for {numbers} numbers"
         raise SolverError(
-            f"the program's output has {size} bytes, but at most {messages.LARGEST_ANSWER} are "
-            "read; if that is correct, lower 'forward.rows_per_call'"
+            f"the program's output has {size} bytes, but at most {most} are read{expected}; if "
+            "that is correct, lower 'forward.rows_per_call', or write fewer characters"
         )
     if path.suffix == ".csv":
         return _read_csv(path)

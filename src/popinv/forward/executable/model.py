@@ -19,5 +19,6 @@ def forward_model(section: Executable, seed: int) -> ExternalModel:
         [each.name for each in section.inputs()],
         section.format,
         section.pass_seed,
+        section.observations.asked_count(),
     )
     return ExternalModel(section, seed, start, section.rows_per_call)

@@ -39,6 +39,8 @@ class Program:
     file_format : {"csv", "npy"}
     pass_seed : bool
         True if the input has a last column ``seed``.
+    width : int, optional
+        Number of observations, for the size of an output.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class Program:
         names: Sequence[str],
         file_format: str,
         pass_seed: bool,
+        width: int | None = None,
     ) -> None:
         self._command, self._names, self._format = command, names, file_format
-        self._pass_seed = pass_seed
+        self._pass_seed, self._width = pass_seed, width
         self._process: subprocess.Popen[bytes] | None = None
         self._reaper = Reaper()
 
@@ -69,7 +72,7 @@ class Program:
             given, output = (Path(folder, f"{name}.{self._format}") for name in ("input", "output"))
             write_input(given, self._names, z, seeds if self._pass_seed else None)
             self._run(given, output, seconds)
-            return read_output(output)
+            return read_output(output, self._width and len(z) * self._width)
 
     def close(self) -> None:
         """End the program, if it is running."""

@@ -108,7 +108,7 @@ class DifferentiableExternalModel(ExternalModel):
         SolverError
             As ``solve``.
         """
-        answers = self._changes(z, tangents, self._seeds)
+        answers = self._changes(z, tangents, self._seeds, "jvp")
         shape = len(z), 1 + len(tangents), len(self.observations)
         parts = answers.observations.reshape(shape).transpose(1, 0, 2)
         return parts[0], parts[1:]
@@ -126,7 +126,7 @@ class DifferentiableExternalModel(ExternalModel):
         SolverError
             As ``solve``.
         """
-        return self._gradients(z, cotangents, self._seeds).observations
+        return self._gradients(z, cotangents, self._seeds, "vjp").observations
 
     def check_derivatives(self, z: np.ndarray) -> bool:
         """Compare the derivatives with differences of solves, at the first two rows of z.
@@ -153,8 +153,8 @@ class DifferentiableExternalModel(ExternalModel):
         with self.session():
             fault = derivative_fault(
                 solved,
-                lambda points, tangents: self._changes(points, tangents, seeds),
-                lambda points, cotangents: self._gradients(points, cotangents, seeds),
+                lambda points, tangents: self._changes(points, tangents, seeds, "jvp"),
+                lambda points, cotangents: self._gradients(points, cotangents, seeds, "vjp"),
                 z,
                 [parameter.name for parameter in self.parameters],
             )
@@ -163,15 +163,23 @@ class DifferentiableExternalModel(ExternalModel):
         return fault is not None
 
     def _changes(
-        self, z: np.ndarray, tangents: np.ndarray, seeds: Callable[[int], np.ndarray]
+        self,
+        z: np.ndarray,
+        tangents: np.ndarray,
+        seeds: Callable[[int], np.ndarray],
+        question: str,
     ) -> Solutions:
         k, n, d_z = tangents.shape
         beside = tangents.transpose(1, 0, 2).reshape(n, k * d_z)
         width = (1 + k) * len(self.observations)
-        return self._answers(z, seeds, width, beside, self._with_tangents)
+        return self._answers(z, seeds, width, beside, self._with_tangents, question)
 
     def _gradients(
-        self, z: np.ndarray, cotangents: np.ndarray, seeds: Callable[[int], np.ndarray]
+        self,
+        z: np.ndarray,
+        cotangents: np.ndarray,
+        seeds: Callable[[int], np.ndarray],
+        question: str,
     ) -> Solutions:
         width = len(self.parameters)
-        return self._answers(z, seeds, width, cotangents, self._with_cotangents)
+        return self._answers(z, seeds, width, cotangents, self._with_cotangents, question)

@@ -4,10 +4,17 @@ The simulator is called with several systems at a time. Where a call fails, its 
 until those at fault stand alone: they become NaN rows with the reason, the others are kept. Where a
 call runs out of time, its systems are tried one at a time. Which row fails is therefore decided by
 a call with that row alone, not by what else is in the batch.
+
+Two systems are solved twice, to see that the answer of a system is its own: the first that can be
+solved, alone before its call, and one at random, alone after all others. What is seen is an answer
+that depends on the other rows of a call, on earlier calls, on the time, or on chance. A fault that
+leaves one row of a call in place, at most, is seen in any case. Of a fault that leaves a share s of
+the rows in place, a share s^2 of the jobs do not see it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import time
@@ -32,9 +39,12 @@ _LONGEST_REASON = 300
 # After this many lost calls of one system each, without a success, the simulator is given up, as
 # time limits and restarts for all other systems could take days.
 _HOPELESS = 10
-# A call with one system may take another path through the simulator than a call with many. The
-# results may differ by rounding only.
-_TOLERANCE = 1e-6
+_NOT_FINITE = "the simulator returned a value that is not finite"
+# A call with one system may take another path through the simulator than a call with many: sums in
+# another order, as in matrix products, differ in the last digits. Their error is a share of an
+# entry's usual size; that of an entry whose terms cancel is a share of the largest entry. Both
+# shares leave a few digits to the simulator. Single precision has half as many digits.
+_SHARES = {"single": (1e-4, 1e-5), "double": (1e-5, 1e-8)}
 
 
 class CallFailed(Exception):
@@ -113,7 +123,8 @@ def evaluate(
     limit: CallLimit,
     journal: Journal | None = None,
     told: Callable[[int, float], None] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+    compared: bool = True,
+) -> tuple[np.ndarray, np.ndarray, bool]:
     """Call the simulators, each in a thread of its own, for all systems.
 
     If an error stops the evaluation, the simulators are closed.
@@ -137,6 +148,8 @@ def evaluate(
     told : callable, optional
         Called after each call with the number of systems that it has decided, 0 if they are tried
         again in other calls, and its seconds. Never called twice at a time.
+    compared : bool
+        Whether two systems are solved twice, and their answers compared.
 
     Returns
     -------
@@ -144,35 +157,44 @@ def evaluate(
         NaN throughout for a failed row.
     reasons : ndarray of object, shape (n,)
         Empty where the row succeeded.
+    compared : bool
+        Whether answers of one system were compared. There are none if every system fails, or is in
+        the journal.
 
     Raises
     ------
     SolverError
         If the simulator cannot be used, returns something else than d_y numbers for each system,
-        or another result for a system alone than for the same system among others.
+        or another result for a system alone than for the same system among others, or for a
+        system that is solved again.
     """
-    batches = _Batches(z, seeds, width, retries, limit, journal, told)
+    batches = _Batches(z, seeds, width, rows_per_call, retries, limit, journal, told)
     free: queue.SimpleQueue[Simulator] = queue.SimpleQueue()
     for simulator in simulators:
         free.put(simulator)
 
-    def run(start: int) -> None:
+    def in_turn(work: Callable[..., None], *arguments: int) -> None:
         simulator = free.get()
         try:
-            batches.run(simulator, start, min(start + rows_per_call, len(z)))
+            work(simulator, *arguments)
         finally:
             free.put(simulator)
 
+    # A call is made as a whole, so that its answers do not depend on what was known.
+    starts = [
+        start
+        for start in range(0, len(z), rows_per_call)
+        if not batches.known[start : start + rows_per_call].all()
+    ]
+    compared = compared and bool(starts)
     with ThreadPoolExecutor(len(simulators)) as pool:
         try:
-            # A call is made as a whole, so that its answers do not depend on what was known.
-            starts = [
-                start
-                for start in range(0, len(z), rows_per_call)
-                if not batches.known[start : start + rows_per_call].all()
-            ]
-            for done in as_completed([pool.submit(run, start) for start in starts]):
+            if compared:
+                pool.submit(in_turn, batches.begin, *starts).result()
+            for done in as_completed([pool.submit(in_turn, batches.run, each) for each in starts]):
                 done.result()
+            if compared:
+                pool.submit(in_turn, batches.end).result()
         except BaseException:
             # The simulators are closed before the pool waits for its threads, which may be in a
             # long call.
@@ -180,7 +202,7 @@ def evaluate(
             for simulator in simulators:
                 simulator.close()
             raise
-    return batches.values, batches.reasons
+    return batches.values, batches.reasons, batches.compared
 
 
 @dataclass
@@ -190,16 +212,28 @@ class _Batches:
     z: np.ndarray
     seeds: np.ndarray
     width: int
+    rows_per_call: int
     retries: int
     limit: CallLimit
     journal: Journal | None = None
     told: Callable[[int, float], None] | None = None
     stopped: bool = False
     succeeded: bool = False
+    compared: bool = False
     lost: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.lock = Lock()
+        # The first row that can be solved alone, with its answer.
+        self.first: int | None = None
+        self.alone = np.empty(0)
+        self.failed_alone: set[int] = set()
+        # This row goes to the journal after all comparisons, so that a simulator that fails them
+        # is called again, and compared again, by the next attempt.
+        self.held: int | None = None
+        self.held_seconds = 0.0
+        # Calls that go to the journal after the first comparison.
+        self.waiting: list[tuple[slice, float]] = []
         if self.journal is not None:
             found = self.journal.look_up(self.z, self.seeds, self.width)
             self.values, self.reasons, self.known = found
@@ -208,41 +242,77 @@ class _Batches:
         self.reasons = np.full(len(self.z), "", dtype=object)
         self.known = np.zeros(len(self.z), dtype=bool)
 
-    def run(self, simulator: Simulator, start: int, stop: int) -> None:
-        """Solve rows start, ..., stop - 1."""
-        if start == 0 and stop > 1:
-            self._begin(simulator, stop)
-        else:
-            self._solve(simulator, start, stop)
+    def begin(self, simulator: Simulator, *starts: int) -> None:
+        """Solve the first row that can be solved alone, which also shows how long a solve takes."""
+        self.held = min(starts[-1] + self.rows_per_call, len(self.z)) - 1
+        for start in starts:
+            for row in range(start, min(start + self.rows_per_call, len(self.z))):
+                self._solve(simulator, row, row + 1, waits=True)
+                if not self.reasons[row]:
+                    self.first, self.alone = row, self.values[row].copy()
+                    # The answer of its call is kept.
+                    self.waiting.clear()
+                    return
+                self.failed_alone.add(row)
+                self._keep_waiting()
 
-    def _begin(self, simulator: Simulator, stop: int) -> None:
-        """Solve the first rows, and one of them alone as well; the results must agree.
+    def run(self, simulator: Simulator, start: int) -> None:
+        """Make the call that begins with this row, but without rows that have failed alone."""
+        stop = min(start + self.rows_per_call, len(self.z))
+        while start < stop and start in self.failed_alone:
+            start += 1
+        if start == stop:
+            return
+        begins = start == self.first
+        self._solve(simulator, start, stop, waits=begins)
+        if begins:
+            others = "when it is called again for the same system"
+            if stop - start > 1:
+                others = f"for one system alone than for the same system among {stop - start}"
+            self._compare(start, self.alone, self.values[start:stop], others)
+            self._keep_waiting()
 
-        The first row that can be solved alone also shows how long a solve takes.
+    def end(self, simulator: Simulator) -> None:
+        """Solve a random row alone, after all others, and compare the answer with its first."""
+        rows = self._rows_to_repeat()
+        if len(rows):
+            row, began = int(rows[0]), time.monotonic()
+            # A call that fails says nothing about the answer.
+            with contextlib.suppress(CallFailed):
+                again = self._call(simulator, slice(row, row + 1))[0]
+                self._tell(1, began)
+                others = "for one system alone, after all others, than in the call before"
+                self._compare(row, again, self.values, others)
+        self.compared = self.first is not None
+        held, self.held = self.held, None
+        if held is not None:
+            self._keep(slice(held, held + 1), self.held_seconds)
+
+    def _rows_to_repeat(self) -> np.ndarray:
+        """Return solved rows in random order, with the first ones of their calls at the end."""
+        rows = np.random.default_rng(self.seeds).permutation(len(self.z))
+        rows = rows[(self.reasons[rows] == "") & (rows != self.first)]
+        return rows[np.argsort(rows % self.rows_per_call == 0, kind="stable")]
+
+    def _compare(self, row: int, alone: np.ndarray, table: np.ndarray, others: str) -> None:
+        """Stop if the answer of a row alone differs from the one that is kept, of those of a table.
+
+        A failed call is no answer.
         """
-        first = 0
-        self._solve(simulator, 0, 1)
-        while self.reasons[first]:
-            first += 1
-            if first == stop:
-                return
-            self._solve(simulator, first, first + 1)
-        if first + 1 == stop:
+        if self.reasons[row] not in ("", _NOT_FINITE):
             return
-        alone = self.values[first].copy()
-        self._solve(simulator, first, stop)
-        if self.reasons[first]:
-            return
-        gap = np.abs(alone - self.values[first]).max()
-        if gap > _TOLERANCE * np.abs(alone).max():
+        entry = _differing_entry(alone, self.values[row], table)
+        if entry is not None:
             raise SolverError(
-                f"the simulator gives another answer for one system alone than for the same "
-                f"system among {stop - first} (they differ by up to {gap:.3g}). Each row must "
-                "depend on its own parameters only; a simulator that draws random numbers must "
-                "draw them from the seed that it is given for each row (see config/README.md)."
+                f"the simulator gives another answer {others} (entry {entry}, counted from 0, is "
+                f"{alone[entry]:.9g} and {self.values[row, entry]:.9g}). Each row must depend on "
+                "its own parameters only; a simulator that draws random numbers must draw them "
+                "from the seed that it is given for each row, and a server from a fixed seed (see "
+                "config/README.md)."
             )
 
-    def _solve(self, simulator: Simulator, start: int, stop: int) -> None:
+    def _solve(self, simulator: Simulator, start: int, stop: int, waits: bool = False) -> None:
+        """Solve rows start, ..., stop - 1, which may wait for the journal."""
         rows, began = slice(start, stop), time.monotonic()
         try:
             values = self._call(simulator, rows)
@@ -253,29 +323,39 @@ class _Batches:
                 middle = (start + stop) // 2
                 cuts = range(start, stop + 1) if failure.late else (start, middle, stop)
                 for one, next_one in itertools.pairwise(cuts):
-                    self._solve(simulator, one, next_one)
-            else:
-                self._give_up(start, failure)
-                self._keep(rows, began)
-            return
-        self.limit.ended(stop - start, time.monotonic() - began)
-        finite = np.isfinite(values).all(axis=1)
-        values[~finite] = np.nan
-        self.values[rows] = values
-        self.reasons[rows] = np.where(
-            finite, "", "the simulator returned a value that is not finite"
-        )
-        self.succeeded = self.succeeded or bool(finite.any())
-        self._keep(rows, began)
+                    self._solve(simulator, one, next_one, waits)
+                return
+            self._give_up(start, failure)
+        else:
+            self.limit.ended(stop - start, time.monotonic() - began)
+            finite = np.isfinite(values).all(axis=1)
+            values[~finite] = np.nan
+            self.values[rows] = values
+            self.reasons[rows] = np.where(finite, "", _NOT_FINITE)
+            self.succeeded = self.succeeded or bool(finite.any())
+        self._tell(stop - start, began)
+        if waits:
+            self.waiting.append((rows, time.monotonic() - began))
+        else:
+            self._keep(rows, time.monotonic() - began)
 
-    def _keep(self, rows: slice, began: float) -> None:
-        self._tell(rows.stop - rows.start, began)
+    def _keep_waiting(self) -> None:
+        for rows, seconds in self.waiting:
+            self._keep(rows, seconds)
+        self.waiting.clear()
+
+    def _keep(self, rows: slice, seconds: float) -> None:
+        """Write the solves of a call to the journal, but for the row that is held back."""
         if self.journal is None:
             return
+        numbers = np.arange(rows.start, rows.stop)
+        each, kept = seconds / len(numbers), numbers[numbers != self.held]
+        if len(kept) < len(numbers):
+            self.held_seconds = each
         # The calls run in threads.
         with self.lock:
-            own = self.z[rows], self.seeds[rows], self.values[rows], self.reasons[rows]
-            self.journal.keep(*own, time.monotonic() - began)
+            own = self.z[kept], self.seeds[kept], self.values[kept], self.reasons[kept]
+            self.journal.keep(*own, each * len(kept))
 
     def _tell(self, count: int, began: float) -> None:
         if self.told is not None:
@@ -308,3 +388,26 @@ class _Batches:
                 f"the simulator cannot be used: the first {_HOPELESS} systems were lost, each in "
                 f"its own call, and none has succeeded ({counts})"
             )
+
+
+def _differing_entry(one: np.ndarray, other: np.ndarray, table: np.ndarray) -> int | None:
+    """Return the entry in which two answers for one system differ most, None if they agree.
+
+    Parameters
+    ----------
+    one, other : ndarray of shape (d_y,)
+    table : ndarray of shape (n, d_y)
+        Answers for several systems, with the usual size of each entry.
+    """
+    finite = np.isfinite(one) & np.isfinite(other)
+    if not finite.all():
+        return int(finite.argmin())
+    table = np.vstack([one, table[np.isfinite(table).all(axis=1)]])
+    with np.errstate(over="ignore"):
+        single = np.array_equal(table, table.astype(np.float32))
+        share, share_of_largest = _SHARES["single" if single else "double"]
+        sizes = np.column_stack([np.abs(table), np.abs(table).max(axis=1)])
+        *usual, largest = np.maximum(sizes[0], np.median(sizes, axis=0))
+        tolerated = share * np.array(usual) + share_of_largest * largest
+        excess = np.abs(one - other) - tolerated
+    return int(excess.argmax()) if excess.max() > 0 else None

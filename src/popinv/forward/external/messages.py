@@ -5,13 +5,28 @@ from __future__ import annotations
 import signal
 from typing import IO
 
-__all__ = ["LARGEST_ANSWER", "ended", "last_lines", "time_limit"]
+__all__ = ["LARGEST_ANSWER", "ended", "largest_text", "last_lines", "time_limit"]
 
 # Bytes. The result of one call is read into memory, which a mistake must not fill.
 LARGEST_ANSWER = 2**30
 
+# A number as text has 24 characters at most, and separators. The rest is for names, comments and
+# small mistakes, which have better messages than that of their size.
+_CHARACTERS, _MORE_CHARACTERS = 64, 2**20
+
 # This is enough for the end of a traceback, and short enough to be read.
 _TAIL_BYTES = 4000
+
+
+def largest_text(numbers: int) -> int:
+    """Return the most bytes of a text of so many numbers, to parse which takes many times as many.
+
+    Examples
+    --------
+    >>> largest_text(1000)
+    1112576
+    """
+    return min(LARGEST_ANSWER, _CHARACTERS * numbers + _MORE_CHARACTERS)
 
 
 def last_lines(printed: IO[bytes], most: int) -> list[str]:

@@ -66,6 +66,10 @@ class ExternalModel:
         self._running: list[Simulator] | None = None
         self._journal: Journal | None = None
         self._told: Callable[[int, float], None] | None = None
+        # Of each kind of question: how long its calls may take, and whether answers for the same
+        # system were compared, which a job does once.
+        self._limits: dict[str, CallLimit] = {}
+        self._compared: set[str] = set()
         self.parameters = section.inputs()
         self.observations = section.observed(seed)
 
@@ -94,7 +98,7 @@ class ExternalModel:
             numbers for each system.
         """
         seeds = partial(row_seeds, self._seed, stage, first)
-        return self._answers(z, seeds, len(self.observations), solving=True)
+        return self._answers(z, seeds, len(self.observations), question="solve")
 
     @contextmanager
     def journal(self, folder: str | os.PathLike[str], least_seconds: float) -> Iterator[None]:
@@ -150,12 +154,13 @@ class ExternalModel:
         width: int,
         beside: np.ndarray | None = None,
         seen_as: Callable[[Any], Simulator] | None = None,
-        solving: bool = False,
+        question: str = "",
     ) -> Solutions:
         """Return ``width`` numbers for each row of z, given its further arguments of the call.
 
         Where the rows hold more than parameters, ``seen_as`` turns the simulator into one that
-        takes such rows. Plain solves are kept in the journal and timed.
+        takes such rows. The answers to the first question of a name are compared with those of the
+        same systems alone. Those of the name ``solve`` are kept in the journal and timed.
         """
         z, reasons = checked_rows(self._section.kind, z, self.parameters)
         if beside is not None:
@@ -164,20 +169,28 @@ class ExternalModel:
             z = np.concatenate([z, beside], axis=1)
         values = np.full((len(z), width), np.nan)
         rows = np.flatnonzero(reasons == "")
+        solving = question == "solve"
         if len(rows):
             with self._simulators() as running:
-                values[rows], reasons[rows] = evaluate(
+                values[rows], reasons[rows], compared = evaluate(
                     running if seen_as is None else [seen_as(each) for each in running],
                     z[rows],
                     seeds(len(z))[rows],
                     width,
                     self._rows_per_call,
                     self._section.retries,
-                    CallLimit(self._section.time_limit, self._section.longest_call()),
+                    self._limit(question),
                     self._journal if solving else None,
                     self._told if solving else None,
+                    compared=bool(question) and question not in self._compared,
                 )
+            if compared:
+                self._compared.add(question)
         return finished(values, reasons)
+
+    def _limit(self, question: str) -> CallLimit:
+        own = CallLimit(self._section.time_limit, self._section.longest_call())
+        return self._limits.setdefault(question, own)
 
     @contextmanager
     def _simulators(self) -> Iterator[list[Simulator]]:

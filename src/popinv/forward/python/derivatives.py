@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from popinv.forward.checks import unmasked
 from popinv.forward.external.messages import LARGEST_ANSWER
 
 __all__ = ["JACOBIAN", "JVP", "TORCH", "VALUES", "VJP", "NotNumbers", "from_jacobian", "table"]
@@ -26,7 +27,7 @@ class NotNumbers(TypeError):
 
 
 def table(result: Any) -> np.ndarray:
-    """Return the result of a function as an array of float64.
+    """Return the result of a function as an array of float64, with NaN for masked entries.
 
     Raises
     ------
@@ -34,7 +35,7 @@ def table(result: Any) -> np.ndarray:
         If it is none, or too large.
     """
     try:
-        values = np.asarray(result)
+        values = np.asarray(unmasked(result))
         # Complex numbers would lose their imaginary part, and text would be read as numbers.
         if values.dtype.kind not in "biufO":
             raise TypeError(f"its entries are of type {values.dtype}")

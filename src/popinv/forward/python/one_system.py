@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from popinv.forward.python.derivatives import NotNumbers
+from popinv.forward.checks import unmasked
+from popinv.forward.python.derivatives import NotNumbers, table
 
 __all__ = ["HINT", "over_systems", "works_for_one"]
 
@@ -83,7 +84,7 @@ def works_for_one(function: Function, z: np.ndarray, width: int) -> bool:
     """
     with contextlib.suppress(Exception, SystemExit):
         result = function(z)
-        values = np.asarray(result[0] if isinstance(result, tuple) else result, dtype=float)
+        values = table(result[0] if isinstance(result, tuple) else result)
         return values.shape == (width,) and bool(np.isfinite(values).all())
     return False
 
@@ -97,6 +98,7 @@ def _arguments(function: Function) -> set[str]:
 
 def _stacked(results: list[Any], dimensions: int) -> Any:
     """Return the results of all systems as an array, or as a tensor where they are tensors."""
+    results = unmasked(results)
     tensors = bool(results) and hasattr(results[0], "requires_grad")
     if dimensions == 1 and all(np.shape(result) == () for result in results):
         results = [result.reshape(1) if tensors else [result] for result in results]

@@ -35,6 +35,26 @@ __all__ = ["answer", "main", "takes", "with_design"]
 
 Function = Callable[..., Any]
 
+_FORKED = (
+    "the simulator has called os.fork(), and the new process returned from it as well. That "
+    "process was ended. End it in the simulator, with os._exit(0).\n"
+)
+
+
+def _end_unless(process: int) -> None:
+    """End this process unless it is the given one.
+
+    A function that forks returns in both processes, of which the new one must not go on as if it
+    were the first: both would answer.
+    """
+    if os.getpid() == process:
+        return
+    try:
+        os.write(2, _FORKED.encode())
+    finally:
+        # Buffers, threads and temporary files belong to the first process.
+        os._exit(1)
+
 
 def _described(error: BaseException) -> str:
     """Return type, message and place of an error."""
@@ -103,6 +123,21 @@ def answer(
     directions : ndarray, optional
         Tangents (n, k, d_z), or cotangents (n, d_y).
     """
+    process = os.getpid()
+    try:
+        return _answer(function, source, asked, z, seeds, directions)
+    finally:
+        _end_unless(process)
+
+
+def _answer(
+    function: Function,
+    source: str,
+    asked: str,
+    z: np.ndarray,
+    seeds: np.ndarray,
+    directions: np.ndarray | None,
+) -> tuple[str, Any]:
     seeded = partial(function, seeds=seeds) if takes(function, "seeds") else function
 
     def with_jacobian(wanted: bool) -> Any:
@@ -145,8 +180,11 @@ class _Probe:
             return kind, content
         width, self._width = self._width, None
         fits = kind == NUMBERS and content.shape == (len(z), width)
+        process = os.getpid()
         # A function of tensors is given none here, and takes tables.
-        if fits or source == TORCH or not works_for_one(function, z[0], width):
+        one = not fits and source != TORCH and works_for_one(function, z[0], width)
+        _end_unless(process)
+        if not one:
             return kind, content
         self._hint = HINT
         if kind == NUMBERS:
@@ -169,6 +207,7 @@ def main(arguments: Sequence[str]) -> int:
     os.set_inheritable(int(descriptor), False)
     connection = Connection(int(descriptor))
     sys.path.insert(0, folder)
+    process = os.getpid()
     try:
         function = _function(target)
     except (Exception, SystemExit) as error:
@@ -179,8 +218,10 @@ def main(arguments: Sequence[str]) -> int:
                 f". Install the packages that it needs beside popinv ({sys.executable} -m pip "
                 f"install ...), or put the module into the folder '{folder}'."
             )
+        _end_unless(process)
         connection.send_bytes(pack(UNUSABLE, message))
         return 1
+    _end_unless(process)
     if not beside["vectorised"]:
         function = over_systems(function)
     if beside["design"] and not takes(function, "design"):

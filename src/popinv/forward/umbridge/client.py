@@ -10,14 +10,14 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from popinv.errors import ConfigError, SolverError, nearest
 from popinv.forward.external.evaluation import CallFailed
-from popinv.forward.external.messages import LARGEST_ANSWER, time_limit
-from popinv.forward.umbridge.connection import Answer, Connection
+from popinv.forward.external.messages import largest_text, time_limit
+from popinv.forward.umbridge.connection import OK, Answer, Connection
 from popinv.sections.messages import listed
 from popinv.sections.secrets import Environment
 
@@ -34,6 +34,9 @@ _LARGEST_DESCRIPTION = 2**20
 _LONGEST_VECTOR = 2**31
 # Seconds after which a server restarted by its supervisor must be available again.
 _PATIENCE = 20.0
+
+
+_Read = TypeVar("_Read")
 
 
 class UMBridgeClient:
@@ -112,7 +115,13 @@ class UMBridgeClient:
         SolverError
             If the server has stopped answering, or returns something else than numbers.
         """
-        return self._request("Evaluate", z[0], {}, _vectors)[None]
+        parts = self._request("Evaluate", z[0], {}, _vectors, sum(self._outputs))
+        if [len(part) for part in parts] != list(self._outputs):
+            raise SolverError(
+                f"{self._url}: the answer to /Evaluate has vectors of {_lengths(parts)} numbers, "
+                f"but by /OutputSizes there are {self._connection.told(str(self._outputs))}"
+            )
+        return np.concatenate(parts)[None]
 
     def jvp(
         self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray, seconds: float | None = None
@@ -150,7 +159,8 @@ class UMBridgeClient:
                 if size == 0 or not part.any():
                     continue
                 pair = {"inWrt": i, "outWrt": o} if forwards else {"inWrt": o, "outWrt": i}
-                numbers = self._request(endpoint, z, {key: part.tolist(), **pair}, _vector)
+                more = {key: part.tolist(), **pair}
+                numbers = self._request(endpoint, z, more, _vector, size)
                 if len(numbers) != size:
                     raise SolverError(
                         f"{self._url}: the answer to /{endpoint} has {len(numbers)} numbers, but "
@@ -164,13 +174,14 @@ class UMBridgeClient:
         endpoint: str,
         z: np.ndarray,
         more: Mapping[str, Any],
-        read: Callable[[Any], np.ndarray],
-    ) -> np.ndarray:
-        """Return the numbers of an answer that needs computation."""
+        read: Callable[[Any], _Read],
+        count: int,
+    ) -> _Read:
+        """Return the numbers of an answer that needs computation, of which so many are expected."""
         parts = [part.tolist() for part in _split(z, self._inputs)]
         body = {"name": self._model, "input": parts, "config": self._settings, **more}
         try:
-            answer = self._connection.ask(endpoint, body, self._seconds, LARGEST_ANSWER)
+            answer = self._connection.ask(endpoint, body, self._seconds, largest_text(count))
         except TimeoutError:
             raise CallFailed(time_limit(self._seconds), lost=True) from None
         except ConnectionError as error:
@@ -182,13 +193,16 @@ class UMBridgeClient:
         """Close the connection."""
         self._connection.close()
 
-    def _numbers(
-        self, endpoint: str, answer: Answer, read: Callable[[Any], np.ndarray]
-    ) -> np.ndarray:
+    def _numbers(self, endpoint: str, answer: Answer, read: Callable[[Any], _Read]) -> _Read:
         told = self._connection.told
+        if answer.status != OK:
+            raise CallFailed(
+                f"the server answered {answer.status} {answer.reason}: {told(answer.text)}"
+            )
         # The server of the package umbridge writes nan and inf, as Python does.
         try:
-            content = json.loads(_NOT_FINITE.sub(lambda word: _IN_JSON[word[0]], answer.text))
+            text = _NOT_FINITE.sub(lambda word: _IN_JSON[word[0]], answer.text)
+            content = json.loads(text, object_pairs_hook=_mapping)
         except (ValueError, RecursionError):
             raise CallFailed(
                 f"the server answered {answer.status} {answer.reason}: {told(answer.text)}"
@@ -229,7 +243,7 @@ class UMBridgeClient:
             content = json.loads(answer.text)
         except (ValueError, RecursionError):
             content = None
-        if not isinstance(content, dict):
+        if not isinstance(content, dict) or answer.status != OK:
             raise SolverError(
                 f"{self._url}: this is not a UM-Bridge server (it answered /{endpoint} with "
                 f"{answer.status}: {self._connection.told(answer.text)})"
@@ -241,7 +255,7 @@ class UMBridgeClient:
         told = self._connection.told
         info = self._ask("Info")
         version = info.get("protocolVersion")
-        if version != _PROTOCOL:
+        if version != _PROTOCOL or isinstance(version, bool):
             raise SolverError(
                 f"{self._url}: the server speaks version {told(str(version))} of the "
                 f"protocol, but {_PROTOCOL} is needed"
@@ -287,13 +301,30 @@ def _split(vector: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
     return np.split(vector, np.cumsum(sizes)[:-1])
 
 
-def _vectors(parts: Any) -> np.ndarray:
-    """Return lists of numbers, concatenated."""
-    return np.concatenate([_vector(part) for part in parts])
+def _lengths(parts: Sequence[np.ndarray]) -> str:
+    lengths = [len(part) for part in parts[:10]]
+    return str(lengths) if len(parts) <= 10 else f"{lengths} and more"
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the entries of a JSON object, none of which may be there twice."""
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        raise ValueError("a key is there twice")
+    return mapping
+
+
+def _vectors(parts: Any) -> list[np.ndarray]:
+    """Return lists of numbers as arrays."""
+    if not isinstance(parts, list):
+        raise TypeError("not a list of lists")
+    return [_vector(part) for part in parts]
 
 
 def _vector(part: Any) -> np.ndarray:
     """Return a list of numbers as an array; null is NaN, text and truth values are refused."""
-    if not all(number is None or type(number) in (int, float) for number in part):
+    if not isinstance(part, list) or not all(
+        number is None or type(number) in (int, float) for number in part
+    ):
         raise TypeError("not a list of numbers")
     return np.array(part, dtype=np.float64)

@@ -6,17 +6,22 @@ import queue
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
+from urllib3.exceptions import HTTPError
 
 from popinv.errors import SolverError
 from popinv.forward.external.evaluation import one_line
 from popinv.sections.secrets import Environment, masked
 
-__all__ = ["Answer", "Connection"]
+__all__ = ["OK", "Answer", "Connection"]
+
+OK = 200
+"""The status of an answer that is none of a failure."""
 
 # Seconds in which a connection must be made.
 _CONNECT_LIMIT = 30.0
@@ -49,6 +54,13 @@ class _NoUser(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
+
+
+class _Session(requests.Session):
+    """A session without redirections, whose targets requests would read, and may stumble over."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 class Connection:
@@ -96,7 +108,7 @@ class Connection:
         seconds : float
             Time limit of the whole exchange.
         largest : int
-            Most bytes of the answer.
+            Most bytes of the answer. Of one with another status than 200 this much is read.
 
         Raises
         ------
@@ -126,7 +138,8 @@ class Connection:
             raise TimeoutError from None
         if isinstance(answer, requests.ReadTimeout):
             raise TimeoutError from None
-        if isinstance(answer, requests.RequestException):
+        # What breaks the rules of HTTP comes from the packages below as well.
+        if isinstance(answer, requests.RequestException | HTTPError | HTTPException):
             raise ConnectionError(self.told(_cause(answer))) from None
         if isinstance(answer, BaseException):
             raise answer
@@ -142,7 +155,7 @@ class Connection:
         self._session.close()
 
     def _new_session(self) -> requests.Session:
-        session = requests.Session()
+        session = _Session()
         session.auth = self._auth
         # A small compressed answer may be one without end.
         session.headers["Accept-Encoding"] = "identity"
@@ -192,16 +205,27 @@ class Connection:
             )
 
     def _text(self, endpoint: str, response: requests.Response, largest: int) -> str:
+        """Return the text of an answer, of which no more is read than is allowed."""
+        failed = response.status_code != OK
+        length = response.headers.get("Content-Length", "")
+        if length.isdecimal() and not failed and len(length) < 20 and int(length) > largest:
+            raise self._too_large(endpoint, f"{int(length)} bytes", largest)
         parts, size = [], 0
         for part in response.iter_content(2**16):
             parts.append(part)
             size += len(part)
             if size > largest:
-                raise SolverError(
-                    f"{self.url}: the answer to /{endpoint} has more than {largest} bytes and is "
-                    "not read. Check that 'forward.url' is the address of a UM-Bridge server"
-                )
+                if failed:
+                    break
+                raise self._too_large(endpoint, f"more than {largest} bytes", largest)
         return b"".join(parts).decode(errors="replace")
+
+    def _too_large(self, endpoint: str, size: str, largest: int) -> SolverError:
+        return SolverError(
+            f"{self.url}: the answer to /{endpoint} has {size} and is not read; at most {largest} "
+            "are allowed for the numbers that are expected. Check that 'forward.url' is the "
+            "address of a UM-Bridge server, and that the model returns its observations alone"
+        )
 
 
 def _without_secrets(address: str) -> str:
@@ -213,7 +237,7 @@ def _without_secrets(address: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _cause(error: requests.RequestException) -> str:
+def _cause(error: Exception) -> str:
     """Return the innermost part of a network error, which states the cause."""
     cause: BaseException = error
     while cause.__context__ is not None:
