@@ -197,8 +197,8 @@ class Table:
         return cell.replace(".", ",") if self.comma else cell
 
     def place(self, row: int, column: int) -> tuple[str, int] | None:
-        """Return the number that stands in a cell."""
-        if row == 0 or column < (2 if self.long else 1):
+        """Return the number that a cell holds, or, in a long table, says of whom and when it is."""
+        if row == 0 or (column == 0 and not self.long):
             return None
         name = f"s{(row - 1) // 3}" if self.long else f"s{row - 1}"
         return name, (row - 1) % 3 if self.long else column - 1
