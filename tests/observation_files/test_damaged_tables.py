@@ -100,9 +100,9 @@ def test_what_is_far_larger_than_its_file_is_not_unpacked(monkeypatch: pytest.Mo
 
 
 def test_numbers_that_repeat_are_unpacked() -> None:
-    rows = "".join(f"s{i // 50},{i % 50},male,4.0,{i % 97}.5\n" for i in range(20_000))
+    rows = "".join(f"s{i // 50},{i % 50},male,4.0,{i % 97}.5\n" for i in range(3000))
     for ending, pack in PACKERS.items():
-        assert len(read_lines_of(pack(rows.encode()), ending)) == 20_001
+        assert len(read_lines_of(pack(rows.encode()), ending)) == 3001
 
 
 def test_characters_of_value_zero() -> None:

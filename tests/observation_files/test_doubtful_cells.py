@@ -252,6 +252,10 @@ def test_systems_are_no_sums() -> None:
         values = random.normal(size=(n, d))
         for table in (values, np.round(3 * values), np.round(values, 1), random.poisson(2, (n, d))):
             assert aggregate_row(np.asarray(table, dtype=float), None) is None
+    far = np.vstack([np.ones((2, 2)), random.normal(1, 0.1, size=(50_000, 2)), np.ones((2, 2))])
+    far[7] = 1e6
+    assert aggregate_row(far, None) is None
+    assert aggregate_row(np.full((6, 2), 5e307) * random.uniform(-1, 1, size=(6, 2)), None) is None
     # Stations of the compass and of the states of a country.
     assert aggregate_row(random.normal(size=(4, 2)), ["N", "E", "S", "W"]) is None
     assert aggregate_row(random.normal(size=(4, 2)), ["RI", "SC", "SD", "TN"]) is None

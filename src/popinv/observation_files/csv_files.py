@@ -25,6 +25,7 @@ __all__ = ["has_names", "likely_header", "likely_system_column", "read_csv"]
 
 # So many decimal places hardly all begin with another digit than zero.
 _WITHOUT_ZEROS = 100
+_WHOLE = frozenset('+-0123456789," ')
 
 
 def likely_header(file: Path) -> bool:
@@ -216,7 +217,9 @@ def _refuse_places(rows: list[str], separator: str, number: int) -> None:
 
 def _refuse_split_numbers(lines: list[str], numbers: list[int], separator: str) -> None:
     """Refuse rows of whole numbers that may be numbers with decimal commas between commas."""
-    if separator != "," or (first := lines[numbers[0]].count(",")) % 2 == 0:
+    line = lines[numbers[0]]
+    # Most tables hold other signs in their first line.
+    if separator != "," or (first := line.count(",")) % 2 == 0 or set(line) - _WHOLE:
         return
     rows = [lines[i].replace('"', "").replace(" ", "").split(",") for i in numbers]
     if any(len(row) != first + 1 for row in rows):
@@ -233,7 +236,7 @@ def _refuse_split_numbers(lines: list[str], numbers: list[int], separator: str) 
     # Decimal places are as many in all rows, and one in ten of them begins with a zero.
     places = bool(np.all(digits == digits[0])) and digits.size < _WITHOUT_ZEROS
     if padded.any() or (places and (digits.min() > 1 or before.min() > 1)):
-        shown, count = lines[numbers[0]].strip(), (first + 1) // 2
+        shown, count = line.strip(), (first + 1) // 2
         raise DataError(
             f"line {numbers[0] + 1} ({shown[:40]}{'...' if len(shown) > 40 else ''}) holds "
             f"{first + 1} whole numbers, or {count} with decimal commas, as every line. Write "

@@ -39,7 +39,8 @@ _AGGREGATES += " stdev stddev standarddeviation variance summe gesamt mittelwert
 _LAST_AGGREGATES = "sd se sem cv var minimum maximum n count all overall"
 # So many rows may stand below a table, and so many systems make the numbers of such a row evident.
 _BELOW, _FEWEST = 4, 4
-# Largest difference from the mean, in standard deviations of the others: of one column, of several.
+# Largest difference from the mean, as a share of the distance of the quartiles of the others: of
+# one column, of several.
 _NEAR_ALONE, _NEAR = 1e-4, 5e-3
 # Sums may be rounded. Few columns show most rows to be systems.
 _NEAR_SUM, _QUICK = 1e-5, 8
@@ -236,15 +237,17 @@ def _sums_up(row: np.ndarray, others: np.ndarray) -> str | None:
     seen = np.isfinite(others)
     if not len(row) or seen.sum(axis=0).min() < _FEWEST:
         return None
-    mean, spread = np.nanmean(others, axis=0), np.nanstd(others, axis=0)
-    if not spread.all():
+    with np.errstate(over="ignore"):
+        total, size = np.nansum(others, axis=0), np.nansum(np.abs(others), axis=0)
+        # A few values far away do not widen the distance of the quartiles.
+        spread = np.diff(np.nanquantile(others, [0.25, 0.75], axis=0), axis=0)[0]
+    mean = total / seen.sum(axis=0)
+    if not (np.all(spread > 0) and np.isfinite(size).all()):
         return None
-    total = np.nansum(others, axis=0)
     # Small whole numbers agree by chance.
     whole = bool(np.all(others[seen] % 1 == 0) and np.all(row % 1 == 0))
     if whole and len(row) < _FEWEST:
         return None
-    size = np.nansum(np.abs(others), axis=0)
     outside = np.abs(row) > np.nanmax(np.abs(others), axis=0)
     if np.all(np.abs(row - total) <= _NEAR_SUM * size) and outside.all():
         return "sums"

@@ -17,7 +17,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,7 +37,7 @@ __all__ = [
     "valid_values",
 ]
 
-_COMPRESSED: dict[str, Callable[..., IO[bytes]]] = {
+_COMPRESSED: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
     ".xz": lzma.open,
@@ -112,7 +112,8 @@ def read_lines(file: Path) -> list[str]:
 
 def _uncompressed(file: Path) -> bytes:
     """Return the contents of a compressed file, unless they are far larger than the file."""
-    most, size, blocks = max(_SMALL, _MOST_GROWTH * file.stat().st_size), 0, []
+    most, size = max(_SMALL, _MOST_GROWTH * file.stat().st_size), 0
+    blocks: list[bytes] = []
     with _COMPRESSED[file.suffix.lower()](file, "rb") as stream:
         while block := stream.read(_BLOCK):
             blocks.append(block)
