@@ -271,8 +271,8 @@ def _slots(
         for line in frame.index[seen & (cells == "")][:1]:
             raise DataError(f"line {line} has a value, but no replicate in the column '{column}'")
         if (found := alike(cells.tolist())) is not None:
-            first, second = (f"line {frame.index[place]}" for place in found[:2])
-            raise DataError(f"{first} and {second} name the replicates {found[2]}")
+            one, other = (f"line {frame.index[place]}" for place in found[:2])
+            raise DataError(f"{one} and {other} name the replicates {found[2]}")
         occasion = pd.factorize(cells)[0]
         pairs = pd.DataFrame({"system": row[seen], "occasion": occasion[seen]})
         first = pairs.drop_duplicates()

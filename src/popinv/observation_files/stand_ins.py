@@ -22,7 +22,7 @@ __all__ = ["StandIn", "stand_ins_in", "stand_ins_of", "without_stand_ins"]
 # Numbers with the digits that four bytes hold.
 _POWER = re.compile(r"1e\+\d+")
 _REPEATED = re.compile(r"9{2,}|8{2,}|7{2,}")
-_FILLS = (9.969209968386869e36, 32768, 32767, 2147483648, 2147483647, 4294967295)
+_FILLS: tuple[float, ...] = (9.969209968386869e36, 32768, 32767, 2147483648, 2147483647, 4294967295)
 _FILLS += (float(np.finfo(np.float32).max), float(np.finfo(np.float64).max))
 _SIZES = frozenset(f"{size:.7g}" for size in _FILLS)
 # A single value may be an outlier, unless it is very large.
