@@ -12,6 +12,7 @@ from popinv.errors import DataError
 from popinv.observation_files.column_traits import column_traits
 from popinv.observation_files.column_uses import Given, Layout, refuse_to_ask
 from popinv.observation_files.layouts import layout_of
+from popinv.observation_files.survey import survey
 from popinv.sections.tables import read_frame
 
 RANDOM = np.random.default_rng(0)
@@ -268,3 +269,13 @@ def test_usual_names(name: str, use: str, like: bool) -> None:
     write(f"{name},x", [[1, 2], [3, 4]])
     (column, _) = column_traits(read_frame(Path("y.csv")))
     assert column.named_like(use) is like
+
+
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_a_name_of_two_columns_of_a_long_table_is_refused(column: int, tmp_path: Path) -> None:
+    lines = [["id", "time", "conc"]]
+    lines += [[f"s{s}", f"{t}", f"{s * t + 0.5}"] for s in range(6) for t in (0, 1, 2)]
+    file = tmp_path / "y.csv"
+    file.write_text("\n".join(",".join([*line, line[column]]) for line in lines))
+    with pytest.raises(DataError, match=rf"y\.csv: .*{lines[0][column]}"):
+        survey(file)

@@ -267,3 +267,10 @@ def test_parts_that_take_no_replicates_say_so(noise: str, more: str, words: str)
     with pytest.raises(ConfigError) as caught:
         load_file(Path("mine.yaml"))
     assert words in str(caught.value)
+
+
+def test_replicates_that_look_the_same_are_not_two() -> None:
+    wide = fault(WIDE.replace("b,1,", "b,1\u200b,"), system_column="id", replicate_column="day")
+    long = fault(LONG.replace("b,1,1", "b,1\u200b,1"), replicate_column="day", **OF_LONG)
+    for message, lines in ((wide, "line 2 and line 3"), (long, "line 2 and line 6")):
+        assert f"{lines} name the replicates '1' and '1\\u200b', which look the same" in message

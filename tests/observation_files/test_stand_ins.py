@@ -12,7 +12,7 @@ from popinv.forward.base import Observations
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.reading import read_observations
 from popinv.observation_files.section import FileObservations
-from popinv.observation_files.stand_ins import stand_in_of, stand_ins_in
+from popinv.observation_files.stand_ins import stand_ins_in, stand_ins_of
 from popinv.observation_files.table import ObservationTable
 
 VALUES = np.random.default_rng(0).normal(3, 1, size=(20, 3))
@@ -24,23 +24,49 @@ def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("number", [-999.0, 999.0, -9999.0, 9999.0, -99.0, 99999.0, -32768.0])
+NUMBERS = [-999.0, 999.0, -9999.0, 9999.0, -99.0, 99999.0, -32768.0, -8888.0, -7777.0]
+NUMBERS += [-99999.9, float(np.float32(-99999.9)), 999.9, -32767.0, -2147483648.0]
+NUMBERS += [1e30, -1e34, 1e20, float(np.float32(9.96921e36)), float(np.finfo(np.float32).max)]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
 def test_usual_numbers_far_from_the_others_are_suspected(number: float) -> None:
     values = VALUES[:, 0].copy()
-    assert stand_in_of(values) is None
+    assert stand_ins_of(values) == []
     values[[3, 5, 6]] = number, number, np.nan
-    assert stand_in_of(values) == (number, 2)
+    assert stand_ins_of(values) == [(number, 2)]
 
 
 def test_ordinary_numbers_are_not() -> None:
-    assert stand_in_of(np.array([900.0, 950, 990, 999, 999])) is None
-    assert stand_in_of(np.array([1.0, 2, 3, -998, -998])) is None
-    assert stand_in_of(np.array([-999.0, -999])) is None
-    assert stand_in_of(np.array([])) is None
+    assert stand_ins_of(np.array([900.0, 950, 990, 999, 999])) == []
+    assert stand_ins_of(np.array([1.0, 2, 3, -998, -998])) == []
+    assert stand_ins_of(np.array([0.1, 0.2, 0.3, 9.9, 9.9])) == []
+    assert stand_ins_of(np.array([1e30, 1.5e30, 2e30])) == []
+    assert stand_ins_of(np.array([-999.0, -999])) == []
+    assert stand_ins_of(np.array([])) == []
 
 
 def test_one_stand_in_does_not_hide_another() -> None:
-    assert stand_in_of(np.array([1.0, 2, 3, -999, -9999, -9999])) == (-999, 1)
+    found = stand_ins_of(np.array([1.0, 2, 3, -999, -9999, -9999, 1e30]))
+    assert found == [(-9999, 2), (-999, 1), (1e30, 1)]
+
+
+def test_all_stand_ins_of_random_columns_are_found() -> None:
+    random = np.random.default_rng(11)
+    for _ in range(300):
+        values = random.normal(random.normal(0, 5), random.uniform(0.1, 5), size=40)
+        numbers = random.choice(NUMBERS, size=2, replace=False)
+        # Whoever has a number below -99 among ordinary ones states what it is.
+        numbers = numbers[np.abs(numbers) > 200]
+        at = random.permutation(40)[: 2 * len(numbers)].reshape(len(numbers), 2)
+        for number, places in zip(numbers, at, strict=True):
+            values[places] = number
+        assert stand_ins_of(values) == [(number, 2) for number in np.sort(numbers)]
+
+
+def test_a_very_large_number_needs_no_second() -> None:
+    (found,) = stand_ins_in(["a"], [np.array([1.0, 2, 3, 1e30])])
+    assert (found.number, found.count) == (1e30, 1)
 
 
 def test_a_number_must_repeat_somewhere_in_the_table() -> None:

@@ -9,10 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
 
+import yaml
+
 from popinv.observation_files.column_uses import Use
 from popinv.observation_files.survey import KnownColumn, Survey, name_and_unit
 
-__all__ = ["described", "model_observations", "observations_section", "plain_observations"]
+__all__ = [
+    "described",
+    "model_observations",
+    "observations_section",
+    "plain_observations",
+    "quoted_name",
+]
 
 _WIDE = "# A row for each system, a column for each entry of an observation."
 _REPLICATES = "# A row for each replicate of a system, a column for each entry of an observation."
@@ -25,6 +33,11 @@ _LONGEST_TIMES = 12
 
 def _text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def _number(number: float) -> str:
+    """Return all digits of a number, since it is compared with those of the file."""
+    return f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
 def observations_section(file: Path, surveyed: Survey) -> list[str]:
@@ -76,7 +89,7 @@ def observations_section(file: Path, surveyed: Survey) -> list[str]:
         keys += [
             "# These numbers are far from all others, and are read as missing values. [] reads",
             "# them as observations.",
-            f"missing_values: [{', '.join(f'{number:g}' for number in found)}]",
+            f"missing_values: [{', '.join(map(_number, found))}]",
         ]
     if surveyed.missing and not surveyed.long:
         keys += [
@@ -108,7 +121,7 @@ def model_observations(file: Path, surveyed: Survey) -> list[str]:
         return plain_observations(surveyed.entries, units.pop() if len(units) == 1 else "")
     time = surveyed.named("time")
     value, unit = name_and_unit(surveyed.named("value") or "")
-    keys = [f"name: {value if _IDENTIFIER.fullmatch(value) else 'observed'}"]
+    keys = [f"name: {quoted_name(value) if _IDENTIFIER.fullmatch(value) else 'observed'}"]
     if unit:
         keys.append(f"units: {_text(unit)}")
     if time and (unit_of_time := name_and_unit(time)[1]):
@@ -119,6 +132,11 @@ def model_observations(file: Path, surveyed: Survey) -> list[str]:
         grid = f", grid: {surveyed.grid}" if surveyed.grid else ""
         keys.append(f"times: {{file: {_text(file.as_posix())}, column: {_text(time)}{grid}}}")
     return ["observations:", *(f"  {key}" for key in keys)]
+
+
+def quoted_name(name: str) -> str:
+    """Return a name as YAML has it: in quotes where it would be a truth value or null."""
+    return name if yaml.safe_load(name) == name else _text(name)
 
 
 def plain_observations(entries: int, units: str = "") -> list[str]:

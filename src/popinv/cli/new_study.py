@@ -17,6 +17,7 @@ from popinv.cli.first_observations import (
     model_observations,
     observations_section,
     plain_observations,
+    quoted_name,
 )
 from popinv.cli.first_simulators import OWN, simulator_file, simulator_text
 from popinv.config.data_files import check_data_files
@@ -50,7 +51,7 @@ _HEAD = """\
 seed: 1
 
 studies:
-  {name}:
+  {key}:
 """
 
 _SYNTHETIC = """\
@@ -150,7 +151,10 @@ def new_study(
         times, labels = (surveyed.times, surveyed.labels) if surveyed else ((), ())
         texts[simulator] = simulator_text(kind, entries, times, labels)
     texts[configuration] = (
-        _HEAD.format(name=name, schema=_schema()) + indent(study, 4 * " ") + observed + _ROUNDS
+        _HEAD.format(name=name, key=quoted_name(name), schema=_schema())
+        + indent(study, 4 * " ")
+        + observed
+        + _ROUNDS
     )
     if own:
         texts[configuration] += _FEW_SOLVES

@@ -8,8 +8,6 @@ must then state its meaning. An empty cell, ``NA`` and ``NaN`` are missing value
 
 from __future__ import annotations
 
-import csv
-import re
 import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -19,13 +17,15 @@ import numpy as np
 from popinv.errors import DataError, nearest
 from popinv.observation_files.headers import LINES_BELOW, standing_out
 from popinv.observation_files.table import ObservationTable
-from popinv.sections.tables import is_missing, is_number
-from popinv.sections.text_files import kind_of, read_lines, separator_of
+from popinv.sections.tables import advice_on, is_missing, is_number
+from popinv.sections.text_files import cells_of, kind_of, read_lines, separator_of
 from popinv.sections.units import columns_called, name_and_unit
 
 __all__ = ["has_names", "likely_header", "likely_system_column", "read_csv"]
 
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+# So many decimal places hardly all begin with another digit than zero.
+_WITHOUT_ZEROS = 100
+_WHOLE = frozenset('+-0123456789," ')
 
 
 def likely_header(file: Path) -> bool:
@@ -58,7 +58,7 @@ def has_names(file: Path) -> bool:
     if kind_of(file) != ".csv":
         return True
     separator = separator_of(rows[0])
-    return _is_header(_stripped(rows[0], separator), rows[1:], separator)
+    return _is_header(_cells(rows[0], separator), rows[1:], separator)
 
 
 def likely_system_column(file: Path, header: bool = False) -> str | None:
@@ -78,9 +78,9 @@ def likely_system_column(file: Path, header: bool = False) -> str | None:
     if not rows:
         return None
     separator = separator_of(rows[0])
-    names = _stripped(rows[0], separator)
+    names = _cells(rows[0], separator)
     titled = header or _is_header(names, rows[1:], separator)
-    first = [(_cells(row, separator) or [""])[0].strip() for row in rows[titled:]]
+    first = [(_cells(row, separator) or [""])[0] for row in rows[titled:]]
     counts = [str(i) for i in range(len(first) + 1)]
     if len(first) < 2 or len(names) < 2:
         return None
@@ -133,7 +133,7 @@ def read_csv(
         return ObservationTable(np.empty((0, 0)), [], [])
     first = lines[numbers[0]]
     separator = separator_of(first)
-    names = _stripped(first, separator)
+    names = _cells(first, separator)
     named = {
         key: _column(name, key, names)
         for key, name in (
@@ -150,6 +150,8 @@ def read_csv(
             _refuse_places(rows, separator, numbers[0] + 1)
     if header:
         numbers = numbers[1:]
+    else:
+        _refuse_split_numbers(lines, numbers, separator)
     width = len(names)
     rows = [lines[i] for i in numbers]
     table = None if "system_column" in named else _fast(rows, separator, width)
@@ -180,36 +182,66 @@ def _is_header(cells: list[str], below: list[str], separator: str) -> bool:
         return False
     if not any(map(is_number, cells)):
         return True
-    text = [i for i, cell in enumerate(cells) if not is_number(cell) and not is_missing(cell)]
-    table = [_stripped(line, separator) for line in below[:LINES_BELOW]] if text else []
+    # A number with marks at it is no name among numbers.
+    text = [
+        i
+        for i, cell in enumerate(cells)
+        if not (is_number(cell) or is_missing(cell) or advice_on(cell))
+    ]
+    table = [_cells(line, separator) for line in below[:LINES_BELOW]] if text else []
     return bool(table) and any(
         all(len(row) == len(cells) and is_number(row[i]) for row in table) for i in text
     )
 
 
-def _stripped(line: str, separator: str) -> list[str]:
-    return [cell.strip() for cell in _cells(line, separator)]
-
-
 def _standing_out(rows: list[str], separator: str) -> str | None:
     """Return the trait by which the first of some lines looks like places or times, or None."""
-    first = _stripped(rows[0], separator)
+    first = _cells(rows[0], separator)
     # Names of systems may stand before or after the numbers.
     if not any(map(is_number, first)) or _is_header(first, rows[1:], separator):
         return None
-    return standing_out(first, [_stripped(row, separator) for row in rows[1 : 1 + LINES_BELOW]])
+    return standing_out(first, [_cells(row, separator) for row in rows[1 : 1 + LINES_BELOW]])
 
 
 def _refuse_places(rows: list[str], separator: str, number: int) -> None:
     if (trait := _standing_out(rows, separator)) is None:
         return
-    first = _stripped(rows[0], separator)
+    first = _cells(rows[0], separator)
     shown = ", ".join(first[:4]) + (", ..." if len(first) > 4 else "")
     raise DataError(
         f"line {number} ({shown}) looks like places or times above the systems: its numbers "
         f"{trait}, unlike those of the lines below. Set 'observations.header': true leaves the "
         "line out, false reads it as a system."
     )
+
+
+def _refuse_split_numbers(lines: list[str], numbers: list[int], separator: str) -> None:
+    """Refuse rows of whole numbers that may be numbers with decimal commas between commas."""
+    line = lines[numbers[0]]
+    # Most tables hold other signs in their first line.
+    if separator != "," or (first := line.count(",")) % 2 == 0 or set(line) - _WHOLE:
+        return
+    rows = [lines[i].replace('"', "").replace(" ", "").split(",") for i in numbers]
+    if any(len(row) != first + 1 for row in rows):
+        return
+    cells = np.array(rows, dtype=np.str_)
+    whole, behind = cells[:, ::2].ravel(), cells[:, 1::2]
+    if not (np.char.isdigit(behind).all() and np.char.isdigit(np.char.lstrip(whole, "+-")).all()):
+        return
+    digits = np.char.str_len(behind)
+    before = np.char.str_len(np.char.lstrip(whole, "+-"))
+    padded = np.char.startswith(behind, "0") & (digits > 1)
+    if np.any(np.char.startswith(whole, "0") & (before > 1)):
+        return
+    # Decimal places are as many in all rows, and one in ten of them begins with a zero.
+    places = bool(np.all(digits == digits[0])) and digits.size < _WITHOUT_ZEROS
+    if padded.any() or (places and (digits.min() > 1 or before.min() > 1)):
+        shown, count = line.strip(), (first + 1) // 2
+        raise DataError(
+            f"line {numbers[0] + 1} ({shown[:40]}{'...' if len(shown) > 40 else ''}) holds "
+            f"{first + 1} whole numbers, or {count} with decimal commas, as every line. Write "
+            f"decimal points, or name the {first + 1} columns in a first line"
+        )
 
 
 def _column(name: str, key: str, header: list[str]) -> int:
@@ -272,7 +304,7 @@ def _slow(
     """
     values, names = np.full((len(rows), width), np.nan), []
     for row, (number, line) in enumerate(zip(numbers, rows, strict=True)):
-        cells = _stripped(line, separator)
+        cells = _cells(line, separator)
         if len(cells) != width:
             raise DataError(
                 f"line {number + 1} has {len(cells)} columns, but the lines before it have {width}"
@@ -293,13 +325,8 @@ def _slow(
 
 
 def _advice(cell: str, column: int, text: int | None) -> str:
-    if _DECIMAL_COMMA.fullmatch(cell):
-        return f"Write numbers with a decimal point: {cell.replace(',', '.')}."
-    if cell.startswith("<"):
-        return (
-            f"Write the limit itself, {cell.lstrip('<= ')}, and state it as "
-            "'observations.censored_below'."
-        )
+    if advice := advice_on(cell):
+        return advice
     names = (
         " The key 'observations.system_column' names a column that holds the systems' names."
         if column == 0 and text is None
@@ -311,4 +338,4 @@ def _advice(cell: str, column: int, text: int | None) -> str:
 
 
 def _cells(line: str, separator: str) -> list[str]:
-    return next(csv.reader([line], delimiter=separator), [])
+    return next(iter(cells_of([line], separator)), [])

@@ -1,21 +1,49 @@
-"""Cells that keep a column from being read as what it is, for messages that say so."""
+"""Cells that keep a column from being read as what it is, and rows that are no system.
+
+Rows below a table may hold the total or the mean of the others. They are known by their name, or
+by their numbers where no name of the same form as others stands before them.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from popinv.observation_files.column_traits import ColumnTraits, increases_within
-from popinv.sections.tables import is_missing, is_number
+from popinv.sections.tables import advice_on, is_missing, is_number
 
-__all__ = ["mixed_cells", "other_dates", "systems_with_gaps", "title_above", "words_for_text"]
+__all__ = [
+    "aggregate_row",
+    "alike",
+    "marked_cells",
+    "mixed_cells",
+    "other_dates",
+    "systems_with_gaps",
+    "title_above",
+    "words_for_text",
+]
 
 _OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1(\d{4}|\d{2})( .*)?")
 # A column with fewer different numbers may hold categories.
 _DIFFERENT = 8
+# So many characters of a cell are shown.
+_LONGEST = 40
+# Names of rows that sum up the others, in lower case and without marks; those of the second kind
+# may be abbreviations of places, and count in the last rows alone.
+_AGGREGATES = "total totals subtotal grandtotal sum mean means average averages avg median std"
+_AGGREGATES += " stdev stddev standarddeviation variance summe gesamt mittelwert mittel moyenne"
+_LAST_AGGREGATES = "sd se sem cv var minimum maximum n count all overall"
+# So many rows may stand below a table, and so many systems make the numbers of such a row evident.
+_BELOW, _FEWEST = 4, 4
+# Largest difference from the mean, as a share of the distance of the quartiles of the others: of
+# one column, of several.
+_NEAR_ALONE, _NEAR = 1e-4, 5e-3
+# Sums may be rounded. Few columns show most rows to be systems.
+_NEAR_SUM, _QUICK = 1e-5, 8
 
 
 def mixed_cells(column: ColumnTraits) -> str | None:
@@ -26,17 +54,55 @@ def mixed_cells(column: ColumnTraits) -> str | None:
     if column.numbers is not None or column.dates:
         return None
     counts = np.bincount(column.codes, minlength=len(column.levels))
-    numbers = [is_number(level) and not is_missing(level) for level in column.levels]
-    text = [not (is_number(level) or is_missing(level)) for level in column.levels]
-    if sum(numbers) < _DIFFERENT or counts[numbers].sum() <= counts[text].sum():
+    numbers = np.array([_is_finite(level) for level in column.levels])
+    text = ~numbers & ~np.array([is_missing(level) for level in column.levels])
+    if numbers.sum() < _DIFFERENT or counts[numbers].sum() <= counts[text].sum():
         return None
-    shown = [f"'{column.levels[i]}'" for i in np.flatnonzero(text)[:3]]
-    row = int(np.flatnonzero(np.isin(column.codes, np.flatnonzero(text)))[0])
-    count = int(counts[text].sum())
+    infinite = all(is_number(column.levels[i]) for i in np.flatnonzero(text))
     return (
-        f"the column '{column.name}' holds numbers, but text in {count} of {len(column.codes)} "
-        f"rows ({', '.join(shown)}; the first in row {row + 1} below the names)"
+        f"the column '{column.name}' holds numbers, but {'infinity' if infinite else 'text'} in "
+        f"{_where(column, text)}"
     )
+
+
+def marked_cells(column: ColumnTraits) -> str | None:
+    """Return which cells of a column are numbers with marks, in sentences; None if it is no such.
+
+    Most cells of such a column are numbers, or would be without the marks.
+    """
+    if column.numbers is not None or column.dates:
+        return None
+    counts = np.bincount(column.codes, minlength=len(column.levels))
+    numbers = np.array([_is_finite(level) for level in column.levels])
+    missing = np.array([is_missing(level) for level in column.levels])
+    infinite = np.array([is_number(level) for level in column.levels]) & ~numbers & ~missing
+    marked = infinite | np.array([bool(advice_on(level)) for level in column.levels])
+    others = ~(numbers | marked | missing)
+    if not marked.any() or counts[numbers | marked].sum() <= counts[others].sum():
+        return None
+    first = column.levels[int(np.flatnonzero(marked)[0])]
+    return (
+        f"the column '{column.name}' holds numbers with other signs in {_where(column, marked)}. "
+        + (advice_on(first) or "Every number must be finite.")
+    )
+
+
+def _is_finite(cell: str) -> bool:
+    return is_number(cell) and bool(np.isfinite(float(cell)))
+
+
+def _where(column: ColumnTraits, levels: np.ndarray) -> str:
+    """Return in which rows some different cells of a column occur, in words."""
+    rows = np.isin(column.codes, np.flatnonzero(levels))
+    shown = ", ".join(f"'{_short(column.levels[i])}'" for i in np.flatnonzero(levels)[:3])
+    return (
+        f"{rows.sum()} of {len(rows)} rows ({shown}; the first in row "
+        f"{np.flatnonzero(rows)[0] + 1} below the names)"
+    )
+
+
+def _short(cell: str) -> str:
+    return cell if len(cell) <= _LONGEST else f"{cell[:_LONGEST]}..."
 
 
 def other_dates(columns: Iterable[ColumnTraits]) -> str:
@@ -93,3 +159,97 @@ def words_for_text(columns: Iterable[ColumnTraits]) -> str:
         f"; numbers are written without other signs, such as 1000 or 0.5, but the columns hold "
         f"{', '.join(held[:4])}"
     )
+
+
+def alike(names: Sequence[str]) -> tuple[int, int, str] | None:
+    """Return the places of two names that differ only by what cannot be seen, and a sentence.
+
+    These are characters without width, kinds of space, control characters and the two spellings
+    that Unicode has for a letter with an accent.
+    """
+    seen: dict[str, int] = {}
+    for place, name in enumerate(names):
+        # Most names are plain, and looking them up is quick.
+        plain = name.isalnum() and name.isascii()
+        first = seen.setdefault(name if plain else _visible(name), place)
+        if names[first] != name:
+            words = (
+                f"{names[first]!a} and {name!a}, which look the same. Write them alike "
+                "if they are one, and make them differ by a letter or digit if they are two"
+            )
+            return first, place, words
+    return None
+
+
+def _visible(name: str) -> str:
+    shown = (" " if sign.isspace() else sign for sign in unicodedata.normalize("NFC", name))
+    kept = "".join(sign for sign in shown if unicodedata.category(sign) not in ("Cc", "Cf"))
+    return " ".join(kept.split())
+
+
+def aggregate_row(values: np.ndarray, names: Sequence[str] | None) -> tuple[int, str] | None:
+    """Return the row of a table (n, d) that sums up others, and why it seems so; None if none does.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, d)
+        NaN where a value is missing.
+    names : sequence of str, length n, optional
+    """
+    if names is not None:
+        words = [re.sub(r"[^a-z0-9]", "", name.casefold()) for name in names]
+        certain, last = _AGGREGATES.split(), [*_AGGREGATES.split(), *_LAST_AGGREGATES.split()]
+        below = next((i for i, word in enumerate(reversed(words)) if word not in last), len(words))
+        for row, word in enumerate(words):
+            if word in certain or (row >= len(words) - below and below < len(words)):
+                return row, f"is called '{names[row]}'"
+    for row, others in _candidates(len(values)):
+        if names is not None and _has_a_form(names, row):
+            continue
+        held = np.flatnonzero(np.isfinite(values[row]))
+        if _sums_up(values[row, held[:_QUICK]], values[others, held[:_QUICK]]) is None:
+            continue
+        if told := _sums_up(values[row, held], values[others, held]):
+            return row, f"holds the {told} of the other rows"
+    return None
+
+
+def _candidates(count: int) -> list[tuple[int, slice]]:
+    """Return the rows that may sum up others, with those others."""
+    if count <= _FEWEST:
+        return []
+    below = range(count - 1, max(count - 1 - _BELOW, _FEWEST - 1), -1)
+    return [*((row, slice(0, row)) for row in below), (0, slice(1, None))]
+
+
+def _has_a_form(names: Sequence[str], row: int) -> bool:
+    """Return whether a name is one of a series, such as s12 among s1, s2, ..."""
+
+    def form(name: str) -> str:
+        return re.sub(r"\d+", "0", name)
+
+    own = form(names[row])
+    return "0" in own and sum(form(name) == own for name in names) > 1
+
+
+def _sums_up(row: np.ndarray, others: np.ndarray) -> str | None:
+    """Return which sum or mean of others a row holds in all of its columns, or None."""
+    seen = np.isfinite(others)
+    if not len(row) or seen.sum(axis=0).min() < _FEWEST:
+        return None
+    with np.errstate(over="ignore"):
+        total, size = np.nansum(others, axis=0), np.nansum(np.abs(others), axis=0)
+        # A few values far away do not widen the distance of the quartiles.
+        spread = np.diff(np.nanquantile(others, [0.25, 0.75], axis=0), axis=0)[0]
+    mean = total / seen.sum(axis=0)
+    if not (np.all(spread > 0) and np.isfinite(size).all()):
+        return None
+    # Small whole numbers agree by chance.
+    whole = bool(np.all(others[seen] % 1 == 0) and np.all(row % 1 == 0))
+    if whole and len(row) < _FEWEST:
+        return None
+    outside = np.abs(row) > np.nanmax(np.abs(others), axis=0)
+    if np.all(np.abs(row - total) <= _NEAR_SUM * size) and outside.all():
+        return "sums"
+    near = _NEAR if len(row) > 1 else _NEAR_ALONE
+    return "means" if np.all(np.abs(row - mean) <= near * spread) else None

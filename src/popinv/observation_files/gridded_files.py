@@ -16,7 +16,7 @@ import numpy as np
 
 from popinv.errors import DataError
 from popinv.observation_files.table import ObservationTable
-from popinv.sections.text_files import kind_of, rows_dataset
+from popinv.sections.text_files import kind_of, rows_dataset, valid_values
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,7 +29,9 @@ _HDF5 = ("h5netcdf", "h5py")
 
 
 def read_gridded(file: Path) -> ObservationTable:
-    """Read a NetCDF (.nc) or zarr (.zarr) file; NaN and the file's fill value are missing.
+    """Read a NetCDF (.nc) or zarr (.zarr) file.
+
+    NaN, the file's fill value and what lies outside of the file's valid range are missing.
 
     Raises
     ------
@@ -131,7 +133,7 @@ def _observations(dataset: xr.Dataset) -> xr.DataArray:
 def _numbers(array: xr.DataArray) -> np.ndarray:
     if array.dtype.kind not in "fiu":
         raise DataError(f"variable '{array.name}' holds {array.dtype}, not numbers")
-    return np.asarray(array.values, dtype=float)
+    return np.asarray(valid_values(array), dtype=float)
 
 
 def _noise_scale(dataset: xr.Dataset, systems: object, count: int) -> np.ndarray | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from popinv.errors import DataError, nearest
-from popinv.sections.tables import is_missing
+from popinv.sections.tables import is_missing, is_number
 from popinv.sections.units import columns_called
 
 __all__ = ["KnownColumns", "known_columns", "source_columns"]
@@ -144,10 +144,7 @@ def _values(systems: pd.DataFrame, name: str, stand_ins: Sequence[float]) -> np.
 
 
 def _number(cell: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        return np.nan
+    return float(cell) if is_number(cell) else np.nan
 
 
 def _indicator(systems: pd.DataFrame, name: str, source: str) -> np.ndarray:

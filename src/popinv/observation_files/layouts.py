@@ -36,6 +36,7 @@ from popinv.observation_files.column_uses import (
     refuse_to_ask,
 )
 from popinv.observation_files.doubtful_cells import (
+    marked_cells,
     mixed_cells,
     other_dates,
     systems_with_gaps,
@@ -130,6 +131,11 @@ class _Recognition:
                     f"{told}. Write numbers there, leave these cells empty if the values are "
                     "missing, or remove the column. A value below a detection limit is not a "
                     "missing one: to leave it out biases the answer"
+                )
+            if told := marked_cells(each):
+                raise DataError(
+                    f"{told} If the column names the systems, state --system; if it holds "
+                    "categories or remarks, put a word before each number, or remove it"
                 )
 
     def _find_replicate(self) -> None:

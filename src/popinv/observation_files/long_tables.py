@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from popinv.errors import DataError, nearest
+from popinv.observation_files.doubtful_cells import alike
 from popinv.observation_files.known_columns import known_columns, source_columns
 from popinv.observation_files.replicates import places_in_turn
 from popinv.observation_files.table import ObservationTable
@@ -24,6 +25,7 @@ from popinv.sections.tables import (
     numbers_of,
     read_frame,
     same_time,
+    stated_times,
     times_of,
 )
 from popinv.sections.units import name_and_unit
@@ -193,7 +195,7 @@ def _at_times(
     tolerance: float | None,
 ) -> np.ndarray:
     """Return which observations (n, d_y) are at the time of each row."""
-    held = times_of(frame, named_column(frame, column, "observations.time_column"))
+    held = stated_times(frame, named_column(frame, column, "observations.time_column"))
     if observations.time_count is None:
         raise DataError(
             f"the forward model's observations have no times, but 'time_column' is '{column}'; "
@@ -268,6 +270,9 @@ def _slots(
         cells = frame[column]
         for line in frame.index[seen & (cells == "")][:1]:
             raise DataError(f"line {line} has a value, but no replicate in the column '{column}'")
+        if (found := alike(cells.tolist())) is not None:
+            one, other = (f"line {frame.index[place]}" for place in found[:2])
+            raise DataError(f"{one} and {other} name the replicates {found[2]}")
         occasion = pd.factorize(cells)[0]
         pairs = pd.DataFrame({"system": row[seen], "occasion": occasion[seen]})
         first = pairs.drop_duplicates()

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from popinv.errors import DataError
+from popinv.observation_files.doubtful_cells import alike
 from popinv.observation_files.table import ObservationTable
 
 __all__ = ["check_occasions", "places_in_turn", "stacked"]
@@ -54,6 +55,9 @@ def check_occasions(systems: np.ndarray, occasions: np.ndarray, lines: np.ndarra
     """
     for i in np.flatnonzero(occasions == "")[:1]:
         raise DataError(f"line {lines[i]}: the replicate of system '{systems[i]}' has no name")
+    if (found := alike(occasions.tolist())) is not None:
+        one, other = (f"line {lines[place]}" for place in found[:2])
+        raise DataError(f"{one} and {other} name the replicates {found[2]}")
     turns = places_in_turn(np.column_stack([systems, occasions]))
     for i in np.flatnonzero(turns)[:1]:
         raise DataError(

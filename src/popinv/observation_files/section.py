@@ -146,8 +146,8 @@ class FileObservations(Section):
     missing_values: list[Number] | None = Field(
         default=None,
         description="Numbers that stand for a missing value, such as `[-999]`. `[]`: none. null: "
-        "none, but the run stops where -99, -999, 999, ... occurs several times in a column, far "
-        "from its other values, until this key is set.",
+        "none, but the run stops where -99, -999, -8888, 1e30, ... occurs several times in a "
+        "column, far from its other values, until this key is set.",
     )
     censored_below: Limits | None = Field(
         default=None, description=CENSORED_BELOW, json_schema_extra={"x-default": "none"}

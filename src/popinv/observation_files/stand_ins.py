@@ -1,12 +1,14 @@
 """Numbers that stand for missing values, such as -999.
 
-Such a number is suspected where it is one that files commonly use (nines, or the lowest integer of
-two bytes), occurs several times in a table, and lies further from the other values of its column
-than these lie from each other.
+Such a number is suspected where it is one that files commonly use (nines, eights or sevens, a high
+power of ten, the limits of integers and of floating-point numbers, the fill values of NetCDF),
+occurs several times in a table or is very large, and lies further from the other values of its
+column than these lie from each other.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +17,16 @@ import numpy as np
 
 from popinv.observation_files.table import ObservationTable
 
-__all__ = ["StandIn", "stand_in_of", "stand_ins_in", "without_stand_ins"]
+__all__ = ["StandIn", "stand_ins_in", "stand_ins_of", "without_stand_ins"]
 
-_NINES = [float("9" * digits) for digits in range(2, 8)]
-_COMMON = np.array([*_NINES, *(-each for each in _NINES), -32768.0])
-# A single value may be an outlier.
-_FEWEST = 2
+# Numbers with the digits that four bytes hold.
+_POWER = re.compile(r"1e\+\d+")
+_REPEATED = re.compile(r"9{2,}|8{2,}|7{2,}")
+_FILLS: tuple[float, ...] = (9.969209968386869e36, 32768, 32767, 2147483648, 2147483647, 4294967295)
+_FILLS += (float(np.finfo(np.float32).max), float(np.finfo(np.float64).max))
+_SIZES = frozenset(f"{size:.7g}" for size in _FILLS)
+# A single value may be an outlier, unless it is very large.
+_FEWEST, _LARGE = 2, 1e8
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,8 @@ class StandIn:
     count: int
 
 
-def stand_in_of(values: np.ndarray) -> tuple[float, int] | None:
-    """Return the number of a column that may stand for a missing value, and how often it occurs.
+def stand_ins_of(values: np.ndarray) -> list[tuple[float, int]]:
+    """Return the numbers of a column that may stand for missing values, and how often each occurs.
 
     Parameters
     ----------
@@ -51,21 +57,36 @@ def stand_in_of(values: np.ndarray) -> tuple[float, int] | None:
 
     Returns
     -------
-    (float, int) or None
+    list of (float, int)
 
     Examples
     --------
-    >>> stand_in_of(np.array([1.5, -999, 2.5, -999])), stand_in_of(np.array([990.0, 999, 999]))
-    ((-999.0, 2), None)
+    >>> stand_ins_of(np.array([1.5, -999, 2.5, -999])), stand_ins_of(np.array([900, 950, 999, 999]))
+    ([(-999.0, 2)], [])
     """
-    seen = values[np.isfinite(values)]
-    for number in _COMMON[np.isin(_COMMON, seen)]:
-        others = seen[seen != number]
-        # Another such number does not make this one ordinary.
-        ordinary = others[~np.isin(others, _COMMON)]
-        if len(ordinary) and np.abs(ordinary - number).min() > np.ptp(ordinary):
-            return float(number), len(seen) - len(others)
-    return None
+    different, counts = np.unique(values[np.isfinite(values)], return_counts=True)
+    # They lie on both sides of the others, and one of them does not make another one ordinary.
+    low, high = 0, len(different)
+    while low < high and _is_common(different[low]):
+        low += 1
+    while high > low and _is_common(different[high - 1]):
+        high -= 1
+    if low == high:
+        return []
+    least, most = different[low], different[high - 1]
+    distance = np.maximum(least - different, different - most)
+    return [(float(different[i]), int(counts[i])) for i in np.flatnonzero(distance > most - least)]
+
+
+def _is_common(number: float) -> bool:
+    """Return whether files commonly use a number, or its negative, for a missing value."""
+    text = f"{abs(number):.7g}"
+    if text in _SIZES:
+        return True
+    if _POWER.fullmatch(text):
+        return float(text) >= _LARGE
+    digits = text.replace(".", "")
+    return bool(_REPEATED.fullmatch(digits)) and len(digits) > 1 + ("." in text)
 
 
 def stand_ins_in(columns: Sequence[str], table: Sequence[np.ndarray]) -> list[StandIn]:
@@ -81,12 +102,12 @@ def stand_ins_in(columns: Sequence[str], table: Sequence[np.ndarray]) -> list[St
     found = [
         StandIn(column, *suspect)
         for column, values in zip(columns, table, strict=True)
-        if (suspect := stand_in_of(values)) is not None
+        for suspect in stand_ins_of(values)
     ]
     often = Counter[float]()
     for each in found:
         often[each.number] += each.count
-    return [each for each in found if often[each.number] >= _FEWEST]
+    return [each for each in found if often[each.number] >= _FEWEST or abs(each.number) >= _LARGE]
 
 
 def without_stand_ins(table: ObservationTable, numbers: Sequence[float]) -> ObservationTable:

@@ -186,6 +186,7 @@ def survey(file: Path, given: Given | None = None, ask: Asked = refuse_to_ask) -
         titled = header or has_names(file)
         frame = read_frame(file, titled)
         layout = layout_of(frame, given, ask)
+        _check_names(frame, layout)
         if layout.long:
             if not titled:
                 raise DataError(_no_names(layout))
@@ -195,6 +196,15 @@ def survey(file: Path, given: Given | None = None, ask: Asked = refuse_to_ask) -
     except DataError as error:
         raise DataError(f"{file}: {error}") from None
     return _wide(file, layout if titled else None, header, frame)
+
+
+def _check_names(frame: pd.DataFrame, layout: Layout) -> None:
+    """Refuse a name of several columns, unless all of them are observed (as places may repeat)."""
+    names = [str(name) for name in frame.columns]
+    for name, each in zip(names, layout.columns, strict=True):
+        if (count := names.count(name)) > 1 and (layout.long or each.use != "observed"):
+            called = f"are called '{name}'" if name else "have no name"
+            raise DataError(f"{count} columns {called}; give each its own name, or remove it")
 
 
 def _no_names(layout: Layout) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from popinv.errors import DataError
+from popinv.observation_files.doubtful_cells import aggregate_row, alike
 
 if TYPE_CHECKING:
     from popinv.observation_files.known_columns import KnownColumns
@@ -86,8 +87,9 @@ def check_table(
     ------
     DataError
         If a value is infinite; if a value is missing, unless ``mask_missing``; if a system has no
-        observation; if a noise scale is not positive and finite; or if two systems
-        have the same name. The message names row and column, but not the file.
+        observation; if a noise scale is not positive and finite; if two systems have the same
+        name, or names that look the same; or if a row sums up others. The message names row and
+        column, but not the file.
     """
     values = table.values
     if values.size == 0:
@@ -105,6 +107,11 @@ def check_table(
         _check_scale(table, table.noise_scale)
     if table.system_ids is not None:
         _check_ids(table, table.system_ids, repeated_systems)
+    if (found := aggregate_row(values, _names(table))) is not None:
+        raise DataError(
+            f"{table.rows[found[0]]} {found[1]}, so it is no system. Leave out the rows that sum "
+            "up others; a system of that name needs another one"
+        )
 
 
 def check_columns(table: ObservationTable) -> None:
@@ -162,6 +169,10 @@ def _refuse(table: ObservationTable, bad: np.ndarray, fault: str, advice: str) -
     raise DataError(f"{table.rows[row]}, {table.columns[column]} {fault}{others}. {advice}")
 
 
+def _names(table: ObservationTable) -> list[str] | None:
+    return None if table.system_ids is None else list(map(str, table.system_ids))
+
+
 def _check_scale(table: ObservationTable, scale: np.ndarray) -> None:
     for row in np.flatnonzero(~(np.isfinite(scale) & (scale > 0)))[:1]:
         given = "missing" if np.isnan(scale[row]) else f"{scale[row]:g}"
@@ -172,6 +183,9 @@ def _check_scale(table: ObservationTable, scale: np.ndarray) -> None:
 
 
 def _check_ids(table: ObservationTable, ids: np.ndarray, repeated: bool) -> None:
+    if (found := alike(list(map(str, ids)))) is not None:
+        first, second, words = found
+        raise DataError(f"{table.rows[first]} and {table.rows[second]} name the systems {words}")
     seen: dict[str, int] = {}
     for row, name in enumerate(map(str, ids)):
         if not name:

@@ -6,22 +6,24 @@ a category ``1`` keeps its name. The index of a table is the line of the file.
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import decimal
 
 import numpy as np
 
 from popinv.errors import DataError, nearest
-from popinv.sections.text_files import read_lines, separator_of
-from popinv.sections.units import columns_called
+from popinv.sections.text_files import cells_of, read_lines, separator_of
+from popinv.sections.units import columns_called, name_and_unit
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "advice_on",
     "different_times",
     "is_dates",
     "is_missing",
@@ -31,6 +33,7 @@ __all__ = [
     "numbers_of",
     "read_frame",
     "same_time",
+    "stated_times",
     "times_of",
     "times_of_file",
 ]
@@ -39,6 +42,19 @@ _SHOWN = 8
 _DAY = timedelta(days=1)
 # Times of a file are the same up to this share of the longest.
 _SAME_TIME = 1e-9
+# A date without marks, and perhaps a time of the day.
+_COMPACT_DATE = re.compile(r"(1[89]|2[01])\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{4}|\d{6})?")
+
+# Marks that people and spreadsheets write at numbers. The spaces are those of typesetting, too.
+_BEGINS = re.compile(r"[<>≤≥~≈+−$€£¥₹\s-]*[\d.,]")
+_LIMIT = re.compile(r"[<>≤≥~≈]\s*")
+_CURRENCY = re.compile(r"[$€£¥₹]\s*|\s*[$€£¥₹%‰]$|\*+$")
+_ERROR = re.compile(r"\s*(±|\+/-|\+-).*|\s*\([^()]*\)$")
+_UNIT = re.compile(r"(.*\d\.?)(\s*)([^\d\s.,+-].*)")
+_POINT = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}([,'_ \u00a0\u2009\u202f’])\d{3}(\1\d{3})*(\.\d*)?")
+_POINTED_THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+|[+-]?\d{1,3}(\.\d{3}){2,}")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 
 def read_frame(file: Path, header: bool = True) -> pd.DataFrame:
@@ -78,10 +94,7 @@ def read_frame(file: Path, header: bool = True) -> pd.DataFrame:
         above = " below a first line of names" if header else ""
         raise DataError(f"holds no line of values{above}")
     mark = separator_of(lines[places[0]])
-    rows = [
-        [cell.strip() for cell in cells]
-        for cells in csv.reader((lines[i] for i in places), delimiter=mark, skipinitialspace=True)
-    ]
+    rows = cells_of((lines[i] for i in places), mark)
     width = len(rows[0])
     for place, cells in zip(places, rows, strict=False):
         if len(cells) != width:
@@ -96,12 +109,73 @@ def read_frame(file: Path, header: bool = True) -> pd.DataFrame:
 
 
 def is_number(cell: str) -> bool:
-    """Return whether a cell is a number, such as nan and inf are too."""
+    """Return whether a cell is a number, such as nan and inf are too.
+
+    Underscores and the digits of other scripts, which Python knows, are text.
+    """
     try:
         float(cell)
     except ValueError:
         return False
-    return True
+    return cell.isascii() and "_" not in cell
+
+
+def advice_on(cell: str) -> str:
+    """Return what to write for a number with marks at it, or "" if the cell is no such number.
+
+    Examples
+    --------
+    >>> advice_on("5.2 mg")
+    "Write the number alone, 5.2, and its unit in the column's name, such as 'dose [mg]'."
+    >>> advice_on("1,024")
+    'Write 1024 if the comma separates thousands, and 1.024 if it is a decimal comma.'
+    >>> advice_on("s12")
+    ''
+    """
+    # Most text begins with a letter, and a table may have much of it.
+    if not _BEGINS.match(cell):
+        return ""
+    text = "".join(str(decimal(sign)) if sign.isdecimal() else sign for sign in cell)
+    text = text.replace("−", "-").strip()
+    limit = _LIMIT.match(text)
+    text = _CURRENCY.sub("", _ERROR.sub("", text[limit.end() :] if limit else text)).strip()
+    unit = _unit_behind(text)
+    if unit:
+        text = text[: -len(unit)].rstrip()
+    if _THOUSANDS.fullmatch(text):
+        if text.count(",") == 1 and "." not in text:
+            return (
+                f"Write {text.replace(',', '')} if the comma separates thousands, and "
+                f"{text.replace(',', '.')} if it is a decimal comma."
+            )
+        text = re.sub(r"[^\d.+-]", "", text)
+    elif _POINTED_THOUSANDS.fullmatch(text):
+        text = text.replace(".", "").replace(",", ".")
+    elif _DECIMAL_COMMA.fullmatch(text):
+        if text == cell:
+            return f"Write numbers with a decimal point: {text.replace(',', '.')}."
+        text = text.replace(",", ".")
+    elif re.fullmatch(r"[+-]?\d*\.\d+[dD][+-]?\d+", text):
+        text = text.replace("d", "e").replace("D", "e")
+    if text == cell or not re.fullmatch(_POINT, text):
+        return ""
+    if limit and limit[0][0] == "<":
+        return f"Write the limit itself, {text}, and state it as 'observations.censored_below'."
+    if unit:
+        return (
+            f"Write the number alone, {text}, and its unit in the column's name, such as "
+            f"'dose [{unit}]'."
+        )
+    return f"Write the number alone: {text}."
+
+
+def _unit_behind(text: str) -> str:
+    """Return the unit behind a number, or ""."""
+    match = _UNIT.fullmatch(text)
+    # Letters right behind a whole number count things, such as plots 1A and 1B.
+    if match is None or (not match[2] and match[3].isupper() and match[1].isdigit()):
+        return ""
+    return match[3] if name_and_unit(f"x ({match[3]})")[1] else ""
 
 
 def is_missing(cell: str) -> bool:
@@ -156,14 +230,7 @@ def numbers_of(frame: pd.DataFrame, column: str, stand_ins: Sequence[float] = ()
     cells = frame[column].to_numpy(dtype=object)
     values = np.array([np.nan if is_missing(cell) else _number(cell) for cell in cells])
     for row in np.flatnonzero(np.isinf(values)).tolist():
-        advice = ""
-        if "," in cells[row] and np.isfinite(_number(cells[row].replace(",", "."))):
-            advice = f" Write numbers with a decimal point: {cells[row].replace(',', '.')}."
-        elif cells[row].startswith("<"):
-            advice = (
-                f" Write the limit itself, {cells[row].lstrip('<= ')}, and state it as "
-                "'observations.censored_below'."
-            )
+        advice = f" {told}" if (told := advice_on(cells[row])) else ""
         raise DataError(
             f"line {frame.index[row]}: the column '{column}' holds {cells[row]!r}, which is no "
             f"finite number; an empty cell, NA and NaN are missing.{advice}"
@@ -203,6 +270,25 @@ def times_of(frame: pd.DataFrame, column: str) -> np.ndarray:
     return np.array([np.nan if date is None else (date - first) / _DAY for date in dates])
 
 
+def stated_times(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """Return a column that is said to hold times, as :func:`times_of`.
+
+    Raises
+    ------
+    DataError
+        Also if its numbers look like dates without marks, such as 20240131, whose differences are
+        no times.
+    """
+    held = [cell for cell in frame[column] if not is_missing(cell)]
+    if held and all(map(_COMPACT_DATE.fullmatch, held)):
+        cell = held[0]
+        raise DataError(
+            f"the column '{column}' of times holds {cell}, as dates without marks; write "
+            f"{cell[:4]}-{cell[4:6]}-{cell[6:8]} for a date, or the time since a first one"
+        )
+    return times_of(frame, column)
+
+
 def times_of_file(file: str, column: str, grid: int | None = None) -> list[float]:
     """Return the different times of a long table, in increasing order.
 
@@ -233,7 +319,7 @@ def different_times(frame: pd.DataFrame, column: str, grid: int | None = None) -
     DataError
         As for the file.
     """
-    held = times_of(frame, named_column(frame, column, "forward.observations.times.column"))
+    held = stated_times(frame, named_column(frame, column, "forward.observations.times.column"))
     different = np.unique(held[np.isfinite(held)])
     if not len(different):
         raise DataError(f"the column '{column}' holds no time")
@@ -275,10 +361,7 @@ def same_time(of: np.ndarray) -> float:
 
 def _number(cell: str) -> float:
     """Return the number that a cell holds, infinity where it holds none."""
-    try:
-        value = float(cell)
-    except ValueError:
-        return np.inf
+    value = float(cell) if is_number(cell) else np.inf
     return np.inf if np.isnan(value) else value
 
 

@@ -14,7 +14,8 @@ import gzip
 import io
 import lzma
 import re
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,34 @@ from popinv.errors import DataError
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["cell_text", "decimal_commas", "kind_of", "read_lines", "rows_dataset", "separator_of"]
+__all__ = [
+    "cell_text",
+    "cells_of",
+    "decimal_commas",
+    "kind_of",
+    "read_lines",
+    "rows_dataset",
+    "separator_of",
+    "valid_values",
+]
 
-_COMPRESSED = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+_COMPRESSED: dict[str, Callable[..., Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+}
+# A compressed table may become so many times as large, and in any case so many bytes. Numbers
+# become about three times as large, and long tables that repeat much about twenty times.
+_MOST_GROWTH, _SMALL, _BLOCK = 50, 2**26, 2**20
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 _DECIMAL_POINT = re.compile(r"\s*[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2}(,\d{3})+\s*")
+# Whole cells in other spellings of a number, which have one meaning: the minus sign of typesetting,
+# and the exponent of Fortran, which always has a point, a sign and two digits or more.
+_BEFORE, _BEHIND = r"""(^["\s]*|[,;\t]["\s]*)""", r"""(?=["\s]*(?:[,;\t]|$))"""
+_MINUS = re.compile(rf"{_BEFORE}([+−-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+−-]?\d+)?){_BEHIND}")
+_UNUSUAL = re.compile(r"−|[dD][+−-]\d")
+_FORTRAN = re.compile(rf"{_BEFORE}([+−-]?(?:\d+\.\d*|\.\d+))[dD]([+−-]\d{{2,3}}){_BEHIND}")
 
 
 def kind_of(file: str | PurePath) -> str:
@@ -61,21 +85,75 @@ def read_lines(file: Path) -> list[str]:
             return _of_parquet(file)
         if kind in (".nc", ".zarr"):
             return _of_dataset(file)
-        content = file.read_bytes()
-        if file.suffix.lower() in _COMPRESSED:
-            content = _COMPRESSED[file.suffix.lower()](content)
-        lines = content.decode("utf-8-sig").splitlines()
+        packed = file.suffix.lower() in _COMPRESSED
+        text = (_uncompressed(file) if packed else file.read_bytes()).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"is not a text file in UTF-8: byte 0x{error.object[error.start]:02x} in line {line}. "
             "Save it as UTF-8 (spreadsheets call that 'CSV UTF-8')."
         ) from None
-    except (EOFError, lzma.LZMAError) as error:
-        raise DataError(f"cannot be uncompressed ({error})") from None
+    except (EOFError, lzma.LZMAError, zlib.error) as error:
+        raise DataError(
+            f"cannot be uncompressed ({error}): the file is damaged or was cut off. Copy it again"
+        ) from None
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})") from None
+    if "\0" in text:
+        raise DataError(
+            f"line {text.count(chr(10), 0, text.index(chr(0))) + 1} holds a character of value "
+            "zero, so the file is damaged or no table of text; write it again as CSV in UTF-8"
+        )
+    lines = (
+        [_usual_spelling(line) for line in _lines(text)] if _UNUSUAL.search(text) else _lines(text)
+    )
     return _with_decimal_points(lines) if decimal_commas(lines) else lines
+
+
+def _uncompressed(file: Path) -> bytes:
+    """Return the contents of a compressed file, unless they are far larger than the file."""
+    most, size = max(_SMALL, _MOST_GROWTH * file.stat().st_size), 0
+    blocks: list[bytes] = []
+    with _COMPRESSED[file.suffix.lower()](file, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            blocks.append(block)
+            size += len(block)
+            if size > most:
+                raise DataError(
+                    f"holds more than {most // 2**10:,} KiB, more than {_MOST_GROWTH} times the "
+                    "size of the compressed file, as no table of observations does. If it is "
+                    "one, uncompress it"
+                )
+    return b"".join(blocks)
+
+
+def _usual_spelling(line: str) -> str:
+    """Return a line in which numbers have the minus sign and the exponent that are read."""
+    line = _FORTRAN.sub(r"\1\2e\3", line)
+    return _MINUS.sub(lambda cell: cell[1] + cell[2].replace("−", "-"), line)
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a text; other marks that Unicode has for lines may stand in cells."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def cells_of(lines: Iterable[str], separator: str) -> list[list[str]]:
+    """Return the cells of each line of a CSV file, without space at their ends.
+
+    Raises
+    ------
+    DataError
+        If a cell is longer than any number or name. The message does not name the file.
+    """
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    try:
+        return [[cell.strip() for cell in cells] for cells in reader]
+    except csv.Error:
+        raise DataError(
+            f"holds a cell of more than {csv.field_size_limit():,} characters, as where a "
+            "quotation mark is not closed; write a number, or a shorter name"
+        ) from None
 
 
 def separator_of(first: str) -> str:
@@ -90,7 +168,13 @@ def decimal_commas(lines: list[str]) -> bool:
     """Return whether numbers of a table have a decimal comma.
 
     It is so if semicolons or tabs separate the cells, some cell is a number with one comma, and
-    none is a number with a decimal point.
+    none is a number with a decimal point. A comma before three digits may separate thousands. It
+    is then a decimal comma if another cell has one that does not.
+
+    Raises
+    ------
+    DataError
+        If each comma may separate thousands. The message does not name the file.
 
     Examples
     --------
@@ -101,13 +185,23 @@ def decimal_commas(lines: list[str]) -> bool:
     mark = separator_of(first)
     if mark == ",":
         return False
-    found = False
-    for line in lines:
+    found, doubtful = False, ""
+    for number, line in enumerate(lines, start=1):
         if "," in line or "." in line:
-            for cell in line.split(mark):
-                if _DECIMAL_POINT.fullmatch(cell.strip('"')):
+            for cell in (each.strip('"') for each in line.split(mark)):
+                if _DECIMAL_POINT.fullmatch(cell):
                     return False
-                found = found or _DECIMAL_COMMA.fullmatch(cell.strip('"')) is not None
+                if _THOUSANDS.fullmatch(cell):
+                    doubtful = doubtful or f"line {number} holds {cell.strip()}"
+                    if cell.count(",") > 1:
+                        return False
+                else:
+                    found = found or _DECIMAL_COMMA.fullmatch(cell) is not None
+    if doubtful and not found:
+        raise DataError(
+            f"{doubtful}, whose comma may be a decimal comma or separate thousands, as every comma "
+            "in a number of the file. Write numbers with a decimal point and without separators"
+        )
     return found
 
 
@@ -149,7 +243,7 @@ def _of_dataset(file: Path) -> list[str]:
                 "holds no table of rows: a long table has variables along one dimension, one for "
                 "each column"
             )
-        columns = [_cells(np.asarray(dataset[name].values)) for name in names]
+        columns = [_cells(valid_values(dataset[name])) for name in names]
         units = [str(dataset[name].attrs.get("units", "")) for name in names]
     names = [f"{name} [{unit}]" if unit else name for name, unit in zip(names, units, strict=True)]
     return _csv_lines(names, zip(*columns, strict=True))
@@ -176,6 +270,46 @@ def rows_dataset(file: Path) -> xr.Dataset:
     return xr.open_dataset(file, decode_timedelta=False)
 
 
+def valid_values(array: xr.DataArray) -> np.ndarray:
+    """Return the values of a variable, NaN where its own attributes say that there is none.
+
+    These are ``_FillValue`` and ``missing_value``, as far as xarray has not applied them, and
+    ``valid_min``, ``valid_max`` and ``valid_range``, which it does not apply. Limits in the type of
+    packed values are those of the values before unpacking, as the conventions have it.
+
+    Raises
+    ------
+    DataError
+        If such an attribute is no number. The message does not name the file.
+    """
+    values = np.asarray(array.values)
+    if values.dtype.kind not in "fiu":
+        return values
+    bad = np.zeros(values.shape, dtype=bool)
+    for name in ("_FillValue", "missing_value"):
+        bad |= np.isin(values, _numbers_in(array, name))
+    low, high = _numbers_in(array, "valid_min"), _numbers_in(array, "valid_max")
+    if len(both := _numbers_in(array, "valid_range")) == 2:
+        low, high = np.append(low, both[0]), np.append(high, both[1])
+    bad |= (values < low.max(initial=-np.inf)) | (values > high.min(initial=np.inf))
+    return np.where(bad, np.nan, values) if bad.any() else values
+
+
+def _numbers_in(array: xr.DataArray, name: str) -> np.ndarray:
+    """Return the numbers of an attribute in the unit of the values; none if it is not there."""
+    given = np.atleast_1d(array.attrs.get(name, ()))
+    if given.size and given.dtype.kind not in "fiu":
+        raise DataError(
+            f"the attribute '{name}' of the variable '{array.name}' is {array.attrs[name]!r}, not "
+            "a number; write it as a number, or delete it"
+        )
+    encoding, numbers = array.encoding, given.astype(float)
+    if given.dtype.kind in "iu" and {"scale_factor", "add_offset"} & set(encoding):
+        numbers = numbers * encoding.get("scale_factor", 1.0) + encoding.get("add_offset", 0.0)
+    # A limit that was rounded as the values were excludes none that is equal to it.
+    return numbers.astype(array.dtype) if array.dtype.kind == "f" else numbers
+
+
 def _cells(values: np.ndarray) -> list[Any]:
     if values.dtype.kind == "M":
         return [None if np.isnat(each) else str(each.astype("M8[s]")) for each in values]
@@ -189,7 +323,7 @@ def _csv_lines(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> list[str]
     writer.writerow(names)
     for row in rows:
         writer.writerow("" if cell is None or cell != cell else cell_text(cell) for cell in row)
-    return buffer.getvalue().splitlines()
+    return _lines(buffer.getvalue())
 
 
 def cell_text(cell: Any) -> str:
