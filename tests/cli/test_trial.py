@@ -129,11 +129,11 @@ def test_quick_solves_leave_nothing_behind():
 @pytest.mark.parametrize(
     ("forward", "systems", "most"),
     [
-        ({}, 4, 240.0),
-        ({"parallel": 2}, 3, 120.0),
-        ({"retries": 1, "time_limit": 10.0}, 4, 80.0),
-        # The first alone; a call of all that is stopped; and each alone.
-        ({"rows_per_call": 10, "time_limit": 10.0}, 4, 90.0),
+        ({}, 4, 360.0),
+        ({"parallel": 2}, 3, 240.0),
+        ({"retries": 1, "time_limit": 10.0}, 4, 120.0),
+        # Two alone; a call of all that is stopped; and each alone.
+        ({"rows_per_call": 10, "time_limit": 10.0}, 4, 100.0),
     ],
 )
 def test_the_time_limit_bounds_a_trial(forward, systems, most):
