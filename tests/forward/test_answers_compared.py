@@ -65,8 +65,8 @@ def honest(rng: np.random.Generator, d_z: int, d_y: int) -> Function:
 
 def coupled(rng: np.random.Generator, kind: str) -> Callable[[np.ndarray, int], np.ndarray]:
     """Return a function whose rows depend on others, on the calls before, or on chance."""
-    weights = rng.uniform(0.5, 1.5, size=(3, 4)) * 10.0 ** rng.integers(-3, 4, 4)
-    chance, drift = np.random.default_rng(rng.integers(2**31)), rng.choice([1e-3, 1e-2, 1.0])
+    weights = rng.uniform(0.5, 1.5, size=(3, 4)) * 10.0 ** rng.integers(-2, 3, 4)
+    chance, drift = np.random.default_rng(rng.integers(2**31)), rng.choice([1e-2, 1e-1, 1.0])
 
     def own(z: np.ndarray) -> np.ndarray:
         return np.exp(z) @ weights

@@ -44,7 +44,7 @@ _NOT_FINITE = "the simulator returned a value that is not finite"
 # another order, as in matrix products, differ in the last digits. Their error is a share of an
 # entry's usual size; that of an entry whose terms cancel is a share of the largest entry. Both
 # shares leave a few digits to the simulator. Single precision has half as many digits.
-_SHARES = {"single": (1e-4, 1e-5), "double": (1e-5, 1e-8)}
+_SHARES = {"single": (1e-4, 1e-5), "double": (1e-5, 1e-10)}
 
 
 class CallFailed(Exception):
