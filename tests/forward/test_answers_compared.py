@@ -52,8 +52,10 @@ def honest(rng: np.random.Generator, d_z: int, d_y: int) -> Function:
         ),
         # What is left of terms that cancel.
         "cancelling": lambda z: (z @ inner) @ outer - z @ (inner @ outer) + z @ mixed,
+        # Rounding errors are below 1e-10 of the largest entry, as the tolerance supposes. Where
+        # they are more, an entry that holds nothing else is refused.
         "nothing left": lambda z: np.where(
-            np.arange(d_y) > 0, (z @ inner) @ outer - z @ (inner @ outer), np.exp(z[:, :1])
+            np.arange(d_y) > 0, (z @ inner) @ outer - z @ (inner @ outer), 2.0 + np.sin(z[:, :1])
         ),
         "decay": lambda z: np.exp(-np.abs(z[:, :1] * np.arange(1, d_y + 1) * 3)),
         "units": lambda z: np.sin(z @ mixed) * units,
