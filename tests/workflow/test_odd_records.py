@@ -31,7 +31,7 @@ from popinv.workflow.records import (
     read_record,
     settings_of,
 )
-from popinv.workflow.trust import Doubt, Job, doubts, forget_damaged
+from popinv.workflow.trust import Doubt, ExpectedJob, doubts, forget_damaged
 from popinv.workflow.verification import seal, verify
 
 SETTINGS = {"seed": 1, "code": "abc"}
@@ -59,8 +59,8 @@ class Results:
         self.second.write_text("second")
         (folder / "made").mkdir()
         self.jobs = {
-            str(folder / "made/a.json"): Job("make_a", (str(self.first),)),
-            str(folder / "made/b.json"): Job("make_b", (str(self.second),)),
+            str(folder / "made/a.json"): ExpectedJob("make_a", (str(self.first),)),
+            str(folder / "made/b.json"): ExpectedJob("make_b", (str(self.second),)),
         }
         self.folder = folder
         for (at, job), inputs in zip(self.jobs.items(), ((), (self.first,)), strict=True):

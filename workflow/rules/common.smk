@@ -34,7 +34,7 @@ from popinv.workflow.resources import (
 )
 from popinv.workflow.selection import selected_modules
 from popinv.workflow.study_sizes import times_file
-from popinv.workflow.trust import Job, doubts, forget_damaged, message as trust_message
+from popinv.workflow.trust import ExpectedJob, doubts, forget_damaged, message as trust_message
 from popinv.workflow.questions import (
     candidate_count,
     check_results_folder,
@@ -245,7 +245,8 @@ def job_of(record):
         if "made" in rule.output.keys() and rule.is_producer(record):
             outputs, _ = rule.expand_output(rule.get_wildcards(record))
             if outputs.made == record:
-                return Job(rule.name, tuple(map(str, (path for path in outputs if path != record))))
+                others = tuple(str(path) for path in outputs if path != record)
+                return ExpectedJob(rule.name, others)
     return None
 
 

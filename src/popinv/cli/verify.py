@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from popinv.config.loading import load_file
@@ -59,29 +59,26 @@ def verified(
         lines.append(f"{given}: {told}")
         wrong = [verdict for verdict in found if verdict.state != "whole"]
         lines += [f"  {v.state:<8} {v.path}: {v.why}" for v in wrong]
-        if sealing and not wrong:
-            write_text(given / _SEAL, f"{seal(given)}\n")
-        broken = list(_broken_seal(given, sealed))
-        lines += broken or _told_seal(given)
-        whole = whole and not wrong and not broken
+        of_seal, unbroken = _of_seal(given, sealed, sealing and not wrong)
+        lines += of_seal
+        whole = whole and not wrong and unbroken
     if not whole:
         lines.append("Run the study again: what is not whole is made again, with what follows.")
     return "\n".join(lines), whole
 
 
-def _broken_seal(folder: Path, sealed: str | None) -> Iterator[str]:
-    """Yield what is wrong with the seal of a folder, and with the one that it must have."""
+def _of_seal(folder: Path, sealed: str | None, sealing: bool) -> tuple[list[str], bool]:
+    """Return what is said of the seal of a folder, and whether it is unbroken; seal it if asked."""
     file = folder / _SEAL
-    kept = file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else None
-    if kept is None and sealed is None:
-        return
+    if not (sealing or sealed is not None or file.is_file()):
+        return [], True
     now = seal(folder)
+    if sealing:
+        write_text(file, f"{now}\n")
+    kept = file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else None
+    broken = []
     if kept not in (None, now):
-        yield f"  broken   {file}: the records have changed since they were sealed"
+        broken.append(f"  broken   {file}: the records have changed since they were sealed")
     if sealed not in (None, now):
-        yield f"  broken   the seal of {folder} is {now}, not {sealed}"
-
-
-def _told_seal(folder: Path) -> list[str]:
-    file = folder / _SEAL
-    return [f"  sealed   {file.read_text(encoding='utf-8').strip()}"] if file.is_file() else []
+        broken.append(f"  broken   the seal of {folder} is {now}, not {sealed}")
+    return broken or ([f"  sealed   {kept}"] if kept else []), not broken

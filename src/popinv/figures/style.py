@@ -115,13 +115,13 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with style():
             figure = draw(*args, **kwargs)
-        leave_dollars(figure)
+        _leave_dollars(figure)
         return figure
 
     return wrapped
 
 
-def leave_dollars(figure: Figure) -> None:
+def _leave_dollars(figure: Figure) -> None:
     """Let text with dollar signs, such as a unit, be drawn as it is written, not as mathematics.
 
     The numbers at the ticks are mathematics, but for the names that some axes have in their place.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,9 +34,11 @@ _DIFFERENT = 8
 _LONGEST = 40
 # Names of rows that sum up the others, in lower case and without marks; those of the second kind
 # may be abbreviations of places, and count in the last rows alone.
-_AGGREGATES = "total totals subtotal grandtotal sum mean means average averages avg median std"
-_AGGREGATES += " stdev stddev standarddeviation variance summe gesamt mittelwert mittel moyenne"
-_LAST_AGGREGATES = "sd se sem cv var minimum maximum n count all overall"
+_SUMS = "total totals subtotal grandtotal sum mean means average averages avg median std stdev"
+_SUMS += " stddev standarddeviation variance summe gesamt mittelwert mittel moyenne"
+_LAST_SUMS = "sd se sem cv var minimum maximum n count all overall"
+_AGGREGATES = frozenset(_SUMS.split())
+_LAST_AGGREGATES = _AGGREGATES.union(_LAST_SUMS.split())
 # So many rows may stand below a table, and so many systems make the numbers of such a row evident.
 _BELOW, _FEWEST = 4, 4
 # Largest difference from the mean, as a share of the distance of the quartiles of the others: of
@@ -51,12 +53,10 @@ def mixed_cells(column: ColumnTraits) -> str | None:
 
     Most cells of such a column are numbers, and they differ as measurements do.
     """
-    if column.numbers is not None or column.dates:
+    if (kinds := _Kinds.of(column)) is None:
         return None
-    counts = np.bincount(column.codes, minlength=len(column.levels))
-    numbers = np.array([_is_finite(level) for level in column.levels])
-    text = ~numbers & ~np.array([is_missing(level) for level in column.levels])
-    if numbers.sum() < _DIFFERENT or counts[numbers].sum() <= counts[text].sum():
+    text = ~kinds.numbers & ~kinds.missing
+    if kinds.numbers.sum() < _DIFFERENT or kinds.rows(kinds.numbers) <= kinds.rows(text):
         return None
     infinite = all(is_number(column.levels[i]) for i in np.flatnonzero(text))
     return (
@@ -70,15 +70,13 @@ def marked_cells(column: ColumnTraits) -> str | None:
 
     Most cells of such a column are numbers, or would be without the marks.
     """
-    if column.numbers is not None or column.dates:
+    if (kinds := _Kinds.of(column)) is None:
         return None
-    counts = np.bincount(column.codes, minlength=len(column.levels))
-    numbers = np.array([_is_finite(level) for level in column.levels])
-    missing = np.array([is_missing(level) for level in column.levels])
-    infinite = np.array([is_number(level) for level in column.levels]) & ~numbers & ~missing
+    infinite = np.array([is_number(level) for level in column.levels])
+    infinite &= ~kinds.numbers & ~kinds.missing
     marked = infinite | np.array([bool(advice_on(level)) for level in column.levels])
-    others = ~(numbers | marked | missing)
-    if not marked.any() or counts[numbers | marked].sum() <= counts[others].sum():
+    others = ~(kinds.numbers | marked | kinds.missing)
+    if not marked.any() or kinds.rows(kinds.numbers | marked) <= kinds.rows(others):
         return None
     first = column.levels[int(np.flatnonzero(marked)[0])]
     return (
@@ -87,8 +85,30 @@ def marked_cells(column: ColumnTraits) -> str | None:
     )
 
 
-def _is_finite(cell: str) -> bool:
-    return is_number(cell) and bool(np.isfinite(float(cell)))
+@dataclass(frozen=True)
+class _Kinds:
+    """Which of the different cells of a column are finite numbers, and which are missing."""
+
+    numbers: np.ndarray
+    missing: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, column: ColumnTraits) -> _Kinds | None:
+        """Return those of a column of text, None for numbers and dates."""
+        if column.numbers is not None or column.dates:
+            return None
+        return cls(
+            np.array(
+                [is_number(cell) and bool(np.isfinite(float(cell))) for cell in column.levels]
+            ),
+            np.array([is_missing(cell) for cell in column.levels]),
+            np.bincount(column.codes, minlength=len(column.levels)),
+        )
+
+    def rows(self, levels: np.ndarray) -> int:
+        """Return the number of rows that hold some of the different cells."""
+        return int(self.counts[levels].sum())
 
 
 def _where(column: ColumnTraits, levels: np.ndarray) -> str:
@@ -198,10 +218,10 @@ def aggregate_row(values: np.ndarray, names: Sequence[str] | None) -> tuple[int,
     """
     if names is not None:
         words = [re.sub(r"[^a-z0-9]", "", name.casefold()) for name in names]
-        certain, last = _AGGREGATES.split(), [*_AGGREGATES.split(), *_LAST_AGGREGATES.split()]
-        below = next((i for i, word in enumerate(reversed(words)) if word not in last), len(words))
+        last = (i for i, word in enumerate(reversed(words)) if word not in _LAST_AGGREGATES)
+        below = next(last, len(words))
         for row, word in enumerate(words):
-            if word in certain or (row >= len(words) - below and below < len(words)):
+            if word in _AGGREGATES or (row >= len(words) - below and below < len(words)):
                 return row, f"is called '{names[row]}'"
     for row, others in _candidates(len(values)):
         if names is not None and _has_a_form(names, row):

@@ -30,7 +30,16 @@ from popinv.workflow.records import (
     settings_of,
 )
 
-__all__ = ["Doubt", "Job", "doubts", "forget_damaged", "message", "newest_of_each", "records_in"]
+__all__ = [
+    "Doubt",
+    "ExpectedJob",
+    "doubts",
+    "forget_damaged",
+    "message",
+    "newest_of_each",
+    "record_files",
+    "records_in",
+]
 
 # More lines say nothing new.
 _MOST, _DIFFERENCES = 8, 3
@@ -45,7 +54,7 @@ class Doubt:
 
 
 @dataclass(frozen=True)
-class Job:
+class ExpectedJob:
     """A job of the configuration: its rule, and what it makes beside its record."""
 
     rule: str
@@ -61,7 +70,7 @@ def records_in(results: str | Path) -> dict[Path, Record | None]:
         If a folder cannot be read.
     """
     found: dict[Path, Record | None] = {}
-    for path in sorted(_files_of_records(results)):
+    for path in record_files(results):
         try:
             found[path] = read_record(path)
         except DataError:
@@ -69,7 +78,15 @@ def records_in(results: str | Path) -> dict[Path, Record | None]:
     return found
 
 
-def _files_of_records(results: str | Path) -> Iterator[Path]:
+def record_files(results: str | Path) -> list[Path]:
+    """Return the files of the records in a folder of results, sorted.
+
+    Raises
+    ------
+    DataError
+        If a folder cannot be read.
+    """
+
     def refuse(error: OSError) -> None:
         if isinstance(error, FileNotFoundError):
             return
@@ -78,9 +95,13 @@ def _files_of_records(results: str | Path) -> Iterator[Path]:
             "readable, or take it away."
         )
 
-    for folder, _, names in os.walk(results, onerror=refuse):
-        if os.path.basename(folder) == "made":
-            yield from (Path(folder, name) for name in names if name.endswith(".json"))
+    return sorted(
+        Path(folder, name)
+        for folder, _, names in os.walk(results, onerror=refuse)
+        if os.path.basename(folder) == "made"
+        for name in names
+        if name.endswith(".json")
+    )
 
 
 def forget_damaged(memory: str | Path) -> list[Path]:
@@ -124,7 +145,7 @@ def doubts(
     wanted: Callable[[Record], Mapping[str, Any] | None],
     replaced: Callable[[Record], bool],
     remembered: Callable[[str], str | None],
-    job_of: Callable[[str], Job | None],
+    job_of: Callable[[str], ExpectedJob | None],
     instruction_set: str = "native",
 ) -> list[Doubt]:
     """Return the results that would be taken for those of the configuration, but are not.
@@ -175,7 +196,7 @@ def doubts(
     return sorted({doubt.path: doubt for doubt in reversed(found)}.values())
 
 
-def _of_record(at: str, record: Record | None, job: Job | None) -> Iterator[Doubt]:
+def _of_record(at: str, record: Record | None, job: ExpectedJob | None) -> Iterator[Doubt]:
     """Yield a record that cannot be read, and results of its job that it does not name."""
     if record is None:
         yield Doubt(at, "cannot be read")

@@ -17,7 +17,7 @@ from popinv.forward.section import ForwardSection
 from popinv.sections.base import plain
 from popinv.sections.outside import is_outside, kind_section
 from popinv.workflow.records import Record, content_of, differences
-from popinv.workflow.trust import newest_of_each, records_in
+from popinv.workflow.trust import newest_of_each, record_files, records_in
 
 __all__ = ["Verdict", "seal", "verify"]
 
@@ -112,7 +112,7 @@ def seal(results: str | Path) -> str:
         If a folder cannot be read.
     """
     digest = hashlib.sha256()
-    for at in sorted(records_in(results)):
+    for at in record_files(results):
         digest.update(f"{at.relative_to(results)}\n{content_of(at).sha256}\n".encode())
     return digest.hexdigest()
 

@@ -28,7 +28,7 @@ _PLACES = {1: 5, 2: 3}
 
 @dataclass(frozen=True)
 class Quantities:
-    """What is told of a system.
+    """The quantities that are told of a system.
 
     Attributes
     ----------
