@@ -11,7 +11,9 @@ from problems import PLACES, TRUE_ALPHA, curve, curve_problem
 
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.inference.choice import choose
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.polish import Polished, polish
 from popinv.inference.polished import likelihood_dataset, pseudo_likelihood_dataset
 from popinv.inference.problem import Problem
@@ -168,3 +170,25 @@ def test_resamples_lie_about_the_answer_without_the_push(estimator):
     # A mean of eight is known to 0.35 of a standard error; the push alone is more than one.
     assert np.max(np.abs(away)) < 1.1
     assert np.max(np.abs(estimate.correction) / estimate.standard_errors) > 1.5
+
+
+@pytest.mark.parametrize("draws_each", [200, 600])
+def test_the_likelihood_makes_no_more_solves_than_it_is_granted(draws_each):
+    problem, start, _ = given()
+    granted = float(draws_each * COUNT)
+    models = {limit: Curve() for limit in (granted, np.inf)}
+    estimates = {
+        limit: fit_marginal_likelihood(
+            problem.through(SolverSimulator(model)),
+            start,
+            MarginalSettings(draws=16),
+            curved=replace(problem, simulate=curve),
+            granted=limit,
+        )
+        for limit, model in models.items()
+    }
+    assert models[np.inf].solved > 1.5 * granted
+    # Modes of all systems are found with 20 solves of each or fewer.
+    assert models[granted].solved < granted + 20 * COUNT
+    away = estimates[granted].p - estimates[np.inf].p
+    assert np.max(np.abs(away) / estimates[np.inf].standard_errors) < 0.5

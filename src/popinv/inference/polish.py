@@ -215,15 +215,14 @@ class _Path:
             through = "solver"
             errors = pseudo_likelihood.standard_errors
             close = np.abs(polished.surrogate_shift) < _SMALL_PUSH * errors
-            most = self.settings.solver_seconds / max(self.seconds_per_solve, _LEAST_SECONDS)
-            most *= settings.draws / likelihood_solves(problem, settings.draws)
-            most *= len(problem.data)
+            granted = self.settings.solver_seconds / max(self.seconds_per_solve, _LEAST_SECONDS)
+            granted /= _WITH_ADJOINT
             if np.all(close[problem.free]):
                 # The surrogate comes close to the maximum faster.
                 start, memory = maximum_likelihood(problem, start, settings)
-                best = self.maximum(solved, start, settings, memory, problem, most)
+                best = self.maximum(solved, start, settings, memory, problem, granted)
             else:
-                best = self.maximum(solved, start, settings, most_draws=most)
+                best = self.maximum(solved, start, settings, granted=granted)
         self.tell(f"likelihood through the {through}", best)
         if best.passes and through == "surrogate":
             scores = marginal_scores(problem, best.p, settings)
@@ -264,7 +263,7 @@ class _Path:
         settings: MarginalSettings,
         memory: Mapping[str, np.ndarray] | None = None,
         curved: Problem | None = None,
-        most_draws: float = np.inf,
+        granted: float = np.inf,
     ) -> Estimate:
         """Return the likelihood's estimate, continued from a checkpoint if there is one."""
         kept = None if self.checkpoint is None else self.checkpoint.read()
@@ -279,7 +278,7 @@ class _Path:
 
             state = None if kept is None else state_of(kept)
             return fit_marginal_likelihood(
-                problem, start, settings, state, save, memory, curved, most_draws=most_draws
+                problem, start, settings, state, save, memory, curved, granted=granted
             )
 
     def tell(self, stage: str, estimate: Estimate) -> None:

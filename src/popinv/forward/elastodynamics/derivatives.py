@@ -4,15 +4,19 @@ A step of `popinv.forward.elastodynamics.kernels.march` solves
 
     S w = M v + dt/2 (f - K u),    u' = u + dt w,    v' = 2 w - v,    S = M + dt/2 C + dt^2/4 K.
 
-*Tangents* march beside it: dw solves ``S dw = M dv - dt/2 (K du + dK u) - dS w``.
+*Tangents* are marches of the same kind: dw solves ``S dw = M dv - dt/2 K du + g`` with the load
+``g = -dt/2 dK u - dS w`` of each step.
 
-*The adjoint* marches backwards. With (p, q) the derivative of the answer in (u', v'),
+*The adjoint* is one as well, since M, K and S are symmetric in every product that occurs. Let
+``m_k`` be the derivative of the answer with respect to g of step k. The march from rest whose loads
+g are the cotangents at their places, in reversed time, has the displacements ``m_k``, the last
+first. The gradient is the sum of ``-m_k^T (dt/2 dK u_k + dS w_k)``, and the derivative with respect
+to the first displacement is the sum of the cotangents less ``dt/2 K`` times the sum of ``m_k``.
+The initial shape ``u_0 = amplitude s / (e^T s)``, ``K s = e``, adds its own part. All parameters
+together cost two marches, of which every displacement is kept.
 
-    S m = dt p + 2 q,    p <- p - dt/2 K m,    q <- M m - q,
-
-and the step adds ``-m^T (dt/2 dK u + dS w)`` to the gradient. The initial shape
-``u_0 = amplitude s / (e^T s)``, ``K s = e``, adds its own part. All parameters together cost one
-march forward, of which every displacement is kept, and one back.
+Bodies of uniform stiffness have derivatives mode by mode
+(`popinv.forward.elastodynamics.modes.vibrate_derivatives`).
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from popinv.forward import banded
 from popinv.forward.banded import Factors, empty_factors, factorise, solve_factorised
@@ -38,6 +43,9 @@ def jvp(
     model: Elastodynamics, z: np.ndarray, tangents: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return observations (n, d_y) and their derivatives along tangents (k, n, d_z)."""
+    if model.modes is not None:
+        values, of_each = model.vibration_derivatives(z)
+        return values, np.einsum("nkp,tnp->tnk", of_each, tangents)
     values = model.solve(z).observations
     z, _ = checked_rows("elastodynamics", z, model.parameters)
     changes = np.full((len(tangents), *values.shape), np.nan)
@@ -50,6 +58,9 @@ def jvp(
 
 def vjp(model: Elastodynamics, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
     """Return the gradient in z of the observations' sum with cotangents (n, d_y)."""
+    if model.modes is not None:
+        _, of_each = model.vibration_derivatives(z)
+        return np.einsum("nkp,nk->np", of_each, cotangents)
     solvable = np.isfinite(model.solve(z).observations).all(axis=1)
     z, _ = checked_rows("elastodynamics", z, model.parameters)
     gradient = np.full_like(z, np.nan)
@@ -125,25 +136,26 @@ class _System:
         d_entries = kernels.assemble(change, lower.pointer, lower.cells, lower.weights)
         start = np.zeros(lower.unknowns)
         if model.excitation == "pluck":
-            right = -_product(d_entries, lower.rows, lower.columns, self.shape)
+            right = -(self._matrix(d_entries) @ self.shape)
             solve_factorised(self.static, right)
             size = op.end @ self.shape
             start = right - self.shape * (op.end @ right) / size
             start *= model.amplitude * op.end_size / size
+        half = model.time_step / 2
+        before, mean = self._motion()
         _, of_stiffness = model.step_weights(float(self.z[0, -1]))
+        loads = self._matrix(d_entries) @ (half * before + of_stiffness * mean)
+        loads += self._matrix(op.mass) @ (float(along[0, -1]) * half * mean)
         observed = np.empty((len(model.sensors), len(model.times)))
-        _march_tangent(
-            op.mass[op.entries],
-            self.entries[op.entries],
-            d_entries[op.entries],
-            op.pointer,
-            op.columns,
+        kernels.march(
+            op.diagonals,
+            op.offsets,
             self.moving,
+            model.step_weights(float(self.z[0, -1])),
+            np.ascontiguousarray(-loads.T / half),
             model.time_step,
-            float(along[0, -1]) * model.time_step / 2,
-            of_stiffness,
-            self.history,
             start,
+            np.zeros(lower.unknowns),
             *op.observing(),
             model.steps,
             observed,
@@ -153,31 +165,45 @@ class _System:
     def gradient(self, cotangent: np.ndarray) -> np.ndarray:
         """Return the gradient (d_z,) of the observations' sum with a cotangent (d_y,)."""
         model, op, lower = self.model, self.model.operators, self.model.operators.stiffness
-        _, of_stiffness = model.step_weights(float(self.z[0, -1]))
-        of_entries, of_mass, first = _march_back(
-            op.mass[op.entries],
-            self.entries[op.entries],
-            op.pointer,
-            op.columns,
-            lower.rows,
-            lower.columns,
-            self.moving,
-            model.time_step,
-            of_stiffness,
-            self.history,
-            *op.observing(),
-            model.steps,
-            np.ascontiguousarray(cotangent.reshape(len(model.sensors), len(model.times))),
+        half, weights = model.time_step / 2, model.step_weights(float(self.z[0, -1]))
+        pointer, columns, observing = op.observing()
+        shape = (len(model.sensors), lower.unknowns)
+        at_times = cotangent.reshape(len(model.sensors), -1).T @ csr_matrix(
+            (observing, columns, pointer), shape=shape
         )
+        # In reversed time, an observation after step j is the load of step N - j.
+        loads = np.zeros((len(self.history) - 1, lower.unknowns))
+        loads[:: model.steps] = at_times[::-1] / half
+        rates = np.zeros_like(self.history)
+        _march(op.diagonals, op.offsets, self.moving, weights, loads, model.time_step, rates)
+        rates = np.ascontiguousarray(rates[:0:-1].T)
+        before, mean = self._motion()
+        of_mean = _sum_outer(lower.rows, lower.columns, rates, mean)
+        of_entries = -half * _sum_outer(lower.rows, lower.columns, rates, before)
+        of_entries -= weights[1] * of_mean
         if model.excitation == "pluck":
+            first = at_times.sum(axis=0) - half * (self._matrix(self.entries) @ rates.sum(axis=1))
             size = op.end @ self.shape
             right = first - op.end * (first @ self.shape) / size
             solve_factorised(self.static, right)
             right *= -model.amplitude * op.end_size / size
-            _add_outer(lower.rows, lower.columns, right, self.shape, of_entries)
+            of_entries += _sum_outer(
+                lower.rows, lower.columns, right[:, None], self.shape[:, None].copy()
+            )
         of_cells = np.zeros(len(self.stiffness))
         _spread(lower.pointer, lower.cells, lower.weights, of_entries, of_cells)
-        return self._pulled_back(of_cells, of_mass * model.time_step / 2)
+        return self._pulled_back(of_cells, -half * float(op.mass @ of_mean))
+
+    def _matrix(self, entries: np.ndarray) -> csr_matrix:
+        """Return the symmetric matrix with these entries in its lower triangle."""
+        op = self.model.operators
+        return csr_matrix((entries[op.entries], op.columns, op.pointer))
+
+    def _motion(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return u before each step and w of each step, both (n, steps)."""
+        history = self.history.T
+        mean = np.diff(history, axis=1) / self.model.time_step
+        return np.ascontiguousarray(history[:, :-1]), np.ascontiguousarray(mean)
 
     def _stiffness_change(self, along: np.ndarray) -> np.ndarray:
         if self.model.field is None:
@@ -194,38 +220,25 @@ class _System:
         return gradient
 
 
-@numba.njit(nogil=True, cache=True)
-def _rows_product(
-    values: np.ndarray, pointer: np.ndarray, columns: np.ndarray, x: np.ndarray, i: int
-) -> float:
-    total = 0.0
-    for t in range(pointer[i], pointer[i + 1]):
-        total += values[t] * x[columns[t]]
-    return total
-
-
-@numba.njit(nogil=True, cache=True)
-def _product(
-    entries: np.ndarray, rows: np.ndarray, columns: np.ndarray, x: np.ndarray
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def _sum_outer(
+    rows: np.ndarray, columns: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> np.ndarray:
-    """Return A x for the lower triangle of A."""
-    result = np.zeros_like(x)
-    for s in range(entries.shape[0]):
-        result[rows[s]] += entries[s] * x[columns[s]]
-        if rows[s] != columns[s]:
-            result[columns[s]] += entries[s] * x[rows[s]]
-    return result
+    """Return the sum over k of the derivatives of ``first[:, k]^T A second[:, k]``.
 
-
-@numba.njit(nogil=True, cache=True)
-def _add_outer(
-    rows: np.ndarray, columns: np.ndarray, x: np.ndarray, y: np.ndarray, of_entries: np.ndarray
-) -> None:
-    """Add the derivative of x^T A y in the entries of the lower triangle of A."""
+    They are those with respect to the entries of the lower triangle of A.
+    """
+    sums = np.empty(rows.shape[0])
     for s in range(rows.shape[0]):
-        of_entries[s] += x[rows[s]] * y[columns[s]]
-        if rows[s] != columns[s]:
-            of_entries[s] += x[columns[s]] * y[rows[s]]
+        r, c = rows[s], columns[s]
+        total = 0.0
+        for k in range(first.shape[1]):
+            total += first[r, k] * second[c, k]
+        if r != c:
+            for k in range(first.shape[1]):
+                total += first[c, k] * second[r, k]
+        sums[s] = total
+    return sums
 
 
 @numba.njit(nogil=True, cache=True)
@@ -260,93 +273,3 @@ def _march(
         kernels.step_forward(
             diagonals, offsets, factors, weights, load, time_step, padded, displacement, velocity
         )
-
-
-@numba.njit(nogil=True, cache=True)
-def _march_tangent(
-    mass: np.ndarray,
-    stiffness: np.ndarray,
-    d_stiffness: np.ndarray,
-    pointer: np.ndarray,
-    columns: np.ndarray,
-    factors: Factors,
-    time_step: float,
-    d_of_mass: float,
-    of_stiffness: float,
-    history: np.ndarray,
-    displacement: np.ndarray,
-    observation_pointer: np.ndarray,
-    observation_columns: np.ndarray,
-    observation_weights: np.ndarray,
-    steps: int,
-    observed: np.ndarray,
-) -> None:
-    """Advance the change ``displacement`` of the first displacement, and observe it."""
-    n = history.shape[1]
-    velocity, mean_velocity = np.zeros(n), np.empty(n)
-    mean, moved = np.empty(n), np.empty(n)
-    step = 0
-    for time in range(observed.shape[1]):
-        for _ in range(steps):
-            for i in range(n):
-                mean[i] = (history[step + 1, i] - history[step, i]) / time_step
-                moved[i] = 0.5 * time_step * history[step, i] + of_stiffness * mean[i]
-            for i in range(n):
-                mean_velocity[i] = (
-                    _rows_product(mass, pointer, columns, velocity, i)
-                    - d_of_mass * _rows_product(mass, pointer, columns, mean, i)
-                    - 0.5 * time_step * _rows_product(stiffness, pointer, columns, displacement, i)
-                    - _rows_product(d_stiffness, pointer, columns, moved, i)
-                )
-            solve_factorised(factors, mean_velocity)
-            for i in range(n):
-                displacement[i] += time_step * mean_velocity[i]
-                velocity[i] = 2.0 * mean_velocity[i] - velocity[i]
-            step += 1
-        for place in range(observed.shape[0]):
-            observed[place, time] = _rows_product(
-                observation_weights, observation_pointer, observation_columns, displacement, place
-            )
-
-
-@numba.njit(nogil=True, cache=True)
-def _march_back(
-    mass: np.ndarray,
-    stiffness: np.ndarray,
-    pointer: np.ndarray,
-    columns: np.ndarray,
-    entry_rows: np.ndarray,
-    entry_columns: np.ndarray,
-    factors: Factors,
-    time_step: float,
-    of_stiffness: float,
-    history: np.ndarray,
-    observation_pointer: np.ndarray,
-    observation_columns: np.ndarray,
-    observation_weights: np.ndarray,
-    steps: int,
-    cotangent: np.ndarray,
-) -> tuple[np.ndarray, float, np.ndarray]:
-    """Return the gradients in K's entries, in M's weight in S, and in the first displacement."""
-    n = history.shape[1]
-    of_entries, of_mass = np.zeros(entry_rows.shape[0]), 0.0
-    p, q, m, moved, mean = np.zeros(n), np.zeros(n), np.empty(n), np.empty(n), np.empty(n)
-    step = history.shape[0] - 1
-    for time in range(cotangent.shape[1] - 1, -1, -1):
-        for place in range(cotangent.shape[0]):
-            for t in range(observation_pointer[place], observation_pointer[place + 1]):
-                p[observation_columns[t]] += observation_weights[t] * cotangent[place, time]
-        for _ in range(steps):
-            step -= 1
-            for i in range(n):
-                m[i] = time_step * p[i] + 2.0 * q[i]
-                mean[i] = (history[step + 1, i] - history[step, i]) / time_step
-                moved[i] = -(0.5 * time_step * history[step, i] + of_stiffness * mean[i])
-            solve_factorised(factors, m)
-            _add_outer(entry_rows, entry_columns, m, moved, of_entries)
-            for i in range(n):
-                of_mass -= m[i] * _rows_product(mass, pointer, columns, mean, i)
-            for i in range(n):
-                p[i] -= 0.5 * time_step * _rows_product(stiffness, pointer, columns, m, i)
-                q[i] = _rows_product(mass, pointer, columns, m, i) - q[i]
-    return of_entries, of_mass, p

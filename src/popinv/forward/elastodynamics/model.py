@@ -20,7 +20,12 @@ from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import checked_rows, finished
 from popinv.forward.elastodynamics import derivatives, kernels, modes, operators
 from popinv.forward.elastodynamics.accuracy import inaccuracies, lowest_frequency, stiffest
-from popinv.forward.elastodynamics.modes import UniformModes, decompose, vibrate
+from popinv.forward.elastodynamics.modes import (
+    UniformModes,
+    decompose,
+    vibrate,
+    vibrate_derivatives,
+)
 from popinv.forward.elastodynamics.operators import (
     Discretisation,
     ElasticOperators,
@@ -291,6 +296,40 @@ class Elastodynamics:
         reasons : ndarray of object, shape (n,)
         values : ndarray of shape (n, n_places, n_times)
         """
+        good = self._vibrates(of_one, z, reasons)
+        stiffness, damping = z[good].T.copy()
+        motion = np.empty((len(stiffness), *values.shape[1:]))
+        vibrate(*self._of_modes(of_one, stiffness, damping), motion)
+        values[good] = self._displacements(of_one, motion, stiffness)
+
+    def vibration_derivatives(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return observations (n, d_y) and derivatives (n, d_y, 2) of bodies with `modes`.
+
+        The derivatives are those with respect to stiffness and damping. A row that cannot be solved
+        is NaN.
+        """
+        of_one = self.modes
+        assert of_one is not None
+        z, reasons = checked_rows(_KIND, z, self.parameters)
+        good = self._vibrates(of_one, z, reasons)
+        stiffness, damping = z[good].T.copy()
+        motion = np.empty((len(stiffness), len(self.sensors), len(self.times)))
+        changes = np.empty((2, *motion.shape))
+        vibrate_derivatives(*self._of_modes(of_one, stiffness, damping), motion, changes)
+        found = self._displacements(of_one, motion, stiffness)
+        if self.excitation == "pluck":
+            changes *= self.amplitude * self.operators.end_size / of_one.end
+        else:
+            changes *= -self.amplitude / stiffness[:, None, None]
+            changes[0] -= found / stiffness[:, None, None]
+        values = np.full((len(z), len(self.observations)), np.nan)
+        derivatives = np.full((*values.shape, 2), np.nan)
+        values[good] = found.reshape(-1, values.shape[1])
+        derivatives[good] = np.moveaxis(changes.reshape(2, -1, values.shape[1]), 0, 2)
+        return values, derivatives
+
+    def _vibrates(self, of_one: UniformModes, z: np.ndarray, reasons: np.ndarray) -> np.ndarray:
+        """Fill in the reasons of failures, and return which rows (n,) can be solved."""
         stiffness, damping = z.T.copy()
         dt, b, duration = self.time_step, self.stiffness_damping, float(self.times[-1])
         with np.errstate(all="ignore"):
@@ -303,25 +342,31 @@ class Elastodynamics:
             reasons[i] = _out_of_range(stiffness[i], stiffness[i], damping[i], random=False)
             reasons[i] = reasons[i] or (overflows[i] and _NO_STIFFNESS) or doubts[i]
             reasons[i] = reasons[i] or (too_large[i] and _NO_STEP) or ""
-        good = reasons == ""
-        motion = np.empty((int(good.sum()), *values.shape[1:]))
-        vibrate(
+        return reasons == ""
+
+    def _of_modes(
+        self, of_one: UniformModes, stiffness: np.ndarray, damping: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float, float, int]:
+        """Return the arguments of the compiled loops over modes."""
+        return (
             of_one.eigenvalues,
             of_one.deflections,
-            stiffness[good],
-            damping[good],
-            b,
-            dt,
+            stiffness,
+            damping,
+            self.stiffness_damping,
+            self.time_step,
             self.steps,
-            motion,
         )
+
+    def _displacements(
+        self, of_one: UniformModes, motion: np.ndarray, stiffness: np.ndarray
+    ) -> np.ndarray:
+        """Return the displacements from the motion that `vibrate` computes."""
         if self.excitation == "pluck":
-            motion *= self.amplitude * self.operators.end_size / of_one.end
-        else:
-            # About the static deflection, from which the body starts as far as it is undeformed.
-            static = of_one.deflections.sum(axis=1)[:, None]
-            motion = self.amplitude * (static - motion) / stiffness[good][:, None, None]
-        values[good] = motion
+            return motion * (self.amplitude * self.operators.end_size / of_one.end)
+        # About the static deflection, from which the body starts as far as it is undeformed.
+        static = of_one.deflections.sum(axis=1)[:, None]
+        return self.amplitude * (static - motion) / stiffness[:, None, None]
 
     def _newmark(self, stiffness: np.ndarray, damping: float, values: np.ndarray) -> str:
         """Compute the same as `_march`, with Firedrake."""

@@ -9,7 +9,7 @@ In these coordinates Newmark's method falls apart into one recurrence for each m
 
 All modes are kept, so that the answer is that of `popinv.forward.elastodynamics.kernels.march` up
 to rounding. A step is a matrix of 2 x 2 numbers, and its power leads from one observation time to
-the next.
+the next. Derivatives with respect to E and a are those of these matrices and of their products.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from popinv.forward.elastodynamics.accuracy import stiffest
 from popinv.forward.elastodynamics.operators import ElasticOperators
 
-__all__ = ["UniformModes", "decompose", "vibrate"]
+__all__ = ["UniformModes", "decompose", "vibrate", "vibrate_derivatives"]
 
 
 @dataclass(frozen=True)
@@ -187,3 +187,108 @@ def vibrate(
             _advance(power, state)
             for place in range(observed.shape[1]):
                 observed[i, place, time] = _sum_of_products(deflections[place], state[0])
+
+
+@numba.njit(nogil=True, cache=True)
+def _step_derivatives(
+    eigenvalues: np.ndarray,
+    stiffness: float,
+    damping: tuple,
+    time_step: float,
+    changes: np.ndarray,
+) -> None:
+    """Set the derivatives (2, 4, n) of `_step_matrices` with respect to E and a."""
+    of_mass, of_stiffness = damping
+    half, quarter = 0.5 * time_step, 0.25 * time_step * time_step
+    for j in range(eigenvalues.shape[0]):
+        square = stiffness * eigenvalues[j]
+        inverse = 1.0 / (1.0 + half * (of_mass + of_stiffness * square) + quarter * square)
+        for k in range(2):
+            d_square = eigenvalues[j] if k == 0 else 0.0
+            d_sum = (half * of_stiffness + quarter) * d_square if k == 0 else half
+            d_inverse = -inverse * inverse * d_sum
+            d_slowed = -half * (d_square * inverse + square * d_inverse)
+            changes[k, 0, j] = time_step * d_slowed
+            changes[k, 1, j] = time_step * d_inverse
+            changes[k, 2, j] = 2.0 * d_slowed
+            changes[k, 3, j] = 2.0 * d_inverse
+
+
+@numba.njit(nogil=True, cache=True)
+def _multiply_derivatives(
+    first: np.ndarray,
+    d_first: np.ndarray,
+    second: np.ndarray,
+    d_second: np.ndarray,
+    one: np.ndarray,
+    changes: np.ndarray,
+) -> None:
+    """Set the derivatives (2, 4, n) of the product of first and second (4, n)."""
+    for k in range(2):
+        _multiply(d_first[k], second, changes[k])
+        _multiply(first, d_second[k], one)
+        changes[k] += one
+
+
+@numba.njit(nogil=True, cache=True)
+def vibrate_derivatives(
+    eigenvalues: np.ndarray,
+    deflections: np.ndarray,
+    stiffness: np.ndarray,
+    damping: np.ndarray,
+    stiffness_damping: float,
+    time_step: float,
+    steps: int,
+    observed: np.ndarray,
+    changes: np.ndarray,
+) -> None:
+    """Compute the answers of `vibrate` and their derivatives with respect to E and a.
+
+    Parameters
+    ----------
+    eigenvalues, deflections, stiffness, damping, stiffness_damping, time_step, steps
+        As in `vibrate`.
+    observed : ndarray of shape (n_systems, n_places, n_times)
+        Receives the displacements.
+    changes : ndarray of shape (2, n_systems, n_places, n_times)
+        Receives their derivatives.
+    """
+    n = eigenvalues.shape[0]
+    power, square, product = np.empty((4, n)), np.empty((4, n)), np.empty((4, n))
+    d_power, d_square, d_product = (np.empty((2, 4, n)), np.empty((2, 4, n)), np.empty((2, 4, n)))
+    one, state, d_state, moved = (
+        np.empty((4, n)),
+        np.empty((2, n)),
+        np.empty((2, 2, n)),
+        np.empty((2, n)),
+    )
+    for i in range(observed.shape[0]):
+        step = (damping[i], stiffness_damping)
+        _step_matrices(eigenvalues, stiffness[i], step, time_step, square)
+        _step_derivatives(eigenvalues, stiffness[i], step, time_step, d_square)
+        power[0, :], power[1, :], power[2, :], power[3, :] = 1.0, 0.0, 0.0, 1.0
+        d_power[:] = 0.0
+        left = steps
+        while left > 0:
+            if left % 2 == 1:
+                _multiply_derivatives(power, d_power, square, d_square, one, d_product)
+                _multiply(power, square, product)
+                power, product, d_power, d_product = product, power, d_product, d_power
+            left //= 2
+            if left > 0:
+                _multiply_derivatives(square, d_square, square, d_square, one, d_product)
+                _multiply(square, square, product)
+                square, product, d_square, d_product = product, square, d_product, d_square
+        state[0, :], state[1, :] = 1.0, 0.0
+        d_state[:] = 0.0
+        for time in range(observed.shape[2]):
+            for k in range(2):
+                moved[:] = state
+                _advance(d_power[k], moved)
+                _advance(power, d_state[k])
+                d_state[k] += moved
+            _advance(power, state)
+            for place in range(observed.shape[1]):
+                observed[i, place, time] = _sum_of_products(deflections[place], state[0])
+                for k in range(2):
+                    changes[k, i, place, time] = _sum_of_products(deflections[place], d_state[k, 0])

@@ -61,6 +61,8 @@ _MOST_CYCLES = 20
 # Error of the draws, in standard errors, above which there are more of them; and the smaller error
 # that is reached as long as all systems together have few draws.
 _ERROR, _SMALL_ERROR, _FEW_DRAWS = 0.2, 0.02, 64_000
+# Evaluations of a cycle beside those of its steps, and the fewest of a cycle.
+_BEFORE_STEPS, _OF_A_CYCLE = 2, 4
 # Largest number of draws of a system, and of all systems together.
 _MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
 # Error of the log likelihood's value for so many systems; with more it grows with them.
@@ -83,7 +85,7 @@ def fit_marginal_likelihood(
     memory: Mapping[str, np.ndarray] | None = None,
     curved: Problem | None = None,
     rough: bool = False,
-    most_draws: float = math.inf,
+    granted: float = math.inf,
 ) -> Estimate:
     """Maximise the marginal likelihood from a start near its maximum.
 
@@ -108,8 +110,9 @@ def fit_marginal_likelihood(
     rough : bool
         Whether only the maximum matters. The curvature is then the sum of the outer products of the
         scores, and neither further modes nor ends of intervals are computed.
-    most_draws : float
-        Largest number of draws of all systems together in one evaluation.
+    granted : float
+        Draws of all systems together in all evaluations. The first cycle is not limited by it;
+        further cycles end, and have no more draws, where it would be exceeded.
 
     Returns
     -------
@@ -128,7 +131,7 @@ def fit_marginal_likelihood(
     with fixed_threads():
         if state is None and is_linear(problem, start):
             return fit_closed_form(problem, start, progress)
-        ascent = _Ascent(problem, settings, curved, progress, rough, most_draws)
+        ascent = _Ascent(problem, settings, curved, progress, rough, granted)
         try:
             return ascent.run(np.array(start, dtype=float), state, memory)
         except np.linalg.LinAlgError as error:
@@ -150,6 +153,8 @@ class _Cycle:
         In place of the squares of the scores; not finite for these.
     number, steps : int
         Number of the cycle, and of the steps before it.
+    spent : float
+        Draws of all systems together in the evaluations before it.
     path : ndarray of shape (k, n_p)
         The points of the cycles before.
     """
@@ -160,13 +165,14 @@ class _Cycle:
     information: np.ndarray
     number: int
     steps: int
+    spent: float
     path: np.ndarray
 
     @classmethod
     def first(cls, p: np.ndarray, draws: int) -> _Cycle:
         """Return the first cycle of an ascent from p."""
         unknown, nobody = np.full((len(p), len(p)), np.nan), np.zeros(0, dtype=int)
-        return cls(p, draws, nobody, unknown, 0, 0, np.zeros((0, len(p))))
+        return cls(p, draws, nobody, unknown, 0, 0, 0.0, np.zeros((0, len(p))))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the cycle as arrays, for a checkpoint."""
@@ -179,7 +185,7 @@ class _Cycle:
             np.array(arrays[name]) for name in ("p", "hard", "information", "path")
         )
         draws, number, steps = (int(arrays[name]) for name in ("draws", "number", "steps"))
-        return cls(p, draws, hard, information, number, steps, path)
+        return cls(p, draws, hard, information, number, steps, float(arrays["spent"]), path)
 
 
 @dataclass(frozen=True)
@@ -191,7 +197,7 @@ class _Ascent:
     curved: Problem | None
     progress: Callable[[ScoringState], None] | None
     rough: bool
-    most_draws: float
+    granted: float
 
     def run(
         self, start: np.ndarray, state: ScoringState | None, memory: Mapping[str, np.ndarray] | None
@@ -235,7 +241,8 @@ class _Ascent:
             )
 
         estimate = estimate_at(self.problem, settings, total, by_curved, few_draws, several)
-        return self.valued(estimate, settings, memory, near.hard)
+        left = self.granted - self.spent(cycle, state)
+        return self.valued(estimate, settings, memory, near.hard, left)
 
     def valued(
         self,
@@ -243,16 +250,17 @@ class _Ascent:
         settings: MarginalSettings,
         memory: Mapping[str, np.ndarray],
         hard: np.ndarray,
+        left: float,
     ) -> Estimate:
         """Return an estimate with the value of the log likelihood from draws of its own.
 
         At the maximum, the draws of the ascent give too large a value. There are as many draws as a
-        small error needs, as far as allowed.
+        small error needs, as far as allowed: ``left`` are those of all systems together.
         """
         problem, count = self.problem, len(self.problem.data)
         own = replace(problem, stage=f"{problem.stage}/value")
         wanted = _VALUE_ERROR * max(1.0, count / _OF_SYSTEMS)
-        most = min(_MOST_DRAWS, _MOST_TOGETHER / count, self.most_draws / count)
+        most = min(_MOST_DRAWS, _MOST_TOGETHER / count, left / count)
         while True:
             found = likelihood_near(own, estimate.p, settings, None, memory, self.curved, hard).here
             error = float(np.sqrt((found.value_error**2).sum()))
@@ -322,9 +330,10 @@ class _Ascent:
             information=information,
             number=cycle.number + 1,
             steps=cycle.steps + state.iteration,
+            spent=self.spent(cycle, state),
             path=np.concatenate([cycle.path, state.path]),
         )
-        last = cycle.number + 1 >= _MOST_CYCLES
+        last = cycle.number + 1 >= _MOST_CYCLES or self.affords(following) < cycle.draws
         if _outworn(near, evaluation) and not last:
             return following, 0.0
         if self.rough:
@@ -335,15 +344,24 @@ class _Ascent:
         if len(hard) > len(cycle.hard) and near.can_adapt and not last:
             return replace(following, hard=hard), share
         error = judged_errors(problem, evaluation, information)
-        draws = self.more_draws(error, settings.draws)
+        draws = self.more_draws(error, settings.draws, self.affords(following))
         return (
             replace(following, draws=draws) if draws > cycle.draws and not last else None
         ), share
 
-    def more_draws(self, error: float, draws: int) -> int:
+    def spent(self, cycle: _Cycle, state: ScoringState) -> float:
+        """Return the draws of all systems in the evaluations up to this state of a cycle."""
+        evaluations = state.iteration + _BEFORE_STEPS
+        return cycle.spent + float(evaluations * cycle.draws * len(self.problem.data))
+
+    def affords(self, cycle: _Cycle) -> float:
+        """Return the largest number of draws of a system with which a cycle may be made."""
+        return (self.granted - cycle.spent) / (_OF_A_CYCLE * len(self.problem.data))
+
+    def more_draws(self, error: float, draws: int, afforded: float) -> int:
         """Return the number of draws with which their error is small enough, as far as allowed."""
         count = len(self.problem.data)
-        most = min(_MOST_DRAWS, _MOST_TOGETHER / count, self.most_draws / count)
+        most = min(_MOST_DRAWS, _MOST_TOGETHER / count, afforded)
         wanted = float(draws)
         if error > _ERROR:
             wanted = draws * (error / _ERROR) ** (1 / _RATE)
