@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -261,3 +262,48 @@ def test_the_misfit_of_the_noise_has_a_line(misfit: dict, line: str, tmp_path) -
     numbers = {"noise_misfit_p_value": 0.01, "noise_misfit_tests": 9, "noise_misfit_unseen": "none"}
     text = table([write(tmp_path, "soil", METRICS | numbers | misfit)])
     assert line in words(text)
+
+
+DAMAGES = {"null": None, "list": [], "object": {}, "text": "text", "huge": 10**400}
+
+
+@pytest.mark.parametrize("key", [*METRICS, *TRUE])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_number_is_shown_or_its_file_is_named(tmp_path, key, damage):
+    damaged = METRICS | TRUE | {key: DAMAGES[damage]}
+    missing = {name: number for name, number in damaged.items() if name != key}
+    for name, metrics in {"damaged": damaged, "missing": missing}.items():
+        file = Path(write(tmp_path, name, metrics))
+        try:
+            told = table([file])
+        except DataError as error:
+            told = str(error)
+        assert name in told
+
+
+def test_the_report_of_a_folder_lists_what_is_there_and_runs_nothing(tmp_path):
+    for name in ("evil.py", "numpy.py", "sitecustomize.py", "Snakefile"):
+        (tmp_path / name).write_text("from pathlib import Path\nPath('ran').touch()\n")
+    study = {"forward": {"kind": "evil:Model"}}
+    (tmp_path / "config.yaml").write_text(json.dumps({"studies": {"mine": study}}))
+    results = tmp_path / "results"
+    results.mkdir()
+    write(results, "mine", METRICS)
+    write(results, "<b>other", METRICS | {"heldout_p_value": 0.001})
+    call = "from popinv.cli.commands import popinv; popinv()"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", call, "report", "results"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    page = (results / "report/index.html").read_text()
+    assert re.search(r'row">mine</th><td[^>]*class="good"', page)
+    assert re.search(r'row">&lt;b&gt;other</th><td[^>]*class="doubt"', page)
+    assert not (tmp_path / "ran").exists()
+    (results / "mine/metrics.json").write_text('{"systems": 3, "estimator": "likelihood"}')
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", call, "report", "results"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "mine/metrics.json: cannot be understood" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -151,13 +151,26 @@ def run_studies(arguments: tuple[str, ...]) -> None:
 @popinv.command("report", short_help="Write the pages of the report.", **_TO_SNAKEMAKE)
 @_ARGUMENTS
 def write_report(arguments: tuple[str, ...]) -> None:
-    """Write the report of a CONFIGURATION, and run what is missing for it.
+    r"""Write the report of a CONFIGURATION, and run what is missing for it.
 
-    The arguments are those of 'popinv run'.
+    \b
+      popinv report mine.yaml
+      popinv report results       the first page alone, of what is in this folder
+
+    The arguments are those of 'popinv run'. Of a folder of results, nothing is run and no
+    configuration is read.
     """
     from popinv.cli.run import report_page, split
 
     configuration, options = split(arguments)
+    if len(options) == 1 and Path(options[0]).is_dir():
+        from popinv.report.pages import write_index_of
+
+        try:
+            click.echo(write_index_of(Path(options[0])))
+        except PopinvError as error:
+            raise click.ClickException(str(error)) from None
+        return
     try:
         page = report_page(configuration, options)
     except PopinvError as error:

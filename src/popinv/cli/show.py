@@ -18,7 +18,7 @@ from popinv.cli.programs import program
 from popinv.cli.show_numbers import is_study, numbers_block, uses_lines
 from popinv.errors import DataError
 from popinv.judgement.judgements import judgements
-from popinv.judgement.metrics import Metrics, parameters_in, read_metrics
+from popinv.judgement.metrics import Metrics, parameters_in, read_metrics, understood
 
 __all__ = ["METHOD_NAMES", "main", "metrics_files", "table"]
 
@@ -109,18 +109,24 @@ def table(metrics_paths: Sequence[str | Path]) -> str:
     studies = [(path, metrics) for path, metrics in files if is_study(metrics)]
     blocks = []
     for path, metrics in files:
-        if is_study(metrics):
-            blocks += [_study(path, metrics), _baselines(path)]
-        elif path.stem == "comparison" and "models" in metrics:
-            blocks.append("\n".join(comparison_lines(path.resolve().parent.name, metrics)))
-        elif path.stem == "comparison" and path.resolve().parent.name == "baselines":
-            blocks.append(_baselines(path.parent.parent / "metrics.json"))
-        else:
-            blocks.append(numbers_block(path, metrics))
+        with understood(path):
+            blocks += _blocks(path, metrics)
     if len(studies) > 1:
-        blocks.append(_together([metrics for _, metrics in studies]))
+        with understood(", ".join(str(path) for path, _ in studies)):
+            blocks.append(_together([metrics for _, metrics in studies]))
     blocks += _compared([path for path, _ in studies])
     return "\n\n".join(block for block in blocks if block)
+
+
+def _blocks(path: Path, metrics: Metrics) -> list[str]:
+    """Return the texts of one file."""
+    if is_study(metrics):
+        return [_study(path, metrics), _baselines(path)]
+    if path.stem == "comparison" and "models" in metrics:
+        return ["\n".join(comparison_lines(path.resolve().parent.name, metrics))]
+    if path.stem == "comparison" and path.resolve().parent.name == "baselines":
+        return [_baselines(path.parent.parent / "metrics.json")]
+    return [numbers_block(path, metrics)]
 
 
 def _compared(paths: Sequence[Path]) -> list[str]:

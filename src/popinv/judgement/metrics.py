@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from popinv.errors import DataError
 
-__all__ = ["Metrics", "Parameter", "parameters_in", "read_metrics"]
+__all__ = ["Metrics", "Parameter", "parameters_in", "read_metrics", "understood"]
 
 Metrics = Mapping[str, Any]
 
@@ -141,3 +142,23 @@ def read_metrics(path: str | Path) -> dict[str, Any]:
     if not isinstance(numbers, dict):
         raise DataError(f"{path}: must hold names and numbers, not a {type(numbers).__name__}")
     return numbers
+
+
+@contextmanager
+def understood(path: str | Path) -> Iterator[None]:
+    """Raise what damaged numbers bring about as an error that names their file.
+
+    Numbers that are gone, or are of another type or size, are noticed where they are used.
+
+    Raises
+    ------
+    DataError
+        For any error of numbers, keys and types within the context.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: cannot be understood ({type(error).__name__}: {error}). Run the study again "
+            "to write it anew."
+        ) from error

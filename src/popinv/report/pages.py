@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,16 @@ from markupsafe import Markup
 from popinv import __version__
 from popinv.cli.show import METHOD_NAMES
 from popinv.downstream.claims import claim_cells
+from popinv.errors import DataError
+from popinv.judgement.metrics import understood
 from popinv.report import words
 from popinv.report.describing import described, question_of
-from popinv.report.folder import ASSETS, library_name
+from popinv.report.folder import ASSETS, found_comparisons, found_studies, library_name
+from popinv.report.gathering import gather_comparison, gather_listed
 from popinv.report.look import DARK, Chart
 from popinv.report.records import Comparison, Listed, Method, Study
 from popinv.sections.base import plain
+from popinv.store.whole_files import write_text
 from popinv.workflow.records import versions_of
 
 __all__ = [
@@ -36,6 +40,7 @@ __all__ = [
     "method_page",
     "reproduction",
     "study_page",
+    "write_index_of",
 ]
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -180,3 +185,38 @@ def index_page(
     """Return the page with links to all others."""
     template = _environment().get_template("index.html")
     return template.render(studies=studies, methods=methods, comparisons=comparisons, charts=())
+
+
+def write_index_of(results: Path) -> Path:
+    """Write the first page of the report of a folder of results, and return the page.
+
+    It lists what is there: no configuration is read, and nothing of the folder is run.
+
+    Raises
+    ------
+    DataError
+        If the folder has no results, if these cannot be read, or if the page cannot be written.
+    """
+    names, compared = found_studies(results), found_comparisons(results)
+    if not names:
+        raise DataError(
+            f"{results} has no results of a study (<study>/metrics.json). Name the folder that "
+            "holds the studies' folders."
+        )
+    studies = []
+    for name in names:
+        with understood(results / name / "metrics.json"):
+            studies.append(replace(gather_listed(results, name, None), current=True))
+    with understood(results / "comparisons"):
+        comparisons = [
+            gather_comparison(results / "comparisons" / name / "comparison.json")
+            for name in compared
+        ]
+        text = index_page(studies, [], comparisons)
+    page = results / "report" / "index.html"
+    try:
+        page.parent.mkdir(exist_ok=True)
+        write_text(page, text)
+    except OSError as error:
+        raise DataError(f"{page} cannot be written: {error.strerror}") from None
+    return page
