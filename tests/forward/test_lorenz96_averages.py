@@ -233,6 +233,7 @@ def test_the_default_law_draws_what_can_be_solved(given):
         ({"observables": ["x", "y_squared"]}, "observables", "scales: 2"),
         ({"observables": ["x", "x"]}, "observables", "once is enough"),
         ({"subvariables": 8}, "subvariables", "only 'scales: 2'"),
+        ({"time_step": 1e-9, "sample_every": 10**8}, "time_step", "takes 6e+10 time steps"),
     ],
 )
 def test_contradictions_are_named(keys, at, text):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -97,6 +98,29 @@ def test_what_is_far_larger_than_its_file_is_not_unpacked(monkeypatch: pytest.Mo
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 4e6
+
+
+@pytest.mark.parametrize("ending", ["parquet", "nc"])
+def test_binary_tables_that_are_far_larger_than_their_file_are_not_read(monkeypatch, ending):
+    monkeypatch.setattr(text_files, "_FREE_BYTES", 2**20)
+    monkeypatch.setattr(text_files, "_MOST_EXPANSION", 20)
+    file = Path(f"y.{ending}")
+    for count, allowed in ((1_000, True), (4_000_000, False)):
+        frame = pd.DataFrame({"system": np.zeros(count), "y": np.ones(count)})
+        if ending == "parquet":
+            frame.to_parquet(file)
+        else:
+            packed = {name: {"zlib": True, "complevel": 9} for name in frame}
+            frame.to_xarray().drop_vars("index").to_netcdf(file, encoding=packed)
+        if allowed:
+            assert len(read_lines(file)) == count + 2
+            continue
+        tracemalloc.start()
+        with pytest.raises(DataError, match=r"its variables would take 64,000,000 bytes"):
+            read_observations(str(file))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < 8e6
 
 
 def test_numbers_that_repeat_are_unpacked() -> None:

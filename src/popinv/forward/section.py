@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FIREDRAKE_MB",
     "FLOPS",
+    "MOST_STEPS",
     "ForwardCost",
     "ForwardSection",
     "forward_section",
@@ -40,6 +41,8 @@ __all__ = [
 FIREDRAKE_MB = 300.0
 # Floating-point operations a second of one core.
 FLOPS = 1e9
+# Time steps of a system, each of which takes a microsecond or more.
+MOST_STEPS = 10_000_000
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from popinv.forward.firedrake import check_firedrake
 from popinv.forward.section import (
     FIREDRAKE_MB,
     FLOPS,
+    MOST_STEPS,
     ForwardCost,
     ForwardSection,
     mode_problems,
@@ -275,5 +276,11 @@ class Elastodynamics(ForwardSection):
                 f"got {self.times}, but with {self.sensors.count} sensors these are "
                 f"{self.times * self.sensors.count:,} observations of each system, and at most "
                 f"{MOST_ENTRIES:,} can be used.",
+            )
+        if self.times * self.steps > MOST_STEPS:
+            yield Problem(
+                ("steps",),
+                f"got {self.steps}, with which a system takes {self.times * self.steps:,} time "
+                f"steps; at most {MOST_STEPS:,} are made.",
             )
         yield from self.sensors.problems(self.dimension)

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from popinv.forward.base import Observations, Parameter
-from popinv.forward.section import FLOPS, ForwardCost, ForwardSection
+from popinv.forward.section import FLOPS, MOST_STEPS, ForwardCost, ForwardSection
 from popinv.sections.base import Count, NonNegative, NotBoolean, Positive
 from popinv.sections.messages import Problem, listed
 
@@ -233,6 +233,13 @@ class Lorenz96(ForwardSection):
         yield from self._whole(
             "window", self.window, interval, "'sample_every' times 'time_step'", fewest=1
         )
+        steps = (self.spin_up + self.windows * self.window) / self.time_step
+        if steps > MOST_STEPS:
+            yield Problem(
+                ("time_step",),
+                f"got {self.time_step:g}, with which a system takes {steps:.3g} time steps; at "
+                f"most {MOST_STEPS:,} are made. Take a longer step, or less spin-up or windows.",
+            )
         for name, times in Counter(self.observables).items():
             if times > 1:
                 yield Problem(("observables",), f"got '{name}' {times} times; once is enough.")
