@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,12 +58,19 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-class Killer(threading.Thread):
-    """Kills jobs in a folder by a plan; ``with`` starts it and ends it."""
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
 
-    def __init__(self, folder: Path, plan: list[Kill]) -> None:
+
+class Killer(threading.Thread):
+    """Kills jobs in a folder by a plan; ``with`` starts it and ends it.
+
+    ``end`` receives the process that is to end.
+    """
+
+    def __init__(self, folder: Path, plan: list[Kill], end: Callable[[int], None] = kill) -> None:
         super().__init__(daemon=True)
-        self.folder, self.plan = folder, list(plan)
+        self.folder, self.plan, self.end = folder, list(plan), end
         self.killed: list[Kill] = []
         self._finished = threading.Event()
 
@@ -82,7 +89,7 @@ class Killer(threading.Thread):
                 if due is not None and (due.once is None or due.once.exists()):
                     with contextlib.suppress(OSError):
                         if cpu_seconds(pid) >= due.cpu_seconds:
-                            os.kill(pid, signal.SIGKILL)
+                            self.end(pid)
                             self.plan.remove(due)
                             self.killed.append(due)
                             time.sleep(0.2)  # until it is gone
