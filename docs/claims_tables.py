@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from tables import checks, kept, trust, uses
 from tables.cells import line
 
-from popinv.downstream.claims import claim_cells
+from popinv_papers.kit.claims import claim_cells
 
 DOCS = Path(__file__).resolve().parent
 PAGES = [*sorted((DOCS / "methods").glob("*.md")), DOCS / "verdicts.md"]

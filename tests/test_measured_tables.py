@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from popinv.downstream.claims import above, judged, judged_again, measured, write_claims
 from popinv.workflow.records import Record, content_of
+from popinv_papers.kit.claims import above, judged, judged_again, measured, write_claims
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from popinv.downstream.claims import Measured, measured
+from popinv_papers.kit.claims import Measured, measured
 
 __all__ = ["interval", "line", "mean_of", "number", "ratio_of", "span", "table"]
 

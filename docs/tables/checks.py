@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from popinv.downstream.birch.catalogue import METHODS
+from popinv_papers.birch.catalogue import METHODS
 from tables.cells import number, table
 from tables.kept import check
 

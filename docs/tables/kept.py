@@ -17,14 +17,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from popinv.downstream.claims import COLUMNS, judged_again
-from popinv.downstream.methods import METHODS
+from popinv.methods.registry import METHODS
 from popinv.workflow.records import read_record
+from popinv_papers.kit.claims import COLUMNS, judged_again
+from popinv_papers.methods import PAPERS
 
 __all__ = ["FOLDER", "Numbers", "check", "claims", "collect", "judge_again", "told_of", "uses"]
 
 FOLDER = Path(__file__).resolve().parent / "data"
-_CHECKS = [check.name for method in METHODS.values() for check in method.checks]
+_CHECKS = [check.name for paper in PAPERS for check in paper.checks]
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def collect(results: Path, names: Sequence[str]) -> Iterator[str]:
 
 
 def judge_again() -> None:
-    """Judge every kept row by the rules of :mod:`popinv.downstream.claims`."""
+    """Judge every kept row by the rules of :mod:`popinv_papers.kit.claims`."""
     for file in sorted(FOLDER.glob("claims/*.csv")):
         rows = [judged_again(row) for row in claims(file.stem)]
         text = io.StringIO(newline="")

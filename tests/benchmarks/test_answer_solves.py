@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks.answer_solves import WAYS, Rounds, errors_of, table
-from popinv.downstream.influence import worth
 from popinv.inference.likelihood import fit_pseudo, model_moments
 from popinv.threads import fixed_threads
+from popinv_papers.influence import worth
 
 
 def curves(factor: float, noise: float, seed: int) -> dict[str, list[float]]:

@@ -9,10 +9,11 @@ import pytest
 from test_show import METRICS, words
 
 from popinv.cli.show import main, table
-from popinv.downstream.claims import above, judged, measured, write_claims
-from popinv.downstream.methods import METHODS
+from popinv.methods.registry import METHODS
+from popinv_papers.kit.claims import above, judged, measured, write_claims
+from popinv_papers.methods import PAPERS
 
-CHECKS = [check.name for method in METHODS.values() for check in method.checks]
+CHECKS = [check.name for paper in PAPERS for check in paper.checks]
 KEPT = Path(__file__).parents[2] / "docs/tables/data"
 
 

@@ -128,7 +128,7 @@ def test_counts_of_a_thousand_million_are_refused_in_little_memory(function):
 
 def test_there_are_counts_in_all_parts():
     parts = {section.__module__.split(".")[1] for section, _, _ in counts()}
-    assert parts >= {"config", "downstream", "forward", "inference", "population", "surrogate"}
+    assert parts >= {"config", "forward", "inference", "methods", "population", "surrogate"}
     assert len(counts()) > 80
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from popinv.config.loading import as_mapping, load
-from popinv.downstream.sections import StudyDownstream
 from popinv.errors import ConfigError
+from popinv.methods.sections import StudyDownstream
 
 ONE = {"mean": 0.0, "standard_deviation": 1.0}
 

@@ -59,8 +59,8 @@ PARTS = {
     "surrogate": (["surrogate/**/*.py"], ["surrogate"]),
     "kernels": (["forward/*/kernels.py"], ["forward"]),
     "accountant": (
-        ["downstream/certified_unlearning/accountant.py"],
-        ["downstream/test_certified_accountant.py"],
+        ["methods/certificate/accountant.py"],
+        ["papers/test_certified_accountant.py"],
     ),
 }
 LIBRARIES = ["numba", "scipy.stats", "scipy.optimize", "torch", "xarray", "pydantic", "hypothesis"]

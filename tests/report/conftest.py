@@ -21,15 +21,15 @@ from small_results import (
     studies,
 )
 
-from popinv.downstream.claims import write_claims
-from popinv.downstream.metrics import write_metrics
 from popinv.inference.metrics import metrics
+from popinv.methods.metrics import write_metrics
 from popinv.report.folder import ASSETS, library, library_name
 from popinv.report.gathering import gather_listed, gather_method, gather_study
 from popinv.report.pages import index_page, method_page
 from popinv.report.writing import page_of
 from popinv.store import storage
 from popinv.surrogate.collect import Thresholds
+from popinv_papers.kit.claims import write_claims
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

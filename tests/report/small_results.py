@@ -16,7 +16,7 @@ from tiny_study import TINY
 
 from popinv.config.loading import load
 from popinv.config.study import Study
-from popinv.downstream.claims import Control, above, judged, measured, within
+from popinv_papers.kit.claims import Control, above, judged, measured, within
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "figures"))
 import studies

@@ -14,7 +14,6 @@ import pytest
 import torch
 from pretended_gpu import pretended_gpu
 
-from popinv.downstream.instance_unlearning.solves import withdraw_solves
 from popinv.errors import ConfigError
 from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
 from popinv.surrogate.device import device_of
@@ -26,6 +25,7 @@ from popinv.surrogate.training import (
     prepare,
     train,
 )
+from popinv_papers.instance_unlearning.solves import withdraw_solves
 
 SETTINGS = TrainingSettings(
     seed=3, hyperparameters={"kind": "mlp", "width": 32, "depth": 2}, max_epochs=4

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from popinv.cli.show import table
-from popinv.downstream.invariants import PREFIX
-from popinv.downstream.methods import METHODS
+from popinv.methods.invariants import PREFIX
 from popinv.store import storage
+from popinv_papers.methods import PAPERS
 
 pytestmark = pytest.mark.firedrake
 
@@ -118,7 +118,7 @@ def test_the_test_problems_are_one_target(finished, tiny):
     finished.configure(tiny)
     done = finished.run("--dry-run", "downstream")
     assert done.returncode == 0, done.stdout
-    checks = [check.name for method in METHODS.values() for check in method.checks]
+    checks = [check.name for paper in PAPERS for check in paper.checks]
     assert len(checks) > 5
     for rule in (*(f"check_{name}" for name in checks), "fetch_package"):
         assert rule in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,7 +18,8 @@ from tiny_study import ROOT, Workflow
 PAGE = ROOT / "docs" / "extending.md"
 # A block of code, and the last file that the text names before it.
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
-FILE = re.compile(r"`(src/popinv/[\w/]+\.py)`")
+FILE = re.compile(r"`((?:src/popinv|count-systems)/[\w/]+\.(?:py|toml))`")
+PACKAGE = "count-systems"
 SMALL = {
     "active_learning": {"rounds": 1, "first_design": 400},
     "surrogate": {"width": 32, "depth": 2, "max_epochs": 200},
@@ -39,7 +41,8 @@ def blocks() -> list[tuple[str, str, str]]:
 
 
 def new_files() -> dict[str, str]:
-    return {head.split()[1]: text for _, head, text in blocks() if head.startswith("python ")}
+    kinds = ("python ", "toml ")
+    return {head.split()[1]: text for _, head, text in blocks() if head.startswith(kinds)}
 
 
 def edits() -> list[tuple[str, str, str, str]]:
@@ -66,26 +69,32 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert not file.exists()
         if not file.parent.exists():
             file.parent.mkdir()
-            (file.parent / "__init__.py").touch()
+            if file.suffix == ".py":
+                (file.parent / "__init__.py").touch()
         file.write_text(text)
     for _, name, old, new in edits():
         text = (root / name).read_text()
         assert text.count(old) == 1, f"{name} has not once:\n{old}"
         (root / name).write_text(text.replace(old, new))
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    # Into the folder of the sources, which is on the path of the jobs.
+    command = [sys.executable, *install, "--target", str(root / "src"), str(root / PACKAGE)]
+    subprocess.run(command, check=True)
     return root
 
 
 def test_one_file_beside_the_new_folder_is_edited():
-    for section in ("A forward model", "A law", "A noise family", "A downstream method"):
+    for section in ("A forward model", "A law", "A noise family"):
         edited = {name for kind, name, _, _ in edits() if kind == section}
         assert len(edited) == 1, section
         assert edited.isdisjoint(new_files())
+    assert "A downstream method" not in {kind for kind, *_ in edits()}
     folders = {str(Path(name).parent) for name in new_files()}
-    assert len(folders) == 4
+    assert len(folders) == 5
 
 
 def test_the_code_of_the_page_keeps_to_the_style(extended):
-    files = [str(extended / name) for name in new_files()]
+    files = [str(extended / name) for name in new_files() if name.endswith(".py")]
     settings = ["--config", str(ROOT / "pyproject.toml")]
     for command in (["check"], ["format", "--check"]):
         done = subprocess.run(
@@ -116,3 +125,45 @@ def test_a_study_of_the_new_kinds_runs(extended, tmp_path):
     low = np.array([metrics[f"alpha_{name}_low"] for name in truth["law"]])
     np.testing.assert_allclose(low, [1.0, 0.4], atol=0.25)
     assert "law" in {path.stem for path in (results / "figures").glob("*.png")}
+
+
+def test_an_installed_method_is_offered_and_part_of_its_fingerprint(extended):
+    code = """
+from popinv.methods.registry import METHODS
+from popinv.methods.sections import StudyDownstream
+from popinv.workflow.fingerprint import imported_modules
+print(METHODS["count_systems"].module, "count_systems" in StudyDownstream.model_fields)
+print("count_systems.figures" in imported_modules("count_systems.use"))
+"""
+    environment = os.environ | {"PYTHONPATH": str(extended / "src")}
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["count_systems.use", "True", "True"]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (
+            "nowhere:METHOD",
+            "broken = nowhere:METHOD' of the group popinv.methods cannot be imported",
+        ),
+        ("popinv.errors:ConfigError", "must be a Method or a House"),
+        ("popinv_copy:METHOD", "two methods are called 'posterior': of popinv.methods.posterior"),
+    ],
+)
+def test_an_entry_point_that_is_no_method_is_named(tmp_path, value, told):
+    (tmp_path / "popinv_copy.py").write_text(
+        "from dataclasses import replace\n"
+        "from popinv.methods.posterior.method import METHOD\n"
+        "METHOD = replace(METHOD, package='popinv_copy')\n"
+    )
+    described = tmp_path / "broken-1.0.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (described / "entry_points.txt").write_text(f"[popinv.methods]\nbroken = {value}\n")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
+    command = [sys.executable, "-c", "import popinv.methods.registry"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert told in done.stderr

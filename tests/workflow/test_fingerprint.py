@@ -142,7 +142,7 @@ WITHOUT_RESULT = {
 }
 # What a module imports for some studies, and the stages of the others do not name.
 FOR_SOME = {
-    "downstream.outcome": {"population.model"},
+    "methods.outcome": {"population.model"},
     "forward.external.model": {"forward.external.interpolation", "forward.external.logarithm"},
     "forward.external.observations": {"forward.external.interpolation", "sections.tables"},
     "forward.python.worker": {"forward.python.autograd"},
@@ -247,6 +247,8 @@ def copied(root: Path) -> Path:
         shutil.copytree(source / folder, package / folder)
         (package / folder / "__init__.py").write_text("")
     (package / "__init__.py").write_text("")
+    (package / "methods").mkdir()
+    (package / "methods" / "registry.py").write_text("PACKAGES = ()\n")
     for name in ("errors.py", "seeds.py"):
         shutil.copy(source / name, package / name)
     return package

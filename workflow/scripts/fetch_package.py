@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from popinv.downstream.data.packages import fetch
 from popinv.workflow.job import job
+from popinv_papers.kit.packages import fetch
 
 with job(snakemake):
     archive = Path(snakemake.output.archive)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from popinv.downstream.influence.corpus import brown_and_letters
-from popinv.downstream.influence.pretraining import pretrain
-from popinv.downstream.influence.problem import SIZES
-from popinv.downstream.kept import keeping
 from popinv.store import storage
 from popinv.threads import fixed_threads
 from popinv.workflow.job import job
+from popinv_papers.influence.corpus import brown_and_letters
+from popinv_papers.influence.pretraining import pretrain
+from popinv_papers.influence.problem import SIZES
+from popinv_papers.kit.kept import keeping
 
 with job(snakemake):
     params, given = snakemake.params, snakemake.input

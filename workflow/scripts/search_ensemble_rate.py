@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from popinv.downstream.data.images import read_images
-from popinv.downstream.mwgrad.ensemble_runs import SIZES
-from popinv.downstream.mwgrad.rate_search import search
 from popinv.store import storage
 from popinv.threads import fixed_threads
 from popinv.workflow.job import job
+from popinv_papers.kit.images import read_images
+from popinv_papers.mwgrad.ensemble_runs import SIZES
+from popinv_papers.mwgrad.rate_search import search
 
 with job(snakemake):
     given, chosen = snakemake.params, snakemake.wildcards

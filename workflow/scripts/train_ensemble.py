@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from popinv.downstream.data.images import read_images
-from popinv.downstream.mwgrad.ensemble_runs import SIZES, Run
-from popinv.downstream.mwgrad.ensemble_training import train
-from popinv.downstream.mwgrad.rate_search import best_rate
 from popinv.store import storage
 from popinv.store.checkpoints import Checkpoint
 from popinv.threads import fixed_threads
 from popinv.workflow.job import job
+from popinv_papers.kit.images import read_images
+from popinv_papers.mwgrad.ensemble_runs import SIZES, Run
+from popinv_papers.mwgrad.ensemble_training import train
+from popinv_papers.mwgrad.rate_search import best_rate
 
 with job(snakemake):
     given, chosen, output = snakemake.params, snakemake.wildcards, snakemake.output

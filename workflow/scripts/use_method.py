@@ -2,8 +2,8 @@
 
 from importlib import import_module
 
-from popinv.downstream.outcome import StudyInput, save_outcome
 from popinv.errors import InvariantError
+from popinv.methods.outcome import StudyInput, save_outcome
 from popinv.store import storage
 from popinv.workflow.job import job
 

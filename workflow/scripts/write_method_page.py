@@ -1,5 +1,6 @@
 """Write the page of a downstream method."""
 
+from popinv.methods.registry import METHODS
 from popinv.report.describing import question_of
 from popinv.report.gathering import gather_method
 from popinv.report.pages import method_page
@@ -8,7 +9,7 @@ from popinv.workflow.job import job
 
 with job(snakemake):
     given, name = snakemake.params, snakemake.wildcards.method
-    method = gather_method(
-        name, given.results, given.studies, given.about, question_of(name), given.benchmarks
-    )
+    about = given.results, given.studies, given.about, question_of(name), given.benchmarks
+    cells = getattr(METHODS.get(name), "cells", dict)
+    method = gather_method(name, *about, cells)
     write_text(snakemake.output.page, method_page(method))

@@ -14,8 +14,8 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from popinv.downstream.methods import METHODS
 from popinv.judgement.metrics import parameters_in, read_metrics
+from popinv.methods.registry import METHODS
 
 __all__ = ["is_study", "numbers_block", "uses_lines"]
 

@@ -21,14 +21,14 @@ from popinv.config.special_systems import (
     replicate_problems,
 )
 from popinv.config.study_sections import Sections
-from popinv.downstream.section import ObservedSystems, StudySections
-from popinv.downstream.sections import StudyDownstream
 from popinv.errors import ConfigError
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.outside import check_forward
 from popinv.forward.porous_flow.section import PorousFlow
 from popinv.forward.section import ForwardSection
 from popinv.inference.settings import DescentSettings
+from popinv.methods.section import ObservedSystems, StudySections
+from popinv.methods.sections import StudyDownstream
 from popinv.population.laws.field import FieldLaw
 from popinv.population.laws.kinds import LawSection
 from popinv.population.noise.kernel.section import KernelSection

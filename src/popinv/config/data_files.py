@@ -10,9 +10,9 @@ import numpy as np
 from popinv.config.observations import FileObservations
 from popinv.config.outside_kinds import check_outside_kinds
 from popinv.config.study import Config, Study
-from popinv.downstream.section import ObservedSystems
 from popinv.errors import ConfigError, DataError
 from popinv.forward.section import ForwardSection
+from popinv.methods.section import ObservedSystems
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.section import of_same_form
@@ -104,8 +104,7 @@ def check_data_files(config: Config) -> None:
         for problem in study.downstream.data_problems(observed, study.forward):
             place = dotted(("studies", name, "downstream", *problem.path))
             raise DataError(f"{place}: {problem.text} ({study.observations.file})")
-    config.downstream.image_files()
-    config.downstream.corpus_files()
+    config.downstream.check_all_files()
 
 
 def _check_files_of_methods(name: str, study: Study) -> None:

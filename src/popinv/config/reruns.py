@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from popinv.config.evidence import Evidence
 from popinv.config.study import Config, Study
-from popinv.downstream.sections import StudyDownstream
 from popinv.errors import ConfigError
+from popinv.methods.sections import StudyDownstream
 
 __all__ = ["name_of_rerun", "with_reruns"]
 
@@ -36,7 +36,7 @@ def with_reruns(config: Config, source: str) -> Config:
     """
     studies = dict(config.studies)
     for name, study in config.studies.items():
-        withdrawal = study.downstream.withdrawal
+        withdrawal = study.downstream.asked().get("withdrawal")
         if withdrawal is None or not withdrawal.rerun:
             continue
         before = study.observations.without

@@ -12,9 +12,9 @@ from pydantic_core import PydanticCustomError
 from popinv.config.evidence import Evidence
 from popinv.config.numerics import ActiveLearning, Assessment
 from popinv.config.observations import Observations
-from popinv.downstream.sections import Downstream, StudyDownstream
 from popinv.forward.kinds import Forward
 from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
+from popinv.methods.sections import Downstream, StudyDownstream
 from popinv.population.laws.kinds import Law
 from popinv.population.noise.kinds import Noise
 from popinv.sections.base import CountOrZero, Given, NonNegative, Section

@@ -13,10 +13,10 @@ from popinv.config.evidence import Evidence
 from popinv.config.numerics import ActiveLearning, Assessment
 from popinv.config.observations import FileObservations, Observations, SyntheticObservations
 from popinv.config.study import default_section
-from popinv.downstream.sections import StudyDownstream
 from popinv.forward.kinds import Forward
 from popinv.forward.section import ForwardSection
 from popinv.inference.settings import DescentSettings
+from popinv.methods.sections import StudyDownstream
 from popinv.population.laws.kinds import Law, LawSection
 from popinv.population.noise.kinds import Noise, NoiseSection
 from popinv.surrogate.section import SurrogateSettings

@@ -9,9 +9,9 @@ from typing import Any
 
 from popinv.config.observations import FileObservations, SyntheticObservations
 from popinv.config.study import Study
-from popinv.downstream.methods import METHODS
 from popinv.figures.style import axis_label
 from popinv.forward.base import Parameter
+from popinv.methods.registry import METHODS
 from popinv.population.laws.section import LawSection
 from popinv.population.noise.section import NoiseSection
 from popinv.report.words import readable, rounded

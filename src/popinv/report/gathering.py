@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from popinv.judgement.judgements import judgements
 from popinv.judgement.metrics import parameters_in, read_metrics
 from popinv.report.costs import jobs_of, stages
 from popinv.report.pictures import pictures_in
-from popinv.report.records import Comparison, Listed, Method, Store, Study, Use
+from popinv.report.records import Comparison, Listed, Method, Row, Store, Study, Use
 from popinv.report.words import readable
 from popinv.sections.base import plain
 from popinv.store.attributes import attributes_of
@@ -152,6 +152,7 @@ def gather_method(
     about: str = "",
     question: str = "",
     benchmarks: Mapping[str, str | Path] | None = None,
+    cells: Callable[[Mapping[str, str]], dict[str, str]] = dict,
 ) -> Method:
     """Return the record of a downstream method, from its results so far.
 
@@ -170,6 +171,8 @@ def gather_method(
         The question that it answers about a study.
     benchmarks : mapping of str to path, optional
         The benchmark file of its job on each study, and, as "test problem", of its own problem.
+    cells : callable
+        Returns what is shown of a row of its ``claims.csv``, by column.
     """
     results = Path(results)
     took = {} if benchmarks is None else benchmarks
@@ -177,7 +180,7 @@ def gather_method(
     own = results / "downstream" / name
     problem = None
     if (own / "metrics.json").exists():
-        problem = _use(own, PROBLEM, took.get(PROBLEM))
+        problem = _use(own, PROBLEM, took.get(PROBLEM), cells)
     uses = tuple(
         _use(results / study / "downstream" / name, study, took.get(study))
         for study in studies
@@ -222,13 +225,18 @@ def _on_a_study(text: str) -> tuple[str, ...]:
     return tuple(blocks)
 
 
-def _use(folder: Path, study: str, benchmark: str | Path | None = None) -> Use:
+def _use(
+    folder: Path,
+    study: str,
+    benchmark: str | Path | None = None,
+    cells: Callable[[Mapping[str, str]], dict[str, str]] = dict,
+) -> Use:
     table = folder / "claims.csv"
     took = Path(benchmark) if benchmark is not None else None
     return Use(
         study=study,
         metrics=read_metrics(folder / "metrics.json"),
-        claims=_claims(table) if table.exists() else (),
+        claims=_rows(table, cells) if table.exists() else (),
         pictures=pictures_in(folder / "figures", study),
         stages=stages([read_job(took)]) if took is not None and took.exists() else (),
         hashes={
@@ -239,11 +247,10 @@ def _use(folder: Path, study: str, benchmark: str | Path | None = None) -> Use:
     )
 
 
-def _claims(table: Path) -> tuple[dict[str, str], ...]:
+def _rows(table: Path, cells: Callable[[Mapping[str, str]], dict[str, str]]) -> tuple[Row, ...]:
     with table.open(newline="", encoding="utf-8") as lines:
-        return tuple(
-            {key: value or "" for key, value in row.items()} for row in csv.DictReader(lines)
-        )
+        rows = [{key: value or "" for key, value in row.items()} for row in csv.DictReader(lines)]
+    return tuple(Row(row["part"], row["status"], cells(row)) for row in rows)
 
 
 def read_store(path: str | Path, folder: Path) -> Store:

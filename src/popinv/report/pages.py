@@ -20,7 +20,6 @@ from markupsafe import Markup
 
 from popinv import __version__
 from popinv.cli.show import METHOD_NAMES
-from popinv.downstream.claims import claim_cells
 from popinv.errors import DataError
 from popinv.judgement.metrics import understood
 from popinv.report import words
@@ -101,7 +100,6 @@ def _environment() -> Environment:
         "duration", "inline", "measured", "memory", "number", "packed", "readable", "stage",
     ):  # fmt: skip
         environment.filters[name] = getattr(words, name)
-    environment.filters["claim_cells"] = claim_cells
     environment.globals |= {
         "asset": _asset,
         "library": f"../{ASSETS}/{library_name()}",

@@ -85,6 +85,22 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Row:
+    """A row of a table in parts.
+
+    Attributes
+    ----------
+    part, status : str
+    cells : dict of str to str
+        What is shown, by column.
+    """
+
+    part: str
+    status: str
+    cells: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Use:
     """Results of a downstream method on its own test problem or on a study.
 
@@ -93,8 +109,8 @@ class Use:
     study : str
         Its name, or "test problem".
     metrics : dict
-    claims : tuple of dict
-        Rows of the table of claims.
+    claims : tuple of Row
+        A table of what was found, in parts.
     pictures : tuple of Picture
     stages : tuple of Stage
         Resources of the job.
@@ -104,7 +120,7 @@ class Use:
 
     study: str
     metrics: Metrics
-    claims: tuple[dict[str, str], ...] = ()
+    claims: tuple[Row, ...] = ()
     pictures: tuple[Picture, ...] = ()
     stages: tuple[Stage, ...] = ()
     hashes: dict[str, str] = field(default_factory=dict)

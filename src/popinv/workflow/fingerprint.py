@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from popinv.workflow.parsed_code import code_and_imports, remember
@@ -22,16 +23,40 @@ __all__ = ["fingerprint", "imported_modules"]
 
 _ROOT = Path(__file__).parents[1]
 _PACKAGE = _ROOT.name
-# Modules that write messages and search for kinds. No result depends on them.
-_WORDING = ("sections.messages", "sections.outside", "sections.sources")
+# Modules that write messages, and that search for kinds and methods. No result depends on them.
+_WORDING = tuple(
+    f"{_PACKAGE}.{name}"
+    for name in (
+        "methods.registry",
+        "methods.sections",
+        "sections.messages",
+        "sections.outside",
+        "sections.sources",
+    )
+)
+
+
+@cache
+def _root_of(package: str) -> Path | None:
+    """Return the folder of this package, or of one that holds methods; None for any other."""
+    if package == _PACKAGE:
+        return _ROOT
+    from popinv.methods.registry import PACKAGES  # it loads the records of all methods
+
+    if package not in PACKAGES:
+        return None
+    found = find_spec(package)
+    places = found.submodule_search_locations if found else None
+    return Path(next(iter(places))) if places else None
 
 
 @cache
 def _source_of(module: str) -> Path | None:
     parts = module.split(".")
-    if parts[0] != _PACKAGE:
+    root = _root_of(parts[0])
+    if root is None:
         return None
-    path = _ROOT.joinpath(*parts[1:])
+    path = root.joinpath(*parts[1:])
     if path.is_dir():
         return path / "__init__.py"
     file = path.with_suffix(".py")
@@ -45,7 +70,7 @@ def _packages_of(module: str) -> list[str]:
 
 
 def imported_modules(*roots: str) -> dict[str, Path]:
-    """Return the package modules that Python runs when it imports the roots, themselves included.
+    """Return the modules that Python runs when it imports the roots, themselves included.
 
     Parameters
     ----------
@@ -69,13 +94,15 @@ def imported_modules(*roots: str) -> dict[str, Path]:
         if Path(root).is_file():
             pending.extend(code_and_imports(Path(root).resolve()).imports)
         elif _source_of(root) is None:
-            raise ValueError(f"'{root}' is neither a module of {_PACKAGE} nor a script")
+            raise ValueError(
+                f"'{root}' is neither a module of {_PACKAGE} or of its methods nor a script"
+            )
         else:
             pending.append(root)
     while pending:
         name = pending.pop()
         path = _source_of(name)
-        if path is None or name in modules or name.removeprefix(f"{_PACKAGE}.") in _WORDING:
+        if path is None or name in modules or name in _WORDING:
             continue
         modules[name] = path
         pending.extend(_packages_of(name))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from popinv.downstream.method import Method, StudySizes
-from popinv.downstream.methods import METHODS as RECORDS
+from popinv.methods.method import Method, StudySizes
+from popinv.methods.registry import METHODS as RECORDS
 from popinv.workflow.study_sizes import NotAsked, Row, Sizes, megabytes
 
 __all__ = ["METHODS"]

@@ -1,0 +1,387 @@
+r"""Privacy accountant of projected noisy SGD: guarantees from epochs, and epochs for guarantees.
+
+Two runs of the same iterations on different data are coupled by the same noise. They stay within a
+gap Z, which strong convexity shrinks by c = 1 - eta m in every iteration. Later noise hides that
+gap (privacy amplification by iteration). After K epochs of n/b iterations the Rényi divergence of
+order a is at most
+
+.. math:: a A, \quad A = \frac{Z^2}{2 \eta \sigma^2} \rho, \quad \rho = c^{2 K n / b}.
+
+Forms of the guarantee:
+
+``paper``  rho as above for c < 1, and 1/(K n/b) for c = 1.
+``exact``  rho = c^{2N} (1 - c^2)/(1 - c^{2N}), N = K n/b, with the shift divided among the
+           iterations optimally. Equal to ``paper`` at N = 1, and to 1/N in the limit c = 1.
+``tight``  half of ``exact``: each iteration adds noise of variance 2 eta sigma^2, for which the
+           lemma gives Z^2/(4 eta sigma^2). It is sharp for quadratic losses, where all laws are
+           normal.
+
+Source: Chien, Wang, Chen and Li (arXiv 2403.17105): Lemmas 2.6, 3.3 and 3.4, Theorems 3.2 and
+3.11, Corollaries 3.7, 3.8, 3.10 and J.1. Their code uses ``exact`` from the second request on.
+``tight`` and the closed forms for sigma and the epochs are derived here.
+
+Theorem 3.2 joins two guarantees, A_1 on the distance of retraining from its limit and A_2 on that
+of unlearning, by the weak triangle inequality with the exponents p = q = 2 of Hoelder's inequality.
+For general exponents, 1/p + 1/q = 1, the sum of both terms is
+
+.. math::
+    (p a - 1) \left( \frac{A_2 a}{a - 1} + \frac{A_1}{p - 1} \right)
+    \ge a \left( \sqrt{A_1} + \sqrt{A_2} \right)^2 ,
+
+with equality at the best p. This is a guarantee of the same form, ``split="best"``, and was derived
+here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from popinv.errors import ConfigError, nearest
+from popinv.methods import privacy
+
+__all__ = ["FORMS", "Form", "Setting", "Split", "sequential_epochs", "worst_counts"]
+
+Form = Literal["paper", "exact", "tight"]
+FORMS: tuple[Form, ...] = ("paper", "exact", "tight")
+Split = Literal["halves", "best"]
+# A relative difference below this is rounding, and must not require one more epoch.
+_ROUNDING = 1e-12
+_LEAST = 1e-280
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The constants in the assumptions of the guarantee.
+
+    Attributes
+    ----------
+    n, batch : int
+        Numbers of records, and of records in each batch of the fixed partition; batch divides n.
+    rate : float
+        Learning rate eta, at most 1/L.
+    strong, smooth : float
+        m and L: each record's loss is m-strongly convex (convex if m is 0) and L-smooth.
+    lipschitz : float
+        M. Gradients of two records differ by at most 2 M at every point.
+    radius : float
+        Radius R of the ball on which parameters are projected; infinite without projection.
+    emptied : bool
+        True if a removed record leaves an empty place, whose loss is the regulariser alone. Then
+        gradients differ by only M. Otherwise another record replaces it.
+
+    Raises
+    ------
+    ConfigError
+        If these constants give no guarantee.
+    """
+
+    n: int
+    batch: int
+    rate: float
+    strong: float
+    smooth: float
+    lipschitz: float
+    radius: float = math.inf
+    emptied: bool = False
+
+    def __post_init__(self) -> None:
+        if self.n < 1 or self.batch < 1 or self.n % self.batch:
+            raise ConfigError(
+                f"{self.n} records cannot be divided into batches of {self.batch}: the number of "
+                "records must be a multiple of it"
+            )
+        if not 0 <= self.strong <= self.smooth < math.inf or self.smooth == 0:
+            raise ConfigError(
+                f"strong convexity {self.strong:g} and smoothness {self.smooth:g}: must be "
+                "0 <= m <= L, L positive"
+            )
+        if not 0 < self.rate <= (1 + _ROUNDING) / self.smooth:
+            raise ConfigError(
+                f"the learning rate is {self.rate:g}, must be positive and at most 1/L = "
+                f"{1 / self.smooth:g}, as a gradient step may otherwise not be a contraction"
+            )
+        if not 0 < self.lipschitz < math.inf:
+            raise ConfigError(
+                f"the bound on gradients is {self.lipschitz:g}, must be positive and finite: clip "
+                "the gradients"
+            )
+        if not self.radius > 0:
+            raise ConfigError(f"the radius is {self.radius:g}, must be positive")
+
+    @property
+    def batches(self) -> int:
+        """Number of iterations in an epoch, n/b."""
+        return self.n // self.batch
+
+    @property
+    def contraction(self) -> float:
+        """The factor c = 1 - eta m by which an iteration contracts the distance of two runs."""
+        return 1 - self.rate * self.strong
+
+    @property
+    def _log_c(self) -> float:
+        shrink = self.rate * self.strong
+        return math.log1p(-shrink) if shrink < 1 else -math.inf
+
+    # --- gaps -------------------------------------------------------------------------------------
+
+    def geometric(self, epochs: float = math.inf) -> float:
+        """Return (1 - c^{T n/b})/(1 - c^{n/b}), or T for c = 1: the sum over T epochs."""
+        if self._log_c == 0:
+            return epochs
+        past = math.expm1(epochs * self.batches * self._log_c) if epochs < math.inf else -1.0
+        return past / math.expm1(self.batches * self._log_c)
+
+    def gap_of(self, counts: Sequence[int] | np.ndarray, epochs: float = math.inf) -> float:
+        """Return W_inf after T epochs on different data, by batch (Lemma 3.3, Corollary J.1).
+
+        Parameters
+        ----------
+        counts : array_like of int, shape (n/b,)
+            Number of different records in each batch.
+        epochs : float
+            T; infinite for the stationary laws.
+
+        Raises
+        ------
+        ConfigError
+            If the number of counts is not that of the batches, or a count exceeds the batch.
+        """
+        given = np.asarray(counts)
+        if given.shape != (self.batches,) or given.min() < 0 or given.max() > self.batch:
+            raise ConfigError(
+                f"records that differ must be counted for {self.batches} batches, each from 0 to "
+                f"{self.batch}"
+            )
+        touched = np.flatnonzero(given)
+        # 0 * -inf is NaN, but c^0 = 1 also for c = 0.
+        later = self.batches - 1 - touched
+        shrunk = np.where(later > 0, np.exp(np.maximum(later, 1) * self._log_c), 1.0)
+        return self._bounded(epochs, float(shrunk @ given[touched]))
+
+    def gap(self, records: int = 1, epochs: float = math.inf) -> float:
+        """Return the worst-case gap of a number of records, wherever they are.
+
+        It is Z_B for one record and infinitely many epochs.
+        """
+        if records == 1:
+            return self._bounded(epochs, 1.0)
+        return self.gap_of(worst_counts(self, records), epochs)
+
+    def _bounded(self, epochs: float, weight: float) -> float:
+        if weight == 0:
+            return 0.0
+        differ = self.lipschitz if self.emptied else 2 * self.lipschitz
+        return min(self.geometric(epochs) * weight * self.rate * differ / self.batch, self.widest)
+
+    @property
+    def widest(self) -> float:
+        """The diameter 2 R, which bounds every gap."""
+        return 2 * self.radius
+
+    def shrunk(self, gap: float, epochs: float) -> float:
+        """Return c^{K n/b} times a gap: the remaining gap after K epochs on equal data."""
+        return gap * (math.exp(epochs * self.batches * self._log_c) if epochs else 1.0)
+
+    # --- guarantees -------------------------------------------------------------------------------
+
+    def decay(self, epochs: int, form: Form = "paper") -> float:
+        """Return rho of K epochs (see the module), with the factor 1/2 for ``tight``."""
+        _check_form(form)
+        if epochs < 1:
+            raise ConfigError(f"{epochs} epochs give no guarantee; at least 1 is needed")
+        steps = epochs * self.batches
+        if self._log_c == 0:
+            value = 1 / steps
+        else:
+            value = math.exp(2 * steps * self._log_c)
+            if form != "paper":
+                value *= math.expm1(2 * self._log_c) / math.expm1(2 * steps * self._log_c)
+        return value / 2 if form == "tight" else value
+
+    def coefficient(self, gap: float, sigma: float, epochs: int, form: Form = "paper") -> float:
+        """Return A: after K epochs from a gap Z the divergence of order a is at most A a."""
+        if not sigma > 0:
+            raise ConfigError(
+                f"sigma is {sigma:g}, must be positive: the guarantee rests on the noise"
+            )
+        return gap**2 * self.decay(epochs, form) / (2 * self.rate * sigma**2)
+
+    def epsilon(
+        self, delta: float, gap: float, sigma: float, epochs: int, form: Form = "paper"
+    ) -> float:
+        """Return epsilon after K epochs from a gap (Corollaries 3.7 and 3.10)."""
+        return privacy.epsilon(self.coefficient(gap, sigma, epochs, form), delta)
+
+    def sigma_for(
+        self, epsilon: float, delta: float, gap: float, epochs: int, form: Form = "paper"
+    ) -> float:
+        """Return the smallest sigma for which K epochs from a gap give (epsilon, delta)."""
+        wanted = privacy.coefficient(epsilon, delta)
+        return gap * math.sqrt(self.decay(epochs, form) / (2 * self.rate * wanted))
+
+    def epochs_for(
+        self, epsilon: float, delta: float, gap: float, sigma: float, form: Form = "paper"
+    ) -> int:
+        """Return the smallest number of epochs that gives (epsilon, delta) from a gap."""
+        wanted = privacy.coefficient(epsilon, delta)
+        return self._epochs(wanted, gap, sigma, form)
+
+    def _epochs(self, wanted: float, gap: float, sigma: float, form: Form) -> int:
+        """Return the smallest K with coefficient(K) <= wanted, by the inverse of rho."""
+        if gap == 0 or self.coefficient(gap, sigma, 1, form) <= wanted:
+            return 1
+        rho = 2 * self.rate * sigma**2 * wanted / gap**2
+        if form == "tight":
+            rho *= 2
+        if rho < _LEAST:
+            raise ConfigError("epsilon or sigma is too small for double precision")
+        if self._log_c == 0:
+            steps = 1 / rho
+        elif form == "paper":
+            steps = math.log(rho) / (2 * self._log_c)
+        else:
+            steps = math.log1p(-math.expm1(2 * self._log_c) / rho) / (-2 * self._log_c)
+        epochs = max(1, math.ceil(steps / self.batches * (1 - _ROUNDING)))
+        # Rounding may give a result that is off by one at whole numbers.
+        if epochs > 1 and self.coefficient(gap, sigma, epochs - 1, form) <= wanted:
+            epochs -= 1
+        while self.coefficient(gap, sigma, epochs, form) > wanted * (1 + _ROUNDING):
+            epochs += 1
+        return epochs
+
+    # --- before convergence -----------------------------------------------------------------------
+
+    def gap_before(self, learnt: int, records: int = 1) -> float:
+        """Return the Z of Theorem 3.2, from T epochs on all data to the law on fewer data."""
+        if self.radius == math.inf:
+            raise ConfigError(
+                "the distance from convergence is bounded only within a ball: give a radius"
+            )
+        return self.shrunk(self.widest, learnt) + self.gap(records, learnt)
+
+    def coefficient_before(
+        self, learnt: int, sigma: float, epochs: int, form: Form = "paper", records: int = 1
+    ) -> float:
+        """Return the sum of the two A that are joined if learning stops after T epochs."""
+        return sum(self._both_before(learnt, sigma, epochs, form, records))
+
+    def _both_before(
+        self, learnt: int, sigma: float, epochs: int, form: Form, records: int
+    ) -> tuple[float, float]:
+        """Return A of retraining, and A of unlearning."""
+        retrained = self.coefficient(self.widest, sigma, learnt, form)
+        gap = self.gap_before(learnt, records)
+        return retrained, self.coefficient(gap, sigma, epochs, form)
+
+    def sigma_before(
+        self,
+        epsilon: float,
+        delta: float,
+        learnt: int,
+        epochs: int,
+        form: Form = "paper",
+        records: int = 1,
+        split: Split = "halves",
+    ) -> float:
+        """Return the smallest sigma for (epsilon, delta) by Theorem 3.2.
+
+        ``split`` is "halves" as in the paper, or "best".
+        """
+        retrained, unlearnt = self._both_before(learnt, 1.0, epochs, form, records)
+        if split == "best":
+            joined = (math.sqrt(retrained) + math.sqrt(unlearnt)) ** 2
+            return math.sqrt(joined / privacy.coefficient(epsilon, delta))
+        wanted = privacy.joined_coefficient(epsilon, delta)
+        return math.sqrt((retrained + unlearnt) / wanted)
+
+    def excess_risk(self, dimension: int, sigma: float, epochs: int) -> float:
+        """Return the bound on the excess risk after K epochs (Proposition 3.9).
+
+        It is for one batch and a rate of at most m/(2 L^2).
+
+        Raises
+        ------
+        ConfigError
+            If these assumptions do not hold.
+        """
+        most = self.strong / (2 * self.smooth**2)
+        if self.batches > 1 or self.rate > most * (1 + _ROUNDING):
+            raise ConfigError(
+                f"the bound on the risk is for one batch and a rate of at most {most:g}, not for "
+                f"{self.batches} batches and the rate {self.rate:g}"
+            )
+        left = self.lipschitz * self.shrunk(self.gap(), epochs)
+        return left + 2 * self.smooth * dimension * sigma**2 / self.strong
+
+
+def worst_counts(setting: Setting, records: int) -> np.ndarray:
+    """Return the worst distribution of removed records: the last batch full, then the one before.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer records.
+    """
+    if not 0 < records <= setting.n:
+        raise ConfigError(f"{records} of {setting.n} records cannot be removed")
+    counts = np.zeros(setting.batches, dtype=int)
+    full, rest = divmod(records, setting.batch)
+    counts[setting.batches - full :] = setting.batch
+    if rest:
+        counts[setting.batches - full - 1] = rest
+    return counts
+
+
+def sequential_epochs(
+    setting: Setting,
+    epsilon: float,
+    delta: float,
+    sigma: float,
+    gaps: Sequence[float],
+    forms: Form | Sequence[Form] = "exact",
+) -> tuple[list[int], list[float]]:
+    r"""Return the smallest number of epochs for each request of a sequence (Theorem 3.11).
+
+    .. math:: Z_1 = g_1, \quad Z_{s+1} = \min(c^{K_s n/b} Z_s + g_{s+1}, 2 R)
+
+    with g_s the gap due to the records of request s alone.
+
+    Parameters
+    ----------
+    gaps : sequence of float
+        The gap of each request.
+    forms : str, or a sequence of them
+        One form for all requests, or one for each.
+
+    Returns
+    -------
+    epochs : list of int
+    carried : list of float
+        Z of each request, before its epochs.
+    """
+    of_each = [forms] * len(gaps) if isinstance(forms, str) else list(forms)
+    if len(of_each) != len(gaps):
+        raise ConfigError(f"{len(of_each)} forms for {len(gaps)} requests")
+    epochs: list[int] = []
+    carried: list[float] = []
+    left = 0.0
+    for gap, form in zip(gaps, of_each, strict=True):
+        whole = min(left + gap, setting.widest)
+        epochs.append(setting.epochs_for(epsilon, delta, whole, sigma, form))
+        carried.append(whole)
+        left = setting.shrunk(whole, epochs[-1])
+    return epochs, carried
+
+
+def _check_form(form: str) -> None:
+    if form not in FORMS:
+        raise ConfigError(
+            f"form of the guarantee '{form}' is not known, allowed: {', '.join(FORMS)}."
+            + nearest(form, FORMS)
+        )

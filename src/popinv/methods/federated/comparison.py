@@ -1,0 +1,208 @@
+"""The federated answer beside the pooled one and those of the sites alone, in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from popinv.forward.datasets import parameter_coordinate
+from popinv.inference.problem import Problem
+from popinv.methods.federated.channel import Channel
+from popinv.methods.federated.noisy import Guarantee
+from popinv.methods.federated.server import Answer
+from popinv.store.variables import variable
+
+if TYPE_CHECKING:
+    from popinv.methods.federated.section import Federated
+
+__all__ = ["WAYS", "Compared", "dataset", "metrics_of"]
+
+WAYS = ("federated", "pooled", "alone")
+# The ratio of standard errors within which a federated answer is as good as the pooled one.
+_AS_GOOD = 1.1
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The answers of all ways, and the record of the rounds.
+
+    Attributes
+    ----------
+    names : sequence of str
+        Parameters of law and noise.
+    sites : sequence of str
+    federated, pooled : list of Answer
+        One for all sites, or one for each.
+    alone : mapping of str to Answer
+        Of each site by itself; None if it has none.
+    channel : Channel
+    errors : mapping of str to float
+        Errors of reconstructed observations.
+    sizes : mapping of str to int
+        Number of the systems of each site.
+    estimator : str
+    """
+
+    names: Sequence[str]
+    sites: Sequence[str]
+    federated: list[Answer]
+    pooled: list[Answer]
+    alone: Mapping[str, Answer | None]
+    channel: Channel
+    errors: Mapping[str, float]
+    sizes: Mapping[str, int]
+    estimator: str
+
+    def of_site(self, way: str, site: int) -> Answer | None:
+        """Return the answer of a way for a site."""
+        if way == "alone":
+            return self.alone[self.sites[site]]
+        answers = self.federated if way == "federated" else self.pooled
+        return answers[site if len(answers) > 1 else 0]
+
+    def errors_of(self, way: str) -> np.ndarray:
+        """Return the standard errors (site, parameter); NaN where there is no answer."""
+        return self._each(way, "standard_error")
+
+    def values_of(self, way: str) -> np.ndarray:
+        """Return the answers (site, parameter), unconstrained; NaN where there is none."""
+        return self._each(way, "p")
+
+    def ratio(self, way: str) -> np.ndarray:
+        """Return standard errors over the pooled ones (site, parameter); NaN if held."""
+        return _over(self.errors_of(way), self.errors_of("pooled"))
+
+    def distance(self, way: str) -> np.ndarray:
+        """Return distances from the pooled answer in its standard errors (site, parameter)."""
+        return _over(self.values_of(way) - self.values_of("pooled"), self.errors_of("pooled"))
+
+    def _each(self, way: str, name: str) -> np.ndarray:
+        rows = []
+        for site in range(len(self.sites)):
+            answer = self.of_site(way, site)
+            nothing = np.full(len(self.names), np.nan)
+            rows.append(nothing if answer is None else getattr(answer, name))
+        return np.array(rows)
+
+
+def _over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.where(b > 0, a / np.where(b > 0, b, 1.0), np.nan)
+
+
+def metrics_of(compared: Compared, asked: Federated, wanted: Guarantee | None) -> dict[str, Any]:
+    """Return the numbers of ``metrics.json``, with the finding in words."""
+    channel = compared.channel
+    ratio, distance = compared.ratio("federated"), np.abs(compared.distance("federated"))
+    alone = compared.ratio("alone")
+    numbers: dict[str, Any] = {
+        "sites": len(compared.sites),
+        "systems": sum(compared.sizes.values()),
+        "law": asked.law,
+        "secure": asked.secure,
+        "estimator": compared.estimator,
+        "arrived": all(answer.arrived for answer in compared.federated),
+        "rounds": len(channel.rounds),
+        "bytes_up_per_site_and_round": _largest(r.bytes_up for r in channel.rounds)
+        // channel.count,
+        "bytes_down_per_site_and_round": _largest(r.bytes_down for r in channel.rounds)
+        // channel.count,
+        "bytes_of_all_rounds": sum(r.bytes_up + r.bytes_down for r in channel.rounds),
+    }
+    for i, name in enumerate(compared.names):
+        key = name.replace(" ", "_")
+        for label, values in (
+            ("ratio_federated", ratio),
+            ("distance_federated", distance),
+            ("ratio_alone", alone),
+            ("distance_alone", np.abs(compared.distance("alone"))),
+        ):
+            if np.isfinite(values[:, i]).any():
+                numbers[f"{label}_{key}"] = float(np.nanmax(values[:, i]))
+    numbers["largest_ratio_federated"] = float(np.nanmax(ratio))
+    numbers["largest_distance_federated"] = float(np.nanmax(distance))
+    if np.isfinite(alone).any():
+        numbers["smallest_ratio_alone"] = float(np.nanmin(alone))
+        numbers["largest_ratio_alone"] = float(np.nanmax(alone))
+    numbers["sites_without_answer_alone"] = sum(a is None for a in compared.alone.values())
+    numbers["as_good_as_pooled"] = bool(np.nanmax(ratio) <= _AS_GOOD)
+    if wanted is not None:
+        numbers |= {"epsilon": wanted.reached, "delta": wanted.delta}
+    for behind, error in compared.errors.items():
+        numbers[f"reconstruction_error_{behind.replace(' ', '_')}"] = error
+    numbers["statement"] = _statement(numbers, compared, wanted)
+    return numbers
+
+
+def _largest(values: Any) -> int:
+    return max(values, default=0)
+
+
+def _statement(numbers: Mapping[str, Any], compared: Compared, wanted: Guarantee | None) -> str:
+    """Return the finding in one sentence."""
+    law = "a law of its own each" if numbers["law"] == "own" else "one law"
+    said = (
+        f"{numbers['sites']} sites with {law} reach the pooled answer to "
+        f"{numbers['largest_distance_federated']:.2g} of its standard errors, with standard errors "
+        f"of at most {numbers['largest_ratio_federated']:.3g} times the pooled ones"
+    )
+    if "largest_ratio_alone" in numbers:
+        said += (
+            f" (alone {numbers['smallest_ratio_alone']:.3g} to "
+            f"{numbers['largest_ratio_alone']:.3g})"
+        )
+    said += (
+        f", in {numbers['rounds']} rounds of at most "
+        f"{numbers['bytes_up_per_site_and_round']:,} bytes from each site"
+    )
+    if wanted is not None:
+        said += f"; each system has epsilon = {wanted.reached:.3g} at delta = {wanted.delta:.2g}"
+    if "1 system" in compared.errors:
+        said += (
+            "; an observer reconstructs the observation of a site of one system with an error of "
+            f"{compared.errors['1 system']:.2g} of its spread, and those of {compared.sites[0]} "
+            f"with {compared.errors['one site']:.2g}"
+        )
+    return said
+
+
+def dataset(compared: Compared, problem: Problem) -> xr.Dataset:
+    """Return answers, standard errors, rounds and errors of reconstruction."""
+    rounds, dims = compared.channel.rounds, ("way", "site", "fitted")
+    values = np.array([compared.values_of(way) for way in WAYS])
+    natural = np.array(
+        [[problem.natural(p) if np.isfinite(p).all() else p for p in way] for way in values]
+    )
+    variables = {
+        "unconstrained": variable(dims, values, "law and noise, unconstrained"),
+        "natural": variable(dims, natural, "law and noise"),
+        "standard_error": variable(
+            dims,
+            [compared.errors_of(way) for way in WAYS],
+            "standard error, unconstrained",
+        ),
+        "systems": variable("site", list(compared.sizes.values()), "systems of the site"),
+        "bytes_up": variable("round", [r.bytes_up for r in rounds], "bytes from all sites"),
+        "bytes_down": variable("round", [r.bytes_down for r in rounds], "bytes to all sites"),
+        "reconstruction_error": variable(
+            "behind",
+            np.array(list(compared.errors.values()), dtype=float),
+            "error of reconstructed observations over their spread",
+        ),
+    }
+    questions = [r.question for r in rounds]
+    return xr.Dataset(
+        variables,
+        coords={
+            **parameter_coordinate(WAYS, "way", "how the answer was found"),
+            **parameter_coordinate(compared.sites, "site", "site"),
+            **parameter_coordinate(compared.names, "fitted", "law or noise"),
+            "question": variable("round", np.array(questions, dtype=np.str_), "question"),
+            "behind": variable(
+                "behind", np.array(list(compared.errors), dtype=np.str_), "behind the message"
+            ),
+        },
+    )

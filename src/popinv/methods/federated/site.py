@@ -1,0 +1,224 @@
+r"""A site: its systems, and its answers to the server's questions.
+
+Scores s_n and values are those of the estimators of the study, through the shared surrogate. The
+draws of each system have its number among all systems, so that the sum over sites is what one place
+would compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
+from popinv.inference.likelihood.marginal_near import (
+    MixtureNear,
+    Near,
+    can_adapt,
+    likelihood_near,
+)
+from popinv.inference.likelihood.model_moments import (
+    ModelMoments,
+    MomentsByKnown,
+    draws_for,
+    matched_draws,
+    moments_of_systems,
+)
+from popinv.inference.likelihood.pseudo import PseudoEvaluation
+from popinv.inference.likelihood.pseudo import evaluate as evaluate_pseudo
+from popinv.inference.likelihood.varying_pseudo import VaryingMoments
+from popinv.inference.problem import Problem
+from popinv.methods.federated.messages import Message
+
+__all__ = ["FIRST_DRAWS", "Estimator", "Moments", "Site", "sites_of", "units_of"]
+
+Estimator = Literal["likelihood", "pseudo_likelihood"]
+# Draws of the moments far from the answer.
+FIRST_DRAWS = 4000
+
+
+class Moments:
+    """Mean and covariance of the model at the points asked for so far.
+
+    Every site computes the same ones, as long as its systems have no known quantities of their own.
+    They are computed once for all sites of this machine.
+    """
+
+    def __init__(self, systems: int) -> None:
+        self._draws: dict[int, torch.Tensor] = {}
+        self._found: dict[tuple[bytes, int], ModelMoments | MomentsByKnown | VaryingMoments] = {}
+        self.most = draws_for(systems)
+
+    def __call__(
+        self, problem: Problem, p: np.ndarray, draws: int | None = None
+    ) -> ModelMoments | MomentsByKnown | VaryingMoments:
+        """Return the moments of a problem's systems at p, by default from all draws."""
+        count = self.most if draws is None else min(draws, self.most)
+        alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+        if problem.known is not None:
+            return moments_of_systems(problem, alpha, gamma, matched_draws(problem, count))
+        key = p.tobytes(), count
+        if key not in self._found:
+            if count not in self._draws:
+                self._draws[count] = matched_draws(problem, count)
+            self._found[key] = moments_of_systems(problem, alpha, gamma, self._draws[count])
+        return self._found[key]
+
+
+@dataclass
+class Site:
+    """A site with n systems.
+
+    Parameters
+    ----------
+    name : str
+    problem : Problem
+        Of its own systems, through the shared surrogate.
+    numbers : ndarray of int, shape (n,)
+        Numbers of its systems among those of all sites.
+    systems : int
+        Number of the systems of all sites.
+    draws : int
+        Draws for each system's integral in the likelihood.
+    moments : Moments
+    """
+
+    name: str
+    problem: Problem
+    numbers: np.ndarray
+    systems: int
+    draws: int
+    moments: Moments
+
+    def __post_init__(self) -> None:
+        self._memories: dict[int, Mapping[str, np.ndarray]] = {}
+        self._near: Near | MixtureNear | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of its systems."""
+        return len(self.problem.data)
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the draws of the likelihood can adapt to hard systems."""
+        return can_adapt(self.problem.law)
+
+    def pseudo(self, p: np.ndarray, draws: int | None = None) -> PseudoEvaluation:
+        """Return the pseudo-likelihood of its systems, without any penalty in the information.
+
+        Parameters
+        ----------
+        p : ndarray of shape (n_p,)
+        draws : int, optional
+            Draws for the moments; by default as many as the study's own estimate takes.
+        """
+        problem = self.problem.of_moments
+        gamma = torch.from_numpy(problem.split(p)[1].copy())
+        found = evaluate_pseudo(problem, gamma, self.moments(problem, p, draws))
+        return replace(found, information=found.information - found.penalty.curvature)
+
+    def adapt(self, p: np.ndarray) -> None:
+        """Adapt the draws of the likelihood to the systems at p."""
+        settings = MarginalSettings(draws=self.draws)
+        self._near = likelihood_near(self.problem, p, settings, self.numbers)
+        self._memories.clear()
+
+    def evaluation(
+        self,
+        p: np.ndarray,
+        memory: Mapping[str, np.ndarray] | None = None,
+        systems: np.ndarray | None = None,
+    ) -> Evaluation:
+        """Return the likelihood of its systems, or of some of them, from that at a nearby p."""
+        if self._near is None:
+            self.adapt(p)
+        assert self._near is not None
+        return self._near(p, memory, systems)
+
+    def likelihood(self, p: np.ndarray, since: int | None, now: int | None) -> Evaluation:
+        """Return the likelihood of its systems.
+
+        Parameters
+        ----------
+        p : ndarray of shape (n_p,)
+        since : int, optional
+            The number of the evaluation from which this one starts.
+        now : int, optional
+            The number under which this one is kept.
+        """
+        found = self.evaluation(p, None if since is None else self._memories[since], None)
+        if now is not None:
+            # Evaluations start from the last accepted one, or from its followers.
+            self._memories = {i: m for i, m in self._memories.items() if i == since}
+            self._memories[now] = found.memory
+        return found
+
+    def scores(self, estimator: Estimator, p: np.ndarray) -> np.ndarray:
+        """Return the score of each system, shape (n, n_p)."""
+        if estimator == "pseudo_likelihood":
+            return self.pseudo(p).scores
+        return self.likelihood(p, None, None).scores
+
+    def told_pseudo(self, p: np.ndarray, draws: int | None) -> Message:
+        """Return value, score and information of the pseudo-likelihood, summed over systems."""
+        found = self.pseudo(p, draws)
+        return {
+            "value": found.log_likelihood.sum(),
+            "score": found.scores.sum(axis=0),
+            "information": found.information,
+        }
+
+    def told_likelihood(self, p: np.ndarray, since: int | None, now: int) -> Message:
+        """Return value, score and outer products of the scores of the likelihood, summed."""
+        found = self.likelihood(p, since, now)
+        return {
+            "value": found.log_likelihood.sum(),
+            "square_error": (found.value_error**2).sum(),
+            "score": found.scores.sum(axis=0),
+            "squares": found.scores.T @ found.scores,
+            "error_squares": found.score_error.T @ found.score_error,
+            "effective": found.effective_share.sum(),
+        }
+
+    def told_score(self, p: np.ndarray, since: int | None) -> Message:
+        """Return the score of the likelihood, summed over systems."""
+        return {"score": self.likelihood(p, since, None).scores.sum(axis=0)}
+
+    def told_squares(self, p: np.ndarray) -> Message:
+        """Return the outer products of the scores of the pseudo-likelihood, summed."""
+        scores = self.pseudo(p).scores
+        return {"squares": scores.T @ scores}
+
+
+def units_of(problem: Problem) -> dict[str, np.ndarray]:
+    """Return public units of the entries of messages, in which these are numbers of few digits."""
+    inverse = 1 / problem.scale
+    of_matrix, one = np.outer(inverse, inverse), np.array(1.0)
+    return {
+        "value": one,
+        "square_error": one,
+        "score": inverse,
+        "information": of_matrix,
+        "squares": of_matrix,
+        "error_squares": of_matrix,
+        "effective": one,
+    }
+
+
+def sites_of(problems: Mapping[str, Problem], draws: int) -> list[Site]:
+    """Return the sites with these problems, whose systems are numbered one site after the other.
+
+    ``draws`` are those of the integral of a system.
+    """
+    total, first, sites = sum(len(problem.data) for problem in problems.values()), 0, []
+    moments = Moments(total)
+    for name, problem in problems.items():
+        numbers = first + np.arange(len(problem.data))
+        sites.append(Site(name, problem, numbers, total, draws, moments))
+        first += len(problem.data)
+    return sites

@@ -1,0 +1,167 @@
+"""The record of a method: the inputs, outputs, code and resources of its use on a study.
+
+The workflow makes a rule ``use_NAME`` of each record. Records are light: what computes stands in
+the module ``use`` beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from popinv.methods.section import HouseSettings, MethodSection
+
+__all__ = ["STUDY_STORES", "WITH_TORCH_MB", "House", "Method", "StudySizes", "Use", "megabytes_of"]
+
+STUDY_STORES = {
+    "observations": "observations",
+    "truth": "truth",
+    "first_surrogate": "rounds/0/surrogate",
+    "solves": "rounds/{last}/solves",
+    "surrogate": "rounds/{last}/surrogate",
+    "estimate": "rounds/{last}/estimate",
+    "descent": "descent",
+    "fresh_solves": "rounds/check/solves",
+    "population": "population",
+    "rerun": "population",
+}
+"""The stores of a study that a method can read, by name, with the number of the last round.
+
+``rerun`` is that of the study without the systems that withdraw, where the method asks for it.
+"""
+
+
+@dataclass(frozen=True)
+class StudySizes:
+    """The sizes of a study that determine the memory and the time of its jobs.
+
+    Parameters
+    ----------
+    systems : int
+        Observed systems, held-out ones included.
+    row : int
+        Parameters and observations of a system.
+    training : int
+        Solves of all rounds.
+    network, activations : float
+        Multiplications of an evaluation of the surrogate at one system, and its hidden numbers.
+    network_seconds : float
+        Seconds of such an evaluation.
+    descent_megabytes, iteration_seconds : float
+        Memory of the study's descent, and time of one iteration.
+    training_megabytes, training_seconds : float
+        Memory and time of a training of the surrogate on all solves.
+    solve_megabytes, solve_seconds : float
+        Memory and time of a solve of the forward model.
+    """
+
+    systems: int
+    row: int
+    training: int
+    network: float
+    activations: float
+    network_seconds: float
+    descent_megabytes: float
+    iteration_seconds: float
+    training_megabytes: float
+    training_seconds: float
+    solve_megabytes: float
+    solve_seconds: float
+
+
+Amount = float | Callable[[StudySizes, Any], float]
+"""A number, or a function of the study's sizes and of the method's section."""
+
+WITH_TORCH_MB = 800
+"""Megabytes of a process that imports torch and draws figures, beside its arrays."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """A method's use on a study: the function ``use`` of the module ``use`` beside the record.
+
+    Parameters
+    ----------
+    message : str
+        What its job is doing, as Snakemake says it.
+    stores : tuple of str
+        Keys of :data:`STUDY_STORES`; the truth is read only where there is one.
+    figures : tuple of str
+    megabytes, minutes : float or callable
+    sections : tuple of str
+        The study's sections, and single keys of them such as ``active_learning.recency_decay``,
+        that it depends on beside the method's own.
+    imports : tuple of str
+        Keys of :data:`popinv.workflow.selection.USES`: the modules that it imports because the
+        study names them.
+    files : tuple of str
+        Files that it writes beside metrics, figures and store.
+    store : str
+        Path of the store that it writes, in the study's folder; ``result.zarr.zip`` in its own
+        folder unless given.
+    module : str
+        The module whose function ``use`` computes; ``use`` of the method's package unless given.
+    """
+
+    message: str
+    stores: tuple[str, ...]
+    figures: tuple[str, ...]
+    megabytes: Amount
+    minutes: Amount
+    sections: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    store: str = ""
+    module: str = ""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method: the section that asks for it, and its use on a study.
+
+    Parameters
+    ----------
+    name : str
+        The key that asks for it in a study's section ``downstream``.
+    package : str
+        The package that holds its module ``use``.
+    section : type of MethodSection
+        The settings, and the question that the method answers.
+    use : Use
+    """
+
+    name: str
+    package: str
+    section: type[MethodSection]
+    use: Use
+
+    @property
+    def question(self) -> str:
+        """The question about a study that the method answers."""
+        return self.section.question
+
+    @property
+    def module(self) -> str:
+        """The module whose function ``use`` is the use on a study."""
+        return self.use.module or f"{self.package}.use"
+
+
+@dataclass(frozen=True)
+class House:
+    """Methods that are installed together, and settings that they share outside of studies.
+
+    Parameters
+    ----------
+    methods : tuple of Method
+    settings : tuple of types of HouseSettings
+        Their fields are keys of the section ``downstream`` beside the studies.
+    """
+
+    methods: tuple[Method, ...]
+    settings: tuple[type[HouseSettings], ...] = ()
+
+
+def megabytes_of(numbers: float) -> float:
+    """Return the megabytes of so many double-precision numbers, with a margin for copies."""
+    return 12e-6 * numbers

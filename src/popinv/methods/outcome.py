@@ -1,0 +1,132 @@
+"""The inputs and the outcome of a method's jobs; the outcome is saved here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+from matplotlib.figure import Figure
+
+from popinv.figures.style import save
+from popinv.methods.invariants import Invariant, invariant_metrics
+from popinv.methods.metrics import write_metrics
+from popinv.sections.base import plain
+from popinv.store import storage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from popinv.forward.section import ForwardSection
+    from popinv.inference.settings import DescentSettings, PolishSettings
+    from popinv.observation_files.section import FileObservations
+    from popinv.population.laws.section import LawSection
+    from popinv.population.model import Model
+    from popinv.population.noise.section import NoiseSection
+    from popinv.population.sections import SyntheticObservations
+    from popinv.surrogate.section import SurrogateSettings
+
+__all__ = ["Outcome", "StudyInput", "save_outcome", "write_table"]
+
+# The value of a section that a method's record does not name, and that the method does not read.
+_NOT_NAMED: Any = None
+
+
+@dataclass(frozen=True)
+class StudyInput:
+    """The input of a method's use on a study.
+
+    Parameters
+    ----------
+    asked : Any
+        The method's section.
+    seed : int
+    stores : mapping of str to Dataset
+        The stores by the names that the method's record uses.
+    forward, law, noise, surrogate, observations, descent, polish
+        The study's sections, those that the record names.
+    recency_decay : float
+        The key of the study's section ``active_learning``.
+    """
+
+    asked: Any
+    seed: int
+    stores: Mapping[str, xr.Dataset]
+    forward: ForwardSection = _NOT_NAMED
+    law: LawSection = _NOT_NAMED
+    noise: NoiseSection = _NOT_NAMED
+    surrogate: SurrogateSettings = _NOT_NAMED
+    observations: FileObservations | SyntheticObservations = _NOT_NAMED
+    descent: DescentSettings = _NOT_NAMED
+    polish: PolishSettings = _NOT_NAMED
+    recency_decay: float = 1.0
+
+    @property
+    def model(self) -> Model:
+        """The study's model: forward model, law and noise."""
+        # This is imported here, as not every method depends on it.
+        from popinv.population.model import Model
+
+        return Model(self.forward, self.law, self.noise)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of a method's job.
+
+    Parameters
+    ----------
+    metrics : mapping
+        Numbers and texts by name.
+    figures : mapping of str to Figure
+        Figures by the names in the method's record.
+    result : Dataset, optional
+        The content of the store.
+    files : mapping of str to callable
+        Functions that write the further files of the record to a path, by name.
+    invariants : sequence of Invariant
+        What a use on a study has found to hold; each has at least one.
+    """
+
+    metrics: Mapping[str, Any]
+    figures: Mapping[str, Figure]
+    result: xr.Dataset | None = None
+    files: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
+    invariants: Sequence[Invariant] = ()
+
+    @property
+    def all_metrics(self) -> dict[str, Any]:
+        """The metrics, and those of the invariants."""
+        return {**self.metrics, **invariant_metrics(self.invariants)}
+
+
+def save_outcome(
+    outcome: Outcome, output: Any, config: Mapping[str, Any], seed: int, created_by: str
+) -> None:
+    """Write everything that a rule declares; ``metrics.json`` comes last.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    output : object
+        The outputs of the rule by name, as Snakemake gives them to a script.
+    config : mapping
+        The settings and sections that were used, by name.
+    seed, created_by
+        What the store says of its origin, as the settings do.
+    """
+    if outcome.result is not None:
+        used = plain(config)
+        storage.save(outcome.result, output.result, config=used, seed=seed, created_by=created_by)
+    for path in map(Path, output.figures):
+        save(outcome.figures[path.stem], path)
+    for path in map(Path, output.get("files", ())):
+        outcome.files[path.name](path)
+    write_metrics(outcome.all_metrics, Path(output.metrics))
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table with six digits."""
+    table.to_csv(path, index=False, float_format="%.6g", encoding="utf-8")

@@ -1,0 +1,51 @@
+"""The record of the method ``posterior``."""
+
+from __future__ import annotations
+
+from popinv.methods.method import WITH_TORCH_MB, Method, StudySizes, Use, megabytes_of
+from popinv.methods.posterior.section import Posterior
+
+__all__ = ["METHOD"]
+
+
+# Draws of each chain of most systems, and moves of each draw with the calls of the surrogate that
+# they take, including those by which modes follow law and noise.
+_DRAWS, _MOVES, _CALLS = 120, 4, 14
+# Calls of the surrogate for the modes and the starts of a system, and for one that is simulated.
+_CALLS_FOR_MODES = 2500
+_SIMULATED = 2000
+# Seconds of a draw of one system's chains, whose arrays are small: some run to the cap.
+_SECONDS_OF_DRAW = 0.06
+
+
+def _megabytes(sizes: StudySizes, asked: Posterior) -> float:
+    chains = sizes.systems * asked.chains
+    kept = max(_DRAWS, 2 * asked.effective / asked.chains)
+    numbers = chains * ((kept + 12) * sizes.row + 2 * sizes.activations)
+    return WITH_TORCH_MB + megabytes_of(2 * numbers)
+
+
+def _minutes(sizes: StudySizes, asked: Posterior) -> float:
+    draws = min(max(_DRAWS, 2 * asked.effective / asked.chains), asked.most_moves / _MOVES)
+    calls = sizes.systems * asked.chains * draws * _CALLS
+    calls += (sizes.systems + _SIMULATED) * _CALLS_FOR_MODES
+    longest = asked.most_moves / _MOVES * _SECONDS_OF_DRAW
+    return (calls * sizes.network_seconds + longest) / 60
+
+
+METHOD = Method(
+    name="posterior",
+    package="popinv.methods.posterior",
+    section=Posterior,
+    use=Use(
+        message="sampling the parameters of every system",
+        stores=("observations", "surrogate", "population", "truth"),
+        sections=("forward", "law", "noise"),
+        imports=("law", "noise"),
+        figures=("systems", "calibration"),
+        files=("systems.csv",),
+        store="posterior.zarr.zip",
+        megabytes=_megabytes,
+        minutes=_minutes,
+    ),
+)

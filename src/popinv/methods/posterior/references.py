@@ -1,0 +1,198 @@
+r"""Normal densities about the modes of each system, which give its chains their moves.
+
+About a mode m_k with Gauss-Newton matrix H_k the posterior is close to ``N(m_k, H_k^{-1})``
+(Laplace). A wider density has a tenth of the observation's information, and the law itself has
+none. The mixture
+
+.. math:: q(\omega) = w_0\, \phi(\omega)
+    + \sum_k w_k \bigl(0.8\, N(m_k, H_k^{-1}) + 0.2\, N(m_k, (I + (H_k - I)/10)^{-1})\bigr)
+
+covers all modes that were found, and through the law also those that were not. The modes are
+searched for from draws of the law, from draws on the other side of its centre, and again from other
+draws. Of equal modes one is kept.
+
+A change of law and noise moves the modes. They follow by steps of Newton's method with the Hessian
+that was found before, until a step is short.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from popinv.inference.likelihood.fixed_draws import inverse_factor
+from popinv.inference.likelihood.integrals import MarginalSettings
+from popinv.inference.likelihood.marginal import integrals_at
+from popinv.inference.likelihood.modes import Modes
+from popinv.inference.problem import Problem
+from popinv.methods.posterior.density import Densities
+
+__all__ = ["OF_LAW", "WIDE", "References", "least_misfits", "references", "systems_together"]
+
+_SEARCHES = 2
+# Information of the wider densities, as a share of that of the observation; and shares of the law
+# and of the wider densities.
+_LESS_INFORMATION, OF_LAW, WIDE = 0.1, 0.1, 0.2
+# Steps by which modes follow at most, and a step that is short, in posterior deviations.
+_MOST_STEPS, _SHORT = 8, 0.2
+# Modes that are closer than this, in posterior deviations, are one.
+_SAME = 0.5
+# Entries of Jacobians and Hessians of the systems that are worked on together.
+_BLOCK_VALUES = 4e6
+# Share of the modes' weight that all have alike, whatever their evidence.
+_ALIKE = 0.5
+
+
+@dataclass(frozen=True)
+class References:
+    """The modes of n systems, and normal densities about them.
+
+    Attributes
+    ----------
+    modes : Tensor of shape (n, M, d)
+        A system with fewer modes has the first again, with share 0.
+    share : Tensor of shape (n, M)
+        w, with sum 0.9 for each system.
+    factors, inverses : Tensor of shape (2, n, M, d, d)
+        Lower triangular L with ``L L^T`` the covariance, and ``L^{-1}``, of the narrow densities
+        and of the wide ones.
+    """
+
+    modes: torch.Tensor
+    share: torch.Tensor
+    factors: torch.Tensor
+    inverses: torch.Tensor
+
+    def of(self, systems: torch.Tensor) -> References:
+        """Return the references of some of the systems."""
+        return References(
+            self.modes[systems],
+            self.share[systems],
+            self.factors[:, systems],
+            self.inverses[:, systems],
+        )
+
+    def following(self, densities: Densities, systems: torch.Tensor) -> References:
+        """Return the references for other law and noise, about modes that have followed.
+
+        Parameters
+        ----------
+        densities : Densities
+        systems : Tensor of shape (n,)
+            The numbers of these systems in ``densities``.
+        """
+        modes, own = self.modes.clone(), self.share > 0
+        for k in range(modes.shape[1]):
+            rows = torch.nonzero(own[:, k])[:, 0]
+            for _ in range(_MOST_STEPS):
+                here, factor = modes[rows, k], self.factors[0, rows, k]
+                # The step in posterior deviations, and in omega.
+                whitened = factor.mT @ densities.slope(here, systems[rows])[..., None]
+                there = here + (factor @ whitened)[..., 0]
+                gained = densities.log(there, systems[rows]) > densities.log(here, systems[rows])
+                modes[rows[gained], k] = there[gained]
+                far = gained & ((whitened**2).sum(dim=(1, 2)) > _SHORT**2)
+                rows = rows[far]
+                if not len(rows):
+                    break
+        modes = torch.where(own[..., None], modes, modes[:, :1])
+        return replace(self, modes=modes)
+
+    def log_density(self, omega: torch.Tensor) -> torch.Tensor:
+        """Return log q of omega (n, S, d), shape (n, S), without the constant of the normal."""
+        logs = [np.log(OF_LAW) - 0.5 * (omega**2).sum(dim=2)]
+        for width, part in enumerate((1 - WIDE, WIDE)):
+            for k in range(self.modes.shape[1]):
+                inverse = self.inverses[width, :, k]
+                e = (omega - self.modes[:, None, k]) @ inverse.mT
+                logdet = torch.log(inverse.diagonal(dim1=1, dim2=2)).sum(dim=1)
+                level = torch.log(part * self.share[:, k]) + logdet
+                logs.append(level[:, None] - 0.5 * (e**2).sum(dim=2))
+        return torch.logsumexp(torch.stack(logs, dim=2), dim=2)
+
+    def draw(self, xi: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+        """Return draws of q from standard normal xi (n, S, d) and uniform places (n, S)."""
+        omega = xi.clone()
+        low = torch.full((len(xi), 1), OF_LAW, dtype=xi.dtype)
+        for width, part in enumerate((1 - WIDE, WIDE)):
+            for k in range(self.modes.shape[1]):
+                high = low + part * self.share[:, k, None]
+                inside = (place >= low) & (place < high)
+                low = high
+                if inside.any():
+                    drawn = self.modes[:, None, k] + xi @ self.factors[width, :, k].mT
+                    omega = torch.where(inside[..., None], drawn, omega)
+        return omega
+
+    def nearest(self, omega: torch.Tensor) -> torch.Tensor:
+        """Return the mode that each of omega (n, S, d) is at, in posterior deviations, (n, S)."""
+        distances = []
+        for k in range(self.modes.shape[1]):
+            e = (omega - self.modes[:, None, k]) @ self.inverses[0, :, k].mT
+            distances.append((e**2).sum(dim=2))
+        return torch.stack(distances).argmin(dim=0)
+
+
+def references(problem: Problem, p: np.ndarray) -> tuple[References, torch.Tensor]:
+    """Return the references of all systems of a problem at p, and the smallest phi of each (N,).
+
+    ``phi = |r|^2 / 2 + |omega|^2 / 2`` with the whitened residual r at the mode.
+    """
+    found = _modes(problem, p)
+    share = _shares(found)
+    used = [k for k in range(len(found)) if k == 0 or (share[:, k] > 0).any()]
+    own = share[:, used] > 0
+    modes = torch.stack([found[k].omega for k in used], dim=1)
+    hessians = torch.stack([found[k].hessian for k in used], dim=1)
+    modes = torch.where(own[..., None], modes, modes[:, :1])
+    hessians = torch.where(own[..., None, None], hessians, hessians[:, :1])
+    eye = torch.eye(modes.shape[2], dtype=modes.dtype)
+    wide = _LESS_INFORMATION * (hessians - eye) + eye
+    factors = torch.stack([inverse_factor(each) for each in (hessians, wide)])
+    inverses = torch.linalg.solve_triangular(factors, eye.expand_as(factors), upper=False)
+    return References(modes, share[:, used], factors, inverses), _best(found)
+
+
+def least_misfits(problem: Problem, p: np.ndarray) -> np.ndarray:
+    """Return ``|r|^2 + |omega|^2`` at the best mode of each system of a problem, shape (N,)."""
+    n, size, parts = len(problem.data), systems_together(problem), []
+    for start in range(0, n, size):
+        block = problem.of_systems(np.arange(start, min(start + size, n)))
+        parts.append(2 * _best(_modes(block, p)).numpy())
+    return np.concatenate(parts)
+
+
+def systems_together(problem: Problem) -> int:
+    """Return the number of systems whose Jacobians and Hessians fit into memory."""
+    d_y, d = problem.data.shape[1], problem.law.d_omega
+    return max(1, int(_BLOCK_VALUES / (d * (d_y + 4 * d))))
+
+
+def _modes(problem: Problem, p: np.ndarray) -> list[Modes]:
+    settings = MarginalSettings()
+    block, found = integrals_at(problem, p, settings), []
+    for search in range(_SEARCHES):
+        found += block.all_modes(settings, f"mode_starts/{search}")
+    return found
+
+
+def _best(found: list[Modes]) -> torch.Tensor:
+    return torch.stack([modes.objective for modes in found]).amin(dim=0)
+
+
+def _shares(found: list[Modes]) -> torch.Tensor:
+    """Return the weight of each mode (n, M), by its evidence; 0 for one that was found before."""
+    evidence = torch.stack([-m.objective - 0.5 * torch.logdet(m.hessian) for m in found], dim=1)
+    # A search that met no finite observation has no evidence.
+    evidence = torch.where(torch.isfinite(evidence), evidence, -1e30)
+    fresh = torch.ones_like(evidence, dtype=torch.bool)
+    for k, later in enumerate(found):
+        for j, before in enumerate(found[:k]):
+            apart = later.omega - before.omega
+            distance = (apart[:, None] @ before.hessian @ apart[..., None])[:, 0, 0]
+            fresh[:, k] &= ~(fresh[:, j] & (distance < _SAME**2))
+    own = torch.softmax(torch.where(fresh, evidence, -torch.inf), dim=1)
+    alike = fresh / fresh.sum(dim=1, keepdim=True)
+    return (1 - OF_LAW) * (_ALIKE * alike + (1 - _ALIKE) * own)

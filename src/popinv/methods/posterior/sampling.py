@@ -1,0 +1,341 @@
+r"""Chains of every system that run until their draws are worth a wanted number of independent ones.
+
+A draw is two rounds of moves. A round is an elliptical slice move, whose reference is picked at
+random among the law and the normal densities about the system's modes, and a Metropolis move with
+the mixture of all these (:mod:`popinv.methods.posterior.moves`).
+
+*Law and noise taken as known.* The target is ``p(omega | y_n, alpha, gamma)`` at the estimate.
+
+*Law and noise uncertain.* With draws p_b = (alpha_b, gamma_b) of the estimate's distribution, the
+target is
+
+.. math:: p(z \mid y_n) = \frac1B \sum_b p(z \mid y_n, p_b) .
+
+Each draw of a chain belongs to the next p_b, and the chains of a system are at different ones. When
+law and noise change, a chain is shifted as the mode that it is at, and the moves of the draw make
+up for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from popinv.inference.problem import Problem
+from popinv.methods.posterior.density import Densities
+from popinv.methods.posterior.mixing import effective_sample_size, split_r_hat
+from popinv.methods.posterior.moves import elliptical_slice, metropolis
+from popinv.methods.posterior.references import (
+    OF_LAW,
+    WIDE,
+    References,
+    references,
+    systems_together,
+)
+from popinv.population.known import inputs
+from popinv.seeds import generator
+
+__all__ = ["LARGEST_R_HAT", "Posteriors", "sample_posteriors"]
+
+# Rounds of moves of a draw, draws that are left out at the start of each chain, and draws of the
+# mixture among which a chain starts.
+_ROUNDS, WARMUP, _STARTS = 2, 20, 32
+# A system is finished if R-hat of all its parameters is no larger, besides the effective size.
+LARGEST_R_HAT = 1.05
+# Draws of each chain at the first check, the factor to the next, and draws that are kept.
+_FIRST_CHECK, _LATER, _KEPT = 60, 1.4, 1000
+# Draws of each chain that are made whatever the cap on the moves is.
+_FEWEST = 10
+
+
+@dataclass(frozen=True)
+class Posteriors:
+    """Draws of every system.
+
+    Attributes
+    ----------
+    draws : list of ndarray, each of shape (chains, draws of the system, d_z)
+    r_hat, effective : ndarray of shape (N, d_z)
+        Split R-hat, and how many independent draws all chains are worth, of each parameter of each
+        system.
+    moves : ndarray of int, shape (N,)
+        Moves of each chain.
+    least_misfit : ndarray of shape (N,)
+        ``|r|^2 + |omega|^2`` at the best mode, with law and noise as estimated.
+    evaluations : int
+        Calls of the surrogate by the moves, counted by system.
+    """
+
+    draws: list[np.ndarray]
+    r_hat: np.ndarray
+    effective: np.ndarray
+    moves: np.ndarray
+    least_misfit: np.ndarray
+    evaluations: int
+
+
+def sample_posteriors(
+    problem: Problem,
+    p: np.ndarray,
+    chains: int,
+    effective: int,
+    most_moves: int,
+    laws: np.ndarray | None = None,
+) -> Posteriors:
+    """Sample the posterior of every observed system.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem of the N observed systems; its stage addresses the draws.
+    p : ndarray of shape (n_p,)
+        Law and noise, unconstrained.
+    chains : int
+    effective : int
+        The effective sample size at which a system is finished, in each of its parameters.
+    most_moves : int
+        Moves of each chain after which a system is left as it is.
+    laws : ndarray of shape (B, n_p), optional
+        Draws of the distribution of p; without them p is taken as known.
+    """
+    n, size = len(problem.data), systems_together(problem)
+    parts: list[_Finished] = []
+    misfits, evaluations = [], 0
+    with tqdm(total=n, desc="posteriors", unit="system", disable=None) as bar:
+        for start in range(0, n, size):
+            systems = np.arange(start, min(start + size, n))
+            group = _Group(problem.of_systems(systems), p, chains, laws, start)
+            misfits.append(group.least_misfit)
+            for _ in group.run(effective, most_moves):
+                bar.update(len(group.finished) - (bar.n - start))
+            parts += [group.finished[i] for i in range(len(systems))]
+            evaluations += group.evaluations
+    return Posteriors(
+        [part.draws for part in parts],
+        np.array([part.r_hat for part in parts]),
+        np.array([part.effective for part in parts]),
+        np.array([part.moves for part in parts]),
+        np.concatenate(misfits),
+        evaluations,
+    )
+
+
+@dataclass(frozen=True)
+class _Finished:
+    draws: np.ndarray
+    r_hat: np.ndarray
+    effective: np.ndarray
+    moves: int
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One law and noise: its densities, references about its modes, and the chains that are at it.
+
+    ``alpha`` has the shape (d_alpha,).
+    """
+
+    alpha: torch.Tensor
+    densities: Densities
+    references: References
+    chains: list[int]
+
+
+class _Group:
+    """The chains of some systems, which move together.
+
+    The state of the chains is ``omega`` (n, chains, d_omega), with the logarithms of the target
+    ``current`` (n, chains), of the n systems that are not finished. Random numbers are drawn for
+    all systems of the group, so that a system's do not depend on when others are finished.
+    """
+
+    def __init__(
+        self, problem: Problem, p: np.ndarray, chains: int, laws: np.ndarray | None, first: int
+    ) -> None:
+        self.problem, self.chains = problem, chains
+        self.laws = p[None] if laws is None else laws
+        self.address = f"{problem.stage}/{first}"
+        self.references, least = references(problem, p)
+        self.least_misfit = 2 * least.numpy()
+        n = len(problem.data)
+        self.systems = torch.arange(n)
+        self.omega = torch.zeros((n, chains, problem.law.d_omega), dtype=torch.float64)
+        self.current = torch.zeros((n, chains), dtype=torch.float64)
+        self.finished: dict[int, _Finished] = {}
+        self.evaluations = 0
+        self.rng = generator(problem.seed, f"{self.address}/start")
+        self.places = self._places(0)
+        self._begin()
+
+    def run(self, effective: int, most_moves: int) -> Iterator[None]:
+        """Run until all systems are finished, with a pause after each check."""
+        most = max(_FEWEST, most_moves // (2 * _ROUNDS) - WARMUP)
+        for number in range(WARMUP):
+            self._draw(number)
+        history: list[torch.Tensor] = []
+        done, check, every = 0, _FIRST_CHECK, 1
+        while len(self.systems):
+            while done < min(check, most):
+                self._draw(WARMUP + done)
+                done += 1
+                if done % every == 0:
+                    history.append(self._parameters())
+            values = torch.stack(history, dim=2).numpy()
+            left = self._unfinished(values, effective, done >= most, WARMUP + done)
+            history = [each[left] for each in history]
+            self.systems = self.systems[left]
+            self.omega, self.current = self.omega[left], self.current[left]
+            self.places = [replace(x, references=x.references.of(left)) for x in self.places]
+            check = int(_LATER * check)
+            if len(history) >= _KEPT:
+                history, every = history[1::2], 2 * every
+            yield
+
+    def _unfinished(self, values: np.ndarray, wanted: int, last: bool, draws: int) -> torch.Tensor:
+        """Finish systems whose draws (n, chains, draws, d_z) suffice, and return the other rows."""
+        left = []
+        for row, system in enumerate(self.systems.tolist()):
+            own = values[row]
+            size, r_hat = effective_sample_size(own), split_r_hat(own)
+            if last or (size.min() >= wanted and r_hat.max() <= LARGEST_R_HAT):
+                self.finished[system] = _Finished(own, r_hat, size, 2 * _ROUNDS * draws)
+            else:
+                left.append(row)
+        return torch.tensor(left, dtype=torch.long)
+
+    def _places(self, number: int) -> list[_Place]:
+        """Return the laws and noises of draw ``number``."""
+        count = len(self.laws)
+        if count == 1:
+            chosen = {0: list(range(self.chains))}
+        else:
+            chosen = {}
+            for chain in range(self.chains):
+                law = (number + chain * count // self.chains) % count
+                chosen.setdefault(law, []).append(chain)
+        places, own = [], self.references.of(self.systems)
+        for law, chains in chosen.items():
+            densities = Densities.at(self.problem, self.laws[law])
+            followed = own if count == 1 else own.following(densities, self.systems)
+            alpha = torch.from_numpy(self.problem.split(self.laws[law])[0].copy())
+            places.append(_Place(alpha, densities, followed, chains))
+        return places
+
+    def _begin(self) -> None:
+        """Start each chain at one of some draws of the mixture, picked by their weights."""
+        n, d = len(self.systems), self.problem.law.d_omega
+        rows, every = torch.arange(n)[:, None], torch.arange(n).repeat_interleave(_STARTS)
+        for place in self.places:
+            for chain in place.chains:
+                xi, part = self._normal((n, _STARTS, d)), self._uniform((n, _STARTS))
+                omega = place.references.draw(xi, part)
+                value = place.densities.log(omega.reshape(-1, d), every).reshape(n, _STARTS)
+                self.evaluations += value.numel()
+                log_weight = value - place.references.log_density(omega)
+                ends = torch.softmax(log_weight, dim=1).cumsum(dim=1)
+                at = torch.searchsorted(ends, self._uniform((n, 1)) * ends[:, -1:])
+                at = at.clamp(max=_STARTS - 1)
+                self.omega[:, chain] = omega[rows, at][:, 0]
+                self.current[:, chain] = value[rows, at][:, 0]
+
+    def _draw(self, number: int) -> None:
+        """Go to the laws of a draw, and make its moves."""
+        self.rng = generator(self.problem.seed, f"{self.address}/draw", number)
+        if len(self.laws) > 1:
+            self._follow(self._places(number))
+        shape = (len(self.problem.data), self.chains, self.problem.law.d_omega)
+        for _ in range(_ROUNDS):
+            for move in (self._slice, self._offer):
+                self.omega, self.current, calls = move(self._normal(shape)[self.systems])
+                self.evaluations += calls
+
+    def _follow(self, places: list[_Place]) -> None:
+        """Shift the chains as the modes that they are at."""
+        before = {chain: place.references for place in self.places for chain in place.chains}
+        rows = torch.arange(len(self.systems))
+        for place in places:
+            for chain in place.chains:
+                omega, old = self.omega[:, chain], before[chain].modes
+                at = before[chain].nearest(omega[:, None])[:, 0]
+                self.omega[:, chain] = omega + place.references.modes[rows, at] - old[rows, at]
+        self.places = places
+        flat = self.omega.flatten(0, 1)
+        self.current = self._log(flat, torch.arange(len(flat))).reshape(self.current.shape)
+        self.evaluations += len(flat)
+
+    def _slice(self, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Make an elliptical slice move, with the law as reference or a density about a mode."""
+        width, k = self._component()
+        mean = torch.zeros_like(self.omega)
+        references = self.places[0].references
+        eye = torch.eye(xi.shape[2], dtype=xi.dtype).expand(len(xi), -1, -1)
+        factor, inverse = eye, eye
+        if width is not None:
+            for place in self.places:
+                mean[:, place.chains] = place.references.modes[:, None, k]
+            # They do not change with the law.
+            factor, inverse = references.factors[width, :, k], references.inverses[width, :, k]
+        return elliptical_slice(
+            self._log,
+            self.omega,
+            self.current,
+            (mean, factor, inverse),
+            xi,
+            self._uniform_of_chains,
+        )
+
+    def _component(self) -> tuple[int | None, int]:
+        """Pick the width of a reference, None for the law, and the number of its mode."""
+        choice, mode = self.rng.random(), self.rng.random()
+        width = None if choice < OF_LAW else int(choice > 1 - WIDE)
+        return width, int(mode * self.places[0].references.modes.shape[1])
+
+    def _offer(self, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Make a Metropolis move with draws of the mixtures."""
+        part, proposed = self._uniform_of_chains(), torch.empty_like(self.omega)
+        here, there = torch.empty_like(self.current), torch.empty_like(self.current)
+        for place in self.places:
+            own = place.chains
+            drawn = place.references.draw(xi[:, own], part[:, own])
+            proposed[:, own], there[:, own] = drawn, place.references.log_density(drawn)
+            here[:, own] = place.references.log_density(self.omega[:, own])
+        return metropolis(
+            self._log, self.omega, self.current, proposed, (here, there), self._uniform_of_chains
+        )
+
+    def _log(self, omega: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Return the targets at rows of omega; row (i, j) has the number i chains + j."""
+        systems = self.systems[rows // self.chains]
+        if len(self.places) == 1:
+            return self.places[0].densities.log(omega, systems)
+        value, chain = torch.empty(len(rows), dtype=omega.dtype), rows % self.chains
+        for place in self.places:
+            own = torch.nonzero(torch.isin(chain, torch.tensor(place.chains)))[:, 0]
+            if len(own):
+                value[own] = place.densities.log(omega[own], systems[own])
+        return value
+
+    def _parameters(self) -> torch.Tensor:
+        """Return the parameters z of all chains, shape (n, chains, d_z)."""
+        problem, n = self.problem, len(self.systems)
+        z = torch.empty((n, self.chains, problem.law.d_z), dtype=self.omega.dtype)
+        known = None if problem.known is None else problem.known.of(self.systems)
+        with torch.no_grad():
+            for place in self.places:
+                for chain in place.chains:
+                    drawn = inputs(problem.law, place.alpha, self.omega[:, chain], known)
+                    z[:, chain] = drawn[:, : problem.law.d_z]
+        return z
+
+    def _normal(self, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.from_numpy(self.rng.standard_normal(shape))
+
+    def _uniform(self, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.from_numpy(self.rng.random(shape))
+
+    def _uniform_of_chains(self) -> torch.Tensor:
+        return self._uniform((len(self.problem.data), self.chains))[self.systems]

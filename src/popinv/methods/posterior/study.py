@@ -1,0 +1,215 @@
+"""What the draws of all systems' posteriors say: intervals, and whether they are calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.stats import kstest
+
+from popinv.forward.datasets import parameter_coordinate
+from popinv.methods.posterior.mixing import effective_sample_size, split_r_hat
+from popinv.methods.posterior.places import Quantities
+from popinv.methods.posterior.sampling import LARGEST_R_HAT, Posteriors
+from popinv.store.variables import variable
+
+__all__ = ["coverage_metrics", "posterior_dataset", "statement", "varying"]
+
+LEVEL = 0.95
+
+
+def varying(population: np.ndarray) -> np.ndarray:
+    """Return which parameters differ between systems, a mask (d_z,), from draws (m, d_z).
+
+    A law may hold some of them in common, such as the mean of a field: they are known once the
+    population is, and single systems have nothing of their own to add.
+    """
+    size = np.maximum(np.abs(population).max(axis=0), np.finfo(float).tiny)
+    return np.ptp(population, axis=0) > 1e-12 * size
+
+
+def posterior_dataset(
+    posteriors: Posteriors,
+    told: Quantities,
+    most: int,
+    truth: np.ndarray | None = None,
+) -> xr.Dataset:
+    """Return mean, deviation and 95 % interval of what is told of every system, and some draws.
+
+    Parameters
+    ----------
+    posteriors : Posteriors
+    told : Quantities
+        What is told.
+    most : int
+        Draws of each system that are kept, from all chains.
+    truth : ndarray of shape (N, d_z), optional
+        The systems' true parameters. The ranks of what is told of them among the draws are added.
+
+    Notes
+    -----
+    The end of an interval at a share p is at place p (S + 1) of the S sorted draws, where a further
+    independent draw lies below with probability p. The usual place, p (S - 1) + 1, is further
+    inside: with a hundred draws its 95 % intervals hold 93 %.
+    """
+    drawn = [told.of(z) for z in posteriors.draws]
+    each = [values.reshape(-1, values.shape[2]) for values in drawn]
+    ends = [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2]
+    quantiles = [np.quantile(z, ends, axis=0, method="weibull") for z in each]
+    lower, median, upper = np.stack(quantiles, axis=1)
+    kept = min(most, *map(len, each))
+    rows = [np.linspace(0, len(z) - 1, kept).round().astype(int) for z in each]
+    chosen = [z.reshape(-1, z.shape[2])[r] for z, r in zip(posteriors.draws, rows, strict=True)]
+    mean = np.array([z.mean(axis=0) for z in each])
+    deviation = np.array([z.std(axis=0, ddof=1) for z in each])
+    dims = ("system", "parameter")
+    note = "of what is told of the system, given its observation"
+    units_of = {"parameter_units": ", ".join(told.units)}
+    r_hat, effective = posteriors.r_hat, posteriors.effective
+    if told.coefficients:
+        r_hat = np.array([split_r_hat(values) for values in drawn])
+        effective = np.array([effective_sample_size(values) for values in drawn])
+    dataset = xr.Dataset(
+        {
+            "mean": variable(dims, mean, f"mean {note}", **units_of),
+            "deviation": variable(dims, deviation, f"standard deviation {note}"),
+            "lower": variable(dims, lower, f"lower end of the 95 % interval {note}"),
+            "median": variable(dims, median, f"median {note}"),
+            "upper": variable(dims, upper, f"upper end of the 95 % interval {note}"),
+            "r_hat": variable(dims, r_hat, "split R-hat"),
+            "effective": variable(dims, effective, "effective sample size"),
+            "moves": variable("system", posteriors.moves, "moves of each chain"),
+            "largest_r_hat": variable(
+                "system", posteriors.r_hat.max(axis=1), "largest R-hat of the chains' coordinates"
+            ),
+            "least_effective": variable(
+                "system",
+                posteriors.effective.min(axis=1),
+                "smallest effective sample size of the chains' coordinates",
+            ),
+        },
+        coords=parameter_coordinate(list(told.names), "parameter", "what is told of a system"),
+    )
+    z = np.stack(chosen, axis=1)
+    if told.coefficients:
+        dataset["value"] = variable(("draw", *dims), told.of(z), f"draws {note}")
+        dataset["z"] = variable(
+            ("draw", "system", "coefficient"), z, "draws of the system's parameters"
+        )
+        dataset = dataset.assign_coords(
+            parameter_coordinate(
+                list(told.coefficients), "coefficient", "parameter of the forward model"
+            )
+        )
+    else:
+        dataset["z"] = variable(("draw", *dims), z, f"draws {note}")
+    if truth is not None:
+        pairs = zip(each, told.of(truth), strict=True)
+        rank = np.array([((z < own).sum(axis=0) + 0.5) / (len(z) + 1) for z, own in pairs])
+        dataset["rank"] = variable(dims, rank, "share of the draws that lie below the truth")
+    return dataset
+
+
+def coverage_metrics(posterior: xr.Dataset, population: np.ndarray, wanted: int) -> dict[str, Any]:
+    """Return how much was learnt of single systems, and whether their posteriors are calibrated.
+
+    Where the posteriors are right, the truth's rank among a system's draws is uniform over the
+    systems, and central intervals of every level hold the truth that often.
+
+    Parameters
+    ----------
+    posterior : Dataset
+        From :func:`posterior_dataset`.
+    population : ndarray of shape (m, k)
+        What is told of draws of the recovered law.
+    wanted : int
+        Effective sample size.
+
+    Returns
+    -------
+    dict
+        By parameter that varies ``narrowing_<name>``, the mean posterior deviation over the
+        population's; ``shared``, the names of those that do not vary; ``r_hat_max``, ``r_hat_99``,
+        ``effective_min`` and ``effective_01``, the worst and the worst but 1 %;
+        ``systems_at_the_cap``, how many systems stopped at the cap on the moves; ``moves_median``
+        and ``moves_max`` of each chain of a system. With ranks also
+        ``coverage_<name>`` of 95 % intervals, ``rank_distance_<name>``, the largest distance of
+        the ranks' distribution from the uniform one, ``rank_p_value_<name>`` of Kolmogorov and
+        Smirnov's test of it, and over all parameters ``coverage``, ``coverage_80`` and
+        ``coverage_50``.
+    """
+    own = varying(population)
+    names = [str(name) for name in posterior["parameter"].values]
+    own_names = [n.replace(" ", "_") for n, o in zip(names, own, strict=True) if o]
+    deviation = posterior["deviation"].values[:, own].mean(axis=0)
+    narrowing = deviation / population[:, own].std(axis=0, ddof=1)
+    r_hat, effective = (posterior[name].values[:, own] for name in ("r_hat", "effective"))
+    ranked = "rank" in posterior
+    moves = posterior["moves"].values
+    # Chains are finished by the coordinates in which they run.
+    short = (posterior["least_effective"].values < wanted) | (
+        posterior["largest_r_hat"].values > LARGEST_R_HAT
+    )
+    by_rank = _rank_metrics(own_names, posterior["rank"].values[:, own]) if ranked else {}
+    return {
+        "systems": posterior.sizes["system"],
+        "level": LEVEL,
+        "shared": ", ".join(n for n, o in zip(names, own, strict=True) if not o) or "none",
+        **{f"narrowing_{n}": float(v) for n, v in zip(own_names, narrowing, strict=True)},
+        "r_hat_max": float(r_hat.max()),
+        "r_hat_99": float(np.quantile(r_hat, 0.99)),
+        "effective_min": float(effective.min()),
+        "effective_01": float(np.quantile(effective, 0.01)),
+        "systems_at_the_cap": int(short.sum()),
+        "moves_median": float(np.median(moves)),
+        "moves_max": int(moves.max()),
+        **by_rank,
+    }
+
+
+def statement(metrics: Mapping[str, Any]) -> str:
+    """Return in words what the observations say of single systems, and how often that is right.
+
+    Parameters
+    ----------
+    metrics : mapping
+        From :func:`coverage_metrics`, with ``surprising_systems`` and the number expected.
+    """
+    start = "narrowing_"
+    narrowing = {k.removeprefix(start): v for k, v in metrics.items() if k.startswith(start)}
+    said = []
+    if narrowing:
+        best, worst = (pick(narrowing, key=narrowing.__getitem__) for pick in (min, max))
+        said.append(
+            f"given its observation, {best.replace('_', ' ')} of a system is known to "
+            f"{narrowing[best]:.2g} of the population's deviation"
+        )
+        if worst != best:
+            said.append(f"{worst.replace('_', ' ')} to {narrowing[worst]:.2g}")
+    if "coverage" in metrics:
+        said.append(f"the 95 % intervals hold {metrics['coverage']:.1%} of the truth")
+    said.append(
+        f"{metrics['surprising_systems']} of {metrics['systems']} systems are unlike the "
+        f"population, where {metrics['surprising_systems_expected']:.3g} are expected"
+    )
+    return "; ".join(said)
+
+
+def _rank_metrics(names: list[str], rank: np.ndarray) -> dict[str, float]:
+    """Return coverage and uniformity of the truth's ranks, shape (N, names)."""
+    off = np.abs(rank - 0.5)
+    by_name: dict[str, float] = {}
+    for name, of_name, ranks in zip(names, off.T, rank.T, strict=True):
+        test = kstest(ranks, "uniform")
+        by_name |= {
+            f"coverage_{name}": float((of_name <= LEVEL / 2).mean()),
+            f"rank_distance_{name}": float(test.statistic),
+            f"rank_p_value_{name}": float(test.pvalue),
+        }
+    return {
+        **by_name,
+        "coverage": float((off <= LEVEL / 2).mean()),
+        **{f"coverage_{level}": float((off <= level / 200).mean()) for level in (50, 80)},
+    }

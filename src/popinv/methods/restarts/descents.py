@@ -1,0 +1,202 @@
+"""A study's descent from many starts, the loss at their ends, and what these say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from popinv.errors import DivergenceError
+from popinv.inference.descent import step
+from popinv.inference.fit_distance import fit_distance, starts_near
+from popinv.inference.problem import Problem, begin
+from popinv.inference.result import estimate_of
+from popinv.inference.settings import DescentSettings
+from popinv.methods.invariants import Invariant, held
+from popinv.methods.restarts.outlook import Outlook, outlook
+from popinv.store.variables import variable
+from popinv.threads import fixed_threads
+
+# Distance of two ends of the same descent, in standard errors, that rounding may leave.
+_SAME = 1e-6
+
+
+def descend(
+    problem: Problem, settings: DescentSettings, starts: Sequence[np.ndarray], name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the study's descent ends from each start, and how many legs it took.
+
+    Each start has draws of its own.
+
+    Parameters
+    ----------
+    problem : Problem
+    settings : DescentSettings
+    starts : sequence of ndarray of shape (n_p,)
+    name : str
+        Address of the draws below the problem's stage.
+
+    Returns
+    -------
+    ends : ndarray of shape (n, n_p)
+        NaN for a descent that diverged.
+    legs : ndarray of int, shape (n,)
+        0 for such a one.
+    """
+    ends = np.full((len(starts), len(problem.free)), np.nan)
+    legs = np.zeros(len(starts), dtype=int)
+    for i, start in enumerate(starts):
+        here = replace(problem, stage=f"{problem.stage}/{name}/{i}")
+        words = f"{name} {i + 1} of {len(starts)}"
+        try:
+            fit = fit_distance(here, settings, [start], description=words)
+        except DivergenceError:
+            continue
+        ends[i], legs[i] = fit.estimate.p, int(fit.estimate.diagnostics["legs"])
+    return ends, legs
+
+
+def fixed_losses(
+    problem: Problem, settings: DescentSettings, points: np.ndarray, draws: int
+) -> np.ndarray:
+    """Return the loss in the fixed metric at points (n, n_p), shape (n, draws).
+
+    All points share their draws. It is the loss by which a study's restarts are chosen. It is NaN
+    at a point that is NaN.
+    """
+    settings = settings.replace(optimiser="adam", iterations=1)
+    losses = np.full((len(points), draws), np.nan)
+    with fixed_threads():
+        for k in range(draws):
+            here = replace(problem, stage=f"{problem.stage}/loss/{k}")
+            for i, p in enumerate(points):
+                if not np.isnan(p).any():
+                    state, _ = step(begin(*problem.split(p), settings), here, settings)
+                    losses[i, k] = state.fixed_loss[0]
+    return losses
+
+
+def descent_end(descent: xr.Dataset) -> np.ndarray:
+    """Return the end (n_p,) of a study's stored descent, without the surrogate's correction.
+
+    A correction that was too large to be made has the covariance zero.
+    """
+    p = estimate_of(descent)
+    if "correction" in descent and descent["correction_covariance"].values.any():
+        return p - descent["correction"].values
+    return p
+
+
+def same_descent(
+    problem: Problem,
+    settings: DescentSettings,
+    estimate: np.ndarray,
+    answer: np.ndarray,
+    errors: np.ndarray,
+) -> Invariant:
+    """Check that the descents of the study's own starts and draws end at its answer.
+
+    Parameters
+    ----------
+    problem : Problem
+    settings : DescentSettings
+        The study's own.
+    estimate : ndarray of shape (n_p,)
+        Where the study's descent has started.
+    answer, errors : ndarray of shape (n_p,)
+        Where it has ended, and its standard errors.
+    """
+    own = replace(problem, stage="descent")
+    starts = starts_near(own, estimate, settings.restarts)
+    end = fit_distance(own, settings, starts, description="the study's own descent").estimate.p
+    known = problem.free & (errors > 0)
+    return held(
+        "same_start_and_draws",
+        "the study's own starts and draws: distance of the end from its answer, in standard errors",
+        float((np.abs(end - answer)[known] / errors[known]).max(initial=0.0)),
+        _SAME,
+    )
+
+
+@dataclass(frozen=True)
+class Descents:
+    """Descents from many starts.
+
+    Attributes
+    ----------
+    ends : ndarray of shape (n + 1, n_p)
+        They begin with the study's answer.
+    legs : ndarray of int, shape (n,)
+        Of each descent.
+    losses : ndarray of shape (n + 1, draws)
+    found : Outlook
+    distances : ndarray of shape (n + 1,)
+        Largest distance of each end from the answer, in standard errors.
+    """
+
+    ends: np.ndarray
+    legs: np.ndarray
+    losses: np.ndarray
+    found: Outlook
+    distances: np.ndarray
+
+    @property
+    def farthest(self) -> float:
+        """The largest distance of an end that belongs to the answer's group."""
+        return float(self.distances[self.found.groups == 0].max(initial=0.0))
+
+    def dataset(self, starts: Sequence[np.ndarray], names: Sequence[str]) -> xr.Dataset:
+        """Return starts and ends, with the groups and the losses of the ends."""
+        of_end = ("end_of", "estimated")
+        return xr.Dataset(
+            {
+                "start": variable(
+                    ("start_of", "estimated"), np.array(starts), "start, unconstrained"
+                ),
+                "end": variable(of_end, self.ends, "end, unconstrained; the answer comes first"),
+                "group": variable("end_of", self.found.groups, "group of the end; -1 if diverged"),
+                "fixed_loss": variable(
+                    ("end_of", "draw"), self.losses, "loss in the fixed metric, by draws"
+                ),
+            },
+            coords={
+                "estimated": variable(
+                    "estimated", np.array(names, dtype=np.str_), "law or noise, unconstrained"
+                ),
+            },
+        )
+
+
+def descents_from(
+    problem: Problem,
+    settings: DescentSettings,
+    answer: np.ndarray,
+    errors: np.ndarray,
+    starts: Sequence[np.ndarray],
+    draws: int,
+    apart: float,
+) -> Descents:
+    """Descend from many starts, and group the ends.
+
+    Parameters
+    ----------
+    problem : Problem
+    settings : DescentSettings
+        The study's own.
+    answer, errors : ndarray of shape (n_p,)
+        The end of the study's descent, and its standard errors; an error of zero does not count.
+    starts : sequence of ndarray of shape (n_p,)
+    draws : int
+        Draws of the loss at the ends.
+    apart : float
+        Standard errors by which answers differ.
+    """
+    reached, legs = descend(problem, settings, starts, "start")
+    ends = np.vstack([answer, reached])
+    losses = fixed_losses(problem, settings, ends, draws)
+    found = outlook(ends, losses, errors, apart)
+    counts = errors > 0
+    distances = (np.abs(ends - answer)[:, counts] / errors[counts]).max(axis=1, initial=0.0)
+    return Descents(ends, legs, losses, found, distances)

@@ -1,0 +1,131 @@
+"""The base of the sections of all methods: a question, and checks against the rest of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from popinv.errors import DataError
+from popinv.forward.section import ForwardSection
+from popinv.population.laws.section import LawSection
+from popinv.population.noise.section import NoiseSection
+from popinv.sections.base import Section
+from popinv.sections.messages import Problem
+from popinv.sections.systems import systems_left
+from popinv.surrogate.section import SurrogateSettings
+
+__all__ = [
+    "HouseSettings",
+    "MethodSection",
+    "ObservedSystems",
+    "StudySections",
+    "named_system_problems",
+    "offered",
+    "system_problems",
+]
+
+
+@dataclass(frozen=True)
+class StudySections:
+    """The sections of a study that a method may have requirements on; None for an invalid one."""
+
+    forward: ForwardSection | None
+    law: LawSection | None
+    noise: NoiseSection | None
+    surrogate: SurrogateSettings | None
+    assessment: Any
+
+
+@dataclass(frozen=True)
+class ObservedSystems:
+    """The facts about the observed systems that are known before any work.
+
+    Parameters
+    ----------
+    irregular : bool
+        True if some systems have noise scales or gaps.
+    count, heldout : int, optional
+        Systems to learn from, and held-out systems; None while a file has not been read.
+    names : sequence of str, optional
+        Names of the systems to learn from, if they have names.
+    """
+
+    irregular: bool
+    count: int | None = None
+    heldout: int | None = None
+    names: Sequence[str] | None = None
+
+
+class MethodSection(Section):
+    """The settings of a method's use on a study."""
+
+    question: ClassVar[str]
+    """The question about a study that the method answers."""
+    condition: ClassVar[str] = "`{}` asks for it with the defaults."
+    """The request for the method, and its requirements on the study."""
+    trains_network: ClassVar[bool] = False
+    """Whether the method trains the network that stands in for the forward model."""
+
+    def files(self) -> Mapping[str, str]:
+        """Return the files of observations that the method reads, by the keys that name them.
+
+        They have the form of the study's own file.
+        """
+        return {}
+
+    def problems(self, study: StudySections) -> Iterator[Problem]:
+        """Yield each conflict with another section of the study."""
+        yield from ()
+
+    def data_problems(
+        self, observed: ObservedSystems, forward: ForwardSection | None
+    ) -> Iterator[Problem]:
+        """Yield each conflict with the observed systems."""
+        yield from ()
+
+
+class HouseSettings(Section):
+    """Settings that methods of one house share outside of studies."""
+
+    def check_files(self) -> None:
+        """Check that the files that the settings name can be read.
+
+        Raises
+        ------
+        DataError
+            If one cannot.
+        """
+
+
+def offered(section: type[MethodSection]) -> Any:
+    """Return the field of a study's section ``downstream`` that asks for a method."""
+    return Field(default=None, description=f"{section.question}; {section.condition}")
+
+
+def named_system_problems(
+    systems: Sequence[int | str], observed: ObservedSystems
+) -> Iterator[Problem]:
+    """Yield the reason why these systems cannot be left out, if there is one."""
+    if observed.count is None:
+        return
+    try:
+        systems_left(systems, observed.names, observed.count)
+    except DataError as error:
+        yield Problem(("systems",), str(error))
+
+
+def system_problems(systems: Sequence[int], observed: ObservedSystems) -> Iterator[Problem]:
+    """Yield each reason why these are not the numbers of different systems to learn from."""
+    if observed.count is None:
+        return
+    if len(set(systems)) != len(systems):
+        yield Problem(("systems",), f"got {list(systems)}, but each system is named once.")
+    if max(systems) >= observed.count:
+        yield Problem(
+            ("systems",),
+            f"got {max(systems)}, but the {observed.count} systems to learn from have the "
+            f"numbers from 0 to {observed.count - 1}.",
+        )

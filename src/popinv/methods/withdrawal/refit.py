@@ -1,0 +1,189 @@
+r"""The answer without some systems, by a short fit that starts at the answer with all of them.
+
+With scores s_n and the gradient of the penalties, g_S is the gradient of the likelihood without the
+set S of the N systems. Quasi-Newton steps, which begin with the inverse information B of all
+systems,
+
+.. math:: p_{k+1} = p_k + B_k g_S(p_k), \qquad B_0 = \frac{N}{N - |S|} B,
+
+end at the maximum without S. The draws of the integrals are those of the answer, and the fit starts
+where the same steps with all systems end: the shift is due to the missing systems alone. The first
+step is the first-order answer of :mod:`popinv.inference.folds`. The minimum of the distance has no
+scores of single systems. It is found by the short descents of :mod:`popinv.inference.resampling`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from popinv.inference.intervals import boundaries
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.marginal_near import likelihood_near
+from popinv.inference.likelihood.penalty import penalty_at
+from popinv.inference.likelihood.scores import pseudo_scores
+from popinv.inference.problem import Problem
+from popinv.inference.resampling import again_from
+from popinv.inference.result import correction_of, estimate_of
+from popinv.inference.settings import DescentSettings
+from popinv.methods.invariants import Invariant, held
+from popinv.methods.withdrawal.influence import Influence
+from popinv.threads import fixed_threads
+
+__all__ = ["Refit", "Refitter"]
+
+# A fit has arrived when its steps are shorter than this, in standard errors.
+_ARRIVED = 1e-3
+_MOST_STEPS = 40
+# Draws and directions of the distance, at least: fewer leave more noise than a system moves.
+_DISTANCE_DRAWS, _DIRECTIONS = 4000, 128
+# A step with the information of all systems can be too long where few are left.
+_LONGEST_STEP = 5.0
+
+Scores = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Refit:
+    """The fit without some systems.
+
+    Attributes
+    ----------
+    shift : ndarray of shape (n_p,)
+        Of the answer, unconstrained.
+    left : ndarray of shape (k,)
+        Size of the rest of the shift before each step and after the last, in standard errors; empty
+        for the distance.
+    arrived : bool
+    """
+
+    shift: np.ndarray
+    left: np.ndarray
+    arrived: bool
+
+    def steps(self, tolerance: float) -> int:
+        """Return the number of steps after which at most ``tolerance`` is left for good."""
+        above = np.flatnonzero(self.left > tolerance)
+        return int(above[-1]) + 1 if len(above) else 0
+
+
+class Refitter:
+    """Fits without some systems, all from the same start.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the surrogate, and with the stage of the answer, whose draws it has.
+    answer : Dataset
+        See :func:`popinv.inference.answer.population_dataset`.
+    influence : Influence
+        Its own.
+    descent : DescentSettings
+        Settings of the distance.
+    draws : int
+        Draws for each system's integral in the likelihood.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        answer: xr.Dataset,
+        influence: Influence,
+        descent: DescentSettings,
+        draws: int,
+    ) -> None:
+        self.problem = replace(problem, fixed=tuple(boundaries(answer)))
+        self.estimator, self.influence = str(answer.attrs["estimator"]), influence
+        p = estimate_of(answer) - correction_of(answer)
+        if self.estimator == "distance":
+            accurate = descent.replace(
+                model_samples=max(descent.model_samples, _DISTANCE_DRAWS),
+                directions=max(descent.directions, _DIRECTIONS),
+            )
+            self.again = again_from(self.problem, "distance", p, accurate)
+            self.start = p
+            return
+        moves = influence.standard_error > 0
+        self.bread = np.where(np.outer(moves, moves), answer["bread"].values, 0.0)
+        with fixed_threads():
+            self.scores = self._scores(p, draws)
+            self.start = self._steps(p, np.array([], dtype=int))[-1]
+
+    def _scores(self, p: np.ndarray, draws: int) -> Scores:
+        """Return the scores (N, n_p) of all systems as a function of the parameters."""
+        if self.estimator == "likelihood":
+            settings = MarginalSettings(draws=draws)
+            likelihood = likelihood_near(self.problem, p, settings)
+            # Evaluations start from that at the answer, and do not depend on their order.
+            memory = likelihood.here.memory
+            return lambda at: likelihood(at, memory, None).scores
+        problem = self.problem = self.problem.of_moments
+        return lambda at: pseudo_scores(problem, at)(problem)
+
+    def without(self, systems: np.ndarray) -> Refit:
+        """Return the fit without these systems.
+
+        Parameters
+        ----------
+        systems : ndarray of int
+        """
+        rest = np.setdiff1d(np.arange(len(self.problem.data)), systems)
+        if self.estimator == "distance":
+            found = self.again(self.problem.of_systems(rest), 0) - self.again.moved
+            return Refit(found - self.start, np.array([]), True)
+        with fixed_threads():
+            path = self._steps(self.start, systems)
+        left = self.influence.size(path - path[-1])
+        last = float(self.influence.size(path[-1] - path[-2]))
+        return Refit(path[-1] - self.start, left, last <= _ARRIVED)
+
+    def nothing_removed(self) -> Invariant:
+        """Check that the fit without no system ends where it starts."""
+        shift = self.without(np.array([], dtype=int)).shift
+        return held(
+            "nothing_removed",
+            "no system removed: shift of the answer by a short fit, in standard errors",
+            float(self.influence.size(shift)),
+            _ARRIVED,
+        )
+
+    def _steps(self, p: np.ndarray, systems: np.ndarray) -> np.ndarray:
+        count, path = len(self.problem.data), [p]
+        rest = self.problem.of_systems(np.setdiff1d(np.arange(count), systems))
+        inverse = count / (count - len(systems)) * self.bread
+        gradient = self._gradient(rest, systems, p)
+        for _ in range(_MOST_STEPS):
+            step = inverse @ gradient
+            length = float(self.influence.size(step))
+            step = step * min(1.0, _LONGEST_STEP / max(length, 1e-300))
+            p = p + step
+            path.append(p)
+            if length <= _ARRIVED:
+                break
+            new = self._gradient(rest, systems, p)
+            inverse = _updated(inverse, step, gradient - new)
+            gradient = new
+        return np.array(path)
+
+    def _gradient(self, rest: Problem, systems: np.ndarray, p: np.ndarray) -> np.ndarray:
+        """Return the gradient of the likelihood without some systems, of the problem ``rest``."""
+        scores = self.scores(p)
+        left = scores.sum(axis=0) - scores[systems].sum(axis=0)
+        return np.asarray(left - penalty_at(rest, p).gradient)
+
+
+def _updated(inverse: np.ndarray, step: np.ndarray, fall: np.ndarray) -> np.ndarray:
+    """Return the inverse of the information after a step in which the gradient has fallen by this.
+
+    The update of Broyden, Fletcher, Goldfarb and Shanno (Nocedal and Wright, Numerical
+    Optimization, 2006, equation 6.17). Without a fall the likelihood is not concave there, and the
+    matrix stays.
+    """
+    curved = float(step @ fall)
+    if curved <= 1e-12 * np.linalg.norm(step) * np.linalg.norm(fall):
+        return inverse
+    left = np.eye(len(step)) - np.outer(step, fall) / curved
+    return np.asarray(left @ inverse @ left.T + np.outer(step, step) / curved)

@@ -1,0 +1,73 @@
+"""The settings of the method ``withdrawal`` on a study, and their demands on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from popinv.forward.section import ForwardSection
+from popinv.methods.section import (
+    MethodSection,
+    ObservedSystems,
+    StudySections,
+    named_system_problems,
+)
+from popinv.sections.base import CountOrZero, NotBoolean, Positive
+from popinv.sections.messages import Problem
+from popinv.sections.systems import SystemName
+
+__all__ = ["Withdrawal"]
+
+
+class Withdrawal(MethodSection):
+    """The answer without some of the systems, and the influence of every system on it."""
+
+    question: ClassVar[str] = (
+        "Influence of every system on law and noise, and the answer without those that withdraw"
+    )
+    condition: ClassVar[str] = (
+        "`{}` asks for the influence, `{systems: [17]}` for the answer without a system. It does "
+        "not take noise of kind `full`."
+    )
+
+    systems: list[SystemName] = Field(
+        default_factory=list,
+        description="Systems that withdraw, all together: their names, or, if they have none, "
+        "their numbers in `observations.zarr.zip`, from 0.",
+        json_schema_extra={"x-default": "none"},
+    )
+    rerun: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether the whole study is also run without them, from the first solve on, as "
+        "the study `NAME_without`.",
+    )
+    tolerance: Positive = Field(
+        default=0.01,
+        description="Part of a shift that may be left by a short fit, in standard errors of the "
+        "answer, for the system to count as forgotten.",
+    )
+    checked: Annotated[CountOrZero, NotBoolean] = Field(
+        default=10,
+        description="Systems, from the least to the most influential, that are left out, one "
+        "at a time, to check what the influence predicts.",
+    )
+
+    def problems(self, study: StudySections) -> Iterator[Problem]:
+        """Refuse unrestricted noise, and a rerun without withdrawals."""
+        if study.noise and study.noise.unrestricted:
+            yield Problem(
+                (),
+                "requested, but the influence of a system on noise of kind 'full' is not known; "
+                "leave it out, or choose another noise.",
+            )
+        if self.rerun and not self.systems:
+            yield Problem(("rerun",), "got true, but `systems` names none that withdraw.")
+
+    def data_problems(
+        self, observed: ObservedSystems, forward: ForwardSection | None
+    ) -> Iterator[Problem]:
+        """Refuse systems that are not there or are named twice, and too few that are left."""
+        yield from named_system_problems(self.systems, observed)

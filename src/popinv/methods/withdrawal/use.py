@@ -1,0 +1,223 @@
+"""The use on a study: the influence of every system, and the answer without those that withdraw."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from popinv.forward.datasets import parameter_coordinate
+from popinv.inference.build import descent_problem
+from popinv.inference.problem import Problem
+from popinv.inference.result import draws_of_answer, estimate_of, parameter_names
+from popinv.inference.solver import SolverSimulator
+from popinv.methods.outcome import Outcome, StudyInput, write_table
+from popinv.methods.withdrawal.check import Checked, check_systems
+from popinv.methods.withdrawal.figures import draw_answers, draw_influence
+from popinv.methods.withdrawal.influence import Influence, influence_of
+from popinv.methods.withdrawal.refit import Refit, Refitter
+from popinv.methods.withdrawal.table import answers_table, influence_table
+from popinv.population.observe import system_names
+from popinv.sections.systems import rows_of_systems
+from popinv.store.variables import variable
+from popinv.surrogate.artefact import surrogate_of
+from popinv.surrogate.simulator import is_exact
+
+__all__ = ["use"]
+
+ALL, ONE_STEP, REFIT, RERUN = "all systems", "one step", "short fit", "rerun"
+
+
+def use(study: StudyInput) -> Outcome:
+    """Rank all systems by their influence, and leave out those that withdraw."""
+    asked, stores = study.asked, study.stores
+    observations, population = stores["observations"], stores["population"]
+    influence = influence_of(population)
+    # The stage is that of the answer, whose draws the fits have.
+    problem = descent_problem(
+        study.model, observations, surrogate_of(stores["surrogate"]), study.seed, "polish"
+    )
+    count, p = len(problem.data), estimate_of(population)
+    known = system_names(observations)
+    systems = known or [str(number) for number in range(count)]
+    rows = rows_of_systems(asked.systems, known, count)
+    answers, together = {ALL: p}, None
+    draws = draws_of_answer(population, study.polish.draws)
+    with _simulated(problem, study) as simulated:
+        refitter = Refitter(simulated, population, influence, study.descent, draws)
+        invariant = refitter.nothing_removed()
+        checked = check_systems(refitter, influence, asked.checked, asked.tolerance)
+        if len(rows):
+            began = time.monotonic()
+            together = refitter.without(rows)
+            print(f"a short fit without them took {time.monotonic() - began:.1f} s")
+            answers[ONE_STEP] = p + influence.shift(rows)
+            answers[REFIT] = p + together.shift
+    if "rerun" in stores:
+        answers[RERUN] = estimate_of(stores["rerun"])
+    names = parameter_names(problem)
+    table = influence_table(problem.natural, influence, p, names, systems, asked.tolerance)
+    of_answers = answers_table(problem.natural, answers, influence, names)
+    gone = [systems[row] for row in rows]
+    metrics = {
+        **_influence_metrics(influence, systems, checked, names, asked.tolerance),
+        **_withdrawn_metrics(influence, rows, answers, together, asked.tolerance),
+        "rerun_solver_calls": int(stores["solves"].sizes["sample"]),
+    }
+    metrics["statement"] = _statement(gone, metrics)
+    print(metrics["statement"])
+    return Outcome(
+        metrics=metrics,
+        figures={
+            "influence": draw_influence(table, names, gone),
+            "answers": draw_answers(of_answers, influence.standard_error),
+        },
+        result=_dataset(problem, influence, answers, checked, asked.tolerance),
+        files={
+            "influence.csv": partial(write_table, table),
+            "answers.csv": partial(write_table, of_answers),
+        },
+        invariants=[invariant],
+    )
+
+
+@contextmanager
+def _simulated(problem: Problem, study: StudyInput) -> Iterator[Problem]:
+    """Provide the problem with the simulator of the answer: the solver itself, or the surrogate."""
+    if study.stores["population"].attrs["through"] != "solver" or is_exact(problem.simulate):
+        yield problem
+        return
+    solver = SolverSimulator(study.forward.model(study.seed))
+    with solver.session():
+        yield problem.through(solver)
+    print(f"fits through the solver took {solver.solves:,} solves")
+
+
+def _influence_metrics(
+    influence: Influence,
+    systems: Sequence[str],
+    checked: Checked,
+    names: Sequence[str],
+    tolerance: float,
+) -> dict[str, Any]:
+    size, steps = influence.sizes, influence.steps_of_each(tolerance)
+    known = np.isfinite(checked.correlation)
+    correlation = dict(zip(names, checked.correlation, strict=True))
+    smallest = {"smallest": checked.correlation[known].min()} if known.any() else {}
+    return {
+        "systems": len(size),
+        "most_influential": systems[int(size.argmax())],
+        "size_largest": float(size.max()),
+        "size_median": float(np.median(size)),
+        "steps_to_forget_largest": int(steps.max()),
+        "systems_of_more_than_one_step": int((steps > 1).sum()),
+        "checked": len(checked.systems),
+        "checked_arrived": sum(one.arrived for one in checked.refits),
+        **{
+            f"checked_correlation_{name.replace(' ', '_')}": float(value)
+            for name, value in (correlation | smallest).items()
+            if np.isfinite(value)
+        },
+        "checked_steps_above_predicted": int((checked.steps > checked.predicted_steps).sum()),
+        **_left_by_one_step(influence, checked),
+    }
+
+
+def _left_by_one_step(influence: Influence, checked: Checked) -> dict[str, float]:
+    """Return what the first-order answer leaves of the largest shift that was found."""
+    if not len(checked.systems):
+        return {}
+    # They are in the order of the predicted sizes.
+    left = checked.shift[-1] - influence.shifts[checked.systems[-1]]
+    return {"checked_left_by_one_step": float(influence.size(left))}
+
+
+def _withdrawn_metrics(
+    influence: Influence,
+    rows: np.ndarray,
+    answers: dict[str, np.ndarray],
+    together: Refit | None,
+    tolerance: float,
+) -> dict[str, Any]:
+    if together is None:
+        return {"withdrawn": 0}
+    shift = influence.shift(rows)
+    share = influence.share[rows].sum()[None]
+    metrics = {
+        "withdrawn": len(rows),
+        "withdrawn_size": float(influence.size(together.shift)),
+        "withdrawn_size_one_step": float(influence.size(shift)),
+        "withdrawn_left_by_one_step": float(influence.size(together.shift - shift)),
+        "withdrawn_steps_predicted": int(
+            influence.steps(influence.size(shift)[None], share, tolerance)[0]
+        ),
+        "withdrawn_steps": together.steps(tolerance),
+        "withdrawn_arrived": together.arrived,
+    }
+    if RERUN in answers:
+        rerun = answers[RERUN] - answers[ALL]
+        metrics["withdrawn_size_rerun"] = float(influence.size(rerun))
+        metrics["rerun_from_short_fit"] = float(influence.size(rerun - together.shift))
+    return metrics
+
+
+def _statement(gone: Sequence[str], metrics: dict[str, Any]) -> str:
+    """Return the finding in words."""
+    most = (
+        f"system {metrics['most_influential']} has most influence: without it the answer moves by "
+        f"{metrics['size_largest']:.2g} standard errors"
+    )
+    if not gone:
+        return most
+    named = ", ".join(gone[:5]) + (f" and {len(gone) - 5} more" if len(gone) > 5 else "")
+    return (
+        f"without {named} the answer moves by {metrics['withdrawn_size']:.2g} standard errors, of "
+        f"which one step leaves {metrics['withdrawn_left_by_one_step']:.2g}; {most}"
+    )
+
+
+def _dataset(
+    problem: Problem,
+    influence: Influence,
+    answers: dict[str, np.ndarray],
+    checked: Checked,
+    tolerance: float,
+) -> xr.Dataset:
+    names = parameter_names(problem)
+    values = list(answers.values())
+    return xr.Dataset(
+        {
+            "shift": variable(
+                ("system", "fitted"), influence.shifts, "shift without the system, unconstrained"
+            ),
+            "size": variable("system", influence.sizes, "size of the shift, in standard errors"),
+            "share": variable("system", influence.share, "share of the information"),
+            "steps": variable(
+                "system",
+                influence.steps_of_each(tolerance),
+                "steps of a short fit that forget the system",
+            ),
+            "standard_error": variable(
+                "fitted", influence.standard_error, "standard error, unconstrained"
+            ),
+            "unconstrained": variable(("answer", "fitted"), values, "law and noise, unconstrained"),
+            "natural": variable(
+                ("answer", "fitted"), [problem.natural(p) for p in values], "law and noise"
+            ),
+            "checked_shift": variable(
+                ("checked", "fitted"), checked.shift, "shift of a short fit, unconstrained"
+            ),
+            "checked_steps": variable("checked", checked.steps, "steps that forgot the system"),
+        },
+        coords={
+            **parameter_coordinate(list(answers), "answer", "how the answer was found"),
+            **parameter_coordinate(names, "fitted", "parameter of law or noise"),
+            "checked": variable("checked", checked.systems, "number of the system"),
+        },
+        attrs={"tolerance": tolerance},
+    )

@@ -1,0 +1,127 @@
+"""Curves of both descents on counted bigrams, beside those that the power law predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import xarray as xr
+
+from popinv.store.variables import variable
+from popinv_papers.bigram import gradient_descent, sign_descent
+from popinv_papers.bigram.adam import best_adam_losses
+from popinv_papers.bigram.counts import Bigrams
+from popinv_papers.bigram.entries import Entries
+from popinv_papers.bigram.power_law import fitted_exponent
+from popinv_papers.kit.kept import kept
+
+__all__ = ["HORIZONS", "METHODS", "crossing", "crossings", "text_curves"]
+
+METHODS = ("gradient", "sign")
+HORIZONS = 2 ** np.arange(1, 11)
+# Beyond these horizons the counted curves have fallen below every target.
+_LONG_HORIZONS = 2 ** np.arange(1, 16)
+
+
+def text_curves(
+    bigrams: Bigrams,
+    horizons: np.ndarray = HORIZONS,
+    with_adam: bool = True,
+    part: str | None = None,
+) -> xr.Dataset:
+    """Return measured and predicted relative losses on counted bigrams.
+
+    The prediction is that of Zipf's law with the exponent fitted to the contexts' frequencies and
+    as many symbols as occur. The curves may be a part of a test problem, of the name ``part``.
+
+    Returns
+    -------
+    Dataset
+        ``gradient``, ``sign``, ``adam`` and ``predicted_gradient``, ``predicted_sign`` along
+        ``horizon``; the attributes ``exponent``, ``misfit``, ``symbols`` and ``pairs``.
+    """
+    exponent, misfit = fitted_exponent(bigrams.context_counts)
+    symbols = int((bigrams.context_counts > 0).sum())
+    losses = partial(_losses, bigrams, horizons, with_adam, symbols, exponent)
+    curves = losses() if part is None else kept(part, losses)
+    return xr.Dataset(
+        {
+            name: variable("horizon", values, f"relative loss, {name.replace('_', ' ')}")
+            for name, values in curves.items()
+        },
+        coords={"horizon": variable("horizon", horizons, "steps")},
+        attrs={
+            "exponent": exponent,
+            "misfit": misfit,
+            "symbols": symbols,
+            "pairs": int(bigrams.counts.sum()),
+            "distinct_pairs": len(bigrams.counts),
+        },
+    )
+
+
+def _losses(
+    bigrams: Bigrams, horizons: np.ndarray, with_adam: bool, symbols: int, exponent: float
+) -> dict[str, list[float]]:
+    entries = bigrams.entries
+    curves = {
+        "gradient": [entries.gradient_loss(t) for t in horizons],
+        "sign": [entries.best_sign_loss(int(t))[0] for t in horizons],
+        "predicted_gradient": [
+            gradient_descent.relative_loss(symbols, exponent, t) for t in horizons
+        ],
+        "predicted_sign": [
+            sign_descent.best_relative_loss(symbols, exponent, t)[0] for t in horizons
+        ],
+    }
+    if with_adam:
+        curves["adam"] = list(best_adam_losses(entries, horizons))
+    return curves
+
+
+def crossing(horizons: np.ndarray, losses: np.ndarray, target: float) -> float:
+    """Return where a falling curve crosses the target, log-log between points; inf if it does not.
+
+    Before the first horizon the loss falls from 1 at one step.
+    """
+    x, y = np.log(np.append(1, horizons)), np.log(np.append(1.0, losses))
+    below = np.flatnonzero(y <= np.log(target))
+    if not len(below):
+        return float("inf")
+    i = below[0]
+    share = (np.log(target) - y[i - 1]) / (y[i] - y[i - 1])
+    return float(np.exp(x[i - 1] + share * (x[i] - x[i - 1])))
+
+
+def crossings(source: Entries | tuple[int, float], targets: Sequence[float]) -> np.ndarray:
+    """Return the steps of both descents to each target, interpolated, shape (2, targets).
+
+    Whole steps of a descent that needs few of them are too coarse to compare.
+
+    Parameters
+    ----------
+    source : Entries, or (int, float)
+        Groups of entries, or the symbols and the exponent of a power law.
+    targets : sequence of float
+    """
+    if isinstance(source, Entries):
+        losses = {
+            "gradient": source.gradient_loss,
+            "sign": lambda t: source.best_sign_loss(t)[0],
+        }
+    else:
+        losses = {
+            "gradient": lambda t: gradient_descent.relative_loss(*source, t),
+            "sign": lambda t: sign_descent.best_relative_loss(*source, t)[0],
+        }
+    rows = []
+    for method in METHODS:
+        curve: list[float] = []
+        for horizon in _LONG_HORIZONS:
+            curve.append(losses[method](int(horizon)))
+            if curve[-1] <= min(targets):
+                break
+        reached = _LONG_HORIZONS[: len(curve)]
+        rows.append([crossing(reached, np.array(curve), target) for target in targets])
+    return np.array(rows)

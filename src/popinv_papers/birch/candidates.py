@@ -1,0 +1,146 @@
+"""The ways to train that a study compares, the step size of each, and what all can reach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from popinv.errors import DivergenceError
+from popinv_papers.birch.catalogue import METHODS, policy
+from popinv_papers.birch.engine import Policy
+from popinv_papers.birch.steps import Adam, Plain, Steps
+
+__all__ = ["Candidate", "Curve", "best_rates", "candidates", "common_target", "seconds_to"]
+
+_RATES = {
+    "sgd": tuple(2.0**-k for k in range(6)),
+    "adam": tuple(0.04 * 2.0**-k for k in range(6)),
+}
+# Part of the improvement that the least able candidate is sure of.
+_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to train.
+
+    Attributes
+    ----------
+    name : str
+    method : str
+        Name of the policy.
+    optimiser : {"sgd", "adam"}
+        Steps on the main branch.
+    settings : mapping
+        Settings of the policy.
+    """
+
+    name: str
+    method: str
+    optimiser: str
+    settings: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def alone(self) -> bool:
+        """Whether one worker does everything."""
+        return self.method == "vanilla"
+
+    @property
+    def title(self) -> str:
+        """The name in words."""
+        if self.alone:
+            return f"one worker, {'Adam' if self.optimiser == 'adam' else 'SGD'}"
+        by_adam = ", with Adam" if self.optimiser == "adam" else ""
+        return METHODS[self.method].title + by_adam
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The step sizes that are tried."""
+        return _RATES[self.optimiser]
+
+    def policy(self, count: int) -> Policy:
+        """Return a new policy for n workers."""
+        return policy(self.method, count, self.settings)
+
+    def steps(self, rate: float | np.ndarray) -> Steps:
+        """Return new steps of a size, or of several along the first axis of points."""
+        return Adam(rate) if self.optimiser == "adam" else Plain(rate)
+
+
+def candidates(count: int) -> tuple[Candidate, ...]:
+    """Return the ways that are compared with n workers; the first is that of the study."""
+    late = {"delay": 4 * count}
+    return (
+        Candidate("adam_alone", "vanilla", "adam"),
+        Candidate("sgd_alone", "vanilla", "sgd"),
+        Candidate("minibatch", "minibatch", "sgd"),
+        Candidate("ringmaster", "ringmaster", "sgd", late),
+        Candidate("async_local", "async_local", "sgd", {"steps": 2, "delay": 2 * count}),
+        Candidate("minibatch_adam", "minibatch", "adam"),
+        Candidate("ringmaster_adam", "ringmaster", "adam", late),
+    )
+
+
+# Times and losses of a run, shape (looks, 2).
+Curve = np.ndarray
+
+
+def seconds_to(target: float, curve: Curve) -> float:
+    """Return when a run first met a loss; infinite if it did not."""
+    met = np.flatnonzero(curve[:, 1] <= target)
+    return float(curve[met[0], 0]) if len(met) else np.inf
+
+
+def _sure(curves: Sequence[Curve]) -> float:
+    """Return the loss that runs settle at: the mean over their last quarter, in the worst run."""
+    return max(float(np.mean(curve[-max(1, len(curve) // 4) :, 1])) for curve in curves)
+
+
+def common_target(before: float, trials: Mapping[str, Mapping[float, Sequence[Curve]]]) -> float:
+    """Return a loss that every candidate reaches in all its trial runs with some step size.
+
+    Each candidate settles at some loss with its best step size. The target is nine tenths of the
+    improvement of the least able one.
+
+    Parameters
+    ----------
+    before : float
+        The loss at the start.
+    trials : mapping
+        By name of the candidate and step size, a curve for each draw of the minibatches.
+
+    Raises
+    ------
+    DivergenceError
+        If no step size of some candidate improves the loss in all its runs.
+    """
+    sure = {}
+    for name, by_rate in trials.items():
+        sure[name] = min(_sure(curves) for curves in by_rate.values())
+        if not sure[name] < before:
+            raise DivergenceError(
+                f"{name}: none of the step sizes from {min(by_rate):.2g} to {max(by_rate):.2g} "
+                f"brings the validation loss below {before:.4g} in every run"
+            )
+    return float(before - _SHARE * (before - max(sure.values())))
+
+
+def best_rates(
+    target: float, trials: Mapping[str, Mapping[float, Sequence[Curve]]]
+) -> dict[str, float]:
+    """Return each candidate's step size with the shortest mean time to the target.
+
+    A step size counts only if its runs settle below the target, so that none is taken that reaches
+    it on the way to divergence.
+    """
+
+    def mean(curves: Sequence[Curve]) -> float:
+        if not _sure(curves) <= target:
+            return np.inf
+        return float(np.mean([seconds_to(target, curve) for curve in curves]))
+
+    return {
+        name: min(by_rate, key=lambda rate: mean(by_rate[rate])) for name, by_rate in trials.items()
+    }

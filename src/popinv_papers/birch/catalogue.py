@@ -1,0 +1,175 @@
+"""All policies by name, with the largest distance of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from popinv.errors import ConfigError, nearest
+from popinv_papers.birch.delayed import Delayed, MetaLocal, every
+from popinv_papers.birch.engine import Policy
+from popinv_papers.birch.nested import LocalAsync, NestedLocalAsync
+from popinv_papers.birch.rounds import Cycle, DualProcess, Rounds, Vanilla
+
+__all__ = ["METHODS", "Method", "distance_bound", "policy"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of the paper.
+
+    Attributes
+    ----------
+    title : str
+    source : {"paper", "reconstruction"}
+        Source of the largest distance. All schedules except the known methods are reconstructions
+        from the paper's description.
+    keys : tuple of str
+        Names of the required settings: whole numbers, except ``period``.
+    build : callable
+        Maps n and the settings to a policy.
+    bound : callable
+        Maps n and the settings to R, or to None if R is not bounded.
+    """
+
+    title: str
+    source: str
+    keys: tuple[str, ...]
+    build: Callable[[int, Mapping[str, float]], Policy]
+    bound: Callable[[int, Mapping[str, float]], int | None]
+
+
+def _int(settings: Mapping[str, float], key: str) -> int:
+    return int(settings[key])
+
+
+def _batch(n: int, s: Mapping[str, float]) -> int:
+    return int(s["batch"]) - 1
+
+
+def _delayed(local: bool) -> Callable[[int, Mapping[str, float]], Policy]:
+    return lambda n, s: Delayed(_int(s, "delay"), _int(s, "steps"), local)
+
+
+def _delay_bound(n: int, s: Mapping[str, float]) -> int:
+    return int(s["delay"]) * int(s["steps"]) - 1
+
+
+METHODS: dict[str, Method] = {
+    "vanilla": Method("Vanilla SGD", "paper", (), lambda n, s: Vanilla(), lambda n, s: 0),
+    "minibatch": Method(
+        "Synchronized SGD",
+        "reconstruction",
+        (),
+        lambda n, s: Rounds(n, local=False, each=1),
+        lambda n, s: n - 1,
+    ),
+    "rennala": Method(
+        "Rennala SGD",
+        "paper",
+        ("batch",),
+        lambda n, s: Rounds(_int(s, "batch"), local=False),
+        _batch,
+    ),
+    "ringmaster": Method(
+        "Ringmaster ASGD",
+        "paper",
+        ("delay",),
+        lambda n, s: Delayed(_int(s, "delay")),
+        lambda n, s: _int(s, "delay") - 1,
+    ),
+    "asynchronous": Method(
+        "Asynchronous SGD",
+        "reconstruction",
+        (),
+        lambda n, s: Delayed(None),
+        lambda n, s: None,
+    ),
+    "local": Method(
+        "Local SGD",
+        "reconstruction",
+        ("batch",),
+        lambda n, s: Rounds(_int(s, "batch"), local=True),
+        _batch,
+    ),
+    "dual_process": Method(
+        "Dual-Process SGD",
+        "reconstruction",
+        ("batch", "most"),
+        lambda n, s: DualProcess(_int(s, "batch"), _int(s, "most")),
+        lambda n, s: _int(s, "most") - 1,
+    ),
+    "cycle": Method(
+        "Cycle SGD",
+        "paper",
+        ("group",),
+        lambda n, s: Cycle(_int(s, "group")),
+        lambda n, s: n**2 // _int(s, "group") - 1,
+    ),
+    "async_local": Method(
+        "Async-Local SGD",
+        "reconstruction",
+        ("steps", "delay"),
+        _delayed(True),
+        _delay_bound,
+    ),
+    "async_batch": Method(
+        "Async-Batch SGD",
+        "reconstruction",
+        ("steps", "delay"),
+        _delayed(False),
+        _delay_bound,
+    ),
+    "local_async": Method(
+        "Local-Async SGD",
+        "reconstruction",
+        ("clusters", "batch"),
+        lambda n, s: LocalAsync(_int(s, "clusters"), _int(s, "batch")),
+        _batch,
+    ),
+    "nested_local_async": Method(
+        "Nested Local-Async SGD",
+        "reconstruction",
+        ("sites", "servers", "inner", "batch"),
+        lambda n, s: NestedLocalAsync(
+            [_int(s, "sites"), _int(s, "servers")], [_int(s, "batch"), _int(s, "inner")]
+        ),
+        _batch,
+    ),
+    "meta_local": Method(
+        "Meta Local SGD",
+        "reconstruction",
+        ("bound", "period"),
+        lambda n, s: MetaLocal(_int(s, "bound"), every(s["period"])),
+        lambda n, s: _int(s, "bound"),
+    ),
+}
+
+
+def _known(name: str, settings: Mapping[str, float]) -> Method:
+    if name not in METHODS:
+        raise ConfigError(
+            f"method '{name}' is not known, allowed: {', '.join(METHODS)}." + nearest(name, METHODS)
+        )
+    method = METHODS[name]
+    if set(settings) != set(method.keys):
+        raise ConfigError(
+            f"settings of '{name}' are {sorted(settings)}, must be {sorted(method.keys)}"
+        )
+    return method
+
+
+def policy(name: str, workers: int, settings: Mapping[str, float]) -> Policy:
+    """Return a new policy by the name of its method.
+
+    Raises
+    ------
+    ConfigError
+        If the method is not known, or settings are missing, unknown or out of range.
+    """
+    return _known(name, settings).build(workers, settings)
+
+
+def distance_bound(name: str, workers: int, settings: Mapping[str, float]) -> int | None:
+    """Return the R that a method guarantees by construction, or None if it is not known."""
+    return _known(name, settings).bound(workers, settings)

@@ -1,0 +1,354 @@
+"""Policies run on vectors, with a simulated clock or with real worker processes.
+
+The policies are the same as in simulated runs. Nodes and gradients are still numbers, but carry
+their vectors, which exist as long as a policy holds them. The server makes all steps. A worker
+receives a point and returns a gradient at it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import multiprocessing
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from multiprocessing.connection import Connection, wait
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from popinv.errors import ConfigError, DataError
+from popinv_papers.birch.engine import Policy, Run, Workers
+from popinv_papers.birch.steps import Steps
+
+__all__ = ["Handling", "LiveRun", "RealRun", "Slope", "Team"]
+
+# Maps a worker, the number of its gradient and a point to the gradient, as a pure function.
+Slope = Callable[[int, int, np.ndarray], np.ndarray]
+
+# After this many seconds without an answer of any worker, an error is raised.
+_PATIENCE = 300.0
+
+
+# The number of a gradient, and when it was asked for, by the clock of all processes.
+_ASKED = struct.Struct("qd")
+
+
+class _Vector(int):
+    """The number of a node or a gradient, with its vector."""
+
+    vector: np.ndarray
+
+
+def _vector(number: int, vector: np.ndarray) -> _Vector:
+    node = _Vector(number)
+    node.vector = vector
+    return node
+
+
+@dataclass(frozen=True)
+class Handling:
+    """Seconds of the server's work: to receive a gradient, for a step, and to send a point."""
+
+    receive: float = 0.0
+    step: float = 0.0
+    send: float = 0.0
+
+
+_AT_ONCE = Handling()
+
+
+class LiveRun(Run):
+    """A run with the simulated clock that computes its points at once.
+
+    Parameters
+    ----------
+    workers : Workers
+    policy : Policy
+    start : ndarray of shape (d,) or (m, d)
+        x^0, of m step sizes at once if the slope and the steps take as many.
+    slope : callable
+    steps : Steps
+        New ones for this run.
+    every : int
+        Number of gradients on the main branch between two looks.
+    first : int
+        Number of each worker's first gradient. Runs with other numbers draw other samples.
+    handling : Handling
+        The server does one thing at a time, and what comes meanwhile waits.
+    look : callable
+        Maps a point to what is kept of it, by default the point itself.
+
+    Attributes
+    ----------
+    looks : list of (float, Any)
+        Times of the main branch, and what was kept of its points.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        policy: Policy,
+        start: np.ndarray,
+        slope: Slope,
+        steps: Steps,
+        every: int,
+        first: int = 0,
+        handling: Handling = _AT_ONCE,
+        look: Callable[[np.ndarray], Any] = np.asarray,
+    ) -> None:
+        super().__init__(workers, policy)
+        self.slope, self.steps, self.every = slope, steps, every
+        self.handling, self.look = handling, look
+        self.x = _vector(0, start)
+        self.looks = [(0.0, look(start))]
+        self.numbers = [first] * workers.count
+
+    @contextmanager
+    def _working(self, kind: str) -> Iterator[None]:
+        """Let the clock go on by the server's work."""
+        yield
+        self.now += getattr(self.handling, kind)
+
+    def _number(self, worker: int) -> int:
+        self.numbers[worker] += 1
+        return self.numbers[worker] - 1
+
+    def compute(self, worker: int, node: int) -> None:  # noqa: D102
+        with self._working("send"):
+            pass
+        super().compute(worker, node)
+
+    def take(self, worker: int, node: int) -> int:  # noqa: D102
+        assert isinstance(node, _Vector)
+        with self._working("receive"):
+            gradient = self.slope(worker, self._number(worker), node.vector)
+        return _vector(super().take(worker, node), gradient)
+
+    def step(self, base: int, gradient: int) -> int:  # noqa: D102
+        assert isinstance(base, _Vector)
+        assert isinstance(gradient, _Vector)
+        with self._working("step"):
+            vector = self.steps.aside(base.vector, gradient.vector)
+        return _vector(super().step(base, gradient), vector)
+
+    def append(self, gradient: int) -> None:  # noqa: D102
+        assert isinstance(self.x, _Vector)
+        assert isinstance(gradient, _Vector)
+        with self._working("step"):
+            vector = self.steps.onward(self.x.vector, gradient.vector)
+        super().append(gradient)
+        self.x = _vector(self.x, vector)
+        if self.applied % self.every == 0:
+            self.looks.append((self.now, self.look(vector)))
+
+
+class Team:
+    """Worker processes, each of which takes at least a given time for a gradient.
+
+    Points and gradients lie in memory that a worker and the server share, so that nobody waits for
+    a pipe to be emptied. A connection says when they are there.
+
+    Parameters
+    ----------
+    seconds : sequence of float
+        h_i, from the asking on. A worker that finishes sooner waits.
+    slope : callable
+        It is inherited by forking, so it may hold any object.
+    size : int
+        Length of points and gradients.
+
+    Raises
+    ------
+    ConfigError
+        If there is no worker, or a time is not positive.
+    """
+
+    def __init__(self, seconds: Sequence[float], slope: Slope, size: int) -> None:
+        if not seconds or not all(0 < h < math.inf for h in seconds):
+            raise ConfigError(f"seconds of workers {list(seconds)}, must be positive, at least one")
+        self.seconds, self.slope, self.size = list(seconds), slope, size
+        self.connections: list[Connection] = []
+        self.processes: list[Any] = []
+        self.points: list[np.ndarray] = []
+        self.gradients: list[np.ndarray] = []
+
+    def __enter__(self) -> Team:
+        context = multiprocessing.get_context("fork")
+        for worker, least in enumerate(self.seconds):
+            ours, theirs = context.Pipe()
+            point, gradient = (np.frombuffer(context.RawArray("d", self.size)) for _ in range(2))
+            process = context.Process(
+                target=_work,
+                args=(theirs, worker, least, self.slope, (point, gradient)),
+                kwargs={"inherited": [*self.connections, ours]},
+                daemon=True,
+            )
+            process.start()
+            theirs.close()
+            self.connections.append(ours)
+            self.processes.append(process)
+            self.points.append(point)
+            self.gradients.append(gradient)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for connection in self.connections:
+            connection.close()
+        for process in self.processes:
+            process.join(timeout=5)
+            if process.is_alive():
+                process.terminate()
+                process.join()
+
+    def ask(self, worker: int, number: int, point: np.ndarray) -> float:
+        """Let a worker compute its gradient of some number at a point; return when it begins."""
+        self.points[worker][:] = point
+        asked = time.perf_counter()
+        self.connections[worker].send_bytes(_ASKED.pack(number, asked))
+        return asked
+
+    def answer(self, worker: int) -> np.ndarray:
+        """Return the gradient that a worker was asked for, waiting for it.
+
+        Raises
+        ------
+        DataError
+            If the process has ended.
+        """
+        try:
+            self.connections[worker].recv_bytes()
+        except (EOFError, ConnectionResetError):
+            raise DataError(f"worker process {worker} has ended before its work did") from None
+        return self.gradients[worker].copy()
+
+
+def _work(
+    connection: Connection,
+    worker: int,
+    least: float,
+    slope: Slope,
+    shared: tuple[np.ndarray, np.ndarray],
+    inherited: Sequence[Connection],
+) -> None:
+    """Answer points with gradients until the other end is closed."""
+    # The closing of the other end is not seen as long as a copy of it is open.
+    for other in inherited:
+        other.close()
+    point, gradient = shared
+    while True:
+        try:
+            number, asked = _ASKED.unpack(connection.recv_bytes())
+            gradient[:] = slope(worker, number, point.copy())
+            time.sleep(max(0.0, least - (time.perf_counter() - asked)))
+            connection.send_bytes(b"done")
+        except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
+            return
+
+
+class RealRun(LiveRun):
+    """A run with real processes and the real clock.
+
+    Messages between workers and server are fast on one machine. They are held back until the
+    message time has passed.
+
+    Parameters
+    ----------
+    team : Team
+    workers : Workers
+        Their message times hold; a policy may read the times of their gradients, which are those
+        of the processes nevertheless.
+    policy, start, steps, every, first
+        As in :class:`LiveRun`.
+
+    Attributes
+    ----------
+    took : list of list of float
+        Seconds of each gradient of each worker, from the server's asking to its noticing.
+    worked : dict of str to list of float
+        Seconds of each work of the server, by the names in :class:`Handling`.
+    """
+
+    def __init__(
+        self,
+        team: Team,
+        workers: Workers,
+        policy: Policy,
+        start: np.ndarray,
+        steps: Steps,
+        every: int,
+        first: int = 0,
+    ) -> None:
+        super().__init__(workers, policy, start, team.slope, steps, every, first)
+        self.team = team
+        self.took: list[list[float]] = [[] for _ in team.seconds]
+        self.worked: dict[str, list[float]] = {field.name: [] for field in fields(Handling)}
+        self._at: dict[int, int] = {}
+        self._asked_at = [0.0] * workers.count
+        self._begun_at = 0.0
+
+    @contextmanager
+    def _working(self, kind: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self._tell_time()
+        self.worked[kind].append(time.perf_counter() - begun)
+
+    def _tell_time(self) -> None:
+        self.now = time.perf_counter() - self._begun_at
+
+    def compute(self, worker: int, node: int) -> None:  # noqa: D102
+        assert isinstance(node, _Vector)
+        self._at[worker] = node
+        with self._working("send"):
+            asked = self.team.ask(worker, self._number(worker), node.vector)
+        self._asked_at[worker] = asked - self._begun_at
+
+    def take(self, worker: int, node: int) -> int:  # noqa: D102
+        self._tell_time()
+        self.took[worker].append(self.now - self._asked_at[worker])
+        with self._working("receive"):
+            gradient = self.team.answer(worker)
+        return _vector(Run.take(self, worker, node), gradient)
+
+    def until(
+        self, applied: int, time_limit: float = math.inf, computed: int | None = None
+    ) -> None:
+        """Run until so many gradients are applied, then let the workers finish."""
+        self._begun_at = time.perf_counter()
+        self.policy.begin(self)
+        worker_of = {id(c): i for i, c in enumerate(self.team.connections)}
+        most = 100 * (applied + self.workers.count) if computed is None else computed
+        while self.applied < applied and self.computed < most:
+            self._tell_time()
+            if self.now > time_limit:
+                break
+            if self._events and self._events[0][0] <= self.now:
+                _, _, sender, messages, content = heapq.heappop(self._events)
+                self.in_flight -= messages
+                self.policy.arrived(self, sender, content)
+                continue
+            patience = self._events[0][0] - self.now if self._events else _PATIENCE
+            busy = [self.team.connections[worker] for worker in self._at]
+            if not busy and not self._events:
+                raise DataError("no worker has anything to do, and no message is under way")
+            # Without connections this only waits.
+            ready = wait(busy, patience)
+            if not ready and not self._events:
+                raise DataError(f"no worker has answered for {_PATIENCE:g} s")
+            for connection in ready:
+                worker = worker_of[id(connection)]
+                gradient = self.take(worker, self._at.pop(worker))
+                self.policy.computed(self, worker, gradient)
+        for worker in self._at:
+            self.team.answer(worker)
+        self._at.clear()

@@ -1,0 +1,120 @@
+"""Candidates to solve, in the order of their worth for a study's answer.
+
+Solves of later rounds are candidates whose answers are hidden. The first surrogate, which knows
+the broad design alone, is trained further on the broad design and the first n candidates, in the
+order of :mod:`popinv_papers.influence.worth`, or in random order as active learning takes them.
+The order knows the population that the study has found, but of the solves only the broad ones. Law
+and noise are estimated through each surrogate by the pseudo-likelihood, as in the study's rounds.
+The answer's error is its distance to the same estimate through the last surrogate, in standard
+errors. Rounds weigh as in the study's own training. Fresh solves choose the best weights of a
+training and are not trained on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from popinv.inference.estimate import restricted_inverse
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.problem import Problem
+from popinv.seeds import generator
+from popinv.surrogate.design import recency_weights
+from popinv.surrogate.trained_network import Surrogate
+from popinv_papers.influence.saving import solves_saved
+from popinv_papers.influence.study import Bench
+from popinv_papers.influence.worth import answer_order
+
+__all__ = ["order_candidates"]
+
+_FEWEST = 10
+# Covariances between all pairs of these are held.
+_MOST = 2000
+_SHARES = (1 / 64, 1 / 16, 1 / 4, 1)
+
+
+def order_candidates(
+    bench: Bench, problem: Problem, p: np.ndarray, last: Surrogate, recency_decay: float
+) -> tuple[xr.Dataset | None, dict[str, Any]]:
+    """Return errors of the answer by order and number of candidates, and the solves saved.
+
+    Parameters
+    ----------
+    bench : Bench
+        With the surrogate of the first round.
+    problem : Problem
+        Of the study's estimates; its simulator is not used.
+    p : ndarray of shape (n_p,)
+        The study's answer, from which all estimates start.
+    last : Surrogate
+        That of the last round.
+    recency_decay : float
+        Weight of a round relative to the next.
+
+    Returns
+    -------
+    Dataset or None
+        None if later rounds made too few solves.
+    dict
+        See :func:`popinv_papers.influence.saving.solves_saved`.
+    """
+    solves, asked, seed = bench.solves, bench.asked, bench.adam.seed
+    stage = f"{bench.adam.stage}/candidates"
+    pool = solves.pool
+    broad, later = (pool[where] for where in _by_round(solves.round_of[pool]))
+    if len(later) < _FEWEST:
+        return None, {
+            "candidates": len(later),
+            "candidates_statement": f"later rounds made {len(later)} solves, too few to ask which "
+            "of them to make",
+        }
+    candidates = _at_most(later, seed, f"{stage}/some")
+    known = _at_most(broad, seed, f"{stage}/known")
+    reference = fit_pseudo_likelihood(problem.through(last), [p])
+    moves = np.diag(reference.covariance) > 0
+    precision = restricted_inverse(reference.covariance, moves)
+    # A few matter most: without any the error is far from that with some.
+    counts = sorted({max(1, round(len(candidates) * share)) for share in _SHARES})
+    errors: dict[str, list[list[float]]] = {"influence": [], "random": []}
+    without: list[float] = []
+
+    def error_with(rows: np.ndarray, name: str) -> float:
+        newer = (np.arange(len(broad) + len(rows)) >= len(broad)).astype(int)
+        weights = recency_weights(newer, int(newer.max()), recency_decay)
+        surrogate = bench.trained(np.concatenate([broad, rows]), name, weights)
+        moved = fit_pseudo_likelihood(problem.through(surrogate), [p]).p - reference.p
+        return float(np.sqrt(max(moved @ precision @ moved, 0.0)))
+
+    for repeat in tqdm(range(asked.repeats), desc="candidates", unit="repeat", disable=None):
+        ahead, _ = answer_order(
+            problem.through(bench.surrogate),
+            reference,
+            bench.surrogate,
+            (solves.z[known], solves.y[known]),
+            solves.z[candidates],
+            counts[-2] if len(counts) > 1 else counts[-1],
+            f"{stage}/{repeat}",
+        )
+        orders = {
+            "influence": np.append(ahead, np.setdiff1d(np.arange(len(candidates)), ahead)),
+            "random": generator(seed, f"{stage}/random", repeat).permutation(len(candidates)),
+        }
+        for name, order in orders.items():
+            errors[name].append(
+                [error_with(candidates[order[:n]], f"{name}/{repeat}/{n}") for n in counts]
+            )
+        without.append(error_with(candidates[:0], f"without/{repeat}"))
+    return solves_saved(errors, counts, float(np.mean(without)))
+
+
+def _by_round(rounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of the first round, and of the later ones."""
+    return np.flatnonzero(rounds == 0), np.flatnonzero(rounds > 0)
+
+
+def _at_most(rows: np.ndarray, seed: int, stage: str) -> np.ndarray:
+    """Return the rows, or a random part of too many."""
+    return np.sort(generator(seed, stage).permutation(rows)[:_MOST])

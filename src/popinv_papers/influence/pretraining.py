@@ -1,0 +1,169 @@
+r"""The pretraining of the test problem's language model, apart from the selections.
+
+A transformer is trained on most texts of the sources that are known to it, by Adam with decoupled
+decay. Gradients are cut to length one. The rate rises linearly over the first steps, and falls to
+zero along half a period of a cosine. The targets' categories are never seen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from torch.func import grad_and_value
+
+from popinv.errors import DivergenceError
+from popinv.seeds import generator
+from popinv.store.variables import variable
+from popinv_papers.influence.bigram_table import bigram_table
+from popinv_papers.influence.corpus import Corpus
+from popinv_papers.influence.gradients import Flat
+from popinv_papers.influence.networks import Transformer, language_losses
+from popinv_papers.influence.training import Adam, AdamState, begin, step
+from popinv_papers.kit.kept import continued
+from popinv_papers.kit.weights import fill
+
+__all__ = ["LanguageModel", "known_passages", "pretrain", "split", "with_weights"]
+
+# Standard deviation of the first weights of matrices; steps over which the rate rises; decay.
+_SPREAD, _RISE, _DECAY = 0.02, 100, 0.05
+# Steps between two looks at the state, where a kept part can go on.
+_AT_ONCE = 50
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """Size of the model and settings of its pretraining.
+
+    Parameters
+    ----------
+    vocabulary, length : int
+        Byte pairs, and tokens of the longest passage.
+    width, heads, layers : int
+    targets : tuple of str
+        Categories of the Brown corpus that are not seen.
+    share : float
+        Share of the other texts that is seen.
+    steps, rate, batch_size : int, float, int
+    """
+
+    vocabulary: int = 500
+    length: int = 64
+    width: int = 128
+    heads: int = 4
+    layers: int = 4
+    targets: tuple[str, ...] = ("h", "j", "p")
+    share: float = 0.7
+    steps: int = 2000
+    rate: float = 3e-3
+    batch_size: int = 32
+
+    def new(self, vocabulary: int) -> Transformer:
+        """Return a model of this size, with weights as torch draws them."""
+        # A passage without its last token.
+        return Transformer(vocabulary, self.length + 1, self.width, self.heads, self.layers)
+
+
+def split(corpus: Corpus, size: LanguageModel, seed: int) -> tuple[list[str], list[str]]:
+    """Return the names of the texts to train on, and of all others."""
+    unseen = [name for name in corpus.passages if corpus.source[name] in size.targets]
+    known = [name for name in corpus.passages if corpus.source[name] not in size.targets]
+    order = generator(seed, "influence/language/pretraining").permutation(len(known))
+    cut = round(size.share * len(known))
+    return [known[i] for i in order[:cut]], [*(known[i] for i in order[cut:]), *unseen]
+
+
+def known_passages(corpus: Corpus, size: LanguageModel, seed: int) -> np.ndarray:
+    """Return all passages to train on, (n, length + 2)."""
+    names, _ = split(corpus, size, seed)
+    return np.concatenate([corpus.passages[name] for name in names])
+
+
+def pretrain(corpus: Corpus, size: LanguageModel, seed: int) -> xr.Dataset:
+    """Train the model.
+
+    Returns
+    -------
+    Dataset
+        ``theta``, the weights; ``loss`` (step) on the batches, in nats per token; ``pairs``, a
+        table of pairs of tokens of the same passages.
+
+    Raises
+    ------
+    DivergenceError
+        If the loss is not finite.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(
+            int(generator(seed, "influence/language/weights").integers(2**63))
+        )
+        model = size.new(corpus.vocabulary)
+        for weights in model.parameters():
+            if weights.dim() > 1:
+                torch.nn.init.normal_(weights, std=_SPREAD)
+    flat = Flat.of(model)
+    known = known_passages(corpus, size, seed)
+    samples = torch.from_numpy(known)
+    adam = Adam(size.rate, size.batch_size, _DECAY)
+    losses = language_losses(flat)
+    of_batch = grad_and_value(lambda theta, tokens: losses(theta, tokens).mean())
+    batches = len(samples) // size.batch_size
+
+    def advance(number: int, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        theta, first, second = (
+            torch.from_numpy(arrays[name]) for name in ("theta", "first", "second")
+        )
+        state = AdamState(theta, first, second, int(arrays["updates"]))
+        values = []
+        for k in range(number * _AT_ONCE, min((number + 1) * _AT_ONCE, size.steps)):
+            epoch, place = divmod(k, batches)
+            order = generator(seed, "influence/language/batches", epoch).permutation(len(samples))
+            rows = order[place * size.batch_size : (place + 1) * size.batch_size]
+            gradient, value = of_batch(state.theta, samples[torch.from_numpy(rows)])
+            if not torch.isfinite(value):
+                raise DivergenceError(
+                    f"the loss is {float(value)} after {k} steps at a learning rate of "
+                    f"{size.rate:g}; lower it"
+                )
+            gradient = gradient / max(1.0, float(gradient.norm()))
+            falling = 0.5 * (1 + math.cos(math.pi * k / size.steps))
+            state = step(state, gradient, adam, size.rate * min(1, (k + 1) / _RISE) * falling)
+            values.append(float(value))
+        return _arrays(state, np.concatenate([arrays["loss"], values]))
+
+    def start() -> dict[str, np.ndarray]:
+        return _arrays(begin(flat.theta), np.empty(0))
+
+    looks = -(-size.steps // _AT_ONCE)
+    found = continued("pretrained language model", start, advance, looks, f"{_AT_ONCE} steps")
+    return xr.Dataset(
+        {
+            "theta": variable(("weight",), found["theta"], "weights"),
+            "loss": variable(("step",), found["loss"], "loss on the batch, nats per token"),
+            "pairs": variable(
+                ("token", "next"),
+                bigram_table(known, corpus.vocabulary).astype(np.float32),
+                "chance of the next token by a table of pairs",
+            ),
+        }
+    )
+
+
+def _arrays(state: AdamState, loss: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        "theta": state.theta.numpy(),
+        "first": state.first_moment.numpy(),
+        "second": state.second_moment.numpy(),
+        "updates": np.array(state.updates),
+        "loss": loss,
+    }
+
+
+def with_weights(trained: xr.Dataset, size: LanguageModel, vocabulary: int) -> Transformer:
+    """Return the trained model, not to be trained as it is."""
+    model = size.new(vocabulary)
+    fill(model, torch.from_numpy(trained["theta"].values))
+    return model.requires_grad_(False)

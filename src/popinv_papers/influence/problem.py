@@ -1,0 +1,190 @@
+"""The test problem as a whole: its parts, and their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from popinv.methods.metrics import flatten
+from popinv.store.variables import variable
+from popinv_papers.influence import (
+    costs,
+    exactness,
+    fine_tuning,
+    language,
+    mixture,
+    timing,
+)
+from popinv_papers.influence.corpus import Corpus
+from popinv_papers.influence.fine_tuning import FineTuning
+from popinv_papers.influence.language import Language
+from popinv_papers.influence.mixture import Mixture
+from popinv_papers.influence.pretraining import with_weights
+from popinv_papers.influence.timing import Timing
+from popinv_papers.kit.kept import kept_numbers
+
+__all__ = ["CURVED", "PARTS", "SIZES", "Size", "metrics", "run"]
+
+# Networks with few weights, for which the second-order term is formed.
+CURVED = ("softmax_regression", "perceptron")
+PARTS = ("exactness", "mixture", "language", "fine_tuning", "timing")
+
+
+@dataclass(frozen=True)
+class Size:
+    """The sizes of the parts, and their numbers of draws.
+
+    Attributes
+    ----------
+    draws : int
+        Draws of the selections.
+    few : int
+        Draws of the other parts.
+    exact_pool : int
+        Samples of the first part's pool.
+    """
+
+    draws: int
+    few: int
+    exact_pool: int
+    mixture: Mixture
+    language: Language
+    fine_tuning: FineTuning
+    timing: Timing
+
+
+_WORKSTATION = Size(8, 5, 60, Mixture(), Language(), FineTuning(), Timing())
+SIZES = {
+    "workstation": _WORKSTATION,
+    # The paper's models have a thousand times more weights and are trained on a cluster; this is
+    # the same problem with larger pools, more landmarks and more draws.
+    "paper": Size(
+        16,
+        5,
+        60,
+        replace(_WORKSTATION.mixture, pool=20_000, selected=1000, landmarks=(64, 256, 1024, 4096)),
+        replace(
+            _WORKSTATION.language,
+            model=replace(_WORKSTATION.language.model, width=256, layers=8, steps=20_000),
+            pool=8000,
+            selected=800,
+            landmarks=(64, 256, 1024, 4096),
+            steps=50,
+        ),
+        replace(
+            _WORKSTATION.fine_tuning,
+            bank_of_others=9000,
+            pool=8000,
+            selected=800,
+            landmarks=(64, 256, 1024, 4096),
+            steps=100,
+        ),
+        _WORKSTATION.timing,
+    ),
+}
+
+
+def run(
+    size: Size,
+    corpus: Corpus,
+    pretrained: xr.Dataset,
+    archives: tuple[Path, Path, Path],
+    seed: int,
+) -> xr.Dataset:
+    """Run the parts; half an hour in workstation size.
+
+    Parameters
+    ----------
+    size : Size
+    corpus : Corpus
+    pretrained : Dataset
+        The language model, as :func:`popinv_papers.influence.pretraining.pretrain` made it.
+    archives : (Path, Path, Path)
+        Of the Brown corpus, the letters and the encoder.
+    seed : int
+
+    Returns
+    -------
+    Dataset
+        ``exactness``, ``mixture``, ``language``, ``fine_tuning`` and ``timing``, each along a name
+        and its draws.
+    """
+    model = with_weights(pretrained, size.language.model, corpus.vocabulary)
+    pairs = pretrained["pairs"].values
+    numbers = range(size.few)
+    exact = [
+        kept_numbers(f"exactness {number}", partial(_exactness, size, seed, number))
+        for number in tqdm(numbers, desc="orders of errors", unit="draw", disable=None)
+    ]
+    timed = [
+        kept_numbers(f"timing {number}", partial(timing.measure, size.timing, seed))
+        for number in tqdm(numbers, desc="times", unit="draw", disable=None)
+    ]
+    return xr.merge(
+        [
+            _named("exactness", exact, "errors of the formulas"),
+            _named(
+                "mixture",
+                mixture.comparisons(size.mixture, seed, size.draws),
+                "what selections from a mixture of domains lead to",
+            ),
+            _named(
+                "language",
+                language.comparisons(corpus, model, pairs, size.language, seed, size.draws),
+                "what selections for a language model lead to",
+            ),
+            _named(
+                "fine_tuning",
+                fine_tuning.comparisons(archives, size.fine_tuning, seed, size.draws),
+                "what selections for a pretrained encoder lead to",
+            ),
+            _named("timing", timed, "times and their ratios"),
+        ]
+    )
+
+
+def _exactness(size: Size, seed: int, number: int) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for case in exactness.cases(seed, number, size.exact_pool):
+        found |= exactness.error_orders(case, seed)
+        if case.name in CURVED:
+            found |= exactness.second_order(case, seed)
+    return found
+
+
+def _named(part: str, draws: Sequence[Mapping[str, float]], text: str) -> xr.Dataset:
+    names = list(draws[0])
+    values = [[float(draw[name]) for draw in draws] for name in names]
+    coordinate = variable(f"{part}_name", np.array(names, dtype=np.str_), "what is measured")
+    return xr.Dataset(
+        {part: variable((f"{part}_name", f"{part}_draw"), values, text)},
+        coords={f"{part}_name": coordinate},
+    )
+
+
+def metrics(result: xr.Dataset) -> dict[str, Any]:
+    """Return every number of the parts: means over draws and, with ``_sd``, deviations."""
+    measured: dict[str, float] = {}
+    for part in PARTS:
+        draw = f"{part}_draw"
+        measured |= flatten(result[part].mean(draw), f"{part}_{{{part}_name}}")
+        measured |= flatten(result[part].std(draw, ddof=1), f"{part}_{{{part}_name}}_sd")
+    # The measured cost of one tangent in passes forward.
+    passes = measured["timing_tangent_passes"]
+    counts: dict[str, float] = {}
+    for model in costs.MODELS:
+        counted = costs.costs(model)
+        name = model.name.lower().replace(".", "_").replace("-", "_")
+        for part in ("influence", "representations", "gradients"):
+            counts[f"teraflops_{name}_{part}"] = counted[part]
+        counts[f"speed_up_{name}"] = costs.speed_up(counted)
+        as_measured = costs.costs(model, tangent_passes=passes)
+        counts[f"speed_up_{name}_with_measured_tangents"] = costs.speed_up(as_measured)
+    return {**measured, **counts, "draws": result.sizes["mixture_draw"]}

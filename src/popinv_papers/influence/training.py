@@ -1,0 +1,131 @@
+"""Training on a selection by Adam, whose moments are kept for the influence of samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from popinv.errors import ConfigError, DivergenceError
+from popinv.optimisation.adam import BETAS, EPSILON, adam
+from popinv.seeds import generator
+from popinv_papers.influence.gradients import Losses, Samples
+from popinv_papers.influence.steps import Step, adam_step
+
+__all__ = ["Adam", "AdamState", "begin", "step", "train"]
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Settings: learning rate, batch size, decoupled decay, and the address of draws."""
+
+    rate: float = 3e-3
+    batch_size: int = 64
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = BETAS
+    epsilon: float = EPSILON
+    seed: int = 0
+    stage: str = "influence"
+
+
+@dataclass(frozen=True)
+class AdamState:
+    """Weights, both moments, and number of steps."""
+
+    theta: Tensor
+    first_moment: Tensor
+    second_moment: Tensor
+    updates: int
+
+    def frozen_step(self, settings: Adam) -> Step:
+        """Return the next step with the current second moment."""
+        return adam_step(
+            self.theta,
+            self.first_moment,
+            self.second_moment,
+            self.updates,
+            settings.betas,
+            settings.epsilon,
+            settings.weight_decay,
+        )
+
+
+def begin(theta: Tensor) -> AdamState:
+    """Return the state before the first step."""
+    return AdamState(theta, torch.zeros_like(theta), torch.zeros_like(theta), 0)
+
+
+def step(
+    state: AdamState, gradient: Tensor, settings: Adam, rate: float | None = None
+) -> AdamState:
+    """Make one step of Adam with decoupled decay (Loshchilov and Hutter, ICLR 2019)."""
+    rate = settings.rate if rate is None else rate
+    updates = state.updates + 1
+    first, second, mean, root = adam(
+        gradient,
+        state.first_moment,
+        state.second_moment,
+        updates,
+        betas=settings.betas,
+        epsilon=settings.epsilon,
+    )
+    move = mean / root + settings.weight_decay * state.theta
+    return AdamState(state.theta - rate * move, first, second, updates)
+
+
+def train(
+    losses: Losses,
+    state: AdamState,
+    samples: Samples,
+    settings: Adam,
+    steps: int,
+    weights: Tensor | None = None,
+    decay: bool = True,
+) -> AdamState:
+    """Make a number of steps on batches of the samples, with a new order in each epoch.
+
+    Parameters
+    ----------
+    losses : callable
+    state : AdamState
+    samples : sequence of Tensor
+    settings : Adam
+    steps : int
+    weights : Tensor of shape (n,), optional
+        Weight of each sample's loss, of mean 1; by default equal.
+    decay : bool
+        True lets the learning rate fall linearly to zero over the steps.
+
+    Raises
+    ------
+    ConfigError
+        If there are no samples.
+    DivergenceError
+        If the loss is not finite.
+    """
+    count = len(samples[0])
+    if not count:
+        raise ConfigError("there are no samples to train on")
+    shares = torch.ones(count) if weights is None else weights
+    shares = shares.to(state.theta.dtype)
+    of_batch = grad_and_value(lambda theta, share, *batch: (share * losses(theta, *batch)).mean())
+    order: np.ndarray = np.empty(0, dtype=int)
+    epoch = 0
+    for number in range(steps):
+        if not len(order):
+            order = generator(settings.seed, f"{settings.stage}/batches", epoch).permutation(count)
+            epoch += 1
+        index = torch.from_numpy(order[: settings.batch_size])
+        order = order[settings.batch_size :]
+        gradient, value = of_batch(state.theta, shares[index], *(t[index] for t in samples))
+        if not torch.isfinite(value):
+            raise DivergenceError(
+                f"the loss is {float(value)} after {state.updates} steps at a learning rate of "
+                f"{settings.rate:g}; lower it"
+            )
+        rate = settings.rate * (1 - number / steps) if decay else settings.rate
+        state = step(replace(state, theta=state.theta.detach()), gradient.detach(), settings, rate)
+    return state

@@ -1,0 +1,167 @@
+r"""The choice of solves by their worth for an answer.
+
+The surrogate's error e is unknown between the solves. It is taken for a Gaussian field with
+covariance ``k(z, z') Sigma``, which solves with a nugget nu condition. With D(z) the derivative of
+the answer in the error, in standard errors of the answer, and M draws z_m of the law, the answer's
+error has the variance ``|delta|^2``, ``delta = sum_m D(z_m) e(z_m)``, and a solve at c lowers it by
+
+.. math::
+    \frac{|U(c)|^2}{k(c, c) + \nu}, \qquad U(c) = \sum_m D(z_m) \Sigma^{1/2} k(z_m, c),
+
+with the covariances that are left by all solves before. The best candidate is taken, the
+covariances are conditioned on a solve there, which needs no value of that solve, and so on: two
+candidates close to each other are not both worth solving. Where D is the identity this is the
+choice of Cohn, Ghahramani and Jordan (Active learning with statistical models, J. Artif. Intell.
+Res. 4, 1996, 129-145).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.linalg import cho_factor, solve_triangular
+
+from popinv.inference.estimate import Estimate
+from popinv.inference.problem import Problem
+from popinv.seeds import generator
+from popinv.surrogate.trained_network import Surrogate
+from popinv_papers.influence.answer import AnswerSlope, answer_slope, draws_of_law
+from popinv_papers.influence.gradients import Flat
+from popinv_papers.influence.landmarks import squared_distances, tangent_embeddings
+
+__all__ = ["answer_order", "by_worth", "kernel_of", "scaled_slopes"]
+
+_DRAWS, _TANGENTS = 1000, 8
+# Numbers that the embeddings of some rows take while they are computed.
+_HELD = 2e7
+
+_MOST_FOR_MEDIAN = 1000
+
+
+def by_worth(
+    kernel: np.ndarray,
+    solved: np.ndarray,
+    draws: np.ndarray,
+    candidates: np.ndarray,
+    slopes: np.ndarray,
+    count: int,
+    nugget: float = 1e-2,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of the chosen candidates in their order, and what each was worth.
+
+    Parameters
+    ----------
+    kernel : ndarray of shape (n, n)
+        k between all points; its diagonal is about 1.
+    solved, draws, candidates : ndarray of int
+        The numbers of the points that are solved, of the M draws of the law, and of the candidates.
+    slopes : ndarray of shape (M, q)
+        The columns of D(z_m) Sigma^(1/2).
+    count : int
+        At most the number of candidates.
+    nugget : float
+        nu.
+
+    Returns
+    -------
+    order : ndarray of int, shape (count,)
+    worth : ndarray of shape (count,)
+        By how much each lowers the variance of the answer's error.
+    """
+    known = kernel[np.ix_(solved, solved)].copy()
+    known[np.diag_indices(len(known))] += nugget
+    factor, _ = cho_factor(known, lower=True)
+    left_c, left_m = (
+        solve_triangular(factor, kernel[np.ix_(solved, rows)], lower=True)
+        for rows in (candidates, draws)
+    )
+    reach = slopes.T @ (kernel[np.ix_(draws, candidates)] - left_m.T @ left_c)
+    own = kernel[candidates, candidates] - (left_c**2).sum(axis=0)
+    prior = kernel[np.ix_(candidates, candidates)]
+    columns = np.zeros((count, len(candidates)))
+    order, worth = np.zeros(count, dtype=int), np.zeros(count)
+    free = np.ones(len(candidates), dtype=bool)
+    for step in range(count):
+        gain = np.where(free, (reach**2).sum(axis=0) / (np.maximum(own, 0.0) + nugget), -np.inf)
+        best = int(np.argmax(gain))
+        order[step], worth[step], free[best] = best, gain[best], False
+        column = prior[best] - left_c[:, best] @ left_c - columns[:step, best] @ columns[:step]
+        root = np.sqrt(column[best] + nugget)
+        columns[step] = column / root
+        reach = reach - np.outer(reach[:, best] / root, columns[step])
+        own = own - columns[step] ** 2
+    return order, worth
+
+
+def answer_order(
+    problem: Problem,
+    estimate: Estimate,
+    surrogate: Surrogate,
+    solved: tuple[np.ndarray, np.ndarray],
+    candidates: np.ndarray,
+    count: int,
+    stage: str,
+    blind: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of candidates in the order of their worth for an answer, and this worth.
+
+    The kernel is that of the derivatives of the network's outputs along random directions of its
+    weights, and Sigma is the mean square of the residuals of the solves.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the surrogate.
+    estimate : Estimate
+        The pseudo-likelihood's answer through it.
+    surrogate : Surrogate
+    solved : tuple of ndarray, shape (n, d_z) and (n, d_y)
+        Inputs and outputs of the solves so far.
+    candidates : ndarray of shape (m, d_z)
+    count : int
+        At most m.
+    stage : str
+        Address of the random draws.
+    blind : bool
+        True leaves the answer out: all errors count alike, wherever the law has its draws.
+    """
+    z, y = solved
+    at, systems = draws_of_law(problem, estimate.p, _DRAWS, f"{stage}/draws")
+    rows = np.concatenate([z, at, candidates])
+    kernel = kernel_of(_embeddings(surrogate, rows, problem.seed, stage), np.arange(len(z)))
+    places = np.split(np.arange(len(rows)), [len(z), len(z) + len(at)])
+    if blind:
+        slopes = np.eye(len(at))
+    else:
+        slope = answer_slope(problem, estimate.p, estimate.bread, estimate.covariance, at, systems)
+        slopes = scaled_slopes(slope, surrogate.predict(z) - y)
+    return by_worth(kernel, places[0], places[1], places[2], slopes, count)
+
+
+def scaled_slopes(slope: AnswerSlope, residuals: np.ndarray) -> np.ndarray:
+    """Return the columns of D(z_m) Sigma^(1/2), shape (M, n_p d_y), from residuals (n, d_y).
+
+    Sigma is the residuals' mean square, as a matrix.
+    """
+    values, vectors = np.linalg.eigh(residuals.T @ residuals / len(residuals))
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    return (slope.in_errors @ root).reshape(len(slope.each), -1)
+
+
+def _embeddings(surrogate: Surrogate, z: np.ndarray, seed: int, stage: str) -> np.ndarray:
+    """Return the derivatives of the network's outputs along random directions of its weights."""
+    flat = Flat.of(surrogate.network)
+    theta = flat.theta
+    inner = torch.as_tensor(surrogate.standardisation.standard_inputs(z), dtype=theta.dtype)
+    drawn = generator(seed, f"{stage}/tangents").standard_normal((_TANGENTS, len(theta)))
+    at_a_time = int(np.clip(_HELD / len(theta), 1, 256))
+    tangents = torch.from_numpy(drawn).to(theta.dtype)
+    return tangent_embeddings(flat, theta, (inner,), tangents, at_a_time).double().numpy()
+
+
+def kernel_of(embeddings: np.ndarray, solved: np.ndarray) -> np.ndarray:
+    """Return exp(-|e_i - e_j|^2 / 2 sigma^2), sigma^2 the median square of the solved distances."""
+    distances = squared_distances(embeddings, embeddings)
+    few = solved[:_MOST_FOR_MEDIAN]
+    pairs = distances[np.ix_(few, few)][np.triu_indices(len(few), 1)]
+    return np.exp(-distances / (2 * max(float(np.median(pairs)), 1e-300)))

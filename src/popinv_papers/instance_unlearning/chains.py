@@ -1,0 +1,152 @@
+"""The test problem in one dimension: bounds and exactly known divergences."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from popinv.seeds import generator
+from popinv_papers.instance_unlearning.bounds import (
+    contraction,
+    divergence_bound,
+    steps_bound,
+)
+from popinv_papers.instance_unlearning.gaussian import (
+    Chain,
+    Normal,
+    exact_steps,
+    normal_divergence,
+    removal_loss,
+    replacement_loss,
+)
+
+__all__ = ["Case", "Chains", "chain_metrics", "compare", "largest_share", "per_instance_steps"]
+
+_COUNT, _RATE, _SIGMA, _ORDER = 50, 0.1, 0.3, 2.0
+# The losses are 1-strongly convex.
+_CONSTANT = 2 * _SIGMA**2
+_START = Normal(0.0, 1e-12)
+_EPSILON = 0.01
+_MOST = 5000
+
+Chains = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Losses, bounds on steps and exact steps of the points of a chain."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A bound and the bounded value; ``what`` is "loss", "divergence" or "steps"."""
+
+    what: str
+    change: str
+    point: float
+    trained: int
+    tuned: int
+    bound: float
+    exact: float
+
+    @property
+    def violated(self) -> bool:
+        """Return whether the exact value is above the bound, by more than rounding."""
+        return self.exact > self.bound * (1 + 1e-9) + 1e-12
+
+
+def _points(seed: int, number: int) -> np.ndarray:
+    return generator(seed, "instance_unlearning/chains", number).standard_normal(_COUNT)
+
+
+def compare(seed: int, number: int = 0) -> list[Case]:
+    """Return losses, divergences and steps for points near and far, trainings short and long."""
+    cases = []
+    for point in (1.0, 5.0, 20.0):
+        points = np.r_[point, _points(seed, number)[1:]]
+        full = Chain.of(points, _COUNT, _RATE, _SIGMA)
+        for change, rest in (("replaced", np.r_[0.0, points[1:]]), ("removed", points[1:])):
+            left = Chain.of(rest, _COUNT, _RATE, _SIGMA)
+            for trained in (20, 50, 100, 400):
+                cases += _one(point, change, full, left, trained)
+    return cases
+
+
+def _loss(change: str, point: float, trained: int, full: Chain, order: float) -> float:
+    if change == "replaced":
+        return replacement_loss(point, _COUNT, trained, full, _RATE, order)
+    # Every exponent gives a valid bound.
+    exponents = [trained * factor for factor in (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)]
+    return min(
+        removal_loss(point, _COUNT, trained, full, _START, _RATE, order, p) for p in exponents
+    )
+
+
+def _one(point: float, change: str, full: Chain, left: Chain, trained: int) -> list[Case]:
+    model, reference = full.after(trained, _START), left.after(trained, _START)
+    end, high = left.stationary, 4 * _ORDER
+    loss = _loss(change, point, trained, full, high)
+    at = (change, point, trained)
+    cases = [Case("loss", *at, 0, loss, normal_divergence(model, reference, high))]
+    gap = normal_divergence(reference, end, high - 1)
+    rest = normal_divergence(end, reference, 2 * _ORDER - 1)
+    # With a point less the parabola is flatter.
+    constant = _CONSTANT * (_RATE / (1 - left.factor))
+    for tuned in (0, 10, 25, 50, 100):
+        contracted = contraction(np.array(tuned), 2 * _ORDER, constant, _RATE, _SIGMA)
+        bound = float(divergence_bound(np.array(loss), contracted, _ORDER, gap, rest))
+        exact = normal_divergence(left.after(tuned, model), reference, _ORDER)
+        cases.append(Case("divergence", *at, tuned, bound, exact))
+    if math.isfinite(loss):
+        needed = steps_bound(np.array(loss), _ORDER, _EPSILON, constant, _RATE, _SIGMA, gap)
+        exact_count = exact_steps(left, model, reference, _ORDER, _EPSILON + rest, _MOST)
+        cases.append(Case("steps", *at, 0, float(needed), exact_count))
+    return cases
+
+
+def largest_share(cases: list[Case], what: str) -> float:
+    """Return the largest ratio of an exact value to its bound, of those that are not tiny."""
+    own = [case for case in cases if case.what == what and math.isfinite(case.bound)]
+    return max(case.exact / case.bound for case in own if case.exact > 1e-6)
+
+
+def per_instance_steps(seed: int, number: int = 0, trained: int = 100) -> Chains:
+    """Return losses, bounds on steps and exact steps of replacing each point by the origin.
+
+    Returns
+    -------
+    losses, bounds, exact : ndarray of shape (50,)
+        The points are normal numbers, and one is 5.
+    """
+    points = np.r_[5.0, _points(seed, number)[1:]]
+    full = Chain.of(points, _COUNT, _RATE, _SIGMA)
+    model = full.after(trained, _START)
+    losses, exact = np.empty((2, _COUNT))
+    epsilon = 1e-4
+    for n, point in enumerate(points):
+        left = Chain.of(np.r_[np.delete(points, n), 0.0], _COUNT, _RATE, _SIGMA)
+        losses[n] = replacement_loss(point, _COUNT, trained, full, _RATE, 4 * _ORDER)
+        reference = left.after(trained, _START)
+        exact[n] = exact_steps(left, model, reference, _ORDER, epsilon, _MOST)
+    bounds = steps_bound(losses, _ORDER, epsilon, _CONSTANT, _RATE, _SIGMA)
+    return losses, bounds, exact
+
+
+def chain_metrics(cases: list[Case]) -> dict[str, Any]:
+    """Return by kind the number of bounds, the number of violations, and how loose they are.
+
+    Infinite bounds are only counted. The ratio is that of bound and exact value, if the exact value
+    is above a thousandth.
+    """
+    numbers: dict[str, Any] = {}
+    for quantity in ("loss", "divergence", "steps"):
+        own = [case for case in cases if case.what == quantity]
+        finite = [case for case in own if math.isfinite(case.bound)]
+        ratios = [case.bound / case.exact for case in finite if case.exact > 1e-3]
+        numbers |= {
+            f"chain_{quantity}_bounds": len(own),
+            f"chain_{quantity}_bounds_infinite": len(own) - len(finite),
+            f"chain_{quantity}_violations": sum(case.violated for case in own),
+            f"chain_{quantity}_ratio_median": float(np.median(ratios)),
+            f"chain_{quantity}_ratio_largest": float(np.max(ratios)),
+        }
+    return numbers

@@ -1,0 +1,309 @@
+"""Claims on the difficulty of unlearning points, on exact chains and on images.
+
+Intervals are over trainings from different weights and batches, all with the same images and forget
+sets; at equal epsilon over draws of images, and for the chains over their points. A control has the
+losses of sets or points dealt to others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from popinv.seeds import generator
+from popinv_papers.instance_unlearning.chains import Case, Chains, largest_share
+from popinv_papers.instance_unlearning.equal_epsilon import (
+    EPSILONS,
+    Curves,
+    Rival,
+    gains,
+    gains_of_other_draws,
+)
+from popinv_papers.instance_unlearning.experiment import SCORES, Outcome
+from popinv_papers.instance_unlearning.forgetting import (
+    concordance,
+    log_slope,
+    rank_correlation,
+)
+from popinv_papers.instance_unlearning.problem import group_scores
+from popinv_papers.instance_unlearning.recipe import METHODS, Size
+from popinv_papers.kit.claims import (
+    Claim,
+    Control,
+    Source,
+    above,
+    below,
+    judged,
+    measured,
+    unsettled,
+)
+
+__all__ = ["CHAINS", "claims"]
+
+CHAINS = 5
+"""Number of chains with other points."""
+
+_WORDS = {
+    "sgld": "Langevin descent",
+    "sgd": "plain descent",
+    "l1": "sparse unlearning",
+    "gradient_norm": "mean gradient norm",
+    "el2n": "EL2N",
+    "c_proxy": "C-proxy",
+    "memorisation": "memorisation",
+}
+# The body of the paper was not to be had.
+_SOURCE: Source = "a reconstruction of the paper"
+_WELL = 0.5
+# A gain of accuracy that somebody would notice.
+_NOTICED = 0.01
+# Share of sets that may not be reached within fine-tuning.
+_MOST_CENSORED = 0.2
+_DEALT = "losses dealt to other sets"
+
+
+def claims(
+    cases: Sequence[list[Case]],
+    chains: Sequence[Chains],
+    outcomes: dict[str, Outcome],
+    curves: Curves,
+    size: Size,
+    seed: int,
+) -> list[Claim]:
+    """Return the table of claims.
+
+    Parameters
+    ----------
+    cases, chains : sequence
+        From :func:`chains.compare` and :func:`chains.per_instance_steps`, :data:`CHAINS` of each.
+    outcomes : dict of str to Outcome
+        The outcomes of the trainings ``sgld`` and ``sgd``.
+    curves : Curves
+        From :func:`equal_epsilon.curves`.
+    size : Size
+    seed : int
+        Of the controls.
+    """
+    rng = generator(seed, "instance_unlearning/controls")
+    table = [_bound(outcomes["sgld"]), *_utility(curves)]
+    for method, training in METHODS.items():
+        table += [_order(outcomes[training], method, size, rng)]
+        table += [_slope(outcomes[training], method, size, rng)]
+        table += [_hardest(outcomes[training], method, size)]
+    for training, outcome in outcomes.items():
+        table += [_measures(outcome, training, rng), *_barriers(outcome, training, rng)]
+    return [*table, *_chains(cases, chains, rng)]
+
+
+def _bound(outcome: Outcome) -> Claim:
+    numbers = outcome.numbers
+    return unsettled(
+        "headline",
+        "the loss of a point bounds its steps of fine-tuning, below the bound by the worst case",
+        *(_SOURCE, "abstract", "a bound of use"),
+        "not comparable",
+        f"The losses are finite: {numbers['privacy_median_sgld']:.3g} for the median point, "
+        f"{numbers['privacy_worst_case_sgld']:.3g} for the worst case of clipped gradients. The "
+        "steps that they bound follow from the contraction of the chain, which is not known for a "
+        "network. The rows on softmax regression have the bounds where it is known.",
+    )
+
+
+def _utility(curves: Curves) -> Iterator[Claim]:
+    """Return rows on the accuracy at equal epsilon, by own loss and by the worst case."""
+    rivals: tuple[tuple[Rival, str], ...] = (
+        ("uniform", "the noise of the worst case in the same formula"),
+        ("best", "the noise of the better of two worst cases, one by coupling"),
+    )
+    for rival, words in rivals:
+        for epsilon in EPSILONS:
+            yield judged(
+                "headline",
+                f"softmax regression, epsilon {epsilon:g}: accuracy on test images with the noise "
+                f"that the loss of the median point asks for, less that with {words} (mean over 0 "
+                f"to {curves.at[-1]} steps of unlearning)",
+                *(_SOURCE, "abstract", f"a lead of more than {_NOTICED:g}"),
+                measured(gains(curves, epsilon, rival)),
+                above(_NOTICED),
+                Control(
+                    "the rival's noise in both, other random numbers",
+                    measured(gains_of_other_draws(curves, epsilon, rival)),
+                ),
+            )
+
+
+def _order(outcome: Outcome, method: str, size: Size, rng: np.random.Generator) -> Claim:
+    """Return the row on the order of the sets by rank, in every training."""
+    by_rank = slice(size.quantiles)
+    losses = group_scores(outcome, "privacy")[by_rank]
+    steps, reached = outcome.steps[method][:, by_rank], outcome.reached[method][:, by_rank]
+
+    def agreement(shuffled: bool) -> list[float]:
+        return [
+            concordance(rng.permutation(losses) if shuffled else losses, *run)
+            for run in zip(steps, reached, strict=True)
+        ]
+
+    return judged(
+        "headline",
+        f"{_WORDS[method]}: of two of {size.quantiles} sets by rank, that of the larger loss takes "
+        "more steps to unlearn (share of the pairs that can be told)",
+        *(_SOURCE, "abstract", "more often than not"),
+        measured(agreement(False)),
+        above(0.5),
+        Control(_DEALT, measured(agreement(True))),
+    )
+
+
+def _slope(outcome: Outcome, method: str, size: Size, rng: np.random.Generator) -> Claim:
+    """Return the row on the growth of the steps with the logarithm of the loss."""
+    by_rank = slice(size.quantiles)
+    losses = group_scores(outcome, "privacy")[by_rank]
+    steps, reached = outcome.steps[method][:, by_rank], outcome.reached[method][:, by_rank]
+
+    def slopes(shuffled: bool) -> list[float]:
+        return [
+            log_slope(rng.permutation(losses) if shuffled else losses, *run)
+            for run in zip(steps, reached, strict=True)
+        ]
+
+    censored = float(1 - outcome.reached[method][:, by_rank].mean())
+    words = (
+        f"{_WORDS[method]}: steps by which a set of tenfold loss takes longer (slope of the line "
+        "through the sets by rank that were reached)"
+    )
+    if not np.isfinite(slopes(False)).all():
+        why = f"{censored:.0%} of the sets were not reached, and too few are left for a line."
+        return unsettled("headline", words, _SOURCE, "abstract", "positive", "not comparable", why)
+    return judged(
+        "headline",
+        words,
+        *(_SOURCE, "abstract", "positive"),
+        measured(slopes(False)),
+        above(),
+        Control(_DEALT, measured(slopes(True))),
+        why="" if censored < _MOST_CENSORED else f"{censored:.0%} of the sets were not reached.",
+    )
+
+
+def _excess(outcome: Outcome, method: str, name: str) -> np.ndarray:
+    """Return the mean difference to models without the set along fine-tuning, shape (runs,).
+
+    No set is censored by it.
+    """
+    group = outcome.names.index(name)
+    curves = outcome.curves[method][:, :, group]
+    wanted = outcome.reference[:, group].mean()
+    lengths = np.diff(np.append(outcome.at, outcome.at[-1] + 1))
+    return np.asarray(np.abs(curves - wanted) @ lengths / lengths.sum())
+
+
+def _hardest(outcome: Outcome, method: str, size: Size) -> Claim:
+    others = np.max([_excess(outcome, method, f"hardest_{s}") for s in SCORES[1:]], axis=0)
+    found = measured(_excess(outcome, method, f"privacy_{size.quantiles}") - others)
+    return judged(
+        "headline",
+        f"{_WORDS[method]}: the set of largest loss is harder than those that other measures call "
+        "hardest (accuracy beyond that of models without the set, mean over fine-tuning, less the "
+        "largest of the others)",
+        *(_SOURCE, "abstract", "positive"),
+        found,
+        above(),
+        Control("a random set", measured(_excess(outcome, method, "random") - others)),
+        why=""
+        if above().holds(found)
+        else "The paper's networks, noise and set sizes are unknown to us.",
+    )
+
+
+def _measures(outcome: Outcome, training: str, rng: np.random.Generator) -> Claim:
+    """Return the row on the measure that agrees least, in every training."""
+    runs = range(len(outcome.by_run["privacy"]))
+
+    def least(shuffled: bool) -> list[float]:
+        found = []
+        for run in runs:
+            losses = outcome.by_run["privacy"][run]
+            losses = rng.permutation(losses) if shuffled else losses
+            found.append(min(rank_correlation(losses, outcome.by_run[s][run]) for s in SCORES[1:]))
+        return found
+
+    return judged(
+        "headline",
+        f"{_WORDS[training]}: the loss correlates well with {', '.join(map(_of, SCORES[1:]))} "
+        "(smallest rank correlation over points)",
+        *(_SOURCE, "abstract", f"above {_WELL:g}"),
+        measured(least(False)),
+        above(_WELL),
+        Control("losses dealt to other points", measured(least(True))),
+    )
+
+
+def _of(score: str) -> str:
+    return _WORDS[score]
+
+
+def _barriers(outcome: Outcome, training: str, rng: np.random.Generator) -> Iterator[Claim]:
+    losses = group_scores(outcome, "privacy")
+
+    def correlation(name: str, shuffled: bool = False) -> list[float]:
+        return [
+            rank_correlation(rng.permutation(losses) if shuffled else losses, run)
+            for run in outcome.barriers[name]
+        ]
+
+    without = Control(
+        "half of the difference of the ends, no barrier",
+        measured(correlation("trained_half_difference")),
+    )
+    dealt = Control(_DEALT, measured(correlation("trained_above_line", shuffled=True)))
+    for against, words, control in (
+        ("mean", "mean of both ends", without),
+        ("line", "line between both ends", dealt),
+    ):
+        found = measured(correlation(f"trained_above_{against}"))
+        yield judged(
+            "headline",
+            f"{_WORDS[training]}: the barrier to models without a set rises with its loss (rank "
+            f"correlation over {len(outcome.names)} sets, barrier above the {words})",
+            *(_SOURCE, "abstract", "positive"),
+            found,
+            above(_WELL),
+            control,
+            why=""
+            if above(_WELL).holds(found)
+            else "The paper's definition is unknown to us; both usual ones were tried.",
+        )
+
+
+def _chains(
+    cases: Sequence[list[Case]], chains: Sequence[Chains], rng: np.random.Generator
+) -> Iterator[Claim]:
+    for what, words in (
+        ("loss", "composed loss of a point"),
+        ("divergence", "bound on the divergence after fine-tuning"),
+        ("steps", "bound on the number of steps"),
+    ):
+        shares = np.array([largest_share(own, what) for own in cases])
+        yield judged(
+            "reconstruction",
+            f"normal chains: largest ratio of the exact value to the {words}",
+            *("reconstruction", "", "at most 1"),
+            measured(shares),
+            below(1.0),
+            Control("half of the bound", measured(2 * shares)),
+        )
+    yield judged(
+        "reconstruction",
+        "normal chains: rank correlation over points of loss and exact steps",
+        *("reconstruction", "", "near 1"),
+        measured([rank_correlation(losses, exact) for losses, _, exact in chains]),
+        above(0.9),
+        Control(
+            "losses dealt to other points",
+            measured(
+                [rank_correlation(rng.permutation(losses), exact) for losses, _, exact in chains]
+            ),
+        ),
+    )

@@ -1,0 +1,370 @@
+r"""Test accuracy after unlearning at equal epsilon, with the noise that each bound asks for.
+
+A softmax regression is trained by noisy descent on all points, and goes on without one point. The
+noise is the same in training and unlearning. For each number k of unlearning steps it is the
+smallest level for which a bound gives (epsilon, delta):
+
+``own``        the loss of the point, from the gradients it had in training
+``uniform``    the same formula with the largest gradient that any point can have
+``coupled``    a uniform bound that needs convexity: two trainings coupled by the same noise come so
+               near that later noise hides the rest (Chien, Wang, Chen and Li, arXiv 2403.17105)
+
+The less noise, the better the model. Epsilon compares the unlearned model with a training without
+the point of equally many steps; ``coupled`` compares it likewise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+
+from popinv.seeds import generator
+from popinv_papers.instance_unlearning.bounds import (
+    convex_bound,
+    coupled_gap,
+    epsilon_of,
+    noise_of_gap,
+)
+from popinv_papers.instance_unlearning.convex import LIPSCHITZ, Regression, features
+from popinv_papers.instance_unlearning.forgetting import record_steps
+from popinv_papers.instance_unlearning.recipe import Size, datasets
+from popinv_papers.instance_unlearning.renyi import instance_loss, sum_noise
+from popinv_papers.instance_unlearning.training import Data
+from popinv_papers.kit.images import ImageSet
+from popinv_papers.kit.kept import kept
+
+__all__ = [
+    "BOUNDS",
+    "CONVEX",
+    "EPSILONS",
+    "POINTS",
+    "Convex",
+    "Curves",
+    "Rival",
+    "coupled_noise",
+    "curves",
+    "epsilons_of",
+    "gains",
+    "gains_of_other_draws",
+    "smallest_level",
+]
+
+EPSILONS = (1.0, 5.0, 10.0)
+# Points that are unlearned: their place in the order of the losses.
+POINTS = {"easy": 0.1, "median": 0.5, "hard": 0.9}
+# Each point by its own loss, and the point in the middle by the worst case.
+BOUNDS = (*POINTS, "uniform", "coupled")
+Rival = Literal["uniform", "best"]
+_ORDERS = np.array([2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64])
+
+
+@dataclass(frozen=True)
+class Convex:
+    """Settings.
+
+    Attributes
+    ----------
+    points : int
+        n.
+    steps, tuning : int
+        Most steps of training and of unlearning.
+    draws, paths : int
+        Numbers of draws of images, and of trainings on each, over which losses are a mean.
+    lowest, highest, levels : float, float, int
+        Levels of sigma, equidistant in the logarithm.
+    strong, rate : float
+        m and eta.
+    every : int
+        Number of steps between records.
+    """
+
+    points: int = 1000
+    steps: int = 400
+    tuning: int = 400
+    draws: int = 5
+    paths: int = 2
+    lowest: float = 0.0015
+    highest: float = 0.9
+    levels: int = 16
+    strong: float = 0.003
+    rate: float = 1.9
+    every: int = 25
+
+    @property
+    def sigmas(self) -> np.ndarray:
+        """Return the levels of the noise."""
+        return np.geomspace(self.lowest, self.highest, self.levels)
+
+    @property
+    def delta(self) -> float:
+        """Return delta = 1/n."""
+        return 1 / self.points
+
+
+CONVEX = {
+    "workstation": Convex(),
+    "paper": Convex(points=5000, steps=2000, tuning=4000, levels=30, every=100),
+}
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What was found.
+
+    Attributes
+    ----------
+    at : ndarray of int, shape (records,)
+        Numbers k of unlearning steps.
+    noise : ndarray of shape (draws, bounds, epsilons, records)
+        sigma, in the order of :data:`BOUNDS` and :data:`EPSILONS`; NaN where no level suffices.
+    accuracy : ndarray of shape (draws, paths, bounds, epsilons, records)
+        Accuracy on test images.
+    noiseless : ndarray of shape (draws,)
+        Accuracy after training with the lowest noise.
+    losses : ndarray of shape (draws, points)
+        P(x, 2) of the points of :data:`POINTS` at the lowest noise, over that of the uniform bound.
+    """
+
+    at: np.ndarray
+    noise: np.ndarray
+    accuracy: np.ndarray
+    noiseless: np.ndarray
+    losses: np.ndarray
+
+
+def gains(curves: Curves, epsilon: float, rival: Rival) -> np.ndarray:
+    """Return the accuracy by the median point's loss less that of a rival, shape (draws,).
+
+    It is the mean over the steps of unlearning, and over the paths.
+
+    Parameters
+    ----------
+    curves : Curves
+    epsilon : float
+        One of :data:`EPSILONS`.
+    rival : {"uniform", "best"}
+        The bound ``uniform``, or at each number of steps that of the two uniform ones which asks
+        for less noise.
+    """
+    own = curves.accuracy[:, :, BOUNDS.index("median"), EPSILONS.index(epsilon)]
+    return _over_steps(curves, (own - _rival(curves, epsilon, rival)).mean(axis=1))
+
+
+def gains_of_other_draws(curves: Curves, epsilon: float, rival: Rival) -> np.ndarray:
+    """Return the rival's accuracy on the first path less that on the last one, shape (draws,)."""
+    found = _rival(curves, epsilon, rival)
+    return _over_steps(curves, found[:, 0] - found[:, -1])
+
+
+def _rival(curves: Curves, epsilon: float, rival: Rival) -> np.ndarray:
+    """Return the accuracy by a rival, shape (draws, paths, records)."""
+    at = EPSILONS.index(epsilon)
+    uniform, coupled = (curves.accuracy[:, :, BOUNDS.index(b), at] for b in BOUNDS[-2:])
+    if rival == "uniform":
+        return uniform
+    noise = curves.noise[:, :, at]
+    # Comparisons with NaN are false: where coupling gives no bound, the uniform one stays.
+    less = noise[:, BOUNDS.index("coupled")] < noise[:, BOUNDS.index("uniform")]
+    return np.where(less[:, None], coupled, uniform)
+
+
+def _over_steps(curves: Curves, values: np.ndarray) -> np.ndarray:
+    """Return the mean over the steps of values of shape (draws, records)."""
+    lengths = np.diff(np.append(curves.at, curves.at[-1] + 1))
+    return np.asarray(values @ lengths / lengths.sum())
+
+
+def smallest_level(epsilons: np.ndarray, wanted: float) -> np.ndarray:
+    """Return the lowest level of noise at and above which epsilon is at most the wanted one.
+
+    Parameters
+    ----------
+    epsilons : ndarray of shape (levels, ...)
+        By rising level.
+    wanted : float
+
+    Returns
+    -------
+    ndarray of int
+
+    Raises
+    ------
+    ValueError
+        If the highest level does not suffice.
+    """
+    enough = np.asarray(epsilons) <= wanted
+    if not enough[-1].all():
+        raise ValueError(
+            f"the highest level of noise gives epsilon {np.max(epsilons[-1]):.3g}, more than the "
+            f"{wanted:g} asked for; raise it"
+        )
+    return np.argmax(np.logical_and.accumulate(enough[::-1])[::-1], axis=0)
+
+
+def curves(images: ImageSet, convex: Convex, size: Size, seed: int) -> Curves:
+    """Return accuracy and noise along unlearning, for some draws of the images."""
+    size = replace(size, points=convex.points)
+    parts = []
+    for number in range(convex.draws):
+        compute = partial(_draw, images, convex, size, seed, number)
+        parts.append(kept(f"equal epsilon, draw {number}", compute))
+    at = record_steps(convex.tuning + 1, convex.every)
+    return Curves(at, *(np.array([part[name] for part in parts]) for name in _PARTS))
+
+
+_PARTS = ("noise", "accuracy", "noiseless", "losses")
+
+
+def _draw(
+    images: ImageSet, convex: Convex, size: Size, seed: int, number: int
+) -> dict[str, np.ndarray]:
+    """Return the parts of :class:`Curves` for one draw of the images."""
+    train, test = datasets(images, size, seed, number)
+    mean = train.images.mean(dim=0)
+    rows, tested = features(train, mean), features(test, mean)
+    # Models by level, then by path.
+    sigma = torch.from_numpy(np.repeat(convex.sigmas, convex.paths)).float()
+    classes = int(train.labels.max()) + 1
+    model = Regression(rows, train.labels, classes, convex.strong, convex.rate, sigma)
+    address = f"instance_unlearning/equal_epsilon/{number}"
+    at = np.arange(0, convex.steps, convex.every)
+    recorded: list[np.ndarray] = []
+
+    def record(k: int, weights: torch.Tensor) -> None:
+        if k in at:
+            recorded.append(model.errors(weights).norm(dim=2).numpy())
+
+    def noise(k: int) -> np.random.Generator:
+        return generator(seed, f"{address}/train", k)
+
+    trained = model.descend(model.initial(), convex.steps, noise, look=record)
+    lengths = np.diff(np.append(at, convex.steps))
+    shape = (len(at), len(rows), convex.levels, convex.paths)
+    # By level, path, record and point.
+    norms = np.array(recorded, dtype=float).reshape(shape).transpose(2, 3, 0, 1)
+    losses = losses_of(norms[0], lengths, convex.sigmas[0], 2, convex)
+    ranks = [round(place * (len(rows) - 1)) for place in POINTS.values()]
+    points = np.argsort(losses, kind="stable")[ranks]
+    largest = np.full((*norms.shape[:3], 1), LIPSCHITZ)
+    chosen = np.concatenate([norms[..., points], largest], axis=3)
+    tuned = record_steps(convex.tuning + 1, convex.every)
+    epsilons = epsilons_of(chosen, lengths, tuned, convex)
+    accuracy = _unlearned(
+        model, trained, points, Data(tested, test.labels), tuned, f"{address}/tune", convex, seed
+    )
+    levels = [
+        [_level(epsilons, bound, wanted, tuned, convex) for wanted in EPSILONS] for bound in BOUNDS
+    ]
+    uniform = losses_of(chosen[0][..., -1:], lengths, convex.sigmas[0], 2, convex)
+    return {
+        **_at_levels(np.array(levels), accuracy, convex.sigmas),
+        "noiseless": accuracy[0, :, 0, 0].mean(),
+        "losses": losses[points] / uniform,
+    }
+
+
+def losses_of(
+    norms: np.ndarray, lengths: np.ndarray, sigma: float, order: int, convex: Convex
+) -> np.ndarray:
+    """Return P(x, alpha) of points from norms of shape (paths, records, points)."""
+    noise = sum_noise(convex.rate, sigma, convex.points)
+    return instance_loss(norms, lengths, 1.0, noise, order)
+
+
+def epsilons_of(
+    norms: np.ndarray, lengths: np.ndarray, tuned: np.ndarray, convex: Convex
+) -> np.ndarray:
+    """Return epsilon by level, number of unlearning steps, and point.
+
+    Parameters
+    ----------
+    norms : ndarray of shape (levels, paths, records, points)
+    lengths : ndarray of int, shape (records,)
+        Steps of training that a record stands for.
+    tuned : ndarray of int, shape (numbers,)
+    convex : Convex
+
+    Returns
+    -------
+    ndarray of shape (levels, numbers, points)
+    """
+    by_level = []
+    for sigma, own in zip(convex.sigmas, norms, strict=True):
+        divergences = [
+            convex_bound(
+                losses_of(own, lengths, sigma, order, convex),
+                tuned[:, None],
+                *(order, convex.strong, convex.rate),
+            )
+            for order in _ORDERS.tolist()
+        ]
+        by_level.append(epsilon_of(np.array(divergences), _ORDERS, convex.delta))
+    return np.array(by_level)
+
+
+def _level(
+    epsilons: np.ndarray, bound: str, wanted: float, tuned: np.ndarray, convex: Convex
+) -> np.ndarray:
+    """Return the level of noise for each number of steps; the number of levels if none suffices."""
+    if bound != "coupled":
+        return smallest_level(epsilons[:, :, BOUNDS.index(bound)], wanted)
+    return np.searchsorted(convex.sigmas, coupled_noise(wanted, tuned, convex))
+
+
+def coupled_noise(wanted: float, tuned: np.ndarray, convex: Convex) -> np.ndarray:
+    """Return sigma that the bound by coupling asks for; it gives none before the first step."""
+    gap = coupled_gap(LIPSCHITZ / convex.points, convex.steps, convex.strong, convex.rate)
+    return noise_of_gap(gap, wanted, convex.delta, tuned, convex.strong, convex.rate)
+
+
+def _at_levels(
+    levels: np.ndarray, accuracy: np.ndarray, sigmas: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return noise and accuracy at levels of shape (bounds, epsilons, records).
+
+    They are NaN where no level suffices.
+    """
+    known = levels < len(sigmas)
+    levels = np.minimum(levels, len(sigmas) - 1)
+    # The uniform bounds forget the point in the middle.
+    forgotten = [list(POINTS).index(b if b in POINTS else "median") for b in BOUNDS]
+    found = accuracy[levels, :, np.array(forgotten)[:, None, None], np.arange(levels.shape[-1])]
+    return {
+        "noise": np.where(known, sigmas[levels], np.nan),
+        "accuracy": np.where(known[..., None], found, np.nan).transpose(3, 0, 1, 2),
+    }
+
+
+def _unlearned(
+    model: Regression,
+    trained: torch.Tensor,
+    points: np.ndarray,
+    test: Data,
+    tuned: np.ndarray,
+    address: str,
+    convex: Convex,
+    seed: int,
+) -> np.ndarray:
+    """Go on without each point; return accuracy by level, path, point and number of steps."""
+    count = len(points)
+    model = replace(model, sigma=model.sigma.repeat_interleave(count))
+    kept_points = torch.ones(len(model.rows), len(model.sigma))
+    for i, point in enumerate(points):
+        kept_points[point, i::count] = 0
+    accuracy: list[np.ndarray] = []
+
+    def watch(k: int, weights: torch.Tensor) -> None:
+        if k in tuned:
+            answers = model.logits(weights, test.images).argmax(dim=2)
+            accuracy.append((answers == test.labels[:, None]).double().mean(dim=0).numpy())
+
+    start = trained.repeat_interleave(count, dim=1)
+    model.descend(
+        start, convex.tuning, lambda k: generator(seed, address, k), kept_points, look=watch
+    )
+    shape = (len(tuned), convex.levels, convex.paths, count)
+    return np.array(accuracy).reshape(shape).transpose(1, 2, 3, 0)

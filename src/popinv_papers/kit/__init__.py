@@ -1,0 +1,1 @@
+"""What the reproductions share: claims with their measurements, kept parts, and real data."""

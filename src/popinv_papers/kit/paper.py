@@ -1,0 +1,83 @@
+"""The record of a paper: its use on a study, and its test problems.
+
+The workflow makes a rule ``check_NAME`` of each test problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from popinv.methods.method import Method
+from popinv.methods.section import HouseSettings
+from popinv_papers.kit.claims import claim_cells
+
+
+class Size(HouseSettings):
+    """The size of the test problems."""
+
+    size: Literal["workstation", "paper"] = Field(
+        default="workstation",
+        description="Size of the test problems: `workstation` takes at most a quarter of an "
+        "hour for each, `paper` is as large as the paper's where the data can be had.",
+    )
+
+
+@dataclass(frozen=True)
+class Check:
+    """A method's own test problem.
+
+    Parameters
+    ----------
+    name : str
+        The folder of its results.
+    message : str
+        What its job is doing, as Snakemake says it.
+    figures : tuple of str
+    megabytes, minutes : int
+    inputs : tuple of str, or callable
+        Patterns of the files to read, or a function of the configuration's section ``downstream``.
+    settings : tuple of str
+        Its dependencies: ``seed``, and keys of the section ``downstream``.
+    files : tuple of str
+        Files that it writes beside metrics, claims, figures and store.
+    has_store : bool
+        True if it writes ``result.zarr.zip``.
+    module : str
+        The module whose function ``check`` is the test problem.
+    """
+
+    name: str
+    message: str
+    figures: tuple[str, ...]
+    megabytes: int
+    minutes: int
+    inputs: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
+    settings: tuple[str, ...] = ("seed", "size")
+    files: tuple[str, ...] = ()
+    has_store: bool = True
+    module: str = "check"
+
+
+@dataclass(frozen=True)
+class Paper(Method):
+    """A method of a paper, with the test problems that compare its claims with measurements.
+
+    Parameters
+    ----------
+    checks : tuple of Check
+    """
+
+    checks: tuple[Check, ...] = ()
+
+    @staticmethod
+    def cells(row: Mapping[str, str]) -> dict[str, str]:
+        """Return what is shown of a row of a test problem's ``claims.csv``, by column."""
+        return claim_cells(row)
+
+    def module_of(self, check: Check) -> str:
+        """Return the module that a test problem runs."""
+        return f"{self.package}.{check.module}"

@@ -1,0 +1,205 @@
+r"""Velocity fields of KL(q \| p), v = grad log p - grad log q, estimated from particles.
+
+With K the radial kernel and s_k = grad log p_k:
+
+- SVGD      (1/n) sum_j [K(x_j, x_i) s_k(x_j) + grad_{x_j} K(x_j, x_i)], smoothed by the kernel;
+- GFSD      s_k(x_i) - sum_j grad_i K_ij / sum_j K_ij, grad log of the smoothed particles;
+- Blob      GFSD minus sum_j grad_i K_ij / sum_l K_jl, the gradient of the smoothed entropy (Chen
+            et al. 2018; the authors' released "Blob" is GFSD);
+- Langevin  s_k(x_i) + sqrt(2/h) N(0, I) with the step h;
+- neural    s_k - grad log q, with log q learnt as a density ratio to a normal law;
+- normal    a_k + (B_k + C^-1)(x_i - m) with the particles' mean m and covariance C, and s_k
+            replaced by its linear fit: the mean a_k and the symmetric part B_k of
+            E[s_k(x)(x - m)^T] C^-1.
+
+Kernels of one width fail in many dimensions: in every direction in which the target is narrower
+than the kernel, the particles collapse. ``normal``, which is not among the authors' methods, is the
+gradient within the normal laws (Lambert et al., NeurIPS 2022). It needs no width, moves normal
+particles to the normal law that is closest to the target in KL, and is exact for normal targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from popinv.errors import ConfigError, nearest
+from popinv_papers.mwgrad.kernels import Kernel, median_bandwidth, radial_kernel
+from popinv_papers.mwgrad.targets import LogDensity, Samples
+
+__all__ = ["METHODS", "gram", "kernel_repulsion", "neural_score", "velocities"]
+
+METHODS = ("svgd", "blob", "gfsd", "langevin", "neural", "normal")
+_WITH_KERNEL = ("svgd", "blob", "gfsd")
+
+_WIDTH, _INNER_STEPS, _INNER_RATE = 20, 100, 1e-2
+
+Target = LogDensity | Samples
+
+
+def velocities(
+    method: str,
+    targets: Sequence[Target],
+    x: np.ndarray,
+    step: float,
+    generator: np.random.Generator,
+    bandwidth: float | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the velocities of all objectives and their Gram matrix.
+
+    Parameters
+    ----------
+    method : str
+        One of ``METHODS``. Targets that are samples have their own velocity.
+    targets : sequence of K targets
+    x : ndarray of shape (n, d)
+        Particles.
+    step : float
+        h, the step that scales Langevin's noise.
+    generator : numpy.random.Generator
+        Generator of Langevin's noise and of the neural estimate.
+    bandwidth : float, optional
+        Bandwidth of the kernel; by default from the median rule.
+
+    Returns
+    -------
+    (ndarray of shape (K, n, d), ndarray of shape (K, K))
+
+    Raises
+    ------
+    ConfigError
+        For an unknown method, or if ``normal`` has no more particles than dimensions.
+    """
+    if method not in METHODS:
+        raise ConfigError(
+            f"velocity '{method}', allowed: {', '.join(METHODS)}.{nearest(method, METHODS)}"
+        )
+    kernel = None
+    if method in _WITH_KERNEL:
+        kernel = radial_kernel(x, x, bandwidth or median_bandwidth(x))
+    scores = [None if isinstance(t, Samples) else t.score(x) for t in targets]
+    shared = _repulsion(method, x, kernel, step, generator)
+    fields = np.empty((len(targets), *x.shape))
+    for field, target, score in zip(fields, targets, scores, strict=True):
+        if isinstance(target, Samples):
+            field[:] = target.velocity(x)
+        elif method == "normal":
+            field[:] = _linear_fit(x, score) + shared
+        elif method == "svgd" and kernel is not None:
+            field[:] = kernel.values.T @ score / len(x) + shared
+        else:
+            assert score is not None
+            field[:] = score + shared
+    if method == "svgd" and kernel is not None and not any(isinstance(t, Samples) for t in targets):
+        return fields, _stein_gram(np.array(scores), kernel)
+    return fields, gram(fields)
+
+
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the centred particles (n, d), and the inverse of their covariance (d, d)."""
+    n, d = x.shape
+    if n <= d:
+        raise ConfigError(
+            f"velocity 'normal' with {n} particles in {d} dimensions: must be more particles "
+            "than dimensions"
+        )
+    centred = x - x.mean(axis=0)
+    return centred, np.linalg.inv(centred.T @ centred / n)
+
+
+def _from_normal(x: np.ndarray) -> np.ndarray:
+    """Return C^-1 (x_i - m), shape (n, d)."""
+    centred, precision = _moments(x)
+    return centred @ precision
+
+
+def _linear_fit(x: np.ndarray, score: Any) -> np.ndarray:
+    """Return a + B (x_i - m), shape (n, d)."""
+    centred, precision = _moments(x)
+    b = score.T @ centred / len(x) @ precision
+    return score.mean(axis=0) + centred @ (b + b.T) / 2
+
+
+def gram(fields: np.ndarray) -> np.ndarray:
+    """Return Q_kl = (1/n) sum_i <v_k(x_i), v_l(x_i)>, shape (K, K)."""
+    flat = fields.reshape(len(fields), -1)
+    return flat @ flat.T / fields.shape[1]
+
+
+def _repulsion(
+    method: str, x: np.ndarray, kernel: Kernel | None, step: float, generator: np.random.Generator
+) -> np.ndarray:
+    """Return the part that all objectives share, the method's estimate of -grad log q, (n, d)."""
+    if method == "langevin":
+        return np.sqrt(2 / step) * generator.standard_normal(x.shape)
+    if method == "neural":
+        return -neural_score(x, generator)
+    if method == "normal":
+        return _from_normal(x)
+    assert kernel is not None
+    return kernel_repulsion(method, kernel)
+
+
+def kernel_repulsion(method: str, kernel: Kernel) -> np.ndarray:
+    """Return -grad log q as estimated by ``svgd``, ``blob`` or ``gfsd`` from the kernel, (n, d)."""
+    if method == "svgd":
+        # (1/n) sum_j grad_{x_j} K(x_j, x_i).
+        return kernel.gradient.mean(axis=0)
+    density = kernel.values.sum(axis=1)
+    first = -kernel.gradient.sum(axis=1) / density[:, None]
+    if method == "gfsd":
+        return first
+    return first - (kernel.gradient / density[None, :, None]).sum(axis=1)
+
+
+def _stein_gram(scores: np.ndarray, kernel: Kernel) -> np.ndarray:
+    r"""Return the inner products of SVGD's velocities in the kernel's Hilbert space, (K, K).
+
+    (1/n^2) sum_ij [s_k(i) s_l(j) K_ij + s_k(i) grad_j K_ij + s_l(j) grad_i K_ij
+    + tr grad_i grad_j K_ij].
+    """
+    n, d = scores.shape[1:]
+    both = np.einsum("kid,ij,ljd->kl", scores, kernel.values, scores, optimize=True)
+    # grad_j = -grad_i. Summed over i and j, the two mixed terms are transposes of each other.
+    mixed = -np.einsum("kid,ijd->k", scores, kernel.gradient)
+    square = (kernel.gradient**2).sum(axis=2) / np.maximum(kernel.values, 1e-300)
+    trace = (d / kernel.bandwidth**2 * kernel.values - square).sum()
+    return (both + mixed[:, None] + mixed[None, :] + trace) / n**2
+
+
+def neural_score(
+    x: np.ndarray, generator: np.random.Generator, steps: int = _INNER_STEPS, width: int = _WIDTH
+) -> np.ndarray:
+    r"""Return grad log q from a density ratio learnt on the particles, shape (n, d).
+
+    T maximises E_q T - log E_r exp T (Donsker and Varadhan), with r the normal law with the mean
+    and deviations of the particles. Then log q = T + log r up to a constant. The net is made anew
+    each time, as in the authors' code, so the step stays a function of the state.
+    """
+    mean, deviation = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
+    standard = torch.from_numpy((x - mean) / deviation)
+    draws = torch.from_numpy(generator.standard_normal((4 * len(x), x.shape[1])))
+    net = _net(x.shape[1], width, generator)
+    optimiser = torch.optim.Adam(net.parameters(), lr=_INNER_RATE, betas=(0.5, 0.99))
+    for _ in range(steps):
+        ratio = torch.logsumexp(net(draws)[:, 0], 0) - np.log(len(draws))
+        loss = ratio - net(standard).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    points = standard.clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(net(points).sum(), points)
+    return (gradient.numpy() - standard.numpy()) / deviation
+
+
+def _net(inputs: int, width: int, generator: np.random.Generator) -> Any:
+    net = nn.Sequential(nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, 1)).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            draw = 0.3 * generator.standard_normal(tuple(parameter.shape))
+            parameter.copy_(torch.from_numpy(np.asarray(draw)))
+    return net

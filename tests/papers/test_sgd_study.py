@@ -1,0 +1,287 @@
+"""Many starts: synthetic losses with known basins, and a study whose law has a mirror image."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from popinv_papers.sgd_dynamics.restarts import all_rates, descend
+
+from popinv.errors import ConfigError
+from popinv.inference import distance_influence
+from popinv.inference.problem import Problem
+from popinv.inference.settings import DescentSettings
+from popinv.methods.restarts.outlook import group_ends, outlook, share_with_interval
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.kernel.noise import KernelNoise
+from popinv_papers.sgd_dynamics import exit_equation, figures, slices, study
+from popinv_papers.sgd_dynamics.landscapes import double_well, piecewise
+from popinv_papers.sgd_dynamics.noises import noise
+from popinv_papers.sgd_dynamics.section import SgdDynamics
+from popinv_papers.sgd_dynamics.simulation import simulate
+
+# --- lines ----------------------------------------------------------------------------------------
+
+
+def noisy(landscape, deviation: float):
+    """Return a stochastic slope with a known landscape and normal noise."""
+
+    def slope(x: float, k: int) -> float:
+        rng = np.random.default_rng(abs(hash((k, round(x, 9)))) % 2**32)
+        return float(landscape.slope(np.array(x))) + deviation * rng.standard_normal()
+
+    return slope
+
+
+def test_critical_points_of_a_known_landscape_are_found():
+    measured = slices.slice_of(noisy(double_well(), 0.1), np.linspace(-1.5, 1.5, 31), 100, 2000)
+    assert [point.is_maximum for point in measured.points] == [False, True, False]
+    np.testing.assert_allclose([p.place for p in measured.points], [-1, 0, 1], atol=0.03)
+    np.testing.assert_allclose([p.curvature for p in measured.points], [2, -1, 2], atol=0.6)
+    for point in measured.points:
+        assert point.deviation == pytest.approx(0.1, rel=0.1)
+    lowest = measured.places[np.argmin(measured.height)]
+    assert abs(abs(lowest) - 1) < 0.15
+    assert figures.draw_slices({"start": measured}).axes
+
+
+def shared_noise(landscape, deviation: float):
+    """Return a stochastic slope whose noise is the same at every place, as a study's nearly is."""
+
+    def slope(x: float, k: int) -> float:
+        rng = np.random.default_rng(k)
+        return float(landscape.slope(np.array(x))) + deviation * rng.standard_normal()
+
+    return slope
+
+
+def test_a_zero_is_found_where_no_slope_next_to_it_is_clear():
+    flat = piecewise([], [[0.01, 0.1]])
+    measured = slices.slice_of(shared_noise(flat, 0.2), np.linspace(-1, 1, 21), 100, 200)
+    (point,) = measured.points
+    assert point.curvature == pytest.approx(0.1)
+    # The standard error of the mean slope is about 0.02.
+    assert point.place_error == pytest.approx(0.2, rel=0.3)
+    assert abs(point.place + 0.1) < 4 * point.place_error
+    assert not point.is_maximum
+
+
+def test_hill_finds_the_index_of_a_power_tail():
+    for index in (1.5, 3.0):
+        sample = noise("pareto", 1.0, index).sample(np.random.default_rng(1), 20_000)
+        tail_index, error = slices.hill(sample)
+        assert abs(tail_index - index) < 4 * error
+    light, _ = slices.hill(np.random.default_rng(1).standard_normal(20_000), 0.01)
+    assert light > 5
+
+
+def test_a_barrier_is_crossed_as_often_as_the_integral_equation_says():
+    """The chance to leave the well of a known landscape, with rates that fall as a descent's."""
+    deviation, steps = 1.0, 400
+    measured = slices.slice_of(
+        noisy(double_well(), deviation), np.linspace(-1.5, 1.5, 61), 1000, 1000
+    )
+    shifted = slices.Slice(
+        measured.places + 1, measured.slope, measured.error, measured.deviation,
+        tuple(
+            slices.CriticalPoint(p.place + 1, p.curvature, p.deviation, 9.0, 1.0)
+            for p in measured.points
+        ),
+    )  # fmt: skip
+    assert shifted.barrier is not None
+    bottom, top = shifted.barrier
+    assert not bottom.is_maximum
+    assert top.is_maximum
+    height = shifted.between(bottom.place, top.place, shifted.slope)
+    assert height == pytest.approx(0.25, rel=0.1)
+    # Epsilon is the rate over the curvature: 0.15.
+    rates = np.full(steps, 0.15 * bottom.curvature)
+    found = slices.crossing_probability(shifted, rates)
+    mean = exit_equation.mean_exit_steps(
+        double_well(), noise("gaussian"), 0.15, 1.0, (-0.5, np.inf)
+    )
+    assert found == pytest.approx(1 - math.exp(-steps / mean), rel=0.15)
+    # Half the rate crosses far less often; without a maximum there is nothing to cross.
+    assert slices.crossing_probability(shifted, rates / 2) < 0.1 * found
+    bowl = slices.slice_of(noisy(piecewise([], [[0, 2.0]]), 0.1), np.linspace(-1, 1, 11), 50, 60)
+    assert bowl.barrier is None
+    assert slices.crossing_probability(bowl, rates) == 0.0
+
+
+def test_rates_are_those_of_every_leg():
+    settings = DescentSettings(iterations=5, learning_rate=0.4, final_learning_rate=0.1)
+    rates = all_rates(settings, 2)
+    assert len(rates) == 10
+    np.testing.assert_allclose(rates[[0, 4, 5, 9]], [0.4, 0.1, 0.4, 0.1])
+
+
+def test_the_end_of_a_descent_is_that_before_its_correction():
+    stored = {
+        "alpha": ("a", [1.0, 2.0]),
+        "gamma": ("g", [3.0]),
+        "correction": ("p", [0.1, -0.2, 0.0]),
+        "correction_covariance": (("p", "q"), np.eye(3)),
+    }
+    np.testing.assert_allclose(study.descent_end(xr.Dataset(stored)), [0.9, 2.2, 3.0])
+    # One that was too large has not been made.
+    stored["correction_covariance"] = (("p", "q"), np.zeros((3, 3)))
+    np.testing.assert_allclose(study.descent_end(xr.Dataset(stored)), [1.0, 2.0, 3.0])
+    without = xr.Dataset({name: stored[name] for name in ("alpha", "gamma")})
+    np.testing.assert_allclose(study.descent_end(without), [1.0, 2.0, 3.0])
+
+
+# --- groups ---------------------------------------------------------------------------------------
+
+
+def test_ends_are_grouped_by_standard_errors():
+    ends = np.array([[0.0, 5], [0.1, 5], [np.nan, 5], [3, 5], [0.2, 5], [3.1, 5], [0.15, 900]])
+    errors = np.array([0.1, 0.0])
+    # The second parameter is held, so it does not count.
+    np.testing.assert_array_equal(group_ends(ends, errors, 2.0), [0, 0, -1, 1, 0, 1, 0])
+    np.testing.assert_array_equal(group_ends(ends[:2], errors, 0.5), [0, 1])
+    np.testing.assert_array_equal(group_ends(ends[:1], errors, 0.5), [0])
+    # The largest parameter's difference counts, and neighbours of neighbours are connected.
+    both = np.array([[0.0, 0.0], [0.09, 0.09], [0.18, 0.18]])
+    np.testing.assert_array_equal(group_ends(both, np.array([0.1, 0.1]), 1.0), [0, 0, 0])
+    with pytest.raises(ConfigError, match="no standard errors"):
+        group_ends(ends, np.array([0.1, np.nan]), 1.0)
+
+
+def test_intervals_of_shares_are_exact():
+    share, low, high = share_with_interval(0, 12)
+    assert (share, low) == (0.0, 0.0)
+    assert high == pytest.approx(1 - 0.025 ** (1 / 12))
+    share, low, high = share_with_interval(3, 12)
+    assert low < share == 0.25 < high
+
+
+def losses_of(means: list[float]) -> np.ndarray:
+    """Return losses with common draws, so that their differences are exact but for a little."""
+    rng = np.random.default_rng(0)
+    return np.array(means)[:, None] + rng.normal(size=20) + 1e-3 * rng.normal(size=(len(means), 20))
+
+
+def test_one_basin_is_said_with_its_evidence():
+    ends = np.array([[0.0], [0.05], [-0.08], [np.nan]])
+    found = outlook(ends, losses_of([1.0, 1.0, 1.0, np.nan]), np.array([0.1]), 2.0)
+    numbers = found.metrics(0.8)
+    assert (numbers["answers"], numbers["diverged"], numbers["better_answer"]) == (1, 1, 0.0)
+    assert "one basin: 2 of 3 starts end within 0.8 standard errors" in numbers["statement"]
+    assert "1 diverged" in numbers["statement"]
+
+
+def test_a_better_answer_is_counted_and_a_worse_one_is_not():
+    ends = np.array([[0.0], [4.0], [0.1], [4.1], [9.0]])
+    better = outlook(ends, losses_of([1.0, 0.8, 1.0, 0.9, 2.0]), np.array([0.1]), 2.0)
+    assert better.best_members == (0, 1, 4)
+    np.testing.assert_array_equal(better.better, [False, True, False])
+    numbers = better.metrics(1.0)
+    assert numbers["better_answer"] == 0.5
+    assert numbers["answer_1_gain"] == pytest.approx(0.2, abs=2e-3)
+    # Half of the starts: 1 - 2^-5 is above 0.95, beside the study's own start.
+    assert "descent.restarts: 6" in numbers["statement"]
+    worse = outlook(ends, losses_of([1.0, 1.3, 1.0, 1.2, 2.0]), np.array([0.1]), 2.0)
+    assert "none of 4 starts finds a better one" in worse.metrics(1.0)["statement"]
+
+
+@pytest.mark.parametrize("tilt", [0.1, -0.1])
+def test_how_often_is_right_on_a_loss_with_two_basins(tilt):
+    """Starts are normal; the truth is the integral of the exact probability to end in a basin."""
+    edge, rate, law = 1.5, 0.02, noise("gaussian", 0.5)
+    value, steep = edge**3 - edge, 3 * edge**2 - 1
+    pieces = [
+        [-value + steep * edge + tilt, steep],
+        [tilt, -1, 0, 1],
+        [value - steep * edge + tilt, steep],
+    ]
+    loss = piecewise([-edge, edge], pieces)
+    starts = 0.3 + 0.8 * np.random.default_rng(1).standard_normal(200)
+    ends = np.array(
+        [simulate(loss, law, rate, x, 800, 1, 1, f"s/{i}").final[0] for i, x in enumerate(starts)]
+    )
+    depth = np.array([x**4 / 4 - x**2 / 2 + tilt * x for x in [1.0, *ends]])
+    found = outlook(np.r_[1.0, ends][:, None], losses_of(list(depth)), np.array([0.12]), 3.0)
+    numbers = found.metrics(0.0)
+    assert numbers["answers"] == 2
+    # The maximum is close to the tilt; noise carries a start over it only near by.
+    top = np.roots([1, 0, -1, tilt])
+    top = top[np.abs(top) < 0.5][0].real
+    left = 0.5 * math.erfc((0.3 - top) / 0.8 / math.sqrt(2))
+    # The left basin is the deeper one of a positive tilt.
+    truth = left if tilt > 0 else 0.0
+    assert numbers["better_answer_low"] <= truth <= numbers["better_answer_high"]
+    assert numbers["answer_1_share"] == pytest.approx(left, abs=4 * math.sqrt(0.25 / 200))
+
+
+# --- a study --------------------------------------------------------------------------------------
+
+
+def mirrored_problem(tilt: float) -> tuple[Problem, np.ndarray]:
+    """Return y = z^2 a + tilt z b + noise: the law's mean has a mirror image but for the tilt."""
+    law = NormalLaw(["a"])
+    law_noise = KernelNoise(np.linspace(0.1, 0.9, 3)[:, None], "exponential", nugget=False)
+    gamma = law_noise.from_natural({"amplitude": 0.3, "length": 0.3})
+    squares, lines = torch.tensor([[1.0, 0.5, -0.3]]), torch.tensor([[0.3, -0.2, 1.0]])
+
+    def simulator(z: torch.Tensor) -> torch.Tensor:
+        return z**2 @ squares.to(z) + tilt * z @ lines.to(z)
+
+    alpha, rng = np.array([1.0, math.log(0.3)]), np.random.default_rng(0)
+    omega = torch.from_numpy(rng.standard_normal((200, 1)))
+    e = torch.from_numpy(rng.standard_normal((200, 3)))
+    z = law.sample(torch.from_numpy(alpha), omega)
+    data = simulator(z) + law_noise.sample(torch.from_numpy(gamma), e)
+    problem = Problem(data.numpy(), simulator, law, law_noise, np.full(4, 0.5), 0, "sgd")
+    return problem, np.concatenate([alpha, gamma])
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Let each descent judge its arrival by fewer draws."""
+    monkeypatch.setattr(distance_influence, "_DRAWS", 1000)
+    monkeypatch.setattr(distance_influence, "_DIRECTIONS", 40)
+
+
+def explored(sign: float, changes: int) -> study.Answer:
+    """Explore from the end of a descent in the truth's basin (1) or in its image's (-1)."""
+    problem, truth = mirrored_problem(0.3)
+    settings = DescentSettings(iterations=40, model_samples=200, directions=16, legs=1)
+    asked = SgdDynamics(places=11, draws=8, noise_draws=50, changes=changes)
+    rng = np.random.default_rng(2)
+    # Half of the starts on either side.
+    drawn = [
+        np.r_[side * (0.6 + 0.6 * rng.random()), truth[1:] + 0.2 * rng.standard_normal(3)]
+        for side in (-1.0, 1.0, -1.0, 1.0)
+    ]
+    (answer,), _ = descend(problem, settings, [truth * np.array([sign, 1, 1, 1])], "answer")
+    errors = np.array([0.05, 0.15, 0.1, 0.2])
+    return study.explore(problem, settings, answer, errors, drawn, asked)
+
+
+def test_an_answer_in_the_wrong_basin_is_told_to_start_again(quick):
+    found = explored(-1.0, 2)
+    numbers = found.metrics
+    # The truth's basin holds the other half of the starts.
+    assert numbers["better_answer"] == 0.5
+    assert "another start finds a better one" in numbers["statement"]
+    good = found.ends[1:][found.ends[1:, 0] > 0]
+    np.testing.assert_allclose(good[:, 0], 1.0, atol=0.15)
+    # The line to it has a barrier, which the descent does not cross by chance.
+    assert numbers["answer_1_maxima"] == 1
+    assert numbers["answer_1_barrier"] > 0
+    assert numbers["answer_1_crossing_probability"] < 0.01
+    assert numbers["changes"] == 0
+    assert figures.draw_slices(found.slices).axes
+    problem, _ = mirrored_problem(0.3)
+    stored = study.result_dataset(problem, found, ["a", "b", "c", "d"])
+    assert stored["end"].shape == (5, 4)
+
+
+def test_the_best_answer_is_kept(quick):
+    numbers = explored(1.0, 0).metrics
+    assert numbers["better_answer"] == 0
+    assert numbers["answers"] > 1
+    assert "none of 4 starts finds a better one" in numbers["statement"]

@@ -1,0 +1,122 @@
+"""What methods find on a study.
+
+The record of a method (popinv.methods.method) says what its job reads, writes and needs. There is a
+rule use_NAME for each method, of popinv and of every package that adds methods.
+"""
+
+from operator import attrgetter
+
+from popinv.config.reruns import name_of_rerun
+from popinv.methods.method import STUDY_STORES
+from popinv.methods.registry import METHODS
+
+
+def picture(folder, figure):
+    """Figure of a method in this folder, for Snakemake's report."""
+    *_, method = folder.split("/")
+    return report(
+        f"{folder}/figures/{figure}.png",
+        caption="../report/method.rst",
+        category="{study}" if "{study}" in folder else "test problems",
+        labels={"figure": f"{method}: {figure}".replace("_", " ")},
+    )
+
+
+def outputs_in(folder, made, job, **others):
+    """Outputs of a job of a method, by name."""
+    return {
+        "metrics": f"{folder}/metrics.json",
+        "made": made,
+        **others,
+        "files": [f"{folder}/{file}" for file in job.files],
+        "figures": [picture(folder, figure) for figure in job.figures],
+        "numbers": [f"{folder}/figures/{figure}.csv" for figure in job.figures],
+    }
+
+
+def study_outputs(method):
+    """Outputs of a method's use on a study, by name."""
+    folder = f"<results>/{{study}}/downstream/{method.name}"
+    own = f"<results>/{{study}}/{method.use.store}"
+    store = own if method.use.store else f"{folder}/result.zarr.zip"
+    made = f"<results>/{{study}}/made/use_{method.name}.json"
+    return outputs_in(folder, made, method.use, result=store)
+
+
+def study_inputs(method):
+    """Input function: the stores of a study and the files that a method reads, by name."""
+
+    def stores(wildcards):
+        study = study_of(wildcards)
+        if getattr(study.downstream, method.name) is None:
+            raise WorkflowError(
+                f"The study {wildcards.study} does not ask for {method.name}: set "
+                f"'studies.{wildcards.study}.downstream.{method.name}: {{}}'."
+            )
+        there = {
+            "truth": is_synthetic(study),
+            "rerun": getattr(getattr(study.downstream, method.name), "rerun", False),
+        }
+        folders = {"rerun": name_of_rerun(wildcards.study)}
+        files = list(getattr(study.downstream, method.name).files().values())
+        return ({"files": files} if files else {}) | {
+            name: f"<results>/{folders.get(name, wildcards.study)}/{STUDY_STORES[name]}.zarr.zip".format(
+                last=last_round(study)
+            )
+            for name in method.use.stores
+            if there.get(name, True)
+        }
+
+    return stores
+
+
+def study_sections(method):
+    """Params function: the seed, and the sections that a method uses, by name."""
+
+    def chosen(wildcards):
+        study = study_of(wildcards)
+        given = {"seed": study.seed, "asked": getattr(study.downstream, method.name)}
+        for name in method.use.sections:
+            section = attrgetter(name)(study)
+            given[name.rpartition(".")[2]] = section
+        return given
+
+    return chosen
+
+
+def modules_of(method):
+    """The module of a method's use, which the script imports by its name."""
+    return lambda wildcards: (method.module,)
+
+
+def imports_of(method):
+    """What a method's use imports because the study names it: also the code of the surrogate."""
+    reads = {"surrogate", "first_surrogate"} & set(method.use.stores)
+    return (*method.use.imports, *(["surrogate"] if reads else []))
+
+
+# Use a method on a study.
+for method in METHODS.values():
+
+    rule:
+        name:
+            f"use_{method.name}"
+        input:
+            unpack(study_inputs(method)),
+        output:
+            **study_outputs(method),
+        log:
+            f"<results>/{{study}}/logs/use_{method.name}.log",
+        benchmark:
+            f"<results>/{{study}}/benchmarks/use_{method.name}.tsv"
+        resources:
+            mem_mb=memory(f"use_{method.name}"),
+            runtime=runtime(f"use_{method.name}"),
+        params:
+            given=study_sections(method),
+            module=method.module,
+            code=code_of("use_method", *imports_of(method), also=modules_of(method)),
+        message:
+            f"{{wildcards.study}}: {method.use.message}"
+        script:
+            "../scripts/use_method.py"
