@@ -1,9 +1,9 @@
-"""Which part of the package imports which: from the source, as a table and a picture.
+"""Which part of the packages imports which: from the source, as a table and a picture.
 
     python tests/architecture.py        # writes both into docs/architecture.md and docs/pictures
 
-A part is a subpackage; the modules directly under ``popinv`` are gathered in *basics*, which the
-others build on.
+A part is a subpackage of ``popinv``; the modules directly under it are gathered in *basics*, which
+the others build on. ``popinv_papers`` is one part, which nothing imports.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "popinv"
+PAPERS = ROOT / "src" / "popinv_papers"
 PAGE = ROOT / "docs" / "architecture.md"
 PICTURE = ROOT / "docs" / "pictures" / "architecture.svg"
 BEGIN, END = "<!-- written by tests/architecture.py -->", "<!-- end -->"
@@ -35,18 +36,20 @@ ALLOWED: dict[str, set[str]] = {
     "evidence": {"basics", "forward", "inference", "population", "store", "surrogate"},
     "figures": {"basics", "forward", "inference", "judgement", "population", "sections", "store"}
     | {"surrogate"},
-    "downstream": {"basics", "evidence", "figures", "forward", "inference", "observation_files"}
-    | {"optimisation", "population", "sections", "store", "surrogate", "transport"},
-    "config": {"basics", "downstream", "forward", "inference", "observation_files", "population"}
+    "methods": {"basics", "figures", "forward", "inference", "observation_files", "optimisation"}
+    | {"population", "sections", "store", "surrogate", "transport"},
+    "config": {"basics", "methods", "forward", "inference", "observation_files", "population"}
     | {"sections", "surrogate"},
-    "workflow": {"basics", "config", "downstream", "forward", "inference", "observation_files"}
+    "workflow": {"basics", "config", "methods", "forward", "inference", "observation_files"}
     | {"population", "sections", "store"},
-    "cli": {"basics", "config", "downstream", "forward", "inference", "judgement"}
+    "cli": {"basics", "config", "methods", "forward", "inference", "judgement"}
     | {"observation_files", "population", "store", "workflow"},
-    "report": {"basics", "cli", "config", "downstream", "figures", "forward", "inference"}
+    "report": {"basics", "cli", "config", "methods", "figures", "forward", "inference"}
     | {"judgement", "population", "sections", "store", "surrogate", "workflow"},
-    "api": {"basics", "config", "downstream", "figures", "forward", "inference", "judgement"}
+    "api": {"basics", "config", "methods", "figures", "forward", "inference", "judgement"}
     | {"observation_files", "population", "sections", "store", "surrogate", "workflow"},
+    "papers": {"basics", "evidence", "figures", "forward", "inference", "methods", "optimisation"}
+    | {"population", "sections", "store", "surrogate", "transport"},
 }
 ROWS = (
     ("basics",),
@@ -57,16 +60,19 @@ ROWS = (
     ("surrogate",),
     ("inference",),
     ("evidence", "figures"),
-    ("downstream",),
+    ("methods",),
     ("config",),
     ("workflow",),
     ("cli",),
     ("report", "api"),
+    ("papers",),
 )
 
 
 def part_of(module: str) -> str:
     """Return the part that a module, as ``popinv.a.b``, belongs to."""
+    if module.split(".")[0] == "popinv_papers":
+        return "papers"
     name = module.split(".")[1] if "." in module else "__init__"
     return name if (SOURCE / name).is_dir() else "basics"
 
@@ -79,15 +85,15 @@ def _imported(tree: ast.AST) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             bare = node.module == "popinv"
             modules.update(f"popinv.{a.name}" if bare else node.module for a in node.names)
-    return {name for name in modules if name.split(".")[0] == "popinv"}
+    return {name for name in modules if name.split(".")[0] in ("popinv", "popinv_papers")}
 
 
 @cache
 def arrows() -> dict[str, set[str]]:
     """Return, for each part, the parts that its modules import, inside functions too."""
     imports: dict[str, set[str]] = {part: set() for row in ROWS for part in row}
-    for file in sorted(SOURCE.rglob("*.py")):
-        part = part_of(".".join(("popinv", *file.relative_to(SOURCE).with_suffix("").parts)))
+    for file in sorted((*SOURCE.rglob("*.py"), *PAPERS.rglob("*.py"))):
+        part = part_of(".".join(file.relative_to(SOURCE.parent).with_suffix("").parts))
         targets = {part_of(name) for name in _imported(ast.parse(file.read_text()))}
         imports.setdefault(part, set()).update(targets - {part})
     return imports

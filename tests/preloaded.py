@@ -41,7 +41,10 @@ LIBRARIES = (
     "numba", "pandas", "scipy.stats", "torch.func", "zarr", "matplotlib.backends.backend_agg",
 )  # fmt: skip
 # Firedrake is not among what they import: MPI does not survive a fork.
-PARTS = ("config", "workflow", "cli", "figures", "report", "*/stages", "downstream", "downstream/*")
+PARTS = (
+    *(f"popinv/{part}" for part in ("config", "workflow", "cli", "figures", "report", "*/stages")),
+    *("popinv/methods", "popinv/methods/*", "popinv_papers", "popinv_papers/*"),
+)
 
 
 def _answer(connection: socket.socket, content: dict[str, Any]) -> None:
@@ -219,14 +222,14 @@ def _import_all() -> None:
     for library in LIBRARIES:
         importlib.import_module(library)
     for part in PARTS:
-        for file in sorted((SOURCES / "popinv").glob(f"{part}/*.py")):
+        for file in sorted(SOURCES.glob(f"{part}/*.py")):
             parts = file.relative_to(SOURCES).with_suffix("").parts
             importlib.import_module(".".join(parts).removesuffix(".__init__"))
     assert "firedrake" not in sys.modules
     # Each Snakemake reads the source of the whole package.
     from popinv.workflow.parsed_code import code_and_imports
 
-    for file in (SOURCES / "popinv").rglob("*.py"):
+    for file in SOURCES.rglob("*.py"):
         code_and_imports(file)
 
 

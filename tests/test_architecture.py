@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
-from architecture import ALLOWED, PICTURE, ROWS, arrows, documented, table
+from architecture import ALLOWED, PAPERS, PICTURE, ROWS, SOURCE, arrows, documented, part_of, table
 
 
 @pytest.mark.parametrize("part", sorted(arrows()))
@@ -24,3 +26,21 @@ def test_arrows_point_down():
 def test_the_page_shows_the_arrows_there_are():
     assert documented() == table(), "run: python tests/architecture.py"
     assert PICTURE.read_text().startswith("<?xml")
+
+
+def test_the_tool_does_not_know_the_papers():
+    named = [
+        str(file.relative_to(SOURCE))
+        for file in SOURCE.rglob("*.py")
+        if PAPERS.name in file.read_text()
+    ]
+    assert not named
+
+
+def test_no_part_holds_more_than_a_fifth_of_the_tool():
+    lines: Counter[str] = Counter()
+    for file in SOURCE.rglob("*.py"):
+        module = ".".join(file.relative_to(SOURCE.parent).with_suffix("").parts)
+        lines[part_of(module)] += len(file.read_text().splitlines())
+    most = lines.total() / 5
+    assert {part: count for part, count in lines.items() if count > most} == {}
