@@ -42,8 +42,8 @@ ALLOWED: dict[str, set[str]] = {
     "workflow": {"basics", "config", "downstream", "forward", "inference", "observation_files"}
     | {"population", "sections", "store"},
     "cli": {"basics", "config", "downstream", "forward", "inference", "judgement"}
-    | {"observation_files", "population", "store", "workflow"},
-    "report": {"basics", "cli", "config", "downstream", "figures", "forward", "inference"}
+    | {"observation_files", "population", "report", "store", "workflow"},
+    "report": {"basics", "config", "downstream", "figures", "forward", "inference"}
     | {"judgement", "population", "sections", "store", "surrogate", "workflow"},
     "api": {"basics", "config", "downstream", "figures", "forward", "inference", "judgement"}
     | {"observation_files", "population", "sections", "store", "surrogate", "workflow"},
@@ -60,8 +60,8 @@ ROWS = (
     ("downstream",),
     ("config",),
     ("workflow",),
-    ("cli",),
-    ("report", "api"),
+    ("report",),
+    ("cli", "api"),
 )
 
 
