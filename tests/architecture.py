@@ -33,6 +33,8 @@ ALLOWED: dict[str, set[str]] = {
     "surrogate": {"basics", "forward", "population", "sections", "store"},
     "inference": {"basics", "forward", "optimisation", "population", "sections", "store"}
     | {"surrogate", "transport"},
+    "baselines": {"basics", "forward", "inference", "optimisation", "population", "store"}
+    | {"surrogate"},
     "evidence": {"basics", "forward", "inference", "population", "store", "surrogate"},
     "figures": {"basics", "forward", "inference", "judgement", "population", "sections", "store"}
     | {"surrogate"},
@@ -43,12 +45,21 @@ ALLOWED: dict[str, set[str]] = {
     "workflow": {"basics", "config", "methods", "forward", "inference", "observation_files"}
     | {"population", "sections", "store"},
     "cli": {"basics", "config", "methods", "forward", "inference", "judgement"}
-    | {"observation_files", "population", "store", "workflow"},
-    "report": {"basics", "cli", "config", "methods", "figures", "forward", "inference"}
+    | {"observation_files", "population", "report", "store", "workflow"},
+    "report": {"basics", "config", "methods", "figures", "forward", "inference"}
     | {"judgement", "population", "sections", "store", "surrogate", "workflow"},
     "api": {"basics", "config", "methods", "figures", "forward", "inference", "judgement"}
     | {"observation_files", "population", "sections", "store", "surrogate", "workflow"},
-    "papers": {"basics", "evidence", "figures", "forward", "inference", "methods", "optimisation"}
+    "papers": {
+        "baselines",
+        "basics",
+        "evidence",
+        "figures",
+        "forward",
+        "inference",
+        "methods",
+        "optimisation",
+    }
     | {"population", "sections", "store", "surrogate", "transport"},
 }
 ROWS = (
@@ -59,12 +70,12 @@ ROWS = (
     ("population",),
     ("surrogate",),
     ("inference",),
-    ("evidence", "figures"),
+    ("baselines", "evidence", "figures"),
     ("methods",),
     ("config",),
     ("workflow",),
-    ("cli",),
-    ("report", "api"),
+    ("report",),
+    ("cli", "api"),
     ("papers",),
 )
 

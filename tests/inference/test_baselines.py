@@ -12,11 +12,11 @@ import xarray as xr
 from problems import curve_problem
 from scipy import stats
 
+from popinv.baselines.comparison import comparison, seconds_of, write_table
+from popinv.baselines.hierarchical import Energy
+from popinv.baselines.likelihood import Whitening, log_likelihood
+from popinv.baselines.two_stage import first_design_prior, fit_systems, two_stage
 from popinv.errors import DataError
-from popinv.inference.baselines.comparison import comparison, seconds_of, write_table
-from popinv.inference.baselines.hierarchical import Energy
-from popinv.inference.baselines.likelihood import Whitening, log_likelihood
-from popinv.inference.baselines.two_stage import first_design_prior, fit_systems, two_stage
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 from popinv.inference.result import answer_dataset

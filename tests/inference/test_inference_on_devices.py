@@ -17,8 +17,8 @@ import pytest
 import torch
 from problems import curve, curve_problem
 
-from popinv.inference.baselines.hierarchical import Energy
-from popinv.inference.baselines.two_stage import two_stage
+from popinv.baselines.hierarchical import Energy
+from popinv.baselines.two_stage import two_stage
 from popinv.inference.conditions import Conditions
 from popinv.inference.descent import run
 from popinv.inference.fitted_samples import FittedModel
@@ -149,7 +149,7 @@ def predicted(problem: Problem, start: Any) -> Any:
 
 
 def pooled(problem: Problem, start: Any) -> Any:
-    with mock.patch("popinv.inference.baselines.two_stage._ALTERNATIONS", 1):
+    with mock.patch("popinv.baselines.two_stage._ALTERNATIONS", 1):
         fit = two_stage(problem.of_systems(np.arange(30)), start)
     return fit.alpha, fit.gamma, fit.z
 

@@ -18,7 +18,7 @@ import test_instance_study
 import test_sgd_study
 import test_withdrawal
 import torch
-from test_posterior import linear_problem
+from linear_systems import linear_problem
 
 from popinv.errors import InvariantError, PopinvError
 from popinv.inference.conditions import Conditions

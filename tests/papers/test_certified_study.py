@@ -22,11 +22,12 @@ from popinv.methods.certificate.contributions import (
     contributions_of,
     reference_and_records,
 )
+from popinv.methods.certificate.figures import draw_forgetting
 from popinv.methods.certificate.requests import Goal, learn, relearn, remove
 from popinv.methods.certificate.use import _dataset, _systems
 from popinv.methods.privacy import clipped
 from popinv_papers.certified_unlearning import accounts, claims, digits, problem
-from popinv_papers.certified_unlearning.figures import draw_digits, draw_forgetting
+from popinv_papers.certified_unlearning.figures import draw_digits
 from popinv_papers.kit.images import ImageSet
 
 DRAWS, GONE = 32, [7, 50]

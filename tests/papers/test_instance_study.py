@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_posterior import linear_problem
+from linear_systems import linear_problem
 from torch.func import functional_call, jacrev
 
 from popinv.errors import ConfigError, DataError

@@ -11,8 +11,8 @@ import torch
 
 from popinv.errors import ConfigError
 from popinv.methods.metrics import flat
-from popinv.methods.outcome import CheckInput
 from popinv_papers.kit.simplex import kkt_gap, least_norm, project
+from popinv_papers.kit.test_problems import CheckInput
 from popinv_papers.mwgrad import acceleration, check, mixtures
 from popinv_papers.mwgrad.descent import Settings, begin, run, step
 from popinv_papers.mwgrad.kernels import median_bandwidth, radial_kernel

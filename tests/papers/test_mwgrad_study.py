@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_posterior import closed_form, linear_problem
+from linear_systems import closed_form, linear_problem
 
 from popinv.errors import ConfigError
 from popinv_papers.mwgrad.figures import draw_group

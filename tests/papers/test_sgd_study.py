@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from popinv_papers.sgd_dynamics.restarts import all_rates, descend
 
 from popinv.errors import ConfigError
 from popinv.inference import distance_influence
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
+from popinv.methods.restarts.descents import descend, descent_end
 from popinv.methods.restarts.outlook import group_ends, outlook, share_with_interval
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.kernel.noise import KernelNoise
@@ -113,7 +113,7 @@ def test_a_barrier_is_crossed_as_often_as_the_integral_equation_says():
 
 def test_rates_are_those_of_every_leg():
     settings = DescentSettings(iterations=5, learning_rate=0.4, final_learning_rate=0.1)
-    rates = all_rates(settings, 2)
+    rates = study._all_rates(settings, 2)
     assert len(rates) == 10
     np.testing.assert_allclose(rates[[0, 4, 5, 9]], [0.4, 0.1, 0.4, 0.1])
 
@@ -125,12 +125,12 @@ def test_the_end_of_a_descent_is_that_before_its_correction():
         "correction": ("p", [0.1, -0.2, 0.0]),
         "correction_covariance": (("p", "q"), np.eye(3)),
     }
-    np.testing.assert_allclose(study.descent_end(xr.Dataset(stored)), [0.9, 2.2, 3.0])
+    np.testing.assert_allclose(descent_end(xr.Dataset(stored)), [0.9, 2.2, 3.0])
     # One that was too large has not been made.
     stored["correction_covariance"] = (("p", "q"), np.zeros((3, 3)))
-    np.testing.assert_allclose(study.descent_end(xr.Dataset(stored)), [1.0, 2.0, 3.0])
+    np.testing.assert_allclose(descent_end(xr.Dataset(stored)), [1.0, 2.0, 3.0])
     without = xr.Dataset({name: stored[name] for name in ("alpha", "gamma")})
-    np.testing.assert_allclose(study.descent_end(without), [1.0, 2.0, 3.0])
+    np.testing.assert_allclose(descent_end(without), [1.0, 2.0, 3.0])
 
 
 # --- groups ---------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_an_answer_in_the_wrong_basin_is_told_to_start_again(quick):
     # The truth's basin holds the other half of the starts.
     assert numbers["better_answer"] == 0.5
     assert "another start finds a better one" in numbers["statement"]
-    good = found.ends[1:][found.ends[1:, 0] > 0]
+    good = found.descents.ends[1:][found.descents.ends[1:, 0] > 0]
     np.testing.assert_allclose(good[:, 0], 1.0, atol=0.15)
     # The line to it has a barrier, which the descent does not cross by chance.
     assert numbers["answer_1_maxima"] == 1

@@ -146,7 +146,7 @@ FOR_SOME = {
     "forward.external.model": {"forward.external.interpolation", "forward.external.logarithm"},
     "forward.external.observations": {"forward.external.interpolation", "sections.tables"},
     "forward.python.worker": {"forward.python.autograd"},
-    "inference.baselines.hierarchical": {"inference.baselines.numpyro_sampler"},
+    "baselines.hierarchical": {"baselines.numpyro_sampler"},
     "inference.stages.collect_solves": {
         "inference.build",
         "inference.surrogate_push",

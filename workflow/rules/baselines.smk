@@ -33,7 +33,7 @@ def compared(wildcards):
 
 def numpyro_sampler(wildcards):
     """Modules that only a study with this baseline imports."""
-    return ["popinv.inference.baselines.numpyro_sampler"]
+    return ["popinv.baselines.numpyro_sampler"]
 
 
 def policy_sections(wildcards):

@@ -1,8 +1,8 @@
 """Put the study's answer, its oracles and its baselines into one table."""
 
 from popinv.workflow.script import stage
-from popinv.inference.baselines.comparison import seconds_of, write_table
-from popinv.inference.stages.compare_baselines import compare_baselines
+from popinv.baselines.comparison import seconds_of, write_table
+from popinv.baselines.stages.compare_baselines import compare_baselines
 
 with stage(snakemake) as job:
     times = {

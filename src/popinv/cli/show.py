@@ -18,9 +18,15 @@ from popinv.cli.programs import program
 from popinv.cli.show_numbers import is_study, numbers_block, uses_lines
 from popinv.errors import DataError
 from popinv.judgement.judgements import judgements
-from popinv.judgement.metrics import Metrics, parameters_in, read_metrics, understood
+from popinv.judgement.metrics import (
+    BASELINE_NAMES,
+    Metrics,
+    parameters_in,
+    read_metrics,
+    understood,
+)
 
-__all__ = ["METHOD_NAMES", "main", "metrics_files", "table"]
+__all__ = ["main", "metrics_files", "table"]
 
 # Further parameters of one kind are left out; metrics.json has them all.
 _MOST = 12
@@ -36,18 +42,8 @@ _ORACLES = (
         "noise_oracle_relative_frobenius_error",
     ),
 )
-# Errors in the comparison of baselines, and the names of its methods.
+# Errors in the comparison of baselines.
 _COMPARED = ("alpha_relative_error_rms", "noise_covariance_relative_frobenius_error")
-METHOD_NAMES = {
-    "blind": "this study",
-    "distance": "distance alone",
-    "noise_known": "noise known",
-    "law_known": "law known",
-    "full": "full gradient",
-    "plain": "unweighted distance",
-    "two_stage": "two-stage fit",
-    "nuts": "hierarchical Bayes",
-}
 
 
 def metrics_files(given: Sequence[Path]) -> list[Path]:
@@ -161,7 +157,7 @@ def _baselines(path: Path) -> str:
         errors = [row.get(key) for key in _COMPARED]
         rows.append(
             (
-                METHOD_NAMES.get(name, name.replace("_", " ")),
+                BASELINE_NAMES.get(name, name.replace("_", " ")),
                 *("" if error is None else f"{error:.3f}" for error in errors),
                 str(row["systems"]),
                 f"{row['seconds']:.0f}",

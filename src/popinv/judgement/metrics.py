@@ -11,9 +11,21 @@ from typing import Any, Literal
 
 from popinv.errors import DataError
 
-__all__ = ["Metrics", "Parameter", "parameters_in", "read_metrics", "understood"]
+__all__ = ["BASELINE_NAMES", "Metrics", "Parameter", "parameters_in", "read_metrics", "understood"]
 
 Metrics = Mapping[str, Any]
+
+BASELINE_NAMES = {
+    "blind": "this study",
+    "distance": "distance alone",
+    "noise_known": "noise known",
+    "law_known": "law known",
+    "full": "full gradient",
+    "plain": "unweighted distance",
+    "two_stage": "two-stage fit",
+    "nuts": "hierarchical Bayes",
+}
+"""The answers that a comparison of baselines holds, as users read them."""
 
 
 @dataclass(frozen=True)

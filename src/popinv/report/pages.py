@@ -19,9 +19,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from popinv import __version__
-from popinv.cli.show import METHOD_NAMES
 from popinv.errors import DataError
-from popinv.judgement.metrics import understood
+from popinv.judgement.metrics import BASELINE_NAMES, understood
 from popinv.report import words
 from popinv.report.describing import described, question_of
 from popinv.report.folder import ASSETS, found_comparisons, found_studies, library_name
@@ -151,7 +150,7 @@ def study_page(
             known=any(p.true is not None for p in shown),
             described=described(study.config),
             questions={name: question_of(name) or words.readable(name) for name in study.uses},
-            compared=METHOD_NAMES,
+            compared=BASELINE_NAMES,
             reproduction=reproduction(study.name, plain(study.config)),
         )
     )

@@ -24,9 +24,9 @@ import numpy as np
 import torch
 import xarray as xr
 
+from popinv.baselines.likelihood import Whitening
 from popinv.errors import ConfigError
 from popinv.forward.datasets import parameter_coordinate
-from popinv.inference.baselines.likelihood import Whitening
 from popinv.inference.problem import Problem
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator

@@ -111,12 +111,13 @@ def _replaced(name: str, value: Any, new: Any) -> list[Callable[[], None]]:
 
 
 def ordinary_tests(name: str) -> ModuleType:
-    """Return a module of ordinary tests beside this folder, by the name of its file.
+    """Return a module of ordinary tests of papers or of methods, by the name of its file.
 
     It may import others there, as pytest lets it when it collects that folder.
     """
-    if str(_TESTS) not in sys.path:
-        sys.path.insert(0, str(_TESTS))
+    for folder in (_TESTS, _TESTS.parent / "methods"):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
     return importlib.import_module(name)
 
 

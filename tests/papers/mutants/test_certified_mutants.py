@@ -10,19 +10,12 @@ import xarray as xr
 from source_mutants import fails, mutated, ordinary_tests
 
 from popinv.methods import privacy
-from popinv_papers.certified_unlearning import (
-    accountant,
-    accounts,
-    baselines,
-    claims,
-    descent,
-    losses,
-    requests,
-)
+from popinv.methods.certificate import accountant, descent, losses, requests
+from popinv_papers.certified_unlearning import accounts, baselines, claims
 
 pytestmark = pytest.mark.slow
 
-BOUNDS = ordinary_tests("test_certified_accountant")
+BOUNDS = ordinary_tests("test_certificate_accountant")
 RUNS = ordinary_tests("test_certified_unlearning")
 
 

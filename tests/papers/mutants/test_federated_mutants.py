@@ -12,8 +12,8 @@ from popinv.methods.federated import masks, noisy, own_laws, profile, server
 
 pytestmark = pytest.mark.slow
 
-SITES = ordinary_tests("test_fedhl_federated")
-MESSAGES = ordinary_tests("test_fedhl_messages")
+SITES = ordinary_tests("test_federated")
+MESSAGES = ordinary_tests("test_federated_messages")
 
 # The module, its change, and the ordinary test that fails.
 MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [

@@ -8,10 +8,10 @@ from types import ModuleType
 import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
+from popinv.methods.restarts import outlook
 from popinv_papers.sgd_dynamics import (
     exit_equation,
     measuring,
-    outlook,
     recursion,
     slices,
     theory,
@@ -118,7 +118,6 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     (outlook, '"chebyshev"', '"sqeuclidean"', STUDY.test_ends_are_grouped_by_standard_errors),
     (outlook, '"single"', '"complete"', STUDY.test_ends_are_grouped_by_standard_errors),
     (
-        outlook,
         'proportion_ci(0.95, "exact")',
         'proportion_ci(0.9, "exact")',
         STUDY.test_intervals_of_shares_are_exact,

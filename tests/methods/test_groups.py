@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from linear_systems import ALPHA, MATRIX, linear_problem
 from scipy.stats import chi2
-from test_posterior import ALPHA, MATRIX, linear_problem
 
 from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
+from popinv.methods.groups.comparison import compare_group, statement
+from popinv.methods.groups.figures import draw_tests
 from popinv.methods.groups.group_tests import error_rates, examine, simulated_groups
 from popinv.methods.groups.homogeneity import (
     _covariance,
@@ -21,8 +23,6 @@ from popinv.methods.groups.homogeneity import (
     tail,
 )
 from popinv.methods.groups.pooled import pooled_optima
-from popinv_papers.mwgrad.group_figures import draw_tests
-from popinv_papers.mwgrad.study import compare_group, statement
 
 
 def conditions(count: int) -> Conditions:

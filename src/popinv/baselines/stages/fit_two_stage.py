@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xarray as xr
 
-from popinv.inference.baselines.two_stage import two_stage
+from popinv.baselines.two_stage import two_stage
 from popinv.inference.build import descent_problem
 from popinv.inference.result import answer_dataset, parameters_of, print_parameters
 from popinv.population.model import Model

@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from popinv.inference.baselines.comparison import comparison
+from popinv.baselines.comparison import comparison
 
 __all__ = ["compare_baselines"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xarray as xr
 
-from popinv.inference.baselines.hierarchical import posterior_dataset, sample_posterior
+from popinv.baselines.hierarchical import posterior_dataset, sample_posterior
 from popinv.inference.build import descent_problem
 from popinv.inference.result import parameters_of
 from popinv.population.model import Model

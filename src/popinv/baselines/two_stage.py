@@ -33,8 +33,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from popinv.baselines.likelihood import Whitening, log_likelihood
 from popinv.errors import DivergenceError
-from popinv.inference.baselines.likelihood import Whitening, log_likelihood
 from popinv.inference.problem import Problem
 from popinv.optimisation.minimisation import minimise
 from popinv.population.synthetic import broad_parameters

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 import xarray as xr
 
+from popinv.baselines.likelihood import log_likelihood
 from popinv.errors import ConfigError
-from popinv.inference.baselines.likelihood import log_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.result import answer_dataset
 from popinv.seeds import generator
@@ -129,7 +129,7 @@ def sample_posterior(
         If numpyro is not installed.
     """
     try:
-        from popinv.inference.baselines.numpyro_sampler import sample
+        from popinv.baselines.numpyro_sampler import sample
     except ImportError as error:
         raise ConfigError(
             f"assessment.baselines asks for 'nuts', which needs numpyro ({error}). Install it "
