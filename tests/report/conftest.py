@@ -29,7 +29,7 @@ from popinv.report.pages import index_page, method_page
 from popinv.report.writing import page_of
 from popinv.store import storage
 from popinv.surrogate.collect import Thresholds
-from popinv_papers.kit.claims import write_claims
+from popinv_papers.kit.claims import claim_cells, write_claims
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -96,6 +96,7 @@ def pages(results: Results) -> dict[str, Path]:
         {"tiny": results.section},
         "# Several objectives\n\nFirst `x`.\n",
         benchmarks={"tiny": results.tiny / "benchmarks/deconvolve.tsv"},
+        cells=claim_cells,
     )
     loaded = results.study.loaded | evidence()
     written = {

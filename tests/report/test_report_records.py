@@ -115,7 +115,9 @@ def test_a_method_is_gathered_from_whatever_it_has_left(results, tmp_path):
     )
     assert method.title == "Mwgrad"
     assert method.problem is not None
-    assert [row["claim"] for row in method.problem.claims] == [claim.claim for claim in CLAIMS]
+    assert [row.cells["claim"] for row in method.problem.claims] == [
+        claim.claim for claim in CLAIMS
+    ]
     assert [use.study for use in method.uses] == ["tiny"]
     # One that has only numbers, of which nobody has heard.
     folder = tmp_path / "downstream" / "brand_new"
