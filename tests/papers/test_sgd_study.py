@@ -275,7 +275,7 @@ def test_an_answer_in_the_wrong_basin_is_told_to_start_again(quick):
     assert numbers["answer_1_crossing_probability"] < 0.01
     assert numbers["changes"] == 0
     assert figures.draw_slices(found.slices).axes
-    stored = study.result_dataset(problem, found, ["a", "b", "c", "d"])
+    stored = study.result_dataset(found, ["a", "b", "c", "d"])
     assert stored["end"].shape == (5, 4)
 
 
