@@ -14,8 +14,6 @@ from typing import Any
 
 from popinv.errors import InvariantError
 
-__all__ = ["PREFIX", "Invariant", "held", "invariant_metrics"]
-
 PREFIX = "null_invariant_"
 """How the names of the metrics begin."""
 

@@ -12,8 +12,6 @@ from typing import Any
 
 from popinv.methods.section import HouseSettings, MethodSection
 
-__all__ = ["STUDY_STORES", "WITH_TORCH_MB", "House", "Method", "StudySizes", "Use", "megabytes_of"]
-
 STUDY_STORES = {
     "observations": "observations",
     "truth": "truth",

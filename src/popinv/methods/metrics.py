@@ -11,8 +11,6 @@ import xarray as xr
 
 from popinv.store.whole_files import write_text
 
-__all__ = ["flat", "flatten", "write_metrics"]
-
 
 def flatten(values: xr.DataArray, pattern: str) -> dict[str, Any]:
     """Return the entries of an array by names that hold their coordinates.

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from popinv.population.sections import SyntheticObservations
     from popinv.surrogate.section import SurrogateSettings
 
-__all__ = ["Outcome", "StudyInput", "save_outcome", "write_table"]
-
 # The value of a section that a method's record does not name, and that the method does not read.
 _NOT_NAMED: Any = None
 

@@ -20,13 +20,6 @@ import numpy as np
 
 from popinv.errors import ConfigError
 
-__all__ = [
-    "clipped",
-    "coefficient",
-    "epsilon",
-    "joined_coefficient",
-]
-
 
 def _logarithm(delta: float) -> float:
     if not 0 < delta < 1:

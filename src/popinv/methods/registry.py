@@ -13,8 +13,6 @@ from importlib.metadata import EntryPoint, entry_points
 from popinv.errors import ConfigError
 from popinv.methods.method import House, Method
 
-__all__ = ["GROUP", "HOUSES", "METHODS", "PACKAGES"]
-
 GROUP = "popinv.methods"
 _OWN = ("withdrawal", "posterior", "groups", "restarts", "federated", "certificate")
 

@@ -17,16 +17,6 @@ from popinv.sections.messages import Problem
 from popinv.sections.systems import systems_left
 from popinv.surrogate.section import SurrogateSettings
 
-__all__ = [
-    "HouseSettings",
-    "MethodSection",
-    "ObservedSystems",
-    "StudySections",
-    "named_system_problems",
-    "offered",
-    "system_problems",
-]
-
 
 @dataclass(frozen=True)
 class StudySections:

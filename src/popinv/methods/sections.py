@@ -19,9 +19,6 @@ from popinv.methods.section import (
 from popinv.sections.base import Section
 from popinv.sections.messages import Problem
 
-__all__ = ["Downstream", "StudyDownstream"]
-
-
 _SETTINGS = tuple(settings for house in HOUSES for settings in house.settings)
 
 

@@ -6,8 +6,6 @@ import numpy as np
 
 from popinv.seeds import generator
 
-__all__ = ["site_laws"]
-
 
 def site_laws(
     alpha: np.ndarray, spread: np.ndarray, sites: int, shift: float, seed: int

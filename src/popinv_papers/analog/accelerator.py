@@ -34,8 +34,6 @@ from popinv_papers.analog.layers import AnalogLayer, Reading
 from popinv_papers.analog.levels import ERRORS
 from popinv_papers.analog.study import dense_layers, with_devices
 
-__all__ = ["Accelerator", "Simulator"]
-
 _EXPONENT, _SPREAD, _FIRST_READ = 0.05, 0.02, 20.0 / 3600
 # Steps of a converter that rounds nothing.
 _FINE = 2.0**40

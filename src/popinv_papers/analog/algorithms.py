@@ -25,8 +25,6 @@ from typing import Any
 from popinv.errors import ConfigError, nearest
 from popinv_papers.analog.devices import Array, Device, update
 
-__all__ = ["KINDS", "Method", "Weights", "begin", "point", "step"]
-
 KINDS = ("digital", "analog", "tiki_taka", "residual")
 
 # Moves conductances by an increment and its size; see `devices.update` and `devices.pulsed_update`.

@@ -19,16 +19,6 @@ from popinv_papers.analog.accelerator import Accelerator, Simulator
 from popinv_papers.analog.deployment import Refitter
 from popinv_papers.analog.study import Fit, with_devices, without_devices
 
-__all__ = [
-    "changes",
-    "check_rows",
-    "error_of",
-    "metrics",
-    "nothing_changed",
-    "result_dataset",
-    "statement",
-]
-
 # Change of a network's answers, relative to their size, that is due to single precision.
 _ROUNDING = 1e-5
 

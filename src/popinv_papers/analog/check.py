@@ -6,8 +6,6 @@ from popinv_papers.analog import claims, digits, figures, problem
 from popinv_papers.kit.images import read_images
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 
-__all__ = ["check"]
-
 
 def check(given: CheckInput) -> CheckOutcome:
     """Train on devices, and confront the errors that they leave with the paper's claims."""

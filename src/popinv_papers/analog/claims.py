@@ -21,8 +21,6 @@ from popinv_papers.kit.claims import (
     within,
 )
 
-__all__ = ["claims"]
-
 Numbers = Mapping[str, float]
 
 _FIRST, _LAST = quadratic.RATES[0], quadratic.RATES[-1]

@@ -9,8 +9,6 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-__all__ = ["pulsed_soft_bounds"]
-
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _pass(w, change, size, bounds, normal, per_pulse, granularity, noise):  # type: ignore[no-untyped-def]

@@ -41,18 +41,6 @@ from popinv.threads import fixed_threads
 from popinv_papers.analog.accelerator import Accelerator, Simulator
 from popinv_papers.analog.levels import ERRORS
 
-__all__ = [
-    "FAR",
-    "TOLERANCE",
-    "Refitter",
-    "Shift",
-    "Tolerated",
-    "deployed",
-    "metrics",
-    "shifts_dataset",
-    "tolerated",
-]
-
 TOLERANCE = 0.5
 """Largest shift of a parameter that an accelerator may cause, in its standard errors."""
 FAR = 10.0

@@ -11,8 +11,6 @@ from popinv.figures.style import SYSTEMS, TRUTH, new_figure, readable, styled
 from popinv_papers.analog.deployment import FAR, TOLERANCE, Shift
 from popinv_papers.analog.levels import ERRORS
 
-__all__ = ["draw_deployment"]
-
 
 @styled
 def draw_deployment(shifts: Sequence[Shift]) -> Figure:

@@ -25,22 +25,6 @@ import numpy as np
 
 from popinv.errors import ConfigError, nearest
 
-__all__ = [
-    "DEVICES",
-    "Counts",
-    "Device",
-    "asymmetric_linear",
-    "device",
-    "exponential",
-    "normalised",
-    "power",
-    "pulsed_update",
-    "soft_bounds",
-    "symmetric_point",
-    "update",
-    "varied",
-]
-
 # An array of NumPy or of torch.
 Array = Any
 

@@ -27,19 +27,6 @@ from popinv_papers.analog.pulses import Pulses, Trains
 from popinv_papers.kit.images import ImageSet
 from popinv_papers.kit.kept import continued
 
-__all__ = [
-    "BATCHES",
-    "CYCLE_NOISE",
-    "GRANULARITY",
-    "PAPER",
-    "RANGES",
-    "DigitsSize",
-    "accuracy",
-    "network",
-    "runs",
-    "train",
-]
-
 # The paper's dynamic ranges, batch sizes, and test accuracies in per cent.
 RANGES = {"fcn": (0.70, 0.78, 0.80), "cnn": (0.6, 0.7, 0.8)}
 BATCHES = {"fcn": 10, "cnn": 8}

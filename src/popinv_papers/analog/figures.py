@@ -11,8 +11,6 @@ from popinv.figures.style import LIGHT, SYSTEMS, TRUTH, labels_once, new_figure,
 from popinv_papers.analog import quadratic
 from popinv_papers.analog.digits import PAPER, RANGES
 
-__all__ = ["draw_accuracies", "draw_errors", "draw_floor"]
-
 _COLOURS = dict(zip(("digital", "analog", "tiki_taka", "residual"), SYSTEMS, strict=False))
 _LABELS = {
     "digital": "digital descent",

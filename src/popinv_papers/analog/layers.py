@@ -26,17 +26,6 @@ from popinv_papers.analog.algorithms import Update as Change
 from popinv_papers.analog.devices import Device, update
 from popinv_papers.analog.pulses import Trains, sums_of_samples
 
-__all__ = [
-    "AnalogConv1d",
-    "AnalogConv2d",
-    "AnalogLayer",
-    "AnalogLinear",
-    "Reading",
-    "apply_gradients",
-    "digital_parameters",
-    "set_method",
-]
-
 
 @dataclass(frozen=True)
 class Reading:

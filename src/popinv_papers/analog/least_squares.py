@@ -18,16 +18,6 @@ import numpy as np
 from popinv.seeds import generator
 from popinv_papers.analog.algorithms import Method, begin, point, step
 
-__all__ = [
-    "LeastSquares",
-    "Trace",
-    "analog_minimiser",
-    "digital_error",
-    "per_sample_losses",
-    "run",
-    "two_point",
-]
-
 _BLOCK = 1000
 
 # Maps the generator, the iterates and the shape to noise.

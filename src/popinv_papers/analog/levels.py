@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["ERRORS", "Kind"]
-
 
 @dataclass(frozen=True)
 class Kind:

@@ -8,8 +8,6 @@ from popinv_papers.analog.section import Analog
 from popinv_papers.kit.packages import archive_path
 from popinv_papers.kit.paper import Check, Paper
 
-__all__ = ["METHOD"]
-
 # Evaluations of the scores in a refit.
 _FIT = 3
 # Calls of the surrogate for each system in an evaluation.

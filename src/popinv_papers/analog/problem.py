@@ -16,8 +16,6 @@ from popinv_papers.analog import quadratic
 from popinv_papers.analog.digits import DigitsSize
 from popinv_papers.kit.kept import kept_numbers
 
-__all__ = ["SIZES", "Size", "digit_numbers", "means", "quadratic_numbers", "result_dataset"]
-
 Numbers = Mapping[str, float]
 Accuracies = Mapping[str, Mapping[str, list[float]]]
 

@@ -26,8 +26,6 @@ import torch
 from popinv_papers.analog.compiled import pulsed_soft_bounds
 from popinv_papers.analog.devices import Counts, Device, pulsed_update
 
-__all__ = ["Pulses", "Trains", "sums_of_samples"]
-
 
 @dataclass(frozen=True)
 class Trains:

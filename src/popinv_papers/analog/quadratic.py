@@ -32,8 +32,6 @@ from popinv_papers.analog.least_squares import (
     two_point,
 )
 
-__all__ = ["NOISE", "RATES", "REACH", "TRANSFERS", "Size", "numbers"]
-
 REACH, NOISE = 2.0, 0.1
 RATES = (0.1, 0.03, 0.01, 0.003)
 TRANSFERS = (0.003, 0.001, 0.0003)

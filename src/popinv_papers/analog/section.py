@@ -11,8 +11,6 @@ from popinv.methods.section import MethodSection, StudySections
 from popinv.sections.base import Count, Fraction, NotBoolean
 from popinv.sections.messages import Problem
 
-__all__ = ["Analog"]
-
 
 class Analog(MethodSection):
     """The surrogate on an analog accelerator, and its last layers trained there."""

@@ -46,17 +46,6 @@ from popinv_papers.analog.layers import (
 if TYPE_CHECKING:
     from popinv_papers.analog.section import Analog
 
-__all__ = [
-    "Fit",
-    "Scales",
-    "dense_layers",
-    "measure_scales",
-    "methods",
-    "trainings",
-    "with_devices",
-    "without_devices",
-]
-
 _POWER_ITERATIONS = 30
 _CURVATURE_ROWS = 1000
 _SIZE_BATCHES = 8

@@ -15,8 +15,6 @@ from popinv_papers.analog.deployment_figure import draw_deployment
 from popinv_papers.analog.figures import draw_errors
 from popinv_papers.analog.study import trainings
 
-__all__ = ["use"]
-
 
 def use(study: StudyInput) -> Outcome:
     """Refit the answer through the surrogate with every error, and after training on devices."""

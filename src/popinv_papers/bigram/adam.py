@@ -14,8 +14,6 @@ import numpy as np
 
 from popinv_papers.bigram.entries import Entries
 
-__all__ = ["adam_losses", "best_adam_losses"]
-
 _EPSILON = 1e-16
 _RATES_PER_DECADE = 4
 _DECADES = 4

@@ -22,8 +22,6 @@ from popinv_papers.bigram.series import NO_ADVICE, advise
 from popinv_papers.bigram.steps_map import TARGETS
 from popinv_papers.kit.kept import kept
 
-__all__ = ["EXPONENTS", "advice_trials"]
-
 EXPONENTS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 _SYMBOLS, _SERIES, _LENGTH = 100, 200, 100
 

@@ -14,8 +14,6 @@ from popinv_papers.bigram.worst_case import worst_case
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 from popinv_papers.kit.text import byte_pair_symbols, read_texts
 
-__all__ = ["check"]
-
 
 def check(given: CheckInput) -> CheckOutcome:
     """Confront the scaling laws with measured losses."""

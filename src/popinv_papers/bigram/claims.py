@@ -25,8 +25,6 @@ from popinv_papers.kit.claims import (
     within,
 )
 
-__all__ = ["OTHERS", "claims"]
-
 _LIMIT_BOUND = 0.02
 _SLOPE_BOUND = 0.1
 _TEXT_BOUND = 0.1

@@ -21,8 +21,6 @@ import numpy as np
 from popinv.errors import DataError
 from popinv_papers.bigram.entries import Entries
 
-__all__ = ["Bigrams"]
-
 
 @dataclass(frozen=True)
 class Bigrams:

@@ -16,8 +16,6 @@ from tqdm import tqdm
 from popinv_papers.bigram.power_law import check_power_law, frequencies
 from popinv_papers.kit.kept import kept
 
-__all__ = ["best_losses", "gradient_losses", "sign_losses"]
-
 # Neighbouring steps of the grid differ by a factor 2^(1/4).
 _PER_OCTAVE = 4
 

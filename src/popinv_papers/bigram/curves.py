@@ -16,8 +16,6 @@ from popinv_papers.bigram.entries import Entries
 from popinv_papers.bigram.power_law import fitted_exponent
 from popinv_papers.kit.kept import kept
 
-__all__ = ["HORIZONS", "METHODS", "crossing", "crossings", "text_curves"]
-
 METHODS = ("gradient", "sign")
 HORIZONS = 2 ** np.arange(1, 11)
 # Beyond these horizons the counted curves have fallen below every target.

@@ -15,8 +15,6 @@ from scipy.optimize import minimize_scalar
 from popinv_papers.bigram.gradient_descent import first_step_below, relative_loss_of
 from popinv_papers.bigram.sign_descent import distance
 
-__all__ = ["Entries"]
-
 # Steps per factor of ten in the first, coarse search for the best step of sign descent.
 _PER_DECADE = 12
 # The search stops at this relative change of the loss.

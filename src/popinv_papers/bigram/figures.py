@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 
 from popinv.figures.style import CHECK, DIVERGING, MODEL, ORACLE, TRUTH, new_figure, styled
 
-__all__ = ["draw_collapse", "draw_curves", "draw_map"]
-
 _COLOURS = {"gradient": MODEL, "sign": ORACLE, "adam": CHECK}
 
 

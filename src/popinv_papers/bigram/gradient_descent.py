@@ -24,15 +24,6 @@ from scipy.special import beta, expn, gamma, gammaincc, zeta
 from popinv.errors import ConfigError
 from popinv_papers.bigram.power_law import check_power_law, powers
 
-__all__ = [
-    "first_step_below",
-    "horizon",
-    "limit",
-    "relative_loss",
-    "relative_loss_of",
-    "steps_to",
-]
-
 # Beyond this 2t every term but the last ones is zero in double precision.
 _MOST_STEPS = 2**62
 

@@ -18,8 +18,6 @@ from popinv_papers.bigram import gradient_descent, sign_descent
 from popinv_papers.bigram.curves import METHODS
 from popinv_papers.kit.kept import kept
 
-__all__ = ["EXPONENTS", "STRETCH", "collapse", "gap", "is_critical"]
-
 EXPONENTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 STRETCH = 0.1
 """The control's times are longer by this further power of the size."""

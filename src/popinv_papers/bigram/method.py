@@ -6,8 +6,6 @@ from popinv.methods.method import WITH_TORCH_MB, StudySizes, Use, megabytes_of
 from popinv_papers.bigram.section import Bigram, Corpus
 from popinv_papers.kit.paper import Check, Paper
 
-__all__ = ["METHOD"]
-
 
 def _megabytes(sizes: StudySizes, asked: Bigram) -> float:
     return WITH_TORCH_MB + megabytes_of(4 * sizes.systems * sizes.row)

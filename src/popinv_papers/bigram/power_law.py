@@ -14,8 +14,6 @@ import numpy as np
 
 from popinv.errors import ConfigError
 
-__all__ = ["check_power_law", "fitted_exponent", "frequencies", "harmonic", "powers"]
-
 
 def check_power_law(size: int, exponent: float) -> None:
     """Raise ConfigError unless there are at least two symbols and the exponent is positive."""

@@ -18,8 +18,6 @@ from popinv.store.variables import variable
 from popinv_papers.bigram import cross_entropy, limits, steps_map, text_problem
 from popinv_papers.bigram.curves import METHODS, crossing
 
-__all__ = ["SIZES", "Size", "cross_entropy_steps", "metrics", "whole"]
-
 _TEXT_TARGET = 0.1
 
 

@@ -14,8 +14,6 @@ from popinv.methods.section import HouseSettings, MethodSection, ObservedSystems
 from popinv.sections.base import Fraction, NotBoolean
 from popinv.sections.messages import Problem
 
-__all__ = ["Bigram", "Corpus"]
-
 
 class Bigram(MethodSection):
     """Scaling laws of gradient and sign descent on the symbols of the observed series."""

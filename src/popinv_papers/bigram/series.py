@@ -26,16 +26,6 @@ from popinv_papers.bigram.counts import Bigrams
 from popinv_papers.bigram.curves import METHODS, text_curves
 from popinv_papers.bigram.power_law import fitted_exponent
 
-__all__ = [
-    "CHECKED_BY",
-    "NO_ADVICE",
-    "advise",
-    "invariants",
-    "quantised",
-    "run_descent",
-    "series_curves",
-]
-
 NO_ADVICE = "no advice"
 CHECKED_BY = "counted steps of both descents on the withheld half of the series, and their runs"
 

@@ -33,15 +33,6 @@ from popinv.errors import ConfigError
 from popinv_papers.bigram.gradient_descent import first_step_below
 from popinv_papers.bigram.power_law import check_power_law, powers
 
-__all__ = [
-    "best_relative_loss",
-    "distance",
-    "horizon",
-    "limit",
-    "relative_loss",
-    "steps_to",
-]
-
 # Number of terms in the limit for a > 1/2. More terms change it by less than 1e-12 if the best u is
 # above this number to the power -a.
 _LIMIT_TERMS = 2_000_000

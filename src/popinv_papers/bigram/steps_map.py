@@ -17,8 +17,6 @@ from popinv_papers.bigram import gradient_descent, sign_descent
 from popinv_papers.bigram.curves import METHODS
 from popinv_papers.kit.kept import kept
 
-__all__ = ["EXPONENTS", "TARGETS", "slope", "steps_at", "steps_map"]
-
 EXPONENTS = (
     *(0.25, 0.5, 0.625, 0.75, 0.875, 0.95, 1.0),
     *(1.05, 1.1, 1.175, 1.25, 1.375, 1.5, 1.75, 2.0),

@@ -21,8 +21,6 @@ from popinv_papers.bigram.power_law import fitted_exponent, frequencies
 from popinv_papers.bigram.steps_map import TARGETS
 from popinv_papers.kit.kept import kept, kept_numbers
 
-__all__ = ["Symbols", "gap", "independent_tokens", "predicted_halves", "text"]
-
 Symbols = tuple[list[np.ndarray], int]
 """Sequences of symbols, and the number of symbols of their vocabulary."""
 

@@ -6,8 +6,6 @@ from popinv.methods.outcome import Outcome, StudyInput
 from popinv_papers.bigram.figures import draw_curves
 from popinv_papers.bigram.series import advise, invariants, quantised, series_curves
 
-__all__ = ["use"]
-
 
 def use(study: StudyInput) -> Outcome:
     """Choose an optimiser by Zipf's law on half of the series, and check it on the other half."""

@@ -34,8 +34,6 @@ from popinv.store.variables import variable
 from popinv_papers.bigram.power_law import check_power_law
 from popinv_papers.kit.kept import kept_numbers
 
-__all__ = ["VOCABULARIES", "real_steps_to", "relative_loss_of_any", "worst_case", "worst_exponent"]
-
 VOCABULARIES = (10**5, 10**8, 10**12, 10**16)
 """Vocabularies at which the worst exponent is found."""
 

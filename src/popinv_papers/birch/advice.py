@@ -9,8 +9,6 @@ import numpy as np
 
 from popinv_papers.birch.candidates import Candidate
 
-__all__ = ["advised"]
-
 # Several machines are advised if the prediction gains by more than it may be wrong.
 _WORTH = 1.15
 

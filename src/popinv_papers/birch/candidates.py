@@ -12,8 +12,6 @@ from popinv_papers.birch.catalogue import METHODS, policy
 from popinv_papers.birch.engine import Policy
 from popinv_papers.birch.steps import Adam, Plain, Steps
 
-__all__ = ["Candidate", "Curve", "best_rates", "candidates", "common_target", "seconds_to"]
-
 _RATES = {
     "sgd": tuple(2.0**-k for k in range(6)),
     "adam": tuple(0.04 * 2.0**-k for k in range(6)),

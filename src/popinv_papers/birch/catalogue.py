@@ -11,8 +11,6 @@ from popinv_papers.birch.engine import Policy
 from popinv_papers.birch.nested import LocalAsync, NestedLocalAsync
 from popinv_papers.birch.rounds import Cycle, DualProcess, Rounds, Vanilla
 
-__all__ = ["METHODS", "Method", "distance_bound", "policy"]
-
 
 @dataclass(frozen=True)
 class Method:

@@ -12,8 +12,6 @@ from popinv_papers.birch.regime_names import REGIMES
 from popinv_papers.kit.images import read_images
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 
-__all__ = ["check"]
-
 
 def check(given: CheckInput) -> CheckOutcome:
     """Simulate every method in every regime, and find the fastest."""

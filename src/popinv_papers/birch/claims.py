@@ -18,8 +18,6 @@ from popinv_papers.birch.promises import EARLY, Promise
 from popinv_papers.birch.regime_names import SWEPT, VARIATION
 from popinv_papers.kit.claims import Claim, Control, above, below, judged, measured
 
-__all__ = ["claims", "metrics", "write_table"]
-
 # Fastest and slowest methods of each regime, according to the paper.
 _STATED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "classical": (("ringmaster", "async_local"), ("minibatch",)),

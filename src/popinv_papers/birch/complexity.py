@@ -19,18 +19,6 @@ from popinv_papers.birch.catalogue import distance_bound, policy
 from popinv_papers.birch.engine import Run, Workers
 from popinv_papers.birch.regime_names import VARIATION
 
-__all__ = [
-    "COUNTS",
-    "FAMILIES",
-    "OPTIMAL",
-    "OTHERS",
-    "PROBLEM",
-    "over_bounds",
-    "settings_for",
-    "time_over",
-    "workers_in",
-]
-
 # L Delta/eps = 4 and sigma^2/eps = 64.
 PROBLEM = theory.Problem(1.0, 4.0, 64.0, 1.0)
 _BATCH = theory.batch(PROBLEM)

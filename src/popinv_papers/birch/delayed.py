@@ -9,8 +9,6 @@ from typing import Any
 from popinv.errors import ConfigError
 from popinv_papers.birch.engine import Policy, Run
 
-__all__ = ["Delayed", "MetaLocal", "every"]
-
 
 class Delayed(Policy):
     """A worker computes M gradients and sends them; they count if the delay is not too large.

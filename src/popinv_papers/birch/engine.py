@@ -24,8 +24,6 @@ from popinv.errors import ConfigError
 from popinv.seeds import generator
 from popinv_papers.birch.tree import Tree
 
-__all__ = ["Policy", "Run", "Workers"]
-
 
 @dataclass(frozen=True)
 class Workers:

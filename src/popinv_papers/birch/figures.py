@@ -15,8 +15,6 @@ from popinv_papers.birch.problem import ratios
 from popinv_papers.birch.regime_names import SWEPT, VARIATION
 from popinv_papers.birch.tree import Tree
 
-__all__ = ["draw_regime", "draw_trees", "draw_variation"]
-
 _DASHES = ("-", "--", ":")
 
 

@@ -25,8 +25,6 @@ from popinv.errors import ConfigError, DataError
 from popinv_papers.birch.engine import Policy, Run, Workers
 from popinv_papers.birch.steps import Steps
 
-__all__ = ["Handling", "LiveRun", "RealRun", "Slope", "Team"]
-
 # Maps a worker, the number of its gradient and a point to the gradient, as a pure function.
 Slope = Callable[[int, int, np.ndarray], np.ndarray]
 

@@ -8,8 +8,6 @@ from popinv_papers.birch.section import Birch
 from popinv_papers.kit.packages import archive_path
 from popinv_papers.kit.paper import Check, Paper
 
-__all__ = ["METHOD"]
-
 
 def _megabytes(sizes: StudySizes, asked: Birch) -> float:
     return sizes.training_megabytes + 300 + 200 * len(asked.seconds)

@@ -9,8 +9,6 @@ from typing import Any
 from popinv.errors import ConfigError
 from popinv_papers.birch.engine import Policy, Run
 
-__all__ = ["LocalAsync", "NestedLocalAsync"]
-
 
 class _Group:
     """Workers that share an iterate: a cluster, or a cluster of clusters.

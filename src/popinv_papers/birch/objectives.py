@@ -16,8 +16,6 @@ from scipy.linalg import solveh_banded
 
 from popinv.errors import ConfigError
 
-__all__ = ["CLASSES", "Objective", "draw", "logistic", "quadratic", "slope", "values"]
-
 CLASSES = 10
 _QUADRATIC, _LOGISTIC = 0, 1
 

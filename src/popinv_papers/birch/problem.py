@@ -36,19 +36,6 @@ from popinv_papers.birch.tree import Conditions, Tree, check
 from popinv_papers.kit.images import ImageSet, pooled
 from popinv_papers.kit.kept import kept
 
-__all__ = [
-    "COMPARED",
-    "SIZES",
-    "Distance",
-    "Size",
-    "bowl",
-    "compare",
-    "distances",
-    "ratios",
-    "small_trees",
-    "tasks",
-]
-
 # Gradients of each fastest run whose conditions are checked.
 _CHECKED = 3000
 _CURVE = 40

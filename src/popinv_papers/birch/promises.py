@@ -21,8 +21,6 @@ from popinv_papers.birch.regimes import Task, workers_of
 from popinv_papers.birch.replay import points_on_main_branch
 from popinv_papers.kit.kept import kept_numbers
 
-__all__ = ["EARLY", "Promise", "promise"]
-
 # Share of the theorem's gradients after which the promise is not yet kept.
 EARLY = 1 / 16
 

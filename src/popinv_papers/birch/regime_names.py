@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["REGIMES", "SWEPT", "VARIATION"]
-
 VARIATION = 0.3
 """Coefficient of variation of gradient times: ours, that of the paper's simulation is not known."""
 REGIMES = {

@@ -19,17 +19,6 @@ from popinv_papers.birch.objectives import Objective, values
 from popinv_papers.birch.regime_names import REGIMES, SWEPT, VARIATION
 from popinv_papers.birch.replay import points_on_main_branch
 
-__all__ = [
-    "REGIMES",
-    "Reached",
-    "Task",
-    "fastest",
-    "losses",
-    "settings_of",
-    "settled",
-    "workers_of",
-]
-
 # Values are the paper's where it states them. The gradient time 10 in the second and last is ours.
 _LOOKS, _FINE_LOOKS = 8, 16
 _FIRST = 1000

@@ -14,8 +14,6 @@ import numpy as np
 
 from popinv_papers.birch.objectives import Objective, draw, slope
 
-__all__ = ["points_on_main_branch"]
-
 # A point this much further out than the start counts as diverged.
 _LOST = 1e4
 

@@ -11,8 +11,6 @@ from typing import Any
 from popinv.errors import ConfigError
 from popinv_papers.birch.engine import Policy, Run
 
-__all__ = ["Cycle", "DualProcess", "Rounds", "Vanilla"]
-
 
 class Vanilla(Policy):
     """A single worker, the fastest: x^{k+1} = x^k - gamma grad f(x^k; xi^k)."""

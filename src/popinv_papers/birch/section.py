@@ -9,8 +9,6 @@ from pydantic import Field
 from popinv.methods.section import MethodSection
 from popinv.sections.base import Count, NonNegative, NotBoolean, Positive
 
-__all__ = ["Birch"]
-
 
 class Birch(MethodSection):
     """Training and solves on several machines of unequal speed."""

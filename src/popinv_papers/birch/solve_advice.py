@@ -24,8 +24,6 @@ from popinv_papers.birch.solve_sharing import (
     pulled,
 )
 
-__all__ = ["NEAR", "advise_solves", "alike_machines", "chunk_sizes", "makespans"]
-
 _DRAWS = 400
 # More chunks than this are planned nowhere.
 _MOST_CHUNKS = 5000

@@ -11,8 +11,6 @@ import numpy as np
 
 from popinv.errors import DataError
 
-__all__ = ["rehearse"]
-
 
 def rehearse(
     rates: Sequence[float],

@@ -24,17 +24,6 @@ import numpy as np
 from popinv.errors import ConfigError
 from popinv.seeds import generator
 
-__all__ = [
-    "Machines",
-    "Round",
-    "best_split",
-    "chunks_of",
-    "divided",
-    "equal_split",
-    "least_makespan",
-    "pulled",
-]
-
 
 @dataclass(frozen=True)
 class Machines:

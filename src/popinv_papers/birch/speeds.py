@@ -12,8 +12,6 @@ from popinv_papers.birch.engine import Workers
 from popinv_papers.birch.live import Handling, RealRun, Team
 from popinv_papers.birch.steps import Plain
 
-__all__ = ["Speeds", "measured"]
-
 # Gradients of each worker that are left out as it warms up, and of the slowest that are timed.
 _WARM, _TIMED = 2, 6
 # Fewest gradients of any worker that are timed, and how often twice as many are asked for.

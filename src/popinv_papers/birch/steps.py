@@ -9,8 +9,6 @@ import numpy as np
 from popinv.errors import ConfigError
 from popinv.surrogate.training import BETA_1, BETA_2, EPSILON
 
-__all__ = ["Adam", "Plain", "Steps"]
-
 
 class Steps(Protocol):
     """The steps of one run; they may have a state, so every run needs new ones."""

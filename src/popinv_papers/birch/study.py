@@ -51,16 +51,6 @@ from popinv_papers.kit.weights import fill
 if TYPE_CHECKING:
     from popinv_papers.birch.section import Birch
 
-__all__ = [
-    "Learning",
-    "compare",
-    "nothing_trained",
-    "predicted",
-    "raced",
-    "stable",
-    "tried",
-]
-
 _LOOKS = 100
 # Draws of the minibatches by which step sizes are chosen; the runs that count have others.
 _TRIALS = 2

@@ -10,8 +10,6 @@ from popinv.figures.style import LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, style
 from popinv_papers.birch.candidates import candidates, seconds_to
 from popinv_papers.birch.solve_advice import NEAR
 
-__all__ = ["draw_solves", "draw_training"]
-
 
 @styled
 def draw_training(result: xr.Dataset) -> Figure:

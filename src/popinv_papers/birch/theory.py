@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from popinv.errors import ConfigError
 
-__all__ = ["Problem", "batch", "gradients", "least_time", "own_time", "step_size"]
-
 
 @dataclass(frozen=True)
 class Problem:

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Conditions", "Tree", "ancestry", "check", "distance", "representation"]
-
 
 class Tree:
     """A tree that grows by one edge at a time.

@@ -11,8 +11,6 @@ from popinv_papers.birch.solve_sharing import Machines
 from popinv_papers.birch.study import Learning, compare, nothing_trained
 from popinv_papers.birch.study_figures import draw_solves, draw_training
 
-__all__ = ["use"]
-
 
 def use(study: StudyInput) -> Outcome:
     """Say whether several machines are worth it for the training, and how to share solves."""

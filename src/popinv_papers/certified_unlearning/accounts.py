@@ -11,26 +11,6 @@ from popinv.methods.certificate.accountant import Form, Setting, sequential_epoc
 from popinv_papers.certified_unlearning.baselines import DescentToDelete, Langevin
 from popinv_papers.certified_unlearning.digits import RADIUS
 
-__all__ = [
-    "BATCHES",
-    "DIMENSION",
-    "EPSILON",
-    "MORE_NOISES",
-    "NOISES",
-    "NOISE_BATCHES",
-    "OTHER",
-    "RECORDS",
-    "REQUESTS",
-    "SECOND_RECORDS",
-    "SIGMA",
-    "constants",
-    "epochs_by_noise",
-    "epochs_of_methods",
-    "epochs_of_second",
-    "epochs_without_convexity",
-    "name_of",
-]
-
 RECORDS = 11_264
 DIMENSION = 784
 # The paper's second data: cats and ships of CIFAR-10, as 512 features of a pretrained network.

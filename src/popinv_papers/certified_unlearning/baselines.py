@@ -18,8 +18,6 @@ from scipy.optimize import brentq, minimize_scalar
 from popinv.errors import ConfigError
 from popinv.methods.certificate.accountant import Setting
 
-__all__ = ["DescentToDelete", "Langevin"]
-
 # Orders minus 1 of the grid on which the guarantee of Langevin unlearning is minimised, before the
 # best is refined. Each request doubles the order of the request before.
 _ORDERS = np.geomspace(1e-3, 1e5, 200)

@@ -11,8 +11,6 @@ from popinv_papers.certified_unlearning.figures import draw_digits
 from popinv_papers.kit.images import read_images
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 
-__all__ = ["check"]
-
 
 def check(given: CheckInput) -> CheckOutcome:
     """Count epochs of four methods, and compare accuracies with retraining."""

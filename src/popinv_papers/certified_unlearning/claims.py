@@ -34,8 +34,6 @@ from popinv_papers.kit.claims import (
     within,
 )
 
-__all__ = ["claims"]
-
 # Accuracies at the six epsilons of the test problem.
 _ACCURACY = {
     "b128": (0.817, 0.873, 0.894, 0.894, 0.895, 0.895),

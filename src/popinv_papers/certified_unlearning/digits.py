@@ -18,19 +18,6 @@ from popinv.seeds import generator
 from popinv_papers.kit.images import ImageSet
 from popinv_papers.kit.kept import kept
 
-__all__ = [
-    "DRAWS",
-    "RADIUS",
-    "RUNS",
-    "Digits",
-    "Served",
-    "accuracy_after_one",
-    "digits_of",
-    "largest_share_of_gap",
-    "replacements",
-    "serve",
-]
-
 _CLASSES = (3, 8)
 RADIUS = 100.0
 RUNS = 4

@@ -15,8 +15,6 @@ from popinv.figures.style import (
     styled,
 )
 
-__all__ = ["draw_digits"]
-
 _METHODS = {
     "full": ("noisy steps, full batch", MODEL, "-"),
     "b128": ("noisy steps, batches of 128", CHECK, "-"),

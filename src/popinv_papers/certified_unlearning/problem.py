@@ -45,8 +45,6 @@ from popinv_papers.certified_unlearning.digits import (
 )
 from popinv_papers.kit.kept import kept
 
-__all__ = ["EPSILONS", "SIZES", "Size", "measure", "metrics"]
-
 EPSILONS = (0.05, 0.1, 0.5, 1.0, 2.0, 5.0)
 # Epochs of learning before convergence, by Theorem 3.2, as in the authors' experiments.
 _LEARNT = {128: 30, RECORDS: 3000}

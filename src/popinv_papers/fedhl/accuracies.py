@@ -33,17 +33,6 @@ from popinv_papers.fedhl.server import Weighting
 from popinv_papers.fedhl.splits import dirichlet
 from popinv_papers.kit.kept import kept
 
-__all__ = [
-    "LEARNING_RATES",
-    "RULES",
-    "Adaptation",
-    "Division",
-    "Training",
-    "accuracies",
-    "gains",
-    "joined",
-]
-
 RANKS = (4, 8, 16, 32, 64)
 # Few clients that all take part, and many of whom a tenth does.
 FEDERATIONS = {10: 1.0, 100: 0.1}

@@ -20,15 +20,6 @@ from popinv_papers.fedhl.clients import Gradient
 from popinv_papers.fedhl.lora import Dense, ModuleLoss, apply
 from popinv_papers.kit.images import ImageSet, pooled
 
-__all__ = [
-    "Labelled",
-    "accuracy",
-    "chosen_images",
-    "minibatches",
-    "network",
-    "pretrained",
-]
-
 _POOL, _CLASSES = 2, 10
 _PRETRAINING_RATE, _PRETRAINING_BATCH = 2e-3, 100
 

@@ -9,8 +9,6 @@ from popinv_papers.fedhl.regression_problem import floors, rates, regressions
 from popinv_papers.kit.images import read_images
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 
-__all__ = ["check"]
-
 
 def check(given: CheckInput) -> CheckOutcome:
     """Adapt by every rule, and confront accuracies, losses and gradients with the claims."""

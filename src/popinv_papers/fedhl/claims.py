@@ -25,8 +25,6 @@ from popinv_papers.kit.claims import (
     unsettled,
 )
 
-__all__ = ["GAIN", "claims", "learns", "metrics"]
-
 NAMES = {"hetlora": "HetLoRA", "flexlora": "FlexLoRA", "flora": "FLoRA", "equal": "equal weights"}
 # The baselines that allow unequal ranks, and the method against each that has neither a base of
 # full rank nor weights from truncation errors.

@@ -14,8 +14,6 @@ from popinv.optimisation.adam import adam
 from popinv_papers.fedhl.lora import Adapters, Dense, Factors, factor_gradients, products
 from popinv_papers.fedhl.pruning import Pruning, penalty_gradients
 
-__all__ = ["Gradient", "Local", "sample_clients", "train"]
-
 # Maps increments (k, m, n) of the participating clients, their numbers, the round and the local
 # step to the gradients of their losses, (k, m, n) each.
 Gradient = Callable[[Dense, np.ndarray, int, int], Dense]

@@ -18,8 +18,6 @@ from popinv_papers.fedhl.lora import Adapters, Dense, Factors, fresh, products, 
 from popinv_papers.fedhl.pruning import Pruning, leading, pruned_ranks
 from popinv_papers.fedhl.server import METHODS, Weighting
 
-__all__ = ["Federation", "State", "begin", "run", "step"]
-
 
 @dataclass(frozen=True)
 class Federation:

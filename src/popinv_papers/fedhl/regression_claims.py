@@ -9,8 +9,6 @@ import xarray as xr
 from popinv_papers.fedhl.regression_problem import fitted_exponents
 from popinv_papers.kit.claims import Claim, Control, above, below, judged, measured
 
-__all__ = ["derived", "floor_levels", "headlines"]
-
 # The slowest power of the rounds that counts as the theorem's -0.5.
 _POWER = -0.45
 

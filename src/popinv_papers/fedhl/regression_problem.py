@@ -15,8 +15,6 @@ from popinv.store.variables import variable
 from popinv_papers.fedhl import regression
 from popinv_papers.kit.kept import kept, kept_numbers
 
-__all__ = ["DEVIATIONS", "fitted_exponents", "floors", "rates", "regressions"]
-
 # Deviations of the clients for the powers of T and the floors: equal, and mildly unequal.
 DEVIATIONS = {"equal": 0.0, "mild": 0.034}
 

@@ -9,8 +9,6 @@ from pydantic import Field
 from popinv.methods.section import MethodSection
 from popinv.sections.base import Count, NotBoolean, Positive
 
-__all__ = ["FedHL"]
-
 
 class FedHL(MethodSection):
     """Sites with their own laws adapt the surrogate without sharing their data."""

@@ -23,22 +23,6 @@ import torch
 from popinv.errors import ConfigError
 from popinv_papers.fedhl.lora import Adapters, Dense, Factors, products
 
-__all__ = [
-    "METHODS",
-    "Decomposition",
-    "Weighting",
-    "aggregation_weights",
-    "decompose",
-    "entropy",
-    "factor_mean",
-    "norm_weights",
-    "residuals",
-    "round_bytes",
-    "squared_truncation_errors",
-    "weighted_changes",
-    "weighted_products",
-]
-
 METHODS = ("fedhl", "fedit", "hetlora", "flexlora", "flora")
 
 Decomposition = dict[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]

@@ -9,8 +9,6 @@ import numpy as np
 
 from popinv.errors import ConfigError
 
-__all__ = ["dirichlet", "homogeneous", "site_wise"]
-
 
 def homogeneous(count: int, clients: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Divide rows at random into parts of nearly equal size."""

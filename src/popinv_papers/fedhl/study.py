@@ -42,8 +42,6 @@ from popinv_papers.fedhl.splits import site_wise
 if TYPE_CHECKING:
     from popinv_papers.fedhl.section import FedHL
 
-__all__ = ["WAYS", "Sites", "adapt", "nothing_trained", "solved_sites"]
-
 WAYS = ("common", "alone", "flexlora", "fedhl", "pooled")
 _FEWEST = 5
 # Relative change of an error that single precision makes.

@@ -29,15 +29,6 @@ from popinv_papers.kit.encoder import Block, pretrained_encoder, tokenised
 from popinv_papers.kit.kept import kept
 from popinv_papers.kit.passages import Found
 
-__all__ = [
-    "ADAPTED",
-    "Bank",
-    "FirstToken",
-    "Passages",
-    "bank",
-    "sides",
-]
-
 _HEADS, _AT_ONCE = 12, 64
 ADAPTED = ("block.value.weight", "head.weight")
 # Shares of a kind's texts: first those of the validation, then those of the test among the others.

@@ -12,8 +12,6 @@ from popinv.threads import fixed_threads
 from popinv_papers.fedhl.figures import draw_sites
 from popinv_papers.fedhl.study import adapt, nothing_trained, solved_sites
 
-__all__ = ["use"]
-
 
 def use(study: StudyInput) -> Outcome:
     """Solve the systems of every site, and adapt the surrogate in every way."""

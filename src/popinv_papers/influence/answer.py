@@ -28,8 +28,6 @@ from popinv.inference.problem import Problem
 from popinv.population.known import inputs
 from popinv.seeds import generator
 
-__all__ = ["AnswerSlope", "answer_slope", "draws_of_law"]
-
 
 @dataclass(frozen=True)
 class AnswerSlope:

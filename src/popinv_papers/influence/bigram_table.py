@@ -12,8 +12,6 @@ import numpy as np
 
 from popinv_papers.influence.corpus import PADDING
 
-__all__ = ["bigram_loss", "bigram_table"]
-
 
 def bigram_table(known: np.ndarray, vocabulary: int) -> np.ndarray:
     """Return p(j | i), shape (vocabulary, vocabulary), of passages (n, length) with padding."""

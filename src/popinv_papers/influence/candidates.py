@@ -28,8 +28,6 @@ from popinv_papers.influence.saving import solves_saved
 from popinv_papers.influence.study import Bench
 from popinv_papers.influence.worth import answer_order
 
-__all__ = ["order_candidates"]
-
 _FEWEST = 10
 # Covariances between all pairs of these are held.
 _MOST = 2000

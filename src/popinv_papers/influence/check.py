@@ -10,8 +10,6 @@ from popinv_papers.influence.corpus import brown_and_letters
 from popinv_papers.influence.figures import draw_landmarks, draw_selections
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 
-__all__ = ["check"]
-
 
 def check(given: CheckInput) -> CheckOutcome:
     """Compare the claims on selection by influence with measurements."""

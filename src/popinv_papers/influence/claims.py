@@ -29,8 +29,6 @@ from popinv_papers.kit.claims import (
     within,
 )
 
-__all__ = ["BETTER_THAN_ONE_CLASS", "BETTER_THAN_PAIRS", "MERITS", "WORDS", "claims", "merit"]
-
 BETTER_THAN_PAIRS = 0.3
 """Nats per token that a language model must be better than a table of pairs of tokens."""
 BETTER_THAN_ONE_CLASS = 0.05

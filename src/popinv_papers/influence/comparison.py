@@ -18,14 +18,6 @@ from popinv_papers.influence import gradients, influence, landmarks
 from popinv_papers.influence.gradients import Losses, Samples
 from popinv_papers.influence.steps import Step
 
-__all__ = [
-    "Scores",
-    "correlation",
-    "exact_scores",
-    "representation_scores",
-    "spread_scores",
-]
-
 Spread = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 _SPREADS: dict[str, Spread] = {
     "kernel": landmarks.kernel_spread,

@@ -17,14 +17,6 @@ from popinv_papers.kit.emails import spam_texts
 from popinv_papers.kit.passages import runs, sentences
 from popinv_papers.kit.text import brown_sentences, byte_pair_symbols
 
-__all__ = [
-    "MARK",
-    "PADDING",
-    "Corpus",
-    "brown_and_letters",
-    "passages",
-]
-
 PADDING, MARK = 0, 1
 # The tokens of the encoding follow these two.
 _OWN = 2

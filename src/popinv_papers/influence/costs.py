@@ -16,8 +16,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["MODELS", "Model", "costs", "speed_up"]
-
 
 @dataclass(frozen=True)
 class Model:

@@ -28,8 +28,6 @@ from popinv_papers.influence.selection import top
 from popinv_papers.influence.steps import gradient_step
 from popinv_papers.influence.training import Adam, begin, step, train
 
-__all__ = ["CURVED_RATES", "KEPT", "RATES", "Case", "cases", "error_orders", "second_order"]
-
 RATES = (0.02, 0.01, 0.005, 0.0025)
 # A practical learning rate, and one at which the second-order term is seen.
 CURVED_RATES = (0.01, 1.0)

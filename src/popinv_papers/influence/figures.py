@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 from popinv.figures.style import CHECK, LIGHT, MODEL, SYSTEMS, new_figure, readable, styled
 from popinv_papers.influence.claims import MERITS, WORDS, merit
 
-__all__ = ["draw_landmarks", "draw_selections", "draw_study"]
-
 _TRAININGS = {
     "selected": "selected by exact scores",
     "landmarks": "selected by landmarks",

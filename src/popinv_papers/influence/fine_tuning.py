@@ -48,8 +48,6 @@ from popinv_papers.kit.encoder import (
 from popinv_papers.kit.kept import kept, kept_numbers
 from popinv_papers.kit.passages import CATEGORIES, brown_passages, letter_passages
 
-__all__ = ["CLASSES", "TARGETS", "FineTuning", "LastBlock", "Texts", "comparisons", "texts_of"]
-
 _OF_LETTERS = {
     "easy-ham-1": "easy ham",
     "easy-ham-2": "easy ham",

@@ -18,18 +18,6 @@ from torch.func import functional_call, grad, jvp, vmap
 
 from popinv.errors import ConfigError
 
-__all__ = [
-    "Flat",
-    "Losses",
-    "Samples",
-    "directional_derivatives",
-    "hessian_product",
-    "mean_gradient",
-    "mean_loss",
-    "parts",
-    "sample_gradients",
-]
-
 Samples = Sequence[Tensor]
 Losses = Callable[..., Tensor]
 

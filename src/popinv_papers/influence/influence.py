@@ -24,8 +24,6 @@ from torch import Tensor
 
 from popinv_papers.influence.steps import Step
 
-__all__ = ["cosine_scores", "linear_scores", "predicted_change", "quadratic_matrix", "scores_of"]
-
 HessianProduct = Callable[[Tensor], Tensor]
 
 

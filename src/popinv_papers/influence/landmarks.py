@@ -28,14 +28,6 @@ from torch.func import jvp, vmap
 from popinv.errors import ConfigError
 from popinv_papers.influence.gradients import Samples, parts
 
-__all__ = [
-    "draw_landmarks",
-    "kernel_spread",
-    "linear_spread",
-    "squared_distances",
-    "tangent_embeddings",
-]
-
 _MOST_FOR_MEDIAN = 1000
 
 

@@ -40,8 +40,6 @@ from popinv_papers.influence.text_pool import (
 from popinv_papers.influence.training import Adam, AdamState, begin, train
 from popinv_papers.kit.kept import kept_numbers
 
-__all__ = ["EMBEDDINGS", "Language", "Sides", "compare", "comparisons", "sides"]
-
 # The states whose tangents are the embeddings: the last token's, as in the released code, or their
 # mean.
 EMBEDDINGS = ("last_state", "mean_state")

@@ -7,8 +7,6 @@ from popinv_papers.influence.section import Influence
 from popinv_papers.kit.packages import archive_path
 from popinv_papers.kit.paper import Check, Paper
 
-__all__ = ["METHOD", "PRETRAINED"]
-
 # The rule pretrain_language_model writes it.
 PRETRAINED = "<results>/downstream/influence_model.zarr.zip"
 

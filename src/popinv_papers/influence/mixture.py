@@ -29,8 +29,6 @@ from popinv_papers.influence.selection import round_robin, top
 from popinv_papers.influence.training import Adam, AdamState, begin, train
 from popinv_papers.kit.kept import kept_numbers
 
-__all__ = ["EMBEDDINGS", "Domains", "Mixture", "compare", "comparisons", "domains"]
-
 EMBEDDINGS = ("states", "hidden", "logits", "loss", "hidden_and_label")
 
 

@@ -14,14 +14,6 @@ from popinv.errors import ConfigError
 from popinv_papers.influence.corpus import PADDING
 from popinv_papers.influence.gradients import Flat, Losses
 
-__all__ = [
-    "Perceptron",
-    "Transformer",
-    "classification_losses",
-    "language_losses",
-    "position_weighted",
-]
-
 
 class Perceptron(nn.Module):
     """Hidden layers with tanh and a linear last layer; without hidden layers, a linear model."""

@@ -26,8 +26,6 @@ from popinv_papers.influence.training import Adam, AdamState, begin, step
 from popinv_papers.kit.kept import continued
 from popinv_papers.kit.weights import fill
 
-__all__ = ["LanguageModel", "known_passages", "pretrain", "split", "with_weights"]
-
 # Standard deviation of the first weights of matrices; steps over which the rate rises; decay.
 _SPREAD, _RISE, _DECAY = 0.02, 100, 0.05
 # Steps between two looks at the state, where a kept part can go on.

@@ -30,8 +30,6 @@ from popinv_papers.influence.pretraining import with_weights
 from popinv_papers.influence.timing import Timing
 from popinv_papers.kit.kept import kept_numbers
 
-__all__ = ["CURVED", "PARTS", "SIZES", "Size", "metrics", "run"]
-
 # Networks with few weights, for which the second-order term is formed.
 CURVED = ("softmax_regression", "perceptron")
 PARTS = ("exactness", "mixture", "language", "fine_tuning", "timing")

@@ -27,15 +27,6 @@ import numpy as np
 from popinv.errors import ConfigError, DivergenceError
 from popinv_papers.kit.simplex import project
 
-__all__ = [
-    "first_order_gap",
-    "penalty_interval",
-    "quadratic_weights",
-    "quadratic_weights_of_size",
-    "robust_weights",
-    "weights_of_size",
-]
-
 _ITERATIONS = 20_000
 # Weights have mean 1. The projection sets the others to zero, up to rounding.
 _POSITIVE = 1e-9

@@ -15,8 +15,6 @@ import xarray as xr
 from popinv.evidence.designs import Calls, calls_to_reach
 from popinv.store.variables import variable
 
-__all__ = ["solves_saved"]
-
 
 def solves_saved(
     errors: Mapping[str, Sequence[Sequence[float]]], counts: list[int], without: float

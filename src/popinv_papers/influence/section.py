@@ -11,8 +11,6 @@ from popinv.methods.section import MethodSection, StudySections
 from popinv.sections.base import Count, Fraction, NotBoolean
 from popinv.sections.messages import Problem
 
-__all__ = ["Influence"]
-
 # Half of the fresh solves are the target.
 _FEWEST_FRESH = 20
 

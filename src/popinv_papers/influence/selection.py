@@ -6,8 +6,6 @@ import numpy as np
 
 from popinv.errors import ConfigError
 
-__all__ = ["round_robin", "top"]
-
 
 def top(scores: np.ndarray, size: int) -> np.ndarray:
     """Return the numbers of the k largest scores, best first; of equal scores the first.

@@ -25,8 +25,6 @@ from torch import Tensor
 from popinv.errors import ConfigError
 from popinv.optimisation.adam import BETAS, EPSILON
 
-__all__ = ["Step", "adam_step", "gradient_step", "momentum_step"]
-
 
 @dataclass(frozen=True)
 class Step:

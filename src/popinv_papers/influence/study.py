@@ -40,8 +40,6 @@ from popinv_papers.kit.weights import filled
 if TYPE_CHECKING:
     from popinv_papers.influence.section import Influence
 
-__all__ = ["ROUNDING", "Bench", "Solves", "select_samples"]
-
 ROUNDING = 1e-5
 """Change of a network's answers, relative to their size, that is due to single precision."""
 

@@ -26,17 +26,6 @@ from popinv_papers.influence.steps import Step
 from popinv_papers.influence.training import Adam, AdamState, begin, train
 from popinv_papers.kit.weights import filled
 
-__all__ = [
-    "Seconds",
-    "TextPool",
-    "choose",
-    "dealt",
-    "scores_of_down",
-    "timed",
-    "trained_once",
-    "warmed_up",
-]
-
 T = TypeVar("T")
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -21,8 +21,6 @@ from popinv_papers.influence import costs, gradients, landmarks
 from popinv_papers.influence.gradients import Flat
 from popinv_papers.influence.networks import Transformer, language_losses
 
-__all__ = ["Timing", "measure"]
-
 
 @dataclass(frozen=True)
 class Timing:

@@ -15,8 +15,6 @@ from popinv.seeds import generator
 from popinv_papers.influence.gradients import Losses, Samples
 from popinv_papers.influence.steps import Step, adam_step
 
-__all__ = ["Adam", "AdamState", "begin", "step", "train"]
-
 
 @dataclass(frozen=True)
 class Adam:

@@ -17,8 +17,6 @@ from popinv_papers.influence.candidates import order_candidates
 from popinv_papers.influence.figures import draw_study
 from popinv_papers.influence.study import Bench, Solves, select_samples
 
-__all__ = ["use"]
-
 
 def use(study: StudyInput) -> Outcome:
     """Select solves and train on them; order candidates by their worth for the answer."""

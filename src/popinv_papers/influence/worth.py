@@ -29,8 +29,6 @@ from popinv_papers.influence.answer import AnswerSlope, answer_slope, draws_of_l
 from popinv_papers.influence.gradients import Flat
 from popinv_papers.influence.landmarks import squared_distances, tangent_embeddings
 
-__all__ = ["answer_order", "by_worth", "kernel_of", "scaled_slopes"]
-
 _DRAWS, _TANGENTS = 1000, 8
 # Numbers that the embeddings of some rows take while they are computed.
 _HELD = 2e7

@@ -16,8 +16,6 @@ import torch
 from popinv_papers.instance_unlearning.networks import Network, Weights
 from popinv_papers.instance_unlearning.training import Data
 
-__all__ = ["loss_barrier", "losses_along"]
-
 
 def losses_along(
     network: Network, start: Weights, end: Weights, data: Data, places: int = 21

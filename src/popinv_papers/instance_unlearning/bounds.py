@@ -28,17 +28,6 @@ import numpy as np
 
 from popinv.methods.privacy import coefficient
 
-__all__ = [
-    "contraction",
-    "convex_bound",
-    "coupled_gap",
-    "divergence_bound",
-    "epsilon_of",
-    "noise_of_gap",
-    "steps_bound",
-    "triangle_factors",
-]
-
 
 def triangle_factors(order: float) -> tuple[float, float]:
     """Return a_1 and a_2.

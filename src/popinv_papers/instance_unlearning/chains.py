@@ -23,8 +23,6 @@ from popinv_papers.instance_unlearning.gaussian import (
     replacement_loss,
 )
 
-__all__ = ["Case", "Chains", "chain_metrics", "compare", "largest_share", "per_instance_steps"]
-
 _COUNT, _RATE, _SIGMA, _ORDER = 50, 0.1, 0.3, 2.0
 # The losses are 1-strongly convex.
 _CONSTANT = 2 * _SIGMA**2

@@ -16,8 +16,6 @@ from popinv_papers.instance_unlearning.recipe import SIZES, Recipe, datasets
 from popinv_papers.kit.images import SETS, read_images
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 
-__all__ = ["check"]
-
 
 def check(given: CheckInput) -> CheckOutcome:
     """Compare bounds with exact chains, unlearn sets of images, and unlearn at equal epsilon."""

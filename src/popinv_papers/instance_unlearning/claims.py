@@ -39,8 +39,6 @@ from popinv_papers.kit.claims import (
     unsettled,
 )
 
-__all__ = ["CHAINS", "claims"]
-
 CHAINS = 5
 """Number of chains with other points."""
 

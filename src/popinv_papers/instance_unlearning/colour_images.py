@@ -15,8 +15,6 @@ import numpy as np
 from popinv.errors import DataError
 from popinv_papers.kit.images import ImageSet
 
-__all__ = ["files_of", "read_folder"]
-
 _CIFAR = (*(f"data_batch_{part}.bin" for part in range(1, 6)), "test_batch.bin")
 _SVHN = ("train_32x32.mat", "test_32x32.mat")
 _RECORD = 1 + 3 * 32 * 32

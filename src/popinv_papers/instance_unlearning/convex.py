@@ -20,8 +20,6 @@ import torch
 
 from popinv_papers.instance_unlearning.training import Data
 
-__all__ = ["LIPSCHITZ", "Regression", "features", "smoothness"]
-
 LIPSCHITZ = math.sqrt(2)
 """Largest length of a point's gradient."""
 

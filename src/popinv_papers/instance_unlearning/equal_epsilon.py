@@ -37,22 +37,6 @@ from popinv_papers.instance_unlearning.training import Data
 from popinv_papers.kit.images import ImageSet
 from popinv_papers.kit.kept import kept
 
-__all__ = [
-    "BOUNDS",
-    "CONVEX",
-    "EPSILONS",
-    "POINTS",
-    "Convex",
-    "Curves",
-    "Rival",
-    "coupled_noise",
-    "curves",
-    "epsilons_of",
-    "gains",
-    "gains_of_other_draws",
-    "smallest_level",
-]
-
 EPSILONS = (1.0, 5.0, 10.0)
 # Points that are unlearned: their place in the order of the losses.
 POINTS = {"easy": 0.1, "median": 0.5, "hard": 0.9}

@@ -35,8 +35,6 @@ from popinv_papers.instance_unlearning.scores import (
 from popinv_papers.instance_unlearning.training import Steps, descend
 from popinv_papers.kit.kept import kept as kept_part
 
-__all__ = ["SCORES", "Outcome", "memorised_share", "solve"]
-
 SCORES = ("privacy", "gradient_norm", "el2n", "c_proxy", "memorisation")
 # Each point is left out of one in this number of models.
 _BLOCK = 4

@@ -12,8 +12,6 @@ from matplotlib.ticker import NullFormatter
 
 from popinv.figures.style import LIGHT, MODEL, SEQUENTIAL, SYSTEMS, TRUTH, new_figure, styled
 
-__all__ = ["draw_curves", "draw_steps", "draw_systems", "draw_utility"]
-
 _METHODS = {
     "sgld": ("sgld", "Langevin descent"),
     "sgd": ("sgd", "plain descent"),

@@ -5,17 +5,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import ks_2samp, spearmanr
 
-__all__ = [
-    "concordance",
-    "hardest",
-    "log_slope",
-    "quantile_groups",
-    "rank_correlation",
-    "record_steps",
-    "rows_kept",
-    "steps_to_match",
-]
-
 
 def quantile_groups(scores: np.ndarray, size: int, count: int) -> np.ndarray:
     """Return groups of points of neighbouring rank, from the lowest scores to the highest.

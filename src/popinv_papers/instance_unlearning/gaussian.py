@@ -17,15 +17,6 @@ import numpy as np
 
 from popinv_papers.instance_unlearning.renyi import composed_loss, hoelder_orders
 
-__all__ = [
-    "Chain",
-    "Normal",
-    "exact_steps",
-    "normal_divergence",
-    "removal_loss",
-    "replacement_loss",
-]
-
 
 @dataclass(frozen=True)
 class Normal:

@@ -6,9 +6,6 @@ from popinv.methods.method import StudySizes, Use, megabytes_of
 from popinv_papers.instance_unlearning.section import InstanceImages, InstanceUnlearning
 from popinv_papers.kit.paper import Check, Paper
 
-__all__ = ["METHOD"]
-
-
 # Approximate iterations of a descent.
 _ITERATIONS = 1000
 

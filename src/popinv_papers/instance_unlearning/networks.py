@@ -17,8 +17,6 @@ from torch.nn.functional import conv2d, cross_entropy, group_norm, one_hot, unfo
 
 from popinv.errors import ConfigError, nearest
 
-__all__ = ["KINDS", "Network", "Weights", "network", "stacked", "taken"]
-
 # Name of a layer's weights to its tensor.
 Weights = dict[str, torch.Tensor]
 Norms = Callable[[Weights, torch.Tensor, torch.Tensor], torch.Tensor]

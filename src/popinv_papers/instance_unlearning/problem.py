@@ -19,8 +19,6 @@ from popinv_papers.instance_unlearning.experiment import SCORES, Outcome
 from popinv_papers.instance_unlearning.forgetting import rank_correlation
 from popinv_papers.instance_unlearning.recipe import Size
 
-__all__ = ["group_scores", "metrics", "result_dataset"]
-
 
 def group_scores(outcome: Outcome, score: str) -> np.ndarray:
     """Return the mean of a score over each forget set, shape (groups,)."""

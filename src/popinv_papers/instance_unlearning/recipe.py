@@ -26,8 +26,6 @@ from popinv_papers.instance_unlearning.scores import confidences
 from popinv_papers.instance_unlearning.training import Data, Look, Rule, Steps, descend
 from popinv_papers.kit.images import ImageSet
 
-__all__ = ["METHODS", "SIZES", "Recipe", "Size", "datasets"]
-
 # Methods of fine-tuning, with the training from which each starts.
 METHODS = {"sgld": "sgld", "sgd": "sgd", "l1": "sgd"}
 

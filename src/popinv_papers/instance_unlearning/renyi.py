@@ -17,15 +17,6 @@ import math
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
-__all__ = [
-    "composed_loss",
-    "gaussian_step",
-    "hoelder_orders",
-    "instance_loss",
-    "poisson_step",
-    "sum_noise",
-]
-
 
 def sum_noise(rate: float, sigma: float, batch: float) -> float:
     """Return the noise s on the sum of gradients that corresponds to a Langevin update.

@@ -19,8 +19,6 @@ import torch
 from popinv_papers.instance_unlearning.networks import Network, Weights
 from popinv_papers.instance_unlearning.training import Data
 
-__all__ = ["confidences", "gradient_norms", "label_errors", "memorisation"]
-
 # Number of points whose gradients are held in memory together.
 _ROWS = 64
 

@@ -14,8 +14,6 @@ from popinv.methods.section import HouseSettings, MethodSection, ObservedSystems
 from popinv.sections.base import Count, CountOrZero, Fraction, NotBoolean, Positive
 from popinv.sections.messages import Problem
 
-__all__ = ["InstanceImages", "InstanceUnlearning"]
-
 
 class InstanceUnlearning(MethodSection):
     """The difficulty of forgetting each system, and the steps to forget one that withdraws."""

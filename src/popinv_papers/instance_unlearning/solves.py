@@ -35,14 +35,6 @@ from popinv_papers.instance_unlearning.forgetting import quantile_groups
 from popinv_papers.instance_unlearning.renyi import instance_loss
 from popinv_papers.kit.weights import fill
 
-__all__ = [
-    "SolveWithdrawal",
-    "nothing_withdrawn",
-    "privacy_losses",
-    "row_norms",
-    "withdraw_solves",
-]
-
 _RECORDS = 6
 _ORDER = 8
 

@@ -32,8 +32,6 @@ from popinv_papers.instance_unlearning.withdrawal import (
 if TYPE_CHECKING:
     from popinv_papers.instance_unlearning.section import InstanceUnlearning
 
-__all__ = ["forget_systems", "solves_metrics"]
-
 _EASE = ("easiest", "middling", "hardest")
 
 

@@ -26,9 +26,6 @@ from popinv.seeds import generator
 from popinv_papers.instance_unlearning.networks import Network, Weights
 from popinv_papers.kit.kept import continued
 
-__all__ = ["Data", "Look", "Rule", "Steps", "batch", "descend", "step"]
-
-
 Look = Callable[[int, Weights], Mapping[str, np.ndarray]]
 """Maps the number of past steps and the weights to what is recorded then, by name."""
 

@@ -12,8 +12,6 @@ from popinv_papers.instance_unlearning.figures import draw_systems
 from popinv_papers.instance_unlearning.solves import nothing_withdrawn, withdraw_solves
 from popinv_papers.instance_unlearning.study import forget_systems, solves_metrics
 
-__all__ = ["use"]
-
 
 def use(study: StudyInput) -> Outcome:
     """Leave out systems, and solves if requested, by fine-tuning and by a new fit."""

@@ -45,24 +45,6 @@ from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
 from popinv_papers.instance_unlearning.renyi import gaussian_step
 
-__all__ = [
-    "Losses",
-    "Tuning",
-    "Withdrawal",
-    "answer_variance",
-    "candidates",
-    "check_problem",
-    "curvature_of",
-    "gradient",
-    "linear_steps",
-    "noise_shares",
-    "system_losses",
-    "trailing_means",
-    "usual_distance",
-    "whole_descent",
-    "withdraw",
-]
-
 Point = tuple[np.ndarray, np.ndarray]
 
 _DRAWS_PER_PARAMETER = 4

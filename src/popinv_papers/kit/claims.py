@@ -29,28 +29,6 @@ import numpy as np
 
 from popinv.store.whole_files import written_whole
 
-__all__ = [
-    "COLUMNS",
-    "Claim",
-    "Control",
-    "Measured",
-    "Part",
-    "Range",
-    "Source",
-    "Status",
-    "above",
-    "below",
-    "claim_cells",
-    "judged",
-    "judged_again",
-    "measured",
-    "ordered",
-    "status_of",
-    "unsettled",
-    "within",
-    "write_claims",
-]
-
 Part = Literal["headline", "reconstruction"]
 Source = Literal[
     "paper",

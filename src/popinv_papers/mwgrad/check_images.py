@@ -10,8 +10,6 @@ from popinv_papers.mwgrad import ensemble_problem
 from popinv_papers.mwgrad.ensemble_runs import Run
 from popinv_papers.mwgrad.image_figures import draw_accuracies, draw_examples, draw_logs
 
-__all__ = ["check"]
-
 
 def check(given: CheckInput) -> CheckOutcome:
     """Confront trained ensembles with the authors' logs and with each other."""

@@ -10,8 +10,6 @@ import numpy as np
 from popinv_papers.kit.claims import Claim, Control, above, below, judged, measured
 from popinv_papers.mwgrad.mixtures import METHODS
 
-__all__ = ["claims"]
-
 _ABSTRACT = "abstract"
 _FOLLOW_UP = "abstract of arXiv 2601.19220"
 # The limits were set before the seeds were run.

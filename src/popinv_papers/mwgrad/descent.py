@@ -14,8 +14,6 @@ from popinv.seeds import generator
 from popinv_papers.kit.simplex import kkt_gap, least_norm, project
 from popinv_papers.mwgrad.velocities import Target, velocities
 
-__all__ = ["Settings", "State", "begin", "run", "step"]
-
 
 @dataclass(frozen=True)
 class Settings:

@@ -15,8 +15,6 @@ import xarray as xr
 from popinv_papers.kit.claims import Claim, Control, above, judged, measured, unsettled, within
 from popinv_papers.mwgrad.ensemble_runs import Run
 
-__all__ = ["LOGS", "accuracies", "claims", "metrics"]
-
 # Mean accuracies of both tasks in %, by the epochs of the authors' released logs.
 LOGS = {
     "multi_mnist": {

@@ -20,18 +20,6 @@ from dataclasses import dataclass
 
 from popinv_papers.mwgrad.overlaid import KINDS
 
-__all__ = [
-    "AUTHORS_METHODS",
-    "METHODS",
-    "RECIPES",
-    "SEARCH",
-    "SEEDS",
-    "SIZES",
-    "Run",
-    "Size",
-    "runs",
-]
-
 # Those of MWGraD first; the authors' "Blob" is GFSD.
 METHODS = ("svgd", "gfsd", "neural", "mt_sgd", "moo_svgd", "mgda", "equal")
 # Of the authors' recipe; the sign of their neural velocity is not that of theory.

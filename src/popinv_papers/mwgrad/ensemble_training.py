@@ -25,8 +25,6 @@ from popinv_papers.mwgrad.ensemble_runs import SEARCH, Run, Size
 from popinv_papers.mwgrad.ensembles import Ensemble, EnsembleSettings, begin, predict, step
 from popinv_papers.mwgrad.overlaid import Pairs, draw_pairs
 
-__all__ = ["NETWORKS", "train"]
-
 NETWORKS = 5
 _AT_ONCE, _EXAMPLES = 250, 6
 _PARTS = ("trained", "unseen")

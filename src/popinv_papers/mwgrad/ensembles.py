@@ -45,19 +45,6 @@ from popinv_papers.mwgrad.kernels import Kernel, median_bandwidth, radial_kernel
 from popinv_papers.mwgrad.lenets import TASKS, features, logits, new_networks
 from popinv_papers.mwgrad.velocities import kernel_repulsion, neural_score
 
-__all__ = [
-    "FEATURE_TEMPERATURE",
-    "LOGIT_TEMPERATURE",
-    "METHODS",
-    "Ensemble",
-    "EnsembleSettings",
-    "begin",
-    "kernel_of",
-    "predict",
-    "push",
-    "step",
-]
-
 METHODS = ("svgd", "blob", "gfsd", "neural", "mt_sgd", "moo_svgd", "mgda", "equal")
 _KERNEL_METHODS = {
     "svgd": "svgd",

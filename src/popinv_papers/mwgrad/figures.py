@@ -11,8 +11,6 @@ from matplotlib.figure import Figure
 from popinv.figures.style import DATA, LIGHT, MODEL, SYSTEMS, new_figure, readable, styled
 from popinv_papers.mwgrad.targets import NormalMixture
 
-__all__ = ["draw_accelerated", "draw_group", "draw_particles"]
-
 
 @styled
 def draw_particles(result: xr.Dataset, targets: Sequence[NormalMixture]) -> Figure:

@@ -15,8 +15,6 @@ import numpy as np
 from popinv_papers.mwgrad.descent import Settings, begin, run
 from popinv_papers.mwgrad.targets import Differentiable
 
-__all__ = ["costs", "from_starts", "two_sided_front"]
-
 _POINTS, _STARTS = 9, 4
 
 

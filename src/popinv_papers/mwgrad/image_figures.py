@@ -13,8 +13,6 @@ from popinv_papers.kit.claims import measured
 from popinv_papers.mwgrad.ensemble_problem import LOGS, accuracies
 from popinv_papers.mwgrad.ensemble_runs import METHODS, Run
 
-__all__ = ["draw_accuracies", "draw_examples", "draw_logs"]
-
 # Methods of this name are MWGraD's.
 _OURS = ("svgd", "gfsd", "neural")
 

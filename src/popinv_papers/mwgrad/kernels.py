@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Kernel", "median_bandwidth", "radial_kernel"]
-
 
 @dataclass(frozen=True)
 class Kernel:

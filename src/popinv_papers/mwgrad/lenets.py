@@ -17,8 +17,6 @@ from torch.nn.functional import conv2d, max_pool2d, relu
 
 from popinv.seeds import generator
 
-__all__ = ["CLASSES", "HEAD", "TASKS", "TRUNK", "features", "logits", "new_networks"]
-
 TASKS, CLASSES, _FEATURES = 2, 10, 50
 # Shape of each layer's weights, with the inputs of an output last. The layer's biases follow.
 _SIDE = 9

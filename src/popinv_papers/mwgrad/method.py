@@ -9,8 +9,6 @@ from popinv_papers.kit.paper import Check, Paper
 from popinv_papers.mwgrad.ensemble_runs import SIZES, runs
 from popinv_papers.mwgrad.section import Mwgrad
 
-__all__ = ["METHOD"]
-
 # The rule train_ensemble writes there.
 _ENSEMBLES = "<results>/downstream/mwgrad_images"
 

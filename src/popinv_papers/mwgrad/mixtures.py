@@ -21,16 +21,6 @@ from popinv_papers.mwgrad.kernels import radial_kernel
 from popinv_papers.mwgrad.targets import NormalMixture
 from popinv_papers.mwgrad.velocities import velocities
 
-__all__ = [
-    "METHODS",
-    "energies",
-    "four_mixtures",
-    "mean_neg_log_p",
-    "rises",
-    "runs_of",
-    "shared_share",
-]
-
 CORNERS = ((4.0, 4.0), (-4.0, 4.0), (-4.0, -4.0), (4.0, -4.0))
 SHARED = ((-2.0, 0.0), (2.0, 0.0))
 METHODS = ("svgd", "blob", "gfsd")

@@ -16,8 +16,6 @@ from popinv.errors import ConfigError, nearest
 from popinv.seeds import generator
 from popinv_papers.kit.images import ImageSet
 
-__all__ = ["KINDS", "SIDE", "Pairs", "draw_pairs", "overlay"]
-
 SIDE = 36
 # The sets from which each kind takes its first and its second image.
 KINDS = {

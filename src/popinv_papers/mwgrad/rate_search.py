@@ -17,8 +17,6 @@ from popinv_papers.kit.images import ImageSet
 from popinv_papers.mwgrad.ensemble_runs import SEARCH, SEEDS, Run, Size
 from popinv_papers.mwgrad.ensemble_training import train
 
-__all__ = ["best_rate", "search"]
-
 _HIGHEST = 1.0
 _FINALISTS = 3
 

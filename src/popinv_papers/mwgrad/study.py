@@ -35,12 +35,6 @@ from popinv_papers.mwgrad.descent import Settings, begin, run
 from popinv_papers.mwgrad.front import costs, from_starts, two_sided_front
 from popinv_papers.mwgrad.targets import Differentiable
 
-__all__ = [
-    "group_targets",
-    "same_system_twice",
-    "serve_group",
-]
-
 Estimate = tuple[np.ndarray, np.ndarray]
 
 _RULES = ("minnorm", "fixed")

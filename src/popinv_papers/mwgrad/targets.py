@@ -17,8 +17,6 @@ from scipy.special import logsumexp
 
 from popinv_papers.mwgrad.kernels import radial_kernel
 
-__all__ = ["Differentiable", "LogDensity", "NormalMixture", "Samples"]
-
 
 @runtime_checkable
 class LogDensity(Protocol):

@@ -13,8 +13,6 @@ from popinv_papers.mwgrad.figures import draw_group
 from popinv_papers.mwgrad.group_figures import draw_front
 from popinv_papers.mwgrad.study import same_system_twice, serve_group
 
-__all__ = ["use"]
-
 
 def use(study: StudyInput) -> Outcome:
     """Test the group, and move particles that serve it."""

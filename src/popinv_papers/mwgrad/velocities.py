@@ -31,8 +31,6 @@ from popinv.errors import ConfigError, nearest
 from popinv_papers.mwgrad.kernels import Kernel, median_bandwidth, radial_kernel
 from popinv_papers.mwgrad.targets import LogDensity, Samples
 
-__all__ = ["METHODS", "gram", "kernel_repulsion", "neural_score", "velocities"]
-
 METHODS = ("svgd", "blob", "gfsd", "langevin", "neural", "normal")
 _WITH_KERNEL = ("svgd", "blob", "gfsd")
 

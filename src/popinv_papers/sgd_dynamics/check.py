@@ -8,8 +8,6 @@ from popinv_papers.sgd_dynamics.claims import claims
 from popinv_papers.sgd_dynamics.figures import draw_comparisons
 from popinv_papers.sgd_dynamics.measuring import SIZES
 
-__all__ = ["check"]
-
 
 def check(given: CheckInput) -> CheckOutcome:
     """Simulate paths near critical points, and compare with theory."""

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from popinv_papers.kit.claims import Claim, Control, judged, measured
 from popinv_papers.sgd_dynamics.measuring import Comparison
 
-__all__ = ["claims"]
-
 
 def claims(rows: Iterable[Comparison]) -> list[Claim]:
     """Return a row for each comparison, judged by its own criterion."""

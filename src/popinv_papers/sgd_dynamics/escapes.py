@@ -13,8 +13,6 @@ from popinv_papers.sgd_dynamics.landscapes import Landscape, double_well, sharp_
 from popinv_papers.sgd_dynamics.measuring import BATCHES, Comparison, Size, run
 from popinv_papers.sgd_dynamics.noises import Noise, noise
 
-__all__ = ["BOUND", "heavy_escapes", "quadratic_escapes", "sharp_escapes"]
-
 BOUND = 0.01
 """Largest difference of an escape probability from theory."""
 

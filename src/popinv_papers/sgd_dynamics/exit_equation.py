@@ -25,8 +25,6 @@ from popinv.errors import ConfigError
 from popinv_papers.sgd_dynamics.landscapes import Landscape
 from popinv_papers.sgd_dynamics.noises import Noise
 
-__all__ = ["distribution", "exit_probability", "mean_exit_steps"]
-
 # Nodes of an end at infinity reach so far; beyond, the solution is taken as constant.
 _FAR = 100.0
 

@@ -16,8 +16,6 @@ from popinv_papers.sgd_dynamics.measuring import BATCHES, Comparison, Size, run,
 from popinv_papers.sgd_dynamics.noises import Noise, noise
 from popinv_papers.sgd_dynamics.simulation import Runs
 
-__all__ = ["basins", "exit_times", "three_wells"]
-
 _ALPHA, _SCALE = 1.5, 0.1
 # A path has changed basins if it is well on the other side of the maximum at 0.
 _BEYOND = -0.5

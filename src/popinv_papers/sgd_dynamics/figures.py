@@ -21,8 +21,6 @@ from popinv.figures.style import (
 )
 from popinv_papers.kit.claims import measured
 
-__all__ = ["draw_comparisons", "draw_slices"]
-
 
 @styled
 def draw_comparisons(result: xr.Dataset) -> Figure:

@@ -14,15 +14,6 @@ import numpy as np
 
 from popinv.errors import ConfigError
 
-__all__ = [
-    "Landscape",
-    "double_well",
-    "evaluate_slope",
-    "piecewise",
-    "quartic_maximum",
-    "sharp_maximum",
-]
-
 
 @numba.njit(cache=True, nogil=True)
 def evaluate_slope(x: float, breaks: np.ndarray, coefficients: np.ndarray) -> float:

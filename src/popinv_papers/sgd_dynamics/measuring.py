@@ -13,8 +13,6 @@ from popinv_papers.sgd_dynamics.landscapes import Landscape
 from popinv_papers.sgd_dynamics.noises import Noise
 from popinv_papers.sgd_dynamics.simulation import Runs, simulate
 
-__all__ = ["BATCHES", "SIZES", "Comparison", "Size", "run", "slopes"]
-
 BATCHES = 10
 """Batches of independent paths, which take the place of seeds."""
 

@@ -6,8 +6,6 @@ from popinv.methods.method import StudySizes, Use
 from popinv_papers.kit.paper import Check, Paper
 from popinv_papers.sgd_dynamics.section import SgdDynamics
 
-__all__ = ["METHOD"]
-
 
 def _megabytes(sizes: StudySizes, asked: SgdDynamics) -> float:
     return sizes.descent_megabytes + 300

@@ -9,8 +9,6 @@ import numpy as np
 
 from popinv.errors import ConfigError, nearest
 
-__all__ = ["KINDS", "Noise", "draw", "noise"]
-
 KINDS = ("gaussian", "laplace", "student", "pareto", "stable")
 
 

@@ -27,8 +27,6 @@ from popinv_papers.sgd_dynamics.sticking import (
 )
 from popinv_papers.sgd_dynamics.theory import escape_probability_heavy
 
-__all__ = ["PARTS", "comparisons", "metrics", "result_dataset"]
-
 PARTS = (
     *(convergence, sticking_slopes, quartic_slope, sharp_escapes, quadratic_escapes),
     *(heavy_escapes, exit_times, basins, sticking_times),

@@ -32,8 +32,6 @@ from popinv.errors import ConfigError
 from popinv_papers.sgd_dynamics.noises import Noise
 from popinv_papers.sgd_dynamics.theory import stable_constant
 
-__all__ = ["characteristic", "escape_probability", "finite_rate_term"]
-
 # Steps of the logarithm of t in the integrals, and their range about 1 in units of the width.
 _STEP = 0.01
 _LOWEST, _HIGHEST = -34.0, 5.0

@@ -18,8 +18,6 @@ from popinv.seeds import generator
 from popinv_papers.sgd_dynamics.landscapes import Landscape, evaluate_slope
 from popinv_papers.sgd_dynamics.noises import KINDS, Noise, draw
 
-__all__ = ["Runs", "simulate"]
-
 
 @dataclass(frozen=True)
 class Runs:

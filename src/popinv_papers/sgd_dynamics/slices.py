@@ -28,15 +28,6 @@ from popinv.inference.descent import step
 from popinv.inference.problem import Problem, begin
 from popinv.inference.settings import DescentSettings
 
-__all__ = [
-    "CriticalPoint",
-    "Slice",
-    "crossing_probability",
-    "hill",
-    "line_slope",
-    "slice_of",
-]
-
 # g_k(t): the stochastic slope at t with the draws k.
 StochasticSlope = Callable[[float, int], float]
 

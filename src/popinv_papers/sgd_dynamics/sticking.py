@@ -19,8 +19,6 @@ from popinv_papers.sgd_dynamics.landscapes import (
 from popinv_papers.sgd_dynamics.measuring import BATCHES, Comparison, Size, run, slopes
 from popinv_papers.sgd_dynamics.noises import Noise, noise
 
-__all__ = ["convergence", "quartic_slope", "sticking_slopes", "sticking_times"]
-
 ALPHA, SCALE = 1.5, 0.03
 _LEVEL = 0.5
 

@@ -17,19 +17,6 @@ from scipy.stats import levy_stable
 
 from popinv.errors import ConfigError
 
-__all__ = [
-    "double_well_exit_time",
-    "escape_probability_heavy",
-    "escape_probability_quadratic",
-    "escape_probability_sharp_laplace",
-    "heavy_exit_time",
-    "kramers_exit_time",
-    "markov_rates",
-    "quadratic_exit_time",
-    "stable_constant",
-    "sticking_exponent",
-]
-
 
 def sticking_exponent(a: float, beta: float) -> float:
     """Return b such that the steps near a maximum grow as epsilon^-b (up to a log at beta = 1).

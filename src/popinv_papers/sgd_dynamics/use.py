@@ -15,8 +15,6 @@ from popinv.surrogate.artefact import surrogate_of
 from popinv_papers.sgd_dynamics.figures import draw_slices
 from popinv_papers.sgd_dynamics.study import explore, result_dataset
 
-__all__ = ["use"]
-
 
 def use(study: StudyInput) -> Outcome:
     """Tell whether another start finds a better answer, and how often."""

@@ -44,8 +44,6 @@ import numpy as np
 from popinv.errors import ConfigError, nearest
 from popinv.methods import privacy
 
-__all__ = ["FORMS", "Form", "Setting", "Split", "sequential_epochs", "worst_counts"]
-
 Form = Literal["paper", "exact", "tight"]
 FORMS: tuple[Form, ...] = ("paper", "exact", "tight")
 Split = Literal["halves", "best"]

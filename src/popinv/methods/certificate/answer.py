@@ -26,16 +26,6 @@ from popinv.methods.certificate.requests import Goal, Holder, learn, relearn, re
 from popinv.methods.invariants import Invariant, held
 from popinv.methods.privacy import clipped
 
-__all__ = [
-    "EPSILONS",
-    "Learned",
-    "Removed",
-    "learn_from",
-    "nothing_removed",
-    "price",
-    "remove_from",
-]
-
 EPSILONS = (0.1, 1.0, 10.0)
 
 # The share of a gap that an end has left, and the distance that counts as rounding.

@@ -19,8 +19,6 @@ import math
 import numpy as np
 from scipy.stats import beta
 
-__all__ = ["empirical_epsilon"]
-
 _LEVEL, _THRESHOLDS = 0.05, 50
 
 

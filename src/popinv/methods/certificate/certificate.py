@@ -22,8 +22,6 @@ from popinv.methods.certificate.records import Partition, Records
 from popinv.methods.certificate.requests import Holder, Removal
 from popinv.store.whole_files import write_text
 
-__all__ = ["certificate", "verify", "write_certificate"]
-
 _VERSION = 1
 
 _ASSUMPTIONS = (

@@ -33,8 +33,6 @@ from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
 
-__all__ = ["Contributions", "contributions_of", "reference_and_records"]
-
 
 @dataclass(frozen=True)
 class Contributions:

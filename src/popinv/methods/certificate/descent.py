@@ -25,8 +25,6 @@ from popinv.methods.certificate.losses import Loss
 from popinv.methods.certificate.records import Batch, Records
 from popinv.seeds import generator
 
-__all__ = ["Model", "Noise", "iterate", "project", "run", "start"]
-
 
 @dataclass(frozen=True)
 class Noise:

@@ -20,8 +20,6 @@ from scipy.special import expit
 from popinv.errors import ConfigError
 from popinv.methods.certificate.accountant import Setting
 
-__all__ = ["Linear", "Logistic", "Loss", "Quadratic", "setting_of"]
-
 
 class Loss(Protocol):
     """The loss of one output."""

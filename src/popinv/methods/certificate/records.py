@@ -16,8 +16,6 @@ import numpy as np
 from popinv.errors import ConfigError
 from popinv.seeds import generator
 
-__all__ = ["Batch", "Partition", "Records"]
-
 
 @dataclass(frozen=True)
 class Partition:

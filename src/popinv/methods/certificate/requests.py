@@ -23,8 +23,6 @@ from popinv.methods.certificate.descent import Model, Noise, run, start
 from popinv.methods.certificate.losses import Loss, Quadratic
 from popinv.methods.certificate.records import Records
 
-__all__ = ["Goal", "Holder", "Removal", "learn", "relearn", "remove"]
-
 
 @dataclass(frozen=True)
 class Goal:

@@ -18,8 +18,6 @@ from popinv.sections.base import Count, Fraction, NotBoolean, Positive
 from popinv.sections.messages import Problem
 from popinv.sections.systems import SystemName
 
-__all__ = ["Certificate"]
-
 
 class Certificate(MethodSection):
     """Removal of systems, under certificate, from the answer on law and noise."""

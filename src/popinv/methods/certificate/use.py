@@ -44,8 +44,6 @@ from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
-__all__ = ["use"]
-
 _FIRST = 3
 _NOISES = {
     "seeded": (

@@ -31,8 +31,6 @@ from popinv.inference.problem import Problem
 from popinv.methods.federated.site import Moments
 from popinv.seeds import generator
 
-__all__ = ["Told", "can_attack", "reconstruction_error"]
-
 # Starts, steps for each tau, falls of tau, and the relative gain that ends the steps: for few
 # unknown numbers, and for many, of which a message says little.
 _FEW_NUMBERS, _DRAWN = 1000, 5

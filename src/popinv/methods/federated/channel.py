@@ -15,8 +15,6 @@ import numpy as np
 from popinv.methods.federated.masks import decoded, encoded, masked, summed
 from popinv.methods.federated.messages import Message, packed, unpacked
 
-__all__ = ["Channel", "Round"]
-
 
 @dataclass(frozen=True)
 class Round:

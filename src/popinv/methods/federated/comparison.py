@@ -19,8 +19,6 @@ from popinv.store.variables import variable
 if TYPE_CHECKING:
     from popinv.methods.federated.section import Federated
 
-__all__ = ["WAYS", "Compared", "dataset", "metrics_of"]
-
 WAYS = ("federated", "pooled", "alone")
 # The ratio of standard errors within which a federated answer is as good as the pooled one.
 _AS_GOOD = 1.1

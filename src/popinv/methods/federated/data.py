@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from popinv.methods.outcome import StudyInput
     from popinv.surrogate.simulator import TrainedSurrogate
 
-__all__ = ["divided", "observed_sites"]
-
 _BY_SYSTEM = ("y", "noise_scale", "design", "covariate")
 
 

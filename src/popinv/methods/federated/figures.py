@@ -8,8 +8,6 @@ from matplotlib.figure import Figure
 
 from popinv.figures.style import CHECK, LIGHT, MODEL, ORACLE, new_figure, styled
 
-__all__ = ["draw_answers", "draw_reconstruction"]
-
 _WAYS = {"federated": (MODEL, "o"), "pooled": (ORACLE, "D"), "alone": (CHECK, "s")}
 
 

@@ -18,8 +18,6 @@ import numpy as np
 from popinv.errors import DivergenceError
 from popinv.seeds import generator
 
-__all__ = ["RESOLUTION", "decoded", "encoded", "masked", "summed"]
-
 RESOLUTION = 2.0**-24
 # Sums must stay below this, in units of the resolution.
 _LARGEST = 2.0**62

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-__all__ = ["Message", "packed", "unpacked"]
-
 Message = Mapping[str, np.ndarray]
 """Numbers (), vectors (k,) and symmetric matrices (k, k) by name."""
 

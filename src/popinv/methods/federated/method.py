@@ -5,8 +5,6 @@ from __future__ import annotations
 from popinv.methods.federated.section import Federated
 from popinv.methods.method import WITH_TORCH_MB, Method, StudySizes, Use, megabytes_of
 
-__all__ = ["METHOD"]
-
 # Evaluations of the likelihood of all systems: by the federation, in one place and by sites alone,
 # and calls of the surrogate for each system in one.
 _EVALUATIONS, _CALLS = 100, 200

@@ -46,8 +46,6 @@ from popinv.methods.federated.site import Estimator, Site
 from popinv.methods.privacy import clipped
 from popinv.seeds import generator
 
-__all__ = ["Guarantee", "NoisyRound", "NoisyServer", "guarantee"]
-
 # Systems that the server simulates for the information of the likelihood.
 _SIMULATED = 1000
 

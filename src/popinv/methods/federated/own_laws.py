@@ -26,8 +26,6 @@ from popinv.methods.federated.profile import ProfilingSite
 from popinv.methods.federated.server import Answer
 from popinv.methods.federated.site import FIRST_DRAWS, Estimator, Site, units_of
 
-__all__ = ["OwnLawServer"]
-
 _MOST_STEPS, _MOST_ASCENTS, _SETTLED = 60, 12, 0.1
 # Error of a site's value, due to the end of its search.
 _LEFT = 1e-3

@@ -39,8 +39,6 @@ from popinv.inference.problem import Problem
 from popinv.methods.federated.messages import Message
 from popinv.methods.federated.site import Estimator, Site
 
-__all__ = ["Profile", "ProfilingSite"]
-
 _STEPS, _FIRST_STEPS = 30, 60
 
 

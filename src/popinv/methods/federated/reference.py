@@ -23,8 +23,6 @@ from popinv.methods.federated.server import Answer
 from popinv.methods.federated.site import Estimator, Site, sites_of, units_of
 from popinv.methods.invariants import Invariant, held
 
-__all__ = ["fitted", "jointly", "nothing_divided"]
-
 _MOST_STEPS = 60
 # Relative change of a step that rounding and masks make.
 _ROUNDING = 1e-5

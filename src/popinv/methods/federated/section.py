@@ -15,8 +15,6 @@ from popinv.sections.base import Count, NonNegative, NotBoolean, Positive, Secti
 from popinv.sections.messages import Problem
 from popinv.sections.text_files import kind_of
 
-__all__ = ["Federated", "MessageNoise"]
-
 _MOST_SITES = 50
 # Systems that a site of a synthetic split has at least, as a file has.
 _FEWEST_SYSTEMS = 4

@@ -28,8 +28,6 @@ from popinv.methods.federated.channel import Channel
 from popinv.methods.federated.messages import Message
 from popinv.methods.federated.site import FIRST_DRAWS, Estimator, Site, units_of
 
-__all__ = ["Answer", "Server"]
-
 _MOST_STEPS = 60
 # Ascents with the same draws, and the move, in standard errors, after which none is needed.
 _MOST_ASCENTS, _STEPS, _SETTLED = 12, 12, 0.1

@@ -34,8 +34,6 @@ from popinv.inference.likelihood.varying_pseudo import VaryingMoments
 from popinv.inference.problem import Problem
 from popinv.methods.federated.messages import Message
 
-__all__ = ["FIRST_DRAWS", "Estimator", "Moments", "Site", "sites_of", "units_of"]
-
 Estimator = Literal["likelihood", "pseudo_likelihood"]
 # Draws of the moments far from the answer.
 FIRST_DRAWS = 4000

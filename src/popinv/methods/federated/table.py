@@ -9,8 +9,6 @@ from popinv.inference.problem import Problem
 from popinv.methods.federated.channel import Channel
 from popinv.methods.federated.comparison import WAYS, Compared
 
-__all__ = ["answers_table", "rounds_table"]
-
 
 def answers_table(compared: Compared, problem: Problem) -> pd.DataFrame:
     """Return one row for each site and parameter.

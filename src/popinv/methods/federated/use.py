@@ -32,8 +32,6 @@ from popinv.threads import fixed_threads
 if TYPE_CHECKING:
     from popinv.methods.federated.section import Federated
 
-__all__ = ["use"]
-
 STAGE = "federated"
 # Systems behind a message, of which the observations are reconstructed.
 _GROUPS = (1, 2, 10)

@@ -19,8 +19,6 @@ from popinv.methods.groups.homogeneity import adjusted, group_log_p_value, syste
 from popinv.methods.groups.pooled import pooled_optima
 from popinv.seeds import generator
 
-__all__ = ["LEVEL", "ErrorRates", "GroupAnswer", "error_rates", "examine", "simulated_groups"]
-
 LEVEL = 0.05
 _SYSTEMS_AT_ONCE = 4000
 

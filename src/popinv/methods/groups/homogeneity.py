@@ -19,8 +19,6 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-__all__ = ["adjusted", "group_log_p_value", "group_p_value", "log_tail", "system_p_values", "tail"]
-
 # Weights that add less than this share of the largest change nothing that can be seen.
 _NEGLIGIBLE = 1e-8
 # Information below which a direction has next to no weight; that of the population is one.

@@ -23,8 +23,6 @@ from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.whitening import Whitening, whitening
 from popinv.inference.problem import Problem
 
-__all__ = ["Pooled", "pooled_optima"]
-
 # The objective is rounded in single precision by the surrogate, for each member. What is left to
 # the optimum is corrected to first order.
 _STEPS, _TOLERANCE_PER_MEMBER = 100, 1e-4

@@ -22,8 +22,6 @@ from popinv.inference.problem import Problem
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
 
-__all__ = ["Densities"]
-
 # Numbers of a block of rows, whose noise may have a matrix for each row.
 _BLOCK_VALUES = 2e7
 # Systems whose density is checked, and the difference that rounding may leave.

@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 from popinv.figures.style import LIGHT, MODEL, TRUTH, new_figure, note, readable, styled
 from popinv.methods.posterior.study import varying
 
-__all__ = ["draw_calibration", "draw_systems"]
-
 _MOST_PARAMETERS, _MOST_SYSTEMS = 6, 60
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from popinv.methods.method import WITH_TORCH_MB, Method, StudySizes, Use, megabytes_of
 from popinv.methods.posterior.section import Posterior
 
-__all__ = ["METHOD"]
-
-
 # Draws of each chain of most systems, and moves of each draw with the calls of the surrogate that
 # they take, including those by which modes follow law and noise.
 _DRAWS, _MOVES, _CALLS = 120, 4, 14

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["effective_sample_size", "split_r_hat"]
-
 # A smaller range relative to the size is rounding, as of a parameter that does not vary.
 _ROUNDING = 1e-12
 

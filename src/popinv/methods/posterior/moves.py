@@ -10,8 +10,6 @@ from collections.abc import Callable
 
 import torch
 
-__all__ = ["elliptical_slice", "metropolis"]
-
 # Maps omega (rows, d) and the numbers of the rows to logarithms of the target (rows,).
 LogDensity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 # Gives uniform numbers for all rows, shape (n, S).

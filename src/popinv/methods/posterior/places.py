@@ -20,8 +20,6 @@ from popinv.forward.section import ForwardSection
 from popinv.population.laws.field import FieldLaw
 from popinv.population.laws.section import LawSection
 
-__all__ = ["Quantities", "told_quantities"]
-
 # Places along a line, and along each side of a square.
 _PLACES = {1: 5, 2: 3}
 

@@ -29,8 +29,6 @@ from popinv.inference.likelihood.modes import Modes
 from popinv.inference.problem import Problem
 from popinv.methods.posterior.density import Densities
 
-__all__ = ["OF_LAW", "WIDE", "References", "least_misfits", "references", "systems_together"]
-
 _SEARCHES = 2
 # Information of the wider densities, as a share of that of the observation; and shares of the law
 # and of the wider densities.

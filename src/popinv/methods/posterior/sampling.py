@@ -39,8 +39,6 @@ from popinv.methods.posterior.references import (
 from popinv.population.known import inputs
 from popinv.seeds import generator
 
-__all__ = ["LARGEST_R_HAT", "Posteriors", "sample_posteriors"]
-
 # Rounds of moves of a draw, draws that are left out at the start of each chain, and draws of the
 # mixture among which a chain starts.
 _ROUNDS, WARMUP, _STARTS = 2, 20, 32

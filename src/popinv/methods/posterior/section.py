@@ -9,8 +9,6 @@ from pydantic import Field
 from popinv.methods.section import MethodSection
 from popinv.sections.base import Count, NotBoolean
 
-__all__ = ["Posterior"]
-
 
 class Posterior(MethodSection):
     """The parameters of every observed system, with the recovered population as their prior."""

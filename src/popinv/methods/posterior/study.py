@@ -15,8 +15,6 @@ from popinv.methods.posterior.places import Quantities
 from popinv.methods.posterior.sampling import LARGEST_R_HAT, Posteriors
 from popinv.store.variables import variable
 
-__all__ = ["coverage_metrics", "posterior_dataset", "statement", "varying"]
-
 LEVEL = 0.95
 
 

@@ -25,8 +25,6 @@ from popinv.inference.problem import Problem
 from popinv.methods.posterior.references import least_misfits
 from popinv.seeds import generator
 
-__all__ = ["surprise_p_values"]
-
 # Systems that are simulated.
 _SIMULATED = 2000
 

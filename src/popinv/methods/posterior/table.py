@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-__all__ = ["systems_table", "write_systems"]
-
 _COLUMNS = {
     "mean": "mean",
     "deviation": "standard deviation",

@@ -26,8 +26,6 @@ from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
-__all__ = ["use"]
-
 # Number of draws of the recovered law, with which the posteriors are compared.
 _POPULATION = 2000
 # A p-value below this counts as a surprise.

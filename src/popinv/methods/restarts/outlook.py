@@ -12,8 +12,6 @@ from scipy.stats import binomtest
 
 from popinv.errors import ConfigError
 
-__all__ = ["Outlook", "group_ends", "outlook", "share_with_interval"]
-
 # Standard errors by which a difference of losses must differ from zero.
 _CLEAR = 3.0
 # Starts after which the best answer has been found with this probability.

@@ -11,8 +11,6 @@ from tqdm import tqdm
 from popinv.methods.withdrawal.influence import Influence
 from popinv.methods.withdrawal.refit import Refit, Refitter
 
-__all__ = ["Checked", "check_systems", "evenly_ranked"]
-
 
 @dataclass(frozen=True)
 class Checked:

@@ -20,8 +20,6 @@ from popinv.figures.style import (
     styled,
 )
 
-__all__ = ["draw_answers", "draw_influence"]
-
 _NAMED, _MOST_PARAMETERS = 3, 12
 _MARKS = (("o", MODEL), ("s", CHECK), ("^", ORACLE), ("D", TRUTH))
 

@@ -31,8 +31,6 @@ from popinv.errors import DataError
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.folds import first_order
 
-__all__ = ["Influence", "influence_of"]
-
 _LEAST_SHARE, _LARGEST_SHARE = 0.06, 0.9
 
 

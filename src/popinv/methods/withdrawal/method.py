@@ -5,8 +5,6 @@ from __future__ import annotations
 from popinv.methods.method import Method, StudySizes, Use
 from popinv.methods.withdrawal.section import Withdrawal
 
-__all__ = ["METHOD"]
-
 # Evaluations of the likelihood that a fit without some systems takes, and those that come first.
 _EVALUATIONS, _FIRST = 6, 12
 # Calls of the surrogate, or of the solver, for each system in an evaluation; an answer goes through

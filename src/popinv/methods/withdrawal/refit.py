@@ -33,8 +33,6 @@ from popinv.methods.invariants import Invariant, held
 from popinv.methods.withdrawal.influence import Influence
 from popinv.threads import fixed_threads
 
-__all__ = ["Refit", "Refitter"]
-
 # A fit has arrived when its steps are shorter than this, in standard errors.
 _ARRIVED = 1e-3
 _MOST_STEPS = 40

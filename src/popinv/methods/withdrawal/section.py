@@ -18,8 +18,6 @@ from popinv.sections.base import CountOrZero, NotBoolean, Positive
 from popinv.sections.messages import Problem
 from popinv.sections.systems import SystemName
 
-__all__ = ["Withdrawal"]
-
 
 class Withdrawal(MethodSection):
     """The answer without some of the systems, and the influence of every system on it."""

@@ -9,8 +9,6 @@ import pandas as pd
 
 from popinv.methods.withdrawal.influence import Influence
 
-__all__ = ["answers_table", "influence_table"]
-
 Natural = Callable[[np.ndarray], np.ndarray]
 
 

@@ -28,8 +28,6 @@ from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_of
 from popinv.surrogate.simulator import is_exact
 
-__all__ = ["use"]
-
 ALL, ONE_STEP, REFIT, RERUN = "all systems", "one step", "short fit", "rerun"
 
 
