@@ -90,12 +90,8 @@ class Adaptation:
 
     Attributes
     ----------
-    problem : str
-    loss : ModuleLoss
     shapes : mapping of str to (m, n)
         Of the weights that are adapted.
-    data : Labelled
-    seed : int
     """
 
     problem: str
@@ -185,7 +181,6 @@ def accuracies(training: Training, pilot: Adaptation, ones: Iterable[Adaptation]
 
     Parameters
     ----------
-    training : Training
     pilot : Adaptation
         Has a seed of its own.
     ones : iterable of Adaptation

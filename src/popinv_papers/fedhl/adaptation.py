@@ -106,12 +106,10 @@ def minibatches(
 
     Parameters
     ----------
-    loss : ModuleLoss
     x, target : Tensor
         Rows of all clients.
     parts : sequence of ndarray of int
         Each client's rows, drawn with repetition, since some clients have few.
-    batch : int
     seed, stage : int, str
         Address of the draws. Those of a client do not depend on the other clients.
     """

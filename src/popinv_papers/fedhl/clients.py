@@ -83,12 +83,10 @@ def train(
         Factors from which the clients start, stacked.
     offset : dict of Tensor, optional
         Added to the frozen base in addition to B A, (k, m, n) or (m, n).
-    gradient : callable
     taking_part : ndarray of int, shape (k,)
         Numbers of the clients.
     number : int
         Number of the round.
-    local : Local
     ranks : ndarray of int, shape (k,), optional
         Ranks of the clients, for their scales and for pruning.
     pruning : Pruning, optional

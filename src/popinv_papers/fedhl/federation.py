@@ -35,7 +35,6 @@ class Federation:
         Number of rows of data of each client; their shares are q_i.
     gradient : callable
         See ``clients.Gradient``.
-    local : Local
     weighting : Weighting
         Weighting of FedHL.
     share : float
@@ -45,7 +44,6 @@ class Federation:
         against the truncated part. W is then sent in full. This is not part of the paper.
     pruning : Pruning, optional
         Lets the clients of HetLoRA lower their ranks.
-    dtype : torch.dtype
     seed, stage : int, str
         Address of the random draws.
     """
@@ -252,8 +250,6 @@ def run(
 
     Parameters
     ----------
-    federation : Federation
-    rounds : int
     watch : callable
         Maps the increments at the start and after every round to the values to record.
 

@@ -81,7 +81,6 @@ def fresh(
         Rank of each client.
     rngs : sequence of Generator
         Generator of each client, or the same generators for clients that start equally.
-    dtype : torch.dtype
     """
     m, n = shape
     a = torch.zeros(len(ranks), max(ranks), n, dtype=dtype)

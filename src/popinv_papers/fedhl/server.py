@@ -37,7 +37,6 @@ class Weighting:
     power : {0, 1, 2}
         q of the squared norm rhat_i. 2 is eq. (15) read literally, that is, the fourth power of
         the norm. 1 follows from the Cauchy-Schwarz inequality. 0 gives equal weights.
-    epsilon : float
     relative : bool
         True if epsilon is in units of the mean of rhat_i^q. Otherwise a client whose rank reaches
         that of W has a weight of nearly 1 as soon as others do not reach it.

@@ -27,10 +27,8 @@ def dirichlet(
     Parameters
     ----------
     labels : ndarray of shape (count,)
-    clients : int
     concentration : float
         Positive; infinity divides every class equally.
-    rng : numpy.random.Generator
 
     Raises
     ------

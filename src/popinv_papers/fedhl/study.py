@@ -127,12 +127,9 @@ def adapt(
 
     Parameters
     ----------
-    surrogate : Surrogate
-    sites : Sites
     asked : FedHL
         The section ``downstream.fedhl``: ``ranks``, ``repeats`` and the settings of training and
         weights.
-    seed : int
 
     Returns
     -------

@@ -52,7 +52,6 @@ class FirstToken(nn.Module):
     ----------
     block : Block
         Is copied.
-    classes : int
     known : Tensor of shape (n, 1 + heads, width), optional
         Texts of whose outputs the head's input has mean 0 and deviation 1.
     """
@@ -118,7 +117,6 @@ class Bank:
         True for passages of the texts that no seed trains on or tests with.
     module : FirstToken
         The block with a head for the kinds, not to be changed.
-    kinds : tuple of str
     """
 
     x: Tensor
@@ -140,8 +138,6 @@ def bank(name: str, found: Found, weights: Path, size: Passages, seed: int) -> B
         Passages by kind.
     weights : Path
         Archive of the encoder.
-    size : Passages
-    seed : int
 
     Raises
     ------
@@ -183,8 +179,6 @@ def sides(given: Bank, seed: int, pilot: bool = False) -> Labelled:
 
     Parameters
     ----------
-    given : Bank
-    seed : int
     pilot : bool
         True for the passages of the validation in the place of those to test with.
     """

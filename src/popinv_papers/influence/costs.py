@@ -46,7 +46,6 @@ def costs(
 
     Parameters
     ----------
-    model : Model
     pool, landmarks, tangents, blocks : int
         Parameters of the selection.
     tangent_passes : float

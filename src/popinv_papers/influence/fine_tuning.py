@@ -126,8 +126,6 @@ def texts_of(brown: Path, letters: Path, size: FineTuning, seed: int) -> Texts:
     ----------
     brown, letters : Path
         Archives of the packages.
-    size : FineTuning
-    seed : int
     """
     found: dict[str, list[tuple[str, str]]] = {name: [] for name in CLASSES}
     for kind, passages in brown_passages(brown, size.words).items():

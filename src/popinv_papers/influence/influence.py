@@ -36,7 +36,6 @@ def scores_of(gradients: Tensor, target_gradient: Tensor, step: Step) -> Tensor:
         G, the gradients of the pool's samples.
     target_gradient : Tensor of shape (d,)
         g, the gradient of the target's mean loss.
-    step : Step
     """
     return gradients @ (step.scale * target_gradient)
 
@@ -94,7 +93,6 @@ def cosine_scores(gradients: Tensor, target_gradients: Tensor, step: Step) -> Te
     Parameters
     ----------
     gradients, target_gradients : Tensor of shape (n, d) and (m, d)
-    step : Step
     """
     return _unit(gradients * step.scale) @ _unit(target_gradients).T
 

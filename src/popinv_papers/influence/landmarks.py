@@ -58,7 +58,6 @@ def tangent_embeddings(
     features : callable
         Maps theta and samples to an array of shape (n, h).
     theta : Tensor of shape (d,)
-    samples : sequence of Tensor
     tangents : Tensor of shape (V, d)
 
     Returns

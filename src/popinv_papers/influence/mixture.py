@@ -126,7 +126,6 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
 
     Parameters
     ----------
-    size : Mixture
     seed, number : int
         The draw's number is added to the addresses of the random numbers.
 

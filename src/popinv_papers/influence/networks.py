@@ -66,7 +66,6 @@ class Transformer(nn.Module):
     ----------
     vocabulary, length : int
         Number of different tokens, and the longest sequence.
-    width, heads, layers : int
     """
 
     def __init__(

@@ -40,12 +40,10 @@ class LanguageModel:
     ----------
     vocabulary, length : int
         Byte pairs, and tokens of the longest passage.
-    width, heads, layers : int
     targets : tuple of str
         Categories of the Brown corpus that are not seen.
     share : float
         Share of the other texts that is seen.
-    steps, rate, batch_size : int, float, int
     """
 
     vocabulary: int = 500

@@ -100,13 +100,10 @@ def run(
 
     Parameters
     ----------
-    size : Size
-    corpus : Corpus
     pretrained : Dataset
         The language model, as :func:`popinv_papers.influence.pretraining.pretrain` made it.
     archives : (Path, Path, Path)
         Of the Brown corpus, the letters and the encoder.
-    seed : int
 
     Returns
     -------

@@ -66,7 +66,6 @@ class TextPool:
         The embedding that is used at equal seconds.
     representations : ndarray of shape (n, m)
         Cosines of states.
-    seconds : Seconds
     """
 
     target_of: np.ndarray
@@ -105,12 +104,10 @@ def scores_of_down(
 
     Parameters
     ----------
-    warmed : nn.Module
     step : Step
         The optimiser's next step in all weights.
     losses_of : callable
         Maps a network to the losses of samples.
-    pool, target : sequence of Tensor
     rows : int
         Samples whose gradients are held at a time.
     """
@@ -162,7 +159,6 @@ def choose(
 
     Parameters
     ----------
-    pool : TextPool
     selected : int
         Texts to select.
     sizes, used : sequence of int, int

@@ -87,11 +87,6 @@ def train(
 
     Parameters
     ----------
-    losses : callable
-    state : AdamState
-    samples : sequence of Tensor
-    settings : Adam
-    steps : int
     weights : Tensor of shape (n,), optional
         Weight of each sample's loss, of mean 1; by default equal.
     decay : bool

@@ -112,7 +112,6 @@ def answer_order(
         With the surrogate.
     estimate : Estimate
         The pseudo-likelihood's answer through it.
-    surrogate : Surrogate
     solved : tuple of ndarray, shape (n, d_z) and (n, d_y)
         Inputs and outputs of the solves so far.
     candidates : ndarray of shape (m, d_z)

@@ -24,7 +24,6 @@ def losses_along(
 
     Parameters
     ----------
-    network : Network
     start, end : dict
         Weights of two stacks with equally many models.
     data : Data

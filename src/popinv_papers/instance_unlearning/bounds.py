@@ -159,7 +159,6 @@ def epsilon_of(divergences: np.ndarray, orders: np.ndarray, delta: float) -> np.
     divergences : ndarray of shape (orders, ...)
     orders : ndarray
         alpha > 1.
-    delta : float
 
     References
     ----------

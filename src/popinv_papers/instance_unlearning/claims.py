@@ -79,7 +79,6 @@ def claims(
         The outcomes of the trainings ``sgld`` and ``sgd``.
     curves : Curves
         From :func:`equal_epsilon.curves`.
-    size : Size
     seed : int
         Of the controls.
     """

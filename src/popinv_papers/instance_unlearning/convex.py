@@ -36,7 +36,6 @@ def features(data: Data, mean: torch.Tensor) -> torch.Tensor:
 
     Parameters
     ----------
-    data : Data
     mean : Tensor of shape (channels, rows, columns)
     """
     pixels = torch.nn.functional.normalize((data.images - mean).flatten(1))
@@ -52,7 +51,6 @@ class Regression:
     ----------
     rows : Tensor of shape (n, features)
     labels : Tensor of int, shape (n,)
-    classes : int
     strong, rate : float
         m and eta.
     sigma : Tensor of shape (models,)

@@ -127,7 +127,6 @@ def gains(curves: Curves, epsilon: float, rival: Rival) -> np.ndarray:
 
     Parameters
     ----------
-    curves : Curves
     epsilon : float
         One of :data:`EPSILONS`.
     rival : {"uniform", "best"}
@@ -169,7 +168,6 @@ def smallest_level(epsilons: np.ndarray, wanted: float) -> np.ndarray:
     ----------
     epsilons : ndarray of shape (levels, ...)
         By rising level.
-    wanted : float
 
     Returns
     -------
@@ -270,7 +268,6 @@ def epsilons_of(
     lengths : ndarray of int, shape (records,)
         Steps of training that a record stands for.
     tuned : ndarray of int, shape (numbers,)
-    convex : Convex
 
     Returns
     -------

@@ -107,7 +107,6 @@ def solve(problem: Recipe, training: str, memorised: np.ndarray) -> Outcome:
 
     Parameters
     ----------
-    problem : Recipe
     training : {"sgld", "sgd"}
     memorised : ndarray of shape (points,)
     """

@@ -28,12 +28,7 @@ class Normal:
 
 @dataclass(frozen=True)
 class Chain:
-    """theta -> factor theta + shift + N(0, noise).
-
-    Attributes
-    ----------
-    factor, shift, noise : float
-    """
+    """theta -> factor theta + shift + N(0, noise)."""
 
     factor: float
     shift: float
@@ -81,7 +76,6 @@ def replacement_loss(
         The point minus its replacement.
     count, steps : int
         n and T.
-    chain : Chain
     rate, order : float
         eta and alpha.
 

@@ -85,7 +85,6 @@ def network(kind: str, shape: tuple[int, int, int], classes: int, width: int) ->
     kind : {"mlp", "cnn"}
         A perceptron with one hidden layer, or two convolutions with group normalisation.
     shape : (channels, rows, columns)
-    classes : int
     width : int
         Hidden units, or channels of the first convolution; the second has twice as many.
 

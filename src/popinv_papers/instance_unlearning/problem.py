@@ -44,7 +44,6 @@ def metrics(
         The outcomes of the trainings ``sgld`` and ``sgd``.
     curves : Curves
         From :func:`equal_epsilon.curves`.
-    size : Size
     """
     losses, bounds, exact = chains
     numbers: dict[str, Any] = {

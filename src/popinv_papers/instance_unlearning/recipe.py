@@ -106,7 +106,6 @@ def datasets(images: ImageSet, size: Size, seed: int, number: int = 0) -> tuple[
 
     Parameters
     ----------
-    images : ImageSet
     size : Size
         ``points``, ``tested`` and ``pooled``.
     seed, number : int

@@ -100,7 +100,6 @@ def hoelder_orders(order: float, exponent: float, steps: int) -> np.ndarray:
         alpha.
     exponent : float
         p > 1 of Hoelder's inequality. Infinity keeps the order.
-    steps : int
 
     Returns
     -------

@@ -58,7 +58,6 @@ class SolveWithdrawal:
         Number of epochs until the error is at least that of the second training, up to the
         tolerance: zero if training with the group gives no lower error on it, all epochs if it is
         never reached.
-    reached : bool
     """
 
     rows: np.ndarray
@@ -92,7 +91,6 @@ def privacy_losses(norms: np.ndarray, epochs: int, batch: int) -> np.ndarray:
     Parameters
     ----------
     norms : ndarray of shape (records, n)
-    epochs, batch : int
     """
     records, count = norms.shape
     batches = max(1, round(count / batch))

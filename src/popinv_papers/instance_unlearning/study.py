@@ -237,8 +237,6 @@ def solves_metrics(
 
     Parameters
     ----------
-    withdrawals : list of SolveWithdrawal
-    losses : ndarray
     spread : float
         Relative standard deviation of the error on a group between trainings that differ in their
         minibatches alone.

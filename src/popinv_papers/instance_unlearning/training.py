@@ -81,7 +81,6 @@ class Steps:
 
     Attributes
     ----------
-    count : int
     seed, stage : int, str
         The batches and the noise of step k are determined by (seed, stage, k).
     """
@@ -112,12 +111,10 @@ def step(
     ----------
     weights : dict
         Weights of a stack of models.
-    network : Network
     data : Data
         The batch.
     kept : Tensor of shape (models, points of the batch)
         1 if a model sees a point, else 0.
-    rule : Rule
     penalty : float
         gamma_t.
     rng : numpy.random.Generator, optional
@@ -169,7 +166,6 @@ def descend(
         A stack of models, and all n points.
     kept : ndarray of bool, shape (models, n)
         The points that each model trains on.
-    rule, steps : Rule, Steps
     look : callable, optional
         Maps the number of past steps and the weights to arrays to be recorded by name, or to
         nothing. It is called before the first step and after each.

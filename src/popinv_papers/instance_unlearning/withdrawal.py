@@ -148,12 +148,10 @@ def system_losses(
 
     Parameters
     ----------
-    problem, settings : Problem, DescentSettings
     The descent on all systems.
         On all systems.
     curvature : ndarray of shape (n_p, n_p)
         H, from :func:`curvature_of`.
-    systems : ndarray of int
     places, noise_draws : int
         Number of places along the descent at which gradients are compared, and of gradients for C,
         at least four for each parameter.
@@ -254,7 +252,6 @@ class Withdrawal:
 
     Attributes
     ----------
-    system : int
     rerun, forgotten : ndarray of shape (n_p,)
         Law and noise, unconstrained: of a descent without the system; and of fine-tuning, that is,
         the answer with all systems plus the change by fine-tuning without the system, averaged over
@@ -265,7 +262,6 @@ class Withdrawal:
         Mean divergence due to the draws if nothing is left to forget.
     steps : int
         First step at which the divergence minus its floor is at most epsilon, or the last step.
-    reached : bool
     """
 
     system: int
@@ -317,8 +313,6 @@ def withdraw(
         The descent on all systems.
     curvature, noise : ndarray of shape (n_p, n_p)
         H, and C.
-    systems : sequence of int
-    tuning : Tuning
     """
     end = np.concatenate([descent.alpha, descent.gamma])
     short = settings.replace(

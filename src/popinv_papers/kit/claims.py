@@ -162,7 +162,6 @@ class Control:
     ----------
     taken_away : str
         What was changed, such as "equal weights".
-    found : Measured
     """
 
     taken_away: str
@@ -190,10 +189,8 @@ class Claim:
         The source's number or statement.
     found : Measured, optional
         None where nothing was measured.
-    criterion : Range, optional
     control : Control, optional
         None for rows of the second part that are held against an independent computation.
-    status : str
     reason : str
         Why the criterion and the control lead to this status, where that needs a word.
     why : str
@@ -225,9 +222,6 @@ def status_of(
 
     Parameters
     ----------
-    found : Measured
-    criterion : Range
-    control : Control, optional
     too_far : str
         How far size, data or setting are from the source's; empty if they are near enough.
     """

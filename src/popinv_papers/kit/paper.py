@@ -36,8 +36,6 @@ class Check:
         The folder of its results.
     message : str
         What its job is doing, as Snakemake says it.
-    figures : tuple of str
-    megabytes, minutes : int
     inputs : tuple of str, or callable
         Patterns of the files to read, or a function of the configuration's section ``downstream``.
     settings : tuple of str
@@ -64,12 +62,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Paper(Method):
-    """A method of a paper, with the test problems that compare its claims with measurements.
-
-    Parameters
-    ----------
-    checks : tuple of Check
-    """
+    """A method of a paper, with the test problems that compare its claims with measurements."""
 
     checks: tuple[Check, ...] = ()
 

@@ -59,7 +59,6 @@ def byte_pair_symbols(texts: Sequence[str], vocabulary: int) -> tuple[list[np.nd
 
     Parameters
     ----------
-    texts : sequence of str
     vocabulary : int
         Size of the byte-pair vocabulary. The result is smaller only if the texts lack pairs.
 

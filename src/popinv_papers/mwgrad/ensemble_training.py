@@ -82,10 +82,8 @@ def train(
 
     Parameters
     ----------
-    run : Run
     sets : dict
         The sets of images by name.
-    size : Size
     seed : int
         Seed of the first start.
     checkpoint : Checkpoint, optional

@@ -119,11 +119,9 @@ def step(
 
     Parameters
     ----------
-    state : Ensemble
     images, labels : Tensor of shape (B, 36, 36), (K, B)
     rate : float
         Learning rate of this step.
-    settings : EnsembleSettings
 
     Returns
     -------

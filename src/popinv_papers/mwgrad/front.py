@@ -35,10 +35,8 @@ def two_sided_front(
 
     Parameters
     ----------
-    targets : sequence of two targets
     start : ndarray of shape (n, d)
         Particles of the second system alone.
-    settings : Settings
     iterations : int
         Steps to each point.
     """

@@ -71,7 +71,6 @@ def runs_of(
         ``step`` small projected steps towards them. Two controls do not merge: ``first_alone``
         descends the first objective only, and ``in_turn`` one objective after another.
         ``other_start`` is ``fixed`` from another draw of the particles.
-    steps : int
 
     Returns
     -------

@@ -74,8 +74,6 @@ def draw_pairs(kind: str, sets: dict[str, ImageSet], part: str, count: int, seed
         The sets of images by name.
     part : {"train", "test"}
         The parts have no images in common.
-    count : int
-    seed : int
 
     Raises
     ------

@@ -39,7 +39,6 @@ class NormalMixture:
     ----------
     weights : ndarray of shape (c,)
     means : ndarray of shape (c, d)
-    variance : float
     """
 
     weights: np.ndarray
