@@ -116,7 +116,7 @@ def analog() -> Mapping[str, Any]:
 def fedhl() -> Mapping[str, Any]:
     from popinv_papers.fedhl import problem
     from popinv_papers.fedhl.accuracies import Division, Training, accuracies
-    from popinv_papers.fedhl.regression_problem import floors, rates, regressions
+    from popinv_papers.fedhl.regression import floors, rates, regressions
 
     rng = np.random.default_rng(0)
     pixels, labels = rng.integers(0, 256, (60, 28, 28)).astype(np.uint8), np.arange(60) % 10
@@ -137,7 +137,7 @@ def influence() -> Mapping[str, Any]:
     from popinv_papers.influence import language, mixture
     from popinv_papers.influence.corpus import Corpus, passages
     from popinv_papers.influence.pretraining import LanguageModel, pretrain, with_weights
-    from popinv_papers.kit.passages import CATEGORIES
+    from popinv_papers.kit.text import CATEGORIES
 
     rng = np.random.default_rng(0)
     source = {f"{kind}{number:02}": kind for kind in CATEGORIES for number in range(6)}

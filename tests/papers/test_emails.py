@@ -11,7 +11,7 @@ import pytest
 
 from popinv.errors import DataError
 from popinv_papers.kit import packages
-from popinv_papers.kit.emails import GROUPS, spam_texts
+from popinv_papers.kit.text import GROUPS, spam_texts
 
 PLAIN = """From someone@here Thu Aug 22 2002
 Return-Path: <someone@here>

@@ -10,8 +10,17 @@ import torch
 from torch import nn
 
 from popinv.errors import ConfigError
-from popinv_papers.fedhl import server, splits
-from popinv_papers.fedhl.clients import Local, sample_clients, train
+from popinv_papers.fedhl import clients, server
+from popinv_papers.fedhl.clients import (
+    Local,
+    Pruning,
+    leading,
+    penalty_gradients,
+    pruned_ranks,
+    sample_clients,
+    tail_norms,
+    train,
+)
 from popinv_papers.fedhl.federation import Federation, begin, run, step
 from popinv_papers.fedhl.lora import (
     Factors,
@@ -22,13 +31,6 @@ from popinv_papers.fedhl.lora import (
     products,
     shapes_of,
     truncated,
-)
-from popinv_papers.fedhl.pruning import (
-    Pruning,
-    leading,
-    penalty_gradients,
-    pruned_ranks,
-    tail_norms,
 )
 from popinv_papers.fedhl.regression import RANKS, regression
 from popinv_papers.fedhl.server import METHODS, Weighting
@@ -506,7 +508,7 @@ def test_clients_are_sampled_without_repetition_and_take_part_by_seed():
 @pytest.mark.parametrize("concentration", [1e-9, 0.1, 1.0, np.inf])
 def test_divisions_hold_every_row_once(concentration):
     labels = np.repeat(np.arange(5), 40)
-    parts = splits.dirichlet(labels, 20, concentration, np.random.default_rng(0))
+    parts = clients.dirichlet(labels, 20, concentration, np.random.default_rng(0))
     assert len(parts) == 20
     assert min(map(len, parts)) >= 1
     np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(200))
@@ -516,7 +518,7 @@ def test_a_small_concentration_gives_clients_few_classes():
     labels = np.repeat(np.arange(10), 200)
 
     def classes(concentration: float) -> float:
-        parts = splits.dirichlet(labels, 10, concentration, np.random.default_rng(1))
+        parts = clients.dirichlet(labels, 10, concentration, np.random.default_rng(1))
         shares = [np.bincount(labels[p], minlength=10) / len(p) for p in parts]
         return float(np.mean([(s > 0.05).sum() for s in shares]))
 
@@ -524,7 +526,7 @@ def test_a_small_concentration_gives_clients_few_classes():
 
 
 def test_sites_are_kept_together():
-    parts = splits.site_wise(np.array([2, 0, 2, 5, 0]))
+    parts = clients.site_wise(np.array([2, 0, 2, 5, 0]))
     assert [p.tolist() for p in parts] == [[1, 4], [0, 2], [3]]
 
 
@@ -542,6 +544,6 @@ def test_bad_input_is_refused():
     with pytest.raises(ConfigError, match="share of clients is 0"):
         sample_clients(5, 0.0, np.random.default_rng(0))
     with pytest.raises(ConfigError, match="concentration is 0"):
-        splits.dirichlet(np.zeros(5), 2, 0.0, np.random.default_rng(0))
+        clients.dirichlet(np.zeros(5), 2, 0.0, np.random.default_rng(0))
     with pytest.raises(ConfigError, match="6 clients"):
-        splits.homogeneous(5, 6, np.random.default_rng(0))
+        clients.homogeneous(5, 6, np.random.default_rng(0))

@@ -15,17 +15,16 @@ from popinv.figures.style import save
 from popinv.methods.metrics import write_metrics
 from popinv.store import storage
 from popinv_papers.fedhl import accuracies, claims, figures, problem, texts
-from popinv_papers.fedhl import regression_claims as on_regression
 from popinv_papers.fedhl.accuracies import Division, Training
 from popinv_papers.fedhl.adaptation import Labelled, accuracy, chosen_images, pretrained
-from popinv_papers.fedhl.regression_problem import (
+from popinv_papers.fedhl.regression import (
     fitted_exponents,
     floors,
     rates,
     regressions,
 )
 from popinv_papers.kit import encoder as encoders
-from popinv_papers.kit import passages as data_passages
+from popinv_papers.kit import text as data_passages
 from popinv_papers.kit.claims import write_claims
 from popinv_papers.kit.encoder import Block, Encoder
 from popinv_papers.kit.images import ImageSet
@@ -374,14 +373,14 @@ def test_levels_are_means_of_the_last_tenth_of_the_rounds():
     result = xr.Dataset(
         {"falling_square": (dims, squares)}, {"spread": ["equal"], "floor_rule": ["fedhl"]}
     )
-    end, quarter = on_regression.floor_levels(result, "equal")
+    end, quarter = claims.floor_levels(result, "equal")
     assert float(end[0]) == pytest.approx(np.mean([37, 38, 39, 40]))
     assert float(quarter[0]) == 10
 
 
 def test_flexlora_ends_at_a_floor_and_fedhl_goes_on():
     found = floors(40, [1])
-    end, quarter = on_regression.floor_levels(found, "equal")
+    end, quarter = claims.floor_levels(found, "equal")
     falls = (end / quarter).isel(seed=0)
     assert falls.sel(floor_rule="fedhl") < 0.5 < falls.sel(floor_rule="flexlora")
     assert end.sel(floor_rule="fedhl")[0] < 0.2 * end.sel(floor_rule="flexlora")[0]

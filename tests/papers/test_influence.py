@@ -9,8 +9,8 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import cdist, pdist
 
 from popinv.errors import ConfigError
-from popinv_papers.influence import costs, gradients, influence, landmarks, robust, steps
-from popinv_papers.influence.gradients import Flat
+from popinv_papers.influence import costs, influence, pool_scores, selection
+from popinv_papers.influence.influence import Flat
 from popinv_papers.influence.networks import (
     Perceptron,
     Transformer,
@@ -44,12 +44,12 @@ def test_gradients_and_hessian_of_softmax_regression():
     gap = share - torch.nn.functional.one_hot(y, 4)
     # The weights come first in the vector, class by class, then the offsets.
     expected = torch.cat([torch.einsum("nc,nf->ncf", gap, x).flatten(1), gap], dim=1)
-    derivatives = gradients.sample_gradients(losses, theta, (x, y), rows=5)
+    derivatives = influence.sample_gradients(losses, theta, (x, y), rows=5)
     torch.testing.assert_close(derivatives, expected)
-    mean = gradients.mean_gradient(losses, theta, (x, y), rows=7)
+    mean = influence.mean_gradient(losses, theta, (x, y), rows=7)
     torch.testing.assert_close(mean, expected.mean(dim=0))
     v = torch.from_numpy(np.random.default_rng(1).standard_normal(len(theta)))
-    along = gradients.directional_derivatives(losses, theta, (x, y), v, rows=5)
+    along = influence.directional_derivatives(losses, theta, (x, y), v, rows=5)
     torch.testing.assert_close(along, expected @ v)
     # H = mean over samples of (diag s - s s^T) x (x,1)(x,1)^T.
     inputs = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
@@ -57,20 +57,20 @@ def test_gradients_and_hessian_of_softmax_regression():
     curved = share * moved - share * (share * moved).sum(dim=1, keepdim=True)
     product = torch.einsum("nc,nf->cf", curved, inputs) / len(x)
     expected_product = torch.cat([product[:, :3].reshape(-1), product[:, 3]])
-    derivatives = gradients.hessian_product(losses, theta, (x, y), v, rows=5)
+    derivatives = influence.hessian_product(losses, theta, (x, y), v, rows=5)
     torch.testing.assert_close(derivatives, expected_product)
 
 
 def test_gradients_of_a_transformer_are_those_of_autograd():
     flat, losses, samples = transformer_problem()
     theta = flat.theta
-    rows = gradients.sample_gradients(losses, theta, samples)
+    rows = influence.sample_gradients(losses, theta, samples)
     for row, tokens in zip(rows, samples[0], strict=True):
         leaf = theta.clone().requires_grad_(True)
         (expected,) = torch.autograd.grad(losses(leaf, tokens[None])[0], leaf)
         torch.testing.assert_close(row, expected)
     v = torch.ones_like(theta)
-    along = gradients.directional_derivatives(losses, theta, samples, v)
+    along = influence.directional_derivatives(losses, theta, samples, v)
     torch.testing.assert_close(along, rows @ v)
 
 
@@ -100,26 +100,26 @@ def test_errors_of_the_predicted_change_are_of_second_and_third_order(problem, k
     theta = flat.theta
     half = len(samples[0]) // 2
     pool, target = [tuple(t[s] for t in samples) for s in (slice(half), slice(half, None))]
-    g = gradients.mean_gradient(losses, theta, target)
+    g = influence.mean_gradient(losses, theta, target)
     noise = torch.from_numpy(np.random.default_rng(3).standard_normal((2, len(theta))))
     step = {
-        "gradient": lambda: steps.gradient_step(theta),
-        "momentum": lambda: steps.momentum_step(theta, 0.1 * noise[0], weight_decay=0.1),
-        "adam": lambda: steps.adam_step(
+        "gradient": lambda: influence.gradient_step(theta),
+        "momentum": lambda: influence.momentum_step(theta, 0.1 * noise[0], weight_decay=0.1),
+        "adam": lambda: influence.adam_step(
             theta, 0.1 * noise[0], 1 + noise[1] ** 2, 5, weight_decay=0.1
         ),
     }[kind]()
 
     def hessian(v):
-        return gradients.hessian_product(losses, theta, target, v)
+        return influence.hessian_product(losses, theta, target, v)
 
-    rows = gradients.sample_gradients(losses, theta, pool)
+    rows = influence.sample_gradients(losses, theta, pool)
     w = torch.linspace(0, 2, half, dtype=theta.dtype)
     move = step.move(rows.T @ w / half)
     rates, errors = np.array([8e-3, 4e-3]), {1: [], 2: []}
     for rate in rates:
-        before = gradients.mean_loss(losses, theta, target)
-        actual = gradients.mean_loss(losses, theta - rate * move, target) - before
+        before = influence.mean_loss(losses, theta, target)
+        actual = influence.mean_loss(losses, theta - rate * move, target) - before
         errors[1].append(abs(influence.predicted_change(move, g, rate) - actual))
         errors[2].append(abs(influence.predicted_change(move, g, rate, hessian) - actual))
     assert np.log2(errors[1][0] / errors[1][1]) == pytest.approx(2, abs=0.1)
@@ -146,7 +146,7 @@ def test_adam_step_is_that_of_torch_up_to_the_steps_own_second_moment():
         adam.step()
     state = {k: v.clone() for k, v in adam.state[theta].items()}
     before = theta.detach().clone()
-    step = steps.adam_step(
+    step = influence.adam_step(
         before, state["exp_avg"], state["exp_avg_sq"], 3, betas, weight_decay=decay
     )
     # A gradient whose square is v itself changes v not at all, but for its decay.
@@ -158,23 +158,23 @@ def test_adam_step_is_that_of_torch_up_to_the_steps_own_second_moment():
 
 def test_adam_without_a_step_has_no_second_moment():
     with pytest.raises(ConfigError, match="warm up"):
-        steps.adam_step(torch.zeros(2), torch.zeros(2), torch.zeros(2), 0)
+        influence.adam_step(torch.zeros(2), torch.zeros(2), torch.zeros(2), 0)
 
 
 def test_robust_weights_are_the_minimum_and_their_support_the_best_k():
     p = np.random.default_rng(0).standard_normal(30)
     for size in (1, 7, 29, 30):
-        w, penalty = robust.weights_of_size(p, size)
+        w, penalty = selection.weights_of_size(p, size)
         assert w.sum() == pytest.approx(30)
         assert set(np.flatnonzero(w > 0)) == set(top(p, size))
         nothing = np.zeros((30, 30))
-        assert abs(robust.first_order_gap(p, nothing, 1.0, penalty, w)) < 1e-12
-        lower, upper = robust.penalty_interval(p, size)
+        assert abs(selection.first_order_gap(p, nothing, 1.0, penalty, w)) < 1e-12
+        lower, upper = selection.penalty_interval(p, size)
         if size < 30:
-            assert (robust.robust_weights(p, upper) > 1e-12).sum() == size
-            assert (robust.robust_weights(p, upper * 1.01) > 1e-12).sum() == size + 1
+            assert (selection.robust_weights(p, upper) > 1e-12).sum() == size
+            assert (selection.robust_weights(p, upper * 1.01) > 1e-12).sum() == size + 1
         if size > 1:
-            assert (robust.robust_weights(p, lower * 0.99) > 1e-12).sum() == size - 1
+            assert (selection.robust_weights(p, lower * 0.99) > 1e-12).sum() == size - 1
 
 
 def test_second_order_weights_are_those_of_a_general_solver():
@@ -183,7 +183,7 @@ def test_second_order_weights_are_those_of_a_general_solver():
     root = rng.standard_normal((8, 3))
     matrix = root @ np.diag([1.0, 0.5, -0.02]) @ root.T
     rate, penalty = 0.5, 0.3
-    computed = robust.quadratic_weights(p, matrix, rate, penalty)
+    computed = selection.quadratic_weights(p, matrix, rate, penalty)
 
     def objective(w):
         return -p @ w + rate / 2 * w @ matrix @ w + penalty / 2 * w @ w
@@ -197,38 +197,38 @@ def test_second_order_weights_are_those_of_a_general_solver():
     )  # fmt: skip
     np.testing.assert_allclose(computed, expected.x, atol=1e-5)
     for size in (2, 5, 8):
-        w, _ = robust.quadratic_weights_of_size(p, matrix, rate, size)
+        w, _ = selection.quadratic_weights_of_size(p, matrix, rate, size)
         assert (w > 1e-8).sum() == size
     # Without curvature they are the closed form.
-    flat = robust.quadratic_weights(p, 0 * matrix, rate, penalty)
-    np.testing.assert_allclose(flat, robust.robust_weights(p, penalty), atol=1e-8)
+    flat = selection.quadratic_weights(p, 0 * matrix, rate, penalty)
+    np.testing.assert_allclose(flat, selection.robust_weights(p, penalty), atol=1e-8)
 
 
 def test_second_order_penalises_a_duplicate_that_first_order_takes():
     # Samples 0 and 1 are the same; 2 is nearly as good and points elsewhere.
     rows = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 0.9], [-1.0, 0.0]], dtype=torch.float64)
     g = torch.ones(2, dtype=torch.float64)
-    step = steps.gradient_step(g)
+    step = influence.gradient_step(g)
     p = influence.scores_of(rows, g, step).numpy()
     assert set(top(p, 2)) == {0, 1}
     matrix = influence.quadratic_matrix(rows, step, lambda v: v).numpy()
-    w = robust.quadratic_weights(p, matrix, 1.0, 0.05)
+    w = selection.quadratic_weights(p, matrix, 1.0, 0.05)
     assert w[2] > w[0] == pytest.approx(w[1])
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: robust.penalty_interval(np.array([2.0, 1, 1]), 2), "both 1"),
-        (lambda: robust.penalty_interval(np.ones(3), 4), "must lie in 1..3"),
-        (lambda: robust.robust_weights(np.array([1.0, np.nan]), 1), "1 that are not finite"),
-        (lambda: robust.robust_weights(np.ones(2), 0), "must be positive"),
-        (lambda: robust.quadratic_weights(np.ones(2), -np.eye(2), 1, 0.5), "must exceed 1"),
+        (lambda: selection.penalty_interval(np.array([2.0, 1, 1]), 2), "both 1"),
+        (lambda: selection.penalty_interval(np.ones(3), 4), "must lie in 1..3"),
+        (lambda: selection.robust_weights(np.array([1.0, np.nan]), 1), "1 that are not finite"),
+        (lambda: selection.robust_weights(np.ones(2), 0), "must be positive"),
+        (lambda: selection.quadratic_weights(np.ones(2), -np.eye(2), 1, 0.5), "must exceed 1"),
         (lambda: top(np.ones(3), 0), "must lie in 1..3"),
         (lambda: round_robin(np.ones((3, 2)), 4), "must lie in 1..3"),
-        (lambda: landmarks.draw_landmarks(3, 4, np.random.default_rng(0)), "of the pool"),
+        (lambda: pool_scores.draw_landmarks(3, 4, np.random.default_rng(0)), "of the pool"),
         (
-            lambda: landmarks.kernel_spread(np.ones((4, 2)), np.arange(4), np.ones(4)),
+            lambda: pool_scores.kernel_spread(np.ones((4, 2)), np.arange(4), np.ones(4)),
             "same embedding",
         ),
     ],
@@ -260,13 +260,13 @@ def test_the_order_of_the_turns_is_drawn_anew_in_every_round():
 def test_cosines_are_those_of_scaled_gradients():
     rows = torch.tensor([[3.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
     target = torch.tensor([[2.0, 0.0], [0.0, 5.0]])
-    step = steps.Step(torch.tensor([1.0, 2.0]), torch.zeros(2))
+    step = influence.Step(torch.tensor([1.0, 2.0]), torch.zeros(2))
     cosines = influence.cosine_scores(rows, target, step)
     expected = torch.tensor([[1.0, 0.0], [0.2**0.5, 0.8**0.5], [0.0, 0.0]])
     torch.testing.assert_close(cosines, expected)
 
 
-@pytest.mark.parametrize("spread", [landmarks.kernel_spread, landmarks.linear_spread])
+@pytest.mark.parametrize("spread", [pool_scores.kernel_spread, pool_scores.linear_spread])
 def test_all_samples_as_landmarks_recover_the_exact_scores(spread):
     rng = np.random.default_rng(0)
     embeddings, scores = rng.standard_normal((20, 25)), rng.standard_normal((20, 3))
@@ -290,7 +290,7 @@ def test_the_kernel_rule_is_ridge_regression_with_the_median_distance():
 
     inverse = np.linalg.inv(kernel(known, known) + 0.03 * np.eye(5))
     expected = kernel(embeddings, known) @ inverse @ scores
-    computed = landmarks.kernel_spread(embeddings, chosen, scores, damping=0.03)
+    computed = pool_scores.kernel_spread(embeddings, chosen, scores, damping=0.03)
     np.testing.assert_allclose(computed, expected, rtol=1e-9)
 
 
@@ -300,7 +300,7 @@ def test_the_linear_rule_is_ridge_regression():
     known = embeddings[:5]
     ridge = 0.1 * (known**2).sum(axis=1).mean()
     slope = np.linalg.solve(known.T @ known + ridge * np.eye(7), known.T @ scores)
-    computed = landmarks.linear_spread(embeddings, np.arange(5), scores, damping=0.1)
+    computed = pool_scores.linear_spread(embeddings, np.arange(5), scores, damping=0.1)
     np.testing.assert_allclose(computed, embeddings @ slope, rtol=1e-9)
 
 
@@ -308,8 +308,8 @@ def test_linear_rule_is_exact_where_scores_are_linear_in_the_embeddings():
     rng = np.random.default_rng(0)
     embeddings = rng.standard_normal((50, 4))
     scores = embeddings @ rng.standard_normal(4)
-    few = landmarks.draw_landmarks(50, 6, rng)
-    recovered = landmarks.linear_spread(embeddings, few, scores[few], damping=1e-12)
+    few = pool_scores.draw_landmarks(50, 6, rng)
+    recovered = pool_scores.linear_spread(embeddings, few, scores[few], damping=1e-12)
     np.testing.assert_allclose(recovered, scores, atol=1e-8)
 
 
@@ -317,7 +317,7 @@ def test_embeddings_are_directional_derivatives_of_features():
     flat, _, (x, _) = softmax_problem()
     theta = flat.theta
     tangents = torch.from_numpy(np.random.default_rng(0).standard_normal((2, len(theta))))
-    embedded = landmarks.tangent_embeddings(flat, theta, (x,), tangents, rows=5)
+    embedded = pool_scores.tangent_embeddings(flat, theta, (x,), tangents, rows=5)
     # The features are linear in the weights.
     expected = torch.cat([flat(v, x) for v in tangents], dim=1)
     torch.testing.assert_close(embedded, expected)

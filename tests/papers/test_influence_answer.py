@@ -19,8 +19,15 @@ from popinv.inference.likelihood.model_moments import matched_draws, model_momen
 from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.population.noise.replicated import replicated_noise
 from popinv.surrogate.training import TrainingData, TrainingSettings, train
-from popinv_papers.influence.answer import AnswerSlope, answer_slope, draws_of_law
-from popinv_papers.influence.worth import answer_order, by_worth, kernel_of, scaled_slopes
+from popinv_papers.influence.worth import (
+    AnswerSlope,
+    answer_order,
+    answer_slope,
+    by_worth,
+    draws_of_law,
+    kernel_of,
+    scaled_slopes,
+)
 
 STEP = 1e-3
 

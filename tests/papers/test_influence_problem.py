@@ -11,24 +11,22 @@ import torch
 
 from popinv.errors import DataError
 from popinv_papers.influence import exactness, fine_tuning, pretraining, problem
-from popinv_papers.influence.bigram_table import bigram_loss, bigram_table
 from popinv_papers.influence.claims import claims
-from popinv_papers.influence.comparison import correlation
-from popinv_papers.influence.corpus import Corpus, passages
+from popinv_papers.influence.corpus import Corpus, bigram_loss, bigram_table, passages
+from popinv_papers.influence.costs import Timing
 from popinv_papers.influence.figures import draw_landmarks, draw_selections
 from popinv_papers.influence.fine_tuning import FineTuning
 from popinv_papers.influence.language import Language, sides
 from popinv_papers.influence.mixture import Mixture, domains
+from popinv_papers.influence.pool_scores import correlation
 from popinv_papers.influence.pretraining import LanguageModel, pretrain, split, with_weights
 from popinv_papers.influence.text_pool import Seconds
-from popinv_papers.influence.timing import Timing
 from popinv_papers.influence.training import AdamState
 from popinv_papers.kit import encoder as encoders
 from popinv_papers.kit import kept
-from popinv_papers.kit import passages as data_passages
-from popinv_papers.kit.emails import GROUPS
+from popinv_papers.kit import text as data_passages
 from popinv_papers.kit.kept import keeping
-from popinv_papers.kit.passages import CATEGORIES
+from popinv_papers.kit.text import CATEGORIES, GROUPS
 
 TINY = problem.Size(
     5,

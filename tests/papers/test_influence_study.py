@@ -20,10 +20,9 @@ from popinv.surrogate.networks import build_network
 from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, train
-from popinv_papers.influence import gradients, study, worth
-from popinv_papers.influence.candidates import order_candidates
+from popinv_papers.influence import influence, study, worth
+from popinv_papers.influence.candidates import order_candidates, solves_saved
 from popinv_papers.influence.figures import draw_study
-from popinv_papers.influence.saving import solves_saved
 from popinv_papers.influence.section import Influence
 from popinv_papers.influence.study import Bench, Solves, select_samples
 from popinv_papers.kit.weights import filled
@@ -280,7 +279,7 @@ def test_a_fourier_neural_operator_has_gradients_of_single_samples():
     chosen = SETTINGS.replace(hyperparameters=hyperparameters, fixed=fixed)
     bench = Bench(cut, surrogate, chosen, ASKED)
     samples = bench.part(np.arange(4))
-    rows = gradients.sample_gradients(bench.losses, bench.theta, samples)
+    rows = influence.sample_gradients(bench.losses, bench.theta, samples)
     leaf = bench.theta.clone().requires_grad_(True)
     (expected,) = torch.autograd.grad(bench.losses(leaf, *samples).sum(), leaf)
     torch.testing.assert_close(rows.sum(dim=0), expected)

@@ -15,7 +15,7 @@ from popinv_papers.instance_unlearning.bounds import (
     steps_bound,
     triangle_factors,
 )
-from popinv_papers.instance_unlearning.gaussian import (
+from popinv_papers.instance_unlearning.chains import (
     Chain,
     Normal,
     exact_steps,

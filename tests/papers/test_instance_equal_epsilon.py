@@ -13,29 +13,27 @@ from hypothesis import strategies as st
 
 from popinv.methods import privacy
 from popinv.methods.certificate.accountant import Setting
-from popinv_papers.instance_unlearning import convex
+from popinv_papers.instance_unlearning import equal_epsilon
 from popinv_papers.instance_unlearning.bounds import convex_bound, epsilon_of
-from popinv_papers.instance_unlearning.convex import (
-    Regression,
-    features,
-    smoothness,
+from popinv_papers.instance_unlearning.chains import (
+    Chain,
+    Normal,
+    normal_divergence,
+    replacement_loss,
 )
 from popinv_papers.instance_unlearning.equal_epsilon import (
     BOUNDS,
     EPSILONS,
     Convex,
     Curves,
+    Regression,
     coupled_noise,
     epsilons_of,
+    features,
     gains,
     gains_of_other_draws,
     smallest_level,
-)
-from popinv_papers.instance_unlearning.gaussian import (
-    Chain,
-    Normal,
-    normal_divergence,
-    replacement_loss,
+    smoothness,
 )
 from popinv_papers.instance_unlearning.recipe import SIZES, datasets
 from popinv_papers.instance_unlearning.training import Data
@@ -100,7 +98,7 @@ def test_the_length_of_an_error_is_that_of_the_points_gradient():
     wrong = torch.zeros(5, 2, 3)
     wrong[:, :, 0] = 1000 * model.rows[model.labels == 1][0][:, None]
     largest = float(model.errors(wrong).norm(dim=2).max())
-    assert largest == pytest.approx(convex.LIPSCHITZ, rel=1e-5)
+    assert largest == pytest.approx(equal_epsilon.LIPSCHITZ, rel=1e-5)
 
 
 def test_no_curvature_is_above_the_smoothness():

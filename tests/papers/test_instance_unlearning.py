@@ -13,35 +13,33 @@ from scipy.io import savemat
 from popinv.errors import ConfigError, DataError
 from popinv.seeds import generator
 from popinv_papers.instance_unlearning import problem
-from popinv_papers.instance_unlearning.barriers import loss_barrier, losses_along
 from popinv_papers.instance_unlearning.chains import chain_metrics, compare, per_instance_steps
 from popinv_papers.instance_unlearning.claims import CHAINS, claims
-from popinv_papers.instance_unlearning.colour_images import read_folder
-from popinv_papers.instance_unlearning.equal_epsilon import Convex, curves
-from popinv_papers.instance_unlearning.experiment import SCORES, memorised_share, solve
-from popinv_papers.instance_unlearning.figures import draw_curves, draw_steps, draw_utility
-from popinv_papers.instance_unlearning.forgetting import (
+from popinv_papers.instance_unlearning.difficulty import (
     concordance,
+    confidences,
+    gradient_norms,
     hardest,
     indistinguishable,
+    label_errors,
     log_slope,
+    loss_barrier,
+    losses_along,
+    memorisation,
     quantile_groups,
     rank_correlation,
     record_steps,
     rows_kept,
     steps_to_match,
 )
+from popinv_papers.instance_unlearning.equal_epsilon import Convex, curves
+from popinv_papers.instance_unlearning.experiment import SCORES, memorised_share, solve
+from popinv_papers.instance_unlearning.figures import draw_curves, draw_steps, draw_utility
 from popinv_papers.instance_unlearning.networks import network, stacked, taken
 from popinv_papers.instance_unlearning.recipe import SIZES, Recipe, datasets
-from popinv_papers.instance_unlearning.scores import (
-    confidences,
-    gradient_norms,
-    label_errors,
-    memorisation,
-)
 from popinv_papers.instance_unlearning.section import InstanceImages
 from popinv_papers.instance_unlearning.training import Data, Rule, Steps, batch, descend, step
-from popinv_papers.kit.images import ImageSet
+from popinv_papers.kit.images import ImageSet, read_folder
 
 TINY = replace(
     SIZES["workstation"], network="mlp", width=8, pooled=1, points=160, tested=80, steps=40,

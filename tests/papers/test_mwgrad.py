@@ -13,11 +13,17 @@ from popinv.errors import ConfigError
 from popinv.methods.metrics import flat
 from popinv_papers.kit.simplex import kkt_gap, least_norm, project
 from popinv_papers.kit.test_problems import CheckInput
-from popinv_papers.mwgrad import acceleration, check, mixtures
+from popinv_papers.mwgrad import check, particle_problem
 from popinv_papers.mwgrad.descent import Settings, begin, run, step
-from popinv_papers.mwgrad.kernels import median_bandwidth, radial_kernel
-from popinv_papers.mwgrad.targets import Differentiable, NormalMixture, Samples
-from popinv_papers.mwgrad.velocities import gram, velocities
+from popinv_papers.mwgrad.velocities import (
+    Differentiable,
+    NormalMixture,
+    Samples,
+    gram,
+    median_bandwidth,
+    radial_kernel,
+    velocities,
+)
 
 
 def points(count: int = 12, d: int = 2, seed: int = 0) -> np.ndarray:
@@ -101,7 +107,7 @@ def test_the_bandwidth_is_the_median_rule():
 
 
 def test_scores_are_gradients_of_log_densities():
-    mixture = mixtures.four_mixtures(0)[0]
+    mixture = particle_problem.four_mixtures(0)[0]
     means = torch.from_numpy(mixture.means)
 
     def log_density(x: torch.Tensor) -> torch.Tensor:
@@ -264,7 +270,7 @@ def test_with_exact_velocities_no_objective_grows():
 
 
 def test_a_step_is_a_function_of_its_state():
-    targets = mixtures.four_mixtures(1)
+    targets = particle_problem.four_mixtures(1)
     for method in ("svgd", "langevin", "neural"):
         settings = Settings(method, "step", "adam", rate=0.03, seed=4)
         whole, _ = run(begin(points(), 4), targets, settings, 6)
@@ -301,39 +307,41 @@ def test_acceleration_shows_on_ill_conditioned_laws(outcome):
 
 
 def test_no_objective_grows_under_least_norm_alone():
-    assert mixtures.rises(3, "minnorm", 60).max() < 0.01
-    assert mixtures.rises(3, "fixed", 60).max() > 0.1
+    assert particle_problem.rises(3, "minnorm", 60).max() < 0.01
+    assert particle_problem.rises(3, "fixed", 60).max() > 0.1
 
 
 def test_blob_descends_its_energies():
-    targets, x, h = mixtures.four_mixtures(0)[:2], points(), 1e-5
+    targets, x, h = particle_problem.four_mixtures(0)[:2], points(), 1e-5
     fields, _ = velocities("blob", targets, x, 0.1, np.random.default_rng(0), 1.0)
     for i, a in ((0, 0), (7, 1)):
         shift = np.zeros_like(x)
         shift[i, a] = h
-        slope = mixtures.energies(targets, x + shift) - mixtures.energies(targets, x - shift)
+        slope = particle_problem.energies(targets, x + shift) - particle_problem.energies(
+            targets, x - shift
+        )
         np.testing.assert_allclose(fields[:, i, a], -len(x) * slope / (2 * h), rtol=1e-4)
 
 
 def test_the_gap_is_zero_on_the_pareto_laws_alone():
     variances = np.array([1.0, 0.04])
-    target = acceleration.NormalTarget(np.array([1.0, -0.3]), variances)
+    target = particle_problem.NormalTarget(np.array([1.0, -0.3]), variances)
     x = points(40)
     white = (x - x.mean(axis=0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(x.T, bias=True))).T
     scaled = white * variances**0.5
     for c in (-1.0, 0.2, 1.0):
         at = scaled + c * target.mean
-        assert acceleration.pareto_gap(target, at) == pytest.approx(0, abs=1e-6)
+        assert particle_problem.pareto_gap(target, at) == pytest.approx(0, abs=1e-6)
     off = scaled + np.array([0.0, 0.2])
     # Perpendicular to m in the metric of S, so that no Pareto law is nearer.
     along = (off.mean(axis=0) / variances) @ target.mean / (target.mean**2 / variances).sum()
     rest = off.mean(axis=0) - along * target.mean
     expected = 0.5 * (rest**2 / variances).sum()
-    assert acceleration.pareto_gap(target, off) == pytest.approx(expected, rel=1e-3)
-    assert acceleration.divergence(target, scaled + target.mean) == pytest.approx(0, abs=1e-9)
+    assert particle_problem.pareto_gap(target, off) == pytest.approx(expected, rel=1e-3)
+    assert particle_problem.divergence(target, scaled + target.mean) == pytest.approx(0, abs=1e-9)
     # KL of N(m, 4 S) from N(m, S) in two dimensions.
     wide = 2 * scaled + target.mean
-    assert acceleration.divergence(target, wide) == pytest.approx(3 - 2 * np.log(2))
+    assert particle_problem.divergence(target, wide) == pytest.approx(3 - 2 * np.log(2))
 
 
 def test_momentum_grows_as_in_nesterov():

@@ -19,15 +19,19 @@ from popinv_papers.mwgrad import (
     ensemble_runs,
     ensemble_training,
     ensembles,
-    lenets,
 )
-from popinv_papers.mwgrad.authors_update import authors_rate, authors_step
-from popinv_papers.mwgrad.ensemble_runs import SIZES, Run, Size, runs
-from popinv_papers.mwgrad.ensemble_training import train
-from popinv_papers.mwgrad.ensembles import METHODS, EnsembleSettings, begin, predict, step
-from popinv_papers.mwgrad.image_figures import draw_accuracies, draw_examples, draw_logs
-from popinv_papers.mwgrad.overlaid import KINDS, draw_pairs, overlay
-from popinv_papers.mwgrad.rate_search import best_rate, search
+from popinv_papers.mwgrad.ensemble_runs import KINDS, SIZES, Run, Size, draw_pairs, overlay, runs
+from popinv_papers.mwgrad.ensemble_training import best_rate, search, train
+from popinv_papers.mwgrad.ensembles import (
+    METHODS,
+    EnsembleSettings,
+    authors_rate,
+    authors_step,
+    begin,
+    predict,
+    step,
+)
+from popinv_papers.mwgrad.figures import draw_accuracies, draw_examples, draw_logs
 
 RATE = 1e-2
 
@@ -56,11 +60,13 @@ def batch(count: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
 
 def task_gradients(state, images, labels) -> np.ndarray:
     """Return each task's gradient in each trunk, (K, n, P), network by network."""
-    by_task = np.empty((lenets.TASKS, *state.trunks.shape))
+    by_task = np.empty((ensembles.TASKS, *state.trunks.shape))
     for i in range(len(state.trunks)):
-        for k in range(lenets.TASKS):
+        for k in range(ensembles.TASKS):
             trunk = state.trunks[i : i + 1].clone().requires_grad_()
-            answers = lenets.logits(state.heads[k, i : i + 1], lenets.features(trunk, images))[0]
+            answers = ensembles.logits(
+                state.heads[k, i : i + 1], ensembles.features(trunk, images)
+            )[0]
             (gradient,) = torch.autograd.grad(nn.CrossEntropyLoss()(answers, labels[k]), trunk)
             by_task[k, i] = gradient.numpy()[0]
     return by_task
@@ -93,10 +99,10 @@ def test_no_image_of_one_part_is_seen_in_the_other(kind):
 
 
 def test_networks_side_by_side_are_plain_ones():
-    assert lenets.TRUNK + lenets.TASKS * lenets.HEAD == 31_910
-    trunks, heads = lenets.new_networks(3, 0, "test")
+    assert ensembles.TRUNK + ensembles.TASKS * ensembles.HEAD == 31_910
+    trunks, heads = ensembles.new_networks(3, 0, "test")
     images, _ = batch(4)
-    outputs = lenets.features(trunks, images)
+    outputs = ensembles.features(trunks, images)
     plain = nn.Sequential(
         nn.Conv2d(1, 10, 9), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(10, 20, 5), nn.ReLU(),
         nn.MaxPool2d(2), nn.Flatten(), nn.Linear(500, 50), nn.ReLU(),
@@ -109,7 +115,7 @@ def test_networks_side_by_side_are_plain_ones():
             for k in range(2):
                 nn.utils.vector_to_parameters(heads[k, i], head.parameters())
                 expected = head(outputs[i])
-                torch.testing.assert_close(lenets.logits(heads[k], outputs)[i], expected)
+                torch.testing.assert_close(ensembles.logits(heads[k], outputs)[i], expected)
 
 
 def test_weights_are_those_of_each_rule():
@@ -120,7 +126,7 @@ def test_weights_are_those_of_each_rule():
     for i in range(3):
         np.testing.assert_allclose(moved.weights[i], least_norm(g[:, i] @ g[:, i].T), atol=1e-4)
     assert info["loss"] == pytest.approx(np.log(10), rel=0.1)
-    outputs = lenets.features(state.trunks, images).flatten(1).numpy().astype(float)
+    outputs = ensembles.features(state.trunks, images).flatten(1).numpy().astype(float)
     smoothing = ensembles.kernel_of(torch.from_numpy(outputs)).values
     smooth = np.einsum("kip,ij,ljp->kl", g, smoothing, g) / 9
     moved, _ = step(state, images, labels, RATE, EnsembleSettings("mt_sgd"))

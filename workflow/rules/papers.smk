@@ -7,9 +7,9 @@ rule check_NAME for each test problem.
 from popinv_papers.influence.method import PRETRAINED
 from popinv_papers.kit.packages import archive_path
 from popinv_papers.methods import PAPERS
+from popinv_papers.mwgrad.ensemble_runs import KINDS
 from popinv_papers.mwgrad.ensemble_runs import METHODS as ENSEMBLE_METHODS
 from popinv_papers.mwgrad.ensemble_runs import RECIPES
-from popinv_papers.mwgrad.overlaid import KINDS
 
 CHECKS = [(paper, check) for paper in PAPERS for check in paper.checks]
 

@@ -7,7 +7,7 @@ from popinv.threads import fixed_threads
 from popinv.workflow.job import job
 from popinv_papers.kit.images import read_images
 from popinv_papers.mwgrad.ensemble_runs import SIZES
-from popinv_papers.mwgrad.rate_search import search
+from popinv_papers.mwgrad.ensemble_training import search
 
 with job(snakemake):
     given, chosen = snakemake.params, snakemake.wildcards

@@ -8,8 +8,7 @@ from popinv.threads import fixed_threads
 from popinv.workflow.job import job
 from popinv_papers.kit.images import read_images
 from popinv_papers.mwgrad.ensemble_runs import SIZES, Run
-from popinv_papers.mwgrad.ensemble_training import train
-from popinv_papers.mwgrad.rate_search import best_rate
+from popinv_papers.mwgrad.ensemble_training import best_rate, train
 
 with job(snakemake):
     given, chosen, output = snakemake.params, snakemake.wildcards, snakemake.output

@@ -78,7 +78,7 @@ class Corpus(HouseSettings):
         """
         # Imported here: the settings of the use on a study do not depend on how texts are read.
         from popinv_papers.kit.packages import archive_path
-        from popinv_papers.kit.text_files import BROWN, text_files
+        from popinv_papers.kit.text import BROWN, text_files
 
         if self.corpus == BROWN:
             return (archive_path(BROWN),)

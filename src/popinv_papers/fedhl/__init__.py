@@ -12,15 +12,13 @@ only the abstract was readable, and everything else here is a reconstruction.
 
 ``lora``        low-rank factors of any torch module's weights, and their gradients
 ``server``      truncation, weights, and the five methods' rules
-``pruning``     clients of HetLoRA that lower their ranks
-``clients``     local training of all clients at once, sampling of clients
-``splits``      Dirichlet, homogeneous and site-wise divisions of data
+``clients``     divisions of data, local training of all clients at once, sampling of clients, and
+                clients of HetLoRA that lower their ranks
 ``federation``  settings, state, and one round as a pure step
-``regression``  a linear regression in which everything is known
-``adaptation``  a small network from digits to clothes
-``texts``       the last block of a pretrained encoder, and kinds of texts
+``regression``  the test problem's first part: a linear regression in which everything is known
+``adaptation``  its second: a small network from digits to clothes
+``texts``       its third: the last block of a pretrained encoder, and kinds of texts
 ``accuracies``  the rules on these, over divisions, seeds and learning rates
-``problem``     the test problem: sizes and parts, with ``regression_problem``
-``claims``      the table of claims, with ``regression_claims``
+``problem``     the parts together; ``claims``, the table of claims
 ``study``       sites with laws of their own adapt a study's surrogate
 """

@@ -25,12 +25,10 @@ from popinv.errors import ConfigError
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv_papers.fedhl.adaptation import Labelled, accuracy, minibatches
-from popinv_papers.fedhl.clients import Local
+from popinv_papers.fedhl.clients import Local, Pruning, dirichlet
 from popinv_papers.fedhl.federation import Federation, run
 from popinv_papers.fedhl.lora import Dense, ModuleLoss
-from popinv_papers.fedhl.pruning import Pruning
 from popinv_papers.fedhl.server import Weighting
-from popinv_papers.fedhl.splits import dirichlet
 from popinv_papers.kit.kept import kept
 
 RANKS = (4, 8, 16, 32, 64)

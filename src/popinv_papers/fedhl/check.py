@@ -5,7 +5,7 @@ from __future__ import annotations
 from popinv.threads import fixed_threads
 from popinv_papers.fedhl import claims, figures, problem
 from popinv_papers.fedhl.accuracies import joined
-from popinv_papers.fedhl.regression_problem import floors, rates, regressions
+from popinv_papers.fedhl.regression import floors, rates, regressions
 from popinv_papers.kit.images import read_images
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 

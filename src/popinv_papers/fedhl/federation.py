@@ -13,9 +13,16 @@ from tqdm import tqdm
 from popinv.errors import ConfigError, DivergenceError, nearest
 from popinv.seeds import generator
 from popinv_papers.fedhl import server
-from popinv_papers.fedhl.clients import Gradient, Local, sample_clients, train
+from popinv_papers.fedhl.clients import (
+    Gradient,
+    Local,
+    Pruning,
+    leading,
+    pruned_ranks,
+    sample_clients,
+    train,
+)
 from popinv_papers.fedhl.lora import Adapters, Dense, Factors, fresh, products, truncated
-from popinv_papers.fedhl.pruning import Pruning, leading, pruned_ranks
 from popinv_papers.fedhl.server import METHODS, Weighting
 
 

@@ -26,7 +26,7 @@ from popinv_papers.fedhl.texts import (
     sides,
 )
 from popinv_papers.kit.images import ImageSet
-from popinv_papers.kit.passages import brown_passages, letter_passages
+from popinv_papers.kit.text import brown_passages, letter_passages
 
 PROBLEMS = {
     "digits": "digits to clothes",

@@ -27,7 +27,7 @@ from popinv.seeds import generator
 from popinv_papers.fedhl.adaptation import Labelled
 from popinv_papers.kit.encoder import Block, pretrained_encoder, tokenised
 from popinv_papers.kit.kept import kept
-from popinv_papers.kit.passages import Found
+from popinv_papers.kit.text import Found
 
 _HEADS, _AT_ONCE = 12, 64
 ADAPTED = ("block.value.weight", "head.weight")

@@ -7,26 +7,26 @@ of a few landmarks (Nikdan, Cohen-Addad, Alistarh and Mirrokni, arXiv 2505.19051
 the opening of the paper and the authors' released code and are otherwise derived anew, since the
 paper's body was not readable to us.
 
-``gradients``    losses as functions of one vector of weights, and their derivatives
-``steps``        the optimiser's step as a linear map of the gradient: SGD, momentum, Adam
-``influence``    the change of the target's loss by a weighted step, first and second order
-``robust``       weights that are robust to errors of the scores, by closed form and by descent
-``landmarks``    embeddings by forward mode, and scores spread from a few landmarks
-``selection``    the best of one score, or each target sample in its turn
-``costs``        operations that the methods need, by the paper's count; ``timing``, beside seconds
+``influence``    losses as functions of one vector of weights, a step as a linear map of the
+                 gradient, and the change of the target's loss by a weighted step
+``pool_scores``  exact scores of a pool, embeddings by forward mode, and scores spread from a few
+                 landmarks
+``selection``    the best of one score, or each target sample in its turn; weights that are robust
+                 to errors of the scores
+``costs``        operations that the methods need, by the paper's count, beside processor time
 ``networks``     a small transformer and a perceptron
 ``training``     training on a selection by Adam
 ``exactness``    the test problem's first part: orders of errors, and the second-order term
 ``mixture``      its second: a classification from several domains
-``corpus``       passages of texts of several sources; ``pretraining``, a language model of them
+``corpus``       passages of texts of several sources, and a table of pairs of tokens, which a
+                 language model must beat; ``pretraining``, a language model of them
 ``language``     its third: what the model learns from the passages that each method selects
 ``fine_tuning``  its fourth: a pretrained encoder that learns to tell kinds of texts apart
-``comparison``   what the selections are made of; ``text_pool``, those of both pools of texts
-``bigram_table`` a table of pairs of tokens, which a language model must beat
+``text_pool``    selections from both pools of texts
 ``problem``      the parts together, and their numbers
 ``claims``       claims on them, with the measurements
 ``study``        which solves of a study to train on
-``answer``       the change of a study's answer due to its surrogate's error
-``worth``        the choice of solves by their worth for the answer
-``candidates``   candidates to solve in that order; ``saving``, the solves that it saves
+``worth``        the change of a study's answer due to its surrogate's error, and the choice of
+                 solves by their worth for the answer
+``candidates``   candidates to solve in that order, and the solves that it saves
 """

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from popinv.seeds import generator
-from popinv_papers.influence import gradients, influence, robust
-from popinv_papers.influence.gradients import Flat, Losses, Samples
+from popinv_papers.influence import influence, selection
+from popinv_papers.influence.influence import Flat, Losses, Samples, gradient_step
 from popinv_papers.influence.networks import (
     Perceptron,
     Transformer,
@@ -25,7 +25,6 @@ from popinv_papers.influence.networks import (
     language_losses,
 )
 from popinv_papers.influence.selection import top
-from popinv_papers.influence.steps import gradient_step
 from popinv_papers.influence.training import Adam, begin, step, train
 
 RATES = (0.02, 0.01, 0.005, 0.0025)
@@ -81,16 +80,16 @@ def error_orders(case: Case, seed: int) -> dict[str, Any]:
     settings = Adam(batch_size=16, seed=seed, stage=f"influence/exactness/{case.name}")
     warm = train(case.losses, begin(case.flat.theta), case.pool, settings, 12, decay=False)
     theta = warm.theta
-    rows = gradients.sample_gradients(case.losses, theta, case.pool)
-    g = gradients.mean_gradient(case.losses, theta, case.target)
+    rows = influence.sample_gradients(case.losses, theta, case.pool)
+    g = influence.mean_gradient(case.losses, theta, case.target)
     w = torch.from_numpy(generator(seed, "influence/exactness/weights").exponential(size=len(rows)))
     mean = rows.T @ w / len(rows)
 
     def hessian(v: Tensor) -> Tensor:
-        return gradients.hessian_product(case.losses, theta, case.target, v)
+        return influence.hessian_product(case.losses, theta, case.target, v)
 
     def change(moved: Tensor) -> float:
-        before, after = (gradients.mean_loss(case.losses, at, case.target) for at in (theta, moved))
+        before, after = (influence.mean_loss(case.losses, at, case.target) for at in (theta, moved))
         return after - before
 
     # The moves have equal length, so that learning rates are comparable.
@@ -134,11 +133,11 @@ def second_order(case: Case, seed: int, rates: tuple[float, ...] = CURVED_RATES)
     warm = train(case.losses, begin(case.flat.theta), case.pool, settings, 12, decay=False)
     steps = {"gradient": gradient_step(warm.theta), "adam": warm.frozen_step(settings)}
     theta = warm.theta
-    rows = gradients.sample_gradients(case.losses, theta, case.pool)
-    g = gradients.mean_gradient(case.losses, theta, case.target)
+    rows = influence.sample_gradients(case.losses, theta, case.pool)
+    g = influence.mean_gradient(case.losses, theta, case.target)
 
     def hessian(v: Tensor) -> Tensor:
-        return gradients.hessian_product(case.losses, theta, case.target, v)
+        return influence.hessian_product(case.losses, theta, case.target, v)
 
     plain = float(steps["gradient"].move(rows.mean(dim=0)).norm())
     numbers: dict[str, Any] = {}
@@ -151,10 +150,10 @@ def second_order(case: Case, seed: int, rates: tuple[float, ...] = CURVED_RATES)
             p = influence.linear_scores(rows, g, taken, own, hessian).numpy()
             for share in KEPT:
                 size = max(2, round(share * len(p)))
-                w, penalty = robust.weights_of_size(p, size)
+                w, penalty = selection.weights_of_size(p, size)
                 best = set(top(p, size))
                 convex = max(penalty, -2 * own * flattest)
-                curved = robust.quadratic_weights(p, matrix, own, convex)
+                curved = selection.quadratic_weights(p, matrix, own, convex)
                 second = set(top(curved, size)) & set(np.flatnonzero(curved > 0))
                 name = f"{case.name}_second_order_overlap_{kind}_{share:g}_{rate:g}"
                 numbers[name] = len(second & best) / size

@@ -23,10 +23,9 @@ from tqdm import tqdm
 
 from popinv.errors import DataError
 from popinv.seeds import generator
-from popinv_papers.influence import landmarks
-from popinv_papers.influence.comparison import representation_scores
-from popinv_papers.influence.gradients import Flat
+from popinv_papers.influence.influence import Flat
 from popinv_papers.influence.networks import classification_losses
+from popinv_papers.influence.pool_scores import representation_scores, tangent_embeddings
 from popinv_papers.influence.text_pool import (
     Seconds,
     TextPool,
@@ -46,7 +45,7 @@ from popinv_papers.kit.encoder import (
     tokenised,
 )
 from popinv_papers.kit.kept import kept, kept_numbers
-from popinv_papers.kit.passages import CATEGORIES, brown_passages, letter_passages
+from popinv_papers.kit.text import CATEGORIES, brown_passages, letter_passages
 
 _OF_LETTERS = {
     "easy-ham-1": "easy ham",
@@ -181,7 +180,7 @@ def _bank(texts: Texts, encoder: Encoder, ids: Tensor, size: FineTuning, seed: i
             )
             embedding_states = encoder.embedded(ids)
         embedded, spent = timed(
-            lambda: landmarks.tangent_embeddings(
+            lambda: tangent_embeddings(
                 flat, flat.theta, (embedding_states, told), tangents, _AT_ONCE
             ),
             len(ids),

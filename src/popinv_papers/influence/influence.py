@@ -1,7 +1,27 @@
 r"""Influence of a weighted step on the pool on the target's loss.
 
-The step on n samples with weights w is theta' = theta - eta (a * G^T w / n + b); see
-:mod:`popinv_papers.influence.steps`. The second-order expansion of the target's loss L_T,
+A function of losses maps theta, shape (d,), and samples, tensors with n rows each, to the n losses.
+``torch.func`` computes everything else from it: gradients of single samples by reverse mode under
+``vmap``, products with them by forward mode, products with the Hessian by forward over reverse
+mode.
+
+One step of an optimiser with frozen state is an affine map of the gradient g,
+
+.. math:: \theta' = \theta - \eta\,(a \odot g + b)
+
+For plain gradient descent a = 1 and b = 0; with momentum b = mu m + lambda theta. For Adam with
+decoupled decay, after s steps with moments m and v,
+
+.. math::
+
+    a = \frac{1 - \beta_1}{(1 - \beta_1^{s+1})(\sqrt{\hat v} + \epsilon)}, \quad
+    b = \frac{\beta_1}{1 - \beta_1^{s+1}} \frac{m}{\sqrt{\hat v} + \epsilon} + \lambda\theta,
+    \quad \hat v = \frac{v}{1 - \beta_2^{s+1}}:
+
+where the second moment does not include the step's own gradient. These are the formulas of the
+authors' released code.
+
+On n samples with weights w, g is G^T w / n. The second-order expansion of the target's loss L_T,
 with gradient g and Hessian H, is up to a constant
 
 .. math::
@@ -17,12 +37,175 @@ is that of the released code. The rest is derived anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call, grad, jvp, vmap
 
-from popinv_papers.influence.steps import Step
+from popinv.errors import ConfigError
+from popinv.optimisation.adam import BETAS, EPSILON
+
+Samples = Sequence[Tensor]
+Losses = Callable[..., Tensor]
+
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A network as a function of one vector of weights.
+
+    Attributes
+    ----------
+    module : torch.nn.Module
+        The module from which the fixed weights are read.
+    shapes : dict of str to torch.Size
+        Shapes of the variable weights, in the order of the vector.
+    """
+
+    module: nn.Module
+    shapes: dict[str, torch.Size]
+
+    @classmethod
+    def of(cls, module: nn.Module, only: Callable[[str], bool] = lambda name: True) -> Flat:
+        """Collect the weights of a network whose names ``only`` accepts.
+
+        Raises
+        ------
+        ConfigError
+            If it accepts no name.
+        """
+        shapes = {name: p.shape for name, p in module.named_parameters() if only(name)}
+        if not shapes:
+            names = ", ".join(name for name, _ in module.named_parameters())
+            raise ConfigError(f"no weight of the network is chosen; its weights are {names}")
+        return cls(module, shapes)
+
+    @property
+    def theta(self) -> Tensor:
+        """The network's variable weights as a copy, shape (d,)."""
+        named = dict(self.module.named_parameters())
+        return torch.cat([named[name].detach().reshape(-1) for name in self.shapes])
+
+    def __call__(self, theta: Tensor, *inputs: Any, **options: Any) -> Tensor:
+        """Return the network's output with these weights."""
+        pieces = theta.split([shape.numel() for shape in self.shapes.values()])
+        # Copies, since complex weights can only be read at even places of their storage.
+        weights = {
+            name: piece.clone().view(shape)
+            for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+        }
+        return functional_call(self.module, weights, inputs, options)
+
+
+def parts(samples: Samples, rows: int = _ROWS) -> Iterator[tuple[Tensor, ...]]:
+    """Yield ``rows`` samples at a time."""
+    return zip(*(tensor.split(rows) for tensor in samples), strict=True)
+
+
+def sample_gradients(losses: Losses, theta: Tensor, samples: Samples, rows: int = _ROWS) -> Tensor:
+    """Return G, the gradient of every sample's loss, shape (n, d)."""
+
+    def of_one(weights: Tensor, *sample: Tensor) -> Tensor:
+        return losses(weights, *(tensor[None] for tensor in sample))[0]
+
+    of_all = vmap(grad(of_one), in_dims=(None, *[0] * len(samples)))
+    return torch.cat([of_all(theta, *part).detach() for part in parts(samples, rows)])
+
+
+def mean_loss(losses: Losses, theta: Tensor, samples: Samples, rows: int = 4096) -> float:
+    """Return the mean loss."""
+    with torch.no_grad():
+        total = sum(float(losses(theta, *part).sum()) for part in parts(samples, rows))
+    return total / len(samples[0])
+
+
+def mean_gradient(losses: Losses, theta: Tensor, samples: Samples, rows: int = _ROWS) -> Tensor:
+    """Return the gradient of the mean loss, shape (d,)."""
+    of_sum = grad(lambda weights, *part: losses(weights, *part).sum())
+    total = torch.zeros_like(theta)
+    for part in parts(samples, rows):
+        total += of_sum(theta, *part).detach()
+    return total / len(samples[0])
+
+
+def directional_derivatives(
+    losses: Losses, theta: Tensor, samples: Samples, direction: Tensor, rows: int = _ROWS
+) -> Tensor:
+    """Return G v, shape (n,), by one pass of forward mode, without computing G."""
+    products = [
+        jvp(lambda weights, part=part: losses(weights, *part), (theta,), (direction,))[1]
+        for part in parts(samples, rows)
+    ]
+    return torch.cat(products).detach()
+
+
+def hessian_product(
+    losses: Losses, theta: Tensor, samples: Samples, direction: Tensor, rows: int = _ROWS
+) -> Tensor:
+    """Return H v for the Hessian H of the mean loss, shape (d,), by forward over reverse mode."""
+    total = torch.zeros_like(theta)
+    for part in parts(samples, rows):
+        gradient = grad(lambda weights, part=part: losses(weights, *part).sum())
+        total += jvp(gradient, (theta,), (direction,))[1].detach()
+    return total / len(samples[0])
+
+
+@dataclass(frozen=True)
+class Step:
+    """The vectors a (``scale``) and b (``drift``), each of shape (d,)."""
+
+    scale: Tensor
+    drift: Tensor
+
+    def move(self, gradient: Tensor) -> Tensor:
+        """Return a g + b, which is subtracted after multiplication by the learning rate."""
+        return self.scale * gradient + self.drift
+
+
+def gradient_step(theta: Tensor) -> Step:
+    """Return the step of plain gradient descent."""
+    return Step(torch.ones_like(theta), torch.zeros_like(theta))
+
+
+def momentum_step(
+    theta: Tensor, buffer: Tensor, momentum: float = 0.9, weight_decay: float = 0.0
+) -> Step:
+    """Return the step of gradient descent with momentum, whose buffer is mu m + g."""
+    return Step(torch.ones_like(theta), momentum * buffer + weight_decay * theta)
+
+
+def adam_step(
+    theta: Tensor,
+    first_moment: Tensor,
+    second_moment: Tensor,
+    updates: int,
+    betas: tuple[float, float] = BETAS,
+    epsilon: float = EPSILON,
+    weight_decay: float = 0.0,
+) -> Step:
+    """Return the step of Adam with frozen second moment and decoupled weight decay.
+
+    Raises
+    ------
+    ConfigError
+        If no step was made yet, so that there is no second moment.
+    """
+    if updates < 1:
+        raise ConfigError(
+            f"Adam has made {updates} steps, but its second moment is known after at least 1; "
+            "warm up on a few random samples first"
+        )
+    first, second = betas
+    root = (second_moment / (1 - second ** (updates + 1))).sqrt() + epsilon
+    left = 1 - first ** (updates + 1)
+    return Step(
+        (1 - first) / left / root, first / left * first_moment / root + weight_decay * theta
+    )
+
 
 HessianProduct = Callable[[Tensor], Tensor]
 

@@ -20,12 +20,10 @@ from tqdm import tqdm
 
 from popinv.errors import DataError
 from popinv.seeds import generator
-from popinv_papers.influence import landmarks
-from popinv_papers.influence.bigram_table import bigram_loss
-from popinv_papers.influence.comparison import representation_scores
-from popinv_papers.influence.corpus import PADDING, Corpus
-from popinv_papers.influence.gradients import Flat, mean_loss
+from popinv_papers.influence.corpus import PADDING, Corpus, bigram_loss
+from popinv_papers.influence.influence import Flat, mean_loss
 from popinv_papers.influence.networks import Transformer, language_losses, position_weighted
+from popinv_papers.influence.pool_scores import representation_scores, tangent_embeddings
 from popinv_papers.influence.pretraining import LanguageModel, split
 from popinv_papers.influence.text_pool import (
     Seconds,
@@ -189,7 +187,7 @@ def _known(
     for kind in EMBEDDINGS:
         embedded[kind], spent = timed(
             partial(
-                landmarks.tangent_embeddings,
+                tangent_embeddings,
                 _features(first, kind),
                 first.theta,
                 (drawn.pool,),

@@ -17,14 +17,15 @@ from torch.nn.functional import one_hot
 from tqdm import tqdm
 
 from popinv.seeds import generator
-from popinv_papers.influence import landmarks, robust
-from popinv_papers.influence.comparison import (
+from popinv_papers.influence import selection
+from popinv_papers.influence.influence import Flat, Losses, Samples
+from popinv_papers.influence.networks import Perceptron, classification_losses
+from popinv_papers.influence.pool_scores import (
     exact_scores,
     representation_scores,
     spread_scores,
+    tangent_embeddings,
 )
-from popinv_papers.influence.gradients import Flat, Losses, Samples
-from popinv_papers.influence.networks import Perceptron, classification_losses
 from popinv_papers.influence.selection import round_robin, top
 from popinv_papers.influence.training import Adam, AdamState, begin, train
 from popinv_papers.kit.kept import kept_numbers
@@ -108,11 +109,11 @@ def embeddings(
         with torch.no_grad():
             return flat(theta, x, features=True)
     if kind == "loss":
-        return landmarks.tangent_embeddings(
+        return tangent_embeddings(
             lambda weights, *sample: losses(weights, *sample)[:, None], theta, pool, tangents
         )
     hidden = kind != "logits"
-    embedded = landmarks.tangent_embeddings(
+    embedded = tangent_embeddings(
         lambda weights, inputs: flat(weights, inputs, features=hidden), theta, (x,), tangents
     )
     if kind != "hidden_and_label":
@@ -189,7 +190,7 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
         numbers[f"accuracy_{name}"] = _accuracy(flat, trained, drawn.test)
         numbers[f"share_{name}"] = len(rare) / size.pool
     # The weights of the robust problem are used in the training.
-    w, _ = robust.weights_of_size(scores.of_mean, size.selected)
+    w, _ = selection.weights_of_size(scores.of_mean, size.selected)
     chosen = np.flatnonzero(w > 0)
     shares = torch.from_numpy(w[chosen] * len(chosen) / size.pool)
     trained = _trained(losses, begin(warm.theta), drawn.pool, chosen, adam, size.epochs, shares)

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, layer_norm
 
 from popinv.errors import ConfigError
 from popinv_papers.influence.corpus import PADDING
-from popinv_papers.influence.gradients import Flat, Losses
+from popinv_papers.influence.influence import Flat, Losses
 
 
 class Perceptron(nn.Module):

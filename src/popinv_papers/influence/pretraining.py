@@ -18,9 +18,8 @@ from torch.func import grad_and_value
 from popinv.errors import DivergenceError
 from popinv.seeds import generator
 from popinv.store.variables import variable
-from popinv_papers.influence.bigram_table import bigram_table
-from popinv_papers.influence.corpus import Corpus
-from popinv_papers.influence.gradients import Flat
+from popinv_papers.influence.corpus import Corpus, bigram_table
+from popinv_papers.influence.influence import Flat
 from popinv_papers.influence.networks import Transformer, language_losses
 from popinv_papers.influence.training import Adam, AdamState, begin, step
 from popinv_papers.kit.kept import continued

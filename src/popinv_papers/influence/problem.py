@@ -20,14 +20,13 @@ from popinv_papers.influence import (
     fine_tuning,
     language,
     mixture,
-    timing,
 )
 from popinv_papers.influence.corpus import Corpus
+from popinv_papers.influence.costs import Timing
 from popinv_papers.influence.fine_tuning import FineTuning
 from popinv_papers.influence.language import Language
 from popinv_papers.influence.mixture import Mixture
 from popinv_papers.influence.pretraining import with_weights
-from popinv_papers.influence.timing import Timing
 from popinv_papers.kit.kept import kept_numbers
 
 # Networks with few weights, for which the second-order term is formed.
@@ -119,7 +118,7 @@ def run(
         for number in tqdm(numbers, desc="orders of errors", unit="draw", disable=None)
     ]
     timed = [
-        kept_numbers(f"timing {number}", partial(timing.measure, size.timing, seed))
+        kept_numbers(f"timing {number}", partial(costs.measure, size.timing, seed))
         for number in tqdm(numbers, desc="times", unit="draw", disable=None)
     ]
     return xr.merge(

@@ -1,10 +1,31 @@
-"""Selection of k samples from scores."""
+r"""Selection of k samples from scores, and weights that are robust to errors of the scores.
+
+.. math::
+
+    \min_w\; -p^\top w + \frac{\eta}{2} w^\top Q w + \frac{\lambda}{2} \|w\|^2
+    \quad\text{with}\quad w \ge 0,\; \textstyle\sum_i w_i = n.
+
+Without Q the solution is the projection of p/lambda on the simplex of sum n. The samples of
+positive weight are therefore always those of largest p, and there are exactly k of them for
+
+.. math::
+
+    \frac{1}{n}\sum_{i\le k} (p_{(i)} - p_{(k)}) < \lambda \le
+    \frac{1}{n}\sum_{i\le k} (p_{(i)} - p_{(k+1)}).
+
+The problem, and the choice of lambda such that k weights are left, are the paper's. The closed form
+is derived anew and replaces the paper's search for lambda. With Q the weights come from accelerated
+projected descent, and lambda from bisection.
+"""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from popinv.errors import ConfigError
+from popinv.errors import ConfigError, DivergenceError
+from popinv_papers.kit.simplex import project
 
 
 def top(scores: np.ndarray, size: int) -> np.ndarray:
@@ -68,3 +89,171 @@ def round_robin(
 def _check(size: int, count: int) -> None:
     if not 1 <= size <= count:
         raise ConfigError(f"got {size} samples to select, must lie in 1..{count}")
+
+
+_ITERATIONS = 20_000
+# Weights have mean 1. The projection sets the others to zero, up to rounding.
+_POSITIVE = 1e-9
+
+
+def robust_weights(scores: np.ndarray, penalty: float) -> np.ndarray:
+    """Return the weights without second-order term, shape (n,), sum n.
+
+    Raises
+    ------
+    ConfigError
+        If the penalty is not positive or a score is not finite.
+    """
+    scores = _checked(scores)
+    if not penalty > 0:
+        raise ConfigError(f"the penalty is {penalty:g}, must be positive")
+    count = len(scores)
+    return count * project(scores / (penalty * count))
+
+
+def penalty_interval(scores: np.ndarray, size: int) -> tuple[float, float]:
+    """Return the open lower and closed upper end of the penalties that leave k weights.
+
+    The upper end is infinite if k is the number of all samples.
+
+    Raises
+    ------
+    ConfigError
+        If k is not a number from 1 to n, or if no penalty leaves k weights, since the k-th largest
+        score and the next are equal.
+    """
+    scores = _checked(scores)
+    count = len(scores)
+    if not 1 <= size <= count:
+        raise ConfigError(f"got {size} samples to select, must lie in 1..{count}")
+    ordered = np.sort(scores)[::-1]
+    lower = float(np.sum(ordered[:size] - ordered[size - 1]) / count)
+    if size == count:
+        return lower, math.inf
+    upper = float(np.sum(ordered[:size] - ordered[size]) / count)
+    if not upper > lower:
+        raise ConfigError(
+            f"no penalty leaves exactly {size} weights: the scores number {size} and {size + 1} "
+            f"are both {ordered[size]:g}"
+        )
+    return lower, upper
+
+
+def weights_of_size(scores: np.ndarray, size: int) -> tuple[np.ndarray, float]:
+    """Return weights of which exactly k are positive, and their penalty, without a search.
+
+    The penalty is the middle of its interval, or twice the lower end if all samples are kept.
+    """
+    lower, upper = penalty_interval(scores, size)
+    penalty = (lower + upper) / 2 if math.isfinite(upper) else max(2 * lower, 1.0)
+    return robust_weights(scores, penalty), penalty
+
+
+def quadratic_weights(
+    scores: np.ndarray,
+    matrix: np.ndarray,
+    rate: float,
+    penalty: float,
+    start: np.ndarray | None = None,
+    tolerance: float = 1e-9,
+) -> np.ndarray:
+    """Return the weights with second-order term, by accelerated projected descent.
+
+    Parameters
+    ----------
+    scores, matrix : ndarray of shape (n,) and (n, n)
+        p and Q.
+    rate, penalty : float
+        eta and lambda.
+    start : ndarray of shape (n,), optional
+        Initial weights; by default equal.
+    tolerance : float
+        Bound on :func:`first_order_gap`.
+
+    Raises
+    ------
+    ConfigError
+        If the problem is not convex: lambda must exceed -eta times Q's smallest eigenvalue.
+    DivergenceError
+        If the tolerance is not met.
+    """
+    scores = _checked(scores)
+    count = len(scores)
+    eigenvalues = np.linalg.eigvalsh(matrix)
+    flattest = rate * float(eigenvalues[0]) + penalty
+    steepest = rate * float(eigenvalues[-1]) + penalty
+    if not flattest > 0:
+        raise ConfigError(
+            f"the penalty is {penalty:g}, must exceed {-rate * eigenvalues[0]:g}, or the "
+            "second-order problem is not convex"
+        )
+    # Nesterov's momentum for a strongly convex function.
+    momentum = (math.sqrt(steepest) - math.sqrt(flattest)) / (
+        math.sqrt(steepest) + math.sqrt(flattest)
+    )
+    w = np.ones(count) if start is None else np.asarray(start, dtype=float)
+    ahead = w
+    for _ in range(_ITERATIONS):
+        slope = rate * (matrix @ ahead) + penalty * ahead - scores
+        moved = count * project((ahead - slope / steepest) / count)
+        ahead = moved + momentum * (moved - w)
+        w = moved
+        if first_order_gap(scores, matrix, rate, penalty, w) < tolerance:
+            return w
+    raise DivergenceError(
+        f"the weights did not converge in {_ITERATIONS} steps (gap "
+        f"{first_order_gap(scores, matrix, rate, penalty, w):.3g}); raise the penalty"
+    )
+
+
+def first_order_gap(
+    scores: np.ndarray, matrix: np.ndarray, rate: float, penalty: float, weights: np.ndarray
+) -> float:
+    """Return the distance of weights from optimality, relative to the spread of the slope.
+
+    At the minimum the slope s is smallest, and equal, where weights are positive. Only there
+    (w^T s / n - min s) / (max |p - mean p|) is 0.
+    """
+    slope = rate * (matrix @ weights) + penalty * weights - scores
+    scale = float(np.abs(scores - scores.mean()).max()) or 1.0
+    return float(weights @ slope / len(weights) - slope.min()) / scale
+
+
+def quadratic_weights_of_size(
+    scores: np.ndarray, matrix: np.ndarray, rate: float, size: int, bisections: int = 60
+) -> tuple[np.ndarray, float]:
+    """Return second-order weights of which exactly k are positive, and their penalty.
+
+    The penalty is computed by bisection, as in the paper, from the first-order interval.
+
+    Raises
+    ------
+    ConfigError
+        If the problem is not convex at the penalty that leaves k weights, or no penalty does.
+    """
+    low, high = penalty_interval(scores, size)
+    floor = max(0.0, -rate * float(np.linalg.eigvalsh(matrix)[0]))
+    # An upper end as a first guess, which is doubled until at least k weights are left.
+    penalty = max(high if math.isfinite(high) else 2 * low + 1.0, 2 * floor)
+    low, high = floor, math.inf
+    w = np.ones(len(scores))
+    for _ in range(bisections):
+        w = quadratic_weights(scores, matrix, rate, penalty, w)
+        kept = int((w > _POSITIVE).sum())
+        if kept == size:
+            return w, penalty
+        low, high = (penalty, high) if kept < size else (low, penalty)
+        penalty = (low + high) / 2 if math.isfinite(high) else 2 * penalty
+    raise ConfigError(
+        f"no penalty between {low:g} and {high:g} leaves exactly {size} weights: {kept} at the end"
+    )
+
+
+def _checked(scores: np.ndarray) -> np.ndarray:
+    scores = np.asarray(scores, dtype=float)
+    if scores.ndim != 1 or not len(scores) or not np.isfinite(scores).all():
+        raise ConfigError(
+            f"scores are a vector of finite numbers, got the shape {scores.shape} with "
+            f"{int((~np.isfinite(scores)).sum())} that are not finite"
+        )
+    return scores

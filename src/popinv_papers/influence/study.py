@@ -30,9 +30,14 @@ from popinv.surrogate.design import recency_weights, whitened_rmse
 from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training_problem import prepare, row_losses
 from popinv.surrogate.training_state import TrainingData, TrainingSettings
-from popinv_papers.influence import gradients, landmarks
-from popinv_papers.influence.comparison import exact_scores
-from popinv_papers.influence.gradients import Flat
+from popinv_papers.influence import influence
+from popinv_papers.influence.influence import Flat
+from popinv_papers.influence.pool_scores import (
+    draw_landmarks,
+    exact_scores,
+    kernel_spread,
+    tangent_embeddings,
+)
 from popinv_papers.influence.selection import round_robin
 from popinv_papers.influence.training import Adam, AdamState, begin, train
 from popinv_papers.kit.weights import filled
@@ -147,7 +152,7 @@ class Bench:
 
     def target_loss(self, theta: Tensor) -> float:
         """Return the mean loss of the target."""
-        return gradients.mean_loss(self.losses, theta, self.part(self.solves.target))
+        return influence.mean_loss(self.losses, theta, self.part(self.solves.target))
 
     def with_weights(self, theta: Tensor) -> Surrogate:
         """Return the surrogate with these weights of the network that is trained.
@@ -181,7 +186,7 @@ class Bench:
         rng = generator(self.adam.seed, f"{self.adam.stage}/tangents")
         tangents = torch.from_numpy(rng.standard_normal((_TANGENTS, len(theta)))).to(theta.dtype)
         inputs = self.part(rows)[:1]
-        return landmarks.tangent_embeddings(self.flat, theta, inputs, tangents, self.at_a_time)
+        return tangent_embeddings(self.flat, theta, inputs, tangents, self.at_a_time)
 
 
 def select_samples(
@@ -225,11 +230,9 @@ def select_samples(
             bench.part(solves.target),
             bench.at_a_time,
         )
-        known = landmarks.draw_landmarks(
-            len(pool), count, generator(seed, f"{stage}/landmarks", repeat)
-        )
+        known = draw_landmarks(len(pool), count, generator(seed, f"{stage}/landmarks", repeat))
         embedded = bench.embeddings(pool, warm.theta).double().numpy()
-        spread = landmarks.kernel_spread(embedded, known, scores.of_each[known])
+        spread = kernel_spread(embedded, known, scores.of_each[known])
 
         def turns(scores: np.ndarray, repeat: int = repeat) -> np.ndarray:
             return pool[round_robin(scores, size, generator(seed, f"{stage}/turns", repeat))]

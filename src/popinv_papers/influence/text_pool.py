@@ -18,11 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from popinv.seeds import generator
-from popinv_papers.influence import landmarks
-from popinv_papers.influence.comparison import exact_scores, spread_scores
-from popinv_papers.influence.gradients import Flat, Losses, Samples
+from popinv_papers.influence.influence import Flat, Losses, Samples, Step
+from popinv_papers.influence.pool_scores import exact_scores, kernel_spread, spread_scores
 from popinv_papers.influence.selection import round_robin
-from popinv_papers.influence.steps import Step
 from popinv_papers.influence.training import Adam, AdamState, begin, train
 from popinv_papers.kit.weights import filled
 
@@ -215,4 +213,4 @@ def _at_equal_seconds(
     embedded = pool.embedded[pool.main][torch.from_numpy(seen)].double().numpy()
     of_each = pool.of_each[seen]
     marks = np.arange(few)
-    return seen, landmarks.kernel_spread(embedded, marks, of_each[marks])
+    return seen, kernel_spread(embedded, marks, of_each[marks])

@@ -12,8 +12,7 @@ from torch.func import grad_and_value
 from popinv.errors import ConfigError, DivergenceError
 from popinv.optimisation.adam import BETAS, EPSILON, adam
 from popinv.seeds import generator
-from popinv_papers.influence.gradients import Losses, Samples
-from popinv_papers.influence.steps import Step, adam_step
+from popinv_papers.influence.influence import Losses, Samples, Step, adam_step
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,16 @@ introduction and summaries were readable to us: theorem and constants here are r
 
 ``renyi``     P(x, alpha): losses of single steps, their composition, groups
 ``bounds``    from P to a number of fine-tuning steps
-``gaussian``  noisy descent whose laws are normal and known exactly
-``chains``    the test problem's first part: the bounds beside such laws, in one dimension
+``chains``    the test problem's first part: the bounds beside noisy descent in one dimension, whose
+              laws are normal and known exactly
 ``networks``  stacks of classifiers that see the same images
 ``training``  noisy, plain and sparse descent of a stack on batches drawn by Poisson sampling
-``scores``    gradients of each point, and other measures of difficulty
-``barriers``  losses along straight lines between weights
-``forgetting``  groups of points to forget, and steps until a measure is as without them
-``recipe``    images, network and training of the test problem's second part; ``colour_images``,
-              other sets for it
+``difficulty``  scores of points, barriers of the loss, groups of points to forget, and steps until
+              a measure is as without them
+``recipe``    images, network and training of the test problem's second part
 ``experiment``  what is trained and unlearned there
-``convex``    softmax regression by noisy descent; ``equal_epsilon``, its accuracy with the noise
-              that each bound asks for
+``equal_epsilon``  softmax regression by noisy descent, and its accuracy with the noise that each
+              bound asks for
 ``problem``   both parts together, and their numbers; ``claims``, claims on them
 ``withdrawal``  an observed system of a study withdraws; ``solves``, solved ones
 ``study``     what the user of a study would ask of either

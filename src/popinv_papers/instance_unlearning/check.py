@@ -8,12 +8,11 @@ from popinv.threads import fixed_threads
 from popinv_papers.instance_unlearning import problem
 from popinv_papers.instance_unlearning.chains import chain_metrics, compare, per_instance_steps
 from popinv_papers.instance_unlearning.claims import CHAINS, claims
-from popinv_papers.instance_unlearning.colour_images import read_folder
 from popinv_papers.instance_unlearning.equal_epsilon import CONVEX, curves
 from popinv_papers.instance_unlearning.experiment import memorised_share, solve
 from popinv_papers.instance_unlearning.figures import draw_curves, draw_steps, draw_utility
 from popinv_papers.instance_unlearning.recipe import SIZES, Recipe, datasets
-from popinv_papers.kit.images import SETS, read_images
+from popinv_papers.kit.images import SETS, read_folder, read_images
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 
 

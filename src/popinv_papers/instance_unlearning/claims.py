@@ -13,6 +13,11 @@ import numpy as np
 
 from popinv.seeds import generator
 from popinv_papers.instance_unlearning.chains import Case, Chains, largest_share
+from popinv_papers.instance_unlearning.difficulty import (
+    concordance,
+    log_slope,
+    rank_correlation,
+)
 from popinv_papers.instance_unlearning.equal_epsilon import (
     EPSILONS,
     Curves,
@@ -21,11 +26,6 @@ from popinv_papers.instance_unlearning.equal_epsilon import (
     gains_of_other_draws,
 )
 from popinv_papers.instance_unlearning.experiment import SCORES, Outcome
-from popinv_papers.instance_unlearning.forgetting import (
-    concordance,
-    log_slope,
-    rank_correlation,
-)
 from popinv_papers.instance_unlearning.problem import group_scores
 from popinv_papers.instance_unlearning.recipe import METHODS, Size
 from popinv_papers.kit.claims import (

@@ -14,9 +14,13 @@ from typing import Any
 import numpy as np
 
 from popinv.seeds import generator
-from popinv_papers.instance_unlearning.barriers import loss_barrier
-from popinv_papers.instance_unlearning.forgetting import (
+from popinv_papers.instance_unlearning.difficulty import (
+    confidences,
+    gradient_norms,
     hardest,
+    label_errors,
+    loss_barrier,
+    memorisation,
     quantile_groups,
     rank_correlation,
     record_steps,
@@ -26,12 +30,6 @@ from popinv_papers.instance_unlearning.forgetting import (
 from popinv_papers.instance_unlearning.networks import Weights, taken
 from popinv_papers.instance_unlearning.recipe import METHODS, Recipe
 from popinv_papers.instance_unlearning.renyi import instance_loss
-from popinv_papers.instance_unlearning.scores import (
-    confidences,
-    gradient_norms,
-    label_errors,
-    memorisation,
-)
 from popinv_papers.instance_unlearning.training import Steps, descend
 from popinv_papers.kit.kept import kept as kept_part
 

@@ -9,6 +9,7 @@ import xarray as xr
 
 from popinv.store.variables import variable
 from popinv_papers.instance_unlearning.chains import Chains
+from popinv_papers.instance_unlearning.difficulty import rank_correlation
 from popinv_papers.instance_unlearning.equal_epsilon import (
     BOUNDS,
     EPSILONS,
@@ -16,7 +17,6 @@ from popinv_papers.instance_unlearning.equal_epsilon import (
     Curves,
 )
 from popinv_papers.instance_unlearning.experiment import SCORES, Outcome
-from popinv_papers.instance_unlearning.forgetting import rank_correlation
 from popinv_papers.instance_unlearning.recipe import Size
 
 

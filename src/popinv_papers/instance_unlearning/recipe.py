@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from popinv.seeds import generator
-from popinv_papers.instance_unlearning.barriers import losses_along
+from popinv_papers.instance_unlearning.difficulty import confidences, losses_along
 from popinv_papers.instance_unlearning.networks import (
     Network,
     Weights,
@@ -22,7 +22,6 @@ from popinv_papers.instance_unlearning.networks import (
     taken,
 )
 from popinv_papers.instance_unlearning.renyi import instance_loss, sum_noise
-from popinv_papers.instance_unlearning.scores import confidences
 from popinv_papers.instance_unlearning.training import Data, Look, Rule, Steps, descend
 from popinv_papers.kit.images import ImageSet
 

@@ -106,8 +106,7 @@ class InstanceImages(HouseSettings):
             If the images are neither known nor a folder of a known set.
         """
         # Imported here: the settings of the use on a study do not depend on how images are read.
-        from popinv_papers.instance_unlearning.colour_images import files_of
-        from popinv_papers.kit.images import SETS
+        from popinv_papers.kit.images import SETS, files_of
         from popinv_papers.kit.packages import archive_path
 
         if self.instance_images in SETS:

@@ -31,7 +31,7 @@ from popinv.surrogate.training import (
     step,
 )
 from popinv.surrogate.training_problem import loss_of
-from popinv_papers.instance_unlearning.forgetting import quantile_groups
+from popinv_papers.instance_unlearning.difficulty import quantile_groups
 from popinv_papers.instance_unlearning.renyi import instance_loss
 from popinv_papers.kit.weights import fill
 

@@ -13,7 +13,7 @@ from popinv.inference.settings import DescentSettings
 from popinv.methods.invariants import Invariant
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
-from popinv_papers.instance_unlearning.forgetting import rank_correlation
+from popinv_papers.instance_unlearning.difficulty import rank_correlation
 from popinv_papers.instance_unlearning.solves import SolveWithdrawal
 from popinv_papers.instance_unlearning.withdrawal import (
     Losses,

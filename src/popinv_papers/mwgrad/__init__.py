@@ -6,13 +6,13 @@ the weights of least norm over the simplex, and the particles move along the sum
 objective grows (Nguyen, Mamitsuka and Nakamura, arXiv 2505.18765). Formulas follow the authors'
 released code and are otherwise derived anew, since the paper's body was not readable to us.
 
-``kernels``     the radial kernel and its gradients
-``targets``     log-densities (KL) and samples (MMD)
-``velocities``  SVGD, Blob, GFSD, neural and Langevin estimates
+``velocities``  the targets, and the SVGD, Blob, GFSD, neural, Langevin and normal estimates
 ``descent``     the state and its step: weights, plain, Adam and accelerated moves
-``mixtures``    the first test problem: four mixtures of normal laws
-``overlaid``    pairs of overlapping images; ``lenets``, networks with a head for each of two labels
-``ensembles``   networks as particles: the step of MWGraD, MT-SGD, MGDA and equal weights
-``ensemble_problem``  the second test problem: ensembles on pairs of images
+``particle_problem``   the first test problem: four mixtures of normal laws, and acceleration
+``ensembles``   networks as particles: the step of MWGraD, MT-SGD, MGDA and equal weights, and that
+                of the authors' script
+``ensemble_runs``      the second test problem: pairs of overlapping images, and its runs
+``ensemble_training``  one of them, and the search for its learning rate
+``ensemble_problem``   numbers of all of them, and claims
 ``study``       particles that serve a group of observed systems
 """

@@ -11,10 +11,10 @@ import xarray as xr
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
-from popinv_papers.mwgrad import mixtures
-from popinv_papers.mwgrad.acceleration import CASES, best_rate
+from popinv_papers.mwgrad import particle_problem
 from popinv_papers.mwgrad.claims import claims
 from popinv_papers.mwgrad.figures import draw_accelerated, draw_particles
+from popinv_papers.mwgrad.particle_problem import CASES, best_rate
 
 _SEEDS = 5
 _DRAWN = ("fixed", "minnorm", "step")
@@ -36,10 +36,10 @@ def check(given: CheckInput, steps: int = 1500) -> CheckOutcome:
     """
     seeds = range(given.seed, given.seed + _SEEDS)
     with fixed_threads():
-        drawn = mixtures.runs_of(given.seed, _DRAWN, steps)
-        runs = [mixtures.runs_of(seed, _MEASURED, steps) for seed in seeds]
+        drawn = particle_problem.runs_of(given.seed, _DRAWN, steps)
+        runs = [particle_problem.runs_of(seed, _MEASURED, steps) for seed in seeds]
         rises = {
-            weights: [mixtures.rises(seed, weights, min(steps, 200)) for seed in seeds]
+            weights: [particle_problem.rises(seed, weights, min(steps, 200)) for seed in seeds]
             for weights in ("minnorm", "fixed")
         }
         rates = {
@@ -61,7 +61,7 @@ def check(given: CheckInput, steps: int = 1500) -> CheckOutcome:
     return CheckOutcome(
         metrics=_metrics(runs, rises, rates, ends),
         figures={
-            "particles": draw_particles(result, mixtures.four_mixtures(given.seed)),
+            "particles": draw_particles(result, particle_problem.four_mixtures(given.seed)),
             "accelerated": draw_accelerated(result),
         },
         result=result,

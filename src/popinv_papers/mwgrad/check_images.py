@@ -8,7 +8,7 @@ from popinv.store import storage
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 from popinv_papers.mwgrad import ensemble_problem
 from popinv_papers.mwgrad.ensemble_runs import Run
-from popinv_papers.mwgrad.image_figures import draw_accuracies, draw_examples, draw_logs
+from popinv_papers.mwgrad.figures import draw_accuracies, draw_examples, draw_logs
 
 
 def check(given: CheckInput) -> CheckOutcome:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from popinv_papers.kit.claims import Claim, Control, above, below, judged, measured
-from popinv_papers.mwgrad.mixtures import METHODS
+from popinv_papers.mwgrad.particle_problem import METHODS
 
 _ABSTRACT = "abstract"
 _FOLLOW_UP = "abstract of arXiv 2601.19220"
@@ -27,11 +27,11 @@ def claims(
     Parameters
     ----------
     runs : sequence of dict
-        From :func:`popinv_papers.mwgrad.mixtures.runs_of`, for each seed.
+        From :func:`popinv_papers.mwgrad.particle_problem.runs_of`, for each seed.
     rises : mapping
         By weights, the rises of the objectives for each seed.
     ends : mapping
-        By case of :mod:`popinv_papers.mwgrad.acceleration` and by moves, the last value of the
+        By case of :mod:`popinv_papers.mwgrad.particle_problem` and by moves, the last value of the
         curve for each seed.
     """
     return [

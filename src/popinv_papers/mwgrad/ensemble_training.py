@@ -1,7 +1,14 @@
-"""One training of an ensemble on pairs of overlapping images, which can continue after a kill.
+"""Trainings of ensembles on pairs of overlapping images, and the search for their rate.
 
 Ensembles of all methods with one seed start from the same networks and see the same batches. They
-are scored on pairs that they were trained on, and on pairs of images that they never saw.
+are scored on pairs that they were trained on, and on pairs of images that they never saw. A
+training can continue after a kill.
+
+By the own recipe each method takes its best learning rate of a grid. As long as the largest rate is
+the best, its double is tried too. Every rate trains one ensemble, and the three best of them train
+another, since a rate near the limit of stability may do well by luck. No claim is measured on these
+starts. Ensembles are scored on pairs of training images that they were not trained on, so that the
+test images stay unseen.
 """
 
 from __future__ import annotations
@@ -15,15 +22,22 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
-from popinv.errors import ConfigError
+from popinv.errors import ConfigError, DivergenceError
 from popinv.seeds import generator
 from popinv.store.checkpoints import Checkpoint
 from popinv.store.variables import variable
 from popinv_papers.kit.images import ImageSet
-from popinv_papers.mwgrad.authors_update import BATCH, authors_rate, authors_step
-from popinv_papers.mwgrad.ensemble_runs import SEARCH, Run, Size
-from popinv_papers.mwgrad.ensembles import Ensemble, EnsembleSettings, begin, predict, step
-from popinv_papers.mwgrad.overlaid import Pairs, draw_pairs
+from popinv_papers.mwgrad.ensemble_runs import SEARCH, SEEDS, Pairs, Run, Size, draw_pairs
+from popinv_papers.mwgrad.ensembles import (
+    AUTHORS_BATCH,
+    Ensemble,
+    EnsembleSettings,
+    authors_rate,
+    authors_step,
+    begin,
+    predict,
+    step,
+)
 
 NETWORKS = 5
 _AT_ONCE, _EXAMPLES = 250, 6
@@ -154,7 +168,7 @@ def _extent(run: Run, size: Size) -> tuple[int, int, int]:
         return size.searched, 1, size.batch
     if run.recipe == "own":
         return size.trained, size.epochs, size.batch
-    return size.authors_trained, size.authors_epochs, BATCH
+    return size.authors_trained, size.authors_epochs, AUTHORS_BATCH
 
 
 def _pairs(
@@ -215,3 +229,57 @@ def _dataset(progress: _Progress, unseen: Pairs, rate: float) -> xr.Dataset:
         {name: variable(dims, values, note) for name, (dims, values, note) in notes.items()},
         coords={"part": variable("part", parts, "which pairs are scored")},
     )
+
+
+_HIGHEST = 1.0
+_FINALISTS = 3
+
+
+def search(kind: str, method: str, sets: dict[str, ImageSet], size: Size, seed: int) -> xr.Dataset:
+    """Return ``accuracy`` (start, rate), the mean of both tasks.
+
+    It is 0 where a descent diverged, and NaN for the second start of rates that are not among the
+    best.
+
+    Parameters
+    ----------
+    kind, method : str
+        The kind of pairs, and the method.
+    sets : dict
+        The sets of images by name.
+    size : Size
+        With the grid of rates, and the number of pairs of a training.
+    seed : int
+        Seed of the first measured start. That of the search lies beyond all of them.
+    """
+
+    def accuracy(rate: float, start: int) -> float:
+        run = Run(kind, SEARCH, method, SEEDS + start)
+        try:
+            trained = train(run, sets, size, seed, rate=rate)
+        except DivergenceError:
+            return 0.0
+        return float(trained["accuracy"].sel(part="unseen")[-1].mean())
+
+    rates = list(size.rates)
+    first = [accuracy(rate, 0) for rate in rates]
+    while max(first) == first[-1] and rates[-1] < _HIGHEST:
+        rates.append(2 * rates[-1])
+        first.append(accuracy(rates[-1], 0))
+    second = np.full(len(rates), np.nan)
+    for place in np.argsort(first)[-_FINALISTS:]:
+        second[place] = accuracy(rates[place], 1)
+    return xr.Dataset(
+        {
+            "accuracy": variable(
+                ("start", "rate"), np.array([first, second]), "accuracy on pairs not trained on"
+            )
+        },
+        coords={"rate": variable("rate", np.array(rates), "first learning rate")},
+    )
+
+
+def best_rate(found: xr.Dataset) -> float:
+    """Return the rate with the greatest mean accuracy over both starts."""
+    mean = found["accuracy"].values.mean(axis=0)
+    return float(found["rate"][int(np.nanargmax(mean))])

@@ -1,8 +1,14 @@
 r"""Ensembles of networks that learn two tasks, as particles on two objectives.
 
-Network i has a trunk phi_i, which both tasks share, and a head psi_ki for each task. L_k is the
-mean cross-entropy of task k on a minibatch. The networks are particles of a law q, and objective k
-is E_q L_k - tau H(q), the divergence from exp(-L_k / tau). A step moves the networks along
+Network i has a trunk phi_i, which both tasks share, and a head psi_ki for each task. It takes
+36 x 36 grey images. Its trunk has two convolutions (9 x 9 to 10 maps, 5 x 5 to 20 maps), each with
+a rectifier and 2 x 2 max-pooling, and a layer of 50 features; a head leads from the features to ten
+classes. The 30,890 + 2 x 510 parameters are one particle. The trunks of n networks are the rows of
+one array. Their first convolutions are one product of matrices, as all networks see the same image.
+
+L_k is the mean cross-entropy of task k on a minibatch. The networks are particles of a law q, and
+objective k is E_q L_k - tau H(q), the divergence from exp(-L_k / tau). A step moves the networks
+along
 
 .. math:: \dot\phi = \sum_k w_k v_k, \qquad v_k = -\nabla_\phi L_k - \tau \nabla \log q,
 
@@ -26,24 +32,114 @@ equal      -grad L_k, no repulsion              1/2
 Q is the Gram matrix of the trunks' task gradients: (1/n) sum_i <g_ki, g_li>, and for SVGD
 (1/n^2) sum_ij K_ij <g_ki, g_lj>. All methods use Adam, so the size of a velocity does not matter;
 SVGD's average over the networks makes it n times smaller.
+
+The update of the authors' released script, to see what its logs show, differs in these points:
+
+- stochastic gradient descent with momentum 0.9 in place of Adam, the rate divided by ten at the
+  epochs 15, 30, 45, 60, 75 and 90;
+- each coordinate of a task's trunk gradients is scaled to unit length over the networks;
+- the weights move by 1e-5 Q w in a step, so they stay near one half;
+- the heads move first, and the trunks see the moved heads;
+- SVGD's repulsion between logits is divided by the number of networks once more.
+
+The neural velocity is left out of it: its sign in the script is not that of theory.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import conv2d, cross_entropy, max_pool2d, normalize, relu
 
 from popinv.errors import ConfigError, DivergenceError, nearest
 from popinv.optimisation.adam import adam
 from popinv.seeds import generator
 from popinv_papers.kit.simplex import least_norm, project
-from popinv_papers.mwgrad.kernels import Kernel, median_bandwidth, radial_kernel
-from popinv_papers.mwgrad.lenets import TASKS, features, logits, new_networks
-from popinv_papers.mwgrad.velocities import kernel_repulsion, neural_score
+from popinv_papers.mwgrad.velocities import (
+    Kernel,
+    kernel_repulsion,
+    median_bandwidth,
+    neural_score,
+    radial_kernel,
+)
+
+TASKS, CLASSES, _FEATURES = 2, 10, 50
+# Shape of each layer's weights, with the inputs of an output last. The layer's biases follow.
+_SIDE = 9
+_TRUNK_LAYERS = ((10, 1, _SIDE, _SIDE), (20, 10, 5, 5), (_FEATURES, 500))
+_HEAD_LAYERS = ((CLASSES, _FEATURES),)
+
+
+def _count(layers: tuple[tuple[int, ...], ...]) -> int:
+    return sum(prod(shape) + shape[0] for shape in layers)
+
+
+TRUNK, HEAD = _count(_TRUNK_LAYERS), _count(_HEAD_LAYERS)
+
+
+def new_networks(count: int, seed: int, stage: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return trunks (n, TRUNK) and heads (TASKS, n, HEAD) of new networks.
+
+    Weights and biases are uniform within one over the square root of a layer's number of inputs.
+    """
+    trunks = np.empty((count, TRUNK), dtype=np.float32)
+    heads = np.empty((TASKS, count, HEAD), dtype=np.float32)
+    for index in range(count):
+        rng = generator(seed, stage, index)
+        trunks[index] = _new(_TRUNK_LAYERS, rng)
+        for task in range(TASKS):
+            heads[task, index] = _new(_HEAD_LAYERS, rng)
+    return torch.from_numpy(trunks), torch.from_numpy(heads)
+
+
+def _new(layers: tuple[tuple[int, ...], ...], rng: np.random.Generator) -> np.ndarray:
+    return np.concatenate(
+        [rng.uniform(-1, 1, prod(shape) + shape[0]) / prod(shape[1:]) ** 0.5 for shape in layers]
+    )
+
+
+def _layers(
+    parameters: torch.Tensor, layers: tuple[tuple[int, ...], ...]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return weights (n, *shape) and biases (n, outputs) of each layer, as views of (n, P)."""
+    parts, start = [], 0
+    for shape in layers:
+        middle = start + prod(shape)
+        end = middle + shape[0]
+        weights = parameters[:, start:middle].reshape(-1, *shape)
+        parts.append((weights, parameters[:, middle:end]))
+        start = end
+    return parts
+
+
+def features(trunks: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Return the features of images (B, 36, 36) by n trunks (n, TRUNK), shape (n, B, 50)."""
+    count = len(images)
+    (w1, b1), (w2, b2), (w3, b3) = _layers(trunks, _TRUNK_LAYERS)
+    patches = images.unfold(1, _SIDE, 1).unfold(2, _SIDE, 1)
+    outputs = torch.addmm(
+        b1.flatten(), patches.reshape(-1, _SIDE**2), w1.flatten(0, 1).flatten(1).T
+    )
+    maps = outputs.reshape(*patches.shape[:3], -1).permute(0, 3, 1, 2)
+    # The largest of a patch is the same before and after the rectifier, which then has less to do.
+    pooled = relu(max_pool2d(maps, 2)).chunk(len(trunks), dim=1)
+    each = [
+        max_pool2d(conv2d(own, w, b), 2).reshape(count, -1)
+        for own, w, b in zip(pooled, w2, b2, strict=True)
+    ]
+    outputs = relu(torch.stack(each))
+    return relu(torch.baddbmm(b3[:, None], outputs, w3.transpose(1, 2)))
+
+
+def logits(heads: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+    """Return one task's logits (n, B, 10) from its heads (n, HEAD) and features (n, B, 50)."""
+    ((w, b),) = _layers(heads, _HEAD_LAYERS)
+    return torch.baddbmm(b[:, None], outputs, w.transpose(1, 2))
+
 
 METHODS = ("svgd", "blob", "gfsd", "neural", "mt_sgd", "moo_svgd", "mgda", "equal")
 _KERNEL_METHODS = {
@@ -254,3 +350,95 @@ def predict(state: Ensemble, images: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         outputs = features(state.trunks, images)
         return torch.stack([logits(heads, outputs).softmax(dim=-1) for heads in state.heads])
+
+
+AUTHORS_BATCH, _AUTHORS_RATE, _MOMENTUM, _WEIGHT_RATE = 256, 1e-3, 0.9, 1e-5
+_FALLS, _FALL = (15, 30, 45, 60, 75, 90), 0.1
+_AUTHORS_METHODS = ("svgd", "gfsd")
+
+
+def authors_rate(epoch: int) -> float:
+    """Return the learning rate of an epoch, counted from 0."""
+    return _AUTHORS_RATE * _FALL ** sum(epoch >= fall for fall in _FALLS)
+
+
+def authors_step(
+    state: Ensemble, images: torch.Tensor, labels: torch.Tensor, rate: float, method: str
+) -> tuple[Ensemble, dict[str, Any]]:
+    """Move the networks once; the arguments and the result are those of ``ensembles.step``.
+
+    Raises
+    ------
+    ConfigError
+        For a method other than "svgd" and "gfsd".
+    DivergenceError
+        If a loss is not finite.
+    """
+    if method not in _AUTHORS_METHODS:
+        raise ConfigError(
+            f"the authors' update with '{method}': must be one of {', '.join(_AUTHORS_METHODS)}"
+        )
+    trunks = state.trunks.detach().requires_grad_()
+    outputs = features(trunks, images)
+    losses, moves = _head_moves(state.heads, outputs.detach(), labels, method)
+    if not np.isfinite(losses).all():
+        raise DivergenceError(
+            f"step {state.iteration}: a loss is not finite; take a smaller learning rate"
+        )
+    trunk_speed, head_speed = state.first_moments
+    head_speed = _MOMENTUM * head_speed + moves
+    heads = state.heads - rate * head_speed
+    gradients = torch.stack(
+        [
+            normalize(
+                torch.autograd.grad(_loss(logits(own, outputs), wanted), trunks, retain_graph=True)[
+                    0
+                ],
+                dim=0,
+            )
+            for own, wanted in zip(heads, labels, strict=True)
+        ]
+    )
+    kernel = kernel_of(outputs.detach())
+    count = len(trunks)
+    gram = torch.einsum("kip,lip->kl", gradients, gradients).numpy() / count
+    weights = project(state.weights[0] - _WEIGHT_RATE * gram @ state.weights[0])
+    merged = torch.einsum("k,kip->ip", torch.from_numpy(weights.astype(np.float32)), gradients)
+    if method == "svgd":
+        merged = torch.from_numpy((kernel.values / count).astype(np.float32)) @ merged
+    pushed = FEATURE_TEMPERATURE * push(method, outputs.detach(), kernel)
+    merged = merged + torch.autograd.grad(outputs, trunks, pushed)[0]
+    trunk_speed = _MOMENTUM * trunk_speed + merged
+    moved = replace(
+        state,
+        iteration=state.iteration + 1,
+        trunks=state.trunks - rate * trunk_speed,
+        heads=heads,
+        first_moments=(trunk_speed, head_speed),
+        weights=np.tile(weights, (count, 1)),
+    )
+    return moved, {"loss": losses}
+
+
+def _loss(answers: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    return torch.stack([cross_entropy(one, wanted) for one in answers]).sum()
+
+
+def _head_moves(
+    heads: torch.Tensor, outputs: torch.Tensor, labels: torch.Tensor, method: str
+) -> tuple[np.ndarray, torch.Tensor]:
+    """Return the losses (K,) and the moves of the heads (K, n, H)."""
+    losses, moves = [], []
+    for own, wanted in zip(heads, labels, strict=True):
+        psi = own.detach().requires_grad_()
+        answers = logits(psi, outputs)
+        loss = _loss(answers, wanted)
+        (gradient,) = torch.autograd.grad(loss, psi, retain_graph=True)
+        kernel, temperature = kernel_of(answers.detach()), LOGIT_TEMPERATURE
+        if method == "svgd":
+            gradient = torch.from_numpy((kernel.values / len(own)).astype(np.float32)) @ gradient
+            temperature /= len(own)
+        pushed = temperature * push(method, answers.detach(), kernel)
+        moves.append(gradient + torch.autograd.grad(answers, psi, pushed)[0])
+        losses.append(loss.item() / len(own))
+    return np.array(losses), torch.stack(moves)

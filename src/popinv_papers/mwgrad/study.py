@@ -12,6 +12,10 @@ system gives up is its regret,
 with q the particles of the group and q_k those moved for the system alone, by the same method; both
 are normal laws in omega. The regret is a cost, not a test: its law depends on the weights, and for
 the weights of least norm on the start. (Regret and tests are ours, not the paper's.)
+
+A law of particles is on the Pareto front if no system can be served better without another being
+served worse. Equal weights end at one point of it. The weights of least norm stop at the first
+point of the front that a descent meets, so where they end depends on where they start.
 """
 
 from __future__ import annotations
@@ -32,8 +36,7 @@ from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv_papers.mwgrad.descent import Settings, begin, run
-from popinv_papers.mwgrad.front import costs, from_starts, two_sided_front
-from popinv_papers.mwgrad.targets import Differentiable
+from popinv_papers.mwgrad.velocities import Differentiable
 
 Estimate = tuple[np.ndarray, np.ndarray]
 
@@ -222,3 +225,55 @@ def _farthest(means: np.ndarray, variances: np.ndarray) -> list[int]:
     gaps = means[:, None] - means[None]
     distances = (gaps**2 / (variances[:, None] + variances[None])).sum(axis=2)
     return sorted(int(k) for k in np.unravel_index(np.argmax(distances), distances.shape))
+
+
+_POINTS, _STARTS = 9, 4
+
+
+def costs(targets: Sequence[Differentiable], particles: np.ndarray) -> np.ndarray:
+    """Return the mean of -log p_k over the particles, (K,)."""
+    return np.array([-target.log_density(particles).mean() for target in targets])
+
+
+def two_sided_front(
+    targets: Sequence[Differentiable],
+    start: np.ndarray,
+    settings: Settings,
+    iterations: int,
+) -> np.ndarray:
+    """Return the costs of two systems along their front, from the second's end on, (9, 2).
+
+    Each point is a descent with fixed weights (w, 1 - w) that starts where the last one ended.
+
+    Parameters
+    ----------
+    start : ndarray of shape (n, d)
+        Particles of the second system alone.
+    iterations : int
+        Steps to each point.
+    """
+    fixed, points, particles = replace(settings, weights="fixed"), [], start
+    for w in np.linspace(0, 1, _POINTS):
+        state, _ = run(begin(particles, 2, np.array([w, 1 - w])), targets, fixed, iterations)
+        particles = state.particles
+        points.append(costs(targets, particles))
+    return np.array(points)
+
+
+def from_starts(
+    targets: Sequence[Differentiable],
+    prior: np.ndarray,
+    alone: Sequence[np.ndarray],
+    settings: Settings,
+    iterations: int,
+) -> np.ndarray:
+    """Return the costs (S, K) at the ends of descents with weights of least norm.
+
+    The starts lie halfway between the population's particles and those of the first systems alone.
+    """
+    chosen = replace(settings, weights="minnorm")
+    ends = []
+    for own in alone[:_STARTS]:
+        state, _ = run(begin((prior + own) / 2, len(targets)), targets, chosen, iterations)
+        ends.append(costs(targets, state.particles))
+    return np.array(ends)

@@ -9,8 +9,7 @@ from popinv.methods.groups.figures import draw_tests
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
-from popinv_papers.mwgrad.figures import draw_group
-from popinv_papers.mwgrad.group_figures import draw_front
+from popinv_papers.mwgrad.figures import draw_front, draw_group
 from popinv_papers.mwgrad.study import same_system_twice, serve_group
 
 

@@ -1,6 +1,10 @@
-r"""Velocity fields of KL(q \| p), v = grad log p - grad log q, estimated from particles.
+r"""Velocity fields of the objectives, estimated from particles.
 
-With K the radial kernel and s_k = grad log p_k:
+A target is what an objective compares the particles with. A :class:`LogDensity` represents
+KL(q \| p). Its score is grad log p, and the normalising constant of the density does not matter.
+:class:`Samples` represents half the squared maximum mean discrepancy to a law that is known by
+samples only. With K(x, y) = exp(-\|x - y\|^2 / (2 s^2)) the radial kernel and s_k = grad log p_k,
+the velocities v = grad log p - grad log q are:
 
 - SVGD      (1/n) sum_j [K(x_j, x_i) s_k(x_j) + grad_{x_j} K(x_j, x_i)], smoothed by the kernel;
 - GFSD      s_k(x_i) - sum_j grad_i K_ij / sum_j K_ij, grad log of the smoothed particles;
@@ -20,16 +24,152 @@ particles to the normal law that is closest to the target in KL, and is exact fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
 from torch import nn
 
 from popinv.errors import ConfigError, nearest
-from popinv_papers.mwgrad.kernels import Kernel, median_bandwidth, radial_kernel
-from popinv_papers.mwgrad.targets import LogDensity, Samples
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Kernel and gradients between two sets of points.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n, m)
+        K(x_i, y_j).
+    gradient : ndarray of shape (n, m, d)
+        The gradient in x_i. The gradient in y_j is its negative.
+    bandwidth : float
+        s.
+    """
+
+    values: np.ndarray
+    gradient: np.ndarray
+    bandwidth: float
+
+
+def median_bandwidth(x: np.ndarray) -> float:
+    r"""Return s with s^2 = median \|x_i - x_j\|^2 / (2 log(n + 1)), with i = j; at least 1e-6."""
+    square = _squares(x, x)
+    return float(np.sqrt(max(np.median(square) / (2 * np.log(len(x) + 1)), 1e-12)))
+
+
+def radial_kernel(x: np.ndarray, y: np.ndarray, bandwidth: float) -> Kernel:
+    """Return the kernel between points x (n, d) and y (m, d), with a constant bandwidth."""
+    values = np.exp(-_squares(x, y) / (2 * bandwidth**2))
+    gradient = (y[None] - x[:, None]) * values[..., None] / bandwidth**2
+    return Kernel(values, gradient, bandwidth)
+
+
+def _squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    square = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1) - 2 * x @ y.T
+    return np.maximum(square, 0)
+
+
+@runtime_checkable
+class LogDensity(Protocol):
+    """A density that can be evaluated and differentiated."""
+
+    def log_density(self, x: np.ndarray) -> np.ndarray:
+        """Return log p(x_i) up to a constant, shape (n,)."""
+        ...
+
+    def score(self, x: np.ndarray) -> np.ndarray:
+        """Return grad log p(x_i), shape (n, d)."""
+        ...
+
+
+@dataclass(frozen=True)
+class NormalMixture:
+    """A mixture of normal laws with one isotropic covariance.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (c,)
+    means : ndarray of shape (c, d)
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    variance: float
+
+    def _terms(self, x: np.ndarray) -> np.ndarray:
+        square = ((x[:, None] - self.means) ** 2).sum(axis=2)
+        normaliser = 0.5 * x.shape[1] * np.log(2 * np.pi * self.variance)
+        return np.log(self.weights) - square / (2 * self.variance) - normaliser
+
+    def log_density(self, x: np.ndarray) -> np.ndarray:
+        """Return log p(x_i), shape (n,)."""
+        return logsumexp(self._terms(x), axis=1)
+
+    def score(self, x: np.ndarray) -> np.ndarray:
+        """Return grad log p(x_i), shape (n, d)."""
+        terms = self._terms(x)
+        shares = np.exp(terms - logsumexp(terms, axis=1, keepdims=True))
+        return (shares @ self.means - x) / self.variance
+
+
+@dataclass(frozen=True)
+class Differentiable:
+    """Any log-density that torch can differentiate.
+
+    Parameters
+    ----------
+    function : callable
+        Maps a double tensor (n, d) to (n,).
+    """
+
+    function: Callable[[torch.Tensor], torch.Tensor]
+
+    def log_density(self, x: np.ndarray) -> np.ndarray:
+        """Return log p(x_i), shape (n,)."""
+        with torch.no_grad():
+            return self.function(torch.from_numpy(np.ascontiguousarray(x))).numpy()
+
+    def score(self, x: np.ndarray) -> np.ndarray:
+        """Return grad log p(x_i), shape (n, d)."""
+        points = torch.from_numpy(np.array(x)).requires_grad_(True)
+        (gradient,) = torch.autograd.grad(self.function(points).sum(), points)
+        return gradient.numpy()
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A law known by samples.
+
+    Parameters
+    ----------
+    points : ndarray of shape (m, d)
+    bandwidth : float
+        Bandwidth of the discrepancy's kernel.
+    """
+
+    points: np.ndarray
+    bandwidth: float
+
+    def velocity(self, x: np.ndarray) -> np.ndarray:
+        r"""Return E_p grad_1 K(x_i, Y) - E_q grad_1 K(x_i, X), shape (n, d).
+
+        This is minus the Wasserstein gradient of MMD^2(q, p) / 2.
+        """
+        attraction = radial_kernel(x, self.points, self.bandwidth).gradient.mean(axis=1)
+        return attraction - radial_kernel(x, x, self.bandwidth).gradient.mean(axis=1)
+
+    def discrepancy(self, x: np.ndarray) -> float:
+        """Return MMD^2(q, p) / 2, with all pairs counted."""
+        within, across, target = (
+            radial_kernel(a, b, self.bandwidth).values.mean()
+            for a, b in ((x, x), (x, self.points), (self.points, self.points))
+        )
+        return float(within - 2 * across + target) / 2
+
 
 METHODS = ("svgd", "blob", "gfsd", "langevin", "neural", "normal")
 _WITH_KERNEL = ("svgd", "blob", "gfsd")

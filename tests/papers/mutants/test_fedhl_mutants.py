@@ -9,14 +9,12 @@ import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
 from popinv_papers.fedhl import (
+    claims,
     clients,
     federation,
     lora,
     problem,
-    pruning,
     regression,
-    regression_claims,
-    regression_problem,
     server,
 )
 
@@ -155,19 +153,19 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         TESTS.test_the_drift_is_the_difference_of_the_first_gradients,
     ),
     (
-        regression_problem,
+        regression,
         'np.log(rate["horizon"]',
         'np.log2(rate["horizon"]',
         PROBLEM.test_exponents_are_those_of_a_power_law,
     ),
     (
-        regression_claims,
+        claims,
         "number // 10",
         "number // 5",
         PROBLEM.test_levels_are_means_of_the_last_tenth_of_the_rounds,
     ),
     (
-        regression_claims,
+        claims,
         "rounds // 4",
         "rounds // 3",
         PROBLEM.test_levels_are_means_of_the_last_tenth_of_the_rounds,
@@ -179,19 +177,19 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         PROBLEM.test_the_pilot_sees_no_test_image_and_many_classes,
     ),
     (
-        pruning,
+        clients,
         "np.maximum(1, ",
         "np.maximum(0, ",
         TESTS.test_a_client_prunes_when_its_last_directions_shrink_and_keeps_the_leading_ones,
     ),
     (
-        pruning,
+        clients,
         "pruning) < tail_norms(",
         "pruning) > tail_norms(",
         TESTS.test_a_client_prunes_when_its_last_directions_shrink_and_keeps_the_leading_ones,
     ),
     (
-        pruning,
+        clients,
         "pruning.strength * a * tail.b",
         "pruning.strength * b * tail.b",
         TESTS.test_the_penalty_is_the_product_of_the_norms_of_the_last_columns_and_rows,

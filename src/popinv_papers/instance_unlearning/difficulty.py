@@ -1,9 +1,137 @@
-"""Forget sets, the number of steps to forget them, and its dependence on a score."""
+r"""How hard a point is to forget: scores of points, barriers of the loss, and steps to forget.
+
+Larger values of a score mean harder in all of them.
+
+``gradient_norm``  mean norm of the point's gradient over training
+``el2n``           mean norm of softmax minus the one-hot label, early in training (Paul et al.,
+                   NeurIPS 2021)
+``c_proxy``        one minus the mean confidence in the true class over training, an inexpensive
+                   proxy of the consistency score (Jiang et al., ICML 2021)
+``memorisation``   accuracy on the point of models trained on it, minus that of models not trained
+                   on it (Feldman and Zhang, NeurIPS 2020)
+
+A barrier of the loss lies on the straight line between two sets of weights,
+
+.. math:: B(\theta_0, \theta_1; S) = \max_{0 \le t \le 1} L_S((1 - t) \theta_0 + t \theta_1)
+    - [(1 - t) L_S(\theta_0) + t L_S(\theta_1)]
+
+where t = 0 makes it non-negative. The paper's choice of scores and its definition of a barrier
+could not be read; these are the usual ones. Forget sets are groups of points, and the number of
+steps to forget them is compared with a score.
+"""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
+import torch
 from scipy.stats import ks_2samp, spearmanr
+
+from popinv_papers.instance_unlearning.networks import Network, Weights
+from popinv_papers.instance_unlearning.training import Data
+
+# Number of points whose gradients are held in memory together.
+_ROWS = 64
+
+
+def _logits(network: Network, weights: Weights, data: Data) -> torch.Tensor:
+    with torch.no_grad():
+        return torch.func.vmap(lambda one: network.logits(one, data.images))(weights)
+
+
+def gradient_norms(network: Network, weights: Weights, data: Data) -> np.ndarray:
+    """Return the norm of every point's gradient, shape (models, n)."""
+    parts = [
+        network.norms(weights, data.images[rows], data.labels[rows])
+        for rows in torch.arange(len(data)).split(_ROWS)
+    ]
+    return torch.cat(parts, dim=1).double().numpy()
+
+
+def confidences(network: Network, weights: Weights, data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probability of the true class, and whether it is the largest.
+
+    Returns
+    -------
+    confidence, right : ndarray of shape (models, n)
+    """
+    logits = _logits(network, weights, data)
+    own = torch.softmax(logits, dim=2)[:, torch.arange(len(data)), data.labels]
+    return own.numpy().astype(float), (logits.argmax(dim=2) == data.labels).numpy()
+
+
+def label_errors(network: Network, weights: Weights, data: Data) -> np.ndarray:
+    """Return the norm of softmax minus the one-hot label, shape (models, n)."""
+    error = torch.softmax(_logits(network, weights, data), dim=2)
+    error[:, torch.arange(len(data)), data.labels] -= 1
+    return error.norm(dim=2).numpy().astype(float)
+
+
+def memorisation(right: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the share of right answers with the point minus that without it.
+
+    Parameters
+    ----------
+    right, kept : ndarray of bool, shape (models, n)
+        Whether a model is right about a point, and whether it was trained on it.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If a point is in the data of every model, or of none.
+    """
+    with_it, without = kept.sum(axis=0), (~kept).sum(axis=0)
+    if not (with_it.all() and without.all()):
+        raise ValueError(
+            "a point is part of the data of all models, or of none; draw more models' data"
+        )
+    return (right & kept).sum(axis=0) / with_it - (right & ~kept).sum(axis=0) / without
+
+
+def losses_along(
+    network: Network, start: Weights, end: Weights, data: Data, places: int = 21
+) -> np.ndarray:
+    """Return the mean loss at equidistant points of the line, shape (models, places).
+
+    Parameters
+    ----------
+    start, end : dict
+        Weights of two stacks with equally many models.
+    data : Data
+        S.
+    places : int
+        Number of points, with both ends.
+    """
+    losses = []
+    of_stack = torch.func.vmap(lambda one: network.losses(one, data.images, data.labels).mean())
+    with torch.no_grad():
+        for t in np.linspace(0, 1, places):
+            between = {name: torch.lerp(start[name], end[name], float(t)) for name in start}
+            losses.append(of_stack(between).numpy())
+    return np.array(losses, dtype=float).T
+
+
+def loss_barrier(losses: np.ndarray, against: Literal["line", "mean"] = "line") -> np.ndarray:
+    """Return the barrier of each row of losses at equidistant points, shape (models,).
+
+    Parameters
+    ----------
+    losses : ndarray of shape (models, places)
+    against : {"line", "mean"}
+        The reference of the largest loss: the line between the losses of the two ends, or their
+        mean (Frankle, Dziugaite, Roy and Carbin, ICML 2020), which includes half of the ends'
+        difference even if there is no barrier.
+    """
+    if against == "mean":
+        return losses.max(axis=1) - (losses[:, 0] + losses[:, -1]) / 2
+    t = np.linspace(0, 1, losses.shape[1])
+    line = (1 - t) * losses[:, :1] + t * losses[:, -1:]
+    return (losses - line).max(axis=1)
 
 
 def quantile_groups(scores: np.ndarray, size: int, count: int) -> np.ndarray:
