@@ -25,7 +25,7 @@ from popinv_papers.influence.candidates import order_candidates, solves_saved
 from popinv_papers.influence.figures import draw_study
 from popinv_papers.influence.section import Influence
 from popinv_papers.influence.study import Bench, Solves, select_samples
-from popinv_papers.kit.weights import filled
+from popinv_papers.kit.training import filled
 
 MLP = {"kind": "mlp", "width": 12, "depth": 1, "dtype": "float64"}
 ASKED = Influence(selected=0.2, landmarks=0.5, targets=12, steps=40, repeats=2)

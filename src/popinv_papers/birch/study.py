@@ -46,7 +46,7 @@ from popinv_papers.birch.engine import Workers
 from popinv_papers.birch.live import LiveRun, RealRun, Team
 from popinv_papers.birch.speeds import Speeds, measured
 from popinv_papers.birch.tree import check
-from popinv_papers.kit.weights import fill
+from popinv_papers.kit.training import fill
 
 if TYPE_CHECKING:
     from popinv_papers.birch.section import Birch

@@ -39,13 +39,7 @@ _SOURCES: dict[Part, tuple[Source, str]] = {
 
 
 def metrics(result: xr.Dataset) -> dict[str, Any]:
-    """Return all numbers of the tables, flat: means over the seeds.
-
-    Parameters
-    ----------
-    result : Dataset
-        The merged parts of the test problem.
-    """
+    """Return all numbers of the tables, flat: means over the seeds."""
     numbers: dict[str, Any] = {}
     for problem in result["problem"].values.tolist():
         one = result.sel(problem=problem)

@@ -42,8 +42,6 @@ class Federation:
         Number of rows of data of each client; their shares are q_i.
     gradient : callable
         See ``clients.Gradient``.
-    weighting : Weighting
-        Weighting of FedHL.
     share : float
         Share of the clients that participate in each round.
     residual_at_client : bool

@@ -77,8 +77,6 @@ def fresh(
     Parameters
     ----------
     shape : (m, n)
-    ranks : sequence of int
-        Rank of each client.
     rngs : sequence of Generator
         Generator of each client, or the same generators for clients that start equally.
     """
@@ -103,8 +101,6 @@ def truncated(
         Singular value decomposition of an (m, n) matrix.
     empty : Factors
         From :func:`fresh`.
-    ranks : sequence of int
-        Ranks of the k clients.
     """
     b, a = torch.zeros_like(empty.b), empty.a.clone()
     known = int((s > _ZERO[s.dtype] * s[0]).sum()) if s[0] > 0 else 0

@@ -18,13 +18,7 @@ from popinv.seeds import generator
 from popinv_papers.fedhl.accuracies import Adaptation, Division, Training, accuracies
 from popinv_papers.fedhl.adaptation import chosen_images, pretrained
 from popinv_papers.fedhl.lora import ModuleLoss, shapes_of
-from popinv_papers.fedhl.texts import (
-    ADAPTED,
-    Bank,
-    Passages,
-    bank,
-    sides,
-)
+from popinv_papers.fedhl.texts import ADAPTED, Bank, Passages, bank, sides
 from popinv_papers.kit.images import ImageSet
 from popinv_papers.kit.text import brown_passages, letter_passages
 

@@ -151,8 +151,6 @@ def round_bytes(
     shapes : mapping of str to (m, n)
     ranks : sequence of int
         Ranks of the participating clients.
-    clients : int
-        Number of clients in the federation.
     number : int
         Bytes per number.
     dense_download : bool

@@ -132,12 +132,8 @@ def bank(name: str, found: Found, weights: Path, size: Passages, seed: int) -> B
 
     Parameters
     ----------
-    name : str
-        Name of the problem.
     found : mapping
         Passages by kind.
-    weights : Path
-        Archive of the encoder.
 
     Raises
     ------

@@ -83,11 +83,7 @@ def merit(result: xr.Dataset, part: str, method: str) -> np.ndarray:
 
     Parameters
     ----------
-    result : Dataset
-        The result of ``problem``.
     part : {"mixture", "language", "fine_tuning"}
-    method : str
-        The selection.
     """
     kind = MERITS[part]
     places = [f"{target}_{method}" for target in _TARGETS[part]] or [method]

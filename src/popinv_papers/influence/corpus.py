@@ -64,12 +64,8 @@ def brown_and_letters(brown: Path, letters: Path, vocabulary: int, length: int) 
 
     Parameters
     ----------
-    brown, letters : Path
-        Archives of the packages.
     vocabulary : int
         Size of the byte-pair vocabulary. The passages have two more tokens.
-    length : int
-        Longest passage in tokens.
     """
     texts = dict(brown_sentences(brown))
     source = {name: name[1] for name in texts}

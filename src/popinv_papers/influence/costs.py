@@ -63,8 +63,6 @@ def costs(
 
     Parameters
     ----------
-    pool, landmarks, tangents, blocks : int
-        Parameters of the selection.
     tangent_passes : float
         Cost of a tangent in forward passes. The published numbers use 1.
 

@@ -12,14 +12,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
-from tqdm import tqdm
 
 from popinv.errors import DataError
 from popinv.seeds import generator
@@ -37,14 +35,8 @@ from popinv_papers.influence.text_pool import (
     warmed_up,
 )
 from popinv_papers.influence.training import Adam, AdamState, begin, train
-from popinv_papers.kit.encoder import (
-    Block,
-    Encoder,
-    pooled,
-    pretrained_encoder,
-    tokenised,
-)
-from popinv_papers.kit.kept import kept, kept_numbers
+from popinv_papers.kit.encoder import Block, Encoder, pooled, pretrained_encoder, tokenised
+from popinv_papers.kit.kept import kept
 from popinv_papers.kit.text import CATEGORIES, brown_passages, letter_passages
 
 _OF_LETTERS = {
@@ -119,13 +111,7 @@ class LastBlock(nn.Module):
 
 
 def texts_of(brown: Path, letters: Path, size: FineTuning, seed: int) -> Texts:
-    """Draw the bank: passages of whole sentences, as many of each class of a target as of others.
-
-    Parameters
-    ----------
-    brown, letters : Path
-        Archives of the packages.
-    """
+    """Draw the bank: passages of whole sentences, as many of each class of a target or others."""
     found: dict[str, list[tuple[str, str]]] = {name: [] for name in CLASSES}
     for kind, passages in brown_passages(brown, size.words).items():
         found[kind] += passages
@@ -361,10 +347,8 @@ def _accuracy(flat: Flat, theta: Tensor, bank: Bank, rows: np.ndarray, target: s
     return float((named == label).double().mean())
 
 
-def comparisons(
-    archives: tuple[Path, Path, Path], size: FineTuning, seed: int, draws: int
-) -> list[dict[str, float]]:
-    """Return :func:`compare` for a number of draws.
+def encoded(archives: tuple[Path, Path, Path], size: FineTuning, seed: int) -> tuple[Bank, Block]:
+    """Return the texts of all draws, and the block that is trained.
 
     Parameters
     ----------
@@ -374,11 +358,7 @@ def comparisons(
     brown, letters, weights = archives
     texts = texts_of(brown, letters, size, seed)
     encoder = pretrained_encoder(weights)
-    bank = _bank(texts, encoder, tokenised(weights, texts.words, size.length), size, seed)
     block = encoder.blocks[-1]
     assert isinstance(block, Block)
-    bar = tqdm(range(draws), desc="fine-tuning", unit="draw", disable=None)
-    return [
-        kept_numbers(f"fine-tuning {number}", partial(compare, bank, block, size, seed, number))
-        for number in bar
-    ]
+    ids = tokenised(weights, texts.words, size.length)
+    return _bank(texts, encoder, ids, size, seed), block

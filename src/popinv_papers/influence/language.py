@@ -16,7 +16,6 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from popinv.errors import DataError
 from popinv.seeds import generator
@@ -36,7 +35,6 @@ from popinv_papers.influence.text_pool import (
     warmed_up,
 )
 from popinv_papers.influence.training import Adam, AdamState, begin, train
-from popinv_papers.kit.kept import kept_numbers
 
 # The states whose tangents are the embeddings: the last token's, as in the released code, or their
 # mean.
@@ -224,16 +222,3 @@ def _features(first: Flat, kind: str) -> Callable[[Tensor, Tensor], Tensor]:
         return (states * share[..., None]).sum(dim=1) / share.sum(dim=1, keepdim=True)
 
     return features
-
-
-def comparisons(
-    corpus: Corpus, model: Transformer, pairs: np.ndarray, size: Language, seed: int, draws: int
-) -> list[dict[str, float]]:
-    """Return :func:`compare` for a number of draws, all from one pretrained model."""
-    bar = tqdm(range(draws), desc="language model", unit="draw", disable=None)
-    return [
-        kept_numbers(
-            f"language {number}", partial(compare, corpus, model, pairs, size, seed, number)
-        )
-        for number in bar
-    ]

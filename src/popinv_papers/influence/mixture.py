@@ -8,13 +8,11 @@ The result is its accuracy on the target's domains.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
-from tqdm import tqdm
 
 from popinv.seeds import generator
 from popinv_papers.influence import selection
@@ -28,7 +26,6 @@ from popinv_papers.influence.pool_scores import (
 )
 from popinv_papers.influence.selection import round_robin, top
 from popinv_papers.influence.training import Adam, AdamState, begin, train
-from popinv_papers.kit.kept import kept_numbers
 
 EMBEDDINGS = ("states", "hidden", "logits", "loss", "hidden_and_label")
 
@@ -218,11 +215,3 @@ def _accuracy(flat: Flat, state: AdamState, test: Samples) -> float:
     x, y = test
     with torch.no_grad():
         return float((flat(state.theta, x).argmax(dim=1) == y).double().mean())
-
-
-def comparisons(size: Mixture, seed: int, draws: int) -> list[dict[str, float]]:
-    """Return :func:`compare` for a number of draws."""
-    bar = tqdm(range(draws), desc="mixture of domains", unit="draw", disable=None)
-    return [
-        kept_numbers(f"mixture {number}", partial(compare, size, seed, number)) for number in bar
-    ]

@@ -197,12 +197,8 @@ def spread_scores(
     embedded : mapping of str to Tensor of shape (n, h)
     of_each : ndarray of shape (n, m)
         Exact scores.
-    sizes : sequence of int
-        Numbers of landmarks.
     used : int
         The number of landmarks whose scores are returned.
-    seed, stage : int, str
-        Address of the landmarks.
 
     Returns
     -------

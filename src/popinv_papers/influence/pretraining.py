@@ -13,17 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import xarray as xr
-from torch.func import grad_and_value
 
-from popinv.errors import DivergenceError
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv_papers.influence.corpus import Corpus, bigram_table
 from popinv_papers.influence.influence import Flat
 from popinv_papers.influence.networks import Transformer, language_losses
-from popinv_papers.influence.training import Adam, AdamState, begin, step
+from popinv_papers.influence.training import Adam, AdamState, begin, descend
 from popinv_papers.kit.kept import continued
-from popinv_papers.kit.weights import fill
+from popinv_papers.kit.training import fill
 
 # Standard deviation of the first weights of matrices; steps over which the rate rises; decay.
 _SPREAD, _RISE, _DECAY = 0.02, 100, 0.05
@@ -102,31 +100,28 @@ def pretrain(corpus: Corpus, size: LanguageModel, seed: int) -> xr.Dataset:
     flat = Flat.of(model)
     known = known_passages(corpus, size, seed)
     samples = torch.from_numpy(known)
-    adam = Adam(size.rate, size.batch_size, _DECAY)
+    adam = Adam(
+        size.rate,
+        size.batch_size,
+        _DECAY,
+        seed=seed,
+        stage="influence/language",
+        longest=1.0,
+        whole_batches=True,
+    )
     losses = language_losses(flat)
-    of_batch = grad_and_value(lambda theta, tokens: losses(theta, tokens).mean())
-    batches = len(samples) // size.batch_size
+
+    def rate(number: int) -> float:
+        falling = 0.5 * (1 + math.cos(math.pi * number / size.steps))
+        return size.rate * min(1, (number + 1) / _RISE) * falling
 
     def advance(number: int, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         theta, first, second = (
             torch.from_numpy(arrays[name]) for name in ("theta", "first", "second")
         )
         state = AdamState(theta, first, second, int(arrays["updates"]))
-        values = []
-        for k in range(number * _AT_ONCE, min((number + 1) * _AT_ONCE, size.steps)):
-            epoch, place = divmod(k, batches)
-            order = generator(seed, "influence/language/batches", epoch).permutation(len(samples))
-            rows = order[place * size.batch_size : (place + 1) * size.batch_size]
-            gradient, value = of_batch(state.theta, samples[torch.from_numpy(rows)])
-            if not torch.isfinite(value):
-                raise DivergenceError(
-                    f"the loss is {float(value)} after {k} steps at a learning rate of "
-                    f"{size.rate:g}; lower it"
-                )
-            gradient = gradient / max(1.0, float(gradient.norm()))
-            falling = 0.5 * (1 + math.cos(math.pi * k / size.steps))
-            state = step(state, gradient, adam, size.rate * min(1, (k + 1) / _RISE) * falling)
-            values.append(float(value))
+        numbers = range(number * _AT_ONCE, min((number + 1) * _AT_ONCE, size.steps))
+        state, values = descend(losses, state, (samples,), adam, numbers, rate)
         return _arrays(state, np.concatenate([arrays["loss"], values]))
 
     def start() -> dict[str, np.ndarray]:

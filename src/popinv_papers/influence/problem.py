@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,7 @@ from tqdm import tqdm
 
 from popinv.methods.metrics import flatten
 from popinv.store.variables import variable
-from popinv_papers.influence import (
-    costs,
-    exactness,
-    fine_tuning,
-    language,
-    mixture,
-)
+from popinv_papers.influence import costs, exactness, fine_tuning, language, mixture
 from popinv_papers.influence.corpus import Corpus
 from popinv_papers.influence.costs import Timing
 from popinv_papers.influence.fine_tuning import FineTuning
@@ -112,36 +106,41 @@ def run(
     """
     model = with_weights(pretrained, size.language.model, corpus.vocabulary)
     pairs = pretrained["pairs"].values
-    numbers = range(size.few)
-    exact = [
-        kept_numbers(f"exactness {number}", partial(_exactness, size, seed, number))
-        for number in tqdm(numbers, desc="orders of errors", unit="draw", disable=None)
-    ]
-    timed = [
-        kept_numbers(f"timing {number}", partial(costs.measure, size.timing, seed))
-        for number in tqdm(numbers, desc="times", unit="draw", disable=None)
-    ]
+    exact = _draws("exactness", "orders of errors", partial(_exactness, size, seed), size.few)
+    timed = _draws("timing", "times", lambda _: costs.measure(size.timing, seed), size.few)
+    mixed = _draws(
+        "mixture", "mixture of domains", partial(mixture.compare, size.mixture, seed), size.draws
+    )
+    told = _draws(
+        "language",
+        "language model",
+        partial(language.compare, corpus, model, pairs, size.language, seed),
+        size.draws,
+    )
+    bank, block = fine_tuning.encoded(archives, size.fine_tuning, seed)
+    tuned = _draws(
+        "fine-tuning",
+        "fine-tuning",
+        partial(fine_tuning.compare, bank, block, size.fine_tuning, seed),
+        size.draws,
+    )
     return xr.merge(
         [
             _named("exactness", exact, "errors of the formulas"),
-            _named(
-                "mixture",
-                mixture.comparisons(size.mixture, seed, size.draws),
-                "what selections from a mixture of domains lead to",
-            ),
-            _named(
-                "language",
-                language.comparisons(corpus, model, pairs, size.language, seed, size.draws),
-                "what selections for a language model lead to",
-            ),
-            _named(
-                "fine_tuning",
-                fine_tuning.comparisons(archives, size.fine_tuning, seed, size.draws),
-                "what selections for a pretrained encoder lead to",
-            ),
+            _named("mixture", mixed, "what selections from a mixture of domains lead to"),
+            _named("language", told, "what selections for a language model lead to"),
+            _named("fine_tuning", tuned, "what selections for a pretrained encoder lead to"),
             _named("timing", timed, "times and their ratios"),
         ]
     )
+
+
+def _draws(
+    name: str, said: str, measure: Callable[[int], Mapping[str, float]], count: int
+) -> list[dict[str, float]]:
+    """Return what is measured of each draw; each is a part of the test problem that is kept."""
+    bar = tqdm(range(count), desc=said, unit="draw", disable=None)
+    return [kept_numbers(f"{name} {number}", partial(measure, number)) for number in bar]
 
 
 def _exactness(size: Size, seed: int, number: int) -> dict[str, float]:

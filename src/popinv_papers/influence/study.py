@@ -40,7 +40,7 @@ from popinv_papers.influence.pool_scores import (
 )
 from popinv_papers.influence.selection import round_robin
 from popinv_papers.influence.training import Adam, AdamState, begin, train
-from popinv_papers.kit.weights import filled
+from popinv_papers.kit.training import filled
 
 if TYPE_CHECKING:
     from popinv_papers.influence.section import Influence

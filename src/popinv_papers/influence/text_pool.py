@@ -22,7 +22,7 @@ from popinv_papers.influence.influence import Flat, Losses, Samples, Step
 from popinv_papers.influence.pool_scores import exact_scores, kernel_spread, spread_scores
 from popinv_papers.influence.selection import round_robin
 from popinv_papers.influence.training import Adam, AdamState, begin, train
-from popinv_papers.kit.weights import filled
+from popinv_papers.kit.training import filled
 
 T = TypeVar("T")
 Network = TypeVar("Network", bound=nn.Module)
@@ -53,8 +53,6 @@ class TextPool:
     ----------
     target_of : ndarray of int, shape (n,)
         The number of the target that a text belongs to, or -1.
-    targets : tuple of str
-        Names of the targets.
     columns : ndarray of int, shape (m,)
         The target of each target sample.
     of_each : ndarray of shape (n, m)
@@ -157,12 +155,8 @@ def choose(
 
     Parameters
     ----------
-    selected : int
-        Texts to select.
     sizes, used : sequence of int, int
         Numbers of landmarks for correlations, and that of the selections.
-    seed, place : int, str
-        Address of the draws.
 
     Returns
     -------

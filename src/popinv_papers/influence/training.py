@@ -1,23 +1,32 @@
-"""Training on a selection by Adam, whose moments are kept for the influence of samples."""
+"""Training by Adam, whose moments are kept for the influence of samples."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
 from popinv.errors import ConfigError, DivergenceError
 from popinv.optimisation.adam import BETAS, EPSILON, adam
-from popinv.seeds import generator
 from popinv_papers.influence.influence import Losses, Samples, Step, adam_step
+from popinv_papers.kit.training import epoch_rows
 
 
 @dataclass(frozen=True)
 class Adam:
-    """Settings: learning rate, batch size, decoupled decay, and the address of draws."""
+    """Settings: learning rate, batch size, decoupled decay, and the address of draws.
+
+    Attributes
+    ----------
+    longest : float
+        Length to which a gradient is cut.
+    whole_batches : bool
+        True leaves out the samples of an epoch that do not fill a batch.
+    """
 
     rate: float = 3e-3
     batch_size: int = 64
@@ -26,6 +35,8 @@ class Adam:
     epsilon: float = EPSILON
     seed: int = 0
     stage: str = "influence"
+    longest: float = math.inf
+    whole_batches: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,39 @@ def train(
         Weight of each sample's loss, of mean 1; by default equal.
     decay : bool
         True lets the learning rate fall linearly to zero over the steps.
+    """
+
+    def rate(number: int) -> float:
+        return settings.rate * (1 - number / steps) if decay else settings.rate
+
+    return descend(losses, state, samples, settings, range(steps), rate, weights)[0]
+
+
+def descend(
+    losses: Losses,
+    state: AdamState,
+    samples: Samples,
+    settings: Adam,
+    numbers: Iterable[int],
+    rate: Callable[[int], float],
+    weights: Tensor | None = None,
+) -> tuple[AdamState, list[float]]:
+    """Make some steps of a training; the batch of a step is a function of its number.
+
+    Parameters
+    ----------
+    numbers : iterable of int
+        Numbers of the steps, from 0 for the first of the training.
+    rate : callable
+        Maps a step's number to its learning rate.
+    weights : Tensor of shape (n,), optional
+        Weight of each sample's loss, of mean 1; by default equal.
+
+    Returns
+    -------
+    state : AdamState
+    values : list of float
+        The loss on each batch before the step.
 
     Raises
     ------
@@ -104,20 +148,20 @@ def train(
     shares = torch.ones(count) if weights is None else weights
     shares = shares.to(state.theta.dtype)
     of_batch = grad_and_value(lambda theta, share, *batch: (share * losses(theta, *batch)).mean())
-    order: np.ndarray = np.empty(0, dtype=int)
-    epoch = 0
-    for number in range(steps):
-        if not len(order):
-            order = generator(settings.seed, f"{settings.stage}/batches", epoch).permutation(count)
-            epoch += 1
-        index = torch.from_numpy(order[: settings.batch_size])
-        order = order[settings.batch_size :]
+    address = settings.seed, f"{settings.stage}/batches"
+    values = []
+    for number in numbers:
+        rows = epoch_rows(count, settings.batch_size, number, *address, settings.whole_batches)
+        index = torch.from_numpy(rows)
         gradient, value = of_batch(state.theta, shares[index], *(t[index] for t in samples))
         if not torch.isfinite(value):
             raise DivergenceError(
                 f"the loss is {float(value)} after {state.updates} steps at a learning rate of "
                 f"{settings.rate:g}; lower it"
             )
-        rate = settings.rate * (1 - number / steps) if decay else settings.rate
-        state = step(replace(state, theta=state.theta.detach()), gradient.detach(), settings, rate)
-    return state
+        gradient = gradient.detach()
+        if math.isfinite(settings.longest):
+            gradient = gradient / max(1.0, float(gradient.norm()) / settings.longest)
+        state = step(replace(state, theta=state.theta.detach()), gradient, settings, rate(number))
+        values.append(float(value))
+    return state, values

@@ -233,8 +233,6 @@ def answer_order(
     candidates : ndarray of shape (m, d_z)
     count : int
         At most m.
-    stage : str
-        Address of the random draws.
     blind : bool
         True leaves the answer out: all errors count alike, wherever the law has its draws.
     """

@@ -18,11 +18,7 @@ from typing import Any
 import numpy as np
 
 from popinv.seeds import generator
-from popinv_papers.instance_unlearning.bounds import (
-    contraction,
-    divergence_bound,
-    steps_bound,
-)
+from popinv_papers.instance_unlearning.bounds import contraction, divergence_bound, steps_bound
 from popinv_papers.instance_unlearning.renyi import composed_loss, hoelder_orders
 
 

@@ -7,17 +7,13 @@ losses of sets or points dealt to others.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from popinv.seeds import generator
 from popinv_papers.instance_unlearning.chains import Case, Chains, largest_share
-from popinv_papers.instance_unlearning.difficulty import (
-    concordance,
-    log_slope,
-    rank_correlation,
-)
+from popinv_papers.instance_unlearning.difficulty import concordance, log_slope, rank_correlation
 from popinv_papers.instance_unlearning.equal_epsilon import (
     EPSILONS,
     Curves,
@@ -75,12 +71,8 @@ def claims(
     ----------
     cases, chains : sequence
         From :func:`chains.compare` and :func:`chains.per_instance_steps`, :data:`CHAINS` of each.
-    outcomes : dict of str to Outcome
-        The outcomes of the trainings ``sgld`` and ``sgd``.
     curves : Curves
         From :func:`equal_epsilon.curves`.
-    seed : int
-        Of the controls.
     """
     rng = generator(seed, "instance_unlearning/controls")
     table = [_bound(outcomes["sgld"]), *_utility(curves)]
@@ -130,56 +122,60 @@ def _utility(curves: Curves) -> Iterator[Claim]:
             )
 
 
+Runs = Sequence[tuple[np.ndarray, ...]]
+"""What was measured of the sets in each training."""
+
+
+def _by_rank(outcome: Outcome, method: str, size: Size) -> tuple[np.ndarray, Runs]:
+    """Return the losses of the sets by rank; and the steps, and whether a set was reached."""
+    by_rank = slice(size.quantiles)
+    runs = zip(outcome.steps[method][:, by_rank], outcome.reached[method][:, by_rank], strict=True)
+    return group_scores(outcome, "privacy")[by_rank], list(runs)
+
+
+def _of_runs(
+    measure: Callable[..., float],
+    losses: np.ndarray,
+    runs: Runs,
+    rng: np.random.Generator | None = None,
+) -> list[float]:
+    """Return a measure of losses and each run; a generator deals the losses to other sets."""
+    return [measure(losses if rng is None else rng.permutation(losses), *run) for run in runs]
+
+
 def _order(outcome: Outcome, method: str, size: Size, rng: np.random.Generator) -> Claim:
     """Return the row on the order of the sets by rank, in every training."""
-    by_rank = slice(size.quantiles)
-    losses = group_scores(outcome, "privacy")[by_rank]
-    steps, reached = outcome.steps[method][:, by_rank], outcome.reached[method][:, by_rank]
-
-    def agreement(shuffled: bool) -> list[float]:
-        return [
-            concordance(rng.permutation(losses) if shuffled else losses, *run)
-            for run in zip(steps, reached, strict=True)
-        ]
-
+    losses, runs = _by_rank(outcome, method, size)
     return judged(
         "headline",
         f"{_WORDS[method]}: of two of {size.quantiles} sets by rank, that of the larger loss takes "
         "more steps to unlearn (share of the pairs that can be told)",
         *(_SOURCE, "abstract", "more often than not"),
-        measured(agreement(False)),
+        measured(_of_runs(concordance, losses, runs)),
         above(0.5),
-        Control(_DEALT, measured(agreement(True))),
+        Control(_DEALT, measured(_of_runs(concordance, losses, runs, rng))),
     )
 
 
 def _slope(outcome: Outcome, method: str, size: Size, rng: np.random.Generator) -> Claim:
     """Return the row on the growth of the steps with the logarithm of the loss."""
-    by_rank = slice(size.quantiles)
-    losses = group_scores(outcome, "privacy")[by_rank]
-    steps, reached = outcome.steps[method][:, by_rank], outcome.reached[method][:, by_rank]
-
-    def slopes(shuffled: bool) -> list[float]:
-        return [
-            log_slope(rng.permutation(losses) if shuffled else losses, *run)
-            for run in zip(steps, reached, strict=True)
-        ]
-
-    censored = float(1 - outcome.reached[method][:, by_rank].mean())
+    losses, runs = _by_rank(outcome, method, size)
+    slopes = _of_runs(log_slope, losses, runs)
+    censored = float(1 - np.mean([reached for _, reached in runs]))
     words = (
         f"{_WORDS[method]}: steps by which a set of tenfold loss takes longer (slope of the line "
         "through the sets by rank that were reached)"
     )
-    if not np.isfinite(slopes(False)).all():
+    if not np.isfinite(slopes).all():
         why = f"{censored:.0%} of the sets were not reached, and too few are left for a line."
         return unsettled("headline", words, _SOURCE, "abstract", "positive", "not comparable", why)
     return judged(
         "headline",
         words,
         *(_SOURCE, "abstract", "positive"),
-        measured(slopes(False)),
+        measured(slopes),
         above(),
-        Control(_DEALT, measured(slopes(True))),
+        Control(_DEALT, measured(_of_runs(log_slope, losses, runs, rng))),
         why="" if censored < _MOST_CENSORED else f"{censored:.0%} of the sets were not reached.",
     )
 
@@ -226,10 +222,11 @@ def _measures(outcome: Outcome, training: str, rng: np.random.Generator) -> Clai
             found.append(min(rank_correlation(losses, outcome.by_run[s][run]) for s in SCORES[1:]))
         return found
 
+    others = ", ".join(_WORDS[score] for score in SCORES[1:])
     return judged(
         "headline",
-        f"{_WORDS[training]}: the loss correlates well with {', '.join(map(_of, SCORES[1:]))} "
-        "(smallest rank correlation over points)",
+        f"{_WORDS[training]}: the loss correlates well with {others} (smallest rank correlation "
+        "over points)",
         *(_SOURCE, "abstract", f"above {_WELL:g}"),
         measured(least(False)),
         above(_WELL),
@@ -237,24 +234,17 @@ def _measures(outcome: Outcome, training: str, rng: np.random.Generator) -> Clai
     )
 
 
-def _of(score: str) -> str:
-    return _WORDS[score]
-
-
 def _barriers(outcome: Outcome, training: str, rng: np.random.Generator) -> Iterator[Claim]:
     losses = group_scores(outcome, "privacy")
 
-    def correlation(name: str, shuffled: bool = False) -> list[float]:
-        return [
-            rank_correlation(rng.permutation(losses) if shuffled else losses, run)
-            for run in outcome.barriers[name]
-        ]
+    def correlation(name: str, rng: np.random.Generator | None = None) -> list[float]:
+        return _of_runs(rank_correlation, losses, [(run,) for run in outcome.barriers[name]], rng)
 
     without = Control(
         "half of the difference of the ends, no barrier",
         measured(correlation("trained_half_difference")),
     )
-    dealt = Control(_DEALT, measured(correlation("trained_above_line", shuffled=True)))
+    dealt = Control(_DEALT, measured(correlation("trained_above_line", rng)))
     for against, words, control in (
         ("mean", "mean of both ends", without),
         ("line", "line between both ends", dealt),

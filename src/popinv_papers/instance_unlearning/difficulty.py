@@ -100,8 +100,6 @@ def losses_along(
 
     Parameters
     ----------
-    start, end : dict
-        Weights of two stacks with equally many models.
     data : Data
         S.
     places : int

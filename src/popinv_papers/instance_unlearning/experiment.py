@@ -48,8 +48,6 @@ class Outcome:
         The scores of :data:`SCORES`.
     by_run : dict of str to ndarray, shape (runs, points)
         The same from each training alone; memorisation is from other trainings, and the same.
-    names : list of str
-        Names of the forget sets.
     groups : ndarray of int, shape (groups, size)
     trained, reference : ndarray of shape (runs, groups)
         Accuracy on each forget set after training with it, and without it.
@@ -57,15 +55,14 @@ class Outcome:
         Confidences in the points of each set, of the models trained without it.
     barriers : dict of str to ndarray, shape (runs, groups)
         Barriers on the forget set between models trained without it and those trained with it or
-        fine-tuned, in both definitions of :func:`barriers.loss_barrier`, and half of the difference
-        of the ends' losses, which is the barrier above their mean if there is no barrier at all.
+        fine-tuned, in both definitions of :func:`difficulty.loss_barrier`, and half of the
+        difference of the ends' losses, which is the barrier above their mean if there is no barrier
+        at all.
     steps, reached : dict of str to ndarray, shape (runs, groups)
         Number of steps to unlearn each set, and whether this was reached, by method.
     curves : dict of str to ndarray, shape (runs, records, groups)
         Accuracy on each forget set along fine-tuning, by method.
     at : ndarray of int, shape (records,)
-    numbers : dict
-        Other metrics.
     """
 
     scores: dict[str, np.ndarray]

@@ -10,12 +10,7 @@ import xarray as xr
 from popinv.store.variables import variable
 from popinv_papers.instance_unlearning.chains import Chains
 from popinv_papers.instance_unlearning.difficulty import rank_correlation
-from popinv_papers.instance_unlearning.equal_epsilon import (
-    BOUNDS,
-    EPSILONS,
-    POINTS,
-    Curves,
-)
+from popinv_papers.instance_unlearning.equal_epsilon import BOUNDS, EPSILONS, POINTS, Curves
 from popinv_papers.instance_unlearning.experiment import SCORES, Outcome
 from popinv_papers.instance_unlearning.recipe import Size
 
@@ -40,8 +35,6 @@ def metrics(
         From :func:`chains.chain_metrics`.
     chains : tuple
         From :func:`chains.per_instance_steps`.
-    outcomes : dict of str to Outcome
-        The outcomes of the trainings ``sgld`` and ``sgd``.
     curves : Curves
         From :func:`equal_epsilon.curves`.
     """

@@ -14,13 +14,7 @@ from torch.nn.functional import avg_pool2d
 
 from popinv.seeds import generator
 from popinv_papers.instance_unlearning.difficulty import confidences, losses_along
-from popinv_papers.instance_unlearning.networks import (
-    Network,
-    Weights,
-    network,
-    stacked,
-    taken,
-)
+from popinv_papers.instance_unlearning.networks import Network, Weights, network, stacked, taken
 from popinv_papers.instance_unlearning.renyi import instance_loss, sum_noise
 from popinv_papers.instance_unlearning.training import Data, Look, Rule, Steps, descend
 from popinv_papers.kit.images import ImageSet
@@ -53,7 +47,7 @@ class Size:
     order : int
         alpha of P(x, alpha).
     level : float
-        P-value above which a set is unlearned; see :func:`forgetting.steps_to_match`.
+        P-value above which a set is unlearned; see :func:`difficulty.steps_to_match`.
     every : int
         Number of steps between records.
     """
@@ -107,8 +101,6 @@ def datasets(images: ImageSet, size: Size, seed: int, number: int = 0) -> tuple[
     ----------
     size : Size
         ``points``, ``tested`` and ``pooled``.
-    seed, number : int
-        Of the draw.
 
     Raises
     ------

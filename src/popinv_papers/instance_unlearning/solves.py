@@ -33,7 +33,7 @@ from popinv.surrogate.training import (
 from popinv.surrogate.training_problem import loss_of
 from popinv_papers.instance_unlearning.difficulty import quantile_groups
 from popinv_papers.instance_unlearning.renyi import instance_loss
-from popinv_papers.kit.weights import fill
+from popinv_papers.kit.training import fill
 
 _RECORDS = 6
 _ORDER = 8
@@ -47,8 +47,6 @@ class SolveWithdrawal:
     ----------
     rows : ndarray of int
         Their row numbers in the training data.
-    loss : float
-        Their mean loss.
     trained, rerun : float
         Root mean loss on them, weighted as in training (in standard deviations of the noise, or of
         the outputs), after training with them and without them.
@@ -158,8 +156,6 @@ def withdraw_solves(
         Data and settings of the training, which runs all of its epochs.
     rate : float
         Learning rate of fine-tuning, which lasts at most as many epochs as training.
-    size, groups : int
-        Number of solves in a group, and of groups.
     tolerance : float
         Tolerance of the error on the group, relative to that of the second training.
 

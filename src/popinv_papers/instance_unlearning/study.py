@@ -240,8 +240,6 @@ def solves_metrics(
     spread : float
         Relative standard deviation of the error on a group between trainings that differ in their
         minibatches alone.
-    epochs : int
-        Epochs of a rerun.
     """
     by_ease: dict[str, float] = {}
     for ease, one in zip(_EASE, withdrawals, strict=True):

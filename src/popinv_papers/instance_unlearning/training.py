@@ -109,10 +109,6 @@ def step(
 
     Parameters
     ----------
-    weights : dict
-        Weights of a stack of models.
-    data : Data
-        The batch.
     kept : Tensor of shape (models, points of the batch)
         1 if a model sees a point, else 0.
     penalty : float

@@ -55,8 +55,6 @@ def keeping(
 
     Parameters
     ----------
-    folder : Path
-        Where the parts are stored.
     config : mapping
         All that they depend on: settings, inputs and code. Parts of another one are not used.
     seconds : float
@@ -141,8 +139,6 @@ def continued(
     step : callable
         Maps k and the state after k steps to the state after k + 1 steps. It depends on nothing
         else that changes from step to step.
-    count : int
-        Number of steps.
     unit : str
         What the progress bar counts.
 

@@ -24,13 +24,7 @@ class CheckInput:
 
 @dataclass(frozen=True)
 class CheckOutcome(Outcome):
-    """The outcome of a test problem.
-
-    Parameters
-    ----------
-    claims : sequence of Claim
-        The claims of the paper, compared with measurements.
-    """
+    """The outcome of a test problem."""
 
     claims: Sequence[Claim] = ()
 

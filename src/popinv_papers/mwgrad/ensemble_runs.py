@@ -84,8 +84,6 @@ def draw_pairs(kind: str, sets: dict[str, ImageSet], part: str, count: int, seed
     ----------
     kind : str
         One of ``KINDS``.
-    sets : dict
-        The sets of images by name.
     part : {"train", "test"}
         The parts have no images in common.
 
@@ -124,8 +122,6 @@ class Size:
 
     Parameters
     ----------
-    kinds : tuple of str
-        Kinds of pairs.
     trained, epochs, batch : int, int, int
         Pairs to train on, passes over them, and pairs in a batch, of the own recipe.
     rates : tuple of float

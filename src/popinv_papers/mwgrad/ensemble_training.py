@@ -23,10 +23,10 @@ import xarray as xr
 from tqdm import tqdm
 
 from popinv.errors import ConfigError, DivergenceError
-from popinv.seeds import generator
 from popinv.store.checkpoints import Checkpoint
 from popinv.store.variables import variable
 from popinv_papers.kit.images import ImageSet
+from popinv_papers.kit.training import epoch_rows
 from popinv_papers.mwgrad.ensemble_runs import SEARCH, SEEDS, Pairs, Run, Size, draw_pairs
 from popinv_papers.mwgrad.ensembles import (
     AUTHORS_BATCH,
@@ -96,8 +96,6 @@ def train(
 
     Parameters
     ----------
-    sets : dict
-        The sets of images by name.
     seed : int
         Seed of the first start.
     checkpoint : Checkpoint, optional
@@ -135,9 +133,7 @@ def train(
     bar = tqdm(range(progress.state.iteration, steps), desc=run.name, unit="step", disable=None)
     for number in bar:
         epoch, place = divmod(number, batches)
-        # The order is a function of the epoch, so that a training can continue anywhere.
-        order = generator(seed, "mwgrad/order", epoch).permutation(count)
-        rows = order[place * batch : (place + 1) * batch]
+        rows = epoch_rows(count, batch, number, seed, "mwgrad/order", whole=True)
         images = torch.from_numpy(training.images(rows))
         labels = torch.from_numpy(training.labels[:, rows])
         if rate is None:
@@ -243,10 +239,6 @@ def search(kind: str, method: str, sets: dict[str, ImageSet], size: Size, seed: 
 
     Parameters
     ----------
-    kind, method : str
-        The kind of pairs, and the method.
-    sets : dict
-        The sets of images by name.
     size : Size
         With the grid of rates, and the number of pairs of a training.
     seed : int

@@ -216,8 +216,6 @@ def step(
     Parameters
     ----------
     images, labels : Tensor of shape (B, 36, 36), (K, B)
-    rate : float
-        Learning rate of this step.
 
     Returns
     -------
@@ -365,7 +363,7 @@ def authors_rate(epoch: int) -> float:
 def authors_step(
     state: Ensemble, images: torch.Tensor, labels: torch.Tensor, rate: float, method: str
 ) -> tuple[Ensemble, dict[str, Any]]:
-    """Move the networks once; the arguments and the result are those of ``ensembles.step``.
+    """Move the networks once; the arguments and the result are those of :func:`step`.
 
     Raises
     ------

@@ -78,8 +78,6 @@ def runs_of(
 
     Parameters
     ----------
-    seed : int
-        Seed of the targets and of the start.
     rules : sequence of str
         ``fixed`` is 1/4 each, as in the authors' script; ``minnorm`` the weights of least norm;
         ``step`` small projected steps towards them. Two controls do not merge: ``first_alone``

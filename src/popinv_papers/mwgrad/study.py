@@ -122,12 +122,6 @@ def serve_group(
         Its stage addresses the random draws.
     estimate : (alpha, gamma)
         Law and noise, unconstrained.
-    systems : sequence of int
-        Numbers of the observed systems in the group.
-    particles, iterations, rate : int, int, float
-        Settings of the descents, by Adam.
-    names : sequence of str
-        Names of the forward model's parameters.
 
     Returns
     -------

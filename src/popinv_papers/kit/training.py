@@ -1,8 +1,8 @@
-"""The weights of a network as one vector, whose size has to be that of the network.
+"""What trainings of networks share: weights as one vector, and the rows of a minibatch.
 
 ``torch.nn.utils.vector_to_parameters`` takes what it needs from the front of a longer vector and
 drops the rest without a word, so that weights of one network can end up in another one of fewer
-outputs.
+outputs. Here the size of the vector has to be that of the network.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from __future__ import annotations
 import copy
 from typing import TypeVar
 
+import numpy as np
 from torch import Tensor, nn
 from torch.nn.utils import vector_to_parameters
+
+from popinv.seeds import generator
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -49,3 +52,31 @@ def filled(network: Network, weights: Tensor) -> Network:
     own = copy.deepcopy(network)
     fill(own, weights.detach().clone())
     return own
+
+
+def epoch_rows(
+    count: int, size: int, number: int, seed: int, stage: str, whole: bool = False
+) -> np.ndarray:
+    """Return the rows of a minibatch, whose number is counted through all epochs.
+
+    Each epoch has an order of its own, which is a function of the epoch, so that a training can go
+    on anywhere.
+
+    Parameters
+    ----------
+    count, size : int
+        Rows of an epoch and of a batch.
+    seed, stage : int, str
+        Address of the orders.
+    whole : bool
+        True leaves out the rows that do not fill a batch; else the last batch has fewer.
+
+    Examples
+    --------
+    >>> [len(epoch_rows(5, 2, number, 0, "orders")) for number in range(4)]
+    [2, 2, 1, 2]
+    """
+    batches = count // size if whole else -(-count // size)
+    epoch, place = divmod(number, batches)
+    order = generator(seed, stage, epoch).permutation(count)
+    return order[place * size : (place + 1) * size]
