@@ -157,9 +157,7 @@ def _gates(result: xr.Dataset) -> Iterator[Claim]:
             "reconstruction",
             f"the problem counts: one client with all data and full rank is more accurate than the "
             f"largest class ({name})",
-            "this package",
-            "",
-            f"above {GAIN:g}",
+            *("this package", "", f"above {GAIN:g}"),
             _learnt(result, problem, "pooled"),
             above(GAIN),
             Control("labels dealt at random", _learnt(result, problem, "pooled_dealt")),
@@ -195,9 +193,7 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
         "headline",
         "the base of full rank takes away the bias of truncation (regression, equal clients, equal "
         "weights: loss at the end over that at the start)",
-        "a reconstruction of the paper",
-        "abstract",
-        0.0,
+        *("a reconstruction of the paper", "abstract", 0.0),
         measured(left.sel(regression_rule="uniform").values),
         below(0.01),
         Control(
@@ -210,9 +206,7 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
         "headline",
         "the weights lower the drift of the gradients (regression, mildly unequal clients: drift "
         "over that of equal weights)",
-        "a reconstruction of the paper",
-        "abstract, Theorem 3",
-        "below 1",
+        *("a reconstruction of the paper", "abstract, Theorem 3", "below 1"),
         measured(drift.sel(weights="paper").values),
         below(1.0),
         Control("weights in reverse order", measured(drift.sel(weights="reversed").values)),
@@ -232,9 +226,7 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
             "headline",
             f"the mean squared gradient falls as 1/sqrt(T) with the rounds T (noisy regression, "
             f"{words}: fitted power of T)",
-            "a reconstruction of the paper",
-            "abstract",
-            -0.5,
+            *("a reconstruction of the paper", "abstract", -0.5),
             measured(powers.sel(rate_rule="fedhl").values),
             below(_POWER),
             Control(
@@ -250,9 +242,7 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
             f"FedHL goes on falling where FlexLoRA ends at a floor (noisy regression, {words}, "
             "rates that fall as 1/sqrt(t): squared gradient at the end over that at a quarter of "
             "the rounds)",
-            "a reconstruction of the paper",
-            "abstract",
-            "0.5",
+            *("a reconstruction of the paper", "abstract", "0.5"),
             measured((end / quarter).sel(floor_rule="fedhl").values),
             below(0.75),
             Control(
@@ -265,9 +255,7 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
             "headline",
             f"FedHL ends far below the floor of FlexLoRA (the same, {words}: squared gradient at "
             "the end over FlexLoRA's)",
-            "a reconstruction of the paper",
-            "abstract",
-            "below 1",
+            *("a reconstruction of the paper", "abstract", "below 1"),
             measured(low.sel(floor_rule="fedhl").values),
             below(0.1),
             Control(
@@ -296,9 +284,7 @@ def derived(result: xr.Dataset) -> Iterator[Claim]:
         "reconstruction",
         "with a relative epsilon the squared gradient falls as 1/sqrt(T) for mildly unequal "
         "clients too (fitted power of T)",
-        "this package",
-        "",
-        -0.5,
+        *("this package", "", -0.5),
         measured(powers.sel(spread="mild").values),
         below(_POWER),
     )
@@ -307,9 +293,7 @@ def derived(result: xr.Dataset) -> Iterator[Claim]:
         "reconstruction",
         "with the literal epsilon one client whose rank reaches that of W decides alone "
         "(regression, equal clients: largest weight)",
-        "reconstruction",
-        "eq. (15)",
-        1.0,
+        *("reconstruction", "eq. (15)", 1.0),
         measured(largest.sel(regression_rule="fedhl").values),
         above(0.99),
         Control("relative epsilon", measured(largest.sel(regression_rule="fedhl_relative").values)),
@@ -320,9 +304,7 @@ def derived(result: xr.Dataset) -> Iterator[Claim]:
         "reconstruction",
         "residuals are counted twice: with very unequal clients and long local training the loss "
         "rises again (equal weights: last over least)",
-        "reconstruction",
-        "",
-        "above 1.5",
+        *("reconstruction", "", "above 1.5"),
         measured(growth.sel(case="strong").values),
         above(1.5),
         Control("equal clients", measured(growth.sel(case="none").values)),

@@ -211,16 +211,17 @@ def drifts(rounds: int, seed: int) -> dict[str, float]:
     return {name: record[name].mean() / record["equal"].mean() for name in ("weights", "reversed")}
 
 
-def squared_gradients(
+def mean_squares(
     deviation: float, rule: str, horizons: Sequence[int], seed: int
-) -> Iterator[float]:
-    """Yield the mean squared gradient over T rounds with rates that fall as 1/sqrt(T), by T."""
-    problem = regression(deviation, seed, _NOISE)
+) -> dict[str, list[float]]:
+    """Return ``squares``, the means over T rounds at rates that fall as 1/sqrt(T), by T."""
+    problem, squares = regression(deviation, seed, _NOISE), []
     for horizon in horizons:
         local = Local(_STEPS, _RATE * float(np.sqrt(horizons[0] / horizon)))
         asked = _chosen(_federation(problem, local, seed, f"rate/{horizon}"), rule)
         _, record = run(asked, horizon, problem.square, f"{rule}, {horizon} rounds")
-        yield float(record["square"][:-1].mean())
+        squares.append(float(record["square"][:-1].mean()))
+    return {"squares": squares}
 
 
 def falling_squares(deviation: float, rule: str, rounds: int, seed: int) -> dict[str, list[float]]:
@@ -274,7 +275,7 @@ def rates(horizons: Sequence[int], seeds: Sequence[int]) -> xr.Dataset:
     is that of the mean loss at W itself.
     """
     rules = RATE_RULES
-    values = _for_all("rates", rules, seeds, partial(_squares, horizons=horizons))
+    values = _for_all("rates", rules, seeds, partial(mean_squares, horizons=horizons))
     return xr.Dataset(
         {
             "squared_gradient": variable(
@@ -290,10 +291,6 @@ def rates(horizons: Sequence[int], seeds: Sequence[int]) -> xr.Dataset:
             "seed": variable("seed", list(seeds), "seed"),
         },
     )
-
-
-def _squares(deviation: float, rule: str, seed: int, horizons: Sequence[int]) -> dict[str, Any]:
-    return {"squares": list(squared_gradients(deviation, rule, horizons, seed))}
 
 
 def _for_all(

@@ -64,7 +64,8 @@ def order_candidates(
     solves, asked, seed = bench.solves, bench.asked, bench.adam.seed
     stage = f"{bench.adam.stage}/candidates"
     pool = solves.pool
-    broad, later = (pool[where] for where in _by_round(solves.round_of[pool]))
+    first = solves.round_of[pool] == 0
+    broad, later = pool[first], pool[~first]
     if len(later) < _FEWEST:
         return None, {
             "candidates": len(later),
@@ -108,11 +109,6 @@ def order_candidates(
             )
         without.append(error_with(candidates[:0], f"without/{repeat}"))
     return solves_saved(errors, counts, float(np.mean(without)))
-
-
-def _by_round(rounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places of the first round, and of the later ones."""
-    return np.flatnonzero(rounds == 0), np.flatnonzero(rounds > 0)
 
 
 def _at_most(rows: np.ndarray, seed: int, stage: str) -> np.ndarray:

@@ -8,7 +8,7 @@ say nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
@@ -175,7 +175,9 @@ def _selections(result: xr.Dataset, part: str) -> Iterator[Claim]:
             too_far=why_not,
         )
 
-    dealt = _of_dealt(result, part)
+    def dealt(worse: str) -> np.ndarray:
+        return _lead(result, part, "landmarks_dealt", worse)
+
     for method in _GAINS[part]:
         yield row(
             "headline",
@@ -194,11 +196,6 @@ def _selections(result: xr.Dataset, part: str) -> Iterator[Claim]:
             f"{_DEALT}, in place of the first",
             dealt(worse),
         )
-
-
-def _of_dealt(result: xr.Dataset, part: str) -> Callable[[str], np.ndarray]:
-    """Return the lead over another selection when embeddings are dealt to other samples."""
-    return lambda worse: _lead(result, part, "landmarks_dealt", worse)
 
 
 def _recovery(result: xr.Dataset, part: str, kind: str) -> Iterator[Claim]:

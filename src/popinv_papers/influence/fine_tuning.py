@@ -23,7 +23,11 @@ from popinv.errors import DataError
 from popinv.seeds import generator
 from popinv_papers.influence.influence import Flat
 from popinv_papers.influence.networks import classification_losses
-from popinv_papers.influence.pool_scores import representation_scores, tangent_embeddings
+from popinv_papers.influence.pool_scores import (
+    draw_tangents,
+    representation_scores,
+    tangent_embeddings,
+)
 from popinv_papers.influence.text_pool import (
     Seconds,
     TextPool,
@@ -156,8 +160,7 @@ def _bank(texts: Texts, encoder: Encoder, ids: Tensor, size: FineTuning, seed: i
     told = ids != 0
     first = _Pooled(encoder, size.blocks)
     flat = Flat.of(first)
-    rng = generator(seed, "influence/fine_tuning/tangents")
-    tangents = torch.from_numpy(rng.standard_normal((2, len(flat.theta)))).float()
+    tangents = draw_tangents(flat.theta, 2, seed, "influence/fine_tuning/tangents")
 
     def computed() -> dict[str, np.ndarray | float]:
         with torch.no_grad():

@@ -51,7 +51,8 @@ from popinv.optimisation.adam import BETAS, EPSILON
 Samples = Sequence[Tensor]
 Losses = Callable[..., Tensor]
 
-_ROWS = 256
+# Samples, and numbers in their gradients, that are held at a time.
+_ROWS, _HELD = 256, 2e7
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,11 @@ class Flat:
             for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }
         return functional_call(self.module, weights, inputs, options)
+
+
+def rows_held(theta: Tensor) -> int:
+    """Return the number of samples whose gradients are held at a time."""
+    return int(min(max(_HELD / len(theta), 1), _ROWS))
 
 
 def parts(samples: Samples, rows: int = _ROWS) -> Iterator[tuple[Tensor, ...]]:

@@ -22,7 +22,11 @@ from popinv.seeds import generator
 from popinv_papers.influence.corpus import PADDING, Corpus, bigram_loss
 from popinv_papers.influence.influence import Flat, mean_loss
 from popinv_papers.influence.networks import Transformer, language_losses, position_weighted
-from popinv_papers.influence.pool_scores import representation_scores, tangent_embeddings
+from popinv_papers.influence.pool_scores import (
+    draw_tangents,
+    representation_scores,
+    tangent_embeddings,
+)
 from popinv_papers.influence.pretraining import LanguageModel, split
 from popinv_papers.influence.text_pool import (
     Seconds,
@@ -179,8 +183,7 @@ def _known(
         lambda: torch.cat([states_of(part) for part in drawn.pool.split(256)]), len(drawn.pool)
     )
     first = Flat.of(warmed.first_blocks(size.blocks))
-    rng = generator(seed, f"{place}/tangents")
-    tangents = torch.from_numpy(rng.standard_normal((2, len(first.theta)))).float()
+    tangents = draw_tangents(first.theta, 2, seed, f"{place}/tangents")
     embedded, seconds = {}, []
     for kind in EMBEDDINGS:
         embedded[kind], spent = timed(

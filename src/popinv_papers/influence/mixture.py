@@ -19,6 +19,7 @@ from popinv_papers.influence import selection
 from popinv_papers.influence.influence import Flat, Losses, Samples
 from popinv_papers.influence.networks import Perceptron, classification_losses
 from popinv_papers.influence.pool_scores import (
+    draw_tangents,
     exact_scores,
     representation_scores,
     spread_scores,
@@ -99,8 +100,7 @@ def embeddings(
     the hidden layer itself, ``states``, as in methods of representations.
     """
     count = size.loss_tangents if kind == "loss" else 2
-    rng = generator(seed, "influence/mixture/tangents")
-    tangents = torch.from_numpy(rng.standard_normal((count, len(theta)))).to(theta.dtype)
+    tangents = draw_tangents(theta, count, seed, "influence/mixture/tangents")
     x, y = pool
     if kind == "states":
         with torch.no_grad():

@@ -50,6 +50,12 @@ def draw_landmarks(count: int, size: int, rng: np.random.Generator) -> np.ndarra
     return np.sort(rng.permutation(count)[:size])
 
 
+def draw_tangents(theta: Tensor, count: int, seed: int, stage: str) -> Tensor:
+    """Return random directions of the weights, normal draws of shape (count, d)."""
+    drawn = generator(seed, stage).standard_normal((count, len(theta)))
+    return torch.from_numpy(drawn).to(theta.dtype)
+
+
 def tangent_embeddings(
     features: Callable[..., Tensor],
     theta: Tensor,

@@ -31,9 +31,10 @@ from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training_problem import prepare, row_losses
 from popinv.surrogate.training_state import TrainingData, TrainingSettings
 from popinv_papers.influence import influence
-from popinv_papers.influence.influence import Flat
+from popinv_papers.influence.influence import Flat, rows_held
 from popinv_papers.influence.pool_scores import (
     draw_landmarks,
+    draw_tangents,
     exact_scores,
     kernel_spread,
     tangent_embeddings,
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
 ROUNDING = 1e-5
 """Change of a network's answers, relative to their size, that is due to single precision."""
 
-# Numbers of gradients that are held at a time.
-_HELD = 2e7
 # Number of times that a training is judged on the target.
 _LOOKS = 10
 _WARM_STEPS = 30
@@ -112,7 +111,7 @@ class Bench:
             settings.learning_rate, settings.batch_size, seed=settings.seed, stage=settings.stage
         )
         self.error_map = problem.error_map
-        self.at_a_time = int(np.clip(_HELD / len(self.theta), 1, 256))
+        self.at_a_time = rows_held(self.theta)
 
     def losses(self, theta: Tensor, z: Tensor, y: Tensor, weights: Tensor) -> Tensor:
         """Return the rows' losses as the study's training weighs them."""
@@ -183,8 +182,8 @@ class Bench:
 
     def embeddings(self, rows: np.ndarray, theta: Tensor) -> Tensor:
         """Return the derivatives of the network's answers along random directions."""
-        rng = generator(self.adam.seed, f"{self.adam.stage}/tangents")
-        tangents = torch.from_numpy(rng.standard_normal((_TANGENTS, len(theta)))).to(theta.dtype)
+        place = self.adam.seed, f"{self.adam.stage}/tangents"
+        tangents = draw_tangents(theta, _TANGENTS, *place)
         inputs = self.part(rows)[:1]
         return tangent_embeddings(self.flat, theta, inputs, tangents, self.at_a_time)
 

@@ -43,8 +43,8 @@ from popinv.inference.problem import Problem
 from popinv.population.known import inputs
 from popinv.seeds import generator
 from popinv.surrogate.trained_network import Surrogate
-from popinv_papers.influence.influence import Flat
-from popinv_papers.influence.pool_scores import squared_distances, tangent_embeddings
+from popinv_papers.influence.influence import Flat, rows_held
+from popinv_papers.influence.pool_scores import draw_tangents, squared_distances, tangent_embeddings
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,6 @@ def answer_slope(
 
 
 _DRAWS, _TANGENTS = 1000, 8
-# Numbers that the embeddings of some rows take while they are computed.
-_HELD = 2e7
-
 _MOST_FOR_MEDIAN = 1000
 
 
@@ -264,10 +261,8 @@ def _embeddings(surrogate: Surrogate, z: np.ndarray, seed: int, stage: str) -> n
     flat = Flat.of(surrogate.network)
     theta = flat.theta
     inner = torch.as_tensor(surrogate.standardisation.standard_inputs(z), dtype=theta.dtype)
-    drawn = generator(seed, f"{stage}/tangents").standard_normal((_TANGENTS, len(theta)))
-    at_a_time = int(np.clip(_HELD / len(theta), 1, 256))
-    tangents = torch.from_numpy(drawn).to(theta.dtype)
-    return tangent_embeddings(flat, theta, (inner,), tangents, at_a_time).double().numpy()
+    tangents = draw_tangents(theta, _TANGENTS, seed, f"{stage}/tangents")
+    return tangent_embeddings(flat, theta, (inner,), tangents, rows_held(theta)).double().numpy()
 
 
 def kernel_of(embeddings: np.ndarray, solved: np.ndarray) -> np.ndarray:

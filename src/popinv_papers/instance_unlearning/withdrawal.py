@@ -148,7 +148,7 @@ def system_losses(
 
     Parameters
     ----------
-    The descent on all systems.
+    descent : Descent
         On all systems.
     curvature : ndarray of shape (n_p, n_p)
         H, from :func:`curvature_of`.
@@ -321,9 +321,13 @@ def withdraw(
     kept = CurvatureSettings(every=0)
     there = begin(descent.alpha, descent.gamma, short, curvature)
     stage = f"{problem.stage}/tuning"
-    control = run(
-        there, replace(problem, stage=stage), short, progress=False, curvature_settings=kept
-    ).state.path
+
+    def tuned(on: Problem) -> np.ndarray:
+        """Return the path of fine-tuning on the systems of a problem."""
+        here = replace(on, stage=stage)
+        return run(there, here, short, progress=False, curvature_settings=kept).state.path
+
+    control = tuned(problem)
     # An answer has the covariance v H^-1 C H^-1 over the draws.
     of_answer = answer_variance(settings)
     precision = curvature @ np.linalg.solve(noise, curvature) / of_answer
@@ -336,12 +340,8 @@ def withdraw(
         others = problem.of_systems(np.delete(np.arange(len(problem.data)), gone))
         again = whole_descent(others, settings, start)
         rerun = np.concatenate([again.alpha, again.gamma])
-        path = run(
-            there, replace(others, stage=stage), short, progress=False, curvature_settings=kept
-        ).state.path
-        moved = np.vstack([np.zeros(len(end)), path - control])
         # Like every answer here, that of fine-tuning is a mean of its last iterates.
-        moved = trailing_means(moved)
+        moved = trailing_means(np.vstack([np.zeros(len(end)), tuned(others) - control]))
         gap = moved - (rerun - end)
         length = np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", gap, precision, gap), 0.0))
         divergence = gaussian_step(length, 1.0, tuning.order)

@@ -55,9 +55,7 @@ def _no_rise(rises: Mapping[str, Sequence[np.ndarray]]) -> Claim:
         "headline",
         "with the weights of least norm no objective grows, from particles that suit the first "
         "objective (greatest rise of an objective over all steps, in nats)",
-        "a reconstruction of the paper",
-        _ABSTRACT,
-        0.0,
+        *("a reconstruction of the paper", _ABSTRACT, 0.0),
         greatest["minnorm"],
         below(_RISE),
         Control("equal weights", greatest["fixed"]),
@@ -73,9 +71,7 @@ def _stationary(runs: Sequence[Mapping[str, Mapping[str, Any]]], method: str) ->
         "headline",
         f"{method} with the weights of least norm ends at a Pareto stationary law (least norm of a "
         "merged velocity at the last particles)",
-        "a reconstruction of the paper",
-        _ABSTRACT,
-        0.0,
+        *("a reconstruction of the paper", _ABSTRACT, 0.0),
         norms["minnorm"],
         below(_STATIONARY),
         Control("no merging, one objective after another", norms["in_turn"]),
@@ -91,9 +87,7 @@ def _gathered(runs: Sequence[Mapping[str, Mapping[str, Any]]], method: str) -> C
         "headline",
         f"{method} gathers the particles at the components that all objectives share, with the "
         "weights of 1/4 that the authors' script keeps (share within 2 of them)",
-        "authors' code",
-        "simulation.py",
-        1.0,
+        *("authors' code", "simulation.py", 1.0),
         shares["fixed"],
         above(_GATHERED),
         Control("the first objective alone", shares["first_alone"]),
@@ -118,9 +112,7 @@ def _accelerated(ends: Mapping[str, Mapping[str, np.ndarray]]) -> list[Claim]:
             "the accelerated variant is ahead on normal targets of condition number 100, each at "
             "its own best stable rate (decimal logarithm of plain over accelerated gap after 100 "
             "steps)",
-            "a reconstruction of the paper",
-            _FOLLOW_UP,
-            "positive",
+            *("a reconstruction of the paper", _FOLLOW_UP, "positive"),
             ratio,
             above(_HALF),
             Control(away, ratio_control),
@@ -130,9 +122,7 @@ def _accelerated(ends: Mapping[str, Mapping[str, np.ndarray]]) -> list[Claim]:
             "the accelerated variant is ahead on the four mixtures with equal weights, each at its "
             "own best stable rate (fall of the mean of -log p beyond the plain descent's after 30 "
             "steps)",
-            "a reconstruction of the paper",
-            _FOLLOW_UP,
-            "positive",
+            *("a reconstruction of the paper", _FOLLOW_UP, "positive"),
             nats,
             above(_NATS),
             Control(away, nats_control),
@@ -152,9 +142,7 @@ def _fewer(runs: Sequence[Mapping[str, Mapping[str, Any]]], method: str) -> Clai
         "reconstruction",
         f"{method}: fewer particles gather at the shared components with the weights of least norm "
         "than with equal ones (difference of the shares)",
-        "this package",
-        "",
-        "positive",
+        *("this package", "", "positive"),
         measured(equal - least),
         above(_FEWER),
         Control("equal weights from another start", measured(equal - other)),

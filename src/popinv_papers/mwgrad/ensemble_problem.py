@@ -116,9 +116,7 @@ def _against_the_log(trained: Mapping[Run, xr.Dataset], kind: str, method: str) 
             "headline",
             f"{words}: the log's accuracy after epoch {shared} is that on the pairs which the "
             "script trains on (in %, mean of both tasks, the authors' update)",
-            "authors' code",
-            where,
-            log[shared],
+            *("authors' code", where, log[shared]),
             measured(theirs[:, shared]),
             within(log[shared], bound=_NEAR),
             Control(control, measured(honest[:, shared])),
@@ -157,9 +155,7 @@ def _lead(trained: Mapping[Run, xr.Dataset], kind: str, other: str, source: Any)
         "headline",
         f"{kind.replace('_', ' ')}: gfsd is ahead of {other.replace('_', '-')} in accuracy on "
         "unseen pairs, in points",
-        source,
-        "Results_1" if source == "authors' code" else "",
-        expected,
+        *(source, "Results_1" if source == "authors' code" else "", expected),
         _difference(trained, kind, "gfsd", other),
         above(),
         Control(

@@ -249,12 +249,6 @@ def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return centred, np.linalg.inv(centred.T @ centred / n)
 
 
-def _from_normal(x: np.ndarray) -> np.ndarray:
-    """Return C^-1 (x_i - m), shape (n, d)."""
-    centred, precision = _moments(x)
-    return centred @ precision
-
-
 def _linear_fit(x: np.ndarray, score: Any) -> np.ndarray:
     """Return a + B (x_i - m), shape (n, d)."""
     centred, precision = _moments(x)
@@ -277,7 +271,9 @@ def _repulsion(
     if method == "neural":
         return -neural_score(x, generator)
     if method == "normal":
-        return _from_normal(x)
+        # C^-1 (x_i - m).
+        centred, precision = _moments(x)
+        return centred @ precision
     assert kernel is not None
     return kernel_repulsion(method, kernel)
 
