@@ -39,7 +39,7 @@ class Corpus:
 
 
 def passages(sentences: Sequence[np.ndarray], length: int) -> np.ndarray:
-    """Return the passages of one text, of as many whole sentences as fit.
+    """Return the passages of one text, of as many whole sentences as fit, (n, length + 2).
 
     Parameters
     ----------
@@ -47,10 +47,6 @@ def passages(sentences: Sequence[np.ndarray], length: int) -> np.ndarray:
         Token numbers, from 0.
     length : int
         Longest passage, without its two marks.
-
-    Returns
-    -------
-    ndarray of int, shape (n, length + 2)
     """
     rows = [
         [MARK, *(int(token) + _OWN for token in run), MARK, *[PADDING] * (length - len(run))]

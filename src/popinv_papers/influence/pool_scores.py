@@ -63,7 +63,7 @@ def tangent_embeddings(
     tangents: Tensor,
     rows: int = 256,
 ) -> Tensor:
-    """Return the derivatives of features along directions of the weights.
+    """Return the derivatives of features along directions of the weights, (n, V h).
 
     Parameters
     ----------
@@ -71,10 +71,6 @@ def tangent_embeddings(
         Maps theta and samples to an array of shape (n, h).
     theta : Tensor of shape (d,)
     tangents : Tensor of shape (V, d)
-
-    Returns
-    -------
-    Tensor of shape (n, V h)
     """
     embedded = []
     for part in parts(samples, rows):
@@ -91,7 +87,7 @@ def tangent_embeddings(
 def kernel_spread(
     embeddings: np.ndarray, landmarks: np.ndarray, scores: np.ndarray, damping: float = 1e-2
 ) -> np.ndarray:
-    """Return the scores of all samples by kernel ridge regression from the landmarks' scores.
+    """Return all samples' scores by kernel ridge regression from the landmarks', (n,) or (n, m).
 
     Parameters
     ----------
@@ -101,10 +97,6 @@ def kernel_spread(
         Scores of the landmarks.
     damping : float
         Relative to the kernel's value at distance 0.
-
-    Returns
-    -------
-    ndarray of shape (n,) or (n, m)
     """
     everywhere = np.asarray(embeddings, dtype=float)
     known = everywhere[landmarks]

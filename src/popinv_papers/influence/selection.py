@@ -43,7 +43,7 @@ def top(scores: np.ndarray, size: int) -> np.ndarray:
 def round_robin(
     scores: np.ndarray, size: int, rng: np.random.Generator | None = None
 ) -> np.ndarray:
-    """Return k different samples, which the target samples choose in turns.
+    """Return k different samples, which the target samples choose in turns, in their order.
 
     Each takes the remaining sample with its best score, until k are taken.
 
@@ -56,11 +56,6 @@ def round_robin(
     rng : Generator, optional
         Draws the order of the target samples anew for every round, as in the released code. By
         default the order is that of the columns.
-
-    Returns
-    -------
-    ndarray of int, shape (k,)
-        Indices in the order of the turns.
 
     Raises
     ------

@@ -50,12 +50,7 @@ def gradient_norms(network: Network, weights: Weights, data: Data) -> np.ndarray
 
 
 def confidences(network: Network, weights: Weights, data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probability of the true class, and whether it is the largest.
-
-    Returns
-    -------
-    confidence, right : ndarray of shape (models, n)
-    """
+    """Return the probability of the true class, and whether it is the largest, (models, n)."""
     logits = _logits(network, weights, data)
     own = torch.softmax(logits, dim=2)[:, torch.arange(len(data)), data.labels]
     return own.numpy().astype(float), (logits.argmax(dim=2) == data.labels).numpy()
@@ -69,16 +64,12 @@ def label_errors(network: Network, weights: Weights, data: Data) -> np.ndarray:
 
 
 def memorisation(right: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Return the share of right answers with the point minus that without it.
+    """Return the share of right answers with the point minus that without it, shape (n,).
 
     Parameters
     ----------
     right, kept : ndarray of bool, shape (models, n)
         Whether a model is right about a point, and whether it was trained on it.
-
-    Returns
-    -------
-    ndarray of shape (n,)
 
     Raises
     ------

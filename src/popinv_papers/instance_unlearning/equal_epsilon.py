@@ -277,10 +277,6 @@ def smallest_level(epsilons: np.ndarray, wanted: float) -> np.ndarray:
     epsilons : ndarray of shape (levels, ...)
         By rising level.
 
-    Returns
-    -------
-    ndarray of int
-
     Raises
     ------
     ValueError
@@ -368,7 +364,7 @@ def losses_of(
 def epsilons_of(
     norms: np.ndarray, lengths: np.ndarray, tuned: np.ndarray, convex: Convex
 ) -> np.ndarray:
-    """Return epsilon by level, number of unlearning steps, and point.
+    """Return epsilon by level, number of unlearning steps, and point, (levels, numbers, points).
 
     Parameters
     ----------
@@ -376,10 +372,6 @@ def epsilons_of(
     lengths : ndarray of int, shape (records,)
         Steps of training that a record stands for.
     tuned : ndarray of int, shape (numbers,)
-
-    Returns
-    -------
-    ndarray of shape (levels, numbers, points)
     """
     by_level = []
     for sigma, own in zip(convex.sigmas, norms, strict=True):

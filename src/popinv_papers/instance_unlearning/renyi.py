@@ -40,7 +40,7 @@ def gaussian_step(norm: np.ndarray, noise: float, order: float) -> np.ndarray:
 
 
 def poisson_step(norm: np.ndarray, share: float, noise: float, order: int) -> np.ndarray:
-    r"""Return the divergence of a step with Poisson sampling of the batch.
+    r"""Return the divergence of a step with Poisson sampling of the batch, shape of ``norm``.
 
     .. math:: \frac{1}{\alpha - 1} \log \sum_{k=0}^{\alpha} \binom{\alpha}{k}
         (1 - q)^{\alpha - k} q^k \exp\frac{g^2 k (k - 1)}{2 s^2}
@@ -55,11 +55,6 @@ def poisson_step(norm: np.ndarray, share: float, noise: float, order: int) -> np
         s.
     order : int
         alpha, at least 2.
-
-    Returns
-    -------
-    ndarray
-        Shape of ``norm``.
 
     Raises
     ------
@@ -90,7 +85,7 @@ def poisson_step(norm: np.ndarray, share: float, noise: float, order: int) -> np
 
 
 def hoelder_orders(order: float, exponent: float, steps: int) -> np.ndarray:
-    r"""Return the orders of the last, the last but one, ... step.
+    r"""Return the orders of the last, the last but one, ... step, shape (steps,).
 
     .. math:: \alpha_0 = \alpha, \qquad \alpha_{i+1} - 1 = \frac{p}{p - 1} (\alpha_i - 1)
 
@@ -100,10 +95,6 @@ def hoelder_orders(order: float, exponent: float, steps: int) -> np.ndarray:
         alpha.
     exponent : float
         p > 1 of Hoelder's inequality. Infinity keeps the order.
-
-    Returns
-    -------
-    ndarray of shape (steps,)
     """
     if not exponent > 1:
         raise ValueError(f"exponent is {exponent}, must exceed 1")
@@ -139,7 +130,7 @@ def instance_loss(
     order: int = 8,
     exponent: float | None = None,
 ) -> np.ndarray:
-    """Estimate P(x, alpha) of every point from the gradients recorded in some trainings.
+    """Estimate P(x, alpha) of every point from the gradients recorded in some trainings, (points,).
 
     Gradients are assumed constant between two records. The expectation over trainings is a mean
     over the recorded ones. With few of them the result is an estimate and no certificate.
@@ -157,10 +148,6 @@ def instance_loss(
     exponent : float, optional
         p; by default three times the number of steps. With infinity, the largest divergence over
         all trainings counts at each step.
-
-    Returns
-    -------
-    ndarray of shape (points,)
 
     Raises
     ------

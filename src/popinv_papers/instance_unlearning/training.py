@@ -105,7 +105,7 @@ def step(
     penalty: float = 0.0,
     rng: np.random.Generator | None = None,
 ) -> Weights:
-    """Take one step with a batch.
+    """Take one step with a batch; return the new weights.
 
     Parameters
     ----------
@@ -115,11 +115,6 @@ def step(
         gamma_t.
     rng : numpy.random.Generator, optional
         Draws the noise, the same for all models; needed if the rule has noise.
-
-    Returns
-    -------
-    dict
-        New weights.
     """
     if rule.clip:
         # A loss that is weighed by a constant has its gradient weighed by it.

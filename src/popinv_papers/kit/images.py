@@ -108,17 +108,13 @@ def idx_array(content: bytes) -> np.ndarray:
 
 
 def pooled(images: np.ndarray, side: int) -> np.ndarray:
-    """Return images of grey levels 0 to 255 as rows of means over squares, from 0 to 1.
+    """Return grey levels 0 to 255 as rows of means over squares, from 0 to 1, (m, (a / side)^2).
 
     Parameters
     ----------
     images : ndarray of shape (m, a, a)
     side : int
         Pixels along a square's side; divides a.
-
-    Returns
-    -------
-    ndarray of shape (m, (a / side)^2)
 
     Raises
     ------

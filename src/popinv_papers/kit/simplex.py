@@ -18,7 +18,7 @@ def project(w: np.ndarray) -> np.ndarray:
 
 
 def least_norm(gram: np.ndarray) -> np.ndarray:
-    """Return argmin w^T Q w over the simplex, by Wolfe's method.
+    """Return argmin w^T Q w over the simplex, by Wolfe's method, (K,).
 
     Q is the Gram matrix of K vectors, and the minimum is the point of least norm in their convex
     hull. An active set grows by the vector that lies least beyond the current point, and shrinks
@@ -28,10 +28,6 @@ def least_norm(gram: np.ndarray) -> np.ndarray:
     ----------
     gram : ndarray of shape (K, K)
         Symmetric, positive semi-definite up to rounding.
-
-    Returns
-    -------
-    ndarray of shape (K,)
 
     Raises
     ------

@@ -187,7 +187,7 @@ def velocities(
     generator: np.random.Generator,
     bandwidth: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the velocities of all objectives and their Gram matrix.
+    """Return the velocities of all objectives (K, n, d), and their Gram matrix (K, K).
 
     Parameters
     ----------
@@ -202,10 +202,6 @@ def velocities(
         Generator of Langevin's noise and of the neural estimate.
     bandwidth : float, optional
         Bandwidth of the kernel; by default from the median rule.
-
-    Returns
-    -------
-    (ndarray of shape (K, n, d), ndarray of shape (K, K))
 
     Raises
     ------
