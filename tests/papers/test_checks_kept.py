@@ -135,8 +135,13 @@ def fedhl() -> Mapping[str, Any]:
 
 def influence() -> Mapping[str, Any]:
     from popinv_papers.influence import language, mixture
-    from popinv_papers.influence.corpus import Corpus, passages
-    from popinv_papers.influence.pretraining import LanguageModel, pretrain, with_weights
+    from popinv_papers.influence.pretraining import (
+        Corpus,
+        LanguageModel,
+        passages,
+        pretrain,
+        with_weights,
+    )
     from popinv_papers.kit.text import CATEGORIES
 
     rng = np.random.default_rng(0)

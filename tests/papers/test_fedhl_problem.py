@@ -15,8 +15,8 @@ from popinv.figures.style import save
 from popinv.methods.metrics import write_metrics
 from popinv.store import storage
 from popinv_papers.fedhl import accuracies, claims, figures, problem, texts
-from popinv_papers.fedhl.accuracies import Division, Training
-from popinv_papers.fedhl.adaptation import Labelled, accuracy, chosen_images, pretrained
+from popinv_papers.fedhl.accuracies import Division, Labelled, Training, accuracy
+from popinv_papers.fedhl.problem import chosen_images, pretrained
 from popinv_papers.fedhl.regression import (
     fitted_exponents,
     floors,

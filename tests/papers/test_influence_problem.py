@@ -12,14 +12,22 @@ import torch
 from popinv.errors import DataError
 from popinv_papers.influence import exactness, fine_tuning, pretraining, problem
 from popinv_papers.influence.claims import claims
-from popinv_papers.influence.corpus import Corpus, bigram_loss, bigram_table, passages
 from popinv_papers.influence.costs import Timing
 from popinv_papers.influence.figures import draw_landmarks, draw_selections
 from popinv_papers.influence.fine_tuning import FineTuning
 from popinv_papers.influence.language import Language, sides
 from popinv_papers.influence.mixture import Mixture, domains
 from popinv_papers.influence.pool_scores import correlation
-from popinv_papers.influence.pretraining import LanguageModel, pretrain, split, with_weights
+from popinv_papers.influence.pretraining import (
+    Corpus,
+    LanguageModel,
+    bigram_loss,
+    bigram_table,
+    passages,
+    pretrain,
+    split,
+    with_weights,
+)
 from popinv_papers.influence.text_pool import Seconds
 from popinv_papers.influence.training import AdamState
 from popinv_papers.kit import encoder as encoders

@@ -5,8 +5,7 @@ from pathlib import Path
 from popinv.store import storage
 from popinv.threads import fixed_threads
 from popinv.workflow.job import job
-from popinv_papers.influence.corpus import brown_and_letters
-from popinv_papers.influence.pretraining import pretrain
+from popinv_papers.influence.pretraining import brown_and_letters, pretrain
 from popinv_papers.influence.problem import SIZES
 from popinv_papers.kit.kept import keeping
 

@@ -16,9 +16,9 @@ only the abstract was readable, and everything else here is a reconstruction.
                 clients of HetLoRA that lower their ranks
 ``federation``  settings, state, and one round as a pure step
 ``regression``  the test problem's first part: a linear regression in which everything is known
-``adaptation``  its second: a small network from digits to clothes
 ``texts``       its third: the last block of a pretrained encoder, and kinds of texts
-``accuracies``  the rules on these, over divisions, seeds and learning rates
-``problem``     the parts together; ``claims``, the table of claims
+``accuracies``  the rules on both classifications, over divisions, seeds and learning rates
+``problem``     its second part, a small network from digits to clothes, and the parts together
+``claims``      the table of claims
 ``study``       sites with laws of their own adapt a study's surrogate
 """

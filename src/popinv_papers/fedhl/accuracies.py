@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from torch import nn
 from tqdm import tqdm
 
 from popinv.errors import ConfigError
 from popinv.seeds import generator
 from popinv.store.variables import variable
-from popinv_papers.fedhl.adaptation import Labelled, accuracy, minibatches
-from popinv_papers.fedhl.clients import Local, Pruning, dirichlet
+from popinv_papers.fedhl.clients import Local, Pruning, dirichlet, minibatches
 from popinv_papers.fedhl.federation import Federation, run
-from popinv_papers.fedhl.lora import Dense, ModuleLoss
+from popinv_papers.fedhl.lora import Dense, ModuleLoss, apply
 from popinv_papers.fedhl.server import Weighting
 from popinv_papers.kit.kept import kept
 
@@ -80,6 +80,34 @@ class Training:
     def clients(self) -> list[int]:
         """The different numbers of clients."""
         return sorted({division.clients for division in self.divisions})
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a module reads, and classes, to train and to test with.
+
+    Attributes
+    ----------
+    x, test_x : Tensor of float32, shape (n, ...)
+        Averaged images with values from -0.5 to 0.5, (n, 196), or states of texts.
+    labels, test_labels : Tensor of int64, shape (n,)
+    """
+
+    x: torch.Tensor
+    labels: torch.Tensor
+    test_x: torch.Tensor
+    test_labels: torch.Tensor
+
+    def largest_class(self) -> float:
+        """Return the share of the largest class among those to test with."""
+        return float(self.test_labels.bincount().max()) / len(self.test_labels)
+
+
+def accuracy(module: nn.Module, increments: Dense, data: Labelled) -> float:
+    """Return the accuracy on what is there to test with."""
+    with torch.no_grad():
+        told = apply(module, increments, data.test_x).argmax(dim=1)
+    return float((told == data.test_labels).double().mean())
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ the products over layers, and the default strength, are a reconstruction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +25,15 @@ import torch
 
 from popinv.errors import ConfigError
 from popinv.optimisation.adam import adam
-from popinv_papers.fedhl.lora import Adapters, Dense, Factors, factor_gradients, products
+from popinv.seeds import generator
+from popinv_papers.fedhl.lora import (
+    Adapters,
+    Dense,
+    Factors,
+    ModuleLoss,
+    factor_gradients,
+    products,
+)
 
 
 def homogeneous(count: int, clients: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -128,11 +136,11 @@ def _tails(
 
 def tail_norms(adapters: Adapters, ranks: np.ndarray, pruning: Pruning) -> np.ndarray:
     """Return the product of the norms of what a client would prune, summed over layers, (k,)."""
-    products = [
+    each = [
         torch.linalg.norm(tail.b, dim=(1, 2)) * torch.linalg.norm(tail.a, dim=(1, 2))
         for _, tail in _tails(adapters, ranks, pruning)
     ]
-    return np.asarray(torch.stack(products).sum(dim=0).double())
+    return np.asarray(torch.stack(each).sum(dim=0).double())
 
 
 def penalty_gradients(adapters: Adapters, ranks: np.ndarray, pruning: Pruning) -> Adapters:
@@ -159,6 +167,38 @@ def pruned_ranks(
 # Maps increments (k, m, n) of the participating clients, their numbers, the round and the local
 # step to the gradients of their losses, (k, m, n) each.
 Gradient = Callable[[Dense, np.ndarray, int, int], Dense]
+
+
+def minibatches(
+    loss: ModuleLoss,
+    x: torch.Tensor,
+    target: torch.Tensor,
+    parts: Sequence[np.ndarray],
+    batch: int,
+    seed: int,
+    stage: str,
+) -> Gradient:
+    """Return the gradients of clients' losses on rows drawn from their own parts.
+
+    Parameters
+    ----------
+    x, target : Tensor
+        Rows of all clients.
+    parts : sequence of ndarray of int
+        Each client's rows, drawn with repetition, since some clients have few.
+    seed, stage : int, str
+        Address of the draws. Those of a client do not depend on the other clients.
+    """
+
+    def gradient(dense: Dense, clients: np.ndarray, number: int, step: int) -> Dense:
+        rows = []
+        for client in clients:
+            rng = generator(seed, f"{stage}/batch/{client}/{step}", number)
+            rows.append(parts[client][rng.integers(len(parts[client]), size=batch)])
+        chosen = torch.from_numpy(np.array(rows))
+        return loss.gradients(dense, x[chosen], target[chosen])
+
+    return gradient
 
 
 @dataclass(frozen=True)

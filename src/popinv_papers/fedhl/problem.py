@@ -2,6 +2,11 @@
 
 The paper's tables were not readable to us, so that clients, ranks, divisions, networks and data are
 choices of this package.
+
+Images are averaged to 14 x 14 pixels. A network with two hidden layers is trained on digits of
+MNIST. Then clients, each with a part of some images of Fashion-MNIST, adapt its three weight
+matrices, while its biases stay fixed. The ten outputs for the digits also serve as the classes of
+clothes.
 """
 
 from __future__ import annotations
@@ -11,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 import xarray as xr
 from torch import nn
 
 from popinv.seeds import generator
-from popinv_papers.fedhl.accuracies import Adaptation, Division, Training, accuracies
-from popinv_papers.fedhl.adaptation import chosen_images, pretrained
+from popinv_papers.fedhl.accuracies import Adaptation, Division, Labelled, Training, accuracies
 from popinv_papers.fedhl.lora import ModuleLoss, shapes_of
 from popinv_papers.fedhl.texts import ADAPTED, Bank, Passages, bank, sides
-from popinv_papers.kit.images import ImageSet
+from popinv_papers.kit.images import ImageSet, pooled
 from popinv_papers.kit.text import brown_passages, letter_passages
 
 PROBLEMS = {
@@ -76,6 +81,58 @@ SIZES = {
         1600,
     ),
 }
+
+
+_POOL, _CLASSES = 2, 10
+_PRETRAINING_RATE, _PRETRAINING_BATCH = 2e-3, 100
+
+
+def chosen_images(images: ImageSet, train: int, test: int, seed: int, stage: str) -> Labelled:
+    """Return random images, averaged over squares of four pixels."""
+    rng = generator(seed, f"{stage}/images")
+    parts: list[torch.Tensor] = []
+    for count, pixels, labels in (
+        (train, images.train, images.train_labels),
+        (test, images.test, images.test_labels),
+    ):
+        rows = rng.choice(len(pixels), count, replace=False)
+        parts.append(torch.from_numpy(pooled(pixels[rows], _POOL) - 0.5).float())
+        parts.append(torch.from_numpy(labels[rows].astype(np.int64)))
+    return Labelled(*parts)
+
+
+def network(inputs: int, width: int, seed: int) -> nn.Module:
+    """Return an untrained network of two hidden layers."""
+    net = nn.Sequential(
+        nn.Linear(inputs, width),
+        nn.ReLU(),
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.Linear(width, _CLASSES),
+    )
+    rng = generator(seed, "fedhl/network")
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.ndim == 2:
+                draw = rng.standard_normal(tuple(parameter.shape))
+                parameter.copy_(torch.from_numpy(draw * np.sqrt(2 / parameter.shape[1])))
+            else:
+                parameter.zero_()
+    return net
+
+
+def pretrained(images: Labelled, width: int, steps: int, seed: int) -> nn.Module:
+    """Return the network trained on the images by Adam."""
+    net = network(images.x.shape[1], width, seed)
+    optimiser = torch.optim.Adam(net.parameters(), lr=_PRETRAINING_RATE)
+    for step in range(steps):
+        rng = generator(seed, "fedhl/pretraining", step)
+        rows = torch.from_numpy(rng.integers(len(images.x), size=_PRETRAINING_BATCH))
+        loss = nn.functional.cross_entropy(net(images.x[rows]), images.labels[rows])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return net
 
 
 def digits(digit_images: ImageSet, clothes: ImageSet, size: Digits, seed: int) -> Adaptation:

@@ -32,8 +32,7 @@ from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv.surrogate.trained_network import Surrogate
-from popinv_papers.fedhl.adaptation import minibatches
-from popinv_papers.fedhl.clients import Local, site_wise, train
+from popinv_papers.fedhl.clients import Local, minibatches, site_wise, train
 from popinv_papers.fedhl.federation import Federation, run
 from popinv_papers.fedhl.lora import Dense, ModuleLoss, apply, fresh, products, shapes_of
 from popinv_papers.fedhl.server import Weighting

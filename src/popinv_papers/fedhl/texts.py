@@ -24,7 +24,7 @@ from torch.nn.functional import gelu
 
 from popinv.errors import DataError
 from popinv.seeds import generator
-from popinv_papers.fedhl.adaptation import Labelled
+from popinv_papers.fedhl.accuracies import Labelled
 from popinv_papers.kit.encoder import Block, pretrained_encoder, tokenised
 from popinv_papers.kit.kept import kept
 from popinv_papers.kit.text import Found

@@ -18,8 +18,8 @@ paper's body was not readable to us.
 ``training``     training on a selection by Adam
 ``exactness``    the test problem's first part: orders of errors, and the second-order term
 ``mixture``      its second: a classification from several domains
-``corpus``       passages of texts of several sources, and a table of pairs of tokens, which a
-                 language model must beat; ``pretraining``, a language model of them
+``pretraining``  passages of texts of several sources, and a language model of them, which must beat
+                 a table of pairs of tokens
 ``language``     its third: what the model learns from the passages that each method selects
 ``fine_tuning``  its fourth: a pretrained encoder that learns to tell kinds of texts apart
 ``text_pool``    selections from both pools of texts

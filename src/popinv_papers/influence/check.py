@@ -6,8 +6,8 @@ from popinv.store import storage
 from popinv.threads import fixed_threads
 from popinv_papers.influence import problem
 from popinv_papers.influence.claims import claims
-from popinv_papers.influence.corpus import brown_and_letters
 from popinv_papers.influence.figures import draw_landmarks, draw_selections
+from popinv_papers.influence.pretraining import brown_and_letters
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 
 

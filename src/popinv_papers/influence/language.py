@@ -19,15 +19,19 @@ from torch import Tensor
 
 from popinv.errors import DataError
 from popinv.seeds import generator
-from popinv_papers.influence.corpus import PADDING, Corpus, bigram_loss
 from popinv_papers.influence.influence import Flat, mean_loss
-from popinv_papers.influence.networks import Transformer, language_losses, position_weighted
+from popinv_papers.influence.networks import (
+    PADDING,
+    Transformer,
+    language_losses,
+    position_weighted,
+)
 from popinv_papers.influence.pool_scores import (
     draw_tangents,
     representation_scores,
     tangent_embeddings,
 )
-from popinv_papers.influence.pretraining import LanguageModel, split
+from popinv_papers.influence.pretraining import Corpus, LanguageModel, bigram_loss, split
 from popinv_papers.influence.text_pool import (
     Seconds,
     TextPool,

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm
 
 from popinv.errors import ConfigError
-from popinv_papers.influence.corpus import PADDING
 from popinv_papers.influence.influence import Flat, Losses
+
+PADDING = 0
+"""The token that fills passages up, and that no loss counts."""
 
 
 class Perceptron(nn.Module):

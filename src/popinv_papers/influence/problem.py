@@ -15,12 +15,11 @@ from tqdm import tqdm
 from popinv.methods.metrics import flatten
 from popinv.store.variables import variable
 from popinv_papers.influence import costs, exactness, fine_tuning, language, mixture
-from popinv_papers.influence.corpus import Corpus
 from popinv_papers.influence.costs import Timing
 from popinv_papers.influence.fine_tuning import FineTuning
 from popinv_papers.influence.language import Language
 from popinv_papers.influence.mixture import Mixture
-from popinv_papers.influence.pretraining import with_weights
+from popinv_papers.influence.pretraining import Corpus, with_weights
 from popinv_papers.kit.kept import kept_numbers
 
 # Networks with few weights, for which the second-order term is formed.

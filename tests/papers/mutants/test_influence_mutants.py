@@ -9,12 +9,12 @@ import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
 from popinv_papers.influence import (
-    corpus,
     costs,
     exactness,
     influence,
     networks,
     pool_scores,
+    pretraining,
     selection,
     text_pool,
     worth,
@@ -109,8 +109,8 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         PROBLEM.test_equal_seconds_pay_for_part_of_the_pool,
     ),
     (costs, "exact = landmarks * 6", "exact = landmarks * 5", FORMULAS.test_published_costs),
-    (corpus, "(pairs + seen * single)", "(pairs + 0.8 * seen * single)", _PAIRS),
-    (corpus, "single = pairs.sum(axis=0) + 1", "single = pairs.sum(axis=0) + 2", _PAIRS),
+    (pretraining, "(pairs + seen * single)", "(pairs + 0.8 * seen * single)", _PAIRS),
+    (pretraining, "single = pairs.sum(axis=0) + 1", "single = pairs.sum(axis=0) + 2", _PAIRS),
     (worth, "each = -len(problem.data) /", "each = len(problem.data) /", _SLOPE),
     (worth, "each = -len(problem.data) /", "each = -0.9 * len(problem.data) /", _SLOPE),
     (worth, "(2 * steps[entry])", "(2.2 * steps[entry])", _SLOPE),
