@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,7 @@ def influence() -> Mapping[str, Any]:
         pretrain,
         with_weights,
     )
+    from popinv_papers.influence.problem import each_draw
     from popinv_papers.kit.text import CATEGORIES
 
     rng = np.random.default_rng(0)
@@ -153,9 +155,10 @@ def influence() -> Mapping[str, Any]:
     size = language.Language(model, pool=60, rare=0.1, warm_steps=2, steps=2, **both)
     known = pretrain(corpus, model, 1)
     trained = with_weights(known, model, 20)
-    drawn = language.comparisons(corpus, trained, known["pairs"].values, size, 1, 2)
+    of_texts = partial(language.compare, corpus, trained, known["pairs"].values, size, 1)
+    drawn = each_draw("language", "language model", of_texts, 2)
     small = mixture.Mixture(pool=100, rare=(0.1, 0.1), full_epochs=1, loss_tangents=2, **both)
-    mixed = mixture.comparisons(small, 1, 2)
+    mixed = each_draw("mixture", "mixture of domains", partial(mixture.compare, small, 1), 2)
     # What is chosen at equal seconds depends on times, which are not the same again.
     return {
         f"{part} {number} {name}": value

@@ -326,7 +326,8 @@ def test_fine_tuning_learns_its_pool_and_keeps_texts_apart(small_encoder):
         assert not names[2] & (names[0] | names[1])
         kinds = {fine_tuning.CLASSES[label] for label in texts.label[of_side[2]]}
         assert kinds <= set(fine_tuning.TARGETS[target])
-    (numbers,) = fine_tuning.comparisons((Path(), Path(), Path()), size, 1, 1)
+    bank, block = fine_tuning.encoded((Path(), Path(), Path()), size, 1)
+    numbers = fine_tuning.compare(bank, block, size, 1, 0)
     with pytest.raises(DataError, match="'press, test', 90 are wanted"):
         fine_tuning._rows(texts, replace(size, test=90), np.random.default_rng(0))
     # Each text has a word that says its class.

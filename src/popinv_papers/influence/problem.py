@@ -105,19 +105,19 @@ def run(
     """
     model = with_weights(pretrained, size.language.model, corpus.vocabulary)
     pairs = pretrained["pairs"].values
-    exact = _draws("exactness", "orders of errors", partial(_exactness, size, seed), size.few)
-    timed = _draws("timing", "times", lambda _: costs.measure(size.timing, seed), size.few)
-    mixed = _draws(
+    exact = each_draw("exactness", "orders of errors", partial(_exactness, size, seed), size.few)
+    timed = each_draw("timing", "times", lambda _: costs.measure(size.timing, seed), size.few)
+    mixed = each_draw(
         "mixture", "mixture of domains", partial(mixture.compare, size.mixture, seed), size.draws
     )
-    told = _draws(
+    told = each_draw(
         "language",
         "language model",
         partial(language.compare, corpus, model, pairs, size.language, seed),
         size.draws,
     )
     bank, block = fine_tuning.encoded(archives, size.fine_tuning, seed)
-    tuned = _draws(
+    tuned = each_draw(
         "fine-tuning",
         "fine-tuning",
         partial(fine_tuning.compare, bank, block, size.fine_tuning, seed),
@@ -134,7 +134,7 @@ def run(
     )
 
 
-def _draws(
+def each_draw(
     name: str, said: str, measure: Callable[[int], Mapping[str, float]], count: int
 ) -> list[dict[str, float]]:
     """Return what is measured of each draw; each is a part of the test problem that is kept."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -162,6 +162,6 @@ def descend(
         gradient = gradient.detach()
         if math.isfinite(settings.longest):
             gradient = gradient / max(1.0, float(gradient.norm()) / settings.longest)
-        state = step(replace(state, theta=state.theta.detach()), gradient, settings, rate(number))
+        state = step(state, gradient, settings, rate(number))
         values.append(float(value))
     return state, values
