@@ -9,7 +9,10 @@ import pytest
 
 from popinv.forward.base import Observations
 from popinv.forward.datasets import names_in_file, observation_names
+from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.population.observe import noise_scales, observations_dataset
+from popinv.population.synthetic import noise_rows
+from popinv.seeds import standard_normal_rows
 from popinv.store import storage
 
 WHAT = Observations(np.array([[0.2], [0.7]]), ("x",), "head", "m")
@@ -58,6 +61,13 @@ def test_observations_without_names_are_counted() -> None:
     assert observation_names(labelled)[1] == "observation 2 (l1)"
     words = observations_dataset(Y, WHAT, 2, column_names=[f"p{i}" for i in range(Y.shape[1])])
     assert observation_names(words)[1] == "p1"
+
+
+def test_the_noise_of_each_system_is_that_of_its_number() -> None:
+    noise, clean = IsotropicNoise(2), np.zeros((5, 2))
+    xi = noise_rows(noise, np.zeros(1), 1, "test", clean)
+    np.testing.assert_array_equal(xi, standard_normal_rows(1, "test/noise", 0, 5, 2))
+    np.testing.assert_array_equal(noise_rows(noise, np.zeros(1), 1, "test", clean[:2]), xi[:2])
 
 
 def test_noise_scales_are_log_uniform_and_addressed_by_row() -> None:
