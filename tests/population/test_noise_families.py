@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from noise_checks import check_whitening
+from pydantic import ValidationError
 from scipy.linalg import toeplitz as scipy_toeplitz
 from torch.distributions import MultivariateNormal, kl_divergence
 
@@ -329,10 +330,14 @@ def test_a_kernel_over_places_reads_all_their_coordinates():
     assert covariance[0, 3] == pytest.approx(np.exp(-1.0), rel=1e-6)
 
 
-def forward(entries: int) -> ForwardSection:
-    observed = {"count": entries, "times": [0.1, 0.2, 0.3]}
+def forward(**observations) -> ForwardSection:
     keys = {"kind": "python", "function": "model:solve", "parameters": ["a"]}
-    return forward_section({**keys, "observations": observed})
+    return forward_section({**keys, "observations": observations})
+
+
+def described(section, model: ForwardSection) -> list[str]:
+    problems = [*section.problems(model), *section.value_problems(section.start, model)]
+    return [problem.text for problem in problems]
 
 
 FULL_BLOCKS = {"kind": "blocks", "places": "full"}
@@ -359,11 +364,28 @@ FULL_BLOCKS = {"kind": "blocks", "places": "full"}
     ],
 )
 def test_sections_name_what_does_not_fit_the_observations(entries, keys, part):
-    section, model = noise_section(keys), forward(entries)
-    problems = [*section.problems(model), *section.value_problems(section.start, model)]
-    texts = [problem.text for problem in problems]
+    texts = described(noise_section(keys), forward(count=entries, times=[0.1, 0.2, 0.3]))
     assert len(texts) == (part is not None), texts
     assert all(part in text for text in texts)
+
+
+def test_all_observations_without_times_are_channels():
+    section = noise_section({"kind": "channels", "start": {"standard_deviation": [1, 2, 3, 4]}})
+    assert described(section, forward(count=4)) == []
+    (text,) = described(section, forward(count=8))
+    assert "got 4 numbers, but there are 8 channels" in text
+    (text,) = described(section.replace(times="exponential"), forward(count=4))
+    assert "the observations have no times" in text
+
+
+def test_the_start_of_a_kernel_has_a_nugget_where_the_noise_has_one():
+    assert "nugget" not in noise_section({"kind": "kernel"}).start_values()
+    asked = {"kind": "kernel", "nugget": True}
+    assert noise_section(asked).start_values()["nugget"] > 0
+    given = noise_section({**asked, "start": {"nugget": 0.02}})
+    assert given.start_values()["nugget"] == 0.02
+    with pytest.raises(ValidationError, match="set 'nugget: true' beside it"):
+        noise_section({"kind": "kernel", "start": {"nugget": 0.02}})
 
 
 @pytest.mark.parametrize("times", [[0.1, 0.2, 0.4], [0.1]])
