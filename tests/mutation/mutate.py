@@ -218,9 +218,29 @@ def key(module: str, mutant: Mutant) -> str:
 
 
 def change(record: dict) -> str:
-    """Return the name of a change that outlives changes of other lines."""
-    module = record["mutant"].split(":")[0]
-    return f"{module}:{record['function']}: {record['before']} -> {record['after']}"
+    """Return the name of a change that outlives changes of other lines.
+
+    A number follows if the same change can be made at several places of the function.
+    """
+    module, place = record["mutant"].split(":")[0], record["place"]
+    what = f"{module}:{record['function']}: {record['before']} -> {record['after']}"
+    return f"{what} ({place})" if place else what
+
+
+def places(module: str) -> dict[tuple[int, str], int]:
+    """Return, for each change of a module by its start and text, which of its like it is.
+
+    It is 0 where there is no other in the function, and otherwise counted from 1.
+    """
+    every = mutants((PACKAGE / module).read_text())
+    alike = defaultdict(list)
+    for mutant in every:
+        alike[mutant.function, mutant.before, mutant.after].append(mutant)
+    return {
+        (mutant.start, mutant.after): number if len(group) > 1 else 0
+        for group in alike.values()
+        for number, mutant in enumerate(group, 1)
+    }
 
 
 def report(records: dict[str, dict]) -> None:
@@ -273,7 +293,8 @@ def main() -> None:
                 break
             if name in records and not (missed and arguments.survivors):
                 continue
-            what = {"mutant": name, "part": part, "function": mutant.function}
+            place = places(module)[mutant.start, mutant.after]
+            what = {"mutant": name, "part": part, "function": mutant.function, "place": place}
             what |= {"before": mutant.before, "after": mutant.after}
             records[name] = what | meet(copy, module, mutant, record)
             add(kept, [records[name]])
