@@ -55,12 +55,12 @@ EQUIVALENT = Path(__file__).with_name("equivalent.json")
 PARTS = {
     "transport": (["transport/**/*.py"], ["transport"]),
     "population": (["population/**/*.py"], ["population"]),
-    "inference": (["inference/**/*.py"], ["inference", "optimisation"]),
+    "inference": (["inference/**/*.py", "baselines/**/*.py"], ["inference", "optimisation"]),
     "surrogate": (["surrogate/**/*.py"], ["surrogate"]),
     "kernels": (["forward/*/kernels.py"], ["forward"]),
     "accountant": (
         ["methods/certificate/accountant.py"],
-        ["papers/test_certified_accountant.py"],
+        ["methods/test_certificate_accountant.py"],
     ),
 }
 LIBRARIES = ["numba", "scipy.stats", "scipy.optimize", "torch", "xarray", "pydantic", "hypothesis"]
