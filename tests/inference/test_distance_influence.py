@@ -10,6 +10,7 @@ from problems import curve_problem, silent
 
 from popinv.inference.descent import run
 from popinv.inference.distance_influence import distance_influence
+from popinv.inference.likelihood.scores import distance_scores
 from popinv.inference.problem import Problem, begin
 from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import DescentSettings
@@ -68,4 +69,5 @@ def test_what_is_held_has_no_influence():
     held = replace(problem, free_noise=False)
     influence = distance_influence(held, np.concatenate([alpha, gamma]))
     assert np.all(influence(problem.data)[:, 4:] == 0)
+    assert np.all(distance_scores(influence)(problem)[:, 4:] == 0)
     assert torch.is_tensor(held.simulate(torch.zeros((1, 2), dtype=torch.float64)))

@@ -8,6 +8,7 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
+from popinv.inference.likelihood.draws import best_draws
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, integrals_at
@@ -45,6 +46,14 @@ def by_grid(problem: Problem, p: np.ndarray) -> float:
     """Return the log likelihood (the trapezoidal rule, smooth and decaying)."""
     step = np.log(GRID[1] - GRID[0])
     return float((logsumexp(log_posterior(problem, p), axis=1) + step).sum())
+
+
+def test_where_there_are_fewer_minima_searches_start_at_the_best():
+    draws = torch.linspace(-3.0, 3.0, 61, dtype=torch.float64)[:, None]
+    one, two = (draws[:, 0] - 1) ** 2, (draws[:, 0] ** 2 - 4) ** 2 + 0.1 * draws[:, 0]
+    starts = best_draws(draws, torch.stack([one, two], dim=1), 3)[..., 0]
+    torch.testing.assert_close(starts[:, 0], torch.tensor([1.0, 1.0, 1.0]).double())
+    torch.testing.assert_close(starts[:, 1], torch.tensor([-2.0, 2.0, -2.0]).double())
 
 
 @pytest.mark.parametrize("name", CURVES)
