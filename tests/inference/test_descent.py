@@ -342,6 +342,20 @@ def test_a_location_moves_by_a_part_of_its_natural_size():
     np.testing.assert_allclose(longest, [0.5 * 2.0, 0.5, 0.5], rtol=1e-14)
 
 
+def test_the_first_step_of_a_location_is_bounded_by_loss_and_spread():
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((300, 4)) * np.array([0.5, 1.0, 2.0, 3.0])
+    noise, law = IsotropicNoise(4), NormalLaw(["a"])
+    problem = Problem(data, lambda z: z.expand(-1, 4), law, noise, np.full(3, 0.5))
+    # Orthogonal directions, so that their mean is that over the observations.
+    settings = SMALL.replace(policy="plain", debias=False, max_step=0.01)
+    before = begin(np.array([2.0, 0.0]), np.zeros(1), settings)
+    after, info = step(before, problem, settings)
+    spread = np.trace(np.cov(data.T)) / 4
+    size = np.sqrt((2 * info["loss"] / 4 + spread) * 4 / after.curvature[0, 0])
+    assert after.parameters[0] - 2.0 == pytest.approx(-0.01 * size, rel=1e-9)
+
+
 def test_the_answer_is_the_mean_of_the_last_share():
     problem, alpha, gamma = curve_problem(count=60)
     descent = run(begin(alpha, gamma, SMALL), problem, SMALL, progress=False)
