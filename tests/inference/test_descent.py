@@ -65,6 +65,18 @@ def test_gradient_equals_finite_differences(policy, debias):
         assert gradient[i] == pytest.approx((up - down) / (2 * h), rel=1e-3, abs=1e-5)
 
 
+def test_a_batch_has_no_system_twice():
+    problem, _, _ = curve_problem(count=60)
+    batches = [module._batch(problem, SMALL.replace(batch_size=50), k).numpy() for k in range(2)]
+    for batch in batches:
+        assert len(np.unique(batch[:, 0])) == len(batch) == 50
+        assert np.isin(batch[:, 0], problem.data[:, 0]).all()
+    assert not np.array_equal(*batches)
+    for size in (None, 60, 100):
+        whole = module._batch(problem, SMALL.replace(batch_size=size), 0)
+        np.testing.assert_array_equal(whole, problem.data)
+
+
 def test_cut_and_full_differ_in_the_noise_alone():
     problem, alpha, gamma = curve_problem(count=100)
     state = begin(alpha + 0.1, gamma + 0.3, SMALL)
@@ -280,16 +292,20 @@ def test_without_progress_nothing_is_printed(capsys):
 class PenalisedLaw(NormalLaw):
     """A normal law whose parameters are penalised."""
 
+    weakest = 1.0
+
     @property
     def precision(self) -> np.ndarray:
-        return np.linspace(1.0, 7.0, len(self.names))
+        return np.linspace(self.weakest, 7.0, len(self.names))
 
 
-def test_the_penalty_of_a_law_is_added_for_each_system():
+@pytest.mark.parametrize("weakest", [0.0, 1.0])
+def test_the_penalty_of_a_law_is_added_for_each_system(weakest):
     problem, alpha, gamma = curve_problem(count=60)
     state = begin(alpha, gamma, SMALL)
     free = step(deepcopy(state), problem, SMALL)[1]
     law = PenalisedLaw(["decay", "height"])
+    law.weakest = weakest
     held = step(deepcopy(state), replace(problem, law=law), SMALL)[1]
     # Minus the logarithm of the prior, over the number of systems.
     penalty = np.sum(law.precision * alpha**2) / (2 * 60)

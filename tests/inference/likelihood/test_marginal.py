@@ -18,7 +18,7 @@ from linear_population import (
 )
 
 from popinv.errors import DivergenceError
-from popinv.inference.likelihood import marginal_estimate, marginal_near
+from popinv.inference.likelihood import marginal, marginal_estimate, marginal_near
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, further_modes
@@ -125,6 +125,21 @@ def test_further_modes_are_found_where_they_count():
     assert share == 0.0
 
 
+@pytest.mark.parametrize(("share", "counts"), [(1.3, True), (0.75, False)])
+def test_a_further_mode_counts_from_a_small_share_of_the_evidence_on(share, counts):
+    # z^2 is 2.25, so that the modes at 1.5 and -1.5 have the curvature, and the law weighs them.
+    problem = squared(3, 1.5, 0.0)
+    problem = replace(problem, data=np.tile([2.25, 1.125], (3, 1)))
+    deviation, weight = 0.5, -np.log(share * marginal._COMPARABLE)
+    mean = weight * deviation**2 / 3
+    p = np.array([mean, np.log(deviation), np.log(0.001)])
+    settings, nobody = MarginalSettings(), np.zeros(0, dtype=int)
+    evaluation = evaluate(problem, p, settings)
+    np.testing.assert_allclose(mean + deviation * evaluation.modes[:, 0], 1.5, atol=1e-3)
+    found, _ = further_modes(problem, p, settings, evaluation, nobody, np.arange(3))
+    assert len(found) == (3 if counts else 0)
+
+
 @pytest.mark.parametrize("limit", ["_MOST_DIMENSIONS", "_MOST_HARD"])
 def test_several_modes_are_a_doubt_where_no_draws_can_cover_them(monkeypatch, limit):
     problem, p = squared(40, 0.5, 1.0), np.array([0.5, 0.0, np.log(0.1)])
@@ -171,6 +186,8 @@ def test_an_interrupted_ascent_goes_on_to_the_same_bits():
     np.testing.assert_array_equal(resumed.p, whole.p)
     np.testing.assert_array_equal(resumed.covariance, whole.covariance)
     np.testing.assert_array_equal(resumed.arrays["scores"], whole.arrays["scores"])
+    share = whole.arrays["effective_share"]
+    assert whole.diagnostics["effective_share"] == pytest.approx(share.mean(), rel=1e-12)
 
 
 def test_what_single_systems_say_does_not_depend_on_the_others():
