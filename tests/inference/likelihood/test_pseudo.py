@@ -29,7 +29,10 @@ from popinv.inference.likelihood.model_moments import (
     moments_of_systems,
 )
 from popinv.inference.likelihood.pseudo import evaluate
+from popinv.inference.problem import Problem
 from popinv.population.known import Known
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 
 def evaluated(problem, p):
@@ -179,6 +182,16 @@ def test_what_is_held_stays_and_has_no_error():
     np.testing.assert_array_equal(estimate.p[4:], start[4:])
     np.testing.assert_array_equal(estimate.standard_errors[4:], 0.0)
     assert np.all(estimate.standard_errors[:4] > 0)
+
+
+@pytest.mark.parametrize(("asked", "given"), [(1000, 1000), (8, 4 * 12)])
+def test_draws_are_as_many_as_asked_for_and_at_least_four_for_each_random_number(asked, given):
+    law = NormalLaw([f"z{i}" for i in range(12)])
+    problem = Problem(np.zeros((3, 2)), torch.sin, law, IsotropicNoise(2), np.full(25, 0.5))
+    omega = matched_draws(problem, asked).numpy()
+    assert omega.shape == (given, 12)
+    np.testing.assert_allclose(omega.mean(axis=0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(omega.T @ omega / given, np.eye(12), atol=1e-9)
 
 
 class WithTangents:
