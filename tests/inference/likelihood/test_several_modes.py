@@ -92,7 +92,7 @@ def test_the_search_leads_to_the_highest_of_three_modes(heavy_tails):
     def simulate(z: torch.Tensor) -> torch.Tensor:
         # One is seen near 1 and near -2, and a search from 0 stays on a bump.
         valley = torch.where(z > 0, z**2, z**2 / 4)
-        return (valley + 0.5 * torch.exp(-50 * z**2)).expand(-1, 2)
+        return (valley + 0.5 * torch.exp(-50 * z**2)).repeat(1, 2)
 
     noise, p = IsotropicNoise(2), np.array([0.0, 0.0, np.log(0.3)])
     if heavy_tails:
