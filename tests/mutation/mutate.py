@@ -1,6 +1,6 @@
 """Mutation testing: change one thing in a copy of the package, and see whether a test fails.
 
-    python tests/mutation/mutate.py [--number 200] [--part transport] [--module 'transport/s*'] ...
+    python tests/mutation/mutate.py [--number 200] [--seed 1] [--part transport] [--module ...] ...
 
 First the functions that each test calls are recorded. Then mutants are drawn at random from all
 parts together, and each is met by the tests of its part that call the changed function, the
@@ -174,7 +174,9 @@ def chosen_tests(module: str, mutant: Mutant, record: list[dict]) -> list[str]:
     return tests
 
 
-def sample(parts: list[str], modules: str, number: int) -> list[tuple[str, str, Mutant]]:
+def sample(
+    parts: list[str], modules: str, number: int, seed: int = 0
+) -> list[tuple[str, str, Mutant]]:
     """Return (part, module, mutant) of a random sample."""
     every = []
     for part in parts:
@@ -183,7 +185,7 @@ def sample(parts: list[str], modules: str, number: int) -> list[tuple[str, str, 
             if fnmatch(module, modules):
                 source = (PACKAGE / module).read_text()
                 every += [(part, module, mutant) for mutant in mutants(source)]
-    random.Random(0).shuffle(every)
+    random.Random(seed).shuffle(every)
     print(f"{min(number, len(every))} of {len(every)} mutants")
     return every[:number]
 
@@ -271,6 +273,7 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, action="append", help="default: all")
     parser.add_argument("--module", default="*", help="such as 'inference/likelihood/*'")
     parser.add_argument("--number", type=int, default=200, help="mutants of all parts")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after this time")
     parser.add_argument("--survivors", action="store_true", help="try the survivors again")
     arguments = parser.parse_args()
@@ -285,7 +288,7 @@ def main() -> None:
         copy = Copy(Path(folder))
         parts = arguments.part or list(PARTS)
         record = calls(copy, parts)
-        chosen = sample(parts, arguments.module, arguments.number)
+        chosen = sample(parts, arguments.module, arguments.number, arguments.seed)
         for part, module, mutant in chosen:
             name = key(module, mutant)
             missed = records.get(name, {}).get("outcome") in ("survived", "unreached")
