@@ -52,7 +52,7 @@ __all__ = ["WAYS", "Rounds", "errors_of", "table"]
 
 WAYS = ("active", "answer", "broad", "blind")
 RESULTS = Path("results/answer_solves.json")
-PAGE = Path("docs/methods/influence.md")
+PAGE = Path("docs/papers/influence.md")
 BEGIN, END = "<!-- written by `python -m benchmarks.answer_solves --write-docs` -->", "<!-- end -->"
 TARGETS = (1.0, 0.5, 0.25)
 _SYSTEMS, _FIRST, _BATCH, _CANDIDATES, _EPOCHS = 1000, 200, 160, 800, 400

@@ -45,8 +45,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from popinv.config.loading import load_file
 from popinv.baselines.two_stage import two_stage
+from popinv.config.loading import load_file
 from popinv.inference.covariance_step import curvature_factor
 from popinv.inference.descent import step
 from popinv.inference.fitted_samples import FittedModel

@@ -1,14 +1,12 @@
-"""Keep results of test problems and of uses on studies, and write the tables of the pages.
+"""Keep results of test problems and of uses on studies, and render the tables of the pages.
 
     .venv/bin/python docs/claims_tables.py [--results FOLDER] [NAME ...]
 
 The results of the named methods, or of all, are copied to ``docs/tables/data``, each with the
-commit and the machine of its job. Then every table of ``docs/methods`` and of
-``docs/verdicts.md`` is written from there. A result that the record of its job does not know, or
-that has changed since, is refused. With ``--pages`` nothing is copied. Every row of claims is
-judged by the rules as they are.
+commit and the machine of its job. A result that the record of its job does not know, or that has
+changed since, is refused. Every row of claims is judged by the rules as they are.
 
-A table stands between a line that names it and ``<!-- end -->``:
+When the site is built, a table takes the place of each line that names it:
 
 - ``<!-- claims -->``: the claims of the test problem of the page's own name, or of another one,
   which is named after ``claims``;
@@ -34,15 +32,16 @@ from tables.cells import line
 from popinv_papers.kit.claims import claim_cells
 
 DOCS = Path(__file__).resolve().parent
-PAGES = [*sorted((DOCS / "methods").glob("*.md")), DOCS / "verdicts.md"]
+PAGES = [
+    *sorted((DOCS / "methods").glob("*.md")),
+    *sorted((DOCS / "papers").glob("*.md")),
+    DOCS / "verdicts.md",
+]
 TITLES = {
     "headline": "Headlines of the paper:",
     "reconstruction": "What was derived anew, against independent computation:",
 }
-_BLOCK = re.compile(
-    r"(?<=^<!-- )(claims|use|check|trust)( \w+)?( -->\n).*?(?=^<!-- end -->)",
-    re.DOTALL | re.MULTILINE,
-)
+_PLACE = re.compile(r"^<!-- (claims|use|check|trust)( \w+)? -->$", re.MULTILINE)
 
 
 def claims(name: str) -> Iterator[str]:
@@ -73,33 +72,25 @@ def lines_of(kind: str, name: str) -> list[str]:
     return ["", *tables[kind][name]()]
 
 
-def written(text: str, page: str) -> str:
+def rendered(text: str, page: str) -> str:
     """Return the text of a page with all its tables."""
 
-    def block(found: re.Match[str]) -> str:
+    def table(found: re.Match[str]) -> str:
         kind, name = found[1], (found[2] or f" {page}").strip()
-        return f"{kind}{found[2] or ''}{found[3]}" + "\n".join([*lines_of(kind, name), "", ""])
+        return "\n".join([found[0], *lines_of(kind, name), ""])
 
-    return _BLOCK.sub(block, text)
+    return _PLACE.sub(table, text)
 
 
 def main(arguments: list[str]) -> None:
-    """Keep results, and write the pages."""
-    parser = argparse.ArgumentParser(description="Write the tables of docs/methods.")
+    """Keep results."""
+    parser = argparse.ArgumentParser(description="Keep results for the tables of the pages.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="methods, or test problems")
     parser.add_argument("--results", type=Path, default=Path("results"), help="their folder")
-    parser.add_argument("--pages", action="store_true", help="write the pages alone")
     given = parser.parse_args(arguments)
-    if not given.pages:
-        for each in kept.collect(given.results, given.names):
-            print(f"kept: {each}")
+    for each in kept.collect(given.results, given.names):
+        print(f"kept: {each}")
     kept.judge_again()
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        new = written(text, page.stem)
-        if new != text:
-            page.write_text(new, encoding="utf-8")
-            print(f"written: {page.name}")
 
 
 if __name__ == "__main__":

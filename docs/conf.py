@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Any
+
 from popinv import __version__
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "popinv"
 author = copyright = "the popinv developers"
@@ -36,3 +42,16 @@ napoleon_google_docstring = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True, "show-inheritance": False}
+
+
+def _with_tables(app: Any, name: str, source: list[str]) -> None:
+    """Put the tables of measured results into a page."""
+    from claims_tables import rendered
+
+    if "<!-- " in source[0]:
+        source[0] = rendered(source[0], Path(name).name)
+
+
+def setup(app: Any) -> None:
+    """Connect the tables."""
+    app.connect("source-read", _with_tables)

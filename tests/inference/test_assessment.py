@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from problems import curve_problem
+from problems import curve_problem, silent
 
 from popinv.inference.accuracy import law_errors, ratio, relative_frobenius_error
 from popinv.inference.fitted_samples import FittedModel, sample_model
 from popinv.inference.heldout_test import HeldOutTest, heldout_test
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.metrics import metrics
 from popinv.inference.oracle import oracle
+from popinv.inference.problem import Problem
 from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import DescentSettings
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.full.noise import FullNoise
 from popinv.store.checkpoints import Checkpoint
+from popinv.surrogate.collect import Thresholds
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "figures"))
+from studies import line_study
 
 SMALL = DescentSettings(iterations=40, model_samples=400, directions=24)
 
@@ -70,6 +80,22 @@ def test_p_values_count_the_observed_statistic() -> None:
     assert HeldOutTest(0.0, null).null_95 == pytest.approx(17.1)
 
 
+def test_the_tests_are_among_the_metrics_unless_they_are_left_out(monkeypatch):
+    monkeypatch.setattr("popinv.inference.heldout_test._REFERENCE_SAMPLES", 500)
+    monkeypatch.setattr("popinv.inference.heldout_test._DIRECTIONS", 20)
+    study, thresholds = line_study(), Thresholds(error=0.1, push=0.25)
+    numbers, fewer = (
+        metrics(study.problem, study.loaded, 9, thresholds, **more)
+        for more in ({}, {"tested": False})
+    )
+    heldout = {"heldout_energy_distance", "heldout_energy_null_95", "heldout_p_value"}
+    misfits = {f"{part}_misfit" for part in ("law", "noise", "simulator")}
+    assert set(numbers) - set(fewer) == heldout | misfits
+    assert {name: numbers[name] for name in fewer} == fewer
+    # One of ten ranks.
+    assert 10 * numbers["heldout_p_value"] == pytest.approx(round(10 * numbers["heldout_p_value"]))
+
+
 def test_samples_hold_the_solvers_residuals():
     problem, alpha, gamma = curve_problem(count=50)
     shift = np.full((3, 8), 5.0)
@@ -117,6 +143,22 @@ def test_resampled_estimates_scatter_as_the_covariance_says(estimator):
     ratio = answers.std(axis=0, ddof=1) / np.sqrt(np.diag(estimate.covariance))
     # A deviation of 16 is known to 18 %; the likelihood's own error is somewhat smaller.
     assert np.all((ratio > 0.4) & (ratio < 1.6))
+
+
+def test_resamples_of_an_unrestricted_covariance_lie_about_the_answer():
+    data = np.random.default_rng(2).standard_normal((400, 3)) * np.array([0.5, 1.0, 2.0])
+    noise, law = FullNoise(3, shrinkage=0.0), NormalLaw(["a"])
+    scale = np.concatenate([np.full(2, 0.5), noise.scale])
+    problem = Problem(data, silent(3), law, noise, scale, free_law=False)
+    factor = torch.linalg.cholesky(torch.from_numpy(data.T @ data / 400))
+    p = np.concatenate([np.array([0.3, -0.2]), noise.from_cholesky(factor).numpy()])
+    settings = DescentSettings(model_samples=200, directions=9)
+    answers = bootstrap(problem, "distance", p, 2, settings, progress=False)
+    np.testing.assert_allclose(answers[:, :2], np.tile(p[:2], (2, 1)), rtol=1e-12)
+    # The standard error of the logarithm of a deviation is 1 / sqrt(2 N).
+    away = np.abs(answers - p)[:, 2:5] * np.sqrt(2 * 400)
+    assert 0.1 < away.mean() < 2
+    assert away.max() < 4
 
 
 def test_a_checkpoint_of_other_inputs_is_not_used(tmp_path, capsys):

@@ -76,10 +76,12 @@ def test_whitening_treats_derivatives_as_it_treats_residuals(conditions):
         torch.testing.assert_close(together[:, :, k], whitening(columns[:, :, k]))
 
 
-def test_a_system_is_fitted_by_weighted_least_squares_with_its_prior():
+@pytest.mark.parametrize("share", [1.0, 0.05])
+def test_a_system_is_fitted_by_weighted_least_squares_with_its_prior(share):
     # Linear model: the fit is the solution of the normal equations, in closed form.
     problem, alpha, gamma, a = linear_problem(30, sigma=0.4)
     prior = first_design_prior(problem, alpha)
+    prior = replace(prior, deviation=share * prior.deviation)
     start = prior.mean.expand(30, 2).clone()
     fits = fit_systems(problem, gamma, prior, start).numpy()
     precision = np.diag(prior.deviation.numpy() ** -2)

@@ -65,6 +65,18 @@ def test_gradient_equals_finite_differences(policy, debias):
         assert gradient[i] == pytest.approx((up - down) / (2 * h), rel=1e-3, abs=1e-5)
 
 
+def test_a_batch_has_no_system_twice():
+    problem, _, _ = curve_problem(count=60)
+    batches = [module._batch(problem, SMALL.replace(batch_size=50), k).numpy() for k in range(2)]
+    for batch in batches:
+        assert len(np.unique(batch[:, 0])) == len(batch) == 50
+        assert np.isin(batch[:, 0], problem.data[:, 0]).all()
+    assert not np.array_equal(*batches)
+    for size in (None, 60, 100):
+        whole = module._batch(problem, SMALL.replace(batch_size=size), 0)
+        np.testing.assert_array_equal(whole, problem.data)
+
+
 def test_cut_and_full_differ_in_the_noise_alone():
     problem, alpha, gamma = curve_problem(count=100)
     state = begin(alpha + 0.1, gamma + 0.3, SMALL)
@@ -280,16 +292,20 @@ def test_without_progress_nothing_is_printed(capsys):
 class PenalisedLaw(NormalLaw):
     """A normal law whose parameters are penalised."""
 
+    weakest = 1.0
+
     @property
     def precision(self) -> np.ndarray:
-        return np.linspace(1.0, 7.0, len(self.names))
+        return np.linspace(self.weakest, 7.0, len(self.names))
 
 
-def test_the_penalty_of_a_law_is_added_for_each_system():
+@pytest.mark.parametrize("weakest", [0.0, 1.0])
+def test_the_penalty_of_a_law_is_added_for_each_system(weakest):
     problem, alpha, gamma = curve_problem(count=60)
     state = begin(alpha, gamma, SMALL)
     free = step(deepcopy(state), problem, SMALL)[1]
     law = PenalisedLaw(["decay", "height"])
+    law.weakest = weakest
     held = step(deepcopy(state), replace(problem, law=law), SMALL)[1]
     # Minus the logarithm of the prior, over the number of systems.
     penalty = np.sum(law.precision * alpha**2) / (2 * 60)
@@ -340,6 +356,20 @@ def test_a_location_moves_by_a_part_of_its_natural_size():
     problem = noise_problem()
     longest = longest_steps(problem, SMALL.replace(max_step=0.5), 6.0, 1.0, np.array([4.0, 1.0]))
     np.testing.assert_allclose(longest, [0.5 * 2.0, 0.5, 0.5], rtol=1e-14)
+
+
+def test_the_first_step_of_a_location_is_bounded_by_loss_and_spread():
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((300, 4)) * np.array([0.5, 1.0, 2.0, 3.0])
+    noise, law = IsotropicNoise(4), NormalLaw(["a"])
+    problem = Problem(data, lambda z: z.expand(-1, 4), law, noise, np.full(3, 0.5))
+    # Orthogonal directions, so that their mean is that over the observations.
+    settings = SMALL.replace(policy="plain", debias=False, max_step=0.01)
+    before = begin(np.array([2.0, 0.0]), np.zeros(1), settings)
+    after, info = step(before, problem, settings)
+    spread = np.trace(np.cov(data.T)) / 4
+    size = np.sqrt((2 * info["loss"] / 4 + spread) * 4 / after.curvature[0, 0])
+    assert after.parameters[0] - 2.0 == pytest.approx(-0.01 * size, rel=1e-9)
 
 
 def test_the_answer_is_the_mean_of_the_last_share():

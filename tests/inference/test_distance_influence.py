@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,10 +11,12 @@ from problems import curve_problem, silent
 
 from popinv.inference.descent import run
 from popinv.inference.distance_influence import distance_influence
+from popinv.inference.likelihood.scores import distance_scores
 from popinv.inference.problem import Problem, begin
 from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import DescentSettings
 from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.full.noise import FullNoise
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 
@@ -63,9 +66,25 @@ def test_directions_that_hardly_move_the_quantiles_are_not_hidden_by_noise():
     np.testing.assert_allclose(one, two, rtol=0.2)
 
 
+def test_mixing_the_observations_and_their_noise_alike_changes_nothing():
+    rng = np.random.default_rng(0)
+    noise, law = FullNoise(3, shrinkage=0.0), NormalLaw(["a"])
+    gains = torch.tensor([[1.0, 2.0, -1.0]], dtype=torch.float64)
+    scale = np.concatenate([np.full(2, 0.5), noise.scale])
+    y, found = rng.standard_normal((7, 3)), []
+    for mix in (np.eye(3), np.tril(rng.standard_normal((3, 3)), -1) + np.diag([0.5, 1.0, 2.0])):
+        by = torch.from_numpy(mix)
+        mixed = partial(lambda by, z: z @ gains @ by.T, by)
+        problem = Problem(y @ mix.T, mixed, law, noise, scale, free_noise=False)
+        p = np.concatenate([[0.5, -0.3], noise.from_cholesky(by).numpy()])
+        found.append(distance_influence(problem, p)(problem.data))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6, atol=1e-9)
+
+
 def test_what_is_held_has_no_influence():
     problem, alpha, gamma = curve_problem(count=100)
     held = replace(problem, free_noise=False)
     influence = distance_influence(held, np.concatenate([alpha, gamma]))
     assert np.all(influence(problem.data)[:, 4:] == 0)
+    assert np.all(distance_scores(influence)(problem)[:, 4:] == 0)
     assert torch.is_tensor(held.simulate(torch.zeros((1, 2), dtype=torch.float64)))

@@ -54,6 +54,17 @@ def test_of_many_systems_some_are_resampled(seed, monkeypatch):
     assert np.allclose(values, stats.chi2(3).sf(statistic), atol=0.05), values
 
 
+def test_the_p_value_is_the_rank_among_the_resamples(monkeypatch):
+    monkeypatch.setattr("popinv.inference.hausman._RESAMPLES", 199)
+    each = influences(np.random.default_rng(2), 100)
+    p_values = [
+        hausman(delta, each, np.zeros((3, 3)), np.random.default_rng(3)).p_value
+        for delta in (np.zeros(3), np.ones(3))
+    ]
+    # All resamples are at least as large as no difference, none is as large as the other.
+    assert p_values == [1.0, 1 / 200]
+
+
 def test_what_is_held_takes_no_part():
     rng = np.random.default_rng(1)
     each = influences(rng, 300)

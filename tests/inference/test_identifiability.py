@@ -11,7 +11,7 @@ from linear_rank import linear_gaussian_rank
 from problems import curve_problem
 
 from popinv.inference.conditions import Conditions
-from popinv.inference.identifiability import identifiability
+from popinv.inference.identifiability import Identifiability, identifiability
 from popinv.inference.moments import matched_normals, reference_moments
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
@@ -138,6 +138,24 @@ def test_linear_gaussian_trade_between_law_and_noise_is_named():
     assert "do not determine 1 combination of the parameters" in warning
     assert all(name in warning for name in both)
     assert "z0_mean" not in warning
+
+
+def test_a_direction_is_named_by_its_three_largest_entries_in_their_order():
+    entries = np.array([0.2, -0.7, 0.01, 0.5, -0.3])
+    directions = np.stack([np.eye(5)[0], entries / np.linalg.norm(entries)])
+    known = Identifiability(
+        np.ones(5), np.array([9.0, 0.1]), directions, 10.0, np.ones(5), 7, 5, "moments"
+    )
+    assert known.describe_weakest(tuple("abcde")) == "-0.75 b +0.54 d -0.32 e"
+
+
+def test_what_nothing_tells_of_has_an_error_that_is_large_and_finite():
+    problem = linear_problem(TALL, IsotropicNoise(5))
+    alpha, gamma = np.zeros(4), np.zeros(1)
+    known = identifiability(problem, alpha, gamma, information=np.zeros((5, 5)))
+    assert np.all(np.isfinite(known.standard_errors))
+    assert known.weakest_error == pytest.approx(1e7)
+    assert "do not determine 5 combinations" in known.warning((*problem.law.names, "noise"))
 
 
 # The noise families that a linear model can, and cannot, be told from: the warning must agree

@@ -8,7 +8,9 @@ import torch
 import xarray as xr
 
 from popinv.forward.datasets import law_and_noise_coordinates
+from popinv.inference.problem import Problem
 from popinv.inference.reading import as_read, read_names, read_slopes, read_values
+from popinv.inference.result import parameter_names
 from popinv.judgement.metrics import parameters_in
 from popinv.population.laws.free_form.law import FreeFormLaw
 from popinv.population.laws.gaussian import GaussianLaw
@@ -16,6 +18,7 @@ from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.laws.product import ProductLaw
 from popinv.population.laws.shifted import ShiftedLaw
 from popinv.population.laws.transforms import LOG, NONE, logit
+from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 NAMES = ["shift", "clearance", "share", "held"]
 LAW = GaussianLaw(NAMES, [NONE, LOG, logit(2.0, 6.0), LOG], fixed={"held": 3.0})
@@ -30,6 +33,21 @@ def test_the_values_are_the_medians_of_the_parameters():
     np.testing.assert_allclose(read[:3], drawn[:3], rtol=0.01)
     np.testing.assert_array_equal(read[3:], LAW.to_natural(ALPHA)[3:])
     assert list(read_names(LAW))[:3] == ["shift_mean", "clearance_median", "share_median"]
+
+
+def test_names_that_law_and_noise_share_say_whose_they_are():
+    law, noise = NormalLaw(["length"]), IsotropicNoise(2)
+    problem = Problem(np.zeros((3, 2)), torch.sin, law, noise, np.full(3, 0.5))
+    assert parameter_names(problem) == (
+        "length_mean",
+        "length_standard_deviation",
+        "standard_deviation",
+    )
+    assert parameter_names(problem, ["mean", "standard_deviation"]) == (
+        "mean",
+        "law standard_deviation",
+        "noise standard_deviation",
+    )
 
 
 def test_rows_are_converted_one_by_one():

@@ -79,6 +79,15 @@ def test_a_larger_error_never_has_a_narrower_interval(lost):
     assert held == (1.0, 1.0)
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_deviation_has_at_least_the_interval_of_one_degree_of_freedom(lost):
+    one = np.array([1 / np.sqrt(2 * (lost + 1))])
+    high = of_deviations(np.ones(1), one, lost)[1]
+    for errors in (one, 1.2 * one, 1.5 * one):
+        found = deviation_interval(np.zeros(1), errors, lost)
+        np.testing.assert_allclose(np.exp(found[1]), high, rtol=1e-9)
+
+
 def test_correlations_of_unrestricted_noise_have_fishers_interval():
     truth = np.array([[1.0, 0.6, 0.0], [0.6, 1.0, 0.3], [0.0, 0.3, 1.0]])
     noise, count = FullNoise(3, shrinkage=0.0), 400

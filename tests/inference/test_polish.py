@@ -14,7 +14,7 @@ from popinv.inference.choice import choose
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.polish import Polished, polish
+from popinv.inference.polish import Polished, may_solve, polish, pseudo_likelihood_solves
 from popinv.inference.polished import likelihood_dataset, pseudo_likelihood_dataset
 from popinv.inference.problem import Problem
 from popinv.inference.resampling import bootstrap
@@ -92,6 +92,20 @@ def test_cheap_models_are_in_the_likelihood_and_dear_ones_are_not():
     errors = through.likelihood.standard_errors
     assert np.max(np.abs(through.surrogate_shift) / errors) > 1.5
     assert np.max(np.abs(beside.likelihood.p - through.likelihood.p) / errors) < 0.6
+
+
+def test_a_model_that_costs_just_what_is_allowed_is_used():
+    problem, start, fresh = given()
+    # A power of two, so that the cost is exact.
+    second = 2.0**-10
+    allowed = second * pseudo_likelihood_solves(COUNT, problem.d_alpha)
+    settings, solver = PolishSettings(solver_seconds=allowed), SolverSimulator(Curve())
+    assert may_solve(problem, settings, second)
+    assert not may_solve(problem, settings, 1.001 * second)
+    found = polish(
+        problem, settings, [start], fresh, solver, second, say=lambda _: None, likelihood=False
+    )
+    assert found.through == {"pseudo_likelihood": "solver"}
 
 
 @pytest.mark.parametrize("start", [TRUE_ALPHA, [0.0, 0.0, 0.0, 0.0]])

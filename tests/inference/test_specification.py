@@ -204,6 +204,55 @@ def test_features_are_the_scores_of_larger_models():
         np.testing.assert_allclose(means[:, names.index(name)], exact, atol=0.05)
 
 
+def located(**axes: list[float]) -> xr.Dataset:
+    """Return observations at these coordinates."""
+    return xr.Dataset(
+        coords={"observation": np.arange(6)}
+        | {
+            f"observation_{name}": ("observation", np.array(values, dtype=float), {"axis": i})
+            for i, (name, values) in enumerate(axes.items())
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("observations", "wanted"),
+    [
+        # The nearest of those before it; each axis is measured by its own spread.
+        (
+            located(x=[0, 1, 0.1, 0.9, 0, 1], y=[0, 0, 0, 0, 500, 400]),
+            {"neighbours": [(0, 1), (0, 2), (1, 3), (0, 4), (1, 5)]},
+        ),
+        (
+            located(x=[0, 0, 0, 1, 1, 1], t=[0, 1, 2, 0, 1, 2]),
+            {"lag_1": [(0, 1), (1, 2), (3, 4), (4, 5)], "neighbours": [(0, 3), (1, 4), (2, 5)]},
+        ),
+        (located(x=[3, 1, 4, 1, 5, 9], t=[0, 0, 0, 0, 0, 0]), {"neighbours": None}),
+        (
+            located(t=[0, 1, 2, 3, 4, 5]),
+            {
+                "lag_1": [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)],
+                "lag_2": [(0, 2), (1, 3), (2, 4), (3, 5)],
+            },
+        ),
+    ],
+)
+def test_neighbours_in_time_and_in_space_are_paired(observations, wanted):
+    chosen = features_of(problem_of(*drawn(8, 0)), observations, TRUTH)
+    omega, residual = (torch.from_numpy(part)[:, None] for part in drawn(5, 1))
+    found = {
+        feature.name: feature.of(omega, residual, residual)[:, 0].numpy()
+        for feature in chosen.features
+        if feature.unit == "correlation" and feature.part == "noise"
+    }
+    assert set(found) == set(wanted)
+    r = residual[:, 0].numpy()
+    for name, pairs in wanted.items():
+        if pairs is not None:
+            exact = sum(r[:, j] * r[:, k] for j, k in pairs)
+            np.testing.assert_allclose(found[name], exact, rtol=1e-12)
+
+
 def test_a_model_that_is_not_the_likelihoods_is_not_judged():
     population = xr.Dataset(attrs={"estimator": "distance"})
     numbers = module.specification_metrics(

@@ -1,6 +1,6 @@
 """Mutation testing: change one thing in a copy of the package, and see whether a test fails.
 
-    python tests/mutation/mutate.py [--number 200] [--part transport] [--module 'transport/s*'] ...
+    python tests/mutation/mutate.py [--number 200] [--seed 1] [--part transport] [--module ...] ...
 
 First the functions that each test calls are recorded. Then mutants are drawn at random from all
 parts together, and each is met by the tests of its part that call the changed function, the
@@ -55,12 +55,12 @@ EQUIVALENT = Path(__file__).with_name("equivalent.json")
 PARTS = {
     "transport": (["transport/**/*.py"], ["transport"]),
     "population": (["population/**/*.py"], ["population"]),
-    "inference": (["inference/**/*.py"], ["inference", "optimisation"]),
+    "inference": (["inference/**/*.py", "baselines/**/*.py"], ["inference", "optimisation"]),
     "surrogate": (["surrogate/**/*.py"], ["surrogate"]),
     "kernels": (["forward/*/kernels.py"], ["forward"]),
     "accountant": (
         ["methods/certificate/accountant.py"],
-        ["papers/test_certified_accountant.py"],
+        ["methods/test_certificate_accountant.py"],
     ),
 }
 LIBRARIES = ["numba", "scipy.stats", "scipy.optimize", "torch", "xarray", "pydantic", "hypothesis"]
@@ -174,7 +174,9 @@ def chosen_tests(module: str, mutant: Mutant, record: list[dict]) -> list[str]:
     return tests
 
 
-def sample(parts: list[str], modules: str, number: int) -> list[tuple[str, str, Mutant]]:
+def sample(
+    parts: list[str], modules: str, number: int, seed: int = 0
+) -> list[tuple[str, str, Mutant]]:
     """Return (part, module, mutant) of a random sample."""
     every = []
     for part in parts:
@@ -183,7 +185,7 @@ def sample(parts: list[str], modules: str, number: int) -> list[tuple[str, str, 
             if fnmatch(module, modules):
                 source = (PACKAGE / module).read_text()
                 every += [(part, module, mutant) for mutant in mutants(source)]
-    random.Random(0).shuffle(every)
+    random.Random(seed).shuffle(every)
     print(f"{min(number, len(every))} of {len(every)} mutants")
     return every[:number]
 
@@ -218,9 +220,29 @@ def key(module: str, mutant: Mutant) -> str:
 
 
 def change(record: dict) -> str:
-    """Return the name of a change that outlives changes of other lines."""
-    module = record["mutant"].split(":")[0]
-    return f"{module}:{record['function']}: {record['before']} -> {record['after']}"
+    """Return the name of a change that outlives changes of other lines.
+
+    A number follows if the same change can be made at several places of the function.
+    """
+    module, place = record["mutant"].split(":")[0], record["place"]
+    what = f"{module}:{record['function']}: {record['before']} -> {record['after']}"
+    return f"{what} ({place})" if place else what
+
+
+def places(module: str) -> dict[tuple[int, str], int]:
+    """Return, for each change of a module by its start and text, which of its like it is.
+
+    It is 0 where there is no other in the function, and otherwise counted from 1.
+    """
+    every = mutants((PACKAGE / module).read_text())
+    alike = defaultdict(list)
+    for mutant in every:
+        alike[mutant.function, mutant.before, mutant.after].append(mutant)
+    return {
+        (mutant.start, mutant.after): number if len(group) > 1 else 0
+        for group in alike.values()
+        for number, mutant in enumerate(group, 1)
+    }
 
 
 def report(records: dict[str, dict]) -> None:
@@ -251,6 +273,7 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, action="append", help="default: all")
     parser.add_argument("--module", default="*", help="such as 'inference/likelihood/*'")
     parser.add_argument("--number", type=int, default=200, help="mutants of all parts")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after this time")
     parser.add_argument("--survivors", action="store_true", help="try the survivors again")
     arguments = parser.parse_args()
@@ -265,7 +288,7 @@ def main() -> None:
         copy = Copy(Path(folder))
         parts = arguments.part or list(PARTS)
         record = calls(copy, parts)
-        chosen = sample(parts, arguments.module, arguments.number)
+        chosen = sample(parts, arguments.module, arguments.number, arguments.seed)
         for part, module, mutant in chosen:
             name = key(module, mutant)
             missed = records.get(name, {}).get("outcome") in ("survived", "unreached")
@@ -273,7 +296,8 @@ def main() -> None:
                 break
             if name in records and not (missed and arguments.survivors):
                 continue
-            what = {"mutant": name, "part": part, "function": mutant.function}
+            place = places(module)[mutant.start, mutant.after]
+            what = {"mutant": name, "part": part, "function": mutant.function, "place": place}
             what |= {"before": mutant.before, "after": mutant.after}
             records[name] = what | meet(copy, module, mutant, record)
             add(kept, [records[name]])

@@ -8,7 +8,6 @@ import xarray as xr
 
 from popinv.errors import DataError
 from popinv.observation_files.section import FileObservations
-from popinv.population.observe import without_systems
 from popinv.population.stages.import_observations import import_observations
 from popinv.sections.systems import rows_of_systems, systems_left
 
@@ -39,33 +38,6 @@ def test_two_systems_must_be_left():
     assert systems_left([0, 1], None, 4).tolist() == [2, 3]
     with pytest.raises(DataError, match="at least 2 must be left"):
         systems_left([0, 1, 3], None, 4)
-
-
-def observed(count, tested, folds, names=None):
-    y = np.arange(count, dtype=float)[:, None]
-    coords = {} if names is None else {"system_id": ("system", names)}
-    return xr.Dataset(
-        {"y": (("system", "observation"), y), "y_heldout": (("heldout_system", "observation"),
-         y[count - tested :])},
-        coords=coords,
-        attrs={"folds": folds},
-    )  # fmt: skip
-
-
-def test_the_tested_systems_are_the_same_less_those_that_withdraw():
-    # The last three of ten are tested.
-    rest, left = without_systems(observed(10, 3, 1), [1, 8])
-    assert rest["y"].values.ravel().tolist() == left.tolist() == [0, 2, 3, 4, 5, 6, 7, 9]
-    assert rest["y_heldout"].values.ravel().tolist() == [7, 9]
-    # All are tested.
-    rest, _ = without_systems(observed(5, 5, 5, list("abcde")), ["d"])
-    assert rest["y_heldout"].values.ravel().tolist() == [0, 1, 2, 4]
-    assert rest["system_id"].values.tolist() == list("abce")
-
-
-def test_systems_held_out_beside_the_others_stay():
-    rest, _ = without_systems(observed(10, 3, 0), [9])
-    assert rest.sizes == {"system": 9, "observation": 1, "heldout_system": 3}
 
 
 def test_a_file_is_read_without_the_systems_that_withdrew(tmp_path):

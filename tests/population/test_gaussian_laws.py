@@ -106,6 +106,16 @@ def test_known_parameters_give_their_correlations_back(group):
     np.testing.assert_allclose(found, natural, atol=0.03)
 
 
+@pytest.mark.parametrize("group", ["abc", "cab"])
+def test_correlations_of_all_known_parameters_are_those_of_the_sample_from_any_start(group):
+    law = NormalLaw("abc", groups=[group])
+    z = draws(NormalLaw("abc", groups=["abc"]), NATURAL, 50)
+    found = law.to_natural(law.most_likely(z, law.from_natural([1e3] * 3 + [1e-3] * 3 + [0.0] * 3)))
+    correlation = np.corrcoef(z[:, ["abc".index(name) for name in group]], rowvar=False)
+    wanted = [*z.mean(axis=0), *z.std(axis=0), *correlation[[1, 2, 2], [0, 0, 1]]]
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
 def section(**keys):
     start = {name: {"mean": 0.5, "standard_deviation": 0.2} for name in keys.pop("start", "abc")}
     return law_section({"kind": "lognormal", "start": start, **keys})

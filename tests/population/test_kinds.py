@@ -94,6 +94,17 @@ def test_noise_of_the_package_passes_the_checks_of_a_users_own(name):
     check_noise(noise_section(NOISES[name]), forward_section(RING).observed(1))
 
 
+@pytest.mark.parametrize("name", NOISES)
+def test_noise_that_pools_observations_has_no_parameter_more_for_one_more(name):
+    section = noise_section(NOISES[name])
+    few, many = (
+        len(section.model(forward_section({**RING, "windows": windows}).observed(1)).names)
+        for windows in (4, 5)
+    )
+    # Blocks want every observation in two systems: their places may have parameters of their own.
+    assert section.pools_observations == (few == many and section.kind != "blocks")
+
+
 SELECTED = {
     "matern_field beside": ("law", LAWS["matern_field beside"]),
     **{name: ("noise", noise) for name, noise in NOISES.items()},

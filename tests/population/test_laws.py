@@ -141,6 +141,18 @@ def test_level_set_coefficients_have_unit_norm_and_permeabilities_pass_through()
     np.testing.assert_allclose((z[:, 2:] ** 2).sum(axis=1) / 2, 1.0, rtol=1e-13)
 
 
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_level_set_coefficients_are_in_the_proportions_of_the_formula(dimension):
+    law = LevelSetLaw(dimension, 4)
+    c = law.sample(torch.from_numpy(law.from_natural([5.0, 0.5, 3.0])), omega(law))[:, 2:]
+    squares = np.sum(wavenumbers(dimension, 4) ** 2, axis=1)
+    unscaled = omega(law).numpy() / (np.pi**2 * squares + 25.0) ** 2
+    factors = np.linalg.norm(c, axis=1, keepdims=True) / np.linalg.norm(
+        unscaled, axis=1, keepdims=True
+    )
+    np.testing.assert_allclose(c, factors * unscaled, rtol=1e-12)
+
+
 def test_a_longer_inverse_length_roughens_the_level_set():
     law = LevelSetLaw(1, 8)
     smooth, rough = (

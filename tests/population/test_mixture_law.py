@@ -178,6 +178,14 @@ def test_components_are_numbered_by_their_means():
     np.testing.assert_allclose(law.components(law.unconstrained(equal)).means, 0.0, atol=1e-7)
 
 
+@pytest.mark.parametrize("deviations", [[1e-6, 1e3], [1e3, 1e-6]])
+def test_equal_means_are_moved_apart_by_less_than_the_narrowest_component(deviations):
+    law = MixtureLaw("a", [NONE], 2)
+    each = Components(np.array([0.5, 0.5]), np.zeros((2, 1)), np.array(deviations)[:, None])
+    means = law.components(law.unconstrained(each)).means
+    assert 0 < means[1, 0] - means[0, 0] < 1e-3 * min(deviations)
+
+
 def test_known_parameters_give_the_components_back():
     z = draws(LAW, ALPHA, 4000).numpy()
     # The start is far away, and its first component has the means of none.

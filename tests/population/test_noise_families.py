@@ -8,11 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from noise_checks import check_whitening
+from pydantic import ValidationError
 from scipy.linalg import toeplitz as scipy_toeplitz
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from popinv.errors import ConfigError
 from popinv.forward.base import Observations
+from popinv.forward.section import ForwardSection, forward_section
 from popinv.population.noise.autoregressive.noise import AutoregressiveNoise, autoregressive_factor
 from popinv.population.noise.blocks.noise import BlockNoise
 from popinv.population.noise.channels.noise import ChannelNoise
@@ -316,6 +318,74 @@ def test_a_kernel_over_places_leaves_time_out():
     expected = KernelNoise(np.array([[0.2], [0.7]]), "matern32", nugget=False)
     gamma = torch.from_numpy(expected.from_natural({"amplitude": 1.0, "length": 0.5}))
     assert covariance[0, 3] == pytest.approx(float(expected.covariance(gamma)[0, 1]))
+
+
+def test_a_kernel_over_places_reads_all_their_coordinates():
+    places = np.array([[0.0, 0.0], [0.3, 0.4]])
+    coordinates = np.column_stack([np.repeat(places, 3, axis=0), np.tile([0.0, 1.0, 2.0], 2)])
+    observations = Observations(coordinates, ("x", "y", "t"), "u")
+    blocks = noise_section({"kind": "blocks", "places": "exponential"}).noise(observations)
+    values = {"standard_deviation": 1.0, "length": 0.5, "time_correlation": 0.0}
+    covariance = blocks.covariance(torch.from_numpy(blocks.from_natural(values)))
+    assert covariance[0, 3] == pytest.approx(np.exp(-1.0), rel=1e-6)
+
+
+def forward(**observations) -> ForwardSection:
+    keys = {"kind": "python", "function": "model:solve", "parameters": ["a"]}
+    return forward_section({**keys, "observations": observations})
+
+
+def described(section, model: ForwardSection) -> list[str]:
+    problems = [*section.problems(model), *section.value_problems(section.start, model)]
+    return [problem.text for problem in problems]
+
+
+FULL_BLOCKS = {"kind": "blocks", "places": "full"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "keys", "part"),
+    [
+        (2, {"kind": "channels"}, None),
+        (4, {"kind": "channels", "channels": 2, "start": {"standard_deviation": [1, 2]}}, None),
+        (1, {"kind": "channels"}, "got 1, but there are 1 entries"),
+        (4, {"kind": "channels", "channels": 3}, "got 3, but there are 4 entries"),
+        (2, {"kind": "channels", "start": {"standard_deviation": [1, 2, 3]}}, "are 2 channels"),
+        (3, {"kind": "channels", "start": {"correlation": [0.1]}}, "3 have 3 pairs"),
+        (3, {"kind": "channels", "start": {"correlation": -0.6}}, "are impossible"),
+        (2, {"kind": "blocks", "order": 2}, None),
+        (2, {"kind": "blocks", "order": 3}, "with 3 times it must be at most 2"),
+        (2, {"kind": "blocks", "places": "matern32"}, None),
+        (3, {**FULL_BLOCKS, "start": {"place_correlation": -0.4}}, None),
+        (3, {**FULL_BLOCKS, "start": {"place_correlation": -0.6}}, "are impossible"),
+        (3, {**FULL_BLOCKS, "start": {"place_correlation": [0.1]}}, "3 have 3 pairs"),
+        (3, {"kind": "autoregressive", "order": 3}, "with 3 times it must be at most 2"),
+        (3, {"kind": "autoregressive", "start": {"correlation": [0.1, 0.2]}}, "are 1 lags"),
+    ],
+)
+def test_sections_name_what_does_not_fit_the_observations(entries, keys, part):
+    texts = described(noise_section(keys), forward(count=entries, times=[0.1, 0.2, 0.3]))
+    assert len(texts) == (part is not None), texts
+    assert all(part in text for text in texts)
+
+
+def test_all_observations_without_times_are_channels():
+    section = noise_section({"kind": "channels", "start": {"standard_deviation": [1, 2, 3, 4]}})
+    assert described(section, forward(count=4)) == []
+    (text,) = described(section, forward(count=8))
+    assert "got 4 numbers, but there are 8 channels" in text
+    (text,) = described(section.replace(times="exponential"), forward(count=4))
+    assert "the observations have no times" in text
+
+
+def test_the_start_of_a_kernel_has_a_nugget_where_the_noise_has_one():
+    assert "nugget" not in noise_section({"kind": "kernel"}).start_values()
+    asked = {"kind": "kernel", "nugget": True}
+    assert noise_section(asked).start_values()["nugget"] > 0
+    given = noise_section({**asked, "start": {"nugget": 0.02}})
+    assert given.start_values()["nugget"] == 0.02
+    with pytest.raises(ValidationError, match="set 'nugget: true' beside it"):
+        noise_section({"kind": "kernel", "start": {"nugget": 0.02}})
 
 
 @pytest.mark.parametrize("times", [[0.1, 0.2, 0.4], [0.1]])

@@ -1,4 +1,4 @@
-"""Observations as they are stored."""
+"""Observations as they are stored, and without systems that withdrew."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from popinv.forward.base import Observations
 from popinv.forward.datasets import names_in_file, observation_names
-from popinv.population.observe import noise_scales, observations_dataset
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.observe import noise_scales, observations_dataset, without_systems
+from popinv.population.synthetic import noise_rows
+from popinv.seeds import standard_normal_rows
 from popinv.store import storage
 
 WHAT = Observations(np.array([[0.2], [0.7]]), ("x",), "head", "m")
@@ -60,6 +64,13 @@ def test_observations_without_names_are_counted() -> None:
     assert observation_names(words)[1] == "p1"
 
 
+def test_the_noise_of_each_system_is_that_of_its_number() -> None:
+    noise, clean = IsotropicNoise(2), np.zeros((5, 2))
+    xi = noise_rows(noise, np.zeros(1), 1, "test", clean)
+    np.testing.assert_array_equal(xi, standard_normal_rows(1, "test/noise", 0, 5, 2))
+    np.testing.assert_array_equal(noise_rows(noise, np.zeros(1), 1, "test", clean[:2]), xi[:2])
+
+
 def test_noise_scales_are_log_uniform_and_addressed_by_row() -> None:
     scale = noise_scales(0.5, 2.0, seed=1, stage="test", count=4000)
     np.testing.assert_array_equal(noise_scales(0.5, 2.0, 1, "test", 10), scale[:10])
@@ -68,3 +79,30 @@ def test_noise_scales_are_log_uniform_and_addressed_by_row() -> None:
     # log2 of them is uniform on [-1, 1]: standard errors 0.009 and 0.0047, five of each.
     assert np.log2(scale).mean() == pytest.approx(0.0, abs=0.05)
     assert np.mean(np.log2(scale) ** 2) == pytest.approx(1 / 3, abs=0.025)
+
+
+def observed(count, tested, folds, names=None) -> xr.Dataset:
+    y = np.arange(count, dtype=float)[:, None]
+    coords = {} if names is None else {"system_id": ("system", names)}
+    return xr.Dataset(
+        {"y": (("system", "observation"), y), "y_heldout": (("heldout_system", "observation"),
+         y[count - tested :])},
+        coords=coords,
+        attrs={"folds": folds},
+    )  # fmt: skip
+
+
+def test_the_tested_systems_are_the_same_less_those_that_withdraw() -> None:
+    # The last three of ten are tested.
+    rest, left = without_systems(observed(10, 3, 1), [1, 8])
+    assert rest["y"].values.ravel().tolist() == left.tolist() == [0, 2, 3, 4, 5, 6, 7, 9]
+    assert rest["y_heldout"].values.ravel().tolist() == [7, 9]
+    # All are tested.
+    rest, _ = without_systems(observed(5, 5, 5, list("abcde")), ["d"])
+    assert rest["y_heldout"].values.ravel().tolist() == [0, 1, 2, 4]
+    assert rest["system_id"].values.tolist() == list("abce")
+
+
+def test_systems_held_out_beside_the_others_stay() -> None:
+    rest, _ = without_systems(observed(10, 3, 0), [9])
+    assert rest.sizes == {"system": 9, "observation": 1, "heldout_system": 3}

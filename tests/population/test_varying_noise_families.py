@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from popinv.population.noise.errors import Errors
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.population.noise.student import log_density, student_of_normal
 from popinv.population.noise.varying import VaryingNoise
@@ -38,6 +39,23 @@ def test_the_deviation_grows_with_the_signal_and_the_correlation_stays():
     np.testing.assert_allclose(sample.std(axis=0), expected[0], rtol=0.01)
     with pytest.raises(TypeError, match="without a signal"):
         noise.covariance(gamma)
+
+
+@pytest.mark.parametrize(
+    ("values", "part"),
+    [
+        ({"proportional": 1e-9, "degrees_of_freedom": 2.001}, None),
+        ({"proportional": 0.0}, "larger than 0."),
+        ({"degrees_of_freedom": 2.0}, "larger than 2."),
+        ({"noise_age_coefficient": -3.0}, None),
+        ({"noise_age_coefficient": [0.1]}, "must be a number"),
+    ],
+)
+def test_values_of_the_errors_lie_in_their_domain(values, part):
+    errors = Errors(grows="combined", tails="student", covariates=["age"])
+    texts = [problem.text for problem in errors.value_problems(values)]
+    assert len(texts) == (part is not None), texts
+    assert all(part in text for text in texts)
 
 
 def test_values_go_to_the_real_line_and_back():

@@ -306,7 +306,15 @@ def test_figures_are_told_by_their_titles(tmp_path):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs/methods").glob("*.md")), ids=lambda p: p.stem)
+PAGES = sorted(
+    page
+    for folder in ("methods", "papers")
+    for page in (ROOT / "docs" / folder).glob("*.md")
+    if page.stem != "index"
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_a_method_says_how_to_read_what_it_finds_on_a_study(page, tmp_path):
     method = gather_method(page.stem, tmp_path, {}, page.read_text())
     assert sum(len(paragraph) for paragraph in method.reading) > 100

@@ -152,6 +152,17 @@ def test_fixed_readout_interpolates_the_output_field():
     assert not any("readout" in name for name, _ in network.named_parameters())
 
 
+@pytest.mark.parametrize("grid", [(12,), (6, 8)])
+def test_an_fno_tells_the_places_of_a_constant_field_apart(grid):
+    n = int(np.prod(grid))
+    network = FNO(
+        np.ones((n, 1)), grid_shape=grid, d_out=n, width=4, modes=3, layers=1, readout=np.eye(n)
+    ).double()
+    field = network(torch.ones(1, 1, dtype=torch.float64)).detach().reshape(grid)
+    for axis in range(len(grid)):
+        assert bool((field.diff(dim=axis).abs() > 1e-3).any())
+
+
 @pytest.mark.parametrize(
     ("hyperparameters", "match"),
     [

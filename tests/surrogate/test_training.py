@@ -181,6 +181,17 @@ def test_a_row_from_the_tail_does_not_outweigh_all_others_when_whitened():
     assert errors[0] < 0.5 * errors[1]
 
 
+def test_the_weights_of_whitened_rows_depend_on_no_unit_of_the_noise():
+    weights = [
+        prepare(curved_data(), settings(whitening=size * np.eye(2))).training[2]
+        for size in (1.0, 1e-3, 1e3)
+    ]
+    # Rows beyond the usual distance weigh less than others.
+    assert weights[0].min() < 0.8 * weights[0].max()
+    for other in weights[1:]:
+        torch.testing.assert_close(other, weights[0])
+
+
 def test_rows_of_weight_0_do_not_matter():
     data = curved_data()
     weights = np.ones(len(data.z))

@@ -50,6 +50,15 @@ def test_sort_rows_orders_values_that_share_their_leading_bits(rng, offset, spre
     assert_sorted_stably(offset + spread * rng.integers(-40, 40, (3, 500)))
 
 
+@pytest.mark.parametrize("size", [5000, 65_537])
+def test_sort_rows_orders_values_that_differ_in_their_last_bits_alone(rng, size):
+    rows = 1.0 + np.finfo(float).eps * rng.integers(0, size, (2, size))
+    assert_sorted_stably(rows)
+    # A far entry leaves the others in one place of a short key too.
+    rows[:, 0] = 1e30
+    assert_sorted_stably(rows)
+
+
 def test_sort_rows_treats_signed_zeros_as_equal():
     assert_sorted_stably(np.array([[0.0, -0.0, 1.0, -0.0, -1.0, 0.0]]))
 

@@ -125,8 +125,8 @@ def method_results(wildcards):
 
 def documentation_of(method):
     """The method's page of documentation, empty if it has none."""
-    page = Path(PROJECT, "docs", "methods", f"{method}.md")
-    return page.read_text(encoding="utf-8") if page.exists() else ""
+    pages = (Path(PROJECT, "docs", folder, f"{method}.md") for folder in ("methods", "papers"))
+    return next((page.read_text(encoding="utf-8") for page in pages if page.exists()), "")
 
 
 def sections_using(method):

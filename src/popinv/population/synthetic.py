@@ -63,7 +63,7 @@ def noise_rows(
     clean: np.ndarray,
     covariates: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return noise (n, d_y) about noise-free observations, NaN where these are.
+    """Return noise (n, d_y) about noise-free observations.
 
     Parameters
     ----------

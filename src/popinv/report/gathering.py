@@ -202,6 +202,8 @@ def gather_method(
 def _beginning(text: str) -> tuple[str, str]:
     """Return title and first paragraph of a page in Markdown, or empty texts."""
     blocks = [" ".join(block.split()) for block in text.split("\n\n") if block.strip()]
+    # A line in italics below the title is about the sources.
+    blocks = [block for block in blocks if not (block.startswith("*To be") and block[-1] == "*")]
     if not blocks or not blocks[0].startswith("# "):
         return "", ""
     return blocks[0][2:], blocks[1] if len(blocks) > 1 and not blocks[1].startswith("#") else ""

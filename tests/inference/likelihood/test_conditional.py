@@ -66,6 +66,22 @@ def test_the_observed_entries_alone_have_the_same_density(name):
     torch.testing.assert_close(narrow.log_density(g[:, 0]), every.log_density(g[:, 0]))
 
 
+@pytest.mark.parametrize("grows", ["combined", "proportional"])
+def test_the_information_is_the_mean_square_of_the_slope(grows):
+    # The nodes of a quadrature are the noise of as many systems with one signal.
+    nodes, weights = np.polynomial.hermite_e.hermegauss(6)
+    noise = VaryingNoise(DiagonalNoise(2), grows)
+    gamma = torch.from_numpy(noise.from_natural(dict.fromkeys(noise.names, 0.4)))
+    g = torch.tensor([[1.5, 0.7]], dtype=torch.float64).expand(6, -1)
+    deviations = noise.deviations(gamma, g, None)
+    data = (g + deviations * torch.from_numpy(nodes)[:, None]).numpy()
+    scale = np.full(2 + len(noise.names), 0.5)
+    at = conditional(Problem(data, torch.sin, NormalLaw(["rate"]), noise, scale), gamma)
+    mean_square = weights / weights.sum() @ at.with_slope(g)[1].numpy() ** 2
+    information = at.information(g).numpy()
+    np.testing.assert_allclose(information[0], np.diag(mean_square), rtol=1e-9, atol=1e-12)
+
+
 def test_where_most_is_observed_nothing_is_left_out():
     problem = problem_of("combined")
     problem.conditions.present[:, :6] = True

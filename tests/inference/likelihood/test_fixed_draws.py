@@ -7,8 +7,10 @@ import pytest
 import torch
 from bent_population import BENT, bent_problem, by_quadrature
 from scipy.special import logsumexp
+from scipy.stats import norm
 
 from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fixed_draws import adapted_draws, inverse_factor
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
@@ -44,6 +46,40 @@ def squares_by_quadrature(problem: Problem, p: np.ndarray) -> np.ndarray:
     level = np.log(z[1] - z[0]) - np.log(2 * np.pi) - 2 * p[2]
     misfit = [-0.5 * ((y - g) ** 2).sum(axis=1) / sigma**2 for y in problem.data]
     return np.array([logsumexp(law + each) for each in misfit]) + level
+
+
+def test_a_mixture_about_given_modes_is_a_density():
+    means = torch.tensor([[[-2.0], [1.5]]], dtype=torch.float64)
+    factors = torch.tensor([[[[0.5]], [[0.2]]]], dtype=torch.float64)
+    mixture = Mixtures.about(means, factors)
+    x = torch.linspace(-9.0, 9.0, 20_001, dtype=torch.float64)
+    density = mixture.log_density(x[None, :, None])[0].exp().numpy() / np.sqrt(2 * np.pi)
+    # The law has a tenth, and each mode as much as the other.
+    parts = [norm(0.0, 1.0), norm(-2.0, 0.5), norm(1.5, 0.2)]
+    exact = sum(w * part.pdf(x.numpy()) for w, part in zip((0.1, 0.45, 0.45), parts, strict=True))
+    np.testing.assert_allclose(density, exact, rtol=1e-9)
+
+
+def test_a_fitted_mixture_moves_with_its_draws():
+    rng = np.random.default_rng(8)
+    omega = torch.from_numpy(0.1 * rng.standard_normal((1, 400, 2)))
+    log_weight = torch.from_numpy(-0.5 * rng.standard_normal((1, 400)) ** 2)
+    here, there = (fitted(omega + shift, log_weight) for shift in (0.0, 5.0))
+    torch.testing.assert_close(there.shares, here.shares)
+    torch.testing.assert_close(there.means[:, 1:], here.means[:, 1:] + 5.0)
+    torch.testing.assert_close(there.factors, here.factors)
+
+
+def test_components_of_a_mixture_are_as_wide_as_so_few_draws_can_tell():
+    # Six points, each drawn four times: no component has a width of its own.
+    points = torch.linspace(-5.0, 5.0, 6, dtype=torch.float64)
+    mixture = fitted(points.repeat(4)[None, :, None], torch.zeros((1, 24), dtype=torch.float64))
+    torch.testing.assert_close(mixture.means[0, 1:, 0], points)
+    # The prior of two of 24 draws has a sixth of the whole width.
+    prior, share = 2 / 24, 1 / 6
+    variance = prior / (prior + share) * float(points.var(correction=0)) / 6**2
+    widths = mixture.factors[0, 1:, 0, 0].numpy()
+    np.testing.assert_allclose(widths, np.sqrt(1.3 * variance), rtol=1e-6)
 
 
 @pytest.mark.parametrize("deviation", [0.3, 0.03])

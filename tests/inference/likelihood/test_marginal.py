@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 import torch
 from bent_population import BENT, bent_problem, by_quadrature
-from linear_population import TRUTH, exact_log_likelihood, exact_scores, linear_problem
+from linear_population import (
+    PLACES,
+    TRUTH,
+    exact_log_likelihood,
+    exact_scores,
+    line,
+    linear_problem,
+)
 
 from popinv.errors import DivergenceError
-from popinv.inference.likelihood import marginal_estimate, marginal_near
+from popinv.inference.likelihood import marginal, marginal_estimate, marginal_near
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, further_modes
@@ -34,6 +41,22 @@ def test_of_a_linear_model_it_is_exact(scales, gaps):
     np.testing.assert_allclose(evaluation.scores, exact_scores(problem, TRUTH + 0.1), atol=3e-4)
     np.testing.assert_allclose(evaluation.effective_share, 1.0, atol=2e-3)
     assert np.abs(evaluation.score_error).max() < 3e-4
+
+
+def test_posteriors_of_a_linear_model_are_normal():
+    problem = linear_problem(20)
+    evaluation = evaluate(problem, TRUTH, MarginalSettings(draws=256))
+    slopes = np.column_stack([np.ones(6), PLACES]) * np.exp(TRUTH[2:4])
+    noise = problem.noise.covariance(torch.from_numpy(TRUTH[4:])).numpy()
+    weights = np.linalg.solve(noise, slopes)
+    covariance = np.linalg.inv(np.eye(2) + slopes.T @ weights)
+    residual = problem.data - line(torch.from_numpy(TRUTH[None, :2])).numpy()
+    mean = residual @ weights @ covariance
+    np.testing.assert_allclose(evaluation.modes, mean, atol=1e-3)
+    # 256 even draws, of deviations below one.
+    np.testing.assert_allclose(evaluation.mean, mean, atol=0.02)
+    wanted = np.broadcast_to(np.diag(covariance), (20, 2))
+    np.testing.assert_allclose(evaluation.variance, wanted, rtol=0.1)
 
 
 @pytest.mark.parametrize("deviation", [0.3, 0.05])
@@ -102,6 +125,21 @@ def test_further_modes_are_found_where_they_count():
     assert share == 0.0
 
 
+@pytest.mark.parametrize(("share", "counts"), [(1.3, True), (0.75, False)])
+def test_a_further_mode_counts_from_a_small_share_of_the_evidence_on(share, counts):
+    # z^2 is 2.25, so that the modes at 1.5 and -1.5 have the curvature, and the law weighs them.
+    problem = squared(3, 1.5, 0.0)
+    problem = replace(problem, data=np.tile([2.25, 1.125], (3, 1)))
+    deviation, weight = 0.5, -np.log(share * marginal._COMPARABLE)
+    mean = weight * deviation**2 / 3
+    p = np.array([mean, np.log(deviation), np.log(0.001)])
+    settings, nobody = MarginalSettings(), np.zeros(0, dtype=int)
+    evaluation = evaluate(problem, p, settings)
+    np.testing.assert_allclose(mean + deviation * evaluation.modes[:, 0], 1.5, atol=1e-3)
+    found, _ = further_modes(problem, p, settings, evaluation, nobody, np.arange(3))
+    assert len(found) == (3 if counts else 0)
+
+
 @pytest.mark.parametrize("limit", ["_MOST_DIMENSIONS", "_MOST_HARD"])
 def test_several_modes_are_a_doubt_where_no_draws_can_cover_them(monkeypatch, limit):
     problem, p = squared(40, 0.5, 1.0), np.array([0.5, 0.0, np.log(0.1)])
@@ -140,11 +178,16 @@ def test_an_interrupted_ascent_goes_on_to_the_same_bits():
     states = []
     whole = fit_marginal_likelihood(problem, start, progress=states.append)
     assert len(states) > 2
+    # No system is hard before the draws or the modes show it.
+    first = states[0].context
+    assert (int(first["number"]), int(first["steps"]), first["hard"].tolist()) == (0, 0, [])
     kept = state_of({k: v.copy() for k, v in state_arrays(states[0]).items()})
     resumed = fit_marginal_likelihood(problem, start, state=kept)
     np.testing.assert_array_equal(resumed.p, whole.p)
     np.testing.assert_array_equal(resumed.covariance, whole.covariance)
     np.testing.assert_array_equal(resumed.arrays["scores"], whole.arrays["scores"])
+    share = whole.arrays["effective_share"]
+    assert whole.diagnostics["effective_share"] == pytest.approx(share.mean(), rel=1e-12)
 
 
 def test_what_single_systems_say_does_not_depend_on_the_others():
@@ -155,6 +198,20 @@ def test_what_single_systems_say_does_not_depend_on_the_others():
     alone = evaluate(problem.of_systems(some), p, MarginalSettings(), numbers=some)
     np.testing.assert_allclose(alone.log_likelihood, whole.log_likelihood[some], rtol=1e-10)
     np.testing.assert_allclose(alone.scores, whole.scores[some], rtol=1e-8, atol=1e-10)
+
+
+def test_the_error_of_the_draws_adds_nothing_to_the_squares_of_the_scores():
+    evaluation = evaluate(bent_problem(20, 0.3), BENT, MarginalSettings(draws=64))
+    rng = np.random.default_rng(0)
+    scores, error = rng.standard_normal((200, 3)), 0.5 * rng.standard_normal((200, 3))
+    of_draws = error.T @ error
+    seen = marginal_estimate.squares_of(replace(evaluation, scores=scores, score_error=error))
+    np.testing.assert_allclose(seen, scores.T @ scores - of_draws, rtol=1e-12)
+    # What is left of a score that is all error, or of few systems, need not be positive.
+    for rows, scale in ((200, 3.0), (3, 1.0)):
+        given = {"scores": scores[:rows], "score_error": scale * error[:rows]}
+        plain = marginal_estimate.squares_of(replace(evaluation, **given))
+        np.testing.assert_array_equal(plain, scores[:rows].T @ scores[:rows])
 
 
 def test_held_halves_have_no_scores():

@@ -72,3 +72,16 @@ def test_scores_that_say_nothing_leave_the_curvature():
     np.testing.assert_allclose(
         steadied(each, error, squares, N), each.sum(axis=0) * N / len(each), rtol=1e-12
     )
+
+
+def test_of_one_parameter_it_is_the_formula_of_james_and_stein():
+    rng = np.random.default_rng(3)
+    each, error = 1.3 + 2 * rng.standard_normal(400), rng.standard_normal(400)
+    squares = 1100.0
+    found = steadied(each[:, None, None], error[:, None, None], np.array([[squares]]), N)
+    plain = each.mean() * N
+    off_squares = plain / squares - 1
+    scatter = (np.sum(error**2) + (1 - 0.4) * np.sum((each - each.mean()) ** 2)) / squares**2
+    kept = 1 - scatter / 0.4**2 / off_squares**2
+    assert 0.3 < kept < 0.9
+    assert found.item() == pytest.approx(squares * (1 + kept * off_squares), rel=1e-12)

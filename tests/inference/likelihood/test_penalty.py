@@ -11,7 +11,12 @@ from linear_population import TRUTH, linear_problem
 
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.penalty import penalty_at
+from popinv.inference.problem import Problem
+from popinv.population.laws.free_form.law import FreeFormLaw
+from popinv.population.laws.transforms import LOG, NONE
 from popinv.population.noise.full.noise import FullNoise
+from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 D_Y = 6
 
@@ -24,6 +29,36 @@ def full_problem(count, seed, shrinkage=0.1):
     truth = np.concatenate([TRUTH[:4], noise.from_cholesky(factor).numpy()])
     scale = np.full(len(truth), 0.5)
     return replace(problem, noise=noise, scale=scale), truth
+
+
+@pytest.mark.parametrize("count", [100, 400])
+def test_the_noise_is_penalised_as_by_the_root_of_the_number_of_systems(count):
+    problem, truth = full_problem(count, 1)
+    found = penalty_at(problem, truth)
+    own = float(problem.noise.penalty(torch.from_numpy(truth[4:].copy())))
+    assert own > 0
+    assert found.value == pytest.approx(np.sqrt(count) * own, rel=1e-12)
+    for i in range(4, len(truth)):
+        shift = 1e-5 * np.eye(len(truth))[i]
+        up, down = (penalty_at(problem, q).value for q in (truth + shift, truth - shift))
+        assert found.gradient[i] == pytest.approx((up - down) / 2e-5, rel=1e-6, abs=1e-6)
+    np.testing.assert_array_equal(found.gradient[:4], 0.0)
+
+
+def test_the_coefficients_of_a_law_are_penalised_as_standard_normal_numbers():
+    law = FreeFormLaw(["a", "b"], [LOG, NONE], 3, 1.0, True)
+    size = len(law.names) + 1
+    data = np.zeros((7, 2))
+    problem = Problem(data, lambda z: z, law, IsotropicNoise(2), np.full(size, 0.5))
+    p = np.linspace(-0.5, 1.0, size)
+    coefficients = p[4:-1]
+    found = penalty_at(problem, p)
+    assert problem.penalised
+    assert found.value == pytest.approx(np.sum(coefficients**2) / 2, rel=1e-12)
+    np.testing.assert_allclose(found.gradient, [0, 0, 0, 0, *coefficients, 0], rtol=1e-12)
+    np.testing.assert_array_equal(found.curvature, np.diag([0.0] * 4 + [1.0] * (size - 5) + [0.0]))
+    held = penalty_at(replace(problem, free_law=False), p)
+    assert held.value == 0.0
 
 
 @pytest.mark.parametrize("count", [400, 6400])

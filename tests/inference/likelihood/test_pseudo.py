@@ -20,10 +20,19 @@ from scipy.stats import multivariate_normal
 
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import linearised
+from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood import fit_pseudo
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.model_moments import matched_draws, model_moments
+from popinv.inference.likelihood.model_moments import (
+    matched_draws,
+    model_moments,
+    moments_of_systems,
+)
 from popinv.inference.likelihood.pseudo import evaluate
+from popinv.inference.problem import Problem
+from popinv.population.known import Known
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.isotropic.noise import IsotropicNoise
 
 
 def evaluated(problem, p):
@@ -175,18 +184,50 @@ def test_what_is_held_stays_and_has_no_error():
     assert np.all(estimate.standard_errors[:4] > 0)
 
 
+@pytest.mark.parametrize(("asked", "given"), [(1000, 1000), (8, 4 * 12)])
+def test_draws_are_as_many_as_asked_for_and_at_least_four_for_each_random_number(asked, given):
+    law = NormalLaw([f"z{i}" for i in range(12)])
+    problem = Problem(np.zeros((3, 2)), torch.sin, law, IsotropicNoise(2), np.full(25, 0.5))
+    omega = matched_draws(problem, asked).numpy()
+    assert omega.shape == (given, 12)
+    np.testing.assert_allclose(omega.mean(axis=0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(omega.T @ omega / given, np.eye(12), atol=1e-9)
+
+
+class WithTangents:
+    """A function that gives its derivatives along tangents."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, z):
+        return self.function(z)
+
+    def linearise(self, z, tangents):
+        return linearised(self.function, z, tangents)
+
+
+def test_derivatives_along_tangents_are_those_by_differences_for_each_design():
+    def dosed(z):
+        return z[:, 2:] * curve(z[:, :2])
+
+    problem, alpha, gamma = curve_problem(count=30)
+    known = Known.of_arrays(np.repeat([0.5, 1.0, 2.0], 10)[:, None], np.empty((30, 0)))
+    problem = replace(problem, conditions=Conditions(known=known))
+    at = [torch.from_numpy(part) for part in (alpha, gamma)]
+    plain, along = (
+        evaluate(each, at[1], moments_of_systems(each, *at, matched_draws(each, 6000)))
+        for each in (replace(problem, simulate=f) for f in (dosed, WithTangents(dosed)))
+    )
+    np.testing.assert_allclose(along.log_likelihood, plain.log_likelihood, rtol=1e-10)
+    np.testing.assert_allclose(along.scores, plain.scores, rtol=1e-4, atol=1e-4)
+
+
 def test_derivatives_along_tangents_are_those_by_differences():
-    class WithTangents:
-        def __call__(self, z):
-            return curve(z)
-
-        def linearise(self, z, tangents):
-            return linearised(curve, z, tangents)
-
     problem, alpha, _ = curve_problem(count=50)
     omega, alpha = matched_draws(problem, 2000), torch.from_numpy(alpha)
     by_differences = model_moments(problem, alpha, omega)
-    along = model_moments(replace(problem, simulate=WithTangents()), alpha, omega)
+    along = model_moments(replace(problem, simulate=WithTangents(curve)), alpha, omega)
     for name, expected in vars(by_differences).items():
         # Differences with steps of 1e-3 are good to about 1e-6 of the values.
         np.testing.assert_allclose(getattr(along, name), expected, rtol=1e-5, atol=1e-6)

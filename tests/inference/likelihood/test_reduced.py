@@ -103,6 +103,15 @@ def test_of_a_linear_model_it_is_exact(scales):
     assert np.abs(evaluation.score_error).max() < 3e-4
 
 
+def test_what_all_signals_have_in_common_takes_no_direction():
+    def offset(z: torch.Tensor) -> torch.Tensor:
+        return line(z) + 5 * torch.sin(9 * X)
+
+    found = span(many(offset, 6), TRUTH)
+    assert found is not None
+    assert found.directions.shape == (D_Y, 2)
+
+
 @pytest.mark.parametrize("scales", [False, True])
 @pytest.mark.parametrize("near", [False, True])
 def test_it_is_that_of_whole_signals_to_the_stated_error(scales, near):

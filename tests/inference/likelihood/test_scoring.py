@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from popinv.inference.likelihood.scoring import Point, ScoringState, ascend, begin
+from popinv.inference.likelihood.scoring import Point, ScoringState, ascend, begin, step
 
 HESSIAN = np.array([[3.0, 1.0], [1.0, 2.0]])
 TOP = np.array([1.0, -2.0])
@@ -33,6 +33,23 @@ def test_with_the_curvature_itself_two_steps_arrive():
     # The first is damped by a thousandth.
     assert len(state.path) <= 4
     np.testing.assert_allclose(state.point.p, TOP, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("slope", "information", "taken"),
+    [(0.5, 1.0, True), (1.5, 1.0, False), (-0.5, 1.0, True), (-1.5, 100.0, False)],
+)
+def test_of_values_that_draws_do_not_tell_apart_the_slopes_decide(slope, information, taken):
+    """A step is taken if it leads upwards on the whole, and if less is to be gained from there."""
+    one = SimpleNamespace(free=np.ones(1, bool), logarithmic=np.zeros(1, bool), scale=np.ones(1))
+    first = Point(np.zeros(1), 0.0, np.ones(1), np.eye(1), error=0.2)
+
+    def evaluate(p, memory):
+        return Point(p, -0.1, np.full(1, slope), np.full((1, 1), information), error=0.2)
+
+    state = step(begin(first), evaluate, one)
+    assert (len(state.path) == 2) == taken
+    assert (state.damping < begin(first).damping) == taken
 
 
 @pytest.mark.parametrize("excess", [8.0, 15.0])

@@ -8,13 +8,15 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
+from popinv.inference.likelihood.draws import best_draws
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings, integrals_at
+from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, integrals_at
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.varying import VaryingNoise
 
 CURVES = {"sine": torch.sin, "square": torch.square, "modulus": torch.abs}
 GRID = np.linspace(-8.0, 8.0, 1601)
@@ -47,6 +49,14 @@ def by_grid(problem: Problem, p: np.ndarray) -> float:
     return float((logsumexp(log_posterior(problem, p), axis=1) + step).sum())
 
 
+def test_where_there_are_fewer_minima_searches_start_at_the_best():
+    draws = torch.linspace(-3.0, 3.0, 61, dtype=torch.float64)[:, None]
+    one, two = (draws[:, 0] - 1) ** 2, (draws[:, 0] ** 2 - 4) ** 2 + 0.1 * draws[:, 0]
+    starts = best_draws(draws, torch.stack([one, two], dim=1), 3)[..., 0]
+    torch.testing.assert_close(starts[:, 0], torch.tensor([1.0, 1.0, 1.0]).double())
+    torch.testing.assert_close(starts[:, 1], torch.tensor([-2.0, 2.0, -2.0]).double())
+
+
 @pytest.mark.parametrize("name", CURVES)
 def test_the_estimate_is_at_the_maximum_of_the_grid(name):
     problem = curved(name)
@@ -75,6 +85,21 @@ def test_the_estimate_is_at_the_maximum_of_the_grid(name):
     # The value is that of draws of its own, with the error that they have.
     told = estimate.diagnostics["value"]
     assert abs(told - by_grid(problem, estimate.p)) < 0.06
+
+
+@pytest.mark.parametrize("heavy_tails", [False, True])
+def test_the_search_leads_to_the_highest_of_three_modes(heavy_tails):
+    def simulate(z: torch.Tensor) -> torch.Tensor:
+        # One is seen near 1 and near -2, and a search from 0 stays on a bump.
+        valley = torch.where(z > 0, z**2, z**2 / 4)
+        return (valley + 0.5 * torch.exp(-50 * z**2)).repeat(1, 2)
+
+    noise, p = IsotropicNoise(2), np.array([0.0, 0.0, np.log(0.3)])
+    if heavy_tails:
+        noise, p = VaryingNoise(noise, heavy_tails=True), np.append(p, np.log(30.0))
+    problem = Problem(np.ones((3, 2)), simulate, NormalLaw(["z"]), noise, np.full(len(p), 0.5))
+    modes = evaluate(problem, p, MarginalSettings(draws=16)).modes
+    np.testing.assert_allclose(modes, 1.0, atol=0.1)
 
 
 @pytest.mark.parametrize("name", CURVES)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from linear_population import TRUTH, exact_scores, linear_problem
 from scipy import integrate, optimize, stats
 
 from popinv.inference.conditions import Conditions
@@ -100,6 +101,19 @@ def test_the_marginal_likelihood_is_that_of_quadrature(name):
     slopes = optimize.approx_fprime(p, lambda q: quadrature(problem, q).sum(), 1e-6)
     errors = np.sqrt((evaluation.score_error**2).sum(axis=0))
     np.testing.assert_allclose(evaluation.scores.sum(axis=0), slopes, atol=0.02 + 4 * errors.max())
+
+
+def test_where_the_noise_hardly_varies_scores_of_a_linear_model_are_exact():
+    plain = replace(linear_problem(20), noise=IsotropicNoise(6), scale=np.full(5, 0.5))
+    varying = replace(
+        plain, noise=VaryingNoise(IsotropicNoise(6), "combined"), scale=np.full(6, 0.5)
+    )
+    p = np.append(TRUTH[:5] + 0.1, np.log(1e-4))
+    evaluation = marginal.evaluate(varying, p, MarginalSettings(draws=16))
+    exact = exact_scores(plain, p[:5])[:, :4]
+    # As for noise that does not vary: control variates leave the error of the modes alone.
+    np.testing.assert_allclose(evaluation.scores[:, :4], exact, atol=3e-4)
+    assert np.abs(evaluation.score_error[:, :4]).max() < 3e-4
 
 
 def test_scales_and_gaps_of_systems_enter_the_marginal_likelihood():

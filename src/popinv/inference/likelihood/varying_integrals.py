@@ -135,6 +135,8 @@ class VaryingIntegrals:
         omega, n = start.clone(), len(start)
         damping = torch.full((n,), _FIRST_DAMPING, dtype=omega.dtype)
         g, jacobian = self.push_forward.linearise(omega)
+        # Rows are replaced below, and a simulator may return views of one row.
+        g, jacobian = g.clone(), jacobian.clone()
         objective = self._objective(g, omega)
         hessian, slope = self._quadratic(g, jacobian, omega)
         arrived = torch.zeros(n, dtype=torch.bool)

@@ -1,0 +1,86 @@
+"""What the tool answers about a finished study, asked for afterwards."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from popinv.cli.show import table
+from popinv.methods.invariants import PREFIX
+from popinv.store import storage
+
+pytestmark = pytest.mark.firedrake
+
+ASKED = {
+    "posterior": {"chains": 2, "effective": 20, "most_moves": 300, "kept_draws": 10},
+    "withdrawal": {"systems": [3, 17], "checked": 4},
+    "groups": {"systems": [0, 5, 9], "simulated": 20},
+    "restarts": {"starts": 2, "draws": 4},
+    "federated": {"law": "own", "sites": 2},
+    "certificate": {"systems": [4, 59], "runs": 50},
+}
+
+
+def test_questions_are_asked_of_a_finished_study(finished, tiny):
+    tiny["studies"]["tiny"]["downstream"] = ASKED
+    printed = finished.dry_run(tiny)
+    for untouched in ("solving chunk", ": training the surrogate\n", "recovering", "assessing"):
+        assert untouched not in printed
+    done = finished.run()
+    assert done.returncode == 0, done.stdout
+    folder = finished.folder / "results" / "tiny"
+    found = {
+        method: json.loads((folder / f"downstream/{method}/metrics.json").read_text())
+        for method in ASKED
+    }
+    shown = " ".join(table([folder / "metrics.json"]).split())
+    for method, metrics in found.items():
+        assert all(isinstance(value, float | int | str) for value in metrics.values())
+        nothing = [n for n in metrics if n.startswith(PREFIX) and not n.endswith("_tolerance")]
+        assert nothing, method
+        assert all(metrics[name] <= metrics[f"{name}_tolerance"] for name in nothing)
+        assert " ".join(metrics["statement"].split()) in shown, method
+        assert metrics["statement"][:30] in table([folder / f"downstream/{method}/metrics.json"])
+    posterior = storage.load(folder / "posterior.zarr.zip")
+    # Four modes and the mean of a field, which is told at five places.
+    assert posterior["z"].dims == ("draw", "system", "coefficient")
+    assert posterior["value"].shape == (10, 200, 5)
+    systems = pd.read_csv(folder / "downstream/posterior/systems.csv")
+    assert len(systems) == 200
+    assert "log-permeability at x=0.5 median" in systems
+    assert systems["surprise p-value"].between(0, 1).all()
+    # A study so tiny has a poor surrogate; that the intervals hold most of the truth is all.
+    assert found["posterior"]["coverage"] > 0.5
+    assert found["groups"]["group_size"] == 3
+    assert 0 < found["groups"]["p_value"] < 1
+    assert found["restarts"]["starts"] == 2
+    assert found["certificate"]["epsilon"] <= 1 + 1e-9
+    assert found["federated"]["sites"] == 2
+    assert found["federated"]["largest_distance_federated"] < 0.1
+    assert found["withdrawal"]["withdrawn"] == 2
+    # One step is the prediction, and a short fit the answer without both systems.
+    one_step = found["withdrawal"]["withdrawn_left_by_one_step"]
+    assert one_step < 0.3 * found["withdrawal"]["withdrawn_size"]
+    influence = pd.read_csv(folder / "downstream/withdrawal/influence.csv")
+    assert sorted(influence["system"]) == list(range(200))
+    for picture in (
+        "posterior/figures/systems",
+        "withdrawal/figures/influence",
+        "withdrawal/figures/answers",
+        "groups/figures/tests",
+        "restarts/figures/ends",
+        "federated/figures/answers",
+        "federated/figures/reconstruction",
+        "certificate/figures/forgetting",
+    ):
+        assert (folder / f"downstream/{picture}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_setting_of_one_method_reruns_that_alone(finished, tiny):
+    tiny["studies"]["tiny"]["downstream"] = ASKED | {"groups": {"systems": [0, 6]}}
+    printed = finished.dry_run(tiny)
+    assert "testing whether a group of systems" in printed
+    for untouched in ("sampling the parameters", "descending from", "recovering"):
+        assert untouched not in printed
