@@ -17,7 +17,7 @@ from popinv.methods.restarts.descents import descend, descent_end
 from popinv.methods.restarts.outlook import group_ends, outlook, share_with_interval
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.kernel.noise import KernelNoise
-from popinv_papers.sgd_dynamics import exit_equation, figures, slices, study
+from popinv_papers.sgd_dynamics import figures, finite_rates, slices, study
 from popinv_papers.sgd_dynamics.landscapes import double_well, piecewise
 from popinv_papers.sgd_dynamics.noises import noise
 from popinv_papers.sgd_dynamics.section import SgdDynamics
@@ -100,9 +100,7 @@ def test_a_barrier_is_crossed_as_often_as_the_integral_equation_says():
     # Epsilon is the rate over the curvature: 0.15.
     rates = np.full(steps, 0.15 * bottom.curvature)
     found = slices.crossing_probability(shifted, rates)
-    mean = exit_equation.mean_exit_steps(
-        double_well(), noise("gaussian"), 0.15, 1.0, (-0.5, np.inf)
-    )
+    mean = finite_rates.mean_exit_steps(double_well(), noise("gaussian"), 0.15, 1.0, (-0.5, np.inf))
     assert found == pytest.approx(1 - math.exp(-steps / mean), rel=0.15)
     # Half the rate crosses far less often; without a maximum there is nothing to cross.
     assert slices.crossing_probability(shifted, rates / 2) < 0.1 * found

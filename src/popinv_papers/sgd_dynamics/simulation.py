@@ -112,15 +112,12 @@ def simulate(
 
     Parameters
     ----------
-    landscape : Landscape
-    noise : Noise
     rate : float
         The learning rate epsilon.
     start : float
         X_0.
     steps : int
         Largest number of steps of a path.
-    paths : int
     seed, stage : int, str
         Address of the random draws.
     within : (float, float)

@@ -137,7 +137,6 @@ def line_slope(
     ----------
     problem : Problem
         Its stage addresses the draws.
-    settings : DescentSettings
     origin, direction : ndarray of shape (n_p,)
     """
     # Adam's step needs no curvature, and its move is not used.

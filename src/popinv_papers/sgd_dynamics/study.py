@@ -39,10 +39,8 @@ class Answer:
     Attributes
     ----------
     starts : sequence of ndarray of shape (n_p,)
-    descents : Descents
     slices : mapping of str to Slice
         Lines from the answer at 0 to other answers, or to the farthest start, at 1.
-    metrics : dict
     """
 
     starts: Sequence[np.ndarray]
@@ -63,13 +61,11 @@ def explore(
 
     Parameters
     ----------
-    problem : Problem
     settings : DescentSettings
         The study's own.
     answer, errors : ndarray of shape (n_p,)
         The end of the study's descent, and its standard errors.
     starts : sequence of ndarray of shape (n_p,)
-    asked : SgdDynamics
     """
     errors = np.where(problem.free, errors, 0.0)
     made = descents_from(problem, settings, answer, errors, starts, asked.draws, asked.apart)
