@@ -10,8 +10,7 @@ from scipy.special import exp1, gamma, zeta
 
 from popinv.errors import ConfigError, DataError
 from popinv_papers.bigram import cross_entropy, gradient_descent, sign_descent
-from popinv_papers.bigram.adam import adam_losses
-from popinv_papers.bigram.counts import Bigrams
+from popinv_papers.bigram.entries import Bigrams, adam_losses
 from popinv_papers.bigram.power_law import fitted_exponent, frequencies, harmonic
 from popinv_papers.bigram.series import run_descent
 

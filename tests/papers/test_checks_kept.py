@@ -73,10 +73,10 @@ def birch() -> Mapping[str, Any]:
 
 
 def bigram() -> Mapping[str, Any]:
-    from popinv_papers.bigram import problem
-    from popinv_papers.bigram.advice_trials import advice_trials
-    from popinv_papers.bigram.limits import collapse
-    from popinv_papers.bigram.steps_map import steps_map
+    from popinv_papers.bigram import check
+    from popinv_papers.bigram.cross_entropy import cross_entropy_steps
+    from popinv_papers.bigram.scaling import collapse, steps_map
+    from popinv_papers.bigram.series import advice_trials
     from popinv_papers.bigram.text_problem import predicted_halves, text
 
     rng, targets = np.random.default_rng(0), (0.3, 0.2)
@@ -84,12 +84,12 @@ def bigram() -> Mapping[str, Any]:
         size: ([np.minimum(rng.zipf(1.6, 400) - 1, size - 1) for _ in range(10)], size)
         for size in (20, 30)
     }
-    whole = problem.whole(
+    whole = check.whole(
         collapse((100, 1000), (0.5, 1.0)),
         steps_map((100, 1000), (0.5, 1.0), targets),
         text(named, 2, 1),
         predicted_halves(named[30], 2, 1, targets),
-        problem.cross_entropy_steps((5, 6)),
+        cross_entropy_steps((5, 6)),
         advice_trials(2, 1, (0.5, 1.0), targets),
     )
     return arrays_of(whole)

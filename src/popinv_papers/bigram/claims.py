@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from popinv_papers.bigram import limits, text_problem
+from popinv_papers.bigram import scaling, text_problem
 from popinv_papers.bigram.curves import METHODS
-from popinv_papers.bigram.steps_map import slope, steps_at
+from popinv_papers.bigram.scaling import slope, steps_at
 from popinv_papers.kit.claims import (
     Claim,
     Control,
@@ -38,7 +38,7 @@ OTHERS = (0.5, 0.75, 1.0, 1.25, _STEEP)
 
 
 def claims(result: xr.Dataset) -> list[Claim]:
-    """Return the rows, from the result of :mod:`popinv_papers.bigram.problem`."""
+    """Return the rows, from the result of :mod:`popinv_papers.bigram.check`."""
     return [
         *_worst_case(result),
         *_rates(result),
@@ -197,7 +197,7 @@ def _limits(result: xr.Dataset) -> Iterator[Claim]:
     largest = int(result["collapse_size"].max())
     for method in METHODS:
         for exponent in np.unique(result["collapse_exponent"].values):
-            slow = limits.is_critical(method, exponent)
+            slow = scaling.is_critical(method, exponent)
             way = "extrapolated in 1/log(d) from" if slow else "at"
             yield judged(
                 "headline",
@@ -206,11 +206,11 @@ def _limits(result: xr.Dataset) -> Iterator[Claim]:
                 "paper",
                 "Theorem 3.1" if method == "gradient" else "Theorem 4.5",
                 0.0,
-                measured(limits.gap(result, method, exponent)),
+                measured(scaling.gap(result, method, exponent)),
                 below(_LIMIT_BOUND),
                 Control(
-                    f"time longer by d^{limits.STRETCH:g}",
-                    measured(limits.gap(result, method, exponent, stretched=True)),
+                    f"time longer by d^{scaling.STRETCH:g}",
+                    measured(scaling.gap(result, method, exponent, stretched=True)),
                 ),
             )
 

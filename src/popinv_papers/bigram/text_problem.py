@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from popinv.seeds import generator
 from popinv.store.variables import variable
-from popinv_papers.bigram.counts import Bigrams
 from popinv_papers.bigram.curves import METHODS, crossings, text_curves
+from popinv_papers.bigram.entries import Bigrams
 from popinv_papers.bigram.power_law import fitted_exponent, frequencies
-from popinv_papers.bigram.steps_map import TARGETS
+from popinv_papers.bigram.scaling import TARGETS
 from popinv_papers.kit.kept import kept, kept_numbers
 
 Symbols = tuple[list[np.ndarray], int]
@@ -65,7 +65,6 @@ def text(named_symbols: Mapping[int, Symbols], draws: int, seed: int) -> xr.Data
         The symbols of the text for each size of the vocabulary.
     draws : int
         Draws of independent tokens.
-    seed : int
 
     Returns
     -------
