@@ -28,13 +28,14 @@ from popinv_papers.certified_unlearning.accounts import (
     RECORDS,
     REQUESTS,
     SIGMA,
+    DescentToDelete,
+    Langevin,
     constants,
     epochs_by_noise,
     epochs_of_methods,
     epochs_of_second,
     name_of,
 )
-from popinv_papers.certified_unlearning.baselines import DescentToDelete, Langevin
 from popinv_papers.certified_unlearning.digits import (
     DRAWS,
     Digits,
@@ -148,7 +149,6 @@ def measure(digits: Digits, authors: Digits, size: Size) -> xr.Dataset:
     ----------
     digits, authors : Digits
         Random images, and those that the authors' noisy steps learn from.
-    size : Size
     """
     n = len(digits.features)
     goal = Goal(EPSILON, 1 / n)
@@ -262,6 +262,11 @@ def scratch(digits: Digits, batch: int, size: Size) -> np.ndarray:
     return _after_one(digits, batch, sigmas, epochs - 1, size.trials)
 
 
+def over_trials(values: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return the mean and its standard error."""
+    return values.mean("trial"), values.std("trial", ddof=1) / np.sqrt(values.count("trial"))
+
+
 def metrics(result: xr.Dataset) -> dict[str, Any]:
     """Return the numbers of the result, flat: means over trials, and their standard errors."""
     totals = result["epochs"].sum("request")
@@ -281,8 +286,8 @@ def metrics(result: xr.Dataset) -> dict[str, Any]:
         ("rival_accuracy", "accuracy_unlearnt_{rival}"),
     ):
         # The order of names is that of the dimensions without the trials.
-        accuracies |= flatten(result[name].mean("trial"), pattern)
-        error = result[name].std("trial", ddof=1) / np.sqrt(result[name].count("trial"))
+        mean, error = over_trials(result[name])
+        accuracies |= flatten(mean, pattern)
         accuracies |= flatten(error, f"{pattern}_standard_error")
     accuracies |= flatten(
         result["scratch"].mean(["small_trial", "run"]), "accuracy_scratch_b{scratch_batch}"
