@@ -10,7 +10,7 @@ from popinv.figures.style import save
 from popinv.methods.certificate import descent
 from popinv.methods.certificate.requests import Goal, learn, relearn, remove
 from popinv_papers.certified_unlearning import accounts, claims, digits, problem
-from popinv_papers.certified_unlearning.figures import draw_digits
+from popinv_papers.certified_unlearning.check import draw_digits
 from popinv_papers.kit.images import ImageSet
 
 DRAWS, GONE = 32, [7, 50]

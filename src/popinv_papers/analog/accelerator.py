@@ -59,10 +59,8 @@ class Accelerator:
 
     Parameters
     ----------
-    surrogate : Surrogate
     ranges : mapping of str to float
         The largest output of each dense layer, in units of its largest weight and input.
-    seed : int
     """
 
     surrogate: Surrogate

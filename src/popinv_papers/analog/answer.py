@@ -54,7 +54,6 @@ def nothing_changed(
 
     Parameters
     ----------
-    surrogate : Surrogate
     accelerator : Accelerator
         With the surrogate.
     layers : int

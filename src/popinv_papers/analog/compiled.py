@@ -55,7 +55,6 @@ def pulsed_soft_bounds(
         See :func:`.pulses.sums_of_samples`, times the rate.
     bounds : four arrays of the shape of w
         Upper and lower bounds, and the gains up and down.
-    granularity, cycle_noise : float
     """
     number = w.dtype.type
     moved: np.ndarray = _pass(

@@ -204,8 +204,6 @@ def deployed(refitter: Refitter, accelerator: Accelerator, draws: int) -> Iterat
 
     Parameters
     ----------
-    refitter : Refitter
-    accelerator : Accelerator
     draws : int
         Draws of each error that is random.
     """

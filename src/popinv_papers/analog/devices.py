@@ -42,7 +42,6 @@ class Device:
 
     Attributes
     ----------
-    name : str
     up, down : callable
         q_up and q_down, from conductances to factors of the same shape.
     low, high : float or array
@@ -166,7 +165,6 @@ def varied(
 
     Parameters
     ----------
-    reach : float
     shape : tuple of int
     normal : callable
         Draws standard normal numbers of a shape.
@@ -217,7 +215,6 @@ def update(device: Device, w: Array, change: Array, size: Array | None = None) -
 
     Parameters
     ----------
-    device : Device
     w : array
     change : array
         The wished increment, or the sum of several simultaneous increments.
@@ -255,9 +252,7 @@ def pulsed_update(
 
     Parameters
     ----------
-    device : Device
     w : array
-    counts : Counts
     granularity : float
         The change due to one pulse at the symmetric point.
     normal : array

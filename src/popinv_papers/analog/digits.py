@@ -154,10 +154,6 @@ def train(
     Parameters
     ----------
     kind : {"fcn", "cnn"}
-    method : Method
-    images : ImageSet
-    size : DigitsSize
-    seed : int
     name : str
         Name of the method, as in :func:`methods`. Under it the state after an epoch is kept.
     """

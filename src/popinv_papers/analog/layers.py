@@ -39,7 +39,6 @@ class Reading:
         Largest output.
     noise : float
         Standard deviation of the output noise.
-    draws : torch.Generator
     """
 
     draws: torch.Generator
@@ -99,7 +98,6 @@ class AnalogLayer(nn.Module):
     ----------
     n_in, n_out : int
         Columns and rows of the matrix.
-    bias : bool
 
     Attributes
     ----------
@@ -216,7 +214,6 @@ def apply_gradients(
     ----------
     network : nn.Module
         After a backward pass. Its gradients are cleared.
-    method : Method
     rate : float
         Learning rate of the digital parameters.
     number : int

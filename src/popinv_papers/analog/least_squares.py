@@ -103,13 +103,11 @@ def run(
 
     Parameters
     ----------
-    problem : LeastSquares
     method : Method
         Rates and devices may hold arrays of shape (rows, 1).
     noise : callable
         Added to the gradient: maps a generator and the iterates to an array of their shape.
     start : ndarray of shape (rows, D)
-    steps : int
     seed, stage : int, str
         Address of the noise.
     reach : float or ndarray of shape (rows, 1)

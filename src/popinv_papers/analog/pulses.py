@@ -55,7 +55,6 @@ def sums_of_samples(
     ----------
     delta, x : Tensor of shape (b, n_out), (b, n_in)
         Errors and inputs; each row is a sample.
-    trains : Trains
 
     Returns
     -------
@@ -86,7 +85,6 @@ class Pulses:
     ----------
     granularity : float
         Change due to one pulse at the symmetric point.
-    draws : torch.Generator
     cycle_noise : float
         See :func:`.devices.pulsed_update`.
     longest : int

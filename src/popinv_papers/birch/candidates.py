@@ -26,7 +26,6 @@ class Candidate:
 
     Attributes
     ----------
-    name : str
     method : str
         Name of the policy.
     optimiser : {"sgd", "adam"}

@@ -18,7 +18,6 @@ class Method:
 
     Attributes
     ----------
-    title : str
     source : {"paper", "reconstruction"}
         Source of the largest distance. All schedules except the known methods are reconstructions
         from the paper's description.

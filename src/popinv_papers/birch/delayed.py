@@ -24,7 +24,6 @@ class Delayed(Policy):
         G: a message is accepted if its delay is less. By default every message is accepted.
     steps : int
         M, the number of gradients in a message.
-    local : bool
     """
 
     def __init__(self, delay: int | None, steps: int = 1, local: bool = False) -> None:

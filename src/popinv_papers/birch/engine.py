@@ -184,7 +184,6 @@ class Run:
         ----------
         applied : int
             Gradients on the main branch.
-        time : float
         computed : int, optional
             Largest number of computed gradients, since a policy may drop all of them; by default a
             hundred times ``applied``.

@@ -65,11 +65,8 @@ class LiveRun(Run):
 
     Parameters
     ----------
-    workers : Workers
-    policy : Policy
     start : ndarray of shape (d,) or (m, d)
         x^0, of m step sizes at once if the slope and the steps take as many.
-    slope : callable
     steps : Steps
         New ones for this run.
     every : int
@@ -261,7 +258,6 @@ class RealRun(LiveRun):
 
     Parameters
     ----------
-    team : Team
     workers : Workers
         Their message times hold; a policy may read the times of their gradients, which are those
         of the processes nevertheless.

@@ -57,11 +57,9 @@ class Size:
         Dimension of the quadratic.
     side : int
         Pixels along the side of the squares over which images are averaged.
-    images : int
     workers : tuple of int
     methods : tuple of str
         The methods that descend.
-    seeds : int
     """
 
     dimension: int
@@ -236,12 +234,9 @@ class Distance:
     ----------
     name : str
         Name of the method.
-    workers : int
     settings : dict of str to float
     expected : int or None
         None where no bound is known.
-    conditions : Conditions
-    most_in_flight : int
     """
 
     name: str

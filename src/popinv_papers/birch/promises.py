@@ -31,7 +31,6 @@ class Promise:
 
     Attributes
     ----------
-    name : str
     accuracy : float
         eps.
     mean, early : float

@@ -31,8 +31,6 @@ class Task:
 
     Attributes
     ----------
-    name : str
-    objective : Objective
     target : float
         f - inf f (or its bound) to be reached.
     rates : tuple of float
@@ -60,7 +58,6 @@ class Reached:
     Attributes
     ----------
     settings : dict of str to float
-    rate : float
     time : float
         Simulated time; infinite if no setting reached the target.
     run : Run or None

@@ -156,7 +156,6 @@ def points_on_main_branch(
         The k, growing.
     rates : sequence of float
         Step sizes gamma.
-    objective : Objective
     generator : numpy.random.Generator
         Generator of the samples, in the order of their first use.
 

@@ -36,7 +36,6 @@ class Rounds(Policy):
     ----------
     batch : int
         B, the number of gradients in a round.
-    local : bool
     each : int, optional
         Largest number of gradients of a worker in a round.
     """

@@ -104,7 +104,6 @@ def advise_solves(
         Solves of a round.
     repeats : int
         Rehearsals of each way.
-    seed : int
     rehearsal : float
         Seconds of the longest rehearsal, all times being divided by as much.
 

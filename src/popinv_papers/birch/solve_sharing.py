@@ -72,12 +72,10 @@ class Round:
 
     Attributes
     ----------
-    machines : Machines
     rates : ndarray of shape (draws, n)
         Mean seconds of a solve on each machine in this round.
     order : ndarray of int, shape (draws, n)
         The machines in the order in which they ask for their first chunk, which is by chance.
-    seed : int
     """
 
     machines: Machines

@@ -69,10 +69,8 @@ class Learning:
 
     Attributes
     ----------
-    problem : TrainingProblem
     start : ndarray of shape (p,)
         The initial weights.
-    batch_size, seed : int
     """
 
     problem: TrainingProblem
@@ -254,7 +252,6 @@ def nothing_trained(learning: Learning, asked: Birch) -> Invariant:
 
     Parameters
     ----------
-    learning : Learning
     asked : Birch
         The study's settings of the method: seconds, message.
     """
@@ -287,7 +284,6 @@ def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any
 
     Parameters
     ----------
-    learning : Learning
     asked : Birch
         The study's settings of the method: seconds, message, gradients, repeats.
 
