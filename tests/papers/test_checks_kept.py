@@ -58,8 +58,8 @@ def arrays_of(dataset: Any) -> dict[str, np.ndarray]:
 def birch() -> Mapping[str, Any]:
     from popinv_papers.birch import problem
     from popinv_papers.birch.objectives import quadratic
-    from popinv_papers.birch.promises import promise
     from popinv_papers.birch.regimes import Task
+    from popinv_papers.birch.theory import promise
 
     bowl = quadratic(4, 0.2)
     tasks = [
@@ -96,13 +96,13 @@ def bigram() -> Mapping[str, Any]:
 
 
 def analog() -> Mapping[str, Any]:
-    from popinv_papers.analog import digits, problem, quadratic
+    from popinv_papers.analog import check, digits, quadratic
 
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (24, 28, 28)).astype(np.uint8), np.arange(24) % 10
     size = digits.DigitsSize(16, 8, 3, 2, hardware=True)
-    whole = problem.Size(quadratic.Size(40, 40, 40), {"fcn": size, "cnn": size}, seeds=2)
-    each = problem.quadratic_numbers(whole, 1)
+    whole = check.Size(quadratic.Size(40, 40, 40), {"fcn": size, "cnn": size}, seeds=2)
+    each = check.quadratic_numbers(whole, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digits, "RANGES", {"fcn": (0.7,), "cnn": (0.6,)})
         reached = digits.runs(ImageSet(images, labels, images, labels), whole.digits, 1)

@@ -54,8 +54,6 @@ def nothing_changed(
 
     Parameters
     ----------
-    accelerator : Accelerator
-        With the surrogate.
     layers : int
         Dense layers that are trained on devices.
     rows : tuple of ndarray

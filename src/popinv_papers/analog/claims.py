@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
 from popinv_papers.analog import quadratic
 from popinv_papers.analog.digits import PAPER, RANGES
 from popinv_papers.kit.claims import (
     Claim,
     Control,
+    Measured,
     Part,
     Range,
     above,
@@ -47,15 +46,18 @@ def claims(seeds: Sequence[Numbers], trained_fully: bool) -> list[Claim]:
     return [*_headlines(seeds), *_accuracies(trained_fully), *_derived(seeds)]
 
 
-def _ratio(seeds: Sequence[Numbers], over: str, under: str) -> np.ndarray:
-    return np.array([numbers[over] / numbers[under] for numbers in seeds])
+def _ratio(seeds: Sequence[Numbers], over: str, under: str) -> Measured:
+    return measured([numbers[over] / numbers[under] for numbers in seeds])
 
 
-def _fall(seeds: Sequence[Numbers], method: str, first: float, last: float) -> np.ndarray:
-    """Return the mean squared gradient at one rate over that at another, one number per seed."""
-    return _ratio(
-        seeds, f"{method}_{first:g}_squared_gradient", f"{method}_{last:g}_squared_gradient"
-    )
+def _squares(seeds: Sequence[Numbers], over: str, under: str) -> Measured:
+    """Return the mean squared gradient of one training over that of another."""
+    return _ratio(seeds, f"{over}_squared_gradient", f"{under}_squared_gradient")
+
+
+def _fall(seeds: Sequence[Numbers], method: str, first: float, last: float) -> Measured:
+    """Return the mean squared gradient at one rate over that at another."""
+    return _squares(seeds, f"{method}_{first:g}", f"{method}_{last:g}")
 
 
 def _headlines(seeds: Sequence[Numbers]) -> Iterator[Claim]:
@@ -66,12 +68,9 @@ def _headlines(seeds: Sequence[Numbers]) -> Iterator[Claim]:
         "paper",
         "abstract, Theorem 2",
         "below 4 of 33",
-        measured(_fall(seeds, "analog", _FIRST, _LAST)),
+        _fall(seeds, "analog", _FIRST, _LAST),
         below(4.0),
-        Control(
-            "asymmetry left out (digital descent)",
-            measured(_fall(seeds, "digital", _FIRST, _LAST)),
-        ),
+        Control("asymmetry left out (digital descent)", _fall(seeds, "digital", _FIRST, _LAST)),
     )
     expected = _SLOW / _SLOWEST
     yield judged(
@@ -81,11 +80,11 @@ def _headlines(seeds: Sequence[Numbers]) -> Iterator[Claim]:
         "paper",
         "abstract, Theorem 4",
         expected,
-        measured(_fall(seeds, "tiki_taka", _SLOW, _SLOWEST)),
+        _fall(seeds, "tiki_taka", _SLOW, _SLOWEST),
         within(expected, share=0.3),
         Control(
             "second array left out (analog descent, as large a fall of the rate)",
-            measured(_fall(seeds, "analog", *_TENFOLD)),
+            _fall(seeds, "analog", *_TENFOLD),
         ),
     )
     yield judged(
@@ -95,16 +94,12 @@ def _headlines(seeds: Sequence[Numbers]) -> Iterator[Claim]:
         "paper",
         "abstract",
         0.0,
-        measured(_ratio(seeds, f"tiki_taka_{0.001:g}_bias", f"analog_{_LAST:g}_bias")),
+        _ratio(seeds, f"tiki_taka_{0.001:g}_bias", f"analog_{_LAST:g}_bias"),
         below(0.2),
         Control(
             f"symmetric point of the second array moved to {quadratic.SHIFTS[-1]:g} of the range",
-            measured(
-                _ratio(
-                    seeds,
-                    f"tiki_taka_shift_{quadratic.SHIFTS[-1]:g}_bias",
-                    f"analog_{_LAST:g}_bias",
-                )
+            _ratio(
+                seeds, f"tiki_taka_shift_{quadratic.SHIFTS[-1]:g}_bias", f"analog_{_LAST:g}_bias"
             ),
         ),
     )
@@ -120,9 +115,9 @@ def _headlines(seeds: Sequence[Numbers]) -> Iterator[Claim]:
         "paper",
         "Figure 1",
         1.0,
-        measured(falls["analog_samples"]),
+        falls["analog_samples"],
         within(1.0, bound=0.25),
-        Control("asymmetry left out (digital descent)", measured(falls["digital"])),
+        Control("asymmetry left out (digital descent)", falls["digital"]),
     )
     yield _lower_bound(seeds, "headline", 4.0)
 
@@ -162,10 +157,11 @@ def _derived(seeds: Sequence[Numbers]) -> Iterator[Claim]:
         "paper",
         "arXiv 2502.06309",
         1.0,
-        measured(_ratio(seeds, name, "analog_bias_theory")),
+        _ratio(seeds, name, "analog_bias_theory"),
         criterion,
-        Control("half the penalty", measured(_ratio(seeds, name, "analog_bias_half_theory"))),
+        Control("half the penalty", _ratio(seeds, name, "analog_bias_half_theory")),
     )
+    exact = f"digital_{_LAST:g}_squared_gradient_theory"
     yield judged(
         "reconstruction",
         f"digital descent: mean squared gradient at rate {_LAST:g} over its stationary value in "
@@ -173,23 +169,11 @@ def _derived(seeds: Sequence[Numbers]) -> Iterator[Claim]:
         "reconstruction",
         "",
         1.0,
-        measured(
-            _ratio(
-                seeds,
-                f"digital_{_LAST:g}_squared_gradient",
-                f"digital_{_LAST:g}_squared_gradient_theory",
-            )
-        ),
+        _ratio(seeds, f"digital_{_LAST:g}_squared_gradient", exact),
         Range(0.8, 1.2),
         Control(
             "with asymmetry (analog descent)",
-            measured(
-                _ratio(
-                    seeds,
-                    f"analog_{_LAST:g}_squared_gradient",
-                    f"digital_{_LAST:g}_squared_gradient_theory",
-                )
-            ),
+            _ratio(seeds, f"analog_{_LAST:g}_squared_gradient", exact),
         ),
     )
     yield judged(
@@ -199,13 +183,7 @@ def _derived(seeds: Sequence[Numbers]) -> Iterator[Claim]:
         "reconstruction",
         "",
         "below 0.5",
-        measured(
-            _ratio(
-                seeds,
-                f"residual_{_SLOW:g}_squared_gradient",
-                f"tiki_taka_{_SLOW:g}_squared_gradient",
-            )
-        ),
+        _squares(seeds, f"residual_{_SLOW:g}", f"tiki_taka_{_SLOW:g}"),
         below(0.5),
     )
     yield judged(
@@ -215,9 +193,7 @@ def _derived(seeds: Sequence[Numbers]) -> Iterator[Claim]:
         "paper",
         "arXiv 2502.06309",
         "above 2",
-        measured(
-            _ratio(seeds, f"tiki_taka_shift_{quadratic.SHIFTS[1]:g}_bias", "tiki_taka_shift_0_bias")
-        ),
+        _ratio(seeds, f"tiki_taka_shift_{quadratic.SHIFTS[1]:g}_bias", "tiki_taka_shift_0_bias"),
         above(2.0),
     )
     worst = [

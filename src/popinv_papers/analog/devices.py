@@ -165,7 +165,6 @@ def varied(
 
     Parameters
     ----------
-    shape : tuple of int
     normal : callable
         Draws standard normal numbers of a shape.
     spread, imbalance : float
@@ -215,7 +214,6 @@ def update(device: Device, w: Array, change: Array, size: Array | None = None) -
 
     Parameters
     ----------
-    w : array
     change : array
         The wished increment, or the sum of several simultaneous increments.
     size : array, optional
@@ -252,7 +250,6 @@ def pulsed_update(
 
     Parameters
     ----------
-    w : array
     granularity : float
         The change due to one pulse at the symmetric point.
     normal : array

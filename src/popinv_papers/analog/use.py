@@ -11,8 +11,7 @@ from popinv.surrogate.training import prepare
 from popinv_papers.analog import answer, deployment
 from popinv_papers.analog.accelerator import Accelerator
 from popinv_papers.analog.deployment import Refitter
-from popinv_papers.analog.deployment_figure import draw_deployment
-from popinv_papers.analog.figures import draw_errors
+from popinv_papers.analog.figures import draw_deployment, draw_errors
 from popinv_papers.analog.study import trainings
 
 
