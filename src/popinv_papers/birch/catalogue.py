@@ -6,10 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from popinv.errors import ConfigError, nearest
-from popinv_papers.birch.delayed import Delayed, MetaLocal, every
 from popinv_papers.birch.engine import Policy
-from popinv_papers.birch.nested import LocalAsync, NestedLocalAsync
-from popinv_papers.birch.rounds import Cycle, DualProcess, Rounds, Vanilla
+from popinv_papers.birch.policies import (
+    Cycle,
+    Delayed,
+    DualProcess,
+    LocalAsync,
+    MetaLocal,
+    NestedLocalAsync,
+    Rounds,
+    Vanilla,
+    every,
+)
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,6 @@ class Task:
     ----------
     target : float
         f - inf f (or its bound) to be reached.
-    rates : tuple of float
-        Step sizes to try.
     most : int
         Number of gradients after which a run is stopped.
     """
@@ -57,7 +55,6 @@ class Reached:
 
     Attributes
     ----------
-    settings : dict of str to float
     time : float
         Simulated time; infinite if no setting reached the target.
     run : Run or None

@@ -152,8 +152,8 @@ def points_on_main_branch(
     ----------
     tree : mapping
         From :meth:`Run.arrays`.
-    The k, ascending.
-        The k, growing.
+    looks : sequence of int
+        The k, ascending.
     rates : sequence of float
         Step sizes gamma.
     generator : numpy.random.Generator
