@@ -15,7 +15,7 @@ from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 from popinv_papers.sgd_dynamics.comparisons import PARTS, SIZES, Comparison
 from popinv_papers.sgd_dynamics.figures import draw_comparisons
 from popinv_papers.sgd_dynamics.finite_rates import escape_probability, finite_rate_term
-from popinv_papers.sgd_dynamics.noises import noise
+from popinv_papers.sgd_dynamics.simulation import noise
 from popinv_papers.sgd_dynamics.theory import escape_probability_heavy
 
 # Start of the table of escape probabilities, in units of s epsilon^(1-1/alpha).
@@ -48,9 +48,7 @@ def result_dataset(rows: Sequence[Comparison]) -> xr.Dataset:
             "finite_rate_term": variable(table, term, "first finite-rate term"),
         },
         coords={
-            "comparison": variable(
-                "comparison", np.array([c.name for c in rows], dtype=np.str_), "what is compared"
-            ),
+            "comparison": variable("comparison", [c.name for c in rows], "what is compared"),
             "tail_index": variable("tail_index", alphas, "tail index of Pareto noise"),
             "rate": variable("rate", rates, "learning rate"),
         },

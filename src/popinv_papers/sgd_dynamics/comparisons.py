@@ -23,15 +23,17 @@ from popinv_papers.sgd_dynamics.finite_rates import (
     finite_rate_term,
     mean_exit_steps,
 )
-from popinv_papers.sgd_dynamics.landscapes import (
+from popinv_papers.sgd_dynamics.simulation import (
     Landscape,
+    Noise,
+    Runs,
     double_well,
+    noise,
     piecewise,
     quartic_maximum,
     sharp_maximum,
+    simulate,
 )
-from popinv_papers.sgd_dynamics.noises import Noise, noise
-from popinv_papers.sgd_dynamics.simulation import Runs, simulate
 
 BATCHES = 10
 """Batches of independent paths, which take the place of seeds."""
@@ -52,8 +54,6 @@ class Size:
         Paths of a probability, which is wanted within 0.01.
     sticking_rates, quartic_rates, kramers_rates, heavy_rates : tuple of float
         Descending. A slope is that between the first and the last.
-    share_rate : float
-        Learning rate of the probabilities.
     """
 
     paths: int
@@ -84,8 +84,6 @@ class Comparison:
 
     Attributes
     ----------
-    name : str
-        Name of the metric.
     claim : str
         Words for the table.
     expected : float or str
@@ -141,6 +139,8 @@ def slopes(x: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return each batch's slope over the ends of x: from x (n,), values (n, batches)."""
     return (values[-1] - values[0]) / (x[-1] - x[0])
 
+
+# --- convergence and sticking ---------------------------------------------------------------------
 
 ALPHA, SCALE = 1.5, 0.03
 _LEVEL = 0.5
@@ -307,6 +307,8 @@ def sticking_times(size: Size, seed: int) -> Iterator[Comparison]:
             )
 
 
+# --- escapes --------------------------------------------------------------------------------------
+
 BOUND = 0.01
 """Largest difference of an escape probability from theory."""
 
@@ -446,6 +448,8 @@ def sharp_escapes(size: Size, seed: int) -> Iterator[Comparison]:
             where="abstract; formula reconstructed" if headline else "exact for Laplace noise",
         )
 
+
+# --- exits and basins -----------------------------------------------------------------------------
 
 _WIDER = 0.1
 # A path has changed basins if it is well on the other side of the maximum at 0.

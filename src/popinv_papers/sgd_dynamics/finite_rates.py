@@ -42,8 +42,7 @@ from scipy.special import gamma, gammaln, kv, ndtr
 from scipy.stats import t as student
 
 from popinv.errors import ConfigError
-from popinv_papers.sgd_dynamics.landscapes import Landscape
-from popinv_papers.sgd_dynamics.noises import Noise
+from popinv_papers.sgd_dynamics.simulation import Landscape, Noise
 from popinv_papers.sgd_dynamics.theory import stable_constant
 
 # Steps of the logarithm of t in the integrals, and their range about 1 in units of the width.
@@ -264,11 +263,7 @@ def _nodes(low: float, high: float, finest: float, spacing: float) -> np.ndarray
 
 
 def _operator(
-    landscape: Landscape,
-    noise: Noise,
-    rate: float,
-    within: tuple[float, float],
-    spacing: float,
+    landscape: Landscape, noise: Noise, rate: float, within: tuple[float, float], spacing: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return nodes (n,), weights (n, n) of the values at the nodes, P(beyond high) (n,)."""
     low, high = within

@@ -75,7 +75,6 @@ class Slice:
         Mean slope and its standard error.
     deviation : ndarray of shape (n,)
         Standard deviation of the gradient noise.
-    points : tuple of CriticalPoint
     """
 
     places: np.ndarray
