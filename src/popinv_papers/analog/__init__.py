@@ -11,5 +11,5 @@ rate removes, and that a second array of devices removes it.
 - ``check``: the test problem, with the paper's claims;
 - ``study``: the last layers of a study's surrogate on such devices;
 - ``accelerator``, ``deployment``: the surrogate and the answer on an accelerator with errors;
-- ``answer``: the effect of this on the surrogate's errors and the study's answer.
+- ``use``: the effect of this on the surrogate's errors and the study's answer.
 """

@@ -37,8 +37,7 @@ class Size:
 
 SIZES = {
     "workstation": Size(
-        quadratic.Size(20_000, 40_000, 4000),
-        {"cnn": DigitsSize(2000, 2000, 2, 2)},
+        quadratic.Size(20_000, 40_000, 4000), {"cnn": DigitsSize(2000, 2000, 2, 2)}
     ),
     "paper": Size(
         quadratic.Size(200_000, 400_000, 40_000),

@@ -95,11 +95,7 @@ def soft_bounds(high: Any, low: Any, up: Any = 1.0, down: Any = 1.0) -> Device:
     moves from 0 to c tau.
     """
     return Device(
-        "soft_bounds",
-        lambda w: up * (1 - w / high),
-        lambda w: down * (1 - w / low),
-        low,
-        high,
+        "soft_bounds", lambda w: up * (1 - w / high), lambda w: down * (1 - w / low), low, high
     )
 
 

@@ -143,12 +143,7 @@ def methods(kind: str, hardware: bool = False) -> dict[str, Method]:
 
 
 def train(
-    kind: str,
-    method: Method,
-    images: ImageSet,
-    size: DigitsSize,
-    seed: int,
-    name: str,
+    kind: str, method: Method, images: ImageSet, size: DigitsSize, seed: int, name: str
 ) -> list[float]:
     """Train a network and return its test accuracy after each epoch, in per cent.
 

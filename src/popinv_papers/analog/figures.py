@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from popinv.figures.style import LIGHT, SYSTEMS, TRUTH, labels_once, new_figure, readable, styled
 from popinv_papers.analog import quadratic
-from popinv_papers.analog.deployment import FAR, TOLERANCE, Shift
+from popinv_papers.analog.deployment import FAR, TOLERANCE, Shift, by_draw
 from popinv_papers.analog.digits import PAPER, RANGES
 from popinv_papers.analog.levels import ERRORS
 
@@ -156,15 +156,13 @@ def draw_deployment(shifts: Sequence[Shift]) -> Figure:
     axes = figure.subplots(1, len(ERRORS), sharey=True)
     for ax, (kind, own) in zip(axes, ERRORS.items(), strict=True):
         of_kind = [one for one in shifts if one.kind == kind]
-        for draw in sorted({one.draw for one in of_kind}):
-            ones = [one for one in of_kind if one.draw == draw]
-            sizes = [float(np.abs(one.shift).max()) for one in ones]
-            ax.plot([one.level for one in ones], sizes, "o-", ms=3, lw=1, color=SYSTEMS[0])
+        for levels, sizes in by_draw(of_kind):
+            ax.plot(levels, sizes, "o-", ms=3, lw=1, color=SYSTEMS[0])
         lost = [one.level for one in of_kind if not np.isfinite(one.shift).all()]
         ax.plot(lost, np.full(len(lost), FAR), "x", ms=5, color=SYSTEMS[0])
         ax.axhline(TOLERANCE, color=TRUTH, ls="--", lw=1.2, label="half a standard error")
-        bits = own.unit == "bits"
-        ax.set(title=readable(kind), xlabel=own.unit, xscale="linear" if bits else "log")
+        scale = "linear" if own.in_bits else "log"
+        ax.set(title=readable(kind), xlabel=own.unit, xscale=scale)
         ax.set_yscale("log")
         first, last = own.place(own.levels[0]), own.place(own.levels[-1])
         margin = 0.05 * (last - first)

@@ -226,9 +226,7 @@ def trainings(
             network = with_devices(problem.network, asked.layers)
             good = _train(replace(problem, network=network), method, scales, asked, seed)
             retrained = Surrogate(
-                without_devices(network),
-                surrogate.standardisation,
-                dict(surrogate.hyperparameters),
+                without_devices(network), surrogate.standardisation, dict(surrogate.hyperparameters)
             )
             yield Fit(name, kind, reach, retrained if good else None)
 
