@@ -37,7 +37,6 @@ class Size:
         Vocabularies of the limits and of the map.
     vocabularies : tuple of int
         Tokens that are learnt from the text.
-    cross_entropy_sizes : tuple of int
     draws : int
         Draws of independent tokens, of halves of the text, and of the advice's trials.
     """

@@ -33,11 +33,8 @@ def text_curves(
     The prediction is that of Zipf's law with the exponent fitted to the contexts' frequencies and
     as many symbols as occur. The curves may be a part of a test problem, of the name ``part``.
 
-    Returns
-    -------
-    Dataset
-        ``gradient``, ``sign``, ``adam`` and ``predicted_gradient``, ``predicted_sign`` along
-        ``horizon``; the attributes ``exponent``, ``misfit``, ``symbols`` and ``pairs``.
+    The Dataset has ``gradient``, ``sign``, ``adam`` and ``predicted_gradient``, ``predicted_sign``
+    along ``horizon``, and the attributes ``exponent``, ``misfit``, ``symbols`` and ``pairs``.
     """
     exponent, misfit = fitted_exponent(bigrams.context_counts)
     symbols = int((bigrams.context_counts > 0).sum())

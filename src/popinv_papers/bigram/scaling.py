@@ -266,8 +266,6 @@ def relative_loss_of_any(size: int, exponent: float, steps: float) -> float:
 
     Parameters
     ----------
-    exponent : float
-        Of Zipf's law.
     steps : float
         t, which need not be whole.
     """
@@ -293,8 +291,6 @@ def worst_exponent(size: int, target: float, spacing: float = _COARSE) -> tuple[
 
     Parameters
     ----------
-    target : float
-        Relative loss.
     spacing : float
         Distance of the exponents among which the search begins.
     """
@@ -319,11 +315,8 @@ def worst_case(
 
     Parameters
     ----------
-    targets : sequence of float
-        Relative losses.
     others : sequence of float
         Exponents whose steps are returned too.
-    sizes : sequence of int
     """
     shape = len(targets), len(sizes)
     exponents, steps = np.empty(shape), np.empty(shape)

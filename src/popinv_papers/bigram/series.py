@@ -53,8 +53,6 @@ def quantised(observations: xr.Dataset, vocabulary: int, seed: int) -> list[np.n
     ----------
     observations : Dataset
         ``y`` (system, observation) with the coordinate ``observation_t``.
-    vocabulary : int
-        Number of symbols.
     seed : int
         Seed of the first centres.
 
@@ -123,8 +121,6 @@ def advise(
     ----------
     sequences : sequence of ndarray of int
         Symbols of the series. The law is fitted to a random half of them.
-    vocabulary : int
-        Number of symbols.
     target : float in (0, 1)
         Relative loss to reach.
     seed : int
@@ -282,12 +278,9 @@ def advice_trials(
 ) -> xr.Dataset:
     """Return what each trial advised, shape (draw, exponent, target).
 
-    Returns
-    -------
-    Dataset
-        ``advised`` and ``predicted_right``: 1 where there was an advice, and where the law's
-        prediction, advised or not, was right on the fresh series. ``advice_right`` is that of
-        the advice, NaN where there was none.
+    ``advised`` and ``predicted_right`` are 1 where there was an advice, and where the law's
+    prediction, advised or not, was right on the fresh series. ``advice_right`` is that of the
+    advice, NaN where there was none.
     """
     shape = draws, len(exponents), len(targets)
     given, right, law = (np.full(shape, np.nan) for _ in range(3))

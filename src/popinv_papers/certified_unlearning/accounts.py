@@ -35,8 +35,6 @@ class DescentToDelete:
     ----------
     setting : Setting
         Its rate and batch are not used.
-    dimension : int
-        Dimension of the parameters.
     """
 
     setting: Setting

@@ -41,12 +41,7 @@ def draw_digits(result: xr.Dataset) -> Figure:
         if name in result["published"].values:
             mean, error = over_trials(result["accuracy"].sel({"published": name}))
             middle.errorbar(
-                result["epsilon"],
-                mean,
-                yerr=2 * error,
-                color=colour,
-                ls=line,
-                label=label,
+                result["epsilon"], mean, yerr=2 * error, color=colour, ls=line, label=label
             )
     left.set(
         title="ε = 1, noise 0.03", yscale="log", xlabel="records removed", ylabel="epochs in all"

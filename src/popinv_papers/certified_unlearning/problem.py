@@ -87,10 +87,7 @@ def accuracies_by_epsilon(digits: Digits, authors: Digits, size: Size) -> dict[s
     langevin = np.array([Langevin(full).sigma_for(e, delta, 1) for e in EPSILONS])
     n = len(digits.features)
     accuracies = {"b128": _after_one(authors, 128, sigmas[128], size.learnt, size.trials)}
-    for name, data, sigma in (
-        ("full", authors, sigmas[RECORDS]),
-        ("langevin", digits, langevin),
-    ):
+    for name, data, sigma in (("full", authors, sigmas[RECORDS]), ("langevin", digits, langevin)):
         part = f"{name}, "
         accuracies[name] = _after_one(data, n, sigma, size.learnt_full, size.trials_full, part)
     for steps in (1, 5):
@@ -224,7 +221,7 @@ def measure(digits: Digits, authors: Digits, size: Size) -> xr.Dataset:
             ),
         },
         coords={
-            **{d: variable(d, np.array(v, dtype=np.str_), d) for d, v in names.items()},
+            **{d: variable(d, v, d) for d, v in names.items()},
             "epsilon": variable("epsilon", EPSILONS, "epsilon"),
             "sigma": variable("sigma", NOISES, "noise"),
             "noise": variable("noise", MORE_NOISES, "noise"),
