@@ -162,7 +162,7 @@ def influence() -> Mapping[str, Any]:
 
 
 def certified_unlearning() -> Mapping[str, Any]:
-    from popinv_papers.certified_unlearning import problem
+    from popinv_papers.certified_unlearning import check
     from popinv_papers.certified_unlearning.digits import digits_of
 
     rng = np.random.default_rng(0)
@@ -171,8 +171,8 @@ def certified_unlearning() -> Mapping[str, Any]:
     pixels[labels == 3, :, :14] += 50
     digits = digits_of(ImageSet(pixels, labels, pixels[:50], labels[:50]), 384, 1, 0.3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(problem, "REQUESTS", 3)
-        return arrays_of(problem.measure(digits, digits, problem.Size(2, 3, 2, 2, (32,))))
+        patch.setattr(check, "REQUESTS", 3)
+        return arrays_of(check.measure(digits, digits, check.Size(2, 3, 2, 2, (32,))))
 
 
 def instance_unlearning() -> Mapping[str, Any]:

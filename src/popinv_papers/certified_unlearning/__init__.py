@@ -9,7 +9,7 @@ The accountant, the iteration and the removals are those of :mod:`popinv.methods
 
 ``accounts``  epochs of a hundred requests by several methods, from constants alone
 ``digits``    threes against eights
-``problem``   the test problem: epochs and accuracies
+``check``     the test problem: epochs and accuracies
 ``claims``    claims on them, with the measurements
 
 Source: Chien, Wang, Chen and Li, "Certified machine unlearning via noisy stochastic gradient

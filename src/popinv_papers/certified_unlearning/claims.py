@@ -73,7 +73,7 @@ reconstruction = partial(judged, "reconstruction")
 
 
 def claims(result: xr.Dataset) -> list[Claim]:
-    """Return the table, from the result of ``problem``."""
+    """Return the table, from the result of ``check``."""
     return [
         *_costs(result),
         *_utility(result),
