@@ -215,7 +215,6 @@ def test_counts_are_frequencies():
     np.testing.assert_allclose(bigrams.marginals, [0.4, 0.6, 0, 0])
     # L(0) - L* = 1/2 sum pi_i pi_{j|i}^2.
     assert bigrams.entries.start == pytest.approx(0.5 * (0.4 + 0.6 * (4 / 9 + 1 / 9)))
-    assert bigrams.entries.best + bigrams.entries.start == pytest.approx(0.5)
 
 
 def test_symbols_out_of_range_are_refused():

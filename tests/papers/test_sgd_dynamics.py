@@ -84,8 +84,6 @@ def test_pareto_noise_has_its_tails():
         for side in (sample > x, sample < -x):
             expected = 0.5 * (x / 0.5) ** -1.5
             assert side.mean() == pytest.approx(expected, abs=4 * math.sqrt(expected / 100_000))
-    assert law.variance == np.inf
-    assert noise("pareto", 1.0, 3.0).variance == pytest.approx(3.0)
     assert (law.a, noise("laplace").a, noise("student", 1.0, 5.0).a) == (1.5, 2.0, 2.0)
 
 
@@ -357,7 +355,7 @@ def test_unbalanced_noise_has_mean_zero_and_its_tails():
     law = noise("pareto", 0.5, 3.5, 0.8)
     sample = sample_of(law, np.random.default_rng(0), 200_000)
     assert abs(sample.mean()) < 4 * sample.std() / math.sqrt(200_000)
-    assert sample.var() == pytest.approx(law.variance, rel=0.05)
+    assert sample.var() == pytest.approx(0.5**2 * 3.5 / 1.5 - law.shift**2, rel=0.05)
     assert (sample + law.shift > 0).mean() == pytest.approx(0.8, abs=0.005)
 
 

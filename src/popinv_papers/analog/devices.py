@@ -52,7 +52,6 @@ class Device:
         The four arguments of :func:`soft_bounds`, where these devices are such and differ.
     """
 
-    name: str
     up: Callable[[Array], Array]
     down: Callable[[Array], Array]
     low: Any
@@ -80,7 +79,6 @@ def asymmetric_linear(reach: Any, centre: Any = 0.0) -> Device:
     extends from centre - reach to centre + reach. Both arguments may be arrays of the shape of w.
     """
     return Device(
-        "asymmetric_linear",
         lambda w: 1 - (w - centre) / reach,
         lambda w: 1 + (w - centre) / reach,
         centre - reach,
@@ -94,9 +92,7 @@ def soft_bounds(high: Any, low: Any, up: Any = 1.0, down: Any = 1.0) -> Device:
     With ``up`` = 1 + c and ``down`` = 1 - c the symmetric point of the range from -tau to tau
     moves from 0 to c tau.
     """
-    return Device(
-        "soft_bounds", lambda w: up * (1 - w / high), lambda w: down * (1 - w / low), low, high
-    )
+    return Device(lambda w: up * (1 - w / high), lambda w: down * (1 - w / low), low, high)
 
 
 def power(high: float, low: float, up: float = _GAMMA, down: float = _GAMMA) -> Device:
@@ -106,7 +102,6 @@ def power(high: float, low: float, up: float = _GAMMA, down: float = _GAMMA) -> 
     """
     width = high - low
     return Device(
-        "power",
         lambda w: ((high - w) / width).clip(0) ** up,
         lambda w: ((w - low) / width).clip(0) ** down,
         low,
@@ -121,7 +116,6 @@ def exponential(high: float, low: float, up: float = _GAMMA, down: float = _GAMM
     """
     width = high - low
     return Device(
-        "exponential",
         lambda w: 1 - math.e ** (-up * ((high - w) / width).clip(0)),
         lambda w: 1 - math.e ** (-down * ((w - low) / width).clip(0)),
         low,

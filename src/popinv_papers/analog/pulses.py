@@ -188,7 +188,7 @@ def pulsed_soft_bounds(
     w, change, normal : array of shape (rows, columns)
         Conductances, wished increments and standard normal numbers, all of one dtype.
     size : array of shape (3, rows, columns)
-        See :func:`.pulses.sums_of_samples`, times the rate.
+        See :func:`sums_of_samples`, times the rate.
     bounds : four arrays of the shape of w
         Upper and lower bounds, and the gains up and down.
     """

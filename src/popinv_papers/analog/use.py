@@ -15,6 +15,7 @@ import xarray as xr
 
 from popinv.errors import DivergenceError
 from popinv.inference.build import descent_problem
+from popinv.inference.polished import fresh_solves
 from popinv.inference.result import parameter_names
 from popinv.methods.invariants import Invariant, held
 from popinv.methods.outcome import Outcome, StudyInput
@@ -32,13 +33,6 @@ from popinv_papers.analog.study import Fit, trainings, with_devices, without_dev
 
 # Change of a network's answers, relative to their size, that is due to single precision.
 _ROUNDING = 1e-5
-
-
-def check_rows(check: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return (z, y) of the fresh solves, on which no surrogate was trained."""
-    fresh = check["round"].values == check["round"].values.max()
-    fresh &= check["reason"].values == 0
-    return check["z"].values[fresh], check["y"].values[fresh]
 
 
 def error_of(
@@ -208,7 +202,9 @@ def use(study: StudyInput) -> Outcome:
     )
     solves = stores["solves"]
     data = training_data(solves, int(solves["round"].max()), study.recency_decay)
-    rows = check_rows(stores["fresh_solves"])
+    # No surrogate was trained on these.
+    fresh = fresh_solves(stores["fresh_solves"])
+    rows = fresh.z, fresh.y
     covariance = stores["population"]["noise_covariance"].values
     chosen = asked.devices[0], asked.ranges[0]
     accelerator = Accelerator.of(surrogate, rows[0], seed)

@@ -67,11 +67,6 @@ class Entries:
         """L(0) - L*, half the sum of pi_i pi_{j|i}^2."""
         return float((self.shares * self.targets**2).sum()) / 2
 
-    @cached_property
-    def best(self) -> float:
-        """L*, the loss of W = pi_{j|i}: 1/2 - (L(0) - L*)."""
-        return 0.5 - self.start
-
     def gradient_loss(self, steps: float) -> float:
         """Return the relative loss of gradient descent after t steps of 1/pi_1."""
         return relative_loss_of(self.weights, self.members * self.targets**2, steps)

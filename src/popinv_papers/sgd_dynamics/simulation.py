@@ -189,18 +189,6 @@ class Noise:
         return (2 * self.balance - 1) * self.scale * self.index / (self.index - 1)
 
     @property
-    def variance(self) -> float:
-        """Var xi, infinite for heavy tails."""
-        square = self.scale**2
-        if self.kind == "gaussian":
-            return square
-        if self.kind == "laplace":
-            return 2 * square
-        if self.kind == "stable" or self.index <= 2:
-            return float("inf")
-        return square * self.index / (self.index - 2) - self.shift**2
-
-    @property
     def a(self) -> float:
         """The order of the noise's spread: min(2, tail index); sums of n grow as n^(1/a)."""
         return float(min(2.0, self.index))
