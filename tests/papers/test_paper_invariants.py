@@ -20,9 +20,9 @@ from linear_systems import linear_problem
 from popinv.errors import InvariantError
 from popinv.inference.settings import DescentSettings
 from popinv.methods.restarts import descents
-from popinv_papers.analog import accelerator, answer
+from popinv_papers.analog import accelerator, use
 from popinv_papers.bigram import entries, series
-from popinv_papers.birch import solve_advice
+from popinv_papers.birch import solve_sharing
 from popinv_papers.birch import study as birch_study
 from popinv_papers.birch.section import Birch
 from popinv_papers.fedhl import study as fedhl_study
@@ -158,10 +158,10 @@ birch_study_steps = birch_study.Candidate.steps
 
 
 def test_machines_that_are_alike_end_at_the_bound(monkeypatch):
-    assert solve_advice.alike_machines(4, 1).difference < 1e-12
-    monkeypatch.setattr(solve_advice, "best_split", lambda machines, solves: [solves, 0, 0, 0])
+    assert solve_sharing.alike_machines(4, 1).difference < 1e-12
+    monkeypatch.setattr(solve_sharing, "best_split", lambda machines, solves: [solves, 0, 0, 0])
     with pytest.raises(InvariantError, match="machines alike"):
-        solve_advice.alike_machines(4, 1)
+        solve_sharing.alike_machines(4, 1)
 
 
 # --- mwgrad ---------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ surrogate, on_accelerator = test_analog_deployment.surrogate, test_analog_deploy
 
 def nothing_changed(surrogate, on_accelerator):
     z = np.random.default_rng(0).standard_normal((50, 2))
-    return answer.nothing_changed(surrogate, on_accelerator, 2, (z, z), 0.01 * np.eye(5))
+    return use.nothing_changed(surrogate, on_accelerator, 2, (z, z), 0.01 * np.eye(5))
 
 
 @pytest.fixture(scope="module")
@@ -204,9 +204,7 @@ def test_devices_without_steps_answer_as_before(surrogate, placed):
     assert found.difference < found.tolerance
 
 
-@pytest.mark.parametrize(
-    ("module", "name"), [(answer, "without_devices"), (answer, "with_devices")]
-)
+@pytest.mark.parametrize(("module", "name"), [(use, "without_devices"), (use, "with_devices")])
 def test_weights_that_devices_change_are_noticed(surrogate, placed, monkeypatch, module, name):
     right = getattr(module, name)
 

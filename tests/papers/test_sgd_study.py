@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from test_sgd_dynamics import sample_of
 
 from popinv.errors import ConfigError
 from popinv.inference import distance_influence
@@ -17,11 +18,9 @@ from popinv.methods.restarts.descents import descend, descent_end
 from popinv.methods.restarts.outlook import group_ends, outlook, share_with_interval
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.kernel.noise import KernelNoise
-from popinv_papers.sgd_dynamics import exit_equation, figures, slices, study
-from popinv_papers.sgd_dynamics.landscapes import double_well, piecewise
-from popinv_papers.sgd_dynamics.noises import noise
+from popinv_papers.sgd_dynamics import figures, finite_rates, slices, use
 from popinv_papers.sgd_dynamics.section import SgdDynamics
-from popinv_papers.sgd_dynamics.simulation import simulate
+from popinv_papers.sgd_dynamics.simulation import double_well, noise, piecewise, simulate
 
 # --- lines ----------------------------------------------------------------------------------------
 
@@ -71,7 +70,7 @@ def test_a_zero_is_found_where_no_slope_next_to_it_is_clear():
 
 def test_hill_finds_the_index_of_a_power_tail():
     for index in (1.5, 3.0):
-        sample = noise("pareto", 1.0, index).sample(np.random.default_rng(1), 20_000)
+        sample = sample_of(noise("pareto", 1.0, index), np.random.default_rng(1), 20_000)
         tail_index, error = slices.hill(sample)
         assert abs(tail_index - index) < 4 * error
     light, _ = slices.hill(np.random.default_rng(1).standard_normal(20_000), 0.01)
@@ -100,9 +99,7 @@ def test_a_barrier_is_crossed_as_often_as_the_integral_equation_says():
     # Epsilon is the rate over the curvature: 0.15.
     rates = np.full(steps, 0.15 * bottom.curvature)
     found = slices.crossing_probability(shifted, rates)
-    mean = exit_equation.mean_exit_steps(
-        double_well(), noise("gaussian"), 0.15, 1.0, (-0.5, np.inf)
-    )
+    mean = finite_rates.mean_exit_steps(double_well(), noise("gaussian"), 0.15, 1.0, (-0.5, np.inf))
     assert found == pytest.approx(1 - math.exp(-steps / mean), rel=0.15)
     # Half the rate crosses far less often; without a maximum there is nothing to cross.
     assert slices.crossing_probability(shifted, rates / 2) < 0.1 * found
@@ -113,7 +110,7 @@ def test_a_barrier_is_crossed_as_often_as_the_integral_equation_says():
 
 def test_rates_are_those_of_every_leg():
     settings = DescentSettings(iterations=5, learning_rate=0.4, final_learning_rate=0.1)
-    rates = study._all_rates(settings, 2)
+    rates = use._all_rates(settings, 2)
     assert len(rates) == 10
     np.testing.assert_allclose(rates[[0, 4, 5, 9]], [0.4, 0.1, 0.4, 0.1])
 
@@ -245,7 +242,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(distance_influence, "_DIRECTIONS", 40)
 
 
-def explored(sign: float, changes: int) -> study.Answer:
+def explored(sign: float, changes: int) -> use.Answer:
     """Explore from the end of a descent in the truth's basin (1) or in its image's (-1)."""
     problem, truth = mirrored_problem(0.3)
     settings = DescentSettings(iterations=40, model_samples=200, directions=16, legs=1)
@@ -258,7 +255,7 @@ def explored(sign: float, changes: int) -> study.Answer:
     ]
     (answer,), _ = descend(problem, settings, [truth * np.array([sign, 1, 1, 1])], "answer")
     errors = np.array([0.05, 0.15, 0.1, 0.2])
-    return study.explore(problem, settings, answer, errors, drawn, asked)
+    return use.explore(problem, settings, answer, errors, drawn, asked)
 
 
 def test_an_answer_in_the_wrong_basin_is_told_to_start_again(quick):
@@ -275,7 +272,7 @@ def test_an_answer_in_the_wrong_basin_is_told_to_start_again(quick):
     assert numbers["answer_1_crossing_probability"] < 0.01
     assert numbers["changes"] == 0
     assert figures.draw_slices(found.slices).axes
-    stored = study.result_dataset(found, ["a", "b", "c", "d"])
+    stored = use.result_dataset(found, ["a", "b", "c", "d"])
     assert stored["end"].shape == (5, 4)
 
 

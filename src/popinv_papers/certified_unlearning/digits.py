@@ -120,14 +120,11 @@ class Served:
     ----------
     epochs : ndarray of int, shape (requests,)
         Epochs of each request in the first trial.
-    largest : int
-        Largest number of epochs of a request in any trial.
     learnt, unlearnt, retrained : ndarray of shape (trials,)
         Accuracy after learning, after the last request, and after retraining without the records.
     """
 
     epochs: np.ndarray
-    largest: int
     learnt: np.ndarray
     unlearnt: np.ndarray
     retrained: np.ndarray
@@ -150,7 +147,7 @@ def serve(
         accuracies.append(found["accuracies"])
         epochs.append(found["epochs"])
     by_model = np.concatenate(accuracies, axis=1)
-    return Served(epochs[0], int(np.max(epochs)), *by_model)
+    return Served(epochs[0], *by_model)
 
 
 def _serve_once(
