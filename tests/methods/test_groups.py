@@ -19,10 +19,10 @@ from popinv.methods.groups.homogeneity import (
     _covariance,
     adjusted,
     group_p_value,
+    pooled_optima,
     system_p_values,
     tail,
 )
-from popinv.methods.groups.pooled import pooled_optima
 
 
 def conditions(count: int) -> Conditions:
@@ -74,7 +74,7 @@ def test_pooled_optima_of_a_linear_model(with_conditions):
 
 
 def test_an_optimum_that_is_not_found_is_an_error(monkeypatch):
-    monkeypatch.setattr("popinv.methods.groups.pooled._STEPS", 0)
+    monkeypatch.setattr("popinv.methods.groups.homogeneity._STEPS", 0)
     problem, estimate, _ = linear_problem(6)
     with pytest.raises(DivergenceError, match=r"systems \[0, 1\] best in 0 steps"):
         pooled_optima(problem, estimate, [[0, 1]])

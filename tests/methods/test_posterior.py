@@ -12,14 +12,23 @@ from scipy.stats import chi2, kstest
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
+from popinv.methods.posterior.chains import (
+    effective_sample_size,
+    elliptical_slice,
+    metropolis,
+    split_r_hat,
+)
 from popinv.methods.posterior.figures import draw_calibration, draw_systems
-from popinv.methods.posterior.mixing import effective_sample_size, split_r_hat
-from popinv.methods.posterior.moves import elliptical_slice, metropolis
-from popinv.methods.posterior.places import Quantities
 from popinv.methods.posterior.sampling import LARGEST_R_HAT, sample_posteriors
-from popinv.methods.posterior.study import coverage_metrics, posterior_dataset, varying
+from popinv.methods.posterior.study import (
+    Quantities,
+    coverage_metrics,
+    posterior_dataset,
+    systems_table,
+    varying,
+    write_systems,
+)
 from popinv.methods.posterior.surprise import surprise_p_values
-from popinv.methods.posterior.table import systems_table, write_systems
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.store.variables import variable

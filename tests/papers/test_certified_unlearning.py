@@ -18,18 +18,16 @@ from popinv.methods.certificate.certificate import (
     write_certificate,
 )
 from popinv.methods.certificate.descent import (
+    Linear,
+    Logistic,
     Model,
     Noise,
+    Quadratic,
     iterate,
     project,
     run,
-    start,
-)
-from popinv.methods.certificate.losses import (
-    Linear,
-    Logistic,
-    Quadratic,
     setting_of,
+    start,
 )
 from popinv.methods.certificate.records import Partition, Records
 from popinv.methods.certificate.requests import Goal, learn, relearn, remove

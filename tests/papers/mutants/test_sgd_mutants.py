@@ -118,6 +118,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     (outlook, '"chebyshev"', '"sqeuclidean"', STUDY.test_ends_are_grouped_by_standard_errors),
     (outlook, '"single"', '"complete"', STUDY.test_ends_are_grouped_by_standard_errors),
     (
+        outlook,
         'proportion_ci(0.95, "exact")',
         'proportion_ci(0.9, "exact")',
         STUDY.test_intervals_of_shares_are_exact,

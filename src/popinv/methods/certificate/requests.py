@@ -19,8 +19,7 @@ import numpy as np
 from popinv.errors import ConfigError
 from popinv.methods import privacy
 from popinv.methods.certificate.accountant import Form, Setting
-from popinv.methods.certificate.descent import Model, Noise, run, start
-from popinv.methods.certificate.losses import Loss, Quadratic
+from popinv.methods.certificate.descent import Loss, Model, Noise, Quadratic, run, start
 from popinv.methods.certificate.records import Records
 
 

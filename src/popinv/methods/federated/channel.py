@@ -1,19 +1,120 @@
-"""Rounds of questions and answers between the server and the sites.
+r"""Rounds of questions and answers between the server and the sites, and secure aggregation.
 
 In a round the server sends a question with the parameters, each site answers with a message, and
-the server receives the sum. With secure aggregation it sees nothing else. All numbers that are sent
-are counted, eight bytes each.
+the server receives the sum. Messages are sums over systems by name, sent as one vector: the sum of
+the vectors of several sites is the vector of all their systems. All numbers that are sent are
+counted, eight bytes each.
+
+With secure aggregation the server sees nothing but the sum, as masks hide each site's message and
+cancel in it. Numbers are rounded to multiples of 2^-24 and counted modulo 2^64. Each pair of sites
+s < t shares a key, from which both draw the same mask, uniform on all residues. Site s adds it and
+site t subtracts it. The sum of all messages is exact, and every proper subset of them is uniform
+(Bonawitz et al., Practical secure aggregation for privacy-preserving machine learning, CCS 2017).
+
+The keys would come from a key agreement of the sites; here they follow from a seed. Sites that drop
+out are not treated: all sites answer in each round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from popinv.methods.federated.masks import decoded, encoded, masked, summed
-from popinv.methods.federated.messages import Message, packed, unpacked
+from popinv.errors import DivergenceError
+from popinv.seeds import generator
+
+Message = Mapping[str, np.ndarray]
+"""Numbers (), vectors (k,) and symmetric matrices (k, k) by name."""
+
+
+def packed(message: Message) -> np.ndarray:
+    """Return a message as one vector.
+
+    Examples
+    --------
+    >>> packed({"count": np.array(3.0), "squares": np.array([[1.0, 2.0], [2.0, 5.0]])})
+    array([3., 1., 2., 5.])
+    """
+    return np.concatenate([_flat(np.asarray(array, dtype=float)) for array in message.values()])
+
+
+def unpacked(vector: np.ndarray, like: Message) -> dict[str, np.ndarray]:
+    """Return the message of a vector, with names and shapes like those of another message."""
+    message: dict[str, np.ndarray] = {}
+    at = 0
+    for name, example in like.items():
+        shape = np.shape(example)
+        if len(shape) == 2:
+            rows, columns = np.triu_indices(shape[0])
+            array: np.ndarray = np.zeros(shape)
+            array[rows, columns] = array[columns, rows] = vector[at : at + len(rows)]
+            at += len(rows)
+        else:
+            size = int(np.prod(shape))
+            array = np.asarray(vector[at : at + size]).reshape(shape)
+            at += size
+        message[name] = array
+    return message
+
+
+def _flat(array: np.ndarray) -> np.ndarray:
+    return array[np.triu_indices(len(array))] if array.ndim == 2 else array.reshape(-1)
+
+
+RESOLUTION = 2.0**-24
+# Sums must stay below this, in units of the resolution.
+_LARGEST = 2.0**62
+
+
+def encoded(numbers: np.ndarray, sites: int) -> np.ndarray:
+    """Return numbers as residues modulo 2^64, shape (n,).
+
+    Raises
+    ------
+    DivergenceError
+        If a number is so large, or not finite, that the sum of ``sites`` messages may overflow.
+    """
+    whole = np.rint(numbers / RESOLUTION)
+    if not np.all(np.abs(whole) < _LARGEST / sites):
+        raise DivergenceError("a message is too large for the fixed-point numbers of the masks")
+    return whole.astype(np.int64).view(np.uint64)
+
+
+def decoded(residues: np.ndarray) -> np.ndarray:
+    """Return the numbers of residues."""
+    return residues.view(np.int64).astype(float) * RESOLUTION
+
+
+def masked(residues: np.ndarray, site: int, sites: int, seed: int, index: int) -> np.ndarray:
+    """Return a site's message under its masks.
+
+    Parameters
+    ----------
+    residues : ndarray of uint64, shape (n,)
+    site, sites : int
+        The number of the site, and how many there are.
+    seed, index : int
+        The keys' seed, and the number of the round. No round has the masks of another.
+    """
+    hidden = residues.copy()
+    for other in range(sites):
+        if other == site:
+            continue
+        low, high = sorted((site, other))
+        rng = generator(seed, f"federated/mask/{low}/{high}", index)
+        mask = rng.integers(0, 2**64, size=len(residues), dtype=np.uint64)
+        hidden = hidden + mask if site == low else hidden - mask
+    return hidden
+
+
+def summed(messages: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the sum of residues modulo 2^64."""
+    total = np.zeros_like(messages[0])
+    for message in messages:
+        total = total + message
+    return total
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,7 @@ from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scoring import Point, limited_step
 from popinv.inference.problem import Problem
 from popinv.methods import privacy
-from popinv.methods.federated.channel import Channel
-from popinv.methods.federated.messages import Message
+from popinv.methods.federated.channel import Channel, Message
 from popinv.methods.federated.server import Answer
 from popinv.methods.federated.site import Estimator, Site
 from popinv.methods.privacy import clipped

@@ -18,7 +18,7 @@ from popinv.inference.likelihood.penalty import noise_penalty
 from popinv.inference.likelihood.scoring import Point, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.methods.federated.channel import Channel
-from popinv.methods.federated.profile import ProfilingSite
+from popinv.methods.federated.own_laws import ProfilingSite
 from popinv.methods.federated.server import Answer
 from popinv.methods.federated.site import Estimator, Site, sites_of, units_of
 from popinv.methods.invariants import Invariant, held

@@ -24,8 +24,7 @@ from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.inference.standard_errors import FEW_SYSTEMS
-from popinv.methods.federated.channel import Channel
-from popinv.methods.federated.messages import Message
+from popinv.methods.federated.channel import Channel, Message
 from popinv.methods.federated.site import FIRST_DRAWS, Estimator, Site, units_of
 
 _MOST_STEPS = 60

@@ -32,7 +32,7 @@ from popinv.inference.likelihood.pseudo import PseudoEvaluation
 from popinv.inference.likelihood.pseudo import evaluate as evaluate_pseudo
 from popinv.inference.likelihood.varying_pseudo import VaryingMoments
 from popinv.inference.problem import Problem
-from popinv.methods.federated.messages import Message
+from popinv.methods.federated.channel import Message
 
 Estimator = Literal["likelihood", "pseudo_likelihood"]
 # Draws of the moments far from the answer.

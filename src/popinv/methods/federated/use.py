@@ -16,15 +16,21 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import draws_of_answer, parameter_names
 from popinv.methods.federated.attack import Told, can_attack, reconstruction_error
 from popinv.methods.federated.channel import Channel
-from popinv.methods.federated.comparison import Compared, dataset, metrics_of
+from popinv.methods.federated.comparison import (
+    Compared,
+    answers_table,
+    dataset,
+    draw_answers,
+    draw_reconstruction,
+    metrics_of,
+    rounds_table,
+)
 from popinv.methods.federated.data import observed_sites
-from popinv.methods.federated.figures import draw_answers, draw_reconstruction
 from popinv.methods.federated.noisy import Guarantee, NoisyServer, guarantee
 from popinv.methods.federated.own_laws import OwnLawServer
 from popinv.methods.federated.reference import fitted, jointly, nothing_divided
 from popinv.methods.federated.server import Answer, Server
 from popinv.methods.federated.site import Estimator, Site, sites_of
-from popinv.methods.federated.table import answers_table, rounds_table
 from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads

@@ -15,8 +15,12 @@ import numpy as np
 import torch
 
 from popinv.inference.problem import Problem
-from popinv.methods.groups.homogeneity import adjusted, group_log_p_value, system_p_values
-from popinv.methods.groups.pooled import pooled_optima
+from popinv.methods.groups.homogeneity import (
+    adjusted,
+    group_log_p_value,
+    pooled_optima,
+    system_p_values,
+)
 from popinv.seeds import generator
 
 LEVEL = 0.05

@@ -2,7 +2,7 @@ r"""Chains of every system that run until their draws are worth a wanted number 
 
 A draw is two rounds of moves. A round is an elliptical slice move, whose reference is picked at
 random among the law and the normal densities about the system's modes, and a Metropolis move with
-the mixture of all these (:mod:`popinv.methods.posterior.moves`).
+the mixture of all these (:mod:`popinv.methods.posterior.chains`).
 
 *Law and noise taken as known.* The target is ``p(omega | y_n, alpha, gamma)`` at the estimate.
 
@@ -26,9 +26,13 @@ import torch
 from tqdm import tqdm
 
 from popinv.inference.problem import Problem
+from popinv.methods.posterior.chains import (
+    effective_sample_size,
+    elliptical_slice,
+    metropolis,
+    split_r_hat,
+)
 from popinv.methods.posterior.density import Densities
-from popinv.methods.posterior.mixing import effective_sample_size, split_r_hat
-from popinv.methods.posterior.moves import elliptical_slice, metropolis
 from popinv.methods.posterior.references import (
     OF_LAW,
     WIDE,

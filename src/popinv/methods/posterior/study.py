@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from scipy.stats import kstest
 
+from popinv.forward.base import Parameter
 from popinv.forward.datasets import parameter_coordinate
-from popinv.methods.posterior.mixing import effective_sample_size, split_r_hat
-from popinv.methods.posterior.places import Quantities
+from popinv.forward.fields import Field
+from popinv.forward.section import ForwardSection
+from popinv.methods.posterior.chains import effective_sample_size, split_r_hat
 from popinv.methods.posterior.sampling import LARGEST_R_HAT, Posteriors
+from popinv.population.laws.field import FieldLaw
+from popinv.population.laws.section import LawSection
 from popinv.store.variables import variable
 
 LEVEL = 0.95
@@ -211,3 +219,103 @@ def _rank_metrics(names: list[str], rank: np.ndarray) -> dict[str, float]:
         "coverage": float((off <= LEVEL / 2).mean()),
         **{f"coverage_{level}": float((off <= level / 200).mean()) for level in (50, 80)},
     }
+
+
+# Places along a line, and along each side of a square.
+_PLACES = {1: 5, 2: 3}
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """The quantities that are told of a system.
+
+    Attributes
+    ----------
+    names, units : tuple of str
+        Of the k quantities.
+    coefficients : tuple of str
+        Names of the parameters of the forward model, if they are not the quantities themselves.
+    field : Field or None
+    basis : ndarray of shape (modes, places) or None
+        Of the field at its places.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    coefficients: tuple[str, ...] = ()
+    field: Field | None = None
+    basis: np.ndarray | None = None
+
+    def of(self, z: np.ndarray) -> np.ndarray:
+        """Return the quantities (..., k) of parameters (..., d_z)."""
+        if self.field is None or self.basis is None:
+            return z
+        rows = z.reshape(-1, z.shape[-1])
+        beside = rows[:, len(self.field.parameters) :]
+        told = np.concatenate([self.field.evaluate(rows, self.basis), beside], axis=1)
+        return told.reshape(*z.shape[:-1], -1)
+
+
+def told_quantities(forward: ForwardSection, law: LawSection) -> Quantities:
+    """Return the parameters of the forward model, or places of its field and what is beside it."""
+    parameters = forward.parameters()
+    field = forward.random_field() if isinstance(law, FieldLaw) else None
+    if field is None:
+        return Quantities(*_described(parameters))
+    side = (np.arange(_PLACES[field.dimension]) + 0.5) / _PLACES[field.dimension]
+    points = np.array(list(itertools.product(side, repeat=field.dimension)))
+    # A field has no unit: it is the logarithm of a quantity relative to its usual value.
+    values = [Parameter(f"{field.quantity} at {_place(point)}") for point in points]
+    beside = parameters[len(field.parameters) :]
+    coefficients = tuple(parameter.name for parameter in parameters)
+    return Quantities(*_described([*values, *beside]), coefficients, field, field.basis(points))
+
+
+def _described(parameters: Sequence[Parameter]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return tuple(p.name for p in parameters), tuple(p.units for p in parameters)
+
+
+def _place(point: np.ndarray) -> str:
+    return " ".join(f"{name}={x:.2g}" for name, x in zip("xy", point, strict=False))
+
+
+_COLUMNS = {
+    "mean": "mean",
+    "deviation": "standard deviation",
+    "lower": "2.5 %",
+    "median": "median",
+    "upper": "97.5 %",
+}
+
+
+def systems_table(posterior: xr.Dataset, units: list[str], own: np.ndarray) -> pd.DataFrame:
+    """Return one row for each system, with units in the names of the columns.
+
+    Parameters
+    ----------
+    posterior : Dataset
+        From :func:`popinv.methods.posterior.study.posterior_dataset`, with
+        ``surprise_p_value`` (system,), and ``system_id`` (system,) if the user named the systems.
+        Without it, they have numbers from 0.
+    units : list of str
+        Of what is told, "1" if it has none.
+    own : ndarray of bool, shape (k,)
+        What differs between systems; the smallest effective size is among these.
+    """
+    names = [str(name) for name in posterior["parameter"].values]
+    count = posterior.sizes["system"]
+    ids = posterior["system_id"].values if "system_id" in posterior.coords else np.arange(count)
+    columns: dict[str, np.ndarray] = {"system": ids}
+    for i, (name, unit) in enumerate(zip(names, units, strict=True)):
+        ending = "" if unit in ("", "1") else f" [{unit}]"
+        for key, told in _COLUMNS.items():
+            columns[f"{name} {told}{ending}"] = posterior[key].values[:, i]
+    columns["surprise p-value"] = posterior["surprise_p_value"].values
+    columns["smallest effective sample size"] = posterior["effective"].values[:, own].min(axis=1)
+    columns["largest R-hat"] = posterior["r_hat"].values[:, own].max(axis=1)
+    return pd.DataFrame(columns)
+
+
+def write_systems(table: pd.DataFrame, path: Path) -> None:
+    """Write the table with six digits, which is more than the draws determine."""
+    table.to_csv(path, index=False, float_format="%.6g", encoding="utf-8")

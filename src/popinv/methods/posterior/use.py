@@ -11,16 +11,17 @@ from popinv.inference.result import estimate_of
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.methods.posterior.density import Densities
 from popinv.methods.posterior.figures import draw_calibration, draw_systems
-from popinv.methods.posterior.places import told_quantities
 from popinv.methods.posterior.sampling import sample_posteriors
 from popinv.methods.posterior.study import (
     coverage_metrics,
     posterior_dataset,
     statement,
+    systems_table,
+    told_quantities,
     varying,
+    write_systems,
 )
 from popinv.methods.posterior.surprise import surprise_p_values
-from popinv.methods.posterior.table import systems_table, write_systems
 from popinv.population.synthetic import parameters
 from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_of

@@ -33,7 +33,7 @@ def draw_influence(table: pd.DataFrame, names: Sequence[str], withdrawn: Sequenc
     Parameters
     ----------
     table : DataFrame
-        From :func:`popinv.methods.withdrawal.table.influence_table`.
+        From :func:`popinv.methods.withdrawal.influence.influence_table`.
     names, withdrawn : sequence of str
         Names of the parameters, and of the systems that withdraw.
     """
@@ -84,7 +84,7 @@ def draw_answers(table: pd.DataFrame, errors: np.ndarray) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        From :func:`popinv.methods.withdrawal.table.answers_table`.
+        From :func:`popinv.methods.withdrawal.influence.answers_table`.
     errors : ndarray of shape (n_p,)
         Standard errors; parameters without one are left out.
     """

@@ -17,11 +17,14 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import draws_of_answer, estimate_of, parameter_names
 from popinv.inference.solver import SolverSimulator
 from popinv.methods.outcome import Outcome, StudyInput, write_table
-from popinv.methods.withdrawal.check import Checked, check_systems
 from popinv.methods.withdrawal.figures import draw_answers, draw_influence
-from popinv.methods.withdrawal.influence import Influence, influence_of
-from popinv.methods.withdrawal.refit import Refit, Refitter
-from popinv.methods.withdrawal.table import answers_table, influence_table
+from popinv.methods.withdrawal.influence import (
+    Influence,
+    answers_table,
+    influence_of,
+    influence_table,
+)
+from popinv.methods.withdrawal.refit import Checked, Refit, Refitter, check_systems
 from popinv.population.observe import system_names
 from popinv.sections.systems import rows_of_systems
 from popinv.store.variables import variable
