@@ -18,11 +18,19 @@ from popinv.methods.groups.group_tests import error_rates, examine, simulated_gr
 from popinv.methods.groups.homogeneity import (
     _covariance,
     adjusted,
-    group_p_value,
+    group_log_p_value,
+    log_tail,
     pooled_optima,
     system_p_values,
-    tail,
 )
+
+
+def group_p_value(scores: np.ndarray, information: np.ndarray) -> float:
+    return np.exp(group_log_p_value(scores, information))
+
+
+def tail(weights: np.ndarray, value: float) -> float:
+    return np.exp(log_tail(weights, value))
 
 
 def conditions(count: int) -> Conditions:

@@ -10,10 +10,9 @@ import xarray as xr
 
 from popinv.inference.problem import Problem
 from popinv.methods.groups.group_tests import GroupAnswer, error_rates, examine
+from popinv.methods.groups.homogeneity import Estimate
 from popinv.methods.invariants import Invariant, held
 from popinv.store.variables import variable
-
-Estimate = tuple[np.ndarray, np.ndarray]
 
 # The difference that rounding may leave.
 _SAME = 1e-6
@@ -24,14 +23,8 @@ def compare_group(
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Test whether the systems of a group have the same parameters.
 
-    Parameters
-    ----------
-    problem : Problem
-    estimate : (alpha, gamma)
-        Law and noise, unconstrained.
-    systems : sequence of int
-    simulated : int
-        How many groups are simulated through the surrogate, to measure how often the tests err.
+    So many groups as ``simulated`` says are simulated through the surrogate, to measure how often
+    the tests err.
 
     Returns
     -------

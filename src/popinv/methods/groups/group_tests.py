@@ -16,17 +16,18 @@ import torch
 
 from popinv.inference.problem import Problem
 from popinv.methods.groups.homogeneity import (
+    Estimate,
     adjusted,
     group_log_p_value,
     pooled_optima,
     system_p_values,
+    tensors,
 )
 from popinv.seeds import generator
 
 LEVEL = 0.05
+# So many that their Jacobians fit in memory.
 _SYSTEMS_AT_ONCE = 4000
-
-Estimate = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -56,28 +57,11 @@ class GroupAnswer:
         return tuple(k for k in range(len(self.systems)) if k not in self.apart)
 
 
-def examine(
-    problem: Problem,
-    estimate: Estimate,
-    systems: Sequence[int],
-    data: np.ndarray | None = None,
-    level: float = LEVEL,
-) -> GroupAnswer:
-    """Test a group of systems.
-
-    Parameters
-    ----------
-    problem : Problem
-    estimate : (alpha, gamma)
-        Law and noise, unconstrained.
-    systems : sequence of K int
-    data : ndarray of shape (K, d_y), optional
-        Observations in place of the systems' own.
-    level : float
-    """
+def examine(problem: Problem, estimate: Estimate, systems: Sequence[int]) -> GroupAnswer:
+    """Test a group of K systems."""
     numbers = np.asarray(systems)
-    observed = problem.data[numbers] if data is None else data
-    p_values, (apart,) = _set_apart(problem, estimate, numbers, observed[None], level)
+    observed = problem.data[numbers]
+    p_values, (apart,) = _set_apart(problem, estimate, numbers, observed[None])
     together = [k for k in range(len(numbers)) if k not in apart]
     return GroupAnswer(
         float(p_values[0]),
@@ -92,7 +76,6 @@ def _log_p_values(
 ) -> np.ndarray:
     """Return log p-values (B,) of groups with numbers (B, K) and observations (B, K, d_y)."""
     found = []
-    # So many groups at once that their Jacobians fit in memory.
     together = max(1, _SYSTEMS_AT_ONCE // numbers.shape[1])
     for at in range(0, len(numbers), together):
         some = slice(at, at + together)
@@ -103,7 +86,7 @@ def _log_p_values(
 
 
 def _set_apart(
-    problem: Problem, estimate: Estimate, numbers: np.ndarray, observed: np.ndarray, level: float
+    problem: Problem, estimate: Estimate, numbers: np.ndarray, observed: np.ndarray
 ) -> tuple[np.ndarray, list[tuple[int, ...]]]:
     """Return the p-values (B,) of whole groups, and the places of the systems that are set apart.
 
@@ -114,7 +97,7 @@ def _set_apart(
     left = [list(range(members)) for _ in range(count)]
     first = _log_p_values(problem, estimate, np.tile(numbers, (count, 1)), observed)
     now = first.copy()
-    failing = np.flatnonzero(now < np.log(level))
+    failing = np.flatnonzero(now < np.log(LEVEL))
     for size in range(members, 2, -1):
         if not len(failing):
             break
@@ -130,7 +113,7 @@ def _set_apart(
         ):
             left[b].pop(int(best))
             now[b] = log_p
-        failing = failing[now[failing] < np.log(level)]
+        failing = failing[now[failing] < np.log(LEVEL)]
     for b in failing:
         # The last two have nothing in common: there is no group.
         left[b] = []
@@ -182,18 +165,11 @@ def simulated_groups(
     stage: str,
     different: int = 0,
 ) -> np.ndarray:
-    """Draw observations of groups of systems that share parameters, (B, K, d_y).
+    """Draw observations of B groups of K systems that share parameters, (B, K, d_y).
 
-    Parameters
-    ----------
-    problem : Problem
-    estimate : (alpha, gamma)
-    groups : sequence of B sequences of K int
-        The systems whose noise scales and gaps the simulated ones take.
-    stage : str
-        Address of the draws below the problem's own.
-    different : int
-        So many of the last systems of each group have parameters of their own.
+    The simulated systems take the noise scales and gaps of those named. The stage addresses the
+    draws below the problem's own. So many of the last systems of each group as ``different`` says
+    have parameters of their own.
     """
     systems = np.asarray(groups, dtype=int)
     count, members = systems.shape
@@ -203,7 +179,7 @@ def simulated_groups(
     if different:
         omega[:, -different:] = rng.standard_normal(omega[:, -different:].shape)
     e = rng.standard_normal((systems.size, problem.data.shape[1]))
-    alpha, gamma = (torch.from_numpy(np.asarray(part, dtype=float)) for part in estimate)
+    alpha, gamma = tensors(estimate)
     with torch.no_grad():
         flat = torch.from_numpy(omega.reshape(systems.size, -1))
         signal = problem.simulate(problem.law.sample(alpha, flat))
@@ -240,16 +216,8 @@ def error_rates(
 ) -> ErrorRates:
     """Measure the tests on simulated groups with the noise scales and gaps of these systems.
 
-    Parameters
-    ----------
-    problem : Problem
-    estimate : (alpha, gamma)
-        The truth of the simulated groups.
-    systems : sequence of K int
-    groups : int
-        How many groups are simulated, of alike systems and of those with one outlier each.
-    of_pairs : bool
-        Whether the pairs are tested, which takes the longest in large groups.
+    The estimate is their truth. So many groups as ``groups`` says are of alike systems, and as many
+    have one outlier each. The test of the pairs takes the longest in large groups.
     """
     numbers = np.asarray(systems)
     rows = [list(systems)] * groups
@@ -268,7 +236,7 @@ def error_rates(
     found = dragged = np.nan
     if len(numbers) > 2:
         last = len(numbers) - 1
-        _, named = _set_apart(problem, estimate, numbers, mixed, LEVEL)
+        _, named = _set_apart(problem, estimate, numbers, mixed)
         found = float(np.mean([last in apart for apart in named]))
         dragged = float(np.mean([any(k != last for k in apart) for apart in named]))
     return ErrorRates(

@@ -40,19 +40,26 @@ from popinv.inference.problem import Problem
 # The objective is rounded in single precision by the surrogate, for each member. What is left to
 # the optimum is corrected to first order.
 _STEPS, _TOLERANCE_PER_MEMBER = 100, 1e-4
+# Weights that add less than this share of the largest change nothing that can be seen.
+_NEGLIGIBLE = 1e-8
+# Information below which a direction has next to no weight; that of the population is one.
+_UNINFORMED = 1e-3
+
+Estimate = tuple[np.ndarray, np.ndarray]
+"""Law and noise (alpha, gamma), unconstrained."""
+
+
+def tensors(estimate: Estimate) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return alpha and gamma."""
+    alpha, gamma = (torch.from_numpy(np.asarray(part, dtype=float)) for part in estimate)
+    return alpha, gamma
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """Pooled optima of B groups of K systems.
+    """Pooled optima omega (B, d) of B groups of K systems.
 
-    Attributes
-    ----------
-    omega : ndarray of shape (B, d)
-    scores : ndarray of shape (B, K, d)
-        u_k.
-    information : ndarray of shape (B, K, d, d)
-        Lambda_k.
+    The scores are u_k (B, K, d), and the information Lambda_k (B, K, d, d).
     """
 
     omega: np.ndarray
@@ -81,21 +88,13 @@ class _OfGroups:
 
 def pooled_optima(
     problem: Problem,
-    estimate: tuple[np.ndarray, np.ndarray],
+    estimate: Estimate,
     groups: Sequence[Sequence[int]],
     data: np.ndarray | None = None,
 ) -> Pooled:
-    """Find the pooled optima of groups of equal size.
+    """Find the pooled optima of B groups of K systems.
 
-    Parameters
-    ----------
-    problem : Problem
-    estimate : (alpha, gamma)
-        Law and noise, unconstrained.
-    groups : sequence of B sequences of K int
-        Numbers of the systems.
-    data : ndarray of shape (B, K, d_y), optional
-        Observations in place of the systems' own.
+    The systems have their own observations, or those of ``data`` (B, K, d_y).
 
     Raises
     ------
@@ -103,7 +102,7 @@ def pooled_optima(
         If an optimum is not found.
     """
     systems = np.asarray(groups, dtype=int)
-    alpha, gamma = (torch.from_numpy(np.asarray(part, dtype=float)) for part in estimate)
+    alpha, gamma = tensors(estimate)
     count, members = systems.shape
     conditions = None if problem.conditions is None else problem.conditions.of(systems.ravel())
     single = whitening(problem.noise.covariance(gamma), systems.size, conditions)
@@ -136,12 +135,6 @@ def pooled_optima(
     return Pooled((modes.omega + change).numpy(), scores.numpy(), information.numpy())
 
 
-# Weights that add less than this share of the largest change nothing that can be seen.
-_NEGLIGIBLE = 1e-8
-# Information below which a direction has next to no weight; that of the population is one.
-_UNINFORMED = 1e-3
-
-
 def _informed(scores: np.ndarray, information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return scores and information in the directions of which the group tells anything."""
     values, vectors = np.linalg.eigh(information.sum(axis=0))
@@ -168,21 +161,11 @@ def _statistics(scores: np.ndarray, roots: np.ndarray) -> np.ndarray:
     return np.einsum("kba,kb->ka", roots, scores) ** 2
 
 
-def group_p_value(scores: np.ndarray, information: np.ndarray) -> float:
-    """Return the p-value of homogeneity of a group; see :func:`group_log_p_value`."""
-    return float(np.exp(group_log_p_value(scores, information)))
-
-
 def group_log_p_value(scores: np.ndarray, information: np.ndarray) -> float:
-    """Return the logarithm of the p-value of homogeneity of a group.
+    """Return the logarithm of the p-value of homogeneity of a group, of (K, d) and (K, d, d).
 
     Groups with several clear outliers have p-values below the smallest number, which can only be
     compared by their logarithms.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (K, d)
-    information : ndarray of shape (K, d, d)
     """
     scores, information = _informed(scores, information)
     members, d = scores.shape
@@ -202,12 +185,11 @@ def system_p_values(scores: np.ndarray, information: np.ndarray) -> np.ndarray:
     scores, information = _informed(scores, information)
     roots, covariance = _roots(information), _covariance(information)
     statistics = _statistics(scores, roots).sum(axis=1)
-    return np.array(
-        [
-            tail(np.linalg.eigvalsh(root.T @ covariance[k, :, k] @ root), float(statistics[k]))
-            for k, root in enumerate(roots)
-        ]
-    )
+    weights = [
+        np.linalg.eigvalsh(root.T @ covariance[k, :, k] @ root) for k, root in enumerate(roots)
+    ]
+    both = zip(weights, statistics.tolist(), strict=True)
+    return np.array([np.exp(log_tail(*one)) for one in both])
 
 
 def adjusted(p_values: np.ndarray) -> np.ndarray:
@@ -225,25 +207,13 @@ def adjusted(p_values: np.ndarray) -> np.ndarray:
     return found
 
 
-def tail(weights: np.ndarray, value: float) -> float:
-    """Return P(sum_i w_i X_i > value); see :func:`log_tail`."""
-    return float(np.exp(log_tail(weights, value)))
-
-
 def log_tail(weights: np.ndarray, value: float) -> float:
     r"""Return log P(sum_i w_i X_i > value) for chi-squared X_i with one degree of freedom each.
 
-    Parameters
-    ----------
-    weights : ndarray
-        Not negative up to rounding.
-    value : float
-
-    Notes
-    -----
-    With the cumulants' function K(s) = -1/2 sum log(1 - 2 s w) and K'(s) = value, the tail is
-    1 - Phi(r + log(v/r)/r), r = sign(s) sqrt(2 (s value - K)), v = s sqrt(K''). Its relative error
-    is a few percent for one weight, and less for several.
+    The weights are not negative, up to rounding. With the cumulants' function
+    K(s) = -1/2 sum log(1 - 2 s w) and K'(s) = value, the tail is 1 - Phi(r + log(v/r)/r) with
+    r = sign(s) sqrt(2 (s value - K)), v = s sqrt(K''). Its relative error is a few percent for one
+    weight, and less for several.
     """
     w = weights[weights > _NEGLIGIBLE * max(weights.max(), 0.0)]
     if not len(w) or value <= 0:

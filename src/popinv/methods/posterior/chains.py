@@ -37,7 +37,6 @@ def elliptical_slice(
 
     Parameters
     ----------
-    log_density : callable
     omega : Tensor of shape (n, S, d)
         S chains of each of n systems. Row (i, j) has the number i S + j.
     current : Tensor of shape (n, S)
@@ -46,13 +45,11 @@ def elliptical_slice(
         ``N(m, L L^T)``: m (n, S, d), L and its inverse (n, d, d).
     xi : Tensor of shape (n, S, d)
         Standard normal.
-    uniform : callable
 
     Returns
     -------
-    omega, current : Tensor
-        Of the shapes that were given.
-    evaluations : int
+    tuple
+        omega and current, of the shapes that were given, and the number of evaluations.
     """
     mean, factor, inverse = reference
     d = omega.shape[2]
@@ -95,14 +92,9 @@ def metropolis(
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Offer every row an independent draw, which it takes with the probability of Metropolis.
 
-    Parameters
-    ----------
-    log_density, omega, current, uniform
-        As for :func:`elliptical_slice`, which has the same results.
-    proposed : Tensor of shape (n, S, d)
-        Draws of a density near the target.
-    log_proposal : (Tensor, Tensor), each of shape (n, S)
-        Logarithms of that density at omega and at the draws.
+    The arguments and results are those of :func:`elliptical_slice`, but for the draws of a density
+    near the target, ``proposed`` (n, S, d), and its logarithms at omega and at the draws, each of
+    shape (n, S).
     """
     n, count, d = omega.shape
     there = log_density(proposed.reshape(-1, d), torch.arange(n * count)).reshape(n, count)
@@ -122,18 +114,10 @@ def _varies(z: np.ndarray) -> np.ndarray:
 
 
 def split_r_hat(z: np.ndarray) -> np.ndarray:
-    """Return Gelman and Rubin's statistic of the chains' halves, shape of z without two axes.
+    """Return Gelman and Rubin's statistic of the halves of chains z (chains, draws, ...), (...).
 
-    Parameters
-    ----------
-    z : ndarray of shape (chains, draws, ...)
-        The last draw is left out if their number is odd.
-
-    Returns
-    -------
-    ndarray
-        sqrt(((n - 1)/n W + B/n) / W) with the variances W within and B between the halves of n
-        draws; 1 if nothing varies.
+    It is sqrt(((n - 1)/n W + B/n) / W) with the variances W within and B between the halves of n
+    draws, and 1 if nothing varies. The last draw is left out if their number is odd.
     """
     half = z.shape[1] // 2
     halves = np.concatenate([z[:, :half], z[:, half : 2 * half]])
@@ -145,7 +129,7 @@ def split_r_hat(z: np.ndarray) -> np.ndarray:
 
 
 def effective_sample_size(z: np.ndarray) -> np.ndarray:
-    r"""Return the number of equivalent independent draws, shape of z without two axes.
+    r"""Return the number of equivalent independent draws of chains z (chains, draws, ...), (...).
 
     .. math:: S_e = \frac{c\,n}{1 + 2 \sum_{t \ge 1} \rho_t}, \qquad
         \rho_t = 1 - \frac{W - \bar\gamma_t}{V},
@@ -153,16 +137,8 @@ def effective_sample_size(z: np.ndarray) -> np.ndarray:
     with c chains of n draws, gamma_t the mean over chains of their autocovariances,
     W = gamma_0 n/(n - 1), and V the variance that also includes the differences between chains, as
     in R-hat. The sum ends with Geyer's initial monotone sequence: sums of neighbouring pairs, while
-    they are positive, and none larger than the one before (Statistical Science 7, 1992).
-
-    Parameters
-    ----------
-    z : ndarray of shape (chains, draws, ...)
-
-    Returns
-    -------
-    ndarray
-        At most c n log10(c n), as is usual for alternating chains; c n if nothing varies.
+    they are positive, and none larger than the one before (Statistical Science 7, 1992). The number
+    is at most c n log10(c n), as is usual for alternating chains, and c n if nothing varies.
     """
     chains, n = z.shape[:2]
     centred = z - z.mean(axis=1, keepdims=True)

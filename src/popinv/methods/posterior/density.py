@@ -30,15 +30,7 @@ _CHECKED, _ROUNDING = 20, 1e-8
 
 @dataclass(frozen=True)
 class Densities:
-    """The densities of all systems of a problem.
-
-    Attributes
-    ----------
-    push_forward : PushForward
-    noise : Whitening
-    whitened : Tensor of shape (N, d_y)
-        Observations.
-    """
+    """The densities of all systems of a problem, with whitened observations (N, d_y)."""
 
     push_forward: PushForward
     noise: Whitening
@@ -88,11 +80,7 @@ class Densities:
     def invariants(self, problem: Problem, p: np.ndarray) -> list[Invariant]:
         """Check the density where nothing is observed, and by the noise's covariance as it is.
 
-        Parameters
-        ----------
-        problem : Problem
-        p : ndarray of shape (n_p,)
-            Those of :meth:`at`.
+        Problem and p are those of :meth:`at`.
         """
         systems = torch.arange(min(_CHECKED, len(problem.data)))
         drawn = generator(problem.seed, f"{problem.stage}/invariants")

@@ -16,16 +16,9 @@ _MOST_PARAMETERS, _MOST_SYSTEMS = 6, 60
 def draw_systems(posterior: xr.Dataset, population: np.ndarray, truth: np.ndarray | None) -> Figure:
     """Draw the 95 % intervals of the first systems, sorted, parameter by parameter.
 
-    Parameters that all systems share are left out.
-
-    Parameters
-    ----------
-    posterior : Dataset
-        ``mean``, ``lower`` and ``upper`` (system, parameter).
-    population : ndarray of shape (m, k)
-        What is told of draws of the recovered law, whose central 95 % are shaded.
-    truth : ndarray of shape (N, k) or None
-        The same of the systems' own parameters.
+    Parameters that all systems share are left out. The population (m, k) is what is told of draws
+    of the recovered law, whose central 95 % are shaded, and the truth (N, k) what is told of the
+    systems' own parameters.
     """
     chosen = np.flatnonzero(varying(population))[:_MOST_PARAMETERS]
     names = [str(posterior["parameter"].values[index]) for index in chosen]

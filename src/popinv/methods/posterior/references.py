@@ -75,11 +75,7 @@ class References:
     def following(self, densities: Densities, systems: torch.Tensor) -> References:
         """Return the references for other law and noise, about modes that have followed.
 
-        Parameters
-        ----------
-        densities : Densities
-        systems : Tensor of shape (n,)
-            The numbers of these systems in ``densities``.
+        These systems have the numbers ``systems`` (n,) in ``densities``.
         """
         modes, own = self.modes.clone(), self.share > 0
         for k in range(modes.shape[1]):

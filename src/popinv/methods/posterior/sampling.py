@@ -56,11 +56,10 @@ _FEWEST = 10
 
 @dataclass(frozen=True)
 class Posteriors:
-    """Draws of every system.
+    """Draws of every system, each of shape (chains, draws of the system, d_z).
 
     Attributes
     ----------
-    draws : list of ndarray, each of shape (chains, draws of the system, d_z)
     r_hat, effective : ndarray of shape (N, d_z)
         Split R-hat, and how many independent draws all chains are worth, of each parameter of each
         system.
@@ -96,7 +95,6 @@ def sample_posteriors(
         The problem of the N observed systems; its stage addresses the draws.
     p : ndarray of shape (n_p,)
         Law and noise, unconstrained.
-    chains : int
     effective : int
         The effective sample size at which a system is finished, in each of its parameters.
     most_moves : int
@@ -136,10 +134,7 @@ class _Finished:
 
 @dataclass(frozen=True)
 class _Place:
-    """One law and noise: its densities, references about its modes, and the chains that are at it.
-
-    ``alpha`` has the shape (d_alpha,).
-    """
+    """A law and noise: densities, references about the modes, and the chains that are at it."""
 
     alpha: torch.Tensor
     densities: Densities
@@ -281,13 +276,9 @@ class _Group:
                 mean[:, place.chains] = place.references.modes[:, None, k]
             # They do not change with the law.
             factor, inverse = references.factors[width, :, k], references.inverses[width, :, k]
+        reference = mean, factor, inverse
         return elliptical_slice(
-            self._log,
-            self.omega,
-            self.current,
-            (mean, factor, inverse),
-            xi,
-            self._uniform_of_chains,
+            self._log, self.omega, self.current, reference, xi, self._uniform_of_chains
         )
 
     def _component(self) -> tuple[int | None, int]:

@@ -1,11 +1,16 @@
-"""What the draws of all systems' posteriors say: intervals, and whether they are calibrated."""
+"""What the draws of all systems' posteriors say: intervals, calibration, and one table.
+
+The parameters of most forward models have a meaning each. Those of a random field are coefficients
+of its expansion, and nobody asks for the coefficient of the seventeenth cosine. The posterior of a
+field is told by its values at a few places instead, in the unit of the field, and by the parameters
+beside it. Chains run in the coefficients; the draws are told.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +29,68 @@ from popinv.population.laws.section import LawSection
 from popinv.store.variables import variable
 
 LEVEL = 0.95
+# Places along a line, and along each side of a square.
+_PLACES = {1: 5, 2: 3}
+_COLUMNS = {
+    "mean": "mean",
+    "deviation": "standard deviation",
+    "lower": "2.5 %",
+    "median": "median",
+    "upper": "97.5 %",
+}
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """The quantities that are told of a system.
+
+    Attributes
+    ----------
+    names, units : tuple of str
+        Of the k quantities.
+    coefficients : tuple of str
+        Names of the parameters of the forward model, if they are not the quantities themselves.
+    basis : ndarray of shape (modes, places) or None
+        Of the field at its places.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    coefficients: tuple[str, ...] = ()
+    field: Field | None = None
+    basis: np.ndarray | None = None
+
+    def of(self, z: np.ndarray) -> np.ndarray:
+        """Return the quantities (..., k) of parameters (..., d_z)."""
+        if self.field is None or self.basis is None:
+            return z
+        rows = z.reshape(-1, z.shape[-1])
+        beside = rows[:, len(self.field.parameters) :]
+        told = np.concatenate([self.field.evaluate(rows, self.basis), beside], axis=1)
+        return told.reshape(*z.shape[:-1], -1)
+
+
+def told_quantities(forward: ForwardSection, law: LawSection) -> Quantities:
+    """Return the parameters of the forward model, or places of its field and what is beside it."""
+    parameters = forward.parameters()
+    field = forward.random_field() if isinstance(law, FieldLaw) else None
+    if field is None:
+        return Quantities(*_described(parameters))
+    side = (np.arange(_PLACES[field.dimension]) + 0.5) / _PLACES[field.dimension]
+    points = np.array(list(itertools.product(side, repeat=field.dimension)))
+    # A field has no unit: it is the logarithm of a quantity relative to its usual value.
+    values = [Parameter(f"{field.quantity} at {_place(point)}") for point in points]
+    beside = parameters[len(field.parameters) :]
+    coefficients = tuple(parameter.name for parameter in parameters)
+    return Quantities(*_described([*values, *beside]), coefficients, field, field.basis(points))
+
+
+def _described(parameters: Sequence[Parameter]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return tuple(p.name for p in parameters), tuple(p.units for p in parameters)
+
+
+def _place(point: np.ndarray) -> str:
+    return " ".join(f"{name}={x:.2g}" for name, x in zip("xy", point, strict=False))
 
 
 def varying(population: np.ndarray) -> np.ndarray:
@@ -37,25 +104,13 @@ def varying(population: np.ndarray) -> np.ndarray:
 
 
 def posterior_dataset(
-    posteriors: Posteriors,
-    told: Quantities,
-    most: int,
-    truth: np.ndarray | None = None,
+    posteriors: Posteriors, told: Quantities, most: int, truth: np.ndarray | None = None
 ) -> xr.Dataset:
     """Return mean, deviation and 95 % interval of what is told of every system, and some draws.
 
-    Parameters
-    ----------
-    posteriors : Posteriors
-    told : Quantities
-        What is told.
-    most : int
-        Draws of each system that are kept, from all chains.
-    truth : ndarray of shape (N, d_z), optional
-        The systems' true parameters. The ranks of what is told of them among the draws are added.
+    At most ``most`` draws of each system are kept, from all chains. With the systems' true
+    parameters (N, d_z), the ranks of what is told of them among the draws are added.
 
-    Notes
-    -----
     The end of an interval at a share p is at place p (S + 1) of the S sorted draws, where a further
     independent draw lies below with probability p. The usual place, p (S - 1) + 1, is further
     inside: with a hundred draws its 95 % intervals hold 93 %.
@@ -122,16 +177,8 @@ def coverage_metrics(posterior: xr.Dataset, population: np.ndarray, wanted: int)
     """Return how much was learnt of single systems, and whether their posteriors are calibrated.
 
     Where the posteriors are right, the truth's rank among a system's draws is uniform over the
-    systems, and central intervals of every level hold the truth that often.
-
-    Parameters
-    ----------
-    posterior : Dataset
-        From :func:`posterior_dataset`.
-    population : ndarray of shape (m, k)
-        What is told of draws of the recovered law.
-    wanted : int
-        Effective sample size.
+    systems, and central intervals of every level hold the truth that often. The population (m, k)
+    is what is told of draws of the recovered law, and ``wanted`` the effective sample size.
 
     Returns
     -------
@@ -178,10 +225,8 @@ def coverage_metrics(posterior: xr.Dataset, population: np.ndarray, wanted: int)
 def statement(metrics: Mapping[str, Any]) -> str:
     """Return in words what the observations say of single systems, and how often that is right.
 
-    Parameters
-    ----------
-    metrics : mapping
-        From :func:`coverage_metrics`, with ``surprising_systems`` and the number expected.
+    The metrics are those of :func:`coverage_metrics`, with ``surprising_systems`` and the number
+    expected.
     """
     start = "narrowing_"
     narrowing = {k.removeprefix(start): v for k, v in metrics.items() if k.startswith(start)}
@@ -221,86 +266,13 @@ def _rank_metrics(names: list[str], rank: np.ndarray) -> dict[str, float]:
     }
 
 
-# Places along a line, and along each side of a square.
-_PLACES = {1: 5, 2: 3}
-
-
-@dataclass(frozen=True)
-class Quantities:
-    """The quantities that are told of a system.
-
-    Attributes
-    ----------
-    names, units : tuple of str
-        Of the k quantities.
-    coefficients : tuple of str
-        Names of the parameters of the forward model, if they are not the quantities themselves.
-    field : Field or None
-    basis : ndarray of shape (modes, places) or None
-        Of the field at its places.
-    """
-
-    names: tuple[str, ...]
-    units: tuple[str, ...]
-    coefficients: tuple[str, ...] = ()
-    field: Field | None = None
-    basis: np.ndarray | None = None
-
-    def of(self, z: np.ndarray) -> np.ndarray:
-        """Return the quantities (..., k) of parameters (..., d_z)."""
-        if self.field is None or self.basis is None:
-            return z
-        rows = z.reshape(-1, z.shape[-1])
-        beside = rows[:, len(self.field.parameters) :]
-        told = np.concatenate([self.field.evaluate(rows, self.basis), beside], axis=1)
-        return told.reshape(*z.shape[:-1], -1)
-
-
-def told_quantities(forward: ForwardSection, law: LawSection) -> Quantities:
-    """Return the parameters of the forward model, or places of its field and what is beside it."""
-    parameters = forward.parameters()
-    field = forward.random_field() if isinstance(law, FieldLaw) else None
-    if field is None:
-        return Quantities(*_described(parameters))
-    side = (np.arange(_PLACES[field.dimension]) + 0.5) / _PLACES[field.dimension]
-    points = np.array(list(itertools.product(side, repeat=field.dimension)))
-    # A field has no unit: it is the logarithm of a quantity relative to its usual value.
-    values = [Parameter(f"{field.quantity} at {_place(point)}") for point in points]
-    beside = parameters[len(field.parameters) :]
-    coefficients = tuple(parameter.name for parameter in parameters)
-    return Quantities(*_described([*values, *beside]), coefficients, field, field.basis(points))
-
-
-def _described(parameters: Sequence[Parameter]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return tuple(p.name for p in parameters), tuple(p.units for p in parameters)
-
-
-def _place(point: np.ndarray) -> str:
-    return " ".join(f"{name}={x:.2g}" for name, x in zip("xy", point, strict=False))
-
-
-_COLUMNS = {
-    "mean": "mean",
-    "deviation": "standard deviation",
-    "lower": "2.5 %",
-    "median": "median",
-    "upper": "97.5 %",
-}
-
-
 def systems_table(posterior: xr.Dataset, units: list[str], own: np.ndarray) -> pd.DataFrame:
     """Return one row for each system, with units in the names of the columns.
 
-    Parameters
-    ----------
-    posterior : Dataset
-        From :func:`popinv.methods.posterior.study.posterior_dataset`, with
-        ``surprise_p_value`` (system,), and ``system_id`` (system,) if the user named the systems.
-        Without it, they have numbers from 0.
-    units : list of str
-        Of what is told, "1" if it has none.
-    own : ndarray of bool, shape (k,)
-        What differs between systems; the smallest effective size is among these.
+    The dataset is that of :func:`posterior_dataset`, with ``surprise_p_value`` (system,), and
+    ``system_id`` (system,) if the user named the systems, which otherwise have numbers from 0. What
+    has no unit has the unit "1". The smallest effective size is among what differs between systems,
+    the mask ``own`` (k,).
     """
     names = [str(name) for name in posterior["parameter"].values]
     count = posterior.sizes["system"]
@@ -314,8 +286,3 @@ def systems_table(posterior: xr.Dataset, units: list[str], own: np.ndarray) -> p
     columns["smallest effective sample size"] = posterior["effective"].values[:, own].min(axis=1)
     columns["largest R-hat"] = posterior["r_hat"].values[:, own].max(axis=1)
     return pd.DataFrame(columns)
-
-
-def write_systems(table: pd.DataFrame, path: Path) -> None:
-    """Write the table with six digits, which is more than the draws determine."""
-    table.to_csv(path, index=False, float_format="%.6g", encoding="utf-8")

@@ -32,17 +32,9 @@ _SIMULATED = 2000
 def surprise_p_values(
     problem: Problem, p: np.ndarray, least_misfit: np.ndarray, simulated: int = _SIMULATED
 ) -> np.ndarray:
-    """Return the p-value of each observed system, shape (N,).
+    """Return the p-value of each observed system, shape (N,), with law and noise p as known.
 
-    Parameters
-    ----------
-    problem : Problem
-    p : ndarray of shape (n_p,)
-        Law and noise, unconstrained, which are taken as known.
-    least_misfit : ndarray of shape (N,)
-        D.
-    simulated : int
-        Number M of simulated systems. No p-value is below 1 / (M + 1).
+    The least misfit (N,) is D. With M simulated systems no p-value is below 1 / (M + 1).
     """
     other = _simulated(problem, p, simulated)
     null = np.sort(_tails(other, least_misfits(other, p)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from popinv.inference.build import descent_problem
 from popinv.inference.result import estimate_of
-from popinv.methods.outcome import Outcome, StudyInput
+from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.methods.posterior.density import Densities
 from popinv.methods.posterior.figures import draw_calibration, draw_systems
 from popinv.methods.posterior.sampling import sample_posteriors
@@ -19,7 +19,6 @@ from popinv.methods.posterior.study import (
     systems_table,
     told_quantities,
     varying,
-    write_systems,
 )
 from popinv.methods.posterior.surprise import surprise_p_values
 from popinv.population.synthetic import parameters
@@ -63,6 +62,7 @@ def use(study: StudyInput) -> Outcome:
     population = told.of(
         parameters(problem.law, problem.split(p)[0], seed, "posterior/population", _POPULATION)
     )
+    # Six digits are more than the draws determine.
     table = systems_table(result, list(told.units), varying(population))
     metrics = {
         **coverage_metrics(result, population, asked.effective),
@@ -80,6 +80,6 @@ def use(study: StudyInput) -> Outcome:
             "calibration": draw_calibration(result, population),
         },
         result=result,
-        files={"systems.csv": partial(write_systems, table)},
+        files={"systems.csv": partial(write_table, table)},
         invariants=invariants,
     )

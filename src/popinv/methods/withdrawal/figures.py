@@ -28,14 +28,8 @@ _MARKS = (("o", MODEL), ("s", CHECK), ("^", ORACLE), ("D", TRUTH))
 def draw_influence(table: pd.DataFrame, names: Sequence[str], withdrawn: Sequence[str]) -> Figure:
     """Draw the shift of each parameter without each system, and the sizes of the shifts.
 
-    The most influential systems are named, and those that withdraw are marked.
-
-    Parameters
-    ----------
-    table : DataFrame
-        From :func:`popinv.methods.withdrawal.influence.influence_table`.
-    names, withdrawn : sequence of str
-        Names of the parameters, and of the systems that withdraw.
+    The most influential systems are named, and those that withdraw are marked. The table is that of
+    :func:`popinv.methods.withdrawal.influence.influence_table`.
     """
     shown = list(names)[:_MOST_PARAMETERS]
     figure = new_figure(
@@ -81,12 +75,8 @@ def draw_influence(table: pd.DataFrame, names: Sequence[str], withdrawn: Sequenc
 def draw_answers(table: pd.DataFrame, errors: np.ndarray) -> Figure:
     """Draw each parameter with all systems, and without those that withdraw.
 
-    Parameters
-    ----------
-    table : DataFrame
-        From :func:`popinv.methods.withdrawal.influence.answers_table`.
-    errors : ndarray of shape (n_p,)
-        Standard errors; parameters without one are left out.
+    The table is that of :func:`popinv.methods.withdrawal.influence.answers_table`. Parameters
+    without a standard error (n_p,) are left out.
     """
     ending = ": shift [standard errors]"
     told = [name.removesuffix(ending) for name in table.columns if name.endswith(ending)]

@@ -1,5 +1,11 @@
 r"""The influence of every system on the answer, and the steps that forget it.
 
+The influence :math:`I_n` of system n on the answer p, which the study keeps, says how far the
+answer of N systems moves without a set S of them, to first order
+(:mod:`popinv.inference.folds`):
+
+.. math:: p_{-S} - p \approx -\frac{N}{N - |S|} \sum_{n \in S} I_n .
+
 The size of a shift :math:`\Delta` is its length in standard errors of the answer,
 :math:`\sqrt{\Delta^T C^{-1} \Delta}` with the covariance C of the estimate.
 
@@ -89,12 +95,7 @@ class Influence:
     def steps(self, size: np.ndarray, share: np.ndarray, tolerance: float) -> np.ndarray:
         """Return the number of steps after which at most ``tolerance`` of a shift is left.
 
-        Parameters
-        ----------
-        size, share : ndarray of shape (n,)
-            Size of the shifts, and h of the systems.
-        tolerance : float
-            In standard errors.
+        ``size`` (n,) and the tolerance are in standard errors, and ``share`` (n,) is h.
         """
         left = np.clip(share, _LEAST_SHARE, _LARGEST_SHARE)
         needed = np.log(np.maximum(size / tolerance, 1.0)) / -np.log(left)
@@ -102,12 +103,7 @@ class Influence:
 
 
 def influence_of(population: xr.Dataset) -> Influence:
-    """Return the influence that a study's answer holds.
-
-    Parameters
-    ----------
-    population : Dataset
-        See :func:`popinv.inference.answer.population_dataset`.
+    """Return the influence that a :func:`popinv.inference.answer.population_dataset` holds.
 
     Raises
     ------
@@ -130,6 +126,7 @@ def influence_of(population: xr.Dataset) -> Influence:
 
 
 Natural = Callable[[np.ndarray], np.ndarray]
+"""Maps parameters (n_p,) to their natural values."""
 
 
 def influence_table(
@@ -143,20 +140,9 @@ def influence_table(
     """Return one row for each system, the most influential first.
 
     The columns are the size of the shift without the system, in standard errors of the answer; the
-    steps after which a short fit has forgotten it; and, for each parameter, its shift in standard
-    errors, and its value without the system.
-
-    Parameters
-    ----------
-    natural : callable
-        Maps parameters (n_p,) to their natural values.
-    influence : Influence
-    p : ndarray of shape (n_p,)
-        The answer, unconstrained.
-    names, systems : sequence of str
-        Names of the parameters and of the systems.
-    tolerance : float
-        In standard errors; see :meth:`Influence.steps`.
+    steps after which a short fit has forgotten it, see :meth:`Influence.steps`; and, for each
+    parameter, its shift in standard errors, and its value without the system. The answer is p
+    (n_p,), unconstrained, and ``names`` are those of the parameters.
     """
     in_errors = influence.in_errors(influence.shifts)
     values = np.array([natural(p + shift) for shift in influence.shifts])
@@ -181,15 +167,7 @@ def answers_table(
 ) -> pd.DataFrame:
     """Return one row for each parameter, with its value in each answer and in standard errors.
 
-    Parameters
-    ----------
-    natural : callable
-        Maps parameters (n_p,) to their natural values.
-    answers : mapping of str to ndarray of shape (n_p,)
-        Unconstrained, the answer with all systems first.
-    influence : Influence
-        Its standard errors are the units of the shifts.
-    names : sequence of str
+    The answers are unconstrained, that with all systems first.
     """
     columns: dict[str, object] = {"parameter": list(names)}
     whole = next(iter(answers.values()))

@@ -52,14 +52,8 @@ Scores = Callable[[np.ndarray], np.ndarray]
 class Refit:
     """The fit without some systems.
 
-    Attributes
-    ----------
-    shift : ndarray of shape (n_p,)
-        Of the answer, unconstrained.
-    left : ndarray of shape (k,)
-        Size of the rest of the shift before each step and after the last, in standard errors; empty
-        for the distance.
-    arrived : bool
+    ``shift`` (n_p,) is that of the answer, unconstrained, and ``left`` (k,) the size of the rest of
+    it before each step and after the last, in standard errors; empty for the distance.
     """
 
     shift: np.ndarray
@@ -80,9 +74,7 @@ class Refitter:
     problem : Problem
         With the surrogate, and with the stage of the answer, whose draws it has.
     answer : Dataset
-        See :func:`popinv.inference.answer.population_dataset`.
-    influence : Influence
-        Its own.
+        See :func:`popinv.inference.answer.population_dataset`; the influence is its own.
     descent : DescentSettings
         Settings of the distance.
     draws : int
@@ -126,12 +118,7 @@ class Refitter:
         return lambda at: pseudo_scores(problem, at)(problem)
 
     def without(self, systems: np.ndarray) -> Refit:
-        """Return the fit without these systems.
-
-        Parameters
-        ----------
-        systems : ndarray of int
-        """
+        """Return the fit without these systems."""
         rest = np.setdiff1d(np.arange(len(self.problem.data)), systems)
         if self.estimator == "distance":
             found = self.again(self.problem.of_systems(rest), 0) - self.again.moved
@@ -198,7 +185,9 @@ class Checked:
     Attributes
     ----------
     systems : ndarray of int, shape (n,)
-    refits : list of Refit
+    arrived : int
+        Fits that have arrived.
+    shift : ndarray of shape (n, n_p)
     predicted_steps, steps : ndarray of int, shape (n,)
         Steps to forget each, as predicted, and as found. Both are zero for the distance.
     correlation : ndarray of shape (n_p,)
@@ -206,15 +195,11 @@ class Checked:
     """
 
     systems: np.ndarray
-    refits: list[Refit]
+    arrived: int
+    shift: np.ndarray
     predicted_steps: np.ndarray
     steps: np.ndarray
     correlation: np.ndarray
-
-    @property
-    def shift(self) -> np.ndarray:
-        """The shifts that were found, shape (n, n_p)."""
-        return np.array([one.shift for one in self.refits]).reshape(-1, len(self.correlation))
 
 
 def evenly_ranked(size: np.ndarray, count: int) -> np.ndarray:
@@ -232,16 +217,9 @@ def evenly_ranked(size: np.ndarray, count: int) -> np.ndarray:
 def check_systems(
     refitter: Refitter, influence: Influence, count: int, tolerance: float
 ) -> Checked:
-    """Leave out systems of all sizes, one at a time, and compare with the prediction.
+    """Leave out ``count`` systems of all sizes, one at a time, and compare with the prediction.
 
-    Parameters
-    ----------
-    refitter : Refitter
-    influence : Influence
-    count : int
-        Number of systems.
-    tolerance : float
-        In standard errors.
+    The tolerance is in standard errors.
     """
     shifts = influence.shifts
     systems = evenly_ranked(influence.sizes, count)
@@ -254,7 +232,9 @@ def check_systems(
     for i in np.flatnonzero(influence.standard_error):
         if len(systems) > 2:
             correlation[i] = spearmanr(shifts[systems, i], found[:, i]).statistic
-    counted = all(len(one.left) for one in refits)
     predicted = influence.steps_of_each(tolerance)[systems]
+    if not all(len(one.left) for one in refits):
+        predicted = 0 * predicted
     steps = np.array([one.steps(tolerance) for one in refits], dtype=int)
-    return Checked(systems, refits, predicted if counted else 0 * predicted, steps, correlation)
+    arrived = sum(one.arrived for one in refits)
+    return Checked(systems, arrived, found, predicted, steps, correlation)

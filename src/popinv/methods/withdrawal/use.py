@@ -110,6 +110,11 @@ def _influence_metrics(
     known = np.isfinite(checked.correlation)
     correlation = dict(zip(names, checked.correlation, strict=True))
     smallest = {"smallest": checked.correlation[known].min()} if known.any() else {}
+    left = {}
+    if len(checked.systems):
+        # The last is the one of the largest predicted size.
+        gap = checked.shift[-1] - influence.shifts[checked.systems[-1]]
+        left = {"checked_left_by_one_step": float(influence.size(gap))}
     return {
         "systems": len(size),
         "most_influential": systems[int(size.argmax())],
@@ -118,24 +123,15 @@ def _influence_metrics(
         "steps_to_forget_largest": int(steps.max()),
         "systems_of_more_than_one_step": int((steps > 1).sum()),
         "checked": len(checked.systems),
-        "checked_arrived": sum(one.arrived for one in checked.refits),
+        "checked_arrived": checked.arrived,
         **{
             f"checked_correlation_{name.replace(' ', '_')}": float(value)
             for name, value in (correlation | smallest).items()
             if np.isfinite(value)
         },
         "checked_steps_above_predicted": int((checked.steps > checked.predicted_steps).sum()),
-        **_left_by_one_step(influence, checked),
+        **left,
     }
-
-
-def _left_by_one_step(influence: Influence, checked: Checked) -> dict[str, float]:
-    """Return what the first-order answer leaves of the largest shift that was found."""
-    if not len(checked.systems):
-        return {}
-    # They are in the order of the predicted sizes.
-    left = checked.shift[-1] - influence.shifts[checked.systems[-1]]
-    return {"checked_left_by_one_step": float(influence.size(left))}
 
 
 def _withdrawn_metrics(
