@@ -17,12 +17,12 @@ from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.methods.certificate import descent
 from popinv.methods.certificate.answer import (
     contributions_of,
+    empirical_epsilon,
     learn_from,
     price,
     reference_and_records,
     remove_from,
 )
-from popinv.methods.certificate.attack import empirical_epsilon
 from popinv.methods.certificate.certificate import certificate, verify
 from popinv.methods.certificate.requests import learn, relearn, remove
 from popinv.methods.certificate.use import _dataset, _systems, draw_forgetting

@@ -138,12 +138,8 @@ class Setting:
     def gap_of(self, counts: Sequence[int] | np.ndarray, epochs: float = math.inf) -> float:
         """Return W_inf after T epochs on different data, by batch (Lemma 3.3, Corollary J.1).
 
-        Parameters
-        ----------
-        counts : array_like of int, shape (n/b,)
-            Number of different records in each batch.
-        epochs : float
-            T; infinite for the stationary laws.
+        The counts (n/b,) are those of the different records in each batch. T is infinite for the
+        stationary laws.
 
         Raises
         ------
@@ -348,20 +344,8 @@ def sequential_epochs(
 
     .. math:: Z_1 = g_1, \quad Z_{s+1} = \min(c^{K_s n/b} Z_s + g_{s+1}, 2 R)
 
-    with g_s the gap due to the records of request s alone.
-
-    Parameters
-    ----------
-    gaps : sequence of float
-        The gap of each request.
-    forms : str, or a sequence of them
-        One form for all requests, or one for each.
-
-    Returns
-    -------
-    epochs : list of int
-    carried : list of float
-        Z of each request, before its epochs.
+    with g_s the gap due to the records of request s alone. There is one form for all requests, or
+    one for each. Z of each request, before its epochs, is returned too.
     """
     of_each = [forms] * len(gaps) if isinstance(forms, str) else list(forms)
     if len(of_each) != len(gaps):

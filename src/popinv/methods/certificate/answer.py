@@ -20,6 +20,18 @@ they had caused. The noise that hides the rest stays in the answer. Its deviatio
 in standard errors of the answer, is the price
 
 .. math:: \sqrt{N} \sqrt{\frac{2 \eta \sigma^2}{1 - c^2}} .
+
+An attack tells from an answer whether systems were removed from it or never there. Both answers are
+noisy. The best statistic for two normal laws of equal covariance that differ in their means is the
+projection on the difference. With a threshold, at most a share beta of the answers that never saw
+the systems, and at least a share alpha of those that did, lie beyond it. Any
+(epsilon, delta)-guarantee then implies
+
+.. math:: \epsilon \ge \log \frac{\alpha - \delta}{\beta} .
+
+The threshold is chosen on one half of the runs, and the shares are bounds of 95 % (Clopper and
+Pearson) of the other half, so that the bound on epsilon holds with 90 % (Jagielski, Ullman and
+Oprea, Auditing differentially private machine learning, NeurIPS 2020).
 """
 
 from __future__ import annotations
@@ -31,6 +43,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.linalg
 import xarray as xr
+from scipy.stats import beta
 from tqdm import tqdm
 
 from popinv.errors import DataError, DivergenceError
@@ -62,7 +75,6 @@ class Contributions:
         L^{-T}, zero in the rows of parameters that are held.
     each : ndarray of shape (N, k)
         t_n, not clipped.
-    estimator : {"likelihood", "pseudo_likelihood"}
     """
 
     reference: np.ndarray
@@ -110,28 +122,24 @@ def contributions_of(
 ) -> Contributions:
     """Fit the reference, and return the contributions of the records.
 
-    Parameters
-    ----------
-    start : ndarray of shape (n_p,)
-        Start of the fit, which must not depend on the records.
-    reference, records : Problem
-    estimator : str
-        The estimator of the study's answer. The pseudo-likelihood serves for the distance, which
-        has no scores of single systems.
-    draws : int
-        Draws for each system's integral in the likelihood.
+    The start (n_p,) of the fit must not depend on the records. The estimator is that of the study's
+    answer, with so many draws for each system's integral in the likelihood. The pseudo-likelihood
+    serves for the distance, which has no scores of single systems.
     """
-    first = fit_pseudo_likelihood(reference, [start])
-    estimate, used = first, "pseudo_likelihood"
+    estimate, used = fit_pseudo_likelihood(reference, [start]), "pseudo_likelihood"
+    settings = MarginalSettings(draws=draws)
     if estimator == "likelihood":
         try:
-            settings = MarginalSettings(draws=draws)
-            estimate = fit_marginal_likelihood(reference, first.p, settings)
+            estimate = fit_marginal_likelihood(reference, estimate.p, settings)
             used = "likelihood"
         except DivergenceError as error:
             print(f"the reference is that of the pseudo-likelihood: {error}")
-    problem = records if used == "likelihood" else records.of_moments
-    scores = _scores(problem, estimate.p, used, draws)
+    if used == "likelihood":
+        problem = records
+        scores = likelihood_near(problem, estimate.p, settings).here.scores
+    else:
+        problem = records.of_moments
+        scores = pseudo_scores(problem, estimate.p)(problem)
     free = problem.free & (np.diag(estimate.bread) > 0)
     # The curvature of the reference systems, of which the bread is the inverse, is a sum.
     information = restricted_inverse(estimate.bread, free) / len(reference.data)
@@ -139,12 +147,6 @@ def contributions_of(
     root = np.zeros((len(free), int(free.sum())))
     root[free] = scipy.linalg.solve_triangular(lower, np.eye(len(lower)), lower=True).T
     return Contributions(estimate.p, root, scores @ root, used)
-
-
-def _scores(problem: Problem, p: np.ndarray, estimator: str, draws: int) -> np.ndarray:
-    if estimator == "likelihood":
-        return likelihood_near(problem, p, MarginalSettings(draws=draws)).here.scores
-    return pseudo_scores(problem, p)(problem)
 
 
 EPSILONS = (0.1, 1.0, 10.0)
@@ -159,12 +161,8 @@ class Learned:
 
     Attributes
     ----------
-    contributions : Contributions
     longest : float
         C, the length to which contributions are clipped.
-    records : Records
-    setting : Setting
-    goal : Goal
     sigma : float
         The smallest noise with which a first removal takes the wanted epochs.
     learnt : int
@@ -184,6 +182,22 @@ class Learned:
         """The loss of a contribution."""
         return Linear(self.longest)
 
+    @property
+    def clipped(self) -> np.ndarray:
+        """The clipped contributions, shape (N, k)."""
+        return clipped(self.contributions.each, self.longest)
+
+    def mean_without(self, systems: Sequence[int]) -> np.ndarray:
+        """Return the mean of the clipped contributions of the other systems, (k,)."""
+        return np.delete(self.clipped, list(systems), axis=0).mean(axis=0)
+
+    def kept(self, systems: Sequence[int]) -> float:
+        """Return the factor from means with empty places to those of the other systems.
+
+        An empty place counts as a contribution of zero. How many places are empty is no secret.
+        """
+        return self.setting.n / (self.setting.n - len(systems))
+
 
 def learn_from(
     contributions: Contributions,
@@ -196,18 +210,10 @@ def learn_from(
 ) -> Learned:
     """Return records, constants and noise for a guarantee.
 
-    Parameters
-    ----------
-    contributions : Contributions
-    seed : int
-        Of the partition, which is of one batch.
-    epsilon : float
-        Delta is one over the number of systems.
-    epochs, rate : int, float
-        Most epochs of a first removal, and eta.
-    clipping : float
-        C in units of the square root of the number of parameters, the root mean square length of a
-        contribution under the reference.
+    The seed is that of the partition, which is of one batch. Delta is one over the number of
+    systems. A first removal takes at most so many epochs of the rate eta. ``clipping`` is C in
+    units of the square root of the number of parameters, the root mean square length of a
+    contribution under the reference.
     """
     count, k = contributions.each.shape
     longest = clipping * math.sqrt(k)
@@ -228,12 +234,9 @@ def price(learned: Learned, epsilon: float, epochs: int) -> float:
     setting = learned.setting
     goal = replace(learned.goal, epsilon=epsilon)
     sigma = setting.sigma_for(epsilon, goal.delta, setting.gap(), epochs, goal.form)
-    return _deviation(setting, sigma) * math.sqrt(setting.n)
-
-
-def _deviation(setting: Setting, sigma: float) -> float:
-    """Return the deviation of the stationary noise in one coordinate."""
-    return math.sqrt(2 * setting.rate / (1 - setting.contraction**2)) * sigma
+    # The deviation of the stationary noise in one coordinate.
+    deviation = math.sqrt(2 * setting.rate / (1 - setting.contraction**2)) * sigma
+    return deviation * math.sqrt(setting.n)
 
 
 @dataclass(frozen=True)
@@ -261,13 +264,6 @@ def remove_from(learned: Learned, systems: Sequence[int], runs: int, noise_seed:
     """Remove systems one by one and all at once, and learn anew without them.
 
     The answer of one run is certified; the others show what the noise does.
-
-    Parameters
-    ----------
-    learned : Learned
-    systems : sequence of int
-    runs : int
-    noise_seed : int
     """
     noise = Noise(learned.sigma, noise_seed, "certified_unlearning")
     held = learn(learned.records, learned.loss, learned.setting, noise, learned.learnt, runs)
@@ -276,19 +272,15 @@ def remove_from(learned: Learned, systems: Sequence[int], runs: int, noise_seed:
         one_by_one = remove(one_by_one, [system], learned.goal)
     at_once = remove(held, systems, learned.goal)
     anew = relearn(at_once, replace(noise, stage=f"{noise.stage}/anew"))
-    count, gone = learned.setting.n, len(systems)
-    targets = clipped(learned.contributions.each, learned.longest)
-    # An empty place counts as a contribution of zero. How many places are empty is no secret.
-    rest = count / (count - gone)
+    rest = learned.kept(systems)
     means = {
         "learnt": _means(held.model),
         "sequence": rest * _means(one_by_one.model),
         "batch": rest * _means(at_once.model),
         "anew": rest * _means(anew),
     }
-    left = np.delete(targets, list(systems), axis=0).mean(axis=0)
     holders = {"sequence": _first(one_by_one), "batch": _first(at_once)}
-    return Removed(means, targets.mean(axis=0), left, holders)
+    return Removed(means, learned.clipped.mean(axis=0), learned.mean_without(systems), holders)
 
 
 def nothing_removed(learned: Learned, systems: Sequence[int]) -> list[Invariant]:
@@ -296,17 +288,9 @@ def nothing_removed(learned: Learned, systems: Sequence[int]) -> list[Invariant]
 
     Where no system is removed it stays at the mean of all, and without some it ends at the mean of
     the others.
-
-    Parameters
-    ----------
-    learned : Learned
-    systems : sequence of int
-        Those that are to be removed.
     """
-    targets = clipped(learned.contributions.each, learned.longest)
-    setting = learned.setting
-    count, root = setting.n, math.sqrt(setting.n)
-    whole = Model(targets.mean(axis=0)[None, :, None])
+    setting, mean = learned.setting, learned.clipped.mean(axis=0)
+    root, whole = math.sqrt(setting.n), Model(mean[None, :, None])
     silent = Noise(0.0, 0, "certified_unlearning/silent")
     left = learned.records
     for system in systems:
@@ -316,9 +300,8 @@ def nothing_removed(learned: Learned, systems: Sequence[int]) -> list[Invariant]
     def end(records: Records) -> np.ndarray:
         return _means(run(whole, records, learned.loss, setting, silent, epochs))[0]
 
-    stays = end(learned.records) - targets.mean(axis=0)
-    rest = count / (count - len(systems))
-    others = np.delete(targets, list(systems), axis=0).mean(axis=0)
+    stays = end(learned.records) - mean
+    apart = learned.kept(systems) * end(left) - learned.mean_without(systems)
     return [
         held(
             "nothing_removed",
@@ -331,7 +314,7 @@ def nothing_removed(learned: Learned, systems: Sequence[int]) -> list[Invariant]
             "removed_without_noise",
             "removed without noise: distance from the mean of the other systems, in standard "
             "errors",
-            root * float(np.abs(rest * end(left) - others).max()),
+            root * float(np.abs(apart).max()),
             _ROUNDING,
         ),
     ]
@@ -344,3 +327,35 @@ def _means(model: Model) -> np.ndarray:
 def _first(holder: Holder) -> Holder:
     first = holder.model.parameters[:, :, :1]
     return replace(holder, model=replace(holder.model, parameters=first))
+
+
+_LEVEL, _THRESHOLDS = 0.05, 50
+
+
+def empirical_epsilon(
+    seen: np.ndarray, unseen: np.ndarray, direction: np.ndarray, delta: float
+) -> float:
+    """Return the lower bound on epsilon that the attack proves, 0 if it proves none.
+
+    The answers (r, k) saw the systems and had them removed, or never saw them. The removed systems
+    had moved the answer in the direction (k,).
+    """
+    one, other = seen @ direction, unseen @ direction
+    half = len(one) // 2, len(other) // 2
+    levels = np.linspace(0, 1, _THRESHOLDS + 2)[1:-1]
+    thresholds = np.quantile(np.concatenate([one[: half[0]], other[: half[1]]]), levels)
+    found = [
+        _bound(side * one[: half[0]], side * other[: half[1]], side * threshold, delta)
+        for side in (1, -1)
+        for threshold in thresholds
+    ]
+    best = int(np.argmax(found))
+    side, threshold = (1, -1)[best // _THRESHOLDS], thresholds[best % _THRESHOLDS]
+    return _bound(side * one[half[0] :], side * other[half[1] :], side * threshold, delta)
+
+
+def _bound(seen: np.ndarray, unseen: np.ndarray, threshold: float, delta: float) -> float:
+    hits, false = int((seen > threshold).sum()), int((unseen > threshold).sum())
+    least = float(beta.ppf(_LEVEL, hits, len(seen) - hits + 1)) if hits else 0.0
+    most = float(beta.ppf(1 - _LEVEL, false + 1, len(unseen) - false)) if false < len(unseen) else 1
+    return max(0.0, math.log((least - delta) / most)) if least > delta else 0.0

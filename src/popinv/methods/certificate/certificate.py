@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +64,8 @@ class _Constants(_Part, extra="forbid"):
 
     def setting(self) -> Setting:
         """Return the setting; null is the infinite radius."""
-        return Setting(
-            self.n,
-            self.batch,
-            self.rate,
-            self.strong,
-            self.smooth,
-            self.lipschitz,
-            math.inf if self.radius is None else self.radius,
-            self.emptied,
-        )
+        given = self.model_dump(include={field.name for field in fields(Setting)})
+        return Setting(**given | {"radius": math.inf if self.radius is None else self.radius})
 
 
 class _Partition(_Part, extra="forbid"):
@@ -117,15 +109,9 @@ def certificate(
 ) -> dict[str, Any]:
     """Return the certificate of all requests that a model has served.
 
-    Parameters
-    ----------
-    holder : Holder
-    noise : str
-        Origin of the noise, in words, and who can rebuild it.
-    names : sequence, optional
-        Names of the records; by default their numbers.
-    covers : str
-        In words, what was learnt from the records, and what the certificate does not cover.
+    In words, ``noise`` is the origin of the noise, and who can rebuild it, and ``covers`` what was
+    learnt from the records, and what the certificate does not cover. By default the names of the
+    records are their numbers.
     """
     setting, partition = holder.setting, holder.records.partition
     constants = asdict(setting)
@@ -138,13 +124,7 @@ def certificate(
         "assumptions": list(_ASSUMPTIONS),
         "constants": constants
         | {"sigma": holder.sigma, "loss": repr(holder.loss), "learning_epochs": holder.learnt},
-        "partition": {
-            "n": partition.n,
-            "batch": partition.batch,
-            "seed": partition.seed,
-            "stage": partition.stage,
-            "sha256": partition.sha256,
-        },
+        "partition": asdict(partition) | {"sha256": partition.sha256},
         "noise": noise,
         "requests": [_request(removal, names) for removal in holder.removals],
         "epochs": holder.model.epochs,
@@ -193,13 +173,7 @@ def write_certificate(document: Mapping[str, Any], path: Path) -> None:
 
 
 def verify(document: Mapping[str, Any], records: Records | None = None) -> None:
-    """Check a certificate by recomputing it from its constants.
-
-    Parameters
-    ----------
-    document : mapping
-    records : Records, optional
-        The remaining records, to compare with the certificate.
+    """Check a certificate by recomputing it from its constants, and compare the remaining records.
 
     Raises
     ------

@@ -101,17 +101,10 @@ def setting_of(
     radius: float = math.inf,
     emptied: bool = False,
 ) -> Setting:
-    """Return the constants for learning with the rate 1/L.
+    """Return the constants for learning k outputs with the rate 1/L.
 
-    Parameters
-    ----------
-    loss : Loss
-    features : ndarray of shape (n, d)
-        No longer than ``bound``, which also bounds the features of later records.
-    outputs : int
-        k.
-    strong : float
-        m, the weight of the regulariser.
+    The features (n, d) are no longer than ``bound``, which also bounds those of later records. The
+    weight of the regulariser is ``strong``.
 
     Raises
     ------
@@ -133,15 +126,9 @@ def setting_of(
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise of each epoch, a function of (seed, stage, epoch).
+    """The noise of each epoch, a function of (seed, stage, epoch); sigma may be one of each run.
 
-    Attributes
-    ----------
-    sigma : float or ndarray of shape (r,)
-        One number for all runs, or one for each.
-    seed : int
-        Anyone who knows it can subtract the noise; see ``requests``.
-    stage : str
+    Anyone who knows the seed can subtract the noise; see ``requests``.
     """
 
     sigma: float | np.ndarray

@@ -19,15 +19,9 @@ from popinv.seeds import generator
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition of n records into batches, determined by (seed, stage).
+    """A partition of n records into batches of ``batch``, determined by (seed, stage).
 
-    Attributes
-    ----------
-    n, batch : int
-        Numbers of records, and of records in each batch.
-    seed : int
-    stage : str
-        Address of the random order.
+    The stage is the address of the random order.
     """
 
     n: int

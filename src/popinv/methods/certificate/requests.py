@@ -25,15 +25,9 @@ from popinv.methods.certificate.records import Records
 
 @dataclass(frozen=True)
 class Goal:
-    """The guarantee that every request must reach.
+    """The guarantee that every request must reach, in a form of ``accountant``.
 
-    Attributes
-    ----------
-    epsilon, delta : float
-    form : {"paper", "exact", "tight"}
-        Form of the guarantee; see ``accountant``.
-    most_epochs : int or None
-        Requests that need more epochs are refused.
+    Requests that need more than ``most_epochs`` are refused.
     """
 
     epsilon: float
@@ -48,15 +42,12 @@ class Removal:
 
     Attributes
     ----------
-    records : tuple of int
     replaced : bool
         True if other records took the places, which otherwise are empty.
     counts : tuple of int
         Number of removed records in each batch.
     own_gap, gap : float
         The gap due to this request alone, and together with the remaining gap of earlier ones.
-    epochs : int
-    goal : Goal
     coefficient, epsilon : float
         The divergence of order a is at most the coefficient times a.
     """
@@ -135,10 +126,8 @@ def remove(
 
     Parameters
     ----------
-    holder : Holder
     records : sequence of int
         Numbers of the records, from 0. The choice must not depend on the parameters.
-    goal : Goal
     replacements : (ndarray of shape (s, d), ndarray of shape (s, k)), optional
         Records that take the places, which otherwise stay empty.
     bound : float

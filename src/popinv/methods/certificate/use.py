@@ -27,13 +27,13 @@ from popinv.methods.certificate.answer import (
     Learned,
     Removed,
     contributions_of,
+    empirical_epsilon,
     learn_from,
     nothing_removed,
     price,
     reference_and_records,
     remove_from,
 )
-from popinv.methods.certificate.attack import empirical_epsilon
 from popinv.methods.certificate.certificate import certificate, write_certificate
 from popinv.methods.metrics import flatten
 from popinv.methods.outcome import Outcome, StudyInput
