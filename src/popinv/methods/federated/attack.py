@@ -40,19 +40,11 @@ _QUICK = (2, 8, 10.0 ** -np.arange(0.0, 6.5, 2.0), 1e-3)
 
 @dataclass(frozen=True)
 class Told:
-    """A round as the observer sees it.
+    """A round at p (n_p,) as the observer sees it.
 
-    Attributes
-    ----------
-    p : ndarray of shape (n_p,)
-    matrix : ndarray of shape (m, n_p)
-        It makes the message of the sum of the scores.
-    draws : int, optional
-        Draws of the moments; by default all.
-    value : bool
-        Whether the message holds the value too.
-    deviation : float
-        Of the noise in each number of the message.
+    The matrix (m, n_p) makes the message of the sum of the scores, and the message may hold the
+    value too. Each of its numbers has noise of this deviation. By default the moments are of all
+    draws.
     """
 
     p: np.ndarray
@@ -72,13 +64,8 @@ def can_attack(problem: Problem) -> bool:
 def reconstruction_error(problem: Problem, rounds: Sequence[Told], moments: Moments) -> float:
     """Return the error of the reconstructed observations over their spread.
 
-    Parameters
-    ----------
-    problem : Problem
-        Of the systems behind the messages.
-    rounds : sequence of Told
-    moments : Moments
-        Those of the sites, which the observer can compute.
+    The problem is that of the systems behind the messages, and the moments are those of the sites,
+    which the observer can compute.
     """
     problem = problem.of_moments
     quadratics = [_Quadratic(problem, told, moments) for told in rounds]

@@ -88,15 +88,9 @@ def decoded(residues: np.ndarray) -> np.ndarray:
 
 
 def masked(residues: np.ndarray, site: int, sites: int, seed: int, index: int) -> np.ndarray:
-    """Return a site's message under its masks.
+    """Return the message of a site, of so many, under its masks.
 
-    Parameters
-    ----------
-    residues : ndarray of uint64, shape (n,)
-    site, sites : int
-        The number of the site, and how many there are.
-    seed, index : int
-        The keys' seed, and the number of the round. No round has the masks of another.
+    The seed is that of the keys. No round, which ``index`` counts, has the masks of another.
     """
     hidden = residues.copy()
     for other in range(sites):
@@ -119,16 +113,7 @@ def summed(messages: Sequence[np.ndarray]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Round:
-    """The record of one round.
-
-    Attributes
-    ----------
-    question : str
-    sent : ndarray of shape (n,)
-        What the server sent to each site.
-    bytes_down, bytes_up : int
-        From the server to all sites, and back.
-    """
+    """One round: what the server sent to each site (n,), and the bytes to and from all sites."""
 
     question: str
     sent: np.ndarray
@@ -138,18 +123,9 @@ class Round:
 
 @dataclass
 class Channel:
-    """The connection of the server with the sites.
+    """The connection of the server with ``count`` sites, and the rounds so far.
 
-    Parameters
-    ----------
-    count : int
-        Number of sites.
-    secure : bool
-        Whether messages are masked.
-    seed : int
-        Of the masks.
-    rounds : list of Round
-        The rounds so far.
+    If it is secure, messages are masked; the seed is that of the masks.
     """
 
     count: int
@@ -164,18 +140,9 @@ class Channel:
         answers: Sequence[Callable[[], Message]],
         units: Message,
     ) -> dict[str, np.ndarray]:
-        """Return the sum of the sites' messages.
+        """Return the sum of the messages with which the sites answer the numbers sent to each.
 
-        Parameters
-        ----------
-        question : str
-            Its name.
-        sent : ndarray
-            The numbers that go to each site.
-        answers : sequence of callable
-            Return the message of each site.
-        units : mapping
-            Public units of the entries of messages, in which they are rounded if masked.
+        Masked messages are rounded in the public units of their entries.
         """
         messages = [answer() for answer in answers]
         vectors = [packed(message) for message in messages]

@@ -34,21 +34,9 @@ _AS_GOOD = 1.1
 class Compared:
     """The answers of all ways, and the record of the rounds.
 
-    Attributes
-    ----------
-    names : sequence of str
-        Parameters of law and noise.
-    sites : sequence of str
-    federated, pooled : list of Answer
-        One for all sites, or one for each.
-    alone : mapping of str to Answer
-        Of each site by itself; None if it has none.
-    channel : Channel
-    errors : mapping of str to float
-        Errors of reconstructed observations.
-    sizes : mapping of str to int
-        Number of the systems of each site.
-    estimator : str
+    ``names`` are the parameters of law and noise. The federated and the pooled answers are one for
+    all sites, or one for each; a site by itself may have none. The errors are those of
+    reconstructed observations, and the sizes the numbers of the systems of each site.
     """
 
     names: Sequence[str]
@@ -99,7 +87,7 @@ def _over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def metrics_of(compared: Compared, asked: Federated, wanted: Guarantee | None) -> dict[str, Any]:
     """Return the numbers of ``metrics.json``, with the finding in words."""
-    channel = compared.channel
+    channel, rounds = compared.channel, compared.channel.rounds
     ratio, distance = compared.ratio("federated"), np.abs(compared.distance("federated"))
     alone = compared.ratio("alone")
     numbers: dict[str, Any] = {
@@ -109,12 +97,10 @@ def metrics_of(compared: Compared, asked: Federated, wanted: Guarantee | None) -
         "secure": asked.secure,
         "estimator": compared.estimator,
         "arrived": all(answer.arrived for answer in compared.federated),
-        "rounds": len(channel.rounds),
-        "bytes_up_per_site_and_round": _largest(r.bytes_up for r in channel.rounds)
-        // channel.count,
-        "bytes_down_per_site_and_round": _largest(r.bytes_down for r in channel.rounds)
-        // channel.count,
-        "bytes_of_all_rounds": sum(r.bytes_up + r.bytes_down for r in channel.rounds),
+        "rounds": len(rounds),
+        "bytes_up_per_site_and_round": max(r.bytes_up for r in rounds) // channel.count,
+        "bytes_down_per_site_and_round": max(r.bytes_down for r in rounds) // channel.count,
+        "bytes_of_all_rounds": sum(r.bytes_up + r.bytes_down for r in rounds),
     }
     for i, name in enumerate(compared.names):
         key = name.replace(" ", "_")
@@ -139,10 +125,6 @@ def metrics_of(compared: Compared, asked: Federated, wanted: Guarantee | None) -
         numbers[f"reconstruction_error_{behind.replace(' ', '_')}"] = error
     numbers["statement"] = _statement(numbers, compared, wanted)
     return numbers
-
-
-def _largest(values: Any) -> int:
-    return max(values, default=0)
 
 
 def _statement(numbers: Mapping[str, Any], compared: Compared, wanted: Guarantee | None) -> str:
@@ -254,13 +236,11 @@ def rounds_table(channel: Channel) -> pd.DataFrame:
     )
 
 
-_WAYS = {"federated": (MODEL, "o"), "pooled": (ORACLE, "D"), "alone": (CHECK, "s")}
-
-
 @styled
 def draw_answers(result: xr.Dataset) -> Figure:
     """Draw each site's answer in each way, with 95 % intervals, about the pooled one."""
     names, sites = result["fitted"].values, result["site"].values
+    marks = {"federated": (MODEL, "o"), "pooled": (ORACLE, "D"), "alone": (CHECK, "s")}
     figure = new_figure(
         "Answers of the sites, from the pooled one of the first site", 2.2 * len(names) + 1.5, 4.5
     )
@@ -269,7 +249,7 @@ def draw_answers(result: xr.Dataset) -> Figure:
     unit = result["standard_error"].sel(way="pooled").isel(site=0)
     for ax, name in zip(axes, names, strict=True):
         error = float(unit.sel(fitted=name))
-        for i, (way, (colour, mark)) in enumerate(_WAYS.items()):
+        for i, (way, (colour, mark)) in enumerate(marks.items()):
             values = result.sel(way=way, fitted=name)
             if error > 0:
                 x = (values["unconstrained"] - origin.sel(fitted=name)) / error

@@ -38,19 +38,20 @@ from popinv.inference.likelihood.penalty import law_penalty, noise_penalty
 from popinv.inference.likelihood.scoring import Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.methods.federated.channel import Channel, Message, packed
-from popinv.methods.federated.server import Answer
+from popinv.methods.federated.server import MOST_ASCENTS, MOST_STEPS, Answer, has_settled
 from popinv.methods.federated.site import FIRST_DRAWS, Estimator, Site, units_of
 
 _STEPS, _FIRST_STEPS = 30, 60
+# Error of a site's value, due to the end of its search.
+_LEFT = 1e-3
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A site at the maximum over its law, for one gamma.
+    """A site at the maximum p (n_p,) over its law, for one gamma.
 
     Attributes
     ----------
-    p : ndarray of shape (n_p,)
     value : float
         The log likelihood of its systems, less the penalty of its law.
     scores : ndarray of shape (n, n_p)
@@ -63,8 +64,6 @@ class Profile:
         Curvature of the law's penalty.
     law, noise : ndarray of int
         Entries of p that move.
-    d_alpha : int
-        Number of parameters of the law.
     """
 
     p: np.ndarray
@@ -126,10 +125,7 @@ class Profile:
     def covariance(self, bread: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Return the covariance (n_p, n_p) of its law and gamma.
 
-        Parameters
-        ----------
-        bread, noise : ndarray of shape (n_gamma, n_gamma)
-            B and V, zero for what is held.
+        ``bread`` and ``noise`` (n_gamma, n_gamma) are B and V, zero for what is held.
         """
         inverse, at, own = self.inverse, self.noise - self.d_alpha, self.scores[:, self.law]
         inner = np.ix_(at, at)
@@ -147,13 +143,9 @@ class Profile:
 
 
 class ProfilingSite:
-    """A site with a law of its own.
+    """A site with a law of its own, which starts at ``start`` (n_p,).
 
-    Parameters
-    ----------
-    site : Site
-    start : ndarray of shape (n_p,)
-        Start of its law; the noise's part is not used.
+    The noise's part of the start is not used.
     """
 
     def __init__(self, site: Site, start: np.ndarray) -> None:
@@ -210,15 +202,9 @@ class ProfilingSite:
         return law_penalty(self.problem, self.problem.split(p)[0]).curvature
 
     def profile(self, gamma: np.ndarray, since: int | None, now: int) -> Profile:
-        """Return the profile at gamma.
+        """Return the profile at gamma (n_gamma,), which is kept under the number ``now``.
 
-        Parameters
-        ----------
-        gamma : ndarray of shape (n_gamma,)
-        since : int, optional
-            The number of the profile from which the search starts; by default the last one.
-        now : int
-            The number under which this one is kept.
+        The search starts from the profile with the number ``since``; by default from the last one.
         """
         nearby = self._last if since is None else self._kept[since]
         alpha = self.problem.split(self.p if nearby is None else nearby.p)[0]
@@ -299,27 +285,15 @@ class ProfilingSite:
         )
 
 
-_MOST_STEPS, _MOST_ASCENTS, _SETTLED = 60, 12, 0.1
-# Error of a site's value, due to the end of its search.
-_LEFT = 1e-3
-
-
 class OwnLawServer:
-    """The server of sites that keep their laws.
-
-    Parameters
-    ----------
-    sites : sequence of Site
-    channel : Channel
-    """
+    """The server of sites that keep their laws."""
 
     def __init__(self, sites: Sequence[Site], channel: Channel) -> None:
         self.channel = channel
-        first, count = sites[0].problem, sites[0].systems
-        empty = np.zeros((count, first.data.shape[1]))
+        first = sites[0].problem
         self.sites: list[ProfilingSite] = []
         self._of_sites = sites
-        self.problem: Problem = replace(first, data=empty, conditions=None, free_law=False)
+        self.problem: Problem = replace(sites[0].of_all, free_law=False)
         units, d_alpha = units_of(first), first.d_alpha
         self._units = {name: unit[d_alpha:] for name, unit in units.items() if unit.ndim == 1}
         self._units |= {n: unit[d_alpha:, d_alpha:] for n, unit in units.items() if unit.ndim == 2}
@@ -344,7 +318,7 @@ class OwnLawServer:
         for draws in (FIRST_DRAWS, None):
             for site in self.sites:
                 site.use(draws)
-            state = ascend(begin(self._point(p, {})), self._point, problem, _MOST_STEPS)
+            state = ascend(begin(self._point(p, {})), self._point, problem, MOST_STEPS)
             p = state.point.p
         if estimator == "likelihood":
             problem, state = self.problem, self._most_likely(state)
@@ -352,17 +326,13 @@ class OwnLawServer:
 
     def _most_likely(self, state: ScoringState) -> ScoringState:
         """Return the end of an ascent of the likelihood from that of the pseudo-likelihood."""
-        for _ in range(_MOST_ASCENTS):
+        for _ in range(MOST_ASCENTS):
             p = state.point.p
             for site in self.sites:
                 site.begin_likelihood(self.problem.split(p)[1])
-            state = ascend(begin(self._point(p, {})), self._point, self.problem, _MOST_STEPS)
-            errors = np.sqrt(
-                np.diag(restricted_inverse(state.point.information, self.problem.free))
-            )
-            free = self.problem.free
-            moved = float((np.abs(state.point.p - p)[free] / errors[free]).max(initial=0.0))
-            if state.arrived and (moved < _SETTLED or not self.sites[0].site.adapts):
+            state = ascend(begin(self._point(p, {})), self._point, self.problem, MOST_STEPS)
+            settled = has_settled(state.point, p, self.problem.free)
+            if state.arrived and (settled or not self.sites[0].site.adapts):
                 break
         return state
 

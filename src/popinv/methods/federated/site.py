@@ -73,7 +73,6 @@ class Site:
 
     Parameters
     ----------
-    name : str
     problem : Problem
         Of its own systems, through the shared surrogate.
     numbers : ndarray of int, shape (n,)
@@ -82,7 +81,6 @@ class Site:
         Number of the systems of all sites.
     draws : int
         Draws for each system's integral in the likelihood.
-    moments : Moments
     """
 
     name: str
@@ -102,6 +100,12 @@ class Site:
         return len(self.problem.data)
 
     @property
+    def of_all(self) -> Problem:
+        """The model and the number of the systems of all sites, without observations."""
+        empty = np.zeros((self.systems, self.problem.data.shape[1]))
+        return replace(self.problem, data=empty, conditions=None)
+
+    @property
     def adapts(self) -> bool:
         """Whether the draws of the likelihood can adapt to hard systems."""
         return can_adapt(self.problem.law)
@@ -109,11 +113,7 @@ class Site:
     def pseudo(self, p: np.ndarray, draws: int | None = None) -> PseudoEvaluation:
         """Return the pseudo-likelihood of its systems, without any penalty in the information.
 
-        Parameters
-        ----------
-        p : ndarray of shape (n_p,)
-        draws : int, optional
-            Draws for the moments; by default as many as the study's own estimate takes.
+        By default the moments are of as many draws as the study's own estimate takes.
         """
         problem = self.problem.of_moments
         gamma = torch.from_numpy(problem.split(p)[1].copy())
@@ -139,15 +139,9 @@ class Site:
         return self._near(p, memory, systems)
 
     def likelihood(self, p: np.ndarray, since: int | None, now: int | None) -> Evaluation:
-        """Return the likelihood of its systems.
+        """Return the likelihood of its systems, kept under the number ``now``.
 
-        Parameters
-        ----------
-        p : ndarray of shape (n_p,)
-        since : int, optional
-            The number of the evaluation from which this one starts.
-        now : int, optional
-            The number under which this one is kept.
+        It starts from the evaluation with the number ``since``.
         """
         found = self.evaluation(p, None if since is None else self._memories[since], None)
         if now is not None:
