@@ -19,7 +19,6 @@ from popinv.methods.posterior.chains import (
     metropolis,
     split_r_hat,
 )
-from popinv.methods.posterior.figures import draw_calibration, draw_systems
 from popinv.methods.posterior.sampling import LARGEST_R_HAT, sample_posteriors
 from popinv.methods.posterior.study import (
     Quantities,
@@ -29,6 +28,7 @@ from popinv.methods.posterior.study import (
     varying,
 )
 from popinv.methods.posterior.surprise import surprise_p_values
+from popinv.methods.posterior.use import draw_calibration, draw_systems
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.store.variables import variable

@@ -8,7 +8,6 @@ from pydantic import TypeAdapter
 
 from popinv.forward.section import forward_section
 from popinv.methods.posterior.chains import effective_sample_size
-from popinv.methods.posterior.figures import draw_systems
 from popinv.methods.posterior.sampling import Posteriors
 from popinv.methods.posterior.study import (
     Quantities,
@@ -18,6 +17,7 @@ from popinv.methods.posterior.study import (
     systems_table,
     told_quantities,
 )
+from popinv.methods.posterior.use import draw_systems
 from popinv.population.laws.kinds import Law
 from popinv.store.variables import variable
 

@@ -11,7 +11,6 @@ from popinv.forward.section import ForwardSection
 from popinv.methods.registry import HOUSES, METHODS
 from popinv.methods.section import (
     HouseSettings,
-    MethodSection,
     ObservedSystems,
     StudySections,
     offered,
@@ -53,10 +52,6 @@ class _Shared(HouseSettings):
             settings.check_files(self)
 
 
-def _field(section: type[MethodSection]) -> Any:
-    return (section | None, offered(section))
-
-
 if TYPE_CHECKING:
 
     class Downstream(_Shared):
@@ -71,7 +66,10 @@ else:
         __base__=_Asked,
         __doc__=_Asked.__doc__,
         __module__=__name__,
-        **{name: _field(record.section) for name, record in METHODS.items()},
+        **{
+            name: (record.section | None, offered(record.section))
+            for name, record in METHODS.items()
+        },
     )
     Downstream = create_model(
         "Downstream",

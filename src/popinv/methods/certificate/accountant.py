@@ -186,7 +186,11 @@ class Setting:
 
     def decay(self, epochs: int, form: Form = "paper") -> float:
         """Return rho of K epochs (see the module), with the factor 1/2 for ``tight``."""
-        _check_form(form)
+        if form not in FORMS:
+            raise ConfigError(
+                f"form of the guarantee '{form}' is not known, allowed: {', '.join(FORMS)}."
+                + nearest(form, FORMS)
+            )
         if epochs < 1:
             raise ConfigError(f"{epochs} epochs give no guarantee; at least 1 is needed")
         steps = epochs * self.batches
@@ -224,12 +228,9 @@ class Setting:
     ) -> int:
         """Return the smallest number of epochs that gives (epsilon, delta) from a gap."""
         wanted = privacy.coefficient(epsilon, delta)
-        return self._epochs(wanted, gap, sigma, form)
-
-    def _epochs(self, wanted: float, gap: float, sigma: float, form: Form) -> int:
-        """Return the smallest K with coefficient(K) <= wanted, by the inverse of rho."""
         if gap == 0 or self.coefficient(gap, sigma, 1, form) <= wanted:
             return 1
+        # The smallest K with coefficient(K) <= wanted, by the inverse of rho.
         rho = 2 * self.rate * sigma**2 * wanted / gap**2
         if form == "tight":
             rho *= 2
@@ -359,11 +360,3 @@ def sequential_epochs(
         carried.append(whole)
         left = setting.shrunk(whole, epochs[-1])
     return epochs, carried
-
-
-def _check_form(form: str) -> None:
-    if form not in FORMS:
-        raise ConfigError(
-            f"form of the guarantee '{form}' is not known, allowed: {', '.join(FORMS)}."
-            + nearest(form, FORMS)
-        )

@@ -66,7 +66,7 @@ def draw_forgetting(result: xr.Dataset) -> Figure:
         xlabel="epochs of the removal",
         ylabel="noise, in standard errors",
         yscale="log",
-        xticks=_few(epochs),
+        xticks=epochs[:: 1 + (len(epochs) - 1) // 10],
     )
     left.legend(loc="best")
     error, exact = result["standard_error"].values, result["unconstrained"].sel(way="exact").values
@@ -85,10 +85,6 @@ def draw_forgetting(result: xr.Dataset) -> Figure:
     right.invert_yaxis()
     figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
-
-
-def _few(numbers: np.ndarray) -> np.ndarray:
-    return numbers[:: 1 + (len(numbers) - 1) // 10]
 
 
 _FIRST = 3

@@ -201,7 +201,13 @@ class _Quadratic:
 
     def message(self, y: np.ndarray) -> np.ndarray:
         """Return the message of observations (n, d_y), without constants of the value."""
-        return np.asarray(self._each(y).sum(axis=0))
+        out = np.zeros((len(y), len(self._parts[0][2])))
+        for kind, (linear, quadratic, constant) in enumerate(self._parts):
+            rows = self._kind == kind
+            d = y[rows] - self.mean
+            moved = np.einsum("mij,nj->nmi", quadratic, d)
+            out[rows] = constant + d @ linear.T + np.einsum("nmi,ni->nm", moved, d)
+        return np.asarray(out.sum(axis=0))
 
     def slope(self, y: np.ndarray) -> np.ndarray:
         """Return the derivative (m, n, d_y) of the message in the observations."""
@@ -218,12 +224,3 @@ class _Quadratic:
         d = rng.standard_normal((200, len(root))) @ root.T
         values = constant + d @ linear.T + np.einsum("ni,mij,nj->nm", d, quadratic, d)
         return np.asarray(np.maximum(values.std(axis=0), 1e-12))
-
-    def _each(self, y: np.ndarray) -> np.ndarray:
-        out = np.zeros((len(y), len(self._parts[0][2])))
-        for kind, (linear, quadratic, constant) in enumerate(self._parts):
-            rows = self._kind == kind
-            d = y[rows] - self.mean
-            moved = np.einsum("mij,nj->nmi", quadratic, d)
-            out[rows] = constant + d @ linear.T + np.einsum("nmi,ni->nm", moved, d)
-        return out

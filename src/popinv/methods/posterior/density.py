@@ -86,7 +86,9 @@ class Densities:
         drawn = generator(problem.seed, f"{problem.stage}/invariants")
         omega = torch.from_numpy(drawn.standard_normal((len(systems), problem.law.d_omega)))
         population = -0.5 * (omega**2).sum(dim=1)
-        blank = _unobserved(problem)
+        shape, scale = problem.data.shape, problem.conditions and problem.conditions.scale
+        gone = Conditions(scale, np.zeros(shape, dtype=bool), np.zeros(shape[1]), problem.known)
+        blank = replace(problem, data=np.zeros(shape), conditions=gone)
         nothing = Densities.at(blank, p).log(omega, systems) - population
         there = self.log(omega, systems)
         apart = there - (population - 0.5 * _misfits(problem, p, omega, systems))
@@ -111,14 +113,6 @@ class Densities:
         if len(self.noise.inverse) == 1:
             return 1 << 30
         return max(1, int(_BLOCK_VALUES / self.noise.inverse[0].numel()))
-
-
-def _unobserved(problem: Problem) -> Problem:
-    """Return the problem of the same systems without any observed entry."""
-    shape, known = problem.data.shape, problem.conditions
-    scale = None if known is None else known.scale
-    blank = Conditions(scale, np.zeros(shape, dtype=bool), np.zeros(shape[1]), problem.known)
-    return replace(problem, data=np.zeros(shape), conditions=blank)
 
 
 def _misfits(

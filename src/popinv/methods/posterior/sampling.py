@@ -266,12 +266,14 @@ class _Group:
 
     def _slice(self, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Make an elliptical slice move, with the law as reference or a density about a mode."""
-        width, k = self._component()
-        mean = torch.zeros_like(self.omega)
+        choice, mode = self.rng.random(), self.rng.random()
         references = self.places[0].references
+        k = int(mode * references.modes.shape[1])
+        mean = torch.zeros_like(self.omega)
         eye = torch.eye(xi.shape[2], dtype=xi.dtype).expand(len(xi), -1, -1)
         factor, inverse = eye, eye
-        if width is not None:
+        if choice >= OF_LAW:
+            width = int(choice > 1 - WIDE)
             for place in self.places:
                 mean[:, place.chains] = place.references.modes[:, None, k]
             # They do not change with the law.
@@ -280,12 +282,6 @@ class _Group:
         return elliptical_slice(
             self._log, self.omega, self.current, reference, xi, self._uniform_of_chains
         )
-
-    def _component(self) -> tuple[int | None, int]:
-        """Pick the width of a reference, None for the law, and the number of its mode."""
-        choice, mode = self.rng.random(), self.rng.random()
-        width = None if choice < OF_LAW else int(choice > 1 - WIDE)
-        return width, int(mode * self.places[0].references.modes.shape[1])
 
     def _offer(self, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Make a Metropolis move with draws of the mixtures."""

@@ -79,7 +79,11 @@ def told_quantities(forward: ForwardSection, law: LawSection) -> Quantities:
     side = (np.arange(_PLACES[field.dimension]) + 0.5) / _PLACES[field.dimension]
     points = np.array(list(itertools.product(side, repeat=field.dimension)))
     # A field has no unit: it is the logarithm of a quantity relative to its usual value.
-    values = [Parameter(f"{field.quantity} at {_place(point)}") for point in points]
+    places = (
+        " ".join(f"{axis}={x:.2g}" for axis, x in zip("xy", point, strict=False))
+        for point in points
+    )
+    values = [Parameter(f"{field.quantity} at {place}") for place in places]
     beside = parameters[len(field.parameters) :]
     coefficients = tuple(parameter.name for parameter in parameters)
     return Quantities(*_described([*values, *beside]), coefficients, field, field.basis(points))
@@ -87,10 +91,6 @@ def told_quantities(forward: ForwardSection, law: LawSection) -> Quantities:
 
 def _described(parameters: Sequence[Parameter]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(p.name for p in parameters), tuple(p.units for p in parameters)
-
-
-def _place(point: np.ndarray) -> str:
-    return " ".join(f"{name}={x:.2g}" for name, x in zip("xy", point, strict=False))
 
 
 def varying(population: np.ndarray) -> np.ndarray:
