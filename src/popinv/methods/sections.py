@@ -9,12 +9,7 @@ from pydantic import create_model
 
 from popinv.forward.section import ForwardSection
 from popinv.methods.registry import HOUSES, METHODS
-from popinv.methods.section import (
-    HouseSettings,
-    ObservedSystems,
-    StudySections,
-    offered,
-)
+from popinv.methods.section import HouseSettings, ObservedSystems, StudySections, offered
 from popinv.sections.base import Section
 from popinv.sections.messages import Problem
 
@@ -72,8 +67,5 @@ else:
         },
     )
     Downstream = create_model(
-        "Downstream",
-        __base__=(*_SETTINGS, _Shared),
-        __doc__=_Shared.__doc__,
-        __module__=__name__,
+        "Downstream", __base__=(*_SETTINGS, _Shared), __doc__=_Shared.__doc__, __module__=__name__
     )

@@ -224,12 +224,9 @@ def _follow(read: _Certificate) -> None:
         sigma = read.constants.sigma
         coefficient = setting.coefficient(gap, sigma, request.epochs, request.form)
         epsilon = privacy.epsilon(coefficient, request.delta)
-        for name, given, value in (
-            ("own_gap", request.own_gap, own),
-            ("gap", request.gap, gap),
-            ("coefficient", request.coefficient, coefficient),
-            ("epsilon", request.epsilon, epsilon),
-        ):
+        follow = {"own_gap": own, "gap": gap, "coefficient": coefficient, "epsilon": epsilon}
+        for name, value in follow.items():
+            given = getattr(request, name)
             if not math.isclose(value, given, rel_tol=1e-9, abs_tol=1e-300):
                 raise DataError(
                     f"request {number}: {name} is given as {given:g}, follows as {value:g}"

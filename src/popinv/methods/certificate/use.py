@@ -16,12 +16,7 @@ from popinv.figures.style import CHECK, LIGHT, MODEL, SYSTEMS, TRUTH, new_figure
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.build import descent_problem, start
 from popinv.inference.problem import Problem
-from popinv.inference.result import (
-    correction_of,
-    draws_of_answer,
-    estimate_of,
-    parameter_names,
-)
+from popinv.inference.result import correction_of, draws_of_answer, estimate_of, parameter_names
 from popinv.methods.certificate.answer import (
     EPSILONS,
     Learned,
@@ -175,9 +170,8 @@ def _systems(
 def _metrics(
     learned: Learned, removed: Removed, rows: np.ndarray, reference: int, result: xr.Dataset
 ) -> dict[str, Any]:
-    goal, root = learned.goal, math.sqrt(learned.setting.n)
+    goal = learned.goal
     batch, sequence = removed.holders["batch"], removed.holders["sequence"]
-    spread = {way: float(means.std(axis=0, ddof=1).mean()) for way, means in removed.means.items()}
     direction = removed.exact - removed.exact_left
     attacked = {
         way: empirical_epsilon(removed.means[way], removed.means["anew"], direction, goal.delta)
@@ -200,7 +194,7 @@ def _metrics(
         "epochs_one_by_one": " + ".join(map(str, epochs)),
         "epochs_batch": batch.removals[0].epochs,
         "epochs_anew": learned.learnt,
-        "noise_in_standard_errors": root * spread["batch"],
+        "noise_in_standard_errors": told,
         **prices,
         "clipped_share": float((length > learned.longest).mean()),
         "shift_by_clipping": float(result["shift_by_clipping"]),

@@ -64,6 +64,11 @@ class Compared:
         """Return the answers (site, parameter), unconstrained; NaN where there is none."""
         return self._each(way, "p")
 
+    def natural(self, way: str, problem: Problem) -> np.ndarray:
+        """Return the answers (site, parameter) as they are told; NaN where there is none."""
+        values = self.values_of(way)
+        return np.array([problem.natural(p) if np.isfinite(p).all() else p for p in values])
+
     def ratio(self, way: str) -> np.ndarray:
         """Return standard errors over the pooled ones (site, parameter); NaN if held."""
         return _over(self.errors_of(way), self.errors_of("pooled"))
@@ -158,17 +163,15 @@ def _statement(numbers: Mapping[str, Any], compared: Compared, wanted: Guarantee
 def dataset(compared: Compared, problem: Problem) -> xr.Dataset:
     """Return answers, standard errors, rounds and errors of reconstruction."""
     rounds, dims = compared.channel.rounds, ("way", "site", "fitted")
-    values = np.array([compared.values_of(way) for way in WAYS])
-    natural = np.array(
-        [[problem.natural(p) if np.isfinite(p).all() else p for p in way] for way in values]
-    )
     variables = {
-        "unconstrained": variable(dims, values, "law and noise, unconstrained"),
-        "natural": variable(dims, natural, "law and noise"),
+        "unconstrained": variable(
+            dims, [compared.values_of(way) for way in WAYS], "law and noise, unconstrained"
+        ),
+        "natural": variable(
+            dims, [compared.natural(way, problem) for way in WAYS], "law and noise"
+        ),
         "standard_error": variable(
-            dims,
-            [compared.errors_of(way) for way in WAYS],
-            "standard error, unconstrained",
+            dims, [compared.errors_of(way) for way in WAYS], "standard error, unconstrained"
         ),
         "systems": variable("site", list(compared.sizes.values()), "systems of the site"),
         "bytes_up": variable("round", [r.bytes_up for r in rounds], "bytes from all sites"),
@@ -200,28 +203,18 @@ def answers_table(compared: Compared, problem: Problem) -> pd.DataFrame:
     Standard errors are over the pooled ones, and distances are from the pooled answer in its
     standard errors, both of the unconstrained parameters.
     """
-    ratio = {way: compared.ratio(way) for way in WAYS}
-    distance = {way: compared.distance(way) for way in WAYS}
-    rows = []
-    for site, name in enumerate(compared.sites):
-        natural = {}
-        for way in WAYS:
-            answer = compared.of_site(way, site)
-            nothing = np.full(len(compared.names), np.nan)
-            natural[way] = nothing if answer is None else problem.natural(answer.p)
-        for i, parameter in enumerate(compared.names):
-            row: dict[str, object] = {
-                "site": name,
-                "systems": compared.sizes[name],
-                "parameter": parameter,
-            }
-            row |= {way: natural[way][i] for way in WAYS}
-            row["pooled: standard error, unconstrained"] = compared.errors_of("pooled")[site, i]
-            for way in ("federated", "alone"):
-                row[f"{way}: standard error over pooled"] = ratio[way][site, i]
-                row[f"{way}: distance from pooled [standard errors]"] = distance[way][site, i]
-            rows.append(row)
-    return pd.DataFrame(rows)
+    count, sites = len(compared.names), compared.sites
+    columns = {
+        "site": np.repeat(sites, count),
+        "systems": np.repeat([compared.sizes[name] for name in sites], count),
+        "parameter": np.tile(compared.names, len(sites)),
+        **{way: compared.natural(way, problem).ravel() for way in WAYS},
+        "pooled: standard error, unconstrained": compared.errors_of("pooled").ravel(),
+    }
+    for way in ("federated", "alone"):
+        columns[f"{way}: standard error over pooled"] = compared.ratio(way).ravel()
+        columns[f"{way}: distance from pooled [standard errors]"] = compared.distance(way).ravel()
+    return pd.DataFrame(columns)
 
 
 def rounds_table(channel: Channel) -> pd.DataFrame:

@@ -15,12 +15,7 @@ import numpy as np
 import torch
 
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
-from popinv.inference.likelihood.marginal_near import (
-    MixtureNear,
-    Near,
-    can_adapt,
-    likelihood_near,
-)
+from popinv.inference.likelihood.marginal_near import MixtureNear, Near, can_adapt, likelihood_near
 from popinv.inference.likelihood.model_moments import (
     ModelMoments,
     MomentsByKnown,

@@ -47,13 +47,13 @@ _GROUPS = (1, 2, 10)
 class _Found:
     """The federated answer of each site (one if they share the law), and the rounds to attack.
 
-    ``told`` are the rounds of each site as an observer of its own message sees them, and ``sum``
-    those of the sum.
+    ``told`` are the rounds of the first site as an observer of its own message sees them, and
+    ``sum`` those of the sum.
     """
 
     answers: list[Answer]
-    told: list[list[Told]]
-    sum: list[list[Told]]
+    told: list[Told]
+    sum: list[Told]
     wanted: Guarantee | None = None
 
 
@@ -97,10 +97,7 @@ def use(study: StudyInput) -> Outcome:
     result = dataset(compared, problem)
     return Outcome(
         metrics=told,
-        figures={
-            "answers": draw_answers(result),
-            "reconstruction": draw_reconstruction(result),
-        },
+        figures={"answers": draw_answers(result), "reconstruction": draw_reconstruction(result)},
         result=result,
         files={
             "answers.csv": partial(write_table, answers_table(compared, problem)),
@@ -135,21 +132,18 @@ def _federated(
             for r, step in enumerate(seen)
         ]
         whole = [Told(step.p, step.whitening, None, False, step.deviation) for step in seen]
-        return _Found([answer], [own] * len(sites), [whole], wanted)
+        return _Found([answer], own, whole, wanted)
     if asked.law == "own":
         server = OwnLawServer(sites, channel)
         answers = server.answers(start, used)
-        told = [
-            [Told(profile.p, profile.to_message, draws) for profile, draws in site.told]
-            for site in server.sites
-        ]
-        return _Found(answers, told, [])
+        rounds = server.sites[0].told
+        return _Found(answers, [Told(at.p, at.to_message, draws) for at, draws in rounds], [])
     server_of_all = Server(sites, channel)
     answer = server_of_all.answer(start, used)
     every = np.eye(len(start))
     # All rounds of the pseudo-likelihood, with the draws of their moments.
     told_at = [Told(p, every, draws) for p, draws in server_of_all.asked]
-    return _Found([answer], [told_at] * len(sites), [told_at])
+    return _Found([answer], told_at, told_at)
 
 
 def _alone(
@@ -165,18 +159,15 @@ def _alone(
 
 def _errors(problem: Problem, sites: Sequence[Site], found: _Found) -> Mapping[str, float]:
     """Return the error of reconstructed observations by what is behind the message."""
-    if not can_attack(problem) or not found.told[0]:
+    if not can_attack(problem) or not found.told:
         print("the messages are not inverted: the scores are not quadratic in the observations")
         return {}
-    first = sites[0]
-    groups = [n for n in _GROUPS if n < first.count]
-    errors = {}
-    for n in groups:
+    first, errors = sites[0], {}
+    for n in (n for n in _GROUPS if n < first.count):
         few = first.problem.of_systems(np.arange(n))
-        errors[f"{n} system{'s' * (n > 1)}"] = reconstruction_error(
-            few, found.told[0], first.moments
-        )
-    errors["one site"] = reconstruction_error(first.problem, found.told[0], first.moments)
+        name = f"{n} system{'s' * (n > 1)}"
+        errors[name] = reconstruction_error(few, found.told, first.moments)
+    errors["one site"] = reconstruction_error(first.problem, found.told, first.moments)
     if found.sum:
-        errors["all sites"] = reconstruction_error(problem, found.sum[0], first.moments)
+        errors["all sites"] = reconstruction_error(problem, found.sum, first.moments)
     return errors

@@ -135,7 +135,7 @@ class Descents:
             coords={
                 "estimated": variable(
                     "estimated", np.array(names, dtype=np.str_), "law or noise, unconstrained"
-                ),
+                )
             },
         )
 

@@ -29,8 +29,7 @@ class Restarts(MethodSection):
         "of a better answer is known to about 3 divided by their number.",
     )
     apart: Positive = Field(
-        default=2.0,
-        description="Standard errors by which a parameter differs in another answer.",
+        default=2.0, description="Standard errors by which a parameter differs in another answer."
     )
     draws: Annotated[int, Field(ge=4), NotBoolean] = Field(
         default=24, description="Draws of the loss at the ends."

@@ -160,10 +160,7 @@ def influence_table(
 
 
 def answers_table(
-    natural: Natural,
-    answers: Mapping[str, np.ndarray],
-    influence: Influence,
-    names: Sequence[str],
+    natural: Natural, answers: Mapping[str, np.ndarray], influence: Influence, names: Sequence[str]
 ) -> pd.DataFrame:
     """Return one row for each parameter, with its value in each answer and in standard errors.
 
