@@ -62,19 +62,20 @@ from popinv.methods.certificate.requests import Goal, Holder, learn, relearn, re
 from popinv.methods.invariants import Invariant, held
 from popinv.methods.privacy import clipped
 
+EPSILONS = (0.1, 1.0, 10.0)
+
+# The share of a gap that an end has left, and the distance that counts as rounding.
+_FORGOTTEN, _ROUNDING = 1e-14, 1e-8
+# The bounds of the attack hold with 95 % each; it tries so many thresholds.
+_LEVEL, _THRESHOLDS = 0.05, 50
+
 
 @dataclass(frozen=True)
 class Contributions:
-    """The contributions of N systems to the answer.
+    """The contributions t_n (N, k) of N systems to the answer, not clipped.
 
-    Attributes
-    ----------
-    reference : ndarray of shape (n_p,)
-        p_0, unconstrained.
-    root : ndarray of shape (n_p, k)
-        L^{-T}, zero in the rows of parameters that are held.
-    each : ndarray of shape (N, k)
-        t_n, not clipped.
+    The reference (n_p,) is p_0, unconstrained, and the root (n_p, k) is L^{-T}, zero in the rows of
+    parameters that are held.
     """
 
     reference: np.ndarray
@@ -149,24 +150,13 @@ def contributions_of(
     return Contributions(estimate.p, root, scores @ root, used)
 
 
-EPSILONS = (0.1, 1.0, 10.0)
-
-# The share of a gap that an end has left, and the distance that counts as rounding.
-_FORGOTTEN, _ROUNDING = 1e-14, 1e-8
-
-
 @dataclass(frozen=True)
 class Learned:
     """What the removal starts from.
 
-    Attributes
-    ----------
-    longest : float
-        C, the length to which contributions are clipped.
-    sigma : float
-        The smallest noise with which a first removal takes the wanted epochs.
-    learnt : int
-        Epochs of learning, after which the start is forgotten to the same guarantee.
+    ``longest`` is C, the length to which contributions are clipped, and ``sigma`` the smallest
+    noise with which a first removal takes the wanted epochs. After ``learnt`` epochs of learning
+    the start is forgotten to the same guarantee.
     """
 
     contributions: Contributions
@@ -243,15 +233,10 @@ def price(learned: Learned, epsilon: float, epochs: int) -> float:
 class Removed:
     """The answer after removals, in several runs with different noise.
 
-    Attributes
-    ----------
-    means : dict of str to ndarray of shape (r, k)
-        Means of contributions: ``learnt``, ``sequence`` (removed one by one), ``batch`` (all at
-        once) and ``anew`` (learned anew without them).
-    exact, exact_left : ndarray of shape (k,)
-        The means without noise, with all systems and without the removed ones.
-    holders : dict of str to Holder
-        Of the first run: ``sequence`` and ``batch``.
+    The means (r, k) of contributions are ``learnt``, ``sequence`` (removed one by one), ``batch``
+    (all at once) and ``anew`` (learned anew without them); without noise they are exact (k,), with
+    all systems and without the removed ones. The holders ``sequence`` and ``batch`` are those of
+    the first run.
     """
 
     means: dict[str, np.ndarray]
@@ -327,9 +312,6 @@ def _means(model: Model) -> np.ndarray:
 def _first(holder: Holder) -> Holder:
     first = holder.model.parameters[:, :, :1]
     return replace(holder, model=replace(holder.model, parameters=first))
-
-
-_LEVEL, _THRESHOLDS = 0.05, 50
 
 
 def empirical_epsilon(

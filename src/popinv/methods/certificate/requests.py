@@ -40,16 +40,9 @@ class Goal:
 class Removal:
     """A served request.
 
-    Attributes
-    ----------
-    replaced : bool
-        True if other records took the places, which otherwise are empty.
-    counts : tuple of int
-        Number of removed records in each batch.
-    own_gap, gap : float
-        The gap due to this request alone, and together with the remaining gap of earlier ones.
-    coefficient, epsilon : float
-        The divergence of order a is at most the coefficient times a.
+    It is replaced if other records took the places, which otherwise are empty. The counts are those
+    of the removed records in each batch. ``own_gap`` is due to this request alone, and ``gap`` also
+    to what is left of earlier ones. The divergence of order a is at most the coefficient times a.
     """
 
     records: tuple[int, ...]
@@ -124,14 +117,9 @@ def remove(
 ) -> Holder:
     """Return the model without some records, removed to the goal in one request.
 
-    Parameters
-    ----------
-    records : sequence of int
-        Numbers of the records, from 0. The choice must not depend on the parameters.
-    replacements : (ndarray of shape (s, d), ndarray of shape (s, k)), optional
-        Records that take the places, which otherwise stay empty.
-    bound : float
-        Bound on the length of features that the constants assume.
+    The choice of the records, which have numbers from 0, must not depend on the parameters. The
+    replacements (s, d) and (s, k) take the places, which otherwise stay empty; the constants assume
+    features no longer than ``bound``.
 
     Raises
     ------

@@ -53,9 +53,8 @@ def observed_sites(
             problem = _simulated(study, problem, [len(part) for part in parts])
         sizes = {f"site {number + 1}": len(part) for number, part in enumerate(parts)}
     ends = np.cumsum(list(sizes.values()))
-    firsts = ends - np.array(list(sizes.values()))
-    rows = {n: np.arange(a, b) for n, a, b in zip(sizes, firsts, ends, strict=True)}
-    return problem, rows
+    rows = np.split(np.arange(ends[-1]), ends[:-1])
+    return problem, dict(zip(sizes, rows, strict=True))
 
 
 def divided(count: int, sites: int, seed: int) -> list[np.ndarray]:

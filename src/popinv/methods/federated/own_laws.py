@@ -48,56 +48,46 @@ _LEFT = 1e-3
 
 @dataclass(frozen=True)
 class Profile:
-    """A site at the maximum p (n_p,) over its law, for one gamma.
+    """A site at the maximum over its law, for one gamma.
 
-    Attributes
-    ----------
-    value : float
-        The log likelihood of its systems, less the penalty of its law.
-    scores : ndarray of shape (n, n_p)
-        Of its systems.
-    gradient : ndarray of shape (n_p,)
-        Their sum, less that of the law's penalty.
-    information : ndarray of shape (n_p, n_p)
-        With that of the law's penalty, without that of the noise's.
-    penalty : ndarray of shape (n_p, n_p)
-        Curvature of the law's penalty.
-    law, noise : ndarray of int
-        Entries of p that move.
+    The point is of the likelihood of its systems, less the penalty of its law: the information has
+    that of this penalty, without that of the noise's. The penalty (n_p, n_p) is its curvature. The
+    entries ``law`` and ``noise`` of p move.
     """
 
-    p: np.ndarray
-    value: float
-    scores: np.ndarray
-    gradient: np.ndarray
-    information: np.ndarray
+    point: Point
     penalty: np.ndarray
     law: np.ndarray
     noise: np.ndarray
     d_alpha: int
 
+    @property
+    def scores(self) -> np.ndarray:
+        """Scores of its systems, shape (n, n_p)."""
+        return self.point.memory["scores"]
+
     @cached_property
     def inverse(self) -> np.ndarray:
         """I_aa^-1."""
-        moves = np.isin(np.arange(len(self.p)), self.law)
-        return restricted_inverse(self.information, moves)[np.ix_(self.law, self.law)]
+        moves = np.isin(np.arange(len(self.point.p)), self.law)
+        return restricted_inverse(self.point.information, moves)[np.ix_(self.law, self.law)]
 
     @cached_property
     def slope(self) -> np.ndarray:
         """K, by which the law moves against gamma."""
-        return np.asarray(self.inverse @ self.information[np.ix_(self.law, self.noise)])
+        return np.asarray(self.inverse @ self.point.information[np.ix_(self.law, self.noise)])
 
     @property
     def settled(self) -> np.ndarray:
         """P with the law's last step, which the search has left as too short."""
-        p = self.p.copy()
-        p[self.law] += self.inverse @ self.gradient[self.law]
+        p = self.point.p.copy()
+        p[self.law] += self.inverse @ self.point.gradient[self.law]
         return p
 
     @cached_property
     def to_message(self) -> np.ndarray:
         """The matrix (n_gamma, n_p) that makes t of a score s; zero for what is held."""
-        matrix = np.zeros((len(self.p) - self.d_alpha, len(self.p)))
+        matrix = np.zeros((len(self.point.p) - self.d_alpha, len(self.point.p)))
         at = self.noise - self.d_alpha
         matrix[at, self.noise] = 1.0
         matrix[np.ix_(at, self.law)] = -self.slope.T
@@ -110,15 +100,15 @@ class Profile:
 
     def told(self) -> Message:
         """Return the message: value, profile score and profile information of gamma."""
-        left, at = self.gradient[self.law], self.noise - self.d_alpha
+        left, at = self.point.gradient[self.law], self.noise - self.d_alpha
         information = np.zeros((len(self.to_message), len(self.to_message)))
-        across = self.information[np.ix_(self.noise, self.law)]
-        within = self.information[np.ix_(self.noise, self.noise)]
+        across = self.point.information[np.ix_(self.noise, self.law)]
+        within = self.point.information[np.ix_(self.noise, self.noise)]
         information[np.ix_(at, at)] = within - across @ self.slope
         return {
             # What the steps of the site have left is predicted.
-            "value": np.array(self.value + 0.5 * left @ self.inverse @ left),
-            "score": self.to_message @ self.gradient,
+            "value": np.array(self.point.value + 0.5 * left @ self.inverse @ left),
+            "score": self.to_message @ self.point.gradient,
             "information": (information + information.T) / 2,
         }
 
@@ -133,7 +123,7 @@ class Profile:
         meat = own.T @ own + self.penalty[np.ix_(self.law, self.law)]
         moved = self.slope @ noise[inner]
         both = mixed @ self.slope.T
-        whole = np.zeros((len(self.p), len(self.p)))
+        whole = np.zeros((len(self.point.p), len(self.point.p)))
         whole[self.d_alpha :, self.d_alpha :] = noise
         law = inverse @ meat @ inverse + moved @ self.slope.T - both - both.T
         whole[np.ix_(self.law, self.law)] = law
@@ -182,15 +172,10 @@ class ProfilingSite:
         self._last = self.point(self.p, {})
         self.observe()
 
-    def observe(self) -> None:
-        """Replace the squares of the scores by the observed information where it is now."""
-        if self._last is not None:
-            self.observe_at(self._last)
-
-    def observe_at(self, point: Point) -> None:
-        """Replace the squares of the scores by the observed information at a point."""
-        self._last = point
-        if self.estimator != "likelihood":
+    def observe(self, point: Point | None = None) -> None:
+        """Replace the squares of the scores by the observed information at a point, or here."""
+        self._last = point = self._last if point is None else point
+        if point is None or self.estimator != "likelihood":
             return
         found = observed_information(self.problem, self.site.evaluation, point)
         gamma = torch.from_numpy(self.problem.split(point.p)[1].copy())
@@ -223,18 +208,8 @@ class ProfilingSite:
             raise ValueError("no profile has been asked for")
         point, problem = self._last, self.problem
         free, d_alpha = np.flatnonzero(problem.free), problem.d_alpha
-        penalty = self.law_curvature(point.p)
-        return Profile(
-            point.p,
-            point.value,
-            point.memory["scores"],
-            point.gradient,
-            point.information,
-            penalty,
-            free[free < d_alpha],
-            free[free >= d_alpha],
-            d_alpha,
-        )
+        law, noise = free[free < d_alpha], free[free >= d_alpha]
+        return Profile(point, self.law_curvature(point.p), law, noise, d_alpha)
 
     def told_start(self) -> Message:
         """Return the noise of its own pseudo-likelihood, times the number of its systems.
@@ -294,10 +269,9 @@ class OwnLawServer:
         self.sites: list[ProfilingSite] = []
         self._of_sites = sites
         self.problem: Problem = replace(sites[0].of_all, free_law=False)
-        units, d_alpha = units_of(first), first.d_alpha
-        self._units = {name: unit[d_alpha:] for name, unit in units.items() if unit.ndim == 1}
-        self._units |= {n: unit[d_alpha:, d_alpha:] for n, unit in units.items() if unit.ndim == 2}
-        self._units |= {name: unit for name, unit in units.items() if unit.ndim == 0}
+        # The part of the noise of vectors and of matrices.
+        part = slice(first.d_alpha, None)
+        self._units = {name: unit[(part,) * unit.ndim] for name, unit in units_of(first).items()}
         self._units["noise"] = np.ones(len(first.noise.names))
 
     def answers(self, start: np.ndarray, estimator: Estimator) -> list[Answer]:
@@ -347,12 +321,10 @@ class OwnLawServer:
         of_noise = penalty[d_alpha:, d_alpha:]
         bread = restricted_inverse(told["information"] + of_noise, problem.free[d_alpha:])
         noise = bread @ (told["squares"] + of_noise) @ bread
-        matrices = packed({"bread": bread, "covariance": noise})
-        self.channel.send("covariance", matrices)
-        profiles = [site.here() for site in self.sites]
+        self.channel.send("covariance", packed({"bread": bread, "covariance": noise}))
         return [
             Answer(one.settled, one.covariance(bread, noise), state.point.value, state.arrived)
-            for one in profiles
+            for one in (site.here() for site in self.sites)
         ]
 
     def _point(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:

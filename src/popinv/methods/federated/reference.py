@@ -148,7 +148,7 @@ class _Joint:
         free = self.free
         if self.sites[0].estimator == "likelihood":
             for s, (site, at) in enumerate(zip(self.sites, self.entries, strict=True)):
-                site.observe_at(site.point(point.p[at], _of_site(point.memory, s)))
+                site.observe(site.point(point.p[at], _of_site(point.memory, s)))
             point = self.point(point.p, point.memory)
         bread = restricted_inverse(point.information, free)
         meat = self._penalty(point.p)[2]

@@ -37,18 +37,10 @@ _TRUSTED = 0.5
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer on law and noise.
+    """An answer p (n_p,) on law and noise, unconstrained.
 
-    Attributes
-    ----------
-    p : ndarray of shape (n_p,)
-        Unconstrained.
-    covariance : ndarray of shape (n_p, n_p)
-        Zero for parameters that are held.
-    value : float
-        The log likelihood, less the penalties.
-    arrived : bool
-        Whether the search has converged.
+    The covariance (n_p, n_p) is zero for parameters that are held, and the value is the log
+    likelihood, less the penalties. It has arrived if the search has converged.
     """
 
     p: np.ndarray

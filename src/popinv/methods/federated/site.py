@@ -64,18 +64,10 @@ class Moments:
 
 @dataclass
 class Site:
-    """A site with n systems.
+    """A site with n systems, whose problem goes through the shared surrogate.
 
-    Parameters
-    ----------
-    problem : Problem
-        Of its own systems, through the shared surrogate.
-    numbers : ndarray of int, shape (n,)
-        Numbers of its systems among those of all sites.
-    systems : int
-        Number of the systems of all sites.
-    draws : int
-        Draws for each system's integral in the likelihood.
+    Its systems have the numbers (n,) among the ``systems`` of all sites. Each system's integral in
+    the likelihood has so many draws.
     """
 
     name: str
@@ -198,10 +190,7 @@ def units_of(problem: Problem) -> dict[str, np.ndarray]:
 
 
 def sites_of(problems: Mapping[str, Problem], draws: int) -> list[Site]:
-    """Return the sites with these problems, whose systems are numbered one site after the other.
-
-    ``draws`` are those of the integral of a system.
-    """
+    """Return the sites with these problems, whose systems are numbered one site after the other."""
     total, first, sites = sum(len(problem.data) for problem in problems.values()), 0, []
     moments = Moments(total)
     for name, problem in problems.items():

@@ -137,7 +137,7 @@ def _federated(
         server = OwnLawServer(sites, channel)
         answers = server.answers(start, used)
         rounds = server.sites[0].told
-        return _Found(answers, [Told(at.p, at.to_message, draws) for at, draws in rounds], [])
+        return _Found(answers, [Told(at.point.p, at.to_message, draws) for at, draws in rounds], [])
     server_of_all = Server(sites, channel)
     answer = server_of_all.answer(start, used)
     every = np.eye(len(start))

@@ -32,18 +32,10 @@ _SYSTEMS_AT_ONCE = 4000
 
 @dataclass(frozen=True)
 class GroupAnswer:
-    """What the tests say about a group of K systems.
+    """What the tests say about a group of K systems: p-values, and the places of those set apart.
 
-    Attributes
-    ----------
-    p_value : float
-        Of the whole group having the same parameters.
-    pairs : ndarray of shape (K, K)
-        Of each pair, adjusted for the number of pairs; ones on the diagonal.
-    systems : ndarray of shape (K,)
-        Of each system against those that are not set apart, adjusted for the number of systems.
-    apart : tuple of int
-        Places in the group of the systems that are set apart.
+    That of each pair (K, K) is adjusted for the number of pairs, with ones on the diagonal; that of
+    each system (K,), against those that are not set apart, for the number of systems.
     """
 
     p_value: float
@@ -191,16 +183,10 @@ def simulated_groups(
 class ErrorRates:
     """How often the tests err on simulated groups of one size at the level of 5 %.
 
-    Attributes
-    ----------
-    group, pairs, systems : float
-        Shares of groups of alike systems that fail as a whole, of which some pair fails, and of
-        which some system fails against all others.
-    found, dragged : float
-        Of groups in which one system has parameters of its own: the share in which it is set
-        apart, and the share in which another one is.
-    group_p_values : ndarray of shape (B,)
-        Of groups of alike systems.
+    ``group``, ``pairs`` and ``systems`` are the shares of groups of alike systems that fail as a
+    whole, of which some pair fails, and of which some system fails against all others. In the share
+    ``found`` of the groups in which one system has parameters of its own it is set apart, and in
+    the share ``dragged`` another one is. The p-values (B,) are those of groups of alike systems.
     """
 
     group: float

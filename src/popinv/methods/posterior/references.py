@@ -45,17 +45,11 @@ _ALIKE = 0.5
 
 @dataclass(frozen=True)
 class References:
-    """The modes of n systems, and normal densities about them.
+    """The modes (n, M, d) of n systems, and normal densities about them.
 
-    Attributes
-    ----------
-    modes : Tensor of shape (n, M, d)
-        A system with fewer modes has the first again, with share 0.
-    share : Tensor of shape (n, M)
-        w, with sum 0.9 for each system.
-    factors, inverses : Tensor of shape (2, n, M, d, d)
-        Lower triangular L with ``L L^T`` the covariance, and ``L^{-1}``, of the narrow densities
-        and of the wide ones.
+    The share (n, M) is w, with sum 0.9 for each system. A system with fewer modes has the first
+    again, with share 0. The factors (2, n, M, d, d) are lower triangular L with ``L L^T`` the
+    covariance, of the narrow densities and of the wide ones, and the inverses ``L^{-1}``.
     """
 
     modes: torch.Tensor

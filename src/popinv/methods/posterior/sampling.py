@@ -87,20 +87,11 @@ def sample_posteriors(
     most_moves: int,
     laws: np.ndarray | None = None,
 ) -> Posteriors:
-    """Sample the posterior of every observed system.
+    """Sample the posterior of every observed system, with draws that the problem's stage addresses.
 
-    Parameters
-    ----------
-    problem : Problem
-        The problem of the N observed systems; its stage addresses the draws.
-    p : ndarray of shape (n_p,)
-        Law and noise, unconstrained.
-    effective : int
-        The effective sample size at which a system is finished, in each of its parameters.
-    most_moves : int
-        Moves of each chain after which a system is left as it is.
-    laws : ndarray of shape (B, n_p), optional
-        Draws of the distribution of p; without them p is taken as known.
+    A system is finished at the effective sample size ``effective`` in each of its parameters, and
+    left as it is after ``most_moves`` of each chain. ``laws`` (B, n_p) are draws of the
+    distribution of p (n_p,), law and noise; without them p is taken as known.
     """
     n, size = len(problem.data), systems_together(problem)
     parts: list[_Finished] = []

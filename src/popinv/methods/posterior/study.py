@@ -42,16 +42,10 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Quantities:
-    """The quantities that are told of a system.
+    """The k quantities that are told of a system.
 
-    Attributes
-    ----------
-    names, units : tuple of str
-        Of the k quantities.
-    coefficients : tuple of str
-        Names of the parameters of the forward model, if they are not the quantities themselves.
-    basis : ndarray of shape (modes, places) or None
-        Of the field at its places.
+    The coefficients are the parameters of the forward model, if they are not the quantities
+    themselves. The basis (modes, places) is that of the field at its places.
     """
 
     names: tuple[str, ...]

@@ -128,7 +128,8 @@ def draw_calibration(posterior: xr.Dataset, population: np.ndarray) -> Figure:
 
     The bands hold 95 % of what chance does to that many systems, level by level.
     """
-    own = np.flatnonzero(varying(population))
+    own = np.flatnonzero(varying(population))[:_MOST_PARAMETERS]
+    names = [readable(str(posterior["parameter"].values[index])) for index in own]
     figure = new_figure("Are the posteriors calibrated, and did the chains mix?", 10, 4.6)
     left, right = figure.subplots(1, 2)
     left.set(
@@ -140,25 +141,18 @@ def draw_calibration(posterior: xr.Dataset, population: np.ndarray) -> Figure:
         level, count = np.linspace(0.02, 0.98, 49), posterior.sizes["system"]
         chance = 1.96 * np.sqrt(level * (1 - level) / count)
         left.fill_between(level, -chance, chance, color=LIGHT, alpha=0.2, lw=0, label="chance")
-        for index in own[:_MOST_PARAMETERS]:
+        for index, name in zip(own, names, strict=True):
             off = np.abs(posterior["rank"].values[:, index] - 0.5)
             held = (off[:, None] <= level / 2).mean(axis=0)
-            left.plot(
-                level,
-                held - level,
-                lw=1.4,
-                label=readable(str(posterior["parameter"].values[index])),
-            )
+            left.plot(level, held - level, lw=1.4, label=name)
         left.axhline(0, color=TRUTH, ls="--", lw=1)
         left.legend(fontsize=8)
     else:
         note(left, "no truth to compare with")
-    for index in own[:_MOST_PARAMETERS]:
+    for index, name in zip(own, names, strict=True):
         ordered = np.sort(posterior["effective"].values[:, index])
         share = (np.arange(len(ordered)) + 1) / len(ordered)
-        right.plot(
-            ordered, share, lw=1.4, label=readable(str(posterior["parameter"].values[index]))
-        )
+        right.plot(ordered, share, lw=1.4, label=name)
     right.set(
         title="Effective sample sizes",
         xlim=(0, None),

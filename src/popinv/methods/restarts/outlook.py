@@ -56,17 +56,10 @@ def share_with_interval(count: int, total: int) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class Outlook:
-    """Groups of ends and what another start would find.
+    """Groups (n + 1,) of the answer, which is 0, and of the ends, and what another would find.
 
-    Attributes
-    ----------
-    groups : ndarray of int, shape (n + 1,)
-        Group of the answer, which is 0, and of each start.
-    best_members : tuple of int
-        The row of the lowest loss of each group.
-    gains, gain_errors : ndarray of shape (groups,)
-        By how much the loss of each group is lower than the answer's, and the standard error of
-        that over draws.
+    ``best_members`` are the rows of the lowest loss of each group. The gains (groups,) are by how
+    much it is lower than the answer's, with standard errors over draws.
     """
 
     groups: np.ndarray

@@ -45,16 +45,8 @@ _LEAST_SHARE, _LARGEST_SHARE = 0.06, 0.9
 class Influence:
     """The influence of N systems on an answer with n_p parameters, unconstrained.
 
-    Attributes
-    ----------
-    each : ndarray of shape (N, n_p)
-        I_n.
-    standard_error : ndarray of shape (n_p,)
-        Of the answer. Zero for parameters that are held.
-    precision : ndarray of shape (n_p, n_p)
-        C^-1, zero for parameters that are held.
-    share : ndarray of shape (N,)
-        h_n.
+    ``each`` (N, n_p) is I_n, and ``share`` (N,) is h_n. The standard error (n_p,) and the precision
+    C^-1 (n_p, n_p) of the answer are zero for parameters that are held.
     """
 
     each: np.ndarray

@@ -180,18 +180,11 @@ def _updated(inverse: np.ndarray, step: np.ndarray, fall: np.ndarray) -> np.ndar
 
 @dataclass(frozen=True)
 class Checked:
-    """Systems that were left out one at a time.
+    """Systems (n,) that were left out one at a time, and how many of the fits have arrived.
 
-    Attributes
-    ----------
-    systems : ndarray of int, shape (n,)
-    arrived : int
-        Fits that have arrived.
-    shift : ndarray of shape (n, n_p)
-    predicted_steps, steps : ndarray of int, shape (n,)
-        Steps to forget each, as predicted, and as found. Both are zero for the distance.
-    correlation : ndarray of shape (n_p,)
-        Rank correlation of predicted and found shift of each parameter; NaN for held ones.
+    The shifts (n, n_p) are those found. The steps to forget each (n,), as predicted and as found,
+    are both zero for the distance. The rank correlation (n_p,) is that of predicted and found shift
+    of each parameter; NaN for held ones.
     """
 
     systems: np.ndarray
