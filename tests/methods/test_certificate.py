@@ -23,8 +23,7 @@ from popinv.methods.certificate.answer import (
     reference_and_records,
     remove_from,
 )
-from popinv.methods.certificate.certificate import certificate, verify
-from popinv.methods.certificate.requests import learn, relearn, remove
+from popinv.methods.certificate.requests import certificate, learn, relearn, remove, verify
 from popinv.methods.certificate.use import _dataset, _systems, draw_forgetting
 from popinv.methods.privacy import clipped
 

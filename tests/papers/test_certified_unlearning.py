@@ -12,11 +12,6 @@ import pytest
 
 from popinv.errors import ConfigError, DataError, DivergenceError
 from popinv.methods.certificate.accountant import Setting
-from popinv.methods.certificate.certificate import (
-    certificate,
-    verify,
-    write_certificate,
-)
 from popinv.methods.certificate.descent import (
     Linear,
     Logistic,
@@ -30,7 +25,15 @@ from popinv.methods.certificate.descent import (
     start,
 )
 from popinv.methods.certificate.records import Partition, Records
-from popinv.methods.certificate.requests import Goal, learn, relearn, remove
+from popinv.methods.certificate.requests import (
+    Goal,
+    certificate,
+    learn,
+    relearn,
+    remove,
+    verify,
+    write_certificate,
+)
 
 NOISE = Noise(0.05, seed=987_654, stage="test")
 GOAL = Goal(1.0, 1 / 24)

@@ -29,7 +29,7 @@ from popinv.methods.certificate.answer import (
     reference_and_records,
     remove_from,
 )
-from popinv.methods.certificate.certificate import certificate, write_certificate
+from popinv.methods.certificate.requests import certificate, write_certificate
 from popinv.methods.metrics import flatten
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.population.observe import system_names
