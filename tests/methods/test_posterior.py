@@ -19,6 +19,7 @@ from popinv.methods.posterior.chains import (
     metropolis,
     split_r_hat,
 )
+from popinv.methods.posterior.references import surprise_p_values
 from popinv.methods.posterior.sampling import LARGEST_R_HAT, sample_posteriors
 from popinv.methods.posterior.study import (
     Quantities,
@@ -27,7 +28,6 @@ from popinv.methods.posterior.study import (
     systems_table,
     varying,
 )
-from popinv.methods.posterior.surprise import surprise_p_values
 from popinv.methods.posterior.use import draw_calibration, draw_systems
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise

@@ -17,14 +17,15 @@ from popinv.methods.certificate.descent import (
     Logistic,
     Model,
     Noise,
+    Partition,
     Quadratic,
+    Records,
     iterate,
     project,
     run,
     setting_of,
     start,
 )
-from popinv.methods.certificate.records import Partition, Records
 from popinv.methods.certificate.requests import (
     Goal,
     certificate,

@@ -56,8 +56,7 @@ from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
 from popinv.methods.certificate.accountant import Setting
-from popinv.methods.certificate.descent import Linear, Model, Noise, run
-from popinv.methods.certificate.records import Partition, Records
+from popinv.methods.certificate.descent import Linear, Model, Noise, Partition, Records, run
 from popinv.methods.certificate.requests import Goal, Holder, learn, relearn, remove
 from popinv.methods.invariants import Invariant, held
 from popinv.methods.privacy import clipped

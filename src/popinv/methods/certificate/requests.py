@@ -28,8 +28,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from popinv.errors import ConfigError, DataError, PopinvError
 from popinv.methods import privacy
 from popinv.methods.certificate.accountant import Form, Setting
-from popinv.methods.certificate.descent import Loss, Model, Noise, Quadratic, run, start
-from popinv.methods.certificate.records import Partition, Records
+from popinv.methods.certificate.descent import (
+    Loss,
+    Model,
+    Noise,
+    Partition,
+    Quadratic,
+    Records,
+    run,
+    start,
+)
 from popinv.store.whole_files import write_text
 
 _VERSION = 1
@@ -149,8 +157,14 @@ def remove(
         If the guarantee does not cover the request: records that do not exist or were removed;
         replacements that are too long or that the constants exclude; more epochs than allowed.
     """
-    asked = tuple(int(record) for record in records)
-    _check_records(holder, asked)
+    asked, n = tuple(int(record) for record in records), holder.setting.n
+    if not asked or len(set(asked)) != len(asked) or not all(0 <= r < n for r in asked):
+        raise ConfigError(
+            f"records to remove are {list(asked)}: must be different numbers from 0 to {n - 1}"
+        )
+    gone = [record for record in asked if not holder.records.filled(record)]
+    if gone:
+        raise ConfigError(f"records {gone} are not there: removed before, or never filled")
     if replacements is not None:
         _check_replacements(holder, asked, replacements, bound)
     setting, counts = holder.setting, holder.records.partition.counts(asked)
@@ -188,17 +202,6 @@ def remove(
         left=setting.shrunk(gap, epochs),
         removals=(*holder.removals, served),
     )
-
-
-def _check_records(holder: Holder, asked: tuple[int, ...]) -> None:
-    n = holder.setting.n
-    if not asked or len(set(asked)) != len(asked) or not all(0 <= r < n for r in asked):
-        raise ConfigError(
-            f"records to remove are {list(asked)}: must be different numbers from 0 to {n - 1}"
-        )
-    gone = [record for record in asked if not holder.records.filled(record)]
-    if gone:
-        raise ConfigError(f"records {gone} are not there: removed before, or never filled")
 
 
 def _check_replacements(

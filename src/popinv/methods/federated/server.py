@@ -106,8 +106,8 @@ class Server:
             if state.arrived and (settled or not adapts):
                 break
             information = self._observed(point)
-        bread = restricted_inverse(self._observed(point), self.problem.free)
-        return self._answer(state, bread, point.memory["squares"])
+        bread = restricted_inverse(self._observed(state.point), self.problem.free)
+        return self._answer(state, bread, state.point.memory["squares"])
 
     def _answer(self, state: ScoringState, bread: np.ndarray, squares: np.ndarray) -> Answer:
         point = state.point

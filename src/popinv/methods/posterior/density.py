@@ -86,7 +86,8 @@ class Densities:
         drawn = generator(problem.seed, f"{problem.stage}/invariants")
         omega = torch.from_numpy(drawn.standard_normal((len(systems), problem.law.d_omega)))
         population = -0.5 * (omega**2).sum(dim=1)
-        shape, scale = problem.data.shape, problem.conditions and problem.conditions.scale
+        shape, known = problem.data.shape, problem.conditions
+        scale = None if known is None else known.scale
         gone = Conditions(scale, np.zeros(shape, dtype=bool), np.zeros(shape[1]), problem.known)
         blank = replace(problem, data=np.zeros(shape), conditions=gone)
         nothing = Densities.at(blank, p).log(omega, systems) - population

@@ -13,6 +13,7 @@ from popinv.inference.build import descent_problem
 from popinv.inference.result import estimate_of
 from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.methods.posterior.density import Densities
+from popinv.methods.posterior.references import surprise_p_values
 from popinv.methods.posterior.sampling import sample_posteriors
 from popinv.methods.posterior.study import (
     coverage_metrics,
@@ -22,7 +23,6 @@ from popinv.methods.posterior.study import (
     told_quantities,
     varying,
 )
-from popinv.methods.posterior.surprise import surprise_p_values
 from popinv.population.synthetic import parameters
 from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_of
