@@ -132,18 +132,15 @@ class Records:
         batch, place = self.partition.place(record)
         return self.batches[batch].features[place], self.batches[batch].targets[place]
 
-    def replaced(self, record: int, feature: np.ndarray, target: np.ndarray) -> Records:
-        """Return the records with one replaced."""
-        return self._changed(record, feature, target, 1.0)
-
     def emptied(self, record: int) -> Records:
         """Return the records with one removed and its place left empty."""
         d, k = self.shape
-        return self._changed(record, np.zeros(d), np.zeros(k), 0.0)
+        return self.replaced(record, np.zeros(d), np.zeros(k), 0.0)
 
-    def _changed(
-        self, record: int, feature: np.ndarray, target: np.ndarray, filled: float
+    def replaced(
+        self, record: int, feature: np.ndarray, target: np.ndarray, filled: float = 1.0
     ) -> Records:
+        """Return the records with one replaced."""
         number, place = self.partition.place(record)
         old = self.batches[number]
         new = Batch(old.features.copy(), old.targets.copy(), old.filled.copy())

@@ -37,7 +37,10 @@ def packed(message: Message) -> np.ndarray:
     >>> packed({"count": np.array(3.0), "squares": np.array([[1.0, 2.0], [2.0, 5.0]])})
     array([3., 1., 2., 5.])
     """
-    return np.concatenate([_flat(np.asarray(array, dtype=float)) for array in message.values()])
+    arrays = (np.asarray(array, dtype=float) for array in message.values())
+    return np.concatenate(
+        [a[np.triu_indices(len(a))] if a.ndim == 2 else a.reshape(-1) for a in arrays]
+    )
 
 
 def unpacked(vector: np.ndarray, like: Message) -> dict[str, np.ndarray]:
@@ -57,10 +60,6 @@ def unpacked(vector: np.ndarray, like: Message) -> dict[str, np.ndarray]:
             at += size
         message[name] = array
     return message
-
-
-def _flat(array: np.ndarray) -> np.ndarray:
-    return array[np.triu_indices(len(array))] if array.ndim == 2 else array.reshape(-1)
 
 
 RESOLUTION = 2.0**-24
@@ -105,10 +104,7 @@ def masked(residues: np.ndarray, site: int, sites: int, seed: int, index: int) -
 
 def summed(messages: Sequence[np.ndarray]) -> np.ndarray:
     """Return the sum of residues modulo 2^64."""
-    total = np.zeros_like(messages[0])
-    for message in messages:
-        total = total + message
-    return total
+    return np.asarray(np.sum(messages, axis=0, dtype=np.uint64))
 
 
 @dataclass(frozen=True)

@@ -49,45 +49,31 @@ class Compared:
     sizes: Mapping[str, int]
     estimator: str
 
-    def of_site(self, way: str, site: int) -> Answer | None:
-        """Return the answer of a way for a site."""
+    def of(self, way: str, name: str = "p") -> np.ndarray:
+        """Return ``p`` or ``standard_error`` of a way (site, parameter); NaN without an answer."""
         if way == "alone":
-            return self.alone[self.sites[site]]
-        answers = self.federated if way == "federated" else self.pooled
-        return answers[site if len(answers) > 1 else 0]
-
-    def errors_of(self, way: str) -> np.ndarray:
-        """Return the standard errors (site, parameter); NaN where there is no answer."""
-        return self._each(way, "standard_error")
-
-    def values_of(self, way: str) -> np.ndarray:
-        """Return the answers (site, parameter), unconstrained; NaN where there is none."""
-        return self._each(way, "p")
+            answers = [self.alone[site] for site in self.sites]
+        else:
+            answers = list(self.federated if way == "federated" else self.pooled)
+            answers *= len(self.sites) // len(answers)
+        nothing = np.full(len(self.names), np.nan)
+        return np.array([nothing if one is None else getattr(one, name) for one in answers])
 
     def natural(self, way: str, problem: Problem) -> np.ndarray:
         """Return the answers (site, parameter) as they are told; NaN where there is none."""
-        values = self.values_of(way)
-        return np.array([problem.natural(p) if np.isfinite(p).all() else p for p in values])
+        return np.array([problem.natural(p) if np.isfinite(p).all() else p for p in self.of(way)])
 
     def ratio(self, way: str) -> np.ndarray:
         """Return standard errors over the pooled ones (site, parameter); NaN if held."""
-        return _over(self.errors_of(way), self.errors_of("pooled"))
+        return self._over_pooled(self.of(way, "standard_error"))
 
     def distance(self, way: str) -> np.ndarray:
         """Return distances from the pooled answer in its standard errors (site, parameter)."""
-        return _over(self.values_of(way) - self.values_of("pooled"), self.errors_of("pooled"))
+        return self._over_pooled(self.of(way) - self.of("pooled"))
 
-    def _each(self, way: str, name: str) -> np.ndarray:
-        rows = []
-        for site in range(len(self.sites)):
-            answer = self.of_site(way, site)
-            nothing = np.full(len(self.names), np.nan)
-            rows.append(nothing if answer is None else getattr(answer, name))
-        return np.array(rows)
-
-
-def _over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.where(b > 0, a / np.where(b > 0, b, 1.0), np.nan)
+    def _over_pooled(self, values: np.ndarray) -> np.ndarray:
+        error = self.of("pooled", "standard_error")
+        return np.where(error > 0, values / np.where(error > 0, error, 1.0), np.nan)
 
 
 def metrics_of(compared: Compared, asked: Federated, wanted: Guarantee | None) -> dict[str, Any]:
@@ -163,16 +149,15 @@ def _statement(numbers: Mapping[str, Any], compared: Compared, wanted: Guarantee
 def dataset(compared: Compared, problem: Problem) -> xr.Dataset:
     """Return answers, standard errors, rounds and errors of reconstruction."""
     rounds, dims = compared.channel.rounds, ("way", "site", "fitted")
+    errors = [compared.of(way, "standard_error") for way in WAYS]
     variables = {
         "unconstrained": variable(
-            dims, [compared.values_of(way) for way in WAYS], "law and noise, unconstrained"
+            dims, [compared.of(way) for way in WAYS], "law and noise, unconstrained"
         ),
         "natural": variable(
             dims, [compared.natural(way, problem) for way in WAYS], "law and noise"
         ),
-        "standard_error": variable(
-            dims, [compared.errors_of(way) for way in WAYS], "standard error, unconstrained"
-        ),
+        "standard_error": variable(dims, errors, "standard error, unconstrained"),
         "systems": variable("site", list(compared.sizes.values()), "systems of the site"),
         "bytes_up": variable("round", [r.bytes_up for r in rounds], "bytes from all sites"),
         "bytes_down": variable("round", [r.bytes_down for r in rounds], "bytes to all sites"),
@@ -209,7 +194,7 @@ def answers_table(compared: Compared, problem: Problem) -> pd.DataFrame:
         "systems": np.repeat([compared.sizes[name] for name in sites], count),
         "parameter": np.tile(compared.names, len(sites)),
         **{way: compared.natural(way, problem).ravel() for way in WAYS},
-        "pooled: standard error, unconstrained": compared.errors_of("pooled").ravel(),
+        "pooled: standard error, unconstrained": compared.of("pooled", "standard_error").ravel(),
     }
     for way in ("federated", "alone"):
         columns[f"{way}: standard error over pooled"] = compared.ratio(way).ravel()

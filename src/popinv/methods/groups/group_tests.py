@@ -43,11 +43,6 @@ class GroupAnswer:
     systems: np.ndarray
     apart: tuple[int, ...]
 
-    @property
-    def together(self) -> tuple[int, ...]:
-        """Places of the other systems."""
-        return tuple(k for k in range(len(self.systems)) if k not in self.apart)
-
 
 def examine(problem: Problem, estimate: Estimate, systems: Sequence[int]) -> GroupAnswer:
     """Test a group of K systems."""

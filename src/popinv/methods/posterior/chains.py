@@ -35,21 +35,10 @@ def elliptical_slice(
     of the ratio (Murray, Adams and MacKay, AISTATS 2010; with a reference other than the prior:
     Nishihara, Murray and Adams, JMLR 15, 2014).
 
-    Parameters
-    ----------
-    omega : Tensor of shape (n, S, d)
-        S chains of each of n systems. Row (i, j) has the number i S + j.
-    current : Tensor of shape (n, S)
-        Its logarithms of the target.
-    reference : (mean, factor, inverse)
-        ``N(m, L L^T)``: m (n, S, d), L and its inverse (n, d, d).
-    xi : Tensor of shape (n, S, d)
-        Standard normal.
-
-    Returns
-    -------
-    tuple
-        omega and current, of the shapes that were given, and the number of evaluations.
+    S chains of each of n systems are at omega (n, S, d), with the logarithms ``current`` (n, S) of
+    the target. Row (i, j) has the number i S + j. The reference is ``N(m, L L^T)``: m (n, S, d), L
+    and its inverse (n, d, d). xi (n, S, d) is standard normal. The new omega and logarithms are
+    returned, with the number of evaluations.
     """
     mean, factor, inverse = reference
     d = omega.shape[2]

@@ -58,17 +58,10 @@ _FEWEST = 10
 class Posteriors:
     """Draws of every system, each of shape (chains, draws of the system, d_z).
 
-    Attributes
-    ----------
-    r_hat, effective : ndarray of shape (N, d_z)
-        Split R-hat, and how many independent draws all chains are worth, of each parameter of each
-        system.
-    moves : ndarray of int, shape (N,)
-        Moves of each chain.
-    least_misfit : ndarray of shape (N,)
-        ``|r|^2 + |omega|^2`` at the best mode, with law and noise as estimated.
-    evaluations : int
-        Calls of the surrogate by the moves, counted by system.
+    Split R-hat (N, d_z), and how many independent draws all chains are worth (N, d_z), are of each
+    parameter of each system. The moves (N,) are those of each chain. The least misfit (N,) is
+    ``|r|^2 + |omega|^2`` at the best mode, with law and noise as estimated. Evaluations are calls
+    of the surrogate by the moves, counted by system.
     """
 
     draws: list[np.ndarray]

@@ -174,18 +174,14 @@ def coverage_metrics(posterior: xr.Dataset, population: np.ndarray, wanted: int)
     systems, and central intervals of every level hold the truth that often. The population (m, k)
     is what is told of draws of the recovered law, and ``wanted`` the effective sample size.
 
-    Returns
-    -------
-    dict
-        By parameter that varies ``narrowing_<name>``, the mean posterior deviation over the
-        population's; ``shared``, the names of those that do not vary; ``r_hat_max``, ``r_hat_99``,
-        ``effective_min`` and ``effective_01``, the worst and the worst but 1 %;
-        ``systems_at_the_cap``, how many systems stopped at the cap on the moves; ``moves_median``
-        and ``moves_max`` of each chain of a system. With ranks also
-        ``coverage_<name>`` of 95 % intervals, ``rank_distance_<name>``, the largest distance of
-        the ranks' distribution from the uniform one, ``rank_p_value_<name>`` of Kolmogorov and
-        Smirnov's test of it, and over all parameters ``coverage``, ``coverage_80`` and
-        ``coverage_50``.
+    By parameter that varies, ``narrowing_<name>`` is the mean posterior deviation over the
+    population's; ``shared`` names those that do not vary; ``r_hat_max``, ``r_hat_99``,
+    ``effective_min`` and ``effective_01`` are the worst and the worst but 1 %;
+    ``systems_at_the_cap`` stopped at the cap on the moves; ``moves_median`` and ``moves_max`` are
+    those of each chain of a system. With ranks there is also ``coverage_<name>`` of 95 % intervals,
+    ``rank_distance_<name>``, the largest distance of the ranks' distribution from the uniform one,
+    ``rank_p_value_<name>`` of Kolmogorov and Smirnov's test of it, and over all parameters
+    ``coverage``, ``coverage_80`` and ``coverage_50``.
     """
     own = varying(population)
     names = [str(name) for name in posterior["parameter"].values]

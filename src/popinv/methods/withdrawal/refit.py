@@ -69,16 +69,9 @@ class Refit:
 class Refitter:
     """Fits without some systems, all from the same start.
 
-    Parameters
-    ----------
-    problem : Problem
-        With the surrogate, and with the stage of the answer, whose draws it has.
-    answer : Dataset
-        See :func:`popinv.inference.answer.population_dataset`; the influence is its own.
-    descent : DescentSettings
-        Settings of the distance.
-    draws : int
-        Draws for each system's integral in the likelihood.
+    The problem has the surrogate, and the stage of the answer, whose draws it has. The answer is a
+    :func:`popinv.inference.answer.population_dataset`, and the influence is its own. The descent is
+    that of the distance, and the draws are for each system's integral in the likelihood.
     """
 
     def __init__(
