@@ -16,13 +16,15 @@ from popinv.inference.conditions import Conditions
 from popinv.methods.groups import use
 from popinv.methods.groups.comparison import compare_group, statement
 from popinv.methods.groups.figures import draw_tests
-from popinv.methods.groups.group_tests import error_rates, examine, simulated_groups
-from popinv.methods.groups.homogeneity import (
+from popinv.methods.groups.group_tests import (
     _covariance,
     adjusted,
+    error_rates,
+    examine,
     group_log_p_value,
     log_tail,
     pooled_optima,
+    simulated_groups,
     system_p_values,
 )
 from popinv.methods.groups.section import Groups
@@ -86,7 +88,7 @@ def test_pooled_optima_of_a_linear_model(with_conditions):
 
 
 def test_an_optimum_that_is_not_found_is_an_error(monkeypatch):
-    monkeypatch.setattr("popinv.methods.groups.homogeneity._STEPS", 0)
+    monkeypatch.setattr("popinv.methods.groups.group_tests._STEPS", 0)
     problem, estimate, _ = linear_problem(6)
     with pytest.raises(DivergenceError, match=r"systems \[0, 1\] best in 0 steps"):
         pooled_optima(problem, estimate, [[0, 1]])

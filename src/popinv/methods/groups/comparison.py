@@ -9,8 +9,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.inference.problem import Problem
-from popinv.methods.groups.group_tests import GroupAnswer, error_rates, examine
-from popinv.methods.groups.homogeneity import Estimate
+from popinv.methods.groups.group_tests import Estimate, GroupAnswer, error_rates, examine
 from popinv.methods.invariants import Invariant, held
 from popinv.store.variables import variable
 
