@@ -60,7 +60,7 @@ PARTS = {
     "kernels": (["forward/*/kernels.py"], ["forward"]),
     "accountant": (
         ["methods/certificate/accountant.py"],
-        ["papers/test_certified_accountant.py"],
+        ["methods/test_certificate_accountant.py"],
     ),
 }
 LIBRARIES = ["numba", "scipy.stats", "scipy.optimize", "torch", "xarray", "pydantic", "hypothesis"]
