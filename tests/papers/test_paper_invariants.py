@@ -13,13 +13,10 @@ import test_analog_deployment
 import test_birch_study
 import test_fedhl_study
 import test_instance_study
-import test_sgd_study
 import torch
 from linear_systems import linear_problem
 
 from popinv.errors import InvariantError
-from popinv.inference.settings import DescentSettings
-from popinv.methods.restarts import descents
 from popinv_papers.analog import accelerator, use
 from popinv_papers.bigram import entries, series
 from popinv_papers.birch import solve_sharing
@@ -73,32 +70,6 @@ def test_a_solve_that_is_always_left_out_is_noticed(monkeypatch):
     )
     with pytest.raises(InvariantError, match="no solve withdrawn"):
         instance_solves.nothing_withdrawn(data, settings)
-
-
-# --- stochastic gradient descent ------------------------------------------------------------------
-
-quick = test_sgd_study.quick
-DESCENT = DescentSettings(iterations=30, model_samples=200, directions=16, legs=1)
-
-
-@pytest.fixture
-def descended(quick):
-    problem, truth = test_sgd_study.mirrored_problem(0.3)
-    own = replace(problem, stage="descent")
-    end = descents.fit_distance(own, DESCENT, [truth]).estimate.p
-    return problem, truth, end, np.array([0.05, 0.15, 0.1, 0.2])
-
-
-def test_the_studys_own_descent_ends_at_its_answer(descended):
-    problem, start, end, errors = descended
-    assert descents.same_descent(problem, DESCENT, start, end, errors).difference < 1e-9
-
-
-def test_a_descent_with_other_settings_than_the_studys_is_noticed(descended):
-    problem, start, end, errors = descended
-    other = DESCENT.replace(iterations=29)
-    with pytest.raises(InvariantError, match="the study's own starts and draws"):
-        descents.same_descent(problem, other, start, end, errors)
 
 
 # --- bigram ---------------------------------------------------------------------------------------

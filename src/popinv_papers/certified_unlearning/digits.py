@@ -10,9 +10,16 @@ from tqdm import tqdm
 
 from popinv.errors import DataError
 from popinv.methods.certificate.accountant import Setting
-from popinv.methods.certificate.descent import Model, Noise, run, start
-from popinv.methods.certificate.losses import Logistic, setting_of
-from popinv.methods.certificate.records import Partition, Records
+from popinv.methods.certificate.descent import (
+    Logistic,
+    Model,
+    Noise,
+    Partition,
+    Records,
+    run,
+    setting_of,
+    start,
+)
 from popinv.methods.certificate.requests import Goal, learn, relearn, remove
 from popinv.seeds import generator
 from popinv_papers.kit.images import ImageSet

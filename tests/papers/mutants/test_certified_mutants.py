@@ -10,7 +10,7 @@ import xarray as xr
 from source_mutants import fails, mutated, ordinary_tests
 
 from popinv.methods import privacy
-from popinv.methods.certificate import accountant, descent, losses, requests
+from popinv.methods.certificate import accountant, descent, requests
 from popinv_papers.certified_unlearning import accounts, claims
 
 pytestmark = pytest.mark.slow
@@ -153,7 +153,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None] | None]] = [
         RUNS.test_constants_bound_what_a_record_can_do,
     ),
     (
-        losses,
+        descent,
         "-y * expit(-y * z)",
         "-y * expit(-1.2 * y * z)",
         RUNS.test_slope_of_the_logistic_loss,

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 FORMULAS = ordinary_tests("test_sgd_dynamics")
 PROBLEM = ordinary_tests("test_sgd_problem")
 STUDY = ordinary_tests("test_sgd_study")
+RESTARTS = ordinary_tests("test_restarts")
 
 _CLOSED = FORMULAS.test_escape_from_the_linear_recursion_in_closed_form
 _QUADRATURE = FORMULAS.test_pareto_noise_has_its_characteristic_function_by_quadrature
@@ -25,7 +26,7 @@ _AREAS = FORMULAS.test_distribution_functions_and_their_integrals
 _KRAMERS = FORMULAS.test_the_integral_equation_is_kramers_at_small_noise
 _JUMP = FORMULAS.test_one_jump_leaves_a_heavy_tailed_well_the_sooner_the_top_is_the_end
 _CROSSED = STUDY.test_a_barrier_is_crossed_as_often_as_the_integral_equation_says
-_BETTER = STUDY.test_a_better_answer_is_counted_and_a_worse_one_is_not
+_BETTER = RESTARTS.test_a_better_answer_is_counted_and_a_worse_one_is_not
 
 # The module, its change, and the test that fails.
 MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
@@ -109,13 +110,13 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     (outlook, "np.argmin(means[members])", "np.argmax(means[members])", _BETTER),
     (outlook, "losses[0] - losses[row]", "losses[row] - losses[0]", _BETTER),
     (outlook, "math.log(1 - _SURE)", "math.log(_SURE)", _BETTER),
-    (outlook, '"chebyshev"', '"sqeuclidean"', STUDY.test_ends_are_grouped_by_standard_errors),
-    (outlook, '"single"', '"complete"', STUDY.test_ends_are_grouped_by_standard_errors),
+    (outlook, '"chebyshev"', '"sqeuclidean"', RESTARTS.test_ends_are_grouped_by_standard_errors),
+    (outlook, '"single"', '"complete"', RESTARTS.test_ends_are_grouped_by_standard_errors),
     (
         outlook,
         'proportion_ci(0.95, "exact")',
         'proportion_ci(0.9, "exact")',
-        STUDY.test_intervals_of_shares_are_exact,
+        RESTARTS.test_intervals_of_shares_are_exact,
     ),
     (
         comparisons,
