@@ -107,7 +107,7 @@ def reference_and_records(
     folds, count = int(observations.attrs.get("folds", 0)), len(problem.data)
     if folds > 1:
         raise DataError(
-            "downstream.certified_unlearning: the certificate needs a reference answer of other "
+            "the certificate needs a reference answer of other "
             f"systems, but all {count} are learned from and tested in turn; it takes at least 200 "
             "systems, or synthetic observations"
         )
