@@ -15,16 +15,16 @@ from popinv.figures.style import save
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.methods.certificate import descent
-from popinv.methods.certificate.answer import learn_from, price, remove_from
-from popinv.methods.certificate.attack import empirical_epsilon
-from popinv.methods.certificate.certificate import certificate, verify
-from popinv.methods.certificate.contributions import (
+from popinv.methods.certificate.answer import (
     contributions_of,
+    empirical_epsilon,
+    learn_from,
+    price,
     reference_and_records,
+    remove_from,
 )
-from popinv.methods.certificate.figures import draw_forgetting
-from popinv.methods.certificate.requests import learn, relearn, remove
-from popinv.methods.certificate.use import _dataset, _systems
+from popinv.methods.certificate.requests import certificate, learn, relearn, remove, verify
+from popinv.methods.certificate.use import _dataset, _systems, draw_forgetting
 from popinv.methods.privacy import clipped
 
 DRAWS, GONE = 32, [7, 50]

@@ -17,7 +17,7 @@ from popinv.methods.certificate.accountant import (
     worst_counts,
 )
 from popinv_papers.certified_unlearning import accounts
-from popinv_papers.certified_unlearning.baselines import DescentToDelete, Langevin
+from popinv_papers.certified_unlearning.accounts import DescentToDelete, Langevin
 
 N = 11_264
 DELTA = 1 / N

@@ -14,9 +14,16 @@ from popinv.errors import DivergenceError
 from popinv.inference.problem import Problem
 from popinv.methods import privacy
 from popinv.methods.federated.attack import Told, reconstruction_error
-from popinv.methods.federated.channel import Channel
-from popinv.methods.federated.masks import RESOLUTION, decoded, encoded, masked, summed
-from popinv.methods.federated.messages import packed, unpacked
+from popinv.methods.federated.channel import (
+    RESOLUTION,
+    Channel,
+    decoded,
+    encoded,
+    masked,
+    packed,
+    summed,
+    unpacked,
+)
 from popinv.methods.federated.noisy import NoisyServer, guarantee
 from popinv.methods.federated.reference import fitted
 from popinv.methods.federated.site import Moments, sites_of

@@ -7,22 +7,36 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from linear_systems import ALPHA, MATRIX, linear_problem
 from scipy.stats import chi2
 
 from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
+from popinv.methods.groups import use
 from popinv.methods.groups.comparison import compare_group, statement
 from popinv.methods.groups.figures import draw_tests
-from popinv.methods.groups.group_tests import error_rates, examine, simulated_groups
-from popinv.methods.groups.homogeneity import (
+from popinv.methods.groups.group_tests import (
     _covariance,
     adjusted,
-    group_p_value,
+    error_rates,
+    examine,
+    group_log_p_value,
+    log_tail,
+    pooled_optima,
+    simulated_groups,
     system_p_values,
-    tail,
 )
-from popinv.methods.groups.pooled import pooled_optima
+from popinv.methods.groups.section import Groups
+from popinv.methods.outcome import StudyInput
+
+
+def group_p_value(scores: np.ndarray, information: np.ndarray) -> float:
+    return np.exp(group_log_p_value(scores, information))
+
+
+def tail(weights: np.ndarray, value: float) -> float:
+    return np.exp(log_tail(weights, value))
 
 
 def conditions(count: int) -> Conditions:
@@ -74,7 +88,7 @@ def test_pooled_optima_of_a_linear_model(with_conditions):
 
 
 def test_an_optimum_that_is_not_found_is_an_error(monkeypatch):
-    monkeypatch.setattr("popinv.methods.groups.pooled._STEPS", 0)
+    monkeypatch.setattr("popinv.methods.groups.group_tests._STEPS", 0)
     problem, estimate, _ = linear_problem(6)
     with pytest.raises(DivergenceError, match=r"systems \[0, 1\] best in 0 steps"):
         pooled_optima(problem, estimate, [[0, 1]])
@@ -202,3 +216,32 @@ def test_a_system_against_the_rest_is_a_pair_of_two():
     # In a pair both pull in nearly opposite directions with one force.
     assert 1 / 3 < first / second < 3
     assert min(first, second) / 3 < whole < 3 * max(first, second)
+
+
+def test_the_use_on_a_study_states_what_the_tests_say(monkeypatch):
+    problem, (alpha, gamma) = one_outlier(1)
+    monkeypatch.setattr(use, "surrogate_of", lambda stored: stored)
+    monkeypatch.setattr(use, "descent_problem", lambda *others: problem)
+    stores = {
+        "surrogate": xr.Dataset(),
+        "observations": xr.Dataset(),
+        "population": xr.Dataset({"alpha": ("law", alpha), "gamma": ("noise", gamma)}),
+    }
+    asked = Groups(systems=[0, 2, 5], simulated=20)
+    outcome = use.use(StudyInput(asked, 0, stores))
+    assert outcome.metrics["statement"] == (
+        "system 5 stands apart; one set of parameters may serve the others"
+    )
+    assert outcome.metrics["group_size"] == 3
+    assert outcome.metrics["p_value_system_5"] < 1e-6
+    # How often the tests err is measured on as many simulated groups as the study asks for.
+    assert outcome.metrics["simulated_groups"] == 20
+    assert 0 <= outcome.metrics["false_positives"] < 0.3
+    assert outcome.metrics["outlier_found"] > 0.2
+    assert outcome.result is not None
+    assert outcome.result["group"].values.tolist() == [0, 2, 5]
+    (invariant,) = outcome.invariants
+    assert invariant.name == "systems_in_other_order"
+    assert invariant.difference < 1e-8
+    assert outcome.all_metrics["null_invariant_systems_in_other_order"] == invariant.difference
+    assert outcome.figures["tests"].axes

@@ -18,7 +18,7 @@ from popinv.errors import InvariantError, PopinvError
 from popinv.inference.conditions import Conditions
 from popinv.methods.certificate import answer as certified_answer
 from popinv.methods.certificate import descent as certified_descent
-from popinv.methods.federated import channel, masks, reference, site
+from popinv.methods.federated import channel, reference, site
 from popinv.methods.groups import comparison, group_tests
 from popinv.methods.invariants import Invariant, held, invariant_metrics
 from popinv.methods.outcome import Outcome
@@ -197,7 +197,7 @@ def test_sites_sum_to_what_one_place_computes(secure, irregular):
 
 
 def test_masks_that_do_not_cancel_are_noticed(monkeypatch):
-    right = masks.masked
+    right = channel.masked
     monkeypatch.setattr(
         channel, "masked", lambda r, s, sites, seed, index: right(r, s, sites, seed + s, index)
     )

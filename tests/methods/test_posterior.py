@@ -12,14 +12,23 @@ from scipy.stats import chi2, kstest
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
-from popinv.methods.posterior.figures import draw_calibration, draw_systems
-from popinv.methods.posterior.mixing import effective_sample_size, split_r_hat
-from popinv.methods.posterior.moves import elliptical_slice, metropolis
-from popinv.methods.posterior.places import Quantities
+from popinv.methods.outcome import write_table
+from popinv.methods.posterior.chains import (
+    effective_sample_size,
+    elliptical_slice,
+    metropolis,
+    split_r_hat,
+)
+from popinv.methods.posterior.references import surprise_p_values
 from popinv.methods.posterior.sampling import LARGEST_R_HAT, sample_posteriors
-from popinv.methods.posterior.study import coverage_metrics, posterior_dataset, varying
-from popinv.methods.posterior.surprise import surprise_p_values
-from popinv.methods.posterior.table import systems_table, write_systems
+from popinv.methods.posterior.study import (
+    Quantities,
+    coverage_metrics,
+    posterior_dataset,
+    systems_table,
+    varying,
+)
+from popinv.methods.posterior.use import draw_calibration, draw_systems
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.store.variables import variable
@@ -307,7 +316,7 @@ def test_the_table_of_all_systems_has_names_units_and_the_surprise(tmp_path):
     ids = np.array(["007", "x, y", "é", "d"])
     dataset = dataset.assign_coords(system_id=variable("system", ids, "name"))
     table = systems_table(dataset, ["m / s", "1"], own)
-    write_systems(table, tmp_path / "systems.csv")
+    write_table(table, tmp_path / "systems.csv")
     lines = (tmp_path / "systems.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == (
         "system,a mean [m / s],a standard deviation [m / s],a 2.5 % [m / s],a median [m / s],"

@@ -7,12 +7,17 @@ import pytest
 from pydantic import TypeAdapter
 
 from popinv.forward.section import forward_section
-from popinv.methods.posterior.figures import draw_systems
-from popinv.methods.posterior.mixing import effective_sample_size
-from popinv.methods.posterior.places import Quantities, told_quantities
+from popinv.methods.posterior.chains import effective_sample_size
 from popinv.methods.posterior.sampling import Posteriors
-from popinv.methods.posterior.study import coverage_metrics, posterior_dataset, statement
-from popinv.methods.posterior.table import systems_table
+from popinv.methods.posterior.study import (
+    Quantities,
+    coverage_metrics,
+    posterior_dataset,
+    statement,
+    systems_table,
+    told_quantities,
+)
+from popinv.methods.posterior.use import draw_systems
 from popinv.population.laws.kinds import Law
 from popinv.store.variables import variable
 

@@ -18,11 +18,9 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.result import estimate_dataset, parameter_names
 from popinv.inference.settings import DescentSettings
-from popinv.methods.withdrawal.check import check_systems, evenly_ranked
-from popinv.methods.withdrawal.figures import draw_answers, draw_influence
-from popinv.methods.withdrawal.influence import influence_of
-from popinv.methods.withdrawal.refit import Refitter
-from popinv.methods.withdrawal.table import answers_table, influence_table
+from popinv.methods.withdrawal.influence import answers_table, influence_of, influence_table
+from popinv.methods.withdrawal.refit import Refitter, check_systems, evenly_ranked
+from popinv.methods.withdrawal.use import draw_answers, draw_influence
 
 DRAWS, COUNT = 64, 300
 

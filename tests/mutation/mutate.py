@@ -224,7 +224,7 @@ def change(record: dict) -> str:
 
     A number follows if the same change can be made at several places of the function.
     """
-    module, place = record["mutant"].split(":")[0], record["place"]
+    module, place = record["mutant"].split(":")[0], record.get("place")
     what = f"{module}:{record['function']}: {record['before']} -> {record['after']}"
     return f"{what} ({place})" if place else what
 

@@ -15,7 +15,7 @@ from torch.nn.functional import conv2d, linear
 from popinv.errors import ConfigError
 from popinv.methods.metrics import write_metrics
 from popinv.store import storage
-from popinv_papers.analog import claims, devices, digits, figures, problem, quadratic
+from popinv_papers.analog import check, claims, devices, digits, figures, quadratic
 from popinv_papers.analog.algorithms import Method, Weights, begin, point, step
 from popinv_papers.analog.devices import DEVICES, asymmetric_linear, device, update
 from popinv_papers.analog.layers import (
@@ -26,7 +26,7 @@ from popinv_papers.analog.layers import (
     digital_parameters,
     set_method,
 )
-from popinv_papers.analog.least_squares import (
+from popinv_papers.analog.quadratic import (
     LeastSquares,
     analog_minimiser,
     digital_error,
@@ -235,7 +235,7 @@ def test_reading_rounds_bounds_and_adds_noise():
 
 # --- the table ------------------------------------------------------------------------------------
 
-TINY = problem.Size(
+TINY = check.Size(
     quadratic.Size(200, 200, 40),
     {"fcn": digits.DigitsSize(40, 20, 1, 1), "cnn": digits.DigitsSize(16, 20, 2, 1, hardware=True)},
 )
@@ -263,12 +263,12 @@ def test_every_claim_has_a_row_and_all_can_be_stored(numbers_and_accuracies, tmp
     write_claims(table, tmp_path / "claims.csv")
     with (tmp_path / "claims.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(table)
-    write_metrics({**numbers, **problem.digit_numbers(reached)}, tmp_path / "metrics.json")
+    write_metrics({**numbers, **check.digit_numbers(reached)}, tmp_path / "metrics.json")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert {"fcn_digital_accuracy", "cnn_tiki_taka_0.6_accuracy", "analog_bias_theory"} <= set(
         metrics
     )
-    result = problem.result_dataset(numbers, reached)
+    result = check.result_dataset(numbers, reached)
     storage.save(result, tmp_path / "result.zarr.zip", config={}, seed=1, created_by="test")
     accuracy = storage.load(tmp_path / "result.zarr.zip")["accuracy"]
     assert accuracy.shape == (16, 2)

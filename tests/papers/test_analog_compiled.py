@@ -27,9 +27,7 @@ def test_the_compiled_pass_gives_what_the_formulas_give(sign, reach, noise):
     # Devices without bounds go through the formulas, one after the other.
     for bounds in (device.bounds, None):
         move = Pulses(1e-3, torch.Generator().manual_seed(4), noise)
-        kind = type(device)(
-            device.name, device.up, device.down, device.low, device.high, None, bounds
-        )
+        kind = type(device)(device.up, device.down, device.low, device.high, None, bounds)
         moved.append(move(kind, w, sign * 0.05 * gradient, 0.05 * size))
     # Both are sums of thirty terms of size 1 in double precision.
     torch.testing.assert_close(*moved, rtol=1e-12, atol=1e-14)

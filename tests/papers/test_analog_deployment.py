@@ -26,7 +26,7 @@ from popinv.surrogate.trained_network import Surrogate
 from popinv_papers.analog import deployment
 from popinv_papers.analog.accelerator import Accelerator
 from popinv_papers.analog.deployment import Refitter, Shift
-from popinv_papers.analog.deployment_figure import draw_deployment
+from popinv_papers.analog.figures import draw_deployment
 from popinv_papers.analog.levels import ERRORS
 
 SYSTEMS, NOISE = 400, 0.2

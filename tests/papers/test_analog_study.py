@@ -15,7 +15,7 @@ from popinv.methods.metrics import flat
 from popinv.seeds import generator
 from popinv.surrogate.networks import FNO
 from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, train
-from popinv_papers.analog import answer, study
+from popinv_papers.analog import study, use
 from popinv_papers.analog.deployment import Refitter
 from popinv_papers.analog.figures import draw_errors
 from popinv_papers.analog.layers import AnalogConv1d, AnalogLayer, AnalogLinear
@@ -112,7 +112,7 @@ def test_analog_descent_shrinks_the_weights_and_two_arrays_do_not(trained):
     errors, fits = {}, []
     for fit in study.trainings(problem, surrogate, ASKED, 1):
         key = fit.device, fit.method, fit.reach
-        errors[key] = answer.error_of(fit.surrogate, rows, covariance)
+        errors[key] = use.error_of(fit.surrogate, rows, covariance)
         fits.append(fit)
     by_method = {method: error for (_, method, _), error in errors.items()}
     # Analog descent shrinks the weights, here to the good of a surrogate that fits noise; two
@@ -124,29 +124,29 @@ def test_analog_descent_shrinks_the_weights_and_two_arrays_do_not(trained):
     assert norms[1] < 0.9 * norms[0]
     assert norms[2:] == pytest.approx([norms[0]] * 2, rel=0.1)
     again = next(study.trainings(problem, surrogate, ASKED, 1))
-    assert answer.error_of(again.surrogate, rows, covariance) == by_method["digital"]
+    assert use.error_of(again.surrogate, rows, covariance) == by_method["digital"]
 
     observed, alpha, gamma = curve_problem(200)
     estimate = fit_pseudo_likelihood(observed.through(surrogate), [np.append(alpha, gamma)])
     solution = estimate_dataset(observed, estimate, {"estimator": "pseudo_likelihood"})
     refitter = Refitter(observed, surrogate, solution, 64)
-    answers = dict(answer.changes(refitter, fits[:2]))
+    answers = dict(use.changes(refitter, fits[:2]))
     assert answers["analog"]["law_shift"] > 3 * answers["digital"]["law_shift"] > 0
     assert answers["digital"]["noise_shift"] > 0
-    before = answer.error_of(surrogate, rows, covariance)
-    numbers = flat(answer.metrics(errors, before, ("asymmetric_linear", 1.5), answers))
+    before = use.error_of(surrogate, rows, covariance)
+    numbers = flat(use.metrics(errors, before, ("asymmetric_linear", 1.5), answers))
     assert numbers["error_asymmetric_linear_analog_1.5"] == by_method["analog"]
     assert "by analog descent" in numbers["statement"]
-    assert answer.result_dataset(errors)["error"].shape == (4,)
+    assert use.result_dataset(errors)["error"].shape == (4,)
     on_devices = {key: error for key, error in errors.items() if key[1] != "digital"}
     assert draw_errors(on_devices, by_method["digital"], before).axes
 
 
 def test_a_training_that_diverged_is_said_to_have(trained):
     fit = study.Fit("power", "analog", 2.0, None)
-    error = answer.error_of(None, trained[2], trained[3])
+    error = use.error_of(None, trained[2], trained[3])
     assert error == float("inf")
-    ((method, change),) = answer.changes(None, [fit])
+    ((method, change),) = use.changes(None, [fit])
     assert (method, change) == ("analog", {"refit": "none: the training diverged"})
 
 

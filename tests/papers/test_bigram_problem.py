@@ -11,17 +11,23 @@ import xarray as xr
 from popinv.errors import DataError
 from popinv.store import storage
 from popinv.store.variables import variable
-from popinv_papers.bigram import figures, problem
-from popinv_papers.bigram.advice_trials import advice_trials
+from popinv_papers.bigram import check, figures
 from popinv_papers.bigram.claims import OTHERS, claims
-from popinv_papers.bigram.counts import Bigrams
+from popinv_papers.bigram.cross_entropy import cross_entropy_steps
 from popinv_papers.bigram.curves import crossing, crossings, text_curves
-from popinv_papers.bigram.limits import collapse, gap
+from popinv_papers.bigram.entries import Bigrams
 from popinv_papers.bigram.power_law import frequencies
-from popinv_papers.bigram.series import NO_ADVICE, advise, quantised, series_curves
-from popinv_papers.bigram.steps_map import TARGETS, slope, steps_at, steps_map
+from popinv_papers.bigram.scaling import (
+    TARGETS,
+    collapse,
+    gap,
+    slope,
+    steps_at,
+    steps_map,
+    worst_case,
+)
+from popinv_papers.bigram.series import NO_ADVICE, advice_trials, advise, quantised, series_curves
 from popinv_papers.bigram.text_problem import independent_tokens, predicted_halves, text
-from popinv_papers.bigram.worst_case import worst_case
 from popinv_papers.kit.claims import Claim
 
 
@@ -38,13 +44,13 @@ def sequences(size: int = 200) -> list[np.ndarray]:
 @functools.cache
 def small_result() -> xr.Dataset:
     symbols = sequences(), 200
-    return problem.whole(
+    return check.whole(
         collapse((100, 1000)),
         steps_map((100, 1000, 10_000), (0.25, 0.5, 0.75, 1.0, 1.1, 1.25, 1.5)),
         worst_case(TARGETS, OTHERS, (10**4, 10**8)),
         text({200: symbols}, 5, 1),
         predicted_halves(symbols, 5, 1),
-        problem.cross_entropy_steps((10, 20)),
+        cross_entropy_steps((10, 20)),
         advice_trials(5, 1, exponents=(1.0,), targets=(0.3,)),
     )
 
@@ -175,7 +181,7 @@ def test_crossings_are_near_the_counted_steps():
 
 
 def test_text_of_a_power_law_follows_its_prediction(result):
-    numbers = problem.metrics(result)
+    numbers = check.metrics(result)
     assert numbers["text_exponent_200"] == pytest.approx(1, abs=0.1)
     assert numbers["text_gap_gradient_200"] < 0.1
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from popinv_papers.bigram import gradient_descent
-from popinv_papers.bigram.worst_case import (
+from popinv_papers.bigram.scaling import (
     VOCABULARIES,
     real_steps_to,
     relative_loss_of_any,

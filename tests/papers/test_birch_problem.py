@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from popinv.store import storage
-from popinv_papers.birch import claims, complexity, figures, problem, theory
+from popinv_papers.birch import claims, figures, problem, theory
 from popinv_papers.birch.catalogue import METHODS, policy
 from popinv_papers.birch.engine import Run, Workers
 from popinv_papers.birch.objectives import quadratic
-from popinv_papers.birch.promises import Promise, _square_slopes, promise
 from popinv_papers.birch.regime_names import REGIMES
 from popinv_papers.birch.regimes import Task
+from popinv_papers.birch.theory import Promise, _square_slopes, promise
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +42,11 @@ def test_every_regime_and_method_is_there(result):
 
 KEPT = [[Promise("rennala", 1.0, 0.4, 3.0), Promise("local", 1.0, 0.5, 2.0)]] * 5
 TIMES = {
-    **{name: [10.0, 11, 12, 11, 10] for name in complexity.OPTIMAL},
+    **{name: [10.0, 11, 12, 11, 10] for name in theory.OPTIMAL},
     "minibatch": [100.0, 110, 120, 130, 110],
     "vanilla": [200.0] * 5,
     "cycle": [90.0, 95, 98, 97, 90],
-    **{f"own_{name}": [12.0, 13, 12, 13, 12] for name in complexity.OTHERS},
+    **{f"own_{name}": [12.0, 13, 12, 13, 12] for name in theory.OTHERS},
 }
 
 
@@ -166,45 +166,45 @@ def test_bounds_of_methods_that_wait_have_the_slowest_worker():
     assert theory.own_time("vanilla", one, (3.0, 1.0)) == pytest.approx(4 + 4 * 64)
     for name in ("minibatch", "cycle"):
         assert theory.own_time(name, one, (3.0, 1.0)) == pytest.approx(3 * (4 + 4 * 64 / 2))
-    for name in complexity.OPTIMAL:
+    for name in theory.OPTIMAL:
         assert theory.own_time(name, one, (3.0, 1.0)) == theory.least_time(one, (3.0, 1.0))
 
 
 def test_equal_workers_take_the_theorems_gradients_in_turn():
     workers = Workers((2.0,) * 128, (0.0,) * 128)
-    over = complexity.time_over("local", workers, theory.least_time)
-    least = theory.least_time(complexity.PROBLEM, workers.compute)
-    rounds = math.ceil(theory.gradients(complexity.PROBLEM, 63) / 64)
+    over = theory.time_over("local", workers, theory.least_time)
+    least = theory.least_time(theory.PROBLEM, workers.compute)
+    rounds = math.ceil(theory.gradients(theory.PROBLEM, 63) / 64)
     # Each round of 64 of 128 workers takes one gradient's time; the others' are dropped.
     assert over == pytest.approx(2 * rounds / least, rel=0.5)
 
 
-@pytest.mark.parametrize("name", complexity.OPTIMAL)
-@pytest.mark.parametrize("family", complexity.FAMILIES)
+@pytest.mark.parametrize("name", theory.OPTIMAL)
+@pytest.mark.parametrize("family", theory.FAMILIES)
 def test_optimal_methods_stay_near_the_lower_bound(name, family):
-    for count in complexity.COUNTS:
-        workers = complexity.workers_in(family, count, 1)
-        assert complexity.time_over(name, workers, theory.least_time) < 24
+    for count in theory.COUNTS:
+        workers = theory.workers_in(family, count, 1)
+        assert theory.time_over(name, workers, theory.least_time) < 24
 
 
 def test_waiting_for_all_is_far_from_the_lower_bound_but_not_from_its_own():
-    workers = complexity.workers_in("geometric", 32, 1)
+    workers = theory.workers_in("geometric", 32, 1)
     for name in ("minibatch", "cycle"):
-        assert complexity.time_over(name, workers, theory.least_time) > 1000
+        assert theory.time_over(name, workers, theory.least_time) > 1000
 
         def own(problem, compute, name=name):
             return theory.own_time(name, problem, compute)
 
-        assert complexity.time_over(name, workers, own) < 24
+        assert theory.time_over(name, workers, own) < 24
 
 
 def test_settings_are_those_of_the_theory():
     # sigma^2/eps = 64: M = 64/n, M G = 64, s = n^2/64.
-    assert complexity.settings_for("async_local", 8) == {"steps": 8, "delay": 8}
-    assert complexity.settings_for("async_batch", 128) == {"steps": 1, "delay": 64}
-    assert complexity.settings_for("cycle", 32) == {"group": 16}
-    assert complexity.settings_for("cycle", 8) == {"group": 1}
-    assert complexity.settings_for("vanilla", 8) == {}
+    assert theory.settings_for("async_local", 8) == {"steps": 8, "delay": 8}
+    assert theory.settings_for("async_batch", 128) == {"steps": 1, "delay": 64}
+    assert theory.settings_for("cycle", 32) == {"group": 16}
+    assert theory.settings_for("cycle", 8) == {"group": 1}
+    assert theory.settings_for("vanilla", 8) == {}
 
 
 # --- times that vary -----------------------------------------------------------------------------

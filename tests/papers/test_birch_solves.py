@@ -11,20 +11,22 @@ import pytest
 
 from popinv.errors import ConfigError
 from popinv_papers.birch.section import Birch
-from popinv_papers.birch.solve_advice import advise_solves, chunk_sizes, makespans
-from popinv_papers.birch.solve_rehearsal import rehearse
 from popinv_papers.birch.solve_sharing import (
     Machines,
     Round,
+    advise_solves,
     best_split,
+    chunk_sizes,
     chunks_of,
     divided,
     equal_split,
     least_makespan,
+    makespans,
     pulled,
+    rehearse,
 )
-from popinv_papers.birch.study_figures import draw_solves
 from popinv_papers.birch.theory import Problem, least_time
+from popinv_papers.birch.use import draw_solves
 
 CASES = [((1.0, 1.0), 5), ((1.0, 2.5), 7), ((0.3, 1.0, 1.1), 6), ((1.0, 1.9, 4.0), 9)]
 

@@ -11,10 +11,10 @@ import torch
 from popinv.errors import ConfigError, DataError, DivergenceError
 from popinv.seeds import generator
 from popinv.surrogate.training import TrainingData, TrainingSettings
-from popinv_papers.birch import speeds
-from popinv_papers.birch.advice import advised
+from popinv_papers.birch import live
 from popinv_papers.birch.candidates import (
     Candidate,
+    advised,
     best_rates,
     candidates,
     common_target,
@@ -22,12 +22,10 @@ from popinv_papers.birch.candidates import (
 )
 from popinv_papers.birch.catalogue import METHODS, policy
 from popinv_papers.birch.engine import Run, Workers
-from popinv_papers.birch.live import Handling, LiveRun, RealRun, Team
+from popinv_papers.birch.live import Adam, Handling, LiveRun, Plain, RealRun, Speeds, Team, measured
 from popinv_papers.birch.objectives import quadratic
 from popinv_papers.birch.replay import points_on_main_branch
 from popinv_papers.birch.section import Birch
-from popinv_papers.birch.speeds import Speeds, measured
-from popinv_papers.birch.steps import Adam, Plain
 from popinv_papers.birch.study import (
     Learning,
     compare,
@@ -35,8 +33,8 @@ from popinv_papers.birch.study import (
     stable,
     tried,
 )
-from popinv_papers.birch.study_figures import draw_training
 from popinv_papers.birch.tree import check
+from popinv_papers.birch.use import draw_training
 
 BOWL = quadratic(5, 0.0)
 SETTINGS = {
@@ -346,7 +344,7 @@ def test_a_worker_that_begins_late_is_timed_later_or_told(most, monkeypatch):
         before.append(number)
         return task.slope(worker, number, weights)
 
-    monkeypatch.setattr(speeds, "_MOST_TIMINGS", most)
+    monkeypatch.setattr(live, "_MOST_TIMINGS", most)
     with Team([0.001, 0.001], held_up, len(task.start)) as team:
         if most == 1:
             with pytest.raises(DataError, match=r"a worker computed 0 gradients .* 'seconds'"):

@@ -9,8 +9,8 @@ from popinv.errors import DataError
 from popinv.figures.style import save
 from popinv.methods.certificate import descent
 from popinv.methods.certificate.requests import Goal, learn, relearn, remove
-from popinv_papers.certified_unlearning import accounts, claims, digits, problem
-from popinv_papers.certified_unlearning.figures import draw_digits
+from popinv_papers.certified_unlearning import accounts, check, claims, digits
+from popinv_papers.certified_unlearning.check import draw_digits
 from popinv_papers.kit.images import ImageSet
 
 DRAWS, GONE = 32, [7, 50]
@@ -72,13 +72,13 @@ def test_digits_are_told_apart_after_requests_as_by_retraining():
 def few_measured():
     """Epochs are accounted for the real digits, few requests of them; few are learnt from."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (accounts, claims, problem):
+        for module in (accounts, claims, check):
             patch.setattr(module, "REQUESTS", 10)
-        yield problem.measure(*[few_digits(384, 0.3)] * 2, problem.Size(5, 6, 3, 3, (32,)))
+        yield check.measure(*[few_digits(384, 0.3)] * 2, check.Size(5, 6, 3, 3, (32,)))
 
 
 def test_the_table_says_what_was_measured(few_measured, tmp_path):
-    numbers = problem.metrics(few_measured)
+    numbers = check.metrics(few_measured)
     # Small batches have five trials, and one batch six.
     assert few_measured["served_accuracy"].count("trial").sel(
         {"when": "learnt"}

@@ -12,27 +12,29 @@ import pytest
 
 from popinv.errors import ConfigError, DataError, DivergenceError
 from popinv.methods.certificate.accountant import Setting
-from popinv.methods.certificate.certificate import (
-    certificate,
-    verify,
-    write_certificate,
-)
 from popinv.methods.certificate.descent import (
+    Linear,
+    Logistic,
     Model,
     Noise,
+    Partition,
+    Quadratic,
+    Records,
     iterate,
     project,
     run,
+    setting_of,
     start,
 )
-from popinv.methods.certificate.losses import (
-    Linear,
-    Logistic,
-    Quadratic,
-    setting_of,
+from popinv.methods.certificate.requests import (
+    Goal,
+    certificate,
+    learn,
+    relearn,
+    remove,
+    verify,
+    write_certificate,
 )
-from popinv.methods.certificate.records import Partition, Records
-from popinv.methods.certificate.requests import Goal, learn, relearn, remove
 
 NOISE = Noise(0.05, seed=987_654, stage="test")
 GOAL = Goal(1.0, 1 / 24)

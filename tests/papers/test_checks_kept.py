@@ -59,8 +59,8 @@ def arrays_of(dataset: Any) -> dict[str, np.ndarray]:
 def birch() -> Mapping[str, Any]:
     from popinv_papers.birch import problem
     from popinv_papers.birch.objectives import quadratic
-    from popinv_papers.birch.promises import promise
     from popinv_papers.birch.regimes import Task
+    from popinv_papers.birch.theory import promise
 
     bowl = quadratic(4, 0.2)
     tasks = [
@@ -74,10 +74,10 @@ def birch() -> Mapping[str, Any]:
 
 
 def bigram() -> Mapping[str, Any]:
-    from popinv_papers.bigram import problem
-    from popinv_papers.bigram.advice_trials import advice_trials
-    from popinv_papers.bigram.limits import collapse
-    from popinv_papers.bigram.steps_map import steps_map
+    from popinv_papers.bigram import check
+    from popinv_papers.bigram.cross_entropy import cross_entropy_steps
+    from popinv_papers.bigram.scaling import collapse, steps_map
+    from popinv_papers.bigram.series import advice_trials
     from popinv_papers.bigram.text_problem import predicted_halves, text
 
     rng, targets = np.random.default_rng(0), (0.3, 0.2)
@@ -85,25 +85,25 @@ def bigram() -> Mapping[str, Any]:
         size: ([np.minimum(rng.zipf(1.6, 400) - 1, size - 1) for _ in range(10)], size)
         for size in (20, 30)
     }
-    whole = problem.whole(
+    whole = check.whole(
         collapse((100, 1000), (0.5, 1.0)),
         steps_map((100, 1000), (0.5, 1.0), targets),
         text(named, 2, 1),
         predicted_halves(named[30], 2, 1, targets),
-        problem.cross_entropy_steps((5, 6)),
+        cross_entropy_steps((5, 6)),
         advice_trials(2, 1, (0.5, 1.0), targets),
     )
     return arrays_of(whole)
 
 
 def analog() -> Mapping[str, Any]:
-    from popinv_papers.analog import digits, problem, quadratic
+    from popinv_papers.analog import check, digits, quadratic
 
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (24, 28, 28)).astype(np.uint8), np.arange(24) % 10
     size = digits.DigitsSize(16, 8, 3, 2, hardware=True)
-    whole = problem.Size(quadratic.Size(40, 40, 40), {"fcn": size, "cnn": size}, seeds=2)
-    each = problem.quadratic_numbers(whole, 1)
+    whole = check.Size(quadratic.Size(40, 40, 40), {"fcn": size, "cnn": size}, seeds=2)
+    each = check.quadratic_numbers(whole, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digits, "RANGES", {"fcn": (0.7,), "cnn": (0.6,)})
         reached = digits.runs(ImageSet(images, labels, images, labels), whole.digits, 1)
@@ -170,7 +170,7 @@ def influence() -> Mapping[str, Any]:
 
 
 def certified_unlearning() -> Mapping[str, Any]:
-    from popinv_papers.certified_unlearning import problem
+    from popinv_papers.certified_unlearning import check
     from popinv_papers.certified_unlearning.digits import digits_of
 
     rng = np.random.default_rng(0)
@@ -179,8 +179,8 @@ def certified_unlearning() -> Mapping[str, Any]:
     pixels[labels == 3, :, :14] += 50
     digits = digits_of(ImageSet(pixels, labels, pixels[:50], labels[:50]), 384, 1, 0.3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(problem, "REQUESTS", 3)
-        return arrays_of(problem.measure(digits, digits, problem.Size(2, 3, 2, 2, (32,))))
+        patch.setattr(check, "REQUESTS", 3)
+        return arrays_of(check.measure(digits, digits, check.Size(2, 3, 2, 2, (32,))))
 
 
 def instance_unlearning() -> Mapping[str, Any]:

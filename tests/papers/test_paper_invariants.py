@@ -13,16 +13,13 @@ import test_analog_deployment
 import test_birch_study
 import test_fedhl_study
 import test_instance_study
-import test_sgd_study
 import torch
 from linear_systems import linear_problem
 
 from popinv.errors import InvariantError
-from popinv.inference.settings import DescentSettings
-from popinv.methods.restarts import descents
-from popinv_papers.analog import accelerator, answer
+from popinv_papers.analog import accelerator, use
 from popinv_papers.bigram import entries, series
-from popinv_papers.birch import solve_advice
+from popinv_papers.birch import solve_sharing
 from popinv_papers.birch import study as birch_study
 from popinv_papers.birch.section import Birch
 from popinv_papers.fedhl import study as fedhl_study
@@ -73,32 +70,6 @@ def test_a_solve_that_is_always_left_out_is_noticed(monkeypatch):
     )
     with pytest.raises(InvariantError, match="no solve withdrawn"):
         instance_solves.nothing_withdrawn(data, settings)
-
-
-# --- stochastic gradient descent ------------------------------------------------------------------
-
-quick = test_sgd_study.quick
-DESCENT = DescentSettings(iterations=30, model_samples=200, directions=16, legs=1)
-
-
-@pytest.fixture
-def descended(quick):
-    problem, truth = test_sgd_study.mirrored_problem(0.3)
-    own = replace(problem, stage="descent")
-    end = descents.fit_distance(own, DESCENT, [truth]).estimate.p
-    return problem, truth, end, np.array([0.05, 0.15, 0.1, 0.2])
-
-
-def test_the_studys_own_descent_ends_at_its_answer(descended):
-    problem, start, end, errors = descended
-    assert descents.same_descent(problem, DESCENT, start, end, errors).difference < 1e-9
-
-
-def test_a_descent_with_other_settings_than_the_studys_is_noticed(descended):
-    problem, start, end, errors = descended
-    other = DESCENT.replace(iterations=29)
-    with pytest.raises(InvariantError, match="the study's own starts and draws"):
-        descents.same_descent(problem, other, start, end, errors)
 
 
 # --- bigram ---------------------------------------------------------------------------------------
@@ -158,10 +129,10 @@ birch_study_steps = birch_study.Candidate.steps
 
 
 def test_machines_that_are_alike_end_at_the_bound(monkeypatch):
-    assert solve_advice.alike_machines(4, 1).difference < 1e-12
-    monkeypatch.setattr(solve_advice, "best_split", lambda machines, solves: [solves, 0, 0, 0])
+    assert solve_sharing.alike_machines(4, 1).difference < 1e-12
+    monkeypatch.setattr(solve_sharing, "best_split", lambda machines, solves: [solves, 0, 0, 0])
     with pytest.raises(InvariantError, match="machines alike"):
-        solve_advice.alike_machines(4, 1)
+        solve_sharing.alike_machines(4, 1)
 
 
 # --- mwgrad ---------------------------------------------------------------------------------------
@@ -189,7 +160,7 @@ surrogate, on_accelerator = test_analog_deployment.surrogate, test_analog_deploy
 
 def nothing_changed(surrogate, on_accelerator):
     z = np.random.default_rng(0).standard_normal((50, 2))
-    return answer.nothing_changed(surrogate, on_accelerator, 2, (z, z), 0.01 * np.eye(5))
+    return use.nothing_changed(surrogate, on_accelerator, 2, (z, z), 0.01 * np.eye(5))
 
 
 @pytest.fixture(scope="module")
@@ -204,9 +175,7 @@ def test_devices_without_steps_answer_as_before(surrogate, placed):
     assert found.difference < found.tolerance
 
 
-@pytest.mark.parametrize(
-    ("module", "name"), [(answer, "without_devices"), (answer, "with_devices")]
-)
+@pytest.mark.parametrize(("module", "name"), [(use, "without_devices"), (use, "with_devices")])
 def test_weights_that_devices_change_are_noticed(surrogate, placed, monkeypatch, module, name):
     right = getattr(module, name)
 

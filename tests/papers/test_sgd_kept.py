@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from popinv_papers.kit.kept import keeping
-from popinv_papers.sgd_dynamics.landscapes import Landscape, double_well, sharp_maximum
-from popinv_papers.sgd_dynamics.measuring import run
-from popinv_papers.sgd_dynamics.noises import noise
-from popinv_papers.sgd_dynamics.simulation import Runs
+from popinv_papers.sgd_dynamics.comparisons import run
+from popinv_papers.sgd_dynamics.simulation import Landscape, Runs, double_well, noise, sharp_maximum
 
 
 def paths(landscape: Landscape) -> Runs:

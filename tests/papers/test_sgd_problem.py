@@ -9,18 +9,23 @@ import pytest
 
 from popinv.methods.metrics import flat
 from popinv_papers.kit.claims import Range, within
-from popinv_papers.sgd_dynamics import escapes, exits, figures, problem, sticking
-from popinv_papers.sgd_dynamics.claims import claims
-from popinv_papers.sgd_dynamics.measuring import BATCHES, Comparison, Size, slopes
+from popinv_papers.sgd_dynamics import check, comparisons, figures
+from popinv_papers.sgd_dynamics.check import claims
+from popinv_papers.sgd_dynamics.comparisons import BATCHES, Comparison, Size, slopes
 
 TINY = Size(300, 300, 2000, (1e-2, 2e-3, 1e-3), (3e-2, 3e-3), (0.17, 0.12), (0.1, 0.05, 0.03), 1e-2)
 
 
 # At these large rates and with so few paths the asymptotic formulas of these parts are 10 % off.
-ROUGH = (exits.exit_times, exits.basins, sticking.quartic_slope, escapes.heavy_escapes)
+ROUGH = (
+    comparisons.exit_times,
+    comparisons.basins,
+    comparisons.quartic_slope,
+    comparisons.heavy_escapes,
+)
 
 
-@pytest.mark.parametrize("part", problem.PARTS, ids=lambda part: part.__name__)
+@pytest.mark.parametrize("part", check.PARTS, ids=lambda part: part.__name__)
 def test_no_formula_is_refuted_and_controls_are(part):
     """So few paths support no claim. They refute none either, but all controls."""
     rows = list(part(TINY, 2))
@@ -56,7 +61,7 @@ def test_comparisons_become_numbers_claims_and_a_picture():
         comparison("c", OFF, part="reconstruction", why="a reason"),
         Comparison("d", "words", "tends to 1", np.array(NEAR), Range(0.9), ("x", np.array(OFF))),
     ]
-    numbers = problem.metrics(rows, problem.result_dataset(rows))
+    numbers = check.metrics(rows, check.result_dataset(rows))
     # At small rates the recursion tends to the stable limit.
     gaps = [
         abs(
@@ -72,7 +77,7 @@ def test_comparisons_become_numbers_claims_and_a_picture():
     table = claims(rows)
     assert [row.status for row in table[:3]] == ["holds", "not comparable", "does not hold"]
     assert table[2].why == "a reason"
-    result = problem.result_dataset(rows)
+    result = check.result_dataset(rows)
     assert list(result["comparison"].values) == ["a", "b", "c"]
     # The limit is good at index 1.5, and far off at 1.9.
     off = np.abs(result["escape"] - result["escape_limit"]).sel(rate=1e-3, method="nearest")

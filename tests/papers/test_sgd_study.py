@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import math
 
+import mirrored_population
 import numpy as np
 import pytest
-import torch
-import xarray as xr
+from mirrored_population import losses_of, mirrored_problem, starts_on_both_sides
+from test_sgd_dynamics import sample_of
 
-from popinv.errors import ConfigError
-from popinv.inference import distance_influence
-from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
-from popinv.methods.restarts.descents import descend, descent_end
-from popinv.methods.restarts.outlook import group_ends, outlook, share_with_interval
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.kernel.noise import KernelNoise
-from popinv_papers.sgd_dynamics import exit_equation, figures, slices, study
-from popinv_papers.sgd_dynamics.landscapes import double_well, piecewise
-from popinv_papers.sgd_dynamics.noises import noise
+from popinv.methods.restarts.descents import descend
+from popinv.methods.restarts.outlook import outlook
+from popinv_papers.sgd_dynamics import figures, finite_rates, slices, use
 from popinv_papers.sgd_dynamics.section import SgdDynamics
-from popinv_papers.sgd_dynamics.simulation import simulate
+from popinv_papers.sgd_dynamics.simulation import double_well, noise, piecewise, simulate
 
 # --- lines ----------------------------------------------------------------------------------------
 
@@ -71,7 +65,7 @@ def test_a_zero_is_found_where_no_slope_next_to_it_is_clear():
 
 def test_hill_finds_the_index_of_a_power_tail():
     for index in (1.5, 3.0):
-        sample = noise("pareto", 1.0, index).sample(np.random.default_rng(1), 20_000)
+        sample = sample_of(noise("pareto", 1.0, index), np.random.default_rng(1), 20_000)
         tail_index, error = slices.hill(sample)
         assert abs(tail_index - index) < 4 * error
     light, _ = slices.hill(np.random.default_rng(1).standard_normal(20_000), 0.01)
@@ -100,9 +94,7 @@ def test_a_barrier_is_crossed_as_often_as_the_integral_equation_says():
     # Epsilon is the rate over the curvature: 0.15.
     rates = np.full(steps, 0.15 * bottom.curvature)
     found = slices.crossing_probability(shifted, rates)
-    mean = exit_equation.mean_exit_steps(
-        double_well(), noise("gaussian"), 0.15, 1.0, (-0.5, np.inf)
-    )
+    mean = finite_rates.mean_exit_steps(double_well(), noise("gaussian"), 0.15, 1.0, (-0.5, np.inf))
     assert found == pytest.approx(1 - math.exp(-steps / mean), rel=0.15)
     # Half the rate crosses far less often; without a maximum there is nothing to cross.
     assert slices.crossing_probability(shifted, rates / 2) < 0.1 * found
@@ -113,78 +105,12 @@ def test_a_barrier_is_crossed_as_often_as_the_integral_equation_says():
 
 def test_rates_are_those_of_every_leg():
     settings = DescentSettings(iterations=5, learning_rate=0.4, final_learning_rate=0.1)
-    rates = study._all_rates(settings, 2)
+    rates = use._all_rates(settings, 2)
     assert len(rates) == 10
     np.testing.assert_allclose(rates[[0, 4, 5, 9]], [0.4, 0.1, 0.4, 0.1])
 
 
-def test_the_end_of_a_descent_is_that_before_its_correction():
-    stored = {
-        "alpha": ("a", [1.0, 2.0]),
-        "gamma": ("g", [3.0]),
-        "correction": ("p", [0.1, -0.2, 0.0]),
-        "correction_covariance": (("p", "q"), np.eye(3)),
-    }
-    np.testing.assert_allclose(descent_end(xr.Dataset(stored)), [0.9, 2.2, 3.0])
-    # One that was too large has not been made.
-    stored["correction_covariance"] = (("p", "q"), np.zeros((3, 3)))
-    np.testing.assert_allclose(descent_end(xr.Dataset(stored)), [1.0, 2.0, 3.0])
-    without = xr.Dataset({name: stored[name] for name in ("alpha", "gamma")})
-    np.testing.assert_allclose(descent_end(without), [1.0, 2.0, 3.0])
-
-
-# --- groups ---------------------------------------------------------------------------------------
-
-
-def test_ends_are_grouped_by_standard_errors():
-    ends = np.array([[0.0, 5], [0.1, 5], [np.nan, 5], [3, 5], [0.2, 5], [3.1, 5], [0.15, 900]])
-    errors = np.array([0.1, 0.0])
-    # The second parameter is held, so it does not count.
-    np.testing.assert_array_equal(group_ends(ends, errors, 2.0), [0, 0, -1, 1, 0, 1, 0])
-    np.testing.assert_array_equal(group_ends(ends[:2], errors, 0.5), [0, 1])
-    np.testing.assert_array_equal(group_ends(ends[:1], errors, 0.5), [0])
-    # The largest parameter's difference counts, and neighbours of neighbours are connected.
-    both = np.array([[0.0, 0.0], [0.09, 0.09], [0.18, 0.18]])
-    np.testing.assert_array_equal(group_ends(both, np.array([0.1, 0.1]), 1.0), [0, 0, 0])
-    with pytest.raises(ConfigError, match="no standard errors"):
-        group_ends(ends, np.array([0.1, np.nan]), 1.0)
-
-
-def test_intervals_of_shares_are_exact():
-    share, low, high = share_with_interval(0, 12)
-    assert (share, low) == (0.0, 0.0)
-    assert high == pytest.approx(1 - 0.025 ** (1 / 12))
-    share, low, high = share_with_interval(3, 12)
-    assert low < share == 0.25 < high
-
-
-def losses_of(means: list[float]) -> np.ndarray:
-    """Return losses with common draws, so that their differences are exact but for a little."""
-    rng = np.random.default_rng(0)
-    return np.array(means)[:, None] + rng.normal(size=20) + 1e-3 * rng.normal(size=(len(means), 20))
-
-
-def test_one_basin_is_said_with_its_evidence():
-    ends = np.array([[0.0], [0.05], [-0.08], [np.nan]])
-    found = outlook(ends, losses_of([1.0, 1.0, 1.0, np.nan]), np.array([0.1]), 2.0)
-    numbers = found.metrics(0.8)
-    assert (numbers["answers"], numbers["diverged"], numbers["better_answer"]) == (1, 1, 0.0)
-    assert "one basin: 2 of 3 starts end within 0.8 standard errors" in numbers["statement"]
-    assert "1 diverged" in numbers["statement"]
-
-
-def test_a_better_answer_is_counted_and_a_worse_one_is_not():
-    ends = np.array([[0.0], [4.0], [0.1], [4.1], [9.0]])
-    better = outlook(ends, losses_of([1.0, 0.8, 1.0, 0.9, 2.0]), np.array([0.1]), 2.0)
-    assert better.best_members == (0, 1, 4)
-    np.testing.assert_array_equal(better.better, [False, True, False])
-    numbers = better.metrics(1.0)
-    assert numbers["better_answer"] == 0.5
-    assert numbers["answer_1_gain"] == pytest.approx(0.2, abs=2e-3)
-    # Half of the starts: 1 - 2^-5 is above 0.95, beside the study's own start.
-    assert "descent.restarts: 6" in numbers["statement"]
-    worse = outlook(ends, losses_of([1.0, 1.3, 1.0, 1.2, 2.0]), np.array([0.1]), 2.0)
-    assert "none of 4 starts finds a better one" in worse.metrics(1.0)["statement"]
+# --- how often ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tilt", [0.1, -0.1])
@@ -219,46 +145,18 @@ def test_how_often_is_right_on_a_loss_with_two_basins(tilt):
 # --- a study --------------------------------------------------------------------------------------
 
 
-def mirrored_problem(tilt: float) -> tuple[Problem, np.ndarray]:
-    """Return y = z^2 a + tilt z b + noise: the law's mean has a mirror image but for the tilt."""
-    law = NormalLaw(["a"])
-    law_noise = KernelNoise(np.linspace(0.1, 0.9, 3)[:, None], "exponential", nugget=False)
-    gamma = law_noise.from_natural({"amplitude": 0.3, "length": 0.3})
-    squares, lines = torch.tensor([[1.0, 0.5, -0.3]]), torch.tensor([[0.3, -0.2, 1.0]])
-
-    def simulator(z: torch.Tensor) -> torch.Tensor:
-        return z**2 @ squares.to(z) + tilt * z @ lines.to(z)
-
-    alpha, rng = np.array([1.0, math.log(0.3)]), np.random.default_rng(0)
-    omega = torch.from_numpy(rng.standard_normal((200, 1)))
-    e = torch.from_numpy(rng.standard_normal((200, 3)))
-    z = law.sample(torch.from_numpy(alpha), omega)
-    data = simulator(z) + law_noise.sample(torch.from_numpy(gamma), e)
-    problem = Problem(data.numpy(), simulator, law, law_noise, np.full(4, 0.5), 0, "sgd")
-    return problem, np.concatenate([alpha, gamma])
+quick = mirrored_population.quick
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Let each descent judge its arrival by fewer draws."""
-    monkeypatch.setattr(distance_influence, "_DRAWS", 1000)
-    monkeypatch.setattr(distance_influence, "_DIRECTIONS", 40)
-
-
-def explored(sign: float, changes: int) -> study.Answer:
+def explored(sign: float, changes: int) -> use.Answer:
     """Explore from the end of a descent in the truth's basin (1) or in its image's (-1)."""
     problem, truth = mirrored_problem(0.3)
     settings = DescentSettings(iterations=40, model_samples=200, directions=16, legs=1)
     asked = SgdDynamics(places=11, draws=8, noise_draws=50, changes=changes)
-    rng = np.random.default_rng(2)
-    # Half of the starts on either side.
-    drawn = [
-        np.r_[side * (0.6 + 0.6 * rng.random()), truth[1:] + 0.2 * rng.standard_normal(3)]
-        for side in (-1.0, 1.0, -1.0, 1.0)
-    ]
+    drawn = starts_on_both_sides(truth)
     (answer,), _ = descend(problem, settings, [truth * np.array([sign, 1, 1, 1])], "answer")
     errors = np.array([0.05, 0.15, 0.1, 0.2])
-    return study.explore(problem, settings, answer, errors, drawn, asked)
+    return use.explore(problem, settings, answer, errors, drawn, asked)
 
 
 def test_an_answer_in_the_wrong_basin_is_told_to_start_again(quick):
@@ -275,7 +173,7 @@ def test_an_answer_in_the_wrong_basin_is_told_to_start_again(quick):
     assert numbers["answer_1_crossing_probability"] < 0.01
     assert numbers["changes"] == 0
     assert figures.draw_slices(found.slices).axes
-    stored = study.result_dataset(found, ["a", "b", "c", "d"])
+    stored = use.result_dataset(found, ["a", "b", "c", "d"])
     assert stored["end"].shape == (5, 4)
 
 

@@ -1,7 +1,7 @@
 """Refit the answer without the systems that it is tested on."""
 
 from popinv.workflow.script import stage
-from popinv.inference.stages.refit_without_tested import refit_without_tested
+from popinv.evidence.stages.refit_without_tested import refit_without_tested
 
 with stage(snakemake) as job:
     refitted = refit_without_tested(

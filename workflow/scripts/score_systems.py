@@ -1,7 +1,7 @@
 """Score the tested systems under a study's model, for the comparison of models."""
 
 from popinv.workflow.script import stage
-from popinv.inference.stages.score_systems import score_systems
+from popinv.evidence.stages.score_systems import score_systems
 
 with stage(snakemake) as job:
     scores = score_systems(

@@ -169,8 +169,7 @@ def checks(result: Result) -> pd.DataFrame:
 def influence(result: Result, tolerance: float) -> pd.DataFrame:
     """Return how far the answer moves without each system; see :meth:`Result.influence`."""
     # Imported here: a session that does not ask for it need not read the method.
-    from popinv.methods.withdrawal.influence import influence_of
-    from popinv.methods.withdrawal.table import influence_table
+    from popinv.methods.withdrawal.influence import influence_of, influence_table
 
     answer, law, noise = result.population, result.law, result.noise
     split, observations = len(law.names), result.observations

@@ -82,7 +82,7 @@ def compare(scores: Mapping[str, xr.Dataset]) -> dict[str, Any]:
     ----------
     scores : mapping of str to Dataset
         By study: ``log_score`` and ``normal_score`` (heldout_system,), and attributes; see
-        :func:`popinv.inference.stages.score_systems.score_systems`.
+        :func:`popinv.evidence.stages.score_systems.score_systems`.
 
     Returns
     -------

@@ -4,8 +4,7 @@ Each holds its mathematics, and
 
 ``section``  the settings, the question, and its demands on the study
 ``method``   the record: the inputs, outputs and resources of its job
-``use``      the use on a study
-``figures``  the pictures
+``use``      the use on a study, and its pictures
 
 They share:
 

@@ -22,13 +22,8 @@ PREFIX = "null_invariant_"
 class Invariant:
     """A difference that should be zero.
 
-    Attributes
-    ----------
-    name : str
-        Name of the metric, after :data:`PREFIX`.
-    words : str
-        What was not changed, and what is compared, with its unit.
-    difference, tolerance : float
+    The name is that of the metric, after :data:`PREFIX`. The words say what was not changed, and
+    what is compared, with its unit.
     """
 
     name: str

@@ -44,14 +44,10 @@ class StudySizes:
         Solves of all rounds.
     network, activations : float
         Multiplications of an evaluation of the surrogate at one system, and its hidden numbers.
-    network_seconds : float
-        Seconds of such an evaluation.
-    descent_megabytes, iteration_seconds : float
-        Memory of the study's descent, and time of one iteration.
+    iteration_seconds : float
+        Of one iteration of the study's descent.
     training_megabytes, training_seconds : float
-        Memory and time of a training of the surrogate on all solves.
-    solve_megabytes, solve_seconds : float
-        Memory and time of a solve of the forward model.
+        Of a training of the surrogate on all solves.
     """
 
     systems: int
@@ -85,8 +81,6 @@ class Use:
         What its job is doing, as Snakemake says it.
     stores : tuple of str
         Keys of :data:`STUDY_STORES`; the truth is read only where there is one.
-    figures : tuple of str
-    megabytes, minutes : float or callable
     sections : tuple of str
         The study's sections, and single keys of them such as ``active_learning.recency_decay``,
         that it depends on beside the method's own.
@@ -116,17 +110,10 @@ class Use:
 
 @dataclass(frozen=True)
 class Method:
-    """A method: the section that asks for it, and its use on a study.
+    """A method: its use on a study, and the section that asks for it.
 
-    Parameters
-    ----------
-    name : str
-        The key that asks for it in a study's section ``downstream``.
-    package : str
-        The package that holds its module ``use``.
-    section : type of MethodSection
-        The settings, and the question that the method answers.
-    use : Use
+    ``name`` is the key of a study's section ``downstream``, and ``package`` holds the module
+    ``use``.
     """
 
     name: str
@@ -149,11 +136,7 @@ class Method:
 class House:
     """Methods that are installed together, and settings that they share outside of studies.
 
-    Parameters
-    ----------
-    methods : tuple of Method
-    settings : tuple of types of HouseSettings
-        Their fields are keys of the section ``downstream`` beside the studies.
+    The fields of the settings are keys of the section ``downstream`` beside the studies.
     """
 
     methods: tuple[Method, ...]

@@ -15,12 +15,8 @@ from popinv.store.whole_files import write_text
 def flatten(values: xr.DataArray, pattern: str) -> dict[str, Any]:
     """Return the entries of an array by names that hold their coordinates.
 
-    Parameters
-    ----------
-    values : DataArray
-        The array has a coordinate for each dimension.
-    pattern : str
-        The names, with the dimensions in braces; dimensions that come first vary most slowly.
+    The pattern of the names has the dimensions in braces, each of which has a coordinate.
+    Dimensions that come first vary most slowly.
 
     Examples
     --------

@@ -36,17 +36,9 @@ _NOT_NAMED: Any = None
 class StudyInput:
     """The input of a method's use on a study.
 
-    Parameters
-    ----------
-    asked : Any
-        The method's section.
-    seed : int
-    stores : mapping of str to Dataset
-        The stores by the names that the method's record uses.
-    forward, law, noise, surrogate, observations, descent, polish
-        The study's sections, those that the record names.
-    recency_decay : float
-        The key of the study's section ``active_learning``.
+    ``asked`` is the method's section, and the stores have the names that its record uses. The
+    sections of the study are those that the record names; ``recency_decay`` is the key of
+    ``active_learning``.
     """
 
     asked: Any
@@ -74,18 +66,9 @@ class StudyInput:
 class Outcome:
     """The outcome of a method's job.
 
-    Parameters
-    ----------
-    metrics : mapping
-        Numbers and texts by name.
-    figures : mapping of str to Figure
-        Figures by the names in the method's record.
-    result : Dataset, optional
-        The content of the store.
-    files : mapping of str to callable
-        Functions that write the further files of the record to a path, by name.
-    invariants : sequence of Invariant
-        What a use on a study has found to hold; each has at least one.
+    Figures have the names in the method's record, and ``result`` is the content of the store.
+    ``files`` are functions that write the further files of the record to a path. ``invariants`` is
+    what a use on a study has found to hold; each has at least one.
     """
 
     metrics: Mapping[str, Any]
@@ -105,15 +88,8 @@ def save_outcome(
 ) -> None:
     """Write everything that a rule declares; ``metrics.json`` comes last.
 
-    Parameters
-    ----------
-    outcome : Outcome
-    output : object
-        The outputs of the rule by name, as Snakemake gives them to a script.
-    config : mapping
-        The settings and sections that were used, by name.
-    seed, created_by
-        What the store says of its origin, as the settings do.
+    ``output`` holds the outputs of the rule by name, as Snakemake gives them to a script. The store
+    says of its origin the settings and sections that were used, the seed and what created it.
     """
     if outcome.result is not None:
         used = plain(config)

@@ -33,14 +33,8 @@ class StudySections:
 class ObservedSystems:
     """The facts about the observed systems that are known before any work.
 
-    Parameters
-    ----------
-    irregular : bool
-        True if some systems have noise scales or gaps.
-    count, heldout : int, optional
-        Systems to learn from, and held-out systems; None while a file has not been read.
-    names : sequence of str, optional
-        Names of the systems to learn from, if they have names.
+    They are irregular if some have noise scales or gaps. The numbers of systems to learn from and
+    of held-out ones are None while a file has not been read. The names are of those to learn from.
     """
 
     irregular: bool
@@ -56,19 +50,22 @@ class MethodSection(Section):
     """The question about a study that the method answers."""
     condition: ClassVar[str] = "`{}` asks for it with the defaults."
     """The request for the method, and its requirements on the study."""
+    unrestricted_noise: ClassVar[str] = ""
+    """Why the method does not take noise of kind `full`, where it does not."""
     trains_network: ClassVar[bool] = False
     """Whether the method trains the network that stands in for the forward model."""
 
     def files(self) -> Mapping[str, str]:
-        """Return the files of observations that the method reads, by the keys that name them.
-
-        They have the form of the study's own file.
-        """
+        """Return the files that the method reads, in the form of the study's own, by their keys."""
         return {}
 
     def problems(self, study: StudySections) -> Iterator[Problem]:
         """Yield each conflict with another section of the study."""
-        yield from ()
+        if self.unrestricted_noise and study.noise and study.noise.unrestricted:
+            yield Problem(
+                (),
+                f"requested, but {self.unrestricted_noise}; leave it out, or choose another noise.",
+            )
 
     def data_problems(
         self, observed: ObservedSystems, forward: ForwardSection | None

@@ -9,13 +9,7 @@ from pydantic import create_model
 
 from popinv.forward.section import ForwardSection
 from popinv.methods.registry import HOUSES, METHODS
-from popinv.methods.section import (
-    HouseSettings,
-    MethodSection,
-    ObservedSystems,
-    StudySections,
-    offered,
-)
+from popinv.methods.section import HouseSettings, ObservedSystems, StudySections, offered
 from popinv.sections.base import Section
 from popinv.sections.messages import Problem
 
@@ -53,10 +47,6 @@ class _Shared(HouseSettings):
             settings.check_files(self)
 
 
-def _field(section: type[MethodSection]) -> Any:
-    return (section | None, offered(section))
-
-
 if TYPE_CHECKING:
 
     class Downstream(_Shared):
@@ -71,11 +61,11 @@ else:
         __base__=_Asked,
         __doc__=_Asked.__doc__,
         __module__=__name__,
-        **{name: _field(record.section) for name, record in METHODS.items()},
+        **{
+            name: (record.section | None, offered(record.section))
+            for name, record in METHODS.items()
+        },
     )
     Downstream = create_model(
-        "Downstream",
-        __base__=(*_SETTINGS, _Shared),
-        __doc__=_Shared.__doc__,
-        __module__=__name__,
+        "Downstream", __base__=(*_SETTINGS, _Shared), __doc__=_Shared.__doc__, __module__=__name__
     )

@@ -6,10 +6,10 @@ Tiki-Taka and residual learning on them, and ``layers`` the same for networks. W
 Chen (NeurIPS 2024, arXiv 2406.12774) show that plain descent then has an error that no learning
 rate removes, and that a second array of devices removes it.
 
-- ``least_squares``: the quadratic problems for which this error is exact; ``quadratic`` measures
-  the paper's statements on them;
+- ``quadratic``: the problems for which this error is exact, and the paper's statements on them;
 - ``digits``: MNIST with the paper's dense and convolutional networks;
-- ``problem``: the test problem, with the paper's claims;
+- ``check``: the test problem, with the paper's claims;
 - ``study``: the last layers of a study's surrogate on such devices;
-- ``answer``: the effect of this on the surrogate's errors and the study's answer.
+- ``accelerator``, ``deployment``: the surrogate and the answer on an accelerator with errors;
+- ``use``: the effect of this on the surrogate's errors and the study's answer.
 """

@@ -30,7 +30,7 @@ from torch import nn
 from popinv.errors import ConfigError, nearest
 from popinv.seeds import generator
 from popinv.surrogate.trained_network import Surrogate
-from popinv_papers.analog.layers import AnalogLayer, Reading
+from popinv_papers.analog.layers import Reading, analog_layers
 from popinv_papers.analog.levels import ERRORS
 from popinv_papers.analog.study import dense_layers, with_devices
 
@@ -59,10 +59,8 @@ class Accelerator:
 
     Parameters
     ----------
-    surrogate : Surrogate
     ranges : mapping of str to float
         The largest output of each dense layer, in units of its largest weight and input.
-    seed : int
     """
 
     surrogate: Surrogate
@@ -73,8 +71,8 @@ class Accelerator:
     def of(cls, surrogate: Surrogate, z: np.ndarray, seed: int) -> Accelerator:
         """Return an accelerator whose converters are set to the outputs at inputs z (n, d_z)."""
         network = with_devices(surrogate.network, len(dense_layers(surrogate.network)))
-        watches = {name: _Watch(torch.Generator()) for name in _arrays(network)}
-        for name, layer in _arrays(network).items():
+        watches = {name: _Watch(torch.Generator()) for name in analog_layers(network)}
+        for name, layer in analog_layers(network).items():
             layer.reading = watches[name]
         replace(surrogate, network=network).predict(z)
         return cls(surrogate, {name: watch.largest[0] for name, watch in watches.items()}, seed)
@@ -101,7 +99,7 @@ class Accelerator:
         draws.manual_seed(int(rng.integers(2**62)))
         steps = 2.0**level - 2 if kind == "converters" else _FINE
         network = with_devices(self.surrogate.network, len(self.ranges))
-        for name, layer in _arrays(network).items():
+        for name, layer in analog_layers(network).items():
             bound = self.ranges[name]
             noise = level * bound if kind == "read_noise" else 0.0
             layer.reading = Reading(draws, steps, steps, bound, noise)
@@ -158,7 +156,3 @@ class _Read:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.no_grad():
             return self.read(z), self.exact.linearise(z, tangents)[1]
-
-
-def _arrays(network: nn.Module) -> dict[str, AnalogLayer]:
-    return {name: m for name, m in network.named_modules() if isinstance(m, AnalogLayer)}

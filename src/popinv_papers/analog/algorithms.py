@@ -116,7 +116,6 @@ def step(
         The state, which is not changed.
     gradient : array
         At ``point(state, method)``; the sum over the samples.
-    method : Method
     size : array, optional
         Sum over the samples of the gradient's absolute values, if each sample is its own update, as
         on hardware; by default |gradient|.

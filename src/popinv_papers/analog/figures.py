@@ -1,15 +1,17 @@
-"""Figures of training on analog devices: the remaining error, and the change of a surrogate."""
+"""Figures of training on analog devices and of an accelerator: errors that are left, and shifts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from popinv.figures.style import LIGHT, SYSTEMS, TRUTH, labels_once, new_figure, readable, styled
 from popinv_papers.analog import quadratic
+from popinv_papers.analog.deployment import FAR, TOLERANCE, Shift, by_draw
 from popinv_papers.analog.digits import PAPER, RANGES
+from popinv_papers.analog.levels import ERRORS
 
 _COLOURS = dict(zip(("digital", "analog", "tiki_taka", "residual"), SYSTEMS, strict=False))
 _LABELS = {
@@ -142,3 +144,30 @@ def draw_errors(
 def _height(error: float, before: float, near: bool) -> float:
     """Return the error, or by how many per cent it is above the study's surrogate's."""
     return 100 * (error / before - 1) if near else error
+
+
+@styled
+def draw_deployment(shifts: Sequence[Shift]) -> Figure:
+    """Draw the largest shift of the answer by error and level, one line for each draw.
+
+    A refit that was lost is a cross at the shift up to which refits are followed.
+    """
+    figure = new_figure("The surrogate on an accelerator: shift of the answer", 4 * len(ERRORS), 4)
+    axes = figure.subplots(1, len(ERRORS), sharey=True)
+    for ax, (kind, own) in zip(axes, ERRORS.items(), strict=True):
+        of_kind = [one for one in shifts if one.kind == kind]
+        for levels, sizes in by_draw(of_kind):
+            ax.plot(levels, sizes, "o-", ms=3, lw=1, color=SYSTEMS[0])
+        lost = [one.level for one in of_kind if not np.isfinite(one.shift).all()]
+        ax.plot(lost, np.full(len(lost), FAR), "x", ms=5, color=SYSTEMS[0])
+        ax.axhline(TOLERANCE, color=TRUTH, ls="--", lw=1.2, label="half a standard error")
+        scale = "linear" if own.in_bits else "log"
+        ax.set(title=readable(kind), xlabel=own.unit, xscale=scale)
+        ax.set_yscale("log")
+        first, last = own.place(own.levels[0]), own.place(own.levels[-1])
+        margin = 0.05 * (last - first)
+        # All levels are shown, so that an axis has limits where every refit was lost.
+        ax.set_xlim(own.level(first - margin), own.level(last + margin))
+    axes[0].set(ylabel="largest shift in standard errors")
+    axes[0].legend(loc="best")
+    return figure

@@ -35,11 +35,8 @@ class Reading:
     ----------
     input_steps, output_steps : float
         Step sizes of the converters over [-1, 1] and over [-bound, bound].
-    bound : float
-        Largest output.
     noise : float
         Standard deviation of the output noise.
-    draws : torch.Generator
     """
 
     draws: torch.Generator
@@ -99,7 +96,6 @@ class AnalogLayer(nn.Module):
     ----------
     n_in, n_out : int
         Columns and rows of the matrix.
-    bias : bool
 
     Attributes
     ----------
@@ -184,19 +180,20 @@ class AnalogConv2d(AnalogLayer):
         return self.rows(patches).transpose(1, 2).unflatten(2, (height, width))
 
 
-def _layers(network: nn.Module) -> list[AnalogLayer]:
-    return [module for module in network.modules() if isinstance(module, AnalogLayer)]
+def analog_layers(network: nn.Module) -> dict[str, AnalogLayer]:
+    """Return the analog layers of a network by name."""
+    return {name: m for name, m in network.named_modules() if isinstance(m, AnalogLayer)}
 
 
 def digital_parameters(network: nn.Module) -> list[nn.Parameter]:
     """Return the digital parameters, that is, all but the conductances."""
-    analog = {id(layer.weight) for layer in _layers(network)}
+    analog = {id(layer.weight) for layer in analog_layers(network).values()}
     return [p for p in network.parameters() if p.requires_grad and id(p) not in analog]
 
 
 def set_method(network: nn.Module, method: Method, reading: Reading | None = None) -> None:
     """Prepare the layers for a method: second arrays at 0, and the reading."""
-    for layer in _layers(network):
+    for layer in analog_layers(network).values():
         layer.second = torch.zeros_like(layer.weight.data) if method.has_second else None
         layer.mixing, layer.reading = method.mixing, reading
         layer.needs_size, layer.size = method.kind != "digital", None
@@ -216,18 +213,15 @@ def apply_gradients(
     ----------
     network : nn.Module
         After a backward pass. Its gradients are cleared.
-    method : Method
     rate : float
         Learning rate of the digital parameters.
     number : int
         Number of the step. With ``by_column`` it determines the transferred column of P.
     by_column : bool
         True transfers one column per step, as hardware does; False transfers all.
-    change : callable
-        Moves the conductances.
     """
     with torch.no_grad():
-        for layer in _layers(network):
+        for layer in analog_layers(network).values():
             state = Weights(layer.weight.data, layer.second)
             gradient: Any = layer.weight.grad
             column = number % layer.weight.shape[1] if by_column else None

@@ -39,6 +39,7 @@ from popinv_papers.analog.layers import (
     AnalogConv1d,
     AnalogLayer,
     AnalogLinear,
+    analog_layers,
     apply_gradients,
     set_method,
 )
@@ -110,10 +111,9 @@ def with_devices(network: nn.Module, count: int) -> nn.Module:
 def without_devices(network: nn.Module) -> nn.Module:
     """Return a copy whose analog layers are digital again, with the weights that they read."""
     digital = copy.deepcopy(network)
-    for name, layer in list(digital.named_modules()):
-        if isinstance(layer, AnalogLayer):
-            parent, _, own = name.rpartition(".")
-            setattr(digital.get_submodule(parent), own, _digital(layer))
+    for name, layer in analog_layers(digital).items():
+        parent, _, own = name.rpartition(".")
+        setattr(digital.get_submodule(parent), own, _digital(layer))
     return digital
 
 
@@ -154,7 +154,7 @@ def measure_scales(problem: TrainingProblem, count: int, batch_size: int, seed: 
     """Return the curvatures, by power iteration, and the increments' mean size."""
     rng = generator(seed, "analog/scales")
     analog = with_devices(problem.network, count)
-    layers = [layer for layer in analog.modules() if isinstance(layer, AnalogLayer)]
+    layers = list(analog_layers(analog).values())
     of_devices = replace(problem, network=analog)
     rows = torch.from_numpy(rng.permutation(len(problem.training[0]))[:_CURVATURE_ROWS])
     data = [a[rows] for a in problem.training]
@@ -226,9 +226,7 @@ def trainings(
             network = with_devices(problem.network, asked.layers)
             good = _train(replace(problem, network=network), method, scales, asked, seed)
             retrained = Surrogate(
-                without_devices(network),
-                surrogate.standardisation,
-                dict(surrogate.hyperparameters),
+                without_devices(network), surrogate.standardisation, dict(surrogate.hyperparameters)
             )
             yield Fit(name, kind, reach, retrained if good else None)
 

@@ -7,11 +7,9 @@ gradient descent and sign descent need as the vocabulary d grows.
 ``power_law``         frequencies and sums of powers
 ``gradient_descent``  exact losses, limits, steps to a relative loss
 ``sign_descent``      exact and simplified losses, the best step, limits, steps to a relative loss
-``entries``           exact losses of both descents on groups of entries
-``counts``            bigrams of sequences of symbols, and the correction for sparse counts
-``adam``              Adam on the same losses
+``entries``           bigrams of sequences of symbols, and exact losses of both descents and Adam
 ``curves``            counted curves beside those of the fitted power law
-``limits``, ``steps_map``, ``cross_entropy``, ``text_problem``, ``advice_trials``, ``claims``
-                      the parts of the test problem, which ``problem`` joins, and its table
+``scaling``, ``cross_entropy``, ``text_problem``
+                      the parts of the test problem, which ``check`` joins; ``claims`` on them
 ``series``            observed series as symbols, and the optimiser that the law advises
 """

@@ -8,22 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray as xr
 
-from popinv_papers.bigram import limits, text_problem
+from popinv_papers.bigram import scaling, text_problem
 from popinv_papers.bigram.curves import METHODS
-from popinv_papers.bigram.steps_map import slope, steps_at
-from popinv_papers.kit.claims import (
-    Claim,
-    Control,
-    above,
-    below,
-    judged,
-    measured,
-    within,
-)
+from popinv_papers.bigram.scaling import slope, steps_at
+from popinv_papers.kit.claims import Claim, Control, above, below, judged, measured, within
 
 _LIMIT_BOUND = 0.02
 _SLOPE_BOUND = 0.1
@@ -35,10 +28,11 @@ _STEEP = 1.5
 """The exponent of the claims about exponents above 1."""
 OTHERS = (0.5, 0.75, 1.0, 1.25, _STEEP)
 """Exponents whose steps are wanted at large vocabularies."""
+headline = partial(judged, "headline")
 
 
 def claims(result: xr.Dataset) -> list[Claim]:
-    """Return the rows, from the result of :mod:`popinv_papers.bigram.problem`."""
+    """Return the rows, from the result of :mod:`popinv_papers.bigram.check`."""
     return [
         *_worst_case(result),
         *_rates(result),
@@ -81,8 +75,7 @@ def _worst_case(result: xr.Dataset) -> Iterator[Claim]:
         for size in map(float, result["worst_size"].values):
             here = {"target": target, "worst_size": size}
             exponent = float(result["worst_exponent"].sel(here))
-            yield judged(
-                "headline",
+            yield headline(
                 f"exponent 1 is the worst case of gradient descent ({size:g} symbols, to "
                 f"{target:g} of the loss): its steps over the most at any exponent from 0.25 to 2",
                 *("paper", "abstract", 1.0),
@@ -128,8 +121,7 @@ def _rate(
     about: tuple[str, float, float, float, str, float], sizes: str, found: float, without: float
 ) -> Claim:
     method, exponent, power, other, where, target = about
-    return judged(
-        "headline",
+    return headline(
         f"exponent {exponent:g}: steps of {method} descent to {target:g} of the loss grow with the "
         f"vocabulary to this power, {sizes}",
         *("paper", where, power),
@@ -147,8 +139,7 @@ def _large_slope(result: xr.Dataset, exponent: float, target: float) -> float:
 
 def _leads(result: xr.Dataset) -> Iterator[Claim]:
     for place in _places(result):
-        yield judged(
-            "headline",
+        yield headline(
             f"exponent 1: sign descent is faster ({place}): steps of gradient descent over its own",
             *("paper", "abstract", "above 1"),
             measured(place.ratio(1.0)),
@@ -156,8 +147,7 @@ def _leads(result: xr.Dataset) -> Iterator[Claim]:
             Control(f"exponent {_STEEP:g}", measured(place.ratio(_STEEP))),
         )
         found = place.ratio(_STEEP)
-        yield judged(
-            "headline",
+        yield headline(
             f"exponent {_STEEP:g}: sign descent does not pay ({place}): steps of gradient descent "
             "over its own",
             *("paper", "abstract, informal theorem", "below 1"),
@@ -180,8 +170,7 @@ def _leads(result: xr.Dataset) -> Iterator[Claim]:
             _Place(result, place.size, float(target)).ratio(_STEEP)
             for target in result["target"].values
         )
-        yield judged(
-            "headline",
+        yield headline(
             "exponent 1: sign descent is 100 times faster at 10^4 symbols (largest ratio of the "
             "steps to the same relative loss)",
             *("paper", "prose", "100"),
@@ -197,20 +186,17 @@ def _limits(result: xr.Dataset) -> Iterator[Claim]:
     largest = int(result["collapse_size"].max())
     for method in METHODS:
         for exponent in np.unique(result["collapse_exponent"].values):
-            slow = limits.is_critical(method, exponent)
+            slow = scaling.is_critical(method, exponent)
             way = "extrapolated in 1/log(d) from" if slow else "at"
-            yield judged(
-                "headline",
+            yield headline(
                 f"{method} descent, exponent {exponent:g}: curves fall together in scaled time "
                 f"(largest gap to the limit, {way} {largest} symbols)",
-                "paper",
-                "Theorem 3.1" if method == "gradient" else "Theorem 4.5",
-                0.0,
-                measured(limits.gap(result, method, exponent)),
+                *("paper", "Theorem 3.1" if method == "gradient" else "Theorem 4.5", 0.0),
+                measured(scaling.gap(result, method, exponent)),
                 below(_LIMIT_BOUND),
                 Control(
-                    f"time longer by d^{limits.STRETCH:g}",
-                    measured(limits.gap(result, method, exponent, stretched=True)),
+                    f"time longer by d^{scaling.STRETCH:g}",
+                    measured(scaling.gap(result, method, exponent, stretched=True)),
                 ),
             )
 
@@ -228,8 +214,7 @@ def _cross_entropy(result: xr.Dataset) -> Iterator[Claim]:
         for method in METHODS
     }
     for method, power, other in (("gradient", 1 - target, "sign"), ("sign", 0.0, "gradient")):
-        yield judged(
-            "headline",
+        yield headline(
             f"cross-entropy, exponent 1: steps of {method} descent to {target:g} of the loss grow "
             "with the vocabulary to this power",
             *("paper", "Figure 8", power),
@@ -245,8 +230,7 @@ def _cross_entropy(result: xr.Dataset) -> Iterator[Claim]:
 def _text(result: xr.Dataset) -> Iterator[Claim]:
     for vocabulary in result["vocabulary"].values:
         here = result.sel(vocabulary=vocabulary)
-        yield judged(
-            "headline",
+        yield headline(
             f"frequencies of {vocabulary} tokens of text follow Zipf's law (exponent, over "
             "disjoint fifths of the texts)",
             *("paper", "Figure 3", 1.0),
@@ -300,8 +284,7 @@ def _correction(result: xr.Dataset) -> Iterator[Claim]:
             found = measured(worst("corrected_ratio", method, target))
             steps = result["counted_steps"].sel(descent=method, target=target).mean()
             criterion = within(1.0, bound=_STEPS_BOUND)
-            yield judged(
-                "headline",
+            yield headline(
                 f"with the correction for sparse counts, steps of {method} descent to {target:g} "
                 f"of the loss on a withheld half of the text ({float(steps):.3g} are counted): "
                 "predicted over counted",
@@ -321,8 +304,7 @@ def _correction(result: xr.Dataset) -> Iterator[Claim]:
 
 def _advice(result: xr.Dataset) -> Iterator[Claim]:
     by_draw = ("advice_exponent", "target")
-    yield judged(
-        "headline",
+    yield headline(
         "an advice on a study, if one is given, is right on fresh series (share of trials)",
         *("this package", "", 1.0),
         measured(result["advice_right"].mean(by_draw).values),

@@ -10,9 +10,14 @@ case by an experiment only, without theory.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import xarray as xr
 from tqdm import tqdm
 
+from popinv.store.variables import variable
+from popinv_papers.bigram.curves import METHODS
 from popinv_papers.bigram.power_law import check_power_law, frequencies
 from popinv_papers.kit.kept import kept
 
@@ -81,3 +86,35 @@ def best_losses(
     with np.errstate(over="ignore", invalid="ignore"):
         losses = [losses_at(step) for step in bar]
     return np.nanmin(losses, axis=0)
+
+
+def cross_entropy_steps(sizes: Sequence[int], target: float = 0.3) -> xr.Dataset:
+    """Return the steps to a relative cross-entropy at exponent 1, each horizon with its best step.
+
+    A method that does not get there within four times the vocabulary (gradient descent) or 400
+    steps (sign descent) has NaN.
+    """
+    steps = np.full((len(METHODS), len(sizes)), np.nan)
+    for row, method in enumerate(METHODS):
+        for column, size in enumerate(sizes):
+            most = 4 * size if method == "gradient" else 400
+            # The softmax is curved by at most a half, so that 2/pi_1 is the largest useful step.
+            octaves = (-2, int(np.log2(size)) + 4) if method == "gradient" else (-10, 3)
+            losses = best_losses(method, size, 1.0, most, octaves)
+            reached = np.flatnonzero(losses <= target)
+            if len(reached):
+                steps[row, column] = reached[0]
+    return xr.Dataset(
+        {
+            f"cross_entropy_steps_{method}": variable(
+                "cross_entropy_size", steps[row], f"steps of {method} descent, cross-entropy"
+            )
+            for row, method in enumerate(METHODS)
+        },
+        coords={
+            "cross_entropy_size": variable(
+                "cross_entropy_size", list(sizes), "size of the vocabulary"
+            )
+        },
+        attrs={"target": target},
+    )

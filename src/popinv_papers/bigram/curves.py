@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -10,13 +10,13 @@ import xarray as xr
 
 from popinv.store.variables import variable
 from popinv_papers.bigram import gradient_descent, sign_descent
-from popinv_papers.bigram.adam import best_adam_losses
-from popinv_papers.bigram.counts import Bigrams
-from popinv_papers.bigram.entries import Entries
+from popinv_papers.bigram.entries import Bigrams, Entries, best_adam_losses
 from popinv_papers.bigram.power_law import fitted_exponent
 from popinv_papers.kit.kept import kept
 
 METHODS = ("gradient", "sign")
+STEPS_TO = {"gradient": gradient_descent.steps_to, "sign": sign_descent.steps_to}
+"""The fewest steps of each descent to a relative loss under a power law."""
 HORIZONS = 2 ** np.arange(1, 11)
 # Beyond these horizons the counted curves have fallen below every target.
 _LONG_HORIZONS = 2 ** np.arange(1, 16)
@@ -33,11 +33,8 @@ def text_curves(
     The prediction is that of Zipf's law with the exponent fitted to the contexts' frequencies and
     as many symbols as occur. The curves may be a part of a test problem, of the name ``part``.
 
-    Returns
-    -------
-    Dataset
-        ``gradient``, ``sign``, ``adam`` and ``predicted_gradient``, ``predicted_sign`` along
-        ``horizon``; the attributes ``exponent``, ``misfit``, ``symbols`` and ``pairs``.
+    The Dataset has ``gradient``, ``sign``, ``adam`` and ``predicted_gradient``, ``predicted_sign``
+    along ``horizon``, and the attributes ``exponent``, ``misfit``, ``symbols`` and ``pairs``.
     """
     exponent, misfit = fitted_exponent(bigrams.context_counts)
     symbols = int((bigrams.context_counts > 0).sum())
@@ -62,20 +59,29 @@ def text_curves(
 def _losses(
     bigrams: Bigrams, horizons: np.ndarray, with_adam: bool, symbols: int, exponent: float
 ) -> dict[str, list[float]]:
-    entries = bigrams.entries
-    curves = {
-        "gradient": [entries.gradient_loss(t) for t in horizons],
-        "sign": [entries.best_sign_loss(int(t))[0] for t in horizons],
-        "predicted_gradient": [
-            gradient_descent.relative_loss(symbols, exponent, t) for t in horizons
-        ],
-        "predicted_sign": [
-            sign_descent.best_relative_loss(symbols, exponent, t)[0] for t in horizons
-        ],
-    }
+    counted, law = losses_of(bigrams.entries), losses_of((symbols, exponent))
+    curves = {method: [counted[method](int(t)) for t in horizons] for method in METHODS}
+    for method in METHODS:
+        curves[f"predicted_{method}"] = [law[method](int(t)) for t in horizons]
     if with_adam:
-        curves["adam"] = list(best_adam_losses(entries, horizons))
+        curves["adam"] = list(best_adam_losses(bigrams.entries, horizons))
     return curves
+
+
+def losses_of(source: Entries | tuple[int, float]) -> dict[str, Callable[[int], float]]:
+    """Return the relative loss of each descent as a function of its steps.
+
+    Parameters
+    ----------
+    source : Entries, or (int, float)
+        Groups of entries, or the symbols and the exponent of a power law.
+    """
+    if isinstance(source, Entries):
+        return {"gradient": source.gradient_loss, "sign": lambda t: source.best_sign_loss(t)[0]}
+    return {
+        "gradient": partial(gradient_descent.relative_loss, *source),
+        "sign": lambda t: sign_descent.best_relative_loss(*source, t)[0],
+    }
 
 
 def crossing(horizons: np.ndarray, losses: np.ndarray, target: float) -> float:
@@ -97,22 +103,9 @@ def crossings(source: Entries | tuple[int, float], targets: Sequence[float]) -> 
 
     Whole steps of a descent that needs few of them are too coarse to compare.
 
-    Parameters
-    ----------
-    source : Entries, or (int, float)
-        Groups of entries, or the symbols and the exponent of a power law.
-    targets : sequence of float
+    The source is that of :func:`losses_of`.
     """
-    if isinstance(source, Entries):
-        losses = {
-            "gradient": source.gradient_loss,
-            "sign": lambda t: source.best_sign_loss(t)[0],
-        }
-    else:
-        losses = {
-            "gradient": lambda t: gradient_descent.relative_loss(*source, t),
-            "sign": lambda t: sign_descent.best_relative_loss(*source, t)[0],
-        }
+    losses = losses_of(source)
     rows = []
     for method in METHODS:
         curve: list[float] = []

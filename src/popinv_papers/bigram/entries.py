@@ -1,17 +1,35 @@
-r"""Exact losses of both descents on groups of entries of W.
+r"""Bigrams of sequences of symbols as groups of entries of W, and exact losses of descents on them.
 
 An entry of W depends only on the frequency pi_i of its context and on its conditional frequency
 pi_{j|i}. Entries that share both move equally and are computed once.
+
+The counts are sparse. An entry of W whose pair never occurs starts at its target, has no gradient
+and never moves. Many entries move equally, for example all pairs that occur once in contexts that
+occur equally often.
+
+The power law of the paper knows no sparse counts: it moves every entry. :meth:`Bigrams.matched`
+corrects for them. Assumption 2.3 says that the sorted conditional frequencies are the same in all
+contexts. Here they are the same in contexts that occur equally often, and are taken from another
+part of the text.
+
+Under Adam entries do not interact. Each is a scalar, starts at 0, and has the gradient
+pi_i (w - pi_{j|i}). The kernel follows an entry through all its steps before the next entry, so
+that its state stays in registers. Adam depends on the gradient's scale only through ``epsilon``.
+Gradients of rare pairs are tiny, so the usual 1e-8 would slow them down for a reason that has
+nothing to do with the method.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numba
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from popinv.errors import DataError
 from popinv_papers.bigram.gradient_descent import first_step_below, relative_loss_of
 from popinv_papers.bigram.sign_descent import distance
 
@@ -48,11 +66,6 @@ class Entries:
     def start(self) -> float:
         """L(0) - L*, half the sum of pi_i pi_{j|i}^2."""
         return float((self.shares * self.targets**2).sum()) / 2
-
-    @cached_property
-    def best(self) -> float:
-        """L*, the loss of W = pi_{j|i}: 1/2 - (L(0) - L*)."""
-        return 0.5 - self.start
 
     def gradient_loss(self, steps: float) -> float:
         """Return the relative loss of gradient descent after t steps of 1/pi_1."""
@@ -98,3 +111,164 @@ class Entries:
         entry returns to the same place after every second step.
         """
         return 2 * first_step_below(lambda half: self.best_sign_loss(2 * half)[0], target)
+
+    def steps_to(self, target: float) -> dict[str, int]:
+        """Return the fewest steps of each descent to a relative loss."""
+        return {"gradient": self.gradient_steps_to(target), "sign": self.sign_steps_to(target)}
+
+
+@dataclass(frozen=True)
+class Bigrams:
+    """Pairs of neighbours that occur, sorted by the first symbol.
+
+    Attributes
+    ----------
+    first, second : ndarray of int, shape (n,)
+        i and j of each pair that occurs.
+    counts : ndarray of int, shape (n,)
+        Number of occurrences of each.
+    size : int
+        d, the number of symbols.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    counts: np.ndarray
+    size: int
+
+    @classmethod
+    def of(cls, sequences: Sequence[np.ndarray], size: int) -> Bigrams:
+        """Count the pairs of neighbours within each sequence of whole numbers in [0, size).
+
+        Raises
+        ------
+        DataError
+            If a symbol lies outside, or no sequence has two symbols.
+        """
+        codes = []
+        for sequence in sequences:
+            symbols = np.asarray(sequence, dtype=np.int64)
+            if len(symbols) and not (symbols.min() >= 0 and symbols.max() < size):
+                raise DataError(
+                    f"symbols lie between {symbols.min()} and {symbols.max()}, must lie in "
+                    f"[0, {size})"
+                )
+            codes.append(symbols[:-1] * size + symbols[1:])
+        if not sum(map(len, codes)):
+            raise DataError("no sequence has two symbols, so there are no pairs to learn from")
+        pairs, counts = np.unique(np.concatenate(codes), return_counts=True)
+        return cls(pairs // size, pairs % size, counts, int(size))
+
+    @cached_property
+    def context_counts(self) -> np.ndarray:
+        """Number of pairs of which each symbol is the first, shape (d,)."""
+        return np.bincount(self.first, weights=self.counts, minlength=self.size)
+
+    @cached_property
+    def marginals(self) -> np.ndarray:
+        """pi_i, shape (d,)."""
+        return self.context_counts / self.counts.sum()
+
+    @cached_property
+    def entries(self) -> Entries:
+        """The pairs as groups of entries that move equally."""
+        of_context = self.context_counts[self.first].astype(np.int64)
+        code, number = np.unique(
+            of_context * (self.counts.max() + 1) + self.counts, return_counts=True
+        )
+        of_context, counts = np.divmod(code, self.counts.max() + 1)
+        return Entries(of_context / self.counts.sum(), counts / of_context, number)
+
+    def matched(self, context_counts: np.ndarray) -> Entries:
+        """Return entries that these pairs predict for another text, from its contexts alone.
+
+        A context of the other text gets the sorted conditional frequencies of the contexts here
+        that occur equally often, or nearly so. Where there are several, it gets their mean
+        numbers of entries.
+
+        Parameters
+        ----------
+        context_counts : ndarray of shape (m,)
+            Occurrences of the other text's contexts; zeros are left out.
+        """
+        own, contexts = np.unique(self.context_counts[self.context_counts > 0], return_counts=True)
+        wanted, copies = np.unique(context_counts[context_counts > 0], return_counts=True)
+        # The nearest number of occurrences, by ratio.
+        middles = np.sqrt(own[1:] * own[:-1])
+        source = np.searchsorted(middles, wanted)
+        of_context = np.rint(self.entries.weights * self.counts.sum())
+        place = np.searchsorted(own, of_context)
+        weights, targets, members = [], [], []
+        for each, copy, row in zip(wanted, copies, source, strict=True):
+            low, high = np.searchsorted(place, [row, row + 1])
+            targets.append(self.entries.targets[low:high])
+            members.append(self.entries.members[low:high] * (copy / contexts[row]))
+            weights.append(np.full(high - low, each / context_counts.sum()))
+        return Entries(*map(np.concatenate, (weights, targets, members)))
+
+
+_EPSILON = 1e-16
+_RATES_PER_DECADE = 4
+_DECADES = 4
+
+
+@numba.njit(cache=True, nogil=True)
+def _losses(
+    weights: np.ndarray,
+    targets: np.ndarray,
+    members: np.ndarray,
+    rates: np.ndarray,
+    roots: np.ndarray,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    total: np.ndarray,
+) -> None:
+    for entry in range(len(targets)):
+        weight, target = weights[entry], targets[entry]
+        share = weight * members[entry]
+        w, mean, square = 0.0, 0.0, 0.0
+        total[0] += share * target * target
+        for t in range(len(rates)):
+            gradient = weight * (w - target)
+            mean = beta_1 * mean + (1 - beta_1) * gradient
+            square = beta_2 * square + (1 - beta_2) * gradient * gradient
+            w -= rates[t] * mean / (np.sqrt(square) * roots[t] + epsilon)
+            total[t + 1] += share * (w - target) ** 2
+
+
+def adam_losses(
+    entries: Entries, rate: float, steps: int, beta_1: float = 0.9, beta_2: float = 0.999
+) -> np.ndarray:
+    """Return the relative loss after 0, ..., T steps of Adam, shape (T + 1,).
+
+    Parameters
+    ----------
+    rate : float
+        Learning rate, constant.
+    steps : int
+        T.
+    beta_1, beta_2 : float
+        Decay rates of the mean and of the mean square.
+    """
+    total, t = np.zeros(steps + 1), np.arange(1, steps + 1)
+    # The corrections for the zero start are the same for every entry.
+    rates, roots = rate / (1 - beta_1**t), 1 / np.sqrt(1 - beta_2**t)
+    groups = entries.weights, entries.targets, entries.members
+    _losses(*groups, rates, roots, beta_1, beta_2, _EPSILON, total)
+    return total / total[0]
+
+
+def best_adam_losses(entries: Entries, horizons: np.ndarray) -> np.ndarray:
+    """Return the relative loss at each horizon with the best constant rate of a grid.
+
+    The grid has four rates per factor of ten over four decades below the largest distance.
+    """
+    horizons = np.asarray(horizons, dtype=int)
+    largest = float(entries.targets.max())
+    exponents = np.arange(_DECADES * _RATES_PER_DECADE + 1) / _RATES_PER_DECADE
+    losses = [
+        adam_losses(entries, largest * 10.0**-power, int(horizons.max()))[horizons]
+        for power in exponents
+    ]
+    return np.min(losses, axis=0)

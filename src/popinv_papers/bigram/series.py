@@ -5,26 +5,33 @@ vector. Vector quantisation (k-means) turns vectors into symbols, and each syste
 sequence, which a linear bigram model can learn to continue. The exponent of the symbols' Zipf law,
 fitted to one half of the systems, predicts the number of steps of gradient and of sign descent.
 The other half checks the prediction: there the steps are counted, and both descents are run.
+
+Trials tell how often the advice is given, and how often it is right. Each has series of independent
+symbols that follow a power law. The advice comes from some of the series, its check included. The
+truth is counted on as many fresh series.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from scipy.cluster.vq import kmeans2
+from tqdm import tqdm
 
 from popinv.errors import ConfigError, DataError
 from popinv.forward.datasets import time_series
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
 from popinv.store.variables import variable
-from popinv_papers.bigram import gradient_descent, sign_descent
-from popinv_papers.bigram.counts import Bigrams
-from popinv_papers.bigram.curves import METHODS, text_curves
-from popinv_papers.bigram.power_law import fitted_exponent
+from popinv_papers.bigram.curves import METHODS, STEPS_TO, text_curves
+from popinv_papers.bigram.entries import Bigrams
+from popinv_papers.bigram.power_law import fitted_exponent, frequencies
+from popinv_papers.bigram.scaling import TARGETS
+from popinv_papers.kit.kept import kept
 
 NO_ADVICE = "no advice"
 CHECKED_BY = "counted steps of both descents on the withheld half of the series, and their runs"
@@ -46,8 +53,6 @@ def quantised(observations: xr.Dataset, vocabulary: int, seed: int) -> list[np.n
     ----------
     observations : Dataset
         ``y`` (system, observation) with the coordinate ``observation_t``.
-    vocabulary : int
-        Number of symbols.
     seed : int
         Seed of the first centres.
 
@@ -88,10 +93,7 @@ def run_descent(bigrams: Bigrams, method: str, step: float, steps: int) -> float
 
     Parameters
     ----------
-    bigrams : Bigrams
     method : {"gradient", "sign"}
-    step : float
-    steps : int
 
     Raises
     ------
@@ -119,8 +121,6 @@ def advise(
     ----------
     sequences : sequence of ndarray of int
         Symbols of the series. The law is fitted to a random half of them.
-    vocabulary : int
-        Number of symbols.
     target : float in (0, 1)
         Relative loss to reach.
     seed : int
@@ -153,15 +153,9 @@ def advise(
     )
     exponent, misfit = fitted_exponent(learnt.context_counts)
     symbols = int((learnt.context_counts > 0).sum())
-    predicted = {
-        "gradient": gradient_descent.steps_to(symbols, exponent, target),
-        "sign": sign_descent.steps_to(symbols, exponent, target),
-    }
+    predicted = {method: STEPS_TO[method](symbols, exponent, target) for method in METHODS}
     entries = withheld.entries
-    steps = {
-        "gradient": entries.gradient_steps_to(target),
-        "sign": entries.sign_steps_to(target),
-    }
+    steps = entries.steps_to(target)
     metrics: dict[str, Any] = {
         "exponent": exponent,
         "exponent_misfit": misfit,
@@ -270,3 +264,62 @@ def _fewer(steps: dict[str, int]) -> str:
     if steps["gradient"] == steps["sign"]:
         return _NEITHER
     return f"{min(steps, key=steps.__getitem__)} descent"
+
+
+TRIAL_EXPONENTS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+_SYMBOLS, _SERIES, _LENGTH = 100, 200, 100
+
+
+def advice_trials(
+    draws: int,
+    seed: int,
+    exponents: Sequence[float] = TRIAL_EXPONENTS,
+    targets: Sequence[float] = TARGETS,
+) -> xr.Dataset:
+    """Return what each trial advised, shape (draw, exponent, target).
+
+    ``advised`` and ``predicted_right`` are 1 where there was an advice, and where the law's
+    prediction, advised or not, was right on the fresh series. ``advice_right`` is that of the
+    advice, NaN where there was none.
+    """
+    shape = draws, len(exponents), len(targets)
+    given, right, law = (np.full(shape, np.nan) for _ in range(3))
+    places = [(draw, row) for draw in range(draws) for row in range(len(exponents))]
+    for draw, row in tqdm(places, desc="advice", unit="trial", disable=None):
+        part = partial(_trial, exponents[row], row, targets, seed + draw)
+        found = kept(f"advice {draw} {exponents[row]:g} {row} to {targets}", part)
+        given[draw, row], right[draw, row] = found["given"], found["right"]
+        law[draw, row] = found["law"]
+    dims = ("draw", "advice_exponent", "target")
+    return xr.Dataset(
+        {
+            "advised": variable(dims, given, "1 where an advice was given"),
+            "advice_right": variable(dims, right, "1 where the advice was right"),
+            "predicted_right": variable(dims, law, "1 where the law's prediction was right"),
+        },
+        coords={
+            "advice_exponent": variable(
+                "advice_exponent", list(exponents), "exponent of the symbols"
+            ),
+            "target": variable("target", list(targets), "relative loss to reach"),
+        },
+    )
+
+
+def _trial(
+    exponent: float, row: int, targets: Sequence[float], seed: int
+) -> dict[str, list[float]]:
+    """Return for each target what was advised and whether it was right."""
+    rng = generator(seed, "bigram/advice", row)
+    shares = frequencies(_SYMBOLS, exponent)
+    seen, fresh = (rng.choice(_SYMBOLS, (_SERIES, _LENGTH), p=shares) for _ in range(2))
+    truth = Bigrams.of(list(fresh), _SYMBOLS).entries
+    found: dict[str, list[float]] = {"given": [], "right": [], "law": []}
+    for target in targets:
+        metrics, _ = advise(list(seen), _SYMBOLS, target, seed)
+        best = _fewer(truth.steps_to(target))
+        advised = metrics["advice"] != NO_ADVICE
+        found["given"].append(advised)
+        found["right"].append(metrics["advice"] == best if advised else np.nan)
+        found["law"].append(metrics["predicted"] == best)
+    return found

@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from popinv.seeds import generator
 from popinv.store.variables import variable
-from popinv_papers.bigram.counts import Bigrams
 from popinv_papers.bigram.curves import METHODS, crossings, text_curves
+from popinv_papers.bigram.entries import Bigrams
 from popinv_papers.bigram.power_law import fitted_exponent, frequencies
-from popinv_papers.bigram.steps_map import TARGETS
+from popinv_papers.bigram.scaling import TARGETS
 from popinv_papers.kit.kept import kept, kept_numbers
 
 Symbols = tuple[list[np.ndarray], int]
@@ -59,21 +59,15 @@ def _exponents(symbols: Symbols) -> list[float]:
 def text(named_symbols: Mapping[int, Symbols], draws: int, seed: int) -> xr.Dataset:
     """Return the curves of every vocabulary, along ``vocabulary``, and those of its controls.
 
+    The Dataset has the curves of :func:`text_curves`; ``text_exponent`` and others (vocabulary,);
+    ``part_exponent`` (vocabulary, part), of disjoint fifths of the texts, and ``uniform_exponent``,
+    of equally frequent tokens; ``independent_gap_gradient`` and ``independent_gap_sign``
+    (vocabulary, draw).
+
     Parameters
     ----------
     named_symbols : mapping of int to Symbols
         The symbols of the text for each size of the vocabulary.
-    draws : int
-        Draws of independent tokens.
-    seed : int
-
-    Returns
-    -------
-    Dataset
-        The curves of :func:`text_curves`; ``text_exponent`` and others (vocabulary,);
-        ``part_exponent`` (vocabulary, part), of disjoint fifths of the texts, and
-        ``uniform_exponent``, of equally frequent tokens; ``independent_gap_gradient`` and
-        ``independent_gap_sign`` (vocabulary, draw).
     """
     curves = []
     for size, (sequences, learnt) in named_symbols.items():
@@ -125,10 +119,8 @@ def predicted_halves(
     The correction takes the sorted conditional frequencies from the other half, by the occurrences
     of the context (:meth:`Bigrams.matched`). The power law takes the exponent of the half itself.
 
-    Returns
-    -------
-    Dataset
-        ``corrected_ratio`` and ``law_ratio`` (halving, descent, target), and ``counted_steps``.
+    The Dataset has ``corrected_ratio`` and ``law_ratio`` (halving, descent, target), and
+    ``counted_steps``.
     """
     halvings = [
         kept(f"halves {draw} to {targets}", partial(_halves, symbols, seed + draw, targets))

@@ -1,21 +1,22 @@
-"""The ways to train that a study compares, the step size of each, and what all can reach."""
+"""The ways to train that a study compares: their step sizes, what all can reach, and the advice.
+
+The advice is to train on several machines or not, and how; from predicted times, before the runs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from popinv.errors import DivergenceError
 from popinv_papers.birch.catalogue import METHODS, policy
 from popinv_papers.birch.engine import Policy
-from popinv_papers.birch.steps import Adam, Plain, Steps
+from popinv_papers.birch.live import Adam, Plain, Steps
 
-_RATES = {
-    "sgd": tuple(2.0**-k for k in range(6)),
-    "adam": tuple(0.04 * 2.0**-k for k in range(6)),
-}
+_RATES = {"sgd": tuple(2.0**-k for k in range(6)), "adam": tuple(0.04 * 2.0**-k for k in range(6))}
 # Part of the improvement that the least able candidate is sure of.
 _SHARE = 0.9
 
@@ -26,13 +27,10 @@ class Candidate:
 
     Attributes
     ----------
-    name : str
     method : str
         Name of the policy.
     optimiser : {"sgd", "adam"}
         Steps on the main branch.
-    settings : mapping
-        Settings of the policy.
     """
 
     name: str
@@ -104,8 +102,6 @@ def common_target(before: float, trials: Mapping[str, Mapping[float, Sequence[Cu
 
     Parameters
     ----------
-    before : float
-        The loss at the start.
     trials : mapping
         By name of the candidate and step size, a curve for each draw of the minibatches.
 
@@ -142,3 +138,96 @@ def best_rates(
     return {
         name: min(by_rate, key=lambda rate: mean(by_rate[rate])) for name, by_rate in trials.items()
     }
+
+
+# Several machines are advised if the prediction gains by more than it may be wrong.
+_WORTH = 1.15
+
+
+def advised(
+    ways: Sequence[Candidate],
+    predicted: Mapping[str, np.ndarray],
+    measured: Mapping[str, np.ndarray],
+) -> dict[str, Any]:
+    """Return times, speed-ups and the advice, flat.
+
+    ``advice`` is the name of a candidate: the fastest of several workers if its predicted speed-up
+    over the fastest single worker is at least 1.15, else that single worker. ``several_machines``
+    says which of both it is.
+
+    Parameters
+    ----------
+    ways : sequence of Candidate
+        Speed-ups are over the first.
+    predicted, measured : mapping of str to ndarray of shape (repeats,)
+        Seconds to the target by name; NaN for a run that missed it.
+    """
+    first = ways[0].name
+    # Both means are over the same runs.
+    both = {
+        way.name: ~np.isnan(predicted[way.name]) & ~np.isnan(measured[way.name]) for way in ways
+    }
+    mean = {
+        clock: {name: float(of[name][met].mean()) for name, met in both.items()}
+        for clock, of in (("predicted", predicted), ("measured", measured))
+    }
+    numbers: dict[str, Any] = {}
+    for way in ways:
+        name = way.name
+        ratios = measured[name] / predicted[name]
+        numbers |= {
+            f"{name}_predicted_seconds": mean["predicted"][name],
+            f"{name}_measured_seconds": mean["measured"][name],
+            f"{name}_measured_over_predicted": mean["measured"][name] / mean["predicted"][name],
+            f"{name}_measured_over_predicted_least": float(np.nanmin(ratios)),
+            f"{name}_measured_over_predicted_most": float(np.nanmax(ratios)),
+            f"{name}_missed": int(np.isnan(measured[name]).sum()),
+        }
+        for clock, times in mean.items():
+            numbers[f"{name}_{clock}_speed_up"] = times[first] / times[name]
+    by_time = sorted(ways, key=lambda way: mean["predicted"][way.name])
+    alone = next(way for way in by_time if way.alone)
+    several = next(way for way in by_time if not way.alone)
+    gain = mean["predicted"][alone.name] / mean["predicted"][several.name]
+    worth = gain >= _WORTH
+    chosen = several if worth else alone
+    fastest = min(ways, key=lambda way: mean["measured"][way.name])
+    errors = [abs(numbers[f"{way.name}_measured_over_predicted"] - 1) for way in ways]
+    wrong = [
+        abs(numbers[f"{w.name}_measured_speed_up"] / numbers[f"{w.name}_predicted_speed_up"] - 1)
+        for w in ways
+    ]
+    return numbers | {
+        "advice": chosen.name,
+        "several_machines": worth,
+        "predicted_gain_over_one_worker": gain,
+        "measured_gain_over_one_worker": mean["measured"][alone.name]
+        / mean["measured"][several.name],
+        "fastest_measured": fastest.name,
+        "advice_measured_over_fastest": mean["measured"][chosen.name]
+        / mean["measured"][fastest.name],
+        "largest_error_of_seconds": max(errors),
+        "largest_error_of_speed_up": max(wrong),
+        "statement": _statement(chosen, alone, several, gain, mean),
+    }
+
+
+def _statement(
+    chosen: Candidate,
+    alone: Candidate,
+    several: Candidate,
+    gain: float,
+    mean: Mapping[str, Mapping[str, float]],
+) -> str:
+    def both(way: Candidate) -> str:
+        return (
+            f"{mean['predicted'][way.name]:.3g} s predicted, "
+            f"{mean['measured'][way.name]:.3g} s measured"
+        )
+
+    advice = f"train on {'one machine' if chosen.alone else 'several machines'}: {chosen.title}"
+    other = alone if chosen is several else several
+    return (
+        f"{advice} ({both(chosen)}); {other.title} takes {both(other)}; several machines are "
+        f"predicted to be {gain:.3g} times as fast as the fastest single one"
+    )

@@ -6,10 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from popinv.errors import ConfigError, nearest
-from popinv_papers.birch.delayed import Delayed, MetaLocal, every
 from popinv_papers.birch.engine import Policy
-from popinv_papers.birch.nested import LocalAsync, NestedLocalAsync
-from popinv_papers.birch.rounds import Cycle, DualProcess, Rounds, Vanilla
+from popinv_papers.birch.policies import (
+    Cycle,
+    Delayed,
+    DualProcess,
+    LocalAsync,
+    MetaLocal,
+    NestedLocalAsync,
+    Rounds,
+    Vanilla,
+    every,
+)
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,6 @@ class Method:
 
     Attributes
     ----------
-    title : str
     source : {"paper", "reconstruction"}
         Source of the largest distance. All schedules except the known methods are reconstructions
         from the paper's description.

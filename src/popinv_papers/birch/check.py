@@ -6,9 +6,9 @@ from functools import partial
 
 from tqdm import tqdm
 
-from popinv_papers.birch import claims, complexity, figures, problem
-from popinv_papers.birch.promises import promise
+from popinv_papers.birch import claims, figures, problem, theory
 from popinv_papers.birch.regime_names import REGIMES
+from popinv_papers.birch.theory import promise
 from popinv_papers.kit.images import read_images
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 
@@ -20,7 +20,7 @@ def check(given: CheckInput) -> CheckOutcome:
     seeds = range(given.seed, given.seed + size.seeds)
     bar = tqdm(seeds, desc="promises of the theorem", unit="seed", disable=None)
     kept = [promise(problem.bowl(size.dimension // 4), seed) for seed in bar]
-    times = complexity.over_bounds(seeds)
+    times = theory.over_bounds(seeds)
     result = problem.compare(size, tasks, given.seed)
     print(f"{result.attrs['simulated_gradients']} gradients simulated")
     return CheckOutcome(

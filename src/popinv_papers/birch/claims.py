@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,9 @@ import xarray as xr
 
 from popinv.store.whole_files import written_whole
 from popinv_papers.birch.catalogue import METHODS
-from popinv_papers.birch.complexity import COUNTS, FAMILIES, OPTIMAL, OTHERS
 from popinv_papers.birch.problem import COMPARED, ratios
-from popinv_papers.birch.promises import EARLY, Promise
 from popinv_papers.birch.regime_names import SWEPT, VARIATION
+from popinv_papers.birch.theory import COUNTS, EARLY, FAMILIES, OPTIMAL, OTHERS, Promise
 from popinv_papers.kit.claims import Claim, Control, above, below, judged, measured
 
 # Fastest and slowest methods of each regime, according to the paper.
@@ -28,6 +28,8 @@ _STATED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 _CLOSE = 1.5
 # Twice the 4 + 8 of the theorem's number of gradients with R + 1 = sigma^2/eps.
 _CONSTANT = 24.0
+headline = partial(judged, "headline")
+reconstruction = partial(judged, "reconstruction")
 
 
 def claims(
@@ -42,7 +44,7 @@ def claims(
     kept : list of list of Promise
         Those of each seed.
     times : dict of str to list of float
-        From :func:`popinv_papers.birch.complexity.over_bounds`.
+        From :func:`popinv_papers.birch.theory.over_bounds`.
     """
     return [*_promises(kept), *_least_times(times), *_regimes(result)]
 
@@ -64,35 +66,26 @@ def _regimes(result: xr.Dataset) -> Iterator[Claim]:
     for regime, (first, last) in _STATED.items():
         words, rest = regime.replace("_", " "), tuple(m for m in COMPARED if m not in last)
         equal = "equal workers, constant times, no message time, so that ties decide"
-        yield judged(
-            "headline",
+        yield headline(
             f"{words}: the fastest of the compared (time of the slowest of these over the fastest "
             "of the others)",
-            "a reconstruction of the paper",
-            "simulations",
-            _titles(first),
+            *("a reconstruction of the paper", "simulations", _titles(first)),
             measured(_behind(result, regime, first)),
             below(1.0),
             Control(equal, measured(_behind(result, "classical_0", first))),
         )
-        yield judged(
-            "headline",
+        yield headline(
             f"{words}: the slowest of the compared (time of the fastest of these over the slowest "
             "of the others)",
-            "a reconstruction of the paper",
-            "simulations",
-            _titles(last),
+            *("a reconstruction of the paper", "simulations", _titles(last)),
             measured(1 / _behind(result, regime, rest)),
             above(1.0),
             Control(equal, measured(1 / _behind(result, "classical_0", rest))),
         )
     spread, unequal = (_spread(result, r) for r in ("classical", "heterogeneous_compute"))
-    yield judged(
-        "headline",
+    yield headline(
         "classical: the five compared methods are close (slowest over fastest)",
-        "a reconstruction of the paper",
-        "simulations",
-        f"below {_CLOSE:g}",
+        *("a reconstruction of the paper", "simulations", f"below {_CLOSE:g}"),
         measured(spread),
         below(_CLOSE),
         Control("workers of two speeds", measured(unequal)),
@@ -110,13 +103,10 @@ def _titles(names: tuple[str, ...]) -> str:
 
 
 def _promises(kept: list[list[Promise]]) -> Iterator[Claim]:
-    yield judged(
-        "headline",
+    yield headline(
         "the step size and the number of gradients of Theorem 2.4 bring the mean of |grad f|^2 to "
         "eps (quadratic; mean over eps, largest of six methods)",
-        "quoted by others",
-        "Theorem 2.4",
-        "at most 1",
+        *("quoted by others", "Theorem 2.4", "at most 1"),
         measured([max(p.mean / p.accuracy for p in one) for one in kept]),
         below(1.0),
         Control(
@@ -132,33 +122,24 @@ def _least_times(times: dict[str, list[float]]) -> Iterator[Claim]:
         (f"{_titles(OPTIMAL[:2])} (the known ones; largest of them)", OPTIMAL[:2]),
         (f"{_titles(OPTIMAL[2:])} (largest of them)", OPTIMAL[2:]),
     ):
-        yield judged(
-            "headline",
+        yield headline(
             f"optimal in time: {words}, time of the theorem's gradients over the lower bound, "
             f"{where}",
-            "a reconstruction of the paper",
-            "abstract",
-            f"below a constant, {_CONSTANT:g} here",
+            *("a reconstruction of the paper", "abstract", f"below a constant, {_CONSTANT:g} here"),
             measured(np.max([times[name] for name in names], axis=0)),
             below(_CONSTANT),
             Control("wait for the slowest worker (Synchronized SGD)", measured(times["minibatch"])),
         )
-    yield judged(
-        "headline",
+    yield headline(
         f"not optimal in time: Cycle SGD, over the lower bound, {where}",
-        "a reconstruction of the paper",
-        "Table 1",
-        f"above {_CONSTANT:g}",
+        *("a reconstruction of the paper", "Table 1", f"above {_CONSTANT:g}"),
         measured(times["cycle"]),
         above(_CONSTANT),
         Control("over its own bound, which has the slowest worker", measured(times["own_cycle"])),
     )
-    yield judged(
-        "reconstruction",
+    yield reconstruction(
         f"{_titles(OTHERS)}: time over each one's own bound (largest of them), {where}",
-        "reconstruction",
-        "",
-        f"below {_CONSTANT:g}",
+        *("reconstruction", "", f"below {_CONSTANT:g}"),
         measured(np.max([times[f"own_{name}"] for name in OTHERS], axis=0)),
         below(_CONSTANT),
         Control("the lower bound in its place", measured(times["minibatch"])),
@@ -193,10 +174,7 @@ def metrics(
 def write_table(result: xr.Dataset, regime: str, path: Path) -> None:
     """Write a regime's table as CSV: the first seed's times and settings, by task and workers."""
     part = result.sel(regime=regime).isel(seed=0)
-    with (
-        written_whole(path) as partial,
-        partial.open("w", newline="", encoding="utf-8") as file,
-    ):
+    with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         columns = [(t, n) for t in part["task"].values for n in part["workers"].values]
         heads = [f"{t}, {n} workers" for t, n in columns]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,8 +97,6 @@ class Run:
     ----------
     tree : Tree
         All points and gradients that were computed.
-    now : float
-        The time.
     x : int
         End of the main branch.
     dropped, messages : int
@@ -151,6 +149,11 @@ class Run:
         """Step from the end of the main branch, which grows by one node."""
         self.x = self.tree.append(gradient, self.now)
 
+    def extend(self, gradients: Iterable[int]) -> None:
+        """Step from the end of the main branch with several gradients, one after the other."""
+        for gradient in gradients:
+            self.append(gradient)
+
     def drop(self, count: int = 1) -> None:
         """Discard gradients."""
         self.dropped += count
@@ -182,9 +185,6 @@ class Run:
 
         Parameters
         ----------
-        applied : int
-            Gradients on the main branch.
-        time : float
         computed : int, optional
             Largest number of computed gradients, since a policy may drop all of them; by default a
             hundred times ``applied``.

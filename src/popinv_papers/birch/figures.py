@@ -20,13 +20,7 @@ _DASHES = ("-", "--", ":")
 
 @styled
 def draw_trees(trees: Mapping[str, Tree]) -> Figure:
-    """Draw the tree of each method: the main branch above, side branches below it.
-
-    Parameters
-    ----------
-    trees : mapping of str to Tree
-        The tree of each method.
-    """
+    """Draw the tree of each method: the main branch above, side branches below it."""
     columns = 3
     rows = -(-len(trees) // columns)
     figure = new_figure("Computation trees", 5.2 * columns, 2.0 * rows)

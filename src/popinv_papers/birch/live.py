@@ -1,8 +1,9 @@
 """Policies run on vectors, with a simulated clock or with real worker processes.
 
 The policies are the same as in simulated runs. Nodes and gradients are still numbers, but carry
-their vectors, which exist as long as a policy holds them. The server makes all steps. A worker
-receives a point and returns a gradient at it.
+their vectors, which exist as long as a policy holds them. The server makes all steps, of plain
+descent or of Adam. A worker receives a point and returns a gradient at it. The times of workers and
+of the server are measured before the runs that they predict.
 """
 
 from __future__ import annotations
@@ -17,13 +18,74 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from popinv.errors import ConfigError, DataError
+from popinv.surrogate.training import BETA_1, BETA_2, EPSILON
+from popinv_papers.birch.catalogue import policy
 from popinv_papers.birch.engine import Policy, Run, Workers
-from popinv_papers.birch.steps import Steps
+
+
+class Steps(Protocol):
+    """The steps of one run; they may have a state, so every run needs new ones."""
+
+    def onward(self, point: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """Return the next point of the main branch."""
+        ...
+
+    def aside(self, point: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """Return a worker's next point beside the main branch."""
+        ...
+
+
+class Plain:
+    """x - gamma g, on the main branch and beside it.
+
+    Parameters
+    ----------
+    rate : float or ndarray
+        gamma; as an array it broadcasts against points.
+    """
+
+    def __init__(self, rate: float | np.ndarray) -> None:
+        self.rate = rate
+
+    def onward(self, point: np.ndarray, gradient: np.ndarray) -> np.ndarray:  # noqa: D102
+        return point - self.rate * gradient
+
+    aside = onward
+
+
+class Adam:
+    """A step of Adam on the main branch for each gradient, in the order of their arrival.
+
+    The theorem of computation trees does not cover it: x^k is no longer the start less a multiple
+    of the sum of gradients on its path.
+
+    Parameters
+    ----------
+    rate : float or ndarray
+        The learning rate, which is constant; as an array it broadcasts against points.
+    """
+
+    def __init__(self, rate: float | np.ndarray) -> None:
+        self.rate, self.count = rate, 0
+        self.first: np.ndarray | float = 0.0
+        self.second: np.ndarray | float = 0.0
+
+    def onward(self, point: np.ndarray, gradient: np.ndarray) -> np.ndarray:  # noqa: D102
+        self.count += 1
+        self.first = BETA_1 * self.first + (1 - BETA_1) * gradient
+        self.second = BETA_2 * self.second + (1 - BETA_2) * np.square(gradient)
+        root = np.sqrt(self.second / (1 - BETA_2**self.count)) + EPSILON
+        return point - self.rate / (1 - BETA_1**self.count) * self.first / root
+
+    def aside(self, point: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """Refuse: workers do not hold the moments."""
+        raise ConfigError("Adam on the server goes with policies without local steps only")
+
 
 # Maps a worker, the number of its gradient and a point to the gradient, as a pure function.
 Slope = Callable[[int, int, np.ndarray], np.ndarray]
@@ -65,11 +127,8 @@ class LiveRun(Run):
 
     Parameters
     ----------
-    workers : Workers
-    policy : Policy
     start : ndarray of shape (d,) or (m, d)
         x^0, of m step sizes at once if the slope and the steps take as many.
-    slope : callable
     steps : Steps
         New ones for this run.
     every : int
@@ -157,8 +216,6 @@ class Team:
         h_i, from the asking on. A worker that finishes sooner waits.
     slope : callable
         It is inherited by forking, so it may hold any object.
-    size : int
-        Length of points and gradients.
 
     Raises
     ------
@@ -261,7 +318,6 @@ class RealRun(LiveRun):
 
     Parameters
     ----------
-    team : Team
     workers : Workers
         Their message times hold; a policy may read the times of their gradients, which are those
         of the processes nevertheless.
@@ -350,3 +406,47 @@ class RealRun(LiveRun):
         for worker in self._at:
             self.team.answer(worker)
         self._at.clear()
+
+
+# Gradients of each worker that are left out as it warms up, and of the slowest that are timed.
+_WARM, _TIMED = 2, 6
+# Fewest gradients of any worker that are timed, and how often twice as many are asked for.
+_FEWEST_TIMED, _MOST_TIMINGS = 2, 8
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """What was measured before the runs: times of gradients, and of the server's work."""
+
+    workers: Workers
+    handling: Handling
+
+
+def measured(team: Team, start: np.ndarray, message: float) -> Speeds:
+    """Let all workers compute at once, without steps, and time them and the server.
+
+    Returned are the mean time of each worker's gradients, their coefficient of variation over all
+    workers, and the mean times of the server's work.
+    """
+    slowest, n = max(team.seconds), len(team.seconds)
+    wanted = (_WARM + _TIMED) * sum(slowest / least for least in team.seconds)
+    workers = Workers(tuple(team.seconds), (0.0,) * n)
+    for longer in range(_MOST_TIMINGS):
+        run = RealRun(team, workers, policy("asynchronous", n, {}), start, Plain(0.0), 10**9)
+        run.until(int(np.ceil(wanted * 2**longer)))
+        # On a busy machine, the others may be done before a worker has begun.
+        if min(map(len, run.took)) >= _WARM + _FEWEST_TIMED:
+            break
+    else:
+        raise DataError(
+            f"a worker computed {min(map(len, run.took))} gradients while the others computed "
+            f"{max(map(len, run.took))}, too few to tell its time; give it a time in 'seconds' "
+            "nearer to theirs, or try again when the machine is less busy"
+        )
+    kept = [np.array(took[_WARM:]) for took in run.took]
+    relative = np.concatenate([times / times.mean() for times in kept])
+    handling = {kind: float(np.mean(times[n:])) for kind, times in run.worked.items()}
+    found = Workers(
+        tuple(float(times.mean()) for times in kept), (message,) * n, float(relative.std())
+    )
+    return Speeds(found, Handling(**handling))

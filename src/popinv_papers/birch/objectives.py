@@ -26,7 +26,6 @@ class Objective:
 
     Attributes
     ----------
-    kind : int
     start : ndarray of shape (d,)
         x^0.
     lowest : float

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,19 +19,12 @@ import xarray as xr
 from tqdm import tqdm
 
 from popinv.store.variables import variable
-from popinv_papers.birch.catalogue import METHODS, distance_bound, policy
+from popinv_papers.birch.catalogue import METHODS, policy
 from popinv_papers.birch.engine import Run, Workers
 from popinv_papers.birch.objectives import Objective, logistic, quadratic
 from popinv_papers.birch.regime_names import REGIMES, SWEPT
-from popinv_papers.birch.regimes import (
-    Reached,
-    Task,
-    fastest,
-    losses,
-    settled,
-    workers_of,
-)
-from popinv_papers.birch.tree import Conditions, Tree, check
+from popinv_papers.birch.regimes import Reached, Task, fastest, losses, settled, workers_of
+from popinv_papers.birch.tree import Tree, check
 from popinv_papers.kit.images import ImageSet, pooled
 from popinv_papers.kit.kept import kept
 
@@ -57,11 +49,6 @@ class Size:
         Dimension of the quadratic.
     side : int
         Pixels along the side of the squares over which images are averaged.
-    images : int
-    workers : tuple of int
-    methods : tuple of str
-        The methods that descend.
-    seeds : int
     """
 
     dimension: int
@@ -107,10 +94,7 @@ def tasks(size: Size, images: ImageSet) -> list[Task]:
 def compare(size: Size, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
     """Let every method reach every target for every seed, the given one and those after it.
 
-    Returns
-    -------
-    Dataset
-        Those of a seed along ``seed``.
+    The results of the seeds are along ``seed``.
     """
     seeds = list(range(seed, seed + size.seeds))
     each = [_compared(size, chosen_tasks, one) for one in seeds]
@@ -123,12 +107,9 @@ def compare(size: Size, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
 def _compared(size: Size, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
     """Let every method reach every target.
 
-    Returns
-    -------
-    Dataset
-        Along ``regime``, ``task``, ``workers`` and ``algorithm``: the time to the target with the
-        fastest settings and step size (infinite where none arrived), these, and what the run
-        was like; and the loss over time along ``look``.
+    Along ``regime``, ``task``, ``workers`` and ``algorithm`` are the time to the target with the
+    fastest settings and step size (infinite where none arrived), these, and what the run was like;
+    along ``look``, the loss over time.
     """
     names = list(size.methods)
     dims: dict[str, list[Any]] = {
@@ -174,12 +155,7 @@ def _compared(size: Size, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
             "curve_time": variable((*along, "look"), curves["curve_time"], "simulated time"),
             "curve_loss": variable((*along, "look"), curves["curve_loss"], "loss above infimum"),
         },
-        coords={
-            name: variable(name, np.array(values), name)
-            if name == "workers"
-            else variable(name, np.array(values, dtype=np.str_), name)
-            for name, values in dims.items()
-        },
+        coords={name: variable(name, np.array(values), name) for name, values in dims.items()},
         attrs={"simulated_gradients": simulated, "targets": [task.target for task in chosen_tasks]},
     )
 
@@ -223,72 +199,6 @@ def ratios(result: xr.Dataset) -> xr.DataArray:
     relative = result["time"] / result["time"].min("algorithm")
     logarithm = relative.copy(data=np.log(relative.values)).mean(["task", "workers"])
     return logarithm.copy(data=np.exp(logarithm.values))
-
-
-# --- the conditions ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Distance:
-    """The largest distance of one run.
-
-    Attributes
-    ----------
-    name : str
-        Name of the method.
-    workers : int
-    settings : dict of str to float
-    expected : int or None
-        None where no bound is known.
-    conditions : Conditions
-    most_in_flight : int
-    """
-
-    name: str
-    workers: int
-    settings: dict[str, float]
-    expected: int | None
-    conditions: Conditions
-    most_in_flight: int
-
-
-def distances() -> Iterator[Distance]:
-    """Yield the largest distance of every method on 16 workers of speeds 1, 2, 5 and 10."""
-    workers = Workers((1.0, 2.0, 5.0, 10.0) * 4, (7.0,) * 16)
-    for name, settings in (
-        ("vanilla", {}),
-        ("minibatch", {}),
-        ("rennala", {"batch": 8}),
-        ("rennala", {"batch": 40}),
-        ("ringmaster", {"delay": 4}),
-        ("ringmaster", {"delay": 16}),
-        ("asynchronous", {}),
-        ("local", {"batch": 40}),
-        ("local", {"batch": 100}),
-        ("dual_process", {"batch": 40, "most": 60}),
-        ("cycle", {"group": 1}),
-        ("cycle", {"group": 4}),
-        ("cycle", {"group": 16}),
-        ("async_local", {"steps": 5, "delay": 4}),
-        ("async_local", {"steps": 3, "delay": 16}),
-        ("async_batch", {"steps": 5, "delay": 4}),
-        ("async_batch", {"steps": 3, "delay": 16}),
-        ("local_async", {"clusters": 2, "batch": 40}),
-        ("local_async", {"clusters": 4, "batch": 64}),
-        ("nested_local_async", {"sites": 2, "servers": 4, "inner": 10, "batch": 64}),
-        ("meta_local", {"bound": 50, "period": 12.0}),
-    ):
-        given: dict[str, float] = dict(settings)
-        run = Run(workers, policy(name, workers.count, given))
-        run.until(4000)
-        yield Distance(
-            name,
-            workers.count,
-            given,
-            distance_bound(name, workers.count, given),
-            check(run.tree),
-            run.most_in_flight,
-        )
 
 
 def small_trees() -> dict[str, Tree]:

@@ -31,12 +31,8 @@ class Task:
 
     Attributes
     ----------
-    name : str
-    objective : Objective
     target : float
         f - inf f (or its bound) to be reached.
-    rates : tuple of float
-        Step sizes to try.
     most : int
         Number of gradients after which a run is stopped.
     """
@@ -59,8 +55,6 @@ class Reached:
 
     Attributes
     ----------
-    settings : dict of str to float
-    rate : float
     time : float
         Simulated time; infinite if no setting reached the target.
     run : Run or None

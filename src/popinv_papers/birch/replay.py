@@ -152,11 +152,10 @@ def points_on_main_branch(
     ----------
     tree : mapping
         From :meth:`Run.arrays`.
-    The k, ascending.
-        The k, growing.
+    looks : sequence of int
+        The k, ascending.
     rates : sequence of float
         Step sizes gamma.
-    objective : Objective
     generator : numpy.random.Generator
         Generator of the samples, in the order of their first use.
 

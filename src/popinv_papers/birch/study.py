@@ -25,26 +25,20 @@ from popinv.errors import DivergenceError
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
 from popinv.store.variables import variable
-from popinv.surrogate.training import (
-    TrainingData,
-    TrainingProblem,
-    TrainingSettings,
-    prepare,
-)
+from popinv.surrogate.training import TrainingData, TrainingProblem, TrainingSettings, prepare
 from popinv.surrogate.training_problem import loss_of, validation_loss_of
 from popinv.threads import fixed_threads
-from popinv_papers.birch.advice import advised
 from popinv_papers.birch.candidates import (
     Candidate,
     Curve,
+    advised,
     best_rates,
     candidates,
     common_target,
     seconds_to,
 )
 from popinv_papers.birch.engine import Workers
-from popinv_papers.birch.live import LiveRun, RealRun, Team
-from popinv_papers.birch.speeds import Speeds, measured
+from popinv_papers.birch.live import LiveRun, RealRun, Speeds, Team, measured
 from popinv_papers.birch.tree import check
 from popinv_papers.kit.training import fill
 
@@ -69,10 +63,8 @@ class Learning:
 
     Attributes
     ----------
-    problem : TrainingProblem
     start : ndarray of shape (p,)
         The initial weights.
-    batch_size, seed : int
     """
 
     problem: TrainingProblem
@@ -254,7 +246,6 @@ def nothing_trained(learning: Learning, asked: Birch) -> Invariant:
 
     Parameters
     ----------
-    learning : Learning
     asked : Birch
         The study's settings of the method: seconds, message.
     """
@@ -287,7 +278,6 @@ def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any
 
     Parameters
     ----------
-    learning : Learning
     asked : Birch
         The study's settings of the method: seconds, message, gradients, repeats.
 
@@ -371,9 +361,7 @@ def _times(target: float, name: str, curves: Sequence[Curve]) -> np.ndarray:
 
 
 def _dataset(
-    ways: Sequence[Candidate],
-    curves: Mapping[str, Mapping[str, Sequence[Curve]]],
-    target: float,
+    ways: Sequence[Candidate], curves: Mapping[str, Mapping[str, Sequence[Curve]]], target: float
 ) -> xr.Dataset:
     names, clocks = [way.name for way in ways], list(curves)
     repeats = len(curves[clocks[0]][names[0]])
@@ -390,8 +378,8 @@ def _dataset(
             "loss": variable(dims, whole[..., 1], "validation loss"),
         },
         coords={
-            "candidate": variable("candidate", np.array(names, dtype=np.str_), "way to train"),
-            "clock": variable("clock", np.array(clocks, dtype=np.str_), "whose clock"),
+            "candidate": variable("candidate", names, "way to train"),
+            "clock": variable("clock", clocks, "whose clock"),
         },
         attrs={"target": target},
     )

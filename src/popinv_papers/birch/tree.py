@@ -69,29 +69,6 @@ class Tree:
         return len(self.main) - 1
 
 
-def ancestry(tree: Tree, node: int) -> list[int]:
-    """Return the nodes from a node to the root, both included."""
-    path = []
-    while node >= 0:
-        path.append(node)
-        node = tree.base[node]
-    return path
-
-
-def representation(tree: Tree, node: int) -> Counter[int]:
-    """Return repr(y): the count of each gradient on the path from the root to a node."""
-    return Counter(tree.gradient[y] for y in ancestry(tree, node)[:-1])
-
-
-def distance(tree: Tree, y: int, z: int) -> int:
-    """Return dist(y, z): the larger number of edges to the nearest common ancestor."""
-    above = {node: edges for edges, node in enumerate(ancestry(tree, y))}
-    for edges, node in enumerate(ancestry(tree, z)):
-        if node in above:
-            return max(edges, above[node])
-    raise ValueError(f"nodes {y} and {z} have no common ancestor")
-
-
 @dataclass(frozen=True)
 class Conditions:
     """The three conditions of the paper's Theorem 2.4, on a recorded run.
@@ -103,9 +80,11 @@ class Conditions:
         z^0, ..., z^k, and occurs on the main branch once (the first condition). It is then
         independent of them if the schedule does not depend on values of gradients.
     contained : bool
-        Whether repr(z^k) is a sub-multiset of repr(x^k) for every k (the second condition).
+        Whether repr(z^k) is a sub-multiset of repr(x^k) for every k (the second condition), with
+        repr(y) the count of each gradient on the path from the root to y.
     distances : ndarray of int, shape (K,)
-        dist(x^k, z^k). The largest is the R of the third condition.
+        dist(x^k, z^k), the larger number of edges to the nearest common ancestor. The largest is
+        the R of the third condition.
     """
 
     fresh: bool

@@ -8,6 +8,7 @@ over trials, each with its own partition and noise.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -67,10 +68,12 @@ _SIMILAR = 0.05
 # Accuracies this near are called the same as those of retraining.
 _SAME = 0.04
 _THEIR_TRIALS = 100
+headline = partial(judged, "headline")
+reconstruction = partial(judged, "reconstruction")
 
 
 def claims(result: xr.Dataset) -> list[Claim]:
-    """Return the table, from the result of ``problem``."""
+    """Return the table, from the result of ``check``."""
     return [
         *_costs(result),
         *_utility(result),
@@ -104,8 +107,7 @@ def _shares(words: str, epochs: xr.DataArray, n: int) -> Iterator[Claim]:
             if name == "full"
             else (_CONVEX, epochs_without_convexity(batch, EPSILON, SIGMA, n).sum())
         )
-        yield judged(
-            "headline",
+        yield headline(
             f"{words}{_WORDS[name]}: epochs of 100 requests over those of the cheaper of "
             "descent to delete and Langevin unlearning, with one smoothness for all",
             *("paper", "abstract", share),
@@ -120,8 +122,7 @@ def _largest(result: xr.Dataset) -> Iterator[Claim]:
     for batch, most in ((32, 1), (512, 5)):
         at = {"batch": batch, "noise": by_noise["noise"] >= 0.05}
         without = epochs_without_convexity(batch, 0.01, 1.0).max()
-        yield judged(
-            "headline",
+        yield headline(
             f"largest number of epochs of a request, epsilon 0.01, noise 0.05 to 1, batches of "
             f"{batch}",
             *("paper", "Figure 3d", most),
@@ -139,8 +140,7 @@ def _utility(result: xr.Dataset) -> Iterator[Claim]:
             rivals.sel({"rival": which}).values[: len(ours)]
             for which in ("delete", f"delete_{steps}")
         )
-        yield judged(
-            "headline",
+        yield headline(
             f"{_WORDS[name]}: accuracy after 100 requests less that of descent to delete, the "
             "same guarantee",
             *("paper", "abstract", "similar utility"),
@@ -154,8 +154,7 @@ def _utility(result: xr.Dataset) -> Iterator[Claim]:
         )
     single, b32 = (result["scratch"].sel({"scratch_batch": b}).values for b in (1, 32))
     half = b32.shape[1] // 2
-    yield judged(
-        "headline",
+    yield headline(
         "accuracy of learning with noise 0.03, batches of 32 less that of batches of 1",
         *("paper", "text", 0.23),
         measured(b32.mean(axis=1) - single.mean(axis=1)),
@@ -171,8 +170,7 @@ def _stored_epochs(result: xr.Dataset) -> Iterator[Claim]:
     stored = np.array(_EPOCHS)
     agree = int((result["epochs_by_noise"].sum("request").values == stored).sum())
     loose = int((epochs_by_noise("paper").sum(axis=2) == stored).sum())
-    yield judged(
-        "reconstruction",
+    yield reconstruction(
         f"totals of 100 requests at epsilon 0.01, {len(MORE_NOISES)} noises and four batches, that "
         "agree exactly",
         *("authors' code", "stored results", 24),
@@ -180,8 +178,7 @@ def _stored_epochs(result: xr.Dataset) -> Iterator[Claim]:
         within(24),
         Control("the paper's looser form for all requests", measured(float(loose))),
     )
-    yield judged(
-        "reconstruction",
+    yield reconstruction(
         f"{_SECOND}epochs of 100 requests at epsilon 1, noisy steps, full batch",
         *("authors' code", "stored results", 1183),
         measured(float(result["epochs_of_second"].sel(second_method="full").sum())),
@@ -204,8 +201,7 @@ def _stored_epochs(result: xr.Dataset) -> Iterator[Claim]:
             f"the constants of noisy steps ({RECORDS} images, smoothness {full.smooth:.4f})",
             measured(float(other)),
         )
-        yield judged(
-            "reconstruction",
+        yield reconstruction(
             f"epochs of 100 requests at epsilon 1, {words}",
             *("authors' code", "stored results", total),
             measured(float(result["epochs"].sel({"method": method}).sum())),
@@ -220,8 +216,7 @@ def _retraining(result: xr.Dataset) -> Iterator[Claim]:
         unlearnt, anew = (_trials(of.sel({"when": w})) for w in ("unlearnt", "retrained"))
         found = measured(unlearnt - anew)
         criterion = within(0.0, bound=_SAME)
-        yield judged(
-            "reconstruction",
+        yield reconstruction(
             f"{_WORDS[str(served)]}: accuracy after 100 requests less that of retraining",
             *("this package", "", 0.0),
             found,
@@ -275,8 +270,7 @@ def _stored(
         each = [measured(differences) for differences in (ours - np.array(values)).T]
         return max(each, key=lambda one: max(-one.low, one.high))
 
-    return judged(
-        "reconstruction",
+    return reconstruction(
         f"{words}: mean accuracy less the stored mean of {_THEIR_TRIALS} trials, where the "
         "interval reaches farthest from zero",
         *("authors' code", "stored results", 0.0),
@@ -296,8 +290,7 @@ def _trials(values: xr.DataArray) -> np.ndarray:
 def _gap(result: xr.Dataset) -> Iterator[Claim]:
     shares, setting = result["share_of_gap"].values, constants(128)
     first = setting.contraction ** (setting.batches - 1)
-    yield judged(
-        "reconstruction",
+    yield reconstruction(
         "largest distance of two runs with the same noise over its bound, a record of the last "
         "batch",
         *("paper", "Lemma 3.3", "at most 1"),

@@ -10,9 +10,16 @@ from tqdm import tqdm
 
 from popinv.errors import DataError
 from popinv.methods.certificate.accountant import Setting
-from popinv.methods.certificate.descent import Model, Noise, run, start
-from popinv.methods.certificate.losses import Logistic, setting_of
-from popinv.methods.certificate.records import Partition, Records
+from popinv.methods.certificate.descent import (
+    Logistic,
+    Model,
+    Noise,
+    Partition,
+    Records,
+    run,
+    setting_of,
+    start,
+)
 from popinv.methods.certificate.requests import Goal, learn, relearn, remove
 from popinv.seeds import generator
 from popinv_papers.kit.images import ImageSet
@@ -120,14 +127,11 @@ class Served:
     ----------
     epochs : ndarray of int, shape (requests,)
         Epochs of each request in the first trial.
-    largest : int
-        Largest number of epochs of a request in any trial.
     learnt, unlearnt, retrained : ndarray of shape (trials,)
         Accuracy after learning, after the last request, and after retraining without the records.
     """
 
     epochs: np.ndarray
-    largest: int
     learnt: np.ndarray
     unlearnt: np.ndarray
     retrained: np.ndarray
@@ -150,7 +154,7 @@ def serve(
         accuracies.append(found["accuracies"])
         epochs.append(found["epochs"])
     by_model = np.concatenate(accuracies, axis=1)
-    return Served(epochs[0], int(np.max(epochs)), *by_model)
+    return Served(epochs[0], *by_model)
 
 
 def _serve_once(

@@ -7,17 +7,11 @@ Logachov, Lotov, Prasolov, Prokopenko and Tarasenko (arXiv 2505.18535), of whose
 abstract and the introduction were readable to us: the formulas here are reconstructions from
 standard probability, and no constant should be taken for theirs.
 
-``landscapes``      slopes f' as piecewise polynomials
-``noises``          laws of xi
-``simulation``      many paths, each until it leaves an interval
-``theory``          formulas for small rates: sticking, escape, exit times, Markov rates
-``recursion``       escape from a quadratic maximum at any rate, by characteristic functions
-``exit_equation``   exit times and probabilities at any rate, by integral equations
-``measuring``       one number by theory and by simulation; sizes of the test problem
-``sticking``, ``escapes``, ``exits``    the comparisons of the test problem
-``problem``, ``claims``                 the test problem and its table
-``restarts``        a study's descent from many starts
-``outlook``         groups of their ends, and the chance of a better answer
-``slices``          the loss along a line between answers: barrier, noise, chance to cross
-``study``           all of this for a study
+``simulation``    slopes f', laws of xi, and many paths, each until it leaves an interval
+``theory``        formulas for small rates: sticking, escape, exit times, Markov rates
+``finite_rates``  escape from a quadratic maximum and exit times at any rate
+``comparisons``   numbers by theory and by simulation, with their criteria, and the sizes
+``check``         the test problem: its numbers and its table
+``slices``        the loss along a line between answers: barrier, noise, chance to cross
+``use``           a study's descent from many starts, and what lies between their ends
 """

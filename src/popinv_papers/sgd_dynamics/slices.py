@@ -75,7 +75,6 @@ class Slice:
         Mean slope and its standard error.
     deviation : ndarray of shape (n,)
         Standard deviation of the gradient noise.
-    points : tuple of CriticalPoint
     """
 
     places: np.ndarray
@@ -137,7 +136,6 @@ def line_slope(
     ----------
     problem : Problem
         Its stage addresses the draws.
-    settings : DescentSettings
     origin, direction : ndarray of shape (n_p,)
     """
     # Adam's step needs no curvature, and its move is not used.

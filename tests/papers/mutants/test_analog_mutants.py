@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
-from popinv_papers.analog import algorithms, devices, layers, least_squares, pulses, quadratic
+from popinv_papers.analog import algorithms, devices, layers, pulses, quadratic
 
 pytestmark = pytest.mark.slow
 
@@ -120,31 +120,31 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         TESTS.test_residual_learning_without_mixing_is_tiki_taka_mirrored,
     ),
     (
-        least_squares,
+        quadratic,
         "np.sum(rate * h * sigma**2 /",
         "np.sum(1.2 * rate * h * sigma**2 /",
         TESTS.test_digital_descent_has_its_stationary_error_and_analog_its_penalty,
     ),
     (
-        least_squares,
+        quadratic,
         "hessian + size / reach * np.eye(d)",
         "hessian + 0.5 * size / reach * np.eye(d)",
         TESTS.test_the_error_falls_with_the_range_and_rises_with_the_noise_from_any_start,
     ),
     (
-        least_squares,
+        quadratic,
         "math.sqrt(2 / math.pi) * sigma if",
         "math.sqrt(1 / math.pi) * sigma if",
         TESTS.test_the_error_falls_with_the_range_and_rises_with_the_noise_from_any_start,
     ),
     (
-        least_squares,
+        quadratic,
         "p = (1 - w[:, :1] / reach) / 2",
         "p = (1 + w[:, :1] / reach) / 2",
         TESTS.test_the_lower_bounds_instance_keeps_sigma_squared_s,
     ),
     (
-        least_squares,
+        quadratic,
         "(top[:, None] / reach) ** 2",
         "(top[:, None] / reach) ** 1.7",
         TESTS.test_the_lower_bounds_instance_keeps_sigma_squared_s,

@@ -9,17 +9,14 @@ import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
 from popinv_papers.bigram import (
-    counts,
     cross_entropy,
     entries,
     gradient_descent,
-    limits,
     power_law,
+    scaling,
     series,
     sign_descent,
-    steps_map,
     text_problem,
-    worst_case,
 )
 
 pytestmark = pytest.mark.slow
@@ -127,25 +124,25 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         LAWS.test_cross_entropy_falls_and_its_gradient_is_right,
     ),
     (
-        counts,
+        entries,
         "(copy / contexts[row])",
         "(1.1 * copy / contexts[row])",
         PROBLEM.test_matched_entries_are_those_of_equally_frequent_contexts,
     ),
     (
-        counts,
+        entries,
         "np.sqrt(own[1:] * own[:-1])",
         "0.5 * (own[1:] + own[:-1])",
         PROBLEM.test_matched_entries_are_those_of_equally_frequent_contexts,
     ),
     (
-        limits,
+        scaling,
         "/ (far - near)",
         "/ (1.1 * far - near)",
         PROBLEM.test_gaps_to_the_limit_shrink_with_the_vocabulary,
     ),
     (
-        steps_map,
+        scaling,
         "np.log(steps.values[large])",
         "1.1 * np.log(steps.values[large])",
         PROBLEM.test_slopes_are_of_logarithms,
@@ -157,25 +154,25 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         PROBLEM.test_the_correction_predicts_a_withheld_half_and_the_law_does_not,
     ),
     (
-        counts,
+        entries,
         "np.full(high - low, each / context_counts.sum())",
         "np.full(high - low, each**1.1 / context_counts.sum())",
         PROBLEM.test_matched_entries_are_those_of_equally_frequent_contexts,
     ),
     (
-        worst_case,
+        scaling,
         "np.diff(terms(ends))[0]) / 2",
         "np.diff(terms(ends))[0]) / 2.2",
         WORST.test_losses_are_those_of_direct_sums,
     ),
     (
-        worst_case,
+        scaling,
         "-exponent * log_k + 2 * steps",
         "-exponent * log_k + 1.9 * steps",
         WORST.test_losses_are_those_of_zeta_functions,
     ),
     (
-        worst_case,
+        scaling,
         "np.log(max(loss, 1e-300) / target)",
         "np.log(max(loss, 1e-300) / (1.1 * target))",
         WORST.test_real_steps_are_just_below_the_whole_ones,

@@ -9,16 +9,12 @@ import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
 from popinv_papers.birch import (
-    advice,
     candidates,
     catalogue,
-    delayed,
     engine,
     live,
-    promises,
-    rounds,
+    policies,
     solve_sharing,
-    steps,
     theory,
     tree,
 )
@@ -34,8 +30,8 @@ SOLVES = ordinary_tests("test_birch_solves")
 MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     (
         tree,
-        "return max(edges, above[node])",
-        "return min(edges, above[node])",
+        "distances[k] = max(",
+        "distances[k] = min(",
         TESTS.test_the_check_agrees_with_the_definitions,
     ),
     (
@@ -118,7 +114,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         TESTS.test_bounds_in_closed_form,
     ),
     (
-        rounds,
+        policies,
         "if self.total == self.batch:",
         "if self.total == self.batch + 1:",
         TESTS.test_the_largest_distance_is_the_bound_on_sixteen_workers,
@@ -142,19 +138,19 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         TESTS.test_minibatches_take_the_slowest_worker_and_its_message,
     ),
     (
-        delayed,
+        policies,
         "self.read[sender] < self.delay:",
         "self.read[sender] <= self.delay:",
         TESTS.test_ringmaster_drops_exactly_the_late_ones,
     ),
     (
-        rounds,
+        policies,
         "            if self.local:\n",
         "            if not self.local:\n",
         TESTS.test_local_steps_are_summed_not_averaged,
     ),
     (
-        promises,
+        theory,
         "slopes[:, 0] += 0.25",
         "slopes[:, 0] -= 0.25",
         PROBLEM.test_slopes_of_the_promise_are_those_of_exact_descent,
@@ -172,7 +168,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         STUDY.test_a_busy_server_delays_what_comes_meanwhile,
     ),
     (
-        steps,
+        live,
         "1 - BETA_2**self.count",
         "1 - BETA_2",
         STUDY.test_adam_on_the_server_is_that_of_torch,
@@ -196,7 +192,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         STUDY.test_all_reach_the_target_in_all_trials,
     ),
     (
-        advice,
+        candidates,
         "worth = gain >= _WORTH",
         "worth = gain >= 1",
         STUDY.test_several_machines_are_advised_only_if_they_gain_enough,

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
-from popinv.methods.federated import masks, noisy, own_laws, profile, server
+from popinv.methods.federated import channel, noisy, own_laws, server
 
 pytestmark = pytest.mark.slow
 
@@ -18,19 +18,19 @@ MESSAGES = ordinary_tests("test_federated_messages")
 # The module, its change, and the ordinary test that fails.
 MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     (
-        masks,
+        channel,
         "if site == low else hidden - mask",
         "if site == low else hidden + mask",
         MESSAGES.test_masks_cancel_exactly,
     ),
     (
-        masks,
+        channel,
         'f"federated/mask/{low}/{high}", index)',
         'f"federated/mask/{low}/{high}", 0)',
         MESSAGES.test_a_masked_message_and_the_sum_of_some_are_uniform,
     ),
     (
-        masks,
+        channel,
         "rng.integers(0, 2**64,",
         "rng.integers(0, 2**63,",
         MESSAGES.test_a_masked_message_and_the_sum_of_some_are_uniform,
@@ -54,7 +54,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         MESSAGES.test_weak_noise_leads_to_the_pooled_answer,
     ),
     (
-        profile,
+        own_laws,
         "= -self.slope.T",
         "= 0.5 * self.slope.T",
         SITES.test_own_laws_are_the_joint_maximum_of_the_pseudo_likelihood,

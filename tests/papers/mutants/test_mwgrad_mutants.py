@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
-from popinv.methods.groups import homogeneity, pooled
+from popinv.methods.groups import group_tests
 from popinv_papers.mwgrad import (
     descent,
     ensembles,
@@ -84,39 +84,39 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         "return 1.2 * entropy - np.array(",
         PARTS.test_blob_descends_its_energies,
     ),
-    (pooled, "scores = scores - (information", "scores = scores + (information", _POOLED),
+    (group_tests, "scores = scores - (information", "scores = scores + (information", _POOLED),
     (
-        pooled,
+        group_tests,
         "rest = scores.sum(dim=1) - modes.omega",
         "rest = scores.sum(dim=1) - 1.2 * modes.omega",
         _POOLED,
     ),
     (
-        homogeneity,
+        group_tests,
         "np.linalg.inv(np.eye(d) + information.sum(axis=0))",
         "np.linalg.inv(np.eye(d) + 1.2 * information.sum(axis=0))",
         _COVARIANCE,
     ),
     (
-        homogeneity,
+        group_tests,
         "joint[k, :, k] += information[k]",
         "joint[k, :, k] += 1.2 * information[k]",
         _COVARIANCE,
     ),
     (
-        homogeneity,
+        group_tests,
         "(1 - 2 * s * w) ** 2).sum())",
         "(1 - 2 * s * w) ** 1).sum())",
         GROUP.test_equal_weights_have_the_tail_of_chi_squared,
     ),
     (
-        homogeneity,
+        group_tests,
         "np.log(v / root) / root",
         "np.log(v / root)",
         GROUP.test_equal_weights_have_the_tail_of_chi_squared,
     ),
     (
-        homogeneity,
+        group_tests,
         "np.arange(len(p_values), 0, -1)",
         "np.arange(1, len(p_values) + 1)",
         GROUP.test_holm_goes_down_step_by_step,

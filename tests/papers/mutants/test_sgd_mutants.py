@@ -9,19 +9,14 @@ import pytest
 from source_mutants import Mutant, each, failing, ordinary_tests
 
 from popinv.methods.restarts import outlook
-from popinv_papers.sgd_dynamics import (
-    exit_equation,
-    measuring,
-    recursion,
-    slices,
-    theory,
-)
+from popinv_papers.sgd_dynamics import comparisons, finite_rates, slices, theory
 
 pytestmark = pytest.mark.slow
 
 FORMULAS = ordinary_tests("test_sgd_dynamics")
 PROBLEM = ordinary_tests("test_sgd_problem")
 STUDY = ordinary_tests("test_sgd_study")
+RESTARTS = ordinary_tests("test_restarts")
 
 _CLOSED = FORMULAS.test_escape_from_the_linear_recursion_in_closed_form
 _QUADRATURE = FORMULAS.test_pareto_noise_has_its_characteristic_function_by_quadrature
@@ -31,7 +26,7 @@ _AREAS = FORMULAS.test_distribution_functions_and_their_integrals
 _KRAMERS = FORMULAS.test_the_integral_equation_is_kramers_at_small_noise
 _JUMP = FORMULAS.test_one_jump_leaves_a_heavy_tailed_well_the_sooner_the_top_is_the_end
 _CROSSED = STUDY.test_a_barrier_is_crossed_as_often_as_the_integral_equation_says
-_BETTER = STUDY.test_a_better_answer_is_counted_and_a_worse_one_is_not
+_BETTER = RESTARTS.test_a_better_answer_is_counted_and_a_worse_one_is_not
 
 # The module, its change, and the test that fails.
 MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
@@ -77,28 +72,28 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         "math.log1p(-0.9 * (share**2))",
         FORMULAS.test_sharp_maximum,
     ),
-    (recursion, "np.cumsum(strides, axis=0) - strides", "np.cumsum(strides, axis=0)", _CLOSED),
-    (recursion, "integral / growth - values / 2", "integral / growth + values / 2", _CLOSED),
-    (recursion, "clip(0.5 - step", "clip(0.5 - 1.1 * step", _CLOSED),
-    (recursion, "math.log1p(rate * curvature)", "math.log1p(rate / curvature)", _CLOSED),
-    (recursion, "np.exp(-0.5j * np.pi", "np.exp(0.5j * np.pi", _QUADRATURE),
-    (recursion, "alpha * term / (n - alpha)", "alpha * term / (n + 1 - alpha)", _QUADRATURE),
-    (recursion, "np.exp(-1j * t * noise.shift)", "np.exp(1j * t * noise.shift)", _QUADRATURE),
-    (recursion, "(1 - half) * math.log(2)", "half * math.log(2)", _DRAWN),
-    (recursion, "return alpha / (4 * (2 - alpha))", "return alpha / (5 * (2 - alpha))", _LIMIT),
+    (finite_rates, "np.cumsum(strides, axis=0) - strides", "np.cumsum(strides, axis=0)", _CLOSED),
+    (finite_rates, "integral / growth - values / 2", "integral / growth + values / 2", _CLOSED),
+    (finite_rates, "clip(0.5 - step", "clip(0.5 - 1.1 * step", _CLOSED),
+    (finite_rates, "math.log1p(rate * curvature)", "math.log1p(rate / curvature)", _CLOSED),
+    (finite_rates, "np.exp(-0.5j * np.pi", "np.exp(0.5j * np.pi", _QUADRATURE),
+    (finite_rates, "alpha * term / (n - alpha)", "alpha * term / (n + 1 - alpha)", _QUADRATURE),
+    (finite_rates, "np.exp(-1j * t * noise.shift)", "np.exp(1j * t * noise.shift)", _QUADRATURE),
+    (finite_rates, "(1 - half) * math.log(2)", "half * math.log(2)", _DRAWN),
+    (finite_rates, "return alpha / (4 * (2 - alpha))", "return alpha / (5 * (2 - alpha))", _LIMIT),
     (
-        recursion,
+        finite_rates,
         "* psi.conj()).imag",
         "* psi).imag",
         FORMULAS.test_unbalanced_noise_leaves_by_the_integral_equation_as_by_the_recursion,
     ),
-    (exit_equation, "(noise.index + z**2)", "(noise.index + 1.2 * z**2)", _AREAS),
-    (exit_equation, "noise.balance * (at_one - beyond)", "0.9 * (at_one - beyond)", _AREAS),
-    (exit_equation, "np.maximum(z, 0) + decay", "np.maximum(z, 0) + 1.1 * decay", _AREAS),
-    (exit_equation, "nodes - rate * landscape", "nodes - 0.9 * rate * landscape", _KRAMERS),
-    (exit_equation, "area = rate * area", "area = 0.999 * rate * area", _KRAMERS),
+    (finite_rates, "(noise.index + z**2)", "(noise.index + 1.2 * z**2)", _AREAS),
+    (finite_rates, "noise.balance * (at_one - beyond)", "0.9 * (at_one - beyond)", _AREAS),
+    (finite_rates, "np.maximum(z, 0) + decay", "np.maximum(z, 0) + 1.1 * decay", _AREAS),
+    (finite_rates, "nodes - rate * landscape", "nodes - 0.9 * rate * landscape", _KRAMERS),
+    (finite_rates, "area = rate * area", "area = 0.999 * rate * area", _KRAMERS),
     (
-        exit_equation,
+        finite_rates,
         "right = np.diff(below, axis=1) - left",
         "right = 0.9999 * np.diff(below, axis=1) - left",
         _JUMP,
@@ -115,15 +110,16 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     (outlook, "np.argmin(means[members])", "np.argmax(means[members])", _BETTER),
     (outlook, "losses[0] - losses[row]", "losses[row] - losses[0]", _BETTER),
     (outlook, "math.log(1 - _SURE)", "math.log(_SURE)", _BETTER),
-    (outlook, '"chebyshev"', '"sqeuclidean"', STUDY.test_ends_are_grouped_by_standard_errors),
-    (outlook, '"single"', '"complete"', STUDY.test_ends_are_grouped_by_standard_errors),
+    (outlook, '"chebyshev"', '"sqeuclidean"', RESTARTS.test_ends_are_grouped_by_standard_errors),
+    (outlook, '"single"', '"complete"', RESTARTS.test_ends_are_grouped_by_standard_errors),
     (
+        outlook,
         'proportion_ci(0.95, "exact")',
         'proportion_ci(0.9, "exact")',
-        STUDY.test_intervals_of_shares_are_exact,
+        RESTARTS.test_intervals_of_shares_are_exact,
     ),
     (
-        measuring,
+        comparisons,
         "(x[-1] - x[0])",
         "(x[-1] + x[0])",
         PROBLEM.test_a_slope_is_that_of_each_batch,

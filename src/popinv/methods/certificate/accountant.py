@@ -138,12 +138,8 @@ class Setting:
     def gap_of(self, counts: Sequence[int] | np.ndarray, epochs: float = math.inf) -> float:
         """Return W_inf after T epochs on different data, by batch (Lemma 3.3, Corollary J.1).
 
-        Parameters
-        ----------
-        counts : array_like of int, shape (n/b,)
-            Number of different records in each batch.
-        epochs : float
-            T; infinite for the stationary laws.
+        The counts (n/b,) are those of the different records in each batch. T is infinite for the
+        stationary laws.
 
         Raises
         ------
@@ -190,7 +186,11 @@ class Setting:
 
     def decay(self, epochs: int, form: Form = "paper") -> float:
         """Return rho of K epochs (see the module), with the factor 1/2 for ``tight``."""
-        _check_form(form)
+        if form not in FORMS:
+            raise ConfigError(
+                f"form of the guarantee '{form}' is not known, allowed: {', '.join(FORMS)}."
+                + nearest(form, FORMS)
+            )
         if epochs < 1:
             raise ConfigError(f"{epochs} epochs give no guarantee; at least 1 is needed")
         steps = epochs * self.batches
@@ -228,12 +228,9 @@ class Setting:
     ) -> int:
         """Return the smallest number of epochs that gives (epsilon, delta) from a gap."""
         wanted = privacy.coefficient(epsilon, delta)
-        return self._epochs(wanted, gap, sigma, form)
-
-    def _epochs(self, wanted: float, gap: float, sigma: float, form: Form) -> int:
-        """Return the smallest K with coefficient(K) <= wanted, by the inverse of rho."""
         if gap == 0 or self.coefficient(gap, sigma, 1, form) <= wanted:
             return 1
+        # The smallest K with coefficient(K) <= wanted, by the inverse of rho.
         rho = 2 * self.rate * sigma**2 * wanted / gap**2
         if form == "tight":
             rho *= 2
@@ -348,20 +345,8 @@ def sequential_epochs(
 
     .. math:: Z_1 = g_1, \quad Z_{s+1} = \min(c^{K_s n/b} Z_s + g_{s+1}, 2 R)
 
-    with g_s the gap due to the records of request s alone.
-
-    Parameters
-    ----------
-    gaps : sequence of float
-        The gap of each request.
-    forms : str, or a sequence of them
-        One form for all requests, or one for each.
-
-    Returns
-    -------
-    epochs : list of int
-    carried : list of float
-        Z of each request, before its epochs.
+    with g_s the gap due to the records of request s alone. There is one form for all requests, or
+    one for each. Z of each request, before its epochs, is returned too.
     """
     of_each = [forms] * len(gaps) if isinstance(forms, str) else list(forms)
     if len(of_each) != len(gaps):
@@ -375,11 +360,3 @@ def sequential_epochs(
         carried.append(whole)
         left = setting.shrunk(whole, epochs[-1])
     return epochs, carried
-
-
-def _check_form(form: str) -> None:
-    if form not in FORMS:
-        raise ConfigError(
-            f"form of the guarantee '{form}' is not known, allowed: {', '.join(FORMS)}."
-            + nearest(form, FORMS)
-        )

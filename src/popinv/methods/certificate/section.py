@@ -8,12 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from popinv.forward.section import ForwardSection
-from popinv.methods.section import (
-    MethodSection,
-    ObservedSystems,
-    StudySections,
-    named_system_problems,
-)
+from popinv.methods.section import MethodSection, ObservedSystems, named_system_problems
 from popinv.sections.base import Count, Fraction, NotBoolean, Positive
 from popinv.sections.messages import Problem
 from popinv.sections.systems import SystemName
@@ -29,6 +24,9 @@ class Certificate(MethodSection):
     condition: ClassVar[str] = (
         "`{}` asks for the first three systems. It needs systems aside, as at least 200 in a file "
         "have, and does not take noise of kind `full`."
+    )
+    unrestricted_noise: ClassVar[str] = (
+        "noise of kind 'full' has too many parameters for a step from a reference"
     )
 
     systems: list[SystemName] = Field(
@@ -67,15 +65,6 @@ class Certificate(MethodSection):
         "but whoever knows the seed can subtract it. `secret` noise is drawn anew, and its seed is "
         "not kept.",
     )
-
-    def problems(self, study: StudySections) -> Iterator[Problem]:
-        """Refuse unrestricted noise."""
-        if study.noise and study.noise.unrestricted:
-            yield Problem(
-                (),
-                "requested, but noise of kind 'full' has too many parameters for a step from a "
-                "reference; leave it out, or choose another noise.",
-            )
 
     def data_problems(
         self, observed: ObservedSystems, forward: ForwardSection | None

@@ -9,33 +9,27 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 
 from popinv.errors import DataError
+from popinv.figures.style import CHECK, LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, readable, styled
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.build import descent_problem, start
 from popinv.inference.problem import Problem
-from popinv.inference.result import (
-    correction_of,
-    draws_of_answer,
-    estimate_of,
-    parameter_names,
-)
+from popinv.inference.result import correction_of, draws_of_answer, estimate_of, parameter_names
 from popinv.methods.certificate.answer import (
     EPSILONS,
     Learned,
     Removed,
+    contributions_of,
+    empirical_epsilon,
     learn_from,
     nothing_removed,
     price,
+    reference_and_records,
     remove_from,
 )
-from popinv.methods.certificate.attack import empirical_epsilon
-from popinv.methods.certificate.certificate import certificate, write_certificate
-from popinv.methods.certificate.contributions import (
-    contributions_of,
-    reference_and_records,
-)
-from popinv.methods.certificate.figures import draw_forgetting
+from popinv.methods.certificate.requests import certificate, write_certificate
 from popinv.methods.metrics import flatten
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.population.observe import system_names
@@ -60,6 +54,14 @@ _COVERS = (
 )
 # The largest numbers in the arrays of all runs.
 _MOST_NUMBERS = 4e7
+# Of a picture.
+_MOST_PARAMETERS = 12
+_WAYS = {
+    "learnt": ("before", LIGHT, "o"),
+    "sequence": ("removed one by one", MODEL, "s"),
+    "batch": ("removed all at once", CHECK, "^"),
+    "anew": ("learned anew", TRUTH, "D"),
+}
 
 
 def use(study: StudyInput) -> Outcome:
@@ -132,9 +134,8 @@ def _systems(
 def _metrics(
     learned: Learned, removed: Removed, rows: np.ndarray, reference: int, result: xr.Dataset
 ) -> dict[str, Any]:
-    goal, root = learned.goal, math.sqrt(learned.setting.n)
+    goal = learned.goal
     batch, sequence = removed.holders["batch"], removed.holders["sequence"]
-    spread = {way: float(means.std(axis=0, ddof=1).mean()) for way, means in removed.means.items()}
     direction = removed.exact - removed.exact_left
     attacked = {
         way: empirical_epsilon(removed.means[way], removed.means["anew"], direction, goal.delta)
@@ -157,7 +158,7 @@ def _metrics(
         "epochs_one_by_one": " + ".join(map(str, epochs)),
         "epochs_batch": batch.removals[0].epochs,
         "epochs_anew": learned.learnt,
-        "noise_in_standard_errors": root * spread["batch"],
+        "noise_in_standard_errors": told,
         **prices,
         "clipped_share": float((length > learned.longest).mean()),
         "shift_by_clipping": float(result["shift_by_clipping"]),
@@ -240,3 +241,38 @@ def _dataset(
             ),
         },
     )
+
+
+@styled
+def draw_forgetting(result: xr.Dataset) -> Figure:
+    """Draw the price of the guarantee, and the answers after the removal, with their noise."""
+    figure = new_figure("Removing systems from law and noise, under certificate", 11, 4.8)
+    left, right = figure.subplots(1, 2)
+    epochs = result["removal_epochs"].values
+    for epsilon, colour in zip(result["epsilon"].values, SYSTEMS, strict=False):
+        price = result["price"].sel(epsilon=epsilon).values
+        left.plot(epochs, price, "o-", color=colour, label=f"ε = {epsilon:g}")
+    left.axhline(1, color=LIGHT, lw=1, ls=":")
+    left.set(
+        xlabel="epochs of the removal",
+        ylabel="noise, in standard errors",
+        yscale="log",
+        xticks=epochs[:: 1 + (len(epochs) - 1) // 10],
+    )
+    left.legend(loc="best")
+    error, exact = result["standard_error"].values, result["unconstrained"].sel(way="exact").values
+    rows = np.flatnonzero(error > 0)[:_MOST_PARAMETERS]
+    right.axvspan(-1, 1, color=LIGHT, alpha=0.2, lw=0)
+    for j, (way, (label, colour, mark)) in enumerate(_WAYS.items()):
+        shift = (result["unconstrained"].sel(way=way).values - exact)[rows] / error[rows]
+        place = np.arange(len(rows)) + 0.15 * (j - 1.5)
+        noise = float(result["noise"].sel(way=way))
+        right.errorbar(shift, place, xerr=2 * noise, fmt=mark, ms=5, color=colour, label=label)
+    right.set(
+        xlabel="distance from the exact answer without them, in standard errors",
+        yticks=range(len(rows)),
+    )
+    right.set_yticklabels([readable(str(result["fitted"].values[i])) for i in rows])
+    right.invert_yaxis()
+    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure

@@ -40,19 +40,11 @@ _QUICK = (2, 8, 10.0 ** -np.arange(0.0, 6.5, 2.0), 1e-3)
 
 @dataclass(frozen=True)
 class Told:
-    """A round as the observer sees it.
+    """A round at p (n_p,) as the observer sees it.
 
-    Attributes
-    ----------
-    p : ndarray of shape (n_p,)
-    matrix : ndarray of shape (m, n_p)
-        It makes the message of the sum of the scores.
-    draws : int, optional
-        Draws of the moments; by default all.
-    value : bool
-        Whether the message holds the value too.
-    deviation : float
-        Of the noise in each number of the message.
+    The matrix (m, n_p) makes the message of the sum of the scores, and the message may hold the
+    value too. Each of its numbers has noise of this deviation. By default the moments are of all
+    draws.
     """
 
     p: np.ndarray
@@ -72,13 +64,8 @@ def can_attack(problem: Problem) -> bool:
 def reconstruction_error(problem: Problem, rounds: Sequence[Told], moments: Moments) -> float:
     """Return the error of the reconstructed observations over their spread.
 
-    Parameters
-    ----------
-    problem : Problem
-        Of the systems behind the messages.
-    rounds : sequence of Told
-    moments : Moments
-        Those of the sites, which the observer can compute.
+    The problem is that of the systems behind the messages, and the moments are those of the sites,
+    which the observer can compute.
     """
     problem = problem.of_moments
     quadratics = [_Quadratic(problem, told, moments) for told in rounds]
@@ -214,7 +201,13 @@ class _Quadratic:
 
     def message(self, y: np.ndarray) -> np.ndarray:
         """Return the message of observations (n, d_y), without constants of the value."""
-        return np.asarray(self._each(y).sum(axis=0))
+        out = np.zeros((len(y), len(self._parts[0][2])))
+        for kind, (linear, quadratic, constant) in enumerate(self._parts):
+            rows = self._kind == kind
+            d = y[rows] - self.mean
+            moved = np.einsum("mij,nj->nmi", quadratic, d)
+            out[rows] = constant + d @ linear.T + np.einsum("nmi,ni->nm", moved, d)
+        return np.asarray(out.sum(axis=0))
 
     def slope(self, y: np.ndarray) -> np.ndarray:
         """Return the derivative (m, n, d_y) of the message in the observations."""
@@ -231,12 +224,3 @@ class _Quadratic:
         d = rng.standard_normal((200, len(root))) @ root.T
         values = constant + d @ linear.T + np.einsum("ni,mij,nj->nm", d, quadratic, d)
         return np.asarray(np.maximum(values.std(axis=0), 1e-12))
-
-    def _each(self, y: np.ndarray) -> np.ndarray:
-        out = np.zeros((len(y), len(self._parts[0][2])))
-        for kind, (linear, quadratic, constant) in enumerate(self._parts):
-            rows = self._kind == kind
-            d = y[rows] - self.mean
-            moved = np.einsum("mij,nj->nmi", quadratic, d)
-            out[rows] = constant + d @ linear.T + np.einsum("nmi,ni->nm", moved, d)
-        return out

@@ -1,33 +1,115 @@
-"""Rounds of questions and answers between the server and the sites.
+r"""Rounds of questions and answers between the server and the sites, and secure aggregation.
 
 In a round the server sends a question with the parameters, each site answers with a message, and
-the server receives the sum. With secure aggregation it sees nothing else. All numbers that are sent
-are counted, eight bytes each.
+the server receives the sum. Messages are sums over systems by name, sent as one vector: the sum of
+the vectors of several sites is the vector of all their systems. All numbers that are sent are
+counted, eight bytes each.
+
+With secure aggregation the server sees nothing but the sum, as masks hide each site's message and
+cancel in it. Numbers are rounded to multiples of 2^-24 and counted modulo 2^64. Each pair of sites
+s < t shares a key, from which both draw the same mask, uniform on all residues. Site s adds it and
+site t subtracts it. The sum of all messages is exact, and every proper subset of them is uniform
+(Bonawitz et al., Practical secure aggregation for privacy-preserving machine learning, CCS 2017).
+
+The keys would come from a key agreement of the sites; here they follow from a seed. Sites that drop
+out are not treated: all sites answer in each round.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from popinv.methods.federated.masks import decoded, encoded, masked, summed
-from popinv.methods.federated.messages import Message, packed, unpacked
+from popinv.errors import DivergenceError
+from popinv.seeds import generator
+
+Message = Mapping[str, np.ndarray]
+"""Numbers (), vectors (k,) and symmetric matrices (k, k) by name."""
+
+
+def packed(message: Message) -> np.ndarray:
+    """Return a message as one vector.
+
+    Examples
+    --------
+    >>> packed({"count": np.array(3.0), "squares": np.array([[1.0, 2.0], [2.0, 5.0]])})
+    array([3., 1., 2., 5.])
+    """
+    arrays = (np.asarray(array, dtype=float) for array in message.values())
+    return np.concatenate(
+        [a[np.triu_indices(len(a))] if a.ndim == 2 else a.reshape(-1) for a in arrays]
+    )
+
+
+def unpacked(vector: np.ndarray, like: Message) -> dict[str, np.ndarray]:
+    """Return the message of a vector, with names and shapes like those of another message."""
+    message: dict[str, np.ndarray] = {}
+    at = 0
+    for name, example in like.items():
+        shape = np.shape(example)
+        if len(shape) == 2:
+            rows, columns = np.triu_indices(shape[0])
+            array: np.ndarray = np.zeros(shape)
+            array[rows, columns] = array[columns, rows] = vector[at : at + len(rows)]
+            at += len(rows)
+        else:
+            size = int(np.prod(shape))
+            array = np.asarray(vector[at : at + size]).reshape(shape)
+            at += size
+        message[name] = array
+    return message
+
+
+RESOLUTION = 2.0**-24
+# Sums must stay below this, in units of the resolution.
+_LARGEST = 2.0**62
+
+
+def encoded(numbers: np.ndarray, sites: int) -> np.ndarray:
+    """Return numbers as residues modulo 2^64, shape (n,).
+
+    Raises
+    ------
+    DivergenceError
+        If a number is so large, or not finite, that the sum of ``sites`` messages may overflow.
+    """
+    whole = np.rint(numbers / RESOLUTION)
+    if not np.all(np.abs(whole) < _LARGEST / sites):
+        raise DivergenceError("a message is too large for the fixed-point numbers of the masks")
+    return whole.astype(np.int64).view(np.uint64)
+
+
+def decoded(residues: np.ndarray) -> np.ndarray:
+    """Return the numbers of residues."""
+    return residues.view(np.int64).astype(float) * RESOLUTION
+
+
+def masked(residues: np.ndarray, site: int, sites: int, seed: int, index: int) -> np.ndarray:
+    """Return the message of a site, of so many, under its masks.
+
+    The seed is that of the keys. No round, which ``index`` counts, has the masks of another.
+    """
+    hidden = residues.copy()
+    for other in range(sites):
+        if other == site:
+            continue
+        low, high = sorted((site, other))
+        rng = generator(seed, f"federated/mask/{low}/{high}", index)
+        mask = rng.integers(0, 2**64, size=len(residues), dtype=np.uint64)
+        hidden = hidden + mask if site == low else hidden - mask
+    return hidden
+
+
+def summed(messages: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the sum of residues modulo 2^64."""
+    return np.asarray(np.sum(messages, axis=0, dtype=np.uint64))
 
 
 @dataclass(frozen=True)
 class Round:
-    """The record of one round.
-
-    Attributes
-    ----------
-    question : str
-    sent : ndarray of shape (n,)
-        What the server sent to each site.
-    bytes_down, bytes_up : int
-        From the server to all sites, and back.
-    """
+    """One round: what the server sent to each site (n,), and the bytes to and from all sites."""
 
     question: str
     sent: np.ndarray
@@ -37,18 +119,9 @@ class Round:
 
 @dataclass
 class Channel:
-    """The connection of the server with the sites.
+    """The connection of the server with ``count`` sites, and the rounds so far.
 
-    Parameters
-    ----------
-    count : int
-        Number of sites.
-    secure : bool
-        Whether messages are masked.
-    seed : int
-        Of the masks.
-    rounds : list of Round
-        The rounds so far.
+    If it is secure, messages are masked; the seed is that of the masks.
     """
 
     count: int
@@ -63,18 +136,9 @@ class Channel:
         answers: Sequence[Callable[[], Message]],
         units: Message,
     ) -> dict[str, np.ndarray]:
-        """Return the sum of the sites' messages.
+        """Return the sum of the messages with which the sites answer the numbers sent to each.
 
-        Parameters
-        ----------
-        question : str
-            Its name.
-        sent : ndarray
-            The numbers that go to each site.
-        answers : sequence of callable
-            Return the message of each site.
-        units : mapping
-            Public units of the entries of messages, in which they are rounded if masked.
+        Masked messages are rounded in the public units of their entries.
         """
         messages = [answer() for answer in answers]
         vectors = [packed(message) for message in messages]

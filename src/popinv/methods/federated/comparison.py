@@ -1,4 +1,7 @@
-"""The federated answer beside the pooled one and those of the sites alone, in numbers."""
+"""The federated answer beside the pooled one and those of the sites alone.
+
+In numbers and words, as a dataset, as tables and as pictures.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
+from matplotlib.figure import Figure
 
+from popinv.figures.style import CHECK, LIGHT, MODEL, ORACLE, new_figure, styled
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.problem import Problem
 from popinv.methods.federated.channel import Channel
@@ -28,21 +34,9 @@ _AS_GOOD = 1.1
 class Compared:
     """The answers of all ways, and the record of the rounds.
 
-    Attributes
-    ----------
-    names : sequence of str
-        Parameters of law and noise.
-    sites : sequence of str
-    federated, pooled : list of Answer
-        One for all sites, or one for each.
-    alone : mapping of str to Answer
-        Of each site by itself; None if it has none.
-    channel : Channel
-    errors : mapping of str to float
-        Errors of reconstructed observations.
-    sizes : mapping of str to int
-        Number of the systems of each site.
-    estimator : str
+    ``names`` are the parameters of law and noise. The federated and the pooled answers are one for
+    all sites, or one for each; a site by itself may have none. The errors are those of
+    reconstructed observations, and the sizes the numbers of the systems of each site.
     """
 
     names: Sequence[str]
@@ -55,45 +49,36 @@ class Compared:
     sizes: Mapping[str, int]
     estimator: str
 
-    def of_site(self, way: str, site: int) -> Answer | None:
-        """Return the answer of a way for a site."""
+    def of(self, way: str, name: str = "p") -> np.ndarray:
+        """Return ``p`` or ``standard_error`` of a way (site, parameter); NaN without an answer."""
         if way == "alone":
-            return self.alone[self.sites[site]]
-        answers = self.federated if way == "federated" else self.pooled
-        return answers[site if len(answers) > 1 else 0]
+            answers = [self.alone[site] for site in self.sites]
+        else:
+            answers = list(self.federated if way == "federated" else self.pooled)
+            answers *= len(self.sites) // len(answers)
+        nothing = np.full(len(self.names), np.nan)
+        return np.array([nothing if one is None else getattr(one, name) for one in answers])
 
-    def errors_of(self, way: str) -> np.ndarray:
-        """Return the standard errors (site, parameter); NaN where there is no answer."""
-        return self._each(way, "standard_error")
-
-    def values_of(self, way: str) -> np.ndarray:
-        """Return the answers (site, parameter), unconstrained; NaN where there is none."""
-        return self._each(way, "p")
+    def natural(self, way: str, problem: Problem) -> np.ndarray:
+        """Return the answers (site, parameter) as they are told; NaN where there is none."""
+        return np.array([problem.natural(p) if np.isfinite(p).all() else p for p in self.of(way)])
 
     def ratio(self, way: str) -> np.ndarray:
         """Return standard errors over the pooled ones (site, parameter); NaN if held."""
-        return _over(self.errors_of(way), self.errors_of("pooled"))
+        return self._over_pooled(self.of(way, "standard_error"))
 
     def distance(self, way: str) -> np.ndarray:
         """Return distances from the pooled answer in its standard errors (site, parameter)."""
-        return _over(self.values_of(way) - self.values_of("pooled"), self.errors_of("pooled"))
+        return self._over_pooled(self.of(way) - self.of("pooled"))
 
-    def _each(self, way: str, name: str) -> np.ndarray:
-        rows = []
-        for site in range(len(self.sites)):
-            answer = self.of_site(way, site)
-            nothing = np.full(len(self.names), np.nan)
-            rows.append(nothing if answer is None else getattr(answer, name))
-        return np.array(rows)
-
-
-def _over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.where(b > 0, a / np.where(b > 0, b, 1.0), np.nan)
+    def _over_pooled(self, values: np.ndarray) -> np.ndarray:
+        error = self.of("pooled", "standard_error")
+        return np.where(error > 0, values / np.where(error > 0, error, 1.0), np.nan)
 
 
 def metrics_of(compared: Compared, asked: Federated, wanted: Guarantee | None) -> dict[str, Any]:
     """Return the numbers of ``metrics.json``, with the finding in words."""
-    channel = compared.channel
+    channel, rounds = compared.channel, compared.channel.rounds
     ratio, distance = compared.ratio("federated"), np.abs(compared.distance("federated"))
     alone = compared.ratio("alone")
     numbers: dict[str, Any] = {
@@ -103,12 +88,10 @@ def metrics_of(compared: Compared, asked: Federated, wanted: Guarantee | None) -
         "secure": asked.secure,
         "estimator": compared.estimator,
         "arrived": all(answer.arrived for answer in compared.federated),
-        "rounds": len(channel.rounds),
-        "bytes_up_per_site_and_round": _largest(r.bytes_up for r in channel.rounds)
-        // channel.count,
-        "bytes_down_per_site_and_round": _largest(r.bytes_down for r in channel.rounds)
-        // channel.count,
-        "bytes_of_all_rounds": sum(r.bytes_up + r.bytes_down for r in channel.rounds),
+        "rounds": len(rounds),
+        "bytes_up_per_site_and_round": max(r.bytes_up for r in rounds) // channel.count,
+        "bytes_down_per_site_and_round": max(r.bytes_down for r in rounds) // channel.count,
+        "bytes_of_all_rounds": sum(r.bytes_up + r.bytes_down for r in rounds),
     }
     for i, name in enumerate(compared.names):
         key = name.replace(" ", "_")
@@ -133,10 +116,6 @@ def metrics_of(compared: Compared, asked: Federated, wanted: Guarantee | None) -
         numbers[f"reconstruction_error_{behind.replace(' ', '_')}"] = error
     numbers["statement"] = _statement(numbers, compared, wanted)
     return numbers
-
-
-def _largest(values: Any) -> int:
-    return max(values, default=0)
 
 
 def _statement(numbers: Mapping[str, Any], compared: Compared, wanted: Guarantee | None) -> str:
@@ -170,18 +149,15 @@ def _statement(numbers: Mapping[str, Any], compared: Compared, wanted: Guarantee
 def dataset(compared: Compared, problem: Problem) -> xr.Dataset:
     """Return answers, standard errors, rounds and errors of reconstruction."""
     rounds, dims = compared.channel.rounds, ("way", "site", "fitted")
-    values = np.array([compared.values_of(way) for way in WAYS])
-    natural = np.array(
-        [[problem.natural(p) if np.isfinite(p).all() else p for p in way] for way in values]
-    )
+    errors = [compared.of(way, "standard_error") for way in WAYS]
     variables = {
-        "unconstrained": variable(dims, values, "law and noise, unconstrained"),
-        "natural": variable(dims, natural, "law and noise"),
-        "standard_error": variable(
-            dims,
-            [compared.errors_of(way) for way in WAYS],
-            "standard error, unconstrained",
+        "unconstrained": variable(
+            dims, [compared.of(way) for way in WAYS], "law and noise, unconstrained"
         ),
+        "natural": variable(
+            dims, [compared.natural(way, problem) for way in WAYS], "law and noise"
+        ),
+        "standard_error": variable(dims, errors, "standard error, unconstrained"),
         "systems": variable("site", list(compared.sizes.values()), "systems of the site"),
         "bytes_up": variable("round", [r.bytes_up for r in rounds], "bytes from all sites"),
         "bytes_down": variable("round", [r.bytes_down for r in rounds], "bytes to all sites"),
@@ -204,3 +180,81 @@ def dataset(compared: Compared, problem: Problem) -> xr.Dataset:
             ),
         },
     )
+
+
+def answers_table(compared: Compared, problem: Problem) -> pd.DataFrame:
+    """Return one row for each site and parameter.
+
+    Standard errors are over the pooled ones, and distances are from the pooled answer in its
+    standard errors, both of the unconstrained parameters.
+    """
+    count, sites = len(compared.names), compared.sites
+    columns = {
+        "site": np.repeat(sites, count),
+        "systems": np.repeat([compared.sizes[name] for name in sites], count),
+        "parameter": np.tile(compared.names, len(sites)),
+        **{way: compared.natural(way, problem).ravel() for way in WAYS},
+        "pooled: standard error, unconstrained": compared.of("pooled", "standard_error").ravel(),
+    }
+    for way in ("federated", "alone"):
+        columns[f"{way}: standard error over pooled"] = compared.ratio(way).ravel()
+        columns[f"{way}: distance from pooled [standard errors]"] = compared.distance(way).ravel()
+    return pd.DataFrame(columns)
+
+
+def rounds_table(channel: Channel) -> pd.DataFrame:
+    """Return one row for each round, with the bytes to and from one site."""
+    return pd.DataFrame(
+        {
+            "round": range(1, len(channel.rounds) + 1),
+            "question": [r.question for r in channel.rounds],
+            "bytes to a site": [r.bytes_down // channel.count for r in channel.rounds],
+            "bytes from a site": [r.bytes_up // channel.count for r in channel.rounds],
+        }
+    )
+
+
+@styled
+def draw_answers(result: xr.Dataset) -> Figure:
+    """Draw each site's answer in each way, with 95 % intervals, about the pooled one."""
+    names, sites = result["fitted"].values, result["site"].values
+    marks = {"federated": (MODEL, "o"), "pooled": (ORACLE, "D"), "alone": (CHECK, "s")}
+    figure = new_figure(
+        "Answers of the sites, from the pooled one of the first site", 2.2 * len(names) + 1.5, 4.5
+    )
+    axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    origin = result["unconstrained"].sel(way="pooled").isel(site=0)
+    unit = result["standard_error"].sel(way="pooled").isel(site=0)
+    for ax, name in zip(axes, names, strict=True):
+        error = float(unit.sel(fitted=name))
+        for i, (way, (colour, mark)) in enumerate(marks.items()):
+            values = result.sel(way=way, fitted=name)
+            if error > 0:
+                x = (values["unconstrained"] - origin.sel(fitted=name)) / error
+                wide = 1.96 * values["standard_error"] / error
+                y = np.arange(len(sites)) + 0.22 * (i - 1)
+                ax.errorbar(
+                    x, y, xerr=wide, fmt=mark, color=colour, label=way, ms=5, capsize=2, lw=1.2
+                )
+        ax.axvline(0.0, color=LIGHT, lw=0.8, zorder=0)
+        ax.set(title=str(name), xlabel="standard errors")
+    axes[0].set_yticks(np.arange(len(sites)), sites)
+    axes[0].invert_yaxis()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center")
+    return figure
+
+
+@styled
+def draw_reconstruction(result: xr.Dataset) -> Figure:
+    """Draw the error of reconstructed observations by what is behind a message."""
+    behind, errors = result["behind"].values, result["reconstruction_error"].values
+    figure = new_figure("What an observer of the messages reconstructs", 6.5, 4)
+    ax = figure.subplots()
+    ax.bar(np.arange(len(behind)), errors, color=MODEL, width=0.6)
+    ax.axhline(1.0, color=LIGHT, lw=1.2)
+    ax.set_xticks(np.arange(len(behind)), behind)
+    ax.set(xlabel="behind the message", ylabel="error over the spread", ylim=(0, None))
+    if not len(behind):
+        ax.text(0.5, 0.5, "not measured", ha="center", transform=ax.transAxes)
+    return figure

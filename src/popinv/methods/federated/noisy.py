@@ -39,8 +39,7 @@ from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scoring import Point, limited_step
 from popinv.inference.problem import Problem
 from popinv.methods import privacy
-from popinv.methods.federated.channel import Channel
-from popinv.methods.federated.messages import Message
+from popinv.methods.federated.channel import Channel, Message
 from popinv.methods.federated.server import Answer
 from popinv.methods.federated.site import Estimator, Site
 from popinv.methods.privacy import clipped
@@ -54,12 +53,8 @@ _SIMULATED = 1000
 class Guarantee:
     """The (epsilon, delta) of a system, and the noise that gives it.
 
-    Attributes
-    ----------
-    epsilon, delta : float
-    rounds : int
-    early, last : float
-        Deviation of the noise in the sum, in units of the clipping length.
+    ``early`` and ``last`` are the deviation of the noise in the sum, before the last round and
+    in it, in units of the clipping length.
     """
 
     epsilon: float
@@ -96,18 +91,10 @@ def guarantee(epsilon: float, delta: float, rounds: int) -> Guarantee:
 
 @dataclass(frozen=True)
 class NoisyRound:
-    """A round: the point p, the matrix (k, n_p) that makes t of a score, and the noise.
+    """A round at p (n_p,).
 
-    Attributes
-    ----------
-    p : ndarray of shape (n_p,)
-    whitening : ndarray of shape (k, n_p)
-        L^-1, zero in the columns of parameters that are held.
-    deviation : float
-        Of the noise in the sum of all sites.
-    longest : float
-        C.
-    estimator : {"likelihood", "pseudo_likelihood"}
+    The whitening (k, n_p), which makes t of a score, is L^-1, and zero in the columns of parameters
+    that are held. The noise in the sum of all sites has this deviation, and ``longest`` is C.
     """
 
     p: np.ndarray
@@ -120,16 +107,8 @@ class NoisyRound:
 class NoisyServer:
     """The server of sites that clip the contributions of their systems and add noise.
 
-    Parameters
-    ----------
-    sites : sequence of Site
-    channel : Channel
-    wanted : Guarantee
-    clipping : float
-        C in units of the square root of the number of parameters, the root mean square length of a
-        contribution.
-    seed : int
-        Of the noise.
+    ``clipping`` is C in units of the square root of the number of parameters, the root mean square
+    length of a contribution. The seed is that of the noise.
     """
 
     def __init__(
@@ -137,8 +116,8 @@ class NoisyServer:
     ) -> None:
         self.sites, self.channel, self.wanted = sites, channel, wanted
         self.clipping, self.seed = clipping, seed
-        first, self.count = sites[0].problem, sites[0].systems
-        self.problem: Problem = replace(first, data=np.zeros((self.count, first.data.shape[1])))
+        self.problem: Problem = sites[0].of_all
+        self.count = sites[0].systems
         self.steps: list[NoisyRound] = []
 
     def answer(self, start: np.ndarray, estimator: Estimator) -> Answer:

@@ -18,12 +18,11 @@ from popinv.inference.likelihood.penalty import noise_penalty
 from popinv.inference.likelihood.scoring import Point, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.methods.federated.channel import Channel
-from popinv.methods.federated.profile import ProfilingSite
-from popinv.methods.federated.server import Answer
+from popinv.methods.federated.own_laws import ProfilingSite
+from popinv.methods.federated.server import MOST_STEPS, Answer
 from popinv.methods.federated.site import Estimator, Site, sites_of, units_of
 from popinv.methods.invariants import Invariant, held
 
-_MOST_STEPS = 60
 # Relative change of a step that rounding and masks make.
 _ROUNDING = 1e-5
 
@@ -31,14 +30,8 @@ _ROUNDING = 1e-5
 def fitted(problem: Problem, start: np.ndarray, estimator: Estimator, draws: int) -> Answer:
     """Return the answer of all systems of a problem by the estimators of a study.
 
-    Parameters
-    ----------
-    problem : Problem
-        Of a site alone, or of all systems with one law.
-    start : ndarray of shape (n_p,)
-    estimator : {"likelihood", "pseudo_likelihood"}
-    draws : int
-        Draws for each system's integral in the likelihood.
+    The problem is that of a site alone, or of all systems with one law. The likelihood has so many
+    draws for each system's integral.
 
     Raises
     ------
@@ -58,15 +51,8 @@ def nothing_divided(
 ) -> Invariant:
     """Check that the sites' sums give the step of the pseudo-likelihood that one place takes.
 
-    Parameters
-    ----------
-    problem : Problem
-        Of the systems of all sites.
-    sites : sequence of Site
-    channel : Channel
-        Not that of the federation, whose rounds are counted.
-    p : ndarray of shape (n_p,)
-        Where the step begins.
+    The problem is that of the systems of all sites, and the step begins at p (n_p,). The channel is
+    not that of the federation, whose rounds are counted.
     """
     (whole,) = sites_of({"all": problem}, sites[0].draws)
     units, answers = units_of(problem), [partial(site.told_pseudo, p, None) for site in sites]
@@ -96,17 +82,7 @@ class _Entries:
 def jointly(sites: Sequence[Site], start: np.ndarray, estimator: Estimator) -> list[Answer]:
     """Return the answers with a law for each site, by steps of all laws and the noise together.
 
-    Parameters
-    ----------
-    sites : sequence of Site
-        With all observations in one place.
-    start : ndarray of shape (n_p,)
-    estimator : {"likelihood", "pseudo_likelihood"}
-
-    Returns
-    -------
-    list of Answer
-        One for each site, all with the same noise and the same value.
+    All observations are in one place, and all answers have the same noise and the same value.
     """
     joint = _Joint([ProfilingSite(site, start) for site in sites], start)
     point = joint.ascended(joint.start, {})
@@ -151,7 +127,7 @@ class _Joint:
     def ascended(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
         logarithmic = self._of_all("logarithmic").astype(bool)
         entries = cast(Problem, _Entries(self.free, logarithmic, self._of_all("scale")))
-        return ascend(begin(self.point(p, memory)), self.point, entries, _MOST_STEPS).point
+        return ascend(begin(self.point(p, memory)), self.point, entries, MOST_STEPS).point
 
     def point(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
         """Return the penalised likelihood of all systems at p (size,)."""
@@ -172,7 +148,7 @@ class _Joint:
         free = self.free
         if self.sites[0].estimator == "likelihood":
             for s, (site, at) in enumerate(zip(self.sites, self.entries, strict=True)):
-                site.observe_at(site.point(point.p[at], _of_site(point.memory, s)))
+                site.observe(site.point(point.p[at], _of_site(point.memory, s)))
             point = self.point(point.p, point.memory)
         bread = restricted_inverse(point.information, free)
         meat = self._penalty(point.p)[2]

@@ -80,6 +80,9 @@ class Federated(MethodSection):
         "`{}` divides the study's systems among three sites, `{sites: {north: a.csv, south: "
         "b.csv}}` reads files. It does not take noise of kind `full`."
     )
+    unrestricted_noise: ClassVar[str] = (
+        "noise of kind 'full' has too many parameters for the information that sites send"
+    )
 
     sites: Annotated[int | dict[str, SiteFile], NotBoolean, AfterValidator(_several)] = Field(
         default=3,
@@ -116,12 +119,7 @@ class Federated(MethodSection):
 
     def problems(self, study: StudySections) -> Iterator[Problem]:
         """Refuse unrestricted noise, and settings that do not go together."""
-        if study.noise and study.noise.unrestricted:
-            yield Problem(
-                (),
-                "requested, but noise of kind 'full' has too many parameters for the information "
-                "that sites send; leave it out, or choose another noise.",
-            )
+        yield from super().problems(study)
         if self.noise and self.law == "own":
             yield Problem(
                 ("noise",),

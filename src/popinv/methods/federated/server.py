@@ -23,14 +23,12 @@ from popinv.inference.likelihood.newton import informed
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
-from popinv.inference.standard_errors import FEW_SYSTEMS
-from popinv.methods.federated.channel import Channel
-from popinv.methods.federated.messages import Message
+from popinv.methods.federated.channel import Channel, Message
 from popinv.methods.federated.site import FIRST_DRAWS, Estimator, Site, units_of
 
-_MOST_STEPS = 60
+MOST_STEPS = 60
 # Ascents with the same draws, and the move, in standard errors, after which none is needed.
-_MOST_ASCENTS, _STEPS, _SETTLED = 12, 12, 0.1
+MOST_ASCENTS, _STEPS, _SETTLED = 12, 12, 0.1
 # Distance of the points of the differences, in standard errors, and in the parameter.
 _STEP, _LONGEST = 0.3, 0.5
 # Share of the effective draws where they are adapted that are effective wherever they are used.
@@ -39,18 +37,10 @@ _TRUSTED = 0.5
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer on law and noise.
+    """An answer p (n_p,) on law and noise, unconstrained.
 
-    Attributes
-    ----------
-    p : ndarray of shape (n_p,)
-        Unconstrained.
-    covariance : ndarray of shape (n_p, n_p)
-        Zero for parameters that are held.
-    value : float
-        The log likelihood, less the penalties.
-    arrived : bool
-        Whether the search has converged.
+    The covariance (n_p, n_p) is zero for parameters that are held, and the value is the log
+    likelihood, less the penalties. It has arrived if the search has converged.
     """
 
     p: np.ndarray
@@ -65,22 +55,12 @@ class Answer:
 
 
 class Server:
-    """The server of some sites, which knows their model and the number of their systems.
-
-    Parameters
-    ----------
-    sites : sequence of Site
-    channel : Channel
-    """
+    """The server of some sites, which knows their model and the number of their systems."""
 
     def __init__(self, sites: Sequence[Site], channel: Channel) -> None:
         self.sites, self.channel = sites, channel
-        first, count = sites[0].problem, sites[0].systems
-        # Model and number of systems of all sites, without observations.
-        empty = np.zeros((count, first.data.shape[1]))
-        self.problem: Problem = replace(first, data=empty, conditions=None)
-        self.few = count < FEW_SYSTEMS
-        self._units = units_of(first)
+        self.problem: Problem = sites[0].of_all
+        self._units = units_of(sites[0].problem)
         # Points of the pseudo-likelihood so far, and the draws of the moments there.
         self.asked: list[tuple[np.ndarray, int | None]] = []
 
@@ -97,7 +77,7 @@ class Server:
         # Far from the answer, few draws suffice.
         for draws in (FIRST_DRAWS, None):
             pseudo = partial(self._pseudo, draws=draws)
-            state = ascend(begin(pseudo(p, {})), pseudo, of_moments, _MOST_STEPS)
+            state = ascend(begin(pseudo(p, {})), pseudo, of_moments, MOST_STEPS)
             p = state.point.p
         if estimator == "likelihood":
             return self._most_likely(p)
@@ -108,7 +88,7 @@ class Server:
     def _most_likely(self, p: np.ndarray) -> Answer:
         """Return the maximum of the likelihood near p."""
         adapts, information, point = self.sites[0].adapts, None, None
-        for _ in range(_MOST_ASCENTS):
+        for _ in range(MOST_ASCENTS):
             if adapts:
                 # The draws adapt at the sites, and no message goes back.
                 for site in self.sites:
@@ -119,18 +99,15 @@ class Server:
             if information is not None:
                 point = replace(point, information=information)
                 evaluate = informed(evaluate, information)
-            state = ascend(begin(point), evaluate, self.problem, _STEPS if adapts else _MOST_STEPS)
+            state = ascend(begin(point), evaluate, self.problem, _STEPS if adapts else MOST_STEPS)
             point = state.point
-            errors = _errors(state.point.information, self.problem.free)
-            moved = np.abs(state.point.p - p)[self.problem.free]
-            settled = float((moved / errors[self.problem.free]).max(initial=0.0)) < _SETTLED
-            p = state.point.p
+            settled = has_settled(point, p, self.problem.free)
+            p = point.p
             if state.arrived and (settled or not adapts):
                 break
             information = self._observed(point)
-        memory = state.point.memory
-        squares, curvature = memory["squares"], self._observed(state.point)
-        return self._answer(state, restricted_inverse(curvature, self.problem.free), squares)
+        bread = restricted_inverse(self._observed(state.point), self.problem.free)
+        return self._answer(state, bread, state.point.memory["squares"])
 
     def _answer(self, state: ScoringState, bread: np.ndarray, squares: np.ndarray) -> Answer:
         point = state.point
@@ -206,6 +183,12 @@ class Server:
 
 def _errors(information: np.ndarray, free: np.ndarray) -> np.ndarray:
     return np.sqrt(np.diag(restricted_inverse(information, free)))
+
+
+def has_settled(point: Point, before: np.ndarray, free: np.ndarray) -> bool:
+    """Return whether an ascent has moved so little that the draws need not be adapted again."""
+    moved = np.abs(point.p - before)[free] / _errors(point.information, free)[free]
+    return float(moved.max(initial=0.0)) < _SETTLED
 
 
 def _squares(told: Message, systems: int) -> np.ndarray:

@@ -15,12 +15,7 @@ import numpy as np
 import torch
 
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
-from popinv.inference.likelihood.marginal_near import (
-    MixtureNear,
-    Near,
-    can_adapt,
-    likelihood_near,
-)
+from popinv.inference.likelihood.marginal_near import MixtureNear, Near, can_adapt, likelihood_near
 from popinv.inference.likelihood.model_moments import (
     ModelMoments,
     MomentsByKnown,
@@ -32,7 +27,7 @@ from popinv.inference.likelihood.pseudo import PseudoEvaluation
 from popinv.inference.likelihood.pseudo import evaluate as evaluate_pseudo
 from popinv.inference.likelihood.varying_pseudo import VaryingMoments
 from popinv.inference.problem import Problem
-from popinv.methods.federated.messages import Message
+from popinv.methods.federated.channel import Message
 
 Estimator = Literal["likelihood", "pseudo_likelihood"]
 # Draws of the moments far from the answer.
@@ -69,20 +64,10 @@ class Moments:
 
 @dataclass
 class Site:
-    """A site with n systems.
+    """A site with n systems, whose problem goes through the shared surrogate.
 
-    Parameters
-    ----------
-    name : str
-    problem : Problem
-        Of its own systems, through the shared surrogate.
-    numbers : ndarray of int, shape (n,)
-        Numbers of its systems among those of all sites.
-    systems : int
-        Number of the systems of all sites.
-    draws : int
-        Draws for each system's integral in the likelihood.
-    moments : Moments
+    Its systems have the numbers (n,) among the ``systems`` of all sites. Each system's integral in
+    the likelihood has so many draws.
     """
 
     name: str
@@ -102,6 +87,12 @@ class Site:
         return len(self.problem.data)
 
     @property
+    def of_all(self) -> Problem:
+        """The model and the number of the systems of all sites, without observations."""
+        empty = np.zeros((self.systems, self.problem.data.shape[1]))
+        return replace(self.problem, data=empty, conditions=None)
+
+    @property
     def adapts(self) -> bool:
         """Whether the draws of the likelihood can adapt to hard systems."""
         return can_adapt(self.problem.law)
@@ -109,11 +100,7 @@ class Site:
     def pseudo(self, p: np.ndarray, draws: int | None = None) -> PseudoEvaluation:
         """Return the pseudo-likelihood of its systems, without any penalty in the information.
 
-        Parameters
-        ----------
-        p : ndarray of shape (n_p,)
-        draws : int, optional
-            Draws for the moments; by default as many as the study's own estimate takes.
+        By default the moments are of as many draws as the study's own estimate takes.
         """
         problem = self.problem.of_moments
         gamma = torch.from_numpy(problem.split(p)[1].copy())
@@ -139,15 +126,9 @@ class Site:
         return self._near(p, memory, systems)
 
     def likelihood(self, p: np.ndarray, since: int | None, now: int | None) -> Evaluation:
-        """Return the likelihood of its systems.
+        """Return the likelihood of its systems, kept under the number ``now``.
 
-        Parameters
-        ----------
-        p : ndarray of shape (n_p,)
-        since : int, optional
-            The number of the evaluation from which this one starts.
-        now : int, optional
-            The number under which this one is kept.
+        It starts from the evaluation with the number ``since``.
         """
         found = self.evaluation(p, None if since is None else self._memories[since], None)
         if now is not None:
@@ -209,10 +190,7 @@ def units_of(problem: Problem) -> dict[str, np.ndarray]:
 
 
 def sites_of(problems: Mapping[str, Problem], draws: int) -> list[Site]:
-    """Return the sites with these problems, whose systems are numbered one site after the other.
-
-    ``draws`` are those of the integral of a system.
-    """
+    """Return the sites with these problems, whose systems are numbered one site after the other."""
     total, first, sites = sum(len(problem.data) for problem in problems.values()), 0, []
     moments = Moments(total)
     for name, problem in problems.items():

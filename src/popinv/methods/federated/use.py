@@ -1,53 +1,70 @@
-"""The use on a study: sites infer law and noise together, and an observer reads their messages."""
+"""The use on a study: sites infer law and noise together, and an observer reads their messages.
+
+The observations of the sites are parts of the study's, simulated ones, or files.
+"""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import xarray as xr
 
-from popinv.errors import DataError, DivergenceError
+from popinv.errors import DataError, DivergenceError, SolverError
+from popinv.inference.build import descent_problem
 from popinv.inference.build import start as start_of
 from popinv.inference.problem import Problem
-from popinv.inference.result import draws_of_answer, parameter_names
+from popinv.inference.result import draws_of_answer, parameter_names, parameters_of
 from popinv.methods.federated.attack import Told, can_attack, reconstruction_error
 from popinv.methods.federated.channel import Channel
-from popinv.methods.federated.comparison import Compared, dataset, metrics_of
-from popinv.methods.federated.data import observed_sites
-from popinv.methods.federated.figures import draw_answers, draw_reconstruction
+from popinv.methods.federated.comparison import (
+    Compared,
+    answers_table,
+    dataset,
+    draw_answers,
+    draw_reconstruction,
+    metrics_of,
+    rounds_table,
+)
 from popinv.methods.federated.noisy import Guarantee, NoisyServer, guarantee
 from popinv.methods.federated.own_laws import OwnLawServer
 from popinv.methods.federated.reference import fitted, jointly, nothing_divided
 from popinv.methods.federated.server import Answer, Server
 from popinv.methods.federated.site import Estimator, Site, sites_of
-from popinv.methods.federated.table import answers_table, rounds_table
 from popinv.methods.outcome import Outcome, StudyInput, write_table
+from popinv.methods.sites import site_laws
+from popinv.population.laws.values import law_spread
+from popinv.population.stages.import_observations import observations_of_file
+from popinv.population.synthetic import noise_rows, parameters
+from popinv.seeds import generator
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
 if TYPE_CHECKING:
     from popinv.methods.federated.section import Federated
+    from popinv.surrogate.simulator import TrainedSurrogate
 
 STAGE = "federated"
 # Systems behind a message, of which the observations are reconstructed.
 _GROUPS = (1, 2, 10)
+_BY_SYSTEM = ("y", "noise_scale", "design", "covariate")
 
 
 @dataclass(frozen=True)
 class _Found:
     """The federated answer of each site (one if they share the law), and the rounds to attack.
 
-    ``told`` are the rounds of each site as an observer of its own message sees them, and ``sum``
-    those of the sum.
+    ``told`` are the rounds of the first site as an observer of its own message sees them, and
+    ``sum`` those of the sum.
     """
 
     answers: list[Answer]
-    told: list[list[Told]]
-    sum: list[list[Told]]
+    told: list[Told]
+    sum: list[Told]
     wanted: Guarantee | None = None
 
 
@@ -91,10 +108,7 @@ def use(study: StudyInput) -> Outcome:
     result = dataset(compared, problem)
     return Outcome(
         metrics=told,
-        figures={
-            "answers": draw_answers(result),
-            "reconstruction": draw_reconstruction(result),
-        },
+        figures={"answers": draw_answers(result), "reconstruction": draw_reconstruction(result)},
         result=result,
         files={
             "answers.csv": partial(write_table, answers_table(compared, problem)),
@@ -129,21 +143,18 @@ def _federated(
             for r, step in enumerate(seen)
         ]
         whole = [Told(step.p, step.whitening, None, False, step.deviation) for step in seen]
-        return _Found([answer], [own] * len(sites), [whole], wanted)
+        return _Found([answer], own, whole, wanted)
     if asked.law == "own":
         server = OwnLawServer(sites, channel)
         answers = server.answers(start, used)
-        told = [
-            [Told(profile.p, profile.to_message, draws) for profile, draws in site.told]
-            for site in server.sites
-        ]
-        return _Found(answers, told, [])
+        rounds = server.sites[0].told
+        return _Found(answers, [Told(at.point.p, at.to_message, draws) for at, draws in rounds], [])
     server_of_all = Server(sites, channel)
     answer = server_of_all.answer(start, used)
     every = np.eye(len(start))
     # All rounds of the pseudo-likelihood, with the draws of their moments.
     told_at = [Told(p, every, draws) for p, draws in server_of_all.asked]
-    return _Found([answer], [told_at] * len(sites), [told_at])
+    return _Found([answer], told_at, told_at)
 
 
 def _alone(
@@ -159,18 +170,125 @@ def _alone(
 
 def _errors(problem: Problem, sites: Sequence[Site], found: _Found) -> Mapping[str, float]:
     """Return the error of reconstructed observations by what is behind the message."""
-    if not can_attack(problem) or not found.told[0]:
+    if not can_attack(problem) or not found.told:
         print("the messages are not inverted: the scores are not quadratic in the observations")
         return {}
-    first = sites[0]
-    groups = [n for n in _GROUPS if n < first.count]
-    errors = {}
-    for n in groups:
+    first, errors = sites[0], {}
+    for n in (n for n in _GROUPS if n < first.count):
         few = first.problem.of_systems(np.arange(n))
-        errors[f"{n} system{'s' * (n > 1)}"] = reconstruction_error(
-            few, found.told[0], first.moments
-        )
-    errors["one site"] = reconstruction_error(first.problem, found.told[0], first.moments)
+        name = f"{n} system{'s' * (n > 1)}"
+        errors[name] = reconstruction_error(few, found.told, first.moments)
+    errors["one site"] = reconstruction_error(first.problem, found.told, first.moments)
     if found.sum:
-        errors["all sites"] = reconstruction_error(problem, found.sum[0], first.moments)
+        errors["all sites"] = reconstruction_error(problem, found.sum, first.moments)
     return errors
+
+
+def observed_sites(
+    study: StudyInput, surrogate: TrainedSurrogate, stage: str
+) -> tuple[Problem, dict[str, np.ndarray]]:
+    """Return the problem of all sites' systems, and the rows of each site by its name.
+
+    Rows of a site follow each other.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read, or does not fit the study or the other files.
+    """
+    observations, files = study.stores["observations"], study.asked.files()
+    if files:
+        datasets = _of_files(study, files)
+        _check_alike(datasets)
+        joined = _joined(list(datasets.values()))
+        problem = descent_problem(study.model, joined, surrogate, study.seed, stage)
+        sizes = {name: dataset.sizes["system"] for name, dataset in datasets.items()}
+    else:
+        problem = descent_problem(study.model, observations, surrogate, study.seed, stage)
+        parts = divided(len(problem.data), study.asked.sites, study.seed)
+        problem = problem.of_systems(np.concatenate(parts))
+        if study.asked.shift:
+            problem = _simulated(study, problem, [len(part) for part in parts])
+        sizes = {f"site {number + 1}": len(part) for number, part in enumerate(parts)}
+    ends = np.cumsum(list(sizes.values()))
+    rows = np.split(np.arange(ends[-1]), ends[:-1])
+    return problem, dict(zip(sizes, rows, strict=True))
+
+
+def divided(count: int, sites: int, seed: int) -> list[np.ndarray]:
+    """Return the systems of each site, a random division into equal parts."""
+    order = generator(seed, "federated/sites").permutation(count)
+    return np.array_split(order, sites)
+
+
+def _of_files(study: StudyInput, files: Mapping[str, str]) -> dict[str, xr.Dataset]:
+    """Return the observations of each site's file; covariates are about the study's mean."""
+    centre = study.stores["observations"].get("covariate_centre")
+    datasets = {}
+    for name, file in files.items():
+        try:
+            found = observations_of_file(
+                study.forward, study.law, study.noise, study.observations, file, seed=study.seed
+            )
+        except DataError as error:
+            raise DataError(f"downstream.federated.sites.{name}: {error}") from error
+        if centre is not None:
+            own = found["covariate_centre"].values
+            found["covariate"] = found["covariate"] + (own - centre.values)
+        datasets[name] = found
+    return datasets
+
+
+def _check_alike(datasets: Mapping[str, xr.Dataset]) -> None:
+    """Refuse files that hold different things of their systems."""
+    (first, one), *others = datasets.items()
+    for name, other in others:
+        if one.sizes["observation"] != other.sizes["observation"]:
+            raise DataError(
+                f"downstream.federated.sites: '{first}' has {one.sizes['observation']} "
+                f"observations of a system, and '{name}' {other.sizes['observation']}; all sites "
+                "need the same number of replicates"
+            )
+        if ("noise_scale" in one) != ("noise_scale" in other):
+            raise DataError(
+                f"downstream.federated.sites: of '{first}' and '{name}' one has noise scales; all "
+                "sites need them, or none"
+            )
+
+
+def _joined(datasets: list[xr.Dataset]) -> xr.Dataset:
+    """Return the observations of all sites, one site after the other."""
+    first = datasets[0]
+    joined = first.drop_dims("system")
+    for name in _BY_SYSTEM:
+        if name in first:
+            rows = np.concatenate([dataset[name].values for dataset in datasets])
+            joined[name] = (first[name].dims, rows)
+    return joined
+
+
+def _simulated(study: StudyInput, problem: Problem, sizes: list[int]) -> Problem:
+    """Return the problem with systems that are simulated from a law of each site."""
+    if problem.conditions is not None or problem.replicates > 1:
+        raise DataError(
+            "downstream.federated.shift: the study's systems have replicates, noise scales, gaps "
+            "or known quantities, which simulated ones would lack; set it to 0"
+        )
+    alpha, gamma = parameters_of(study.stores["population"])
+    population, model = study.law.law(study.forward), study.forward.model(study.seed)
+    spread = law_spread(study.law, study.forward)
+    laws = site_laws(alpha, spread, len(sizes), study.asked.shift, study.seed)
+    parts = []
+    for site, (law, count) in enumerate(zip(laws, sizes, strict=True)):
+        stage = f"federated/{site}"
+        clean = model.solve(parameters(population, law, study.seed, stage, count), stage)
+        y = clean.observations
+        y = y + noise_rows(problem.noise, gamma, study.seed, stage, y)
+        if not np.isfinite(y).all():
+            raise SolverError(
+                f"Site {site + 1}: {int(np.isnan(y).any(axis=1).sum())} of {count} systems were "
+                "not solved. Its law may be too far from the recovered one: lower "
+                "'downstream.federated.shift'."
+            )
+        parts.append(y)
+    return replace(problem, data=np.concatenate(parts))

@@ -9,11 +9,9 @@ import numpy as np
 import xarray as xr
 
 from popinv.inference.problem import Problem
-from popinv.methods.groups.group_tests import GroupAnswer, error_rates, examine
+from popinv.methods.groups.group_tests import Estimate, GroupAnswer, error_rates, examine
 from popinv.methods.invariants import Invariant, held
 from popinv.store.variables import variable
-
-Estimate = tuple[np.ndarray, np.ndarray]
 
 # The difference that rounding may leave.
 _SAME = 1e-6
@@ -24,26 +22,15 @@ def compare_group(
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Test whether the systems of a group have the same parameters.
 
-    Parameters
-    ----------
-    problem : Problem
-    estimate : (alpha, gamma)
-        Law and noise, unconstrained.
-    systems : sequence of int
-    simulated : int
-        How many groups are simulated through the surrogate, to measure how often the tests err.
+    So many groups as ``simulated`` says are simulated through the surrogate, to measure how often
+    the tests err.
 
-    Returns
-    -------
-    Dataset
-        ``pair_p_value`` (group, other) and ``system_p_value`` (group), both adjusted, and whether
-        a system is set ``apart``.
-    dict
-        ``p_value`` of the group, and ``p_value_simulated``, its place among those of simulated
-        groups of alike systems; ``p_value_system_<n>``, ``p_value_pairs_min`` and ``statement``;
-        the rates of errors ``false_positives``, ``false_positives_pairs``,
-        ``false_positives_systems``, and for groups with one outlier ``outlier_found`` and
-        ``others_dragged`` (not for two systems).
+    The dataset holds ``pair_p_value`` (group, other) and ``system_p_value`` (group), both adjusted,
+    and whether a system is set ``apart``. The numbers are ``p_value`` of the group, and
+    ``p_value_simulated``, its place among those of simulated groups of alike systems;
+    ``p_value_system_<n>``, ``p_value_pairs_min`` and ``statement``; the rates of errors
+    ``false_positives``, ``false_positives_pairs``, ``false_positives_systems``, and for groups with
+    one outlier ``outlier_found`` and ``others_dragged`` (not for two systems).
     """
     answer = examine(problem, estimate, systems)
     rates = error_rates(problem, estimate, systems, simulated)
@@ -86,7 +73,7 @@ def statement(systems: Sequence[int], answer: GroupAnswer) -> str:
     """Return what the tests say in words."""
     if not answer.apart:
         return "one set of parameters may serve all systems of the group"
-    if len(answer.together) < 2:
+    if len(systems) - len(answer.apart) < 2:
         return "no two systems of the group can have the same parameters"
     left = sorted(systems[k] for k in answer.apart)
     words = ", ".join(map(str, left))

@@ -9,10 +9,6 @@ from popinv.methods.method import WITH_TORCH_MB, Method, StudySizes, Use, megaby
 _MINUTES = 0.05 / 60
 
 
-def _megabytes(sizes: StudySizes, asked: Groups) -> float:
-    return WITH_TORCH_MB + megabytes_of(sizes.systems * sizes.row)
-
-
 def _minutes(sizes: StudySizes, asked: Groups) -> float:
     systems = len(asked.systems)
     return asked.simulated * systems * _MINUTES * (1 + systems)
@@ -28,7 +24,7 @@ METHOD = Method(
         sections=("forward", "law", "noise"),
         imports=("law", "noise"),
         figures=("tests",),
-        megabytes=_megabytes,
+        megabytes=lambda sizes, asked: WITH_TORCH_MB + megabytes_of(sizes.systems * sizes.row),
         minutes=_minutes,
     ),
 )

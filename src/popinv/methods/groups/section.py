@@ -28,8 +28,7 @@ class Groups(MethodSection):
         description="Numbers of the systems of the group, as in `observations.zarr.zip`, from 0.",
     )
     simulated: Annotated[int, Field(ge=20), NotBoolean] = Field(
-        default=200,
-        description="Simulated groups on which the errors of the tests are measured.",
+        default=200, description="Simulated groups on which the errors of the tests are measured."
     )
 
     def data_problems(

@@ -30,15 +30,7 @@ _CHECKED, _ROUNDING = 20, 1e-8
 
 @dataclass(frozen=True)
 class Densities:
-    """The densities of all systems of a problem.
-
-    Attributes
-    ----------
-    push_forward : PushForward
-    noise : Whitening
-    whitened : Tensor of shape (N, d_y)
-        Observations.
-    """
+    """The densities of all systems of a problem, with whitened observations (N, d_y)."""
 
     push_forward: PushForward
     noise: Whitening
@@ -88,17 +80,16 @@ class Densities:
     def invariants(self, problem: Problem, p: np.ndarray) -> list[Invariant]:
         """Check the density where nothing is observed, and by the noise's covariance as it is.
 
-        Parameters
-        ----------
-        problem : Problem
-        p : ndarray of shape (n_p,)
-            Those of :meth:`at`.
+        Problem and p are those of :meth:`at`.
         """
         systems = torch.arange(min(_CHECKED, len(problem.data)))
         drawn = generator(problem.seed, f"{problem.stage}/invariants")
         omega = torch.from_numpy(drawn.standard_normal((len(systems), problem.law.d_omega)))
         population = -0.5 * (omega**2).sum(dim=1)
-        blank = _unobserved(problem)
+        shape, known = problem.data.shape, problem.conditions
+        scale = None if known is None else known.scale
+        gone = Conditions(scale, np.zeros(shape, dtype=bool), np.zeros(shape[1]), problem.known)
+        blank = replace(problem, data=np.zeros(shape), conditions=gone)
         nothing = Densities.at(blank, p).log(omega, systems) - population
         there = self.log(omega, systems)
         apart = there - (population - 0.5 * _misfits(problem, p, omega, systems))
@@ -123,14 +114,6 @@ class Densities:
         if len(self.noise.inverse) == 1:
             return 1 << 30
         return max(1, int(_BLOCK_VALUES / self.noise.inverse[0].numel()))
-
-
-def _unobserved(problem: Problem) -> Problem:
-    """Return the problem of the same systems without any observed entry."""
-    shape, known = problem.data.shape, problem.conditions
-    scale = None if known is None else known.scale
-    blank = Conditions(scale, np.zeros(shape, dtype=bool), np.zeros(shape[1]), problem.known)
-    return replace(problem, data=np.zeros(shape), conditions=blank)
 
 
 def _misfits(

@@ -1,4 +1,4 @@
-r"""Normal densities about the modes of each system, which give its chains their moves.
+r"""Normal densities about the modes of each system, and how unlike the population it is.
 
 About a mode m_k with Gauss-Newton matrix H_k the posterior is close to ``N(m_k, H_k^{-1})``
 (Laplace). A wider density has a tenth of the observation's information, and the law itself has
@@ -7,12 +7,24 @@ none. The mixture
 .. math:: q(\omega) = w_0\, \phi(\omega)
     + \sum_k w_k \bigl(0.8\, N(m_k, H_k^{-1}) + 0.2\, N(m_k, (I + (H_k - I)/10)^{-1})\bigr)
 
-covers all modes that were found, and through the law also those that were not. The modes are
-searched for from draws of the law, from draws on the other side of its centre, and again from other
-draws. Of equal modes one is kept.
+gives the chains their moves. It covers all modes that were found, and through the law also those
+that were not. The modes are searched for from draws of the law, from draws on the other side of its
+centre, and again from other draws. Of equal modes one is kept.
 
 A change of law and noise moves the modes. They follow by steps of Newton's method with the Hessian
 that was found before, until a step is short.
+
+With the whitened residual r(omega) of a system, its best mode gives the statistic
+
+.. math:: D_n = \min_\omega \; |r(\omega)|^2 + |\omega|^2 .
+
+It is large if the parameters that explain the observation are rare in the population, or if none
+explain it. If the model is linear and the law normal, it is Mahalanobis's distance of y^(n) from
+the population's observations, and follows chi-squared with as many degrees of freedom as there are
+observed entries. In general it does not, so that systems are simulated from the recovered law and
+noise, with scales and gaps of observed systems. The p-value is the share of simulated systems that
+are as far out. Gaps are accounted for by comparing the chi-squared tail probability of D at the
+number of observed entries.
 """
 
 from __future__ import annotations
@@ -21,6 +33,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.stats import chi2
 
 from popinv.inference.likelihood.fixed_draws import inverse_factor
 from popinv.inference.likelihood.integrals import MarginalSettings
@@ -28,6 +41,7 @@ from popinv.inference.likelihood.marginal import integrals_at
 from popinv.inference.likelihood.modes import Modes
 from popinv.inference.problem import Problem
 from popinv.methods.posterior.density import Densities
+from popinv.seeds import generator
 
 _SEARCHES = 2
 # Information of the wider densities, as a share of that of the observation; and shares of the law
@@ -45,17 +59,11 @@ _ALIKE = 0.5
 
 @dataclass(frozen=True)
 class References:
-    """The modes of n systems, and normal densities about them.
+    """The modes (n, M, d) of n systems, and normal densities about them.
 
-    Attributes
-    ----------
-    modes : Tensor of shape (n, M, d)
-        A system with fewer modes has the first again, with share 0.
-    share : Tensor of shape (n, M)
-        w, with sum 0.9 for each system.
-    factors, inverses : Tensor of shape (2, n, M, d, d)
-        Lower triangular L with ``L L^T`` the covariance, and ``L^{-1}``, of the narrow densities
-        and of the wide ones.
+    The share (n, M) is w, with sum 0.9 for each system. A system with fewer modes has the first
+    again, with share 0. The factors (2, n, M, d, d) are lower triangular L with ``L L^T`` the
+    covariance, of the narrow densities and of the wide ones, and the inverses ``L^{-1}``.
     """
 
     modes: torch.Tensor
@@ -75,11 +83,7 @@ class References:
     def following(self, densities: Densities, systems: torch.Tensor) -> References:
         """Return the references for other law and noise, about modes that have followed.
 
-        Parameters
-        ----------
-        densities : Densities
-        systems : Tensor of shape (n,)
-            The numbers of these systems in ``densities``.
+        These systems have the numbers ``systems`` (n,) in ``densities``.
         """
         modes, own = self.modes.clone(), self.share > 0
         for k in range(modes.shape[1]):
@@ -194,3 +198,39 @@ def _shares(found: list[Modes]) -> torch.Tensor:
     own = torch.softmax(torch.where(fresh, evidence, -torch.inf), dim=1)
     alike = fresh / fresh.sum(dim=1, keepdim=True)
     return (1 - OF_LAW) * (_ALIKE * alike + (1 - _ALIKE) * own)
+
+
+# Systems that are simulated.
+_SIMULATED = 2000
+
+
+def surprise_p_values(
+    problem: Problem, p: np.ndarray, least_misfit: np.ndarray, simulated: int = _SIMULATED
+) -> np.ndarray:
+    """Return the p-value of each observed system, shape (N,), with law and noise p as known.
+
+    The least misfit (N,) is D. With M simulated systems no p-value is below 1 / (M + 1).
+    """
+    other = _simulated(problem, p, simulated)
+    null = np.sort(_tails(other, least_misfits(other, p)))
+    as_far = np.searchsorted(null, _tails(problem, least_misfit), side="right")
+    return np.asarray((as_far + 1) / (simulated + 1))
+
+
+def _simulated(problem: Problem, p: np.ndarray, count: int) -> Problem:
+    """Return the problem with systems of the population in place of the observed ones."""
+    rng = generator(problem.seed, f"{problem.stage}/simulated")
+    omega = torch.from_numpy(rng.standard_normal((count, problem.law.d_omega)))
+    e = torch.from_numpy(rng.standard_normal((count, problem.data.shape[1])))
+    systems = rng.integers(len(problem.data), size=count)
+    with torch.no_grad():
+        y = problem.model(torch.from_numpy(p), omega, e, systems)
+    return replace(problem.of_systems(systems), data=y.numpy(), stage=f"{problem.stage}/simulated")
+
+
+def _tails(problem: Problem, statistic: np.ndarray) -> np.ndarray:
+    """Return the logarithms of the chi-squared tail probabilities, shape (n,)."""
+    seen = np.full(len(problem.data), problem.data.shape[1])
+    if problem.conditions is not None and problem.conditions.present is not None:
+        seen = problem.conditions.present.sum(axis=1)
+    return np.asarray(chi2.logsf(statistic, np.maximum(seen, 1)))

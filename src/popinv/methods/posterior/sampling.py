@@ -2,7 +2,7 @@ r"""Chains of every system that run until their draws are worth a wanted number 
 
 A draw is two rounds of moves. A round is an elliptical slice move, whose reference is picked at
 random among the law and the normal densities about the system's modes, and a Metropolis move with
-the mixture of all these (:mod:`popinv.methods.posterior.moves`).
+the mixture of all these (:mod:`popinv.methods.posterior.chains`).
 
 *Law and noise taken as known.* The target is ``p(omega | y_n, alpha, gamma)`` at the estimate.
 
@@ -26,9 +26,13 @@ import torch
 from tqdm import tqdm
 
 from popinv.inference.problem import Problem
+from popinv.methods.posterior.chains import (
+    effective_sample_size,
+    elliptical_slice,
+    metropolis,
+    split_r_hat,
+)
 from popinv.methods.posterior.density import Densities
-from popinv.methods.posterior.mixing import effective_sample_size, split_r_hat
-from popinv.methods.posterior.moves import elliptical_slice, metropolis
 from popinv.methods.posterior.references import (
     OF_LAW,
     WIDE,
@@ -52,20 +56,12 @@ _FEWEST = 10
 
 @dataclass(frozen=True)
 class Posteriors:
-    """Draws of every system.
+    """Draws of every system, each of shape (chains, draws of the system, d_z).
 
-    Attributes
-    ----------
-    draws : list of ndarray, each of shape (chains, draws of the system, d_z)
-    r_hat, effective : ndarray of shape (N, d_z)
-        Split R-hat, and how many independent draws all chains are worth, of each parameter of each
-        system.
-    moves : ndarray of int, shape (N,)
-        Moves of each chain.
-    least_misfit : ndarray of shape (N,)
-        ``|r|^2 + |omega|^2`` at the best mode, with law and noise as estimated.
-    evaluations : int
-        Calls of the surrogate by the moves, counted by system.
+    Split R-hat (N, d_z), and how many independent draws all chains are worth (N, d_z), are of each
+    parameter of each system. The moves (N,) are those of each chain. The least misfit (N,) is
+    ``|r|^2 + |omega|^2`` at the best mode, with law and noise as estimated. Evaluations are calls
+    of the surrogate by the moves, counted by system.
     """
 
     draws: list[np.ndarray]
@@ -84,21 +80,11 @@ def sample_posteriors(
     most_moves: int,
     laws: np.ndarray | None = None,
 ) -> Posteriors:
-    """Sample the posterior of every observed system.
+    """Sample the posterior of every observed system, with draws that the problem's stage addresses.
 
-    Parameters
-    ----------
-    problem : Problem
-        The problem of the N observed systems; its stage addresses the draws.
-    p : ndarray of shape (n_p,)
-        Law and noise, unconstrained.
-    chains : int
-    effective : int
-        The effective sample size at which a system is finished, in each of its parameters.
-    most_moves : int
-        Moves of each chain after which a system is left as it is.
-    laws : ndarray of shape (B, n_p), optional
-        Draws of the distribution of p; without them p is taken as known.
+    A system is finished at the effective sample size ``effective`` in each of its parameters, and
+    left as it is after ``most_moves`` of each chain. ``laws`` (B, n_p) are draws of the
+    distribution of p (n_p,), law and noise; without them p is taken as known.
     """
     n, size = len(problem.data), systems_together(problem)
     parts: list[_Finished] = []
@@ -132,10 +118,7 @@ class _Finished:
 
 @dataclass(frozen=True)
 class _Place:
-    """One law and noise: its densities, references about its modes, and the chains that are at it.
-
-    ``alpha`` has the shape (d_alpha,).
-    """
+    """A law and noise: densities, references about the modes, and the chains that are at it."""
 
     alpha: torch.Tensor
     densities: Densities
@@ -267,30 +250,22 @@ class _Group:
 
     def _slice(self, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Make an elliptical slice move, with the law as reference or a density about a mode."""
-        width, k = self._component()
-        mean = torch.zeros_like(self.omega)
+        choice, mode = self.rng.random(), self.rng.random()
         references = self.places[0].references
+        k = int(mode * references.modes.shape[1])
+        mean = torch.zeros_like(self.omega)
         eye = torch.eye(xi.shape[2], dtype=xi.dtype).expand(len(xi), -1, -1)
         factor, inverse = eye, eye
-        if width is not None:
+        if choice >= OF_LAW:
+            width = int(choice > 1 - WIDE)
             for place in self.places:
                 mean[:, place.chains] = place.references.modes[:, None, k]
             # They do not change with the law.
             factor, inverse = references.factors[width, :, k], references.inverses[width, :, k]
+        reference = mean, factor, inverse
         return elliptical_slice(
-            self._log,
-            self.omega,
-            self.current,
-            (mean, factor, inverse),
-            xi,
-            self._uniform_of_chains,
+            self._log, self.omega, self.current, reference, xi, self._uniform_of_chains
         )
-
-    def _component(self) -> tuple[int | None, int]:
-        """Pick the width of a reference, None for the law, and the number of its mode."""
-        choice, mode = self.rng.random(), self.rng.random()
-        width = None if choice < OF_LAW else int(choice > 1 - WIDE)
-        return width, int(mode * self.places[0].references.modes.shape[1])
 
     def _offer(self, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Make a Metropolis move with draws of the mixtures."""

@@ -28,8 +28,7 @@ class Posterior(MethodSection):
         default=4, description="Chains of each system."
     )
     most_moves: Annotated[int, Field(ge=200), NotBoolean] = Field(
-        default=8000,
-        description="Moves of each chain after which a system is left as it is.",
+        default=8000, description="Moves of each chain after which a system is left as it is."
     )
     kept_draws: Count = Field(
         default=100, description="Draws of each system that are kept in `posterior.zarr.zip`."

@@ -1,21 +1,90 @@
-"""What the draws of all systems' posteriors say: intervals, and whether they are calibrated."""
+"""What the draws of all systems' posteriors say: intervals, calibration, and one table.
+
+The parameters of most forward models have a meaning each. Those of a random field are coefficients
+of its expansion, and nobody asks for the coefficient of the seventeenth cosine. The posterior of a
+field is told by its values at a few places instead, in the unit of the field, and by the parameters
+beside it. Chains run in the coefficients; the draws are told.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from scipy.stats import kstest
 
+from popinv.forward.base import Parameter
 from popinv.forward.datasets import parameter_coordinate
-from popinv.methods.posterior.mixing import effective_sample_size, split_r_hat
-from popinv.methods.posterior.places import Quantities
+from popinv.forward.fields import Field
+from popinv.forward.section import ForwardSection
+from popinv.methods.posterior.chains import effective_sample_size, split_r_hat
 from popinv.methods.posterior.sampling import LARGEST_R_HAT, Posteriors
+from popinv.population.laws.field import FieldLaw
+from popinv.population.laws.section import LawSection
 from popinv.store.variables import variable
 
 LEVEL = 0.95
+# Places along a line, and along each side of a square.
+_PLACES = {1: 5, 2: 3}
+_COLUMNS = {
+    "mean": "mean",
+    "deviation": "standard deviation",
+    "lower": "2.5 %",
+    "median": "median",
+    "upper": "97.5 %",
+}
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """The k quantities that are told of a system.
+
+    The coefficients are the parameters of the forward model, if they are not the quantities
+    themselves. The basis (modes, places) is that of the field at its places.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    coefficients: tuple[str, ...] = ()
+    field: Field | None = None
+    basis: np.ndarray | None = None
+
+    def of(self, z: np.ndarray) -> np.ndarray:
+        """Return the quantities (..., k) of parameters (..., d_z)."""
+        if self.field is None or self.basis is None:
+            return z
+        rows = z.reshape(-1, z.shape[-1])
+        beside = rows[:, len(self.field.parameters) :]
+        told = np.concatenate([self.field.evaluate(rows, self.basis), beside], axis=1)
+        return told.reshape(*z.shape[:-1], -1)
+
+
+def told_quantities(forward: ForwardSection, law: LawSection) -> Quantities:
+    """Return the parameters of the forward model, or places of its field and what is beside it."""
+    parameters = forward.parameters()
+    field = forward.random_field() if isinstance(law, FieldLaw) else None
+    if field is None:
+        return Quantities(*_described(parameters))
+    side = (np.arange(_PLACES[field.dimension]) + 0.5) / _PLACES[field.dimension]
+    points = np.array(list(itertools.product(side, repeat=field.dimension)))
+    # A field has no unit: it is the logarithm of a quantity relative to its usual value.
+    places = (
+        " ".join(f"{axis}={x:.2g}" for axis, x in zip("xy", point, strict=False))
+        for point in points
+    )
+    values = [Parameter(f"{field.quantity} at {place}") for place in places]
+    beside = parameters[len(field.parameters) :]
+    coefficients = tuple(parameter.name for parameter in parameters)
+    return Quantities(*_described([*values, *beside]), coefficients, field, field.basis(points))
+
+
+def _described(parameters: Sequence[Parameter]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return tuple(p.name for p in parameters), tuple(p.units for p in parameters)
 
 
 def varying(population: np.ndarray) -> np.ndarray:
@@ -29,25 +98,13 @@ def varying(population: np.ndarray) -> np.ndarray:
 
 
 def posterior_dataset(
-    posteriors: Posteriors,
-    told: Quantities,
-    most: int,
-    truth: np.ndarray | None = None,
+    posteriors: Posteriors, told: Quantities, most: int, truth: np.ndarray | None = None
 ) -> xr.Dataset:
     """Return mean, deviation and 95 % interval of what is told of every system, and some draws.
 
-    Parameters
-    ----------
-    posteriors : Posteriors
-    told : Quantities
-        What is told.
-    most : int
-        Draws of each system that are kept, from all chains.
-    truth : ndarray of shape (N, d_z), optional
-        The systems' true parameters. The ranks of what is told of them among the draws are added.
+    At most ``most`` draws of each system are kept, from all chains. With the systems' true
+    parameters (N, d_z), the ranks of what is told of them among the draws are added.
 
-    Notes
-    -----
     The end of an interval at a share p is at place p (S + 1) of the S sorted draws, where a further
     independent draw lies below with probability p. The usual place, p (S - 1) + 1, is further
     inside: with a hundred draws its 95 % intervals hold 93 %.
@@ -114,29 +171,17 @@ def coverage_metrics(posterior: xr.Dataset, population: np.ndarray, wanted: int)
     """Return how much was learnt of single systems, and whether their posteriors are calibrated.
 
     Where the posteriors are right, the truth's rank among a system's draws is uniform over the
-    systems, and central intervals of every level hold the truth that often.
+    systems, and central intervals of every level hold the truth that often. The population (m, k)
+    is what is told of draws of the recovered law, and ``wanted`` the effective sample size.
 
-    Parameters
-    ----------
-    posterior : Dataset
-        From :func:`posterior_dataset`.
-    population : ndarray of shape (m, k)
-        What is told of draws of the recovered law.
-    wanted : int
-        Effective sample size.
-
-    Returns
-    -------
-    dict
-        By parameter that varies ``narrowing_<name>``, the mean posterior deviation over the
-        population's; ``shared``, the names of those that do not vary; ``r_hat_max``, ``r_hat_99``,
-        ``effective_min`` and ``effective_01``, the worst and the worst but 1 %;
-        ``systems_at_the_cap``, how many systems stopped at the cap on the moves; ``moves_median``
-        and ``moves_max`` of each chain of a system. With ranks also
-        ``coverage_<name>`` of 95 % intervals, ``rank_distance_<name>``, the largest distance of
-        the ranks' distribution from the uniform one, ``rank_p_value_<name>`` of Kolmogorov and
-        Smirnov's test of it, and over all parameters ``coverage``, ``coverage_80`` and
-        ``coverage_50``.
+    By parameter that varies, ``narrowing_<name>`` is the mean posterior deviation over the
+    population's; ``shared`` names those that do not vary; ``r_hat_max``, ``r_hat_99``,
+    ``effective_min`` and ``effective_01`` are the worst and the worst but 1 %;
+    ``systems_at_the_cap`` stopped at the cap on the moves; ``moves_median`` and ``moves_max`` are
+    those of each chain of a system. With ranks there is also ``coverage_<name>`` of 95 % intervals,
+    ``rank_distance_<name>``, the largest distance of the ranks' distribution from the uniform one,
+    ``rank_p_value_<name>`` of Kolmogorov and Smirnov's test of it, and over all parameters
+    ``coverage``, ``coverage_80`` and ``coverage_50``.
     """
     own = varying(population)
     names = [str(name) for name in posterior["parameter"].values]
@@ -170,10 +215,8 @@ def coverage_metrics(posterior: xr.Dataset, population: np.ndarray, wanted: int)
 def statement(metrics: Mapping[str, Any]) -> str:
     """Return in words what the observations say of single systems, and how often that is right.
 
-    Parameters
-    ----------
-    metrics : mapping
-        From :func:`coverage_metrics`, with ``surprising_systems`` and the number expected.
+    The metrics are those of :func:`coverage_metrics`, with ``surprising_systems`` and the number
+    expected.
     """
     start = "narrowing_"
     narrowing = {k.removeprefix(start): v for k, v in metrics.items() if k.startswith(start)}
@@ -211,3 +254,25 @@ def _rank_metrics(names: list[str], rank: np.ndarray) -> dict[str, float]:
         "coverage": float((off <= LEVEL / 2).mean()),
         **{f"coverage_{level}": float((off <= level / 200).mean()) for level in (50, 80)},
     }
+
+
+def systems_table(posterior: xr.Dataset, units: list[str], own: np.ndarray) -> pd.DataFrame:
+    """Return one row for each system, with units in the names of the columns.
+
+    The dataset is that of :func:`posterior_dataset`, with ``surprise_p_value`` (system,), and
+    ``system_id`` (system,) if the user named the systems, which otherwise have numbers from 0. What
+    has no unit has the unit "1". The smallest effective size is among what differs between systems,
+    the mask ``own`` (k,).
+    """
+    names = [str(name) for name in posterior["parameter"].values]
+    count = posterior.sizes["system"]
+    ids = posterior["system_id"].values if "system_id" in posterior.coords else np.arange(count)
+    columns: dict[str, np.ndarray] = {"system": ids}
+    for i, (name, unit) in enumerate(zip(names, units, strict=True)):
+        ending = "" if unit in ("", "1") else f" [{unit}]"
+        for key, told in _COLUMNS.items():
+            columns[f"{name} {told}{ending}"] = posterior[key].values[:, i]
+    columns["surprise p-value"] = posterior["surprise_p_value"].values
+    columns["smallest effective sample size"] = posterior["effective"].values[:, own].min(axis=1)
+    columns["largest R-hat"] = posterior["r_hat"].values[:, own].max(axis=1)
+    return pd.DataFrame(columns)

@@ -5,22 +5,24 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
 
+from popinv.figures.style import LIGHT, MODEL, TRUTH, new_figure, note, readable, styled
 from popinv.inference.build import descent_problem
 from popinv.inference.result import estimate_of
-from popinv.methods.outcome import Outcome, StudyInput
+from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.methods.posterior.density import Densities
-from popinv.methods.posterior.figures import draw_calibration, draw_systems
-from popinv.methods.posterior.places import told_quantities
+from popinv.methods.posterior.references import surprise_p_values
 from popinv.methods.posterior.sampling import sample_posteriors
 from popinv.methods.posterior.study import (
     coverage_metrics,
     posterior_dataset,
     statement,
+    systems_table,
+    told_quantities,
     varying,
 )
-from popinv.methods.posterior.surprise import surprise_p_values
-from popinv.methods.posterior.table import systems_table, write_systems
 from popinv.population.synthetic import parameters
 from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_of
@@ -62,6 +64,7 @@ def use(study: StudyInput) -> Outcome:
     population = told.of(
         parameters(problem.law, problem.split(p)[0], seed, "posterior/population", _POPULATION)
     )
+    # Six digits are more than the draws determine.
     table = systems_table(result, list(told.units), varying(population))
     metrics = {
         **coverage_metrics(result, population, asked.effective),
@@ -79,6 +82,82 @@ def use(study: StudyInput) -> Outcome:
             "calibration": draw_calibration(result, population),
         },
         result=result,
-        files={"systems.csv": partial(write_systems, table)},
+        files={"systems.csv": partial(write_table, table)},
         invariants=invariants,
     )
+
+
+_MOST_PARAMETERS, _MOST_SYSTEMS = 6, 60
+
+
+@styled
+def draw_systems(posterior: xr.Dataset, population: np.ndarray, truth: np.ndarray | None) -> Figure:
+    """Draw the 95 % intervals of the first systems, sorted, parameter by parameter.
+
+    Parameters that all systems share are left out. The population (m, k) is what is told of draws
+    of the recovered law, whose central 95 % are shaded, and the truth (N, k) what is told of the
+    systems' own parameters.
+    """
+    chosen = np.flatnonzero(varying(population))[:_MOST_PARAMETERS]
+    names = [str(posterior["parameter"].values[index]) for index in chosen]
+    count = min(_MOST_SYSTEMS, posterior.sizes["system"])
+    figure = new_figure(
+        "Parameters of single systems, given their observations", 9, 0.6 + 2.3 * len(names)
+    )
+    axes = np.atleast_1d(figure.subplots(len(names), 1))
+    for index, ax, name in zip(chosen, axes, names, strict=True):
+        low, high = np.quantile(population[:, index], [0.025, 0.975])
+        ax.axhspan(low, high, color=LIGHT, alpha=0.2, lw=0, label="population, central 95 %")
+        mean = posterior["mean"].values[:count, index]
+        order, place = np.argsort(mean), np.arange(count)
+        ends = [posterior[end].values[:count, index][order] for end in ("lower", "upper")]
+        ax.vlines(place, *ends, color=MODEL, lw=1.6, label="system, 95 % interval")
+        ax.plot(place, mean[order], "o", color=MODEL, ms=3, label="mean")
+        if truth is not None:
+            ax.plot(
+                place, truth[:count, index][order], "_", color=TRUTH, ms=8, mew=1.6, label="truth"
+            )
+        ax.set(title=readable(name), xlabel="systems, by their mean")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+@styled
+def draw_calibration(posterior: xr.Dataset, population: np.ndarray) -> Figure:
+    """Draw the coverage of central intervals of every level, and the effective draws.
+
+    The bands hold 95 % of what chance does to that many systems, level by level.
+    """
+    own = np.flatnonzero(varying(population))[:_MOST_PARAMETERS]
+    names = [readable(str(posterior["parameter"].values[index])) for index in own]
+    figure = new_figure("Are the posteriors calibrated, and did the chains mix?", 10, 4.6)
+    left, right = figure.subplots(1, 2)
+    left.set(
+        title="Intervals and the truth",
+        xlabel="level of the interval",
+        ylabel="share that holds the truth, minus level",
+    )
+    if "rank" in posterior:
+        level, count = np.linspace(0.02, 0.98, 49), posterior.sizes["system"]
+        chance = 1.96 * np.sqrt(level * (1 - level) / count)
+        left.fill_between(level, -chance, chance, color=LIGHT, alpha=0.2, lw=0, label="chance")
+        for index, name in zip(own, names, strict=True):
+            off = np.abs(posterior["rank"].values[:, index] - 0.5)
+            held = (off[:, None] <= level / 2).mean(axis=0)
+            left.plot(level, held - level, lw=1.4, label=name)
+        left.axhline(0, color=TRUTH, ls="--", lw=1)
+        left.legend(fontsize=8)
+    else:
+        note(left, "no truth to compare with")
+    for index, name in zip(own, names, strict=True):
+        ordered = np.sort(posterior["effective"].values[:, index])
+        share = (np.arange(len(ordered)) + 1) / len(ordered)
+        right.plot(ordered, share, lw=1.4, label=name)
+    right.set(
+        title="Effective sample sizes",
+        xlim=(0, None),
+        xlabel="independent draws",
+        ylabel="share of the systems with fewer",
+    )
+    right.legend(fontsize=8)
+    return figure

@@ -26,24 +26,10 @@ _SAME = 1e-6
 def descend(
     problem: Problem, settings: DescentSettings, starts: Sequence[np.ndarray], name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the study's descent ends from each start, and how many legs it took.
+    """Return where the study's descent ends from each start (n, n_p), and how many legs it took.
 
-    Each start has draws of its own.
-
-    Parameters
-    ----------
-    problem : Problem
-    settings : DescentSettings
-    starts : sequence of ndarray of shape (n_p,)
-    name : str
-        Address of the draws below the problem's stage.
-
-    Returns
-    -------
-    ends : ndarray of shape (n, n_p)
-        NaN for a descent that diverged.
-    legs : ndarray of int, shape (n,)
-        0 for such a one.
+    Each start has draws of its own, whose address is the name below the problem's stage. A descent
+    that diverged has the end NaN and 0 legs.
     """
     ends = np.full((len(starts), len(problem.free)), np.nan)
     legs = np.zeros(len(starts), dtype=int)
@@ -98,15 +84,8 @@ def same_descent(
 ) -> Invariant:
     """Check that the descents of the study's own starts and draws end at its answer.
 
-    Parameters
-    ----------
-    problem : Problem
-    settings : DescentSettings
-        The study's own.
-    estimate : ndarray of shape (n_p,)
-        Where the study's descent has started.
-    answer, errors : ndarray of shape (n_p,)
-        Where it has ended, and its standard errors.
+    The study's descent has started at the estimate (n_p,) and ended at the answer (n_p,), with
+    these standard errors.
     """
     own = replace(problem, stage="descent")
     starts = starts_near(own, estimate, settings.restarts)
@@ -122,18 +101,10 @@ def same_descent(
 
 @dataclass(frozen=True)
 class Descents:
-    """Descents from many starts.
+    """Descents from n starts.
 
-    Attributes
-    ----------
-    ends : ndarray of shape (n + 1, n_p)
-        They begin with the study's answer.
-    legs : ndarray of int, shape (n,)
-        Of each descent.
-    losses : ndarray of shape (n + 1, draws)
-    found : Outlook
-    distances : ndarray of shape (n + 1,)
-        Largest distance of each end from the answer, in standard errors.
+    The ends (n + 1, n_p) begin with the study's answer, and so do the losses (n + 1, draws). The
+    distances (n + 1,) are the largest ones from the answer, in standard errors.
     """
 
     ends: np.ndarray
@@ -164,7 +135,7 @@ class Descents:
             coords={
                 "estimated": variable(
                     "estimated", np.array(names, dtype=np.str_), "law or noise, unconstrained"
-                ),
+                )
             },
         )
 
@@ -178,20 +149,10 @@ def descents_from(
     draws: int,
     apart: float,
 ) -> Descents:
-    """Descend from many starts, and group the ends.
+    """Descend from many starts, and group the ends, which differ by ``apart`` standard errors.
 
-    Parameters
-    ----------
-    problem : Problem
-    settings : DescentSettings
-        The study's own.
-    answer, errors : ndarray of shape (n_p,)
-        The end of the study's descent, and its standard errors; an error of zero does not count.
-    starts : sequence of ndarray of shape (n_p,)
-    draws : int
-        Draws of the loss at the ends.
-    apart : float
-        Standard errors by which answers differ.
+    The answer (n_p,) is the end of the study's descent; a standard error of zero does not count.
+    ``draws`` are those of the loss at the ends.
     """
     reached, legs = descend(problem, settings, starts, "start")
     ends = np.vstack([answer, reached])

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from popinv.methods.method import Method, StudySizes, Use
+from popinv.methods.method import Method, Use
 from popinv.methods.restarts.section import Restarts
 
-
-def _megabytes(sizes: StudySizes, asked: Restarts) -> float:
-    return sizes.descent_megabytes + 300
-
-
-def _minutes(sizes: StudySizes, asked: Restarts) -> float:
-    # Descents of up to four legs of 200 steps.
-    return (800 + asked.draws) * asked.starts * sizes.iteration_seconds / 60
-
+# Steps of a descent of up to four legs.
+_STEPS = 800
 
 METHOD = Method(
     name="restarts",
@@ -25,7 +18,9 @@ METHOD = Method(
         sections=("forward", "law", "noise", "descent"),
         imports=("law", "noise"),
         figures=("ends",),
-        megabytes=_megabytes,
-        minutes=_minutes,
+        megabytes=lambda sizes, asked: sizes.descent_megabytes + 300,
+        minutes=lambda sizes, asked: (
+            (_STEPS + asked.draws) * asked.starts * sizes.iteration_seconds / 60
+        ),
     ),
 )

@@ -22,15 +22,8 @@ def group_ends(ends: np.ndarray, errors: np.ndarray, apart: float) -> np.ndarray
     """Return the number of each end's group, from 0, in the order of their first members.
 
     Two ends are neighbours if no parameter differs by more than ``apart`` standard errors; a group
-    is what neighbours connect (single linkage). A descent that diverged, whose end is NaN, has the
-    number -1.
-
-    Parameters
-    ----------
-    ends : ndarray of shape (n, n_p)
-    errors : ndarray of shape (n_p,)
-        Standard errors; an entry of zero does not count.
-    apart : float
+    is what neighbours connect (single linkage). A standard error of zero does not count. A descent
+    that diverged, whose end is NaN, has the number -1.
 
     Raises
     ------
@@ -40,7 +33,7 @@ def group_ends(ends: np.ndarray, errors: np.ndarray, apart: float) -> np.ndarray
     if np.isnan(errors).any():
         raise ConfigError(
             "the study's descent has no standard errors (it has more than 100 parameters, or "
-            "unrestricted noise), so its ends cannot be compared; leave sgd_dynamics out"
+            "unrestricted noise), so its ends cannot be compared; ask for no restarts"
         )
     finite = np.flatnonzero(~np.isnan(ends).any(axis=1))
     groups = np.full(len(ends), -1)
@@ -63,18 +56,10 @@ def share_with_interval(count: int, total: int) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class Outlook:
-    """Groups of ends and what another start would find.
+    """Groups (n + 1,) of the answer, which is 0, and of the ends, and what another would find.
 
-    Attributes
-    ----------
-    groups : ndarray of int, shape (n + 1,)
-        Group of the answer, which is 0, and of each start.
-    best_members : tuple of int
-        The row of the lowest loss of each group.
-    gains : ndarray of shape (groups,)
-        By how much the loss of each group is lower than the answer's.
-    gain_errors : ndarray of shape (groups,)
-        Its standard error over draws.
+    ``best_members`` are the rows of the lowest loss of each group. The gains (groups,) are by how
+    much it is lower than the answer's, with standard errors over draws.
     """
 
     groups: np.ndarray
@@ -147,16 +132,8 @@ class Outlook:
 def outlook(ends: np.ndarray, losses: np.ndarray, errors: np.ndarray, apart: float) -> Outlook:
     """Group the ends of descents, and compare each group's best loss with the answer's.
 
-    Parameters
-    ----------
-    ends : ndarray of shape (n + 1, n_p)
-        The study's answer, and the end of the descent from each start.
-    losses : ndarray of shape (n + 1, draws)
-        The loss at each, with the same draws for all.
-    errors : ndarray of shape (n_p,)
-        Standard errors of the answer.
-    apart : float
-        Standard errors by which answers differ.
+    The ends (n + 1, n_p) are the study's answer, and that from each start; the losses
+    (n + 1, draws) have the same draws for all. Answers differ by ``apart`` standard errors (n_p,).
     """
     groups = group_ends(ends, errors, apart)
     kinds = int(groups.max()) + 1

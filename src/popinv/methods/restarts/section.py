@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from popinv.methods.section import MethodSection, StudySections
+from popinv.methods.section import MethodSection
 from popinv.sections.base import NotBoolean, Positive
-from popinv.sections.messages import Problem
 
 
 class Restarts(MethodSection):
@@ -21,6 +19,9 @@ class Restarts(MethodSection):
     condition: ClassVar[str] = (
         "`{}` asks for it with the defaults. It does not take noise of kind `full`."
     )
+    unrestricted_noise: ClassVar[str] = (
+        "noise of kind 'full' moves by its own steps, which have no plain gradient"
+    )
 
     starts: Annotated[int, Field(ge=2), NotBoolean] = Field(
         default=12,
@@ -28,18 +29,8 @@ class Restarts(MethodSection):
         "of a better answer is known to about 3 divided by their number.",
     )
     apart: Positive = Field(
-        default=2.0,
-        description="Standard errors by which a parameter differs in another answer.",
+        default=2.0, description="Standard errors by which a parameter differs in another answer."
     )
     draws: Annotated[int, Field(ge=4), NotBoolean] = Field(
         default=24, description="Draws of the loss at the ends."
     )
-
-    def problems(self, study: StudySections) -> Iterator[Problem]:
-        """Refuse unrestricted noise."""
-        if study.noise and study.noise.unrestricted:
-            yield Problem(
-                (),
-                "requested, but noise of kind 'full' moves by its own steps, which have no plain "
-                "gradient; leave it out, or choose another noise.",
-            )

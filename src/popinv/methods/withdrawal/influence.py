@@ -1,5 +1,11 @@
 r"""The influence of every system on the answer, and the steps that forget it.
 
+The influence :math:`I_n` of system n on the answer p, which the study keeps, says how far the
+answer of N systems moves without a set S of them, to first order
+(:mod:`popinv.inference.folds`):
+
+.. math:: p_{-S} - p \approx -\frac{N}{N - |S|} \sum_{n \in S} I_n .
+
 The size of a shift :math:`\Delta` is its length in standard errors of the answer,
 :math:`\sqrt{\Delta^T C^{-1} \Delta}` with the covariance C of the estimate.
 
@@ -20,11 +26,12 @@ least ``_LEAST_SHARE``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from popinv.errors import DataError
@@ -38,16 +45,8 @@ _LEAST_SHARE, _LARGEST_SHARE = 0.06, 0.9
 class Influence:
     """The influence of N systems on an answer with n_p parameters, unconstrained.
 
-    Attributes
-    ----------
-    each : ndarray of shape (N, n_p)
-        I_n.
-    standard_error : ndarray of shape (n_p,)
-        Of the answer. Zero for parameters that are held.
-    precision : ndarray of shape (n_p, n_p)
-        C^-1, zero for parameters that are held.
-    share : ndarray of shape (N,)
-        h_n.
+    ``each`` (N, n_p) is I_n, and ``share`` (N,) is h_n. The standard error (n_p,) and the precision
+    C^-1 (n_p, n_p) of the answer are zero for parameters that are held.
     """
 
     each: np.ndarray
@@ -88,12 +87,7 @@ class Influence:
     def steps(self, size: np.ndarray, share: np.ndarray, tolerance: float) -> np.ndarray:
         """Return the number of steps after which at most ``tolerance`` of a shift is left.
 
-        Parameters
-        ----------
-        size, share : ndarray of shape (n,)
-            Size of the shifts, and h of the systems.
-        tolerance : float
-            In standard errors.
+        ``size`` (n,) and the tolerance are in standard errors, and ``share`` (n,) is h.
         """
         left = np.clip(share, _LEAST_SHARE, _LARGEST_SHARE)
         needed = np.log(np.maximum(size / tolerance, 1.0)) / -np.log(left)
@@ -101,12 +95,7 @@ class Influence:
 
 
 def influence_of(population: xr.Dataset) -> Influence:
-    """Return the influence that a study's answer holds.
-
-    Parameters
-    ----------
-    population : Dataset
-        See :func:`popinv.inference.answer.population_dataset`.
+    """Return the influence that a :func:`popinv.inference.answer.population_dataset` holds.
 
     Raises
     ------
@@ -126,3 +115,53 @@ def influence_of(population: xr.Dataset) -> Influence:
     share = np.einsum("ni,ij,nj->n", each, curvature, each)
     error = np.sqrt(np.where(moves, np.diag(covariance), 0.0))
     return Influence(each, error, restricted_inverse(covariance, moves), share)
+
+
+Natural = Callable[[np.ndarray], np.ndarray]
+"""Maps parameters (n_p,) to their natural values."""
+
+
+def influence_table(
+    natural: Natural,
+    influence: Influence,
+    p: np.ndarray,
+    names: Sequence[str],
+    systems: Sequence[str],
+    tolerance: float,
+) -> pd.DataFrame:
+    """Return one row for each system, the most influential first.
+
+    The columns are the size of the shift without the system, in standard errors of the answer; the
+    steps after which a short fit has forgotten it, see :meth:`Influence.steps`; and, for each
+    parameter, its shift in standard errors, and its value without the system. The answer is p
+    (n_p,), unconstrained, and ``names`` are those of the parameters.
+    """
+    in_errors = influence.in_errors(influence.shifts)
+    values = np.array([natural(p + shift) for shift in influence.shifts])
+    columns: dict[str, object] = {
+        "system": list(systems),
+        "size [standard errors]": influence.sizes,
+        "share of the information": influence.share,
+        "steps to forget": influence.steps_of_each(tolerance),
+    }
+    for i, name in enumerate(names):
+        columns[f"{name}: shift [standard errors]"] = in_errors[:, i]
+        columns[f"{name} without it"] = values[:, i]
+    order = np.argsort(-influence.sizes, kind="stable")
+    return pd.DataFrame(columns).iloc[order]
+
+
+def answers_table(
+    natural: Natural, answers: Mapping[str, np.ndarray], influence: Influence, names: Sequence[str]
+) -> pd.DataFrame:
+    """Return one row for each parameter, with its value in each answer and in standard errors.
+
+    The answers are unconstrained, that with all systems first.
+    """
+    columns: dict[str, object] = {"parameter": list(names)}
+    whole = next(iter(answers.values()))
+    for told, p in answers.items():
+        columns[told] = natural(p)
+        if p is not whole:
+            columns[f"{told}: shift [standard errors]"] = influence.in_errors(p - whole)
+    return pd.DataFrame(columns)

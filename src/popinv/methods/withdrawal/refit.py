@@ -1,4 +1,4 @@
-r"""The answer without some systems, by a short fit that starts at the answer with all of them.
+r"""The answer without some systems, by short fits that start at the answer with all of them.
 
 With scores s_n and the gradient of the penalties, g_S is the gradient of the likelihood without the
 set S of the N systems. Quasi-Newton steps, which begin with the inverse information B of all
@@ -10,6 +10,8 @@ end at the maximum without S. The draws of the integrals are those of the answer
 where the same steps with all systems end: the shift is due to the missing systems alone. The first
 step is the first-order answer of :mod:`popinv.inference.folds`. The minimum of the distance has no
 scores of single systems. It is found by the short descents of :mod:`popinv.inference.resampling`.
+
+What the influence predicts is compared with fits without single systems.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
+from scipy.stats import spearmanr
+from tqdm import tqdm
 
 from popinv.inference.intervals import boundaries
 from popinv.inference.likelihood.marginal import MarginalSettings
@@ -48,14 +52,8 @@ Scores = Callable[[np.ndarray], np.ndarray]
 class Refit:
     """The fit without some systems.
 
-    Attributes
-    ----------
-    shift : ndarray of shape (n_p,)
-        Of the answer, unconstrained.
-    left : ndarray of shape (k,)
-        Size of the rest of the shift before each step and after the last, in standard errors; empty
-        for the distance.
-    arrived : bool
+    ``shift`` (n_p,) is that of the answer, unconstrained, and ``left`` (k,) the size of the rest of
+    it before each step and after the last, in standard errors; empty for the distance.
     """
 
     shift: np.ndarray
@@ -71,18 +69,9 @@ class Refit:
 class Refitter:
     """Fits without some systems, all from the same start.
 
-    Parameters
-    ----------
-    problem : Problem
-        With the surrogate, and with the stage of the answer, whose draws it has.
-    answer : Dataset
-        See :func:`popinv.inference.answer.population_dataset`.
-    influence : Influence
-        Its own.
-    descent : DescentSettings
-        Settings of the distance.
-    draws : int
-        Draws for each system's integral in the likelihood.
+    The problem has the surrogate, and the stage of the answer, whose draws it has. The answer is a
+    :func:`popinv.inference.answer.population_dataset`, and the influence is its own. The descent is
+    that of the distance, and the draws are for each system's integral in the likelihood.
     """
 
     def __init__(
@@ -122,12 +111,7 @@ class Refitter:
         return lambda at: pseudo_scores(problem, at)(problem)
 
     def without(self, systems: np.ndarray) -> Refit:
-        """Return the fit without these systems.
-
-        Parameters
-        ----------
-        systems : ndarray of int
-        """
+        """Return the fit without these systems."""
         rest = np.setdiff1d(np.arange(len(self.problem.data)), systems)
         if self.estimator == "distance":
             found = self.again(self.problem.of_systems(rest), 0) - self.again.moved
@@ -185,3 +169,58 @@ def _updated(inverse: np.ndarray, step: np.ndarray, fall: np.ndarray) -> np.ndar
         return inverse
     left = np.eye(len(step)) - np.outer(step, fall) / curved
     return np.asarray(left @ inverse @ left.T + np.outer(step, step) / curved)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Systems (n,) that were left out one at a time, and how many of the fits have arrived.
+
+    The shifts (n, n_p) are those found. The steps to forget each (n,), as predicted and as found,
+    are both zero for the distance. The rank correlation (n_p,) is that of predicted and found shift
+    of each parameter; NaN for held ones.
+    """
+
+    systems: np.ndarray
+    arrived: int
+    shift: np.ndarray
+    predicted_steps: np.ndarray
+    steps: np.ndarray
+    correlation: np.ndarray
+
+
+def evenly_ranked(size: np.ndarray, count: int) -> np.ndarray:
+    """Return the numbers of ``count`` systems from the smallest to the largest size.
+
+    Examples
+    --------
+    >>> evenly_ranked(np.array([0.3, 0.1, 0.2]), 2)
+    array([1, 0])
+    """
+    ranks = np.unique(np.linspace(0, len(size) - 1, min(count, len(size))).round().astype(int))
+    return np.argsort(size, kind="stable")[ranks]
+
+
+def check_systems(
+    refitter: Refitter, influence: Influence, count: int, tolerance: float
+) -> Checked:
+    """Leave out ``count`` systems of all sizes, one at a time, and compare with the prediction.
+
+    The tolerance is in standard errors.
+    """
+    shifts = influence.shifts
+    systems = evenly_ranked(influence.sizes, count)
+    refits = [
+        refitter.without(np.array([system]))
+        for system in tqdm(systems, desc="systems left out", unit="system", disable=None)
+    ]
+    found = np.array([one.shift for one in refits]).reshape(-1, shifts.shape[1])
+    correlation = np.full(shifts.shape[1], np.nan)
+    for i in np.flatnonzero(influence.standard_error):
+        if len(systems) > 2:
+            correlation[i] = spearmanr(shifts[systems, i], found[:, i]).statistic
+    predicted = influence.steps_of_each(tolerance)[systems]
+    if not all(len(one.left) for one in refits):
+        predicted = 0 * predicted
+    steps = np.array([one.steps(tolerance) for one in refits], dtype=int)
+    arrived = sum(one.arrived for one in refits)
+    return Checked(systems, arrived, found, predicted, steps, correlation)

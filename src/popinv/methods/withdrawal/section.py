@@ -29,6 +29,9 @@ class Withdrawal(MethodSection):
         "`{}` asks for the influence, `{systems: [17]}` for the answer without a system. It does "
         "not take noise of kind `full`."
     )
+    unrestricted_noise: ClassVar[str] = (
+        "the influence of a system on noise of kind 'full' is not known"
+    )
 
     systems: list[SystemName] = Field(
         default_factory=list,
@@ -55,12 +58,7 @@ class Withdrawal(MethodSection):
 
     def problems(self, study: StudySections) -> Iterator[Problem]:
         """Refuse unrestricted noise, and a rerun without withdrawals."""
-        if study.noise and study.noise.unrestricted:
-            yield Problem(
-                (),
-                "requested, but the influence of a system on noise of kind 'full' is not known; "
-                "leave it out, or choose another noise.",
-            )
+        yield from super().problems(study)
         if self.rerun and not self.systems:
             yield Problem(("rerun",), "got true, but `systems` names none that withdraw.")
 

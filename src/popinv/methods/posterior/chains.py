@@ -1,4 +1,4 @@
-"""Moves of Markov chains that leave a density invariant and need no tuning.
+"""Markov chains: moves that leave a density invariant and need no tuning, and how well they mix.
 
 Both moves use a normal density near the target: its own chains would be independent draws if the
 target were that density. A poor reference costs time, and not correctness.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
 # Maps omega (rows, d) and the numbers of the rows to logarithms of the target (rows,).
@@ -34,24 +35,10 @@ def elliptical_slice(
     of the ratio (Murray, Adams and MacKay, AISTATS 2010; with a reference other than the prior:
     Nishihara, Murray and Adams, JMLR 15, 2014).
 
-    Parameters
-    ----------
-    log_density : callable
-    omega : Tensor of shape (n, S, d)
-        S chains of each of n systems. Row (i, j) has the number i S + j.
-    current : Tensor of shape (n, S)
-        Its logarithms of the target.
-    reference : (mean, factor, inverse)
-        ``N(m, L L^T)``: m (n, S, d), L and its inverse (n, d, d).
-    xi : Tensor of shape (n, S, d)
-        Standard normal.
-    uniform : callable
-
-    Returns
-    -------
-    omega, current : Tensor
-        Of the shapes that were given.
-    evaluations : int
+    S chains of each of n systems are at omega (n, S, d), with the logarithms ``current`` (n, S) of
+    the target. Row (i, j) has the number i S + j. The reference is ``N(m, L L^T)``: m (n, S, d), L
+    and its inverse (n, d, d). xi (n, S, d) is standard normal. The new omega and logarithms are
+    returned, with the number of evaluations.
     """
     mean, factor, inverse = reference
     d = omega.shape[2]
@@ -94,14 +81,9 @@ def metropolis(
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Offer every row an independent draw, which it takes with the probability of Metropolis.
 
-    Parameters
-    ----------
-    log_density, omega, current, uniform
-        As for :func:`elliptical_slice`, which has the same results.
-    proposed : Tensor of shape (n, S, d)
-        Draws of a density near the target.
-    log_proposal : (Tensor, Tensor), each of shape (n, S)
-        Logarithms of that density at omega and at the draws.
+    The arguments and results are those of :func:`elliptical_slice`, but for the draws of a density
+    near the target, ``proposed`` (n, S, d), and its logarithms at omega and at the draws, each of
+    shape (n, S).
     """
     n, count, d = omega.shape
     there = log_density(proposed.reshape(-1, d), torch.arange(n * count)).reshape(n, count)
@@ -109,3 +91,57 @@ def metropolis(
     accepted = torch.log(uniform()) < gain
     omega = torch.where(accepted[..., None], proposed, omega)
     return omega, torch.where(accepted, there, current), n * count
+
+
+# A smaller range relative to the size is rounding, as of a parameter that does not vary.
+_ROUNDING = 1e-12
+
+
+def _varies(z: np.ndarray) -> np.ndarray:
+    """Return whether anything but rounding varies, shape of z without two axes."""
+    return np.ptp(z, axis=(0, 1)) > _ROUNDING * np.abs(z).max(axis=(0, 1))
+
+
+def split_r_hat(z: np.ndarray) -> np.ndarray:
+    """Return Gelman and Rubin's statistic of the halves of chains z (chains, draws, ...), (...).
+
+    It is sqrt(((n - 1)/n W + B/n) / W) with the variances W within and B between the halves of n
+    draws, and 1 if nothing varies. The last draw is left out if their number is odd.
+    """
+    half = z.shape[1] // 2
+    halves = np.concatenate([z[:, :half], z[:, half : 2 * half]])
+    within = halves.var(axis=1, ddof=1).mean(axis=0)
+    between = half * halves.mean(axis=1).var(axis=0, ddof=1)
+    total = (half - 1) / half * within + between / half
+    varies = _varies(z) & (within > 0)
+    return np.sqrt(np.where(varies, total / np.where(varies, within, 1), 1.0))
+
+
+def effective_sample_size(z: np.ndarray) -> np.ndarray:
+    r"""Return the number of equivalent independent draws of chains z (chains, draws, ...), (...).
+
+    .. math:: S_e = \frac{c\,n}{1 + 2 \sum_{t \ge 1} \rho_t}, \qquad
+        \rho_t = 1 - \frac{W - \bar\gamma_t}{V},
+
+    with c chains of n draws, gamma_t the mean over chains of their autocovariances,
+    W = gamma_0 n/(n - 1), and V the variance that also includes the differences between chains, as
+    in R-hat. The sum ends with Geyer's initial monotone sequence: sums of neighbouring pairs, while
+    they are positive, and none larger than the one before (Statistical Science 7, 1992). The number
+    is at most c n log10(c n), as is usual for alternating chains, and c n if nothing varies.
+    """
+    chains, n = z.shape[:2]
+    centred = z - z.mean(axis=1, keepdims=True)
+    spectrum = np.fft.rfft(centred, 2 * n, axis=1)
+    covariance = np.fft.irfft(np.abs(spectrum) ** 2, 2 * n, axis=1)[:, :n].mean(axis=0) / n
+    within = covariance[0] * n / (n - 1)
+    between = z.mean(axis=1).var(axis=0, ddof=1) if chains > 1 else 0.0
+    total = (n - 1) / n * within + between
+    varies = _varies(z)
+    correlation = 1 - (within - covariance) / np.where(varies, total, 1)
+    correlation[0] = 1
+    pairs = correlation[: n // 2 * 2].reshape(n // 2, 2, *z.shape[2:]).sum(axis=1)
+    pairs[np.cumsum(pairs <= 0, axis=0) > 0] = 0
+    pairs = np.minimum.accumulate(pairs, axis=0)
+    most = np.log10(chains * n)
+    sample_sizes = chains * n / np.maximum(2 * pairs.sum(axis=0) - 1, 1 / most)
+    return np.where(varies, sample_sizes, float(chains * n))

@@ -1,0 +1,55 @@
+"""A study whose law has a mirror image but for a tilt: its descent has two basins."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from popinv.inference import distance_influence
+from popinv.inference.problem import Problem
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.kernel.noise import KernelNoise
+
+
+def mirrored_problem(tilt: float) -> tuple[Problem, np.ndarray]:
+    """Return y = z^2 a + tilt z b + noise: the law's mean has a mirror image but for the tilt."""
+    law = NormalLaw(["a"])
+    law_noise = KernelNoise(np.linspace(0.1, 0.9, 3)[:, None], "exponential", nugget=False)
+    gamma = law_noise.from_natural({"amplitude": 0.3, "length": 0.3})
+    squares, lines = torch.tensor([[1.0, 0.5, -0.3]]), torch.tensor([[0.3, -0.2, 1.0]])
+
+    def simulator(z: torch.Tensor) -> torch.Tensor:
+        return z**2 @ squares.to(z) + tilt * z @ lines.to(z)
+
+    alpha, rng = np.array([1.0, math.log(0.3)]), np.random.default_rng(0)
+    omega = torch.from_numpy(rng.standard_normal((200, 1)))
+    e = torch.from_numpy(rng.standard_normal((200, 3)))
+    z = law.sample(torch.from_numpy(alpha), omega)
+    data = simulator(z) + law_noise.sample(torch.from_numpy(gamma), e)
+    problem = Problem(data.numpy(), simulator, law, law_noise, np.full(4, 0.5), 0, "sgd")
+    return problem, np.concatenate([alpha, gamma])
+
+
+def starts_on_both_sides(truth: np.ndarray) -> list[np.ndarray]:
+    """Return four starts, of which every other one is on the truth's side."""
+    rng = np.random.default_rng(2)
+    return [
+        np.r_[side * (0.6 + 0.6 * rng.random()), truth[1:] + 0.2 * rng.standard_normal(3)]
+        for side in (-1.0, 1.0, -1.0, 1.0)
+    ]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Let each descent judge its arrival by fewer draws."""
+    monkeypatch.setattr(distance_influence, "_DRAWS", 1000)
+    monkeypatch.setattr(distance_influence, "_DIRECTIONS", 40)
+
+
+def losses_of(means: list[float]) -> np.ndarray:
+    """Return losses with common draws, so that their differences are exact but for a little."""
+    rng = np.random.default_rng(0)
+    return np.array(means)[:, None] + rng.normal(size=20) + 1e-3 * rng.normal(size=(len(means), 20))
