@@ -41,6 +41,15 @@ def test_a_normal_law_has_the_quantiles_and_correlation_of_the_normal_law():
     assert np.isnan(summary.lower).all()
 
 
+def test_the_quantiles_of_a_symmetric_law_are_symmetric():
+    # The draws come in pairs of opposite signs, so that this holds to rounding.
+    summary = law_summary(LAW, alpha_of())
+    values = dict(zip(summary.names, summary.values, strict=True))
+    for low, high in (("05", "95"), ("25", "75")):
+        both = values[f"volume_quantile_{low}"] + values[f"volume_quantile_{high}"]
+        assert both == pytest.approx(-2.0, abs=1e-9)
+
+
 def test_intervals_are_those_of_the_delta_method():
     rng = np.random.default_rng(1)
     root = 0.05 * rng.standard_normal((COUNT, COUNT))

@@ -14,7 +14,13 @@ from popinv.inference.choice import choose
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.polish import Polished, may_solve, polish, pseudo_likelihood_solves
+from popinv.inference.polish import (
+    Polished,
+    likelihood_solves,
+    may_solve,
+    polish,
+    pseudo_likelihood_solves,
+)
 from popinv.inference.polished import likelihood_dataset, pseudo_likelihood_dataset
 from popinv.inference.problem import Problem
 from popinv.inference.resampling import bootstrap
@@ -92,6 +98,18 @@ def test_cheap_models_are_in_the_likelihood_and_dear_ones_are_not():
     errors = through.likelihood.standard_errors
     assert np.max(np.abs(through.surrogate_shift) / errors) > 1.5
     assert np.max(np.abs(beside.likelihood.p - through.likelihood.p) / errors) < 0.6
+
+
+def test_the_curvature_of_many_systems_costs_as_much_as_that_of_some():
+    problem, _, _ = given()
+
+    def solves(count: int) -> float:
+        return likelihood_solves(replace(problem, data=np.zeros((count, 8))), 32)
+
+    assert solves(200) / 200 == pytest.approx(solves(100) / 100)
+    one = solves(801) - solves(800)
+    assert solves(1600) == pytest.approx(solves(800) + 800 * one)
+    assert one < 0.5 * solves(200) / 200
 
 
 def test_a_model_that_costs_just_what_is_allowed_is_used():

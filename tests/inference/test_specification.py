@@ -204,6 +204,24 @@ def test_features_are_the_scores_of_larger_models():
         np.testing.assert_allclose(means[:, names.index(name)], exact, atol=0.05)
 
 
+def test_features_of_shape_tell_nothing_that_mean_and_deviation_tell():
+    """They are the polynomials that are orthogonal to all lower ones under the normal law."""
+    features = features_of(problem_of(*drawn(8, 0)), OBSERVATIONS, TRUTH).features
+    chosen = {feature.name: feature for feature in features}
+    # Gauss's rule is exact for these polynomials.
+    nodes, weights = np.polynomial.hermite_e.hermegauss(8)
+    weights /= weights.sum()
+    x = torch.from_numpy(nodes)
+    omega, residual = torch.zeros(1, 8, 2).double(), torch.zeros(1, 8, 6).double()
+    omega[0, :, 1], residual[0, :, 2] = x, x
+    for name, order in (("skewness_b", 3), ("kurtosis_b", 4), ("tails", 4)):
+        values = chosen[name].of(omega, residual, residual)[0].numpy()
+        moments = [float(weights @ (values * nodes**k)) for k in range(order)]
+        np.testing.assert_allclose(moments, 0.0, atol=1e-12)
+        # One unit of the parameter adds as much to the moment of this order.
+        assert weights @ (values * nodes**order) == pytest.approx(1.0)
+
+
 def located(**axes: list[float]) -> xr.Dataset:
     """Return observations at these coordinates."""
     return xr.Dataset(
@@ -235,6 +253,8 @@ def located(**axes: list[float]) -> xr.Dataset:
                 "lag_2": [(0, 2), (1, 3), (2, 4), (3, 5)],
             },
         ),
+        # Without times and places, each is beside the one before it.
+        (located(), {"neighbours": [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]}),
     ],
 )
 def test_neighbours_in_time_and_in_space_are_paired(observations, wanted):

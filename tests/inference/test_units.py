@@ -8,13 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from popinv.config.loading import load
+from popinv.inference.build import descent_problem
 from popinv.inference.fit_distance import fit_distance
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
+from popinv.observation_files.known_columns import KnownColumns
 from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.model import Model
 from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.observe import observations_dataset
 
 AGES = torch.linspace(-1, 1, 9, dtype=torch.float64)
 BOYS = 200
@@ -67,3 +72,29 @@ def test_millimetres_and_metres_give_the_same_boys(unit):
     np.testing.assert_array_less(np.abs(there - here)[:2] / errors, 0.05)
     np.testing.assert_array_less(np.abs(there - here)[2] / errors, 0.5)
     np.testing.assert_allclose(there[:, 0], 149.4, atol=1.5)
+
+
+def test_a_large_change_of_a_coefficient_is_one_for_the_covariate_in_any_unit():
+    study = load({"studies": {"s": {
+        "forward": {"kind": "python", "function": "line:solve",
+                    "parameters": ["a"], "observations": {"count": 2}},
+        "law": {"kind": "normal", "start": {"a": {"mean": 0.0, "standard_deviation": 1.0}},
+                "covariates": {"a": ["age"]}},
+        "observations": {"file": "none.csv"}, "noise": {"kind": "isotropic"},
+    }}}).studies["s"]  # fmt: skip
+    y, age = np.random.default_rng(0).standard_normal((2, 40, 2))
+    model = Model(study.forward, study.law, study.noise)
+
+    def scales(unit: float) -> tuple[np.ndarray, int]:
+        known = KnownColumns.of_values({"age": unit * age[:, 0]}, (), ("age",), np.zeros(1), 40)
+        observations = observations_dataset(
+            y, study.forward.observed(1), 0, known=known, covariate_names=["age"]
+        )
+        problem = descent_problem(model, observations, lambda z: z, 1, "test")
+        ((entry, _),) = problem.law.coefficients
+        return problem.scale, entry
+
+    (years, entry), (months, _) = scales(1.0), scales(12.0)
+    # The coefficient of months is a twelfth of that of years, and nothing else differs.
+    years[entry] /= 12
+    np.testing.assert_allclose(months, years, rtol=1e-12)

@@ -431,3 +431,14 @@ def test_the_excess_risk_is_within_its_bound():
     assert few - many == pytest.approx(gone)
     with pytest.raises(ConfigError, match="one batch and a rate of at most"):
         Setting(n, n, 1.0, strong, smooth, 1.0).excess_risk(d, sigma, 1)
+
+
+@pytest.mark.parametrize("smooth", [0.8, 4.0])
+def test_the_excess_risk_is_bounded_up_to_a_rate_of_half_of_m_over_the_square_of_l(smooth):
+    def setting(rate: float) -> Setting:
+        return Setting(10, 10, rate, 0.5, smooth, 1.0)
+
+    most = 0.5 / (2 * smooth**2)
+    assert setting(most).excess_risk(3, 0.1, 1) > 0
+    with pytest.raises(ConfigError, match=f"at most {most:g}, not for"):
+        setting(1.01 * most).excess_risk(3, 0.1, 1)

@@ -131,6 +131,23 @@ def test_a_gap_between_the_components_is_crossed():
     assert bool((x[3:] > 90).all())
 
 
+@pytest.mark.parametrize(
+    ("weights", "means", "deviations", "omega"),
+    [
+        ([0.76, 0.07, 0.17], [-0.2, -0.7, -0.5], [0.62, 0.02, 44.26], -0.6),
+        ([0.12, 0.04, 0.57, 0.27], [-4.9, 9.9, 8.0, 1.6], [4.2, 0.05, 2.79, 0.65], 0.94),
+        ([0.18, 0.72, 0.1], [-7.3, -12.4, 0.7], [0.67, 5.24, 5.21], 0.59),
+    ],
+)
+def test_where_newton_steps_go_to_and_fro_the_quantile_is_found(weights, means, deviations, omega):
+    """The slope changes within a narrow component, from either side of which steps lead away."""
+    x = mixture_quantile(
+        torch.log(tensor(weights)), tensor(means), torch.log(tensor(deviations)), tensor([omega])
+    )
+    below = stats.norm.cdf((x.numpy() - means) / deviations) @ np.array(weights)
+    assert below == pytest.approx(stats.norm.cdf(omega), rel=1e-12)
+
+
 def test_derivatives_in_alpha_and_omega():
     omega = torch.from_numpy(np.random.default_rng(3).standard_normal((6, 3))).requires_grad_(True)
     alpha = ALPHA.clone().requires_grad_(True)

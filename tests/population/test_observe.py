@@ -12,6 +12,7 @@ from popinv.forward.base import Observations
 from popinv.forward.datasets import names_in_file, observation_names
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.population.observe import noise_scales, observations_dataset, without_systems
+from popinv.population.stages.import_observations import observations_of_file
 from popinv.population.synthetic import noise_rows
 from popinv.seeds import standard_normal_rows
 from popinv.store import storage
@@ -106,3 +107,24 @@ def test_the_tested_systems_are_the_same_less_those_that_withdraw() -> None:
 def test_systems_held_out_beside_the_others_stay() -> None:
     rest, _ = without_systems(observed(10, 3, 0), [9])
     assert rest.sizes == {"system": 9, "observation": 1, "heldout_system": 3}
+
+
+def test_another_file_is_learned_from_whole_and_may_lack_a_sensor(tmp_path) -> None:
+    from popinv.config.loading import load
+
+    y = Y.copy()
+    y[:, 1] = np.nan
+    own, other = tmp_path / "own.csv", tmp_path / "other.csv"
+    np.savetxt(own, Y, delimiter=",")
+    np.savetxt(other, y, delimiter=",")
+    study = load({"studies": {"s": {
+        "forward": {"kind": "python", "function": "line:solve",
+                    "parameters": ["a"], "observations": {"count": 2}},
+        "law": {"kind": "normal", "start": {"a": {"mean": 0.0, "standard_deviation": 1.0}}},
+        "observations": {"file": str(own), "missing": "mask"}, "noise": {"kind": "isotropic"},
+    }}}).studies["s"]  # fmt: skip
+    parts = study.forward, study.law, study.noise, study.observations
+    dataset = observations_of_file(*parts, str(other), seed=1)
+    # The sensor was seen in the study's own file.
+    np.testing.assert_array_equal(dataset["y"], y)
+    assert dataset.sizes["heldout_system"] == 0

@@ -239,6 +239,9 @@ def test_a_field_is_standardised_as_one():
     z = rng.standard_normal((50, 3)) * [9, 1, 0.1]
     s = Standardisation.from_data(z, z, None, evaluation, common_output=True)
     assert len(set(s.input_scale)) == 1 == len(set(s.output_scale))
+    # The common scale is in the units of the outputs.
+    own = Standardisation.from_data(z, z).output_scale
+    assert s.output_scale[0] == pytest.approx(np.sqrt(np.mean(own**2)))
     field = (z - s.input_mean) / s.input_scale @ evaluation.T
     assert np.mean(field**2) == pytest.approx(1)
 

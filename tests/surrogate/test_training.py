@@ -273,6 +273,24 @@ def test_a_step_leaves_the_given_state_as_it_was():
     assert info["validation_loss"] == once.validation_loss[-1]
 
 
+def test_the_steps_are_those_of_adam_by_torch():
+    chosen = settings(
+        hyperparameters=SMALL | {"dtype": "float64"}, validation_fraction=0.0, schedule="constant",
+        batch_size=1000,
+    )  # fmt: skip
+    problem = prepare(curved_data(), chosen)
+    state = initial_state(problem, chosen)
+    weights = torch.nn.Parameter(torch.from_numpy(state.weights.copy()))
+    optimiser = torch.optim.Adam([weights], lr=chosen.learning_rate)
+    for _ in range(3):
+        # All rows are one batch; the network holds the weights that the loss is taken at.
+        torch.nn.utils.vector_to_parameters(weights.detach(), problem.network.parameters())
+        weights.grad = loss_and_gradient(problem, *problem.training)[1].clone()
+        optimiser.step()
+        state, _ = step(state, problem, chosen)
+        np.testing.assert_allclose(state.weights, weights.detach().numpy(), rtol=1e-9, atol=1e-9)
+
+
 def test_a_checkpoint_without_an_array_is_refused():
     with pytest.raises(DataError, match="first_moment"):
         state_from_arrays(TrainingState, {"weights": np.zeros(3)})

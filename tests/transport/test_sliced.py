@@ -352,3 +352,10 @@ def test_shapes_and_types_that_do_not_fit_are_refused(rng):
         wasserstein_rows(np.zeros((1, 5), int), np.zeros((1, 5), int))
     with pytest.raises(ValueError, match="matrices"):
         projected_wasserstein_squared(torch.zeros(5), torch.zeros(5, 1))
+
+
+def test_projections_on_another_device_are_refused():
+    here, there = torch.ones(3, 2), torch.ones(3, 2, device="meta")
+    for a, b in ((here, there), (there, here), (there, there)):
+        with pytest.raises(ValueError, match=f"on the CPU, got {a.device} and {b.device}"):
+            projected_wasserstein_squared(a, b)

@@ -70,6 +70,24 @@ def test_a_fitted_mixture_moves_with_its_draws():
     torch.testing.assert_close(there.factors, here.factors)
 
 
+def test_a_few_heavy_draws_do_not_determine_a_mixture():
+    # Five draws lie together at (2, 2), and hold nearly all of the weight.
+    rng = np.random.default_rng(8)
+    omega = torch.from_numpy(rng.standard_normal((1, 1000, 2)))
+    omega[0, :5] = 2.0 + 1e-3 * omega[0, :5]
+    log_weight = torch.full((1, 1000), -24.0, dtype=torch.float64)
+    log_weight[0, :5] = 0.0
+    mixture = fitted(omega, log_weight)
+    shares = mixture.shares[0, 1:, None]
+    means = mixture.means[0, 1:]
+    mean = (shares * means).sum(dim=0) / shares.sum()
+    spread = ((shares * (means - mean) ** 2).sum(dim=0) / shares.sum()).sqrt()
+    # The weights are tempered until those of the other draws count, which lie a deviation of one
+    # about zero.
+    assert bool((mean < 1.0).all())
+    assert bool((spread > 0.5).all())
+
+
 def test_components_of_a_mixture_are_as_wide_as_so_few_draws_can_tell():
     # Six points, each drawn four times: no component has a width of its own.
     points = torch.linspace(-5.0, 5.0, 6, dtype=torch.float64)

@@ -128,6 +128,19 @@ def test_scales_and_gaps_of_systems_enter_the_marginal_likelihood():
         np.testing.assert_allclose(evaluation.log_likelihood, quadrature(problem, p), atol=0.03)
 
 
+def test_the_score_of_a_correlation_of_zero_is_its_slope():
+    """There the noise is independent, and its change has no entry on the diagonal."""
+    problem = problem_of(SERIES, 6)
+    p = truth(problem)
+    p[-1] = 0.0
+    settings = MarginalSettings(draws=2000)
+    shift = np.array([0.0, 0.0, 0.0, 1e-3])
+    up, down = (marginal.evaluate(problem, p + s, settings) for s in (shift, -shift))
+    slopes = (up.log_likelihood - down.log_likelihood) / 2e-3
+    scores = marginal.evaluate(problem, p, settings).scores
+    np.testing.assert_allclose(scores[:, 3], slopes, atol=0.02)
+
+
 @pytest.mark.parametrize("name", NOISES)
 def test_the_scores_of_the_pseudo_likelihood_are_its_slopes(name):
     problem = problem_of(NOISES[name], 50)
