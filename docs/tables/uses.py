@@ -245,6 +245,8 @@ def federated_answers() -> Iterator[str]:
         "default, laws a spread apart (`law: own`)": _seeds("federated", "own_laws"),
         "elastic bar": _seeds("federated", "elastic_bar"),
     }
+    # The parameters of the noise.
+    flow, bar = {"amplitude", "noise_length"}, {"standard_deviation", "correlation"}
     rows = []
     for words, seeds in groups.items():
         if not seeds:
@@ -255,7 +257,7 @@ def federated_answers() -> Iterator[str]:
         )
         rows.append([words, "federated", span(distance), f"at most {span(ratio, 3)}"])
         if "noise" not in words:
-            rows += _alone(seeds)
+            rows += _alone(seeds, bar if words == "elastic bar" else flow)
     heads = ["study", "answer", "distance from the pooled answer", "standard errors over pooled"]
     yield from table(heads, rows)
     every = [one for seeds in groups.values() for one in seeds]
@@ -286,7 +288,7 @@ def federated_answers() -> Iterator[str]:
     )
 
 
-def _alone(seeds: Sequence[Numbers]) -> Iterator[list[str]]:
+def _alone(seeds: Sequence[Numbers], of_noise: set[str]) -> Iterator[list[str]]:
     """Yield the rows of a site by itself: of law and noise, the largest of a parameter."""
     for part in ("law", "noise"):
         found = {
@@ -294,8 +296,8 @@ def _alone(seeds: Sequence[Numbers]) -> Iterator[list[str]]:
                 max(
                     float(value)
                     for name, value in one.metrics.items()
-                    if name.startswith(f"{what}_alone_")
-                    and name.startswith(f"{what}_alone_noise_") == (part == "noise")
+                    if (parameter := name.removeprefix(f"{what}_alone_")) != name
+                    and (parameter in of_noise) == (part == "noise")
                 )
                 for one in seeds
             ]
