@@ -22,6 +22,7 @@ from popinv.observation_files.section import FileObservations
 from popinv.observation_files.survey import survey
 from popinv.sections import text_files
 from popinv.sections.text_files import read_lines
+from popinv.store import plain_zarr
 
 PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
 
@@ -102,8 +103,8 @@ def test_what_is_far_larger_than_its_file_is_not_unpacked(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("ending", ["parquet", "nc"])
 def test_binary_tables_that_are_far_larger_than_their_file_are_not_read(monkeypatch, ending):
-    monkeypatch.setattr(text_files, "_FREE_BYTES", 2**20)
-    monkeypatch.setattr(text_files, "_MOST_EXPANSION", 20)
+    monkeypatch.setattr(plain_zarr, "_FREE_BYTES", 2**20)
+    monkeypatch.setattr(plain_zarr, "_MOST_EXPANSION", 20)
     file = Path(f"y.{ending}")
     for count, allowed in ((1_000, True), (4_000_000, False)):
         frame = pd.DataFrame({"system": np.zeros(count), "y": np.ones(count)})

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from popinv.errors import DataError
+from popinv.store.plain_zarr import refuse_code, refuse_expansion, refuse_growth
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,8 +46,6 @@ _COMPRESSED: dict[str, Callable[..., Any]] = {
 # A compressed table may become so many times as large, and in any case so many bytes. Numbers
 # become about three times as large, and long tables that repeat much about twenty times.
 _MOST_GROWTH, _SMALL, _BLOCK = 50, 2**26, 2**20
-# The variables of a binary table may take so many times the file's size, and so many bytes anyway.
-_MOST_EXPANSION, _FREE_BYTES = 1000, 2**30
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 _DECIMAL_POINT = re.compile(r"\s*[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2}(,\d{3})+\s*")
@@ -228,7 +227,8 @@ def _of_parquet(file: Path) -> list[str]:
 
     try:
         described = parquet.ParquetFile(str(file.resolve())).metadata
-        _refuse_growth(8 * described.num_rows * described.num_columns, file)
+        size = 8 * described.num_rows * described.num_columns
+        refuse_growth("variables", size, file.stat().st_size)
         # Memory-mapped files and remote places are not needed.
         table = parquet.read_table(str(file.resolve()))
     except pyarrow.ArrowException as error:
@@ -264,8 +264,6 @@ def rows_dataset(file: Path) -> xr.Dataset:
     import xarray as xr  # slow to import, and not needed for CSV files
 
     if file.suffix.lower() == ".zarr":
-        from popinv.store.plain_zarr import refuse_code, refuse_expansion
-
         if file.is_dir():
             refuse_code(file)
             refuse_expansion(file)
@@ -274,28 +272,12 @@ def rows_dataset(file: Path) -> xr.Dataset:
     dataset = xr.open_dataset(file, decode_timedelta=False)
     # Values are read when they are asked for.
     try:
-        _refuse_growth(sum(array.nbytes for array in dataset.variables.values()), file)
+        size = sum(array.nbytes for array in dataset.variables.values())
+        refuse_growth("variables", size, file.stat().st_size)
     except DataError:
         dataset.close()
         raise
     return dataset
-
-
-def _refuse_growth(size: int, file: Path) -> None:
-    """Refuse tables that are far larger in memory than in their file.
-
-    Raises
-    ------
-    DataError
-        If they have more than a gigabyte, and more than a thousand times the file.
-    """
-    stored = file.stat().st_size
-    most = max(_FREE_BYTES, _MOST_EXPANSION * stored)
-    if size > most:
-        raise DataError(
-            f"its variables would take {size:,} bytes, and the file has {stored:,}; at most "
-            f"{most:,} are read of such a file"
-        )
 
 
 def valid_values(array: xr.DataArray) -> np.ndarray:

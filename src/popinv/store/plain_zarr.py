@@ -21,7 +21,7 @@ import numpy as np
 
 from popinv.errors import DataError
 
-__all__ = ["refuse_code", "refuse_expansion"]
+__all__ = ["refuse_code", "refuse_expansion", "refuse_growth"]
 
 # Numbers of a study take a half of their size or more. The first bytes are free, so that a table
 # of zeros, or of solves that have all failed, is read.
@@ -95,12 +95,29 @@ def refuse_expansion(store: Path) -> None:
         files = [file for file in store.rglob("*") if file.is_file()]
         unpacked, stored = 0, sum(file.stat().st_size for file in files)
         metadata = _in_folder(store)
+    refuse_growth("arrays", unpacked, stored)
+    refuse_growth("arrays", sum(_array_bytes(*entry) for entry in metadata), stored)
+
+
+def refuse_growth(what: str, size: int, stored: int) -> None:
+    """Refuse to read what would be far larger in memory than in its files.
+
+    Parameters
+    ----------
+    what : str
+        The word for it, as "arrays".
+    size, stored : int
+        Bytes in memory, and of the files.
+
+    Raises
+    ------
+    DataError
+        If it would take more than a gigabyte, and more than a thousand times its files.
+    """
     allowed = max(_FREE_BYTES, _MOST_EXPANSION * stored)
-    if unpacked <= allowed:
-        unpacked = sum(_array_bytes(where, content) for where, content in metadata)
-    if unpacked > allowed:
+    if size > allowed:
         raise DataError(
-            f"its arrays would take {unpacked:,} bytes, and the files have {stored:,}; at most "
+            f"its {what} would take {size:,} bytes, and the files have {stored:,}; at most "
             f"{allowed:,} are read of such files"
         )
 

@@ -143,15 +143,15 @@ class _System:
             start *= model.amplitude * op.end_size / size
         half = model.time_step / 2
         before, mean = self._motion()
-        _, of_stiffness = model.step_weights(float(self.z[0, -1]))
-        loads = self._matrix(d_entries) @ (half * before + of_stiffness * mean)
+        weights = model.step_weights(float(self.z[0, -1]))
+        loads = self._matrix(d_entries) @ (half * before + weights[1] * mean)
         loads += self._matrix(op.mass) @ (float(along[0, -1]) * half * mean)
         observed = np.empty((len(model.sensors), len(model.times)))
         kernels.march(
             op.diagonals,
             op.offsets,
             self.moving,
-            model.step_weights(float(self.z[0, -1])),
+            weights,
             np.ascontiguousarray(-loads.T / half),
             model.time_step,
             start,
