@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pandas as pd
 import pytest
+from asked_methods import found_by
 
-from popinv.cli.show import table
-from popinv.methods.invariants import PREFIX
 from popinv.store import storage
 
 pytestmark = pytest.mark.firedrake
@@ -24,25 +21,8 @@ ASKED = {
 
 
 def test_questions_are_asked_of_a_finished_study(finished, tiny):
-    tiny["studies"]["tiny"]["downstream"] = ASKED
-    printed = finished.dry_run(tiny)
-    for untouched in ("solving chunk", ": training the surrogate\n", "recovering", "assessing"):
-        assert untouched not in printed
-    done = finished.run()
-    assert done.returncode == 0, done.stdout
+    found = found_by(finished, tiny, ASKED)
     folder = finished.folder / "results" / "tiny"
-    found = {
-        method: json.loads((folder / f"downstream/{method}/metrics.json").read_text())
-        for method in ASKED
-    }
-    shown = " ".join(table([folder / "metrics.json"]).split())
-    for method, metrics in found.items():
-        assert all(isinstance(value, float | int | str) for value in metrics.values())
-        nothing = [n for n in metrics if n.startswith(PREFIX) and not n.endswith("_tolerance")]
-        assert nothing, method
-        assert all(metrics[name] <= metrics[f"{name}_tolerance"] for name in nothing)
-        assert " ".join(metrics["statement"].split()) in shown, method
-        assert metrics["statement"][:30] in table([folder / f"downstream/{method}/metrics.json"])
     posterior = storage.load(folder / "posterior.zarr.zip")
     # Four modes and the mean of a field, which is told at five places.
     assert posterior["z"].dims == ("draw", "system", "coefficient")
