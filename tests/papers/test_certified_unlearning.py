@@ -14,16 +14,13 @@ from popinv.errors import ConfigError, DataError, DivergenceError
 from popinv.methods.certificate.accountant import Setting
 from popinv.methods.certificate.descent import (
     Linear,
-    Logistic,
     Model,
     Noise,
     Partition,
-    Quadratic,
     Records,
     iterate,
     project,
     run,
-    setting_of,
     start,
 )
 from popinv.methods.certificate.requests import (
@@ -35,9 +32,22 @@ from popinv.methods.certificate.requests import (
     verify,
     write_certificate,
 )
+from popinv_papers.certified_unlearning.digits import Logistic, setting_of
 
 NOISE = Noise(0.05, seed=987_654, stage="test")
 GOAL = Goal(1.0, 1 / 24)
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """(z - y)^2/2, whose unbounded slope no guarantee covers; for exact laws."""
+
+    curvature: float = 1.0
+    steepness: float = math.inf
+
+    def slope(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return z - y."""
+        return z - y
 
 
 def unit(rng: np.random.Generator, n: int, d: int) -> np.ndarray:

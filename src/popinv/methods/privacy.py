@@ -4,12 +4,8 @@ A guarantee epsilon(a) on the divergence of each order a > 1 gives (epsilon, del
 
 .. math:: \epsilon = \min_a \epsilon(a) + \frac{\log(1/\delta)}{a - 1}
 
-(Proposition N.2). For epsilon(a) = A a the minimum is known in closed form. It is also known if two
-such guarantees are joined by the weak triangle inequality (Theorem 3.2): with u = a - 1,
-
-.. math:: \frac{a - 1/2}{a - 1} 2 A a + \frac{\ell}{a - 1} = 2 A u + 3 A + \frac{A + \ell}{u}.
-
-The closed forms are derived here; the paper minimises numerically.
+(Proposition N.2). For epsilon(a) = A a the minimum is known in closed form, which is derived here;
+the paper minimises numerically.
 """
 
 from __future__ import annotations
@@ -38,16 +34,6 @@ def coefficient(epsilon: float, delta: float) -> float:
     ell = _logarithm(delta)
     # The quotient replaces the difference, which loses digits if epsilon is small.
     return (epsilon / (math.sqrt(epsilon + ell) + math.sqrt(ell))) ** 2
-
-
-def joined_coefficient(epsilon: float, delta: float) -> float:
-    """Return the sum A for an epsilon if two guarantees are joined.
-
-    It is the smaller root of A^2 - (6 epsilon + 8 l) A + epsilon^2 = 0.
-    """
-    _check(epsilon)
-    half = 3 * epsilon + 4 * _logarithm(delta)
-    return epsilon**2 / (half + math.sqrt(half**2 - epsilon**2))
 
 
 def _check(epsilon: float) -> None:

@@ -19,8 +19,9 @@ import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
 from popinv.errors import ConfigError
-from popinv.methods.certificate.accountant import Form, Setting, sequential_epochs
+from popinv.methods.certificate.accountant import Form, Setting
 from popinv_papers.certified_unlearning.digits import RADIUS
+from popinv_papers.certified_unlearning.guarantees import sequential_epochs
 
 # Orders minus 1 of the grid on which the guarantee of Langevin unlearning is minimised, before the
 # best is refined. Each request doubles the order of the request before.

@@ -49,6 +49,7 @@ from popinv_papers.certified_unlearning.digits import (
     noiseless,
     serve,
 )
+from popinv_papers.certified_unlearning.guarantees import sigma_before
 from popinv_papers.kit.images import read_images
 from popinv_papers.kit.kept import kept
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
@@ -88,7 +89,7 @@ def accuracies_by_epsilon(digits: Digits, authors: Digits, size: Size) -> dict[s
     delta = 1 / RECORDS
     small, full = constants(128), constants(RECORDS)
     sigmas = {
-        batch: np.array([s.sigma_before(e, delta, _LEARNT[batch], 1) for e in EPSILONS])
+        batch: np.array([sigma_before(s, e, delta, _LEARNT[batch], 1) for e in EPSILONS])
         for batch, s in ((128, small), (RECORDS, full))
     }
     langevin = np.array([Langevin(full).sigma_for(e, delta, 1) for e in EPSILONS])

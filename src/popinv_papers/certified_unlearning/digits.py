@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+from scipy.special import expit
 from tqdm import tqdm
 
-from popinv.errors import DataError
+from popinv.errors import ConfigError, DataError
 from popinv.methods.certificate.accountant import Setting
 from popinv.methods.certificate.descent import (
-    Logistic,
+    Loss,
     Model,
     Noise,
     Partition,
     Records,
     run,
-    setting_of,
     start,
 )
 from popinv.methods.certificate.requests import Goal, learn, relearn, remove
@@ -31,7 +32,55 @@ RUNS = 4
 """Runs in each partition of small batches, whose mean is a trial's accuracy."""
 DRAWS = 20
 """Draws of published noise in a trial of descent to delete, whose mean is its accuracy."""
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """log(1 + exp(-y z)), with y = 1 or -1."""
+
+    curvature: float = 0.25
+    steepness: float = 1.0
+
+    def slope(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return -y/(1 + exp(y z))."""
+        return -y * expit(-y * z)
+
+
 _LOSS = Logistic()
+
+
+def setting_of(
+    loss: Loss,
+    features: np.ndarray,
+    outputs: int,
+    strong: float,
+    batch: int,
+    *,
+    bound: float = 1.0,
+    radius: float = math.inf,
+    emptied: bool = False,
+) -> Setting:
+    """Return the constants for learning k outputs with the rate 1/L.
+
+    The features (n, d) are no longer than ``bound``, which also bounds those of later records. The
+    weight of the regulariser is ``strong``.
+
+    Raises
+    ------
+    ConfigError
+        If a feature is longer than the bound, or the loss has no bound on its slope.
+    """
+    longest = float(np.sqrt((features**2).sum(axis=1).max()))
+    if not longest <= bound * (1 + max(1e-9, 8 * np.finfo(features.dtype).eps)):
+        raise ConfigError(
+            f"a record has a feature of length {longest:g}, but the guarantee is for at most "
+            f"{bound:g}: scale the features"
+        )
+    smooth = loss.curvature * bound**2 + strong
+    lipschitz = loss.steepness * bound * math.sqrt(outputs)
+    return Setting(
+        len(features), batch, 1 / smooth, strong, smooth, lipschitz, radius, emptied=emptied
+    )
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from source_mutants import fails, mutated, ordinary_tests
 
 from popinv.methods import privacy
 from popinv.methods.certificate import accountant, descent, requests
-from popinv_papers.certified_unlearning import accounts, claims
+from popinv_papers.certified_unlearning import accounts, claims, digits, guarantees
 
 pytestmark = pytest.mark.slow
 
 BOUNDS = ordinary_tests("test_certificate_accountant")
+GUARANTEES = ordinary_tests("test_certified_guarantees")
 RUNS = ordinary_tests("test_certified_unlearning")
 
 
@@ -65,7 +66,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None] | None]] = [
     (accountant, "value *= math.expm1(", "value *= 1.2 * math.expm1(", None),
     (accountant, "/ (2 * self.rate * sigma**2)", "/ (2.3 * self.rate * sigma**2)", None),
     (
-        accountant,
+        guarantees,
         "left = setting.shrunk(whole, epochs[-1])",
         "left = 0.8 * setting.shrunk(whole, epochs[-1])",
         None,
@@ -83,10 +84,10 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None] | None]] = [
         BOUNDS.test_no_gap_is_wider_than_the_ball,
     ),
     (
-        accountant,
-        "self.shrunk(self.widest, learnt) + self.gap",
-        "self.shrunk(self.widest, learnt) - self.gap",
-        BOUNDS.test_no_gap_is_wider_than_the_ball,
+        guarantees,
+        "setting.shrunk(setting.widest, learnt) + setting.gap",
+        "setting.shrunk(setting.widest, learnt) - setting.gap",
+        GUARANTEES.test_no_gap_of_a_sequence_is_wider_than_the_ball,
     ),
     (
         accountant,
@@ -108,10 +109,10 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None] | None]] = [
     ),
     (privacy, "+ math.sqrt(ell))) ** 2", "+ 0.8 * math.sqrt(ell))) ** 2", None),
     (
-        privacy,
+        guarantees,
         "half = 3 * epsilon + 4",
         "half = 3 * epsilon + 3.5",
-        BOUNDS.test_noise_for_one_epoch_before_convergence,
+        GUARANTEES.test_noise_for_one_epoch_before_convergence,
     ),
     (
         accounts,
@@ -126,7 +127,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None] | None]] = [
         accounts,
         "4 * math.sqrt(2) * self._reached",
         "4 * self._reached",
-        BOUNDS.test_noise_of_descent_to_delete_hides_what_is_left_of_a_record,
+        GUARANTEES.test_noise_of_descent_to_delete_hides_what_is_left_of_a_record,
     ),
     (
         descent,
@@ -153,7 +154,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None] | None]] = [
         RUNS.test_constants_bound_what_a_record_can_do,
     ),
     (
-        descent,
+        digits,
         "-y * expit(-y * z)",
         "-y * expit(-1.2 * y * z)",
         RUNS.test_slope_of_the_logistic_loss,

@@ -16,20 +16,9 @@ Forms of the guarantee:
            lemma gives Z^2/(4 eta sigma^2). It is sharp for quadratic losses, where all laws are
            normal.
 
-Source: Chien, Wang, Chen and Li (arXiv 2403.17105): Lemmas 2.6, 3.3 and 3.4, Theorems 3.2 and
-3.11, Corollaries 3.7, 3.8, 3.10 and J.1. Their code uses ``exact`` from the second request on.
-``tight`` and the closed forms for sigma and the epochs are derived here.
-
-Theorem 3.2 joins two guarantees, A_1 on the distance of retraining from its limit and A_2 on that
-of unlearning, by the weak triangle inequality with the exponents p = q = 2 of Hoelder's inequality.
-For general exponents, 1/p + 1/q = 1, the sum of both terms is
-
-.. math::
-    (p a - 1) \left( \frac{A_2 a}{a - 1} + \frac{A_1}{p - 1} \right)
-    \ge a \left( \sqrt{A_1} + \sqrt{A_2} \right)^2 ,
-
-with equality at the best p. This is a guarantee of the same form, ``split="best"``, and was derived
-here.
+Source: Chien, Wang, Chen and Li (arXiv 2403.17105): Lemmas 2.6, 3.3 and 3.4, Theorem 3.11,
+Corollaries 3.7, 3.8, 3.10 and J.1. Their code uses ``exact`` from the second request on. ``tight``
+and the closed forms for sigma and the epochs are derived here.
 """
 
 from __future__ import annotations
@@ -46,7 +35,6 @@ from popinv.methods import privacy
 
 Form = Literal["paper", "exact", "tight"]
 FORMS: tuple[Form, ...] = ("paper", "exact", "tight")
-Split = Literal["halves", "best"]
 # A relative difference below this is rounding, and must not require one more epoch.
 _ROUNDING = 1e-12
 _LEAST = 1e-280
@@ -158,14 +146,9 @@ class Setting:
         shrunk = np.where(later > 0, np.exp(np.maximum(later, 1) * self._log_c), 1.0)
         return self._bounded(epochs, float(shrunk @ given[touched]))
 
-    def gap(self, records: int = 1, epochs: float = math.inf) -> float:
-        """Return the worst-case gap of a number of records, wherever they are.
-
-        It is Z_B for one record and infinitely many epochs.
-        """
-        if records == 1:
-            return self._bounded(epochs, 1.0)
-        return self.gap_of(worst_counts(self, records), epochs)
+    def gap(self, epochs: float = math.inf) -> float:
+        """Return the worst-case gap of one record, wherever it is; Z_B after many epochs."""
+        return self._bounded(epochs, 1.0)
 
     def _bounded(self, epochs: float, weight: float) -> float:
         if weight == 0:
@@ -249,114 +232,3 @@ class Setting:
         while self.coefficient(gap, sigma, epochs, form) > wanted * (1 + _ROUNDING):
             epochs += 1
         return epochs
-
-    # --- before convergence -----------------------------------------------------------------------
-
-    def gap_before(self, learnt: int, records: int = 1) -> float:
-        """Return the Z of Theorem 3.2, from T epochs on all data to the law on fewer data."""
-        if self.radius == math.inf:
-            raise ConfigError(
-                "the distance from convergence is bounded only within a ball: give a radius"
-            )
-        return self.shrunk(self.widest, learnt) + self.gap(records, learnt)
-
-    def coefficient_before(
-        self, learnt: int, sigma: float, epochs: int, form: Form = "paper", records: int = 1
-    ) -> float:
-        """Return the sum of the two A that are joined if learning stops after T epochs."""
-        return sum(self._both_before(learnt, sigma, epochs, form, records))
-
-    def _both_before(
-        self, learnt: int, sigma: float, epochs: int, form: Form, records: int
-    ) -> tuple[float, float]:
-        """Return A of retraining, and A of unlearning."""
-        retrained = self.coefficient(self.widest, sigma, learnt, form)
-        gap = self.gap_before(learnt, records)
-        return retrained, self.coefficient(gap, sigma, epochs, form)
-
-    def sigma_before(
-        self,
-        epsilon: float,
-        delta: float,
-        learnt: int,
-        epochs: int,
-        form: Form = "paper",
-        records: int = 1,
-        split: Split = "halves",
-    ) -> float:
-        """Return the smallest sigma for (epsilon, delta) by Theorem 3.2.
-
-        ``split`` is "halves" as in the paper, or "best".
-        """
-        retrained, unlearnt = self._both_before(learnt, 1.0, epochs, form, records)
-        if split == "best":
-            joined = (math.sqrt(retrained) + math.sqrt(unlearnt)) ** 2
-            return math.sqrt(joined / privacy.coefficient(epsilon, delta))
-        wanted = privacy.joined_coefficient(epsilon, delta)
-        return math.sqrt((retrained + unlearnt) / wanted)
-
-    def excess_risk(self, dimension: int, sigma: float, epochs: int) -> float:
-        """Return the bound on the excess risk after K epochs (Proposition 3.9).
-
-        It is for one batch and a rate of at most m/(2 L^2).
-
-        Raises
-        ------
-        ConfigError
-            If these assumptions do not hold.
-        """
-        most = self.strong / (2 * self.smooth**2)
-        if self.batches > 1 or self.rate > most * (1 + _ROUNDING):
-            raise ConfigError(
-                f"the bound on the risk is for one batch and a rate of at most {most:g}, not for "
-                f"{self.batches} batches and the rate {self.rate:g}"
-            )
-        left = self.lipschitz * self.shrunk(self.gap(), epochs)
-        return left + 2 * self.smooth * dimension * sigma**2 / self.strong
-
-
-def worst_counts(setting: Setting, records: int) -> np.ndarray:
-    """Return the worst distribution of removed records: the last batch full, then the one before.
-
-    Raises
-    ------
-    ConfigError
-        If there are fewer records.
-    """
-    if not 0 < records <= setting.n:
-        raise ConfigError(f"{records} of {setting.n} records cannot be removed")
-    counts = np.zeros(setting.batches, dtype=int)
-    full, rest = divmod(records, setting.batch)
-    counts[setting.batches - full :] = setting.batch
-    if rest:
-        counts[setting.batches - full - 1] = rest
-    return counts
-
-
-def sequential_epochs(
-    setting: Setting,
-    epsilon: float,
-    delta: float,
-    sigma: float,
-    gaps: Sequence[float],
-    forms: Form | Sequence[Form] = "exact",
-) -> tuple[list[int], list[float]]:
-    r"""Return the smallest number of epochs for each request of a sequence (Theorem 3.11).
-
-    .. math:: Z_1 = g_1, \quad Z_{s+1} = \min(c^{K_s n/b} Z_s + g_{s+1}, 2 R)
-
-    with g_s the gap due to the records of request s alone. There is one form for all requests, or
-    one for each. Z of each request, before its epochs, is returned too.
-    """
-    of_each = [forms] * len(gaps) if isinstance(forms, str) else list(forms)
-    if len(of_each) != len(gaps):
-        raise ConfigError(f"{len(of_each)} forms for {len(gaps)} requests")
-    epochs: list[int] = []
-    carried: list[float] = []
-    left = 0.0
-    for gap, form in zip(gaps, of_each, strict=True):
-        whole = min(left + gap, setting.widest)
-        epochs.append(setting.epochs_for(epsilon, delta, whole, sigma, form))
-        carried.append(whole)
-        left = setting.shrunk(whole, epochs[-1])
-    return epochs, carried

@@ -31,7 +31,6 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-from scipy.special import expit
 
 from popinv.errors import ConfigError, DivergenceError
 from popinv.methods.certificate.accountant import Setting
@@ -174,18 +173,6 @@ class Loss(Protocol):
 
 
 @dataclass(frozen=True)
-class Logistic:
-    """log(1 + exp(-y z)), with y = 1 or -1."""
-
-    curvature: float = 0.25
-    steepness: float = 1.0
-
-    def slope(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return -y/(1 + exp(y z))."""
-        return -y * expit(-y * z)
-
-
-@dataclass(frozen=True)
 class Linear:
     """-y z, with which the regulariser's minimum is the mean of y; ``longest`` bounds |y|."""
 
@@ -200,52 +187,6 @@ class Linear:
     def slope(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return -y, in the shape of z."""
         return np.broadcast_to(-y, z.shape)
-
-
-@dataclass(frozen=True)
-class Quadratic:
-    """(z - y)^2/2, whose unbounded slope no guarantee covers; used for exact laws."""
-
-    curvature: float = 1.0
-    steepness: float = math.inf
-
-    def slope(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return z - y."""
-        return z - y
-
-
-def setting_of(
-    loss: Loss,
-    features: np.ndarray,
-    outputs: int,
-    strong: float,
-    batch: int,
-    *,
-    bound: float = 1.0,
-    radius: float = math.inf,
-    emptied: bool = False,
-) -> Setting:
-    """Return the constants for learning k outputs with the rate 1/L.
-
-    The features (n, d) are no longer than ``bound``, which also bounds those of later records. The
-    weight of the regulariser is ``strong``.
-
-    Raises
-    ------
-    ConfigError
-        If a feature is longer than the bound, or the loss has no bound on its slope.
-    """
-    longest = float(np.sqrt((features**2).sum(axis=1).max()))
-    if not longest <= bound * (1 + max(1e-9, 8 * np.finfo(features.dtype).eps)):
-        raise ConfigError(
-            f"a record has a feature of length {longest:g}, but the guarantee is for at most "
-            f"{bound:g}: scale the features"
-        )
-    smooth = loss.curvature * bound**2 + strong
-    lipschitz = loss.steepness * bound * math.sqrt(outputs)
-    return Setting(
-        len(features), batch, 1 / smooth, strong, smooth, lipschitz, radius, emptied=emptied
-    )
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,6 @@ from popinv.methods.certificate.descent import (
     Model,
     Noise,
     Partition,
-    Quadratic,
     Records,
     run,
     start,
@@ -121,8 +120,8 @@ def learn(
     ConfigError
         If the guarantee does not cover the loss or the noise.
     """
-    if isinstance(loss, Quadratic):
-        raise ConfigError("gradients of the squared loss have no bound: clip the targets (Linear)")
+    if loss.steepness == math.inf:
+        raise ConfigError("gradients of this loss have no bound: clip the targets (Linear)")
     if np.ndim(noise.sigma) or not float(noise.sigma) > 0:
         raise ConfigError(
             f"sigma is {noise.sigma}, must be one positive number: the guarantee rests on the noise"
