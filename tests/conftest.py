@@ -30,9 +30,22 @@ _LONG = ("tests/cluster", "tests/workflow")
 CHROMIUM = shutil.which("chromium")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long tests first."""
-    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+    """Put the long tests first, one file that runs the tiny study before those that only wait."""
+    reading = {item.path for item in items if "untouched" in getattr(item, "fixturenames", ())}
+    first = next((item.path for item in items if item.path in reading and _is_long(item)), None)
+
+    def order(item: pytest.Item) -> int:
+        if not _is_long(item):
+            return 3
+        return 0 if item.path == first else 1 + (item.path in reading)
+
+    items.sort(key=order)
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return item.nodeid.startswith(_LONG)
 
 
 def pytest_collection_finish() -> None:
@@ -102,8 +115,7 @@ def untouched(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workf
     with FileLock(f"{folder}.lock"):
         if not (folder / "results/tiny/figures").exists():
             folder.mkdir(exist_ok=True)
-            # This one run is made as a user makes it.
-            made = Workflow(folder, anew=True)
+            made = Workflow(folder)
             made.configure(TINY)
             done = made.run()
             assert done.returncode == 0, done.stdout
