@@ -113,7 +113,9 @@ def _run(asked: dict[str, Any], streams: Sequence[int]) -> NoReturn:
         else:
             sys.argv = [program, *arguments]
             sys.path[0] = str(Path(program).parent)
-            runpy.run_path(program, run_name="__main__")
+            # Its command line stays that of the process that forks: this tells what runs.
+            with open(program):
+                runpy.run_path(program, run_name="__main__")
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         if isinstance(ended.code, str):

@@ -44,12 +44,13 @@ def scripts(folder: Path) -> dict[int, str]:
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if len(words) < 2 or b"/.snakemake/scripts/" not in words[1]:
-                continue
-            if os.path.samefile(entry / "cwd", folder):
+            words = (entry / "cmdline").read_bytes().decode().split("\0")
+            forked = any(word.endswith("/preloaded.py") for word in words[:3])
+            opened = [os.readlink(file) for file in (entry / "fd").iterdir()] if forked else words
+            script = next((file for file in opened if "/.snakemake/scripts/" in file), None)
+            if script is not None and os.path.samefile(entry / "cwd", folder):
                 # A script is run as tmpabc123.name_of_the_rule.py.
-                names[int(entry.name)] = words[1].decode().split(".")[-2]
+                names[int(entry.name)] = script.split(".")[-2]
     return names
 
 
@@ -83,7 +84,7 @@ class Killer(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        while not self._finished.wait(0.05):
+        while not self._finished.wait(0.01):
             for pid, rule in scripts(self.folder).items():
                 due = next((kill for kill in self.plan if kill.rule == rule), None)
                 if due is not None and (due.once is None or due.once.exists()):

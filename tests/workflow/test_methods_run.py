@@ -12,10 +12,10 @@ pytestmark = pytest.mark.firedrake
 
 ASKED = {
     "posterior": {"chains": 2, "effective": 20, "most_moves": 300, "kept_draws": 10},
-    "withdrawal": {"systems": [3, 17], "checked": 4},
+    "withdrawal": {"systems": [3, 17], "checked": 1},
     "groups": {"systems": [0, 5, 9], "simulated": 20},
     "restarts": {"starts": 2, "draws": 4},
-    "federated": {"law": "own", "sites": 2},
+    "federated": {"sites": 2},
     "certificate": {"systems": [4, 59], "runs": 50},
 }
 

@@ -91,3 +91,17 @@ def test_the_error_of_the_value_is_that_over_seeds():
     assert 0.6 < ratio < 1.5
     # The mean is that of no bias.
     assert abs(np.mean(errors)) < 4 * np.std(errors) / np.sqrt(30)
+
+
+@pytest.mark.parametrize("hard", [None, np.arange(20)])
+def test_the_value_alone_is_that_beside_the_scores(hard):
+    problem, p = bent_problem(20, 0.3), BENT.copy()
+    p[4] = np.log(0.3)
+    both, alone = (
+        likelihood_near(problem, p, MarginalSettings(draws=64, scores=scores), hard=hard).here
+        for scores in (True, False)
+    )
+    np.testing.assert_array_equal(alone.log_likelihood, both.log_likelihood)
+    np.testing.assert_array_equal(alone.value_error, both.value_error)
+    assert not alone.scores.any()
+    assert both.scores.any()

@@ -57,7 +57,10 @@ def test_where_there_are_fewer_minima_searches_start_at_the_best():
     torch.testing.assert_close(starts[:, 1], torch.tensor([-2.0, 2.0, -2.0]).double())
 
 
-@pytest.mark.parametrize("name", CURVES)
+@pytest.mark.parametrize(
+    "name",
+    ["sine", *(pytest.param(name, marks=pytest.mark.slow) for name in CURVES if name != "sine")],
+)
 def test_the_estimate_is_at_the_maximum_of_the_grid(name):
     problem = curved(name)
     start = fit_pseudo_likelihood(problem, [np.array([0.0, 0.0, np.log(0.3)])]).p

@@ -259,6 +259,7 @@ class _Ascent:
         """
         problem, count = self.problem, len(self.problem.data)
         own = replace(problem, stage=f"{problem.stage}/value")
+        settings = replace(settings, scores=False)
         wanted = _VALUE_ERROR * max(1.0, count / _OF_SYSTEMS)
         most = min(_MOST_DRAWS, _MOST_TOGETHER / count, left / count)
         while True:

@@ -70,12 +70,13 @@ class FixedDraws:
     signal: torch.Tensor
     log_ratio: torch.Tensor
     features: Features | None = None
+    scores: bool = True
 
     def of(self, rows: np.ndarray) -> FixedDraws:
         """Return the draws of some of the systems."""
         index = torch.from_numpy(rows)
         arrays = (self.omega[index], self.inputs[index], self.signal[index], self.log_ratio[index])
-        return FixedDraws(self.problem.of_systems(rows), *arrays, self.features)
+        return FixedDraws(self.problem.of_systems(rows), *arrays, self.features, self.scores)
 
     def __call__(self, p: np.ndarray) -> Evaluation:
         """Evaluate the likelihood and the scores of all systems at p (n_p,).
@@ -87,6 +88,10 @@ class FixedDraws:
         """
         problem, (n, count, _) = self.problem, self.omega.shape
         alpha, gamma = _parts(problem, p)
+        if not self.scores:
+            log_weight = self.log_weight(p)
+            zeros = torch.zeros((n, count, len(problem.free)), dtype=log_weight.dtype)
+            return self._summarised(log_weight, zeros)
         signal, to_alpha = self._signal_at(alpha)
         of_noise = self._of_noise(gamma, signal)
         log_law, law_scores = self._law(alpha)
@@ -101,7 +106,10 @@ class FixedDraws:
             more = self.features(self.omega, of_noise.whitened(), signal)
             each = torch.cat([each, more], dim=2)
         log_weight = self.log_ratio + log_law + of_noise.log_density()
-        log_weight, each = usable(log_weight, each)
+        return self._summarised(*usable(log_weight, each))
+
+    def _summarised(self, log_weight: torch.Tensor, each: torch.Tensor) -> Evaluation:
+        n = len(log_weight)
         best = self.omega[torch.arange(n), log_weight.argmax(dim=1)]
         none = torch.zeros(n, dtype=torch.long)
         return Evaluation(*summarised(self.omega, log_weight, each, best, none))
@@ -187,7 +195,7 @@ def adapted_draws(
     except torch.linalg.LinAlgError as error:
         raise DivergenceError(f"the posteriors at {p} have no finite curvature") from error
     draws = _drawn(problem, p, mixtures, settings.draws, "draws", numbers)
-    return replace(draws, features=settings.features)
+    return replace(draws, features=settings.features, scores=settings.scores)
 
 
 def _adapted(

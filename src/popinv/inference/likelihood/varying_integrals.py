@@ -28,7 +28,7 @@ from popinv.inference.likelihood.draws import (
     draws_of_law,
     usable,
 )
-from popinv.inference.likelihood.integrals import MODES, Features, MarginalSettings, summarised
+from popinv.inference.likelihood.integrals import MODES, MarginalSettings, summarised
 from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.proposals import defensive
 from popinv.inference.likelihood.push_forward import PushForward
@@ -184,18 +184,23 @@ class VaryingIntegrals:
         """Return draws (n, S, d_omega), their log weights (n, S), and scores (n, S, n_p)."""
         xi = antithetic_normals(self.problem, self.numbers, settings.draws)
         omega, log_proposal = defensive(modes, xi)
-        log_joint, each = self._joint(modes, omega, settings.features)
+        log_joint, each = self._joint(modes, omega, settings)
         log_weight, each, omega = usable(log_joint - log_proposal, each, omega)
         return omega, log_weight, each
 
     def _joint(
-        self, modes: Modes, omega: torch.Tensor, features: Features | None = None
+        self, modes: Modes, omega: torch.Tensor, settings: MarginalSettings
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log p(y | g) + log phi (n, S), and scores and features of each draw.
 
         The logarithm of phi omits its constant, as the proposals do.
         """
         problem, (n, count, d) = self.problem, omega.shape
+        prior = 0.5 * (omega**2).sum(dim=2)
+        if not settings.scores:
+            g = self.push_forward(omega.reshape(-1, d)).reshape(n, count, -1)
+            scores = torch.zeros((n, count, len(problem.free)), dtype=g.dtype)
+            return self.noise.here.log_density(g) - prior, scores
         y, pull_back = self.push_forward.with_pull_back(omega.reshape(-1, d))
         g = y.reshape(n, count, -1)
         value, of_g = self.noise.here.with_slope(g)
@@ -212,10 +217,10 @@ class VaryingIntegrals:
                 scores[..., i] -= field.variate(shift, gradient)
         for i, of_noise in enumerate(self.noise.scores(g), problem.d_alpha):
             scores[..., i] = of_noise
-        if features is not None:
-            more = features(omega, self.noise.here.residual(g), g)
+        if settings.features is not None:
+            more = settings.features(omega, self.noise.here.residual(g), g)
             scores = torch.cat([scores, more], dim=2)
-        return value - 0.5 * (omega**2).sum(dim=2), scores
+        return value - prior, scores
 
     def _law_fields(self, modes: Modes) -> Iterator[Field]:
         """Yield the control variate of each parameter of the law."""
