@@ -31,7 +31,10 @@ Array = Any
 # The lower bound of the named soft-bounds device, in units of its upper bound. It is that of a
 # resistive memory (w from -0.75 to 1.25).
 _LOWER = 0.6
+# The power and the rate of the other two.
 _GAMMA = 2.0
+# How much devices vary in AIHWKit: dw_min_dtod, w_max_dtod and w_min_dtod; and up_down_dtod.
+_SPREAD, _IMBALANCE = 0.3, 0.01
 # Number of bisections: 2^-60 of the range is below the precision of a double.
 _HALVINGS = 60
 
@@ -72,18 +75,13 @@ class Device:
         return (self.down(w) - self.up(w)) / 2
 
 
-def asymmetric_linear(reach: Any, centre: Any = 0.0) -> Device:
-    """Return q_up = 1 - (w - centre)/reach, q_down = 1 + (w - centre)/reach.
+def asymmetric_linear(reach: Any) -> Device:
+    """Return q_up = 1 - w/reach, q_down = 1 + w/reach.
 
-    F = 1 and G = (w - centre)/reach, so U(w, dw) = w + dw - |dw| w / reach about 0. The range
-    extends from centre - reach to centre + reach. Both arguments may be arrays of the shape of w.
+    F = 1 and G = w/reach, so U(w, dw) = w + dw - |dw| w / reach. The range extends from -reach to
+    reach, which may be an array of the shape of w.
     """
-    return Device(
-        lambda w: 1 - (w - centre) / reach,
-        lambda w: 1 + (w - centre) / reach,
-        centre - reach,
-        centre + reach,
-    )
+    return Device(lambda w: 1 - w / reach, lambda w: 1 + w / reach, -reach, reach)
 
 
 def soft_bounds(high: Any, low: Any, up: Any = 1.0, down: Any = 1.0) -> Device:
@@ -95,31 +93,31 @@ def soft_bounds(high: Any, low: Any, up: Any = 1.0, down: Any = 1.0) -> Device:
     return Device(lambda w: up * (1 - w / high), lambda w: down * (1 - w / low), low, high)
 
 
-def power(high: float, low: float, up: float = _GAMMA, down: float = _GAMMA) -> Device:
-    """Return q_up = ((high - w)/(high - low))^up, q_down = ((w - low)/(high - low))^down.
+def power(reach: float) -> Device:
+    """Return q_up = ((reach - w)/(2 reach))^gamma, q_down = ((w + reach)/(2 reach))^gamma.
 
     Beyond the range, where a whole pulse may move a conductance, the response is 0.
     """
-    width = high - low
+    width = 2 * reach
     return Device(
-        lambda w: ((high - w) / width).clip(0) ** up,
-        lambda w: ((w - low) / width).clip(0) ** down,
-        low,
-        high,
+        lambda w: ((reach - w) / width).clip(0) ** _GAMMA,
+        lambda w: ((w + reach) / width).clip(0) ** _GAMMA,
+        -reach,
+        reach,
     )
 
 
-def exponential(high: float, low: float, up: float = _GAMMA, down: float = _GAMMA) -> Device:
-    """Return q_up = 1 - exp(-up (high - w)/(high - low)), q_down = 1 - exp(-down (w - low)/...).
+def exponential(reach: float) -> Device:
+    """Return q_up = 1 - exp(-gamma (reach - w)/(2 reach)), q_down the same of w + reach.
 
     Beyond the range the response is 0.
     """
-    width = high - low
+    width = 2 * reach
     return Device(
-        lambda w: 1 - math.e ** (-up * ((high - w) / width).clip(0)),
-        lambda w: 1 - math.e ** (-down * ((w - low) / width).clip(0)),
-        low,
-        high,
+        lambda w: 1 - math.e ** (-_GAMMA * ((reach - w) / width).clip(0)),
+        lambda w: 1 - math.e ** (-_GAMMA * ((w + reach) / width).clip(0)),
+        -reach,
+        reach,
     )
 
 
@@ -142,11 +140,7 @@ def normalised(device: Device) -> Device:
 
 
 def varied(
-    reach: float,
-    shape: tuple[int, int],
-    normal: Callable[[tuple[int, int]], Array],
-    spread: float = 0.3,
-    imbalance: float = 0.01,
+    reach: float, shape: tuple[int, int], normal: Callable[[tuple[int, int]], Array]
 ) -> Device:
     """Return an array of soft bounds that differ from device to device, as AIHWKit draws them.
 
@@ -157,14 +151,10 @@ def varied(
     ----------
     normal : callable
         Draws standard normal numbers of a shape.
-    spread, imbalance : float
-        AIHWKit's dw_min_dtod, w_max_dtod and w_min_dtod, and its up_down_dtod.
     """
-    high, low = (abs(reach * (1 + spread * normal(shape))) for _ in range(2))
-    gain, difference = 1 + spread * normal(shape), imbalance * normal(shape)
-    up, down = abs(gain + difference), abs(gain - difference)
-
-    bounds = high, -low, up, down
+    high, low = (abs(reach * (1 + _SPREAD * normal(shape))) for _ in range(2))
+    gain, difference = 1 + _SPREAD * normal(shape), _IMBALANCE * normal(shape)
+    bounds = high, -low, abs(gain + difference), abs(gain - difference)
 
     def column(number: int) -> Device:
         return soft_bounds(*(a[:, number] for a in bounds))
@@ -196,7 +186,7 @@ def device(name: str, reach: float) -> Device:
         return asymmetric_linear(reach)
     if name == "soft_bounds":
         return soft_bounds(reach, -_LOWER * reach)
-    return normalised((power if name == "power" else exponential)(reach, -reach))
+    return normalised((power if name == "power" else exponential)(reach))
 
 
 def update(device: Device, w: Array, change: Array, size: Array | None = None) -> Array:

@@ -7,10 +7,6 @@ rank: columns of B and rows of A beyond a client's rank are zero. Since
 .. math:: \partial_B = G A^T, \qquad \partial_A = B^T G, \qquad G = \partial f / \partial (B A),
 
 both gradients vanish there, so the padding stays zero and has no effect.
-
-Factors are effective factors: the usual scale s = alpha / r of B A is absorbed as sqrt(s) in each.
-A step of gradient descent on the unscaled factors is then a step on these with s times the rate
-(see ``clients.Local``, option ``alpha``).
 """
 
 from __future__ import annotations
@@ -142,16 +138,14 @@ class ModuleLoss:
         self, module: nn.Module, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     ) -> None:
         self.module, self.loss = module.requires_grad_(False), loss
-        self._gradients = grad(self.value)
 
     def value(self, increments: Dense, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss of one set of increments."""
         return self.loss(apply(self.module, increments, x), target)
 
-    def gradient(self, increments: Dense, x: torch.Tensor, target: torch.Tensor) -> Dense:
-        """Return the gradient with respect to the increments, each (m, n)."""
-        return self._gradients(increments, x, target)
-
     def gradients(self, increments: Dense, x: torch.Tensor, target: torch.Tensor) -> Dense:
-        """Return the same for k clients: increments (k, m, n), x and target (k, batch, ...)."""
-        return vmap(self._gradients)(increments, x, target)
+        """Return the gradients of k clients' increments, each (k, m, n).
+
+        The rows of x and of the target are those of each client, (k, batch, ...).
+        """
+        return vmap(grad(self.value))(increments, x, target)

@@ -1,4 +1,4 @@
-r"""The server: truncation, weights, and the aggregation rules of five methods.
+r"""The server: truncation, weights, and the aggregation rules of four methods.
 
 With W the dense increment of a layer, clients of ranks r_i, data shares q_i and trained factors
 B_i', A_i' (all sums over the participating clients):
@@ -7,9 +7,8 @@ B_i', A_i' (all sums over the participating clients):
 - FlexLoRA  sum q_i B_i' A_i', which loses W - W^{r_i} in every round;
 - FLoRA     W + sum q_i B_i' A_i', where clients start from base W_0 + W and factors of product
             zero; the stack of all factors is sent;
-- FedIT     (sum q_i B_i') (sum q_i A_i'), one rank for all;
-- HetLoRA   the same with factors padded by zeros and weights ~ |B_i' A_i'|_F, where clients take
-            the first r_i columns and rows.
+- HetLoRA   (sum q_i B_i') (sum q_i A_i') with factors padded by zeros and weights
+            ~ |B_i' A_i'|_F, where clients take the first r_i columns and rows.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import torch
 from popinv.errors import ConfigError
 from popinv_papers.fedhl.lora import Adapters, Dense, Factors, products
 
-METHODS = ("fedhl", "fedit", "hetlora", "flexlora", "flora")
+METHODS = ("fedhl", "hetlora", "flexlora", "flora")
 
 Decomposition = dict[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 

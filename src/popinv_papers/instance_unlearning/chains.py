@@ -230,7 +230,7 @@ def largest_share(cases: list[Case], what: str) -> float:
     return max(case.exact / case.bound for case in own if case.exact > 1e-6)
 
 
-def per_instance_steps(seed: int, number: int = 0, trained: int = 100) -> Chains:
+def per_instance_steps(seed: int, number: int = 0) -> Chains:
     """Return losses, bounds on steps and exact steps of replacing each point by the origin.
 
     Returns
@@ -240,9 +240,9 @@ def per_instance_steps(seed: int, number: int = 0, trained: int = 100) -> Chains
     """
     points = np.r_[5.0, _points(seed, number)[1:]]
     full = Chain.of(points, _COUNT, _RATE, _SIGMA)
+    trained, epsilon = 100, 1e-4
     model = full.after(trained, _START)
     losses, exact = np.empty((2, _COUNT))
-    epsilon = 1e-4
     for n, point in enumerate(points):
         left = Chain.of(np.r_[np.delete(points, n), 0.0], _COUNT, _RATE, _SIGMA)
         losses[n] = replacement_loss(point, _COUNT, trained, full, _RATE, 4 * _ORDER)

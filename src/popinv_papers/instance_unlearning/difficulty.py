@@ -171,6 +171,12 @@ def record_steps(steps: int, every: int) -> np.ndarray:
     return recorded[recorded < steps]
 
 
+def mean_over_steps(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return the mean over the steps of values (..., records) that were recorded at some steps."""
+    lengths = np.diff(np.append(at, at[-1] + 1))
+    return np.asarray(values @ lengths / lengths.sum())
+
+
 def indistinguishable(seen: np.ndarray, unseen: np.ndarray, level: float) -> bool:
     """Return whether two samples cannot be told apart, by Kolmogorov's and Smirnov's test.
 

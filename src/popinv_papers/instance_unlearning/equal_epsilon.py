@@ -41,7 +41,7 @@ from popinv_papers.instance_unlearning.bounds import (
     epsilon_of,
     noise_of_gap,
 )
-from popinv_papers.instance_unlearning.difficulty import record_steps
+from popinv_papers.instance_unlearning.difficulty import mean_over_steps, record_steps
 from popinv_papers.instance_unlearning.recipe import Size, datasets
 from popinv_papers.instance_unlearning.renyi import instance_loss, sum_noise
 from popinv_papers.instance_unlearning.training import Data
@@ -242,13 +242,13 @@ def gains(curves: Curves, epsilon: float, rival: Rival) -> np.ndarray:
         for less noise.
     """
     own = curves.accuracy[:, :, BOUNDS.index("median"), EPSILONS.index(epsilon)]
-    return _over_steps(curves, (own - _rival(curves, epsilon, rival)).mean(axis=1))
+    return mean_over_steps((own - _rival(curves, epsilon, rival)).mean(axis=1), curves.at)
 
 
 def gains_of_other_draws(curves: Curves, epsilon: float, rival: Rival) -> np.ndarray:
     """Return the rival's accuracy on the first path less that on the last one, shape (draws,)."""
     found = _rival(curves, epsilon, rival)
-    return _over_steps(curves, found[:, 0] - found[:, -1])
+    return mean_over_steps(found[:, 0] - found[:, -1], curves.at)
 
 
 def _rival(curves: Curves, epsilon: float, rival: Rival) -> np.ndarray:
@@ -261,12 +261,6 @@ def _rival(curves: Curves, epsilon: float, rival: Rival) -> np.ndarray:
     # Comparisons with NaN are false: where coupling gives no bound, the uniform one stays.
     less = noise[:, BOUNDS.index("coupled")] < noise[:, BOUNDS.index("uniform")]
     return np.where(less[:, None], coupled, uniform)
-
-
-def _over_steps(curves: Curves, values: np.ndarray) -> np.ndarray:
-    """Return the mean over the steps of values of shape (draws, records)."""
-    lengths = np.diff(np.append(curves.at, curves.at[-1] + 1))
-    return np.asarray(values @ lengths / lengths.sum())
 
 
 def smallest_level(epsilons: np.ndarray, wanted: float) -> np.ndarray:
@@ -314,8 +308,7 @@ def _draw(
     rows, tested = features(train, mean), features(test, mean)
     # Models by level, then by path.
     sigma = torch.from_numpy(np.repeat(convex.sigmas, convex.paths)).float()
-    classes = int(train.labels.max()) + 1
-    model = Regression(rows, train.labels, classes, convex.strong, convex.rate, sigma)
+    model = Regression(rows, train.labels, train.classes, convex.strong, convex.rate, sigma)
     address = f"instance_unlearning/equal_epsilon/{number}"
     at = np.arange(0, convex.steps, convex.every)
     recorded: list[np.ndarray] = []

@@ -94,12 +94,10 @@ def hoelder_orders(order: float, exponent: float, steps: int) -> np.ndarray:
     order : float
         alpha.
     exponent : float
-        p > 1 of Hoelder's inequality. Infinity keeps the order.
+        p > 1 of Hoelder's inequality.
     """
     if not exponent > 1:
         raise ValueError(f"exponent is {exponent}, must exceed 1")
-    if math.isinf(exponent):
-        return np.full(steps, float(order))
     return 1 + (order - 1) * np.exp(-np.arange(steps) * math.log1p(-1 / exponent))
 
 
@@ -115,7 +113,7 @@ def composed_loss(log_moments: np.ndarray, order: float, exponent: float) -> np.
         The logarithms, with the last step first. theta is the state of trainings on D before the
         step.
     order, exponent : float
-        alpha and a finite p.
+        alpha and p.
     """
     i = np.arange(len(log_moments))
     weight = np.exp(i * math.log1p(-1 / exponent)) / exponent
@@ -146,8 +144,7 @@ def instance_loss(
     order : int
         alpha.
     exponent : float, optional
-        p; by default three times the number of steps. With infinity, the largest divergence over
-        all trainings counts at each step.
+        p; by default three times the number of steps.
 
     Raises
     ------
@@ -173,9 +170,6 @@ def instance_loss(
             # Steps run backwards, so earlier orders and records do not come back.
             known = {(record, integer): poisson_step(norms[:, record], share, noise, integer)}
         step = known[record, integer]
-        if math.isinf(exponent):
-            loss += step.max(axis=0)
-            continue
         power = exponent * (orders[i] - 1)
         moment = logsumexp(power * step, axis=0) - math.log(len(step))
         loss += weight[i] * moment / (order - 1)

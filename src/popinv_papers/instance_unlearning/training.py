@@ -46,6 +46,11 @@ class Data:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return int(self.labels.max()) + 1
+
     def of(self, rows: np.ndarray) -> Data:
         """Return some of the points."""
         index = torch.from_numpy(np.asarray(rows, dtype=np.int64))

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.integrate import trapezoid
+from scipy.integrate import cumulative_trapezoid, trapezoid
 
 from popinv.errors import ConfigError
 from popinv.inference.descent import step
@@ -46,8 +46,6 @@ class CriticalPoint:
         Standard deviation of the gradient noise there.
     tail_index, tail_index_error : float
         Hill's estimate and its standard error.
-    place_error : float
-        Standard error of t: that of the mean slope divided by the size of the curvature.
     """
 
     place: float
@@ -55,7 +53,6 @@ class CriticalPoint:
     deviation: float
     tail_index: float
     tail_index_error: float
-    place_error: float = 0.0
 
     @property
     def is_maximum(self) -> bool:
@@ -86,8 +83,7 @@ class Slice:
     @property
     def height(self) -> np.ndarray:
         """F on the line by the trapezoidal rule, with minimum 0, shape (n,)."""
-        rises = np.diff(self.places) * (self.slope[1:] + self.slope[:-1]) / 2
-        height = np.concatenate([[0.0], np.cumsum(rises)])
+        height = cumulative_trapezoid(self.slope, self.places, initial=0)
         return height - height.min()
 
     @property
@@ -183,17 +179,8 @@ def slice_of(
         place = np.clip(-rise / curvature, t[i], t[j])
         sample = np.array([slope(place, draws + k) for k in range(noise_draws)])
         index, index_error = hill(sample - sample.mean())
-        uncertain = error[np.argmin(np.abs(t - place))] / abs(curvature)
-        points.append(
-            CriticalPoint(
-                float(place),
-                float(curvature),
-                float(sample.std(ddof=1)),
-                index,
-                index_error,
-                float(uncertain),
-            )
-        )
+        noise = float(sample.std(ddof=1))
+        points.append(CriticalPoint(float(place), float(curvature), noise, index, index_error))
     return Slice(t, mean, error, deviation, tuple(points))
 
 

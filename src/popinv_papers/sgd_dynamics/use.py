@@ -44,13 +44,9 @@ _MOST_LINES = 3
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found from many starts.
+    """What was found from many starts, each of shape (n_p,).
 
-    Attributes
-    ----------
-    starts : sequence of ndarray of shape (n_p,)
-    slices : mapping of str to Slice
-        Lines from the answer at 0 to other answers, or to the farthest start, at 1.
+    ``slices`` are lines from the answer at 0 to other answers, or to the farthest start, at 1.
     """
 
     starts: Sequence[np.ndarray]
