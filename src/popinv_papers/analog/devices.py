@@ -35,8 +35,6 @@ _LOWER = 0.6
 _GAMMA = 2.0
 # How much devices vary in AIHWKit: dw_min_dtod, w_max_dtod and w_min_dtod; and up_down_dtod.
 _SPREAD, _IMBALANCE = 0.3, 0.01
-# Number of bisections: 2^-60 of the range is below the precision of a double.
-_HALVINGS = 60
 
 
 @dataclass(frozen=True)
@@ -121,24 +119,6 @@ def exponential(reach: float) -> Device:
     )
 
 
-def symmetric_point(device: Device) -> float:
-    """Return the point at which up and down responses are equal, by bisection of the range."""
-    low, high = np.float64(device.low), np.float64(device.high)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if device.asymmetry(middle) < 0:
-            low = middle
-        else:
-            high = middle
-    return float((low + high) / 2)
-
-
-def normalised(device: Device) -> Device:
-    """Return the device with both responses divided by that at the symmetric point, so F = 1."""
-    scale = float(device.mean(np.float64(symmetric_point(device))))
-    return replace(device, up=lambda w: device.up(w) / scale, down=lambda w: device.down(w) / scale)
-
-
 def varied(
     reach: float, shape: tuple[int, int], normal: Callable[[tuple[int, int]], Array]
 ) -> Device:
@@ -186,7 +166,9 @@ def device(name: str, reach: float) -> Device:
         return asymmetric_linear(reach)
     if name == "soft_bounds":
         return soft_bounds(reach, -_LOWER * reach)
-    return normalised((power if name == "power" else exponential)(reach))
+    model = (power if name == "power" else exponential)(reach)
+    scale = float(model.mean(np.float64(0.0)))
+    return replace(model, up=lambda w: model.up(w) / scale, down=lambda w: model.down(w) / scale)
 
 
 def update(device: Device, w: Array, change: Array, size: Array | None = None) -> Array:

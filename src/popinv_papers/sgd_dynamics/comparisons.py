@@ -28,7 +28,6 @@ from popinv_papers.sgd_dynamics.simulation import (
     Noise,
     Runs,
     double_well,
-    noise,
     piecewise,
     quartic_maximum,
     sharp_maximum,
@@ -156,7 +155,7 @@ def convergence(size: Size, seed: int) -> Iterator[Comparison]:
         runs = run(double_well(), law, rate, rate**power, size.paths, seed, stage, steps=steps)
         return runs.share_ending(0.5, 1.5, BATCHES)
 
-    normal, heavy = noise("gaussian"), noise("pareto", SCALE, ALPHA)
+    normal, heavy = Noise("gaussian"), Noise("pareto", SCALE, ALPHA)
     in_time = arrived(normal, 1 / 4)
     start = "start at epsilon^(3/4), within the sticking radius"
     claim = (
@@ -209,9 +208,9 @@ def sticking_slopes(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare how epsilon times the sticking time grows with log(1/epsilon)."""
     rates = np.array(size.sticking_rates)
     laws = {
-        "quadratic_finite": (double_well(), noise("gaussian")),
-        "quadratic_heavy": (double_well(), noise("pareto", SCALE, ALPHA)),
-        "sharp": (sharp_maximum(1.0, 1.0), noise("laplace")),
+        "quadratic_finite": (double_well(), Noise("gaussian")),
+        "quadratic_heavy": (double_well(), Noise("pareto", SCALE, ALPHA)),
+        "sharp": (sharp_maximum(1.0, 1.0), Noise("laplace")),
     }
     found = {}
     for name, (landscape, law) in laws.items():
@@ -252,7 +251,7 @@ def quartic_slope(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare the power of the learning rate in the sticking time at a quartic maximum."""
     rates = np.array(size.quartic_rates)
     # The sticking radius must be far below 1/2; with a deviation of 1 it is 0.3.
-    laws = {"finite": noise("gaussian", 0.2), "heavy": noise("pareto", SCALE, ALPHA)}
+    laws = {"finite": Noise("gaussian", 0.2), "heavy": Noise("pareto", SCALE, ALPHA)}
     found = {}
     for name, law in laws.items():
         times = _times(quartic_maximum(), law, size, size.quartic_rates, seed, f"quartic/{name}")
@@ -278,7 +277,7 @@ def quartic_slope(size: Size, seed: int) -> Iterator[Comparison]:
 
 def sticking_times(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare the steps from the top of the double well to distance 1/2, normal noise."""
-    law = noise("gaussian")
+    law = Noise("gaussian")
     for rate in (0.1, *size.sticking_rates[:2]):
         (found,) = _times(double_well(), law, size, (rate,), seed, "sticking")
         expected = theory.double_well_exit_time(rate, _LEVEL, 1.0)
@@ -336,7 +335,7 @@ def _share_up(
 def quadratic_escapes(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare the probability to leave a quadratic maximum upwards, finite variance."""
     rate = size.share_rate
-    wider = noise("gaussian", 1.2)
+    wider = Noise("gaussian", 1.2)
     for c in (1.0, 0.5, 2.0):
         start = c * math.sqrt(rate / 2)
         expected = theory.escape_probability_quadratic(start, rate, 1.0)
@@ -350,7 +349,7 @@ def quadratic_escapes(size: Size, seed: int) -> Iterator[Comparison]:
             f"probability to leave a quadratic maximum upwards from {c:g} deviations off, finite "
             "variance",
             expected,
-            _share_up(double_well(), noise("gaussian"), rate, start, size, seed, "normal"),
+            _share_up(double_well(), Noise("gaussian"), rate, start, size, seed, "normal"),
             within(expected, bound=BOUND),
             control,
             part="headline" if headline else "reconstruction",
@@ -363,7 +362,7 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare that under infinite variance with the embedded linear recursion and its limit."""
     rate = size.share_rate
     for alpha in (1.5, 1.8):
-        law, start = noise("pareto", SCALE, alpha), 3 * SCALE * rate ** (1 - 1 / alpha)
+        law, start = Noise("pareto", SCALE, alpha), 3 * SCALE * rate ** (1 - 1 / alpha)
         expected = escape_probability(start, rate, law)
         shares = _share_up(double_well(), law, rate, start, size, seed, f"pareto{alpha:g}")
         limit = theory.escape_probability_heavy(start, rate, alpha, SCALE)
@@ -371,7 +370,7 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
             "probability to leave a quadratic maximum upwards from 3 s epsilon^(1-1/index) off, "
             f"infinite variance (index {alpha:g})"
         )
-        normal = noise("gaussian", SCALE)
+        normal = Noise("gaussian", SCALE)
         yield Comparison(
             f"escape_heavy_{alpha:g}",
             words,
@@ -399,10 +398,10 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
             else "",
         )
     others = {
-        "student": (noise("student", SCALE, 1.5), "Student's noise with 1.5 degrees of freedom"),
-        "stable": (noise("stable", SCALE, 1.5), "stable noise of index 1.5"),
+        "student": (Noise("student", SCALE, 1.5), "Student's noise with 1.5 degrees of freedom"),
+        "stable": (Noise("stable", SCALE, 1.5), "stable noise of index 1.5"),
         "unbalanced": (
-            noise("pareto", SCALE, 1.5, 0.8),
+            Noise("pareto", SCALE, 1.5, 0.8),
             "Pareto noise of index 1.5 with 80 % of its tail upwards",
         ),
     }
@@ -423,7 +422,7 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
 
 def sharp_escapes(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare the probability to leave a sharp maximum upwards, Laplace noise."""
-    rate, law = size.share_rate, noise("laplace")
+    rate, law = size.share_rate, Noise("laplace")
 
     def shares(right: float, left: float, y: float, rate: float) -> np.ndarray:
         # So far out that a return has a probability below 1e-6.
@@ -459,7 +458,7 @@ _BEYOND = -0.5
 def exit_times(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare steps from the double well's minimum at 1 into the other basin."""
     well = double_well()
-    normal, heavy = noise("gaussian"), noise("pareto", _WIDER, ALPHA)
+    normal, heavy = Noise("gaussian"), Noise("pareto", _WIDER, ALPHA)
 
     def steps(law: Noise, rate: float, end: float = _BEYOND) -> np.ndarray:
         stage = f"exit/{law.kind}/{rate:g}/{end:g}"
@@ -557,7 +556,7 @@ def three_wells() -> Landscape:
 def basins(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare which of three wells comes next, by the rates of the Markov chain."""
     rates = theory.markov_rates([-2.0, 0.0, 1.0], [-1.2, 0.6], ALPHA)
-    heavy, normal = noise("pareto", SCALE, ALPHA), noise("gaussian")
+    heavy, normal = Noise("pareto", SCALE, ALPHA), Noise("gaussian")
 
     def runs(law: Noise, start: float, ends: tuple[float, float], rate: float) -> Runs:
         stage = f"basins/{law.kind}/{start:g}"
