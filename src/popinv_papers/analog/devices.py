@@ -125,12 +125,8 @@ def varied(
     """Return an array of soft bounds that differ from device to device, as AIHWKit draws them.
 
     Bounds are +-reach (1 + spread xi), the steps up and down 1 + spread xi +- imbalance xi', all
-    normal with their signs enforced (``PulsedRPUDevice::populate`` of AIHWKit 1.1.0).
-
-    Parameters
-    ----------
-    normal : callable
-        Draws standard normal numbers of a shape.
+    normal with their signs enforced (``PulsedRPUDevice::populate`` of AIHWKit 1.1.0). ``normal``
+    draws standard normal numbers of a shape.
     """
     high, low = (abs(reach * (1 + _SPREAD * normal(shape))) for _ in range(2))
     gain, difference = 1 + _SPREAD * normal(shape), _IMBALANCE * normal(shape)
@@ -174,12 +170,8 @@ def device(name: str, reach: float) -> Device:
 def update(device: Device, w: Array, change: Array, size: Array | None = None) -> Array:
     """Return the conductances after increments: w + change F(w) - size G(w).
 
-    Parameters
-    ----------
-    change : array
-        The wished increment, or the sum of several simultaneous increments.
-    size : array, optional
-        The sum of their absolute values; by default |change|, as for a single increment.
+    ``change`` is the wished increment, or the sum of several simultaneous ones, and ``size`` the
+    sum of their absolute values; by default |change|, as for a single increment.
     """
     size = abs(change) if size is None else size
     return w + change * device.mean(w) - size * device.asymmetry(w)
@@ -206,18 +198,11 @@ def pulsed_update(
     """Return the conductances after random numbers of pulses.
 
     A pulse changes w by ``granularity`` (q(w) + cycle_noise q(0) xi), with a new standard normal xi
-    for each: the noise from cycle to cycle does not saturate, as in AIHWKit by default. The sum of
-    all pulses of one call is taken as normal, with their mean and variance at the w before them. It
-    ends at the bounds of the range.
-
-    Parameters
-    ----------
-    granularity : float
-        The change due to one pulse at the symmetric point.
-    normal : array
-        Standard normal numbers of the shape of w.
-    cycle_noise : float
-        Relative standard deviation of the change due to a pulse.
+    for each: the noise from cycle to cycle does not saturate, as in AIHWKit by default. The
+    granularity is the change at the symmetric point, the cycle noise its relative standard
+    deviation. The sum of all pulses of one call is taken as normal, with their mean and variance at
+    the w before them and with the standard normal numbers ``normal``. It ends at the bounds of the
+    range.
 
     Raises
     ------

@@ -109,19 +109,10 @@ def run(
     stage: str,
     reach: np.ndarray | float = np.inf,
 ) -> Trace:
-    """Train all rows of ``start`` at once.
+    """Train all rows of ``start`` (rows, D) at once.
 
-    Parameters
-    ----------
-    method : Method
-        Rates and devices may hold arrays of shape (rows, 1).
-    noise : callable
-        Added to the gradient: maps a generator and the iterates to an array of their shape.
-    start : ndarray of shape (rows, D)
-    seed, stage : int, str
-        Address of the noise.
-    reach : float or ndarray of shape (rows, 1)
-        Dynamic range, for S.
+    Rates and devices of the method may hold arrays of shape (rows, 1), as may ``reach``, the
+    dynamic range for S. The noise is added to the gradient; its address is (seed, stage).
     """
     hessian, solution = problem.hessian, problem.solution
     state = begin(np.array(start), method)

@@ -56,14 +56,8 @@ def nothing_changed(
 ) -> Invariant:
     """Check that devices without steps, and an accelerator without errors, answer as before.
 
-    Parameters
-    ----------
-    layers : int
-        Dense layers that are trained on devices.
-    rows : tuple of ndarray
-        Fresh solves (z, y).
-    covariance : ndarray of shape (d_y, d_y)
-        Of the noise.
+    The last ``layers`` dense layers are on devices, ``rows`` are fresh solves (z, y), and the
+    covariance is that of the noise.
     """
     z = torch.from_numpy(rows[0])
     white = np.linalg.inv(np.linalg.cholesky(covariance))

@@ -96,11 +96,7 @@ class Training:
 class Labelled:
     """What a module reads, and classes, to train and to test with.
 
-    Attributes
-    ----------
-    x, test_x : Tensor of float32, shape (n, ...)
-        Averaged images with values from -0.5 to 0.5, (n, 196), or states of texts.
-    labels, test_labels : Tensor of int64, shape (n,)
+    ``x`` (n, ...) holds averaged images with values from -0.5 to 0.5, (n, 196), or states of texts.
     """
 
     x: torch.Tensor
@@ -124,10 +120,7 @@ def accuracy(module: nn.Module, increments: Dense, data: Labelled) -> float:
 class Adaptation:
     """What the federations of one seed adapt, and to what.
 
-    Attributes
-    ----------
-    shapes : mapping of str to (m, n)
-        Of the weights that are adapted.
+    ``shapes`` (m, n) are those of the weights that are adapted.
     """
 
     problem: str
@@ -215,12 +208,8 @@ def _best(tried: Callable[[float], Mapping[str, np.ndarray]]) -> tuple[list[floa
 def accuracies(training: Training, pilot: Adaptation, ones: Iterable[Adaptation]) -> xr.Dataset:
     """Run every rule with every division and seed, at its best rate for the pilot.
 
-    Parameters
-    ----------
-    pilot : Adaptation
-        Has a seed of its own.
-    ones : iterable of Adaptation
-        One for each seed. Each is asked for once, so that they need not be held together.
+    The pilot has a seed of its own. Each adaptation, one for each seed, is asked for once, so that
+    they need not be held together.
 
     Raises
     ------

@@ -47,14 +47,8 @@ def dirichlet(
 ) -> list[np.ndarray]:
     """Divide each class by shares from a symmetric Dirichlet law.
 
-    The smaller the concentration, the fewer clients hold most of a class. A client without rows
-    gets one from the client that then has most.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (count,)
-    concentration : float
-        Positive; infinity divides every class equally.
+    The smaller the concentration, the fewer clients hold most of a class; infinity divides every
+    class equally. A client without rows gets one from the client that then has most.
 
     Raises
     ------
@@ -97,12 +91,8 @@ def _enough(count: int, clients: int) -> None:
 class Pruning:
     """Settings of the pruning.
 
-    Parameters
-    ----------
-    decay : float
-        gamma, from 0 to 1: the share of its rank that a client keeps when it prunes.
-    strength : float
-        lambda, at least 0.
+    ``decay`` is gamma, from 0 to 1: the share of its rank that a client keeps when it prunes.
+    ``strength`` is lambda, at least 0.
     """
 
     decay: float = 0.99
@@ -180,14 +170,8 @@ def minibatches(
 ) -> Gradient:
     """Return the gradients of clients' losses on rows drawn from their own parts.
 
-    Parameters
-    ----------
-    x, target : Tensor
-        Rows of all clients.
-    parts : sequence of ndarray of int
-        Each client's rows, drawn with repetition, since some clients have few.
-    seed, stage : int, str
-        Address of the draws. Those of a client do not depend on the other clients.
+    Rows are drawn with repetition, since some clients have few. The address of the draws is (seed,
+    stage). Those of a client do not depend on the other clients.
     """
 
     def gradient(dense: Dense, clients: np.ndarray, number: int, step: int) -> Dense:
@@ -203,17 +187,7 @@ def minibatches(
 
 @dataclass(frozen=True)
 class Local:
-    """Settings of the local training in a round.
-
-    Parameters
-    ----------
-    steps : int
-        Number of steps, at least 0.
-    rate : float
-        Learning rate.
-    optimiser : {"sgd", "adam"}
-        Adam restarts in every round.
-    """
+    """Settings of the local training in a round. Adam restarts in every round."""
 
     steps: int
     rate: float

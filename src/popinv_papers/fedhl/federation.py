@@ -88,18 +88,10 @@ class Federation:
 
 @dataclass(frozen=True)
 class State:
-    """State of the server.
+    """State of the server: W of every layer, and how it came about.
 
-    Parameters
-    ----------
-    increments : dict of Tensor
-        W of every layer.
-    factors : Adapters, optional
-        Factors of the layers, which HetLoRA averages.
-    ranks : ndarray of int, shape (K,)
-        Ranks of the clients, which pruning lowers.
-    round : int
-        Number of past rounds.
+    ``factors`` are those of the layers, which HetLoRA averages, ``ranks`` (K,) those of the
+    clients, which pruning lowers, and ``round`` is the number of past rounds.
     """
 
     increments: Dense
@@ -125,15 +117,11 @@ def begin(federation: Federation) -> State:
 
 
 def step(state: State, federation: Federation) -> tuple[State, dict[str, Any]]:
-    """Run one round.
+    """Run one round, and return the state after it, and a record.
 
-    Returns
-    -------
-    state : State
-    info : dict
-        ``taking_part``, ``weights`` and their ``entropy`` (relative to equal weights);
-        ``truncation``, the mean over clients of |E_i| / |W|, which is 0 if W is 0 or clients lose
-        nothing; ``bytes``.
+    The record has ``taking_part``, ``weights`` and their ``entropy`` (relative to equal weights);
+    ``truncation``, the mean over clients of |E_i| / |W|, which is 0 if W is 0 or clients lose
+    nothing; and ``bytes``.
     """
     seed, stage = federation.seed, federation.stage
     rng = generator(seed, f"{stage}/clients", state.round)
@@ -228,19 +216,11 @@ def run(
     watch: Callable[[Dense], Mapping[str, float]],
     description: str = "rounds",
 ) -> tuple[State, dict[str, np.ndarray]]:
-    """Run many rounds.
+    """Run many rounds, and return the last state, and a record.
 
-    Parameters
-    ----------
-    watch : callable
-        Maps the increments at the start and after every round to the values to record.
-
-    Returns
-    -------
-    state : State
-    record : dict of ndarray
-        The values of ``watch``, rounds + 1 numbers each; ``truncation``, ``entropy``,
-        ``largest_weight`` and ``bytes`` of each round.
+    ``watch`` maps the increments at the start and after every round to the values to record, rounds
+    + 1 numbers each. The record also has ``truncation``, ``entropy``, ``largest_weight`` and
+    ``bytes`` of each round.
     """
     state = begin(federation)
     seen = [watch(state.increments)]

@@ -54,9 +54,8 @@ class Regression:
     moments : Tensor of shape (K, n, n)
         C_i.
     noise : float
-        Deviation of the normal noise that is added to each entry of a gradient.
-    seed : int
-        Address of that noise.
+        Deviation of the normal noise that is added to each entry of a gradient. The seed is its
+        address.
     """
 
     targets: torch.Tensor

@@ -139,21 +139,11 @@ def round_bytes(
 ) -> int:
     """Return the bytes that a round transfers, to the clients and from them.
 
-    Client i receives and returns r_i (m + n) numbers per layer, with r_i at most min(m, n). FLoRA
-    sends the stack of the participants' factors to every client of the federation, since each
-    client merges them into its base. It sends nothing else to clients.
-
-    Parameters
-    ----------
-    method : str
-        One of ``METHODS``.
-    shapes : mapping of str to (m, n)
-    ranks : sequence of int
-        Ranks of the participating clients.
-    number : int
-        Bytes per number.
-    dense_download : bool
-        True if W is sent in full, m n numbers per layer, for residuals that stay with clients.
+    A participating client of rank r_i receives and returns r_i (m + n) numbers per layer, with r_i
+    at most min(m, n), of ``number`` bytes each. FLoRA sends the stack of the participants' factors
+    to every client of the federation, since each client merges them into its base. It sends nothing
+    else to clients. With a dense download W is sent in full, m n numbers per layer, for residuals
+    that stay with clients.
     """
     total = 0
     for m, n in shapes.values():

@@ -63,12 +63,7 @@ Draw = Callable[[np.ndarray, str, int], np.ndarray]
 class Sites:
     """Solved systems of all sites, in the units in which the network computes.
 
-    Parameters
-    ----------
-    x, y : Tensor of shape (n, d_z), (n, d_y)
-    site : ndarray of int, shape (n,)
-    test_x, test_y, test_site
-        The same of systems that nobody trains on.
+    ``x`` (n, d_z) and ``y`` (n, d_y) belong to a site (n,) each. Nobody trains on the others.
     """
 
     x: torch.Tensor

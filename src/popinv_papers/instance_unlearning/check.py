@@ -42,17 +42,7 @@ from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 def metrics(
     cases: dict[str, Any], chains: Chains, outcomes: dict[str, Outcome], curves: Curves, size: Size
 ) -> dict[str, Any]:
-    """Return everything that was found, flat.
-
-    Parameters
-    ----------
-    cases : dict
-        From :func:`chains.chain_metrics`.
-    chains : tuple
-        From :func:`chains.per_instance_steps`.
-    curves : Curves
-        From :func:`equal_epsilon.curves`.
-    """
+    """Return everything that was found, flat; ``cases`` are from :func:`chains.chain_metrics`."""
     losses, bounds, exact = chains
     numbers: dict[str, Any] = {
         **cases,

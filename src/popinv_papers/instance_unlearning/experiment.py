@@ -102,13 +102,7 @@ def memorised_share(problem: Recipe) -> np.ndarray:
 
 
 def solve(problem: Recipe, training: str, memorised: np.ndarray) -> Outcome:
-    """Train, choose forget sets, train references, and unlearn by each method.
-
-    Parameters
-    ----------
-    training : {"sgld", "sgd"}
-    memorised : ndarray of shape (points,)
-    """
+    """Train as ``sgld`` or ``sgd``, choose forget sets, train references, and unlearn."""
     size = problem.size
     originals, scores, by_run, numbers = _trained_on_all(problem, training, memorised)
     names, groups = _forget_sets(problem, scores)

@@ -34,7 +34,7 @@ class Network:
     logits : callable
         Maps weights of one model and images (n, channels, rows, columns) to logits (n, classes).
     norms_of_one : callable
-        A closed form of the norm of every image's gradient, as :meth:`norms`, for one model.
+        The norm of every image's gradient, as :meth:`norms`, for one model in closed form.
     """
 
     shapes: dict[str, tuple[int, ...]]
@@ -68,11 +68,8 @@ class Network:
 def network(shape: tuple[int, int, int], classes: int, width: int) -> Network:
     """Return a classifier of images: two convolutions with group normalisation.
 
-    Parameters
-    ----------
-    shape : (channels, rows, columns)
-    width : int
-        Channels of the first convolution; the second has twice as many.
+    The shape is (channels, rows, columns). The first convolution has ``width`` channels, the second
+    twice as many.
     """
     channels, rows, columns = shape
 

@@ -96,11 +96,6 @@ SIZES = {
 def datasets(images: ImageSet, size: Size, seed: int, number: int = 0) -> tuple[Data, Data]:
     """Draw training and test points, in units of the training points' spread.
 
-    Parameters
-    ----------
-    size : Size
-        ``points``, ``tested`` and ``pooled``.
-
     Raises
     ------
     ValueError

@@ -23,13 +23,6 @@ def sum_noise(rate: float, sigma: float, batch: float) -> float:
 
     The update adds sqrt(2 eta sigma^2) N(0, I) after a step of length eta along the mean gradient
     over b points, so s = b sigma sqrt(2 / eta).
-
-    Parameters
-    ----------
-    rate, sigma : float
-        eta and sigma.
-    batch : float
-        b, the divisor of the sum.
     """
     return batch * sigma * math.sqrt(2 / rate)
 
@@ -89,12 +82,7 @@ def hoelder_orders(order: float, exponent: float, steps: int) -> np.ndarray:
 
     .. math:: \alpha_0 = \alpha, \qquad \alpha_{i+1} - 1 = \frac{p}{p - 1} (\alpha_i - 1)
 
-    Parameters
-    ----------
-    order : float
-        alpha.
-    exponent : float
-        p > 1 of Hoelder's inequality.
+    with the exponent p > 1 of Hoelder's inequality.
     """
     if not exponent > 1:
         raise ValueError(f"exponent is {exponent}, must exceed 1")
@@ -107,13 +95,8 @@ def composed_loss(log_moments: np.ndarray, order: float, exponent: float) -> np.
     .. math:: D_\alpha \le \frac{1}{\alpha - 1} \sum_{i=0}^{T-1} \frac{(p-1)^i}{p^{i+1}}
         \log E_\theta\bigl[e^{p (\alpha_i - 1) D_{\alpha_i}(\text{step } T - i \mid \theta)}\bigr]
 
-    Parameters
-    ----------
-    log_moments : ndarray of shape (T, ...)
-        The logarithms, with the last step first. theta is the state of trainings on D before the
-        step.
-    order, exponent : float
-        alpha and p.
+    The logarithms are of shape (T, ...), with the last step first. theta is the state of trainings
+    on D before the step.
     """
     i = np.arange(len(log_moments))
     weight = np.exp(i * math.log1p(-1 / exponent)) / exponent

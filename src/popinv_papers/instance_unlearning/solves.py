@@ -85,13 +85,9 @@ def row_norms(problem: TrainingProblem, weights: np.ndarray) -> np.ndarray:
 
 
 def privacy_losses(norms: np.ndarray, epochs: int, batch: int) -> np.ndarray:
-    """Return P(x, 8) of every row from the records of one training, with nominal noise.
+    """Return P(x, 8) of every row from the norms (records, n) of one training, with nominal noise.
 
     Adam has no noise of its own, so the largest gradient is used as the noise's deviation.
-
-    Parameters
-    ----------
-    norms : ndarray of shape (records, n)
     """
     records, count = norms.shape
     batches = max(1, round(count / batch))

@@ -51,14 +51,8 @@ def forget_systems(
 ) -> tuple[xr.Dataset, dict[str, Any], Invariant]:
     """Rank the observed systems by loss, and withdraw a few from the easiest to the hardest.
 
-    Parameters
-    ----------
-    problem : Problem
-        Its stage addresses the draws.
-    settings : DescentSettings
-        Settings of the study's descent. Steps are Gauss-Newton's and see all systems here.
-    start : (alpha, gamma)
-        The start of the study's descent.
+    The stage of the problem addresses the draws. Settings and start are those of the study's
+    descent; here steps are Gauss-Newton's and see all systems.
 
     Returns
     -------

@@ -121,18 +121,11 @@ def system_losses(
     systems: np.ndarray,
     asked: InstanceUnlearning,
 ) -> Losses:
-    """Measure P(n, alpha) of some systems along a descent.
+    """Measure P(n, alpha) of some systems along a descent on all systems, with the curvature H.
 
     At each place delta_n is measured twice, with independent draws, so that the noise in the
     product of both has mean zero. The noise in the square of one measurement has a positive mean,
     which for most systems exceeds the rest.
-
-    Parameters
-    ----------
-    descent : Descent
-        On all systems.
-    curvature : ndarray of shape (n_p, n_p)
-        H, from :func:`curvature_of`.
     """
     places, order = asked.places, asked.order
     path, count = descent.state.path, len(problem.data)
@@ -187,16 +180,10 @@ def trailing_means(path: np.ndarray) -> np.ndarray:
 
 
 def linear_steps(loss: np.ndarray, epsilon: float, rate: float) -> np.ndarray:
-    """Return the first k with P s_k^2 <= epsilon, shape of ``loss``.
+    """Return the first k with P s_k^2 <= epsilon, shape of ``loss``, P(n, alpha).
 
-    After k steps the share (1 - r)^k of the distance remains, and s_k for their trailing mean.
-
-    Parameters
-    ----------
-    loss : ndarray
-        P(n, alpha).
-    epsilon, rate : float
-        epsilon, and r in (0, 1).
+    After k steps of rate r in (0, 1) the share (1 - r)^k of the distance remains, and s_k for their
+    trailing mean.
     """
     largest = math.log(max(1.0, float(np.max(loss)) / epsilon))
     # The mean's share is at most that of its first step, which is half as old.
@@ -264,12 +251,8 @@ def withdraw(
 ) -> tuple[list[Withdrawal], Invariant]:
     """Leave systems out one at a time, by a new descent and by fine-tuning, and none at first.
 
-    Parameters
-    ----------
-    descent : Descent
-        The descent on all systems.
-    curvature, noise : ndarray of shape (n_p, n_p)
-        H, and C.
+    ``start`` and ``settings`` are those of the study's descent, and ``descent`` that on all
+    systems; ``curvature`` and ``noise`` are H and C.
     """
     end = np.concatenate([descent.alpha, descent.gamma])
     short = settings.replace(

@@ -103,14 +103,8 @@ def _pareto_tail(u: np.ndarray, alpha: float) -> np.ndarray:
 def escape_probability(start: float, rate: float, noise: Noise, curvature: float = 1.0) -> float:
     """Return the probability that the linear recursion from ``start`` leaves upwards.
 
-    Parameters
-    ----------
-    start : float
-        x_0, relative to the maximum.
-    rate : float
-        The learning rate epsilon.
-    curvature : float
-        kappa = -f'' at the maximum.
+    ``start`` is x_0, relative to the maximum, ``rate`` the learning rate epsilon, and ``curvature``
+    kappa = -f'' at the maximum.
     """
     if not (rate > 0 and curvature > 0):
         raise ConfigError(f"the rate {rate} and the curvature {curvature} must be positive")
@@ -204,14 +198,8 @@ def mean_exit_steps(
 ) -> float:
     """Return the mean number of steps from ``start`` until the path leaves an interval.
 
-    Parameters
-    ----------
-    rate : float
-        The learning rate epsilon.
-    within : (float, float)
-        The interval; one end may be infinite.
-    spacing : float
-        Largest distance of nodes near the landscape's breaks and critical points.
+    One end of the interval may be infinite. ``spacing`` is the largest distance of nodes near the
+    landscape's breaks and critical points, ``rate`` the learning rate epsilon.
     """
     nodes, matrix = _operator(landscape, noise, rate, within, spacing)
     solution = np.linalg.solve(np.eye(len(nodes)) - matrix, np.ones(len(nodes)))

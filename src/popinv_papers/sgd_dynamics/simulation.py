@@ -67,11 +67,7 @@ class Landscape:
 def piecewise(breaks: Sequence[float], coefficients: Sequence[Sequence[float]]) -> Landscape:
     """Return any piecewise polynomial slope.
 
-    Parameters
-    ----------
-    breaks : sequence of float, length k
-    coefficients : sequence of k + 1 sequences
-        From the constant up. Shorter ones are filled with zeros.
+    Coefficients of each piece are from the constant up; shorter ones are filled with zeros.
 
     Raises
     ------
@@ -113,13 +109,7 @@ def _continued(edge: float, inner: Sequence[float], value: float, steep: float) 
 
 
 def sharp_maximum(left: float, right: float) -> Landscape:
-    """F' = a_- > 0 for x < 0 and -a_+ < 0 for x >= 0: the drift leads away from 0 on both sides.
-
-    Parameters
-    ----------
-    left, right : float
-        a_- and a_+, positive.
-    """
+    """F' = a_- > 0 for x < 0 and -a_+ < 0 for x >= 0: the drift leads away from 0 on both sides."""
     if not (left > 0 and right > 0):
         raise ConfigError(f"the slopes {left} and {right} of a sharp maximum must be positive")
     return piecewise([0.0], [[left], [-right]])
@@ -224,16 +214,10 @@ class Noise:
 
 @dataclass(frozen=True)
 class Runs:
-    """The ends of the paths.
+    """The ends of the paths, of shape (paths,) each.
 
-    Attributes
-    ----------
-    final : ndarray of shape (paths,)
-        Last point of each path.
-    steps : ndarray of int, shape (paths,)
-        Number of steps of each path.
-    side : ndarray of int, shape (paths,)
-        1 if the path left upwards, -1 if downwards, 0 if it was still inside at the end.
+    ``final`` are their last points and ``steps`` their numbers of steps. ``side`` is 1 if the path
+    left upwards, -1 if downwards, 0 if it was still inside at the end.
     """
 
     final: np.ndarray
@@ -302,20 +286,10 @@ def simulate(
     stage: str,
     within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Runs:
-    """Follow paths of X_{n+1} = X_n - epsilon f'(X_n) + epsilon xi_{n+1}.
+    """Follow paths of X_{n+1} = X_n - epsilon f'(X_n) + epsilon xi_{n+1} from X_0.
 
-    Parameters
-    ----------
-    rate : float
-        The learning rate epsilon.
-    start : float
-        X_0.
-    steps : int
-        Largest number of steps of a path.
-    seed, stage : int, str
-        Address of the random draws.
-    within : (float, float)
-        A path ends if it reaches or passes one of these.
+    A path ends if it reaches or passes an end of ``within``, or after so many steps. Its draws have
+    the address (seed, stage).
 
     Raises
     ------

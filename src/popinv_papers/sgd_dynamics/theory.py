@@ -139,22 +139,12 @@ def heavy_exit_time(
 def markov_rates(
     minima: Sequence[float], maxima: Sequence[float], alpha: float, scale: float = 1.0
 ) -> np.ndarray:
-    """Return the rates between basins in the time epsilon^alpha n, for symmetric Pareto noise.
+    """Return rates (k, k) between basins in the time epsilon^alpha n, for symmetric Pareto noise.
 
     From basin i to j > i the rate is (1/2) s^alpha [(s_{j-1} - m_i)^-alpha - (s_j - m_i)^-alpha],
     where the last basin extends to infinity. For j < i it is the mirror image. The diagonal makes
-    rows sum to zero.
-
-    Parameters
-    ----------
-    minima : sequence of float, length k
-        m_1 < ... < m_k.
-    maxima : sequence of float, length k - 1
-        s_1 < ... < s_{k-1}, one between each pair.
-
-    Returns
-    -------
-    ndarray of shape (k, k)
+    rows sum to zero. Minima m_1 < ... < m_k have one of the maxima s_1 < ... < s_{k-1} between each
+    pair.
     """
     order = np.empty(2 * len(minima) - 1)
     if len(maxima) != len(minima) - 1:

@@ -65,13 +65,8 @@ def explore(
 ) -> Answer:
     """Descend from many starts, group the ends, and look at what lies between them.
 
-    Parameters
-    ----------
-    settings : DescentSettings
-        The study's own.
-    answer, errors : ndarray of shape (n_p,)
-        The end of the study's descent, and its standard errors.
-    starts : sequence of ndarray of shape (n_p,)
+    ``answer`` and ``errors`` (n_p,) are the end of the study's descent, of which the settings are,
+    and its standard errors.
     """
     errors = np.where(problem.free, errors, 0.0)
     made = descents_from(problem, settings, answer, errors, starts, asked.draws, asked.apart)
