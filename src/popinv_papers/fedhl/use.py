@@ -140,26 +140,25 @@ def adapt(
         ``error_<way>_site_<s>`` and ``error_<way>_mean``, means over repeats with their standard
         deviations, the bytes moved in one, and ``statement``.
     """
-    repeats, curves, records = [], [], []
+    repeats, records = [], []
     for repeat in tqdm(range(asked.repeats), desc="adaptations", unit="repeat", disable=None):
-        errors, curve, record = _adapted(surrogate, sites, asked, seed, f"fedhl/{repeat}")
+        errors, record = _adapted(surrogate, sites, asked, seed, f"fedhl/{repeat}")
         repeats.append(errors)
-        curves.append(curve)
         records.append(record)
     errors = np.array(repeats)
     metrics = _metrics(errors)
-    for way in ("flexlora", "fedhl"):
-        metrics[f"bytes_{way}"] = int(records[0][way]["bytes"].sum())
+    for way, federated in records[0].items():
+        metrics[f"bytes_{way}"] = int(federated["bytes"].sum())
     for name, words in (("entropy", "weight_entropy"), ("truncation", "truncation")):
         means = [record["fedhl"][name].mean() for record in records]
         metrics[f"{words}_fedhl"] = float(np.mean(means))
-    return _dataset(errors, curves, np.array(asked.ranks)), metrics
+    return _dataset(errors, records, asked.ranks), metrics
 
 
 def nothing_trained(surrogate: Surrogate, sites: Sites, asked: FedHL, seed: int) -> Invariant:
     """Check that every way has the error of the surrogate where its learning rate is zero."""
     once = asked.replace(rounds=1, local_steps=1)
-    errors, _, _ = _adapted(surrogate, sites, once, seed, "fedhl/nothing", rate=0.0)
+    errors, _ = _adapted(surrogate, sites, once, seed, "fedhl/nothing", rate=0.0)
     alone = _errors_of([surrogate.network] * len(asked.ranks), sites)
     return held(
         "nothing_trained",
@@ -176,8 +175,8 @@ def _adapted(
     seed: int,
     stage: str,
     rate: float | None = None,
-) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
-    """Return the errors (way, site) of one repeat, the federations' curves and records.
+) -> tuple[np.ndarray, dict[str, dict[str, np.ndarray]]]:
+    """Return the errors (way, site) of one repeat, and the federations' records.
 
     The learning rate is that of the section by default.
     """
@@ -218,7 +217,7 @@ def _adapted(
         "common": [{}] * count,
         "alone": trained(ranks.tolist(), gradient, "alone"),
     }
-    curves, records = {}, {}
+    records = {}
     for way in ("flexlora", "fedhl"):
         state, records[way] = run(
             replace(federation, method=way),
@@ -226,9 +225,9 @@ def _adapted(
             lambda w: {"error": float(_errors(network, [w] * count, sites).mean())},
             way,
         )
-        increments[way], curves[way] = [state.increments] * count, records[way]["error"]
+        increments[way] = [state.increments] * count
     increments["pooled"] = trained([int(ranks.max())], pooled_gradient, "pooled") * count
-    return np.array([_errors(network, increments[way], sites) for way in WAYS]), curves, records
+    return np.array([_errors(network, increments[way], sites) for way in WAYS]), records
 
 
 def _metrics(errors: np.ndarray) -> dict[str, Any]:
@@ -268,9 +267,9 @@ def _metrics(errors: np.ndarray) -> dict[str, Any]:
 
 
 def _dataset(
-    errors: np.ndarray, curves: Sequence[Mapping[str, np.ndarray]], ranks: np.ndarray
+    errors: np.ndarray, records: Sequence[Mapping[str, Mapping[str, np.ndarray]]], ranks: list[int]
 ) -> xr.Dataset:
-    names = list(curves[0])
+    names = list(records[0])
     return xr.Dataset(
         {
             "error": variable(
@@ -279,7 +278,7 @@ def _dataset(
             "rank": variable("site", ranks, "rank that the site can afford"),
             "curve": variable(
                 ("repeat", "federated", "round"),
-                [[c[n] for n in names] for c in curves],
+                [[record[name]["error"] for name in names] for record in records],
                 "mean error of the sites",
             ),
         },

@@ -173,12 +173,6 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     ),
     (
         equal_epsilon,
-        "strong + 0.5",
-        "strong + 0.4",
-        EQUAL.test_no_curvature_is_above_the_smoothness,
-    ),
-    (
-        equal_epsilon,
         "LIPSCHITZ = math.sqrt(2)",
         "LIPSCHITZ = math.sqrt(1.6)",
         EQUAL.test_the_length_of_an_error_is_that_of_the_points_gradient,
