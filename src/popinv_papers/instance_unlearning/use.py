@@ -78,13 +78,14 @@ def forget_systems(
         )
     expected = linear_steps(losses.loss, asked.epsilon, asked.rate)
     whole = np.concatenate([descent.alpha, descent.gamma])
-    metrics = _metrics(problem, settings, whole, losses, expected, chosen, withdrawals, asked)
     result = _dataset(problem, whole, losses, expected, withdrawals, asked.epsilon)
+    distance = result["distance"].values
+    metrics = _metrics(distance, settings, whole, losses, expected, chosen, withdrawals, asked)
     return result, metrics, invariant
 
 
 def _metrics(
-    problem: Problem,
+    distance: np.ndarray,
     settings: DescentSettings,
     whole: np.ndarray,
     losses: Losses,
@@ -93,7 +94,6 @@ def _metrics(
     withdrawals: list[Withdrawal],
     asked: InstanceUnlearning,
 ) -> dict[str, Any]:
-    distance = usual_distance(np.asarray(problem.data), losses.systems)
     by_system: dict[str, float] = {}
     for row, one in zip(chosen, withdrawals, strict=True):
         name = f"system_{one.system}"
