@@ -130,7 +130,7 @@ def test_analog_descent_shrinks_the_weights_and_two_arrays_do_not(trained):
     estimate = fit_pseudo_likelihood(observed.through(surrogate), [np.append(alpha, gamma)])
     solution = estimate_dataset(observed, estimate, {"estimator": "pseudo_likelihood"})
     refitter = Refitter(observed, surrogate, solution, 64)
-    answers = dict(use.changes(refitter, fits[:2]))
+    answers = {fit.method: use.change(refitter, fit.surrogate) for fit in fits[:2]}
     assert answers["analog"]["law_shift"] > 3 * answers["digital"]["law_shift"] > 0
     assert answers["digital"]["noise_shift"] > 0
     before = use.error_of(surrogate, rows, covariance)
@@ -143,11 +143,9 @@ def test_analog_descent_shrinks_the_weights_and_two_arrays_do_not(trained):
 
 
 def test_a_training_that_diverged_is_said_to_have(trained):
-    fit = study.Fit("power", "analog", 2.0, None)
     error = use.error_of(None, trained[2], trained[3])
     assert error == float("inf")
-    ((method, change),) = use.changes(None, [fit])
-    assert (method, change) == ("analog", {"refit": "none: the training diverged"})
+    assert use.change(None, None) == {"refit": "none: the training diverged"}
 
 
 def test_more_layers_than_there_are_are_refused(trained):

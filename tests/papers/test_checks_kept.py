@@ -190,7 +190,7 @@ def instance_unlearning() -> Mapping[str, Any]:
     labels = np.arange(60).astype(np.uint8) % 3
     pixels = rng.integers(0, 80, (60, 12, 12)).astype(np.uint8)
     size = replace(
-        recipe.SIZES["workstation"], network="mlp", pooled=1, width=4, points=60, tested=20,
+        recipe.SIZES["workstation"], pooled=1, width=4, points=60, tested=20,
         steps=6, tuning=6, group=5, quantiles=2, runs=2, subsets=8, batch=16.0, every=3,
     )  # fmt: skip
     images = ImageSet(pixels, labels, pixels[:20], labels[:20])

@@ -228,10 +228,10 @@ def test_passages_of_letters_are_the_first_of_each(monkeypatch):
 
 @pytest.fixture(scope="module")
 def result(given) -> xr.Dataset:
-    seeds = list(problem.seeds_of(TINY, 1))
+    seeds = problem.seeds_of(TINY, 1)
     assert seeds == [1, 2, 3, 4, 5]
     parts = [
-        problem.digits_to_clothes(images(1), images(2), TINY, 1),
+        problem.digits_to_clothes(images(1), images(2), TINY.digits, seeds),
         problem.kinds_of_texts("brown", given, TINY.brown[1], seeds),
     ]
     other = texts.bank("letters", found(1), Path(), TINY.letters[0], 1)

@@ -9,8 +9,7 @@ import pytest
 from linear_systems import linear_problem
 from torch.func import functional_call, jacrev
 
-from popinv.errors import ConfigError, DataError
-from popinv.inference.conditions import Conditions
+from popinv.errors import DataError
 from popinv.inference.settings import DescentSettings
 from popinv.surrogate.training import TrainingData, TrainingSettings, initial_state, prepare
 from popinv.surrogate.training_problem import row_losses
@@ -21,12 +20,10 @@ from popinv_papers.instance_unlearning.solves import (
     row_norms,
     withdraw_solves,
 )
-from popinv_papers.instance_unlearning.study import forget_systems, solves_metrics
+from popinv_papers.instance_unlearning.use import forget_systems, solves_metrics
 from popinv_papers.instance_unlearning.withdrawal import (
-    Tuning,
     answer_variance,
     candidates,
-    check_problem,
     curvature_of,
     gradient,
     linear_steps,
@@ -66,12 +63,6 @@ def test_the_system_far_from_the_others_is_the_hardest_to_forget():
     assert draw_systems(result).axes
 
 
-def test_what_cannot_be_forgotten_is_refused():
-    problem, *_ = linear_problem(6, Conditions(np.linspace(0.5, 2, 6)))
-    with pytest.raises(ConfigError, match="noise scales or unseen entries"):
-        check_problem(problem)
-
-
 def test_a_loss_falls_geometrically():
     epochs = linear_steps(np.array([0.01, 0.05, 5.0]), 0.05, 0.1)
     np.testing.assert_array_equal(epochs[:2], [0, 0])
@@ -91,7 +82,7 @@ def test_noise_of_iterates_and_answers_has_its_closed_form():
 
 def test_what_the_draws_hide_is_as_large_as_its_floor_says():
     problem, estimate, _ = linear_problem(24)
-    tuning, order = Tuning(steps=30, rate=0.2, order=2, epsilon=0.05), 2
+    asked, order = ASKED.replace(steps=30, rate=0.2, order=2, epsilon=0.05), 2
     gaps, floors = [], []
     for number in range(8):
         other = replace(problem, stage=f"withdrawal/{number}")
@@ -100,7 +91,7 @@ def test_what_the_draws_hide_is_as_large_as_its_floor_says():
             end = np.concatenate([descent.alpha, descent.gamma])
             curvature = curvature_of(other, SETTINGS, descent)
             noise = np.cov([gradient(other, SETTINGS, end, k) for k in range(60)], rowvar=False)
-        (one,), _ = withdraw(other, SETTINGS, estimate, descent, curvature, noise, [3], tuning)
+        (one,), _ = withdraw(other, SETTINGS, estimate, descent, curvature, noise, [3], asked)
         gaps.append(one.forgotten - one.rerun)
         floors.append(one.floor[-1])
     precision = curvature @ np.linalg.solve(noise, curvature) / answer_variance(SETTINGS)
@@ -157,7 +148,7 @@ def test_solves_that_stand_alone_are_the_hardest_to_forget():
     assert spread > 0
     assert losses.shape == (80,)
     easiest, _, hardest = withdrawals
-    assert easiest.loss < hardest.loss
+    assert losses[easiest.rows].mean() < losses[hardest.rows].mean()
     assert set(hardest.rows) == {0, 1, 2, 3}
     assert hardest.rerun > 2 * hardest.trained
     assert hardest.rerun - hardest.trained > 10 * (easiest.rerun - easiest.trained)

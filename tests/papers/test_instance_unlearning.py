@@ -10,9 +10,9 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from popinv.errors import ConfigError, DataError
+from popinv.errors import DataError
 from popinv.seeds import generator
-from popinv_papers.instance_unlearning import problem
+from popinv_papers.instance_unlearning import check
 from popinv_papers.instance_unlearning.chains import chain_metrics, compare, per_instance_steps
 from popinv_papers.instance_unlearning.claims import CHAINS, claims
 from popinv_papers.instance_unlearning.difficulty import (
@@ -42,7 +42,7 @@ from popinv_papers.instance_unlearning.training import Data, Rule, Steps, batch,
 from popinv_papers.kit.images import ImageSet, read_folder
 
 TINY = replace(
-    SIZES["workstation"], network="mlp", width=8, pooled=1, points=160, tested=80, steps=40,
+    SIZES["workstation"], width=8, pooled=1, points=160, tested=80, steps=40,
     tuning=12, group=10, quantiles=4, runs=5, subsets=4, batch=32.0, rate=0.1, sigma=0.0105,
     every=20,
 )  # fmt: skip
@@ -73,10 +73,10 @@ def experiment(images) -> Recipe:
     return Recipe(*datasets(images, TINY, 1), TINY, 1)
 
 
-def stack(kind: str = "mlp", models: int = 2):
+def stack():
     # Smaller images or fewer channels would leave a convolution nothing but signs to normalise.
-    net = network(kind, (1, 16, 16), 3, 8)
-    return net, stacked([net.initial(np.random.default_rng(i)) for i in range(models)])
+    net = network((1, 16, 16), 3, 8)
+    return net, stacked([net.initial(np.random.default_rng(i)) for i in range(2)])
 
 
 def points(count: int = 6) -> Data:
@@ -85,9 +85,8 @@ def points(count: int = 6) -> Data:
     return Data(images, torch.from_numpy(rng.integers(3, size=count)))
 
 
-@pytest.mark.parametrize("kind", ["mlp", "cnn"])
-def test_a_step_is_that_of_each_model_alone(kind):
-    net, weights = stack(kind)
+def test_a_step_is_that_of_each_model_alone():
+    net, weights = stack()
     data, rule = points(), Rule(0.1, 4.0, penalty=0.01)
     kept = torch.tensor([[1.0] * 6, [1.0, 0, 1, 0, 1, 1]])
     moved = step(weights, net, data, kept, rule, penalty=0.01)
@@ -131,9 +130,8 @@ def test_batches_are_drawn_by_poisson_sampling_and_do_not_depend_on_who_is_kept(
     torch.testing.assert_close(end["first"][0], end["first"][1])
 
 
-@pytest.mark.parametrize("kind", ["mlp", "cnn"])
-def test_norms_are_those_of_single_gradients(kind):
-    net, weights = stack(kind)
+def test_norms_are_those_of_single_gradients():
+    net, weights = stack()
     data = points()
     norms = gradient_norms(net, weights, data)
     for model in range(2):
@@ -228,9 +226,8 @@ def test_the_slope_is_that_of_the_sets_that_were_reached():
     assert math.isnan(log_slope(losses, steps, np.array([True, True, False, False])))
 
 
-@pytest.mark.parametrize("kind", ["mlp", "cnn"])
-def test_clipped_gradients_move_no_point_further(kind):
-    net, weights = stack(kind)
+def test_clipped_gradients_move_no_point_further():
+    net, weights = stack()
     data, clip = points(), 0.5
     rule, everyone = Rule(rate=0.1, batch=1.0, clip=clip), torch.ones(2, 6)
     norms = gradient_norms(net, weights, data)
@@ -262,11 +259,6 @@ def test_concordance_counts_pairs_whose_order_is_known():
     assert concordance(np.arange(2.0), np.array([9, 9]), np.array([True, False])) == 1
 
 
-def test_an_unknown_network_is_refused():
-    with pytest.raises(ConfigError, match=r"mean 'mlp'|mlp, cnn"):
-        network("mlpp", (1, 28, 28), 10, 4)
-
-
 def test_images_are_standardised_and_must_be_enough(experiment):
     assert float(experiment.train.images.mean()) == pytest.approx(0, abs=1e-5)
     assert float(experiment.train.images.std()) == pytest.approx(1, rel=1e-3)
@@ -290,7 +282,7 @@ def test_the_experiment_in_small(experiment, images):
     # Fine-tuning begins at the trained models.
     np.testing.assert_allclose(outcome.curves["l1"][:, 0], outcome.trained)
     utility = curves(images, TINY_CONVEX, TINY, 1)
-    numbers = problem.metrics(
+    numbers = check.metrics(
         chain_metrics(compare(1)), per_instance_steps(1), outcomes, utility, TINY
     )
     assert numbers["chain_steps_rank_correlation"] > 0.99
@@ -314,7 +306,7 @@ def test_the_experiment_in_small(experiment, images):
     # Nothing but the difference of the ends is told by a barrier above their mean.
     of_mean = [claim for claim in table if "mean of both ends" in claim.claim]
     assert "holds" not in {claim.status for claim in of_mean}
-    result = problem.result_dataset(outcomes, utility, TINY)
+    result = check.result_dataset(outcomes, utility, TINY)
     assert draw_steps(result).axes
     assert draw_curves(result).axes
     assert draw_utility(result).axes

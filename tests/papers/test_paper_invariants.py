@@ -22,9 +22,9 @@ from popinv_papers.bigram import entries, series
 from popinv_papers.birch import solve_sharing
 from popinv_papers.birch import study as birch_study
 from popinv_papers.birch.section import Birch
-from popinv_papers.fedhl import study as fedhl_study
+from popinv_papers.fedhl import use as fedhl_use
 from popinv_papers.instance_unlearning import solves as instance_solves
-from popinv_papers.instance_unlearning import study as instance_study
+from popinv_papers.instance_unlearning import use as instance_use
 from popinv_papers.instance_unlearning import withdrawal as instance_withdrawal
 from popinv_papers.mwgrad import descent as mwgrad_descent
 from popinv_papers.mwgrad import study as mwgrad_study
@@ -36,7 +36,7 @@ def forget(**changes):
     problem, estimate, _ = linear_problem(24)
     problem = replace(problem, stage="instance_unlearning")
     asked = test_instance_study.ASKED.replace(systems=5, places=2, **changes)
-    return instance_study.forget_systems(problem, test_instance_study.SETTINGS, estimate, asked)
+    return instance_use.forget_systems(problem, test_instance_study.SETTINGS, estimate, asked)
 
 
 def test_without_a_system_left_out_nothing_moves():
@@ -204,7 +204,7 @@ def test_a_refit_of_the_exact_surrogate_stays():
 
 def adapted():
     used = test_fedhl_study.surrogate()
-    return fedhl_study.nothing_trained(used, test_fedhl_study.sites(), test_fedhl_study.ASKED, 1)
+    return fedhl_use.nothing_trained(used, test_fedhl_study.sites(), test_fedhl_study.ASKED, 1)
 
 
 def test_without_training_every_site_has_the_error_of_the_surrogate():
@@ -212,12 +212,12 @@ def test_without_training_every_site_has_the_error_of_the_surrogate():
 
 
 def test_adapters_that_do_not_start_at_zero_are_noticed(monkeypatch):
-    right = fedhl_study.fresh
+    right = fedhl_use.fresh
 
     def nonzero(*args):
         start = right(*args)
         return replace(start, b=start.b + 0.1)
 
-    monkeypatch.setattr(fedhl_study, "fresh", nonzero)
+    monkeypatch.setattr(fedhl_use, "fresh", nonzero)
     with pytest.raises(InvariantError, match="learning rate zero"):
         adapted()

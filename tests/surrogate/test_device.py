@@ -199,7 +199,7 @@ def test_a_surrogate_is_stored_from_a_gpu_and_loaded_onto_it(elsewhere, kind):
 
 def test_solves_are_withdrawn_on_a_gpu_as_on_the_processor(elsewhere):
     there, here = (
-        withdraw_solves(data(40), settings("mlp", max_epochs=2, device=device), 1e-3, 2, groups=2)
+        withdraw_solves(data(40), settings("mlp", max_epochs=2, device=device), 1e-3, 2)
         for device in ("cuda", "cpu")
     )
     elsewhere.agree(there[1], here[1], 1e-3)

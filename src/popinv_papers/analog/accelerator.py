@@ -57,10 +57,7 @@ class Simulator(Protocol):
 class Accelerator:
     """A surrogate on an accelerator.
 
-    Parameters
-    ----------
-    ranges : mapping of str to float
-        The largest output of each dense layer, in units of its largest weight and input.
+    ``ranges`` is the largest output of each dense layer, in units of its largest weight and input.
     """
 
     surrogate: Surrogate

@@ -108,12 +108,10 @@ def step(
     change: Update = update,
     read: Callable[[Array], Array] | None = None,
 ) -> Weights:
-    """Return the state after a step.
+    """Return the state after a step; the given one is not changed.
 
     Parameters
     ----------
-    state : Weights
-        The state, which is not changed.
     gradient : array
         At ``point(state, method)``; the sum over the samples.
     size : array, optional

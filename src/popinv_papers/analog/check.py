@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -66,35 +65,31 @@ def means(seeds: Sequence[Numbers]) -> dict[str, float]:
 
 def digit_numbers(reached: Accuracies) -> dict[str, float]:
     """Return the accuracies after the last epoch, by name."""
-    return {
-        f"{kind}_{name}_accuracy": accuracies[-1]
-        for kind, by_method in reached.items()
-        for name, accuracies in by_method.items()
-    }
+    return {f"{name}_accuracy": accuracies[-1] for name, accuracies in _by_name(reached).items()}
+
+
+def _by_name(reached: Accuracies) -> dict[str, list[float]]:
+    return {f"{kind}_{name}": a for kind, by in reached.items() for name, a in by.items()}
 
 
 def result_dataset(numbers: Numbers, reached: Accuracies) -> xr.Dataset:
     """Return the numbers of the quadratic problems, and accuracies after each epoch."""
-    rows = {f"{kind}_{name}": a for kind, by in reached.items() for name, a in by.items()}
+    rows = _by_name(reached)
     epochs = max((len(a) for a in rows.values()), default=0)
     table = np.full((len(rows), epochs), np.nan)
     for row, accuracies in zip(table, rows.values(), strict=True):
         row[: len(accuracies)] = accuracies
-    names: Any = {"number": list(numbers), "training": list(rows)}
+    values, words = list(numbers.values()), "value on the quadratic problems, mean over the seeds"
     return xr.Dataset(
         {
-            "value": variable(
-                "number",
-                list(numbers.values()),
-                "value on the quadratic problems, mean over the seeds",
-            ),
+            "value": variable("number", values, words),
             "accuracy": variable(
                 ("training", "epoch"), table, "test accuracy, nan after the last epoch", "percent"
             ),
         },
         coords={
-            dim: variable(dim, np.array(values, dtype=np.str_), dim)
-            for dim, values in names.items()
+            "number": variable("number", list(numbers), "number"),
+            "training": variable("training", np.array(list(rows), dtype=np.str_), "training"),
         },
     )
 

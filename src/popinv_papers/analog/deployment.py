@@ -53,12 +53,10 @@ _MOST_STEPS_TO_START = 60
 
 @dataclass(frozen=True)
 class Shift:
-    """The answer through a surrogate with an error.
+    """The answer through a surrogate with a draw of an error at a level.
 
     Attributes
     ----------
-    kind, level, draw
-        The error, its level, and the number of its draw.
     shift : ndarray of shape (n_p,)
         In standard errors of the answer; infinite if the fit left the data behind.
     width : ndarray of shape (n_p,)
@@ -113,10 +111,7 @@ class Refitter:
     def shift(self, simulator: Callable[[], Simulator]) -> np.ndarray:
         """Return the shift (n_p,) of the answer in standard errors.
 
-        Parameters
-        ----------
-        simulator : callable
-            Returns the simulator with its random numbers at their beginning.
+        The callable returns the simulator with its random numbers at their beginning.
 
         Raises
         ------
@@ -202,10 +197,7 @@ def _broyden(inverse: np.ndarray, step: np.ndarray, fall: np.ndarray) -> np.ndar
 def deployed(refitter: Refitter, accelerator: Accelerator, draws: int) -> Iterator[Shift]:
     """Yield the answer at every level of every error, until all draws of a level are lost.
 
-    Parameters
-    ----------
-    draws : int
-        Draws of each error that is random.
+    Errors that are random have several draws.
     """
     levels = [(name, level) for name, kind in ERRORS.items() for level in kind.levels]
     lost: set[str] = set()

@@ -31,9 +31,10 @@ Array = Any
 # The lower bound of the named soft-bounds device, in units of its upper bound. It is that of a
 # resistive memory (w from -0.75 to 1.25).
 _LOWER = 0.6
+# The power and the rate of the other two.
 _GAMMA = 2.0
-# Number of bisections: 2^-60 of the range is below the precision of a double.
-_HALVINGS = 60
+# How much devices vary in AIHWKit: dw_min_dtod, w_max_dtod and w_min_dtod; and up_down_dtod.
+_SPREAD, _IMBALANCE = 0.3, 0.01
 
 
 @dataclass(frozen=True)
@@ -72,18 +73,13 @@ class Device:
         return (self.down(w) - self.up(w)) / 2
 
 
-def asymmetric_linear(reach: Any, centre: Any = 0.0) -> Device:
-    """Return q_up = 1 - (w - centre)/reach, q_down = 1 + (w - centre)/reach.
+def asymmetric_linear(reach: Any) -> Device:
+    """Return q_up = 1 - w/reach, q_down = 1 + w/reach.
 
-    F = 1 and G = (w - centre)/reach, so U(w, dw) = w + dw - |dw| w / reach about 0. The range
-    extends from centre - reach to centre + reach. Both arguments may be arrays of the shape of w.
+    F = 1 and G = w/reach, so U(w, dw) = w + dw - |dw| w / reach. The range extends from -reach to
+    reach, which may be an array of the shape of w.
     """
-    return Device(
-        lambda w: 1 - (w - centre) / reach,
-        lambda w: 1 + (w - centre) / reach,
-        centre - reach,
-        centre + reach,
-    )
+    return Device(lambda w: 1 - w / reach, lambda w: 1 + w / reach, -reach, reach)
 
 
 def soft_bounds(high: Any, low: Any, up: Any = 1.0, down: Any = 1.0) -> Device:
@@ -95,76 +91,46 @@ def soft_bounds(high: Any, low: Any, up: Any = 1.0, down: Any = 1.0) -> Device:
     return Device(lambda w: up * (1 - w / high), lambda w: down * (1 - w / low), low, high)
 
 
-def power(high: float, low: float, up: float = _GAMMA, down: float = _GAMMA) -> Device:
-    """Return q_up = ((high - w)/(high - low))^up, q_down = ((w - low)/(high - low))^down.
+def power(reach: float) -> Device:
+    """Return q_up = ((reach - w)/(2 reach))^gamma, q_down = ((w + reach)/(2 reach))^gamma.
 
     Beyond the range, where a whole pulse may move a conductance, the response is 0.
     """
-    width = high - low
+    width = 2 * reach
     return Device(
-        lambda w: ((high - w) / width).clip(0) ** up,
-        lambda w: ((w - low) / width).clip(0) ** down,
-        low,
-        high,
+        lambda w: ((reach - w) / width).clip(0) ** _GAMMA,
+        lambda w: ((w + reach) / width).clip(0) ** _GAMMA,
+        -reach,
+        reach,
     )
 
 
-def exponential(high: float, low: float, up: float = _GAMMA, down: float = _GAMMA) -> Device:
-    """Return q_up = 1 - exp(-up (high - w)/(high - low)), q_down = 1 - exp(-down (w - low)/...).
+def exponential(reach: float) -> Device:
+    """Return q_up = 1 - exp(-gamma (reach - w)/(2 reach)), q_down the same of w + reach.
 
     Beyond the range the response is 0.
     """
-    width = high - low
+    width = 2 * reach
     return Device(
-        lambda w: 1 - math.e ** (-up * ((high - w) / width).clip(0)),
-        lambda w: 1 - math.e ** (-down * ((w - low) / width).clip(0)),
-        low,
-        high,
+        lambda w: 1 - math.e ** (-_GAMMA * ((reach - w) / width).clip(0)),
+        lambda w: 1 - math.e ** (-_GAMMA * ((w + reach) / width).clip(0)),
+        -reach,
+        reach,
     )
 
 
-def symmetric_point(device: Device) -> float:
-    """Return the point at which up and down responses are equal, by bisection of the range."""
-    low, high = np.float64(device.low), np.float64(device.high)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if device.asymmetry(middle) < 0:
-            low = middle
-        else:
-            high = middle
-    return float((low + high) / 2)
-
-
-def normalised(device: Device) -> Device:
-    """Return the device with both responses divided by that at the symmetric point, so F = 1."""
-    scale = float(device.mean(np.float64(symmetric_point(device))))
-    return replace(device, up=lambda w: device.up(w) / scale, down=lambda w: device.down(w) / scale)
-
-
 def varied(
-    reach: float,
-    shape: tuple[int, int],
-    normal: Callable[[tuple[int, int]], Array],
-    spread: float = 0.3,
-    imbalance: float = 0.01,
+    reach: float, shape: tuple[int, int], normal: Callable[[tuple[int, int]], Array]
 ) -> Device:
     """Return an array of soft bounds that differ from device to device, as AIHWKit draws them.
 
     Bounds are +-reach (1 + spread xi), the steps up and down 1 + spread xi +- imbalance xi', all
-    normal with their signs enforced (``PulsedRPUDevice::populate`` of AIHWKit 1.1.0).
-
-    Parameters
-    ----------
-    normal : callable
-        Draws standard normal numbers of a shape.
-    spread, imbalance : float
-        AIHWKit's dw_min_dtod, w_max_dtod and w_min_dtod, and its up_down_dtod.
+    normal with their signs enforced (``PulsedRPUDevice::populate`` of AIHWKit 1.1.0). ``normal``
+    draws standard normal numbers of a shape.
     """
-    high, low = (abs(reach * (1 + spread * normal(shape))) for _ in range(2))
-    gain, difference = 1 + spread * normal(shape), imbalance * normal(shape)
-    up, down = abs(gain + difference), abs(gain - difference)
-
-    bounds = high, -low, up, down
+    high, low = (abs(reach * (1 + _SPREAD * normal(shape))) for _ in range(2))
+    gain, difference = 1 + _SPREAD * normal(shape), _IMBALANCE * normal(shape)
+    bounds = high, -low, abs(gain + difference), abs(gain - difference)
 
     def column(number: int) -> Device:
         return soft_bounds(*(a[:, number] for a in bounds))
@@ -196,18 +162,16 @@ def device(name: str, reach: float) -> Device:
         return asymmetric_linear(reach)
     if name == "soft_bounds":
         return soft_bounds(reach, -_LOWER * reach)
-    return normalised((power if name == "power" else exponential)(reach, -reach))
+    model = (power if name == "power" else exponential)(reach)
+    scale = float(model.mean(np.float64(0.0)))
+    return replace(model, up=lambda w: model.up(w) / scale, down=lambda w: model.down(w) / scale)
 
 
 def update(device: Device, w: Array, change: Array, size: Array | None = None) -> Array:
     """Return the conductances after increments: w + change F(w) - size G(w).
 
-    Parameters
-    ----------
-    change : array
-        The wished increment, or the sum of several simultaneous increments.
-    size : array, optional
-        The sum of their absolute values; by default |change|, as for a single increment.
+    ``change`` is the wished increment, or the sum of several simultaneous ones, and ``size`` the
+    sum of their absolute values; by default |change|, as for a single increment.
     """
     size = abs(change) if size is None else size
     return w + change * device.mean(w) - size * device.asymmetry(w)
@@ -234,18 +198,11 @@ def pulsed_update(
     """Return the conductances after random numbers of pulses.
 
     A pulse changes w by ``granularity`` (q(w) + cycle_noise q(0) xi), with a new standard normal xi
-    for each: the noise from cycle to cycle does not saturate, as in AIHWKit by default. The sum of
-    all pulses of one call is taken as normal, with their mean and variance at the w before them. It
-    ends at the bounds of the range.
-
-    Parameters
-    ----------
-    granularity : float
-        The change due to one pulse at the symmetric point.
-    normal : array
-        Standard normal numbers of the shape of w.
-    cycle_noise : float
-        Relative standard deviation of the change due to a pulse.
+    for each: the noise from cycle to cycle does not saturate, as in AIHWKit by default. The
+    granularity is the change at the symmetric point, the cycle noise its relative standard
+    deviation. The sum of all pulses of one call is taken as normal, with their mean and variance at
+    the w before them and with the standard normal numbers ``normal``. It ends at the bounds of the
+    range.
 
     Raises
     ------

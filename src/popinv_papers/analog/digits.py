@@ -145,13 +145,9 @@ def methods(kind: str, hardware: bool = False) -> dict[str, Method]:
 def train(
     kind: str, method: Method, images: ImageSet, size: DigitsSize, seed: int, name: str
 ) -> list[float]:
-    """Train a network and return its test accuracy after each epoch, in per cent.
+    """Train ``fcn`` or ``cnn`` and return its test accuracy after each epoch, in per cent.
 
-    Parameters
-    ----------
-    kind : {"fcn", "cnn"}
-    name : str
-        Name of the method, as in :func:`methods`. Under it the state after an epoch is kept.
+    The state after an epoch is kept under the name of the method, as in :func:`methods`.
     """
     count = min(size.images, len(images.train))
     x, y = pixels(images.train[:count]), torch.from_numpy(images.train_labels[:count].astype(int))

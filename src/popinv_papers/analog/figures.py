@@ -89,12 +89,8 @@ def draw_errors(
 ) -> Figure:
     """Draw the surrogate's whitened error by device, method and dynamic range.
 
-    Parameters
-    ----------
-    errors : mapping
-        The error by (device, method, range).
-    digital, before : float
-        The error of digital training, and that of the study's surrogate.
+    Beside the errors by (device, method, range) are that of digital training, and that of the
+    study's surrogate before.
     """
     devices = list(dict.fromkeys(device for device, _, _ in errors))
     figure = new_figure("The surrogate's last layers on devices", 4 * len(devices), 4.2)

@@ -92,11 +92,6 @@ class _Product(torch.autograd.Function):
 class AnalogLayer(nn.Module):
     """A matrix of conductances with digital scales and biases.
 
-    Parameters
-    ----------
-    n_in, n_out : int
-        Columns and rows of the matrix.
-
     Attributes
     ----------
     weight : Parameter of shape (n_out, n_in)
@@ -209,16 +204,9 @@ def apply_gradients(
 ) -> None:
     """Move all conductances by their gradients, and digital parameters by gradient descent.
 
-    Parameters
-    ----------
-    network : nn.Module
-        After a backward pass. Its gradients are cleared.
-    rate : float
-        Learning rate of the digital parameters.
-    number : int
-        Number of the step. With ``by_column`` it determines the transferred column of P.
-    by_column : bool
-        True transfers one column per step, as hardware does; False transfers all.
+    It comes after a backward pass, and clears its gradients. ``rate`` is that of the digital
+    parameters. With ``by_column`` one column of P is transferred per step, as hardware does, by the
+    number of the step; otherwise all are.
     """
     with torch.no_grad():
         for layer in analog_layers(network).values():

@@ -54,18 +54,11 @@ class Trains:
 def sums_of_samples(
     delta: torch.Tensor, x: torch.Tensor, trains: Trains
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    r"""Return the gradient of clipped samples, and what their pulses' numbers add up to.
+    """Return the gradient of clipped samples, and what their pulses' numbers add up to.
 
-    Parameters
-    ----------
-    delta, x : Tensor of shape (b, n_out), (b, n_in)
-        Errors and inputs; each row is a sample.
-
-    Returns
-    -------
-    Tensor of shape (n_out, n_in), Tensor of shape (3, n_out, n_in)
-        The second holds the sum of the sizes :math:`|d_i x_j|`, and the sum of
-        :math:`m^2 / (k \, \mathrm{BL})`, without sign and with that of the increment.
+    Errors (b, n_out) and inputs (b, n_in) have a row for each sample. The second result (3, n_out,
+    n_in) holds the sum of the sizes |d_i x_j|, and the sum of m^2/(k BL), without sign and with
+    that of the increment.
     """
     k, longest = trains.per_unit, trains.longest
     largest = x.abs().amax(dim=1, keepdim=True)
@@ -86,14 +79,9 @@ def sums_of_samples(
 class Pulses:
     """Moves conductances in pulses.
 
-    Attributes
-    ----------
-    granularity : float
-        Change due to one pulse at the symmetric point.
-    cycle_noise : float
-        See :func:`.devices.pulsed_update`.
-    longest : int
-        Largest number of pulses that a sample gives a device.
+    ``granularity`` is the change due to one pulse at the symmetric point, ``longest`` the largest
+    number of pulses that a sample gives a device. See :func:`.devices.pulsed_update` for the cycle
+    noise.
     """
 
     granularity: float
@@ -183,14 +171,9 @@ def pulsed_soft_bounds(
 ) -> np.ndarray:
     """Return the conductances after increments, as :func:`.devices.pulsed_update` gives them.
 
-    Parameters
-    ----------
-    w, change, normal : array of shape (rows, columns)
-        Conductances, wished increments and standard normal numbers, all of one dtype.
-    size : array of shape (3, rows, columns)
-        See :func:`sums_of_samples`, times the rate.
-    bounds : four arrays of the shape of w
-        Upper and lower bounds, and the gains up and down.
+    Conductances, wished increments and standard normal numbers are (rows, columns), all of one
+    dtype. ``size`` is the second result of :func:`sums_of_samples` times the rate; the bounds are
+    the upper and lower ones, and the gains up and down, of the shape of w.
     """
     number = w.dtype.type
     moved: np.ndarray = _pass(

@@ -44,12 +44,10 @@ class LeastSquares:
     solution: np.ndarray
 
     @classmethod
-    def drawn(
-        cls, seed: int, dimension: int = 40, rows: int = 100, spread: float = 0.45
-    ) -> LeastSquares:
-        """Return the paper's problem: standard normal A, solution of deviation ``spread``."""
+    def drawn(cls, seed: int) -> LeastSquares:
+        """Return the paper's problem: standard normal A (100, 40), w* of deviation 0.45."""
         rng = generator(seed, "analog/least_squares")
-        return cls(rng.standard_normal((rows, dimension)), spread * rng.standard_normal(dimension))
+        return cls(rng.standard_normal((100, 40)), 0.45 * rng.standard_normal(40))
 
     @property
     def hessian(self) -> np.ndarray:
@@ -111,19 +109,10 @@ def run(
     stage: str,
     reach: np.ndarray | float = np.inf,
 ) -> Trace:
-    """Train all rows of ``start`` at once.
+    """Train all rows of ``start`` (rows, D) at once.
 
-    Parameters
-    ----------
-    method : Method
-        Rates and devices may hold arrays of shape (rows, 1).
-    noise : callable
-        Added to the gradient: maps a generator and the iterates to an array of their shape.
-    start : ndarray of shape (rows, D)
-    seed, stage : int, str
-        Address of the noise.
-    reach : float or ndarray of shape (rows, 1)
-        Dynamic range, for S.
+    Rates and devices of the method may hold arrays of shape (rows, 1), as may ``reach``, the
+    dynamic range for S. The noise is added to the gradient; its address is (seed, stage).
     """
     hessian, solution = problem.hessian, problem.solution
     state = begin(np.array(start), method)
@@ -154,38 +143,30 @@ def digital_error(problem: LeastSquares, rate: float, sigma: float) -> float:
     return float(np.sum(rate * h * sigma**2 / (2 - rate * h)))
 
 
-def analog_minimiser(
-    problem: LeastSquares, sigma: float, reach: float, size: float | None = None
-) -> np.ndarray:
+def analog_minimiser(problem: LeastSquares, sigma: float, reach: float) -> np.ndarray:
     """Return the minimiser of f(w) + (S/(2 reach)) |w|^2, S = E|noise| of a coordinate.
 
     Analog descent converges to it on average if the noise outweighs the gradient (arXiv
     2502.06309). For normal noise S is sqrt(2/pi) sigma.
     """
-    size = math.sqrt(2 / math.pi) * sigma if size is None else size
+    size = math.sqrt(2 / math.pi) * sigma
     hessian, d = problem.hessian, len(problem.solution)
     return np.linalg.solve(hessian + size / reach * np.eye(d), hessian @ problem.solution)
 
 
 def per_sample_losses(
-    problem: LeastSquares,
-    rates: tuple[float, ...],
-    reach: float,
-    noise: float,
-    steps: int,
-    seed: int,
-    per_sample: bool,
-    analog: bool = True,
+    problem: LeastSquares, seed: int, per_sample: bool, analog: bool
 ) -> np.ndarray:
     """Return the mean loss per coordinate over the last 20 steps, one number per rate.
 
-    The loss is |A (w - w*)|^2/n. Weights are read with normal noise of standard deviation
-    ``noise``, drawn anew for each sample. With ``per_sample`` every sample's gradient is its own
+    The loss is |A (w - w*)|^2/n. Weights are read with normal noise, which is tiny and drawn anew
+    for each sample. With ``per_sample`` every sample's gradient is its own
     increment, so sizes add up over the samples while the increments cancel. Otherwise the gradient
     of the batch is one increment.
     """
-    a, n = problem.matrix, len(problem.matrix)
-    step_sizes = np.array(rates)[:, None]
+    a, n, reach, steps = problem.matrix, len(problem.matrix), 3.0, 2500
+    noise = 0.01 / math.sqrt(len(problem.solution))
+    rates = column(PER_SAMPLE_RATES)
     w = np.zeros((len(rates), a.shape[1]))
     last = np.zeros(len(rates))
     for k in range(steps):
@@ -196,8 +177,8 @@ def per_sample_losses(
         errors = errors + noise * np.linalg.norm(a, axis=1) * rng.standard_normal(errors.shape)
         gradient = 2 / n * errors @ a
         size = 2 / n * abs(errors) @ abs(a) if per_sample else abs(gradient)
-        change = -step_sizes * gradient
-        w = w + change - (step_sizes * size * w / reach if analog else 0)
+        change = -rates * gradient
+        w = w + change - (rates * size * w / reach if analog else 0)
         if k >= steps - 20:
             last += np.square((w - problem.solution) @ a.T).mean(axis=1) / a.shape[1] / 20
     return last
@@ -235,13 +216,9 @@ def numbers(size: Size, seed: int) -> Numbers:
     by_name: Numbers = {}
     for part in (rates, dependences, shifts, kinds_of_devices):
         by_name |= part(problem, size, seed)
-    return (
-        by_name
-        | lower_bound(size, seed)
-        | critical_point(size, seed)
-        | responses(size, seed)
-        | samples(problem, seed)
-    )
+    for other in (lower_bound, critical_point, responses):
+        by_name |= other(size, seed)
+    return by_name | samples(problem, seed)
 
 
 def bias(problem: LeastSquares, trace: Trace) -> np.ndarray:
@@ -299,19 +276,11 @@ def dependences(problem: LeastSquares, size: Size, seed: int) -> Numbers:
     rows += [(f"start_{name}", REACH, NOISE, start) for name, start in starts.items()]
     names, reach, sigma, start = zip(*rows, strict=True)
     method = Method("analog", 0.01, device=asymmetric_linear(column(reach)))
-    trace = run(
-        problem,
-        method,
-        gaussian(column(sigma)),
-        np.concatenate(start),
-        size.steps,
-        seed,
-        "dependences",
-        column(reach),
-    )
-    measured = dict(
-        zip((f"analog_{name}_bias" for name in names), bias(problem, trace), strict=True)
-    )
+    noise, begun = gaussian(column(sigma)), np.concatenate(start)
+    trace = run(problem, method, noise, begun, size.steps, seed, "dependences", column(reach))
+    measured = {
+        f"analog_{name}_bias": off for name, off in zip(names, bias(problem, trace), strict=True)
+    }
     within = trace.largest / np.array(reach)
     return measured | {"analog_largest_weight_to_range": float(within.max())}
 
@@ -363,22 +332,17 @@ def lower_bound(size: Size, seed: int) -> Numbers:
     rates = (0.03, 0.01, 0.003)
     method = Method("analog", column(rates), device=asymmetric_linear(REACH))
     start = np.tile(solution, (len(rates), 1))
-    trace = run(
-        problem, method, two_point(sigma, REACH), start, size.bound_steps, seed, "bound", REACH
-    )
+    noise, steps = two_point(sigma, REACH), size.bound_steps
+    trace = run(problem, method, noise, start, steps, seed, "bound", REACH)
     # The square of the mean gradient, without the fluctuations, which fall with the rate.
     floor = np.square(trace.mean - solution).sum(axis=1)
     for k, rate in enumerate(rates):
-        unit = sigma**2 * trace.saturation[k]
-        measured[f"bound_{rate:g}_squared_gradient_to_noise_times_s"] = (
-            trace.squared_gradient[k] / unit
-        )
+        unit, square = sigma**2 * trace.saturation[k], trace.squared_gradient[k]
+        measured[f"bound_{rate:g}_squared_gradient_to_noise_times_s"] = square / unit
         measured[f"bound_{rate:g}_floor_to_noise_times_s"] = floor[k] / unit
     # Digital descent with the same noise; S is that of analog descent, which it is compared with.
     plain = Method("digital", rates[-1])
-    exact = run(
-        problem, plain, two_point(sigma, REACH), start[:1], size.bound_steps, seed, "bound", REACH
-    )
+    exact = run(problem, plain, noise, start[:1], steps, seed, "bound", REACH)
     measured["bound_digital_squared_gradient_to_noise_times_s"] = exact.squared_gradient[0] / unit
     return measured
 
@@ -430,13 +394,12 @@ def responses(size: Size, seed: int) -> Numbers:
 def samples(problem: LeastSquares, seed: int) -> Numbers:
     """Reproduce the paper's Figure 1: tiny noise, with and without an increment per sample."""
     measured: Numbers = {}
-    noise = 0.01 / math.sqrt(len(problem.solution))
     for name, each, analog in (
         ("digital", False, False),
         ("analog_batch", False, True),
         ("analog_samples", True, True),
     ):
-        losses = per_sample_losses(problem, PER_SAMPLE_RATES, 3.0, noise, 2500, seed, each, analog)
+        losses = per_sample_losses(problem, seed, each, analog)
         for rate, loss in zip(PER_SAMPLE_RATES, losses, strict=True):
             measured[f"{name}_{rate:g}_loss"] = loss
     return measured

@@ -5,9 +5,8 @@ The effect is that on the surrogate's errors and on the study's answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -29,7 +28,7 @@ from popinv_papers.analog import deployment
 from popinv_papers.analog.accelerator import Accelerator, Simulator
 from popinv_papers.analog.deployment import Refitter
 from popinv_papers.analog.figures import draw_deployment, draw_errors
-from popinv_papers.analog.study import Fit, trainings, with_devices, without_devices
+from popinv_papers.analog.study import trainings, with_devices, without_devices
 
 # Change of a network's answers, relative to their size, that is due to single precision.
 _ROUNDING = 1e-5
@@ -57,14 +56,8 @@ def nothing_changed(
 ) -> Invariant:
     """Check that devices without steps, and an accelerator without errors, answer as before.
 
-    Parameters
-    ----------
-    layers : int
-        Dense layers that are trained on devices.
-    rows : tuple of ndarray
-        Fresh solves (z, y).
-    covariance : ndarray of shape (d_y, d_y)
-        Of the noise.
+    The last ``layers`` dense layers are on devices, ``rows`` are fresh solves (z, y), and the
+    covariance is that of the noise.
     """
     z = torch.from_numpy(rows[0])
     white = np.linalg.inv(np.linalg.cholesky(covariance))
@@ -85,35 +78,22 @@ def nothing_changed(
     )
 
 
-def changes(
-    refitter: Refitter, fits: Sequence[Fit]
-) -> Iterator[tuple[str, dict[str, float | str]]]:
-    """Yield, by method, the shifts of law and noise from the answer of the study's surrogate.
+def change(refitter: Refitter, surrogate: Surrogate | None) -> dict[str, float | str]:
+    """Return the shifts of law and noise from the answer of the study's surrogate.
 
     ``law_shift`` and ``noise_shift`` are the largest of a parameter, in standard errors.
     """
-    for fit in fits:
-        surrogate = fit.surrogate
-        if surrogate is None:
-            yield fit.method, {"refit": "none: the training diverged"}
-            continue
-        try:
-            shift = np.abs(refitter.shift(partial(_itself, surrogate)))
-        except DivergenceError as error:
-            yield fit.method, {"refit": f"lost: {error}"}
-            continue
-        d_alpha = refitter.problem.d_alpha
-        yield (
-            fit.method,
-            {
-                "law_shift": float(shift[:d_alpha].max(initial=0.0)),
-                "noise_shift": float(shift[d_alpha:].max(initial=0.0)),
-            },
-        )
-
-
-def _itself(surrogate: Surrogate) -> Surrogate:
-    return surrogate
+    if surrogate is None:
+        return {"refit": "none: the training diverged"}
+    try:
+        shift = np.abs(refitter.shift(lambda: surrogate))
+    except DivergenceError as error:
+        return {"refit": f"lost: {error}"}
+    d_alpha = refitter.problem.d_alpha
+    return {
+        "law_shift": float(shift[:d_alpha].max(initial=0.0)),
+        "noise_shift": float(shift[d_alpha:].max(initial=0.0)),
+    }
 
 
 def metrics(
@@ -175,7 +155,7 @@ def statement(
 
 def result_dataset(errors: Mapping[tuple[str, str, float], float]) -> xr.Dataset:
     """Return the errors along ``training``."""
-    devices, names, reaches = (np.array(column) for column in zip(*errors, strict=True))
+    devices, names, reaches = zip(*errors, strict=True)
     return xr.Dataset(
         {
             "error": variable(
@@ -183,8 +163,8 @@ def result_dataset(errors: Mapping[tuple[str, str, float], float]) -> xr.Dataset
                 list(errors.values()),
                 "error in standard deviations of the noise, infinite if training diverged",
             ),
-            "device": variable("training", devices.astype(np.str_), "device"),
-            "method": variable("training", names.astype(np.str_), "method"),
+            "device": variable("training", devices, "device"),
+            "method": variable("training", names, "method"),
             "reach": variable(
                 "training", reaches, "dynamic range over the largest weight, 0 if digital"
             ),
@@ -222,7 +202,7 @@ def use(study: StudyInput) -> Outcome:
         print(f"{fit.device}, {fit.method}, range {fit.reach:g}: error {error:.3g}")
         if fit.method == "digital" or (fit.device, fit.reach) == chosen:
             fits.append(fit)
-    answers = dict(changes(refitter, fits))
+    answers = {fit.method: change(refitter, fit.surrogate) for fit in fits}
     shifts = list(deployment.deployed(refitter, accelerator, asked.draws))
     before = error_of(surrogate, rows, covariance)
     numbers = metrics(errors, before, chosen, answers)

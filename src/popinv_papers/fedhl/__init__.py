@@ -11,7 +11,7 @@ weights are known to us from an independent implementation that quotes them; of 
 only the abstract was readable, and everything else here is a reconstruction.
 
 ``lora``        low-rank factors of any torch module's weights, and their gradients
-``server``      truncation, weights, and the five methods' rules
+``server``      truncation, weights, and the four methods' rules
 ``clients``     divisions of data, local training of all clients at once, sampling of clients, and
                 clients of HetLoRA that lower their ranks
 ``federation``  settings, state, and one round as a pure step
@@ -20,5 +20,5 @@ only the abstract was readable, and everything else here is a reconstruction.
 ``accuracies``  the rules on both classifications, over divisions, seeds and learning rates
 ``problem``     its second part, a small network from digits to clothes, and the parts together
 ``claims``      the table of claims
-``study``       sites with laws of their own adapt a study's surrogate
+``use``         sites with laws of their own adapt a study's surrogate
 """

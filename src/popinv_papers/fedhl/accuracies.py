@@ -47,10 +47,20 @@ RULES: dict[str, dict[str, Any]] = {
     "flexlora": {"method": "flexlora"},
     "flora": {"method": "flora"},
 }
-_RECORDED = {
-    "truncation": "norm of what truncation takes, over that of W; mean over clients and rounds",
-    "entropy": "entropy of the weights over that of equal ones, mean over rounds",
-    "bytes": "bytes moved in all rounds",
+# What is kept of a record's rounds: how, its words, and its unit.
+_RECORDED: dict[str, tuple[Callable[[Mapping[str, np.ndarray]], float], str, str]] = {
+    "truncation": (
+        # W is zero in the first round.
+        lambda record: record["truncation"][1:].mean(),
+        "norm of what truncation takes, over that of W; mean over clients and rounds",
+        "1",
+    ),
+    "entropy": (
+        lambda record: record["entropy"].mean(),
+        "entropy of the weights over that of equal ones, mean over rounds",
+        "1",
+    ),
+    "bytes": (lambda record: record["bytes"].sum(), "bytes moved in all rounds", "B"),
 }
 
 
@@ -86,11 +96,7 @@ class Training:
 class Labelled:
     """What a module reads, and classes, to train and to test with.
 
-    Attributes
-    ----------
-    x, test_x : Tensor of float32, shape (n, ...)
-        Averaged images with values from -0.5 to 0.5, (n, 196), or states of texts.
-    labels, test_labels : Tensor of int64, shape (n,)
+    ``x`` (n, ...) holds averaged images with values from -0.5 to 0.5, (n, 196), or states of texts.
     """
 
     x: torch.Tensor
@@ -114,10 +120,7 @@ def accuracy(module: nn.Module, increments: Dense, data: Labelled) -> float:
 class Adaptation:
     """What the federations of one seed adapt, and to what.
 
-    Attributes
-    ----------
-    shapes : mapping of str to (m, n)
-        Of the weights that are adapted.
+    ``shapes`` (m, n) are those of the weights that are adapted.
     """
 
     problem: str
@@ -205,12 +208,8 @@ def _best(tried: Callable[[float], Mapping[str, np.ndarray]]) -> tuple[list[floa
 def accuracies(training: Training, pilot: Adaptation, ones: Iterable[Adaptation]) -> xr.Dataset:
     """Run every rule with every division and seed, at its best rate for the pilot.
 
-    Parameters
-    ----------
-    pilot : Adaptation
-        Has a seed of its own.
-    ones : iterable of Adaptation
-        One for each seed. Each is asked for once, so that they need not be held together.
+    The pilot has a seed of its own. Each adaptation, one for each seed, is asked for once, so that
+    they need not be held together.
 
     Raises
     ------
@@ -238,35 +237,28 @@ def accuracies(training: Training, pilot: Adaptation, ones: Iterable[Adaptation]
         ]
         seeds.append(one.seed)
         curves.append([[record["accuracy"] for record in row] for row in records])
-        others["truncation"].append([[r["truncation"][1:].mean() for r in row] for row in records])
-        others["entropy"].append([[r["entropy"].mean() for r in row] for row in records])
-        others["bytes"].append([[r["bytes"].sum() for r in row] for row in records])
+        for name, (of, *_) in _RECORDED.items():
+            others[name].append([[of(record) for record in row] for row in records])
         learnt = _pooled(one, training, pooled_rate)
         dealt = _pooled(one.with_dealt_labels(), training, pooled_rate, "pooled, dealt labels")
         ends = (float(record["accuracy"][-1]) for record in (learnt, dealt))
         gates.append([*ends, one.data.largest_class()])
     dims = ("division", "rule", "seed")
     pooled, dealt_labels, largest = np.array(gates).T
-    units = {"bytes": "B"}
+    # The seeds come last, but for the rounds.
+    accuracy_by_round = np.moveaxis(np.array(curves), 0, 2)
     return xr.Dataset(
         {
-            "accuracy": variable(
-                (*dims, "round"), np.moveaxis(np.array(curves), 0, 2), "accuracy on test data"
-            ),
+            "accuracy": variable((*dims, "round"), accuracy_by_round, "accuracy on test data"),
             "last_accuracy": variable(
-                dims, np.moveaxis(np.array(curves)[..., -1], 0, 2), "accuracy after the last round"
+                dims, accuracy_by_round[..., -1], "accuracy after the last round"
             ),
             "pilot_accuracy": variable(
                 ("clients", "rule", "learning_rate"), tried, "the pilot's accuracy"
             ),
             **{
-                name: variable(
-                    dims,
-                    np.moveaxis(np.array(values), 0, 2),
-                    _RECORDED[name],
-                    units.get(name, "1"),
-                )
-                for name, values in others.items()
+                name: variable(dims, np.moveaxis(np.array(others[name]), 0, 2), words, unit)
+                for name, (_, words, unit) in _RECORDED.items()
             },
             "pooled": variable("seed", pooled, "accuracy with all data and full rank"),
             "pooled_dealt": variable("seed", dealt_labels, "the same with dealt labels"),
@@ -274,9 +266,9 @@ def accuracies(training: Training, pilot: Adaptation, ones: Iterable[Adaptation]
         },
         coords={
             "division": variable(
-                "division", np.array([str(d) for d in training.divisions]), "clients and division"
+                "division", [str(d) for d in training.divisions], "clients and division"
             ),
-            "rule": variable("rule", np.array(list(RULES), dtype=np.str_), "rule"),
+            "rule": variable("rule", list(RULES), "rule"),
             "clients": variable("clients", training.clients, "clients of the federation"),
             "learning_rate": variable("learning_rate", list(LEARNING_RATES), "rate of Adam"),
             "seed": variable("seed", seeds, "seed"),

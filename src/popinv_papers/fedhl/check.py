@@ -17,9 +17,9 @@ def check(given: CheckInput) -> CheckOutcome:
     clothes = read_images(given.files[1], "fashion-mnist")
     brown, letters, weights = given.files[2:]
     with fixed_threads():
-        seeds = list(problem.seeds_of(size, given.seed))
-        parts = [problem.digits_to_clothes(digit_images, clothes, size, given.seed)]
-        parts += problem.text_banks(brown, letters, weights, size, given.seed)
+        seeds = problem.seeds_of(size, given.seed)
+        parts = [problem.digits_to_clothes(digit_images, clothes, size.digits, seeds)]
+        parts += problem.text_banks(brown, letters, weights, size, seeds)
         result = problem.merged(
             joined(parts),
             regressions(size.regression_rounds, seeds),

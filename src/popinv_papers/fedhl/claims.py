@@ -90,6 +90,11 @@ def _learnt(result: xr.Dataset, problem: str, name: str) -> Measured:
     return measured((one[name] - one["largest_class"]).values)
 
 
+def _at(values: xr.DataArray, **place: str) -> Measured:
+    """Return what was measured over the seeds at a place of the other dimensions."""
+    return measured(values.sel(place).values)
+
+
 def claims(result: xr.Dataset) -> list[Claim]:
     """Return the table of claims from the merged parts of the test problem."""
     return [
@@ -194,12 +199,9 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
         "the base of full rank takes away the bias of truncation (regression, equal clients, equal "
         "weights: loss at the end over that at the start)",
         *("a reconstruction of the paper", "abstract", 0.0),
-        measured(left.sel(regression_rule="uniform").values),
+        _at(left, regression_rule="uniform"),
         below(0.01),
-        Control(
-            "base of full rank left out (FlexLoRA)",
-            measured(left.sel(regression_rule="flexlora").values),
-        ),
+        Control("base of full rank left out (FlexLoRA)", _at(left, regression_rule="flexlora")),
     )
     drift = result["drift"]
     yield judged(
@@ -207,9 +209,9 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
         "the weights lower the drift of the gradients (regression, mildly unequal clients: drift "
         "over that of equal weights)",
         *("a reconstruction of the paper", "abstract, Theorem 3", "below 1"),
-        measured(drift.sel(weights="paper").values),
+        _at(drift, weights="paper"),
         below(1.0),
-        Control("weights in reverse order", measured(drift.sel(weights="reversed").values)),
+        Control("weights in reverse order", _at(drift, weights="reversed")),
     )
     exponents = fitted_exponents(result)
     for spread, words, why in (
@@ -227,11 +229,11 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
             f"the mean squared gradient falls as 1/sqrt(T) with the rounds T (noisy regression, "
             f"{words}: fitted power of T)",
             *("a reconstruction of the paper", "abstract", -0.5),
-            measured(powers.sel(rate_rule="fedhl").values),
+            _at(powers, rate_rule="fedhl"),
             below(_POWER),
             Control(
                 "base of full rank and weights left out (FlexLoRA)",
-                measured(powers.sel(rate_rule="flexlora").values),
+                _at(powers, rate_rule="flexlora"),
             ),
             why,
         )
@@ -243,11 +245,11 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
             "rates that fall as 1/sqrt(t): squared gradient at the end over that at a quarter of "
             "the rounds)",
             *("a reconstruction of the paper", "abstract", "0.5"),
-            measured((end / quarter).sel(floor_rule="fedhl").values),
+            _at(end / quarter, floor_rule="fedhl"),
             below(0.75),
             Control(
                 "base of full rank and weights left out (FlexLoRA)",
-                measured((end / quarter).sel(floor_rule="flexlora").values),
+                _at(end / quarter, floor_rule="flexlora"),
             ),
         )
         low = end / end.sel(floor_rule="flexlora")
@@ -256,11 +258,11 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
             f"FedHL ends far below the floor of FlexLoRA (the same, {words}: squared gradient at "
             "the end over FlexLoRA's)",
             *("a reconstruction of the paper", "abstract", "below 1"),
-            measured(low.sel(floor_rule="fedhl").values),
+            _at(low, floor_rule="fedhl"),
             below(0.1),
             Control(
                 "base of full rank and weights left out (FlexLoRA at a quarter of the rounds)",
-                measured((quarter / end).sel(floor_rule="flexlora").values),
+                _at(quarter / end, floor_rule="flexlora"),
             ),
         )
 
@@ -285,7 +287,7 @@ def derived(result: xr.Dataset) -> Iterator[Claim]:
         "with a relative epsilon the squared gradient falls as 1/sqrt(T) for mildly unequal "
         "clients too (fitted power of T)",
         *("this package", "", -0.5),
-        measured(powers.sel(spread="mild").values),
+        _at(powers, spread="mild"),
         below(_POWER),
     )
     largest = result["largest_weight"].sel(case="none")
@@ -294,9 +296,9 @@ def derived(result: xr.Dataset) -> Iterator[Claim]:
         "with the literal epsilon one client whose rank reaches that of W decides alone "
         "(regression, equal clients: largest weight)",
         *("reconstruction", "eq. (15)", 1.0),
-        measured(largest.sel(regression_rule="fedhl").values),
+        _at(largest, regression_rule="fedhl"),
         above(0.99),
-        Control("relative epsilon", measured(largest.sel(regression_rule="fedhl_relative").values)),
+        Control("relative epsilon", _at(largest, regression_rule="fedhl_relative")),
     )
     loss = result["loss"].sel(regression_rule="uniform")
     growth = loss.isel(regression_round=-1) / loss.min("regression_round")
@@ -305,22 +307,17 @@ def derived(result: xr.Dataset) -> Iterator[Claim]:
         "residuals are counted twice: with very unequal clients and long local training the loss "
         "rises again (equal weights: last over least)",
         *("reconstruction", "", "above 1.5"),
-        measured(growth.sel(case="strong").values),
+        _at(growth, case="strong"),
         above(1.5),
-        Control("equal clients", measured(growth.sel(case="none").values)),
+        Control("equal clients", _at(growth, case="none")),
     )
     last = result["loss"].isel(regression_round=-1)
     frozen = last.sel(regression_rule="fedhl_at_client") / last.sel(regression_rule="uniform")
     yield judged(
         "reconstruction",
         "residuals frozen into the clients' base lower that loss (over that without)",
-        "reconstruction",
-        "",
-        "below 0.8",
-        measured(frozen.sel(case="strong").values),
+        *("reconstruction", "", "below 0.8"),
+        _at(frozen, case="strong"),
         below(0.8),
-        Control(
-            "mildly unequal clients, little local training",
-            measured(frozen.sel(case="mild_short").values),
-        ),
+        Control("mildly unequal clients, little local training", _at(frozen, case="mild_short")),
     )

@@ -47,14 +47,8 @@ def dirichlet(
 ) -> list[np.ndarray]:
     """Divide each class by shares from a symmetric Dirichlet law.
 
-    The smaller the concentration, the fewer clients hold most of a class. A client without rows
-    gets one from the client that then has most.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (count,)
-    concentration : float
-        Positive; infinity divides every class equally.
+    The smaller the concentration, the fewer clients hold most of a class; infinity divides every
+    class equally. A client without rows gets one from the client that then has most.
 
     Raises
     ------
@@ -97,12 +91,8 @@ def _enough(count: int, clients: int) -> None:
 class Pruning:
     """Settings of the pruning.
 
-    Parameters
-    ----------
-    decay : float
-        gamma, from 0 to 1: the share of its rank that a client keeps when it prunes.
-    strength : float
-        lambda, at least 0.
+    ``decay`` is gamma, from 0 to 1: the share of its rank that a client keeps when it prunes.
+    ``strength`` is lambda, at least 0.
     """
 
     decay: float = 0.99
@@ -180,14 +170,8 @@ def minibatches(
 ) -> Gradient:
     """Return the gradients of clients' losses on rows drawn from their own parts.
 
-    Parameters
-    ----------
-    x, target : Tensor
-        Rows of all clients.
-    parts : sequence of ndarray of int
-        Each client's rows, drawn with repetition, since some clients have few.
-    seed, stage : int, str
-        Address of the draws. Those of a client do not depend on the other clients.
+    Rows are drawn with repetition, since some clients have few. The address of the draws is (seed,
+    stage). Those of a client do not depend on the other clients.
     """
 
     def gradient(dense: Dense, clients: np.ndarray, number: int, step: int) -> Dense:
@@ -203,34 +187,11 @@ def minibatches(
 
 @dataclass(frozen=True)
 class Local:
-    """Settings of the local training in a round.
-
-    Parameters
-    ----------
-    steps : int
-        Number of steps, at least 0.
-    rate : float
-        Learning rate on effective factors.
-    optimiser : {"sgd", "adam"}
-        Adam restarts in every round.
-    alpha : float, optional
-        Numerator of the usual scale s = alpha / r of a client's B A. None is the scale 1. On the
-        effective factors that are used here, descent has s times the rate and Adam sqrt(s) times,
-        and a fresh A is sqrt(s) times as large.
-    """
+    """Settings of the local training in a round. Adam restarts in every round."""
 
     steps: int
     rate: float
     optimiser: Literal["sgd", "adam"] = "sgd"
-    alpha: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.alpha is not None and not self.alpha > 0:
-            raise ConfigError(f"alpha is {self.alpha}, must be positive, or None for the scale 1")
-
-    def scales(self, ranks: np.ndarray) -> np.ndarray:
-        """Return the scale of B A of clients of these ranks, (k,)."""
-        return np.ones(len(ranks)) if self.alpha is None else self.alpha / np.asarray(ranks)
 
 
 def sample_clients(clients: int, share: float, rng: np.random.Generator) -> np.ndarray:
@@ -254,8 +215,7 @@ def train(
     taking_part: np.ndarray,
     number: int,
     local: Local,
-    ranks: np.ndarray | None = None,
-    pruning: Pruning | None = None,
+    penalty: Callable[[Adapters], Adapters] | None = None,
 ) -> Adapters:
     """Return the factors after local training.
 
@@ -269,28 +229,17 @@ def train(
         Numbers of the clients.
     number : int
         Number of the round.
-    ranks : ndarray of int, shape (k,), optional
-        Ranks of the clients, for their scales and for pruning.
-    pruning : Pruning, optional
-        Adds its penalty to the losses. It needs the ranks, and so does ``local.alpha``.
+    penalty : callable, optional
+        Maps factors to gradients that are added to those of the losses.
     """
-    if ranks is None and (pruning is not None or local.alpha is not None):
-        raise ConfigError("pruning and alpha need the ranks of the clients: give ranks")
-    if ranks is None:
-        rates: float | torch.Tensor = local.rate
-    else:
-        power = 0.5 if local.optimiser == "adam" else 1.0
-        dtype = next(iter(adapters.values())).b.dtype
-        scaled = local.rate * local.scales(ranks) ** power
-        rates = torch.from_numpy(scaled).to(dtype)[:, None, None]
     moments: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     for step in range(local.steps):
         dense = products(adapters)
         if offset is not None:
             dense = {name: d + offset[name] for name, d in dense.items()}
         slopes = factor_gradients(adapters, gradient(dense, taking_part, number, step))
-        if pruning is not None and ranks is not None:
-            more = penalty_gradients(adapters, ranks, pruning)
+        if penalty is not None:
+            more = penalty(adapters)
             slopes = {n: Factors(g.b + more[n].b, g.a + more[n].a) for n, g in slopes.items()}
         moved: Adapters = {}
         for name, f in adapters.items():
@@ -305,7 +254,7 @@ def train(
                     )
                     # Zero wherever all slopes were zero, so padding stays zero.
                     slope, moments[key] = mean / root, (first, second)
-                pair.append(value - rates * slope)
+                pair.append(value - local.rate * slope)
             moved[name] = Factors(*pair)
         adapters = moved
     return adapters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from popinv_papers.fedhl.clients import (
     Local,
     Pruning,
     leading,
+    penalty_gradients,
     pruned_ranks,
     sample_clients,
     train,
 )
-from popinv_papers.fedhl.lora import Adapters, Dense, Factors, fresh, products, truncated
+from popinv_papers.fedhl.lora import Adapters, Dense, fresh, products, truncated
 from popinv_papers.fedhl.server import METHODS, Weighting
 
 
@@ -37,7 +39,7 @@ class Federation:
     shapes : mapping of str to (m, n)
         Shapes of the adapted layers.
     ranks : ndarray of int, shape (K,)
-        Largest rank of each client. FedIT takes the smallest for all.
+        Largest rank of each client.
     sizes : ndarray of shape (K,)
         Number of rows of data of each client; their shares are q_i.
     gradient : callable
@@ -86,18 +88,10 @@ class Federation:
 
 @dataclass(frozen=True)
 class State:
-    """State of the server.
+    """State of the server: W of every layer, and how it came about.
 
-    Parameters
-    ----------
-    increments : dict of Tensor
-        W of every layer.
-    factors : Adapters, optional
-        Factors of the layers, for the methods that average factors.
-    ranks : ndarray of int, shape (K,)
-        Ranks of the clients, which pruning lowers.
-    round : int
-        Number of past rounds.
+    ``factors`` are those of the layers, which HetLoRA averages, ``ranks`` (K,) those of the
+    clients, which pruning lowers, and ``round`` is the number of past rounds.
     """
 
     increments: Dense
@@ -112,59 +106,34 @@ def begin(federation: Federation) -> State:
         name: torch.zeros(shape, dtype=federation.dtype)
         for name, shape in federation.shapes.items()
     }
-    factors, ranks = None, _ranks(federation)
-    if federation.method in ("fedit", "hetlora"):
-        rank = ranks.max()
+    factors, ranks = None, np.asarray(federation.ranks)
+    if federation.method == "hetlora":
         rng = generator(federation.seed, f"{federation.stage}/start")
         factors = {
-            name: _scaled(
-                fresh(shape, [min(rank, *shape)], [rng], federation.dtype),
-                federation.local.scales(np.array([rank])),
-            )
+            name: fresh(shape, [min(ranks.max(), *shape)], [rng], federation.dtype)
             for name, shape in federation.shapes.items()
         }
     return State(increments, factors, ranks)
 
 
-def _ranks(federation: Federation) -> np.ndarray:
-    ranks = np.asarray(federation.ranks)
-    return np.full_like(ranks, ranks.min()) if federation.method == "fedit" else ranks
-
-
-def _scaled(factors: Factors, scales: np.ndarray) -> Factors:
-    """Return effective fresh factors of scaled ones: B is zero, and A has its share of s."""
-    root = torch.from_numpy(np.sqrt(scales)).to(factors.a.dtype)
-    return Factors(factors.b, factors.a * root[:, None, None])
-
-
 def step(state: State, federation: Federation) -> tuple[State, dict[str, Any]]:
-    """Run one round.
+    """Run one round, and return the state after it, and a record.
 
-    Returns
-    -------
-    state : State
-    info : dict
-        ``taking_part``, ``weights`` and their ``entropy`` (relative to equal weights);
-        ``truncation``, the mean over clients of |E_i| / |W|, which is 0 if W is 0 or clients lose
-        nothing; ``bytes``.
+    The record has ``taking_part``, ``weights`` and their ``entropy`` (relative to equal weights);
+    ``truncation``, the mean over clients of |E_i| / |W|, which is 0 if W is 0 or clients lose
+    nothing; and ``bytes``.
     """
     seed, stage = federation.seed, federation.stage
     rng = generator(seed, f"{stage}/clients", state.round)
     chosen = sample_clients(len(federation.ranks), federation.share, rng)
     ranks = state.ranks[chosen]
     start, offset, errors = _sent(state, federation, chosen, ranks)
-    pruning = federation.pruning
+    pruning, lowered, penalty = federation.pruning, ranks, None
+    if pruning is not None:
+        penalty = partial(penalty_gradients, ranks=ranks, pruning=pruning)
     trained = train(
-        start,
-        offset,
-        federation.gradient,
-        chosen,
-        state.round,
-        federation.local,
-        ranks,
-        pruning,
+        start, offset, federation.gradient, chosen, state.round, federation.local, penalty
     )
-    lowered = ranks
     if pruning is not None:
         lowered = pruned_ranks(start, trained, ranks, pruning)
         trained = {name: leading(f, lowered) for name, f in trained.items()}
@@ -181,8 +150,7 @@ def step(state: State, federation: Federation) -> tuple[State, dict[str, Any]]:
         added = server.weighted_products(products(trained), shares)
         increments = {name: w + added[name] for name, w in state.increments.items()}
     else:
-        if method == "hetlora":
-            shares = server.norm_weights(trained)
+        shares = server.norm_weights(trained)
         factors = server.factor_mean(trained, shares)
         increments = {name: product[0] for name, product in products(factors).items()}
     if not all(torch.isfinite(w).all() for w in increments.values()):
@@ -229,10 +197,7 @@ def _sent(
         for client in chosen
     ]
     empty = {
-        name: _scaled(
-            fresh(shape, np.minimum(ranks, min(shape)).tolist(), rngs, federation.dtype),
-            federation.local.scales(ranks),
-        )
+        name: fresh(shape, np.minimum(ranks, min(shape)).tolist(), rngs, federation.dtype)
         for name, shape in federation.shapes.items()
     }
     if federation.method == "flora":
@@ -251,19 +216,11 @@ def run(
     watch: Callable[[Dense], Mapping[str, float]],
     description: str = "rounds",
 ) -> tuple[State, dict[str, np.ndarray]]:
-    """Run many rounds.
+    """Run many rounds, and return the last state, and a record.
 
-    Parameters
-    ----------
-    watch : callable
-        Maps the increments at the start and after every round to the values to record.
-
-    Returns
-    -------
-    state : State
-    record : dict of ndarray
-        The values of ``watch``, rounds + 1 numbers each; ``truncation``, ``entropy``,
-        ``largest_weight`` and ``bytes`` of each round.
+    ``watch`` maps the increments at the start and after every round to the values to record, rounds
+    + 1 numbers each. The record also has ``truncation``, ``entropy``, ``largest_weight`` and
+    ``bytes`` of each round.
     """
     state = begin(federation)
     seen = [watch(state.increments)]

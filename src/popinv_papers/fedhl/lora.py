@@ -7,10 +7,6 @@ rank: columns of B and rows of A beyond a client's rank are zero. Since
 .. math:: \partial_B = G A^T, \qquad \partial_A = B^T G, \qquad G = \partial f / \partial (B A),
 
 both gradients vanish there, so the padding stays zero and has no effect.
-
-Factors are effective factors: the usual scale s = alpha / r of B A is absorbed as sqrt(s) in each.
-A step of gradient descent on the unscaled factors is then a step on these with s times the rate
-(see ``clients.Local``, option ``alpha``).
 """
 
 from __future__ import annotations
@@ -33,13 +29,7 @@ _ZERO = {torch.float32: 1e-6, torch.float64: 1e-13}
 
 @dataclass(frozen=True)
 class Factors:
-    """Factors of one layer.
-
-    Parameters
-    ----------
-    b : Tensor of shape (k, m, r)
-    a : Tensor of shape (k, r, n)
-    """
+    """Factors of one layer: B (k, m, r) and A (k, r, n)."""
 
     b: torch.Tensor
     a: torch.Tensor
@@ -72,13 +62,9 @@ def fresh(
     rngs: Sequence[np.random.Generator],
     dtype: torch.dtype,
 ) -> Factors:
-    """Return factors whose product is zero: A normal of variance 1/n, B zero.
+    """Return factors whose product is zero: A (n columns) normal of variance 1/n, B (m rows) zero.
 
-    Parameters
-    ----------
-    shape : (m, n)
-    rngs : sequence of Generator
-        Generator of each client, or the same generators for clients that start equally.
+    Each client has a generator of its own; clients that start equally have equal ones.
     """
     m, n = shape
     a = torch.zeros(len(ranks), max(ranks), n, dtype=dtype)
@@ -92,15 +78,9 @@ def truncated(
 ) -> Factors:
     r"""Return :math:`B = U_r S_r^{1/2}, A = S_r^{1/2} V_r^T`, the best approximation of rank r.
 
-    If the matrix has fewer singular values, a column of B and a row of A would both be zero and
-    could never be trained. The row of ``empty`` then replaces them, which adds nothing.
-
-    Parameters
-    ----------
-    u, s, vh : Tensor
-        Singular value decomposition of an (m, n) matrix.
-    empty : Factors
-        From :func:`fresh`.
+    They are from the singular value decomposition of an (m, n) matrix. If the matrix has fewer
+    singular values, a column of B and a row of A would both be zero and could never be trained. The
+    row of ``empty``, from :func:`fresh`, then replaces them, which adds nothing.
     """
     b, a = torch.zeros_like(empty.b), empty.a.clone()
     known = int((s > _ZERO[s.dtype] * s[0]).sum()) if s[0] > 0 else 0
@@ -130,28 +110,22 @@ def apply(module: nn.Module, increments: Mapping[str, torch.Tensor], x: torch.Te
 class ModuleLoss:
     """Loss of a module with increments, and its gradients for many clients at once.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The frozen base W_0. It must not depend on other rows of the batch.
-    loss : callable
-        Maps (output, target) to a number.
+    The module is the frozen base W_0, and must not depend on other rows of the batch. The loss maps
+    (output, target) to a number.
     """
 
     def __init__(
         self, module: nn.Module, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     ) -> None:
         self.module, self.loss = module.requires_grad_(False), loss
-        self._gradients = grad(self.value)
 
     def value(self, increments: Dense, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the loss of one set of increments."""
         return self.loss(apply(self.module, increments, x), target)
 
-    def gradient(self, increments: Dense, x: torch.Tensor, target: torch.Tensor) -> Dense:
-        """Return the gradient with respect to the increments, each (m, n)."""
-        return self._gradients(increments, x, target)
-
     def gradients(self, increments: Dense, x: torch.Tensor, target: torch.Tensor) -> Dense:
-        """Return the same for k clients: increments (k, m, n), x and target (k, batch, ...)."""
-        return vmap(self._gradients)(increments, x, target)
+        """Return the gradients of k clients' increments, each (k, m, n).
+
+        The rows of x and of the target are those of each client, (k, batch, ...).
+        """
+        return vmap(grad(self.value))(increments, x, target)

@@ -158,13 +158,13 @@ def held_back(images: ImageSet, seed: int) -> ImageSet:
 
 
 def digits_to_clothes(
-    digit_images: ImageSet, clothes: ImageSet, size: Size, seed: int
+    digit_images: ImageSet, clothes: ImageSet, size: Digits, seeds: list[int]
 ) -> xr.Dataset:
-    """Return the accuracies of the first problem."""
-    asked, seeds = size.digits, list(seeds_of(size, seed))
-    pilot = digits(digit_images, held_back(clothes, seeds[-1] + 1), asked, seeds[-1] + 1)
-    ones = (digits(digit_images, clothes, asked, one) for one in seeds)
-    return accuracies(asked.training, pilot, ones)
+    """Return the accuracies of the first problem. The pilot has the seed after the last."""
+    other = seeds[-1] + 1
+    pilot = digits(digit_images, held_back(clothes, other), size, other)
+    ones = (digits(digit_images, clothes, size, seed) for seed in seeds)
+    return accuracies(size.training, pilot, ones)
 
 
 def texts(problem: str, given: Bank, seed: int, pilot: bool = False) -> Adaptation:
@@ -181,22 +181,21 @@ def kinds_of_texts(problem: str, given: Bank, training: Training, seeds: list[in
 
 
 def text_banks(
-    brown: Path, letters: Path, weights: Path, size: Size, seed: int
+    brown: Path, letters: Path, weights: Path, size: Size, seeds: list[int]
 ) -> Iterator[xr.Dataset]:
     """Yield the accuracies of both problems of texts, from the archives of the packages."""
-    seeds = list(seeds_of(size, seed))
     for problem, read, archive, (passages, training) in (
         ("brown", brown_passages, brown, size.brown),
         ("letters", letter_passages, letters, size.letters),
     ):
         found = read(archive, passages.words)
-        given = bank(problem, found, weights, passages, seed)
+        given = bank(problem, found, weights, passages, seeds[0])
         yield kinds_of_texts(problem, given, training, seeds)
 
 
-def seeds_of(size: Size, seed: int) -> Iterator[int]:
-    """Yield the seeds of the repetitions; the next one is the pilot's."""
-    yield from range(seed, seed + size.seeds)
+def seeds_of(size: Size, seed: int) -> list[int]:
+    """Return the seeds of the repetitions; the next one is the pilot's."""
+    return list(range(seed, seed + size.seeds))
 
 
 def merged(*parts: xr.Dataset) -> xr.Dataset:

@@ -15,7 +15,7 @@ its first gradient is off by E_i C_i: the drift of a round with weights p_i is
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -54,9 +54,8 @@ class Regression:
     moments : Tensor of shape (K, n, n)
         C_i.
     noise : float
-        Deviation of the normal noise that is added to each entry of a gradient.
-    seed : int
-        Address of that noise.
+        Deviation of the normal noise that is added to each entry of a gradient. The seed is its
+        address.
     """
 
     targets: torch.Tensor
@@ -162,25 +161,20 @@ def _federation(problem: Regression, local: Local, seed: int, stage: str) -> Fed
     )
 
 
+def _problem(case: Case, seed: int) -> tuple[Regression, Federation]:
+    problem = regression(case.deviation, seed)
+    return problem, _federation(problem, Local(case.steps, case.rate), seed, case.name)
+
+
 def _chosen(federation: Federation, rule: str) -> Federation:
     method, weighting, at_client = RULES[rule]
     return replace(federation, method=method, weighting=weighting, residual_at_client=at_client)
 
 
-def rows(rounds: int, seed: int) -> Iterator[tuple[Case, str, dict[str, np.ndarray], float]]:
-    """Yield case, rule, record (with ``loss``) and optimum of every entry of the table."""
-    for case in CASES:
-        problem = regression(case.deviation, seed)
-        federation = _federation(problem, Local(case.steps, case.rate), seed, case.name)
-        optimum = problem.optimum()
-        for rule in RULES:
-            record = _record(_chosen(federation, rule), rounds, problem, f"{case.name}, {rule}")
-            yield case, rule, record, optimum
-
-
 def _record(
-    federation: Federation, rounds: int, problem: Regression, name: str
+    problem: Regression, federation: Federation, rounds: int, name: str
 ) -> dict[str, np.ndarray]:
+    """Return the record of a federation, with ``loss``."""
     return kept(
         f"regression, {name}, seed {federation.seed}",
         lambda: run(federation, rounds, problem.watch, name)[1],
@@ -194,11 +188,7 @@ def drifts(rounds: int, seed: int) -> dict[str, float]:
     weights are the paper's, and the paper's in reverse order of the clients, from the largest error
     to the smallest.
     """
-    case = CASES[1]
-    problem = regression(case.deviation, seed)
-    federation = _chosen(
-        _federation(problem, Local(case.steps, case.rate), seed, case.name), "uniform"
-    )
+    problem, federation = _problem(CASES[1], seed)
     equal = np.full(len(RANKS), 1 / len(RANKS))
 
     def watch(dense: Dense) -> dict[str, float]:
@@ -207,7 +197,7 @@ def drifts(rounds: int, seed: int) -> dict[str, float]:
         drift = {"weights": weights, "reversed": weights[::-1].copy(), "equal": equal}
         return {name: problem.drift(dense[_LAYER], p) for name, p in drift.items()}
 
-    _, record = run(federation, rounds, watch, "drift")
+    _, record = run(_chosen(federation, "uniform"), rounds, watch, "drift")
     return {name: record[name].mean() / record["equal"].mean() for name in ("weights", "reversed")}
 
 
@@ -238,17 +228,20 @@ def falling_squares(deviation: float, rule: str, rounds: int, seed: int) -> dict
 
 def regressions(rounds: int, seeds: Sequence[int]) -> xr.Dataset:
     """Return losses, largest weights, optima and drifts of the regression's table."""
-    names, rules = [case.name for case in CASES], list(RULES)
-    shape = (len(names), len(rules), len(seeds))
+    shape = (len(CASES), len(RULES), len(seeds))
     losses = np.empty((*shape, rounds + 1))
     largest = np.empty(shape)
-    optimum = np.empty((len(names), len(seeds)))
+    optimum = np.empty((len(CASES), len(seeds)))
     found = np.empty((2, len(seeds)))
     for k, seed in enumerate(tqdm(seeds, desc="regressions", unit="seed", disable=None)):
-        for case, rule, record, best in rows(rounds, seed):
-            i, j = names.index(case.name), rules.index(rule)
-            losses[i, j, k], largest[i, j, k] = record["loss"], record["largest_weight"][-1]
-            optimum[i, k] = best
+        for i, case in enumerate(CASES):
+            problem, federation = _problem(case, seed)
+            optimum[i, k] = problem.optimum()
+            for j, rule in enumerate(RULES):
+                name = f"{case.name}, {rule}"
+                record = _record(problem, _chosen(federation, rule), rounds, name)
+                losses[i, j, k] = record["loss"]
+                largest[i, j, k] = record["largest_weight"][-1]
         drift = kept_numbers(f"drifts, seed {seed}", partial(drifts, rounds, seed))
         found[:, k] = drift["weights"], drift["reversed"]
     dims = ("case", "regression_rule", "seed")
@@ -260,9 +253,9 @@ def regressions(rounds: int, seeds: Sequence[int]) -> xr.Dataset:
             "drift": variable(("weights", "seed"), found, "drift over that of equal weights"),
         },
         coords={
-            "case": variable("case", np.array(names, dtype=np.str_), "heterogeneity"),
-            "regression_rule": variable("regression_rule", np.array(rules, dtype=np.str_), "rule"),
-            "weights": variable("weights", np.array(["paper", "reversed"]), "weights"),
+            "case": variable("case", [case.name for case in CASES], "heterogeneity"),
+            "regression_rule": variable("regression_rule", list(RULES), "rule"),
+            "weights": variable("weights", ["paper", "reversed"], "weights"),
             "seed": variable("seed", list(seeds), "seed"),
         },
     )
@@ -274,23 +267,12 @@ def rates(horizons: Sequence[int], seeds: Sequence[int]) -> xr.Dataset:
     Plain stochastic descent with rates that fall as 1/sqrt(T), as the theorem has it; the gradient
     is that of the mean loss at W itself.
     """
-    rules = RATE_RULES
-    values = _for_all("rates", rules, seeds, partial(mean_squares, horizons=horizons))
-    return xr.Dataset(
-        {
-            "squared_gradient": variable(
-                ("spread", "rate_rule", "horizon", "seed"),
-                np.moveaxis(values, 3, 2),
-                "squared gradient, mean over rounds",
-            )
-        },
-        coords={
-            "spread": variable("spread", np.array(list(DEVIATIONS), dtype=np.str_), "clients"),
-            "rate_rule": variable("rate_rule", np.array(rules, dtype=np.str_), "rule"),
-            "horizon": variable("horizon", list(horizons), "rounds"),
-            "seed": variable("seed", list(seeds), "seed"),
-        },
-    )
+    values = _for_all("rates", RATE_RULES, seeds, partial(mean_squares, horizons=horizons))
+    dims = ("spread", "rate_rule", "horizon", "seed")
+    squares = variable(dims, np.moveaxis(values, 3, 2), "squared gradient, mean over rounds")
+    horizon = variable("horizon", list(horizons), "rounds")
+    coords = {**_coordinates("rate_rule", RATE_RULES, seeds), "horizon": horizon}
+    return xr.Dataset({"squared_gradient": squares}, coords)
 
 
 def _for_all(
@@ -314,22 +296,19 @@ def floors(rounds: int, seeds: Sequence[int]) -> xr.Dataset:
     The gradients are noisy, and the rate of round t is 1/sqrt(t) of the first. A method that
     converges goes on falling; one with a bias ends at a floor.
     """
-    rules = FLOOR_RULES
-    values = _for_all("floors", rules, seeds, partial(falling_squares, rounds=rounds))
-    return xr.Dataset(
-        {
-            "falling_square": variable(
-                ("spread", "floor_rule", "seed", "falling_round"),
-                values,
-                "squared gradient before the round, at rates that fall",
-            )
-        },
-        coords={
-            "spread": variable("spread", np.array(list(DEVIATIONS), dtype=np.str_), "clients"),
-            "floor_rule": variable("floor_rule", np.array(rules, dtype=np.str_), "rule"),
-            "seed": variable("seed", list(seeds), "seed"),
-        },
-    )
+    values = _for_all("floors", FLOOR_RULES, seeds, partial(falling_squares, rounds=rounds))
+    dims = ("spread", "floor_rule", "seed", "falling_round")
+    squares = variable(dims, values, "squared gradient before the round, at rates that fall")
+    return xr.Dataset({"falling_square": squares}, _coordinates("floor_rule", FLOOR_RULES, seeds))
+
+
+def _coordinates(dim: str, rules: Sequence[str], seeds: Sequence[int]) -> dict[str, xr.Variable]:
+    """Return the coordinates of what is measured for all deviations, rules and seeds."""
+    return {
+        "spread": variable("spread", list(DEVIATIONS), "clients"),
+        dim: variable(dim, rules, "rule"),
+        "seed": variable("seed", list(seeds), "seed"),
+    }
 
 
 def fitted_exponents(rate: xr.Dataset) -> xr.DataArray:

@@ -1,4 +1,4 @@
-r"""The server: truncation, weights, and the aggregation rules of five methods.
+r"""The server: truncation, weights, and the aggregation rules of four methods.
 
 With W the dense increment of a layer, clients of ranks r_i, data shares q_i and trained factors
 B_i', A_i' (all sums over the participating clients):
@@ -7,9 +7,8 @@ B_i', A_i' (all sums over the participating clients):
 - FlexLoRA  sum q_i B_i' A_i', which loses W - W^{r_i} in every round;
 - FLoRA     W + sum q_i B_i' A_i', where clients start from base W_0 + W and factors of product
             zero; the stack of all factors is sent;
-- FedIT     (sum q_i B_i') (sum q_i A_i'), one rank for all;
-- HetLoRA   the same with factors padded by zeros and weights ~ |B_i' A_i'|_F, where clients take
-            the first r_i columns and rows.
+- HetLoRA   (sum q_i B_i') (sum q_i A_i') with factors padded by zeros and weights
+            ~ |B_i' A_i'|_F, where clients take the first r_i columns and rows.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import torch
 from popinv.errors import ConfigError
 from popinv_papers.fedhl.lora import Adapters, Dense, Factors, products
 
-METHODS = ("fedhl", "fedit", "hetlora", "flexlora", "flora")
+METHODS = ("fedhl", "hetlora", "flexlora", "flora")
 
 Decomposition = dict[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
@@ -140,21 +139,11 @@ def round_bytes(
 ) -> int:
     """Return the bytes that a round transfers, to the clients and from them.
 
-    Client i receives and returns r_i (m + n) numbers per layer, with r_i at most min(m, n). FLoRA
-    sends the stack of the participants' factors to every client of the federation, since each
-    client merges them into its base. It sends nothing else to clients.
-
-    Parameters
-    ----------
-    method : str
-        One of ``METHODS``.
-    shapes : mapping of str to (m, n)
-    ranks : sequence of int
-        Ranks of the participating clients.
-    number : int
-        Bytes per number.
-    dense_download : bool
-        True if W is sent in full, m n numbers per layer, for residuals that stay with clients.
+    A participating client of rank r_i receives and returns r_i (m + n) numbers per layer, with r_i
+    at most min(m, n), of ``number`` bytes each. FLoRA sends the stack of the participants' factors
+    to every client of the federation, since each client merges them into its base. It sends nothing
+    else to clients. With a dense download W is sent in full, m n numbers per layer, for residuals
+    that stay with clients.
     """
     total = 0
     for m, n in shapes.values():

@@ -48,12 +48,8 @@ class Passages:
 class FirstToken(nn.Module):
     """A block's output for the first token, and a linear head on it without a bias.
 
-    Parameters
-    ----------
-    block : Block
-        Is copied.
-    known : Tensor of shape (n, 1 + heads, width), optional
-        Texts of whose outputs the head's input has mean 0 and deviation 1.
+    The block is copied. ``known`` (n, 1 + heads, width) are texts of whose outputs the head's input
+    has mean 0 and deviation 1.
     """
 
     mean: Tensor
@@ -76,12 +72,8 @@ class FirstToken(nn.Module):
     def heard(self, states: Tensor, told: Tensor) -> Tensor:
         """Return the first state, and all states as each head weighs them, (n, 1 + heads, width).
 
-        Parameters
-        ----------
-        states : Tensor of shape (n, T, width)
-            States before the block.
-        told : Tensor of bool, shape (n, T)
-            True for tokens, false for padding.
+        The states before the block are (n, T, width); ``told`` (n, T) is true for tokens, false for
+        padding.
         """
         count, _, width = states.shape
         by_head = (_HEADS, width // _HEADS, width)
@@ -111,8 +103,8 @@ class Bank:
     Attributes
     ----------
     x : Tensor of shape (n, 1 + heads, width)
-    labels : ndarray of int, shape (n,)
-    text : ndarray of str, shape (n,)
+    labels, text : ndarray of shape (n,)
+        Numbers of the kinds, and names of the texts.
     validation : ndarray of bool, shape (n,)
         True for passages of the texts that no seed trains on or tests with.
     module : FirstToken
@@ -129,11 +121,6 @@ class Bank:
 
 def bank(name: str, found: Found, weights: Path, size: Passages, seed: int) -> Bank:
     """Draw as many passages of each kind, and encode them up to the last block.
-
-    Parameters
-    ----------
-    found : mapping
-        Passages by kind.
 
     Raises
     ------
@@ -173,10 +160,7 @@ def bank(name: str, found: Found, weights: Path, size: Passages, seed: int) -> B
 def sides(given: Bank, seed: int, pilot: bool = False) -> Labelled:
     """Return a seed's passages: its own division of the texts into those to train and test with.
 
-    Parameters
-    ----------
-    pilot : bool
-        True for the passages of the validation in the place of those to test with.
+    The pilot has the passages of the validation in the place of those to test with.
     """
     test = np.zeros(len(given.labels), dtype=bool)
     for number in range(len(given.kinds)):

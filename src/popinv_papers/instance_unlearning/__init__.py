@@ -7,7 +7,7 @@ steps through the Renyi divergence P(x, alpha) between training with and without
 which follows from the gradients of x that were met in training. Of their paper only abstract,
 introduction and summaries were readable to us: theorem and constants here are reconstructions.
 
-``renyi``     P(x, alpha): losses of single steps, their composition, groups
+``renyi``     P(x, alpha): losses of single steps, and their composition
 ``bounds``    from P to a number of fine-tuning steps
 ``chains``    the test problem's first part: the bounds beside noisy descent in one dimension, whose
               laws are normal and known exactly
@@ -19,7 +19,7 @@ introduction and summaries were readable to us: theorem and constants here are r
 ``experiment``  what is trained and unlearned there
 ``equal_epsilon``  softmax regression by noisy descent, and its accuracy with the noise that each
               bound asks for
-``problem``   both parts together, and their numbers; ``claims``, claims on them
+``check``     both parts of the test problem together, and their numbers; ``claims``, claims on them
 ``withdrawal``  an observed system of a study withdraws; ``solves``, solved ones
-``study``     what the user of a study would ask of either
+``use``       what the user of a study would ask of either
 """

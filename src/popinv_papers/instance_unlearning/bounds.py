@@ -45,19 +45,11 @@ def triangle_factors(order: float) -> tuple[float, float]:
 def contraction(
     steps: np.ndarray, order: float, constant: float, rate: float, sigma: float
 ) -> np.ndarray:
-    """Return rho_beta(k) = exp(-2 sigma^2 eta k / (beta C)).
+    """Return rho_beta(k) = exp(-2 sigma^2 eta k / (beta C)) after k steps, for the order beta.
 
-    Parameters
-    ----------
-    steps : ndarray
-        k.
-    order : float
-        beta.
-    constant : float
-        C of the stationary law's logarithmic Sobolev inequality; 2 sigma^2 / m for losses that are
-        m-strongly convex.
-    rate, sigma : float
-        eta and sigma of the update theta - eta grad L + sqrt(2 eta sigma^2) N(0, I).
+    C is the constant of the stationary law's logarithmic Sobolev inequality: 2 sigma^2 / m for
+    losses that are m-strongly convex. Rate eta and sigma are those of the update theta - eta grad L
+    + sqrt(2 eta sigma^2) N(0, I).
 
     References
     ----------
@@ -73,16 +65,12 @@ def divergence_bound(
     start_gap: float = 0.0,
     rest: float = 0.0,
 ) -> np.ndarray:
-    """Return the bound on D_alpha(U_k || A').
+    """Return the bound on D_alpha(U_k || A') for a point of loss P(x, 4 alpha).
 
     Parameters
     ----------
-    loss : ndarray
-        P(x, 4 alpha).
     contracted : ndarray or float
         rho_{2 alpha}(k).
-    order : float
-        alpha.
     start_gap, rest : float
         Delta_{4 alpha - 1} and Delta'_{2 alpha - 1}; zero if training has converged.
     """
@@ -102,16 +90,9 @@ def steps_bound(
     """Return the number of steps after which the falling part of the bound is at most epsilon.
 
     It is (alpha C / (sigma^2 eta)) log(a_1 [a_2 P(x, 4 alpha) + Delta] / epsilon), rounded up, and
-    zero if the bracket is small enough already. It is logarithmic in the loss.
-
-    Parameters
-    ----------
-    loss : ndarray
-        P(x, 4 alpha).
-    order, epsilon : float
-        alpha, and the tolerated divergence in addition to the remainder that does not fall.
-    constant, rate, sigma, start_gap : float
-        See :func:`contraction` and :func:`divergence_bound`.
+    zero if the bracket is small enough already. It is logarithmic in the loss P(x, 4 alpha).
+    Epsilon is tolerated in addition to the remainder that does not fall; for the others see
+    :func:`contraction` and :func:`divergence_bound`.
 
     Raises
     ------
@@ -133,32 +114,16 @@ def convex_bound(
 
     Each step maps weights by a contraction of factor 1 - eta m, and adds normal noise. A training
     that starts from fixed weights then satisfies a logarithmic Sobolev inequality with the constant
-    2 sigma^2 / m at all times, so sigma cancels.
-
-    Parameters
-    ----------
-    loss : ndarray
-        P(x, alpha).
-    steps : ndarray or int
-        k.
-    order : float
-        alpha.
-    strong, rate : float
-        m of the strongly convex loss with smoothness L, and eta of at most 2 / (L + m).
+    2 sigma^2 / m at all times, so sigma cancels. The loss is m-strongly convex (``strong``) with
+    smoothness L, and eta at most 2 / (L + m).
     """
     return contraction(np.asarray(steps), order, 2 / strong, rate, 1.0) * loss
 
 
 def epsilon_of(divergences: np.ndarray, orders: np.ndarray, delta: float) -> np.ndarray:
-    """Return epsilon of (epsilon, delta) from divergences.
+    """Return epsilon of (epsilon, delta) from divergences (orders, ...) of orders alpha > 1.
 
     It is the minimum over alpha of D_alpha + log(1 / delta) / (alpha - 1).
-
-    Parameters
-    ----------
-    divergences : ndarray of shape (orders, ...)
-    orders : ndarray
-        alpha > 1.
 
     References
     ----------
@@ -171,14 +136,8 @@ def epsilon_of(divergences: np.ndarray, orders: np.ndarray, delta: float) -> np.
 def coupled_gap(difference: float, trained: int, strong: float, rate: float) -> float:
     """Return how far two trainings with the same noise come apart, eta d (1 - c^T) / (1 - c).
 
-    Parameters
-    ----------
-    difference : float
-        d, by which their gradients differ at most.
-    trained : int
-        T.
-    strong, rate : float
-        m, and eta of at most 1/L; c = 1 - eta m.
+    Their gradients differ by at most d, in T steps of rate eta of at most 1/L. ``strong`` is m, and
+    c = 1 - eta m.
     """
     shrink = 1 - rate * strong
     return rate * difference * (1 - shrink**trained) / (1 - shrink)

@@ -72,21 +72,10 @@ def normal_divergence(p: Normal, q: Normal, order: float) -> float:
 def replacement_loss(
     gap: float, count: int, steps: int, chain: Chain, rate: float, order: float
 ) -> float:
-    """Return P(x, alpha) for a replaced point: the gradients' difference is constant.
+    """Return P(x, alpha) = T alpha (eta gap / n)^2 / (2 noise) for a replaced point.
 
-    Parameters
-    ----------
-    gap : float
-        The point minus its replacement.
-    count, steps : int
-        n and T.
-    rate, order : float
-        eta and alpha.
-
-    Returns
-    -------
-    float
-        T alpha (eta gap / n)^2 / (2 noise).
+    The gradients' difference is constant. ``gap`` is the point minus its replacement, ``count`` n,
+    and ``steps`` T.
     """
     return steps * order * (rate * gap / count) ** 2 / (2 * chain.noise)
 
@@ -101,26 +90,21 @@ def removal_loss(
     order: float,
     exponent: float | None = None,
 ) -> float:
-    r"""Return P(x, alpha) for a removed point, by Hoelder's inequality.
+    r"""Return P(x, alpha) for a removed point, by Hoelder's inequality; infinite if a moment is.
 
     The point's gradient theta - x is random. The moments of its step are those of a squared normal
     variable, E exp(c (theta - x)^2) = (1 - 2 c v)^{-1/2} exp(c m^2 / (1 - 2 c v)).
 
     Parameters
     ----------
-    point, count, steps
-        x, n and T.
+    count, steps : int
+        n and T.
     chain, start : Chain, Normal
         Training on all points.
     rate, order : float
         eta and alpha.
     exponent : float, optional
         p; by default three times the number of steps.
-
-    Returns
-    -------
-    float
-        Infinite if a moment is.
     """
     exponent = 3.0 * steps if exponent is None else exponent
     orders = hoelder_orders(order, exponent, steps)
@@ -230,19 +214,16 @@ def largest_share(cases: list[Case], what: str) -> float:
     return max(case.exact / case.bound for case in own if case.exact > 1e-6)
 
 
-def per_instance_steps(seed: int, number: int = 0, trained: int = 100) -> Chains:
-    """Return losses, bounds on steps and exact steps of replacing each point by the origin.
+def per_instance_steps(seed: int, number: int = 0) -> Chains:
+    """Return losses, bounds on steps and exact steps of replacing each point by the origin, (50,).
 
-    Returns
-    -------
-    losses, bounds, exact : ndarray of shape (50,)
-        The points are normal numbers, and one is 5.
+    The points are normal numbers, and one is 5.
     """
     points = np.r_[5.0, _points(seed, number)[1:]]
     full = Chain.of(points, _COUNT, _RATE, _SIGMA)
+    trained, epsilon = 100, 1e-4
     model = full.after(trained, _START)
     losses, exact = np.empty((2, _COUNT))
-    epsilon = 1e-4
     for n, point in enumerate(points):
         left = Chain.of(np.r_[np.delete(points, n), 0.0], _COUNT, _RATE, _SIGMA)
         losses[n] = replacement_loss(point, _COUNT, trained, full, _RATE, 4 * _ORDER)

@@ -13,7 +13,12 @@ import numpy as np
 
 from popinv.seeds import generator
 from popinv_papers.instance_unlearning.chains import Case, Chains, largest_share
-from popinv_papers.instance_unlearning.difficulty import concordance, log_slope, rank_correlation
+from popinv_papers.instance_unlearning.difficulty import (
+    concordance,
+    log_slope,
+    mean_over_steps,
+    rank_correlation,
+)
 from popinv_papers.instance_unlearning.equal_epsilon import (
     EPSILONS,
     Curves,
@@ -21,8 +26,7 @@ from popinv_papers.instance_unlearning.equal_epsilon import (
     gains,
     gains_of_other_draws,
 )
-from popinv_papers.instance_unlearning.experiment import SCORES, Outcome
-from popinv_papers.instance_unlearning.problem import group_scores
+from popinv_papers.instance_unlearning.experiment import SCORES, Outcome, group_scores
 from popinv_papers.instance_unlearning.recipe import METHODS, Size
 from popinv_papers.kit.claims import (
     Claim,
@@ -188,8 +192,7 @@ def _excess(outcome: Outcome, method: str, name: str) -> np.ndarray:
     group = outcome.names.index(name)
     curves = outcome.curves[method][:, :, group]
     wanted = outcome.reference[:, group].mean()
-    lengths = np.diff(np.append(outcome.at, outcome.at[-1] + 1))
-    return np.asarray(np.abs(curves - wanted) @ lengths / lengths.sum())
+    return mean_over_steps(np.abs(curves - wanted), outcome.at)
 
 
 def _hardest(outcome: Outcome, method: str, size: Size) -> Claim:
@@ -212,14 +215,12 @@ def _hardest(outcome: Outcome, method: str, size: Size) -> Claim:
 
 def _measures(outcome: Outcome, training: str, rng: np.random.Generator) -> Claim:
     """Return the row on the measure that agrees least, in every training."""
-    runs = range(len(outcome.by_run["privacy"]))
 
     def least(shuffled: bool) -> list[float]:
         found = []
-        for run in runs:
-            losses = outcome.by_run["privacy"][run]
-            losses = rng.permutation(losses) if shuffled else losses
-            found.append(min(rank_correlation(losses, outcome.by_run[s][run]) for s in SCORES[1:]))
+        for run, losses in enumerate(outcome.by_run["privacy"]):
+            dealt = rng.permutation(losses) if shuffled else losses
+            found.append(min(rank_correlation(dealt, outcome.by_run[s][run]) for s in SCORES[1:]))
         return found
 
     others = ", ".join(_WORDS[score] for score in SCORES[1:])

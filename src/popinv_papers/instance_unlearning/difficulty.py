@@ -66,10 +66,8 @@ def label_errors(network: Network, weights: Weights, data: Data) -> np.ndarray:
 def memorisation(right: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Return the share of right answers with the point minus that without it, shape (n,).
 
-    Parameters
-    ----------
-    right, kept : ndarray of bool, shape (models, n)
-        Whether a model is right about a point, and whether it was trained on it.
+    Both arrays are of shape (models, n): whether a model is right about a point, and whether it was
+    trained on it.
 
     Raises
     ------
@@ -87,15 +85,7 @@ def memorisation(right: np.ndarray, kept: np.ndarray) -> np.ndarray:
 def losses_along(
     network: Network, start: Weights, end: Weights, data: Data, places: int = 21
 ) -> np.ndarray:
-    """Return the mean loss at equidistant points of the line, shape (models, places).
-
-    Parameters
-    ----------
-    data : Data
-        S.
-    places : int
-        Number of points, with both ends.
-    """
+    """Return the mean loss on S at places of the line, with both ends, shape (models, places)."""
     losses = []
     of_stack = torch.func.vmap(lambda one: network.losses(one, data.images, data.labels).mean())
     with torch.no_grad():
@@ -106,15 +96,11 @@ def losses_along(
 
 
 def loss_barrier(losses: np.ndarray, against: Literal["line", "mean"] = "line") -> np.ndarray:
-    """Return the barrier of each row of losses at equidistant points, shape (models,).
+    """Return the barrier of losses (models, places) at equidistant points, shape (models,).
 
-    Parameters
-    ----------
-    losses : ndarray of shape (models, places)
-    against : {"line", "mean"}
-        The reference of the largest loss: the line between the losses of the two ends, or their
-        mean (Frankle, Dziugaite, Roy and Carbin, ICML 2020), which includes half of the ends'
-        difference even if there is no barrier.
+    The reference of the largest loss is the line between the losses of the two ends, or their mean
+    (Frankle, Dziugaite, Roy and Carbin, ICML 2020), which includes half of the ends' difference
+    even if there is no barrier.
     """
     if against == "mean":
         return losses.max(axis=1) - (losses[:, 0] + losses[:, -1]) / 2
@@ -124,18 +110,9 @@ def loss_barrier(losses: np.ndarray, against: Literal["line", "mean"] = "line") 
 
 
 def quantile_groups(scores: np.ndarray, size: int, count: int) -> np.ndarray:
-    """Return groups of points of neighbouring rank, from the lowest scores to the highest.
+    """Return groups of points of neighbouring rank, from the lowest scores (n,) to the highest.
 
-    Parameters
-    ----------
-    scores : ndarray of shape (n,)
-    size, count : int
-        Number of points in a group, and of groups.
-
-    Returns
-    -------
-    ndarray of int, shape (count, size)
-        Rows; no row is in two groups.
+    They are rows (count, size), and no row is in two groups.
 
     Raises
     ------
@@ -171,14 +148,16 @@ def record_steps(steps: int, every: int) -> np.ndarray:
     return recorded[recorded < steps]
 
 
+def mean_over_steps(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return the mean over the steps of values (..., records) that were recorded at some steps."""
+    lengths = np.diff(np.append(at, at[-1] + 1))
+    return np.asarray(values @ lengths / lengths.sum())
+
+
 def indistinguishable(seen: np.ndarray, unseen: np.ndarray, level: float) -> bool:
     """Return whether two samples cannot be told apart, by Kolmogorov's and Smirnov's test.
 
-    Parameters
-    ----------
-    seen, unseen : ndarray of shape (n,), (m,)
-    level : float
-        P-value below which they are told apart.
+    They are told apart if the p-value is below the level.
     """
     return bool(ks_2samp(seen, unseen, method="asymp").pvalue > level)
 
@@ -201,9 +180,8 @@ def steps_to_match(
 
     Returns
     -------
-    steps : ndarray of int, shape (groups,)
-        The step of the last record if they can be told apart to the end.
-    reached : ndarray of bool, shape (groups,)
+    steps, reached : ndarray of shape (groups,)
+        The step of the last record, and false, if they can be told apart to the end.
     """
     groups = len(unseen)
     steps, reached = np.full(groups, at[-1]), np.zeros(groups, dtype=bool)
@@ -219,11 +197,7 @@ def log_slope(losses: np.ndarray, steps: np.ndarray, reached: np.ndarray) -> flo
     """Return by how many steps a set of tenfold loss takes longer, from the sets that were reached.
 
     The slope of the least-squares line through (log10 of the loss, steps); NaN for fewer than three
-    sets.
-
-    Parameters
-    ----------
-    losses, steps, reached : ndarray of shape (groups,)
+    sets. All arrays are of shape (groups,).
     """
     if reached.sum() < 3:
         return float("nan")
@@ -241,17 +215,8 @@ def concordance(scores: np.ndarray, steps: np.ndarray, reached: np.ndarray) -> f
     """Return how often, of two sets, that of the larger score takes more steps (Harrell's C).
 
     A set that was not unlearned takes more steps than were made. A pair is compared if it is known
-    which of the two takes fewer. Equal scores count half.
-
-    Parameters
-    ----------
-    scores, steps : ndarray of shape (groups,)
-    reached : ndarray of bool, shape (groups,)
-
-    Returns
-    -------
-    float
-        1 for the right order, 0.5 for chance, NaN if no pair can be compared.
+    which of the two takes fewer. Equal scores count half. It is 1 for the right order, 0.5 for
+    chance, and NaN if no pair can be compared. All arrays are of shape (groups,).
 
     References
     ----------

@@ -41,7 +41,7 @@ from popinv_papers.instance_unlearning.bounds import (
     epsilon_of,
     noise_of_gap,
 )
-from popinv_papers.instance_unlearning.difficulty import record_steps
+from popinv_papers.instance_unlearning.difficulty import mean_over_steps, record_steps
 from popinv_papers.instance_unlearning.recipe import Size, datasets
 from popinv_papers.instance_unlearning.renyi import instance_loss, sum_noise
 from popinv_papers.instance_unlearning.training import Data
@@ -54,18 +54,8 @@ LIPSCHITZ = math.sqrt(2)
 _CONSTANT = 0.3
 
 
-def smoothness(strong: float) -> float:
-    """Return L, given m: the covariance of a one-hot label is at most 1/2."""
-    return strong + 0.5
-
-
 def features(data: Data, mean: torch.Tensor) -> torch.Tensor:
-    """Return pixels less a mean image, with a constant feature, as rows of length 1.
-
-    Parameters
-    ----------
-    mean : Tensor of shape (channels, rows, columns)
-    """
+    """Return pixels less a mean image, with a constant feature, as rows of length 1."""
     pixels = torch.nn.functional.normalize((data.images - mean).flatten(1))
     constant = torch.full((len(data), 1), _CONSTANT)
     return torch.nn.functional.normalize(torch.cat([pixels, constant], dim=1))
@@ -77,8 +67,7 @@ class Regression:
 
     Attributes
     ----------
-    rows : Tensor of shape (n, features)
-    labels : Tensor of int, shape (n,)
+    rows, labels : Tensor of shape (n, features), (n,)
     strong, rate : float
         m and eta.
     sigma : Tensor of shape (models,)
@@ -109,15 +98,9 @@ class Regression:
     def step(
         self, weights: torch.Tensor, kept: torch.Tensor | None, rng: np.random.Generator
     ) -> torch.Tensor:
-        """Take a step of each model.
+        """Take a step of each model, with weights (features, models, classes).
 
-        Parameters
-        ----------
-        weights : Tensor of shape (features, models, classes)
-        kept : Tensor of shape (n, models), optional
-            1 if a model sees a point, else 0; by default all do.
-        rng : numpy.random.Generator
-            Draws the noise.
+        ``kept`` (n, models) is 1 if a model sees a point, else 0; by default all do.
         """
         errors = self.errors(weights)
         if kept is not None:
@@ -231,24 +214,18 @@ class Curves:
 def gains(curves: Curves, epsilon: float, rival: Rival) -> np.ndarray:
     """Return the accuracy by the median point's loss less that of a rival, shape (draws,).
 
-    It is the mean over the steps of unlearning, and over the paths.
-
-    Parameters
-    ----------
-    epsilon : float
-        One of :data:`EPSILONS`.
-    rival : {"uniform", "best"}
-        The bound ``uniform``, or at each number of steps that of the two uniform ones which asks
-        for less noise.
+    It is the mean over the steps of unlearning, and over the paths, at one of :data:`EPSILONS`. The
+    rival is the bound ``uniform``, or (``best``) at each number of steps that of the two uniform
+    ones which asks for less noise.
     """
     own = curves.accuracy[:, :, BOUNDS.index("median"), EPSILONS.index(epsilon)]
-    return _over_steps(curves, (own - _rival(curves, epsilon, rival)).mean(axis=1))
+    return mean_over_steps((own - _rival(curves, epsilon, rival)).mean(axis=1), curves.at)
 
 
 def gains_of_other_draws(curves: Curves, epsilon: float, rival: Rival) -> np.ndarray:
     """Return the rival's accuracy on the first path less that on the last one, shape (draws,)."""
     found = _rival(curves, epsilon, rival)
-    return _over_steps(curves, found[:, 0] - found[:, -1])
+    return mean_over_steps(found[:, 0] - found[:, -1], curves.at)
 
 
 def _rival(curves: Curves, epsilon: float, rival: Rival) -> np.ndarray:
@@ -263,24 +240,13 @@ def _rival(curves: Curves, epsilon: float, rival: Rival) -> np.ndarray:
     return np.where(less[:, None], coupled, uniform)
 
 
-def _over_steps(curves: Curves, values: np.ndarray) -> np.ndarray:
-    """Return the mean over the steps of values of shape (draws, records)."""
-    lengths = np.diff(np.append(curves.at, curves.at[-1] + 1))
-    return np.asarray(values @ lengths / lengths.sum())
-
-
 def smallest_level(epsilons: np.ndarray, wanted: float) -> np.ndarray:
     """Return the lowest level of noise at and above which epsilon is at most the wanted one.
-
-    Parameters
-    ----------
-    epsilons : ndarray of shape (levels, ...)
-        By rising level.
 
     Raises
     ------
     ValueError
-        If the highest level does not suffice.
+        If the highest level, the last row of ``epsilons`` (levels, ...), does not suffice.
     """
     enough = np.asarray(epsilons) <= wanted
     if not enough[-1].all():
@@ -314,8 +280,7 @@ def _draw(
     rows, tested = features(train, mean), features(test, mean)
     # Models by level, then by path.
     sigma = torch.from_numpy(np.repeat(convex.sigmas, convex.paths)).float()
-    classes = int(train.labels.max()) + 1
-    model = Regression(rows, train.labels, classes, convex.strong, convex.rate, sigma)
+    model = Regression(rows, train.labels, train.classes, convex.strong, convex.rate, sigma)
     address = f"instance_unlearning/equal_epsilon/{number}"
     at = np.arange(0, convex.steps, convex.every)
     recorded: list[np.ndarray] = []
@@ -366,12 +331,8 @@ def epsilons_of(
 ) -> np.ndarray:
     """Return epsilon by level, number of unlearning steps, and point, (levels, numbers, points).
 
-    Parameters
-    ----------
-    norms : ndarray of shape (levels, paths, records, points)
-    lengths : ndarray of int, shape (records,)
-        Steps of training that a record stands for.
-    tuned : ndarray of int, shape (numbers,)
+    The norms are of shape (levels, paths, records, points). A record stands for ``lengths``
+    (records,) steps of training, and ``tuned`` are the numbers of unlearning steps.
     """
     by_level = []
     for sigma, own in zip(convex.sigmas, norms, strict=True):

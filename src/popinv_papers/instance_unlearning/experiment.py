@@ -29,7 +29,6 @@ from popinv_papers.instance_unlearning.difficulty import (
 )
 from popinv_papers.instance_unlearning.networks import Weights, taken
 from popinv_papers.instance_unlearning.recipe import METHODS, Recipe
-from popinv_papers.instance_unlearning.renyi import instance_loss
 from popinv_papers.instance_unlearning.training import Steps, descend
 from popinv_papers.kit.kept import kept as kept_part
 
@@ -80,6 +79,11 @@ class Outcome:
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
+def group_scores(outcome: Outcome, score: str) -> np.ndarray:
+    """Return the mean of a score over each forget set, shape (groups,)."""
+    return outcome.scores[score][outcome.groups].mean(axis=1)
+
+
 def memorised_share(problem: Recipe) -> np.ndarray:
     """Return the memorisation of each point, from models trained on subsets of the points."""
     size, everyone = problem.size, len(problem.train)
@@ -98,13 +102,7 @@ def memorised_share(problem: Recipe) -> np.ndarray:
 
 
 def solve(problem: Recipe, training: str, memorised: np.ndarray) -> Outcome:
-    """Train, choose forget sets, train references, and unlearn by each method.
-
-    Parameters
-    ----------
-    training : {"sgld", "sgd"}
-    memorised : ndarray of shape (points,)
-    """
+    """Train as ``sgld`` or ``sgd``, choose forget sets, train references, and unlearn."""
     size = problem.size
     originals, scores, by_run, numbers = _trained_on_all(problem, training, memorised)
     names, groups = _forget_sets(problem, scores)
@@ -178,7 +176,7 @@ def _trained_on_all(
         np.array([record[name] for _, record in runs]) for name in ("norms", "errors", "beliefs")
     )
     lengths = np.diff(np.append(at, size.steps))
-    losses, numbers = _privacy(problem, recorded, lengths, problem.rule(training).sigma)
+    losses, numbers = _privacy(problem, recorded, lengths, training)
     share = lengths / lengths.sum()
     early = (at > 0) & (at <= size.steps // 5)
     by_run = {
@@ -223,35 +221,20 @@ def _unlearn(
 
 
 def _privacy(
-    problem: Recipe, recorded: np.ndarray, lengths: np.ndarray, sigma: float
+    problem: Recipe, recorded: np.ndarray, lengths: np.ndarray, training: str
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Return P(x, alpha) of every point, and how strongly its ranking depends on the noise."""
-    size = problem.size
-    training = "sgld" if sigma else "sgd"
-    noise = problem.noise(recorded, training)
-    share = size.batch / len(problem.train)
-    norms = problem.shortened(recorded, training)
-
-    def of(noise: float) -> np.ndarray:
-        return instance_loss(norms, lengths, share, noise, size.order)
-
-    losses = of(noise)
+    losses = problem.losses(recorded, lengths, training)
+    largest = np.full((1, 1, 1), problem.rule(training).clip or recorded.max())
+    worst_case = problem.losses(largest, lengths.sum(keepdims=True), training)[0]
     numbers = {
-        f"noise_on_sum_{training}": noise,
+        f"noise_on_sum_{training}": problem.noise(recorded, training),
         f"largest_gradient_{training}": float(recorded.max()),
         f"privacy_median_{training}": float(np.median(losses)),
-        f"privacy_worst_case_{training}": float(
-            instance_loss(
-                np.full((1, 1, 1), problem.rule(training).clip or recorded.max()),
-                lengths.sum(keepdims=True),
-                share,
-                noise,
-                size.order,
-            )[0]
-        ),
+        f"privacy_worst_case_{training}": float(worst_case),
     }
     for factor in (0.1, 0.3, 3.0, 10.0):
-        agreement = rank_correlation(losses, of(factor * noise))
+        agreement = rank_correlation(losses, problem.losses(recorded, lengths, training, factor))
         numbers[f"privacy_ranking_noise_times_{factor:g}_{training}"] = agreement
     return losses, numbers
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import matplotlib
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
@@ -19,6 +21,19 @@ _METHODS = {
 }
 
 
+def _panels(figure: Figure) -> Iterator[tuple[Axes, str, str]]:
+    """Yield a panel for each method of fine-tuning, the method, and the training it starts from."""
+    axes = figure.subplots(1, len(_METHODS), sharey=True)
+    for ax, (method, (training, title)) in zip(axes, _METHODS.items(), strict=True):
+        ax.set(title=title)
+        yield ax, method, training
+
+
+def _legend_below(figure: Figure) -> None:
+    told = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*told, loc="outside lower center", ncols=3)
+
+
 @styled
 def draw_steps(result: xr.Dataset) -> Figure:
     """Draw steps to unlearn over the loss of every forget set, by method."""
@@ -26,9 +41,7 @@ def draw_steps(result: xr.Dataset) -> Figure:
     by_rank = np.array([name.startswith("privacy") for name in names])
     most = int(result["tuned"].values[-1])
     figure = new_figure("Steps to unlearn a set of images", 12, 4.4)
-    for ax, (method, (training, title)) in zip(
-        figure.subplots(1, 3, sharey=True), _METHODS.items(), strict=True
-    ):
+    for ax, method, training in _panels(figure):
         loss = result[f"{training}_privacy_of_set"].values
         steps = result[f"{method}_steps"].values
         for chosen, colour, label in (
@@ -48,12 +61,11 @@ def draw_steps(result: xr.Dataset) -> Figure:
                 label=label,
             )
         ax.axhline(most, color=LIGHT, ls=":", label="as far as was fine-tuned")
-        ax.set(title=title, xscale="log", xlabel="loss P(x, 8) of the set")
+        ax.set(xscale="log", xlabel="loss P(x, 8) of the set")
         # Clipped losses span so little that numbers between the powers of ten would overlap.
         ax.xaxis.set_minor_formatter(NullFormatter())
     figure.axes[0].set(ylabel="steps (mean and range of runs)")
-    told = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*told, loc="outside lower center", ncols=3)
+    _legend_below(figure)
     return figure
 
 
@@ -63,16 +75,14 @@ def draw_curves(result: xr.Dataset) -> Figure:
     count = int(result.attrs["quantiles"])
     figure = new_figure("Accuracy beyond that of models that never saw the set", 12, 4.4)
     shades = matplotlib.colormaps[SEQUENTIAL](np.linspace(0.95, 0.0, count))
-    for ax, (method, (training, title)) in zip(
-        figure.subplots(1, 3, sharey=True), _METHODS.items(), strict=True
-    ):
+    for ax, method, training in _panels(figure):
         wanted = result[f"{training}_reference"].values.mean(axis=0)
         curves = result[f"{method}_accuracy"].values.mean(axis=0) - wanted
         for i in range(count):
             label = {0: "smallest loss", count - 1: "largest loss"}.get(i)
             ax.plot(result["tuned"].values, curves[:, i], lw=1.4, label=label, color=shades[i])
         ax.axhline(0, color=LIGHT, lw=1)
-        ax.set(title=title, xlabel="fine-tuning steps")
+        ax.set(xlabel="fine-tuning steps")
     figure.axes[0].set(ylabel="accuracy on the set, difference")
     figure.axes[0].legend(loc="best")
     return figure
@@ -104,8 +114,7 @@ def draw_utility(result: xr.Dataset) -> Figure:
         ax.set(title=f"epsilon {epsilon:g}", xlabel="unlearning steps", xscale="symlog")
         ax.set_xlim(0, steps[-1])
     figure.axes[0].set(ylabel="accuracy on test images")
-    told = figure.axes[0].get_legend_handles_labels()
-    figure.legend(*told, loc="outside lower center", ncols=3)
+    _legend_below(figure)
     return figure
 
 

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn.functional import conv2d, cross_entropy, group_norm, one_hot, unfold
-
-from popinv.errors import ConfigError, nearest
+from torch.nn.functional import conv2d, cross_entropy, group_norm, unfold
 
 # Name of a layer's weights to its tensor.
 Weights = dict[str, torch.Tensor]
@@ -35,13 +33,13 @@ class Network:
         Shapes of the weights of one model.
     logits : callable
         Maps weights of one model and images (n, channels, rows, columns) to logits (n, classes).
-    norms_of_one : callable, optional
-        A closed form of the norm of every image's gradient, as :meth:`norms`, for one model.
+    norms_of_one : callable
+        The norm of every image's gradient, as :meth:`norms`, for one model in closed form.
     """
 
     shapes: dict[str, tuple[int, ...]]
     logits: Callable[[Weights, torch.Tensor], torch.Tensor]
-    norms_of_one: Norms | None = None
+    norms_of_one: Norms
 
     def initial(self, rng: np.random.Generator) -> Weights:
         """Draw the weights of one model: normal with variance 2 / fan-in, and zero offsets."""
@@ -49,7 +47,7 @@ class Network:
         for name, shape in self.shapes.items():
             values = np.zeros(shape)
             if len(shape) > 1:
-                # Dense layers are (in, out), convolutions (out, in, rows, columns).
+                # The dense layer is (in, out), convolutions (out, in, rows, columns).
                 fan_in = shape[0] if len(shape) == 2 else math.prod(shape[1:])
                 values = rng.standard_normal(shape) * math.sqrt(2 / fan_in)
             drawn[name] = torch.from_numpy(values.astype(np.float32))
@@ -61,77 +59,18 @@ class Network:
 
     def norms(self, weights: Weights, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the norm of every image's gradient for a stack of models, shape (models, n)."""
-
-        def by_gradients(one: Weights, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-            def loss(own: Weights, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-                return self.losses(own, image[None], label[None])[0]
-
-            gradients = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(
-                one, images, labels
-            )
-            squares = sum(g.flatten(1).square().sum(dim=1) for g in gradients.values())
-            return torch.as_tensor(squares).sqrt()
-
-        of_one = self.norms_of_one or by_gradients
         with torch.no_grad():
-            return torch.func.vmap(of_one, in_dims=(0, None, None))(weights, images, labels)
+            return torch.func.vmap(self.norms_of_one, in_dims=(0, None, None))(
+                weights, images, labels
+            )
 
 
-def network(kind: str, shape: tuple[int, int, int], classes: int, width: int) -> Network:
-    """Return a classifier of images.
+def network(shape: tuple[int, int, int], classes: int, width: int) -> Network:
+    """Return a classifier of images: two convolutions with group normalisation.
 
-    Parameters
-    ----------
-    kind : {"mlp", "cnn"}
-        A perceptron with one hidden layer, or two convolutions with group normalisation.
-    shape : (channels, rows, columns)
-    width : int
-        Hidden units, or channels of the first convolution; the second has twice as many.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown kind.
+    The shape is (channels, rows, columns). The first convolution has ``width`` channels, the second
+    twice as many.
     """
-    if kind not in KINDS:
-        raise ConfigError(
-            f"network is '{kind}', allowed: {', '.join(KINDS)}." + nearest(kind, KINDS)
-        )
-    return KINDS[kind](shape, classes, width)
-
-
-def _perceptron(shape: tuple[int, int, int], classes: int, width: int) -> Network:
-    def logits(weights: Weights, images: torch.Tensor) -> torch.Tensor:
-        hidden = torch.relu(images.flatten(1) @ weights["first"] + weights["first_offset"])
-        return hidden @ weights["last"] + weights["last_offset"]
-
-    def norms(weights: Weights, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        # The gradient of a layer is the outer product of what goes in and of the derivative in what
-        # comes out, whose norm is the product of theirs; an offset has the input 1.
-        flat = images.flatten(1)
-        hidden = torch.relu(flat @ weights["first"] + weights["first_offset"])
-        out = torch.softmax(hidden @ weights["last"] + weights["last_offset"], dim=1)
-        out = out - one_hot(labels, classes)
-        inner = (out @ weights["last"].T) * (hidden > 0)
-        squares = [
-            (1 + into.square().sum(dim=1)) * slope.square().sum(dim=1)
-            for into, slope in ((flat, inner), (hidden, out))
-        ]
-        return (squares[0] + squares[1]).sqrt()
-
-    return Network(
-        {
-            "first": (math.prod(shape), width),
-            "first_offset": (width,),
-            "last": (width, classes),
-            "last_offset": (classes,),
-        },
-        logits,
-        norms,
-    )
-
-
-def _convolutions(shape: tuple[int, int, int], classes: int, width: int) -> Network:
     channels, rows, columns = shape
 
     def reduced(length: int, kernel: int) -> int:
@@ -150,9 +89,7 @@ def _convolutions(shape: tuple[int, int, int], classes: int, width: int) -> Netw
     def norms(weights: Weights, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         # Zeros are added to what comes out of each layer. An image's loss depends on its own zeros
         # alone, so one derivative of the sum gives the slopes of all images.
-        def total(
-            added: tuple[torch.Tensor, ...],
-        ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        def total(added: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
             first = hidden(weights, "first", images, added[0])
             second = hidden(weights, "second", first, added[1])
             out = second.flatten(1) @ weights["last"] + weights["last_offset"] + added[2]
@@ -192,12 +129,6 @@ def _convolutions(shape: tuple[int, int, int], classes: int, width: int) -> Netw
         logits,
         norms,
     )
-
-
-KINDS: dict[str, Callable[[tuple[int, int, int], int, int], Network]] = {
-    "mlp": _perceptron,
-    "cnn": _convolutions,
-}
 
 
 def stacked(weights: list[Weights]) -> Weights:

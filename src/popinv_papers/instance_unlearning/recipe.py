@@ -14,7 +14,7 @@ from torch.nn.functional import avg_pool2d
 
 from popinv.seeds import generator
 from popinv_papers.instance_unlearning.difficulty import confidences, losses_along
-from popinv_papers.instance_unlearning.networks import Network, Weights, network, stacked, taken
+from popinv_papers.instance_unlearning.networks import Weights, network, stacked, taken
 from popinv_papers.instance_unlearning.renyi import instance_loss, sum_noise
 from popinv_papers.instance_unlearning.training import Data, Look, Rule, Steps, descend
 from popinv_papers.kit.images import ImageSet
@@ -29,7 +29,7 @@ class Size:
 
     Attributes
     ----------
-    network, width
+    width : int
         See :func:`networks.network`.
     pooled : int
         Side of the squares of pixels that are averaged to one.
@@ -52,7 +52,6 @@ class Size:
         Number of steps between records.
     """
 
-    network: str = "cnn"
     width: int = 8
     pooled: int = 2
     points: int = 3000
@@ -97,11 +96,6 @@ SIZES = {
 def datasets(images: ImageSet, size: Size, seed: int, number: int = 0) -> tuple[Data, Data]:
     """Draw training and test points, in units of the training points' spread.
 
-    Parameters
-    ----------
-    size : Size
-        ``points``, ``tested`` and ``pooled``.
-
     Raises
     ------
     ValueError
@@ -134,11 +128,8 @@ class Recipe:
 
     def __init__(self, train: Data, test: Data, size: Size, seed: int) -> None:
         self.train, self.test, self.size, self.seed = train, test, size, seed
-        _, *shape = train.images.shape
-        classes = int(train.labels.max()) + 1
-        self.network: Network = network(
-            size.network, (shape[0], shape[1], shape[2]), classes, size.width
-        )
+        _, channels, rows, columns = train.images.shape
+        self.network = network((channels, rows, columns), train.classes, size.width)
 
     def rule(self, method: str) -> Rule:
         """Return how the method takes its steps."""
@@ -162,16 +153,17 @@ class Recipe:
             return sum_noise(size.rate, size.sigma, size.batch)
         return float(recorded.max())
 
-    def losses(self, recorded: np.ndarray, lengths: np.ndarray, training: str) -> np.ndarray:
-        """Return P(x, alpha) of every point from norms of shape (runs, records, points)."""
-        share = self.size.batch / len(self.train)
-        noise, norms = self.noise(recorded, training), self.shortened(recorded, training)
-        return instance_loss(norms, lengths, share, noise, self.size.order)
+    def losses(
+        self, recorded: np.ndarray, lengths: np.ndarray, training: str, factor: float = 1.0
+    ) -> np.ndarray:
+        """Return P(x, alpha) of every point from norms of shape (runs, records, points).
 
-    def shortened(self, norms: np.ndarray, training: str) -> np.ndarray:
-        """Return norms of gradients as the training uses them, which may clip them."""
-        clip = self.rule(training).clip
-        return np.minimum(norms, clip) if clip else norms
+        Langevin descent clips the gradients. A factor multiplies the noise.
+        """
+        noise, clip = factor * self.noise(recorded, training), self.rule(training).clip
+        norms = np.minimum(recorded, clip) if clip else recorded
+        share = self.size.batch / len(self.train)
+        return instance_loss(norms, lengths, share, noise, self.size.order)
 
     def begin(self, run: int, models: int) -> Weights:
         """Return a stack that starts from the same weights."""

@@ -23,13 +23,6 @@ def sum_noise(rate: float, sigma: float, batch: float) -> float:
 
     The update adds sqrt(2 eta sigma^2) N(0, I) after a step of length eta along the mean gradient
     over b points, so s = b sigma sqrt(2 / eta).
-
-    Parameters
-    ----------
-    rate, sigma : float
-        eta and sigma.
-    batch : float
-        b, the divisor of the sum.
     """
     return batch * sigma * math.sqrt(2 / rate)
 
@@ -89,17 +82,10 @@ def hoelder_orders(order: float, exponent: float, steps: int) -> np.ndarray:
 
     .. math:: \alpha_0 = \alpha, \qquad \alpha_{i+1} - 1 = \frac{p}{p - 1} (\alpha_i - 1)
 
-    Parameters
-    ----------
-    order : float
-        alpha.
-    exponent : float
-        p > 1 of Hoelder's inequality. Infinity keeps the order.
+    with the exponent p > 1 of Hoelder's inequality.
     """
     if not exponent > 1:
         raise ValueError(f"exponent is {exponent}, must exceed 1")
-    if math.isinf(exponent):
-        return np.full(steps, float(order))
     return 1 + (order - 1) * np.exp(-np.arange(steps) * math.log1p(-1 / exponent))
 
 
@@ -109,13 +95,8 @@ def composed_loss(log_moments: np.ndarray, order: float, exponent: float) -> np.
     .. math:: D_\alpha \le \frac{1}{\alpha - 1} \sum_{i=0}^{T-1} \frac{(p-1)^i}{p^{i+1}}
         \log E_\theta\bigl[e^{p (\alpha_i - 1) D_{\alpha_i}(\text{step } T - i \mid \theta)}\bigr]
 
-    Parameters
-    ----------
-    log_moments : ndarray of shape (T, ...)
-        The logarithms, with the last step first. theta is the state of trainings on D before the
-        step.
-    order, exponent : float
-        alpha and a finite p.
+    The logarithms are of shape (T, ...), with the last step first. theta is the state of trainings
+    on D before the step.
     """
     i = np.arange(len(log_moments))
     weight = np.exp(i * math.log1p(-1 / exponent)) / exponent
@@ -146,8 +127,7 @@ def instance_loss(
     order : int
         alpha.
     exponent : float, optional
-        p; by default three times the number of steps. With infinity, the largest divergence over
-        all trainings counts at each step.
+        p; by default three times the number of steps.
 
     Raises
     ------
@@ -173,9 +153,6 @@ def instance_loss(
             # Steps run backwards, so earlier orders and records do not come back.
             known = {(record, integer): poisson_step(norms[:, record], share, noise, integer)}
         step = known[record, integer]
-        if math.isinf(exponent):
-            loss += step.max(axis=0)
-            continue
         power = exponent * (orders[i] - 1)
         moment = logsumexp(power * step, axis=0) - math.log(len(step))
         loss += weight[i] * moment / (order - 1)

@@ -37,6 +37,10 @@ from popinv_papers.kit.training import fill
 
 _RECORDS = 6
 _ORDER = 8
+# Groups of withdrawn solves: the easiest, the middling and the hardest.
+_GROUPS = 3
+# Of the error on a group, relative to that of the second training.
+_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,6 @@ class SolveWithdrawal:
     """
 
     rows: np.ndarray
-    loss: float
     trained: float
     rerun: float
     error: np.ndarray
@@ -82,13 +85,9 @@ def row_norms(problem: TrainingProblem, weights: np.ndarray) -> np.ndarray:
 
 
 def privacy_losses(norms: np.ndarray, epochs: int, batch: int) -> np.ndarray:
-    """Return P(x, 8) of every row from the records of one training, with nominal noise.
+    """Return P(x, 8) of every row from the norms (records, n) of one training, with nominal noise.
 
     Adam has no noise of its own, so the largest gradient is used as the noise's deviation.
-
-    Parameters
-    ----------
-    norms : ndarray of shape (records, n)
     """
     records, count = norms.shape
     batches = max(1, round(count / batch))
@@ -141,23 +140,18 @@ def _without(problem: TrainingProblem, rows: torch.Tensor) -> TrainingProblem:
 
 
 def withdraw_solves(
-    data: TrainingData,
-    settings: TrainingSettings,
-    rate: float,
-    size: int,
-    groups: int = 3,
-    tolerance: float = 0.05,
+    data: TrainingData, settings: TrainingSettings, rate: float, size: int
 ) -> tuple[list[SolveWithdrawal], np.ndarray, float]:
     """Withdraw the easiest, middling and hardest solves, one group at a time.
 
     Parameters
     ----------
-    data, settings : TrainingData, TrainingSettings
-        Data and settings of the training, which runs all of its epochs.
+    settings : TrainingSettings
+        Of the training, which runs all of its epochs.
     rate : float
         Learning rate of fine-tuning, which lasts at most as many epochs as training.
-    tolerance : float
-        Tolerance of the error on the group, relative to that of the second training.
+    size : int
+        Solves in a group.
 
     Returns
     -------
@@ -178,14 +172,16 @@ def withdraw_solves(
     problem = prepare(data, settings)
     state = _trained(problem, settings, norms)
     z = problem.training[0]
-    if size * groups > len(z) // 2:
+    if size * _GROUPS > len(z) // 2:
         raise DataError(
-            f"downstream.instance_unlearning.solves is {size}, but {groups} groups of so many "
+            f"downstream.instance_unlearning.solves is {size}, but {_GROUPS} groups of so many "
             f"are more than half of the {len(z)} solves that are trained on"
         )
     losses = privacy_losses(np.array(norms), settings.max_epochs, settings.batch_size)
     tuned = settings.replace(learning_rate=rate, schedule="constant", stage="forget_solves")
-    chosen = [torch.from_numpy(rows).to(z.device) for rows in quantile_groups(losses, size, groups)]
+    chosen = [
+        torch.from_numpy(rows).to(z.device) for rows in quantile_groups(losses, size, _GROUPS)
+    ]
     # The same initial weights and units: prepared anew, since training moves the network.
     other = _trained(prepare(data, settings), settings.replace(stage=f"{settings.stage}/other"))
     ratios = [_error_on(problem, state, rows) / _error_on(problem, other, rows) for rows in chosen]
@@ -194,6 +190,7 @@ def withdraw_solves(
     for index in tqdm(chosen, desc="solves", disable=None):
         without = _trained(_without(prepare(data, settings), index), settings)
         wanted = _error_on(problem, without, index)
+        enough = (1 - _TOLERANCE) * wanted
         going = replace(
             state,
             epoch=0,
@@ -203,19 +200,13 @@ def withdraw_solves(
         )
         error = [_error_on(problem, going, index)]
         left = _without(problem, index)
-        while error[-1] < (1 - tolerance) * wanted and going.epoch < settings.max_epochs:
+        while error[-1] < enough and going.epoch < settings.max_epochs:
             going, _ = step(going, left, tuned)
             error.append(_error_on(problem, going, index))
         rows = index.cpu().numpy()
         withdrawals.append(
             SolveWithdrawal(
-                rows,
-                float(losses[rows].mean()),
-                error[0],
-                wanted,
-                np.array(error),
-                len(error) - 1,
-                error[-1] >= (1 - tolerance) * wanted,
+                rows, error[0], wanted, np.array(error), len(error) - 1, error[-1] >= enough
             )
         )
     return withdrawals, losses, spread

@@ -32,19 +32,18 @@ Look = Callable[[int, Weights], Mapping[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Data:
-    """Training points.
-
-    Attributes
-    ----------
-    images : Tensor of shape (n, channels, rows, columns)
-    labels : Tensor of int, shape (n,)
-    """
+    """Points: images (n, channels, rows, columns) and integer labels (n,)."""
 
     images: torch.Tensor
     labels: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return int(self.labels.max()) + 1
 
     def of(self, rows: np.ndarray) -> Data:
         """Return some of the points."""
@@ -79,10 +78,7 @@ class Rule:
 class Steps:
     """The length of a run and the address of its random draws.
 
-    Attributes
-    ----------
-    seed, stage : int, str
-        The batches and the noise of step k are determined by (seed, stage, k).
+    The batches and the noise of step k are determined by (seed, stage, k).
     """
 
     count: int
@@ -153,10 +149,8 @@ def descend(
 
     Parameters
     ----------
-    weights, network, data
-        A stack of models, and all n points.
     kept : ndarray of bool, shape (models, n)
-        The points that each model trains on.
+        The points that each model of the stack trains on.
     look : callable, optional
         Maps the number of past steps and the weights to arrays to be recorded by name, or to
         nothing. It is called before the first step and after each.
@@ -166,7 +160,7 @@ def descend(
     Returns
     -------
     weights : dict
-        The last weights.
+        The last ones.
     recorded : dict of ndarray, shape (records, ...)
     """
     mask = torch.from_numpy(np.asarray(kept, dtype=np.float32))

@@ -33,17 +33,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
-from popinv.errors import ConfigError
 from popinv.inference.descent import Descent, run, step
 from popinv.inference.problem import Problem, begin
 from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
 from popinv_papers.instance_unlearning.renyi import gaussian_step
+
+if TYPE_CHECKING:
+    from popinv_papers.instance_unlearning.section import InstanceUnlearning
 
 Point = tuple[np.ndarray, np.ndarray]
 
@@ -54,26 +57,6 @@ _DRAWS_OF_CHANGE = 20
 _CURVATURE_DRAWS = 8000
 # A divergence that rounding may leave.
 _ROUNDING = 1e-9
-
-
-def check_problem(problem: Problem) -> None:
-    """Refuse a problem whose draws depend on the set of systems.
-
-    Raises
-    ------
-    ConfigError
-        For unrestricted noise, or systems with noise scales or missing entries.
-    """
-    if problem.noise.unrestricted:
-        raise ConfigError(
-            "downstream.instance_unlearning: noise of kind 'full' moves by steps of its own; "
-            "leave it out, or choose another noise"
-        )
-    if problem.conditions is not None:
-        raise ConfigError(
-            "downstream.instance_unlearning: if systems have noise scales or unseen entries, the "
-            "model's draws change with every system that is left out; leave it out"
-        )
 
 
 def whole_descent(problem: Problem, settings: DescentSettings, start: Point) -> Descent:
@@ -136,31 +119,18 @@ def system_losses(
     descent: Descent,
     curvature: np.ndarray,
     systems: np.ndarray,
-    places: int,
-    noise_draws: int,
-    order: int,
+    asked: InstanceUnlearning,
 ) -> Losses:
-    """Measure P(n, alpha) of some systems along a descent.
+    """Measure P(n, alpha) of some systems along a descent on all systems, with the curvature H.
 
     At each place delta_n is measured twice, with independent draws, so that the noise in the
     product of both has mean zero. The noise in the square of one measurement has a positive mean,
     which for most systems exceeds the rest.
-
-    Parameters
-    ----------
-    descent : Descent
-        On all systems.
-    curvature : ndarray of shape (n_p, n_p)
-        H, from :func:`curvature_of`.
-    places, noise_draws : int
-        Number of places along the descent at which gradients are compared, and of gradients for C,
-        at least four for each parameter.
-    order : int
-        alpha.
     """
+    places, order = asked.places, asked.order
     path, count = descent.state.path, len(problem.data)
     end = np.concatenate([descent.alpha, descent.gamma])
-    drawn = max(noise_draws, _DRAWS_PER_PARAMETER * len(end))
+    drawn = max(asked.noise_draws, _DRAWS_PER_PARAMETER * len(end))
     gradients = [gradient(problem, settings, end, k) for k in range(drawn)]
     noise = np.atleast_2d(np.cov(np.array(gradients), rowvar=False))
     # The inverse of a sample covariance is too large by this factor.
@@ -210,40 +180,16 @@ def trailing_means(path: np.ndarray) -> np.ndarray:
 
 
 def linear_steps(loss: np.ndarray, epsilon: float, rate: float) -> np.ndarray:
-    """Return the first k with P s_k^2 <= epsilon, shape of ``loss``.
+    """Return the first k with P s_k^2 <= epsilon, shape of ``loss``, P(n, alpha).
 
-    After k steps the share (1 - r)^k of the distance remains, and s_k for their trailing mean.
-
-    Parameters
-    ----------
-    loss : ndarray
-        P(n, alpha).
-    epsilon, rate : float
-        epsilon, and r in (0, 1).
+    After k steps of rate r in (0, 1) the share (1 - r)^k of the distance remains, and s_k for their
+    trailing mean.
     """
     largest = math.log(max(1.0, float(np.max(loss)) / epsilon))
     # The mean's share is at most that of its first step, which is half as old.
     most = 2 + 2 * math.ceil(largest / (-2 * math.log1p(-rate)))
     share = trailing_means(((1 - rate) ** np.arange(most + 1))[:, None])[:, 0]
     return np.argmax(np.asarray(loss)[..., None] * share**2 <= epsilon, axis=-1)
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """Settings of the fine-tuning that forgets.
-
-    Attributes
-    ----------
-    steps, rate : int, float
-        Number of fine-tuning steps, and their share of a Gauss-Newton step.
-    order, epsilon : int, float
-        alpha, and the divergence at which a system counts as forgotten.
-    """
-
-    steps: int
-    rate: float
-    order: int
-    epsilon: float
 
 
 @dataclass(frozen=True)
@@ -301,22 +247,16 @@ def withdraw(
     curvature: np.ndarray,
     noise: np.ndarray,
     systems: Sequence[int],
-    tuning: Tuning,
+    asked: InstanceUnlearning,
 ) -> tuple[list[Withdrawal], Invariant]:
     """Leave systems out one at a time, by a new descent and by fine-tuning, and none at first.
 
-    Parameters
-    ----------
-    problem, settings, start : Problem, DescentSettings, (alpha, gamma)
-        Inputs of the study's descent.
-    descent : Descent
-        The descent on all systems.
-    curvature, noise : ndarray of shape (n_p, n_p)
-        H, and C.
+    ``start`` and ``settings`` are those of the study's descent, and ``descent`` that on all
+    systems; ``curvature`` and ``noise`` are H and C.
     """
     end = np.concatenate([descent.alpha, descent.gamma])
     short = settings.replace(
-        iterations=tuning.steps, learning_rate=tuning.rate, final_learning_rate=tuning.rate
+        iterations=asked.steps, learning_rate=asked.rate, final_learning_rate=asked.rate
     )
     kept = CurvatureSettings(every=0)
     there = begin(descent.alpha, descent.gamma, short, curvature)
@@ -331,7 +271,7 @@ def withdraw(
     # An answer has the covariance v H^-1 C H^-1 over the draws.
     of_answer = answer_variance(settings)
     precision = curvature @ np.linalg.solve(noise, curvature) / of_answer
-    shares = noise_shares(np.full(tuning.steps, tuning.rate))
+    shares = noise_shares(np.full(asked.steps, asked.rate))
     of_both = of_answer + (trailing_means(shares) ** 2).sum(axis=1)
     with_all = np.array([gradient(problem, settings, end, k) for k in range(_DRAWS_OF_CHANGE)])
 
@@ -344,13 +284,13 @@ def withdraw(
         moved = trailing_means(np.vstack([np.zeros(len(end)), tuned(others) - control]))
         gap = moved - (rerun - end)
         length = np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", gap, precision, gap), 0.0))
-        divergence = gaussian_step(length, 1.0, tuning.order)
+        divergence = gaussian_step(length, 1.0, asked.order)
         # Both changes see the same draws with and without the system. The draws' part of the
         # system's own gradient remains.
         left = [gradient(others, settings, end, k) for k in range(_DRAWS_OF_CHANGE)]
         change = np.atleast_2d(np.cov(np.array(left) - with_all, rowvar=False))
         spread = float(np.trace(np.linalg.solve(noise, change)))
-        return rerun, moved, divergence, tuning.order / 2 * spread * of_both / of_answer
+        return rerun, moved, divergence, asked.order / 2 * spread * of_both / of_answer
 
     *_, divergence, floor = without([])
     invariant = held(
@@ -362,8 +302,8 @@ def withdraw(
     withdrawals = []
     for system in tqdm(systems, desc="withdrawals", unit="system", disable=None):
         rerun, moved, divergence, floor = without([system])
-        close = np.flatnonzero(divergence - floor <= tuning.epsilon)
-        steps = int(close[0]) if len(close) else tuning.steps
+        close = np.flatnonzero(divergence - floor <= asked.epsilon)
+        steps = int(close[0]) if len(close) else asked.steps
         withdrawals.append(
             Withdrawal(system, rerun, end + moved[-1], divergence, floor, steps, bool(len(close)))
         )

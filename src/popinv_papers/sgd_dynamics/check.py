@@ -15,7 +15,7 @@ from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 from popinv_papers.sgd_dynamics.comparisons import PARTS, SIZES, Comparison
 from popinv_papers.sgd_dynamics.figures import draw_comparisons
 from popinv_papers.sgd_dynamics.finite_rates import escape_probability, finite_rate_term
-from popinv_papers.sgd_dynamics.simulation import noise
+from popinv_papers.sgd_dynamics.simulation import Noise
 from popinv_papers.sgd_dynamics.theory import escape_probability_heavy
 
 # Start of the table of escape probabilities, in units of s epsilon^(1-1/alpha).
@@ -34,7 +34,7 @@ def result_dataset(rows: Sequence[Comparison]) -> xr.Dataset:
         for j, rate in enumerate(rates):
             start = _MULTIPLE * rate ** (1 - 1 / alpha)
             limit[i, j] = escape_probability_heavy(start, rate, alpha, 1.0)
-            exact[i, j] = escape_probability(start, rate, noise("pareto", 1.0, alpha))
+            exact[i, j] = escape_probability(start, rate, Noise("pareto", 1.0, alpha))
             term[i, j] = finite_rate_term(rate, alpha)
     table = ("tail_index", "rate")
     return xr.Dataset(

@@ -28,7 +28,6 @@ from popinv_papers.sgd_dynamics.simulation import (
     Noise,
     Runs,
     double_well,
-    noise,
     piecewise,
     quartic_maximum,
     sharp_maximum,
@@ -144,6 +143,9 @@ def slopes(x: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 ALPHA, SCALE = 1.5, 0.03
 _LEVEL = 0.5
+_NORMAL, _HEAVY = Noise("gaussian"), Noise("pareto", SCALE, ALPHA)
+_NORMAL_WORDS, _HEAVY_WORDS = "normal noise", "noise of infinite variance (index 1.5)"
+_RECONSTRUCTED = "abstract; constant reconstructed"
 
 
 def convergence(size: Size, seed: int) -> Iterator[Comparison]:
@@ -156,8 +158,7 @@ def convergence(size: Size, seed: int) -> Iterator[Comparison]:
         runs = run(double_well(), law, rate, rate**power, size.paths, seed, stage, steps=steps)
         return runs.share_ending(0.5, 1.5, BATCHES)
 
-    normal, heavy = noise("gaussian"), noise("pareto", SCALE, ALPHA)
-    in_time = arrived(normal, 1 / 4)
+    in_time = arrived(_NORMAL, 1 / 4)
     start = "start at epsilon^(3/4), within the sticking radius"
     claim = (
         "Off a maximum the descent reaches its basin's minimum within 1.5 log(1/epsilon)/epsilon "
@@ -169,22 +170,22 @@ def convergence(size: Size, seed: int) -> Iterator[Comparison]:
         "tends to 1",
         in_time,
         above(0.99),
-        (start, arrived(normal, 3 / 4)),
+        (start, arrived(_NORMAL, 3 / 4)),
     )
     yield Comparison(
         "convergence_infinite_variance",
         claim.format("(1/6)", "infinite variance (index 1.5)"),
         "tends to 1",
-        arrived(heavy, 1 / 6),
+        arrived(_HEAVY, 1 / 6),
         above(0.99),
-        (start, arrived(heavy, 3 / 4)),
+        (start, arrived(_HEAVY, 3 / 4)),
     )
     yield Comparison(
         "convergence_too_soon",
         "That is the time scale: share that is there after a fifteenth of these steps, finite "
         "variance",
         "tends to 0",
-        arrived(normal, 1 / 4, 0.1),
+        arrived(_NORMAL, 1 / 4, 0.1),
         below(0.01),
         ("all of the steps", in_time),
     )
@@ -195,39 +196,34 @@ def _times(
 ) -> np.ndarray:
     """Return the mean steps from 0 to distance 1/2, shape (rates, batches)."""
     ends = (-_LEVEL, _LEVEL)
-    return np.array(
-        [
-            run(landscape, law, rate, 0.0, size.paths, seed, f"{stage}/{rate:g}", ends).mean_steps(
-                BATCHES
-            )
-            for rate in rates
-        ]
+    runs = (
+        run(landscape, law, rate, 0.0, size.paths, seed, f"{stage}/{rate:g}", ends)
+        for rate in rates
     )
+    return np.array([one.mean_steps(BATCHES) for one in runs])
 
 
 def sticking_slopes(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare how epsilon times the sticking time grows with log(1/epsilon)."""
     rates = np.array(size.sticking_rates)
     laws = {
-        "quadratic_finite": (double_well(), noise("gaussian")),
-        "quadratic_heavy": (double_well(), noise("pareto", SCALE, ALPHA)),
-        "sharp": (sharp_maximum(1.0, 1.0), noise("laplace")),
+        "quadratic_finite": (double_well(), _NORMAL),
+        "quadratic_heavy": (double_well(), _HEAVY),
+        "sharp": (sharp_maximum(1.0, 1.0), Noise("laplace")),
     }
     found = {}
     for name, (landscape, law) in laws.items():
         times = _times(landscape, law, size, size.sticking_rates, seed, f"slope/{name}")
         found[name] = slopes(np.log(1 / rates), rates[:, None] * times)
     words = "slope of epsilon times the steps to distance 1/2 against log(1/epsilon)"
-    heavy = ("noise of infinite variance (index 1.5)", found["quadratic_heavy"])
-    normal = ("normal noise", found["quadratic_finite"])
     yield Comparison(
         "sticking_slope_quadratic",
         f"Near a quadratic maximum the descent lingers, finite variance: {words}",
         1 / 2,
         found["quadratic_finite"],
         within(1 / 2, bound=0.05),
-        heavy,
-        where="abstract; constant reconstructed",
+        (_HEAVY_WORDS, found["quadratic_heavy"]),
+        where=_RECONSTRUCTED,
     )
     yield Comparison(
         "sticking_slope_quadratic_heavy",
@@ -235,8 +231,8 @@ def sticking_slopes(size: Size, seed: int) -> Iterator[Comparison]:
         1 - 1 / ALPHA,
         found["quadratic_heavy"],
         within(1 - 1 / ALPHA, bound=0.05),
-        normal,
-        where="abstract; constant reconstructed",
+        (_NORMAL_WORDS, found["quadratic_finite"]),
+        where=_RECONSTRUCTED,
     )
     yield Comparison(
         "sticking_slope_sharp",
@@ -252,15 +248,15 @@ def quartic_slope(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare the power of the learning rate in the sticking time at a quartic maximum."""
     rates = np.array(size.quartic_rates)
     # The sticking radius must be far below 1/2; with a deviation of 1 it is 0.3.
-    laws = {"finite": noise("gaussian", 0.2), "heavy": noise("pareto", SCALE, ALPHA)}
+    laws = {"finite": Noise("gaussian", 0.2), "heavy": _HEAVY}
     found = {}
     for name, law in laws.items():
         times = _times(quartic_maximum(), law, size, size.quartic_rates, seed, f"quartic/{name}")
         found[name] = slopes(np.log(rates), np.log(times))
     words = "power of epsilon in the steps to distance 1/2"
     for name, a, change in (
-        ("finite", 2.0, ("noise of infinite variance (index 1.5)", found["heavy"])),
-        ("heavy", ALPHA, ("normal noise", found["finite"])),
+        ("finite", 2.0, (_HEAVY_WORDS, found["heavy"])),
+        ("heavy", ALPHA, (_NORMAL_WORDS, found["finite"])),
     ):
         kind = "finite variance" if a == 2 else "infinite variance (index 1.5)"
         exponent = -theory.sticking_exponent(a, 3)
@@ -278,9 +274,8 @@ def quartic_slope(size: Size, seed: int) -> Iterator[Comparison]:
 
 def sticking_times(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare the steps from the top of the double well to distance 1/2, normal noise."""
-    law = noise("gaussian")
     for rate in (0.1, *size.sticking_rates[:2]):
-        (found,) = _times(double_well(), law, size, (rate,), seed, "sticking")
+        (found,) = _times(double_well(), _NORMAL, size, (rate,), seed, "sticking")
         expected = theory.double_well_exit_time(rate, _LEVEL, 1.0)
         yield Comparison(
             f"sticking_time_{rate:g}",
@@ -294,7 +289,7 @@ def sticking_times(size: Size, seed: int) -> Iterator[Comparison]:
             why="" if rate < 0.1 else "The formula is for small rates; the next row has no limit.",
         )
         if rate == 0.1:
-            exact = mean_exit_steps(double_well(), law, rate, 0.0, (-_LEVEL, _LEVEL), 0.005)
+            exact = mean_exit_steps(double_well(), _NORMAL, rate, 0.0, (-_LEVEL, _LEVEL), 0.005)
             yield Comparison(
                 f"sticking_time_equation_{rate:g}",
                 f"the same at rate {rate:g}, by the integral equation",
@@ -318,6 +313,13 @@ _SHARP = ((1, 0.5, 0), (1, 0.5, 1), (1, 0.5, -1), (0.2, 0.1, 0), (2, 0.5, -2))
 _SHARP_HEADLINES = 3
 
 
+def _place(headline: bool, otherwise: str) -> tuple[Part, Source, str]:
+    """Return part, source and place of a row on an escape probability."""
+    if headline:
+        return "headline", "a reconstruction of the paper", "abstract; formula reconstructed"
+    return "reconstruction", "reconstruction", otherwise
+
+
 def _share_up(
     landscape: Landscape,
     law: Noise,
@@ -336,7 +338,7 @@ def _share_up(
 def quadratic_escapes(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare the probability to leave a quadratic maximum upwards, finite variance."""
     rate = size.share_rate
-    wider = noise("gaussian", 1.2)
+    wider = Noise("gaussian", 1.2)
     for c in (1.0, 0.5, 2.0):
         start = c * math.sqrt(rate / 2)
         expected = theory.escape_probability_quadratic(start, rate, 1.0)
@@ -350,12 +352,10 @@ def quadratic_escapes(size: Size, seed: int) -> Iterator[Comparison]:
             f"probability to leave a quadratic maximum upwards from {c:g} deviations off, finite "
             "variance",
             expected,
-            _share_up(double_well(), noise("gaussian"), rate, start, size, seed, "normal"),
+            _share_up(double_well(), _NORMAL, rate, start, size, seed, "normal"),
             within(expected, bound=BOUND),
             control,
-            part="headline" if headline else "reconstruction",
-            source="a reconstruction of the paper" if headline else "reconstruction",
-            where="abstract; formula reconstructed" if headline else "normal limit",
+            *_place(headline, "normal limit"),
         )
 
 
@@ -363,7 +363,7 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare that under infinite variance with the embedded linear recursion and its limit."""
     rate = size.share_rate
     for alpha in (1.5, 1.8):
-        law, start = noise("pareto", SCALE, alpha), 3 * SCALE * rate ** (1 - 1 / alpha)
+        law, start = Noise("pareto", SCALE, alpha), 3 * SCALE * rate ** (1 - 1 / alpha)
         expected = escape_probability(start, rate, law)
         shares = _share_up(double_well(), law, rate, start, size, seed, f"pareto{alpha:g}")
         limit = theory.escape_probability_heavy(start, rate, alpha, SCALE)
@@ -371,7 +371,7 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
             "probability to leave a quadratic maximum upwards from 3 s epsilon^(1-1/index) off, "
             f"infinite variance (index {alpha:g})"
         )
-        normal = noise("gaussian", SCALE)
+        normal = Noise("gaussian", SCALE)
         yield Comparison(
             f"escape_heavy_{alpha:g}",
             words,
@@ -399,10 +399,10 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
             else "",
         )
     others = {
-        "student": (noise("student", SCALE, 1.5), "Student's noise with 1.5 degrees of freedom"),
-        "stable": (noise("stable", SCALE, 1.5), "stable noise of index 1.5"),
+        "student": (Noise("student", SCALE, 1.5), "Student's noise with 1.5 degrees of freedom"),
+        "stable": (Noise("stable", SCALE, 1.5), "stable noise of index 1.5"),
         "unbalanced": (
-            noise("pareto", SCALE, 1.5, 0.8),
+            Noise("pareto", SCALE, 1.5, 0.8),
             "Pareto noise of index 1.5 with 80 % of its tail upwards",
         ),
     }
@@ -423,7 +423,7 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
 
 def sharp_escapes(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare the probability to leave a sharp maximum upwards, Laplace noise."""
-    rate, law = size.share_rate, noise("laplace")
+    rate, law = size.share_rate, Noise("laplace")
 
     def shares(right: float, left: float, y: float, rate: float) -> np.ndarray:
         # So far out that a return has a probability below 1e-6.
@@ -443,9 +443,7 @@ def sharp_escapes(size: Size, seed: int) -> Iterator[Comparison]:
             shares(right, left, y, rate),
             within(expected, bound=BOUND),
             ("slopes exchanged", shares(left, right, y, rate)) if headline else None,
-            part="headline" if headline else "reconstruction",
-            source="a reconstruction of the paper" if headline else "reconstruction",
-            where="abstract; formula reconstructed" if headline else "exact for Laplace noise",
+            *_place(headline, "exact for Laplace noise"),
         )
 
 
@@ -459,18 +457,18 @@ _BEYOND = -0.5
 def exit_times(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare steps from the double well's minimum at 1 into the other basin."""
     well = double_well()
-    normal, heavy = noise("gaussian"), noise("pareto", _WIDER, ALPHA)
+    wide = Noise("pareto", _WIDER, ALPHA)
 
     def steps(law: Noise, rate: float, end: float = _BEYOND) -> np.ndarray:
         stage = f"exit/{law.kind}/{rate:g}/{end:g}"
         runs = run(well, law, rate, 1.0, size.exit_paths, seed, stage, (end, np.inf))
         return runs.mean_steps(BATCHES)
 
-    by_normal = {rate: steps(normal, rate) for rate in size.kramers_rates}
-    by_heavy = {rate: steps(heavy, rate) for rate in size.heavy_rates}
+    by_normal = {rate: steps(_NORMAL, rate) for rate in size.kramers_rates}
+    by_heavy = {rate: steps(wide, rate) for rate in size.heavy_rates}
     cold, warm = np.array(size.kramers_rates), np.array(size.heavy_rates)
     normal_times, heavy_times = (np.array(list(d.values())) for d in (by_normal, by_heavy))
-    same_rates = np.array([steps(heavy, rate, 0.0) for rate in size.kramers_rates])
+    same_rates = np.array([steps(wide, rate, 0.0) for rate in size.kramers_rates])
     yield Comparison(
         "exit_slope_normal",
         "With normal noise a basin holds for exponentially long: slope of log(epsilon steps) "
@@ -478,11 +476,8 @@ def exit_times(size: Size, seed: int) -> Iterator[Comparison]:
         0.5,
         slopes(1 / cold, np.log(cold[:, None] * normal_times)),
         within(0.5, bound=0.05),
-        (
-            "noise of infinite variance (index 1.5)",
-            slopes(1 / cold, np.log(cold[:, None] * same_rates)),
-        ),
-        where="abstract; constant reconstructed",
+        (_HEAVY_WORDS, slopes(1 / cold, np.log(cold[:, None] * same_rates))),
+        where=_RECONSTRUCTED,
     )
     yield Comparison(
         "exit_slope_heavy",
@@ -491,26 +486,25 @@ def exit_times(size: Size, seed: int) -> Iterator[Comparison]:
         -ALPHA,
         slopes(np.log(warm), np.log(heavy_times)),
         within(-ALPHA, bound=0.05),
-        ("normal noise", slopes(np.log(cold), np.log(normal_times))),
+        (_NORMAL_WORDS, slopes(np.log(cold), np.log(normal_times))),
         where="abstract; exponent reconstructed",
     )
     for rate, found in by_normal.items():
         formula = theory.kramers_exit_time(rate, 1.0, 0.25, 2.0, 1.0)
-        exact = mean_exit_steps(well, normal, rate, 1.0, (_BEYOND, np.inf), 0.005)
-        yield _time("exit_normal", "normal noise", rate, formula, found, 0.1, "Kramers")
-        yield _time("exit_normal_equation", "normal noise", rate, exact, found, 0.05)
-    words = "noise of infinite variance (index 1.5)"
+        exact = mean_exit_steps(well, _NORMAL, rate, 1.0, (_BEYOND, np.inf), 0.005)
+        yield _time("exit_normal", _NORMAL_WORDS, rate, formula, found, 0.1, "Kramers")
+        yield _time("exit_normal_equation", _NORMAL_WORDS, rate, exact, found, 0.05)
     for rate, found in by_heavy.items():
         formula = theory.heavy_exit_time(rate, ALPHA, _WIDER, down=1.0)
-        yield _time("exit_heavy", words, rate, formula, found, 0.1, "one jump")
+        yield _time("exit_heavy", _HEAVY_WORDS, rate, formula, found, 0.1, "one jump")
     # Beyond this the noise is too narrow for the nodes.
     rate = size.heavy_rates[0]
-    exact = mean_exit_steps(well, heavy, rate, 1.0, (_BEYOND, np.inf), 0.005)
-    yield _time("exit_heavy_equation", words, rate, exact, by_heavy[rate], 0.05)
-    first = steps(heavy, rate, 0.0)
+    exact = mean_exit_steps(well, wide, rate, 1.0, (_BEYOND, np.inf), 0.005)
+    yield _time("exit_heavy_equation", _HEAVY_WORDS, rate, exact, by_heavy[rate], 0.05)
+    first = steps(wide, rate, 0.0)
     formula = theory.heavy_exit_time(rate, ALPHA, _WIDER, down=1.0)
-    exact = mean_exit_steps(well, heavy, rate, 1.0, (0.0, np.inf), 0.005)
-    top = f"{words}, to the top of the barrier alone"
+    exact = mean_exit_steps(well, wide, rate, 1.0, (0.0, np.inf), 0.005)
+    top = f"{_HEAVY_WORDS}, to the top of the barrier alone"
     yield _time("exit_heavy_top", top, rate, formula, first, 0.1, "one jump", _TOP)
     yield _time("exit_heavy_top_equation", top, rate, exact, first, 0.05)
 
@@ -557,7 +551,6 @@ def three_wells() -> Landscape:
 def basins(size: Size, seed: int) -> Iterator[Comparison]:
     """Compare which of three wells comes next, by the rates of the Markov chain."""
     rates = theory.markov_rates([-2.0, 0.0, 1.0], [-1.2, 0.6], ALPHA)
-    heavy, normal = noise("pareto", SCALE, ALPHA), noise("gaussian")
 
     def runs(law: Noise, start: float, ends: tuple[float, float], rate: float) -> Runs:
         stage = f"basins/{law.kind}/{start:g}"
@@ -570,9 +563,9 @@ def basins(size: Size, seed: int) -> Iterator[Comparison]:
         "On long scales the descent moves between basins as a Markov chain: share of the paths out "
         "of the middle of three wells that go to the right, infinite variance (index 1.5)",
         expected,
-        runs(heavy, 0.0, middle, 0.1).share_up(BATCHES),
+        runs(_HEAVY, 0.0, middle, 0.1).share_up(BATCHES),
         within(expected, bound=0.03),
-        ("normal noise", runs(normal, 0.0, middle, 0.1).share_up(BATCHES)),
+        (_NORMAL_WORDS, runs(_NORMAL, 0.0, middle, 0.1).share_up(BATCHES)),
         source="quoted by others",
         where="summary; rates reconstructed",
     )
@@ -583,9 +576,9 @@ def basins(size: Size, seed: int) -> Iterator[Comparison]:
         "share of the paths out of the left well that jump over the middle one, infinite variance "
         "(index 1.5)",
         expected,
-        runs(heavy, -2.0, left, 0.1).share_ending(0.6, math.inf, BATCHES),
+        runs(_HEAVY, -2.0, left, 0.1).share_ending(0.6, math.inf, BATCHES),
         within(expected, bound=0.03),
-        ("normal noise", runs(normal, -2.0, left, 0.1).share_ending(0.6, math.inf, BATCHES)),
+        (_NORMAL_WORDS, runs(_NORMAL, -2.0, left, 0.1).share_ending(0.6, math.inf, BATCHES)),
         source="quoted by others",
         where="summary; rates reconstructed",
     )

@@ -54,13 +54,7 @@ def draw_comparisons(result: xr.Dataset) -> Figure:
 
 @styled
 def draw_slices(slices: Mapping[str, Any]) -> Figure:
-    """Draw height and mean slope along each line, and its critical points.
-
-    Parameters
-    ----------
-    slices : mapping of str to Slice
-        From :mod:`popinv_papers.sgd_dynamics.slices`.
-    """
+    """Draw height and mean slope along each line of :mod:`.slices`, and its critical points."""
     titles = {"start": "From the answer (0) to the farthest start (1)"}
     figure = new_figure("The descent's loss along lines", 5.5 * len(slices), 6)
     axes = figure.subplots(2, len(slices), sharex="col", squeeze=False)

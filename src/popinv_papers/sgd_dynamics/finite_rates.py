@@ -20,12 +20,11 @@ The second term gives :func:`finite_rate_term`, of the order epsilon^{2/alpha - 
 vanishes as alpha approaches 2, so that no learning rate in use is small there.
 
 With m(x) = x - epsilon f'(x) and the density q of epsilon xi, the mean number of steps T until the
-recursion leaves (low, high), and the probability h that it leaves upwards, solve
+recursion leaves (low, high) solves
 
     T(x) = 1 + int T(y) q(y - m(x)) dy,
-    h(x) = P(m(x) + epsilon xi >= high) + int h(y) q(y - m(x)) dy,
 
-with integrals over (low, high). The solution is linear between nodes, which are dense near the
+with the integral over (low, high). The solution is linear between nodes, which are dense near the
 ends. The integrals of the density times a linear function are exact, by the distribution function
 of the noise and its integral. Nothing is simulated, and no learning rate is assumed to be small.
 The error is that of the interpolation, of second order in the distance of the nodes. Where the
@@ -104,14 +103,8 @@ def _pareto_tail(u: np.ndarray, alpha: float) -> np.ndarray:
 def escape_probability(start: float, rate: float, noise: Noise, curvature: float = 1.0) -> float:
     """Return the probability that the linear recursion from ``start`` leaves upwards.
 
-    Parameters
-    ----------
-    start : float
-        x_0, relative to the maximum.
-    rate : float
-        The learning rate epsilon.
-    curvature : float
-        kappa = -f'' at the maximum.
+    ``start`` is x_0, relative to the maximum, ``rate`` the learning rate epsilon, and ``curvature``
+    kappa = -f'' at the maximum.
     """
     if not (rate > 0 and curvature > 0):
         raise ConfigError(f"the rate {rate} and the curvature {curvature} must be positive")
@@ -205,33 +198,11 @@ def mean_exit_steps(
 ) -> float:
     """Return the mean number of steps from ``start`` until the path leaves an interval.
 
-    Parameters
-    ----------
-    rate : float
-        The learning rate epsilon.
-    within : (float, float)
-        The interval; one end may be infinite.
-    spacing : float
-        Largest distance of nodes near the landscape's breaks and critical points.
+    One end of the interval may be infinite. ``spacing`` is the largest distance of nodes near the
+    landscape's breaks and critical points, ``rate`` the learning rate epsilon.
     """
-    nodes, matrix, _ = _operator(landscape, noise, rate, within, spacing)
+    nodes, matrix = _operator(landscape, noise, rate, within, spacing)
     solution = np.linalg.solve(np.eye(len(nodes)) - matrix, np.ones(len(nodes)))
-    return float(np.interp(start, nodes, solution))
-
-
-def exit_probability(
-    landscape: Landscape,
-    noise: Noise,
-    rate: float,
-    start: float,
-    within: tuple[float, float],
-    spacing: float = 0.02,
-) -> float:
-    """Return the probability that the path leaves an interval upwards; see `mean_exit_steps`."""
-    if not np.isfinite(within).all():
-        raise ConfigError(f"the interval {within} must be finite: a path leaves on either side")
-    nodes, matrix, beyond = _operator(landscape, noise, rate, within, spacing)
-    solution = np.linalg.solve(np.eye(len(nodes)) - matrix, beyond)
     return float(np.interp(start, nodes, solution))
 
 
@@ -264,8 +235,8 @@ def _nodes(low: float, high: float, finest: float, spacing: float) -> np.ndarray
 
 def _operator(
     landscape: Landscape, noise: Noise, rate: float, within: tuple[float, float], spacing: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return nodes (n,), weights (n, n) of the values at the nodes, P(beyond high) (n,)."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes (n,), and weights (n, n) of the values at the nodes."""
     low, high = within
     if not low < high or (np.isinf(low) and np.isinf(high)):
         raise ConfigError(f"the interval {within} must ascend and have a finite end")
@@ -279,9 +250,8 @@ def _operator(
     matrix = np.zeros((len(nodes), len(nodes)))
     matrix[:, :-1] += left
     matrix[:, 1:] += right
-    beyond = 1 - below[:, -1]
     if np.isinf(high):
-        matrix[:, -1] += beyond
+        matrix[:, -1] += 1 - below[:, -1]
     if np.isinf(low):
         matrix[:, 0] += below[:, 0]
-    return nodes, matrix, beyond
+    return nodes, matrix

@@ -11,6 +11,7 @@ nothing. Path i draws from the generator of (seed, stage, i), so it does not dep
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,21 +59,15 @@ class Landscape:
 
     def steepness(self, low: float, high: float) -> float:
         """Return the largest abs(f'') in an interval, on a grid of 10,001 points."""
-        grid = np.linspace(low, high, 10_001)
         powers = np.arange(1, self.coefficients.shape[1])
-        pieces = np.searchsorted(self.breaks, grid, side="right")
-        slopes = self.coefficients[pieces, 1:] * powers * grid[:, None] ** (powers - 1)
-        return float(np.abs(slopes.sum(axis=1)).max())
+        second = Landscape(self.breaks, self.coefficients[:, 1:] * powers)
+        return float(np.abs(second.slope(np.linspace(low, high, 10_001))).max())
 
 
 def piecewise(breaks: Sequence[float], coefficients: Sequence[Sequence[float]]) -> Landscape:
     """Return any piecewise polynomial slope.
 
-    Parameters
-    ----------
-    breaks : sequence of float, length k
-    coefficients : sequence of k + 1 sequences
-        From the constant up. Shorter ones are filled with zeros.
+    Coefficients of each piece are from the constant up; shorter ones are filled with zeros.
 
     Raises
     ------
@@ -114,13 +109,7 @@ def _continued(edge: float, inner: Sequence[float], value: float, steep: float) 
 
 
 def sharp_maximum(left: float, right: float) -> Landscape:
-    """F' = a_- > 0 for x < 0 and -a_+ < 0 for x >= 0: the drift leads away from 0 on both sides.
-
-    Parameters
-    ----------
-    left, right : float
-        a_- and a_+, positive.
-    """
+    """F' = a_- > 0 for x < 0 and -a_+ < 0 for x >= 0: the drift leads away from 0 on both sides."""
     if not (left > 0 and right > 0):
         raise ConfigError(f"the slopes {left} and {right} of a sharp maximum must be positive")
     return piecewise([0.0], [[left], [-right]])
@@ -174,12 +163,36 @@ class Noise:
     balance : float
         p_+, the share of the upper tail (pareto); 1/2 for a symmetric law. An unbalanced law is
         shifted to mean zero: P(xi + mean > x) = p_+ (x/s)^-index.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown kind, a scale that is not positive, a tail index of at most 1 (no mean) or,
+        for a stable law, of 2 and more, or a balance outside [0, 1] or of another law than Pareto.
     """
 
     kind: str
-    scale: float
-    index: float
+    scale: float = 1.0
+    index: float = math.inf
     balance: float = 0.5
+
+    def __post_init__(self) -> None:
+        kind, scale, index, balance = self.kind, self.scale, self.index, self.balance
+        if kind not in KINDS:
+            raise ConfigError(f"noise '{kind}', allowed: {', '.join(KINDS)}.{nearest(kind, KINDS)}")
+        if not scale > 0:
+            raise ConfigError(f"the scale of the noise is {scale}, must be positive")
+        if not 0 <= balance <= 1 or (kind != "pareto" and balance != 0.5):
+            raise ConfigError(
+                f"the balance of {kind} noise is {balance}; pareto noise takes one from 0 to 1, "
+                "others are symmetric and have 0.5"
+            )
+        if not index > 1:
+            raise ConfigError(
+                f"the index of {kind} noise is {index}, must be above 1: it has no mean"
+            )
+        if kind == "stable" and not index < 2:
+            raise ConfigError(f"the index of stable noise is {index}, must be below 2")
 
     @property
     def shift(self) -> float:
@@ -199,45 +212,12 @@ class Noise:
         return KINDS.index(self.kind), self.scale, self.index, self.balance
 
 
-def noise(kind: str, scale: float = 1.0, index: float | None = None, balance: float = 0.5) -> Noise:
-    """Return a law of the noise.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown kind, a scale that is not positive, a tail index of at most 1 (no mean) or,
-        for a stable law, of 2 and more, or a balance outside [0, 1] or of another law than Pareto.
-    """
-    if kind not in KINDS:
-        raise ConfigError(f"noise '{kind}', allowed: {', '.join(KINDS)}.{nearest(kind, KINDS)}")
-    if not scale > 0:
-        raise ConfigError(f"the scale of the noise is {scale}, must be positive")
-    if not 0 <= balance <= 1 or (kind != "pareto" and balance != 0.5):
-        raise ConfigError(
-            f"the balance of {kind} noise is {balance}; pareto noise takes one from 0 to 1, others "
-            "are symmetric and have 0.5"
-        )
-    if kind in ("gaussian", "laplace"):
-        return Noise(kind, float(scale), float("inf"))
-    if index is None or not index > 1:
-        raise ConfigError(f"the index of {kind} noise is {index}, must be above 1: it has no mean")
-    if kind == "stable" and not index < 2:
-        raise ConfigError(f"the index of stable noise is {index}, must be below 2")
-    return Noise(kind, float(scale), float(index), float(balance))
-
-
 @dataclass(frozen=True)
 class Runs:
-    """The ends of the paths.
+    """The ends of the paths, of shape (paths,) each.
 
-    Attributes
-    ----------
-    final : ndarray of shape (paths,)
-        Last point of each path.
-    steps : ndarray of int, shape (paths,)
-        Number of steps of each path.
-    side : ndarray of int, shape (paths,)
-        1 if the path left upwards, -1 if downwards, 0 if it was still inside at the end.
+    ``final`` are their last points and ``steps`` their numbers of steps. ``side`` is 1 if the path
+    left upwards, -1 if downwards, 0 if it was still inside at the end.
     """
 
     final: np.ndarray
@@ -245,28 +225,17 @@ class Runs:
     side: np.ndarray
 
     def mean_steps(self, batches: int) -> np.ndarray:
-        """Return the mean number of steps of each batch of paths, shape (batches,).
-
-        Raises
-        ------
-        ValueError
-            If a path has not left, so that the mean would be that of cut paths.
-        """
+        """Return the mean number of steps of each batch of paths, shape (batches,)."""
         self._check_left()
         return _batches(self.steps, batches)
 
     def share_up(self, batches: int) -> np.ndarray:
-        """Return the share of upward exits of each batch of paths, shape (batches,).
-
-        Raises
-        ------
-        ValueError
-            If a path has not left.
-        """
+        """Return the share of upward exits of each batch of paths, shape (batches,)."""
         self._check_left()
         return _batches(self.side > 0, batches)
 
     def _check_left(self) -> None:
+        """Raise ValueError if a path has not left, so that a mean would be that of cut paths."""
         if not self.side.all():
             raise ValueError(f"{int((self.side == 0).sum())} paths have not left")
 
@@ -317,20 +286,10 @@ def simulate(
     stage: str,
     within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Runs:
-    """Follow paths of X_{n+1} = X_n - epsilon f'(X_n) + epsilon xi_{n+1}.
+    """Follow paths of X_{n+1} = X_n - epsilon f'(X_n) + epsilon xi_{n+1} from X_0.
 
-    Parameters
-    ----------
-    rate : float
-        The learning rate epsilon.
-    start : float
-        X_0.
-    steps : int
-        Largest number of steps of a path.
-    seed, stage : int, str
-        Address of the random draws.
-    within : (float, float)
-        A path ends if it reaches or passes one of these.
+    A path ends if it reaches or passes an end of ``within``, or after so many steps. Its draws have
+    the address (seed, stage).
 
     Raises
     ------

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.integrate import trapezoid
+from scipy.integrate import cumulative_trapezoid, trapezoid
 
 from popinv.errors import ConfigError
 from popinv.inference.descent import step
@@ -46,8 +46,6 @@ class CriticalPoint:
         Standard deviation of the gradient noise there.
     tail_index, tail_index_error : float
         Hill's estimate and its standard error.
-    place_error : float
-        Standard error of t: that of the mean slope divided by the size of the curvature.
     """
 
     place: float
@@ -55,7 +53,6 @@ class CriticalPoint:
     deviation: float
     tail_index: float
     tail_index_error: float
-    place_error: float = 0.0
 
     @property
     def is_maximum(self) -> bool:
@@ -67,14 +64,8 @@ class CriticalPoint:
 class Slice:
     """The mean slope on a line and its critical points.
 
-    Attributes
-    ----------
-    places : ndarray of shape (n,)
-        t.
-    slope, error : ndarray of shape (n,)
-        Mean slope and its standard error.
-    deviation : ndarray of shape (n,)
-        Standard deviation of the gradient noise.
+    At the places t (n,) stand the mean slope, its standard error, and the standard deviation of the
+    gradient noise.
     """
 
     places: np.ndarray
@@ -86,8 +77,7 @@ class Slice:
     @property
     def height(self) -> np.ndarray:
         """F on the line by the trapezoidal rule, with minimum 0, shape (n,)."""
-        rises = np.diff(self.places) * (self.slope[1:] + self.slope[:-1]) / 2
-        height = np.concatenate([[0.0], np.cumsum(rises)])
+        height = cumulative_trapezoid(self.slope, self.places, initial=0)
         return height - height.min()
 
     @property
@@ -132,11 +122,7 @@ def line_slope(
 ) -> StochasticSlope:
     """Return the descent's stochastic slope along origin + t direction.
 
-    Parameters
-    ----------
-    problem : Problem
-        Its stage addresses the draws.
-    origin, direction : ndarray of shape (n_p,)
+    The stage of the problem addresses the draws.
     """
     # Adam's step needs no curvature, and its move is not used.
     settings = settings.replace(optimiser="adam", iterations=1)
@@ -154,21 +140,13 @@ def line_slope(
 def slice_of(
     slope: StochasticSlope, places: Sequence[float] | np.ndarray, draws: int, noise_draws: int
 ) -> Slice:
-    """Measure the mean slope at places on a line, and its zeros and the noise there.
+    """Measure the mean slope g_k(t) at ascending places t on a line, and its zeros and noise there.
 
     A slope is significant if it differs from zero by two standard errors. Between two significant
     slopes of opposite sign, with no significant slope between them, lies one zero. It is the zero
     of the straight line fitted to the mean slopes from one to the other, whose slope is the
-    curvature. All places share their draws, so the error moves the whole line.
-
-    Parameters
-    ----------
-    slope : callable
-        g_k(t).
-    places : sequence of float
-        t, ascending.
-    draws, noise_draws : int
-        Number of draws for each mean, and for the noise at a critical point.
+    curvature. All places share their draws, so the error moves the whole line. Each mean is over
+    ``draws``, and the noise at a critical point over ``noise_draws``.
     """
     t = np.asarray(places, dtype=float)
     values = np.array([[slope(x, k) for k in range(draws)] for x in t])
@@ -183,17 +161,8 @@ def slice_of(
         place = np.clip(-rise / curvature, t[i], t[j])
         sample = np.array([slope(place, draws + k) for k in range(noise_draws)])
         index, index_error = hill(sample - sample.mean())
-        uncertain = error[np.argmin(np.abs(t - place))] / abs(curvature)
-        points.append(
-            CriticalPoint(
-                float(place),
-                float(curvature),
-                float(sample.std(ddof=1)),
-                index,
-                index_error,
-                float(uncertain),
-            )
-        )
+        noise = float(sample.std(ddof=1))
+        points.append(CriticalPoint(float(place), float(curvature), noise, index, index_error))
     return Slice(t, mean, error, deviation, tuple(points))
 
 
@@ -201,14 +170,8 @@ def crossing_probability(profile: Slice, rates: Sequence[float] | np.ndarray) ->
     """Return the probability to cross the barrier in a descent with these learning rates.
 
     It is 1 - exp(-sum of the probabilities per step). It is 0 without a barrier: there is nothing
-    on the line to cross to.
-
-    Parameters
-    ----------
-    profile : Slice
-        A line that has the answer at t = 0.
-    rates : sequence of float
-        The learning rate of every step, as shares of a Gauss-Newton step.
+    on the line to cross to. The line has the answer at t = 0. There is a learning rate for every
+    step, as a share of a Gauss-Newton step.
     """
     barrier = profile.barrier
     if barrier is None:

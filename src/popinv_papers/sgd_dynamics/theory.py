@@ -27,33 +27,28 @@ def sticking_exponent(a: float, beta: float) -> float:
     return 1 + max(0.0, (a - 1) * (beta - 1) / (a + beta - 1))
 
 
-def escape_probability_quadratic(
-    start: float, rate: float, sigma: float, curvature: float = 1.0
-) -> float:
+def escape_probability_quadratic(start: float, rate: float, sigma: float) -> float:
     r"""Return the probability of an upward exit from a quadratic maximum, with finite variance.
 
-    X_n (1 + epsilon kappa)^{-n} converges to a normal law about the start with variance
-    epsilon sigma^2 / (2 kappa), so it is Phi(x_0 / sqrt(epsilon sigma^2 / (2 kappa))).
+    With f'' = -1 there, X_n (1 + epsilon)^{-n} converges to a normal law about the start with
+    variance epsilon sigma^2 / 2, so it is Phi(x_0 / sqrt(epsilon sigma^2 / 2)).
     """
-    return float(ndtr(start / math.sqrt(rate * sigma**2 / (2 * curvature))))
-
-
-def quadratic_exit_time(rate: float, level: float, sigma: float, curvature: float = 1.0) -> float:
-    r"""Return the mean steps from a quadratic maximum, f' = -kappa x, to \|X\| = level.
-
-    epsilon kappa E T = log(level sqrt(2 kappa/(epsilon sigma^2))) + (gamma_E + log 2)/2, where
-    (gamma_E + log 2)/2 is the mean of -log \|Z\| for a standard normal Z.
-    """
-    logarithm = math.log(level * math.sqrt(2 * curvature / (rate * sigma**2)))
-    return (logarithm + (np.euler_gamma + math.log(2)) / 2) / (rate * curvature)
+    return float(ndtr(start / math.sqrt(rate * sigma**2 / 2)))
 
 
 def double_well_exit_time(rate: float, level: float, sigma: float) -> float:
     r"""Return the mean steps from 0 to \|X\| = level < 1 in f' = x^3 - x.
 
-    It is that of :func:`quadratic_exit_time`, with the flow's time log(level / sqrt(1 - level^2)).
+    From a quadratic maximum, f' = -x, to \|X\| = l they are
+
+        epsilon E T = log(l sqrt(2/(epsilon sigma^2))) + (gamma_E + log 2)/2,
+
+    where (gamma_E + log 2)/2 is the mean of -log \|Z\| for a standard normal Z. The well adds the
+    flow's time, so l is level / sqrt(1 - level^2).
     """
-    return quadratic_exit_time(rate, level / math.sqrt(1 - level**2), sigma)
+    reach = level / math.sqrt(1 - level**2)
+    logarithm = math.log(reach * math.sqrt(2 / (rate * sigma**2)))
+    return (logarithm + (np.euler_gamma + math.log(2)) / 2) / rate
 
 
 def stable_constant(alpha: float) -> float:
@@ -144,22 +139,12 @@ def heavy_exit_time(
 def markov_rates(
     minima: Sequence[float], maxima: Sequence[float], alpha: float, scale: float = 1.0
 ) -> np.ndarray:
-    """Return the rates between basins in the time epsilon^alpha n, for symmetric Pareto noise.
+    """Return rates (k, k) between basins in the time epsilon^alpha n, for symmetric Pareto noise.
 
     From basin i to j > i the rate is (1/2) s^alpha [(s_{j-1} - m_i)^-alpha - (s_j - m_i)^-alpha],
     where the last basin extends to infinity. For j < i it is the mirror image. The diagonal makes
-    rows sum to zero.
-
-    Parameters
-    ----------
-    minima : sequence of float, length k
-        m_1 < ... < m_k.
-    maxima : sequence of float, length k - 1
-        s_1 < ... < s_{k-1}, one between each pair.
-
-    Returns
-    -------
-    ndarray of shape (k, k)
+    rows sum to zero. Minima m_1 < ... < m_k have one of the maxima s_1 < ... < s_{k-1} between each
+    pair.
     """
     order = np.empty(2 * len(minima) - 1)
     if len(maxima) != len(minima) - 1:

@@ -44,13 +44,9 @@ _MOST_LINES = 3
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found from many starts.
+    """What was found from many starts, each of shape (n_p,).
 
-    Attributes
-    ----------
-    starts : sequence of ndarray of shape (n_p,)
-    slices : mapping of str to Slice
-        Lines from the answer at 0 to other answers, or to the farthest start, at 1.
+    ``slices`` are lines from the answer at 0 to other answers, or to the farthest start, at 1.
     """
 
     starts: Sequence[np.ndarray]
@@ -69,13 +65,8 @@ def explore(
 ) -> Answer:
     """Descend from many starts, group the ends, and look at what lies between them.
 
-    Parameters
-    ----------
-    settings : DescentSettings
-        The study's own.
-    answer, errors : ndarray of shape (n_p,)
-        The end of the study's descent, and its standard errors.
-    starts : sequence of ndarray of shape (n_p,)
+    ``answer`` and ``errors`` (n_p,) are the end of the study's descent, of which the settings are,
+    and its standard errors.
     """
     errors = np.where(problem.free, errors, 0.0)
     made = descents_from(problem, settings, answer, errors, starts, asked.draws, asked.apart)

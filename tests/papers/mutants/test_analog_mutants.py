@@ -19,8 +19,8 @@ PULSES = ordinary_tests("test_analog_pulses")
 MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     (
         devices,
-        "lambda w: 1 - (w - centre) / reach",
-        "lambda w: 1 - 1.2 * (w - centre) / reach",
+        "lambda w: 1 - w / reach",
+        "lambda w: 1 - 1.2 * w / reach",
         TESTS.test_the_asymmetric_linear_device_follows_its_recursion,
     ),
     (
@@ -43,14 +43,14 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     ),
     (
         devices,
-        ".clip(0) ** up",
-        ".clip(0) ** (1.2 * up)",
+        "((reach - w) / width).clip(0) ** _GAMMA",
+        "((reach - w) / width).clip(0) ** (1.2 * _GAMMA)",
         TESTS.test_devices_by_name_are_normalised_about_zero,
     ),
     (
         devices,
-        "math.e ** (-up *",
-        "math.e ** (-1.2 * up *",
+        "math.e ** (-_GAMMA * ((reach",
+        "math.e ** (-1.2 * _GAMMA * ((reach",
         TESTS.test_devices_by_name_are_normalised_about_zero,
     ),
     (
@@ -133,8 +133,8 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     ),
     (
         quadratic,
-        "math.sqrt(2 / math.pi) * sigma if",
-        "math.sqrt(1 / math.pi) * sigma if",
+        "math.sqrt(2 / math.pi) * sigma\n    hessian",
+        "math.sqrt(1 / math.pi) * sigma\n    hessian",
         TESTS.test_the_error_falls_with_the_range_and_rises_with_the_noise_from_any_start,
     ),
     (

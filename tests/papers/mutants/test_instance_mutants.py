@@ -155,7 +155,6 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         "1.2 * (slope @ seen.transpose(1, 2)).square()",
         _NORMS,
     ),
-    (networks, "(1 + into.square()", "(1.2 + into.square()", _NORMS),
     (bounds, "order, 2 / strong, rate, 1.0)", "order, 2.4 / strong, rate, 1.0)", _CONVEX),
     (bounds, "math.log(1 / delta) / (np", "1.2 * math.log(1 / delta) / (np", _EPSILON),
     (equal_epsilon, "/ len(self.rows)", "/ (1.2 * len(self.rows))", _STEP),
@@ -171,12 +170,6 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         "math.sqrt(2 * self.rate)",
         "math.sqrt(1.4 * self.rate)",
         EQUAL.test_noise_of_a_regression_is_that_of_langevin,
-    ),
-    (
-        equal_epsilon,
-        "strong + 0.5",
-        "strong + 0.4",
-        EQUAL.test_no_curvature_is_above_the_smoothness,
     ),
     (
         equal_epsilon,

@@ -44,8 +44,8 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     ),
     (
         theory,
-        "(np.euler_gamma + math.log(2)) / 2) / (rate",
-        "(np.euler_gamma - math.log(2)) / 2) / (rate",
+        "(np.euler_gamma + math.log(2)) / 2) / rate",
+        "(np.euler_gamma - math.log(2)) / 2) / rate",
         FORMULAS.test_sticking_time_of_the_double_well,
     ),
     (
