@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from popinv_papers.bigram import scaling, text_problem
+from popinv_papers.bigram.cross_entropy import TARGET
 from popinv_papers.bigram.curves import METHODS
 from popinv_papers.bigram.scaling import slope, steps_at
 from popinv_papers.kit.claims import Claim, Control, above, below, judged, measured, within
@@ -202,7 +203,6 @@ def _limits(result: xr.Dataset) -> Iterator[Claim]:
 
 
 def _cross_entropy(result: xr.Dataset) -> Iterator[Claim]:
-    target = 0.3
     slopes = {
         method: float(
             np.polyfit(
@@ -213,9 +213,9 @@ def _cross_entropy(result: xr.Dataset) -> Iterator[Claim]:
         )
         for method in METHODS
     }
-    for method, power, other in (("gradient", 1 - target, "sign"), ("sign", 0.0, "gradient")):
+    for method, power, other in (("gradient", 1 - TARGET, "sign"), ("sign", 0.0, "gradient")):
         yield headline(
-            f"cross-entropy, exponent 1: steps of {method} descent to {target:g} of the loss grow "
+            f"cross-entropy, exponent 1: steps of {method} descent to {TARGET:g} of the loss grow "
             "with the vocabulary to this power",
             *("paper", "Figure 8", power),
             measured(slopes[method]),

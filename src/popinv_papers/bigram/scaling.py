@@ -262,13 +262,7 @@ def _known(size: int, exponent: float) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def relative_loss_of_any(size: int, exponent: float, steps: float) -> float:
-    """Return the relative loss after t steps, t > 0, for a vocabulary of any size.
-
-    Parameters
-    ----------
-    steps : float
-        t, which need not be whole.
-    """
+    """Return the relative loss after t > 0 steps for any size; t need not be whole."""
     check_power_law(size, exponent)
     rest, decay, whole = _known(size, exponent)
     return (float((rest * np.exp(2 * steps * decay)).sum()) + _tail(size, exponent, steps)) / whole

@@ -35,17 +35,7 @@ reconstruction = partial(judged, "reconstruction")
 def claims(
     result: xr.Dataset, kept: list[list[Promise]], times: dict[str, list[float]]
 ) -> list[Claim]:
-    """Return the table of claims.
-
-    Parameters
-    ----------
-    result : Dataset
-        From ``problem.compare``.
-    kept : list of list of Promise
-        Those of each seed.
-    times : dict of str to list of float
-        From :func:`popinv_papers.birch.theory.over_bounds`.
-    """
+    """Return the table, from ``compare``, ``promise`` of each seed and ``over_bounds``."""
     return [*_promises(kept), *_least_times(times), *_regimes(result)]
 
 

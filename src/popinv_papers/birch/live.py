@@ -216,16 +216,9 @@ class Team:
         h_i, from the asking on. A worker that finishes sooner waits.
     slope : callable
         It is inherited by forking, so it may hold any object.
-
-    Raises
-    ------
-    ConfigError
-        If there is no worker, or a time is not positive.
     """
 
     def __init__(self, seconds: Sequence[float], slope: Slope, size: int) -> None:
-        if not seconds or not all(0 < h < math.inf for h in seconds):
-            raise ConfigError(f"seconds of workers {list(seconds)}, must be positive, at least one")
         self.seconds, self.slope, self.size = list(seconds), slope, size
         self.connections: list[Connection] = []
         self.processes: list[Any] = []
@@ -374,14 +367,12 @@ class RealRun(LiveRun):
             gradient = self.team.answer(worker)
         return _vector(Run.take(self, worker, node), gradient)
 
-    def until(
-        self, applied: int, time_limit: float = math.inf, computed: int | None = None
-    ) -> None:
+    def until(self, applied: int, time_limit: float = math.inf) -> None:
         """Run until so many gradients are applied, then let the workers finish."""
         self._begun_at = time.perf_counter()
         self.policy.begin(self)
         worker_of = {id(c): i for i, c in enumerate(self.team.connections)}
-        most = 100 * (applied + self.workers.count) if computed is None else computed
+        most = self.most(applied)
         while self.applied < applied and self.computed < most:
             self._tell_time()
             if self.now > time_limit:

@@ -242,13 +242,7 @@ def raced(
 
 
 def nothing_trained(learning: Learning, asked: Birch) -> Invariant:
-    """Check that every way to train keeps the loss where its step size is zero.
-
-    Parameters
-    ----------
-    asked : Birch
-        The study's settings of the method: seconds, message.
-    """
+    """Check that every way to train keeps the loss where its step size is zero."""
     count = len(asked.seconds)
     before = learning.loss(learning.start)
     workers = Workers(tuple(asked.seconds), (asked.message,) * count)
@@ -275,11 +269,6 @@ def nothing_trained(learning: Learning, asked: Birch) -> Invariant:
 
 def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any]]:
     """Predict and measure the time of each candidate to a common target.
-
-    Parameters
-    ----------
-    asked : Birch
-        The study's settings of the method: seconds, message, gradients, repeats.
 
     Returns
     -------

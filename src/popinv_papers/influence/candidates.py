@@ -44,13 +44,11 @@ def order_candidates(
     Parameters
     ----------
     bench : Bench
-        With the surrogate of the first round.
+        With the surrogate of the first round; ``last`` is that of the last round.
     problem : Problem
         Of the study's estimates; its simulator is not used.
     p : ndarray of shape (n_p,)
         The study's answer, from which all estimates start.
-    last : Surrogate
-        That of the last round.
     recency_decay : float
         Weight of a round relative to the next.
 
@@ -59,7 +57,7 @@ def order_candidates(
     Dataset or None
         None if later rounds made too few solves.
     dict
-        See :func:`popinv_papers.influence.candidates.solves_saved`.
+        See :func:`solves_saved`.
     """
     solves, asked, seed = bench.solves, bench.asked, bench.adam.seed
     stage = f"{bench.adam.stage}/candidates"

@@ -79,12 +79,7 @@ def _values(result: xr.Dataset, part: str, name: str) -> np.ndarray:
 
 
 def merit(result: xr.Dataset, part: str, method: str) -> np.ndarray:
-    """Return a selection's loss or accuracy in each draw, the mean over the part's targets.
-
-    Parameters
-    ----------
-    part : {"mixture", "language", "fine_tuning"}
-    """
+    """Return a selection's loss or accuracy in each draw, the mean over the part's targets."""
     kind = MERITS[part]
     places = [f"{target}_{method}" for target in _TARGETS[part]] or [method]
     return np.mean([_values(result, part, f"{kind}_{place}") for place in places], axis=0)

@@ -24,6 +24,7 @@ from popinv.seeds import generator
 from popinv_papers.influence.influence import Flat
 from popinv_papers.influence.networks import classification_losses
 from popinv_papers.influence.pool_scores import (
+    dealt,
     draw_tangents,
     representation_scores,
     tangent_embeddings,
@@ -32,7 +33,6 @@ from popinv_papers.influence.text_pool import (
     Seconds,
     TextPool,
     choose,
-    dealt,
     scores_of_down,
     timed,
     trained_once,

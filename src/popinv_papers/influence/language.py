@@ -27,6 +27,7 @@ from popinv_papers.influence.networks import (
     position_weighted,
 )
 from popinv_papers.influence.pool_scores import (
+    dealt,
     draw_tangents,
     representation_scores,
     tangent_embeddings,
@@ -36,7 +37,6 @@ from popinv_papers.influence.text_pool import (
     Seconds,
     TextPool,
     choose,
-    dealt,
     scores_of_down,
     timed,
     trained_once,

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm
 
-from popinv.errors import ConfigError
 from popinv_papers.influence.influence import Flat, Losses
 
 PADDING = 0
@@ -74,8 +73,6 @@ class Transformer(nn.Module):
         self, vocabulary: int, length: int, width: int = 32, heads: int = 2, layers: int = 2
     ) -> None:
         super().__init__()
-        if width % heads:
-            raise ConfigError(f"the width {width} is not a multiple of the {heads} heads")
         self.width = width
         self.tokens = nn.Embedding(vocabulary, width)
         self.places = nn.Embedding(length, width)

@@ -220,6 +220,12 @@ def spread_scores(
     return numbers, known
 
 
+def dealt(rows: Tensor, seed: int, place: str) -> Tensor:
+    """Return embeddings, each given to another sample: as many numbers that say nothing."""
+    order = generator(seed, f"{place}/dealt").permutation(len(rows))
+    return rows[torch.from_numpy(order)]
+
+
 def representation_scores(pool: Tensor, target: Tensor) -> np.ndarray:
     """Return the cosines of states (n, h) with states of the target (m, h), shape (n, m)."""
     unit = [rows / rows.norm(dim=1, keepdim=True) for rows in (pool, target)]

@@ -142,12 +142,6 @@ def trained_once(
     return weights
 
 
-def dealt(rows: Tensor, seed: int, place: str) -> Tensor:
-    """Return embeddings, each given to another text: as many numbers that say nothing."""
-    order = generator(seed, f"{place}/dealt").permutation(len(rows))
-    return rows[torch.from_numpy(order)]
-
-
 def choose(
     pool: TextPool, selected: int, sizes: Sequence[int], used: int, seed: int, place: str
 ) -> tuple[dict[str, float], dict[str, dict[str, np.ndarray]]]:

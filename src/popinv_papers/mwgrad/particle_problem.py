@@ -32,7 +32,7 @@ import numpy as np
 from popinv.errors import DivergenceError
 from popinv.seeds import generator
 from popinv_papers.kit.simplex import least_norm
-from popinv_papers.mwgrad.descent import Settings, State, begin, run, step
+from popinv_papers.mwgrad.descent import Settings, State, begin, merged_norm, step
 from popinv_papers.mwgrad.velocities import NormalMixture, radial_kernel, velocities
 
 CORNERS = ((4.0, 4.0), (-4.0, 4.0), (-4.0, -4.0), (4.0, -4.0))
@@ -97,7 +97,7 @@ def runs_of(
         for rule in rules:
             start = broad_start(seed, f"mwgrad/{'other' if rule == 'other_start' else 'particles'}")
             weights = rule if rule in ("minnorm", "step") else "fixed"
-            settings = Settings(method, weights, "adam", rate=_RATE, seed=seed)
+            settings = Settings(method, weights, "adam", rate=_RATE)
             state = begin(start, len(targets))
             for _ in range(steps):
                 state, _ = step(_chosen(state, rule), targets, settings)
@@ -121,10 +121,8 @@ def _chosen(state: State, rule: str) -> State:
 
 
 def _least_norm_at(method: str, targets: Sequence[NormalMixture], x: np.ndarray) -> float:
-    # Nothing is drawn for these velocities.
-    _, gram = velocities(method, targets, x, _RATE, np.random.default_rng(0))
-    w = least_norm(gram)
-    return float(np.sqrt(max(w @ gram @ w, 0.0)))
+    _, gram = velocities(method, targets, x)
+    return merged_norm(gram, least_norm(gram))
 
 
 def energies(targets: Sequence[NormalMixture], x: np.ndarray) -> np.ndarray:
@@ -157,7 +155,7 @@ def _path(
     state = begin(start, len(targets))
     yield state.particles
     for _ in range(steps):
-        state, _ = run(state, targets, settings, 1)
+        state, _ = step(state, targets, settings)
         yield state.particles
 
 
@@ -237,7 +235,7 @@ class Case:
     steps: int
     rates: tuple[float, ...]
 
-    def run(self, seed: int, moves: str, rate: float, steps: int | None = None) -> np.ndarray:
+    def run(self, seed: int, moves: str, rate: float) -> np.ndarray:
         """Return the curve of ``plain`` or ``accelerated`` moves, or of those ``without_momentum``.
 
         The last are the accelerated moves with the momentum set to zero.
@@ -245,7 +243,7 @@ class Case:
         accelerated = "plain" if moves == "plain" else "accelerated"
         momentum = 0.0 if moves == "without_momentum" else 1.0
         settings = Settings(self.velocity, self.weights, accelerated, rate, momentum=momentum)
-        return self.curve(seed, settings, steps or self.steps)
+        return self.curve(seed, settings, self.steps)
 
 
 CASES = {
