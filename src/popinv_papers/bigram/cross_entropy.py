@@ -67,11 +67,7 @@ def best_losses(
 ) -> np.ndarray:
     """Return the smallest relative loss at each horizon over a grid of steps, shape (T + 1,).
 
-    Parameters
-    ----------
-    method : {"gradient", "sign"}
-    octaves : (int, int)
-        The grid reaches from 2^low to 2^high.
+    The grid of steps reaches from 2^low to 2^high.
     """
     run = {"gradient": gradient_losses, "sign": sign_losses}[method]
     grid = 2.0 ** (np.arange(octaves[0] * _PER_OCTAVE, octaves[1] * _PER_OCTAVE + 1) / _PER_OCTAVE)

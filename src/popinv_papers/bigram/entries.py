@@ -184,13 +184,8 @@ class Bigrams:
         """Return entries that these pairs predict for another text, from its contexts alone.
 
         A context of the other text gets the sorted conditional frequencies of the contexts here
-        that occur equally often, or nearly so. Where there are several, it gets their mean
-        numbers of entries.
-
-        Parameters
-        ----------
-        context_counts : ndarray of shape (m,)
-            Occurrences of the other text's contexts; zeros are left out.
+        that occur equally often, or nearly so. Where there are several, it gets their mean numbers
+        of entries. Contexts that do not occur are left out.
         """
         own, contexts = np.unique(self.context_counts[self.context_counts > 0], return_counts=True)
         wanted, copies = np.unique(context_counts[context_counts > 0], return_counts=True)

@@ -49,13 +49,8 @@ def fitted_exponent(counts: np.ndarray) -> tuple[float, float]:
 
     The fit is a least-squares fit of log(count) on log(rank) with weights 1/rank, so that each
     decade of ranks has the same weight and the many rare symbols do not dominate. The misfit is in
-    units of the natural logarithm, with the same weights. Symbols that occur less than ten times
-    are left out, as their counts are mostly noise.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (d,)
-        Number of occurrences of each symbol, in any order.
+    units of the natural logarithm, with the same weights. The counts have any order. Symbols that
+    occur less than ten times are left out, as their counts are mostly noise.
 
     Raises
     ------

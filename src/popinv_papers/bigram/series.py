@@ -47,14 +47,8 @@ _ROUNDING = 1e-9
 def quantised(observations: xr.Dataset, vocabulary: int, seed: int) -> list[np.ndarray]:
     """Return each system's history as symbols in [0, vocabulary).
 
-    Values are standardised place by place. A vector with a missing entry splits its history.
-
-    Parameters
-    ----------
-    observations : Dataset
-        ``y`` (system, observation) with the coordinate ``observation_t``.
-    seed : int
-        Seed of the first centres.
+    Values are standardised place by place. A vector with a missing entry splits its history. The
+    seed is that of the first centres.
 
     Raises
     ------

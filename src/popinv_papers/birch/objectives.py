@@ -66,11 +66,7 @@ def quadratic(dimension: int, deviation: float) -> Objective:
 def logistic(images: np.ndarray, labels: np.ndarray) -> Objective:
     """Return the mean cross-entropy of a linear model of ten classes; its infimum is at least 0.
 
-    Parameters
-    ----------
-    images : ndarray of shape (m, p)
-    labels : ndarray of int, shape (m,)
-        From 0 to 9.
+    The images are rows of shape (m, p), the labels from 0 to 9.
     """
     rows = np.column_stack([images, np.ones(len(images))])
     # The Hessian of the log-sum-exp function is at most 1/2.

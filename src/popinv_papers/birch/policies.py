@@ -164,10 +164,7 @@ class DualProcess(Rounds):
 class Cycle(Policy):
     """Synchronous local steps of all workers; one group after the other synchronises.
 
-    Parameters
-    ----------
-    group : int
-        Workers s of a group; divides n. At most this many messages are in flight.
+    A group has s workers, and s divides n. At most this many messages are in flight.
     """
 
     def __init__(self, group: int) -> None:
@@ -274,16 +271,11 @@ class Delayed(_OwnPace):
 
 
 class MetaLocal(_OwnPace):
-    """Local SGD in which a rule decides on synchronisation, with a bounded distance.
+    """Local SGD in which a rule decides on synchronisation, with a bounded distance R.
 
     By the rule a worker synchronises after working for a period. It also synchronises before the
     sum of the gradients appended since it read and of its own gradients can exceed R + 1. A message
     that arrives too late nevertheless is dropped.
-
-    Parameters
-    ----------
-    bound : int
-        R.
     """
 
     def __init__(self, bound: int, period: float) -> None:

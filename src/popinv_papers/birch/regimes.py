@@ -27,15 +27,7 @@ _OCTAVE = 2.0
 
 @dataclass(frozen=True)
 class Task:
-    """An objective and its target.
-
-    Attributes
-    ----------
-    target : float
-        f - inf f (or its bound) to be reached.
-    most : int
-        Number of gradients after which a run is stopped.
-    """
+    """An objective, its target of f - inf f (or its bound), and the most gradients of a run."""
 
     name: str
     objective: Objective

@@ -165,14 +165,12 @@ def rehearse(
     units: Sequence[float],
     order: Sequence[int] | None = None,
 ) -> float:
-    """Return the seconds from the first start to the last end of n processes is done.
+    """Return the seconds from the first start to the last end of n processes.
 
     Parameters
     ----------
     rates : sequence of float
-        Seconds of a solve on each machine.
-    overhead : float
-        Seconds of a chunk beside its solves.
+        Seconds of a solve on each machine; ``overhead`` are those of a chunk beside its solves.
     units : sequence of float
         Times of the chunks on a machine of one second for a solve.
     order : sequence of int, optional
@@ -308,14 +306,8 @@ def advise_solves(
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Compare the ways to share a round, and rehearse them with processes that sleep.
 
-    Parameters
-    ----------
-    stated : mapping
-        The machines' names and seconds for a solve.
-    machines : Machines
-        The same with their variation.
-    rehearsal : float
-        Seconds of the longest rehearsal, all times being divided by as much.
+    ``stated`` are the machines' names and seconds for a solve; ``machines`` have their variation,
+    too. The longest rehearsal takes as many seconds, all times being divided by as much.
 
     Returns
     -------

@@ -59,13 +59,7 @@ _FEW, _ROUNDING = 3, 1e-6
 
 @dataclass(frozen=True)
 class Learning:
-    """The surrogate's training as an objective of its weights.
-
-    Attributes
-    ----------
-    start : ndarray of shape (p,)
-        The initial weights.
-    """
+    """The surrogate's training as an objective of its weights, from initial ones of shape (p,)."""
 
     problem: TrainingProblem
     start: np.ndarray

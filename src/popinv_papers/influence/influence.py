@@ -59,12 +59,8 @@ _ROWS, _HELD = 256, 2e7
 class Flat:
     """A network as a function of one vector of weights.
 
-    Attributes
-    ----------
-    module : torch.nn.Module
-        The module from which the fixed weights are read.
-    shapes : dict of str to torch.Size
-        Shapes of the variable weights, in the order of the vector.
+    The vector has the weights of these names and ``shapes``, in their order. The other weights are
+    fixed, and are read from the module.
     """
 
     module: nn.Module
@@ -240,9 +236,10 @@ def cosine_scores(gradients: Tensor, target_gradients: Tensor, step: Step) -> Te
     As in the released code, a scales only the pool's gradients. A gradient that vanishes has
     cosine 0.
     """
-    return _unit(gradients * step.scale) @ _unit(target_gradients).T
+    return unit(gradients * step.scale) @ unit(target_gradients).T
 
 
-def _unit(rows: Tensor) -> Tensor:
+def unit(rows: Tensor) -> Tensor:
+    """Return rows of length one; one that vanishes stays so."""
     norm = rows.norm(dim=1, keepdim=True)
     return torch.where(norm > 0, rows / norm.clamp_min(torch.finfo(rows.dtype).tiny), 0.0)

@@ -63,10 +63,7 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """A causal transformer from tokens to the logits of the tokens that follow.
 
-    Parameters
-    ----------
-    vocabulary, length : int
-        Number of different tokens, and the longest sequence.
+    There are ``vocabulary`` different tokens, and sequences of at most ``length``.
     """
 
     def __init__(

@@ -31,14 +31,8 @@ PARTS = ("exactness", "mixture", "language", "fine_tuning", "timing")
 class Size:
     """The sizes of the parts, and their numbers of draws.
 
-    Attributes
-    ----------
-    draws : int
-        Draws of the selections.
-    few : int
-        Draws of the other parts.
-    exact_pool : int
-        Samples of the first part's pool.
+    There are ``draws`` of the selections and ``few`` of the other parts. The first part's pool has
+    ``exact_pool`` samples.
     """
 
     draws: int
@@ -90,12 +84,8 @@ def run(
 ) -> xr.Dataset:
     """Run the parts; half an hour in workstation size.
 
-    Parameters
-    ----------
-    pretrained : Dataset
-        The language model, as :func:`popinv_papers.influence.pretraining.pretrain` made it.
-    archives : (Path, Path, Path)
-        Of the Brown corpus, the letters and the encoder.
+    The pretrained model is that of :func:`popinv_papers.influence.pretraining.pretrain`. The
+    archives are those of the Brown corpus, the letters and the encoder.
 
     Returns
     -------

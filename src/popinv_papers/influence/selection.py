@@ -148,19 +148,14 @@ def quadratic_weights(
 ) -> np.ndarray:
     """Return the weights with second-order term, by accelerated projected descent.
 
-    Parameters
-    ----------
-    scores, matrix : ndarray of shape (n,) and (n, n)
-        p and Q.
-    rate, penalty : float
-        eta and lambda.
+    The arguments are p, Q, eta and lambda.
 
     Raises
     ------
     ConfigError
         If the problem is not convex: lambda must exceed -eta times Q's smallest eigenvalue.
     DivergenceError
-        If the tolerance is not met.
+        If the gap from optimality stays above its tolerance.
     """
     scores = _checked(scores)
     count = len(scores)

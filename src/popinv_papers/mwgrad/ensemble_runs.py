@@ -77,14 +77,9 @@ def overlay(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def draw_pairs(kind: str, sets: dict[str, ImageSet], part: str, count: int, seed: int) -> Pairs:
-    """Draw pairs at random, with replacement, from the training or the test images.
+    """Draw pairs at random, with replacement, from the images of a part, "train" or "test".
 
-    Parameters
-    ----------
-    kind : str
-        One of ``KINDS``.
-    part : {"train", "test"}
-        The parts have no images in common.
+    The parts have no images in common.
     """
     images, labels = [], []
     for place, name in enumerate(KINDS[kind]):

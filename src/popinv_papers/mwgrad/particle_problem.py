@@ -38,11 +38,10 @@ from popinv_papers.mwgrad.velocities import NormalMixture, radial_kernel, veloci
 CORNERS = ((4.0, 4.0), (-4.0, 4.0), (-4.0, -4.0), (4.0, -4.0))
 SHARED = ((-2.0, 0.0), (2.0, 0.0))
 METHODS = ("svgd", "blob", "gfsd")
-RULES = ("fixed", "minnorm", "first_alone", "in_turn")
-_PARTICLES, _STEPS, _RATE, _NEAR = 50, 1500, 3e-2, 2.0
+_PARTICLES, _RATE, _NEAR = 50, 3e-2, 2.0
 _SHARES, _VARIANCE, _JITTER = np.array([0.2, 0.7, 0.1]), 0.5, 0.3
 # With a kernel of constant width, Blob descends an energy that can be evaluated.
-_WIDTH, _RISE_STEPS, _RISE_RATE = 1.0, 200, 0.05
+_WIDTH, _RISE_RATE = 1.0, 0.05
 
 
 def four_mixtures(seed: int) -> list[NormalMixture]:
@@ -71,9 +70,7 @@ def shared_share(x: np.ndarray) -> float:
     return float((distances.min(axis=1) < _NEAR).mean())
 
 
-def runs_of(
-    seed: int, rules: Sequence[str] = RULES, steps: int = _STEPS
-) -> dict[str, dict[str, Any]]:
+def runs_of(seed: int, rules: Sequence[str], steps: int) -> dict[str, dict[str, Any]]:
     """Run each velocity with each rule for the weights, by Adam from a broad start.
 
     Parameters
@@ -134,7 +131,7 @@ def energies(targets: Sequence[NormalMixture], x: np.ndarray) -> np.ndarray:
     return entropy - np.array([target.log_density(x).mean() for target in targets])
 
 
-def rises(seed: int, weights: str, steps: int = _RISE_STEPS) -> np.ndarray:
+def rises(seed: int, weights: str, steps: int) -> np.ndarray:
     """Return by how much each objective rises in all steps that raise it, (K,).
 
     The particles start from draws of the first target, which suit the first objective. They make

@@ -239,14 +239,8 @@ def two_sided_front(
 ) -> np.ndarray:
     """Return the costs of two systems along their front, from the second's end on, (9, 2).
 
-    Each point is a descent with fixed weights (w, 1 - w) that starts where the last one ended.
-
-    Parameters
-    ----------
-    start : ndarray of shape (n, d)
-        Particles of the second system alone.
-    iterations : int
-        Steps to each point.
+    Each point is a descent with fixed weights (w, 1 - w) that starts where the last one ended, the
+    first at particles (n, d) of the second system alone.
     """
     fixed, points, particles = replace(settings, weights="fixed"), [], start
     for w in np.linspace(0, 1, _POINTS):

@@ -35,16 +35,9 @@ from popinv.errors import ConfigError, nearest
 
 @dataclass(frozen=True)
 class Kernel:
-    """Kernel and gradients between two sets of points.
+    """A kernel K(x_i, y_j) of bandwidth s, (n, m), and its gradient in x_i, (n, m, d).
 
-    Attributes
-    ----------
-    values : ndarray of shape (n, m)
-        K(x_i, y_j).
-    gradient : ndarray of shape (n, m, d)
-        The gradient in x_i. The gradient in y_j is its negative.
-    bandwidth : float
-        s.
+    The gradient in y_j is its negative.
     """
 
     values: np.ndarray
@@ -84,13 +77,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class NormalMixture:
-    """A mixture of normal laws with one isotropic covariance.
-
-    Parameters
-    ----------
-    weights : ndarray of shape (c,)
-    means : ndarray of shape (c, d)
-    """
+    """A mixture of normal laws with weights (c,), means (c, d) and one isotropic covariance."""
 
     weights: np.ndarray
     means: np.ndarray
@@ -114,13 +101,7 @@ class NormalMixture:
 
 @dataclass(frozen=True)
 class Differentiable:
-    """Any log-density that torch can differentiate.
-
-    Parameters
-    ----------
-    function : callable
-        Maps a double tensor (n, d) to (n,).
-    """
+    """Any log-density that torch can differentiate, a map from a double tensor (n, d) to (n,)."""
 
     function: Callable[[torch.Tensor], torch.Tensor]
 
@@ -144,14 +125,8 @@ def velocities(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the velocities of all objectives (K, n, d), and their Gram matrix (K, K).
 
-    Parameters
-    ----------
-    method : str
-        One of ``METHODS``.
-    x : ndarray of shape (n, d)
-        Particles.
-    bandwidth : float, optional
-        Bandwidth of the kernel; by default from the median rule.
+    The method is one of ``METHODS``, and x are the particles (n, d). The bandwidth of the kernel is
+    by default from the median rule.
 
     Raises
     ------

@@ -63,7 +63,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     (influence, "curved.T / len(gradients)", "curved.T / (1.2 * len(gradients))", _CHANGE),
     (
         influence,
-        "_unit(gradients * step.scale)",
+        "unit(gradients * step.scale)",
         "_unit(gradients)",
         FORMULAS.test_cosines_are_those_of_scaled_gradients,
     ),
