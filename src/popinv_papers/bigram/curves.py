@@ -66,7 +66,7 @@ def _losses(
 def losses_of(source: Entries | tuple[int, float]) -> dict[str, Callable[[int], float]]:
     """Return the relative loss of each descent as a function of its steps.
 
-    The source are groups of entries, or the symbols and the exponent of a power law.
+    The source is groups of entries, or the symbols and the exponent of a power law.
     """
     if isinstance(source, Entries):
         return {"gradient": source.gradient_loss, "sign": lambda t: source.best_sign_loss(t)[0]}

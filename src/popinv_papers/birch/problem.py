@@ -43,8 +43,7 @@ COMPARED = ("minibatch", "rennala", "ringmaster", "local", "async_local")
 class Size:
     """The sizes of the objectives, and the numbers of workers.
 
-    The quadratic has a dimension, and images are averaged over squares of as many pixels a
-    ``side``.
+    The quadratic has this dimension. Images are averaged over squares of ``side`` pixels a side.
     """
 
     dimension: int

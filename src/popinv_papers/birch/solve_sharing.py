@@ -307,7 +307,7 @@ def advise_solves(
     """Compare the ways to share a round, and rehearse them with processes that sleep.
 
     ``stated`` are the machines' names and seconds for a solve; ``machines`` have their variation,
-    too. The longest rehearsal takes as many seconds, all times being divided by as much.
+    too. The longest rehearsal takes ``rehearsal`` seconds, all times being divided by as much.
 
     Returns
     -------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from itertools import pairwise
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm
 
 from popinv_papers.influence.influence import Flat, Losses
+from popinv_papers.kit.training import attention
 
 PADDING = 0
 """The token that fills passages up, and that no loss counts."""
@@ -48,14 +48,9 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, T, width) to the same shape."""
-        count, length, width = x.shape
-        query, key, value = (
-            part.view(count, length, self.heads, -1).transpose(1, 2)
-            for part in self.attention_in(layer_norm(x, (width,))).split(width, dim=-1)
-        )
-        scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
-        shares = scores.masked_fill(self.mask[:length, :length], -math.inf).softmax(dim=-1)
-        heard = (shares @ value).transpose(1, 2).reshape(count, length, width)
+        _, length, width = x.shape
+        query, key, value = self.attention_in(layer_norm(x, (width,))).split(width, dim=-1)
+        heard = attention(query, key, value, self.heads, self.mask[:length, :length])
         x = x + self.attention_out(heard)
         return x + self.down(torch.nn.functional.gelu(self.up(layer_norm(x, (width,)))))
 

@@ -179,8 +179,9 @@ def select_samples(
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Select solves and train on them.
 
-    The bench has the surrogate of the first round. The error of the ``last`` is for comparison. A
-    round has the weight ``recency_decay`` relative to the next, as in the study's own training.
+    The bench has the surrogate of the first round; ``last`` is that of the last round, whose error
+    is for comparison. A round has the weight ``recency_decay`` relative to the next, as in the
+    study's own training.
 
     Returns
     -------

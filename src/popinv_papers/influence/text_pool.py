@@ -101,7 +101,7 @@ def scores_of_down(
 
     As in the released code, gradients are those of the layers that lead down from the wide ones.
     The step is the optimiser's next one in all weights, and ``losses_of`` maps a network to the
-    losses of samples. Gradients of as many ``rows`` are held at a time.
+    losses of samples. Gradients of ``rows`` samples are held at a time.
     """
 
     def down(name: str) -> bool:
@@ -143,7 +143,7 @@ def choose(
 ) -> tuple[dict[str, float], dict[str, dict[str, np.ndarray]]]:
     """Select by every method, with draws at the address of Adam's.
 
-    Correlations are those of several ``sizes`` of landmarks, and selections that of ``used``.
+    Correlations are those of ``sizes`` of landmarks; selections are by ``used`` of them.
 
     Returns
     -------

@@ -27,7 +27,7 @@ _TUNING = 1000
 def check(given: CheckInput, steps: int = 1500) -> CheckOutcome:
     """Move particles, and confront velocities and weights with the paper's claims.
 
-    The seed is the first of five. Each descent on the mixtures has as many steps.
+    The seed is the first of five. Each descent on the mixtures has this number of steps.
     """
     seeds = range(given.seed, given.seed + _SEEDS)
     with fixed_threads():

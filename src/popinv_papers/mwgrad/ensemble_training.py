@@ -232,8 +232,8 @@ def search(kind: str, method: str, sets: dict[str, ImageSet], size: Size, seed: 
     """Return ``accuracy`` (start, rate), the mean of both tasks.
 
     It is 0 where a descent diverged, and NaN for the second start of rates that are not among the
-    best. The size has the grid of rates, and the number of pairs of a training. The seed is that of
-    the first measured start, and that of the search lies beyond all of them.
+    best. The size gives the grid of rates, and the pairs of a training. The seed is that of the
+    first measured start; the starts of the search lie beyond all of them.
     """
 
     def accuracy(rate: float, start: int) -> float:

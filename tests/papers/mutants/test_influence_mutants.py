@@ -64,7 +64,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     (
         influence,
         "unit(gradients * step.scale)",
-        "_unit(gradients)",
+        "unit(gradients)",
         FORMULAS.test_cosines_are_those_of_scaled_gradients,
     ),
     (influence, "first / left * first_moment", "1.2 * first / left * first_moment", _ADAM),
