@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from popinv.errors import ConfigError
 from popinv_papers.birch.section import Birch
 from popinv_papers.birch.solve_sharing import (
     Machines,
@@ -174,25 +173,6 @@ def test_a_costly_chunk_leaves_no_size_near_the_bound_and_one_chunk_each():
     assert metrics["solves_largest_chunk_near_bound"] == "none"
     assert metrics["solves_advice"] == "by_speed"
     assert "no chunk size is within 5 %" in metrics["solves_statement"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"seconds": ()}, "at least one machine"),
-        ({"seconds": (1.0, 0.0)}, "must be positive"),
-        ({"overhead": -1.0}, "overhead -1.0"),
-        ({"machine_variation": np.inf}, "machine_variation inf"),
-    ],
-)
-def test_impossible_machines_are_refused(changes, message):
-    with pytest.raises(ConfigError, match=message):
-        Machines(**{"seconds": (1.0,), **changes})
-
-
-def test_a_chunk_has_a_solve():
-    with pytest.raises(ConfigError, match="must be at least 1 each"):
-        chunks_of(10, 0)
 
 
 @pytest.mark.parametrize(

@@ -121,11 +121,6 @@ def test_a_worker_that_fails_is_named():
             run.until(10)
 
 
-def test_no_worker_takes_no_time():
-    with pytest.raises(ConfigError, match="positive"):
-        Team([0.001, 0.0], exact, 5)
-
-
 def learning(scale: float = 1.0) -> Learning:
     rng = np.random.default_rng(2)
     z = rng.standard_normal((200, 3))

@@ -156,9 +156,9 @@ def influence() -> Mapping[str, Any]:
     known = pretrain(corpus, model, 1)
     trained = with_weights(known, model, 20)
     of_texts = partial(language.compare, corpus, trained, known["pairs"].values, size, 1)
-    drawn = each_draw("language", "language model", of_texts, 2)
+    drawn = each_draw("language", of_texts, 2)
     small = mixture.Mixture(pool=100, rare=(0.1, 0.1), full_epochs=1, loss_tangents=2, **both)
-    mixed = each_draw("mixture", "mixture of domains", partial(mixture.compare, small, 1), 2)
+    mixed = each_draw("mixture", partial(mixture.compare, small, 1), 2)
     # What is chosen at equal seconds depends on times, which are not the same again.
     return {
         f"{part} {number} {name}": value

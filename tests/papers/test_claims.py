@@ -17,6 +17,7 @@ from popinv_papers.kit.claims import (
     Control,
     Measured,
     Range,
+    Rows,
     above,
     below,
     claim_cells,
@@ -39,6 +40,25 @@ def headline(found: Measured, criterion: Range, control: Measured) -> Claim:
         *("headline", "ours is ahead", "paper", "abstract", "positive", found, criterion),
         control=Control("weights made equal", control),
     )
+
+
+def test_rows_stand_at_one_place_and_tell_what_their_criterion_asks_for() -> None:
+    rows = Rows("headline", "paper", "abstract")
+
+    def row(values: list[float]) -> Claim:
+        control = ("weights made equal", [0.0] * 5)
+        words = {"missed": "Few seeds.", "told": "By exact sums."}
+        return rows.row("ours is ahead", "positive", values, above(), control, **words)
+
+    leads = [1.0, 1.2, 0.8, 1.1, 0.9]
+    nothing = measured([0.0] * 5)
+    assert row(leads) == judged(
+        *("headline", "ours is ahead", "paper", "abstract", "positive", LEAD, above()),
+        *(Control("weights made equal", nothing), "By exact sums."),
+    )
+    assert (row([0.0] * 5).status, row([0.0] * 5).why) == ("does not hold", "Few seeds.")
+    exact = Rows("reconstruction", "reconstruction").row("a sum", 1.0, 1.0, within(1.0))
+    assert (exact.found, exact.control, exact.why) == (measured(1.0), None, "")
 
 
 def test_metrics_are_numbers_or_texts() -> None:

@@ -49,8 +49,6 @@ def test_gradients_and_hessian_of_softmax_regression():
     mean = influence.mean_gradient(losses, theta, (x, y), rows=7)
     torch.testing.assert_close(mean, expected.mean(dim=0))
     v = torch.from_numpy(np.random.default_rng(1).standard_normal(len(theta)))
-    along = influence.directional_derivatives(losses, theta, (x, y), v, rows=5)
-    torch.testing.assert_close(along, expected @ v)
     # H = mean over samples of (diag s - s s^T) x (x,1)(x,1)^T.
     inputs = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
     moved = inputs @ torch.cat([v[:12].view(4, 3), v[12:, None]], dim=1).T
@@ -69,9 +67,6 @@ def test_gradients_of_a_transformer_are_those_of_autograd():
         leaf = theta.clone().requires_grad_(True)
         (expected,) = torch.autograd.grad(losses(leaf, tokens[None])[0], leaf)
         torch.testing.assert_close(row, expected)
-    v = torch.ones_like(theta)
-    along = influence.directional_derivatives(losses, theta, samples, v)
-    torch.testing.assert_close(along, rows @ v)
 
 
 def test_a_transformer_does_not_look_ahead():
@@ -89,12 +84,10 @@ def test_weights_that_do_not_vary_are_left_out_of_the_vector():
     assert len(flat.theta) == 10
     x = torch.ones(2, 3)
     torch.testing.assert_close(flat(flat.theta, x), model(x))
-    with pytest.raises(ConfigError, match="its weights are hidden"):
-        Flat.of(model, lambda name: name == "heads")
 
 
 @pytest.mark.parametrize("problem", [softmax_problem, transformer_problem])
-@pytest.mark.parametrize("kind", ["gradient", "momentum", "adam"])
+@pytest.mark.parametrize("kind", ["gradient", "adam"])
 def test_errors_of_the_predicted_change_are_of_second_and_third_order(problem, kind):
     flat, losses, samples = problem()
     theta = flat.theta
@@ -104,7 +97,6 @@ def test_errors_of_the_predicted_change_are_of_second_and_third_order(problem, k
     noise = torch.from_numpy(np.random.default_rng(3).standard_normal((2, len(theta))))
     step = {
         "gradient": lambda: influence.gradient_step(theta),
-        "momentum": lambda: influence.momentum_step(theta, 0.1 * noise[0], weight_decay=0.1),
         "adam": lambda: influence.adam_step(
             theta, 0.1 * noise[0], 1 + noise[1] ** 2, 5, weight_decay=0.1
         ),
@@ -196,9 +188,6 @@ def test_second_order_weights_are_those_of_a_general_solver():
         constraints={"type": "eq", "fun": lambda w: w.sum() - 8}, options={"ftol": 1e-14},
     )  # fmt: skip
     np.testing.assert_allclose(computed, expected.x, atol=1e-5)
-    for size in (2, 5, 8):
-        w, _ = selection.quadratic_weights_of_size(p, matrix, rate, size)
-        assert (w > 1e-8).sum() == size
     # Without curvature they are the closed form.
     flat = selection.quadratic_weights(p, 0 * matrix, rate, penalty)
     np.testing.assert_allclose(flat, selection.robust_weights(p, penalty), atol=1e-8)

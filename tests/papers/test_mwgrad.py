@@ -11,16 +11,16 @@ import torch
 
 from popinv.errors import ConfigError
 from popinv.methods.metrics import flat
-from popinv_papers.kit.simplex import kkt_gap, least_norm, project
+from popinv_papers.kit.simplex import least_norm, project
 from popinv_papers.kit.test_problems import CheckInput
 from popinv_papers.mwgrad import check, particle_problem
 from popinv_papers.mwgrad.descent import Settings, begin, run, step
 from popinv_papers.mwgrad.velocities import (
     Differentiable,
     NormalMixture,
-    Samples,
     gram,
     median_bandwidth,
+    neural_score,
     radial_kernel,
     velocities,
 )
@@ -35,7 +35,7 @@ def normal(mean: list[float], variance: float = 1.0) -> NormalMixture:
 
 
 def field(method: str, x: np.ndarray, *targets) -> np.ndarray:
-    return velocities(method, targets, x, 0.1, np.random.default_rng(0))[0]
+    return velocities(method, targets, x)[0]
 
 
 # --- simplex --------------------------------------------------------------------------------------
@@ -62,7 +62,9 @@ def test_least_norm_satisfies_its_conditions(count):
         w = least_norm(q)
         assert w.sum() == pytest.approx(1, abs=1e-9)
         assert w.min() >= 0
-        assert kkt_gap(q, w) < 1e-9
+        # The condition of Karush, Kuhn and Tucker.
+        products = q @ w
+        assert w @ products - products.min() < 1e-9 * np.trace(q) / count
         others = rng.dirichlet(np.ones(count), 200)
         assert w @ q @ w <= np.einsum("ni,ij,nj->n", others, q, others).min() + 1e-9
 
@@ -141,7 +143,7 @@ def test_the_gram_of_svgd_is_that_of_its_hilbert_space():
     # The velocity is phi_k = (1/n) sum_j [s_k(x_j) K(x_j, .) + grad_j K(x_j, .)]; its norm is the
     # kernel Stein discrepancy, and <phi_k, s + grad> at the particles reproduces it.
     x, targets = points(), (normal([1.0, 0.0]), normal([0.0, 2.0], 0.5))
-    fields, q = velocities("svgd", targets, x, 0.1, np.random.default_rng(0))
+    fields, q = velocities("svgd", targets, x)
     s, h = median_bandwidth(x), 1e-5
 
     def phi(k: int, y: np.ndarray) -> np.ndarray:
@@ -169,13 +171,12 @@ def test_velocities_turn_and_move_with_the_plane(method):
     np.testing.assert_allclose(there, here @ turn.T, atol=1e-9)
 
 
-def test_the_neural_velocity_is_near_that_of_a_normal_sample():
+def test_the_neural_score_is_near_that_of_a_normal_sample():
     # grad log q of N(1, 4) at its own sample, in the bulk: -(x - 1)/4.
     x = 1 + 2 * points(400, 1)
-    target = normal([0.0], 1e6)
-    velocity = field("neural", x, target)[0][:, 0] - target.score(x)[:, 0]
+    score = neural_score(x, np.random.default_rng(0), 100, 20)[:, 0]
     bulk = np.abs(x[:, 0] - 1) < 3
-    assert np.abs(velocity - (x[:, 0] - 1) / 4)[bulk].mean() < 0.15
+    assert np.abs(score + (x[:, 0] - 1) / 4)[bulk].mean() < 0.15
 
 
 def test_normal_particles_go_to_the_nearest_normal_law_in_many_dimensions():
@@ -209,28 +210,6 @@ def test_the_nearest_normal_law_of_a_density_that_is_not_normal():
     assert np.mean(-3 * x**2) == pytest.approx(-1 / x.var(), rel=0.05)
 
 
-def test_langevin_noise_has_its_variance():
-    x = np.zeros((4000, 1))
-    velocity = velocities("langevin", [normal([0.0])], x, 0.1, np.random.default_rng(0), 1.0)[0]
-    assert velocity.var() == pytest.approx(2 / 0.1, rel=0.1)
-
-
-def test_samples_attract_and_the_discrepancy_falls():
-    target = Samples(points(60, seed=2) + 2.0, bandwidth=1.5)
-    x = points(30)
-    h = 1e-5
-    # The velocity is minus n times the gradient of MMD^2 / 2 in each particle.
-    for i, a in ((0, 0), (7, 1)):
-        shift = np.zeros_like(x)
-        shift[i, a] = h
-        slope = (target.discrepancy(x + shift) - target.discrepancy(x - shift)) / (2 * h)
-        assert target.velocity(x)[i, a] == pytest.approx(-len(x) * slope, rel=1e-5)
-    state = begin(x, 1)
-    before = target.discrepancy(x)
-    state, _ = run(state, [target], Settings("gfsd", "fixed", rate=0.3), 200)
-    assert target.discrepancy(state.particles) < 0.1 * before
-
-
 # --- descents -------------------------------------------------------------------------------------
 
 
@@ -245,13 +224,13 @@ def test_two_normal_laws_end_between_them():
     # Pareto stationary laws of KL to N(+-m, I) are N((2w - 1) m, I).
     targets = [normal([2.0, 0.0]), normal([-2.0, 0.0])]
     state = begin(points(60) + np.array([0.5, 3.0]), 2)
-    state, record = run(state, targets, Settings("gfsd", "minnorm", rate=0.1), 400)
+    state, norm = run(state, targets, Settings("gfsd", "minnorm", rate=0.1), 400)
     mean = state.particles.mean(axis=0)
     assert abs(mean[1]) < 0.05
     assert abs(mean[0]) <= 2
     # A kernel estimate of the entropy spreads the particles somewhat less than the law.
     assert np.all((state.particles.var(axis=0) > 0.5) & (state.particles.var(axis=0) < 1.2))
-    assert record["velocity_norm"][-1] < 0.02
+    assert norm < 0.02
 
 
 def test_with_exact_velocities_no_objective_grows():
@@ -271,8 +250,8 @@ def test_with_exact_velocities_no_objective_grows():
 
 def test_a_step_is_a_function_of_its_state():
     targets = particle_problem.four_mixtures(1)
-    for method in ("svgd", "langevin", "neural"):
-        settings = Settings(method, "step", "adam", rate=0.03, seed=4)
+    for method in ("svgd", "blob", "normal"):
+        settings = Settings(method, "step", "adam", rate=0.03)
         whole, _ = run(begin(points(), 4), targets, settings, 6)
         half, _ = run(begin(points(), 4), targets, settings, 3)
         half, _ = run(half, targets, settings, 3)
@@ -313,7 +292,7 @@ def test_no_objective_grows_under_least_norm_alone():
 
 def test_blob_descends_its_energies():
     targets, x, h = particle_problem.four_mixtures(0)[:2], points(), 1e-5
-    fields, _ = velocities("blob", targets, x, 0.1, np.random.default_rng(0), 1.0)
+    fields, _ = velocities("blob", targets, x, 1.0)
     for i, a in ((0, 0), (7, 1)):
         shift = np.zeros_like(x)
         shift[i, a] = h
@@ -370,8 +349,6 @@ def test_momentum_grows_as_in_nesterov():
         (lambda: field("blub", points(), normal([0, 0])), "Did you mean 'blob'"),
         (lambda: Settings(weights="exact"), "allowed: minnorm, step, fixed"),
         (lambda: Settings(optimiser="sgd"), "allowed: plain, adam, common_adam, accelerated"),
-        (lambda: Settings(rate=0), "must be positive"),
-        (lambda: Settings(momentum=1.5), "momentum is 1.5: must be from 0 to 1"),
         (lambda: begin(points(), 2, np.array([0.5, 0.6])), "sum to 1"),
         (lambda: least_norm(np.array([[1.0, np.nan], [0.0, 1.0]])), "square and finite"),
     ],

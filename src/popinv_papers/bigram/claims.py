@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import xarray as xr
 
 from popinv_papers.bigram import scaling, text_problem
+from popinv_papers.bigram.cross_entropy import TARGET
 from popinv_papers.bigram.curves import METHODS
 from popinv_papers.bigram.scaling import slope, steps_at
-from popinv_papers.kit.claims import Claim, Control, above, below, judged, measured, within
+from popinv_papers.kit.claims import Claim, Rows, above, below, measured, within
 
 _LIMIT_BOUND = 0.02
 _SLOPE_BOUND = 0.1
@@ -28,7 +28,8 @@ _STEEP = 1.5
 """The exponent of the claims about exponents above 1."""
 OTHERS = (0.5, 0.75, 1.0, 1.25, _STEEP)
 """Exponents whose steps are wanted at large vocabularies."""
-headline = partial(judged, "headline")
+_ABSTRACT = Rows("headline", "paper", "abstract")
+_OWN = Rows("headline", "this package")
 
 
 def claims(result: xr.Dataset) -> list[Claim]:
@@ -64,28 +65,23 @@ class _Place:
         return self.steps("gradient", exponent) / max(1.0, self.steps("sign", exponent))
 
 
-def _places(result: xr.Dataset) -> Iterator[_Place]:
-    for target in result["target"].values:
-        yield _Place(result, int(result["map_size"][-1]), float(target))
-
-
 def _worst_case(result: xr.Dataset) -> Iterator[Claim]:
     share = result["worst_steps_at"] / result["worst_steps"]
     for target in map(float, result["target"].values):
         for size in map(float, result["worst_size"].values):
             here = {"target": target, "worst_size": size}
             exponent = float(result["worst_exponent"].sel(here))
-            yield headline(
+            at_one, at_steep = (
+                float(share.sel(here | {"worst_other": other})) for other in (1.0, _STEEP)
+            )
+            yield _ABSTRACT.row(
                 f"exponent 1 is the worst case of gradient descent ({size:g} symbols, to "
                 f"{target:g} of the loss): its steps over the most at any exponent from 0.25 to 2",
-                *("paper", "abstract", 1.0),
-                measured(float(share.sel(here | {"worst_other": 1.0}))),
+                1.0,
+                at_one,
                 within(1.0, bound=_WORST_BOUND),
-                Control(
-                    f"exponent {_STEEP:g} instead of 1",
-                    measured(float(share.sel(here | {"worst_other": _STEEP}))),
-                ),
-                f"Exponent {exponent:.4g} takes most steps.",
+                (f"exponent {_STEEP:g} instead of 1", at_steep),
+                told=f"Exponent {exponent:.4g} takes most steps.",
             )
 
 
@@ -101,34 +97,25 @@ def _rates(result: xr.Dataset) -> Iterator[Claim]:
             ("sign", 0.75, 0.5, 0.25, theorem),
         )
         for method, exponent, power, other, where in rows:
-            yield _rate(
-                (method, exponent, power, other, where, target),
-                f"from 1000 to {int(result['map_size'][-1])} symbols",
-                slope(result, method, exponent, target),
-                slope(result, method, other, target),
-            )
+            found = {
+                f"from 1000 to {int(result['map_size'][-1])} symbols": [
+                    slope(result, method, a, target) for a in (exponent, other)
+                ]
+            }
             if method == "gradient":
                 first, last = result["worst_size"].values[-2:]
-                yield _rate(
-                    (method, exponent, power, other, where, target),
-                    f"from {first:g} to {last:g} symbols",
-                    _large_slope(result, exponent, target),
-                    _large_slope(result, other, target),
+                found[f"from {first:g} to {last:g} symbols"] = [
+                    _large_slope(result, a, target) for a in (exponent, other)
+                ]
+            for sizes, (ours, without) in found.items():
+                yield Rows("headline", "paper", where).row(
+                    f"exponent {exponent:g}: steps of {method} descent to {target:g} of the loss "
+                    f"grow with the vocabulary to this power, {sizes}",
+                    power,
+                    ours,
+                    within(power, bound=_SLOPE_BOUND),
+                    (f"exponent {other:g}", without),
                 )
-
-
-def _rate(
-    about: tuple[str, float, float, float, str, float], sizes: str, found: float, without: float
-) -> Claim:
-    method, exponent, power, other, where, target = about
-    return headline(
-        f"exponent {exponent:g}: steps of {method} descent to {target:g} of the loss grow with the "
-        f"vocabulary to this power, {sizes}",
-        *("paper", where, power),
-        measured(found),
-        within(power, bound=_SLOPE_BOUND),
-        Control(f"exponent {other:g}", measured(without)),
-    )
 
 
 def _large_slope(result: xr.Dataset, exponent: float, target: float) -> float:
@@ -138,108 +125,99 @@ def _large_slope(result: xr.Dataset, exponent: float, target: float) -> float:
 
 
 def _leads(result: xr.Dataset) -> Iterator[Claim]:
-    for place in _places(result):
-        yield headline(
+    for target in map(float, result["target"].values):
+        place = _Place(result, int(result["map_size"][-1]), target)
+        at_one, at_steep = place.ratio(1.0), place.ratio(_STEEP)
+        yield _ABSTRACT.row(
             f"exponent 1: sign descent is faster ({place}): steps of gradient descent over its own",
-            *("paper", "abstract", "above 1"),
-            measured(place.ratio(1.0)),
+            "above 1",
+            at_one,
             above(1),
-            Control(f"exponent {_STEEP:g}", measured(place.ratio(_STEEP))),
+            (f"exponent {_STEEP:g}", at_steep),
         )
-        found = place.ratio(_STEEP)
-        yield headline(
+        many = (
+            ""
+            if at_steep < 1
+            else (
+                f"{place.steps('gradient', _STEEP):.0f} steps against "
+                f"{place.steps('sign', _STEEP):.0f}, by exact sums. In the limit gradient "
+                "descent needs no more steps as the vocabulary grows, but many for this accuracy."
+            )
+        )
+        yield Rows("headline", "paper", "abstract, informal theorem").row(
             f"exponent {_STEEP:g}: sign descent does not pay ({place}): steps of gradient descent "
             "over its own",
-            *("paper", "abstract, informal theorem", "below 1"),
-            measured(found),
+            "below 1",
+            at_steep,
             below(1),
-            Control("exponent 1", measured(place.ratio(1.0))),
-            ""
-            if found < 1
-            else f"{place.steps('gradient', _STEEP):.0f} steps against "
-            f"{place.steps('sign', _STEEP):.0f}, by exact sums. In the limit gradient "
-            "descent needs no more steps as the vocabulary grows, but many for this accuracy.",
+            ("exponent 1", at_one),
+            told=many,
         )
-    place = _Place(result, 10**4, 0.05)
-    if place.size in result["map_size"].values:
-        ratio = max(
-            _Place(result, place.size, float(target)).ratio(1.0)
-            for target in result["target"].values
-        )
-        steep = max(
-            _Place(result, place.size, float(target)).ratio(_STEEP)
-            for target in result["target"].values
-        )
-        yield headline(
+    size, targets = 10**4, map(float, result["target"].values)
+    if size in result["map_size"].values:
+        places = [_Place(result, size, target) for target in targets]
+        yield Rows("headline", "paper", "prose").row(
             "exponent 1: sign descent is 100 times faster at 10^4 symbols (largest ratio of the "
             "steps to the same relative loss)",
-            *("paper", "prose", "100"),
-            measured(ratio),
+            "100",
+            max(place.ratio(1.0) for place in places),
             above(100),
-            Control(f"exponent {_STEEP:g}", measured(steep)),
-            "100 is d against the root of d without their constants. Accuracies from 0.3 to 0.03 "
-            "were tried.",
+            (f"exponent {_STEEP:g}", max(place.ratio(_STEEP) for place in places)),
+            told="100 is d against the root of d without their constants. Accuracies from 0.3 to "
+            "0.03 were tried.",
         )
 
 
 def _limits(result: xr.Dataset) -> Iterator[Claim]:
     largest = int(result["collapse_size"].max())
-    for method in METHODS:
+    for method, where in (("gradient", "Theorem 3.1"), ("sign", "Theorem 4.5")):
         for exponent in np.unique(result["collapse_exponent"].values):
             slow = scaling.is_critical(method, exponent)
             way = "extrapolated in 1/log(d) from" if slow else "at"
-            yield headline(
+            yield Rows("headline", "paper", where).row(
                 f"{method} descent, exponent {exponent:g}: curves fall together in scaled time "
                 f"(largest gap to the limit, {way} {largest} symbols)",
-                *("paper", "Theorem 3.1" if method == "gradient" else "Theorem 4.5", 0.0),
-                measured(scaling.gap(result, method, exponent)),
+                0.0,
+                scaling.gap(result, method, exponent),
                 below(_LIMIT_BOUND),
-                Control(
+                (
                     f"time longer by d^{scaling.STRETCH:g}",
-                    measured(scaling.gap(result, method, exponent, stretched=True)),
+                    scaling.gap(result, method, exponent, stretched=True),
                 ),
             )
 
 
 def _cross_entropy(result: xr.Dataset) -> Iterator[Claim]:
-    target = 0.3
+    sizes = np.log(result["cross_entropy_size"].values)
     slopes = {
         method: float(
-            np.polyfit(
-                np.log(result["cross_entropy_size"].values),
-                np.log(result[f"cross_entropy_steps_{method}"].values),
-                1,
-            )[0]
+            np.polyfit(sizes, np.log(result[f"cross_entropy_steps_{method}"].values), 1)[0]
         )
         for method in METHODS
     }
-    for method, power, other in (("gradient", 1 - target, "sign"), ("sign", 0.0, "gradient")):
-        yield headline(
-            f"cross-entropy, exponent 1: steps of {method} descent to {target:g} of the loss grow "
+    for method, power, other in (("gradient", 1 - TARGET, "sign"), ("sign", 0.0, "gradient")):
+        yield Rows("headline", "paper", "Figure 8").row(
+            f"cross-entropy, exponent 1: steps of {method} descent to {TARGET:g} of the loss grow "
             "with the vocabulary to this power",
-            *("paper", "Figure 8", power),
-            measured(slopes[method]),
+            power,
+            slopes[method],
             within(power, bound=_SLOPE_BOUND),
-            Control(f"{other} descent", measured(slopes[other])),
-            "A few hundred symbols at most, as the cost grows with their cube."
-            if abs(slopes[method] - power) > _SLOPE_BOUND
-            else "",
+            (f"{other} descent", slopes[other]),
+            missed="A few hundred symbols at most, as the cost grows with their cube.",
         )
 
 
 def _text(result: xr.Dataset) -> Iterator[Claim]:
     for vocabulary in result["vocabulary"].values:
         here = result.sel(vocabulary=vocabulary)
-        yield headline(
+        yield Rows("headline", "paper", "Figure 3").row(
             f"frequencies of {vocabulary} tokens of text follow Zipf's law (exponent, over "
             "disjoint fifths of the texts)",
-            *("paper", "Figure 3", 1.0),
-            measured(here["part_exponent"].values),
+            1.0,
+            here["part_exponent"].values,
             within(1.0, bound=0.3),
-            Control("equally frequent tokens", measured(here["uniform_exponent"].values)),
-            "A small vocabulary of byte pairs has frequent tokens only."
-            if not within(1.0, bound=0.3).holds(measured(here["part_exponent"].values))
-            else "",
+            ("equally frequent tokens", here["uniform_exponent"].values),
+            missed="A small vocabulary of byte pairs has frequent tokens only.",
         )
         for method in METHODS:
             yield _text_curve(here, method, int(vocabulary))
@@ -251,12 +229,6 @@ def _text_curve(here: xr.Dataset, method: str, vocabulary: int) -> Claim:
     Independent tokens of the same law and number are a control that must succeed: where they miss
     the bound too, the length of the text is what fails.
     """
-    claim = (
-        f"{method} descent on {vocabulary} tokens of text follows the curve of the fitted power "
-        "law (largest gap of the relative loss)"
-    )
-    where = "Figure 2, left"
-    found = measured(text_problem.gap(here, method))
     independent = measured(here[f"independent_gap_{method}"].values)
     told = f"{independent.mean:.3g} ({independent.low:.3g} to {independent.high:.3g})"
     short = (
@@ -265,53 +237,48 @@ def _text_curve(here: xr.Dataset, method: str, vocabulary: int) -> Claim:
         else f"{independent.seeds} draws of as many independent tokens of the fitted law miss it "
         f"by {told}: the text is too short to tell. More text would."
     )
-    without = here[method] - 1.0
-    return judged(
-        *("headline", claim, "paper", where, 0.0, found),
+    return Rows("headline", "paper", "Figure 2, left").row(
+        f"{method} descent on {vocabulary} tokens of text follows the curve of the fitted power "
+        "law (largest gap of the relative loss)",
+        0.0,
+        text_problem.gap(here, method),
         below(_TEXT_BOUND),
-        Control("no descent: the loss stays at 1", measured(float(np.abs(without).max()))),
-        "" if short else f"As many independent tokens of the fitted law miss it by {told} only.",
+        ("no descent: the loss stays at 1", float(np.abs(here[method] - 1.0).max())),
+        told=""
+        if short
+        else f"As many independent tokens of the fitted law miss it by {told} only.",
         too_far=short,
     )
 
 
 def _correction(result: xr.Dataset) -> Iterator[Claim]:
-    def worst(name: str, method: str, target: float) -> np.ndarray:
-        return result[name].sel(descent=method, target=target).values
-
     for method in METHODS:
         for target in map(float, result["target"].values):
-            found = measured(worst("corrected_ratio", method, target))
-            steps = result["counted_steps"].sel(descent=method, target=target).mean()
-            criterion = within(1.0, bound=_STEPS_BOUND)
-            yield headline(
+            here = result.sel(descent=method, target=target)
+            counted = float(here["counted_steps"].mean())
+            yield _OWN.row(
                 f"with the correction for sparse counts, steps of {method} descent to {target:g} "
-                f"of the loss on a withheld half of the text ({float(steps):.3g} are counted): "
+                f"of the loss on a withheld half of the text ({counted:.3g} are counted): "
                 "predicted over counted",
-                *("this package", "", 1.0),
-                found,
-                criterion,
-                Control(
-                    "without correction: the half's fitted power law",
-                    measured(worst("law_ratio", method, target)),
-                ),
-                ""
-                if criterion.holds(found)
-                else "Conditional frequencies are taken from equally frequent contexts of the "
+                1.0,
+                here["corrected_ratio"].values,
+                within(1.0, bound=_STEPS_BOUND),
+                ("without correction: the half's fitted power law", here["law_ratio"].values),
+                missed="Conditional frequencies are taken from equally frequent contexts of the "
                 "other half.",
             )
 
 
 def _advice(result: xr.Dataset) -> Iterator[Claim]:
     by_draw = ("advice_exponent", "target")
-    yield headline(
+    yield _OWN.row(
         "an advice on a study, if one is given, is right on fresh series (share of trials)",
-        *("this package", "", 1.0),
-        measured(result["advice_right"].mean(by_draw).values),
+        1.0,
+        result["advice_right"].mean(by_draw).values,
         above(0.95),
-        Control(
+        (
             "the law's prediction without its check",
-            measured(result["predicted_right"].mean(by_draw).values),
+            result["predicted_right"].mean(by_draw).values,
         ),
-        f"An advice was given in {float(result['advised'].mean()):.0%} of the trials.",
+        told=f"An advice was given in {float(result['advised'].mean()):.0%} of the trials.",
     )

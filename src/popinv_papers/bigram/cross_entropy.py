@@ -21,6 +21,9 @@ from popinv_papers.bigram.curves import METHODS
 from popinv_papers.bigram.power_law import check_power_law, frequencies
 from popinv_papers.kit.kept import kept
 
+TARGET = 0.3
+"""The relative cross-entropy to reach."""
+
 # Neighbouring steps of the grid differ by a factor 2^(1/4).
 _PER_OCTAVE = 4
 
@@ -64,15 +67,7 @@ def best_losses(
 ) -> np.ndarray:
     """Return the smallest relative loss at each horizon over a grid of steps, shape (T + 1,).
 
-    Parameters
-    ----------
-    method : {"gradient", "sign"}
-    size, exponent : int, float
-        Parameters of Zipf's law.
-    steps : int
-        T.
-    octaves : (int, int)
-        The grid reaches from 2^low to 2^high.
+    The grid of steps reaches from 2^low to 2^high.
     """
     run = {"gradient": gradient_losses, "sign": sign_losses}[method]
     grid = 2.0 ** (np.arange(octaves[0] * _PER_OCTAVE, octaves[1] * _PER_OCTAVE + 1) / _PER_OCTAVE)
@@ -88,8 +83,8 @@ def best_losses(
     return np.nanmin(losses, axis=0)
 
 
-def cross_entropy_steps(sizes: Sequence[int], target: float = 0.3) -> xr.Dataset:
-    """Return the steps to a relative cross-entropy at exponent 1, each horizon with its best step.
+def cross_entropy_steps(sizes: Sequence[int]) -> xr.Dataset:
+    """Return the steps to :data:`TARGET` at exponent 1, each horizon with its best step.
 
     A method that does not get there within four times the vocabulary (gradient descent) or 400
     steps (sign descent) has NaN.
@@ -101,7 +96,7 @@ def cross_entropy_steps(sizes: Sequence[int], target: float = 0.3) -> xr.Dataset
             # The softmax is curved by at most a half, so that 2/pi_1 is the largest useful step.
             octaves = (-2, int(np.log2(size)) + 4) if method == "gradient" else (-10, 3)
             losses = best_losses(method, size, 1.0, most, octaves)
-            reached = np.flatnonzero(losses <= target)
+            reached = np.flatnonzero(losses <= TARGET)
             if len(reached):
                 steps[row, column] = reached[0]
     return xr.Dataset(
@@ -116,5 +111,5 @@ def cross_entropy_steps(sizes: Sequence[int], target: float = 0.3) -> xr.Dataset
                 "cross_entropy_size", list(sizes), "size of the vocabulary"
             )
         },
-        attrs={"target": target},
+        attrs={"target": TARGET},
     )

@@ -22,12 +22,7 @@ HORIZONS = 2 ** np.arange(1, 11)
 _LONG_HORIZONS = 2 ** np.arange(1, 16)
 
 
-def text_curves(
-    bigrams: Bigrams,
-    horizons: np.ndarray = HORIZONS,
-    with_adam: bool = True,
-    part: str | None = None,
-) -> xr.Dataset:
+def text_curves(bigrams: Bigrams, with_adam: bool = True, part: str | None = None) -> xr.Dataset:
     """Return measured and predicted relative losses on counted bigrams.
 
     The prediction is that of Zipf's law with the exponent fitted to the contexts' frequencies and
@@ -38,14 +33,14 @@ def text_curves(
     """
     exponent, misfit = fitted_exponent(bigrams.context_counts)
     symbols = int((bigrams.context_counts > 0).sum())
-    losses = partial(_losses, bigrams, horizons, with_adam, symbols, exponent)
+    losses = partial(_losses, bigrams, with_adam, symbols, exponent)
     curves = losses() if part is None else kept(part, losses)
     return xr.Dataset(
         {
             name: variable("horizon", values, f"relative loss, {name.replace('_', ' ')}")
             for name, values in curves.items()
         },
-        coords={"horizon": variable("horizon", horizons, "steps")},
+        coords={"horizon": variable("horizon", HORIZONS, "steps")},
         attrs={
             "exponent": exponent,
             "misfit": misfit,
@@ -57,24 +52,21 @@ def text_curves(
 
 
 def _losses(
-    bigrams: Bigrams, horizons: np.ndarray, with_adam: bool, symbols: int, exponent: float
+    bigrams: Bigrams, with_adam: bool, symbols: int, exponent: float
 ) -> dict[str, list[float]]:
     counted, law = losses_of(bigrams.entries), losses_of((symbols, exponent))
-    curves = {method: [counted[method](int(t)) for t in horizons] for method in METHODS}
+    curves = {method: [counted[method](int(t)) for t in HORIZONS] for method in METHODS}
     for method in METHODS:
-        curves[f"predicted_{method}"] = [law[method](int(t)) for t in horizons]
+        curves[f"predicted_{method}"] = [law[method](int(t)) for t in HORIZONS]
     if with_adam:
-        curves["adam"] = list(best_adam_losses(bigrams.entries, horizons))
+        curves["adam"] = list(best_adam_losses(bigrams.entries, HORIZONS))
     return curves
 
 
 def losses_of(source: Entries | tuple[int, float]) -> dict[str, Callable[[int], float]]:
     """Return the relative loss of each descent as a function of its steps.
 
-    Parameters
-    ----------
-    source : Entries, or (int, float)
-        Groups of entries, or the symbols and the exponent of a power law.
+    The source is groups of entries, or the symbols and the exponent of a power law.
     """
     if isinstance(source, Entries):
         return {"gradient": source.gradient_loss, "sign": lambda t: source.best_sign_loss(t)[0]}

@@ -30,6 +30,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from popinv.errors import DataError
+from popinv.seeds import generator
 from popinv_papers.bigram.gradient_descent import first_step_below, relative_loss_of
 from popinv_papers.bigram.sign_descent import distance
 
@@ -183,13 +184,8 @@ class Bigrams:
         """Return entries that these pairs predict for another text, from its contexts alone.
 
         A context of the other text gets the sorted conditional frequencies of the contexts here
-        that occur equally often, or nearly so. Where there are several, it gets their mean
-        numbers of entries.
-
-        Parameters
-        ----------
-        context_counts : ndarray of shape (m,)
-            Occurrences of the other text's contexts; zeros are left out.
+        that occur equally often, or nearly so. Where there are several, it gets their mean numbers
+        of entries. Contexts that do not occur are left out.
         """
         own, contexts = np.unique(self.context_counts[self.context_counts > 0], return_counts=True)
         wanted, copies = np.unique(context_counts[context_counts > 0], return_counts=True)
@@ -207,7 +203,16 @@ class Bigrams:
         return Entries(*map(np.concatenate, (weights, targets, members)))
 
 
-_EPSILON = 1e-16
+def halves(sequences: Sequence[np.ndarray], size: int, seed: int) -> tuple[Bigrams, Bigrams]:
+    """Return the bigrams of both random halves of some sequences."""
+    order = generator(seed, "bigram/halves").permutation(len(sequences))
+    first, second = (
+        Bigrams.of([sequences[i] for i in half], size) for half in np.array_split(order, 2)
+    )
+    return first, second
+
+
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-16
 _RATES_PER_DECADE = 4
 _DECADES = 4
 
@@ -219,9 +224,6 @@ def _losses(
     members: np.ndarray,
     rates: np.ndarray,
     roots: np.ndarray,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
     total: np.ndarray,
 ) -> None:
     for entry in range(len(targets)):
@@ -231,31 +233,18 @@ def _losses(
         total[0] += share * target * target
         for t in range(len(rates)):
             gradient = weight * (w - target)
-            mean = beta_1 * mean + (1 - beta_1) * gradient
-            square = beta_2 * square + (1 - beta_2) * gradient * gradient
-            w -= rates[t] * mean / (np.sqrt(square) * roots[t] + epsilon)
+            mean = _BETA_1 * mean + (1 - _BETA_1) * gradient
+            square = _BETA_2 * square + (1 - _BETA_2) * gradient * gradient
+            w -= rates[t] * mean / (np.sqrt(square) * roots[t] + _EPSILON)
             total[t + 1] += share * (w - target) ** 2
 
 
-def adam_losses(
-    entries: Entries, rate: float, steps: int, beta_1: float = 0.9, beta_2: float = 0.999
-) -> np.ndarray:
-    """Return the relative loss after 0, ..., T steps of Adam, shape (T + 1,).
-
-    Parameters
-    ----------
-    rate : float
-        Learning rate, constant.
-    steps : int
-        T.
-    beta_1, beta_2 : float
-        Decay rates of the mean and of the mean square.
-    """
+def adam_losses(entries: Entries, rate: float, steps: int) -> np.ndarray:
+    """Return the relative loss after 0, ..., T steps of Adam of a constant rate, shape (T + 1,)."""
     total, t = np.zeros(steps + 1), np.arange(1, steps + 1)
     # The corrections for the zero start are the same for every entry.
-    rates, roots = rate / (1 - beta_1**t), 1 / np.sqrt(1 - beta_2**t)
-    groups = entries.weights, entries.targets, entries.members
-    _losses(*groups, rates, roots, beta_1, beta_2, _EPSILON, total)
+    rates, roots = rate / (1 - _BETA_1**t), 1 / np.sqrt(1 - _BETA_2**t)
+    _losses(entries.weights, entries.targets, entries.members, rates, roots, total)
     return total / total[0]
 
 

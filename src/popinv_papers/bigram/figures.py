@@ -44,8 +44,9 @@ def draw_collapse(result: xr.Dataset) -> Figure:
             if tau.max() > 50:
                 ax.set(xscale="log", yscale="log")
         axes[row, 0].set_ylabel("relative loss")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(sizes) + 1)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(sizes) + 1
+    )
     return figure
 
 

@@ -29,17 +29,7 @@ _MOST_STEPS = 2**62
 
 
 def relative_loss_of(marginals: np.ndarray, squares: np.ndarray, steps: float) -> float:
-    """Return r(t) for any frequencies.
-
-    Parameters
-    ----------
-    marginals : ndarray of shape (d,)
-        pi_i, in any order.
-    squares : ndarray of shape (d,)
-        q_i, the sums of the squared conditional frequencies.
-    steps : float
-        t, at least 0.
-    """
+    """Return r(t), t >= 0, for any frequencies pi_i and sums q_i of squares, both (d,)."""
     weight = marginals * squares
     with np.errstate(divide="ignore"):
         decay = np.log1p(-marginals / marginals.max())

@@ -41,29 +41,26 @@ def frequencies(size: int, exponent: float) -> np.ndarray:
     return powers(size, exponent) / harmonic(size, exponent)
 
 
-def fitted_exponent(counts: np.ndarray, fewest: int = 10) -> tuple[float, float]:
+_FEWEST = 10
+
+
+def fitted_exponent(counts: np.ndarray) -> tuple[float, float]:
     r"""Return the exponent of Zipf's law fitted to counts, and the root mean square misfit.
 
     The fit is a least-squares fit of log(count) on log(rank) with weights 1/rank, so that each
     decade of ranks has the same weight and the many rare symbols do not dominate. The misfit is in
-    units of the natural logarithm, with the same weights.
-
-    Parameters
-    ----------
-    counts : ndarray of shape (d,)
-        Number of occurrences of each symbol, in any order.
-    fewest : int
-        Symbols with fewer occurrences are left out, as their counts are mostly noise.
+    units of the natural logarithm, with the same weights. The counts have any order. Symbols that
+    occur less than ten times are left out, as their counts are mostly noise.
 
     Raises
     ------
     ConfigError
         If fewer than three symbols are left.
     """
-    kept = np.sort(counts[counts >= fewest])[::-1].astype(float)
+    kept = np.sort(counts[counts >= _FEWEST])[::-1].astype(float)
     if len(kept) < 3:
         raise ConfigError(
-            f"{len(kept)} symbols occur {fewest} times or more; a power law needs at least 3"
+            f"{len(kept)} symbols occur {_FEWEST} times or more; a power law needs at least 3"
         )
     rank = np.arange(1, len(kept) + 1)
     x, y, weight = np.log(rank), np.log(kept), 1.0 / rank

@@ -262,13 +262,7 @@ def _known(size: int, exponent: float) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def relative_loss_of_any(size: int, exponent: float, steps: float) -> float:
-    """Return the relative loss after t steps, t > 0, for a vocabulary of any size.
-
-    Parameters
-    ----------
-    steps : float
-        t, which need not be whole.
-    """
+    """Return the relative loss after t > 0 steps for any size; t need not be whole."""
     check_power_law(size, exponent)
     rest, decay, whole = _known(size, exponent)
     return (float((rest * np.exp(2 * steps * decay)).sum()) + _tail(size, exponent, steps)) / whole
@@ -289,10 +283,7 @@ def real_steps_to(size: int, exponent: float, target: float) -> float:
 def worst_exponent(size: int, target: float, spacing: float = _COARSE) -> tuple[float, float]:
     """Return the exponent from 0.25 to 2 at which most steps are needed, and the steps.
 
-    Parameters
-    ----------
-    spacing : float
-        Distance of the exponents among which the search begins.
+    The search begins among exponents of this spacing.
     """
     first, last = _RANGE
     grid = np.linspace(first, last, 1 + round((last - first) / spacing))
@@ -311,13 +302,7 @@ def worst_exponent(size: int, target: float, spacing: float = _COARSE) -> tuple[
 def worst_case(
     targets: Sequence[float], others: Sequence[float], sizes: Sequence[int] = VOCABULARIES
 ) -> xr.Dataset:
-    """Return the worst exponent, its steps and those at some exponents, by target and size.
-
-    Parameters
-    ----------
-    others : sequence of float
-        Exponents whose steps are returned too.
-    """
+    """Return the worst exponent, its steps and those at other exponents, by target and size."""
     shape = len(targets), len(sizes)
     exponents, steps = np.empty(shape), np.empty(shape)
     at = np.empty((*shape, len(others)))

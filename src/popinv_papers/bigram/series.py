@@ -22,13 +22,13 @@ import xarray as xr
 from scipy.cluster.vq import kmeans2
 from tqdm import tqdm
 
-from popinv.errors import ConfigError, DataError
+from popinv.errors import DataError
 from popinv.forward.datasets import time_series
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv_papers.bigram.curves import METHODS, STEPS_TO, text_curves
-from popinv_papers.bigram.entries import Bigrams
+from popinv_papers.bigram.entries import Bigrams, halves
 from popinv_papers.bigram.power_law import fitted_exponent, frequencies
 from popinv_papers.bigram.scaling import TARGETS
 from popinv_papers.kit.kept import kept
@@ -47,14 +47,8 @@ _ROUNDING = 1e-9
 def quantised(observations: xr.Dataset, vocabulary: int, seed: int) -> list[np.ndarray]:
     """Return each system's history as symbols in [0, vocabulary).
 
-    Values are standardised place by place. A vector with a missing entry splits its history.
-
-    Parameters
-    ----------
-    observations : Dataset
-        ``y`` (system, observation) with the coordinate ``observation_t``.
-    seed : int
-        Seed of the first centres.
+    Values are standardised place by place. A vector with a missing entry splits its history. The
+    seed is that of the first centres.
 
     Raises
     ------
@@ -89,19 +83,7 @@ def quantised(observations: xr.Dataset, vocabulary: int, seed: int) -> list[np.n
 
 
 def run_descent(bigrams: Bigrams, method: str, step: float, steps: int) -> float:
-    """Return the relative loss after actually running a descent on the whole matrix W.
-
-    Parameters
-    ----------
-    method : {"gradient", "sign"}
-
-    Raises
-    ------
-    ConfigError
-        If the method is another.
-    """
-    if method not in METHODS:
-        raise ConfigError(f"the method is '{method}', allowed: gradient, sign")
+    """Return the relative loss after actually running a descent on the whole matrix W."""
     size = bigrams.size
     target = np.zeros((size, size))
     target[bigrams.first, bigrams.second] = bigrams.counts / bigrams.context_counts[bigrams.first]
@@ -147,10 +129,7 @@ def advise(
             f"downstream.bigram got {len(sequences)} series with two times in a row, but needs at "
             "least 2: one to learn from, and one to check its advice by"
         )
-    order = generator(seed, "bigram/halves").permutation(len(sequences))
-    learnt, withheld = (
-        Bigrams.of([sequences[i] for i in half], vocabulary) for half in np.array_split(order, 2)
-    )
+    learnt, withheld = halves(sequences, vocabulary, seed)
     exponent, misfit = fitted_exponent(learnt.context_counts)
     symbols = int((learnt.context_counts > 0).sum())
     predicted = {method: STEPS_TO[method](symbols, exponent, target) for method in METHODS}
@@ -188,13 +167,7 @@ def advise(
 def invariants(
     sequences: Sequence[np.ndarray], vocabulary: int, target: float, seed: int
 ) -> list[Invariant]:
-    """Check what must not change: the loss before any step, and all numbers under other names.
-
-    Parameters
-    ----------
-    sequences, vocabulary, target, seed
-        Those of :func:`advise`.
-    """
+    """Check what must not change: the loss before any step, and all numbers under other names."""
     names = generator(seed, "bigram/names").permutation(vocabulary)
     bigrams, renamed = (
         Bigrams.of(given, vocabulary) for given in (sequences, [names[s] for s in sequences])

@@ -29,7 +29,6 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import zeta
 
-from popinv.errors import ConfigError
 from popinv_papers.bigram.gradient_descent import first_step_below
 from popinv_papers.bigram.power_law import check_power_law, powers
 
@@ -53,23 +52,6 @@ def _sums(size: int, exponent: float) -> tuple[np.ndarray, np.ndarray]:
     """Return H_{n,a} and H_{n,2a} for n = 1, ..., d."""
     terms = powers(size, exponent)
     return np.cumsum(terms), np.cumsum(terms**2)
-
-
-def relative_loss(size: int, exponent: float, steps: float, phi: float) -> float:
-    """Return r(T, phi) of the simplified dynamics.
-
-    Raises
-    ------
-    ConfigError
-        If phi does not lie in [1, d], or T is below 1.
-    """
-    check_power_law(size, exponent)
-    if steps < 1 or not 1 <= phi <= size:
-        raise ConfigError(f"steps {steps} and phi {phi}: need steps >= 1 and 1 <= phi <= {size}")
-    first, second = _sums(size, exponent)
-    n, u = int(phi), phi**-exponent
-    bracket = second[n - 1] - 2 * u * first[n - 1] + u**2 * (n + (size - n) / (4 * steps**2))
-    return float(bracket / second[-1])
 
 
 def best_relative_loss(size: int, exponent: float, steps: float) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv_papers.bigram.curves import METHODS, crossings, text_curves
-from popinv_papers.bigram.entries import Bigrams
+from popinv_papers.bigram.entries import Bigrams, halves
 from popinv_papers.bigram.power_law import fitted_exponent, frequencies
 from popinv_papers.bigram.scaling import TARGETS
 from popinv_papers.kit.kept import kept, kept_numbers
@@ -149,10 +149,7 @@ def predicted_halves(
 def _halves(symbols: Symbols, seed: int, targets: Sequence[float]) -> dict[str, np.ndarray]:
     """Return the steps on one half of the texts: counted, by the correction, by the power law."""
     sequences, size = symbols
-    order = generator(seed, "bigram/halves").permutation(len(sequences))
-    learnt, withheld = (
-        Bigrams.of([sequences[i] for i in half], size) for half in np.array_split(order, 2)
-    )
+    learnt, withheld = halves(sequences, size, seed)
     contexts = withheld.context_counts
     fitted = int((contexts > 0).sum()), fitted_exponent(contexts)[0]
     return {

@@ -23,15 +23,7 @@ _SHARE = 0.9
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to train.
-
-    Attributes
-    ----------
-    method : str
-        Name of the policy.
-    optimiser : {"sgd", "adam"}
-        Steps on the main branch.
-    """
+    """A way to train: a policy by its name, and steps of "sgd" or "adam" on the main branch."""
 
     name: str
     method: str
@@ -98,12 +90,8 @@ def common_target(before: float, trials: Mapping[str, Mapping[float, Sequence[Cu
     """Return a loss that every candidate reaches in all its trial runs with some step size.
 
     Each candidate settles at some loss with its best step size. The target is nine tenths of the
-    improvement of the least able one.
-
-    Parameters
-    ----------
-    trials : mapping
-        By name of the candidate and step size, a curve for each draw of the minibatches.
+    improvement of the least able one. The trials have a curve for each draw of the minibatches, by
+    name of the candidate and step size.
 
     Raises
     ------
@@ -171,27 +159,28 @@ def advised(
         clock: {name: float(of[name][met].mean()) for name, met in both.items()}
         for clock, of in (("predicted", predicted), ("measured", measured))
     }
+    expected, real = mean["predicted"], mean["measured"]
     numbers: dict[str, Any] = {}
     for way in ways:
         name = way.name
         ratios = measured[name] / predicted[name]
         numbers |= {
-            f"{name}_predicted_seconds": mean["predicted"][name],
-            f"{name}_measured_seconds": mean["measured"][name],
-            f"{name}_measured_over_predicted": mean["measured"][name] / mean["predicted"][name],
+            f"{name}_predicted_seconds": expected[name],
+            f"{name}_measured_seconds": real[name],
+            f"{name}_measured_over_predicted": real[name] / expected[name],
             f"{name}_measured_over_predicted_least": float(np.nanmin(ratios)),
             f"{name}_measured_over_predicted_most": float(np.nanmax(ratios)),
             f"{name}_missed": int(np.isnan(measured[name]).sum()),
+            f"{name}_predicted_speed_up": expected[first] / expected[name],
+            f"{name}_measured_speed_up": real[first] / real[name],
         }
-        for clock, times in mean.items():
-            numbers[f"{name}_{clock}_speed_up"] = times[first] / times[name]
-    by_time = sorted(ways, key=lambda way: mean["predicted"][way.name])
+    by_time = sorted(ways, key=lambda way: expected[way.name])
     alone = next(way for way in by_time if way.alone)
     several = next(way for way in by_time if not way.alone)
-    gain = mean["predicted"][alone.name] / mean["predicted"][several.name]
+    gain = expected[alone.name] / expected[several.name]
     worth = gain >= _WORTH
     chosen = several if worth else alone
-    fastest = min(ways, key=lambda way: mean["measured"][way.name])
+    fastest = min(ways, key=lambda way: real[way.name])
     errors = [abs(numbers[f"{way.name}_measured_over_predicted"] - 1) for way in ways]
     wrong = [
         abs(numbers[f"{w.name}_measured_speed_up"] / numbers[f"{w.name}_predicted_speed_up"] - 1)
@@ -201,11 +190,9 @@ def advised(
         "advice": chosen.name,
         "several_machines": worth,
         "predicted_gain_over_one_worker": gain,
-        "measured_gain_over_one_worker": mean["measured"][alone.name]
-        / mean["measured"][several.name],
+        "measured_gain_over_one_worker": real[alone.name] / real[several.name],
         "fastest_measured": fastest.name,
-        "advice_measured_over_fastest": mean["measured"][chosen.name]
-        / mean["measured"][fastest.name],
+        "advice_measured_over_fastest": real[chosen.name] / real[fastest.name],
         "largest_error_of_seconds": max(errors),
         "largest_error_of_speed_up": max(wrong),
         "statement": _statement(chosen, alone, several, gain, mean),

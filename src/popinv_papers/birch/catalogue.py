@@ -11,12 +11,10 @@ from popinv_papers.birch.policies import (
     Cycle,
     Delayed,
     DualProcess,
-    LocalAsync,
     MetaLocal,
     NestedLocalAsync,
     Rounds,
     Vanilla,
-    every,
 )
 
 
@@ -24,11 +22,11 @@ from popinv_papers.birch.policies import (
 class Method:
     """A method of the paper.
 
+    All schedules except the known methods are reconstructions from the paper's description. The
+    largest distances of Vanilla, Rennala, Ringmaster and Cycle SGD are the paper's.
+
     Attributes
     ----------
-    source : {"paper", "reconstruction"}
-        Source of the largest distance. All schedules except the known methods are reconstructions
-        from the paper's description.
     keys : tuple of str
         Names of the required settings: whole numbers, except ``period``.
     build : callable
@@ -38,7 +36,6 @@ class Method:
     """
 
     title: str
-    source: str
     keys: tuple[str, ...]
     build: Callable[[int, Mapping[str, float]], Policy]
     bound: Callable[[int, Mapping[str, float]], int | None]
@@ -61,80 +58,45 @@ def _delay_bound(n: int, s: Mapping[str, float]) -> int:
 
 
 METHODS: dict[str, Method] = {
-    "vanilla": Method("Vanilla SGD", "paper", (), lambda n, s: Vanilla(), lambda n, s: 0),
+    "vanilla": Method("Vanilla SGD", (), lambda n, s: Vanilla(), lambda n, s: 0),
     "minibatch": Method(
-        "Synchronized SGD",
-        "reconstruction",
-        (),
-        lambda n, s: Rounds(n, local=False, each=1),
-        lambda n, s: n - 1,
+        "Synchronized SGD", (), lambda n, s: Rounds(n, local=False, each=1), lambda n, s: n - 1
     ),
     "rennala": Method(
-        "Rennala SGD",
-        "paper",
-        ("batch",),
-        lambda n, s: Rounds(_int(s, "batch"), local=False),
-        _batch,
+        "Rennala SGD", ("batch",), lambda n, s: Rounds(_int(s, "batch"), local=False), _batch
     ),
     "ringmaster": Method(
         "Ringmaster ASGD",
-        "paper",
         ("delay",),
         lambda n, s: Delayed(_int(s, "delay")),
         lambda n, s: _int(s, "delay") - 1,
     ),
-    "asynchronous": Method(
-        "Asynchronous SGD",
-        "reconstruction",
-        (),
-        lambda n, s: Delayed(None),
-        lambda n, s: None,
-    ),
+    "asynchronous": Method("Asynchronous SGD", (), lambda n, s: Delayed(None), lambda n, s: None),
     "local": Method(
-        "Local SGD",
-        "reconstruction",
-        ("batch",),
-        lambda n, s: Rounds(_int(s, "batch"), local=True),
-        _batch,
+        "Local SGD", ("batch",), lambda n, s: Rounds(_int(s, "batch"), local=True), _batch
     ),
     "dual_process": Method(
         "Dual-Process SGD",
-        "reconstruction",
         ("batch", "most"),
         lambda n, s: DualProcess(_int(s, "batch"), _int(s, "most")),
         lambda n, s: _int(s, "most") - 1,
     ),
     "cycle": Method(
         "Cycle SGD",
-        "paper",
         ("group",),
         lambda n, s: Cycle(_int(s, "group")),
         lambda n, s: n**2 // _int(s, "group") - 1,
     ),
-    "async_local": Method(
-        "Async-Local SGD",
-        "reconstruction",
-        ("steps", "delay"),
-        _delayed(True),
-        _delay_bound,
-    ),
-    "async_batch": Method(
-        "Async-Batch SGD",
-        "reconstruction",
-        ("steps", "delay"),
-        _delayed(False),
-        _delay_bound,
-    ),
+    "async_local": Method("Async-Local SGD", ("steps", "delay"), _delayed(True), _delay_bound),
+    "async_batch": Method("Async-Batch SGD", ("steps", "delay"), _delayed(False), _delay_bound),
     "local_async": Method(
         "Local-Async SGD",
-        "reconstruction",
         ("clusters", "batch"),
-        lambda n, s: LocalAsync(_int(s, "clusters"), _int(s, "batch")),
+        lambda n, s: NestedLocalAsync([_int(s, "clusters")], [_int(s, "batch")]),
         _batch,
     ),
     "nested_local_async": Method(
         "Nested Local-Async SGD",
-        "reconstruction",
         ("sites", "servers", "inner", "batch"),
         lambda n, s: NestedLocalAsync(
             [_int(s, "sites"), _int(s, "servers")], [_int(s, "batch"), _int(s, "inner")]
@@ -143,9 +105,8 @@ METHODS: dict[str, Method] = {
     ),
     "meta_local": Method(
         "Meta Local SGD",
-        "reconstruction",
         ("bound", "period"),
-        lambda n, s: MetaLocal(_int(s, "bound"), every(s["period"])),
+        lambda n, s: MetaLocal(_int(s, "bound"), s["period"]),
         lambda n, s: _int(s, "bound"),
     ),
 }

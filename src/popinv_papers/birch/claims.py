@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from popinv_papers.birch.catalogue import METHODS
 from popinv_papers.birch.problem import COMPARED, ratios
 from popinv_papers.birch.regime_names import SWEPT, VARIATION
 from popinv_papers.birch.theory import COUNTS, EARLY, FAMILIES, OPTIMAL, OTHERS, Promise
-from popinv_papers.kit.claims import Claim, Control, above, below, judged, measured
+from popinv_papers.kit.claims import Claim, Rows, above, below
 
 # Fastest and slowest methods of each regime, according to the paper.
 _STATED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -28,24 +27,17 @@ _STATED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 _CLOSE = 1.5
 # Twice the 4 + 8 of the theorem's number of gradients with R + 1 = sigma^2/eps.
 _CONSTANT = 24.0
-headline = partial(judged, "headline")
-reconstruction = partial(judged, "reconstruction")
+_PROMISED = Rows("headline", "quoted by others", "Theorem 2.4")
+_SIMULATED = Rows("headline", "a reconstruction of the paper", "simulations")
+_ABSTRACT = Rows("headline", "a reconstruction of the paper", "abstract")
+_COSTS = Rows("headline", "a reconstruction of the paper", "Table 1")
+_OWN_BOUNDS = Rows("reconstruction", "reconstruction")
 
 
 def claims(
     result: xr.Dataset, kept: list[list[Promise]], times: dict[str, list[float]]
 ) -> list[Claim]:
-    """Return the table of claims.
-
-    Parameters
-    ----------
-    result : Dataset
-        From ``problem.compare``.
-    kept : list of list of Promise
-        Those of each seed.
-    times : dict of str to list of float
-        From :func:`popinv_papers.birch.theory.over_bounds`.
-    """
+    """Return the table, from ``compare``, ``promise`` of each seed and ``over_bounds``."""
     return [*_promises(kept), *_least_times(times), *_regimes(result)]
 
 
@@ -66,29 +58,29 @@ def _regimes(result: xr.Dataset) -> Iterator[Claim]:
     for regime, (first, last) in _STATED.items():
         words, rest = regime.replace("_", " "), tuple(m for m in COMPARED if m not in last)
         equal = "equal workers, constant times, no message time, so that ties decide"
-        yield headline(
+        yield _SIMULATED.row(
             f"{words}: the fastest of the compared (time of the slowest of these over the fastest "
             "of the others)",
-            *("a reconstruction of the paper", "simulations", _titles(first)),
-            measured(_behind(result, regime, first)),
+            _titles(first),
+            _behind(result, regime, first),
             below(1.0),
-            Control(equal, measured(_behind(result, "classical_0", first))),
+            (equal, _behind(result, "classical_0", first)),
         )
-        yield headline(
+        yield _SIMULATED.row(
             f"{words}: the slowest of the compared (time of the fastest of these over the slowest "
             "of the others)",
-            *("a reconstruction of the paper", "simulations", _titles(last)),
-            measured(1 / _behind(result, regime, rest)),
+            _titles(last),
+            1 / _behind(result, regime, rest),
             above(1.0),
-            Control(equal, measured(1 / _behind(result, "classical_0", rest))),
+            (equal, 1 / _behind(result, "classical_0", rest)),
         )
     spread, unequal = (_spread(result, r) for r in ("classical", "heterogeneous_compute"))
-    yield headline(
+    yield _SIMULATED.row(
         "classical: the five compared methods are close (slowest over fastest)",
-        *("a reconstruction of the paper", "simulations", f"below {_CLOSE:g}"),
-        measured(spread),
+        f"below {_CLOSE:g}",
+        spread,
         below(_CLOSE),
-        Control("workers of two speeds", measured(unequal)),
+        ("workers of two speeds", unequal),
     )
 
 
@@ -103,15 +95,15 @@ def _titles(names: tuple[str, ...]) -> str:
 
 
 def _promises(kept: list[list[Promise]]) -> Iterator[Claim]:
-    yield headline(
+    yield _PROMISED.row(
         "the step size and the number of gradients of Theorem 2.4 bring the mean of |grad f|^2 to "
         "eps (quadratic; mean over eps, largest of six methods)",
-        *("quoted by others", "Theorem 2.4", "at most 1"),
-        measured([max(p.mean / p.accuracy for p in one) for one in kept]),
+        "at most 1",
+        [max(p.mean / p.accuracy for p in one) for one in kept],
         below(1.0),
-        Control(
+        (
             f"a share of {EARLY:g} of the gradients",
-            measured([max(p.early / p.accuracy for p in one) for one in kept]),
+            [max(p.early / p.accuracy for p in one) for one in kept],
         ),
     )
 
@@ -122,27 +114,27 @@ def _least_times(times: dict[str, list[float]]) -> Iterator[Claim]:
         (f"{_titles(OPTIMAL[:2])} (the known ones; largest of them)", OPTIMAL[:2]),
         (f"{_titles(OPTIMAL[2:])} (largest of them)", OPTIMAL[2:]),
     ):
-        yield headline(
+        yield _ABSTRACT.row(
             f"optimal in time: {words}, time of the theorem's gradients over the lower bound, "
             f"{where}",
-            *("a reconstruction of the paper", "abstract", f"below a constant, {_CONSTANT:g} here"),
-            measured(np.max([times[name] for name in names], axis=0)),
+            f"below a constant, {_CONSTANT:g} here",
+            np.max([times[name] for name in names], axis=0),
             below(_CONSTANT),
-            Control("wait for the slowest worker (Synchronized SGD)", measured(times["minibatch"])),
+            ("wait for the slowest worker (Synchronized SGD)", times["minibatch"]),
         )
-    yield headline(
+    yield _COSTS.row(
         f"not optimal in time: Cycle SGD, over the lower bound, {where}",
-        *("a reconstruction of the paper", "Table 1", f"above {_CONSTANT:g}"),
-        measured(times["cycle"]),
+        f"above {_CONSTANT:g}",
+        times["cycle"],
         above(_CONSTANT),
-        Control("over its own bound, which has the slowest worker", measured(times["own_cycle"])),
+        ("over its own bound, which has the slowest worker", times["own_cycle"]),
     )
-    yield reconstruction(
+    yield _OWN_BOUNDS.row(
         f"{_titles(OTHERS)}: time over each one's own bound (largest of them), {where}",
-        *("reconstruction", "", f"below {_CONSTANT:g}"),
-        measured(np.max([times[f"own_{name}"] for name in OTHERS], axis=0)),
+        f"below {_CONSTANT:g}",
+        np.max([times[f"own_{name}"] for name in OTHERS], axis=0),
         below(_CONSTANT),
-        Control("the lower bound in its place", measured(times["minibatch"])),
+        ("the lower bound in its place", times["minibatch"]),
     )
 
 

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from popinv.errors import ConfigError
 from popinv.seeds import generator
 from popinv_papers.birch.tree import Tree
 
@@ -40,30 +39,12 @@ class Workers:
         mean h_i; 0 for constant times.
     seed : int
         Address of these times.
-
-    Raises
-    ------
-    ConfigError
-        If the two differ in length, are empty, or a time is out of range.
     """
 
     compute: tuple[float, ...]
     message: tuple[float, ...]
     variation: float = 0.0
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not self.compute or len(self.compute) != len(self.message):
-            raise ConfigError(
-                f"{len(self.compute)} computing times and {len(self.message)} message times, must "
-                "be as many of each, and at least one"
-            )
-        if not all(0 < h < math.inf for h in self.compute):
-            raise ConfigError(f"computing time {min(self.compute)}, must be positive and finite")
-        if not all(0 <= tau < math.inf for tau in self.message):
-            raise ConfigError(f"message time {min(self.message)}, must be finite and at least 0")
-        if not 0 <= self.variation < math.inf:
-            raise ConfigError(f"variation {self.variation}, must be finite and at least 0")
 
     @property
     def count(self) -> int:
@@ -180,19 +161,16 @@ class Run:
         # An event without messages is a gradient.
         self._push(duration, worker, max(1, messages), content)
 
-    def until(self, applied: int, time: float = math.inf, computed: int | None = None) -> None:
-        """Run until so many gradients are applied, or until the next event lies beyond a time.
+    def most(self, applied: int) -> int:
+        """Return how many gradients are computed at most, as a policy may drop all of them."""
+        return 100 * (applied + self.workers.count)
 
-        Parameters
-        ----------
-        computed : int, optional
-            Largest number of computed gradients, since a policy may drop all of them; by default a
-            hundred times ``applied``.
-        """
+    def until(self, applied: int, time: float = math.inf) -> None:
+        """Run until so many gradients are applied, or until the next event lies beyond a time."""
         if not self._begun:
             self._begun = True
             self.policy.begin(self)
-        most = 100 * (applied + self.workers.count) if computed is None else computed
+        most = self.most(applied)
         events, tree, policy = self._events, self.tree, self.policy
         while events and len(tree.main) <= applied and events[0][0] <= time:
             if len(tree.point) >= most:

@@ -124,8 +124,7 @@ def draw_regime(result: xr.Dataset, regime: str) -> Figure:
             ax.axhline(result.attrs["targets"][row], color=TRUTH, ls="--", lw=1)
             ax.set_title(f"{task}, {count} workers")
             ax.set(xlabel="simulated time", ylabel="loss above infimum" if column == 0 else "")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -28,26 +28,8 @@ from popinv_papers.birch.catalogue import policy
 from popinv_papers.birch.engine import Policy, Run, Workers
 
 
-class Steps(Protocol):
-    """The steps of one run; they may have a state, so every run needs new ones."""
-
-    def onward(self, point: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """Return the next point of the main branch."""
-        ...
-
-    def aside(self, point: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-        """Return a worker's next point beside the main branch."""
-        ...
-
-
 class Plain:
-    """x - gamma g, on the main branch and beside it.
-
-    Parameters
-    ----------
-    rate : float or ndarray
-        gamma; as an array it broadcasts against points.
-    """
+    """x - gamma g, on the main branch and beside it; an array gamma broadcasts against points."""
 
     def __init__(self, rate: float | np.ndarray) -> None:
         self.rate = rate
@@ -62,12 +44,7 @@ class Adam:
     """A step of Adam on the main branch for each gradient, in the order of their arrival.
 
     The theorem of computation trees does not cover it: x^k is no longer the start less a multiple
-    of the sum of gradients on its path.
-
-    Parameters
-    ----------
-    rate : float or ndarray
-        The learning rate, which is constant; as an array it broadcasts against points.
+    of the sum of gradients on its path. The rate is constant; an array broadcasts against points.
     """
 
     def __init__(self, rate: float | np.ndarray) -> None:
@@ -86,6 +63,12 @@ class Adam:
         """Refuse: workers do not hold the moments."""
         raise ConfigError("Adam on the server goes with policies without local steps only")
 
+
+Steps = Plain | Adam
+"""The steps of one run: ``onward`` on the main branch, and ``aside`` of a worker beside it.
+
+They may have a state, so every run needs new ones.
+"""
 
 # Maps a worker, the number of its gradient and a point to the gradient, as a pure function.
 Slope = Callable[[int, int, np.ndarray], np.ndarray]
@@ -208,24 +191,12 @@ class Team:
     """Worker processes, each of which takes at least a given time for a gradient.
 
     Points and gradients lie in memory that a worker and the server share, so that nobody waits for
-    a pipe to be emptied. A connection says when they are there.
-
-    Parameters
-    ----------
-    seconds : sequence of float
-        h_i, from the asking on. A worker that finishes sooner waits.
-    slope : callable
-        It is inherited by forking, so it may hold any object.
-
-    Raises
-    ------
-    ConfigError
-        If there is no worker, or a time is not positive.
+    a pipe to be emptied. A connection says when they are there. The ``seconds`` h_i count from the
+    asking on, and a worker that finishes sooner waits. The slope is inherited by forking, so it may
+    hold any object.
     """
 
     def __init__(self, seconds: Sequence[float], slope: Slope, size: int) -> None:
-        if not seconds or not all(0 < h < math.inf for h in seconds):
-            raise ConfigError(f"seconds of workers {list(seconds)}, must be positive, at least one")
         self.seconds, self.slope, self.size = list(seconds), slope, size
         self.connections: list[Connection] = []
         self.processes: list[Any] = []
@@ -374,14 +345,12 @@ class RealRun(LiveRun):
             gradient = self.team.answer(worker)
         return _vector(Run.take(self, worker, node), gradient)
 
-    def until(
-        self, applied: int, time_limit: float = math.inf, computed: int | None = None
-    ) -> None:
+    def until(self, applied: int, time_limit: float = math.inf) -> None:
         """Run until so many gradients are applied, then let the workers finish."""
         self._begun_at = time.perf_counter()
         self.policy.begin(self)
         worker_of = {id(c): i for i, c in enumerate(self.team.connections)}
-        most = 100 * (applied + self.workers.count) if computed is None else computed
+        most = self.most(applied)
         while self.applied < applied and self.computed < most:
             self._tell_time()
             if self.now > time_limit:

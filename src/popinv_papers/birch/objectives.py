@@ -14,8 +14,6 @@ import numba
 import numpy as np
 from scipy.linalg import solveh_banded
 
-from popinv.errors import ConfigError
-
 CLASSES = 10
 _QUADRATIC, _LOGISTIC = 0, 1
 
@@ -54,17 +52,7 @@ class Objective:
 
 
 def quadratic(dimension: int, deviation: float) -> Objective:
-    """Return the tridiagonal quadratic.
-
-    Raises
-    ------
-    ConfigError
-        If the dimension is below 2 or the deviation is negative.
-    """
-    if dimension < 2 or deviation < 0:
-        raise ConfigError(
-            f"dimension {dimension}, must be at least 2; deviation {deviation}, at least 0"
-        )
+    """Return the tridiagonal quadratic."""
     start = np.zeros(dimension)
     start[0] = np.sqrt(dimension)
     bands = np.vstack([np.full(dimension, -0.25), np.full(dimension, 0.5)])
@@ -78,16 +66,8 @@ def quadratic(dimension: int, deviation: float) -> Objective:
 def logistic(images: np.ndarray, labels: np.ndarray) -> Objective:
     """Return the mean cross-entropy of a linear model of ten classes; its infimum is at least 0.
 
-    Parameters
-    ----------
-    images : ndarray of shape (m, p)
-    labels : ndarray of int, shape (m,)
-        From 0 to 9.
+    The images are rows of shape (m, p), the labels from 0 to 9.
     """
-    if len(images) != len(labels) or not len(labels):
-        raise ConfigError(f"{len(images)} images and {len(labels)} labels, must be as many")
-    if labels.min() < 0 or labels.max() >= CLASSES:
-        raise ConfigError(f"labels reach from {labels.min()} to {labels.max()}, must be 0 to 9")
     rows = np.column_stack([images, np.ones(len(images))])
     # The Hessian of the log-sum-exp function is at most 1/2.
     smoothness = 0.5 * float(np.linalg.eigvalsh(rows.T @ rows / len(rows))[-1])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from popinv.errors import ConfigError
@@ -111,14 +111,14 @@ class DualProcess(Rounds):
     ----------
     batch : int
         Number of gradients in a round. The first sum begins at half of them.
-    most : int, optional
-        Number of gradients at which all workers pause until the first sum arrives; by default twice
-        the batch. The largest distance is below it.
+    most : int
+        Number of gradients at which all workers pause until the first sum arrives. The largest
+        distance is below it.
     """
 
-    def __init__(self, batch: int, most: int | None = None) -> None:
+    def __init__(self, batch: int, most: int) -> None:
         super().__init__(batch, local=True)
-        self.most = 2 * batch if most is None else most
+        self.most = most
         if batch < 2 or self.most < batch:
             raise ConfigError(
                 f"batch {batch}, must be at least 2, and most {self.most}, at least the batch"
@@ -164,10 +164,7 @@ class DualProcess(Rounds):
 class Cycle(Policy):
     """Synchronous local steps of all workers; one group after the other synchronises.
 
-    Parameters
-    ----------
-    group : int
-        Workers s of a group; divides n. At most this many messages are in flight.
+    A group has s workers, and s divides n. At most this many messages are in flight.
     """
 
     def __init__(self, group: int) -> None:
@@ -211,7 +208,27 @@ class Cycle(Policy):
         self.all_compute(run)
 
 
-class Delayed(Policy):
+class _OwnPace(Policy):
+    """Every worker computes from the point that it last read, and sends when it is time.
+
+    ``gathered`` holds each worker's gradients since it read, and ``place`` where it is.
+    """
+
+    def begin(self, run: Run) -> None:
+        n = run.workers.count
+        self.gathered: list[list[int]] = [[] for _ in range(n)]
+        self.place, self.read, self.since = [run.x] * n, [0] * n, [run.now] * n
+        for worker in range(n):
+            run.compute(worker, run.x)
+
+    def resume(self, run: Run, worker: int, read: int) -> None:
+        """Let a worker go on from the end of the main branch."""
+        self.gathered[worker], self.place[worker] = [], run.x
+        self.read[worker], self.since[worker] = read, run.now
+        run.compute(worker, run.x)
+
+
+class Delayed(_OwnPace):
     """A worker computes M gradients and sends them; they count if the delay is not too large.
 
     The delay of a message is the number of messages accepted since its worker last read. With
@@ -234,13 +251,6 @@ class Delayed(Policy):
         self.steps, self.local = steps, local
         self.accepted = 0
 
-    def begin(self, run: Run) -> None:  # noqa: D102
-        n = run.workers.count
-        self.gathered: list[list[int]] = [[] for _ in range(n)]
-        self.place, self.read = [run.x] * n, [0] * n
-        for worker in range(n):
-            run.compute(worker, run.x)
-
     def computed(self, run: Run, worker: int, gradient: int) -> None:  # noqa: D102
         part = self.gathered[worker]
         part.append(gradient)
@@ -257,53 +267,27 @@ class Delayed(Policy):
             self.accepted += 1
         else:
             run.drop(len(content))
-        self.read[sender], self.gathered[sender], self.place[sender] = self.accepted, [], run.x
-        run.compute(sender, run.x)
+        self.resume(run, sender, self.accepted)
 
 
-# Maps a worker's number, its gradients and the time since it read to whether it synchronises.
-Rule = Callable[[int, int, float], bool]
+class MetaLocal(_OwnPace):
+    """Local SGD in which a rule decides on synchronisation, with a bounded distance R.
 
-
-def every(period: float) -> Rule:
-    """Return the rule by which a worker synchronises after working for a period."""
-    return lambda worker, count, elapsed: elapsed >= period
-
-
-class MetaLocal(Policy):
-    """Local SGD in which a rule decides on synchronisation, with a bounded distance.
-
-    A worker synchronises if the rule says so. It also synchronises before the sum of the gradients
-    appended since it read and of its own gradients can exceed R + 1. A message that arrives too
-    late nevertheless is dropped.
-
-    Parameters
-    ----------
-    bound : int
-        R.
-    rule : callable
-        Maps a worker, the number of its gradients and the time since it read to whether it
-        synchronises. It must not depend on values of gradients.
+    By the rule a worker synchronises after working for a period. It also synchronises before the
+    sum of the gradients appended since it read and of its own gradients can exceed R + 1. A message
+    that arrives too late nevertheless is dropped.
     """
 
-    def __init__(self, bound: int, rule: Rule) -> None:
+    def __init__(self, bound: int, period: float) -> None:
         if bound < 0:
             raise ConfigError(f"bound {bound} of the distance, must not be negative")
-        self.bound, self.rule = bound, rule
-
-    def begin(self, run: Run) -> None:  # noqa: D102
-        n = run.workers.count
-        self.gathered: list[list[int]] = [[] for _ in range(n)]
-        self.place, self.read, self.since = [run.x] * n, [0] * n, [run.now] * n
-        for worker in range(n):
-            run.compute(worker, run.x)
+        self.bound, self.period = bound, period
 
     def computed(self, run: Run, worker: int, gradient: int) -> None:  # noqa: D102
         part = self.gathered[worker]
         part.append(gradient)
         span = run.applied - self.read[worker] + len(part)
-        asked = self.rule(worker, len(part), run.now - self.since[worker])
-        if asked or span >= self.bound + 1:
+        if run.now - self.since[worker] >= self.period or span >= self.bound + 1:
             run.send(worker, part)
             return
         self.place[worker] = run.step(self.place[worker], gradient)
@@ -314,9 +298,7 @@ class MetaLocal(Policy):
             run.extend(content)
         else:
             run.drop(len(content))
-        self.read[sender], self.since[sender] = run.applied, run.now
-        self.gathered[sender], self.place[sender] = [], run.x
-        run.compute(sender, run.x)
+        self.resume(run, sender, run.applied)
 
 
 class _Group:
@@ -470,20 +452,3 @@ class NestedLocalAsync(Policy):
             for child in group.children:
                 child.restart(group.place)
         self._work(run, group)
-
-
-class LocalAsync(NestedLocalAsync):
-    """Clusters that descend asynchronously, synchronised once they have B gradients together.
-
-    Parameters
-    ----------
-    clusters : int
-        C, divides n.
-    batch : int
-        B.
-    near : float
-        Message time inside a cluster over that between clusters.
-    """
-
-    def __init__(self, clusters: int, batch: int, near: float = 0.1) -> None:
-        super().__init__([clusters], [batch], near)

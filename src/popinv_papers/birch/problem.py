@@ -43,12 +43,7 @@ COMPARED = ("minibatch", "rennala", "ringmaster", "local", "async_local")
 class Size:
     """The sizes of the objectives, and the numbers of workers.
 
-    Attributes
-    ----------
-    dimension : int
-        Dimension of the quadratic.
-    side : int
-        Pixels along the side of the squares over which images are averaged.
+    The quadratic has this dimension. Images are averaged over squares of ``side`` pixels a side.
     """
 
     dimension: int

@@ -6,8 +6,8 @@ All step sizes of a run share its clock, so the best is the one that reaches the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,15 +27,7 @@ _OCTAVE = 2.0
 
 @dataclass(frozen=True)
 class Task:
-    """An objective and its target.
-
-    Attributes
-    ----------
-    target : float
-        f - inf f (or its bound) to be reached.
-    most : int
-        Number of gradients after which a run is stopped.
-    """
+    """An objective, its target of f - inf f (or its bound), and the most gradients of a run."""
 
     name: str
     objective: Objective
@@ -140,27 +132,20 @@ def losses(
     return np.where(np.isfinite(gaps), gaps, np.inf)
 
 
-def fastest(
-    name: str,
-    workers: Workers,
-    task: Task,
-    seed: int,
-    settings: Sequence[Mapping[str, float]] | None = None,
-) -> Reached:
+def fastest(name: str, workers: Workers, task: Task, seed: int) -> Reached:
     """Return the fastest setting and step size of a method to a task's target.
 
     A setting is only followed as long as it could still be the fastest.
     """
-    tried = settings_of(name, workers) if settings is None else settings
     best, simulated = Reached({}, math.nan, math.inf, None, 0, 0), 0
-    for setting in tried:
+    for setting in settings_of(name, workers):
         run = Run(workers, policy(name, workers.count, setting))
         first_meeting = _follow(run, task, best.time, seed)
         simulated += run.computed
         if first_meeting is not None and first_meeting[0] < best.time:
             time, rate, applied = first_meeting
-            best = Reached(dict(setting), rate, time, run, applied, 0)
-    return Reached(best.settings, best.rate, best.time, best.run, best.applied, simulated)
+            best = Reached(setting, rate, time, run, applied, 0)
+    return replace(best, tried=simulated)
 
 
 def _follow(run: Run, task: Task, limit: float, seed: int) -> tuple[float, float, int] | None:

@@ -146,23 +146,11 @@ def points_on_main_branch(
     objective: Objective,
     generator: np.random.Generator,
 ) -> np.ndarray:
-    """Return points x^k of the main branch.
+    """Return points x^k of the main branch, shape (len(looks), len(rates), d).
 
-    Parameters
-    ----------
-    tree : mapping
-        From :meth:`Run.arrays`.
-    looks : sequence of int
-        The k, ascending.
-    rates : sequence of float
-        Step sizes gamma.
-    generator : numpy.random.Generator
-        Generator of the samples, in the order of their first use.
-
-    Returns
-    -------
-    ndarray of shape (len(looks), len(rates), d)
-        NaN if descent has diverged.
+    The tree is that of :meth:`Run.arrays`, the looks are the k, ascending, and the rates the step
+    sizes gamma. Samples are drawn in the order of their first use. Points are NaN if descent has
+    diverged.
 
     Raises
     ------

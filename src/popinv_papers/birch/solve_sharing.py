@@ -29,7 +29,7 @@ import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
-from popinv.errors import ConfigError, DataError
+from popinv.errors import DataError
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
 from popinv.store.variables import variable
@@ -48,27 +48,12 @@ class Machines:
     solve_variation, machine_variation : float
         Coefficients of variation: of the times of single solves, and of the factors by which whole
         machines are slower or faster than stated.
-
-    Raises
-    ------
-    ConfigError
-        If there is no machine, or a number is out of range.
     """
 
     seconds: tuple[float, ...]
     overhead: float = 0.0
     solve_variation: float = 0.0
     machine_variation: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.seconds or not all(0 < h < np.inf for h in self.seconds):
-            raise ConfigError(
-                f"seconds of a solve {list(self.seconds)}, must be positive and finite, at least "
-                "one machine"
-            )
-        for name in ("overhead", "solve_variation", "machine_variation"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise ConfigError(f"{name} {getattr(self, name)}, must be finite and at least 0")
 
     @property
     def count(self) -> int:
@@ -154,8 +139,6 @@ def equal_split(machines: Machines, solves: int) -> list[int]:
 
 def chunks_of(solves: int, chunk: int) -> list[int]:
     """Return the sizes of the chunks of a round; the last may be smaller."""
-    if solves < 1 or chunk < 1:
-        raise ConfigError(f"{solves} solves in chunks of {chunk}, must be at least 1 each")
     return [min(chunk, solves - start) for start in range(0, solves, chunk)]
 
 
@@ -182,14 +165,12 @@ def rehearse(
     units: Sequence[float],
     order: Sequence[int] | None = None,
 ) -> float:
-    """Return the seconds from the first start to the last end of n processes is done.
+    """Return the seconds from the first start to the last end of n processes.
 
     Parameters
     ----------
     rates : sequence of float
-        Seconds of a solve on each machine.
-    overhead : float
-        Seconds of a chunk beside its solves.
+        Seconds of a solve on each machine; ``overhead`` are those of a chunk beside its solves.
     units : sequence of float
         Times of the chunks on a machine of one second for a solve.
     order : sequence of int, optional
@@ -325,14 +306,8 @@ def advise_solves(
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Compare the ways to share a round, and rehearse them with processes that sleep.
 
-    Parameters
-    ----------
-    stated : mapping
-        The machines' names and seconds for a solve.
-    machines : Machines
-        The same with their variation.
-    rehearsal : float
-        Seconds of the longest rehearsal, all times being divided by as much.
+    ``stated`` are the machines' names and seconds for a solve; ``machines`` have their variation,
+    too. The longest rehearsal takes ``rehearsal`` seconds, all times being divided by as much.
 
     Returns
     -------
@@ -342,16 +317,13 @@ def advise_solves(
     """
     found = makespans(machines, solves, seed)
     by_size: dict[int, float] = found["pulled"]
-    best = min(by_size, key=lambda size: by_size[size])
+    best = min(by_size, key=by_size.__getitem__)
     near = [size for size, time in by_size.items() if time <= (1 + NEAR) * found["bound"]]
     mean = {"equal": found["equal"], "by_speed": found["by_speed"], "pulled": by_size[best]}
     fastest = min(mean.values())
     # Pulling needs no knowledge of the speeds, and is what the workflow does.
-    choice = (
-        "pulled"
-        if mean["pulled"] <= (1 + _ALIKE) * fastest
-        else min(mean, key=lambda way: mean[way])
-    )
+    alike = mean["pulled"] <= (1 + _ALIKE) * fastest
+    choice = "pulled" if alike else min(mean, key=mean.__getitem__)
     expected, real = _rehearsed(machines, solves, best, repeats, seed, rehearsal)
     metrics: dict[str, Any] = {
         "solves_of_round": solves,

@@ -59,13 +59,7 @@ _FEW, _ROUNDING = 3, 1e-6
 
 @dataclass(frozen=True)
 class Learning:
-    """The surrogate's training as an objective of its weights.
-
-    Attributes
-    ----------
-    start : ndarray of shape (p,)
-        The initial weights.
-    """
+    """The surrogate's training as an objective of its weights, from initial ones of shape (p,)."""
 
     problem: TrainingProblem
     start: np.ndarray
@@ -242,13 +236,7 @@ def raced(
 
 
 def nothing_trained(learning: Learning, asked: Birch) -> Invariant:
-    """Check that every way to train keeps the loss where its step size is zero.
-
-    Parameters
-    ----------
-    asked : Birch
-        The study's settings of the method: seconds, message.
-    """
+    """Check that every way to train keeps the loss where its step size is zero."""
     count = len(asked.seconds)
     before = learning.loss(learning.start)
     workers = Workers(tuple(asked.seconds), (asked.message,) * count)
@@ -275,11 +263,6 @@ def nothing_trained(learning: Learning, asked: Birch) -> Invariant:
 
 def compare(learning: Learning, asked: Birch) -> tuple[xr.Dataset, dict[str, Any]]:
     """Predict and measure the time of each candidate to a common target.
-
-    Parameters
-    ----------
-    asked : Birch
-        The study's settings of the method: seconds, message, gradients, repeats.
 
     Returns
     -------

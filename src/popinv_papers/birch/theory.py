@@ -21,7 +21,6 @@ from functools import partial
 
 import numpy as np
 
-from popinv.errors import ConfigError
 from popinv.seeds import generator
 from popinv_papers.birch.catalogue import distance_bound, policy
 from popinv_papers.birch.engine import Run, Workers
@@ -34,26 +33,12 @@ from popinv_papers.kit.kept import kept_numbers
 
 @dataclass(frozen=True)
 class Problem:
-    """The constants L, Delta, sigma^2 and eps.
-
-    Raises
-    ------
-    ConfigError
-        If smoothness, gap or accuracy is not positive, or the variance is negative.
-    """
+    """The constants L, Delta, sigma^2 and eps."""
 
     smoothness: float
     gap: float
     variance: float
     accuracy: float
-
-    def __post_init__(self) -> None:
-        positive = self.smoothness > 0 and self.gap > 0 and self.accuracy > 0
-        if not (positive and self.variance >= 0):
-            raise ConfigError(
-                f"smoothness {self.smoothness}, gap {self.gap} and accuracy {self.accuracy} must "
-                f"be positive, variance {self.variance} not negative"
-            )
 
     @property
     def steps(self) -> float:
@@ -160,6 +145,18 @@ def promise(objective: Objective, seed: int) -> list[Promise]:
     return promises
 
 
+def _run(
+    name: str, settings: Mapping[str, float], workers: Workers, problem: Problem
+) -> tuple[Run, int, int]:
+    """Return a run of the theorem's number of gradients, the largest distance and this number."""
+    distance = distance_bound(name, workers.count, settings)
+    assert distance is not None
+    count = math.ceil(gradients(problem, distance))
+    run = Run(workers, policy(name, workers.count, settings))
+    run.until(count)
+    return run, distance, count
+
+
 def _mean_squares(
     name: str,
     settings: dict[str, float],
@@ -169,11 +166,7 @@ def _mean_squares(
     seed: int,
 ) -> dict[str, float]:
     """Return the mean |grad f|^2 over the theorem's gradients, and over the early ones."""
-    bound = distance_bound(name, workers.count, settings)
-    assert bound is not None
-    count = math.ceil(gradients(problem, bound))
-    run = Run(workers, policy(name, workers.count, settings))
-    run.until(count)
+    run, bound, count = _run(name, settings, workers, problem)
     looks = np.arange(0, count, 4)
     task = Task(f"promise/{name}", objective, 0.0, (step_size(problem, bound),), count)
     squares = _square_slopes(run, task, looks, seed)
@@ -255,12 +248,7 @@ def time_over(
     name: str, workers: Workers, bound: Callable[[Problem, Sequence[float]], float]
 ) -> float:
     """Return the time of the theorem's number of gradients over a bound."""
-    settings = settings_for(name, workers.count)
-    distance = distance_bound(name, workers.count, settings)
-    assert distance is not None
-    count = math.ceil(gradients(PROBLEM, distance))
-    run = Run(workers, policy(name, workers.count, settings))
-    run.until(count)
+    run, _, _ = _run(name, settings_for(name, workers.count), workers, PROBLEM)
     return run.now / bound(PROBLEM, workers.compute)
 
 

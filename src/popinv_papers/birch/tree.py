@@ -63,11 +63,6 @@ class Tree:
         self.time.append(time)
         return node
 
-    @property
-    def applied(self) -> int:
-        """Number of gradients on the main branch."""
-        return len(self.main) - 1
-
 
 @dataclass(frozen=True)
 class Conditions:

@@ -41,25 +41,16 @@ def order_candidates(
 ) -> tuple[xr.Dataset | None, dict[str, Any]]:
     """Return errors of the answer by order and number of candidates, and the solves saved.
 
-    Parameters
-    ----------
-    bench : Bench
-        With the surrogate of the first round.
-    problem : Problem
-        Of the study's estimates; its simulator is not used.
-    p : ndarray of shape (n_p,)
-        The study's answer, from which all estimates start.
-    last : Surrogate
-        That of the last round.
-    recency_decay : float
-        Weight of a round relative to the next.
+    The bench has the surrogate of the first round, ``last`` is that of the last one. All estimates
+    start from the study's answer p, and the problem's own simulator is not used. A round has the
+    weight ``recency_decay`` relative to the next.
 
     Returns
     -------
     Dataset or None
         None if later rounds made too few solves.
     dict
-        See :func:`popinv_papers.influence.candidates.solves_saved`.
+        See :func:`solves_saved`.
     """
     solves, asked, seed = bench.solves, bench.asked, bench.adam.seed
     stage = f"{bench.adam.stage}/candidates"
@@ -127,8 +118,6 @@ def solves_saved(
         Errors by repeat and number of candidates, in the orders "influence" and "random".
     counts : list of int
         Numbers of candidates, ascending. The last but one sets the error to reach.
-    without : float
-        Error without candidates.
     """
     curves = {name: np.array(values) for name, values in errors.items()}
     means = {name: values.mean(axis=0) for name, values in curves.items()}

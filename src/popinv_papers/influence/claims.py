@@ -17,17 +17,7 @@ from popinv_papers.influence.exactness import CURVED_RATES, KEPT
 from popinv_papers.influence.fine_tuning import TARGETS
 from popinv_papers.influence.pretraining import LanguageModel
 from popinv_papers.influence.problem import CURVED
-from popinv_papers.kit.claims import (
-    Claim,
-    Control,
-    Part,
-    Source,
-    above,
-    judged,
-    measured,
-    unsettled,
-    within,
-)
+from popinv_papers.kit.claims import Claim, Part, Rows, Source, above, measured, unsettled, within
 
 BETTER_THAN_PAIRS = 0.3
 """Nats per token that a language model must be better than a table of pairs of tokens."""
@@ -79,12 +69,7 @@ def _values(result: xr.Dataset, part: str, name: str) -> np.ndarray:
 
 
 def merit(result: xr.Dataset, part: str, method: str) -> np.ndarray:
-    """Return a selection's loss or accuracy in each draw, the mean over the part's targets.
-
-    Parameters
-    ----------
-    part : {"mixture", "language", "fine_tuning"}
-    """
+    """Return a selection's loss or accuracy in each draw, the mean over the part's targets."""
     kind = MERITS[part]
     places = [f"{target}_{method}" for target in _TARGETS[part]] or [method]
     return np.mean([_values(result, part, f"{kind}_{place}") for place in places], axis=0)
@@ -161,40 +146,26 @@ def _selections(result: xr.Dataset, part: str) -> Iterator[Claim]:
     words, kind = WORDS[part], MERITS[part]
     why_not = _gate(result, part)
 
-    def row(
-        place: Part,
-        text: str,
-        source: Source,
-        ours: np.ndarray,
-        taken_away: str,
-        without: np.ndarray,
-    ) -> Claim:
-        return judged(
-            *(place, text, source, "", "positive", measured(ours), above()),
-            Control(taken_away, measured(without)),
-            too_far=why_not,
-        )
-
     def dealt(worse: str) -> np.ndarray:
         return _lead(result, part, "landmarks_dealt", worse)
 
     for method in _GAINS[part]:
-        yield row(
-            "headline",
+        yield Rows("headline", _SOURCE).row(
             f"{words}, gain in {kind} over random samples: {_words(method)}",
-            _SOURCE,
+            "positive",
             _lead(result, part, method, "random"),
-            _DEALT,
-            dealt("random"),
+            above(),
+            (_DEALT, dealt("random")),
+            too_far=why_not,
         )
     for place, better, worse, source in _PAIRS[part]:
-        yield row(
-            place,
+        yield Rows(place, source).row(
             f"{words}, lead in {kind}: {_words(better)} over {_words(worse)}",
-            source,
+            "positive",
             _lead(result, part, better, worse),
-            f"{_DEALT}, in place of the first",
-            dealt(worse),
+            above(),
+            (f"{_DEALT}, in place of the first", dealt(worse)),
+            too_far=why_not,
         )
 
 
@@ -210,59 +181,46 @@ def _recovery(result: xr.Dataset, part: str, kind: str) -> Iterator[Claim]:
     def gain(embedding: str) -> np.ndarray:
         return beyond(*(f"{embedding}_kernel_{n}" for n in (counts[-1], counts[0])))
 
-    yield judged(
-        "headline",
+    yield Rows("headline", "quoted by others", "Figure 3, left").row(
         f"{WORDS[part]}: correlation of spread scores with the exact ones, {counts[-1]} landmarks "
         f"less {counts[0]}",
-        *("quoted by others", "Figure 3, left", "positive"),
-        measured(gain(kind)),
+        "positive",
+        gain(kind),
         above(),
-        Control("embeddings dealt to other samples", measured(gain("dealt"))),
+        ("embeddings dealt to other samples", gain("dealt")),
     )
     most = f"kernel_{counts[-1]}"
-    yield judged(
-        "headline",
+    yield Rows("headline", "quoted by others", "Table 3").row(
         f"{WORDS[part]}: tangents recover scores better than the states themselves (lead in "
         f"correlation, {counts[-1]} landmarks)",
-        *("quoted by others", "Table 3", "positive"),
-        measured(beyond(f"{kind}_{most}", f"states_{most}")),
+        "positive",
+        beyond(f"{kind}_{most}", f"states_{most}"),
         above(),
-        Control(
-            "embeddings dealt to other samples",
-            measured(beyond(f"dealt_{most}", f"states_{most}")),
-        ),
+        ("embeddings dealt to other samples", beyond(f"dealt_{most}", f"states_{most}")),
     )
 
 
 def _cost(result: xr.Dataset) -> Iterator[Claim]:
-    ratio = _values(result, "timing", "ratio_measured")
-    yield judged(
-        "headline",
+    yield Rows("headline", _SOURCE, "abstract").row(
         "processor time of a comparison of representations over that of influence, on a "
         "transformer as deep as the published model",
-        *(_SOURCE, "abstract", "up to 3.5"),
-        measured(ratio),
+        "up to 3.5",
+        _values(result, "timing", "ratio_measured"),
         above(3.0),
-        Control(
+        (
             "gradients of all samples, no landmarks",
-            measured(1 / _values(result, "timing", "gradient_passes")),
+            1 / _values(result, "timing", "gradient_passes"),
         ),
-        why="The published ratio counts operations and charges a tangent as one pass forward. "
-        "Forward mode takes at least two and a half, whichever way it is arranged."
-        if not above(3.0).holds(measured(ratio))
-        else "",
+        missed="The published ratio counts operations and charges a tangent as one pass forward. "
+        "Forward mode takes at least two and a half, whichever way it is arranged.",
     )
-    passes = measured(_values(result, "timing", "tangent_passes"))
-    yield judged(
-        "reconstruction",
+    yield Rows("reconstruction", "reconstruction", "count of operations").row(
         "cost of a tangent, in passes forward through the same blocks",
-        *("reconstruction", "count of operations", 1.0),
-        passes,
+        1.0,
+        _values(result, "timing", "tangent_passes"),
         within(1.0, share=0.2),
-        why="Two tangents share the pass without a tangent; each needs two products of matrices "
-        "where a pass forward has one."
-        if not within(1.0, share=0.2).holds(passes)
-        else "",
+        missed="Two tangents share the pass without a tangent; each needs two products of matrices "
+        "where a pass forward has one.",
     )
 
 
@@ -272,16 +230,15 @@ def _second_order(result: xr.Dataset) -> Iterator[Claim]:
         for kind, words in (("gradient", "gradient descent"), ("adam", "Adam")):
             for share in KEPT:
                 name = f"{case}_second_order_overlap_{kind}_{share:g}"
-                yield judged(
-                    "headline",
+                yield Rows("headline", "quoted by others", "Section 4").row(
                     f"{_words(case)}, {words}: share of the selection of {share:.0%} of the pool "
                     f"that the second-order term leaves, learning rate {practical:g}",
-                    *("quoted by others", "Section 4", 1.0),
-                    measured(_values(result, "exactness", f"{name}_{practical:g}")),
+                    1.0,
+                    _values(result, "exactness", f"{name}_{practical:g}"),
                     above(0.9),
-                    Control(
+                    (
                         f"learning rate {large:g}",
-                        measured(_values(result, "exactness", f"{name}_{large:g}")),
+                        _values(result, "exactness", f"{name}_{large:g}"),
                     ),
                 )
 
@@ -301,12 +258,11 @@ def _orders(result: xr.Dataset) -> Iterator[Claim]:
                     _values(result, "exactness", f"{start}_{which}_order_error_slope")
                     for which in (order, less)
                 )
-                yield judged(
-                    "reconstruction",
+                yield Rows("reconstruction", "reconstruction").row(
                     f"{_words(case)}, {name}: power of the learning rate in the error of the "
                     f"{order}-order change of the target's loss",
-                    *("reconstruction", "", power),
-                    measured(slope),
+                    power,
+                    slope,
                     within(power, bound=0.1),
-                    Control(taken_away, measured(without)),
+                    (taken_away, without),
                 )

@@ -61,10 +61,7 @@ def costs(
 ) -> dict[str, float]:
     """Return operations per token of sequence, in units of 10^12.
 
-    Parameters
-    ----------
-    tangent_passes : float
-        Cost of a tangent in forward passes. The published numbers use 1.
+    A tangent costs ``tangent_passes`` passes forward. The published numbers use 1.
 
     Returns
     -------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,13 @@ from torch import Tensor
 
 from popinv.seeds import generator
 from popinv_papers.influence import influence, selection
-from popinv_papers.influence.influence import Flat, Losses, Samples, gradient_step
+from popinv_papers.influence.influence import (
+    Flat,
+    HessianProduct,
+    Losses,
+    Samples,
+    gradient_step,
+)
 from popinv_papers.influence.networks import (
     Perceptron,
     Transformer,
@@ -25,7 +32,7 @@ from popinv_papers.influence.networks import (
     language_losses,
 )
 from popinv_papers.influence.selection import top
-from popinv_papers.influence.training import Adam, begin, step, train
+from popinv_papers.influence.training import Adam, AdamState, begin, step, train
 
 RATES = (0.02, 0.01, 0.005, 0.0025)
 # A practical learning rate, and one at which the second-order term is seen.
@@ -69,6 +76,21 @@ def _case(name: str, flat: Flat, losses: Losses, samples: Samples, pool: int) ->
     return Case(name, flat, losses, *sides)
 
 
+def _warmed(case: Case, seed: int, part: str) -> tuple[Adam, AdamState]:
+    """Return Adam's settings, and the state after a few steps on the pool."""
+    settings = Adam(batch_size=16, seed=seed, stage=f"influence/{part}/{case.name}")
+    warm = train(case.losses, begin(case.flat.theta), case.pool, settings, 12, decay=False)
+    return settings, warm
+
+
+def _expansion(case: Case, warm: AdamState) -> tuple[Tensor, Tensor, Tensor, HessianProduct]:
+    """Return theta, the pool's gradients G, and the target's gradient g and products with H."""
+    rows = influence.sample_gradients(case.losses, warm.theta, case.pool)
+    g = influence.mean_gradient(case.losses, warm.theta, case.target)
+    hessian = partial(influence.hessian_product, case.losses, warm.theta, case.target)
+    return warm.theta, rows, g, hessian
+
+
 def error_orders(case: Case, seed: int) -> dict[str, Any]:
     """Return the errors of the predicted change for each learning rate, and their orders.
 
@@ -77,16 +99,10 @@ def error_orders(case: Case, seed: int) -> dict[str, Any]:
     difference of the change by a real step, which updates that moment, from that by the frozen
     step, at the smallest learning rate.
     """
-    settings = Adam(batch_size=16, seed=seed, stage=f"influence/exactness/{case.name}")
-    warm = train(case.losses, begin(case.flat.theta), case.pool, settings, 12, decay=False)
-    theta = warm.theta
-    rows = influence.sample_gradients(case.losses, theta, case.pool)
-    g = influence.mean_gradient(case.losses, theta, case.target)
+    settings, warm = _warmed(case, seed, "exactness")
+    theta, rows, g, hessian = _expansion(case, warm)
     w = torch.from_numpy(generator(seed, "influence/exactness/weights").exponential(size=len(rows)))
     mean = rows.T @ w / len(rows)
-
-    def hessian(v: Tensor) -> Tensor:
-        return influence.hessian_product(case.losses, theta, case.target, v)
 
     def change(moved: Tensor) -> float:
         before, after = (influence.mean_loss(case.losses, at, case.target) for at in (theta, moved))
@@ -114,7 +130,7 @@ def error_orders(case: Case, seed: int) -> dict[str, Any]:
     return measured
 
 
-def second_order(case: Case, seed: int, rates: tuple[float, ...] = CURVED_RATES) -> dict[str, Any]:
+def second_order(case: Case, seed: int) -> dict[str, Any]:
     """Return what the second-order term does to the selection, by optimiser and share of the pool.
 
     The penalty is that which leaves k weights without the term, or larger if the problem would not
@@ -129,23 +145,16 @@ def second_order(case: Case, seed: int, rates: tuple[float, ...] = CURVED_RATES)
         the term; ``quadratic_share_<optimiser>_<rate>``: ratio of that term to the linear one, with
         the smallest k.
     """
-    settings = Adam(batch_size=16, seed=seed, stage=f"influence/curved/{case.name}")
-    warm = train(case.losses, begin(case.flat.theta), case.pool, settings, 12, decay=False)
-    steps = {"gradient": gradient_step(warm.theta), "adam": warm.frozen_step(settings)}
-    theta = warm.theta
-    rows = influence.sample_gradients(case.losses, theta, case.pool)
-    g = influence.mean_gradient(case.losses, theta, case.target)
-
-    def hessian(v: Tensor) -> Tensor:
-        return influence.hessian_product(case.losses, theta, case.target, v)
-
+    settings, warm = _warmed(case, seed, "curved")
+    theta, rows, g, hessian = _expansion(case, warm)
+    steps = {"gradient": gradient_step(theta), "adam": warm.frozen_step(settings)}
     plain = float(steps["gradient"].move(rows.mean(dim=0)).norm())
     numbers: dict[str, Any] = {}
     for kind, taken in steps.items():
         unit = plain / float(taken.move(rows.mean(dim=0)).norm())
         matrix = influence.quadratic_matrix(rows, taken, hessian).numpy()
         flattest = float(np.linalg.eigvalsh(matrix)[0])
-        for rate in rates:
+        for rate in CURVED_RATES:
             own = rate * unit
             p = influence.linear_scores(rows, g, taken, own, hessian).numpy()
             for share in KEPT:

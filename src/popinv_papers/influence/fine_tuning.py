@@ -24,6 +24,7 @@ from popinv.seeds import generator
 from popinv_papers.influence.influence import Flat
 from popinv_papers.influence.networks import classification_losses
 from popinv_papers.influence.pool_scores import (
+    dealt,
     draw_tangents,
     representation_scores,
     tangent_embeddings,
@@ -32,7 +33,6 @@ from popinv_papers.influence.text_pool import (
     Seconds,
     TextPool,
     choose,
-    dealt,
     scores_of_down,
     timed,
     trained_once,
@@ -42,6 +42,7 @@ from popinv_papers.influence.training import Adam, AdamState, begin, train
 from popinv_papers.kit.encoder import Block, Encoder, pooled, pretrained_encoder, tokenised
 from popinv_papers.kit.kept import kept
 from popinv_papers.kit.text import CATEGORIES, brown_passages, letter_passages
+from popinv_papers.kit.training import filled
 
 _OF_LETTERS = {
     "easy-ham-1": "easy ham",
@@ -254,24 +255,15 @@ def compare(bank: Bank, block: Block, size: FineTuning, seed: int, number: int) 
         ``full`` for several passes over the pool; ``share_<target>_<method>``;
         ``correlation_<embedding>_<rule>_<landmarks>``.
     """
-    place = f"influence/fine_tuning/{number}"
-    texts = bank.texts
+    place, texts = f"influence/fine_tuning/{number}", bank.texts
     rows = _rows(texts, size, generator(seed, f"{place}/rows"))
     pool = bank.samples(rows["pool"])
     flat = Flat.of(LastBlock(block, len(CLASSES)))
     losses = classification_losses(flat)
     adam = Adam(size.rate, size.batch_size, seed=seed, stage=place)
-    few = generator(seed, f"{place}/warm").permutation(len(rows["pool"]))[: size.selected]
-    warm = train(
-        losses,
-        begin(flat.theta),
-        bank.samples(rows["pool"][few]),
-        adam,
-        size.warm_steps,
-        decay=False,
-    )
-    known = _known(bank, flat, warm, rows, adam, seed, place)
-    numbers, chosen = choose(known, size.selected, size.landmarks, size.landmarks_used, seed, place)
+    warm = warmed_up(losses, flat.theta, pool, adam, size.selected, size.warm_steps)
+    known = _known(bank, flat, warm, rows, adam)
+    numbers, chosen = choose(known, size.selected, size.landmarks, size.landmarks_used, adam)
     weights = trained_once(losses, warm, pool, adam, size.steps)
     passes = size.full_epochs * -(-len(rows["pool"]) // size.batch_size)
     full = train(losses, begin(warm.theta), pool, adam, passes).theta
@@ -290,16 +282,10 @@ def compare(bank: Bank, block: Block, size: FineTuning, seed: int, number: int) 
 
 
 def _known(
-    bank: Bank,
-    flat: Flat,
-    warm: AdamState,
-    rows: Mapping[str, np.ndarray],
-    adam: Adam,
-    seed: int,
-    place: str,
+    bank: Bank, flat: Flat, warm: AdamState, rows: Mapping[str, np.ndarray], adam: Adam
 ) -> TextPool:
     """Return what the methods know of the pool."""
-    warmed = warmed_up(flat.module, warm)
+    warmed = filled(flat.module, warm.theta)
     target = np.concatenate([rows[f"target_{name}"] for name in TARGETS])
     pool = bank.samples(rows["pool"])
     of_each, gradient = scores_of_down(
@@ -324,7 +310,7 @@ def _known(
     embedded = {
         "mean_state": mean,
         "mean_state_and_label": torch.cat([unit, one_hot(pool[2], len(CLASSES))], dim=1),
-        "dealt": dealt(mean, seed, place),
+        "dealt": dealt(mean, adam.seed, adam.stage),
         "states": states[0],
     }
     forward, embedding = bank.seconds
@@ -353,10 +339,7 @@ def _accuracy(flat: Flat, theta: Tensor, bank: Bank, rows: np.ndarray, target: s
 def encoded(archives: tuple[Path, Path, Path], size: FineTuning, seed: int) -> tuple[Bank, Block]:
     """Return the texts of all draws, and the block that is trained.
 
-    Parameters
-    ----------
-    archives : (Path, Path, Path)
-        Of the Brown corpus, of the letters, and of the encoder.
+    The archives are those of the Brown corpus, of the letters, and of the encoder.
     """
     brown, letters, weights = archives
     texts = texts_of(brown, letters, size, seed)

@@ -9,8 +9,8 @@ One step of an optimiser with frozen state is an affine map of the gradient g,
 
 .. math:: \theta' = \theta - \eta\,(a \odot g + b)
 
-For plain gradient descent a = 1 and b = 0; with momentum b = mu m + lambda theta. For Adam with
-decoupled decay, after s steps with moments m and v,
+For plain gradient descent a = 1 and b = 0. For Adam with decoupled decay, after s steps with
+moments m and v,
 
 .. math::
 
@@ -59,12 +59,8 @@ _ROWS, _HELD = 256, 2e7
 class Flat:
     """A network as a function of one vector of weights.
 
-    Attributes
-    ----------
-    module : torch.nn.Module
-        The module from which the fixed weights are read.
-    shapes : dict of str to torch.Size
-        Shapes of the variable weights, in the order of the vector.
+    The vector has the weights of these names and ``shapes``, in their order. The other weights are
+    fixed, and are read from the module.
     """
 
     module: nn.Module
@@ -72,18 +68,8 @@ class Flat:
 
     @classmethod
     def of(cls, module: nn.Module, only: Callable[[str], bool] = lambda name: True) -> Flat:
-        """Collect the weights of a network whose names ``only`` accepts.
-
-        Raises
-        ------
-        ConfigError
-            If it accepts no name.
-        """
-        shapes = {name: p.shape for name, p in module.named_parameters() if only(name)}
-        if not shapes:
-            names = ", ".join(name for name, _ in module.named_parameters())
-            raise ConfigError(f"no weight of the network is chosen; its weights are {names}")
-        return cls(module, shapes)
+        """Collect the weights of a network whose names ``only`` accepts."""
+        return cls(module, {n: p.shape for n, p in module.named_parameters() if only(n)})
 
     @property
     def theta(self) -> Tensor:
@@ -122,10 +108,10 @@ def sample_gradients(losses: Losses, theta: Tensor, samples: Samples, rows: int 
     return torch.cat([of_all(theta, *part).detach() for part in parts(samples, rows)])
 
 
-def mean_loss(losses: Losses, theta: Tensor, samples: Samples, rows: int = 4096) -> float:
+def mean_loss(losses: Losses, theta: Tensor, samples: Samples) -> float:
     """Return the mean loss."""
     with torch.no_grad():
-        total = sum(float(losses(theta, *part).sum()) for part in parts(samples, rows))
+        total = sum(float(losses(theta, *part).sum()) for part in parts(samples, 4096))
     return total / len(samples[0])
 
 
@@ -136,17 +122,6 @@ def mean_gradient(losses: Losses, theta: Tensor, samples: Samples, rows: int = _
     for part in parts(samples, rows):
         total += of_sum(theta, *part).detach()
     return total / len(samples[0])
-
-
-def directional_derivatives(
-    losses: Losses, theta: Tensor, samples: Samples, direction: Tensor, rows: int = _ROWS
-) -> Tensor:
-    """Return G v, shape (n,), by one pass of forward mode, without computing G."""
-    products = [
-        jvp(lambda weights, part=part: losses(weights, *part), (theta,), (direction,))[1]
-        for part in parts(samples, rows)
-    ]
-    return torch.cat(products).detach()
 
 
 def hessian_product(
@@ -175,13 +150,6 @@ class Step:
 def gradient_step(theta: Tensor) -> Step:
     """Return the step of plain gradient descent."""
     return Step(torch.ones_like(theta), torch.zeros_like(theta))
-
-
-def momentum_step(
-    theta: Tensor, buffer: Tensor, momentum: float = 0.9, weight_decay: float = 0.0
-) -> Step:
-    """Return the step of gradient descent with momentum, whose buffer is mu m + g."""
-    return Step(torch.ones_like(theta), momentum * buffer + weight_decay * theta)
 
 
 def adam_step(
@@ -217,15 +185,7 @@ HessianProduct = Callable[[Tensor], Tensor]
 
 
 def scores_of(gradients: Tensor, target_gradient: Tensor, step: Step) -> Tensor:
-    """Return the first-order scores p = G (a g), shape (n,).
-
-    Parameters
-    ----------
-    gradients : Tensor of shape (n, d)
-        G, the gradients of the pool's samples.
-    target_gradient : Tensor of shape (d,)
-        g, the gradient of the target's mean loss.
-    """
+    """Return the first-order scores p = G (a g), shape (n,)."""
     return gradients @ (step.scale * target_gradient)
 
 
@@ -261,9 +221,6 @@ def predicted_change(
     ----------
     move : Tensor of shape (d,)
         u, for example ``step.move(gradients.T @ w / n)``.
-    target_gradient : Tensor of shape (d,)
-    rate : float
-        eta.
     hessian : callable, optional
         Products with H. Without it the second-order term is left out.
     """
@@ -278,14 +235,11 @@ def cosine_scores(gradients: Tensor, target_gradients: Tensor, step: Step) -> Te
 
     As in the released code, a scales only the pool's gradients. A gradient that vanishes has
     cosine 0.
-
-    Parameters
-    ----------
-    gradients, target_gradients : Tensor of shape (n, d) and (m, d)
     """
-    return _unit(gradients * step.scale) @ _unit(target_gradients).T
+    return unit(gradients * step.scale) @ unit(target_gradients).T
 
 
-def _unit(rows: Tensor) -> Tensor:
+def unit(rows: Tensor) -> Tensor:
+    """Return rows of length one; one that vanishes stays so."""
     norm = rows.norm(dim=1, keepdim=True)
     return torch.where(norm > 0, rows / norm.clamp_min(torch.finfo(rows.dtype).tiny), 0.0)

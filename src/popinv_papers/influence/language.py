@@ -27,6 +27,7 @@ from popinv_papers.influence.networks import (
     position_weighted,
 )
 from popinv_papers.influence.pool_scores import (
+    dealt,
     draw_tangents,
     representation_scores,
     tangent_embeddings,
@@ -36,13 +37,13 @@ from popinv_papers.influence.text_pool import (
     Seconds,
     TextPool,
     choose,
-    dealt,
     scores_of_down,
     timed,
     trained_once,
     warmed_up,
 )
-from popinv_papers.influence.training import Adam, AdamState, begin, train
+from popinv_papers.influence.training import Adam, AdamState
+from popinv_papers.kit.training import filled
 
 # The states whose tangents are the embeddings: the last token's, as in the released code, or their
 # mean.
@@ -121,12 +122,7 @@ def sides(corpus: Corpus, size: Language, seed: int, number: int) -> Sides:
 
 
 def compare(
-    corpus: Corpus,
-    model: Transformer,
-    pairs: np.ndarray,
-    size: Language,
-    seed: int,
-    number: int,
+    corpus: Corpus, model: Transformer, pairs: np.ndarray, size: Language, seed: int, number: int
 ) -> dict[str, float]:
     """Select by every method for every target, train, and return losses for one draw.
 
@@ -138,18 +134,15 @@ def compare(
         tokens from the pretraining; ``share_<target>_<method>`` of the selected passages that are
         the target's; ``correlation_<embedding>_<rule>_<landmarks>``; seconds per passage.
     """
-    place = f"influence/language/{number}"
     drawn = sides(corpus, size, seed, number)
     everything = Flat.of(model)
     losses = language_losses(everything)
-    adam = Adam(size.rate, size.batch_size, seed=seed, stage=place)
-    few = generator(seed, f"{place}/warm").permutation(size.pool)[: size.selected]
-    warm = train(
-        losses, begin(everything.theta), (drawn.pool[few],), adam, size.warm_steps, decay=False
-    )
-    pool = _known(model, warm, drawn, adam, size, seed, place)
-    numbers, chosen = choose(pool, size.selected, size.landmarks, size.landmarks_used, seed, place)
-    weights = trained_once(losses, warm, (drawn.pool,), adam, size.steps)
+    adam = Adam(size.rate, size.batch_size, seed=seed, stage=f"influence/language/{number}")
+    texts = (drawn.pool,)
+    warm = warmed_up(losses, everything.theta, texts, adam, size.selected, size.warm_steps)
+    pool = _known(model, warm, drawn, adam, size)
+    numbers, chosen = choose(pool, size.selected, size.landmarks, size.landmarks_used, adam)
+    weights = trained_once(losses, warm, texts, adam, size.steps)
     for k, target in enumerate(size.model.targets):
         test = (drawn.tests[k],)
         numbers[f"loss_{target}_bigram"] = bigram_loss(pairs, drawn.tests[k].numpy())
@@ -163,16 +156,10 @@ def compare(
 
 
 def _known(
-    model: Transformer,
-    warm: AdamState,
-    drawn: Sides,
-    adam: Adam,
-    size: Language,
-    seed: int,
-    place: str,
+    model: Transformer, warm: AdamState, drawn: Sides, adam: Adam, size: Language
 ) -> TextPool:
     """Return what the methods know of the pool, and what each part of it took."""
-    warmed = warmed_up(model, warm)
+    warmed = filled(model, warm.theta)
     target = torch.cat(drawn.targets)
     of_each, gradient = scores_of_down(
         warmed, warm.frozen_step(adam), language_losses, (drawn.pool,), (target,)
@@ -187,21 +174,17 @@ def _known(
         lambda: torch.cat([states_of(part) for part in drawn.pool.split(256)]), len(drawn.pool)
     )
     first = Flat.of(warmed.first_blocks(size.blocks))
-    tangents = draw_tangents(first.theta, 2, seed, f"{place}/tangents")
+    tangents = draw_tangents(first.theta, 2, adam.seed, f"{adam.stage}/tangents")
     embedded, seconds = {}, []
     for kind in EMBEDDINGS:
         embedded[kind], spent = timed(
             partial(
-                tangent_embeddings,
-                _features(first, kind),
-                first.theta,
-                (drawn.pool,),
-                tangents,
+                tangent_embeddings, _features(first, kind), first.theta, (drawn.pool,), tangents
             ),
             len(drawn.pool),
         )
         seconds.append(spent)
-    embedded["dealt"] = dealt(embedded["last_state"], seed, place)
+    embedded["dealt"] = dealt(embedded["last_state"], adam.seed, adam.stage)
     # The states that methods of representations compare, used as embeddings of landmarks.
     embedded["states"] = states
     return TextPool(

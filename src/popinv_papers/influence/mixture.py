@@ -19,6 +19,7 @@ from popinv_papers.influence import selection
 from popinv_papers.influence.influence import Flat, Losses, Samples
 from popinv_papers.influence.networks import Perceptron, classification_losses
 from popinv_papers.influence.pool_scores import (
+    dealt,
     draw_tangents,
     exact_scores,
     representation_scores,
@@ -122,11 +123,6 @@ def embeddings(
 def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
     """Select by every method, train, and return accuracies and correlations for one draw.
 
-    Parameters
-    ----------
-    seed, number : int
-        The draw's number is added to the addresses of the random numbers.
-
     Returns
     -------
     dict
@@ -154,9 +150,7 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
         kind: embeddings(kind, flat, losses, warm.theta, drawn.pool, size, seed)
         for kind in EMBEDDINGS
     }
-    # The same embeddings, each given to another sample: as many numbers that say nothing.
-    dealt = generator(seed, f"{place}/dealt").permutation(size.pool)
-    embedded["dealt"] = embedded["hidden"][torch.from_numpy(dealt)]
+    embedded["dealt"] = dealt(embedded["hidden"], seed, place)
     numbers, known = spread_scores(
         embedded, scores.of_each, size.landmarks, size.landmarks_used, seed, place
     )
@@ -178,9 +172,8 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
         trained = _trained(losses, begin(warm.theta), drawn.pool, chosen, adam, size.epochs)
         numbers[f"accuracy_{name}"] = _accuracy(flat, trained, drawn.test)
         numbers[f"share_{name}"] = float((drawn.pool_domain[chosen] < len(size.rare)).mean())
-    same_steps = size.epochs * -(-size.selected // adam.batch_size)
     for name, steps in (
-        ("full_same_steps", same_steps),
+        ("full_same_steps", size.epochs * -(-size.selected // adam.batch_size)),
         ("full", size.full_epochs * -(-size.pool // adam.batch_size)),
     ):
         trained = train(losses, begin(warm.theta), drawn.pool, adam, steps)

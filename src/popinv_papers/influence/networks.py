@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-import math
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm
 
-from popinv.errors import ConfigError
 from popinv_papers.influence.influence import Flat, Losses
+from popinv_papers.kit.training import attention
 
 PADDING = 0
 """The token that fills passages up, and that no loss counts."""
@@ -49,14 +48,9 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, T, width) to the same shape."""
-        count, length, width = x.shape
-        query, key, value = (
-            part.view(count, length, self.heads, -1).transpose(1, 2)
-            for part in self.attention_in(layer_norm(x, (width,))).split(width, dim=-1)
-        )
-        scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
-        shares = scores.masked_fill(self.mask[:length, :length], -math.inf).softmax(dim=-1)
-        heard = (shares @ value).transpose(1, 2).reshape(count, length, width)
+        _, length, width = x.shape
+        query, key, value = self.attention_in(layer_norm(x, (width,))).split(width, dim=-1)
+        heard = attention(query, key, value, self.heads, self.mask[:length, :length])
         x = x + self.attention_out(heard)
         return x + self.down(torch.nn.functional.gelu(self.up(layer_norm(x, (width,)))))
 
@@ -64,18 +58,13 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """A causal transformer from tokens to the logits of the tokens that follow.
 
-    Parameters
-    ----------
-    vocabulary, length : int
-        Number of different tokens, and the longest sequence.
+    There are ``vocabulary`` different tokens, and sequences of at most ``length``.
     """
 
     def __init__(
         self, vocabulary: int, length: int, width: int = 32, heads: int = 2, layers: int = 2
     ) -> None:
         super().__init__()
-        if width % heads:
-            raise ConfigError(f"the width {width} is not a multiple of the {heads} heads")
         self.width = width
         self.tokens = nn.Embedding(vocabulary, width)
         self.places = nn.Embedding(length, width)

@@ -32,9 +32,11 @@ from torch.func import jvp, vmap
 from popinv.errors import ConfigError
 from popinv.seeds import generator
 from popinv_papers.influence import influence
-from popinv_papers.influence.influence import Losses, Samples, Step, parts
+from popinv_papers.influence.influence import Flat, Losses, Samples, Step, parts, rows_held
 
 _MOST_FOR_MEDIAN = 1000
+# Directions for the outputs of a whole network.
+_TANGENTS = 8
 
 
 def draw_landmarks(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -65,12 +67,8 @@ def tangent_embeddings(
 ) -> Tensor:
     """Return the derivatives of features along directions of the weights, (n, V h).
 
-    Parameters
-    ----------
-    features : callable
-        Maps theta and samples to an array of shape (n, h).
-    theta : Tensor of shape (d,)
-    tangents : Tensor of shape (V, d)
+    The features map theta and samples to an array of shape (n, h). The tangents have the shape (V,
+    d).
     """
     embedded = []
     for part in parts(samples, rows):
@@ -84,19 +82,19 @@ def tangent_embeddings(
     return torch.cat(embedded)
 
 
+def output_embeddings(flat: Flat, theta: Tensor, inputs: Tensor, seed: int, stage: str) -> Tensor:
+    """Return the derivatives of a network's outputs along random directions of its weights."""
+    tangents = draw_tangents(theta, _TANGENTS, seed, f"{stage}/tangents")
+    return tangent_embeddings(flat, theta, (inputs,), tangents, rows_held(theta))
+
+
 def kernel_spread(
     embeddings: np.ndarray, landmarks: np.ndarray, scores: np.ndarray, damping: float = 1e-2
 ) -> np.ndarray:
     """Return all samples' scores by kernel ridge regression from the landmarks', (n,) or (n, m).
 
-    Parameters
-    ----------
-    embeddings : ndarray of shape (n, h)
-    landmarks : ndarray of int, shape (l,)
-    scores : ndarray of shape (l,) or (l, m)
-        Scores of the landmarks.
-    damping : float
-        Relative to the kernel's value at distance 0.
+    The embeddings have the shape (n, h), the landmarks' scores (l,) or (l, m). ``damping`` is
+    relative to the kernel's value at distance 0.
     """
     everywhere = np.asarray(embeddings, dtype=float)
     known = everywhere[landmarks]
@@ -188,22 +186,14 @@ def spread_scores(
     seed: int,
     stage: str,
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Spread scores by every embedding and rule, for every number of landmarks.
-
-    Parameters
-    ----------
-    embedded : mapping of str to Tensor of shape (n, h)
-    of_each : ndarray of shape (n, m)
-        Exact scores.
-    used : int
-        The number of landmarks whose scores are returned.
+    """Spread scores (n, m) by every embedding (n, h) and rule, for every number of landmarks.
 
     Returns
     -------
     numbers : dict
         ``correlation_<embedding>_<rule>_<landmarks>`` with the exact scores.
     known : dict of ndarray of shape (n, m)
-        Scores of the kernel rule, by embedding.
+        Scores of the kernel rule by ``used`` landmarks, by embedding.
     """
     numbers, known = {}, {}
     for kind, rows in embedded.items():
@@ -220,10 +210,15 @@ def spread_scores(
     return numbers, known
 
 
+def dealt(rows: Tensor, seed: int, place: str) -> Tensor:
+    """Return embeddings, each given to another sample: as many numbers that say nothing."""
+    order = generator(seed, f"{place}/dealt").permutation(len(rows))
+    return rows[torch.from_numpy(order)]
+
+
 def representation_scores(pool: Tensor, target: Tensor) -> np.ndarray:
     """Return the cosines of states (n, h) with states of the target (m, h), shape (n, m)."""
-    unit = [rows / rows.norm(dim=1, keepdim=True) for rows in (pool, target)]
-    return (unit[0] @ unit[1].T).double().numpy()
+    return (influence.unit(pool) @ influence.unit(target).T).double().numpy()
 
 
 def correlation(predicted: np.ndarray, exact: np.ndarray, left_out: np.ndarray) -> float:

@@ -54,12 +54,7 @@ class Corpus:
 def passages(sentences: Sequence[np.ndarray], length: int) -> np.ndarray:
     """Return the passages of one text, of as many whole sentences as fit, (n, length + 2).
 
-    Parameters
-    ----------
-    sentences : sequence of ndarray of int
-        Token numbers, from 0.
-    length : int
-        Longest passage, without its two marks.
+    Sentences are token numbers, from 0. The length is that of a passage without its two marks.
     """
     rows = [
         [MARK, *(int(token) + _OWN for token in run), MARK, *[PADDING] * (length - len(run))]
@@ -71,10 +66,7 @@ def passages(sentences: Sequence[np.ndarray], length: int) -> np.ndarray:
 def brown_and_letters(brown: Path, letters: Path, vocabulary: int, length: int) -> Corpus:
     """Return the passages of both corpora, in tokens of an encoding that is learnt from them.
 
-    Parameters
-    ----------
-    vocabulary : int
-        Size of the byte-pair vocabulary. The passages have two more tokens.
+    The byte-pair vocabulary has the given size. The passages have two more tokens.
     """
     texts = dict(brown_sentences(brown))
     source = {name: name[1] for name in texts}
@@ -96,9 +88,9 @@ def brown_and_letters(brown: Path, letters: Path, vocabulary: int, length: int) 
 
 def bigram_table(known: np.ndarray, vocabulary: int) -> np.ndarray:
     """Return p(j | i), shape (vocabulary, vocabulary), of passages (n, length) with padding."""
-    first, second = _pairs(known)
+    told = known[:, 1:] != PADDING
     pairs = np.zeros((vocabulary, vocabulary))
-    np.add.at(pairs, (first, second), 1.0)
+    np.add.at(pairs, (known[:, :-1][told], known[:, 1:][told]), 1.0)
     single = pairs.sum(axis=0) + 1
     single /= single.sum()
     followers = (pairs > 0).sum(axis=1)
@@ -115,11 +107,6 @@ def bigram_loss(table: np.ndarray, tested: np.ndarray) -> float:
     each = -np.log(table[tested[:, :-1], tested[:, 1:]])
     told = tested[:, 1:] != PADDING
     return float(((each * told).sum(axis=1) / told.sum(axis=1)).mean())
-
-
-def _pairs(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    told = known[:, 1:] != PADDING
-    return known[:, :-1][told], known[:, 1:][told]
 
 
 # Standard deviation of the first weights of matrices; steps over which the rate rises; decay.
@@ -168,12 +155,6 @@ def split(corpus: Corpus, size: LanguageModel, seed: int) -> tuple[list[str], li
     return [known[i] for i in order[:cut]], [*(known[i] for i in order[cut:]), *unseen]
 
 
-def known_passages(corpus: Corpus, size: LanguageModel, seed: int) -> np.ndarray:
-    """Return all passages to train on, (n, length + 2)."""
-    names, _ = split(corpus, size, seed)
-    return np.concatenate([corpus.passages[name] for name in names])
-
-
 def pretrain(corpus: Corpus, size: LanguageModel, seed: int) -> xr.Dataset:
     """Train the model.
 
@@ -197,7 +178,8 @@ def pretrain(corpus: Corpus, size: LanguageModel, seed: int) -> xr.Dataset:
             if weights.dim() > 1:
                 torch.nn.init.normal_(weights, std=_SPREAD)
     flat = Flat.of(model)
-    known = known_passages(corpus, size, seed)
+    names, _ = split(corpus, size, seed)
+    known = np.concatenate([corpus.passages[name] for name in names])
     samples = torch.from_numpy(known)
     adam = Adam(
         size.rate,

@@ -31,14 +31,8 @@ PARTS = ("exactness", "mixture", "language", "fine_tuning", "timing")
 class Size:
     """The sizes of the parts, and their numbers of draws.
 
-    Attributes
-    ----------
-    draws : int
-        Draws of the selections.
-    few : int
-        Draws of the other parts.
-    exact_pool : int
-        Samples of the first part's pool.
+    There are ``draws`` of the selections and ``few`` of the other parts. The first part's pool has
+    ``exact_pool`` samples.
     """
 
     draws: int
@@ -90,12 +84,8 @@ def run(
 ) -> xr.Dataset:
     """Run the parts; half an hour in workstation size.
 
-    Parameters
-    ----------
-    pretrained : Dataset
-        The language model, as :func:`popinv_papers.influence.pretraining.pretrain` made it.
-    archives : (Path, Path, Path)
-        Of the Brown corpus, the letters and the encoder.
+    The pretrained model is that of :func:`popinv_papers.influence.pretraining.pretrain`. The
+    archives are those of the Brown corpus, the letters and the encoder.
 
     Returns
     -------
@@ -105,41 +95,35 @@ def run(
     """
     model = with_weights(pretrained, size.language.model, corpus.vocabulary)
     pairs = pretrained["pairs"].values
-    exact = each_draw("exactness", "orders of errors", partial(_exactness, size, seed), size.few)
-    timed = each_draw("timing", "times", lambda _: costs.measure(size.timing, seed), size.few)
-    mixed = each_draw(
-        "mixture", "mixture of domains", partial(mixture.compare, size.mixture, seed), size.draws
-    )
-    told = each_draw(
-        "language",
-        "language model",
-        partial(language.compare, corpus, model, pairs, size.language, seed),
-        size.draws,
-    )
     bank, block = fine_tuning.encoded(archives, size.fine_tuning, seed)
-    tuned = each_draw(
-        "fine-tuning",
-        "fine-tuning",
-        partial(fine_tuning.compare, bank, block, size.fine_tuning, seed),
-        size.draws,
-    )
+    told = partial(language.compare, corpus, model, pairs, size.language, seed)
+    tuned = partial(fine_tuning.compare, bank, block, size.fine_tuning, seed)
+    lead_to = "what selections {} lead to".format
+    parts: dict[str, tuple[Callable[[int], Mapping[str, float]], int, str]] = {
+        "exactness": (partial(_exactness, size, seed), size.few, "errors of the formulas"),
+        "mixture": (
+            partial(mixture.compare, size.mixture, seed),
+            size.draws,
+            lead_to("from a mixture of domains"),
+        ),
+        "language": (told, size.draws, lead_to("for a language model")),
+        "fine_tuning": (tuned, size.draws, lead_to("for a pretrained encoder")),
+        "timing": (lambda _: costs.measure(size.timing, seed), size.few, "times and their ratios"),
+    }
     return xr.merge(
         [
-            _named("exactness", exact, "errors of the formulas"),
-            _named("mixture", mixed, "what selections from a mixture of domains lead to"),
-            _named("language", told, "what selections for a language model lead to"),
-            _named("fine_tuning", tuned, "what selections for a pretrained encoder lead to"),
-            _named("timing", timed, "times and their ratios"),
+            _named(part, each_draw(part, measure, count), text)
+            for part, (measure, count, text) in parts.items()
         ]
     )
 
 
 def each_draw(
-    name: str, said: str, measure: Callable[[int], Mapping[str, float]], count: int
+    part: str, measure: Callable[[int], Mapping[str, float]], count: int
 ) -> list[dict[str, float]]:
     """Return what is measured of each draw; each is a part of the test problem that is kept."""
-    bar = tqdm(range(count), desc=said, unit="draw", disable=None)
-    return [kept_numbers(f"{name} {number}", partial(measure, number)) for number in bar]
+    bar = tqdm(range(count), desc=part.replace("_", " "), unit="draw", disable=None)
+    return [kept_numbers(f"{part} {number}", partial(measure, number)) for number in bar]
 
 
 def _exactness(size: Size, seed: int, number: int) -> dict[str, float]:

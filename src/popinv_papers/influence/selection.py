@@ -15,7 +15,7 @@ positive weight are therefore always those of largest p, and there are exactly k
 
 The problem, and the choice of lambda such that k weights are left, are the paper's. The closed form
 is derived anew and replaces the paper's search for lambda. With Q the weights come from accelerated
-projected descent, and lambda from bisection.
+projected descent.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def round_robin(
 ) -> np.ndarray:
     """Return k different samples, which the target samples choose in turns, in their order.
 
-    Each takes the remaining sample with its best score, until k are taken.
+    Each takes the remaining sample with its best score.
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ def _check(size: int, count: int) -> None:
 
 
 _ITERATIONS = 20_000
-# Weights have mean 1. The projection sets the others to zero, up to rounding.
-_POSITIVE = 1e-9
+# Bound on the gap from optimality.
+_TOLERANCE = 1e-9
 
 
 def robust_weights(scores: np.ndarray, penalty: float) -> np.ndarray:
@@ -119,8 +119,7 @@ def penalty_interval(scores: np.ndarray, size: int) -> tuple[float, float]:
     """
     scores = _checked(scores)
     count = len(scores)
-    if not 1 <= size <= count:
-        raise ConfigError(f"got {size} samples to select, must lie in 1..{count}")
+    _check(size, count)
     ordered = np.sort(scores)[::-1]
     lower = float(np.sum(ordered[:size] - ordered[size - 1]) / count)
     if size == count:
@@ -145,32 +144,18 @@ def weights_of_size(scores: np.ndarray, size: int) -> tuple[np.ndarray, float]:
 
 
 def quadratic_weights(
-    scores: np.ndarray,
-    matrix: np.ndarray,
-    rate: float,
-    penalty: float,
-    start: np.ndarray | None = None,
-    tolerance: float = 1e-9,
+    scores: np.ndarray, matrix: np.ndarray, rate: float, penalty: float
 ) -> np.ndarray:
     """Return the weights with second-order term, by accelerated projected descent.
 
-    Parameters
-    ----------
-    scores, matrix : ndarray of shape (n,) and (n, n)
-        p and Q.
-    rate, penalty : float
-        eta and lambda.
-    start : ndarray of shape (n,), optional
-        Initial weights; by default equal.
-    tolerance : float
-        Bound on :func:`first_order_gap`.
+    The arguments are p, Q, eta and lambda.
 
     Raises
     ------
     ConfigError
         If the problem is not convex: lambda must exceed -eta times Q's smallest eigenvalue.
     DivergenceError
-        If the tolerance is not met.
+        If the gap from optimality stays above its tolerance.
     """
     scores = _checked(scores)
     count = len(scores)
@@ -186,18 +171,17 @@ def quadratic_weights(
     momentum = (math.sqrt(steepest) - math.sqrt(flattest)) / (
         math.sqrt(steepest) + math.sqrt(flattest)
     )
-    w = np.ones(count) if start is None else np.asarray(start, dtype=float)
-    ahead = w
+    w = ahead = np.ones(count)
     for _ in range(_ITERATIONS):
         slope = rate * (matrix @ ahead) + penalty * ahead - scores
         moved = count * project((ahead - slope / steepest) / count)
         ahead = moved + momentum * (moved - w)
         w = moved
-        if first_order_gap(scores, matrix, rate, penalty, w) < tolerance:
+        gap = first_order_gap(scores, matrix, rate, penalty, w)
+        if gap < _TOLERANCE:
             return w
     raise DivergenceError(
-        f"the weights did not converge in {_ITERATIONS} steps (gap "
-        f"{first_order_gap(scores, matrix, rate, penalty, w):.3g}); raise the penalty"
+        f"the weights did not converge in {_ITERATIONS} steps (gap {gap:.3g}); raise the penalty"
     )
 
 
@@ -212,36 +196,6 @@ def first_order_gap(
     slope = rate * (matrix @ weights) + penalty * weights - scores
     scale = float(np.abs(scores - scores.mean()).max()) or 1.0
     return float(weights @ slope / len(weights) - slope.min()) / scale
-
-
-def quadratic_weights_of_size(
-    scores: np.ndarray, matrix: np.ndarray, rate: float, size: int, bisections: int = 60
-) -> tuple[np.ndarray, float]:
-    """Return second-order weights of which exactly k are positive, and their penalty.
-
-    The penalty is computed by bisection, as in the paper, from the first-order interval.
-
-    Raises
-    ------
-    ConfigError
-        If the problem is not convex at the penalty that leaves k weights, or no penalty does.
-    """
-    low, high = penalty_interval(scores, size)
-    floor = max(0.0, -rate * float(np.linalg.eigvalsh(matrix)[0]))
-    # An upper end as a first guess, which is doubled until at least k weights are left.
-    penalty = max(high if math.isfinite(high) else 2 * low + 1.0, 2 * floor)
-    low, high = floor, math.inf
-    w = np.ones(len(scores))
-    for _ in range(bisections):
-        w = quadratic_weights(scores, matrix, rate, penalty, w)
-        kept = int((w > _POSITIVE).sum())
-        if kept == size:
-            return w, penalty
-        low, high = (penalty, high) if kept < size else (low, penalty)
-        penalty = (low + high) / 2 if math.isfinite(high) else 2 * penalty
-    raise ConfigError(
-        f"no penalty between {low:g} and {high:g} leaves exactly {size} weights: {kept} at the end"
-    )
 
 
 def _checked(scores: np.ndarray) -> np.ndarray:

@@ -34,10 +34,9 @@ from popinv_papers.influence import influence
 from popinv_papers.influence.influence import Flat, rows_held
 from popinv_papers.influence.pool_scores import (
     draw_landmarks,
-    draw_tangents,
     exact_scores,
     kernel_spread,
-    tangent_embeddings,
+    output_embeddings,
 )
 from popinv_papers.influence.selection import round_robin
 from popinv_papers.influence.training import Adam, AdamState, begin, train
@@ -52,7 +51,6 @@ ROUNDING = 1e-5
 # Number of times that a training is judged on the target.
 _LOOKS = 10
 _WARM_STEPS = 30
-_TANGENTS = 8
 _FEWEST = 10
 
 
@@ -111,7 +109,6 @@ class Bench:
             settings.learning_rate, settings.batch_size, seed=settings.seed, stage=settings.stage
         )
         self.error_map = problem.error_map
-        self.at_a_time = rows_held(self.theta)
 
     def losses(self, theta: Tensor, z: Tensor, y: Tensor, weights: Tensor) -> Tensor:
         """Return the rows' losses as the study's training weighs them."""
@@ -128,10 +125,6 @@ class Bench:
         return train(
             self.losses, begin(self.theta), self.part(rows), adam, _WARM_STEPS, decay=False
         )
-
-    def error_after(self, rows: np.ndarray, name: str, weights: np.ndarray | None = None) -> float:
-        """Train on rows and return the whitened error on the test solves."""
-        return self.error_of(self.trained(rows, name, weights))
 
     def trained(self, rows: np.ndarray, name: str, weights: np.ndarray | None = None) -> Surrogate:
         """Train the first surrogate further on rows, by their weights if they have any."""
@@ -180,27 +173,15 @@ class Bench:
         cholesky = np.linalg.inv(np.asarray(self.whitening))
         return whitened_rmse(surrogate.predict(z), y, cholesky)
 
-    def embeddings(self, rows: np.ndarray, theta: Tensor) -> Tensor:
-        """Return the derivatives of the network's answers along random directions."""
-        place = self.adam.seed, f"{self.adam.stage}/tangents"
-        tangents = draw_tangents(theta, _TANGENTS, *place)
-        inputs = self.part(rows)[:1]
-        return tangent_embeddings(self.flat, theta, inputs, tangents, self.at_a_time)
-
 
 def select_samples(
     bench: Bench, last: Surrogate, recency_decay: float
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Select solves and train on them.
 
-    Parameters
-    ----------
-    bench : Bench
-        With the surrogate of the first round.
-    last : Surrogate
-        That of the last round, whose error is for comparison.
-    recency_decay : float
-        Weight of a round relative to the next, as in the study's own training.
+    The bench has the surrogate of the first round; ``last`` is that of the last round, whose error
+    is for comparison. A round has the weight ``recency_decay`` relative to the next, as in the
+    study's own training.
 
     Returns
     -------
@@ -221,17 +202,12 @@ def select_samples(
     for repeat in tqdm(range(asked.repeats), desc="selections", unit="repeat", disable=None):
         warm = bench.warm(pool, repeat)
         step = warm.frozen_step(bench.adam)
-        scores = exact_scores(
-            bench.losses,
-            warm.theta,
-            step,
-            bench.part(pool),
-            bench.part(solves.target),
-            bench.at_a_time,
-        )
+        sides, at_a_time = (bench.part(pool), bench.part(solves.target)), rows_held(bench.theta)
+        scores = exact_scores(bench.losses, warm.theta, step, *sides, at_a_time)
         known = draw_landmarks(len(pool), count, generator(seed, f"{stage}/landmarks", repeat))
-        embedded = bench.embeddings(pool, warm.theta).double().numpy()
-        spread = kernel_spread(embedded, known, scores.of_each[known])
+        inputs = bench.part(pool)[0]
+        embedded = output_embeddings(bench.flat, warm.theta, inputs, seed, bench.adam.stage)
+        spread = kernel_spread(embedded.double().numpy(), known, scores.of_each[known])
 
         def turns(scores: np.ndarray, repeat: int = repeat) -> np.ndarray:
             return pool[round_robin(scores, size, generator(seed, f"{stage}/turns", repeat))]
@@ -245,9 +221,11 @@ def select_samples(
             "target": solves.target,
         }
         for name, rows in chosen.items():
-            errors.setdefault(name, []).append(bench.error_after(rows, f"{name}/{repeat}"))
+            errors.setdefault(name, []).append(
+                bench.error_of(bench.trained(rows, f"{name}/{repeat}"))
+            )
         errors.setdefault("all_as_weighed", []).append(
-            bench.error_after(pool, f"all_as_weighed/{repeat}", recency)
+            bench.error_of(bench.trained(pool, f"all_as_weighed/{repeat}", recency))
         )
         taken += np.bincount(solves.round_of[chosen["selected"]], minlength=len(taken))
     before = bench.error_of(bench.surrogate)

@@ -22,10 +22,8 @@ from popinv_papers.influence.influence import Flat, Losses, Samples, Step
 from popinv_papers.influence.pool_scores import exact_scores, kernel_spread, spread_scores
 from popinv_papers.influence.selection import round_robin
 from popinv_papers.influence.training import Adam, AdamState, begin, train
-from popinv_papers.kit.training import filled
 
 T = TypeVar("T")
-Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -81,9 +79,14 @@ def timed(call: Callable[[], T], count: int) -> tuple[T, float]:
     return found, (time.process_time() - began) / count
 
 
-def warmed_up(module: Network, warm: AdamState) -> Network:
-    """Return a copy of a network with the weights of a state."""
-    return filled(module, warm.theta)
+def warmed_up(
+    losses: Losses, theta: Tensor, pool: Samples, adam: Adam, selected: int, steps: int
+) -> AdamState:
+    """Return the state after a few steps on random texts of the pool."""
+    order = generator(adam.seed, f"{adam.stage}/warm").permutation(len(pool[0]))
+    few = torch.from_numpy(order[:selected])
+    some = tuple(tensor[few] for tensor in pool)
+    return train(losses, begin(theta), some, adam, steps, decay=False)
 
 
 def scores_of_down(
@@ -97,15 +100,8 @@ def scores_of_down(
     """Return exact scores (n, m), and the processor time for one gradient.
 
     As in the released code, gradients are those of the layers that lead down from the wide ones.
-
-    Parameters
-    ----------
-    step : Step
-        The optimiser's next step in all weights.
-    losses_of : callable
-        Maps a network to the losses of samples.
-    rows : int
-        Samples whose gradients are held at a time.
+    The step is the optimiser's next one in all weights, and ``losses_of`` maps a network to the
+    losses of samples. Gradients of ``rows`` samples are held at a time.
     """
 
     def down(name: str) -> bool:
@@ -142,21 +138,12 @@ def trained_once(
     return weights
 
 
-def dealt(rows: Tensor, seed: int, place: str) -> Tensor:
-    """Return embeddings, each given to another text: as many numbers that say nothing."""
-    order = generator(seed, f"{place}/dealt").permutation(len(rows))
-    return rows[torch.from_numpy(order)]
-
-
 def choose(
-    pool: TextPool, selected: int, sizes: Sequence[int], used: int, seed: int, place: str
+    pool: TextPool, selected: int, sizes: Sequence[int], used: int, adam: Adam
 ) -> tuple[dict[str, float], dict[str, dict[str, np.ndarray]]]:
-    """Select by every method.
+    """Select by every method, with draws at the address of Adam's.
 
-    Parameters
-    ----------
-    sizes, used : sequence of int, int
-        Numbers of landmarks for correlations, and that of the selections.
+    Correlations are those of ``sizes`` of landmarks; selections are by ``used`` of them.
 
     Returns
     -------
@@ -166,7 +153,7 @@ def choose(
         Numbers of the selected texts by method and target. ``random`` and ``all`` are the same for
         all targets.
     """
-    count = len(pool.target_of)
+    count, seed, place = len(pool.target_of), adam.seed, adam.stage
     numbers, known = spread_scores(pool.embedded, pool.of_each, sizes, used, seed, place)
 
     def turns(scores: np.ndarray, target: int) -> np.ndarray:

@@ -127,7 +127,7 @@ def descend(
     rate : callable
         Maps a step's number to its learning rate.
     weights : Tensor of shape (n,), optional
-        Weight of each sample's loss, of mean 1; by default equal.
+        As in :func:`train`.
 
     Returns
     -------

@@ -43,8 +43,8 @@ from popinv.inference.problem import Problem
 from popinv.population.known import inputs
 from popinv.seeds import generator
 from popinv.surrogate.trained_network import Surrogate
-from popinv_papers.influence.influence import Flat, rows_held
-from popinv_papers.influence.pool_scores import draw_tangents, squared_distances, tangent_embeddings
+from popinv_papers.influence.influence import Flat
+from popinv_papers.influence.pool_scores import output_embeddings, squared_distances
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,6 @@ class AnswerSlope:
 
     each: np.ndarray
     precision: np.ndarray
-
-    def shift(self, errors: np.ndarray) -> np.ndarray:
-        """Return the change (n_p,) of the answer by errors (M, d_y) of the surrogate."""
-        return np.einsum("mpy,my->p", self.each, errors)
-
-    def size(self, shift: np.ndarray) -> float:
-        """Return the length of a change (n_p,) in standard errors of the answer."""
-        return float(np.sqrt(max(shift @ self.precision @ shift, 0.0)))
 
     @property
     def in_errors(self) -> np.ndarray:
@@ -106,18 +98,8 @@ def answer_slope(
 ) -> AnswerSlope:
     """Return the derivative of the pseudo-likelihood's answer in the surrogate's error.
 
-    Parameters
-    ----------
-    problem : Problem
-        With the surrogate.
-    p : ndarray of shape (n_p,)
-        The answer.
-    bread, covariance : ndarray of shape (n_p, n_p)
-        Its inverse information B, and its covariance.
-    z : ndarray of shape (M, d_z)
-        Draws of the law at p.
-    systems : ndarray of int, shape (M,), optional
-        The systems whose conditions the draws take.
+    The problem has the surrogate. Its answer p has the inverse information B, ``bread``, and the
+    covariance, and z are M draws of the law at p. ``systems`` are those whose conditions they take.
     """
     problem = problem.of_moments
     scores = pseudo_scores(problem, p)
@@ -145,8 +127,7 @@ def answer_slope(
     return AnswerSlope(np.where(moves[:, None], each, 0.0), restricted_inverse(covariance, moves))
 
 
-_DRAWS, _TANGENTS = 1000, 8
-_MOST_FOR_MEDIAN = 1000
+_DRAWS, _MOST_FOR_MEDIAN = 1000, 1000
 
 
 def by_worth(
@@ -222,21 +203,21 @@ def answer_order(
     Parameters
     ----------
     problem : Problem
-        With the surrogate.
-    estimate : Estimate
-        The pseudo-likelihood's answer through it.
+        With the surrogate; the estimate is the pseudo-likelihood's answer through it.
     solved : tuple of ndarray, shape (n, d_z) and (n, d_y)
         Inputs and outputs of the solves so far.
-    candidates : ndarray of shape (m, d_z)
     count : int
-        At most m.
+        At most the number of candidates.
     blind : bool
         True leaves the answer out: all errors count alike, wherever the law has its draws.
     """
     z, y = solved
     at, systems = draws_of_law(problem, estimate.p, _DRAWS, f"{stage}/draws")
     rows = np.concatenate([z, at, candidates])
-    kernel = kernel_of(_embeddings(surrogate, rows, problem.seed, stage), np.arange(len(z)))
+    flat = Flat.of(surrogate.network)
+    inner = torch.as_tensor(surrogate.standardisation.standard_inputs(rows), dtype=flat.theta.dtype)
+    embedded = output_embeddings(flat, flat.theta, inner, problem.seed, stage)
+    kernel = kernel_of(embedded.double().numpy(), np.arange(len(z)))
     places = np.split(np.arange(len(rows)), [len(z), len(z) + len(at)])
     if blind:
         slopes = np.eye(len(at))
@@ -254,15 +235,6 @@ def scaled_slopes(slope: AnswerSlope, residuals: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(residuals.T @ residuals / len(residuals))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     return (slope.in_errors @ root).reshape(len(slope.each), -1)
-
-
-def _embeddings(surrogate: Surrogate, z: np.ndarray, seed: int, stage: str) -> np.ndarray:
-    """Return the derivatives of the network's outputs along random directions of its weights."""
-    flat = Flat.of(surrogate.network)
-    theta = flat.theta
-    inner = torch.as_tensor(surrogate.standardisation.standard_inputs(z), dtype=theta.dtype)
-    tangents = draw_tangents(theta, _TANGENTS, seed, f"{stage}/tangents")
-    return tangent_embeddings(flat, theta, (inner,), tangents, rows_held(theta)).double().numpy()
 
 
 def kernel_of(embeddings: np.ndarray, solved: np.ndarray) -> np.ndarray:

@@ -53,6 +53,9 @@ Numbers have ten digits, so that a row can be judged again. ``why`` is what read
 from the source's.
 """
 
+Values = Sequence[float] | np.ndarray | float
+"""Measurements of several seeds, or an exact number."""
+
 _LEVEL = 0.95
 # Student's intervals of fewer seeds are wider than most claims.
 _FEWEST_SEEDS = 5
@@ -77,7 +80,7 @@ class Measured:
     seeds: int
 
 
-def measured(values: Sequence[float] | np.ndarray | float) -> Measured:
+def measured(values: Values) -> Measured:
     """Return the mean of values over seeds with its interval; a single number is exact.
 
     Raises
@@ -278,6 +281,41 @@ def unsettled(
 ) -> Claim:
     """Return the row of a claim that nothing was measured of, with the reason."""
     return Claim(part, claim, source, where, expected, None, None, None, status, why=why)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a part of the table that stand at one place of a source; see :class:`Claim`."""
+
+    part: Part
+    source: Source
+    where: str = ""
+
+    def row(
+        self,
+        claim: str,
+        expected: str | float,
+        found: Values,
+        criterion: Range,
+        control: tuple[str, Values] | None = None,
+        missed: str = "",
+        told: str = "",
+        too_far: str = "",
+    ) -> Claim:
+        """Return the row of values over seeds, or of exact numbers.
+
+        Parameters
+        ----------
+        control : (str, values), optional
+            What is taken away, and what was measured without it.
+        missed, told : str
+            The row's own words, if the criterion is missed and else.
+        """
+        ours = measured(found)
+        without = None if control is None else Control(control[0], measured(control[1]))
+        why = told if criterion.holds(ours) else missed or told
+        about = self.part, claim, self.source, self.where, expected
+        return judged(*about, ours, criterion, without, why, too_far)
 
 
 def ordered(claims: Iterable[Claim]) -> list[Claim]:

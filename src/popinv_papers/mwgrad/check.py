@@ -27,12 +27,7 @@ _TUNING = 1000
 def check(given: CheckInput, steps: int = 1500) -> CheckOutcome:
     """Move particles, and confront velocities and weights with the paper's claims.
 
-    Parameters
-    ----------
-    given : CheckInput
-        The first of the five seeds.
-    steps : int
-        Steps of each descent on the mixtures.
+    The seed is the first of five. Each descent on the mixtures has this number of steps.
     """
     seeds = range(given.seed, given.seed + _SEEDS)
     with fixed_threads():

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from popinv.errors import ConfigError, DivergenceError
 from popinv.optimisation.adam import adam
-from popinv.seeds import generator
-from popinv_papers.kit.simplex import kkt_gap, least_norm, project
+from popinv_papers.kit.simplex import least_norm, project
 from popinv_papers.mwgrad.velocities import Target, velocities
+
+# eta.
+_WEIGHT_RATE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Settings:
         Velocity estimate, one of ``velocities.METHODS``.
     weights : {"minnorm", "step", "fixed"}
         The weights of least norm at each step; one projected gradient step towards them,
-        w <- Proj(w - eta Q w); or fixed weights.
+        w <- Proj(w - eta Q w) with eta = 0.001; or fixed weights.
     optimiser : {"plain", "adam", "common_adam", "accelerated"}
         x += h v; Adam on v; Adam with a common size for all particles in each coordinate, which
         keeps normal particles normal in linear fields; or momentum,
@@ -33,26 +34,19 @@ class Settings:
         arXiv 2601.19220 with a reconstructed discretisation.
     rate : float
         h.
-    weight_rate : float
-        eta.
     momentum : float
         Share of a_t that is kept, from 0 to 1; without momentum (0) the accelerated moves are the
         plain ones.
     bandwidth : float, optional
         Bandwidth of the kernel; by default from the median rule.
-    seed, stage : int, str
-        Address of the random draws.
     """
 
     method: str = "blob"
     weights: str = "minnorm"
     optimiser: str = "plain"
     rate: float = 1e-2
-    weight_rate: float = 1e-3
     momentum: float = 1.0
     bandwidth: float | None = None
-    seed: int = 0
-    stage: str = "mwgrad"
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -63,13 +57,6 @@ class Settings:
                 raise ConfigError(
                     f"{name} is '{getattr(self, name)}', allowed: {', '.join(allowed)}"
                 )
-        if not (self.rate > 0 and self.weight_rate >= 0):
-            raise ConfigError(
-                f"rate {self.rate} and weight_rate {self.weight_rate}: must be positive, and not "
-                "negative"
-            )
-        if not 0 <= self.momentum <= 1:
-            raise ConfigError(f"momentum is {self.momentum}: must be from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -92,41 +79,37 @@ def begin(particles: np.ndarray, objectives: int, weights: np.ndarray | None = N
     return State(0, x, w, np.zeros_like(x), np.zeros_like(x))
 
 
-def step(
-    state: State, targets: Sequence[Target], settings: Settings
-) -> tuple[State, dict[str, Any]]:
+def step(state: State, targets: Sequence[Target], settings: Settings) -> tuple[State, float]:
     """Move the particles once, as a pure function of the arguments.
 
     Returns
     -------
     state : State
-    info : dict
-        At the particles before the move: ``velocity_norm``, the square root of w^T Q w, ``kkt_gap``
-        and ``gram``.
+    norm : float
+        The square root of w^T Q w at the particles before the move.
 
     Raises
     ------
     DivergenceError
         If a velocity is not finite.
     """
-    k, x = state.iteration, state.particles
-    rng = generator(settings.seed, settings.stage, k)
-    fields, gram = velocities(settings.method, targets, x, settings.rate, rng, settings.bandwidth)
+    fields, gram = velocities(settings.method, targets, state.particles, settings.bandwidth)
     if not np.isfinite(fields).all():
-        raise DivergenceError(f"step {k}: a velocity is not finite; take a smaller rate")
+        raise DivergenceError(
+            f"step {state.iteration}: a velocity is not finite; take a smaller rate"
+        )
     w = state.weights
     if settings.weights == "minnorm":
         w = least_norm(gram)
     elif settings.weights == "step":
-        w = project(w - settings.weight_rate * gram @ w)
-    velocity = np.tensordot(w, fields, axes=1)
-    moved = _move(replace(state, weights=w, iteration=k + 1), velocity, settings)
-    info = {
-        "velocity_norm": float(np.sqrt(max(w @ gram @ w, 0.0))),
-        "kkt_gap": kkt_gap(gram, w),
-        "gram": gram,
-    }
-    return moved, info
+        w = project(w - _WEIGHT_RATE * gram @ w)
+    moved = replace(state, weights=w, iteration=state.iteration + 1)
+    return _move(moved, np.tensordot(w, fields, axes=1), settings), merged_norm(gram, w)
+
+
+def merged_norm(gram: np.ndarray, w: np.ndarray) -> float:
+    """Return the norm of the merged velocity, the square root of w^T Q w."""
+    return float(np.sqrt(max(w @ gram @ w, 0.0)))
 
 
 def _move(state: State, velocity: np.ndarray, settings: Settings) -> State:
@@ -148,18 +131,8 @@ def _move(state: State, velocity: np.ndarray, settings: Settings) -> State:
 
 def run(
     state: State, targets: Sequence[Target], settings: Settings, iterations: int
-) -> tuple[State, dict[str, np.ndarray]]:
-    """Take a number of steps; return the last state and the records of every step.
-
-    Returns
-    -------
-    state : State
-    record : dict of ndarray of shape (iterations,)
-        ``velocity_norm`` and ``kkt_gap``.
-    """
-    record: dict[str, list[float]] = {"velocity_norm": [], "kkt_gap": []}
+) -> tuple[State, float]:
+    """Take a number of steps, at least one; the norm is that of the last, see :func:`step`."""
     for _ in range(iterations):
-        state, info = step(state, targets, settings)
-        for name, values in record.items():
-            values.append(info[name])
-    return state, {name: np.array(values) for name, values in record.items()}
+        state, norm = step(state, targets, settings)
+    return state, norm

@@ -7,12 +7,11 @@ of training is answered by their update on both splits, beside the logs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from popinv_papers.kit.claims import Claim, Control, above, judged, measured, unsettled, within
+from popinv_papers.kit.claims import Claim, Rows, Source, above, unsettled, within
 from popinv_papers.mwgrad.ensemble_runs import Run
 
 # Epochs of the authors' released logs, and the mean accuracies of both tasks in % after them.
@@ -44,12 +43,7 @@ _LAST = 99
 def accuracies(
     trained: Mapping[Run, xr.Dataset], kind: str, recipe: str, method: str, part: str = "unseen"
 ) -> np.ndarray:
-    """Return accuracies in %, means of both tasks, by seed and epoch, (S, E).
-
-    Parameters
-    ----------
-    part : {"trained", "unseen"}
-    """
+    """Return accuracies in %, means of both tasks, by seed and epoch, (S, E)."""
     found = [
         100 * result["accuracy"].sel(part=part).mean("task").values
         for run, result in trained.items()
@@ -108,57 +102,50 @@ def _against_the_log(trained: Mapping[Run, xr.Dataset], kind: str, method: str) 
                 *(log[_LAST], "not run", why),
             )
         ]
-    rows = []
     last = theirs.shape[1] - 1
     shared = max(epoch for epoch in log if epoch <= last)
-    rows.append(
-        judged(
-            "headline",
+    rows = [
+        Rows("headline", "authors' code", where).row(
             f"{words}: the log's accuracy after epoch {shared} is that on the pairs which the "
             "script trains on (in %, mean of both tasks, the authors' update)",
-            *("authors' code", where, log[shared]),
-            measured(theirs[:, shared]),
+            log[shared],
+            theirs[:, shared],
             within(log[shared], bound=_NEAR),
-            Control(control, measured(honest[:, shared])),
+            (control, honest[:, shared]),
         )
-    )
+    ]
     if last < _LAST:
         why = f"this size trains {last + 1} of 100 epochs"
         rows.append(
             unsettled(
                 "headline",
                 f"{words}: the log's accuracy at its end is one of training",
-                source="authors' code",
-                where=where,
-                expected=log[_LAST],
-                status="not run",
-                why=why,
+                *("authors' code", where, log[_LAST], "not run", why),
             )
         )
     return rows
 
 
-def _difference(trained: Mapping[Run, xr.Dataset], kind: str, method: str, other: str) -> Any:
+def _difference(
+    trained: Mapping[Run, xr.Dataset], kind: str, method: str, other: str
+) -> np.ndarray:
     ours, theirs = (accuracies(trained, kind, "own", name)[:, -1] for name in (method, other))
-    return measured(ours - theirs)
+    return ours - theirs
 
 
-def _lead(trained: Mapping[Run, xr.Dataset], kind: str, other: str, source: Any) -> Claim:
+def _lead(trained: Mapping[Run, xr.Dataset], kind: str, other: str, source: Source) -> Claim:
     """Return the row of GFSD's lead; its control has no repulsion and equal weights."""
-    log = LOGS[kind]
+    where, log = "", LOGS[kind]
     expected: float | str = "positive"
     if source == "authors' code":
-        expected = log["gfsd"][_LAST] - log["svgd"][_LAST]
+        where, expected = "Results_1", log["gfsd"][_LAST] - log["svgd"][_LAST]
     # Against equal weights, the control is the other method without repulsion.
     plain = "mgda" if other == "equal" else "equal"
-    return judged(
-        "headline",
+    return Rows("headline", source, where).row(
         f"{kind.replace('_', ' ')}: gfsd is ahead of {other.replace('_', '-')} in accuracy on "
         "unseen pairs, in points",
-        *(source, "Results_1" if source == "authors' code" else "", expected),
+        expected,
         _difference(trained, kind, "gfsd", other),
         above(),
-        Control(
-            f"no repulsion between networks, {plain}", _difference(trained, kind, plain, other)
-        ),
+        (f"no repulsion between networks, {plain}", _difference(trained, kind, plain, other)),
     )

@@ -26,7 +26,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from popinv.errors import ConfigError, nearest
 from popinv.seeds import generator
 from popinv_papers.kit.images import ImageSet
 
@@ -78,25 +77,10 @@ def overlay(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def draw_pairs(kind: str, sets: dict[str, ImageSet], part: str, count: int, seed: int) -> Pairs:
-    """Draw pairs at random, with replacement, from the training or the test images.
+    """Draw pairs at random, with replacement, from the images of a part, "train" or "test".
 
-    Parameters
-    ----------
-    kind : str
-        One of ``KINDS``.
-    part : {"train", "test"}
-        The parts have no images in common.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown kind or part.
+    The parts have no images in common.
     """
-    for given, allowed in ((kind, tuple(KINDS)), (part, ("train", "test"))):
-        if given not in allowed:
-            raise ConfigError(
-                f"'{given}' is not known, allowed: {', '.join(allowed)}.{nearest(given, allowed)}"
-            )
     images, labels = [], []
     for place, name in enumerate(KINDS[kind]):
         pairs, of_found = getattr(sets[name], part), getattr(sets[name], f"{part}_labels")

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -202,27 +201,25 @@ def _dataset(progress: _Progress, unseen: Pairs, rate: float) -> xr.Dataset:
     of_label = np.take_along_axis(chances.mean(axis=1), unseen.labels[:, :, None], axis=2)[..., 0]
     single = chances.argmax(axis=3) == unseen.labels[:, None]
     likelihood = np.log(np.maximum(of_label, 1e-30)).mean(axis=1)
-    notes: dict[str, tuple[tuple[str, ...], Any, str]] = {
-        "accuracy": (
-            ("epoch", "part", "task"),
-            np.array(progress.accuracies),
-            "share of pairs of which the ensemble names the label",
-        ),
-        "log_likelihood": (("task",), likelihood, "mean log-probability of the label"),
-        "network_accuracy": (
-            ("network", "task"),
-            single.mean(axis=2).T,
-            "accuracy of single networks",
-        ),
-        "loss": (("step", "task"), np.array(progress.losses), "mean loss on the batch"),
-        "rate": ((), rate, "first learning rate"),
-        "weight": (("step",), np.array(progress.weights), "weight of the first task"),
-        "example": (("one", "row", "column"), unseen.images(slice(_EXAMPLES)), "unseen image"),
-        "example_label": (("one", "task"), unseen.labels[:, :_EXAMPLES].T, "labels"),
-    }
     parts = np.array(_PARTS, dtype=np.str_)
+    images, labels = unseen.images(slice(_EXAMPLES)), unseen.labels[:, :_EXAMPLES].T
     return xr.Dataset(
-        {name: variable(dims, values, note) for name, (dims, values, note) in notes.items()},
+        {
+            "accuracy": variable(
+                ("epoch", "part", "task"),
+                progress.accuracies,
+                "share of pairs of which the ensemble names the label",
+            ),
+            "log_likelihood": variable("task", likelihood, "mean log-probability of the label"),
+            "network_accuracy": variable(
+                ("network", "task"), single.mean(axis=2).T, "accuracy of single networks"
+            ),
+            "loss": variable(("step", "task"), progress.losses, "mean loss on the batch"),
+            "rate": variable((), rate, "first learning rate"),
+            "weight": variable("step", progress.weights, "weight of the first task"),
+            "example": variable(("one", "row", "column"), images, "unseen image"),
+            "example_label": variable(("one", "task"), labels, "labels"),
+        },
         coords={"part": variable("part", parts, "which pairs are scored")},
     )
 
@@ -235,14 +232,8 @@ def search(kind: str, method: str, sets: dict[str, ImageSet], size: Size, seed: 
     """Return ``accuracy`` (start, rate), the mean of both tasks.
 
     It is 0 where a descent diverged, and NaN for the second start of rates that are not among the
-    best.
-
-    Parameters
-    ----------
-    size : Size
-        With the grid of rates, and the number of pairs of a training.
-    seed : int
-        Seed of the first measured start. That of the search lies beyond all of them.
+    best. The size gives the grid of rates, and the pairs of a training. The seed is that of the
+    first measured start; the starts of the search lie beyond all of them.
     """
 
     def accuracy(rate: float, start: int) -> float:

@@ -20,7 +20,6 @@ outputs of the networks on the batch, features and logits, and is pulled back to
 method     velocity                             weights w
 =========  ===================================  ==============================================
 svgd       SVGD                                 one projected step, w <- Proj(w - eta Q w)
-blob       Blob (Chen et al. 2018)              the same
 gfsd       GFSD, the authors' released "Blob"   the same
 neural     learnt density ratio                 the same
 mt_sgd     SVGD                                 of least norm
@@ -59,6 +58,7 @@ from popinv.errors import ConfigError, DivergenceError, nearest
 from popinv.optimisation.adam import adam
 from popinv.seeds import generator
 from popinv_papers.kit.simplex import least_norm, project
+from popinv_papers.mwgrad.ensemble_runs import METHODS
 from popinv_papers.mwgrad.velocities import (
     Kernel,
     kernel_repulsion,
@@ -141,14 +141,7 @@ def logits(heads: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
     return torch.baddbmm(b[:, None], outputs, w.transpose(1, 2))
 
 
-METHODS = ("svgd", "blob", "gfsd", "neural", "mt_sgd", "moo_svgd", "mgda", "equal")
-_KERNEL_METHODS = {
-    "svgd": "svgd",
-    "blob": "blob",
-    "gfsd": "gfsd",
-    "mt_sgd": "svgd",
-    "moo_svgd": "svgd",
-}
+_KERNEL_METHODS = {"svgd": "svgd", "gfsd": "gfsd", "mt_sgd": "svgd", "moo_svgd": "svgd"}
 # Temperatures of the repulsion between features and between logits, as in the released code.
 FEATURE_TEMPERATURE, LOGIT_TEMPERATURE = 0.0015, 0.25
 _NEURAL_STEPS, _NEURAL_WIDTH = 5, 10
@@ -161,21 +154,20 @@ class EnsembleSettings:
     Parameters
     ----------
     method : str
-        One of ``METHODS``.
+        One of ``ensemble_runs.METHODS``.
     weight_rate : float
         eta.
     parameter_temperature : float
         tau of the repulsion between parameters: one over the number of training images, for which
         exp(-L_k / tau) is the likelihood.
-    seed, stage : int, str
-        Address of the random draws.
+    seed : int
+        Seed of the random draws.
     """
 
     method: str
     weight_rate: float = 0.1
     parameter_temperature: float = 1e-4
     seed: int = 0
-    stage: str = "mwgrad/ensemble"
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -230,11 +222,7 @@ def step(
     """
     trunks = state.trunks.detach().requires_grad_()
     outputs = features(trunks, images)
-    losses, head_moves, cotangents = _of_heads(state.heads, outputs.detach(), labels, settings)
-    if not np.isfinite(losses).all():
-        raise DivergenceError(
-            f"step {state.iteration}: a loss is not finite; take a smaller learning rate"
-        )
+    losses, head_moves, cotangents = _of_heads(state, outputs.detach(), labels, settings.method)
     pushed = None
     if settings.method in _KERNEL_METHODS:
         kernel = kernel_of(outputs.detach())
@@ -256,7 +244,7 @@ def step(
         if smoothing is not None:
             merged = smoothing @ merged / len(merged)
         if settings.method == "neural":
-            rng = generator(settings.seed, f"{settings.stage}/neural", state.iteration)
+            rng = generator(settings.seed, "mwgrad/ensemble/neural", state.iteration)
             score = neural_score(
                 state.trunks.numpy().astype(float), rng, _NEURAL_STEPS, _NEURAL_WIDTH
             )
@@ -269,27 +257,39 @@ def step(
 
 
 def _of_heads(
-    heads: torch.Tensor, outputs: torch.Tensor, labels: torch.Tensor, settings: EnsembleSettings
+    state: Ensemble,
+    outputs: torch.Tensor,
+    labels: torch.Tensor,
+    method: str,
+    temperature: float = LOGIT_TEMPERATURE,
 ) -> tuple[np.ndarray, torch.Tensor, list[torch.Tensor]]:
     """Return losses (K,), the heads' moves (K, n, H), and each loss's gradient in the features."""
     losses, moves, cotangents = [], [], []
-    for task_heads, wanted in zip(heads, labels, strict=True):
+    for task_heads, wanted in zip(state.heads, labels, strict=True):
         psi, inputs = task_heads.detach().requires_grad_(), outputs.detach().requires_grad_()
         answers = logits(psi, inputs)
-        # The loss is summed over networks, so that each gradient is that of its own network.
-        loss = torch.stack([cross_entropy(one, wanted) for one in answers]).sum()
+        loss = _loss(answers, wanted)
         gradient, cotangent = torch.autograd.grad(loss, (psi, inputs), retain_graph=True)
-        if settings.method in _KERNEL_METHODS:
+        if method in _KERNEL_METHODS:
             kernel = kernel_of(answers.detach())
-            if _smooths(settings.method):
+            if _smooths(method):
                 mean = torch.from_numpy((kernel.values / len(answers)).astype(np.float32))
                 gradient = mean @ gradient
-            pushed = LOGIT_TEMPERATURE * push(settings.method, answers.detach(), kernel)
+            pushed = temperature * push(method, answers.detach(), kernel)
             gradient = gradient + torch.autograd.grad(answers, psi, pushed)[0]
         losses.append(loss.item() / len(answers))
         moves.append(gradient)
         cotangents.append(cotangent)
+    if not np.isfinite(losses).all():
+        raise DivergenceError(
+            f"step {state.iteration}: a loss is not finite; take a smaller learning rate"
+        )
     return np.array(losses), torch.stack(moves), cotangents
+
+
+def _loss(answers: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Return the sum over networks, so that each gradient is that of its own network."""
+    return torch.stack([cross_entropy(one, wanted) for one in answers]).sum()
 
 
 def _smooths(method: str) -> bool:
@@ -352,7 +352,6 @@ def predict(state: Ensemble, images: torch.Tensor) -> torch.Tensor:
 
 AUTHORS_BATCH, _AUTHORS_RATE, _MOMENTUM, _WEIGHT_RATE = 256, 1e-3, 0.9, 1e-5
 _FALLS, _FALL = (15, 30, 45, 60, 75, 90), 0.1
-_AUTHORS_METHODS = ("svgd", "gfsd")
 
 
 def authors_rate(epoch: int) -> float:
@@ -363,42 +362,22 @@ def authors_rate(epoch: int) -> float:
 def authors_step(
     state: Ensemble, images: torch.Tensor, labels: torch.Tensor, rate: float, method: str
 ) -> tuple[Ensemble, dict[str, Any]]:
-    """Move the networks once; the arguments and the result are those of :func:`step`.
-
-    Raises
-    ------
-    ConfigError
-        For a method other than "svgd" and "gfsd".
-    DivergenceError
-        If a loss is not finite.
-    """
-    if method not in _AUTHORS_METHODS:
-        raise ConfigError(
-            f"the authors' update with '{method}': must be one of {', '.join(_AUTHORS_METHODS)}"
-        )
+    """Move the networks once, by one of ``AUTHORS_METHODS``; else as :func:`step`."""
     trunks = state.trunks.detach().requires_grad_()
     outputs = features(trunks, images)
-    losses, moves = _head_moves(state.heads, outputs.detach(), labels, method)
-    if not np.isfinite(losses).all():
-        raise DivergenceError(
-            f"step {state.iteration}: a loss is not finite; take a smaller learning rate"
-        )
+    count = len(trunks)
+    temperature = LOGIT_TEMPERATURE / count if method == "svgd" else LOGIT_TEMPERATURE
+    losses, moves, _ = _of_heads(state, outputs.detach(), labels, method, temperature)
     trunk_speed, head_speed = state.first_moments
     head_speed = _MOMENTUM * head_speed + moves
     heads = state.heads - rate * head_speed
-    gradients = torch.stack(
-        [
-            normalize(
-                torch.autograd.grad(_loss(logits(own, outputs), wanted), trunks, retain_graph=True)[
-                    0
-                ],
-                dim=0,
-            )
-            for own, wanted in zip(heads, labels, strict=True)
-        ]
-    )
+    of_tasks = []
+    for own, wanted in zip(heads, labels, strict=True):
+        loss = _loss(logits(own, outputs), wanted)
+        (gradient,) = torch.autograd.grad(loss, trunks, retain_graph=True)
+        of_tasks.append(normalize(gradient, dim=0))
+    gradients = torch.stack(of_tasks)
     kernel = kernel_of(outputs.detach())
-    count = len(trunks)
     gram = torch.einsum("kip,lip->kl", gradients, gradients).numpy() / count
     weights = project(state.weights[0] - _WEIGHT_RATE * gram @ state.weights[0])
     merged = torch.einsum("k,kip->ip", torch.from_numpy(weights.astype(np.float32)), gradients)
@@ -416,27 +395,3 @@ def authors_step(
         weights=np.tile(weights, (count, 1)),
     )
     return moved, {"loss": losses}
-
-
-def _loss(answers: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    return torch.stack([cross_entropy(one, wanted) for one in answers]).sum()
-
-
-def _head_moves(
-    heads: torch.Tensor, outputs: torch.Tensor, labels: torch.Tensor, method: str
-) -> tuple[np.ndarray, torch.Tensor]:
-    """Return the losses (K,) and the moves of the heads (K, n, H)."""
-    losses, moves = [], []
-    for own, wanted in zip(heads, labels, strict=True):
-        psi = own.detach().requires_grad_()
-        answers = logits(psi, outputs)
-        loss = _loss(answers, wanted)
-        (gradient,) = torch.autograd.grad(loss, psi, retain_graph=True)
-        kernel, temperature = kernel_of(answers.detach()), LOGIT_TEMPERATURE
-        if method == "svgd":
-            gradient = torch.from_numpy((kernel.values / len(own)).astype(np.float32)) @ gradient
-            temperature /= len(own)
-        pushed = temperature * push(method, answers.detach(), kernel)
-        moves.append(gradient + torch.autograd.grad(answers, psi, pushed)[0])
-        losses.append(loss.item() / len(own))
-    return np.array(losses), torch.stack(moves)

@@ -32,17 +32,16 @@ import numpy as np
 from popinv.errors import DivergenceError
 from popinv.seeds import generator
 from popinv_papers.kit.simplex import least_norm
-from popinv_papers.mwgrad.descent import Settings, State, begin, run, step
+from popinv_papers.mwgrad.descent import Settings, State, begin, merged_norm, step
 from popinv_papers.mwgrad.velocities import NormalMixture, radial_kernel, velocities
 
 CORNERS = ((4.0, 4.0), (-4.0, 4.0), (-4.0, -4.0), (4.0, -4.0))
 SHARED = ((-2.0, 0.0), (2.0, 0.0))
 METHODS = ("svgd", "blob", "gfsd")
-RULES = ("fixed", "minnorm", "first_alone", "in_turn")
-_PARTICLES, _STEPS, _RATE, _NEAR = 50, 1500, 3e-2, 2.0
+_PARTICLES, _RATE, _NEAR = 50, 3e-2, 2.0
 _SHARES, _VARIANCE, _JITTER = np.array([0.2, 0.7, 0.1]), 0.5, 0.3
 # With a kernel of constant width, Blob descends an energy that can be evaluated.
-_WIDTH, _RISE_STEPS, _RISE_RATE = 1.0, 200, 0.05
+_WIDTH, _RISE_RATE = 1.0, 0.05
 
 
 def four_mixtures(seed: int) -> list[NormalMixture]:
@@ -71,9 +70,7 @@ def shared_share(x: np.ndarray) -> float:
     return float((distances.min(axis=1) < _NEAR).mean())
 
 
-def runs_of(
-    seed: int, rules: Sequence[str] = RULES, steps: int = _STEPS
-) -> dict[str, dict[str, Any]]:
+def runs_of(seed: int, rules: Sequence[str], steps: int) -> dict[str, dict[str, Any]]:
     """Run each velocity with each rule for the weights, by Adam from a broad start.
 
     Parameters
@@ -97,7 +94,7 @@ def runs_of(
         for rule in rules:
             start = broad_start(seed, f"mwgrad/{'other' if rule == 'other_start' else 'particles'}")
             weights = rule if rule in ("minnorm", "step") else "fixed"
-            settings = Settings(method, weights, "adam", rate=_RATE, seed=seed)
+            settings = Settings(method, weights, "adam", rate=_RATE)
             state = begin(start, len(targets))
             for _ in range(steps):
                 state, _ = step(_chosen(state, rule), targets, settings)
@@ -121,10 +118,8 @@ def _chosen(state: State, rule: str) -> State:
 
 
 def _least_norm_at(method: str, targets: Sequence[NormalMixture], x: np.ndarray) -> float:
-    # Nothing is drawn for these velocities.
-    _, gram = velocities(method, targets, x, _RATE, np.random.default_rng(0))
-    w = least_norm(gram)
-    return float(np.sqrt(max(w @ gram @ w, 0.0)))
+    _, gram = velocities(method, targets, x)
+    return merged_norm(gram, least_norm(gram))
 
 
 def energies(targets: Sequence[NormalMixture], x: np.ndarray) -> np.ndarray:
@@ -136,7 +131,7 @@ def energies(targets: Sequence[NormalMixture], x: np.ndarray) -> np.ndarray:
     return entropy - np.array([target.log_density(x).mean() for target in targets])
 
 
-def rises(seed: int, weights: str, steps: int = _RISE_STEPS) -> np.ndarray:
+def rises(seed: int, weights: str, steps: int) -> np.ndarray:
     """Return by how much each objective rises in all steps that raise it, (K,).
 
     The particles start from draws of the first target, which suit the first objective. They make
@@ -157,7 +152,7 @@ def _path(
     state = begin(start, len(targets))
     yield state.particles
     for _ in range(steps):
-        state, _ = run(state, targets, settings, 1)
+        state, _ = step(state, targets, settings)
         yield state.particles
 
 
@@ -237,7 +232,7 @@ class Case:
     steps: int
     rates: tuple[float, ...]
 
-    def run(self, seed: int, moves: str, rate: float, steps: int | None = None) -> np.ndarray:
+    def run(self, seed: int, moves: str, rate: float) -> np.ndarray:
         """Return the curve of ``plain`` or ``accelerated`` moves, or of those ``without_momentum``.
 
         The last are the accelerated moves with the momentum set to zero.
@@ -245,7 +240,7 @@ class Case:
         accelerated = "plain" if moves == "plain" else "accelerated"
         momentum = 0.0 if moves == "without_momentum" else 1.0
         settings = Settings(self.velocity, self.weights, accelerated, rate, momentum=momentum)
-        return self.curve(seed, settings, steps or self.steps)
+        return self.curve(seed, settings, self.steps)
 
 
 CASES = {

@@ -80,17 +80,23 @@ def _log_posterior(problem: Problem, alpha: torch.Tensor, gamma: torch.Tensor, n
     return log_posterior
 
 
+def _population(problem: Problem, particles: int) -> np.ndarray:
+    """Return particles of the population, shape (n, d)."""
+    rng = generator(problem.seed, f"{problem.stage}/particles")
+    return rng.standard_normal((particles, problem.law.d_omega))
+
+
+def _settings(rate: float) -> Settings:
+    return Settings("normal", "fixed", "common_adam", rate)
+
+
 def same_system_twice(
     problem: Problem, estimate: Estimate, system: int, particles: int, rate: float
 ) -> Invariant:
     """Check that a system which is grouped with itself gives up nothing."""
     (one,) = group_targets(problem, estimate, [system])
-    omega = generator(problem.seed, f"{problem.stage}/particles").standard_normal(
-        (particles, problem.law.d_omega)
-    )
-    settings = Settings(
-        "normal", "fixed", "common_adam", rate, seed=problem.seed, stage=problem.stage
-    )
+    omega = _population(problem, particles)
+    settings = _settings(rate)
     alone = costs([one], run(begin(omega, 1), [one], settings, _FEW)[0].particles)[0]
     regrets = []
     for rule in _RULES:
@@ -147,12 +153,8 @@ def serve_group(
             f"the {dimension} coordinates in which they move"
         )
     targets = group_targets(problem, estimate, systems)
-    omega = generator(problem.seed, f"{problem.stage}/particles").standard_normal(
-        (particles, dimension)
-    )
-    settings = Settings(
-        "normal", "fixed", "common_adam", rate, seed=problem.seed, stage=problem.stage
-    )
+    omega = _population(problem, particles)
+    settings = _settings(rate)
 
     def parameters(omega: np.ndarray) -> np.ndarray:
         return problem.law.sample(torch.from_numpy(estimate[0]), torch.from_numpy(omega)).numpy()
@@ -165,12 +167,12 @@ def serve_group(
     answers, weights, lost = [], [], []
     for rule in _RULES:
         chosen = replace(settings, weights=rule)
-        state, record = run(begin(omega, len(targets)), targets, chosen, iterations)
+        state, norm = run(begin(omega, len(targets)), targets, chosen, iterations)
         regrets = costs(targets, state.particles) - best
         for n, regret in zip(systems, regrets, strict=True):
             metrics[f"regret_{rule}_system_{n}"] = float(regret)
         metrics[f"regret_{rule}_max"] = float(regrets.max())
-        metrics[f"velocity_norm_{rule}"] = float(record["velocity_norm"][-1])
+        metrics[f"velocity_norm_{rule}"] = norm
         answers.append(parameters(state.particles))
         weights.append(state.weights)
         lost.append(regrets)
@@ -237,14 +239,8 @@ def two_sided_front(
 ) -> np.ndarray:
     """Return the costs of two systems along their front, from the second's end on, (9, 2).
 
-    Each point is a descent with fixed weights (w, 1 - w) that starts where the last one ended.
-
-    Parameters
-    ----------
-    start : ndarray of shape (n, d)
-        Particles of the second system alone.
-    iterations : int
-        Steps to each point.
+    Each point is a descent with fixed weights (w, 1 - w) that starts where the last one ended, the
+    first at particles (n, d) of the second system alone.
     """
     fixed, points, particles = replace(settings, weights="fixed"), [], start
     for w in np.linspace(0, 1, _POINTS):

@@ -1,16 +1,13 @@
 r"""Velocity fields of the objectives, estimated from particles.
 
-A target is what an objective compares the particles with. A :class:`LogDensity` represents
-KL(q \| p). Its score is grad log p, and the normalising constant of the density does not matter.
-:class:`Samples` represents half the squared maximum mean discrepancy to a law that is known by
-samples only. With K(x, y) = exp(-\|x - y\|^2 / (2 s^2)) the radial kernel and s_k = grad log p_k,
-the velocities v = grad log p - grad log q are:
+A target p_k is what an objective, KL(q \| p_k), compares the particles with. Its score is
+s_k = grad log p_k, and the normalising constant of the density does not matter. With
+K(x, y) = exp(-\|x - y\|^2 / (2 s^2)) the radial kernel, the velocities v = s_k - grad log q are:
 
 - SVGD      (1/n) sum_j [K(x_j, x_i) s_k(x_j) + grad_{x_j} K(x_j, x_i)], smoothed by the kernel;
 - GFSD      s_k(x_i) - sum_j grad_i K_ij / sum_j K_ij, grad log of the smoothed particles;
 - Blob      GFSD minus sum_j grad_i K_ij / sum_l K_jl, the gradient of the smoothed entropy (Chen
             et al. 2018; the authors' released "Blob" is GFSD);
-- Langevin  s_k(x_i) + sqrt(2/h) N(0, I) with the step h;
 - neural    s_k - grad log q, with log q learnt as a density ratio to a normal law;
 - normal    a_k + (B_k + C^-1)(x_i - m) with the particles' mean m and covariance C, and s_k
             replaced by its linear fit: the mean a_k and the symmetric part B_k of
@@ -26,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -38,16 +35,9 @@ from popinv.errors import ConfigError, nearest
 
 @dataclass(frozen=True)
 class Kernel:
-    """Kernel and gradients between two sets of points.
+    """A kernel K(x_i, y_j) of bandwidth s, (n, m), and its gradient in x_i, (n, m, d).
 
-    Attributes
-    ----------
-    values : ndarray of shape (n, m)
-        K(x_i, y_j).
-    gradient : ndarray of shape (n, m, d)
-        The gradient in x_i. The gradient in y_j is its negative.
-    bandwidth : float
-        s.
+    The gradient in y_j is its negative.
     """
 
     values: np.ndarray
@@ -73,8 +63,7 @@ def _squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.maximum(square, 0)
 
 
-@runtime_checkable
-class LogDensity(Protocol):
+class Target(Protocol):
     """A density that can be evaluated and differentiated."""
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
@@ -88,13 +77,7 @@ class LogDensity(Protocol):
 
 @dataclass(frozen=True)
 class NormalMixture:
-    """A mixture of normal laws with one isotropic covariance.
-
-    Parameters
-    ----------
-    weights : ndarray of shape (c,)
-    means : ndarray of shape (c, d)
-    """
+    """A mixture of normal laws with weights (c,), means (c, d) and one isotropic covariance."""
 
     weights: np.ndarray
     means: np.ndarray
@@ -118,13 +101,7 @@ class NormalMixture:
 
 @dataclass(frozen=True)
 class Differentiable:
-    """Any log-density that torch can differentiate.
-
-    Parameters
-    ----------
-    function : callable
-        Maps a double tensor (n, d) to (n,).
-    """
+    """Any log-density that torch can differentiate, a map from a double tensor (n, d) to (n,)."""
 
     function: Callable[[torch.Tensor], torch.Tensor]
 
@@ -140,68 +117,16 @@ class Differentiable:
         return gradient.numpy()
 
 
-@dataclass(frozen=True)
-class Samples:
-    """A law known by samples.
-
-    Parameters
-    ----------
-    points : ndarray of shape (m, d)
-    bandwidth : float
-        Bandwidth of the discrepancy's kernel.
-    """
-
-    points: np.ndarray
-    bandwidth: float
-
-    def velocity(self, x: np.ndarray) -> np.ndarray:
-        r"""Return E_p grad_1 K(x_i, Y) - E_q grad_1 K(x_i, X), shape (n, d).
-
-        This is minus the Wasserstein gradient of MMD^2(q, p) / 2.
-        """
-        attraction = radial_kernel(x, self.points, self.bandwidth).gradient.mean(axis=1)
-        return attraction - radial_kernel(x, x, self.bandwidth).gradient.mean(axis=1)
-
-    def discrepancy(self, x: np.ndarray) -> float:
-        """Return MMD^2(q, p) / 2, with all pairs counted."""
-        within, across, target = (
-            radial_kernel(a, b, self.bandwidth).values.mean()
-            for a, b in ((x, x), (x, self.points), (self.points, self.points))
-        )
-        return float(within - 2 * across + target) / 2
-
-
-METHODS = ("svgd", "blob", "gfsd", "langevin", "neural", "normal")
-_WITH_KERNEL = ("svgd", "blob", "gfsd")
-
-_WIDTH, _INNER_STEPS, _INNER_RATE = 20, 100, 1e-2
-
-Target = LogDensity | Samples
+METHODS = ("svgd", "blob", "gfsd", "normal")
 
 
 def velocities(
-    method: str,
-    targets: Sequence[Target],
-    x: np.ndarray,
-    step: float,
-    generator: np.random.Generator,
-    bandwidth: float | None = None,
+    method: str, targets: Sequence[Target], x: np.ndarray, bandwidth: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the velocities of all objectives (K, n, d), and their Gram matrix (K, K).
 
-    Parameters
-    ----------
-    method : str
-        One of ``METHODS``. Targets that are samples have their own velocity.
-    targets : sequence of K targets
-    x : ndarray of shape (n, d)
-        Particles.
-    step : float
-        h, the step that scales Langevin's noise.
-    generator : numpy.random.Generator
-        Generator of Langevin's noise and of the neural estimate.
-    bandwidth : float, optional
-        Bandwidth of the kernel; by default from the median rule.
+    The method is one of ``METHODS``, and x are the particles (n, d). The bandwidth of the kernel is
+    by default from the median rule.
 
     Raises
     ------
@@ -212,24 +137,19 @@ def velocities(
         raise ConfigError(
             f"velocity '{method}', allowed: {', '.join(METHODS)}.{nearest(method, METHODS)}"
         )
-    kernel = None
-    if method in _WITH_KERNEL:
-        kernel = radial_kernel(x, x, bandwidth or median_bandwidth(x))
-    scores = [None if isinstance(t, Samples) else t.score(x) for t in targets]
-    shared = _repulsion(method, x, kernel, step, generator)
-    fields = np.empty((len(targets), *x.shape))
-    for field, target, score in zip(fields, targets, scores, strict=True):
-        if isinstance(target, Samples):
-            field[:] = target.velocity(x)
-        elif method == "normal":
-            field[:] = _linear_fit(x, score) + shared
-        elif method == "svgd" and kernel is not None:
-            field[:] = kernel.values.T @ score / len(x) + shared
-        else:
-            assert score is not None
-            field[:] = score + shared
-    if method == "svgd" and kernel is not None and not any(isinstance(t, Samples) for t in targets):
-        return fields, _stein_gram(np.array(scores), kernel)
+    scores = np.array([target.score(x) for target in targets])
+    if method == "normal":
+        centred, precision = _moments(x)
+        # -grad log q = C^-1 (x_i - m).
+        fits = [_linear_fit(score, centred, precision) for score in scores]
+        fields = np.array(fits) + centred @ precision
+        return fields, gram(fields)
+    kernel = radial_kernel(x, x, bandwidth or median_bandwidth(x))
+    shared = kernel_repulsion(method, kernel)
+    if method == "svgd":
+        smoothed = [kernel.values.T @ score / len(x) for score in scores]
+        return np.array(smoothed) + shared, _stein_gram(scores, kernel)
+    fields = scores + shared
     return fields, gram(fields)
 
 
@@ -245,10 +165,9 @@ def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return centred, np.linalg.inv(centred.T @ centred / n)
 
 
-def _linear_fit(x: np.ndarray, score: Any) -> np.ndarray:
+def _linear_fit(score: np.ndarray, centred: np.ndarray, precision: np.ndarray) -> np.ndarray:
     """Return a + B (x_i - m), shape (n, d)."""
-    centred, precision = _moments(x)
-    b = score.T @ centred / len(x) @ precision
+    b = score.T @ centred / len(score) @ precision
     return score.mean(axis=0) + centred @ (b + b.T) / 2
 
 
@@ -256,22 +175,6 @@ def gram(fields: np.ndarray) -> np.ndarray:
     """Return Q_kl = (1/n) sum_i <v_k(x_i), v_l(x_i)>, shape (K, K)."""
     flat = fields.reshape(len(fields), -1)
     return flat @ flat.T / fields.shape[1]
-
-
-def _repulsion(
-    method: str, x: np.ndarray, kernel: Kernel | None, step: float, generator: np.random.Generator
-) -> np.ndarray:
-    """Return the part that all objectives share, the method's estimate of -grad log q, (n, d)."""
-    if method == "langevin":
-        return np.sqrt(2 / step) * generator.standard_normal(x.shape)
-    if method == "neural":
-        return -neural_score(x, generator)
-    if method == "normal":
-        # C^-1 (x_i - m).
-        centred, precision = _moments(x)
-        return centred @ precision
-    assert kernel is not None
-    return kernel_repulsion(method, kernel)
 
 
 def kernel_repulsion(method: str, kernel: Kernel) -> np.ndarray:
@@ -301,8 +204,11 @@ def _stein_gram(scores: np.ndarray, kernel: Kernel) -> np.ndarray:
     return (both + mixed[:, None] + mixed[None, :] + trace) / n**2
 
 
+_INNER_RATE = 1e-2
+
+
 def neural_score(
-    x: np.ndarray, generator: np.random.Generator, steps: int = _INNER_STEPS, width: int = _WIDTH
+    x: np.ndarray, generator: np.random.Generator, steps: int, width: int
 ) -> np.ndarray:
     r"""Return grad log q from a density ratio learnt on the particles, shape (n, d).
 

@@ -77,12 +77,6 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     ),
     (
         sign_descent,
-        "(size - n) / (4 * steps**2)",
-        "(size - n) / (3.5 * steps**2)",
-        LAWS.test_the_simplified_loss_is_that_of_its_distances,
-    ),
-    (
-        sign_descent,
         "(size - n) / (4.0 * steps**2)",
         "(size - n) / (4.5 * steps**2)",
         LAWS.test_the_best_step_beats_a_fine_grid,

@@ -63,8 +63,8 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
     (influence, "curved.T / len(gradients)", "curved.T / (1.2 * len(gradients))", _CHANGE),
     (
         influence,
-        "_unit(gradients * step.scale)",
-        "_unit(gradients)",
+        "unit(gradients * step.scale)",
+        "unit(gradients)",
         FORMULAS.test_cosines_are_those_of_scaled_gradients,
     ),
     (influence, "first / left * first_moment", "1.2 * first / left * first_moment", _ADAM),

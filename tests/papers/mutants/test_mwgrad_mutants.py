@@ -68,12 +68,6 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         _STEIN,
     ),
     (velocities, "centred @ (b + b.T) / 2", "centred @ (b + b.T) / 1.7", _NORMAL),
-    (
-        velocities,
-        "np.sqrt(2 / step)",
-        "np.sqrt(1.6 / step)",
-        PARTS.test_langevin_noise_has_its_variance,
-    ),
     (descent, "(t - 1) / (t + 2)", "(t - 1) / (t + 3)", _NESTEROV),
     (descent, "x + root * momentum", "x + 0.85 * root * momentum", _NESTEROV),
     (particle_problem, "near - 0.5 * (1 - c)", "near - 0.6 * (1 - c)", _GAP),
@@ -122,7 +116,7 @@ MUTANTS: list[tuple[ModuleType, str, str, Callable[..., None]]] = [
         GROUP.test_holm_goes_down_step_by_step,
     ),
     (ensembles, "0.9, 1e-5", "0.8, 1e-5", _AUTHORS),
-    (ensembles, "dim=0,", "dim=1,", _AUTHORS),
+    (ensembles, "dim=0)", "dim=1)", _AUTHORS),
     (
         ensembles,
         "mixing = np.eye(count) / count if",
