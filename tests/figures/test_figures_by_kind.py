@@ -61,7 +61,15 @@ def full() -> Study:
     return full_study()
 
 
-@pytest.mark.parametrize("kind", ["series", "quantities", "windows", "numbers"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "series",
+        "numbers",
+        pytest.param("quantities", marks=pytest.mark.slow),
+        pytest.param("windows", marks=pytest.mark.slow),
+    ],
+)
 def test_every_figure_can_be_drawn_with_and_without_a_truth(
     kind: str, request: pytest.FixtureRequest
 ) -> None:

@@ -94,7 +94,7 @@ def nonlinear_problem(observe, data: np.ndarray, law: NormalLaw, deviation: floa
     return Problem(data, observe, law, noise, scale, seed=5, stage="posterior"), gamma
 
 
-@pytest.mark.parametrize("uncertain", [False, True])
+@pytest.mark.parametrize("uncertain", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_posterior_with_two_modes_is_that_of_quadrature(uncertain):
     law, alpha = NormalLaw(["a"]), np.array([0.3, np.log(1.0)])
     data = np.array([[1.0], [2.5], [0.05]])

@@ -92,6 +92,7 @@ def test_snakemake_says_once_how_to_go_on(workflow: Workflow) -> None:
     assert "solving" in again.stdout
 
 
+@pytest.mark.slow
 def test_popinv_run_says_it_last_and_alone(workflow: Workflow) -> None:
     command = [sys.executable, "-c", "from popinv.cli.commands import popinv; popinv()"]
     options = ["run", "config.yaml", "--cores", "1", "--workflow-profile", "none"]

@@ -215,9 +215,12 @@ def test_chunks_without_records_are_not_adopted(moved, other):
     assert "seed: stored 4, now 3" in done.stdout
 
 
-def test_what_is_made_again_is_the_same_and_is_then_left_alone(again, untouched, other):
-    foreign, last = (each / STUDY / "rounds" for each in (other, again.folder))
-    shutil.copy2(foreign / "0/surrogate.zarr.zip", last / "1/surrogate.zarr.zip")
+@pytest.mark.parametrize(
+    "path", ["oracles/law_known", pytest.param("rounds/0/surrogate", marks=pytest.mark.slow)]
+)
+def test_what_is_made_again_is_the_same_and_is_then_left_alone(again, untouched, other, path):
+    foreign = other / FIRST / "surrogate.zarr.zip"
+    shutil.copy2(foreign, again.folder / STUDY / f"{path}.zarr.zip")
     (again.folder / STUDY / "population.zarr.zip").unlink()
     done = again.run()
     assert done.returncode == 0, done.stdout
