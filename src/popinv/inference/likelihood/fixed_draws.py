@@ -16,7 +16,7 @@ the densities q_n are adapted to the posteriors
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -25,16 +25,11 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted
+from popinv.inference.likelihood.density import Density
 from popinv.inference.likelihood.draws import quasi_random, usable
 from popinv.inference.likelihood.integrals import Features, MarginalSettings, summarised
 from popinv.inference.likelihood.marginal import Evaluation, integrals_at
-from popinv.inference.likelihood.varying_integrals import VaryingNoiseAt
-from popinv.inference.likelihood.whitening import (
-    NoiseChange,
-    Whitening,
-    covariance_derivatives,
-    whitening,
-)
+from popinv.inference.likelihood.varying_density import Densities
 from popinv.inference.problem import Problem
 from popinv.population.known import inputs
 
@@ -93,19 +88,19 @@ class FixedDraws:
             zeros = torch.zeros((n, count, len(problem.free)), dtype=log_weight.dtype)
             return self._summarised(log_weight, zeros)
         signal, to_alpha = self._signal_at(alpha)
-        of_noise = self._of_noise(gamma, signal)
+        at = self._density(gamma).at(signal)
         log_law, law_scores = self._law(alpha)
         each = torch.zeros((n, count, len(problem.free)), dtype=signal.dtype)
         if problem.free_law:
             each[..., : problem.d_alpha] = law_scores
             if to_alpha is not None:
-                each[..., : problem.d_alpha] += to_alpha(of_noise.slope())
-        for i, scores in enumerate(of_noise.scores(), problem.d_alpha):
+                each[..., : problem.d_alpha] += to_alpha(at.slope)
+        for i, scores in enumerate(at.noise_scores(), problem.d_alpha):
             each[..., i] = scores
         if self.features is not None:
-            more = self.features(self.omega, of_noise.whitened(), signal)
+            more = self.features(self.omega, at.residual, signal)
             each = torch.cat([each, more], dim=2)
-        log_weight = self.log_ratio + log_law + of_noise.log_density()
+        log_weight = self.log_ratio + log_law + at.log
         return self._summarised(*usable(log_weight, each))
 
     def _summarised(self, log_weight: torch.Tensor, each: torch.Tensor) -> Evaluation:
@@ -117,19 +112,17 @@ class FixedDraws:
     def log_weight(self, p: np.ndarray) -> torch.Tensor:
         """Return the logarithms of the weights at p, minus infinity for failed solves, (N, S)."""
         alpha, gamma = _parts(self.problem, p)
-        of_noise = self._of_noise(gamma, self._signal_at(alpha)[0])
+        at = self._density(gamma).at(self._signal_at(alpha)[0])
         n, count, _ = self.omega.shape
         with torch.no_grad():
             flat = self.inputs.reshape(n * count, -1)
             log_law = _log_law(self.problem, alpha.expand(len(flat), -1), flat)
-        value = self.log_ratio + log_law.reshape(n, count) + of_noise.log_density()
+        value = self.log_ratio + log_law.reshape(n, count) + at.log
         return torch.where(torch.isfinite(value), value, -torch.inf)
 
-    def _of_noise(self, gamma: torch.Tensor, signal: torch.Tensor) -> _Constant | _Varying:
-        """Return the density of the data about a signal (N, S, d_y)."""
-        kind = _Varying if self.problem.noise.varies else _Constant
+    def _density(self, gamma: torch.Tensor) -> Density:
         try:
-            return kind.of(self.problem, gamma, signal)
+            return Densities(self.problem, gamma).of(np.arange(len(self.omega)))
         except torch.linalg.LinAlgError as error:
             raise DivergenceError("the noise covariance is not positive definite") from error
 
@@ -282,69 +275,3 @@ def _log_law(problem: Problem, alpha: torch.Tensor, z: torch.Tensor) -> torch.Te
 def _parts(problem: Problem, p: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     alpha, gamma = problem.split(np.array(p, dtype=float))
     return torch.from_numpy(alpha), torch.from_numpy(gamma)
-
-
-@dataclass(frozen=True)
-class _Constant:
-    """Density of the data about the signals of draws, for noise that is Gaussian and constant."""
-
-    noise: Whitening
-    residual: torch.Tensor
-    changes: list[NoiseChange]
-
-    @classmethod
-    def of(cls, problem: Problem, gamma: torch.Tensor, signal: torch.Tensor) -> _Constant:
-        """Return the density for signals (N, S, d_y)."""
-        noise = whitening(problem.noise.covariance(gamma), len(signal), problem.conditions)
-        data = noise.apply(torch.from_numpy(np.asarray(problem.data)))
-        derivatives = covariance_derivatives(problem, gamma) if problem.free_noise else []
-        changes = [noise.change(each) for each in derivatives]
-        return cls(noise, data[:, None] - noise.apply(signal), changes)
-
-    def log_density(self) -> torch.Tensor:
-        """Return log N, shape (N, S)."""
-        return self.noise.constant[:, None] - 0.5 * (self.residual**2).sum(dim=2)
-
-    def slope(self) -> torch.Tensor:
-        """Return its gradient in the signal, shape (N, S, d_y)."""
-        return self.noise.transpose(self.residual)
-
-    def whitened(self) -> torch.Tensor:
-        """Return the whitened residuals, shape (N, S, d_y)."""
-        return self.residual
-
-    def scores(self) -> Iterator[torch.Tensor]:
-        """Yield its derivative in each entry of gamma that moves, shape (N, S)."""
-        for change in self.changes:
-            yield self.noise.noise_scores(self.residual, change)
-
-
-@dataclass(frozen=True)
-class _Varying:
-    """The same for noise that varies with the signal, has heavy tails, or is censored."""
-
-    at: VaryingNoiseAt
-    signal: torch.Tensor
-
-    @classmethod
-    def of(cls, problem: Problem, gamma: torch.Tensor, signal: torch.Tensor) -> _Varying:
-        """Return the density for signals (N, S, d_y)."""
-        return cls(VaryingNoiseAt.of(problem, gamma), signal)
-
-    def log_density(self) -> torch.Tensor:
-        """Return log p(y | g), shape (N, S)."""
-        with torch.no_grad():
-            return self.at.here.log_density(self.signal)
-
-    def slope(self) -> torch.Tensor:
-        """Return its gradient in the signal, shape (N, S, d_y)."""
-        return self.at.here.with_slope(self.signal)[1]
-
-    def whitened(self) -> torch.Tensor:
-        """Return the whitened residuals, shape (N, S, d_y)."""
-        with torch.no_grad():
-            return self.at.here.residual(self.signal)
-
-    def scores(self) -> Iterator[torch.Tensor]:
-        """Yield its derivative in each entry of gamma that moves, shape (N, S)."""
-        yield from self.at.scores(self.signal)

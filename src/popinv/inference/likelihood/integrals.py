@@ -1,4 +1,7 @@
-"""The integrals over single systems' parameters, and their derivatives."""
+"""The integrals over single systems' parameters, and their derivatives.
+
+The noise enters through its density alone (:mod:`popinv.inference.likelihood.density`).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from popinv.inference.likelihood.control_variates import law_fields, noise_field
+from popinv.inference.likelihood.control_variates import law_fields
+from popinv.inference.likelihood.density import Density, NormalDensity
 from popinv.inference.likelihood.draws import (
     antithetic_normals,
     best_draws,
@@ -20,7 +24,7 @@ from popinv.inference.likelihood.draws import (
 from popinv.inference.likelihood.modes import Modes, find_modes
 from popinv.inference.likelihood.proposals import defensive, propose
 from popinv.inference.likelihood.push_forward import PushForward
-from popinv.inference.likelihood.whitening import NoiseChange, Whitening
+from popinv.inference.likelihood.whitening import Whitening
 from popinv.inference.problem import Problem
 from popinv.inference.settings import PolishSettings
 
@@ -106,51 +110,46 @@ class Integrals:
     ----------
     problem : Problem
     push_forward : PushForward
-    noise : Whitening
-    changes : list of NoiseChange
-        Changes of the noise in each of its parameters.
+    density : Density
     numbers : ndarray of int, shape (n,)
         Numbers of the systems, which determine their draws.
-    whitened : Tensor of shape (n, d_y)
-        Observations.
     at_modes : AtModes, optional
         If the draws have some of the observations alone.
     """
 
     problem: Problem
     push_forward: PushForward
-    noise: Whitening
-    changes: list[NoiseChange]
+    density: Density
     numbers: np.ndarray
-    whitened: torch.Tensor
     at_modes: AtModes | None = None
 
-    def find_modes(
-        self, settings: MarginalSettings, start: torch.Tensor | None, starts: str = "mode_starts"
-    ) -> Modes:
+    @property
+    def near_normal(self) -> bool:
+        """Whether posteriors are close to the normal densities about their modes."""
+        return self.density.is_normal and not self.problem.law.strongly_curved
+
+    def find_modes(self, settings: MarginalSettings, start: torch.Tensor | None) -> Modes:
         """Return the modes, searched from a given start or from draws of the law."""
         steps = settings.first_mode_steps
         if start is not None:
-            curved = self.problem.law.strongly_curved
-            return self._search(start, steps if curved else settings.mode_steps)
-        modes = self._search(self._best_draws(starts)[0], steps)
-        seen = self.noise.entries[self.noise.pattern]
+            return self._search(start, settings.mode_steps if self.near_normal else steps)
+        modes = self._search(self._best_draws("mode_starts")[0], steps)
+        if not self.density.is_normal:
+            everyone, zero = torch.arange(len(modes.omega)), torch.zeros_like(modes.omega)
+            modes = _better(modes, everyone, self._search(zero, steps))
+        seen = self.density.seen
+        misfit = (self.density.at(modes.signal).residual ** 2).sum(dim=1)
+        far = 0.5 * (misfit + (modes.omega**2).sum(dim=1))
         bound = 0.5 * (seen + modes.omega.shape[1]) + _SUSPECT * torch.sqrt(2.0 * seen)
-        suspects = torch.nonzero(~(modes.objective < bound))[:, 0]
+        suspects = torch.nonzero(~(far < bound))[:, 0]
         if len(suspects):
             # Observations far from the model at the mode suggest another mode. A search with larger
             # noise may find it.
             block, start = self.of(suspects), torch.zeros_like(modes.omega[suspects])
-            for louder in _LOUDER:
-                quiet = replace(
-                    block,
-                    noise=replace(block.noise, scale=block.noise.scale * louder),
-                    whitened=block.whitened / louder,
-                )
-                start = quiet._search(start, steps).omega
-            other = block._search(start, steps)
-            better = other.objective < modes.objective[suspects]
-            modes = modes.replaced(suspects[better], other.of(better))
+            for factor in _LOUDER:
+                louder = replace(block, density=block.density.louder(factor))
+                start = louder._search(start, steps).omega
+            modes = _better(modes, suspects, block._search(start, steps))
         return modes
 
     def all_modes(self, settings: MarginalSettings, starts: str) -> list[Modes]:
@@ -162,7 +161,7 @@ class Integrals:
         return [self._search(start, steps) for start in self._best_draws(starts, MODES)]
 
     def _search(self, start: torch.Tensor, steps: int) -> Modes:
-        return find_modes(self.push_forward, self.noise, self.whitened, start, steps)
+        return find_modes(self.push_forward, self.density, start, steps)
 
     def evaluate(
         self, settings: MarginalSettings, modes: Modes, corrections: int
@@ -186,10 +185,8 @@ class Integrals:
         return replace(
             self,
             push_forward=self.push_forward.rows(rows),
-            noise=self.noise.rows(rows),
-            changes=[change.rows(rows) for change in self.changes],
+            density=self.density.rows(rows),
             numbers=self.numbers[rows.numpy()],
-            whitened=self.whitened[rows],
             at_modes=None if self.at_modes is None else self.at_modes.of(rows),
         )
 
@@ -199,29 +196,35 @@ class Integrals:
         """Return draws (n, S, d_omega), their log weights (n, S), and scores (n, S, n_p)."""
         problem = self.problem
         xi = antithetic_normals(problem, self.numbers, settings.draws)
-        if problem.law.strongly_curved:
-            omega, log_proposal = defensive(modes, xi)
-        else:
+        if self.near_normal:
             omega, log_proposal = propose(*self._proposing(modes), modes, xi, corrections)
+        else:
+            omega, log_proposal = defensive(modes, xi)
         log_joint, each = self._joint(modes, omega, settings)
         log_weight, each, omega = usable(log_joint - log_proposal, each, omega)
         return omega, log_weight, each
 
-    def _proposing(self, modes: Modes) -> tuple[PushForward, Whitening, torch.Tensor]:
-        """Return what proposals take as signals, their noise and whitened observations.
+    def _proposing(self, modes: Modes) -> tuple[PushForward, torch.Tensor, torch.Tensor]:
+        """Return the signals of proposals, W J at the modes, and the goal of their steps.
 
-        Any signal gives proposals of known density. One of few observations has the same residual
-        at the modes.
+        Any signal gives proposals of known density, and so does one of few observations.
         """
+        slope = self.density.at(modes.signal).slope
+        pulled = (modes.jacobian.transpose(1, 2) @ slope[..., None])[..., 0]
         if (known := self.at_modes) is None:
-            return self.push_forward, self.noise, self.whitened
-        there = known.noise.apply(known.few(modes.omega))
-        return known.few, known.noise, self.whitened - modes.observation + there
+            used, signal = self.push_forward, modes.signal
+            weighted = self.density.weigh(signal, modes.jacobian)
+        else:
+            assert isinstance(self.density, NormalDensity)
+            used, signal = known.few, known.few(modes.omega)
+            white = self.density.noise.apply(modes.jacobian.transpose(1, 2))
+            weighted = known.noise.transpose(white).transpose(1, 2)
+        return used, weighted, (signal[:, None] @ weighted)[:, 0] + pulled
 
     def _joint(
         self, modes: Modes, omega: torch.Tensor, settings: MarginalSettings
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return log N + log phi (n, S), and scores and features of each draw (n, S, n_p + k).
+        """Return log p(y | g) + log phi (n, S), and scores and features (n, S, n_p + k) of draws.
 
         The logarithm of phi omits its constant, as the proposals do.
         """
@@ -230,14 +233,12 @@ class Integrals:
             y, pull_back = self.push_forward.with_pull_back(omega.reshape(-1, d))
         else:
             y = self.push_forward(omega.reshape(-1, d))
-        residual = self.whitened[:, None] - self.noise.apply(y.reshape(n, count, -1))
-        log_joint = self.noise.constant[:, None] - 0.5 * (
-            (residual**2).sum(dim=2) + (omega**2).sum(dim=2)
-        )
+        at = self.density.at(y.reshape(n, count, -1))
+        prior = 0.5 * (omega**2).sum(dim=2)
         scores = torch.zeros((n, count, len(problem.free)), dtype=y.dtype)
         if not settings.scores:
-            return log_joint, scores
-        parts = pull_back(self.noise.transpose(residual).reshape(y.shape))
+            return at.log - prior, scores
+        parts = pull_back(at.slope.reshape(y.shape))
         in_alpha, in_omega = (part.reshape(n, count, -1) for part in parts)
         shift, gradient = omega - modes.omega[:, None], in_omega - omega
         if problem.free_law and problem.law.strongly_curved:
@@ -245,19 +246,18 @@ class Integrals:
             scores[..., : problem.d_alpha] = of_draws.reshape(n, count, -1)
         elif problem.free_law:
             scores[..., : problem.d_alpha] = in_alpha
-            fields = law_fields(self.push_forward, self.noise, self.whitened, modes)
-            for i, field in enumerate(fields):
+            for i, field in enumerate(law_fields(self.push_forward, self.density, modes)):
                 scores[..., i] -= field.variate(shift, gradient)
                 if self.at_modes is not None:
                     scores[..., i] += self._unseen(self.at_modes, modes, i, field.constant)[:, None]
-        for i, change in enumerate(self.changes, problem.d_alpha):
-            field = noise_field(self.noise, self.whitened, modes, change)
-            scores[..., i] = self.noise.noise_scores(residual, change)
-            scores[..., i] -= field.variate(shift, gradient)
+        fields = self.density.noise_fields(modes.signal, modes.jacobian, modes.hessian)
+        of_noise = zip(at.noise_scores(), fields, strict=True)
+        for i, (score, field) in enumerate(of_noise, problem.d_alpha):
+            scores[..., i] = score - field.variate(shift, gradient)
         if settings.features is not None:
-            more = settings.features(omega, residual, y.reshape(n, count, -1))
+            more = settings.features(omega, at.residual, y.reshape(n, count, -1))
             scores = torch.cat([scores, more], dim=2)
-        return log_joint, scores
+        return at.log - prior, scores
 
     def _unseen(
         self, known: AtModes, modes: Modes, entry: int, against: torch.Tensor
@@ -268,16 +268,15 @@ class Integrals:
         """
         whole = known.push_forward.along(modes.omega, entry, -against)
         some = self.push_forward.along(modes.omega, entry, -against)
-        slope = self.noise.transpose(self.whitened - modes.observation)
+        slope = self.density.at(modes.signal).slope
         return (known.slope * whole).sum(dim=1) - (slope * some).sum(dim=1)
 
     def _best_draws(self, stage: str, count: int = 1) -> torch.Tensor:
         """Return for each system the best of some draws of the law, (count, n, d_omega)."""
-        whitened, draws = self.whitened, draws_of_law(self.problem, stage)
-        objectives = []
+        draws, objectives = draws_of_law(self.problem, stage), []
         for draw, signal in zip(draws, self._signals(draws), strict=True):
-            there = self.noise.apply(signal.expand(len(whitened), -1))
-            objectives.append(0.5 * ((whitened - there) ** 2).sum(dim=1) + 0.5 * (draw**2).sum())
+            there = self.density.at(signal.expand(len(self.numbers), -1))
+            objectives.append(0.5 * (draw**2).sum() - there.log)
         return best_draws(draws, torch.stack(objectives), count)
 
     def _signals(self, draws: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -286,7 +285,13 @@ class Integrals:
             yield from self.push_forward(draws).split(1)
             return
         for draw in draws:
-            yield self.push_forward(draw.expand(len(self.whitened), -1))
+            yield self.push_forward(draw.expand(len(self.numbers), -1))
+
+
+def _better(modes: Modes, rows: torch.Tensor, other: Modes) -> Modes:
+    """Return the modes with those of other searches of some rows where these are better."""
+    better = other.objective < modes.objective[rows]
+    return modes.replaced(rows[better], other.of(better))
 
 
 def summarised(

@@ -44,8 +44,7 @@ from popinv.inference.likelihood.integrals import Integrals, MarginalSettings
 from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.reduced import Span, reducible
-from popinv.inference.likelihood.varying_integrals import VaryingIntegrals, VaryingNoiseAt
-from popinv.inference.likelihood.whitening import covariance_derivatives, whitening
+from popinv.inference.likelihood.varying_density import Densities
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
@@ -219,9 +218,7 @@ def further_modes(
     return found, share
 
 
-def integrals_at(
-    problem: Problem, p: np.ndarray, settings: MarginalSettings
-) -> Integrals | VaryingIntegrals:
+def integrals_at(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Integrals:
     """Return the integrals of all systems of a problem at p (n_p,)."""
     run = _Run(problem, np.asarray(p, dtype=float), settings, None, reduces=False)
     return run.integrals(np.arange(len(problem.data)))
@@ -241,23 +238,11 @@ class _Run:
         self.problem, self.settings = problem, settings
         self.numbers = np.arange(len(problem.data)) if numbers is None else numbers
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-        self.varying = VaryingNoiseAt.of(problem, gamma) if problem.noise.varies else None
-        if self.varying is None:
-            with torch.no_grad():
-                self.covariance = problem.noise.covariance(gamma)
-                self.derivatives: list[torch.Tensor] = []
-                if problem.free_noise:
-                    self.derivatives = covariance_derivatives(problem, gamma)
-            conditions = problem.conditions
-            # Without gaps, one factorisation serves all systems.
-            self.whole = conditions is None or conditions.present is None
-            if self.whole:
-                self.noise = whitening(self.covariance, len(problem.data), conditions)
-                self.changes = [self.noise.change(each) for each in self.derivatives]
+        self.densities = Densities(problem, gamma)
         self.push_forward = PushForward(problem, alpha, problem.known)
         self.span: Span | None = None
         if reduces and settings.features is None and reducible(problem):
-            self.span = Span.of(self.push_forward, p, self.noise, self.changes)
+            self.span = Span.of(self.push_forward, p, self.densities.noise, self.densities.changes)
 
     @property
     def widths(self) -> tuple[int, int]:
@@ -279,7 +264,7 @@ class _Run:
             chosen, level = order[rows], int(corrections[order[rows.start]])
             start = None if modes is None else torch.from_numpy(modes[chosen])
             block, block_modes, served = self._with_modes(systems[chosen], start)
-            if isinstance(block, Integrals) and not served.all():
+            if not served.all():
                 unserved[chosen] = ~served.numpy()
                 kept = torch.nonzero(served)[:, 0]
                 block, block_modes, chosen = block.of(kept), block_modes.of(kept), chosen[kept]
@@ -295,7 +280,7 @@ class _Run:
 
     def _with_modes(
         self, systems: np.ndarray, start: torch.Tensor | None
-    ) -> tuple[Integrals | VaryingIntegrals, Modes, torch.Tensor]:
+    ) -> tuple[Integrals, Modes, torch.Tensor]:
         """Return integrals, their modes, and which systems are not to be computed otherwise."""
         if self.span is None:
             block = self.integrals(systems)
@@ -307,24 +292,13 @@ class _Run:
         exact, served = self.span.about(rough, modes, rows, data)
         return exact, modes, served
 
-    def integrals(self, systems: np.ndarray) -> Integrals | VaryingIntegrals:
+    def integrals(self, systems: np.ndarray) -> Integrals:
         """Return the integrals of some systems."""
         rows, numbers = torch.from_numpy(systems), self.numbers[systems]
         push_forward = self.push_forward.rows(rows)
         if self.span is not None:
             return self.span.integrals(rows, numbers, self._data(systems))
-        if self.varying is not None:
-            varying = self.varying.rows(rows)
-            return VaryingIntegrals(self.problem, push_forward, varying, numbers)
-        if self.whole:
-            noise, changes = self.noise.rows(rows), self.changes
-        else:
-            conditions = self.problem.conditions
-            own = None if conditions is None else conditions.of(systems)
-            noise = whitening(self.covariance, len(systems), own)
-            changes = [noise.change(each) for each in self.derivatives]
-        data = noise.apply(self._data(systems))
-        return Integrals(self.problem, push_forward, noise, changes, numbers, data)
+        return Integrals(self.problem, push_forward, self.densities.of(systems), numbers)
 
     def _data(self, systems: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(self.problem.data[systems])

@@ -1,13 +1,13 @@
 r"""Posterior modes of the standard normal numbers of each system.
 
-With the whitened residual r(omega) of a system (:mod:`popinv.inference.likelihood.whitening`) the
-negative log posterior is, up to a constant,
+The negative log posterior of a system is, up to a constant,
 
-.. math:: \phi(\omega) = \tfrac12 |r(\omega)|^2 + \tfrac12 |\omega|^2 .
+.. math:: \phi(\omega) = -\log p(y \mid g(\omega)) + \tfrac12 |\omega|^2 .
 
-Each system takes Gauss-Newton steps with its own Levenberg damping to a minimum. J is the Jacobian
-of the whitened observation and ``H = J^T J + I`` the Gauss-Newton matrix. Systems that have
-converged take no further steps.
+Each system takes steps with its own Levenberg damping to a minimum, by the exact gradient and the
+matrix ``H = J^T W J + I``. J is the Jacobian of g and W the Fisher information of the observation
+about g (:mod:`popinv.inference.likelihood.density`). Under normal noise these are Gauss-Newton
+steps. Systems that have converged take no further steps.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from dataclasses import dataclass, fields
 
 import torch
 
+from popinv.inference.likelihood.density import Density
 from popinv.inference.likelihood.push_forward import PushForward
-from popinv.inference.likelihood.whitening import Whitening
 
-__all__ = ["Modes", "find_modes"]
-
-_FIRST_DAMPING, _LESS, _MORE = 1e-3, 0.2, 5.0
+_FIRST_DAMPING, _LESS, _MORE, _MOST = 1e-3, 0.2, 5.0, 1e12
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,12 @@ class Modes:
     Attributes
     ----------
     omega : Tensor of shape (n, d_omega)
-    observation : Tensor of shape (n, d_y)
-        Whitened, ``L^{-1} g(omega) / s``.
+    signal : Tensor of shape (n, d_y)
+        g(omega).
     jacobian : Tensor of shape (n, d_y, d_omega)
-        Jacobian of the whitened observation.
+        J.
     hessian : Tensor of shape (n, d_omega, d_omega)
-        ``J^T J + I``.
+        H.
     objective : Tensor of shape (n,)
         phi.
     arrived : Tensor of bool, shape (n,)
@@ -44,7 +42,7 @@ class Modes:
     """
 
     omega: torch.Tensor
-    observation: torch.Tensor
+    signal: torch.Tensor
     jacobian: torch.Tensor
     hessian: torch.Tensor
     objective: torch.Tensor
@@ -66,8 +64,7 @@ class Modes:
 
 def find_modes(
     push_forward: PushForward,
-    noise: Whitening,
-    whitened: torch.Tensor,
+    density: Density,
     start: torch.Tensor,
     steps: int,
     tolerance: float = 1e-4,
@@ -77,63 +74,54 @@ def find_modes(
     Parameters
     ----------
     push_forward : PushForward
-    noise : Whitening
-        Whitening of the n systems.
-    whitened : Tensor of shape (n, d_y)
-        Whitened observations.
+    density : Density
+        Of the n systems.
     start : Tensor of shape (n, d_omega)
     steps : int
         Largest number of steps of any system.
     tolerance : float
         A system has arrived if the next step is predicted to lower phi by less.
     """
-    omega = start.clone()
-    n, d = omega.shape
+    omega, n = start.clone(), len(start)
     damping = torch.full((n,), _FIRST_DAMPING, dtype=omega.dtype)
-    observation, jacobian = _linearised(push_forward, noise, omega, torch.arange(n))
-    objective = _objective(whitened, observation, omega)
+    signal, jacobian = push_forward.linearise(omega)
+    # Rows are replaced below, and a simulator may return views of one row.
+    signal, jacobian = signal.clone(), jacobian.clone()
+    objective, hessian, slope = _expanded(density, omega, signal, jacobian)
     arrived = torch.zeros(n, dtype=torch.bool)
-    eye = torch.eye(d, dtype=omega.dtype)
     for step in range(steps + 1):
         moving = torch.nonzero(~arrived)[:, 0]
-        J, now = jacobian[moving], omega[moving]
-        residual = whitened[moving] - observation[moving]
-        slope = (J.transpose(1, 2) @ residual[..., None])[..., 0] - now
-        hessian = J.transpose(1, 2) @ J + eye
-        weight = damping[moving, None] * hessian.diagonal(dim1=1, dim2=2)
-        newton = torch.linalg.solve(hessian, slope)
-        move = torch.linalg.solve(hessian + torch.diag_embed(weight), slope)
-        small = ~((newton * slope).sum(dim=1) / 2 > tolerance)
+        H, s = hessian[moving], slope[moving]
+        weight = damping[moving, None] * H.diagonal(dim1=1, dim2=2)
+        newton, move = torch.linalg.solve(H, s), torch.linalg.solve(H + weight.diag_embed(), s)
+        small = ~((newton * s).sum(dim=1) / 2 > tolerance) | (damping[moving] > _MOST)
         arrived[moving] = small
         moving, move = moving[~small], move[~small]
         if step == steps or not len(moving):
             break
         trial = omega[moving] + move
-        there = noise.rows(moving).apply(push_forward.rows(moving)(trial))
-        value = _objective(whitened[moving], there, trial)
-        better = value < objective[moving]
+        there = density.rows(moving).at(push_forward.rows(moving)(trial))
+        better = _finite(0.5 * (trial**2).sum(dim=1) - there.log) < objective[moving]
         damping[moving] *= torch.where(better, _LESS, _MORE)
         gained = moving[better]
         if len(gained):
-            omega[gained], objective[gained] = trial[better], value[better]
-            observation[gained], jacobian[gained] = _linearised(
-                push_forward, noise, omega[gained], gained
+            omega[gained] = trial[better]
+            signal[gained], jacobian[gained] = push_forward.rows(gained).linearise(omega[gained])
+            objective[gained], hessian[gained], slope[gained] = _expanded(
+                density.rows(gained), omega[gained], signal[gained], jacobian[gained]
             )
-    hessian = jacobian.transpose(1, 2) @ jacobian + eye
-    return Modes(omega, observation, jacobian, hessian, objective, arrived)
+    return Modes(omega, signal, jacobian, hessian, objective, arrived)
 
 
-def _linearised(
-    push_forward: PushForward, noise: Whitening, omega: torch.Tensor, rows: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    own = noise.rows(rows)
-    value, jacobian = push_forward.rows(rows).linearise(omega)
-    # Whitening acts on the last axis.
-    return own.apply(value), own.apply(jacobian.transpose(1, 2)).transpose(1, 2)
+def _expanded(
+    density: Density, omega: torch.Tensor, signal: torch.Tensor, jacobian: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return phi, H, and the gradient of -phi."""
+    at, eye = density.at(signal), torch.eye(omega.shape[1], dtype=omega.dtype)
+    slope = (jacobian.transpose(1, 2) @ at.slope[..., None])[..., 0] - omega
+    objective = _finite(0.5 * (omega**2).sum(dim=1) - at.log)
+    return objective, density.information(signal, jacobian) + eye, slope
 
 
-def _objective(
-    whitened: torch.Tensor, observation: torch.Tensor, omega: torch.Tensor
-) -> torch.Tensor:
-    value = 0.5 * ((whitened - observation) ** 2).sum(dim=1) + 0.5 * (omega**2).sum(dim=1)
+def _finite(value: torch.Tensor) -> torch.Tensor:
     return torch.where(torch.isfinite(value), value, torch.inf)

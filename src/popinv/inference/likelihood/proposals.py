@@ -7,12 +7,13 @@ N(omega*, H^{-1}). A draw is ``omega = omega* + R^{-1} xi`` with xi standard nor
 these draws leave it. Randomise-then-optimise (Bardsley, Solonen, Haario and Laine, SIAM J. Sci.
 Comput. 36, 2014) takes the solution omega of
 
-.. math:: R^{-T}\bigl(\omega + J^T (g(\omega) - y)\bigr) = \xi,
+.. math:: R^{-T}\bigl(\omega + J^T W (g(\omega) - g^*) - J^T u^*\bigr) = \xi,
 
-with g and y whitened and J the Jacobian at the mode. For linear g this is the Laplace draw. A few
-chord steps,
+with the signal g*, the Jacobian J, the information W and the slope u* of log p(y | g) at the mode.
+For linear g this is the Laplace draw. A few chord steps,
 
-.. math:: \omega \leftarrow \omega - H^{-1}\bigl(\omega + J^T(g(\omega) - y)\bigr) + R^{-1}\xi,
+.. math:: \omega \leftarrow \omega - H^{-1}\bigl(\omega + J^T W (g(\omega) - g^*) - J^T u^*\bigr)
+    + R^{-1}\xi,
 
 come close to it. Each step is an explicit map of xi, so the density of the result is known exactly
 from the product of the Jacobians, and the importance weights correct for stopping early. Far from
@@ -31,9 +32,6 @@ import torch
 
 from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.push_forward import PushForward
-from popinv.inference.likelihood.whitening import Whitening
-
-__all__ = ["defensive", "propose"]
 
 # In posterior deviations. After a longer last step, the iteration has not converged.
 _LONGEST_LAST_STEP = 4.0
@@ -43,8 +41,8 @@ _WIDER = 0.1
 
 def propose(
     push_forward: PushForward,
-    noise: Whitening,
-    whitened: torch.Tensor,
+    weighted: torch.Tensor,
+    goal: torch.Tensor,
     modes: Modes,
     xi: torch.Tensor,
     corrections: int,
@@ -54,10 +52,11 @@ def propose(
     Parameters
     ----------
     push_forward : PushForward
-    noise : Whitening
-        Whitening of n systems.
-    whitened : Tensor of shape (n, d_y)
-        Whitened observations.
+        Of k observations, which are those of the density or fewer.
+    weighted : Tensor of shape (n, k, d_omega)
+        W J at the modes.
+    goal : Tensor of shape (n, d_omega)
+        ``J^T W g* + J^T u*``.
     modes : Modes
     xi : Tensor of shape (n, S, d_omega)
         Standard normal.
@@ -79,13 +78,11 @@ def propose(
     if not corrections:
         logdet = torch.log(factor.diagonal(dim1=1, dim2=2)).sum(dim=1)
         return omega, log_density + logdet[:, None]
-    # The map of the mode's Jacobian is whitened once more, and not what it acts on: every draw.
-    inverse, back = root @ root.transpose(1, 2), noise.transpose(modes.jacobian.transpose(1, 2))
-    goal = whitened[:, None] @ modes.jacobian
+    inverse, back = root @ root.transpose(1, 2), weighted.transpose(1, 2)
     derivative = root[:, None].expand(n, count, d, d)
     for _ in range(corrections):
         value, jacobian = push_forward.linearise(omega.reshape(n * count, d))
-        slope = omega + value.reshape(n, count, -1) @ back.transpose(1, 2) - goal
+        slope = omega + value.reshape(n, count, -1) @ weighted - goal[:, None]
         before, omega = omega, omega - slope @ inverse + shift
         curved = eye + back[:, None] @ jacobian.reshape(n, count, -1, d)
         derivative = derivative - inverse[:, None] @ (curved @ derivative) + root[:, None]

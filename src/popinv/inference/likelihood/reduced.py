@@ -45,6 +45,7 @@ import scipy.linalg
 import torch
 
 from popinv.errors import DivergenceError
+from popinv.inference.likelihood.density import NormalDensity
 from popinv.inference.likelihood.integrals import AtModes, Integrals
 from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.push_forward import PushForward
@@ -203,7 +204,8 @@ class Span:
         size = torch.tensor([len(self.predictor)])
         noise = replace(own, inverse=self.predictor[None], entries=size)
         whitened = (data @ self.to_span.T - self.offset) / own.scale[:, None]
-        return Integrals(self.some.problem, self.some, noise, [], numbers, whitened)
+        density = NormalDensity(noise, whitened, [])
+        return Integrals(self.some.problem, self.some, density, numbers)
 
     def about(
         self, block: Integrals, modes: Modes, rows: torch.Tensor, data: torch.Tensor
@@ -222,18 +224,23 @@ class Span:
         residual = own.apply(data) - signal
         inside = residual @ Q
         outside = residual - inside @ Q.T
-        square = self._wrong(signal, modes.observation, own.scale)
+        assert isinstance(block.density, NormalDensity)
+        in_span = block.density.noise
+        predicted = in_span.apply(modes.signal)
+        square = self._wrong(signal, predicted, own.scale)
         constant = own.constant - 0.5 * (outside**2).sum(dim=1)
         exact = replace(
             block,
-            noise=replace(block.noise, constant=constant),
-            changes=self._changes(outside, own.pattern),
-            whitened=inside + modes.observation,
+            density=NormalDensity(
+                replace(in_span, constant=constant),
+                inside + predicted,
+                self._changes(outside, own.pattern),
+            ),
             at_modes=AtModes(
                 self.whole,
                 own.transpose(residual),
                 self.few,
-                replace(block.noise, inverse=self.rough[None]),
+                replace(in_span, inverse=self.rough[None]),
             ),
         )
         return exact, square <= _FAR_OUT**2

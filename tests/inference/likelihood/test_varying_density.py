@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.conditional import conditional
+from popinv.inference.likelihood.varying_density import varying_density
 from popinv.inference.problem import Problem
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
@@ -52,7 +52,7 @@ def test_the_observed_entries_alone_have_the_same_density(name):
     problem = problem_of(name)
     rng = np.random.default_rng(5)
     gamma = torch.from_numpy(rng.normal(size=len(problem.noise.names)))
-    narrow = conditional(problem, gamma)
+    narrow = varying_density(problem, gamma)
     assert narrow.narrow is not None
     assert narrow.narrow.data.shape == (COUNT, 5)
     every = replace(narrow, narrow=None)
@@ -76,9 +76,9 @@ def test_the_information_is_the_mean_square_of_the_slope(grows):
     deviations = noise.deviations(gamma, g, None)
     data = (g + deviations * torch.from_numpy(nodes)[:, None]).numpy()
     scale = np.full(2 + len(noise.names), 0.5)
-    at = conditional(Problem(data, torch.sin, NormalLaw(["rate"]), noise, scale), gamma)
+    at = varying_density(Problem(data, torch.sin, NormalLaw(["rate"]), noise, scale), gamma)
     mean_square = weights / weights.sum() @ at.with_slope(g)[1].numpy() ** 2
-    information = at.information(g).numpy()
+    information = at.matrix(g).numpy()
     np.testing.assert_allclose(information[0], np.diag(mean_square), rtol=1e-9, atol=1e-12)
 
 
@@ -86,4 +86,4 @@ def test_where_most_is_observed_nothing_is_left_out():
     problem = problem_of("combined")
     problem.conditions.present[:, :6] = True
     gamma = torch.zeros(len(problem.noise.names), dtype=torch.float64)
-    assert conditional(problem, gamma).narrow is None
+    assert varying_density(problem, gamma).narrow is None

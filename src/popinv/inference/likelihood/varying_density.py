@@ -1,4 +1,4 @@
-r"""The density of an observation given the noise-free one, for noise that varies.
+r"""The density of an observation given the noise-free one, for any noise.
 
 With ``xi = s D(g) L u`` (:mod:`popinv.population.noise.varying`) and ``R = L L^T``,
 
@@ -21,14 +21,21 @@ quantification contributes as in :mod:`popinv.inference.likelihood.censoring`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.censoring import tail_curvature
-from popinv.inference.likelihood.whitening import Whitening, whitening
+from popinv.inference.likelihood.density import AtSignal, Density, Field, NormalDensity
+from popinv.inference.likelihood.whitening import (
+    Whitening,
+    covariance_derivatives,
+    whitening,
+)
 from popinv.inference.problem import Problem
 from popinv.population.noise.student import (
     location_information,
@@ -37,11 +44,12 @@ from popinv.population.noise.student import (
 )
 from popinv.population.noise.varying import VaryingNoise
 
-__all__ = ["Conditional", "conditional"]
+# Steps of gamma, for derivatives by central differences.
+_STEP = 1e-4
 
 
 @dataclass(frozen=True)
-class Conditional:
+class VaryingDensity(Density):
     """log p(y | g) of n systems at one gamma.
 
     Attributes
@@ -50,7 +58,8 @@ class Conditional:
     gamma : Tensor of shape (n_gamma,)
     data : Tensor of shape (n, d_y)
         Observations, any number where nothing was observed.
-    seen : Tensor of bool, shape (n, d_y)
+    there : Tensor of bool, shape (n, d_y)
+        Which entries were observed.
     scale : Tensor of shape (n,)
         s.
     covariates : Tensor of shape (n, k), optional
@@ -61,45 +70,54 @@ class Conditional:
         is then independent and Gaussian.
     entries : Tensor of int, shape (n, d_y), optional
         Which entries of an observation these are, if they are not all.
-    narrow : Conditional, optional
+    narrow : VaryingDensity, optional
         The same densities with the observed entries alone, where these are few.
+    moved : tuple of (VaryingDensity, VaryingDensity)
+        The densities at gamma moved up and down by a step in each free entry.
     """
 
     noise: VaryingNoise
     gamma: torch.Tensor
     data: torch.Tensor
-    seen: torch.Tensor
+    there: torch.Tensor
     scale: torch.Tensor
     covariates: torch.Tensor | None
     whitening: Whitening
     censored: torch.Tensor | None = None
     entries: torch.Tensor | None = None
-    narrow: Conditional | None = None
+    narrow: VaryingDensity | None = None
+    moved: tuple[tuple[VaryingDensity, VaryingDensity], ...] = ()
 
-    def rows(self, index: torch.Tensor) -> Conditional:
+    @property
+    def seen(self) -> torch.Tensor:
+        """Number of observed entries of each system, (n,)."""
+        return self.there.sum(dim=1)
+
+    def rows(self, index: torch.Tensor) -> VaryingDensity:
         """Return the densities of some of the systems."""
         return replace(
             self,
             data=self.data[index],
-            seen=self.seen[index],
+            there=self.there[index],
             scale=self.scale[index],
             covariates=None if self.covariates is None else self.covariates[index],
             whitening=self.whitening.rows(index),
             censored=None if self.censored is None else self.censored[index],
             entries=None if self.entries is None else self.entries[index],
             narrow=None if self.narrow is None else self.narrow.rows(index),
+            moved=tuple((up.rows(index), down.rows(index)) for up, down in self.moved),
         )
 
-    def with_narrow(self) -> Conditional:
+    def with_narrow(self) -> VaryingDensity:
         """Return these densities, which use the observed entries alone if most are missing."""
-        most = int(self.seen.sum(dim=1).max())
+        most = int(self.there.sum(dim=1).max())
         if not 0 < 2 * most < self.data.shape[1]:
             return self
-        entries = self.seen.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
+        entries = self.there.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
         narrow = replace(
             self,
             data=self.data.gather(1, entries),
-            seen=self.seen.gather(1, entries),
+            there=self.there.gather(1, entries),
             whitening=self.whitening.narrowed(entries),
             censored=None if self.censored is None else self.censored.gather(1, entries),
             entries=entries,
@@ -108,29 +126,60 @@ class Conditional:
 
     def residual(self, g: torch.Tensor) -> torch.Tensor:
         """Return the whitened residuals r of signals g (n, ..., d_y), zero where none is seen."""
-        seen, data, scale = (self._along(x, g) for x in (self.seen, self.data, self.scale[:, None]))
-        d = scale * self.noise.deviations(self.gamma, g, self.covariates, self.entries)
-        return self.whitening.apply(torch.where(seen, (data - g) / d, 0.0))
+        there, data = self._along(self.there, g), self._along(self.data, g)
+        d = self._deviations(g)
+        return self.whitening.apply(torch.where(there, (data - g) / d, 0.0))
 
     def log_density(self, g: torch.Tensor) -> torch.Tensor:
         """Return log p(y | g) for g of shape (n, ..., d_y), shape (n, ...)."""
         if self.narrow is not None and self.narrow.entries is not None:
             own = self._along(self.narrow.entries, g).expand(*g.shape[:-1], -1)
             return self.narrow.log_density(g.gather(-1, own))
-        seen, data, scale = (self._along(x, g) for x in (self.seen, self.data, self.scale[:, None]))
-        d = scale * self.noise.deviations(self.gamma, g, self.covariates, self.entries)
-        r = self.whitening.apply(torch.where(seen, (data - g) / d, 0.0))
-        own_logs = torch.where(seen, -torch.log(d), 0.0)
+        there, data = self._along(self.there, g), self._along(self.data, g)
+        d = self._deviations(g)
+        r = self.whitening.apply(torch.where(there, (data - g) / d, 0.0))
+        own_logs = torch.where(there, -torch.log(d), 0.0)
         entries = self.whitening.entries[self.whitening.pattern].to(g.dtype)
         logdet = -self.whitening.constant - 0.5 * entries * math.log(2 * math.pi)
         tails = self.noise.tails(self.gamma)
         normal = -0.5 * (r**2 + math.log(2 * math.pi))
-        own = own_logs + torch.where(seen, normal if tails is None else log_density(r, tails), 0.0)
+        own = own_logs + torch.where(there, normal if tails is None else log_density(r, tails), 0.0)
         if self.censored is not None:
             below = self._along(self.censored, g)
             # Both branches are finite, so that the gradient of neither is NaN.
             own = torch.where(below, torch.special.log_ndtr(torch.where(below, r, 0.0)), own)
         return own.sum(dim=-1) - logdet.reshape(-1, *[1] * (g.ndim - 2))
+
+    def louder(self, factor: float) -> VaryingDensity:
+        """Return the density with all deviations of the noise times a factor."""
+        narrow = None if self.narrow is None else self.narrow.louder(factor)
+        return replace(self, scale=self.scale * factor, narrow=narrow)
+
+    def at(self, g: torch.Tensor) -> AtSignal:
+        """Return the density at signals of shape (n, ..., d_y)."""
+        return _VaryingAt(self, g)
+
+    def weigh(self, g: torch.Tensor, jacobian: torch.Tensor) -> torch.Tensor:
+        """Return W J for g (n, d_y) and J (n, d_y, k)."""
+        return self.matrix(g) @ jacobian
+
+    def information(
+        self, g: torch.Tensor, jacobian: torch.Tensor, other: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return J^T W K for g (n, d_y), J (n, d_y, j) and K (n, d_y, k), by default J."""
+        return jacobian.transpose(1, 2) @ self.weigh(g, jacobian if other is None else other)
+
+    def noise_fields(
+        self, g: torch.Tensor, jacobian: torch.Tensor, hessian: torch.Tensor
+    ) -> Iterator[Field]:
+        """Yield the control variate of each noise parameter's score, about a mode of signal g."""
+        across = jacobian.transpose(1, 2)
+        for up, down in self.moved:
+            slope = (up.with_slope(g)[1] - down.with_slope(g)[1]) / (2 * _STEP)
+            change = (up.information(g, jacobian) - down.information(g, jacobian)) / (2 * _STEP)
+            both = torch.cat([-across @ slope[..., None], 0.5 * change], dim=2)
+            solved = torch.linalg.solve(hessian, both)
+            yield Field(solved[..., 0], solved[..., 1:])
 
     def with_slope(self, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log p(y | g) and its gradient in g, of the shape of g."""
@@ -140,7 +189,7 @@ class Conditional:
             (slope,) = torch.autograd.grad(value.sum(), g)
         return value.detach(), slope
 
-    def information(self, g: torch.Tensor) -> torch.Tensor:
+    def matrix(self, g: torch.Tensor) -> torch.Tensor:
         """Return W for g of shape (n, d_y), shape (n, d_y, d_y)."""
         at = g.detach().clone().requires_grad_(True)
         with torch.enable_grad():
@@ -152,7 +201,7 @@ class Conditional:
         d, tails = d.detach(), self.noise.tails(self.gamma)
         inverse = self.whitening.inverse
         precision = (inverse.transpose(1, 2) @ inverse)[self.whitening.pattern]
-        rate = torch.where(self.seen, rate, 0.0)
+        rate = torch.where(self.there, rate, 0.0)
         location = 1.0 if tails is None else location_information(tails)
         of_scale = 2.0 if tails is None else scale_information(tails)
         both = precision * self.noise.correlation(self.gamma) + torch.eye(g.shape[1], dtype=g.dtype)
@@ -165,14 +214,50 @@ class Conditional:
         own = torch.where(self.censored, of_limit, information.diagonal(dim1=1, dim2=2))
         return torch.diag_embed(own)
 
+    def _deviations(self, g: torch.Tensor) -> torch.Tensor:
+        scale = self._along(self.scale[:, None], g)
+        return scale * self.noise.deviations(self.gamma, g, self.covariates, self.entries)
+
     @staticmethod
     def _along(x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         """Return rows of n systems (n, d) so that they broadcast against g (n, ..., d_y)."""
         return x.reshape(len(x), *[1] * (g.ndim - 2), x.shape[1])
 
 
-def conditional(problem: Problem, gamma: torch.Tensor) -> Conditional:
-    """Return the densities of all systems of a problem.
+@dataclass(frozen=True)
+class _VaryingAt(AtSignal):
+    density: VaryingDensity
+    signal: torch.Tensor
+
+    @cached_property
+    def _both(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.density.with_slope(self.signal)
+
+    @cached_property
+    def log(self) -> torch.Tensor:
+        if "_both" in self.__dict__:
+            return self._both[0]
+        with torch.no_grad():
+            return self.density.log_density(self.signal)
+
+    @property
+    def slope(self) -> torch.Tensor:
+        return self._both[1]
+
+    @cached_property
+    def residual(self) -> torch.Tensor:
+        with torch.no_grad():
+            return self.density.residual(self.signal)
+
+    def noise_scores(self) -> Iterator[torch.Tensor]:
+        with torch.no_grad():
+            for up, down in self.density.moved:
+                change = up.log_density(self.signal) - down.log_density(self.signal)
+                yield change / (2 * _STEP)
+
+
+def varying_density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
+    """Return the density of all systems of a problem, with its derivatives in the free noise.
 
     Parameters
     ----------
@@ -185,6 +270,14 @@ def conditional(problem: Problem, gamma: torch.Tensor) -> Conditional:
     DivergenceError
         If the correlation of the noise is not positive definite.
     """
+    moved = []
+    for unit in torch.eye(len(gamma), dtype=gamma.dtype) if problem.free_noise else ():
+        up, down = (_density(problem, gamma + sign * _STEP * unit) for sign in (1, -1))
+        moved.append((up, down))
+    return replace(_density(problem, gamma), moved=tuple(moved))
+
+
+def _density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
     noise, conditions = problem.noise, problem.conditions
     assert isinstance(noise, VaryingNoise)
     # Noise that varies is not streamed.
@@ -206,5 +299,49 @@ def conditional(problem: Problem, gamma: torch.Tensor) -> Conditional:
     with torch.no_grad():
         roots = whitening(noise.correlation(gamma), n, unscaled)
     data = torch.from_numpy(y)
-    every = Conditional(noise, gamma, data, seen, scale, covariates, roots, censored)
+    every = VaryingDensity(noise, gamma, data, seen, scale, covariates, roots, censored)
     return every.with_narrow()
+
+
+class Densities:
+    """The density of a problem's systems at one gamma, with its derivatives in the free noise.
+
+    Parameters
+    ----------
+    problem : Problem
+    gamma : Tensor of shape (n_gamma,)
+
+    Raises
+    ------
+    DivergenceError
+        If the covariance of the noise is not positive definite.
+    """
+
+    def __init__(self, problem: Problem, gamma: torch.Tensor) -> None:
+        self._problem, self._all, conditions = problem, None, problem.conditions
+        if problem.noise.varies:
+            self._all = varying_density(problem, gamma)
+            return
+        with torch.no_grad():
+            self._covariance = problem.noise.covariance(gamma)
+            free = problem.free_noise
+            self._derivatives = covariance_derivatives(problem, gamma) if free else []
+        # Without gaps, one factorisation serves all systems.
+        self._whole = conditions is None or conditions.present is None
+        if self._whole:
+            self.noise = whitening(self._covariance, len(problem.data), conditions)
+            self.changes = [self.noise.change(each) for each in self._derivatives]
+
+    def of(self, systems: np.ndarray) -> Density:
+        """Return the density of some of the systems."""
+        index, conditions = torch.from_numpy(systems), self._problem.conditions
+        if self._all is not None:
+            return self._all.rows(index)
+        if self._whole:
+            noise, changes = self.noise.rows(index), self.changes
+        else:
+            own = None if conditions is None else conditions.of(systems)
+            noise = whitening(self._covariance, len(systems), own)
+            changes = [noise.change(each) for each in self._derivatives]
+        data = noise.apply(torch.from_numpy(np.asarray(self._problem.data[systems])))
+        return NormalDensity(noise, data, changes)

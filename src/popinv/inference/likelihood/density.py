@@ -1,0 +1,230 @@
+r"""The density of an observation given the noise-free one.
+
+All that integrates over the parameters of systems asks a density for the following. Here g is the
+signal of n systems, J a Jacobian of g, and W the Fisher information of y about g.
+
+- ``rows(i)`` is the density of some of the systems.
+- ``at(g)`` gives log p(y | g), its slope in g, its derivatives in the parameters of the noise, and
+  whitened residuals.
+- ``weigh(g, J)`` is W J, and ``information(g, J, K)`` is J^T W K. W itself is never formed where
+  the noise has many entries.
+- ``noise_fields(g, J, H)`` are control variates for the derivatives in the noise.
+
+Noise that is normal and the same whatever the signal has the fast :class:`NormalDensity`, by
+whitening. :class:`~popinv.inference.likelihood.varying_density.VaryingDensity` is for all other
+noise.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+
+from popinv.inference.likelihood.whitening import NoiseChange, Whitening
+
+
+@dataclass(frozen=True)
+class Field:
+    """v = a + A (omega - mode), for n systems.
+
+    Attributes
+    ----------
+    constant : Tensor of shape (n, d_omega)
+        a.
+    linear : Tensor of shape (n, d_omega, d_omega)
+        A.
+    """
+
+    constant: torch.Tensor
+    linear: torch.Tensor
+
+    def variate(self, shift: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        """Return ``v . grad log pi + tr A`` of each draw (n, S).
+
+        Parameters
+        ----------
+        shift : Tensor of shape (n, S, d_omega)
+            omega less the mode.
+        gradient : Tensor of shape (n, S, d_omega)
+            Gradient of log pi.
+        """
+        field = self.constant[:, None] + shift @ self.linear.transpose(1, 2)
+        trace = self.linear.diagonal(dim1=1, dim2=2).sum(dim=1)
+        return (field * gradient).sum(dim=2) + trace[:, None]
+
+
+class AtSignal(ABC):
+    """A density at signals (n, ..., d_y)."""
+
+    @property
+    @abstractmethod
+    def log(self) -> torch.Tensor:
+        """Log p(y | g), shape (n, ...)."""
+
+    @property
+    @abstractmethod
+    def slope(self) -> torch.Tensor:
+        """Its gradient in the signal, of the signal's shape."""
+
+    @property
+    @abstractmethod
+    def residual(self) -> torch.Tensor:
+        """Whitened residuals (n, ..., k)."""
+
+    @abstractmethod
+    def noise_scores(self) -> Iterator[torch.Tensor]:
+        """Yield the derivative of log p(y | g) in each entry of gamma that moves, (n, ...)."""
+
+
+class Density(ABC):
+    """log p(y | g) of n systems at one gamma."""
+
+    is_normal: bool = False
+    """Whether y given g is normal, with a covariance that does not depend on g."""
+
+    @property
+    @abstractmethod
+    def seen(self) -> torch.Tensor:
+        """Number of observed entries of each system, (n,)."""
+
+    @abstractmethod
+    def rows(self, index: torch.Tensor) -> Density:
+        """Return the density of some of the systems, which may come up several times."""
+
+    @abstractmethod
+    def louder(self, factor: float) -> Density:
+        """Return the density with all deviations of the noise times a factor."""
+
+    @abstractmethod
+    def at(self, g: torch.Tensor) -> AtSignal:
+        """Return the density at signals of shape (n, ..., d_y)."""
+
+    @abstractmethod
+    def weigh(self, g: torch.Tensor, jacobian: torch.Tensor) -> torch.Tensor:
+        """Return W J for g (n, d_y) and J (n, d_y, k)."""
+
+    @abstractmethod
+    def information(
+        self, g: torch.Tensor, jacobian: torch.Tensor, other: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return J^T W K for g (n, d_y), J (n, d_y, j) and K (n, d_y, k), by default J."""
+
+    @abstractmethod
+    def noise_fields(
+        self, g: torch.Tensor, jacobian: torch.Tensor, hessian: torch.Tensor
+    ) -> Iterator[Field]:
+        r"""Yield the control variate of each noise parameter's score, about a mode of signal g.
+
+        Along the Jacobian, the score of a parameter changes by
+
+        .. math:: \delta^T J^T \dot u - \tfrac12 \delta^T J^T \dot W J \delta,
+
+        where u is the slope and dots are derivatives in the parameter. ``a = -H^{-1} J^T \dot u``
+        and ``A = H^{-1} J^T \dot W J / 2`` cancel it, with H (n, d, d) the curvature at the mode.
+        """
+
+
+@dataclass(frozen=True)
+class NormalDensity(Density):
+    """Normal noise of one covariance, but for scales and gaps.
+
+    Attributes
+    ----------
+    noise : Whitening
+    data : Tensor of shape (n, k)
+        Whitened observations.
+    changes : list of NoiseChange
+        Changes of the noise in each of its parameters.
+    """
+
+    noise: Whitening
+    data: torch.Tensor
+    changes: list[NoiseChange]
+
+    is_normal = True
+
+    @property
+    def seen(self) -> torch.Tensor:
+        """Number of observed entries of each system, (n,)."""
+        return self.noise.entries[self.noise.pattern]
+
+    def rows(self, index: torch.Tensor) -> NormalDensity:
+        """Return the density of some of the systems, which may come up several times."""
+        changes = [change.rows(index) for change in self.changes]
+        return NormalDensity(self.noise.rows(index), self.data[index], changes)
+
+    def louder(self, factor: float) -> NormalDensity:
+        """Return the density with all deviations of the noise times a factor.
+
+        The constant is not changed.
+        """
+        louder = replace(self.noise, scale=self.noise.scale * factor)
+        return replace(self, noise=louder, data=self.data / factor)
+
+    def at(self, g: torch.Tensor) -> AtSignal:
+        """Return the density at signals of shape (n, ..., d_y)."""
+        data = self.data.reshape(len(g), *[1] * (g.ndim - 2), -1)
+        return _NormalAt(self, data - self.noise.apply(g))
+
+    def weigh(self, g: torch.Tensor, jacobian: torch.Tensor) -> torch.Tensor:
+        """Return W J for g (n, d_y) and J (n, d_y, k)."""
+        return self.noise.transpose(self._whitened(jacobian).transpose(1, 2)).transpose(1, 2)
+
+    def information(
+        self, g: torch.Tensor, jacobian: torch.Tensor, other: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return J^T W K for g (n, d_y), J (n, d_y, j) and K (n, d_y, k), by default J."""
+        white = self._whitened(jacobian)
+        return white.transpose(1, 2) @ (white if other is None else self._whitened(other))
+
+    def noise_fields(
+        self, g: torch.Tensor, jacobian: torch.Tensor, hessian: torch.Tensor
+    ) -> Iterator[Field]:
+        r"""Yield the control variate of each noise parameter's score, about a mode of signal g.
+
+        With ``E = L^{-1} (dGamma) L^{-T}``, and J and r whitened,
+
+        .. math:: a = H^{-1} J^T E r, \qquad A = -H^{-1} J^T E J / 2 .
+        """
+        J, residual = self._whitened(jacobian), self.at(g).residual
+        for change in self.changes:
+            # E is symmetric.
+            along = change.times(J.transpose(1, 2), self.noise.pattern).transpose(1, 2)
+            slope = along.transpose(1, 2) @ residual[..., None]
+            if change.outside is not None:
+                slope = slope + J.transpose(1, 2) @ change.outside.across[..., None]
+            both = torch.cat([slope, -0.5 * J.transpose(1, 2) @ along], dim=2)
+            solved = torch.linalg.solve(hessian, both)
+            yield Field(solved[..., 0], solved[..., 1:])
+
+    def _whitened(self, jacobian: torch.Tensor) -> torch.Tensor:
+        # Whitening acts on the last axis.
+        return self.noise.apply(jacobian.transpose(1, 2)).transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class _NormalAt(AtSignal):
+    density: NormalDensity
+    whitened: torch.Tensor
+
+    @property
+    def residual(self) -> torch.Tensor:
+        return self.whitened
+
+    @cached_property
+    def log(self) -> torch.Tensor:
+        constant = self.density.noise.constant
+        constant = constant.reshape(-1, *[1] * (self.whitened.ndim - 2))
+        return constant - 0.5 * (self.whitened**2).sum(dim=-1)
+
+    @cached_property
+    def slope(self) -> torch.Tensor:
+        return self.density.noise.transpose(self.whitened)
+
+    def noise_scores(self) -> Iterator[torch.Tensor]:
+        for change in self.density.changes:
+            yield self.density.noise.noise_scores(self.whitened, change)
