@@ -228,3 +228,107 @@ class _NormalAt(AtSignal):
     def noise_scores(self) -> Iterator[torch.Tensor]:
         for change in self.density.changes:
             yield self.density.noise.noise_scores(self.whitened, change)
+
+
+@dataclass(frozen=True)
+class StackedDensity(Density):
+    """The density of several observations of each of n systems, side by side.
+
+    They are independent given the signals. The observations of a system are its replicates, or
+    those of all systems of a group.
+
+    Attributes
+    ----------
+    each : Density
+        Of the n K observations, those of a system one after the other.
+    members : int
+        K.
+    """
+
+    each: Density
+    members: int
+
+    @property
+    def is_normal(self) -> bool:  # type: ignore[override]
+        """Whether the density of each is."""
+        return self.each.is_normal
+
+    @property
+    def seen(self) -> torch.Tensor:
+        """Number of observed entries of each system, (n,)."""
+        return self._total(self.each.seen)
+
+    def rows(self, index: torch.Tensor) -> StackedDensity:
+        """Return the density of some of the systems, which may come up several times."""
+        own = index[:, None] * self.members + torch.arange(self.members)
+        return replace(self, each=self.each.rows(own.reshape(-1)))
+
+    def louder(self, factor: float) -> StackedDensity:
+        """Return the density with all deviations of the noise times a factor."""
+        return replace(self, each=self.each.louder(factor))
+
+    def at(self, g: torch.Tensor) -> AtSignal:
+        """Return the density at signals of shape (n, ..., K d_y)."""
+        return _StackedAt(self, self.each.at(self.apart(g)))
+
+    def weigh(self, g: torch.Tensor, jacobian: torch.Tensor) -> torch.Tensor:
+        """Return W J for g (n, K d_y) and J (n, K d_y, k)."""
+        weighted = self.each.weigh(self.apart(g), self._rows_of(jacobian))
+        return weighted.reshape(jacobian.shape)
+
+    def information(
+        self, g: torch.Tensor, jacobian: torch.Tensor, other: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return J^T W K for g (n, K d_y), J (n, K d_y, j) and K (n, K d_y, k), by default J."""
+        return self._total(self.information_of_each(g, jacobian, other))
+
+    def information_of_each(
+        self, g: torch.Tensor, jacobian: torch.Tensor, other: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return J^T W K of each of the observations, (n K, j, k)."""
+        right = None if other is None else self._rows_of(other)
+        return self.each.information(self.apart(g), self._rows_of(jacobian), right)
+
+    def noise_fields(
+        self, g: torch.Tensor, jacobian: torch.Tensor, hessian: torch.Tensor
+    ) -> Iterator[Field]:
+        """Yield the control variate of each noise parameter's score, about a mode of signal g."""
+        repeated = hessian.repeat_interleave(self.members, dim=0)
+        for field in self.each.noise_fields(self.apart(g), self._rows_of(jacobian), repeated):
+            yield Field(self._total(field.constant), self._total(field.linear))
+
+    def apart(self, values: torch.Tensor) -> torch.Tensor:
+        """Return values (n, ..., K d) of each of the observations, (n K, ..., d)."""
+        each = values.unflatten(-1, (self.members, -1)).movedim(-2, 1)
+        return each.flatten(0, 1)
+
+    def together(self, values: torch.Tensor) -> torch.Tensor:
+        """Return values (n K, ..., d) of the observations side by side, (n, ..., K d)."""
+        return values.unflatten(0, (-1, self.members)).movedim(1, -2).flatten(-2)
+
+    def _rows_of(self, jacobian: torch.Tensor) -> torch.Tensor:
+        return jacobian.reshape(len(jacobian) * self.members, -1, jacobian.shape[2])
+
+    def _total(self, values: torch.Tensor) -> torch.Tensor:
+        return values.unflatten(0, (-1, self.members)).sum(dim=1)
+
+
+@dataclass(frozen=True)
+class _StackedAt(AtSignal):
+    density: StackedDensity
+    each: AtSignal
+
+    @property
+    def log(self) -> torch.Tensor:
+        return self.density._total(self.each.log)
+
+    @property
+    def slope(self) -> torch.Tensor:
+        return self.density.together(self.each.slope)
+
+    @property
+    def residual(self) -> torch.Tensor:
+        return self.density.together(self.each.residual)
+
+    def noise_scores(self) -> Iterator[torch.Tensor]:
+        yield from map(self.density._total, self.each.noise_scores())

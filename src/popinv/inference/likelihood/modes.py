@@ -13,13 +13,26 @@ steps. Systems that have converged take no further steps.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import torch
 
 from popinv.inference.likelihood.density import Density
-from popinv.inference.likelihood.push_forward import PushForward
 
 _FIRST_DAMPING, _LESS, _MORE, _MOST = 1e-3, 0.2, 5.0, 1e12
+
+
+class Signals(Protocol):
+    """The noise-free observations of systems as functions of their standard normal numbers."""
+
+    def rows(self, index: torch.Tensor) -> Signals:
+        """Return those of some of the systems."""
+
+    def __call__(self, omega: torch.Tensor) -> torch.Tensor:
+        """Return g (n, d_y) for omega (n, d_omega)."""
+
+    def linearise(self, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return g and its Jacobian in omega (n, d_y, d_omega)."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,7 @@ class Modes:
 
 
 def find_modes(
-    push_forward: PushForward,
+    push_forward: Signals,
     density: Density,
     start: torch.Tensor,
     steps: int,
@@ -73,7 +86,7 @@ def find_modes(
 
     Parameters
     ----------
-    push_forward : PushForward
+    push_forward : Signals
     density : Density
         Of the n systems.
     start : Tensor of shape (n, d_omega)

@@ -345,3 +345,8 @@ class Densities:
             changes = [noise.change(each) for each in self._derivatives]
         data = noise.apply(torch.from_numpy(np.asarray(self._problem.data[systems])))
         return NormalDensity(noise, data, changes)
+
+
+def density_of(problem: Problem, gamma: torch.Tensor) -> Density:
+    """Return the density of all systems of a problem at gamma; see :class:`Densities`."""
+    return Densities(problem, gamma).of(np.arange(len(problem.data)))

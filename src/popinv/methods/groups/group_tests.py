@@ -29,7 +29,7 @@ Rice's saddlepoint approximation (Kuonen, Biometrika 1999).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -37,9 +37,10 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from popinv.errors import DivergenceError
+from popinv.inference.likelihood.density import StackedDensity
 from popinv.inference.likelihood.modes import find_modes
 from popinv.inference.likelihood.push_forward import PushForward
-from popinv.inference.likelihood.whitening import Whitening, whitening
+from popinv.inference.likelihood.varying_density import density_of
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
@@ -78,21 +79,27 @@ class Pooled:
 
 @dataclass(frozen=True)
 class _OfGroups:
-    """The whitening of groups of systems that have one set of parameters each."""
+    """Signals of all systems of n groups with one set of parameters each, side by side."""
 
-    single: Whitening
+    single: PushForward
     members: int
 
     def rows(self, index: torch.Tensor) -> _OfGroups:
-        """Return the whitening of some of the groups."""
+        """Return the signals of some of the groups."""
         each = index[:, None] * self.members + torch.arange(self.members)
-        return _OfGroups(self.single.rows(each.reshape(-1)), self.members)
+        return replace(self, single=self.single.rows(each.reshape(-1)))
 
-    def apply(self, values: torch.Tensor) -> torch.Tensor:
-        """Map values (n, ..., d_y) to those of all members side by side, (n, ..., K d_y)."""
-        white = self.single.apply(values.repeat_interleave(self.members, dim=0))
-        white = white.reshape(len(values), self.members, *values.shape[1:])
-        return white.movedim(1, -2).flatten(-2)
+    def __call__(self, omega: torch.Tensor) -> torch.Tensor:
+        """Return the signals (n, K d_y) for omega (n, d_omega)."""
+        return self.single(self._repeated(omega)).reshape(len(omega), -1)
+
+    def linearise(self, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the signals and their Jacobian (n, K d_y, d_omega)."""
+        signal, jacobian = self.single.linearise(self._repeated(omega))
+        return signal.reshape(len(omega), -1), jacobian.reshape(len(omega), -1, omega.shape[1])
+
+    def _repeated(self, omega: torch.Tensor) -> torch.Tensor:
+        return omega.repeat_interleave(self.members, dim=0)
 
 
 def pooled_optima(
@@ -113,15 +120,14 @@ def pooled_optima(
     systems = np.asarray(groups, dtype=int)
     alpha, gamma = tensors(estimate)
     count, members = systems.shape
-    conditions = None if problem.conditions is None else problem.conditions.of(systems.ravel())
-    single = whitening(problem.noise.covariance(gamma), systems.size, conditions)
-    observed = problem.data[systems] if data is None else data
-    white = single.apply(torch.from_numpy(observed.reshape(systems.size, -1)))
+    each = problem.of_systems(systems.ravel())
+    if data is not None:
+        each = replace(each, data=data.reshape(systems.size, -1))
+    density = StackedDensity(density_of(each, gamma), members)
     start = torch.zeros((count, problem.law.d_omega), dtype=torch.float64)
     modes = find_modes(
-        PushForward(problem, alpha),
-        _OfGroups(single, members),  # type: ignore[arg-type]
-        white.reshape(count, -1),
+        _OfGroups(PushForward(each, alpha, each.known), members),
+        density,
         start,
         _STEPS,
         _TOLERANCE_PER_MEMBER * members,
@@ -132,11 +138,12 @@ def pooled_optima(
             f"no parameters were found that serve the systems {missing} best in {_STEPS} steps; "
             "check the surrogate at the parameters of these systems"
         )
-    residual = (white.reshape(count, -1) - modes.observation).reshape(count, members, -1)
-    jacobian = modes.jacobian.reshape(count, members, -1, problem.law.d_omega)
-    transposed = jacobian.transpose(2, 3)
-    scores = (transposed @ residual[..., None])[..., 0]
-    information = transposed @ jacobian
+    d = problem.law.d_omega
+    jacobian = density.apart(modes.jacobian.transpose(1, 2)).transpose(1, 2)
+    slope = density.apart(density.at(modes.signal).slope)
+    scores = (jacobian.transpose(1, 2) @ slope[..., None]).reshape(count, members, d)
+    information = density.information_of_each(modes.signal, modes.jacobian)
+    information = information.reshape(count, members, d, d)
     # The last step is taken in the linearised model: the scores and the population then balance.
     rest = scores.sum(dim=1) - modes.omega
     change = torch.linalg.solve(modes.hessian, rest)

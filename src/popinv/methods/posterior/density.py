@@ -2,10 +2,10 @@ r"""The posterior density of each system at one law and noise, up to its constan
 
 In the standard normal numbers omega of the law, z = T(alpha, omega), the density of system n is
 
-.. math:: \log p_n(\omega) = -\tfrac12 \bigl|L^{-1}(y^{(n)} - G(T(\alpha, \omega)))\bigr|^2 / s_n^2
-    - \tfrac12 |\omega|^2 + \mathrm{const}, \qquad L L^T = \Gamma(\gamma),
+.. math:: \log p_n(\omega) = \log p\bigl(y^{(n)} \mid G(T(\alpha, \omega)), \gamma\bigr)
+    - \tfrac12 |\omega|^2 + \mathrm{const},
 
-over the entries that were observed. The constant depends on the system, on alpha and on gamma.
+with the density of its observation (:mod:`popinv.inference.likelihood.density`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import numpy as np
 import torch
 
 from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood.density import Density
 from popinv.inference.likelihood.push_forward import PushForward
-from popinv.inference.likelihood.whitening import Whitening, whitening
+from popinv.inference.likelihood.varying_density import density_of
 from popinv.inference.problem import Problem
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
@@ -26,15 +27,17 @@ from popinv.seeds import generator
 _BLOCK_VALUES = 2e7
 # Systems whose density is checked, and the difference that rounding may leave.
 _CHECKED, _ROUNDING = 20, 1e-8
+# Step of differences in omega, and the error that they may have through a surrogate.
+_STEP, _OF_DIFFERENCES = 1e-4, 1e-3
 
 
 @dataclass(frozen=True)
 class Densities:
-    """The densities of all systems of a problem, with whitened observations (N, d_y)."""
+    """The densities of all systems of a problem."""
 
     push_forward: PushForward
-    noise: Whitening
-    whitened: torch.Tensor
+    observation: Density
+    rows_at_once: int
 
     @classmethod
     def at(cls, problem: Problem, p: np.ndarray) -> Densities:
@@ -46,41 +49,38 @@ class Densities:
             If the covariance of the noise is not positive definite.
         """
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-        with torch.no_grad():
-            covariance = problem.noise.covariance(gamma)
-        noise = whitening(covariance, len(problem.data), problem.conditions)
         push_forward = PushForward(problem, alpha, problem.known)
-        return cls(push_forward, noise, noise.apply(torch.from_numpy(problem.data)))
+        gaps = problem.conditions is not None and problem.conditions.present is not None
+        rows = max(1, int(_BLOCK_VALUES / problem.data.shape[1] ** 2)) if gaps else 1 << 30
+        return cls(push_forward, density_of(replace(problem, free_noise=False), gamma), rows)
 
     def log(self, omega: torch.Tensor, systems: torch.Tensor) -> torch.Tensor:
         """Return log p_n at rows omega (rows, d_omega) of these systems (rows,).
 
         It is minus infinity where the simulator gives no finite observation.
         """
-        blocks = zip(omega.split(self._rows), systems.split(self._rows), strict=True)
+        blocks = zip(omega.split(self.rows_at_once), systems.split(self.rows_at_once), strict=True)
         value = torch.cat([self._log(*block) for block in blocks])
         return torch.where(torch.isfinite(value), value, -torch.inf)
 
     def _log(self, omega: torch.Tensor, systems: torch.Tensor) -> torch.Tensor:
-        there = self.noise.rows(systems).apply(self.push_forward.rows(systems)(omega))
-        misfit = ((self.whitened[systems] - there) ** 2).sum(dim=1)
-        return -0.5 * (misfit + (omega**2).sum(dim=1))
+        at = self.observation.rows(systems).at(self.push_forward.rows(systems)(omega))
+        return at.log - 0.5 * (omega**2).sum(dim=1)
 
     def slope(self, omega: torch.Tensor, systems: torch.Tensor) -> torch.Tensor:
         """Return the gradient of log p_n in omega, shape (rows, d_omega)."""
-        blocks = zip(omega.split(self._rows), systems.split(self._rows), strict=True)
+        blocks = zip(omega.split(self.rows_at_once), systems.split(self.rows_at_once), strict=True)
         return torch.cat([self._slope(*block) for block in blocks])
 
     def _slope(self, omega: torch.Tensor, systems: torch.Tensor) -> torch.Tensor:
-        noise = self.noise.rows(systems)
         y, pull_back = self.push_forward.rows(systems).with_pull_back(omega)
-        residual = self.whitened[systems] - noise.apply(y)
-        return pull_back(noise.transpose(residual))[1] - omega
+        return pull_back(self.observation.rows(systems).at(y).slope)[1] - omega
 
     def invariants(self, problem: Problem, p: np.ndarray) -> list[Invariant]:
-        """Check the density where nothing is observed, and by the noise's covariance as it is.
+        """Check the density where nothing is observed, and by a second computation.
 
-        Problem and p are those of :meth:`at`.
+        That is the covariance of the noise as it is, or differences for the slope under noise that
+        varies. Problem and p are those of :meth:`at`.
         """
         systems = torch.arange(min(_CHECKED, len(problem.data)))
         drawn = generator(problem.seed, f"{problem.stage}/invariants")
@@ -91,8 +91,7 @@ class Densities:
         gone = Conditions(scale, np.zeros(shape, dtype=bool), np.zeros(shape[1]), problem.known)
         blank = replace(problem, data=np.zeros(shape), conditions=gone)
         nothing = Densities.at(blank, p).log(omega, systems) - population
-        there = self.log(omega, systems)
-        apart = there - (population - 0.5 * _misfits(problem, p, omega, systems))
+        second = self._by_covariance if self.observation.is_normal else self._by_differences
         return [
             held(
                 "nothing_observed",
@@ -100,20 +99,39 @@ class Densities:
                 float(nothing.abs().max()),
                 _ROUNDING,
             ),
-            held(
-                "density_by_covariance",
-                "difference of a system's log density from that by the noise's covariance, "
-                "relative",
-                float((apart / there.abs().clamp(min=1.0)).abs().max()),
-                _ROUNDING,
-            ),
+            second(problem, p, omega, systems),
         ]
 
-    @property
-    def _rows(self) -> int:
-        if len(self.noise.inverse) == 1:
-            return 1 << 30
-        return max(1, int(_BLOCK_VALUES / self.noise.inverse[0].numel()))
+    def _by_covariance(
+        self, problem: Problem, p: np.ndarray, omega: torch.Tensor, systems: torch.Tensor
+    ) -> Invariant:
+        at_zero = torch.zeros_like(omega)
+        there, apart = (self.log(each, systems) for each in (omega, at_zero))
+        own = [
+            -0.5 * (_misfits(problem, p, each, systems) + (each**2).sum(dim=1))
+            for each in (omega, at_zero)
+        ]
+        wrong = (there - apart) - (own[0] - own[1])
+        return held(
+            "density_by_covariance",
+            "difference of a system's log density from that by the noise's covariance, relative",
+            float((wrong / own[0].abs().clamp(min=1.0)).abs().max()),
+            _ROUNDING,
+        )
+
+    def _by_differences(
+        self, problem: Problem, p: np.ndarray, omega: torch.Tensor, systems: torch.Tensor
+    ) -> Invariant:
+        slope = self.slope(omega, systems)
+        step = _STEP * slope / slope.norm(dim=1, keepdim=True)
+        change = self.log(omega + step, systems) - self.log(omega - step, systems)
+        wrong = change / (2 * _STEP) / slope.norm(dim=1) - 1
+        return held(
+            "slope_by_differences",
+            "relative difference of a log density's slope from that by differences",
+            float(wrong.abs().max()),
+            _OF_DIFFERENCES,
+        )
 
 
 def _misfits(

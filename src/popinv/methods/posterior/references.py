@@ -35,6 +35,7 @@ import numpy as np
 import torch
 from scipy.stats import chi2
 
+from popinv.inference.likelihood.density import Density
 from popinv.inference.likelihood.fixed_draws import inverse_factor
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal import integrals_at
@@ -142,7 +143,7 @@ def references(problem: Problem, p: np.ndarray) -> tuple[References, torch.Tenso
 
     ``phi = |r|^2 / 2 + |omega|^2 / 2`` with the whitened residual r at the mode.
     """
-    found = _modes(problem, p)
+    density, found = _modes(problem, p)
     share = _shares(found)
     used = [k for k in range(len(found)) if k == 0 or (share[:, k] > 0).any()]
     own = share[:, used] > 0
@@ -154,7 +155,7 @@ def references(problem: Problem, p: np.ndarray) -> tuple[References, torch.Tenso
     wide = _LESS_INFORMATION * (hessians - eye) + eye
     factors = torch.stack([inverse_factor(each) for each in (hessians, wide)])
     inverses = torch.linalg.solve_triangular(factors, eye.expand_as(factors), upper=False)
-    return References(modes, share[:, used], factors, inverses), _best(found)
+    return References(modes, share[:, used], factors, inverses), _least(density, found)
 
 
 def least_misfits(problem: Problem, p: np.ndarray) -> np.ndarray:
@@ -162,7 +163,7 @@ def least_misfits(problem: Problem, p: np.ndarray) -> np.ndarray:
     n, size, parts = len(problem.data), systems_together(problem), []
     for start in range(0, n, size):
         block = problem.of_systems(np.arange(start, min(start + size, n)))
-        parts.append(2 * _best(_modes(block, p)).numpy())
+        parts.append(2 * _least(*_modes(block, p)).numpy())
     return np.concatenate(parts)
 
 
@@ -172,16 +173,24 @@ def systems_together(problem: Problem) -> int:
     return max(1, int(_BLOCK_VALUES / (d * (d_y + 4 * d))))
 
 
-def _modes(problem: Problem, p: np.ndarray) -> list[Modes]:
+def _modes(problem: Problem, p: np.ndarray) -> tuple[Density, list[Modes]]:
+    """Return the density of the observations, and what separate searches have found."""
     settings = MarginalSettings()
-    block, found = integrals_at(problem, p, settings), []
+    known = replace(problem, free_noise=False)
+    block, found = integrals_at(known, p, settings), []
     for search in range(_SEARCHES):
         found += block.all_modes(settings, f"mode_starts/{search}")
-    return found
+    return block.density, found
 
 
-def _best(found: list[Modes]) -> torch.Tensor:
-    return torch.stack([modes.objective for modes in found]).amin(dim=0)
+def _least(density: Density, found: list[Modes]) -> torch.Tensor:
+    """Return the smallest ``|r|^2 / 2 + |omega|^2 / 2`` of the modes of each system, (N,)."""
+    misfits = []
+    for modes in found:
+        square = (density.at(modes.signal).residual ** 2).sum(dim=1)
+        misfits.append(0.5 * (square + (modes.omega**2).sum(dim=1)))
+    least = torch.stack(misfits)
+    return torch.where(torch.isfinite(least), least, torch.inf).amin(dim=0)
 
 
 def _shares(found: list[Modes]) -> torch.Tensor:
