@@ -14,10 +14,10 @@ from scipy import stats
 
 from popinv.baselines.comparison import comparison, seconds_of, write_table
 from popinv.baselines.hierarchical import Energy
-from popinv.baselines.likelihood import Whitening, log_likelihood
 from popinv.baselines.two_stage import first_design_prior, fit_systems, two_stage
 from popinv.errors import DataError
 from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood.varying_density import log_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.result import answer_dataset
 from popinv.population.laws.lognormal.law import LognormalLaw
@@ -54,7 +54,8 @@ def test_log_likelihood_is_that_of_the_entries_that_were_seen(conditions):
     problem, _, gamma = curve_problem(count=12)
     problem = with_conditions(problem) if conditions else problem
     residuals = np.random.default_rng(1).standard_normal((12, 8))
-    evaluation = log_likelihood(problem, torch.from_numpy(gamma), torch.from_numpy(residuals))
+    signal = torch.from_numpy(problem.data - residuals)
+    evaluation = log_likelihood(problem, torch.from_numpy(gamma), signal)
     covariance = problem.noise.covariance(torch.from_numpy(gamma)).numpy()
     for n in range(12):
         seen = problem.conditions.present[n] if conditions else np.ones(8, dtype=bool)
@@ -62,18 +63,6 @@ def test_log_likelihood_is_that_of_the_entries_that_were_seen(conditions):
         block = scale**2 * covariance[np.ix_(seen, seen)]
         expected = stats.multivariate_normal(cov=block).logpdf(residuals[n, seen])
         assert float(evaluation[n]) == pytest.approx(expected, rel=1e-10)
-
-
-@pytest.mark.parametrize("conditions", [False, True])
-def test_whitening_treats_derivatives_as_it_treats_residuals(conditions):
-    problem, _, gamma = curve_problem(count=5)
-    whitening = Whitening(
-        with_conditions(problem) if conditions else problem, torch.from_numpy(gamma)
-    )
-    columns = torch.from_numpy(np.random.default_rng(2).standard_normal((5, 8, 3)))
-    together = whitening(columns)
-    for k in range(3):
-        torch.testing.assert_close(together[:, :, k], whitening(columns[:, :, k]))
 
 
 @pytest.mark.parametrize("share", [1.0, 0.05])
@@ -158,8 +147,7 @@ def test_the_energy_is_minus_the_log_posterior_and_its_gradient(conditions):
     # The prior is three scales wide, here 1.5.
     np.testing.assert_allclose(p.numpy(), np.concatenate([alpha, gamma]) + 1.5 * q[:6])
     z = problem.law.sample(p[:4], torch.from_numpy(q[6:].reshape(4, 2)))
-    residuals = torch.from_numpy(problem.data) - problem.simulate(z)
-    expected = q @ q / 2 - float(log_likelihood(problem, p[4:], residuals).sum())
+    expected = q @ q / 2 - float(log_likelihood(problem, p[4:], problem.simulate(z)).sum())
     assert value == pytest.approx(expected, rel=1e-12)
     for i in range(energy.dimension):
         shift = 1e-6 * np.eye(energy.dimension)[i]

@@ -2,7 +2,7 @@ r"""Hierarchical Bayes: the joint posterior of law, noise and every system's par
 
 .. math::
     p(\alpha, \gamma, \omega^{1..N} \mid y) \propto p(\alpha)\, p(\gamma) \prod_n
-    N(\omega^n; 0, I)\, N\bigl(y^n; G(T(\alpha, \omega^n)), s_n^2\, \Gamma(\gamma)\bigr),
+    N(\omega^n; 0, I)\, p\bigl(y^n \mid G(T(\alpha, \omega^n)), \gamma\bigr),
 
 sampled by NUTS. Systems enter through the standard normal omega that the law maps to parameters
 (the non-centred form), so the sampler serves any law of the package, with or without a density.
@@ -24,8 +24,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from popinv.baselines.likelihood import log_likelihood
-from popinv.errors import ConfigError
+from popinv.errors import ConfigError, DivergenceError
+from popinv.inference.likelihood.varying_density import log_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.result import answer_dataset
 from popinv.seeds import generator
@@ -80,7 +80,6 @@ class Energy:
         self._problem = problem
         self._centre = torch.from_numpy(np.asarray(centre, dtype=float))
         self._width = torch.from_numpy(_PRIOR_SCALES * np.asarray(problem.scale, dtype=float))
-        self._data = torch.from_numpy(problem.data)
         self.dimension = len(centre) + len(problem.data) * problem.law.d_omega
 
     def parameters(self, q: np.ndarray) -> np.ndarray:
@@ -93,13 +92,13 @@ class Energy:
         position = torch.from_numpy(q.copy()).requires_grad_(True)
         n_p, d_alpha = len(self._centre), self._problem.d_alpha
         p = self._centre + self._width * position[:n_p]
-        omega = position[n_p:].reshape(len(self._data), -1)
+        omega = position[n_p:].reshape(len(self._problem.data), -1)
         try:
-            signal = self._problem.simulate(self._problem.law.sample(p[:d_alpha], omega))
-            fit = log_likelihood(self._problem, p[d_alpha:], self._data - signal).sum()
+            signal = self._problem.signal(p[:d_alpha], omega, self._problem.known)
+            fit = log_likelihood(self._problem, p[d_alpha:], signal).sum()
             energy = 0.5 * (position**2).sum() - fit
             (gradient,) = torch.autograd.grad(energy, position)
-        except torch.linalg.LinAlgError:
+        except (torch.linalg.LinAlgError, DivergenceError):
             return float("inf"), np.zeros_like(q)
         if not (torch.isfinite(energy) and torch.isfinite(gradient).all()):
             return float("inf"), np.zeros_like(q)

@@ -3,10 +3,11 @@ r"""The standard two-stage method: fit each system on its own, then pool the fit
 In the first stage the noise gamma is fixed, and each system's parameters are
 
 .. math::
-    \hat z^{(n)} = \arg\min_z\; \tfrac12 \bigl| L(\gamma)^{-1} (y^{(n)} - G(z)) \bigr|^2
+    \hat z^{(n)} = \arg\min_z\; -\log p\bigl(y^{(n)} \mid G(z), \gamma\bigr)
     + \tfrac12 \bigl| (x(z) - \bar x) / \tau \bigr|^2,
 
-This is weighted least squares with a weak normal prior in the unbounded coordinates x (logarithms
+Under normal noise this is weighted least squares with a weak normal prior in the unbounded
+coordinates x (logarithms
 of positive parameters). The prior's mean and deviation are those of draws as broad as the study's
 first design, about the start of the search. The prior only matters where a system's own data carry
 little information, as for the fine modes of a field: these stay near zero, and the field's length
@@ -28,13 +29,13 @@ noise are this package's own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from popinv.baselines.likelihood import Whitening, log_likelihood
 from popinv.errors import DivergenceError
+from popinv.inference.likelihood.varying_density import density_of, log_likelihood
 from popinv.inference.problem import Problem
 from popinv.optimisation.minimisation import minimise
 from popinv.population.synthetic import broad_parameters
@@ -74,8 +75,10 @@ class TwoStage:
 def first_design_prior(problem: Problem, alpha: np.ndarray) -> SystemPrior:
     """Return the moments of a broad design about alpha, which varies by ``Problem.scale``."""
     spread = problem.scale[: problem.d_alpha]
-    z = broad_parameters(problem.law, alpha, spread, problem.seed, "two_stage", _DESIGN_DRAWS)
-    x = problem.law.unbounded(torch.from_numpy(z))
+    known = None if problem.known is None else problem.known.in_turns(_DESIGN_DRAWS)
+    address = (problem.seed, "two_stage", _DESIGN_DRAWS)
+    drawn = broad_parameters(problem.law, alpha, spread, *address, known)
+    x = problem.law.unbounded(torch.from_numpy(drawn[:, : problem.law.d_z]))
     return SystemPrior(x.mean(dim=0), x.std(dim=0))
 
 
@@ -107,27 +110,23 @@ def fit_systems(
 def _fit_block(
     problem: Problem, gamma: np.ndarray, prior: SystemPrior, x: torch.Tensor
 ) -> torch.Tensor:
-    data = torch.from_numpy(problem.data)
-    whitening = Whitening(problem, torch.from_numpy(gamma))
+    density = density_of(replace(problem, free_noise=False), torch.from_numpy(gamma))
 
     def model(point: torch.Tensor) -> torch.Tensor:
-        return problem.simulate(problem.law.bounded(point))
+        return _signal(problem, problem.law.bounded(point))
 
     def objective(point: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        misfit = (whitening(data - y) ** 2).sum(dim=1)
-        value = misfit + (((point - prior.mean) / prior.deviation) ** 2).sum(dim=1)
-        return torch.nan_to_num(value, nan=torch.inf)
+        prior_value = (((point - prior.mean) / prior.deviation) ** 2).sum(dim=1)
+        return torch.nan_to_num(prior_value - 2 * density.at(y).log, nan=torch.inf)
 
     precision = torch.diag(prior.deviation**-2)
     damping = torch.full((len(x),), _FIRST_DAMPING, dtype=x.dtype)
     quiet = torch.zeros(len(x), dtype=torch.int64)
     for _ in range(_LEVENBERG_STEPS):
         y, slopes = _derivatives(model, x)
-        slopes = whitening(slopes)
-        slopes_t = slopes.transpose(1, 2)
-        descent = slopes_t @ whitening(data - y)[:, :, None]
-        descent = descent[:, :, 0] - (x - prior.mean) / prior.deviation**2
-        matrix = slopes_t @ slopes + precision
+        descent = (slopes.transpose(1, 2) @ density.at(y).slope[:, :, None])[:, :, 0]
+        descent = descent - (x - prior.mean) / prior.deviation**2
+        matrix = density.information(y, slopes) + precision
         matrix = matrix + damping[:, None, None] * torch.diag_embed(
             torch.diagonal(matrix, dim1=1, dim2=2)
         )
@@ -143,10 +142,25 @@ def _fit_block(
     return x
 
 
-def _noise_of(problem: Problem, residuals: torch.Tensor, start: np.ndarray) -> np.ndarray:
-    """Return the maximum likelihood gamma for residuals (N, d_y) taken as the noise itself."""
+def _signal(problem: Problem, z: torch.Tensor) -> torch.Tensor:
+    """Return G at parameters z (N, d_z), with each system's own design."""
+    known = problem.known
+    return problem.simulate(z if known is None else torch.cat([z, known.design.to(z.dtype)], dim=1))
+
+
+def _noise_of(problem: Problem, signal: torch.Tensor, start: np.ndarray) -> np.ndarray:
+    """Return the maximum likelihood gamma for signals (N, d_y) taken as known."""
     with torch.enable_grad():
-        return minimise(lambda gamma: -log_likelihood(problem, gamma, residuals).mean(), start)
+        return minimise(lambda gamma: -log_likelihood(problem, gamma, signal).mean(), start)
+
+
+def _law_of(problem: Problem, z: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return the maximum likelihood alpha for parameters z (N, d_z) taken as known."""
+    law, known = problem.law, problem.known
+    if known is None or not law.covariates:
+        return law.most_likely(z, start)
+    fitted, covariates = torch.from_numpy(z), known.covariates[:, : law.covariates]
+    return minimise(lambda alpha: -law.log_density_given(alpha, fitted, covariates).mean(), start)
 
 
 def two_stage(problem: Problem, start: tuple[np.ndarray, np.ndarray]) -> TwoStage:
@@ -155,7 +169,7 @@ def two_stage(problem: Problem, start: tuple[np.ndarray, np.ndarray]) -> TwoStag
     Parameters
     ----------
     problem : Problem
-        The noise scales and missing entries of its systems are respected.
+        Its noise may be of any kind, and what is known of its systems is used.
     start : (alpha, gamma)
         Unconstrained. The prior of a system is centred at this alpha.
 
@@ -167,18 +181,18 @@ def two_stage(problem: Problem, start: tuple[np.ndarray, np.ndarray]) -> TwoStag
         If the fits, or the noise estimated from their residuals, are not finite.
     """
     alpha, gamma = (np.array(part, dtype=float) for part in start)
-    data = torch.from_numpy(problem.data)
     with fixed_threads(), torch.no_grad():
         prior = first_design_prior(problem, alpha)
-        x = prior.mean.expand(len(data), -1).clone()
+        x = prior.mean.expand(len(problem.data), -1).clone()
         for _ in range(_ALTERNATIONS):
             x = fit_systems(problem, gamma, prior, x)
             z = problem.law.bounded(x)
-            residuals = data - problem.simulate(z)
-            if not torch.isfinite(residuals).all():
+            signal = _signal(problem, z)
+            if not torch.isfinite(signal).all():
                 raise DivergenceError("two_stage: the fit of a system is not finite")
-            before, gamma = gamma, _noise_of(problem, residuals, gamma)
+            before, gamma = gamma, _noise_of(problem, signal, gamma)
             if np.abs(gamma - before).max() < _NOISE_SETTLED:
                 break
     fitted = z.numpy()
-    return TwoStage(problem.law.most_likely(fitted, alpha), gamma, fitted)
+    with torch.enable_grad():
+        return TwoStage(_law_of(problem, fitted, alpha), gamma, fitted)

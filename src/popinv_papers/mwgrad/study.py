@@ -28,9 +28,9 @@ import numpy as np
 import torch
 import xarray as xr
 
-from popinv.baselines.likelihood import Whitening
 from popinv.errors import ConfigError
 from popinv.forward.datasets import parameter_coordinate
+from popinv.inference.likelihood.varying_density import log_likelihood
 from popinv.inference.problem import Problem
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
@@ -69,13 +69,10 @@ def group_targets(
 
 
 def _log_posterior(problem: Problem, alpha: torch.Tensor, gamma: torch.Tensor, n: int) -> Any:
-    y = torch.from_numpy(np.asarray(problem.data)[n])
-
     def log_posterior(omega: torch.Tensor) -> torch.Tensor:
-        answer = problem.simulate(problem.law.sample(alpha, omega))
-        repeated = problem.of_systems(np.full(len(omega), n))
-        white = Whitening(repeated, gamma)(y - answer)
-        return -0.5 * (white**2).sum(dim=1) - 0.5 * (omega**2).sum(dim=1)
+        repeated = replace(problem.of_systems(np.full(len(omega), n)), free_noise=False)
+        answer = problem.signal(alpha, omega, repeated.known)
+        return log_likelihood(repeated, gamma, answer) - 0.5 * (omega**2).sum(dim=1)
 
     return log_posterior
 

@@ -347,6 +347,23 @@ class Densities:
         return NormalDensity(noise, data, changes)
 
 
+def log_likelihood(problem: Problem, gamma: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:
+    """Return log p(y | g) of each system (N,), which torch can differentiate once.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its noise is free where the derivative in gamma is asked for.
+    gamma : Tensor of shape (n_gamma,)
+    signal : Tensor of shape (N, d_y)
+        g.
+    """
+    at = density_of(problem, gamma.detach()).at(signal.detach())
+    value = at.log + ((signal - signal.detach()) * at.slope).sum(dim=-1)
+    change = gamma - gamma.detach()
+    return value + sum(change[i] * score for i, score in enumerate(at.noise_scores()))
+
+
 def density_of(problem: Problem, gamma: torch.Tensor) -> Density:
     """Return the density of all systems of a problem at gamma; see :class:`Densities`."""
     return Densities(problem, gamma).of(np.arange(len(problem.data)))
