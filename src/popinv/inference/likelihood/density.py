@@ -226,8 +226,11 @@ class _NormalAt(AtSignal):
         return self.density.noise.transpose(self.whitened)
 
     def noise_scores(self) -> Iterator[torch.Tensor]:
+        # Those of systems with any number of draws.
+        rows = self.whitened.reshape(len(self.whitened), -1, self.whitened.shape[-1])
         for change in self.density.changes:
-            yield self.density.noise.noise_scores(self.whitened, change)
+            scores = self.density.noise.noise_scores(rows, change)
+            yield scores.reshape(self.whitened.shape[:-1])
 
 
 @dataclass(frozen=True)
