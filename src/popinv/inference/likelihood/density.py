@@ -17,6 +17,7 @@ noise.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -97,7 +98,7 @@ class Density(ABC):
 
     @abstractmethod
     def louder(self, factor: float) -> Density:
-        """Return the density with all deviations of the noise times a factor."""
+        """Return the density with all deviations times a factor, without its derivatives."""
 
     @abstractmethod
     def at(self, g: torch.Tensor) -> AtSignal:
@@ -158,12 +159,11 @@ class NormalDensity(Density):
         return NormalDensity(self.noise.rows(index), self.data[index], changes)
 
     def louder(self, factor: float) -> NormalDensity:
-        """Return the density with all deviations of the noise times a factor.
-
-        The constant is not changed.
-        """
-        louder = replace(self.noise, scale=self.noise.scale * factor)
-        return replace(self, noise=louder, data=self.data / factor)
+        """Return the density with all deviations times a factor, without its derivatives."""
+        scale = self.noise.scale * factor
+        constant = self.noise.constant - self.seen * math.log(factor)
+        louder = replace(self.noise, scale=scale, constant=constant)
+        return NormalDensity(louder, self.data / factor, [])
 
     def at(self, g: torch.Tensor) -> AtSignal:
         """Return the density at signals of shape (n, ..., d_y)."""
@@ -267,7 +267,7 @@ class StackedDensity(Density):
         return replace(self, each=self.each.rows(own.reshape(-1)))
 
     def louder(self, factor: float) -> StackedDensity:
-        """Return the density with all deviations of the noise times a factor."""
+        """Return the density with all deviations times a factor, without its derivatives."""
         return replace(self, each=self.each.louder(factor))
 
     def at(self, g: torch.Tensor) -> AtSignal:

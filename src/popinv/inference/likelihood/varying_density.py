@@ -151,9 +151,9 @@ class VaryingDensity(Density):
         return own.sum(dim=-1) - logdet.reshape(-1, *[1] * (g.ndim - 2))
 
     def louder(self, factor: float) -> VaryingDensity:
-        """Return the density with all deviations of the noise times a factor."""
+        """Return the density with all deviations times a factor, without its derivatives."""
         narrow = None if self.narrow is None else self.narrow.louder(factor)
-        return replace(self, scale=self.scale * factor, narrow=narrow)
+        return replace(self, scale=self.scale * factor, narrow=narrow, moved=())
 
     def at(self, g: torch.Tensor) -> AtSignal:
         """Return the density at signals of shape (n, ..., d_y)."""
