@@ -161,7 +161,7 @@ class NormalDensity(Density):
     def louder(self, factor: float) -> NormalDensity:
         """Return the density with all deviations times a factor, without its derivatives."""
         scale = self.noise.scale * factor
-        constant = self.noise.constant - self.seen * math.log(factor)
+        constant = self.noise.constant - self.seen.to(scale.dtype) * math.log(factor)
         louder = replace(self.noise, scale=scale, constant=constant)
         return NormalDensity(louder, self.data / factor, [])
 
