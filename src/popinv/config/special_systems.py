@@ -1,6 +1,6 @@
 """Checks on systems with known quantities or replicates, on noise that varies, and on limits.
 
-Not all parts of a study take these yet. The message names the part.
+Some parts of a study do not take these. The message names the part and the reason.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ def known_problems(
         for problem in name_problems(sections.observations.known, wanted, described):
             yield problem.under("observations", "known")
     if wanted:
-        why = f"not for systems with known quantities ({', '.join(wanted)}) yet; leave it out."
-        yield from _not_for(sections, why)
+        yield from _not_for(sections, f"systems with known quantities ({', '.join(wanted)})")
 
 
 def replicate_problems(
@@ -45,7 +44,7 @@ def replicate_problems(
         several = observations.replicated
     if not several:
         return
-    yield from _not_for(sections, "not for systems with replicates yet; leave it out.")
+    yield from _not_for(sections, "systems with replicates")
     if sections.noise and sections.noise.unrestricted:
         yield Problem(
             ("noise", "kind"),
@@ -66,9 +65,9 @@ def error_problems(sections: Sections) -> Iterator[Problem]:
     """Yield parts of a study that do not take noise that varies."""
     observations = sections.observations
     if sections.noise_varies:
-        yield from _not_for(sections, "not for noise with 'errors' yet; leave it out.")
+        yield from _not_for(sections, "noise with 'errors'")
     if observations is not None and observations.censored_below is not None:
-        yield from _not_for(sections, "not for observations that are censored yet; leave it out.")
+        yield from _not_for(sections, "observations that are censored")
         yield from _limits(sections)
 
 
@@ -104,13 +103,13 @@ def _limits(sections: Sections) -> Iterator[Problem]:
         yield Problem(at, "a limit must be positive, as logarithms are observed.")
 
 
-def _not_for(sections: Sections, why: str) -> Iterator[Problem]:
-    """Yield downstream methods, baselines and evidence that a study asks for, with a reason."""
+def _not_for(sections: Sections, what: str) -> Iterator[Problem]:
+    """Yield methods and evidence that a study asks for and that do not take its systems."""
     for method, asked in sections.downstream or ():
-        if asked is not None:
-            yield Problem(("downstream", method), why)
-    if sections.assessment and sections.assessment.baselines:
-        yield Problem(("assessment", "baselines"), why)
+        if asked is not None and asked.special_systems:
+            yield Problem(
+                ("downstream", method), f"not for {what}: {asked.special_systems}; leave it out."
+            )
     evidence = sections.evidence
     if evidence and (evidence.system_counts or evidence.design_counts or evidence.calibration):
-        yield Problem(("evidence",), why)
+        yield Problem(("evidence",), f"not for {what} yet; leave it out.")

@@ -52,6 +52,8 @@ class MethodSection(Section):
     """The request for the method, and its requirements on the study."""
     unrestricted_noise: ClassVar[str] = ""
     """Why the method does not take noise of kind `full`, where it does not."""
+    special_systems: ClassVar[str] = ""
+    """Why the method does not take known quantities, replicates, limits, or noise that varies."""
     trains_network: ClassVar[bool] = False
     """Whether the method trains the network that stands in for the forward model."""
 

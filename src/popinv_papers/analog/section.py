@@ -10,11 +10,13 @@ from pydantic import Field
 from popinv.methods.section import MethodSection, StudySections
 from popinv.sections.base import Count, Fraction, NotBoolean
 from popinv.sections.messages import Problem
+from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 
 class Analog(MethodSection):
     """The surrogate on an analog accelerator, and its last layers trained there."""
 
+    special_systems: ClassVar[str] = PLAIN_SYSTEMS
     trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Whether the surrogate may be deployed on an analog accelerator, and the effect of "

@@ -13,11 +13,13 @@ from popinv.forward.section import ForwardSection
 from popinv.methods.section import HouseSettings, MethodSection, ObservedSystems, StudySections
 from popinv.sections.base import Fraction, NotBoolean
 from popinv.sections.messages import Problem
+from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 
 class Bigram(MethodSection):
     """Scaling laws of gradient and sign descent on the symbols of the observed series."""
 
+    special_systems: ClassVar[str] = PLAIN_SYSTEMS
     question: ClassVar[str] = (
         "Choice of an optimiser, by Zipf's law, for a linear model of the observed series"
     )

@@ -8,11 +8,13 @@ from pydantic import Field
 
 from popinv.methods.section import MethodSection
 from popinv.sections.base import Count, NonNegative, NotBoolean, Positive
+from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 
 class Birch(MethodSection):
     """Training and solves on several machines of unequal speed."""
 
+    special_systems: ClassVar[str] = PLAIN_SYSTEMS
     trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Whether training and solves gain from several machines of unequal speed, and how"

@@ -1,7 +1,12 @@
 """The settings of the method on a study: those of certified removals."""
 
+from typing import ClassVar
+
 from popinv.methods.certificate.section import Certificate
+from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 
 class CertifiedUnlearning(Certificate):
     """Removal of systems, under certificate, from the answer on law and noise."""
+
+    special_systems: ClassVar[str] = PLAIN_SYSTEMS

@@ -8,11 +8,13 @@ from pydantic import Field
 
 from popinv.methods.section import MethodSection
 from popinv.sections.base import Count, NotBoolean, Positive
+from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 
 class FedHL(MethodSection):
     """Sites with their own laws adapt the surrogate without sharing their data."""
 
+    special_systems: ClassVar[str] = PLAIN_SYSTEMS
     trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Joint adaptation of the surrogate by sites with their own laws, without sharing their data"

@@ -10,6 +10,7 @@ from pydantic import Field
 from popinv.methods.section import MethodSection, StudySections
 from popinv.sections.base import Count, Fraction, NotBoolean
 from popinv.sections.messages import Problem
+from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 # Half of the fresh solves are the target.
 _FEWEST_FRESH = 20
@@ -18,6 +19,7 @@ _FEWEST_FRESH = 20
 class Influence(MethodSection):
     """The selection of solves to train the surrogate on, and of candidates to solve."""
 
+    special_systems: ClassVar[str] = PLAIN_SYSTEMS
     trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Selection of the solves worth training the surrogate on, and the solves saved if their "

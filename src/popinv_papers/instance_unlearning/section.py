@@ -13,11 +13,13 @@ from popinv.forward.section import ForwardSection
 from popinv.methods.section import HouseSettings, MethodSection, ObservedSystems, StudySections
 from popinv.sections.base import Count, CountOrZero, Fraction, NotBoolean, Positive
 from popinv.sections.messages import Problem
+from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 
 class InstanceUnlearning(MethodSection):
     """The difficulty of forgetting each system, and the steps to forget one that withdraws."""
 
+    special_systems: ClassVar[str] = PLAIN_SYSTEMS
     trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Difficulty of forgetting each system that withdraws, and the steps that the answer and "

@@ -15,6 +15,12 @@ from popinv.methods.method import Method
 from popinv.methods.section import HouseSettings
 from popinv_papers.kit.claims import claim_cells
 
+PLAIN_SYSTEMS = (
+    "it reproduces a paper in which all systems are observed alike, once, under noise that is "
+    "normal and the same for all"
+)
+"""Why the use of a paper's method refuses other systems."""
+
 
 class Size(HouseSettings):
     """The size of the test problems."""

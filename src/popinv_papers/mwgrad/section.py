@@ -11,6 +11,7 @@ from popinv.methods.groups.section import Groups
 from popinv.methods.section import StudySections
 from popinv.sections.base import Count, NotBoolean, Positive
 from popinv.sections.messages import Problem
+from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 # Parameters of a field that are the law's own, not a standard normal number of each system.
 _WITHOUT_NUMBER = {"matern_field": 1, "level_set_field": 2}
@@ -19,6 +20,7 @@ _WITHOUT_NUMBER = {"matern_field": 1, "level_set_field": 2}
 class Mwgrad(Groups):
     """Whether one set of parameters can serve a group of observed systems."""
 
+    special_systems: ClassVar[str] = PLAIN_SYSTEMS
     question: ClassVar[str] = "Parameters that serve a group of systems at once"
     condition: ClassVar[str] = "`{}` requests the first four."
 

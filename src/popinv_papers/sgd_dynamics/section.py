@@ -8,11 +8,13 @@ from pydantic import Field
 
 from popinv.methods.restarts.section import Restarts
 from popinv.sections.base import CountOrZero, NotBoolean
+from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 
 class SgdDynamics(Restarts):
     """Many starts of the study's descent, and the barriers between their ends."""
 
+    special_systems: ClassVar[str] = PLAIN_SYSTEMS
     question: ClassVar[str] = (
         "Whether another start of the descent finds a better answer, and how often"
     )

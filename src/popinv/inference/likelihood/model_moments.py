@@ -6,6 +6,7 @@ Without any, all systems do.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -84,10 +85,13 @@ def draws_for(systems: int) -> int:
     return min(max(FEWEST_DRAWS, _DRAWS_PER_SYSTEM * systems), _MOST_DRAWS)
 
 
-def matched_draws(problem: Problem, count: int | None = None) -> torch.Tensor:
+def matched_draws(
+    problem: Problem, count: int | None = None, groups: int | None = None
+) -> torch.Tensor:
     """Return the draws of omega for the moments, the same at all p.
 
-    Systems with other known quantities have draws of their own, one set after the other.
+    Systems with other known quantities have draws of their own, one set after the other. Equal
+    quantities have equal draws, whatever the other systems are.
 
     Parameters
     ----------
@@ -95,16 +99,20 @@ def matched_draws(problem: Problem, count: int | None = None) -> torch.Tensor:
     count : int, optional
         Number of draws; by default 16 for each system, at least 16,000 and at most 400,000. The
         model's moments then add at most a sixteenth to the variance of the answer.
+    groups : int, optional
+        Number of different known quantities that share them, by default those of the systems.
     """
     width = problem.law.d_omega
     if count is None:
         count = draws_for(len(problem.data))
-    rng = generator(problem.seed, f"{problem.stage}/moments")
+    address = f"{problem.stage}/moments"
     if problem.known is None:
+        rng = generator(problem.seed, address)
         return matched_normals(rng, max(count // 2, 2 * width), width)
-    groups = len(problem.known.groups()[0])
-    pairs = max(count // (2 * groups), 2 * width, _FEWEST_PAIRS)
-    return torch.cat([matched_normals(rng, pairs, width) for _ in range(groups)])
+    rows = problem.known.of(problem.known.groups()[0]).row_keys()
+    pairs = max(count // (2 * (groups or len(rows))), 2 * width, _FEWEST_PAIRS)
+    own = (f"{address}/{hashlib.sha256(row).hexdigest()}" for row in rows)
+    return torch.cat([matched_normals(generator(problem.seed, at), pairs, width) for at in own])
 
 
 def model_moments(

@@ -54,7 +54,7 @@ def nothing_divided(
     The problem is that of the systems of all sites, and the step begins at p (n_p,). The channel is
     not that of the federation, whose rounds are counted.
     """
-    (whole,) = sites_of({"all": problem}, sites[0].draws)
+    (whole,) = sites_of({"all": problem}, sites[0].draws, sites[0].moments.groups)
     units, answers = units_of(problem), [partial(site.told_pseudo, p, None) for site in sites]
     told, known = channel.ask("step", p, answers, units), whole.told_pseudo(p, None)
     free = problem.of_moments.free

@@ -37,11 +37,12 @@ FIRST_DRAWS = 4000
 class Moments:
     """Mean and covariance of the model at the points asked for so far.
 
-    Every site computes the same ones, as long as its systems have no known quantities of their own.
-    They are computed once for all sites of this machine.
+    Every site computes the same ones. Without known quantities they are computed once for all
+    sites of this machine. The draws are of all systems and of all different known quantities.
     """
 
-    def __init__(self, systems: int) -> None:
+    def __init__(self, systems: int, groups: int) -> None:
+        self.groups = groups
         self._draws: dict[int, torch.Tensor] = {}
         self._found: dict[tuple[bytes, int], ModelMoments | MomentsByKnown | VaryingMoments] = {}
         self.most = draws_for(systems)
@@ -53,7 +54,8 @@ class Moments:
         count = self.most if draws is None else min(draws, self.most)
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
         if problem.known is not None:
-            return moments_of_systems(problem, alpha, gamma, matched_draws(problem, count))
+            draws_of_rows = matched_draws(problem, count, self.groups)
+            return moments_of_systems(problem, alpha, gamma, draws_of_rows)
         key = p.tobytes(), count
         if key not in self._found:
             if count not in self._draws:
@@ -189,10 +191,14 @@ def units_of(problem: Problem) -> dict[str, np.ndarray]:
     }
 
 
-def sites_of(problems: Mapping[str, Problem], draws: int) -> list[Site]:
-    """Return the sites with these problems, whose systems are numbered one site after the other."""
+def sites_of(problems: Mapping[str, Problem], draws: int, groups: int | None = None) -> list[Site]:
+    """Return the sites with these problems, whose systems are numbered one site after the other.
+
+    The number of different known quantities is by default the sum of those that sites tell.
+    """
     total, first, sites = sum(len(problem.data) for problem in problems.values()), 0, []
-    moments = Moments(total)
+    known = [problem.known for problem in problems.values() if problem.known is not None]
+    moments = Moments(total, groups or sum(len(each.groups()[0]) for each in known))
     for name, problem in problems.items():
         numbers = first + np.arange(len(problem.data))
         sites.append(Site(name, problem, numbers, total, draws, moments))
