@@ -51,11 +51,6 @@ def replicate_problems(
             f"got '{sections.noise.kind}', which does not take systems with replicates yet; choose "
             "'diagonal', 'kernel', 'blocks' or another family.",
         )
-    if sections.noise_varies:
-        yield Problem(("noise", "errors"), "not for systems with replicates yet; leave it out.")
-    if observations.censored_below is not None:
-        at = ("observations", "censored_below")
-        yield Problem(at, "not for systems with replicates yet; leave it out.")
     if isinstance(observations, FileObservations) and observations.place_columns:
         at = ("observations", "place_columns")
         yield Problem(at, "not for systems with replicates yet; leave one of them out.")

@@ -142,6 +142,7 @@ def observations_dataset(
     long_name = f"observed {observations.long_name or observations.name}"
     variables, coordinates = {}, observation_coordinates(observations, replicate_count)
     if limits is not None:
+        limits = np.tile(limits, replicate_count)
         y = np.maximum(y, limits)
         variables["censored_below"] = variable(
             "observation", limits, "limit of quantification", observations.units

@@ -95,8 +95,8 @@ def propose(
 def defensive(modes: Modes, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return defensive draws and their log density, without the constant of the normal density.
 
-    Of four draws that follow each other, two are those of the Laplace density, one is of the wider
-    density, and one is of the law.
+    Half of the draws are those of the Laplace density, a quarter is of the wider density, and a
+    quarter is of the law. The quarters of the draws are alike.
 
     Parameters
     ----------
@@ -116,8 +116,9 @@ def defensive(modes: Modes, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
         torch.linalg.solve_triangular(factor.transpose(1, 2), xi.transpose(1, 2), upper=True)
         for factor in factors
     )
-    # Both halves of the draws are alike.
-    place = (torch.arange(xi.shape[1] // 2) % 4).clamp(min=1).repeat(2)
+    # Neighbours among evenly spread points fill the cube; every fourth point fills a part of it.
+    quarter = xi.shape[1] // 4
+    place = (4 * torch.arange(quarter) // quarter).clamp(min=1).repeat(4)
     which = place[None, :, None]
     omega = torch.where(which == 1, centre + near.transpose(1, 2), centre + far.transpose(1, 2))
     omega = torch.where(which == 3, xi, omega)

@@ -30,7 +30,13 @@ import torch
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.censoring import tail_curvature
-from popinv.inference.likelihood.density import AtSignal, Density, Field, NormalDensity
+from popinv.inference.likelihood.density import (
+    AtSignal,
+    Density,
+    Field,
+    NormalDensity,
+    StackedDensity,
+)
 from popinv.inference.likelihood.whitening import (
     Whitening,
     covariance_derivatives,
@@ -303,6 +309,33 @@ def _density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
     return every.with_narrow()
 
 
+def _replicates_apart(problem: Problem) -> Problem:
+    """Return the problem with each replicate as a system of its own, without a simulator."""
+    count, conditions = problem.replicates, problem.conditions
+    data = np.asarray(problem.data)
+    if conditions is not None:
+        present, fill, limits = (
+            None if each is None else each.reshape(*each.shape[:-1], count, -1)
+            for each in (conditions.present, conditions.fill, conditions.limits)
+        )
+        conditions = replace(
+            conditions,
+            scale=None if conditions.scale is None else np.repeat(conditions.scale, count),
+            present=None if present is None else present.reshape(-1, present.shape[-1]),
+            # What fills a gap is not looked at.
+            fill=None if fill is None else fill[0],
+            known=None if conditions.known is None else conditions.known.repeated(count),
+            limits=None if limits is None else limits.reshape(-1, limits.shape[-1]),
+        )
+    return replace(
+        problem,
+        data=data.reshape(len(data) * count, -1),
+        noise=problem.noise.of_one,
+        conditions=conditions,
+        replicates=1,
+    )
+
+
 class Densities:
     """The density of a problem's systems at one gamma, with its derivatives in the free noise.
 
@@ -318,7 +351,13 @@ class Densities:
     """
 
     def __init__(self, problem: Problem, gamma: torch.Tensor) -> None:
-        self._problem, self._all, conditions = problem, None, problem.conditions
+        self._problem, conditions = problem, problem.conditions
+        self._all: Density | None = None
+        if problem.replicates > 1:
+            each = Densities(_replicates_apart(problem), gamma)
+            rows = each.of(np.arange(len(problem.data) * problem.replicates))
+            self._all = StackedDensity(rows, problem.replicates)
+            return
         if problem.noise.varies:
             self._all = varying_density(problem, gamma)
             return

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from popinv.population.noise.base import NoiseModel, NoiseValues
+from popinv.population.noise.varying import VaryingNoise
 
 __all__ = ["ReplicatedNoise", "replicated_noise"]
 
@@ -87,5 +88,12 @@ class ReplicatedNoise(NoiseModel):
 
 
 def replicated_noise(single: NoiseModel, count: int) -> NoiseModel:
-    """Return the noise of so many replicates; that of one is left as it is."""
-    return single if count == 1 else ReplicatedNoise(single, count)
+    """Return the noise of so many replicates; that of one is left as it is.
+
+    Noise that varies scales the replicates of its base.
+    """
+    if count == 1:
+        return single
+    if isinstance(single, VaryingNoise):
+        return single.with_base(ReplicatedNoise(single.base, count))
+    return ReplicatedNoise(single, count)

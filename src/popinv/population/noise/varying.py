@@ -54,13 +54,22 @@ class VaryingNoise(NoiseModel):
         columns: Sequence[int] = (),
     ) -> None:
         self.base, self.grows, self.heavy_tails = base, grows, heavy_tails
-        self.d_y, self._columns = base.d_y, list(columns)
+        self.d_y, self._columns, self._covariates = base.d_y, list(columns), tuple(covariates)
         extra = ["proportional"] * (grows == "combined")
         extra += ["degrees_of_freedom"] * heavy_tails
         extra += [f"noise_{name}_coefficient" for name in covariates]
         self.names = (*base.names, *extra)
         self._of_base = len(base.names)
         self._linear = np.array([name.endswith("_coefficient") for name in extra], dtype=bool)
+
+    def with_base(self, base: NoiseModel) -> VaryingNoise:
+        """Return the same noise of another base with the same parameters."""
+        return VaryingNoise(base, self.grows, self.heavy_tails, self._covariates, self._columns)
+
+    @property
+    def of_one(self) -> NoiseModel:
+        """The noise of one replicate, of systems with several."""
+        return self if self.base.of_one is self.base else self.with_base(self.base.of_one)
 
     @property
     def correlations(self) -> np.ndarray:
@@ -89,7 +98,7 @@ class VaryingNoise(NoiseModel):
         from popinv.population.noise.diagonal.noise import DiagonalNoise
         from popinv.population.noise.isotropic.noise import IsotropicNoise
 
-        return isinstance(self.base, DiagonalNoise | IsotropicNoise)
+        return isinstance(self.base.of_one, DiagonalNoise | IsotropicNoise)
 
     @property
     def _extras(self) -> int:
