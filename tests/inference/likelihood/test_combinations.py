@@ -110,7 +110,7 @@ def problem_of(case: Case) -> tuple[Problem, np.ndarray]:
         scale = rng.uniform(0.7, 1.5, COUNT)
         present, fill = rng.random((COUNT, width)) < 0.7, np.zeros(width)
         present[:, 0] = True
-    # Standard deviations are a fifth or so, correlations .3; there are some seven degrees of freedom.
+    # Standard deviations of a fifth or so, correlations of .3, some seven degrees of freedom.
     gamma = np.where(noise.correlations, 0.3, -1.6)
     gamma[[name == "degrees_of_freedom" for name in noise.names]] = 1.6
     alpha = np.array([0.3, -0.5, -0.6, -0.9, 0.2, 0.4])[: len(law.names)]
