@@ -47,14 +47,19 @@ def test_a_study_with_known_quantities():
     assert complete.law.covariate_names() == ("age",)
 
 
+def test_methods_and_baselines_take_known_quantities():
+    asked = {name: {} for name in ("posterior", "withdrawal", "groups", "restarts", "federated")}
+    found = study(downstream=asked, assessment={"baselines": ["plain", "two_stage"]})
+    assert found.downstream.posterior is not None
+
+
 @pytest.mark.parametrize(
     ("known", "sections", "message"),
     [
         ({}, {}, "missing: dose, age"),
         ({**KNOWN, "mass": {"uniform": [0, 1]}}, {}, "mass"),
         ({**KNOWN, "dose": {}}, {}, "either 'uniform' or 'normal'"),
-        (KNOWN, {"downstream": {"posterior": {}}}, "not for systems with known"),
-        (KNOWN, {"assessment": {"baselines": ["plain"]}}, "not for systems with known"),
+        (KNOWN, {"downstream": {"mwgrad": {}}}, "not for systems with known .* observed alike"),
         (KNOWN, {"evidence": {"calibration": 4}}, "not for systems with known"),
     ],
 )

@@ -93,8 +93,9 @@ def test_unrestricted_noise_takes_no_errors():
 
 @pytest.mark.parametrize("changed", [STUDY, CENSORED])
 def test_parts_that_need_constant_gaussian_noise_are_refused(changed: dict[str, Any]):
-    text = message({**changed, "assessment": {"baselines": ["plain"]}})
-    assert "studies.mine.assessment.baselines" in text
+    text = message({**changed, "downstream": {"mwgrad": {}}})
+    assert "studies.mine.downstream.mwgrad" in text
+    assert "normal and the same for all" in text
 
 
 def test_limits_need_independent_gaussian_noise():

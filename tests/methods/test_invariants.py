@@ -76,8 +76,8 @@ def test_a_wrong_density_is_noticed(monkeypatch, wrong, message):
     problem, p = densities()
 
     def log(self, omega, systems):
-        there = self.noise.rows(systems).apply(self.push_forward.rows(systems)(omega))
-        misfit = ((self.whitened[systems] - there) ** 2).sum(dim=1)
+        signal = self.push_forward.rows(systems)(omega)
+        misfit = (self.observation.rows(systems).at(signal).residual ** 2).sum(dim=1)
         return wrong(misfit, (omega**2).sum(dim=1))
 
     monkeypatch.setattr(density.Densities, "_log", log)
@@ -87,13 +87,13 @@ def test_a_wrong_density_is_noticed(monkeypatch, wrong, message):
 
 def test_gaps_that_belong_to_another_system_are_noticed(monkeypatch):
     problem, p = densities()
-    right = density.whitening
+    right = density.density_of
 
-    def shifted(covariance, count, conditions):
-        moved = np.roll(np.arange(count), 1)
-        return right(covariance, count, conditions.of(moved))
+    def shifted(problem, gamma):
+        moved = problem.conditions.of(np.roll(np.arange(len(problem.data)), 1))
+        return right(replace(problem, conditions=moved), gamma)
 
-    monkeypatch.setattr(density, "whitening", shifted)
+    monkeypatch.setattr(density, "density_of", shifted)
     with pytest.raises(InvariantError):
         density.Densities.at(problem, p).invariants(problem, p)
 

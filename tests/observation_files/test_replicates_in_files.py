@@ -258,7 +258,7 @@ studies:
     ("noise", "more", "words"),
     [
         ("full", "", "does not take systems with replicates yet"),
-        ("isotropic", "downstream: {mwgrad: {}}", "not for systems with replicates yet"),
+        ("isotropic", "downstream: {mwgrad: {}}", "not for systems with replicates: it reproduces"),
         ("isotropic", "evidence: {calibration: 4}", "not for systems with replicates yet"),
     ],
 )

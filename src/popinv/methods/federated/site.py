@@ -41,7 +41,7 @@ class Moments:
     sites of this machine. The draws are of all systems and of all different known quantities.
     """
 
-    def __init__(self, systems: int, groups: int) -> None:
+    def __init__(self, systems: int, groups: int = 0) -> None:
         self.groups = groups
         self._draws: dict[int, torch.Tensor] = {}
         self._found: dict[tuple[bytes, int], ModelMoments | MomentsByKnown | VaryingMoments] = {}
