@@ -259,7 +259,7 @@ studies:
     [
         ("full", "", "does not take systems with replicates yet"),
         ("isotropic", "downstream: {mwgrad: {}}", "not for systems with replicates: it reproduces"),
-        ("isotropic", "evidence: {calibration: 4}", "not for systems with replicates yet"),
+        ("isotropic", "evidence: {system_counts: [100, 200]}", "not for systems with replicates"),
     ],
 )
 def test_parts_that_take_no_replicates_say_so(noise: str, more: str, words: str) -> None:

@@ -184,7 +184,6 @@ rule replicate_study:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "descent", "estimator", "polish"),
-        noise_scale=of_study(noise_scale_range),
         through=of_study(lambda study: study.evidence.through),
         seconds_per_solve=of_study(seconds_per_solve),
         replications=lambda wildcards: replications_of(study_of(wildcards), int(wildcards.block)),

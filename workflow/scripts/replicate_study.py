@@ -14,6 +14,5 @@ with stage(snakemake) as job:
         replications=replications,
         through=job.params.through,
         seconds_per_solve=job.params.seconds_per_solve,
-        noise_scale=job.params.noise_scale,
     )
     job.save("replications", results, through=job.params.through)

@@ -106,5 +106,6 @@ def _not_for(sections: Sections, what: str) -> Iterator[Problem]:
                 ("downstream", method), f"not for {what}: {asked.special_systems}; leave it out."
             )
     evidence = sections.evidence
-    if evidence and (evidence.system_counts or evidence.design_counts or evidence.calibration):
-        yield Problem(("evidence",), f"not for {what} yet; leave it out.")
+    for key in ("system_counts", "design_counts"):
+        if evidence and getattr(evidence, key):
+            yield Problem(("evidence", key), f"not for {what} yet; leave it out.")

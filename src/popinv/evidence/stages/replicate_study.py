@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import torch
 import xarray as xr
 from tqdm import tqdm
 
 from popinv.evidence.calibration import replication
-from popinv.evidence.populations import observe_again
 from popinv.inference.build import descent_problem, start
 from popinv.inference.estimation import estimate_population
 from popinv.inference.polished import fresh_solves
@@ -20,6 +20,7 @@ from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.population.model import Model
 from popinv.population.synthetic import parameters
+from popinv.seeds import standard_normal_rows
 from popinv.surrogate.artefact import surrogate_of
 
 __all__ = ["replicate_study"]
@@ -41,9 +42,11 @@ def replicate_study(
     replications: int,
     through: Literal["surrogate", "solver"] = "surrogate",
     seconds_per_solve: float = np.inf,
-    noise_scale: tuple[float, float] | None = None,
 ) -> xr.Dataset:
     """Return the results of the study on new data sets.
+
+    What is known of the systems stays: their number, scales, gaps, limits, design, covariates and
+    replicates.
 
     Parameters
     ----------
@@ -61,12 +64,10 @@ def replicate_study(
         What the data sets are observed through.
     seconds_per_solve : float
         Nominal cost of a solve.
-    noise_scale : (float, float), optional
-        Range of the systems' known noise scales.
     """
     simulator = surrogate_of(surrogate)
     problem = descent_problem(model, observations, simulator, seed, "evidence")
-    fresh, description = fresh_solves(check), model.forward.observed(seed)
+    fresh = fresh_solves(check)
     solver = None
     if through == "solver":
         solver = SolverSimulator(model.forward.model(seed))
@@ -77,13 +78,13 @@ def replicate_study(
     for number in tqdm(range(first, first + replications), desc="replications", disable=None):
         stage = f"replication_{number}"
         true = _truth(problem, number, truth, population)
-        z = parameters(problem.law, true.p[: problem.d_alpha], seed, stage, len(problem.data))
+        alpha = true.p[: problem.d_alpha]
+        z = parameters(problem.law, alpha, seed, stage, len(problem.data), problem.known)
         if solver is None:
             clean = simulator.predict(z)
         else:
             clean = solver.model.solve(z, stage).observations
-        data = observe_again(clean, true.covariance, description, seed, stage, noise_scale)
-        replica = descent_problem(model, data, simulator, seed, f"evidence/{stage}")
+        replica = true.observed(problem, clean, stage)
         answer = estimate_population(
             replica,
             estimator,
@@ -112,6 +113,30 @@ class _Truth:
             return self.p
         unknown = np.full(len(problem.noise.names), np.nan)
         return np.concatenate([self.p[: problem.d_alpha], unknown])
+
+    def observed(self, problem: Problem, clean: np.ndarray, stage: str) -> Problem:
+        """Return the problem with new observations of noise-free ones (N, d) of one replicate.
+
+        Systems whose solve failed (NaN rows) are left out. Row n of the noise depends on
+        (seed, stage, n) alone.
+        """
+        signal, gamma = torch.from_numpy(problem.replicated(clean)), self.p[problem.d_alpha :]
+        every = np.arange(len(clean))
+        e = standard_normal_rows(problem.seed, f"{stage}/noise", 0, *signal.shape)
+        if len(self.p) == len(problem.free):
+            rows = torch.from_numpy(gamma), signal, torch.from_numpy(e), every
+            with torch.no_grad():
+                y = problem.observed(*rows).numpy()
+        else:
+            # Noise of another family is drawn from its covariance.
+            factor = np.linalg.cholesky(self.covariance)
+            noise = (e.reshape(-1, len(factor)) @ factor.T).reshape(e.shape)
+            y = noise + signal.numpy()
+            if problem.conditions is not None:
+                y = problem.conditions.observe(signal, torch.from_numpy(noise), every).numpy()
+        solved = np.flatnonzero(~np.isnan(clean).any(axis=1))
+        anew = replace(problem, data=y, stage=f"{problem.stage}/{stage}")
+        return anew if len(solved) == len(y) else anew.of_systems(solved)
 
 
 def _truth(
