@@ -110,8 +110,6 @@ def test_limits_fit_the_observations():
     several = copy.deepcopy(CENSORED["observations"])
     several["censored_below"] = [0.1, 0.2]
     assert "there are 3 observations" in message({**CENSORED, "observations": several})
-    scaled = {**CENSORED["observations"], "noise_scale": {"low": 0.5, "high": 2}}
-    assert "noise_scale" in message({**CENSORED, "observations": scaled})
     forward = copy.deepcopy(STUDY["forward"])
     forward["observations"]["logarithm"] = True
     negative = {**CENSORED["observations"], "censored_below": -1.0}

@@ -71,11 +71,7 @@ def _limits(sections: Sections) -> Iterator[Problem]:
     at = ("observations", "censored_below")
     noise, observations = sections.noise, sections.observations
     assert observations is not None
-    given, scale = observations.censored_below, "noise_scale_column"
-    if isinstance(observations, SyntheticObservations):
-        scale = "noise_scale"
-    if getattr(observations, scale) is not None:
-        yield Problem(at, f"not together with 'observations.{scale}' yet; leave one of them out.")
+    given = observations.censored_below
     heavy = bool(noise and noise.errors and noise.errors.tails != "gaussian")
     if noise and (heavy or noise.kind not in _INDEPENDENT):
         yield Problem(

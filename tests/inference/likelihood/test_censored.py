@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -114,6 +116,40 @@ def test_the_moments_are_those_of_a_censored_sample(name):
     ends = [(at(p.numpy() + h), at(p.numpy() - h)) for h in 1e-3 * np.eye(len(p))]
     slopes = [(u.log_likelihood.sum() - d.log_likelihood.sum()) / 2e-3 for u, d in ends]
     np.testing.assert_allclose(at(p.numpy()).scores.sum(axis=0), slopes, rtol=1e-3, atol=0.02)
+
+
+@pytest.mark.parametrize("name", NOISES)
+def test_systems_with_other_scales_or_limits_have_moments_of_their_own(name):
+    problem = problem_of(NOISES[name], 6)
+    scale = np.array([0.5, 2.0, 0.5, 2.0, 1.0, 1.0])
+    limits = np.full((6, 5), LIMIT) + np.array([0.0, 0.0, 0.3, 0.0, 0.0, 0.0])[:, None]
+    problem = replace(problem, conditions=Conditions(scale=scale, limits=limits))
+    p = truth(problem)
+    alpha, gamma = (torch.from_numpy(part) for part in problem.split(p))
+    draws = matched_draws(problem, 200_000)
+    moments = moments_of_systems(problem, alpha, gamma, draws)
+    groups = {tuple(systems): own for systems, own in moments.of_systems(problem)}
+    assert set(groups) == {(0,), (1, 3), (2,), (4, 5)}
+    rng = np.random.default_rng(5)
+    for systems, own in groups.items():
+        omega, e = (torch.from_numpy(rng.standard_normal((400_000, n))) for n in (1, 5))
+        y = problem.model(torch.from_numpy(p), omega, e, np.full(400_000, systems[0])).numpy()
+        # Standard errors of means and covariances of 400,000 draws, times five.
+        np.testing.assert_allclose(own.mean, y.mean(axis=0), atol=5 * y.std() / 632)
+        found = (own.signal + own.noise).numpy()
+        np.testing.assert_allclose(found, np.cov(y.T), atol=0.02, rtol=0.02)
+    # The scores are the derivatives of the values, in which scale and limits are each system's own.
+    value = pseudo.evaluate(problem, gamma, moments)
+    for i in range(len(p)):
+        step = 1e-4 * np.eye(len(p))[i]
+        ends = []
+        for at in (p + step, p - step):
+            a, c = (torch.from_numpy(part.copy()) for part in problem.split(at))
+            there = moments_of_systems(problem, a, c, draws)
+            ends.append(pseudo.evaluate(problem, c, there).log_likelihood)
+        np.testing.assert_allclose(
+            value.scores[:, i], (ends[0] - ends[1]) / 2e-4, rtol=1e-3, atol=1e-3
+        )
 
 
 def test_both_estimates_come_close_to_the_truth():

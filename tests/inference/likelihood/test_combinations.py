@@ -110,6 +110,8 @@ def problem_of(case: Case) -> tuple[Problem, np.ndarray]:
         scale = rng.uniform(0.7, 1.5, COUNT)
         present, fill = rng.random((COUNT, width)) < 0.7, np.zeros(width)
         present[:, 0] = True
+    elif case.seen == "below a limit" and case.known:
+        scale = rng.uniform(0.7, 1.5, COUNT)
     # Standard deviations of a fifth or so, correlations of .3, some seven degrees of freedom.
     gamma = np.where(noise.correlations, 0.3, -1.6)
     gamma[[name == "degrees_of_freedom" for name in noise.names]] = 1.6
@@ -117,9 +119,10 @@ def problem_of(case: Case) -> tuple[Problem, np.ndarray]:
     p = np.concatenate([alpha, gamma])
     simulator = replicated_simulator(simulate, case.replicates)
     omega, e = (torch.from_numpy(rng.standard_normal((COUNT, n))) for n in (2, width))
+    some = None if known is None and scale is None else Conditions(scale=scale, known=known)
     blank = Problem(
         np.zeros((COUNT, width)), simulator, law, noise, np.full(len(p), 0.5), seed=1,
-        conditions=None if known is None else Conditions(known=known),
+        conditions=some,
         replicates=case.replicates,
     )  # fmt: skip
     y = blank.model(torch.from_numpy(p), omega, e, np.arange(COUNT)).numpy()

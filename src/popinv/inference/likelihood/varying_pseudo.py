@@ -11,7 +11,8 @@ and their derivatives are central differences. Degrees of freedom do not enter, 
 standard deviation is a parameter of its own; they are held at their start.
 
 Observations below a limit of quantification hold the limit, and the moments given g are those of
-:mod:`popinv.inference.likelihood.censoring`; all systems have the same limits and scale 1.
+:mod:`popinv.inference.likelihood.censoring`. They depend on the system's scale, so that systems
+with other scales or limits have moments of their own.
 
 The scores and the information are those of :mod:`popinv.inference.likelihood.pseudo`.
 """
@@ -29,7 +30,7 @@ from popinv.errors import DivergenceError
 from popinv.inference.likelihood.censoring import censored_moments
 from popinv.inference.likelihood.components import Split
 from popinv.inference.problem import Problem
-from popinv.population.known import Known, systems_by_row
+from popinv.population.known import Known
 
 _STEP, _NOISE_STEP = 1e-3, 1e-4
 # Rows that are simulated at a time, and rows whose moments are taken at a time.
@@ -65,12 +66,12 @@ class VaryingMoments:
     Attributes
     ----------
     groups : tuple of _Moments
-    known : Known, optional
-        The known quantities that belong to each group; None if there is one group of all systems.
+    keys : tuple of bytes, optional
+        The key of the systems of each group; None if there is one group of all systems.
     """
 
     groups: tuple[_Moments, ...]
-    known: Known | None
+    keys: tuple[bytes, ...] | None
 
     def with_derivatives_of(self, other: VaryingMoments) -> VaryingMoments:
         """Return these moments with the derivatives of others."""
@@ -85,11 +86,46 @@ class VaryingMoments:
 
     def of_systems(self, problem: Problem) -> Iterator[tuple[np.ndarray, _Moments]]:
         """Yield the systems of a problem that have the same moments, and these moments."""
-        if self.known is None:
+        if self.keys is None:
             yield np.arange(len(problem.data)), self.groups[0]
             return
-        for row, systems in systems_by_row(self.known, problem.known):
-            yield systems, self.groups[row]
+        place = {key: number for number, key in enumerate(self.keys)}
+        index = np.array([place[key] for key in _keys(problem)])
+        for number in np.unique(index):
+            yield np.flatnonzero(index == number), self.groups[number]
+
+
+def _keys(problem: Problem) -> list[bytes]:
+    """Return a key for each system, the same for systems with equal moments."""
+    keys, conditions = [b""] * len(problem.data), problem.conditions
+    if problem.known is not None:
+        keys = problem.known.row_keys()
+    if conditions is not None and conditions.limits is not None:
+        scale = np.ones(len(keys)) if conditions.scale is None else conditions.scale
+        both = np.column_stack([scale, conditions.limits])
+        keys = [key + row.tobytes() for key, row in zip(keys, both, strict=True)]
+    return keys
+
+
+@dataclass(frozen=True)
+class _Limited:
+    """Scales (n,) and limits of quantification (n, d_y) of n rows of systems."""
+
+    scale: torch.Tensor
+    limits: torch.Tensor
+
+    @classmethod
+    def of(cls, problem: Problem, systems: np.ndarray) -> _Limited | None:
+        """Return those of some systems; None if the problem has no limits."""
+        conditions = problem.conditions
+        if conditions is None or conditions.limits is None:
+            return None
+        scale = np.ones(len(systems)) if conditions.scale is None else conditions.scale[systems]
+        return cls(torch.from_numpy(scale), torch.from_numpy(conditions.limits[systems]))
+
+    def repeated(self, times: int) -> _Limited:
+        """Return each row so many times in a row."""
+        return _Limited(*(x.repeat_interleave(times, dim=0) for x in (self.scale, self.limits)))
 
 
 def _mixed(split: Split, each: Sequence[_Moments]) -> _Moments:
@@ -114,19 +150,27 @@ def varying_moments(
     DivergenceError
         If an observation of the model is not finite.
     """
-    if problem.known is None:
+    keys = dict.fromkeys(_keys(problem))
+    if keys == {b"": None}:
         return VaryingMoments(
-            tuple(_moments(problem, alpha, gamma, omega, None, derivatives)), None
+            tuple(_moments(problem, alpha, gamma, omega, None, None, derivatives)), None
         )
-    known = problem.known.of(problem.known.groups()[0])
-    draws = len(omega) // len(known)
-    size = max(1, _MOST_ROWS // draws)
+    place = {key: number for number, key in enumerate(_keys(problem))}
+    systems = np.array([place[key] for key in keys])
+    # Systems with the same known quantities share their draws.
+    sets, of_known = [omega], np.zeros(len(problem.data), dtype=int)
+    if problem.known is not None:
+        first, of_known = problem.known.groups()
+        sets = list(omega.split(len(omega) // len(first)))
+    size = max(1, _MOST_ROWS // len(sets[0]))
     groups: list[_Moments] = []
-    for start in range(0, len(known), size):
-        rows = np.arange(start, min(start + size, len(known)))
-        own = omega[start * draws : (start + len(rows)) * draws]
-        groups += _moments(problem, alpha, gamma, own, known.of(rows), derivatives)
-    return VaryingMoments(tuple(groups), known)
+    for start in range(0, len(systems), size):
+        rows = systems[start : start + size]
+        own = torch.cat([sets[of_known[row]] for row in rows])
+        known = None if problem.known is None else problem.known.of(rows)
+        limited = _Limited.of(problem, rows)
+        groups += _moments(problem, alpha, gamma, own, known, limited, derivatives)
+    return VaryingMoments(tuple(groups), tuple(keys))
 
 
 def _moments(
@@ -135,19 +179,25 @@ def _moments(
     gamma: torch.Tensor,
     omega: torch.Tensor,
     known: Known | None,
+    limited: _Limited | None,
     derivatives: bool,
 ) -> list[_Moments]:
-    """Return the moments for each row of known quantities; None stands for one group of systems."""
+    """Return the moments for each row of known quantities, scales and limits.
+
+    Without any of them there is one row. The draws (M, d_omega) are as many for each row.
+    """
     if problem.law.component is not None:
         split = Split.of(problem, alpha.numpy())
         parts = zip(split.problems, map(torch.from_numpy, split.alphas), strict=True)
-        each = [_moments(part, a, gamma, omega, known, derivatives) for part, a in parts]
+        each = [_moments(part, a, gamma, omega, known, limited, derivatives) for part, a in parts]
         return [_mixed(split, group) for group in zip(*each, strict=True)]
-    count = 1 if known is None else len(known)
-    repeated = None if known is None else known.repeated(len(omega) // count)
+    count = len(known) if known is not None else 1 if limited is None else len(limited.scale)
+    draws = len(omega) // count
+    repeated = None if known is None else known.repeated(draws)
+    of_draws = None if limited is None else limited.repeated(draws)
 
     def at(g: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return _three(problem, g, c, repeated, count)
+        return _three(problem, g, c, repeated, of_draws, count)
 
     with torch.no_grad():
         here = _signals(problem, alpha, omega, repeated)
@@ -184,13 +234,19 @@ def _signals(
 
 
 def _three(
-    problem: Problem, g: torch.Tensor, gamma: torch.Tensor, known: Known | None, count: int
+    problem: Problem,
+    g: torch.Tensor,
+    gamma: torch.Tensor,
+    known: Known | None,
+    limited: _Limited | None,
+    count: int,
 ) -> tuple[torch.Tensor, ...]:
     """Return mean and covariance of signals (M, d_y), and the noise's mean covariance.
 
     Each has ``count`` rows, one for each group of as many draws that follow each other.
     """
-    centre, d = (x.reshape(count, -1, g.shape[1]) for x in _given(problem, g, gamma, known))
+    given = _given(problem, g, gamma, known, limited)
+    centre, d = (x.reshape(count, -1, g.shape[1]) for x in given)
     mean, draws = centre.mean(dim=1), centre.shape[1]
     centred = centre - mean[:, None]
     correlation = problem.noise.correlation(gamma)  # type: ignore[attr-defined]
@@ -198,14 +254,21 @@ def _three(
 
 
 def _given(
-    problem: Problem, g: torch.Tensor, gamma: torch.Tensor, known: Known | None
+    problem: Problem,
+    g: torch.Tensor,
+    gamma: torch.Tensor,
+    known: Known | None,
+    limited: _Limited | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and standard deviation of observations with noise of scale 1 given g (M, d_y)."""
+    """Return mean and standard deviation of observations given g (M, d_y).
+
+    The noise has scale 1, or that of the rows with limits.
+    """
     covariates = None if known is None else known.covariates
     d = problem.noise.deviations(gamma, g, covariates)  # type: ignore[attr-defined]
-    if problem.conditions is None or problem.conditions.limits is None:
+    if limited is None:
         return g, d
-    return censored_moments(g, d, torch.from_numpy(problem.conditions.limits[0]))
+    return censored_moments(g, limited.scale[:, None] * d, limited.limits)
 
 
 def evaluate_varying(
@@ -249,14 +312,19 @@ def scores_of_draws(
     A draw contributes its g to the mean, and the square of its deviation plus the covariance of its
     noise to the covariance.
     """
-    (moments,) = _moments(problem, alpha, gamma, omega, known, derivatives=True)
+    limited = _Limited.of(problem, np.zeros(1, dtype=int))
+    if limited is not None:
+        # The scale is in the moments of what is observed.
+        limited, scale = replace(limited, scale=torch.full((1,), scale).to(alpha)), 1.0
+    (moments,) = _moments(problem, alpha, gamma, omega, known, limited, derivatives=True)
+    of_draws = None if limited is None else limited.repeated(len(omega))
     known = None if known is None else known.repeated(len(omega))
     total = np.zeros((len(omega), len(problem.free)))
     with torch.no_grad():
         every = torch.ones(len(moments.mean), dtype=torch.bool)
         group = _Group(moments, every, scale)
         for weight, g in weighted_signals(problem, alpha, omega, known):
-            centre, d = _given(problem, g, gamma, known)
+            centre, d = _given(problem, g, gamma, known, of_draws)
             d = scale * d
             weighted = (centre - moments.mean) @ group.precision
             scores = weighted @ group.of_mean.T
@@ -293,7 +361,8 @@ def _groups(
     present, scale = np.ones((n, d_y), dtype=bool), np.ones(n)
     if conditions is not None and conditions.present is not None:
         present = conditions.present
-    if conditions is not None and conditions.scale is not None:
+    # With limits the scales are in the moments.
+    if conditions is not None and conditions.scale is not None and conditions.limits is None:
         scale = conditions.scale
     for systems, own in moments.of_systems(problem):
         both = np.column_stack([present[systems], scale[systems]])
