@@ -11,7 +11,11 @@ from scipy.stats import multivariate_normal
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.density import NormalDensity, StackedDensity
-from popinv.inference.likelihood.varying_density import VaryingDensity, density_of
+from popinv.inference.likelihood.varying_density import (
+    VaryingDensity,
+    density_of,
+    log_likelihood,
+)
 from popinv.inference.problem import Problem
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
@@ -156,3 +160,25 @@ def test_a_louder_density_has_larger_deviations():
     g = drawn(COUNT, ENTRIES)
     louder = density_of(problem, gamma).louder(2.0).at(g)
     close(louder.log, density_of(replace(problem, conditions=doubled), gamma).at(g).log)
+
+
+@pytest.mark.parametrize("name", ["constant", "varying"])
+def test_a_likelihood_has_derivatives_in_noise_and_signal(name):
+    base = NOISES["diagonal"]
+    noise = base if name == "constant" else VaryingNoise(base, "combined")
+    problem, gamma = problem_of(noise, "scales and gaps"), gamma_of(noise)
+    signal = drawn(COUNT, ENTRIES)
+
+    def value(c: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        return log_likelihood(problem, c, g).sum()
+
+    inputs = gamma.requires_grad_(True), signal.requires_grad_(True)
+    slopes = torch.autograd.grad(value(*inputs), inputs)
+    with torch.no_grad():
+        for which, slope in enumerate(slopes):
+            change = 1e-5 * torch.ones_like(slope)
+            ends = []
+            for sign in (1, -1):
+                moved = [x + sign * change if i == which else x for i, x in enumerate(inputs)]
+                ends.append(value(*moved))
+            assert float(ends[0] - ends[1]) == pytest.approx(2e-5 * float(slope.sum()), rel=1e-5)

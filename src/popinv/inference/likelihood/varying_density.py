@@ -256,10 +256,11 @@ class _VaryingAt(AtSignal):
             return self.density.residual(self.signal)
 
     def noise_scores(self) -> Iterator[torch.Tensor]:
-        with torch.no_grad():
-            for up, down in self.density.moved:
+        for up, down in self.density.moved:
+            # The mode of the gradients must not reach those who are given the scores.
+            with torch.no_grad():
                 change = up.log_density(self.signal) - down.log_density(self.signal)
-                yield change / (2 * _STEP)
+            yield change / (2 * _STEP)
 
 
 def varying_density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
