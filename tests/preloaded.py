@@ -32,6 +32,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
+SCRIPT = "popinv script"
+"""The name of a forked process that runs a script, which it keeps open."""
 SOCKET = "POPINV_TESTS_PRELOADED"
 """The environment variable that names the socket of the process that forks."""
 
@@ -113,7 +115,8 @@ def _run(asked: dict[str, Any], streams: Sequence[int]) -> NoReturn:
         else:
             sys.argv = [program, *arguments]
             sys.path[0] = str(Path(program).parent)
-            # Its command line stays that of the process that forks: this tells what runs.
+            # Its command line stays that of the process that forks: these tell what runs.
+            Path("/proc/self/comm").write_text(SCRIPT)
             with open(program):
                 runpy.run_path(program, run_name="__main__")
     except SystemExit as ended:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from preloaded import SCRIPT
 
 from popinv.store import storage
 
@@ -45,7 +46,7 @@ def scripts(folder: Path) -> dict[int, str]:
             continue
         with contextlib.suppress(OSError):
             words = (entry / "cmdline").read_bytes().decode().split("\0")
-            forked = any(word.endswith("/preloaded.py") for word in words[:3])
+            forked = (entry / "comm").read_text().strip() == SCRIPT
             opened = [os.readlink(file) for file in (entry / "fd").iterdir()] if forked else words
             script = next((file for file in opened if "/.snakemake/scripts/" in file), None)
             if script is not None and os.path.samefile(entry / "cwd", folder):

@@ -39,17 +39,18 @@ QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 def test_results_do_not_depend_on_chunks_or_on_being_killed(untouched, tiny, tmp_path):
     # One more run, cut into other chunks, in which a job of every rule is killed once, that of
-    # the descent in the middle. The first rule's is over before it is seen.
+    # the descent in the middle. A job of a moment may be over before it is seen.
     workflow = Workflow(tmp_path)
     tiny["studies"]["tiny"]["active_learning"]["chunk_size"] = 130
     workflow.configure(tiny)
     checkpoint = tmp_path / "results/.checkpoints/tiny/deconvolve.zarr.zip"
-    kills = seeded_kills(untouched.folder, FIRST[1:], seed=1)
+    kills = seeded_kills(untouched.folder, FIRST, seed=1)
     plan = [*kills, Kill("deconvolve", once=checkpoint)]
     with Killer(tmp_path, plan) as killer:
         done = workflow.run("results/tiny/descent.zarr.zip", "--retries", "2")
     assert done.returncode == 0, done.stdout
-    assert {kill.rule for kill in killer.killed} == {*FIRST[1:], "deconvolve"}
+    killed = {kill.rule for kill in killer.killed}
+    assert {"solve_chunk", "train_surrogate", "update_population", "deconvolve"} <= killed
     names = ("descent", "observations", "truth")
     names += tuple(f"rounds/1/{name}" for name in ("solves", "surrogate", "estimate"))
     assert_same_results(tmp_path, untouched.folder, [f"{name}.zarr.zip" for name in names])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["law_errors", "ratio", "relative_frobenius_error", "root_mean_square"]
-
 # A true value below this counts as zero, and its error is not divided by it.
 NEAR_ZERO = 0.1
 

@@ -25,8 +25,6 @@ from popinv.inference.distance_influence import DistanceInfluence
 from popinv.inference.problem import DescentState
 from popinv.inference.settings import DescentSettings
 
-__all__ = ["Arrival", "judge_arrival"]
-
 # Largest remaining distance in standard errors, and in deviations of the noise of the draws.
 _MOST_LEFT, _DOUBT = 0.5, 2.0
 

@@ -21,7 +21,6 @@ from popinv.population.noise.varying import VaryingNoise
 if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
-__all__ = ["censorable", "descent_problem", "start"]
 
 # Scale of a law's entry whose spread is zero; a factor e is a large change of most entries.
 _LAW_SCALE = 0.5

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 import xarray as xr
 
-__all__ = ["ESTIMATORS", "choose", "choose_estimate", "words"]
-
 ESTIMATORS = ("likelihood", "pseudo_likelihood", "distance")
 """The best estimator comes first: that with the smallest standard errors under a right model."""
 

@@ -38,13 +38,6 @@ from popinv.errors import DataError
 from popinv.population.known import Known, known_of
 from popinv.store.rows import Rows, column_deviations, row_blocks, rows_of
 
-__all__ = [
-    "Conditions",
-    "deviations",
-    "fitted_observations",
-    "heldout_observations",
-]
-
 # Spread of an entry, relative to the largest, that is due to rounding.
 _NO_SPREAD = 1e-12
 

@@ -55,7 +55,6 @@ from popinv.transport.sliced import directions
 if TYPE_CHECKING:  # the descent on other noise must not depend on this family's code
     from popinv.population.noise.full.noise import FullNoise
 
-__all__ = ["curvature_factor", "joint_step", "moves_full_covariance"]
 
 _DAMPING = 1e-3
 # The mean of the noise over a bin has variance 1 / rows, which biases h^2 upwards if it is small,

@@ -30,8 +30,6 @@ import torch
 
 from popinv.transport.sorting import sort_rows
 
-__all__ = ["binned_means", "each_tangent", "gauss_newton_matrix", "tangents"]
-
 _STEP = 1e-4
 
 

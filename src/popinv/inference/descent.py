@@ -65,8 +65,6 @@ from popinv.threads import fixed_threads
 from popinv.transport.debiased import projected_debiased_wasserstein
 from popinv.transport.sliced import directions, projected_wasserstein_squared
 
-__all__ = ["Descent", "estimate", "learning_rate", "run", "step"]
-
 _BETA_1, _BETA_2 = 0.9, 0.99
 _DAMPING = 1e-3
 _CURVATURE_BINS, _LEAST_ROWS_PER_BIN = 25, 20

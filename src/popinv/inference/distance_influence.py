@@ -39,8 +39,6 @@ from popinv.threads import fixed_threads
 from popinv.transport.sliced import directions
 from popinv.transport.sorting import sort_rows
 
-__all__ = ["DistanceInfluence", "distance_influence"]
-
 _DRAWS, _DIRECTIONS, _ROWS_PER_BIN = 8000, 400, 100
 
 

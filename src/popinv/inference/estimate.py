@@ -11,8 +11,6 @@ import numpy as np
 if TYPE_CHECKING:
     from popinv.inference.likelihood.profile import Ends
 
-__all__ = ["Estimate", "restricted_inverse", "sizes"]
-
 
 @dataclass(frozen=True)
 class Estimate:

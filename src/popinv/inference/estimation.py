@@ -22,8 +22,6 @@ from popinv.inference.settings import (
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 
-__all__ = ["Answer", "estimate_population"]
-
 
 @dataclass(frozen=True)
 class Answer:

@@ -25,8 +25,6 @@ from popinv.inference.settings import DescentSettings
 from popinv.seeds import generator
 from popinv.store.checkpoints import Checkpoint, state_from_arrays, state_to_arrays
 
-__all__ = ["DistanceFit", "fit_distance", "starts_near"]
-
 # The influence is not computed for more parameters than this, such as those of an unrestricted
 # covariance.
 _MOST_PARAMETERS = 100

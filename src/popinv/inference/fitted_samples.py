@@ -11,8 +11,6 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
-__all__ = ["FittedModel", "sample_model"]
-
 
 @dataclass(frozen=True)
 class FittedModel:

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-__all__ = ["first_order", "folds_of"]
-
 
 def folds_of(observations: xr.Dataset) -> list[np.ndarray]:
     """Return the rows of ``y`` in each fold of tested systems.

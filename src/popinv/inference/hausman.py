@@ -20,8 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["LEVEL", "Hausman", "describe", "hausman"]
-
 _RESAMPLES = 2000
 # Systems of a resample at most. A sum of more is closer to normal than its quantiles can show.
 _SYSTEMS = 20_000

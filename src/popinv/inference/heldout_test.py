@@ -20,8 +20,6 @@ from popinv.threads import fixed_threads
 from popinv.transport.energy import EnergyReference, slicing_constant
 from popinv.transport.sliced import directions
 
-__all__ = ["HeldOutTest", "heldout_test"]
-
 _REFERENCE_SAMPLES = 4000
 _DIRECTIONS = 200
 

@@ -46,8 +46,6 @@ from popinv.inference.problem import Problem
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 
-__all__ = ["Identifiability", "identifiability"]
-
 # Scale of an entry of the law with a prior, in deviations of the prior.
 _PRIOR_SCALE = 2.0
 # A singular value below this, in standard errors over the whole scale, gives a warning.

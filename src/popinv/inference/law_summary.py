@@ -30,8 +30,6 @@ from popinv.inference.moments import matched_normals
 from popinv.population.laws.base import Law
 from popinv.seeds import generator
 
-__all__ = ["LawSummary", "law_summary", "summary_names"]
-
 _LEVELS = {
     "quantile_05": 0.05,
     "quantile_25": 0.25,

@@ -34,8 +34,6 @@ from popinv.inference.settings import DescentSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.store.variables import variable
 
-__all__ = ["Refits", "refit_dataset", "refits"]
-
 _MOST_STEPS = 15
 
 

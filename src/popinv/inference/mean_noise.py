@@ -8,8 +8,6 @@ from popinv.inference.moments import matched_normals
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
-__all__ = ["mean_noise_covariance", "mean_noise_factor"]
-
 _PAIRS = 1000
 
 

@@ -25,8 +25,6 @@ from popinv.inference.tested import tested_systems
 from popinv.surrogate.collect import Thresholds, failure_counts
 from popinv.surrogate.simulator import is_exact
 
-__all__ = ["metrics"]
-
 # An estimate, and the ends of its interval, by the endings of their names.
 _ENDS = ("", "_lower", "_upper")
 

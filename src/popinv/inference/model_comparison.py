@@ -24,8 +24,6 @@ import xarray as xr
 
 from popinv.errors import DataError
 
-__all__ = ["check_same_observations", "compare", "information_criteria"]
-
 # A difference of more than this many standard errors is taken to be real.
 _CLEAR = 2.0
 

@@ -42,14 +42,6 @@ from popinv.errors import DivergenceError
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
-__all__ = [
-    "Moments",
-    "matched_normals",
-    "noise_derivatives",
-    "reference_moments",
-    "signal_derivatives",
-]
-
 # Steps of central differences: the network computes in single precision, the noise in double.
 _SIGNAL_STEP, _NOISE_STEP = 1e-3, 1e-4
 # A principal direction is used if the signal has at least this share of the variance along it.

@@ -18,8 +18,6 @@ from popinv.forward.datasets import observation_names
 from popinv.inference.problem import Problem
 from popinv.store.rows import row_blocks
 
-__all__ = ["noise_share_metrics", "noise_shares"]
-
 
 def noise_shares(problem: Problem, covariance: np.ndarray) -> np.ndarray:
     """Return the share of each observation of a replicate, shape (d,).

@@ -25,8 +25,6 @@ from popinv.inference.settings import DescentSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 
-__all__ = ["oracle"]
-
 _FRESH = "oracle/fresh"
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-__all__ = ["summed_over_directions"]
-
 
 def summed_over_directions(
     projected: np.ndarray, edges: np.ndarray, values: np.ndarray, slopes: np.ndarray

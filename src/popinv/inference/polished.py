@@ -12,8 +12,6 @@ from popinv.inference.result import estimate_dataset, estimated_coordinate
 from popinv.inference.surrogate_bias import FreshSolves
 from popinv.store.variables import variable
 
-__all__ = ["fresh_solves", "likelihood_dataset", "pseudo_likelihood_dataset"]
-
 
 def fresh_solves(check: xr.Dataset) -> FreshSolves:
     """Return the successful solves of the last round of a record of solves."""

@@ -34,8 +34,6 @@ from popinv.inference.likelihood.model_moments import matched_draws
 from popinv.inference.problem import Problem
 from popinv.inference.solver import SolverSimulator
 
-__all__ = ["Densities", "log_densities", "predictive"]
-
 
 @dataclass(frozen=True)
 class Densities:

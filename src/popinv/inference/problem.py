@@ -17,8 +17,6 @@ from popinv.population.noise.base import NoiseModel
 from popinv.seeds import generator
 from popinv.store.rows import Rows
 
-__all__ = ["DescentState", "Problem", "begin"]
-
 
 @dataclass(frozen=True)
 class Problem:

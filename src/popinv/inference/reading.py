@@ -15,8 +15,6 @@ import xarray as xr
 
 from popinv.population.laws.base import Law
 
-__all__ = ["as_read", "read_names", "read_slopes", "read_values", "stated_entries"]
-
 
 def stated_entries(law: Law) -> np.ndarray:
     """Return the mask (d_alpha,) of the entries that have a meaning of their own."""

@@ -12,8 +12,6 @@ import torch
 
 from popinv.surrogate.simulator import is_exact
 
-__all__ = ["replicated_simulator"]
-
 Simulate = Callable[[torch.Tensor], torch.Tensor]
 
 

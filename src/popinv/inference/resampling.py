@@ -26,8 +26,6 @@ from popinv.inference.problem import Problem, begin
 from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.seeds import generator
 
-__all__ = ["Again", "again_from", "bootstrap"]
-
 _OF_FEW_PARAMETERS: dict[str, Any] = {
     "optimiser": "gauss_newton",
     "learning_rate": 0.5,

@@ -10,8 +10,6 @@ from popinv.inference.polished import fresh_solves
 from popinv.inference.problem import Problem
 from popinv.surrogate.simulator import is_exact
 
-__all__ = ["solver_residuals"]
-
 
 def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
     """Return G(z) - S(z) of the solves of the last round of a record, shape (K, d_y).

@@ -20,8 +20,6 @@ from popinv.errors import SolverError
 from popinv.inference.accuracy import relative_frobenius_error
 from popinv.store.variables import variable
 
-__all__ = ["sampling_error_dataset", "sampling_error_metrics", "within_system_covariance"]
-
 
 def within_system_covariance(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean over systems of the covariance between repeats, and its standard error.

@@ -17,14 +17,6 @@ from popinv.sections.base import (
     Several,
 )
 
-__all__ = [
-    "CurvatureSettings",
-    "DescentSettings",
-    "Estimator",
-    "PolishSettings",
-    "wants_likelihood",
-]
-
 # With more systems, a step of the descent sees so many of them.
 _MOST_WHOLE, _BATCH = 20_000, 10_000
 

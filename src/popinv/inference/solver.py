@@ -15,8 +15,6 @@ import torch
 
 from popinv.forward.base import DifferentiableModel, ForwardModel, session
 
-__all__ = ["SolverSimulator"]
-
 
 class SolverSimulator:
     """The forward model itself, from a Tensor (n, d_z) to a Tensor (n, d_y).

@@ -41,8 +41,6 @@ from popinv.optimisation.bounded import bounded_step
 from popinv.seeds import generator, standard_normal_rows
 from popinv.surrogate.simulator import UncertainSurrogate, is_exact
 
-__all__ = ["FreshSolves", "PushMeasure", "Scores", "corrected", "observe_again", "push_of"]
-
 # Maps observations (n, d_y) of a problem's systems to scores (n, n_p) at the estimate.
 Scores = Callable[[Problem], np.ndarray]
 

@@ -11,8 +11,6 @@ from popinv.inference.polished import fresh_solves
 from popinv.inference.problem import Problem
 from popinv.surrogate.simulator import UncertainSurrogate
 
-__all__ = ["HeldOutSolves", "held_out_solves"]
-
 # The normal quantile of a 95 % interval.
 QUANTILE = 1.959963984540054
 

@@ -34,8 +34,6 @@ from popinv.population.known import inputs
 from popinv.seeds import generator, standard_normal_rows
 from popinv.surrogate.simulator import UncertainSurrogate
 
-__all__ = ["PosteriorSolves", "inflation_of"]
-
 # Draws of the posterior, and parameters of each.
 _DRAWS, _PLACES = 24, 96
 

@@ -13,8 +13,6 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.surrogate_bias import FreshSolves, push_of
 
-__all__ = ["surrogate_push"]
-
 # Pairs of noises for each solve, and the most solves, each of which is observed so many times.
 _PAIRS, _MOST_SOLVES = 4, 4000
 

@@ -14,8 +14,6 @@ from popinv.inference.problem import Problem
 from popinv.inference.residuals import solver_residuals
 from popinv.inference.result import estimate_of
 
-__all__ = ["tested_systems"]
-
 
 def tested_systems(
     problem: Problem, loaded: Mapping[str, xr.Dataset]

@@ -20,8 +20,6 @@ import numpy as np
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
 
-__all__ = ["location_sizes", "longest_steps"]
-
 
 def location_sizes(d_y: int, loss: float, spread: float, curvature: np.ndarray) -> np.ndarray:
     """Return the natural size of a change of each location.

@@ -20,8 +20,6 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Mixtures", "fitted"]
-
 # Share of the law, and the largest number of components that are fitted.
 _OF_LAW, _COMPONENTS = 0.1, 6
 _EM_STEPS = 8

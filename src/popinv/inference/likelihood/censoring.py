@@ -17,8 +17,6 @@ import math
 
 import torch
 
-__all__ = ["censored_moments", "tail_curvature"]
-
 
 def censored_moments(
     g: torch.Tensor, d: torch.Tensor, limit: torch.Tensor

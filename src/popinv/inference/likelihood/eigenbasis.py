@@ -16,8 +16,6 @@ import torch
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.model_moments import ModelMoments
 
-__all__ = ["Derivatives", "Eigenbasis", "Square"]
-
 # Number of observations from which quadratic forms are factored. Eigenvalues below the second
 # number, relative to the largest, are rounding.
 _FACTORED_FROM, _NEGLIGIBLE = 200, 1e-12

@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["steadied"]
-
 
 def steadied(
     curvature: np.ndarray, error: np.ndarray, squares: np.ndarray, systems: int

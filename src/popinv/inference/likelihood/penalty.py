@@ -18,8 +18,6 @@ import torch
 from popinv.inference.likelihood.whitening import covariance_derivatives
 from popinv.inference.problem import Problem
 
-__all__ = ["Penalty", "law_penalty", "noise_penalty", "penalty_at"]
-
 
 @dataclass(frozen=True)
 class Penalty:

@@ -31,8 +31,6 @@ from popinv.inference.likelihood.whitening import covariance_derivatives
 from popinv.inference.problem import Problem
 from popinv.store.rows import Rows, row_blocks
 
-__all__ = ["PseudoSums", "SampleMoments", "has_sample_moments", "summed"]
-
 
 @dataclass(frozen=True)
 class SampleMoments:

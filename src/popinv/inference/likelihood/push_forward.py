@@ -16,8 +16,6 @@ from popinv.forward.tangents import linearised
 from popinv.inference.problem import Problem
 from popinv.population.known import Known, inputs
 
-__all__ = ["PushForward"]
-
 PullBack = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 # The error of central differences in double precision is about 1e-10 of T's size.

@@ -58,8 +58,6 @@ from popinv.inference.likelihood.whitening import (
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
-__all__ = ["Span", "reducible"]
-
 # With fewer observations, whole signals take no longer.
 _FEWEST_OBSERVATIONS = 200
 # Draws of the law, and as many again spread wider by this factor, as modes may lie in the tails.

@@ -15,8 +15,6 @@ from popinv.inference.likelihood.model_moments import matched_draws, moments_of_
 from popinv.inference.problem import Problem
 from popinv.inference.surrogate_bias import Scores
 
-__all__ = ["distance_scores", "marginal_scores", "pseudo_scores"]
-
 
 def pseudo_scores(problem: Problem, p: np.ndarray, draws: int | None = None) -> Scores:
     """Return the scores of the pseudo-likelihood at p, by default with all draws."""

@@ -22,8 +22,6 @@ from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 
-__all__ = ["NoiseChange", "Outside", "Whitening", "covariance_derivatives", "whitening"]
-
 _STEP = 1e-4
 # An entry off the diagonal, relative to the largest on it, that is due to the difference of
 # covariances.

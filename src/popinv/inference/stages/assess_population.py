@@ -14,8 +14,6 @@ from popinv.population.units import table_units
 from popinv.surrogate.artefact import surrogate_of
 from popinv.surrogate.collect import Thresholds
 
-__all__ = ["assess_population"]
-
 
 def assess_population(
     model: Model,

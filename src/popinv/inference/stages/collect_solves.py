@@ -15,9 +15,6 @@ from popinv.store.rows import rows_of
 from popinv.store.storage import config_differences
 from popinv.surrogate.collect import Thresholds, check_failures, collect, failure_counts, judge
 
-__all__ = ["collect_solves"]
-
-
 _REMEDY = "Delete the folder 'chunks' of the round, and run again."
 
 

@@ -21,8 +21,6 @@ from popinv.surrogate.artefact import surrogate_of
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
 
-__all__ = ["consult_oracle"]
-
 
 def consult_oracle(
     model: Model,

@@ -20,8 +20,6 @@ from popinv.surrogate.artefact import surrogate_of
 if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
-__all__ = ["deconvolve"]
-
 
 def deconvolve(
     model: Model,

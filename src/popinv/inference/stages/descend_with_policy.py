@@ -12,8 +12,6 @@ from popinv.population.model import Model
 from popinv.store.checkpoints import Checkpoint
 from popinv.surrogate.artefact import surrogate_of
 
-__all__ = ["descend_with_policy"]
-
 
 def descend_with_policy(
     model: Model,

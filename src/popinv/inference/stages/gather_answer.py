@@ -15,8 +15,6 @@ from popinv.surrogate.artefact import surrogate_of
 if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
-__all__ = ["gather_answer"]
-
 
 def gather_answer(
     model: Model,

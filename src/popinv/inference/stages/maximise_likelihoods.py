@@ -21,8 +21,6 @@ from popinv.surrogate.simulator import is_exact
 if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
-__all__ = ["maximise_likelihoods"]
-
 
 def maximise_likelihoods(
     model: Model,

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.population.laws.section import LawSection
 
-__all__ = ["repeat_solves"]
-
 
 def repeat_solves(
     forward: ForwardSection,

@@ -17,8 +17,6 @@ from popinv.surrogate.artefact import surrogate_of
 if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
-__all__ = ["resample_systems"]
-
 
 def resample_systems(
     model: Model,

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from popinv.surrogate.collect import Thresholds
     from popinv.surrogate.section import SurrogateSettings
 
-__all__ = ["Round", "run_rounds"]
 
 # Name of the last solves, on which the last surrogate is judged.
 _CHECK = "check"

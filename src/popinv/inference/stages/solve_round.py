@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from popinv.population.model import Model
     from popinv.surrogate.collect import Thresholds
 
-__all__ = ["solve_round"]
-
 
 def solve_round(
     forward: ForwardSection,

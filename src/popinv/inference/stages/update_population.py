@@ -11,7 +11,6 @@ from popinv.population.model import Model
 if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
-__all__ = ["update_population"]
 
 # Starts beside that of the study.
 _FURTHER_STARTS = 3
