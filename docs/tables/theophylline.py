@@ -18,7 +18,7 @@ UNITS = {"ka": "1/h", "V": "L", "CL": "L/h"}
 
 
 def table(results: Path) -> pd.DataFrame:
-    """Return medians, 95 % intervals and nlme's empirical Bayes estimates, a row for each person."""
+    """Return medians, 95 % intervals and nlme's estimates, a row for each person."""
     found = pd.read_csv(results / "downstream/posterior/systems.csv", index_col="system")
     peer = pd.read_csv(FOLDER / "theophylline_nlme.csv", index_col="system")
     columns = {}
