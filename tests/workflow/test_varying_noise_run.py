@@ -118,3 +118,59 @@ def test_the_report_shows_the_noise_against_the_signal(workflow: Workflow) -> No
     with_growth = [page.name for page in pages if "Noise against the signal" in page.read_text()]
     assert with_growth
     assert all("censored" in name for name in with_growth)
+
+
+WITH_DOSE = """import torch
+
+
+def solve(z, design, times):
+    rate, level = z[:, :1], z[:, 1:]
+    return design * level * torch.exp(-rate * torch.as_tensor(times, dtype=z.dtype))
+"""
+
+
+def test_all_that_can_be_stated_of_systems_at_once(tmp_path):
+    # Design, replicates, noise scales, limits of quantification and noise that grows.
+    workflow = Workflow(tmp_path)
+    (tmp_path / "dosed.py").write_text(WITH_DOSE)
+    law = {"rate": {"mean": -0.7, "standard_deviation": 0.4}, "level": LAW["level"]}
+    forward = {**STUDY["forward"], "function": "dosed:solve", "design": ["dose"]}
+    study = {
+        **STUDY,
+        "forward": forward,
+        "noise": {"kind": "isotropic", "errors": {"grows": "combined"}},
+        "observations": {
+            "count": 250,
+            "heldout": 60,
+            "replicates": 2,
+            "censored_below": 0.3,
+            "noise_scale": {"low": 0.7, "high": 1.4},
+            "known": {"dose": {"uniform": [0.5, 2.0]}},
+            "truth": {"law": law, "noise": CENSORED},
+        },
+        "assessment": {**STUDY["assessment"], "baselines": ["two_stage"]},
+        "evidence": {"calibration": 1},
+        "downstream": {
+            "posterior": {"effective": 50},
+            "withdrawal": {"systems": [3], "checked": 2},
+            "groups": {"simulated": 20},
+            "federated": {"sites": 2},
+        },
+    }
+    workflow.configure({"studies": {"all": study}})
+    done = workflow.run()
+    assert done.returncode == 0, done.stdout
+    folder = tmp_path / "results/all"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for name, true in (("rate", -0.7), ("level", 0.6)):
+        apart = metrics[f"alpha_{name}_mean"] - true
+        assert abs(apart) < 4 * metrics[f"standard_error_{name}_mean"]
+    assert metrics["noise_proportional"] == pytest.approx(0.12, rel=0.1)
+    found = {
+        method: json.loads((folder / f"downstream/{method}/metrics.json").read_text())
+        for method in study["downstream"]
+    }
+    # Of 250 systems with two parameters each, a share of .95 has a deviation of .01.
+    assert 0.9 < found["posterior"]["coverage"] < 0.99
+    assert found["federated"]["largest_distance_federated"] < 0.1
+    assert found["withdrawal"]["withdrawn"] == 1

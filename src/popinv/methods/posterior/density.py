@@ -27,8 +27,9 @@ from popinv.seeds import generator
 _BLOCK_VALUES = 2e7
 # Systems whose density is checked, and the difference that rounding may leave.
 _CHECKED, _ROUNDING = 20, 1e-8
-# Step of differences in omega, and the error that they may have through a surrogate.
-_STEP, _OF_DIFFERENCES = 1e-4, 1e-3
+# Step of differences in omega, and the error that they may have where a surrogate rounds to single
+# precision.
+_STEP, _OF_DIFFERENCES = 1e-3, 1e-2
 
 
 @dataclass(frozen=True)

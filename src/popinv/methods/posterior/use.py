@@ -52,7 +52,8 @@ def use(study: StudyInput) -> Outcome:
         surprise = surprise_p_values(problem, p, posteriors.least_misfit)
     count, truth = len(problem.data), None
     if "truth" in stores:
-        truth = stores["truth"]["z"].values[:count]
+        # The design follows the parameters.
+        truth = stores["truth"]["z"].values[:count, : problem.law.d_z]
     told = told_quantities(study.forward, study.law)
     result = posterior_dataset(posteriors, told, asked.kept_draws, truth)
     result["surprise_p_value"] = variable(
