@@ -24,6 +24,8 @@ from popinv.methods.invariants import Invariant, held, invariant_metrics
 from popinv.methods.outcome import Outcome
 from popinv.methods.posterior import density
 from popinv.methods.registry import METHODS
+from popinv.population.noise.diagonal.noise import DiagonalNoise
+from popinv.population.noise.varying import VaryingNoise
 
 
 def test_a_difference_beyond_its_tolerance_is_an_error_of_the_package():
@@ -193,6 +195,31 @@ def federated(secure: bool = True, **options):
 def test_sites_sum_to_what_one_place_computes(secure, irregular):
     found = federated(secure, scales=irregular, gaps=irregular)
     assert found.difference < 1e-5
+    assert found.difference < found.tolerance
+
+
+def test_sites_with_limits_and_scales_sum_to_what_one_place_computes():
+    problem = test_federated.pooled_problem()
+    count = len(problem.data)
+    # Three scales, so that systems of all sites have moments in common.
+    scale = np.array([0.5, 1.0, 2.0])[np.arange(count) % 7 % 3]
+    limits = np.full(problem.data.shape, np.quantile(problem.data, 0.2))
+    problem = replace(
+        problem,
+        data=np.maximum(problem.data, limits),
+        noise=VaryingNoise(DiagonalNoise(6)),
+        scale=np.full(10, 0.5),
+        conditions=Conditions(scale=scale, limits=limits),
+    )
+    # The first site has systems of one scale alone.
+    order = np.argsort(scale != 1.0, kind="stable")
+    problem = problem.of_systems(order)
+    found = reference.nothing_divided(
+        problem,
+        site.sites_of(test_federated.parts_of(problem), test_federated.DRAWS),
+        channel.Channel(3, secure=True, seed=1),
+        np.concatenate([test_federated.START[:4], np.full(6, -1.0)]),
+    )
     assert found.difference < found.tolerance
 
 

@@ -37,8 +37,9 @@ FIRST_DRAWS = 4000
 class Moments:
     """Mean and covariance of the model at the points asked for so far.
 
-    Every site computes the same ones. Without known quantities they are computed once for all
-    sites of this machine. The draws are of all systems and of all different known quantities.
+    Every site computes the same ones. Where they do not depend on known quantities or limits of the
+    systems, they are computed once for all sites of this machine. The draws are of all systems and
+    of all different known quantities.
     """
 
     def __init__(self, systems: int, groups: int = 0) -> None:
@@ -53,7 +54,8 @@ class Moments:
         """Return the moments of a problem's systems at p, by default from all draws."""
         count = self.most if draws is None else min(draws, self.most)
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-        if problem.known is not None:
+        conditions = problem.conditions
+        if problem.known is not None or (conditions is not None and conditions.limits is not None):
             draws_of_rows = matched_draws(problem, count, self.groups)
             return moments_of_systems(problem, alpha, gamma, draws_of_rows)
         key = p.tobytes(), count
