@@ -1,6 +1,6 @@
 """The table of the twelve people of theophylline: posteriors beside the estimates of nlme.
 
-    python -m docs.tables.theophylline results/theophylline
+    .venv/bin/python docs/tables/theophylline.py results/theophylline
 
 ``theophylline.R`` makes the file of nlme's estimates.
 """
@@ -38,4 +38,5 @@ if __name__ == "__main__":
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True
     )
     table(Path(sys.argv[1])).to_csv(FOLDER / "theophylline.csv")
-    (FOLDER / "theophylline_commit.txt").write_text(commit.stdout)
+    said = f"The results are those of commit {commit.stdout.strip()}.\n"
+    (FOLDER / "theophylline_commit.txt").write_text(said)

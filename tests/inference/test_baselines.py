@@ -17,7 +17,7 @@ from popinv.baselines.hierarchical import Energy
 from popinv.baselines.two_stage import first_design_prior, fit_systems, two_stage
 from popinv.errors import DataError
 from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.varying_density import log_likelihood
+from popinv.inference.likelihood.densities import log_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.result import answer_dataset
 from popinv.population.laws.lognormal.law import LognormalLaw

@@ -25,7 +25,7 @@ import torch
 import xarray as xr
 
 from popinv.errors import ConfigError, DivergenceError
-from popinv.inference.likelihood.varying_density import log_likelihood
+from popinv.inference.likelihood.densities import log_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.result import answer_dataset
 from popinv.seeds import generator

@@ -7,13 +7,12 @@ In the first stage the noise gamma is fixed, and each system's parameters are
     + \tfrac12 \bigl| (x(z) - \bar x) / \tau \bigr|^2,
 
 Under normal noise this is weighted least squares with a weak normal prior in the unbounded
-coordinates x (logarithms
-of positive parameters). The prior's mean and deviation are those of draws as broad as the study's
-first design, about the start of the search. The prior only matters where a system's own data carry
-little information, as for the fine modes of a field: these stay near zero, and the field's length
-is overestimated, without bound if the data are weak. The noise is then the maximum likelihood
-estimate from the residuals, and both steps are repeated. In the second stage the law is the maximum
-likelihood estimate from the fitted parameters, as though they were known.
+coordinates x (logarithms of positive parameters). The prior's mean and deviation are those of draws
+as broad as the study's first design, about the start of the search. The prior only matters where a
+system's own data carry little information, as for the fine modes of a field: these stay near zero,
+and the field's length is overestimated, without bound if the data are weak. The noise is then the
+maximum likelihood estimate from the residuals, and both steps are repeated. In the second stage the
+law is the maximum likelihood estimate from the fitted parameters, as though they were known.
 
 The method has a well-known bias, which does not vanish with more systems. The fitted parameters
 scatter by their own error in addition to the population's spread. The law is therefore too wide if
@@ -35,7 +34,8 @@ import numpy as np
 import torch
 
 from popinv.errors import DivergenceError
-from popinv.inference.likelihood.varying_density import density_of, log_likelihood
+from popinv.inference.likelihood.densities import density_of, log_likelihood
+from popinv.inference.likelihood.density import AtSignal
 from popinv.inference.problem import Problem
 from popinv.optimisation.minimisation import minimise
 from popinv.population.synthetic import broad_parameters
@@ -115,23 +115,24 @@ def _fit_block(
     def model(point: torch.Tensor) -> torch.Tensor:
         return _signal(problem, problem.law.bounded(point))
 
-    def objective(point: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def objective(point: torch.Tensor, at: AtSignal) -> torch.Tensor:
         prior_value = (((point - prior.mean) / prior.deviation) ** 2).sum(dim=1)
-        return torch.nan_to_num(prior_value - 2 * density.at(y).log, nan=torch.inf)
+        return torch.nan_to_num(prior_value - 2 * at.log, nan=torch.inf)
 
     precision = torch.diag(prior.deviation**-2)
     damping = torch.full((len(x),), _FIRST_DAMPING, dtype=x.dtype)
     quiet = torch.zeros(len(x), dtype=torch.int64)
     for _ in range(_LEVENBERG_STEPS):
         y, slopes = _derivatives(model, x)
-        descent = (slopes.transpose(1, 2) @ density.at(y).slope[:, :, None])[:, :, 0]
+        here = density.at(y)
+        descent = (slopes.transpose(1, 2) @ here.slope[:, :, None])[:, :, 0]
         descent = descent - (x - prior.mean) / prior.deviation**2
         matrix = density.information(y, slopes) + precision
         matrix = matrix + damping[:, None, None] * torch.diag_embed(
             torch.diagonal(matrix, dim1=1, dim2=2)
         )
         trial = x + torch.linalg.solve(matrix, descent)
-        gain = objective(x, y) - objective(trial, model(trial))
+        gain = objective(x, here) - objective(trial, density.at(model(trial)))
         # A system at rest stays where it is, whatever the others of its block do.
         better = (gain > 0) & (quiet < _QUIET_STEPS)
         x = torch.where(better[:, None], trial, x)

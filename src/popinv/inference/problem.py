@@ -123,6 +123,12 @@ class Problem:
     ) -> torch.Tensor:
         """Return noise-free observations (M, d_y) with noise; the arguments are as for `model`."""
         noise = self.noise.sample_given(gamma, e, signal, self.covariates(systems, len(signal)))
+        return self.seen_through(signal, noise, systems)
+
+    def seen_through(
+        self, signal: torch.Tensor, noise: torch.Tensor, systems: np.ndarray | None = None
+    ) -> torch.Tensor:
+        """Return noise-free observations with noise of scale 1, both of shape (M, d_y)."""
         if self.conditions is None or systems is None:
             return signal + noise
         return self.conditions.observe(signal, noise, systems)

@@ -30,7 +30,7 @@ import xarray as xr
 
 from popinv.errors import ConfigError
 from popinv.forward.datasets import parameter_coordinate
-from popinv.inference.likelihood.varying_density import log_likelihood
+from popinv.inference.likelihood.densities import log_likelihood
 from popinv.inference.problem import Problem
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator

@@ -10,12 +10,9 @@ import torch
 from scipy.stats import multivariate_normal
 
 from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood.densities import density_of, log_likelihood
 from popinv.inference.likelihood.density import NormalDensity, StackedDensity
-from popinv.inference.likelihood.varying_density import (
-    VaryingDensity,
-    density_of,
-    log_likelihood,
-)
+from popinv.inference.likelihood.varying_density import VaryingDensity
 from popinv.inference.problem import Problem
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.autoregressive.noise import AutoregressiveNoise

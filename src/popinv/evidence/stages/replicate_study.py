@@ -120,22 +120,19 @@ class _Truth:
         Systems whose solve failed (NaN rows) are left out. Row n of the noise depends on
         (seed, stage, n) alone.
         """
-        signal, gamma = torch.from_numpy(problem.replicated(clean)), self.p[problem.d_alpha :]
-        every = np.arange(len(clean))
-        e = standard_normal_rows(problem.seed, f"{stage}/noise", 0, *signal.shape)
-        if len(self.p) == len(problem.free):
-            rows = torch.from_numpy(gamma), signal, torch.from_numpy(e), every
-            with torch.no_grad():
-                y = problem.observed(*rows).numpy()
-        else:
-            # Noise of another family is drawn from its covariance.
-            factor = np.linalg.cholesky(self.covariance)
-            noise = (e.reshape(-1, len(factor)) @ factor.T).reshape(e.shape)
-            y = noise + signal.numpy()
-            if problem.conditions is not None:
-                y = problem.conditions.observe(signal, torch.from_numpy(noise), every).numpy()
+        signal, every = torch.from_numpy(problem.replicated(clean)), np.arange(len(clean))
+        e = torch.from_numpy(standard_normal_rows(problem.seed, f"{stage}/noise", 0, *signal.shape))
+        with torch.no_grad():
+            if len(self.p) == len(problem.free):
+                gamma = torch.from_numpy(self.p[problem.d_alpha :])
+                y = problem.observed(gamma, signal, e, every)
+            else:
+                # Noise of another family is drawn from its covariance.
+                factor = torch.linalg.cholesky(torch.from_numpy(self.covariance))
+                noise = (e.reshape(-1, len(factor)) @ factor.T).reshape(e.shape)
+                y = problem.seen_through(signal, noise, every)
         solved = np.flatnonzero(~np.isnan(clean).any(axis=1))
-        anew = replace(problem, data=y, stage=f"{problem.stage}/{stage}")
+        anew = replace(problem, data=y.numpy(), stage=f"{problem.stage}/{stage}")
         return anew if len(solved) == len(y) else anew.of_systems(solved)
 
 

@@ -21,8 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
-
 from popinv.inference.likelihood.density import Density, Field
 from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.push_forward import PushForward
@@ -36,5 +34,4 @@ def law_fields(push_forward: PushForward, density: Density, modes: Modes) -> Ite
     pulled = jacobian.transpose(1, 2) @ density.at(modes.signal).slope[..., None]
     for i in range(base.shape[2]):
         slope = across @ base[:, :, i, None] - mixed[i].transpose(1, 2) @ pulled
-        both = torch.linalg.solve(modes.hessian, torch.cat([slope, across @ mixed[i]], dim=2))
-        yield Field(both[..., 0], both[..., 1:])
+        yield Field.solved(modes.hessian, slope, across @ mixed[i])

@@ -43,6 +43,18 @@ class Field:
     constant: torch.Tensor
     linear: torch.Tensor
 
+    @classmethod
+    def solved(cls, hessian: torch.Tensor, slope: torch.Tensor, matrix: torch.Tensor) -> Field:
+        """Return the field of ``a = H^{-1} slope`` and ``A = H^{-1} matrix``.
+
+        Parameters
+        ----------
+        hessian, matrix : Tensor of shape (n, d_omega, d_omega)
+        slope : Tensor of shape (n, d_omega, 1)
+        """
+        both = torch.linalg.solve(hessian, torch.cat([slope, matrix], dim=2))
+        return cls(both[..., 0], both[..., 1:])
+
     def variate(self, shift: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """Return ``v . grad log pi + tr A`` of each draw (n, S).
 
@@ -197,9 +209,7 @@ class NormalDensity(Density):
             slope = along.transpose(1, 2) @ residual[..., None]
             if change.outside is not None:
                 slope = slope + J.transpose(1, 2) @ change.outside.across[..., None]
-            both = torch.cat([slope, -0.5 * J.transpose(1, 2) @ along], dim=2)
-            solved = torch.linalg.solve(hessian, both)
-            yield Field(solved[..., 0], solved[..., 1:])
+            yield Field.solved(hessian, slope, -0.5 * J.transpose(1, 2) @ along)
 
     def _whitened(self, jacobian: torch.Tensor) -> torch.Tensor:
         # Whitening acts on the last axis.

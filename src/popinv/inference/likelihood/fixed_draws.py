@@ -25,11 +25,11 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted
+from popinv.inference.likelihood.densities import DensitiesAt
 from popinv.inference.likelihood.density import Density
 from popinv.inference.likelihood.draws import quasi_random, usable
 from popinv.inference.likelihood.integrals import Features, MarginalSettings, summarised
 from popinv.inference.likelihood.marginal import Evaluation, integrals_at
-from popinv.inference.likelihood.varying_density import Densities
 from popinv.inference.problem import Problem
 from popinv.population.known import inputs
 
@@ -122,7 +122,7 @@ class FixedDraws:
 
     def _density(self, gamma: torch.Tensor) -> Density:
         try:
-            return Densities(self.problem, gamma).of(np.arange(len(self.omega)))
+            return DensitiesAt(self.problem, gamma).of(np.arange(len(self.omega)))
         except torch.linalg.LinAlgError as error:
             raise DivergenceError("the noise covariance is not positive definite") from error
 

@@ -22,7 +22,7 @@ from popinv.inference.likelihood.draws import (
     usable,
 )
 from popinv.inference.likelihood.modes import Modes, find_modes
-from popinv.inference.likelihood.proposals import defensive, propose
+from popinv.inference.likelihood.proposals import defensive, laplace, transported
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.whitening import Whitening
 from popinv.inference.problem import Problem
@@ -196,10 +196,12 @@ class Integrals:
         """Return draws (n, S, d_omega), their log weights (n, S), and scores (n, S, n_p)."""
         problem = self.problem
         xi = antithetic_normals(problem, self.numbers, settings.draws)
-        if self.near_normal:
-            omega, log_proposal = propose(*self._proposing(modes), modes, xi, corrections)
-        else:
+        if not self.near_normal:
             omega, log_proposal = defensive(modes, xi)
+        elif corrections:
+            omega, log_proposal = transported(*self._proposing(modes), modes, xi, corrections)
+        else:
+            omega, log_proposal = laplace(modes, xi)
         log_joint, each = self._joint(modes, omega, settings)
         log_weight, each, omega = usable(log_joint - log_proposal, each, omega)
         return omega, log_weight, each

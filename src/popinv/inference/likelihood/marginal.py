@@ -40,11 +40,11 @@ import torch
 from tqdm import tqdm
 
 from popinv.errors import DivergenceError
+from popinv.inference.likelihood.densities import DensitiesAt
 from popinv.inference.likelihood.integrals import Integrals, MarginalSettings
 from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.reduced import Span, reducible
-from popinv.inference.likelihood.varying_density import Densities
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
@@ -238,7 +238,7 @@ class _Run:
         self.problem, self.settings = problem, settings
         self.numbers = np.arange(len(problem.data)) if numbers is None else numbers
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-        self.densities = Densities(problem, gamma)
+        self.densities = DensitiesAt(problem, gamma)
         self.push_forward = PushForward(problem, alpha, problem.known)
         self.span: Span | None = None
         if reduces and settings.features is None and reducible(problem):

@@ -39,7 +39,27 @@ _LONGEST_LAST_STEP = 4.0
 _WIDER = 0.1
 
 
-def propose(
+def laplace(modes: Modes, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return Laplace draws and their log density, without the constant of the normal density.
+
+    Parameters
+    ----------
+    modes : Modes
+    xi : Tensor of shape (n, S, d_omega)
+        Standard normal.
+
+    Returns
+    -------
+    omega : Tensor of shape (n, S, d_omega)
+    log_density : Tensor of shape (n, S)
+    """
+    factor, root = _factors(modes)
+    logdet = torch.log(factor.diagonal(dim1=1, dim2=2)).sum(dim=1)
+    omega = modes.omega[:, None] + xi @ root.transpose(1, 2)
+    return omega, -0.5 * (xi**2).sum(dim=2) + logdet[:, None]
+
+
+def transported(
     push_forward: PushForward,
     weighted: torch.Tensor,
     goal: torch.Tensor,
@@ -47,7 +67,7 @@ def propose(
     xi: torch.Tensor,
     corrections: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return draws and their log density, without the constant of the normal density.
+    """Return the ends of chord steps from Laplace draws; results are as for :func:`laplace`.
 
     Parameters
     ----------
@@ -57,27 +77,15 @@ def propose(
         W J at the modes.
     goal : Tensor of shape (n, d_omega)
         ``J^T W g* + J^T u*``.
-    modes : Modes
-    xi : Tensor of shape (n, S, d_omega)
-        Standard normal.
+    modes, xi
+        As for :func:`laplace`.
     corrections : int
-        Number of chord steps; 0 gives the Laplace draws.
-
-    Returns
-    -------
-    omega : Tensor of shape (n, S, d_omega)
-    log_density : Tensor of shape (n, S)
+        Number of chord steps, at least 1.
     """
-    n, count, d = xi.shape
-    factor = torch.linalg.cholesky(modes.hessian)
+    (n, count, d), (factor, root) = xi.shape, _factors(modes)
     eye = torch.eye(d, dtype=xi.dtype)
-    root = torch.linalg.solve_triangular(factor.transpose(1, 2), eye.expand(n, d, d), upper=True)
     shift = xi @ root.transpose(1, 2)
     omega = modes.omega[:, None] + shift
-    log_density = -0.5 * (xi**2).sum(dim=2)
-    if not corrections:
-        logdet = torch.log(factor.diagonal(dim1=1, dim2=2)).sum(dim=1)
-        return omega, log_density + logdet[:, None]
     inverse, back = root @ root.transpose(1, 2), weighted.transpose(1, 2)
     derivative = root[:, None].expand(n, count, d, d)
     for _ in range(corrections):
@@ -88,8 +96,15 @@ def propose(
         derivative = derivative - inverse[:, None] @ (curved @ derivative) + root[:, None]
     last = (omega - before) @ factor
     diverged = (last**2).sum(dim=2) > _LONGEST_LAST_STEP**2
-    log_density = log_density - torch.linalg.slogdet(derivative)[1]
+    log_density = -0.5 * (xi**2).sum(dim=2) - torch.linalg.slogdet(derivative)[1]
     return omega, torch.where(diverged, torch.inf, log_density)
+
+
+def _factors(modes: Modes) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return L and L^{-T} of ``H = L L^T`` at the modes."""
+    factor = torch.linalg.cholesky(modes.hessian)
+    eye = torch.eye(factor.shape[1], dtype=factor.dtype).expand_as(factor)
+    return factor, torch.linalg.solve_triangular(factor.transpose(1, 2), eye, upper=True)
 
 
 def defensive(modes: Modes, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

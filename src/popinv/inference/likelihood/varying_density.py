@@ -30,18 +30,8 @@ import torch
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.censoring import tail_curvature
-from popinv.inference.likelihood.density import (
-    AtSignal,
-    Density,
-    Field,
-    NormalDensity,
-    StackedDensity,
-)
-from popinv.inference.likelihood.whitening import (
-    Whitening,
-    covariance_derivatives,
-    whitening,
-)
+from popinv.inference.likelihood.density import AtSignal, Density, Field
+from popinv.inference.likelihood.whitening import Whitening, whitening
 from popinv.inference.problem import Problem
 from popinv.population.noise.student import (
     location_information,
@@ -132,18 +122,14 @@ class VaryingDensity(Density):
 
     def residual(self, g: torch.Tensor) -> torch.Tensor:
         """Return the whitened residuals r of signals g (n, ..., d_y), zero where none is seen."""
-        there, data = self._along(self.there, g), self._along(self.data, g)
-        d = self._deviations(g)
-        return self.whitening.apply(torch.where(there, (data - g) / d, 0.0))
+        return self._standardised(g)[1]
 
     def log_density(self, g: torch.Tensor) -> torch.Tensor:
         """Return log p(y | g) for g of shape (n, ..., d_y), shape (n, ...)."""
         if self.narrow is not None and self.narrow.entries is not None:
             own = self._along(self.narrow.entries, g).expand(*g.shape[:-1], -1)
             return self.narrow.log_density(g.gather(-1, own))
-        there, data = self._along(self.there, g), self._along(self.data, g)
-        d = self._deviations(g)
-        r = self.whitening.apply(torch.where(there, (data - g) / d, 0.0))
+        there, (d, r) = self._along(self.there, g), self._standardised(g)
         own_logs = torch.where(there, -torch.log(d), 0.0)
         entries = self.whitening.entries[self.whitening.pattern].to(g.dtype)
         logdet = -self.whitening.constant - 0.5 * entries * math.log(2 * math.pi)
@@ -183,9 +169,7 @@ class VaryingDensity(Density):
         for up, down in self.moved:
             slope = (up.with_slope(g)[1] - down.with_slope(g)[1]) / (2 * _STEP)
             change = (up.information(g, jacobian) - down.information(g, jacobian)) / (2 * _STEP)
-            both = torch.cat([-across @ slope[..., None], 0.5 * change], dim=2)
-            solved = torch.linalg.solve(hessian, both)
-            yield Field(solved[..., 0], solved[..., 1:])
+            yield Field.solved(hessian, -across @ slope[..., None], 0.5 * change)
 
     def with_slope(self, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log p(y | g) and its gradient in g, of the shape of g."""
@@ -220,9 +204,13 @@ class VaryingDensity(Density):
         own = torch.where(self.censored, of_limit, information.diagonal(dim1=1, dim2=2))
         return torch.diag_embed(own)
 
-    def _deviations(self, g: torch.Tensor) -> torch.Tensor:
-        scale = self._along(self.scale[:, None], g)
-        return scale * self.noise.deviations(self.gamma, g, self.covariates, self.entries)
+    def _standardised(self, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return s d and r, each of the shape of g."""
+        there, data, scale = (
+            self._along(x, g) for x in (self.there, self.data, self.scale[:, None])
+        )
+        d = scale * self.noise.deviations(self.gamma, g, self.covariates, self.entries)
+        return d, self.whitening.apply(torch.where(there, (data - g) / d, 0.0))
 
     @staticmethod
     def _along(x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
@@ -308,102 +296,3 @@ def _density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
     data = torch.from_numpy(y)
     every = VaryingDensity(noise, gamma, data, seen, scale, covariates, roots, censored)
     return every.with_narrow()
-
-
-def _replicates_apart(problem: Problem) -> Problem:
-    """Return the problem with each replicate as a system of its own, without a simulator."""
-    count, conditions = problem.replicates, problem.conditions
-    data = np.asarray(problem.data)
-    if conditions is not None:
-        present, fill, limits = (
-            None if each is None else each.reshape(*each.shape[:-1], count, -1)
-            for each in (conditions.present, conditions.fill, conditions.limits)
-        )
-        conditions = replace(
-            conditions,
-            scale=None if conditions.scale is None else np.repeat(conditions.scale, count),
-            present=None if present is None else present.reshape(-1, present.shape[-1]),
-            # What fills a gap is not looked at.
-            fill=None if fill is None else fill[0],
-            known=None if conditions.known is None else conditions.known.repeated(count),
-            limits=None if limits is None else limits.reshape(-1, limits.shape[-1]),
-        )
-    return replace(
-        problem,
-        data=data.reshape(len(data) * count, -1),
-        noise=problem.noise.of_one,
-        conditions=conditions,
-        replicates=1,
-    )
-
-
-class Densities:
-    """The density of a problem's systems at one gamma, with its derivatives in the free noise.
-
-    Parameters
-    ----------
-    problem : Problem
-    gamma : Tensor of shape (n_gamma,)
-
-    Raises
-    ------
-    DivergenceError
-        If the covariance of the noise is not positive definite.
-    """
-
-    def __init__(self, problem: Problem, gamma: torch.Tensor) -> None:
-        self._problem, conditions = problem, problem.conditions
-        self._all: Density | None = None
-        if problem.replicates > 1:
-            each = Densities(_replicates_apart(problem), gamma)
-            rows = each.of(np.arange(len(problem.data) * problem.replicates))
-            self._all = StackedDensity(rows, problem.replicates)
-            return
-        if problem.noise.varies:
-            self._all = varying_density(problem, gamma)
-            return
-        with torch.no_grad():
-            self._covariance = problem.noise.covariance(gamma)
-            free = problem.free_noise
-            self._derivatives = covariance_derivatives(problem, gamma) if free else []
-        # Without gaps, one factorisation serves all systems.
-        self._whole = conditions is None or conditions.present is None
-        if self._whole:
-            self.noise = whitening(self._covariance, len(problem.data), conditions)
-            self.changes = [self.noise.change(each) for each in self._derivatives]
-
-    def of(self, systems: np.ndarray) -> Density:
-        """Return the density of some of the systems."""
-        index, conditions = torch.from_numpy(systems), self._problem.conditions
-        if self._all is not None:
-            return self._all.rows(index)
-        if self._whole:
-            noise, changes = self.noise.rows(index), self.changes
-        else:
-            own = None if conditions is None else conditions.of(systems)
-            noise = whitening(self._covariance, len(systems), own)
-            changes = [noise.change(each) for each in self._derivatives]
-        data = noise.apply(torch.from_numpy(np.asarray(self._problem.data[systems])))
-        return NormalDensity(noise, data, changes)
-
-
-def log_likelihood(problem: Problem, gamma: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:
-    """Return log p(y | g) of each system (N,), which torch can differentiate once.
-
-    Parameters
-    ----------
-    problem : Problem
-        Its noise is free where the derivative in gamma is asked for.
-    gamma : Tensor of shape (n_gamma,)
-    signal : Tensor of shape (N, d_y)
-        g.
-    """
-    at = density_of(problem, gamma.detach()).at(signal.detach())
-    value = at.log + ((signal - signal.detach()) * at.slope).sum(dim=-1)
-    change = gamma - gamma.detach()
-    return value + sum(change[i] * score for i, score in enumerate(at.noise_scores()))
-
-
-def density_of(problem: Problem, gamma: torch.Tensor) -> Density:
-    """Return the density of all systems of a problem at gamma; see :class:`Densities`."""
-    return Densities(problem, gamma).of(np.arange(len(problem.data)))

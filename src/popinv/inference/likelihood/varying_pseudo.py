@@ -90,21 +90,20 @@ class VaryingMoments:
             yield np.arange(len(problem.data)), self.groups[0]
             return
         place = {key: number for number, key in enumerate(self.keys)}
-        index = np.array([place[key] for key in _keys(problem)])
-        for number in np.unique(index):
-            yield np.flatnonzero(index == number), self.groups[number]
+        rows, index = np.unique(_columns(problem), axis=0, return_inverse=True)
+        for number, row in enumerate(rows):
+            yield np.flatnonzero(index.reshape(-1) == number), self.groups[place[row.tobytes()]]
 
 
-def _keys(problem: Problem) -> list[bytes]:
-    """Return a key for each system, the same for systems with equal moments."""
-    keys, conditions = [b""] * len(problem.data), problem.conditions
+def _columns(problem: Problem) -> np.ndarray:
+    """Return what moments depend on, a row for each system: systems with equal rows share them."""
+    columns, limited = [np.empty((len(problem.data), 0))], _Limited.of(problem, slice(None))
     if problem.known is not None:
-        keys = problem.known.row_keys()
-    if conditions is not None and conditions.limits is not None:
-        scale = np.ones(len(keys)) if conditions.scale is None else conditions.scale
-        both = np.column_stack([scale, conditions.limits])
-        keys = [key + row.tobytes() for key, row in zip(keys, both, strict=True)]
-    return keys
+        columns += [problem.known.design.numpy(), problem.known.covariates.numpy()]
+    if limited is not None:
+        columns += [limited.scale.numpy()[:, None], limited.limits.numpy()]
+    # Adding zero gives zeros of either sign the same bytes.
+    return np.concatenate(columns, axis=1) + 0.0
 
 
 @dataclass(frozen=True)
@@ -115,13 +114,14 @@ class _Limited:
     limits: torch.Tensor
 
     @classmethod
-    def of(cls, problem: Problem, systems: np.ndarray) -> _Limited | None:
+    def of(cls, problem: Problem, systems: np.ndarray | slice) -> _Limited | None:
         """Return those of some systems; None if the problem has no limits."""
         conditions = problem.conditions
         if conditions is None or conditions.limits is None:
             return None
-        scale = np.ones(len(systems)) if conditions.scale is None else conditions.scale[systems]
-        return cls(torch.from_numpy(scale), torch.from_numpy(conditions.limits[systems]))
+        limits = conditions.limits[systems]
+        scale = np.ones(len(limits)) if conditions.scale is None else conditions.scale[systems]
+        return cls(torch.from_numpy(scale), torch.from_numpy(limits))
 
     def repeated(self, times: int) -> _Limited:
         """Return each row so many times in a row."""
@@ -150,13 +150,12 @@ def varying_moments(
     DivergenceError
         If an observation of the model is not finite.
     """
-    keys = dict.fromkeys(_keys(problem))
-    if keys == {b"": None}:
-        return VaryingMoments(
-            tuple(_moments(problem, alpha, gamma, omega, None, None, derivatives)), None
-        )
-    place = {key: number for number, key in enumerate(_keys(problem))}
-    systems = np.array([place[key] for key in keys])
+    columns = _columns(problem)
+    if (columns == columns[:1]).all():
+        systems, keys = np.zeros(1, dtype=int), None
+    else:
+        rows, systems = np.unique(columns, axis=0, return_index=True)
+        keys = tuple(row.tobytes() for row in rows)
     # Systems with the same known quantities share their draws.
     sets, of_known = [omega], np.zeros(len(problem.data), dtype=int)
     if problem.known is not None:
@@ -165,12 +164,12 @@ def varying_moments(
     size = max(1, _MOST_ROWS // len(sets[0]))
     groups: list[_Moments] = []
     for start in range(0, len(systems), size):
-        rows = systems[start : start + size]
-        own = torch.cat([sets[of_known[row]] for row in rows])
-        known = None if problem.known is None else problem.known.of(rows)
-        limited = _Limited.of(problem, rows)
+        some = systems[start : start + size]
+        own = torch.cat([sets[of_known[system]] for system in some])
+        known = None if problem.known is None else problem.known.of(some)
+        limited = _Limited.of(problem, some)
         groups += _moments(problem, alpha, gamma, own, known, limited, derivatives)
-    return VaryingMoments(tuple(groups), tuple(keys))
+    return VaryingMoments(tuple(groups), keys)
 
 
 def _moments(

@@ -37,10 +37,10 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from popinv.errors import DivergenceError
+from popinv.inference.likelihood.densities import density_of
 from popinv.inference.likelihood.density import StackedDensity
 from popinv.inference.likelihood.modes import find_modes
 from popinv.inference.likelihood.push_forward import PushForward
-from popinv.inference.likelihood.varying_density import density_of
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 

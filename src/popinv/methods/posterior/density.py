@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood.densities import density_of
 from popinv.inference.likelihood.density import Density
 from popinv.inference.likelihood.push_forward import PushForward
-from popinv.inference.likelihood.varying_density import density_of
 from popinv.inference.problem import Problem
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
