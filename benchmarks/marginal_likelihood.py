@@ -8,11 +8,15 @@ NUTS and the importance sampling of the package both leave an error of chance. W
 over that of the estimate, for the worst parameter, a call is worth 1 / v independent draws of the
 posterior, and what is compared is the time of one of those. Quadrature converges geometrically: it
 gets as many nodes as the same answer needs, and the times of whole fits are compared.
+
+Many observations of each system are computed in the span of their signals
+(:mod:`popinv.inference.likelihood.reduced`). The peer is the same likelihood of the whole signals.
 """
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,9 +26,12 @@ from benchmarks.rows import Contest, Row
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.problem import Problem
 from popinv.population.laws.lognormal.law import LognormalLaw
+from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.kernel.noise import KernelNoise
 
 __all__ = ["problem", "rows"]
 
@@ -54,6 +61,14 @@ def rows() -> list[Row]:
             packages=("numpyro",),
             target=10.0,
             prepare=functools.partial(_beside_nuts, 60),
+        ),
+        Row(
+            name="marginal_likelihood/whole_signals",
+            work="likelihood and scores of 300 systems with 1000 observations each",
+            peer="the same integrals over whole signals, without the span",
+            packages=(),
+            target=2.0,
+            prepare=functools.partial(_beside_whole_signals, 300, 1000),
         ),
     ]
 
@@ -89,6 +104,47 @@ def _beside_quadrature(count: int) -> Contest:
         repeats=3,
         difference=functools.partial(in_standard_errors, errors),
     )
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """Sums of modes (64, d_y) whose coefficients are those of a network."""
+
+    first: torch.Tensor
+    second: torch.Tensor
+    modes: torch.Tensor
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(torch.tanh(z @ self.first) @ self.second) @ self.modes
+
+    def of_outputs(self, entries: np.ndarray) -> _Curves:
+        return replace(self, modes=self.modes[:, entries])
+
+
+def _beside_whole_signals(count: int, observations: int) -> Contest:
+    places = np.linspace(0.0, 1.0, observations)
+    law = NormalLaw(["a", "b", "c", "d"])
+    noise = KernelNoise(places[:, None], "exponential", nugget=False)
+    gamma = noise.from_natural({"amplitude": 0.1, "length": 0.2})
+    p, rng = np.array([*[0.0] * 4, *[-1.0] * 4, *gamma]), np.random.default_rng(0)
+    first, second = (torch.from_numpy(rng.standard_normal((k, 64)) / k**0.5) for k in (4, 64))
+    modes = torch.cos(np.pi * torch.arange(64)[:, None] * torch.from_numpy(places))
+    modes = modes / (1 + torch.arange(64.0)[:, None])
+
+    simulate = _Curves(first, second, modes)
+    omega, e = (torch.from_numpy(rng.standard_normal((count, k))) for k in (4, observations))
+    data = simulate(law.sample(torch.from_numpy(p[:8]), omega))
+    data = data + noise.sample(torch.from_numpy(gamma), e)
+    spanned = Problem(data.numpy(), simulate, law, noise, np.full(10, 0.5))
+    # A simulator that cannot answer some of the observations alone has no span.
+    whole = replace(spanned, simulate=simulate.__call__)
+    memory = evaluate(whole, p, MarginalSettings(draws=64)).memory
+
+    def scores(problem: Problem) -> np.ndarray:
+        return evaluate(problem, p + 0.02, MarginalSettings(draws=64), memory).scores
+
+    # The error of a system is .03 deviations of its noise.
+    return Contest(lambda: scores(spanned), lambda: scores(whole), tolerance=0.03, repeats=3)
 
 
 def _beside_nuts(count: int) -> Contest:

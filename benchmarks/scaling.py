@@ -52,7 +52,7 @@ from popinv.inference.descent import step
 from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.heldout_test import heldout_test
 from popinv.inference.likelihood import marginal, pseudo
-from popinv.inference.likelihood.model_moments import matched_draws, model_moments
+from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem, begin
 from popinv.inference.settings import DescentSettings
 from popinv.population.laws.normal.law import NormalLaw
@@ -109,7 +109,7 @@ def pseudo_likelihood(problem: Problem) -> Callable[[], Any]:
     """Return an evaluation of the pseudo-likelihood with its scores."""
     omega = matched_draws(problem)
     alpha, gamma = (torch.from_numpy(part) for part in parameters_of(problem))
-    return lambda: pseudo.evaluate(problem, gamma, model_moments(problem, alpha, omega))
+    return lambda: pseudo.evaluate(problem, moments_of_systems(problem, alpha, gamma, omega))
 
 
 def work_of(stage: str, size: int) -> Callable[[], Any]:

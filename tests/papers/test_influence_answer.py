@@ -15,7 +15,8 @@ from linear_population import PLACES, TRUTH, line, linear_problem
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.likelihood import pseudo
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.model_moments import matched_draws, model_moments
+from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.likelihood.penalty import noise_penalty
 from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.population.noise.replicated import replicated_noise
 from popinv.surrogate.training import TrainingData, TrainingSettings, train
@@ -52,19 +53,19 @@ def information_at(problem, p):
     """Return the expected information of all systems at p."""
     gamma = torch.from_numpy(p[problem.d_alpha :].copy())
     alpha = torch.from_numpy(p[: problem.d_alpha].copy())
-    moments = model_moments(problem, alpha, matched_draws(problem))
-    return pseudo.evaluate(problem, gamma, moments).information
+    moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem))
+    return pseudo.evaluate(problem, moments).information + noise_penalty(problem, gamma).curvature
 
 
 def with_exact_moments(problem, p):
     """Return the problem with data that have the model's mean and covariance at p."""
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-    moments = model_moments(problem, alpha, matched_draws(problem))
-    covariance = (moments.covariance + problem.noise.covariance(gamma)).numpy()
+    moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem))
+    covariance = (moments.signal + moments.noise)[0].numpy()
     centred = problem.data - problem.data.mean(axis=0)
     own = np.linalg.cholesky(centred.T @ centred / len(centred))
     white = np.linalg.solve(own, centred.T).T
-    return replace(problem, data=moments.mean.numpy() + white @ np.linalg.cholesky(covariance).T)
+    return replace(problem, data=moments.mean[0].numpy() + white @ np.linalg.cholesky(covariance).T)
 
 
 def refitted(problem, p, bread):

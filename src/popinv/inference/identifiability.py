@@ -35,6 +35,7 @@ import numpy as np
 import torch
 
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.likelihood.penalty import noise_penalty
 from popinv.inference.likelihood.pseudo import evaluate
 from popinv.inference.moments import (
     matched_normals,
@@ -193,7 +194,8 @@ def _of_known(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> Identif
     law, noise = torch.from_numpy(np.array(alpha)), torch.from_numpy(np.array(gamma))
     with fixed_threads(), torch.no_grad():
         moments = moments_of_systems(problem, law, noise, matched_draws(problem))
-        information = evaluate(problem, noise, moments).information
+        information = evaluate(problem, moments).information
+        information = information + noise_penalty(problem, noise).curvature
     return _of_information(problem, information, _BY_KNOWN)
 
 

@@ -6,7 +6,7 @@ shift the law of the parameters, or scale the noise. Simulated systems take both
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import xarray as xr
 
 from popinv.population.laws.base import Law
 
-__all__ = ["Known", "inputs", "known_of", "systems_by_row"]
+__all__ = ["Known", "inputs", "known_of"]
 
 
 @dataclass(frozen=True)
@@ -70,30 +70,6 @@ class Known:
 
     def _mapped(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Known:
         return Known(change(self.design), change(self.covariates))
-
-
-def systems_by_row(rows: Known, known: Known | None) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the number of each of some rows that systems have, and these systems.
-
-    Parameters
-    ----------
-    rows : Known
-        Different rows, among which are those of all systems.
-    known : Known of n systems
-
-    Raises
-    ------
-    ValueError
-        If the systems have no known quantities.
-    """
-    if known is None:
-        raise ValueError("the moments depend on known quantities that the systems do not have")
-    place = {row: number for number, row in enumerate(rows.row_keys())}
-    index = np.array([place[row] for row in known.row_keys()])
-    for number in range(len(rows)):
-        systems = np.flatnonzero(index == number)
-        if len(systems):
-            yield number, systems
 
 
 def known_of(observations: xr.Dataset, ending: str = "") -> Known | None:

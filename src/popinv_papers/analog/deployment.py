@@ -103,7 +103,9 @@ class Refitter:
                 self.memory = likelihood_near(self.problem, p, self.settings).here.memory
             else:
                 information = self._pseudo(self.problem, p).information
-                bread = restricted_inverse(information, self.free)
+                bread = restricted_inverse(
+                    information + penalty_at(problem, p).curvature, self.free
+                )
             self.bread = np.where(np.outer(self.free, self.free), bread, 0.0)
             self.start = p
             self.start, self.width, self.bread = self._fit(lambda: surrogate, _MOST_STEPS_TO_START)
@@ -145,16 +147,17 @@ class Refitter:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the scores (N, n_p) and the information (n_p, n_p) through a simulator."""
         problem = self.problem.through(simulator())
+        of_penalty = penalty_at(self.problem, p).curvature
         if not self.by_likelihood:
             evaluation = self._pseudo(problem, p)
-            return evaluation.scores, evaluation.information
+            return evaluation.scores, evaluation.information + of_penalty
         scores = likelihood_near(problem, p, self.settings, memory=self.memory).here.scores
-        return scores, scores.T @ scores + penalty_at(self.problem, p).curvature
+        return scores, scores.T @ scores + of_penalty
 
     def _pseudo(self, problem: Problem, p: np.ndarray) -> pseudo.PseudoEvaluation:
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
         moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem))
-        return pseudo.evaluate(problem, gamma, moments)
+        return pseudo.evaluate(problem, moments)
 
     def _fit(
         self, simulator: Callable[[], Simulator], most: int

@@ -12,7 +12,7 @@ from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood.components import Split
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.model_moments import matched_draws, model_moments
+from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.polish import polish
 from popinv.inference.problem import Problem
 from popinv.inference.settings import PolishSettings
@@ -128,7 +128,8 @@ def sums_of_two() -> tuple[Problem, torch.Tensor, torch.Tensor]:
 
 def test_moments_of_a_linear_model_are_those_of_normal_and_lognormal_parameters():
     problem, alpha, matrix = sums_of_two()
-    found = model_moments(problem, alpha, matched_draws(problem, 16_000))
+    gamma = torch.zeros(1, dtype=torch.float64)
+    found = moments_of_systems(problem, alpha, gamma, matched_draws(problem, 16_000))
     log_weights, alphas = problem.law.split(alpha)
     mean, square = torch.zeros(2).double(), torch.zeros(2, 2).double()
     for weight, own in zip(torch.exp(log_weights), alphas, strict=True):
@@ -138,19 +139,21 @@ def test_moments_of_a_linear_model_are_those_of_normal_and_lognormal_parameters(
         mean += weight * each
         square += weight * (torch.diag(spread) + torch.outer(each, each))
     covariance = matrix @ (square - torch.outer(mean, mean)) @ matrix.T
-    torch.testing.assert_close(found.mean, matrix @ mean, rtol=0, atol=2e-3)
-    torch.testing.assert_close(found.covariance, covariance, rtol=0, atol=5e-3)
+    torch.testing.assert_close(found.mean[0], matrix @ mean, rtol=0, atol=2e-3)
+    torch.testing.assert_close(found.signal[0], covariance, rtol=0, atol=5e-3)
 
 
 def test_derivatives_of_moments_are_their_differences():
     problem, alpha, _ = sums_of_two()
     omega = matched_draws(problem, 4000)
-    found = model_moments(problem, alpha, omega)
+    gamma = torch.zeros(1, dtype=torch.float64)
+    found = moments_of_systems(problem, alpha, gamma, omega)
     for i, shift in enumerate(1e-4 * torch.eye(9, dtype=torch.float64)):
-        up, down = (model_moments(problem, a, omega) for a in (alpha + shift, alpha - shift))
-        for part in ("mean", "covariance"):
+        ends = alpha + shift, alpha - shift
+        up, down = (moments_of_systems(problem, a, gamma, omega) for a in ends)
+        for part in ("mean", "signal"):
             change = (getattr(up, part) - getattr(down, part)) / 2e-4
-            slope = getattr(found, f"{part}_derivatives")[i]
+            slope = getattr(found, f"of_{part}")[:, i]
             torch.testing.assert_close(slope, change, rtol=1e-5, atol=1e-6)
 
 

@@ -21,23 +21,22 @@ from scipy.stats import multivariate_normal
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import linearised
 from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood import fit_pseudo
+from popinv.inference.likelihood import fit_pseudo, pseudo
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.model_moments import (
-    matched_draws,
-    model_moments,
-    moments_of_systems,
-)
+from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.pseudo import evaluate
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.varying import VaryingNoise
 
 
 def evaluated(problem, p):
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-    return evaluate(problem, gamma, model_moments(problem, alpha, matched_draws(problem, 2000)))
+    return evaluate(
+        problem, moments_of_systems(problem, alpha, gamma, matched_draws(problem, 2000))
+    )
 
 
 def test_the_closed_form_is_scipys():
@@ -55,22 +54,22 @@ def test_the_closed_form_is_scipys():
 def test_for_a_linear_model_it_is_the_likelihood(scales, gaps):
     # The draws have covariance I exactly, so that mean and covariance of a linear model are exact.
     problem = linear_problem(40, scales=scales, gaps=gaps)
-    pseudo = evaluated(problem, TRUTH + 0.1)
+    found = evaluated(problem, TRUTH + 0.1)
     exact = exact_log_likelihood(problem, TRUTH + 0.1)
-    np.testing.assert_allclose(pseudo.log_likelihood, exact, rtol=1e-10)
+    np.testing.assert_allclose(found.log_likelihood, exact, rtol=1e-10)
     np.testing.assert_allclose(
-        pseudo.scores, exact_scores(problem, TRUTH + 0.1), rtol=1e-4, atol=1e-5
+        found.scores, exact_scores(problem, TRUTH + 0.1), rtol=1e-4, atol=1e-5
     )
 
 
 def test_the_information_is_the_scores_covariance_at_the_truth():
     problem = linear_problem(20_000, scales=True)
-    pseudo = evaluated(problem, TRUTH)
-    squares = pseudo.scores.T @ pseudo.scores
-    size = np.sqrt(np.diag(pseudo.information))
+    found = evaluated(problem, TRUTH)
+    squares = found.scores.T @ found.scores
+    size = np.sqrt(np.diag(found.information))
     # 20,000 systems tell a variance to one per cent, a correlation to 0.7.
     np.testing.assert_allclose(
-        squares / np.outer(size, size), pseudo.information / np.outer(size, size), atol=0.04
+        squares / np.outer(size, size), found.information / np.outer(size, size), atol=0.04
     )
 
 
@@ -216,7 +215,7 @@ def test_derivatives_along_tangents_are_those_by_differences_for_each_design():
     problem = replace(problem, conditions=Conditions(known=known))
     at = [torch.from_numpy(part) for part in (alpha, gamma)]
     plain, along = (
-        evaluate(each, at[1], moments_of_systems(each, *at, matched_draws(each, 6000)))
+        evaluate(each, moments_of_systems(each, *at, matched_draws(each, 6000)))
         for each in (replace(problem, simulate=f) for f in (dosed, WithTangents(dosed)))
     )
     np.testing.assert_allclose(along.log_likelihood, plain.log_likelihood, rtol=1e-10)
@@ -224,10 +223,110 @@ def test_derivatives_along_tangents_are_those_by_differences_for_each_design():
 
 
 def test_derivatives_along_tangents_are_those_by_differences():
-    problem, alpha, _ = curve_problem(count=50)
-    omega, alpha = matched_draws(problem, 2000), torch.from_numpy(alpha)
-    by_differences = model_moments(problem, alpha, omega)
-    along = model_moments(replace(problem, simulate=WithTangents(curve)), alpha, omega)
-    for name, expected in vars(by_differences).items():
+    problem, *at = curve_problem(count=50)
+    omega, at = matched_draws(problem, 2000), [torch.from_numpy(part) for part in at]
+    by_differences = moments_of_systems(problem, *at, omega)
+    along = moments_of_systems(replace(problem, simulate=WithTangents(curve)), *at, omega)
+    assert along.keys == by_differences.keys
+    for name in ("mean", "signal", "noise", "of_mean", "of_signal", "of_noise"):
+        expected = getattr(by_differences, name)
         # Differences with steps of 1e-3 are good to about 1e-6 of the values.
         np.testing.assert_allclose(getattr(along, name), expected, rtol=1e-5, atol=1e-6)
+
+
+def with_conditions(varies, limits):
+    """Return 12 systems with doses, scales and gaps, and p."""
+    problem, alpha, gamma = curve_problem(count=12)
+    rng, d_y = np.random.default_rng(4), problem.data.shape[1]
+    present = rng.random(problem.data.shape) < 0.7
+    conditions = Conditions(
+        scale=rng.choice([0.5, 1.0, 2.0], 12),
+        present=present,
+        fill=np.zeros(d_y),
+        known=Known.of_arrays(np.repeat([0.5, 1.0, 2.0], 4)[:, None], np.empty((12, 0))),
+        limits=np.full(problem.data.shape, np.quantile(problem.data, 0.1)) if limits else None,
+    )
+    noise = problem.noise
+    if varies:
+        noise, gamma = VaryingNoise(noise, "combined"), np.append(gamma, -1.5)
+    if limits:
+        noise, gamma = VaryingNoise(IsotropicNoise(d_y), "combined"), np.array([-2.0, -1.5])
+        problem = replace(problem, data=np.maximum(problem.data, conditions.limits))
+    scale = np.full(len(alpha) + len(gamma), 0.5)
+    problem = replace(
+        problem,
+        simulate=lambda z: z[:, -1:] * curve(z[:, :-1]),
+        noise=noise,
+        conditions=conditions,
+        scale=scale,
+    )
+    return problem, alpha, gamma
+
+
+@pytest.mark.parametrize(("varies", "limits"), [(False, False), (True, False), (True, True)])
+def test_every_system_has_the_normal_law_of_its_own_moments(varies, limits):
+    problem, alpha, gamma = with_conditions(varies, limits)
+    at = [torch.from_numpy(np.array(part)) for part in (alpha, gamma)]
+    moments = moments_of_systems(problem, *at, matched_draws(problem, 3000))
+    found, conditions = evaluate(problem, moments), problem.conditions
+    group, n_p = moments.index(problem), len(problem.free)
+    value, scores, information = np.zeros(12), np.zeros((12, n_p)), np.zeros((n_p, n_p))
+    for n in range(12):
+        k, own = group[n], np.flatnonzero(conditions.present[n])
+        square = 1.0 if limits else conditions.scale[n] ** 2
+        C = (moments.signal[k] + square * moments.noise[k]).numpy()[np.ix_(own, own)]
+        dm, dC = np.zeros((n_p, len(own))), square * moments.of_noise[k].numpy()
+        dm[: moments.of_mean.shape[1]] = moments.of_mean[k].numpy()[:, own]
+        dC[: moments.of_signal.shape[1]] += moments.of_signal[k].numpy()
+        dC, d = dC[:, own[:, None], own], problem.data[n, own] - moments.mean[k].numpy()[own]
+        value[n] = multivariate_normal.logpdf(d, np.zeros(len(own)), C)
+        inverse = np.linalg.inv(C)
+        middle = inverse @ (np.outer(d, d) - C) @ inverse
+        scores[n] = dm @ inverse @ d + 0.5 * np.einsum("ijk,jk->i", dC, middle)
+        both = np.einsum("ab,ibc,cd,jda->ij", inverse, dC, inverse, dC)
+        information += dm @ inverse @ dm.T + 0.5 * both
+    np.testing.assert_allclose(found.log_likelihood, value, rtol=1e-10)
+    np.testing.assert_allclose(found.scores, scores, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(found.information, information, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("varies", "limits"), [(False, False), (True, False), (True, True)])
+def test_the_contributions_of_draws_are_how_they_move_the_score(varies, limits):
+    problem, alpha, gamma = with_conditions(varies, limits)
+    at, rng = (
+        [torch.from_numpy(np.array(part)) for part in (alpha, gamma)],
+        np.random.default_rng(0),
+    )
+    # Systems with the same known quantities have one scale.
+    conditions = replace(problem.conditions.without_gaps(), scale=np.repeat([0.5, 1.0, 2.0], 4))
+    problem, d_y = replace(problem, conditions=conditions), problem.data.shape[1]
+    one, other = (torch.from_numpy(rng.standard_normal((3 * m, 2))) for m in (500, 40))
+    here, there = (moments_of_systems(problem, *at, omega) for omega in (one, other))
+    # Systems that have the mean and the covariance of the model exactly.
+    group, data = here.index(problem), []
+    for n, k in enumerate(group):
+        square = 1.0 if limits else conditions.scale[n] ** 2
+        root = torch.linalg.cholesky(here.signal[k] + square * here.noise[k]).T * d_y**0.5
+        data.append(here.mean[k] + torch.cat([root, -root]))
+    systems = np.repeat(np.arange(12), 2 * d_y)
+    observed = replace(problem, data=torch.cat(data).numpy(), conditions=conditions.of(systems))
+
+    def score(t):
+        names = ("mean", "signal", "noise")
+        moved = {x: getattr(here, x) + t * (getattr(there, x) - getattr(here, x)) for x in names}
+        # The covariance of a mixture of both sets of draws.
+        shift = there.mean - here.mean
+        between = shift[:, :, None] * shift[:, None]
+        moved["signal"] = moved["signal"] + t * (1 - t) * between
+        return evaluate(observed, replace(here, **moved)).scores.sum(axis=0)
+
+    slope, expected = (score(1e-5) - score(-1e-5)) / 2e-5, 0.0
+    first = np.arange(0, len(systems), 4 * 2 * d_y)
+    own, few = here.index(observed)[first], observed.of_systems(first)
+    squares = np.ones(3) if limits else few.conditions.scale**2
+    for omega, sign in ((other, -1), (one, 1)):
+        each = pseudo._of_draws(few, here, own, squares, *at, omega.reshape(3, -1, 2))
+        expected = expected + sign * 4 * 2 * d_y * each.mean(axis=1).sum(axis=0)
+    size = np.abs(expected).max()
+    assert size > 1
+    np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-5 * size)

@@ -14,9 +14,8 @@ from problems import curve_problem
 from popinv.inference.likelihood import eigenbasis, fit_pseudo, pseudo
 from popinv.inference.likelihood.eigenbasis import Square
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.model_moments import matched_draws, model_moments
-from popinv.inference.likelihood.pseudo import evaluate
-from popinv.inference.likelihood.pseudo_sums import SampleMoments, has_sample_moments, summed
+from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.likelihood.pseudo import evaluate, sufficient
 from popinv.store import rows as stored_rows
 from popinv.store import storage
 from popinv.store.rows import StoredRows, rows_of
@@ -38,15 +37,19 @@ def test_sums_are_those_of_all_systems(tmp_path, monkeypatch, size):
     problem = linear_problem(100)
     problem = replace(problem, conditions=None)
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(TRUTH + 0.1))
-    moments = model_moments(problem, alpha, matched_draws(problem, 2000))
-    whole = evaluate(problem, gamma, moments)
+    moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, 2000))
+    whole = evaluate(problem, moments)
     monkeypatch.setattr(stored_rows, "_BLOCK_VALUES", size * problem.data.shape[1])
     stored = streamed(problem, tmp_path)
-    sums = summed(stored, gamma, moments, SampleMoments.of(stored.data))
-    assert sums.value == pytest.approx(whole.log_likelihood.sum(), rel=1e-12)
+    few, times = sufficient(stored)
+    assert times * len(few.data) == pytest.approx(100)
+    sums = evaluate(few, moments)
+    value = times * sums.log_likelihood.sum()
+    assert value == pytest.approx(whole.log_likelihood.sum(), rel=1e-12)
     scale = np.sqrt(np.diag(whole.information))
-    np.testing.assert_allclose(sums.gradient / scale, whole.scores.sum(axis=0) / scale, atol=1e-10)
-    np.testing.assert_allclose(sums.information, whole.information, rtol=1e-10, atol=1e-10)
+    gradient = times * sums.scores.sum(axis=0)
+    np.testing.assert_allclose(gradient / scale, whole.scores.sum(axis=0) / scale, atol=1e-10)
+    np.testing.assert_allclose(times * sums.information, whole.information, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize(("scales", "gaps"), [(False, False), (True, False), (True, True)])
@@ -54,10 +57,10 @@ def test_sums_are_those_of_all_systems(tmp_path, monkeypatch, size):
 def test_blocks_of_systems_do_not_matter(tmp_path, monkeypatch, scales, gaps, size):
     problem = linear_problem(100, scales=scales, gaps=gaps)
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(TRUTH + 0.1))
-    moments = model_moments(problem, alpha, matched_draws(problem, 2000))
-    whole = evaluate(problem, gamma, moments)
+    moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, 2000))
+    whole = evaluate(problem, moments)
     monkeypatch.setattr(pseudo, "_BLOCK_VALUES", 4 * size * problem.data.shape[1])
-    parts = evaluate(streamed(problem, tmp_path), gamma, moments)
+    parts = evaluate(streamed(problem, tmp_path), moments)
     np.testing.assert_allclose(parts.log_likelihood, whole.log_likelihood, rtol=1e-13)
     np.testing.assert_allclose(parts.scores, whole.scores, rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(parts.information, whole.information, rtol=1e-12, atol=1e-10)
@@ -67,12 +70,12 @@ def test_blocks_of_systems_do_not_matter(tmp_path, monkeypatch, scales, gaps, si
 def test_factored_forms_give_the_same_scores(monkeypatch, scales, gaps):
     problem = linear_problem(100, scales=scales, gaps=gaps)
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(TRUTH + 0.1))
-    moments = model_moments(problem, alpha, matched_draws(problem, 2000))
-    whole = evaluate(problem, gamma, moments).scores
-    monkeypatch.setattr(eigenbasis, "_FACTORED_FROM", 2)
-    np.testing.assert_allclose(
-        evaluate(problem, gamma, moments).scores, whole, rtol=1e-8, atol=1e-9
-    )
+    moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, 2000))
+    whole = evaluate(problem, moments).scores
+    monkeypatch.setattr(eigenbasis, "FACTORED_FROM", 2)
+    monkeypatch.setattr(pseudo, "FACTORED_FROM", 2)
+    monkeypatch.setattr(eigenbasis, "_ROWS_FOR_FACTORS", 0)
+    np.testing.assert_allclose(evaluate(problem, moments).scores, whole, rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.parametrize(("rank", "shift"), [(0, 2.0), (3, 0.0), (3, -1.0), (150, 1.0)])
@@ -82,11 +85,12 @@ def test_a_quadratic_form_is_that_of_its_matrix(rank, shift):
     signs = torch.from_numpy(rng.choice([-1.0, 1.0], rank))
     matrix = shift * torch.eye(200, dtype=torch.float64) + (factor * signs) @ factor.T
     rows = torch.from_numpy(rng.standard_normal((20, 200)))
-    form = Square.of(matrix)
+    form = Square.of(matrix[None], 2000)
     # A low rank is used, and a high one leaves the matrix as it is.
-    assert form.matrix.shape[1] == (rank if rank < 100 else 200)
+    assert form.matrix.shape[-1] == (rank if rank < 100 else 200)
+    assert Square.of(matrix[None], 20).weights is None
     expected = torch.einsum("ni,ij,nj->n", rows, matrix, rows)
-    torch.testing.assert_close(form(rows), expected, rtol=1e-10, atol=1e-9)
+    torch.testing.assert_close(form(rows[None])[0], expected, rtol=1e-10, atol=1e-9)
 
 
 def test_the_estimate_of_streamed_systems_is_that_of_systems_in_memory(tmp_path, monkeypatch):
@@ -96,7 +100,7 @@ def test_the_estimate_of_streamed_systems_is_that_of_systems_in_memory(tmp_path,
     monkeypatch.setattr(stored_rows, "_BLOCK_VALUES", 50 * problem.data.shape[1])
     streams = fit_pseudo_likelihood(streamed(problem, tmp_path), [start])
     # As if the systems had to be visited at each step.
-    monkeypatch.setattr(fit_pseudo, "has_sample_moments", lambda problem: False)
+    monkeypatch.setattr(fit_pseudo, "sufficient", lambda problem: (problem, 1.0))
     visited = fit_pseudo_likelihood(problem, [start])
     for other in (streams, visited):
         np.testing.assert_allclose(other.p, whole.p, atol=1e-9)
@@ -105,6 +109,6 @@ def test_the_estimate_of_streamed_systems_is_that_of_systems_in_memory(tmp_path,
 
 
 def test_conditions_of_systems_need_the_systems():
-    assert has_sample_moments(replace(linear_problem(10), conditions=None))
-    assert not has_sample_moments(linear_problem(10, scales=True))
-    assert not has_sample_moments(linear_problem(10, gaps=True))
+    assert len(sufficient(replace(linear_problem(100), conditions=None))[0].data) < 100
+    for problem in (linear_problem(100, scales=True), linear_problem(100, gaps=True)):
+        assert sufficient(problem) == (problem, 1.0)

@@ -148,7 +148,7 @@ def test_the_scores_of_the_pseudo_likelihood_are_its_slopes(name):
 
     def at(q: np.ndarray) -> pseudo.PseudoEvaluation:
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(q))
-        return pseudo.evaluate(problem, gamma, moments_of_systems(problem, alpha, gamma, omega))
+        return pseudo.evaluate(problem, moments_of_systems(problem, alpha, gamma, omega))
 
     ends = [(at(p + h), at(p - h)) for h in 1e-3 * np.eye(len(p))]
     slopes = [(u.log_likelihood.sum() - d.log_likelihood.sum()) / 2e-3 for u, d in ends]
@@ -181,8 +181,8 @@ def test_the_moments_are_those_of_a_sample():
     omega, e = (torch.from_numpy(rng.standard_normal((400_000, k))) for k in (1, 4))
     sample = np.cov(problem.model(p, omega, e).numpy(), rowvar=False)
     draws = matched_draws(problem)
-    (own,) = moments_of_systems(problem, p[:2], p[2:], draws, False).groups
-    whole = (own.signal + own.noise).numpy()
+    own = moments_of_systems(problem, p[:2], p[2:], draws, False)
+    whole = (own.signal + own.noise)[0].numpy()
     np.testing.assert_allclose(sample, whole, atol=0.02 * whole.max())
 
 

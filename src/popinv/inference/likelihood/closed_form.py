@@ -83,7 +83,7 @@ class ClosedForm:
         problem = self.problem if systems is None else self.problem.of_systems(systems)
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
         moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, _DRAWS))
-        found = pseudo.evaluate(problem, gamma, moments)
+        found = pseudo.evaluate(problem, moments)
         n, none = len(found.scores), np.zeros_like(found.scores)
         modes, variance = _posteriors(problem, p)
         return Evaluation(

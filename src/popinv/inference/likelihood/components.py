@@ -64,44 +64,46 @@ class Split:
         in_law = derivatives[..., :size] @ self.of_alpha[k]
         return np.concatenate([in_law, derivatives[..., size:]], axis=-1)
 
-    def moments(
-        self, each: Sequence[tuple[torch.Tensor, ...]]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        r"""Return the moments of the mixture from those of its components.
+    def moments(self, each: Sequence[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
+        r"""Return the moments of the mixture from those of its components, for K groups.
 
-        .. math:: m = \sum_k w_k m_k, \qquad S = \sum_k w_k (S_k + m_k m_k^T) - m m^T .
+        .. math:: m = \sum_k w_k m_k, \qquad S = \sum_k w_k (S_k + m_k m_k^T) - m m^T,
+            \qquad N = \sum_k w_k N_k .
 
         Parameters
         ----------
-        each : sequence of (Tensor, Tensor, Tensor, Tensor)
-            Of each component: m (d_y,), S (d_y, d_y), and their derivatives (n, d_y) and
-            (n, d_y, d_y) in (alpha_k, gamma), or in alpha_k alone.
+        each : sequence of tuples of Tensor
+            Of each component: m (K, d_y), S and N (K, d_y, d_y), and their derivatives (K, n, ...)
+            in (alpha_k, gamma), or in alpha_k alone.
         """
         second = []
-        for m, s, dm, ds in each:
-            half = dm[:, :, None] * m
-            second.append((s + torch.outer(m, m), ds + half + half.mT))
-        mean, of_mean = self.averaged([(m, dm) for m, _, dm, _ in each])
-        square, of_square = self.averaged(second)
-        half = of_mean[:, :, None] * mean
-        return mean, square - torch.outer(mean, mean), of_mean, of_square - half - half.mT
+        for m, s, _, dm, ds, _ in each:
+            half = dm[..., None] * m[:, None, None]
+            second.append((s + m[:, :, None] * m[:, None], ds + half + half.mT))
+        mean, of_mean = self._averaged([(m, dm) for m, _, _, dm, _, _ in each])
+        square, of_square = self._averaged(second)
+        noise, of_noise = self._averaged([(n, dn) for _, _, n, _, _, dn in each])
+        half = of_mean[..., None] * mean[:, None, None]
+        signal = square - mean[:, :, None] * mean[:, None]
+        return mean, signal, noise, of_mean, of_square - half - half.mT, of_noise
 
-    def averaged(
+    def _averaged(
         self, each: Sequence[tuple[torch.Tensor, torch.Tensor]]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the mean over components of a quantity, and its derivatives (n, ...)."""
+        """Return the mean over components of (K, ...), and of its derivatives (K, n, ...)."""
         value, change = torch.zeros_like(each[0][0]), torch.zeros(())
         for k, (x, dx) in enumerate(each):
             dx = self._chained(dx, k)
-            own = torch.zeros(len(dx), dtype=x.dtype)
+            own = torch.zeros(dx.shape[1], dtype=x.dtype)
             own[: self.of_log_weights.shape[1]] = torch.from_numpy(self.of_log_weights[k])
             value = value + self.weights[k] * x
-            change = change + self.weights[k] * (dx + own.reshape(-1, *[1] * x.ndim) * x)
+            own = own.reshape(-1, *[1] * (x.ndim - 1))
+            change = change + self.weights[k] * (dx + own * x[:, None])
         return value, change
 
     def _chained(self, derivatives: torch.Tensor, k: int) -> torch.Tensor:
-        """Return :meth:`in_alpha` of derivatives along the first axis."""
+        """Return :meth:`in_alpha` of derivatives along the second axis."""
         size = self.of_alpha.shape[1]
         of_alpha = torch.from_numpy(self.of_alpha[k])
-        in_law = torch.tensordot(of_alpha.T, derivatives[:size], dims=1)
-        return torch.cat([in_law, derivatives[size:]])
+        in_law = torch.tensordot(of_alpha.T, derivatives[:, :size], dims=([1], [1])).movedim(0, 1)
+        return torch.cat([in_law, derivatives[:, size:]], dim=1)

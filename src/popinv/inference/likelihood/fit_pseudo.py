@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +11,14 @@ import torch
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
-from popinv.inference.likelihood.penalty import law_penalty
+from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.profile import ill_determined, profiles
-from popinv.inference.likelihood.pseudo import PseudoEvaluation, draw_scores, evaluate
-from popinv.inference.likelihood.pseudo_sums import SampleMoments, has_sample_moments, summed
+from popinv.inference.likelihood.pseudo import (
+    PseudoEvaluation,
+    draw_scores,
+    evaluate,
+    sufficient,
+)
 from popinv.inference.likelihood.scoring import (
     Evaluate,
     Point,
@@ -76,12 +79,12 @@ def fit_pseudo_likelihood(
         omega = matched_draws(problem, draws)
         # Near the answer, all draws are used from the first step.
         few = len(omega) if slopes is not None else min(_FIRST_DRAWS, len(omega))
-        first, sample = matched_draws(problem, few), _sample(problem)
+        first, read = matched_draws(problem, few), sufficient(problem)
         ends: list[ScoringState] = []
         failures: list[DivergenceError] = []
         for start in starts:
             try:
-                ends.append(_ascended(problem, slopes, start, first, sample, progress))
+                ends.append(_ascended(problem, slopes, start, first, read, progress))
             except DivergenceError as error:
                 failures.append(error)
             except np.linalg.LinAlgError as error:
@@ -94,7 +97,7 @@ def fit_pseudo_likelihood(
             further.insert(0, matched_draws(problem, _NEXT_DRAWS))
         for more in further:
             path = last.path
-            last = _ascended(problem, slopes, last.point.p, more, sample, progress)
+            last = _ascended(problem, slopes, last.point.p, more, read, progress)
             last = replace(last, path=np.concatenate([path, last.path[1:]]))
         return _estimate(problem, slopes, last, omega)
 
@@ -152,7 +155,7 @@ def normal_log_densities(problem: Problem, p: np.ndarray, omega: torch.Tensor) -
     """
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
     moments = moments_of_systems(problem, alpha, gamma, omega, derivatives=False)
-    return evaluate(problem, gamma, moments, with_scores=False).log_likelihood
+    return evaluate(problem, moments, with_scores=False).log_likelihood
 
 
 def profiled(problem: Problem, estimate: Estimate) -> Estimate:
@@ -173,9 +176,9 @@ def profiled(problem: Problem, estimate: Estimate) -> Estimate:
     if not np.any(entries):
         return estimate
     with fixed_threads():
-        omega, sample = matched_draws(problem), _sample(problem)
-        top = _ascended(problem, None, estimate.p, omega, sample, None).point
-        evaluate = _evaluator(problem, None, omega, sample)
+        omega, read = matched_draws(problem), sufficient(problem)
+        top = _ascended(problem, None, estimate.p, omega, read, None).point
+        evaluate = _evaluator(problem, None, omega, read)
         ends = profiles(problem, entries, estimate.covariance, estimate.bread, top, evaluate)
     at_boundary = [i for i, each in ends.items() if each.boundary]
     return replace(estimate, ends=ends).holding(at_boundary, problem.free)
@@ -191,11 +194,6 @@ def _of_moments(problem: Problem) -> Problem:
     return problem.through(in_double())
 
 
-def _sample(problem: Problem) -> SampleMoments | None:
-    """Return the moments of the observations where they suffice for an ascent."""
-    return SampleMoments.of(problem.data) if has_sample_moments(problem) else None
-
-
 def ascended(
     problem: Problem,
     start: np.ndarray,
@@ -203,7 +201,7 @@ def ascended(
     progress: Callable[[ScoringState], None] | None = None,
 ) -> ScoringState:
     """Return the end of an ascent from a start (n_p,), with draws omega (M, d_omega)."""
-    return _ascended(problem, None, start, omega, _sample(problem), progress)
+    return _ascended(problem, None, start, omega, sufficient(problem), progress)
 
 
 def _ascended(
@@ -211,70 +209,51 @@ def _ascended(
     slopes: Problem | None,
     start: np.ndarray,
     omega: torch.Tensor,
-    sample: SampleMoments | None,
+    read: tuple[Problem, float],
     progress: Callable[[ScoringState], None] | None,
 ) -> ScoringState:
-    evaluate = _evaluator(problem, slopes, omega, sample)
+    evaluate = _evaluator(problem, slopes, omega, read)
     first = off_saddle(problem, evaluate(np.array(start, dtype=float), {}), evaluate)
     return ascend(begin(first), evaluate, problem, _MOST_STEPS, progress)
 
 
 def _evaluator(
-    problem: Problem, slopes: Problem | None, omega: torch.Tensor, sample: SampleMoments | None
+    problem: Problem, slopes: Problem | None, omega: torch.Tensor, read: tuple[Problem, float]
 ) -> Evaluate:
-    def evaluate(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
-        if sample is None:
-            return _point(p, _evaluated(problem, slopes, p, omega))
-        _, gamma, moments = _moments(problem, slopes, p, omega)
-        sums, of_law = summed(problem, gamma, moments, sample), law_penalty(problem, p[:d_alpha])
-        penalty = sums.penalty + of_law
-        information = sums.information + of_law.curvature
-        return Point(p, sums.value - penalty.value, sums.gradient - penalty.gradient, information)
+    """Return the sums over all systems as functions of p, from those that are read."""
+    few, times = read
 
-    d_alpha = problem.d_alpha
-    return evaluate
+    def evaluate_at(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
+        found, penalty = _evaluated(few, slopes, p, omega), penalty_at(problem, p)
+        return Point(
+            p,
+            times * found.log_likelihood.sum() - penalty.value,
+            times * found.scores.sum(axis=0) - penalty.gradient,
+            times * found.information + penalty.curvature,
+        )
 
-
-def _moments(
-    problem: Problem, slopes: Problem | None, p: np.ndarray, omega: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, Any]:
-    """Return alpha, gamma, and the moments of the model there."""
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-    moments = moments_of_systems(problem, alpha, gamma, omega, derivatives=slopes is None)
-    if slopes is not None:
-        moments = moments.with_derivatives_of(moments_of_systems(slopes, alpha, gamma, omega))
-    return alpha, gamma, moments
+    return evaluate_at
 
 
 def _evaluated(
     problem: Problem, slopes: Problem | None, p: np.ndarray, omega: torch.Tensor
 ) -> PseudoEvaluation:
-    alpha, gamma, moments = _moments(problem, slopes, p, omega)
-    evaluation, of_law = evaluate(problem, gamma, moments), law_penalty(problem, alpha.numpy())
-    return replace(
-        evaluation,
-        information=evaluation.information + of_law.curvature,
-        penalty=evaluation.penalty + of_law,
-    )
-
-
-def _point(p: np.ndarray, evaluation: PseudoEvaluation) -> Point:
-    return Point(
-        p,
-        evaluation.log_likelihood.sum() - evaluation.penalty.value,
-        evaluation.scores.sum(axis=0) - evaluation.penalty.gradient,
-        evaluation.information,
-    )
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    moments = moments_of_systems(problem, alpha, gamma, omega, derivatives=slopes is None)
+    if slopes is not None:
+        moments = moments.with_derivatives_of(moments_of_systems(slopes, alpha, gamma, omega))
+    return evaluate(problem, moments)
 
 
 def _estimate(
     problem: Problem, slopes: Problem | None, state: ScoringState, omega: torch.Tensor
 ) -> Estimate:
     evaluation = _evaluated(problem, slopes, state.point.p, omega)
-    bread = restricted_inverse(evaluation.information, problem.free)
+    penalty = penalty_at(problem, state.point.p)
+    bread = restricted_inverse(evaluation.information + penalty.curvature, problem.free)
     influence = evaluation.scores @ bread
     # The penalty sets the uncertainty of the entries that it determines; see `Estimate`.
-    of_penalty = bread @ evaluation.penalty.curvature @ bread
+    of_penalty = bread @ penalty.curvature @ bread
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(state.point.p))
     of_draws = np.zeros_like(bread)
     for systems, pairs, each in draw_scores(slopes or problem, alpha, gamma, omega):

@@ -1,25 +1,41 @@
-"""Mean and covariance of the noise-free model over the law, from matched draws.
+r"""Mean and covariance of the observations over the law, from matched draws.
 
-Systems with the same known quantities (:mod:`popinv.population.known`) have the same moments.
-Without any, all systems do.
+Let g be the noise-free observation of a system. Given g, its observation has the mean e(g) and,
+for noise of scale 1, the standard deviations d(g) with the correlation R. The moments over the law
+are
+
+.. math:: m = E\, e, \qquad S = \operatorname{Cov} e, \qquad N = R \circ E[d\, d^T],
+    \qquad C_n = S + s_n^2 N,
+
+with s_n the scale of the noise of system n. Noise that is the same for all signals has e = g and N
+= Gamma. For a combined error, the diagonal of N is ``sigma_j^2 + b^2 E g_j^2``
+(:mod:`popinv.population.noise.varying`). An observation below a limit of quantification holds the
+limit, and e and d are those of :mod:`popinv.inference.likelihood.censoring`; they depend on the
+scale, which is then a part of N.
+
+Systems with the same known quantities (:mod:`popinv.population.known`), and with limits the same
+scale and limits, have the same moments. They form a group. All moments come from the same draws at
+all p. Degrees of freedom do not enter, as the noise's standard deviation is a parameter of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from popinv.errors import DivergenceError
+from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood.censoring import censored_moments
 from popinv.inference.likelihood.components import Split
-from popinv.inference.likelihood.varying_pseudo import varying_moments
+from popinv.inference.likelihood.whitening import covariance_derivatives
 from popinv.inference.moments import matched_normals
 from popinv.inference.problem import Problem
-from popinv.population.known import Known, inputs, systems_by_row
+from popinv.population.known import inputs
 from popinv.seeds import generator
 
 FEWEST_DRAWS = 16_000
@@ -28,56 +44,87 @@ FEWEST_DRAWS = 16_000
 _DRAWS_PER_SYSTEM, _MOST_DRAWS = 16, 400_000
 # The smallest number of pairs of draws for systems with the same known quantities.
 _FEWEST_PAIRS = 100
-# Steps of differences of the simulator, which may be in single precision, and of the law.
-_STEP, _LAW_STEP = 1e-3, 1e-5
+# Steps of differences of the simulator, which may be in single precision, of the law, and of noise.
+_STEP, _LAW_STEP, _NOISE_STEP = 1e-3, 1e-5, 1e-4
 # Rows that are simulated at a time, and rows that give a first approximation of the mean.
 _ROWS, _FEW_ROWS = 20_000, 200
 
 
 @dataclass(frozen=True)
-class ModelMoments:
-    """Mean and covariance of the noise-free model, with derivatives in alpha.
+class Moments:
+    """The moments of K groups of systems, with derivatives in p.
 
     Attributes
     ----------
-    mean : Tensor of shape (d_y,)
-    covariance : Tensor of shape (d_y, d_y)
-    mean_derivatives : Tensor of shape (d_alpha, d_y)
-    covariance_derivatives : Tensor of shape (d_alpha, d_y, d_y)
+    keys : tuple of bytes
+        The key of the systems of each group; see :meth:`index`.
+    mean : Tensor of shape (K, d_y)
+    signal, noise : Tensor of shape (K, d_y, d_y)
+        S and N.
+    of_mean, of_signal : Tensor of shape (K, a, d_y), (K, a, d_y, d_y)
+        Derivatives in the first ``a`` entries of p; they do not depend on the others.
+    of_noise : Tensor of shape (K, n_p, d_y, d_y)
+        Derivatives, zero for parameters that are held.
     """
 
+    keys: tuple[bytes, ...]
     mean: torch.Tensor
-    covariance: torch.Tensor
-    mean_derivatives: torch.Tensor
-    covariance_derivatives: torch.Tensor
+    signal: torch.Tensor
+    noise: torch.Tensor
+    of_mean: torch.Tensor
+    of_signal: torch.Tensor
+    of_noise: torch.Tensor
 
-    def with_derivatives_of(self, other: ModelMoments) -> ModelMoments:
-        """Return these moments with the derivatives of others."""
-        return replace(
-            self,
-            mean_derivatives=other.mean_derivatives,
-            covariance_derivatives=other.covariance_derivatives,
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @cached_property
+    def changes(self) -> tuple[np.ndarray, np.ndarray]:
+        """The entries of p that change S, and those that change N."""
+        of_signal, of_noise = (
+            np.flatnonzero(torch.any(each, dim=(0, 2, 3)).numpy())
+            for each in (self.of_signal, self.of_noise)
         )
+        return of_signal, of_noise
 
-
-@dataclass(frozen=True)
-class MomentsByKnown:
-    """The moments of systems that differ in their known quantities.
-
-    Attributes
-    ----------
-    moments : sequence of ModelMoments
-    known : Known
-        The known quantities that belong to each.
-    """
-
-    moments: tuple[ModelMoments, ...]
-    known: Known
-
-    def with_derivatives_of(self, other: MomentsByKnown) -> MomentsByKnown:
+    def with_derivatives_of(self, other: Moments) -> Moments:
         """Return these moments with the derivatives of others."""
-        pairs = zip(self.moments, other.moments, strict=True)
-        return replace(self, moments=tuple(a.with_derivatives_of(b) for a, b in pairs))
+        names = ("of_mean", "of_signal", "of_noise")
+        return replace(self, **{name: getattr(other, name) for name in names})
+
+    def index(self, problem: Problem) -> np.ndarray:
+        """Return the group of each system of a problem, (N,).
+
+        Raises
+        ------
+        ValueError
+            If a system is in none of the groups.
+        """
+        keys, _, of_system = groups_of_systems(problem)
+        place = {key: number for number, key in enumerate(self.keys)}
+        if not set(keys) <= set(place):
+            raise ValueError("there are no moments for what is known of some of the systems")
+        return np.array([place[key] for key in keys])[of_system]
+
+
+def groups_of_systems(problem: Problem) -> tuple[tuple[bytes, ...], np.ndarray, np.ndarray]:
+    """Return a key of each group of systems, its first system, and the group of each system."""
+    n, conditions = len(problem.data), problem.conditions
+    columns = [np.empty((n, 0))]
+    if problem.known is not None:
+        columns += [problem.known.design.numpy(), problem.known.covariates.numpy()]
+    if conditions is not None and conditions.limits is not None:
+        columns += [_scales(conditions)[:, None], conditions.limits]
+    # Adding zero gives zeros of either sign the same bytes.
+    rows = np.concatenate(columns, axis=1) + 0.0
+    if not n or (rows == rows[:1]).all():
+        return (rows[:1].tobytes(),), np.zeros(1, dtype=int), np.zeros(n, dtype=int)
+    kinds, first, index = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return tuple(row.tobytes() for row in kinds), first, index.reshape(-1)
+
+
+def _scales(conditions: Conditions) -> np.ndarray:
+    return np.ones(len(conditions)) if conditions.scale is None else conditions.scale
 
 
 def draws_for(systems: int) -> int:
@@ -115,96 +162,12 @@ def matched_draws(
     return torch.cat([matched_normals(generator(problem.seed, at), pairs, width) for at in own])
 
 
-def model_moments(
-    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, derivatives: bool = True
-) -> ModelMoments:
-    """Return mean and covariance of G(T(alpha, omega)) over the draws omega (M, d_omega).
-
-    The systems have no known quantities.
-
-    Raises
-    ------
-    DivergenceError
-        If an observation of the model is not finite.
-    """
-    if problem.law.component is not None:
-        split = Split.of(problem, alpha.numpy())
-        parts = zip(split.problems, map(torch.from_numpy, split.alphas), strict=True)
-        return _mixed(split, [model_moments(part, a, omega, derivatives) for part, a in parts])
-    d_alpha = len(alpha) if derivatives and problem.free_law else 0
-    linearise = getattr(problem.simulate, "linearise", None)
-    if d_alpha and linearise and getattr(problem.simulate, "differentiable", True):
-        return _by_tangents(problem, alpha, omega, linearise)
-    mean, covariance = _two_moments(problem, alpha, omega)
-    means, covariances = [], []
-    for i in range(d_alpha):
-        plus, minus = (_two_moments(problem, a, omega) for a in _moved(alpha, i, _STEP))
-        means.append((plus[0] - minus[0]) / (2 * _STEP))
-        covariances.append((plus[1] - minus[1]) / (2 * _STEP))
-    if not d_alpha:
-        means = [torch.zeros_like(mean)] * len(alpha)
-        covariances = [torch.zeros_like(covariance)] * len(alpha)
-    return ModelMoments(mean, covariance, torch.stack(means), torch.stack(covariances))
-
-
-def _mixed(split: Split, each: Sequence[ModelMoments]) -> ModelMoments:
-    """Return the moments of a mixture from those of its components."""
-    return ModelMoments(*split.moments([tuple(vars(moments).values()) for moments in each]))
-
-
-def _moved(alpha: torch.Tensor, i: int, step: float) -> tuple[torch.Tensor, torch.Tensor]:
-    shift = torch.zeros_like(alpha)
-    shift[i] = step
-    return alpha + shift, alpha - shift
-
-
-def _by_tangents(
-    problem: Problem,
-    alpha: torch.Tensor,
-    omega: torch.Tensor,
-    linearise: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
-) -> ModelMoments:
-    """Return moments and derivatives, from the simulator's derivatives along dT/dalpha."""
-    law, d_alpha, d_y = problem.law, len(alpha), problem.data.shape[1]
-    total, square = alpha.new_zeros(d_y), alpha.new_zeros((d_y, d_y))
-    of_total, of_square = alpha.new_zeros((d_alpha, d_y)), alpha.new_zeros((d_alpha, d_y, d_y))
-    parts = omega.split(max(1, _ROWS // (1 + d_alpha)))
-    with torch.no_grad():
-        centre = problem.signal(alpha, parts[0][:_FEW_ROWS]).mean(dim=0)
-        for rows in parts:
-            ends = (_moved(alpha, i, _LAW_STEP) for i in range(d_alpha))
-            tangents = torch.stack([law.sample(a, rows) - law.sample(b, rows) for a, b in ends])
-            y, change = linearise(law.sample(alpha, rows), tangents / (2 * _LAW_STEP))
-            y = y - centre
-            total, square = total + y.sum(dim=0), square + y.T @ y
-            of_total, of_square = of_total + change.sum(dim=1), of_square + change.mT @ y
-    shift, of_mean = total / len(omega), of_total / len(omega)
-    covariance = square / len(omega) - torch.outer(shift, shift)
-    half = of_square / len(omega) - of_mean[..., None] * shift
-    moments = ModelMoments(centre + shift, covariance, of_mean, half + half.mT)
-    if not all(torch.isfinite(moment).all() for moment in vars(moments).values()):
-        raise DivergenceError("an observation of the model is not finite")
-    return moments
-
-
-def _two_moments(
-    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    parts = omega.split(_ROWS)
-    d_y = problem.data.shape[1]
-    total = torch.zeros(d_y, dtype=alpha.dtype)
-    square = torch.zeros((d_y, d_y), dtype=alpha.dtype)
-    with torch.no_grad():
-        # Sums about a point near the mean avoid cancellation.
-        centre = problem.signal(alpha, parts[0][:_FEW_ROWS]).mean(dim=0)
-        for rows in parts:
-            y = problem.signal(alpha, rows) - centre
-            total, square = total + y.sum(dim=0), square + y.T @ y
-    shift = total / len(omega)
-    mean, covariance = centre + shift, square / len(omega) - torch.outer(shift, shift)
-    if not (torch.isfinite(mean).all() and torch.isfinite(covariance).all()):
-        raise DivergenceError("an observation of the model is not finite")
-    return mean, covariance
+def sets_of_draws(problem: Problem, omega: torch.Tensor) -> tuple[torch.Tensor, np.ndarray]:
+    """Return the sets (K, M, d_omega) of draws, and the set of each system (N,)."""
+    if problem.known is None:
+        return omega[None], np.zeros(len(problem.data), dtype=int)
+    first, index = problem.known.groups()
+    return omega.reshape(len(first), -1, omega.shape[1]), index
 
 
 def moments_of_systems(
@@ -213,7 +176,7 @@ def moments_of_systems(
     gamma: torch.Tensor,
     omega: torch.Tensor,
     derivatives: bool = True,
-) -> Any:
+) -> Moments:
     """Return the moments of a problem's systems.
 
     Parameters
@@ -221,123 +184,215 @@ def moments_of_systems(
     problem : Problem
     alpha : Tensor of shape (d_alpha,)
     gamma : Tensor of shape (n_gamma,)
-        The moments depend on it if the noise varies with the signal or with covariates.
     omega : Tensor of shape (M, d_omega)
         From :func:`matched_draws`.
     derivatives : bool
-        Whether derivatives are computed, which are zero otherwise.
-
-    Returns
-    -------
-    ModelMoments, MomentsByKnown or VaryingMoments
-    """
-    if problem.noise.varies:
-        return varying_moments(problem, alpha, gamma, omega, derivatives)
-    if problem.known is None:
-        return model_moments(problem, alpha, omega, derivatives)
-    first, _ = problem.known.groups()
-    known = problem.known.of(first)
-    return MomentsByKnown(tuple(moments_of_known(problem, alpha, omega, known, derivatives)), known)
-
-
-def moments_of_known(
-    problem: Problem,
-    alpha: torch.Tensor,
-    omega: torch.Tensor,
-    known: Known,
-    derivatives: bool = True,
-) -> Iterator[ModelMoments]:
-    """Yield the moments for each row of known quantities, several rows at a time.
-
-    The draws omega (M, d_omega) are as many for each row, one set after the other.
+        Whether derivatives are computed, which are otherwise left out.
 
     Raises
     ------
     DivergenceError
         If an observation of the model is not finite.
     """
-    if problem.law.component is not None:
-        split = Split.of(problem, alpha.numpy())
-        parts = zip(split.problems, map(torch.from_numpy, split.alphas), strict=True)
-        each = [moments_of_known(part, a, omega, known, derivatives) for part, a in parts]
-        yield from (_mixed(split, moments) for moments in zip(*each, strict=True))
-        return
-    d_alpha = len(alpha) if derivatives and problem.free_law else 0
-    draws = len(omega) // len(known)
-    size = max(1, _ROWS // (draws * (1 + d_alpha)))
+    keys, first, _ = groups_of_systems(problem)
+    sets, of_set = sets_of_draws(problem, omega)
+    moves = problem.free & derivatives
+    if not problem.noise.varies:
+        # The noise does not enter through the signal.
+        moves[problem.d_alpha :] = False
+    size = max(1, _ROWS // sets.shape[1])
+    parts = []
     with torch.no_grad():
-        for start in range(0, len(known), size):
-            rows = torch.arange(start, min(start + size, len(known)))
-            own = omega[start * draws : (int(rows[-1]) + 1) * draws]
-            moments = _of_block(problem, alpha, own, known.of(rows), d_alpha)
-            if not all(torch.isfinite(each).all() for each in moments):
-                raise DivergenceError("an observation of the model is not finite")
-            for row in range(len(rows)):
-                yield ModelMoments(*(each[row] for each in moments))
+        for start in range(0, len(keys), size):
+            systems = first[start : start + size]
+            rows = None if problem.conditions is None else problem.conditions.of(systems)
+            draws = sets[of_set[systems]]
+            parts.append(_of_rows(problem, alpha, gamma, draws, rows, moves))
+        whole = [torch.cat(each) for each in zip(*parts, strict=True)]
+        if not problem.noise.varies:
+            whole[2], whole[5] = _constant(problem, gamma, derivatives, len(keys))
+    if not all(torch.isfinite(each).all() for each in whole):
+        raise DivergenceError("an observation of the model is not finite")
+    return Moments(keys, *whole)
 
 
-def _of_block(
-    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, known: Known, d_alpha: int
+def _limited(conditions: Conditions | None) -> bool:
+    return conditions is not None and conditions.limits is not None
+
+
+def _constant(
+    problem: Problem, gamma: torch.Tensor, derivatives: bool, count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the covariance of noise that does not depend on the signal, and its derivatives."""
+    covariance = problem.noise.covariance(gamma)
+    change = covariance.new_zeros((len(problem.free), *covariance.shape))
+    if derivatives and problem.free_noise:
+        change[problem.d_alpha :] = torch.stack(covariance_derivatives(problem, gamma))
+        change[torch.from_numpy(~problem.free)] = 0.0
+    return covariance.expand(count, -1, -1), change.expand(count, -1, -1, -1)
+
+
+def _of_rows(
+    problem: Problem,
+    alpha: torch.Tensor,
+    gamma: torch.Tensor,
+    omega: torch.Tensor,
+    rows: Conditions | None,
+    moves: np.ndarray,
 ) -> tuple[torch.Tensor, ...]:
-    """Return the fields of :class:`ModelMoments` for n rows of known quantities, (n, ...)."""
-    count, n_alpha = len(known), len(alpha)
-    draws = len(omega) // count
-    own = known.repeated(draws)
+    """Return m, S, N and their derivatives (K, n_p, ...) for the conditions of K systems.
 
-    def at(a: torch.Tensor) -> torch.Tensor:
-        return inputs(problem.law, a, omega, own)
+    The draws (K, M, d_omega) are those of each. N and its derivatives are empty for noise that is
+    the same for all signals.
+    """
+    if problem.law.component is not None:
+        split, d_alpha = Split.of(problem, alpha.numpy()), problem.d_alpha
+        each = []
+        for part, own in zip(split.problems, map(torch.from_numpy, split.alphas), strict=True):
+            of_part = np.append(np.full(part.d_alpha, moves[:d_alpha].any()), moves[d_alpha:])
+            each.append(_of_rows(part, own, gamma, omega, rows, of_part))
+        return split.moments(each)
+    size = max(1, _ROWS // (len(omega) * (1 + int(moves[: problem.d_alpha].sum()))))
+    sums = _Sums(problem, moves, len(moves) if _limited(rows) else problem.d_alpha)
+    for draws in omega.split(size, dim=1):
+        flat, count = draws.flatten(0, 1), draws.shape[1]
+        given = None if rows is None else rows.of(np.repeat(np.arange(len(omega)), count))
 
-    def two(y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        y = y.reshape(count, draws, -1)
-        mean = y.mean(dim=1)
-        centred = y - mean[:, None]
-        return mean, centred.mT @ centred / draws
+        def at(
+            g: torch.Tensor,
+            c: torch.Tensor,
+            given: Conditions | None = given,
+            count: int = count,
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            e, d = given_signal(problem, c, g, given)
+            return e.unflatten(0, (-1, count)), d.unflatten(0, (-1, count))
+
+        here, moved = _signals(problem, alpha, flat, given, moves)
+        sums.add(*at(here, gamma))
+        for i, up, down in moved:
+            sums.add_change(i, at(up, gamma), at(down, gamma), 2 * _STEP)
+        for k in np.flatnonzero(moves[problem.d_alpha :]):
+            shift = torch.zeros_like(gamma)
+            shift[k] = _NOISE_STEP
+            ends = at(here, gamma + shift), at(here, gamma - shift)
+            sums.add_change(problem.d_alpha + int(k), *ends, 2 * _NOISE_STEP)
+    return sums.moments(gamma)
+
+
+def _signals(
+    problem: Problem,
+    alpha: torch.Tensor,
+    omega: torch.Tensor,
+    given: Conditions | None,
+    moves: np.ndarray,
+) -> tuple[torch.Tensor, Iterator[tuple[int, torch.Tensor, torch.Tensor]]]:
+    """Return signals (M, d_y), and those a step up and down along the moving entries of alpha."""
+    known = None if given is None else given.known
+    entries = [int(i) for i in np.flatnonzero(moves[: problem.d_alpha])]
+
+    def ends(i: int, step: float) -> tuple[torch.Tensor, torch.Tensor]:
+        shift = torch.zeros_like(alpha)
+        shift[i] = step
+        return alpha + shift, alpha - shift
 
     linearise = getattr(problem.simulate, "linearise", None)
-    if d_alpha and linearise and getattr(problem.simulate, "differentiable", True):
-        ends = (_moved(alpha, i, _LAW_STEP) for i in range(d_alpha))
-        tangents = torch.stack([at(a) - at(b) for a, b in ends]) / (2 * _LAW_STEP)
-        y, change = linearise(at(alpha), tangents)
-        mean, covariance = two(y)
-        centred = y.reshape(count, draws, -1) - mean[:, None]
-        change = change.reshape(d_alpha, count, draws, -1)
-        of_mean = change.mean(dim=2)
-        half = change.mT @ centred / draws
-        return mean, covariance, of_mean.swapaxes(0, 1), (half + half.mT).swapaxes(0, 1)
-    mean, covariance = two(problem.simulate(at(alpha)))
-    of_mean = mean.new_zeros((count, n_alpha, *mean.shape[1:]))
-    of_covariance = mean.new_zeros((count, n_alpha, *covariance.shape[1:]))
-    for i in range(d_alpha):
-        plus, minus = (two(problem.simulate(at(a))) for a in _moved(alpha, i, _STEP))
-        of_mean[:, i] = (plus[0] - minus[0]) / (2 * _STEP)
-        of_covariance[:, i] = (plus[1] - minus[1]) / (2 * _STEP)
-    return mean, covariance, of_mean, of_covariance
+    if not (entries and linearise and getattr(problem.simulate, "differentiable", True)):
+        moved = ((i, ends(i, _STEP)) for i in entries)
+        signals = (
+            (i, problem.signal(a, omega, known), problem.signal(b, omega, known))
+            for i, (a, b) in moved
+        )
+        return problem.signal(alpha, omega, known), signals
+    tangents = []
+    for i in entries:
+        up, down = (inputs(problem.law, each, omega, known) for each in ends(i, _LAW_STEP))
+        tangents.append((up - down) / (2 * _LAW_STEP))
+    here, changes = linearise(inputs(problem.law, alpha, omega, known), torch.stack(tangents))
+    pairs = zip(entries, changes, strict=True)
+    # The signal is moved along its tangent.
+    return here, ((i, here + _STEP * change, here - _STEP * change) for i, change in pairs)
 
 
-def groups_of_draws(
-    problem: Problem, omega: torch.Tensor
-) -> Iterator[tuple[np.ndarray, Known | None, torch.Tensor]]:
-    """Yield the systems with the same known quantities, these quantities, and their draws."""
-    if problem.known is None:
-        yield np.arange(len(problem.data)), None, omega
-        return
-    first, index = problem.known.groups()
-    for group, own in enumerate(omega.split(len(omega) // len(first))):
-        row = first[group : group + 1]
-        yield np.flatnonzero(index == group), problem.known.of(row), own
+def given_signal(
+    problem: Problem, gamma: torch.Tensor, g: torch.Tensor, given: Conditions | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and standard deviation (M, d_y) of observations given their signals g (M, d_y).
+
+    The noise has scale 1, or the rows' own with limits. The deviations are empty for noise that is
+    the same for all signals.
+    """
+    if not problem.noise.varies:
+        return g, g[:, :0]
+    known = None if given is None else given.known
+    covariates = None if known is None else known.covariates
+    d = problem.noise.deviations(gamma, g, covariates)  # type: ignore[attr-defined]
+    if given is None or given.limits is None:
+        return g, d
+    scale = torch.from_numpy(_scales(given))
+    return censored_moments(g, scale[:, None] * d, torch.from_numpy(given.limits))
 
 
-def equal_moments(
-    problem: Problem, moments: ModelMoments | MomentsByKnown
-) -> Iterator[tuple[np.ndarray, ModelMoments]]:
-    """Yield the systems of a problem that have the same moments, and these moments."""
-    if isinstance(moments, ModelMoments):
-        yield np.arange(len(problem.data)), moments
-        return
-    for row, systems in systems_by_row(moments.known, problem.known):
-        yield systems, moments.moments[row]
+class _Sums:
+    """Sums over draws of what the moments of K rows are made of."""
 
+    def __init__(self, problem: Problem, moves: np.ndarray, width: int) -> None:
+        self._problem, self._moves, self._width, self._count = problem, moves, width, 0
+        self._about: torch.Tensor | None = None
 
-def repeated(known: Known | None, rows: torch.Tensor) -> Known | None:
-    """Return the known quantities of one system for each of some rows."""
-    return None if known is None else known.repeated(len(rows))
+    def add(self, e: torch.Tensor, d: torch.Tensor) -> None:
+        """Add draws of mean and deviations given the signal, (K, M, d_y)."""
+        if self._about is None:
+            # Sums about a point near the mean avoid cancellation.
+            self._about = e[:, :_FEW_ROWS].mean(dim=1, keepdim=True)
+            count, d_y, n_p, width = len(e), e.shape[2], len(self._moves), self._width
+            self._total, self._square = e.new_zeros(count, d_y), e.new_zeros(count, d_y, d_y)
+            self._product = e.new_zeros(count, d.shape[2], d.shape[2])
+            self._of_total, self._middle = e.new_zeros(2, count, width, d_y)
+            self._of_square = e.new_zeros(count, width, d_y, d_y)
+            self._of_product = e.new_zeros(count, n_p, d.shape[2], d.shape[2])
+        e = e - self._about
+        self._count += e.shape[1]
+        self._total += e.sum(dim=1)
+        self._square += e.mT @ e
+        self._product += d.mT @ d
+
+    def add_change(
+        self,
+        i: int,
+        up: tuple[torch.Tensor, torch.Tensor],
+        down: tuple[torch.Tensor, torch.Tensor],
+        width: float,
+    ) -> None:
+        """Add draws at the ends of a difference along entry i of p."""
+        assert self._about is not None
+        # u u^T - v v^T is the symmetric part of (u - v) (u + v)^T.
+        (e, middle), (d, between) = (
+            ((u - v) / width, (u + v) / 2) for u, v in zip(up, down, strict=True)
+        )
+        self._of_product[:, i] += d.mT @ between
+        if i < self._width:
+            middle = middle - self._about
+            self._of_total[:, i] += e.sum(dim=1)
+            self._middle[:, i] += middle.sum(dim=1)
+            self._of_square[:, i] += e.mT @ middle
+
+    def moments(self, gamma: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return m, S, N, and their derivatives."""
+        count, d_alpha = self._count, self._problem.d_alpha
+        shift, of_mean, middle = (
+            each / count for each in (self._total, self._of_total, self._middle)
+        )
+        signal = self._square / count - shift[:, :, None] * shift[:, None]
+        half = self._of_square / count - of_mean[..., None] * middle[..., None, :]
+        product, of_product = self._product / count, self._of_product / count
+        noise, of_noise = product, of_product + of_product.mT
+        if self._problem.noise.varies:
+            correlation = self._problem.noise.correlation  # type: ignore[attr-defined]
+            noise, of_noise = correlation(gamma) * noise, correlation(gamma) * of_noise
+            for i in np.flatnonzero(self._moves[d_alpha:]):
+                step = torch.zeros_like(gamma)
+                step[i] = _NOISE_STEP
+                change = (correlation(gamma + step) - correlation(gamma - step)) / (2 * _NOISE_STEP)
+                of_noise[:, d_alpha + i] += change * product
+        assert self._about is not None
+        return self._about[:, 0] + shift, signal, noise, of_mean, half + half.mT, of_noise

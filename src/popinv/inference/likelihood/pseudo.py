@@ -1,15 +1,13 @@
 r"""The Gaussian pseudo-likelihood: observations compared with the model by mean and covariance.
 
-With ``m = E g`` and ``S = Cov g`` of the noise-free model, the observation of system n has mean m
-and covariance ``C_n = S + s_n^2 Gamma``, and
+The observation of system n has mean m and covariance ``C_n = S + s_n^2 N``
+(:mod:`popinv.inference.likelihood.model_moments`), and
 
 .. math:: \ell(p) = \sum_n \log N(y_n;\, m, C_n)
 
 is maximal near the truth for any distribution of y, since only its first two moments count
-(a quasi-likelihood; Gourieroux, Monfort and Trognon, Econometrica 52, 1984). m, S and their
-derivatives come from draws that are the same at all p and are matched to have covariance I exactly.
-The simulator need not have derivatives; if it has, they save half of the work. The scores and the
-information are
+(a quasi-likelihood; Gourieroux, Monfort and Trognon, Econometrica 52, 1984). The simulator need not
+have derivatives; if it has, they save half of the work. The scores and the information are
 
 .. math::
     s_{n,i} = \partial_i m^T C_n^{-1} d_n + \tfrac12 \operatorname{tr}\bigl[
@@ -18,10 +16,12 @@ information are
     I_{ij} = \sum_n \partial_i m^T C_n^{-1} \partial_j m
     + \tfrac12 \operatorname{tr} C_n^{-1} \partial_i C_n\, C_n^{-1} \partial_j C_n .
 
-Systems with noise scales share one eigenbasis (:mod:`popinv.inference.likelihood.eigenbasis`), and
-so do those that show the same entries. The observations are read in blocks of systems. An ascent
-needs only the sums over systems, which :mod:`popinv.inference.likelihood.pseudo_sums` has without
-reading them again.
+Systems with the same moments that show the same entries share one eigenbasis
+(:mod:`popinv.inference.likelihood.eigenbasis`). The observations are read in blocks of systems.
+
+The sums over systems without conditions are functions of the mean and the covariance of the
+observations alone. An ascent therefore reads few observations that have both
+(:func:`sufficient`) instead of all.
 """
 
 from __future__ import annotations
@@ -33,30 +33,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.eigenbasis import Derivatives, Eigenbasis
+from popinv.inference.likelihood.components import Split
+from popinv.inference.likelihood.eigenbasis import FACTORED_FROM, Eigenbases
 from popinv.inference.likelihood.model_moments import (
-    ModelMoments,
-    MomentsByKnown,
-    equal_moments,
-    groups_of_draws,
-    model_moments,
-    moments_of_known,
-    repeated,
+    Moments,
+    given_signal,
+    groups_of_systems,
+    moments_of_systems,
+    sets_of_draws,
 )
-from popinv.inference.likelihood.penalty import Penalty, noise_penalty
-from popinv.inference.likelihood.varying_pseudo import (
-    VaryingMoments,
-    evaluate_varying,
-    scores_of_draws,
-    weighted_signals,
-)
-from popinv.inference.likelihood.whitening import covariance_derivatives
 from popinv.inference.problem import Problem
+from popinv.store.rows import row_blocks
 
-# The largest number of pairs of draws whose scores are taken.
-_MOST_PAIRS = 8000
-# Number of entries in the largest array of a group of systems.
+# The largest number of pairs of draws whose scores are taken, and the smallest for each group.
+_MOST_PAIRS, _FEWEST_PAIRS = 8000, 100
+# Number of entries in the largest array of a block of systems.
 _BLOCK_VALUES = 2**23
 
 
@@ -70,70 +61,131 @@ class PseudoEvaluation:
     scores : ndarray of shape (N, n_p)
         Zero for parameters that are held.
     information : ndarray of shape (n_p, n_p)
-        Expected information of all systems together, plus that of the penalty.
-    penalty : Penalty
-        The penalty of the noise family on the log likelihood.
+        Expected information of all systems together.
     """
 
     log_likelihood: np.ndarray
     scores: np.ndarray
     information: np.ndarray
-    penalty: Penalty
 
 
-def evaluate(
-    problem: Problem,
-    gamma: torch.Tensor,
-    moments: ModelMoments | MomentsByKnown | VaryingMoments,
-    with_scores: bool = True,
-) -> PseudoEvaluation:
+def evaluate(problem: Problem, moments: Moments, with_scores: bool = True) -> PseudoEvaluation:
     """Return pseudo-likelihood, scores and information of all systems.
 
     Parameters
     ----------
     problem : Problem
-    gamma : Tensor of shape (n_gamma,)
-    moments : ModelMoments, MomentsByKnown or VaryingMoments
-        The moments at the corresponding alpha, of all systems or by their known quantities.
+    moments : Moments
+        At p, from :func:`popinv.inference.likelihood.model_moments.moments_of_systems`.
     with_scores : bool
         Whether to compute scores and information, which are zero otherwise.
+
+    Raises
+    ------
+    DivergenceError
+        If a mean covariance of the noise is not positive definite.
     """
-    if isinstance(moments, VaryingMoments):
-        varying = evaluate_varying(problem, moments, with_scores)
-        return PseudoEvaluation(*varying, noise_penalty(problem, gamma))
     n, n_p = len(problem.data), len(problem.free)
     value, scores = np.zeros(n), np.zeros((n, n_p) if with_scores else (0, n_p))
     information = np.zeros((n_p, n_p))
+    scale = _scales(problem)
     with torch.no_grad():
-        covariance = problem.noise.covariance(gamma)
-        of_noise: list[torch.Tensor] = []
-        if with_scores and problem.free_noise:
-            of_noise = covariance_derivatives(problem, gamma)
-        for seen, blocks, of_group in _groups(problem, moments):
-            basis = Eigenbasis(of_group, covariance, seen)
-            at = basis.derivatives(of_noise, problem.free) if with_scores else None
-            pairs, totals = torch.zeros(()), torch.zeros(())
-            for systems in blocks:
-                block = _Block(problem, systems, seen, basis)
-                value[systems] = block.log_likelihood().numpy()
+        for groups, seen, systems in _cells(problem, moments):
+            bases = Eigenbases(moments, groups, seen)
+            at = bases.derivatives() if with_scores else None
+            size = max(1, _BLOCK_VALUES // (4 * seen.size))
+            for start in range(0, systems.shape[1], size):
+                block = systems[:, start : start + size]
+                # Systems without scales have the same variances, in one row.
+                squares = torch.ones(1, 1, 1, dtype=torch.float64)
+                if scale is not None:
+                    squares = torch.from_numpy(scale[block] ** 2)[..., None]
+                variance = bases.values[:, None] + squares
+                residual = _observed(problem, block, seen) - bases.mean[:, None]
+                residual = residual @ bases.matrix.mT
+                logs = (residual**2 / variance + torch.log(variance)).sum(dim=2)
+                constant = 2 * bases.logdet + seen.shape[1] * math.log(2 * math.pi)
+                value[block] = (-0.5 * (logs + constant[:, None])).numpy()
                 if at is not None:
-                    scores[systems] = block.scores(at).numpy()
-                    of_pairs, of_totals = block.weights()
-                    pairs, totals = pairs + of_pairs, totals + of_totals
-            if at is not None:
-                information += at.information(pairs, totals).numpy()
-    penalty = noise_penalty(problem, gamma)
-    return PseudoEvaluation(value, scores, information + penalty.curvature, penalty)
+                    scores[block] = at.scores(residual, squares, variance).numpy()
+                    times = block.shape[1] / variance.shape[1]
+                    information += at.information(squares, variance, times).numpy()
+    return PseudoEvaluation(value, scores, information)
+
+
+def _scales(problem: Problem) -> np.ndarray | None:
+    """Return the noise scales of systems; None if all are 1, or a part of the moments."""
+    conditions = problem.conditions
+    limited = conditions is not None and conditions.limits is not None
+    return None if conditions is None or limited else conditions.scale
+
+
+def _observed(problem: Problem, systems: np.ndarray, seen: np.ndarray) -> torch.Tensor:
+    """Return the entries (C, d) that cells show of their systems (C, m), shape (C, m, d)."""
+    data = np.asarray(problem.data[systems.reshape(-1)]).reshape(*systems.shape, -1)
+    return torch.from_numpy(np.take_along_axis(data, seen[:, None], axis=2))
+
+
+def _cells(
+    problem: Problem, moments: Moments
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield cells: their groups (C,), the entries (C, d) they show, and their systems (C, m)."""
+    n, d_y = problem.data.shape
+    conditions, group = problem.conditions, moments.index(problem)
+    patterns, index = np.ones((1, d_y), dtype=bool), np.zeros(n, dtype=int)
+    if conditions is not None and conditions.present is not None:
+        patterns, index = np.unique(conditions.present, axis=0, return_inverse=True)
+    cell = group * len(patterns) + index.reshape(-1)
+    order = np.argsort(cell, kind="stable")
+    kinds, counts = np.unique(cell, return_counts=True)
+    ends = np.cumsum(counts)
+    entries = patterns.sum(axis=1)[kinds % len(patterns)]
+    alike, kind = np.unique(np.column_stack([entries, counts]), axis=0, return_inverse=True)
+    for number, (width, count) in enumerate(alike):
+        if not width:
+            continue
+        own = np.flatnonzero(kind.reshape(-1) == number)
+        # Forms of many entries are factored one by one.
+        size = max(1, _BLOCK_VALUES // (4 * len(problem.free) * width**2))
+        for some in np.split(own, range(size, len(own), 1 if width >= FACTORED_FROM else size)):
+            seen = np.nonzero(patterns[kinds[some] % len(patterns)])[1].reshape(-1, width)
+            at = (ends[some] - count)[:, None] + np.arange(count)
+            yield kinds[some] // len(patterns), seen, order[at]
+
+
+def sufficient(problem: Problem) -> tuple[Problem, float]:
+    """Return few systems with the mean and the covariance of all, and how many each stands for.
+
+    The sums of the pseudo-likelihood over all systems are those over the few, so many times. They
+    are the sample mean, moved along the columns of a root of the sample covariance. Where systems
+    have conditions of their own, the problem itself is returned.
+    """
+    n, d_y = problem.data.shape
+    if problem.conditions is not None or n <= 2 * d_y:
+        return problem, 1.0
+    total, square, centre = np.zeros(d_y), np.zeros((d_y, d_y)), np.zeros(d_y)
+    for block, y in row_blocks(problem.data):
+        if not block.start:
+            # Sums about a point near the mean avoid cancellation.
+            centre = y.mean(axis=0)
+        y = y - centre
+        total, square = total + y.sum(axis=0), square + y.T @ y
+    shift = total / n
+    values, vectors = np.linalg.eigh(square / n - np.outer(shift, shift))
+    moved = np.sqrt(d_y * np.maximum(values, 0.0))[:, None] * vectors.T
+    few = centre + shift + np.concatenate([moved, -moved])
+    return replace(problem, data=few), n / len(few)
 
 
 def draw_scores(
     problem: Problem, alpha: torch.Tensor, gamma: torch.Tensor, omega: torch.Tensor
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield the contributions of pairs of draws to the mean score of systems with equal moments.
+    """Yield the contributions of pairs of draws to the mean score of systems that share the draws.
 
-    The error of the model's moments moves the scores like as many further observations without
-    noise. The draws come in pairs (omega, -omega), and the means of the pairs count. As the draws'
-    covariance is matched, the true error is smaller still. At most 8000 pairs are used.
+    The error of the model's moments moves the scores. A draw contributes its mean given the signal
+    to m, the square of its deviation to S, and the covariance of its noise to N. The draws come in
+    pairs (omega, -omega), and the means of the pairs count. As the draws' covariance is matched,
+    the true error is smaller still. At most 8000 pairs are used.
 
     Yields
     ------
@@ -141,96 +193,85 @@ def draw_scores(
         The number of systems, and of pairs of draws for their moments.
     contributions : ndarray of shape (used pairs, n_p)
     """
-    for systems, known, own in groups_of_draws(problem, omega):
-        half, kept = len(own) // 2, min(len(own) // 2, _MOST_PAIRS)
-        used = torch.cat([own[:kept], own[half : half + kept]])
-        if problem.noise.varies:
-            here = problem.conditions
-            scale = 1.0 if here is None else float(np.sqrt(here.of(systems).mean_square_scale))
-            scores = scores_of_draws(problem, alpha, gamma, used, known, scale)
-            pairs = (scores[:kept] + scores[kept:]) / 2
-            yield len(systems), half, pairs - pairs.mean(axis=0)
-            continue
-        conditions = None
-        if problem.conditions is not None and problem.conditions.scale is not None:
-            scale = np.sqrt(problem.conditions.of(systems).mean_square_scale)
-            conditions = Conditions(scale=np.full(len(used), scale))
-        if known is None:
-            moments = model_moments(problem, alpha, used)
-        else:
-            (moments,) = moments_of_known(problem, alpha, used, known)
-        scores = np.zeros((len(used), len(problem.free)))
-        with torch.no_grad():
-            signals = list(weighted_signals(problem, alpha, used, repeated(known, used)))
-        for weight, draws in signals:
-            as_observed = replace(problem, data=draws.numpy(), conditions=conditions)
-            scores += weight * evaluate(as_observed, gamma, moments).scores
-        pairs = (scores[:kept] + scores[kept:]) / 2
-        yield len(systems), half, pairs - pairs.mean(axis=0)
+    sets, of_set = sets_of_draws(problem, omega)
+    pairs = sets.shape[1] // 2
+    _, start, index = groups_of_systems(problem)
+    counts, scale = np.bincount(index), _scales(problem)
+    most = int(np.bincount(of_set[start]).max())
+    kept = min(pairs, max(_FEWEST_PAIRS, _MOST_PAIRS // most))
+    used = torch.cat([sets[:, :kept], sets[:, pairs : pairs + kept]], dim=1)
+    moments = moments_of_systems(problem, alpha, gamma, used.flatten(0, 1))
+    squares = np.ones(len(start))
+    if scale is not None:
+        squares = np.bincount(index, scale**2) / counts
+    systems = np.bincount(of_set)
+    total = np.zeros((len(sets), 2 * kept, len(problem.free)))
+    size = max(1, _BLOCK_VALUES // (8 * kept * problem.data.shape[1]))
+    for groups in np.split(np.arange(len(start)), range(size, len(start), size)):
+        own, members = of_set[start[groups]], _without_data(problem, start[groups])
+        each = _of_draws(members, moments, groups, squares[groups], alpha, gamma, used[own])
+        np.add.at(total, own, (counts[groups] / systems[own])[:, None, None] * each)
+    for count, scores in zip(systems, total, strict=True):
+        mean = (scores[:kept] + scores[kept:]) / 2
+        yield int(count), pairs, mean - mean.mean(axis=0)
 
 
-def _groups(
-    problem: Problem, moments: ModelMoments | MomentsByKnown
-) -> Iterator[tuple[np.ndarray, list[np.ndarray], ModelMoments]]:
-    """Yield entries, the blocks of systems that show them alone, and the moments of these systems.
+def _without_data(problem: Problem, systems: np.ndarray) -> Problem:
+    """Return the problem of some systems, whose observations are not read."""
+    conditions = None if problem.conditions is None else problem.conditions.of(systems)
+    data = np.broadcast_to(0.0, (len(systems), problem.data.shape[1]))
+    return replace(problem, data=data, conditions=conditions)
 
-    The systems of a block have the same moments.
+
+def _of_draws(
+    problem: Problem,
+    moments: Moments,
+    groups: np.ndarray,
+    squares: np.ndarray,
+    alpha: torch.Tensor,
+    gamma: torch.Tensor,
+    omega: torch.Tensor,
+) -> np.ndarray:
+    """Return the contributions (C, M, n_p) of draws (C, M, d_omega) to mean scores of groups (C,).
+
+    The problem has one system of each group, whose noise has the mean square scales (C,).
     """
-    n, d_y = problem.data.shape
-    conditions = problem.conditions
-    if conditions is None or conditions.present is None:
-        patterns, index = np.ones((1, d_y), dtype=bool), np.zeros(n, dtype=int)
-    else:
-        patterns, index = np.unique(conditions.present, axis=0, return_inverse=True)
-    size = max(1, _BLOCK_VALUES // (4 * d_y))
-    for systems, own in equal_moments(problem, moments):
-        among = index.reshape(-1)[systems]
-        order = systems[np.argsort(among, kind="stable")]
-        ends = np.cumsum(np.bincount(among, minlength=len(patterns)))
-        for pattern, first, last in zip(patterns, [0, *ends[:-1]], ends, strict=True):
-            starts = range(first, last, size)
-            blocks = [order[start : min(start + size, last)] for start in starts]
-            if blocks:
-                yield np.flatnonzero(pattern), blocks, own
+    d_y, count = problem.data.shape[1], omega.shape[1]
+    bases = Eigenbases(moments, groups, np.tile(np.arange(d_y), (len(groups), 1)))
+    square = torch.from_numpy(squares)[:, None, None]
+    variance, at = bases.values[:, None] + square, bases.derivatives()
+    each = np.repeat(np.arange(len(groups)), count)
+    rows = None if problem.conditions is None else problem.conditions.of(each)
+    total = np.zeros((len(groups), count, len(problem.free)))
+    for weight, part, own in _components(problem, alpha):
+        with torch.no_grad():
+            g = part.signal(own, omega.flatten(0, 1), None if rows is None else rows.known)
+            given = given_signal(part, gamma, g, rows)
+            e, d = (x.unflatten(0, (len(groups), count)) for x in given)
+            residual = (e - bases.mean[:, None]) @ bases.matrix.mT
+            scores = at.scores(residual, square, variance)
+            if problem.noise.varies:
+                # The covariance of the noise given the signal, R d d^T, in the scores' trace.
+                weights = bases.matrix / variance.mT
+                correlation = problem.noise.correlation(gamma)  # type: ignore[attr-defined]
+                for k, (entries, changes) in enumerate(
+                    zip(at.entries, at.covariances, strict=True)
+                ):
+                    for j, i in enumerate(entries):
+                        inner = weights.mT @ changes[:, j] @ weights * correlation
+                        of_noise = ((d @ inner) * d).sum(dim=2)
+                        scores[..., i] += 0.5 * square[..., 0] ** (k + 1) * of_noise
+        total += weight * scores.numpy()
+    return total
 
 
-class _Block:
-    """Systems with the same observed entries, in the eigenbasis of signal and noise."""
-
-    def __init__(
-        self, problem: Problem, systems: np.ndarray, seen: np.ndarray, basis: Eigenbasis
-    ) -> None:
-        self._basis, self._count = basis, len(systems)
-        # Systems without scales have the same variances, in one row.
-        scale = np.ones(1)
-        if problem.conditions is not None and problem.conditions.scale is not None:
-            scale = problem.conditions.scale[systems]
-        self._squares = torch.from_numpy(scale**2)
-        self._variance = basis.values + self._squares[:, None]
-        data = torch.from_numpy(problem.data[systems][:, seen])
-        self._residual = (data - basis.mean) @ basis.matrix.T
-
-    def log_likelihood(self) -> torch.Tensor:
-        """Return log N of each system."""
-        square = (self._residual**2 / self._variance).sum(dim=1)
-        logs = torch.log(self._variance).sum(dim=1)
-        constant = 2 * self._basis.logdet + len(self._basis.values) * math.log(2 * math.pi)
-        return -0.5 * (square + logs + constant)
-
-    def scores(self, at: Derivatives) -> torch.Tensor:
-        """Return the scores (n, n_p)."""
-        weighted, inverse = self._residual / self._variance, 1 / self._variance
-        scores = torch.zeros((len(weighted), len(at.free)), dtype=weighted.dtype)
-        for i in np.flatnonzero(at.free):
-            trace = inverse @ torch.diagonal(at.covariances[i])
-            factor = 1.0 if at.of_law[i] else self._squares
-            square = at.squares[int(i)](weighted)
-            scores[:, i] = weighted @ at.means[i] + 0.5 * factor * (square - trace)
-        return scores
-
-    def weights(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the sums (3, d, d) and (d,) of :meth:`Derivatives.information`."""
-        inverse = 1 / self._variance
-        times = self._count / len(inverse)
-        pairs = [inverse.T @ (inverse * self._squares[:, None] ** k) for k in range(3)]
-        return times * torch.stack(pairs), times * inverse.sum(dim=0)
+def _components(
+    problem: Problem, alpha: torch.Tensor
+) -> Iterator[tuple[float, Problem, torch.Tensor]]:
+    """Yield the weight, the problem and alpha of each component of a mixture, or of the law."""
+    if problem.law.component is None:
+        yield 1.0, problem, alpha
+        return
+    split = Split.of(problem, alpha.numpy())
+    for weight, part, own in zip(split.weights, split.problems, split.alphas, strict=True):
+        yield float(weight), part, torch.from_numpy(own)

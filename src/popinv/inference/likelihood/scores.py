@@ -20,7 +20,7 @@ def pseudo_scores(problem: Problem, p: np.ndarray, draws: int | None = None) -> 
     """Return the scores of the pseudo-likelihood at p, by default with all draws."""
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
     moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, draws))
-    return lambda observed: pseudo.evaluate(observed, gamma, moments).scores
+    return lambda observed: pseudo.evaluate(observed, moments).scores
 
 
 def marginal_scores(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Scores:

@@ -22,11 +22,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.optimize import linear_sum_assignment
 
-from popinv.inference.likelihood.model_moments import ModelMoments
-from popinv.inference.likelihood.whitening import covariance_derivatives
 from popinv.inference.problem import Problem
 from popinv.methods.federated.site import Moments
 from popinv.seeds import generator
@@ -156,19 +153,16 @@ class _Quadratic:
 
     def __init__(self, problem: Problem, told: Told, known: Moments) -> None:
         self.told = told
-        gamma = torch.from_numpy(problem.split(told.p)[1].copy())
         moments = known(problem, told.p, told.draws)
-        if not isinstance(moments, ModelMoments):
+        if len(moments) > 1:
             raise ValueError("the systems have moments of their own")
-        d_alpha, d = problem.d_alpha, problem.data.shape[1]
-        with torch.no_grad():
-            noise = problem.noise.covariance(gamma).numpy()
-            of_noise = [part.numpy() for part in covariance_derivatives(problem, gamma)]
-        self.mean, self._signal = moments.mean.numpy(), moments.covariance.numpy()
-        self._noise, free = noise, problem.free
-        means = np.zeros((len(free), d))
-        means[:d_alpha] = moments.mean_derivatives.numpy()
-        of_law = list(moments.covariance_derivatives.numpy())
+        d, free = problem.data.shape[1], problem.free
+        self.mean, self._signal = moments.mean[0].numpy(), moments.signal[0].numpy()
+        noise = self._noise = moments.noise[0].numpy()
+        means, of_signal = np.zeros((len(free), d)), np.zeros((len(free), d, d))
+        means[: moments.of_mean.shape[1]] = moments.of_mean[0].numpy()
+        of_signal[: moments.of_signal.shape[1]] = moments.of_signal[0].numpy()
+        of_noise = moments.of_noise[0].numpy()
         conditions, count = problem.conditions, len(problem.data)
         present = None if conditions is None else conditions.present
         scale = None if conditions is None else conditions.scale
@@ -182,7 +176,7 @@ class _Quadratic:
             inner = np.ix_(at, at)
             inverse = np.zeros((d, d))
             inverse[inner] = np.linalg.inv((self._signal + square * noise)[inner])
-            changes = [*of_law, *(square * change for change in of_noise)]
+            changes = of_signal + square * of_noise
             quadratic = np.array([0.5 * inverse @ change @ inverse for change in changes])
             constant = np.array([-0.5 * np.sum(inverse * change) for change in changes])
             linear = means @ inverse

@@ -14,18 +14,12 @@ from typing import Literal
 import numpy as np
 import torch
 
+from popinv.inference.likelihood import model_moments
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
 from popinv.inference.likelihood.marginal_near import MixtureNear, Near, can_adapt, likelihood_near
-from popinv.inference.likelihood.model_moments import (
-    ModelMoments,
-    MomentsByKnown,
-    draws_for,
-    matched_draws,
-    moments_of_systems,
-)
+from popinv.inference.likelihood.model_moments import draws_for, matched_draws, moments_of_systems
 from popinv.inference.likelihood.pseudo import PseudoEvaluation
 from popinv.inference.likelihood.pseudo import evaluate as evaluate_pseudo
-from popinv.inference.likelihood.varying_pseudo import VaryingMoments
 from popinv.inference.problem import Problem
 from popinv.methods.federated.channel import Message
 
@@ -45,12 +39,12 @@ class Moments:
     def __init__(self, systems: int, groups: int = 0) -> None:
         self.groups = groups
         self._draws: dict[int, torch.Tensor] = {}
-        self._found: dict[tuple[bytes, int], ModelMoments | MomentsByKnown | VaryingMoments] = {}
+        self._found: dict[tuple[bytes, int], model_moments.Moments] = {}
         self.most = draws_for(systems)
 
     def __call__(
         self, problem: Problem, p: np.ndarray, draws: int | None = None
-    ) -> ModelMoments | MomentsByKnown | VaryingMoments:
+    ) -> model_moments.Moments:
         """Return the moments of a problem's systems at p, by default from all draws."""
         count = self.most if draws is None else min(draws, self.most)
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
@@ -102,14 +96,12 @@ class Site:
         return can_adapt(self.problem.law)
 
     def pseudo(self, p: np.ndarray, draws: int | None = None) -> PseudoEvaluation:
-        """Return the pseudo-likelihood of its systems, without any penalty in the information.
+        """Return the pseudo-likelihood of its systems, without any penalty.
 
         By default the moments are of as many draws as the study's own estimate takes.
         """
         problem = self.problem.of_moments
-        gamma = torch.from_numpy(problem.split(p)[1].copy())
-        found = evaluate_pseudo(problem, gamma, self.moments(problem, p, draws))
-        return replace(found, information=found.information - found.penalty.curvature)
+        return evaluate_pseudo(problem, self.moments(problem, p, draws))
 
     def adapt(self, p: np.ndarray) -> None:
         """Adapt the draws of the likelihood to the systems at p."""
