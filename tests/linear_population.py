@@ -39,7 +39,7 @@ def linear_problem(
             present[np.arange(count), rng.integers(6, size=count)] = True
             fill = data.mean(axis=0)
             data = np.where(present, data, fill)
-        conditions = Conditions(scale=scale, present=present, fill=fill)
+        conditions = Conditions.stated(data.shape, scale=scale, present=present, fill=fill)
     return Problem(data, line, law, noise, np.full(6, 0.5), seed=seed, conditions=conditions)
 
 

@@ -299,7 +299,7 @@ def further_data_sets(study: Study, count: int) -> Iterator[np.ndarray]:
     """Yield data sets of the fitted model with the gaps of the data, which no figure uses."""
     problem = study.problem
     alpha, gamma = parameters_of(study.loaded["population"])
-    gaps = None if problem.conditions is None else ~problem.conditions.present
+    gaps = ~problem.conditions.present
     for index in range(count):
         y = sample_model(
             problem, alpha, gamma, len(problem.data), "further", index, problem.conditions

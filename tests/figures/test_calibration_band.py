@@ -16,6 +16,7 @@ from popinv.inference.fitted_samples import FittedModel, sample_model
 from popinv.inference.result import parameters_of
 
 SYSTEMS = 60
+PLAIN = Conditions.stated((SYSTEMS, 6))
 # Standard errors of the estimate, as large as those of about so many systems.
 ERROR = 0.12
 
@@ -54,11 +55,11 @@ def outside(found: list[Calibration]) -> tuple[int, int]:
 
 @pytest.mark.slow
 def test_an_estimated_right_model_leaves_the_band_in_one_of_twenty_cases() -> None:
-    found = [calibration(estimated(i), drawn_systems(i), None) for i in range(80)]
+    found = [calibration(estimated(i), drawn_systems(i), PLAIN) for i in range(80)]
     # Binomial(80, .05): at most 10 with a probability of .998.
     assert max(outside(found)) <= 10
     without_error = [
-        calibration(estimated(i, spread=0.0), drawn_systems(i), None) for i in range(80)
+        calibration(estimated(i, spread=0.0), drawn_systems(i), PLAIN) for i in range(80)
     ]
     # The band of data sets at the estimate itself does not know of the estimate's error.
     assert min(outside(without_error)) >= 13
@@ -69,7 +70,7 @@ def test_a_wrong_model_leaves_the_band(entry: int, by: float) -> None:
     wrong = TRUE.copy()
     wrong[entry] += by
     found = [
-        calibration(estimated(i, error=0.05, spread=0.05), drawn_systems(i, p=wrong), None)
+        calibration(estimated(i, error=0.05, spread=0.05), drawn_systems(i, p=wrong), PLAIN)
         for i in range(4)
     ]
     assert outside(found)[entry > 0] == 4
@@ -79,7 +80,9 @@ def test_transforms_are_those_of_each_systems_own_conditions() -> None:
     # Half of the systems have much less noise, of which a common distribution knows nothing.
     scale = np.where(np.arange(SYSTEMS) % 2, 1.0, 8.0)
     present = np.random.default_rng(0).uniform(size=(SYSTEMS, 6)) < 0.7
-    conditions = Conditions(scale=scale, present=present, fill=np.full(6, 50.0))
+    conditions = Conditions.stated(
+        present.shape, scale=scale, present=present, fill=np.full(6, 50.0)
+    )
     exact = FittedModel(STUDY.problem, TRUE, np.tile(TRUE, (199, 1)))
     found = [calibration(exact, drawn_systems(i, conditions), conditions) for i in range(20)]
     assert max(outside(found)) <= 4

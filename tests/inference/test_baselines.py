@@ -31,7 +31,7 @@ def with_conditions(problem: Problem) -> Problem:
     shape = problem.data.shape
     present = rng.random(shape) > 0.1
     scale = np.exp(rng.uniform(-0.5, 0.5, shape[0]))
-    return replace(problem, conditions=Conditions(scale, present, np.zeros(shape[1])))
+    return replace(problem, conditions=Conditions.stated(shape, scale, present, np.zeros(shape[1])))
 
 
 def linear_problem(count: int, sigma: float, d_y: int = 6, seed: int = 0) -> tuple:
@@ -125,7 +125,7 @@ def test_two_stages_keep_positive_parameters_positive_and_heed_conditions():
         LognormalLaw(["k"]),
         IsotropicNoise(5),
         np.array([1.0, 1.0, 0.5]),
-        conditions=Conditions(scale, present, np.zeros(5)),
+        conditions=Conditions.stated(present.shape, scale, present, np.zeros(5)),
     )
     fit = two_stage(problem, (np.array([0.0, -1.0]), np.array([np.log(0.2)])))
     assert fit.z.min() > 0

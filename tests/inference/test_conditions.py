@@ -62,7 +62,7 @@ def irregular_problem(
 def test_data_without_gaps_and_scales_have_neither() -> None:
     observations = observed_curves(5, 0)
     data, conditions = fitted_observations(observations)
-    assert conditions is None
+    assert conditions.plain
     np.testing.assert_array_equal(data, observations["y"].values)
 
 
@@ -77,13 +77,11 @@ def test_gaps_hold_the_mean_of_what_was_seen() -> None:
     )
     data, conditions = fitted_observations(observations)
     np.testing.assert_array_equal(data, [[1, 6], [3, 5], [2, 7]])
-    assert conditions is not None
-    assert conditions.scale is None
+    assert not conditions.scaled
     np.testing.assert_array_equal(conditions.present, ~np.isnan(y))
     # Held-out systems are filled as the others, whatever was seen of them.
     heldout, own = heldout_observations(observations, conditions)
     np.testing.assert_array_equal(heldout, [[2, 100]])
-    assert own is not None
     np.testing.assert_array_equal(own.present, [[False, True]])
 
 
@@ -93,7 +91,7 @@ def test_gaps_in_the_heldout_systems_alone() -> None:
     )
     observations["y_heldout"][1, 2] = np.nan
     _, conditions = fitted_observations(observations)
-    assert conditions is None
+    assert conditions.plain
     heldout, own = heldout_observations(observations, conditions)
     assert heldout[1, 2] == pytest.approx(observations["y"].values[:, 2].mean())
     assert own is not None
@@ -125,11 +123,9 @@ def test_systems_without_any_observation_are_refused() -> None:
         fitted_observations(observations)
 
 
-def test_conditions_that_say_nothing_or_half_are_refused() -> None:
-    with pytest.raises(ValueError, match="need a scale, a mask"):
-        Conditions()
+def test_a_mask_without_the_values_that_fill_it_is_refused() -> None:
     with pytest.raises(ValueError, match="go together"):
-        Conditions(present=np.ones((2, 2), dtype=bool))
+        Conditions.stated((2, 2), present=np.ones((2, 2), dtype=bool))
 
 
 # --- what the model becomes ---------------------------------------------------------------------
@@ -139,7 +135,7 @@ def test_the_model_scales_the_noise_and_fills_the_gaps() -> None:
     problem, alpha, gamma = curve_problem(count=3)
     present = np.ones((3, 8), dtype=bool)
     present[1, 4] = False
-    conditions = Conditions(np.array([1.0, 2.0, 0.5]), present, np.full(8, -9.0))
+    conditions = Conditions.stated((3, 8), np.array([1.0, 2.0, 0.5]), present, np.full(8, -9.0))
     problem = replace(problem, conditions=conditions)
     rng = np.random.default_rng(0)
     omega, e = torch.from_numpy(rng.standard_normal((4, 2))), torch.from_numpy(np.ones((4, 8)))
@@ -191,7 +187,7 @@ def test_each_step_with_conditions_is_a_function_of_its_state() -> None:
 
 def test_conditions_of_full_sight_and_scale_one_change_nothing() -> None:
     problem, alpha, gamma = curve_problem(count=60)
-    ones = Conditions(np.ones(60), np.ones((60, 8), dtype=bool), np.zeros(8))
+    ones = Conditions.stated((60, 8), np.ones(60), np.ones((60, 8), dtype=bool), np.zeros(8))
     plain = run(begin(alpha + 0.2, gamma, SMALL), problem, SMALL, progress=False)
     same = run(
         begin(alpha + 0.2, gamma, SMALL), replace(problem, conditions=ones), SMALL, None, False
@@ -288,7 +284,7 @@ def test_predicted_errors_count_the_mean_square_of_the_scales() -> None:
         NormalLaw(["a"]),
         IsotropicNoise(1),
         np.ones(3),
-        conditions=Conditions(scale),
+        conditions=Conditions.stated((len(scale), 1), scale),
     )
     known = identifiability(problem, np.zeros(2), np.array([np.log(2.0)]), samples=20_000)
     assert known.standard_errors[0] == pytest.approx(np.sqrt((1 + 5 * 4) / 100), rel=0.02)

@@ -292,7 +292,7 @@ def test_known_quantities_have_the_information_of_each_system():
         NormalLaw(["z"]),
         IsotropicNoise(5),
         np.full(3, 0.5),
-        conditions=Conditions(known=known),
+        conditions=Conditions.stated((len(known), 5), known=known),
     )
     mean, s, sigma = 1.0, 0.7, 0.4
     found = identifiability(problem, np.array([mean, np.log(s)]), np.array([np.log(sigma)]))

@@ -67,7 +67,8 @@ def pair(elsewhere: Any, surrogate: Surrogate, **changes: Any) -> tuple[Problem,
 
 def gaps() -> Conditions:
     rng = np.random.default_rng(4)
-    return Conditions(rng.uniform(0.5, 2.0, 150), rng.random((150, 8)) > 0.1, np.zeros(8))
+    scale, present = rng.uniform(0.5, 2.0, 150), rng.random((150, 8)) > 0.1
+    return Conditions.stated((150, 8), scale, present, np.zeros(8))
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_few_systems_are_refitted_without_each_fold(few):
 
 def test_the_cross_validated_score_is_that_of_brute_force_refits(few):
     problem, estimate, folds, found, refitted = few
-    scores = predictive(problem, problem.data, None, found.p, 400)
+    scores = predictive(problem, problem.data, problem.conditions, found.p, 400)
     exact = np.empty(30)
     for rows, p in zip(folds, refitted, strict=True):
         exact[rows] = exact_log_densities(problem.of_systems(rows), p)
@@ -146,7 +146,7 @@ def test_the_score_of_held_out_systems_is_that_of_a_fit_which_has_not_seen_them(
     held = np.arange(240, 300)
     found = refits(problem, answer_of(problem, estimate, "likelihood"), [held], None, DRAWS)
     tested = problem.of_systems(held)
-    scores = predictive(problem, tested.data, None, found.p, 400)
+    scores = predictive(problem, tested.data, tested.conditions, found.p, 400)
     exact = exact_log_densities(tested, closed_form(problem.of_systems(np.arange(240))))
     assert scores.log_score.mean() == pytest.approx(exact.mean(), abs=0.005)
     # The answer has seen them, and scores better.

@@ -52,10 +52,9 @@ def test_stored_observations_are_those_in_memory(tmp_path, monkeypatch, gaps):
     whole, same = fitted_observations(dataset.load())
     np.testing.assert_allclose(np.asarray(data), whole, rtol=1e-14)
     assert not np.isnan(whole).any()
-    assert (conditions is None) == (same is None) == (not gaps)
-    if conditions is not None and same is not None:
-        np.testing.assert_array_equal(conditions.present, same.present)
-        np.testing.assert_array_equal(conditions.present, ~np.isnan(y))
+    assert conditions.plain == same.plain == (not gaps)
+    np.testing.assert_array_equal(conditions.present, same.present)
+    np.testing.assert_array_equal(conditions.present, ~np.isnan(y))
     heldout, _ = heldout_observations(dataset, conditions)
     np.testing.assert_allclose(heldout, whole[:50], rtol=1e-14)
 

@@ -53,7 +53,7 @@ def test_replicates_count_together() -> None:
     y = rng.normal(size=(50, 6))
     present = np.ones_like(y, dtype=bool)
     present[:10, 2:] = False
-    conditions = Conditions(present=present, fill=np.zeros(6))
+    conditions = Conditions.stated(present.shape, present=present, fill=np.zeros(6))
     problem = Problem(
         np.where(present, y, 0.0),
         lambda z: z.repeat(1, 6),
@@ -83,5 +83,7 @@ def test_an_observation_seen_once_has_no_share() -> None:
     problem = linear_problem(5)
     present = np.ones((5, 6), dtype=bool)
     present[1:, 2] = False
-    problem = replace(problem, conditions=Conditions(present=present, fill=np.zeros(6)))
+    problem = replace(
+        problem, conditions=Conditions.stated(present.shape, present=present, fill=np.zeros(6))
+    )
     assert np.isnan(noise_shares(problem, np.eye(6))).tolist() == [j == 2 for j in range(6)]

@@ -33,10 +33,12 @@ def test_unreliable_integrals_leave_the_normal_score_and_a_reason():
         return problem.simulate(z) + 5 * torch.sin(400 * z[:, :1] * z[:, 1:])
 
     rough = replace(problem, simulate=steep)
-    scores = predictive(rough, problem.data, None, TRUTH[None], 64)
+    scores = predictive(rough, problem.data, problem.conditions, TRUTH[None], 64)
     assert scores.reason
     assert np.isnan(scores.log_score).all()
     assert np.isfinite(scores.normal_score).all()
-    told = predictive(problem, problem.data, None, TRUTH[None], 64, reason="it is known")
+    told = predictive(
+        problem, problem.data, problem.conditions, TRUTH[None], 64, reason="it is known"
+    )
     assert told.reason == "it is known"
     assert np.isnan(told.log_score).all()

@@ -153,7 +153,7 @@ def test_a_known_quantity_that_acts_is_seen():
     problem = problem_of(omega, e)
     known = Known.of_arrays(np.zeros((150, 0)), x)
     found = specification(
-        replace(problem, conditions=Conditions(known=known)),
+        replace(problem, conditions=Conditions.stated(problem.data.shape, known=known)),
         OBSERVATIONS,
         fit_marginal_likelihood(problem, TRUTH).p,
     )

@@ -43,7 +43,7 @@ def conditions(count: int) -> Conditions:
     """Return noise scales that differ, and two gaps."""
     present = np.ones((count, 5), dtype=bool)
     present[1, 2:4] = present[4, 0] = False
-    return Conditions(np.linspace(0.5, 2, count), present, np.zeros(5))
+    return Conditions.stated((count, 5), np.linspace(0.5, 2, count), present, np.zeros(5))
 
 
 def jacobians(problem, estimate) -> list[np.ndarray]:

@@ -54,7 +54,7 @@ def test_invariants_are_among_the_metrics():
 def densities(with_conditions: bool = True):
     present = np.ones((6, 5), dtype=bool)
     present[1, 2:4] = present[4, 0] = False
-    conditions = Conditions(np.linspace(0.5, 2, 6), present, np.zeros(5))
+    conditions = Conditions.stated((6, 5), np.linspace(0.5, 2, 6), present, np.zeros(5))
     problem, estimate, _ = linear_problem(6, conditions if with_conditions else None)
     return problem, np.concatenate(estimate)
 
@@ -209,7 +209,7 @@ def test_sites_with_limits_and_scales_sum_to_what_one_place_computes():
         data=np.maximum(problem.data, limits),
         noise=VaryingNoise(DiagonalNoise(6)),
         scale=np.full(10, 0.5),
-        conditions=Conditions(scale=scale, limits=limits),
+        conditions=Conditions.stated(limits.shape, scale=scale, limits=limits),
     )
     # The first site has systems of one scale alone.
     order = np.argsort(scale != 1.0, kind="stable")

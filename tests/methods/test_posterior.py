@@ -57,7 +57,7 @@ def test_a_linear_model_has_its_closed_form(with_conditions):
     if with_conditions:
         present = np.ones((count, 5), dtype=bool)
         present[1, 2:4] = present[4, 0] = False
-        conditions = Conditions(np.linspace(0.5, 2, count), present, np.zeros(5))
+        conditions = Conditions.stated((count, 5), np.linspace(0.5, 2, count), present, np.zeros(5))
     problem, estimate, _ = linear_problem(count, conditions)
     posteriors = sampled(problem, estimate, effective=400)
     assert posteriors.effective.min() >= 400
@@ -286,7 +286,7 @@ def test_a_systems_draws_depend_neither_on_repetition_nor_on_when_others_finish(
 def test_surprise_is_that_of_the_distance_from_the_population():
     present = np.ones((300, 5), dtype=bool)
     present[::3, 1:3] = False
-    conditions = Conditions(np.linspace(0.5, 2, 300), present, np.zeros(5))
+    conditions = Conditions.stated((300, 5), np.linspace(0.5, 2, 300), present, np.zeros(5))
     problem, (alpha, gamma), _ = linear_problem(300, conditions)
     data = problem.data.copy()
     data[7] += 50.0

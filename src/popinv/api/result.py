@@ -268,7 +268,7 @@ class Result:
 
         residuals = solver_residuals(problem, self.artefacts["check"])
         # Every entry is predicted, also those that were not observed.
-        conditions = None if problem.conditions is None else problem.conditions.without_gaps()
+        conditions = problem.conditions.without_gaps()
         about = [self.population[f"{name}_draws"].values for name in ("alpha", "gamma")]
         samples = [
             sample_model(

@@ -20,7 +20,7 @@ from popinv.errors import ConfigError, DataError, nearest
 from popinv.forward.python.worker import takes
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.section import FileObservations
-from popinv.population.known import Known, known_of
+from popinv.population.known import known_of
 from popinv.population.laws.kinds import Law
 from popinv.population.laws.values import law_values
 from popinv.population.model import covariate_names
@@ -224,6 +224,5 @@ def _few_inputs(study: Study, observations: xr.Dataset, seed: int) -> np.ndarray
     """Return inputs (n, d_z) of a few systems, drawn from the start of the law."""
     law = study.law.law(study.forward)
     alpha = law_values(study.law, study.law.start, study.forward)
-    known: Known | None = known_of(observations)
-    few = None if known is None else known.of(np.arange(_TRIED) % len(known))
+    few = known_of(observations).in_turns(_TRIED)
     return drawn_parameters(law, alpha, seed, "try", _TRIED, few)

@@ -75,7 +75,7 @@ class TwoStage:
 def first_design_prior(problem: Problem, alpha: np.ndarray) -> SystemPrior:
     """Return the moments of a broad design about alpha, which varies by ``Problem.scale``."""
     spread = problem.scale[: problem.d_alpha]
-    known = None if problem.known is None else problem.known.in_turns(_DESIGN_DRAWS)
+    known = problem.known.in_turns(_DESIGN_DRAWS)
     address = (problem.seed, "two_stage", _DESIGN_DRAWS)
     drawn = broad_parameters(problem.law, alpha, spread, *address, known)
     x = problem.law.unbounded(torch.from_numpy(drawn[:, : problem.law.d_z]))
@@ -145,8 +145,7 @@ def _fit_block(
 
 def _signal(problem: Problem, z: torch.Tensor) -> torch.Tensor:
     """Return G at parameters z (N, d_z), with each system's own design."""
-    known = problem.known
-    return problem.simulate(z if known is None else torch.cat([z, known.design.to(z.dtype)], dim=1))
+    return problem.simulate(torch.cat([z, problem.known.design.to(z.dtype)], dim=1))
 
 
 def _noise_of(problem: Problem, signal: torch.Tensor, start: np.ndarray) -> np.ndarray:
@@ -157,10 +156,10 @@ def _noise_of(problem: Problem, signal: torch.Tensor, start: np.ndarray) -> np.n
 
 def _law_of(problem: Problem, z: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Return the maximum likelihood alpha for parameters z (N, d_z) taken as known."""
-    law, known = problem.law, problem.known
-    if known is None or not law.covariates:
+    law = problem.law
+    if not law.covariates:
         return law.most_likely(z, start)
-    fitted, covariates = torch.from_numpy(z), known.covariates[:, : law.covariates]
+    fitted, covariates = torch.from_numpy(z), problem.known.covariates[:, : law.covariates]
     return minimise(lambda alpha: -law.log_density_given(alpha, fitted, covariates).mean(), start)
 
 

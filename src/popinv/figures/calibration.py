@@ -96,9 +96,7 @@ def calibration_of(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Calibr
     return calibration(*tested_systems(problem, loaded))
 
 
-def calibration(
-    model: FittedModel, tested: np.ndarray, conditions: Conditions | None
-) -> Calibration:
+def calibration(model: FittedModel, tested: np.ndarray, conditions: Conditions) -> Calibration:
     """Return the calibration of a fitted model.
 
     Parameters
@@ -106,7 +104,7 @@ def calibration(
     model : FittedModel
     tested : ndarray of shape (n, d_y)
         Observations of the systems, missing entries filled.
-    conditions : Conditions, optional
+    conditions : Conditions
         The conditions of these systems.
     """
     n, width = tested.shape
@@ -116,14 +114,12 @@ def calibration(
     for b in range(sets):
         every[1 + b] = model.null_sample(n, "calibration/sets", b, conditions)
     observations, systems = np.zeros((2, 1 + sets, len(GRID) + 1), dtype=int)
-    groups = _groups(n, conditions)
+    groups = _groups(conditions)
     draws = int(np.clip(_DRAWN / len(groups) / width, _FEWEST_DRAWS, _DRAWS))
     rng = generator(model.problem.seed, "calibration/ranks")
     for number, members in enumerate(groups):
-        own = None if conditions is None else conditions.of(members[:1])
-        seen = np.arange(width)
-        if own is not None and own.present is not None:
-            seen = np.flatnonzero(own.present[0])
+        own = conditions.of(members[:1])
+        seen = np.flatnonzero(own.present[0])
         drawn = model.sample(draws, "calibration/draws", number, own)[:, seen].astype(np.float32)
         for column, j in zip(drawn.T, seen, strict=True):
             observations += counted(_ranks(rng, column, every[:, members, j]))
@@ -194,8 +190,9 @@ def _ranks(rng: np.random.Generator, drawn: np.ndarray, values: np.ndarray) -> n
     return np.asarray((below + within) / (len(drawn) + 1))
 
 
-def _groups(count: int, conditions: Conditions | None) -> list[np.ndarray]:
+def _groups(conditions: Conditions) -> list[np.ndarray]:
     """Return the systems with the same conditions."""
-    keys = np.zeros((count, 1)) if conditions is None else conditions.columns()
-    _, group = np.unique(keys, axis=0, return_inverse=True)
+    if conditions.plain:
+        return [np.arange(len(conditions))]
+    _, group = np.unique(conditions.columns(), axis=0, return_inverse=True)
     return [np.flatnonzero(group.reshape(-1) == number) for number in range(group.max() + 1)]

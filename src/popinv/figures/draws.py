@@ -74,7 +74,7 @@ def _omega(problem: Problem, count: int) -> np.ndarray:
 
 def _parameters(problem: Problem, alpha: np.ndarray, omega: np.ndarray) -> np.ndarray:
     with torch.no_grad():
-        known = None if problem.known is None else problem.known.in_turns(len(omega))
+        known = problem.known.in_turns(len(omega))
         every = inputs(problem.law, torch.from_numpy(alpha), torch.from_numpy(omega), known)
         return every[:, : problem.law.d_z].numpy()
 

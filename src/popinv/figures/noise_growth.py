@@ -48,8 +48,7 @@ def noise_growth(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> NoiseGro
     low, high = float(data.min()), float(data.max())
     signal = np.linspace(min(low, 0.0), high, _POINTS)
     rows = torch.from_numpy(np.repeat(signal[:, None], noise.d_y, axis=1))
-    known = problem.known
-    centre = None if known is None else torch.zeros_like(known.covariates[:1]).expand(_POINTS, -1)
+    centre = torch.zeros_like(problem.known.covariates[:1]).expand(_POINTS, -1)
 
     def curve(gamma: np.ndarray) -> np.ndarray:
         with torch.no_grad():

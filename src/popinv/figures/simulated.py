@@ -80,7 +80,7 @@ def data_sets(problem: Problem, population: xr.Dataset, check: xr.Dataset) -> It
     alpha, gamma = parameters_of(population)
     residuals = solver_residuals(problem, check)
     conditions, count = problem.conditions, len(problem.data)
-    gaps = None if conditions is None or conditions.present is None else ~conditions.present
+    gaps = ~conditions.present if conditions.gaps else None
     ranks = int(np.clip(_ENTRIES / problem.data.size / 40, _FEWEST, _MOST))
     for index in range(40 * ranks - 1):
         y = sample_model(

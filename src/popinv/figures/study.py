@@ -100,11 +100,8 @@ def noise_comparison(
     width, conditions = simulated.shape[1], problem.conditions
     # The first replicate, which every system has.
     signal = noise_free_covariance(problem, population)[:width, :width]
-    data, scale = np.asarray(problem.data)[:, :width], 1.0
-    if conditions is not None:
-        scale = conditions.mean_square_scale
-        if conditions.present is not None:
-            data = np.where(conditions.present[:, :width], data, np.nan)
+    data = np.where(conditions.present[:, :width], np.asarray(problem.data)[:, :width], np.nan)
+    scale = conditions.mean_square_scale
     draws = zip(population["alpha_draws"].values, population["gamma_draws"].values, strict=True)
     return NoiseComparison(
         estimate=population["noise_covariance"].values,

@@ -54,16 +54,13 @@ def descent_problem(
     spread = law_spread(model.law, model.forward)
     scale = np.where(spread > 0, spread, _LAW_SCALE)
     law = model.law.law(model.forward)
-    if conditions is not None and conditions.known is not None:
-        deviations = conditions.known.covariates.numpy().std(axis=0)
-        for entry, covariate in law.coefficients:
-            scale[entry] = _LAW_SCALE / deviations[covariate]
-    if conditions is not None and conditions.limits is not None:
+    deviations = conditions.known.covariates.numpy().std(axis=0)
+    for entry, covariate in law.coefficients:
+        scale[entry] = _LAW_SCALE / deviations[covariate]
+    if conditions.limited:
         noise_model = censorable(noise_model)
     scale_of_noise = noise_model.scale
     for entry, column in getattr(noise_model, "coefficients", ()):
-        assert conditions is not None
-        assert conditions.known is not None
         scale_of_noise[entry] /= float(conditions.known.covariates[:, column].std())
     return Problem(
         data=data,

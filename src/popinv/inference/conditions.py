@@ -46,67 +46,110 @@ _NO_SPREAD = 1e-12
 class Conditions:
     """The conditions under which N systems were observed.
 
-    Parameters
+    All arrays are there. What is the same for all systems takes no memory: it is broadcast.
+
+    Attributes
     ----------
-    scale : ndarray of shape (N,), optional
-        Factor on the standard deviation of each system's noise; None if it is 1 for all.
-    present : ndarray of bool, shape (N, d_y), optional
-        Whether each entry was observed; None if all were.
-    fill : ndarray of shape (d_y,), optional
-        The fixed value of missing entries; goes with ``present``.
-    known : Known, optional
+    scale : ndarray of shape (N,)
+        Factor on the standard deviation of each system's noise.
+    present : ndarray of bool, shape (N, d_y)
+        Whether each entry was observed.
+    fill : ndarray of shape (d_y,)
+        The fixed value of missing entries.
+    known : Known
         Design and covariates.
-    limits : ndarray of shape (N, d_y), optional
+    limits : ndarray of shape (N, d_y)
         Limits of quantification. A value below its limit is replaced by the limit.
+    scaled, gaps, limited : bool
+        Whether scales, missing entries or limits were stated.
     """
 
-    scale: np.ndarray | None = None
-    present: np.ndarray | None = None
-    fill: np.ndarray | None = None
-    known: Known | None = None
-    limits: np.ndarray | None = None
+    scale: np.ndarray
+    present: np.ndarray
+    fill: np.ndarray
+    known: Known
+    limits: np.ndarray
+    scaled: bool
+    gaps: bool
+    limited: bool
 
-    def __post_init__(self) -> None:
-        if all(each is None for each in self._by_system):
-            raise ValueError("conditions need a scale, a mask, known quantities or limits")
-        if (self.present is None) != (self.fill is None):
+    @classmethod
+    def stated(
+        cls,
+        shape: tuple[int, int],
+        scale: np.ndarray | None = None,
+        present: np.ndarray | None = None,
+        fill: np.ndarray | None = None,
+        known: Known | None = None,
+        limits: np.ndarray | None = None,
+    ) -> Conditions:
+        """Return the conditions of observations of shape (N, d_y), of which these are stated.
+
+        Without them, the scales are 1, every entry was seen, nothing else is known, and there are
+        no limits.
+        """
+        if (present is None) != (fill is None):
             raise ValueError("a mask and the values that fill it go together")
+        count, width = shape
+        return cls(
+            scale=np.broadcast_to(1.0, count) if scale is None else scale,
+            present=np.broadcast_to(True, shape) if present is None else present,
+            fill=np.zeros(width) if fill is None else fill,
+            known=Known.nothing(count) if known is None else known,
+            limits=np.broadcast_to(-np.inf, shape) if limits is None else limits,
+            scaled=scale is not None,
+            gaps=present is not None,
+            limited=limits is not None,
+        )
 
     def __len__(self) -> int:
-        return len(next(each for each in self._by_system if each is not None))
+        return len(self.scale)
 
     @property
-    def _by_system(self) -> tuple[np.ndarray | Known | None, ...]:
-        return self.scale, self.present, self.known, self.limits
+    def plain(self) -> bool:
+        """Whether no system differs from the others."""
+        return not (self.scaled or self.gaps or self.limited or self.known.width)
 
     def of(self, systems: np.ndarray) -> Conditions:
         """Return the conditions of some systems, which may occur several times."""
-        return replace(
-            self,
-            scale=None if self.scale is None else self.scale[systems],
-            present=None if self.present is None else self.present[systems],
-            known=None if self.known is None else self.known.of(systems),
-            limits=None if self.limits is None else self.limits[systems],
+        shape = len(np.arange(len(self))[systems]), self.present.shape[1]
+        return Conditions.stated(
+            shape,
+            self.scale[systems] if self.scaled else None,
+            self.present[systems] if self.gaps else None,
+            self.fill if self.gaps else None,
+            self.known.of(systems),
+            self.limits[systems] if self.limited else None,
         )
 
     def columns(self) -> np.ndarray:
         """Return all conditions side by side, a row for each system; equal rows are equal ones."""
-        known = () if self.known is None else (self.known.design, self.known.covariates)
-        parts = (self.scale, self.present, self.limits, *known)
-        each = [np.asarray(part, dtype=float) for part in parts if part is not None]
-        return np.concatenate([part.reshape(len(self), -1) for part in each], axis=1)
+        parts = [self.known.columns]
+        if self.scaled:
+            parts.append(self.scale[:, None])
+        if self.gaps:
+            parts.append(self.present.astype(float))
+        if self.limited:
+            parts.append(self.limits)
+        return np.concatenate(parts, axis=1)
 
-    def without_gaps(self) -> Conditions | None:
+    def with_scale(self, factor: float) -> Conditions:
+        """Return the conditions of the same systems with one scale."""
+        return replace(self, scale=np.full(len(self), factor), scaled=True)
+
+    def known_alone(self) -> Conditions:
+        """Return the known quantities of the same systems, as if the rest were not stated."""
+        return Conditions.stated(self.present.shape, known=self.known)
+
+    def without_gaps(self) -> Conditions:
         """Return the conditions of the same systems without missing entries."""
-        left = (self.scale, self.known, self.limits)
-        if all(each is None for each in left):
-            return None
-        return replace(self, present=None, fill=None)
+        plain = Conditions.stated(self.present.shape)
+        return replace(self, present=plain.present, fill=plain.fill, gaps=False)
 
     @property
     def mean_square_scale(self) -> float:
         """Mean of s^2 over the systems: the population's noise covariance is this times Gamma."""
-        return 1.0 if self.scale is None else float(np.mean(self.scale**2))
+        return float(np.mean(self.scale**2))
 
     def observe(
         self, signal: torch.Tensor, noise: torch.Tensor, systems: np.ndarray
@@ -120,17 +163,17 @@ class Conditions:
         systems : ndarray of int, shape (M,)
             The system whose conditions each row takes.
         """
-        if self.scale is not None:
+        if self.scaled:
             noise = torch.from_numpy(self.scale[systems])[:, None] * noise
         y = signal + noise
-        if self.limits is not None:
+        if self.limited:
             y = torch.maximum(y, torch.from_numpy(self.limits[systems]))
-        if self.present is None or self.fill is None:
+        if not self.gaps:
             return y
         return torch.where(torch.from_numpy(self.present[systems]), y, torch.from_numpy(self.fill))
 
 
-def fitted_observations(observations: xr.Dataset) -> tuple[Rows, Conditions | None]:
+def fitted_observations(observations: xr.Dataset) -> tuple[Rows, Conditions]:
     """Return the observations to learn from, filled, and their conditions.
 
     Parameters
@@ -144,8 +187,7 @@ def fitted_observations(observations: xr.Dataset) -> tuple[Rows, Conditions | No
     -------
     data : ndarray or StoredRows of shape (N, d_y)
         Without NaN. Rows that stay in their store, if ``y`` does.
-    conditions : Conditions or None
-        None if every entry was seen and nothing else is known of the systems.
+    conditions : Conditions
 
     Raises
     ------
@@ -163,8 +205,8 @@ def fitted_observations(observations: xr.Dataset) -> tuple[Rows, Conditions | No
 
 
 def heldout_observations(
-    observations: xr.Dataset, fitted: Conditions | None
-) -> tuple[np.ndarray, Conditions | None]:
+    observations: xr.Dataset, fitted: Conditions
+) -> tuple[np.ndarray, Conditions]:
     """Return the held-out observations, filled as the fitted ones were, and their conditions.
 
     Parameters
@@ -172,14 +214,15 @@ def heldout_observations(
     observations : Dataset
         ``y_heldout`` (heldout_system, observation), and perhaps ``noise_scale_heldout``,
         ``design_heldout`` and ``covariate_heldout``.
-    fitted : Conditions or None
+    fitted : Conditions
         The conditions of the systems that were learned from.
     """
     y = observations["y_heldout"].values
     fill = None
     if np.isnan(y).any():
-        known = None if fitted is None else fitted.fill
-        fill = _column_means(rows_of(observations["y"].variable)) if known is None else known
+        fill = fitted.fill
+        if not fitted.gaps:
+            fill = _column_means(rows_of(observations["y"].variable))
     filled = np.asarray(rows_of(observations["y_heldout"].variable, fill))
     return filled, _conditions(y, observations, "_heldout", fill)
 
@@ -210,16 +253,13 @@ def _present(rows: Rows) -> np.ndarray:
 
 def _conditions(
     y: Rows, observations: xr.Dataset, ending: str, fill: np.ndarray | None
-) -> Conditions | None:
-    scale = observations.get(f"noise_scale{ending}")
-    known = known_of(observations, ending)
-    limits = observations.get("censored_below")
-    if scale is None and fill is None and known is None and limits is None:
-        return None
-    return Conditions(
+) -> Conditions:
+    scale, limits = observations.get(f"noise_scale{ending}"), observations.get("censored_below")
+    return Conditions.stated(
+        y.shape,
         scale=None if scale is None else np.asarray(scale.values, dtype=float),
         present=None if fill is None else _present(y),
         fill=fill,
-        known=known,
+        known=known_of(observations, ending),
         limits=None if limits is None else np.broadcast_to(limits.values, y.shape).copy(),
     )

@@ -160,7 +160,7 @@ def step(
     data = _batch(problem, settings, k)
 
     p = torch.from_numpy(state.parameters.copy()).requires_grad_(True)
-    known = None if problem.known is None or systems is None else problem.known.of(systems)
+    known = problem.known_in_turns(len(omega), systems)
     signal = problem.signal(p[: problem.d_alpha], omega, known)
     u = _metric_directions(problem, settings, p, theta, signal, systems)
     sample = problem.observed(p[problem.d_alpha :], signal, e, systems)

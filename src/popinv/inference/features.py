@@ -108,7 +108,7 @@ class FeatureSet:
         """Return the features (n, k) of a problem's systems from their posterior means."""
         known, found = problem.known, means.copy()
         for column, feature in enumerate(self.features):
-            if feature.by is not None and known is not None:
+            if feature.by is not None and known.width:
                 found[:, column] *= _standardised(problem)[:, feature.by]
         return found
 
@@ -262,8 +262,6 @@ def _of_law(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
             "relative loss of density at its centre",
         )
         yield Feature("law", f"groups_{name}", told, _SHAPE, unit, 0.7, partial(_hollow, i))
-    if problem.known is None:
-        return
     known = _standardised(problem)
     given = [
         str(each)
@@ -294,8 +292,7 @@ def varying_parameters(problem: Problem) -> list[str]:
 
 def _standardised(problem: Problem) -> np.ndarray:
     """Return design and covariates of all systems (N, k) in units of their deviations."""
-    assert problem.known is not None
-    both = torch.cat([problem.known.design, problem.known.covariates], dim=1).numpy()
+    both = problem.known.columns
     spread = both.std(axis=0)
     return np.where(spread > 0, (both - both.mean(axis=0)) / np.where(spread > 0, spread, 1.0), 0.0)
 

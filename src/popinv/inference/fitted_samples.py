@@ -74,9 +74,8 @@ def sample_model(
     rng = generator(problem.seed, stage, index)
     omega = torch.from_numpy(rng.standard_normal((count, problem.law.d_omega)))
     e = torch.from_numpy(rng.standard_normal((count, problem.noise.d_y)))
-    if conditions is None and problem.known is not None:
-        conditions = Conditions(known=problem.known)
-    systems = None if conditions is None else np.arange(count) % len(conditions)
+    given = conditions or problem.conditions.known_alone()
+    systems = np.arange(count) % len(given)
     p = torch.from_numpy(np.concatenate([alpha, gamma]))
     simulate = problem.simulate
     if residuals is not None:
@@ -87,7 +86,7 @@ def sample_model(
 
     with torch.no_grad():
         return (
-            replace(problem, conditions=conditions, simulate=simulate)
+            replace(problem, conditions=given, simulate=simulate)
             .model(p, omega, e, systems)
             .numpy()
         )

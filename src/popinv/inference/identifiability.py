@@ -167,7 +167,7 @@ def identifiability(
     if information is not None:
         return _of_information(problem, information, _BY_LIKELIHOOD)
     problem = problem.of_moments
-    if problem.known is not None or problem.noise.varies:
+    if problem.known.width or problem.noise.varies:
         return _of_known(problem, alpha, gamma)
     width = problem.law.d_omega
     pairs = max(samples // 4, 2 * width)
@@ -200,10 +200,7 @@ def _of_known(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> Identif
 
 
 def _of_information(problem: Problem, information: np.ndarray, by: str) -> Identifiability:
-    free, conditions = problem.free, problem.conditions
-    seen = int(np.prod(problem.data.shape))
-    if conditions is not None and conditions.present is not None:
-        seen = int(conditions.present.sum())
+    free, seen = problem.free, int(problem.conditions.present.sum())
     # The change of an observation by each parameter, in its standard deviations, as a root mean
     # square over the observations of all systems.
     moved = np.sqrt(np.maximum(np.diag(information), 0.0) / seen)[None]

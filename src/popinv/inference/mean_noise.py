@@ -29,7 +29,7 @@ def mean_noise_covariance(problem: Problem, p: torch.Tensor) -> torch.Tensor:
     omega = matched_normals(generator(problem.seed, "mean_noise"), max(_PAIRS, 2 * width), width)
     with torch.no_grad():
         signal = problem.signal(alpha, omega)
-        covariates = problem.covariates(None, len(signal))
+        covariates = problem.known_in_turns(len(signal)).covariates
         return problem.noise.mean_covariance(gamma, signal, covariates)
 
 

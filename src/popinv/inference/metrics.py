@@ -85,7 +85,7 @@ def metrics(
             population["noise_covariance"].values,
             population["sampling_error_covariance"].values,
             loaded["truth"]["noise_covariance"].values if "truth" in loaded else None,
-            problem.conditions.mean_square_scale if problem.conditions else 1.0,
+            problem.conditions.mean_square_scale,
             taken_off=population.attrs["through"] == "solver" or "correction" in population,
         )
     return (

@@ -110,7 +110,7 @@ def matched_normals(rng: np.random.Generator, pairs: int, width: int) -> torch.T
 
 
 def _mean_square_scale(problem: Problem) -> float:
-    return 1.0 if problem.conditions is None else problem.conditions.mean_square_scale
+    return problem.conditions.mean_square_scale
 
 
 def reference_moments(

@@ -33,9 +33,7 @@ def noise_shares(problem: Problem, covariance: np.ndarray) -> np.ndarray:
     ndarray
         NaN where fewer than two values were observed.
     """
-    variance = np.diag(covariance).copy()
-    if problem.conditions is not None:
-        variance *= problem.conditions.mean_square_scale
+    variance = np.diag(covariance) * problem.conditions.mean_square_scale
     count, spread = _spread(problem, len(covariance))
     varies = (count > 1) & (spread > 0)
     shares = np.full(len(covariance), np.nan)
@@ -45,15 +43,12 @@ def noise_shares(problem: Problem, covariance: np.ndarray) -> np.ndarray:
 
 def _spread(problem: Problem, d_y: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the number of observed values of each observation, and their standard deviation."""
-    conditions = problem.conditions
-    present = None if conditions is None else conditions.present
+    present = problem.conditions.present
     centre: np.ndarray | None = None
     count, total, square = np.zeros(d_y), np.zeros(d_y), np.zeros(d_y)
     for block, y in row_blocks(problem.data):
         values = y.reshape(-1, d_y)
-        seen = np.isfinite(values)
-        if present is not None:
-            seen &= present[block].reshape(-1, d_y)
+        seen = np.isfinite(values) & present[block].reshape(-1, d_y)
         if centre is None:
             # Sums about a value of each avoid cancellation, and are zero if all are the same.
             first = np.take_along_axis(values, seen.argmax(axis=0)[None], axis=0)[0]
@@ -84,10 +79,7 @@ def noise_share_metrics(
         ``noise_least_share``, ``noise_least_share_at``, and ``fewest_observations_of_a_system``;
         the first two are left out where no observation was seen twice.
     """
-    conditions = problem.conditions
-    seen = problem.data.shape[1]
-    if conditions is not None and conditions.present is not None:
-        seen = int(conditions.present.sum(axis=1).min())
+    seen = int(problem.conditions.present.sum(axis=1).min())
     numbers: dict[str, float | int | str] = {
         "fewest_observations_of_a_system": seen,
         "varying_parameters": problem.law.d_omega,

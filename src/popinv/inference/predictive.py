@@ -76,7 +76,7 @@ def log_densities(problem: Problem, p: np.ndarray, draws: int) -> tuple[np.ndarr
 def predictive(
     problem: Problem,
     tested: np.ndarray,
-    conditions: Conditions | None,
+    conditions: Conditions,
     answers: np.ndarray,
     draws: int,
     solver: SolverSimulator | None = None,
@@ -90,7 +90,7 @@ def predictive(
         With the surrogate.
     tested : ndarray of shape (n, d_y)
         Observations of the tested systems, missing entries filled.
-    conditions : Conditions or None
+    conditions : Conditions
         Their scales, gaps and known quantities.
     answers : ndarray of shape (K, n_p)
         The answer for each fold; system i is in fold i modulo K.
@@ -106,8 +106,7 @@ def predictive(
     score, error, share, normal = (np.full(n, np.nan) for _ in range(4))
     with nullcontext() if solver is None else solver.session():
         for rows, p in _folds(n, answers):
-            own = None if conditions is None else conditions.of(rows)
-            observed = replace(simulated, data=tested[rows], conditions=own)
+            observed = replace(simulated, data=tested[rows], conditions=conditions.of(rows))
             normal[rows] = normal_log_densities(observed, p, matched_draws(observed))
             if reason:
                 continue

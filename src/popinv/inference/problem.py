@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ class Problem:
     free_law, free_noise : bool
         Whether alpha and gamma move; an oracle holds one of them at the truth.
     conditions : Conditions, optional
-        Noise scales, missing entries, design and covariates of the N systems, if they have any.
+        Noise scales, missing entries, design and covariates of the N systems; plain by default.
     fixed : tuple of int
         Entries of p that do not move though their half does.
     replicates : int
@@ -53,9 +53,14 @@ class Problem:
     stage: str = "descent"
     free_law: bool = True
     free_noise: bool = True
-    conditions: Conditions | None = None
+    conditions: Conditions = field(default=None)  # type: ignore[assignment]
     fixed: tuple[int, ...] = ()
     replicates: int = 1
+
+    def __post_init__(self) -> None:
+        given = self.conditions
+        if given is None or (given.plain and given.present.shape != self.data.shape):
+            object.__setattr__(self, "conditions", Conditions.stated(self.data.shape))
 
     @property
     def d_alpha(self) -> int:
@@ -111,7 +116,7 @@ class Problem:
             any, the scale s is 1 and every entry is seen.
         """
         alpha, gamma = p[: self.d_alpha], p[self.d_alpha :]
-        known = None if self.known is None or systems is None else self.known.of(systems)
+        known = self.known_in_turns(len(omega), systems)
         return self.observed(gamma, self.signal(alpha, omega, known), e, systems)
 
     def observed(
@@ -122,26 +127,21 @@ class Problem:
         systems: np.ndarray | None = None,
     ) -> torch.Tensor:
         """Return noise-free observations (M, d_y) with noise; the arguments are as for `model`."""
-        noise = self.noise.sample_given(gamma, e, signal, self.covariates(systems, len(signal)))
+        covariates = self.known_in_turns(len(signal), systems).covariates
+        noise = self.noise.sample_given(gamma, e, signal, covariates)
         return self.seen_through(signal, noise, systems)
 
     def seen_through(
         self, signal: torch.Tensor, noise: torch.Tensor, systems: np.ndarray | None = None
     ) -> torch.Tensor:
         """Return noise-free observations with noise of scale 1, both of shape (M, d_y)."""
-        if self.conditions is None or systems is None:
-            return signal + noise
-        return self.conditions.observe(signal, noise, systems)
+        return (
+            signal + noise if systems is None else self.conditions.observe(signal, noise, systems)
+        )
 
-    def covariates(self, systems: np.ndarray | None, count: int) -> torch.Tensor | None:
-        """Return the covariates (count, k) of rows with these systems' conditions, if any.
-
-        Without systems, the first ones take turns.
-        """
-        if self.known is None or not self.noise.varies:
-            return None
-        known = self.known.in_turns(count) if systems is None else self.known.of(systems)
-        return known.covariates
+    def known_in_turns(self, count: int, systems: np.ndarray | None = None) -> Known:
+        """Return the known quantities of these systems, or else of the first ones in turns."""
+        return self.known.in_turns(count) if systems is None else self.known.of(systems)
 
     def noise_factor(
         self, gamma: torch.Tensor, signal: torch.Tensor, systems: np.ndarray | None = None
@@ -149,13 +149,13 @@ class Problem:
         """Return the Cholesky factor of the noise's covariance, or of its mean over signals."""
         if not self.noise.varies:
             return self.noise.cholesky(gamma)
-        covariates = self.covariates(systems, len(signal))
+        covariates = self.known_in_turns(len(signal), systems).covariates
         return torch.linalg.cholesky(self.noise.mean_covariance(gamma, signal, covariates))
 
     @property
-    def known(self) -> Known | None:
-        """Design and covariates of the N systems; None if the study has none."""
-        return None if self.conditions is None else self.conditions.known
+    def known(self) -> Known:
+        """Design and covariates of the N systems."""
+        return self.conditions.known
 
     def signal(
         self, alpha: torch.Tensor, omega: torch.Tensor, known: Known | None = None
@@ -169,9 +169,8 @@ class Problem:
         known : Known of M systems, optional
             Design and covariates of each row. The first systems take turns by default.
         """
-        if known is None and self.known is not None:
-            known = self.known.in_turns(len(omega))
-        return self.simulate(inputs(self.law, alpha, omega, known))
+        own = self.known_in_turns(len(omega)) if known is None else known
+        return self.simulate(inputs(self.law, alpha, omega, own))
 
     def through(self, simulator: Callable[[torch.Tensor], torch.Tensor]) -> Problem:
         """Return the problem with another simulator, which answers one replicate."""
@@ -183,8 +182,7 @@ class Problem:
 
     def of_systems(self, systems: np.ndarray) -> Problem:
         """Return the problem with some of the systems alone; they may come up several times."""
-        conditions = None if self.conditions is None else self.conditions.of(systems)
-        return replace(self, data=self.data[systems], conditions=conditions)
+        return replace(self, data=self.data[systems], conditions=self.conditions.of(systems))
 
     @property
     def of_moments(self) -> Problem:
@@ -193,8 +191,8 @@ class Problem:
         return replace(self, fixed=(*self.fixed, *held)) if held else self
 
     def random_systems(self, stage: str, index: int, count: int) -> np.ndarray | None:
-        """Draw the systems whose conditions simulated ones take; None if there are none."""
-        if self.conditions is None:
+        """Draw the systems whose conditions simulated ones take; None if all are alike."""
+        if self.conditions.plain:
             return None
         return generator(self.seed, stage, index).integers(len(self.conditions), size=count)
 

@@ -54,7 +54,7 @@ def simulated(
         conditions=conditions,
         residuals=residuals,
     )
-    own = None if conditions is None else conditions.of(np.arange(count) % len(conditions))
+    own = conditions.of(np.arange(count) % len(conditions))
     return replace(problem, data=data, conditions=own)
 
 

@@ -156,7 +156,7 @@ def observe_again(
     times, at = 2 * pairs, torch.from_numpy(np.array(gamma))
     signal = torch.from_numpy(np.tile(clean, (times, 1)))
     conditions = problem.conditions
-    if conditions is None:
+    if conditions.plain:
         with torch.no_grad():
             return replace(problem, data=problem.observed(at, signal, draws).numpy())
     rng = generator(problem.seed, f"{stage}/systems")

@@ -110,6 +110,6 @@ def _places(problem: Problem, p: np.ndarray, stage: str) -> tuple[np.ndarray, np
     # With its opposite, each draw has no first moment, and few draws suffice.
     omega = torch.from_numpy(np.concatenate([half, -half]))
     systems = problem.random_systems(f"{stage}/systems", 0, _PLACES)
-    known = None if problem.known is None or systems is None else problem.known.of(systems)
+    known = problem.known_in_turns(_PLACES, systems)
     with torch.no_grad():
         return inputs(problem.law, alpha, omega, known).numpy(), systems

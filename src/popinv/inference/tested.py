@@ -17,7 +17,7 @@ from popinv.inference.result import estimate_of
 
 def tested_systems(
     problem: Problem, loaded: Mapping[str, xr.Dataset]
-) -> tuple[FittedModel, np.ndarray, Conditions | None]:
+) -> tuple[FittedModel, np.ndarray, Conditions]:
     """Return the fitted model, the observations it is compared with, and their conditions.
 
     Held-out systems of a synthetic study, which the fit has not seen. Otherwise these are systems
@@ -36,7 +36,7 @@ def tested_systems(
     FittedModel
     ndarray of shape (n, d_y)
         Missing entries filled.
-    Conditions or None
+    Conditions
     """
     observations, population = loaded["observations"], loaded["population"]
     heldout, conditions = heldout_observations(observations, problem.conditions)

@@ -37,8 +37,24 @@ class Known:
         """Return the quantities as tensors."""
         return cls(torch.from_numpy(design), torch.from_numpy(covariates))
 
+    @classmethod
+    def nothing(cls, count: int) -> Known:
+        """Return the quantities of so many systems of which nothing is known."""
+        none = torch.empty((count, 0), dtype=torch.float64)
+        return cls(none, none)
+
     def __len__(self) -> int:
         return len(self.design)
+
+    @property
+    def width(self) -> int:
+        """Number of quantities of each system."""
+        return self.design.shape[1] + self.covariates.shape[1]
+
+    @property
+    def columns(self) -> np.ndarray:
+        """All quantities side by side, (n, width)."""
+        return torch.cat([self.design, self.covariates], dim=1).numpy()
 
     def of(self, systems: np.ndarray | torch.Tensor) -> Known:
         """Return the rows of some systems, which may occur several times."""
@@ -47,6 +63,10 @@ class Known:
     def repeated(self, times: int) -> Known:
         """Return each row so many times in a row."""
         return self._mapped(lambda rows: rows.repeat_interleave(times, dim=0))
+
+    def for_rows(self, count: int) -> Known:
+        """Return as many of each row, that follow each other, as make this count."""
+        return self.repeated(count // len(self)) if self.width else Known.nothing(count)
 
     def tiled(self, times: int) -> Known:
         """Return all rows so many times, one after the other."""
@@ -58,38 +78,37 @@ class Known:
 
     def groups(self) -> tuple[torch.Tensor, np.ndarray]:
         """Return the different rows, by the first system that has each, and the row of each."""
-        both = torch.cat([self.design, self.covariates], dim=1).numpy()
-        _, first, index = np.unique(both, axis=0, return_index=True, return_inverse=True)
+        if not self.width:
+            return torch.zeros(min(len(self), 1), dtype=torch.long), np.zeros(len(self), dtype=int)
+        _, first, index = np.unique(self.columns, axis=0, return_index=True, return_inverse=True)
         return torch.from_numpy(first), index.reshape(-1)
 
     def row_keys(self) -> list[bytes]:
         """Return a key for each row, the same for equal rows."""
         # Adding zero gives zeros of either sign the same key.
-        both = torch.cat([self.design, self.covariates], dim=1).numpy() + 0.0
-        return [row.tobytes() for row in both]
+        return [row.tobytes() for row in self.columns + 0.0]
 
     def _mapped(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Known:
         return Known(change(self.design), change(self.covariates))
 
 
-def known_of(observations: xr.Dataset, ending: str = "") -> Known | None:
-    """Return the known quantities of observed systems; None if they have none.
+def known_of(observations: xr.Dataset, ending: str = "") -> Known:
+    """Return the known quantities of observed systems.
 
     Parameters
     ----------
     observations : Dataset
-        With ``design`` (system, design_name) and ``covariate`` (system, covariate_name).
+        With ``design`` (system, design_name) and ``covariate`` (system, covariate_name), if there
+        are any.
     ending : str
         "_heldout" for the systems that are held out.
     """
-    found = [observations.get(f"{name}{ending}") for name in ("design", "covariate")]
-    if all(each is None for each in found):
-        return None
     none = np.empty((len(observations[f"y{ending}"]), 0))
+    found = [observations.get(f"{name}{ending}") for name in ("design", "covariate")]
     return Known.of_arrays(*(none if each is None else each.values for each in found))
 
 
-def inputs(law: Law, alpha: torch.Tensor, omega: torch.Tensor, known: Known | None) -> torch.Tensor:
+def inputs(law: Law, alpha: torch.Tensor, omega: torch.Tensor, known: Known) -> torch.Tensor:
     """Return the inputs of the forward model: the parameters, then the design.
 
     Parameters
@@ -97,15 +116,15 @@ def inputs(law: Law, alpha: torch.Tensor, omega: torch.Tensor, known: Known | No
     law : Law
     alpha : Tensor of shape (d_alpha,) or (n, d_alpha)
     omega : Tensor of shape (n, d_omega)
-    known : Known of n systems, or None
-        None if the study has neither design nor covariates.
+    known : Known of n systems
 
     Returns
     -------
     Tensor of shape (n, d_z + d_design)
     """
-    if known is None:
-        return law.sample(alpha, omega)
-    # The covariates of the noise alone follow those of the law.
-    z = law.sample_given(alpha, omega, known.covariates[:, : law.covariates])
-    return torch.cat([z, known.design.to(z.dtype)], dim=1)
+    if law.covariates:
+        # The covariates of the noise alone follow those of the law.
+        z = law.sample_given(alpha, omega, known.covariates[:, : law.covariates])
+    else:
+        z = law.sample(alpha, omega)
+    return torch.cat([z, known.design.to(z.dtype)], dim=1) if known.design.shape[1] else z

@@ -31,7 +31,8 @@ def parameters(
     """
     omega = standard_normal_rows(seed, f"{stage}/omega", 0, count, law.d_omega)
     with torch.no_grad():
-        return inputs(law, torch.from_numpy(alpha), torch.from_numpy(omega), known).numpy()
+        own = known or Known.nothing(count)
+        return inputs(law, torch.from_numpy(alpha), torch.from_numpy(omega), own).numpy()
 
 
 def broad_parameters(
@@ -52,7 +53,8 @@ def broad_parameters(
     omega = standard_normal_rows(seed, f"{stage}/omega", 0, count, law.d_omega)
     rows = torch.from_numpy(alpha + spread * eta)
     with torch.no_grad():
-        return inputs(law, rows, torch.from_numpy(omega), known).numpy()
+        own = known or Known.nothing(count)
+        return inputs(law, rows, torch.from_numpy(omega), own).numpy()
 
 
 def noise_rows(

@@ -82,7 +82,7 @@ def draws_of_law(
     alpha, _ = problem.split(p)
     omega = generator(problem.seed, stage).standard_normal((count, problem.law.d_omega))
     systems = problem.random_systems(f"{stage}/systems", 0, count)
-    known = None if problem.known is None or systems is None else problem.known.of(systems)
+    known = problem.known_in_turns(count, systems)
     with torch.no_grad():
         z = inputs(problem.law, torch.from_numpy(alpha.copy()), torch.from_numpy(omega), known)
     return z.numpy(), systems
@@ -104,7 +104,7 @@ def answer_slope(
     problem = problem.of_moments
     scores = pseudo_scores(problem, p)
     conditions = problem.conditions
-    if conditions is not None:
+    if not conditions.plain:
         if systems is None:
             raise ValueError("systems with conditions need the systems that the draws stand for")
         conditions = conditions.of(systems)

@@ -44,7 +44,7 @@ def problem_of(noise: NoiseModel, count: int) -> Problem:
     clean = simulate(LAW.sample(torch.from_numpy(ALPHA), torch.tensor(rng.normal(size=(count, 1)))))
     xi = noise.sample_given(gamma, torch.from_numpy(rng.standard_normal(clean.shape)), clean)
     data = np.maximum((clean + xi).numpy(), LIMIT)
-    conditions = Conditions(limits=np.full(data.shape, LIMIT))
+    conditions = Conditions.stated(data.shape, limits=np.full(data.shape, LIMIT))
     scale = np.full(2 + len(noise.names), 0.5)
     return Problem(data, simulate, LAW, noise, scale, seed=1, conditions=conditions)
 
@@ -123,7 +123,7 @@ def test_systems_with_other_scales_or_limits_have_moments_of_their_own(name):
     problem = problem_of(NOISES[name], 6)
     scale = np.array([0.5, 2.0, 0.5, 2.0, 1.0, 1.0])
     limits = np.full((6, 5), LIMIT) + np.array([0.0, 0.0, 0.3, 0.0, 0.0, 0.0])[:, None]
-    problem = replace(problem, conditions=Conditions(scale=scale, limits=limits))
+    problem = replace(problem, conditions=Conditions.stated((6, 5), scale=scale, limits=limits))
     p = truth(problem)
     alpha, gamma = (torch.from_numpy(part) for part in problem.split(p))
     draws = matched_draws(problem, 200_000)

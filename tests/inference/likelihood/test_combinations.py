@@ -119,7 +119,7 @@ def problem_of(case: Case) -> tuple[Problem, np.ndarray]:
     p = np.concatenate([alpha, gamma])
     simulator = replicated_simulator(simulate, case.replicates)
     omega, e = (torch.from_numpy(rng.standard_normal((COUNT, n))) for n in (2, width))
-    some = None if known is None and scale is None else Conditions(scale=scale, known=known)
+    some = Conditions.stated((COUNT, width), scale=scale, known=known)
     blank = Problem(
         np.zeros((COUNT, width)), simulator, law, noise, np.full(len(p), 0.5), seed=1,
         conditions=some,
@@ -129,9 +129,7 @@ def problem_of(case: Case) -> tuple[Problem, np.ndarray]:
     if case.seen == "below a limit":
         limits = np.broadcast_to(np.median(y), y.shape).copy()
         y = np.maximum(y, limits)
-    conditions = None
-    if any(each is not None for each in (scale, present, known, limits)):
-        conditions = Conditions(scale, present, fill, known, limits)
+    conditions = Conditions.stated((COUNT, width), scale, present, fill, known, limits)
     return replace(blank, data=y, conditions=conditions), p
 
 
@@ -149,14 +147,11 @@ def log_density(case: Case, problem: Problem, p: np.ndarray, n: int, g: np.ndarr
     elif case.errors == "combined":
         d = np.sqrt(sigma**2 + np.exp(extra[0]) ** 2 * g**2)
     conditions, total = problem.conditions, np.zeros(len(g))
-    if conditions is not None and conditions.scale is not None:
-        d = conditions.scale[n] * d
+    d = conditions.scale[n] * d
     for replicate in range(case.replicates):
         columns = slice(replicate * ENTRIES, (replicate + 1) * ENTRIES)
-        y, seen = problem.data[n, columns], np.ones(ENTRIES, dtype=bool)
-        if conditions is not None and conditions.present is not None:
-            seen = conditions.present[n, columns]
-        if conditions is not None and conditions.limits is not None:
+        y, seen = problem.data[n, columns], conditions.present[n, columns]
+        if conditions.limited:
             below = y <= conditions.limits[n, columns]
             each = np.where(below, stats.norm.logcdf(y, g, d), stats.norm.logpdf(y, g, d))
             total += each.sum(axis=1)
@@ -181,9 +176,7 @@ def by_quadrature(case: Case, problem: Problem, p: np.ndarray) -> tuple[np.ndarr
     alpha, draws = torch.from_numpy(p[: len(law.names)]), torch.from_numpy(omega)
     cell = 2 * np.log(GRID[1] - GRID[0])
     for n in range(COUNT):
-        known = None
-        if problem.known is not None:
-            known = problem.known.of(np.full(len(omega), n))
+        known = problem.known.of(np.full(len(omega), n))
         g = problem.signal(alpha, draws, known).numpy()[:, :ENTRIES]
         joint = log_density(case, problem, p, n, g) + stats.norm.logpdf(omega).sum(axis=1)
         logs.append(logsumexp(joint) + cell)
@@ -216,7 +209,7 @@ def test_likelihood_and_posterior_are_those_of_quadrature(case):
     omega = torch.from_numpy(np.random.default_rng(1).standard_normal((2, COUNT, 2)))
     ours = densities.log(omega[0], systems) - densities.log(omega[1], systems)
     for n in range(COUNT):
-        known = None if problem.known is None else problem.known.of(np.full(2, n))
+        known = problem.known.of(np.full(2, n))
         alpha = torch.from_numpy(p[: len(problem.law.names)])
         g = problem.signal(alpha, omega[:, n], known).numpy()[:, :ENTRIES]
         first, second = (

@@ -35,7 +35,7 @@ def conditions_of(kind: str) -> Conditions | None:
     present, fill = None, None
     if "gaps" in kind:
         present, fill = rng.random((COUNT, ENTRIES)) > 0.3, np.zeros(ENTRIES)
-    return Conditions(scale=scale, present=present, fill=fill) if kind else None
+    return Conditions.stated((COUNT, ENTRIES), scale=scale, present=present, fill=fill)
 
 
 def problem_of(noise: NoiseModel, kind: str = "") -> Problem:

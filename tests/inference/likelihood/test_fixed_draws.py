@@ -168,7 +168,7 @@ def test_scores_are_the_derivatives_with_common_parameters_and_covariates():
     data = growing(torch.cat([z, known.design], dim=1)).numpy()
     data = data + 0.05 * rng.standard_normal(data.shape)
     present = rng.random(data.shape) > 0.2
-    conditions = Conditions(scale=None, present=present, fill=data.mean(axis=0), known=known)
+    conditions = Conditions.stated(data.shape, present=present, fill=data.mean(axis=0), known=known)
     problem = Problem(data, growing, law, noise, np.full(8, 0.5), conditions=conditions)
     draws = adapted_draws(problem, p, MarginalSettings(draws=1000))
     scores = draws(p).scores.sum(axis=0)

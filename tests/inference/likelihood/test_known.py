@@ -60,7 +60,7 @@ def problem_of(count: int, doses: tuple[float, ...] = (0.5, 1.0, 2.0)) -> Proble
     present = rng.random((count, 4)) < 0.8
     present[:, 0] = True
     data = np.where(present, clean + 0.2 * rng.standard_normal(clean.shape), 0.0)
-    conditions = Conditions(present=present, fill=np.zeros(4), known=known)
+    conditions = Conditions.stated(data.shape, present=present, fill=np.zeros(4), known=known)
     problem = Problem(
         data, simulate, LAW, noise, scale=np.full(7, 0.5), seed=1, conditions=conditions
     )

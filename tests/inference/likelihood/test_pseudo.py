@@ -212,7 +212,7 @@ def test_derivatives_along_tangents_are_those_by_differences_for_each_design():
 
     problem, alpha, gamma = curve_problem(count=30)
     known = Known.of_arrays(np.repeat([0.5, 1.0, 2.0], 10)[:, None], np.empty((30, 0)))
-    problem = replace(problem, conditions=Conditions(known=known))
+    problem = replace(problem, conditions=Conditions.stated(problem.data.shape, known=known))
     at = [torch.from_numpy(part) for part in (alpha, gamma)]
     plain, along = (
         evaluate(each, moments_of_systems(each, *at, matched_draws(each, 6000)))
@@ -239,7 +239,8 @@ def with_conditions(varies, limits):
     problem, alpha, gamma = curve_problem(count=12)
     rng, d_y = np.random.default_rng(4), problem.data.shape[1]
     present = rng.random(problem.data.shape) < 0.7
-    conditions = Conditions(
+    conditions = Conditions.stated(
+        problem.data.shape,
         scale=rng.choice([0.5, 1.0, 2.0], 12),
         present=present,
         fill=np.zeros(d_y),

@@ -53,7 +53,7 @@ def many(simulate: Simulate, count: int = 24, scales: bool = False, sd: float = 
         law,
         noise,
         np.full(6, 0.5),
-        conditions=None if scale is None else Conditions(scale=scale),
+        conditions=Conditions.stated(data.shape, scale=scale),
     )
 
 
@@ -78,9 +78,7 @@ def assert_same(one: Evaluation, other: Evaluation) -> None:
 def exact_log_likelihood(problem: Problem, p: np.ndarray) -> np.ndarray:
     design = np.column_stack([np.ones(D_Y), PLACES])
     noise = problem.noise.covariance(torch.from_numpy(p[4:].copy())).numpy()
-    conditions, seen = problem.conditions, np.full(problem.data.shape, True)
-    scale = np.ones(len(seen)) if conditions is None else conditions.scale
-    assert scale is not None
+    scale, seen = problem.conditions.scale, np.full(problem.data.shape, True)
     covariance = design @ np.diag(np.exp(2 * p[2:4])) @ design.T + scale[:, None, None] ** 2 * noise
     return normal_log_density(problem.data - design @ p[:2], covariance, seen)
 
@@ -228,8 +226,8 @@ def test_gaps_designs_and_strongly_curved_laws_are_taken_whole():
     assert reduced.reducible(problem)
     present = np.ones(problem.data.shape, dtype=bool)
     known = Known.of_arrays(np.ones((6, 1)), np.ones((6, 0)))
-    gaps = Conditions(present=present, fill=np.zeros(D_Y))
-    for conditions in (gaps, Conditions(known=known)):
+    gaps = Conditions.stated(present.shape, present=present, fill=np.zeros(D_Y))
+    for conditions in (gaps, Conditions.stated(present.shape, known=known)):
         assert not reduced.reducible(replace(problem, conditions=conditions))
     assert not reduced.reducible(replace(problem, simulate=line))
     law = NormalLaw(["a", "b"])

@@ -35,7 +35,8 @@ def problem_of(name: str) -> Problem:
     for row in present:
         # Systems have two to five observations.
         row[rng.choice(ENTRIES, rng.integers(2, 6), replace=False)] = True
-    conditions = Conditions(
+    conditions = Conditions.stated(
+        data.shape,
         scale=rng.uniform(0.5, 2.0, COUNT),
         present=present,
         fill=np.zeros(ENTRIES),

@@ -120,7 +120,9 @@ def test_scales_and_gaps_of_systems_enter_the_marginal_likelihood():
     rng = np.random.default_rng(2)
     present = rng.random((6, 4)) < 0.7
     present[:, 0] = True
-    conditions = Conditions(scale=rng.uniform(0.5, 2.0, 6), present=present, fill=np.zeros(4))
+    conditions = Conditions.stated(
+        (6, 4), scale=rng.uniform(0.5, 2.0, 6), present=present, fill=np.zeros(4)
+    )
     for name in ("combined", "heavy tails"):
         problem = problem_of(NOISES[name], 6, conditions)
         p = truth(problem)
@@ -159,10 +161,12 @@ def test_the_scores_of_the_pseudo_likelihood_are_its_slopes(name):
 def test_a_covariate_scales_the_noise_of_its_systems():
     x = np.random.default_rng(3).choice([-1.0, 0.0, 2.0], size=(30, 1))
     given = Known.of_arrays(np.empty((30, 0)), x)
-    plain = problem_of(NOISES["combined"], 30, Conditions(scale=np.exp(0.4 * x[:, 0])))
+    plain = problem_of(
+        NOISES["combined"], 30, Conditions.stated((30, 4), scale=np.exp(0.4 * x[:, 0]))
+    )
     noise = VaryingNoise(ISOTROPIC, "combined", covariates=["age"], columns=[0])
     assert noise.names[-1] == "noise_age_coefficient"
-    problem = replace(plain, noise=noise, conditions=Conditions(known=given))
+    problem = replace(plain, noise=noise, conditions=Conditions.stated((30, 4), known=given))
     p, settings = truth(plain), MarginalSettings(draws=64)
     q = np.append(p, 0.4)
     # The draws are the same, and so are the likelihoods, but for rounding.

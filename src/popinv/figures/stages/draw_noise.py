@@ -49,9 +49,7 @@ def draw_noise(
     gamma = torch.from_numpy(model.from_natural(noise.start_values()))
     # Noise that varies does so with what was observed, the only signal before the estimate.
     data, conditions = fitted_observations(observations)
-    known = None if conditions is None else conditions.known
-    of_systems = None if known is None else known.covariates
-    start = model.mean_covariance(gamma, torch.from_numpy(data), of_systems)
+    start = model.mean_covariance(gamma, torch.from_numpy(data), conditions.known.covariates)
     where = places(observations)
     return draw_before_and_after(
         start.numpy(),

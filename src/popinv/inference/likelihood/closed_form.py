@@ -46,12 +46,12 @@ def is_linear(problem: Problem, p: np.ndarray) -> bool:
     law, conditions = problem.law, problem.conditions
     if problem.noise.varies or law.component is not None or law.strongly_curved or not law.d_omega:
         return False
-    if conditions is not None and conditions.limits is not None:
+    if conditions.limited:
         return False
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
     rng = generator(problem.seed, f"{problem.stage}/linear")
     systems = np.zeros(1, dtype=int)
-    if problem.known is not None:
+    if problem.known.width:
         first = problem.known.groups()[0].numpy()
         systems = rng.permutation(first)[:_LOOKED_AT]
     push_forward = PushForward(problem, alpha, problem.known).rows(torch.from_numpy(systems))

@@ -17,20 +17,18 @@ def _replicates_apart(problem: Problem) -> Problem:
     """Return the problem with each replicate as a system of its own, without a simulator."""
     count, conditions = problem.replicates, problem.conditions
     data = np.asarray(problem.data)
-    if conditions is not None:
-        present, fill, limits = (
-            None if each is None else each.reshape(*each.shape[:-1], count, -1)
-            for each in (conditions.present, conditions.fill, conditions.limits)
-        )
-        conditions = replace(
-            conditions,
-            scale=None if conditions.scale is None else np.repeat(conditions.scale, count),
-            present=None if present is None else present.reshape(-1, present.shape[-1]),
-            # What fills a gap is not looked at.
-            fill=None if fill is None else fill[0],
-            known=None if conditions.known is None else conditions.known.repeated(count),
-            limits=None if limits is None else limits.reshape(-1, limits.shape[-1]),
-        )
+    present, limits = (
+        each.reshape(len(data) * count, -1) for each in (conditions.present, conditions.limits)
+    )
+    conditions = replace(
+        conditions,
+        scale=np.repeat(conditions.scale, count),
+        present=present,
+        # What fills a gap is not looked at.
+        fill=np.zeros(present.shape[1]),
+        known=conditions.known.repeated(count),
+        limits=limits,
+    )
     return replace(
         problem,
         data=data.reshape(len(data) * count, -1),
@@ -70,9 +68,9 @@ class DensitiesAt:
             free = problem.free_noise
             self._derivatives = covariance_derivatives(problem, gamma) if free else []
         # Without gaps, one factorisation serves all systems.
-        self._whole = conditions is None or conditions.present is None
+        self._whole = not conditions.gaps
         if self._whole:
-            self.noise = whitening(self._covariance, len(problem.data), conditions)
+            self.noise = whitening(self._covariance, conditions)
             self.changes = [self.noise.change(each) for each in self._derivatives]
 
     def of(self, systems: np.ndarray) -> Density:
@@ -83,8 +81,7 @@ class DensitiesAt:
         if self._whole:
             noise, changes = self.noise.rows(index), self.changes
         else:
-            own = None if conditions is None else conditions.of(systems)
-            noise = whitening(self._covariance, len(systems), own)
+            noise = whitening(self._covariance, conditions.of(systems))
             changes = [noise.change(each) for each in self._derivatives]
         data = noise.apply(torch.from_numpy(np.asarray(self._problem.data[systems])))
         return NormalDensity(noise, data, changes)

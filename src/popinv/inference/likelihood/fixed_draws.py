@@ -145,7 +145,7 @@ class FixedDraws:
         n, count, d = self.omega.shape
         rows = alpha.expand(n * count, -1).clone().requires_grad_(True)
         fixed = self.inputs.reshape(n * count, -1)
-        known = None if problem.known is None else problem.known.repeated(count)
+        known = problem.known.repeated(count)
         with torch.enable_grad():
             now = inputs(problem.law, rows, self.omega.reshape(-1, d), known)
             keep = torch.cat([varying, torch.ones(fixed.shape[1] - len(varying), dtype=torch.bool)])
@@ -247,7 +247,7 @@ def _drawn(
     omega = mixtures.draw(torch.special.ndtri(points[..., 1:]), points[..., 0])
     alpha, _ = _parts(problem, p)
     flat = omega.reshape(-1, d)
-    known = None if problem.known is None else problem.known.repeated(count)
+    known = problem.known.repeated(count)
     with torch.no_grad():
         z = inputs(problem.law, alpha, flat, known)
         signal = torch.cat([problem.simulate(rows) for rows in z.split(_ROWS)])
@@ -266,7 +266,7 @@ def _drawn(
 def _log_law(problem: Problem, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     """Return log p(z | alpha) for the first columns of inputs z (N S, ...), shape (N S,)."""
     law, own, known = problem.law, z[:, : problem.law.d_z], problem.known
-    if known is None:
+    if not law.covariates:
         return law.log_density(alpha, own)
     covariates = known.repeated(len(z) // len(problem.data)).covariates
     return law.log_density_given(alpha, own, covariates)

@@ -283,7 +283,7 @@ class Integrals:
 
     def _signals(self, draws: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield the signal of each draw (1, d_y), or of each system with the draw (n, d_y)."""
-        if self.push_forward.known is None:
+        if not self.push_forward.known.width:
             yield from self.push_forward(draws).split(1)
             return
         for draw in draws:

@@ -110,21 +110,15 @@ class Moments:
 def groups_of_systems(problem: Problem) -> tuple[tuple[bytes, ...], np.ndarray, np.ndarray]:
     """Return a key of each group of systems, its first system, and the group of each system."""
     n, conditions = len(problem.data), problem.conditions
-    columns = [np.empty((n, 0))]
-    if problem.known is not None:
-        columns += [problem.known.design.numpy(), problem.known.covariates.numpy()]
-    if conditions is not None and conditions.limits is not None:
-        columns += [_scales(conditions)[:, None], conditions.limits]
+    columns = [problem.known.columns]
+    if conditions.limited:
+        columns += [conditions.scale[:, None], conditions.limits]
     # Adding zero gives zeros of either sign the same bytes.
     rows = np.concatenate(columns, axis=1) + 0.0
     if not n or (rows == rows[:1]).all():
         return (rows[:1].tobytes(),), np.zeros(1, dtype=int), np.zeros(n, dtype=int)
     kinds, first, index = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     return tuple(row.tobytes() for row in kinds), first, index.reshape(-1)
-
-
-def _scales(conditions: Conditions) -> np.ndarray:
-    return np.ones(len(conditions)) if conditions.scale is None else conditions.scale
 
 
 def draws_for(systems: int) -> int:
@@ -153,7 +147,7 @@ def matched_draws(
     if count is None:
         count = draws_for(len(problem.data))
     address = f"{problem.stage}/moments"
-    if problem.known is None:
+    if not problem.known.width:
         rng = generator(problem.seed, address)
         return matched_normals(rng, max(count // 2, 2 * width), width)
     rows = problem.known.of(problem.known.groups()[0]).row_keys()
@@ -164,8 +158,6 @@ def matched_draws(
 
 def sets_of_draws(problem: Problem, omega: torch.Tensor) -> tuple[torch.Tensor, np.ndarray]:
     """Return the sets (K, M, d_omega) of draws, and the set of each system (N,)."""
-    if problem.known is None:
-        return omega[None], np.zeros(len(problem.data), dtype=int)
     first, index = problem.known.groups()
     return omega.reshape(len(first), -1, omega.shape[1]), index
 
@@ -205,8 +197,7 @@ def moments_of_systems(
     with torch.no_grad():
         for start in range(0, len(keys), size):
             systems = first[start : start + size]
-            rows = None if problem.conditions is None else problem.conditions.of(systems)
-            draws = sets[of_set[systems]]
+            rows, draws = problem.conditions.of(systems), sets[of_set[systems]]
             parts.append(_of_rows(problem, alpha, gamma, draws, rows, moves))
         whole = [torch.cat(each) for each in zip(*parts, strict=True)]
         if not problem.noise.varies:
@@ -214,10 +205,6 @@ def moments_of_systems(
     if not all(torch.isfinite(each).all() for each in whole):
         raise DivergenceError("an observation of the model is not finite")
     return Moments(keys, *whole)
-
-
-def _limited(conditions: Conditions | None) -> bool:
-    return conditions is not None and conditions.limits is not None
 
 
 def _constant(
@@ -237,7 +224,7 @@ def _of_rows(
     alpha: torch.Tensor,
     gamma: torch.Tensor,
     omega: torch.Tensor,
-    rows: Conditions | None,
+    rows: Conditions,
     moves: np.ndarray,
 ) -> tuple[torch.Tensor, ...]:
     """Return m, S, N and their derivatives (K, n_p, ...) for the conditions of K systems.
@@ -253,15 +240,15 @@ def _of_rows(
             each.append(_of_rows(part, own, gamma, omega, rows, of_part))
         return split.moments(each)
     size = max(1, _ROWS // (len(omega) * (1 + int(moves[: problem.d_alpha].sum()))))
-    sums = _Sums(problem, moves, len(moves) if _limited(rows) else problem.d_alpha)
+    sums = _Sums(problem, moves, len(moves) if rows.limited else problem.d_alpha)
     for draws in omega.split(size, dim=1):
         flat, count = draws.flatten(0, 1), draws.shape[1]
-        given = None if rows is None else rows.of(np.repeat(np.arange(len(omega)), count))
+        given = rows.of(np.repeat(np.arange(len(omega)), count))
 
         def at(
             g: torch.Tensor,
             c: torch.Tensor,
-            given: Conditions | None = given,
+            given: Conditions = given,
             count: int = count,
         ) -> tuple[torch.Tensor, torch.Tensor]:
             e, d = given_signal(problem, c, g, given)
@@ -283,11 +270,11 @@ def _signals(
     problem: Problem,
     alpha: torch.Tensor,
     omega: torch.Tensor,
-    given: Conditions | None,
+    given: Conditions,
     moves: np.ndarray,
 ) -> tuple[torch.Tensor, Iterator[tuple[int, torch.Tensor, torch.Tensor]]]:
     """Return signals (M, d_y), and those a step up and down along the moving entries of alpha."""
-    known = None if given is None else given.known
+    known = given.known
     entries = [int(i) for i in np.flatnonzero(moves[: problem.d_alpha])]
 
     def ends(i: int, step: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -314,7 +301,7 @@ def _signals(
 
 
 def given_signal(
-    problem: Problem, gamma: torch.Tensor, g: torch.Tensor, given: Conditions | None
+    problem: Problem, gamma: torch.Tensor, g: torch.Tensor, given: Conditions
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return mean and standard deviation (M, d_y) of observations given their signals g (M, d_y).
 
@@ -323,12 +310,10 @@ def given_signal(
     """
     if not problem.noise.varies:
         return g, g[:, :0]
-    known = None if given is None else given.known
-    covariates = None if known is None else known.covariates
-    d = problem.noise.deviations(gamma, g, covariates)  # type: ignore[attr-defined]
-    if given is None or given.limits is None:
+    d = problem.noise.deviations(gamma, g, given.known.covariates)  # type: ignore[attr-defined]
+    if not given.limited:
         return g, d
-    scale = torch.from_numpy(_scales(given))
+    scale = torch.tensor(given.scale)
     return censored_moments(g, scale[:, None] * d, torch.from_numpy(given.limits))
 
 

@@ -85,10 +85,9 @@ def evaluate(problem: Problem, moments: Moments, with_scores: bool = True) -> Ps
     DivergenceError
         If a mean covariance of the noise is not positive definite.
     """
-    n, n_p = len(problem.data), len(problem.free)
+    n, n_p, conditions = len(problem.data), len(problem.free), problem.conditions
     value, scores = np.zeros(n), np.zeros((n, n_p) if with_scores else (0, n_p))
     information = np.zeros((n_p, n_p))
-    scale = _scales(problem)
     with torch.no_grad():
         for groups, seen, systems in _cells(problem, moments):
             bases = Eigenbases(moments, groups, seen)
@@ -96,10 +95,10 @@ def evaluate(problem: Problem, moments: Moments, with_scores: bool = True) -> Ps
             size = max(1, _BLOCK_VALUES // (4 * seen.size))
             for start in range(0, systems.shape[1], size):
                 block = systems[:, start : start + size]
-                # Systems without scales have the same variances, in one row.
+                # Systems without scales, or with scales in their moments, have the same variances.
                 squares = torch.ones(1, 1, 1, dtype=torch.float64)
-                if scale is not None:
-                    squares = torch.from_numpy(scale[block] ** 2)[..., None]
+                if conditions.scaled and not conditions.limited:
+                    squares = torch.from_numpy(conditions.scale[block] ** 2)[..., None]
                 variance = bases.values[:, None] + squares
                 residual = _observed(problem, block, seen) - bases.mean[:, None]
                 residual = residual @ bases.matrix.mT
@@ -111,13 +110,6 @@ def evaluate(problem: Problem, moments: Moments, with_scores: bool = True) -> Ps
                     times = block.shape[1] / variance.shape[1]
                     information += at.information(squares, variance, times).numpy()
     return PseudoEvaluation(value, scores, information)
-
-
-def _scales(problem: Problem) -> np.ndarray | None:
-    """Return the noise scales of systems; None if all are 1, or a part of the moments."""
-    conditions = problem.conditions
-    limited = conditions is not None and conditions.limits is not None
-    return None if conditions is None or limited else conditions.scale
 
 
 def _observed(problem: Problem, systems: np.ndarray, seen: np.ndarray) -> torch.Tensor:
@@ -133,7 +125,7 @@ def _cells(
     n, d_y = problem.data.shape
     conditions, group = problem.conditions, moments.index(problem)
     patterns, index = np.ones((1, d_y), dtype=bool), np.zeros(n, dtype=int)
-    if conditions is not None and conditions.present is not None:
+    if conditions.gaps:
         patterns, index = np.unique(conditions.present, axis=0, return_inverse=True)
     cell = group * len(patterns) + index.reshape(-1)
     order = np.argsort(cell, kind="stable")
@@ -161,7 +153,7 @@ def sufficient(problem: Problem) -> tuple[Problem, float]:
     have conditions of their own, the problem itself is returned.
     """
     n, d_y = problem.data.shape
-    if problem.conditions is not None or n <= 2 * d_y:
+    if not problem.conditions.plain or n <= 2 * d_y:
         return problem, 1.0
     total, square, centre = np.zeros(d_y), np.zeros((d_y, d_y)), np.zeros(d_y)
     for block, y in row_blocks(problem.data):
@@ -196,14 +188,14 @@ def draw_scores(
     sets, of_set = sets_of_draws(problem, omega)
     pairs = sets.shape[1] // 2
     _, start, index = groups_of_systems(problem)
-    counts, scale = np.bincount(index), _scales(problem)
+    counts, conditions = np.bincount(index), problem.conditions
     most = int(np.bincount(of_set[start]).max())
     kept = min(pairs, max(_FEWEST_PAIRS, _MOST_PAIRS // most))
     used = torch.cat([sets[:, :kept], sets[:, pairs : pairs + kept]], dim=1)
     moments = moments_of_systems(problem, alpha, gamma, used.flatten(0, 1))
     squares = np.ones(len(start))
-    if scale is not None:
-        squares = np.bincount(index, scale**2) / counts
+    if not conditions.limited:
+        squares = np.bincount(index, conditions.scale**2) / counts
     systems = np.bincount(of_set)
     total = np.zeros((len(sets), 2 * kept, len(problem.free)))
     size = max(1, _BLOCK_VALUES // (8 * kept * problem.data.shape[1]))
@@ -218,7 +210,7 @@ def draw_scores(
 
 def _without_data(problem: Problem, systems: np.ndarray) -> Problem:
     """Return the problem of some systems, whose observations are not read."""
-    conditions = None if problem.conditions is None else problem.conditions.of(systems)
+    conditions = problem.conditions.of(systems)
     data = np.broadcast_to(0.0, (len(systems), problem.data.shape[1]))
     return replace(problem, data=data, conditions=conditions)
 
@@ -241,11 +233,11 @@ def _of_draws(
     square = torch.from_numpy(squares)[:, None, None]
     variance, at = bases.values[:, None] + square, bases.derivatives()
     each = np.repeat(np.arange(len(groups)), count)
-    rows = None if problem.conditions is None else problem.conditions.of(each)
+    rows = problem.conditions.of(each)
     total = np.zeros((len(groups), count, len(problem.free)))
     for weight, part, own in _components(problem, alpha):
         with torch.no_grad():
-            g = part.signal(own, omega.flatten(0, 1), None if rows is None else rows.known)
+            g = part.signal(own, omega.flatten(0, 1), rows.known)
             given = given_signal(part, gamma, g, rows)
             e, d = (x.unflatten(0, (len(groups), count)) for x in given)
             residual = (e - bases.mean[:, None]) @ bases.matrix.mT

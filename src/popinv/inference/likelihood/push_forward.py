@@ -8,7 +8,7 @@ differentiate, or a simulator with its own method ``linearise``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -39,11 +39,11 @@ class PushForward:
 
     problem: Problem
     alpha: torch.Tensor
-    known: Known | None = None
+    known: Known = field(default_factory=lambda: Known.nothing(1))
 
     def rows(self, systems: torch.Tensor) -> PushForward:
         """Return g of some of the systems."""
-        return self if self.known is None else replace(self, known=self.known.of(systems))
+        return replace(self, known=self.known.of(systems))
 
     def __call__(self, omega: torch.Tensor) -> torch.Tensor:
         """Return g for omega of shape (n, d_omega), shape (n, d_y)."""
@@ -142,17 +142,13 @@ class PushForward:
         d = omega.shape[1]
         shifts = step * torch.eye(d, dtype=omega.dtype)
         shifted = torch.stack([omega + shifts[:, None], omega - shifts[:, None]])
-        known = self._known(len(omega))
-        known = None if known is None else known.tiled(2 * d)
+        known = self.known.for_rows(len(omega)).tiled(2 * d)
         z = inputs(self.problem.law, alpha, shifted.reshape(-1, d), known)
         z = z.reshape(2, d, len(omega), -1)
         return (z[0] - z[1]) / (2 * step)
 
     def _inputs(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
-        return inputs(self.problem.law, alpha, omega, self._known(len(omega)))
-
-    def _known(self, count: int) -> Known | None:
-        return None if self.known is None else self.known.repeated(count // len(self.known))
+        return inputs(self.problem.law, alpha, omega, self.known.for_rows(len(omega)))
 
     def _simulated(
         self, z: torch.Tensor, tangents: torch.Tensor

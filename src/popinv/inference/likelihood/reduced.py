@@ -45,6 +45,7 @@ import scipy.linalg
 import torch
 
 from popinv.errors import DivergenceError
+from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.density import NormalDensity
 from popinv.inference.likelihood.integrals import AtModes, Integrals
 from popinv.inference.likelihood.modes import Modes
@@ -89,7 +90,7 @@ def reducible(problem: Problem) -> bool:
         and hasattr(problem.simulate, "of_outputs")
         and not problem.noise.varies
         and not problem.law.strongly_curved
-        and (conditions is None or (conditions.present is None and conditions.known is None))
+        and not (conditions.gaps or conditions.known.width)
     )
 
 
@@ -292,7 +293,8 @@ def _basis(problem: Problem, p: np.ndarray) -> _Basis | None:
     """Return the basis at p (n_p,), or None if it has too many vectors."""
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
     try:
-        inverse = whitening(problem.noise.covariance(gamma), 1, None).inverse[0]
+        covariance = problem.noise.covariance(gamma)
+        inverse = whitening(covariance, Conditions.stated((1, len(covariance)))).inverse[0]
     except DivergenceError:
         return None
     whole, spread = PushForward(problem, alpha), torch.ones(2 * _DRAWS)

@@ -28,7 +28,6 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.censoring import tail_curvature
 from popinv.inference.likelihood.density import AtSignal, Density, Field
 from popinv.inference.likelihood.whitening import Whitening, whitening
@@ -277,22 +276,11 @@ def _density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
     assert isinstance(noise, VaryingNoise)
     # Noise that varies is not streamed.
     y = np.asarray(problem.data)
-    n = len(y)
-    seen = torch.ones(y.shape, dtype=torch.bool)
-    scale, covariates, unscaled = torch.ones(n, dtype=torch.float64), None, None
-    censored = None
-    if conditions is not None:
-        if conditions.scale is not None:
-            scale = torch.from_numpy(conditions.scale)
-        if conditions.present is not None:
-            seen = torch.from_numpy(conditions.present)
-            unscaled = Conditions(present=conditions.present, fill=conditions.fill)
-        if conditions.known is not None:
-            covariates = conditions.known.covariates
-        if conditions.limits is not None:
-            censored = seen & torch.from_numpy(y <= conditions.limits)
+    seen, scale = torch.tensor(conditions.present), torch.tensor(conditions.scale)
+    censored = seen & torch.from_numpy(y <= conditions.limits) if conditions.limited else None
     with torch.no_grad():
-        roots = whitening(noise.correlation(gamma), n, unscaled)
-    data = torch.from_numpy(y)
+        # The scales are in the deviations.
+        roots = whitening(noise.correlation(gamma), conditions.with_scale(1.0))
+    data, covariates = torch.from_numpy(y), conditions.known.covariates
     every = VaryingDensity(noise, gamma, data, seen, scale, covariates, roots, censored)
     return every.with_narrow()

@@ -187,16 +187,15 @@ class Whitening:
         return 0.5 * (square - change.trace[self.pattern, None])
 
 
-def whitening(covariance: torch.Tensor, count: int, conditions: Conditions | None) -> Whitening:
-    """Return the whitening of ``count`` systems with these scales and gaps.
+def whitening(covariance: torch.Tensor, conditions: Conditions) -> Whitening:
+    """Return the whitening of systems with these scales and gaps.
 
     Parameters
     ----------
     covariance : Tensor of shape (d_y, d_y)
         Gamma, the noise of scale 1.
-    count : int
-    conditions : Conditions or None
-        Conditions of the systems, or None if all have scale 1 and no missing entries.
+    conditions : Conditions
+        Of the systems.
 
     Raises
     ------
@@ -204,12 +203,9 @@ def whitening(covariance: torch.Tensor, count: int, conditions: Conditions | Non
         If Gamma is not positive definite to rounding.
     """
     d_y, dtype = len(covariance), covariance.dtype
-    scale = torch.ones(count, dtype=dtype)
-    if conditions is not None and conditions.scale is not None:
-        scale = torch.from_numpy(conditions.scale).to(dtype)
-    if conditions is None or conditions.present is None:
-        present, pattern = np.ones((1, d_y), dtype=bool), np.zeros(count, dtype=np.int64)
-    else:
+    scale = torch.tensor(conditions.scale, dtype=dtype)
+    present, pattern = np.ones((1, d_y), dtype=bool), np.zeros(len(conditions), dtype=np.int64)
+    if conditions.gaps:
         present, pattern = np.unique(conditions.present, axis=0, return_inverse=True)
     seen = torch.from_numpy(present)
     both = seen[:, :, None] & seen[:, None, :]

@@ -54,8 +54,7 @@ class Told:
 def can_attack(problem: Problem) -> bool:
     """Return whether the scores are quadratic in the observations, with equal moments."""
     conditions = problem.conditions
-    plain = conditions is None or (conditions.known is None and conditions.limits is None)
-    return plain and not problem.noise.varies
+    return not (conditions.known.width or conditions.limited or problem.noise.varies)
 
 
 def reconstruction_error(problem: Problem, rounds: Sequence[Told], moments: Moments) -> float:
@@ -138,9 +137,7 @@ def _descended(
 def _error(problem: Problem, found: np.ndarray) -> float:
     """Return the distance of found observations from the true ones, matched as well as can be."""
     data = np.asarray(problem.data)
-    seen = np.ones_like(data)
-    if problem.conditions is not None and problem.conditions.present is not None:
-        seen = problem.conditions.present.astype(float)
+    seen = problem.conditions.present.astype(float)
     # Squared distances of true systems, in rows, from reconstructed ones.
     true, squares = data * seen, (data**2 * seen).sum(axis=1)
     distance = squares[:, None] - 2 * true @ found.T + seen @ (found**2).T
@@ -163,12 +160,8 @@ class _Quadratic:
         means[: moments.of_mean.shape[1]] = moments.of_mean[0].numpy()
         of_signal[: moments.of_signal.shape[1]] = moments.of_signal[0].numpy()
         of_noise = moments.of_noise[0].numpy()
-        conditions, count = problem.conditions, len(problem.data)
-        present = None if conditions is None else conditions.present
-        scale = None if conditions is None else conditions.scale
-        seen = np.ones((count, d), dtype=bool) if present is None else present
-        scales = np.ones(count) if scale is None else scale
-        kinds, self._kind = np.unique(np.column_stack([seen, scales]), axis=0, return_inverse=True)
+        both = np.column_stack([problem.conditions.present, problem.conditions.scale])
+        kinds, self._kind = np.unique(both, axis=0, return_inverse=True)
         self._kind = self._kind.reshape(-1)
         self._parts = []
         for kind in kinds:

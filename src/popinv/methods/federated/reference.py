@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 import torch
 
+from popinv.inference.conditions import Conditions
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
@@ -163,7 +164,8 @@ class _Joint:
     def _penalty(self, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Return value, gradient and curvature of the noise's penalty with all systems."""
         one, at = self.sites[0].problem, self.entries[0]
-        problem = replace(one, data=np.zeros((self.systems, one.data.shape[1])), conditions=None)
+        shape = self.systems, one.data.shape[1]
+        problem = replace(one, data=np.zeros(shape), conditions=Conditions.stated(shape))
         found = noise_penalty(problem, torch.from_numpy(p[self._noise].copy()))
         gradient, curvature = np.zeros(self.size), np.zeros((self.size, self.size))
         gradient[at], curvature[np.ix_(at, at)] = found.gradient, found.curvature

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood import model_moments
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
 from popinv.inference.likelihood.marginal_near import MixtureNear, Near, can_adapt, likelihood_near
@@ -48,8 +49,7 @@ class Moments:
         """Return the moments of a problem's systems at p, by default from all draws."""
         count = self.most if draws is None else min(draws, self.most)
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-        conditions = problem.conditions
-        if problem.known is not None or (conditions is not None and conditions.limits is not None):
+        if problem.known.width or problem.conditions.limited:
             draws_of_rows = matched_draws(problem, count, self.groups)
             return moments_of_systems(problem, alpha, gamma, draws_of_rows)
         key = p.tobytes(), count
@@ -88,7 +88,7 @@ class Site:
     def of_all(self) -> Problem:
         """The model and the number of the systems of all sites, without observations."""
         empty = np.zeros((self.systems, self.problem.data.shape[1]))
-        return replace(self.problem, data=empty, conditions=None)
+        return replace(self.problem, data=empty, conditions=Conditions.stated(empty.shape))
 
     @property
     def adapts(self) -> bool:
@@ -191,7 +191,7 @@ def sites_of(problems: Mapping[str, Problem], draws: int, groups: int | None = N
     The number of different known quantities is by default the sum of those that sites tell.
     """
     total, first, sites = sum(len(problem.data) for problem in problems.values()), 0, []
-    known = [problem.known for problem in problems.values() if problem.known is not None]
+    known = [problem.known for problem in problems.values() if problem.known.width]
     moments = Moments(total, groups or sum(len(each.groups()[0]) for each in known))
     for name, problem in problems.items():
         numbers = first + np.arange(len(problem.data))

@@ -120,7 +120,7 @@ def use(study: StudyInput) -> Outcome:
 
 def _refuse_noise(asked: Federated, problem: Problem) -> None:
     """Refuse noise of the messages if the systems differ in what is known of them."""
-    if asked.noise is not None and problem.conditions is not None:
+    if asked.noise is not None and not problem.conditions.plain:
         raise DataError(
             "downstream.federated.noise: the systems have noise scales, gaps, limits or known "
             "quantities of their own, and the server cannot know their information without "
@@ -269,7 +269,7 @@ def _joined(datasets: list[xr.Dataset]) -> xr.Dataset:
 
 def _simulated(study: StudyInput, problem: Problem, sizes: list[int]) -> Problem:
     """Return the problem with systems that are simulated from a law of each site."""
-    if problem.conditions is not None or problem.replicates > 1:
+    if not problem.conditions.plain or problem.replicates > 1:
         raise DataError(
             "downstream.federated.shift: the study's systems have replicates, noise scales, gaps "
             "or known quantities, which simulated ones would lack; set it to 0"

@@ -390,7 +390,7 @@ def simulated_groups(
     alpha, gamma = tensors(estimate)
     with torch.no_grad():
         flat = torch.from_numpy(omega.reshape(systems.size, -1))
-        known = None if problem.known is None else problem.known.of(systems.ravel())
+        known = problem.known.of(systems.ravel())
         signal = problem.signal(alpha, flat, known)
         observed = problem.observed(gamma, signal, torch.from_numpy(e), systems.ravel())
     return observed.numpy().reshape(count, members, -1)

@@ -51,7 +51,7 @@ class Densities:
         """
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
         push_forward = PushForward(problem, alpha, problem.known)
-        gaps = problem.conditions is not None and problem.conditions.present is not None
+        gaps = problem.conditions.gaps
         rows = max(1, int(_BLOCK_VALUES / problem.data.shape[1] ** 2)) if gaps else 1 << 30
         return cls(push_forward, density_of(replace(problem, free_noise=False), gamma), rows)
 
@@ -87,9 +87,9 @@ class Densities:
         drawn = generator(problem.seed, f"{problem.stage}/invariants")
         omega = torch.from_numpy(drawn.standard_normal((len(systems), problem.law.d_omega)))
         population = -0.5 * (omega**2).sum(dim=1)
-        shape, known = problem.data.shape, problem.conditions
-        scale = None if known is None else known.scale
-        gone = Conditions(scale, np.zeros(shape, dtype=bool), np.zeros(shape[1]), problem.known)
+        shape, given = problem.data.shape, problem.conditions
+        nowhere, fill = np.zeros(shape, dtype=bool), np.zeros(shape[1])
+        gone = Conditions.stated(shape, given.scale, nowhere, fill, given.known)
         blank = replace(problem, data=np.zeros(shape), conditions=gone)
         nothing = Densities.at(blank, p).log(omega, systems) - population
         second = self._by_covariance if self.observation.is_normal else self._by_differences
@@ -143,15 +143,10 @@ def _misfits(
     known, conditions = problem.known, problem.conditions
     with torch.no_grad():
         covariance = problem.noise.covariance(gamma).numpy()
-        own = None if known is None else known.of(systems.numpy())
-        signal = problem.signal(alpha, omega, own).numpy()
+        signal = problem.signal(alpha, omega, known.of(systems.numpy())).numpy()
     found = []
     for row, system in enumerate(systems.tolist()):
-        seen = np.ones(len(covariance), dtype=bool)
-        scale = 1.0
-        if conditions is not None:
-            seen = seen if conditions.present is None else conditions.present[system]
-            scale = 1.0 if conditions.scale is None else float(conditions.scale[system])
+        seen, scale = conditions.present[system], float(conditions.scale[system])
         residual = (np.asarray(problem.data[system]) - signal[row])[seen]
         inside = np.linalg.solve(covariance[np.ix_(seen, seen)], residual)
         found.append(residual @ inside / scale**2)

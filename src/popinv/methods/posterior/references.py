@@ -239,7 +239,5 @@ def _simulated(problem: Problem, p: np.ndarray, count: int) -> Problem:
 
 def _tails(problem: Problem, statistic: np.ndarray) -> np.ndarray:
     """Return the logarithms of the chi-squared tail probabilities, shape (n,)."""
-    seen = np.full(len(problem.data), problem.data.shape[1])
-    if problem.conditions is not None and problem.conditions.present is not None:
-        seen = problem.conditions.present.sum(axis=1)
+    seen = problem.conditions.present.sum(axis=1)
     return np.asarray(chi2.logsf(statistic, np.maximum(seen, 1)))

@@ -296,7 +296,7 @@ class _Group:
         """Return the parameters z of all chains, shape (n, chains, d_z)."""
         problem, n = self.problem, len(self.systems)
         z = torch.empty((n, self.chains, problem.law.d_z), dtype=self.omega.dtype)
-        known = None if problem.known is None else problem.known.of(self.systems)
+        known = problem.known.of(self.systems)
         with torch.no_grad():
             for place in self.places:
                 for chain in place.chains:

@@ -87,10 +87,10 @@ def propose_parameters(
 
 def _known(
     observations: xr.Dataset | None, seed: int, stage: str, count: int
-) -> tuple[np.ndarray | None, Known | None]:
+) -> tuple[np.ndarray | None, Known]:
     """Return the systems that samples take their known quantities from, and these quantities."""
-    known = None if observations is None else known_of(observations)
-    if known is None:
-        return None, None
+    known = Known.nothing(0) if observations is None else known_of(observations)
+    if not known.width:
+        return None, Known.nothing(count)
     systems = generator(seed, f"{stage}/systems").integers(len(known), size=count)
     return systems, known.of(systems)
