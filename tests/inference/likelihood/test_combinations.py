@@ -69,7 +69,7 @@ class Case:
     @property
     def allowed(self) -> bool:
         """Whether the combination has a meaning."""
-        unrestricted = self.noise == "full" and (self.errors != "constant" or self.replicates > 1)
+        unrestricted = self.noise == "full" and self.errors != "constant"
         tails = self.noise not in INDEPENDENT or self.errors == "student"
         return not unrestricted and not (self.seen == "below a limit" and tails)
 

@@ -30,7 +30,7 @@ class ReplicatedNoise(NoiseModel):
     def __init__(self, single: NoiseModel, count: int) -> None:
         self.single, self.count = single, count
         self.names, self.d_y = single.names, count * single.d_y
-        self.shrinkage = single.shrinkage
+        self.shrinkage, self.unrestricted = single.shrinkage, single.unrestricted
 
     @property
     def of_one(self) -> NoiseModel:
