@@ -38,6 +38,11 @@ class ReplicatedNoise(NoiseModel):
         return self.single
 
     @property
+    def family(self) -> NoiseModel:
+        """The noise of one replicate."""
+        return self.single
+
+    @property
     def correlations(self) -> np.ndarray:
         """Boolean mask (n,) of one replicate's noise."""
         return self.single.correlations
@@ -50,10 +55,6 @@ class ReplicatedNoise(NoiseModel):
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return I_R (x) Gamma, shape (R d_y, R d_y)."""
         return self._blocks(self.single.covariance(gamma))
-
-    def penalty(self, gamma: torch.Tensor) -> torch.Tensor:
-        """Return the penalty of one replicate's noise."""
-        return self.single.penalty(gamma)
 
     def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return I_R (x) L."""
