@@ -99,9 +99,9 @@ def evaluate(
         Whether to compute scores and information, which are zero otherwise.
     """
     if isinstance(moments, VaryingMoments):
-        *varying, curvature = evaluate_varying(problem, moments, with_scores)
+        value, scores, information = evaluate_varying(problem, moments, with_scores)
         penalty = noise_penalty(problem, gamma)
-        return PseudoEvaluation(*varying, curvature + penalty.curvature, penalty)
+        return PseudoEvaluation(value, scores, information + penalty.curvature, penalty)
     n, n_p = len(problem.data), len(problem.free)
     value, scores = np.zeros(n), np.zeros((n, n_p) if with_scores else (0, n_p))
     information = np.zeros((n_p, n_p))
