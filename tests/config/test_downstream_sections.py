@@ -62,9 +62,9 @@ def test_what_cannot_be_is_refused(mapping, study, asked, message):
 
 @pytest.mark.parametrize(
     ("method", "message"),
-    [("sgd_dynamics", "no plain gradient"), ("instance_unlearning", "by its own steps")],
+    [("sgd_dynamics", "no standard errors"), ("instance_unlearning", "by its own steps")],
 )
-def test_unrestricted_noise_has_no_plain_gradient(mapping, study, method, message):
+def test_unrestricted_noise_moves_by_steps_of_its_own(mapping, study, method, message):
     study["noise"] = {"kind": "full"}
     study["observations"]["truth"]["noise"] = {"standard_deviation": 0.1, "correlation": 0.0}
     study["downstream"] = {method: {}}
@@ -105,5 +105,8 @@ def test_a_certificate_needs_systems_aside(mapping, study):
     study["downstream"] = {"certified_unlearning": {}}
     load(mapping)
     study["noise"] = {"kind": "full"}
-    with pytest.raises(ConfigError, match="too many parameters for a step from a reference"):
+    study["observations"]["truth"]["noise"] = {"standard_deviation": 0.1, "correlation": 0.0}
+    load(mapping)
+    study["forward"]["sensors"]["positions"] = [0.05 * i for i in range(1, 12)]
+    with pytest.raises(ConfigError, match="of more than 10 observations has too many parameters"):
         load(mapping)

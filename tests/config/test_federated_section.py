@@ -41,11 +41,13 @@ def test_what_cannot_be_is_refused(mapping, study, asked, message):
         load(mapping)
 
 
-def test_unrestricted_noise_is_refused(mapping, study):
+def test_unrestricted_noise_is_for_few_observations(mapping, study):
     study["noise"] = {"kind": "full"}
     study["observations"]["truth"]["noise"] = {"standard_deviation": 0.1, "correlation": 0.0}
     study["downstream"] = {"federated": {}}
-    with pytest.raises(ConfigError, match="too many parameters for the information"):
+    load(mapping)
+    study["forward"]["sensors"]["positions"] = [0.04 * i for i in range(1, 22)]
+    with pytest.raises(ConfigError, match="too many parameters for the matrices"):
         load(mapping)
 
 

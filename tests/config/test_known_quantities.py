@@ -60,7 +60,6 @@ def test_methods_and_baselines_take_known_quantities():
         ({**KNOWN, "mass": {"uniform": [0, 1]}}, {}, "mass"),
         ({**KNOWN, "dose": {}}, {}, "either 'uniform' or 'normal'"),
         (KNOWN, {"downstream": {"mwgrad": {}}}, "not for systems with known .* observed alike"),
-        (KNOWN, {"evidence": {"system_counts": [100, 200]}}, "not for systems with known"),
     ],
 )
 def test_known_quantities_that_do_not_fit(known, sections, message):

@@ -85,10 +85,19 @@ def test_a_missing_true_value_and_an_unknown_covariate_are_told():
     assert "observations.known" in text
 
 
-def test_unrestricted_noise_takes_no_errors():
-    text = message({"noise": {"kind": "full", "errors": {"grows": "proportional"}}})
-    assert "studies.mine.noise.errors" in text
-    assert "choose another kind" in text
+def test_unrestricted_noise_takes_errors_of_few_observations():
+    full = {"kind": "full", "errors": STUDY["noise"]["errors"]}
+    observations = copy.deepcopy(STUDY["observations"])
+    observations["truth"]["noise"]["correlation"] = 0.1
+    changed = {"noise": full, "observations": observations, "descent": {"optimiser": "adam"}}
+    study = load({"studies": {"mine": {**copy.deepcopy(STUDY), **changed}}}).studies["mine"]
+    noise = study.noise.model(study.forward.observed(1), ("age",))
+    assert len(noise.names) == 9
+    forward = copy.deepcopy(STUDY["forward"])
+    forward["observations"]["times"] = [float(i) for i in range(1, 22)]
+    assert "with `errors` it is for up to 20 observations" in message(
+        {**changed, "forward": forward}
+    )
 
 
 @pytest.mark.parametrize("changed", [STUDY, CENSORED])

@@ -61,15 +61,6 @@ def test_what_cannot_withdraw_is_refused(withdrawal, said):
         load(asking(**withdrawal))
 
 
-def test_unrestricted_noise_is_refused():
-    config = asking(systems=[1])
-    config["studies"]["tiny"]["noise"] = {"kind": "full"}
-    truth = config["studies"]["tiny"]["observations"]["truth"]
-    truth["noise_model"] = TINY["studies"]["tiny"]["noise"]
-    with pytest.raises(ConfigError, match="the influence of a system on noise of kind 'full'"):
-        load(config)
-
-
 def test_systems_that_have_withdrawn_must_have_been_there():
     config = deepcopy(TINY)
     config["studies"]["tiny"]["observations"]["without"] = [5, 250]

@@ -20,12 +20,16 @@ from popinv.inference.settings import DescentSettings
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.diagonal.noise import DiagonalNoise
 from popinv.population.noise.full.noise import FullNoise
+from popinv.population.noise.replicated import replicated_noise
 
 
-def problem_of(data, shrinkage: float) -> Problem:
-    noise, law = FullNoise(data.shape[1], shrinkage), NormalLaw(["a"])
+def problem_of(data, shrinkage: float, replicates: int = 1) -> Problem:
+    one, law = FullNoise(data.shape[1] // replicates, shrinkage), NormalLaw(["a"])
+    noise = replicated_noise(one, replicates)
     scale = np.concatenate([np.full(2, 0.5), noise.scale])
-    return Problem(data, silent(data.shape[1]), law, noise, scale, free_law=False)
+    return Problem(
+        data, silent(data.shape[1]), law, noise, scale, free_law=False, replicates=replicates
+    )
 
 
 def with_full_noise(problem: Problem, shrinkage: float) -> Problem:
@@ -51,14 +55,15 @@ def quadratic(factor: np.ndarray, change: np.ndarray) -> float:
     return float(np.sum((factor.T @ (change[rows, columns] * weights)) ** 2))
 
 
-def test_curvature_without_signal_is_the_closed_form():
-    d_y = 6
-    problem = problem_of(np.zeros((10, d_y)), 0.0)
+@pytest.mark.parametrize("replicates", [1, 3])
+def test_curvature_without_signal_is_the_closed_form(replicates):
+    d_y, width = 6, 6 * replicates
+    problem = problem_of(np.zeros((10, width)), 0.0, replicates)
     settings = DescentSettings(directions=2000)
     gamma = problem.noise.from_natural({"standard_deviation": 0.7, "correlation": 0.4})
     p = torch.from_numpy(np.concatenate([np.zeros(2), gamma]))
     rng = np.random.default_rng(0)
-    e = torch.from_numpy(rng.standard_normal((2000, d_y)))
+    e = torch.from_numpy(rng.standard_normal((2000, width)))
     omega = torch.from_numpy(rng.standard_normal((2000, 1)))
     factor = module.curvature_factor(problem, settings, p, (omega, e, None), 0)
     seen = 2000 / (2000 + d_y * (d_y + 1) / 2)
@@ -66,7 +71,8 @@ def test_curvature_without_signal_is_the_closed_form():
         change = symmetric(d_y, seed)
         # Of all but the trace, K directions show a share; the rest is stiffened by its inverse.
         trace = np.trace(change) ** 2 / d_y
-        expected = trace + 2 * (np.sum(change**2) - trace) / (d_y + 2) / seen
+        across = 2 * (np.sum(change**2) - trace) / (width + 2) / seen
+        expected = replicates * (trace + across)
         # Monte Carlo over 2000 rows and 2000 directions; bins of 20 rows lose a per cent or two.
         assert quadratic(factor, change) == pytest.approx(expected, rel=0.1)
 
@@ -167,8 +173,11 @@ def test_regularisation_adds_the_curvature_of_its_prior_to_the_law():
     np.testing.assert_allclose(added, expected, atol=1e-8)
 
 
-def test_shrinkage_is_the_divergence_from_the_diagonal():
-    noise = FullNoise(5, shrinkage=0.7)
+@pytest.mark.parametrize("replicates", [1, 3])
+def test_shrinkage_is_the_divergence_from_the_diagonal(replicates):
+    problem = problem_of(np.zeros((10, 5 * replicates)), 0.7, replicates)
+    noise, weight = problem.noise.of_one, module._weight(problem)
+    assert weight == pytest.approx(0.7 * replicates / (5 * replicates + 2))
     gamma = 0.5 * np.random.default_rng(0).standard_normal(len(noise.names))
     factor = noise.cholesky(torch.from_numpy(gamma)).numpy()
     held = np.diag(np.diag(factor @ factor.T))
@@ -177,10 +186,10 @@ def test_shrinkage_is_the_divergence_from_the_diagonal():
         moved = noise.covariance(torch.from_numpy(noise.moved(gamma, t * change))).numpy()
         ratio = np.linalg.solve(moved, held)
         value = (np.trace(ratio) - np.linalg.slogdet(ratio)[1] - 5) / 2
-        return noise.shrinkage / 7 * float(value)
+        return weight * float(value)
 
-    gradient = module._shrinkage_gradient(noise, factor)
-    curvature = module._shrinkage_curvature(noise, factor)
+    gradient = weight * (np.eye(5) - module._diagonal_seen(factor))
+    curvature = weight * module._shrinkage_curvature(noise, factor)
     rows, columns, weights = module._entries(5)
     h = 1e-4
     for seed in range(3):
@@ -193,12 +202,13 @@ def test_shrinkage_is_the_divergence_from_the_diagonal():
         assert vector @ curvature @ vector == pytest.approx(second, rel=1e-4)
 
 
-@pytest.mark.parametrize("factor", [0.3, 3.0])
-def test_without_signal_any_covariance_is_found(factor):
+@pytest.mark.parametrize(("factor", "replicates"), [(0.3, 1), (3.0, 1), (3.0, 2)])
+def test_without_signal_any_covariance_is_found(factor, replicates):
     truth = covariance(7)
     rng = np.random.default_rng(1)
     data = rng.standard_normal((2000, 7)) @ np.linalg.cholesky(truth).T
-    problem = problem_of(data, 0.0)
+    # Replicates without a signal are as many systems.
+    problem = problem_of(data.reshape(-1, 7 * replicates), 0.0, replicates)
     settings = DescentSettings(iterations=120, model_samples=1000, directions=84)
     deviations = factor * np.sqrt(np.diag(truth))
     start = problem.noise.from_natural({"standard_deviation": deviations, "correlation": 0.0})

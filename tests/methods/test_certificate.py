@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from linear_population import TRUTH, linear_problem
 from scipy.stats import norm
@@ -26,6 +27,7 @@ from popinv.methods.certificate.answer import (
 from popinv.methods.certificate.requests import certificate, learn, relearn, remove, verify
 from popinv.methods.certificate.use import _dataset, _systems, draw_forgetting
 from popinv.methods.privacy import clipped
+from popinv.population.noise.full.noise import FullNoise
 
 DRAWS, GONE = 32, [7, 50]
 ASKED = {"epsilon": 1.0, "epochs": 4, "rate": 0.5, "clipping": 4.0}
@@ -57,6 +59,18 @@ def test_one_step_is_as_good_as_the_maximum(populations, contributions):
     assert start.max() > 1.0
     # Those of the noise differ by more between two samples of this size.
     np.testing.assert_allclose(contributions.standard_error[:4], best.standard_errors[:4], rtol=0.3)
+
+
+def test_an_answer_with_a_penalty_stays_where_the_records_are_those_of_the_reference():
+    problem = replace(linear_problem(count=300, seed=11), stage="reference")
+    noise = FullNoise(6, shrinkage=2.0)
+    gamma = noise.from_cholesky(problem.noise.cholesky(torch.from_numpy(TRUTH[4:]))).numpy()
+    start = np.concatenate([TRUTH[:4], gamma])
+    problem = replace(problem, noise=noise, scale=np.full(len(start), 0.5))
+    found = contributions_of(start, problem, problem, "distance", DRAWS)
+    moved = found.answer(found.each.mean(axis=0)) - found.reference
+    # The maximum of the penalised likelihood is found to this part of a standard error.
+    assert np.abs(moved / found.standard_error).max() < 0.05
 
 
 def test_contributions_have_the_size_of_their_number(contributions):

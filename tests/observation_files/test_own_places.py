@@ -62,6 +62,45 @@ def test_the_rows_of_a_system_are_its_sensors(table):
     np.testing.assert_allclose(held.known.covariates[:, 0], [-0.05, 0.05, -0.15, 0.15])
 
 
+REPLICATED = """sample,x,y,u,source,porosity,day
+a,0.2,0.1,1.5,5,0.2,one
+a,0.7,0.1,2.5,5,0.2,one
+a,0.7,0.1,2.6,5,0.2,two
+a,0.2,0.1,1.6,5,0.2,two
+b,0.9,0.3,3.5,6,0.3,one
+c,0.1,0.5,4.5,7,0.1,one
+c,0.1,0.4,4.6,7,0.1,one
+c,0.1,0.4,4.7,7,0.1,two
+d,0.5,0.2,5.5,8,0.4,one
+"""
+
+
+@pytest.mark.parametrize("keys", [{"replicate_column": "day"}, {"replicates": "rows"}])
+def test_replicates_have_the_same_sensors_in_any_order(table, keys):
+    table.write_text(REPLICATED)
+    held = read(study({"dimension": 2}, place_columns=["x", "y"], missing="mask", **keys))
+    # Two sensors of the first replicate, then two of the second.
+    lost = np.nan
+    np.testing.assert_array_equal(
+        held.values,
+        [
+            [1.5, 2.5, 1.6, 2.6],
+            [3.5, lost, lost, lost],
+            [4.5, 4.6, lost, 4.7],
+            [5.5, lost, lost, lost],
+        ],
+    )
+    assert held.replicate_count == 2
+    np.testing.assert_allclose(held.known.design[0], [5, 0.2, 0.1, 0.7, 0.1])
+    np.testing.assert_allclose(held.known.design[2], [7, 0.1, 0.5, 0.1, 0.4])
+
+
+def test_replicates_at_other_places_are_explained(table):
+    table.write_text(REPLICATED.replace("a,0.2,0.1,1.6", "a,0.3,0.1,1.6"))
+    with pytest.raises(DataError, match="'a' has 3 different places, but the study has 2 sensors"):
+        read(study({"dimension": 2}, place_columns=["x", "y"], replicate_column="day"))
+
+
 def test_places_in_two_dimensions_have_two_columns(table):
     lines = TABLE.splitlines()
     rows = [f"{line},{0.1 * i:.1f}" for i, line in enumerate(lines[1:], 1)]

@@ -50,7 +50,6 @@ from popinv.workflow.questions import (
     is_synthetic,
     ranks_of,
     last_round,
-    noise_scale_range,
     replications_of,
     seconds_per_solve,
     simulator_of,

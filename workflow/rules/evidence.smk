@@ -36,6 +36,7 @@ rule measure_error:
     input:
         unpack(new_solves),
         truth="<results>/{study}/truth.zarr.zip",
+        observations="<results>/{study}/observations.zarr.zip",
         surrogate=final("surrogate"),
         population="<results>/{study}/population.zarr.zip",
         check="<results>/{study}/rounds/check/solves.zarr.zip",
@@ -53,10 +54,11 @@ rule measure_error:
         runtime=runtime("measure_error"),
     params:
         seed=seed_of,
-        study=sections("forward", "law", "noise", "descent", "estimator", "polish"),
-        noise_scale=of_study(noise_scale_range),
+        study=sections(
+            "forward", "law", "noise", "observations", "descent", "estimator", "polish"
+        ),
         repeats=of_study(lambda study: study.evidence.repeats),
-        code=code_of("measure_error", "law", "noise", "surrogate"),
+        code=code_of("measure_error", "law", "noise", "true_noise", "surrogate"),
     message:
         "{wildcards.study}: estimating from new data sets of {wildcards.systems} systems"
     script:

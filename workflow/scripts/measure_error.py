@@ -8,9 +8,9 @@ with stage(snakemake) as job:
         job.model,
         **job.settings("descent", "polish", "estimator"),
         **job.inputs,
+        stated=job.study["observations"],
         seed=job.seed,
         systems=int(job.wildcards.systems),
         repeats=job.params.repeats,
-        noise_scale=job.params.noise_scale,
     )
     job.save("errors", errors)

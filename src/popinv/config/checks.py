@@ -162,7 +162,7 @@ def _law_kind(forward: ForwardSection, kind: Any) -> Iterator[Problem]:
 
 
 def _noise(forward: ForwardSection, noise: NoiseSection) -> Iterator[Problem]:
-    for problem in (*noise.problems(forward), *noise.error_problems()):
+    for problem in noise.problems(forward):
         yield problem.under("noise")
     for problem in noise.value_problems(noise.start, forward):
         yield problem.under("noise", "start")
@@ -199,7 +199,7 @@ def _truth(
     for problem in law.value_problems(truth.law, forward) if law else ():
         yield problem.under(*at, "law")
     if forward and truth.noise_model:
-        for problem in (*truth.noise_model.problems(forward), *truth.noise_model.error_problems()):
+        for problem in truth.noise_model.problems(forward):
             yield problem.under(*at, "noise_model")
     if true_noise := truth.noise_model or noise:
         yield from _true_noise(forward, true_noise, truth.noise, (*at, "noise"))
@@ -271,7 +271,7 @@ def _descent(descent: DescentSettings) -> Iterator[Problem]:
 
 
 def _full_noise(descent: DescentSettings, noise: NoiseSection) -> Iterator[Problem]:
-    if not noise.unrestricted:
+    if not noise.unrestricted or (noise.errors and noise.errors.vary):
         return
     for key, needed in (("optimiser", "gauss_newton"), ("policy", "cut")):
         if getattr(descent, key) != needed:

@@ -42,18 +42,8 @@ def replicate_problems(
         several = observations.replicates > 1
     else:
         several = observations.replicated
-    if not several:
-        return
-    yield from _not_for(sections, "systems with replicates")
-    if sections.noise and sections.noise.unrestricted:
-        yield Problem(
-            ("noise", "kind"),
-            f"got '{sections.noise.kind}', which does not take systems with replicates yet; choose "
-            "'diagonal', 'kernel', 'blocks' or another family.",
-        )
-    if isinstance(observations, FileObservations) and observations.place_columns:
-        at = ("observations", "place_columns")
-        yield Problem(at, "not for systems with replicates yet; leave one of them out.")
+    if several:
+        yield from _not_for(sections, "systems with replicates")
 
 
 def error_problems(sections: Sections) -> Iterator[Problem]:
@@ -95,13 +85,9 @@ def _limits(sections: Sections) -> Iterator[Problem]:
 
 
 def _not_for(sections: Sections, what: str) -> Iterator[Problem]:
-    """Yield methods and evidence that a study asks for and that do not take its systems."""
+    """Yield methods that a study asks for and that do not take its systems."""
     for method, asked in sections.downstream or ():
         if asked is not None and asked.special_systems:
             yield Problem(
                 ("downstream", method), f"not for {what}: {asked.special_systems}; leave it out."
             )
-    evidence = sections.evidence
-    for key in ("system_counts", "design_counts"):
-        if evidence and getattr(evidence, key):
-            yield Problem(("evidence", key), f"not for {what} yet; leave it out.")

@@ -32,6 +32,10 @@ N(0, D), D = diag(Gamma) held,
 This acts like as many further observations of uncorrelated noise, and keeps every direction from
 collapsing. It has more weight where the data carry less information. The construction is this
 package's own.
+
+Of R replicates, theta has d = R d_y entries and :math:`I_R \otimes E` takes the place of E, so that
+:math:`\sum_r \theta_r^T E\, \theta_r` takes that of :math:`\theta^T E\, \theta`, and the divergence
+counts R times.
 """
 
 from __future__ import annotations
@@ -112,13 +116,13 @@ def curvature_factor(
     ndarray of shape (n, n), n = d_alpha + d_y (d_y + 1) / 2
     """
     noise, d_alpha = _full(problem), problem.d_alpha if problem.free_law else 0
-    d_y, gamma = noise.d_y, p[problem.d_alpha :]
-    rows, columns, weights = _entries(d_y)
+    d_y, gamma = problem.noise.d_y, p[problem.d_alpha :]
+    rows, columns, weights = _entries(noise.d_y)
     count = max(settings.directions, _DIRECTIONS_PER_ENTRY * len(rows))
     rng = generator(problem.seed, f"{problem.stage}/curvature", index)
     theta = torch.from_numpy(directions(rng, count, d_y))
     factor = noise.cholesky(gamma)
-    u = torch.linalg.solve_triangular(factor.T, theta, upper=True)
+    u = torch.linalg.solve_triangular(problem.noise.cholesky(gamma).T, theta, upper=True)
     omega, e, systems = draws
     sample = problem.model(p, omega, e, systems)
     order = torch.argsort(sample @ u, dim=0)
@@ -137,7 +141,8 @@ def curvature_factor(
             lambda alpha: problem.model(torch.cat([alpha, gamma]), omega, e, systems), p[:d_alpha]
         )
         of_law = torch.stack([quantile_tangent(change) for change in changes])
-    squares = theta.numpy()[rows] * theta.numpy()[columns] * weights[:, None]
+    each = theta.numpy().reshape(problem.replicates, noise.d_y, count)
+    squares = (each[:, rows] * each[:, columns]).sum(axis=0) * weights[:, None]
     own = np.maximum((of_noise**2).mean(dim=0).numpy(), _LEAST_CURVATURE)
     mixed = (of_law * of_noise).mean(dim=1).numpy()
     flat = of_law.reshape(d_alpha, bins * count).numpy()
@@ -148,7 +153,7 @@ def curvature_factor(
     matrix[d_alpha:, d_alpha:] = (squares * own) @ squares.T
     matrix *= d_y / count
     matrix[d_alpha:, d_alpha:] += _unseen(matrix[d_alpha:, d_alpha:], settings)
-    matrix[d_alpha:, d_alpha:] += _shrinkage_curvature(noise, factor.numpy())
+    matrix[d_alpha:, d_alpha:] += _weight(problem) * _shrinkage_curvature(noise, factor.numpy())
     if settings.regularisation:
         matrix[:d_alpha, :d_alpha] += np.eye(d_alpha) / settings.regularisation**2
     diagonal = np.diag(matrix)
@@ -186,7 +191,8 @@ def joint_step(
     d_y, gamma = noise.d_y, p[problem.d_alpha :]
     rows, columns, weights = _entries(d_y)
     whitened = noise.whitened_gradient(gamma, gradient[problem.d_alpha :])
-    whitened += _shrinkage_gradient(noise, noise.cholesky(torch.from_numpy(gamma)).numpy())
+    at = noise.cholesky(torch.from_numpy(gamma)).numpy()
+    whitened += _weight(problem) * (np.eye(d_y) - _diagonal_seen(at))
     slope = np.concatenate([gradient[:d_alpha], whitened[rows, columns] * weights])
     longest = np.full(len(slope), np.inf)
     if d_alpha:
@@ -240,7 +246,12 @@ def _unseen(curvature: np.ndarray, settings: DescentSettings) -> np.ndarray:
 
 def _full(problem: Problem) -> FullNoise:
     assert problem.noise.unrestricted
-    return cast("FullNoise", problem.noise)
+    return cast("FullNoise", problem.noise.of_one)
+
+
+def _weight(problem: Problem) -> float:
+    """Return the weight of the divergence of N(0, Gamma) from N(0, diag Gamma)."""
+    return problem.noise.shrinkage * problem.replicates / (problem.noise.d_y + 2)
 
 
 def _entries(d_y: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -255,14 +266,8 @@ def _diagonal_seen(factor: np.ndarray) -> np.ndarray:
     return solved @ solved.T
 
 
-def _shrinkage_gradient(noise: FullNoise, factor: np.ndarray) -> np.ndarray:
-    """Return I - L^{-1} D L^{-T}, weighted: the divergence's derivative in E."""
-    weight = noise.shrinkage / (noise.d_y + 2)
-    return weight * (np.eye(noise.d_y) - _diagonal_seen(factor))
-
-
 def _shrinkage_curvature(noise: FullNoise, factor: np.ndarray) -> np.ndarray:
-    """Return the matrix of E -> M E + E M, M = L^{-1} D L^{-T}, weighted."""
+    """Return the matrix of E -> M E + E M, M = L^{-1} D L^{-T}."""
     rows, columns, weights = _entries(noise.d_y)
     entry, count = np.arange(len(rows)), len(rows)
     basis = np.zeros((count, noise.d_y, noise.d_y))
@@ -270,4 +275,4 @@ def _shrinkage_curvature(noise: FullNoise, factor: np.ndarray) -> np.ndarray:
     basis[entry, columns, rows] = 1 / weights
     seen = _diagonal_seen(factor) @ basis
     image = seen + np.swapaxes(seen, 1, 2)
-    return noise.shrinkage / (noise.d_y + 2) * image[:, rows, columns] * weights
+    return image[:, rows, columns] * weights

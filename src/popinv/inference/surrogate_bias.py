@@ -34,6 +34,7 @@ import torch
 import xarray as xr
 
 from popinv.errors import DivergenceError
+from popinv.inference.conditions import Conditions
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.problem import Problem
@@ -88,17 +89,26 @@ class FreshSolves:
     y : ndarray of shape (K, d_y)
     systems : ndarray of int, shape (K,), optional
         The observed systems whose known quantities the draws took; None if there are none.
+    conditions : Conditions, optional
+        Those of these systems, where a problem has others.
     """
 
     z: np.ndarray
     y: np.ndarray
     systems: np.ndarray | None = None
+    conditions: Conditions | None = None
 
     @classmethod
     def of(cls, solves: xr.Dataset) -> FreshSolves:
         """Return the solves of a Dataset, all of which succeeded."""
         systems = solves["system"].values if "system" in solves else None
         return cls(solves["z"].values, solves["y"].values, systems)
+
+    def of_problem(self, problem: Problem) -> FreshSolves:
+        """Return the solves with the conditions of their systems, for problems of other systems."""
+        if self.systems is None:
+            return self
+        return replace(self, conditions=problem.conditions.of(self.systems))
 
     def pushes(
         self,
@@ -198,9 +208,11 @@ def push_of(
         surrogate = problem.simulate(torch.from_numpy(fresh.z)).numpy()
     own = problem.split(p)[1]
     other = own if gamma is None else gamma
-    clean = problem.replicated(fresh.y)
-    of_solver = observe_again(problem, other, clean, stage, pairs, fresh.systems)
-    of_surrogate = observe_again(problem, own, surrogate, stage, pairs, fresh.systems)
+    clean, systems = problem.replicated(fresh.y), fresh.systems
+    if fresh.conditions is not None:
+        problem, systems = replace(problem, conditions=fresh.conditions), np.arange(len(clean))
+    of_solver = observe_again(problem, other, clean, stage, pairs, systems)
+    of_surrogate = observe_again(problem, own, surrogate, stage, pairs, systems)
     difference = scores(of_solver) - scores(of_surrogate)
     return difference.reshape(-1, len(fresh.z), len(p)).mean(axis=0)
 

@@ -52,6 +52,8 @@ class MethodSection(Section):
     """The request for the method, and its requirements on the study."""
     unrestricted_noise: ClassVar[str] = ""
     """Why the method does not take noise of kind `full`, where it does not."""
+    unrestricted_up_to: ClassVar[int] = 0
+    """Up to so many observations it does."""
     special_systems: ClassVar[str] = ""
     """Why the method does not take known quantities, replicates, limits, or noise that varies."""
     trains_network: ClassVar[bool] = False
@@ -63,10 +65,15 @@ class MethodSection(Section):
 
     def problems(self, study: StudySections) -> Iterator[Problem]:
         """Yield each conflict with another section of the study."""
-        if self.unrestricted_noise and study.noise and study.noise.unrestricted:
+        if not (self.unrestricted_noise and study.noise and study.noise.unrestricted):
+            return
+        most = self.unrestricted_up_to
+        if not most or (study.forward and study.forward.observation_count() > most):
+            more = f" of more than {most} observations" if most else ""
             yield Problem(
                 (),
-                f"requested, but {self.unrestricted_noise}; leave it out, or choose another noise.",
+                f"requested, but noise of kind '{study.noise.kind}'{more} "
+                f"{self.unrestricted_noise}; leave it out, or choose another noise.",
             )
 
     def data_problems(

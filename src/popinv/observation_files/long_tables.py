@@ -110,7 +110,10 @@ def read_long(
         # Imported here, since few studies need it.
         from popinv.observation_files.own_places import own_places
 
-        place, cells = own_places(frame, row, list(names), place_columns, len(observations))
+        replicated = replicates or replicate_column is not None
+        place, cells = own_places(
+            frame, row, list(names), place_columns, len(observations), replicated
+        )
     else:
         place = _places(frame, seen, observations, time_column, label_column, time_tolerance)
     if replicate_column is not None:

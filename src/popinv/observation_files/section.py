@@ -115,7 +115,8 @@ class FileObservations(Section):
         default_factory=list,
         description="Names of the columns of a long table with the places of the observations, "
         "such as `[x]` or `[x, y]`, for `forward.design: [sensors]`. The rows of a system are its "
-        "sensors 1, 2, ...; it may have fewer than `forward.sensors.count`.",
+        "sensors 1, 2, ...; it may have fewer than `forward.sensors.count`. Of a system with "
+        "replicates, the different places are its sensors.",
         json_schema_extra={"x-default": "none"},
     )
     replicate_column: str | None = Field(

@@ -30,7 +30,6 @@ __all__ = [
     "is_synthetic",
     "known_distributions",
     "last_round",
-    "noise_scale_range",
     "ranks_of",
     "replications_of",
     "rounds_of",
@@ -75,14 +74,6 @@ def true_law(study: Study) -> LawSection:
 def true_noise(study: Study) -> NoiseSection:
     """Return the noise family with which a synthetic study is observed."""
     return _synthetic(study).truth.noise_model or study.noise
-
-
-def noise_scale_range(study: Study) -> tuple[float, float] | None:
-    """Return the range of the known noise scales of a synthetic study, None if there is none."""
-    if not isinstance(study.observations, SyntheticObservations):
-        return None
-    scales = study.observations.noise_scale
-    return None if scales is None else (scales.low, scales.high)
 
 
 def simulator_of(study: Study) -> str:

@@ -69,9 +69,8 @@ class Case:
     @property
     def allowed(self) -> bool:
         """Whether the combination has a meaning."""
-        unrestricted = self.noise == "full" and (self.errors != "constant" or self.replicates > 1)
         tails = self.noise not in INDEPENDENT or self.errors == "student"
-        return not unrestricted and not (self.seen == "below a limit" and tails)
+        return not (self.seen == "below a limit" and tails)
 
     def __str__(self) -> str:
         known = "known" if self.known else "alike"

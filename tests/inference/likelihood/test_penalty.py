@@ -17,6 +17,8 @@ from popinv.population.laws.free_form.law import FreeFormLaw
 from popinv.population.laws.transforms import LOG, NONE
 from popinv.population.noise.full.noise import FullNoise
 from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.replicated import replicated_noise
+from popinv.population.noise.varying import VaryingNoise
 
 D_Y = 6
 
@@ -43,6 +45,24 @@ def test_the_noise_is_penalised_as_by_the_root_of_the_number_of_systems(count):
         up, down = (penalty_at(problem, q).value for q in (truth + shift, truth - shift))
         assert found.gradient[i] == pytest.approx((up - down) / 2e-5, rel=1e-6, abs=1e-6)
     np.testing.assert_array_equal(found.gradient[:4], 0.0)
+
+
+@pytest.mark.parametrize("errors", ["constant", "combined"])
+@pytest.mark.parametrize("replicates", [1, 2])
+def test_the_penalty_is_that_of_the_constant_noise_of_one_replicate(errors, replicates):
+    problem, truth = full_problem(100, 1)
+    expected = penalty_at(problem, truth)
+    one = VaryingNoise(problem.noise, errors, heavy_tails=True)
+    noise = replicated_noise(one, replicates)
+    p = np.concatenate([truth, np.zeros(len(noise.names) - len(problem.noise.names))])
+    data = np.zeros((100, replicates * D_Y))
+    found = penalty_at(replace(problem, data=data, noise=noise, scale=np.full(len(p), 0.5)), p)
+    size = len(truth)
+    assert found.value == pytest.approx(expected.value, rel=1e-12)
+    np.testing.assert_allclose(found.gradient[:size], expected.gradient, rtol=1e-12)
+    np.testing.assert_allclose(found.curvature[:size, :size], expected.curvature, rtol=1e-9)
+    assert not found.gradient[size:].any()
+    assert not found.curvature[size:].any()
 
 
 def test_the_coefficients_of_a_law_are_penalised_as_standard_normal_numbers():

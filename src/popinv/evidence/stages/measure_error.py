@@ -7,15 +7,17 @@ from dataclasses import replace
 import xarray as xr
 
 from popinv.evidence.convergence import errors_of_repeats
-from popinv.evidence.populations import observe_again
 from popinv.inference.build import descent_problem
 from popinv.inference.estimation import Answer, estimate_population
 from popinv.inference.polished import fresh_solves
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
+from popinv.population.known import Known
 from popinv.population.model import Model
+from popinv.population.sections import SyntheticObservations
 from popinv.population.synthetic import parameters
+from popinv.population.synthetic_observed import known_of_systems, observed_systems
 from popinv.surrogate.artefact import surrogate_of
 
 __all__ = ["measure_error"]
@@ -26,7 +28,9 @@ def measure_error(
     descent: DescentSettings,
     polish: PolishSettings,
     estimator: Estimator,
+    stated: SyntheticObservations,
     truth: xr.Dataset,
+    observations: xr.Dataset,
     surrogate: xr.Dataset,
     population: xr.Dataset,
     check: xr.Dataset,
@@ -35,42 +39,47 @@ def measure_error(
     seed: int,
     systems: int,
     repeats: int,
-    noise_scale: tuple[float, float] | None = None,
 ) -> xr.Dataset:
     """Return the errors of the estimate on so many new data sets of so many systems.
+
+    The new systems are observed as the study's: with design, covariates, replicates, noise scales,
+    limits and noise as the study states them.
 
     Parameters
     ----------
     model : Model
     descent, polish, estimator : DescentSettings, PolishSettings, str
         Estimates go through the surrogate alone.
-    truth, surrogate, check : Dataset
+    stated : SyntheticObservations
+        The study's section ``observations``.
+    truth, observations, surrogate, check : Dataset
     population : Dataset
         The study's answer, where the estimates start.
     solves : Dataset, optional
         The new systems, solved; without it they are observed through the surrogate.
     seed, systems, repeats : int
         The study's seed, systems of a data set, and number of data sets.
-    noise_scale : (float, float), optional
-        Range of the systems' known noise scales.
     """
-    fresh, through = fresh_solves(check), surrogate_of(surrogate)
-    covariance, stage = truth["noise_covariance"].values, f"systems_{systems}"
+    through = surrogate_of(surrogate)
+    of_study = descent_problem(model, observations, through, seed, "evidence")
+    fresh, stage = fresh_solves(check).of_problem(of_study), f"systems_{systems}"
     if solves is not None:
         clean = solves["y"].values
     else:
         alpha, total = truth["alpha"].values, systems * repeats
-        clean = through.predict(parameters(model.law.law(model.forward), alpha, seed, stage, total))
+        columns = known_of_systems(model, stated, seed, total)
+        known = None if columns is None else Known.of_arrays(columns.design, columns.covariates)
+        clean = through.predict(parameters(of_study.law, alpha, seed, stage, total, known))
         # Data from the surrogate contain none of its error, so there is nothing to correct.
         fresh = replace(fresh, y=through.predict(fresh.z))
-    description = model.forward.observed(seed)
-    observations = observe_again(clean, covariance, description, seed, stage, noise_scale)
-    problem = descent_problem(model, observations, through, seed, f"evidence/{stage}")
+    anew = observed_systems(model, stated, clean, seed=seed, stage=stage)
+    problem = descent_problem(model, anew, through, seed, f"evidence/{stage}")
     settings, start = polish.replace(solver_seconds=0.0), estimate_of(population)
 
     def estimate(part: Problem) -> Answer:
         return estimate_population(part, estimator, settings, descent, [start], fresh)
 
-    errors = errors_of_repeats(problem, estimate, truth["law"].values, covariance, repeats)
+    true_covariance = truth["noise_covariance"].values
+    errors = errors_of_repeats(problem, estimate, truth["law"].values, true_covariance, repeats)
     print(errors[["systems", "law_error", "noise_error"]].to_dataframe().to_string())
     return errors

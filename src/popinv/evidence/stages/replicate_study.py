@@ -67,7 +67,7 @@ def replicate_study(
     """
     simulator = surrogate_of(surrogate)
     problem = descent_problem(model, observations, simulator, seed, "evidence")
-    fresh = fresh_solves(check)
+    fresh = fresh_solves(check).of_problem(problem)
     solver = None
     if through == "solver":
         solver = SolverSimulator(model.forward.model(seed))

@@ -1,6 +1,7 @@
 """Penalties on the log likelihood: of unlikely noise covariances, and of a law's coefficients.
 
-The weight of the noise's penalty is that of ``shrinkage sqrt(N)`` observations of the noise alone.
+The weight of the noise's penalty is that of ``shrinkage sqrt(N)`` observations of the noise alone,
+of one replicate and of the constant size of its family.
 It moves the parameters that N systems determine by about ``shrinkage`` standard errors, whatever N.
 It determines the parameters that the systems do not determine.
 
@@ -10,7 +11,7 @@ The law's penalty is the negative logarithm of a normal prior, ``sum(precision a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -46,18 +47,19 @@ def noise_penalty(problem: Problem, gamma: torch.Tensor) -> Penalty:
     gradient, curvature = np.zeros(n_p), np.zeros((n_p, n_p))
     if not (problem.noise.shrinkage and problem.free_noise):
         return Penalty(0.0, gradient, curvature)
+    family = problem.noise.family
+    at = gamma[: len(family.names)].clone().requires_grad_(True)
     with torch.enable_grad():
-        at = gamma.clone().requires_grad_(True)
-        value = problem.noise.penalty(at)
+        value = family.penalty(at)
         (slope,) = torch.autograd.grad(value, at)
-    factor = problem.noise.cholesky(gamma)
+    at, factor = at.detach(), family.cholesky(at.detach())
     whitened = []
-    for change in covariance_derivatives(problem, gamma):
+    for change in covariance_derivatives(replace(problem, noise=family), at):
         half = torch.linalg.solve_triangular(factor, change, upper=False)
         whitened.append(torch.linalg.solve_triangular(factor, half.T, upper=False).flatten())
-    rows = torch.stack(whitened)
-    gradient[d_alpha:] = weight * slope.numpy()
-    curvature[d_alpha:, d_alpha:] = 0.5 * weight * problem.noise.shrinkage * (rows @ rows.T).numpy()
+    rows, own = torch.stack(whitened), slice(d_alpha, d_alpha + len(at))
+    gradient[own] = weight * slope.numpy()
+    curvature[own, own] = 0.5 * weight * family.shrinkage * (rows @ rows.T).numpy()
     return Penalty(weight * float(value.detach()), gradient, curvature)
 
 

@@ -8,7 +8,8 @@ one step from there is
     p = p_0 + J^{-1} \frac1N \sum_n s_n = p_0 + L^{-T} \frac1N \sum_n t_n,
     \qquad t_n = L^{-1} s_n, \quad J = L L^T .
 
-It is as efficient as the maximum, up to the square of the distance from p_0 (Le Cam's one-step
+The scores hold an equal part of the gradient of the penalties. The step is as efficient as the
+maximum, up to the square of the distance from p_0 (Le Cam's one-step
 estimator; van der Vaart, Asymptotic Statistics, 1998, section 5.7). The mean minimises the sum of
 :math:`|u|^2/2 - t_n \cdot u`, in which each system's term is 1-strongly convex and 1-smooth. A
 contribution t_n depends on system n alone, and is clipped to a length C, which bounds what one
@@ -53,6 +54,7 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
+from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
 from popinv.methods.certificate.accountant import Setting
@@ -146,7 +148,9 @@ def contributions_of(
     lower = np.linalg.cholesky(information[np.ix_(free, free)])
     root = np.zeros((len(free), int(free.sum())))
     root[free] = scipy.linalg.solve_triangular(lower, np.eye(len(lower)), lower=True).T
-    return Contributions(estimate.p, root, scores @ root, used)
+    # What the penalties say of the answer is public; each record bears the same part of it.
+    public = penalty_at(problem, estimate.p).gradient / len(scores)
+    return Contributions(estimate.p, root, (scores - public) @ root, used)
 
 
 @dataclass(frozen=True)

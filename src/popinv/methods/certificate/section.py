@@ -23,11 +23,10 @@ class Certificate(MethodSection):
     )
     condition: ClassVar[str] = (
         "`{}` asks for the first three systems. It needs systems aside, as at least 200 in a file "
-        "have, and does not take noise of kind `full`."
+        "have, and takes noise of kind `full` of up to 10 observations."
     )
-    unrestricted_noise: ClassVar[str] = (
-        "noise of kind 'full' has too many parameters for a step from a reference"
-    )
+    unrestricted_noise: ClassVar[str] = "has too many parameters for a step from a reference"
+    unrestricted_up_to: ClassVar[int] = 10
 
     systems: list[SystemName] = Field(
         default_factory=list,

@@ -78,11 +78,10 @@ class Federated(MethodSection):
     )
     condition: ClassVar[str] = (
         "`{}` divides the study's systems among three sites, `{sites: {north: a.csv, south: "
-        "b.csv}}` reads files. It does not take noise of kind `full`."
+        "b.csv}}` reads files. It takes noise of kind `full` of up to 20 observations."
     )
-    unrestricted_noise: ClassVar[str] = (
-        "noise of kind 'full' has too many parameters for the information that sites send"
-    )
+    unrestricted_noise: ClassVar[str] = "has too many parameters for the matrices that sites send"
+    unrestricted_up_to: ClassVar[int] = 20
 
     sites: Annotated[int | dict[str, SiteFile], NotBoolean, AfterValidator(_several)] = Field(
         default=3,
@@ -118,7 +117,7 @@ class Federated(MethodSection):
         return {} if isinstance(self.sites, int) else self.sites
 
     def problems(self, study: StudySections) -> Iterator[Problem]:
-        """Refuse unrestricted noise, and settings that do not go together."""
+        """Refuse unrestricted noise of many observations, and settings that do not go together."""
         yield from super().problems(study)
         if self.noise and self.law == "own":
             yield Problem(

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 import xarray as xr
 
 from popinv.errors import DataError, DivergenceError, SolverError
@@ -39,8 +40,8 @@ from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.methods.sites import site_laws
 from popinv.population.laws.values import law_spread
 from popinv.population.stages.import_observations import observations_of_file
-from popinv.population.synthetic import noise_rows, parameters
-from popinv.seeds import generator
+from popinv.population.synthetic import parameters
+from popinv.seeds import generator, standard_normal_rows
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 STAGE = "federated"
 # Systems behind a message, of which the observations are reconstructed.
 _GROUPS = (1, 2, 10)
-_BY_SYSTEM = ("y", "noise_scale", "design", "covariate")
+_BY_SYSTEM = ("y", "design", "covariate")
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,6 @@ def observed_sites(
     observations, files = study.stores["observations"], study.asked.files()
     if files:
         datasets = _of_files(study, files)
-        _check_alike(datasets)
         joined = _joined(list(datasets.values()))
         problem = descent_problem(study.model, joined, surrogate, study.seed, stage)
         sizes = {name: dataset.sizes["system"] for name, dataset in datasets.items()}
@@ -239,51 +239,54 @@ def _of_files(study: StudyInput, files: Mapping[str, str]) -> dict[str, xr.Datas
     return datasets
 
 
-def _check_alike(datasets: Mapping[str, xr.Dataset]) -> None:
-    """Refuse files that hold different things of their systems."""
-    (first, one), *others = datasets.items()
-    for name, other in others:
-        if one.sizes["observation"] != other.sizes["observation"]:
-            raise DataError(
-                f"downstream.federated.sites: '{first}' has {one.sizes['observation']} "
-                f"observations of a system, and '{name}' {other.sizes['observation']}; all sites "
-                "need the same number of replicates"
-            )
-        if ("noise_scale" in one) != ("noise_scale" in other):
-            raise DataError(
-                f"downstream.federated.sites: of '{first}' and '{name}' one has noise scales; all "
-                "sites need them, or none"
-            )
-
-
 def _joined(datasets: list[xr.Dataset]) -> xr.Dataset:
-    """Return the observations of all sites, one site after the other."""
-    first = datasets[0]
-    joined = first.drop_dims("system")
+    """Return the observations of all sites, one site after the other.
+
+    A site without noise scales has the scale 1, and the replicates that a site lacks are missing.
+    """
+    most = max(datasets, key=lambda dataset: dataset.sizes["observation"])
+    scales = [dataset.get("noise_scale") for dataset in datasets]
+    joined = most.drop_dims("system")
     for name in _BY_SYSTEM:
-        if name in first:
-            rows = np.concatenate([dataset[name].values for dataset in datasets])
-            joined[name] = (first[name].dims, rows)
+        if name in most:
+            joined[name] = (
+                most[name].dims,
+                np.concatenate([_rows(d, name, most) for d in datasets]),
+            )
+    if any(scale is not None for scale in scales):
+        each = [
+            np.ones(dataset.sizes["system"]) if scale is None else scale.values
+            for dataset, scale in zip(datasets, scales, strict=True)
+        ]
+        joined["noise_scale"] = ("system", np.concatenate(each))
     return joined
 
 
+def _rows(dataset: xr.Dataset, name: str, most: xr.Dataset) -> np.ndarray:
+    """Return the rows of a variable, as wide as in the dataset with the most replicates."""
+    values = dataset[name].values
+    missing = most[name].shape[1] - values.shape[1]
+    return np.pad(values, [(0, 0), (0, missing)], constant_values=np.nan)
+
+
 def _simulated(study: StudyInput, problem: Problem, sizes: list[int]) -> Problem:
-    """Return the problem with systems that are simulated from a law of each site."""
-    if not problem.conditions.plain or problem.replicates > 1:
-        raise DataError(
-            "downstream.federated.shift: the study's systems have replicates, noise scales, gaps "
-            "or known quantities, which simulated ones would lack; set it to 0"
-        )
+    """Return the problem with its systems simulated anew, from a law of each site.
+
+    What is known of the systems stays.
+    """
     alpha, gamma = parameters_of(study.stores["population"])
     population, model = study.law.law(study.forward), study.forward.model(study.seed)
     spread = law_spread(study.law, study.forward)
     laws = site_laws(alpha, spread, len(sizes), study.asked.shift, study.seed)
-    parts = []
-    for site, (law, count) in enumerate(zip(laws, sizes, strict=True)):
-        stage = f"federated/{site}"
-        clean = model.solve(parameters(population, law, study.seed, stage, count), stage)
-        y = clean.observations
-        y = y + noise_rows(problem.noise, gamma, study.seed, stage, y)
+    parts, rows = [], np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+    for site, (law, own) in enumerate(zip(laws, rows, strict=True)):
+        stage, count = f"federated/{site}", len(own)
+        z = parameters(population, law, study.seed, stage, count, problem.known.of(own))
+        signal = torch.from_numpy(problem.replicated(model.solve(z, stage).observations))
+        e = standard_normal_rows(study.seed, f"{stage}/noise", 0, *signal.shape)
+        with torch.no_grad():
+            noisy = problem.observed(torch.from_numpy(gamma), signal, torch.from_numpy(e), own)
+        y = noisy.numpy()
         if not np.isfinite(y).all():
             raise SolverError(
                 f"Site {site + 1}: {int(np.isnan(y).any(axis=1).sum())} of {count} systems were "

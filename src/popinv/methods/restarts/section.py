@@ -20,7 +20,7 @@ class Restarts(MethodSection):
         "`{}` asks for it with the defaults. It does not take noise of kind `full`."
     )
     unrestricted_noise: ClassVar[str] = (
-        "noise of kind 'full' moves by its own steps, which have no plain gradient"
+        "moves by steps of its own, whose ends have no standard errors to be compared by"
     )
 
     starts: Annotated[int, Field(ge=2), NotBoolean] = Field(

@@ -107,8 +107,8 @@ def influence_of(population: xr.Dataset) -> Influence:
     if not (np.isfinite(each).all() and np.isfinite(covariance).all()):
         raise DataError(
             "downstream.withdrawal: the influence of the systems on this answer is unknown: the "
-            f"noise has too many parameters for the {population.attrs['estimator']}; choose a "
-            "noise of another kind than 'full', or leave the method out"
+            f"noise has too many parameters for the {population.attrs['estimator']}; choose "
+            "'estimator: likelihood', or a noise of another kind than 'full'"
         )
     moves = (np.diag(covariance) > 0) & (np.diag(bread) > 0)
     curvature = restricted_inverse(bread, moves)

@@ -26,11 +26,7 @@ class Withdrawal(MethodSection):
         "Influence of every system on law and noise, and the answer without those that withdraw"
     )
     condition: ClassVar[str] = (
-        "`{}` asks for the influence, `{systems: [17]}` for the answer without a system. It does "
-        "not take noise of kind `full`."
-    )
-    unrestricted_noise: ClassVar[str] = (
-        "the influence of a system on noise of kind 'full' is not known"
+        "`{}` asks for the influence, `{systems: [17]}` for the answer without a system."
     )
 
     systems: list[SystemName] = Field(
@@ -57,8 +53,7 @@ class Withdrawal(MethodSection):
     )
 
     def problems(self, study: StudySections) -> Iterator[Problem]:
-        """Refuse unrestricted noise, and a rerun without withdrawals."""
-        yield from super().problems(study)
+        """Refuse a rerun without withdrawals."""
         if self.rerun and not self.systems:
             yield Problem(("rerun",), "got true, but `systems` names none that withdraw.")
 

@@ -60,6 +60,11 @@ class NoiseModel(ABC):
         return self
 
     @property
+    def family(self) -> NoiseModel:
+        """The Gaussian noise of a constant size, of one replicate, that the noise is made of."""
+        return self
+
+    @property
     def correlations(self) -> np.ndarray:
         """Boolean mask (n,): which parameters are in (-1, 1); the others are positive."""
         return np.zeros(len(self.names), dtype=bool)

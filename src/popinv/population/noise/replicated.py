@@ -30,10 +30,15 @@ class ReplicatedNoise(NoiseModel):
     def __init__(self, single: NoiseModel, count: int) -> None:
         self.single, self.count = single, count
         self.names, self.d_y = single.names, count * single.d_y
-        self.shrinkage = single.shrinkage
+        self.shrinkage, self.unrestricted = single.shrinkage, single.unrestricted
 
     @property
     def of_one(self) -> NoiseModel:
+        """The noise of one replicate."""
+        return self.single
+
+    @property
+    def family(self) -> NoiseModel:
         """The noise of one replicate."""
         return self.single
 
@@ -50,10 +55,6 @@ class ReplicatedNoise(NoiseModel):
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return I_R (x) Gamma, shape (R d_y, R d_y)."""
         return self._blocks(self.single.covariance(gamma))
-
-    def penalty(self, gamma: torch.Tensor) -> torch.Tensor:
-        """Return the penalty of one replicate's noise."""
-        return self.single.penalty(gamma)
 
     def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return I_R (x) L."""

@@ -108,16 +108,6 @@ class NoiseSection(Kind):
         """Return the covariates of each system that the noise depends on."""
         return () if self.errors is None else tuple(dict.fromkeys(self.errors.covariates))
 
-    def error_problems(self) -> Iterator[Problem]:
-        """Yield errors that the family cannot have, with paths that begin at the section."""
-        if self.errors is not None and self.errors.vary and self.unrestricted:
-            yield Problem(
-                ("errors",),
-                f"noise of kind '{self.kind}' has a parameter for every covariance and takes no "
-                "errors that vary; leave 'errors' out, or choose another kind, such as "
-                "'isotropic', 'diagonal', 'autoregressive', 'kernel' or 'blocks'.",
-            )
-
     def start_values(self) -> dict[str, Any]:
         """Return the start of all parameters, by name or key."""
         added = {} if self.errors is None else self.errors.start_values()

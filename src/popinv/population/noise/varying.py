@@ -59,7 +59,7 @@ class VaryingNoise(NoiseModel):
         extra += ["degrees_of_freedom"] * heavy_tails
         extra += [f"noise_{name}_coefficient" for name in covariates]
         self.names = (*base.names, *extra)
-        self._of_base = len(base.names)
+        self._of_base, self.shrinkage = len(base.names), base.shrinkage
         self._linear = np.array([name.endswith("_coefficient") for name in extra], dtype=bool)
 
     def with_base(self, base: NoiseModel) -> VaryingNoise:
@@ -70,6 +70,11 @@ class VaryingNoise(NoiseModel):
     def of_one(self) -> NoiseModel:
         """The noise of one replicate, of systems with several."""
         return self if self.base.of_one is self.base else self.with_base(self.base.of_one)
+
+    @property
+    def family(self) -> NoiseModel:
+        """That of the base."""
+        return self.base.family
 
     @property
     def correlations(self) -> np.ndarray:

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.observation_files.limits import limits_of
 from popinv.population.laws.values import law_values
-from popinv.population.model import Model, covariate_names
-from popinv.population.noise.replicated import replicated_noise
-from popinv.population.observe import observe_through_noise, without_systems
-from popinv.population.synthetic import noise_rows
-from popinv.population.synthetic_known import synthetic_known
+from popinv.population.model import Model
+from popinv.population.observe import without_systems
+from popinv.population.synthetic_observed import known_of_systems, observed_systems, true_noise
 from popinv.population.truth import truth_dataset
 
 if TYPE_CHECKING:
@@ -45,42 +42,23 @@ def observe_population(
     -------
     observations, truth : Dataset
     """
-    description, truth = model.forward.observed(seed), observations.truth
-    clean, replicates = solves["y"].values, observations.replicates
-    scales = observations.noise_scale
-    design = model.forward.design_names()
-    covariates = covariate_names(model.law, model.noise, truth.noise_model)
-    noise_model = (truth.noise_model or model.noise).model(description, covariates)
-    gamma = noise_model.from_natural(truth.noise)
-    known = synthetic_known(observations, design, covariates, seed, len(clean))
-    of_systems = None if known is None else known.covariates
-    each = replicated_noise(noise_model, replicates)
-    repeated = clean if replicates == 1 else np.tile(clean, (1, replicates))
-    xi = noise_rows(each, gamma, seed, "truth", repeated, of_systems)
-    seen = observe_through_noise(
-        clean,
-        xi,
-        description,
-        seed,
-        "truth",
-        observations.heldout,
-        None if scales is None else (scales.low, scales.high),
-        known,
-        design,
-        covariates,
-        limits_of(observations.censored_below, description),
-        replicates,
+    seen = observed_systems(
+        model,
+        observations,
+        solves["y"].values,
+        seed=seed,
+        stage="truth",
+        heldout=observations.heldout,
     )
-    # Many systems are not kept for nothing.
-    del xi, repeated
-    alpha = law_values(model.law, truth.law, model.forward)
+    known = known_of_systems(model, observations, seed, solves.sizes["sample"])
     right = solves["reason"].values == 0
     solved = solves if right.all() else solves.isel(sample=right)
-    law = model.law.law(model.forward)
-    kept = None if of_systems is None else of_systems[solves["reason"].values == 0]
+    kept = None if known is None else known.covariates[right]
     if observations.without:
         count = seen.sizes["system"]
         seen, left = without_systems(seen, observations.without)
         rows = np.concatenate([left, np.arange(count, solved.sizes["sample"])])
         solved, kept = solved.isel(sample=rows), None if kept is None else kept[rows]
-    return seen, truth_dataset(law, alpha, noise_model, gamma, solved, kept)
+    alpha, law = law_values(model.law, observations.truth.law, model.forward), model.law
+    noise, gamma = true_noise(model, observations, seed)
+    return seen, truth_dataset(law.law(model.forward), alpha, noise, gamma, solved, kept)

@@ -27,6 +27,8 @@ __all__ = ["FullParameters", "FullSection"]
 
 # 80 observations have 3240 unknowns, whose curvature takes 6 s and 1 GB; see docs/cost.md.
 _MOST_OF_FULL = 80
+# Errors that vary take a derivative of the model for each unknown: 210 for 20 observations.
+_MOST_WITH_ERRORS = 20
 
 
 class FullParameters(StandardDeviations):
@@ -46,7 +48,8 @@ class FullSection(NoiseSection):
 
     kind: Literal["full"] = Field(
         description="An unknown standard deviation for each observation and an unknown "
-        f"correlation for each pair: for up to {_MOST_OF_FULL} observations."
+        f"correlation for each pair: for up to {_MOST_OF_FULL} observations, and for up to "
+        f"{_MOST_WITH_ERRORS} with `errors`."
     )
     shrinkage: NonNegative = Field(
         default=0.1,
@@ -63,12 +66,15 @@ class FullSection(NoiseSection):
     def problems(self, forward: ForwardSection) -> Iterator[Problem]:
         """Yield a number of observations whose pairs are too many unknowns."""
         count = forward.observation_count()
-        if count > _MOST_OF_FULL:
+        vary = self.errors is not None and self.errors.vary
+        most = _MOST_WITH_ERRORS if vary else _MOST_OF_FULL
+        if count > most:
             pairs = count * (count + 1) // 2
             yield Problem(
                 ("kind",),
                 f"got 'full', which has {pairs} unknowns for {count} observations and works with "
-                f"matrices of that order; it is for up to {_MOST_OF_FULL} observations. Choose "
+                f"matrices of that order; {'with `errors` ' * vary}it is for up to {most} "
+                "observations. Choose "
                 "'kernel', 'autoregressive', 'blocks' or 'diagonal', or observe less.",
             )
 
