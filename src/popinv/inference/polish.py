@@ -177,7 +177,8 @@ class _Path:
         """Return the pseudo-likelihood's estimate, and the cheapest problem that is accurate."""
         problem = nearby = self.problem
         # Few matched draws have the exact moments of a linear model.
-        draws = FEWEST_DRAWS if all(is_linear(problem, start) for start in starts) else None
+        fewest = min(FEWEST_DRAWS, draws_for(len(problem.data)))
+        draws = fewest if all(is_linear(problem, start) for start in starts) else None
         first = fit_pseudo_likelihood(problem, starts, draws=draws)
         through = self.simulator
         self.tell(f"pseudo-likelihood through the {through}", first)

@@ -50,6 +50,7 @@ from popinv.inference.likelihood.scoring import (
     promised_gain,
 )
 from popinv.inference.problem import Problem
+from popinv.inference.standard_errors import by_information
 from popinv.threads import fixed_threads
 
 # Gain in the log likelihood that may be left by steps with a curvature of other systems.
@@ -234,11 +235,14 @@ class _Ascent:
                 curved, state.point.p, settings, None, memory, None, near.hard
             )
 
-        def few_draws() -> Likelihood:
+        def few_draws(information: np.ndarray) -> Evaluate:
             # The ends of intervals are many maxima, and need not be accurate to many digits.
-            return likelihood_near(
+            few = likelihood_near(
                 curved, state.point.p, self.settings, None, memory, None, near.hard
             )
+            # The squares of few scores are no good curvature.
+            point = point_at(curved, few)
+            return informed(point, information) if by_information(curved) else point
 
         estimate = estimate_at(self.problem, settings, total, by_curved, few_draws, several)
         left = self.granted - self.spent(cycle, state)

@@ -206,6 +206,11 @@ def ascended(
     return _ascended(problem, None, start, omega, _sample(problem), progress)
 
 
+def evaluator(problem: Problem, omega: torch.Tensor) -> Evaluate:
+    """Return the pseudo-likelihood as a function of p, with draws omega (M, d_omega)."""
+    return _evaluator(problem, None, omega, _sample(problem))
+
+
 def _ascended(
     problem: Problem,
     slopes: Problem | None,
