@@ -12,8 +12,9 @@ _ROWS = 10_000
 # Up to so many rows, the overhead of forward mode exceeds its work: it calls Python for every
 # product with a constant, and its first call imports for a second.
 _FEW_ROWS = 5_000
-# Disagreement of the derivatives with the gradient, as a share of the terms of either.
-_SAME = 1e-5
+# Disagreement of the derivatives with the gradient, as a share of the terms of either, and terms
+# that are nothing.
+_SAME, _UNDERFLOWN = 1e-5, 1e-200
 # Step of a difference quotient, in units of the tangent.
 _STEP = 1e-6
 
@@ -89,7 +90,8 @@ def _backwards_twice(
     """Return the same as :func:`_forwards`, or None where torch does not find it so.
 
     The gradient J' w is linear in w, and its derivative along w, transposed, is J. A part of the
-    function whose gradient cannot be differentiated is missing there, so that w' J t is not t' J' w.
+    function whose gradient cannot be differentiated is missing there. It is found by w' J t, which
+    is to be t' J' w.
     """
     with torch.enable_grad():
         x = rows.detach().requires_grad_(True)
@@ -103,8 +105,9 @@ def _backwards_twice(
     terms = gradient.detach() * moves
     off = (change.sum(dim=1) - terms.sum(dim=1)).abs()
     size = change.abs().sum(dim=1) + terms.abs().sum(dim=1)
-    # What is not finite is no disagreement.
-    return None if (off > _SAME * size).any() else (y.detach(), change)
+    # Neither what is not finite is a disagreement, nor the rounding of numbers that underflow.
+    apart = off > _SAME * size.clamp(min=_UNDERFLOWN)
+    return None if apart.any() else (y.detach(), change)
 
 
 def pulled_back(

@@ -179,6 +179,7 @@ def estimate_at(
     curved: Likelihood | None,
     profiled: Callable[[np.ndarray], Evaluate] | None,
     several: float,
+    curvature: np.ndarray | None = None,
 ) -> Estimate:
     """Return the estimate at the end of an ascent.
 
@@ -195,14 +196,18 @@ def estimate_at(
         gets the information (n_p, n_p) there.
     several : float
         Share of the systems with a second mode that the draws do not cover.
+    curvature : ndarray of shape (n_p, n_p), optional
+        That of ``curved`` at the end, if it is known.
     """
     evaluation, free = Evaluation(**state.point.memory), problem.free
     of_penalty = penalty_at(problem, state.point.p).curvature
     squares = squares_of(evaluation)
     with_penalty = squares + of_penalty
     information = with_penalty
-    if curved is not None:
-        information = curvature_at(problem, curved, state.point, evaluation, squares) + of_penalty
+    if curved is not None and curvature is None:
+        curvature = curvature_at(problem, curved, state.point, evaluation, squares)
+    if curvature is not None:
+        information = curvature + of_penalty
     errors = _Errors.of(information, with_penalty, with_penalty, free)
     ends: dict[int, Ends] = {}
     if profiled is not None and state.arrived:
