@@ -54,8 +54,9 @@ def drawn(result: Result, names: Sequence[str]) -> Figures:
     ConfigError
         If there is no such figure.
     """
-    has_surrogate = "surrogate" in result.artefacts
-    there = [name for name in FIGURES if has_surrogate or name not in _OF_SURROGATES]
+    absent = [] if "surrogate" in result.artefacts else [*_OF_SURROGATES]
+    absent += [] if "loss" in result.population else ["descent"]
+    there = [name for name in FIGURES if name not in absent]
     for name in names:
         if name not in there:
             raise ConfigError(

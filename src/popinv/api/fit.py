@@ -106,8 +106,9 @@ def fit(
     active_learning, surrogate, descent, polish, assessment : mapping, optional
         Further sections of a study.
     tests : bool
-        Whether to test the model with systems that it has not seen. If there are few systems, this
-        takes up to five refits, and most of the time.
+        Whether to test the model with systems that it has not seen, and to compare the answer with
+        that of the distance. If there are few systems, this takes up to five refits, and most of
+        the time.
     seed : int
         The same seed gives the same numbers.
     device : {"auto", "cpu", "cuda"}

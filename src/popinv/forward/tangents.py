@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.autograd.forward_ad as forward_mode
 
 # Rows that are differentiated at a time.
 _ROWS = 10_000
+# Up to so many rows, the overhead of forward mode exceeds its work: it calls Python for every
+# product with a constant, and its first call imports for a second.
+_FEW_ROWS = 5_000
+# Disagreement of the derivatives with the gradient, as a share of the terms of either, and terms
+# that are nothing.
+_SAME, _UNDERFLOWN = 1e-5, 1e-200
 # Step of a difference quotient, in units of the tangent.
 _STEP = 1e-6
 
@@ -16,7 +22,10 @@ _STEP = 1e-6
 def linearised(
     function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, tangents: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return f(x), and the derivatives of f along each tangent, by forward-mode differentiation.
+    """Return f(x), and the derivatives of f along each tangent.
+
+    Few rows are differentiated backwards twice, if the function can be; others forwards. With more
+    tangents than inputs, the derivatives are those along the inputs, combined.
 
     A formula can be finite where its derivative is not, as ``1 / (1 + exp(x))`` for a large x,
     whose derivative is infinity times zero. A difference quotient takes its place.
@@ -37,23 +46,80 @@ def linearised(
         with torch.no_grad():
             value = function(x)
         return value, x.new_zeros((0, *value.shape))
-    # The overhead of a call is that of thousands of rows, and many rows leave the caches.
-    together = max(1, min(count, _ROWS // max(n, 1)))
-    changes = []
-    with torch.no_grad():
-        for part in tangents.split(together):
-            rows, moves = x.repeat(len(part), 1), part.reshape(-1, d)
-            with forward_mode.dual_level():
-                dual = function(forward_mode.make_dual(rows, moves.contiguous()))
-                values, change = forward_mode.unpack_dual(dual)
-            # A value that does not depend on x has no tangent.
-            change = torch.zeros_like(values) if change is None else change
-            changes.append(change.reshape(len(part), n, -1))
-    value, change = values[:n], torch.cat(changes)
+    if count > d:
+        along = torch.eye(d, dtype=x.dtype)[:, None].expand(d, n, d)
+        value, partial = _along(function, x, along)
+        change = torch.einsum("dnj,knd->knj", partial, tangents)
+    else:
+        value, change = _along(function, x, tangents)
     broken = torch.isfinite(value).all(dim=1) & ~torch.isfinite(change).all(dim=2).all(dim=0)
     if broken.any():
         change[:, broken] = _differences(function, x, tangents, broken)
     return value, change
+
+
+def _along(
+    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, tangents: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return f(x), and its derivatives along tangents, some rows at a time."""
+    count, n, d = tangents.shape
+    # The overhead of a call is that of thousands of rows, and many rows leave the caches.
+    together = max(1, min(count, _ROWS // max(n, 1)))
+    changes = []
+    for part in tangents.split(together):
+        rows, moves = x.repeat(len(part), 1), part.reshape(-1, d)
+        found = _backwards_twice(function, rows, moves) if n <= _FEW_ROWS else None
+        values, change = _forwards(function, rows, moves) if found is None else found
+        changes.append(change.reshape(len(part), n, -1))
+    return values[:n], torch.cat(changes)
+
+
+def _forwards(
+    function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, moves: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    with torch.no_grad(), forward_mode.dual_level():
+        dual = function(forward_mode.make_dual(rows, moves.contiguous()))
+        values, change = forward_mode.unpack_dual(dual)
+    # A value that does not depend on x has no tangent.
+    return values, torch.zeros_like(values) if change is None else change
+
+
+def _backwards_twice(
+    function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, moves: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Return the same as :func:`_forwards`, or None where torch does not find it so.
+
+    The gradient J' w is linear in w, and its derivative along w, transposed, is J. A part of the
+    function whose gradient cannot be differentiated is missing there. It is found by w' J t, which
+    is to be t' J' w.
+    """
+    with torch.enable_grad():
+        x = rows.detach().requires_grad_(True)
+        try:
+            y = function(x)
+            w = torch.ones_like(y, requires_grad=True)
+            (gradient,) = pulled_back(y, (x,), w, create_graph=True)
+            (change,) = pulled_back(gradient, (w,), moves)
+        except RuntimeError:
+            return None
+    terms = gradient.detach() * moves
+    off = (change.sum(dim=1) - terms.sum(dim=1)).abs()
+    size = change.abs().sum(dim=1) + terms.abs().sum(dim=1)
+    # Neither what is not finite is a disagreement, nor the rounding of numbers that underflow.
+    apart = off > _SAME * size.clamp(min=_UNDERFLOWN)
+    return None if apart.any() else (y.detach(), change)
+
+
+def pulled_back(
+    y: torch.Tensor, x: Sequence[torch.Tensor], cotangents: torch.Tensor, create_graph: bool = False
+) -> tuple[torch.Tensor, ...]:
+    """Return the gradients of ``sum(y * cotangents)`` in each x.
+
+    Torch's own argument for cotangents imports a library of symbols, for half a second.
+    """
+    with torch.enable_grad():
+        total = (y * cotangents).sum()
+    return torch.autograd.grad(total, x, create_graph=create_graph)
 
 
 def _differences(

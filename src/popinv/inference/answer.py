@@ -99,14 +99,15 @@ def population_dataset(
         population = population.merge(loaded["sampling_error"], combine_attrs="override")
     population = _with_identifiability(population, found)
     descent = loaded["distance"]
-    for key in ("law_path", "noise_path", "loss", "fixed_loss"):
-        population[key] = descent[key]
+    if "alpha" in descent:
+        for key in ("law_path", "noise_path", "loss", "fixed_loss"):
+            population[key] = descent[key]
+        population = population.assign_attrs(
+            descent_arrived=int(descent.attrs["arrived"]),
+            descent_remaining=float(descent.attrs["remaining"]),
+        )
     population["surrogate_shift"] = loaded["pseudo_likelihood"]["surrogate_shift"]
-    return population.assign_attrs(
-        _agreement(problem, estimates, name),
-        descent_arrived=int(descent.attrs["arrived"]),
-        descent_remaining=float(descent.attrs["remaining"]),
-    )
+    return population.assign_attrs(_agreement(problem, estimates, name))
 
 
 def _simulator(problem: Problem) -> str:
@@ -260,7 +261,9 @@ def _agreement(
     if len(problem.data) < FEW_SYSTEMS:
         few = f"with fewer than {FEW_SYSTEMS} systems the estimates have biases of their own"
         return {"agreement": f"not judged: {few}"}
-    if "alpha" not in two or not two.attrs["arrived"]:
+    if "alpha" not in two:
+        return {"agreement": f"not judged: there is no {words(other)}, as {two.attrs['reason']}"}
+    if not two.attrs["arrived"]:
         return {"agreement": f"not judged: the {words(other)} has not arrived"}
     influences = two["influence"].values - one["influence"].values
     if not np.isfinite(influences).all():

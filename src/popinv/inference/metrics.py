@@ -10,7 +10,6 @@ import xarray as xr
 
 from popinv.inference.accuracy import law_errors, ratio, relative_frobenius_error, root_mean_square
 from popinv.inference.folds import folds_of
-from popinv.inference.heldout_test import heldout_test
 from popinv.inference.intervals import boundaries
 from popinv.inference.law_summary import law_summary
 from popinv.inference.model_comparison import information_criteria
@@ -18,10 +17,8 @@ from popinv.inference.noise_share import noise_share_metrics
 from popinv.inference.problem import Problem
 from popinv.inference.reading import read_names, read_values, stated_entries
 from popinv.inference.sampling_error import sampling_error_metrics
-from popinv.inference.specification import specification_metrics
 from popinv.inference.standard_errors import by_information
 from popinv.inference.surrogate_intervals import held_out_solves
-from popinv.inference.tested import tested_systems
 from popinv.surrogate.collect import Thresholds, failure_counts
 from popinv.surrogate.simulator import is_exact
 
@@ -108,6 +105,11 @@ def _tests(
     problem: Problem, loaded: Mapping[str, xr.Dataset], null_resamples: int
 ) -> dict[str, float | int | str]:
     """Return the tests of the fitted model."""
+    # Compiled functions, whose import takes long, are only imported where there are tests.
+    from popinv.inference.heldout_test import heldout_test
+    from popinv.inference.specification import specification_metrics
+    from popinv.inference.tested import tested_systems
+
     observations = loaded["observations"]
     numbers = specification_metrics(problem, loaded["population"], observations, loaded["check"])
     if folds_of(observations):
@@ -177,10 +179,11 @@ def _estimators(problem: Problem, population: xr.Dataset) -> dict[str, float | i
         "through": str(attrs["through"]),
         "estimator_arrived": int(attrs["arrived"]),
         "efficiency_bound": str(population["bound"].attrs["of"]),
-        "descent_arrived": int(attrs["descent_arrived"]),
-        "descent_remaining": float(attrs["descent_remaining"]),
         "agreement": str(attrs["agreement"]),
     }
+    if "descent_arrived" in attrs:
+        numbers["descent_arrived"] = int(attrs["descent_arrived"])
+        numbers["descent_remaining"] = float(attrs["descent_remaining"])
     if "agreement_p_value" in attrs:
         numbers["agreement_p_value"] = float(attrs["agreement_p_value"])
     if "log_likelihood" in population:

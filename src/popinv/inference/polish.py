@@ -20,9 +20,9 @@ from popinv.errors import DivergenceError
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood.closed_form import is_linear
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood, maximum_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, profiled
+from popinv.inference.likelihood.fit_pseudo import evaluator, fit_pseudo_likelihood, profiled
 from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.model_moments import FEWEST_DRAWS, draws_for
+from popinv.inference.likelihood.model_moments import FEWEST_DRAWS, draws_for, matched_draws
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.likelihood.scores import marginal_scores, pseudo_scores
@@ -30,7 +30,7 @@ from popinv.inference.likelihood.scoring import ScoringState, state_arrays, stat
 from popinv.inference.problem import Problem
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
-from popinv.inference.standard_errors import with_model_errors
+from popinv.inference.standard_errors import by_information, with_model_errors
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 from popinv.store.checkpoints import Checkpoint
 from popinv.surrogate.simulator import UncertainSurrogate, is_exact
@@ -177,7 +177,8 @@ class _Path:
         """Return the pseudo-likelihood's estimate, and the cheapest problem that is accurate."""
         problem = nearby = self.problem
         # Few matched draws have the exact moments of a linear model.
-        draws = FEWEST_DRAWS if all(is_linear(problem, start) for start in starts) else None
+        fewest = min(FEWEST_DRAWS, draws_for(len(problem.data)))
+        draws = fewest if all(is_linear(problem, start) for start in starts) else None
         first = fit_pseudo_likelihood(problem, starts, draws=draws)
         through = self.simulator
         self.tell(f"pseudo-likelihood through the {through}", first)
@@ -210,7 +211,7 @@ class _Path:
         start, through = self.start(pseudo_likelihood, inside), self.simulator
         solved = self.solved(likelihood_solves(problem, settings.draws), with_derivatives=True)
         if solved is None:
-            best = self.maximum(problem, start, settings)
+            best = self.maximum(problem, start, settings, information=self.information(start))
         else:
             through = "solver"
             errors = pseudo_likelihood.standard_errors
@@ -222,7 +223,8 @@ class _Path:
                 start, memory = maximum_likelihood(problem, start, settings)
                 best = self.maximum(solved, start, settings, memory, problem, granted)
             else:
-                best = self.maximum(solved, start, settings, granted=granted)
+                known = self.information(start)
+                best = self.maximum(solved, start, settings, granted=granted, information=known)
         self.tell(f"likelihood through the {through}", best)
         if best.passes and through == "surrogate":
             scores = marginal_scores(problem, best.p, settings)
@@ -246,6 +248,17 @@ class _Path:
         start[vague] = near[vague]
         return start
 
+    def information(self, p: np.ndarray) -> np.ndarray | None:
+        """Return that of the moments at p, for few systems, if they determine every entry."""
+        problem = self.problem.of_moments
+        if not by_information(problem):
+            return None
+        try:
+            found = evaluator(problem, matched_draws(problem))(p, {}).information
+        except DivergenceError:
+            return None
+        return found if np.all(np.diag(found)[self.problem.free] > 0) else None
+
     def whole(self, nearby: Problem, estimate: Estimate) -> Estimate:
         """Return the pseudo-likelihood's estimate with all that only an answer needs.
 
@@ -264,6 +277,7 @@ class _Path:
         memory: Mapping[str, np.ndarray] | None = None,
         curved: Problem | None = None,
         granted: float = np.inf,
+        information: np.ndarray | None = None,
     ) -> Estimate:
         """Return the likelihood's estimate, continued from a checkpoint if there is one."""
         kept = None if self.checkpoint is None else self.checkpoint.read()
@@ -278,7 +292,15 @@ class _Path:
 
             state = None if kept is None else state_of(kept)
             return fit_marginal_likelihood(
-                problem, start, settings, state, save, memory, curved, granted=granted
+                problem,
+                start,
+                settings,
+                state,
+                save,
+                memory,
+                curved,
+                granted=granted,
+                information=information,
             )
 
     def tell(self, stage: str, estimate: Estimate) -> None:

@@ -37,13 +37,18 @@ def pseudo_likelihood_dataset(problem: Problem, polished: Polished) -> xr.Datase
 def likelihood_dataset(problem: Problem, polished: Polished) -> xr.Dataset:
     """Return the likelihood's estimate, or only the reason why there is none."""
     if polished.likelihood is None:
-        return xr.Dataset(
-            coords={
-                **law_and_noise_coordinates(problem.law.names, problem.noise.names),
-                **estimated_coordinate(problem),
-            },
-            attrs={"passes": 0, "arrived": 0, "reason": polished.reason, "through": "nothing"},
-        )
+        return no_estimate(problem, polished.reason)
     return estimate_dataset(
         problem, polished.likelihood, {"through": polished.through["likelihood"]}
+    )
+
+
+def no_estimate(problem: Problem, reason: str) -> xr.Dataset:
+    """Return the Dataset of an estimator that has no estimate, with the reason in words."""
+    return xr.Dataset(
+        coords={
+            **law_and_noise_coordinates(problem.law.names, problem.noise.names),
+            **estimated_coordinate(problem),
+        },
+        attrs={"passes": 0, "arrived": 0, "reason": reason, "through": "nothing"},
     )

@@ -31,7 +31,6 @@ from typing import Any, cast
 
 import numpy as np
 import xarray as xr
-from zarr.storage import MemoryStore, ZipStore
 
 from popinv import __version__
 from popinv.errors import DataError
@@ -161,6 +160,8 @@ def save(
         created_by=created_by,
     )
     dataset.attrs["content_sha256"] = content_sha256(dataset)
+    from zarr.storage import MemoryStore  # a fit in memory does without its import
+
     entries: dict[str, Any] = {}
     with warnings.catch_warnings():
         # zarr warns that variable-length strings are not in the specification yet.
@@ -235,6 +236,8 @@ def load(
 
 def _opened(store: Path, stored: Collection[str], stays_from: int) -> xr.Dataset:
     """Return the Dataset of a store, in memory but for large ones of some variables."""
+    from zarr.storage import ZipStore
+
     with ExitStack() as closing, warnings.catch_warnings():
         archive = closing.enter_context(ZipStore(store, mode="r"))
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")

@@ -14,8 +14,10 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
+from popinv.population.laws.lognormal.law import LognormalLaw
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 
@@ -125,3 +127,34 @@ def test_few_systems_arrive_by_the_observed_curvature():
     best = optimize.minimize(lambda q: -closed_form(q, problem).sum(), start, method="BFGS").x
     assert estimate.arrived
     assert np.all(np.abs(estimate.p - best) < 0.06 * estimate.standard_errors)
+
+
+@pytest.mark.parametrize("law", [NormalLaw, LognormalLaw])
+def test_derivatives_where_the_deviation_depends_on_a_covariate(law):
+    spread = law(["level", "slope"], covariates=["age"], scale_effects=[("slope", "age")])
+    known = Known.of_arrays(np.array([[0.5], [1.0], [2.0]]), np.array([[-1.0], [0.5], [1.0]]))
+    problem = Problem(
+        np.zeros((3, 4)), simulate, spread, IsotropicNoise(4), scale=np.full(6, 0.5), seed=1,
+        conditions=Conditions.stated((3, 4), known=known),
+    )  # fmt: skip
+    alpha = torch.tensor([0.1, -0.5, -0.2, -0.7, 0.6], dtype=torch.float64)
+    omega = torch.from_numpy(np.random.default_rng(5).standard_normal((3, 2)))
+    push_forward = PushForward(problem, alpha, known)
+
+    def inputs(a: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        return spread.sample_given(a, w, known.covariates)
+
+    jacobian_of = torch.autograd.functional.jacobian
+    every = jacobian_of(lambda a: inputs(a, omega), alpha)
+
+    def in_omega(a: torch.Tensor) -> torch.Tensor:
+        return jacobian_of(lambda w: inputs(a, w).sum(dim=0), omega, create_graph=True)
+
+    of_omega, second = in_omega(alpha), jacobian_of(in_omega, alpha)
+    first, mixed = push_forward.law_derivatives(omega)
+    torch.testing.assert_close(first, every, rtol=1e-7, atol=1e-8)
+    torch.testing.assert_close(mixed, second.permute(3, 1, 0, 2), rtol=1e-4, atol=1e-5)
+    _, jacobian = push_forward.linearise(omega)
+    by_input = torch.stack([torch.ones(3, 4), known.design * torch.from_numpy(TIMES)], dim=2)
+    expected = by_input.double() @ of_omega.detach().permute(1, 0, 2)
+    torch.testing.assert_close(jacobian, expected, rtol=1e-7, atol=1e-8)

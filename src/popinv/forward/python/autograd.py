@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from popinv.forward.python.derivatives import JVP, NotNumbers
-from popinv.forward.tangents import linearised
+from popinv.forward.tangents import linearised, pulled_back
 
 __all__ = ["changes_along", "from_torch"]
 
@@ -59,7 +59,7 @@ def from_torch(
         together = torch.cat([y[None], changes]).transpose(0, 1)
         return together.reshape(len(z), -1).numpy()
     x, y = _recorded(simulate, at)
-    (gradient,) = torch.autograd.grad(y, x, along)
+    (gradient,) = pulled_back(y, (x,), along)
     return gradient.numpy()
 
 

@@ -20,7 +20,7 @@ import torch
 
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood import pseudo
-from popinv.inference.likelihood.fit_pseudo import ascended
+from popinv.inference.likelihood.fit_pseudo import ascended, evaluator
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal import Evaluation, integrals_at
 from popinv.inference.likelihood.marginal_estimate import estimate_at
@@ -79,13 +79,15 @@ class ClosedForm:
         memory: Mapping[str, np.ndarray] | None = None,
         systems: np.ndarray | None = None,
     ) -> Evaluation:
-        """Evaluate some systems at p, by default all."""
+        """Evaluate some systems at p, by default all; their posteriors are those of a memory."""
         problem = self.problem if systems is None else self.problem.of_systems(systems)
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
         moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, _DRAWS))
         found = pseudo.evaluate(problem, moments)
         n, none = len(found.scores), np.zeros_like(found.scores)
-        modes, variance = _posteriors(problem, p)
+        modes, variance = (
+            (memory["modes"], memory["variance"]) if memory else _posteriors(problem, p)
+        )
         return Evaluation(
             log_likelihood=found.log_likelihood,
             value_error=np.zeros(n),
@@ -113,9 +115,12 @@ def fit_closed_form(
     problem: Problem, start: np.ndarray, progress: Callable[[ScoringState], None] | None = None
 ) -> Estimate:
     """Return the maximum of the likelihood of a linear problem, from a start (n_p,)."""
-    state = ascended(problem, start, matched_draws(problem, _DRAWS), progress)
+    omega = matched_draws(problem, _DRAWS)
+    state = ascended(problem, start, omega, progress)
     likelihood = ClosedForm(problem)
     point = replace(state.point, memory=likelihood(state.point.p).memory)
     state = replace(state, point=point)
     settings = MarginalSettings(draws=0)
-    return estimate_at(problem, settings, state, likelihood, lambda: likelihood, 0.0)
+    return estimate_at(
+        problem, settings, state, likelihood, lambda _: evaluator(problem, omega), 0.0
+    )

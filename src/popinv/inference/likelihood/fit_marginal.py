@@ -41,6 +41,7 @@ from popinv.inference.likelihood.newton import (
 )
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scoring import (
+    TOLERANCE,
     Evaluate,
     Point,
     ScoringState,
@@ -50,6 +51,7 @@ from popinv.inference.likelihood.scoring import (
     promised_gain,
 )
 from popinv.inference.problem import Problem
+from popinv.inference.standard_errors import by_information
 from popinv.threads import fixed_threads
 
 # Gain in the log likelihood that may be left by steps with a curvature of other systems.
@@ -86,6 +88,7 @@ def fit_marginal_likelihood(
     curved: Problem | None = None,
     rough: bool = False,
     granted: float = math.inf,
+    information: np.ndarray | None = None,
 ) -> Estimate:
     """Maximise the marginal likelihood from a start near its maximum.
 
@@ -113,6 +116,10 @@ def fit_marginal_likelihood(
     granted : float
         Draws of all systems together in all evaluations. The first cycle is not limited by it;
         further cycles end, and have no more draws, where it would be exceeded.
+    information : ndarray of shape (n_p, n_p), optional
+        The negative Hessian of the log likelihood, about, such as that of the pseudo-likelihood.
+        The first steps use it if there are few systems, as the squares of their scores are no good
+        curvature.
 
     Returns
     -------
@@ -131,7 +138,7 @@ def fit_marginal_likelihood(
     with fixed_threads():
         if state is None and is_linear(problem, start):
             return fit_closed_form(problem, start, progress)
-        ascent = _Ascent(problem, settings, curved, progress, rough, granted)
+        ascent = _Ascent(problem, settings, curved, progress, rough, granted, information)
         try:
             return ascent.run(np.array(start, dtype=float), state, memory)
         except np.linalg.LinAlgError as error:
@@ -198,12 +205,20 @@ class _Ascent:
     progress: Callable[[ScoringState], None] | None
     rough: bool
     granted: float
+    information: np.ndarray | None
+
+    @property
+    def few(self) -> bool:
+        """Whether the squares of the scores are no good curvature."""
+        return len(self.problem.data) < _SYSTEMS_PER_PARAMETER * int(self.problem.free.sum())
 
     def run(
         self, start: np.ndarray, state: ScoringState | None, memory: Mapping[str, np.ndarray] | None
     ) -> Estimate:
         """Return the estimate, from a start or from an interrupted state."""
         cycle = _Cycle.first(start, self.settings.draws)
+        if self.few and self.information is not None:
+            cycle = replace(cycle, information=self.information)
         if state is not None:
             cycle, memory = _Cycle.of(state.context), None
         elif memory is None:
@@ -216,7 +231,7 @@ class _Ascent:
         while True:
             near, settings = self.near(cycle, memory), self.settings_of(cycle)
             state = self.ascended(cycle, near, state)
-            following, several = self.following(cycle, near, state)
+            following, several, curvature = self.following(cycle, near, state)
             if following is None:
                 break
             cycle, memory, state = following, state.point.memory, None
@@ -230,17 +245,23 @@ class _Ascent:
         curved, memory = self.curved or self.problem, state.point.memory
         by_curved: Likelihood = near
         if self.curved is not None:
+            curvature = None
             by_curved = likelihood_near(
                 curved, state.point.p, settings, None, memory, None, near.hard
             )
 
-        def few_draws() -> Likelihood:
+        def few_draws(information: np.ndarray) -> Evaluate:
             # The ends of intervals are many maxima, and need not be accurate to many digits.
-            return likelihood_near(
+            few = likelihood_near(
                 curved, state.point.p, self.settings, None, memory, None, near.hard
             )
+            # The squares of few scores are no good curvature.
+            point = point_at(curved, few)
+            return informed(point, information) if by_information(curved) else point
 
-        estimate = estimate_at(self.problem, settings, total, by_curved, few_draws, several)
+        estimate = estimate_at(
+            self.problem, settings, total, by_curved, few_draws, several, curvature
+        )
         left = self.granted - self.spent(cycle, state)
         return self.valued(estimate, settings, memory, near.hard, left)
 
@@ -313,18 +334,20 @@ class _Ascent:
 
     def following(
         self, cycle: _Cycle, near: Near | MixtureNear, state: ScoringState
-    ) -> tuple[_Cycle | None, float]:
+    ) -> tuple[_Cycle | None, float, np.ndarray | None]:
         """Return the next cycle, or None if the ascent is at its end.
 
-        The second is the share of systems with several modes that the draws do not cover.
+        The second is the share of systems with several modes that the draws do not cover, the third
+        the curvature if it was computed.
         """
         problem, p = self.problem, state.point.p
         evaluation = Evaluation(**state.point.memory)
         settings, information = self.settings_of(cycle), cycle.information
-        few = len(problem.data) < _SYSTEMS_PER_PARAMETER * int(problem.free.sum())
-        if few and not self.rough:
-            own = point_of(problem, p, evaluation)
-            information = observed_information(problem, near, own)
+        own, left, curvature = point_of(problem, p, evaluation), 0.0, None
+        if self.few and not self.rough and (state.iteration or not cycle.number):
+            information, curvature = observed_information(problem, near, own)
+            # A curvature that is too large has promised too little.
+            left = promised_gain(replace(own, information=information), problem)
         following = replace(
             cycle,
             p=p,
@@ -335,20 +358,20 @@ class _Ascent:
             path=np.concatenate([cycle.path, state.path]),
         )
         last = cycle.number + 1 >= _MOST_CYCLES or self.affords(following) < cycle.draws
-        if _outworn(near, evaluation) and not last:
-            return following, 0.0
+        another = left > TOLERANCE and not cycle.number
+        if (another or _outworn(near, evaluation)) and not last:
+            return following, 0.0, None
         if self.rough:
-            return None, 0.0
+            return None, 0.0, None
         further, share = near.further(p, evaluation)
         hard = np.union1d(cycle.hard, further)
         # Of too many hard systems none has adapted draws, and the same ones are found again.
         if len(hard) > len(cycle.hard) and near.can_adapt and not last:
-            return replace(following, hard=hard), share
+            return replace(following, hard=hard), share, None
         error = judged_errors(problem, evaluation, information)
         draws = self.more_draws(error, settings.draws, self.affords(following))
-        return (
-            replace(following, draws=draws) if draws > cycle.draws and not last else None
-        ), share
+        following = replace(following, draws=draws)
+        return following if draws > cycle.draws and not last else None, share, curvature
 
     def spent(self, cycle: _Cycle, state: ScoringState) -> float:
         """Return the draws of all systems in the evaluations up to this state of a cycle."""

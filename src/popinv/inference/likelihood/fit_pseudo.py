@@ -204,6 +204,11 @@ def ascended(
     return _ascended(problem, None, start, omega, sufficient(problem), progress)
 
 
+def evaluator(problem: Problem, omega: torch.Tensor) -> Evaluate:
+    """Return the pseudo-likelihood as a function of p, with draws omega (M, d_omega)."""
+    return _evaluator(problem, None, omega, sufficient(problem))
+
+
 def _ascended(
     problem: Problem,
     slopes: Problem | None,

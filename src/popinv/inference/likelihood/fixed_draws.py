@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from popinv.errors import DivergenceError
+from popinv.forward.tangents import pulled_back
 from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted
 from popinv.inference.likelihood.densities import DensitiesAt
 from popinv.inference.likelihood.density import Density
@@ -152,7 +153,7 @@ class FixedDraws:
             y = problem.simulate(torch.where(keep, fixed, now))
 
         def pull_back(cotangents: torch.Tensor) -> torch.Tensor:
-            (gradient,) = torch.autograd.grad(y, rows, cotangents.reshape(y.shape))
+            (gradient,) = pulled_back(y, (rows,), cotangents.reshape(y.shape))
             return gradient.reshape(n, count, -1)
 
         return y.detach().reshape(n, count, -1), pull_back

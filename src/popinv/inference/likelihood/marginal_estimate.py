@@ -20,7 +20,7 @@ from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
 from popinv.inference.likelihood.observed_information import steadied
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.profile import Ends, ill_determined, profiles
-from popinv.inference.likelihood.scoring import Point, ScoringState, ascend, begin
+from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.inference.standard_errors import by_information
 from popinv.seeds import generator
@@ -177,8 +177,9 @@ def estimate_at(
     settings: MarginalSettings,
     state: ScoringState,
     curved: Likelihood | None,
-    profiled: Callable[[], Likelihood] | None,
+    profiled: Callable[[np.ndarray], Evaluate] | None,
     several: float,
+    curvature: np.ndarray | None = None,
 ) -> Estimate:
     """Return the estimate at the end of an ascent.
 
@@ -191,21 +192,27 @@ def estimate_at(
         The likelihood of which the curvature is taken; without one the curvature is the sum of the
         outer products of the scores.
     profiled : callable or None
-        Returns the likelihood near the maximum of which ends of intervals are taken, if any.
+        Returns the likelihood near the maximum of which ends of intervals are taken, if any. It
+        gets the information (n_p, n_p) there.
     several : float
         Share of the systems with a second mode that the draws do not cover.
+    curvature : ndarray of shape (n_p, n_p), optional
+        That of ``curved`` at the end, if it is known.
     """
     evaluation, free = Evaluation(**state.point.memory), problem.free
     of_penalty = penalty_at(problem, state.point.p).curvature
     squares = squares_of(evaluation)
     with_penalty = squares + of_penalty
     information = with_penalty
-    if curved is not None:
-        information = curvature_at(problem, curved, state.point, evaluation, squares) + of_penalty
+    if curved is not None and curvature is None:
+        curvature = curvature_at(problem, curved, state.point, evaluation, squares)
+    if curvature is not None:
+        information = curvature + of_penalty
     errors = _Errors.of(information, with_penalty, with_penalty, free)
     ends: dict[int, Ends] = {}
     if profiled is not None and state.arrived:
-        ends = _profile_ends(problem, profiled, state, errors)
+        known = information if errors.definite else with_penalty
+        ends = _profile_ends(problem, profiled, state, errors, known)
         at_boundary = [i for i, each in ends.items() if each.boundary]
         if at_boundary:
             free = free.copy()
@@ -257,17 +264,17 @@ def estimate_at(
 
 
 def _profile_ends(
-    problem: Problem, profiled: Callable[[], Likelihood], state: ScoringState, errors: _Errors
+    problem: Problem,
+    profiled: Callable[[np.ndarray], Evaluate],
+    state: ScoringState,
+    errors: _Errors,
+    information: np.ndarray,
 ) -> dict[int, Ends]:
     """Return the ends of the intervals that the standard errors do not describe."""
     entries = ill_determined(problem, errors.robust, errors.bread)
     if not np.any(entries):
         return {}
-    likelihood = profiled()
-
-    def evaluate(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
-        return point_of(problem, p, likelihood(p, memory or None, None))
-
+    evaluate = profiled(information)
     top = ascend(begin(evaluate(state.point.p, state.point.memory)), evaluate, problem, _MOST_STEPS)
     sampling = errors.bread if by_information(problem) else errors.robust
     return profiles(problem, entries, sampling, errors.bread, top.point, evaluate)

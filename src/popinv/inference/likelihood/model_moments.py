@@ -39,8 +39,9 @@ from popinv.population.known import inputs
 from popinv.seeds import generator
 
 FEWEST_DRAWS = 16_000
-"""The smallest default number of draws."""
+"""The smallest default number of draws, except of few systems."""
 
+_FEW_DRAWS, _DRAWS_PER_FEW = 1000, 64
 _DRAWS_PER_SYSTEM, _MOST_DRAWS = 16, 400_000
 # The smallest number of pairs of draws for systems with the same known quantities.
 _FEWEST_PAIRS = 100
@@ -123,7 +124,8 @@ def groups_of_systems(problem: Problem) -> tuple[tuple[bytes, ...], np.ndarray, 
 
 def draws_for(systems: int) -> int:
     """Return the default number of draws for the moments."""
-    return min(max(FEWEST_DRAWS, _DRAWS_PER_SYSTEM * systems), _MOST_DRAWS)
+    fewest = min(FEWEST_DRAWS, max(_FEW_DRAWS, _DRAWS_PER_FEW * systems))
+    return min(max(fewest, _DRAWS_PER_SYSTEM * systems), _MOST_DRAWS)
 
 
 def matched_draws(
@@ -138,8 +140,9 @@ def matched_draws(
     ----------
     problem : Problem
     count : int, optional
-        Number of draws; by default 16 for each system, at least 16,000 and at most 400,000. The
-        model's moments then add at most a sixteenth to the variance of the answer.
+        Number of draws; by default 16 for each system, at least 16,000 and at most 400,000; of
+        fewer than 250 systems 64 for each, at least 1000. The model's moments then add at most a
+        sixteenth to the variance of the answer.
     groups : int, optional
         Number of different known quantities that share them, by default those of the systems.
     """

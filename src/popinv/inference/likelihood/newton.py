@@ -56,13 +56,15 @@ def informed(point: Evaluate, information: np.ndarray) -> Evaluate:
     return informed
 
 
-def observed_information(problem: Problem, curved: Likelihood, point: Point) -> np.ndarray:
-    """Return the observed information at a point, made positive."""
+def observed_information(
+    problem: Problem, curved: Likelihood, point: Point
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the observed information at a point, made positive, and the curvature in it."""
     evaluation = Evaluation(**point.memory)
     squares = squares_of(evaluation)
     penalty = penalty_at(problem, point.p).curvature
-    curvature = penalty + curvature_at(problem, curved, point, evaluation, squares)
-    return _positive(curvature, squares + penalty, problem.free)
+    curvature = curvature_at(problem, curved, point, evaluation, squares)
+    return _positive(penalty + curvature, squares + penalty, problem.free), curvature
 
 
 def newton(
@@ -78,7 +80,7 @@ def newton(
     late.
     """
     for _ in range(_NEWTON_ROUNDS):
-        curvature = observed_information(problem, curved, state.point)
+        curvature, _ = observed_information(problem, curved, state.point)
         newton = informed(point, curvature)
         first = begin(replace(state.point, information=curvature))
         first = replace(first, path=state.path, iteration=state.iteration, context=state.context)

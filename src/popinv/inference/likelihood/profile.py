@@ -22,7 +22,7 @@ from scipy.special import stdtrit
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import restricted_inverse
-from popinv.inference.likelihood.scoring import Evaluate, Point, ascend, begin
+from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 
 # If the standard error of a logarithm is larger, the profile gives the interval.
@@ -34,6 +34,8 @@ _FURTHEST, _CLOSE, _MOST_STEPS = 12.0, 0.03, 12
 _TOLERANCE = 0.01
 # If the maximum exceeds the value at zero by less than this, the maximum lies at zero.
 _AT_ZERO, _DEEP = 0.05, 6.0
+# Fall of the log likelihood within which the other entries are followed well.
+_FOLLOWS = 1.0
 # A fall that is higher than so many targets counts as so many.
 _HIGH = 9.0
 # A variance of a logarithm that carries no information.
@@ -140,9 +142,12 @@ class _Fall:
     def __call__(self, x: float) -> float:
         nearest = self._maxima[min(self._maxima, key=lambda place: abs(place - x))]
         ahead = nearest.p + self._along * np.clip(x - nearest.p[self._i], -1.0, 1.0)
-        tops = []
+        tops: list[ScoringState] = []
         for start in (ahead, nearest.p.copy()):
             start[self._i] = x
+            # The others need not stay where they are if they follow well.
+            if tops and tops[0].point.value > nearest.value - _FOLLOWS:
+                break
             try:
                 tops.append(begin(self._evaluate(start, nearest.memory)))
             except DivergenceError:
@@ -162,24 +167,30 @@ class _Fall:
 def _end(fall: _Fall, at: float, side: float, target: float, first: float) -> float:
     """Return the point on one side at which the fall reaches the target; infinite if none.
 
-    The root of the fall is nearly linear in the distance, so that a few steps find it.
+    The root of the fall is nearly linear in the distance, so that a few steps of the regula falsi
+    find it. An end that stays is given less weight (the Illinois rule).
     """
-    # Few estimates need an end, and the import takes 80 ms of every job.
-    from scipy.optimize import brentq
-
-    known = {0.0: -math.sqrt(target)}
+    root = math.sqrt(target)
 
     def excess(size: float) -> float:
-        if size not in known:
-            # An infinite fall would mislead the steps.
-            seen = min(max(fall(at + side * size), 0.0), _HIGH * target)
-            known[size] = math.sqrt(seen) - math.sqrt(target)
-        return known[size]
+        # An infinite fall would mislead the steps.
+        seen = min(max(fall(at + side * size), 0.0), _HIGH * target)
+        return math.sqrt(seen) - root
 
-    inside, outside = 0.0, first
-    while excess(outside) < 0:
+    inside, below, outside = 0.0, -root, first
+    while (above := excess(outside)) < 0:
         if outside >= _FURTHEST:
             return side * math.inf
-        grown = outside * math.sqrt(target) / (math.sqrt(target) + excess(outside) + _CLOSE)
-        inside, outside = outside, min(float(np.clip(grown, 1.2 * outside, 2 * outside)), _FURTHEST)
-    return at + side * float(brentq(excess, inside, outside, xtol=_CLOSE / 2))
+        grown = outside * root / (root + above + _CLOSE)
+        inside, below = outside, above
+        outside = min(float(np.clip(grown, 1.2 * outside, 2 * outside)), _FURTHEST)
+    while True:
+        slope = (above - below) / (outside - inside)
+        size = inside - below / slope
+        found = excess(size) if outside - inside > _CLOSE else 0.0
+        if abs(found) < slope * _CLOSE / 2:
+            return at + side * (size - found / slope)
+        if found < 0:
+            inside, below, above = size, found, above / 2
+        else:
+            outside, above, below = size, found, below / 2

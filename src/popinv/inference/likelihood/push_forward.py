@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from popinv.forward.tangents import linearised
+from popinv.forward.tangents import linearised, pulled_back
 from popinv.inference.problem import Problem
 from popinv.population.known import Known, inputs
 
@@ -22,6 +22,8 @@ PullBack = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 _STEP = 1e-5
 # A second difference is less accurate, and is used where that suffices.
 _MIXED_STEP = 1e-3
+# Rows of T that are computed together.
+_ROWS = 2000
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class PushForward:
         """
         with torch.no_grad():
             z = self._inputs(self.alpha, omega)
-            y, dy = self._simulated(z, self._law_tangents(self.alpha, omega, _STEP))
+            y, dy = self._simulated(z, self._law_tangents(self.alpha[None], omega, _STEP)[0])
         return y, dy.permute(1, 2, 0)
 
     def simulator_jacobian(self, omega: torch.Tensor) -> torch.Tensor:
@@ -75,18 +77,20 @@ class PushForward:
 
         The second, of shape (d_alpha, n, d_z, d_omega), is accurate to about five digits.
         """
-        d_z, first, mixed = self.problem.law.d_z, [], []
+        d_z, d, first, mixed = self.problem.law.d_z, omega.shape[1], [], []
+        together = max(1, _ROWS // (4 * d * len(omega)))
         with torch.no_grad():
-            for i in range(len(self.alpha)):
-                shift = torch.zeros_like(self.alpha)
-                shift[i] = 1.0
-                plus, minus = self.alpha + _STEP * shift, self.alpha - _STEP * shift
-                change = self._inputs(plus, omega) - self._inputs(minus, omega)
-                first.append(change[:, :d_z] / (2 * _STEP))
-                plus, minus = self.alpha + _MIXED_STEP * shift, self.alpha - _MIXED_STEP * shift
-                tangents = (self._law_tangents(a, omega, _MIXED_STEP) for a in (plus, minus))
-                mixed.append((next(tangents) - next(tangents))[..., :d_z])
-        return torch.stack(first, dim=2), torch.stack(mixed).permute(0, 2, 3, 1) / (2 * _MIXED_STEP)
+            for shifts in torch.eye(len(self.alpha), dtype=omega.dtype).split(together):
+                plus, minus = self._at(self._ends(shifts, _STEP), omega[None])[:, 0].chunk(2)
+                first.append((plus - minus)[..., :d_z] / (2 * _STEP))
+                tangents = self._law_tangents(self._ends(shifts, _MIXED_STEP), omega, _MIXED_STEP)
+                plus, minus = tangents.chunk(2)
+                mixed.append((plus - minus)[..., :d_z] / (2 * _MIXED_STEP))
+        return torch.cat(first).permute(1, 2, 0), torch.cat(mixed).permute(0, 2, 3, 1)
+
+    def _ends(self, shifts: torch.Tensor, step: float) -> torch.Tensor:
+        """Return alpha moved along each shift, and then against it."""
+        return torch.cat([self.alpha + step * shifts, self.alpha - step * shifts])
 
     def along(self, omega: torch.Tensor, entry: int, move: torch.Tensor) -> torch.Tensor:
         """Return the derivative of g along an entry of alpha, with which omega moves, (n, d_y).
@@ -114,7 +118,7 @@ class PushForward:
             y = self.problem.simulate(self._inputs(rows, omega))
 
         def pull_back(cotangents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            in_alpha, in_omega = torch.autograd.grad(y, (rows, omega), cotangents)
+            in_alpha, in_omega = pulled_back(y, (rows, omega), cotangents)
             return in_alpha, in_omega
 
         return y.detach(), pull_back
@@ -128,24 +132,27 @@ class PushForward:
             total = self.problem.law.log_density_at(rows, z, omega).sum()
         return torch.autograd.grad(total, rows)[0]
 
-    def _law_tangents(self, alpha: torch.Tensor, omega: torch.Tensor, step: float) -> torch.Tensor:
-        """Return the derivative of the inputs in omega_k for each k, (d_omega, n, inputs)."""
+    def _law_tangents(self, alphas: torch.Tensor, omega: torch.Tensor, step: float) -> torch.Tensor:
+        """Return the derivative of the inputs in omega_k for each k, (a, d_omega, n, inputs).
+
+        It is taken at each of the alphas (a, d_alpha).
+        """
+        at = omega
         if self.problem.law.affine:
             # It is the same at every omega, and exact with steps of any length.
-            one = self.rows(torch.zeros(1, dtype=torch.long))
-            return one._differences(alpha, torch.zeros_like(omega[:1]), 1.0).expand(
-                -1, len(omega), -1
-            )
-        return self._differences(alpha, omega, step)
+            at, step = torch.zeros_like(omega if self.known.width else omega[:1]), 1.0
+        shifts = step * torch.eye(omega.shape[1], dtype=omega.dtype)[:, None]
+        plus, minus = self._at(alphas, torch.cat([at + shifts, at - shifts])).chunk(2, dim=1)
+        return ((plus - minus) / (2 * step)).expand(-1, -1, len(omega), -1)
 
-    def _differences(self, alpha: torch.Tensor, omega: torch.Tensor, step: float) -> torch.Tensor:
-        d = omega.shape[1]
-        shifts = step * torch.eye(d, dtype=omega.dtype)
-        shifted = torch.stack([omega + shifts[:, None], omega - shifts[:, None]])
-        known = self.known.for_rows(len(omega)).tiled(2 * d)
-        z = inputs(self.problem.law, alpha, shifted.reshape(-1, d), known)
-        z = z.reshape(2, d, len(omega), -1)
-        return (z[0] - z[1]) / (2 * step)
+    def _at(self, alphas: torch.Tensor, omegas: torch.Tensor) -> torch.Tensor:
+        """Return the inputs at each of alphas (a, d_alpha) and omegas (m, n, d), (a, m, n, ...)."""
+        (a, _), (m, n, d) = alphas.shape, omegas.shape
+        known = self.known.for_rows(n).tiled(a * m)
+        # A law has less to do for one alpha than for one of each row.
+        alpha = alphas[0] if a == 1 else alphas.repeat_interleave(m * n, dim=0)
+        z = inputs(self.problem.law, alpha, omegas.reshape(-1, d).repeat(a, 1), known)
+        return z.reshape(a, m, n, -1)
 
     def _inputs(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         return inputs(self.problem.law, alpha, omega, self.known.for_rows(len(omega)))

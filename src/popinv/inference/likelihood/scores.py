@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from popinv.inference.distance_influence import DistanceInfluence
 from popinv.inference.likelihood import pseudo
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem
 from popinv.inference.surrogate_bias import Scores
+
+if TYPE_CHECKING:
+    from popinv.inference.distance_influence import DistanceInfluence
 
 
 def pseudo_scores(problem: Problem, p: np.ndarray, draws: int | None = None) -> Scores:

@@ -48,7 +48,7 @@ def update_population(
     # names them.
     from popinv.inference.build import descent_problem, start
     from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, promising_starts
-    from popinv.inference.likelihood.model_moments import FEWEST_DRAWS
+    from popinv.inference.likelihood.model_moments import FEWEST_DRAWS, draws_for
     from popinv.inference.result import estimate_dataset, estimate_of, print_parameters
     from popinv.surrogate.artefact import surrogate_of
     from popinv.surrogate.simulator import is_exact
@@ -62,7 +62,8 @@ def update_population(
     if previous_estimate is not None:
         starts.insert(0, estimate_of(previous_estimate))
     # The estimate chooses solves and weighs the error of the surrogate, for which that is enough.
-    estimate = fit_pseudo_likelihood(problem, starts, draws=FEWEST_DRAWS)
+    draws = min(FEWEST_DRAWS, draws_for(len(problem.data)))
+    estimate = fit_pseudo_likelihood(problem, starts, draws=draws)
     dataset = estimate_dataset(problem, estimate, {"converged": 0})
     print_parameters(dataset)
     return dataset

@@ -177,7 +177,7 @@ class ProfilingSite:
         self._last = point = self._last if point is None else point
         if point is None or self.estimator != "likelihood":
             return
-        found = observed_information(self.problem, self.site.evaluation, point)
+        found, _ = observed_information(self.problem, self.site.evaluation, point)
         gamma = torch.from_numpy(self.problem.split(point.p)[1].copy())
         self._information = found - noise_penalty(self.problem, gamma).curvature
         self._last = replace(point, information=self._information)
