@@ -103,9 +103,7 @@ def test_the_density_is_that_of_scipy(kind, varies):
     g, covariance = drawn(COUNT, ENTRIES), noise.covariance(gamma).numpy()
     found = density_of(problem, gamma).at(g).log
     for n in range(COUNT):
-        seen, scale = np.ones(ENTRIES, dtype=bool), 1.0
-        if problem.conditions is not None:
-            seen, scale = problem.conditions.present[n], problem.conditions.scale[n]
+        seen, scale = np.array(problem.conditions.present[n]), problem.conditions.scale[n]
         block = scale**2 * covariance[np.ix_(seen, seen)]
         expected = multivariate_normal(g[n, seen], block).logpdf(problem.data[n, seen])
         assert float(found[n]) == pytest.approx(expected, rel=1e-10)
