@@ -42,6 +42,9 @@ class Problem:
     replicates : int
         R, the number of replicates that an observation consists of, side by side. ``d_y`` counts
         the entries of all of them.
+    union : Problem, optional
+        The problem at all places, as it was built, if that of each system is at its own places
+        (:mod:`popinv.population.places`).
     """
 
     data: Rows
@@ -56,6 +59,12 @@ class Problem:
     conditions: Conditions | None = None
     fixed: tuple[int, ...] = ()
     replicates: int = 1
+    union: Problem | None = None
+
+    @property
+    def at_all_places(self) -> Problem:
+        """The problem, as it was built, with the observations at all places of any system."""
+        return self if self.union is None else self.union
 
     @property
     def d_alpha(self) -> int:

@@ -110,7 +110,9 @@ def matched_draws(
         rng = generator(problem.seed, address)
         return matched_normals(rng, max(count // 2, 2 * width), width)
     rows = problem.known.of(problem.known.groups()[0]).row_keys()
-    pairs = max(count // (2 * (groups or len(rows))), 2 * width, _FEWEST_PAIRS)
+    # A start needs as few draws of systems with other known quantities as of those without.
+    fewest = min(_FEWEST_PAIRS, _FEWEST_PAIRS * count // FEWEST_DRAWS)
+    pairs = max(count // (2 * (groups or len(rows))), 2 * width, fewest)
     own = (f"{address}/{hashlib.sha256(row).hexdigest()}" for row in rows)
     return torch.cat([matched_normals(generator(problem.seed, at), pairs, width) for at in own])
 

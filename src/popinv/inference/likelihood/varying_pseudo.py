@@ -248,7 +248,8 @@ def _three(
     centre, d = (x.reshape(count, -1, g.shape[1]) for x in given)
     mean, draws = centre.mean(dim=1), centre.shape[1]
     centred = centre - mean[:, None]
-    correlation = problem.noise.correlation(gamma)  # type: ignore[attr-defined]
+    of_groups = None if known is None else known.covariates[::draws]
+    correlation = problem.noise.correlation(gamma, of_groups)  # type: ignore[attr-defined]
     return mean, centred.mT @ centred / draws, correlation * (d.mT @ d / draws)
 
 
@@ -327,7 +328,9 @@ def scores_of_draws(
             d = scale * d
             weighted = (centre - moments.mean) @ group.precision
             scores = weighted @ group.of_mean.T
-            correlation = problem.noise.correlation(gamma)  # type: ignore[attr-defined]
+            one = None if known is None else known.covariates[:1]
+            correlation = problem.noise.correlation(gamma, one)  # type: ignore[attr-defined]
+            correlation = correlation.reshape(d.shape[1], d.shape[1])
             for i, change in enumerate(group.of_covariance):
                 inner = group.precision @ change @ group.precision * correlation
                 squares = ((weighted @ change) * weighted).sum(dim=1) + ((d @ inner) * d).sum(dim=1)

@@ -125,24 +125,6 @@ class Whitening:
             constant=self.constant[index],
         )
 
-    def narrowed(self, entries: torch.Tensor) -> Whitening:
-        """Return the whitening of some entries of each system, among them all that are observed.
-
-        Parameters
-        ----------
-        entries : Tensor of int, shape (n, m)
-            In increasing order as far as they are observed.
-        """
-        inverse = self.inverse[self.pattern]
-        rows = inverse.gather(1, entries[:, :, None].expand(-1, -1, inverse.shape[2]))
-        own = rows.gather(2, entries[:, None, :].expand(-1, entries.shape[1], -1))
-        return replace(
-            self,
-            inverse=own,
-            pattern=torch.arange(len(entries)),
-            entries=self.entries[self.pattern],
-        )
-
     def apply(self, values: torch.Tensor) -> torch.Tensor:
         """Return ``L^{-1} v / s`` for values of shape (n, ..., d_y)."""
         scaled = values / self.scale.reshape(-1, *[1] * (values.ndim - 1))
@@ -192,8 +174,8 @@ def whitening(covariance: torch.Tensor, count: int, conditions: Conditions | Non
 
     Parameters
     ----------
-    covariance : Tensor of shape (d_y, d_y)
-        Gamma, the noise of scale 1.
+    covariance : Tensor of shape (d_y, d_y) or (count, d_y, d_y)
+        Gamma, the noise of scale 1, of all systems or of each.
     count : int
     conditions : Conditions or None
         Conditions of the systems, or None if all have scale 1 and no missing entries.
@@ -203,7 +185,7 @@ def whitening(covariance: torch.Tensor, count: int, conditions: Conditions | Non
     DivergenceError
         If Gamma is not positive definite to rounding.
     """
-    d_y, dtype = len(covariance), covariance.dtype
+    d_y, dtype = covariance.shape[-1], covariance.dtype
     scale = torch.ones(count, dtype=dtype)
     if conditions is not None and conditions.scale is not None:
         scale = torch.from_numpy(conditions.scale).to(dtype)
@@ -211,6 +193,8 @@ def whitening(covariance: torch.Tensor, count: int, conditions: Conditions | Non
         present, pattern = np.ones((1, d_y), dtype=bool), np.zeros(count, dtype=np.int64)
     else:
         present, pattern = np.unique(conditions.present, axis=0, return_inverse=True)
+    if covariance.ndim == 3:
+        present, pattern = present[pattern.reshape(-1)], np.arange(count)
     seen = torch.from_numpy(present)
     both = seen[:, :, None] & seen[:, None, :]
     # Missing entries become independent with variance 1, and are removed from the inverse.
