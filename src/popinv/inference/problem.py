@@ -67,6 +67,11 @@ class Problem:
         return self if self.union is None else self.union
 
     @property
+    def own_places(self) -> int:
+        """Number of places of a system's own, the last known quantities; 0 if all have all."""
+        return 0 if self.union is None else self.noise.of_one.d_y
+
+    @property
     def d_alpha(self) -> int:
         """Number of parameters of the law."""
         return len(self.law.names)
@@ -160,6 +165,13 @@ class Problem:
             return self.noise.cholesky(gamma)
         covariates = self.covariates(systems, len(signal))
         return torch.linalg.cholesky(self.noise.mean_covariance(gamma, signal, covariates))
+
+    @property
+    def seen(self) -> np.ndarray:
+        """Number of observations of each system (N,)."""
+        if self.conditions is None or self.conditions.present is None:
+            return np.full(len(self.data), self.data.shape[1])
+        return self.conditions.present.sum(axis=1)
 
     @property
     def known(self) -> Known | None:
