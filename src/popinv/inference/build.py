@@ -83,10 +83,10 @@ def descent_problem(
         conditions=conditions,
         replicates=replicates,
     )
-    return _at_own_places(union, surrogate) if isinstance(surrogate, ExactSimulator) else union
+    return at_own_places(union, surrogate) if isinstance(surrogate, ExactSimulator) else union
 
 
-def _at_own_places(union: Problem, simulator: ExactSimulator) -> Problem:
+def at_own_places(union: Problem, simulator: ExactSimulator) -> Problem:
     """Return the problem with each system's own places, or itself where that saves little."""
     conditions, count, one = union.conditions, union.replicates, union.noise.of_one
     # Every covariance of the union has no meaning at other places.

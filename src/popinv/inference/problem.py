@@ -167,6 +167,12 @@ class Problem:
         return torch.linalg.cholesky(self.noise.mean_covariance(gamma, signal, covariates))
 
     @property
+    def is_normal(self) -> bool:
+        """Whether y given its signal g is normal, with a covariance that does not depend on g."""
+        limited = self.conditions is not None and self.conditions.limits is not None
+        return self.noise.is_normal and not limited
+
+    @property
     def seen(self) -> np.ndarray:
         """Number of observations of each system (N,)."""
         if self.conditions is None or self.conditions.present is None:

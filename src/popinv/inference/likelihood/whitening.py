@@ -13,6 +13,7 @@ where k_n is the number of observed entries. Missing entries have residual zero.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -212,7 +213,14 @@ def whitening(covariance: torch.Tensor, count: int, conditions: Conditions | Non
 
 
 def covariance_derivatives(problem: Problem, gamma: torch.Tensor) -> list[torch.Tensor]:
-    """Return dGamma / dgamma_i for each noise parameter, by central differences.
+    """Return dGamma / dgamma_i (d_y, d_y) for each noise parameter."""
+    return differences(problem.noise.covariance, gamma)
+
+
+def differences(
+    covariance: Callable[[torch.Tensor], torch.Tensor], gamma: torch.Tensor
+) -> list[torch.Tensor]:
+    """Return the derivatives of a covariance in each entry of gamma, by central differences.
 
     Their error is O(_STEP**2) relative, far below the scores' own sampling error.
     """
@@ -220,6 +228,6 @@ def covariance_derivatives(problem: Problem, gamma: torch.Tensor) -> list[torch.
     for i in range(len(gamma)):
         shift = torch.zeros_like(gamma)
         shift[i] = _STEP
-        change = problem.noise.covariance(gamma + shift) - problem.noise.covariance(gamma - shift)
+        change = covariance(gamma + shift) - covariance(gamma - shift)
         derivatives.append(change / (2 * _STEP))
     return derivatives

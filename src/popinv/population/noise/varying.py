@@ -118,6 +118,11 @@ class VaryingNoise(NoiseModel):
         return isinstance(self.base.of_one, DiagonalNoise | IsotropicNoise)
 
     @property
+    def is_normal(self) -> bool:
+        """Whether the noise is normal, with a covariance that does not depend on the signal."""
+        return self.grows == "constant" and not self.heavy_tails
+
+    @property
     def _extras(self) -> int:
         return len(self.names) - self._of_base
 
@@ -198,6 +203,17 @@ class VaryingNoise(NoiseModel):
         if correlation.ndim == 2:
             return correlation * (d.T @ d / len(d))
         return (correlation * d[:, :, None] * d[:, None, :]).mean(dim=0)
+
+    def covariances(
+        self, gamma: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the covariance of systems with covariates (n, k), shape (n, d_y, d_y)."""
+        if covariates is None:
+            return self.covariance(gamma)
+        self._refuse_growth()
+        signal = torch.zeros((len(covariates), self.d_y), dtype=gamma.dtype)
+        d = self.deviations(gamma, signal, covariates)
+        return self.correlation(gamma, covariates) * d[:, :, None] * d[:, None, :]
 
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return the base's covariance: that of a system whose covariates are at their mean.
