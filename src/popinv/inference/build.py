@@ -19,7 +19,6 @@ from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.replicated import replicated_noise
 from popinv.population.noise.varying import VaryingNoise
 from popinv.population.places import noise_at_places, own_places
-from popinv.surrogate.exact import ExactSimulator
 
 if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
@@ -38,9 +37,9 @@ def descent_problem(
 ) -> Problem:
     """Return the problem of fitting law and noise to observations through a surrogate.
 
-    Systems that are observed at few of all places are asked for at their own alone, if the
-    simulator is the forward model itself (:mod:`popinv.population.places`). A surrogate has learned
-    all places at once, and answers them all.
+    Systems that are observed at few of all places have their own alone
+    (:mod:`popinv.population.places`). The forward model itself is asked for these. A surrogate has
+    learned all places at once, as one solve gives them, and its answers at these are taken.
 
     Parameters
     ----------
@@ -83,10 +82,10 @@ def descent_problem(
         conditions=conditions,
         replicates=replicates,
     )
-    return at_own_places(union, surrogate) if isinstance(surrogate, ExactSimulator) else union
+    return at_own_places(union, surrogate)
 
 
-def at_own_places(union: Problem, simulator: ExactSimulator) -> Problem:
+def at_own_places(union: Problem, simulator: TrainedSurrogate) -> Problem:
     """Return the problem with each system's own places, or itself where that saves little."""
     conditions, count, one = union.conditions, union.replicates, union.noise.of_one
     # Every covariance of the union has no meaning at other places.
@@ -97,14 +96,14 @@ def at_own_places(union: Problem, simulator: ExactSimulator) -> Problem:
         return union
     data, own = observations_at_places(union.data, conditions, places, count)
     each = places.shape[1]
-    return replace(
+    placed = replace(
         union,
         data=data,
-        simulate=replicated_simulator(simulator.at_places(each), count),
         noise=replicated_noise(noise_at_places(one, each), count),
         conditions=own,
         union=union,
     )
+    return placed.through(simulator)
 
 
 def censorable(noise: NoiseModel) -> NoiseModel:

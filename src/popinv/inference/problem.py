@@ -14,6 +14,7 @@ from popinv.inference.settings import DescentSettings
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
+from popinv.population.places import simulator_at_places
 from popinv.seeds import generator
 from popinv.store.rows import Rows
 
@@ -202,7 +203,12 @@ class Problem:
 
     def through(self, simulator: Callable[[torch.Tensor], torch.Tensor]) -> Problem:
         """Return the problem with another simulator, which answers one replicate."""
-        return replace(self, simulate=replicated_simulator(simulator, self.replicates))
+        own = simulator_at_places(simulator, self.own_places)
+        return replace(
+            self,
+            simulate=replicated_simulator(own, self.replicates),
+            union=None if self.union is None else self.union.through(simulator),
+        )
 
     def replicated(self, clean: np.ndarray) -> np.ndarray:
         """Return noise-free observations of one replicate (n, d) for all replicates, (n, R d)."""

@@ -16,6 +16,9 @@ known quantities have the same moments.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -24,7 +27,15 @@ from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.population.noise.varying import VaryingNoise
 
-__all__ = ["at_places", "known_with_places", "noise_at_places", "own_places"]
+__all__ = [
+    "at_places",
+    "known_with_places",
+    "noise_at_places",
+    "own_places",
+    "simulator_at_places",
+]
+
+Simulate = Callable[[torch.Tensor], torch.Tensor]
 
 
 def own_places(present: np.ndarray) -> np.ndarray | None:
@@ -70,3 +81,54 @@ def noise_at_places(noise: NoiseModel, count: int) -> NoiseModel:
     # This noise is the same at all places.
     same = IsotropicNoise(count)
     return varying.with_base(same) if noise.varies else same
+
+
+class _AtPlaces:
+    """A simulator of all places, of which each row has some: Tensor (n, inputs + m) to (n, m).
+
+    It has the derivatives of that simulator.
+    """
+
+    def __init__(self, simulate: Any, count: int) -> None:
+        self._simulate, self._count = simulate, count
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        values: torch.Tensor = self._simulate(z[:, : -self._count])
+        return values.gather(1, self._places(z))
+
+    @property
+    def in_double(self) -> Callable[[], Any]:
+        """The same simulator of all places in double precision, if it has one."""
+        found: Callable[[], Any] = self._simulate.in_double
+        return found
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether the simulator has derivatives."""
+        return bool(getattr(self._simulate, "differentiable", True))
+
+    @property
+    def linearise(self) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
+        """The function of z (n, ...) and tangents (k, n, ...), if the simulator has one."""
+        whole = self._simulate.linearise
+
+        def along(z: torch.Tensor, tangents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            places = self._places(z)
+            y, change = whole(z[:, : -self._count], tangents[..., : -self._count])
+            return y.gather(1, places), change.gather(2, places.expand(len(change), -1, -1))
+
+        return along
+
+    def _places(self, z: torch.Tensor) -> torch.Tensor:
+        return z[:, -self._count :].long()
+
+
+def simulator_at_places(simulate: Simulate, count: int) -> Simulate:
+    """Return the simulator of m places of each row, which follow its inputs: (n, inputs + m).
+
+    Without places of the systems' own, for a count of zero, it is left as it is.
+    """
+    if not count:
+        return simulate
+    own = getattr(simulate, "at_places", None)
+    return _AtPlaces(simulate, count) if own is None else own(count)

@@ -65,7 +65,7 @@ def measure_error(
         fresh = replace(fresh, y=through.predict(fresh.z))
     description = model.forward.observed(seed)
     observations = observe_again(clean, covariance, description, seed, stage, noise_scale)
-    problem = descent_problem(model, observations, through, seed, f"evidence/{stage}")
+    problem = descent_problem(model, observations, through, seed, f"evidence/{stage}").at_all_places
     settings, start = polish.replace(solver_seconds=0.0), estimate_of(population)
 
     def estimate(part: Problem) -> Answer:

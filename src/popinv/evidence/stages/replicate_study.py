@@ -66,7 +66,7 @@ def replicate_study(
         Nominal cost of a solve.
     """
     simulator = surrogate_of(surrogate)
-    problem = descent_problem(model, observations, simulator, seed, "evidence")
+    problem = descent_problem(model, observations, simulator, seed, "evidence").at_all_places
     fresh = fresh_solves(check)
     solver = None
     if through == "solver":

@@ -142,13 +142,14 @@ def _misfits(
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
     known, conditions = problem.known, problem.conditions
     with torch.no_grad():
-        covariance = problem.noise.covariance(gamma).numpy()
+        covariates = problem.covariates(systems.numpy(), len(systems))
+        every = problem.noise.covariances(gamma, covariates).expand(len(systems), -1, -1).numpy()
         own = None if known is None else known.of(systems.numpy())
         signal = problem.signal(alpha, omega, own).numpy()
     found = []
     for row, system in enumerate(systems.tolist()):
+        covariance, scale = every[row], 1.0
         seen = np.ones(len(covariance), dtype=bool)
-        scale = 1.0
         if conditions is not None:
             seen = seen if conditions.present is None else conditions.present[system]
             scale = 1.0 if conditions.scale is None else float(conditions.scale[system])
