@@ -167,5 +167,5 @@ def test_the_push_of_the_surrogates_error_is_the_same_whatever_systems_the_probl
         expected[:, :2], 0.3 / conditions.scale[systems][:, None] * np.ones(2), rtol=1e-10
     )
     part = replace(whole.of_systems(np.arange(5)), stage=whole.stage)
-    found = push_of(part, p, scores, fresh.of_problem(whole), "push", 2)
+    found = push_of(part, p, scores, fresh.with_conditions_of(whole), "push", 2)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)

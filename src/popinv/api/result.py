@@ -135,7 +135,9 @@ class Result:
     def problem(self) -> Problem:
         """Data, simulator, law and noise, as the estimators see them."""
         seed = int(self.population.attrs["seed"])
-        return descent_problem(self.model, self.observations, self.simulator, seed, "figures")
+        return descent_problem(
+            self.model, self.observations, self.simulator, seed, "figures"
+        ).at_all_places
 
     # --- tables ---------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from popinv.judgement.metrics import observations_each
+
 if TYPE_CHECKING:
     from popinv.api.result import Result
 
@@ -58,8 +60,8 @@ def _heading(result: Result) -> str:
             f"{metrics['bic']:.2f}."
         )
     return (
-        f"{name}{metrics['systems']} systems with {metrics['observations_per_system']} "
-        f"observations each. The answer is that of the {estimator}, through {through}.{value}"
+        f"{name}{metrics['systems']} systems with {observations_each(metrics)} observations each. "
+        f"The answer is that of the {estimator}, through {through}.{value}"
     )
 
 

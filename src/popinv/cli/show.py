@@ -21,6 +21,7 @@ from popinv.judgement.judgements import judgements
 from popinv.judgement.metrics import (
     BASELINE_NAMES,
     Metrics,
+    observations_each,
     parameters_in,
     read_metrics,
     understood,
@@ -141,7 +142,7 @@ def _study(path: Path, metrics: Metrics) -> str:
     name = path.resolve().parent.name
     heading = f"{name}: {metrics.get('systems', '?')} systems"
     if "observations_per_system" in metrics:
-        heading += f", {metrics['observations_per_system']} observations each"
+        heading += f", {observations_each(metrics)} observations each"
     parameters = _aligned(_parameters(metrics))
     judged = [*_judged(path, metrics), *uses_lines(path.parent)]
     return "\n".join([heading, "-" * len(heading), *parameters, "", *judged])

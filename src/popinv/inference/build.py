@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ import xarray as xr
 
 from popinv.errors import ConfigError
 from popinv.forward.datasets import replicates_of
-from popinv.inference.conditions import fitted_observations
+from popinv.inference.conditions import fitted_observations, observations_at_places
 from popinv.inference.problem import Problem
 from popinv.inference.replicated import replicated_simulator
 from popinv.population.laws.values import law_spread, law_values
@@ -17,6 +18,7 @@ from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.replicated import replicated_noise
 from popinv.population.noise.varying import VaryingNoise
+from popinv.population.places import noise_at_places, own_places
 
 if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
@@ -34,6 +36,10 @@ def descent_problem(
     stage: str,
 ) -> Problem:
     """Return the problem of fitting law and noise to observations through a surrogate.
+
+    Systems that are observed at few of all places have their own alone
+    (:mod:`popinv.population.places`). The forward model itself is asked for these. A surrogate has
+    learned all places at once, as one solve gives them, and its answers at these are taken.
 
     Parameters
     ----------
@@ -62,7 +68,7 @@ def descent_problem(
     scale_of_noise = noise_model.scale
     for entry, column in getattr(noise_model, "coefficients", ()):
         scale_of_noise[entry] /= float(conditions.known.covariates[:, column].std())
-    return Problem(
+    union = Problem(
         data=data,
         simulate=replicated_simulator(surrogate, replicates),
         law=law,
@@ -73,6 +79,28 @@ def descent_problem(
         conditions=conditions,
         replicates=replicates,
     )
+    return at_own_places(union, surrogate)
+
+
+def at_own_places(union: Problem, simulator: TrainedSurrogate) -> Problem:
+    """Return the problem with each system's own places, or itself where that saves little."""
+    conditions, count, one = union.conditions, union.replicates, union.noise.of_one
+    # Every covariance of the union has no meaning at other places.
+    if not conditions.gaps or one.unrestricted:
+        return union
+    places = own_places(conditions.present.reshape(len(conditions), count, -1))
+    if places is None:
+        return union
+    data, own = observations_at_places(union.data, conditions, places, count)
+    each = places.shape[1]
+    placed = replace(
+        union,
+        data=data,
+        noise=replicated_noise(noise_at_places(one, each), count),
+        conditions=own,
+        union=union,
+    )
+    return placed.through(simulator)
 
 
 def censorable(noise: NoiseModel) -> NoiseModel:

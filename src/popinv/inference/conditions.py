@@ -36,6 +36,7 @@ import xarray as xr
 
 from popinv.errors import DataError
 from popinv.population.known import Known, known_of
+from popinv.population.places import at_places, known_with_places
 from popinv.store.rows import Rows, column_deviations, row_blocks, rows_of
 
 # Spread of an entry, relative to the largest, that is due to rounding.
@@ -202,6 +203,28 @@ def fitted_observations(observations: xr.Dataset) -> tuple[Rows, Conditions]:
     fill = None if seen == rows.size else _column_means(rows)
     filled = rows_of(observations["y"].variable, fill)
     return filled, _conditions(rows, observations, "", fill)
+
+
+def observations_at_places(
+    data: Rows, conditions: Conditions, places: np.ndarray, replicates: int
+) -> tuple[np.ndarray, Conditions]:
+    """Return observations at places (N, m) of their own, filled, and their conditions.
+
+    Parameters
+    ----------
+    data, conditions : Rows, Conditions
+        From :func:`fitted_observations`, with gaps.
+    places : ndarray of int, shape (N, m)
+    replicates : int
+    """
+    y, present, limits = (
+        at_places(np.asarray(rows), places, replicates)
+        for rows in (data, conditions.present, conditions.limits)
+    )
+    fill = _column_means(np.where(present, y, np.nan))
+    known = known_with_places(conditions.known, places)
+    own = replace(conditions, present=present, fill=fill, known=known, limits=limits)
+    return np.where(present, y, fill), own
 
 
 def heldout_observations(

@@ -138,6 +138,9 @@ def _of_correlations(problem: Problem, observations: xr.Dataset) -> Iterator[Fea
     one, d_y = problem.noise.of_one.d_y, problem.data.shape[1]
     series = time_series(observations)
     series = np.arange(one)[:, None] if series is None else series[series[:, 0] < one]
+    if problem.own_places:
+        # Observations of a system that follow each other.
+        series = np.arange(one)[None]
     for lag in range(1, min(_LAGS, series.shape[1] - 2) + 1):
         ends = series[:, :-lag].ravel(), series[:, lag:].ravel()
         told = f"the noise is correlated in time (lag {lag})"
@@ -177,6 +180,8 @@ def _of_entries(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]
     """Yield deviations and offsets of the noise in groups of observations."""
     one, d_y = problem.noise.of_one.d_y, problem.data.shape[1]
     names = observation_names(observations)
+    if problem.own_places:
+        names = [f"observation {number + 1} of a system" for number in range(one)]
     groups = np.array_split(np.arange(one), min(_GROUPS, one))
     for number, group in enumerate(groups, start=1):
         where = names[group[0]] + (f" to {names[group[-1]]}" if len(group) > 1 else "")
@@ -292,7 +297,8 @@ def varying_parameters(problem: Problem) -> list[str]:
 
 def _standardised(problem: Problem) -> np.ndarray:
     """Return design and covariates of all systems (N, k) in units of their deviations."""
-    both = problem.known.columns
+    parts = problem.known.design, problem.known.covariates
+    both = torch.cat([x[:, : x.shape[1] - problem.own_places] for x in parts], dim=1).numpy()
     spread = both.std(axis=0)
     return np.where(spread > 0, (both - both.mean(axis=0)) / np.where(spread > 0, spread, 1.0), 0.0)
 

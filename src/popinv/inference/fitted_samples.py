@@ -82,7 +82,8 @@ def sample_model(
         chosen = torch.from_numpy(residuals[rng.integers(len(residuals), size=count)])
 
         def simulate(z: torch.Tensor) -> torch.Tensor:
-            return problem.simulate(z) + chosen
+            own = z[:, z.shape[1] - problem.own_places :].long().repeat(1, problem.replicates)
+            return problem.simulate(z) + (chosen.gather(1, own) if problem.own_places else chosen)
 
     with torch.no_grad():
         return (

@@ -51,7 +51,7 @@ def metrics(
     population, check = loaded["population"], loaded["check"]
     numbers: dict[str, float | int | str] = {
         "systems": len(problem.data),
-        "observations_per_system": int(problem.data.shape[1]),
+        "observations_per_system": int(problem.conditions.present.sum(axis=1).max()),
     }
     hidden = _hidden(problem)
     for label, name in (("alpha", "law"), ("noise", "noise")):

@@ -79,9 +79,9 @@ def noise_share_metrics(
         ``noise_least_share``, ``noise_least_share_at``, and ``fewest_observations_of_a_system``;
         the first two are left out where no observation was seen twice.
     """
-    seen = int(problem.conditions.present.sum(axis=1).min())
+    problem = problem.at_all_places
     numbers: dict[str, float | int | str] = {
-        "fewest_observations_of_a_system": seen,
+        "fewest_observations_of_a_system": int(problem.conditions.present.sum(axis=1).min()),
         "varying_parameters": problem.law.d_omega,
     }
     shares = noise_shares(problem, population["noise_covariance"].values)

@@ -312,7 +312,7 @@ def _shift(problem: Problem, estimate: Estimate) -> np.ndarray:
     """Return what the surrogate's error does to an estimate, (n_p,), or may do."""
     if estimate.correction is None or estimate.correction_covariance is None:
         return np.zeros_like(estimate.p)
-    if isinstance(problem.simulate, UncertainSurrogate):
+    if isinstance(problem.at_all_places.simulate, UncertainSurrogate):
         return np.sqrt(np.diag(estimate.correction_covariance))
     return -estimate.correction
 

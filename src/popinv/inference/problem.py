@@ -14,6 +14,7 @@ from popinv.inference.settings import DescentSettings
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
+from popinv.population.places import simulator_at_places
 from popinv.seeds import generator
 from popinv.store.rows import Rows
 
@@ -42,6 +43,9 @@ class Problem:
     replicates : int
         R, the number of replicates that an observation consists of, side by side. ``d_y`` counts
         the entries of all of them.
+    union : Problem, optional
+        The problem at all places, as it was built, if that of each system is at its own places
+        (:mod:`popinv.population.places`).
     """
 
     data: Rows
@@ -56,6 +60,17 @@ class Problem:
     conditions: Conditions = field(default=None)  # type: ignore[assignment]
     fixed: tuple[int, ...] = ()
     replicates: int = 1
+    union: Problem | None = None
+
+    @property
+    def at_all_places(self) -> Problem:
+        """The problem, as it was built, with the observations at all places of any system."""
+        return self if self.union is None else self.union
+
+    @property
+    def own_places(self) -> int:
+        """Number of places of a system's own, the last known quantities; 0 if all have all."""
+        return 0 if self.union is None else self.noise.of_one.d_y
 
     def __post_init__(self) -> None:
         given = self.conditions
@@ -153,6 +168,11 @@ class Problem:
         return torch.linalg.cholesky(self.noise.mean_covariance(gamma, signal, covariates))
 
     @property
+    def is_normal(self) -> bool:
+        """Whether y given its signal g is normal, with a covariance that does not depend on g."""
+        return self.noise.is_normal and not self.conditions.limited
+
+    @property
     def known(self) -> Known:
         """Design and covariates of the N systems."""
         return self.conditions.known
@@ -174,7 +194,12 @@ class Problem:
 
     def through(self, simulator: Callable[[torch.Tensor], torch.Tensor]) -> Problem:
         """Return the problem with another simulator, which answers one replicate."""
-        return replace(self, simulate=replicated_simulator(simulator, self.replicates))
+        own = simulator_at_places(simulator, self.own_places)
+        return replace(
+            self,
+            simulate=replicated_simulator(own, self.replicates),
+            union=None if self.union is None else self.union.through(simulator),
+        )
 
     def replicated(self, clean: np.ndarray) -> np.ndarray:
         """Return noise-free observations of one replicate (n, d) for all replicates, (n, R d)."""

@@ -14,8 +14,10 @@ from popinv.surrogate.simulator import is_exact
 def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
     """Return G(z) - S(z) of the solves of the last round of a record, shape (K, d_y).
 
-    None if there are no solves, or if the problem has the forward model itself.
+    They are those at all places. None if there are no solves, or if the problem has the forward
+    model itself.
     """
+    problem = problem.at_all_places
     if is_exact(problem.simulate):
         return None
     fresh = fresh_solves(check)

@@ -24,7 +24,7 @@ _MATRIX = ("estimated", "estimated_other")
 
 def noise_covariance(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> np.ndarray:
     """Return Gamma(gamma) of one replicate, or its mean over the law if the noise varies."""
-    p = np.concatenate([alpha, gamma]).astype(float)
+    p, problem = np.concatenate([alpha, gamma]).astype(float), problem.at_all_places
     size = problem.noise.of_one.d_y
     return mean_noise_covariance(problem, torch.from_numpy(p)).numpy()[:size, :size]
 

@@ -39,6 +39,7 @@ from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.problem import Problem
 from popinv.optimisation.bounded import bounded_step
+from popinv.population.places import at_places
 from popinv.seeds import generator, standard_normal_rows
 from popinv.surrogate.simulator import UncertainSurrogate, is_exact
 
@@ -104,11 +105,20 @@ class FreshSolves:
         systems = solves["system"].values if "system" in solves else None
         return cls(solves["z"].values, solves["y"].values, systems)
 
-    def of_problem(self, problem: Problem) -> FreshSolves:
+    def with_conditions_of(self, problem: Problem) -> FreshSolves:
         """Return the solves with the conditions of their systems, for problems of other systems."""
         if self.systems is None:
             return self
         return replace(self, conditions=problem.conditions.of(self.systems))
+
+    def of_problem(self, problem: Problem) -> FreshSolves:
+        """Return the solves at the places of the systems, if these have places of their own."""
+        if not (count := problem.own_places):
+            return self
+        systems = np.arange(len(self.z)) if self.systems is None else self.systems
+        places = problem.known.of(systems % len(problem.data)).design[:, -count:].numpy()
+        y = at_places(self.y, places.astype(int), 1)
+        return replace(self, z=np.concatenate([self.z, places], axis=1), y=y, systems=systems)
 
     def pushes(
         self,
@@ -204,6 +214,7 @@ def push_of(
     gamma : ndarray, optional
         The noise of the solver's observations, if it is not that of p.
     """
+    fresh = fresh.of_problem(problem)
     with torch.no_grad():
         surrogate = problem.simulate(torch.from_numpy(fresh.z)).numpy()
     own = problem.split(p)[1]
@@ -283,12 +294,13 @@ def corrected(
 
 
 def _measure(problem: Problem, fresh: FreshSolves) -> PushMeasure:
-    if not isinstance(problem.simulate, UncertainSurrogate):
+    surrogate = problem.at_all_places.simulate
+    if not isinstance(surrogate, UncertainSurrogate):
         return fresh
     # This is imported here, as networks do not depend on it.
     from popinv.inference.surrogate_posterior import PosteriorSolves
 
-    return PosteriorSolves.given(problem.simulate, fresh)
+    return PosteriorSolves.given(surrogate, fresh)
 
 
 def _held(inverse: np.ndarray, free: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ import torch
 from popinv.inference.problem import Problem
 from popinv.inference.surrogate_bias import FreshSolves, Scores, observe_again
 from popinv.population.known import inputs
+from popinv.population.places import at_places
 from popinv.seeds import generator, standard_normal_rows
 from popinv.surrogate.simulator import UncertainSurrogate
 
@@ -78,17 +79,20 @@ class PosteriorSolves:
         gamma: np.ndarray,
     ) -> np.ndarray:
         """Return the push of each draw, mean over the parameters, (J, n_p)."""
-        z, systems = _places(problem, p, stage)
+        (z, systems), count = _places(problem, p, stage), problem.own_places
         normal = generator(problem.seed, f"{stage}/posterior").standard_normal(
             (_DRAWS, self.posterior.components, len(z))
         )
         with torch.no_grad():
             through = problem.simulate(torch.from_numpy(z)).numpy()
+        solved = self.posterior.draws(z[:, : z.shape[1] - count], normal, self.inflation)
+        if count:
+            solved = np.stack([at_places(each, z[:, -count:].astype(int), 1) for each in solved])
         own = problem.split(p)[1]
         reference = scores(observe_again(problem, own, through, stage, pairs, systems))
         found = [
             scores(observe_again(problem, gamma, drawn, stage, pairs, systems)) - reference
-            for drawn in self.posterior.draws(z, normal, self.inflation)
+            for drawn in solved
         ]
         return np.stack(found).reshape(_DRAWS, -1, len(p)).mean(axis=1)
 

@@ -39,6 +39,8 @@ def tested_systems(
     Conditions
     """
     observations, population = loaded["observations"], loaded["population"]
+    # Systems that were not fitted have other places.
+    problem = problem.at_all_places
     heldout, conditions = heldout_observations(observations, problem.conditions)
     p = estimate_of(population)
     draws = np.concatenate([population[f"{n}_draws"].values for n in ("alpha", "gamma")], 1)

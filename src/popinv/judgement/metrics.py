@@ -11,7 +11,15 @@ from typing import Any, Literal
 
 from popinv.errors import DataError
 
-__all__ = ["BASELINE_NAMES", "Metrics", "Parameter", "parameters_in", "read_metrics", "understood"]
+__all__ = [
+    "BASELINE_NAMES",
+    "Metrics",
+    "Parameter",
+    "observations_each",
+    "parameters_in",
+    "read_metrics",
+    "understood",
+]
 
 Metrics = Mapping[str, Any]
 
@@ -26,6 +34,13 @@ BASELINE_NAMES = {
     "nuts": "hierarchical Bayes",
 }
 """The answers that a comparison of baselines holds, as users read them."""
+
+
+def observations_each(metrics: Metrics) -> str:
+    """Return how many observations a system has: "6", or "1 to 6" where systems differ."""
+    most = metrics["observations_per_system"]
+    fewest = metrics.get("fewest_observations_of_a_system", most)
+    return f"{most}" if fewest == most else f"{fewest} to {most}"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from popinv import __version__
 from popinv.errors import DataError
-from popinv.judgement.metrics import BASELINE_NAMES, understood
+from popinv.judgement.metrics import BASELINE_NAMES, observations_each, understood
 from popinv.report import words
 from popinv.report.describing import described, question_of
 from popinv.report.folder import ASSETS, found_comparisons, found_studies, library_name
@@ -99,6 +99,7 @@ def _environment() -> Environment:
         "duration", "inline", "measured", "memory", "number", "packed", "readable", "stage",
     ):  # fmt: skip
         environment.filters[name] = getattr(words, name)
+    environment.filters["observations_each"] = observations_each
     environment.globals |= {
         "asset": _asset,
         "library": f"../{ASSETS}/{library_name()}",

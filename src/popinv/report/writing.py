@@ -62,7 +62,9 @@ def write_study_page(
         The study's seed.
     """
     surrogate = surrogate_of(loaded["surrogate"])
-    problem = descent_problem(model, loaded["observations"], surrogate, seed, "figures")
+    problem = descent_problem(
+        model, loaded["observations"], surrogate, seed, "figures"
+    ).at_all_places
     with fixed_threads():
         return page_of(study, problem, loaded)
 

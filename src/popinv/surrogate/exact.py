@@ -21,6 +21,9 @@ class ExactSimulator:
     simulate : callable
         Maps inputs, a Tensor (n, d_z) of float64, to observations (n, d_y), each row by itself.
         Torch differentiates it.
+    at : callable, optional
+        Maps inputs (n, d_z), and the entries (n, m) that are asked for, to these m observations of
+        each row. By default all are computed.
 
     Attributes
     ----------
@@ -36,8 +39,12 @@ class ExactSimulator:
 
     exact = True
 
-    def __init__(self, simulate: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        self._simulate = simulate
+    def __init__(
+        self,
+        simulate: Callable[[torch.Tensor], torch.Tensor],
+        at: Callable[[torch.Tensor, np.ndarray], torch.Tensor] | None = None,
+    ) -> None:
+        self._simulate, self._at = simulate, at
 
     @property
     def hyperparameters(self) -> Mapping[str, Any]:
@@ -58,6 +65,17 @@ class ExactSimulator:
         """Return the simulator of some of the observations alone."""
         index = torch.from_numpy(entries)
         return ExactSimulator(lambda z: self._simulate(z)[:, index])
+
+    def at_places(self, count: int) -> ExactSimulator:
+        """Return the simulator of ``count`` entries of each row, which follow its inputs."""
+
+        def simulate(z: torch.Tensor) -> torch.Tensor:
+            inputs, entries = z[:, :-count], z[:, -count:].long()
+            if self._at is None:
+                return self._simulate(inputs).gather(1, entries)
+            return self._at(inputs, entries.numpy())
+
+        return ExactSimulator(simulate)
 
     def predict(self, z: np.ndarray) -> np.ndarray:
         """Map an array of inputs to observations, without gradients."""

@@ -28,7 +28,7 @@ def use(study: StudyInput) -> Outcome:
         study.surrogate, study.forward, study.seed, 1, stores["population"], logarithmic
     )
     problem = descent_problem(study.model, stores["observations"], first, study.seed, "influence")
-    problem = replace(problem, fixed=tuple(boundaries(stores["population"])))
+    problem = replace(problem.at_all_places, fixed=tuple(boundaries(stores["population"])))
     solves = Solves.of(stores["fresh_solves"], asked.targets)
     with fixed_threads():
         bench = Bench(solves, first, settings.replace(stage="influence"), asked)

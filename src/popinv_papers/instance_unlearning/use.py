@@ -246,7 +246,7 @@ def use(study: StudyInput) -> Outcome:
     surrogate = surrogate_of(stores["surrogate"])
     problem = descent_problem(
         study.model, stores["observations"], surrogate, study.seed, "instance_unlearning"
-    )
+    ).at_all_places
     start = parameters_of(stores["estimate"])
     result, metrics, invariant = forget_systems(problem, study.descent, start, asked)
     invariants = [invariant]

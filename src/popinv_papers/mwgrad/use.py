@@ -17,7 +17,9 @@ def use(study: StudyInput) -> Outcome:
     """Test the group, and move particles that serve it."""
     asked, stores = study.asked, study.stores
     surrogate = surrogate_of(stores["surrogate"])
-    problem = descent_problem(study.model, stores["observations"], surrogate, study.seed, "mwgrad")
+    problem = descent_problem(
+        study.model, stores["observations"], surrogate, study.seed, "mwgrad"
+    ).at_all_places
     estimate = parameters_of(stores["population"])
     names = [parameter.name for parameter in study.forward.parameters()]
     with fixed_threads():

@@ -174,7 +174,7 @@ def use(study: StudyInput) -> Outcome:
     surrogate = surrogate_of(stores["surrogate"])
     problem = descent_problem(
         study.model, stores["observations"], surrogate, study.seed, "sgd_dynamics"
-    )
+    ).at_all_places
     descent = stores["descent"]
     answer = descent_end(descent)
     errors = np.sqrt(np.diag(descent["sampling_covariance"].values))

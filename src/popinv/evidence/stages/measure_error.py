@@ -62,7 +62,7 @@ def measure_error(
     """
     through = surrogate_of(surrogate)
     of_study = descent_problem(model, observations, through, seed, "evidence")
-    fresh, stage = fresh_solves(check).of_problem(of_study), f"systems_{systems}"
+    fresh, stage = fresh_solves(check).with_conditions_of(of_study), f"systems_{systems}"
     if solves is not None:
         clean = solves["y"].values
     else:
@@ -73,7 +73,7 @@ def measure_error(
         # Data from the surrogate contain none of its error, so there is nothing to correct.
         fresh = replace(fresh, y=through.predict(fresh.z))
     anew = observed_systems(model, stated, clean, seed=seed, stage=stage)
-    problem = descent_problem(model, anew, through, seed, f"evidence/{stage}")
+    problem = descent_problem(model, anew, through, seed, f"evidence/{stage}").at_all_places
     settings, start = polish.replace(solver_seconds=0.0), estimate_of(population)
 
     def estimate(part: Problem) -> Answer:

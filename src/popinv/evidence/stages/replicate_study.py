@@ -66,8 +66,8 @@ def replicate_study(
         Nominal cost of a solve.
     """
     simulator = surrogate_of(surrogate)
-    problem = descent_problem(model, observations, simulator, seed, "evidence")
-    fresh = fresh_solves(check).of_problem(problem)
+    problem = descent_problem(model, observations, simulator, seed, "evidence").at_all_places
+    fresh = fresh_solves(check).with_conditions_of(problem)
     solver = None
     if through == "solver":
         solver = SolverSimulator(model.forward.model(seed))

@@ -66,7 +66,7 @@ def score_systems(
         without one, and its error due to the draws; ``systems``, ``folds``, ``refitted``.
     """
     through = surrogate_of(surrogate, device)
-    problem = descent_problem(model, observations, through, seed, "scores")
+    problem = descent_problem(model, observations, through, seed, "scores").at_all_places
     tested, conditions = heldout_observations(observations, problem.conditions)
     draws = draws_of_answer(population, max(polish.draws, _FEWEST_DRAWS))
     solver = None

@@ -30,5 +30,7 @@ def plot_figures(
         The study's seed.
     """
     surrogate = surrogate_of(artefacts["surrogate"])
-    problem = descent_problem(model, artefacts["observations"], surrogate, seed, "figures")
+    problem = descent_problem(
+        model, artefacts["observations"], surrogate, seed, "figures"
+    ).at_all_places
     draw_all(problem, artefacts, folder)

@@ -35,7 +35,8 @@ def over_systems(function: Function) -> Function:
     Returns
     -------
     callable
-        Takes z (n, d_z), ``design`` (n, d_design) and ``seeds`` (n,), and the rest as it is.
+        Takes z (n, d_z), ``design`` (n, d_design), ``seeds`` (n,), and the rest as it is; ``times``
+        may also have a row for each system.
         Returns y (n, d_y), or y and J (n, d_y, d_z).
 
     Examples
@@ -54,6 +55,8 @@ def over_systems(function: Function) -> Function:
                 given[_SEED] = int(given.pop(_SEEDS)[i])
             if "design" in given:
                 given["design"] = given["design"][i]
+            if np.ndim(given.get("times", 0)) == 2:
+                given["times"] = given["times"][i]
             results.append(function(row, **given))
         pairs = [isinstance(result, tuple) and len(result) == 2 for result in results]
         if all(pairs):

@@ -9,7 +9,7 @@ import torch
 
 from popinv.inference.likelihood.density import Density, NormalDensity, StackedDensity
 from popinv.inference.likelihood.varying_density import varying_density
-from popinv.inference.likelihood.whitening import covariance_derivatives, whitening
+from popinv.inference.likelihood.whitening import differences, whitening
 from popinv.inference.problem import Problem
 
 
@@ -60,15 +60,19 @@ class DensitiesAt:
             rows = each.of(np.arange(len(problem.data) * problem.replicates))
             self._all = StackedDensity(rows, problem.replicates)
             return
-        if problem.noise.varies:
+        if not problem.is_normal:
             self._all = varying_density(problem, gamma)
             return
+
+        def covariance(at: torch.Tensor) -> torch.Tensor:
+            return problem.noise.covariances(at, problem.known.covariates)
+
         with torch.no_grad():
-            self._covariance = problem.noise.covariance(gamma)
-            free = problem.free_noise
-            self._derivatives = covariance_derivatives(problem, gamma) if free else []
-        # Without gaps, one factorisation serves all systems.
+            self._covariance = covariance(gamma)
+            self._derivatives = differences(covariance, gamma) if problem.free_noise else []
+        # Without gaps, one factorisation serves all systems, or one of each.
         self._whole = not conditions.gaps
+        self._by_system = self._covariance.ndim == 3
         if self._whole:
             self.noise = whitening(self._covariance, conditions)
             self.changes = [self.noise.change(each) for each in self._derivatives]
@@ -81,8 +85,9 @@ class DensitiesAt:
         if self._whole:
             noise, changes = self.noise.rows(index), self.changes
         else:
-            noise = whitening(self._covariance, conditions.of(systems))
-            changes = [noise.change(each) for each in self._derivatives]
+            rows = index if self._by_system else ...
+            noise = whitening(self._covariance[rows], conditions.of(systems))
+            changes = [noise.change(each[rows]) for each in self._derivatives]
         data = noise.apply(torch.from_numpy(np.asarray(self._problem.data[systems])))
         return NormalDensity(noise, data, changes)
 

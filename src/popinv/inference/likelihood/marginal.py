@@ -158,7 +158,7 @@ def _evaluate(run: _Run, memory: Mapping[str, np.ndarray] | None) -> Evaluation:
         return run.evaluate(everyone, memory["modes"], memory["corrections"])
     evaluation = run.evaluate(everyone, None, np.zeros(len(everyone), dtype=int))
     # The defensive proposals know no corrections.
-    defensive = problem.law.strongly_curved or problem.noise.varies
+    defensive = problem.law.strongly_curved or not problem.is_normal
     for corrections, share in () if defensive else settings.corrections:
         poor = np.flatnonzero(evaluation.effective_share < share)
         if len(poor):

@@ -154,7 +154,9 @@ def matched_draws(
         rng = generator(problem.seed, address)
         return matched_normals(rng, max(count // 2, 2 * width), width)
     rows = problem.known.of(problem.known.groups()[0]).row_keys()
-    pairs = max(count // (2 * (groups or len(rows))), 2 * width, _FEWEST_PAIRS)
+    # A start needs as few draws of systems with other known quantities as of those without.
+    fewest = min(_FEWEST_PAIRS, _FEWEST_PAIRS * count // FEWEST_DRAWS)
+    pairs = max(count // (2 * (groups or len(rows))), 2 * width, fewest)
     own = (f"{address}/{hashlib.sha256(row).hexdigest()}" for row in rows)
     return torch.cat([matched_normals(generator(problem.seed, at), pairs, width) for at in own])
 
@@ -243,7 +245,7 @@ def _of_rows(
             each.append(_of_rows(part, own, gamma, omega, rows, of_part))
         return split.moments(each)
     size = max(1, _ROWS // (len(omega) * (1 + int(moves[: problem.d_alpha].sum()))))
-    sums = _Sums(problem, moves, len(moves) if rows.limited else problem.d_alpha)
+    sums = _Sums(problem, rows, moves, len(moves) if rows.limited else problem.d_alpha)
     for draws in omega.split(size, dim=1):
         flat, count = draws.flatten(0, 1), draws.shape[1]
         given = rows.of(np.repeat(np.arange(len(omega)), count))
@@ -320,11 +322,19 @@ def given_signal(
     return censored_moments(g, scale[:, None] * d, torch.from_numpy(given.limits))
 
 
+def correlations(problem: Problem, gamma: torch.Tensor, rows: Conditions) -> torch.Tensor:
+    """Return R of noise that varies for each of some systems, (K, d_y, d_y)."""
+    covariates = rows.known.covariates
+    found: torch.Tensor = problem.noise.correlation(gamma, covariates)  # type: ignore[attr-defined]
+    return found.expand(len(rows), -1, -1)
+
+
 class _Sums:
     """Sums over draws of what the moments of K rows are made of."""
 
-    def __init__(self, problem: Problem, moves: np.ndarray, width: int) -> None:
-        self._problem, self._moves, self._width, self._count = problem, moves, width, 0
+    def __init__(self, problem: Problem, rows: Conditions, moves: np.ndarray, width: int) -> None:
+        self._problem, self._rows, self._moves = problem, rows, moves
+        self._width, self._count = width, 0
         self._about: torch.Tensor | None = None
 
     def add(self, e: torch.Tensor, d: torch.Tensor) -> None:
@@ -375,12 +385,15 @@ class _Sums:
         product, of_product = self._product / count, self._of_product / count
         noise, of_noise = product, of_product + of_product.mT
         if self._problem.noise.varies:
-            correlation = self._problem.noise.correlation  # type: ignore[attr-defined]
-            noise, of_noise = correlation(gamma) * noise, correlation(gamma) * of_noise
+            here = correlations(self._problem, gamma, self._rows)
+            noise, of_noise = here * noise, here[:, None] * of_noise
             for i in np.flatnonzero(self._moves[d_alpha:]):
                 step = torch.zeros_like(gamma)
                 step[i] = _NOISE_STEP
-                change = (correlation(gamma + step) - correlation(gamma - step)) / (2 * _NOISE_STEP)
-                of_noise[:, d_alpha + i] += change * product
+                up, down = (
+                    correlations(self._problem, each, self._rows)
+                    for each in (gamma + step, gamma - step)
+                )
+                of_noise[:, d_alpha + i] += (up - down) / (2 * _NOISE_STEP) * product
         assert self._about is not None
         return self._about[:, 0] + shift, signal, noise, of_mean, half + half.mT, of_noise

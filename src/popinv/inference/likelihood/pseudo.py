@@ -37,6 +37,7 @@ from popinv.inference.likelihood.components import Split
 from popinv.inference.likelihood.eigenbasis import FACTORED_FROM, Eigenbases
 from popinv.inference.likelihood.model_moments import (
     Moments,
+    correlations,
     given_signal,
     groups_of_systems,
     moments_of_systems,
@@ -245,7 +246,7 @@ def _of_draws(
             if problem.noise.varies:
                 # The covariance of the noise given the signal, R d d^T, in the scores' trace.
                 weights = bases.matrix / variance.mT
-                correlation = problem.noise.correlation(gamma)  # type: ignore[attr-defined]
+                correlation = correlations(problem, gamma, problem.conditions)
                 for k, (entries, changes) in enumerate(
                     zip(at.entries, at.covariances, strict=True)
                 ):

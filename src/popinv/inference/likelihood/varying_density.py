@@ -63,10 +63,6 @@ class VaryingDensity(Density):
     censored : Tensor of bool, shape (n, d_y), optional
         Which observations are only known to lie below the number in the data, a limit. The noise
         is then independent and Gaussian.
-    entries : Tensor of int, shape (n, d_y), optional
-        Which entries of an observation these are, if they are not all.
-    narrow : VaryingDensity, optional
-        The same densities with the observed entries alone, where these are few.
     moved : tuple of (VaryingDensity, VaryingDensity)
         The densities at gamma moved up and down by a step in each free entry.
     """
@@ -79,8 +75,6 @@ class VaryingDensity(Density):
     covariates: torch.Tensor | None
     whitening: Whitening
     censored: torch.Tensor | None = None
-    entries: torch.Tensor | None = None
-    narrow: VaryingDensity | None = None
     moved: tuple[tuple[VaryingDensity, VaryingDensity], ...] = ()
 
     @property
@@ -98,26 +92,8 @@ class VaryingDensity(Density):
             covariates=None if self.covariates is None else self.covariates[index],
             whitening=self.whitening.rows(index),
             censored=None if self.censored is None else self.censored[index],
-            entries=None if self.entries is None else self.entries[index],
-            narrow=None if self.narrow is None else self.narrow.rows(index),
             moved=tuple((up.rows(index), down.rows(index)) for up, down in self.moved),
         )
-
-    def with_narrow(self) -> VaryingDensity:
-        """Return these densities, which use the observed entries alone if most are missing."""
-        most = int(self.there.sum(dim=1).max())
-        if not 0 < 2 * most < self.data.shape[1]:
-            return self
-        entries = self.there.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :most]
-        narrow = replace(
-            self,
-            data=self.data.gather(1, entries),
-            there=self.there.gather(1, entries),
-            whitening=self.whitening.narrowed(entries),
-            censored=None if self.censored is None else self.censored.gather(1, entries),
-            entries=entries,
-        )
-        return replace(self, narrow=narrow)
 
     def residual(self, g: torch.Tensor) -> torch.Tensor:
         """Return the whitened residuals r of signals g (n, ..., d_y), zero where none is seen."""
@@ -125,9 +101,6 @@ class VaryingDensity(Density):
 
     def log_density(self, g: torch.Tensor) -> torch.Tensor:
         """Return log p(y | g) for g of shape (n, ..., d_y), shape (n, ...)."""
-        if self.narrow is not None and self.narrow.entries is not None:
-            own = self._along(self.narrow.entries, g).expand(*g.shape[:-1], -1)
-            return self.narrow.log_density(g.gather(-1, own))
         there, (d, r) = self._along(self.there, g), self._standardised(g)
         own_logs = torch.where(there, -torch.log(d), 0.0)
         entries = self.whitening.entries[self.whitening.pattern].to(g.dtype)
@@ -143,8 +116,7 @@ class VaryingDensity(Density):
 
     def louder(self, factor: float) -> VaryingDensity:
         """Return the density with all deviations times a factor, without its derivatives."""
-        narrow = None if self.narrow is None else self.narrow.louder(factor)
-        return replace(self, scale=self.scale * factor, narrow=narrow, moved=())
+        return replace(self, scale=self.scale * factor, moved=())
 
     def at(self, g: torch.Tensor) -> AtSignal:
         """Return the density at signals of shape (n, ..., d_y)."""
@@ -193,7 +165,8 @@ class VaryingDensity(Density):
         rate = torch.where(self.there, rate, 0.0)
         location = 1.0 if tails is None else location_information(tails)
         of_scale = 2.0 if tails is None else scale_information(tails)
-        both = precision * self.noise.correlation(self.gamma) + torch.eye(g.shape[1], dtype=g.dtype)
+        correlation = self.noise.correlation(self.gamma, self.covariates)
+        both = precision * correlation + torch.eye(g.shape[1], dtype=g.dtype)
         grown = 0.5 * of_scale * rate[:, :, None] * rate[:, None, :] * both
         information = location * precision / (d[:, :, None] * d[:, None, :]) + grown
         if self.censored is None:
@@ -208,7 +181,7 @@ class VaryingDensity(Density):
         there, data, scale = (
             self._along(x, g) for x in (self.there, self.data, self.scale[:, None])
         )
-        d = scale * self.noise.deviations(self.gamma, g, self.covariates, self.entries)
+        d = scale * self.noise.deviations(self.gamma, g, self.covariates)
         return d, self.whitening.apply(torch.where(there, (data - g) / d, 0.0))
 
     @staticmethod
@@ -280,7 +253,7 @@ def _density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
     censored = seen & torch.from_numpy(y <= conditions.limits) if conditions.limited else None
     with torch.no_grad():
         # The scales are in the deviations.
-        roots = whitening(noise.correlation(gamma), conditions.with_scale(1.0))
+        correlation = noise.correlation(gamma, conditions.known.covariates)
+        roots = whitening(correlation, conditions.with_scale(1.0))
     data, covariates = torch.from_numpy(y), conditions.known.covariates
-    every = VaryingDensity(noise, gamma, data, seen, scale, covariates, roots, censored)
-    return every.with_narrow()
+    return VaryingDensity(noise, gamma, data, seen, scale, covariates, roots, censored)

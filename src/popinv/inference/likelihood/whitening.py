@@ -13,6 +13,7 @@ where k_n is the number of observed entries. Missing entries have residual zero.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -125,24 +126,6 @@ class Whitening:
             constant=self.constant[index],
         )
 
-    def narrowed(self, entries: torch.Tensor) -> Whitening:
-        """Return the whitening of some entries of each system, among them all that are observed.
-
-        Parameters
-        ----------
-        entries : Tensor of int, shape (n, m)
-            In increasing order as far as they are observed.
-        """
-        inverse = self.inverse[self.pattern]
-        rows = inverse.gather(1, entries[:, :, None].expand(-1, -1, inverse.shape[2]))
-        own = rows.gather(2, entries[:, None, :].expand(-1, entries.shape[1], -1))
-        return replace(
-            self,
-            inverse=own,
-            pattern=torch.arange(len(entries)),
-            entries=self.entries[self.pattern],
-        )
-
     def apply(self, values: torch.Tensor) -> torch.Tensor:
         """Return ``L^{-1} v / s`` for values of shape (n, ..., d_y)."""
         scaled = values / self.scale.reshape(-1, *[1] * (values.ndim - 1))
@@ -192,21 +175,23 @@ def whitening(covariance: torch.Tensor, conditions: Conditions) -> Whitening:
 
     Parameters
     ----------
-    covariance : Tensor of shape (d_y, d_y)
-        Gamma, the noise of scale 1.
+    covariance : Tensor of shape (d_y, d_y) or (n, d_y, d_y)
+        Gamma, the noise of scale 1, of all systems or of each.
     conditions : Conditions
-        Of the systems.
+        Of the n systems.
 
     Raises
     ------
     DivergenceError
         If Gamma is not positive definite to rounding.
     """
-    d_y, dtype = len(covariance), covariance.dtype
+    d_y, dtype = covariance.shape[-1], covariance.dtype
     scale = torch.tensor(conditions.scale, dtype=dtype)
     present, pattern = np.ones((1, d_y), dtype=bool), np.zeros(len(conditions), dtype=np.int64)
     if conditions.gaps:
         present, pattern = np.unique(conditions.present, axis=0, return_inverse=True)
+    if covariance.ndim == 3:
+        present, pattern = present[pattern.reshape(-1)], np.arange(len(conditions))
     seen = torch.from_numpy(present)
     both = seen[:, :, None] & seen[:, None, :]
     # Missing entries become independent with variance 1, and are removed from the inverse.
@@ -224,7 +209,14 @@ def whitening(covariance: torch.Tensor, conditions: Conditions) -> Whitening:
 
 
 def covariance_derivatives(problem: Problem, gamma: torch.Tensor) -> list[torch.Tensor]:
-    """Return dGamma / dgamma_i for each noise parameter, by central differences.
+    """Return dGamma / dgamma_i (d_y, d_y) for each noise parameter."""
+    return differences(problem.noise.covariance, gamma)
+
+
+def differences(
+    covariance: Callable[[torch.Tensor], torch.Tensor], gamma: torch.Tensor
+) -> list[torch.Tensor]:
+    """Return the derivatives of a covariance in each entry of gamma, by central differences.
 
     Their error is O(_STEP**2) relative, far below the scores' own sampling error.
     """
@@ -232,6 +224,6 @@ def covariance_derivatives(problem: Problem, gamma: torch.Tensor) -> list[torch.
     for i in range(len(gamma)):
         shift = torch.zeros_like(gamma)
         shift[i] = _STEP
-        change = problem.noise.covariance(gamma + shift) - problem.noise.covariance(gamma - shift)
+        change = covariance(gamma + shift) - covariance(gamma - shift)
         derivatives.append(change / (2 * _STEP))
     return derivatives

@@ -70,7 +70,7 @@ def use(study: StudyInput) -> Outcome:
     observations, population = stores["observations"], stores["population"]
     problem = descent_problem(
         study.model, observations, surrogate_of(stores["surrogate"]), seed, "certified_unlearning"
-    )
+    ).at_all_places
     reference, records, count = reference_and_records(problem, observations)
     rows, names = _systems(asked.systems, observations, count)
     with fixed_threads():

@@ -142,11 +142,13 @@ def _misfits(
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
     known, conditions = problem.known, problem.conditions
     with torch.no_grad():
-        covariance = problem.noise.covariance(gamma).numpy()
+        covariates = known.of(systems.numpy()).covariates
+        every = problem.noise.covariances(gamma, covariates).expand(len(systems), -1, -1).numpy()
         signal = problem.signal(alpha, omega, known.of(systems.numpy())).numpy()
     found = []
     for row, system in enumerate(systems.tolist()):
-        seen, scale = conditions.present[system], float(conditions.scale[system])
+        covariance, scale = every[row], float(conditions.scale[system])
+        seen = conditions.present[system]
         residual = (np.asarray(problem.data[system]) - signal[row])[seen]
         inside = np.linalg.solve(covariance[np.ix_(seen, seen)], residual)
         found.append(residual @ inside / scale**2)

@@ -55,6 +55,11 @@ class NoiseModel(ABC):
     varies = False
 
     @property
+    def is_normal(self) -> bool:
+        """Whether the noise is normal, with a covariance that does not depend on the signal."""
+        return True
+
+    @property
     def of_one(self) -> NoiseModel:
         """The noise of one replicate, of systems with several."""
         return self
@@ -83,6 +88,12 @@ class NoiseModel(ABC):
     @abstractmethod
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return Gamma, shape (d_y, d_y)."""
+
+    def covariances(
+        self, gamma: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return Gamma of all systems (d_y, d_y), or of each by its covariates (n, d_y, d_y)."""
+        return self.covariance(gamma)
 
     def penalty(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return the divergence of unlikely noise, times ``shrinkage``; zero without shrinkage."""

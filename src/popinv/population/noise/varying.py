@@ -11,6 +11,9 @@ correlation matrix R = L L^T. The noise of a system with signal g and covariates
 with u independent of mean 0 and variance 1: standard normal, or of Student's t distribution with
 nu > 2 degrees of freedom, divided by its standard deviation. d_j is thus the standard deviation
 for either. With an autoregressive base, L u is an autoregression with innovations u.
+
+Systems that are observed at m places of their own, among those of the base, have the sigma and the
+R of these places (:mod:`popinv.population.places`).
 """
 
 from __future__ import annotations
@@ -41,6 +44,9 @@ class VaryingNoise(NoiseModel):
         Names of the covariates in x.
     columns : sequence of int
         The columns of these covariates among all of a system's.
+    own_places : int
+        m, the number of observations of each replicate of a system that has places of its own: the
+        last m covariates. Zero if all systems have all places of the base.
     """
 
     varies = True
@@ -52,9 +58,12 @@ class VaryingNoise(NoiseModel):
         heavy_tails: bool = False,
         covariates: Sequence[str] = (),
         columns: Sequence[int] = (),
+        own_places: int = 0,
     ) -> None:
         self.base, self.grows, self.heavy_tails = base, grows, heavy_tails
-        self.d_y, self._columns, self._covariates = base.d_y, list(columns), tuple(covariates)
+        self._columns, self._covariates = list(columns), tuple(covariates)
+        self._own_places, self._of_each = own_places, base.of_one.d_y
+        self.d_y = base.d_y // self._of_each * (own_places or self._of_each)
         extra = ["proportional"] * (grows == "combined")
         extra += ["degrees_of_freedom"] * heavy_tails
         extra += [f"noise_{name}_coefficient" for name in covariates]
@@ -64,7 +73,15 @@ class VaryingNoise(NoiseModel):
 
     def with_base(self, base: NoiseModel) -> VaryingNoise:
         """Return the same noise of another base with the same parameters."""
-        return VaryingNoise(base, self.grows, self.heavy_tails, self._covariates, self._columns)
+        return self._changed(base, self._own_places)
+
+    def at_own_places(self, count: int) -> VaryingNoise:
+        """Return the same noise of systems with so many places of their own."""
+        return self._changed(self.base, count)
+
+    def _changed(self, base: NoiseModel, own_places: int) -> VaryingNoise:
+        of_covariates = self._covariates, self._columns
+        return VaryingNoise(base, self.grows, self.heavy_tails, *of_covariates, own_places)
 
     @property
     def of_one(self) -> NoiseModel:
@@ -106,6 +123,11 @@ class VaryingNoise(NoiseModel):
         return isinstance(self.base.of_one, DiagonalNoise | IsotropicNoise)
 
     @property
+    def is_normal(self) -> bool:
+        """Whether the noise is normal, with a covariance that does not depend on the signal."""
+        return self.grows == "constant" and not self.heavy_tails
+
+    @property
     def _extras(self) -> int:
         return len(self.names) - self._of_base
 
@@ -118,7 +140,6 @@ class VaryingNoise(NoiseModel):
         gamma: torch.Tensor,
         signal: torch.Tensor,
         covariates: torch.Tensor | None = None,
-        entries: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the standard deviations d for signals (n, ..., d_y).
 
@@ -128,12 +149,11 @@ class VaryingNoise(NoiseModel):
         signal : Tensor of shape (n, ..., d_y)
         covariates : Tensor of shape (n, k), optional
             All covariates of each system; those of this noise are taken from them.
-        entries : Tensor of int, shape (n, m), optional
-            The entries of each system that the signal (n, ..., m) has; by default all.
         """
-        sigma = self._base_deviations(gamma)
-        if entries is not None:
-            sigma = sigma[entries].reshape(len(entries), *[1] * (signal.ndim - 2), -1)
+        sigma = torch.sqrt(torch.diagonal(self._base_covariance(gamma)))
+        if self._own_places:
+            own = sigma[self._places(covariates)]
+            sigma = own.reshape(len(own), *[1] * (signal.ndim - 2), -1)
         if self.grows == "constant":
             d = sigma.expand(signal.shape)
         elif self.grows == "proportional":
@@ -147,11 +167,19 @@ class VaryingNoise(NoiseModel):
         predictor = covariates[:, self._columns].to(d.dtype) @ gamma[-len(self._columns) :]
         return d * torch.exp(predictor).reshape(-1, *[1] * (signal.ndim - 1))
 
-    def correlation(self, gamma: torch.Tensor) -> torch.Tensor:
-        """Return R, shape (d_y, d_y)."""
-        covariance = self.base.covariance(gamma[: self._of_base])
+    def correlation(
+        self, gamma: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return R, shape (d_y, d_y), or (n, d_y, d_y) where it depends on the systems' places."""
+        if self.independent:
+            return torch.eye(self.d_y, dtype=gamma.dtype)
+        covariance = self._base_covariance(gamma)
         sigma = torch.sqrt(torch.diagonal(covariance))
-        return covariance / torch.outer(sigma, sigma)
+        correlation = covariance / torch.outer(sigma, sigma)
+        if not self._own_places:
+            return correlation
+        places = self._places(covariates)
+        return correlation[places[:, :, None], places[:, None, :]]
 
     def sample_given(
         self,
@@ -163,7 +191,12 @@ class VaryingNoise(NoiseModel):
         """Map standard normal e (n, d_y) to noise (n, d_y) about the signal of the same rows."""
         tails = self.tails(gamma)
         u = e if tails is None else student_of_normal(e, tails)
-        correlated = self.base.sample(gamma[: self._of_base], u) / self._base_deviations(gamma)
+        if self._own_places:
+            factor = torch.linalg.cholesky(self.correlation(gamma, covariates))
+            correlated = (factor @ u[..., None])[..., 0]
+        else:
+            sigma = torch.sqrt(torch.diagonal(self._base_covariance(gamma)))
+            correlated = self.base.sample(gamma[: self._of_base], u) / sigma
         return self.deviations(gamma, signal, covariates) * correlated
 
     def mean_covariance(
@@ -171,7 +204,21 @@ class VaryingNoise(NoiseModel):
     ) -> torch.Tensor:
         """Return the mean of D R D over signals (n, d_y), shape (d_y, d_y)."""
         d = self.deviations(gamma, signal, covariates)
-        return self.correlation(gamma) * (d.T @ d / len(d))
+        correlation = self.correlation(gamma, covariates)
+        if correlation.ndim == 2:
+            return correlation * (d.T @ d / len(d))
+        return (correlation * d[:, :, None] * d[:, None, :]).mean(dim=0)
+
+    def covariances(
+        self, gamma: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the covariance of systems with covariates (n, k), shape (n, d_y, d_y)."""
+        if covariates is None:
+            return self.covariance(gamma)
+        self._refuse_growth()
+        signal = torch.zeros((len(covariates), self.d_y), dtype=gamma.dtype)
+        d = self.deviations(gamma, signal, covariates)
+        return self.correlation(gamma, covariates) * d[:, :, None] * d[:, None, :]
 
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return the base's covariance: that of a system whose covariates are at their mean.
@@ -243,8 +290,16 @@ class VaryingNoise(NoiseModel):
                 raise ValueError(f"'{name}' must be larger than {least:g}")
         return own
 
-    def _base_deviations(self, gamma: torch.Tensor) -> torch.Tensor:
-        return torch.sqrt(torch.diagonal(self.base.covariance(gamma[: self._of_base])))
+    def _base_covariance(self, gamma: torch.Tensor) -> torch.Tensor:
+        return self.base.covariance(gamma[: self._of_base])
+
+    def _places(self, covariates: torch.Tensor | None) -> torch.Tensor:
+        """Return the places of systems among those of the base, replicate by replicate."""
+        if covariates is None:
+            raise ValueError("the noise depends on the places of the systems, which were not given")
+        own = covariates[:, -self._own_places :].long()
+        firsts = torch.arange(0, self.base.d_y, self._of_each)
+        return (own[:, None, :] + firsts[:, None]).flatten(1)
 
     def _refuse_growth(self) -> None:
         if self.grows != "constant":

@@ -1,0 +1,133 @@
+"""`popinv.fit` of systems that are observed at times of their own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import optimize
+from scipy.stats import multivariate_normal
+
+import popinv
+from popinv.api.functions import OwnFunction, takes_own_times
+
+LAW = {
+    "kind": "normal",
+    "start": {
+        "level": {"mean": 1.0, "standard_deviation": 0.5},
+        "slope": {"mean": 0.0, "standard_deviation": 0.5},
+    },
+}
+PLACES = np.array([[0, 3], [1, 4], [2, 5]])
+Z = np.random.default_rng(1).normal(size=(3, 2))
+
+
+def line(z, times):
+    """Return level + slope t, for times (k,) or (n, k)."""
+    return z[:, :1] + z[:, 1:] * torch.as_tensor(times)
+
+
+def line_of_one_table(z, times):
+    """Return the same for times (k,) alone."""
+    t = torch.as_tensor(times)
+    return torch.stack([z[:, 0] + z[:, 1] * each for each in t], dim=1)
+
+
+def line_of_steps(z, times):
+    """Return the same by adding steps along the first axis, which is wrong for times (n, k)."""
+    t = torch.as_tensor(np.diff(times, axis=0, prepend=0.0).cumsum(axis=0) + times[:1] * 0)
+    return z[:, :1] + z[:, 1:] * (t if t.ndim == 1 else t * 2)
+
+
+def line_of_one_system(z, times):
+    assert times.ndim == 1
+    return z[0] + z[1] * torch.as_tensor(times)
+
+
+@pytest.mark.parametrize(
+    ("function", "vectorised", "takes"),
+    [
+        (line, True, True),
+        (line_of_one_table, True, False),
+        (line_of_steps, True, False),
+        (line_of_one_system, False, True),
+    ],
+)
+def test_whether_a_function_takes_a_row_of_times_for_each_system_is_tried(
+    function, vectorised, takes
+):
+    section = OwnFunction.model_validate(
+        {
+            "parameters": ["level", "slope"],
+            "observations": {"times": [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]},
+            "vectorised": vectorised,
+            "differentiated": True,
+        }
+    ).having(function)
+    assert takes_own_times(section, Z, PLACES) is takes
+
+
+def table() -> pd.DataFrame:
+    """Return 40 systems with two to four observations each, at 120 different times."""
+    rng = np.random.default_rng(7)
+    rows = []
+    for system in range(40):
+        count = 2 + system % 3
+        times = np.sort(rng.choice(np.arange(400), count, replace=False)) / 100 + system / 1e4
+        level, slope = rng.normal([1.5, -0.4], [0.4, 0.3])
+        y = level + slope * times + 0.2 * rng.normal(size=count)
+        rows += [{"system": system, "time": t, "y": v} for t, v in zip(times, y, strict=True)]
+    return pd.DataFrame(rows)
+
+
+def minus_log_likelihood(p: np.ndarray, data: pd.DataFrame, correlated: bool = False) -> float:
+    """Return that of means, logarithms of two deviations and of the noise, and of its length."""
+    total = 0.0
+    for _, own in data.groupby("system"):
+        t = own["time"].to_numpy()
+        A = np.column_stack([np.ones(len(t)), t])
+        noise = np.exp(2 * p[4]) * np.eye(len(t))
+        if correlated:
+            noise = np.exp(2 * p[4]) * np.exp(-np.abs(t[:, None] - t) / np.exp(p[5]))
+        covariance = A @ np.diag(np.exp(2 * p[2:4])) @ A.T + noise
+        total -= multivariate_normal(A @ p[:2], covariance).logpdf(own["y"].to_numpy())
+    return total
+
+
+@pytest.mark.parametrize("function", [line, line_of_one_table])
+def test_the_fit_is_the_maximum_of_the_closed_form(function):
+    data = table()
+    assert data["time"].nunique() > 100
+    result = popinv.fit(
+        data, function, law=LAW, noise="isotropic", system_column="system", time_column="time",
+        value_column="y", tests=False, progress=False,
+    )  # fmt: skip
+    best = optimize.minimize(
+        minus_log_likelihood, [1.5, -0.4, -1.0, -1.0, -1.5], args=(data,), method="BFGS"
+    )
+    likelihood = result.artefacts["likelihood"]
+    p = np.concatenate([likelihood["alpha"].values, likelihood["gamma"].values])
+    errors = np.sqrt(np.diag(likelihood["covariance"].values))
+    assert np.all(np.abs(p - best.x) < 0.05 * errors)
+    assert result.metrics["log_likelihood"] == pytest.approx(-best.fun, abs=0.05)
+    # Figures and tables have all times.
+    assert result.population["noise_covariance"].shape == (data["time"].nunique(),) * 2
+    assert str(result).startswith("40 systems with 2 to 4 observations each.")
+
+
+def test_correlated_noise_at_own_times_is_the_maximum_of_the_closed_form():
+    data = table()
+    start = {"amplitude": 0.2, "length": 0.5}
+    result = popinv.fit(
+        data, line, law=LAW, noise={"kind": "kernel", "kernel": "exponential", "start": start},
+        system_column="system", time_column="time", value_column="y", tests=False, progress=False,
+    )  # fmt: skip
+    best = optimize.minimize(
+        minus_log_likelihood, [1.5, -0.4, -1.0, -1.0, -1.5, -1.0], args=(data, True), method="BFGS"
+    )
+    likelihood = result.artefacts["likelihood"]
+    p = np.concatenate([likelihood["alpha"].values, likelihood["gamma"].values])
+    # The length is hardly determined, and the likelihood is flat along it.
+    assert minus_log_likelihood(p, data, True) == pytest.approx(best.fun, abs=0.02)
+    assert result.metrics["log_likelihood"] == pytest.approx(-best.fun, abs=0.05)

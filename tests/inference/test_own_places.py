@@ -1,0 +1,226 @@
+"""Systems at few of all places: their problem at their own is the problem at the union of all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from popinv.inference.build import at_own_places
+from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood import marginal, pseudo
+from popinv.inference.likelihood.densities import density_of
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.problem import Problem
+from popinv.inference.replicated import replicated_simulator
+from popinv.population.known import Known
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
+from popinv.population.noise.channels.noise import ChannelNoise
+from popinv.population.noise.diagonal.noise import DiagonalNoise
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.noise.replicated import replicated_noise
+from popinv.population.noise.varying import VaryingNoise
+from popinv.population.places import own_places
+from popinv.surrogate.exact import ExactSimulator
+
+COUNT, ENTRIES, MOST = 9, 14, 5
+TIMES = torch.linspace(0.0, 3.0, ENTRIES, dtype=torch.float64)
+LAW = NormalLaw(["level", "rate"])
+
+
+def kernel(nugget: bool = True) -> KernelNoise:
+    return KernelNoise(TIMES.numpy()[:, None], "matern32", nugget=nugget)
+
+
+SERIES = AutoregressiveNoise(1, ENTRIES, 1)
+NOISES = {
+    "isotropic": IsotropicNoise(ENTRIES),
+    "diagonal": DiagonalNoise(ENTRIES),
+    "series": SERIES,
+    "kernel": kernel(),
+    "growing": VaryingNoise(IsotropicNoise(ENTRIES), "combined"),
+    "growing series": VaryingNoise(SERIES, "proportional"),
+    "growing kernel of a covariate": VaryingNoise(
+        kernel(), "combined", covariates=["age"], columns=[0]
+    ),
+    "series with heavy tails": VaryingNoise(SERIES, heavy_tails=True),
+    "below limits": VaryingNoise(DiagonalNoise(ENTRIES), "combined"),
+}
+CASES = [(name, 1) for name in NOISES] + [
+    ("isotropic", 2), ("diagonal", 3), ("series", 2), ("growing kernel of a covariate", 2),
+    ("below limits", 2),
+]  # fmt: skip
+
+
+def simulate(z: torch.Tensor) -> torch.Tensor:
+    """Return level exp(- dose rate t) for the inputs (level, rate, dose)."""
+    return z[:, :1] * torch.exp(-z[:, 2:] * z[:, 1:2] * TIMES)
+
+
+def union_of(name: str, replicates: int = 1) -> Problem:
+    """Return the problem of systems with two to five of fourteen observations and own doses."""
+    rng = np.random.default_rng(2)
+    shape = COUNT, replicates, ENTRIES
+    present = np.zeros(shape, dtype=bool)
+    for number, each in enumerate(present):
+        places = rng.choice(ENTRIES, 2 + number % (MOST - 1), replace=False)
+        # Replicates have gaps of their own among them.
+        each[:, places] = rng.random((replicates, len(places))) < (0.7 if replicates > 1 else 2)
+        each[0, places] = True
+    known = Known.of_arrays(rng.permutation(COUNT)[:, None] / 4 + 0.2, rng.normal(size=(COUNT, 1)))
+    data = np.where(present, rng.uniform(0.5, 2.0, shape), 0.0).reshape(COUNT, -1)
+    limited = name == "below limits"
+    conditions = Conditions.stated(
+        data.shape,
+        scale=rng.uniform(0.5, 1.5, COUNT),
+        present=present.reshape(COUNT, -1),
+        fill=np.zeros(data.shape[1]),
+        known=known,
+        limits=rng.uniform(0.3, 0.9, data.shape) if limited else None,
+    )
+    noise = replicated_noise(NOISES[name], replicates)
+    return Problem(
+        data=data,
+        simulate=replicated_simulator(ExactSimulator(simulate), replicates),
+        law=LAW,
+        noise=noise,
+        scale=np.full(4 + len(noise.names), 0.5),
+        seed=1,
+        conditions=conditions,
+        replicates=replicates,
+    )
+
+
+def parameters(problem: Problem) -> np.ndarray:
+    alpha = LAW.from_natural([1.2, 0.6, 0.3, 0.2])
+    rng = np.random.default_rng(3)
+    return np.concatenate([alpha, rng.normal(-0.7, 0.3, len(problem.noise.names))])
+
+
+@pytest.mark.parametrize(("name", "replicates"), CASES)
+def test_likelihood_and_scores_are_those_of_the_union(name, replicates):
+    union = union_of(name, replicates)
+    own, p = at_own_places(union, ExactSimulator(simulate)), parameters(union)
+    assert own.data.shape == (COUNT, replicates * MOST)
+    assert own.noise.d_y == replicates * MOST
+    assert own.noise.names == union.noise.names
+    gamma = torch.from_numpy(union.split(p)[1])
+    z = torch.rand((COUNT, 4, 2), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+    def at(problem: Problem):
+        inputs = torch.cat([z, problem.known.design[:, None].expand(-1, 4, -1)], dim=2)
+        g = problem.simulate(inputs.flatten(0, 1)).reshape(COUNT, 4, -1)
+        return density_of(problem, gamma).at(g)
+
+    here, there = at(own), at(union)
+    torch.testing.assert_close(here.log, there.log, rtol=1e-10, atol=1e-10)
+    for a, b in zip(here.noise_scores(), there.noise_scores(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(here.slope.sum(dim=2), there.slope.sum(dim=2), rtol=1e-9, atol=1e-9)
+    settings = MarginalSettings(draws=32)
+    one, other = (marginal.evaluate(problem, p, settings) for problem in (own, union))
+    np.testing.assert_allclose(one.log_likelihood, other.log_likelihood, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(one.scores, other.scores, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize(("name", "replicates"), CASES)
+def test_pseudo_likelihood_and_scores_are_those_of_the_union(name, replicates):
+    union = union_of(name, replicates)
+    own, p = at_own_places(union, ExactSimulator(simulate)), parameters(union)
+    # Both order their known quantities by the dose, and so use the same draws for the same system.
+    omega = matched_draws(union, 4000)
+    alpha, gamma = (torch.from_numpy(part) for part in union.split(p))
+
+    def at(problem: Problem) -> pseudo.PseudoEvaluation:
+        return pseudo.evaluate(problem, moments_of_systems(problem, alpha, gamma, omega))
+
+    one, value = at(own.of_moments), at(union.of_moments).log_likelihood
+    np.testing.assert_allclose(one.log_likelihood, value, rtol=1e-10, atol=1e-10)
+    if own.noise.varies and not union.noise.varies:
+        # The same differences of moments in place of derivatives.
+        noise = replicated_noise(VaryingNoise(union.noise.of_one), replicates)
+        union = replace(union, noise=noise)
+    other = at(union.of_moments)
+    for name in ("log_likelihood", "scores", "information"):
+        a, b = getattr(one, name), getattr(other, name)
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("name", ["diagonal", "series", "kernel", "growing series"])
+def test_simulated_noise_has_the_covariance_of_the_places(name):
+    union = union_of(name, 2)
+    own, p = at_own_places(union, ExactSimulator(simulate)), parameters(union)
+    gamma = torch.from_numpy(union.split(p)[1])
+    places = own.known.design[:, -MOST:].long()
+    signal = simulate(torch.tensor([[1.0, 0.7, 0.9]], dtype=torch.float64)).repeat(1, 2)
+    every = union.noise.mean_covariance(gamma, signal)
+    for system in range(COUNT):
+        both = torch.cat([places[system], places[system] + ENTRIES])
+        unit = torch.eye(2 * MOST, dtype=torch.float64)
+        rows = own.known.of(np.full(2 * MOST, system)).covariates
+        here = signal[:, both].expand(2 * MOST, -1)
+        root = own.noise.sample_given(gamma, unit, here, rows)
+        torch.testing.assert_close(root.T @ root, every[both][:, both])
+        of_mean = own.noise.mean_covariance(gamma, here, rows)
+        torch.testing.assert_close(of_mean, every[both][:, both])
+
+
+def test_noise_of_channels_is_taken_at_the_places():
+    noise = ChannelNoise(1, 2, np.array([0.0, 0.4, 1.0]), correlated_times=True)
+    own = VaryingNoise(noise).at_own_places(3)
+    gamma = torch.from_numpy(np.full(len(noise.names), 0.3))
+    places = torch.tensor([[0.0, 2.0, 5.0], [1.0, 3.0, 4.0]], dtype=torch.float64)
+    correlation = VaryingNoise(noise).correlation(gamma)
+    for row, found in zip(places.long(), own.correlation(gamma, places), strict=True):
+        torch.testing.assert_close(found, correlation[row][:, row])
+
+
+def test_simulated_systems_take_places_and_gaps_of_observed_ones():
+    union = union_of("isotropic")
+    own, p = at_own_places(union, ExactSimulator(simulate)), torch.from_numpy(parameters(union))
+    systems = np.array([3, 0, 8, 3])
+    omega, none = torch.ones((4, 2), dtype=torch.float64), torch.zeros((4, MOST)).double()
+    sample = own.model(p, omega, none, systems)
+    whole = union.model(p, omega, torch.zeros((4, ENTRIES)).double(), systems)
+    places = own.known.design[systems, -MOST:].long()
+    seen = torch.from_numpy(own.conditions.present[systems])
+    torch.testing.assert_close(sample[seen], whole.gather(1, places)[seen])
+    filled = torch.from_numpy(own.conditions.fill).expand(4, -1)
+    torch.testing.assert_close(sample[~seen], filled[~seen])
+
+
+def test_few_systems_of_the_problem_keep_their_places():
+    union = union_of("series")
+    own, rows = at_own_places(union, ExactSimulator(simulate)), np.array([4, 1])
+    p, settings = parameters(union), MarginalSettings(draws=16)
+    one, other = (
+        marginal.evaluate(problem.of_systems(rows), p, settings) for problem in (own, union)
+    )
+    np.testing.assert_allclose(one.log_likelihood, other.log_likelihood, atol=1e-10)
+
+
+def test_where_a_system_has_half_of_all_places_the_union_stays():
+    present = np.zeros((3, 1, 10), dtype=bool)
+    present[:, 0, :4] = True
+    assert own_places(present).shape == (3, 4)
+    present[1, 0, 4] = True
+    assert own_places(present) is None
+
+
+def test_places_increase_and_fill_up_with_gaps():
+    present = np.zeros((2, 1, 9), dtype=bool)
+    present[0, 0, [2, 5, 7]] = present[1, 0, 8] = True
+    places = own_places(present)
+    assert places.tolist() == [[2, 5, 7], [0, 1, 8]]
+
+
+def test_unrestricted_noise_stays_at_the_union():
+    from popinv.population.noise.full.noise import FullNoise
+
+    union = replace(union_of("isotropic"), noise=FullNoise(ENTRIES, 0.0))
+    assert at_own_places(union, ExactSimulator(simulate)) is union
