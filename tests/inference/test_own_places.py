@@ -13,7 +13,7 @@ from popinv.inference.build import at_own_places
 from popinv.inference.conditions import Conditions
 from popinv.inference.fitted_samples import sample_model
 from popinv.inference.likelihood import marginal, pseudo
-from popinv.inference.likelihood.densities import density_of
+from popinv.inference.likelihood.densities import DensitiesAt, density_of
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem
@@ -206,6 +206,13 @@ def test_few_systems_of_the_problem_keep_their_places():
         marginal.evaluate(problem.of_systems(rows), p, settings) for problem in (own, union)
     )
     np.testing.assert_allclose(one.log_likelihood, other.log_likelihood, atol=1e-10)
+    gamma = torch.from_numpy(union.split(p)[1])
+    few, every = DensitiesAt(own, gamma).of(rows), density_of(own, gamma)
+    g = torch.ones((COUNT, MOST), dtype=torch.float64)
+    at, whole = few.at(g[rows]), every.at(g)
+    torch.testing.assert_close(at.log, whole.log[rows])
+    for score, of_all in zip(at.noise_scores(), whole.noise_scores(), strict=True):
+        torch.testing.assert_close(score, of_all[rows])
 
 
 def test_where_a_system_has_half_of_all_places_the_union_stays():
