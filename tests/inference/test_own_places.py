@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from popinv.forward.tangents import linearised
 from popinv.inference.build import at_own_places
 from popinv.inference.conditions import Conditions
+from popinv.inference.fitted_samples import sample_model
 from popinv.inference.likelihood import marginal, pseudo
-from popinv.inference.likelihood.densities import density_of
+from popinv.inference.likelihood.densities import DensitiesAt, density_of
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem
 from popinv.inference.replicated import replicated_simulator
+from popinv.inference.surrogate_bias import FreshSolves, push_of
+from popinv.inference.surrogate_posterior import PosteriorSolves
 from popinv.population.known import Known
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
@@ -27,6 +31,7 @@ from popinv.population.noise.replicated import replicated_noise
 from popinv.population.noise.varying import VaryingNoise
 from popinv.population.places import own_places
 from popinv.surrogate.exact import ExactSimulator
+from popinv.surrogate.simulator import is_exact
 
 COUNT, ENTRIES, MOST = 9, 14, 5
 TIMES = torch.linspace(0.0, 3.0, ENTRIES, dtype=torch.float64)
@@ -202,6 +207,13 @@ def test_few_systems_of_the_problem_keep_their_places():
         marginal.evaluate(problem.of_systems(rows), p, settings) for problem in (own, union)
     )
     np.testing.assert_allclose(one.log_likelihood, other.log_likelihood, atol=1e-10)
+    gamma = torch.from_numpy(union.split(p)[1])
+    few, every = DensitiesAt(own, gamma).of(rows), density_of(own, gamma)
+    g = torch.ones((COUNT, MOST), dtype=torch.float64)
+    at, whole = few.at(g[rows]), every.at(g)
+    torch.testing.assert_close(at.log, whole.log[rows])
+    for score, of_all in zip(at.noise_scores(), whole.noise_scores(), strict=True):
+        torch.testing.assert_close(score, of_all[rows])
 
 
 def test_where_a_system_has_half_of_all_places_the_union_stays():
@@ -224,3 +236,124 @@ def test_unrestricted_noise_stays_at_the_union():
 
     union = replace(union_of("isotropic"), noise=FullNoise(ENTRIES, 0.0))
     assert at_own_places(union, ExactSimulator(simulate)) is union
+
+
+class Learned:
+    """A surrogate of all places, with an error that differs from place to place."""
+
+    components = 1
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return simulate(z) * (1 + 0.02 * TIMES)
+
+    def linearise(self, z: torch.Tensor, along: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return linearised(self, z, along)
+
+    def predict(self, z: np.ndarray) -> np.ndarray:
+        return self(torch.from_numpy(z)).numpy()
+
+    def deviation(self, z: np.ndarray) -> np.ndarray:
+        return np.ones((len(z), ENTRIES))
+
+    def conditioned(self, z: np.ndarray, y: np.ndarray) -> Learned:
+        assert (z.shape[1], y.shape[1]) == (3, ENTRIES)
+        return self
+
+    def draws(self, z: np.ndarray, normal: np.ndarray, inflation: float) -> np.ndarray:
+        """Return draws that are off by the number of the place."""
+        return np.repeat((self.predict(z) + np.arange(ENTRIES))[None], len(normal), axis=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "replicates"), [("isotropic", 1), ("growing series", 1), ("below limits", 2)]
+)
+def test_a_surrogate_answers_at_the_places(name, replicates):
+    union = union_of(name, replicates).through(Learned())
+    own, p = at_own_places(union, Learned()), parameters(union)
+    settings = MarginalSettings(draws=16)
+    alpha, gamma = (torch.from_numpy(part) for part in union.split(p))
+    omega = matched_draws(union, 2000)
+    # Another simulator takes its place in both.
+    for one, other in ((own, union), (own.through(simulate), union.through(simulate))):
+        a, b = (marginal.evaluate(problem, p, settings) for problem in (one, other))
+        np.testing.assert_allclose(a.log_likelihood, b.log_likelihood, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(a.scores, b.scores, rtol=1e-8, atol=1e-8)
+        c, d = (
+            pseudo.evaluate(each, moments_of_systems(each, alpha, gamma, omega))
+            for each in (one, other)
+        )
+        np.testing.assert_allclose(c.log_likelihood, d.log_likelihood, rtol=1e-9)
+        np.testing.assert_allclose(c.scores, d.scores, rtol=1e-8, atol=1e-7)
+    assert not is_exact(own.simulate)
+
+
+def fresh_solves(problem: Problem) -> FreshSolves:
+    systems = np.array([2, 5, 0, 5, 8])
+    rng = np.random.default_rng(6)
+    design = problem.at_all_places.known.design[systems].numpy()
+    z = np.concatenate([rng.uniform(0.5, 1.5, (5, 2)), design], axis=1)
+    return FreshSolves(z, simulate(torch.from_numpy(z)).numpy(), systems)
+
+
+def at_the_places(values: np.ndarray, own: Problem, systems: np.ndarray) -> np.ndarray:
+    """Return values (n, d) at the places of systems, zero where they have gaps."""
+    places = own.known.design[systems, -MOST:].long().numpy()
+    return np.take_along_axis(values, places, axis=1) * own.conditions.present[systems]
+
+
+def test_the_push_of_a_surrogate_is_that_at_the_places_of_the_systems():
+    union = union_of("isotropic").through(Learned())
+    own, p = at_own_places(union, Learned()), parameters(union)
+    fresh = fresh_solves(own)
+    # Scores that are the observations themselves show what is compared.
+    assert len(p) == MOST
+
+    def scores(problem: Problem) -> np.ndarray:
+        return np.asarray(problem.data)
+
+    found = push_of(own, p, scores, fresh, "test", 2)
+    error = fresh.y - Learned().predict(fresh.z)
+    np.testing.assert_allclose(found, at_the_places(error, own, fresh.systems), atol=1e-12)
+    measure = PosteriorSolves.given(own.at_all_places.simulate, fresh)
+    pushes = measure.pushes(own, p, scores, "test", 1, union.split(p)[1])
+    systems = own.random_systems("test/systems", 0, 96)
+    off = np.repeat(np.arange(float(ENTRIES))[None], 96, axis=0)
+    np.testing.assert_allclose(pushes[0], at_the_places(off, own, systems).mean(axis=0), atol=1e-10)
+
+
+def test_samples_of_the_fitted_model_take_residuals_at_their_places():
+    union = union_of("diagonal", 2).through(Learned())
+    own, p = at_own_places(union, Learned()), parameters(union)
+    residuals = np.tile(np.arange(1.0, 1.0 + ENTRIES), (3, 2))
+    both = [
+        sample_model(own, *own.split(p), COUNT, "test", conditions=own.conditions, residuals=each)
+        for each in (residuals, None)
+    ]
+    places = own.known.design[:, -MOST:].numpy().repeat(2, axis=0).reshape(COUNT, -1) + 1
+    np.testing.assert_allclose(both[0] - both[1], places * own.conditions.present, atol=1e-10)
+
+
+def test_scores_of_draws_are_those_of_noise_at_the_same_places_alone():
+    places = np.array([1, 4, 5, 9, 12])
+    union = union_of("isotropic")
+    present = np.zeros((COUNT, ENTRIES), dtype=bool)
+    present[:, places] = True
+    conditions = replace(union.conditions, present=present)
+    union = replace(union, conditions=conditions, noise=VaryingNoise(kernel(), "combined"))
+    own, p = at_own_places(union, ExactSimulator(simulate)), parameters(union)
+    of_places = KernelNoise(TIMES.numpy()[places, None], "matern32", nugget=True)
+    alone = replace(
+        union,
+        data=union.data[:, places],
+        simulate=ExactSimulator(lambda z: simulate(z)[:, places]),
+        noise=VaryingNoise(of_places, "combined"),
+        conditions=Conditions.stated(
+            (COUNT, len(places)), scale=conditions.scale, known=conditions.known
+        ),
+    )
+    alpha, gamma = (torch.from_numpy(part) for part in union.split(p))
+    omega = matched_draws(union, 2000)
+    pairs = (pseudo.draw_scores(each, alpha, gamma, omega) for each in (own, alone))
+    for (count, _, ours), (same, _, theirs) in zip(*pairs, strict=True):
+        assert count == same
+        np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-9)

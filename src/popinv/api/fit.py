@@ -78,6 +78,8 @@ def fit(
         take ``design`` (n, k) and ``times`` as further arguments. If it takes and returns tensors
         of torch, the estimators go through the function itself. Otherwise a surrogate is trained
         on its output. Or the section ``forward`` of a study, such as ``{"kind": "lorenz96"}``.
+        ``times`` are all times (k,), or those of each system (n, m) where no system has half of
+        all and the function of tensors takes such times.
     law, noise : mapping or str
         The sections ``law`` and ``noise`` of a study, or the name of a kind that has defaults. A
         function needs a law; the noise is ``diagonal`` by default.

@@ -2,6 +2,8 @@
 
 The design enters the forward model beside the parameters: a dose, a load, a geometry. Covariates
 shift the law of the parameters, or scale the noise. Simulated systems take both from observed ones.
+The places of systems that are observed at places of their own are among both
+(:mod:`popinv.population.places`).
 """
 
 from __future__ import annotations
