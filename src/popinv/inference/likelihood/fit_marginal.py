@@ -69,8 +69,8 @@ _BEFORE_STEPS, _OF_A_CYCLE = 2, 4
 _MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
 # Error of the log likelihood's value for so many systems; with more it grows with them.
 _VALUE_ERROR, _OF_SYSTEMS = 0.015, 50
-# The error falls at least with this power of the number of draws.
-_RATE = 0.5
+# The error falls at least with the first power of the number of draws, and usually with the second.
+_RATE, _USUAL_RATE = 0.5, 0.75
 # Shares of the effective draws where they are adapted: those that are effective wherever they are
 # used, and below which they are adapted again.
 _TRUSTED, _OUTWORN = 0.5, 0.8
@@ -228,6 +228,8 @@ class _Ascent:
                 by_modes = likelihood_near(self.problem, start, self.settings)
                 hard = np.union1d(by_modes.hard, by_modes.further(start, by_modes.here)[0])
                 cycle = replace(cycle, hard=hard)
+            elif len(self.problem.data) <= _LOOKED_AT:
+                memory = few.here.memory
         while True:
             near, settings = self.near(cycle, memory), self.settings_of(cycle)
             state = self.ascended(cycle, near, state)
@@ -363,15 +365,18 @@ class _Ascent:
             return following, 0.0, None
         if self.rough:
             return None, 0.0, None
+        error = judged_errors(problem, evaluation, information)
+        draws = self.more_draws(error, settings.draws, self.affords(following))
+        more = draws > cycle.draws and not last
+        # Further modes are searched with the last draws, unless their error may be due to these.
+        if more and error <= _ERROR:
+            return replace(following, draws=draws), 0.0, None
         further, share = near.further(p, evaluation)
         hard = np.union1d(cycle.hard, further)
         # Of too many hard systems none has adapted draws, and the same ones are found again.
         if len(hard) > len(cycle.hard) and near.can_adapt and not last:
             return replace(following, hard=hard), share, None
-        error = judged_errors(problem, evaluation, information)
-        draws = self.more_draws(error, settings.draws, self.affords(following))
-        following = replace(following, draws=draws)
-        return following if draws > cycle.draws and not last else None, share, curvature
+        return replace(following, draws=draws) if more else None, share, curvature
 
     def spent(self, cycle: _Cycle, state: ScoringState) -> float:
         """Return the draws of all systems in the evaluations up to this state of a cycle."""
@@ -390,7 +395,7 @@ class _Ascent:
         if error > _ERROR:
             wanted = draws * (error / _ERROR) ** (1 / _RATE)
         elif error > _SMALL_ERROR:
-            wanted = min(draws * (error / _SMALL_ERROR) ** (1 / _RATE), _FEW_DRAWS / count)
+            wanted = min(draws * (error / _SMALL_ERROR) ** (1 / _USUAL_RATE), _FEW_DRAWS / count)
         if wanted <= draws:
             return draws
         doubled = draws * 2 ** math.ceil(math.log2(wanted / draws))

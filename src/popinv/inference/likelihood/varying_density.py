@@ -265,14 +265,17 @@ def varying_density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
     DivergenceError
         If the correlation of the noise is not positive definite.
     """
-    moved = []
+    here, moved = _density(problem, gamma), []
     for unit in torch.eye(len(gamma), dtype=gamma.dtype) if problem.free_noise else ():
-        up, down = (_density(problem, gamma + sign * _STEP * unit) for sign in (1, -1))
+        up, down = (_density(problem, gamma + sign * _STEP * unit, here) for sign in (1, -1))
         moved.append((up, down))
-    return replace(_density(problem, gamma), moved=tuple(moved))
+    return replace(here, moved=tuple(moved))
 
 
-def _density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
+def _density(
+    problem: Problem, gamma: torch.Tensor, near: VaryingDensity | None = None
+) -> VaryingDensity:
+    """Return the density at gamma, with the whitening of one near if its correlation is equal."""
     noise, conditions = problem.noise, problem.conditions
     assert isinstance(noise, VaryingNoise)
     # Noise that varies is not streamed.
@@ -292,7 +295,11 @@ def _density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
         if conditions.limits is not None:
             censored = seen & torch.from_numpy(y <= conditions.limits)
     with torch.no_grad():
-        roots = whitening(noise.correlation(gamma), n, unscaled)
+        correlation = noise.correlation(gamma)
+        if near is not None and torch.equal(noise.correlation(near.gamma), correlation):
+            roots = near.whitening
+        else:
+            roots = whitening(correlation, n, unscaled)
     data = torch.from_numpy(y)
     every = VaryingDensity(noise, gamma, data, seen, scale, covariates, roots, censored)
     return every.with_narrow()
