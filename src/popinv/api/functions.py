@@ -19,8 +19,6 @@ from popinv.forward.python.worker import answer, takes, with_design
 from popinv.sections.base import Count
 
 if TYPE_CHECKING:
-    import torch
-
     from popinv.forward.external.model import ExternalModel
     from popinv.surrogate.exact import ExactSimulator
 
@@ -96,21 +94,9 @@ class OwnFunction(ExternalSection):
 
     def exact(self) -> ExactSimulator:
         """Return the function of tensors as a simulator that needs no surrogate."""
-        import torch
+        from popinv.surrogate.exact import of_function
 
-        from popinv.forward.external.interpolation import interpolated
-        from popinv.surrogate.exact import ExactSimulator
-
-        function, given = self.of_inputs(), self.observations.interpolation_matrix()
-        matrix = None if given is None else torch.from_numpy(given)
-
-        def simulate(z: torch.Tensor) -> torch.Tensor:
-            y = function(z).to(torch.float64)
-            if matrix is not None:
-                y = interpolated(y, matrix)
-            return torch.log(y) if self.observations.logarithm else y
-
-        return ExactSimulator(simulate)
+        return of_function(self.of_inputs(), self.observations)
 
 
 class _InProcess:

@@ -8,9 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from popinv.forward.external.files import simulator_hash
+from popinv.forward.external.interpolation import interpolated
+from popinv.forward.external.observations import SimulatorObservations
 from popinv.forward.python.autograd import changes_along
+from popinv.forward.python.section import PythonFunction
+from popinv.forward.python.worker import loaded, with_design
+from popinv.sections.base import plain
 
-__all__ = ["ExactSimulator"]
+__all__ = ["ExactSimulator", "of_function", "of_section"]
 
 
 class ExactSimulator:
@@ -21,6 +27,8 @@ class ExactSimulator:
     simulate : callable
         Maps inputs, a Tensor (n, d_z) of float64, to observations (n, d_y), each row by itself.
         Torch differentiates it.
+    section : mapping, optional
+        What :func:`of_section` makes it of again. A function in memory has nothing to be stored.
 
     Attributes
     ----------
@@ -36,13 +44,17 @@ class ExactSimulator:
 
     exact = True
 
-    def __init__(self, simulate: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        self._simulate = simulate
+    def __init__(
+        self,
+        simulate: Callable[[torch.Tensor], torch.Tensor],
+        section: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._simulate, self._section = simulate, section or {}
 
     @property
     def hyperparameters(self) -> Mapping[str, Any]:
-        """The key ``kind`` alone."""
-        return {"kind": "exact"}
+        """The key ``kind``, and those of the function that is the forward model."""
+        return {"kind": "exact", **self._section}
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Map inputs to observations."""
@@ -67,3 +79,35 @@ class ExactSimulator:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return nothing: a function is not stored."""
         return {}
+
+
+def of_function(
+    function: Callable[[torch.Tensor], torch.Tensor],
+    observations: SimulatorObservations,
+    section: Mapping[str, Any] | None = None,
+) -> ExactSimulator:
+    """Return the simulator of a function of inputs side by side, (n, d_z) to (n, asked)."""
+    given = observations.interpolation_matrix()
+    matrix = None if given is None else torch.from_numpy(given)
+
+    def simulate(z: torch.Tensor) -> torch.Tensor:
+        y = function(z).to(torch.float64)
+        if matrix is not None:
+            y = interpolated(y, matrix)
+        return torch.log(y) if observations.logarithm else y
+
+    return ExactSimulator(simulate, section)
+
+
+def of_section(forward: PythonFunction) -> ExactSimulator:
+    """Return the simulator of a study's own function of torch, which is loaded into this process.
+
+    What is stored of it changes with the files of the function.
+    """
+    function = with_design(
+        loaded(forward.function, forward.path),
+        len(forward.design()),
+        forward.observations.asked_times(),
+    )
+    section = {"forward": plain(forward), "files": simulator_hash(forward.source_files())}
+    return of_function(function, forward.observations, section)

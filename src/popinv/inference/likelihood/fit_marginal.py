@@ -67,8 +67,9 @@ _ERROR, _SMALL_ERROR, _FEW_DRAWS = 0.2, 0.02, 64_000
 _BEFORE_STEPS, _OF_A_CYCLE = 2, 4
 # Largest number of draws of a system, and of all systems together.
 _MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
-# Error of the log likelihood's value for so many systems; with more it grows with them.
-_VALUE_ERROR, _OF_SYSTEMS = 0.015, 50
+# Error of the log likelihood's value of up to so many systems, which other programs' values can be
+# compared with; and that of each system with more.
+_VALUE_ERROR, _OF_SYSTEMS, _OF_EACH = 0.008, 100, 0.0003
 # The error falls at least with the first power of the number of draws, and usually with the second.
 _RATE, _USUAL_RATE = 0.5, 0.75
 # Shares of the effective draws where they are adapted: those that are effective wherever they are
@@ -283,15 +284,19 @@ class _Ascent:
         problem, count = self.problem, len(self.problem.data)
         own = replace(problem, stage=f"{problem.stage}/value")
         settings = replace(settings, scores=False)
-        wanted = _VALUE_ERROR * max(1.0, count / _OF_SYSTEMS)
+        wanted = _VALUE_ERROR if count <= _OF_SYSTEMS else _OF_EACH * count
         most = min(_MOST_DRAWS, _MOST_TOGETHER / count, left / count)
         while True:
             found = likelihood_near(own, estimate.p, settings, None, memory, self.curved, hard).here
             error = float(np.sqrt((found.value_error**2).sum()))
-            larger = replace(settings, draws=4 * settings.draws)
-            if error <= wanted or larger.draws > most:
+            draws = settings.draws
+            if error > wanted:
+                draws *= 2 ** math.ceil(math.log2(error / wanted) / _USUAL_RATE)
+            while draws > max(most, settings.draws):
+                draws //= 2
+            if draws == settings.draws:
                 break
-            settings = larger
+            settings = replace(settings, draws=draws)
         told = {"value": float(found.log_likelihood.sum()), "value_error": error}
         return replace(
             estimate,
