@@ -81,10 +81,9 @@ def test_what_the_trial_advises_runs_without_a_surrogate(
         return -float(multivariate_normal.logpdf(fitted, design @ q[:2], covariance).sum())
 
     best = minimize(lost, [1.0, -0.5, np.log(0.8), np.log(0.4), np.log(0.3)])
-    names = [
-        f"alpha_{n}_{what}" for what in ("mean", "standard_deviation") for n in ("level", "slope")
-    ]
-    answer = [metrics[name] for name in (*names, "noise_standard_deviation")]
+    names = [f"{n}_{w}" for w in ("mean", "standard_deviation") for n in ("level", "slope")]
+    answer = [metrics[f"alpha_{name}"] for name in names]
+    answer.append(metrics["noise_standard_deviation"])
     np.testing.assert_allclose(answer, [*best.x[:2], *np.exp(best.x[2:])], rtol=0.01)
     assert metrics["log_likelihood"] == pytest.approx(-best.fun, abs=1e-3)
     surrogate = surrogate_of(storage.load(folder / "rounds/0/surrogate.zarr.zip"))

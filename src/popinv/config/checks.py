@@ -329,8 +329,8 @@ def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[
 
 def _no_surrogate(sections: Sections, forward: ForwardSection) -> Iterator[Problem]:
     """Yield what needs a surrogate."""
-    torch = isinstance(forward, PythonFunction) and forward.derivatives == "torch"
-    if not (torch and forward.vectorised):
+    own = isinstance(forward, PythonFunction) and forward.vectorised
+    if not own or forward.derivatives != "torch":
         yield Problem(
             ("surrogate", "kind"),
             "got 'none', but only a Python function of torch that takes a table of systems "
