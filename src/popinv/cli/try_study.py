@@ -179,9 +179,9 @@ def _fewer_solves(study: Study, calls: int, seconds: float) -> list[str]:
 def _no_surrogate(study: Study, seconds: float, systems: int, d_alpha: int) -> list[str]:
     """Return the setting with which the simulator is its own surrogate, where it costs less."""
     forward, descent = study.forward, study.descent.for_systems(systems)
-    if not isinstance(forward, PythonFunction) or study.surrogate.kind == "none":
+    if study.surrogate.kind == "none":
         return []
-    if forward.derivatives != "torch" or not forward.vectorised:
+    if not (isinstance(forward, PythonFunction) and forward.differentiated):
         return []
     draws = descent.iterations * descent.model_samples + study.polish.draws * systems * _STEPS
     wanted = seconds * (_WITH_ADJOINT * draws + pseudo_likelihood_solves(systems, d_alpha))

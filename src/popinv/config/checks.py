@@ -329,8 +329,7 @@ def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[
 
 def _no_surrogate(sections: Sections, forward: ForwardSection) -> Iterator[Problem]:
     """Yield what needs a surrogate."""
-    own = isinstance(forward, PythonFunction) and forward.vectorised
-    if not own or forward.derivatives != "torch":
+    if not (isinstance(forward, PythonFunction) and forward.differentiated):
         yield Problem(
             ("surrogate", "kind"),
             "got 'none', but only a Python function of torch that takes a table of systems "
