@@ -55,6 +55,23 @@ def test_a_torch_function_needs_no_surrogate(boys_result):
     assert "correction" not in boys_result.population
 
 
+def test_without_tests_the_likelihood_answers_without_the_distance(boys_result, tmp_path):
+    without = boys.fit(boys.table(), tests=False)
+    same = ["estimate", "standard_error", "lower", "upper"]
+    pd.testing.assert_frame_equal(without.summary()[same], boys_result.summary()[same])
+    assert without.artefacts["distance"].attrs["reason"] == "it was left out with the tests"
+    assert np.isnan(without.population["estimates"].sel(estimator="distance")).all()
+    assert "Descent" not in without.check().index
+    with pytest.raises(ConfigError, match="has no figure 'descent'"):
+        without.plot("descent")
+    again = popinv.load(without.save(tmp_path / "boys"))
+    pd.testing.assert_frame_equal(again.summary(), without.summary())
+    # Where no likelihood answers, the distance does.
+    asked = boys.fit(boys.table(), tests=False, estimator="distance", descent={"iterations": 20})
+    assert asked.metrics["estimator"] == "distance"
+    assert "Descent" in asked.check().index
+
+
 @pytest.fixture(scope="module")
 def decays() -> popinv.Result:
     return popinv.fit(

@@ -97,6 +97,9 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
         descent["pooled_directions"] = 0
     rates = sorted([draw(POSITIVE), draw(POSITIVE)])
     descent.update(final_learning_rate=rates[0], learning_rate=rates[1])
+    if study["surrogate"].get("kind") == "none":
+        # A solver of Firedrake needs a surrogate.
+        study["surrogate"] = {}
     if study["surrogate"].get("kind") == "gaussian_process":
         # At most 1000 solves.
         study["active_learning"] = {"rounds": draw(st.integers(1, 10))}

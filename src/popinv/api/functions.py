@@ -20,8 +20,6 @@ from popinv.forward.python.worker import answer, takes, with_design
 from popinv.sections.base import Count
 
 if TYPE_CHECKING:
-    import torch
-
     from popinv.forward.external.model import ExternalModel
     from popinv.forward.external.own_times import AtOwnTimes
     from popinv.surrogate.exact import ExactSimulator
@@ -118,27 +116,9 @@ class OwnFunction(ExternalSection):
 
     def exact(self) -> ExactSimulator:
         """Return the function of tensors as a simulator that needs no surrogate."""
-        import torch
+        from popinv.surrogate.exact import of_function
 
-        from popinv.forward.external.interpolation import interpolated
-        from popinv.surrogate.exact import ExactSimulator
-
-        function, given = self.of_inputs(), self.observations.interpolation_matrix()
-        matrix = None if given is None else torch.from_numpy(given)
-        own = self._at_own_times()
-
-        def observed(y: torch.Tensor) -> torch.Tensor:
-            return torch.log(y) if self.observations.logarithm else y
-
-        def simulate(z: torch.Tensor) -> torch.Tensor:
-            y = function(z).to(torch.float64)
-            return observed(y if matrix is None else interpolated(y, matrix))
-
-        def at(z: torch.Tensor, places: np.ndarray) -> torch.Tensor:
-            assert own is not None
-            return observed(own(z, places).to(torch.float64))
-
-        return ExactSimulator(simulate, None if own is None else at)
+        return of_function(self.of_inputs(), self.observations, self._at_own_times())
 
 
 class _InProcess:

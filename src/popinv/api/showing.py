@@ -19,6 +19,8 @@ __all__ = ["as_html", "as_text"]
 # Further parameters are counted; `summary` has them all.
 _MOST = 24
 _WIDTH = 100
+# A smaller error of the log likelihood is not told.
+_EXACT = 0.0005
 
 
 def as_text(result: Result) -> str:
@@ -59,6 +61,8 @@ def _heading(result: Result) -> str:
             f"\nLog likelihood {metrics['log_likelihood']:.2f}, AIC {metrics['aic']:.2f}, BIC "
             f"{metrics['bic']:.2f}."
         )
+        if (error := metrics["log_likelihood_error"]) >= _EXACT:
+            value += f" Its draws leave an error of {error:.2g} in the log likelihood."
     return (
         f"{name}{metrics['systems']} systems with {observations_each(metrics)} observations each. "
         f"The answer is that of the {estimator}, through {through}.{value}"

@@ -25,6 +25,7 @@ from popinv.config.observations import FileObservations
 from popinv.config.study import Config, Study
 from popinv.forward.base import ClaimedDerivatives, Solutions, session
 from popinv.forward.external.model import ExternalModel
+from popinv.forward.python.section import PythonFunction
 from popinv.inference.polish import pseudo_likelihood_solves
 from popinv.inference.settings import PolishSettings
 from popinv.observation_files.heldout import learned_and_tested
@@ -40,6 +41,8 @@ __all__ = ["try_studies"]
 
 # Solves that are few for a network, and seconds of all solves that are long.
 _FEW_SOLVES, _LONG = 300, 8 * 3600.0
+# Steps of the likelihood, about, and the cost of a solve with its gradient in solves.
+_STEPS, _WITH_ADJOINT = 50, 3
 
 
 def try_studies(path: str | Path, systems: int, say: Callable[[str], None]) -> bool:
@@ -126,10 +129,14 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
     lines += too_few_systems(study, table)
     calls = sum(count for count, _ in solves_of(study))
     lines += study_costs(study, seconds)
-    lines += _fewer_solves(study, calls, calls * seconds)
-    lines.append("training and descent take further minutes, for any simulator")
-    if isinstance(model, ExternalModel):
-        lines += _cheap_enough(study.polish, seconds, observed, len(population.names))
+    if without := _no_surrogate(study, seconds, observed, len(population.names)):
+        lines += without
+    else:
+        lines += _fewer_solves(study, calls, calls * seconds)
+        if study.surrogate.kind != "none":
+            lines.append("training and descent take further minutes, for any simulator")
+            if isinstance(model, ExternalModel):
+                lines += _cheap_enough(study.polish, seconds, observed, len(population.names))
     for line in lines:
         say(line)
     return bool(good.any())
@@ -159,13 +166,31 @@ def _fewer_solves(study: Study, calls: int, seconds: float) -> list[str]:
     forward = study.forward
     few, slow = calls <= _FEW_SOLVES, seconds > _LONG
     unsuited = len(forward.inputs()) > MOST_INPUTS or forward.has_sampling_error()
-    if study.surrogate.kind == "gaussian_process" or unsuited or not (few or slow):
+    if study.surrogate.kind != "network" or unsuited or not (few or slow):
         return []
     why = "these are few solves for a network" if few else "the solves take long"
     return [
         f"{why}: a Gaussian process learns from about 200 and counts its own error as uncertainty; "
         "set 'surrogate: {kind: gaussian_process}', and leave out 'active_learning' and "
         "'assessment.surrogate_check' for its own numbers of solves"
+    ]
+
+
+def _no_surrogate(study: Study, seconds: float, systems: int, d_alpha: int) -> list[str]:
+    """Return the setting with which the simulator is its own surrogate, where it costs less."""
+    forward, descent = study.forward, study.descent.for_systems(systems)
+    if study.surrogate.kind == "none":
+        return []
+    if not (isinstance(forward, PythonFunction) and forward.differentiated):
+        return []
+    draws = descent.iterations * descent.model_samples + study.polish.draws * systems * _STEPS
+    wanted = seconds * (_WITH_ADJOINT * draws + pseudo_likelihood_solves(systems, d_alpha))
+    if wanted > study.polish.solver_seconds:
+        return []
+    return [
+        f"it costs less than its surrogate: the estimators take {duration(wanted)} of it, with "
+        "derivatives, and there is nothing to train; set 'surrogate: {kind: none}', and leave out "
+        "'active_learning' and 'assessment.surrogate_check'"
     ]
 
 

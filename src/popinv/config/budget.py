@@ -1,8 +1,9 @@
-"""The numbers of solves of a study whose surrogate is a Gaussian process, where it states none.
+"""The numbers of solves of a study whose surrogate is no network, where it states none.
 
 The defaults of the sections are for networks and cheap solvers. A Gaussian process takes the place
 of an expensive solver: the sections that a study leaves out, or states in part, are completed by
-numbers that make 220 solves together with the check.
+numbers that make 220 solves together with the check. Without a surrogate, solves only check the
+function and its derivatives.
 """
 
 from __future__ import annotations
@@ -12,15 +13,21 @@ from typing import Any
 
 __all__ = ["FEW_SOLVES", "MOST_INPUTS", "MOST_SOLVES", "with_few_solves"]
 
-FEW_SOLVES: Mapping[str, Mapping[str, int]] = {
-    "active_learning": {
-        "first_design": 60,
-        "solves_per_round": 40,
-        "chunk_size": 10,
+FEW_SOLVES: Mapping[str, Mapping[str, Mapping[str, int]]] = {
+    "gaussian_process": {
+        "active_learning": {
+            "first_design": 60,
+            "solves_per_round": 40,
+            "chunk_size": 10,
+        },
+        "assessment": {"surrogate_check": 40},
     },
-    "assessment": {"surrogate_check": 40},
+    "none": {
+        "active_learning": {"rounds": 1, "first_design": 100},
+        "assessment": {"surrogate_check": 40},
+    },
 }
-"""The defaults of a study with a Gaussian process, by section."""
+"""The defaults of a study with such a kind of surrogate, by section."""
 
 MOST_SOLVES, MOST_INPUTS = 1000, 30
 """The largest numbers of solves and of inputs (parameters and design) of a Gaussian process: its
@@ -28,11 +35,10 @@ cost grows with the cube of the first, and each of the second has a length scale
 
 
 def with_few_solves(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a study as its file states it, completed where its surrogate is a Gaussian process."""
+    """Return a study as its file states it, completed where its surrogate is no network."""
     completed, surrogate = dict(study), study.get("surrogate")
-    if not isinstance(surrogate, Mapping) or surrogate.get("kind") != "gaussian_process":
-        return completed
-    for name, numbers in FEW_SOLVES.items():
+    kind = surrogate.get("kind") if isinstance(surrogate, Mapping) else None
+    for name, numbers in FEW_SOLVES.get(str(kind), {}).items():
         section = completed.get(name, {})
         if isinstance(section, Mapping):
             completed[name] = {**numbers, **section}

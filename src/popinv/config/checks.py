@@ -25,6 +25,7 @@ from popinv.errors import ConfigError
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.outside import check_forward
 from popinv.forward.porous_flow.section import PorousFlow
+from popinv.forward.python.section import PythonFunction
 from popinv.forward.section import ForwardSection
 from popinv.inference.settings import DescentSettings
 from popinv.methods.section import ObservedSystems, StudySections
@@ -110,6 +111,8 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[Problem]:
         yield from _network(forward, sections.surrogate)
     if sections.surrogate and sections.surrogate.kind == "gaussian_process":
         yield from _gaussian_process(sections)
+    if forward and sections.surrogate and sections.surrogate.kind == "none":
+        yield from _no_surrogate(sections, forward)
 
 
 def _assessment(
@@ -322,6 +325,29 @@ def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[
             f"got {surrogate.fourier_modes}, but a mesh of {forward.elements} elements a side "
             f"carries at most {forward.elements // 2}.",
         )
+
+
+def _no_surrogate(sections: Sections, forward: ForwardSection) -> Iterator[Problem]:
+    """Yield what needs a surrogate."""
+    if not (isinstance(forward, PythonFunction) and forward.differentiated):
+        yield Problem(
+            ("surrogate", "kind"),
+            "got 'none', but only a Python function of torch that takes a table of systems "
+            "(forward.kind 'python', derivatives 'torch', vectorised true) needs no surrogate. "
+            "Use 'network'.",
+        )
+    if sections.evidence and sections.evidence.design_counts:
+        yield Problem(
+            ("evidence", "design_counts"),
+            "compares networks, and there is no surrogate; leave it out.",
+        )
+    for name, method in sections.downstream.asked().items() if sections.downstream else ():
+        if method.trains_network:
+            yield Problem(
+                ("downstream", name),
+                "trains the surrogate's network, and there is no surrogate; leave it out, or use "
+                "'surrogate: {kind: network}'.",
+            )
 
 
 def _gaussian_process(sections: Sections) -> Iterator[Problem]:

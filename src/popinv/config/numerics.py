@@ -29,12 +29,13 @@ class ActiveLearning(Section):
 
     rounds: Count = Field(
         default=4,
+        json_schema_extra={"x-default": "4; 1 without a surrogate"},
         description="Rounds of solving, training and descending. A round whose surrogate is "
         "already good enough passes its predecessor's result on.",
     )
     first_design: Annotated[int, Field(ge=10), NotBoolean] = Field(
         default=2000,
-        json_schema_extra={"x-default": "2000; 60 for a Gaussian process"},
+        json_schema_extra={"x-default": "2000; 60 for a Gaussian process, 100 without a surrogate"},
         description="Solves of the first round, spread broadly about the start.",
     )
     solves_per_round: Count = Field(
@@ -88,7 +89,7 @@ class Assessment(Section):
     )
     surrogate_check: Count = Field(
         default=500,
-        json_schema_extra={"x-default": "500; 40 for a Gaussian process"},
+        json_schema_extra={"x-default": "500; 40 for a Gaussian process, or without one"},
         description="Fresh solves on which the surrogate is judged at the end.",
     )
     baselines: list[Baseline] = Field(

@@ -74,7 +74,7 @@ def sample_model(
     rng = generator(problem.seed, stage, index)
     omega = torch.from_numpy(rng.standard_normal((count, problem.law.d_omega)))
     e = torch.from_numpy(rng.standard_normal((count, problem.noise.d_y)))
-    given = conditions or problem.conditions.known_alone()
+    given = problem.conditions.known_alone() if conditions is None else conditions
     systems = np.arange(count) % len(given)
     p = torch.from_numpy(np.concatenate([alpha, gamma]))
     simulate = problem.simulate

@@ -31,7 +31,7 @@ def parameters(
     """
     omega = standard_normal_rows(seed, f"{stage}/omega", 0, count, law.d_omega)
     with torch.no_grad():
-        own = known or Known.nothing(count)
+        own = Known.nothing(count) if known is None else known
         return inputs(law, torch.from_numpy(alpha), torch.from_numpy(omega), own).numpy()
 
 
@@ -53,7 +53,7 @@ def broad_parameters(
     omega = standard_normal_rows(seed, f"{stage}/omega", 0, count, law.d_omega)
     rows = torch.from_numpy(alpha + spread * eta)
     with torch.no_grad():
-        own = known or Known.nothing(count)
+        own = Known.nothing(count) if known is None else known
         return inputs(law, rows, torch.from_numpy(omega), own).numpy()
 
 

@@ -69,6 +69,8 @@ class Section(BaseModel):
     """A part of the configuration; it is frozen, and refuses unknown keys."""
 
     model_config = ConfigDict(
+        # Most kinds are imported, and not used, in most processes.
+        defer_build=True,
         extra="forbid",
         frozen=True,
         allow_inf_nan=False,

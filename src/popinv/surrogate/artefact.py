@@ -59,6 +59,11 @@ def surrogate_of(dataset: xr.Dataset | TrainedSurrogate, device: str = "cpu") ->
         if str(name).startswith(_PREFIX)
     }
     hyperparameters = json.loads(dataset.attrs["hyperparameters"])
+    if hyperparameters.get("kind") == "exact":
+        from popinv.forward.python.section import PythonFunction
+        from popinv.surrogate.exact import of_section
+
+        return of_section(PythonFunction.model_validate(hyperparameters["forward"]))
     if hyperparameters.get("kind") == "gaussian_process":
         from popinv.surrogate.gaussian_process.emulator import Emulator
 

@@ -131,6 +131,7 @@ def judge(
 
     The attribute ``converged`` of the result is 1 if the surrogate's error and its effect on the
     answer are below their thresholds, or if an earlier round converged and this one solved nothing.
+    The forward model itself in the place of a surrogate has neither.
 
     Parameters
     ----------
@@ -149,7 +150,10 @@ def judge(
     fresh["round"].attrs = dict(previous["round"].attrs)
     solved = fresh["reason"].values == 0
     error = pushed = np.nan
-    if solved.any():
+    from popinv.surrogate.simulator import is_exact  # the first round needs no tensor library
+
+    exact = is_exact(surrogate)
+    if solved.any() and not exact:
         cholesky = np.linalg.cholesky(estimate["noise_covariance"].values)
         good = fresh.isel(sample=np.flatnonzero(solved))
         predicted = surrogate.predict(good["z"].values)
@@ -160,6 +164,6 @@ def judge(
     samples = _joined(previous, fresh, "sample", names)
     rounds = _joined(previous, fresh, "round_number", _ROUND)
     samples["reason"] = reason_codes(np.concatenate([reasons_of(previous), reasons_of(fresh)]))
-    fine = error < thresholds.error and pushed < thresholds.push
+    fine = exact or (error < thresholds.error and pushed < thresholds.push)
     converged = previous.attrs["converged"] if not len(solved) else int(fine)
     return samples.merge(rounds).assign_attrs(converged=converged)

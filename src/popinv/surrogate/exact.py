@@ -8,9 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from popinv.forward.external.files import simulator_hash
+from popinv.forward.external.interpolation import interpolated
+from popinv.forward.external.observations import SimulatorObservations
 from popinv.forward.python.autograd import changes_along
+from popinv.forward.python.section import PythonFunction
+from popinv.forward.python.worker import loaded, with_design
+from popinv.sections.base import plain
 
-__all__ = ["ExactSimulator"]
+__all__ = ["ExactSimulator", "of_function", "of_section"]
+
+
+AtEntries = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
+"""A function of inputs (n, d_z), and of the entries (n, m) that are asked for."""
 
 
 class ExactSimulator:
@@ -24,6 +34,8 @@ class ExactSimulator:
     at : callable, optional
         Maps inputs (n, d_z), and the entries (n, m) that are asked for, to these m observations of
         each row. By default all are computed.
+    section : mapping, optional
+        What :func:`of_section` makes it of again. A function in memory has nothing to be stored.
 
     Attributes
     ----------
@@ -42,14 +54,15 @@ class ExactSimulator:
     def __init__(
         self,
         simulate: Callable[[torch.Tensor], torch.Tensor],
-        at: Callable[[torch.Tensor, np.ndarray], torch.Tensor] | None = None,
+        at: AtEntries | None = None,
+        section: Mapping[str, Any] | None = None,
     ) -> None:
-        self._simulate, self._at = simulate, at
+        self._simulate, self._at, self._section = simulate, at, section or {}
 
     @property
     def hyperparameters(self) -> Mapping[str, Any]:
-        """The key ``kind`` alone."""
-        return {"kind": "exact"}
+        """The key ``kind``, and those of the function that is the forward model."""
+        return {"kind": "exact", **self._section}
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Map inputs to observations."""
@@ -85,3 +98,44 @@ class ExactSimulator:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return nothing: a function is not stored."""
         return {}
+
+
+def of_function(
+    function: Callable[[torch.Tensor], torch.Tensor],
+    observations: SimulatorObservations,
+    own: AtEntries | None = None,
+    section: Mapping[str, Any] | None = None,
+) -> ExactSimulator:
+    """Return the simulator of a function of inputs side by side, (n, d_z) to (n, asked).
+
+    ``own`` is the same function at some times of each row.
+    """
+    given = observations.interpolation_matrix()
+    matrix = None if given is None else torch.from_numpy(given)
+
+    def observed(y: torch.Tensor) -> torch.Tensor:
+        return torch.log(y) if observations.logarithm else y
+
+    def simulate(z: torch.Tensor) -> torch.Tensor:
+        y = function(z).to(torch.float64)
+        return observed(y if matrix is None else interpolated(y, matrix))
+
+    def at(z: torch.Tensor, entries: np.ndarray) -> torch.Tensor:
+        assert own is not None
+        return observed(own(z, entries).to(torch.float64))
+
+    return ExactSimulator(simulate, None if own is None else at, section)
+
+
+def of_section(forward: PythonFunction) -> ExactSimulator:
+    """Return the simulator of a study's own function of torch, which is loaded into this process.
+
+    What is stored of it changes with the files of the function.
+    """
+    function = with_design(
+        loaded(forward.function, forward.path),
+        len(forward.design()),
+        forward.observations.asked_times(),
+    )
+    section = {"forward": plain(forward), "files": simulator_hash(forward.source_files())}
+    return of_function(function, forward.observations, section=section)

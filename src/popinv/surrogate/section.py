@@ -14,11 +14,13 @@ __all__ = ["NetworkSettings", "ProcessSettings", "SurrogateSettings", "TrainingL
 class ProcessSettings(Section):
     """The kind of surrogate, and the covariance of a Gaussian process."""
 
-    kind: Literal["network", "gaussian_process"] = Field(
+    kind: Literal["network", "gaussian_process", "none"] = Field(
         default="network",
         description="`network` is a neural network, for thousands of solves; `gaussian_process` "
         "is for at most some hundred solves of an expensive simulator with few parameters. Its "
-        "own error is part of the answer's uncertainty.",
+        "own error is part of the answer's uncertainty. `none` estimates through the simulator "
+        "itself, which must be a Python function of torch (`forward.derivatives: torch`) and "
+        "should take microseconds; `popinv try` measures it.",
     )
     covariance: Literal["auto", "matern", "squared_exponential"] = Field(
         default="auto",

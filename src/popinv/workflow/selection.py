@@ -51,6 +51,8 @@ def _table(study: Study) -> tuple[str, ...]:
 def _surrogate(study: Study) -> tuple[str, ...]:
     if study.surrogate.kind == "network":
         return ("popinv.surrogate.trained_network", "popinv.surrogate.device")
+    if study.surrogate.kind == "none":
+        return ("popinv.surrogate.exact", *_forward(study))
     modules = "surrogate.gaussian_process.emulator", "inference.surrogate_posterior"
     return tuple(f"popinv.{module}" for module in modules)
 
@@ -62,6 +64,8 @@ def _choice(study: Study) -> tuple[str, ...]:
 def _training(study: Study) -> tuple[str, ...]:
     if study.surrogate.kind == "gaussian_process":
         return ("popinv.surrogate.gaussian_process.training",)
+    if study.surrogate.kind == "none":
+        return ("popinv.surrogate.artefact", "popinv.surrogate.exact")
     modules = ["artefact", "build", "resumable", "trained_network", "device"]
     if study.surrogate.network == "fno":
         modules.append("fourier_inputs")

@@ -59,6 +59,11 @@ class PythonFunction(LocalSimulator):
         "takes and returns tensors of torch, which differentiates it. null: none.",
     )
 
+    @property
+    def differentiated(self) -> bool:
+        """Whether torch differentiates the function of a table of systems."""
+        return self.derivatives == "torch" and self.vectorised
+
     def model(self, seed: int) -> ExternalModel:
         """Return the function as a forward model."""
         from popinv.forward.python.model import forward_model

@@ -31,7 +31,7 @@ from popinv.forward.python.derivatives import (
 from popinv.forward.python.exchange import FAILED, NUMBERS, READY, UNUSABLE, pack, unpack
 from popinv.forward.python.one_system import HINT, over_systems, works_for_one
 
-__all__ = ["answer", "main", "takes", "with_design"]
+__all__ = ["answer", "loaded", "main", "takes", "with_design"]
 
 Function = Callable[..., Any]
 
@@ -63,7 +63,10 @@ def _described(error: BaseException) -> str:
     return f"{text} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
 
 
-def _function(target: str) -> Function:
+def loaded(target: str, folder: str) -> Function:
+    """Return the function ``module:function`` of a folder, imported into this process."""
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     module, name = target.split(":")
     return getattr(importlib.import_module(module), name)
 
@@ -206,10 +209,9 @@ def main(arguments: Sequence[str]) -> int:
     beside = json.loads(text)
     os.set_inheritable(int(descriptor), False)
     connection = Connection(int(descriptor))
-    sys.path.insert(0, folder)
     process = os.getpid()
     try:
-        function = _function(target)
+        function = loaded(target, folder)
     except (Exception, SystemExit) as error:
         traceback.print_exc()
         message = f"'{target}' cannot be imported: {_described(error)}"

@@ -10,7 +10,7 @@ error.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from popinv.seeds import generator
 _STARTS = 128
 # Binary digits of a Sobol' point.
 _BITS = 30
+# Systems whose random digits are remembered; few systems are evaluated often.
+_REMEMBERED = 2000
 
 
 @cache
@@ -30,6 +32,12 @@ def _sobol(count: int, width: int) -> torch.Tensor:
     # A law without a parameter that varies has draws of no dimension.
     points = torch.quasirandom.SobolEngine(max(width, 1)).draw(count, dtype=torch.float64)
     return (points[:, :width] * 2**_BITS).to(torch.int64)
+
+
+@lru_cache(_REMEMBERED)
+def _shift(seed: int, address: str, number: int, width: int) -> np.ndarray:
+    """Return the random digits of the two sets of a system, integers (2, 1, width)."""
+    return generator(seed, address, number).integers(2**_BITS, size=(2, 1, width))
 
 
 def quasi_random(
@@ -47,12 +55,8 @@ def quasi_random(
     count, width : int
         Number of points of a set, and their dimension.
     """
-    shifts = [
-        generator(problem.seed, f"{problem.stage}/{stage}", i).integers(
-            2**_BITS, size=(2, 1, width)
-        )
-        for i in numbers
-    ]
+    address = f"{problem.stage}/{stage}"
+    shifts = [_shift(problem.seed, address, int(i), width) for i in numbers]
     shifted = torch.bitwise_xor(_sobol(count, width), torch.from_numpy(np.array(shifts)))
     return (shifted.to(torch.float64) + 0.5) / 2**_BITS
 

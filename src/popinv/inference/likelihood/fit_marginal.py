@@ -67,10 +67,11 @@ _ERROR, _SMALL_ERROR, _FEW_DRAWS = 0.2, 0.02, 64_000
 _BEFORE_STEPS, _OF_A_CYCLE = 2, 4
 # Largest number of draws of a system, and of all systems together.
 _MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
-# Error of the log likelihood's value for so many systems; with more it grows with them.
-_VALUE_ERROR, _OF_SYSTEMS = 0.015, 50
-# The error falls at least with this power of the number of draws.
-_RATE = 0.5
+# Error of the log likelihood's value of up to so many systems, which other programs' values can be
+# compared with; and that of each system with more.
+_VALUE_ERROR, _OF_SYSTEMS, _OF_EACH = 0.008, 100, 0.0003
+# The error falls at least with the first power of the number of draws, and usually with the second.
+_RATE, _USUAL_RATE = 0.5, 0.75
 # Shares of the effective draws where they are adapted: those that are effective wherever they are
 # used, and below which they are adapted again.
 _TRUSTED, _OUTWORN = 0.5, 0.8
@@ -228,6 +229,8 @@ class _Ascent:
                 by_modes = likelihood_near(self.problem, start, self.settings)
                 hard = np.union1d(by_modes.hard, by_modes.further(start, by_modes.here)[0])
                 cycle = replace(cycle, hard=hard)
+            elif len(self.problem.data) <= _LOOKED_AT:
+                memory = few.here.memory
         while True:
             near, settings = self.near(cycle, memory), self.settings_of(cycle)
             state = self.ascended(cycle, near, state)
@@ -281,15 +284,19 @@ class _Ascent:
         problem, count = self.problem, len(self.problem.data)
         own = replace(problem, stage=f"{problem.stage}/value")
         settings = replace(settings, scores=False)
-        wanted = _VALUE_ERROR * max(1.0, count / _OF_SYSTEMS)
+        wanted = _VALUE_ERROR if count <= _OF_SYSTEMS else _OF_EACH * count
         most = min(_MOST_DRAWS, _MOST_TOGETHER / count, left / count)
         while True:
             found = likelihood_near(own, estimate.p, settings, None, memory, self.curved, hard).here
             error = float(np.sqrt((found.value_error**2).sum()))
-            larger = replace(settings, draws=4 * settings.draws)
-            if error <= wanted or larger.draws > most:
+            draws = settings.draws
+            if error > wanted:
+                draws *= 2 ** math.ceil(math.log2(error / wanted) / _USUAL_RATE)
+            while draws > max(most, settings.draws):
+                draws //= 2
+            if draws == settings.draws:
                 break
-            settings = larger
+            settings = replace(settings, draws=draws)
         told = {"value": float(found.log_likelihood.sum()), "value_error": error}
         return replace(
             estimate,
@@ -363,15 +370,18 @@ class _Ascent:
             return following, 0.0, None
         if self.rough:
             return None, 0.0, None
+        error = judged_errors(problem, evaluation, information)
+        draws = self.more_draws(error, settings.draws, self.affords(following))
+        more = draws > cycle.draws and not last
+        # Further modes are searched with the last draws, unless their error may be due to these.
+        if more and error <= _ERROR:
+            return replace(following, draws=draws), 0.0, None
         further, share = near.further(p, evaluation)
         hard = np.union1d(cycle.hard, further)
         # Of too many hard systems none has adapted draws, and the same ones are found again.
         if len(hard) > len(cycle.hard) and near.can_adapt and not last:
             return replace(following, hard=hard), share, None
-        error = judged_errors(problem, evaluation, information)
-        draws = self.more_draws(error, settings.draws, self.affords(following))
-        following = replace(following, draws=draws)
-        return following if draws > cycle.draws and not last else None, share, curvature
+        return replace(following, draws=draws) if more else None, share, curvature
 
     def spent(self, cycle: _Cycle, state: ScoringState) -> float:
         """Return the draws of all systems in the evaluations up to this state of a cycle."""
@@ -390,7 +400,7 @@ class _Ascent:
         if error > _ERROR:
             wanted = draws * (error / _ERROR) ** (1 / _RATE)
         elif error > _SMALL_ERROR:
-            wanted = min(draws * (error / _SMALL_ERROR) ** (1 / _RATE), _FEW_DRAWS / count)
+            wanted = min(draws * (error / _SMALL_ERROR) ** (1 / _USUAL_RATE), _FEW_DRAWS / count)
         if wanted <= draws:
             return draws
         doubled = draws * 2 ** math.ceil(math.log2(wanted / draws))

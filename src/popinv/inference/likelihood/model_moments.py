@@ -41,7 +41,7 @@ from popinv.seeds import generator
 FEWEST_DRAWS = 16_000
 """The smallest default number of draws, except of few systems."""
 
-_FEW_DRAWS, _DRAWS_PER_FEW = 1000, 64
+_FEW_DRAWS, _DRAWS_PER_FEW = 1000, 32
 _DRAWS_PER_SYSTEM, _MOST_DRAWS = 16, 400_000
 # The smallest number of pairs of draws for systems with the same known quantities.
 _FEWEST_PAIRS = 100
@@ -141,7 +141,7 @@ def matched_draws(
     problem : Problem
     count : int, optional
         Number of draws; by default 16 for each system, at least 16,000 and at most 400,000; of
-        fewer than 250 systems 64 for each, at least 1000. The model's moments then add at most a
+        fewer than 500 systems 32 for each, at least 1000. The model's moments then add at most a
         sixteenth to the variance of the answer.
     groups : int, optional
         Number of different known quantities that share them, by default those of the systems.

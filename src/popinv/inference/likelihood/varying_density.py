@@ -237,14 +237,17 @@ def varying_density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
     DivergenceError
         If the correlation of the noise is not positive definite.
     """
-    moved = []
+    here, moved = _density(problem, gamma), []
     for unit in torch.eye(len(gamma), dtype=gamma.dtype) if problem.free_noise else ():
-        up, down = (_density(problem, gamma + sign * _STEP * unit) for sign in (1, -1))
+        up, down = (_density(problem, gamma + sign * _STEP * unit, here) for sign in (1, -1))
         moved.append((up, down))
-    return replace(_density(problem, gamma), moved=tuple(moved))
+    return replace(here, moved=tuple(moved))
 
 
-def _density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
+def _density(
+    problem: Problem, gamma: torch.Tensor, near: VaryingDensity | None = None
+) -> VaryingDensity:
+    """Return the density at gamma, with the whitening of one near if its correlation is equal."""
     noise, conditions = problem.noise, problem.conditions
     assert isinstance(noise, VaryingNoise)
     # Noise that varies is not streamed.
@@ -252,8 +255,13 @@ def _density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
     seen, scale = torch.tensor(conditions.present), torch.tensor(conditions.scale)
     censored = seen & torch.from_numpy(y <= conditions.limits) if conditions.limited else None
     with torch.no_grad():
-        # The scales are in the deviations.
         correlation = noise.correlation(gamma, conditions.known.covariates)
-        roots = whitening(correlation, conditions.with_scale(1.0))
+        if near is not None and torch.equal(
+            noise.correlation(near.gamma, conditions.known.covariates), correlation
+        ):
+            roots = near.whitening
+        else:
+            # The scales are in the deviations.
+            roots = whitening(correlation, conditions.with_scale(1.0))
     data, covariates = torch.from_numpy(y), conditions.known.covariates
     return VaryingDensity(noise, gamma, data, seen, scale, covariates, roots, censored)

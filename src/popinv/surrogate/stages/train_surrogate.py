@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from popinv.forward.python.section import PythonFunction
 from popinv.surrogate.section import SurrogateSettings
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def train_surrogate(
     -------
     Dataset
         As :mod:`popinv.surrogate.artefact` writes it: a network's weights, standardisation and
-        history, or a Gaussian process' solves and hyperparameters.
+        history, a Gaussian process' solves and hyperparameters, or the section of the function that
+        needs no surrogate.
     """
     if solves.attrs["converged"] and previous_surrogate is not None:
         print("the last surrogate is good enough and is passed on")
@@ -66,6 +68,13 @@ def train_surrogate(
 
         return train_process(surrogate, solves, previous_estimate, seed, round_number, logarithmic)
     from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
+
+    if surrogate.kind == "none":
+        from popinv.surrogate.exact import of_section
+
+        assert isinstance(forward, PythonFunction)  # the configuration is checked
+        print("the simulator itself takes the place of a surrogate")
+        return surrogate_dataset(of_section(forward), {}, {"converged": 0})
     from popinv.surrogate.build import training_data, training_settings
     from popinv.surrogate.resumable import train_resumably
 
