@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import multivariate_normal
 
-from benchmarks.small_problems import CASES, quadrature
+from benchmarks.small_problems import quadrature
 
 
 def test_the_quadrature_of_lines_is_the_normal_density():
@@ -33,8 +33,3 @@ def test_the_quadrature_of_lines_is_the_normal_density():
     covariance = design @ np.array([[4.0, cross], [cross, 0.09]]) @ design.T + 1.44 * np.eye(4)
     expected = multivariate_normal.logpdf(y, design @ [17.0, 0.6], covariance).sum()
     assert quadrature("Orthodont", table, numbers) == pytest.approx(expected, abs=1e-5)
-
-
-def test_every_case_has_a_start_for_what_its_function_takes():
-    for name, case in CASES.items():
-        assert sum(deviation > 0 for _, deviation in case.start.values()) in (1, 2, 3), name

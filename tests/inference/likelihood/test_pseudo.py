@@ -24,6 +24,7 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood import fit_pseudo
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.model_moments import (
+    draws_for,
     matched_draws,
     model_moments,
     moments_of_systems,
@@ -38,6 +39,14 @@ from popinv.population.noise.isotropic.noise import IsotropicNoise
 def evaluated(problem, p):
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
     return evaluate(problem, gamma, model_moments(problem, alpha, matched_draws(problem, 2000)))
+
+
+@pytest.mark.parametrize(
+    ("systems", "draws"),
+    [(6, 1000), (100, 3200), (500, 16_000), (1000, 16_000), (2000, 32_000), (10**6, 400_000)],
+)
+def test_draws_add_at_most_a_sixteenth_to_the_variance(systems: int, draws: int):
+    assert draws_for(systems) == draws
 
 
 def test_the_closed_form_is_scipys():
