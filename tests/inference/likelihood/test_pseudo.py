@@ -43,7 +43,7 @@ def evaluated(problem, p):
 
 @pytest.mark.parametrize(
     ("systems", "draws"),
-    [(6, 1000), (100, 3200), (500, 16_000), (1000, 16_000), (2000, 32_000), (10**6, 400_000)],
+    [(6, 1000), (100, 3200), (1000, 16_000), (2000, 32_000), (10**6, 400_000)],
 )
 def test_draws_add_at_most_a_sixteenth_to_the_variance(systems: int, draws: int):
     assert draws_for(systems) == draws
