@@ -74,8 +74,9 @@ def test_numbers_that_underflow_are_no_disagreement(monkeypatch: pytest.MonkeyPa
         raise AssertionError("forward mode was asked for")
 
     monkeypatch.setattr(tangents, "_forwards", forbidden)
-    rates = torch.linspace(0.0, 9.0, 40, dtype=torch.float64)[:, None]
-    along = torch.from_numpy(RNG.standard_normal((1, 40, 1)))
+    # exp(-745) is the smallest positive number, of one digit.
+    rates = torch.log(torch.linspace(1.0, 745.0, 400, dtype=torch.float64)[:, None] / 1.5)
+    along = torch.from_numpy(RNG.standard_normal((1, 400, 1)))
     _, change = linearised(lambda z: torch.exp(-torch.exp(z) * 1.5), rates, along)
     expected = -1.5 * torch.exp(rates) * torch.exp(-torch.exp(rates) * 1.5) * along
     torch.testing.assert_close(change, expected, rtol=1e-10, atol=1e-300)

@@ -23,7 +23,11 @@ from popinv.forward.tangents import linearised
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood import fit_pseudo, pseudo
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.likelihood.model_moments import (
+    draws_for,
+    matched_draws,
+    moments_of_systems,
+)
 from popinv.inference.likelihood.pseudo import evaluate
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
@@ -37,6 +41,14 @@ def evaluated(problem, p):
     return evaluate(
         problem, moments_of_systems(problem, alpha, gamma, matched_draws(problem, 2000))
     )
+
+
+@pytest.mark.parametrize(
+    ("systems", "draws"),
+    [(6, 1000), (100, 3200), (1000, 16_000), (2000, 32_000), (10**6, 400_000)],
+)
+def test_draws_add_at_most_a_sixteenth_to_the_variance(systems: int, draws: int):
+    assert draws_for(systems) == draws
 
 
 def test_the_closed_form_is_scipys():
