@@ -88,8 +88,8 @@ class DescentSettings(Section):
     )
     model_samples: Several = Field(
         default=2000,
-        description="Systems simulated at each step; for fewer than 250 observed systems at most 8 "
-        "for each, or 400.",
+        description="Systems simulated at each step; if not stated, for fewer than 250 observed "
+        "systems at most 8 for each, or 400.",
     )
     batch_size: Several | None = Field(
         default=None,
@@ -144,7 +144,7 @@ class DescentSettings(Section):
         >>> DescentSettings().for_systems(30).model_samples
         400
         """
-        if systems < _FEW:
+        if systems < _FEW and "model_samples" not in self.model_fields_set:
             most = max(_FEWEST_SAMPLES, _SAMPLES_OF_FEW * systems)
             return self.replace(model_samples=min(self.model_samples, most))
         if self.batch_size is not None or systems <= _MOST_WHOLE:
