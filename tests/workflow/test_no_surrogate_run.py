@@ -13,6 +13,7 @@ from scipy.stats import multivariate_normal
 from tiny_study import Workflow
 
 from popinv.cli.try_study import try_studies
+from popinv.errors import DataError
 from popinv.store import storage
 from popinv.surrogate.artefact import surrogate_of
 
@@ -89,8 +90,14 @@ def test_what_the_trial_advises_runs_without_a_surrogate(
     surrogate = surrogate_of(storage.load(folder / "rounds/0/surrogate.zarr.zip"))
     np.testing.assert_allclose(surrogate.predict(z), z[:, :1] + z[:, 1:] * TIMES, rtol=1e-12)
 
+    # A result names code, of which only the study's own is loaded.
+    monkeypatch.chdir(folder)
+    with pytest.raises(DataError, match="go to the working directory of the study"):
+        surrogate_of(storage.load("rounds/0/surrogate.zarr.zip"))
+    monkeypatch.chdir(tmp_path)
+
     # A changed function repeats the solves, and all that goes through it.
     (tmp_path / "line.py").write_text(SIMULATOR.replace("z[:, 1:] *", "2.0 * z[:, 1:] *"))
-    printed = made.run("--dry-run").stdout
-    assert "solving" in printed
-    assert "maximising" in printed or "likelihood" in printed
+    assert "solving" in made.run("--dry-run").stdout
+    with pytest.raises(DataError, match="run it again"):
+        surrogate_of(storage.load(folder / "rounds/0/surrogate.zarr.zip"))

@@ -63,7 +63,8 @@ def surrogate_of(dataset: xr.Dataset | TrainedSurrogate, device: str = "cpu") ->
         from popinv.forward.python.section import PythonFunction
         from popinv.surrogate.exact import of_section
 
-        return of_section(PythonFunction.model_validate(hyperparameters["forward"]))
+        forward = PythonFunction.model_validate(hyperparameters["forward"])
+        return of_section(forward, hyperparameters["files"])
     if hyperparameters.get("kind") == "gaussian_process":
         from popinv.surrogate.gaussian_process.emulator import Emulator
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from popinv.errors import DataError
 from popinv.forward.external.files import simulator_hash
 from popinv.forward.external.interpolation import interpolated
 from popinv.forward.external.observations import SimulatorObservations
@@ -127,15 +129,33 @@ def of_function(
     return ExactSimulator(simulate, None if own is None else at, section)
 
 
-def of_section(forward: PythonFunction) -> ExactSimulator:
+def of_section(forward: PythonFunction, files: str | None = None) -> ExactSimulator:
     """Return the simulator of a study's own function of torch, which is loaded into this process.
 
-    What is stored of it changes with the files of the function.
+    Parameters
+    ----------
+    forward : PythonFunction
+    files : str, optional
+        Hash of the function's files, as it was stored. No other code is loaded.
+
+    Raises
+    ------
+    DataError
+        If the folder has no such module, or another one.
     """
+    folder, code = Path(forward.path).resolve(), forward.code_files()
+    inside = all(each.is_file() and each.resolve().is_relative_to(folder) for each in code)
+    own = simulator_hash(forward.source_files()) if code and inside else ""
+    if not own or files not in (None, own):
+        raise DataError(
+            f"the function '{forward.function}', which needs no surrogate, is not in a module of "
+            f"the folder '{forward.path}' as it was when the result was made; go to the working "
+            "directory of the study, or run it again"
+        )
     function = with_design(
         loaded(forward.function, forward.path),
         len(forward.design()),
         forward.observations.asked_times(),
     )
-    section = {"forward": plain(forward), "files": simulator_hash(forward.source_files())}
+    section = {"forward": plain(forward), "files": own}
     return of_function(function, forward.observations, section=section)

@@ -58,8 +58,8 @@ from popinv.threads import fixed_threads
 _SMALL_GAIN = 0.02
 # If the diagnostics exceed these at the start, which is near the maximum, the ascent is skipped.
 _HOPELESS_SHARE, _HOPELESS_POOR, _LOOKED_AT = 0.1, 0.25, 100
-# Cycles of an ascent.
-_MOST_CYCLES = 20
+# Cycles of an ascent, and those that the observed information may repeat.
+_MOST_CYCLES, _MOST_DOUBTED = 20, 2
 # Error of the draws, in standard errors, above which there are more of them; and the smaller error
 # that is reached as long as all systems together have few draws.
 _ERROR, _SMALL_ERROR, _FEW_DRAWS = 0.2, 0.02, 64_000
@@ -69,9 +69,9 @@ _BEFORE_STEPS, _OF_A_CYCLE = 2, 4
 _MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
 # Error of the log likelihood's value of up to so many systems, which other programs' values can be
 # compared with; and that of each system with more.
-_VALUE_ERROR, _OF_SYSTEMS, _OF_EACH = 0.008, 100, 0.0003
-# The error falls at least with the first power of the number of draws, and usually with the second.
-_RATE, _USUAL_RATE = 0.5, 0.75
+_VALUE_ERROR, _OF_SYSTEMS, _OF_EACH = 0.005, 100, 0.0003
+# The error of even draws falls about as their number grows, at least with this power of it.
+_RATE = 0.5
 # Shares of the effective draws where they are adapted: those that are effective wherever they are
 # used, and below which they are adapted again.
 _TRUSTED, _OUTWORN = 0.5, 0.8
@@ -291,7 +291,7 @@ class _Ascent:
             error = float(np.sqrt((found.value_error**2).sum()))
             draws = settings.draws
             if error > wanted:
-                draws *= 2 ** math.ceil(math.log2(error / wanted) / _USUAL_RATE)
+                draws *= 2 ** math.ceil(math.log2(error / wanted))
             while draws > max(most, settings.draws):
                 draws //= 2
             if draws == settings.draws:
@@ -347,40 +347,44 @@ class _Ascent:
         The second is the share of systems with several modes that the draws do not cover, the third
         the curvature if it was computed.
         """
-        problem, p = self.problem, state.point.p
-        evaluation = Evaluation(**state.point.memory)
-        settings, information = self.settings_of(cycle), cycle.information
-        own, left, curvature = point_of(problem, p, evaluation), 0.0, None
-        if self.few and not self.rough and (state.iteration or not cycle.number):
-            information, curvature = observed_information(problem, near, own)
-            # A curvature that is too large has promised too little.
-            left = promised_gain(replace(own, information=information), problem)
+        problem, p, information = self.problem, state.point.p, cycle.information
+        evaluation, few = Evaluation(**state.point.memory), self.few and not self.rough
         following = replace(
             cycle,
             p=p,
-            information=information,
             number=cycle.number + 1,
             steps=cycle.steps + state.iteration,
             spent=self.spent(cycle, state),
             path=np.concatenate([cycle.path, state.path]),
         )
         last = cycle.number + 1 >= _MOST_CYCLES or self.affords(following) < cycle.draws
-        another = left > TOLERANCE and not cycle.number
-        if (another or _outworn(near, evaluation)) and not last:
+        outworn = _outworn(near, evaluation) and not last
+        if few and np.isfinite(information).all() and not (last or outworn):
+            error = judged_errors(problem, evaluation, information)
+            draws = self.more_draws(error, cycle.draws, self.affords(following))
+            # What is known of the information suffices to see that more draws are wanted. If their
+            # error is small, it makes no further modes seem to be there.
+            if draws > cycle.draws and error <= _ERROR:
+                return replace(following, draws=draws), 0.0, None
+        left, curvature = 0.0, None
+        if few:
+            own = point_of(problem, p, evaluation)
+            information, curvature = observed_information(problem, near, own)
+            following = replace(following, information=information)
+            # A curvature that is too large has promised too little.
+            left = promised_gain(replace(own, information=information), problem)
+        if outworn or (left > TOLERANCE and cycle.number < _MOST_DOUBTED and not last):
             return following, 0.0, None
         if self.rough:
             return None, 0.0, None
-        error = judged_errors(problem, evaluation, information)
-        draws = self.more_draws(error, settings.draws, self.affords(following))
-        more = draws > cycle.draws and not last
-        # Further modes are searched with the last draws, unless their error may be due to these.
-        if more and error <= _ERROR:
-            return replace(following, draws=draws), 0.0, None
         further, share = near.further(p, evaluation)
         hard = np.union1d(cycle.hard, further)
         # Of too many hard systems none has adapted draws, and the same ones are found again.
         if len(hard) > len(cycle.hard) and near.can_adapt and not last:
             return replace(following, hard=hard), share, None
+        error = judged_errors(problem, evaluation, information)
+        draws = self.more_draws(error, cycle.draws, self.affords(following))
+        more = draws > cycle.draws and not last
         return replace(following, draws=draws) if more else None, share, curvature
 
     def spent(self, cycle: _Cycle, state: ScoringState) -> float:
@@ -400,7 +404,7 @@ class _Ascent:
         if error > _ERROR:
             wanted = draws * (error / _ERROR) ** (1 / _RATE)
         elif error > _SMALL_ERROR:
-            wanted = min(draws * (error / _SMALL_ERROR) ** (1 / _USUAL_RATE), _FEW_DRAWS / count)
+            wanted = min(draws * error / _SMALL_ERROR, _FEW_DRAWS / count)
         if wanted <= draws:
             return draws
         doubled = draws * 2 ** math.ceil(math.log2(wanted / draws))
