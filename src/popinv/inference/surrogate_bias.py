@@ -105,10 +105,10 @@ class FreshSolves:
         """Return the solves at the places of the systems, if these have places of their own."""
         if not (count := problem.own_places):
             return self
-        systems = np.arange(len(self.z)) if self.systems is None else self.systems
+        turns = np.arange(len(self.z)) % len(problem.data)
+        systems = turns if self.systems is None else self.systems
         assert problem.known is not None
-        known = problem.known.of(systems % len(problem.data))
-        places = known.design[:, -count:].numpy()
+        places = problem.known.of(systems).design[:, -count:].numpy()
         y = at_places(self.y, places.astype(int), 1)
         return FreshSolves(np.concatenate([self.z, places], axis=1), y, systems)
 
