@@ -314,6 +314,11 @@ def test_the_push_of_a_surrogate_is_that_at_the_places_of_the_systems():
     found = push_of(own, p, scores, fresh, "test", 2)
     error = fresh.y - Learned().predict(fresh.z)
     np.testing.assert_allclose(found, at_the_places(error, own, fresh.systems), atol=1e-12)
+    # Solves that stand for no systems take the places of all in turns.
+    many = FreshSolves(*(np.repeat(part, 3, axis=0) for part in (fresh.z, fresh.y)))
+    found, turns = push_of(own, p, scores, many, "test", 2), np.arange(15) % COUNT
+    expected = at_the_places(np.repeat(error, 3, axis=0), own, turns)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
     measure = PosteriorSolves.given(own.at_all_places.simulate, fresh)
     pushes = measure.pushes(own, p, scores, "test", 1, union.split(p)[1])
     systems = own.random_systems("test/systems", 0, 96)

@@ -115,8 +115,9 @@ class FreshSolves:
         """Return the solves at the places of the systems, if these have places of their own."""
         if not (count := problem.own_places):
             return self
-        systems = np.arange(len(self.z)) if self.systems is None else self.systems
-        places = problem.known.of(systems % len(problem.data)).design[:, -count:].numpy()
+        turns = np.arange(len(self.z)) % len(problem.data)
+        systems = turns if self.systems is None else self.systems
+        places = problem.known.of(systems).design[:, -count:].numpy()
         y = at_places(self.y, places.astype(int), 1)
         return replace(self, z=np.concatenate([self.z, places], axis=1), y=y, systems=systems)
 
