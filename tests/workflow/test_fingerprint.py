@@ -155,9 +155,16 @@ FOR_SOME = {
     "inference.surrogate_bias": {"inference.surrogate_posterior"},
     "population.laws.field": {"population.laws.shifted"},
     "population.noise.errors": {"population.noise.varying"},
-    "surrogate.artefact": {"surrogate.gaussian_process.emulator"},
+    "surrogate.artefact": {
+        "forward.python.section",
+        "surrogate.exact",
+        "surrogate.gaussian_process.emulator",
+    },
     "surrogate.build": {"surrogate.fourier_inputs"},
-    "surrogate.stages.train_surrogate": {"surrogate.gaussian_process.training"},
+    "surrogate.stages.train_surrogate": {
+        "surrogate.exact",
+        "surrogate.gaussian_process.training",
+    },
 }
 ROOT = Path(__file__).parents[2]
 
