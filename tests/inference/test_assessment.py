@@ -12,6 +12,7 @@ import torch
 from problems import curve_problem, silent
 
 from popinv.inference.accuracy import law_errors, ratio, relative_frobenius_error
+from popinv.inference.answer_tests import answer_tests
 from popinv.inference.fitted_samples import FittedModel, sample_model
 from popinv.inference.heldout_test import HeldOutTest, heldout_test
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
@@ -85,8 +86,7 @@ def test_the_tests_are_among_the_metrics_unless_they_are_left_out(monkeypatch):
     monkeypatch.setattr("popinv.inference.heldout_test._DIRECTIONS", 20)
     study, thresholds = line_study(), Thresholds(error=0.1, push=0.25)
     numbers, fewer = (
-        metrics(study.problem, study.loaded, 9, thresholds, **more)
-        for more in ({}, {"tested": False})
+        metrics(study.problem, study.loaded, 9, thresholds, tests) for tests in (answer_tests, None)
     )
     heldout = {"heldout_energy_distance", "heldout_energy_null_95", "heldout_p_value"}
     misfits = {f"{part}_misfit" for part in ("law", "noise", "simulator")}

@@ -21,6 +21,7 @@ from small_results import (
     studies,
 )
 
+from popinv.inference.answer_tests import answer_tests
 from popinv.inference.metrics import metrics
 from popinv.methods.metrics import write_metrics
 from popinv.report.folder import ASSETS, library, library_name
@@ -52,7 +53,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
             seed=3,
             created_by=f"make_{name}",
         )
-    metric_values = metrics(study.problem, study.loaded, null_resamples=20, thresholds=THRESHOLDS)
+    metric_values = metrics(
+        study.problem, study.loaded, null_resamples=20, thresholds=THRESHOLDS, tests=answer_tests
+    )
     write_metrics(metric_values, tiny / "metrics.json")
     benchmarks = tiny / "benchmarks"
     benchmarks.mkdir()

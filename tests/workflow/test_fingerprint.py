@@ -161,7 +161,6 @@ FOR_SOME = {
         "surrogate.gaussian_process.emulator",
     },
     "surrogate.build": {"surrogate.fourier_inputs"},
-    "surrogate.collect": {"surrogate.simulator"},
     "surrogate.stages.train_surrogate": {
         "surrogate.exact",
         "surrogate.gaussian_process.training",

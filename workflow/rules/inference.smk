@@ -226,7 +226,7 @@ rule assess_population:
         study=sections("forward", "law", "noise"),
         null_resamples=of_study(lambda study: study.assessment.null_resamples),
         thresholds=of_study(surrogate_thresholds),
-        code=code_of("assess_population", "law", "noise", "surrogate", "tests"),
+        code=code_of("assess_population", "law", "noise", "surrogate"),
     message:
         "{wildcards.study}: assessing the answer"
     script:

@@ -1,6 +1,7 @@
 """Judge the answer."""
 
 from popinv.workflow.script import stage
+from popinv.inference.answer_tests import answer_tests
 from popinv.inference.stages.assess_population import assess_population
 from popinv.surrogate.collect import Thresholds
 
@@ -11,5 +12,6 @@ with stage(snakemake) as job:
         **job.inputs,
         seed=job.seed,
         null_resamples=job.params.null_resamples,
+        tests=answer_tests,
     )
     job.write("metrics", metrics)

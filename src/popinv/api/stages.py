@@ -16,6 +16,7 @@ import xarray as xr
 from popinv.api.functions import OwnFunction
 from popinv.config.study import Study
 from popinv.inference.build import descent_problem
+from popinv.inference.metrics import Tests
 from popinv.inference.polished import no_estimate
 from popinv.inference.stages.assess_population import assess_population
 from popinv.inference.stages.gather_answer import gather_answer
@@ -259,13 +260,19 @@ class _Run:
     def metrics(self, tests: bool) -> Metrics:
         """Judge the answer."""
         self.say("testing the answer" if tests else "judging the answer")
+        asked: Tests | None = None
+        if tests:
+            # A fit without them does not wait for their compiled functions.
+            from popinv.inference.answer_tests import answer_tests
+
+            asked = answer_tests
         names = ("observations", "population", "check", "sampling_error")
         return assess_population(
             self.model,
             self.thresholds,
             seed=self.seed,
             null_resamples=self.study.assessment.null_resamples,
-            tested=tests,
+            tests=asked,
             surrogate=self.surrogate,
             **{name: self.artefacts[name] for name in names if name in self.artefacts},
         )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import xarray as xr
 
 from popinv.inference.accuracy import law_errors, ratio, relative_frobenius_error, root_mean_square
-from popinv.inference.folds import folds_of
 from popinv.inference.intervals import boundaries
 from popinv.inference.law_summary import law_summary
 from popinv.inference.model_comparison import information_criteria
@@ -22,6 +21,8 @@ from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.surrogate.collect import Thresholds, failure_counts
 from popinv.surrogate.simulator import is_exact
 
+Tests = Callable[[Problem, Mapping[str, xr.Dataset], int], dict[str, float | int | str]]
+
 # An estimate, and the ends of its interval, by the endings of their names.
 _ENDS = ("", "_lower", "_upper")
 
@@ -31,7 +32,7 @@ def metrics(
     loaded: Mapping[str, xr.Dataset],
     null_resamples: int,
     thresholds: Thresholds,
-    tested: bool = True,
+    tests: Tests | None = None,
 ) -> dict[str, float | int | str]:
     """Return the flat table of a study's numbers; docs/metrics.md explains each.
 
@@ -45,8 +46,8 @@ def metrics(
     null_resamples : int
         Number of resamples of the null distribution of the discrepancy.
     thresholds : Thresholds
-    tested : bool
-        False leaves out the tests of law, noise and simulator.
+    tests : callable, optional
+        Those of law, noise and simulator, :func:`popinv.inference.answer_tests.answer_tests`.
     """
     population, check = loaded["population"], loaded["check"]
     numbers: dict[str, float | int | str] = {
@@ -87,7 +88,7 @@ def metrics(
         )
     return (
         numbers
-        | (_tests(problem, loaded, null_resamples) if tested else {})
+        | ({} if tests is None else tests(problem, loaded, null_resamples))
         | {
             "solver_calls": int(check["solver_calls"].sum()),
             "solver_failures": int(check["solver_failures"].sum()),
@@ -99,28 +100,6 @@ def metrics(
             "weakest_direction_error": float(population.attrs["weakest_direction_error"]),
         }
     )
-
-
-def _tests(
-    problem: Problem, loaded: Mapping[str, xr.Dataset], null_resamples: int
-) -> dict[str, float | int | str]:
-    """Return the tests of the fitted model."""
-    # Compiled functions, whose import takes long, are only imported where there are tests.
-    from popinv.inference.heldout_test import heldout_test
-    from popinv.inference.specification import specification_metrics
-    from popinv.inference.tested import tested_systems
-
-    observations = loaded["observations"]
-    numbers = specification_metrics(problem, loaded["population"], observations, loaded["check"])
-    if folds_of(observations):
-        return numbers
-    model, heldout, conditions = tested_systems(problem, loaded)
-    test = heldout_test(model, heldout, null_resamples, conditions)
-    return numbers | {
-        "heldout_energy_distance": test.statistic,
-        "heldout_energy_null_95": test.null_95,
-        "heldout_p_value": test.p_value,
-    }
 
 
 def _hidden(problem: Problem) -> frozenset[str]:

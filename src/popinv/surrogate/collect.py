@@ -150,9 +150,8 @@ def judge(
     fresh["round"].attrs = dict(previous["round"].attrs)
     solved = fresh["reason"].values == 0
     error = pushed = np.nan
-    from popinv.surrogate.simulator import is_exact  # the first round needs no tensor library
-
-    exact = is_exact(surrogate)
+    # As `popinv.surrogate.simulator.is_exact`, whose module needs the tensor library.
+    exact = bool(getattr(surrogate, "exact", False))
     if solved.any() and not exact:
         cholesky = np.linalg.cholesky(estimate["noise_covariance"].values)
         good = fresh.isel(sample=np.flatnonzero(solved))

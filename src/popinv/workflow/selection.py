@@ -89,11 +89,6 @@ def _push(study: Study) -> tuple[str, ...]:
     return tuple(f"popinv.{module}" for module in modules)
 
 
-def _tests(study: Study) -> tuple[str, ...]:
-    modules = "heldout_test", "specification", "tested"
-    return tuple(f"popinv.inference.{module}" for module in modules)
-
-
 USES: dict[str, Callable[[Study], tuple[str, ...]]] = {
     "forward": _forward,
     "solver": _solver,
@@ -107,13 +102,12 @@ USES: dict[str, Callable[[Study], tuple[str, ...]]] = {
     "training": _training,
     "descent": _descent,
     "push": _push,
-    "tests": _tests,
 }
 """The parts of a study that a stage can use: the forward model's section, its solver, the
 computation and the drawing of its whole states, the law, the noise that is fitted, the noise of a
 synthetic truth, the reading of a file of observations, and the surrogate. A round may have nothing
 to do and then imports nothing; its parts are the choice of its solves, the training, the estimate,
-and the judgement of its surrogate. The tests of an answer are imported where there are any."""
+and the judgement of its surrogate."""
 
 
 def selected_modules(study: Study, *uses: str) -> tuple[str, ...]:

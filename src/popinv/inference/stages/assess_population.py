@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from popinv.inference.build import descent_problem
-from popinv.inference.metrics import metrics
+from popinv.inference.metrics import Tests, metrics
 from popinv.inference.reading import read_names, stated_entries
 from popinv.population.model import Model
 from popinv.population.units import table_units
@@ -21,7 +21,7 @@ def assess_population(
     *,
     seed: int,
     null_resamples: int,
-    tested: bool = True,
+    tests: Tests | None = None,
     **artefacts: Any,
 ) -> dict[str, float | int | str]:
     """Return the study's metrics, a flat table of numbers.
@@ -33,8 +33,8 @@ def assess_population(
         What a surrogate that is good enough stays below.
     seed, null_resamples : int
         The study's seed, and the number of resamples of the held-out discrepancy.
-    tested : bool
-        False leaves out the tests of law, noise and simulator.
+    tests : callable, optional
+        Those of law, noise and simulator, :func:`popinv.inference.answer_tests.answer_tests`.
     **artefacts : Dataset
         ``surrogate``, or the forward model itself in its place, ``observations``, ``population``,
         ``check``, and, where there are, ``sampling_error``, ``truth``,
@@ -42,7 +42,7 @@ def assess_population(
     """
     surrogate = surrogate_of(artefacts["surrogate"])
     problem = descent_problem(model, artefacts["observations"], surrogate, seed, "assess")
-    numbers = metrics(problem, artefacts, null_resamples, thresholds, tested)
+    numbers = metrics(problem, artefacts, null_resamples, thresholds, tests)
     population, law = artefacts["population"], problem.law
     names = np.array(read_names(law))[stated_entries(law)].tolist()
     names += population["law_summary"].values.tolist() if "summary" in population else []
