@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.errors import ConfigError
 from popinv.forward.datasets import replicates_of
 from popinv.inference.conditions import fitted_observations
 from popinv.inference.problem import Problem
@@ -79,20 +78,8 @@ def descent_problem(
 
 
 def censorable(noise: NoiseModel) -> NoiseModel:
-    """Return a noise model whose likelihood takes censored observations.
-
-    Raises
-    ------
-    ConfigError
-        If the noise is correlated or has heavy tails.
-    """
-    varying = noise if isinstance(noise, VaryingNoise) else VaryingNoise(noise)
-    if not varying.independent or varying.heavy_tails:
-        raise ConfigError(
-            "observations.censored_below: values below a limit of quantification need noise of "
-            "kind 'isotropic' or 'diagonal' with Gaussian tails"
-        )
-    return varying
+    """Return a noise model whose likelihood takes censored observations."""
+    return noise if isinstance(noise, VaryingNoise) else VaryingNoise(noise)
 
 
 def start(model: Model, problem: Problem) -> np.ndarray:

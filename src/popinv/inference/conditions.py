@@ -18,8 +18,8 @@ is biased.
 The design of a system enters its G beside the parameters, and covariates shift the law of its
 parameters (:mod:`popinv.population.known`); both are known for each system.
 
-An observation below a limit of quantification holds the limit, and so does that of a simulated
-system. Both sides are censored alike.
+A censored observation holds its limit, and so does that of a simulated system
+(:mod:`popinv.population.limits`). Both sides are censored alike.
 
 The filled value is not an imputation of the missing value, which would need the unknown law. Both
 sides of the comparison contain it, and any other value would leave the truth unchanged. The
@@ -36,6 +36,7 @@ import xarray as xr
 
 from popinv.errors import DataError
 from popinv.population.known import Known, known_of
+from popinv.population.limits import Limits, limits_in
 from popinv.store.rows import Rows, column_deviations, row_blocks, rows_of
 
 # Spread of an entry, relative to the largest, that is due to rounding.
@@ -56,15 +57,15 @@ class Conditions:
         The fixed value of missing entries; goes with ``present``.
     known : Known, optional
         Design and covariates.
-    limits : ndarray of shape (N, d_y), optional
-        Limits of quantification. A value below its limit is replaced by the limit.
+    limits : Limits, optional
+        Limits beyond which observations are censored.
     """
 
     scale: np.ndarray | None = None
     present: np.ndarray | None = None
     fill: np.ndarray | None = None
     known: Known | None = None
-    limits: np.ndarray | None = None
+    limits: Limits | None = None
 
     def __post_init__(self) -> None:
         if all(each is None for each in self._by_system):
@@ -76,7 +77,7 @@ class Conditions:
         return len(next(each for each in self._by_system if each is not None))
 
     @property
-    def _by_system(self) -> tuple[np.ndarray | Known | None, ...]:
+    def _by_system(self) -> tuple[np.ndarray | Known | Limits | None, ...]:
         return self.scale, self.present, self.known, self.limits
 
     def of(self, systems: np.ndarray) -> Conditions:
@@ -86,13 +87,14 @@ class Conditions:
             scale=None if self.scale is None else self.scale[systems],
             present=None if self.present is None else self.present[systems],
             known=None if self.known is None else self.known.of(systems),
-            limits=None if self.limits is None else self.limits[systems],
+            limits=None if self.limits is None else self.limits.of(systems),
         )
 
     def columns(self) -> np.ndarray:
         """Return all conditions side by side, a row for each system; equal rows are equal ones."""
         known = () if self.known is None else (self.known.design, self.known.covariates)
-        parts = (self.scale, self.present, self.limits, *known)
+        limits = () if self.limits is None else self.limits.arrays
+        parts = (self.scale, self.present, *limits, *known)
         each = [np.asarray(part, dtype=float) for part in parts if part is not None]
         return np.concatenate([part.reshape(len(self), -1) for part in each], axis=1)
 
@@ -111,7 +113,7 @@ class Conditions:
     def observe(
         self, signal: torch.Tensor, noise: torch.Tensor, systems: np.ndarray
     ) -> torch.Tensor:
-        """Return signal + s noise, at least the limits, with missing entries filled.
+        """Return signal + s noise, held at the limits, with missing entries filled.
 
         Parameters
         ----------
@@ -124,7 +126,7 @@ class Conditions:
             noise = torch.from_numpy(self.scale[systems])[:, None] * noise
         y = signal + noise
         if self.limits is not None:
-            y = torch.maximum(y, torch.from_numpy(self.limits[systems]))
+            y = self.limits.of(systems).held(y)
         if self.present is None or self.fill is None:
             return y
         return torch.where(torch.from_numpy(self.present[systems]), y, torch.from_numpy(self.fill))
@@ -137,8 +139,8 @@ def fitted_observations(observations: xr.Dataset) -> tuple[Rows, Conditions | No
     ----------
     observations : Dataset
         ``y`` (system, observation), NaN if missing; ``noise_scale`` (system,), ``design`` (system,
-        input), ``covariate`` (system, known) and ``censored_below`` (observation,) if there are
-        any.
+        input), ``covariate`` (system, known) and those of the limits (system, observation) if there
+        are any.
 
     Returns
     -------
@@ -171,7 +173,7 @@ def heldout_observations(
     ----------
     observations : Dataset
         ``y_heldout`` (heldout_system, observation), and perhaps ``noise_scale_heldout``,
-        ``design_heldout`` and ``covariate_heldout``.
+        ``design_heldout``, ``covariate_heldout`` and those of the limits.
     fitted : Conditions or None
         The conditions of the systems that were learned from.
     """
@@ -213,7 +215,7 @@ def _conditions(
 ) -> Conditions | None:
     scale = observations.get(f"noise_scale{ending}")
     known = known_of(observations, ending)
-    limits = observations.get("censored_below")
+    limits = limits_in(observations, ending)
     if scale is None and fill is None and known is None and limits is None:
         return None
     return Conditions(
@@ -221,5 +223,5 @@ def _conditions(
         present=None if fill is None else _present(y),
         fill=fill,
         known=known,
-        limits=None if limits is None else np.broadcast_to(limits.values, y.shape).copy(),
+        limits=limits,
     )

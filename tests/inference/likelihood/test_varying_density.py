@@ -12,6 +12,7 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.varying_density import varying_density
 from popinv.inference.problem import Problem
 from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.limits import Limits
 from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
 from popinv.population.noise.diagonal.noise import DiagonalNoise
 from popinv.population.noise.isotropic.noise import IsotropicNoise
@@ -25,12 +26,16 @@ NOISES = {
         AutoregressiveNoise(1, ENTRIES, 1), "combined", heavy_tails=True
     ),
     "censored": VaryingNoise(DiagonalNoise(ENTRIES), "proportional"),
+    "series that is censored": VaryingNoise(AutoregressiveNoise(1, ENTRIES, 1), "combined"),
 }
+ENDS = {"lower": 1.0, "least": 0.2, "upper": 2.5}
 
 
 def problem_of(name: str) -> Problem:
     rng = np.random.default_rng(4)
     data = rng.uniform(0.5, 3.0, (COUNT, ENTRIES))
+    if "censored" in name:
+        data = np.clip(data, ENDS["lower"], ENDS["upper"])
     present = np.zeros((COUNT, ENTRIES), dtype=bool)
     for row in present:
         # Systems have two to five observations.
@@ -39,7 +44,7 @@ def problem_of(name: str) -> Problem:
         scale=rng.uniform(0.5, 2.0, COUNT),
         present=present,
         fill=np.zeros(ENTRIES),
-        limits=np.full(data.shape, 1.0) if name == "censored" else None,
+        limits=Limits.of_arrays(data.shape, **ENDS) if "censored" in name else None,
     )
     noise = NOISES[name]
     scale = np.full(2 + len(noise.names), 0.5)
@@ -54,7 +59,7 @@ def test_the_observed_entries_alone_have_the_same_density(name):
     gamma = torch.from_numpy(rng.normal(size=len(problem.noise.names)))
     narrow = varying_density(problem, gamma)
     assert narrow.narrow is not None
-    assert narrow.narrow.data.shape == (COUNT, 5)
+    assert narrow.narrow.low.shape == (COUNT, 5)
     every = replace(narrow, narrow=None)
     g = torch.from_numpy(rng.uniform(0.2, 3.0, (COUNT, DRAWS, ENTRIES)))
     torch.testing.assert_close(narrow.log_density(g), every.log_density(g))

@@ -18,10 +18,11 @@ def _replicates_apart(problem: Problem) -> Problem:
     count, conditions = problem.replicates, problem.conditions
     data = np.asarray(problem.data)
     if conditions is not None:
-        present, fill, limits = (
+        present, fill = (
             None if each is None else each.reshape(*each.shape[:-1], count, -1)
-            for each in (conditions.present, conditions.fill, conditions.limits)
+            for each in (conditions.present, conditions.fill)
         )
+        width, limits = data.shape[1] // count, conditions.limits
         conditions = replace(
             conditions,
             scale=None if conditions.scale is None else np.repeat(conditions.scale, count),
@@ -29,7 +30,7 @@ def _replicates_apart(problem: Problem) -> Problem:
             # What fills a gap is not looked at.
             fill=None if fill is None else fill[0],
             known=None if conditions.known is None else conditions.known.repeated(count),
-            limits=None if limits is None else limits.reshape(-1, limits.shape[-1]),
+            limits=None if limits is None else limits.mapped(lambda x: x.reshape(-1, width)),
         )
     return replace(
         problem,

@@ -10,9 +10,9 @@ error its diagonal is ``sigma_j^2 + b^2 E g_j^2``. All moments come from the sam
 and their derivatives are central differences. Degrees of freedom do not enter, as the noise's
 standard deviation is a parameter of its own; they are held at their start.
 
-Observations below a limit of quantification hold the limit, and the moments given g are those of
-:mod:`popinv.inference.likelihood.censoring`. They depend on the system's scale, so that systems
-with other scales or limits have moments of their own.
+Censored observations hold their limit, and the moments given g are those of
+:mod:`popinv.population.noise.clipped`. They depend on the system's scale, so that systems with
+other scales or limits have moments of their own.
 
 The scores and the information are those of :mod:`popinv.inference.likelihood.pseudo`.
 """
@@ -27,10 +27,11 @@ import numpy as np
 import torch
 
 from popinv.errors import DivergenceError
-from popinv.inference.likelihood.censoring import censored_moments
 from popinv.inference.likelihood.components import Split
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
+from popinv.population.limits import Limits
+from popinv.population.noise.clipped import clipped_moments
 
 _STEP, _NOISE_STEP = 1e-3, 1e-4
 # Rows that are simulated at a time, and rows whose moments are taken at a time.
@@ -101,17 +102,17 @@ def _columns(problem: Problem) -> np.ndarray:
     if problem.known is not None:
         columns += [problem.known.design.numpy(), problem.known.covariates.numpy()]
     if limited is not None:
-        columns += [limited.scale.numpy()[:, None], limited.limits.numpy()]
+        columns += [limited.scale.numpy()[:, None], *limited.limits.arrays]
     # Adding zero gives zeros of either sign the same bytes.
     return np.concatenate(columns, axis=1) + 0.0
 
 
 @dataclass(frozen=True)
 class _Limited:
-    """Scales (n,) and limits of quantification (n, d_y) of n rows of systems."""
+    """Scales (n,) and limits of n rows of systems."""
 
     scale: torch.Tensor
-    limits: torch.Tensor
+    limits: Limits
 
     @classmethod
     def of(cls, problem: Problem, systems: np.ndarray | slice) -> _Limited | None:
@@ -119,13 +120,14 @@ class _Limited:
         conditions = problem.conditions
         if conditions is None or conditions.limits is None:
             return None
-        limits = conditions.limits[systems]
+        limits = conditions.limits.of(systems)
         scale = np.ones(len(limits)) if conditions.scale is None else conditions.scale[systems]
-        return cls(torch.from_numpy(scale), torch.from_numpy(limits))
+        return cls(torch.from_numpy(scale), limits)
 
     def repeated(self, times: int) -> _Limited:
         """Return each row so many times in a row."""
-        return _Limited(*(x.repeat_interleave(times, dim=0) for x in (self.scale, self.limits)))
+        limits = self.limits.mapped(lambda x: np.repeat(x, times, axis=0))
+        return _Limited(self.scale.repeat_interleave(times), limits)
 
 
 def _mixed(split: Split, each: Sequence[_Moments]) -> _Moments:
@@ -244,12 +246,15 @@ def _three(
 
     Each has ``count`` rows, one for each group of as many draws that follow each other.
     """
-    given = _given(problem, g, gamma, known, limited)
-    centre, d = (x.reshape(count, -1, g.shape[1]) for x in given)
+    centre, loadings, matrices = _given(problem, g, gamma, known, limited)
+    centre = centre.reshape(count, -1, g.shape[1])
     mean, draws = centre.mean(dim=1), centre.shape[1]
     centred = centre - mean[:, None]
-    correlation = problem.noise.correlation(gamma)  # type: ignore[attr-defined]
-    return mean, centred.mT @ centred / draws, correlation * (d.mT @ d / draws)
+    noise = torch.zeros_like(centred.mT @ centred)
+    for each, matrix in zip(loadings, matrices, strict=True):
+        of_rows = each.reshape(centre.shape)
+        noise += matrix * (of_rows.mT @ of_rows / draws)
+    return mean, centred.mT @ centred / draws, noise
 
 
 def _given(
@@ -258,16 +263,19 @@ def _given(
     gamma: torch.Tensor,
     known: Known | None,
     limited: _Limited | None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and standard deviation of observations given g (M, d_y).
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return mean, loadings and matrices of observations given g (M, d_y), as `clipped_moments`.
 
     The noise has scale 1, or that of the rows with limits.
     """
     covariates = None if known is None else known.covariates
     d = problem.noise.deviations(gamma, g, covariates)  # type: ignore[attr-defined]
+    correlation = problem.noise.correlation(gamma)  # type: ignore[attr-defined]
     if limited is None:
-        return g, d
-    return censored_moments(g, limited.scale[:, None] * d, limited.limits)
+        return g, d[None], correlation[None]
+    tails = problem.noise.tails(gamma)  # type: ignore[attr-defined]
+    own = None if problem.noise.independent else correlation  # type: ignore[attr-defined]
+    return clipped_moments(g, limited.scale[:, None] * d, limited.limits.tensors(), own, tails)
 
 
 def evaluate_varying(
@@ -323,14 +331,13 @@ def scores_of_draws(
         every = torch.ones(len(moments.mean), dtype=torch.bool)
         group = _Group(moments, every, scale)
         for weight, g in weighted_signals(problem, alpha, omega, known):
-            centre, d = _given(problem, g, gamma, known, of_draws)
-            d = scale * d
+            centre, loadings, matrices = _given(problem, g, gamma, known, of_draws)
             weighted = (centre - moments.mean) @ group.precision
             scores = weighted @ group.of_mean.T
-            correlation = problem.noise.correlation(gamma)  # type: ignore[attr-defined]
             for i, change in enumerate(group.of_covariance):
-                inner = group.precision @ change @ group.precision * correlation
-                squares = ((weighted @ change) * weighted).sum(dim=1) + ((d @ inner) * d).sum(dim=1)
+                inner = scale**2 * matrices * (group.precision @ change @ group.precision)
+                squares = ((weighted @ change) * weighted).sum(dim=1)
+                squares += ((loadings @ inner) * loadings).sum(dim=(0, 2))
                 scores[:, i] += 0.5 * (squares - group.traces[i])
             total += weight * scores.numpy()
     return total

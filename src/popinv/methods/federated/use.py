@@ -37,6 +37,7 @@ from popinv.methods.federated.server import Answer, Server
 from popinv.methods.federated.site import Estimator, Site, sites_of
 from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.methods.sites import site_laws
+from popinv.observation_files.limits import VARIABLES
 from popinv.population.laws.values import law_spread
 from popinv.population.stages.import_observations import observations_of_file
 from popinv.population.synthetic import noise_rows, parameters
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 STAGE = "federated"
 # Systems behind a message, of which the observations are reconstructed.
 _GROUPS = (1, 2, 10)
-_BY_SYSTEM = ("y", "noise_scale", "design", "covariate")
+_BY_SYSTEM = ("y", "noise_scale", "design", "covariate", *VARIABLES)
 
 
 @dataclass(frozen=True)

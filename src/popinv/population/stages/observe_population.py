@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.observation_files.limits import limits_of
+from popinv.observation_files.limits import stated_limits, states_limits
 from popinv.population.laws.values import law_values
+from popinv.population.limits import limits_of
 from popinv.population.model import Model, covariate_names
 from popinv.population.noise.replicated import replicated_noise
 from popinv.population.observe import observe_through_noise, without_systems
@@ -57,6 +58,10 @@ def observe_population(
     each = replicated_noise(noise_model, replicates)
     repeated = clean if replicates == 1 else np.tile(clean, (1, replicates))
     xi = noise_rows(each, gamma, seed, "truth", repeated, of_systems)
+    limits = None
+    if states_limits(observations):
+        ends = stated_limits(observations, description, len(clean), replicates)
+        limits = limits_of(ends, description)
     seen = observe_through_noise(
         clean,
         xi,
@@ -68,7 +73,7 @@ def observe_population(
         known,
         design,
         covariates,
-        limits_of(observations.censored_below, description),
+        limits,
         replicates,
     )
     # Many systems are not kept for nothing.
