@@ -75,22 +75,23 @@ LimitOfTable = Annotated[
     _One | _Several | Annotated[LimitColumns, Tag("<column>")], Discriminator(_form)
 ]
 
-_FORMS = "one number, or a list with one for each observation"
 DESCRIPTIONS = {
-    "censored_below": "Limit of quantification, in the unit of the observations: "
-    f"{_FORMS}. Of a value at the limit or below it is only used that it lies there.",
-    "censored_above": "Upper limit of quantification, alike, of values at the limit or above.",
-    "not_below": "What values that are censored below are known not to lie below, such as 0 for a "
-    "concentration, alike.",
-    "not_above": "What values that are censored above are known not to lie above, alike.",
+    "censored_below": "Limit of quantification, in the unit of the observations: one number, or a "
+    "list with one for each observation. Of a value at the limit or below it is only used that it "
+    "lies there.",
+    "censored_above": "Upper limit of quantification, stated as `censored_below`, of values at the "
+    "limit or above.",
+    "not_below": "What a value that is censored below is known not to lie below, such as 0 for a "
+    "concentration, stated as `censored_below`.",
+    "not_above": "What a value that is censored above is known not to lie above, stated as "
+    "`censored_below`.",
 }
 
 
-def limit_field(name: str) -> Any:
-    """Return the field of a limit in a section."""
-    return Field(
-        default=None, description=DESCRIPTIONS[name], json_schema_extra={"x-default": "none"}
-    )
+def limit_field(name: str, columns: str = "") -> Any:
+    """Return the field of a limit in a section, with a sentence on limits in columns."""
+    described = DESCRIPTIONS[name] + columns
+    return Field(default=None, description=described, json_schema_extra={"x-default": "none"})
 
 
 def states_limits(section: Section) -> bool:

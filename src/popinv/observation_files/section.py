@@ -149,7 +149,12 @@ class FileObservations(Section):
         "none, but the run stops where -99, -999, -8888, 1e30, ... occurs several times in a "
         "column, far from its other values, until this key is set.",
     )
-    censored_below: LimitOfTable | None = limit_field("censored_below")
+    censored_below: LimitOfTable | None = limit_field(
+        "censored_below",
+        " `{column: lloq}` takes them from a column of a table, or from a variable of a NetCDF or "
+        "zarr file, as do the keys below; `{column: [a, b]}` takes those of each observation of a "
+        "wide table from a column of its own.",
+    )
     censored_above: LimitOfTable | None = limit_field("censored_above")
     not_below: LimitOfTable | None = limit_field("not_below")
     not_above: LimitOfTable | None = limit_field("not_above")

@@ -21,9 +21,14 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch.special import ndtr
 
-from popinv.population.noise.intervals import FAR, log_density, log_interval, standardised
+from popinv.population.noise.intervals import (
+    FAR,
+    log_density,
+    log_interval,
+    normal_cdf,
+    standardised,
+)
 
 _TERMS = 24
 
@@ -86,8 +91,9 @@ def clipped_moments(
 def _mass(s: torch.Tensor, t: torch.Tensor, tails: torch.Tensor | None) -> torch.Tensor:
     """Return P(s < u < t), zero where s = t."""
     if tails is None:
-        upper = s + t > 0
-        return torch.where(upper, ndtr(-s) - ndtr(-t), ndtr(t) - ndtr(s))
+        mirrored = s + t > 0
+        low, high = torch.where(mirrored, -t, s), torch.where(mirrored, -s, t)
+        return normal_cdf(high) - normal_cdf(low)
     wider = torch.where(s < t, t, s + 1)
     return torch.where(s < t, torch.exp(log_interval(s, wider, tails)), 0.0)
 
