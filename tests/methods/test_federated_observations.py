@@ -15,6 +15,7 @@ from popinv.methods.federated import use
 from popinv.methods.sites import site_laws
 from popinv.population.known import Known
 from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.limits import Limits
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.population.noise.replicated import replicated_noise
 from popinv.population.noise.varying import VaryingNoise
@@ -23,7 +24,7 @@ from popinv.seeds import standard_normal_rows
 
 def site(count: int, width: int, first: float, **more: object) -> xr.Dataset:
     y = first + np.arange(count * width, dtype=float).reshape(count, width)
-    limits = ("observation", np.full(width, 0.5))
+    limits = (("system", "observation"), np.full((count, width), 0.5))
     dims = {"design": ("system", "design_name")}
     known = {name: (dims.get(name, "system"), values) for name, values in more.items()}
     return xr.Dataset({"y": (("system", "observation"), y), "censored_below": limits, **known})
@@ -39,7 +40,10 @@ def test_sites_may_lack_noise_scales_and_replicates():
     )
     np.testing.assert_array_equal(joined["noise_scale"], [1.0, 1.0, 0.5, 1.5, 2.0])
     np.testing.assert_array_equal(joined["design"][:, 0], [1, 2, 1, 1, 1])
-    np.testing.assert_array_equal(joined["censored_below"], 0.5)
+    none = -np.inf
+    np.testing.assert_array_equal(
+        joined["censored_below"], [[0.5, 0.5, none, none]] * 2 + [[0.5] * 4] * 3
+    )
     assert "noise_scale" not in use._joined([one, one])
 
 
@@ -50,14 +54,14 @@ def test_systems_that_are_simulated_anew_keep_what_is_known_of_them(monkeypatch,
     law = NormalLaw(["level"], covariates=["age"], effects=[("level", "age")])
     noise = replicated_noise(VaryingNoise(IsotropicNoise(2), "proportional"), replicates)
     scale, width = rng.uniform(0.5, 2, 7), 2 * replicates
-    limits = np.full((7, width), 2.5)
+    limits = Limits.of_arrays((7, width), lower=2.5)
     problem = Problem(
         np.zeros((7, width)),
         replicated_simulator(lambda x: x[:, :1] * x[:, 1:].expand(-1, 2), replicates),
         law,
         noise,
         np.full(4, 0.5),
-        conditions=Conditions.stated(limits.shape, scale=scale, known=known, limits=limits),
+        conditions=Conditions.stated((7, width), scale=scale, known=known, limits=limits),
         replicates=replicates,
     )
     solver = SimpleNamespace(

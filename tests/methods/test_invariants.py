@@ -24,6 +24,7 @@ from popinv.methods.invariants import Invariant, held, invariant_metrics
 from popinv.methods.outcome import Outcome
 from popinv.methods.posterior import density
 from popinv.methods.registry import METHODS
+from popinv.population.limits import Limits
 from popinv.population.noise.diagonal.noise import DiagonalNoise
 from popinv.population.noise.varying import VaryingNoise
 
@@ -203,13 +204,14 @@ def test_sites_with_limits_and_scales_sum_to_what_one_place_computes():
     count = len(problem.data)
     # Three scales, so that systems of all sites have moments in common.
     scale = np.array([0.5, 1.0, 2.0])[np.arange(count) % 7 % 3]
-    limits = np.full(problem.data.shape, np.quantile(problem.data, 0.2))
+    lowest = np.quantile(problem.data, 0.2)
+    limits = Limits.of_arrays(problem.data.shape, lower=lowest)
     problem = replace(
         problem,
-        data=np.maximum(problem.data, limits),
+        data=np.maximum(problem.data, lowest),
         noise=VaryingNoise(DiagonalNoise(6)),
         scale=np.full(10, 0.5),
-        conditions=Conditions.stated(limits.shape, scale=scale, limits=limits),
+        conditions=Conditions.stated(problem.data.shape, scale=scale, limits=limits),
     )
     # The first site has systems of one scale alone.
     order = np.argsort(scale != 1.0, kind="stable")

@@ -9,7 +9,7 @@ observations: times, labels, units.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import xarray as xr
 
 from popinv.errors import DataError
 from popinv.observation_files.in_memory import Given, text_frame
+from popinv.observation_files.limits import VARIABLES
 from popinv.sections.tables import different_times, is_number, named_column
 from popinv.sections.units import name_and_unit
 
@@ -81,17 +82,46 @@ def given_data(
         If the data have no such form.
     """
     given = {key: value for key, value in columns.items() if value is not None}
+    given, limits = _limits_apart(given)
     if isinstance(data, pd.DataFrame):
         if known is not None:
             raise DataError("design and covariates of a table are columns of it; leave 'known' out")
-        return _of_table(data, given, known_names, times, grid)
+        return _of_table(data, given, known_names, times, grid, limits)
     if isinstance(data, pd.Series):
         raise DataError(_shape(f"a Series of {len(data)} values"))
     if taken := sorted(name for name in given if name.endswith(("_column", "_columns"))):
         raise DataError(f"'{taken[0]}' names a column of a DataFrame, but the data have no columns")
     if isinstance(data, xr.DataArray | xr.Dataset):
-        return _of_xarray(data, given, known_names, known, times)
-    return _of_array(data, given, known, times)
+        return _with_limits(_of_xarray(data, given, known_names, known, times), limits)
+    return _with_limits(_of_array(data, given, known, times), limits)
+
+
+def _limits_apart(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return keys without the limits that are arrays with one for each value, and these."""
+    limits = {key: given[key] for key in VARIABLES if key in given}
+    arrays = {
+        key: np.asarray(value, dtype=float)
+        for key, value in limits.items()
+        if not isinstance(value, Mapping)
+    }
+    several = {key: values for key, values in arrays.items() if values.ndim > 1}
+    rest = {key: value for key, value in given.items() if key not in several}
+    return rest | {k: v.tolist() for k, v in arrays.items() if k not in several}, several
+
+
+def _with_limits(data: GivenData, limits: Mapping[str, np.ndarray]) -> GivenData:
+    """Return a Dataset with arrays of limits as variables."""
+    dataset, section = data.given, dict(data.section)
+    assert isinstance(dataset, xr.Dataset)
+    for key, values in limits.items():
+        array = dataset["observations"]
+        if values.shape != array.shape:
+            raise DataError(
+                f"'{key}' has the shape {values.shape}, and the observations {array.shape}; give "
+                "one limit for each value, one for each observation, or one number"
+            )
+        dataset, section[key] = dataset.assign({key: (array.dims, values)}), {"column": key}
+    return replace(data, given=dataset, section=section)
 
 
 def _shape(found: str) -> str:
@@ -168,6 +198,7 @@ def _of_table(
     known_names: Sequence[str],
     times: Sequence[float] | None,
     grid: int | None,
+    limits: Mapping[str, np.ndarray],
 ) -> GivenData:
     if not len(data) or not len(data.columns):
         raise DataError(f"the table has {len(data)} rows and {len(data.columns)} columns")
@@ -182,6 +213,16 @@ def _of_table(
         if "value_column" not in section:
             section = {"system_column": names[0], **section}
     frame = text_frame(data)
+    for key, values in limits.items():
+        if "value_column" in section or len(values) != len(frame):
+            raise DataError(
+                f"'{key}' has the shape {values.shape}, but the table has {len(frame)} rows; name "
+                f"the column that holds the limits: {key}={{'column': ...}}"
+            )
+        names = [f"{key} {i + 1}" for i in range(values.shape[1])]
+        cells = text_frame(pd.DataFrame(values, columns=names))
+        frame = frame.assign(**{name: cells[name].to_numpy() for name in names})
+        section = {**section, key: {"column": names}}
     if "value_column" in section:
         return _of_long(frame, section, times, grid)
     return _of_wide(frame, section, known_names, times)
@@ -195,6 +236,7 @@ def _of_wide(
 ) -> GivenData:
     special = [section.get(f"{name}_column") for name in (_SYSTEM, "noise_scale", "replicate")]
     named = [*(name for name in special if name), *section.get("ignored_columns", ())]
+    named += _named_limits(section)
     taken = {named_column(frame, name, "a column of the table") for name in named}
     sources = {_source(list(frame.columns), name) for name in known_names}
     observed = [name for name in frame.columns if name not in taken | sources]
@@ -210,6 +252,12 @@ def _of_wide(
     return GivenData(
         frame, _section(section, _TABLE), described, tuple(numbers) if increasing else ()
     )
+
+
+def _named_limits(section: Mapping[str, Any]) -> list[str]:
+    """Return the columns or variables that hold limits."""
+    named = [section[key]["column"] for key in VARIABLES if isinstance(section.get(key), Mapping)]
+    return [name for each in named for name in ([each] if isinstance(each, str) else each)]
 
 
 def _source(columns: list[str], name: str) -> str | None:
@@ -266,7 +314,8 @@ def _of_xarray(
 ) -> GivenData:
     dataset = data.to_dataset(name=data.name or "y") if isinstance(data, xr.DataArray) else data
     dataset = _renamed(dataset)
-    named = [str(n) for n, a in dataset.data_vars.items() if a.ndim > 1 and n not in known_names]
+    taken = {*known_names, *_named_limits(section)}
+    named = [str(n) for n, a in dataset.data_vars.items() if a.ndim > 1 and n not in taken]
     if not named:
         raise DataError(
             "the Dataset has no variable of the dimensions (system, ...); its variables are "
@@ -282,6 +331,10 @@ def _of_xarray(
     flat = array if array.ndim <= 3 else _flattened(array)
     shown = xr.Dataset({"observations": flat.drop_vars([n for n in flat.coords if n != _SYSTEM])})
     shown = shown.assign({n: v for n, v in kept.items() if n != _SYSTEM})
+    for name in _named_limits(section):
+        if name in dataset and name not in shown:
+            own = dataset[name]
+            shown[name] = own.drop_vars([n for n in own.coords if n != _SYSTEM])
     if _SYSTEM not in shown.coords:
         shown = shown.assign_coords({_SYSTEM: np.arange(shown.sizes[_SYSTEM])})
     return GivenData(_with_known(shown, known), _section(section, _ARRAY), described)

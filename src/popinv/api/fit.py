@@ -122,7 +122,8 @@ def fit(
     **reading
         Further keys of the section ``observations``: ``noise_scale_column``, ``ignored_columns``,
         ``place_columns``, ``time_tolerance``, ``missing_values``, ``censored_below``,
-        ``replicates``, ``heldout_fraction``.
+        ``censored_above``, ``not_below``, ``not_above``, ``censoring_column``, ``limit_column``,
+        ``replicates``, ``heldout_fraction``. Limits may be arrays of the shape of the observations.
 
     Returns
     -------

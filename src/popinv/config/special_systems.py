@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from popinv.config.observations import FileObservations, SyntheticObservations
 from popinv.config.study_sections import Sections
 from popinv.forward.section import ForwardSection
+from popinv.observation_files.limits import ORDER, VARIABLES, LimitColumns, states_limits
 from popinv.population.laws.kinds import LawSection
 from popinv.population.model import covariate_names
 from popinv.sections.messages import Problem, name_problems
 
 __all__ = ["error_problems", "known_problems", "replicate_problems"]
 
-# Kinds of noise without correlations, whose density of a censored value is known.
+# Kinds of noise without correlations.
 _INDEPENDENT = ("isotropic", "diagonal")
 
 
@@ -51,37 +54,53 @@ def error_problems(sections: Sections) -> Iterator[Problem]:
     observations = sections.observations
     if sections.noise_varies:
         yield from _not_for(sections, "noise with 'errors'")
-    if observations is not None and observations.censored_below is not None:
+    if observations is not None and states_limits(observations):
         yield from _not_for(sections, "observations that are censored")
-        yield from _limits(sections)
+        yield from _limits(sections, observations)
 
 
-def _limits(sections: Sections) -> Iterator[Problem]:
-    """Yield limits of quantification that do not fit, and noise that they do not go with."""
-    at = ("observations", "censored_below")
-    noise, observations = sections.noise, sections.observations
-    assert observations is not None
-    given = observations.censored_below
+def _limits(
+    sections: Sections, observations: SyntheticObservations | FileObservations
+) -> Iterator[Problem]:
+    """Yield limits that do not fit, and noise that they do not go with."""
+    noise = sections.noise
     heavy = bool(noise and noise.errors and noise.errors.tails != "gaussian")
-    if noise and (heavy or noise.kind not in _INDEPENDENT):
+    if noise and heavy and noise.kind not in _INDEPENDENT:
         yield Problem(
-            at,
-            "values below a limit need independent Gaussian noise, but 'noise' is of kind "
-            f"'{noise.kind}'{' with heavy tails' if heavy else ''}; choose 'isotropic' or "
-            "'diagonal' with 'errors.tails: gaussian', or leave the values empty.",
+            ("noise", "errors", "tails"),
+            "censored values need Gaussian tails, or noise of kind 'isotropic' or 'diagonal'. "
+            f"With the kind '{noise.kind}' and heavy tails, the values seen depend on the censored "
+            "ones before them through independent innovations, and the probability of the "
+            "censored ones has neither a closed form nor a rule of known error.",
         )
+    given = {name: getattr(observations, name) for name in VARIABLES}
+    for name, limit in (("not_below", "censored_below"), ("not_above", "censored_above")):
+        if given[name] is not None and given[limit] is None:
+            yield Problem(
+                ("observations", name),
+                f"it says more of the values beyond '{limit}', which is not stated; state it too.",
+            )
     if sections.forward is None:
         return
     described = sections.forward.observed(0)
-    if isinstance(given, list) and len(given) != len(described):
-        yield Problem(
-            at,
-            f"got {len(given)} numbers, but there are {len(described)} observations of each "
-            "system; give one for each, or one number.",
-        )
-    lowest = min(given) if isinstance(given, list) else given
-    if described.logarithm and lowest is not None and lowest <= 0:
-        yield Problem(at, "a limit must be positive, as logarithms are observed.")
+    numbers = {}
+    for name, value in given.items():
+        if value is None or isinstance(value, LimitColumns):
+            continue
+        if isinstance(value, list) and len(value) != len(described):
+            yield Problem(
+                ("observations", name),
+                f"got {len(value)} numbers, but there are {len(described)} observations of each "
+                "system; give one for each, or one number.",
+            )
+            continue
+        numbers[name] = np.broadcast_to(value, len(described))
+        if described.logarithm and name.startswith("censored") and numbers[name].min() <= 0:
+            text = "a limit must be positive, as logarithms are observed."
+            yield Problem(("observations", name), text)
+    for low, high in ORDER:
+        if low in numbers and high in numbers and (numbers[low] >= numbers[high]).any():
+            yield Problem(("observations", low), f"it must be smaller than '{high}'.")
 
 
 def _not_for(sections: Sections, what: str) -> Iterator[Problem]:

@@ -19,12 +19,15 @@ from popinv.figures.arrangement import (
 from popinv.figures.maps import frame_maps
 from popinv.figures.observations import example_systems, name_quantities, spread_of
 from popinv.figures.style import LIGHT, SEQUENTIAL, SYSTEMS, axis_label, new_figure, styled
+from popinv.population.limits import limits_in
 
 __all__ = ["draw_examples"]
 
 _PANELS = 6
 # Below this width in inches, the legend does not fit into one row.
 _NARROW = 10
+# Of observations that were seen, and of those that are censored below and above.
+_MARKERS = {0: ("o", "observed"), -1: ("v", "censored below"), 1: ("^", "censored above")}
 
 
 @styled
@@ -43,7 +46,10 @@ def draw_examples(observations: xr.Dataset, truth: xr.Dataset | None = None) -> 
     data = observations["y"]
     layout = arrangement(observations)
     chosen = example_systems(data.values, len(SYSTEMS))
-    y = data.values[chosen]
+    y, sides = data.values[chosen], np.zeros((len(chosen), data.shape[1]), dtype=int)
+    if (limits := limits_in(observations, "")) is not None:
+        below, above = limits.censored(data.values)
+        sides = np.subtract(above, below, dtype=int)[chosen]
     clean = None if truth is None else truth["y_clean"].values[chosen][:, seen]
     title = f"{len(chosen)} of {len(data)} systems: "
     title += "observations" if clean is None else "noise-free solution and observations"
@@ -53,12 +59,28 @@ def draw_examples(observations: xr.Dataset, truth: xr.Dataset | None = None) -> 
     if layout.map is not None:
         return _maps(title, label, layout, y, clean)
     if layout.names:
-        return _quantities(title, data, layout, y, clean)
-    return _curves(title, label, layout, y, clean)
+        return _quantities(title, data, layout, y, clean, sides)
+    return _curves(title, label, layout, y, clean, sides)
 
 
-def _legend(figure: Figure, known: bool, line: str = "--") -> None:
-    handles = [Line2D([], [], marker="o", ms=4, ls="", color=LIGHT, label="observed")]
+def _points(
+    ax: Axes, x: np.ndarray, y: np.ndarray, sides: np.ndarray, name: str, colour: str, size: float
+) -> None:
+    """Draw observations, with the censored ones (sides -1 below and 1 above) as arrows."""
+    for side, (marker, word) in _MARKERS.items():
+        own = sides == side
+        if side == 0 or own.any():
+            values = np.where(own, y, np.nan)
+            label = f"{name}, {word}"
+            ax.plot(x, values, marker, ls="", color=colour, ms=size, alpha=0.8, mew=0, label=label)
+
+
+def _legend(figure: Figure, known: bool, sides: np.ndarray, line: str = "--") -> None:
+    handles = [
+        Line2D([], [], marker=marker, ms=4, ls="", color=LIGHT, label=word)
+        for side, (marker, word) in _MARKERS.items()
+        if side == 0 or (sides == side).any()
+    ]
     if known:
         handles.insert(0, Line2D([], [], ls=line, lw=1.8, color=LIGHT, label="without noise"))
     handles += [
@@ -72,7 +94,12 @@ def _legend(figure: Figure, known: bool, line: str = "--") -> None:
 
 
 def _curves(
-    title: str, label: str, layout: Arrangement, y: np.ndarray, clean: np.ndarray | None
+    title: str,
+    label: str,
+    layout: Arrangement,
+    y: np.ndarray,
+    clean: np.ndarray | None,
+    sides: np.ndarray,
 ) -> Figure:
     shown = [layout.panels[i] for i in evenly(len(layout.panels), _PANELS)]
     if len(shown) < len(layout.panels):
@@ -84,7 +111,7 @@ def _curves(
     shared = layout.shared_scale
     grid = figure.subplots(rows, columns, squeeze=False, sharey=shared)
     for ax, panel in zip(grid.flat, shown, strict=False):
-        _systems(ax, panel, y, clean)
+        _systems(ax, panel, y, clean, sides)
         ax.set_title("" if alone else panel.title)
         ax.set_xlabel(layout.x_label)
         if shared:
@@ -92,11 +119,13 @@ def _curves(
             ax.label_outer()
     for ax in grid.flat[len(shown) :]:
         ax.remove()
-    _legend(figure, clean is not None)
+    _legend(figure, clean is not None, sides)
     return figure
 
 
-def _systems(ax: Axes, panel: Panel, y: np.ndarray, clean: np.ndarray | None) -> None:
+def _systems(
+    ax: Axes, panel: Panel, y: np.ndarray, clean: np.ndarray | None, sides: np.ndarray
+) -> None:
     size = 4 if len(panel.x) <= 60 else 2.5
     for i, colour in zip(range(len(y)), SYSTEMS, strict=False):
         observed = y[i, panel.rows]
@@ -107,8 +136,7 @@ def _systems(ax: Axes, panel: Panel, y: np.ndarray, clean: np.ndarray | None) ->
         else:
             label = f"_system {i + 1}, without noise"
             ax.plot(panel.x, clean[i, panel.rows], "--", color=colour, lw=1.4, label=label)
-        label = f"_system {i + 1}, observed"
-        ax.plot(panel.x, observed, "o", color=colour, ms=size, alpha=0.8, mew=0, label=label)
+        _points(ax, panel.x, observed, sides[i, panel.rows], f"_system {i + 1}", colour, size)
 
 
 def _quantities(
@@ -117,6 +145,7 @@ def _quantities(
     layout: Arrangement,
     y: np.ndarray,
     clean: np.ndarray | None,
+    sides: np.ndarray,
 ) -> Figure:
     mean, spread = np.nanmean(data.values, axis=0), spread_of(data.values)
     x = layout.panels[0].x
@@ -130,11 +159,11 @@ def _quantities(
             label = f"_system {i + 1}, without noise"
             ax.hlines(true, at - 0.06, at + 0.06, color=colour, lw=2.2, label=label)
             ax.vlines(at, true, observed, color=colour, lw=0.8)
-        ax.plot(at, observed, "o", color=colour, ms=4, label=f"_system {i + 1}, observed")
+        _points(ax, at, observed, sides[i], f"_system {i + 1}", colour, 4)
     ax.grid(axis="x", visible=False)
     ax.set_ylabel("observation less its mean over the data,\nin standard deviations of the data")
     name_quantities(ax, layout, mean, spread, data.attrs["units"])
-    _legend(figure, clean is not None, line="-")
+    _legend(figure, clean is not None, sides, line="-")
     return figure
 
 

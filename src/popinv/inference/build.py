@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.errors import ConfigError
+from popinv.errors import DataError
 from popinv.forward.datasets import replicates_of
-from popinv.inference.conditions import fitted_observations, observations_at_places
+from popinv.inference.conditions import (
+    Conditions,
+    fitted_observations,
+    observations_at_places,
+)
 from popinv.inference.problem import Problem
 from popinv.inference.replicated import replicated_simulator
 from popinv.population.laws.values import law_spread, law_values
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.intervals import MOST_ENTRIES
 from popinv.population.noise.replicated import replicated_noise
 from popinv.population.noise.varying import VaryingNoise
+from popinv.population.observe import system_names
 from popinv.population.places import noise_at_places, own_places
+from popinv.store.rows import Rows
 
 if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
@@ -65,6 +72,7 @@ def descent_problem(
         scale[entry] = _LAW_SCALE / deviations[covariate]
     if conditions.limited:
         noise_model = censorable(noise_model)
+        _check_censored(noise_model, data, conditions, replicates, observations)
     scale_of_noise = noise_model.scale
     for entry, column in getattr(noise_model, "coefficients", ()):
         scale_of_noise[entry] /= float(conditions.known.covariates[:, column].std())
@@ -103,21 +111,34 @@ def at_own_places(union: Problem, simulator: TrainedSurrogate) -> Problem:
     return placed.through(simulator)
 
 
-def censorable(noise: NoiseModel) -> NoiseModel:
-    """Return a noise model whose likelihood takes censored observations.
+def censorable(noise: NoiseModel) -> VaryingNoise:
+    """Return a noise model whose likelihood takes censored observations."""
+    return noise if isinstance(noise, VaryingNoise) else VaryingNoise(noise)
+
+
+def _check_censored(
+    noise: VaryingNoise, data: Rows, conditions: Conditions, replicates: int, observed: xr.Dataset
+) -> None:
+    """Refuse systems with more censored observations than correlated noise allows.
 
     Raises
     ------
-    ConfigError
-        If the noise is correlated or has heavy tails.
+    DataError
+        With the system that has most.
     """
-    varying = noise if isinstance(noise, VaryingNoise) else VaryingNoise(noise)
-    if not varying.independent or varying.heavy_tails:
-        raise ConfigError(
-            "observations.censored_below: values below a limit of quantification need noise of "
-            "kind 'isotropic' or 'diagonal' with Gaussian tails"
-        )
-    return varying
+    below, above = conditions.limits.censored(np.asarray(data))
+    censored = (below | above) & conditions.present
+    counts = censored.reshape(len(censored), replicates, -1).sum(axis=2).max(axis=1)
+    if noise.independent or counts.max(initial=0) <= MOST_ENTRIES:
+        return
+    most = int(counts.argmax())
+    name = (system_names(observed) or range(len(counts)))[most]
+    raise DataError(
+        f"system '{name}' has {counts[most]} censored observations, but with correlated noise at "
+        f"most {MOST_ENTRIES} of a system are allowed, as the rule for their joint probability is "
+        "not accurate for more. Take noise of kind 'isotropic' or 'diagonal', or leave out "
+        "observations that are certain to be censored"
+    )
 
 
 def start(model: Model, problem: Problem) -> np.ndarray:

@@ -18,8 +18,8 @@ is biased.
 The design of a system enters its G beside the parameters, and covariates shift the law of its
 parameters (:mod:`popinv.population.known`); both are known for each system.
 
-An observation below a limit of quantification holds the limit, and so does that of a simulated
-system. Both sides are censored alike.
+A censored observation holds its limit, and so does that of a simulated system
+(:mod:`popinv.population.limits`). Both sides are censored alike.
 
 The filled value is not an imputation of the missing value, which would need the unknown law. Both
 sides of the comparison contain it, and any other value would leave the truth unchanged. The
@@ -36,6 +36,7 @@ import xarray as xr
 
 from popinv.errors import DataError
 from popinv.population.known import Known, known_of
+from popinv.population.limits import Limits, limits_in
 from popinv.population.places import at_places, known_with_places
 from popinv.store.rows import Rows, column_deviations, row_blocks, rows_of
 
@@ -59,8 +60,8 @@ class Conditions:
         The fixed value of missing entries.
     known : Known
         Design and covariates.
-    limits : ndarray of shape (N, d_y)
-        Limits of quantification. A value below its limit is replaced by the limit.
+    limits : Limits
+        Limits beyond which observations are censored.
     scaled, gaps, limited : bool
         Whether scales, missing entries or limits were stated.
     """
@@ -69,7 +70,7 @@ class Conditions:
     present: np.ndarray
     fill: np.ndarray
     known: Known
-    limits: np.ndarray
+    limits: Limits
     scaled: bool
     gaps: bool
     limited: bool
@@ -82,7 +83,7 @@ class Conditions:
         present: np.ndarray | None = None,
         fill: np.ndarray | None = None,
         known: Known | None = None,
-        limits: np.ndarray | None = None,
+        limits: Limits | None = None,
     ) -> Conditions:
         """Return the conditions of observations of shape (N, d_y), of which these are stated.
 
@@ -97,7 +98,7 @@ class Conditions:
             present=np.broadcast_to(True, shape) if present is None else present,
             fill=np.zeros(width) if fill is None else fill,
             known=Known.nothing(count) if known is None else known,
-            limits=np.broadcast_to(-np.inf, shape) if limits is None else limits,
+            limits=Limits.none(shape) if limits is None else limits,
             scaled=scale is not None,
             gaps=present is not None,
             limited=limits is not None,
@@ -120,7 +121,7 @@ class Conditions:
             self.present[systems] if self.gaps else None,
             self.fill if self.gaps else None,
             self.known.of(systems),
-            self.limits[systems] if self.limited else None,
+            self.limits.of(systems) if self.limited else None,
         )
 
     def columns(self) -> np.ndarray:
@@ -131,7 +132,7 @@ class Conditions:
         if self.gaps:
             parts.append(self.present.astype(float))
         if self.limited:
-            parts.append(self.limits)
+            parts.extend(self.limits.arrays)
         return np.concatenate(parts, axis=1)
 
     def with_scale(self, factor: float) -> Conditions:
@@ -155,7 +156,7 @@ class Conditions:
     def observe(
         self, signal: torch.Tensor, noise: torch.Tensor, systems: np.ndarray
     ) -> torch.Tensor:
-        """Return signal + s noise, at least the limits, with missing entries filled.
+        """Return signal + s noise, held at the limits, with missing entries filled.
 
         Parameters
         ----------
@@ -168,7 +169,7 @@ class Conditions:
             noise = torch.from_numpy(self.scale[systems])[:, None] * noise
         y = signal + noise
         if self.limited:
-            y = torch.maximum(y, torch.from_numpy(self.limits[systems]))
+            y = self.limits.of(systems).held(y)
         if not self.gaps:
             return y
         return torch.where(torch.from_numpy(self.present[systems]), y, torch.from_numpy(self.fill))
@@ -181,8 +182,8 @@ def fitted_observations(observations: xr.Dataset) -> tuple[Rows, Conditions]:
     ----------
     observations : Dataset
         ``y`` (system, observation), NaN if missing; ``noise_scale`` (system,), ``design`` (system,
-        input), ``covariate`` (system, known) and ``censored_below`` (observation,) if there are
-        any.
+        input), ``covariate`` (system, known) and those of the limits (system, observation) if there
+        are any.
 
     Returns
     -------
@@ -217,10 +218,10 @@ def observations_at_places(
     places : ndarray of int, shape (N, m)
     replicates : int
     """
-    y, present, limits = (
-        at_places(np.asarray(rows), places, replicates)
-        for rows in (data, conditions.present, conditions.limits)
+    y, present = (
+        at_places(np.asarray(rows), places, replicates) for rows in (data, conditions.present)
     )
+    limits = conditions.limits.mapped(lambda rows: at_places(rows, places, replicates))
     fill = _column_means(np.where(present, y, np.nan))
     known = known_with_places(conditions.known, places)
     own = replace(conditions, present=present, fill=fill, known=known, limits=limits)
@@ -236,7 +237,7 @@ def heldout_observations(
     ----------
     observations : Dataset
         ``y_heldout`` (heldout_system, observation), and perhaps ``noise_scale_heldout``,
-        ``design_heldout`` and ``covariate_heldout``.
+        ``design_heldout``, ``covariate_heldout`` and those of the limits.
     fitted : Conditions
         The conditions of the systems that were learned from.
     """
@@ -277,12 +278,12 @@ def _present(rows: Rows) -> np.ndarray:
 def _conditions(
     y: Rows, observations: xr.Dataset, ending: str, fill: np.ndarray | None
 ) -> Conditions:
-    scale, limits = observations.get(f"noise_scale{ending}"), observations.get("censored_below")
+    scale = observations.get(f"noise_scale{ending}")
     return Conditions.stated(
         y.shape,
         scale=None if scale is None else np.asarray(scale.values, dtype=float),
         present=None if fill is None else _present(y),
         fill=fill,
         known=known_of(observations, ending),
-        limits=None if limits is None else np.broadcast_to(limits.values, y.shape).copy(),
+        limits=limits_in(observations, ending),
     )

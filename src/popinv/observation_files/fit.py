@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from popinv.errors import DataError
+from popinv.observation_files.limits import held_at_limits, read_limits, states_limits
 from popinv.observation_files.reading import check_exists, read_observations
 from popinv.observation_files.section import FileObservations, has_named_columns
 from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_columns, check_table
 from popinv.sections.messages import shown
+from popinv.sections.text_files import kind_of
 from popinv.sections.units import differing_units
 
 if TYPE_CHECKING:
@@ -56,8 +58,8 @@ def read_fitting(
     Returns
     -------
     ObservationTable
-        Values below a limit of quantification are at the limit; they are logarithms if those are
-        observed.
+        Values beyond a limit are at the limit, and the limits are of all values; the values are
+        logarithms if those are observed, but not the limits.
 
     Raises
     ------
@@ -76,11 +78,10 @@ def read_fitting(
             check_columns(table)
         if section.missing_values is None:
             _check_stand_ins(table, section.value_column, (*design, *covariates))
+        if states_limits(section):
+            table = held_at_limits(table, section, observations)
     except DataError as error:
         raise _naming(section.file, error) from None
-    if section.censored_below is not None:
-        limits = np.asarray(section.censored_below, dtype=float)
-        table = replace(table, values=np.maximum(table.values, limits))
     if observations.logarithm:
         return replace(table, values=_logarithms(table, section.file))
     return table
@@ -113,11 +114,13 @@ def _read_wide(
     try:
         if names and given is None and not has_named_columns(section.file):
             raise DataError("only a table has columns of design and covariates")
-        if names or section.replicate_column:
+        limits = {} if kind_of(section.file) in (".nc", ".zarr") else section.limit_columns
+        if names or limits or section.replicate_column:
             from popinv.observation_files.known_columns import known_columns, source_columns
 
             frame = _frame(section, given)
             sources = source_columns(list(frame.columns), names)
+            sources += [name for each in limits.values() for name in each if name not in sources]
         if section.replicate_column:
             sources.append(section.replicate_column)
         others = [*section.ignored_columns, *sources]
@@ -133,7 +136,11 @@ def _read_wide(
                 others=others,
                 stand_ins=stand_ins,
                 repeated_systems=section.replicated,
+                limits=section.limit_columns,
             )
+        if frame is not None and limits:
+            own = read_limits(frame, limits, table.values.shape[1])
+            table = replace(table, limits=own)
         if table.replicate_count > 1 and not section.replicated:
             raise DataError(
                 "has a dimension 'replicate'; set 'observations.replicates: rows' if the "
@@ -166,7 +173,9 @@ def _given_table(
     """Return the observations of a table with a row for each system in memory."""
     from popinv.observation_files.in_memory import wide_table
 
-    table = wide_table(given, section.system_column, section.noise_scale_column, others)
+    table = wide_table(
+        given, section.system_column, section.noise_scale_column, others, section.limit_columns
+    )
     if len(stand_ins):
         table = without_stand_ins(table, stand_ins)
     check_table(table, section.missing == "mask", section.replicated)
@@ -228,6 +237,9 @@ def _read_long(
             design=design,
             covariates=covariates,
             stand_ins=section.missing_values or (),
+            limits=section.limit_columns,
+            censoring_column=section.censoring_column,
+            limit_column=section.limit_column,
         )
         check_table(table, mask_missing=True)
     except DataError as error:

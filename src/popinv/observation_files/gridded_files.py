@@ -8,6 +8,7 @@ a dimension ``replicate`` where systems are observed several times. The optional
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +29,8 @@ _NAME, _SCALE, _REPLICATE = "observations", "noise_scale", "replicate"
 _HDF5 = ("h5netcdf", "h5py")
 
 
-def read_gridded(file: Path) -> ObservationTable:
-    """Read a NetCDF (.nc) or zarr (.zarr) file.
+def read_gridded(file: Path, limits: Mapping[str, Sequence[str]] | None = None) -> ObservationTable:
+    """Read a NetCDF (.nc) or zarr (.zarr) file, with the variables of limits by their keys.
 
     NaN, the file's fill value and what lies outside of the file's valid range are missing.
 
@@ -41,7 +42,7 @@ def read_gridded(file: Path) -> ObservationTable:
     """
     try:
         with rows_dataset(file) as dataset:
-            return gridded_table(dataset)
+            return gridded_table(dataset, limits)
     except DataError:
         raise
     except Exception as error:  # each of the readers behind xarray has its own errors
@@ -73,15 +74,19 @@ def _lacking() -> str:
     )
 
 
-def gridded_table(dataset: xr.Dataset) -> ObservationTable:
-    """Return the observations of a Dataset that has the form of such a file.
+def gridded_table(
+    dataset: xr.Dataset, limits: Mapping[str, Sequence[str]] | None = None
+) -> ObservationTable:
+    """Return the observations of a Dataset that has the form of such a file, and their limits.
 
     Raises
     ------
     DataError
         If it has no suitable variable, or holds no numbers.
     """
-    array = _observations(dataset)
+    named = {key: names[0] for key, names in (limits or {}).items()}
+    array = _observations(dataset, set(named.values()))
+    of_limits = {key: _limits(dataset, name, key, array) for key, name in named.items()}
     # The sort is stable: dimensions of other names keep their order.
     places = {"system": 0, _REPLICATE: 1, "time": 3}
     array = array.transpose(*sorted(array.dims, key=lambda dim: places.get(str(dim), 2)))
@@ -111,14 +116,29 @@ def gridded_table(dataset: xr.Dataset) -> ObservationTable:
         units=[str(array.attrs.get("units", ""))],
         time_count=time_count,
         replicate_count=replicates,
+        limits=of_limits,
     )
 
 
-def _observations(dataset: xr.Dataset) -> xr.DataArray:
+def _limits(dataset: xr.Dataset, name: str, key: str, array: xr.DataArray) -> np.ndarray:
+    """Return a variable of limits like that of the observations, a row for each system."""
+    if name not in dataset or not set(dataset[name].dims) <= set(array.dims):
+        raise DataError(
+            f"'observations.{key}' names the variable '{name}', which needs the dimensions of the "
+            f"observations ({', '.join(map(str, array.dims))}); the variables are "
+            f"{', '.join(map(str, dataset.data_vars))}"
+        )
+    places = {"system": 0, _REPLICATE: 1, "time": 3}
+    order = sorted(array.dims, key=lambda dim: places.get(str(dim), 2))
+    each = dataset[name].broadcast_like(array).transpose(*order)
+    return _numbers(each.rename(name)).reshape(array.sizes[order[0]], -1)
+
+
+def _observations(dataset: xr.Dataset, limits: set[str]) -> xr.DataArray:
     tables = [
         str(name)
         for name, array in dataset.items()
-        if array.ndim - (_REPLICATE in array.dims) in (2, 3)
+        if array.ndim - (_REPLICATE in array.dims) in (2, 3) and name not in limits
     ]
     if _NAME in tables:
         return dataset[_NAME]

@@ -7,7 +7,7 @@ variables along the systems alone are what is known of each system.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -89,6 +89,7 @@ def wide_table(
     system_column: str | None,
     noise_scale_column: str | None,
     others: Sequence[str],
+    limits: Mapping[str, Sequence[str]],
 ) -> ObservationTable:
     """Return the observations of a table with a row for each system, or of a Dataset.
 
@@ -99,6 +100,8 @@ def wide_table(
         Columns of a table that do not hold observations.
     others : sequence of str
         Further columns of a table that do not hold observations.
+    limits : mapping of str to sequence of str
+        The variables of a Dataset with limits, by the keys that name them.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def wide_table(
         If a column lacks, or a cell is neither a number nor missing.
     """
     if isinstance(given, xr.Dataset):
-        return gridded_table(given)
+        return gridded_table(given, limits)
     special = {"system_column": system_column, "noise_scale_column": noise_scale_column}
     found = {
         key: named_column(given, name, f"observations.{key}")

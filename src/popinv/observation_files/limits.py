@@ -1,44 +1,287 @@
-"""Limits of quantification of the observations, below which only "less than" is known."""
+"""Limits of observations: how the section states them, and what a table makes of them.
+
+A limit is a number, a list with one for each observation, or in columns. In a long table a column
+has the limit of each value. In a wide table one column has the limit of all observations of a
+system, or as many columns as there are observations each have that of one. In a Dataset a variable
+has the dimensions of the observations. A limit that lacks in a column is none.
+
+The columns CENS and LIMIT of Monolix and NONMEM state limits of single values. A value with CENS 1
+is censored below, and one with CENS -1 above. The value is the limit, and LIMIT is what it is known
+not to lie beyond. They say nothing of the limits of values with CENS 0, which the model's own
+observations need. If all censored values of a quantity have the same limits, and no other value
+lies beyond, these are the limits of all its values; otherwise those of the censored values alone.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
+from popinv.errors import DataError
 from popinv.forward.base import Observations
-from popinv.sections.base import Number
+from popinv.observation_files.table import ObservationTable
+from popinv.sections.base import Number, Section
+from popinv.sections.tables import named_column, numbers_of
 
-__all__ = ["CENSORED_BELOW", "Limits", "limits_of"]
+if TYPE_CHECKING:
+    import pandas as pd
 
+    from popinv.observation_files.section import FileObservations
 
-def _one_or_several(value: Any) -> str:
-    return "<several>" if isinstance(value, list | tuple) else "<one>"
+VARIABLES = {
+    "censored_below": "lower limit of quantification",
+    "censored_above": "upper limit of quantification",
+    "not_below": "what a value that is censored below is known not to lie below",
+    "not_above": "what a value that is censored above is known not to lie above",
+}
+"""The keys of the limits l, u, a and b, and what they are."""
 
-
-Limits = Annotated[
-    Annotated[Number, Tag("<one>")]
-    | Annotated[list[Number], Field(min_length=1), Tag("<several>")],
-    Discriminator(_one_or_several),
-]
-
-CENSORED_BELOW = (
-    "Limit of quantification, in the unit of the observations: one number, or a list with one for "
-    "each observation. Of a value at the limit or below it is only used that it lies there. The "
-    "noise must be `isotropic` or `diagonal`, without heavy tails."
+_NONE = dict(zip(VARIABLES, (-np.inf, np.inf, -np.inf, np.inf), strict=True))
+ORDER = (
+    ("not_below", "censored_below"),
+    ("censored_below", "censored_above"),
+    ("censored_above", "not_above"),
 )
 
 
-def limits_of(given: float | list[float] | None, observations: Observations) -> np.ndarray | None:
-    """Return the limit of each observation (d_y,), of its logarithm if that is observed.
+class LimitColumns(Section):
+    """Columns of a table that hold limits."""
+
+    column: Annotated[
+        list[str],
+        Field(min_length=1),
+        BeforeValidator(lambda name: [name] if isinstance(name, str) else name),
+    ] = Field(
+        description="Name of the column of a table with the limits, or, for a wide table, a list "
+        "with one for each observation; of a NetCDF or zarr file the name of a variable of the "
+        "dimensions of the observations."
+    )
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "<several>"
+    return "<column>" if isinstance(value, dict | LimitColumns) else "<one>"
+
+
+_One = Annotated[Number, Tag("<one>")]
+_Several = Annotated[list[Number], Field(min_length=1), Tag("<several>")]
+StatedLimit = Annotated[_One | _Several, Discriminator(_form)]
+LimitOfTable = Annotated[
+    _One | _Several | Annotated[LimitColumns, Tag("<column>")], Discriminator(_form)
+]
+
+DESCRIPTIONS = {
+    "censored_below": "Limit of quantification, in the unit of the observations: one number, or a "
+    "list with one for each observation. Of a value at the limit or below it is only used that it "
+    "lies there.",
+    "censored_above": "Upper limit of quantification, stated as `censored_below`, of values at the "
+    "limit or above.",
+    "not_below": "What a value that is censored below is known not to lie below, such as 0 for a "
+    "concentration, stated as `censored_below`.",
+    "not_above": "What a value that is censored above is known not to lie above, stated as "
+    "`censored_below`.",
+}
+
+
+def limit_field(name: str, columns: str = "") -> Any:
+    """Return the field of a limit in a section, with a sentence on limits in columns."""
+    described = DESCRIPTIONS[name] + columns
+    return Field(default=None, description=described, json_schema_extra={"x-default": "none"})
+
+
+def states_limits(section: Section) -> bool:
+    """Return whether a section states limits of the observations."""
+    named = (*VARIABLES, "censoring_column")
+    return any(getattr(section, name, None) is not None for name in named)
+
+
+def stated_limits(
+    section: Section,
+    observations: Observations,
+    count: int,
+    replicates: int = 1,
+    read: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """Return l, u, a and b of systems, each (count, R d_y), in the unit of what a file holds.
 
     Parameters
     ----------
-    given : float, list of float or None
+    section : FileObservations or SyntheticObservations
     observations : Observations
+    count, replicates : int
+        Number of systems, and of replicates of each.
+    read : mapping of str to ndarray of shape (count, R d_y), optional
+        Limits that were read from columns, NaN where there is none.
     """
-    if given is None:
-        return None
-    each = np.broadcast_to(np.asarray(given, dtype=float), len(observations)).copy()
-    return np.log(each) if observations.logarithm else each
+    ends = {}
+    for name, none in _NONE.items():
+        given, found = getattr(section, name), (read or {}).get(name)
+        each = np.full(len(observations), none) if given is None or found is not None else given
+        every = np.tile(
+            np.broadcast_to(np.asarray(each, dtype=float), len(observations)), replicates
+        )
+        every = np.broadcast_to(every, (count, len(every)))
+        ends[name] = every if found is None else np.where(np.isnan(found), none, found)
+    return ends
+
+
+def held_at_limits(
+    table: ObservationTable, section: FileObservations, observations: Observations
+) -> ObservationTable:
+    """Return a table with all its limits, whose values beyond these are at them.
+
+    Raises
+    ------
+    DataError
+        If limits contradict each other, or are not positive where logarithms are observed. The
+        message has row and column, but does not name the file.
+    """
+    shape = table.values.shape
+    ends = stated_limits(section, observations, shape[0], table.replicate_count, table.limits)
+    seen = ~np.isnan(table.values)
+    for low, high in ORDER:
+        finite = np.isfinite(ends[low]) & np.isfinite(ends[high])
+        for row, column in np.argwhere(seen & finite & (ends[low] >= ends[high]))[:1]:
+            raise DataError(
+                f"{_place(table, row, column)}: '{low}' is {ends[low][row, column]:g} and '{high}' "
+                f"is {ends[high][row, column]:g}; the first must be smaller"
+            )
+    for known, limit in (("not_below", "censored_below"), ("not_above", "censored_above")):
+        for row, column in np.argwhere(seen & np.isfinite(ends[known]) & ~np.isfinite(ends[limit]))[
+            :1
+        ]:
+            raise DataError(
+                f"{_place(table, row, column)}: '{known}' is {ends[known][row, column]:g}, but "
+                f"there is no '{limit}' beyond which values are censored; state it too"
+            )
+    if observations.logarithm:
+        for name in ("censored_below", "censored_above"):
+            for row, column in np.argwhere(seen & np.isfinite(ends[name]) & (ends[name] <= 0))[:1]:
+                raise DataError(
+                    f"{_place(table, row, column)}: '{name}' is {ends[name][row, column]:g}, but "
+                    "it must be positive, as logarithms are observed"
+                )
+    values = np.clip(table.values, ends["censored_below"], ends["censored_above"])
+    return replace(table, values=values, limits=ends)
+
+
+def read_limits(
+    frame: pd.DataFrame, columns: Mapping[str, Sequence[str]], width: int
+) -> dict[str, np.ndarray]:
+    """Return limits from columns of a table, each (rows, width).
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A table of text.
+    columns : mapping of str to sequence of str
+        Of each key the column, or as many columns as the ``width``.
+    width : int
+
+    Raises
+    ------
+    DataError
+        If a column lacks, or there are others than one or as many as the width.
+    """
+    found = {}
+    for key, names in columns.items():
+        if len(names) not in (1, width):
+            raise DataError(
+                f"'observations.{key}' names {len(names)} columns, but there are {width} "
+                "observations; name one column, or one for each observation"
+            )
+        own = [named_column(frame, name, f"observations.{key}.column") for name in names]
+        each = np.column_stack([numbers_of(frame, name) for name in own])
+        found[key] = np.broadcast_to(each, (len(frame), width)).copy()
+    return found
+
+
+def marked_limits(
+    frame: pd.DataFrame, values: np.ndarray, censoring: str, limit: str | None
+) -> dict[str, np.ndarray]:
+    """Return the limits (n,) of values (n,) that the columns CENS and LIMIT state, else NaN.
+
+    Raises
+    ------
+    DataError
+        If a mark is not 0, 1 or -1, or LIMIT is not beyond a censored value.
+    """
+    mark = numbers_of(frame, named_column(frame, censoring, "observations.censoring_column"))
+    beyond = np.full(len(mark), np.nan)
+    if limit is not None:
+        beyond = numbers_of(frame, named_column(frame, limit, "observations.limit_column"))
+    seen = ~np.isnan(values)
+    for row in np.flatnonzero(seen & ~np.isin(mark, (0, 1, -1)))[:1]:
+        raise DataError(
+            f"line {frame.index[row]}: the column '{censoring}' holds {mark[row]:g}; it must hold "
+            "1 for a value that is censored below, -1 for one that is censored above, 0 for others"
+        )
+    for row in np.flatnonzero(seen & (mark * (values - beyond) <= 0) & (mark != 0))[:1]:
+        side, other = ("below", "smaller") if mark[row] > 0 else ("above", "larger")
+        raise DataError(
+            f"line {frame.index[row]}: the value {values[row]:g} is censored {side}, so that its "
+            f"limit in the column '{limit}' must be {other}, but it is {beyond[row]:g}"
+        )
+    sides = {"censored_below": (1, values), "not_below": (1, beyond)}
+    sides |= {"censored_above": (-1, values), "not_above": (-1, beyond)}
+    return {name: np.where(mark == sign, x, np.nan) for name, (sign, x) in sides.items()}
+
+
+def shared_limits(
+    values: np.ndarray, limits: Mapping[str, np.ndarray], labels: Sequence[str]
+) -> tuple[dict[str, np.ndarray], bool]:
+    """Return limits of all values where the censored ones of a quantity share one.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, R, d_y)
+    limits : mapping of str to ndarray of shape (n, R, d_y)
+        NaN where a value is not censored.
+    labels : sequence of str, length d_y
+        The quantity of each observation.
+
+    Returns
+    -------
+    limits : dict
+    shared : bool
+        Whether the limits of all values are known.
+    """
+    found, shared = {name: each.copy() for name, each in limits.items()}, True
+    for label in set(labels):
+        own = np.array([each == label for each in labels])
+        for name, known, sign in (
+            ("censored_below", "not_below", 1),
+            ("censored_above", "not_above", -1),
+        ):
+            at, beyond = limits[name][..., own], limits[known][..., own]
+            marked = ~np.isnan(at)
+            if not marked.any():
+                continue
+            pairs = np.unique(np.column_stack([at[marked], beyond[marked]]), axis=0)
+            rest = values[..., own][~marked]
+            if len(pairs) > 1 or (sign * (rest - pairs[0, 0]) <= 0).any():
+                shared = False
+                continue
+            found[name][..., own], found[known][..., own] = pairs[0]
+    return found, shared
+
+
+def told_limits(table: ObservationTable) -> str:
+    """Return a note on limits of the values that are not censored, if these are not known."""
+    if table.limits_shared:
+        return ""
+    return (
+        "The censored values have different limits, and those of the other values are not stated. "
+        "The likelihood does not need them. The pseudo-likelihood, the distance and simulated data "
+        "take the other values to have none, and are biased by it: state the limits of all values "
+        "in a column, 'observations.censored_below: {column: ...}'."
+    )
+
+
+def _place(table: ObservationTable, row: int, column: int) -> str:
+    return f"{table.rows[row]}, {table.columns[column % len(table.columns)]}"

@@ -15,6 +15,7 @@ import pandas as pd
 from popinv.errors import DataError, nearest
 from popinv.observation_files.doubtful_cells import alike
 from popinv.observation_files.known_columns import known_columns, source_columns
+from popinv.observation_files.limits import marked_limits, read_limits, shared_limits
 from popinv.observation_files.replicates import places_in_turn
 from popinv.observation_files.table import ObservationTable
 from popinv.sections.messages import shown
@@ -31,7 +32,7 @@ from popinv.sections.tables import (
 from popinv.sections.units import name_and_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from popinv.forward.base import Observations
 
@@ -56,6 +57,9 @@ def read_long(
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
     stand_ins: Sequence[float] = (),
+    limits: Mapping[str, Sequence[str]] | None = None,
+    censoring_column: str | None = None,
+    limit_column: str | None = None,
 ) -> ObservationTable:
     """Read a long table.
 
@@ -83,6 +87,10 @@ def read_long(
         Columns that hold the known quantities of each system.
     stand_ins : sequence of float
         Numbers that stand for a missing value.
+    limits : mapping of str to sequence of str, optional
+        The column of each key of limits.
+    censoring_column, limit_column : str, optional
+        Columns that mark censored values, and what these are known not to lie beyond.
 
     Returns
     -------
@@ -135,6 +143,15 @@ def read_long(
         if shifts is not None and times is not None:
             at = observations.coordinates[place[i], -1]
             shifts[row[i], slot[i], place[i]] = times[i] - at
+    stated, shared = read_limits(frame, limits or {}, 1), True
+    if censoring_column is not None:
+        stated = marked_limits(frame, values, censoring_column, limit_column)
+    for name, each in stated.items():
+        stated[name] = np.full_like(table, np.nan)
+        stated[name][row[seen], slot[seen], place[seen]] = each.reshape(-1)[seen]
+    if censoring_column is not None:
+        labels = list(observations.labels) or [""] * len(observations)
+        stated, shared = shared_limits(table, stated, labels)
     of_columns = [name for name in (*design, *covariates) if name not in cells]
     constant = source_columns(list(frame.columns), of_columns)
     if noise_scale_column is not None:
@@ -158,6 +175,8 @@ def read_long(
         units=[name_and_unit(value)[1]],
         replicate_count=count,
         time_shifts=None if shifts is None else shifts.reshape(len(names), -1),
+        limits={name: each.reshape(len(names), -1) for name, each in stated.items()},
+        limits_shared=shared,
     )
 
 

@@ -7,7 +7,7 @@ Missing values (an empty cell, NA, NaN) are refused too, or kept as NaN if the c
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from popinv.errors import DataError, nearest
@@ -31,6 +31,7 @@ def read_observations(
     header: bool | None = None,
     others: Sequence[str] = (),
     stand_ins: Sequence[float] = (),
+    limits: Mapping[str, Sequence[str]] | None = None,
 ) -> ObservationTable:
     """Read observations from a CSV, Parquet (.parquet), NetCDF (.nc) or zarr (.zarr) file.
 
@@ -51,6 +52,8 @@ def read_observations(
         Further columns of a CSV file that do not hold observations.
     stand_ins : sequence of float
         Numbers that stand for a missing value.
+    limits : mapping of str to sequence of str, optional
+        Variables of limits in a NetCDF or zarr file, by the keys that name them.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def read_observations(
         if suffix in (".csv", ".parquet"):
             table = read_csv(file, system_column, noise_scale_column, header, others)
         elif suffix in (".nc", ".zarr"):
-            table = read_gridded(file)
+            table = read_gridded(file, limits)
         else:
             raise DataError(
                 f"an observation file ends in {', '.join(FILE_TYPES[:-1])} or {FILE_TYPES[-1]}"

@@ -89,8 +89,12 @@ def stacked(table: ObservationTable) -> ObservationTable:
     system, ids = pd.factorize(table.system_ids)
     place = places_in_turn(system)
     count, width = int(place.max(initial=0)) + 1, table.values.shape[1]
-    values = np.full((len(ids), count, width), np.nan)
-    values[system, place] = table.values
+
+    def side_by_side(each: np.ndarray) -> np.ndarray:
+        found = np.full((len(ids), count, width), np.nan)
+        found[system, place] = each
+        return found.reshape(len(ids), -1)
+
     first = np.unique(system, return_index=True)[1]
     scale = None if table.noise_scale is None else table.noise_scale[first]
     if table.noise_scale is not None and scale is not None:
@@ -102,7 +106,8 @@ def stacked(table: ObservationTable) -> ObservationTable:
             )
     return replace(
         table,
-        values=values.reshape(len(ids), -1),
+        values=side_by_side(table.values),
+        limits={name: side_by_side(each) for name, each in (table.limits or {}).items()},
         rows=[table.rows[row] for row in first],
         noise_scale=scale,
         system_ids=np.asarray(ids, dtype=np.str_),

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from popinv.observation_files.limits import CENSORED_BELOW, Limits
+from popinv.observation_files.limits import VARIABLES, LimitColumns, LimitOfTable, limit_field
 from popinv.sections.base import Fraction, Number, Positive, Section, plain_path
 from popinv.sections.systems import WITHOUT, SystemName
 from popinv.sections.text_files import kind_of
@@ -150,8 +150,28 @@ class FileObservations(Section):
         "none, but the run stops where -99, -999, -8888, 1e30, ... occurs several times in a "
         "column, far from its other values, until this key is set.",
     )
-    censored_below: Limits | None = Field(
-        default=None, description=CENSORED_BELOW, json_schema_extra={"x-default": "none"}
+    censored_below: LimitOfTable | None = limit_field(
+        "censored_below",
+        " `{column: lloq}` takes them from a column of a table, or from a variable of a NetCDF or "
+        "zarr file, as do the keys below; `{column: [a, b]}` takes those of each observation of a "
+        "wide table from a column of its own.",
+    )
+    censored_above: LimitOfTable | None = limit_field("censored_above")
+    not_below: LimitOfTable | None = limit_field("not_below")
+    not_above: LimitOfTable | None = limit_field("not_above")
+    censoring_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name of the column of a long table that marks censored values, as CENS of "
+        "Monolix and NONMEM: 1 for a value at or below the one that is stated, -1 for one at or "
+        "above, 0 for others.",
+    )
+    limit_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Name of the column of a long table with what a censored value is known not to "
+        "lie beyond, as LIMIT of Monolix and NONMEM: a value with CENS 1 lies between LIMIT and "
+        "the one that is stated.",
     )
     without: list[SystemName] = Field(
         default_factory=list, description=WITHOUT, json_schema_extra={"x-default": "none"}
@@ -171,10 +191,12 @@ class FileObservations(Section):
     @model_validator(mode="after")
     def _columns_of_csv(self) -> FileObservations:
         of_long = [self.value_column, self.time_column, self.label_column, *self.place_columns]
+        of_long += [self.censoring_column, self.limit_column]
         if self.layout == "wide" and any(of_long):
             raise PydanticCustomError(
                 "columns",
-                "only a table of 'layout: long' has columns of values, times, labels and places",
+                "only a table of 'layout: long' has columns of values, times, labels, places and "
+                "censoring",
             )
         if self.time_tolerance is not None and self.time_column is None:
             raise PydanticCustomError(
@@ -192,8 +214,20 @@ class FileObservations(Section):
                 "'replicate_column' tells the rows of a system apart, so 'system_column' must name "
                 "the systems",
             )
+        if self.limit_column and not self.censoring_column:
+            raise PydanticCustomError("columns", "'limit_column' goes with a 'censoring_column'")
+        stated = [name for name in VARIABLES if getattr(self, name) is not None]
+        if self.censoring_column and stated:
+            raise PydanticCustomError(
+                "columns",
+                "'censoring_column' and '{name}' both state limits; leave one of them out",
+                {"name": stated[0]},
+            )
         columns = [self.system_column, self.replicate_column, self.noise_scale_column, *of_long]
         named = [name for name in columns if name is not None] + self.ignored_columns
+        if has_named_columns(self.file):
+            # Limits of several kinds may be in one column.
+            named += dict.fromkeys(name for names in self.limit_columns.values() for name in names)
         if named and not (has_named_columns(self.file) or self.layout == "long"):
             raise PydanticCustomError(
                 "columns",
@@ -217,6 +251,12 @@ class FileObservations(Section):
                 "columns", "the keys that end in '_column' must be different columns"
             )
         return self
+
+    @property
+    def limit_columns(self) -> dict[str, list[str]]:
+        """The columns of limits, by the keys that name them."""
+        given = {name: getattr(self, name) for name in VARIABLES}
+        return {k: each.column for k, each in given.items() if isinstance(each, LimitColumns)}
 
     @property
     def replicated(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,10 @@ class ObservationTable:
         R, the largest number of replicates of a system; 1 if each is observed once.
     time_shifts : ndarray of shape (n, R d_y), optional
         The time of each observation less that of the forward model, where times were rounded.
+    limits : mapping of str to ndarray of shape (n, R d_y), optional
+        Limits of the observations, by the keys that state them; NaN where columns have none.
+    limits_shared : bool
+        False if only the limits of censored values are known.
     """
 
     values: np.ndarray
@@ -62,6 +66,8 @@ class ObservationTable:
     units: Sequence[str] = ()
     replicate_count: int = 1
     time_shifts: np.ndarray | None = None
+    limits: Mapping[str, np.ndarray] | None = None
+    limits_shared: bool = True
 
     def pooled(self) -> ObservationTable:
         """Return the replicates as rows of their own, without those that lack."""

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 import xarray as xr
 
 from popinv.forward.base import Observations
 from popinv.forward.datasets import observation_coordinates, parameter_coordinate
+from popinv.observation_files.limits import VARIABLES
+from popinv.population.limits import Limits
 from popinv.sections.systems import systems_left
 from popinv.seeds import generator
 from popinv.store.variables import variable
@@ -43,7 +46,7 @@ def observe_through_noise(
     known: KnownColumns | None = None,
     design_names: Sequence[str] = (),
     covariate_names: Sequence[str] = (),
-    limits: np.ndarray | None = None,
+    limits: Limits | None = None,
     replicate_count: int = 1,
 ) -> xr.Dataset:
     """Return observations y = G(z) + s xi; systems whose solve failed are left out.
@@ -86,7 +89,7 @@ def observe_through_noise(
         known=None if known is None else known.of(np.flatnonzero(solved)),
         design_names=design_names,
         covariate_names=covariate_names,
-        limits=limits,
+        limits=None if limits is None else limits.of(solved),
         replicate_count=replicate_count,
     )
 
@@ -101,7 +104,7 @@ def observations_dataset(
     design_names: Sequence[str] = (),
     covariate_names: Sequence[str] = (),
     column_names: Sequence[str] | None = None,
-    limits: np.ndarray | None = None,
+    limits: Limits | None = None,
     replicate_count: int = 1,
 ) -> xr.Dataset:
     """Return the observations to learn from, and the last rows as the held-out ones.
@@ -124,8 +127,8 @@ def observations_dataset(
         Their names.
     column_names : sequence of str, length d_y, optional
         The user's names of the observations.
-    limits : ndarray of shape (d_y,), optional
-        Limits of quantification; a smaller value is replaced by its limit.
+    limits : Limits of n systems, optional
+        Limits at which values beyond are held.
     replicate_count : int
         R.
 
@@ -135,18 +138,15 @@ def observations_dataset(
         ``y`` (system, observation) and ``y_heldout`` (heldout_system, observation); where they
         are given, ``noise_scale`` and ``noise_scale_heldout``, ``design`` (system, design_name),
         ``covariate`` (system, covariate_name) and their ``_heldout``, ``covariate_centre``,
-        ``censored_below`` (observation,), and the coordinates ``system_id``, ``system_id_heldout``
-        and ``column`` (observation,).
+        the limits (system, observation) of :data:`popinv.population.limits.VARIABLES` and their
+        ``_heldout``, and the coordinates ``system_id``, ``system_id_heldout`` and ``column``
+        (observation,).
     """
     kept = len(y) - heldout
     long_name = f"observed {observations.long_name or observations.name}"
     variables, coordinates = {}, observation_coordinates(observations, replicate_count)
     if limits is not None:
-        limits = np.tile(limits, replicate_count)
-        y = np.maximum(y, limits)
-        variables["censored_below"] = variable(
-            "observation", limits, "limit of quantification", observations.units
-        )
+        y = limits.held(torch.from_numpy(np.asarray(y, dtype=float))).numpy()
     for dim, ending, rows, note in (
         ("system", "", slice(None, kept), ""),
         ("heldout_system", "_heldout", slice(kept, None), ", kept for the assessment"),
@@ -154,6 +154,11 @@ def observations_dataset(
         variables[f"y{ending}"] = variable(
             (dim, "observation"), y[rows], long_name + note, observations.units
         )
+        if limits is not None:
+            for (name, meaning), each in zip(VARIABLES.items(), limits.arrays, strict=True):
+                variables[f"{name}{ending}"] = variable(
+                    (dim, "observation"), each[rows], meaning + note, observations.units
+                )
         if noise_scale is not None:
             variables[f"noise_scale{ending}"] = variable(
                 dim, noise_scale[rows], f"known scale of the system's noise{note}"

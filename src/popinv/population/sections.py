@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from popinv.errors import DataError
-from popinv.observation_files.limits import CENSORED_BELOW, Limits
+from popinv.observation_files.limits import StatedLimit, limit_field
 from popinv.population.noise.kinds import Noise
 from popinv.sections.base import Count, Number, Positive, Section, Several
 from popinv.sections.systems import WITHOUT, SystemName, systems_left
@@ -134,9 +134,10 @@ class SyntheticObservations(Section):
         "`{uniform: [low, high]}` or `{normal: [mean, standard_deviation]}`.",
         json_schema_extra={"x-default": "none"},
     )
-    censored_below: Limits | None = Field(
-        default=None, description=CENSORED_BELOW, json_schema_extra={"x-default": "none"}
-    )
+    censored_below: StatedLimit | None = limit_field("censored_below")
+    censored_above: StatedLimit | None = limit_field("censored_above")
+    not_below: StatedLimit | None = limit_field("not_below")
+    not_above: StatedLimit | None = limit_field("not_above")
     without: list[SystemName] = Field(
         default_factory=list, description=WITHOUT, json_schema_extra={"x-default": "none"}
     )

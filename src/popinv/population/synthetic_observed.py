@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.observation_files.limits import limits_of
+from popinv.observation_files.limits import stated_limits, states_limits
+from popinv.population.limits import limits_of
 from popinv.population.model import Model, covariate_names
 from popinv.population.noise.replicated import replicated_noise
 from popinv.population.observe import observe_through_noise
@@ -77,7 +78,10 @@ def observed_systems(
         None if known is None else known.covariates,
     )
     repeated = clean if replicates == 1 else np.tile(clean, (1, replicates))
-    scales = observations.noise_scale
+    scales, limits = observations.noise_scale, None
+    if states_limits(observations):
+        ends = stated_limits(observations, description, len(clean), replicates)
+        limits = limits_of(ends, description)
     return observe_through_noise(
         clean,
         noise_rows(each, gamma, seed, stage, repeated, of_systems),
@@ -89,7 +93,7 @@ def observed_systems(
         known,
         model.forward.design_names(),
         _covariates(model, observations),
-        limits_of(observations.censored_below, description),
+        limits,
         replicates,
     )
 

@@ -159,8 +159,9 @@ def advice_on(cell: str) -> str:
         text = text.replace("d", "e").replace("D", "e")
     if text == cell or not re.fullmatch(_POINT, text):
         return ""
-    if limit and limit[0][0] == "<":
-        return f"Write the limit itself, {text}, and state it as 'observations.censored_below'."
+    if limit and limit[0][0] in "<≤>≥":
+        key = "censored_below" if limit[0][0] in "<≤" else "censored_above"
+        return f"Write the limit itself, {text}, and state it as 'observations.{key}'."
     if unit:
         return (
             f"Write the number alone, {text}, and its unit in the column's name, such as "

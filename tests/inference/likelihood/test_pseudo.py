@@ -32,6 +32,7 @@ from popinv.inference.likelihood.pseudo import evaluate
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
 from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.limits import Limits
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.population.noise.varying import VaryingNoise
 
@@ -251,20 +252,21 @@ def with_conditions(varies, limits):
     problem, alpha, gamma = curve_problem(count=12)
     rng, d_y = np.random.default_rng(4), problem.data.shape[1]
     present = rng.random(problem.data.shape) < 0.7
+    lowest = float(np.quantile(problem.data, 0.1))
     conditions = Conditions.stated(
         problem.data.shape,
         scale=rng.choice([0.5, 1.0, 2.0], 12),
         present=present,
         fill=np.zeros(d_y),
         known=Known.of_arrays(np.repeat([0.5, 1.0, 2.0], 4)[:, None], np.empty((12, 0))),
-        limits=np.full(problem.data.shape, np.quantile(problem.data, 0.1)) if limits else None,
+        limits=Limits.of_arrays(problem.data.shape, lower=lowest) if limits else None,
     )
     noise = problem.noise
     if varies:
         noise, gamma = VaryingNoise(noise, "combined"), np.append(gamma, -1.5)
     if limits:
         noise, gamma = VaryingNoise(IsotropicNoise(d_y), "combined"), np.array([-2.0, -1.5])
-        problem = replace(problem, data=np.maximum(problem.data, conditions.limits))
+        problem = replace(problem, data=np.maximum(problem.data, lowest))
     scale = np.full(len(alpha) + len(gamma), 0.5)
     problem = replace(
         problem,

@@ -1,50 +1,131 @@
-r"""Observations below a limit of quantification: density, information and moments.
+r"""Censored entries of observations whose normal noise is correlated, given the entries seen.
 
-For independent Gaussian noise of standard deviation d about g, and a limit c, a value that is only
-known to lie below the limit contributes ``log Phi(a)`` to the log likelihood, with
-``a = (c - g) / d``. The observation ``max(y, c)`` has the moments
+With L L^T the correlation of the entries seen, and r the whitened residuals of these, the censored
+entries of the standardised noise have the mean ``A r`` and the covariance C,
 
-.. math::
-    E = c\, \Phi(a) + g\, (1 - \Phi(a)) + d\, \varphi(a), \qquad
-    E_2 = c^2 \Phi(a) + (g^2 + d^2) (1 - \Phi(a)) + d\, (g + c)\, \varphi(a)
+.. math:: A = R_{cs} L^{-T}, \qquad C = R_{cc} - A A^T,
 
-(Tobin, Econometrica 26, 1958).
+and the probability of their limits is that of a rectangle
+(:mod:`popinv.population.noise.intervals`).
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass, replace
 
 import torch
 
+from popinv.errors import DivergenceError
+from popinv.inference.likelihood.whitening import Whitening
+from popinv.population.noise.intervals import MOST_ENTRIES, log_rectangle
 
-def censored_moments(
-    g: torch.Tensor, d: torch.Tensor, limit: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mean and the standard deviation of max(y, limit) given g, entry by entry.
 
-    Parameters
+@dataclass(frozen=True)
+class CensoredEntries:
+    """The censored entries of n systems, at most k of each.
+
+    Attributes
     ----------
-    g, d, limit : Tensor
-        Of shapes that fit together.
+    entries : Tensor of int, shape (n, k)
+        Which ones they are; the first ``count`` (n,) of each row.
+    count : Tensor of int, shape (n,)
+    across : Tensor of shape (P, k, d_y)
+        A of each pattern of entries seen and censored.
+    factor : Tensor of shape (P, k, k)
+        The Cholesky factor of C.
+    pattern : Tensor of int, shape (n,)
+        The pattern of each system.
     """
-    a = (limit - g) / d
-    above = torch.special.ndtr(-a)
-    density = _density(a)
-    # About the limit, with g = c - a d, no digits are lost where nearly all is censored.
-    first = d * (density - a * above)
-    second = d**2 * ((a**2 + 1) * above - a * density)
-    variance = torch.clamp(second - first**2, min=0.0)
-    return limit + first, torch.sqrt(variance + torch.finfo(g.dtype).tiny)
+
+    entries: torch.Tensor
+    count: torch.Tensor
+    across: torch.Tensor
+    factor: torch.Tensor
+    pattern: torch.Tensor
+
+    @classmethod
+    def of(
+        cls, correlation: torch.Tensor, seen: Whitening, there: torch.Tensor, censored: torch.Tensor
+    ) -> CensoredEntries:
+        """Return the censored entries of systems.
+
+        Parameters
+        ----------
+        correlation : Tensor of shape (d_y, d_y) or (n, d_y, d_y)
+            R of all systems, or of each.
+        seen : Whitening
+            Of R, for the entries that are neither censored nor missing.
+        there, censored : Tensor of bool, shape (n, d_y)
+            Which entries are not missing, and which of them are censored.
+
+        Raises
+        ------
+        DivergenceError
+            If R is not positive definite, or a system has more censored entries than are allowed.
+        """
+        count = censored.sum(dim=1)
+        k = int(count.max())
+        if k > MOST_ENTRIES:
+            raise DivergenceError(
+                f"a system has {k} censored observations, but with correlated noise at most "
+                f"{MOST_ENTRIES} are allowed"
+            )
+        entries = _first(censored, k)
+        alike = torch.cat([there, censored], dim=1).to(torch.int8)
+        if correlation.ndim == 3:
+            # Each system has a correlation of its own.
+            alike = torch.arange(len(censored))[:, None]
+        kinds, pattern = torch.unique(alike, dim=0, return_inverse=True)
+        # A system of each pattern.
+        one = torch.empty(len(kinds), dtype=torch.long)
+        one[pattern] = torch.arange(len(pattern))
+        own, valid = entries[one], torch.arange(k) < count[one, None]
+        whole = correlation[one] if correlation.ndim == 3 else correlation.expand(len(one), -1, -1)
+        cross = seen.inverse[seen.pattern[one]] @ whole
+        across = cross.gather(2, own[:, None, :].expand(-1, cross.shape[1], -1)).mT
+        across = torch.where(valid[..., None], across, 0.0)
+        rows = torch.arange(len(one))[:, None, None]
+        covariance = whole[rows, own[:, :, None], own[:, None, :]] - across @ across.mT
+        both = valid[:, :, None] & valid[:, None, :]
+        eye = torch.eye(k, dtype=correlation.dtype)
+        factor, failed = torch.linalg.cholesky_ex(torch.where(both, covariance, eye))
+        if failed.any():
+            raise DivergenceError("the noise covariance is not positive definite")
+        return cls(entries, count, across, factor, pattern)
+
+    def rows(self, index: torch.Tensor) -> CensoredEntries:
+        """Return those of some of the systems."""
+        own = {name: getattr(self, name)[index] for name in ("entries", "count", "pattern")}
+        return replace(self, **own)
+
+    def log_probability(
+        self, low: torch.Tensor, high: torch.Tensor, residual: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the log probability that they lie within their limits, given the entries seen.
+
+        Parameters
+        ----------
+        low, high : Tensor of shape (n, ..., d_y)
+            Standardised limits.
+        residual : Tensor of shape (n, ..., d_y)
+            Whitened residuals, zero where nothing is seen.
+        """
+        total = residual.new_zeros(residual.shape[:-1])
+        for k in torch.unique(self.count[self.count > 0]).tolist():
+            systems = torch.nonzero(self.count == k)[:, 0]
+            own, pattern = self.entries[systems, :k], self.pattern[systems]
+            shape = (len(systems), -1, residual.shape[-1])
+            a, b, r = (x[systems].reshape(shape) for x in (low, high, residual))
+            mean = r @ self.across[pattern, :k].mT
+            columns = own[:, None, :].expand(-1, a.shape[1], -1)
+            a, b = (x.gather(2, columns) - mean for x in (a, b))
+            factor = self.factor[pattern, :k, :k].repeat_interleave(a.shape[1], dim=0)
+            value = log_rectangle(a.reshape(-1, k), b.reshape(-1, k), factor)
+            each = value.reshape(len(systems), *residual.shape[1:-1])
+            total = total.index_add(0, systems, each)
+        return total
 
 
-def tail_curvature(a: torch.Tensor) -> torch.Tensor:
-    """Return the negative second derivative of log Phi(a), between 0 and 1."""
-    hazard = torch.exp(torch.log(_density(a)) - torch.special.log_ndtr(a))
-    # Far in the lower tail the density underflows, and the curvature is 1.
-    value = torch.where(a < -30, 1.0, hazard * (hazard + a))
-    return value.clamp(0.0, 1.0)
-
-
-def _density(a: torch.Tensor) -> torch.Tensor:
-    return torch.exp(-0.5 * a**2) / math.sqrt(2 * math.pi)
+def _first(mask: torch.Tensor, count: int) -> torch.Tensor:
+    """Return the places (n, count) of what a mask (n, d) holds, and of others after them."""
+    return mask.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]

@@ -17,9 +17,7 @@ def _replicates_apart(problem: Problem) -> Problem:
     """Return the problem with each replicate as a system of its own, without a simulator."""
     count, conditions = problem.replicates, problem.conditions
     data = np.asarray(problem.data)
-    present, limits = (
-        each.reshape(len(data) * count, -1) for each in (conditions.present, conditions.limits)
-    )
+    present = conditions.present.reshape(len(data) * count, -1)
     conditions = replace(
         conditions,
         scale=np.repeat(conditions.scale, count),
@@ -27,7 +25,7 @@ def _replicates_apart(problem: Problem) -> Problem:
         # What fills a gap is not looked at.
         fill=np.zeros(present.shape[1]),
         known=conditions.known.repeated(count),
-        limits=limits,
+        limits=conditions.limits.mapped(lambda rows: rows.reshape(present.shape)),
     )
     return replace(
         problem,

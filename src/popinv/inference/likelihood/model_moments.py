@@ -1,17 +1,18 @@
 r"""Mean and covariance of the observations over the law, from matched draws.
 
 Let g be the noise-free observation of a system. Given g, its observation has the mean e(g) and,
-for noise of scale 1, the standard deviations d(g) with the correlation R. The moments over the law
-are
+for noise of scale 1, a covariance ``sum_l R_l * (d_l d_l^T)`` with loadings d_l(g), where * is the
+entrywise product. The moments over the law are
 
-.. math:: m = E\, e, \qquad S = \operatorname{Cov} e, \qquad N = R \circ E[d\, d^T],
-    \qquad C_n = S + s_n^2 N,
+.. math:: m = E\, e, \qquad S = \operatorname{Cov} e, \qquad
+    N = \sum_l R_l \circ E[d_l\, d_l^T], \qquad C_n = S + s_n^2 N,
 
 with s_n the scale of the noise of system n. Noise that is the same for all signals has e = g and N
-= Gamma. For a combined error, the diagonal of N is ``sigma_j^2 + b^2 E g_j^2``
-(:mod:`popinv.population.noise.varying`). An observation below a limit of quantification holds the
-limit, and e and d are those of :mod:`popinv.inference.likelihood.censoring`; they depend on the
-scale, which is then a part of N.
+= Gamma. Noise that varies with the signal has one term, of its correlation R and its deviations d:
+for a combined error, the diagonal of N is ``sigma_j^2 + b^2 E g_j^2``
+(:mod:`popinv.population.noise.varying`). Censored observations hold their limit, and e and d_l are
+those of :mod:`popinv.population.noise.clipped`; they depend on the scale, which is then a part of
+N.
 
 Systems with the same known quantities (:mod:`popinv.population.known`), and with limits the same
 scale and limits, have the same moments. They form a group. All moments come from the same draws at
@@ -24,18 +25,19 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.censoring import censored_moments
 from popinv.inference.likelihood.components import Split
 from popinv.inference.likelihood.whitening import covariance_derivatives
 from popinv.inference.moments import matched_normals
 from popinv.inference.problem import Problem
 from popinv.population.known import inputs
+from popinv.population.noise.clipped import clipped_moments, loading_matrices
 from popinv.seeds import generator
 
 FEWEST_DRAWS = 16_000
@@ -49,6 +51,8 @@ _FEWEST_PAIRS = 100
 _STEP, _LAW_STEP, _NOISE_STEP = 1e-3, 1e-5, 1e-4
 # Rows that are simulated at a time, and rows that give a first approximation of the mean.
 _ROWS, _FEW_ROWS = 20_000, 200
+# Numbers of the derivatives of the groups whose moments are taken together.
+_NUMBERS = 2**20
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def groups_of_systems(problem: Problem) -> tuple[tuple[bytes, ...], np.ndarray, 
     n, conditions = len(problem.data), problem.conditions
     columns = [problem.known.columns]
     if conditions.limited:
-        columns += [conditions.scale[:, None], conditions.limits]
+        columns += [conditions.scale[:, None], *conditions.limits.arrays]
     # Adding zero gives zeros of either sign the same bytes.
     rows = np.concatenate(columns, axis=1) + 0.0
     if not n or (rows == rows[:1]).all():
@@ -197,7 +201,9 @@ def moments_of_systems(
     if not problem.noise.varies:
         # The noise does not enter through the signal.
         moves[problem.d_alpha :] = False
-    size = max(1, _ROWS // sets.shape[1])
+    size = max(
+        1, min(_ROWS // sets.shape[1], _NUMBERS // (len(moves) * problem.data.shape[1] ** 2))
+    )
     parts = []
     with torch.no_grad():
         for start in range(0, len(keys), size):
@@ -257,7 +263,7 @@ def _of_rows(
             count: int = count,
         ) -> tuple[torch.Tensor, torch.Tensor]:
             e, d = given_signal(problem, c, g, given)
-            return e.unflatten(0, (-1, count)), d.unflatten(0, (-1, count))
+            return e.unflatten(0, (-1, count)), d.unflatten(1, (-1, count))
 
         here, moved = _signals(problem, alpha, flat, given, moves)
         sums.add(*at(here, gamma))
@@ -308,25 +314,28 @@ def _signals(
 def given_signal(
     problem: Problem, gamma: torch.Tensor, g: torch.Tensor, given: Conditions
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and standard deviation (M, d_y) of observations given their signals g (M, d_y).
+    """Return mean (M, d_y) and loadings (L, M, d_y) of observations given their signals g (M, d_y).
 
-    The noise has scale 1, or the rows' own with limits. The deviations are empty for noise that is
+    The noise has scale 1, or the rows' own with limits. The loadings are empty for noise that is
     the same for all signals.
     """
     if not problem.noise.varies:
-        return g, g[:, :0]
-    d = problem.noise.deviations(gamma, g, given.known.covariates)  # type: ignore[attr-defined]
+        return g, g[None, :, :0]
+    noise = problem.noise
+    d = noise.deviations(gamma, g, given.known.covariates)  # type: ignore[attr-defined]
     if not given.limited:
-        return g, d
-    scale = torch.tensor(given.scale)
-    return censored_moments(g, scale[:, None] * d, torch.from_numpy(given.limits))
+        return g, d[None]
+    d = torch.tensor(given.scale)[:, None] * d
+    tails, limits = noise.tails(gamma), given.limits.tensors()  # type: ignore[attr-defined]
+    return clipped_moments(g, d, limits, noise.independent, tails)  # type: ignore[attr-defined]
 
 
-def correlations(problem: Problem, gamma: torch.Tensor, rows: Conditions) -> torch.Tensor:
-    """Return R of noise that varies for each of some systems, (K, d_y, d_y)."""
-    covariates = rows.known.covariates
-    found: torch.Tensor = problem.noise.correlation(gamma, covariates)  # type: ignore[attr-defined]
-    return found.expand(len(rows), -1, -1)
+def noise_matrices(problem: Problem, gamma: torch.Tensor, rows: Conditions) -> torch.Tensor:
+    """Return the R_l of noise that varies for each of some systems, (L, K, d_y, d_y)."""
+    noise: Any = problem.noise
+    correlation = noise.correlation(gamma, rows.known.covariates).expand(len(rows), -1, -1)
+    series = rows.limited and not noise.independent
+    return loading_matrices(correlation) if series else correlation[None]
 
 
 class _Sums:
@@ -338,16 +347,17 @@ class _Sums:
         self._about: torch.Tensor | None = None
 
     def add(self, e: torch.Tensor, d: torch.Tensor) -> None:
-        """Add draws of mean and deviations given the signal, (K, M, d_y)."""
+        """Add draws of the mean (K, M, d_y) and the loadings (L, K, M, d_y) given the signal."""
         if self._about is None:
             # Sums about a point near the mean avoid cancellation.
             self._about = e[:, :_FEW_ROWS].mean(dim=1, keepdim=True)
             count, d_y, n_p, width = len(e), e.shape[2], len(self._moves), self._width
             self._total, self._square = e.new_zeros(count, d_y), e.new_zeros(count, d_y, d_y)
-            self._product = e.new_zeros(count, d.shape[2], d.shape[2])
+            own = d.shape[3]
+            self._product = e.new_zeros(len(d), count, own, own)
             self._of_total, self._middle = e.new_zeros(2, count, width, d_y)
             self._of_square = e.new_zeros(count, width, d_y, d_y)
-            self._of_product = e.new_zeros(count, n_p, d.shape[2], d.shape[2])
+            self._of_product = e.new_zeros(len(d), count, n_p, own, own)
         e = e - self._about
         self._count += e.shape[1]
         self._total += e.sum(dim=1)
@@ -367,7 +377,7 @@ class _Sums:
         (e, middle), (d, between) = (
             ((u - v) / width, (u + v) / 2) for u, v in zip(up, down, strict=True)
         )
-        self._of_product[:, i] += d.mT @ between
+        self._of_product[:, :, i] += d.mT @ between
         if i < self._width:
             middle = middle - self._about
             self._of_total[:, i] += e.sum(dim=1)
@@ -383,17 +393,20 @@ class _Sums:
         signal = self._square / count - shift[:, :, None] * shift[:, None]
         half = self._of_square / count - of_mean[..., None] * middle[..., None, :]
         product, of_product = self._product / count, self._of_product / count
-        noise, of_noise = product, of_product + of_product.mT
+        of_product = of_product + of_product.mT
+        noise, of_noise = product[0], of_product[0]
         if self._problem.noise.varies:
-            here = correlations(self._problem, gamma, self._rows)
-            noise, of_noise = here * noise, here[:, None] * of_noise
+            here = noise_matrices(self._problem, gamma, self._rows)
+            noise = (here * product).sum(dim=0)
+            of_noise = (here[:, :, None] * of_product).sum(dim=0)
             for i in np.flatnonzero(self._moves[d_alpha:]):
                 step = torch.zeros_like(gamma)
                 step[i] = _NOISE_STEP
                 up, down = (
-                    correlations(self._problem, each, self._rows)
+                    noise_matrices(self._problem, each, self._rows)
                     for each in (gamma + step, gamma - step)
                 )
-                of_noise[:, d_alpha + i] += (up - down) / (2 * _NOISE_STEP) * product
+                change = (up - down) / (2 * _NOISE_STEP)
+                of_noise[:, d_alpha + i] += (change * product).sum(dim=0)
         assert self._about is not None
         return self._about[:, 0] + shift, signal, noise, of_mean, half + half.mT, of_noise

@@ -37,10 +37,10 @@ from popinv.inference.likelihood.components import Split
 from popinv.inference.likelihood.eigenbasis import FACTORED_FROM, Eigenbases
 from popinv.inference.likelihood.model_moments import (
     Moments,
-    correlations,
     given_signal,
     groups_of_systems,
     moments_of_systems,
+    noise_matrices,
     sets_of_draws,
 )
 from popinv.inference.problem import Problem
@@ -240,19 +240,19 @@ def _of_draws(
         with torch.no_grad():
             g = part.signal(own, omega.flatten(0, 1), rows.known)
             given = given_signal(part, gamma, g, rows)
-            e, d = (x.unflatten(0, (len(groups), count)) for x in given)
+            e, d = (x.unflatten(-2, (len(groups), count)) for x in given)
             residual = (e - bases.mean[:, None]) @ bases.matrix.mT
             scores = at.scores(residual, square, variance)
             if problem.noise.varies:
-                # The covariance of the noise given the signal, R d d^T, in the scores' trace.
+                # The covariance of the noise given the signal in the scores' trace.
                 weights = bases.matrix / variance.mT
-                correlation = correlations(problem, gamma, problem.conditions)
+                matrices = noise_matrices(problem, gamma, problem.conditions)
                 for k, (entries, changes) in enumerate(
                     zip(at.entries, at.covariances, strict=True)
                 ):
                     for j, i in enumerate(entries):
-                        inner = weights.mT @ changes[:, j] @ weights * correlation
-                        of_noise = ((d @ inner) * d).sum(dim=2)
+                        inner = weights.mT @ changes[:, j] @ weights * matrices
+                        of_noise = ((d @ inner) * d).sum(dim=(0, 3))
                         scores[..., i] += 0.5 * square[..., 0] ** (k + 1) * of_noise
         total += weight * scores.numpy()
     return total

@@ -14,8 +14,14 @@ g is
 
 with kappa and iota the informations of f about its location and the logarithm of its scale, 1 and 2
 for a normal density. This is exact for a normal density or independent entries. It only sets
-steps and proposals, so that an approximation suffices. An observation below a limit of
-quantification contributes as in :mod:`popinv.inference.likelihood.censoring`.
+steps and proposals, so that an approximation suffices.
+
+Of a censored entry the probability of its limits counts in the place of the density
+(:mod:`popinv.population.noise.intervals`): given the entries that are seen, if normal noise is
+correlated (:mod:`popinv.inference.likelihood.censoring`). With k the share of the information of u
+that the limits of each entry leave, ``R^{-1}`` above becomes
+``k^{1/2} (k^{1/2} R k^{1/2} + I - k)^{-1} k^{1/2}``, as if censoring added independent noise. This
+is exact for independent entries.
 """
 
 from __future__ import annotations
@@ -28,15 +34,18 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from popinv.inference.likelihood.censoring import tail_curvature
+from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood.censoring import CensoredEntries
 from popinv.inference.likelihood.density import AtSignal, Density, Field
 from popinv.inference.likelihood.whitening import Whitening, whitening
 from popinv.inference.problem import Problem
-from popinv.population.noise.student import (
-    location_information,
+from popinv.population.noise.intervals import (
+    interval_information,
     log_density,
-    scale_information,
+    log_interval,
+    standardised,
 )
+from popinv.population.noise.student import location_information, scale_information
 from popinv.population.noise.varying import VaryingNoise
 
 # Steps of gamma, for derivatives by central differences.
@@ -51,8 +60,9 @@ class VaryingDensity(Density):
     ----------
     noise : VaryingNoise
     gamma : Tensor of shape (n_gamma,)
-    data : Tensor of shape (n, d_y)
-        Observations, any number where nothing was observed.
+    low, high : Tensor of shape (n, d_y)
+        Ends between which observations lie; both are the observation where it was seen, and any
+        number where nothing was observed.
     there : Tensor of bool, shape (n, d_y)
         Which entries were observed.
     scale : Tensor of shape (n,)
@@ -60,22 +70,32 @@ class VaryingDensity(Density):
     covariates : Tensor of shape (n, k), optional
     whitening : Whitening
         Of R, at scale 1.
-    censored : Tensor of bool, shape (n, d_y), optional
-        Which observations are only known to lie below the number in the data, a limit. The noise
-        is then independent and Gaussian.
+    joint : CensoredEntries, optional
+        The censored entries, if the noise is correlated.
     moved : tuple of (VaryingDensity, VaryingDensity)
         The densities at gamma moved up and down by a step in each free entry.
     """
 
     noise: VaryingNoise
     gamma: torch.Tensor
-    data: torch.Tensor
+    low: torch.Tensor
+    high: torch.Tensor
     there: torch.Tensor
     scale: torch.Tensor
     covariates: torch.Tensor | None
     whitening: Whitening
-    censored: torch.Tensor | None = None
+    joint: CensoredEntries | None = None
     moved: tuple[tuple[VaryingDensity, VaryingDensity], ...] = ()
+
+    @cached_property
+    def exact(self) -> torch.Tensor:
+        """Which entries were observed and are not censored, (n, d_y)."""
+        return self.there & (self.low == self.high)
+
+    @cached_property
+    def censors(self) -> bool:
+        """Whether any entry is censored."""
+        return bool((self.there & ~self.exact).any())
 
     @property
     def seen(self) -> torch.Tensor:
@@ -86,33 +106,44 @@ class VaryingDensity(Density):
         """Return the densities of some of the systems."""
         return replace(
             self,
-            data=self.data[index],
+            low=self.low[index],
+            high=self.high[index],
             there=self.there[index],
             scale=self.scale[index],
             covariates=None if self.covariates is None else self.covariates[index],
             whitening=self.whitening.rows(index),
-            censored=None if self.censored is None else self.censored[index],
+            joint=None if self.joint is None else self.joint.rows(index),
             moved=tuple((up.rows(index), down.rows(index)) for up, down in self.moved),
         )
 
     def residual(self, g: torch.Tensor) -> torch.Tensor:
-        """Return the whitened residuals r of signals g (n, ..., d_y), zero where none is seen."""
-        return self._standardised(g)[1]
+        """Return the whitened residuals r of signals g (n, ..., d_y), zero where none is seen.
+
+        Those of censored entries are the distances of the limits that g is beyond.
+        """
+        d, r = self._standardised(g)
+        if not self.censors:
+            return r
+        a, b = self._limits(g, d)
+        return torch.where(self._along(self.exact, g), r, torch.zeros_like(r).clamp(a, b))
 
     def log_density(self, g: torch.Tensor) -> torch.Tensor:
         """Return log p(y | g) for g of shape (n, ..., d_y), shape (n, ...)."""
-        there, (d, r) = self._along(self.there, g), self._standardised(g)
-        own_logs = torch.where(there, -torch.log(d), 0.0)
+        exact, (d, r) = self._along(self.exact, g), self._standardised(g)
+        tails = self.noise.tails(self.gamma)
+        own = torch.where(exact, log_density(r, tails) - torch.log(d), 0.0)
         entries = self.whitening.entries[self.whitening.pattern].to(g.dtype)
         logdet = -self.whitening.constant - 0.5 * entries * math.log(2 * math.pi)
-        tails = self.noise.tails(self.gamma)
-        normal = -0.5 * (r**2 + math.log(2 * math.pi))
-        own = own_logs + torch.where(there, normal if tails is None else log_density(r, tails), 0.0)
-        if self.censored is not None:
-            below = self._along(self.censored, g)
-            # Both branches are finite, so that the gradient of neither is NaN.
-            own = torch.where(below, torch.special.log_ndtr(torch.where(below, r, 0.0)), own)
-        return own.sum(dim=-1) - logdet.reshape(-1, *[1] * (g.ndim - 2))
+        total = own.sum(dim=-1) - logdet.reshape(-1, *[1] * (g.ndim - 2))
+        if not self.censors:
+            return total
+        a, b = self._limits(g, d)
+        if self.joint is not None:
+            return total + self.joint.log_probability(a, b, r)
+        censored = self._along(self.there & ~self.exact, g).expand(g.shape)
+        inside = torch.zeros_like(a)
+        inside[censored] = log_interval(a[censored], b[censored], tails)
+        return total + inside.sum(dim=-1)
 
     def louder(self, factor: float) -> VaryingDensity:
         """Return the density with all deviations times a factor, without its derivatives."""
@@ -162,27 +193,43 @@ class VaryingDensity(Density):
         d, tails = d.detach(), self.noise.tails(self.gamma)
         inverse = self.whitening.inverse
         precision = (inverse.transpose(1, 2) @ inverse)[self.whitening.pattern]
-        rate = torch.where(self.there, rate, 0.0)
+        inside = torch.zeros_like(g)
+        if self.censors:
+            inside, share = interval_information(*self._limits(g, d), tails)
+            share = torch.where(self.exact, 1.0, torch.where(self.there, share, 0.0))
+            precision = torch.diag_embed(share)
+            if self.joint is not None:
+                root = torch.sqrt(share)
+                both = root[:, :, None] * root[:, None, :]
+                each = self._correlation(g) * both + torch.diag_embed(1 - share)
+                precision = torch.linalg.inv(each) * both
+        # The limits of a censored entry move with the deviation.
+        moves = 1 / d + torch.where(self.there & ~self.exact, inside * rate, 0.0)
+        rate = torch.where(self.exact, rate, 0.0)
         location = 1.0 if tails is None else location_information(tails)
         of_scale = 2.0 if tails is None else scale_information(tails)
-        correlation = self.noise.correlation(self.gamma, self.covariates)
-        both = precision * correlation + torch.eye(g.shape[1], dtype=g.dtype)
+        both = precision * self._correlation(g) + torch.eye(g.shape[1], dtype=g.dtype)
         grown = 0.5 * of_scale * rate[:, :, None] * rate[:, None, :] * both
-        information = location * precision / (d[:, :, None] * d[:, None, :]) + grown
-        if self.censored is None:
-            return information
-        a = (self.data - g) / d
-        of_limit = tail_curvature(a) * (1 / d + a * rate) ** 2
-        own = torch.where(self.censored, of_limit, information.diagonal(dim1=1, dim2=2))
-        return torch.diag_embed(own)
+        return location * precision * moves[:, :, None] * moves[:, None, :] + grown
 
     def _standardised(self, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return s d and r, each of the shape of g."""
-        there, data, scale = (
-            self._along(x, g) for x in (self.there, self.data, self.scale[:, None])
-        )
+        exact, y, scale = (self._along(x, g) for x in (self.exact, self.low, self.scale[:, None]))
         d = scale * self.noise.deviations(self.gamma, g, self.covariates)
-        return d, self.whitening.apply(torch.where(there, (data - g) / d, 0.0))
+        # Infinite limits are left out before they are divided.
+        y = torch.where(exact, y, 0.0)
+        return d, self.whitening.apply(torch.where(exact, (y - g) / d, 0.0))
+
+    def _limits(self, g: torch.Tensor, d: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the standardised limits of censored entries, and infinite ones of others."""
+        there = self._along(self.there & ~self.exact, g)
+        low, high = (self._along(x, g) for x in (self.low, self.high))
+        low, high = torch.where(there, low, -torch.inf), torch.where(there, high, torch.inf)
+        return standardised(low, g, d), standardised(high, g, d)
+
+    def _correlation(self, g: torch.Tensor) -> torch.Tensor:
+        """Return R, to go with signals (n, d_y)."""
+        return self.noise.correlation(self.gamma, self.covariates).to(g.dtype)
 
     @staticmethod
     def _along(x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
@@ -252,16 +299,19 @@ def _density(
     assert isinstance(noise, VaryingNoise)
     # Noise that varies is not streamed.
     y = np.asarray(problem.data)
+    low, high = conditions.limits.ends(y) if conditions.limited else (y, y)
     seen, scale = torch.tensor(conditions.present), torch.tensor(conditions.scale)
-    censored = seen & torch.from_numpy(y <= conditions.limits) if conditions.limited else None
+    censored, covariates = seen & torch.from_numpy(low < high), conditions.known.covariates
     with torch.no_grad():
-        correlation = noise.correlation(gamma, conditions.known.covariates)
-        if near is not None and torch.equal(
-            noise.correlation(near.gamma, conditions.known.covariates), correlation
-        ):
-            roots = near.whitening
+        correlation, joint = noise.correlation(gamma, covariates), None
+        if near is not None and torch.equal(noise.correlation(near.gamma, covariates), correlation):
+            roots, joint = near.whitening, near.joint
         else:
-            # The scales are in the deviations.
-            roots = whitening(correlation, conditions.with_scale(1.0))
-    data, covariates = torch.from_numpy(y), conditions.known.covariates
-    return VaryingDensity(noise, gamma, data, seen, scale, covariates, roots, censored)
+            # The scales are in the deviations, and censored entries are no residuals.
+            whole = (seen if noise.independent else seen & ~censored).numpy()
+            gaps = (None, None) if whole.all() else (whole, np.zeros(y.shape[1]))
+            roots = whitening(correlation, Conditions.stated(y.shape, None, *gaps))
+            if not noise.independent and censored.any():
+                joint = CensoredEntries.of(correlation, roots, seen, censored)
+    ends = torch.from_numpy(low), torch.from_numpy(high)
+    return VaryingDensity(noise, gamma, *ends, seen, scale, covariates, roots, joint)

@@ -38,6 +38,7 @@ from popinv.methods.federated.server import Answer, Server
 from popinv.methods.federated.site import Estimator, Site, sites_of
 from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.methods.sites import site_laws
+from popinv.observation_files.limits import VARIABLES
 from popinv.population.laws.values import law_spread
 from popinv.population.stages.import_observations import observations_of_file
 from popinv.population.synthetic import parameters
@@ -52,7 +53,9 @@ if TYPE_CHECKING:
 STAGE = "federated"
 # Systems behind a message, of which the observations are reconstructed.
 _GROUPS = (1, 2, 10)
-_BY_SYSTEM = ("y", "design", "covariate")
+_BY_SYSTEM = ("y", "design", "covariate", *VARIABLES)
+# What takes the place of the replicates that a site lacks.
+_LACKING = dict(zip(VARIABLES, (-np.inf, np.inf, -np.inf, np.inf), strict=True))
 
 
 @dataclass(frozen=True)
@@ -266,7 +269,8 @@ def _rows(dataset: xr.Dataset, name: str, most: xr.Dataset) -> np.ndarray:
     """Return the rows of a variable, as wide as in the dataset with the most replicates."""
     values = dataset[name].values
     missing = most[name].shape[1] - values.shape[1]
-    return np.pad(values, [(0, 0), (0, missing)], constant_values=np.nan)
+    own = _LACKING.get(name, np.nan)
+    return np.pad(values, [(0, 0), (0, missing)], constant_values=own)
 
 
 def _simulated(study: StudyInput, problem: Problem, sizes: list[int]) -> Problem:

@@ -1,4 +1,4 @@
-r"""Student's t distribution of unit variance: its log density, and its map from normal numbers.
+r"""Student's t distribution of unit variance: density, distribution, map from normal numbers.
 
 With nu > 2 degrees of freedom and T of the usual t distribution, ``sqrt((nu - 2) / nu) T`` has
 variance 1 and the density
@@ -16,13 +16,21 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.special import ndtr, stdtrit
+from scipy.special import betaln, hyp2f1, ndtr, stdtr, stdtrit
 
-__all__ = ["location_information", "log_density", "scale_information", "student_of_normal"]
+__all__ = [
+    "location_information",
+    "log_cdf",
+    "log_density",
+    "scale_information",
+    "student_of_normal",
+]
 
 # Nodes of the table, in standard normal deviations; beyond, the quotient is that of the last node.
 _NODES = np.linspace(0.0, 8.5, 851)
 _STEP = 1e-4
+# A distribution function below has lost digits.
+_SMALL = 1e-290
 
 
 def log_density(r: torch.Tensor, eta: torch.Tensor) -> torch.Tensor:
@@ -31,6 +39,25 @@ def log_density(r: torch.Tensor, eta: torch.Tensor) -> torch.Tensor:
     nu = less + 2.0
     constant = torch.lgamma((nu + 1) / 2) - torch.lgamma(nu / 2) - 0.5 * torch.log(math.pi * less)
     return constant - (nu + 1) / 2 * torch.log1p(r**2 / less)
+
+
+def log_cdf(r: torch.Tensor, eta: torch.Tensor) -> torch.Tensor:
+    """Return the log of the distribution function of f at each entry of r, without derivatives.
+
+    Where the function underflows, its logarithm is that of the incomplete beta function, by its
+    hypergeometric series.
+    """
+    less = float(torch.exp(eta.detach()))
+    a = 0.5 * (less + 2.0)
+    t = r.detach().numpy() * math.sqrt(2 * a / less)
+    share = stdtr(2 * a, t)
+    small = share < _SMALL
+    with np.errstate(divide="ignore"):
+        value = np.asarray(np.log(share))
+    z = 2 * a / (2 * a + t[small] ** 2)
+    series = np.log(hyp2f1(a + 0.5, 1, a + 1, z)) + a * np.log(z) + 0.5 * np.log1p(-z)
+    value[small] = series - math.log(2 * a) - betaln(a, 0.5)
+    return torch.from_numpy(value)
 
 
 def location_information(eta: torch.Tensor) -> torch.Tensor:

@@ -9,9 +9,10 @@ import xarray as xr
 
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import learned_and_tested
-from popinv.observation_files.limits import limits_of
+from popinv.observation_files.limits import states_limits, told_limits
 from popinv.observation_files.rounded_times import described_rounding
 from popinv.observation_files.section import of_same_form
+from popinv.population.limits import limits_of
 from popinv.population.model import covariate_names
 from popinv.population.observe import observations_dataset, without_systems
 
@@ -61,7 +62,7 @@ def import_observations(
     description = forward.observed(seed)
     design, covariates = forward.design_names(), covariate_names(law, noise)
     table = read_fitting(observations, description, design, covariates, given)
-    if told := described_rounding(table):
+    for told in filter(None, (described_rounding(table), told_limits(table))):
         print(told)
     learned, tested, folds = learned_and_tested(
         len(table.values), observations.heldout_fraction, seed
@@ -99,7 +100,7 @@ def observations_of_file(
     section = of_same_form(observations, file)
     names = forward.design_names(), covariate_names(law, noise)
     table = read_fitting(section, forward.observed(seed), *names, whole=False)
-    if told := described_rounding(table):
+    for told in filter(None, (described_rounding(table), told_limits(table))):
         print(told)
     rows = np.arange(len(table.values))
     return _dataset(table, rows, 0, forward, law, noise, section, seed)
@@ -117,7 +118,9 @@ def _dataset(
 ) -> xr.Dataset:
     """Return rows of a table, the last of them as held-out ones."""
     description = forward.observed(seed)
-    scale, ids = table.noise_scale, table.system_ids
+    scale, ids, limits = table.noise_scale, table.system_ids, None
+    if table.limits and states_limits(observations):
+        limits = limits_of(table.limits, description).of(rows)
     return observations_dataset(
         table.values[rows],
         description,
@@ -128,6 +131,6 @@ def _dataset(
         design_names=forward.design_names(),
         covariate_names=covariate_names(law, noise),
         column_names=table.names,
-        limits=limits_of(observations.censored_below, description),
+        limits=limits,
         replicate_count=table.replicate_count,
     )

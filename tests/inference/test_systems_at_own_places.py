@@ -22,6 +22,7 @@ from popinv.inference.surrogate_bias import FreshSolves, push_of
 from popinv.inference.surrogate_posterior import PosteriorSolves
 from popinv.population.known import Known
 from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.limits import Limits
 from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
 from popinv.population.noise.channels.noise import ChannelNoise
 from popinv.population.noise.diagonal.noise import DiagonalNoise
@@ -55,6 +56,7 @@ NOISES = {
     ),
     "series with heavy tails": VaryingNoise(SERIES, heavy_tails=True),
     "below limits": VaryingNoise(DiagonalNoise(ENTRIES), "combined"),
+    "series below limits": VaryingNoise(AutoregressiveNoise(1, ENTRIES, 1), "combined"),
 }
 CASES = [(name, 1) for name in NOISES] + [
     ("isotropic", 2), ("diagonal", 3), ("series", 2), ("growing kernel of a covariate", 2),
@@ -79,14 +81,15 @@ def union_of(name: str, replicates: int = 1) -> Problem:
         each[0, places] = True
     known = Known.of_arrays(rng.permutation(COUNT)[:, None] / 4 + 0.2, rng.normal(size=(COUNT, 1)))
     data = np.where(present, rng.uniform(0.5, 2.0, shape), 0.0).reshape(COUNT, -1)
-    limited = name == "below limits"
+    limited = name.endswith("below limits")
+    limits = Limits.of_arrays(data.shape, lower=rng.uniform(0.3, 0.9, data.shape))
     conditions = Conditions.stated(
         data.shape,
         scale=rng.uniform(0.5, 1.5, COUNT),
         present=present.reshape(COUNT, -1),
         fill=np.zeros(data.shape[1]),
         known=known,
-        limits=rng.uniform(0.3, 0.9, data.shape) if limited else None,
+        limits=limits if limited else None,
     )
     noise = replicated_noise(NOISES[name], replicates)
     return Problem(

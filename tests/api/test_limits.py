@@ -1,0 +1,92 @@
+"""Fits in memory of observations that are censored, below, above and between two values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+import popinv
+from popinv.api.data import given_data
+from popinv.errors import DataError
+from popinv.forward.external.observations import SimulatorObservations
+from popinv.observation_files.fit import read_fitting
+from popinv.observation_files.section import FileObservations
+
+TIMES = np.linspace(0.75, 4.5, 6)
+TRUTH = {"rate_mean": -0.8, "rate_standard_deviation": 0.3}
+TRUTH |= {"level_mean": 1.2, "level_standard_deviation": 0.25}
+NOISE = {"noise_standard_deviation": 0.3, "noise_partial_correlation_1": 0.6}
+LAW: dict[str, Any] = {
+    "kind": "lognormal",
+    "start": {
+        "rate": {"mean": -0.5, "standard_deviation": 0.5},
+        "level": {"mean": 1.0, "standard_deviation": 0.5},
+    },
+}
+
+
+def decay(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
+    return z[:, 1:] * torch.exp(-z[:, :1] * torch.as_tensor(times))
+
+
+def observed(count: int) -> np.ndarray:
+    """Return a decay observed through an autoregression."""
+    rng = np.random.default_rng(11)
+    rate, level = np.exp(
+        [[TRUTH["rate_mean"]], [TRUTH["level_mean"]]]
+        + np.array([[TRUTH["rate_standard_deviation"]], [TRUTH["level_standard_deviation"]]])
+        * rng.normal(size=(2, count))
+    )
+    covariance = 0.3**2 * 0.6 ** np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
+    noise = rng.normal(size=(count, 6)) @ np.linalg.cholesky(covariance).T
+    return level[:, None] * np.exp(-rate[:, None] * TIMES) + noise
+
+
+def test_the_truth_is_recovered_from_correlated_noise_with_limits():
+    y = observed(150)
+    rng = np.random.default_rng(3)
+    # Limits of each value, of which the lower ones are an interval.
+    lower = 0.25 + 0.2 * rng.random(y.shape)
+    limits = {"censored_below": lower, "not_below": lower - 0.9, "censored_above": 2.6}
+    assert 0.1 < np.mean(y <= lower) < 0.5, np.mean(y <= lower)
+    assert 0.03 < np.mean(y >= 2.6) < 0.3, np.mean(y >= 2.6)
+    result = popinv.fit(
+        np.clip(y, lower, 2.6), decay, law=LAW, noise="autoregressive", times=TIMES,
+        tests=False, progress=False, **limits,
+    )  # fmt: skip
+    table = result.summary()
+    assert result.metrics["estimator"] == "likelihood"
+    for name, true in (TRUTH | NOISE).items():
+        apart = table.loc[name, "estimate"] - true
+        assert abs(apart) < 2 * table.loc[name, "standard_error"], name
+
+
+def ends(given: Any) -> dict[str, np.ndarray]:
+    section = FileObservations.model_validate(given.section)
+    described = SimulatorObservations(count=6, name="c")
+    return read_fitting(section, described.described(), given=given.given).limits
+
+
+def test_limits_of_arrays_tables_and_datasets():
+    y = observed(5)
+    lower = np.where(y > 1, 0.1, np.nan)
+    expected = np.where(np.isnan(lower), -np.inf, lower)
+    dataset = xr.Dataset({"y": (("system", "place"), y), "lloq": (("system", "place"), lower)})
+    for data, limit in (
+        (y, lower),
+        (y.tolist(), lower.tolist()),
+        (pd.DataFrame(y), lower),
+        (dataset["y"], lower),
+        (dataset, {"column": "lloq"}),
+    ):
+        given = given_data(data, {"censored_below": limit, "censored_above": [9.0] * 6})
+        found = ends(given)
+        np.testing.assert_array_equal(found["censored_below"], expected)
+        assert (found["censored_above"] == 9).all()
+    with pytest.raises(DataError, match=r"shape \(5, 5\), and the observations \(5, 6\)"):
+        given_data(y, {"censored_below": lower[:, 1:]})
