@@ -19,6 +19,7 @@ The scores and the information are those of :mod:`popinv.inference.likelihood.ps
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,14 +29,18 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.components import Split
+from popinv.inference.moments import matched_normals
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
 from popinv.population.limits import Limits
 from popinv.population.noise.clipped import clipped_moments
+from popinv.seeds import generator
 
 _STEP, _NOISE_STEP = 1e-3, 1e-4
 # Rows that are simulated at a time, and rows whose moments are taken at a time.
 _ROWS, _MOST_ROWS = 20_000, 40_000
+# Draws of all groups together. Groups of which there are many have fewer of their own.
+_MOST_DRAWS = 50_000
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,9 @@ def varying_moments(
     if problem.known is not None:
         first, of_known = problem.known.groups()
         sets = list(omega.split(len(omega) // len(first)))
+    limited = problem.conditions is not None and problem.conditions.limits is not None
+    if limited and keys is not None and len(keys) * len(sets[0]) > _MOST_DRAWS:
+        sets, of_known = _draws_of_each(problem, columns, keys), np.arange(len(problem.data))
     size = max(1, _MOST_ROWS // len(sets[0]))
     groups: list[_Moments] = []
     for start in range(0, len(systems), size):
@@ -172,6 +180,19 @@ def varying_moments(
         limited = _Limited.of(problem, some)
         groups += _moments(problem, alpha, gamma, own, known, limited, derivatives)
     return VaryingMoments(tuple(groups), keys)
+
+
+def _draws_of_each(
+    problem: Problem, columns: np.ndarray, keys: Sequence[bytes]
+) -> list[torch.Tensor]:
+    """Return draws for each system: fewer ones, which systems with equal columns share."""
+    width = problem.law.d_omega
+    pairs = max(_MOST_DRAWS // (2 * len(keys)), 2 * width, 100)
+    own = {}
+    for key in keys:
+        address = f"{problem.stage}/moments/{hashlib.sha256(key).hexdigest()}"
+        own[key] = matched_normals(generator(problem.seed, address), pairs, width)
+    return [own[row.tobytes()] for row in columns]
 
 
 def _moments(

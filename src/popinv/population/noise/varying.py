@@ -59,7 +59,7 @@ class VaryingNoise(NoiseModel):
         extra += ["degrees_of_freedom"] * heavy_tails
         extra += [f"noise_{name}_coefficient" for name in covariates]
         self.names = (*base.names, *extra)
-        self._of_base = len(base.names)
+        self._of_base, self.shrinkage = len(base.names), base.shrinkage
         self._linear = np.array([name.endswith("_coefficient") for name in extra], dtype=bool)
 
     def with_base(self, base: NoiseModel) -> VaryingNoise:
@@ -167,6 +167,10 @@ class VaryingNoise(NoiseModel):
         """Return the mean of D R D over signals (n, d_y), shape (d_y, d_y)."""
         d = self.deviations(gamma, signal, covariates)
         return self.correlation(gamma) * (d.T @ d / len(d))
+
+    def penalty(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return the penalty of the base."""
+        return self.base.penalty(gamma[: self._of_base])
 
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return the base's covariance: that of a system whose covariates are at their mean.
