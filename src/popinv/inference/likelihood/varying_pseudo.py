@@ -168,8 +168,8 @@ def varying_moments(
     if problem.known is not None:
         first, of_known = problem.known.groups()
         sets = list(omega.split(len(omega) // len(first)))
-    limited = problem.conditions is not None and problem.conditions.limits is not None
-    if limited and keys is not None and len(keys) * len(sets[0]) > _MOST_DRAWS:
+    with_limits = problem.conditions is not None and problem.conditions.limits is not None
+    if with_limits and keys is not None and len(keys) * len(sets[0]) > _MOST_DRAWS:
         sets, of_known = _draws_of_each(problem, columns, keys), np.arange(len(problem.data))
     size = max(1, _MOST_ROWS // len(sets[0]))
     groups: list[_Moments] = []
