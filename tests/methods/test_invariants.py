@@ -24,6 +24,7 @@ from popinv.methods.invariants import Invariant, held, invariant_metrics
 from popinv.methods.outcome import Outcome
 from popinv.methods.posterior import density
 from popinv.methods.registry import METHODS
+from popinv.population.limits import Limits
 from popinv.population.noise.diagonal.noise import DiagonalNoise
 from popinv.population.noise.varying import VaryingNoise
 
@@ -209,7 +210,7 @@ def test_sites_with_limits_and_scales_sum_to_what_one_place_computes():
         data=np.maximum(problem.data, limits),
         noise=VaryingNoise(DiagonalNoise(6)),
         scale=np.full(10, 0.5),
-        conditions=Conditions(scale=scale, limits=limits),
+        conditions=Conditions(scale=scale, limits=Limits.of_arrays(limits.shape, lower=limits)),
     )
     # The first site has systems of one scale alone.
     order = np.argsort(scale != 1.0, kind="stable")

@@ -39,8 +39,8 @@ from popinv.seeds import generator
 _STEP, _NOISE_STEP = 1e-3, 1e-4
 # Rows that are simulated at a time, and rows whose moments are taken at a time.
 _ROWS, _MOST_ROWS = 20_000, 40_000
-# Draws of all groups together. Groups of which there are many have fewer of their own.
-_MOST_DRAWS = 50_000
+# Groups that share their draws if they have limits. More of them have pairs of draws of their own.
+_MOST_GROUPS, _OWN_PAIRS = 16, 200
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def varying_moments(
         first, of_known = problem.known.groups()
         sets = list(omega.split(len(omega) // len(first)))
     with_limits = problem.conditions is not None and problem.conditions.limits is not None
-    if with_limits and keys is not None and len(keys) * len(sets[0]) > _MOST_DRAWS:
+    if with_limits and keys is not None and len(keys) > _MOST_GROUPS:
         sets, of_known = _draws_of_each(problem, columns, keys), np.arange(len(problem.data))
     size = max(1, _MOST_ROWS // len(sets[0]))
     groups: list[_Moments] = []
@@ -187,7 +187,7 @@ def _draws_of_each(
 ) -> list[torch.Tensor]:
     """Return draws for each system: fewer ones, which systems with equal columns share."""
     width = problem.law.d_omega
-    pairs = max(_MOST_DRAWS // (2 * len(keys)), 2 * width, 100)
+    pairs = max(_OWN_PAIRS, 2 * width)
     own = {}
     for key in keys:
         address = f"{problem.stage}/moments/{hashlib.sha256(key).hexdigest()}"
