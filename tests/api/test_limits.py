@@ -18,8 +18,8 @@ from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.section import FileObservations
 
 TIMES = np.linspace(0.75, 4.5, 6)
-TRUTH = {"rate_mean": -0.8, "rate_standard_deviation": 0.3}
-TRUTH |= {"level_mean": 1.2, "level_standard_deviation": 0.25}
+TRUTH = {"rate_median": np.exp(-0.8), "rate_standard_deviation": 0.3}
+TRUTH |= {"level_median": np.exp(1.2), "level_standard_deviation": 0.25}
 NOISE = {"noise_standard_deviation": 0.3, "noise_correlation": 0.6}
 LAW: dict[str, Any] = {
     "kind": "lognormal",
@@ -37,11 +37,9 @@ def decay(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
 def observed(count: int) -> np.ndarray:
     """Return a decay observed through an autoregression."""
     rng = np.random.default_rng(11)
-    rate, level = np.exp(
-        [[TRUTH["rate_mean"]], [TRUTH["level_mean"]]]
-        + np.array([[TRUTH["rate_standard_deviation"]], [TRUTH["level_standard_deviation"]]])
-        * rng.normal(size=(2, count))
-    )
+    spread = [[TRUTH[f"{name}_standard_deviation"]] for name in ("rate", "level")]
+    medians = [[TRUTH[f"{name}_median"]] for name in ("rate", "level")]
+    rate, level = medians * np.exp(np.array(spread) * rng.normal(size=(2, count)))
     covariance = 0.3**2 * 0.6 ** np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
     noise = rng.normal(size=(count, 6)) @ np.linalg.cholesky(covariance).T
     return level[:, None] * np.exp(-rate[:, None] * TIMES) + noise
