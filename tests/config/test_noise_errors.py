@@ -107,12 +107,34 @@ def test_parts_that_need_constant_gaussian_noise_are_refused(changed: dict[str, 
     assert "normal and the same for all" in text
 
 
-def test_limits_need_independent_gaussian_noise():
-    load({"studies": {"mine": {**STUDY, **CENSORED}}})
-    series = {"kind": "channels"}
-    heavy = {"kind": "isotropic", "errors": {"tails": "student"}}
-    for noise, part in ((series, "of kind 'channels'"), (heavy, "with heavy tails")):
-        assert part in message({**CENSORED, "noise": noise})
+def test_limits_go_with_all_noise_but_correlated_noise_of_heavy_tails():
+    heavy = {"tails": "student"}
+    known = "censored values need Gaussian tails"
+    for kind in ("isotropic", "kernel"):
+        load({"studies": {"mine": {**STUDY, **of_noise(kind, None)}}})
+    load({"studies": {"mine": {**STUDY, **of_noise("isotropic", heavy)}}})
+    assert known in message(of_noise("kernel", heavy))
+
+
+def of_noise(kind: str, errors: dict[str, str] | None) -> dict[str, Any]:
+    """Return a study's noise, and observations with limits and its true noise."""
+    own = {"kernel": {"amplitude": 0.1, "length": 0.5}, "isotropic": {"standard_deviation": 0.1}}
+    true = own[kind] | ({} if errors is None else {"degrees_of_freedom": 5})
+    noise = {"kind": kind} if errors is None else {"kind": kind, "errors": errors}
+    if kind == "kernel":
+        noise |= {"nugget": False}
+    truth = {**STUDY["observations"]["truth"], "noise": true}
+    return {"noise": noise, "observations": {**CENSORED["observations"], "truth": truth}}
+
+
+def test_limits_contradict_neither_each_other_nor_what_is_known():
+    keys = {"not_below": 0.2, "censored_above": 0.05}
+    text = message({**CENSORED, "observations": {**CENSORED["observations"], **keys}})
+    assert "observations.not_below" in text
+    assert "observations.censored_below" in text
+    assert text.count("it must be smaller than") == 2
+    alone = {**CENSORED["observations"], "not_above": 3.0}
+    assert "'censored_above', which is not stated" in message({**CENSORED, "observations": alone})
 
 
 def test_limits_fit_the_observations():

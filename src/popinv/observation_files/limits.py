@@ -104,7 +104,7 @@ def stated_limits(
     section: Section,
     observations: Observations,
     count: int,
-    replicates: int = 1,
+    replicates: int,
     read: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return l, u, a and b of systems, each (count, R d_y), in the unit of what a file holds.

@@ -195,8 +195,8 @@ class FileObservations(Section):
         if self.layout == "wide" and any(of_long):
             raise PydanticCustomError(
                 "columns",
-                "only a table of 'layout: long' has columns of values, times, labels, places and "
-                "censoring",
+                "only a table of 'layout: long' has columns of values, times, labels and places, "
+                "or of marks of censoring",
             )
         if self.time_tolerance is not None and self.time_column is None:
             raise PydanticCustomError(

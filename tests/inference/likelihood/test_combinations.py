@@ -265,7 +265,7 @@ def some_quick(cases: list[Case], each: int) -> list:
     ]
 
 
-@pytest.mark.parametrize("case", some_quick(CASES, 7))
+@pytest.mark.parametrize("case", some_quick(CASES, 15))
 def test_likelihood_and_posterior_are_those_of_quadrature(case):
     problem, p = problem_of(case)
     exact, means = by_quadrature(case, problem, p)
@@ -293,7 +293,7 @@ def test_likelihood_and_posterior_are_those_of_quadrature(case):
         assert invariant.difference <= invariant.tolerance, invariant
 
 
-@pytest.mark.parametrize("case", some_quick(CASES[::11], 4))
+@pytest.mark.parametrize("case", some_quick(CASES[::11], 9))
 def test_scores_are_the_derivatives_of_quadrature(case):
     problem, p = problem_of(case)
     here = likelihood_near(problem, p, MarginalSettings(draws=DRAWS)).here

@@ -137,8 +137,8 @@ def matched_draws(
 ) -> torch.Tensor:
     """Return the draws of omega for the moments, the same at all p.
 
-    Systems with other known quantities have draws of their own, one set after the other. Equal
-    quantities have equal draws, whatever the other systems are.
+    Each group of systems has draws of its own, one set after the other. They depend on what is
+    known of its systems alone.
 
     Parameters
     ----------
@@ -148,27 +148,21 @@ def matched_draws(
         fewer than 500 systems 32 for each, at least 1000. The model's moments then add at most a
         sixteenth to the variance of the answer.
     groups : int, optional
-        Number of different known quantities that share them, by default those of the systems.
+        Number of groups that share them, by default those of the systems.
     """
     width = problem.law.d_omega
     if count is None:
         count = draws_for(len(problem.data))
     address = f"{problem.stage}/moments"
-    if not problem.known.width:
+    if not (problem.known.width or problem.conditions.limited):
         rng = generator(problem.seed, address)
         return matched_normals(rng, max(count // 2, 2 * width), width)
-    rows = problem.known.of(problem.known.groups()[0]).row_keys()
+    keys = groups_of_systems(problem)[0]
     # A start needs as few draws of systems with other known quantities as of those without.
     fewest = min(_FEWEST_PAIRS, _FEWEST_PAIRS * count // FEWEST_DRAWS)
-    pairs = max(count // (2 * (groups or len(rows))), 2 * width, fewest)
-    own = (f"{address}/{hashlib.sha256(row).hexdigest()}" for row in rows)
+    pairs = max(count // (2 * (groups or len(keys))), 2 * width, fewest)
+    own = (f"{address}/{hashlib.sha256(key).hexdigest()}" for key in keys)
     return torch.cat([matched_normals(generator(problem.seed, at), pairs, width) for at in own])
-
-
-def sets_of_draws(problem: Problem, omega: torch.Tensor) -> tuple[torch.Tensor, np.ndarray]:
-    """Return the sets (K, M, d_omega) of draws, and the set of each system (N,)."""
-    first, index = problem.known.groups()
-    return omega.reshape(len(first), -1, omega.shape[1]), index
 
 
 def moments_of_systems(
@@ -196,7 +190,7 @@ def moments_of_systems(
         If an observation of the model is not finite.
     """
     keys, first, _ = groups_of_systems(problem)
-    sets, of_set = sets_of_draws(problem, omega)
+    sets = omega.reshape(len(keys), -1, omega.shape[1])
     moves = problem.free & derivatives
     if not problem.noise.varies:
         # The noise does not enter through the signal.
@@ -208,7 +202,7 @@ def moments_of_systems(
     with torch.no_grad():
         for start in range(0, len(keys), size):
             systems = first[start : start + size]
-            rows, draws = problem.conditions.of(systems), sets[of_set[systems]]
+            rows, draws = problem.conditions.of(systems), sets[start : start + size]
             parts.append(_of_rows(problem, alpha, gamma, draws, rows, moves))
         whole = [torch.cat(each) for each in zip(*parts, strict=True)]
         if not problem.noise.varies:

@@ -41,13 +41,12 @@ from popinv.inference.likelihood.model_moments import (
     groups_of_systems,
     moments_of_systems,
     noise_matrices,
-    sets_of_draws,
 )
 from popinv.inference.problem import Problem
 from popinv.store.rows import row_blocks
 
-# The largest number of pairs of draws whose scores are taken, and the smallest for each group.
-_MOST_PAIRS, _FEWEST_PAIRS = 8000, 100
+# The largest number of pairs of draws of a group whose scores are taken.
+_MOST_PAIRS = 8000
 # Number of entries in the largest array of a block of systems.
 _BLOCK_VALUES = 2**23
 
@@ -173,12 +172,12 @@ def sufficient(problem: Problem) -> tuple[Problem, float]:
 def draw_scores(
     problem: Problem, alpha: torch.Tensor, gamma: torch.Tensor, omega: torch.Tensor
 ) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield the contributions of pairs of draws to the mean score of systems that share the draws.
+    """Yield the contributions of pairs of draws to the mean score of each group of systems.
 
     The error of the model's moments moves the scores. A draw contributes its mean given the signal
     to m, the square of its deviation to S, and the covariance of its noise to N. The draws come in
     pairs (omega, -omega), and the means of the pairs count. As the draws' covariance is matched,
-    the true error is smaller still. At most 8000 pairs are used.
+    the true error is smaller still. At most 8000 pairs of a group are used.
 
     Yields
     ------
@@ -186,27 +185,22 @@ def draw_scores(
         The number of systems, and of pairs of draws for their moments.
     contributions : ndarray of shape (used pairs, n_p)
     """
-    sets, of_set = sets_of_draws(problem, omega)
-    pairs = sets.shape[1] // 2
     _, start, index = groups_of_systems(problem)
-    counts, conditions = np.bincount(index), problem.conditions
-    most = int(np.bincount(of_set[start]).max())
-    kept = min(pairs, max(_FEWEST_PAIRS, _MOST_PAIRS // most))
+    sets = omega.reshape(len(start), -1, omega.shape[1])
+    counts, conditions, pairs = np.bincount(index), problem.conditions, sets.shape[1] // 2
+    kept = min(pairs, _MOST_PAIRS)
     used = torch.cat([sets[:, :kept], sets[:, pairs : pairs + kept]], dim=1)
     moments = moments_of_systems(problem, alpha, gamma, used.flatten(0, 1))
     squares = np.ones(len(start))
     if not conditions.limited:
         squares = np.bincount(index, conditions.scale**2) / counts
-    systems = np.bincount(of_set)
-    total = np.zeros((len(sets), 2 * kept, len(problem.free)))
     size = max(1, _BLOCK_VALUES // (8 * kept * problem.data.shape[1]))
     for groups in np.split(np.arange(len(start)), range(size, len(start), size)):
-        own, members = of_set[start[groups]], _without_data(problem, start[groups])
-        each = _of_draws(members, moments, groups, squares[groups], alpha, gamma, used[own])
-        np.add.at(total, own, (counts[groups] / systems[own])[:, None, None] * each)
-    for count, scores in zip(systems, total, strict=True):
-        mean = (scores[:kept] + scores[kept:]) / 2
-        yield int(count), pairs, mean - mean.mean(axis=0)
+        members = _without_data(problem, start[groups])
+        each = _of_draws(members, moments, groups, squares[groups], alpha, gamma, used[groups])
+        for count, scores in zip(counts[groups], each, strict=True):
+            mean = (scores[:kept] + scores[kept:]) / 2
+            yield int(count), pairs, mean - mean.mean(axis=0)
 
 
 def _without_data(problem: Problem, systems: np.ndarray) -> Problem:

@@ -18,7 +18,12 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood import model_moments
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
 from popinv.inference.likelihood.marginal_near import MixtureNear, Near, can_adapt, likelihood_near
-from popinv.inference.likelihood.model_moments import draws_for, matched_draws, moments_of_systems
+from popinv.inference.likelihood.model_moments import (
+    draws_for,
+    groups_of_systems,
+    matched_draws,
+    moments_of_systems,
+)
 from popinv.inference.likelihood.pseudo import PseudoEvaluation
 from popinv.inference.likelihood.pseudo import evaluate as evaluate_pseudo
 from popinv.inference.problem import Problem
@@ -191,8 +196,8 @@ def sites_of(problems: Mapping[str, Problem], draws: int, groups: int | None = N
     The number of different known quantities is by default the sum of those that sites tell.
     """
     total, first, sites = sum(len(problem.data) for problem in problems.values()), 0, []
-    known = [problem.known for problem in problems.values() if problem.known.width]
-    moments = Moments(total, groups or sum(len(each.groups()[0]) for each in known))
+    own = sum(len(groups_of_systems(problem)[0]) for problem in problems.values())
+    moments = Moments(total, groups or own)
     for name, problem in problems.items():
         numbers = first + np.arange(len(problem.data))
         sites.append(Site(name, problem, numbers, total, draws, moments))
