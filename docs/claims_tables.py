@@ -13,8 +13,7 @@ When the site is built, a table takes the place of each line that names it:
 - ``<!-- use NAME -->``: a table of :mod:`tables.uses`;
 - ``<!-- check NAME -->``: a table of :mod:`tables.checks`;
 - ``<!-- trust NAME -->``: a table of :mod:`tables.trust`;
-- ``<!-- combinations NAME -->``: a table of :mod:`tables.combinations`;
-- ``<!-- limits NAME -->``: a table of :mod:`tables.limits`.
+- ``<!-- combinations NAME -->``: a table of :mod:`tables.combinations`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from tables import checks, combinations, kept, limits, trust, uses
+from tables import checks, combinations, kept, trust, uses
 from tables.cells import line
 
 from popinv_papers.kit.claims import claim_cells
@@ -49,7 +48,6 @@ TABLES: Mapping[str, Mapping[str, Callable[[], Iterable[str]]]] = {
     "check": checks.TABLES,
     "trust": trust.TABLES,
     "combinations": combinations.TABLES,
-    "limits": limits.TABLES,
 }
 _PLACE = re.compile(rf"^<!-- (claims|{'|'.join(TABLES)})( \w+)? -->$", re.MULTILINE)
 

@@ -45,7 +45,7 @@ NOISES: dict[str, NoiseModel] = {
     "autoregressive": AutoregressiveNoise(1, ENTRIES, 1),
     "blocks": BlockNoise(DiagonalNoise(2), 2, 1),
     "channels": ChannelNoise(1, 2, TIMES[:2], True),
-    "full": FullNoise(ENTRIES, 0.0),
+    "full": FullNoise(ENTRIES, 0.1),
 }
 # The grid of each standard normal number. Its error is far below that of the draws.
 GRID = np.linspace(-6.5, 6.5, 131)
@@ -96,10 +96,13 @@ def simulate(x: torch.Tensor) -> torch.Tensor:
     return 6 + x[:, :1] + x[:, 1:2] * dose * torch.from_numpy(TIMES)
 
 
-def problem_of(cell: Cell, count: int, share: float = 0.2) -> tuple[Problem, np.ndarray]:
+def problem_of(
+    cell: Cell, count: int, share: float = 0.2, few: bool = False, steady: bool = False
+) -> tuple[Problem, np.ndarray]:
     """Return the problem of so many systems, and law and noise.
 
-    Noise that grows is this share of the signal.
+    Noise that grows is this share of the signal. Many systems may have few ages and noise scales.
+    Steady ones have signals far from zero, little noise and few values below a limit.
     """
     rng, replicates = np.random.default_rng(7), replicates_of(cell)
     noise = NOISES[cell.noise]
@@ -115,20 +118,22 @@ def problem_of(cell: Cell, count: int, share: float = 0.2) -> tuple[Problem, np.
     known = scale = present = fill = limits = None
     if cell.known != "alike":
         doses = rng.choice([0.5, 1.0, 2.0], (count, 1))[:, : "design" in cell.known]
-        ages = np.round(rng.standard_normal((count, 1)), 1)[:, : "covariates" in cell.known]
+        ages = np.round(rng.standard_normal((count, 1)), 0 if few else 1)
+        ages = ages[:, : "covariates" in cell.known]
         known = Known.of_arrays(doses, ages)
     if cell.seen == "gaps":
         present, fill = rng.random((count, width)) < 0.7, np.zeros(width)
         present[:, 0] = True
     if cell.seen == "gaps" or (limited and known):
-        scale = rng.uniform(0.7, 1.5, count)
+        scale = rng.choice([0.8, 1.3], count) if few else rng.uniform(0.7, 1.5, count)
     # Standard deviations of a fifth or so, correlations of .3, some seven degrees of freedom.
-    gamma = np.where(noise.correlations, 0.3, -1.6)
+    gamma = np.where(noise.correlations, 0.3, -1.6) - 0.7 * steady * noise.sizes
     gamma[[name == "degrees_of_freedom" for name in noise.names]] = 1.6
-    gamma[[name == "proportional" for name in noise.names]] = np.log(share)
+    gamma[[name == "proportional" for name in noise.names]] = np.log(share / 3 if steady else share)
     if cell.errors == "proportional":
-        gamma[: len(noise.family.names)][~noise.family.correlations] = np.log(share)
-    alpha = np.array([0.3, -0.5, -0.6, -0.9, 0.2, 0.4])[: len(law.names)]
+        gamma[noise.sizes] = np.log(share)
+    ends = [-1.1, 0.2, 0.2] if steady else [-0.9, 0.2, 0.4]
+    alpha = np.array([0.3, -0.5, -0.6, *ends])[: len(law.names)]
     p = np.concatenate([alpha, gamma])
     simulator = replicated_simulator(simulate, replicates)
     omega, e = (torch.from_numpy(rng.standard_normal((count, n))) for n in (2, width))
@@ -139,7 +144,7 @@ def problem_of(cell: Cell, count: int, share: float = 0.2) -> tuple[Problem, np.
     )  # fmt: skip
     y = blank.model(torch.from_numpy(p), omega, e, np.arange(count)).numpy()
     if limited:
-        limits = np.broadcast_to(np.median(y), y.shape).copy()
+        limits = np.full(y.shape, np.quantile(y, 0.2 if steady else 0.5))
         y = np.maximum(y, limits)
     conditions = None
     if any(each is not None for each in (scale, present, known, limits)):
@@ -238,33 +243,47 @@ def normal_log_densities(
     cell: Cell, problem: Problem, p: np.ndarray, grid: np.ndarray
 ) -> np.ndarray:
     """Return log N(y_n; m_n, C_n) (N,) with the exact mean and covariance of each observation."""
-    omega = np.stack([each.ravel() for each in np.meshgrid(grid, grid, indexing="ij")], axis=1)
-    weights = np.exp(stats.norm.logpdf(omega).sum(axis=1))
-    weights, found, conditions = weights / weights.sum(), [], problem.conditions
-    copies = replicates_of(cell)
-    for n in range(len(problem.data)):
-        g = signals(problem, p, n, omega)
-        d, correlation = deviations(cell, p, g)
-        if conditions is not None and conditions.scale is not None:
-            d = conditions.scale[n] * d
-        mean_of, variance = np.tile(g, (1, copies)), np.tile(d**2, (1, copies))
-        apart = np.kron(np.eye(copies), correlation - np.eye(ENTRIES))
-        within = apart * np.tile((weights[:, None] * d).T @ d, (copies, copies))
-        if conditions is not None and conditions.limits is not None:
-            # Moments of a normal number that is cut at a limit below.
-            at = (conditions.limits[n] - mean_of) / np.sqrt(variance)
-            above, hill = stats.norm.sf(at), np.sqrt(variance) * stats.norm.pdf(at)
-            limit = conditions.limits[n]
-            square = (mean_of**2 + variance) * above + (mean_of + limit) * hill
-            square += limit**2 * (1 - above)
-            mean_of = mean_of * above + hill + limit * (1 - above)
-            variance, within = square - mean_of**2, 0.0
-        mean = weights @ mean_of
-        covariance = (weights[:, None] * (mean_of - mean)).T @ (mean_of - mean) + within
-        covariance += np.diag(weights @ variance)
+    found, conditions, moments = [], problem.conditions, {}
+    alike = np.zeros((len(problem.data), 1))
+    if conditions is not None:
+        # Systems that differ in their gaps alone have the same moments.
+        whole = conditions.without_gaps()
+        alike = alike if whole is None else whole.columns()
+    for n, key in enumerate(map(tuple, alike)):
+        if key not in moments:
+            moments[key] = exact_moments(cell, problem, p, grid, n)
+        mean, covariance = moments[key]
         seen = np.ones(len(mean), dtype=bool)
         if conditions is not None and conditions.present is not None:
             seen = conditions.present[n]
         law = stats.multivariate_normal(mean[seen], covariance[np.ix_(seen, seen)])
         found.append(law.logpdf(problem.data[n, seen]))
     return np.array(found)
+
+
+def exact_moments(
+    cell: Cell, problem: Problem, p: np.ndarray, grid: np.ndarray, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and covariance of the observation of system n, had it no gaps."""
+    omega = np.stack([each.ravel() for each in np.meshgrid(grid, grid, indexing="ij")], axis=1)
+    weights = np.exp(stats.norm.logpdf(omega).sum(axis=1))
+    weights, conditions, copies = weights / weights.sum(), problem.conditions, replicates_of(cell)
+    g = signals(problem, p, n, omega)
+    d, correlation = deviations(cell, p, g)
+    if conditions is not None and conditions.scale is not None:
+        d = conditions.scale[n] * d
+    mean_of, variance = np.tile(g, (1, copies)), np.tile(d**2, (1, copies))
+    apart = np.kron(np.eye(copies), correlation - np.eye(ENTRIES))
+    within = apart * np.tile((weights[:, None] * d).T @ d, (copies, copies))
+    if conditions is not None and conditions.limits is not None:
+        # Moments of a normal number that is cut at a limit below.
+        limit = conditions.limits[n]
+        at = (limit - mean_of) / np.sqrt(variance)
+        above, hill = stats.norm.sf(at), np.sqrt(variance) * stats.norm.pdf(at)
+        square = (mean_of**2 + variance) * above + (mean_of + limit) * hill
+        square += limit**2 * (1 - above)
+        mean_of = mean_of * above + hill + limit * (1 - above)
+        variance, within = square - mean_of**2, 0.0
+    mean = weights @ mean_of
+    covariance = (weights[:, None] * (mean_of - mean)).T @ (mean_of - mean) + within
+    return mean, covariance + np.diag(weights @ variance)

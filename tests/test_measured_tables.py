@@ -23,7 +23,7 @@ from tables import combinations, kept  # noqa: E402
 
 PAGES, TABLES = claims_tables.PAGES, claims_tables.TABLES
 JSON = sorted(kept.FOLDER.glob("*/*.json"))
-BLOCKS = re.compile(r"^<!-- (use|check|trust|combinations|limits) (\w+) -->$", re.MULTILINE)
+BLOCKS = re.compile(r"^<!-- (use|check|trust|combinations) (\w+) -->$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
