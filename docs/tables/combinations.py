@@ -170,14 +170,21 @@ def covering(use: str | None = None) -> tuple[Cell, ...]:
 
 
 def kept() -> dict[str, list[str]]:
-    """Return the cells that have passed: of the densities (``stated``), and of each use."""
+    """Return the cells that have passed: of the densities (``stated``), and of each use.
+
+    ``open`` holds what is known to be neither tested nor refused.
+    """
     content: dict[str, list[str]] = json.loads(FILE.read_text(encoding="utf-8"))
     return content
 
 
+def _passed() -> dict[str, set[Cell]]:
+    return {name: set(map(Cell.of, each)) for name, each in kept().items() if name != "open"}
+
+
 def empty() -> list[str]:
     """Return what is neither tested nor refused."""
-    passed = {name: set(map(Cell.of, cells)) for name, cells in kept().items()}
+    passed = _passed()
     lost = [f"stated: {c}" for c in CELLS if not (c in passed["stated"] or reason(c))]
     for use in USES:
         seen = set().union(*map(pairs, passed.get(use, ())))
@@ -204,7 +211,7 @@ class _Notes:
 
 def stated() -> Iterator[str]:
     """Yield the table of noise, errors and what is seen of systems."""
-    passed, note = set(map(Cell.of, kept()["stated"])), _Notes()
+    passed, note = _passed()["stated"], _Notes()
     yield line(["noise", "errors", *map(_told, SEEN)])
     yield line(["---"] * (2 + len(SEEN)))
     for noise, errors in product(NOISES, ERRORS):
@@ -218,7 +225,7 @@ def stated() -> Iterator[str]:
 
 def asked() -> Iterator[str]:
     """Yield the table of uses and levels."""
-    passed, notes = {name: set(map(Cell.of, each)) for name, each in kept().items()}, _Notes()
+    passed, notes = _passed(), _Notes()
     yield line(["stated", *map(_told, USES)])
     yield line(["---"] * (1 + len(USES)))
     for field, level in ((i, level) for i, each in enumerate(_LEVELS) for level in each):
@@ -232,6 +239,8 @@ def asked() -> Iterator[str]:
             told.append(_counted(cells, passed[use], notes, whys))
         yield line([_told(level), *told])
     yield from notes.lines()
+    if left := kept().get("open"):
+        yield from ("", f"Pairs that no test has yet: {'; '.join(left)}.")
 
 
 def _counted(cells: Sequence[Cell], passed: set[Cell], note: _Notes, whys: Sequence[str]) -> str:
