@@ -12,7 +12,8 @@ When the site is built, a table takes the place of each line that names it:
   which is named after ``claims``;
 - ``<!-- use NAME -->``: a table of :mod:`tables.uses`;
 - ``<!-- check NAME -->``: a table of :mod:`tables.checks`;
-- ``<!-- trust NAME -->``: a table of :mod:`tables.trust`.
+- ``<!-- trust NAME -->``: a table of :mod:`tables.trust`;
+- ``<!-- combinations NAME -->``: a table of :mod:`tables.combinations`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from tables import checks, kept, trust, uses
+from tables import checks, combinations, kept, trust, uses
 from tables.cells import line
 
 from popinv_papers.kit.claims import claim_cells
@@ -36,12 +37,19 @@ PAGES = [
     *sorted((DOCS / "methods").glob("*.md")),
     *sorted((DOCS / "papers").glob("*.md")),
     DOCS / "verdicts.md",
+    DOCS / "combinations.md",
 ]
 TITLES = {
     "headline": "Headlines of the paper:",
     "reconstruction": "What was derived anew, against independent computation:",
 }
-_PLACE = re.compile(r"^<!-- (claims|use|check|trust)( \w+)? -->$", re.MULTILINE)
+TABLES: Mapping[str, Mapping[str, Callable[[], Iterable[str]]]] = {
+    "use": uses.TABLES,
+    "check": checks.TABLES,
+    "trust": trust.TABLES,
+    "combinations": combinations.TABLES,
+}
+_PLACE = re.compile(rf"^<!-- (claims|{'|'.join(TABLES)})( \w+)? -->$", re.MULTILINE)
 
 
 def claims(name: str) -> Iterator[str]:
@@ -63,13 +71,12 @@ def lines_of(kind: str, name: str) -> list[str]:
     SystemExit
         If there is no such table.
     """
-    tables = {"use": uses.TABLES, "check": checks.TABLES, "trust": trust.TABLES}
     if kind == "claims":
         return list(claims(name))
-    if name not in tables[kind]:
-        known = ", ".join(sorted(tables[kind]))
+    if name not in TABLES[kind]:
+        known = ", ".join(sorted(TABLES[kind]))
         raise SystemExit(f"there is no table '{kind} {name}', there are: {known}")
-    return ["", *tables[kind][name]()]
+    return ["", *TABLES[kind][name]()]
 
 
 def rendered(text: str, page: str) -> str:

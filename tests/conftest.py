@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import gc
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +30,34 @@ settings.load_profile("popinv")
 _LONG = ("tests/cluster", "tests/workflow")
 
 CHROMIUM = shutil.which("chromium")
+
+
+# Cells of the tables of combinations whose tests have passed, by table.
+_PASSED: dict[str, list[str]] = {}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the file of the tables of combinations."""
+    text = "write the combinations whose tests have passed to a file (without -n)"
+    parser.addoption("--passed", metavar="FILE", type=Path, help=text)
+
+
+@pytest.fixture(scope="session")
+def passes() -> Callable[[str, object], None]:
+    """Return what a test says at its end: the table and the cell that it has tested."""
+    return lambda table, cell: _PASSED.setdefault(table, []).append(str(cell))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the cells that have passed; those of tables that were not tested stay."""
+    file = session.config.getoption("--passed")
+    if file is not None:
+        before = json.loads(file.read_text()) if file.exists() else {}
+        lines = [
+            f'"{name}": [\n' + ",\n".join(f'  "{cell}"' for cell in sorted(cells)) + "\n]"
+            for name, cells in sorted((before | _PASSED).items())
+        ]
+        file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 @pytest.hookimpl(trylast=True)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from stated_systems import stated_cells, use_cases
 
 from popinv.workflow.records import Record, content_of
 from popinv_papers.kit.claims import above, judged, judged_again, measured, write_claims
@@ -18,17 +19,17 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
 
 import claims_tables  # noqa: E402
-from tables import checks, kept, trust, uses  # noqa: E402
+from tables import combinations, kept  # noqa: E402
 
-PAGES = claims_tables.PAGES
+PAGES, TABLES = claims_tables.PAGES, claims_tables.TABLES
 JSON = sorted(kept.FOLDER.glob("*/*.json"))
-BLOCKS = re.compile(r"^<!-- (use|check|trust) (\w+) -->$", re.MULTILINE)
+BLOCKS = re.compile(r"^<!-- (use|check|trust|combinations) (\w+) -->$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_holds_no_table_and_is_rendered_with_all(page):
     text = page.read_text(encoding="utf-8")
-    places = re.findall(r"^<!-- (?:claims|use|check|trust)\b.*-->$", text, re.MULTILINE)
+    places = re.findall(rf"^<!-- (?:claims|{'|'.join(TABLES)})\b.*-->$", text, re.MULTILINE)
     assert "*Measured at commit" not in text
     rendered = claims_tables.rendered(text, page.stem)
     assert rendered.count("| --- |") >= len(places)
@@ -39,8 +40,22 @@ def test_a_page_holds_no_table_and_is_rendered_with_all(page):
 
 def test_every_table_stands_on_a_page():
     named = {found for page in PAGES for found in BLOCKS.findall(page.read_text(encoding="utf-8"))}
-    tables = {"use": uses.TABLES, "check": checks.TABLES, "trust": trust.TABLES}
-    assert named == {(kind, name) for kind, own in tables.items() for name in own}
+    assert named == {(kind, name) for kind, own in TABLES.items() for name in own}
+
+
+def test_every_combination_is_tested_or_refused_or_known_to_be_open():
+    assert sorted(combinations.empty()) == combinations.kept().get("open", [])
+
+
+def test_every_kept_combination_has_its_test():
+    tested = {"stated": {str(cell) for cell in stated_cells()}}
+    for use, cell, _ in use_cases():
+        tested.setdefault(use, set()).add(str(cell))
+    for name, cells in combinations.kept().items():
+        if name == "open":
+            continue
+        assert len(cells) == len(set(cells))
+        assert set(cells) <= tested[name]
 
 
 @pytest.mark.parametrize("file", sorted(kept.FOLDER.glob("claims/*.csv")), ids=lambda f: f.stem)

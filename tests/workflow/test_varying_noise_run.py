@@ -149,7 +149,12 @@ def test_all_that_can_be_stated_of_systems_at_once(tmp_path):
             "truth": {"law": law, "noise": CENSORED},
         },
         "assessment": {**STUDY["assessment"], "baselines": ["two_stage"]},
-        "evidence": {"calibration": 1},
+        "evidence": {
+            "calibration": 1,
+            "system_counts": [60, 120, 240],
+            "repeats": 2,
+            "design_counts": [200, 400],
+        },
         "downstream": {
             "posterior": {"effective": 50},
             "withdrawal": {"systems": [3], "checked": 2},
@@ -174,3 +179,8 @@ def test_all_that_can_be_stated_of_systems_at_once(tmp_path):
     assert 0.9 < found["posterior"]["coverage"] < 0.99
     assert found["federated"]["largest_distance_federated"] < 0.1
     assert found["withdrawal"]["withdrawn"] == 1
+    slope = json.loads((folder / "evidence/error_against_systems.json").read_text())
+    assert slope["error_data_sets"] == 6
+    assert slope["error_descents_diverged"] == 0
+    designs = json.loads((folder / "evidence/designs.json").read_text())
+    assert 0 < designs["design_error"] < 1

@@ -61,7 +61,7 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
     if sections.evidence:
         yield from evidence_problems(sections.evidence, sections.observations)
     if sections.assessment:
-        yield from _assessment(sections.assessment, sections.law, sections.descent)
+        yield from _assessment(sections.assessment, sections)
     if sections.downstream:
         for problem in _downstream(sections.downstream, sections):
             yield problem.under("downstream")
@@ -115,10 +115,8 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[Problem]:
         yield from _no_surrogate(sections, forward)
 
 
-def _assessment(
-    assessment: Assessment, law: LawSection | None, descent: DescentSettings | None
-) -> Iterator[Problem]:
-    yield from _baselines(assessment, law, descent)
+def _assessment(assessment: Assessment, sections: Sections) -> Iterator[Problem]:
+    yield from _baselines(assessment, sections)
     if assessment.bootstrap == 1:
         yield Problem(
             ("assessment", "bootstrap"),
@@ -274,7 +272,7 @@ def _descent(descent: DescentSettings) -> Iterator[Problem]:
 
 
 def _full_noise(descent: DescentSettings, noise: NoiseSection) -> Iterator[Problem]:
-    if not noise.unrestricted or (noise.errors and noise.errors.vary):
+    if not _moves_as_a_matrix(noise):
         return
     for key, needed in (("optimiser", "gauss_newton"), ("policy", "cut")):
         if getattr(descent, key) != needed:
@@ -285,9 +283,13 @@ def _full_noise(descent: DescentSettings, noise: NoiseSection) -> Iterator[Probl
             )
 
 
-def _baselines(
-    assessment: Assessment, law: Any, descent: DescentSettings | None
-) -> Iterator[Problem]:
+def _moves_as_a_matrix(noise: NoiseSection) -> bool:
+    """Return whether the noise moves by the step of an unrestricted covariance."""
+    return noise.unrestricted and not (noise.errors and noise.errors.vary)
+
+
+def _baselines(assessment: Assessment, sections: Sections) -> Iterator[Problem]:
+    law, descent, noise = sections.law, sections.descent, sections.noise
     for i, name in enumerate(assessment.baselines):
         at = ("assessment", "baselines", i)
         if name in assessment.baselines[:i]:
@@ -295,6 +297,12 @@ def _baselines(
         elif descent and name == descent.policy:
             yield Problem(
                 at, f"got '{name}', which is the study's own descent.policy already; leave it out."
+            )
+        elif noise and _moves_as_a_matrix(noise) and name in ("full", "plain"):
+            yield Problem(
+                at,
+                f"got '{name}', but noise of kind '{noise.kind}' moves by a step of its own that "
+                "is of the policy 'cut'; leave it out, or choose another noise.",
             )
         elif law and name == "two_stage" and not law.has_density:
             yield Problem(

@@ -1,0 +1,330 @@
+"""Systems with all that can be stated of them, and their densities written again, by SciPy.
+
+The densities are those of one system after the other. The integrals are sums over a grid of both
+standard normal numbers.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import stats
+from scipy.special import logsumexp
+
+from popinv.inference.build import censorable
+from popinv.inference.conditions import Conditions
+from popinv.inference.problem import Problem
+from popinv.inference.replicated import replicated_simulator
+from popinv.population.known import Known
+from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.limits import Limits
+from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
+from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.blocks.noise import BlockNoise
+from popinv.population.noise.channels.noise import ChannelNoise
+from popinv.population.noise.diagonal.noise import DiagonalNoise
+from popinv.population.noise.full.noise import FullNoise
+from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.noise.replicated import replicated_noise
+from popinv.population.noise.varying import VaryingNoise
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))
+
+from tables.combinations import CELLS, INTERVAL, LIMITS, USES, Cell, covering, pairs, reason
+
+ENTRIES = 4
+TIMES = np.array([0.0, 0.5, 1.0, 2.0])
+NOISES: dict[str, NoiseModel] = {
+    "isotropic": IsotropicNoise(ENTRIES),
+    "diagonal": DiagonalNoise(ENTRIES),
+    "kernel": KernelNoise(TIMES[:, None], "exponential", False),
+    "autoregressive": AutoregressiveNoise(1, ENTRIES, 1),
+    "blocks": BlockNoise(DiagonalNoise(2), 2, 1),
+    "channels": ChannelNoise(1, 2, TIMES[:2], True),
+    "full": FullNoise(ENTRIES, 0.1),
+}
+INDEPENDENT = ("isotropic", "diagonal")
+# Nodes of an integral over one entry of the noise.
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(40)
+# The grid of each standard normal number. Its error is far below that of the draws.
+GRID = np.linspace(-6.5, 6.5, 131)
+
+
+def stated_cells() -> list[Cell]:
+    """Return the cells that a study can state."""
+    return [cell for cell in CELLS if not reason(cell)]
+
+
+def has_exact_answers(cell: Cell) -> bool:
+    """Return whether the answers of uses are computed again here: with limits, from below alone."""
+    below = cell.seen == "censored_below" and cell.noise in INDEPENDENT
+    return cell.seen not in LIMITS or (below and cell.errors != "student")
+
+
+def use_cases() -> list[tuple[str, Cell, bool]]:
+    """Return cells that hold each pair of levels with each use, and whether each is quick.
+
+    The quick ones hold each pair of levels, and each level with each use.
+    """
+    every = [(use, cell) for use in USES for cell in covering(use) if has_exact_answers(cell)]
+
+    def held(use: str, cell: Cell) -> set:
+        return pairs(cell) | {(use, one) for one in zip(Cell._fields, cell, strict=True)}
+
+    left = set().union(*(held(*case) for case in every))
+    quick = []
+    while left:
+        quick.append(max(every, key=lambda case: len(held(*case) & left)))
+        left -= held(*quick[-1])
+    return [(*case, case in quick) for case in every]
+
+
+def replicates_of(cell: Cell) -> int:
+    """Return the number of replicates."""
+    return 1 if cell.replicates == "1" else 2
+
+
+def law_of(cell: Cell) -> NormalLaw:
+    """Return a law of two parameters, correlated where there is a covariate."""
+    if "covariates" not in cell.known:
+        return NormalLaw(["level", "slope"])
+    groups, effects = [["level", "slope"]], [("slope", "age")]
+    return NormalLaw(["level", "slope"], groups=groups, covariates=["age"], effects=effects)
+
+
+def simulate(x: torch.Tensor) -> torch.Tensor:
+    """Return 6 + level + slope x dose x time for the inputs (level, slope, dose); without it, 1.
+
+    The signal stays away from zero, where proportional noise would need a finer grid.
+    """
+    dose = x[:, 2:] if x.shape[1] > 2 else torch.ones(len(x), 1, dtype=x.dtype)
+    return 6 + x[:, :1] + x[:, 1:2] * dose * torch.from_numpy(TIMES)
+
+
+def problem_of(
+    cell: Cell, count: int, share: float = 0.2, few: bool = False, steady: bool = False
+) -> tuple[Problem, np.ndarray]:
+    """Return the problem of so many systems, and law and noise.
+
+    Noise that grows is this share of the signal. Many systems may have few ages and noise scales.
+    Steady ones have signals far from zero, little noise and few values below a limit.
+    """
+    rng, replicates = np.random.default_rng(7), replicates_of(cell)
+    noise = NOISES[cell.noise]
+    if cell.errors == "student":
+        noise = VaryingNoise(noise, "constant", heavy_tails=True)
+    elif cell.errors != "constant":
+        noise = VaryingNoise(noise, cell.errors)
+    noise = replicated_noise(noise, replicates)
+    limited = cell.seen in LIMITS
+    if limited:
+        noise = censorable(noise)
+    law, width = law_of(cell), replicates * ENTRIES
+    known = scale = present = fill = limits = None
+    if cell.known != "alike":
+        doses = rng.choice([0.5, 1.0, 2.0], (count, 1))[:, : "design" in cell.known]
+        ages = np.round(rng.standard_normal((count, 1)), 0 if few else 1)
+        ages = ages[:, : "covariates" in cell.known]
+        known = Known.of_arrays(doses, ages)
+    if cell.seen == "gaps":
+        present, fill = rng.random((count, width)) < 0.7, np.zeros(width)
+        present[:, 0] = True
+    if cell.seen == "gaps" or (limited and known):
+        scale = rng.choice([0.8, 1.3], count) if few else rng.uniform(0.7, 1.5, count)
+    # Standard deviations of a fifth or so, correlations of .3, some seven degrees of freedom.
+    gamma = np.where(noise.correlations, 0.3, -1.6) - 0.7 * steady * noise.sizes
+    gamma[[name == "degrees_of_freedom" for name in noise.names]] = 1.6
+    gamma[[name == "proportional" for name in noise.names]] = np.log(share / 3 if steady else share)
+    if cell.errors == "proportional":
+        gamma[noise.sizes] = np.log(share)
+    ends = [-1.1, 0.2, 0.2] if steady else [-0.9, 0.2, 0.4]
+    alpha = np.array([0.3, -0.5, -0.6, *ends])[: len(law.names)]
+    p = np.concatenate([alpha, gamma])
+    simulator = replicated_simulator(simulate, replicates)
+    omega, e = (torch.from_numpy(rng.standard_normal((count, n))) for n in (2, width))
+    some = Conditions.stated((count, width), scale=scale, known=known)
+    blank = Problem(
+        np.zeros((count, width)), simulator, law, noise, np.full(len(p), 0.5), seed=1,
+        conditions=some, replicates=replicates,
+    )  # fmt: skip
+    y = blank.model(torch.from_numpy(p), omega, e, np.arange(count)).numpy()
+    if limited:
+        limits = limits_of(cell, y, 0.2 if steady else 0.5)
+        y = limits.held(torch.from_numpy(y)).numpy()
+    conditions = Conditions.stated((count, width), scale, present, fill, known, limits)
+    return replace(blank, data=y, conditions=conditions), p
+
+
+def limits_of(cell: Cell, y: np.ndarray, share: float) -> Limits:
+    """Return limits that so many of all observations (N, R d_y) are beyond.
+
+    Of correlated noise, two entries of a replicate have limits.
+    """
+    ends = {"lower": np.quantile(y, share)}
+    if cell.seen == "censored_above":
+        ends = {"upper": np.quantile(y, 1 - share)}
+    elif cell.seen == INTERVAL:
+        ends["least"] = np.quantile(y, share / 4)
+    limits = Limits.of_arrays(y.shape, **ends)
+    if cell.noise in INDEPENDENT:
+        return limits
+    chosen, none = np.isin(np.arange(y.shape[1]) % ENTRIES, (1, 2)), Limits.of_arrays(y.shape)
+    pairs_of_ends = zip(limits.arrays, none.arrays, strict=True)
+    return Limits(*(np.where(chosen, own, other) for own, other in pairs_of_ends))
+
+
+def interval(law: stats.rv_continuous, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return log P(a < u < b) of a symmetric law, in the lower tail."""
+    a, b = np.where(a > 0, -b, a), np.where(a > 0, -a, b)
+    return np.log(np.maximum(law.cdf(b) - law.cdf(a), 1e-300))
+
+
+def probability(low: np.ndarray, high: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return log P(low < v < high) (k,) of one or two normal numbers v of mean zero."""
+    size = np.sqrt(np.diag(covariance))
+    low, high = np.clip(low / size, -9, 9), np.clip(high / size, -9, 9)
+    if len(size) == 1:
+        return interval(stats.norm, low[:, 0], high[:, 0])
+    rho = covariance[0, 1] / size.prod()
+    half = (high[:, :1] - low[:, :1]) / 2
+    x = low[:, :1] + half * (NODES + 1)
+    ends = [(end[:, 1:] - rho * x) / np.sqrt(1 - rho**2) for end in (high, low)]
+    inner = stats.norm.cdf(ends[0]) - stats.norm.cdf(ends[1])
+    density = WEIGHTS * stats.norm.pdf(x) * inner
+    return np.log(np.maximum((half * density).sum(axis=1), 1e-300))
+
+
+def deviations(cell: Cell, p: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return standard deviations d (k, d_y) for signals g, and the correlations (d_y, d_y)."""
+    single, gamma = NOISES[cell.noise], p[len(law_of(cell).names) :]
+    own = torch.from_numpy(gamma[: len(single.names)].copy())
+    covariance = single.covariance(own).numpy()
+    sigma = np.sqrt(np.diag(covariance))
+    d = np.broadcast_to(sigma, g.shape)
+    if cell.errors == "proportional":
+        d = sigma * np.abs(g)
+    elif cell.errors == "combined":
+        d = np.sqrt(sigma**2 + np.exp(gamma[len(single.names)]) ** 2 * g**2)
+    return d, covariance / np.outer(sigma, sigma)
+
+
+def log_density(cell: Cell, problem: Problem, p: np.ndarray, n: int, g: np.ndarray) -> np.ndarray:
+    """Return log p(y_n | g) for signals g (k, d_y) of one replicate, by SciPy."""
+    d, correlation = deviations(cell, p, g)
+    conditions, total = problem.conditions, np.zeros(len(g))
+    d = conditions.scale[n] * d
+    low, high = conditions.limits.ends(np.asarray(problem.data))
+    for replicate in range(replicates_of(cell)):
+        columns = slice(replicate * ENTRIES, (replicate + 1) * ENTRIES)
+        y, seen = problem.data[n, columns], conditions.present[n, columns]
+        censored, freedom = seen & (low < high)[n, columns], 2 + np.exp(p[-1])
+        a, b = ((x[n, columns] - g)[:, censored] / d[:, censored] for x in (low, high))
+        width = np.sqrt((freedom - 2) / freedom)
+        if cell.errors == "student":
+            total += interval(stats.t(freedom), a / width, b / width).sum(axis=1)
+        elif cell.noise in INDEPENDENT:
+            total += interval(stats.norm, a, b).sum(axis=1)
+        elif censored.any():
+            among, cross = seen & ~censored, correlation[np.ix_(censored, seen & ~censored)]
+            gain = cross @ np.linalg.inv(correlation[np.ix_(among, among)])
+            mean = ((y - g) / d)[:, among] @ gain.T
+            rest = correlation[np.ix_(censored, censored)] - gain @ cross.T
+            total += probability(a - mean, b - mean, rest)
+        seen = seen & ~censored
+        factor = np.linalg.cholesky(correlation[np.ix_(seen, seen)])
+        r = np.linalg.solve(factor, ((y - g) / d)[:, seen].T).T
+        if cell.errors == "student":
+            each = stats.t.logpdf(r, freedom, scale=width)
+        else:
+            each = stats.norm.logpdf(r)
+        total += each.sum(axis=1) - np.log(d[:, seen]).sum(axis=1)
+        total -= np.log(np.diag(factor)).sum()
+    return total
+
+
+def signals(problem: Problem, p: np.ndarray, n: int, omega: np.ndarray) -> np.ndarray:
+    """Return the signals (k, d_y) of one replicate of system n at omega (k, 2)."""
+    known = problem.known.of(np.full(len(omega), n))
+    alpha = torch.from_numpy(p[: problem.d_alpha].copy())
+    return problem.signal(alpha, torch.from_numpy(omega), known).numpy()[:, :ENTRIES]
+
+
+def by_quadrature(
+    cell: Cell, problem: Problem, p: np.ndarray, grid: np.ndarray = GRID
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return log p(y_n) (N,), and means and deviations of the posteriors of omega (N, 2)."""
+    omega = np.stack([each.ravel() for each in np.meshgrid(grid, grid, indexing="ij")], axis=1)
+    cell_size, logs, means, spreads = 2 * np.log(grid[1] - grid[0]), [], [], []
+    prior = stats.norm.logpdf(omega).sum(axis=1)
+    for n in range(len(problem.data)):
+        joint = log_density(cell, problem, p, n, signals(problem, p, n, omega)) + prior
+        logs.append(logsumexp(joint) + cell_size)
+        weights = np.exp(joint - logsumexp(joint))
+        means.append(weights @ omega)
+        spreads.append(np.sqrt(weights @ (omega - means[-1]) ** 2))
+    return np.array(logs), np.array(means), np.array(spreads)
+
+
+def observed(
+    cell: Cell, problem: Problem, p: np.ndarray, g: np.ndarray, e: np.ndarray
+) -> np.ndarray:
+    """Return observations of all systems with signals g (N, d_y), for normal e (N, R d_y)."""
+    d, correlation = deviations(cell, p, g)
+    u = e.reshape(len(g), -1, ENTRIES)
+    if cell.errors == "student":
+        freedom = 2 + np.exp(p[-1])
+        u = np.sqrt((freedom - 2) / freedom) * stats.t.ppf(stats.norm.cdf(u), freedom)
+    noise = d[:, None] * (u @ np.linalg.cholesky(correlation).T)
+    conditions = problem.conditions
+    y = (g[:, None] + conditions.scale[:, None, None] * noise).reshape(e.shape)
+    y = conditions.limits.held(torch.from_numpy(y)).numpy()
+    return np.where(conditions.present, y, conditions.fill)
+
+
+def normal_log_densities(
+    cell: Cell, problem: Problem, p: np.ndarray, grid: np.ndarray
+) -> np.ndarray:
+    """Return log N(y_n; m_n, C_n) (N,) with the exact mean and covariance of each observation."""
+    found, conditions, moments = [], problem.conditions, {}
+    # Systems that differ in their gaps alone have the same moments.
+    alike = conditions.without_gaps().columns()
+    for n, key in enumerate(map(tuple, alike)):
+        if key not in moments:
+            moments[key] = exact_moments(cell, problem, p, grid, n)
+        mean, covariance = moments[key]
+        seen = conditions.present[n]
+        law = stats.multivariate_normal(mean[seen], covariance[np.ix_(seen, seen)])
+        found.append(law.logpdf(problem.data[n, seen]))
+    return np.array(found)
+
+
+def exact_moments(
+    cell: Cell, problem: Problem, p: np.ndarray, grid: np.ndarray, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and covariance of the observation of system n, had it no gaps."""
+    omega = np.stack([each.ravel() for each in np.meshgrid(grid, grid, indexing="ij")], axis=1)
+    weights = np.exp(stats.norm.logpdf(omega).sum(axis=1))
+    weights, conditions, copies = weights / weights.sum(), problem.conditions, replicates_of(cell)
+    g = signals(problem, p, n, omega)
+    d, correlation = deviations(cell, p, g)
+    d = conditions.scale[n] * d
+    mean_of, variance = np.tile(g, (1, copies)), np.tile(d**2, (1, copies))
+    apart = np.kron(np.eye(copies), correlation - np.eye(ENTRIES))
+    within = apart * np.tile((weights[:, None] * d).T @ d, (copies, copies))
+    if conditions.limited:
+        # Moments of a normal number that is cut at a limit below.
+        limit = conditions.limits.lower[n]
+        at = (limit - mean_of) / np.sqrt(variance)
+        above, hill = stats.norm.sf(at), np.sqrt(variance) * stats.norm.pdf(at)
+        square = (mean_of**2 + variance) * above + (mean_of + limit) * hill
+        square += limit**2 * (1 - above)
+        mean_of = mean_of * above + hill + limit * (1 - above)
+        variance, within = square - mean_of**2, 0.0
+    mean = weights @ mean_of
+    covariance = (weights[:, None] * (mean_of - mean)).T @ (mean_of - mean) + within
+    return mean, covariance + np.diag(weights @ variance)
