@@ -114,6 +114,8 @@ def test_the_fit_is_the_maximum_of_the_closed_form(function):
     # Figures and tables have all times.
     assert result.population["noise_covariance"].shape == (data["time"].nunique(),) * 2
     assert str(result).startswith("40 systems with 2 to 4 observations each.")
+    # Two times at which no system was observed together have no empirical covariance.
+    assert "noise_covariance" in result.plot("noise_covariance")
 
 
 def test_correlated_noise_at_own_times_is_the_maximum_of_the_closed_form():

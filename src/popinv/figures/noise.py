@@ -106,12 +106,15 @@ def _heat_maps(figure: SubFigure, noise: NoiseComparison, layout: Arrangement, u
     estimate, reference = noise.estimate / scale, noise.reference / scale
     # Two observations that were never observed together have no empirical covariance.
     seen = ~np.isnan(reference)
-    error = relative_frobenius_error(estimate[seen], reference[seen])
-    largest = float(max(np.abs(estimate).max(), np.abs(reference[seen]).max()))
+    apart = "no two were observed together"
+    if seen.any():
+        error = relative_frobenius_error(estimate[seen], reference[seen])
+        apart = f"{error:.2g} in relative norm"
+    largest = float(max(np.abs(estimate).max(), np.abs(reference[seen]).max(initial=0.0)))
     panels = (
         ("Recovered", estimate),
         (noise.reference_name.capitalize(), reference),
-        (f"Difference, {error:.2g} in relative norm", estimate - reference),
+        (f"Difference, {apart}", estimate - reference),
     )
     count = len(estimate)
     axes = figure.subplots(1, 3, sharex=True, sharey=True)

@@ -218,10 +218,11 @@ def observations_at_places(
     places : ndarray of int, shape (N, m)
     replicates : int
     """
-    y, present = (
-        at_places(np.asarray(rows), places, replicates) for rows in (data, conditions.present)
-    )
+    present = at_places(conditions.present, places, replicates)
     limits = conditions.limits.mapped(lambda rows: at_places(rows, places, replicates))
+    # The observations at all places may be too many for the memory.
+    blocks = [at_places(part, places[rows], replicates) for rows, part in row_blocks(data)]
+    y = np.concatenate(blocks)
     fill = _column_means(np.where(present, y, np.nan))
     known = known_with_places(conditions.known, places)
     own = replace(conditions, present=present, fill=fill, known=known, limits=limits)

@@ -59,7 +59,7 @@ def _heat_map(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
         noise.reference_name: noise.reference[every],
         "difference": (noise.estimate - noise.reference)[every],
     }
-    largest = float(max(np.nanmax(np.abs(matrix)) for matrix in matrices.values()))
+    largest = float(np.nanmax(np.abs(list(matrices.values()))))
     figure = new_chart(NUMBER, NUMBER, height=460)
     # Below the map, the colour scale does not narrow it on a small page.
     figure.update_layout(margin={"b": 120})
