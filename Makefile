@@ -15,7 +15,7 @@ AT_ONCE := -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 PYTHON_FILES = $(wildcard $(SOURCES))
 WORKFLOW_FILES = $(wildcard $(WORKFLOW))
 
-.PHONY: help setup lock doctor run unlock lint format test test-tool test-papers test-slow mutation benchmark docs clean
+.PHONY: help setup lock doctor run unlock lint format test test-tool test-papers combinations test-slow mutation benchmark docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -56,6 +56,10 @@ test-tool: setup ## the tests of popinv alone
 
 test-papers: setup ## the tests of the papers alone
 	$(BIN)/python -m pytest $(AT_ONCE) -m "not slow" tests/papers
+
+combinations: setup ## test all combinations, and write the table of those that pass (half an hour)
+	$(BIN)/python -m pytest -n 0 -q -m "" tests/inference/likelihood/test_combinations.py \
+		tests/methods/test_uses_of_combinations.py --passed docs/tables/data/combinations.json
 
 test-slow: setup ## run the tests that take long (more than an hour of a core)
 	$(BIN)/python -m pytest -m slow

@@ -4,8 +4,7 @@ The levels are the configuration's own kinds and keys. A cell is refused if a st
 is, with the reason that the study's owner reads. Every other cell must have a test; the file of
 those that have passed is written by
 
-    .venv/bin/python -m pytest -m "" tests/inference/likelihood/test_combinations.py \
-        tests/methods/test_uses_of_combinations.py --passed docs/tables/data/combinations.json
+    make combinations
 
 A use is asked of every pair of levels, and the densities, on which all uses rest, of all levels
 together.
