@@ -16,6 +16,7 @@ from linear_population import (
     line,
     linear_problem,
 )
+from scipy.stats import norm
 
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood import marginal, marginal_estimate, marginal_near
@@ -246,3 +247,18 @@ def test_a_system_in_a_hundred_may_have_a_poor_integral(name, systems, count, do
     state = replace(begin(Point(np.zeros(1), 0.0, np.zeros(1), np.eye(1))), arrived=True)
     reason = marginal_estimate._doubt(state, {"effective_share": 0.9} | shares | others, systems)
     assert bool(reason) == doubted
+
+
+def test_the_value_alone_reaches_tails_that_are_as_wide_as_the_law():
+    # Far from its mode, the posterior of a saturated signal follows the law.
+    law, noise = NormalLaw(["level"]), IsotropicNoise(1)
+    data = np.linspace(-0.3, 0.3, 7)[:, None]
+    problem = Problem(data, lambda z: torch.tanh(4 * z), law, noise, np.full(3, 0.5), seed=1)
+    p = np.array([0.0, 0.0, np.log(0.3)])
+    found = marginal.evaluate(problem, p, MarginalSettings(draws=4096, scores=False))
+    z = np.linspace(-9, 9, 20_001)
+    density = norm.pdf(z) * norm.pdf(data, np.tanh(4 * z), 0.3)
+    exact = np.log(density.sum(axis=1) * (z[1] - z[0]))
+    error = np.sqrt(np.mean(found.value_error**2))
+    assert error < 2e-3
+    np.testing.assert_allclose(found.log_likelihood, exact, atol=4 * error + 1e-4)

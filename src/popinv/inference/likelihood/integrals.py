@@ -58,7 +58,8 @@ class MarginalSettings:
     features : callable, optional
         Functions of single draws whose posterior means follow the scores in an evaluation.
     scores : bool
-        Whether scores are asked for. They are zero otherwise, at half the cost.
+        Whether scores are asked for. They are zero otherwise, at half the cost, and draws are
+        defensive.
     first_mode_steps, mode_steps : int
         Largest number of steps to a mode, from draws of the law and from the mode of a nearby
         evaluation. For a law that is strongly curved, both are the first.
@@ -196,7 +197,8 @@ class Integrals:
         """Return draws (n, S, d_omega), their log weights (n, S), and scores (n, S, n_p)."""
         problem = self.problem
         xi = antithetic_normals(problem, self.numbers, settings.draws)
-        if not self.near_normal:
+        # A value alone comes from defensive draws, but for posteriors that are thin and curved.
+        if not self.near_normal or not (settings.scores or corrections):
             omega, log_proposal = defensive(modes, xi)
         elif corrections:
             omega, log_proposal = transported(*self._proposing(modes), modes, xi, corrections)

@@ -23,7 +23,9 @@ draws get an infinite density, and so weight zero.
 *Defensive.* If the law's map is strongly curved, its slope at the mode says little about the
 posterior elsewhere. Some draws then come from a wider Laplace density and some from the law itself,
 and all have the density of the mixture, so that their weights are bounded (Hesterberg, Weighted
-average importance sampling and defensive mixture distributions, Technometrics 37, 1995).
+average importance sampling and defensive mixture distributions, Technometrics 37, 1995). A system
+with few observations may have tails as wide as the law's. Laplace draws hardly ever reach them, and
+the likelihood would be too small by as much; its value is therefore computed from defensive draws.
 """
 
 from __future__ import annotations
