@@ -66,7 +66,7 @@ def rows() -> list[Row]:
             name="marginal_likelihood/whole_signals",
             work="likelihood and scores of 300 systems with 1000 observations each",
             peer="the same integrals over whole signals, without the span",
-            packages=(),
+            packages=("torch",),
             target=2.0,
             prepare=functools.partial(_beside_whole_signals, 300, 1000),
         ),

@@ -258,16 +258,26 @@ def by_quadrature(
     cell: Cell, problem: Problem, p: np.ndarray, grid: np.ndarray = GRID
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return log p(y_n) (N,), and means and deviations of the posteriors of omega (N, 2)."""
-    omega = np.stack([each.ravel() for each in np.meshgrid(grid, grid, indexing="ij")], axis=1)
-    cell_size, logs, means, spreads = 2 * np.log(grid[1] - grid[0]), [], [], []
-    prior = stats.norm.logpdf(omega).sum(axis=1)
+    at = np.stack([each.ravel() for each in np.meshgrid(grid, grid, indexing="ij")], axis=1)
+    step, found = grid[1] - grid[0], []
     for n in range(len(problem.data)):
-        joint = log_density(cell, problem, p, n, signals(problem, p, n, omega)) + prior
-        logs.append(logsumexp(joint) + cell_size)
-        weights = np.exp(joint - logsumexp(joint))
-        means.append(weights @ omega)
-        spreads.append(np.sqrt(weights @ (omega - means[-1]) ** 2))
-    return np.array(logs), np.array(means), np.array(spreads)
+        centre, factor = np.zeros(2), np.eye(2)
+        # Two more grids are about the posterior and along its axes.
+        for _ in range(3):
+            omega = centre + at @ factor.T
+            prior = stats.norm.logpdf(omega).sum(axis=1)
+            joint = log_density(cell, problem, p, n, signals(problem, p, n, omega)) + prior
+            value = logsumexp(joint) + np.log(step**2 * np.linalg.det(factor))
+            weights = np.exp(joint - logsumexp(joint))
+            mean = weights @ omega
+            spread = (weights[:, None] * (omega - mean)).T @ (omega - mean)
+            deviation = np.sqrt(np.diag(spread))
+            # The first grid may be too coarse to see the spread.
+            spread = spread + (0.6 * step) ** 2 * factor @ factor.T
+            centre, factor = mean, np.linalg.cholesky(spread)
+        found.append((value, mean, deviation))
+    logs, means, spreads = (np.array(each) for each in zip(*found, strict=True))
+    return logs, means, spreads
 
 
 def observed(

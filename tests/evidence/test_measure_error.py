@@ -113,7 +113,7 @@ def test_the_data_sets_are_of_systems_as_the_study_states_them(monkeypatch, solv
     np.testing.assert_array_equal(errors["law_error"], 0)
     conditions = [part.conditions for part, _ in parts]
     assert all(part.replicates == 2 for part, _ in parts)
-    np.testing.assert_array_equal(np.concatenate([c.limits for c in conditions]), 2.9)
+    np.testing.assert_array_equal(np.concatenate([c.limits.lower for c in conditions]), 2.9)
     scale = np.concatenate([c.scale for c in conditions])
     assert len(np.unique(scale)) == 160
     data = np.concatenate([part.data for part, _ in parts])

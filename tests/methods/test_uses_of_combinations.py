@@ -333,6 +333,7 @@ UNDETERMINED = {
     "withdrawal: diagonal, combined, design and covariates, gaps, 1",
     "withdrawal: isotropic, proportional, design and covariates, censored_below, 1",
     "withdrawal: kernel, constant, design, gaps, 1",
+    "withdrawal: kernel, student, covariates, gaps, 1",
     "withdrawal: autoregressive, constant, design, complete, 1",
     "withdrawal: autoregressive, student, design and covariates, complete, 1",
     "federated: full, proportional, design and covariates, complete, 1",

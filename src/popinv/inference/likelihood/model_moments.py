@@ -45,8 +45,10 @@ FEWEST_DRAWS = 16_000
 
 _FEW_DRAWS, _DRAWS_PER_FEW = 1000, 32
 _DRAWS_PER_SYSTEM, _MOST_DRAWS = 16, 400_000
-# The smallest number of pairs of draws for systems with the same known quantities.
-_FEWEST_PAIRS = 100
+# The smallest number of pairs of draws of a group, without limits and with them.
+_FEWEST_PAIRS = (100, 400)
+# Fewer draws than this compare starts, and need no accurate moments of a group.
+_SCOUTS = 1000
 # Steps of differences of the simulator, which may be in single precision, of the law, and of noise.
 _STEP, _LAW_STEP, _NOISE_STEP = 1e-3, 1e-5, 1e-4
 # Rows that are simulated at a time, and rows that give a first approximation of the mean.
@@ -158,8 +160,7 @@ def matched_draws(
         rng = generator(problem.seed, address)
         return matched_normals(rng, max(count // 2, 2 * width), width)
     keys = groups_of_systems(problem)[0]
-    # A start needs as few draws of systems with other known quantities as of those without.
-    fewest = min(_FEWEST_PAIRS, _FEWEST_PAIRS * count // FEWEST_DRAWS)
+    fewest = _FEWEST_PAIRS[problem.conditions.limited] if count >= _SCOUTS else 0
     pairs = max(count // (2 * (groups or len(keys))), 2 * width, fewest)
     own = (f"{address}/{hashlib.sha256(key).hexdigest()}" for key in keys)
     return torch.cat([matched_normals(generator(problem.seed, at), pairs, width) for at in own])
