@@ -46,7 +46,7 @@ FEWEST_DRAWS = 16_000
 _FEW_DRAWS, _DRAWS_PER_FEW = 1000, 32
 _DRAWS_PER_SYSTEM, _MOST_DRAWS = 16, 400_000
 # The smallest number of pairs of draws of a group, without limits and with them.
-_FEWEST_PAIRS = (100, 400)
+_FEWEST_PAIRS = (100, 200)
 # Fewer draws than this compare starts, and need no accurate moments of a group.
 _SCOUTS = 1000
 # Steps of differences of the simulator, which may be in single precision, of the law, and of noise.
