@@ -60,18 +60,12 @@ def stated_cells() -> list[Cell]:
     return [cell for cell in CELLS if not reason(cell)]
 
 
-def has_exact_answers(cell: Cell) -> bool:
-    """Return whether the answers of uses are computed again here: with limits, from below alone."""
-    below = cell.seen == "censored_below" and cell.noise in INDEPENDENT
-    return cell.seen not in LIMITS or (below and cell.errors != "student")
-
-
 def use_cases() -> list[tuple[str, Cell, bool]]:
     """Return cells that hold each pair of levels with each use, and whether each is quick.
 
     The quick ones hold each pair of levels, and each level with each use.
     """
-    every = [(use, cell) for use in USES for cell in covering(use) if has_exact_answers(cell)]
+    every = [(use, cell) for use in USES for cell in covering(use)]
 
     def held(use: str, cell: Cell) -> set:
         return pairs(cell) | {(use, one) for one in zip(Cell._fields, cell, strict=True)}
