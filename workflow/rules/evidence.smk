@@ -54,9 +54,7 @@ rule measure_error:
         runtime=runtime("measure_error"),
     params:
         seed=seed_of,
-        study=sections(
-            "forward", "law", "noise", "observations", "descent", "estimator", "polish"
-        ),
+        study=sections("forward", "law", "noise", "observations", "descent", "estimator", "polish"),
         repeats=of_study(lambda study: study.evidence.repeats),
         code=code_of("measure_error", "law", "noise", "true_noise", "surrogate"),
     message:
