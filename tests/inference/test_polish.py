@@ -204,7 +204,7 @@ def test_resamples_lie_about_the_answer_without_the_push(estimator):
     assert np.max(np.abs(estimate.correction) / estimate.standard_errors) > 1.5
 
 
-@pytest.mark.parametrize("draws_each", [200, 600])
+@pytest.mark.parametrize("draws_each", [200, 400])
 def test_the_likelihood_makes_no_more_solves_than_it_is_granted(draws_each):
     problem, start, _ = given()
     granted = float(draws_each * COUNT)
@@ -219,7 +219,7 @@ def test_the_likelihood_makes_no_more_solves_than_it_is_granted(draws_each):
         )
         for limit, model in models.items()
     }
-    assert models[np.inf].solved > 1.1 * granted
+    assert models[np.inf].solved > 1.5 * granted
     # Modes of all systems are found with 20 solves of each or fewer.
     assert models[granted].solved < granted + 20 * COUNT
     away = estimates[granted].p - estimates[np.inf].p

@@ -285,11 +285,12 @@ class _Ascent:
         own = replace(problem, stage=f"{problem.stage}/value")
         settings = replace(settings, scores=False)
         wanted = _VALUE_ERROR if count <= _OF_SYSTEMS else _OF_EACH * count
-        most = min(_MOST_DRAWS, _MOST_TOGETHER / count, left / count)
         while True:
             found = likelihood_near(own, estimate.p, settings, None, memory, self.curved, hard).here
             error = float(np.sqrt((found.value_error**2).sum()))
             draws = settings.draws
+            left -= draws * count
+            most = min(_MOST_DRAWS, _MOST_TOGETHER / count, left / count)
             if error > wanted:
                 draws *= 2 ** math.ceil(math.log2(error / wanted))
             while draws > max(most, settings.draws):
