@@ -29,6 +29,7 @@ construction is this package's own.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -134,6 +135,23 @@ class Conditions:
         if self.limited:
             parts.extend(self.limits.arrays)
         return np.concatenate(parts, axis=1)
+
+    @cached_property
+    def groups(self) -> tuple[tuple[bytes, ...], np.ndarray, np.ndarray]:
+        """The groups of systems whose observations have the same moments, but for gaps and scales.
+
+        These have equal known quantities, and with limits the same limits and scales. A key of each
+        group, its first system, and the group of each system.
+        """
+        columns = [self.known.columns]
+        if self.limited:
+            columns += [self.scale[:, None], *self.limits.arrays]
+        # Adding zero gives zeros of either sign the same bytes.
+        rows = np.concatenate(columns, axis=1) + 0.0
+        if not len(rows) or (rows == rows[:1]).all():
+            return (rows[:1].tobytes(),), np.zeros(1, dtype=int), np.zeros(len(rows), dtype=int)
+        kinds, first, index = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+        return tuple(row.tobytes() for row in kinds), first, index.reshape(-1)
 
     def with_scale(self, factor: float) -> Conditions:
         """Return the conditions of the same systems with one scale."""

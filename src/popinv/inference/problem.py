@@ -62,6 +62,11 @@ class Problem:
     replicates: int = 1
     union: Problem | None = None
 
+    def __post_init__(self) -> None:
+        given = self.conditions
+        if given is None or (given.plain and given.present.shape != self.data.shape):
+            object.__setattr__(self, "conditions", Conditions.stated(self.data.shape))
+
     @property
     def at_all_places(self) -> Problem:
         """The problem, as it was built, with the observations at all places of any system."""
@@ -71,11 +76,6 @@ class Problem:
     def own_places(self) -> int:
         """Number of places of a system's own, the last known quantities; 0 if all have all."""
         return 0 if self.union is None else self.noise.of_one.d_y
-
-    def __post_init__(self) -> None:
-        given = self.conditions
-        if given is None or (given.plain and given.present.shape != self.data.shape):
-            object.__setattr__(self, "conditions", Conditions.stated(self.data.shape))
 
     @property
     def d_alpha(self) -> int:
@@ -150,9 +150,9 @@ class Problem:
         self, signal: torch.Tensor, noise: torch.Tensor, systems: np.ndarray | None = None
     ) -> torch.Tensor:
         """Return noise-free observations with noise of scale 1, both of shape (M, d_y)."""
-        return (
-            signal + noise if systems is None else self.conditions.observe(signal, noise, systems)
-        )
+        if systems is None:
+            return signal + noise
+        return self.conditions.observe(signal, noise, systems)
 
     def known_in_turns(self, count: int, systems: np.ndarray | None = None) -> Known:
         """Return the known quantities of these systems, or else of the first ones in turns."""

@@ -78,18 +78,6 @@ class Known:
         """Return so many rows, the systems one after the other and then again."""
         return self.of(np.arange(count) % len(self))
 
-    def groups(self) -> tuple[torch.Tensor, np.ndarray]:
-        """Return the different rows, by the first system that has each, and the row of each."""
-        if not self.width:
-            return torch.zeros(min(len(self), 1), dtype=torch.long), np.zeros(len(self), dtype=int)
-        _, first, index = np.unique(self.columns, axis=0, return_index=True, return_inverse=True)
-        return torch.from_numpy(first), index.reshape(-1)
-
-    def row_keys(self) -> list[bytes]:
-        """Return a key for each row, the same for equal rows."""
-        # Adding zero gives zeros of either sign the same key.
-        return [row.tobytes() for row in self.columns + 0.0]
-
     def _mapped(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Known:
         return Known(change(self.design), change(self.covariates))
 

@@ -73,10 +73,9 @@ def observed_systems(
     description, replicates = model.forward.observed(seed), observations.replicates
     known = known_of_systems(model, observations, seed, len(clean))
     noise, gamma = true_noise(model, observations, seed)
-    each, of_systems = (
-        replicated_noise(noise, replicates),
-        None if known is None else known.covariates,
-    )
+    each, of_systems = replicated_noise(noise, replicates), None
+    if known is not None:
+        of_systems = known.covariates
     repeated = clean if replicates == 1 else np.tile(clean, (1, replicates))
     scales, limits = observations.noise_scale, None
     if states_limits(observations):

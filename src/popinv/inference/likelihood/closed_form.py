@@ -50,10 +50,9 @@ def is_linear(problem: Problem, p: np.ndarray) -> bool:
         return False
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
     rng = generator(problem.seed, f"{problem.stage}/linear")
-    systems = np.zeros(1, dtype=int)
-    if problem.known.width:
-        first = problem.known.groups()[0].numpy()
-        systems = rng.permutation(first)[:_LOOKED_AT]
+    systems = problem.conditions.groups[1]
+    if len(systems) > 1:
+        systems = rng.permutation(systems)[:_LOOKED_AT]
     push_forward = PushForward(problem, alpha, problem.known).rows(torch.from_numpy(systems))
     shape = (len(systems) * _PAIRS, law.d_omega)
     u, v = (torch.from_numpy(rng.standard_normal(shape)) for _ in range(2))

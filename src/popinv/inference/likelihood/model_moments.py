@@ -107,25 +107,11 @@ class Moments:
         ValueError
             If a system is in none of the groups.
         """
-        keys, _, of_system = groups_of_systems(problem)
+        keys, _, of_system = problem.conditions.groups
         place = {key: number for number, key in enumerate(self.keys)}
         if not set(keys) <= set(place):
             raise ValueError("there are no moments for what is known of some of the systems")
         return np.array([place[key] for key in keys])[of_system]
-
-
-def groups_of_systems(problem: Problem) -> tuple[tuple[bytes, ...], np.ndarray, np.ndarray]:
-    """Return a key of each group of systems, its first system, and the group of each system."""
-    n, conditions = len(problem.data), problem.conditions
-    columns = [problem.known.columns]
-    if conditions.limited:
-        columns += [conditions.scale[:, None], *conditions.limits.arrays]
-    # Adding zero gives zeros of either sign the same bytes.
-    rows = np.concatenate(columns, axis=1) + 0.0
-    if not n or (rows == rows[:1]).all():
-        return (rows[:1].tobytes(),), np.zeros(1, dtype=int), np.zeros(n, dtype=int)
-    kinds, first, index = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    return tuple(row.tobytes() for row in kinds), first, index.reshape(-1)
 
 
 def draws_for(systems: int) -> int:
@@ -159,7 +145,7 @@ def matched_draws(
     if not (problem.known.width or problem.conditions.limited):
         rng = generator(problem.seed, address)
         return matched_normals(rng, max(count // 2, 2 * width), width)
-    keys = groups_of_systems(problem)[0]
+    keys = problem.conditions.groups[0]
     fewest = _FEWEST_PAIRS[problem.conditions.limited] if count >= _SCOUTS else 0
     pairs = max(count // (2 * (groups or len(keys))), 2 * width, fewest)
     own = (f"{address}/{hashlib.sha256(key).hexdigest()}" for key in keys)
@@ -190,7 +176,7 @@ def moments_of_systems(
     DivergenceError
         If an observation of the model is not finite.
     """
-    keys, first, _ = groups_of_systems(problem)
+    keys, first, _ = problem.conditions.groups
     sets = omega.reshape(len(keys), -1, omega.shape[1])
     moves = problem.free & derivatives
     if not problem.noise.varies:

@@ -113,18 +113,8 @@ def defensive(modes: Modes, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     """Return defensive draws and their log density, without the constant of the normal density.
 
     Half of the draws are those of the Laplace density, a quarter is of the wider density, and a
-    quarter is of the law. The quarters of the draws are alike.
-
-    Parameters
-    ----------
-    modes : Modes
-    xi : Tensor of shape (n, S, d_omega)
-        Standard normal.
-
-    Returns
-    -------
-    omega : Tensor of shape (n, S, d_omega)
-    log_density : Tensor of shape (n, S)
+    quarter is of the law. The quarters of the draws are alike. Parameters and results are as for
+    :func:`laplace`.
     """
     centre, eye = modes.omega[:, None], torch.eye(xi.shape[2], dtype=xi.dtype)
     wide = _WIDER * (modes.hessian - eye) + eye

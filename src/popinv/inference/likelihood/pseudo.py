@@ -38,7 +38,6 @@ from popinv.inference.likelihood.eigenbasis import FACTORED_FROM, Eigenbases
 from popinv.inference.likelihood.model_moments import (
     Moments,
     given_signal,
-    groups_of_systems,
     moments_of_systems,
     noise_matrices,
 )
@@ -185,7 +184,7 @@ def draw_scores(
         The number of systems, and of pairs of draws for their moments.
     contributions : ndarray of shape (used pairs, n_p)
     """
-    _, start, index = groups_of_systems(problem)
+    _, start, index = problem.conditions.groups
     sets = omega.reshape(len(start), -1, omega.shape[1])
     counts, conditions, pairs = np.bincount(index), problem.conditions, sets.shape[1] // 2
     kept = min(pairs, _MOST_PAIRS)

@@ -20,7 +20,6 @@ from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
 from popinv.inference.likelihood.marginal_near import MixtureNear, Near, can_adapt, likelihood_near
 from popinv.inference.likelihood.model_moments import (
     draws_for,
-    groups_of_systems,
     matched_draws,
     moments_of_systems,
 )
@@ -193,10 +192,10 @@ def units_of(problem: Problem) -> dict[str, np.ndarray]:
 def sites_of(problems: Mapping[str, Problem], draws: int, groups: int | None = None) -> list[Site]:
     """Return the sites with these problems, whose systems are numbered one site after the other.
 
-    The number of different known quantities is by default the sum of those that sites tell.
+    The number of groups with moments of their own is by default the sum of the sites' numbers.
     """
     total, first, sites = sum(len(problem.data) for problem in problems.values()), 0, []
-    own = sum(len(groups_of_systems(problem)[0]) for problem in problems.values())
+    own = sum(len(problem.conditions.groups[0]) for problem in problems.values())
     moments = Moments(total, groups or own)
     for name, problem in problems.items():
         numbers = first + np.arange(len(problem.data))

@@ -220,10 +220,6 @@ class VaryingNoise(NoiseModel):
         d = self.deviations(gamma, signal, covariates)
         return self.correlation(gamma, covariates) * d[:, :, None] * d[:, None, :]
 
-    def penalty(self, gamma: torch.Tensor) -> torch.Tensor:
-        """Return the penalty of the base."""
-        return self.base.penalty(gamma[: self._of_base])
-
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return the base's covariance: that of a system whose covariates are at their mean.
 
