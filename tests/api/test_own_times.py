@@ -10,7 +10,6 @@ from scipy import optimize
 from scipy.stats import multivariate_normal
 
 import popinv
-from popinv.api.functions import OwnFunction, takes_own_times
 
 LAW = {
     "kind": "normal",
@@ -19,8 +18,6 @@ LAW = {
         "slope": {"mean": 0.0, "standard_deviation": 0.5},
     },
 }
-PLACES = np.array([[0, 3], [1, 4], [2, 5]])
-Z = np.random.default_rng(1).normal(size=(3, 2))
 
 
 def line(z, times):
@@ -32,40 +29,6 @@ def line_of_one_table(z, times):
     """Return the same for times (k,) alone."""
     t = torch.as_tensor(times)
     return torch.stack([z[:, 0] + z[:, 1] * each for each in t], dim=1)
-
-
-def line_of_steps(z, times):
-    """Return the same by adding steps along the first axis, which is wrong for times (n, k)."""
-    t = torch.as_tensor(np.diff(times, axis=0, prepend=0.0).cumsum(axis=0) + times[:1] * 0)
-    return z[:, :1] + z[:, 1:] * (t if t.ndim == 1 else t * 2)
-
-
-def line_of_one_system(z, times):
-    assert times.ndim == 1
-    return z[0] + z[1] * torch.as_tensor(times)
-
-
-@pytest.mark.parametrize(
-    ("function", "vectorised", "takes"),
-    [
-        (line, True, True),
-        (line_of_one_table, True, False),
-        (line_of_steps, True, False),
-        (line_of_one_system, False, True),
-    ],
-)
-def test_whether_a_function_takes_a_row_of_times_for_each_system_is_tried(
-    function, vectorised, takes
-):
-    section = OwnFunction.model_validate(
-        {
-            "parameters": ["level", "slope"],
-            "observations": {"times": [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]},
-            "vectorised": vectorised,
-            "differentiated": True,
-        }
-    ).having(function)
-    assert takes_own_times(section, Z, PLACES) is takes
 
 
 def table() -> pd.DataFrame:

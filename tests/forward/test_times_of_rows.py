@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from popinv.forward.external.own_times import AtOwnTimes
 from popinv.forward.python.one_system import over_systems
+from popinv.forward.python.section import PythonFunction
+from popinv.surrogate.exact import of_section
 
 TIMES = np.linspace(0.1, 2.0, 12).tolist()
 
@@ -31,18 +35,55 @@ def asked() -> tuple[torch.Tensor, np.ndarray, torch.Tensor]:
     return z, places, two_curves(z, np.array(TIMES)).gather(1, torch.from_numpy(places))
 
 
-@pytest.mark.parametrize("of_each_row", [True, False])
-def test_each_row_has_its_own_times(of_each_row):
-    z, places, expected = asked()
+def of_one_table(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
+    """Return both for times (k,) alone."""
+    return torch.cat([two_curves(z, np.array([t])) for t in times], dim=1)[:, of_entries(times)]
+
+
+def of_entries(times: np.ndarray) -> np.ndarray:
+    return np.arange(2 * len(times)).reshape(-1, 2).T.ravel()
+
+
+def of_steps(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
+    """Return both by adding steps along the first axis, which is wrong for times (n, k)."""
+    return two_curves(
+        z, np.diff(times, axis=0, prepend=0.0).cumsum(axis=0) * (1.0, 2.0)[times.ndim - 1]
+    )
+
+
+def of_first_row(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
+    """Return both at the times of the first row, wherever the others are."""
+    return two_curves(z, times if times.ndim == 1 else times[:1])
+
+
+@pytest.mark.parametrize(
+    ("function", "of_each_row"),
+    [
+        (two_curves, True),
+        (over_systems(of_one), True),
+        (of_one_table, False),
+        (of_steps, False),
+        (of_first_row, False),
+    ],
+)
+@pytest.mark.parametrize("rows", [7, 1])
+def test_whether_a_function_takes_a_row_of_times_for_each_system_is_tried(
+    function, of_each_row, rows
+):
+    z, places, expected = (each[:rows] for each in asked())
     shapes = []
 
     def seen(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
         shapes.append(times.shape)
-        return two_curves(z, times)
+        return function(z, times=times)
 
-    found = AtOwnTimes(seen, TIMES, of_each_row)(z, places)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-    assert shapes == [(7, 5)] if of_each_row else len(shapes[0]) == 1
+    simulator = AtOwnTimes(seen, TIMES)
+    for _ in range(2):
+        found = simulator(z, places)
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    assert shapes[-1] == ((rows, 5) if of_each_row else (len(np.unique(places % 12)),))
+    # It is tried once.
+    assert sum(len(shape) == 2 for shape in shapes) == (3 if of_each_row else 1)
 
 
 @pytest.mark.parametrize("most", [6, 5, 1])
@@ -53,10 +94,13 @@ def test_calls_of_too_many_times_are_divided(most, monkeypatch):
 
     def seen(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
         sizes.append((len(z), len(times)))
-        return two_curves(z, times)
+        return of_one_table(z, times)
 
     z.requires_grad_(True)
-    found = AtOwnTimes(seen, TIMES, of_each_row=False)(z, places)
+    simulator = AtOwnTimes(seen, TIMES)
+    simulator(z[:1], places[:1])
+    sizes.clear()
+    found = simulator(z, places)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     assert sum(rows for rows, _ in sizes) == 7
     assert all(rows == 1 or times <= most for rows, times in sizes)
@@ -70,7 +114,33 @@ def asked_of(z: torch.Tensor, places: np.ndarray) -> torch.Tensor:
     return two_curves(z, np.array(TIMES)).gather(1, torch.from_numpy(places))
 
 
-def test_a_function_of_one_system_is_given_its_own_times():
-    z, places, expected = asked()
-    found = AtOwnTimes(over_systems(of_one), TIMES, of_each_row=True)(z, places)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+def test_a_function_of_a_study_is_given_its_own_times(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = """
+import torch
+
+SHAPES = []
+
+
+def curve(z, times):
+    SHAPES.append(times.shape)
+    return z[:, :1] * torch.exp(-z[:, 1:] * torch.as_tensor(times))
+"""
+    (tmp_path / "curves_at_times.py").write_text(code)
+    forward = PythonFunction.model_validate(
+        {
+            "kind": "python",
+            "function": "curves_at_times:curve",
+            "path": ".",
+            "derivatives": "torch",
+            "parameters": ["level", "rate"],
+            "observations": {"times": TIMES},
+        }
+    )
+    z, places, _ = asked()
+    places = np.sort(places % 12, axis=1)
+    own = of_section(forward).at_places(5)
+    y = own(torch.cat([z, torch.from_numpy(places).double()], dim=1))
+    expected = z[:, :1] * torch.exp(-z[:, 1:] * torch.tensor(TIMES, dtype=z.dtype)[places])
+    torch.testing.assert_close(y, expected, rtol=1e-12, atol=1e-12)
+    assert sys.modules["curves_at_times"].SHAPES[-1] == (7, 5)

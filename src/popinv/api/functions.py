@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,18 +20,15 @@ from popinv.sections.base import Count
 
 if TYPE_CHECKING:
     from popinv.forward.external.model import ExternalModel
-    from popinv.forward.external.own_times import AtOwnTimes
     from popinv.surrogate.exact import ExactSimulator
 
-__all__ = ["KIND", "Function", "OwnFunction", "differentiable", "takes_own_times"]
+__all__ = ["KIND", "Function", "OwnFunction", "differentiable"]
 
 Function = Callable[..., Any]
 
 KIND = f"{__name__}:OwnFunction"
 """The key ``kind`` of the section."""
 
-# Relative difference of answers that are the same but for rounding, perhaps in single precision.
-_SAME = 1e-6
 _ADVICE = (
     "Every step from z to the observations must be computed by torch, without detach(), numpy(), "
     "item() or no_grad()."
@@ -52,11 +48,6 @@ class OwnFunction(ExternalSection):
     )
     differentiated: bool = Field(
         default=False, strict=True, description="Whether torch differentiates the function."
-    )
-    own_times: bool = Field(
-        default=False,
-        strict=True,
-        description="Whether the function takes times of shape (n, m), a row for each system.",
     )
     rows_per_call: Count = Field(
         default=10_000, description="Largest number of systems in one call."
@@ -94,16 +85,6 @@ class OwnFunction(ExternalSection):
             )
         return self._function if self.vectorised else over_systems(self._function)
 
-    def _at_own_times(self) -> AtOwnTimes | None:
-        """Return the function of inputs and times; None if it is asked for all times alike."""
-        from popinv.forward.external.own_times import AtOwnTimes
-
-        asked, function = self.observations.asked_times(), self._of_table()
-        if asked is None or self.observations.simulated_times or not takes(function, "times"):
-            return None
-        inputs = with_design(function, len(self.design_list), None)
-        return AtOwnTimes(inputs, asked, self.own_times)
-
     def model(self, seed: int) -> ExternalModel:
         """Return the function as a forward model, with derivatives if torch gives them."""
         from popinv.forward.external.differentiable import DifferentiableExternalModel
@@ -118,7 +99,7 @@ class OwnFunction(ExternalSection):
         """Return the function of tensors as a simulator that needs no surrogate."""
         from popinv.surrogate.exact import of_function
 
-        return of_function(self.of_inputs(), self.observations, self._at_own_times())
+        return of_function(self._of_table(), len(self.design_list), self.observations)
 
 
 class _InProcess:
@@ -199,32 +180,6 @@ def differentiable(section: OwnFunction, z: np.ndarray) -> bool:
             f"{z.shape}. {_hint()}."
         )
     checked_answer(content, len(z), width)
-    return False
-
-
-def takes_own_times(section: OwnFunction, z: np.ndarray, places: np.ndarray) -> bool:
-    """Return whether a function of tensors takes times of shape (n, m), a row for each system.
-
-    It is tried: the answer must be that of a call with all times.
-
-    Parameters
-    ----------
-    section : OwnFunction
-    z : ndarray of shape (n, d_z)
-        Inputs of a few systems.
-    places : ndarray of int, shape (n, m)
-        The places of their observations among all.
-    """
-    import torch
-
-    exact = section.model_copy(update={"own_times": True}).exact()
-    inputs, own = torch.from_numpy(z), torch.from_numpy(places)
-    whole = exact(inputs).gather(1, own)
-    with contextlib.suppress(Exception):  # a function fails as it likes
-        tried = exact.at_places(places.shape[1])(torch.cat([inputs, own.to(inputs.dtype)], dim=1))
-        return torch.allclose(
-            tried, whole, rtol=_SAME, atol=_SAME * float(whole.abs().max()), equal_nan=True
-        )
     return False
 
 

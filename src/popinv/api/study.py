@@ -11,13 +11,12 @@ import xarray as xr
 from pydantic import TypeAdapter, ValidationError
 
 from popinv.api.data import GivenData
-from popinv.api.functions import Function, OwnFunction, differentiable, takes_own_times
+from popinv.api.functions import Function, OwnFunction, differentiable
 from popinv.config.data_files import checked_split
 from popinv.config.loading import load
 from popinv.config.outside_kinds import check_outside_kinds
 from popinv.config.study import Study
 from popinv.errors import ConfigError, DataError, nearest
-from popinv.forward.datasets import replicates_of
 from popinv.forward.python.worker import takes
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.section import FileObservations
@@ -26,7 +25,6 @@ from popinv.population.laws.kinds import Law
 from popinv.population.laws.values import law_values
 from popinv.population.model import covariate_names
 from popinv.population.noise.kinds import Noise
-from popinv.population.places import own_places
 from popinv.population.stages.import_observations import import_observations
 from popinv.population.synthetic import parameters as drawn_parameters
 from popinv.sections.messages import explain, report
@@ -146,10 +144,6 @@ def study_of(wanted: Wanted, data: GivenData) -> tuple[Study, xr.Dataset]:
         own = checked.forward
         z = _few_inputs(checked, seen, wanted.seed)
         kept = own.having(cast(Function, simulator), differentiated=differentiable(own, z))
-        if kept.differentiated and (places := _few_places(seen)) is not None:
-            kept = kept.having(
-                cast(Function, simulator), own_times=takes_own_times(kept, z, places)
-            )
         checked = checked.model_copy(update={"forward": kept})
     return checked, seen
 
@@ -232,10 +226,3 @@ def _few_inputs(study: Study, observations: xr.Dataset, seed: int) -> np.ndarray
     alpha = law_values(study.law, study.law.start, study.forward)
     few = known_of(observations).in_turns(_TRIED)
     return drawn_parameters(law, alpha, seed, "try", _TRIED, few)
-
-
-def _few_places(observations: xr.Dataset) -> np.ndarray | None:
-    """Return the places (n, m) of the same systems, if systems have places of their own."""
-    present = ~np.isnan(observations["y"].values)
-    places = own_places(present.reshape(len(present), replicates_of(observations), -1))
-    return None if places is None else places[np.arange(_TRIED) % len(places)]

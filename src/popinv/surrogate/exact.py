@@ -13,6 +13,7 @@ from popinv.errors import DataError
 from popinv.forward.external.files import simulator_hash
 from popinv.forward.external.interpolation import interpolated
 from popinv.forward.external.observations import SimulatorObservations
+from popinv.forward.external.own_times import AtOwnTimes
 from popinv.forward.python.autograd import changes_along
 from popinv.forward.python.section import PythonFunction
 from popinv.forward.python.worker import loaded, with_design
@@ -108,23 +109,33 @@ class ExactSimulator:
 
 
 def of_function(
-    function: Callable[[torch.Tensor], torch.Tensor],
+    function: Callable[..., torch.Tensor],
+    design: int,
     observations: SimulatorObservations,
-    own: AtEntries | None = None,
     section: Mapping[str, Any] | None = None,
 ) -> ExactSimulator:
-    """Return the simulator of a function of inputs side by side, (n, d_z) to (n, asked).
+    """Return the simulator of a user's function of tensors, at all times or at those of each row.
 
-    ``own`` is the same function at some times of each row.
+    Parameters
+    ----------
+    function : callable
+        It takes parameters, and ``design`` and ``times`` if it has such arguments.
+    design : int
+        Number of inputs that are no parameters.
+    observations : SimulatorObservations
+    section : mapping, optional
+        As of :class:`ExactSimulator`.
     """
     given = observations.interpolation_matrix()
     matrix = None if given is None else torch.from_numpy(given)
+    whole = with_design(function, design, observations.asked_times())
+    own = AtOwnTimes.of_table(function, design, observations)
 
     def observed(y: torch.Tensor) -> torch.Tensor:
         return torch.log(y) if observations.logarithm else y
 
     def simulate(z: torch.Tensor) -> torch.Tensor:
-        y = function(z).to(torch.float64)
+        y = whole(z).to(torch.float64)
         return observed(y if matrix is None else interpolated(y, matrix))
 
     def at(z: torch.Tensor, entries: np.ndarray) -> torch.Tensor:
@@ -157,13 +168,9 @@ def of_section(forward: PythonFunction, files: str | None = None) -> ExactSimula
             f"the folder '{forward.path}' as it was when the result was made; go to the working "
             "directory of the study, or run it again"
         )
-    function = with_design(
-        loaded(forward.function, forward.path),
-        len(forward.design()),
-        forward.observations.asked_times(),
-    )
     section = {"forward": plain(forward), "files": own}
-    return of_function(function, forward.observations, section=section)
+    function = loaded(forward.function, forward.path)
+    return of_function(function, len(forward.design()), forward.observations, section)
 
 
 def _in_blocks(

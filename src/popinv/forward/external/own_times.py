@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+
+from popinv.forward.external.observations import SimulatorObservations
+from popinv.forward.python.worker import takes, with_design
 
 __all__ = ["AtOwnTimes"]
 
 # The most times at which several systems with other times are asked for in one call.
 _MOST_TIMES = 300
+# Rows by which is tried what times a function takes, and the relative difference of answers that
+# are the same but for rounding, perhaps in single precision.
+_TRIED, _SAME = 3, 1e-6
 
 
-@dataclass(frozen=True)
 class AtOwnTimes:
     """The observations of each row of inputs at some of all times.
 
     A function that takes ``times`` of shape (n, m) is asked for n systems in one call, each at its
     own times. Another takes ``times`` of shape (k,): it is asked for rows whose times together are
-    at most 300, at all of these, or for one row at its own.
+    at most 300, at all of these, or for one row at its own. The first call tries which it is: the
+    answers for a few rows in one call must be those for each row by itself.
 
     Parameters
     ----------
@@ -29,28 +36,68 @@ class AtOwnTimes:
         times of the first entry come first.
     times : sequence of float
         All T times of any system.
-    of_each_row : bool
-        Whether the function takes times of shape (n, m).
     """
 
-    function: Callable[..., torch.Tensor]
-    times: Sequence[float]
-    of_each_row: bool
+    def __init__(self, function: Callable[..., torch.Tensor], times: Sequence[float]) -> None:
+        self._function, self._times = function, np.asarray(times, float)
+        self._of_each_row: bool | None = None
+
+    @classmethod
+    def of_table(
+        cls, function: Callable[..., torch.Tensor], design: int, observations: SimulatorObservations
+    ) -> AtOwnTimes | None:
+        """Return the observations of a user's function; None if it is asked for all times alike.
+
+        Parameters
+        ----------
+        function : callable
+            It takes parameters, and ``design`` and ``times`` if it has such arguments.
+        design : int
+            Number of inputs that are no parameters.
+        observations : SimulatorObservations
+        """
+        times = observations.asked_times()
+        if times is None or observations.simulated_times or not takes(function, "times"):
+            return None
+        return cls(with_design(function, design, None), times)
 
     def __call__(self, z: torch.Tensor, places: np.ndarray) -> torch.Tensor:
         """Return the observations (n, m) at these places (n, m) among the entries at all times."""
-        entry, index = np.divmod(places, len(self.times))
-        times = np.asarray(self.times, float)
-        if self.of_each_row:
-            y = self.function(z, times=times[index])
-            own = entry * places.shape[1] + np.arange(places.shape[1])
-            return y.gather(1, torch.from_numpy(own))
+        if self._of_each_row is None:
+            self._of_each_row = self._takes_rows(z, places)
+        return (self._together if self._of_each_row else self._apart)(z, places)
+
+    def _takes_rows(self, z: torch.Tensor, places: np.ndarray) -> bool:
+        """Return whether the function takes a row of times for each system, which is tried."""
+        rows = np.arange(_TRIED)
+        z, places = z[rows % len(z)].detach(), places[rows % len(places)]
+        # The rows have different times, so that an answer for those of one row is not that of all.
+        places = np.sort((places + rows[:, None]) % self._count(places), axis=1)
+        with torch.no_grad(), contextlib.suppress(Exception):  # a function fails as it likes
+            tried = self._together(z, places)
+            single = [self._apart(z[i : i + 1], places[i : i + 1]) for i in rows]
+            whole = torch.cat(single)
+            same = partial(torch.allclose, tried, whole, rtol=_SAME, equal_nan=True)
+            return same(atol=_SAME * float(whole.nan_to_num().abs().max()))
+        return False
+
+    def _count(self, places: np.ndarray) -> int:
+        """Return the number of all entries, as far as these places tell."""
+        return len(self._times) * (1 + int(places.max()) // len(self._times))
+
+    def _together(self, z: torch.Tensor, places: np.ndarray) -> torch.Tensor:
+        entry, index = np.divmod(places, len(self._times))
+        y = self._function(z, times=self._times[index])
+        own = entry * places.shape[1] + np.arange(places.shape[1])
+        return y.gather(1, torch.from_numpy(own))
+
+    def _apart(self, z: torch.Tensor, places: np.ndarray) -> torch.Tensor:
+        entry, index = np.divmod(places, len(self._times))
         asked, at = np.unique(index, return_inverse=True)
         if len(z) > 1 and len(asked) > _MOST_TIMES:
             half = len(z) // 2
-            return torch.cat(
-                [self(z[rows], places[rows]) for rows in (slice(half), slice(half, None))]
-            )
-        y = self.function(z, times=times[asked])
+            halves = slice(half), slice(half, None)
+            return torch.cat([self._apart(z[rows], places[rows]) for rows in halves])
+        y = self._function(z, times=self._times[asked])
         own = entry * len(asked) + at.reshape(index.shape)
         return y.gather(1, torch.from_numpy(own))
