@@ -1,0 +1,126 @@
+"""The tables of a study's page, from its results.
+
+    .venv/bin/python docs/tables/studies.py results/theophylline results/porous_samples_1 ...
+
+For each folder of results, in a checkout of the commit that made them, they are written to ``docs/tables/data/studies``: the answer, what is
+left of it without each of the checked systems, the calibration, and for theophylline the
+parameters of each person. A file ``NAME_peers.csv`` has columns of other programs for the answer;
+those of theophylline are of quadrature and of what is published, and ``theophylline.R`` makes
+nlme's estimates of each person.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+from zarr.storage import ZipStore
+
+import popinv
+from popinv.population.observe import system_names
+
+FOLDER = Path(__file__).parent / "data/studies"
+UNITS = {"ka": "1/h", "V": "L", "CL": "L/h"}
+
+
+def answer(results: Path) -> pd.DataFrame:
+    """Return the estimates and intervals in the scale of the search, beside those of others."""
+    metrics = json.loads((results / "metrics.json").read_text())
+    keys = [k.removesuffix("_lower") for k in metrics if k.endswith("_lower")]
+    keys = [k for k in keys if k.startswith(("alpha_", "noise_")) and f"{k}_upper" in metrics]
+    rows = {
+        key.removeprefix("alpha_"): {
+            "estimate": f"{metrics[key]:.4g}",
+            "95 % interval": f"{metrics[f'{key}_lower']:.4g} to {metrics[f'{key}_upper']:.4g}",
+            **({"truth": f"{metrics[f'{key}_truth']:g}"} if f"{key}_truth" in metrics else {}),
+        }
+        for key in keys
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("parameter")
+    peers = FOLDER / f"{results.name}_peers.csv"
+    return table.join(pd.read_csv(peers, index_col="parameter")) if peers.exists() else table
+
+
+def persons(results: Path) -> pd.DataFrame:
+    """Return medians, 95 % intervals and nlme's estimates, a row for each person."""
+    found = pd.read_csv(results / "downstream/posterior/systems.csv", index_col="system")
+    peer = pd.read_csv(FOLDER / "theophylline_nlme.csv", index_col="system")
+    columns = {}
+    for name, unit in UNITS.items():
+        low, median, high = (
+            found[f"{name} {what} [{unit}]"] for what in ("2.5 %", "median", "97.5 %")
+        )
+        columns[f"{name}, {unit}"] = [
+            f"{m:.3g} ({a:.3g} to {b:.3g})" for m, a, b in zip(median, low, high, strict=True)
+        ]
+        columns[f"{name} by nlme"] = [f"{peer.loc[system, name]:.3g}" for system in found.index]
+    return pd.DataFrame(columns, index=found.index.rename("person")).sort_index()
+
+
+def left_out(results: Path) -> pd.DataFrame:
+    """Return the shifts of the answer without each checked system, in standard errors.
+
+    The answer is fitted anew; the last column is the largest shift that one step predicts.
+    """
+    folder = results / "downstream/withdrawal"
+    with ZipStore(folder / "result.zarr.zip", mode="r") as store:
+        found = xr.open_zarr(store, consolidated=False).load()
+    labels = system_names(popinv.load(results).artefacts["observations"])
+    errors, checked = found["standard_error"].values, found["checked"].values
+    refitted = found["checked_shift"].values / errors
+    predicted = found["shift"].values[checked]
+    index = checked if labels is None else [int(labels[i]) for i in checked]
+    table = pd.DataFrame(refitted, index, found["fitted"].values).map("{:+.2f}".format)
+    each = [row[abs(row).argmax()] for row in predicted / errors]
+    table["largest, by one step"] = [f"{x:+.2f}" for x in each]
+    return table.rename_axis("without").sort_index()
+
+
+def calibration(results: Path) -> pd.DataFrame:
+    """Return the coverage of the intervals, and errors over the bound, of new data sets."""
+    found = json.loads((results / "evidence/calibration.json").read_text())
+    ends = [k.removesuffix("_lower") for k in found if k.endswith("_lower")]
+    rows = {}
+    for key in ends:
+        name = key.removeprefix("coverage_").removeprefix("alpha_")
+        short = name.removeprefix("noise_")
+        low, high = found[f"{key}_lower"], found[f"{key}_upper"]
+        rows[name] = {
+            "coverage of 95 % intervals": f"{found[key]:.1%} ({low:.0%} to {high:.0%})",
+            "error over bound": f"{found[f'efficiency_{short}']:.2f}",
+            "p of ranks": f"{found[f'rank_p_value_{short}']:.2g}",
+        }
+    count = int(found["calibration_replications"])
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.rename_axis(f"parameter, {count} data sets")
+
+
+TABLES = {
+    "answer": ("metrics.json", answer),
+    "persons": ("downstream/posterior/systems.csv", persons),
+    "left_out": ("downstream/withdrawal/result.zarr.zip", left_out),
+    "calibration": ("evidence/calibration.json", calibration),
+}
+
+
+def main() -> None:
+    """Write the tables of each folder of results."""
+    describe = ["git", "describe", "--always", "--dirty"]
+    for results in map(Path, sys.argv[1:]):
+        told = subprocess.run(describe, cwd=results, capture_output=True, text=True, check=True)
+        for name, (needed, table) in TABLES.items():
+            if not (results / needed).exists() or (
+                name == "persons" and results.name != "theophylline"
+            ):
+                continue
+            table(results).to_csv(FOLDER / f"{results.name}_{name}.csv")
+        said = f"The results are those of commit {told.stdout.strip()}.\n"
+        (FOLDER / f"{results.name}_commit.txt").write_text(said)
+
+
+if __name__ == "__main__":
+    main()
