@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import warnings
 
-__all__ = ["PopinvDeprecationWarning", "deprecated"]
-
 
 class PopinvDeprecationWarning(FutureWarning):
     """A name that is used will be removed.

@@ -11,8 +11,6 @@ import hashlib
 
 import numpy as np
 
-__all__ = ["generator", "standard_normal_rows"]
-
 
 def _key(seed: int, stage: str) -> int:
     digest = hashlib.sha256(f"{int(seed)}:{stage}".encode()).digest()

@@ -13,8 +13,6 @@ from contextlib import contextmanager
 import torch
 from threadpoolctl import threadpool_limits
 
-__all__ = ["fixed_threads"]
-
 
 @contextmanager
 def fixed_threads(count: int = 1) -> Iterator[None]:

@@ -22,8 +22,6 @@ from popinv.observation_files.limits import VARIABLES
 from popinv.sections.tables import different_times, is_number, named_column
 from popinv.sections.units import name_and_unit
 
-__all__ = ["GivenData", "given_data"]
-
 _SYSTEM, _TIME = "system", "time"
 # Endings that tell the form of the observations; the readers see the kind of a file by its name.
 _TABLE, _ARRAY = "data.csv", "data.nc"

@@ -17,15 +17,6 @@ from popinv.forward.section import ForwardSection
 from popinv.population.units import Described
 from popinv.store.variables import variable
 
-__all__ = [
-    "constant_data",
-    "meaning_of_draws",
-    "observed_data",
-    "parameter_draws",
-    "predictive_data",
-    "tree_of",
-]
-
 _OBSERVATION = "observation_"
 # Coordinates that only count the entries of an observation.
 _COUNTS = {"observation_entry"}

@@ -17,7 +17,6 @@ from popinv.figures.study import draw
 if TYPE_CHECKING:
     from popinv.api.result import Result
 
-__all__ = ["Figures", "drawn"]
 
 # What only the rounds of a surrogate have.
 _OF_SURROGATES = ("surrogate_error", "solver_calls")

@@ -24,8 +24,6 @@ from popinv.inference.settings import Estimator
 from popinv.observation_files.in_memory import FIRST_LINE
 from popinv.threads import fixed_threads
 
-__all__ = ["fit", "load"]
-
 
 def fit(
     data: Any,

@@ -14,8 +14,6 @@ from popinv.judgement.metrics import read_metrics
 from popinv.store import storage
 from popinv.store.whole_files import write_text
 
-__all__ = ["Stores", "calibration_in", "check_finished", "write_result"]
-
 _METRICS = "metrics.json"
 _STORES = {
     "observations": "observations",

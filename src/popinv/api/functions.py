@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from popinv.forward.external.model import ExternalModel
     from popinv.surrogate.exact import ExactSimulator
 
-__all__ = ["KIND", "Function", "OwnFunction", "differentiable"]
 
 Function = Callable[..., Any]
 

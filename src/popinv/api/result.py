@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from popinv.api.figures import Figures
     from popinv.surrogate.simulator import TrainedSurrogate
 
-__all__ = ["Result"]
 
 # Most numbers of a posterior predictive that are drawn unless it is asked for.
 _CHEAP = 5_000_000

@@ -14,7 +14,6 @@ from popinv.judgement.metrics import observations_each
 if TYPE_CHECKING:
     from popinv.api.result import Result
 
-__all__ = ["as_html", "as_text"]
 
 # Further parameters are counted; `summary` has them all.
 _MOST = 24

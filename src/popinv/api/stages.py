@@ -37,8 +37,6 @@ from popinv.workflow.questions import (
     wants_likelihood,
 )
 
-__all__ = ["Metrics", "Say", "is_exact", "run_stages", "steps"]
-
 Metrics = dict[str, float | int | str]
 Say = Callable[[str], None]
 """Told in words what comes next."""

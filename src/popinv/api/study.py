@@ -30,8 +30,6 @@ from popinv.population.synthetic import parameters as drawn_parameters
 from popinv.sections.messages import explain, report
 from popinv.sections.units import name_and_unit
 
-__all__ = ["Wanted", "known_names", "reading_keys", "study_of"]
-
 _NAME, _SOURCE = "data", "popinv.fit"
 # Systems that a function is called with to learn what it takes and returns.
 _TRIED = 8

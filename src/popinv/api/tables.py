@@ -25,7 +25,6 @@ from popinv.population.units import Described, law_parameters, noise_parameters
 if TYPE_CHECKING:
     from popinv.api.result import Result
 
-__all__ = ["checks", "influence", "natural_draws", "summary"]
 
 _STEP = 1e-5
 

@@ -17,8 +17,6 @@ from popinv.errors import DataError
 from popinv.inference.accuracy import law_errors, relative_frobenius_error, root_mean_square
 from popinv.store.whole_files import written_whole
 
-__all__ = ["LAW_ERROR", "NOISE_ERROR", "comparison", "seconds_of", "write_table"]
-
 LAW_ERROR = "alpha_relative_error_rms"
 NOISE_ERROR = "noise_covariance_relative_frobenius_error"
 # The part that an oracle knows has no error.

@@ -32,8 +32,6 @@ from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
 
-__all__ = ["Energy", "NutsSettings", "Posterior", "posterior_dataset", "sample_posterior"]
-
 # The prior's standard deviation, in natural scales of a change.
 _PRIOR_SCALES = 3.0
 

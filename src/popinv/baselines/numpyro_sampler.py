@@ -19,8 +19,6 @@ import numpyro
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer import MCMC, NUTS
 
-__all__ = ["Chain", "sample"]
-
 
 @dataclass(frozen=True)
 class Chain:

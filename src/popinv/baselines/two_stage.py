@@ -41,8 +41,6 @@ from popinv.optimisation.minimisation import minimise
 from popinv.population.synthetic import broad_parameters
 from popinv.threads import fixed_threads
 
-__all__ = ["SystemPrior", "TwoStage", "first_design_prior", "fit_systems", "two_stage"]
-
 _DESIGN_DRAWS = 2000
 # Systems are fitted in blocks, so that their derivatives fit into memory.
 _BLOCK = 1000

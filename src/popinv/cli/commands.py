@@ -14,8 +14,6 @@ from popinv.cli.new_study_command import new_study
 from popinv.cli.programs import program
 from popinv.errors import PopinvError
 
-__all__ = ["popinv"]
-
 
 class _InOrder(click.Group):
     """Commands in the order of their definition, which is the order of use."""

@@ -12,8 +12,6 @@ from popinv.errors import DataError
 from popinv.judgement.comparison import explained, rows_of
 from popinv.judgement.metrics import read_metrics
 
-__all__ = ["comparison_lines", "comparisons_of"]
-
 _WIDTH = 100
 
 

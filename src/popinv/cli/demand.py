@@ -12,8 +12,6 @@ from popinv.workflow.benchmarks import asked_and_taken
 from popinv.workflow.resources import memory_mb, runtime_minutes
 from popinv.workflow.study_sizes import measured_solves
 
-__all__ = ["Comparison", "comparison", "table"]
-
 
 @dataclass(frozen=True)
 class Comparison:

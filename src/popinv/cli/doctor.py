@@ -24,8 +24,6 @@ from pathlib import Path
 from popinv.forward.firedrake import FINITE_ELEMENT_KINDS, HOW_TO_GET_IT
 from popinv.workflow.processor import ONE_THREAD
 
-__all__ = ["Finding", "Purpose", "examine", "gpu", "main", "poisson_error", "purpose_of"]
-
 PYTHON_AT_LEAST = (3, 11)
 # These are not dependencies of the base package, but its finite-element models need them.
 FINITE_ELEMENT_STACK = ("firedrake", "petsc4py", "mpi4py")

@@ -17,8 +17,6 @@ from popinv.observation_files.table import ObservationTable
 from popinv.population.model import covariate_names
 from popinv.workflow.questions import is_synthetic
 
-__all__ = ["advice", "too_few_systems"]
-
 # Systems, and observations of all systems together, that are wanted for each parameter.
 _SYSTEMS_EACH, _OBSERVATIONS_EACH = 5, 5
 

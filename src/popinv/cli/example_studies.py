@@ -9,8 +9,6 @@ from pathlib import Path
 from popinv.errors import ConfigError, nearest
 from popinv.workflow.location import project_folder
 
-__all__ = ["copy_example", "example_studies"]
-
 # Their place in a checkout, which the paths in them begin with.
 FOLDER = Path("config", "examples")
 

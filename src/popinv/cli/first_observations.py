@@ -14,14 +14,6 @@ import yaml
 from popinv.observation_files.column_uses import Use
 from popinv.observation_files.survey import KnownColumn, Survey, name_and_unit
 
-__all__ = [
-    "described",
-    "model_observations",
-    "observations_section",
-    "plain_observations",
-    "quoted_name",
-]
-
 _WIDE = "# A row for each system, a column for each entry of an observation."
 _REPLICATES = "# A row for each replicate of a system, a column for each entry of an observation."
 _LONG = "# A row for each observation."

@@ -10,8 +10,6 @@ from pathlib import Path
 from string import Template
 from textwrap import fill
 
-__all__ = ["OWN", "simulator_file", "simulator_text"]
-
 _FILES = {"executable": "program.py", "python": "simulator.py", "umbridge": "server.py"}
 OWN = tuple(_FILES)
 """Kinds of the user's own simulators."""

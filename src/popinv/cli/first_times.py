@@ -9,8 +9,6 @@ from popinv.forward.external.section import ExternalSection
 from popinv.observation_files.rounded_times import described_rounding, moved_by_rounding
 from popinv.observation_files.table import ObservationTable
 
-__all__ = ["interpolated_in_time", "rounded_in_time"]
-
 # Observations may be moved by this share of the noise, which then grows by 2 %.
 _MUCH = 0.2
 # The error of interpolation is estimated from the error for half of the times.

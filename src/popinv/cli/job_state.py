@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["SCHEDULERS", "Question", "job_state", "main"]
-
 RUNNING, SUCCESS, FAILED = "running", "success", "failed"
 
 # Between the end of a job and its entry in the accounts.

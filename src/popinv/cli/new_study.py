@@ -31,8 +31,6 @@ from popinv.observation_files.survey import Survey, survey
 from popinv.store.whole_files import write_text
 from popinv.workflow.location import project_folder
 
-__all__ = ["new_study"]
-
 _DEFAULT = "porous_flow"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 # The deviation at which the search for the noise starts: as a share of the observations' spread,

@@ -12,8 +12,6 @@ from popinv.cli.programs import program
 from popinv.errors import PopinvError
 from popinv.forward.examples import example_kinds
 
-__all__ = ["new_study"]
-
 
 @click.command("new-study")
 @click.argument("name")

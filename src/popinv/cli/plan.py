@@ -9,8 +9,6 @@ from popinv.config.study import Config
 from popinv.workflow.preflight import Machine, check_fits, check_jobs, disk_megabytes, stages
 from popinv.workflow.study_sizes import measured_solves
 
-__all__ = ["plan"]
-
 
 def plan(config: Config) -> str:
     """Return tables of the jobs of all studies, and their sum beside this machine.

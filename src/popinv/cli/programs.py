@@ -8,8 +8,6 @@ from pathlib import Path
 
 from popinv.workflow.location import snakefile
 
-__all__ = ["program", "snakefile_option"]
-
 
 def program(name: str) -> str:
     """Return how to call a program of this environment: by its name if that is on the path."""

@@ -19,8 +19,6 @@ from popinv.errors import ConfigError
 from popinv.workflow.job import GO_ON, SPOKEN_FOR
 from popinv.workflow.location import default_configuration, project_folder
 
-__all__ = ["check_there", "command", "report_page", "run", "split"]
-
 _CONFIGURATIONS = {".json", ".yaml", ".yml"}
 _OPTIONS, _DIRECTORY = {"--configfile", "--configfiles"}, {"--directory", "-d"}
 # Where Snakemake looks for a profile in the working directory.

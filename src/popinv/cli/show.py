@@ -27,8 +27,6 @@ from popinv.judgement.metrics import (
     understood,
 )
 
-__all__ = ["main", "metrics_files", "table"]
-
 # Further parameters of one kind are left out; metrics.json has them all.
 _MOST = 12
 # A law whose values are summaries has several of each parameter, and the correlations after them.

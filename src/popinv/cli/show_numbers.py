@@ -17,8 +17,6 @@ from typing import Any
 from popinv.judgement.metrics import parameters_in, read_metrics
 from popinv.methods.registry import METHODS
 
-__all__ = ["is_study", "numbers_block", "uses_lines"]
-
 _WIDTH = 100
 # Further numbers are left out; the file has them all.
 _MOST = 40

@@ -15,8 +15,6 @@ from popinv.workflow.questions import (
 )
 from popinv.workflow.study_sizes import measured_solves
 
-__all__ = ["duration", "known_times", "solves_of", "study_costs"]
-
 # Seconds of all solves from which on the keys are named that change their number.
 _LONG_STUDY = 600.0
 # Seconds of a solve that is worth being kept by itself, and of the solves of one job.

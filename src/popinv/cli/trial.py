@@ -21,8 +21,6 @@ from popinv.forward.external.section import ExternalSection
 from popinv.forward.section import ForwardSection
 from popinv.forward.solve_times import SolveTimer, solve_times_file, solve_times_of
 
-__all__ = ["most_seconds", "solve_few"]
-
 # In seconds. If the solves take less, they are repeated for the timing, up to a number of times.
 _LONG_ENOUGH, _MORE, _MOST = 0.5, 8, 50_000
 _SHORTEST = 1e-6

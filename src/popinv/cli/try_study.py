@@ -37,8 +37,6 @@ from popinv.population.synthetic import broad_parameters
 from popinv.population.synthetic_known import synthetic_known
 from popinv.seeds import generator
 
-__all__ = ["try_studies"]
-
 # Solves that are few for a network, and seconds of all solves that are long.
 _FEW_SOLVES, _LONG = 300, 8 * 3600.0
 # Steps of the likelihood, about, and the cost of a solve with its gradient in solves.

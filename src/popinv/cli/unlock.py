@@ -17,8 +17,6 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["at_work", "main"]
-
 
 def at_work(folder: str | os.PathLike[str] = ".") -> dict[int, str]:
     """Return the processes of Snakemake and of its jobs that run in a folder on this machine.

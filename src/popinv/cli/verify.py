@@ -11,8 +11,6 @@ from popinv.errors import DataError
 from popinv.store.whole_files import write_text
 from popinv.workflow.verification import seal, verify
 
-__all__ = ["verified"]
-
 # The file in the folder of results in which its seal is kept.
 _SEAL = "records.sha256"
 

@@ -15,8 +15,6 @@ from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError, nearest
 from popinv.store.whole_files import write_text
 
-__all__ = ["chosen_study", "configured", "told"]
-
 _TOLD = 8
 
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["FEW_SOLVES", "MOST_INPUTS", "MOST_SOLVES", "with_few_solves"]
-
 FEW_SOLVES: Mapping[str, Mapping[str, Mapping[str, int]]] = {
     "gaussian_process": {
         "active_learning": {

@@ -38,8 +38,6 @@ from popinv.sections.messages import Problem, name_problems, shown, value_proble
 from popinv.sections.outside import is_outside, kind_class
 from popinv.surrogate.section import SurrogateSettings
 
-__all__ = ["study_problems"]
-
 
 def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the contradictions between the sections of a study.

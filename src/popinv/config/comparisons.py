@@ -11,8 +11,6 @@ from popinv.errors import nearest
 from popinv.sections.base import plain
 from popinv.sections.messages import Problem, listed
 
-__all__ = ["comparison_problems"]
-
 # Keys of a file of observations that may differ: a model uses more or fewer of its columns.
 _MAY_DIFFER = ("ignored_columns",)
 

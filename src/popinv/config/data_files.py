@@ -21,8 +21,6 @@ from popinv.population.model import covariate_names
 from popinv.sections.messages import dotted
 from popinv.sections.systems import systems_left
 
-__all__ = ["check_data_files", "check_observation_file", "checked_split"]
-
 
 def check_observation_file(
     observations: FileObservations,

@@ -18,8 +18,6 @@ import yaml
 
 from popinv.config.loading import json_schema
 
-__all__ = ["README", "SCHEMA", "main", "readme", "schema"]
-
 # Where they are in a checkout.
 README = Path("config", "README.md")
 SCHEMA = Path("workflow", "schemas", "config.schema.yaml")

@@ -18,8 +18,6 @@ from popinv.sections.base import (
 )
 from popinv.sections.messages import Problem, listed
 
-__all__ = ["Evidence", "evidence_problems"]
-
 _FEWEST_SYSTEMS = 10
 _Size = Annotated[int, Field(ge=_FEWEST_SYSTEMS), AfterValidator(not_too_many), NotBoolean]
 

@@ -15,8 +15,6 @@ from popinv.sections.base import (
     Several,
 )
 
-__all__ = ["ActiveLearning", "Assessment"]
-
 Baseline = Literal["full", "plain", "two_stage", "nuts"]
 
 # Fewer resamples have no spread to speak of, and fewer of the null no 95 % point.

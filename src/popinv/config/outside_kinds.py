@@ -10,8 +10,6 @@ from popinv.config.study import Study
 from popinv.errors import ConfigError
 from popinv.sections.outside import is_outside
 
-__all__ = ["check_outside_kinds"]
-
 
 def check_outside_kinds(name: str, study: Study, seed: int) -> None:
     """Check that a study's own classes return what the workflow relies on.

@@ -7,8 +7,6 @@ from popinv.config.study import Config, Study
 from popinv.errors import ConfigError
 from popinv.methods.sections import StudyDownstream
 
-__all__ = ["name_of_rerun", "with_reruns"]
-
 
 def name_of_rerun(name: str) -> str:
     """Return the name of the study that is the rerun of another."""

@@ -17,8 +17,6 @@ from popinv.population.laws.kinds import LawSection
 from popinv.population.model import covariate_names
 from popinv.sections.messages import Problem, name_problems
 
-__all__ = ["error_problems", "known_problems", "replicate_problems"]
-
 # Kinds of noise without correlations.
 _INDEPENDENT = ("isotropic", "diagonal")
 

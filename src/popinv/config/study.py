@@ -20,8 +20,6 @@ from popinv.population.noise.kinds import Noise
 from popinv.sections.base import CountOrZero, Given, NonNegative, Section
 from popinv.surrogate.section import SurrogateSettings
 
-__all__ = ["RESERVED_NAMES", "Config", "Study"]
-
 # Folders beside the studies' own.
 RESERVED_NAMES = ("downstream", "report", "benchmarks", "comparisons")
 # File systems allow 255, and other names are made from it. A whole path has at most 4096.

@@ -21,8 +21,6 @@ from popinv.population.laws.kinds import Law, LawSection
 from popinv.population.noise.kinds import Noise, NoiseSection
 from popinv.surrogate.section import SurrogateSettings
 
-__all__ = ["Sections"]
-
 # The forward model comes first: the default law and noise depend on it.
 _SECTIONS: dict[str, Any] = {
     "forward": Forward,

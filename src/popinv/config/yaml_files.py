@@ -12,8 +12,6 @@ import yaml
 
 from popinv.errors import ConfigError, nearest
 
-__all__ = ["read_yaml"]
-
 # Entries of a file, each counted as often as it is referred to.
 _MOST_ENTRIES = 1_000_000
 # Whole numbers of YAML 1.1 that are not the decimal numbers that they look like.

@@ -30,8 +30,6 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset, estimated_coordinate, noise_covariance
 from popinv.store.variables import variable
 
-__all__ = ["calibration", "calibration_metrics", "replication"]
-
 _ENDS = ("lower", "upper")
 _PARTS = (("law", "alpha"), ("noise", "noise"))
 

@@ -24,8 +24,6 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import noise_covariance
 from popinv.store.variables import variable
 
-__all__ = ["Slope", "error_metrics", "errors_of_repeats", "fit_slope"]
-
 _NAMES = ("law_error", "noise_error")
 
 

@@ -23,15 +23,6 @@ from popinv.surrogate.training import train
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
 
-__all__ = [
-    "Calls",
-    "calls_to_reach",
-    "design_curves",
-    "design_metrics",
-    "train_fixed",
-    "trained_rounds",
-]
-
 
 @dataclass(frozen=True)
 class Calls:

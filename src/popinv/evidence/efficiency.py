@@ -9,8 +9,6 @@ import xarray as xr
 
 from popinv.inference.choice import ESTIMATORS
 
-__all__ = ["efficiency_page", "efficiency_table"]
-
 _TITLE = """\
 # Efficiency
 

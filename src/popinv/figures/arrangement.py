@@ -15,16 +15,6 @@ import xarray as xr
 from popinv.figures.style import axis_label, readable
 from popinv.forward.datasets import names_in_file, place_coordinates
 
-__all__ = [
-    "NUMBER",
-    "Arrangement",
-    "Panel",
-    "arrangement",
-    "columns_for",
-    "evenly",
-    "seen_somewhere",
-]
-
 NUMBER = "number of the observation"
 _PREFIX = "observation_"
 _TIME, _ENTRY = "observation_t", "observation_entry"

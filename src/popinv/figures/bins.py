@@ -13,8 +13,6 @@ import numpy as np
 from popinv.figures.arrangement import Arrangement, Panel
 from popinv.figures.simulated import LEVELS, quantiles
 
-__all__ = ["Bins", "bins_of"]
-
 # A bin has at least so many values, or half of what the fullest observation has.
 _LEAST = 10
 

@@ -29,8 +29,6 @@ from popinv.inference.problem import Problem
 from popinv.inference.tested import tested_systems
 from popinv.seeds import generator
 
-__all__ = ["GRID", "Calibration", "Uniformity", "calibration", "calibration_of", "counted"]
-
 GRID = np.arange(1, 50) / 50
 """Points at which the distribution functions are compared."""
 

@@ -10,8 +10,6 @@ from matplotlib.figure import Figure
 
 from popinv.figures.style import LIGHT, MODEL, new_figure, readable, styled
 
-__all__ = ["draw_comparison"]
-
 
 @styled
 def draw_comparison(name: str, comparison: Mapping[str, Any]) -> Figure:

@@ -21,8 +21,6 @@ from popinv.figures.style import (
     styled,
 )
 
-__all__ = ["draw_descent"]
-
 # Up to this number, each parameter has a panel. More parameters of one kind share a panel.
 _PANELS = 8
 # Number of panels from which four columns are used, and longest title of one of them.

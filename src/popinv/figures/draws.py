@@ -25,8 +25,6 @@ from popinv.inference.result import parameters_of
 from popinv.population.known import inputs
 from popinv.seeds import generator
 
-__all__ = ["field_of", "law_draws", "noise_free_covariance", "plane"]
-
 _DRAWS = 5000
 _DENSITY_DRAWS = 20000
 _LINE = 101

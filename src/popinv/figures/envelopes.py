@@ -20,8 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Envelope", "envelope"]
-
 # A one-sided distance is at least this share of the standard deviation: counts are discrete, and
 # many may be equal to their median.
 _LEAST = 0.5

@@ -12,8 +12,6 @@ from popinv.inference.problem import Problem
 from popinv.inference.reading import read_names, read_values, stated_entries
 from popinv.inference.result import parameter_names
 
-__all__ = ["EstimatePairs", "estimate_pairs"]
-
 # More panels are too small to be read.
 _MOST = 6
 

@@ -15,8 +15,6 @@ from pydantic import BaseModel
 from popinv.figures.style import LIGHT, MODEL, ORACLE, TRUTH, new_figure, readable, styled
 from popinv.judgement.judgements import COVERAGE_WANTED
 
-__all__ = ["DesignCalls", "draw_calibration", "draw_designs", "draw_error_against_systems"]
-
 # More parameters are numbered instead of named.
 _MOST_NAMED = 30
 

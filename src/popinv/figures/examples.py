@@ -21,8 +21,6 @@ from popinv.figures.observations import example_systems, name_quantities, spread
 from popinv.figures.style import LIGHT, SEQUENTIAL, SYSTEMS, axis_label, new_figure, styled
 from popinv.population.limits import limits_in
 
-__all__ = ["draw_examples"]
-
 _PANELS = 6
 # Below this width in inches, the legend does not fit into one row.
 _NARROW = 10

@@ -9,8 +9,6 @@ from scipy.ndimage import gaussian_filter
 
 from popinv.figures.marginals import Marginal, is_wide
 
-__all__ = ["SHARES", "Correlations", "Joint", "PairDraws", "correlations_of", "joint_of"]
-
 # Shares of the population inside the contours.
 SHARES = (0.5, 0.9)
 # A joint density is a histogram, smoothed over about a twentieth of its range.

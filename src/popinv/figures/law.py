@@ -14,8 +14,6 @@ from popinv.figures.marginals import Marginal, draw_density, draw_law_parameters
 from popinv.figures.pairs import draw_pairs
 from popinv.figures.style import MODEL, SEQUENTIAL, TRUTH, new_figure, readable, styled
 
-__all__ = ["FieldDraws", "MarginalDraws", "draw_law"]
-
 _EXAMPLES = 3
 # A law with more parameters needs a higher figure.
 _FIT = 30

@@ -10,8 +10,6 @@ from matplotlib.figure import Figure
 from popinv.figures.arrangement import Arrangement
 from popinv.figures.style import DIVERGING, LIGHT, SEQUENTIAL, axis_label, new_figure
 
-__all__ = ["draw_maps", "frame_maps"]
-
 # With a larger ratio of its sides, a map of equal scales would be a strip.
 _ELONGATED = 4.0
 

@@ -13,16 +13,6 @@ from scipy.ndimage import gaussian_filter1d
 
 from popinv.figures.style import MODEL, ORACLE, TRUTH, axis_label, readable
 
-__all__ = [
-    "Density",
-    "Marginal",
-    "density_of",
-    "draw_density",
-    "draw_law_parameters",
-    "is_wide",
-    "logarithmic",
-]
-
 # Up to this number, each parameter of a law has its own axis.
 _STRIPS = 8
 # A density is a fine histogram, smoothed over about a fiftieth of its range.

@@ -22,8 +22,6 @@ from popinv.figures.noise_statistics import (
 from popinv.figures.style import DIVERGING, LIGHT, axis_label, new_figure, squared, styled
 from popinv.inference.accuracy import relative_frobenius_error
 
-__all__ = ["draw_noise_covariance", "map_scale"]
-
 # If standard deviations differ by more than this factor, a covariance map would be blank except
 # for the largest.
 _UNEQUAL = 5.0

@@ -9,8 +9,6 @@ from popinv.figures.marginals import is_wide
 from popinv.figures.noise_statistics import Curve, NoiseComparison
 from popinv.figures.style import DATA, LIGHT, MODEL, TRUTH
 
-__all__ = ["draw_against_distance", "draw_autocorrelation", "draw_deviations"]
-
 # Below this share of the variance, a covariance looks like zero.
 _VISIBLE = 0.05
 

@@ -13,8 +13,6 @@ from matplotlib.axes import Axes
 from popinv.figures.style import MODEL, TRUTH
 from popinv.inference.problem import Problem
 
-__all__ = ["NoiseGrowth", "draw_growth", "noise_growth"]
-
 _POINTS = 60
 
 

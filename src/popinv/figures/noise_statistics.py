@@ -16,15 +16,6 @@ from popinv.figures.arrangement import Arrangement
 from popinv.figures.noise_growth import NoiseGrowth
 from popinv.figures.simulated import range_of
 
-__all__ = [
-    "Curve",
-    "NoiseComparison",
-    "against_distance",
-    "autocorrelation",
-    "correlation_by_lag",
-    "deviations",
-]
-
 # Lags or distances that differ by less than this share of the longest count as equal. If more than
 # so many differ, pairs are averaged in bins.
 _SAME, _MOST, _BINS = 1e-6, 60, 40

@@ -18,8 +18,6 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 
-__all__ = ["COLUMNS", "numbers_of"]
-
 COLUMNS = ("panel", "series", "x", "y", "low", "high", "value")
 """The panel and what is drawn, its place, the ends of a bar or a band, and the colour's value."""
 

@@ -20,8 +20,6 @@ from popinv.figures.quantile_ranges import QuantileRanges
 from popinv.figures.simulated import LEVELS
 from popinv.figures.style import DATA, LIGHT, MODEL, axis_label, new_figure, styled
 
-__all__ = ["draw_observations", "example_systems", "name_quantities", "spread_of"]
-
 _EXAMPLES = 6
 _PANELS = 6
 # More names do not fit upright under an axis.

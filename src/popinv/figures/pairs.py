@@ -13,8 +13,6 @@ from popinv.figures.joint import SHARES, Correlations, PairDraws, joint_of
 from popinv.figures.marginals import Marginal, density_of, draw_density, logarithmic
 from popinv.figures.style import DIVERGING, MODEL, TRUTH, axis_label, readable
 
-__all__ = ["draw_pairs"]
-
 # Beyond this size, dark cells need light text.
 _DARK = 0.6
 

@@ -15,8 +15,6 @@ from popinv.figures.replicates import each_replicate, rows_of_replicates
 from popinv.figures.simulated import covariance, data_sets, moments
 from popinv.inference.problem import Problem
 
-__all__ = ["PredictiveCheck", "predictive_check"]
-
 
 @dataclass(frozen=True)
 class PredictiveCheck:

@@ -8,8 +8,6 @@ import numpy as np
 
 from popinv.figures.simulated import middle_of, range_of
 
-__all__ = ["QuantileRanges"]
-
 # The least half width of a range, relative to the spread of the data. Where the model puts a whole
 # quantile on a limit of quantification, the range has no width.
 _LEAST = 1e-3

@@ -7,8 +7,6 @@ import xarray as xr
 
 from popinv.forward.datasets import replicates_of
 
-__all__ = ["each_replicate", "of_one_replicate", "rows_of_replicates"]
-
 
 def of_one_replicate(observations: xr.Dataset) -> xr.Dataset:
     """Return the first replicate of each system; a Dataset without replicates as it is."""

@@ -23,17 +23,6 @@ from popinv.inference.residuals import solver_residuals
 from popinv.inference.result import parameters_of
 from popinv.seeds import generator
 
-__all__ = [
-    "LEVELS",
-    "covariance",
-    "data_sets",
-    "middle_of",
-    "moments",
-    "quantiles",
-    "range_of",
-    "some_systems",
-]
-
 LEVELS = (0.05, 0.5, 0.95)
 """Levels of the quantiles over the systems."""
 

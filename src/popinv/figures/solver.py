@@ -14,8 +14,6 @@ from scipy.ndimage import gaussian_filter
 
 from popinv.figures.style import CHECK, DATA, FAILURE, MODEL, ORACLE, new_figure, note, styled
 
-__all__ = ["Plane", "draw_solver_calls"]
-
 _COLUMNS = 3
 _MOST = 8
 _BINS = 60

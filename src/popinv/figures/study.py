@@ -32,8 +32,6 @@ from popinv.inference.reading import as_read
 from popinv.inference.result import noise_covariance
 from popinv.inference.surrogate_intervals import held_out_solves
 
-__all__ = ["draw", "draw_all", "noise_comparison", "sensor_distances"]
-
 
 def draw_all(problem: Problem, loaded: Mapping[str, xr.Dataset], folder: str | Path) -> None:
     """Draw every figure of a study as ``folder/{name}.png``.

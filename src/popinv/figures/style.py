@@ -26,29 +26,6 @@ from matplotlib.ticker import FixedFormatter
 from popinv.figures.numbers import numbers_of
 from popinv.store.whole_files import write_text, written_whole
 
-__all__ = [
-    "CHECK",
-    "DATA",
-    "DIVERGING",
-    "FAILURE",
-    "LIGHT",
-    "MODEL",
-    "ORACLE",
-    "SEQUENTIAL",
-    "SYSTEMS",
-    "TRUTH",
-    "axis_label",
-    "labels_once",
-    "new_figure",
-    "note",
-    "readable",
-    "running_mean",
-    "save",
-    "squared",
-    "style",
-    "styled",
-]
-
 P = ParamSpec("P")
 
 MODEL = "#0072B2"  # blue: recovered quantities

@@ -11,8 +11,6 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from popinv.figures.style import CHECK, LIGHT, MODEL, TRUTH, new_figure, note, styled
 from popinv.inference.surrogate_intervals import QUANTILE, HeldOutSolves
 
-__all__ = ["draw_surrogate_error"]
-
 _FEW_ROUNDS = 6
 
 

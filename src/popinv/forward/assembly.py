@@ -18,16 +18,6 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from popinv.forward.firedrake import load_firedrake
 
-__all__ = [
-    "LowerTriangle",
-    "cell_unknowns",
-    "element_matrices",
-    "lower_triangle",
-    "narrow_order",
-    "observation_matrix",
-    "to_scipy",
-]
-
 
 def to_scipy(matrix: Any) -> csr_matrix:
     """Return an assembled Firedrake matrix by compressed rows."""

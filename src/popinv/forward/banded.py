@@ -17,8 +17,6 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-__all__ = ["Factors", "empty_factors", "factorise", "place", "solve_factorised", "solve_inside"]
-
 _PANEL = 8
 # Rows of a panel that are copied together, and the distance of its columns in the copy: known when
 # the loop is compiled, so that the compiler checks the columns for overlap with a target at once.

@@ -14,16 +14,6 @@ from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
-__all__ = [
-    "ClaimedDerivatives",
-    "DifferentiableModel",
-    "ForwardModel",
-    "Observations",
-    "Parameter",
-    "Solutions",
-    "session",
-]
-
 
 @dataclass(frozen=True)
 class Parameter:

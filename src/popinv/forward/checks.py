@@ -10,8 +10,6 @@ import numpy as np
 from popinv.errors import DataError, SolverError
 from popinv.forward.base import Parameter, Solutions
 
-__all__ = ["check_solutions", "checked_rows", "finished", "unmasked"]
-
 
 def checked_rows(
     kind: str, z: Any, parameters: Sequence[Parameter]

@@ -13,22 +13,6 @@ from popinv.forward.checks import check_solutions
 from popinv.sections.tables import is_number
 from popinv.store.variables import variable
 
-__all__ = [
-    "law_and_noise_coordinates",
-    "names_in_file",
-    "observation_coordinates",
-    "observation_names",
-    "parameter_coordinate",
-    "place_coordinates",
-    "places",
-    "proposals",
-    "reason_codes",
-    "reasons_of",
-    "replicates_of",
-    "solves",
-    "time_series",
-]
-
 
 def parameter_coordinate(
     parameters: Sequence[Parameter] | Sequence[str], dim: str, long_name: str

@@ -12,8 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Example", "example", "example_kinds"]
-
 _FILE = "example.yaml"
 _FOLDER = Path(__file__).parent
 

@@ -10,8 +10,6 @@ from types import ModuleType
 
 from popinv.errors import ConfigError
 
-__all__ = ["FINITE_ELEMENT_KINDS", "HOW_TO_GET_IT", "check_firedrake", "load_firedrake"]
-
 FINITE_ELEMENT_KINDS = ("elastodynamics", "porous_flow")
 HOW_TO_GET_IT = (
     "`make setup` in a checkout of popinv installs it on Debian and Ubuntu; elsewhere install "

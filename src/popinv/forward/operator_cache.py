@@ -26,8 +26,6 @@ from popinv.forward import assembly, firedrake
 from popinv.store.cache import cache_folder
 from popinv.store.whole_files import written_whole
 
-__all__ = ["kept"]
-
 T = TypeVar("T")
 
 _MOST_FILES = 200

@@ -7,8 +7,6 @@ from typing import Any, cast
 from popinv.forward.section import ForwardSection
 from popinv.sections.outside import demand, in_users_code
 
-__all__ = ["check_forward"]
-
 
 def check_forward(section: ForwardSection, seed: int) -> None:
     """Check the description of a forward model by its section; nothing is solved.

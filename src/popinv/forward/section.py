@@ -27,15 +27,6 @@ if TYPE_CHECKING:
 
     from popinv.forward.fields import Field as RandomField
 
-__all__ = [
-    "FIREDRAKE_MB",
-    "FLOPS",
-    "MOST_STEPS",
-    "ForwardCost",
-    "ForwardSection",
-    "forward_section",
-    "mode_problems",
-]
 
 # Firedrake with what it imports.
 FIREDRAKE_MB = 300.0

@@ -14,8 +14,6 @@ from popinv.sections.base import Entries, Number, Section
 from popinv.sections.messages import Problem, shown
 from popinv.seeds import generator
 
-__all__ = ["Sensors"]
-
 
 def _as_list(point: Any) -> Any:
     return point if isinstance(point, list | tuple) else [point]

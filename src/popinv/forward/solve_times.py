@@ -20,8 +20,6 @@ from popinv.forward.external.journal import simulator_key
 from popinv.forward.section import ForwardSection
 from popinv.store.whole_files import write_text
 
-__all__ = ["FOLDER", "SolveTimer", "SolveTimes", "solve_times_file", "solve_times_of"]
-
 FOLDER = ".solve_times"
 """The folder of the files, within the folder of the results."""
 

@@ -18,8 +18,6 @@ import xarray as xr
 from popinv.errors import SolverError
 from popinv.forward.section import ForwardSection, forward_section
 
-__all__ = ["refuse_failures", "states"]
-
 
 def states(
     forward: ForwardSection | Mapping[str, Any],

@@ -13,8 +13,6 @@ import numpy as np
 from popinv.errors import ConfigError
 from popinv.forward.base import Parameter
 
-__all__ = ["cosine_parameters", "level_set_parameters", "wavenumbers"]
-
 
 def wavenumbers(dimension: int, modes: int) -> np.ndarray:
     """Multi-indices k_j of the cosine functions, in the order of the parameters.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["VERDICTS", "explained", "rows_of"]
-
 VERDICTS = {
     "best": "the best",
     "close": "not distinguishable from the best",

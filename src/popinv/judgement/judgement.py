@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["UNJUDGED", "Judgement", "is_number", "readable", "sentence"]
-
 UNJUDGED = "A test without a result is evidence neither for the answer nor against it."
 
 

@@ -18,8 +18,6 @@ from popinv.judgement.estimators import (
 from popinv.judgement.judgement import UNJUDGED, Judgement, is_number, readable, sentence
 from popinv.judgement.metrics import Metrics, Parameter
 
-__all__ = ["COVERAGE_WANTED", "judgements"]
-
 # A study of some tens of replications can require a coverage of 95 % intervals within this band.
 COVERAGE_WANTED = (0.85, 0.99)
 

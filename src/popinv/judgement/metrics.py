@@ -11,16 +11,6 @@ from typing import Any, Literal
 
 from popinv.errors import DataError
 
-__all__ = [
-    "BASELINE_NAMES",
-    "Metrics",
-    "Parameter",
-    "observations_each",
-    "parameters_in",
-    "read_metrics",
-    "understood",
-]
-
 Metrics = Mapping[str, Any]
 
 BASELINE_NAMES = {

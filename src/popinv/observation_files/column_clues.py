@@ -9,17 +9,6 @@ import numpy as np
 from popinv.observation_files.column_traits import ColumnTraits, counts_within
 from popinv.observation_files.column_uses import Use
 
-__all__ = [
-    "differs",
-    "is_name",
-    "is_text",
-    "known_use",
-    "likelihood",
-    "may_repeat",
-    "one_of_equal_systems",
-    "repeated",
-]
-
 # Chance, for one file, at which a column of random numbers would look sorted by system.
 _CHANCE = 0.001
 

@@ -15,7 +15,6 @@ from popinv.sections.tables import is_dates, is_missing, times_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ColumnTraits", "column_traits", "constant_within", "counts_within", "increases_within"]
 
 # Usual names, in lower case and without marks.
 _SYSTEMS = "id subject subjectid patient patientid person individual participant animal mouse rat"

@@ -8,8 +8,6 @@ from typing import Literal
 
 from popinv.errors import DataError
 
-__all__ = ["Asked", "ColumnUse", "Given", "Layout", "Use", "refuse_to_ask"]
-
 Use = Literal["system", "replicate", "time", "label", "value", "known", "observed", "ignored"]
 Asked = Callable[[str, str, Sequence[str]], str]
 """A question: an option of the command, the question in words, and the possible answers."""

@@ -21,8 +21,6 @@ from popinv.sections.tables import advice_on, is_missing, is_number
 from popinv.sections.text_files import cells_of, kind_of, read_lines, separator_of
 from popinv.sections.units import columns_called, name_and_unit
 
-__all__ = ["has_names", "likely_header", "likely_system_column", "read_csv"]
-
 # So many decimal places hardly all begin with another digit than zero.
 _WITHOUT_ZEROS = 100
 _WHOLE = frozenset('+-0123456789," ')

@@ -16,17 +16,6 @@ import numpy as np
 from popinv.observation_files.column_traits import ColumnTraits, increases_within
 from popinv.sections.tables import advice_on, is_missing, is_number
 
-__all__ = [
-    "aggregate_row",
-    "alike",
-    "marked_cells",
-    "mixed_cells",
-    "other_dates",
-    "systems_with_gaps",
-    "title_above",
-    "words_for_text",
-]
-
 _OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1(\d{4}|\d{2})( .*)?")
 # A column with fewer different numbers may hold categories.
 _DIFFERENT = 8

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from popinv.forward.base import Observations
     from popinv.observation_files.in_memory import Given
 
-__all__ = ["check_fits", "read_fitting"]
 
 # Fewer systems do not make a population.
 _FEWEST_SYSTEMS = 4

@@ -22,7 +22,6 @@ from popinv.sections.text_files import kind_of, rows_dataset, valid_values
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["gridded_table", "is_long", "read_gridded"]
 
 _NAME, _SCALE, _REPLICATE = "observations", "noise_scale", "replicate"
 # xarray reads with the first package, which needs the second but does not declare it.

@@ -19,8 +19,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["LINES_BELOW", "standing_out"]
-
 # Number of lines below the first that are compared.
 LINES_BELOW = 1000
 _RARE = 1 / 50

@@ -11,8 +11,6 @@ import numpy as np
 
 from popinv.seeds import generator
 
-__all__ = ["FEW_SYSTEMS", "heldout_split", "learned_and_tested"]
-
 FEW_SYSTEMS = 200
 _FOLDS = 5
 

@@ -19,8 +19,6 @@ from popinv.observation_files.table import ObservationTable
 from popinv.sections.tables import named_column, numbers_of
 from popinv.sections.text_files import cell_text
 
-__all__ = ["FIRST_LINE", "Given", "systems_frame", "text_frame", "wide_table"]
-
 Given = pd.DataFrame | xr.Dataset
 """A table of text, or a Dataset."""
 

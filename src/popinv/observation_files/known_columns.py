@@ -12,8 +12,6 @@ from popinv.errors import DataError, nearest
 from popinv.sections.tables import is_missing, is_number
 from popinv.sections.units import columns_called
 
-__all__ = ["KnownColumns", "known_columns", "source_columns"]
-
 _SHOWN = 8
 
 

@@ -48,7 +48,6 @@ from popinv.sections.tables import is_number
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ROWS_OR_NONE", "layout_of"]
 
 ROWS_OR_NONE = ("rows", "none")
 """What replicates may be, where no column tells them apart."""

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from popinv.forward.base import Observations
 
-__all__ = ["read_long", "rows_of_systems"]
 
 _SHOWN = 8
 

@@ -20,8 +20,6 @@ from popinv.errors import DataError
 from popinv.observation_files.replicates import places_in_turn
 from popinv.sections.tables import named_column, numbers_of
 
-__all__ = ["own_places", "place_names"]
-
 _KEY = "observations.place_columns"
 
 

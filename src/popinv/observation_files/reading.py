@@ -18,8 +18,6 @@ from popinv.observation_files.stand_ins import without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_table
 from popinv.sections.text_files import kind_of
 
-__all__ = ["check_exists", "read_observations"]
-
 
 def read_observations(
     path: str | os.PathLike[str],

@@ -19,8 +19,6 @@ from popinv.errors import DataError
 from popinv.observation_files.doubtful_cells import alike
 from popinv.observation_files.table import ObservationTable
 
-__all__ = ["check_occasions", "places_in_turn", "stacked"]
-
 
 def places_in_turn(keys: np.ndarray) -> np.ndarray:
     """Return how many earlier rows have the same key, shape (n,).

@@ -6,8 +6,6 @@ import numpy as np
 
 from popinv.observation_files.table import ObservationTable
 
-__all__ = ["described_rounding", "moved_by_rounding"]
-
 
 def moved_by_rounding(table: ObservationTable, y: np.ndarray, times: np.ndarray) -> float:
     r"""Return by how much rounding moves the observations, as a root mean square.

@@ -13,8 +13,6 @@ from popinv.sections.base import Fraction, Number, Positive, Section, plain_path
 from popinv.sections.systems import WITHOUT, SystemName
 from popinv.sections.text_files import kind_of
 
-__all__ = ["FILE_TYPES", "FileObservations", "conversion", "has_named_columns", "of_same_form"]
-
 FILE_TYPES = (".csv", ".csv.gz", ".parquet", ".nc", ".zarr")
 # The function of pandas that reads a format, and the package that it needs.
 _CONVERSIONS = {

@@ -17,8 +17,6 @@ import numpy as np
 
 from popinv.observation_files.table import ObservationTable
 
-__all__ = ["StandIn", "stand_ins_in", "stand_ins_of", "without_stand_ins"]
-
 # Numbers with the digits that four bytes hold.
 _POWER = re.compile(r"1e\+\d+")
 _REPEATED = re.compile(r"9{2,}|8{2,}|7{2,}")

@@ -14,7 +14,6 @@ from popinv.observation_files.doubtful_cells import aggregate_row, alike
 if TYPE_CHECKING:
     from popinv.observation_files.known_columns import KnownColumns
 
-__all__ = ["ObservationTable", "check_columns", "check_table", "check_varies"]
 
 _ADVICE = (
     "Every observation must be a finite number. Leave out the systems that lack one, or mask "

@@ -18,8 +18,6 @@ from typing import TypeVar
 import numpy as np
 from torch import Tensor
 
-__all__ = ["BETAS", "EPSILON", "adam"]
-
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 

@@ -10,8 +10,6 @@ from scipy.optimize import minimize
 
 from popinv.errors import DivergenceError
 
-__all__ = ["minimise"]
-
 # Height and steepness of the wall around points at which the function is not finite.
 _WALL = 1e3
 _MOST_ITERATIONS = 200

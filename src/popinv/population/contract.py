@@ -9,8 +9,6 @@ import torch
 
 from popinv.sections.outside import demand
 
-__all__ = ["check_derivatives", "check_names"]
-
 _STEP = 1e-5
 # Tolerances in shares of the largest derivative in a parameter, and of the largest value.
 _TOLERANCE, _OF_VALUE = 1e-4, 1e-7

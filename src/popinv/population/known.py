@@ -17,8 +17,6 @@ import xarray as xr
 
 from popinv.population.laws.base import Law
 
-__all__ = ["Known", "inputs", "known_of"]
-
 
 @dataclass(frozen=True)
 class Known:

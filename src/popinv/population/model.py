@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from popinv.population.laws.section import LawSection
     from popinv.population.noise.section import NoiseSection
 
-__all__ = ["Model", "covariate_names"]
-
 
 def covariate_names(law: LawSection, *noises: NoiseSection | None) -> tuple[str, ...]:
     """Return the covariates of each system: those of the law, then those of noises alone."""

@@ -20,14 +20,6 @@ from popinv.store.variables import variable
 if TYPE_CHECKING:
     from popinv.observation_files.known_columns import KnownColumns
 
-__all__ = [
-    "noise_scales",
-    "observations_dataset",
-    "observe_through_noise",
-    "system_names",
-    "without_systems",
-]
-
 
 def noise_scales(low: float, high: float, seed: int, stage: str, count: int) -> np.ndarray:
     """Return noise scales (count,) between low and high, their logarithms uniform."""

@@ -27,14 +27,6 @@ from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.population.noise.varying import VaryingNoise
 
-__all__ = [
-    "at_places",
-    "known_with_places",
-    "noise_at_places",
-    "own_places",
-    "simulator_at_places",
-]
-
 Simulate = Callable[[torch.Tensor], torch.Tensor]
 
 

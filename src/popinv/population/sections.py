@@ -21,8 +21,6 @@ from popinv.population.noise.kinds import Noise
 from popinv.sections.base import Count, Number, Positive, Section, Several
 from popinv.sections.systems import WITHOUT, SystemName, systems_left
 
-__all__ = ["NoiseScale", "SyntheticObservations", "Truth"]
-
 
 def _law_value_kind(value: Any) -> str:
     return "<several>" if isinstance(value, dict) else "<one>"

@@ -14,8 +14,6 @@ from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 from popinv.seeds import standard_normal_rows
 
-__all__ = ["broad_parameters", "noise_rows", "parameters"]
-
 
 def parameters(
     law: Law,

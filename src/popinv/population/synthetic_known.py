@@ -10,8 +10,6 @@ from popinv.observation_files.known_columns import KnownColumns
 from popinv.population.sections import SyntheticObservations
 from popinv.seeds import generator
 
-__all__ = ["synthetic_known"]
-
 
 def synthetic_known(
     observations: SyntheticObservations,

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from popinv.population.noise.base import NoiseModel
     from popinv.population.sections import SyntheticObservations
 
-__all__ = ["known_of_systems", "observed_systems", "true_noise"]
-
 
 def true_noise(
     model: Model, observations: SyntheticObservations, seed: int

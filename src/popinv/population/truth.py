@@ -11,8 +11,6 @@ from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 from popinv.store.variables import variable
 
-__all__ = ["truth_dataset"]
-
 
 def truth_dataset(
     law: Law,

@@ -9,8 +9,6 @@ from popinv.forward.base import Parameter
 from popinv.population.laws.base import Law
 from popinv.population.model import Model
 
-__all__ = ["Described", "law_parameters", "noise_parameters", "table_units"]
-
 _OF = {
     "_mean_increment": "by how much the mean of {} exceeds that of the component before",
     "_mean": "mean of {}",

@@ -16,8 +16,6 @@ from popinv.report.look import MODEL, ORACLE, TRUTH, Chart, add_band, axis, fain
 from popinv.report.pair_charts import pair_charts
 from popinv.report.words import readable, rounded
 
-__all__ = ["law_charts", "parameter_chart"]
-
 # Number of parameters that get a strip each, and of fields that can be selected.
 _STRIPS = 12
 _FIELDS = 12

@@ -8,8 +8,6 @@ from popinv.figures.calibration import GRID, Calibration, Uniformity
 from popinv.report.look import DATA, LIGHT, Chart, add_band, new_chart
 from popinv.report.words import rounded
 
-__all__ = ["calibration_charts"]
-
 
 def calibration_charts(found: Calibration, fitted: bool = False) -> list[Chart]:
     """Return the distribution of the transforms of single observations, and of whole systems.

@@ -8,8 +8,6 @@ from typing import Any
 from popinv.report.look import MODEL, Chart, new_chart
 from popinv.report.words import readable, rounded
 
-__all__ = ["comparison_chart"]
-
 
 def comparison_chart(comparison: Mapping[str, Any]) -> Chart:
     """Return how far each model's score is behind the best, with standard errors.

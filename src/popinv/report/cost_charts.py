@@ -15,8 +15,6 @@ from popinv.report.records import Stage
 from popinv.report.words import duration, rounded
 from popinv.report.words import stage as words_of
 
-__all__ = ["error_chart", "prediction_chart", "round_names", "solves_chart", "stage_chart"]
-
 _DOTS = 600
 
 

@@ -10,8 +10,6 @@ from popinv.config.study import Study
 from popinv.report.records import Stage
 from popinv.workflow.benchmarks import Job, asked_and_taken
 
-__all__ = ["jobs_of", "stages"]
-
 # Rules that write pages and draw the gallery do not count as cost of a study.
 _PAGES = ("write_study_page", "draw_systems", "draw_noise")
 

@@ -17,8 +17,6 @@ from popinv.population.noise.section import NoiseSection
 from popinv.report.words import readable, rounded
 from popinv.sections.outside import Kind
 
-__all__ = ["described", "question_of"]
-
 # This part of a key's description only tells how to write several numbers.
 _HOW_GIVEN = re.compile(r"(: one number|, or a list|\. ).*|\.$")
 # Further names are counted, not listed.

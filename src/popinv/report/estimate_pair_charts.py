@@ -9,8 +9,6 @@ from popinv.report.look import DATA, MODEL, TRUTH, Chart, faint, new_chart
 from popinv.report.pair_charts import PANEL, add_panel
 from popinv.report.words import readable
 
-__all__ = ["estimate_pair_chart"]
-
 # The share of its panel that a cloud of draws leaves free on each side.
 _MARGIN = 0.08
 

@@ -9,8 +9,6 @@ import xarray as xr
 from popinv.report.look import DATA, LIGHT, MODEL, ORACLE, Chart, faint, new_chart
 from popinv.report.words import readable, rounded
 
-__all__ = ["estimator_chart"]
-
 # Number of parameters with a row.
 _ROWS = 12
 _COLOURS = {"distance": DATA, "pseudo_likelihood": ORACLE, "likelihood": MODEL}

@@ -22,8 +22,6 @@ from popinv.report.look import (
 )
 from popinv.report.words import readable, rounded
 
-__all__ = ["evidence_charts"]
-
 
 class _Calibration(BaseModel):
     """The calibration in short."""

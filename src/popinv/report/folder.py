@@ -10,15 +10,6 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-__all__ = [
-    "ASSETS",
-    "found_comparisons",
-    "found_studies",
-    "library",
-    "library_name",
-    "templates_hash",
-]
-
 ASSETS = "assets"
 """Folder of the charts' library, within that of the report."""
 

@@ -22,15 +22,6 @@ from popinv.sections.base import plain
 from popinv.store.attributes import attributes_of
 from popinv.workflow.benchmarks import read_job
 
-__all__ = [
-    "PROBLEM",
-    "gather_comparison",
-    "gather_listed",
-    "gather_method",
-    "gather_study",
-    "read_store",
-]
-
 PROBLEM = "test problem"
 _EVIDENCE = ("error_against_systems", "designs", "calibration")
 

@@ -14,25 +14,6 @@ import plotly.graph_objects as go
 
 from popinv.figures import style
 
-__all__ = [
-    "DARK",
-    "DATA",
-    "DIVERGING",
-    "GRID",
-    "INK",
-    "LIGHT",
-    "MODEL",
-    "ORACLE",
-    "PAPER",
-    "SOLVES",
-    "TRUTH",
-    "Chart",
-    "add_band",
-    "axis",
-    "faint",
-    "new_chart",
-]
-
 MODEL, TRUTH, DATA = style.MODEL, style.TRUTH, style.DATA
 SOLVES, LIGHT = style.CHECK, style.LIGHT
 # A shade darker than in the figures, so that lines are visible on the page.

@@ -28,8 +28,6 @@ from popinv.report.look import (
 )
 from popinv.report.words import rounded
 
-__all__ = ["noise_charts"]
-
 # Observations in a heat map, pairs of them along a curve.
 _MATRIX = 120
 _PAIRS = 600

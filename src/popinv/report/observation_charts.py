@@ -15,8 +15,6 @@ from popinv.figures.style import axis_label
 from popinv.report.look import DATA, LIGHT, MODEL, Chart, add_band, faint, new_chart
 from popinv.report.words import rounded
 
-__all__ = ["observation_charts"]
-
 _PANELS = 12
 # A mark and a line for each quantile.
 _STYLES = (("triangle-down", "dot"), ("circle", "solid"), ("triangle-up", "dash"))

@@ -31,16 +31,6 @@ from popinv.sections.base import plain
 from popinv.store.whole_files import write_text
 from popinv.workflow.records import versions_of
 
-__all__ = [
-    "Reproduction",
-    "comparison_page",
-    "index_page",
-    "method_page",
-    "reproduction",
-    "study_page",
-    "write_index_of",
-]
-
 _TEMPLATES = Path(__file__).parent / "templates"
 # Packages on which results depend, in addition to Python itself.
 _PACKAGES = (

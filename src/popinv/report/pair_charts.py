@@ -13,8 +13,6 @@ from popinv.figures.style import axis_label
 from popinv.report.look import DIVERGING, MODEL, TRUTH, Chart, axis, faint, new_chart
 from popinv.report.words import readable
 
-__all__ = ["PANEL", "add_panel", "pair_charts"]
-
 PANEL = 170
 """Pixels of a panel of a square of parameters."""
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from popinv.report.records import Picture
 from popinv.report.words import readable
 
-__all__ = ["pictures_in", "title_of"]
-
 # Captions of a study's figures whose titles say less.
 _CAPTIONS = {
     "descent": "Course of the descent: losses, and every parameter on its way",

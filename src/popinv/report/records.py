@@ -17,17 +17,6 @@ from popinv.judgement.judgement import Judgement
 from popinv.judgement.metrics import Parameter
 from popinv.report.words import compressed
 
-__all__ = [
-    "Comparison",
-    "Listed",
-    "Method",
-    "Picture",
-    "Stage",
-    "Store",
-    "Study",
-    "Use",
-]
-
 Metrics = dict[str, Any]
 
 

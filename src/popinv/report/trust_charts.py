@@ -20,8 +20,6 @@ from popinv.report.look import (
 )
 from popinv.report.words import readable, rounded
 
-__all__ = ["descent_charts", "test_chart"]
-
 # Number of parameters whose path can be selected, and of iterations along a path.
 _PATHS = 24
 _STEPS = 400

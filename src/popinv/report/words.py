@@ -12,20 +12,6 @@ from collections.abc import Mapping
 
 from markupsafe import Markup, escape
 
-__all__ = [
-    "compressed",
-    "duration",
-    "inline",
-    "measured",
-    "memory",
-    "number",
-    "packed",
-    "readable",
-    "rounded",
-    "stage",
-]
-
-
 # Short descriptions of the rules; other rules are called by their names.
 _STAGES = {
     "assess_population": "assessment",

@@ -44,8 +44,6 @@ from popinv.report.trust_charts import descent_charts, test_chart
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
-__all__ = ["page_of", "rounds_of", "searches_of", "write_study_page"]
-
 
 def write_study_page(
     study: Study, model: Model, loaded: Mapping[str, xr.Dataset], seed: int

@@ -17,27 +17,6 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-__all__ = [
-    "MOST_ENTRIES",
-    "Count",
-    "CountOrZero",
-    "Entries",
-    "Fraction",
-    "Given",
-    "NonNegative",
-    "NotBoolean",
-    "Number",
-    "Positive",
-    "Section",
-    "Several",
-    "checked_entries",
-    "not_too_many",
-    "plain",
-    "plain_path",
-    "positive_keys",
-]
-
-
 # No study has come near. What is counted is allocated, or is a number of steps.
 _MOST = 100_000_000
 MOST_ENTRIES = 100_000

@@ -16,17 +16,6 @@ from popinv.errors import nearest
 from popinv.sections.outside import Kind, is_outside, named_class
 from popinv.sections.secrets import masked
 
-__all__ = [
-    "Problem",
-    "dotted",
-    "explain",
-    "listed",
-    "name_problems",
-    "report",
-    "shown",
-    "value_problems",
-]
-
 Path = tuple[str | int, ...]
 
 _EXPECTED = {

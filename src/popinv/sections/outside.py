@@ -26,19 +26,6 @@ from popinv.errors import ConfigError, PopinvError, nearest
 from popinv.sections.base import Section
 from popinv.sections.sources import imported_names, module_file, module_files
 
-__all__ = [
-    "Kind",
-    "OrOutside",
-    "demand",
-    "described_error",
-    "in_users_code",
-    "is_outside",
-    "kind_class",
-    "kind_files",
-    "kind_section",
-    "named_class",
-]
-
 _FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 

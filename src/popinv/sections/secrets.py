@@ -18,8 +18,6 @@ from urllib.parse import quote, quote_plus
 
 from popinv.errors import ConfigError
 
-__all__ = ["HIDDEN", "Environment", "masked", "plain_secrets"]
-
 HIDDEN = "***"
 """What stands in place of a secret."""
 

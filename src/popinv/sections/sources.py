@@ -16,8 +16,6 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["file_content", "imported_names", "module_file", "module_files"]
-
 
 def module_file(module: str, folder: str, installed: bool = True) -> Path | None:
     """Return the file of a module, found without importing anything.

@@ -11,8 +11,6 @@ from pydantic import Field
 from popinv.errors import DataError, nearest
 from popinv.sections.base import CountOrZero
 
-__all__ = ["WITHOUT", "SystemName", "rows_of_systems", "systems_left"]
-
 SystemName = CountOrZero | Annotated[str, Field(min_length=1)]
 """A system's name, or its number."""
 

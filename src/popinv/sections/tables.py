@@ -22,21 +22,6 @@ from popinv.sections.units import columns_called, name_and_unit
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "advice_on",
-    "different_times",
-    "is_dates",
-    "is_missing",
-    "is_number",
-    "named_column",
-    "nearest_time",
-    "numbers_of",
-    "read_frame",
-    "same_time",
-    "stated_times",
-    "times_of",
-    "times_of_file",
-]
 
 _SHOWN = 8
 _DAY = timedelta(days=1)

@@ -27,16 +27,6 @@ from popinv.store.plain_zarr import refuse_code, refuse_expansion, refuse_growth
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = [
-    "cell_text",
-    "cells_of",
-    "decimal_commas",
-    "kind_of",
-    "read_lines",
-    "rows_dataset",
-    "separator_of",
-    "valid_values",
-]
 
 _COMPRESSED: dict[str, Callable[..., Any]] = {
     ".gz": gzip.open,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["columns_called", "differing_units", "name_and_unit"]
-
 _SQUARE = re.compile(r"(.*\S)\s*\[\s*([^\[\]]+?)\s*\]")
 _ROUND = re.compile(r"(.*\S)\s*\(\s*([^()]+?)\s*\)")
 # Symbols that a word in round brackets must consist of to be a unit and not a remark.

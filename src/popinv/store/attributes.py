@@ -9,8 +9,6 @@ from typing import Any
 
 from popinv.errors import DataError
 
-__all__ = ["MENDING", "attributes_of"]
-
 MENDING = "Delete {} and run again. The missing results are computed again, with the same numbers."
 """What to do about a damaged store, whose path is filled in."""
 

@@ -11,8 +11,6 @@ from typing import Any
 from popinv.errors import DataError
 from popinv.store.whole_files import write_text
 
-__all__ = ["Entries", "cache_folder"]
-
 # Beyond this number, only those entries stay that the writing process has used.
 _MOST_ENTRIES = 5000
 

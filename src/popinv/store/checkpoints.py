@@ -21,8 +21,6 @@ from popinv.store import storage
 from popinv.store.variables import arrays_dataset, arrays_of
 from popinv.store.whole_files import discard
 
-__all__ = ["Checkpoint", "state_from_arrays", "state_to_arrays"]
-
 State = TypeVar("State")
 
 # Conversions from an array to a field of a state, by the text of the field's annotation. All other

@@ -21,8 +21,6 @@ import numpy as np
 
 from popinv.errors import DataError
 
-__all__ = ["refuse_code", "refuse_expansion", "refuse_growth"]
-
 # Numbers of a study take a half of their size or more. The first bytes are free, so that a table
 # of zeros, or of solves that have all failed, is read.
 _FREE_BYTES, _MOST_EXPANSION = 2**30, 1000

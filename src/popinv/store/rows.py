@@ -12,8 +12,6 @@ from typing import Any, cast
 import numpy as np
 import xarray as xr
 
-__all__ = ["Rows", "StoredRows", "column_deviations", "in_memory", "row_blocks", "rows_of"]
-
 # Numbers of a block of rows.
 _BLOCK_VALUES = 2**21
 

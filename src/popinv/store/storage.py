@@ -39,8 +39,6 @@ from popinv.store.attributes import MENDING
 from popinv.store.plain_zarr import refuse_code, refuse_expansion
 from popinv.store.whole_files import written_whole
 
-__all__ = ["config_differences", "content_sha256", "load", "save"]
-
 # These attributes describe the writing, not the content: two runs that produce the same numbers
 # from the same configuration have the same hash.
 _UNHASHED = {"content_sha256", "package_version"}

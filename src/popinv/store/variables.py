@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-__all__ = ["arrays_dataset", "arrays_of", "variable"]
-
 
 def variable(
     dims: str | Sequence[str], values: Any, long_name: str, units: str = "1", **attrs: Any

@@ -20,8 +20,6 @@ import psutil
 
 from popinv.errors import DataError
 
-__all__ = ["discard", "write_text", "written_whole"]
-
 # Only the writer's own machine can tell whether the writer is still running. On another machine, a
 # file that nobody has touched for this long counts as left behind.
 _LEFT_BEHIND_SECONDS = 24 * 3600.0

@@ -16,8 +16,6 @@ import xarray as xr
 from popinv.store.variables import arrays_dataset, variable
 from popinv.surrogate.simulator import TrainedSurrogate
 
-__all__ = ["surrogate_dataset", "surrogate_of"]
-
 _PREFIX = "surrogate."
 
 

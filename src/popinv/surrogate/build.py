@@ -14,8 +14,6 @@ from popinv.surrogate.training import TrainingData, TrainingSettings
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
 
-__all__ = ["network_inputs", "training_data", "training_settings"]
-
 
 def network_inputs(
     surrogate: SurrogateSettings, forward: ForwardSection, seed: int

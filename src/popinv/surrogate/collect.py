@@ -18,8 +18,6 @@ from popinv.surrogate.design import whitened_rmse
 if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
-__all__ = ["Thresholds", "check_failures", "collect", "failure_counts", "judge"]
-
 
 @dataclass(frozen=True)
 class Thresholds:

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["LEFT_OUT", "Components", "extended", "principal_components"]
-
 LEFT_OUT = 1e-8
 """Largest share of the variance of the outputs that the components leave out.
 

@@ -17,8 +17,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import solve_triangular
 
-__all__ = ["recency_weights", "whitened_rmse"]
-
 
 def recency_weights(round_of_row: np.ndarray, current_round: int, decay: float) -> np.ndarray:
     """Return the weight of every training row in the empirical measure rho_k.

@@ -16,8 +16,6 @@ import torch
 
 from popinv.errors import ConfigError
 
-__all__ = ["DEVICES", "device_of"]
-
 DEVICES = ("auto", "cpu", "cuda")
 
 

@@ -19,9 +19,6 @@ from popinv.forward.python.section import PythonFunction
 from popinv.forward.python.worker import loaded, with_design
 from popinv.sections.base import plain
 
-__all__ = ["ExactSimulator", "of_function", "of_section"]
-
-
 AtEntries = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
 """A function of inputs (n, d_z), and of the entries (n, m) that are asked for."""
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from popinv.forward.porous_flow.section import PorousFlow
     from popinv.forward.section import ForwardSection
 
-__all__ = ["fourier_inputs"]
-
 
 def fourier_inputs(
     surrogate: SurrogateSettings, forward: ForwardSection, seed: int

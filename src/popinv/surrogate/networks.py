@@ -21,8 +21,6 @@ from popinv.errors import ConfigError, nearest
 from popinv.surrogate.components import Components
 from popinv.surrogate.section import NetworkSettings
 
-__all__ = ["FNO", "MLP", "SpectralConvolution", "build_network"]
-
 _DEFAULT = NetworkSettings()
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 

@@ -15,8 +15,6 @@ from popinv.surrogate.training_state import (
     TrainingState,
 )
 
-__all__ = ["train_resumably"]
-
 
 def train_resumably(
     data: TrainingData,

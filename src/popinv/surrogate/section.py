@@ -8,8 +8,6 @@ from pydantic import Field
 
 from popinv.sections.base import Count, CountOrZero, NotBoolean, Positive, Section
 
-__all__ = ["NetworkSettings", "ProcessSettings", "SurrogateSettings", "TrainingLimits"]
-
 
 class ProcessSettings(Section):
     """The kind of surrogate, and the covariance of a Gaussian process."""

@@ -8,8 +8,6 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 import torch
 
-__all__ = ["TrainedSurrogate", "UncertainSurrogate", "is_exact"]
-
 
 class TrainedSurrogate(Protocol):
     """A differentiable map from inputs (n, d_z) to observations (n, d_y)."""

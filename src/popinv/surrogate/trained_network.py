@@ -16,8 +16,6 @@ from popinv.forward.tangents import linearised
 from popinv.surrogate.networks import FNO, MLP, build_network
 from popinv.surrogate.standardisation import Standardisation
 
-__all__ = ["Surrogate"]
-
 
 @dataclass(frozen=True)
 class Surrogate:

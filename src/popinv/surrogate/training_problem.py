@@ -30,17 +30,6 @@ from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training_state import TrainingData, TrainingSettings
 
-__all__ = [
-    "TrainingProblem",
-    "loss_and_gradient",
-    "loss_of",
-    "prepare",
-    "row_losses",
-    "validation_loss_of",
-    "validation_mask",
-]
-
-
 # Number of held-out rows of the newest round from which these alone validate.
 _ENOUGH = 20
 

@@ -13,8 +13,6 @@ from popinv.errors import DivergenceError
 from popinv.sections.base import Positive
 from popinv.surrogate.section import TrainingLimits
 
-__all__ = ["TrainingData", "TrainingDiverged", "TrainingSettings", "TrainingState"]
-
 
 @dataclass(frozen=True)
 class TrainingData:

@@ -27,8 +27,6 @@ from popinv.transport.rows import check_rows, in_blocks, mean_over_directions
 from popinv.transport.sliced import quantile_plan
 from popinv.transport.sorting import sort_rows
 
-__all__ = ["debiased_rows", "projected_debiased_wasserstein"]
-
 
 @numba.njit(nogil=True, cache=True)
 def _couple(

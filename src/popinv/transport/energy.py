@@ -36,8 +36,6 @@ from numpy.typing import NDArray
 from popinv.transport.sliced import project
 from popinv.transport.sorting import sort_rows
 
-__all__ = ["EnergyReference", "slicing_constant"]
-
 
 def slicing_constant(dimension: int) -> float:
     """Return the mean of |<theta, v>| over directions theta, for a unit vector v.

@@ -23,8 +23,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["RowDiscrepancy", "check_rows", "in_blocks", "mean_over_directions"]
-
 # Numbers per block of rows: a block and its temporaries stay in a core's second-level cache.
 _BLOCK_ENTRIES = 32_768
 # Below this many numbers, starting threads costs more than it saves.

@@ -28,15 +28,6 @@ from numpy.typing import NDArray
 from popinv.transport.rows import check_rows, in_blocks, mean_over_directions
 from popinv.transport.sorting import sort_rows
 
-__all__ = [
-    "directions",
-    "project",
-    "projected_wasserstein_squared",
-    "quantile_plan",
-    "sliced_wasserstein_squared",
-    "wasserstein_rows",
-]
-
 
 def directions(generator: np.random.Generator, count: int, dimension: int) -> NDArray[np.float64]:
     """Draw random directions, each uniform on the unit sphere, orthogonal within blocks.

@@ -18,8 +18,6 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["sort_rows"]
-
 # A longer index would leave a 32-bit key too few bits for the value.
 _LONGEST_SHORT_INDEX = 16
 # Places that the entries of a row may move, on average. Beyond it another sort is faster: keys of

@@ -11,8 +11,6 @@ from popinv.config.study import Study
 from popinv.workflow.questions import chunk_count, last_round
 from popinv.workflow.resources import ROWS, Demand, NotAsked, demand, sizes
 
-__all__ = ["Job", "asked_and_taken", "read_job"]
-
 # The relevant wildcards in the name of a benchmark file, after the name of the rule.
 _WILDCARDS = {
     "draw_population": ("round",),

@@ -19,8 +19,6 @@ from pathlib import Path
 
 from popinv.workflow.parsed_code import code_and_imports, remember
 
-__all__ = ["fingerprint", "imported_modules"]
-
 _ROOT = Path(__file__).parents[1]
 _PACKAGE = _ROOT.name
 # Modules that write messages, and that search for kinds and methods. No result depends on them.

@@ -23,8 +23,6 @@ from typing import Any, TextIO
 from popinv.errors import PopinvError
 from popinv.workflow.records import NAME, record_of
 
-__all__ = ["GO_ON", "SPOKEN_FOR", "job", "killed_jobs", "was_interrupted"]
-
 GO_ON = "interrupted; run the same command to go on"
 """What a run that Ctrl+C has ended says."""
 

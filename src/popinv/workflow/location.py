@@ -6,8 +6,6 @@ from pathlib import Path
 
 import popinv
 
-__all__ = ["default_configuration", "project_folder", "snakefile"]
-
 _PACKAGE = Path(popinv.__file__).resolve().parent
 
 

@@ -9,8 +9,6 @@ from popinv.methods.method import Method, StudySizes
 from popinv.methods.registry import METHODS as RECORDS
 from popinv.workflow.study_sizes import NotAsked, Row, Sizes, megabytes
 
-__all__ = ["METHODS"]
-
 
 def _sizes(s: Sizes) -> StudySizes:
     return StudySizes(

@@ -15,8 +15,6 @@ from typing import NamedTuple
 
 from popinv.store.cache import Entries, cache_folder
 
-__all__ = ["ParsedCode", "code_and_imports", "remember"]
-
 _EXPLAINING = ("description", "json_schema_extra")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 

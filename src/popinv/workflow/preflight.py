@@ -29,8 +29,6 @@ from popinv.workflow.questions import (
 from popinv.workflow.resources import demand, rounds_at_once
 from popinv.workflow.study_sizes import sizes
 
-__all__ = ["Machine", "Stage", "check_fits", "check_jobs", "disk_megabytes", "stages"]
-
 # More jobs than this take Snakemake hours to plan.
 _MOST_CHUNKS = 200_000
 # A smaller study is not refused: the job that finds the disk full says so.

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.metadata import version
 
-__all__ = ["CHOSEN", "ONE_THREAD", "numerics_environment"]
-
 CHOSEN = "POPINV_INSTRUCTION_SET"
 """Variable that names the instruction set, for the records of the jobs."""
 

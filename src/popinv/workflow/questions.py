@@ -15,34 +15,6 @@ from popinv.population.noise.section import NoiseSection
 from popinv.population.sections import SyntheticObservations
 from popinv.sections.outside import is_outside
 
-__all__ = [
-    "calibration_blocks",
-    "candidate_count",
-    "check_results_folder",
-    "chooses_solves",
-    "chunk_count",
-    "counts_of_rounds",
-    "evidence_figures",
-    "has_chunk",
-    "has_known",
-    "has_sampling_error",
-    "has_states",
-    "is_synthetic",
-    "known_distributions",
-    "last_round",
-    "ranks_of",
-    "replications_of",
-    "rounds_of",
-    "seconds_per_solve",
-    "simulator_of",
-    "solve_count",
-    "solves_at_once",
-    "surrogate_thresholds",
-    "true_law",
-    "true_noise",
-    "wants_likelihood",
-]
-
 # The resources of jobs bound the time of a solve; it takes about a fifth of that bound.
 _OF_BOUND = 0.2
 # A round of fewer seconds is one job. As three jobs it would start Python two times more, which

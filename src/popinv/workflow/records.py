@@ -29,23 +29,6 @@ from popinv.sections.base import plain
 from popinv.store.whole_files import write_text
 from popinv.workflow.processor import CHOSEN
 
-__all__ = [
-    "NAME",
-    "Content",
-    "Record",
-    "commit_of",
-    "content_of",
-    "differences",
-    "hashed",
-    "identity",
-    "identity_of",
-    "job_record",
-    "read_record",
-    "record_of",
-    "settings_of",
-    "versions_of",
-]
-
 NAME = "made"
 """Name of the output that is the record, and of its folder."""
 

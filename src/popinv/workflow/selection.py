@@ -14,8 +14,6 @@ from popinv.config.study import Study
 from popinv.sections.outside import is_outside, kind_files
 from popinv.workflow.questions import chooses_solves, true_noise
 
-__all__ = ["USES", "selected_modules"]
-
 
 def _forward(study: Study) -> tuple[str, ...]:
     kind = study.forward.kind

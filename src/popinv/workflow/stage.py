@@ -20,7 +20,6 @@ from popinv.workflow.job import job
 if TYPE_CHECKING:
     from popinv.store.checkpoints import Checkpoint
 
-__all__ = ["Stage", "stage"]
 
 # Tables of single systems, by input.
 _STORED = {"observations": ("y",), "previous_observations": ("y",), "proposals": ("z",)}

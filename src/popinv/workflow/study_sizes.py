@@ -15,17 +15,6 @@ from popinv.inference.settings import DescentSettings
 from popinv.store import STAYS_FROM
 from popinv.workflow.questions import is_synthetic, ranks_of, seconds_per_solve, solve_count
 
-__all__ = [
-    "Demand",
-    "NotAsked",
-    "Row",
-    "Sizes",
-    "measured_solves",
-    "megabytes",
-    "sizes",
-    "times_file",
-]
-
 # The number of systems of a file that does not exist yet.
 _SYSTEMS_OF_A_FILE = 1000
 # Rates of one core in single precision: operations in products of matrices, and numbers of a field

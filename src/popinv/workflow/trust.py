@@ -30,17 +30,6 @@ from popinv.workflow.records import (
     settings_of,
 )
 
-__all__ = [
-    "Doubt",
-    "ExpectedJob",
-    "doubts",
-    "forget_damaged",
-    "message",
-    "newest_of_each",
-    "record_files",
-    "records_in",
-]
-
 # More lines say nothing new.
 _MOST, _DIFFERENCES = 8, 3
 

@@ -19,8 +19,6 @@ from popinv.sections.outside import is_outside, kind_section
 from popinv.workflow.records import Record, content_of, differences
 from popinv.workflow.trust import newest_of_each, record_files, records_in
 
-__all__ = ["Verdict", "seal", "verify"]
-
 # In place of the hash of a file that is not there, or cannot be read.
 _MISSING, _UNREADABLE = "", "cannot be read"
 _REPEATED = "These solves are repeated where they are needed; the file may be deleted"

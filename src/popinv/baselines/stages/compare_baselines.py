@@ -9,8 +9,6 @@ import xarray as xr
 
 from popinv.baselines.comparison import comparison
 
-__all__ = ["compare_baselines"]
-
 
 def compare_baselines(
     observations: xr.Dataset,

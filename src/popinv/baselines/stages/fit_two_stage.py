@@ -10,8 +10,6 @@ from popinv.inference.result import answer_dataset, parameters_of, print_paramet
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 
-__all__ = ["fit_two_stage"]
-
 
 def fit_two_stage(
     model: Model,

@@ -10,8 +10,6 @@ from popinv.inference.result import parameters_of
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 
-__all__ = ["sample_hierarchical"]
-
 
 def sample_hierarchical(
     model: Model,

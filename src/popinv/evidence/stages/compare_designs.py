@@ -9,8 +9,6 @@ import xarray as xr
 from popinv.evidence.designs import design_curves, design_metrics, trained_rounds
 from popinv.surrogate.artefact import surrogate_of
 
-__all__ = ["compare_designs"]
-
 
 def compare_designs(
     active: Sequence[xr.Dataset],

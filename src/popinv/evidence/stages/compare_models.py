@@ -9,8 +9,6 @@ import xarray as xr
 
 from popinv.inference.model_comparison import check_same_observations, compare
 
-__all__ = ["compare_models"]
-
 
 def compare_models(
     scores: Mapping[str, xr.Dataset], observations: Mapping[str, xr.Dataset]

@@ -8,8 +8,6 @@ import xarray as xr
 
 from popinv.evidence.convergence import error_metrics
 
-__all__ = ["fit_error_slope"]
-
 
 def fit_error_slope(
     errors: Sequence[xr.Dataset], *, through: str

@@ -8,8 +8,6 @@ import xarray as xr
 
 from popinv.evidence.calibration import calibration, calibration_metrics
 
-__all__ = ["measure_calibration"]
-
 
 def measure_calibration(blocks: Sequence[xr.Dataset]) -> tuple[xr.Dataset, dict[str, float | int]]:
     """Return the replications, joined and counted, and the calibration of each parameter.

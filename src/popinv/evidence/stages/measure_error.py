@@ -20,8 +20,6 @@ from popinv.population.synthetic import parameters
 from popinv.population.synthetic_observed import known_of_systems, observed_systems
 from popinv.surrogate.artefact import surrogate_of
 
-__all__ = ["measure_error"]
-
 
 def measure_error(
     model: Model,

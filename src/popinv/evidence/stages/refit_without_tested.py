@@ -19,8 +19,6 @@ from popinv.surrogate.simulator import is_exact
 if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
-__all__ = ["refit_without_tested"]
-
 
 def refit_without_tested(
     model: Model,

@@ -23,8 +23,6 @@ from popinv.population.synthetic import parameters
 from popinv.seeds import standard_normal_rows
 from popinv.surrogate.artefact import surrogate_of
 
-__all__ = ["replicate_study"]
-
 
 def replicate_study(
     model: Model,

@@ -18,8 +18,6 @@ from popinv.population.model import Model
 from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_of
 
-__all__ = ["score_systems"]
-
 # The error of the draws of a system does not cancel between two models.
 _FEWEST_DRAWS = 256
 _NOT_ASKED = "it was not asked for"

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.population.laws.section import LawSection
 
-__all__ = ["train_fixed_design"]
-
 
 def train_fixed_design(
     forward: ForwardSection,

@@ -14,8 +14,6 @@ from matplotlib.image import AxesImage
 
 from popinv.figures.style import axis_label, new_figure, readable
 
-__all__ = ["Columns", "Systems", "columns", "filled_contours", "span_of"]
-
 # More parameters are not written above a column.
 _NAMED = 4
 _WIDTH = 2.2

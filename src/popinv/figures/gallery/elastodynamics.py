@@ -19,8 +19,6 @@ from popinv.figures.arrangement import Panel, evenly
 from popinv.figures.gallery.columns import Columns, Systems, columns, filled_contours, span_of
 from popinv.figures.style import DATA, DIVERGING, LIGHT, SEQUENTIAL
 
-__all__ = ["draw"]
-
 _SENSORS = 3
 _SHAPES = 6
 # The deflection is drawn at this share of the length, whatever its size.

@@ -16,8 +16,6 @@ from popinv.figures.gallery.columns import Columns, Systems, columns, filled_con
 from popinv.figures.style import DATA, DIVERGING, LIGHT, SYSTEMS
 from popinv.forward.lorenz96.section import OBSERVABLES
 
-__all__ = ["draw"]
-
 # Time span of a diagram of the slow variables.
 _SPAN = 20.0
 # Margin above and below, as a share of the range of the averages.

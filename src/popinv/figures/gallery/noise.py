@@ -27,8 +27,6 @@ from popinv.figures.style import (
 )
 from popinv.inference.accuracy import relative_frobenius_error
 
-__all__ = ["draw_before_and_after"]
-
 _BEFORE, _AFTER, _TRUE = "start", "recovered", "true"
 _LOOK: dict[str, dict[str, Any]] = {
     _BEFORE: {"color": LIGHT, "lw": 2.4},

@@ -11,8 +11,6 @@ from matplotlib.lines import Line2D
 from popinv.figures.gallery.columns import Systems, columns, filled_contours, span_of
 from popinv.figures.style import DATA, LIGHT, SEQUENTIAL, SYSTEMS
 
-__all__ = ["draw"]
-
 _PRESSURE = "viridis"
 
 

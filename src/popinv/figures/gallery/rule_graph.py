@@ -19,8 +19,6 @@ from matplotlib.path import Path as MplPath
 from popinv.figures.style import new_figure, readable, style, styled
 from popinv.store.whole_files import written_whole
 
-__all__ = ["RuleGraph", "draw_rule_graph", "read_jobs", "save_vectors"]
-
 _JOB = re.compile(r'^\s*(\d+)\[label = "(\w+)', re.MULTILINE)
 _ARROW = re.compile(r"^\s*(\d+) -> (\d+)", re.MULTILINE)
 # Light tints of the colours of single systems.

@@ -11,8 +11,6 @@ from matplotlib.figure import Figure
 from popinv.figures.gallery.columns import Systems
 from popinv.figures.style import styled
 
-__all__ = ["draw_systems"]
-
 
 @styled
 def draw_systems(

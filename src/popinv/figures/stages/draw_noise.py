@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.population.noise.section import NoiseSection
 
-__all__ = ["draw_noise"]
-
 
 def draw_noise(
     forward: ForwardSection,

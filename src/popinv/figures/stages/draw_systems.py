@@ -16,8 +16,6 @@ from popinv.population.known import known_of
 from popinv.population.model import Model, covariate_names
 from popinv.population.synthetic import noise_rows, parameters
 
-__all__ = ["draw_systems"]
-
 # Number of spare systems, in case some cannot be solved.
 _SPARE = 20
 

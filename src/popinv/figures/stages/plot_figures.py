@@ -12,8 +12,6 @@ from popinv.inference.build import descent_problem
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 
-__all__ = ["plot_figures"]
-
 
 def plot_figures(
     model: Model, artefacts: Mapping[str, xr.Dataset], folder: str | Path, *, seed: int

@@ -9,8 +9,6 @@ import numpy as np
 from popinv.forward.elastodynamics import kernels
 from popinv.forward.elastodynamics.operators import ElasticOperators
 
-__all__ = ["inaccuracies", "lowest_frequency", "stiffest"]
-
 _EPSILON = 2.0**-52
 
 # Errors, relative to the amplitude of the motion, beyond which an answer is refused.

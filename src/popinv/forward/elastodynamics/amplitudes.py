@@ -13,8 +13,6 @@ from popinv.forward.checks import checked_rows
 from popinv.forward.elastodynamics.model import Elastodynamics
 from popinv.forward.elastodynamics.section import Elastodynamics as Section
 
-__all__ = ["OwnAmplitudes"]
-
 
 class OwnAmplitudes:
     """Damped vibration with the amplitude as the last entry of each row of z.

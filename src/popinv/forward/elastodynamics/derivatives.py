@@ -36,8 +36,6 @@ from popinv.forward.elastodynamics import kernels
 if TYPE_CHECKING:
     from popinv.forward.elastodynamics.model import Elastodynamics
 
-__all__ = ["jvp", "vjp"]
-
 
 def jvp(
     model: Elastodynamics, z: np.ndarray, tangents: np.ndarray

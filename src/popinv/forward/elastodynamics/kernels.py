@@ -11,8 +11,6 @@ import numpy as np
 
 from popinv.forward.banded import Factors, solve_inside
 
-__all__ = ["assemble", "inner_product", "march", "quadratic_form", "step_forward"]
-
 _REORDERED = {"reassoc", "contract"}
 
 

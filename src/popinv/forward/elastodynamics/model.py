@@ -36,8 +36,6 @@ from popinv.forward.elastodynamics.section import Elastodynamics as Section
 from popinv.forward.fields import Field
 from popinv.forward.operator_cache import kept
 
-__all__ = ["Elastodynamics"]
-
 _KIND = "elastodynamics"
 _SMALLEST_NORMAL = 2.0**-1022
 _NO_STIFFNESS = "the stiffness matrix is not positive definite: the stiffness is out of range"

@@ -25,8 +25,6 @@ from threadpoolctl import threadpool_limits
 from popinv.forward.elastodynamics.accuracy import stiffest
 from popinv.forward.elastodynamics.operators import ElasticOperators
 
-__all__ = ["UniformModes", "decompose", "vibrate", "vibrate_derivatives"]
-
 
 @dataclass(frozen=True)
 class UniformModes:

@@ -25,8 +25,6 @@ from popinv.forward.assembly import (
 )
 from popinv.forward.firedrake import load_firedrake
 
-__all__ = ["Discretisation", "ElasticOperators", "Unknowns", "ordered_unknowns", "preassemble"]
-
 # Enough for a smooth source times a quadratic test function to keep the order of the elements.
 _SOURCE_QUADRATURE_DEGREE = 6
 

@@ -10,8 +10,6 @@ import numpy as np
 from popinv.forward.elastodynamics.operators import Discretisation
 from popinv.forward.firedrake import load_firedrake
 
-__all__ = ["newmark", "solve_afresh"]
-
 
 def solve_afresh(left: Any, right: Any, unknown: Any, condition: Any) -> Callable[[], Any]:
     """Return a function that solves ``left == right`` with a solver made for this one call."""

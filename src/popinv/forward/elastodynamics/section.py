@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from popinv.forward.elastodynamics.model import Elastodynamics as Model
     from popinv.forward.fields import CosineField
 
-__all__ = ["Elastodynamics"]
 
 _DAMPING = Parameter("damping", long_name="mass-proportional damping")
 _STIFFNESS = Parameter("stiffness", long_name="Young's modulus")

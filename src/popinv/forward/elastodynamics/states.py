@@ -13,8 +13,6 @@ from popinv.forward.elastodynamics.section import Elastodynamics as Section
 from popinv.forward.states import refuse_failures
 from popinv.store.variables import variable
 
-__all__ = ["states"]
-
 # Number of time steps that are kept for a picture.
 _FRAMES = 400
 

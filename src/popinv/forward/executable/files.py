@@ -13,8 +13,6 @@ from popinv.forward.external import messages
 from popinv.forward.external.evaluation import CallFailed
 from popinv.sections.tables import is_number
 
-__all__ = ["read_output", "write_input"]
-
 
 def write_input(path: Path, names: Sequence[str], z: np.ndarray, seeds: np.ndarray | None) -> None:
     """Write the parameters of some systems, with 17 digits, which is exact.

@@ -8,8 +8,6 @@ from popinv.forward.executable.program import Program
 from popinv.forward.executable.section import Executable
 from popinv.forward.external.model import ExternalModel
 
-__all__ = ["forward_model"]
-
 
 def forward_model(section: Executable, seed: int) -> ExternalModel:
     """Return the program as a forward model."""

@@ -19,8 +19,6 @@ from popinv.forward.external.evaluation import CallFailed
 from popinv.forward.external.messages import ended, last_lines, time_limit
 from popinv.forward.external.reaper import Reaper
 
-__all__ = ["Program"]
-
 _REASON_LINES = 3
 
 

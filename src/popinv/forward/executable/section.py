@@ -19,7 +19,6 @@ from popinv.sections.secrets import plain_secrets
 if TYPE_CHECKING:
     from popinv.forward.external.model import ExternalModel
 
-__all__ = ["Executable"]
 
 _FILES = ("input", "output")
 _PLACEHOLDERS = (*_FILES, "python")

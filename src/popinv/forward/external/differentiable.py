@@ -20,8 +20,6 @@ from popinv.forward.external.model import ExternalModel, row_seeds
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.external.taylor import derivative_fault
 
-__all__ = ["DifferentiableExternalModel", "DifferentiableSimulator"]
-
 
 class DifferentiableSimulator(Simulator, Protocol):
     """A running simulator that returns derivatives and observations.

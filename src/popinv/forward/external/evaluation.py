@@ -33,7 +33,6 @@ from popinv.forward.external.limits import CallLimit
 if TYPE_CHECKING:
     from popinv.forward.external.journal import Journal
 
-__all__ = ["CallFailed", "Simulator", "checked_answer", "evaluate", "one_line"]
 
 _LONGEST_REASON = 300
 # After this many lost calls of one system each, without a success, the simulator is given up, as

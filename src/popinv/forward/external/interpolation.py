@@ -11,8 +11,6 @@ import numpy as np
 from popinv.forward.external.differentiable import DifferentiableSimulator
 from popinv.forward.external.evaluation import Simulator, checked_answer
 
-__all__ = ["DEGREES", "Interpolated", "interpolated", "interpolation_error", "interpolation_matrix"]
-
 # Degrees of the splines that a configuration may name.
 DEGREES = {"linear": 1, "cubic": 3}
 

@@ -23,8 +23,6 @@ from popinv.forward.external.files import simulator_hash
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.section import ForwardSection
 
-__all__ = ["FOLDER", "Journal", "damaged_lines", "simulator_key"]
-
 FOLDER = ".journal"
 """The folder in that of the results, in which each simulator has a folder with its files."""
 

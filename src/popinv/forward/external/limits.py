@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CallLimit"]
-
 # A call of several systems is stopped once it has taken so many times as long as the slowest
 # systems so far would take.
 _PATIENCE = 10

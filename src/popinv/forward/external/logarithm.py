@@ -10,8 +10,6 @@ import numpy as np
 from popinv.forward.external.differentiable import DifferentiableSimulator
 from popinv.forward.external.evaluation import Simulator
 
-__all__ = ["Logarithms"]
-
 
 @dataclass(frozen=True)
 class Logarithms:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 from typing import IO
 
-__all__ = ["LARGEST_ANSWER", "ended", "largest_text", "last_lines", "time_limit"]
-
 # Bytes. The result of one call is read into memory, which a mistake must not fill.
 LARGEST_ANSWER = 2**30
 

@@ -20,7 +20,6 @@ from popinv.seeds import generator
 if TYPE_CHECKING:
     from popinv.forward.external.journal import Journal
 
-__all__ = ["ExternalModel", "row_seeds"]
 
 # Fits the signed 32-bit integers of C and Fortran.
 _SEEDS = 2**31

@@ -24,8 +24,6 @@ from popinv.sections.base import (
 )
 from popinv.sections.messages import Problem, shown
 
-__all__ = ["Name", "SimulatorObservations"]
-
 
 def _identifier(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):

@@ -12,8 +12,6 @@ import torch
 from popinv.forward.external.observations import SimulatorObservations
 from popinv.forward.python.worker import takes, with_design
 
-__all__ = ["AtOwnTimes"]
-
 # The most times at which several systems with other times are asked for in one call.
 _MOST_TIMES = 300
 # Rows by which is tried what times a function takes, and the relative difference of answers that

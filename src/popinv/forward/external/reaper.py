@@ -12,8 +12,6 @@ import contextlib
 import subprocess
 import sys
 
-__all__ = ["Reaper"]
-
 # Clusters first send SIGTERM to all processes of a job. The watcher ignores it until the job ends.
 _PROGRAM = """
 import os, signal, sys

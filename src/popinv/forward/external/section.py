@@ -29,8 +29,6 @@ from popinv.sections.base import (
 )
 from popinv.sections.messages import Problem, shown
 
-__all__ = ["RETRIES", "ExternalSection", "InsidePath", "LocalSimulator"]
-
 RETRIES = "Number of further attempts for a system that failed."
 # Memory of one of the user's own processes, of which `parallel` may run. It is a guess.
 _SIMULATOR_MB = 1000.0

@@ -15,8 +15,6 @@ import numpy as np
 
 from popinv.forward.base import Solutions
 
-__all__ = ["derivative_fault"]
-
 Answer = Callable[[np.ndarray, np.ndarray], Solutions]
 
 _STEPS = np.array([1 / 16, 1 / 128])

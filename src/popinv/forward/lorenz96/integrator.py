@@ -11,8 +11,6 @@ import numpy as np
 
 from popinv.forward.lorenz96.kernels import MEMBERS, SLOW_DAMPING, advance_block
 
-__all__ = ["Coefficients", "advance", "blocks", "rows"]
-
 
 @dataclass(frozen=True)
 class Coefficients:

@@ -37,8 +37,6 @@ import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
-__all__ = ["FIELDS", "MEMBERS", "SLOW_DAMPING", "advance_block", "window_averages"]
-
 # The number of members is known when the loops are compiled, as only then can the compiler tell
 # which of the shifted reads of a row overlap. More members keep more of the units busy; fewer leave
 # the ten rows that a layer of fast variables needs in a cache of 32 KB. A step of one member took

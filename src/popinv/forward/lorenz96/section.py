@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from popinv.forward.lorenz96.model import Lorenz96 as Model
 
-__all__ = ["OBSERVABLES", "Lorenz96", "Observable", "Product"]
 
 Observable = Literal[
     "x",

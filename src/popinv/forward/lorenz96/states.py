@@ -13,8 +13,6 @@ from popinv.forward.lorenz96.section import Lorenz96 as Section
 from popinv.forward.states import refuse_failures
 from popinv.store.variables import variable
 
-__all__ = ["FAST_SPAN", "states"]
-
 # Time for which the many fast variables are kept.
 FAST_SPAN = 10.0
 

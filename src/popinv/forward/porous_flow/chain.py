@@ -16,8 +16,6 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-__all__ = ["factorise", "observed_changes", "solve"]
-
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def factorise(matrices: np.ndarray, unknowns: int) -> np.ndarray:

@@ -30,7 +30,6 @@ from popinv.forward.porous_flow.operators import PorousOperators
 if TYPE_CHECKING:
     from popinv.forward.porous_flow.model import PorousFlow
 
-__all__ = ["jvp", "vjp"]
 
 # Matrices and right-hand sides that are in memory together.
 _BUFFER_VALUES = 2**22

@@ -22,8 +22,6 @@ from popinv.forward.porous_flow.kernels import observe
 from popinv.forward.porous_flow.operators import Discretisation, PorousOperators
 from popinv.forward.porous_flow.section import PorousFlow as Section
 
-__all__ = ["Design", "FixedSensors", "Loaded", "OwnSensors", "Systems"]
-
 
 class FixedSensors:
     """Observation of solutions at the same places in all systems.

@@ -16,8 +16,6 @@ from popinv.forward.assembly import element_matrices
 from popinv.forward.firedrake import load_firedrake
 from popinv.forward.porous_flow.operators import Discretisation, ordered_nodes
 
-__all__ = ["DesignOperators", "preassemble_design"]
-
 
 @dataclass(frozen=True)
 class DesignOperators:

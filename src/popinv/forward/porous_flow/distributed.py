@@ -29,8 +29,6 @@ from popinv.forward.porous_flow.model import (
 from popinv.forward.porous_flow.operators import Discretisation
 from popinv.forward.porous_flow.section import PorousFlow as Section
 
-__all__ = ["DistributedPorousFlow"]
-
 # Relative to the load, in the norm of the preconditioned residual.
 _TOLERANCE = 1e-13
 _MOST_ITERATIONS = 500

@@ -14,19 +14,6 @@ from scipy.linalg import lapack
 
 from popinv.forward.banded import Factors, factorise, place, solve_factorised
 
-__all__ = [
-    "aligned_rows",
-    "assemble",
-    "exponentiate",
-    "fill",
-    "invert_kirchhoff",
-    "observe",
-    "rounding_bounds",
-    "solve_banded",
-    "solve_tridiagonal",
-    "solve_wide",
-]
-
 _ALIGNMENT = 64
 _EPSILON = 2.0**-52
 

@@ -36,14 +36,6 @@ from popinv.forward.porous_flow.kernels import (
 from popinv.forward.porous_flow.operators import Discretisation, PorousOperators, preassemble
 from popinv.forward.porous_flow.section import PorousFlow as Section
 
-__all__ = [
-    "LARGEST_ROUNDING_ERROR",
-    "NONLINEARITIES",
-    "PorousFlow",
-    "out_of_range",
-    "too_uneven",
-]
-
 NONLINEARITIES = ("none", "quadratic", "power")
 
 # Entries of matrices that are in memory together: small enough for the second-level cache.

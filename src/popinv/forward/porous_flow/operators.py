@@ -25,8 +25,6 @@ from popinv.forward.assembly import (
 )
 from popinv.forward.firedrake import load_firedrake
 
-__all__ = ["Discretisation", "PorousOperators", "ordered_nodes", "preassemble"]
-
 # Enough for a smooth source times a linear test function to keep order 2 with room to spare,
 # where Firedrake's own estimate for, say, an exponential of cosines would be far higher.
 _SOURCE_QUADRATURE_DEGREE = 4

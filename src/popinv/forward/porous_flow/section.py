@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from popinv.forward.fields import CosineField, LevelSetField
     from popinv.forward.porous_flow.model import PorousFlow as Model
 
-__all__ = ["PorousFlow"]
 
 _QUANTITY = "log-permeability"
 _OF_LOAD = {

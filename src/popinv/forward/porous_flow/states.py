@@ -13,8 +13,6 @@ from popinv.forward.sensors import Sensors
 from popinv.forward.states import refuse_failures
 from popinv.store.variables import variable
 
-__all__ = ["states"]
-
 
 def states(section: Section, seed: int, z: np.ndarray) -> xr.Dataset:
     """Return log-permeability and pressure at the vertices of the mesh.

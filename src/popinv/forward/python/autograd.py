@@ -11,8 +11,6 @@ import torch
 from popinv.forward.python.derivatives import JVP, NotNumbers
 from popinv.forward.tangents import linearised, pulled_back
 
-__all__ = ["changes_along", "from_torch"]
-
 
 def from_torch(
     function: Callable[[torch.Tensor], Any],

@@ -14,8 +14,6 @@ import numpy as np
 from popinv.forward.checks import unmasked
 from popinv.forward.external.messages import LARGEST_ANSWER
 
-__all__ = ["JACOBIAN", "JVP", "TORCH", "VALUES", "VJP", "NotNumbers", "from_jacobian", "table"]
-
 # Kinds of evaluation.
 VALUES, JVP, VJP = "values", "jvp", "vjp"
 # Sources of derivatives.

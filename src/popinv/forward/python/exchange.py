@@ -11,8 +11,6 @@ import math
 
 import numpy as np
 
-__all__ = ["ASKED", "FAILED", "NUMBERS", "READY", "UNUSABLE", "pack", "unpack"]
-
 # Kinds of messages.
 ASKED, READY, UNUSABLE, NUMBERS, FAILED = "asked", "ready", "unusable", "numbers", "failed"
 

@@ -9,9 +9,6 @@ from popinv.forward.external.model import ExternalModel
 from popinv.forward.python.process import WorkerProcess
 from popinv.forward.python.section import PythonFunction
 
-__all__ = ["forward_model"]
-
-
 _ADVICE = {
     "jacobian": "Correct the Jacobian: its entry [i, j, k] is the derivative of observation j of "
     "system i in parameter k.",

@@ -12,8 +12,6 @@ import numpy as np
 from popinv.forward.checks import unmasked
 from popinv.forward.python.derivatives import NotNumbers, table
 
-__all__ = ["HINT", "over_systems", "works_for_one"]
-
 Function = Callable[..., Any]
 
 HINT = (

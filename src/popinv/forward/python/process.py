@@ -24,8 +24,6 @@ from popinv.forward.python import worker
 from popinv.forward.python.derivatives import JVP, VALUES, VJP
 from popinv.forward.python.exchange import ASKED, FAILED, READY, UNUSABLE, pack, unpack
 
-__all__ = ["WorkerProcess"]
-
 # Imports may be slow, above all on a shared file system.
 _START_LIMIT = 300.0
 _LOOK_EVERY = 0.5

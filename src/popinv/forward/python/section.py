@@ -15,8 +15,6 @@ from popinv.forward.external.section import InsidePath, LocalSimulator
 if TYPE_CHECKING:
     from popinv.forward.external.model import ExternalModel
 
-__all__ = ["PythonFunction"]
-
 
 def _module_and_function(target: str) -> str:
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", target):

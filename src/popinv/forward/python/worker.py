@@ -31,8 +31,6 @@ from popinv.forward.python.derivatives import (
 from popinv.forward.python.exchange import FAILED, NUMBERS, READY, UNUSABLE, pack, unpack
 from popinv.forward.python.one_system import HINT, over_systems, works_for_one
 
-__all__ = ["answer", "loaded", "main", "takes", "with_design"]
-
 Function = Callable[..., Any]
 
 _FORKED = (

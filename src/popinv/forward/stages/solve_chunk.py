@@ -16,8 +16,6 @@ from popinv.forward.datasets import solves
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
 
-__all__ = ["solve_chunk"]
-
 
 def _journal(model: Any, folder: str, least_seconds: float) -> AbstractContextManager[None]:
     """Return the journal of a simulator, or nothing for a model of the package."""

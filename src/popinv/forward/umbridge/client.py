@@ -21,8 +21,6 @@ from popinv.forward.umbridge.connection import OK, Answer, Connection
 from popinv.sections.messages import listed
 from popinv.sections.secrets import Environment
 
-__all__ = ["UMBridgeClient"]
-
 _PROTOCOL = 1.0
 _GRADIENT, _JACOBIAN = "Gradient", "ApplyJacobian"
 _IN_JSON = {"nan": "NaN", "inf": "Infinity"}

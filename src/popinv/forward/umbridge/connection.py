@@ -18,8 +18,6 @@ from popinv.errors import SolverError
 from popinv.forward.external.evaluation import one_line
 from popinv.sections.secrets import Environment, masked
 
-__all__ = ["OK", "Answer", "Connection"]
-
 OK = 200
 """The status of an answer that is none of a failure."""
 

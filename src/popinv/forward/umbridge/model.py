@@ -10,9 +10,6 @@ from popinv.forward.external.model import ExternalModel
 from popinv.forward.umbridge.client import UMBridgeClient
 from popinv.forward.umbridge.section import UMBridge
 
-__all__ = ["forward_model"]
-
-
 _ADVICE = (
     "Correct Gradient and ApplyJacobian of the model. To disable them, set 'forward.derivatives: "
     "false'."

@@ -17,8 +17,6 @@ from popinv.sections.secrets import Environment, plain_secrets
 if TYPE_CHECKING:
     from popinv.forward.external.model import ExternalModel
 
-__all__ = ["UMBridge"]
-
 
 def _http_address(url: str) -> str:
     try:

@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from scipy.special import expit, logit
 
-__all__ = ["Law"]
-
 
 class Law(ABC):
     """The law mu(alpha) of z.

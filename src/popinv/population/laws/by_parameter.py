@@ -13,8 +13,6 @@ from popinv.population.laws.structure import coefficient_names, correlation_name
 from popinv.sections.base import NonNegative, Number, Section
 from popinv.sections.messages import Problem, name_problems, shown
 
-__all__ = ["ByParameter", "MeanAndDeviation"]
-
 _START_BY_PARAMETER = (
     "Start of the descent: `{mean: ..., standard_deviation: ...}` for every parameter of the "
     "forward model that is not `fixed`, by name. A standard deviation of 0 states that the "

@@ -11,8 +11,6 @@ from popinv.population.laws.base import Law
 from popinv.population.laws.section import LawSection
 from popinv.sections.outside import demand, in_users_code
 
-__all__ = ["check_law"]
-
 _ROWS = 4
 
 

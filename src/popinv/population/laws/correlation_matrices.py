@@ -19,8 +19,6 @@ import itertools
 import numpy as np
 import torch
 
-__all__ = ["cholesky_factor", "correlations_of", "pair_indices", "partials"]
-
 # Partial correlations are kept so far from 1.
 _INSIDE = 1e-6
 

@@ -16,8 +16,6 @@ from popinv.sections.messages import Problem, name_problems
 if TYPE_CHECKING:
     from popinv.population.laws.base import Law
 
-__all__ = ["FieldLaw", "FieldStart", "field_shape"]
-
 
 class FieldStart(Section):
     """The unknowns of a random field at the start; those beyond its keys are coefficients."""

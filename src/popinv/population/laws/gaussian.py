@@ -31,8 +31,6 @@ from popinv.population.laws.correlation_matrices import (
 from popinv.population.laws.structure import coefficient_names, correlation_names
 from popinv.population.laws.transforms import Transform, bounded_columns, unbounded_columns
 
-__all__ = ["GaussianLaw"]
-
 
 class GaussianLaw(Law):
     """Parameters that are jointly normal after a transform of each.

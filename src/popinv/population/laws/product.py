@@ -9,8 +9,6 @@ import torch
 
 from popinv.population.laws.base import Law
 
-__all__ = ["ProductLaw"]
-
 
 class ProductLaw(Law):
     """Two independent groups of parameters, ``z = (z_first, z_second)``.

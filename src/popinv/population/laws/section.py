@@ -16,14 +16,6 @@ from popinv.sections.outside import Kind, kind_section
 if TYPE_CHECKING:
     from popinv.population.laws.base import Law
 
-__all__ = [
-    "START",
-    "LawSection",
-    "Mean",
-    "MeanAndStandardDeviation",
-    "flat_values",
-    "law_section",
-]
 
 START = "Start of the descent, on the natural scale."
 _SPREAD = (

@@ -18,8 +18,6 @@ import torch
 from popinv.population.laws.base import Law
 from popinv.population.laws.structure import coefficient_names
 
-__all__ = ["ShiftedLaw"]
-
 
 class ShiftedLaw(Law):
     """A law with unknowns that depend on covariates.

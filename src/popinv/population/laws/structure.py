@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["coefficient_names", "correlation_names"]
-
 
 def coefficient_names(
     effects: Sequence[tuple[str, str]], scale_effects: Sequence[tuple[str, str]]

@@ -13,7 +13,6 @@ from popinv.sections.messages import Problem, name_problems
 if TYPE_CHECKING:
     from popinv.population.laws.transforms import Transform
 
-__all__ = ["TRANSFORMS", "Logit", "TransformKey", "chosen_transforms", "transform_problems"]
 
 TRANSFORMS = (
     "The transform of every parameter, by name: `none` (normal), `log` (lognormal), or "

@@ -13,8 +13,6 @@ from typing import Literal
 
 import torch
 
-__all__ = ["LOG", "NONE", "Transform", "bounded_columns", "logit", "unbounded_columns"]
-
 
 @dataclass(frozen=True)
 class Transform:

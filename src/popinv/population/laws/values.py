@@ -11,8 +11,6 @@ from popinv.forward.section import ForwardSection
 from popinv.population.laws.section import LawSection
 from popinv.sections.base import Section
 
-__all__ = ["law_spread", "law_values"]
-
 
 def law_values(
     section: LawSection, values: Section | Mapping[str, Any], forward: ForwardSection

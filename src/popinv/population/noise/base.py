@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["STEP_SCALE", "NoiseModel", "NoiseValues", "one_or_each"]
-
 # Parameters by name or by key of the configuration, where a list holds one for each name.
 NoiseValues = Mapping[str, float | Sequence[float]]
 

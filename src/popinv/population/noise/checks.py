@@ -12,8 +12,6 @@ from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.section import NoiseSection
 from popinv.sections.outside import demand, in_users_code
 
-__all__ = ["check_noise"]
-
 _TOLERANCE = 1e-6
 
 

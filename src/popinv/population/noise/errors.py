@@ -13,8 +13,6 @@ from popinv.sections.messages import Problem
 if TYPE_CHECKING:
     from popinv.population.noise.base import NoiseModel
 
-__all__ = ["Errors"]
-
 
 class Errors(Section):
     """How the noise grows with the signal, and its tails; the family gives its correlations."""

@@ -13,8 +13,6 @@ import torch
 from popinv.population.noise.base import NoiseModel, NoiseValues
 from popinv.population.noise.varying import VaryingNoise
 
-__all__ = ["ReplicatedNoise", "replicated_noise"]
-
 
 class ReplicatedNoise(NoiseModel):
     """I_R (x) Gamma.

@@ -18,19 +18,6 @@ if TYPE_CHECKING:
     from popinv.forward.base import Observations
     from popinv.population.noise.base import NoiseModel
 
-__all__ = [
-    "START",
-    "Correlations",
-    "NoiseSection",
-    "Positives",
-    "StandardDeviation",
-    "StandardDeviations",
-    "length_problems",
-    "noise_section",
-    "pair_problems",
-    "present",
-    "time_problems",
-]
 
 START = "Start of the descent."
 

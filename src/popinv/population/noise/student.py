@@ -18,14 +18,6 @@ import numpy as np
 import torch
 from scipy.special import betaln, hyp2f1, ndtr, stdtr, stdtrit
 
-__all__ = [
-    "location_information",
-    "log_cdf",
-    "log_density",
-    "scale_information",
-    "student_of_normal",
-]
-
 # Nodes of the table, in standard normal deviations; beyond, the quotient is that of the last node.
 _NODES = np.linspace(0.0, 8.5, 851)
 _STEP = 1e-4

@@ -7,8 +7,6 @@ import numpy as np
 from popinv.errors import ConfigError
 from popinv.forward.base import Observations
 
-__all__ = ["regular_times"]
-
 
 def regular_times(kind: str, observations: Observations) -> int:
     """Return the number of times, for noise of a kind that is correlated in time.

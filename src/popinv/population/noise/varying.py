@@ -26,8 +26,6 @@ import torch
 from popinv.population.noise.base import STEP_SCALE, NoiseModel, NoiseValues
 from popinv.population.noise.student import student_of_normal
 
-__all__ = ["VaryingNoise"]
-
 
 class VaryingNoise(NoiseModel):
     """Noise of a base family, scaled by the signal and by covariates, perhaps with heavy tails.

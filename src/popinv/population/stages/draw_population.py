@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from popinv.population.laws.section import LawSection
     from popinv.population.sections import SyntheticObservations
 
-__all__ = ["draw_population"]
-
 
 def draw_population(
     forward: ForwardSection,

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from popinv.population.noise.section import NoiseSection
     from popinv.population.sections import SyntheticObservations
 
-__all__ = ["import_observations", "observations_of_file"]
-
 
 def import_observations(
     forward: ForwardSection,

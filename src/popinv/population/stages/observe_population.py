@@ -16,8 +16,6 @@ from popinv.population.truth import truth_dataset
 if TYPE_CHECKING:
     from popinv.population.sections import SyntheticObservations
 
-__all__ = ["observe_population"]
-
 
 def observe_population(
     model: Model,

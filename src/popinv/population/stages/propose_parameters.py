@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.population.laws.section import LawSection
 
-__all__ = ["Choice", "propose_parameters"]
 
 Choice = Callable[[xr.Dataset, np.ndarray, int], np.ndarray]
 """Chooses rows of candidates, given the last estimate and how many."""

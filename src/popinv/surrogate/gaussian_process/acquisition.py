@@ -25,8 +25,6 @@ import xarray as xr
 from popinv.surrogate.artefact import surrogate_of
 from popinv.surrogate.gaussian_process.emulator import Emulator
 
-__all__ = ["chosen_rows", "most_uncertain"]
-
 
 def chosen_rows(
     surrogate: xr.Dataset, estimate: xr.Dataset, candidates: np.ndarray, count: int

@@ -26,8 +26,6 @@ from popinv.surrogate.gaussian_process.fit import fit_processes
 from popinv.surrogate.gaussian_process.processes import Processes
 from popinv.surrogate.standardisation import Standardisation
 
-__all__ = ["Emulator", "train_emulator"]
-
 _LEFT_OUT = 1e-3
 # Observations this far from their median, in scaled median deviations, are heavy tails.
 _HEAVY = 20.0

@@ -15,8 +15,6 @@ from popinv.seeds import generator
 from popinv.surrogate.gaussian_process.processes import Processes
 from popinv.threads import fixed_threads
 
-__all__ = ["fit_processes"]
-
 # Bounds of the hyperparameters, for inputs and targets with deviation 1. The nugget keeps the
 # matrices of close inputs positive definite.
 _AMPLITUDE, _SLOPE = (1e-4, 1e3), (1e-6, 1e3)

@@ -25,8 +25,6 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-__all__ = ["COVARIANCES", "Processes"]
-
 COVARIANCES = ("matern", "squared_exponential")
 # Rows of inputs that are evaluated at once: their matrices of covariances fit into a cache.
 _BLOCK = 2048

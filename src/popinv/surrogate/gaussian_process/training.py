@@ -13,8 +13,6 @@ from popinv.surrogate.artefact import surrogate_dataset
 from popinv.surrogate.gaussian_process.emulator import train_emulator
 from popinv.surrogate.section import SurrogateSettings
 
-__all__ = ["train_process"]
-
 
 def train_process(
     surrogate: SurrogateSettings,

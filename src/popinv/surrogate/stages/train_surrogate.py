@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from popinv.population.laws.section import LawSection
     from popinv.store.checkpoints import Checkpoint
 
-__all__ = ["train_surrogate"]
-
 
 def train_surrogate(
     forward: ForwardSection,

@@ -37,8 +37,6 @@ from popinv.population.laws.free_form.monotone import MonotoneMap
 from popinv.population.laws.free_form.values import FORMS, value_names
 from popinv.population.laws.transforms import Transform, bounded_columns, unbounded_columns
 
-__all__ = ["FreeFormLaw"]
-
 _LOG_ROOT = 0.5 * math.log(2 * math.pi)
 # Prior standard deviations of the coefficients of psi_1, psi_2 and psi_3, and of rho.
 _PRIOR = torch.tensor([2.0, 1.0, 0.5, 0.5], dtype=torch.float64)

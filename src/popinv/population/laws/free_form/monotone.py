@@ -21,8 +21,6 @@ import numpy as np
 import torch
 from scipy.interpolate import BSpline
 
-__all__ = ["MonotoneMap"]
-
 _DEGREE, _END = 2, 3.0
 # Grid for the mean and the covariance of the I-splines under the normal law.
 _GRID, _FAR = 4001, 9.0

@@ -22,7 +22,6 @@ from popinv.sections.messages import Problem, listed, shown, value_problems
 if TYPE_CHECKING:
     from popinv.population.laws.free_form.law import FreeFormLaw
 
-__all__ = ["FreeFormSection"]
 
 _START = (
     "Start of the descent: `{mean: ..., standard_deviation: ...}` for every parameter of the "

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["FORMS", "coefficient_names", "value_names"]
-
 FORMS = ("linear", "quadratic", "cubic", "scale")
 
 

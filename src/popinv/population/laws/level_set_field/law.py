@@ -14,8 +14,6 @@ from popinv.population.laws.base import Law
 from popinv.population.laws.level_set_field.section import LevelSetFieldParameters
 from popinv.sections.base import positive_keys
 
-__all__ = ["LevelSetLaw"]
-
 _UNKNOWNS = positive_keys(LevelSetFieldParameters)
 
 

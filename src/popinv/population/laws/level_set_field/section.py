@@ -14,8 +14,6 @@ from popinv.sections.base import Positive
 if TYPE_CHECKING:
     from popinv.population.laws.base import Law
 
-__all__ = ["LevelSetFieldParameters", "LevelSetFieldSection"]
-
 
 class LevelSetFieldParameters(FieldStart):
     """The unknowns of a medium of two materials."""

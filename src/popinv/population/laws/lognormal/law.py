@@ -8,8 +8,6 @@ from typing import Any
 from popinv.population.laws.gaussian import GaussianLaw
 from popinv.population.laws.transforms import LOG
 
-__all__ = ["LognormalLaw"]
-
 
 class LognormalLaw(GaussianLaw):
     """Lognormal parameters, ``log z_i = m_i + s_i omega_i`` where they are independent.

@@ -12,8 +12,6 @@ from popinv.population.laws.by_parameter import ByParameter
 if TYPE_CHECKING:
     from popinv.population.laws.lognormal.law import LognormalLaw
 
-__all__ = ["LognormalSection"]
-
 
 class LognormalSection(ByParameter):
     """Lognormal parameters."""

@@ -16,8 +16,6 @@ from popinv.population.laws.base import Law
 from popinv.population.laws.matern_field.section import FieldParameters
 from popinv.sections.base import positive_keys
 
-__all__ = ["MaternLaw"]
-
 _UNKNOWNS = positive_keys(FieldParameters)
 
 

@@ -16,7 +16,6 @@ from popinv.sections.messages import Problem, name_problems
 if TYPE_CHECKING:
     from popinv.population.laws.base import Law
 
-__all__ = ["FieldParameters", "MaternFieldParameters", "MaternFieldSection"]
 
 _BESIDE = "the parameters beside the field"
 

@@ -13,8 +13,6 @@ from scipy.special import logsumexp
 from popinv.errors import DivergenceError
 from popinv.population.laws.mixture.values import Components
 
-__all__ = ["best_components", "improve"]
-
 _MOST_STEPS, _CLOSE = 300, 1e-9
 _RANDOM_STARTS = 8
 # A component that is narrower, in shares of the deviation of all systems, or that holds fewer

@@ -32,8 +32,6 @@ from popinv.population.laws.mixture.quantile import log_normal_density, mixture_
 from popinv.population.laws.mixture.values import Components, value_names
 from popinv.population.laws.transforms import Transform, bounded_columns, unbounded_columns
 
-__all__ = ["MixtureLaw"]
-
 # Distance between the means of two components that agree, in standard deviations.
 _SMALLEST_INCREMENT = 1e-8
 

@@ -14,8 +14,6 @@ import math
 
 import torch
 
-__all__ = ["log_normal_density", "mixture_quantile"]
-
 _LOG_ROOT = 0.5 * math.log(2 * math.pi)
 _MOST_STEPS = 200
 # Tolerance of the quantile, in shares of the ends of its bracket.

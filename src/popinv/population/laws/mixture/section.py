@@ -24,7 +24,6 @@ from popinv.sections.messages import Problem, listed, name_problems, shown, valu
 if TYPE_CHECKING:
     from popinv.population.laws.mixture.law import MixtureLaw
 
-__all__ = ["MixtureSection"]
 
 _START = (
     "Start of the descent: for each component, `component_1`, `component_2`, ..., its `weight`, "

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Components", "component_name", "value_names"]
-
 
 class Components(NamedTuple):
     """The components of a mixture.

@@ -8,8 +8,6 @@ from typing import Any
 from popinv.population.laws.gaussian import GaussianLaw
 from popinv.population.laws.transforms import NONE
 
-__all__ = ["NormalLaw"]
-
 
 class NormalLaw(GaussianLaw):
     """Normal parameters, ``z_i = m_i + s_i omega_i`` where they are independent.

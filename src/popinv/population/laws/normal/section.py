@@ -12,8 +12,6 @@ from popinv.population.laws.by_parameter import ByParameter
 if TYPE_CHECKING:
     from popinv.population.laws.normal.law import NormalLaw
 
-__all__ = ["NormalSection"]
-
 
 class NormalSection(ByParameter):
     """Normal parameters."""

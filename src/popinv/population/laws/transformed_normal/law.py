@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from popinv.population.laws.gaussian import GaussianLaw
 
-__all__ = ["TransformedNormalLaw"]
-
 
 class TransformedNormalLaw(GaussianLaw):
     """Parameters that are jointly normal after a transform of each, which the section names."""

@@ -20,8 +20,6 @@ from popinv.sections.messages import Problem
 if TYPE_CHECKING:
     from popinv.population.laws.transformed_normal.law import TransformedNormalLaw
 
-__all__ = ["TransformedNormalSection"]
-
 
 class TransformedNormalSection(ByParameter):
     """Parameters that are normal after a transform of each."""

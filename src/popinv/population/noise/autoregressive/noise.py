@@ -24,15 +24,6 @@ import torch
 
 from popinv.population.noise.base import NoiseModel, NoiseValues
 
-__all__ = [
-    "AutoregressiveNoise",
-    "autoregressive_factor",
-    "correlation_names",
-    "kronecker",
-    "lags",
-    "toeplitz",
-]
-
 
 def autoregressive_factor(atanh_partial: torch.Tensor, times: int) -> torch.Tensor:
     r"""Return the Cholesky factor of the correlation over ``times`` equally spaced times.

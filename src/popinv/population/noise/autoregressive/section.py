@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from popinv.forward.base import Observations
     from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
 
-__all__ = ["AutoregressiveParameters", "AutoregressiveSection"]
-
 
 class AutoregressiveParameters(Section):
     """The unknowns of noise that is correlated in time."""

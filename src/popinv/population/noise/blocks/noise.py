@@ -17,8 +17,6 @@ from popinv.population.noise.autoregressive.noise import (
 )
 from popinv.population.noise.base import NoiseModel, NoiseValues
 
-__all__ = ["BlockNoise"]
-
 
 class BlockNoise(NoiseModel):
     r"""A covariance over places times a stationary autoregression in time.

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from popinv.forward.base import Observations
     from popinv.population.noise.blocks.noise import BlockNoise
 
-__all__ = ["BlockParameters", "BlockSection"]
 
 # Default start of the correlations between places.
 _PLACE_CORRELATION = 0.0

@@ -22,8 +22,6 @@ from popinv.population.noise.autoregressive.noise import kronecker
 from popinv.population.noise.base import STEP_SCALE, NoiseModel, NoiseValues
 from popinv.population.noise.full.noise import FullNoise
 
-__all__ = ["ChannelNoise"]
-
 
 class ChannelNoise(NoiseModel):
     """Independent groups of correlated channels, at times that may be correlated.

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from popinv.forward.base import Observations
     from popinv.population.noise.channels.noise import ChannelNoise
 
-__all__ = ["ChannelParameters", "ChannelSection"]
 
 _LENGTH = 1.0
 

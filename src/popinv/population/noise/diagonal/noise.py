@@ -9,8 +9,6 @@ import torch
 
 from popinv.population.noise.base import NoiseModel, NoiseValues, one_or_each
 
-__all__ = ["DiagonalNoise"]
-
 
 class DiagonalNoise(NoiseModel):
     """Gamma = diag(sigma_1**2, ..., sigma_d**2): every sensor has its own noise.

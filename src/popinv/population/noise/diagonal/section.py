@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from popinv.forward.base import Observations
     from popinv.population.noise.diagonal.noise import DiagonalNoise
 
-__all__ = ["DiagonalSection"]
-
 
 class DiagonalSection(NoiseSection):
     """Uncorrelated noise with a standard deviation for each sensor."""

@@ -20,8 +20,6 @@ import torch
 
 from popinv.population.noise.base import STEP_SCALE, NoiseModel, NoiseValues, one_or_each
 
-__all__ = ["FullNoise", "pairs"]
-
 
 def pairs(count: int) -> list[tuple[int, int]]:
     """Return the pairs (i, j), i < j, from 0, in the order of the lower triangle's rows."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from popinv.forward.base import Observations
     from popinv.population.noise.full.noise import FullNoise
 
-__all__ = ["FullParameters", "FullSection"]
 
 # 80 observations have 3240 unknowns, whose curvature takes 6 s and 1 GB; see docs/cost.md.
 _MOST_OF_FULL = 80

@@ -7,8 +7,6 @@ import torch
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.section import StandardDeviation
 
-__all__ = ["IsotropicNoise"]
-
 
 class IsotropicNoise(NoiseModel):
     """Gamma = sigma**2 I.

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from popinv.forward.base import Observations
     from popinv.population.noise.isotropic.noise import IsotropicNoise
 
-__all__ = ["IsotropicSection"]
-
 
 class IsotropicSection(NoiseSection):
     """Uncorrelated noise of the same size at every sensor."""

@@ -10,8 +10,6 @@ import torch
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.kernel.section import Kernel, KernelParameters
 
-__all__ = ["KERNELS", "KernelNoise"]
-
 
 def _exponential(r: torch.Tensor) -> torch.Tensor:
     return torch.exp(-r)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from popinv.forward.base import Observations
     from popinv.population.noise.kernel.noise import KernelNoise
 
-__all__ = ["LENGTH", "Kernel", "KernelParameters", "KernelSection"]
 
 Kernel = Literal["exponential", "matern32", "matern52", "squared_exponential"]
 
