@@ -44,7 +44,6 @@ def drawn(result: Result, names: Sequence[str]) -> Figures:
 
     Parameters
     ----------
-    result : Result
     names : sequence of str
         By default all that it has.
 

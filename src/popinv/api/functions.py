@@ -146,7 +146,6 @@ def differentiable(section: OwnFunction, z: np.ndarray) -> bool:
 
     Parameters
     ----------
-    section : OwnFunction
     z : ndarray of shape (n, d_z)
         Inputs of a few systems.
 

@@ -76,8 +76,6 @@ def run_stages(
 
     Parameters
     ----------
-    study : Study
-    observations : Dataset
     device : {"cpu", "auto", "cuda"}
     say : callable
     tests : bool

@@ -47,10 +47,8 @@ class Wanted:
         Of a function.
     observations : mapping
         Keys of ``forward.observations``, for a function.
-    vectorised : bool
     sections : mapping of str to mapping
         Further sections of a study.
-    seed : int
     """
 
     simulator: Function | Mapping[str, Any] | str

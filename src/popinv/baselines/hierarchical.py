@@ -113,10 +113,8 @@ def sample_posterior(
 
     Parameters
     ----------
-    problem : Problem
     start : (alpha, gamma)
         Unconstrained: the start of the chain and the centre of the prior.
-    settings : NutsSettings, optional
     progress : bool
         Whether to show a bar on standard error, if that is a terminal.
 

@@ -59,7 +59,6 @@ def sample(
     energy : callable
         Maps a position (n,) to the energy and its gradient (n,).
     start : ndarray of shape (n,)
-    seed : int
     warmup, samples : int
         Iterations that adapt step and mass and are discarded, and iterations that are kept.
     tree_depth : int

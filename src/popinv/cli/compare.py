@@ -20,7 +20,6 @@ def comparison_lines(name: str, comparison: Mapping[str, Any]) -> list[str]:
 
     Parameters
     ----------
-    name : str
     comparison : mapping
         ``comparison.json``; see :func:`popinv.inference.model_comparison.compare`.
     """

@@ -26,7 +26,6 @@ def too_few_systems(study: Study, table: ObservationTable | None) -> list[str]:
 
     Parameters
     ----------
-    study : Study
     table : ObservationTable or None
         The observations from its file; None if they are synthetic.
     """

@@ -27,10 +27,6 @@ def _first_sentence(text: str) -> str:
 def copy_example(name: str) -> list[Path]:
     """Copy an example, and the files that it uses, into the working directory.
 
-    Parameters
-    ----------
-    name : str
-
     Returns
     -------
     list of Path

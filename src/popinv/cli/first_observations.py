@@ -33,13 +33,7 @@ def _number(number: float) -> str:
 
 
 def observations_section(file: Path, surveyed: Survey) -> list[str]:
-    """Return the lines of the key ``observations`` of a study, with comments.
-
-    Parameters
-    ----------
-    file : Path
-    surveyed : Survey
-    """
+    """Return the lines of the key ``observations`` of a study, with comments."""
     wide = _REPLICATES if surveyed.replicates[1] > 1 else _WIDE
     lines = [_LONG if surveyed.long else wide, *_known_comment(surveyed), "observations:"]
     keys = [f"file: {_text(file.as_posix())}"]
@@ -94,13 +88,7 @@ def observations_section(file: Path, surveyed: Survey) -> list[str]:
 
 
 def model_observations(file: Path, surveyed: Survey) -> list[str]:
-    """Return the lines of the key ``observations`` of an own simulator, with comments.
-
-    Parameters
-    ----------
-    file : Path
-    surveyed : Survey
-    """
+    """Return the lines of the key ``observations`` of an own simulator, with comments."""
     if not surveyed.long:
         places = _increasing(surveyed.names)
         if places and len(places) <= _LONGEST_TIMES:
@@ -149,13 +137,7 @@ def plain_observations(entries: int, units: str = "") -> list[str]:
 
 
 def described(file: Path, surveyed: Survey) -> Iterator[str]:
-    """Yield what is said about a file: its size, the use of each column, and what is missing.
-
-    Parameters
-    ----------
-    file : Path
-    surveyed : Survey
-    """
+    """Yield what is said about a file: its size, the use of each column, and what is missing."""
     if surveyed.long:
         yield f"{file}: a long table (a row for each observation)"
         each = (

@@ -60,7 +60,6 @@ def numbers_block(path: Path, numbers: Mapping[str, Any]) -> str:
 
     Parameters
     ----------
-    path : Path
     numbers : mapping
         Its content.
     """

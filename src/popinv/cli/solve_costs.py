@@ -64,7 +64,6 @@ def study_costs(study: Study, seconds: float) -> list[str]:
 
     Parameters
     ----------
-    study : Study
     seconds : float
         Measured time of a solve.
     """

@@ -28,7 +28,6 @@ def verified(
     Parameters
     ----------
     folders : sequence of Path
-    configfile : Path, optional
     sealed : str, optional
         The seal that the one folder must have.
     sealing : bool

@@ -53,7 +53,6 @@ def configured(
         Not needed where there is one study.
     systems : sequence of str
         Names or numbers. Without any, only the influence of all systems is found.
-    rerun : bool
 
     Raises
     ------

@@ -63,7 +63,6 @@ def evidence_problems(evidence: Evidence, observations: Any) -> Iterator[Problem
 
     Parameters
     ----------
-    evidence : Evidence
     observations : FileObservations, SyntheticObservations or None
         None if that section is itself at fault.
     """

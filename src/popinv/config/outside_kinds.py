@@ -18,7 +18,6 @@ def check_outside_kinds(name: str, study: Study, seed: int) -> None:
     ----------
     name : str
         The study's name.
-    study : Study
     seed : int
         The study's seed.
 

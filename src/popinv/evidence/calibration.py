@@ -43,7 +43,6 @@ def replication(
     ----------
     problem : Problem
         The problem with the data set.
-    answer : Answer
     truth : ndarray of shape (n_p,)
         Unconstrained; NaN if the truth belongs to another family, which lacks the parameter.
     covariance : ndarray of shape (d_y, d_y)

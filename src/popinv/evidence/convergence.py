@@ -82,7 +82,6 @@ def errors_of_repeats(
     true_law : ndarray of shape (d_alpha,)
         Natural values.
     true_covariance : ndarray of shape (d_y, d_y)
-    repeats : int
 
     Returns
     -------

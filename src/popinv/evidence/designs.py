@@ -48,7 +48,6 @@ def calls_to_reach(calls: np.ndarray, errors: np.ndarray, target: float) -> Call
         Ascending.
     errors : ndarray of shape (n,)
         Positive.
-    target : float
 
     Returns
     -------
@@ -101,7 +100,6 @@ def train_fixed(
     count : int
         How many of them are used, failed ones among them.
     surrogate, forward : SurrogateSettings, ForwardSection
-    seed : int
     estimate : Dataset
         The final estimate, with ``noise_covariance``.
     trainings : int

@@ -99,7 +99,6 @@ def calibration(model: FittedModel, tested: np.ndarray, conditions: Conditions) 
 
     Parameters
     ----------
-    model : FittedModel
     tested : ndarray of shape (n, d_y)
         Observations of the systems, missing entries filled.
     conditions : Conditions

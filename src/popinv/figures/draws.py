@@ -195,7 +195,6 @@ def plane(
 
     Parameters
     ----------
-    problem : Problem
     population : Dataset
         ``alpha`` of the final answer.
     estimates : sequence of Dataset

@@ -46,7 +46,6 @@ def envelope(curves: np.ndarray, level: float = 0.95) -> Envelope:
     ----------
     curves : ndarray of shape (2 B + 1, n)
         Simulated curves. Of 799 or 199, the rank of t is a whole number for a level of 0.95.
-    level : float
 
     Examples
     --------

@@ -53,7 +53,6 @@ def estimate_pairs(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Estima
 
     Parameters
     ----------
-    problem : Problem
     loaded : mapping of str to Dataset
         ``population``, and optionally ``truth`` and ``resamples``.
     """

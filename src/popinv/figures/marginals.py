@@ -139,7 +139,6 @@ def draw_law_parameters(
 
     Parameters
     ----------
-    figure : SubFigure
     population : Dataset
         ``law``, and optionally ``law_lower`` and ``law_upper``.
     truth, oracle : Dataset, optional

@@ -43,7 +43,6 @@ def draw_noise_covariance(
 
     Parameters
     ----------
-    noise : NoiseComparison
     layout : Arrangement
         Layout of the observations.
     distance : ndarray of shape (d_y, d_y), optional

@@ -27,11 +27,9 @@ class NoiseComparison:
 
     Parameters
     ----------
-    estimate : ndarray
     empirical : ndarray
         The covariance of the data less that of the fitted model without noise, which need not be
         positive definite. NaN for two observations that no two systems share.
-    true : ndarray, optional
     resampled : ndarray of shape (resamples, d_y, d_y), optional
         Covariances at draws about the estimate, for intervals.
     simulated : ndarray of shape (B, d_y, d_y), optional

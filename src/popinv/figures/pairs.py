@@ -22,7 +22,6 @@ def draw_pairs(figure: SubFigure, draws: PairDraws) -> None:
 
     Parameters
     ----------
-    figure : SubFigure
     draws : PairDraws
         Of at most six parameters, so that the panels are readable.
     """

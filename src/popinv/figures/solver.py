@@ -54,7 +54,6 @@ def draw_solver_calls(check: xr.Dataset, plane: Plane) -> Figure:
     check : Dataset
         ``round`` and ``reason`` by sample; ``solver_calls`` and ``solver_failures`` by round. The
         last round is the final check.
-    plane : Plane
     """
     count = check.sizes["round_number"]
     # If not all rounds fit, some are chosen evenly, with the first and the last among them.

@@ -88,7 +88,6 @@ def noise_comparison(
 
     Parameters
     ----------
-    problem : Problem
     loaded : mapping of str to Dataset
         ``population``, and optionally ``truth``.
     simulated : ndarray of shape (B, d_y, d_y)

@@ -13,7 +13,6 @@ def check_forward(section: ForwardSection, seed: int) -> None:
 
     Parameters
     ----------
-    section : ForwardSection
     seed : int
         The study's seed.
 

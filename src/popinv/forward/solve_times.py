@@ -114,7 +114,6 @@ class SolveTimer:
         ----------
         solves : int
             Solves that it has ended, 0 if it was stopped.
-        seconds : float
         """
         self._solves += solves
         self._seconds += seconds

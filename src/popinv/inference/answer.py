@@ -123,7 +123,6 @@ class _Found:
     ----------
     known : Identifiability
         By the likelihood if it answers, otherwise by the moments.
-    undetermined : Undetermined
     names : tuple of str
         Of the entries of p.
     """

@@ -41,7 +41,6 @@ class Arrival:
         Mean of the second half of the window less the mean of the first, in standard errors.
     monte_carlo : ndarray of shape (n_p, n_p)
         Covariance of the answer's error due to the descent's own draws.
-    arrived : bool
     """
 
     remaining: np.ndarray
@@ -63,7 +62,6 @@ def judge_arrival(
     ----------
     state : DescentState
         The state at the end of its iterations.
-    settings : DescentSettings
     influence : DistanceInfluence or None
         The influence at the answer. Without it the descent's own matrix is used.
     errors : ndarray of shape (n_p,)

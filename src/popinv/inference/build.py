@@ -50,10 +50,8 @@ def descent_problem(
 
     Parameters
     ----------
-    model : Model
     observations : Dataset
         The study's ``observations.zarr.zip``, with its noise scales and gaps.
-    surrogate : TrainedSurrogate
     seed, stage : int, str
         Address of the random draws.
     """

@@ -47,7 +47,6 @@ def choose_estimate(wanted: str, **estimates: xr.Dataset) -> tuple[str, xr.Datas
 
     Parameters
     ----------
-    wanted : str
     **estimates : Dataset
         The estimates by the name of their estimator.
     """

@@ -234,7 +234,6 @@ def observations_at_places(
     data, conditions : Rows, Conditions
         From :func:`fitted_observations`, with gaps.
     places : ndarray of int, shape (N, m)
-    replicates : int
     """
     present = at_places(conditions.present, places, replicates)
     limits = conditions.limits.mapped(lambda rows: at_places(rows, places, replicates))

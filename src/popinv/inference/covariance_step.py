@@ -104,7 +104,6 @@ def curvature_factor(
     ----------
     problem : Problem
         A problem with a noise of kind :class:`FullNoise`; without alpha if the law is held.
-    settings : DescentSettings
     p : Tensor of shape (n_p,)
     draws : (omega, e, systems)
         Arguments of :meth:`Problem.model`, m rows.
@@ -177,8 +176,6 @@ def joint_step(
 
     Parameters
     ----------
-    problem : Problem
-    settings : DescentSettings
     p, gradient : ndarray of shape (n_p,)
     factor : ndarray
         From :func:`curvature_factor`.

@@ -300,8 +300,6 @@ def run(
     state : DescentState
         From :func:`popinv.inference.problem.begin`, or from a checkpoint, which gives the same
         result bit for bit.
-    problem : Problem
-    settings : DescentSettings
     checkpoint : callable, optional
         A function that receives the state after every step.
     progress : bool

@@ -91,7 +91,6 @@ def distance_influence(problem: Problem, p: np.ndarray) -> DistanceInfluence:
 
     Parameters
     ----------
-    problem : Problem
     p : ndarray of shape (n_p,)
         The estimate, unconstrained.
     """

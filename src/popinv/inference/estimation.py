@@ -48,7 +48,6 @@ def estimate_population(
     problem : Problem
         With the surrogate.
     wanted : {"auto", "likelihood", "pseudo_likelihood", "distance"}
-    settings : PolishSettings
     descent : DescentSettings
         Settings of the distance.
     starts : sequence of ndarray of shape (n_p,)

@@ -75,7 +75,6 @@ class Feature:
         The next larger model that has this parameter.
     unit : str
         What its parameter is, such as "correlation".
-    large : float
     of : callable
         The function of single draws.
     by : int, optional
@@ -118,7 +117,6 @@ def features_of(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Fe
 
     Parameters
     ----------
-    problem : Problem
     observations : Dataset
         With the coordinates of the observations.
     p : ndarray of shape (n_p,)

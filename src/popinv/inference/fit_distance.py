@@ -70,8 +70,6 @@ def fit_distance(
 
     Parameters
     ----------
-    problem : Problem
-    settings : DescentSettings
     starts : sequence of ndarray of shape (n_p,)
     checkpoint : Checkpoint, optional
         Holds the finished legs and the state of the current one. An interrupted call continues from

@@ -35,7 +35,6 @@ class Hausman:
 
     Attributes
     ----------
-    statistic, p_value : float
     difference : ndarray of shape (n_p,)
         In units of its own standard errors.
     """

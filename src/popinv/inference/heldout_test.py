@@ -52,7 +52,6 @@ def heldout_test(
 
     Parameters
     ----------
-    model : FittedModel
     heldout : ndarray of shape (n, d_y)
         Missing entries filled.
     resamples : int

@@ -81,12 +81,10 @@ def noise_interval(
 
     Parameters
     ----------
-    noise : NoiseModel
     gamma : ndarray of shape (n,)
         The estimate.
     covariance : ndarray of shape (n, n)
         Covariance of gamma.
-    systems : int
     """
 
     def mapped(values: np.ndarray) -> np.ndarray:
@@ -112,12 +110,10 @@ def law_interval(
 
     Parameters
     ----------
-    law : Law
     alpha : ndarray of shape (d_alpha,)
         The estimate.
     covariance : ndarray of shape (d_alpha, d_alpha)
         Covariance of alpha.
-    systems : int
     """
     errors = np.sqrt(np.diag(covariance))
     low, high = normal_interval(alpha, errors, systems)
@@ -142,7 +138,6 @@ def intervals(problem: Problem, estimate: xr.Dataset) -> dict[str, tuple[np.ndar
 
     Parameters
     ----------
-    problem : Problem
     estimate : Dataset
         From :func:`popinv.inference.result.estimate_dataset`.
     """

@@ -19,7 +19,6 @@ def mean_noise_covariance(problem: Problem, p: torch.Tensor) -> torch.Tensor:
 
     Parameters
     ----------
-    problem : Problem
     p : Tensor of shape (n_p,)
     """
     alpha, gamma = p[: problem.d_alpha], p[problem.d_alpha :]

@@ -45,7 +45,6 @@ def metrics(
         ``truth``, ``noise_known`` and ``law_known``.
     null_resamples : int
         Number of resamples of the null distribution of the discrepancy.
-    thresholds : Thresholds
     tests : callable, optional
         Those of law, noise and simulator, :func:`popinv.inference.answer_tests.answer_tests`.
     """

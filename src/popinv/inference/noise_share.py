@@ -24,7 +24,6 @@ def noise_shares(problem: Problem, covariance: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    problem : Problem
     covariance : ndarray of shape (d, d)
         The noise of one replicate. Known noise scales of systems count by their mean square.
 
@@ -67,7 +66,6 @@ def noise_share_metrics(
 
     Parameters
     ----------
-    problem : Problem
     population : Dataset
         The answer, with ``noise_covariance``.
     observations : Dataset

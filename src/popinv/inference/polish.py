@@ -60,7 +60,6 @@ class Polished:
 
     Attributes
     ----------
-    pseudo_likelihood : Estimate
     likelihood : Estimate or None
         None if it was not asked for or cannot be computed; ``reason`` says why.
     through : dict of str to str
@@ -116,7 +115,6 @@ def polish(
     ----------
     problem : Problem
         With the surrogate, or with the forward model itself where that is differentiable.
-    settings : PolishSettings
     starts : sequence of ndarray of shape (n_p,)
         The last is that of the study, which has no parameter at its boundary.
     fresh : FreshSolves

@@ -46,7 +46,6 @@ def as_read(law: Law, dataset: xr.Dataset) -> xr.Dataset:
 
     Parameters
     ----------
-    law : Law
     dataset : Dataset
         Variables of the dimension ``law_parameter`` whose names begin with ``law`` are natural
         values: ``law``, ``law_lower``, ``law_upper``, ``law_path``. They are converted.

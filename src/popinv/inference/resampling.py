@@ -53,11 +53,9 @@ def bootstrap(
 
     Parameters
     ----------
-    problem : Problem
     estimator : {"likelihood", "pseudo_likelihood", "distance"}
     p : ndarray of shape (n_p,)
         The estimate.
-    resamples : int
     settings : DescentSettings
         Settings of the distance. Optimiser, rates and number of steps are the resamples' own.
     draws : int

@@ -84,8 +84,6 @@ def estimate_dataset(
 
     Parameters
     ----------
-    problem : Problem
-    estimate : Estimate
     attrs : mapping, optional
         Further attributes.
     losses : mapping of str to ndarray, optional

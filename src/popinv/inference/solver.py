@@ -19,10 +19,6 @@ from popinv.forward.base import DifferentiableModel, ForwardModel, session
 class SolverSimulator:
     """The forward model itself, from a Tensor (n, d_z) to a Tensor (n, d_y).
 
-    Parameters
-    ----------
-    model : ForwardModel
-
     Attributes
     ----------
     differentiable : bool

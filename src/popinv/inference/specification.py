@@ -74,7 +74,6 @@ class ScoreTest:
 
     Attributes
     ----------
-    feature : Feature
     theta, error : float
         Estimate of its parameter, and standard error.
     p_value : float
@@ -108,7 +107,6 @@ def specification_metrics(
     ----------
     problem : Problem
         The fitted problem, with the surrogate.
-    population, observations : Dataset
     check : Dataset
         Fresh solves.
     """
@@ -229,7 +227,6 @@ def tests(
         Features and scores of the observed systems.
     g, t : ndarray of shape (M, k), (M, n)
         Those of systems of the fitted model.
-    seed : int
     """
     count = len(f)
     centre, of_scores = g.mean(axis=0), t.mean(axis=0)

@@ -68,7 +68,6 @@ def with_model_errors(
 
     Parameters
     ----------
-    problem : Problem
     estimate : Estimate
         With the robust covariance.
     scores : callable

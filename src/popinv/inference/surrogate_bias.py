@@ -207,7 +207,6 @@ def push_of(
         The estimate.
     scores : callable
         The estimator's scores at p.
-    fresh : FreshSolves
     stage : str
         Address of the draws.
     pairs : int
@@ -247,10 +246,8 @@ def corrected(
     ----------
     problem : Problem
         With the surrogate.
-    estimate : Estimate
     scores : callable
         The estimator's scores at the estimate.
-    fresh : FreshSolves
     stage : str
         Address of the draws.
     pairs : int

@@ -26,7 +26,6 @@ def location_sizes(d_y: int, loss: float, spread: float, curvature: np.ndarray) 
 
     Parameters
     ----------
-    d_y : int
     loss : float
         J; below zero, as a debiased loss may be, it counts as zero.
     spread : float
@@ -49,8 +48,6 @@ def longest_steps(
 
     Parameters
     ----------
-    problem : Problem
-    settings : DescentSettings
     loss, spread : float
         As in :func:`location_sizes`.
     curvature : ndarray of shape (at least d_alpha,)

@@ -112,7 +112,6 @@ class Undetermined:
 
         Parameters
         ----------
-        problem : Problem
         p : ndarray of shape (n_p,)
         covariance : ndarray of shape (n_p, n_p)
         """

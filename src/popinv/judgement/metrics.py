@@ -40,8 +40,6 @@ class Parameter:
     Attributes
     ----------
     kind : {"law", "noise"}
-    name : str
-    value : float
     lower, upper : float or None
         Ends of the 95 % interval, if there is one.
     true : float or None

@@ -42,10 +42,8 @@ class ColumnTraits:
 
     Parameters
     ----------
-    name : str
     numbers : ndarray of shape (n,), optional
         Its numbers, or its dates as days, NaN where missing; None for text.
-    dates : bool
     codes : ndarray of int, shape (n,)
         The number of each row's cell among the different cells.
     levels : tuple of str

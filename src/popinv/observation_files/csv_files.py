@@ -104,7 +104,6 @@ def read_csv(
 
     Parameters
     ----------
-    file : Path
     system_column, noise_scale_column : str, optional
         Names of the columns that hold the systems' names and noise scales, as the first line has
         them.

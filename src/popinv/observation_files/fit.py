@@ -43,7 +43,6 @@ def read_fitting(
 
     Parameters
     ----------
-    section : FileObservations
     observations : Observations
         What the forward model gives.
     design, covariates : sequence of str
@@ -279,7 +278,6 @@ def check_fits(table: ObservationTable, path: str, width: int, times: int | None
 
     Parameters
     ----------
-    table : ObservationTable
     path : str
         The file that the table was read from, for the message.
     width : int

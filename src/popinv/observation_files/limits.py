@@ -112,7 +112,6 @@ def stated_limits(
     Parameters
     ----------
     section : FileObservations or SyntheticObservations
-    observations : Observations
     count, replicates : int
         Number of systems, and of replicates of each.
     read : mapping of str to ndarray of shape (count, R d_y), optional
@@ -181,7 +180,6 @@ def read_limits(
         A table of text.
     columns : mapping of str to sequence of str
         Of each key the column, or as many columns as the ``width``.
-    width : int
 
     Raises
     ------

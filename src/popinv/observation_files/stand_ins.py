@@ -35,7 +35,6 @@ class StandIn:
     ----------
     column : str
         Where it occurs, in words.
-    number : float
     count : int
         How often.
     """
@@ -113,7 +112,6 @@ def without_stand_ins(table: ObservationTable, numbers: Sequence[float]) -> Obse
 
     Parameters
     ----------
-    table : ObservationTable
     numbers : sequence of float
     """
     scale = table.noise_scale

@@ -53,7 +53,6 @@ class KnownColumn:
 
     Parameters
     ----------
-    name : str
     text : bool
         Whether it holds text.
     categories : tuple of str
@@ -160,7 +159,6 @@ def survey(file: Path, given: Given | None = None, ask: Asked = refuse_to_ask) -
 
     Parameters
     ----------
-    file : Path
     given : Given, optional
         What the user states of the layout and the columns.
     ask : callable

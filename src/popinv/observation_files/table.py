@@ -139,7 +139,6 @@ def check_varies(table: ObservationTable, rows: np.ndarray | None = None) -> Non
 
     Parameters
     ----------
-    table : ObservationTable
     rows : ndarray of int, optional
         The systems that must differ; by default all.
 

@@ -46,7 +46,6 @@ def adam(
     square : array or Tensor, optional
         Replaces g_t^2.
     betas : (float, float)
-    epsilon : float
 
     Returns
     -------

@@ -101,7 +101,6 @@ def inputs(law: Law, alpha: torch.Tensor, omega: torch.Tensor, known: Known) -> 
 
     Parameters
     ----------
-    law : Law
     alpha : Tensor of shape (d_alpha,) or (n, d_alpha)
     omega : Tensor of shape (n, d_omega)
     known : Known of n systems

@@ -105,7 +105,6 @@ def limits_of(ends: Mapping[str, np.ndarray], observations: Observations) -> Lim
     ----------
     ends : mapping of str to ndarray of shape (n, d_y)
         Those of what a file holds, by :data:`popinv.observation_files.limits.VARIABLES`.
-    observations : Observations
     """
     if observations.logarithm:
         # A value that is only known to be positive has any logarithm.
@@ -119,7 +118,6 @@ def limits_in(observations: xr.Dataset, ending: str) -> Limits | None:
 
     Parameters
     ----------
-    observations : Dataset
     ending : str
         "" or "_heldout".
     """

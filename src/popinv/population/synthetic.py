@@ -67,7 +67,6 @@ def noise_rows(
 
     Parameters
     ----------
-    noise : NoiseModel
     gamma : ndarray of shape (n_gamma,)
     seed, stage : int, str
         Address of the draws.

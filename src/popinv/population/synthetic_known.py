@@ -25,7 +25,6 @@ def synthetic_known(
 
     Parameters
     ----------
-    observations : SyntheticObservations
     design, covariates : sequence of str
     seed : int
         The study's seed.

@@ -54,8 +54,6 @@ def observed_systems(
 
     Parameters
     ----------
-    model : Model
-    observations : SyntheticObservations
     clean : ndarray of shape (n, d_y)
         G(z) of one replicate, NaN rows for solves that failed.
     seed, stage : int, str

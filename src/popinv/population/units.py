@@ -49,7 +49,6 @@ def law_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Described]
 
     Parameters
     ----------
-    model : Model
     names : tuple of str
         As the results have them.
     """
@@ -124,7 +123,6 @@ def noise_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Describe
 
     Parameters
     ----------
-    model : Model
     names : tuple of str
         As the results have them.
     """

@@ -14,7 +14,6 @@ def calibration_charts(found: Calibration, fitted: bool = False) -> list[Chart]:
 
     Parameters
     ----------
-    found : Calibration
     fitted : bool
         Whether the answer has learned from these systems.
     """

@@ -85,7 +85,6 @@ def gather_listed(results: str | Path, name: str, section: config.Study | None) 
     ----------
     results : path
         The folder of the results.
-    name : str
     section : popinv.config.study.Study or None
         None if it is not part of the configuration, but among
         :func:`popinv.report.folder.found_studies`.

@@ -45,7 +45,6 @@ class Chart:
     ----------
     name : str
         Unique on its page.
-    title : str
     caption : str
         Text below the chart.
     alternative : str
@@ -56,7 +55,6 @@ class Chart:
         its numbers.
     control : {"slider", "select"} or None
         Control for the choice.
-    control_label : str
     choices : tuple of str
         The choices; the first is shown first.
     wide : bool
@@ -161,14 +159,11 @@ def add_band(
 
     Parameters
     ----------
-    figure : Figure
     x, low, high : ndarray of shape (n,)
     label : str
         Its name in the table of the chart's numbers and, if ``legend``, in the legend.
-    colour : str
     meta : int, optional
         The choice for which it is shown, by default all.
-    legend : bool
     """
     line = {"width": 0, "color": colour}
     same = {"x": x, "mode": "lines", "line": line, "hoverinfo": "skip", "meta": meta}

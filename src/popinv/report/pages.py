@@ -68,7 +68,6 @@ def reproduction(name: str, study: Mapping[str, Any]) -> Reproduction:
 
     Parameters
     ----------
-    name : str
     study : mapping
         The study's section of a checked configuration.
     """
@@ -114,7 +113,6 @@ def study_page(
 
     Parameters
     ----------
-    study : Study
     charts : mapping of str to sequence of Chart
         By section: ``short``, ``law``, ``noise``, ``estimators``, ``pairs``, ``tests``,
         ``calibration``, ``observations``, ``evidence``, ``descent``, ``rounds``, ``stages``.

@@ -75,7 +75,6 @@ def add_panel(
 
     Parameters
     ----------
-    figure : Figure
     side : int
         Number of panels in a column.
     i, j, number : int

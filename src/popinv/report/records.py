@@ -79,7 +79,6 @@ class Row:
 
     Attributes
     ----------
-    part, status : str
     cells : dict of str to str
         What is shown, by column.
     """
@@ -127,7 +126,6 @@ class Comparison:
 
     Attributes
     ----------
-    name : str
     numbers : dict
         ``comparison.json``.
     """
@@ -167,7 +165,6 @@ class Listed:
 
     Attributes
     ----------
-    name : str
     forward : str
         Kind of its forward model; empty if it is not known.
     metrics : dict
@@ -220,7 +217,6 @@ class Study:
 
     Attributes
     ----------
-    name : str
     config : popinv.config.study.Study
         Its section of the configuration.
     metrics : dict

@@ -52,8 +52,6 @@ def write_study_page(
 
     Parameters
     ----------
-    study : Study
-    model : Model
     loaded : mapping of str to Dataset
         ``surrogate``, and as in :func:`page_of`.
     seed : int
@@ -72,7 +70,6 @@ def page_of(study: Study, problem: Problem, loaded: Mapping[str, xr.Dataset]) ->
 
     Parameters
     ----------
-    study : Study
     problem : Problem
         The fitted problem.
     loaded : mapping of str to Dataset

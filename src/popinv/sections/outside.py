@@ -94,7 +94,6 @@ def named_class(kind: str, base: type[Section]) -> type[Section]:
 
     Parameters
     ----------
-    kind : str
     base : type
         The class that it must derive from.
 

@@ -22,7 +22,6 @@ def module_file(module: str, folder: str, installed: bool = True) -> Path | None
 
     Parameters
     ----------
-    module : str
     folder : str
         The folder is searched first.
     installed : bool
@@ -74,7 +73,6 @@ def imported_names(file: Path, module: str) -> Iterator[str]:
 
     Parameters
     ----------
-    file : Path
     module : str
         Name of the module in the file, which relative imports start from.
     """

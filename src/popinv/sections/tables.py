@@ -49,7 +49,6 @@ def read_frame(file: Path, header: bool = True) -> pd.DataFrame:
 
     Parameters
     ----------
-    file : Path
     header : bool
         Whether the first line holds the names of the columns. Otherwise they are called
         ``column 1``, ``column 2``, ...
@@ -174,8 +173,6 @@ def named_column(frame: pd.DataFrame, name: str, key: str) -> str:
 
     Parameters
     ----------
-    frame : DataFrame
-    name : str
     key : str
         The key of the configuration that names it, for the message.
 
@@ -204,7 +201,6 @@ def numbers_of(frame: pd.DataFrame, column: str, stand_ins: Sequence[float] = ()
     ----------
     frame : DataFrame
         As :func:`read_frame` returns it.
-    column : str
     stand_ins : sequence of float
         Numbers that stand for a missing value.
 

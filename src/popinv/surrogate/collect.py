@@ -135,10 +135,8 @@ def judge(
     ----------
     fresh, previous : Dataset
         From :func:`collect`, and the result of this function in the round before.
-    surrogate : TrainedSurrogate
     estimate : Dataset
         The round's estimate, with ``noise_covariance``.
-    thresholds : Thresholds
     push : callable
         Maps the fresh solves that succeeded to the push.
     """

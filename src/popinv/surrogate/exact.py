@@ -119,7 +119,6 @@ def of_function(
         It takes parameters, and ``design`` and ``times`` if it has such arguments.
     design : int
         Number of inputs that are no parameters.
-    observations : SimulatorObservations
     section : mapping, optional
         As of :class:`ExactSimulator`.
     """
@@ -147,7 +146,6 @@ def of_section(forward: PythonFunction, files: str | None = None) -> ExactSimula
 
     Parameters
     ----------
-    forward : PythonFunction
     files : str, optional
         Hash of the function's files, as it was stored. No other code is loaded.
 

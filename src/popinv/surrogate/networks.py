@@ -236,7 +236,6 @@ class FNO(nn.Module):
         Channels.
     modes : int or sequence of int
         Frequencies kept per axis.
-    layers : int
     readout : ndarray of shape (d_y, n_grid), optional
         Fixed interpolation matrix from the grid to the sensors; learned by default.
 

@@ -29,7 +29,6 @@ class Surrogate:
     ----------
     network : torch.nn.Module
         Its weights are frozen, so gradients flow to z alone.
-    standardisation : Standardisation
     hyperparameters : mapping
         The arguments of ``build_network``: plain numbers, strings and lists.
     """

@@ -67,7 +67,6 @@ def asked_and_taken(
     ----------
     folder : Path
         ``results/{study}/benchmarks``.
-    study : Study
     measured : float, optional
         Mean seconds of a solve, from which the rows follow.
     """

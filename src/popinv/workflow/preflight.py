@@ -53,8 +53,6 @@ class Stage:
 
     Attributes
     ----------
-    rule : str
-    jobs : int
     seconds, megabytes : float
         Of one job; its largest.
     """
@@ -122,7 +120,6 @@ def stages(study: Study, measured: float | None = None) -> list[Stage]:
 
     Parameters
     ----------
-    study : Study
     measured : float, optional
         Mean seconds of a solve; without it they are assumed.
     """

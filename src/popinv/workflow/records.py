@@ -45,7 +45,6 @@ class Content:
 
     Attributes
     ----------
-    sha256 : str
     size : int
         Bytes.
     modified : int
@@ -61,7 +60,6 @@ class Content:
 
         Parameters
         ----------
-        path : Path
         read : callable, optional
             In the place of :func:`content_of`, where many jobs have read the same file.
         """
@@ -105,7 +103,6 @@ class Record:
 
     Attributes
     ----------
-    rule : str
     wildcards : dict of str to str
     settings : dict
         The parameters of the rule: the seed, sections of the study, the fingerprint ``code`` of
@@ -116,7 +113,6 @@ class Record:
         By path, relative to the working directory.
     versions, machine : dict of str to str
         ``versions`` has the commit of a checkout, which :func:`commit_of` describes.
-    seconds : float
     """
 
     rule: str

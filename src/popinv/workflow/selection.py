@@ -113,7 +113,6 @@ def selected_modules(study: Study, *uses: str) -> tuple[str, ...]:
 
     Parameters
     ----------
-    study : Study
     *uses : str
         Keys of :data:`USES`.
     """

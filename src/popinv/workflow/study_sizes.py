@@ -78,7 +78,6 @@ class Sizes:
 
     Parameters
     ----------
-    study : Study
     systems : int
         Observed systems, with those that are held out.
     heldout : int
@@ -328,7 +327,6 @@ def measured_solves(study: Study, results: str | Path) -> SolveTimes | None:
 
     Parameters
     ----------
-    study : Study
     results : path
         The folder of the results.
     """
@@ -346,7 +344,6 @@ def sizes(study: Study, measured: float | None = None) -> Sizes:
 
     Parameters
     ----------
-    study : Study
     measured : float, optional
         Mean seconds of a solve; without it they are assumed.
     """

@@ -33,13 +33,11 @@ class Verdict:
 
     Attributes
     ----------
-    path : str
     state : str
         "whole": it is what its job has written, from the inputs that are there. "damaged": its
         content has changed since. "missing". "foreign": it was made from other inputs than those
         that are there, or with other settings than those of the configuration. "unknown": it has no
         record, or the record cannot be read.
-    why : str
     """
 
     path: str

@@ -23,8 +23,6 @@ def fit_two_stage(
 
     Parameters
     ----------
-    model : Model
-    observations, surrogate : Dataset
     estimate : Dataset
         That of the last round, where the fits start.
     seed : int

@@ -23,8 +23,6 @@ def sample_hierarchical(
 
     Parameters
     ----------
-    model : Model
-    observations, surrogate : Dataset
     estimate : Dataset
         That of the last round, where the chains start.
     seed : int

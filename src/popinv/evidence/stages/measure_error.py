@@ -45,12 +45,10 @@ def measure_error(
 
     Parameters
     ----------
-    model : Model
     descent, polish, estimator : DescentSettings, PolishSettings, str
         Estimates go through the surrogate alone.
     stated : SyntheticObservations
         The study's section ``observations``.
-    truth, observations, surrogate, check : Dataset
     population : Dataset
         The study's answer, where the estimates start.
     solves : Dataset, optional

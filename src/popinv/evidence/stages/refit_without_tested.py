@@ -35,9 +35,7 @@ def refit_without_tested(
 
     Parameters
     ----------
-    model : Model
     descent, polish : DescentSettings, PolishSettings
-    observations : Dataset
     surrogate : Dataset or TrainedSurrogate
         The forward model itself may take its place.
     population : Dataset

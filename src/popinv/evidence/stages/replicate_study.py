@@ -48,7 +48,6 @@ def replicate_study(
 
     Parameters
     ----------
-    model : Model
     descent, polish, estimator : DescentSettings, PolishSettings, str
     observations, surrogate, check : Dataset
         Those of the study; each data set has as many systems.

@@ -42,9 +42,6 @@ def score_systems(
 
     Parameters
     ----------
-    model : Model
-    polish : PolishSettings
-    observations, surrogate, population : Dataset
     likelihood : Dataset
         The estimate of the likelihood, or the reason why there is none.
     without_tested : Dataset, optional

@@ -31,7 +31,6 @@ def train_fixed_design(
     Parameters
     ----------
     forward, law : ForwardSection, LawSection
-    surrogate : SurrogateSettings
     solves : Dataset
         Those of the broad design.
     check : Dataset

@@ -78,7 +78,6 @@ def columns(systems: Systems, heights: Sequence[float]) -> Columns:
 
     Parameters
     ----------
-    systems : Systems
     heights : sequence of float
         Heights of the rows, in inches.
     """

@@ -108,10 +108,8 @@ def draw_rule_graph(graph: RuleGraph, groups: Mapping[str, str], title: str) -> 
 
     Parameters
     ----------
-    graph : RuleGraph
     groups : mapping of str to str
         Group of each rule, which determines its colour.
-    title : str
     """
     places = _places(graph)
     across = max(graph.levels.values()) + 1

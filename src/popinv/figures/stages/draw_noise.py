@@ -34,7 +34,6 @@ def draw_noise(
     Parameters
     ----------
     forward, noise : ForwardSection, NoiseSection
-    observations, population : Dataset
     truth : Dataset, optional
         Of a synthetic study.
     seed : int

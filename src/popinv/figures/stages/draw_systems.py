@@ -32,8 +32,6 @@ def draw_systems(
 
     Parameters
     ----------
-    model : Model
-    observations : Dataset
     solves : Dataset, optional
         Those of a synthetic population, whose systems are drawn.
     population : Dataset, optional

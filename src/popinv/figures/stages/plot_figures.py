@@ -20,7 +20,6 @@ def plot_figures(
 
     Parameters
     ----------
-    model : Model
     artefacts : mapping of str to Dataset
         As in :func:`popinv.figures.study.draw_all`.
     folder : path

@@ -23,7 +23,6 @@ def lowest_frequency(operators: ElasticOperators, entries: np.ndarray, shape: np
 
     Parameters
     ----------
-    operators : ElasticOperators
     entries : ndarray of shape (n_entries,)
         Lower triangle of K.
     shape : ndarray of shape (unknowns,)
@@ -64,7 +63,6 @@ def inaccuracies(
         omega from `lowest_frequency`, the largest K_ii / M_ii, and a.
     stiffness_damping : float
         b of the damping a M + b K.
-    time_step, duration : float
     """
     with np.errstate(all="ignore"):
         decay = (damping + stiffness_damping * frequency**2) / 2

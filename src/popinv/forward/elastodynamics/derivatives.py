@@ -73,7 +73,6 @@ class _System:
 
     Attributes
     ----------
-    model : Elastodynamics
     z : ndarray of shape (1, d_z)
     stiffness : ndarray of shape (n_cells,)
     entries : ndarray

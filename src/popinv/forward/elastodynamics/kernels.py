@@ -132,7 +132,6 @@ def march(
         p and q.
     loads : ndarray of shape (n_steps or 1, n)
         Mean load of each step, or of all steps.
-    time_step : float
     displacement, velocity : ndarray of shape (n,)
         Initial state; on return, the last.
     observation_pointer, observation_columns, observation_weights : ndarray

@@ -289,7 +289,6 @@ class Elastodynamics:
 
         Parameters
         ----------
-        of_one : UniformModes
         z : ndarray of shape (n, 2)
         reasons : ndarray of object, shape (n,)
         values : ndarray of shape (n, n_places, n_times)

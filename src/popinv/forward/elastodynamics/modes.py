@@ -157,7 +157,6 @@ def vibrate(
         E and a of each body.
     stiffness_damping : float
         b.
-    time_step : float
     steps : int
         Time steps from one observation to the next.
     observed : ndarray of shape (n_systems, n_places, n_times)

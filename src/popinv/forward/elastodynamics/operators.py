@@ -222,10 +222,8 @@ def preassemble(
 
     Parameters
     ----------
-    discretisation : Discretisation
     source : callable or None
         f, from UFL coordinates and time to a UFL expression.
-    time_step : float
     steps : int
         Number of time steps, for which the source is assembled.
 

@@ -40,7 +40,6 @@ def newmark(
 
     Parameters
     ----------
-    discretisation : Discretisation
     stiffness : ndarray of shape (n_cells,)
         Young's modulus of each cell.
     damping : (float, float)
@@ -52,7 +51,6 @@ def newmark(
         Deflection of the end, or traction.
     source : callable or None
         f, from UFL coordinates and time to a UFL expression.
-    time_step : float
     times, steps : int
         Number of observation times, and of time steps between them.
     prepare : callable, default `solve_afresh`

@@ -52,7 +52,6 @@ class AtOwnTimes:
             It takes parameters, and ``design`` and ``times`` if it has such arguments.
         design : int
             Number of inputs that are no parameters.
-        observations : SimulatorObservations
         """
         times = observations.asked_times()
         if times is None or observations.simulated_times or not takes(function, "times"):

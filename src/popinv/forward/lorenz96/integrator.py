@@ -81,9 +81,6 @@ def advance(
     slow : ndarray of float64, shape (n, K)
     fast : ndarray of float64, shape (n, K, J)
         J = 0 for one scale.
-    coefficients : Coefficients
-    time_step : float
-    steps : int
     slow_damping : float, default 1
         d in the equation of the slow variables; 0 lets the conserved energy be seen.
 

@@ -340,7 +340,6 @@ def window_averages(
     coefficients : ndarray of shape (5, K MEMBERS)
     products : ndarray of int, shape (n_quantities, 3)
         First field, second field and lag of each observable.
-    time_step : float
     spin_up : int
         Steps before the first window.
     windows : int

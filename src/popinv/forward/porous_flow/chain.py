@@ -25,7 +25,6 @@ def factorise(matrices: np.ndarray, unknowns: int) -> np.ndarray:
     ----------
     matrices : ndarray of shape (n, at least 2 unknowns)
         Diagonal, then subdiagonal, of each. Becomes D, then the subdiagonal of L.
-    unknowns : int
     """
     failed = np.zeros(matrices.shape[0], dtype=np.bool_)
     for i in range(matrices.shape[0]):

@@ -24,12 +24,7 @@ from popinv.forward.porous_flow.section import PorousFlow as Section
 
 
 class FixedSensors:
-    """Observation of solutions at the same places in all systems.
-
-    Parameters
-    ----------
-    op : PorousOperators
-    """
+    """Observation of solutions at the same places in all systems."""
 
     def __init__(self, op: PorousOperators) -> None:
         self.matrix = op.observation_pointer, op.observation_columns, op.observation_weights

@@ -280,10 +280,6 @@ def ordered_nodes(discretisation: Discretisation) -> tuple[np.ndarray, np.ndarra
 def preassemble(discretisation: Discretisation) -> PorousOperators:
     """Assemble with Firedrake everything that does not depend on the permeability.
 
-    Parameters
-    ----------
-    discretisation : Discretisation
-
     Returns
     -------
     PorousOperators

@@ -61,7 +61,6 @@ def from_jacobian(
     ----------
     function : callable
         Told whether the Jacobian is wanted. Returns y (n, d_y), or y and J (n, d_y, d_z).
-    d_z : int
     asked : str
         ``VALUES``, ``JVP`` or ``VJP``.
     directions : ndarray, optional

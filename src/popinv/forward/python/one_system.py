@@ -81,7 +81,6 @@ def works_for_one(function: Function, z: np.ndarray, width: int) -> bool:
         It has failed for a table.
     z : ndarray of shape (d_z,)
         With the design of the system, if any.
-    width : int
     """
     with contextlib.suppress(Exception, SystemExit):
         result = function(z)

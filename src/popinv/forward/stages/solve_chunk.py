@@ -60,7 +60,6 @@ def solve_chunk(
 
     Parameters
     ----------
-    forward : ForwardSection
     proposals : Dataset
         ``z`` along ``sample``.
     seed : int

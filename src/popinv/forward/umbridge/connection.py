@@ -32,10 +32,8 @@ class Answer:
 
     Attributes
     ----------
-    status : int
     reason : str
         Of the status, such as ``Not Found``.
-    text : str
     """
 
     status: int

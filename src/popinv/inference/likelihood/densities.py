@@ -41,7 +41,6 @@ class DensitiesAt:
 
     Parameters
     ----------
-    problem : Problem
     gamma : Tensor of shape (n_gamma,)
 
     Raises

@@ -147,7 +147,6 @@ class NormalDensity(Density):
 
     Attributes
     ----------
-    noise : Whitening
     data : Tensor of shape (n, k)
         Whitened observations.
     changes : list of NoiseChange

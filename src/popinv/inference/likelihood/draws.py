@@ -47,7 +47,6 @@ def quasi_random(
 
     Parameters
     ----------
-    problem : Problem
     stage : str
         Address of the random shifts.
     numbers : ndarray of int, shape (n,)
@@ -101,7 +100,6 @@ def best_draws(draws: torch.Tensor, objective: torch.Tensor, count: int = 1) -> 
     draws : Tensor of shape (S, d_omega)
     objective : Tensor of shape (S, n)
         The negative log posterior of each system. Draws at which it is not finite come last.
-    count : int
     """
     objective = torch.where(torch.isfinite(objective), objective, torch.inf)
     best = objective.argmin(dim=0)

@@ -146,7 +146,6 @@ class Eigenbases:
 
     Parameters
     ----------
-    moments : Moments
     groups : ndarray of int, shape (C,)
         The group of each cell.
     seen : ndarray of int, shape (C, d)

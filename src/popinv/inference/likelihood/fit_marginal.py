@@ -95,7 +95,6 @@ def fit_marginal_likelihood(
 
     Parameters
     ----------
-    problem : Problem
     start : ndarray of shape (n_p,)
         Parameters that are held stay there.
     settings : MarginalSettings, optional
@@ -154,7 +153,6 @@ class _Cycle:
     ----------
     p : ndarray of shape (n_p,)
         Where draws are adapted.
-    draws : int
     hard : ndarray of int
         Systems that are known to be hard.
     information : ndarray of shape (n_p, n_p)
@@ -492,9 +490,7 @@ def maximum_with_information(
 
     Parameters
     ----------
-    problem : Problem
     start : ndarray of shape (n_p,)
-    settings : MarginalSettings
     information : ndarray of shape (n_p, n_p)
         The negative Hessian of the log likelihood, about.
     numbers : ndarray of int, shape (N,), optional

@@ -148,7 +148,6 @@ def normal_log_densities(problem: Problem, p: np.ndarray, omega: torch.Tensor) -
 
     Parameters
     ----------
-    problem : Problem
     p : ndarray of shape (n_p,)
     omega : Tensor of shape (M, d_omega)
         Draws for the moments.

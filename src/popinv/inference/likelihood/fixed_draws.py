@@ -50,7 +50,6 @@ class FixedDraws:
 
     Attributes
     ----------
-    problem : Problem
     omega : Tensor of shape (N, S, d_omega)
         At the law for which the draws were adapted.
     inputs : Tensor of shape (N, S, d_z + d_design)
@@ -170,9 +169,7 @@ def adapted_draws(
 
     Parameters
     ----------
-    problem : Problem
     p : ndarray of shape (n_p,)
-    settings : MarginalSettings
     numbers : ndarray of int, shape (N,), optional
         The numbers of the systems, which determine their draws; by default their positions.
     cheap : Problem, optional

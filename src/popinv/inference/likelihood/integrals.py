@@ -109,9 +109,6 @@ class Integrals:
 
     Attributes
     ----------
-    problem : Problem
-    push_forward : PushForward
-    density : Density
     numbers : ndarray of int, shape (n,)
         Numbers of the systems, which determine their draws.
     at_modes : AtModes, optional

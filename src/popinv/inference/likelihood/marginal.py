@@ -129,9 +129,7 @@ def evaluate(
 
     Parameters
     ----------
-    problem : Problem
     p : ndarray of shape (n_p,)
-    settings : MarginalSettings
     memory : mapping, optional
         :attr:`Evaluation.memory` of a nearby evaluation: the start of the search for the modes, and
         the corrections to keep. Without it the search starts at the best of some draws of the
@@ -184,9 +182,7 @@ def further_modes(
 
     Parameters
     ----------
-    problem : Problem
     p : ndarray of shape (n_p,)
-    settings : MarginalSettings
     evaluation : Evaluation
         At p.
     known : ndarray of int

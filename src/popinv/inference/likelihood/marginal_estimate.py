@@ -127,7 +127,6 @@ def judged_errors(problem: Problem, evaluation: Evaluation, information: np.ndar
 
     Parameters
     ----------
-    problem : Problem
     evaluation : Evaluation
         At the maximum.
     information : ndarray of shape (n_p, n_p)
@@ -185,9 +184,6 @@ def estimate_at(
 
     Parameters
     ----------
-    problem : Problem
-    settings : MarginalSettings
-    state : ScoringState
     curved : callable or None
         The likelihood of which the curvature is taken; without one the curvature is the sum of the
         outer products of the scores.
@@ -289,7 +285,6 @@ def doubts_of_draws(effective_share: float, poor: float, systems: int) -> list[s
         Mean over the systems of the effective share of the draws.
     poor : float
         Share of systems with too few effective draws.
-    systems : int
     """
     reasons = []
     if effective_share < _LEAST_SHARE:

@@ -46,8 +46,6 @@ class Near:
 
     Attributes
     ----------
-    problem : Problem
-    settings : MarginalSettings
     numbers : ndarray of int, shape (N,)
         Numbers of the systems, which determine their draws.
     here : Evaluation
@@ -103,7 +101,6 @@ class MixtureNear:
 
     Attributes
     ----------
-    problem : Problem
     parts : sequence of Near
         The likelihood of each component, as if all systems belonged to it.
     here : Evaluation
@@ -169,9 +166,7 @@ def likelihood_near(
 
     Parameters
     ----------
-    problem : Problem
     p : ndarray of shape (n_p,)
-    settings : MarginalSettings
     numbers : ndarray of int, shape (N,), optional
         The numbers of the systems, by default their positions.
     memory : mapping, optional

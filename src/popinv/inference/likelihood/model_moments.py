@@ -130,7 +130,6 @@ def matched_draws(
 
     Parameters
     ----------
-    problem : Problem
     count : int, optional
         Number of draws; by default 16 for each system, at least 16,000 and at most 400,000; of
         fewer than 500 systems 32 for each, at least 1000. The model's moments then add at most a
@@ -163,7 +162,6 @@ def moments_of_systems(
 
     Parameters
     ----------
-    problem : Problem
     alpha : Tensor of shape (d_alpha,)
     gamma : Tensor of shape (n_gamma,)
     omega : Tensor of shape (M, d_omega)

@@ -86,7 +86,6 @@ def find_modes(
 
     Parameters
     ----------
-    push_forward : Signals
     density : Density
         Of the n systems.
     start : Tensor of shape (n, d_omega)

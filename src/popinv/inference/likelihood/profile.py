@@ -48,7 +48,6 @@ class Ends:
 
     Attributes
     ----------
-    lower, upper : float
     boundary : {"", "zero", "infinity"}
         The boundary at which the maximum lies, if any.
     """
@@ -70,7 +69,6 @@ def profiles(
 
     Parameters
     ----------
-    problem : Problem
     entries : ndarray of bool, shape (n_p,)
         From :func:`ill_determined`.
     sampling, model : ndarray of shape (n_p, n_p)
@@ -106,11 +104,9 @@ def profile(problem: Problem, point: Point, evaluate: Evaluate, i: int, scale: f
 
     Parameters
     ----------
-    problem : Problem
     point : Point
         The maximum.
     evaluate : callable
-    i : int
     scale : float
         c.
     """

@@ -46,7 +46,6 @@ def laplace(modes: Modes, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
 
     Parameters
     ----------
-    modes : Modes
     xi : Tensor of shape (n, S, d_omega)
         Standard normal.
 

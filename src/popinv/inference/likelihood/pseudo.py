@@ -73,7 +73,6 @@ def evaluate(problem: Problem, moments: Moments, with_scores: bool = True) -> Ps
 
     Parameters
     ----------
-    problem : Problem
     moments : Moments
         At p, from :func:`popinv.inference.likelihood.model_moments.moments_of_systems`.
     with_scores : bool

@@ -32,7 +32,6 @@ class PushForward:
 
     Parameters
     ----------
-    problem : Problem
     alpha : Tensor of shape (d_alpha,)
     known : Known of n systems, optional
         Their design and covariates. The rows of omega are then those of the n systems, in order,
@@ -98,7 +97,6 @@ class PushForward:
         Parameters
         ----------
         omega : Tensor of shape (n, d_omega)
-        entry : int
         move : Tensor of shape (n, d_omega)
             Change of omega for a unit of the entry.
         """

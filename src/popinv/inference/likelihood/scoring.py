@@ -88,8 +88,6 @@ class ScoringState:
     ----------
     iteration : int
         Number of steps tried.
-    point : Point
-    damping : float
     arrived : bool
         Whether no further step is worth taking.
     path : ndarray of shape (k, n_p)
@@ -130,8 +128,6 @@ def off_saddle(problem: Problem, point: Point, evaluate: Evaluate) -> Point:
 
     Parameters
     ----------
-    problem : Problem
-    point : Point
     evaluate : callable
         As in :func:`step`.
     """
@@ -249,7 +245,6 @@ def step(
 
     Parameters
     ----------
-    state : ScoringState
     evaluate : callable
         Maps p and a memory to a :class:`Point`; raises DivergenceError if it does not exist.
     problem : Problem
@@ -303,8 +298,6 @@ def ascend(
         From :func:`begin`, or from an interrupted ascent.
     evaluate : callable
         As in :func:`step`.
-    problem : Problem
-    most : int
     progress : callable, optional
         A function that receives the state after every step.
     tolerance : float

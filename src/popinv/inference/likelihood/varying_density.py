@@ -58,7 +58,6 @@ class VaryingDensity(Density):
 
     Attributes
     ----------
-    noise : VaryingNoise
     gamma : Tensor of shape (n_gamma,)
     low, high : Tensor of shape (n, d_y)
         Ends between which observations lie; both are the observation where it was seen, and any

@@ -157,7 +157,6 @@ class Whitening:
         ----------
         residuals : Tensor of shape (n, S, d_y)
             Whitened residuals.
-        change : NoiseChange
 
         Returns
         -------

@@ -28,7 +28,6 @@ def assess_population(
 
     Parameters
     ----------
-    model : Model
     thresholds : Thresholds
         What a surrogate that is good enough stays below.
     seed, null_resamples : int

@@ -48,7 +48,6 @@ def consult_oracle(
     descent, polish, estimator : DescentSettings, PolishSettings, str
     distance, pseudo_likelihood, likelihood : Dataset
         The answers of all estimators.
-    observations, surrogate, check, truth : Dataset
     known : {"noise", "law"}
     seed : int
         The study's seed.

@@ -37,9 +37,6 @@ def deconvolve(
 
     Parameters
     ----------
-    model : Model
-    descent : DescentSettings
-    observations : Dataset
     surrogate : Dataset or TrainedSurrogate
         The forward model itself may take its place.
     estimate : Dataset

@@ -28,9 +28,6 @@ def descend_with_policy(
 
     Parameters
     ----------
-    model : Model
-    descent : DescentSettings
-    observations, surrogate : Dataset
     estimate : Dataset
         That of the last round, where the descent starts.
     seed : int

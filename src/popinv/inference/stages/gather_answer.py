@@ -34,7 +34,6 @@ def gather_answer(
     Parameters
     ----------
     model, estimator : Model, str
-    observations : Dataset
     surrogate : Dataset or TrainedSurrogate
         The forward model itself may take its place.
     distance, pseudo_likelihood, likelihood : Dataset

@@ -40,9 +40,6 @@ def maximise_likelihoods(
 
     Parameters
     ----------
-    model : Model
-    settings : PolishSettings
-    observations : Dataset
     surrogate : Dataset or TrainedSurrogate
         The forward model itself may take its place.
     estimate : Dataset

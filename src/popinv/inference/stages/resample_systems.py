@@ -37,11 +37,9 @@ def resample_systems(
 
     Parameters
     ----------
-    model : Model
     descent, polish, estimator : DescentSettings, PolishSettings, str
     distance, pseudo_likelihood, likelihood : Dataset
         The answers of all estimators.
-    observations : Dataset
     surrogate : Dataset or TrainedSurrogate
         The forward model itself may take its place.
     seed, resamples : int

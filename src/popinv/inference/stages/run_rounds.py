@@ -36,7 +36,6 @@ class Round:
         Number of draws among which the last surrogate chose the solves, 0 for none.
     judged : bool
         Whether there was a last surrogate to judge on the solves.
-    surrogate, estimate : Dataset, optional
     """
 
     name: str
@@ -67,9 +66,6 @@ def run_rounds(
 
     Parameters
     ----------
-    model : Model
-    surrogate : SurrogateSettings
-    observations : Dataset
     seed : int
         The study's seed.
     samples : mapping of str to int

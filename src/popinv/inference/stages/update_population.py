@@ -30,8 +30,6 @@ def update_population(
 
     Parameters
     ----------
-    model : Model
-    observations : Dataset
     surrogate : Dataset or TrainedSurrogate
         That of the round, or the forward model itself in its place. Where it was passed on, so is
         the last estimate.

@@ -19,7 +19,6 @@ def check_law(section: LawSection, forward: ForwardSection) -> None:
 
     Parameters
     ----------
-    section : LawSection
     forward : ForwardSection
         The forward model whose parameters the law is of.
 

@@ -14,10 +14,6 @@ class ProductLaw(Law):
     """Two independent groups of parameters, ``z = (z_first, z_second)``.
 
     alpha, omega and z are those of the first law followed by those of the second.
-
-    Parameters
-    ----------
-    first, second : Law
     """
 
     def __init__(self, first: Law, second: Law) -> None:

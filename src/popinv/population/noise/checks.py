@@ -20,7 +20,6 @@ def check_noise(section: NoiseSection, observations: Observations) -> None:
 
     Parameters
     ----------
-    section : NoiseSection
     observations : Observations
         The places and times that the noise is over.
 

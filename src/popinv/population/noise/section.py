@@ -84,7 +84,6 @@ class NoiseSection(Kind):
 
         Parameters
         ----------
-        observations : Observations
         covariates : sequence of str
             The names of all covariates that are known of a system, in order.
         """
@@ -128,7 +127,6 @@ class NoiseSection(Kind):
         ----------
         values : Section
             Values of the type of the section's ``start``.
-        forward : ForwardSection
         """
         yield from ()
 

@@ -34,7 +34,6 @@ class VaryingNoise(NoiseModel):
 
     Parameters
     ----------
-    base : NoiseModel
     grows : {"constant", "proportional", "combined"}
     heavy_tails : bool
         Whether u is of Student's t distribution.

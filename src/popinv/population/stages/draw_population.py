@@ -31,7 +31,6 @@ def draw_population(
 
     Parameters
     ----------
-    forward : ForwardSection
     law : LawSection
         Its ``start`` holds the values that the systems are drawn with.
     observations : SyntheticObservations, optional

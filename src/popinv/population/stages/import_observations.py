@@ -43,7 +43,6 @@ def import_observations(
         It says what the columns of the file are.
     law : LawSection
         It says which columns hold covariates.
-    observations : FileObservations
     noise : NoiseSection, optional
         It may name further covariates.
     seed : int

@@ -28,7 +28,6 @@ def observe_population(
 
     Parameters
     ----------
-    model : Model
     observations : SyntheticObservations
         Numbers of systems, and the truth, whose noise may come from another family.
     solves : Dataset

@@ -26,7 +26,6 @@ def train_process(
 
     Parameters
     ----------
-    surrogate : SurrogateSettings
     solves : Dataset
         ``z``, ``y`` and ``reason``.
     estimate : Dataset, optional

@@ -34,7 +34,6 @@ def train_surrogate(
     Parameters
     ----------
     forward, law : ForwardSection, LawSection
-    surrogate : SurrogateSettings
     solves : Dataset
         All solves so far. Where they say that the last surrogate is good enough, it is returned.
     previous_surrogate, previous_estimate : Dataset, optional

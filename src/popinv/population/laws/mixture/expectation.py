@@ -29,7 +29,6 @@ def best_components(x: np.ndarray, start: Components) -> Components:
     Parameters
     ----------
     x : ndarray of shape (n, d)
-    start : Components
 
     Raises
     ------
@@ -61,7 +60,6 @@ def improve(x: np.ndarray, components: Components) -> tuple[Components, float]:
     Parameters
     ----------
     x : ndarray of shape (n, d)
-    components : Components
     """
     floor = 0.1 * _NARROWEST * x.std(axis=0)
     value = -np.inf
