@@ -4,6 +4,7 @@
 # Solve some systems repeatedly from other initial states.
 rule repeat_solves:
     input:
+        observations="<results>/{study}/observations.zarr.zip",
         descent="<results>/{study}/descent.zarr.zip",
     output:
         sampling_error="<results>/{study}/sampling_error.zarr.zip",

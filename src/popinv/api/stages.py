@@ -236,6 +236,7 @@ class _Run:
             error = repeat_solves(
                 study.forward,
                 study.law,
+                self["observations"],
                 self["distance"],
                 seed=self.seed,
                 repeats=study.assessment.repeats,

@@ -9,6 +9,7 @@ import xarray as xr
 
 from popinv.inference.result import parameters_of
 from popinv.inference.sampling_error import sampling_error_dataset
+from popinv.population.known import known_of
 from popinv.population.synthetic import parameters
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def repeat_solves(
     forward: ForwardSection,
     law: LawSection,
+    observations: xr.Dataset,
     descent: xr.Dataset,
     *,
     seed: int,
@@ -30,13 +32,16 @@ def repeat_solves(
     Parameters
     ----------
     forward, law : ForwardSection, LawSection
+    observations : Dataset
+        Of systems whose known quantities the solved ones have, in turns.
     descent : Dataset
         The estimate whose law the systems are drawn from.
     seed, repeats, systems : int
         The study's seed, solves of each system, and number of systems.
     """
     alpha, _ = parameters_of(descent)
-    z = parameters(law.law(forward), alpha, seed, "repeat", systems)
+    known = known_of(observations).in_turns(systems)
+    z = parameters(law.law(forward), alpha, seed, "repeat", systems, known)
     solver = forward.model(seed)
     solves = [solver.solve(z, f"repeat/{repeat}") for repeat in range(repeats)]
     failed = sum(int(solutions.failed.sum()) for solutions in solves)

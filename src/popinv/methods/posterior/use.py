@@ -62,9 +62,10 @@ def use(study: StudyInput) -> Outcome:
     if "system_id" in observations.coords:
         ids = observations["system_id"].values[:count]
         result = result.assign_coords(system_id=variable("system", ids, "name of the system"))
-    population = told.of(
-        parameters(problem.law, problem.split(p)[0], seed, "posterior/population", _POPULATION)
-    )
+    # Their design and covariates are those of the systems, in turns.
+    known, address = problem.known.in_turns(_POPULATION), (seed, "posterior/population")
+    drawn_population = parameters(problem.law, problem.split(p)[0], *address, _POPULATION, known)
+    population = told.of(drawn_population[:, : problem.law.d_z])
     # Six digits are more than the draws determine.
     table = systems_table(result, list(told.units), varying(population))
     metrics = {
