@@ -51,8 +51,7 @@ def _surrogate(study: Study) -> tuple[str, ...]:
         return ("popinv.surrogate.trained_network", "popinv.surrogate.device")
     if study.surrogate.kind == "none":
         return ("popinv.surrogate.exact", *_forward(study))
-    modules = "surrogate.gaussian_process.emulator", "inference.surrogate_posterior"
-    return tuple(f"popinv.{module}" for module in modules)
+    return ("popinv.surrogate.gaussian_process.emulator",)
 
 
 def _choice(study: Study) -> tuple[str, ...]:
@@ -83,7 +82,7 @@ def _descent(study: Study) -> tuple[str, ...]:
 
 
 def _push(study: Study) -> tuple[str, ...]:
-    modules = "inference.build", "inference.surrogate_push", "surrogate.artefact"
+    modules = "inference.build", "inference.likelihood.scores", "surrogate.artefact"
     return tuple(f"popinv.{module}" for module in modules)
 
 

@@ -17,7 +17,7 @@ scores are means over the weighted draws,
     E_i = L^{-1} (\partial_i \Gamma) L^{-T} .
 
 Both have large variances over the draws, which the control variates of
-:mod:`popinv.inference.likelihood.control_variates` reduce. They suit a map T that is nearly affine
+:mod:`popinv.inference.likelihood.integrals` reduce. They suit a map T that is nearly affine
 where a system's omega may lie. For other laws, such as mixtures, the scores of alpha are
 :math:`E[\nabla_\alpha \log p(z \mid \alpha) \mid y_n]` at the draws' z, which is Fisher's identity
 with z in place of omega. Their proposals are defensive.
