@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from popinv.inference.likelihood.density import Density, Field, NormalDensity
+from popinv.inference.likelihood.density import Density, NormalDensity, VariateField
 from popinv.inference.likelihood.draws import (
     antithetic_normals,
     best_draws,
@@ -349,7 +349,7 @@ def _estimate(
     return value, (weights[..., None] * each).sum(dim=1), weights
 
 
-def law_fields(push_forward: PushForward, density: Density, modes: Modes) -> Iterator[Field]:
+def law_fields(push_forward: PushForward, density: Density, modes: Modes) -> Iterator[VariateField]:
     r"""Yield the control variate of each parameter of the law.
 
     With pi(omega) the posterior of a system, any smooth field v gives
@@ -375,4 +375,4 @@ def law_fields(push_forward: PushForward, density: Density, modes: Modes) -> Ite
     pulled = jacobian.transpose(1, 2) @ density.at(modes.signal).slope[..., None]
     for i in range(base.shape[2]):
         slope = across @ base[:, :, i, None] - mixed[i].transpose(1, 2) @ pulled
-        yield Field.solved(modes.hessian, slope, across @ mixed[i])
+        yield VariateField.solved(modes.hessian, slope, across @ mixed[i])

@@ -15,6 +15,7 @@ from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.likelihood.model_moments import (
     FEWEST_DRAWS,
+    draws_for,
     matched_draws,
     moments_of_systems,
 )
@@ -30,10 +31,23 @@ _PAIRS, _MOST_SOLVES = 4, 4000
 
 
 def pseudo_scores(problem: Problem, p: np.ndarray, draws: int | None = None) -> Scores:
-    """Return the scores of the pseudo-likelihood at p, by default with all draws."""
+    """Return the scores of the pseudo-likelihood at p, by default with all draws.
+
+    Observed systems may have known quantities that none of the problem's systems has.
+    """
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
     moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, draws))
-    return lambda observed: pseudo.evaluate(observed, moments).scores
+
+    def scores(observed: Problem) -> np.ndarray:
+        if set(observed.conditions.groups[0]) <= set(moments.keys):
+            return pseudo.evaluate(observed, moments).scores
+        # Each group has as many draws as those of the problem.
+        count = draws_for(len(problem.data)) if draws is None else draws
+        of_others = replace(observed, stage=problem.stage)
+        omega = matched_draws(of_others, count, len(moments))
+        return pseudo.evaluate(observed, moments_of_systems(of_others, alpha, gamma, omega)).scores
+
+    return scores
 
 
 def marginal_scores(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Scores:
