@@ -22,7 +22,6 @@ from popinv.forward.section import ForwardSection
 from popinv.sections.base import plain
 from popinv.sections.outside import kind_section
 from popinv.workflow import trust
-from popinv.workflow.questions import has_chunk, simulator_of
 from popinv.workflow.records import (
     Record,
     content_of,
@@ -31,6 +30,7 @@ from popinv.workflow.records import (
     read_record,
     settings_of,
 )
+from popinv.workflow.rounds import has_chunk
 from popinv.workflow.trust import Doubt, ExpectedJob, doubts, forget_damaged
 from popinv.workflow.verification import seal, verify
 
@@ -376,7 +376,7 @@ def test_chunks_and_what_is_collected_are_foreign_with_another_simulator(
 ):
     config = load(tiny)
     study = config.studies["tiny"]
-    simulator = changed.get("simulator", simulator_of(study))
+    simulator = changed.get("simulator", study.simulator())
     forward = plain(study.forward)
     forward["elements"] = changed.get("elements", forward["elements"])
     solver = {"forward": forward, "simulator": simulator, "code": "c"}
