@@ -60,7 +60,7 @@ def distributed_settings(wildcards):
         "seed": study.seed,
         "study": {"forward": plain(study.forward)},
         "chunk_size": study.active_learning.chunk_size,
-        "simulator": study.simulator(),
+        "simulator": study.simulator_hash(),
     }
     return json.dumps(settings, sort_keys=True)
 
@@ -79,7 +79,7 @@ def solved_by(wildcards):
     """Params function: what the chunks of a round say that they were made with."""
     study = study_of(wildcards)
     code = code_of_shared_chunk if study.ranks() > 1 else code_of_chunk
-    return {"forward": study.forward, "simulator": study.simulator(), "code": code(wildcards)}
+    return {"forward": study.forward, "simulator": study.simulator_hash(), "code": code(wildcards)}
 
 
 def judging(wildcards):
@@ -167,7 +167,7 @@ rule solve_chunk:
         seed=seed_of,
         study=sections("forward"),
         chunk_size=of_study(lambda study: study.active_learning.chunk_size),
-        simulator=of_study(Study.simulator),
+        simulator=of_study(Study.simulator_hash),
         code=code_of_chunk,
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk}"
@@ -275,7 +275,7 @@ rule solve_round:
         study=solved_with,
         samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
         candidates=candidates_of_round,
-        simulator=of_study(Study.simulator),
+        simulator=of_study(Study.simulator_hash),
         thresholds=judged_by,
         failure_budget=of_study(lambda study: study.active_learning.failure_budget),
         code=code_of(
@@ -326,7 +326,7 @@ for count in sorted({rounds_at_once(study) for study in STUDIES.values()} - {0})
             samples=of_study(counts_of_rounds),
             candidates=of_study(Study.candidates),
             known=of_study(Study.has_known),
-            simulator=of_study(Study.simulator),
+            simulator=of_study(Study.simulator_hash),
             thresholds=of_study(Study.surrogate_thresholds),
             failure_budget=of_study(lambda study: study.active_learning.failure_budget),
             recency_decay=of_study(lambda study: study.active_learning.recency_decay),

@@ -18,6 +18,7 @@ from popinv.config.study import Study
 from popinv.errors import PopinvError
 from popinv.figures.names import FIGURES
 from popinv.forward.solve_times import solve_times_file, solve_times_of
+from popinv.workflow.comparison import ExpectedJob, doubts, forget_damaged, message as told_of
 from popinv.workflow.fingerprint import fingerprint
 from popinv.workflow.job import GO_ON, SPOKEN_FOR, killed_jobs, was_interrupted
 from popinv.workflow.location import project_folder
@@ -33,7 +34,6 @@ from popinv.workflow.resources import (
     runtime_minutes,
 )
 from popinv.workflow.selection import selected_modules
-from popinv.workflow.trust import ExpectedJob, doubts, forget_damaged, message as trust_message
 from popinv.workflow.rounds import (
     chunk_count,
     counts_of_rounds,
@@ -268,7 +268,7 @@ def distrust():
         )
         raise SystemExit(1)
     if found:
-        print(f"\n{trust_message(found)}\n", file=sys.stderr)
+        print(f"\n{told_of(found)}\n", file=sys.stderr)
 
 
 def compared(wildcards):

@@ -51,7 +51,7 @@ rule solve_population:
         seed=seed_of,
         study=sections("forward", law=Study.true_law, observations=Study.known_distributions),
         samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
-        simulator=of_study(Study.simulator),
+        simulator=of_study(Study.simulator_hash),
         failure_budget=of_study(lambda study: study.active_learning.failure_budget),
         code=code_of("solve_population", "law", "solver"),
     message:
@@ -83,7 +83,7 @@ rule simulate_observations:
         study=sections("forward", "law", "noise", "observations"),
         truth=sections(law=Study.true_law, observations=Study.known_distributions),
         samples=of_study(lambda study: solve_count(study, "truth")),
-        simulator=of_study(Study.simulator),
+        simulator=of_study(Study.simulator_hash),
         failure_budget=of_study(lambda study: study.active_learning.failure_budget),
         code=code_of("simulate_observations", "law", "true_noise", "solver"),
     message:

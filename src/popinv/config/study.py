@@ -181,7 +181,7 @@ class Study(Section):
         """Return the section that says how known quantities are spread, None without any."""
         return self.synthetic() if self.has_known() else None
 
-    def simulator(self) -> str:
+    def simulator_hash(self) -> str:
         """Return a hash of the files of the user's own simulator; it is constant without one.
 
         Snakemake does not see these files: as a parameter of the rule that solves, the hash repeats
