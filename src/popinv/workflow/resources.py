@@ -62,7 +62,7 @@ Slopes = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Row:
+class RuleNeeds:
     """A row of the table.
 
     Parameters
@@ -111,26 +111,30 @@ _AGAIN = {"tables": 10.0}
 _JUDGING = {"tables": 3.0, "covariance": 8.0, "kept": 2000.0}
 # Drawing, solving and collecting in one job, where they take seconds.
 _SOLVING = {"tables": 4.0, "solver": 1.0}
-_AT_ONCE = Row(730, _SOLVING, 9, {"chunk_solves": 1, "tables": 0.2}, {"start": 1})
+_AT_ONCE = RuleNeeds(730, _SOLVING, 9, {"chunk_solves": 1, "tables": 0.2}, {"start": 1})
 _LITTLE = {"tables": 0.1}
 
-ROWS: dict[str, Row] = {
+ROWS: dict[str, RuleNeeds] = {
     # Populations and solves.
-    "draw_population": Row(450, {"tables": 1}, 3, _LITTLE),
-    "observe_population": Row(450, {"tables": 2}, 3, _LITTLE),
-    "import_observations": Row(150, {"tables": 4}, 3, {"tables": 0.5}),
-    "propose_parameters": Row(450, {"tables": 1}, 3, _LITTLE),
-    "solve_chunk": Row(150, {"solver": 1, "chunk": 1}, 3, {"chunk_solves": 1}, {"start": 1}),
-    "solve_chunk_distributed": Row(0, {"shared_solver": 1}, 3, {"shared_solves": 1}, {"start": 1}),
+    "draw_population": RuleNeeds(450, {"tables": 1}, 3, _LITTLE),
+    "observe_population": RuleNeeds(450, {"tables": 2}, 3, _LITTLE),
+    "import_observations": RuleNeeds(150, {"tables": 4}, 3, {"tables": 0.5}),
+    "propose_parameters": RuleNeeds(450, {"tables": 1}, 3, _LITTLE),
+    "solve_chunk": RuleNeeds(150, {"solver": 1, "chunk": 1}, 3, {"chunk_solves": 1}, {"start": 1}),
+    "solve_chunk_distributed": RuleNeeds(
+        0, {"shared_solver": 1}, 3, {"shared_solves": 1}, {"start": 1}
+    ),
     # Surrogate and solves; of these 200 MB are those of a torch with CUDA.
-    "collect_solves": Row(730, {"tables": 2}, 3, _LITTLE),
+    "collect_solves": RuleNeeds(730, {"tables": 2}, 3, _LITTLE),
     "simulate_observations": _AT_ONCE,
     "solve_population": _AT_ONCE,
     "solve_round": _AT_ONCE,
-    "repeat_solves": Row(450, {"tables": 2, "solver": 1}, 5, {"repeated_solves": 1}, {"start": 1}),
+    "repeat_solves": RuleNeeds(
+        450, {"tables": 2, "solver": 1}, 5, {"repeated_solves": 1}, {"start": 1}
+    ),
     # The surrogate, the law and the noise.
-    "train_surrogate": Row(480, _TRAINING, 5, {"training": 1}),
-    "run_rounds": Row(
+    "train_surrogate": RuleNeeds(480, _TRAINING, 5, {"training": 1}),
+    "run_rounds": RuleNeeds(
         730,
         _SOLVING,
         30,
@@ -138,37 +142,39 @@ ROWS: dict[str, Row] = {
         {"start": 1},
         like=("train_surrogate", "update_population"),
     ),
-    "train_fixed_design": Row(480, _TRAINING, 5, {"training": 1}),
-    "update_population": Row(850, _MOMENTS, 0, {"update": 1}),
+    "train_fixed_design": RuleNeeds(480, _TRAINING, 5, {"training": 1}),
+    "update_population": RuleNeeds(850, _MOMENTS, 0, {"update": 1}),
     # A second leg of the descent fits into the margin; a third goes on from the checkpoint.
-    "deconvolve": Row(600, _DESCENT, 0, {"descents": 1}),
-    "descend_with_policy": Row(600, _DESCENT, 0, {"descent": 1}),
-    "maximise_likelihoods": Row(850, _LIKELIHOODS, 0, {"likelihoods": 1}, {"granted": 1}),
-    "consult_oracle": Row(0, {}, 0, {"estimate": 1}, {"granted": 1}, like=_ESTIMATE),
-    "resample_systems": Row(850, _AGAIN, 5, {"resamples": 1}, like=_ESTIMATE),
+    "deconvolve": RuleNeeds(600, _DESCENT, 0, {"descents": 1}),
+    "descend_with_policy": RuleNeeds(600, _DESCENT, 0, {"descent": 1}),
+    "maximise_likelihoods": RuleNeeds(850, _LIKELIHOODS, 0, {"likelihoods": 1}, {"granted": 1}),
+    "consult_oracle": RuleNeeds(0, {}, 0, {"estimate": 1}, {"granted": 1}, like=_ESTIMATE),
+    "resample_systems": RuleNeeds(850, _AGAIN, 5, {"resamples": 1}, like=_ESTIMATE),
     # Few systems are refitted without each of five folds. A file is taken for at least 1000.
-    "refit_without_tested": Row(850, _AGAIN, 10, {"resample": 5}, {"granted": 1}, like=_ESTIMATE),
-    "gather_answer": Row(550, {"tables": 4}, 3, _LITTLE),
+    "refit_without_tested": RuleNeeds(
+        850, _AGAIN, 10, {"resample": 5}, {"granted": 1}, like=_ESTIMATE
+    ),
+    "gather_answer": RuleNeeds(550, {"tables": 4}, 3, _LITTLE),
     # Judgement and pages. A moment of drawing holds the observations twice more.
-    "assess_population": Row(700, _JUDGING, 10, {"judging": 1}),
+    "assess_population": RuleNeeds(700, _JUDGING, 10, {"judging": 1}),
     # Each system has at least four times the draws of the likelihood.
-    "score_systems": Row(
+    "score_systems": RuleNeeds(
         850, {**_LIKELIHOODS, "tables": 4}, 10, {"moments": 3, "scoring": 4}, {"granted": 1}
     ),
-    "plot_figures": Row(900, {**_JUDGING, "tables": 5}, 40, {"judging": 1}),
-    "write_study_page": Row(900, _JUDGING, 40, {"judging": 1}),
-    "draw_systems": Row(
+    "plot_figures": RuleNeeds(900, {**_JUDGING, "tables": 5}, 40, {"judging": 1}),
+    "write_study_page": RuleNeeds(900, _JUDGING, 40, {"judging": 1}),
+    "draw_systems": RuleNeeds(
         600, {"solver": 2, "state": 20}, 60, {"solve": 5, "state": 0.06}, {"start": 2}
     ),
-    "draw_noise": Row(600, {"covariance": 8}, 60),
+    "draw_noise": RuleNeeds(600, {"covariance": 8}, 60),
     # Other methods, and the evidence.
-    "fit_two_stage": Row(600, {"tables": 6, "kept": 8000}, 5, {"own_fits": 1}),
-    "sample_hierarchical": Row(1200, {"tables": 6}, 30, {"chains": 1}),
-    "compare_baselines": Row(150, {}, 3),
-    "measure_error": Row(850, _AGAIN, 5, {"errors": 1}, like=_ESTIMATE),
-    "fit_error_slope": Row(450, {}, 5),
-    "compare_designs": Row(600, {"tables": 6}, 10, _LITTLE),
-    "replicate_study": Row(
+    "fit_two_stage": RuleNeeds(600, {"tables": 6, "kept": 8000}, 5, {"own_fits": 1}),
+    "sample_hierarchical": RuleNeeds(1200, {"tables": 6}, 30, {"chains": 1}),
+    "compare_baselines": RuleNeeds(150, {}, 3),
+    "measure_error": RuleNeeds(850, _AGAIN, 5, {"errors": 1}, like=_ESTIMATE),
+    "fit_error_slope": RuleNeeds(450, {}, 5),
+    "compare_designs": RuleNeeds(600, {"tables": 6}, 10, _LITTLE),
+    "replicate_study": RuleNeeds(
         850,
         _AGAIN,
         0,
@@ -176,7 +182,7 @@ ROWS: dict[str, Row] = {
         {"granted_replications": 1},
         like=_ESTIMATE,
     ),
-    "measure_calibration": Row(550, {"tables": 1}, 5),
+    "measure_calibration": RuleNeeds(550, {"tables": 1}, 5),
 }
 """The memory and the time of the jobs of each rule of a study, but for those of methods."""
 
