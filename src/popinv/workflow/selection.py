@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from popinv.config.study import Study
 from popinv.sections.outside import is_outside, kind_files
-from popinv.workflow.questions import chooses_solves, true_noise
 
 
 def _forward(study: Study) -> tuple[str, ...]:
@@ -38,7 +37,7 @@ def _noise(study: Study) -> tuple[str, ...]:
 
 
 def _true_noise(study: Study) -> tuple[str, ...]:
-    return (*_forward(study), *true_noise(study).modules())
+    return (*_forward(study), *study.true_noise().modules())
 
 
 def _table(study: Study) -> tuple[str, ...]:
@@ -55,7 +54,7 @@ def _surrogate(study: Study) -> tuple[str, ...]:
 
 
 def _choice(study: Study) -> tuple[str, ...]:
-    return ("popinv.surrogate.gaussian_process.acquisition",) if chooses_solves(study) else ()
+    return ("popinv.surrogate.gaussian_process.acquisition",) if study.candidates() else ()
 
 
 def _training(study: Study) -> tuple[str, ...]:
