@@ -325,7 +325,9 @@ def needed(rule, study, wildcards):
     file = times_file_of(study)
     times = None if file is None else solve_times_of(file)
     measured = None if times is None else times.each
-    counts = {name: int(wildcards[name]) for name in ("systems", "solves") if name in wildcards.keys()}
+    counts = {
+        name: int(wildcards[name]) for name in ("systems", "solves") if name in wildcards.keys()
+    }
     return demand_of(rule, study, measured, **counts)
 
 
