@@ -18,7 +18,7 @@ import xarray as xr
 
 from popinv.errors import DataError
 from popinv.observation_files.in_memory import Given, text_frame
-from popinv.observation_files.limits import VARIABLES
+from popinv.observation_files.limit_keys import VARIABLES
 from popinv.sections.tables import different_times, is_number, named_column
 from popinv.sections.units import name_and_unit
 

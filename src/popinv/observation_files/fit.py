@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from popinv.errors import DataError
-from popinv.observation_files.limits import held_at_limits, read_limits, states_limits
+from popinv.observation_files.limit_keys import states_limits
+from popinv.observation_files.limits import held_at_limits, read_limits
 from popinv.observation_files.reading import check_exists, read_observations
 from popinv.observation_files.section import FileObservations, has_named_columns
 from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins

@@ -9,7 +9,8 @@ import xarray as xr
 
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import learned_and_tested
-from popinv.observation_files.limits import states_limits, told_limits
+from popinv.observation_files.limit_keys import states_limits
+from popinv.observation_files.limits import told_limits
 from popinv.observation_files.rounded_times import described_rounding
 from popinv.observation_files.section import of_same_form
 from popinv.population.limits import limits_of
