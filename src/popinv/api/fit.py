@@ -19,9 +19,8 @@ from popinv.api.functions import KIND
 from popinv.api.result import Result
 from popinv.api.stages import run_stages, steps
 from popinv.api.study import Wanted, known_names, reading_keys, study_of
-from popinv.errors import ConfigError, DataError, PopinvError
+from popinv.errors import ConfigError, PopinvError
 from popinv.inference.settings import Estimator
-from popinv.observation_files.in_memory import FIRST_LINE
 from popinv.threads import fixed_threads
 
 
@@ -253,17 +252,4 @@ def _in_words() -> Iterator[None]:
     except PopinvError as error:
         text = re.sub(r"\bdata\.(csv|nc): ", "data: ", str(error))
         text = text.replace("data: data: ", "data: ")
-        if isinstance(error, DataError):
-            text = _counted_from_zero(text)
         raise type(error)(text) from None
-
-
-def _counted_from_zero(text: str) -> str:
-    """Return a message with places as Python counts them: rows of tables, indices of arrays."""
-    text = re.sub(r"\brow (\d+)", lambda found: f"row {int(found[1]) - 1}", text)
-    text = re.sub(
-        r"(\w+) (\d+)(?=, time \d+ of 'observations'| of 'observations')",
-        lambda found: f"{found[1]} {int(found[2]) - 1}",
-        text,
-    ).replace(" of 'observations'", "")
-    return re.sub(r"\bline (\d+)", lambda found: f"row {int(found[1]) - FIRST_LINE}", text)

@@ -25,7 +25,7 @@ from popinv.forward.base import Observations
 from popinv.observation_files.limit_keys import ORDER, VARIABLES
 from popinv.observation_files.table import ObservationTable
 from popinv.sections.base import Section
-from popinv.sections.tables import named_column, numbers_of
+from popinv.sections.tables import named_column, numbers_of, place_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,13 +151,13 @@ def marked_limits(
     seen = ~np.isnan(values)
     for row in np.flatnonzero(seen & ~np.isin(mark, (0, 1, -1)))[:1]:
         raise DataError(
-            f"line {frame.index[row]}: the column '{censoring}' holds {mark[row]:g}; it must hold "
+            f"{place_in(frame, row)}: the column '{censoring}' holds {mark[row]:g}; it must hold "
             "1 for a value that is censored below, -1 for one that is censored above, 0 for others"
         )
     for row in np.flatnonzero(seen & (mark * (values - beyond) <= 0) & (mark != 0))[:1]:
         side, other = ("below", "smaller") if mark[row] > 0 else ("above", "larger")
         raise DataError(
-            f"line {frame.index[row]}: the value {values[row]:g} is censored {side}, so that its "
+            f"{place_in(frame, row)}: the value {values[row]:g} is censored {side}, so that its "
             f"limit in the column '{limit}' must be {other}, but it is {beyond[row]:g}"
         )
     sides = {"censored_below": (1, values), "not_below": (1, beyond)}

@@ -6,16 +6,18 @@ Missing values (an empty cell, NA, NaN) are refused too, or kept as NaN if the c
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from popinv.errors import DataError, nearest
-from popinv.observation_files.csv_files import read_csv
 from popinv.observation_files.gridded_files import read_gridded
-from popinv.observation_files.section import FILE_TYPES, conversion
+from popinv.observation_files.section import FILE_TYPES, conversion, has_named_columns
 from popinv.observation_files.stand_ins import without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_table
+from popinv.observation_files.wide_tables import wide_table
+from popinv.sections.tables import read_text
 from popinv.sections.text_files import kind_of
 
 
@@ -66,23 +68,34 @@ def read_observations(
     """
     file = Path(path)
     check_exists(path)
-    suffix = kind_of(file)
-    try:
-        if suffix in (".csv", ".parquet"):
-            table = read_csv(file, system_column, noise_scale_column, header, others)
-        elif suffix in (".nc", ".zarr"):
-            table = read_gridded(file, limits)
-        else:
+    with named_in_errors(path):
+        if kind_of(file) not in FILE_TYPES:
             raise DataError(
                 f"an observation file ends in {', '.join(FILE_TYPES[:-1])} or {FILE_TYPES[-1]}"
                 f"{conversion(str(path))}"
             )
-        if len(stand_ins):
-            table = without_stand_ins(table, stand_ins)
+        if has_named_columns(str(path)):
+            table, _ = wide_table(
+                read_text(file),
+                system_column=system_column,
+                noise_scale_column=noise_scale_column,
+                header=header,
+                others=others,
+            )
+        else:
+            table = read_gridded(file, limits)
+        table = without_stand_ins(table, stand_ins)
         check_table(table, mask_missing, repeated_systems)
+    return table
+
+
+@contextlib.contextmanager
+def named_in_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name a file before the message of a DataError."""
+    try:
+        yield
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    return table
 
 
 def check_exists(path: str | os.PathLike[str]) -> None:
