@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from xarray.backends.plugins import list_engines
 
 from popinv.errors import DataError
+from popinv.observation_files.files import read_observations
 from popinv.observation_files.first_lines import trait_of_places
 from popinv.observation_files.heldout import heldout_split, learned_and_tested
-from popinv.observation_files.reading import read_observations
 from popinv.observation_files.survey import survey
 from popinv.observation_files.table import check_columns
 from popinv.sections.tables import read_text

@@ -110,7 +110,7 @@ def test_messages_name_lines_of_files_and_rows_of_tables(
     frame.loc[row, column] = cell
     found = faults(frame, form)
     assert found[0].startswith(f"y.csv: {of_file}")
-    assert found[1].startswith(f"y.csv: {in_memory}")
+    assert found[1].startswith(f"data: {in_memory}")
 
 
 def test_a_dataset_in_memory_is_counted_from_zero_and_a_file_from_one() -> None:

@@ -16,12 +16,12 @@ import pandas as pd
 
 from popinv.errors import DataError
 from popinv.forward.base import Observations
+from popinv.observation_files.files import check_exists, named_in_errors
 from popinv.observation_files.gridded_files import gridded_table, read_gridded, systems_frame
 from popinv.observation_files.known_columns import known_columns, source_columns
 from popinv.observation_files.limit_keys import states_limits
 from popinv.observation_files.limits import held_at_limits, read_limits
 from popinv.observation_files.long_tables import read_long, rows_of_systems
-from popinv.observation_files.reading import check_exists, named_in_errors
 from popinv.observation_files.replicates import check_occasions, stacked
 from popinv.observation_files.section import FileObservations, has_named_columns
 from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 InMemory: TypeAlias = "pd.DataFrame | xr.Dataset"
 """Observations in memory: a table of text (:func:`popinv.sections.tables.text_frame`), or a Dataset
 of the form of :mod:`popinv.observation_files.gridded_files`."""
+
+IN_MEMORY = "data"
+"""What messages call these."""
 
 # Fewer systems do not make a population.
 _FEWEST_SYSTEMS = 4
@@ -75,11 +78,11 @@ def read_fitting(
     DataError
         If the file cannot be read, holds something else than observations, has another number of
         columns (or times) than the forward model, or too few rows; if these are all observations,
-        and a sensor has none. The message names the file.
+        and a sensor has none. The message names the file, or calls what is in memory ``data``.
     """
     if given is None:
         check_exists(section.file)
-    with named_in_errors(section.file):
+    with named_in_errors(section.file if given is None else IN_MEMORY):
         if section.layout == "long":
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
             table = read_long(frame, section, observations, design, covariates)

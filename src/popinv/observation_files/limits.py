@@ -77,29 +77,24 @@ def held_at_limits(
     """
     shape = table.values.shape
     ends = stated_limits(section, observations, shape[0], table.replicate_count, table.limits)
-    seen = ~np.isnan(table.values)
+    seen, finite = ~np.isnan(table.values), {key: np.isfinite(each) for key, each in ends.items()}
+
+    def refuse(bad: np.ndarray, key: str, words: str, other: str | None = None) -> None:
+        for at in map(tuple, np.argwhere(seen & finite[key] & bad)[:1]):
+            than = "" if other is None else f" and '{other}' is {ends[other][at]:g}"
+            where = f"{table.rows[at[0]]}, {table.columns[at[1] % len(table.columns)]}"
+            raise DataError(f"{where}: '{key}' is {ends[key][at]:g}{than}{words}")
+
     for low, high in ORDER:
-        finite = np.isfinite(ends[low]) & np.isfinite(ends[high])
-        for row, column in np.argwhere(seen & finite & (ends[low] >= ends[high]))[:1]:
-            raise DataError(
-                f"{_place(table, row, column)}: '{low}' is {ends[low][row, column]:g} and '{high}' "
-                f"is {ends[high][row, column]:g}; the first must be smaller"
-            )
+        bad = finite[high] & (ends[low] >= ends[high])
+        refuse(bad, low, "; the first must be smaller", high)
     for known, limit in (("not_below", "censored_below"), ("not_above", "censored_above")):
-        for row, column in np.argwhere(seen & np.isfinite(ends[known]) & ~np.isfinite(ends[limit]))[
-            :1
-        ]:
-            raise DataError(
-                f"{_place(table, row, column)}: '{known}' is {ends[known][row, column]:g}, but "
-                f"there is no '{limit}' beyond which values are censored; state it too"
-            )
+        words = f", but there is no '{limit}' beyond which values are censored; state it too"
+        refuse(~finite[limit], known, words)
     if observations.logarithm:
         for name in ("censored_below", "censored_above"):
-            for row, column in np.argwhere(seen & np.isfinite(ends[name]) & (ends[name] <= 0))[:1]:
-                raise DataError(
-                    f"{_place(table, row, column)}: '{name}' is {ends[name][row, column]:g}, but "
-                    "it must be positive, as logarithms are observed"
-                )
+            words = ", but it must be positive, as logarithms are observed"
+            refuse(ends[name] <= 0, name, words)
     values = np.clip(table.values, ends["censored_below"], ends["censored_above"])
     return replace(table, values=values, limits=ends)
 
@@ -214,7 +209,3 @@ def told_limits(table: ObservationTable) -> str:
         "take the other values to have none, and are biased by it: state the limits of all values "
         "in a column, 'observations.censored_below: {column: ...}'."
     )
-
-
-def _place(table: ObservationTable, row: int, column: int) -> str:
-    return f"{table.rows[row]}, {table.columns[column % len(table.columns)]}"

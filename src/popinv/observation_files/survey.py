@@ -18,10 +18,10 @@ from popinv.observation_files.columns import (
     Use,
     refuse_to_ask,
 )
+from popinv.observation_files.files import check_exists, named_in_errors, read_observations
 from popinv.observation_files.first_lines import names_columns, trait_of_places
 from popinv.observation_files.gridded_files import is_long
 from popinv.observation_files.layouts import layout_of
-from popinv.observation_files.reading import check_exists, named_in_errors, read_observations
 from popinv.observation_files.section import has_named_columns
 from popinv.observation_files.stand_ins import StandIn, stand_ins_in, without_stand_ins
 from popinv.observation_files.table import (
@@ -41,12 +41,9 @@ from popinv.sections.tables import (
     read_text,
     times_of,
 )
-from popinv.sections.units import name_and_unit
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["KnownColumn", "Survey", "name_and_unit", "survey"]
 
 # A simulator is asked for at most so many times; more are rounded to a grid of fewer.
 _MOST_TIMES, _GRID = 300, 200
@@ -174,7 +171,7 @@ def survey(file: Path, given: Given | None = None, ask: Asked = refuse_to_ask) -
     Raises
     ------
     DataError
-        As :func:`popinv.observation_files.reading.read_observations`, except for missing values;
+        As :func:`popinv.observation_files.files.read_observations`, except for missing values;
         also if a column without a name counts the rows of a CSV file, if a column never varies, or
         if the use of a column has to be stated.
     """

@@ -1,4 +1,4 @@
-"""Read a file of observations in one of three formats.
+"""Files of observations in one of several formats, before anything is known of the study.
 
 Values that cannot be observations (text, infinity) are refused, and the message names their place.
 Missing values (an empty cell, NA, NaN) are refused too, or kept as NaN if the caller asks for that.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from popinv.errors import DataError, nearest
@@ -31,7 +31,6 @@ def read_observations(
     header: bool | None = None,
     others: Sequence[str] = (),
     stand_ins: Sequence[float] = (),
-    limits: Mapping[str, Sequence[str]] | None = None,
 ) -> ObservationTable:
     """Read observations from a CSV, Parquet (.parquet), NetCDF (.nc) or zarr (.zarr) file.
 
@@ -52,12 +51,6 @@ def read_observations(
         Further columns of a CSV file that do not hold observations.
     stand_ins : sequence of float
         Numbers that stand for a missing value.
-    limits : mapping of str to sequence of str, optional
-        Variables of limits in a NetCDF or zarr file, by the keys that name them.
-
-    Returns
-    -------
-    ObservationTable
 
     Raises
     ------
@@ -83,7 +76,7 @@ def read_observations(
                 others=others,
             )
         else:
-            table = read_gridded(file, limits)
+            table = read_gridded(file)
         table = without_stand_ins(table, stand_ins)
         check_table(table, mask_missing, repeated_systems)
     return table
