@@ -7,16 +7,13 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from popinv.errors import DataError
 from popinv.sections.tables import is_dates, is_missing, times_of
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 Use = Literal["system", "replicate", "time", "label", "value", "known", "observed", "ignored"]
 Asked = Callable[[str, str, Sequence[str]], str]
@@ -195,8 +192,6 @@ def column_traits(frame: pd.DataFrame) -> list[ColumnTraits]:
     frame : DataFrame
         As :func:`popinv.sections.tables.read_frame` returns it.
     """
-    import pandas as pd  # slow to import
-
     found = []
     for place, name in enumerate(frame.columns):
         column = frame.iloc[:, [place]]

@@ -74,14 +74,8 @@ class Survey:
 
     Parameters
     ----------
-    systems : int
-        Number of systems.
     entries : int
         Number of observations of each system; of a long table, those at all times.
-    system_column : str, optional
-        Name of the column that seems to name the systems (CSV).
-    header : bool
-        Whether the first line seems to hold places or times, and is skipped (CSV).
     missing : int
         Number of missing values. Those of a long table are cells of its column of values.
     spread : float
@@ -91,6 +85,8 @@ class Survey:
         Mean of the absolute values.
     layout : Layout, optional
         The use of each column of a CSV file with names.
+    header : bool
+        Whether the first line of a CSV file seems to hold places or times, and is skipped.
     stand_ins : tuple of StandIn
         Numbers that may stand for missing values; they count as missing.
     known : tuple of KnownColumn
@@ -115,12 +111,11 @@ class Survey:
 
     systems: int
     entries: int
-    system_column: str | None
-    header: bool
     missing: int
     spread: float
     size: float
     layout: Layout | None = None
+    header: bool = False
     stand_ins: tuple[StandIn, ...] = ()
     known: tuple[KnownColumn, ...] = ()
     names: tuple[str, ...] = ()
@@ -147,6 +142,11 @@ class Survey:
     def columns(self) -> tuple[ColumnUse, ...]:
         """The use of each column; empty where the file does not name them."""
         return self.layout.columns if self.layout else ()
+
+    @property
+    def system_column(self) -> str | None:
+        """The column that seems to name the systems, or None."""
+        return self.named("system")
 
     def named(self, use: Use) -> str | None:
         """Return the column of a use, or None."""
@@ -248,8 +248,6 @@ def _of_wide(table: ObservationTable, layout: Layout | None = None) -> Survey:
     return Survey(
         systems=count,
         entries=values.shape[1],
-        system_column=layout.named("system") if layout else None,
-        header=False,
         missing=int(np.isnan(values).sum()),
         spread=float(np.median(np.nanstd(values, axis=0))),
         size=float(np.nanmean(np.abs(values))),
@@ -283,8 +281,6 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
     return Survey(
         systems=frame[system].nunique(),
         entries=max(1, len(places)) * max(1, len(labels)),
-        system_column=system,
-        header=False,
         missing=int(np.isnan(values).sum()),
         spread=float(np.nanstd(values)),
         size=float(np.nanmean(np.abs(values))),
