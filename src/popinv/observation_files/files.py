@@ -77,7 +77,8 @@ def read_observations(
             )
         else:
             table = read_gridded(file)
-        table = without_stand_ins(table, stand_ins)
+        if len(stand_ins):
+            table = without_stand_ins(table, stand_ins)
         check_table(table, mask_missing, repeated_systems)
     return table
 

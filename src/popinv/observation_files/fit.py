@@ -142,7 +142,8 @@ def _read_wide(
         raise DataError("only a table has columns of design and covariates")
     else:
         table, frame = read_gridded(Path(section.file), limits), pd.DataFrame()
-    table = without_stand_ins(table, section.missing_values or ())
+    if section.missing_values:
+        table = without_stand_ins(table, section.missing_values)
     check_table(table, section.missing == "mask", section.replicated)
     if table.replicate_count > 1 and not section.replicated:
         raise DataError(
