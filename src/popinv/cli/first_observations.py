@@ -12,8 +12,7 @@ from textwrap import wrap
 import yaml
 
 from popinv.observation_files.columns import Use
-from popinv.observation_files.survey import KnownColumn, Survey
-from popinv.sections.units import name_and_unit
+from popinv.observation_files.survey import KnownColumn, Survey, name_and_unit
 
 _WIDE = "# A row for each system, a column for each entry of an observation."
 _REPLICATES = "# A row for each replicate of a system, a column for each entry of an observation."

@@ -41,9 +41,12 @@ from popinv.sections.tables import (
     read_text,
     times_of,
 )
+from popinv.sections.units import name_and_unit
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = ["KnownColumn", "Survey", "name_and_unit", "survey"]
 
 # A simulator is asked for at most so many times; more are rounded to a grid of fewer.
 _MOST_TIMES, _GRID = 300, 200
