@@ -20,7 +20,7 @@ from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError, DataError, SolverError
 from popinv.forward.executable.files import read_output
 from popinv.forward.python.exchange import pack, unpack
-from popinv.observation_files.reading import read_observations
+from popinv.observation_files.files import read_observations
 from popinv.store import storage
 from popinv.store.variables import variable
 from popinv.workflow.records import Record, content_of

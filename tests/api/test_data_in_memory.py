@@ -216,7 +216,7 @@ def test_wrong_cells_are_told_of_by_row_and_column():
     frame = pd.DataFrame(pool(), columns=["a", "b"]).astype(object)
     frame.loc[6, "b"] = "<0.1"
     message = refused(frame)
-    assert message.startswith("data: row 6: the column 'b' holds '<0.1'")
+    assert message.startswith("data: row 6, column 'b' is '<0.1', not a number.")
     long = boys.table()
     columns = {"system_column": "Subject", "time_column": "age", "value_column": "height"}
     twice = refused(pd.concat([long, long.iloc[:1]], ignore_index=True), **columns)

@@ -16,8 +16,8 @@ import xarray as xr
 
 from popinv.errors import DataError, PopinvError
 from popinv.forward.base import Observations
+from popinv.observation_files.files import read_observations
 from popinv.observation_files.fit import read_fitting
-from popinv.observation_files.reading import read_observations
 from popinv.observation_files.section import FileObservations
 from popinv.observation_files.survey import survey
 from popinv.sections import text_files

@@ -15,8 +15,8 @@ from popinv.config.loading import load_file
 from popinv.errors import DataError
 from popinv.forward.base import Observations
 from popinv.observation_files.doubtful_cells import aggregate_row, alike
+from popinv.observation_files.files import read_observations
 from popinv.observation_files.fit import read_fitting
-from popinv.observation_files.reading import read_observations
 from popinv.observation_files.section import FileObservations
 from popinv.observation_files.survey import survey
 from popinv.sections.tables import advice_on, is_number

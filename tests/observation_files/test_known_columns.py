@@ -18,7 +18,7 @@ SYSTEMS = pd.DataFrame(
         "arm": ["1", "2", "1", ""],
         "same": ["3", "3.0", "3", "3"],
     },
-    index=[2, 4, 6, 8],
+    index=pd.Index([2, 4, 6, 8], name="line"),
     dtype=object,
 )
 THREE = SYSTEMS.iloc[:3]

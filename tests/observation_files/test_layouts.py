@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from popinv.errors import DataError
-from popinv.observation_files.column_traits import column_traits
-from popinv.observation_files.column_uses import Given, Layout, refuse_to_ask
+from popinv.observation_files.columns import Given, Layout, column_traits, refuse_to_ask
 from popinv.observation_files.layouts import layout_of
 from popinv.observation_files.survey import survey
 from popinv.sections.tables import read_frame

@@ -46,7 +46,10 @@ def at(*places: float, labels: tuple[str, ...] = ()) -> Observations:
 
 
 def read(observations: Observations, **options: object) -> ObservationTable:
-    return read_long(FILE, observations, **{**COLUMNS, **options})  # type: ignore[arg-type]
+    known = {name: options.pop(name, ()) for name in ("design", "covariates")}
+    keys = {"file": str(FILE), "layout": "long", **COLUMNS, **options}
+    section = FileObservations.model_validate(keys)
+    return read_long(read_frame(FILE), section, observations, **known)  # type: ignore[arg-type]
 
 
 def fault(observations: Observations, **options: object) -> str:
@@ -117,7 +120,7 @@ def test_names_of_systems_are_text() -> None:
 def test_numbers_that_stand_for_missing_values() -> None:
     write((HEAD + ROWS).replace("2.5,50", "-999,50"))
     assert read(of_file()).values[1, 3] == -999
-    assert np.isnan(read(of_file(), stand_ins=[-999]).values[1, 3])
+    assert np.isnan(read(of_file(), missing_values=[-999]).values[1, 3])
 
 
 def test_two_quantities() -> None:

@@ -15,11 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from xarray.backends.plugins import list_engines
 
 from popinv.errors import DataError
-from popinv.observation_files.csv_files import likely_header
+from popinv.observation_files.files import read_observations
+from popinv.observation_files.first_lines import trait_of_places
 from popinv.observation_files.heldout import heldout_split, learned_and_tested
-from popinv.observation_files.reading import read_observations
 from popinv.observation_files.survey import survey
 from popinv.observation_files.table import check_columns
+from popinv.sections.tables import read_text
 
 VALUES = np.random.default_rng(0).normal(size=(6, 3))
 FORMATS = ("csv", "nc", "zarr")
@@ -346,7 +347,7 @@ def test_few_files_without_names_are_asked_about(width: int, decimals: int) -> N
     rng, asked = np.random.default_rng(3), 0
     for _ in range(100):
         values = (3 + rng.normal(size=(60, width))).round(decimals)
-        asked += likely_header(Path(write(text(values))))
+        asked += trait_of_places(read_text(Path(write(text(values))))) is not None
     assert asked <= 8
 
 
@@ -365,8 +366,8 @@ def test_missing_file_with_the_nearest() -> None:
 
 
 def test_lines_of_unequal_length() -> None:
-    assert "line 2 has 2 columns" in fault(write("1,2,3\n4,5\n"))
-    assert "line 3 has 4 columns" in fault(write("a,b,c\n1,2,3\n4,5,6,7\n"))
+    assert "line 2 has 2 cells" in fault(write("1,2,3\n4,5\n"))
+    assert "line 3 has 4 cells" in fault(write("a,b,c\n1,2,3\n4,5,6,7\n"))
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "a,b,c\n"])

@@ -13,9 +13,8 @@ from popinv.config.loading import load_file
 from popinv.errors import DataError
 from popinv.forward.base import Observations
 from popinv.observation_files.fit import read_fitting
-from popinv.observation_files.rounded_times import described_rounding, moved_by_rounding
 from popinv.observation_files.section import FileObservations
-from popinv.observation_files.table import ObservationTable
+from popinv.observation_files.table import ObservationTable, described_rounding, moved_by_rounding
 from popinv.population.stages.import_observations import import_observations
 from popinv.sections.tables import times_of_file
 

@@ -9,8 +9,8 @@ import pytest
 
 from popinv.errors import DataError
 from popinv.forward.base import Observations
+from popinv.observation_files.files import read_observations
 from popinv.observation_files.fit import read_fitting
-from popinv.observation_files.reading import read_observations
 from popinv.observation_files.section import FileObservations
 from popinv.observation_files.stand_ins import stand_ins_in, stand_ins_of
 from popinv.observation_files.table import ObservationTable

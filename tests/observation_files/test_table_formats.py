@@ -19,8 +19,8 @@ from popinv.cli.commands import popinv
 from popinv.config.loading import load_file
 from popinv.errors import DataError
 from popinv.forward.base import Observations
+from popinv.observation_files.files import read_observations
 from popinv.observation_files.fit import read_fitting
-from popinv.observation_files.reading import read_observations
 from popinv.observation_files.section import FileObservations
 from popinv.population.stages.import_observations import import_observations
 from popinv.sections.tables import read_frame

@@ -141,7 +141,7 @@ CODE_EDITS = [
         "inference/sampling_error.py",
         "figures/law.py",
         "config/checks.py",
-        "observation_files/csv_files.py",
+        "observation_files/wide_tables.py",
         "store/storage.py",
     ),
     Edit("`workflow/scripts/train_surrogate.py`", "workflow/scripts/train_surrogate.py"),

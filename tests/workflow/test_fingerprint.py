@@ -130,8 +130,6 @@ WITHOUT_RESULT = {
     ("population.noise.varying", "population.noise.isotropic.noise"),
     # A page writes the keys of a law, and computes nothing with its transforms.
     ("population.laws.transform_keys", "population.laws.transforms"),
-    # The workflow reads files; observations in memory are those of a Python session.
-    ("observation_files.fit", "observation_files.in_memory"),
     # A job that is killed goes on from there, and ends in the same result.
     ("workflow.stage", "store.checkpoints"),
     # What it keeps is what the simulator has returned.

@@ -2,8 +2,8 @@
 
 An array has a row for each system. A table of pandas has one too, or, if a column holds the values,
 a row for each observation. A DataArray or Dataset of xarray has a dimension of systems. All become
-a table of text or a Dataset (:mod:`popinv.observation_files.in_memory`), with what they say of the
-observations: times, labels, units.
+a table of text or a Dataset (:data:`popinv.observation_files.fit.InMemory`), with what they say of
+the observations: times, labels, units.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import pandas as pd
 import xarray as xr
 
 from popinv.errors import DataError
-from popinv.observation_files.in_memory import Given, text_frame
-from popinv.observation_files.limits import VARIABLES
-from popinv.sections.tables import different_times, is_number, named_column
+from popinv.observation_files.fit import InMemory
+from popinv.observation_files.known_columns import source_columns
+from popinv.observation_files.limit_keys import VARIABLES
+from popinv.sections.tables import different_times, is_number, named_column, text_frame
 from popinv.sections.units import name_and_unit
 
 _SYSTEM, _TIME = "system", "time"
@@ -44,7 +45,7 @@ class GivenData:
         numbers: perhaps times.
     """
 
-    given: Given
+    given: InMemory
     section: dict[str, Any]
     described: dict[str, Any] = field(default_factory=dict)
     numbered: tuple[float, ...] = ()
@@ -260,8 +261,6 @@ def _named_limits(section: Mapping[str, Any]) -> list[str]:
 
 def _source(columns: list[str], name: str) -> str | None:
     """Return the column that a design or covariate is read from; None where there is none."""
-    from popinv.observation_files.known_columns import source_columns
-
     try:
         return source_columns(columns, [name])[0]
     except DataError:

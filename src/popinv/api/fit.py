@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +18,8 @@ from popinv.api.functions import KIND
 from popinv.api.result import Result
 from popinv.api.stages import run_stages, steps
 from popinv.api.study import Wanted, known_names, reading_keys, study_of
-from popinv.errors import ConfigError, DataError, PopinvError
+from popinv.errors import ConfigError
 from popinv.inference.settings import Estimator
-from popinv.observation_files.in_memory import FIRST_LINE
 from popinv.threads import fixed_threads
 
 
@@ -182,7 +180,7 @@ def fit(
         **reading_keys(reading),
     }
     quiet = nullcontext() if verbose else redirect_stdout(io.StringIO())
-    with _in_words(), quiet, fixed_threads():
+    with quiet, fixed_threads():
         given = given_data(data, columns, known_names(wanted), known, times, grid)
         study, seen = study_of(wanted, given)
         count, hidden = steps(study), not progress
@@ -243,27 +241,3 @@ def load(folder: str | Path, simulator: Callable[..., Any] | None = None) -> Res
 
 def _section(given: Mapping[str, Any] | str | None) -> Mapping[str, Any] | None:
     return {"kind": given} if isinstance(given, str) else given
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """Tell errors of the readers in the words of tables in memory, which have no lines."""
-    try:
-        yield
-    except PopinvError as error:
-        text = re.sub(r"\bdata\.(csv|nc): ", "data: ", str(error))
-        text = text.replace("data: data: ", "data: ")
-        if isinstance(error, DataError):
-            text = _counted_from_zero(text)
-        raise type(error)(text) from None
-
-
-def _counted_from_zero(text: str) -> str:
-    """Return a message with places as Python counts them: rows of tables, indices of arrays."""
-    text = re.sub(r"\brow (\d+)", lambda found: f"row {int(found[1]) - 1}", text)
-    text = re.sub(
-        r"(\w+) (\d+)(?=, time \d+ of 'observations'| of 'observations')",
-        lambda found: f"{found[1]} {int(found[2]) - 1}",
-        text,
-    ).replace(" of 'observations'", "")
-    return re.sub(r"\bline (\d+)", lambda found: f"row {int(found[1]) - FIRST_LINE}", text)

@@ -18,7 +18,7 @@ from popinv.config.outside_kinds import check_outside_kinds
 from popinv.config.study import Study
 from popinv.errors import ConfigError, DataError, nearest
 from popinv.forward.python.worker import takes
-from popinv.observation_files.fit import read_fitting
+from popinv.observation_files.fit import IN_MEMORY, read_fitting
 from popinv.observation_files.section import FileObservations
 from popinv.population.known import known_of
 from popinv.population.laws.kinds import Law
@@ -159,7 +159,7 @@ def _observed(study: Study, data: GivenData, seed: int) -> xr.Dataset:
     )
     # Systems with times of their own leave gaps in every form, and may have no time in common.
     if not (study.noise.pools_observations and np.isnan(table.values).any()):
-        checked_split(table, study, section, seed)
+        checked_split(table, study, section, seed, IN_MEMORY)
     return import_observations(
         forward, study.law, section, study.noise, seed=seed, given=data.given
     )

@@ -11,7 +11,7 @@ from textwrap import wrap
 
 import yaml
 
-from popinv.observation_files.column_uses import Use
+from popinv.observation_files.columns import Use
 from popinv.observation_files.survey import KnownColumn, Survey, name_and_unit
 
 _WIDE = "# A row for each system, a column for each entry of an observation."

@@ -6,8 +6,7 @@ import numpy as np
 
 from popinv.config.study import Study
 from popinv.forward.external.section import ExternalSection
-from popinv.observation_files.rounded_times import described_rounding, moved_by_rounding
-from popinv.observation_files.table import ObservationTable
+from popinv.observation_files.table import ObservationTable, described_rounding, moved_by_rounding
 
 # Observations may be moved by this share of the noise, which then grows by 2 %.
 _MUCH = 0.2

@@ -26,7 +26,7 @@ from popinv.config.loading import load_file
 from popinv.errors import ConfigError
 from popinv.forward.examples import example, example_kinds
 from popinv.forward.section import forward_section
-from popinv.observation_files.column_uses import Asked, Given, refuse_to_ask
+from popinv.observation_files.columns import Asked, Given, refuse_to_ask
 from popinv.observation_files.survey import Survey, survey
 from popinv.store.whole_files import write_text
 from popinv.workflow.location import project_folder

@@ -60,7 +60,7 @@ def new_study(
     """
     from popinv.cli.first_observations import described
     from popinv.cli.new_study import new_study as write
-    from popinv.observation_files.column_uses import Given, refuse_to_ask
+    from popinv.observation_files.columns import Given, refuse_to_ask
 
     if layout == "replicates":
         layout, replicate = "wide", replicate or "rows"

@@ -118,25 +118,30 @@ def _check_files_of_methods(name: str, study: Study) -> None:
 
 
 def checked_split(
-    table: ObservationTable, study: Study, observations: FileObservations, seed: int
+    table: ObservationTable,
+    study: Study,
+    observations: FileObservations,
+    seed: int,
+    name: str | None = None,
 ) -> tuple[np.ndarray, int]:
     """Return the rows to learn from and the number of held-out rows, if both are enough.
 
     The checks are of the rows without the held-out ones, from which the answer is refitted.
+    Messages give the observations a ``name``, by default that of the file.
 
     Raises
     ------
     DataError
         If they are not, or if an observation is the same in all systems.
     """
-    count = len(table.values)
+    count, name = len(table.values), name or observations.file
     kept, heldout, folds = learned_and_tested(
         count, observations.heldout_fraction, seed if study.seed is None else study.seed
     )
     rest = kept if folds > 1 else kept[: len(kept) - len(heldout)]
     if min(len(rest), len(heldout)) < 2:
         raise DataError(
-            f"{observations.file} has {count} systems; a held-out share of "
+            f"{name} has {count} systems; a held-out share of "
             f"{observations.heldout_fraction:g} leaves {len(rest)} to learn from and "
             f"{len(heldout)} to check with, and each needs at least 2"
         )
@@ -149,12 +154,12 @@ def checked_split(
     seen = seen.sum(axis=0)
     for column in np.flatnonzero(seen < 2)[:1]:
         raise DataError(
-            f"{observations.file}: {table.columns[column]} is observed in {seen[column]} of the "
+            f"{name}: {table.columns[column]} is observed in {seen[column]} of the "
             f"{len(rest)} systems to learn from, and at least 2 are needed; leave out the sensor, "
             "or hold out fewer systems"
         )
     try:
         check_varies(table, rest)
     except DataError as error:
-        raise DataError(f"{observations.file}: {error}") from None
+        raise DataError(f"{name}: {error}") from None
     return kept, 0 if folds > 1 else len(heldout)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from popinv.observation_files.column_traits import ColumnTraits, increases_within
+from popinv.observation_files.columns import ColumnTraits, increases_within
 from popinv.sections.tables import advice_on, is_missing, is_number
 
 _OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1(\d{4}|\d{2})( .*)?")

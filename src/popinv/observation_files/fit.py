@@ -1,30 +1,45 @@
-"""Check that a table of observations fits the forward model."""
+"""Read the observations of a study, from its file or from memory, and check that they fit.
+
+The table of a file and one in memory become the same table of text, and a NetCDF or zarr file and
+a Dataset the same Dataset; what is made of these does not depend on where they come from.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import pandas as pd
 
 from popinv.errors import DataError
-from popinv.observation_files.limits import held_at_limits, read_limits, states_limits
-from popinv.observation_files.reading import check_exists, read_observations
+from popinv.forward.base import Observations
+from popinv.observation_files.files import check_exists, named_in_errors
+from popinv.observation_files.gridded_files import gridded_table, read_gridded, systems_frame
+from popinv.observation_files.known_columns import known_columns, source_columns
+from popinv.observation_files.limit_keys import states_limits
+from popinv.observation_files.limits import held_at_limits, read_limits
+from popinv.observation_files.long_tables import read_long, rows_of_systems
+from popinv.observation_files.replicates import check_occasions, stacked
 from popinv.observation_files.section import FileObservations, has_named_columns
 from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_columns, check_table
+from popinv.observation_files.wide_tables import wide_table
 from popinv.sections.messages import shown
-from popinv.sections.text_files import kind_of
+from popinv.sections.tables import TextTable, named_column, read_frame, read_text
 from popinv.sections.units import differing_units
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import xarray as xr
 
-    from popinv.forward.base import Observations
-    from popinv.observation_files.in_memory import Given
+InMemory: TypeAlias = "pd.DataFrame | xr.Dataset"
+"""Observations in memory: a table of text (:func:`popinv.sections.tables.text_frame`), or a Dataset
+of the form of :mod:`popinv.observation_files.gridded_files`."""
 
+IN_MEMORY = "data"
+"""What messages call these."""
 
 # Fewer systems do not make a population.
 _FEWEST_SYSTEMS = 4
@@ -35,7 +50,7 @@ def read_fitting(
     observations: Observations,
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
-    given: Given | None = None,
+    given: InMemory | None = None,
     *,
     whole: bool = True,
 ) -> ObservationTable:
@@ -48,8 +63,7 @@ def read_fitting(
     design, covariates : sequence of str
         Columns that hold what is known of each system.
     given : DataFrame or Dataset, optional
-        The observations in memory, in the place of the file; see
-        :mod:`popinv.observation_files.in_memory`.
+        The observations in memory, in the place of the file.
     whole : bool
         Whether these are all observations of the study. If they are a part, a sensor may have none.
 
@@ -62,36 +76,39 @@ def read_fitting(
     Raises
     ------
     DataError
-        If the file cannot be read, or as :func:`check_fits`; if these are all observations, and a
-        sensor has none.
+        If the file cannot be read, holds something else than observations, has another number of
+        columns (or times) than the forward model, or too few rows; if these are all observations,
+        and a sensor has none. The message names the file, or calls what is in memory ``data``.
     """
-    if section.layout == "long":
-        table = _read_long(section, observations, design, covariates, given)
-    else:
-        table = _read_wide(section, design, covariates, given)
-    check_fits(table, section.file, len(observations), observations.time_count)
-    _check_units(table, section.file, observations)
-    try:
+    if given is None:
+        check_exists(section.file)
+    with named_in_errors(section.file if given is None else IN_MEMORY):
+        if section.layout == "long":
+            frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
+            table = read_long(frame, section, observations, design, covariates)
+            check_table(table, mask_missing=True)
+        else:
+            table = _read_wide(section, design, covariates, given)
+        _check_size(table, len(observations), observations.time_count)
+        _check_units(table, observations)
         if whole:
             check_columns(table)
         if section.missing_values is None:
             _check_stand_ins(table, section.value_column, (*design, *covariates))
         if states_limits(section):
             table = held_at_limits(table, section, observations)
-    except DataError as error:
-        raise _naming(section.file, error) from None
-    if observations.logarithm:
-        return replace(table, values=_logarithms(table, section.file))
+        if observations.logarithm:
+            return replace(table, values=_logarithms(table))
     return table
 
 
-def _logarithms(table: ObservationTable, path: str) -> np.ndarray:
+def _logarithms(table: ObservationTable) -> np.ndarray:
     """Return the logarithms of the values, NaN where these are."""
     system, column = np.nonzero(table.values <= 0)
     if len(system):
         value = table.values[system[0], column[0]]
         raise DataError(
-            f"{path}: {len(system)} observations are not positive and have no logarithm "
+            f"{len(system)} observations are not positive and have no logarithm "
             f"('forward.observations.logarithm'), the first of them {value:g} of system "
             f"{system[0] + 1}; leave them empty if they were not measured, or compare the "
             "quantity itself ('logarithm: false')"
@@ -103,151 +120,65 @@ def _read_wide(
     section: FileObservations,
     design: Sequence[str],
     covariates: Sequence[str],
-    given: Given | None,
+    given: InMemory | None,
 ) -> ObservationTable:
-    names, frame = (*design, *covariates), None
-    sources: list[str] = []
-    stand_ins = section.missing_values or ()
-    # These are imported where they are needed, since few studies need them.
-    try:
-        if names and given is None and not has_named_columns(section.file):
-            raise DataError("only a table has columns of design and covariates")
-        limits = {} if kind_of(section.file) in (".nc", ".zarr") else section.limit_columns
-        if names or limits or section.replicate_column:
-            from popinv.observation_files.known_columns import known_columns, source_columns
-
-            frame = _frame(section, given)
-            sources = source_columns(list(frame.columns), names)
-            sources += [name for each in limits.values() for name in each if name not in sources]
-        if section.replicate_column:
-            sources.append(section.replicate_column)
-        others = [*section.ignored_columns, *sources]
-        if given is not None:
-            table = _given_table(section, given, others, stand_ins)
-        else:
-            table = read_observations(
-                section.file,
-                mask_missing=section.missing == "mask",
-                system_column=section.system_column,
-                noise_scale_column=section.noise_scale_column,
-                header=section.header,
-                others=others,
-                stand_ins=stand_ins,
-                repeated_systems=section.replicated,
-                limits=section.limit_columns,
-            )
-        if frame is not None and limits:
-            own = read_limits(frame, limits, table.values.shape[1])
-            table = replace(table, limits=own)
-        if table.replicate_count > 1 and not section.replicated:
-            raise DataError(
-                "has a dimension 'replicate'; set 'observations.replicates: rows' if the "
-                "observations along it have the same parameters, and noise of their own"
-            )
-        if section.replicated and table.replicate_count == 1:
-            table, frame = _with_replicates(table, frame, section, sources)
-        if frame is not None and names:
-            table = replace(table, known=known_columns(frame, design, covariates, stand_ins))
-    except DataError as error:
-        raise _naming(section.file, error) from None
-    return table
-
-
-def _frame(section: FileObservations, given: Given | None) -> pd.DataFrame:
-    """Return the table of text with the columns of design, covariates and replicates."""
-    if given is not None:
-        from popinv.observation_files.in_memory import systems_frame
-
-        return systems_frame(given)
-    from popinv.sections.tables import read_frame
-
-    check_exists(section.file)
-    return read_frame(Path(section.file))
-
-
-def _given_table(
-    section: FileObservations, given: Given, others: Sequence[str], stand_ins: Sequence[float]
-) -> ObservationTable:
-    """Return the observations of a table with a row for each system in memory."""
-    from popinv.observation_files.in_memory import wide_table
-
-    table = wide_table(
-        given, section.system_column, section.noise_scale_column, others, section.limit_columns
-    )
-    if len(stand_ins):
-        table = without_stand_ins(table, stand_ins)
-    check_table(table, section.missing == "mask", section.replicated)
-    return table
-
-
-def _with_replicates(
-    table: ObservationTable,
-    frame: pd.DataFrame | None,
-    section: FileObservations,
-    constant: Sequence[str],
-) -> tuple[ObservationTable, pd.DataFrame | None]:
-    """Return a wide table with the rows of each system side by side, and its first rows as text."""
-    from popinv.observation_files.replicates import check_occasions, stacked
-
-    if frame is not None:
-        import pandas as pd  # slow to import
-
-        from popinv.observation_files.long_tables import rows_of_systems
-        from popinv.sections.tables import named_column
-
-        key, name = "observations.system_column", str(section.system_column)
-        system = frame[named_column(frame, name, key)].to_numpy(dtype=str)
-        if section.replicate_column:
-            key = "observations.replicate_column"
-            replicate = named_column(frame, section.replicate_column, key)
-            occasion = frame[replicate].to_numpy(dtype=str)
-            check_occasions(system, occasion, frame.index.to_numpy())
-        row, names = pd.factorize(system)
-        known = [name for name in constant if name != section.replicate_column]
-        frame = rows_of_systems(frame, row, list(names), known)
-    return stacked(table), frame
-
-
-def _read_long(
-    section: FileObservations,
-    observations: Observations,
-    design: Sequence[str],
-    covariates: Sequence[str],
-    given: Given | None,
-) -> ObservationTable:
-    from popinv.observation_files.long_tables import read_long
-
-    try:
-        if given is None:
-            check_exists(section.file)
-        table = read_long(
-            Path(section.file) if given is None else _frame(section, given),
-            observations,
-            system_column=str(section.system_column),
-            value_column=str(section.value_column),
-            time_column=section.time_column,
-            label_column=section.label_column,
+    names, limits, sources = (*design, *covariates), section.limit_columns, list[str]()
+    if isinstance(given, pd.DataFrame) or (given is None and has_named_columns(section.file)):
+        source = read_text(Path(section.file)) if given is None else given
+        known, replicate = _sources(source, names), section.replicate_column
+        sources = [*known, *(name for each in limits.values() for name in each)]
+        table, frame = wide_table(
+            source,
+            system_column=section.system_column,
             noise_scale_column=section.noise_scale_column,
-            place_columns=section.place_columns,
-            replicate_column=section.replicate_column,
-            replicates=section.replicated,
-            time_tolerance=section.time_tolerance,
-            design=design,
-            covariates=covariates,
-            stand_ins=section.missing_values or (),
-            limits=section.limit_columns,
-            censoring_column=section.censoring_column,
-            limit_column=section.limit_column,
+            header=section.header,
+            others=[*section.ignored_columns, *sources, *filter(None, [replicate])],
         )
-        check_table(table, mask_missing=True)
-    except DataError as error:
-        raise _naming(section.file, error) from None
+        if limits:
+            table = replace(table, limits=read_limits(frame, limits, table.values.shape[1]))
+    elif given is not None:
+        table, frame = gridded_table(given, limits), systems_frame(given)
+    elif names:
+        raise DataError("only a table has columns of design and covariates")
+    else:
+        table, frame = read_gridded(Path(section.file), limits), pd.DataFrame()
+    if section.missing_values:
+        table = without_stand_ins(table, section.missing_values)
+    check_table(table, section.missing == "mask", section.replicated)
+    if table.replicate_count > 1 and not section.replicated:
+        raise DataError(
+            "has a dimension 'replicate'; set 'observations.replicates: rows' if the observations "
+            "along it have the same parameters, and noise of their own"
+        )
+    if section.replicated and table.replicate_count == 1:
+        if sources or section.replicate_column:
+            frame = _rows_of_systems(frame, section, sources)
+        table = stacked(table)
+    if names:
+        own = known_columns(frame, design, covariates, section.missing_values or ())
+        table = replace(table, known=own)
     return table
 
 
-def _naming(file: str, error: DataError) -> DataError:
-    text = str(error)
-    return DataError(text if text.startswith(f"{file}: ") else f"{file}: {text}")
+def _sources(source: pd.DataFrame | TextTable, names: Sequence[str]) -> list[str]:
+    """Return the columns of a table that hold what is known of each system."""
+    if not names:
+        return []
+    if not isinstance(source, TextTable):
+        return source_columns(list(source.columns), names)
+    return source_columns(source.cells(0, 1)[0] if source.lines else [], names)
+
+
+def _rows_of_systems(
+    frame: pd.DataFrame, section: FileObservations, constant: Sequence[str]
+) -> pd.DataFrame:
+    """Return the first row of each system of a wide table with replicates."""
+    system = named_column(frame, str(section.system_column), "observations.system_column")
+    if section.replicate_column:
+        key = "observations.replicate_column"
+        check_occasions(frame, system, named_column(frame, section.replicate_column, key))
+    row, names = pd.factorize(frame[system].to_numpy(dtype=str))
+    return rows_of_systems(frame, row, list(names), constant)
 
 
 def _check_stand_ins(
@@ -273,43 +204,29 @@ def _check_stand_ins(
     )
 
 
-def check_fits(table: ObservationTable, path: str, width: int, times: int | None) -> None:
+def _check_size(table: ObservationTable, width: int, times: int | None) -> None:
     """Check that a table has a column for each observation of the forward model, and enough rows.
 
-    Parameters
-    ----------
-    path : str
-        The file that the table was read from, for the message.
-    width : int
-        Number of observations of each system.
-    times : int, optional
-        Number of times among them, if the observations are time series.
-
-    Raises
-    ------
-    DataError
-        The message holds the numbers found and expected.
+    The observations of a system are so many (``width``), at so many ``times`` if they are series.
     """
     values = table.pooled().values
     if table.time_count is not None and table.time_count != times:
         raise DataError(
-            f"{path}: has a time axis of length {table.time_count}, but the forward model has "
+            f"has a time axis of length {table.time_count}, but the forward model has "
             f"{'no time' if times is None else f'{times} times'}"
         )
     if values.shape[1] != width:
         per_time = width // (times or 1)
         expected = f"{per_time} sensors" + ("" if times is None else f" at {times} times")
         raise DataError(
-            f"{path}: has {values.shape[1]} columns of observations, but the study has "
+            f"has {values.shape[1]} columns of observations, but the study has "
             f"{expected} (rows are systems, columns are sensors).{_hint(values, width)}"
         )
     if (count := len(table.values)) < _FEWEST_SYSTEMS:
-        raise DataError(
-            f"{path}: has {count} systems, but a population needs at least {_FEWEST_SYSTEMS}"
-        )
+        raise DataError(f"has {count} systems, but a population needs at least {_FEWEST_SYSTEMS}")
 
 
-def _check_units(table: ObservationTable, path: str, observations: Observations) -> None:
+def _check_units(table: ObservationTable, observations: Observations) -> None:
     """Refuse observations in another unit than the forward model's, where both are stated."""
     units = observations.units
     if units == "1":
@@ -323,7 +240,7 @@ def _check_units(table: ObservationTable, path: str, observations: Observations)
                 f"{table.columns[column]} is" if len(table.units) > 1 else "its observations are"
             )
             raise DataError(
-                f"{path}: {where} in '{stated}', but the forward model's '{observations.name}' is "
+                f"{where} in '{stated}', but the forward model's '{observations.name}' is "
                 f"in '{units}'. Convert the file or the simulator. If the units are the same, "
                 "write them alike in the file and in 'forward.observations.units'."
             )

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from popinv.errors import DataError
 from popinv.observation_files.table import ObservationTable
+from popinv.sections.tables import text_frame
 from popinv.sections.text_files import kind_of, rows_dataset, valid_values
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def read_gridded(file: Path, limits: Mapping[str, Sequence[str]] | None = None) 
     """
     try:
         with rows_dataset(file) as dataset:
-            return gridded_table(dataset, limits)
+            return gridded_table(dataset, limits, first=1)
     except DataError:
         raise
     except Exception as error:  # each of the readers behind xarray has its own errors
@@ -72,9 +74,17 @@ def _lacking() -> str:
 
 
 def gridded_table(
-    dataset: xr.Dataset, limits: Mapping[str, Sequence[str]] | None = None
+    dataset: xr.Dataset, limits: Mapping[str, Sequence[str]] | None = None, first: int = 0
 ) -> ObservationTable:
     """Return the observations of a Dataset that has the form of such a file, and their limits.
+
+    Parameters
+    ----------
+    limits : mapping of str to sequence of str, optional
+        The variables of limits, by the keys that name them.
+    first : int
+        From where messages count: from 1 in a file, where they name the variable, too; from 0 in
+        memory.
 
     Raises
     ------
@@ -94,19 +104,19 @@ def gridded_table(
         array = array.isel({_REPLICATE: 0})
     else:
         values = values[:, None]
-    count = values.shape[2] if values.ndim == 3 else 0
-    columns = [f"column {i + 1} of '{array.name}'" for i in range(count)]
+    count, within = values.shape[2] if values.ndim == 3 else 0, f" of '{array.name}'" * first
+    columns = [f"column {i + first}{within}" for i in range(count)]
     time_count = None
     if values.ndim == 4:
         time_count = values.shape[3]
         columns = [
-            f"{array.dims[1]} {place + 1}, {array.dims[2]} {time + 1} of '{array.name}'"
+            f"{array.dims[1]} {place + first}, {array.dims[2]} {time + first}{within}"
             for place in range(values.shape[2])
             for time in range(time_count)
         ]
     return ObservationTable(
         values.reshape(len(values), -1) if values.size else np.empty((0, 0)),
-        rows=[f"row {i + 1}" for i in range(len(values))],
+        rows=[f"row {i + first}" for i in range(len(values))],
         columns=columns,
         noise_scale=noise_scale,
         system_ids=ids,
@@ -170,3 +180,18 @@ def _system_ids(array: xr.DataArray) -> np.ndarray | None:
     if systems not in array.coords:
         return None
     return np.array([str(name) for name in array[systems].values], dtype=np.str_)
+
+
+def systems_frame(dataset: xr.Dataset) -> pd.DataFrame:
+    """Return, as a table of text, the variables and coordinates along the systems alone.
+
+    They are what is known of each system.
+    """
+    systems = max(dataset.data_vars.values(), key=lambda array: array.ndim).dims[0]
+    systems = "system" if "system" in dataset.dims else systems
+    columns = {
+        str(name): array.values
+        for name, array in dataset.variables.items()
+        if array.dims == (systems,)
+    }
+    return text_frame(pd.DataFrame(columns))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from popinv.errors import DataError, nearest
-from popinv.sections.tables import is_missing, is_number
+from popinv.sections.tables import is_missing, is_number, place_in
 from popinv.sections.units import columns_called
 
 _SHOWN = 8
@@ -135,7 +135,7 @@ def _values(systems: pd.DataFrame, name: str, stand_ins: Sequence[float]) -> np.
         elif not is_missing(cell):
             advice = f"Categories are named with their value, such as '{name}_{cell}'."
         raise DataError(
-            f"line {systems.index[row]}: the column '{name}' holds {held}, but every system needs "
+            f"{place_in(systems, row)}: the column '{name}' holds {held}, but every system needs "
             f"a finite number there. {advice}"
         )
     return values
@@ -147,10 +147,10 @@ def _number(cell: str) -> float:
 
 def _indicator(systems: pd.DataFrame, name: str, source: str) -> np.ndarray:
     column = systems[source]
-    for line in systems.index[[is_missing(cell) for cell in column]][:1]:
+    for row in np.flatnonzero([is_missing(cell) for cell in column])[:1]:
         raise DataError(
-            f"line {line}: the column '{source}' holds no value, which is in no category; leave "
-            "out the system, or complete the file"
+            f"{place_in(systems, row)}: the column '{source}' holds no value, which is in no "
+            "category; leave out the system, or complete the file"
         )
     level, levels = name.removeprefix(f"{source}_"), sorted(column.unique())
     if level not in levels:

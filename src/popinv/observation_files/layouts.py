@@ -10,30 +10,26 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from popinv.errors import DataError, nearest
-from popinv.observation_files.column_clues import (
+from popinv.observation_files.columns import (
+    Asked,
+    ColumnTraits,
+    ColumnUse,
+    Given,
+    Layout,
+    Use,
+    column_traits,
+    constant_within,
+    counts_within,
     differs,
+    increases_within,
     is_name,
     is_text,
     known_use,
     likelihood,
     may_repeat,
     one_of_equal_systems,
-    repeated,
-)
-from popinv.observation_files.column_traits import (
-    ColumnTraits,
-    column_traits,
-    constant_within,
-    counts_within,
-    increases_within,
-)
-from popinv.observation_files.column_uses import (
-    Asked,
-    ColumnUse,
-    Given,
-    Layout,
-    Use,
     refuse_to_ask,
+    repeated,
 )
 from popinv.observation_files.doubtful_cells import (
     marked_cells,

@@ -16,88 +16,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from popinv.errors import DataError
 from popinv.forward.base import Observations
+from popinv.observation_files.limit_keys import ORDER, VARIABLES
 from popinv.observation_files.table import ObservationTable
-from popinv.sections.base import Number, Section
-from popinv.sections.tables import named_column, numbers_of
+from popinv.sections.base import Section
+from popinv.sections.tables import named_column, numbers_of, place_in
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from popinv.observation_files.section import FileObservations
 
-VARIABLES = {
-    "censored_below": "lower limit of quantification",
-    "censored_above": "upper limit of quantification",
-    "not_below": "what a value that is censored below is known not to lie below",
-    "not_above": "what a value that is censored above is known not to lie above",
-}
-"""The keys of the limits l, u, a and b, and what they are."""
-
 _NONE = dict(zip(VARIABLES, (-np.inf, np.inf, -np.inf, np.inf), strict=True))
-ORDER = (
-    ("not_below", "censored_below"),
-    ("censored_below", "censored_above"),
-    ("censored_above", "not_above"),
-)
-
-
-class LimitColumns(Section):
-    """Columns of a table that hold limits."""
-
-    column: Annotated[
-        list[str],
-        Field(min_length=1),
-        BeforeValidator(lambda name: [name] if isinstance(name, str) else name),
-    ] = Field(
-        description="Name of the column of a table with the limits, or, for a wide table, a list "
-        "with one for each observation; of a NetCDF or zarr file the name of a variable of the "
-        "dimensions of the observations."
-    )
-
-
-def _form(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return "<several>"
-    return "<column>" if isinstance(value, dict | LimitColumns) else "<one>"
-
-
-_One = Annotated[Number, Tag("<one>")]
-_Several = Annotated[list[Number], Field(min_length=1), Tag("<several>")]
-StatedLimit = Annotated[_One | _Several, Discriminator(_form)]
-LimitOfTable = Annotated[
-    _One | _Several | Annotated[LimitColumns, Tag("<column>")], Discriminator(_form)
-]
-
-DESCRIPTIONS = {
-    "censored_below": "Limit of quantification, in the unit of the observations: one number, or a "
-    "list with one for each observation. Of a value at the limit or below it is only used that it "
-    "lies there.",
-    "censored_above": "Upper limit of quantification, stated as `censored_below`, of values at the "
-    "limit or above.",
-    "not_below": "What a value that is censored below is known not to lie below, such as 0 for a "
-    "concentration, stated as `censored_below`.",
-    "not_above": "What a value that is censored above is known not to lie above, stated as "
-    "`censored_below`.",
-}
-
-
-def limit_field(name: str, columns: str = "") -> Any:
-    """Return the field of a limit in a section, with a sentence on limits in columns."""
-    described = DESCRIPTIONS[name] + columns
-    return Field(default=None, description=described, json_schema_extra={"x-default": "none"})
-
-
-def states_limits(section: Section) -> bool:
-    """Return whether a section states limits of the observations."""
-    named = (*VARIABLES, "censoring_column")
-    return any(getattr(section, name, None) is not None for name in named)
 
 
 def stated_limits(
@@ -142,29 +77,24 @@ def held_at_limits(
     """
     shape = table.values.shape
     ends = stated_limits(section, observations, shape[0], table.replicate_count, table.limits)
-    seen = ~np.isnan(table.values)
+    seen, finite = ~np.isnan(table.values), {key: np.isfinite(each) for key, each in ends.items()}
+
+    def refuse(bad: np.ndarray, key: str, words: str, other: str | None = None) -> None:
+        for at in map(tuple, np.argwhere(seen & finite[key] & bad)[:1]):
+            than = "" if other is None else f" and '{other}' is {ends[other][at]:g}"
+            where = f"{table.rows[at[0]]}, {table.columns[at[1] % len(table.columns)]}"
+            raise DataError(f"{where}: '{key}' is {ends[key][at]:g}{than}{words}")
+
     for low, high in ORDER:
-        finite = np.isfinite(ends[low]) & np.isfinite(ends[high])
-        for row, column in np.argwhere(seen & finite & (ends[low] >= ends[high]))[:1]:
-            raise DataError(
-                f"{_place(table, row, column)}: '{low}' is {ends[low][row, column]:g} and '{high}' "
-                f"is {ends[high][row, column]:g}; the first must be smaller"
-            )
+        bad = finite[high] & (ends[low] >= ends[high])
+        refuse(bad, low, "; the first must be smaller", high)
     for known, limit in (("not_below", "censored_below"), ("not_above", "censored_above")):
-        for row, column in np.argwhere(seen & np.isfinite(ends[known]) & ~np.isfinite(ends[limit]))[
-            :1
-        ]:
-            raise DataError(
-                f"{_place(table, row, column)}: '{known}' is {ends[known][row, column]:g}, but "
-                f"there is no '{limit}' beyond which values are censored; state it too"
-            )
+        words = f", but there is no '{limit}' beyond which values are censored; state it too"
+        refuse(~finite[limit], known, words)
     if observations.logarithm:
         for name in ("censored_below", "censored_above"):
-            for row, column in np.argwhere(seen & np.isfinite(ends[name]) & (ends[name] <= 0))[:1]:
-                raise DataError(
-                    f"{_place(table, row, column)}: '{name}' is {ends[name][row, column]:g}, but "
-                    "it must be positive, as logarithms are observed"
-                )
+            words = ", but it must be positive, as logarithms are observed"
+            refuse(ends[name] <= 0, name, words)
     values = np.clip(table.values, ends["censored_below"], ends["censored_above"])
     return replace(table, values=values, limits=ends)
 
@@ -216,13 +146,13 @@ def marked_limits(
     seen = ~np.isnan(values)
     for row in np.flatnonzero(seen & ~np.isin(mark, (0, 1, -1)))[:1]:
         raise DataError(
-            f"line {frame.index[row]}: the column '{censoring}' holds {mark[row]:g}; it must hold "
+            f"{place_in(frame, row)}: the column '{censoring}' holds {mark[row]:g}; it must hold "
             "1 for a value that is censored below, -1 for one that is censored above, 0 for others"
         )
     for row in np.flatnonzero(seen & (mark * (values - beyond) <= 0) & (mark != 0))[:1]:
         side, other = ("below", "smaller") if mark[row] > 0 else ("above", "larger")
         raise DataError(
-            f"line {frame.index[row]}: the value {values[row]:g} is censored {side}, so that its "
+            f"{place_in(frame, row)}: the value {values[row]:g} is censored {side}, so that its "
             f"limit in the column '{limit}' must be {other}, but it is {beyond[row]:g}"
         )
     sides = {"censored_below": (1, values), "not_below": (1, beyond)}
@@ -279,7 +209,3 @@ def told_limits(table: ObservationTable) -> str:
         "take the other values to have none, and are biased by it: state the limits of all values "
         "in a column, 'observations.censored_below: {column: ...}'."
     )
-
-
-def _place(table: ObservationTable, row: int, column: int) -> str:
-    return f"{table.rows[row]}, {table.columns[column % len(table.columns)]}"

@@ -6,7 +6,6 @@ times of the study, and a time at which a system was not observed is a missing v
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +23,7 @@ from popinv.sections.tables import (
     named_column,
     nearest_time,
     numbers_of,
-    read_frame,
+    place_in,
     same_time,
     stated_times,
     times_of,
@@ -32,64 +31,36 @@ from popinv.sections.tables import (
 from popinv.sections.units import name_and_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from popinv.forward.base import Observations
+    from popinv.observation_files.section import FileObservations
 
 
 _SHOWN = 8
 
 
 def read_long(
-    file: Path | pd.DataFrame,
+    frame: pd.DataFrame,
+    section: FileObservations,
     observations: Observations,
-    *,
-    system_column: str,
-    value_column: str,
-    time_column: str | None = None,
-    label_column: str | None = None,
-    noise_scale_column: str | None = None,
-    place_columns: Sequence[str] = (),
-    replicate_column: str | None = None,
-    replicates: bool = False,
-    time_tolerance: float | None = None,
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
-    stand_ins: Sequence[float] = (),
-    limits: Mapping[str, Sequence[str]] | None = None,
-    censoring_column: str | None = None,
-    limit_column: str | None = None,
 ) -> ObservationTable:
-    """Read a long table.
+    """Return the observations of a long table.
 
     Rows without a value are missing observations, as rows that are not there.
 
     Parameters
     ----------
-    file : Path or DataFrame
-        The file, or a table of text as :func:`~popinv.sections.tables.read_frame` returns it.
+    frame : DataFrame
+        A table of text.
+    section : FileObservations
+        The columns and how they are read.
     observations : Observations
         What the forward model gives: the times, and the labels of quantities if there are several.
-    system_column, value_column, time_column, label_column, noise_scale_column : str
-        Columns of the system, the observed value, its time, its quantity, and the system's noise
-        scale.
-    place_columns : sequence of str
-        Columns of the places, if each system has observations at places of its own; see
-        `popinv.observation_files.own_places`.
-    replicate_column : str, optional
-        Column that tells the replicates of a system apart.
-    replicates : bool
-        Whether a system may have several values of a time and quantity.
-    time_tolerance : float, optional
-        By how much a time may differ from the nearest one of the forward model.
     design, covariates : sequence of str
         Columns that hold the known quantities of each system.
-    stand_ins : sequence of float
-        Numbers that stand for a missing value.
-    limits : mapping of str to sequence of str, optional
-        The column of each key of limits.
-    censoring_column, limit_column : str, optional
-        Columns that mark censored values, and what these are known not to lie beyond.
 
     Returns
     -------
@@ -100,108 +71,119 @@ def read_long(
     Raises
     ------
     DataError
-        If the file cannot be read; if a column lacks; if a time or a quantity is not one of the
-        forward model's; if a system has two values of one time; or if a known quantity differs
-        within a system. The message does not name the file.
+        If a column lacks; if a time or a quantity is not one of the forward model's; if a system
+        has two values of one time; or if a known quantity differs within a system. The message
+        does not name the file.
     """
-    frame = file if isinstance(file, pd.DataFrame) else read_frame(file)
-    system = named_column(frame, system_column, "observations.system_column")
-    value = named_column(frame, value_column, "observations.value_column")
-    for line in frame.index[frame[system] == ""][:1]:
-        raise DataError(f"line {line}: the system has no name in the column '{system}'")
+    system = named_column(frame, str(section.system_column), "observations.system_column")
+    value = named_column(frame, str(section.value_column), "observations.value_column")
+    for i in np.flatnonzero(frame[system] == "")[:1]:
+        raise DataError(
+            f"{place_in(frame, i)}: the system has no name in the column '{section.system_column}'"
+        )
     row, names = pd.factorize(frame[system])
+    stand_ins = section.missing_values or ()
     values = numbers_of(frame, value, stand_ins)
     seen = ~np.isnan(values)
     cells: dict[str, list[str]] = {}
-    if place_columns:
-        # Imported here, since few studies need it.
-        from popinv.observation_files.own_places import own_places
-
-        replicated = replicates or replicate_column is not None
-        place, cells = own_places(
-            frame, row, list(names), place_columns, len(observations), replicated
-        )
+    if section.place_columns:
+        place, cells = _own_places(frame, row, list(names), section, len(observations))
     else:
-        place = _places(frame, seen, observations, time_column, label_column, time_tolerance)
-    if replicate_column is not None:
-        replicate_column = named_column(frame, replicate_column, "observations.replicate_column")
-    slot = _slots(frame, row, place, seen, replicate_column, replicates)
+        place = _places(frame, seen, section, observations)
+    slot = _slots(frame, row, place, seen, section)
+    _refuse_second_values(frame, row, slot, place, seen, section, observations)
     count = int(slot.max(initial=0)) + 1
-    table = np.full((len(names), count, len(observations)), np.nan)
-    rounded = time_tolerance is not None and time_column is not None
-    shifts = np.full_like(table, np.nan) if rounded else None
-    times = times_of(frame, named_column(frame, str(time_column), "")) if rounded else None
-    for i in np.flatnonzero(~np.isnan(values)).tolist():
-        if not np.isnan(table[row[i], slot[i], place[i]]):
-            raise DataError(
-                f"line {frame.index[i]}: system '{names[row[i]]}' has a second value at "
-                f"{_where(observations, place[i])}{_of_replicate(frame, i, replicate_column)}"
-                + (", or take a finer 'grid' of times" if rounded else "")
-            )
-        table[row[i], slot[i], place[i]] = values[i]
-        if shifts is not None and times is not None:
-            at = observations.coordinates[place[i], -1]
-            shifts[row[i], slot[i], place[i]] = times[i] - at
-    stated, shared = read_limits(frame, limits or {}, 1), True
-    if censoring_column is not None:
-        stated = marked_limits(frame, values, censoring_column, limit_column)
-    for name, each in stated.items():
-        stated[name] = np.full_like(table, np.nan)
-        stated[name][row[seen], slot[seen], place[seen]] = each.reshape(-1)[seen]
-    if censoring_column is not None:
+
+    def table_of(each: np.ndarray) -> np.ndarray:
+        found = np.full((len(names), count, len(observations)), np.nan)
+        found[row[seen], slot[seen], place[seen]] = each[seen]
+        return found
+
+    table, shifts = table_of(values), None
+    if section.time_tolerance is not None:
+        times = times_of(frame, named_column(frame, str(section.time_column), ""))
+        shifts = table_of(times - observations.coordinates[place, -1]).reshape(len(names), -1)
+    stated, shared = read_limits(frame, section.limit_columns, 1), True
+    if section.censoring_column is not None:
+        stated = marked_limits(frame, values, section.censoring_column, section.limit_column)
+    limits = {name: table_of(each.ravel()) for name, each in stated.items()}
+    if section.censoring_column is not None:
         labels = list(observations.labels) or [""] * len(observations)
-        stated, shared = shared_limits(table, stated, labels)
+        limits, shared = shared_limits(table, limits, labels)
     of_columns = [name for name in (*design, *covariates) if name not in cells]
-    constant = source_columns(list(frame.columns), of_columns)
-    if noise_scale_column is not None:
-        key = "observations.noise_scale_column"
-        noise_scale_column = named_column(frame, noise_scale_column, key)
-        constant.append(noise_scale_column)
+    constant, scale = source_columns(list(frame.columns), of_columns), section.noise_scale_column
+    if scale is not None:
+        scale = named_column(frame, scale, "observations.noise_scale_column")
+        constant.append(scale)
     systems = rows_of_systems(frame, row, names, constant).assign(**cells)
-    known = known_columns(systems, design, covariates, stand_ins) if design or covariates else None
-    scale = (
-        None if noise_scale_column is None else numbers_of(systems, noise_scale_column, stand_ins)
-    )
     columns = [_where(observations, j) for j in range(len(observations))]
     return ObservationTable(
         table.reshape(len(names), -1),
         rows=[f"system '{name}'" for name in names],
         columns=columns,
-        noise_scale=scale,
+        noise_scale=None if scale is None else numbers_of(systems, scale, stand_ins),
         system_ids=np.array(names, dtype=np.str_),
-        known=known,
+        known=known_columns(systems, design, covariates, stand_ins)
+        if design or covariates
+        else None,
         names=columns,
         units=[name_and_unit(value)[1]],
         replicate_count=count,
-        time_shifts=None if shifts is None else shifts.reshape(len(names), -1),
-        limits={name: each.reshape(len(names), -1) for name, each in stated.items()},
+        time_shifts=shifts,
+        limits={name: each.reshape(len(names), -1) for name, each in limits.items()},
         limits_shared=shared,
     )
 
 
-def _places(
+def _refuse_second_values(
     frame: pd.DataFrame,
+    row: np.ndarray,
+    slot: np.ndarray,
+    place: np.ndarray,
     seen: np.ndarray,
+    section: FileObservations,
     observations: Observations,
-    time_column: str | None,
-    label_column: str | None,
-    tolerance: float | None,
+) -> None:
+    """Refuse two values of one system at one time, unless they are replicates."""
+    held = np.flatnonzero(seen)
+    for i in held[places_in_turn(np.column_stack([row, slot, place])[held]) > 0][:1]:
+        system = frame[named_column(frame, str(section.system_column), "")].iloc[i]
+        if section.replicate_column is not None:
+            replicate = frame[named_column(frame, section.replicate_column, "")].iloc[i]
+            advice = f" of the replicate '{replicate}' ('observations.replicate_column')"
+        else:
+            advice = (
+                "; each system is observed once at each time. If the values are replicates, state "
+                "the column that tells them apart ('observations.replicate_column'), or "
+                "'observations.replicates: rows'"
+            )
+        if section.time_tolerance is not None:
+            advice += ", or take a finer 'grid' of times"
+        where = _where(observations, place[i])
+        raise DataError(
+            f"{place_in(frame, i)}: system '{system}' has a second value at {where}{advice}"
+        )
+
+
+def _places(
+    frame: pd.DataFrame, seen: np.ndarray, section: FileObservations, observations: Observations
 ) -> np.ndarray:
     """Return the observation of each row of a table, (n,), where a value was ``seen``."""
     fits = np.ones((len(frame), len(observations)), dtype=bool)
+    time_column, label_column = section.time_column, section.label_column
     if time_column is not None:
-        fits &= _at_times(frame, seen, observations, time_column, tolerance)
+        fits &= _at_times(frame, seen, observations, time_column, section.time_tolerance)
     if label_column is not None:
         fits &= _of_labels(frame, seen, observations, label_column)
     counts = fits.sum(axis=1)
     for row in np.flatnonzero(seen & (counts == 0))[:1]:
         raise DataError(
-            f"line {frame.index[row]}: the forward model does not observe "
+            f"{place_in(frame, row)}: the forward model does not observe "
             f"'{frame[label_column].iloc[row]}' at {frame[time_column].iloc[row]}"
         )
     for row in np.flatnonzero(seen & (counts > 1))[:1]:
         raise DataError(
-            f"line {frame.index[row]} fits {counts[row]} observations of the forward model; name "
+            f"{place_in(frame, row)} fits {counts[row]} observations of the forward model; name "
             "the columns that tell them apart in 'observations.time_column' and "
             "'observations.label_column', and the quantities in 'forward.observations.labels'"
         )
@@ -223,8 +205,8 @@ def _at_times(
             f"take them from the file with 'forward.observations.times: {{file: ..., column: "
             f"{column}}}', or leave 'time_column' out"
         )
-    for line in frame.index[seen & np.isnan(held)][:1]:
-        raise DataError(f"line {line} has a value, but no time in the column '{column}'")
+    for row in np.flatnonzero(seen & np.isnan(held))[:1]:
+        raise DataError(f"{place_in(frame, row)} has a value, but no time in the column '{column}'")
     own = observations.coordinates[:, -1]
     if tolerance is None:
         same = np.abs(held[:, None] - own) <= same_time(own)
@@ -259,7 +241,7 @@ def _of_labels(
     for row in np.flatnonzero(seen & ~same.any(axis=1))[:1]:
         has = f"its labels are {', '.join(dict.fromkeys(own))}" if own else "it has no labels"
         raise DataError(
-            f"line {frame.index[row]}: the forward model has no observation with the label "
+            f"{place_in(frame, row)}: the forward model has no observation with the label "
             f"'{labels[row]}' of the column '{column}'; {has} (forward.observations.labels)."
             + nearest(labels[row], set(own))
         )
@@ -282,37 +264,91 @@ def _slots(
     row: np.ndarray,
     place: np.ndarray,
     seen: np.ndarray,
-    column: str | None,
-    replicates: bool,
+    section: FileObservations,
 ) -> np.ndarray:
     """Return the number of the replicate (n,) that each row belongs to, from 0 in each system."""
     slot = np.zeros(len(row), dtype=np.int64)
-    if column is not None:
+    if (column := section.replicate_column) is not None:
+        column = named_column(frame, column, "observations.replicate_column")
         cells = frame[column]
-        for line in frame.index[seen & (cells == "")][:1]:
-            raise DataError(f"line {line} has a value, but no replicate in the column '{column}'")
+        for i in np.flatnonzero(seen & (cells == ""))[:1]:
+            raise DataError(
+                f"{place_in(frame, i)} has a value, but no replicate in the column '{column}'"
+            )
         if (found := alike(cells.tolist())) is not None:
-            one, other = (f"line {frame.index[place]}" for place in found[:2])
+            one, other = (place_in(frame, i) for i in found[:2])
             raise DataError(f"{one} and {other} name the replicates {found[2]}")
-        occasion = pd.factorize(cells)[0]
-        pairs = pd.DataFrame({"system": row[seen], "occasion": occasion[seen]})
-        first = pairs.drop_duplicates()
-        number = first.groupby("system").cumcount().to_numpy()
-        known = dict(zip(map(tuple, first.to_numpy().tolist()), number.tolist(), strict=True))
-        slot[seen] = [known[pair] for pair in map(tuple, pairs.to_numpy().tolist())]
-    elif replicates:
+        slot[seen] = _ranks(row[seen], pd.factorize(cells)[0][seen][:, None])
+    elif section.replicated:
         slot[seen] = places_in_turn(np.column_stack([row, place])[seen])
     return slot
 
 
-def _of_replicate(frame: pd.DataFrame, i: int, column: str | None) -> str:
-    if column is not None:
-        return f" of the replicate '{frame[column].iloc[i]}' ('observations.replicate_column')"
-    return (
-        "; each system is observed once at each time. If the values are replicates, state the "
-        "column that tells them apart ('observations.replicate_column'), or "
-        "'observations.replicates: rows'"
-    )
+def place_names(axes: int, sensors: int) -> list[list[str]]:
+    """Return the names of the design's entries, for each axis those of all sensors.
+
+    Examples
+    --------
+    >>> place_names(2, 3)
+    [['x_1', 'x_2', 'x_3'], ['y_1', 'y_2', 'y_3']]
+    """
+    return [[f"{axis}_{j}" for j in range(1, sensors + 1)] for axis in ("x", "y")[:axes]]
+
+
+def _own_places(
+    frame: pd.DataFrame,
+    row: np.ndarray,
+    names: Sequence[str],
+    section: FileObservations,
+    sensors: int,
+) -> tuple[np.ndarray, dict[str, list[str]]]:
+    """Return the sensor of each row of a table, (n,), and cells of the places of the sensors.
+
+    The rows of a system, in the order of the file, are its sensors 1, 2, ...; the columns of places
+    give the entries ``x_1``, ``x_2``, ... of its design. A system with fewer rows than sensors has
+    missing observations, and the place of such a sensor, which nothing depends on, is the mean of
+    all places.
+
+    Replicates of a system have the same sensors. The different places of its rows, in the order of
+    the file, are then its sensors.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+    dict of str to list of str
+        Cells for each system, by the name of the design's entry.
+    """
+    columns = section.place_columns
+    places = np.empty((len(frame), len(columns)))
+    for axis, column in enumerate(columns):
+        key = "observations.place_columns"
+        places[:, axis] = numbers_of(frame, named_column(frame, column, key))
+        for i in np.flatnonzero(np.isnan(places[:, axis]))[:1]:
+            raise DataError(f"{place_in(frame, i)} has no place in the column '{column}'")
+    rank = _ranks(row, places) if section.replicated else places_in_turn(row)
+    for i in np.flatnonzero(rank >= sensors)[:1]:
+        count = int(rank[row == row[i]].max()) + 1
+        what = "different places" if section.replicated else "observations"
+        raise DataError(
+            f"system '{names[row[i]]}' has {count} {what}, but the study has {sensors} "
+            f"sensors; set 'forward.sensors.count: {int(rank.max()) + 1}'"
+        )
+    cells: dict[str, list[str]] = {}
+    for axis, of_axis in enumerate(place_names(len(columns), sensors)):
+        table = np.full((len(names), sensors), places[:, axis].mean())
+        table[row, rank] = places[:, axis]
+        for j, name in enumerate(of_axis):
+            cells[name] = [repr(float(place)) for place in table[:, j]]
+    return rank, cells
+
+
+def _ranks(row: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Return which of its system's different keys (n, k) each row has, in order of the file."""
+    each = pd.factorize(pd.MultiIndex.from_arrays([row, *keys.T]))[0]
+    first = pd.Series(each).drop_duplicates().index
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[each[first]] = places_in_turn(row[first])
+    return rank[each]
 
 
 def rows_of_systems(
@@ -343,7 +379,7 @@ def rows_of_systems(
         held = systems[column].to_numpy(dtype=object)[row]
         for i in np.flatnonzero((cells != held) & ~_equal(cells, held))[:1]:
             raise DataError(
-                f"line {frame.index[i]}: the column '{column}' of system '{names[row[i]]}' holds "
+                f"{place_in(frame, i)}: the column '{column}' of system '{names[row[i]]}' holds "
                 f"{held[i]!r} and {cells[i]!r}, but what is known of a system is one value, in all "
                 "its replicates. If this differs between them, take each replicate for a system of "
                 "its own"

@@ -18,6 +18,7 @@ import pandas as pd
 from popinv.errors import DataError
 from popinv.observation_files.doubtful_cells import alike
 from popinv.observation_files.table import ObservationTable
+from popinv.sections.tables import place_in
 
 
 def places_in_turn(keys: np.ndarray) -> np.ndarray:
@@ -36,31 +37,32 @@ def places_in_turn(keys: np.ndarray) -> np.ndarray:
     return frame.groupby(list(frame.columns), sort=False).cumcount().to_numpy()
 
 
-def check_occasions(systems: np.ndarray, occasions: np.ndarray, lines: np.ndarray) -> None:
+def check_occasions(frame: pd.DataFrame, system: str, replicate: str) -> None:
     """Check that no system has the same replicate twice.
 
     Parameters
     ----------
-    systems, occasions : ndarray of str, shape (n,)
-        The cells of each row.
-    lines : ndarray of shape (n,)
-        Its line in the file.
+    frame : DataFrame
+        A table of text.
+    system, replicate : str
+        Columns of it.
 
     Raises
     ------
     DataError
         With the line, the system and the replicate. The message does not name the file.
     """
+    systems, occasions = (frame[name].to_numpy(dtype=str) for name in (system, replicate))
     for i in np.flatnonzero(occasions == "")[:1]:
-        raise DataError(f"line {lines[i]}: the replicate of system '{systems[i]}' has no name")
+        raise DataError(f"{place_in(frame, i)}: the replicate of system '{systems[i]}' has no name")
     if (found := alike(occasions.tolist())) is not None:
-        one, other = (f"line {lines[place]}" for place in found[:2])
+        one, other = (place_in(frame, i) for i in found[:2])
         raise DataError(f"{one} and {other} name the replicates {found[2]}")
     turns = places_in_turn(np.column_stack([systems, occasions]))
     for i in np.flatnonzero(turns)[:1]:
         raise DataError(
-            f"line {lines[i]}: system '{systems[i]}' has the replicate '{occasions[i]}' a second "
-            "time; each row of a system needs a replicate of its own "
+            f"{place_in(frame, i)}: system '{systems[i]}' has the replicate '{occasions[i]}' a "
+            "second time; each row of a system needs a replicate of its own "
             "(observations.replicate_column)"
         )
 

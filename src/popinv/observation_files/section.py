@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from popinv.observation_files.limits import VARIABLES, LimitColumns, LimitOfTable, limit_field
+from popinv.observation_files.limit_keys import VARIABLES, LimitColumns, LimitOfTable, limit_field
 from popinv.sections.base import Fraction, Number, Positive, Section, plain_path
 from popinv.sections.systems import WITHOUT, SystemName
 from popinv.sections.text_files import kind_of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from popinv.errors import DataError
-from popinv.observation_files.column_uses import (
+from popinv.observation_files.columns import (
     Asked,
     ColumnUse,
     Given,
@@ -18,21 +18,28 @@ from popinv.observation_files.column_uses import (
     Use,
     refuse_to_ask,
 )
-from popinv.observation_files.csv_files import has_names, likely_header, likely_system_column
+from popinv.observation_files.files import check_exists, named_in_errors, read_observations
+from popinv.observation_files.first_lines import names_columns, trait_of_places
 from popinv.observation_files.gridded_files import is_long
 from popinv.observation_files.layouts import layout_of
-from popinv.observation_files.reading import check_exists, read_observations
 from popinv.observation_files.section import has_named_columns
 from popinv.observation_files.stand_ins import StandIn, stand_ins_in, without_stand_ins
-from popinv.observation_files.table import check_columns, check_varies
+from popinv.observation_files.table import (
+    ObservationTable,
+    check_columns,
+    check_table,
+    check_varies,
+)
+from popinv.observation_files.wide_tables import refuse_counted_rows, wide_table
 from popinv.sections.tables import (
+    TextTable,
+    different_times,
     is_dates,
     is_number,
     nearest_time,
     numbers_of,
-    read_frame,
+    read_text,
     times_of,
-    times_of_file,
 )
 from popinv.sections.units import name_and_unit
 
@@ -70,14 +77,8 @@ class Survey:
 
     Parameters
     ----------
-    systems : int
-        Number of systems.
     entries : int
         Number of observations of each system; of a long table, those at all times.
-    system_column : str, optional
-        Name of the column that seems to name the systems (CSV).
-    header : bool
-        Whether the first line seems to hold places or times, and is skipped (CSV).
     missing : int
         Number of missing values. Those of a long table are cells of its column of values.
     spread : float
@@ -87,6 +88,8 @@ class Survey:
         Mean of the absolute values.
     layout : Layout, optional
         The use of each column of a CSV file with names.
+    header : bool
+        Whether the first line of a CSV file seems to hold places or times, and is skipped.
     stand_ins : tuple of StandIn
         Numbers that may stand for missing values; they count as missing.
     known : tuple of KnownColumn
@@ -111,12 +114,11 @@ class Survey:
 
     systems: int
     entries: int
-    system_column: str | None
-    header: bool
     missing: int
     spread: float
     size: float
     layout: Layout | None = None
+    header: bool = False
     stand_ins: tuple[StandIn, ...] = ()
     known: tuple[KnownColumn, ...] = ()
     names: tuple[str, ...] = ()
@@ -144,6 +146,11 @@ class Survey:
         """The use of each column; empty where the file does not name them."""
         return self.layout.columns if self.layout else ()
 
+    @property
+    def system_column(self) -> str | None:
+        """The column that seems to name the systems, or None."""
+        return self.named("system")
+
     def named(self, use: Use) -> str | None:
         """Return the column of a use, or None."""
         return self.layout.named(use) if self.layout else None
@@ -167,7 +174,7 @@ def survey(file: Path, given: Given | None = None, ask: Asked = refuse_to_ask) -
     Raises
     ------
     DataError
-        As :func:`popinv.observation_files.reading.read_observations`, except for missing values;
+        As :func:`popinv.observation_files.files.read_observations`, except for missing values;
         also if a column without a name counts the rows of a CSV file, if a column never varies, or
         if the use of a column has to be stated.
     """
@@ -178,22 +185,22 @@ def survey(file: Path, given: Given | None = None, ask: Asked = refuse_to_ask) -
             raise DataError(
                 f"{file}: only a CSV file has a layout and named columns, and a long table"
             )
-        return _wide(file, None, False)
-    try:
-        header = likely_header(file)
-        titled = header or has_names(file)
-        frame = read_frame(file, titled)
+        table = read_observations(file, mask_missing=True)
+        with named_in_errors(file):
+            return _of_wide(table)
+    with named_in_errors(file):
+        text = read_text(file)
+        header = trait_of_places(text) is not None
+        titled = header or names_columns(text)
+        frame = text.frame(titled)
         layout = layout_of(frame, given, ask)
         _check_names(frame, layout)
         if layout.long:
             if not titled:
                 raise DataError(_no_names(layout))
-            return _long(file, frame, layout)
-        # Its refusals hold for every wide table.
-        likely_system_column(file, header)
-    except DataError as error:
-        raise DataError(f"{file}: {error}") from None
-    return _wide(file, layout if titled else None, header, frame)
+            return _of_long(frame, layout)
+        refuse_counted_rows(frame, titled)
+        return _of_columns(text, frame, layout if titled else None, header)
 
 
 def _check_names(frame: pd.DataFrame, layout: Layout) -> None:
@@ -214,26 +221,27 @@ def _no_names(layout: Layout) -> str:
     )
 
 
-def _wide(
-    file: Path, layout: Layout | None, header: bool, frame: pd.DataFrame | None = None
+def _of_columns(
+    text: TextTable, frame: pd.DataFrame, layout: Layout | None, header: bool
 ) -> Survey:
+    """Return the survey of a wide table with cells of text."""
     uses = layout.columns if layout else ()
-    system = layout.named("system") if layout else None
-    table = read_observations(
-        file,
-        mask_missing=True,
-        system_column=system,
+    table, _ = wide_table(
+        text,
+        system_column=layout.named("system") if layout else None,
         header=header or None,
         others=[each.name for each in uses if each.use in ("known", "ignored", "replicate")],
-        repeated_systems=bool(layout and layout.replicated),
     )
+    check_table(table, mask_missing=True, repeated_systems=bool(layout and layout.replicated))
+    return replace(_of_wide(table, layout), header=header, known=_known(frame, uses))
+
+
+def _of_wide(table: ObservationTable, layout: Layout | None = None) -> Survey:
+    """Return the survey of a wide table."""
     stand_ins = stand_ins_in(table.columns, list(table.values.T))
     table = without_stand_ins(table, [each.number for each in stand_ins])
-    try:
-        check_columns(table)
-        check_varies(table)
-    except DataError as error:
-        raise DataError(f"{file}: {error}") from None
+    check_columns(table)
+    check_varies(table)
     values, count, replicates = table.pooled().values, len(table.values), (1, 1)
     if layout and layout.replicated and table.system_ids is not None:
         numbers = np.unique(table.system_ids, return_counts=True)[1]
@@ -243,20 +251,17 @@ def _wide(
     return Survey(
         systems=count,
         entries=values.shape[1],
-        system_column=system,
-        header=header,
         missing=int(np.isnan(values).sum()),
         spread=float(np.median(np.nanstd(values, axis=0))),
         size=float(np.nanmean(np.abs(values))),
         layout=layout,
         stand_ins=tuple(stand_ins),
-        known=() if frame is None else _known(frame, uses),
         names=tuple(table.names or ()),
         replicates=replicates,
     )
 
 
-def _long(file: Path, frame: pd.DataFrame, layout: Layout) -> Survey:
+def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
     system, value, time = (layout.named(use) for use in ("system", "value", "time"))
     label = layout.named("label")
     assert system is not None
@@ -267,20 +272,18 @@ def _long(file: Path, frame: pd.DataFrame, layout: Layout) -> Survey:
     stand_ins = stand_ins_in(columns, [numbers_of(frame, name) for name in numeric])
     values = numbers_of(frame, value, [each.number for each in stand_ins])
     seen = frame[system][~np.isnan(values)].value_counts()
-    places = times_of_file(str(file), time) if time else []
+    places = different_times(frame, time) if time else []
     labels = list(dict.fromkeys(frame[label])) if label else []
     grid = tolerance = None
     if time and len(places) > _MOST_TIMES:
         grid, span = _GRID, places[-1] - places[0]
-        places = times_of_file(str(file), time, grid)
+        places = different_times(frame, time, grid)
         # Two digits more than half a step has.
         tolerance = float(f"{0.505 * span / (grid - 1):.3g}")
         layout = _with_close_times(frame, layout, values, places)
     return Survey(
         systems=frame[system].nunique(),
         entries=max(1, len(places)) * max(1, len(labels)),
-        system_column=system,
-        header=False,
         missing=int(np.isnan(values).sum()),
         spread=float(np.nanstd(values)),
         size=float(np.nanmean(np.abs(values))),

@@ -26,7 +26,7 @@ import torch
 import xarray as xr
 
 from popinv.forward.base import Observations
-from popinv.observation_files.limits import VARIABLES
+from popinv.observation_files.limit_keys import VARIABLES
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def limits_of(ends: Mapping[str, np.ndarray], observations: Observations) -> Lim
     Parameters
     ----------
     ends : mapping of str to ndarray of shape (n, d_y)
-        Those of what a file holds, by :data:`popinv.observation_files.limits.VARIABLES`.
+        Those of what a file holds, by :data:`popinv.observation_files.limit_keys.VARIABLES`.
     """
     if observations.logarithm:
         # A value that is only known to be positive has any logarithm.

@@ -11,7 +11,7 @@ import xarray as xr
 
 from popinv.forward.base import Observations
 from popinv.forward.datasets import observation_coordinates, parameter_coordinate
-from popinv.observation_files.limits import VARIABLES
+from popinv.observation_files.limit_keys import VARIABLES
 from popinv.population.limits import Limits
 from popinv.sections.systems import systems_left
 from popinv.seeds import generator

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.observation_files.limits import stated_limits, states_limits
+from popinv.observation_files.limit_keys import states_limits
+from popinv.observation_files.limits import stated_limits
 from popinv.population.limits import limits_of
 from popinv.population.model import Model, covariate_names
 from popinv.population.noise.replicated import replicated_noise

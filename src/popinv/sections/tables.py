@@ -1,14 +1,18 @@
-"""CSV files with a first line of names, as tables of text, and the numbers and times in them.
+"""Tables of text, from files and from memory, and the numbers and times in their columns.
 
 Cells stay text until a column is asked for as numbers or times, so that a system called ``007`` or
-a category ``1`` keeps its name. The index of a table is the line of the file.
+a category ``1`` keeps its name. The index of a table is the line of the file, or the row of a table
+in memory; messages name it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unicodedata import decimal
@@ -16,7 +20,7 @@ from unicodedata import decimal
 import numpy as np
 
 from popinv.errors import DataError, nearest
-from popinv.sections.text_files import cells_of, read_lines, separator_of
+from popinv.sections.text_files import cell_text, cells_of, kind_of, read_lines, separator_of
 from popinv.sections.units import columns_called, name_and_unit
 
 if TYPE_CHECKING:
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 8
+# So many rows are text at a time.
+_BLOCK = 4096
 _DAY = timedelta(days=1)
 # Times of a file are the same up to this share of the longest.
 _SAME_TIME = 1e-9
@@ -42,27 +48,123 @@ _POINTED_THOUSANDS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+|[+-]?\d{1,3}(\.\d{3
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 
-def read_frame(file: Path, header: bool = True) -> pd.DataFrame:
-    r"""Return a file as a table of text, whatever format :func:`read_lines` knows.
-
-    Commas, semicolons or tabs separate the cells. Lines without a cell are skipped.
+@dataclass(frozen=True)
+class TextTable:
+    """The lines of a table in a file, without empty ones.
 
     Parameters
     ----------
-    header : bool
-        Whether the first line holds the names of the columns. Otherwise they are called
-        ``column 1``, ``column 2``, ...
+    numbers : list of int
+        The numbers of the lines in the file, from 1.
+    mark : str
+        What separates the cells: a comma, a semicolon or a tab.
+    names_columns : bool
+        Whether the format of the file has names for the columns. The first line of a CSV file may
+        hold anything.
+    """
 
-    Returns
-    -------
-    DataFrame
-        The index is the number of the line, from 1. Cells have no space at their ends.
+    lines: list[str]
+    numbers: list[int]
+    mark: str
+    names_columns: bool
+
+    def cells(self, start: int = 0, stop: int | None = None) -> list[list[str]]:
+        """Return the cells of some lines."""
+        return list(cells_of(self.lines[start:stop], self.mark))
+
+    def frame(
+        self, header: bool = True, text: Collection[int] | None = None, hint: str = ""
+    ) -> pd.DataFrame:
+        """Return the table as a DataFrame.
+
+        Parameters
+        ----------
+        header : bool
+            Whether the first line holds the names of the columns. Otherwise they are called
+            ``column 1``, ``column 2``, ...
+        text : collection of int, optional
+            The places of columns of text, from 0. All others are float64, NaN where a value is
+            missing. By default all columns are text.
+        hint : str
+            A sentence that ends the message on text in a first column of numbers.
+
+        Returns
+        -------
+        DataFrame
+            The index, called ``line``, is the number of the line in the file. Cells of text have
+            no space at their ends.
+
+        Raises
+        ------
+        DataError
+            If there is no line below the first; if a line has another number of cells than the
+            first; or if a cell of a column of numbers is neither a number nor missing. The message
+            does not name the file.
+        """
+        import pandas as pd  # slow to import, and few studies need it
+
+        if len(self.lines) < 1 + header:
+            above = " below a first line of names" if header else ""
+            raise DataError(f"holds no line of values{above}, and so no observations")
+        rows = self._rows_of_cells()
+        names = next(rows) if header else [f"column {i + 1}" for i in range(self.width)]
+        index = pd.Index(self.numbers[header:], name="line")
+        parts: list[list[np.ndarray]] = [[] for _ in names]
+        done = 0
+        # Cells take much more memory as text than as numbers, so that few are text at a time.
+        while block := list(islice(rows, _BLOCK)):
+            places = [f"line {number}" for number in index[done : done + len(block)]]
+            for j, cells in enumerate(zip(*block, strict=True)):
+                if text is None or j in text:
+                    parts[j].append(_objects(cells))
+                else:
+                    told = "" if j else hint
+                    parts[j].append(cells_as_numbers(cells, places, f"column {j + 1}", told))
+            done += len(block)
+        if done < len(index):
+            raise DataError("a quoted cell goes over several lines; write each row on one line")
+        columns = {}
+        for j in range(len(parts)):
+            column = np.concatenate(parts[j])
+            parts[j], columns[j] = [], pd.Series(column, index, column.dtype, copy=False)
+        return pd.DataFrame(columns, index=index, copy=False).set_axis(names, axis=1)
+
+    @property
+    def width(self) -> int:
+        """Number of cells of the first line."""
+        return len(self.cells(0, 1)[0])
+
+    def _rows_of_cells(self) -> Iterator[list[str]]:
+        width = self.width
+        for number, cells in zip(self.numbers, cells_of(self.lines, self.mark), strict=False):
+            if len(cells) != width:
+                raise DataError(
+                    f"line {number} has {len(cells)} cells, but the first line has {width}"
+                )
+            yield cells
+
+
+def read_text(file: Path) -> TextTable:
+    """Read a file as a table of text, whatever format :func:`read_lines` knows.
 
     Raises
     ------
     DataError
-        If the file cannot be read as text; if it has no line below the first; or if a line has
-        another number of cells than the first. The message does not name the file.
+        If the file cannot be read as text. The message does not name the file.
+    """
+    lines = read_lines(file)
+    held = [i for i, line in enumerate(lines) if line.strip()]
+    mark = separator_of(lines[held[0]]) if held else ","
+    return TextTable([lines[i] for i in held], [i + 1 for i in held], mark, kind_of(file) != ".csv")
+
+
+def read_frame(file: Path, header: bool = True) -> pd.DataFrame:
+    r"""Return a file as a DataFrame of text; see :meth:`TextTable.frame`.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_text` and :meth:`TextTable.frame`.
 
     Examples
     --------
@@ -70,26 +172,101 @@ def read_frame(file: Path, header: bool = True) -> pd.DataFrame:
     >>> read_frame(Path("long.csv")).loc[2].tolist()
     ['007', '0', '1.5']
     """
-    import pandas as pd  # slow to import, and few studies need it
+    return read_text(file).frame(header)
 
-    lines = read_lines(file)
-    places = [i for i, line in enumerate(lines) if line.strip()]
-    if len(places) < 1 + header:
-        above = " below a first line of names" if header else ""
-        raise DataError(f"holds no line of values{above}")
-    mark = separator_of(lines[places[0]])
-    rows = cells_of((lines[i] for i in places), mark)
-    width = len(rows[0])
-    for place, cells in zip(places, rows, strict=False):
-        if len(cells) != width:
-            raise DataError(
-                f"line {place + 1} has {len(cells)} cells, but the first line has {width}"
+
+def text_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in memory as text, as :func:`read_frame` returns that of a file.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Its index is left out.
+
+    Returns
+    -------
+    DataFrame
+        The index, called ``row``, is the number of the row from 0.
+
+    Raises
+    ------
+    DataError
+        If two columns have the same name, or columns have names of several levels.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> text_frame(pd.DataFrame({"a": [1.5, None], 0.5: ["x", "y"]})).to_numpy().tolist()
+    [['1.5', 'x'], ['', 'y']]
+    """
+    import pandas as pd  # slow to import
+
+    if frame.columns.nlevels > 1:
+        raise DataError("its columns have names of several levels; give each column one name")
+    names = [str(name) for name in frame.columns]
+    for name in names:
+        if (count := names.count(name)) > 1:
+            raise DataError(f"{count} columns are called '{name}'; give each its own name")
+    cells = {name: _cells_of_column(frame.iloc[:, i]) for i, name in enumerate(names)}
+    index = pd.RangeIndex(len(frame), name="row")
+    return pd.DataFrame(cells, columns=names, index=index, dtype=object)
+
+
+def _cells_of_column(column: pd.Series) -> list[str]:
+    if column.dtype == bool:
+        column = column.astype(int)
+    missing = column.isna().to_numpy()
+    return [
+        "" if gap else cell_text(cell).strip()
+        for cell, gap in zip(column.tolist(), missing, strict=True)
+    ]
+
+
+def _objects(cells: Sequence[str]) -> np.ndarray:
+    column = np.empty(len(cells), dtype=object)
+    column[:] = cells
+    return column
+
+
+def place_in(frame: pd.DataFrame, row: int) -> str:
+    """Return the place of a row in words: ``line 2`` of a file, ``row 0`` of a table in memory."""
+    return f"{frame.index.name} {frame.index[row]}"
+
+
+def cells_as_numbers(
+    cells: Sequence[str], places: Sequence[str], column: str, hint: str = ""
+) -> np.ndarray:
+    """Return cells as numbers, NaN where a value is missing. Infinity is a number here.
+
+    Parameters
+    ----------
+    places : sequence of str
+        The rows in words.
+    column : str
+        The column in words.
+    hint : str
+        A sentence that ends the message on text.
+
+    Raises
+    ------
+    DataError
+        If a cell is neither a number nor missing.
+    """
+    joined = "".join(cells)
+    if joined.isascii() and "_" not in joined:
+        with contextlib.suppress(ValueError):
+            return np.fromiter(map(float, cells), dtype=float, count=len(cells))
+    values = np.full(len(cells), np.nan)
+    for row, cell in enumerate(cells):
+        if is_number(cell):
+            values[row] = float(cell)
+        elif not is_missing(cell):
+            advice = advice_on(cell) or (
+                "Every observation must be a finite number. An empty cell, NA and NaN are missing."
+                + hint
             )
-    if len(rows) != len(places):
-        raise DataError("a quoted cell goes over several lines; write each row on one line")
-    index = pd.Index([place + 1 for place in places[header:]], name="line")
-    names = rows[0] if header else [f"column {i + 1}" for i in range(width)]
-    return pd.DataFrame(rows[header:], columns=names, index=index, dtype=object)
+            raise DataError(f"{places[row]}, {column} is '{cell}', not a number. {advice}")
+    return values
 
 
 def is_number(cell: str) -> bool:
@@ -200,7 +377,7 @@ def numbers_of(frame: pd.DataFrame, column: str, stand_ins: Sequence[float] = ()
     Parameters
     ----------
     frame : DataFrame
-        As :func:`read_frame` returns it.
+        A table of text.
     stand_ins : sequence of float
         Numbers that stand for a missing value.
 
@@ -209,12 +386,12 @@ def numbers_of(frame: pd.DataFrame, column: str, stand_ins: Sequence[float] = ()
     DataError
         If a cell is neither a finite number nor missing, with its line.
     """
-    cells = frame[column].to_numpy(dtype=object)
+    cells = [str(cell) for cell in frame[column]]
     values = np.array([np.nan if is_missing(cell) else _number(cell) for cell in cells])
     for row in np.flatnonzero(np.isinf(values)).tolist():
         advice = f" {told}" if (told := advice_on(cells[row])) else ""
         raise DataError(
-            f"line {frame.index[row]}: the column '{column}' holds {cells[row]!r}, which is no "
+            f"{place_in(frame, row)}: the column '{column}' holds {cells[row]!r}, which is no "
             f"finite number; an empty cell, NA and NaN are missing.{advice}"
         )
     values[np.isin(values, stand_ins)] = np.nan

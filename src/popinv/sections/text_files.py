@@ -15,7 +15,7 @@ import io
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -129,8 +129,8 @@ def _lines(text: str) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def cells_of(lines: Iterable[str], separator: str) -> list[list[str]]:
-    """Return the cells of each line of a CSV file, without space at their ends.
+def cells_of(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
+    """Yield the cells of each line of a CSV file, without space at their ends.
 
     Raises
     ------
@@ -139,7 +139,8 @@ def cells_of(lines: Iterable[str], separator: str) -> list[list[str]]:
     """
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     try:
-        return [[cell.strip() for cell in cells] for cells in reader]
+        for cells in reader:
+            yield [cell.strip() for cell in cells]
     except csv.Error:
         raise DataError(
             f"holds a cell of more than {csv.field_size_limit():,} characters, as where a "

@@ -41,8 +41,7 @@ def _true_noise(study: Study) -> tuple[str, ...]:
 
 
 def _table(study: Study) -> tuple[str, ...]:
-    modules = "fit", "known_columns", "long_tables", "own_places", "replicates"
-    return tuple(f"popinv.observation_files.{module}" for module in modules)
+    return ("popinv.observation_files.fit",)
 
 
 def _surrogate(study: Study) -> tuple[str, ...]:

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.observation_files.fit import read_fitting
+from popinv.observation_files.fit import InMemory, read_fitting
 from popinv.observation_files.heldout import learned_and_tested
-from popinv.observation_files.limits import states_limits, told_limits
-from popinv.observation_files.rounded_times import described_rounding
+from popinv.observation_files.limit_keys import states_limits
+from popinv.observation_files.limits import told_limits
 from popinv.observation_files.section import of_same_form
+from popinv.observation_files.table import described_rounding
 from popinv.population.limits import limits_of
 from popinv.population.model import covariate_names
 from popinv.population.observe import observations_dataset, without_systems
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
-    from popinv.observation_files.in_memory import Given
     from popinv.observation_files.section import FileObservations
     from popinv.observation_files.table import ObservationTable
     from popinv.population.laws.section import LawSection
@@ -33,7 +33,7 @@ def import_observations(
     noise: NoiseSection | None = None,
     *,
     seed: int,
-    given: Given | None = None,
+    given: InMemory | None = None,
 ) -> xr.Dataset:
     """Read the user's file and hold some systems out.
 
@@ -48,8 +48,7 @@ def import_observations(
     seed : int
         The study's seed.
     given : DataFrame or Dataset, optional
-        The observations in memory, in the place of the file; see
-        :mod:`popinv.observation_files.in_memory`.
+        The observations in memory, in the place of the file.
 
     Raises
     ------

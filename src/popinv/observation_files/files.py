@@ -1,4 +1,4 @@
-"""Read a file of observations in one of three formats.
+"""Files of observations in one of several formats, before anything is known of the study.
 
 Values that cannot be observations (text, infinity) are refused, and the message names their place.
 Missing values (an empty cell, NA, NaN) are refused too, or kept as NaN if the caller asks for that.
@@ -6,16 +6,18 @@ Missing values (an empty cell, NA, NaN) are refused too, or kept as NaN if the c
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from popinv.errors import DataError, nearest
-from popinv.observation_files.csv_files import read_csv
 from popinv.observation_files.gridded_files import read_gridded
-from popinv.observation_files.section import FILE_TYPES, conversion
+from popinv.observation_files.section import FILE_TYPES, conversion, has_named_columns
 from popinv.observation_files.stand_ins import without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_table
+from popinv.observation_files.wide_tables import wide_table
+from popinv.sections.tables import read_text
 from popinv.sections.text_files import kind_of
 
 
@@ -29,7 +31,6 @@ def read_observations(
     header: bool | None = None,
     others: Sequence[str] = (),
     stand_ins: Sequence[float] = (),
-    limits: Mapping[str, Sequence[str]] | None = None,
 ) -> ObservationTable:
     """Read observations from a CSV, Parquet (.parquet), NetCDF (.nc) or zarr (.zarr) file.
 
@@ -50,12 +51,6 @@ def read_observations(
         Further columns of a CSV file that do not hold observations.
     stand_ins : sequence of float
         Numbers that stand for a missing value.
-    limits : mapping of str to sequence of str, optional
-        Variables of limits in a NetCDF or zarr file, by the keys that name them.
-
-    Returns
-    -------
-    ObservationTable
 
     Raises
     ------
@@ -66,23 +61,35 @@ def read_observations(
     """
     file = Path(path)
     check_exists(path)
-    suffix = kind_of(file)
-    try:
-        if suffix in (".csv", ".parquet"):
-            table = read_csv(file, system_column, noise_scale_column, header, others)
-        elif suffix in (".nc", ".zarr"):
-            table = read_gridded(file, limits)
-        else:
+    with named_in_errors(path):
+        if kind_of(file) not in FILE_TYPES:
             raise DataError(
                 f"an observation file ends in {', '.join(FILE_TYPES[:-1])} or {FILE_TYPES[-1]}"
                 f"{conversion(str(path))}"
             )
+        if has_named_columns(str(path)):
+            table, _ = wide_table(
+                read_text(file),
+                system_column=system_column,
+                noise_scale_column=noise_scale_column,
+                header=header,
+                others=others,
+            )
+        else:
+            table = read_gridded(file)
         if len(stand_ins):
             table = without_stand_ins(table, stand_ins)
         check_table(table, mask_missing, repeated_systems)
+    return table
+
+
+@contextlib.contextmanager
+def named_in_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name a file before the message of a DataError."""
+    try:
+        yield
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    return table
 
 
 def check_exists(path: str | os.PathLike[str]) -> None:
