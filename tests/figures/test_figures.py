@@ -25,6 +25,8 @@ from studies import (
     vector_study,
 )
 
+from popinv.charts.saving import save
+from popinv.charts.style import CHECK, TRUTH, axis_label, new_figure, running_mean, style
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.names import FIGURES
@@ -33,7 +35,6 @@ from popinv.figures.predictive_check import PredictiveCheck
 from popinv.figures.simulated import LEVELS
 from popinv.figures.solver import Plane, draw_solver_calls
 from popinv.figures.study import draw_all
-from popinv.figures.style import CHECK, TRUTH, axis_label, new_figure, running_mean, save, style
 from popinv.figures.surrogate import draw_surrogate_error
 from popinv.inference.surrogate_intervals import HeldOutSolves
 from popinv.population.laws.normal.law import NormalLaw
@@ -60,7 +61,7 @@ def digests(folder) -> dict[str, str]:
 
 
 def test_every_figure_is_written_and_the_same_twice(line: Study, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("popinv.figures.style._DPI", 50)
+    monkeypatch.setattr("popinv.charts.saving._DPI", 50)
     draw_all(line.problem, line.loaded, tmp_path / "all")
     first = digests(tmp_path / "all")
     assert set(first) == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "csv")}

@@ -23,16 +23,18 @@ from studies import (
     titled,
 )
 
+from popinv.charts.matplotlib_writer import draw_panel
+from popinv.charts.style import SYSTEMS, new_figure, squared
+from popinv.figures.arrangement import Arrangement, Panel
 from popinv.figures.descent import draw_descent
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.marginals import Marginal, draw_density, is_wide
 from popinv.figures.names import FIGURES
-from popinv.figures.noise_curves import draw_deviations
-from popinv.figures.noise_statistics import NoiseComparison, deviations
+from popinv.figures.noise_curves import deviations_panel
+from popinv.figures.noise_statistics import NoiseComparison
 from popinv.figures.observations import draw_observations, example_systems
 from popinv.figures.predictive_check import PredictiveCheck
-from popinv.figures.style import SYSTEMS, new_figure, squared
 from popinv.figures.surrogate import draw_surrogate_error
 
 
@@ -283,8 +285,10 @@ def test_covariance_of_unequal_quantities_is_scaled(quantities: Study) -> None:
 
 
 def test_negative_empirical_variances_are_named() -> None:
+    noise = NoiseComparison(np.eye(2), np.diag([1.0, -0.2]))
+    layout = Arrangement((Panel("", np.arange(2), np.arange(2.0)),), "")
     ax = new_figure("", 4, 4).subplots()
-    draw_deviations(ax, deviations(NoiseComparison(np.eye(2), np.diag([1.0, -0.2]))))
+    draw_panel(ax, deviations_panel(noise, layout, "1"))
     np.testing.assert_allclose(labelled(ax, "empirical, 0 where negative")[1], [1.0, 0.0])
 
 

@@ -12,9 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from studies import LINE, QUANTITIES, line_study, quantities_study, square_study
 
+from popinv.charts.csv_writer import COLUMNS
+from popinv.charts.drawn_numbers import numbers_of
+from popinv.charts.saving import save
+from popinv.charts.style import new_figure
 from popinv.figures.names import FIGURES
-from popinv.figures.numbers import COLUMNS, numbers_of
-from popinv.figures.style import new_figure, save
 
 Cells = dict[str, str]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from popinv.figures.style import axis_label, readable
+from popinv.charts.style import axis_label, evenly, readable
 from popinv.forward.datasets import names_in_file, place_coordinates
 
 NUMBER = "number of the observation"
@@ -104,11 +104,6 @@ def seen_somewhere(observations: xr.Dataset) -> np.ndarray:
     Where systems have times of their own, some may be those of held-out systems alone.
     """
     return np.flatnonzero(observations["y"].notnull().any("system").values)
-
-
-def evenly(count: int, most: int) -> np.ndarray:
-    """Return at most ``most`` of 0, ..., count - 1, evenly spread, with the first and the last."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def arrangement(observations: xr.Dataset) -> Arrangement:

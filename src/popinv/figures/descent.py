@@ -9,11 +9,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from popinv.figures.arrangement import evenly
-from popinv.figures.style import (
+from popinv.charts.style import (
     LIGHT,
     MODEL,
     TRUTH,
+    evenly,
     labels_once,
     new_figure,
     readable,

@@ -8,17 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from popinv.figures.arrangement import (
-    Arrangement,
-    Panel,
-    arrangement,
-    columns_for,
-    evenly,
-    seen_somewhere,
-)
+from popinv.charts.style import LIGHT, SEQUENTIAL, SYSTEMS, axis_label, evenly, new_figure, styled
+from popinv.figures.arrangement import Arrangement, Panel, arrangement, columns_for, seen_somewhere
 from popinv.figures.maps import frame_maps
 from popinv.figures.observations import example_systems, name_quantities, spread_of
-from popinv.figures.style import LIGHT, SEQUENTIAL, SYSTEMS, axis_label, new_figure, styled
 from popinv.population.limits import limits_in
 
 _PANELS = 6

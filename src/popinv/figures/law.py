@@ -9,10 +9,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from popinv.charts.style import MODEL, SEQUENTIAL, TRUTH, new_figure, readable, styled
 from popinv.figures.joint import PairDraws
 from popinv.figures.marginals import Marginal, draw_density, draw_law_parameters
 from popinv.figures.pairs import draw_pairs
-from popinv.figures.style import MODEL, SEQUENTIAL, TRUTH, new_figure, readable, styled
 
 _EXAMPLES = 3
 # A law with more parameters needs a higher figure.

@@ -7,8 +7,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from popinv.charts.style import DIVERGING, LIGHT, SEQUENTIAL, axis_label, new_figure
 from popinv.figures.arrangement import Arrangement
-from popinv.figures.style import DIVERGING, LIGHT, SEQUENTIAL, axis_label, new_figure
 
 # With a larger ratio of its sides, a map of equal scales would be a strip.
 _ELONGATED = 4.0

@@ -11,7 +11,7 @@ from matplotlib.figure import SubFigure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy.ndimage import gaussian_filter1d
 
-from popinv.figures.style import MODEL, ORACLE, TRUTH, axis_label, readable
+from popinv.charts.style import MODEL, ORACLE, TRUTH, axis_label, readable
 
 # Up to this number, each parameter of a law has its own axis.
 _STRIPS = 8

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import xarray as xr
-from matplotlib.axes import Axes
 
-from popinv.figures.style import MODEL, TRUTH
+from popinv.charts.description import Axis, Band, Legend, Line, Mark, Panel
+from popinv.charts.style import MODEL, TRUTH, axis_label
 from popinv.inference.problem import Problem
 
 _POINTS = 60
@@ -63,15 +63,19 @@ def noise_growth(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> NoiseGro
     return NoiseGrowth(signal, curve(population["gamma"].values), half, true)
 
 
-def draw_growth(ax: Axes, growth: NoiseGrowth) -> None:
-    """Draw the standard deviation against the signal, with intervals and the truth."""
+def growth_panel(growth: NoiseGrowth, units: str, title: str = "") -> Panel:
+    """Return the standard deviation against the signal, with intervals and the truth."""
+    x, marks = growth.signal, list[Mark]()
     if growth.half is not None:
         low, high = growth.recovered - growth.half, growth.recovered + growth.half
-        ax.fill_between(
-            growth.signal, low, high, color=MODEL, alpha=0.2, lw=0, label="95 % interval"
-        )
-    ax.plot(growth.signal, growth.recovered, color=MODEL, label="recovered")
+        marks.append(Band(x, low, high, colour=MODEL, alpha=0.2, label="95 % interval"))
+    marks.append(Line(x, growth.recovered, colour=MODEL, label="recovered"))
     if growth.true is not None:
-        ax.plot(growth.signal, growth.true, color=TRUTH, ls="--", label="true")
-    ax.set_ylim(bottom=0)
-    ax.legend()
+        marks.append(Line(x, growth.true, "dash", colour=TRUTH, label="true"))
+    return Panel(
+        Axis(axis_label("noise-free observation", units)),
+        Axis(axis_label("standard deviation", units), limits=(0, None)),
+        marks,
+        title,
+        legend=Legend(),
+    )

@@ -7,18 +7,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from popinv.figures.arrangement import (
-    Arrangement,
-    Panel,
-    arrangement,
-    columns_for,
-    evenly,
-)
+from popinv.charts.style import DATA, LIGHT, MODEL, axis_label, evenly, new_figure, styled
+from popinv.figures.arrangement import Arrangement, Panel, arrangement, columns_for
 from popinv.figures.maps import draw_maps
 from popinv.figures.predictive_check import PredictiveCheck
 from popinv.figures.quantile_ranges import QuantileRanges
 from popinv.figures.simulated import LEVELS
-from popinv.figures.style import DATA, LIGHT, MODEL, axis_label, new_figure, styled
 
 _EXAMPLES = 6
 _PANELS = 6

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import SubFigure
 
+from popinv.charts.style import DIVERGING, MODEL, TRUTH, axis_label, readable
 from popinv.figures.joint import SHARES, Correlations, PairDraws, joint_of
 from popinv.figures.marginals import Marginal, density_of, draw_density, logarithmic
-from popinv.figures.style import DIVERGING, MODEL, TRUTH, axis_label, readable
 
 # Beyond this size, dark cells need light text.
 _DARK = 0.6

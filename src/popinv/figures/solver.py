@@ -12,7 +12,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from scipy.ndimage import gaussian_filter
 
-from popinv.figures.style import CHECK, DATA, FAILURE, MODEL, ORACLE, new_figure, note, styled
+from popinv.charts.style import (
+    CHECK,
+    DATA,
+    FAILURE,
+    MODEL,
+    ORACLE,
+    new_figure,
+    note,
+    styled,
+)
 
 _COLUMNS = 3
 _MOST = 8

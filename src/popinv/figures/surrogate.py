@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from popinv.figures.style import CHECK, LIGHT, MODEL, TRUTH, new_figure, note, styled
+from popinv.charts.style import CHECK, LIGHT, MODEL, TRUTH, new_figure, note, styled
 from popinv.inference.surrogate_intervals import QUANTILE, HeldOutSolves
 
 _FEW_ROUNDS = 6

@@ -8,11 +8,20 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from popinv.charts.plotly_writer import (
+    MODEL,
+    ORACLE,
+    TRUTH,
+    Chart,
+    add_band,
+    axis,
+    faint,
+    new_chart,
+)
+from popinv.charts.style import axis_label
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.marginals import Marginal, density_of
-from popinv.figures.style import axis_label
 from popinv.judgement.metrics import Parameter
-from popinv.report.look import MODEL, ORACLE, TRUTH, Chart, add_band, axis, faint, new_chart
 from popinv.report.pair_charts import pair_charts
 from popinv.report.words import readable, rounded
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from popinv.charts.plotly_writer import DATA, LIGHT, Chart, add_band, new_chart
 from popinv.figures.calibration import GRID, Calibration, Uniformity
-from popinv.report.look import DATA, LIGHT, Chart, add_band, new_chart
 from popinv.report.words import rounded
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from popinv.report.look import MODEL, Chart, new_chart
+from popinv.charts.plotly_writer import Chart, page_figure
+from popinv.figures.comparison import scores_panel
 from popinv.report.words import readable, rounded
 
 
@@ -21,20 +22,6 @@ def comparison_chart(comparison: Mapping[str, Any]) -> Chart:
     names = [readable(name) for name in models]
     behind = [-model["score_difference"] for model in models.values()]
     errors = [model["score_difference_error"] for model in models.values()]
-    figure = new_chart(
-        "log score of a system less that of the best", "", height=120 + 48 * len(models)
-    )
-    figure.add_scatter(
-        y=names,
-        x=behind,
-        mode="markers",
-        marker={"color": MODEL, "size": 10},
-        error_x={"array": errors, "color": MODEL, "thickness": 2},
-        showlegend=False,
-        text=[f"{rounded(b, 3)} ± {rounded(e, 2)}" for b, e in zip(behind, errors, strict=True)],
-        hovertemplate="%{text}<extra>%{y}</extra>",
-    )
-    figure.update_yaxes(autorange="reversed", showgrid=False, ticks="")
     told = "; ".join(
         f"{name} {rounded(b, 3)} ± {rounded(e, 2)}"
         for name, b, e in zip(names, behind, errors, strict=True)
@@ -42,8 +29,9 @@ def comparison_chart(comparison: Mapping[str, Any]) -> Chart:
     return Chart(
         "scores",
         "Scores of systems not seen",
-        "Bars are one standard error of the mean difference over the tested systems, in pairs.",
+        "Thick bars are one standard error, thin bars two, of the mean difference over the tested "
+        "systems, in pairs.",
         f"Differences of log scores to the best model: {told}.",
-        figure,
+        page_figure([scores_panel(comparison)], height=120 + 48 * len(models)),
         wide=True,
     )

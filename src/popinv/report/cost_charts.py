@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from popinv.figures.arrangement import evenly
+from popinv.charts.plotly_writer import LIGHT, MODEL, SOLVES, TRUTH, Chart, faint, new_chart
+from popinv.charts.style import evenly
 from popinv.figures.solver import Plane
 from popinv.inference.surrogate_intervals import QUANTILE, HeldOutSolves
-from popinv.report.look import LIGHT, MODEL, SOLVES, TRUTH, Chart, faint, new_chart
 from popinv.report.records import Stage
 from popinv.report.words import duration, rounded
 from popinv.report.words import stage as words_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from popinv.charts.plotly_writer import DATA, MODEL, TRUTH, Chart, faint, new_chart
 from popinv.figures.estimate_pairs import EstimatePairs
-from popinv.report.look import DATA, MODEL, TRUTH, Chart, faint, new_chart
 from popinv.report.pair_charts import PANEL, add_panel
 from popinv.report.words import readable
 

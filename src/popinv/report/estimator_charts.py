@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from popinv.report.look import DATA, LIGHT, MODEL, ORACLE, Chart, faint, new_chart
+from popinv.charts.plotly_writer import DATA, LIGHT, MODEL, ORACLE, Chart, faint, new_chart
 from popinv.report.words import readable, rounded
 
 # Number of parameters with a row.

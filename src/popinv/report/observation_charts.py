@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from popinv.figures.arrangement import Arrangement, evenly
+from popinv.charts.plotly_writer import DATA, LIGHT, MODEL, Chart, add_band, faint, new_chart
+from popinv.charts.style import axis_label, evenly
+from popinv.figures.arrangement import Arrangement
 from popinv.figures.predictive_check import PredictiveCheck
 from popinv.figures.quantile_ranges import QuantileRanges
 from popinv.figures.simulated import LEVELS
-from popinv.figures.style import axis_label
-from popinv.report.look import DATA, LIGHT, MODEL, Chart, add_band, faint, new_chart
 from popinv.report.words import rounded
 
 _PANELS = 12

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
+from popinv.charts.plotly_writer import DIVERGING, MODEL, TRUTH, Chart, axis, faint, new_chart
+from popinv.charts.style import axis_label
 from popinv.figures.joint import SHARES, Correlations, PairDraws, joint_of
 from popinv.figures.marginals import Marginal, density_of
-from popinv.figures.style import axis_label
-from popinv.report.look import DIVERGING, MODEL, TRUTH, Chart, axis, faint, new_chart
 from popinv.report.words import readable
 
 PANEL = 170

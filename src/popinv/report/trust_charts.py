@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popinv.figures.arrangement import evenly
-from popinv.report.look import (
+from popinv.charts.plotly_writer import (
     DATA,
     LIGHT,
     MODEL,
@@ -18,6 +17,7 @@ from popinv.report.look import (
     faint,
     new_chart,
 )
+from popinv.charts.style import evenly
 from popinv.report.words import readable, rounded
 
 # Number of parameters whose path can be selected, and of iterations along a path.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from popinv.charts.plotly_writer import Chart
 from popinv.figures.arrangement import arrangement
 from popinv.figures.calibration import calibration_of
 from popinv.figures.draws import law_draws, plane
@@ -35,7 +36,6 @@ from popinv.report.cost_charts import (
 from popinv.report.estimate_pair_charts import estimate_pair_chart
 from popinv.report.estimator_charts import estimator_chart
 from popinv.report.evidence_charts import evidence_charts
-from popinv.report.look import Chart
 from popinv.report.noise_charts import noise_charts
 from popinv.report.observation_charts import observation_charts
 from popinv.report.pages import study_page

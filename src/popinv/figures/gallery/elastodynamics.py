@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
-from popinv.figures.arrangement import Panel, evenly
+from popinv.charts.style import DATA, DIVERGING, LIGHT, SEQUENTIAL, evenly
+from popinv.figures.arrangement import Panel
 from popinv.figures.gallery.columns import Columns, Systems, columns, filled_contours, span_of
-from popinv.figures.style import DATA, DIVERGING, LIGHT, SEQUENTIAL
 
 _SENSORS = 3
 _SHAPES = 6
