@@ -100,7 +100,9 @@ def _points(mark: Line | Points | Cloud) -> Iterator[Row]:
 
 def _band(mark: Band) -> Iterator[Row]:
     for x, one, two in _together(mark.x, mark.low, mark.high):
-        yield x, _NONE, min(one, two), max(one, two), _NONE
+        # A band is not drawn where an end is not known.
+        if math.isfinite(one + two):
+            yield x, _NONE, min(one, two), max(one, two), _NONE
 
 
 def _bars(mark: Bars) -> Iterator[Row]:
@@ -111,8 +113,10 @@ def _bars(mark: Bars) -> Iterator[Row]:
 
 def _segments(mark: Segments) -> Iterator[Row]:
     for x0, y0, x1, y1 in _together(mark.x0, mark.y0, mark.x1, mark.y1):
-        yield x0, y0, _NONE, _NONE, _NONE
-        yield x1, y1, _NONE, _NONE, _NONE
+        # A segment is not drawn where an end is not known.
+        if math.isfinite(x0 + y0 + x1 + y1):
+            yield x0, y0, _NONE, _NONE, _NONE
+            yield x1, y1, _NONE, _NONE, _NONE
 
 
 def _heat_map(mark: HeatMap) -> Iterator[Row]:

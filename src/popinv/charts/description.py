@@ -206,12 +206,26 @@ class Stretch(Mark):
 
 
 @dataclass(frozen=True)
+class Frame(Mark):
+    """The outline of a rectangle, between two values of x and two of y."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    width: float = 1.5
+
+
+@dataclass(frozen=True)
 class Note(Mark):
-    """Words above a point or, without ``x``, in the middle of a panel at a share of its height."""
+    """Words above a point or, without ``x``, in the middle of a panel at a share of its height.
+
+    ``size`` is in points; ``framed`` words have a white ground.
+    """
 
     text: str
     x: float | None = None
     y: float = 0.5
+    size: float | None = None
+    framed: bool = True
 
 
 @dataclass(frozen=True)
@@ -232,6 +246,8 @@ class Axis:
         Whether the names are slanted, where upright ones have no room.
     bare : bool
         Whether nothing of the axis is drawn.
+    labels : bool
+        Whether ticks have their numbers.
     size : float, optional
         Of the names, in points.
     room : float
@@ -252,6 +268,7 @@ class Axis:
     slanted: bool = False
     grid: bool = True
     bare: bool = False
+    labels: bool = True
     size: float | None = None
     room: float = 0.0
     margin: float | None = None
@@ -275,6 +292,8 @@ class Panel:
     ----------
     legend : Legend, optional
         On a sheet; on a page, a chart has one for all its panels.
+    background : str, optional
+        Colour of the panel.
     """
 
     x: Axis
@@ -283,6 +302,7 @@ class Panel:
     title: str = ""
     title_size: float | None = None
     legend: Legend | None = None
+    background: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from popinv.charts.description import (
@@ -19,6 +20,7 @@ from popinv.charts.description import (
     Bars,
     Cloud,
     Contours,
+    Frame,
     Grid,
     HeatMap,
     Line,
@@ -98,14 +100,12 @@ def _grid(figure: Figure | SubFigure, grid: Grid) -> None:
             ax.remove()
             continue
         images += draw_panel(ax, panel)
+        if grid.share_x and panel.x.label:
+            # Though it shares the axis with others below.
+            ax.xaxis.set_tick_params(labelbottom=True)
         used.append(ax)
     for ax in axes.flat[len(grid.panels) :]:
         ax.remove()
-    for i, ax in enumerate(axes.flat):
-        # A panel above a free place has labels of its own, though it shares the axis.
-        below = i + grid.columns
-        if grid.share_x and (below >= len(grid.panels) or grid.panels[below] is None):
-            ax.xaxis.set_tick_params(labelbottom=True)
     if grid.scale is not None and images:
         figure.colorbar(images[-1], ax=used, label=grid.scale, shrink=0.85)
     if grid.title:
@@ -130,6 +130,9 @@ def draw_panel(ax: Axes, panel: Panel) -> list[AxesImage]:
     _axis(ax, "x", panel.x)
     _axis(ax, "y", panel.y)
     ax.set_title(panel.title, fontsize=panel.title_size)
+    if panel.background is not None:
+        ax.set_facecolor(panel.background)
+        ax.grid(False)
     if panel.legend is not None:
         place, columns = panel.legend.place, panel.legend.columns
         ax.legend(loc=place, ncols=columns, fontsize=panel.legend.size, columnspacing=1.0)
@@ -167,6 +170,8 @@ def _axis(ax: Axes, name: Literal["x", "y"], given: Axis) -> None:
         axis.set_ticks([0], ["   "])
         ax.tick_params(axis=name, length=0)
         ax.spines["left" if name == "y" else "bottom"].set_visible(False)
+    if not given.labels:
+        ax.tick_params(axis=name, **{"labelbottom" if name == "x" else "labelleft": False})
     if given.slanted:
         for text in axis.get_ticklabels():
             text.set(rotation=45, ha="right", rotation_mode="anchor")
@@ -194,7 +199,8 @@ def _line(ax: Axes, mark: Line) -> None:
         style |= {"marker": _MARKERS[mark.marker], "ms": mark.size}
     if mark.steps:
         style["drawstyle"] = "steps-mid"
-    ax.plot(np.atleast_1d(mark.x), np.atleast_1d(mark.y), **style, **_named(mark))
+    x, y = np.broadcast_arrays(np.atleast_1d(mark.x), np.atleast_1d(mark.y))
+    ax.plot(x, y, **style, **_named(mark))
 
 
 def _marker(mark: Points) -> dict[str, Any]:
@@ -212,7 +218,7 @@ def _marker(mark: Points) -> dict[str, Any]:
 
 
 def _points(ax: Axes, mark: Points) -> None:
-    x, y = np.atleast_1d(mark.x), np.atleast_1d(mark.y)
+    x, y = np.broadcast_arrays(np.atleast_1d(mark.x), np.atleast_1d(mark.y))
     if mark.low is None or mark.high is None:
         ax.plot(x, y, clip_on=mark.clip, **_marker(mark), **_named(mark))
         return
@@ -295,9 +301,19 @@ def _stretch(ax: Axes, mark: Stretch) -> None:
     draw(mark.low, mark.high, color=mark.colour, lw=0, **_named(mark))
 
 
+def _frame(ax: Axes, mark: Frame) -> None:
+    (left, right), (bottom, top) = mark.x, mark.y
+    style: dict[str, Any] = {"fill": False, "ec": mark.colour, "lw": mark.width, "zorder": 3}
+    ax.add_patch(Rectangle((left, bottom), right - left, top - bottom, **style))
+
+
 def _note(ax: Axes, mark: Note) -> None:
-    if mark.x is None:
+    if mark.x is None and mark.framed:
         note(ax, mark.text, mark.y)
+        return
+    if mark.x is None:
+        style: dict[str, Any] = {"ha": "center", "va": "center", "transform": ax.transAxes}
+        ax.text(0.5, mark.y, mark.text, fontsize=mark.size, color=mark.colour, **style)
         return
     ax.annotate(
         mark.text,
@@ -330,5 +346,6 @@ _DRAWERS: Mapping[type[Mark], Callable[[Axes, Any], AxesImage | None]] = {
     Contours: _contours,
     Reference: _reference,
     Stretch: _stretch,
+    Frame: _frame,
     Note: _note,
 }

@@ -22,6 +22,7 @@ from popinv.charts.description import (
     Bars,
     Cloud,
     Contours,
+    Frame,
     HeatMap,
     Line,
     Mark,
@@ -197,10 +198,11 @@ def add_band(
     """
     line = {"width": 0, "color": colour}
     same = {"x": x, "mode": "lines", "line": line, "hoverinfo": "skip", "meta": meta}
-    figure.add_scatter(y=low, name=f"{label}, lower end", showlegend=False, **same)
+    lower = f"{label}, lower end" if label else None
+    figure.add_scatter(y=low, name=lower, showlegend=False, **same)
     figure.add_scatter(
         y=high,
-        name=label,
+        name=label or None,
         showlegend=legend,
         fill="tonexty",
         fillcolor=faint(colour, alpha),
@@ -253,10 +255,14 @@ class _Drawing:
             if names is not None and key in settings:
                 settings[key] = [v if v is None else names[v] for v in settings[key]]
         settings = {"showlegend": bool(mark.legend and mark.label), **settings}
-        getattr(self.figure, f"add_{kind}")(name=mark.label or None, meta=self.meta, **settings)
+        name = mark.legend if isinstance(mark.legend, str) else mark.label
+        getattr(self.figure, f"add_{kind}")(name=name or None, meta=self.meta, **settings)
 
     def extent(self, upright: bool) -> list[float]:
         """Return the ends of x, or of y if ``upright``: the limits, or those of the points."""
+        names = self.names["y" if upright else "x"]
+        if names is not None:
+            return [0.0, len(names) - 1.0]
         axis = self.panel.y if upright else self.panel.x
         low, high = axis.limits
         if low is not None and high is not None:
@@ -270,13 +276,18 @@ def _names_of(panel: Panel, axis: Axis, letter: str) -> dict[float, str] | None:
     """Return the names of the places of all points along an axis, or None if some have none."""
     if axis.places is None or axis.names is None:
         return None
-    names = dict(zip(map(float, axis.places), axis.names, strict=True))
+    words = (name.replace("\n", "<br>") for name in axis.names)
+    names = dict(zip(map(float, axis.places), words, strict=True))
     # plotly counts names from 0.
     if len(set(axis.names)) < len(names) or list(names) != list(range(len(names))):
         return None
     values: list[float] = []
     for mark in panel.marks:
-        if isinstance(mark, Bars):
+        if isinstance(mark, Band | HeatMap | Contours):
+            return None
+        if isinstance(mark, Stretch) and not mark.upright and letter == "x":
+            return None
+        if isinstance(mark, Bars) and mark.across == (letter == "y"):
             values += np.ravel(mark.places).tolist()
         elif isinstance(mark, Line | Points | Cloud):
             values += np.ravel(mark.x if letter == "x" else mark.y).tolist()
@@ -287,7 +298,7 @@ def _names_of(panel: Panel, axis: Axis, letter: str) -> dict[float, str] | None:
 
 
 def _axis_of(given: Axis, names: dict[float, str] | None, upright: bool) -> dict[str, Any]:
-    settings: dict[str, Any] = {"title_text": given.label.replace("\n", " ")}
+    settings: dict[str, Any] = {"title_text": given.label.replace("\n", "<br>")}
     low, high = given.limits
     if given.scale == "log":
         settings["type"] = "log"
@@ -342,6 +353,8 @@ def _line(drawing: _Drawing, mark: Line) -> None:
 
 def _points(drawing: _Drawing, mark: Points) -> None:
     x, y = np.broadcast_arrays(np.atleast_1d(mark.x), np.atleast_1d(mark.y))
+    if not x.size:
+        return
     colour = _colour(mark)
     marker: dict[str, Any] = {"color": colour, "size": _MARKER * mark.size, "symbol": _symbol(mark)}
     if "open" in marker["symbol"]:
@@ -368,7 +381,9 @@ def _points(drawing: _Drawing, mark: Points) -> None:
 
 def _cloud(drawing: _Drawing, mark: Cloud) -> None:
     x, y = _few(mark.x, mark.y, most=DOTS)
-    marker = {"color": _colour(mark), "size": 2.6 * mark.size, "symbol": _symbol(mark)}
+    if not x.size:
+        return
+    marker = {"color": _colour(mark), "size": 2.0 * mark.size, "symbol": _symbol(mark)}
     drawing.add(mark, "scatter", x=x, y=y, mode="markers", marker=marker)
 
 
@@ -468,7 +483,7 @@ def _reference(drawing: _Drawing, mark: Reference) -> None:
             add = drawing.figure.add_vline if mark.upright else drawing.figure.add_hline
             add(mark.value, line=line, layer="below")
         return
-    ends, level = drawing.extent(not mark.upright), [mark.value, mark.value]
+    ends, level = drawing.extent(mark.upright), [mark.value, mark.value]
     x, y = (level, ends) if mark.upright else (ends, level)
     drawing.add(mark, "scatter", x=x, y=y, mode="lines", line=line)
 
@@ -486,8 +501,8 @@ def _stretch(drawing: _Drawing, mark: Stretch) -> None:
     )
 
 
-def _note(drawing: _Drawing, mark: Note) -> None:
-    """Leave notes to the texts of the page."""
+def _nothing(drawing: _Drawing, mark: Note | Frame) -> None:
+    """Leave notes and frames to the texts of the page."""
 
 
 _DRAWERS: Mapping[type[Mark], Callable[[_Drawing, Any], None]] = {
@@ -501,5 +516,6 @@ _DRAWERS: Mapping[type[Mark], Callable[[_Drawing, Any], None]] = {
     Contours: _contours,
     Reference: _reference,
     Stretch: _stretch,
-    Note: _note,
+    Frame: _nothing,
+    Note: _nothing,
 }

@@ -8,19 +8,27 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from popinv.charts.description import Axis, Panel
 from popinv.charts.plotly_writer import (
     MODEL,
     ORACLE,
     TRUTH,
     Chart,
-    add_band,
     axis,
     faint,
     new_chart,
+    page_figure,
 )
 from popinv.charts.style import axis_label
-from popinv.figures.law import FieldDraws, MarginalDraws
-from popinv.figures.marginals import Marginal, density_of
+from popinv.figures.law import (
+    FieldDraws,
+    MarginalDraws,
+    field_densities,
+    range_of_fields,
+    range_panel,
+    sample_marks,
+)
+from popinv.figures.marginals import Marginal, density_panel
 from popinv.judgement.metrics import Parameter
 from popinv.report.pair_charts import pair_charts
 from popinv.report.words import readable, rounded
@@ -144,29 +152,14 @@ def _strip(
 def law_charts(draws: FieldDraws | MarginalDraws) -> list[Chart]:
     """Return densities of the recovered law's parameters, or the range and samples of a field."""
     if isinstance(draws, MarginalDraws):
-        densities = [_density(m, readable(m.name).capitalize()) for m in draws.marginals]
+        densities = [_density(each, density_panel(each)) for each in draws.marginals]
         return densities if draws.pairs is None else [*densities, *pair_charts(draws.pairs)]
-    charts = [_density(draws.middle, f"{draws.quantity.capitalize()} at the mid-point")]
-    charts += [_density(m, readable(m.name).capitalize()) for m in draws.beside]
+    marginals, panels = (draws.middle, *draws.beside), field_densities(draws)
+    charts = [_density(each, panel) for each, panel in zip(marginals, panels, strict=True)]
     return [*charts, _field_range(draws), _fields(draws)]
 
 
-def _density(marginal: Marginal, title: str) -> Chart:
-    density = density_of(marginal)
-    label = axis_label(readable(marginal.name), marginal.units)
-    figure = new_chart(label, "density of the logarithm" if density.wide else "density")
-    filled = {"fill": "tozeroy", "fillcolor": faint(MODEL, 0.18)} if density.band is None else {}
-    if density.band is not None:
-        add_band(figure, density.x, *density.band, "95 % interval, point by point")
-    figure.add_scatter(
-        x=density.x, y=density.recovered, name="recovered", line={"color": MODEL}, **filled
-    )
-    if density.true is not None:
-        figure.add_scatter(
-            x=density.x, y=density.true, name="truth", line={"color": TRUTH, "dash": "dash"}
-        )
-    if density.wide:
-        figure.update_xaxes(type="log")
+def _density(marginal: Marginal, panel: Panel) -> Chart:
     low, middle, high = np.quantile(marginal.recovered, (0.05, 0.5, 0.95))
     words = f"median {rounded(middle, 3)}, 5 to 95 % from {rounded(low, 3)} to {rounded(high, 3)}"
     if marginal.true is not None:
@@ -177,29 +170,15 @@ def _density(marginal: Marginal, title: str) -> Chart:
         )
     return Chart(
         f"density-{marginal.name}",
-        title,
+        panel.title or readable(marginal.name).capitalize(),
         f"Distribution over the population: {words}.",
         f"Density of the {readable(marginal.name)} over the population. Recovered: {words}.",
-        figure,
+        page_figure([panel]),
     )
 
 
 def _field_range(draws: FieldDraws) -> Chart:
-    where = "x" if draws.squares is None else "x, at y = 0.5"
-    figure = new_chart(where, draws.quantity)
-    low, mean, high = _range(draws.recovered)
-    add_band(figure, draws.points, low, high, "recovered, 5 to 95 %")
-    figure.add_scatter(x=draws.points, y=mean, name="recovered, mean", line={"color": MODEL})
-    if draws.true is not None:
-        for i, curve in enumerate(_range(draws.true)):
-            figure.add_scatter(
-                x=draws.points,
-                y=curve,
-                name="truth",
-                legendgroup="truth",
-                showlegend=i == 0,
-                line={"color": TRUTH, "dash": "dash", "width": 1.6},
-            )
+    low, mean, high = range_of_fields(draws.recovered)
     middle = len(mean) // 2
     return Chart(
         "field-range",
@@ -209,46 +188,25 @@ def _field_range(draws: FieldDraws) -> Chart:
         f"Pointwise range of the {draws.quantity} under the recovered law; in the middle of the "
         f"domain from {rounded(low[middle], 3)} to {rounded(high[middle], 3)}, mean "
         f"{rounded(mean[middle], 3)}.",
-        figure,
+        page_figure([range_panel(draws)]),
     )
-
-
-def _range(fields: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    low, high = np.quantile(fields, (0.05, 0.95), axis=0)
-    return low, fields.mean(axis=0), high
 
 
 def _fields(draws: FieldDraws) -> Chart:
     count = min(_FIELDS, len(draws.recovered))
-    where = "x" if draws.squares is None else "x, at y = 0.5"
-    figure = new_chart(where, draws.quantity)
     both = [draws.recovered[:count]] + ([] if draws.true is None else [draws.true[:count]])
     low, high = min(v.min() for v in both), max(v.max() for v in both)
     pad = 0.05 * (high - low) or 0.5
-    figure.update_yaxes(range=[float(low - pad), float(high + pad)])
-    for i in range(count):
-        figure.add_scatter(
-            x=draws.points,
-            y=draws.recovered[i],
-            name="recovered law",
-            line={"color": MODEL},
-            meta=i,
-        )
-        if draws.true is not None:
-            figure.add_scatter(
-                x=draws.points,
-                y=draws.true[i],
-                name="true law",
-                line={"color": TRUTH, "dash": "dash"},
-                meta=i,
-            )
+    x = Axis("x" if draws.squares is None else "x, at y = 0.5")
+    y = Axis(draws.quantity, limits=(float(low - pad), float(high + pad)))
+    panels = [Panel(x, y, sample_marks(draws, i)) for i in range(count)]
     beside = "" if draws.true is None else " and, with the same random numbers, from the true one"
     return Chart(
         "fields",
         "Single systems",
         f"The {draws.quantity} of systems drawn from the recovered law{beside}.",
         f"Sample fields of the {draws.quantity}, one system at a time.",
-        figure,
+        page_figure(panels, choices=True),
         control="slider",
         control_label="System",
         choices=tuple(str(i + 1) for i in range(count)),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from popinv.charts.plotly_writer import DATA, LIGHT, Chart, add_band, new_chart
+from popinv.charts.description import Axis, Band, Line, Panel
+from popinv.charts.plotly_writer import Chart, page_figure
+from popinv.charts.style import DATA, LIGHT
 from popinv.figures.calibration import GRID, Calibration, Uniformity
 from popinv.report.words import rounded
 
@@ -37,12 +39,21 @@ def calibration_charts(found: Calibration, fitted: bool = False) -> list[Chart]:
 
 
 def _uniformity(found: Uniformity, name: str, title: str, what: str) -> Chart:
-    figure = new_chart("probability integral transform", "distribution function less uniform", 360)
-    add_band(figure, GRID, found.band.low, found.band.high, "95 % band of whole curves", LIGHT)
-    figure.add_scatter(
-        x=GRID, y=found.difference, name="observed systems", mode="lines", line={"color": DATA}
+    panel = Panel(
+        Axis("probability integral transform", limits=(0, 1)),
+        Axis("distribution function less uniform"),
+        [
+            Band(
+                GRID,
+                found.band.low,
+                found.band.high,
+                colour=LIGHT,
+                alpha=0.2,
+                label="95 % band of whole curves",
+            ),
+            Line(GRID, found.difference, colour=DATA, label="observed systems"),
+        ],
     )
-    figure.update_xaxes(range=[0, 1])
     stays = "stays in" if found.inside else "leaves"
     told = f"The curve of {found.count} {name} {stays} the band"
     return Chart(
@@ -52,5 +63,5 @@ def _uniformity(found: Uniformity, name: str, title: str, what: str) -> Chart:
         f"band in 95 of 100 cases. {told}.",
         f"Distribution function of probability integral transforms less the uniform one. {told}; "
         f"its largest difference is {rounded(float(np.abs(found.difference).max()), 2)}.",
-        figure,
+        page_figure([panel], 360),
     )

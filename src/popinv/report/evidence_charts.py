@@ -38,7 +38,8 @@ def evidence_charts(
 
 def _coverage(calibrated: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
     panel = coverage_panel(calibrated)
-    parameters = calibrated["rank"].shape[1]
+    parts = [part for part in ("law", "noise") if f"{part}_coverage" in calibrated]
+    parameters = sum(calibrated.sizes[f"{part}_parameter"] for part in parts)
     numbers = _Calibration.model_validate(metrics)
     count = numbers.calibration_replications
     return Chart(
