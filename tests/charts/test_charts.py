@@ -52,6 +52,7 @@ MARKS: dict[str, Mark] = {
     "lying intervals": Points(X, X, low=X - 0.1, high=X + 0.2, across=True, label="a"),
     "intervals alone": Points(X, X, low=X - 1, high=X + 1, across=True, shown=False, label="a"),
     "cloud": Cloud(X, X, "x", label="a"),
+    "map of dots": Cloud(X, X, values=X + 6, least=7, largest=10, edge="#8C8C8C", label="a"),
     "band": Band(X, X, X**2, label="a"),
     "band to zero": Band(X, 0.0, X, label="a"),
     "bars": Bars(X, X, X + 1, texts=["a", "b", "c"], label="a"),

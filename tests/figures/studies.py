@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from popinv.charts.description import Sheet
-from popinv.charts.matplotlib_writer import drawn
 from popinv.figures.study import chart_of, draw
 from popinv.forward.base import Observations, Solutions
 from popinv.forward.datasets import solves
@@ -69,15 +68,11 @@ class Study:
             kept["population"] = kept["population"].drop_vars(ends)
         return Study(self.problem, kept)
 
-    def chart(self, name: str) -> Sheet | Figure:
+    def chart(self, name: str) -> Sheet:
         return chart_of(name, self.problem, self.loaded)
 
     def draw(self, name: str) -> Figure:
         return draw(name, self.problem, self.loaded)
-
-
-def figure_of(chart: Sheet | Figure) -> Figure:
-    return drawn(chart) if isinstance(chart, Sheet) else chart
 
 
 def all_axes(figure: Figure) -> list[Axes]:

@@ -13,7 +13,6 @@ from studies import (
     TIMES,
     Study,
     all_axes,
-    figure_of,
     full_study,
     labelled,
     line_study,
@@ -24,7 +23,7 @@ from studies import (
     titled,
 )
 
-from popinv.charts.matplotlib_writer import draw_panel
+from popinv.charts.matplotlib_writer import draw_panel, drawn
 from popinv.charts.style import SYSTEMS, new_figure, squared
 from popinv.figures.arrangement import Arrangement, ObservedCurve
 from popinv.figures.descent import draw_descent
@@ -111,7 +110,7 @@ def test_observations_over_time_have_bands_at_each_place(series: Study) -> None:
     observations = series.loaded["observations"]
     y = observations["y"].values
     sample = np.random.default_rng(0).normal(size=y.shape)
-    figure = figure_of(draw_observations(PredictiveCheck.of(observations, [sample] * 3)))
+    figure = drawn(draw_observations(PredictiveCheck.of(observations, [sample] * 3)))
     for i, place in enumerate(PLACES):
         top = titled(figure, f"x = {place:.3g}")
         rows = slice(i * len(TIMES), (i + 1) * len(TIMES))
@@ -127,7 +126,7 @@ def test_quantities_are_shown_in_their_own_standard_deviations(quantities: Study
     observations = quantities.loaded["observations"]
     y = observations["y"].values
     sets = [y * factor for factor in (2.0, 3.0, 5.0)]
-    figure = figure_of(draw_observations(PredictiveCheck.of(observations, sets)))
+    figure = drawn(draw_observations(PredictiveCheck.of(observations, sets)))
     top, bottom = all_axes(figure)
     standard = (y - y.mean(axis=0)) / y.std(axis=0)
     np.testing.assert_allclose(
@@ -144,7 +143,7 @@ def test_gaps_are_left_out_of_the_quantiles() -> None:
     observations = line_study(missing=0.3).loaded["observations"]
     y = observations["y"].values
     assert np.isnan(y).any()
-    figure = figure_of(draw_observations(PredictiveCheck.of(observations, [y] * 3)))
+    figure = drawn(draw_observations(PredictiveCheck.of(observations, [y] * 3)))
     top, _ = all_axes(figure)
     shown = labelled(top, "data, 5, 50, 95 %")[1]
     for i in range(len(LINE)):
@@ -295,7 +294,7 @@ def test_negative_empirical_variances_are_named() -> None:
 
 def test_of_many_noise_parameters_a_few_paths_are_drawn(full: Study) -> None:
     population = full.loaded["population"]
-    figure = figure_of(draw_descent(population, full.loaded["truth"]))
+    figure = drawn(draw_descent(population, full.loaded["truth"]))
     ax = titled(figure, "noise: 24 of 1225 correlations")
     paths = [line for line in ax.get_lines() if len(line.get_xdata()) == 12]
     assert len(paths) == 24
@@ -319,7 +318,7 @@ def test_many_rounds_have_room_for_their_numbers(series: Study) -> None:
     check = series.loaded["check"]
     error = np.array([np.nan, 0.5, 0.2, 0.05, np.nan, np.nan, np.nan, np.nan, np.nan, 0.05])
     many = check.drop_dims("round_number").assign(surrogate_error=("round_number", error))
-    figure = figure_of(draw_surrogate_error(many, series.loaded["surrogate"], threshold=0.1))
+    figure = drawn(draw_surrogate_error(many, series.loaded["surrogate"], threshold=0.1))
     ticks = [text.get_text() for text in all_axes(figure)[0].get_xticklabels()]
     assert ticks == ["0", "1", "2", "3", *(f"({i})" for i in range(4, 9)), "check"]
     assert re.search("in brackets", all_axes(figure)[0].get_xlabel())

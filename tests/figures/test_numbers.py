@@ -142,12 +142,11 @@ def test_a_table_lies_beside_every_figure_and_is_the_same_twice(tmp_path: Path) 
         assert text.startswith("panel,series,x,y,low,high,value\n")
 
 
-@pytest.mark.parametrize("make", [line_study, quantities_study])
+@pytest.mark.parametrize("make", [line_study, square_study, quantities_study])
 def test_the_numbers_of_a_sheet_are_those_that_are_drawn(make) -> None:
     study = make()
     for name in FIGURES:
         chart = study.chart(name)
-        assert isinstance(chart, Sheet)
         assert numbers_of_sheet(chart) == numbers_of(drawn(chart)), name
 
 

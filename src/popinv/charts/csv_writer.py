@@ -86,7 +86,12 @@ def _together(*columns: ArrayLike) -> Iterator[tuple[float, ...]]:
     yield from zip(*(each.tolist() for each in np.broadcast_arrays(*arrays)), strict=True)
 
 
-def _points(mark: Line | Points | Cloud) -> Iterator[Row]:
+def _cloud(mark: Cloud) -> Iterator[Row]:
+    for x, y, value in _together(mark.x, mark.y, _NONE if mark.values is None else mark.values):
+        yield x, y, _NONE, _NONE, value
+
+
+def _points(mark: Line | Points) -> Iterator[Row]:
     if not isinstance(mark, Points) or mark.low is None or mark.high is None:
         for x, y in _together(mark.x, mark.y):
             yield x, y, _NONE, _NONE, _NONE
@@ -139,7 +144,7 @@ def _contours(mark: Contours) -> Iterator[Row]:
 _ROWS: Mapping[type[Mark], Callable[[Any], Iterator[Row]]] = {
     Line: _points,
     Points: _points,
-    Cloud: _points,
+    Cloud: _cloud,
     Band: _band,
     Bars: _bars,
     Segments: _segments,

@@ -95,12 +95,29 @@ class Points(Mark):
 
 @dataclass(frozen=True)
 class Cloud(Mark):
-    """Many small marks at points (n,); ``size`` is in points."""
+    """Many small marks at points (n,).
+
+    Attributes
+    ----------
+    size : float
+        In points.
+    values : array_like of shape (n,), optional
+        What the colours show, from ``least`` to ``largest``.
+    diverging : bool
+        Whether the colours are those of values on both sides of zero.
+    edge : str, optional
+        Colour of the outlines.
+    """
 
     x: ArrayLike
     y: ArrayLike
     marker: Marker = "circle"
     size: float = 2.2
+    values: ArrayLike | None = None
+    least: float | None = None
+    largest: float | None = None
+    diverging: bool = False
+    edge: str | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +171,8 @@ class HeatMap(Mark):
         Whether the colours are those of values on both sides of zero.
     scale : str
         What the colours mean.
+    texts : sequence of sequence of str, optional
+        What is written in the cells, on a page.
     """
 
     values: np.ndarray
@@ -162,6 +181,7 @@ class HeatMap(Mark):
     largest: float
     diverging: bool = False
     scale: str = ""
+    texts: Sequence[Sequence[str]] | None = None
 
     @property
     def centres(self) -> tuple[np.ndarray, np.ndarray]:
@@ -294,6 +314,8 @@ class Panel:
         On a sheet; on a page, a chart has one for all its panels.
     background : str, optional
         Colour of the panel.
+    equal : bool
+        Whether x and y have the same scale.
     """
 
     x: Axis
@@ -303,6 +325,7 @@ class Panel:
     title_size: float | None = None
     legend: Legend | None = None
     background: str | None = None
+    equal: bool = False
 
 
 @dataclass(frozen=True)

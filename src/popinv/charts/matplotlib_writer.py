@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -93,7 +93,7 @@ def _grid(figure: Figure | SubFigure, grid: Grid) -> None:
         height_ratios=grid.heights,
         width_ratios=grid.widths,
     )
-    images: list[AxesImage] = []
+    images: list[ScalarMappable] = []
     used = []
     for ax, panel in zip(axes.flat, grid.panels, strict=False):
         if panel is None:
@@ -118,8 +118,8 @@ def _grid(figure: Figure | SubFigure, grid: Grid) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=grid.legend)
 
 
-def draw_panel(ax: Axes, panel: Panel) -> list[AxesImage]:
-    """Draw a panel into axes, and return its images."""
+def draw_panel(ax: Axes, panel: Panel) -> list[ScalarMappable]:
+    """Draw a panel into axes, and return what has a scale of colours."""
     images = []
     for mark in panel.marks:
         image = _DRAWERS[type(mark)](ax, mark)
@@ -129,6 +129,8 @@ def draw_panel(ax: Axes, panel: Panel) -> list[AxesImage]:
         ax.grid(False)
     _axis(ax, "x", panel.x)
     _axis(ax, "y", panel.y)
+    if panel.equal:
+        ax.set_aspect("equal")
     ax.set_title(panel.title, fontsize=panel.title_size)
     if panel.background is not None:
         ax.set_facecolor(panel.background)
@@ -229,10 +231,17 @@ def _points(ax: Axes, mark: Points) -> None:
     ax.errorbar(x, y, **bars, **style, **_named(mark))
 
 
-def _cloud(ax: Axes, mark: Cloud) -> None:
-    style: dict[str, Any] = {"marker": _MARKERS[mark.marker], "s": mark.size**2}
-    style["lw"] = 1.2 if mark.marker in ("x", "cross") else 0
-    ax.scatter(mark.x, mark.y, color=mark.colour, **style, **_named(mark))
+def _cloud(ax: Axes, mark: Cloud) -> ScalarMappable | None:
+    style: dict[str, Any] = {"marker": _MARKERS[mark.marker], "s": mark.size**2, **_named(mark)}
+    if mark.values is None:
+        style["lw"] = 1.2 if mark.marker in ("x", "cross") else 0
+        ax.scatter(mark.x, mark.y, color=mark.colour, **style)
+        return None
+    if mark.edge is not None:
+        style["ec"] = mark.edge
+    colours = DIVERGING if mark.diverging else SEQUENTIAL
+    style |= {"cmap": colours, "vmin": mark.least, "vmax": mark.largest}
+    return ax.scatter(mark.x, mark.y, c=mark.values, **style)
 
 
 def _band(ax: Axes, mark: Band) -> None:
@@ -262,7 +271,7 @@ def _segments(ax: Axes, mark: Segments) -> None:
         ax.vlines(x0, y0, y1, **style)
 
 
-def _heat_map(ax: Axes, mark: HeatMap) -> AxesImage:
+def _heat_map(ax: Axes, mark: HeatMap) -> ScalarMappable:
     left, right, bottom, top = mark.extent
     return ax.imshow(
         mark.values,
@@ -335,7 +344,7 @@ def _key(mark: Mark) -> Line2D:
     return Line2D([], [], **style)
 
 
-_DRAWERS: Mapping[type[Mark], Callable[[Axes, Any], AxesImage | None]] = {
+_DRAWERS: Mapping[type[Mark], Callable[[Axes, Any], ScalarMappable | None]] = {
     Line: _line,
     Points: _points,
     Cloud: _cloud,

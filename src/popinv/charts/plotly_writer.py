@@ -7,7 +7,7 @@ The page itself replaces them by those of a dark page on request.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -59,8 +59,11 @@ DIVERGING = [[0.0, MODEL], [0.5, PAPER], [1.0, TRUTH]]
 _MANY = 50
 # Points of a line, dots of a cloud, and rows and columns of a heat map that are drawn at most.
 _POINTS, DOTS, MATRIX = 600, 600, 120
+# Share of the width of a panel between the panels of a grid.
+_GAP = 0.08
 # Pixels of a point of a sheet.
 _MARKER, _WIDTH = 1.6, 1.1
+_TEXTS = {"texttemplate": "%{text}", "hoverongaps": False, "xgap": 3, "ygap": 3}
 _SYMBOLS = {
     "level": "line-ew-open",
     "upright": "line-ns-open",
@@ -233,13 +236,62 @@ def page_figure(
     return figure
 
 
+def page_grid(panels: Sequence[Panel | None], columns: int, height: int) -> go.Figure:
+    """Return panels in rows of ``columns``, each with axes of its own; None leaves a place free.
+
+    The series of each panel name the quantities along its axes. Panels whose y axis is bare are
+    strips with their titles above.
+    """
+    figure = new_chart("", "", height)
+    figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False})
+    rows, told = -(-len(panels) // columns), set[str]()
+    places = [(place, panel) for place, panel in enumerate(panels) if panel is not None]
+    for number, (place, panel) in enumerate(places, 1):
+        row, column = divmod(place, columns)
+        suffix = "" if number == 1 else str(number)
+        at = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
+        strip = panel.y.bare
+        meta = {"x": panel.title} if strip else {"x": panel.x.label, "y": panel.y.label}
+        drawing = _Drawing(figure, panel, meta, at, told)
+        for mark in panel.marks:
+            _DRAWERS[type(mark)](drawing, mark)
+        left, top = column / columns, 1 - row / rows
+        above, below = (0.3, 0.66) if strip else (0.0, 1 - _GAP)
+        ends = {
+            "x": [left, 1.0 if columns == 1 else left + (1 - _GAP) / columns],
+            "y": [top - below / rows, top - above / rows],
+        }
+        for letter, other, given in (("x", "y", panel.x), ("y", "x", panel.y)):
+            name, anchor = f"{letter}axis{suffix}", f"{other}{suffix}"
+            figure.update_layout({name: axis(domain=ends[letter], anchor=anchor, visible=True)})
+            figure.layout[name].update(_axis_of(given, drawing.names[letter], letter == "y"))
+        if strip:
+            words = {"xanchor": "left", "yanchor": "bottom", "xref": "paper", "yref": "paper"}
+            figure.add_annotation(
+                text=panel.title, x=0, y=top - above / rows, showarrow=False, **words
+            )
+    return figure
+
+
 @dataclass(frozen=True)
 class _Drawing:
-    """A panel on its way into a figure, and the choice for which it is shown."""
+    """A panel on its way into a figure.
+
+    Attributes
+    ----------
+    meta : int or dict, optional
+        The choice for which it is shown, or the names of its quantities.
+    at : dict
+        The axes of its traces.
+    told : set of str, optional
+        What the legend has already, if several panels are seen together.
+    """
 
     figure: go.Figure
     panel: Panel
-    meta: int | None = None
+    meta: Any = None
+    at: Mapping[str, str] = field(default_factory=dict)
+    told: set[str] | None = None
 
     @cached_property
     def names(self) -> dict[str, dict[float, str] | None]:
@@ -256,7 +308,13 @@ class _Drawing:
                 settings[key] = [v if v is None else names[v] for v in settings[key]]
         settings = {"showlegend": bool(mark.legend and mark.label), **settings}
         name = mark.legend if isinstance(mark.legend, str) else mark.label
-        getattr(self.figure, f"add_{kind}")(name=name or None, meta=self.meta, **settings)
+        if self.told is not None:
+            settings["legendgroup"] = name
+            settings["showlegend"] = settings["showlegend"] and name not in self.told
+            self.told.add(name)
+        getattr(self.figure, f"add_{kind}")(
+            name=name or None, meta=self.meta, **settings, **self.at
+        )
 
     def extent(self, upright: bool) -> list[float]:
         """Return the ends of x, or of y if ``upright``: the limits, or those of the points."""
@@ -318,6 +376,12 @@ def _axis_of(given: Axis, names: dict[float, str] | None, upright: bool) -> dict
         settings |= {"tickvals": [float(place) for place in given.places], "ticktext": words}
     if not given.grid:
         settings["showgrid"] = False
+    if not given.labels:
+        settings |= {"showticklabels": False, "title_text": ""}
+    if given.ticks is not None and not given.steps:
+        settings["nticks"] = given.ticks
+    if given.bare:
+        settings |= {"visible": False, "fixedrange": True}
     return settings
 
 
@@ -447,13 +511,15 @@ def _heat_map(drawing: _Drawing, mark: HeatMap) -> None:
         hovertemplate="%{x}, %{y}: %{z:.4g}<extra></extra>",
         colorbar=bar,
         showlegend=False,
+        **({} if mark.texts is None else _TEXTS | {"text": mark.texts}),
     )
-    # Below the map, the colour scale does not narrow it on a small page.
-    drawing.figure.update_layout(margin={"b": 120})
-    drawing.figure.update_xaxes(constrain="domain")
-    drawing.figure.update_yaxes(scaleanchor="x", constrain="domain")
     if mark.extent[2] > mark.extent[3]:
         drawing.figure.update_yaxes(autorange="reversed")
+    # Below the map, the colour scale does not narrow it on a small page.
+    drawing.figure.update_layout(margin={"b": 120})
+    if mark.texts is None:
+        drawing.figure.update_xaxes(constrain="domain")
+        drawing.figure.update_yaxes(scaleanchor="x", constrain="domain")
 
 
 def _contours(drawing: _Drawing, mark: Contours) -> None:

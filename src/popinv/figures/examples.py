@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from popinv.charts.description import (
     Axis,
+    Cloud,
     Dash,
     Grid,
     Line,
@@ -18,7 +18,7 @@ from popinv.charts.description import (
     Segments,
     Sheet,
 )
-from popinv.charts.style import LIGHT, SEQUENTIAL, SYSTEMS, axis_label, evenly, new_figure, styled
+from popinv.charts.style import LIGHT, SYSTEMS, axis_label, evenly
 from popinv.figures.arrangement import (
     Arrangement,
     ObservedCurve,
@@ -26,7 +26,7 @@ from popinv.figures.arrangement import (
     columns_for,
     seen_somewhere,
 )
-from popinv.figures.maps import frame_maps
+from popinv.figures.maps import map_panel
 from popinv.figures.observations import STANDARD, example_systems, quantity_axis, spread_of
 from popinv.population.limits import limits_in
 
@@ -41,7 +41,7 @@ _MARKERS: dict[int, tuple[Marker, str]] = {
 }
 
 
-def draw_examples(observations: xr.Dataset, truth: xr.Dataset | None = None) -> Sheet | Figure:
+def draw_examples(observations: xr.Dataset, truth: xr.Dataset | None = None) -> Sheet:
     """Return five systems, evenly spread over the population by their mean observation.
 
     Parameters
@@ -183,20 +183,23 @@ def _quantities(
     return Sheet(title, width, 5.5, Grid([panel], legend=_legend_columns(width), keys=keys))
 
 
-@styled
 def _maps(
     title: str, label: str, layout: Arrangement, y: np.ndarray, clean: np.ndarray | None
-) -> Figure:
+) -> Sheet:
     rows = [("observed", y)] if clean is None else [("without noise", clean), ("observed", y)]
-    figure = new_figure(title, 13, 1.2 + 2.7 * len(rows))
-    grid = figure.subplots(len(rows), len(y), squeeze=False, sharex=True, sharey=True)
     low = min(float(np.nanmin(values)) for _, values in rows)
     high = max(float(np.nanmax(values)) for _, values in rows)
-    across, up = np.asarray(layout.map).T
-    for axes, (whose, values) in zip(grid, rows, strict=True):
-        for i, (ax, value) in enumerate(zip(axes, values, strict=True)):
-            dots = ax.scatter(across, up, c=value, vmin=low, vmax=high, cmap=SEQUENTIAL, s=40)
-            ax.set_title(f"System {i + 1}, {whose}", fontsize=9.5)
-    figure.colorbar(dots, ax=grid, label=label)
-    frame_maps(grid, layout)
-    return figure
+    panels = [
+        map_panel(
+            layout,
+            Cloud([], [], size=6.3, values=value, least=low, largest=high),
+            f"System {i + 1}, {whose}",
+            left=i == 0,
+            low=whose == "observed",
+            title_size=9.5,
+        )
+        for whose, values in rows
+        for i, value in enumerate(values)
+    ]
+    grid = Grid(panels, len(y), share_x=True, share_y=True, scale=label)
+    return Sheet(title, 13, 1.2 + 2.7 * len(rows), grid)

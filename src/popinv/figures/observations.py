@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
 from popinv.charts.description import (
     Axis,
@@ -47,7 +46,7 @@ STANDARD = "observation less its mean over the data,\nin standard deviations of 
 _ROOM = (0.3, 0.6)
 
 
-def draw_observations(check: PredictiveCheck) -> Sheet | Figure:
+def draw_observations(check: PredictiveCheck) -> Sheet:
     """Return quantiles of the observations, and their ranges under the fitted model."""
     data, layout = check.observations["y"], arrangement(check.observations)
     if layout.map is not None:

@@ -71,10 +71,14 @@ def joint_panel(first: Marginal, second: Marginal) -> Panel:
         Contours(*shares, levels, filled=True, colour=MODEL, alpha=alpha, label="contour")
         for levels, alpha in (((0.0, inner), 0.45), ((inner, outer), 0.18))
     ]
-    marks.append(Contours(*shares, SHARES, width=1.0, colour=MODEL, label="contour"))
+    marks.append(
+        Contours(*shares, SHARES, width=1.0, colour=MODEL, label="contour", legend="recovered")
+    )
     if joint.true is not None:
         true = joint.x, joint.y, joint.true
-        marks.append(Contours(*true, SHARES, "dash", 1.4, colour=TRUTH, label="contour"))
+        marks.append(
+            Contours(*true, SHARES, "dash", 1.4, colour=TRUTH, label="contour", legend="truth")
+        )
     return Panel(_axis(first), _axis(second), marks)
 
 

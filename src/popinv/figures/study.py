@@ -56,12 +56,11 @@ def draw_all(problem: Problem, loaded: Mapping[str, xr.Dataset], folder: str | P
 
 def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figure:
     """Draw the figure of this name, one of :data:`popinv.figures.names.FIGURES`."""
-    chart = chart_of(name, problem, loaded)
-    return drawn(chart) if isinstance(chart, Sheet) else chart
+    return drawn(chart_of(name, problem, loaded))
 
 
-def chart_of(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Sheet | Figure:
-    """Return the chart of this name; maps are drawn with matplotlib alone."""
+def chart_of(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Sheet:
+    """Return the chart of this name, one of :data:`popinv.figures.names.FIGURES`."""
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
     names = [str(n) for n in check["parameter"].values]
     if name == "observations":

@@ -5,21 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import plotly.graph_objects as go
 import xarray as xr
 
-from popinv.charts.description import Axis, Panel
-from popinv.charts.plotly_writer import (
-    MODEL,
-    ORACLE,
-    TRUTH,
-    Chart,
-    axis,
-    faint,
-    new_chart,
-    page_figure,
-)
-from popinv.charts.style import axis_label
+from popinv.charts.description import Axis, Line, Mark, Panel, Points
+from popinv.charts.plotly_writer import Chart, page_figure, page_grid
+from popinv.charts.style import MODEL, ORACLE, TRUTH, axis_label
 from popinv.figures.law import (
     FieldDraws,
     MarginalDraws,
@@ -59,39 +49,7 @@ def parameter_chart(
         values = zip(oracle["law_parameter"].values, oracle["law"].values, strict=True)
         known = {str(name): float(value) for name, value in values}
     count = len(shown)
-    figure = new_chart("", "", height=70 + 78 * count)
-    seen: set[str] = set()
-    for row, p in enumerate(shown):
-        oracle_value = known.get(p.name) if p.kind == "law" else None
-        number = "" if row == 0 else str(row + 1)
-        # Each parameter has its own strip, since parameters of different sizes share no axis.
-        top = 1 - row / count
-        at = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
-        places = {"anchor": f"y{number}", "nticks": 6, "range": _room(p, oracle_value)}
-        figure.update_layout({f"xaxis{number}": axis("", **places)})
-        strip = [top - 0.66 / count, top - 0.3 / count]
-        figure.update_layout(
-            {
-                f"yaxis{number}": axis(
-                    domain=strip,
-                    range=[-1, 1],
-                    visible=False,
-                    fixedrange=True,
-                    anchor=f"x{number}",
-                )
-            }
-        )
-        figure.add_annotation(
-            text=axis_label(f"{p.kind}: {readable(p.name)}", p.units),
-            x=0,
-            y=top - 0.3 / count,
-            xref="paper",
-            yref="paper",
-            xanchor="left",
-            yanchor="bottom",
-            showarrow=False,
-        )
-        _strip(figure, p, oracle_value, at, seen)
+    panels = [_strip(p, known.get(p.name) if p.kind == "law" else None) for p in shown]
     words = "; ".join(f"{p.kind} {readable(p.name)} {_in_words(p)}" for p in shown)
     more = f" The first {count} of {len(parameters)}." if count < len(parameters) else ""
     return Chart(
@@ -101,16 +59,9 @@ def parameter_chart(
         if known
         else f"Each parameter has its own scale.{more}",
         f"Recovered parameters with intervals: {words}.",
-        figure,
+        page_grid(panels, 1, 70 + 78 * count),
         wide=True,
     )
-
-
-def _room(p: Parameter, oracle: float | None) -> list[float]:
-    """Return the ends of an axis that includes all values of a parameter."""
-    known = [v for v in (p.value, p.lower, p.upper, p.true, oracle) if v is not None]
-    pad = 0.08 * (max(known) - min(known)) or 0.1 * abs(p.value) or 1.0
-    return [min(known) - pad, max(known) + pad]
 
 
 def _in_words(p: Parameter) -> str:
@@ -120,33 +71,28 @@ def _in_words(p: Parameter) -> str:
     return text if p.true is None else f"{text}, truth {rounded(p.true, 3)}"
 
 
-def _strip(
-    figure: go.Figure, p: Parameter, oracle: float | None, at: dict[str, str], seen: set[str]
-) -> None:
-    def add(label: str, x: list[float], **settings: object) -> None:
-        figure.add_scatter(
-            x=x,
-            y=[0.0] * len(x),
-            name=label,
-            legendgroup=label,
-            showlegend=label not in seen,
-            hovertemplate="%{x:.5g}<extra>" + label + "</extra>",
-            meta={"x": f"{p.kind}: {readable(p.name)}"},
-            **settings,
-            **at,
-        )
-        seen.add(label)
-
+def _strip(p: Parameter, oracle: float | None) -> Panel:
+    """Return the strip of a parameter; parameters of different sizes share no axis."""
+    marks: list[Mark] = []
     if p.lower is not None and p.upper is not None:
-        line = {"color": faint(MODEL, 0.45), "width": 8}
-        add("95 % interval", [p.lower, p.upper], mode="lines", line=line)
-    add("recovered", [p.value], mode="markers", marker={"color": MODEL, "size": 11})
+        ends, label = [p.lower, p.upper], "95 % interval"
+        marks.append(Line(ends, 0.0, width=7, colour=MODEL, alpha=0.45, label=label))
+    marks.append(Points(p.value, 0.0, size=7, colour=MODEL, label="recovered"))
     if oracle is not None:
-        ring = {"color": ORACLE, "size": 11, "symbol": "diamond-open", "line": {"width": 2}}
-        add("noise known", [oracle], mode="markers", marker=ring)
+        diamond = Points(
+            oracle, 0.0, "diamond", 7, filled=False, colour=ORACLE, label="noise known"
+        )
+        marks.append(diamond)
     if p.true is not None:
-        dash = {"color": TRUTH, "size": 22, "symbol": "line-ns-open", "line": {"width": 2.5}}
-        add("truth", [p.true], mode="markers", marker=dash)
+        marks.append(Points(p.true, 0.0, "upright", 14, colour=TRUTH, label="truth"))
+    seen = [v for v in (p.value, p.lower, p.upper, p.true, oracle) if v is not None]
+    pad = 0.08 * (max(seen) - min(seen)) or 0.1 * abs(p.value) or 1.0
+    return Panel(
+        Axis(limits=(min(seen) - pad, max(seen) + pad), ticks=6),
+        Axis(limits=(-1, 1), bare=True),
+        marks,
+        axis_label(f"{p.kind}: {readable(p.name)}", p.units),
+    )
 
 
 def law_charts(draws: FieldDraws | MarginalDraws) -> list[Chart]:

@@ -33,12 +33,12 @@ from popinv.report.cost_charts import (
     solves_chart,
     stage_chart,
 )
-from popinv.report.estimate_pair_charts import estimate_pair_chart
 from popinv.report.estimator_charts import estimator_chart
 from popinv.report.evidence_charts import evidence_charts
 from popinv.report.noise_charts import noise_charts
 from popinv.report.observation_charts import observation_charts
 from popinv.report.pages import study_page
+from popinv.report.pair_charts import estimate_pair_chart
 from popinv.report.records import Study
 from popinv.report.trust_charts import descent_charts, test_chart
 from popinv.surrogate.artefact import surrogate_of
