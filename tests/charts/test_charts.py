@@ -33,7 +33,8 @@ from popinv.charts.description import (
 )
 from popinv.charts.drawn_numbers import numbers_of
 from popinv.charts.matplotlib_writer import drawn
-from popinv.charts.plotly_writer import Chart, page_figure
+from popinv.charts.page_chart import Chart
+from popinv.charts.plotly_writer import page_figure
 from popinv.charts.saving import save
 
 X = np.array([1.0, 2.0, 4.0])

@@ -13,8 +13,8 @@ from popinv.charts.matplotlib_writer import drawn
 from popinv.charts.saving import save
 from popinv.cli.commands import popinv
 from popinv.cli.compare import comparison_lines
-from popinv.figures.comparison import draw_comparison
-from popinv.report.comparison_charts import comparison_chart
+from popinv.figures.evidence import draw_comparison
+from popinv.report.evidence_charts import comparison_chart
 from popinv.report.gathering import gather_comparison
 from popinv.report.pages import comparison_page, index_page
 

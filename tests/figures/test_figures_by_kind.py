@@ -31,7 +31,7 @@ from popinv.figures.draws import law_draws, plane
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.marginals import Marginal, density_panel, is_wide
 from popinv.figures.names import FIGURES
-from popinv.figures.noise_curves import deviations_panel
+from popinv.figures.noise import deviations_panel
 from popinv.figures.noise_statistics import NoiseComparison
 from popinv.figures.observations import draw_observations, example_systems
 from popinv.figures.predictive_check import PredictiveCheck

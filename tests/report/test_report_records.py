@@ -17,7 +17,7 @@ import yaml
 from small_results import CLAIMS, PIXEL, configuration, numbers_of, studies
 
 from popinv.charts import style
-from popinv.charts.plotly_writer import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, TRUTH
+from popinv.charts.page_chart import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, TRUTH
 from popinv.charts.saving import save
 from popinv.config.loading import as_mapping, load
 from popinv.errors import DataError

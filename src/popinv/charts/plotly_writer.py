@@ -1,15 +1,11 @@
-"""Draw panels with plotly, for pages.
-
-A colour has the same meaning as on the sheets. Charts are written in the colours of a light page.
-The page itself replaces them by those of a dark page on request.
-"""
+"""Draw panels with plotly, for pages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -33,30 +29,12 @@ from popinv.charts.description import (
     Segments,
     Stretch,
 )
+from popinv.charts.page_chart import GRID, INK, LIGHT, MODEL, ORACLE, PAPER, TRUTH
 from popinv.charts.style import evenly
 
-MODEL, TRUTH, DATA = style.MODEL, style.TRUTH, style.DATA
-SOLVES, LIGHT = style.CHECK, style.LIGHT
-# A shade darker than in the figures, so that lines are visible on the page.
-ORACLE = "#B4598D"
-PAPER, INK, GRID = "#FDFCFA", "#3D4248", "#E4E1DB"
-# The colours on a dark page.
-DARK = {
-    MODEL: "#56B4E9",
-    TRUTH: "#F0A030",
-    DATA: "#F5F5F2",
-    ORACLE: "#E6A5CB",
-    SOLVES: "#2FC79A",
-    LIGHT: "#8E959C",
-    PAPER: "#15181B",
-    INK: "#C9CDD1",
-    GRID: "#30353A",
-}
 # From negative to positive, through the colour of the page.
 DIVERGING = [[0.0, MODEL], [0.5, PAPER], [1.0, TRUTH]]
 
-# Arrays of more numbers are written in single precision.
-_MANY = 50
 # Points of a line, dots of a cloud, and rows and columns of a heat map that are drawn at most.
 _POINTS, DOTS, MATRIX = 600, 600, 120
 # Share of the width of a panel between the panels of a grid.
@@ -64,81 +42,23 @@ _GAP = 0.08
 # Pixels of a point of a sheet.
 _MARKER, _WIDTH = 1.6, 1.1
 _TEXTS = {"texttemplate": "%{text}", "hoverongaps": False, "xgap": 3, "ygap": 3}
+_ON_PAGE = {style.ORACLE: ORACLE, style.INK: INK}
 _SYMBOLS = {
     "level": "line-ew-open",
     "upright": "line-ns-open",
 }
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A chart with its texts.
-
-    Attributes
-    ----------
-    name : str
-        Unique on its page.
-    caption : str
-        Text below the chart.
-    alternative : str
-        Description for readers who cannot see the chart.
-    figure : Figure
-        Traces with ``meta=k`` are shown only for choice k, all others always. In a chart with axes
-        of several quantities, ``meta={"x": ..., "y": ...}`` names those of a trace in the table of
-        its numbers.
-    control : {"slider", "select"} or None
-        Control for the choice.
-    choices : tuple of str
-        The choices; the first is shown first.
-    wide : bool
-        Whether it takes the whole width of the page.
-    """
-
-    name: str
-    title: str
-    caption: str
-    alternative: str
-    figure: go.Figure
-    control: Literal["slider", "select"] | None = None
-    control_label: str = ""
-    choices: tuple[str, ...] = ()
-    wide: bool = False
-
-    @property
-    def height(self) -> int:
-        """Pixels."""
-        return int(self.figure.layout.height)
-
-    def json(self) -> str:
-        """Return the figure as JSON that may stand in an HTML page."""
-        if self.choices:
-            for trace in self.figure.data:
-                if isinstance(trace.meta, int):
-                    trace.visible = int(trace.meta) == 0
-        for trace in self.figure.data:
-            trace.update({key: _short(trace[key]) for key in ("x", "y", "z") if key in trace})
-        text: str = self.figure.to_json()
-        for sign in "<>&":
-            text = text.replace(sign, f"\\u{ord(sign):04x}")
-        return text
-
-
-def _short(values: Any) -> Any:
-    """Return many numbers in single precision, whose seven digits are enough to be drawn."""
-    many = isinstance(values, np.ndarray) and values.dtype == float and values.size > _MANY
-    return values.astype(np.float32) if many else values
-
-
-def faint(colour: str, alpha: float) -> str:
+def _faint(colour: str, alpha: float) -> str:
     """Return a transparent version of a colour."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha:g})"
 
 
-def axis(title: str = "", **settings: Any) -> dict[str, Any]:
-    """Return the settings of an axis."""
+def _axis(**settings: Any) -> dict[str, Any]:
+    """Return the settings of an axis without a title."""
     return {
-        "title": {"text": title, "standoff": 8, "font": {"size": 13}},
+        "title": {"standoff": 8, "font": {"size": 13}},
         "gridcolor": GRID,
         "zeroline": False,
         "linecolor": LIGHT,
@@ -150,8 +70,8 @@ def axis(title: str = "", **settings: Any) -> dict[str, Any]:
     }
 
 
-def new_chart(x: str, y: str, height: int = 340, **layout: Any) -> go.Figure:
-    """Return an empty figure with titles on its axes."""
+def _empty(height: int) -> go.Figure:
+    """Return an empty figure."""
     figure = go.Figure()
     figure.update_layout(
         template="none",
@@ -171,51 +91,13 @@ def new_chart(x: str, y: str, height: int = 340, **layout: Any) -> go.Figure:
         },
         hoverlabel={"font": {"family": "system-ui, sans-serif"}},
         hovermode="closest",
-        xaxis=axis(x),
-        yaxis=axis(y),
-        **layout,
+        xaxis=_axis(),
+        yaxis=_axis(),
     )
     return figure
 
 
-def add_band(
-    figure: go.Figure,
-    x: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    label: str,
-    colour: str = MODEL,
-    meta: int | None = None,
-    legend: bool = True,
-    alpha: float = 0.2,
-) -> None:
-    """Draw a band between two curves.
-
-    Parameters
-    ----------
-    x, low, high : ndarray of shape (n,)
-    label : str
-        Its name in the table of the chart's numbers and, if ``legend``, in the legend.
-    meta : int, optional
-        The choice for which it is shown, by default all.
-    """
-    line = {"width": 0, "color": colour}
-    same = {"x": x, "mode": "lines", "line": line, "hoverinfo": "skip", "meta": meta}
-    lower = f"{label}, lower end" if label else None
-    figure.add_scatter(y=low, name=lower, showlegend=False, **same)
-    figure.add_scatter(
-        y=high,
-        name=label or None,
-        showlegend=legend,
-        fill="tonexty",
-        fillcolor=faint(colour, alpha),
-        **same,
-    )
-
-
-def page_figure(
-    panels: Sequence[Panel], height: int = 340, choices: bool = False, **layout: Any
-) -> go.Figure:
+def page_figure(panels: Sequence[Panel], height: int = 340, choices: bool = False) -> go.Figure:
     """Return panels as a figure.
 
     Parameters
@@ -225,7 +107,7 @@ def page_figure(
         is shown at a time.
     """
     first = panels[0]
-    figure = new_chart("", "", height, **layout)
+    figure = _empty(height)
     for number, panel in enumerate(panels):
         drawing = _Drawing(figure, panel, number if choices else None)
         for mark in panel.marks:
@@ -242,7 +124,7 @@ def page_grid(panels: Sequence[Panel | None], columns: int, height: int) -> go.F
     The series of each panel name the quantities along its axes. Panels whose y axis is bare are
     strips with their titles above.
     """
-    figure = new_chart("", "", height)
+    figure = _empty(height)
     figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False})
     rows, told = -(-len(panels) // columns), set[str]()
     places = [(place, panel) for place, panel in enumerate(panels) if panel is not None]
@@ -263,7 +145,7 @@ def page_grid(panels: Sequence[Panel | None], columns: int, height: int) -> go.F
         }
         for letter, other, given in (("x", "y", panel.x), ("y", "x", panel.y)):
             name, anchor = f"{letter}axis{suffix}", f"{other}{suffix}"
-            figure.update_layout({name: axis(domain=ends[letter], anchor=anchor, visible=True)})
+            figure.update_layout({name: _axis(domain=ends[letter], anchor=anchor, visible=True)})
             figure.layout[name].update(_axis_of(given, drawing.names[letter], letter == "y"))
         if strip:
             words = {"xanchor": "left", "yanchor": "bottom", "xref": "paper", "yref": "paper"}
@@ -386,8 +268,8 @@ def _axis_of(given: Axis, names: dict[float, str] | None, upright: bool) -> dict
 
 
 def _colour(mark: Mark) -> str:
-    colour = ORACLE if mark.colour == style.ORACLE else mark.colour
-    return colour if mark.alpha >= 1 else faint(colour, mark.alpha)
+    colour = _ON_PAGE.get(mark.colour, mark.colour)
+    return colour if mark.alpha >= 1 else _faint(colour, mark.alpha)
 
 
 def _few(*columns: Any, most: int = _POINTS) -> list[np.ndarray]:
@@ -453,9 +335,12 @@ def _cloud(drawing: _Drawing, mark: Cloud) -> None:
 
 def _band(drawing: _Drawing, mark: Band) -> None:
     x, low, high = _few(mark.x, mark.low, mark.high)
-    legend = bool(mark.legend and mark.label)
-    colour, figure = mark.colour, drawing.figure
-    add_band(figure, x, low, high, mark.label, colour, drawing.meta, legend, mark.alpha)
+    line = {"width": 0, "color": mark.colour}
+    same: dict[str, Any] = {"x": x, "mode": "lines", "line": line, "hoverinfo": "skip"}
+    lower = replace(mark, label=f"{mark.label}, lower end" if mark.label else "", legend=False)
+    drawing.add(lower, "scatter", y=low, **same)
+    colour = _faint(mark.colour, mark.alpha)
+    drawing.add(mark, "scatter", y=high, fill="tonexty", fillcolor=colour, **same)
 
 
 def _bars(drawing: _Drawing, mark: Bars) -> None:

@@ -27,8 +27,7 @@ from popinv.charts.description import (
 from popinv.charts.style import DATA, LIGHT, MODEL, axis_label, evenly
 from popinv.figures.arrangement import Arrangement, ObservedCurve, arrangement, columns_for
 from popinv.figures.maps import draw_maps
-from popinv.figures.predictive_check import PredictiveCheck
-from popinv.figures.quantile_ranges import QuantileRanges
+from popinv.figures.predictive_check import PredictiveCheck, QuantileRanges
 from popinv.figures.simulated import LEVELS
 
 _EXAMPLES = 6

@@ -99,7 +99,15 @@ def round_panels(check: xr.Dataset, plane: Plane, shown: np.ndarray) -> list[Pan
         marks: list[Mark] = [
             Cloud(good[0], good[1], colour=colour, alpha=0.35, label="solved"),
             Cloud(bad[0], bad[1], marker="x", size=5.3, colour=FAILURE, label="failed"),
-            Contours(x, y, density, levels, colour=DATA, label="contour", legend=_POPULATION),
+            Contours(
+                x,
+                y,
+                density,
+                levels,
+                colour=DATA,
+                label="contour",
+                legend="50 and 90 % of the population",
+            ),
         ]
         if not here.any():
             marks.append(Note("no new solves:\nthe surrogate was good enough", y=0.1))

@@ -20,8 +20,7 @@ from popinv.figures.examples import draw_examples
 from popinv.figures.law import draw_law
 from popinv.figures.names import FIGURES
 from popinv.figures.noise import draw_noise_covariance
-from popinv.figures.noise_growth import noise_growth
-from popinv.figures.noise_statistics import NoiseComparison
+from popinv.figures.noise_statistics import NoiseComparison, noise_growth
 from popinv.figures.observations import draw_observations
 from popinv.figures.predictive_check import predictive_check
 from popinv.figures.replicates import of_one_replicate

@@ -80,9 +80,9 @@ def errors_panel(error: np.ndarray, threshold: float | None) -> Panel:
         Axis(words, places=number, names=ticks, limits=(-0.5, len(error) - 0.5)),
         Axis(
             "root mean square error,\nstandard deviations of the noise",
-            "log",
+            "log" if len(values) else "linear",
             limits=limits,
-            steps=(1, 2, 5) if len(values) else (),
+            steps=(1, 2, 5),
         ),
         marks,
         "Error of the surrogate at the start of a round",

@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from popinv.charts.description import Axis, Line, Mark, Panel, Points
-from popinv.charts.plotly_writer import Chart, page_figure, page_grid
+from popinv.charts.page_chart import Chart
+from popinv.charts.plotly_writer import page_figure, page_grid
 from popinv.charts.style import MODEL, ORACLE, TRUTH, axis_label
 from popinv.figures.law import (
     FieldDraws,

@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from popinv.charts.description import Axis, Bars, Mark, Panel, Points
-from popinv.charts.plotly_writer import Chart, page_figure
+from popinv.charts.page_chart import Chart
+from popinv.charts.plotly_writer import page_figure
 from popinv.charts.style import DATA, LIGHT, MODEL, ORACLE
 from popinv.report.words import readable, rounded
 

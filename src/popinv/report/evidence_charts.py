@@ -1,4 +1,4 @@
-"""Charts of the evidence: coverage, errors against systems, active against fixed design."""
+"""Charts of the evidence: coverage, errors against systems, designs, models compared."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from typing import Any
 import xarray as xr
 from pydantic import BaseModel
 
-from popinv.charts.plotly_writer import Chart, page_figure
-from popinv.figures.evidence import DesignCalls, coverage_panel, designs_panel, error_panels
-from popinv.report.words import rounded
+from popinv.charts.page_chart import Chart
+from popinv.charts.plotly_writer import page_figure
+from popinv.figures.evidence import (
+    DesignCalls,
+    coverage_panel,
+    designs_panel,
+    error_panels,
+    scores_panel,
+)
+from popinv.report.words import readable, rounded
 
 
 class _Calibration(BaseModel):
@@ -83,4 +90,31 @@ def _designs(curves: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
         "Error of the surrogate against solver calls, for active learning and one broad design: "
         f"{active} calls against {fixed}.",
         page_figure([designs_panel(curves, metrics)], 400),
+    )
+
+
+def comparison_chart(comparison: Mapping[str, Any]) -> Chart:
+    """Return how far each model's score is behind the best, with standard errors.
+
+    Parameters
+    ----------
+    comparison : mapping
+        ``comparison.json``; see :func:`popinv.inference.model_comparison.compare`.
+    """
+    models = comparison["models"]
+    names = [readable(name) for name in models]
+    behind = [-model["score_difference"] for model in models.values()]
+    errors = [model["score_difference_error"] for model in models.values()]
+    told = "; ".join(
+        f"{name} {rounded(b, 3)} ± {rounded(e, 2)}"
+        for name, b, e in zip(names, behind, errors, strict=True)
+    )
+    return Chart(
+        "scores",
+        "Scores of systems not seen",
+        "Thick bars are one standard error, thin bars two, of the mean difference over the tested "
+        "systems, in pairs.",
+        f"Differences of log scores to the best model: {told}.",
+        page_figure([scores_panel(comparison)], height=120 + 48 * len(models)),
+        wide=True,
     )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from popinv.charts.plotly_writer import MATRIX, Chart, page_figure
+from popinv.charts.page_chart import Chart
+from popinv.charts.plotly_writer import MATRIX, page_figure
 from popinv.charts.style import evenly
 from popinv.figures.arrangement import Arrangement
-from popinv.figures.noise_curves import (
+from popinv.figures.noise import (
     autocorrelation_panel,
     covariance_panels,
     deviations_panel,
     distance_panel,
+    growth_panel,
 )
-from popinv.figures.noise_growth import NoiseGrowth, growth_panel
-from popinv.figures.noise_statistics import NoiseComparison, autocorrelation
+from popinv.figures.noise_statistics import NoiseComparison, NoiseGrowth, autocorrelation
 from popinv.inference.accuracy import relative_frobenius_error
 from popinv.report.words import rounded
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from popinv.charts.plotly_writer import Chart, page_figure
+from popinv.charts.page_chart import Chart
+from popinv.charts.plotly_writer import page_figure
 from popinv.charts.style import evenly
 from popinv.figures.observations import quantile_panels
 from popinv.figures.predictive_check import PredictiveCheck

@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from popinv import __version__
-from popinv.charts.plotly_writer import DARK, Chart
+from popinv.charts.page_chart import DARK, Chart
 from popinv.errors import DataError
 from popinv.judgement.metrics import BASELINE_NAMES, observations_each, understood
 from popinv.report import words

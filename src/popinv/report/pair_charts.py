@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from popinv.charts.description import Axis, Cloud, HeatMap, Mark, Panel, Points
-from popinv.charts.plotly_writer import Chart, page_figure, page_grid
+from popinv.charts.page_chart import Chart
+from popinv.charts.plotly_writer import page_figure, page_grid
 from popinv.charts.style import DATA, MODEL, TRUTH
 from popinv.figures.estimate_pairs import EstimatePairs
 from popinv.figures.joint import SHARES, Correlations, PairDraws

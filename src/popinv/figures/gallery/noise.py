@@ -23,7 +23,7 @@ from popinv.charts.style import (
     styled,
 )
 from popinv.figures.arrangement import NUMBER, Arrangement
-from popinv.figures.noise_curves import map_scale
+from popinv.figures.noise import map_scale
 from popinv.figures.noise_statistics import correlation_by_lag
 from popinv.inference.accuracy import relative_frobenius_error
 
