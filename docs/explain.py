@@ -17,8 +17,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from popinv.charts.style import DATA, LIGHT, MODEL, TRUTH, styled
 from popinv.config.loading import load_file
-from popinv.figures.style import DATA, LIGHT, MODEL, TRUTH, styled
 from popinv.inference.descent import step
 from popinv.inference.problem import Problem, begin
 from popinv.inference.settings import DescentSettings

@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "store": {"basics"},
     "transport": {"basics"},
     "judgement": {"basics"},
+    "charts": {"basics", "store"},
     "forward": {"basics", "sections", "store"},
     "observation_files": {"basics", "forward", "sections", "store"},
     "population": {"basics", "forward", "observation_files", "optimisation", "sections", "store"},
@@ -36,9 +37,26 @@ ALLOWED: dict[str, set[str]] = {
     "baselines": {"basics", "forward", "inference", "optimisation", "population", "store"}
     | {"surrogate"},
     "evidence": {"basics", "forward", "inference", "population", "store", "surrogate"},
-    "figures": {"basics", "forward", "inference", "judgement", "population", "sections", "store"}
+    "figures": {
+        "basics",
+        "charts",
+        "forward",
+        "inference",
+        "judgement",
+        "population",
+        "sections",
+        "store",
+    }
     | {"surrogate"},
-    "methods": {"basics", "figures", "forward", "inference", "observation_files", "optimisation"}
+    "methods": {
+        "basics",
+        "charts",
+        "figures",
+        "forward",
+        "inference",
+        "observation_files",
+        "optimisation",
+    }
     | {"population", "sections", "store", "surrogate", "transport"},
     "config": {"basics", "methods", "forward", "inference", "observation_files", "population"}
     | {"sections", "surrogate"},
@@ -46,13 +64,14 @@ ALLOWED: dict[str, set[str]] = {
     | {"population", "sections", "store"},
     "cli": {"basics", "config", "methods", "forward", "inference", "judgement"}
     | {"observation_files", "population", "report", "store", "workflow"},
-    "report": {"basics", "config", "methods", "figures", "forward", "inference"}
+    "report": {"basics", "charts", "config", "methods", "figures", "forward", "inference"}
     | {"judgement", "population", "sections", "store", "surrogate", "workflow"},
     "api": {"basics", "config", "methods", "figures", "forward", "inference", "judgement"}
     | {"observation_files", "population", "sections", "store", "surrogate", "workflow"},
     "papers": {
         "baselines",
         "basics",
+        "charts",
         "evidence",
         "figures",
         "forward",
@@ -65,7 +84,7 @@ ALLOWED: dict[str, set[str]] = {
 ROWS = (
     ("basics",),
     ("optimisation", "sections", "store", "transport"),
-    ("forward", "judgement"),
+    ("forward", "judgement", "charts"),
     ("observation_files",),
     ("population",),
     ("surrogate",),

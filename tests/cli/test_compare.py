@@ -9,11 +9,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from popinv.charts.matplotlib_writer import drawn
+from popinv.charts.saving import save
 from popinv.cli.commands import popinv
 from popinv.cli.compare import comparison_lines
-from popinv.figures.comparison import draw_comparison
-from popinv.figures.style import save
-from popinv.report.comparison_charts import comparison_chart
+from popinv.figures.evidence import draw_comparison
+from popinv.report.evidence_charts import comparison_chart
 from popinv.report.gathering import gather_comparison
 from popinv.report.pages import comparison_page, index_page
 
@@ -107,12 +108,12 @@ def test_the_figure_and_the_page_hold_every_model(tmp_path):
     file = tmp_path / "heights" / "comparison.json"
     file.parent.mkdir()
     file.write_text(json.dumps(COMPARISON))
-    figure = draw_comparison("heights", COMPARISON)
-    save(figure, str(tmp_path / "scores.png"))
+    sheet = draw_comparison("heights", COMPARISON)
+    save(sheet, str(tmp_path / "scores.png"))
     numbers = (tmp_path / "scores.csv").read_text().splitlines()
     # Of each model two bars, and the line of the best.
     assert len(numbers) > 2 * len(COMPARISON["models"])
-    (ax,) = figure.axes
+    (ax,) = drawn(sheet).axes
     assert [label.get_text() for label in ax.get_yticklabels()] == [
         "correlated",
         "independent",

@@ -14,7 +14,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from popinv.figures.study import draw
+from popinv.charts.description import Sheet
+from popinv.figures.study import chart_of, draw
 from popinv.forward.base import Observations, Solutions
 from popinv.forward.datasets import solves
 from popinv.inference.answer import population_dataset
@@ -66,6 +67,9 @@ class Study:
             ends = [v for v in kept["population"] if str(v).endswith(("_lower", "_upper"))]
             kept["population"] = kept["population"].drop_vars(ends)
         return Study(self.problem, kept)
+
+    def chart(self, name: str) -> Sheet:
+        return chart_of(name, self.problem, self.loaded)
 
     def draw(self, name: str) -> Figure:
         return draw(name, self.problem, self.loaded)

@@ -7,7 +7,8 @@ import pytest
 import xarray as xr
 from studies import LINE, PLACES, QUANTITIES, SQUARE, TIMES, at_places, over_time
 
-from popinv.figures.arrangement import NUMBER, Arrangement, arrangement, columns_for, evenly
+from popinv.charts.style import evenly
+from popinv.figures.arrangement import NUMBER, Arrangement, arrangement, columns_for
 from popinv.forward.base import Observations
 from popinv.forward.datasets import observation_coordinates, places
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from popinv.charts.matplotlib_writer import drawn
+from popinv.charts.saving import save
 from popinv.evidence.calibration import calibration
 from popinv.evidence.convergence import error_metrics
 from popinv.evidence.designs import design_metrics
@@ -14,7 +16,6 @@ from popinv.figures.evidence import (
     draw_designs,
     draw_error_against_systems,
 )
-from popinv.figures.style import save
 from popinv.forward.datasets import parameter_coordinate
 from popinv.judgement.judgements import COVERAGE_WANTED
 from popinv.store.variables import variable
@@ -84,8 +85,9 @@ def covered(parameters: int = 3) -> xr.Dataset:
 
 def test_errors_against_systems(tmp_path) -> None:
     joined, metrics = error_metrics(errors())
-    figure = draw_error_against_systems(joined, metrics | {"error_observed_through": "surrogate"})
-    save(figure, tmp_path / "figure.png")
+    sheet = draw_error_against_systems(joined, metrics | {"error_observed_through": "surrogate"})
+    save(sheet, tmp_path / "figure.png")
+    figure = drawn(sheet)
     assert "observed through the surrogate" in figure.get_suptitle()
     law, noise = (part.axes[0] for part in figure.subfigs)
     np.testing.assert_array_equal(
@@ -108,14 +110,16 @@ def test_a_descent_that_diverged_is_not_in_the_means() -> None:
     parts = errors()
     parts[1]["noise_error"].values[0] = np.nan
     joined, metrics = error_metrics(parts)
-    figure = draw_error_against_systems(joined, metrics | {"error_observed_through": "solver"})
+    sheet = draw_error_against_systems(joined, metrics | {"error_observed_through": "solver"})
+    figure = drawn(sheet)
     assert np.isfinite(line(figure.subfigs[1].axes[0], "root mean square")).all()
 
 
 def test_designs(tmp_path) -> None:
     metrics = design_metrics(curves())
-    figure = draw_designs(curves(), metrics)
-    save(figure, tmp_path / "figure.png")
+    sheet = draw_designs(curves(), metrics)
+    save(sheet, tmp_path / "figure.png")
+    figure = drawn(sheet)
     (ax,) = figure.axes
     np.testing.assert_array_equal(line(ax, "active")[1], [0.3, 0.08, 0.03, 0.02])
     np.testing.assert_array_equal(line(ax, "one broad")[0], [500, 1000, 2000, 4000, 8000])
@@ -125,8 +129,9 @@ def test_designs(tmp_path) -> None:
 
 def test_calibration_of_every_parameter(tmp_path) -> None:
     calibrated = covered()
-    figure = draw_calibration(calibrated)
-    save(figure, tmp_path / "figure.png")
+    sheet = draw_calibration(calibrated)
+    save(sheet, tmp_path / "figure.png")
+    figure = drawn(sheet)
     ax, ranks = figure.axes
     # Ranks of six parameters, and what they should be.
     assert len(ranks.get_lines()) == 7
@@ -143,10 +148,10 @@ def test_calibration_of_every_parameter(tmp_path) -> None:
 
 
 def test_many_parameters_are_numbered() -> None:
-    ax, _ = draw_calibration(covered(40)).axes
+    ax, _ = drawn(draw_calibration(covered(40))).axes
     assert "number of the parameter" in ax.get_ylabel()
 
 
 def test_coverage_of_the_law_alone() -> None:
-    ax, _ = draw_calibration(covered().drop_vars("noise_coverage")).axes
+    ax, _ = drawn(draw_calibration(covered().drop_vars("noise_coverage"))).axes
     assert all(text.get_text().startswith("law") for text in ax.get_yticklabels())

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from studies import (
     ABSENT,
@@ -25,6 +26,9 @@ from studies import (
     vector_study,
 )
 
+from popinv.charts.matplotlib_writer import drawn
+from popinv.charts.saving import save
+from popinv.charts.style import CHECK, TRUTH, axis_label, new_figure, running_mean, style
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.names import FIGURES
@@ -33,11 +37,14 @@ from popinv.figures.predictive_check import PredictiveCheck
 from popinv.figures.simulated import LEVELS
 from popinv.figures.solver import Plane, draw_solver_calls
 from popinv.figures.study import draw_all
-from popinv.figures.style import CHECK, TRUTH, axis_label, new_figure, running_mean, save, style
 from popinv.figures.surrogate import draw_surrogate_error
 from popinv.inference.surrogate_intervals import HeldOutSolves
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.kernel.noise import KernelNoise
+
+
+def observed(check: PredictiveCheck) -> Figure:
+    return drawn(draw_observations(check))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,7 @@ def digests(folder) -> dict[str, str]:
 
 
 def test_every_figure_is_written_and_the_same_twice(line: Study, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("popinv.figures.style._DPI", 50)
+    monkeypatch.setattr("popinv.charts.saving._DPI", 50)
     draw_all(line.problem, line.loaded, tmp_path / "all")
     first = digests(tmp_path / "all")
     assert set(first) == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "csv")}
@@ -142,7 +149,7 @@ def test_observations_on_a_line_show_the_quantiles(line: Study) -> None:
     observations = line.loaded["observations"]
     y = observations["y"].values
     sets = np.random.default_rng(0).normal(size=(39, len(y), len(LINE)))
-    figure = draw_observations(PredictiveCheck.of(observations, sets))
+    figure = drawn(draw_observations(PredictiveCheck.of(observations, sets)))
     top, bottom = all_axes(figure)
     expected = np.quantile(y, LEVELS, axis=0)
     shown = labelled(top, "data, 5, 50, 95 %")
@@ -167,7 +174,9 @@ def test_observations_on_a_line_show_the_quantiles(line: Study) -> None:
 def test_observations_are_sorted_by_place(line: Study) -> None:
     shuffle = np.random.default_rng(0).permutation(len(LINE))
     observations = line.loaded["observations"].isel(observation=shuffle)
-    figure = draw_observations(PredictiveCheck.of(observations, [observations["y"].values] * 3))
+    figure = drawn(
+        draw_observations(PredictiveCheck.of(observations, [observations["y"].values] * 3))
+    )
     x, median = labelled(all_axes(figure)[0], "model, 5, 50, 95 %")
     assert x == pytest.approx(LINE[:, 0])
     assert median == pytest.approx(np.median(line.loaded["observations"]["y"].values, axis=0))
@@ -181,7 +190,7 @@ def test_observations_on_a_square_show_x_across(square: Study) -> None:
     )
     shifts = np.array([0.0, 0.01, 0.05])
     sets = [(1 + shift) * observations["y"].values + shift for shift in shifts]
-    figure = draw_observations(PredictiveCheck.of(turned, sets))
+    figure = drawn(draw_observations(PredictiveCheck.of(turned, sets)))
     ax = titled(figure, "Mean, data")
     (dots,) = ax.collections
     np.testing.assert_array_equal(dots.get_offsets(), SQUARE)
@@ -201,7 +210,9 @@ def test_observations_in_three_coordinates_are_shown_by_number(line: Study) -> N
         observations = observations.assign_coords(
             {f"observation_{name}": observations["observation_x"]}
         )
-    figure = draw_observations(PredictiveCheck.of(observations, [observations["y"].values] * 3))
+    figure = drawn(
+        draw_observations(PredictiveCheck.of(observations, [observations["y"].values] * 3))
+    )
     assert all_axes(figure)[1].get_xlabel() == "number of the observation"
 
 
@@ -310,7 +321,7 @@ def test_descent_shows_paths_truth_and_intervals(line: Study) -> None:
 
 def test_surrogate_error_by_round(line: Study) -> None:
     check = line.loaded["check"]
-    figure = draw_surrogate_error(check, line.loaded["surrogate"], threshold=0.1)
+    figure = drawn(draw_surrogate_error(check, line.loaded["surrogate"], threshold=0.1))
     left, right = all_axes(figure)
     error = check["surrogate_error"].values
     assert np.isnan(error).tolist() == [True, False, True, False]
@@ -326,7 +337,7 @@ def test_surrogate_error_by_round(line: Study) -> None:
 def test_surrogate_error_where_none_was_judged(line: Study) -> None:
     check = line.loaded["check"]
     nothing = check.assign(surrogate_error=check["surrogate_error"] * np.nan)
-    figure = draw_surrogate_error(nothing, line.loaded["surrogate"])
+    figure = drawn(draw_surrogate_error(nothing, line.loaded["surrogate"]))
     figure.draw_without_rendering()
     assert any("no surrogate" in t.get_text() for t in all_axes(figure)[0].texts)
 
@@ -335,7 +346,7 @@ def test_predictions_of_a_gaussian_process_and_their_intervals(line: Study) -> N
     true = np.random.default_rng(1).standard_normal((40, 3))
     predicted = true + np.array([0.0, 0.1, 0.3])
     held_out = HeldOutSolves(true, predicted, np.full((40, 3), 0.1))
-    figure = draw_surrogate_error(line.loaded["check"], xr.Dataset(), held_out=held_out)
+    figure = drawn(draw_surrogate_error(line.loaded["check"], xr.Dataset(), held_out=held_out))
     figure.draw_without_rendering()
     right = all_axes(figure)[1]
     # The third observation lies outside its intervals, the others within.
@@ -379,7 +390,7 @@ def test_contours_hold_their_share_of_the_population(line: Study) -> None:
     # Each round's population is of another size; the smoothing widens a contour a little.
     sizes = (0.7, 1.0, 1.0, 0.8)
     populations = tuple(size * rng.standard_normal((20000, 2)) for size in sizes)
-    figure = draw_solver_calls(check, Plane(("p", "q"), "", solved, populations))
+    figure = drawn(draw_solver_calls(check, Plane(("p", "q"), "", solved, populations)))
     for title, size in (("Round 0", 0.7), ("Round 1", 1.0), ("Final check", 0.8)):
         ax = titled(figure, title)
         contours = next(c for c in ax.collections if hasattr(c, "levels"))
@@ -391,7 +402,7 @@ def test_contours_hold_their_share_of_the_population(line: Study) -> None:
 def test_a_population_on_a_line_can_be_drawn(line: Study) -> None:
     check = line.loaded["check"]
     on_line = np.column_stack([np.full(100, 2.0), np.linspace(0, 1, 100)])
-    figure = draw_solver_calls(check, Plane(("p", "q"), "", on_line, (on_line,) * 4))
+    figure = drawn(draw_solver_calls(check, Plane(("p", "q"), "", on_line, (on_line,) * 4)))
     figure.draw_without_rendering()
     assert titled(figure, "Round 0").get_xlabel() == "p"
 

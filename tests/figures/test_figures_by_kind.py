@@ -23,16 +23,18 @@ from studies import (
     titled,
 )
 
+from popinv.charts.matplotlib_writer import draw_panel, drawn
+from popinv.charts.style import SYSTEMS, new_figure, squared
+from popinv.figures.arrangement import Arrangement, ObservedCurve
 from popinv.figures.descent import draw_descent
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.law import FieldDraws, MarginalDraws
-from popinv.figures.marginals import Marginal, draw_density, is_wide
+from popinv.figures.marginals import Marginal, density_panel, is_wide
 from popinv.figures.names import FIGURES
-from popinv.figures.noise_curves import draw_deviations
-from popinv.figures.noise_statistics import NoiseComparison, deviations
+from popinv.figures.noise import deviations_panel
+from popinv.figures.noise_statistics import NoiseComparison
 from popinv.figures.observations import draw_observations, example_systems
 from popinv.figures.predictive_check import PredictiveCheck
-from popinv.figures.style import SYSTEMS, new_figure, squared
 from popinv.figures.surrogate import draw_surrogate_error
 
 
@@ -108,7 +110,7 @@ def test_observations_over_time_have_bands_at_each_place(series: Study) -> None:
     observations = series.loaded["observations"]
     y = observations["y"].values
     sample = np.random.default_rng(0).normal(size=y.shape)
-    figure = draw_observations(PredictiveCheck.of(observations, [sample] * 3))
+    figure = drawn(draw_observations(PredictiveCheck.of(observations, [sample] * 3)))
     for i, place in enumerate(PLACES):
         top = titled(figure, f"x = {place:.3g}")
         rows = slice(i * len(TIMES), (i + 1) * len(TIMES))
@@ -124,7 +126,7 @@ def test_quantities_are_shown_in_their_own_standard_deviations(quantities: Study
     observations = quantities.loaded["observations"]
     y = observations["y"].values
     sets = [y * factor for factor in (2.0, 3.0, 5.0)]
-    figure = draw_observations(PredictiveCheck.of(observations, sets))
+    figure = drawn(draw_observations(PredictiveCheck.of(observations, sets)))
     top, bottom = all_axes(figure)
     standard = (y - y.mean(axis=0)) / y.std(axis=0)
     np.testing.assert_allclose(
@@ -141,7 +143,7 @@ def test_gaps_are_left_out_of_the_quantiles() -> None:
     observations = line_study(missing=0.3).loaded["observations"]
     y = observations["y"].values
     assert np.isnan(y).any()
-    figure = draw_observations(PredictiveCheck.of(observations, [y] * 3))
+    figure = drawn(draw_observations(PredictiveCheck.of(observations, [y] * 3)))
     top, _ = all_axes(figure)
     shown = labelled(top, "data, 5, 50, 95 %")[1]
     for i in range(len(LINE)):
@@ -233,7 +235,7 @@ def test_density_of_a_wide_quantity_is_that_of_its_logarithm() -> None:
     assert not is_wide(z - 1)
     assert not is_wide(1 + 0.1 * z)
     ax = new_figure("", 4, 4).subplots()
-    draw_density(ax, Marginal("rate", "1/s", z, None))
+    draw_panel(ax, density_panel(Marginal("rate", "1/s", z, None)))
     x, density = labelled(ax, "recovered")
     assert np.trapezoid(density, np.log(x)) == pytest.approx(1, abs=0.01)
     # The mode of a normal density, to the width of the smoothing.
@@ -283,14 +285,16 @@ def test_covariance_of_unequal_quantities_is_scaled(quantities: Study) -> None:
 
 
 def test_negative_empirical_variances_are_named() -> None:
+    noise = NoiseComparison(np.eye(2), np.diag([1.0, -0.2]))
+    layout = Arrangement((ObservedCurve("", np.arange(2), np.arange(2.0)),), "")
     ax = new_figure("", 4, 4).subplots()
-    draw_deviations(ax, deviations(NoiseComparison(np.eye(2), np.diag([1.0, -0.2]))))
+    draw_panel(ax, deviations_panel(noise, layout, "1"))
     np.testing.assert_allclose(labelled(ax, "empirical, 0 where negative")[1], [1.0, 0.0])
 
 
 def test_of_many_noise_parameters_a_few_paths_are_drawn(full: Study) -> None:
     population = full.loaded["population"]
-    figure = draw_descent(population, full.loaded["truth"])
+    figure = drawn(draw_descent(population, full.loaded["truth"]))
     ax = titled(figure, "noise: 24 of 1225 correlations")
     paths = [line for line in ax.get_lines() if len(line.get_xdata()) == 12]
     assert len(paths) == 24
@@ -314,7 +318,7 @@ def test_many_rounds_have_room_for_their_numbers(series: Study) -> None:
     check = series.loaded["check"]
     error = np.array([np.nan, 0.5, 0.2, 0.05, np.nan, np.nan, np.nan, np.nan, np.nan, 0.05])
     many = check.drop_dims("round_number").assign(surrogate_error=("round_number", error))
-    figure = draw_surrogate_error(many, series.loaded["surrogate"], threshold=0.1)
+    figure = drawn(draw_surrogate_error(many, series.loaded["surrogate"], threshold=0.1))
     ticks = [text.get_text() for text in all_axes(figure)[0].get_xticklabels()]
     assert ticks == ["0", "1", "2", "3", *(f"({i})" for i in range(4, 9)), "check"]
     assert re.search("in brackets", all_axes(figure)[0].get_xlabel())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from studies import LINE, TIMES, Study, exact, further_data_sets, line_study, series_study
 
-from popinv.figures.arrangement import Arrangement, Panel, arrangement
+from popinv.figures.arrangement import Arrangement, ObservedCurve, arrangement
 from popinv.figures.draws import noise_free_covariance
 from popinv.figures.noise_statistics import (
     Curve,
@@ -95,7 +95,7 @@ def test_pairs_of_equal_lag_or_distance_are_averaged() -> None:
 
 def test_many_lags_are_averaged_in_bins_and_lag_zero_for_itself() -> None:
     times = np.sort(np.random.default_rng(0).uniform(size=30))
-    layout = Arrangement((Panel("", np.arange(30), times),), "t, time", over_time=True)
+    layout = Arrangement((ObservedCurve("", np.arange(30), times),), "t, time", over_time=True)
     covariance_of = 4.0 * np.exp(-np.abs(times[:, None] - times) / 0.2)
     curve = correlation_by_lag(covariance_of, layout)
     assert len(curve.x) == 1 + 30 * 29 / 2

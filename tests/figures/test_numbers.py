@@ -12,15 +12,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from studies import LINE, QUANTITIES, line_study, quantities_study, square_study
 
+from popinv.charts.csv_writer import COLUMNS, numbers_of_sheet
+from popinv.charts.description import Sheet
+from popinv.charts.drawn_numbers import numbers_of
+from popinv.charts.matplotlib_writer import drawn
+from popinv.charts.saving import save
+from popinv.charts.style import new_figure
 from popinv.figures.names import FIGURES
-from popinv.figures.numbers import COLUMNS, numbers_of
-from popinv.figures.style import new_figure, save
 
 Cells = dict[str, str]
 
 
-def table(figure: Figure) -> list[Cells]:
-    return list(csv.DictReader(io.StringIO(numbers_of(figure))))
+def table(chart: Sheet | Figure) -> list[Cells]:
+    sheet = isinstance(chart, Sheet)
+    text = numbers_of_sheet(chart) if sheet else numbers_of(chart)
+    return list(csv.DictReader(io.StringIO(text)))
 
 
 def of(rows: list[Cells], series: str, panel: str = "") -> np.ndarray:
@@ -34,7 +40,7 @@ def ax() -> Axes:
     return new_figure("A title", 4, 4).subplots()
 
 
-def drawn(ax: Axes) -> list[Cells]:
+def shown(ax: Axes) -> list[Cells]:
     figure = ax.get_figure()
     assert isinstance(figure, Figure)
     return table(figure)
@@ -51,7 +57,7 @@ def test_lines_and_marks_are_told_with_their_panel(ax: Axes) -> None:
     ax.scatter(X, X, c=[7, 8, 9], label="dots")
     ax.axhline(0)
     ax.axvspan(1, 2)
-    rows = drawn(ax)
+    rows = shown(ax)
     assert {row["panel"] for row in rows} == {"One, of two"}
     assert {row["series"] for row in rows} == {"measured", "hidden in the legend", "", "dots"}
     np.testing.assert_array_equal(of(rows, "measured")[:2], [X, Y])
@@ -68,7 +74,7 @@ def test_bands_and_bars_are_told_by_their_ends(ax: Axes) -> None:
     ax.errorbar(X, X, [0.1, 0.2, 0.3], fmt="none", label="pointless")
     ax.bar(X, [1.0, 2.0, 3.0], 0.5, [10.0, 10.0, 10.0], label="blocks")
     ax.barh(X, [1.0, 2.0, 3.0], label="beams")
-    rows = drawn(ax)
+    rows = shown(ax)
     np.testing.assert_allclose(of(rows, "band")[[0, 2, 3]], [X, X, X**2])
     np.testing.assert_allclose(of(rows, "some")[[0, 2, 3]], [[1, 2], [0, 0], [1, 1]])
     half = np.array([0.1, 0.2, 0.3])
@@ -86,7 +92,7 @@ def test_images_are_told_by_the_centres_of_their_cells(ax: Axes, origin) -> None
     values = np.arange(6.0).reshape(2, 3)
     extent = (0, 3, 2, 0) if origin == "upper" else (0, 3, 0, 2)
     ax.imshow(values, origin=origin, extent=extent, label="image")
-    x, y, _, _, value = of(drawn(ax), "image")
+    x, y, _, _, value = of(shown(ax), "image")
     np.testing.assert_array_equal(x, np.tile([0.5, 1.5, 2.5], 2))
     np.testing.assert_array_equal(y, np.repeat([0.5, 1.5], 3))
     np.testing.assert_array_equal(value, np.arange(6))
@@ -96,7 +102,7 @@ def test_of_large_images_some_rows_and_columns_are_told(ax: Axes) -> None:
     values = np.arange(400.0 * 90).reshape(400, 90)
     ax.imshow(values, extent=(0.5, 90.5, 400.5, 0.5), label="image")
     ax.imshow(np.zeros((5, 5, 3)), label="photograph")
-    rows = drawn(ax)
+    rows = shown(ax)
     x, y, _, _, value = of(rows, "image")
     assert {row["series"] for row in rows} == {"image"}
     assert (len(np.unique(x)), len(np.unique(y))) == (90, 100)
@@ -109,7 +115,7 @@ def test_contours_segments_meshes_and_polygons(ax: Axes) -> None:
     ax.hlines([1.0, 2.0], 0, 3, label="rungs")
     ax.pcolormesh(np.array([0.0, 1, 2]), np.array([0.0, 2]), np.array([[5.0, 6.0]]), label="mesh")
     ax.fill([0, 1, 1], [0, 0, 1], label="triangle")
-    rows = drawn(ax)
+    rows = shown(ax)
     circle = of(rows, "contour")
     np.testing.assert_allclose(np.hypot(circle[0], circle[1]), 0.5, atol=1e-3)
     assert set(circle[4]) == {0.5}
@@ -129,25 +135,34 @@ def test_colour_bars_are_not_told(ax: Axes) -> None:
 def test_a_table_lies_beside_every_figure_and_is_the_same_twice(tmp_path: Path) -> None:
     study = line_study()
     for name in ("observations", "descent"):
-        save(study.draw(name), tmp_path / f"{name}.png")
+        save(study.chart(name), tmp_path / f"{name}.png")
         text = (tmp_path / f"{name}.csv").read_text()
-        assert text == numbers_of(study.draw(name))
+        save(study.chart(name), tmp_path / f"{name}.png")
+        assert text == (tmp_path / f"{name}.csv").read_text()
         assert text.startswith("panel,series,x,y,low,high,value\n")
+
+
+@pytest.mark.parametrize("make", [line_study, square_study, quantities_study])
+def test_the_numbers_of_a_sheet_are_those_that_are_drawn(make) -> None:
+    study = make()
+    for name in FIGURES:
+        chart = study.chart(name)
+        assert numbers_of_sheet(chart) == numbers_of(drawn(chart)), name
 
 
 @pytest.mark.parametrize("make", [line_study, square_study, quantities_study])
 def test_every_figure_of_a_study_has_numbers(make) -> None:
     study = make()
     for name in FIGURES:
-        rows = table(study.draw(name))
+        rows = table(study.chart(name))
         assert len(rows) >= 10, name
     y = study.loaded["observations"]["y"].values
-    shown = table(study.draw("observations"))
+    rows = table(study.chart("observations"))
     if make is line_study:
-        _, median, *_ = of(shown, "data, 5, 50, 95 %")
+        _, median, *_ = of(rows, "data, 5, 50, 95 %")
         np.testing.assert_allclose(median, np.median(y, axis=0), rtol=1e-5)
-        _, low, *_ = of(shown, "data, 5 %")
+        _, low, *_ = of(rows, "data, 5 %")
         np.testing.assert_allclose(low, np.quantile(y, 0.05, axis=0), rtol=1e-5)
-        assert len(of(shown, "model, 95 % range of 95 %")[0]) == len(LINE)
+        assert len(of(rows, "model, 95 % range of 95 %")[0]) == len(LINE)
     elif make is quantities_study:
-        assert len(of(shown, "data, 95 %")[0]) == len(QUANTITIES)
+        assert len(of(rows, "data, 95 %")[0]) == len(QUANTITIES)

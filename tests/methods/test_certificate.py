@@ -11,8 +11,8 @@ import xarray as xr
 from linear_population import TRUTH, linear_problem
 from scipy.stats import norm
 
+from popinv.charts.saving import save
 from popinv.errors import DataError
-from popinv.figures.style import save
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.methods.certificate import descent

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from popinv.charts.saving import save
 from popinv.errors import ConfigError
-from popinv.figures.style import save
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings

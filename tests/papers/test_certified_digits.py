@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from popinv.charts.saving import save
 from popinv.errors import DataError
-from popinv.figures.style import save
 from popinv.methods.certificate import descent
 from popinv.methods.certificate.requests import Goal, learn, relearn, remove
 from popinv_papers.certified_unlearning import accounts, check, claims, digits

@@ -10,8 +10,8 @@ import pytest
 import torch
 import xarray as xr
 
+from popinv.charts.saving import save
 from popinv.errors import ConfigError, DataError
-from popinv.figures.style import save
 from popinv.methods.metrics import write_metrics
 from popinv.store import storage
 from popinv_papers.fedhl import accuracies, claims, figures, problem, texts

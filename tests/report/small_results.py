@@ -84,8 +84,11 @@ def configuration(**downstream: Any) -> Study:
 def evidence() -> dict[str, xr.Dataset]:
     """Return what the charts of the evidence are drawn from."""
     sizes, names = np.array([10.0, 20.0, 40.0]), ["mean", "length"]
+    told = {"long_name": "relative error"}
     errors = {
-        name: xr.Dataset({name: ("data_set", sizes**-0.5), f"{name}_rms": ("size", sizes**-0.5)})
+        name: xr.Dataset(
+            {name: ("data_set", sizes**-0.5, told), f"{name}_rms": ("size", sizes**-0.5)}
+        )
         for name in ("law_error", "noise_error")
     }
     systems = xr.Dataset({"systems": ("data_set", sizes), "size_systems": ("size", sizes)})

@@ -16,9 +16,11 @@ import pytest
 import yaml
 from small_results import CLAIMS, PIXEL, configuration, numbers_of, studies
 
+from popinv.charts import style
+from popinv.charts.page_chart import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, TRUTH
+from popinv.charts.saving import save
 from popinv.config.loading import as_mapping, load
 from popinv.errors import DataError
-from popinv.figures import style
 from popinv.judgement.judgements import judgements
 from popinv.judgement.metrics import Parameter, parameters_in
 from popinv.report.answer_charts import parameter_chart
@@ -30,7 +32,6 @@ from popinv.report.gathering import (
     gather_method,
     gather_study,
 )
-from popinv.report.look import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, TRUTH
 from popinv.report.pages import index_page, reproduction
 from popinv.report.pictures import pictures_in
 from popinv.report.trust_charts import test_chart as chart_of_tests
@@ -295,8 +296,8 @@ def terms_of(example, study):
 
 def test_figures_are_told_by_their_titles(tmp_path):
     figure = style.new_figure("Rise of −log p", 1.0, 1.0)
-    style.save(figure, tmp_path / "plain.png")
-    style.save(style.new_figure("Groups of systems", 1.0, 1.0), tmp_path / "group.png")
+    save(figure, tmp_path / "plain.png")
+    save(style.new_figure("Groups of systems", 1.0, 1.0), tmp_path / "group.png")
     (tmp_path / "untitled.png").write_bytes(PIXEL)
     (tmp_path / "empty.png").write_bytes(b"")
     captions = {p.name: p.caption for p in pictures_in(tmp_path, "study tiny")}

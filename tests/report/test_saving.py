@@ -15,6 +15,7 @@ from popinv.report.pages import _environment
 from popinv.report.records import Picture
 
 Table = list[list[str]]
+SIDES = ("above", "below")
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +60,21 @@ def test_tables_are_rectangular_and_every_series_has_a_name(saved):
 
 def test_tables_hold_the_numbers_that_are_drawn(saved, results):
     loaded = results.study.loaded
-    loss = column(saved["tiny-loss.csv"], "loss", series="weighted by the noise")
+    loss = column(
+        saved["tiny-loss.csv"], "loss", series="each iteration", Loss="Weighted by the noise"
+    )
     np.testing.assert_allclose(loss, loaded["population"]["loss"].values, rtol=1e-7)
     y = loaded["observations"]["y"].values
     table = saved["tiny-observations.csv"]
-    for level in (0.05, 0.5, 0.95):
-        own = column(table, "observed head [m]", series=f"data, {100 * level:g} %")
+    for level, range_, name in (
+        (0.05, "range of 5 %", "5 %"),
+        (0.5, "ranges of 5, 50, 95 %", "5, 50, 95 %"),
+        (0.95, "range of 95 %", "95 %"),
+    ):
+        own = column(table, "observed head [m]", series=f"data, {name}")
         np.testing.assert_allclose(own, np.quantile(y, level, axis=0))
         ends = [
-            column(table, "observed head [m]", series=f"model, range of the {100 * level:g} %{end}")
+            column(table, "observed head [m]", series=f"model, 95 % {range_}{end}")
             for end in (", lower end", "")
         ]
         assert np.all(ends[0] < ends[1])
@@ -96,9 +103,21 @@ def test_axes_of_several_quantities_are_named_in_every_row(saved, results):
 
 
 def test_error_bars_have_both_sides(saved):
+    table = saved["tiny-estimators.csv"]
+    above, below = (column(table, f"error_x {side}", series="likelihood") for side in SIDES)
+    assert np.all(above > 0)
+    np.testing.assert_allclose(above, below)
+
+
+def test_intervals_of_coverage_have_both_ends(saved):
     table = saved["tiny-coverage.csv"]
-    np.testing.assert_allclose(column(table, "error_x above"), 4.0)
-    np.testing.assert_allclose(column(table, "error_x below"), 10.0)
+    where = "95 % intervals that hold the truth [%]"
+    ends = column(table, where, series="its 95 % interval").reshape(-1, 2)
+    share = column(table, where, series="share that holds the truth")
+    np.testing.assert_allclose(ends[:, 1] - share, 4.0)
+    np.testing.assert_allclose(share - ends[:, 0], 10.0)
+    header, *rows = table
+    assert {row[header.index("y")] for row in rows} >= {"law: mean", "law: length"}
 
 
 def test_of_thousands_of_metrics_all_can_be_saved(browser, pages):

@@ -2,10 +2,10 @@
 
 import json
 
+from popinv.charts.saving import save
 from popinv.cli.compare import comparison_lines
 from popinv.evidence.stages.compare_models import compare_models
-from popinv.figures.comparison import draw_comparison
-from popinv.figures.style import save
+from popinv.figures.evidence import draw_comparison
 from popinv.store import storage
 from popinv.store.whole_files import write_text
 from popinv.workflow.job import job

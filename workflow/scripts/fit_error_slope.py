@@ -1,9 +1,9 @@
 """Fit power laws to the errors against the number of systems."""
 
 from popinv.workflow.script import stage
+from popinv.charts.saving import save
 from popinv.evidence.stages.fit_error_slope import fit_error_slope
 from popinv.figures.evidence import draw_error_against_systems
-from popinv.figures.style import save
 
 with stage(snakemake) as job:
     errors, metrics = fit_error_slope(**job.inputs, through=job.params.through)

@@ -1,9 +1,9 @@
 """Compute the coverage of the intervals, and the ratio of the errors to the bound."""
 
 from popinv.workflow.script import stage
+from popinv.charts.saving import save
 from popinv.evidence.stages.measure_calibration import measure_calibration
 from popinv.figures.evidence import draw_calibration
-from popinv.figures.style import save
 
 with stage(snakemake) as job:
     measured, metrics = measure_calibration(**job.inputs)

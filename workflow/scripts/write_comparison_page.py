@@ -1,6 +1,6 @@
 """Write the page of a comparison of models."""
 
-from popinv.report.comparison_charts import comparison_chart
+from popinv.report.evidence_charts import comparison_chart
 from popinv.report.gathering import gather_comparison
 from popinv.report.pages import comparison_page
 from popinv.store.whole_files import write_text

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from popinv.figures.style import axis_label, readable
+from popinv.charts.style import axis_label, evenly, readable
 from popinv.forward.datasets import names_in_file, place_coordinates
 
 NUMBER = "number of the observation"
@@ -29,7 +29,7 @@ _MEANING = {
 
 
 @dataclass(frozen=True)
-class Panel:
+class ObservedCurve:
     """Observations that form one curve.
 
     Parameters
@@ -53,7 +53,7 @@ class Arrangement:
 
     Parameters
     ----------
-    panels : tuple of Panel
+    panels : tuple of ObservedCurve
         Each observation once, in curves over a coordinate or over the observation's number.
     x_label : str
         Label of all panels.
@@ -68,7 +68,7 @@ class Arrangement:
         Names of the observations if each is a separate quantity, else empty.
     """
 
-    panels: tuple[Panel, ...]
+    panels: tuple[ObservedCurve, ...]
     x_label: str
     over_time: bool = False
     shared_scale: bool = True
@@ -106,11 +106,6 @@ def seen_somewhere(observations: xr.Dataset) -> np.ndarray:
     return np.flatnonzero(observations["y"].notnull().any("system").values)
 
 
-def evenly(count: int, most: int) -> np.ndarray:
-    """Return at most ``most`` of 0, ..., count - 1, evenly spread, with the first and the last."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
-
-
 def arrangement(observations: xr.Dataset) -> Arrangement:
     """Return the layout of the observations.
 
@@ -146,7 +141,7 @@ def arrangement(observations: xr.Dataset) -> Arrangement:
         groups = _groups([(label,) for label in labels])
         if len(groups) == count:
             number = np.arange(1.0, count + 1)
-            panel = Panel("", np.arange(count), number)
+            panel = ObservedCurve("", np.arange(count), number)
             names = tuple(readable(label) for label in labels.tolist())
             return Arrangement((panel,), "", shared_scale=False, names=names)
         along = others if len(others) == 1 else axes
@@ -160,9 +155,9 @@ def arrangement(observations: xr.Dataset) -> Arrangement:
         return named
     if len(axes) == 1:
         rows = np.argsort(values[axes[0]], kind="stable")
-        panel = Panel("", rows, values[axes[0]][rows])
+        panel = ObservedCurve("", rows, values[axes[0]][rows])
         return Arrangement((panel,), _label(observations, axes[0]))
-    panel = Panel("", np.arange(count), np.arange(1.0, count + 1))
+    panel = ObservedCurve("", np.arange(count), np.arange(1.0, count + 1))
     if len(axes) == 2:
         plane = np.column_stack([values[name] for name in axes])
         first, second = (_label(observations, name) for name in axes)
@@ -184,10 +179,10 @@ def _by_name(observations: xr.Dataset) -> Arrangement | None:
     if words:
         if len(names) > _MOST_NAMES:
             return None
-        panel = Panel("", rows, np.arange(1.0, len(names) + 1))
+        panel = ObservedCurve("", rows, np.arange(1.0, len(names) + 1))
         return Arrangement((panel,), "", shared_scale=False, names=tuple(map(readable, names)))
     rows = np.argsort(places, kind="stable")
-    return Arrangement((Panel("", rows, places[rows]),), "name of the column in the file")
+    return Arrangement((ObservedCurve("", rows, places[rows]),), "name of the column in the file")
 
 
 def _groups(keys: list[tuple[object, ...]]) -> list[np.ndarray]:
@@ -217,9 +212,9 @@ def _curves(
         title = _title(observations, rows[0], others)
         if labels is not None:
             title = readable(_common_name(labels[rows].tolist())) or title
-        panels.append(Panel(title, ordered, x[ordered]))
+        panels.append(ObservedCurve(title, ordered, x[ordered]))
     if len(panels) == 1:
-        panels = [Panel("", panels[0].rows, panels[0].x)]
+        panels = [ObservedCurve("", panels[0].rows, panels[0].x)]
     return Arrangement(tuple(panels), x_label, over_time, shared_scale=labels is None)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from popinv.figures.arrangement import Arrangement, Panel
+from popinv.figures.arrangement import Arrangement, ObservedCurve
 from popinv.figures.simulated import LEVELS, quantiles
 
 # A bin has at least so many values, or half of what the fullest observation has.
@@ -63,13 +63,13 @@ def bins_of(layout: Arrangement, y: np.ndarray) -> Bins:
     least = min(_LEAST, -(-int(counts.max()) // 2))
     if layout.names or layout.map is not None or counts.min() >= least:
         return Bins(layout, tuple(np.arange(y.shape[1])[:, None]))
-    panels: list[Panel] = []
+    panels: list[ObservedCurve] = []
     groups: list[np.ndarray] = []
     for panel in layout.panels:
         own = counts[panel.rows]
         runs = _neighbours(panel.x, own, least)
         places = np.array([np.average(panel.x[run], weights=own[run]) for run in runs])
-        panels.append(Panel(panel.title, len(groups) + np.arange(len(runs)), places))
+        panels.append(ObservedCurve(panel.title, len(groups) + np.arange(len(runs)), places))
         groups += [panel.rows[run] for run in runs]
     return Bins(replace(layout, panels=tuple(panels)), tuple(groups))
 

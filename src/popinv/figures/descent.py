@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from popinv.figures.arrangement import evenly
-from popinv.figures.style import (
+from popinv.charts.description import Axis, Band, Grid, Line, Mark, Panel, Points, Reference, Sheet
+from popinv.charts.style import (
     LIGHT,
     MODEL,
     TRUTH,
-    labels_once,
-    new_figure,
+    evenly,
     readable,
     running_mean,
-    styled,
 )
 
 # Up to this number, each parameter has a panel. More parameters of one kind share a panel.
@@ -36,9 +33,8 @@ _LONG_FALL = 10
 _END = 0.15
 
 
-@styled
-def draw_descent(population: xr.Dataset, truth: xr.Dataset | None = None) -> Figure:
-    """Draw the losses and the paths of law and noise parameters.
+def draw_descent(population: xr.Dataset, truth: xr.Dataset | None = None) -> Sheet:
+    """Return the losses and the paths of law and noise parameters.
 
     Parameters
     ----------
@@ -48,31 +44,22 @@ def draw_descent(population: xr.Dataset, truth: xr.Dataset | None = None) -> Fig
     truth : Dataset, optional
         ``law`` and ``noise``.
     """
-    panels: list[tuple[str, str, list[int]]] = []
+    panels = loss_panels(population)
     for kind in ("law", "noise"):
         names = [str(name) for name in population[f"{kind}_parameter"].values]
-        panels += [(kind, title, rows) for title, rows in _together(names)]
-    places = 2 + len(panels)
-    columns = 4 if places > _WIDE else min((3, 4), key=lambda c: (-places % c, c))
-    rows = -(-places // columns)
-    figure = new_figure("Course of the descent", 3.3 * columns, 1.4 + 2.7 * rows)
-    axes = figure.subplots(rows, columns, sharex=True, squeeze=False)
-    flat = axes.ravel()
-    _weighted_loss(flat[0], population["loss"].values)
-    _fixed_loss(flat[1], population["fixed_loss"].values)
-    for ax, (kind, title, chosen) in zip(flat[2:], panels, strict=False):
-        _paths(ax, population, truth, kind, chosen)
-        title = f"{kind}: {title}"
-        ax.set_title(title, fontsize=11.5 if len(title) <= _LONG_TITLE else 9.5)
-    handles, labels = labels_once(*flat)
-    for i, ax in enumerate(flat):
-        if i >= places:
-            ax.remove()
-        elif i + columns >= places:
-            ax.xaxis.set_tick_params(labelbottom=True)
-            ax.set_xlabel("iteration")
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
-    return figure
+        panels += [
+            path_panel(population, truth, kind, rows, f"{kind}: {title}")
+            for title, rows in _together(names)
+        ]
+    count = len(panels)
+    columns = 4 if count > _WIDE else min((3, 4), key=lambda c: (-count % c, c))
+    # Only the lowest have the label.
+    panels[: count - columns] = [
+        replace(panel, x=replace(panel.x, label="")) for panel in panels[: count - columns]
+    ]
+    grid = Grid(panels, columns, share_x=True, legend=columns)
+    rows = -(-count // columns)
+    return Sheet("Course of the descent", 3.3 * columns, 1.4 + 2.7 * rows, grid)
 
 
 def _together(names: list[str]) -> list[tuple[str, list[int]]]:
@@ -96,56 +83,72 @@ def _together(names: list[str]) -> list[tuple[str, list[int]]]:
     return panels
 
 
-def _weighted_loss(ax: Axes, loss: np.ndarray) -> None:
+def loss_panels(population: xr.Dataset) -> list[Panel]:
+    """Return the losses along the descent: weighted by the noise, and in a fixed metric."""
+    return [
+        _weighted_loss(population["loss"].values),
+        _fixed_loss(population["fixed_loss"].values),
+    ]
+
+
+def _weighted_loss(loss: np.ndarray) -> Panel:
     iteration = np.arange(1, len(loss) + 1)
-    ax.plot(iteration, loss, color=LIGHT, lw=0.7, label="each iteration")
     smooth = running_mean(loss, max(1, len(loss) // 20))
-    ax.plot(iteration, smooth, color=MODEL, label="running mean")
     # The loss of a finite sample scatters about its limit and may be negative with debiasing. A
     # large fall is drawn on a scale that is logarithmic above that scatter and linear within it.
     end = loss[-max(2, len(loss) // 4) :]
     scatter = 4 * float(np.std(end)) + float(np.abs(np.mean(end)))
+    y = Axis()
     if smooth.max() > _LONG_FALL * scatter > 0:
-        ax.set_yscale("symlog", linthresh=scatter)
-    ax.set(title="Loss, weighted by the noise")
+        y = Axis(scale="symlog", threshold=scatter)
+    return Panel(
+        Axis("iteration"),
+        y,
+        [
+            Line(iteration, loss, width=0.7, colour=LIGHT, label="each iteration"),
+            Line(iteration, smooth, colour=MODEL, label="running mean"),
+        ],
+        "Loss, weighted by the noise",
+    )
 
 
-def _fixed_loss(ax: Axes, loss: np.ndarray) -> None:
+def _fixed_loss(loss: np.ndarray) -> Panel:
     seen = np.flatnonzero(~np.isnan(loss))
-    ax.plot(seen + 1, loss[seen], color=MODEL)
-    if len(seen) and loss[seen].min() > 0 and loss[seen].max() > _LONG_FALL * loss[seen].min():
-        ax.set_yscale("log")
-    ax.set(title="Loss in a fixed metric")
+    fallen = len(seen) and loss[seen].max() > _LONG_FALL * loss[seen].min() > 0
+    marks = [Line(seen + 1, loss[seen], colour=MODEL)]
+    y = Axis(scale="log" if fallen else "linear")
+    return Panel(Axis("iteration"), y, marks, "Loss in a fixed metric")
 
 
-def _paths(
-    ax: Axes, population: xr.Dataset, truth: xr.Dataset | None, kind: str, rows: list[int]
-) -> None:
+def path_panel(
+    population: xr.Dataset, truth: xr.Dataset | None, kind: str, rows: list[int], title: str
+) -> Panel:
+    """Return the paths of some parameters of law or noise along the descent."""
     path = population[f"{kind}_path"].values[:, rows]
     iteration = np.arange(1, len(path) + 1)
-    alone = len(rows) == 1
-    lines = ax.plot(iteration, path, color=MODEL, lw=1.5 if alone else 0.6)
-    lines[0].set_label("path")
-    start = iteration[-1] - _END * (len(path) - 1)
-    if f"{kind}_lower" in population:
+    alone, last = len(rows) == 1, iteration[-1]
+    width = 1.5 if alone else 0.6
+    marks: list[Mark] = [
+        Line(iteration, column, width=width, colour=MODEL, label="" if i else "path")
+        for i, column in enumerate(path.T)
+    ]
+    if f"{kind}_lower" in population and alone:
         low, high = (population[f"{kind}_{end}"].values[rows] for end in ("lower", "upper"))
-        if alone:
-            span = [start, iteration[-1]]
-            ax.fill_between(
-                span, low[0], high[0], color=MODEL, alpha=0.25, lw=0, label="95 % interval"
-            )
+        span = [last - _END * (len(path) - 1), last]
+        marks.append(Band(span, low, high, colour=MODEL, alpha=0.25, label="95 % interval"))
     if alone:
-        ax.plot(iteration[-1], population[kind].values[rows], "o", color=MODEL, label="answer")
+        answer = population[kind].values[rows]
+        marks.append(Points(last, answer, colour=MODEL, label="answer"))
     dim = f"{kind}_parameter"
     # A truth of another noise family has other parameters.
     if truth is not None and np.array_equal(truth[dim], population[dim]):
-        true = np.unique(truth[kind].values[rows])
-        if alone or len(true) == 1:
-            ax.axhline(true[0], color=TRUTH, ls="--", lw=1.5, label="truth")
+        true = truth[kind].values[rows]
+        if alone or len(np.unique(true)) == 1:
+            level = float(true[0])
+            marks.append(Reference(level, dash="dash", width=1.5, colour=TRUTH, label="truth"))
         else:
-            ends = np.full(len(rows), iteration[-1])
-            ax.plot(
-                ends, truth[kind].values[rows], "_", color=TRUTH, ms=10, label="truth, at the end"
-            )
-    if not alone and path.min() > 0 and path.max() > _UNEQUAL * path.min():
-        ax.set_yscale("log")
+            label = "truth, at the end"
+            marks.append(Points(last, true, "level", 10, colour=TRUTH, label=label))
+    wide = not alone and path.min() > 0 and path.max() > _UNEQUAL * path.min()
+    size = None if len(title) <= _LONG_TITLE else 9.5
+    return Panel(Axis("iteration"), Axis(scale="log" if wide else "linear"), marks, title, size)

@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from popinv.charts.description import (
+    Axis,
+    Cloud,
+    Dash,
+    Grid,
+    Line,
+    Mark,
+    Marker,
+    Panel,
+    Points,
+    Segments,
+    Sheet,
+)
+from popinv.charts.style import LIGHT, SYSTEMS, axis_label, evenly
 from popinv.figures.arrangement import (
     Arrangement,
-    Panel,
+    ObservedCurve,
     arrangement,
     columns_for,
-    evenly,
     seen_somewhere,
 )
-from popinv.figures.maps import frame_maps
-from popinv.figures.observations import example_systems, name_quantities, spread_of
-from popinv.figures.style import LIGHT, SEQUENTIAL, SYSTEMS, axis_label, new_figure, styled
+from popinv.figures.maps import map_panel
+from popinv.figures.observations import STANDARD, example_systems, quantity_axis, spread_of
 from popinv.population.limits import limits_in
 
 _PANELS = 6
 # Below this width in inches, the legend does not fit into one row.
 _NARROW = 10
 # Of observations that were seen, and of those that are censored below and above.
-_MARKERS = {0: ("o", "observed"), -1: ("v", "censored below"), 1: ("^", "censored above")}
+_MARKERS: dict[int, tuple[Marker, str]] = {
+    0: ("circle", "observed"),
+    -1: ("triangle-down", "censored below"),
+    1: ("triangle-up", "censored above"),
+}
 
 
-@styled
-def draw_examples(observations: xr.Dataset, truth: xr.Dataset | None = None) -> Figure:
-    """Draw five systems, evenly spread over the population by their mean observation.
+def draw_examples(observations: xr.Dataset, truth: xr.Dataset | None = None) -> Sheet:
+    """Return five systems, evenly spread over the population by their mean observation.
 
     Parameters
     ----------
@@ -62,33 +74,32 @@ def draw_examples(observations: xr.Dataset, truth: xr.Dataset | None = None) -> 
 
 
 def _points(
-    ax: Axes, x: np.ndarray, y: np.ndarray, sides: np.ndarray, name: str, colour: str, size: float
-) -> None:
-    """Draw observations, with the censored ones (sides -1 below and 1 above) as arrows."""
+    x: np.ndarray, y: np.ndarray, sides: np.ndarray, name: str, colour: str, size: float
+) -> list[Mark]:
+    """Return observations, with the censored ones (sides -1 below and 1 above) as arrows."""
+    marks: list[Mark] = []
     for side, (marker, word) in _MARKERS.items():
         own = sides == side
         if side == 0 or own.any():
             values = np.where(own, y, np.nan)
-            label = f"{name}, {word}"
-            ax.plot(x, values, marker, ls="", color=colour, ms=size, alpha=0.8, mew=0, label=label)
+            marks.append(
+                Points(x, values, marker, size, colour=colour, alpha=0.8, label=f"{name}, {word}")
+            )
+    return marks
 
 
-def _legend(figure: Figure, known: bool, sides: np.ndarray, line: str = "--") -> None:
-    handles = [
-        Line2D([], [], marker=marker, ms=4, ls="", color=LIGHT, label=word)
+def _keys(known: bool, sides: np.ndarray, dash: Dash = "dash") -> list[Mark]:
+    """Return what the legend shows."""
+    keys: list[Mark] = [
+        Points([], [], marker, 4, colour=LIGHT, label=word)
         for side, (marker, word) in _MARKERS.items()
         if side == 0 or (sides == side).any()
     ]
     if known:
-        handles.insert(0, Line2D([], [], ls=line, lw=1.8, color=LIGHT, label="without noise"))
-    handles += [
-        Line2D([], [], color=c, lw=4, label=f"system {i + 1}") for i, c in enumerate(SYSTEMS)
+        keys.insert(0, Line([], [], dash, colour=LIGHT, label="without noise"))
+    return keys + [
+        Line([], [], width=4, colour=c, label=f"system {i + 1}") for i, c in enumerate(SYSTEMS)
     ]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=4 if figure.get_figwidth() < _NARROW else 7,
-    )
 
 
 def _curves(
@@ -98,43 +109,51 @@ def _curves(
     y: np.ndarray,
     clean: np.ndarray | None,
     sides: np.ndarray,
-) -> Figure:
+) -> Sheet:
     shown = [layout.panels[i] for i in evenly(len(layout.panels), _PANELS)]
     if len(shown) < len(layout.panels):
         title += f" ({len(shown)} of {len(layout.panels)} curves)"
     columns = columns_for(len(shown))
     rows = -(-len(shown) // columns)
-    alone = len(shown) == 1
-    figure = new_figure(title, 10 if alone else 4.3 * columns, 5.5 if alone else 1 + 3 * rows)
-    shared = layout.shared_scale
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=shared)
-    for ax, panel in zip(grid.flat, shown, strict=False):
-        _systems(ax, panel, y, clean, sides)
-        ax.set_title("" if alone else panel.title)
-        ax.set_xlabel(layout.x_label)
-        if shared:
-            ax.set_ylabel(label)
-            ax.label_outer()
-    for ax in grid.flat[len(shown) :]:
-        ax.remove()
-    _legend(figure, clean is not None, sides)
-    return figure
+    alone, shared = len(shown) == 1, layout.shared_scale
+    panels = []
+    for i, curve in enumerate(shown):
+        below = i + columns >= len(shown) or not shared
+        panels.append(
+            Panel(
+                Axis(layout.x_label if below else ""),
+                Axis(label if shared and i % columns == 0 else ""),
+                _systems(curve, y, clean, sides),
+                "" if alone else curve.title,
+            )
+        )
+    width, height = (10, 5.5) if alone else (4.3 * columns, 1 + 3 * rows)
+    keys = _keys(clean is not None, sides)
+    legend = _legend_columns(width)
+    grid = Grid(panels, columns, share_y=shared, legend=legend, keys=keys)
+    return Sheet(title, width, height, grid)
+
+
+def _legend_columns(width: float) -> int:
+    return 4 if width < _NARROW else 7
 
 
 def _systems(
-    ax: Axes, panel: Panel, y: np.ndarray, clean: np.ndarray | None, sides: np.ndarray
-) -> None:
-    size = 4 if len(panel.x) <= 60 else 2.5
+    curve: ObservedCurve, y: np.ndarray, clean: np.ndarray | None, sides: np.ndarray
+) -> list[Mark]:
+    size = 4 if len(curve.x) <= 60 else 2.5
+    marks: list[Mark] = []
     for i, colour in zip(range(len(y)), SYSTEMS, strict=False):
-        observed = y[i, panel.rows]
+        observed, name = y[i, curve.rows], f"system {i + 1}"
         if clean is None:
             # If the solution is unknown, a thin line connects the points of a system.
             seen = ~np.isnan(observed)
-            ax.plot(panel.x[seen], observed[seen], color=colour, lw=0.7, alpha=0.6)
+            marks.append(Line(curve.x[seen], observed[seen], width=0.7, colour=colour, alpha=0.6))
         else:
-            label = f"_system {i + 1}, without noise"
-            ax.plot(panel.x, clean[i, panel.rows], "--", color=colour, lw=1.4, label=label)
-        _points(ax, panel.x, observed, sides[i, panel.rows], f"_system {i + 1}", colour, size)
+            true, label = clean[i, curve.rows], f"{name}, without noise"
+            marks.append(Line(curve.x, true, "dash", 1.4, colour=colour, label=label))
+        marks += _points(curve.x, observed, sides[i, curve.rows], name, colour, size)
+    return marks
 
 
 def _quantities(
@@ -144,40 +163,43 @@ def _quantities(
     y: np.ndarray,
     clean: np.ndarray | None,
     sides: np.ndarray,
-) -> Figure:
+) -> Sheet:
     mean, spread = np.nanmean(data.values, axis=0), spread_of(data.values)
     x = layout.panels[0].x
-    figure = new_figure(title, min(16, max(8, 2 + 1.15 * len(x))), 5.5)
-    ax = figure.subplots()
+    marks: list[Mark] = []
     shifts = np.linspace(-0.28, 0.28, len(y))
     for i, (shift, colour) in enumerate(zip(shifts, SYSTEMS, strict=False)):
-        at, observed = x + shift, (y[i] - mean) / spread
+        at, observed, name = x + shift, (y[i] - mean) / spread, f"system {i + 1}"
         if clean is not None:
-            true = (clean[i] - mean) / spread
-            label = f"_system {i + 1}, without noise"
-            ax.hlines(true, at - 0.06, at + 0.06, color=colour, lw=2.2, label=label)
-            ax.vlines(at, true, observed, color=colour, lw=0.8)
-        _points(ax, at, observed, sides[i], f"_system {i + 1}", colour, 4)
-    ax.grid(axis="x", visible=False)
-    ax.set_ylabel("observation less its mean over the data,\nin standard deviations of the data")
-    name_quantities(ax, layout, mean, spread, data.attrs["units"])
-    _legend(figure, clean is not None, sides, line="-")
-    return figure
+            true, label = (clean[i] - mean) / spread, f"{name}, without noise"
+            marks += [
+                Segments(at - 0.06, true, at + 0.06, true, width=2.2, colour=colour, label=label),
+                Segments(at, true, at, observed, width=0.8, colour=colour),
+            ]
+        marks += _points(at, observed, sides[i], name, colour, 4)
+    panel = Panel(quantity_axis(layout, mean, spread, data.attrs["units"]), Axis(STANDARD), marks)
+    width = min(16, max(8, 2 + 1.15 * len(x)))
+    keys = _keys(clean is not None, sides, "solid")
+    return Sheet(title, width, 5.5, Grid([panel], legend=_legend_columns(width), keys=keys))
 
 
 def _maps(
     title: str, label: str, layout: Arrangement, y: np.ndarray, clean: np.ndarray | None
-) -> Figure:
+) -> Sheet:
     rows = [("observed", y)] if clean is None else [("without noise", clean), ("observed", y)]
-    figure = new_figure(title, 13, 1.2 + 2.7 * len(rows))
-    grid = figure.subplots(len(rows), len(y), squeeze=False, sharex=True, sharey=True)
     low = min(float(np.nanmin(values)) for _, values in rows)
     high = max(float(np.nanmax(values)) for _, values in rows)
-    across, up = np.asarray(layout.map).T
-    for axes, (whose, values) in zip(grid, rows, strict=True):
-        for i, (ax, value) in enumerate(zip(axes, values, strict=True)):
-            dots = ax.scatter(across, up, c=value, vmin=low, vmax=high, cmap=SEQUENTIAL, s=40)
-            ax.set_title(f"System {i + 1}, {whose}", fontsize=9.5)
-    figure.colorbar(dots, ax=grid, label=label)
-    frame_maps(grid, layout)
-    return figure
+    panels = [
+        map_panel(
+            layout,
+            Cloud([], [], size=6.3, values=value, least=low, largest=high),
+            f"System {i + 1}, {whose}",
+            left=i == 0,
+            low=whose == "observed",
+            title_size=9.5,
+        )
+        for whose, values in rows
+        for i, value in enumerate(values)
+    ]
+    grid = Grid(panels, len(y), share_x=True, share_y=True, scale=label)
+    return Sheet(title, 13, 1.2 + 2.7 * len(rows), grid)

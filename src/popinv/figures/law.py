@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
 
+from popinv.charts.description import (
+    Axis,
+    Band,
+    Grid,
+    HeatMap,
+    Legend,
+    Line,
+    Mark,
+    Panel,
+    Parts,
+    Sheet,
+)
+from popinv.charts.style import MODEL, TRUTH, readable
 from popinv.figures.joint import PairDraws
-from popinv.figures.marginals import Marginal, draw_density, draw_law_parameters
-from popinv.figures.pairs import draw_pairs
-from popinv.figures.style import MODEL, SEQUENTIAL, TRUTH, new_figure, readable, styled
+from popinv.figures.marginals import Marginal, density_panel, law_parameters
+from popinv.figures.pairs import pairs_grid
 
 _EXAMPLES = 3
 # A law with more parameters needs a higher figure.
@@ -20,6 +30,8 @@ _FIT = 30
 _CORRELATION = "_correlation"
 # Inches of a panel of two parameters.
 _PANEL = 1.9
+# Share of the height of a panel for a legend above.
+_LEGEND = 0.25
 
 
 @dataclass(frozen=True)
@@ -63,14 +75,13 @@ class MarginalDraws:
     pairs: PairDraws | None = None
 
 
-@styled
 def draw_law(
     population: xr.Dataset,
     draws: FieldDraws | MarginalDraws,
     truth: xr.Dataset | None = None,
     oracle: xr.Dataset | None = None,
-) -> Figure:
-    """Draw the law's parameters with intervals, and the law's distribution of systems.
+) -> Sheet:
+    """Return the law's parameters with intervals, and the law's distribution of systems.
 
     Parameters
     ----------
@@ -85,40 +96,27 @@ def draw_law(
     title = "Recovered law of the parameters"
     title += " against the truth" if truth is not None else ""
     count = population.sizes["law_parameter"]
-    beside = isinstance(draws, FieldDraws) and bool(draws.beside)
-    height = 10 if beside else 8 + min(6, 0.12 * max(0, count - _FIT))
-    pairs = draws.pairs if isinstance(draws, MarginalDraws) else None
-    width, ratios = 12.0 if beside else 11.0, (1.0, 1.0)
-    if pairs is not None:
-        side = max(5.5, _PANEL * len(pairs.marginals))
-        width, height, ratios = 5.5 + side, max(height, side), (5.5, side)
-    figure = new_figure(title, width, height)
-    left, right = figure.subfigures(1, 2, wspace=0.02, squeeze=False, width_ratios=ratios)[0]
+    height = 8 + min(6, 0.12 * max(0, count - _FIT))
     if isinstance(draws, FieldDraws):
-        _field(left, right, population, draws, truth, oracle)
-        return figure
+        body = _field(population, draws, truth, oracle)
+        return Sheet(title, 12 if draws.beside else 11, 10 if draws.beside else height, body)
+    pairs, marginals = draws.pairs, draws.marginals
     # Correlations stand beside the joint densities, if all parameters do.
-    beside = pairs is not None and len(draws.marginals) == draws.count
+    beside = pairs is not None and len(marginals) == draws.count
     every = population["law_parameter"].values.astype(str)
     shown = [i for i, name in enumerate(every) if not (beside and name.endswith(_CORRELATION))]
     stated = [each if each is None else _rows(each, every[shown]) for each in (truth, oracle)]
-    draw_law_parameters(left, population.isel(law_parameter=shown), *stated)
-    marginals = draws.marginals
+    parameters = law_parameters(population.isel(law_parameter=shown), *stated)
     if pairs is not None:
-        draw_pairs(right, pairs)
-        return figure
-    columns = 1 if len(marginals) <= 3 else 2
-    grid = right.subplots(-(-len(marginals) // columns), columns, squeeze=False)
-    for ax, marginal in zip(grid.flat, marginals, strict=False):
-        draw_density(ax, marginal)
-    for ax in grid.flat[len(marginals) :]:
-        ax.remove()
-    handles, labels = grid.flat[0].get_legend_handles_labels()
-    right.legend(handles, labels, loc="outside lower center", ncols=2)
+        side = max(5.5, _PANEL * len(marginals))
+        body = Parts([parameters, pairs_grid(pairs)], shares=(5.5, side))
+        return Sheet(title, 5.5 + side, max(height, side), body)
+    above = ""
     if len(marginals) < draws.count:
-        words = f"the {len(marginals)} of {draws.count} parameters that vary most"
-        right.suptitle(f"Marginals of {words}", fontsize=11.5, fontweight="normal")
-    return figure
+        above = f"Marginals of the {len(marginals)} of {draws.count} parameters that vary most"
+    columns = 1 if len(marginals) <= 3 else 2
+    densities = Grid([density_panel(m) for m in marginals], columns, legend=2, title=above)
+    return Sheet(title, 11, height, Parts([parameters, densities], shares=(1, 1)))
 
 
 def _rows(dataset: xr.Dataset, names: np.ndarray) -> xr.Dataset:
@@ -126,90 +124,90 @@ def _rows(dataset: xr.Dataset, names: np.ndarray) -> xr.Dataset:
 
 
 def _field(
-    left: SubFigure,
-    right: SubFigure,
     population: xr.Dataset,
     draws: FieldDraws,
     truth: xr.Dataset | None,
     oracle: xr.Dataset | None,
-) -> None:
+) -> Parts:
     ratios = (1.35, 1) if population.sizes["law_parameter"] > 3 else (1, 1)
-    upper_left, lower_left = left.subfigures(
-        2, 1, hspace=0.02, height_ratios=ratios, squeeze=False
-    )[:, 0]
-    draw_law_parameters(upper_left, population, truth, oracle)
-    upper_right, lower_right = right.subfigures(
-        2, 1, hspace=0.02, height_ratios=ratios, squeeze=False
-    )[:, 0]
-    _band(lower_left.subplots(), draws)
-    grid = upper_right.subplots(1 + len(draws.beside), 1, squeeze=False)[:, 0]
-    for ax, marginal in zip(grid, (draws.middle, *draws.beside), strict=True):
-        draw_density(ax, marginal)
-        ax.set_title(readable(marginal.name).capitalize())
-    grid[0].set(title=f"{draws.quantity.capitalize()} at the mid-point", xlabel=draws.quantity)
-    grid[0].legend()
-    _examples(lower_right, draws)
+    range_ = range_panel(draws)
+    range_ = replace(range_, legend=Legend("upper center", 3, 8), y=replace(range_.y, room=_LEGEND))
+    middle, *others = field_densities(draws)
+    densities = [replace(middle, legend=Legend()), *others]
+    left = Parts([law_parameters(population, truth, oracle), Grid([range_])], True, ratios)
+    return Parts([left, Parts([Grid(densities), _examples(draws)], True, ratios)], shares=(1, 1))
 
 
-def _range(fields: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def field_densities(draws: FieldDraws) -> list[Panel]:
+    """Return the densities of a field at the mid-point and of the parameters beside it."""
+    title = f"{draws.quantity.capitalize()} at the mid-point"
+    return [
+        density_panel(draws.middle, title, draws.quantity),
+        *(density_panel(each, readable(each.name).capitalize()) for each in draws.beside),
+    ]
+
+
+def range_of_fields(fields: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the 5 % quantile, the mean and the 95 % quantile at each point."""
     # The mean is smooth; the median of a field with two values jumps between them.
     low, high = np.quantile(fields, (0.05, 0.95), axis=0)
     return low, fields.mean(axis=0), high
 
 
-def _room(ax: Axes) -> None:
-    """Make room for a legend at the top."""
-    bottom, top = ax.get_ylim()
-    ax.set_ylim(bottom, top + 0.25 * (top - bottom))
-
-
-def _band(ax: Axes, draws: FieldDraws) -> None:
+def range_panel(draws: FieldDraws) -> Panel:
+    """Return the pointwise range of a field over the population."""
     x = draws.points
-    low, mean, high = _range(draws.recovered)
-    ax.fill_between(x, low, high, color=MODEL, alpha=0.2, lw=0, label="recovered, 5–95 %")
-    ax.plot(x, mean, color=MODEL, label="recovered, mean")
+    low, mean, high = range_of_fields(draws.recovered)
+    marks: list[Mark] = [
+        Band(x, low, high, colour=MODEL, alpha=0.2, label="recovered, 5–95 %"),
+        Line(x, mean, colour=MODEL, label="recovered, mean"),
+    ]
     if draws.true is not None:
-        labels = "truth", "_truth, mean", "_truth, 95 %"
-        for label, curve in zip(labels, _range(draws.true), strict=True):
-            ax.plot(x, curve, color=TRUTH, ls="--", lw=1.5, label=label)
-    ax.set_title(f"Pointwise range of the {draws.quantity}")
-    ax.set(xlabel="x" if draws.squares is None else "x, at y = 0.5", ylabel=draws.quantity)
-    _room(ax)
-    ax.legend(ncols=3, loc="upper center", fontsize=8, columnspacing=1.0)
+        labels = "truth", "truth, mean", "truth, 95 %"
+        marks += [
+            Line(x, curve, "dash", 1.5, colour=TRUTH, label=label, legend=label == "truth")
+            for label, curve in zip(labels, range_of_fields(draws.true), strict=True)
+        ]
+    where = "x" if draws.squares is None else "x, at y = 0.5"
+    title = f"Pointwise range of the {draws.quantity}"
+    return Panel(Axis(where), Axis(draws.quantity), marks, title)
 
 
-def _examples(figure: SubFigure, draws: FieldDraws) -> None:
+def sample_marks(draws: FieldDraws, i: int, legend: bool = True) -> list[Mark]:
+    """Return field i of the recovered law and, with the same random numbers, of the true one."""
+    x = draws.points
+    marks: list[Mark] = [
+        Line(x, draws.recovered[i], colour=MODEL, label="recovered", legend=legend)
+    ]
+    if draws.true is not None:
+        label = "truth, same random numbers"
+        marks.append(Line(x, draws.true[i], "dash", 1.4, colour=TRUTH, label=label, legend=legend))
+    return marks
+
+
+def _examples(draws: FieldDraws) -> Grid:
     if draws.squares is not None:
-        _squares(figure, draws.quantity, *draws.squares)
-        return
-    ax = figure.subplots()
-    for i in range(min(_EXAMPLES, len(draws.recovered))):
-        first = i == 0
-        label = "recovered" if first else "_recovered"
-        ax.plot(draws.points, draws.recovered[i], color=MODEL, label=label)
-        if draws.true is not None:
-            label = "truth, same random numbers" if first else "_truth, same random numbers"
-            ax.plot(draws.points, draws.true[i], color=TRUTH, ls="--", lw=1.4, label=label)
-    ax.set(title="Sample fields", xlabel="x", ylabel=draws.quantity)
-    _room(ax)
-    ax.legend(loc="upper center", ncols=2, fontsize=8.5)
+        return _squares(draws.quantity, *draws.squares)
+    shown = range(min(_EXAMPLES, len(draws.recovered)))
+    marks = [mark for i in shown for mark in sample_marks(draws, i, legend=i == 0)]
+    legend = Legend("upper center", 2, 8.5)
+    y = Axis(draws.quantity, room=_LEGEND)
+    return Grid([Panel(Axis("x"), y, marks, "Sample fields", legend=legend)])
 
 
-def _squares(
-    figure: SubFigure, quantity: str, recovered: np.ndarray, true: np.ndarray | None
-) -> None:
+def _squares(quantity: str, recovered: np.ndarray, true: np.ndarray | None) -> Grid:
     rows = [("recovered", recovered)] + ([] if true is None else [("true", true)])
-    grid = figure.subplots(len(rows), len(recovered), squeeze=False)
-    low = min(values.min() for _, values in rows)
-    high = max(values.max() for _, values in rows)
-    for axes, (whose, values) in zip(grid, rows, strict=True):
-        for ax, value in zip(axes, values, strict=True):
-            image = ax.imshow(
-                value, origin="lower", extent=(0, 1, 0, 1), vmin=low, vmax=high, cmap=SEQUENTIAL
-            )
-            ax.set(xticks=[], yticks=[])
-            ax.grid(False)
-        axes[0].set_ylabel(f"{whose} law")
+    low = float(min(values.min() for _, values in rows))
+    high = float(max(values.max() for _, values in rows))
+    blank = Axis(places=[])
+    panels = [
+        Panel(
+            blank,
+            Axis(f"{whose} law" if i == 0 else "", places=[]),
+            [HeatMap(value, (0, 1, 0, 1), low, high)],
+        )
+        for whose, values in rows
+        for i, value in enumerate(values)
+    ]
     title = "Sample fields" + ("" if true is None else ", the same random numbers in each column")
-    figure.suptitle(title, fontsize=11.5, fontweight="normal")
-    figure.colorbar(image, ax=grid, label=quantity)
+    return Grid(panels, len(recovered), title=title, scale=quantity)

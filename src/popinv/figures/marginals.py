@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import SubFigure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy.ndimage import gaussian_filter1d
 
-from popinv.figures.style import MODEL, ORACLE, TRUTH, axis_label, readable
+from popinv.charts.description import Axis, Band, Grid, Line, Mark, Panel, Points, Segments
+from popinv.charts.style import MODEL, ORACLE, TRUTH, axis_label, readable
 
 # Up to this number, each parameter of a law has its own axis.
 _STRIPS = 8
@@ -49,13 +48,9 @@ def is_wide(values: np.ndarray) -> bool:
     return bool(high > _WIDE * low)
 
 
-def logarithmic(ax: Axes, vertical: bool = False) -> None:
-    """Give x, or y, a logarithmic axis that shows several numbers even within a decade."""
-    (ax.set_yscale if vertical else ax.set_xscale)("log")
-    axis = ax.yaxis if vertical else ax.xaxis
-    axis.set_major_locator(LogLocator(subs=(1, 3), numticks=7))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+def logarithmic(label: str = "", **settings: Any) -> Axis:
+    """Return a logarithmic axis that shows several numbers even within a decade."""
+    return Axis(label, "log", steps=(1, 3), ticks=7, **settings)
 
 
 @dataclass(frozen=True)
@@ -108,31 +103,31 @@ def density_of(marginal: Marginal) -> Density:
     )
 
 
-def draw_density(ax: Axes, marginal: Marginal) -> None:
-    """Draw the density of recovered and true values, on a logarithmic axis if they are wide."""
+def density_panel(marginal: Marginal, title: str = "", label: str | None = None) -> Panel:
+    """Return the density of recovered and true values, on a logarithmic axis if they are wide."""
     density = density_of(marginal)
+    x, marks = density.x, list[Mark]()
     if density.band is None:
-        ax.fill_between(density.x, density.recovered, color=MODEL, alpha=0.2, lw=0)
+        marks.append(Band(x, 0.0, density.recovered, colour=MODEL, alpha=0.2))
     else:
-        label = "95 % interval, point by point"
-        ax.fill_between(density.x, *density.band, color=MODEL, alpha=0.3, lw=0, label=label)
-    ax.plot(density.x, density.recovered, color=MODEL, label="recovered")
+        interval = "95 % interval, point by point"
+        marks.append(Band(x, *density.band, colour=MODEL, alpha=0.3, label=interval))
+    marks.append(Line(x, density.recovered, colour=MODEL, label="recovered"))
     if density.true is not None:
-        ax.plot(density.x, density.true, color=TRUTH, ls="--", label="truth")
-    if density.wide:
-        logarithmic(ax)
-    ax.set_ylim(bottom=0)
-    ax.set_xlabel(axis_label(readable(marginal.name), marginal.units))
-    ax.set_ylabel("density of the logarithm" if density.wide else "density")
+        marks.append(Line(x, density.true, "dash", colour=TRUTH, label="truth"))
+    name = axis_label(readable(marginal.name), marginal.units) if label is None else label
+    return Panel(
+        logarithmic(name) if density.wide else Axis(name),
+        Axis("density of the logarithm" if density.wide else "density", limits=(0, None)),
+        marks,
+        title,
+    )
 
 
-def draw_law_parameters(
-    figure: SubFigure,
-    population: xr.Dataset,
-    truth: xr.Dataset | None,
-    oracle: xr.Dataset | None,
-) -> None:
-    """Draw every parameter of a law with its interval.
+def law_parameters(
+    population: xr.Dataset, truth: xr.Dataset | None, oracle: xr.Dataset | None
+) -> Grid:
+    """Return every parameter of a law with its interval.
 
     A few parameters have an axis each, since sizes differ. Many parameters share axes: one for the
     means and one for the standard deviations.
@@ -145,19 +140,30 @@ def draw_law_parameters(
         ``law``.
     """
     names = [str(n) for n in population["law_parameter"].values]
-    if len(names) <= _STRIPS:
-        axes = figure.subplots(len(names), 1, squeeze=False)[:, 0]
-        for i, (ax, name) in enumerate(zip(axes, names, strict=True)):
-            _strip(ax, [i], population, truth, oracle)
-            _alone(ax, f"{readable(name)}: {_in_words(population, truth, i)}", len(names))
-    else:
-        groups = _groups(names)
-        axes = figure.subplots(1, len(groups), squeeze=False)[0]
-        for ax, (title, rows) in zip(axes, groups, strict=True):
-            _strip(ax, rows, population, truth, oracle)
-            _together(ax, title, [names[i] for i in rows], population["law"].values[rows])
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    if len(names) > _STRIPS:
+        panels = [
+            _together(
+                title,
+                [names[i] for i in rows],
+                population["law"].values[rows],
+                _strip(rows, population, truth, oracle),
+            )
+            for title, rows in _groups(names)
+        ]
+        return Grid(panels, len(panels), legend=2)
+    few = len(names) <= 4
+    x = Axis(margin=0.15, size=None if few else 8.5)
+    panels = [
+        Panel(
+            x,
+            Axis(limits=(-1, 1), bare=True, grid=False),
+            _strip([i], population, truth, oracle),
+            f"{readable(name)}: {_in_words(population, truth, i)}",
+            11.5 if few else 10,
+        )
+        for i, name in enumerate(names)
+    ]
+    return Grid(panels, legend=2)
 
 
 def _groups(names: list[str]) -> list[tuple[str, list[int]]]:
@@ -169,30 +175,21 @@ def _groups(names: list[str]) -> list[tuple[str, list[int]]]:
     return groups if len(groups) > 1 else [("Parameters of the law", groups[0][1])]
 
 
-def _alone(ax: Axes, title: str, count: int) -> None:
-    ax.set_title(title, fontsize=11.5 if count <= 4 else 10)
-    ax.set_ylim(-1, 1)
-    # An empty label keeps the axis away from the edge of the figure.
-    ax.set_yticks([0], ["   "])
-    ax.tick_params(axis="y", length=0)
-    if count > 4:
-        ax.tick_params(axis="x", labelsize=8.5, pad=1)
-    ax.grid(axis="y", visible=False)
-    ax.margins(x=0.15)
-    ax.spines["left"].set_visible(False)
-
-
-def _together(ax: Axes, title: str, names: list[str], values: np.ndarray) -> None:
-    step = -(-len(names) // _NAMES)
-    shown = range(0, len(names), step)
+def _together(title: str, names: list[str], values: np.ndarray, marks: list[Mark]) -> Panel:
+    """Return the panel of many parameters below each other."""
+    shown = range(0, len(names), -(-len(names) // _NAMES))
     stems = [readable(names[i].removesuffix(_KINDS[0]).removesuffix(_KINDS[1])) for i in shown]
-    ax.set_yticks(shown, stems, fontsize=9 if len(names) <= 25 else 7)
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.set_title(title)
-    if is_wide(values):
-        logarithmic(ax)
-    else:
-        ax.locator_params(axis="x", nbins=4)
+    return Panel(
+        logarithmic() if is_wide(values) else Axis(ticks=4),
+        Axis(
+            places=shown,
+            names=stems,
+            limits=(len(names) - 0.5, -0.5),
+            size=9 if len(names) <= 25 else 7,
+        ),
+        marks,
+        title,
+    )
 
 
 def _in_words(population: xr.Dataset, truth: xr.Dataset | None, i: int) -> str:
@@ -204,22 +201,28 @@ def _in_words(population: xr.Dataset, truth: xr.Dataset | None, i: int) -> str:
 
 
 def _strip(
-    ax: Axes,
-    rows: list[int],
-    population: xr.Dataset,
-    truth: xr.Dataset | None,
-    oracle: xr.Dataset | None,
-) -> None:
+    rows: list[int], population: xr.Dataset, truth: xr.Dataset | None, oracle: xr.Dataset | None
+) -> list[Mark]:
     height = np.arange(len(rows), dtype=float)
     values = population["law"].values[rows]
     size = 6 if len(rows) <= 25 else 4
+    marks: list[Mark] = []
     if "law_lower" in population:
         low, high = population["law_lower"].values[rows], population["law_upper"].values[rows]
-        ax.hlines(height, low, high, color=MODEL, lw=size / 2, alpha=0.5, label="95 % interval")
+        marks.append(
+            Segments(
+                low, height, high, height,
+                width=size / 2, colour=MODEL, alpha=0.5, label="95 % interval",
+            )
+        )  # fmt: skip
     if truth is not None:
-        true = truth["law"].values[rows]
-        ax.vlines(true, height - 0.45, height + 0.45, color=TRUTH, ls="--", label="truth")
-    ax.plot(values, height, "o", color=MODEL, ms=size, label="recovered")
+        true, half = truth["law"].values[rows], 0.45
+        ends = height - half, true, height + half
+        marks.append(Segments(true, *ends, dash="dash", colour=TRUTH, label="truth"))
+    marks.append(Points(values, height, size=size, colour=MODEL, label="recovered"))
     if oracle is not None:
         known = oracle["law"].values[rows]
-        ax.plot(known, height, "D", color=ORACLE, ms=size, mfc="none", mew=1.6, label="noise known")
+        marks.append(
+            Points(known, height, "diamond", size, filled=False, colour=ORACLE, label="noise known")
+        )
+    return marks

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
-from matplotlib.figure import SubFigure
+from matplotlib.colors import Normalize, to_hex
 
+from popinv.charts.description import Axis, Contours, Grid, Mark, Note, Panel
+from popinv.charts.style import DATA, DIVERGING, MODEL, TRUTH, axis_label, readable
 from popinv.figures.joint import SHARES, Correlations, PairDraws, joint_of
-from popinv.figures.marginals import Marginal, density_of, draw_density, logarithmic
-from popinv.figures.style import DIVERGING, MODEL, TRUTH, axis_label, readable
+from popinv.figures.marginals import Marginal, density_of, density_panel, logarithmic
 
 # Beyond this size, dark cells need light text.
 _DARK = 0.6
+# Size of numbers at ticks.
+_SMALL = 8.5
 
 
-def draw_pairs(figure: SubFigure, draws: PairDraws) -> None:
-    """Draw densities on the diagonal, joint densities below it, correlations above it.
+def pairs_grid(draws: PairDraws) -> Grid:
+    """Return densities on the diagonal, joint densities below it, correlations above it.
 
     Parameters
     ----------
@@ -26,71 +27,73 @@ def draw_pairs(figure: SubFigure, draws: PairDraws) -> None:
         Of at most six parameters, so that the panels are readable.
     """
     marginals, count = draws.marginals, len(draws.marginals)
-    grid = figure.subplots(count, count, squeeze=False)
+    panels = []
     for i in range(count):
         for j in range(count):
-            ax = grid[i, j]
+            if j > i:
+                panels.append(_number(draws.correlations, i, j))
+                continue
             if i == j:
-                draw_density(ax, marginals[i])
-                ax.set(ylabel="", yticks=[])
-            elif j < i:
-                _joint(ax, marginals[j], marginals[i])
-                ax.set_ylabel(_label(marginals[i]) if j == 0 else "")
-                ax.tick_params(labelleft=j == 0)
+                panel = density_panel(marginals[i])
+                panel = replace(panel, y=Axis(limits=(0, None), places=[]))
             else:
-                _number(ax, draws.correlations, i, j)
-            ax.set_xlabel(_label(marginals[j]) if i == count - 1 else "")
-            ax.tick_params(labelbottom=i == count - 1, labelsize=8.5)
-    for j in range(count):
-        low, high = grid[-1, j].get_xlim() if j < count - 1 else _ends(marginals[j])
-        for i in range(j, count):
-            grid[i, j].set_xlim(low, high)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+                panel = joint_panel(marginals[j], marginals[i])
+                inside = replace(panel.y, size=_SMALL)
+                edge = j == 0
+                panel = replace(
+                    panel, y=inside if edge else replace(inside, label="", labels=False)
+                )
+            low = i == count - 1
+            x = replace(panel.x, limits=ends_of(marginals[j]), size=_SMALL, labels=low)
+            panels.append(replace(panel, x=x if low else replace(x, label="")))
     shares = " and ".join(f"{100 * share:.0f}" for share in SHARES)
     title = f"Densities (contours: {shares} %) and correlations"
-    figure.suptitle(title, fontsize=11.5, fontweight="normal")
+    return Grid(panels, count, legend=3, title=title)
 
 
-def _ends(marginal: Marginal) -> tuple[float, float]:
+def ends_of(marginal: Marginal) -> tuple[float, float]:
+    """Return the ends of the values of which a density is shown."""
     x = density_of(marginal).x
     return float(x[0]), float(x[-1])
 
 
-def _label(marginal: Marginal) -> str:
-    return axis_label(readable(marginal.name), marginal.units)
+def _axis(marginal: Marginal) -> Axis:
+    label = axis_label(readable(marginal.name), marginal.units)
+    return logarithmic(label) if density_of(marginal).wide else Axis(label)
 
 
-def _joint(ax: Axes, first: Marginal, second: Marginal) -> None:
+def joint_panel(first: Marginal, second: Marginal) -> Panel:
+    """Return the joint density of two parameters, the first across."""
     joint = joint_of(first, second)
-    if density_of(first).wide:
-        logarithmic(ax)
-    if density_of(second).wide:
-        logarithmic(ax, vertical=True)
     inner, outer = SHARES
-    for levels, alpha in (((0.0, inner), 0.45), ((inner, outer), 0.18)):
-        ax.contourf(joint.x, joint.y, joint.recovered, levels=levels, colors=MODEL, alpha=alpha)
-    ax.contour(joint.x, joint.y, joint.recovered, levels=SHARES, colors=MODEL, linewidths=1.0)
+    shares = joint.x, joint.y, joint.recovered
+    marks: list[Mark] = [
+        Contours(*shares, levels, filled=True, colour=MODEL, alpha=alpha, label="contour")
+        for levels, alpha in (((0.0, inner), 0.45), ((inner, outer), 0.18))
+    ]
+    marks.append(
+        Contours(*shares, SHARES, width=1.0, colour=MODEL, label="contour", legend="recovered")
+    )
     if joint.true is not None:
-        ax.contour(
-            joint.x,
-            joint.y,
-            joint.true,
-            levels=SHARES,
-            colors=TRUTH,
-            linestyles="--",
-            linewidths=1.4,
+        true = joint.x, joint.y, joint.true
+        marks.append(
+            Contours(*true, SHARES, "dash", 1.4, colour=TRUTH, label="contour", legend="truth")
         )
+    return Panel(_axis(first), _axis(second), marks)
 
 
-def _number(ax: Axes, correlations: Correlations, i: int, j: int) -> None:
-    """Write a correlation on a cell of its colour."""
+def _number(correlations: Correlations, i: int, j: int) -> Panel:
+    """Return a correlation on a cell of its colour."""
     value = correlations.estimate[i, j]
-    ax.set_facecolor(colormaps[DIVERGING](Normalize(-1, 1)(value)))
-    ax.grid(False)
-    ax.set(xticks=[], yticks=[])
     first, *rest = correlations.in_words(i, j)
-    colour = "white" if abs(value) > _DARK else "black"
-    place: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "color": colour}
-    ax.text(0.5, 0.58, first, va="center", fontsize=12, **place)
-    ax.text(0.5, 0.46, "\n".join(rest), va="top", fontsize=8.5, **place)
+    colour = "#FFFFFF" if abs(value) > _DARK else DATA
+    blank = Axis(places=[])
+    return Panel(
+        blank,
+        blank,
+        [
+            Note(first, y=0.58, size=12, framed=False, colour=colour),
+            Note("\n".join(rest), y=0.3, size=_SMALL, framed=False, colour=colour),
+        ],
+        background=to_hex(colormaps[DIVERGING](Normalize(-1, 1)(value))),
+    )

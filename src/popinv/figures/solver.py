@@ -6,19 +6,31 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 from scipy.ndimage import gaussian_filter
 
-from popinv.figures.style import CHECK, DATA, FAILURE, MODEL, ORACLE, new_figure, note, styled
+from popinv.charts.description import (
+    Axis,
+    Bars,
+    Cloud,
+    Contours,
+    Frame,
+    Grid,
+    Line,
+    Mark,
+    Note,
+    Panel,
+    Points,
+    Sheet,
+)
+from popinv.charts.style import CHECK, DATA, FAILURE, MODEL, ORACLE, evenly
 
 _COLUMNS = 3
 _MOST = 8
 _BINS = 60
 # Contours hold these shares of the population.
 _SHARES = (0.9, 0.5)
+
+_POPULATION = "50 and 90 % of the population estimated at the end of the round"
 
 View = tuple[tuple[float, float], tuple[float, float]]
 
@@ -45,9 +57,8 @@ class Plane:
     populations: tuple[np.ndarray, ...]
 
 
-@styled
-def draw_solver_calls(check: xr.Dataset, plane: Plane) -> Figure:
-    """Draw the solves of each round, and the numbers of calls and failures.
+def draw_solver_calls(check: xr.Dataset, plane: Plane) -> Sheet:
+    """Return the solves of each round, and the numbers of calls and failures.
 
     Parameters
     ----------
@@ -57,35 +68,59 @@ def draw_solver_calls(check: xr.Dataset, plane: Plane) -> Figure:
     """
     count = check.sizes["round_number"]
     # If not all rounds fit, some are chosen evenly, with the first and the last among them.
-    shown = np.unique(np.linspace(0, count - 1, min(count, _MOST)).round().astype(int))
-    rows = -(-(len(shown) + 1) // _COLUMNS)
-    figure = new_figure(f"Where the solver was called{plane.title}", 11, 1 + 3.1 * rows)
-    axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+    shown = evenly(count, _MOST)
+    panels = [*round_panels(check, plane, shown), _counts(check)]
+    keys: list[Mark] = [
+        Points([], [], size=4, colour=MODEL, label="solve"),
+        Line([], [], width=1.3, colour=DATA, label=_POPULATION),
+        Points([], [], "square", 9, filled=False, colour=ORACLE, label="view of the later rounds"),
+    ]
+    if np.any(check["reason"].values != 0):
+        keys.insert(1, Points([], [], "x", colour=FAILURE, label="failed solve"))
+    height = 1 + 3.1 * -(-len(panels) // _COLUMNS)
+    grid = Grid(panels, _COLUMNS, legend=4, keys=keys)
+    return Sheet(f"Where the solver was called{plane.title}", 11, height, grid)
+
+
+def round_panels(check: xr.Dataset, plane: Plane, shown: np.ndarray) -> list[Panel]:
+    """Return the solves of some rounds over the population estimated at the end of each."""
+    last = check.sizes["round_number"] - 1
     of_round, failed = check["round"].values, check["reason"].values != 0
     # The first design is broad. The other rounds share a closer view, which is marked in the first.
     everyone = np.concatenate([plane.populations[number] for number in shown])
     broad = _limits(plane.solves, everyone)
     close = _limits(plane.solves[of_round > 0], everyone)
-    for ax, number in zip(axes, shown, strict=False):
-        here, last = of_round == number, number == count - 1
-        colour = CHECK if last else MODEL
-        good, bad = plane.solves[here & ~failed], plane.solves[here & failed]
-        ax.scatter(*good.T, s=5, color=colour, alpha=0.35, lw=0, label="solved")
-        ax.scatter(*bad.T, s=28, marker="x", color=FAILURE, lw=1.2, label="failed")
-        contour = _contour(plane.populations[number], close)
-        ax.contour(*contour, colors=[DATA], linewidths=1.3)
-        name = "final check" if last else f"round {number}"
-        ax.set_title(f"{name.capitalize()}: {int(here.sum())} solves")
+    panels = []
+    for number in shown:
+        here = of_round == number
+        good, bad = (plane.solves[here & mask].T for mask in (~failed, failed))
+        colour = CHECK if number == last else MODEL
+        x, y, density, levels = _contour(plane.populations[number], close)
+        marks: list[Mark] = [
+            Cloud(good[0], good[1], colour=colour, alpha=0.35, label="solved"),
+            Cloud(bad[0], bad[1], marker="x", size=5.3, colour=FAILURE, label="failed"),
+            Contours(
+                x,
+                y,
+                density,
+                levels,
+                colour=DATA,
+                label="contour",
+                legend="50 and 90 % of the population",
+            ),
+        ]
         if not here.any():
-            note(ax, "no new solves:\nthe surrogate was good enough", height=0.1)
+            marks.append(Note("no new solves:\nthe surrogate was good enough", y=0.1))
+        if number == shown[0]:
+            marks.append(Frame(*close, width=1.5, colour=ORACLE))
+        name = "final check" if number == last else f"round {number}"
         view = broad if number == 0 else close
-        ax.set(xlim=view[0], ylim=view[1], xlabel=plane.labels[0], ylabel=plane.labels[1])
-    _frame(axes[0], close)
-    _legend(figure, bool(failed.any()))
-    _counts(axes[len(shown)], check)
-    for ax in axes[len(shown) + 1 :]:
-        ax.remove()
-    return figure
+        across, up = (
+            Axis(label, limits=ends) for label, ends in zip(plane.labels, view, strict=True)
+        )
+        title = f"{name.capitalize()}: {int(here.sum())} solves"
+        panels.append(Panel(across, up, marks, title))
+    return panels
 
 
 def _limits(solves: np.ndarray, population: np.ndarray) -> View:
@@ -96,40 +131,6 @@ def _limits(solves: np.ndarray, population: np.ndarray) -> View:
     low, high = np.min(ends, axis=(0, 1)), np.max(ends, axis=(0, 1))
     pad = np.where(high > low, 0.08 * (high - low), 0.5)
     return (low[0] - pad[0], high[0] + pad[0]), (low[1] - pad[1], high[1] + pad[1])
-
-
-def _frame(ax: Axes, view: View) -> None:
-    (left, right), (bottom, top) = view
-    frame = Rectangle(
-        (left, bottom), right - left, top - bottom, fill=False, ec=ORACLE, lw=1.5, zorder=3
-    )
-    ax.add_patch(frame)
-
-
-def _legend(figure: Figure, failures: bool) -> None:
-    handles = [
-        Line2D([], [], marker="o", ls="", ms=4, color=MODEL, label="solve"),
-        Line2D(
-            [],
-            [],
-            color=DATA,
-            lw=1.3,
-            label="50 and 90 % of the population estimated at the end of the round",
-        ),
-        Line2D(
-            [],
-            [],
-            marker="s",
-            ls="",
-            ms=9,
-            mfc="none",
-            color=ORACLE,
-            label="view of the later rounds",
-        ),
-    ]
-    if failures:
-        handles.insert(1, Line2D([], [], marker="x", ls="", color=FAILURE, label="failed solve"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
 
 
 def _contour(
@@ -147,17 +148,21 @@ def _contour(
     return (x[:-1] + x[1:]) / 2, (y[:-1] + y[1:]) / 2, density.T, levels
 
 
-def _counts(ax: Axes, check: xr.Dataset) -> None:
+def _counts(check: xr.Dataset) -> Panel:
     calls, failures = check["solver_calls"].values, check["solver_failures"].values
     number = np.arange(len(calls))
+    texts = [
+        f"{call}" if not failure else f"{call}\n{failure} failed"
+        for call, failure in zip(calls, failures, strict=True)
+    ]
     colours = [MODEL] * (len(calls) - 1) + [CHECK]
-    ax.bar(number, calls, color=colours, alpha=0.75, width=0.7)
-    ax.bar(number, failures, color=FAILURE, width=0.7, label=f"failed, {failures.sum()} in all")
-    for i, call, failure in zip(number, calls, failures, strict=True):
-        text = f"{call}" if not failure else f"{call}\n{failure} failed"
-        ax.annotate(text, (i, call), (0, 3), textcoords="offset points", ha="center", fontsize=9)
-    ax.set_xticks(number, [*(str(i) for i in number[:-1]), "check"])
-    ax.set_ylim(0, 1.25 * max(1, calls.max()))
-    ax.set(title=f"{calls.sum()} calls, {failures.sum()} failed", xlabel="round")
-    ax.set_ylabel("solver calls")
-    ax.grid(axis="x", visible=False)
+    label = f"failed, {failures.sum()} in all"
+    return Panel(
+        Axis("round", places=number, names=[*map(str, number[:-1]), "check"], grid=False),
+        Axis("solver calls", limits=(0, 1.25 * max(1, calls.max()))),
+        [
+            Bars(number, 0 * calls, calls, 0.7, colours=colours, texts=texts, alpha=0.75),
+            Bars(number, 0 * failures, failures, 0.7, colour=FAILURE, label=label),
+        ],
+        f"{calls.sum()} calls, {failures.sum()} failed",
+    )

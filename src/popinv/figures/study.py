@@ -10,6 +10,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from popinv.charts.description import Sheet
+from popinv.charts.matplotlib_writer import drawn
+from popinv.charts.saving import save
 from popinv.figures.arrangement import arrangement
 from popinv.figures.descent import draw_descent
 from popinv.figures.draws import law_draws, noise_free_covariance, plane
@@ -17,14 +20,12 @@ from popinv.figures.examples import draw_examples
 from popinv.figures.law import draw_law
 from popinv.figures.names import FIGURES
 from popinv.figures.noise import draw_noise_covariance
-from popinv.figures.noise_growth import noise_growth
-from popinv.figures.noise_statistics import NoiseComparison
+from popinv.figures.noise_statistics import NoiseComparison, noise_growth
 from popinv.figures.observations import draw_observations
 from popinv.figures.predictive_check import predictive_check
 from popinv.figures.replicates import of_one_replicate
 from popinv.figures.simulated import covariance, some_systems
 from popinv.figures.solver import draw_solver_calls
-from popinv.figures.style import save
 from popinv.figures.surrogate import draw_surrogate_error
 from popinv.forward.datasets import places
 from popinv.inference.problem import Problem
@@ -49,11 +50,16 @@ def draw_all(problem: Problem, loaded: Mapping[str, xr.Dataset], folder: str | P
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name in FIGURES:
-        save(draw(name, problem, loaded), folder / f"{name}.png")
+        save(chart_of(name, problem, loaded), folder / f"{name}.png")
 
 
 def draw(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figure:
     """Draw the figure of this name, one of :data:`popinv.figures.names.FIGURES`."""
+    return drawn(chart_of(name, problem, loaded))
+
+
+def chart_of(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Sheet:
+    """Return the chart of this name, one of :data:`popinv.figures.names.FIGURES`."""
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
     names = [str(n) for n in check["parameter"].values]
     if name == "observations":
@@ -119,7 +125,7 @@ def sensor_distances(problem: Problem, observations: xr.Dataset) -> np.ndarray |
     return np.linalg.norm(where[:, None] - where, axis=-1)
 
 
-def _noise_covariance(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Figure:
+def _noise_covariance(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Sheet:
     observations = of_one_replicate(loaded["observations"])
     return draw_noise_covariance(
         noise_comparison(problem, loaded, predictive_check(problem, loaded).covariances),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.figures.style import save
+from popinv.charts.saving import save
 from popinv.methods.invariants import Invariant, invariant_metrics
 from popinv.methods.metrics import write_metrics
 from popinv.sections.base import plain

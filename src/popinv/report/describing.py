@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from popinv.charts.style import axis_label
 from popinv.config.observations import FileObservations, SyntheticObservations
 from popinv.config.study import Study
-from popinv.figures.style import axis_label
 from popinv.forward.base import Parameter
 from popinv.methods.registry import METHODS
 from popinv.population.laws.section import LawSection

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import plotly.graph_objects as go
 import xarray as xr
 
-from popinv.report.look import DATA, LIGHT, MODEL, ORACLE, Chart, faint, new_chart
+from popinv.charts.description import Axis, Bars, Mark, Panel, Points
+from popinv.charts.page_chart import Chart
+from popinv.charts.plotly_writer import page_figure
+from popinv.charts.style import DATA, LIGHT, MODEL, ORACLE
 from popinv.report.words import readable, rounded
 
 # Number of parameters with a row.
@@ -50,33 +52,34 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
         return None
     chosen, scale = str(population.attrs["estimator"]), errors[rows]
     names = [readable(str(population["estimated"].values[i])) for i in rows]
-    figure = new_chart("standard errors from the answer", "", height=130 + 56 * len(rows))
     places = np.arange(len(rows))
     bound = _WIDE * population["bound"].values[rows] / scale
-    figure.add_bar(
-        y=places,
-        x=2 * bound,
-        base=-bound,
-        orientation="h",
-        name="the bound of the likelihood",
-        marker={"color": faint(LIGHT, 0.3)},
-        width=0.8,
-        hoverinfo="skip",
-    )
+    label = "the bound of the likelihood"
+    marks: list[Mark] = [
+        Bars(places, -bound, bound, across=True, colour=LIGHT, alpha=0.3, label=label)
+    ]
+    furthest = 0.0
     words = []
     for i, (name, values) in enumerate(answers.items()):
         away = (values - answers[chosen]) / scale
         own = population["estimate_errors"].values[told.index(name)][rows]
         label = readable(name) + (" (the answer)" if name == chosen else "")
-        figure.add_scatter(
-            y=places + 0.22 * (i - (len(answers) - 1) / 2),
-            x=away,
-            mode="markers",
-            name=label,
-            marker={"color": _COLOURS[name], "size": 9},
-            error_x={"array": _WIDE * own / scale, "color": _COLOURS[name], "thickness": 1.6},
-            text=[f"{rounded(v, 4)} ± {rounded(e, 2)}" for v, e in zip(values, own, strict=True)],
-            hovertemplate="%{text}<extra>" + label + "</extra>",
+        half = _WIDE * own / scale
+        furthest = max(furthest, float(np.nanmax(np.abs(away) + half)))
+        marks.append(
+            Points(
+                away,
+                places + 0.22 * (i - (len(answers) - 1) / 2),
+                low=away - half,
+                high=away + half,
+                across=True,
+                bar=1.6,
+                colour=_COLOURS[name],
+                label=label,
+                hover=[
+                    f"{rounded(v, 4)} ± {rounded(e, 2)}" for v, e in zip(values, own, strict=True)
+                ],
+            )
         )
         if name != chosen:
             words.append(f"{readable(name)} by at most {rounded(np.nanmax(np.abs(away)), 2)}")
@@ -90,36 +93,23 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
         about = f"Without the surrogate's correction the answer would differ {pushed}."
     else:
         about = f"Through the surrogate alone the answer would differ {pushed}."
-    figure.add_scatter(
-        y=places,
-        x=shift,
-        mode="markers",
-        name=label,
-        marker={"color": MODEL, "size": 11, "symbol": "diamond-open", "line": {"width": 2}},
-        hovertemplate="%{x:.3g}<extra>" + label + "</extra>",
-    )
-    figure.update_yaxes(
-        autorange="reversed", showgrid=False, ticks="", tickvals=places, ticktext=names
-    )
+    marks.append(Points(shift, places, "diamond", 7, filled=False, colour=MODEL, label=label))
     # An estimate without information has an interval beside which the others are points.
-    if _furthest(figure) > _FURTHEST:
-        figure.update_xaxes(range=[-_FURTHEST, _FURTHEST])
+    furthest = max(furthest, float(np.abs(shift).max()))
+    panel = Panel(
+        Axis(
+            "standard errors from the answer",
+            limits=(-_FURTHEST, _FURTHEST) if furthest > _FURTHEST else (None, None),
+        ),
+        Axis(places=places, names=names, limits=(len(rows) - 0.4, -0.6), grid=False),
+        marks,
+    )
     return Chart(
         "estimators",
         "Estimates of all estimators",
         f"Bars are 95 % intervals of each estimator. {about}",
         f"Estimates beside the answer, that of the {readable(chosen)}, in its standard errors: "
         f"{'; '.join(words)}. {about}",
-        figure,
+        page_figure([panel], 130 + 56 * len(rows)),
         wide=True,
     )
-
-
-def _furthest(figure: go.Figure) -> float:
-    """Return the largest distance of a mark or an end of its interval from the answer."""
-    ends = [0.0]
-    for trace in figure.data:
-        if trace.type == "scatter":
-            half = 0.0 if trace.error_x.array is None else np.asarray(trace.error_x.array)
-            ends.append(float(np.nanmax(np.abs(trace.x) + half)))
-    return max(ends)

@@ -1,24 +1,21 @@
-"""Charts of the evidence: coverage, errors against systems, active against fixed design."""
+"""Charts of the evidence: coverage, errors against systems, designs, models compared."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import xarray as xr
 from pydantic import BaseModel
 
-from popinv.figures.evidence import DesignCalls
-from popinv.judgement.judgements import COVERAGE_WANTED
-from popinv.report.look import (
-    LIGHT,
-    MODEL,
-    ORACLE,
-    TRUTH,
-    Chart,
-    faint,
-    new_chart,
+from popinv.charts.page_chart import Chart
+from popinv.charts.plotly_writer import page_figure
+from popinv.figures.evidence import (
+    DesignCalls,
+    coverage_panel,
+    designs_panel,
+    error_panels,
+    scores_panel,
 )
 from popinv.report.words import readable, rounded
 
@@ -47,30 +44,9 @@ def evidence_charts(
 
 
 def _coverage(calibrated: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
-    names: list[str] = []
-    ends: list[np.ndarray] = []
-    for part in ("law", "noise"):
-        if f"{part}_coverage" in calibrated:
-            names += [f"{part}: {readable(str(n))}" for n in calibrated[f"{part}_parameter"].values]
-            columns = [
-                calibrated[f"{part}_coverage{end}"].values for end in ("", "_lower", "_upper")
-            ]
-            ends.append(100 * np.column_stack(columns))
-    share, low, high = np.concatenate(ends).T
-    figure = new_chart("intervals that hold the truth [%]", "", min(900, 120 + 34 * len(names)))
-    figure.add_vrect(
-        *(100 * end for end in COVERAGE_WANTED), fillcolor=faint(LIGHT, 0.25), line_width=0
-    )
-    figure.add_vline(95, line={"color": TRUTH, "dash": "dash", "width": 1.5})
-    figure.add_scatter(
-        x=share,
-        y=names,
-        mode="markers",
-        name="share, with its 95 % interval",
-        marker={"color": MODEL, "size": 9},
-        error_x={"type": "data", "array": high - share, "arrayminus": share - low, "width": 0},
-    )
-    figure.update_yaxes(autorange="reversed", ticks="")
+    panel = coverage_panel(calibrated)
+    parts = [part for part in ("law", "noise") if f"{part}_coverage" in calibrated]
+    parameters = sum(calibrated.sizes[f"{part}_parameter"] for part in parts)
     numbers = _Calibration.model_validate(metrics)
     count = numbers.calibration_replications
     return Chart(
@@ -79,76 +55,31 @@ def _coverage(calibrated: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
         f"From {count} data sets drawn from the truth. The grey band is the required coverage.",
         f"Shares of the 95 % intervals that hold the truth on {count} data sets, in the mean "
         f"{100 * numbers.coverage_mean:.0f} %.",
-        figure,
+        page_figure([panel], min(900, 120 + 34 * parameters)),
         wide=True,
     )
 
 
 def _errors(errors: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
-    figure = new_chart("systems", "relative error", 400)
-    figure.update_xaxes(type="log")
-    figure.update_yaxes(type="log")
     words = []
-    for meta, (name, title) in enumerate(
-        (("law_error", "law"), ("noise_error", "noise covariance"))
-    ):
+    for name, title in (("law_error", "law"), ("noise_error", "noise covariance")):
         slope, deviation = metrics[f"{name}_slope"], metrics[f"{name}_slope_standard_error"]
-        numbers = errors["size_systems"].values
-        figure.add_scatter(
-            x=errors["systems"].values,
-            y=errors[name].values,
-            mode="markers",
-            meta=meta,
-            name="one data set",
-            marker={"color": LIGHT, "size": 6},
-        )
-        figure.add_scatter(
-            x=numbers,
-            y=errors[f"{name}_rms"].values,
-            mode="markers",
-            meta=meta,
-            name="root mean square",
-            marker={"color": MODEL, "size": 10, "symbol": "diamond"},
-        )
-        line = np.array([numbers[0], numbers[-1]], dtype=float)
-        figure.add_scatter(
-            x=line,
-            y=np.exp(metrics[f"{name}_intercept"]) * line**slope,
-            mode="lines",
-            meta=meta,
-            name=f"fit, slope {rounded(slope, 2)} ± {rounded(deviation, 1)}",
-            line={"color": MODEL},
-        )
         words.append(f"{title} {rounded(slope, 2)} ± {rounded(deviation, 1)}")
+    panels = error_panels(errors, metrics)
     return Chart(
         "errors",
         "Error against the number of systems",
         "Sampling errors fall with slope −1/2. Errors that level off at many systems are the "
         "surrogate's or the descent's own.",
         f"Errors fall with the number of systems; slopes: {', '.join(words)}.",
-        figure,
+        page_figure(panels, 400, choices=True),
         control="select",
         control_label="Error of the",
-        choices=("Law", "Noise covariance"),
+        choices=tuple(panel.title for panel in panels),
     )
 
 
 def _designs(curves: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
-    figure = new_chart("solver calls", "error, in noise deviations", 400)
-    figure.update_xaxes(type="log")
-    figure.update_yaxes(type="log")
-    for name, colour, symbol, label in (
-        ("active", MODEL, "circle", "active learning"),
-        ("fixed", ORACLE, "square", "one broad design"),
-    ):
-        figure.add_scatter(
-            x=curves[f"{name}_calls"].values,
-            y=curves[f"{name}_error"].values,
-            name=label,
-            mode="lines+markers",
-            line={"color": colour},
-            marker={"symbol": symbol, "size": 8},
-        )
     numbers = DesignCalls.model_validate(metrics)
     active, fixed = numbers.design_calls_active, numbers.design_calls_fixed
     return Chart(
@@ -158,5 +89,32 @@ def _designs(curves: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:
         f"learning, against {fixed}.",
         "Error of the surrogate against solver calls, for active learning and one broad design: "
         f"{active} calls against {fixed}.",
-        figure,
+        page_figure([designs_panel(curves, metrics)], 400),
+    )
+
+
+def comparison_chart(comparison: Mapping[str, Any]) -> Chart:
+    """Return how far each model's score is behind the best, with standard errors.
+
+    Parameters
+    ----------
+    comparison : mapping
+        ``comparison.json``; see :func:`popinv.inference.model_comparison.compare`.
+    """
+    models = comparison["models"]
+    names = [readable(name) for name in models]
+    behind = [-model["score_difference"] for model in models.values()]
+    errors = [model["score_difference_error"] for model in models.values()]
+    told = "; ".join(
+        f"{name} {rounded(b, 3)} ± {rounded(e, 2)}"
+        for name, b, e in zip(names, behind, errors, strict=True)
+    )
+    return Chart(
+        "scores",
+        "Scores of systems not seen",
+        "Thick bars are one standard error, thin bars two, of the mean difference over the tested "
+        "systems, in pairs.",
+        f"Differences of log scores to the best model: {told}.",
+        page_figure([scores_panel(comparison)], height=120 + 48 * len(models)),
+        wide=True,
     )

@@ -19,13 +19,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from popinv import __version__
+from popinv.charts.page_chart import DARK, Chart
 from popinv.errors import DataError
 from popinv.judgement.metrics import BASELINE_NAMES, observations_each, understood
 from popinv.report import words
 from popinv.report.describing import described, question_of
 from popinv.report.folder import ASSETS, found_comparisons, found_studies, library_name
 from popinv.report.gathering import gather_comparison, gather_listed
-from popinv.report.look import DARK, Chart
 from popinv.report.records import Comparison, Listed, Method, Study
 from popinv.sections.base import plain
 from popinv.store.whole_files import write_text

@@ -1,23 +1,25 @@
-"""Charts of a law's parameters two by two: joint densities and correlations."""
+"""Charts of parameters two by two: joint densities, correlations, draws about the estimate."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
-import plotly.graph_objects as go
 
-from popinv.figures.joint import SHARES, Correlations, PairDraws, joint_of
-from popinv.figures.marginals import Marginal, density_of
-from popinv.figures.style import axis_label
-from popinv.report.look import DIVERGING, MODEL, TRUTH, Chart, axis, faint, new_chart
+from popinv.charts.description import Axis, Cloud, HeatMap, Mark, Panel, Points
+from popinv.charts.page_chart import Chart
+from popinv.charts.plotly_writer import page_figure, page_grid
+from popinv.charts.style import DATA, MODEL, TRUTH
+from popinv.figures.estimate_pairs import EstimatePairs
+from popinv.figures.joint import SHARES, Correlations, PairDraws
+from popinv.figures.pairs import ends_of, joint_panel
 from popinv.report.words import readable
 
-PANEL = 170
-"""Pixels of a panel of a square of parameters."""
-
-# Share of the width of a panel between panels.
-_GAP = 0.08
+# Pixels of a panel of a square of parameters.
+_PANEL = 170
+# The share of its panel that a cloud of draws leaves free on each side.
+_MARGIN = 0.08
 
 
 def pair_charts(draws: PairDraws) -> list[Chart]:
@@ -25,20 +27,40 @@ def pair_charts(draws: PairDraws) -> list[Chart]:
     return [_joint(draws), _correlations(draws)]
 
 
+def _square(count: int, panel: Callable[[int, int], Panel]) -> tuple[list[Panel | None], int, int]:
+    """Return the panels of parameters j across and i upwards, their columns and their height.
+
+    Those below the diagonal of a square of ``count`` parameters are there, and only the outer ones
+    have labels.
+    """
+    side = count - 1
+    panels: list[Panel | None] = []
+    for i in range(1, count):
+        for j in range(side):
+            if j >= i:
+                panels.append(None)
+                continue
+            each = panel(i, j)
+            x, y = replace(each.x, labels=i == side), replace(each.y, labels=j == 0)
+            panels.append(replace(each, x=x, y=y))
+    return panels, side, 90 + max(330, _PANEL * side)
+
+
 def _joint(draws: PairDraws) -> Chart:
-    marginals, side = draws.marginals, len(draws.marginals) - 1
-    figure = new_chart("", "", height=90 + max(330, PANEL * side))
-    figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False})
-    for i in range(1, side + 1):
-        for j in range(i):
-            number = 1 + (i - 1) * side + j
-            at = {"xaxis": f"x{number}", "yaxis": f"y{number}"} if number > 1 else {}
-            _place(figure, marginals, i, j, number)
-            _contours(figure, marginals[j], marginals[i], at, labelled=number == 1)
+    marginals = draws.marginals
+
+    def panel(i: int, j: int) -> Panel:
+        each = joint_panel(marginals[j], marginals[i])
+        x, y = (
+            replace(given, limits=ends_of(marginals[k]), ticks=5)
+            for given, k in ((each.x, j), (each.y, i))
+        )
+        return replace(each, x=replace(x, steps=()), y=replace(y, steps=()))
+
     words = "; ".join(
         f"{readable(marginals[j].name)} and {readable(marginals[i].name)} have the correlation "
         f"{draws.correlations.in_words(i, j)[0]}"
-        for i in range(side + 1)
+        for i in range(len(marginals))
         for j in range(i)
     )
     shares = " and ".join(f"{100 * share:.0f}" for share in SHARES)
@@ -47,111 +69,30 @@ def _joint(draws: PairDraws) -> Chart:
         "Two parameters together",
         f"Joint densities. The contours hold {shares} % of the systems.",
         f"Contours of the joint densities of two parameters. {words}.",
-        figure,
+        page_grid(*_square(len(marginals), panel)),
         wide=True,
     )
-
-
-def _place(figure: go.Figure, marginals: Sequence[Marginal], i: int, j: int, number: int) -> None:
-    """Add the axes of parameter j across and parameter i upwards."""
-    ends = []
-    for each in (marginals[j], marginals[i]):
-        density = density_of(each)
-        range_ = np.log10(density.x[[0, -1]]) if density.wide else density.x[[0, -1]]
-        ends.append((axis_label(readable(each.name), each.units), range_, density.wide))
-    add_panel(figure, len(marginals) - 1, i, j, number, ends)
-
-
-def add_panel(
-    figure: go.Figure,
-    side: int,
-    i: int,
-    j: int,
-    number: int,
-    axes: Sequence[tuple[str, np.ndarray, bool]],
-    ticks: int = 5,
-) -> None:
-    """Add the axes of a panel below the diagonal of a square of parameters.
-
-    Parameters
-    ----------
-    side : int
-        Number of panels in a column.
-    i, j, number : int
-        Row, from 1, column, from 0, and number of the axes.
-    axes : sequence of (str, ndarray of shape (2,), bool)
-        Title, range and whether it is logarithmic, across and upwards.
-    ticks : int
-        The most of them on an axis.
-    """
-    suffix = "" if number == 1 else str(number)
-    left, low, gap = j / side, 1 - i / side, _GAP / side
-    domains = [left, left + (1 - _GAP) / side], [low + gap, low + 1 / side]
-    for letter, other, domain, ends, (title, range_, wide) in zip(
-        "xy", "yx", domains, (i == side, j == 0), axes, strict=True
-    ):
-        settings = axis(
-            title if ends else "",
-            domain=domain,
-            anchor=f"{other}{suffix}",
-            type="log" if wide else "linear",
-            range=range_.tolist(),
-            showticklabels=ends,
-            nticks=ticks,
-        )
-        figure.update_layout({f"{letter}axis{suffix}": {**settings, "visible": True}})
-
-
-def _contours(
-    figure: go.Figure, first: Marginal, second: Marginal, at: dict[str, str], labelled: bool
-) -> None:
-    joint = joint_of(first, second)
-    levels = {"start": SHARES[0], "end": SHARES[1], "size": SHARES[1] - SHARES[0]}
-    for share, colour, dash, name in (
-        (joint.recovered, MODEL, "solid", "recovered"),
-        (joint.true, TRUTH, "dash", "truth"),
-    ):
-        if share is not None:
-            figure.add_contour(
-                x=joint.x,
-                y=joint.y,
-                z=share.round(3),
-                contours={**levels, "coloring": "lines"},
-                line={"width": 2, "dash": dash},
-                colorscale=[[0, colour], [1, colour]],
-                showscale=False,
-                showlegend=labelled,
-                legendgroup=name,
-                name=name,
-                hoverinfo="skip",
-                meta={"x": readable(first.name), "y": readable(second.name)},
-                **at,
-            )
 
 
 def _correlations(draws: PairDraws) -> Chart:
     names = [readable(each.name) for each in draws.marginals]
     correlations, count = draws.correlations, len(names)
-    figure = new_chart("", "", height=120 + 62 * count)
     below = np.tril(np.ones((count, count), dtype=bool), -1)
-    figure.add_heatmap(
-        z=np.where(below, correlations.estimate, np.nan)[1:, :-1],
-        x=names[:-1],
-        y=names[1:],
-        zmin=-1,
-        zmax=1,
-        colorscale=DIVERGING,
-        text=[[_cell(correlations, i, j) for j in range(count - 1)] for i in range(1, count)],
-        texttemplate="%{text}",
-        hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
-        hoverongaps=False,
-        xgap=3,
-        ygap=3,
-        colorbar={"title": {"text": "correlation"}, "thickness": 12},
+    last = count - 1.5
+    cells = HeatMap(
+        np.where(below, correlations.estimate, np.nan)[1:, :-1],
+        (-0.5, last, last, -0.5),
+        -1,
+        1,
+        diverging=True,
+        scale="correlation",
+        texts=[[_cell(correlations, i, j) for j in range(count - 1)] for i in range(1, count)],
     )
-    figure.update_xaxes(type="category", showgrid=False, linecolor=faint(MODEL, 0.0), ticks="")
-    figure.update_yaxes(
-        type="category", showgrid=False, autorange="reversed", linecolor=faint(MODEL, 0.0), ticks=""
+    places = np.arange(count - 1)
+    panel = Panel(
+        Axis(places=places, names=names[:-1], grid=False),
+        Axis(places=places, names=names[1:], grid=False),
+        [cells],
     )
     words = "; ".join(
         f"{names[j]} and {names[i]} {', '.join(correlations.in_words(i, j))}"
@@ -166,9 +107,59 @@ def _correlations(draws: PairDraws) -> Chart:
         f"Correlations over the population{interval}{more}, of the parameters after their "
         "transforms.",
         f"Correlations: {words}.",
-        figure,
+        page_figure([panel], 180 + 62 * count),
     )
 
 
 def _cell(correlations: Correlations, i: int, j: int) -> str:
     return "<br>".join(correlations.in_words(i, j)) if j < i else ""
+
+
+def estimate_pair_chart(pairs: EstimatePairs | None) -> Chart | None:
+    """Return the draws about the estimate two by two, or None if there are none."""
+    if pairs is None:
+        return None
+    count = len(pairs.names)
+    names = [readable(name) for name in pairs.names]
+    every = np.vstack([pairs.draws, pairs.estimate, pairs.true])
+    low, high = np.nanmin(every, axis=0), np.nanmax(every, axis=0)
+    pad = _MARGIN * (high - low)
+    axes = [
+        Axis(name.replace(" ", "\n"), limits=(float(first), float(last)), ticks=3)
+        for name, first, last in zip(names, low - pad, high + pad, strict=True)
+    ]
+
+    def panel(i: int, j: int) -> Panel:
+        marks: list[Mark] = [
+            Cloud(pairs.draws[:, j], pairs.draws[:, i], colour=MODEL, alpha=0.45, label="draws"),
+            Points(pairs.estimate[j], pairs.estimate[i], "cross", label="the answer", colour=DATA),
+        ]
+        if np.isfinite(pairs.true[[i, j]]).all():
+            marks.append(Points(pairs.true[j], pairs.true[i], "x", label="truth", colour=TRUTH))
+        return Panel(axes[j], axes[i], marks)
+
+    correlation = pairs.correlation
+    couples = sorted(
+        ((i, j) for i in range(count) for j in range(i)), key=lambda c: -abs(correlation[c])
+    )
+    told = "; ".join(f"{names[j]} and {names[i]} {correlation[i, j]:.2f}" for i, j in couples[:5])
+    told = told.replace("-", "−")
+    source = (
+        "Each dot is the estimate from resampled systems."
+        if pairs.resampled
+        else "Each dot is a draw of the estimate's normal law."
+    )
+    more = (
+        f" The {count} of {pairs.count} parameters with the strongest correlations are shown."
+        if pairs.count > count
+        else ""
+    )
+    return Chart(
+        "estimate-pairs",
+        "Parameters of law and noise together",
+        f"{source} Parameters in a narrow oblique cloud are determined together, not one by one."
+        f"{more} Strongest correlations: {told}.",
+        f"Scatter of the draws about the estimate, two parameters at a time. Correlations: {told}.",
+        page_grid(*_square(count, panel)),
+        wide=True,
+    )

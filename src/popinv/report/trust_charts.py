@@ -1,28 +1,81 @@
-"""Charts for judging the answer: the tests, the descent."""
+"""Charts for judging the answer: the calibration, the tests, the descent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from popinv.figures.arrangement import evenly
-from popinv.report.look import (
-    DATA,
-    LIGHT,
-    MODEL,
-    TRUTH,
-    Chart,
-    faint,
-    new_chart,
-)
+from popinv.charts.description import Axis, Band, Line, Mark, Panel, Points, Stretch
+from popinv.charts.page_chart import Chart
+from popinv.charts.plotly_writer import page_figure
+from popinv.charts.style import DATA, LIGHT, MODEL, TRUTH, evenly
+from popinv.figures.calibration import GRID, Calibration, Uniformity
+from popinv.figures.descent import loss_panels, path_panel
 from popinv.report.words import readable, rounded
 
-# Number of parameters whose path can be selected, and of iterations along a path.
+
+def calibration_charts(found: Calibration, fitted: bool = False) -> list[Chart]:
+    """Return the distribution of the transforms of single observations, and of whole systems.
+
+    Parameters
+    ----------
+    fitted : bool
+        Whether the answer has learned from these systems.
+    """
+    of = " The answer has learned from these systems." if fitted else ""
+    return [
+        _uniformity(
+            found.observations,
+            "observations",
+            "Calibration of single observations",
+            "The transform of an observation is the share of draws of the model below it, "
+            f"for the conditions of its own system.{of}",
+        ),
+        _uniformity(
+            found.systems,
+            "systems",
+            "Calibration of whole systems",
+            "The transform of a system is the share of draws of the model with a lower log density "
+            f"(of a normal law with the model's mean and covariance).{of}",
+        ),
+    ]
+
+
+def _uniformity(found: Uniformity, name: str, title: str, what: str) -> Chart:
+    panel = Panel(
+        Axis("probability integral transform", limits=(0, 1)),
+        Axis("distribution function less uniform"),
+        [
+            Band(
+                GRID,
+                found.band.low,
+                found.band.high,
+                colour=LIGHT,
+                alpha=0.2,
+                label="95 % band of whole curves",
+            ),
+            Line(GRID, found.difference, colour=DATA, label="observed systems"),
+        ],
+    )
+    stays = "stays in" if found.inside else "leaves"
+    told = f"The curve of {found.count} {name} {stays} the band"
+    return Chart(
+        f"calibration-{name}",
+        title,
+        f"{what} If the model is right, the transforms are uniform, and the whole curve is in the "
+        f"band in 95 of 100 cases. {told}.",
+        f"Distribution function of probability integral transforms less the uniform one. {told}; "
+        f"its largest difference is {rounded(float(np.abs(found.difference).max()), 2)}.",
+        page_figure([panel], 360),
+    )
+
+
+# Number of parameters whose path can be selected.
 _PATHS = 24
-_STEPS = 400
 _LEVEL = 0.05
 
 
@@ -40,32 +93,33 @@ def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
     errors = 1.96 * np.array([metrics[f"{name}_error"] for name in names]) / large
     p_values = np.array([metrics[f"{name}_p_value"] for name in names])
     labels = [readable(name.removeprefix("misfit_")) for name in names]
-    figure = new_chart("estimate, in units of a large mistake", "", height=120 + 26 * len(names))
-    figure.add_vrect(x0=-1, x1=1, fillcolor=faint(MODEL, 0.12), line_width=0, layer="below")
+    places = np.arange(len(names))
     seen = p_values < _LEVEL
-    for label, rows, colour in (
-        ("no mistake seen", ~seen, DATA),
-        ("a mistake", seen, TRUTH),
-    ):
-        if not rows.any():
-            continue
-        chosen = np.flatnonzero(rows)
-        figure.add_scatter(
-            y=[labels[i] for i in chosen],
-            x=found[chosen],
-            error_x={"type": "data", "array": errors[chosen], "thickness": 1.5, "width": 0},
-            mode="markers",
-            name=label,
-            marker={"color": colour, "size": 9, "symbol": "diamond"},
-            text=[
+    marks: list[Mark] = [Stretch(-1, 1, upright=True, colour=MODEL, alpha=0.12)]
+    for label, rows, colour in (("no mistake seen", ~seen, DATA), ("a mistake", seen, TRUTH)):
+        if rows.any():
+            told = [
                 f"{labels[i]}: {rounded(float(found[i] * large[i]), 2)}, "
                 f"p = {rounded(float(p_values[i]), 2)}"
-                for i in chosen
-            ],
-            hovertemplate="%{text}<extra></extra>",
-        )
-    figure.update_yaxes(
-        autorange="reversed", showgrid=False, ticks="", categoryarray=labels, type="category"
+                for i in np.flatnonzero(rows)
+            ]
+            marks.append(
+                Points(
+                    found[rows],
+                    places[rows],
+                    "diamond",
+                    low=(found - errors)[rows],
+                    high=(found + errors)[rows],
+                    across=True,
+                    colour=colour,
+                    label=label,
+                    hover=told,
+                )
+            )
+    panel = Panel(
+        Axis("estimate, in units of a large mistake"),
+        Axis(places=places, names=labels, limits=(len(names) - 0.5, -0.5), grid=False),
+        marks,
     )
     mistakes = [label for label, row in zip(labels, seen, strict=True) if row]
     return Chart(
@@ -75,30 +129,23 @@ def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
         "the band it is smaller than a user would want to know. An interval that is wider than the "
         "band says that this mistake could not be seen.",
         f"{len(names)} mistakes are tested. Seen: {', '.join(mistakes) or 'none'}.",
-        figure,
+        page_figure([panel], 120 + 26 * len(names)),
         wide=True,
     )
 
 
 def descent_charts(population: xr.Dataset, truth: xr.Dataset | None) -> list[Chart]:
-    """Return the loss along the descent, and the path of one parameter at a time."""
+    """Return the losses along the descent, and the path of one parameter at a time."""
     loss = population["loss"].values
-    steps = evenly(len(loss), _STEPS)
-    figure = new_chart("iteration", "loss")
-    figure.add_scatter(
-        x=steps + 1,
-        y=loss[steps],
-        name="weighted by the noise",
-        line={"color": LIGHT, "width": 1.2},
-    )
-    fixed = population["fixed_loss"].values
-    seen = np.flatnonzero(~np.isnan(fixed))
-    if len(seen):
-        figure.add_scatter(
-            x=seen + 1, y=fixed[seen], name="in a fixed metric", line={"color": MODEL}
-        )
     last = loss[-max(2, len(loss) // 10) :]
-    charts = [
+    losses = loss_panels(population)
+    paths = [
+        path_panel(population, truth, kind, [int(i)], f"{kind}: {readable(str(name))}")
+        for kind in ("law", "noise")
+        for i in evenly(population.sizes[f"{kind}_parameter"], _PATHS)
+        for name in [population[f"{kind}_parameter"].values[i]]
+    ]
+    return [
         Chart(
             "loss",
             "Loss of the descent",
@@ -106,50 +153,24 @@ def descent_charts(population: xr.Dataset, truth: xr.Dataset | None) -> list[Cha
             "is learned. Values of the loss in a fixed metric can be compared along the way.",
             f"Loss over {len(loss)} iterations; at the end the weighted one is about "
             f"{rounded(float(np.mean(last)), 2)}.",
-            figure,
-        )
-    ]
-    names: list[str] = []
-    paths = new_chart("iteration", "value")
-    for kind in ("law", "noise"):
-        dim = f"{kind}_parameter"
-        same = truth is not None and np.array_equal(truth[dim], population[dim])
-        for i in evenly(population.sizes[dim], _PATHS):
-            meta = len(names)
-            names.append(f"{kind}: {readable(str(population[dim].values[i]))}")
-            path = population[f"{kind}_path"].values[:, i]
-            kept = evenly(len(path), _STEPS)
-            paths.add_scatter(
-                x=kept + 1, y=path[kept], name="path", line={"color": MODEL}, meta=meta
-            )
-            paths.add_scatter(
-                x=[len(path)],
-                y=[population[kind].values[i]],
-                mode="markers",
-                name="answer",
-                marker={"color": MODEL, "size": 10},
-                meta=meta,
-            )
-            if same and truth is not None:
-                true = float(truth[kind].values[i])
-                paths.add_scatter(
-                    x=[1, len(path)],
-                    y=[true, true],
-                    mode="lines",
-                    name="truth",
-                    line={"color": TRUTH, "dash": "dash"},
-                    meta=meta,
-                )
-    charts.append(
+            page_figure([_named(panel, "loss") for panel in losses], choices=True),
+            control="select",
+            control_label="Loss",
+            choices=("Weighted by the noise", "In a fixed metric"),
+        ),
         Chart(
             "paths",
             "Paths of the parameters",
             "They should be level at the end. The answer is the mean of the last iterations.",
-            f"Paths of {len(names)} parameters along the descent, one at a time.",
-            paths,
+            f"Paths of {len(paths)} parameters along the descent, one at a time.",
+            page_figure([_named(panel, "value") for panel in paths], choices=True),
             control="select",
             control_label="Parameter",
-            choices=tuple(names),
-        )
-    )
-    return charts
+            choices=tuple(panel.title for panel in paths),
+        ),
+    ]
+
+
+def _named(panel: Panel, label: str) -> Panel:
+    """Return a panel with a label upwards, as a page does not show its title."""
+    return replace(panel, y=replace(panel.y, label=label))

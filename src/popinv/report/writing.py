@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from popinv.charts.page_chart import Chart
 from popinv.figures.arrangement import arrangement
 from popinv.figures.calibration import calibration_of
 from popinv.figures.draws import law_draws, plane
@@ -24,7 +25,6 @@ from popinv.inference.reading import as_read
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.population.model import Model
 from popinv.report.answer_charts import law_charts, parameter_chart
-from popinv.report.calibration_charts import calibration_charts
 from popinv.report.cost_charts import (
     error_chart,
     prediction_chart,
@@ -32,15 +32,14 @@ from popinv.report.cost_charts import (
     solves_chart,
     stage_chart,
 )
-from popinv.report.estimate_pair_charts import estimate_pair_chart
 from popinv.report.estimator_charts import estimator_chart
 from popinv.report.evidence_charts import evidence_charts
-from popinv.report.look import Chart
 from popinv.report.noise_charts import noise_charts
 from popinv.report.observation_charts import observation_charts
 from popinv.report.pages import study_page
+from popinv.report.pair_charts import estimate_pair_chart
 from popinv.report.records import Study
-from popinv.report.trust_charts import descent_charts, test_chart
+from popinv.report.trust_charts import calibration_charts, descent_charts, test_chart
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 

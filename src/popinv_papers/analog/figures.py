@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from popinv.figures.style import LIGHT, SYSTEMS, TRUTH, labels_once, new_figure, readable, styled
+from popinv.charts.style import (
+    LIGHT,
+    SYSTEMS,
+    TRUTH,
+    labels_once,
+    new_figure,
+    readable,
+    styled,
+)
 from popinv_papers.analog import quadratic
 from popinv_papers.analog.deployment import FAR, TOLERANCE, Shift, by_draw
 from popinv_papers.analog.digits import PAPER, RANGES

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from popinv.figures.style import CHECK, DIVERGING, MODEL, ORACLE, TRUTH, new_figure, styled
+from popinv.charts.style import CHECK, DIVERGING, MODEL, ORACLE, TRUTH, new_figure, styled
 
 _COLOURS = {"gradient": MODEL, "sign": ORACLE, "adam": CHECK}
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from popinv.figures.style import LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, readable, styled
+from popinv.charts.style import LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, readable, styled
 from popinv_papers.birch.catalogue import METHODS
 from popinv_papers.birch.problem import ratios
 from popinv_papers.birch.regime_names import SWEPT, VARIATION

@@ -8,7 +8,15 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.figures.style import LIGHT, MODEL, SYSTEMS, TRUTH, labels_once, new_figure, styled
+from popinv.charts.style import (
+    LIGHT,
+    MODEL,
+    SYSTEMS,
+    TRUTH,
+    labels_once,
+    new_figure,
+    styled,
+)
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.surrogate.build import training_data, training_settings
 from popinv_papers.birch.candidates import candidates, seconds_to

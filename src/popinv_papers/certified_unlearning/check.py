@@ -15,7 +15,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from popinv.figures.style import CHECK, MODEL, SYSTEMS, TRUTH, new_figure, styled
+from popinv.charts.style import CHECK, MODEL, SYSTEMS, TRUTH, new_figure, styled
 from popinv.methods.certificate.requests import Goal
 from popinv.methods.metrics import flatten
 from popinv.seeds import generator

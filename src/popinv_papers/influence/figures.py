@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.figures.style import CHECK, LIGHT, MODEL, SYSTEMS, new_figure, readable, styled
+from popinv.charts.style import CHECK, LIGHT, MODEL, SYSTEMS, new_figure, readable, styled
 from popinv_papers.influence.claims import MERITS, WORDS, merit
 
 _TRAININGS = {

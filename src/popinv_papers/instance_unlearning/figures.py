@@ -12,7 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from popinv.figures.style import LIGHT, MODEL, SEQUENTIAL, SYSTEMS, TRUTH, new_figure, styled
+from popinv.charts.style import (
+    LIGHT,
+    MODEL,
+    SEQUENTIAL,
+    SYSTEMS,
+    TRUTH,
+    new_figure,
+    styled,
+)
 
 _METHODS = {
     "sgld": ("sgld", "Langevin descent"),

@@ -8,7 +8,16 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.figures.style import DATA, LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, readable, styled
+from popinv.charts.style import (
+    DATA,
+    LIGHT,
+    MODEL,
+    SYSTEMS,
+    TRUTH,
+    new_figure,
+    readable,
+    styled,
+)
 from popinv_papers.kit.claims import measured
 from popinv_papers.mwgrad.ensemble_problem import LOGS, accuracies
 from popinv_papers.mwgrad.ensemble_runs import METHODS, EnsembleTraining

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.figures.style import (
+from popinv.charts.style import (
     FAILURE,
     LIGHT,
     MODEL,

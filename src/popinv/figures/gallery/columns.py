@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from popinv.figures.style import axis_label, new_figure, readable
+from popinv.charts.style import axis_label, new_figure, readable
 
 # More parameters are not written above a column.
 _NAMED = 4

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
-from popinv.figures.arrangement import Panel, evenly
+from popinv.charts.style import DATA, DIVERGING, LIGHT, SEQUENTIAL, evenly
+from popinv.figures.arrangement import ObservedCurve
 from popinv.figures.gallery.columns import Columns, Systems, columns, filled_contours, span_of
-from popinv.figures.style import DATA, DIVERGING, LIGHT, SEQUENTIAL
 
 _SENSORS = 3
 _SHAPES = 6
@@ -62,7 +62,7 @@ def _axes(systems: Systems) -> list[str]:
     return [axis for axis in "xy" if axis in systems.states.dims]
 
 
-def _sensors(systems: Systems) -> list[Panel]:
+def _sensors(systems: Systems) -> list[ObservedCurve]:
     """Return the readings of some of the sensors over time."""
     observations, axes = systems.observations, _axes(systems)
     where = np.column_stack([observations[f"observation_{axis}"].values for axis in axes])
@@ -72,11 +72,11 @@ def _sensors(systems: Systems) -> list[Panel]:
     for i in evenly(len(places), _SENSORS):
         rows = np.flatnonzero(np.all(where == places[i], axis=1))
         title = ", ".join(f"{a} = {v:.3g}" for a, v in zip(axes, places[i], strict=True))
-        panels.append(Panel(title, rows, time[rows]))
+        panels.append(ObservedCurve(title, rows, time[rows]))
     return panels
 
 
-def _place(systems: Systems, panel: Panel) -> dict[str, float]:
+def _place(systems: Systems, panel: ObservedCurve) -> dict[str, float]:
     first = systems.observations.isel(observation=panel.rows[0])
     return {axis: float(first[f"observation_{axis}"]) for axis in _axes(systems)}
 
@@ -173,7 +173,7 @@ def _readings(
     systems: Systems,
     row: Sequence[Axes],
     moved: xr.DataArray,
-    sensors: Sequence[Panel],
+    sensors: Sequence[ObservedCurve],
     places: Sequence[dict[str, float]],
     colours: Any,
 ) -> None:

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from popinv.charts.style import DATA, DIVERGING, LIGHT, SYSTEMS
 from popinv.figures.gallery.columns import Columns, Systems, columns, filled_contours
-from popinv.figures.style import DATA, DIVERGING, LIGHT, SYSTEMS
 from popinv.forward.lorenz96.section import OBSERVABLES
 
 # Time span of a diagram of the slow variables.

@@ -12,10 +12,7 @@ from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
-from popinv.figures.arrangement import NUMBER, Arrangement
-from popinv.figures.noise import map_scale
-from popinv.figures.noise_statistics import correlation_by_lag
-from popinv.figures.style import (
+from popinv.charts.style import (
     DIVERGING,
     LIGHT,
     MODEL,
@@ -25,6 +22,9 @@ from popinv.figures.style import (
     squared,
     styled,
 )
+from popinv.figures.arrangement import NUMBER, Arrangement
+from popinv.figures.noise import map_scale
+from popinv.figures.noise_statistics import correlation_by_lag
 from popinv.inference.accuracy import relative_frobenius_error
 
 _BEFORE, _AFTER, _TRUE = "start", "recovered", "true"

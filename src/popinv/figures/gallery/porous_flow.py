@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
+from popinv.charts.style import DATA, LIGHT, SEQUENTIAL, SYSTEMS
 from popinv.figures.gallery.columns import Systems, columns, filled_contours, span_of
-from popinv.figures.style import DATA, LIGHT, SEQUENTIAL, SYSTEMS
 
 _PRESSURE = "viridis"
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from matplotlib.path import Path as MplPath
 
-from popinv.figures.style import new_figure, readable, style, styled
+from popinv.charts.style import new_figure, readable, style, styled
 from popinv.store.whole_files import written_whole
 
 _JOB = re.compile(r'^\s*(\d+)\[label = "(\w+)', re.MULTILINE)

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 import xarray as xr
 from matplotlib.figure import Figure
 
+from popinv.charts.style import styled
 from popinv.figures.gallery.columns import Systems
-from popinv.figures.style import styled
 
 
 @styled

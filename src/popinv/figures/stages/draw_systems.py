@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from popinv.charts.style import SYSTEMS
 from popinv.figures.gallery.systems import draw_systems as draw_states
 from popinv.figures.observations import example_systems
 from popinv.figures.replicates import of_one_replicate
-from popinv.figures.style import SYSTEMS
 from popinv.forward.states import states
 from popinv.inference.result import parameters_of
 from popinv.population.known import known_of

@@ -11,8 +11,17 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from popinv.charts.style import (
+    CHECK,
+    LIGHT,
+    MODEL,
+    SYSTEMS,
+    TRUTH,
+    new_figure,
+    readable,
+    styled,
+)
 from popinv.errors import DataError
-from popinv.figures.style import CHECK, LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, readable, styled
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.build import descent_problem, start
 from popinv.inference.problem import Problem

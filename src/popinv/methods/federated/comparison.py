@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.figures.style import CHECK, LIGHT, MODEL, ORACLE, new_figure, styled
+from popinv.charts.style import CHECK, LIGHT, MODEL, ORACLE, new_figure, styled
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.problem import Problem
 from popinv.methods.federated.channel import Channel

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.figures.style import LIGHT, MODEL, SEQUENTIAL, TRUTH, new_figure, styled
+from popinv.charts.style import LIGHT, MODEL, SEQUENTIAL, TRUTH, new_figure, styled
 from popinv.methods.groups.group_tests import LEVEL
 
 # Probabilities below this are drawn as this.

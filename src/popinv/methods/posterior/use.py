@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.figures.style import LIGHT, MODEL, TRUTH, new_figure, note, readable, styled
+from popinv.charts.style import LIGHT, MODEL, TRUTH, new_figure, note, readable, styled
 from popinv.inference.build import descent_problem
 from popinv.inference.result import estimate_of
 from popinv.methods.outcome import Outcome, StudyInput, write_table

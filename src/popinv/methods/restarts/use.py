@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.figure import Figure
 
-from popinv.figures.style import LIGHT, MODEL, SYSTEMS, new_figure, styled
+from popinv.charts.style import LIGHT, MODEL, SYSTEMS, new_figure, styled
 from popinv.inference.build import descent_problem
 from popinv.inference.fit_distance import starts_near
 from popinv.inference.result import estimate_of, parameter_names

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from popinv.figures.style import (
+from popinv.charts.style import (
     CHECK,
     LIGHT,
     MODEL,

@@ -9,10 +9,8 @@ settings are restored afterwards.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib
@@ -23,9 +21,6 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
 
-from popinv.figures.numbers import numbers_of
-from popinv.store.whole_files import write_text, written_whole
-
 P = ParamSpec("P")
 
 MODEL = "#0072B2"  # blue: recovered quantities
@@ -35,12 +30,12 @@ ORACLE = "#CC79A7"
 CHECK = "#009E73"
 FAILURE = "#D55E00"
 LIGHT = "#8C8C8C"
+INK = "#4D4D4D"  # of axes and notes
 # Single systems; their lightness distinguishes them without colour vision.
 SYSTEMS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
 SEQUENTIAL = "cividis"
 DIVERGING = "RdBu_r"
 
-_DPI = 150
 _SETTINGS: dict[Any, Any] = {
     "figure.facecolor": "white",
     "figure.titlesize": 14,
@@ -120,19 +115,6 @@ def new_figure(title: str, width: float, height: float) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a PNG and beside it its numbers as CSV, each completely or not at all.
-
-    The same figure gives the same bytes.
-    """
-    path = Path(path)
-    write_text(path.with_suffix(".csv"), numbers_of(figure))
-    with style(), written_whole(path) as partial:
-        # Without these entries, matplotlib writes its own version into the file.
-        title = figure.get_suptitle()
-        figure.savefig(partial, format="png", dpi=_DPI, metadata={"Software": None, "Title": title})
-
-
 def axis_label(quantity: str, units: str = "1") -> str:
     """Return "quantity [units]", or the quantity alone without units."""
     return quantity if units in ("", "1") else f"{quantity} [{units}]"
@@ -171,6 +153,11 @@ def note(axes: Axes, text: str, height: float = 0.5) -> None:
         color="#4D4D4D",
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85},
     )
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Return at most ``most`` of 0, ..., count - 1, evenly spread, with the first and the last."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:

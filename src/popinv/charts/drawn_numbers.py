@@ -1,4 +1,8 @@
-"""The numbers that a figure shows, as a table."""
+"""The numbers of a figure that is drawn with matplotlib alone, read from what is drawn.
+
+Downstream methods draw theirs so. What is described as a :class:`popinv.charts.description.Sheet`
+holds its numbers itself.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,7 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 
-COLUMNS = ("panel", "series", "x", "y", "low", "high", "value")
-"""The panel and what is drawn, its place, the ends of a bar or a band, and the colour's value."""
+from popinv.charts.csv_writer import COLUMNS
 
 # Of a larger image every second, third, ... row and column is told.
 _IMAGE = 100
@@ -32,7 +35,7 @@ _NONE = float("nan")
 
 
 def numbers_of(figure: Figure) -> str:
-    """Return the numbers of a figure as CSV, with the columns :data:`COLUMNS`.
+    """Return the numbers of a figure as CSV; see :mod:`popinv.charts.csv_writer`.
 
     Lines, marks, bars, bands, error bars, contours, images and polygons are told. Lines across a
     whole panel, texts and photographs are not.

@@ -1,0 +1,1 @@
+"""Charts, described once and written by matplotlib, by plotly and as CSV."""

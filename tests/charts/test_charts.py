@@ -1,0 +1,236 @@
+"""A chart that is described once is the same as a picture, on a page and as a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from popinv.charts.csv_writer import numbers_of_panel, numbers_of_sheet
+from popinv.charts.description import (
+    Axis,
+    Band,
+    Bars,
+    Cloud,
+    Contours,
+    Frame,
+    Grid,
+    HeatMap,
+    Legend,
+    Line,
+    Mark,
+    Note,
+    Panel,
+    Parts,
+    Points,
+    Reference,
+    Segments,
+    Sheet,
+    Stretch,
+)
+from popinv.charts.drawn_numbers import numbers_of
+from popinv.charts.matplotlib_writer import drawn
+from popinv.charts.page_chart import Chart
+from popinv.charts.plotly_writer import page_figure
+from popinv.charts.saving import save
+
+X = np.array([1.0, 2.0, 4.0])
+SQUARE = np.arange(12.0).reshape(3, 4)
+GRID = np.linspace(-1, 1, 21)
+DISC = np.hypot(*np.meshgrid(GRID, GRID))
+
+MARKS: dict[str, Mark] = {
+    "line": Line(X, X**2, "dash", marker="square", label="a"),
+    "one value for all": Line(X, 0.5, label="a"),
+    "gap": Line(X, np.array([1.0, np.nan, 2.0]), label="a"),
+    "steps": Line(X, X, steps=True, label="a"),
+    "points": Points(X, X, "triangle-up", filled=False, label="a"),
+    "hidden": Points(X, X, label="a", legend=False),
+    "intervals": Points(X, X, low=X - 0.1, high=X + 0.2, label="a"),
+    "lying intervals": Points(X, X, low=X - 0.1, high=X + 0.2, across=True, label="a"),
+    "intervals alone": Points(X, X, low=X - 1, high=X + 1, across=True, shown=False, label="a"),
+    "cloud": Cloud(X, X, "x", label="a"),
+    "map of dots": Cloud(X, X, values=X + 6, least=7, largest=10, edge="#8C8C8C", label="a"),
+    "band": Band(X, X, X**2, label="a"),
+    "band to zero": Band(X, 0.0, X, label="a"),
+    "bars": Bars(X, X, X + 1, texts=["a", "b", "c"], label="a"),
+    "beams": Bars(X, 0 * X, X, across=True, colours=["#000000"] * 3, label="a"),
+    "levels": Segments(X, X, X + 1, X, label="a"),
+    "uprights": Segments(X, X, X, X + 1, label="a"),
+    "map": HeatMap(SQUARE, (0.5, 4.5, 3.5, 0.5), 0, 11, diverging=True, label="a"),
+    "map upwards": HeatMap(SQUARE, (0, 1, 0, 1), 0, 11, label="a"),
+    "large map": HeatMap(np.ones((250, 120)), (0, 120, 0, 250), 0, 1, label="a"),
+    "contours": Contours(GRID, GRID, DISC, (0.3, 0.6), label="contour"),
+    "areas": Contours(GRID, GRID, DISC, (0.0, 0.3, 0.6), filled=True, label="contour"),
+}
+SILENT: dict[str, Mark] = {
+    "reference": Reference(1.0, label="a"),
+    "upright": Reference(1.0, upright=True, label="a"),
+    "stretch": Stretch(0.0, 1.0, label="a"),
+    "upright stretch": Stretch(0.0, 1.0, upright=True, label="a"),
+    "frame": Frame((0, 1), (0, 1), label="a"),
+    "note": Note("words"),
+    "note at a point": Note("words", 1.0, 1.0),
+}
+
+
+def panel(*marks: Mark, **settings) -> Panel:
+    return Panel(Axis("place [m]"), Axis("height [m]"), marks, **settings)
+
+
+def sheet(*panels: Panel | None, **settings) -> Sheet:
+    return Sheet("A title", 4, 4, Grid(panels, **settings))
+
+
+@pytest.mark.parametrize("name", MARKS)
+def test_the_table_has_the_numbers_that_the_picture_shows(name: str) -> None:
+    chart = sheet(panel(MARKS[name], title="One, of two"))
+    told = numbers_of_sheet(chart)
+    assert told == numbers_of(drawn(chart))
+    rows = list(csv.DictReader(io.StringIO(told)))
+    assert {row["panel"] for row in rows} == {"One, of two"}
+    assert {row["series"] for row in rows} == {MARKS[name].label}
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_what_lies_across_a_panel_has_no_numbers(name: str) -> None:
+    chart = sheet(panel(SILENT[name], MARKS["line"]))
+    assert len(numbers_of_sheet(chart).splitlines()) == 1 + len(X)
+    assert numbers_of_sheet(chart) == numbers_of(drawn(chart))
+
+
+@pytest.mark.parametrize("name", {**MARKS, **SILENT})
+def test_every_mark_is_on_a_page(name: str) -> None:
+    mark = {**MARKS, **SILENT}[name]
+    figure = page_figure([panel(MARKS["line"], mark)])
+    layout = figure.layout
+    drawn_there = len(figure.data) + len(layout.shapes)
+    absent = isinstance(mark, Note | Frame) or (isinstance(mark, Contours) and mark.filled)
+    assert (drawn_there > 1) is not absent
+    assert (layout.xaxis.title.text, layout.yaxis.title.text) == ("place [m]", "height [m]")
+    json.loads(Chart("a", "A", "", "", figure).json(), parse_constant=pytest.fail)
+
+
+def test_intervals_on_a_page_have_their_own_ends() -> None:
+    low, high = X - [0.1, 0.2, 0.3], X + 1
+    (trace,) = page_figure([panel(Points(X, X, low=low, high=high))]).data
+    np.testing.assert_allclose(trace.error_y.array, 1.0)
+    np.testing.assert_allclose(trace.error_y.arrayminus, [0.1, 0.2, 0.3])
+
+
+def test_marks_of_gaps_and_unknown_ends_are_told_as_they_are_drawn() -> None:
+    unknown = np.array([0.0, np.nan, 1.0])
+    marks = [Segments(unknown, X, X, X, label="a"), Band(X, np.full(3, np.nan), X, label="b")]
+    rows = list(numbers_of_panel(panel(*marks)))
+    assert [row[:3] for row in rows] == [("a", 0, 1), ("a", 1, 1), ("a", 1, 4), ("a", 4, 4)]
+
+
+def test_panels_are_named_by_title_or_label_or_number() -> None:
+    blank = Panel(Axis(), Axis(), [MARKS["line"]])
+    chart = sheet(panel(MARKS["line"]), None, blank, columns=3)
+    rows = csv.DictReader(io.StringIO(numbers_of_sheet(chart)))
+    assert [row["panel"] for row in rows] == ["height [m]"] * 3 + ["panel 2"] * 3
+    assert numbers_of_sheet(chart) == numbers_of(drawn(chart))
+
+
+def test_parts_of_a_sheet_are_told_in_their_order() -> None:
+    titled = [Grid([panel(MARKS["line"], title=title)]) for title in "abc"]
+    body = Parts([Parts(titled[:2], down=True), titled[2]], shares=(2, 1))
+    chart = Sheet("A title", 6, 4, body)
+    assert [each.title for each in chart.panels] == ["a", "b", "c"]
+    assert numbers_of_sheet(chart) == numbers_of(drawn(chart))
+
+
+def test_legends_show_what_they_should() -> None:
+    renamed = Line(X, X, label="told", legend="shown")
+    chart = sheet(panel(renamed, MARKS["hidden"], legend=Legend()))
+    (ax,) = drawn(chart).axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["shown"]
+    assert "told,1,1" in numbers_of_sheet(chart)
+    first, second = page_figure([panel(renamed, MARKS["hidden"])]).data
+    assert (first.name, first.showlegend, second.showlegend) == ("shown", True, False)
+    key = Line([], [], label="a key")
+    figure = drawn(sheet(panel(renamed), panel(renamed), legend=2, keys=[key]))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a key"]
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_room_for_a_legend_lengthens_an_axis(scale) -> None:
+    marks, limits = [Line(X, X)], (1.0, 10.0)
+    y = Axis(scale=scale, limits=limits, room=0.5)
+    (ax,) = drawn(sheet(Panel(Axis(), y, marks))).axes
+    longer = 10.0**1.5 if scale == "log" else 14.5
+    assert ax.get_ylim() == pytest.approx((1.0, longer))
+
+
+def test_limits_are_the_same_on_a_page() -> None:
+    marks = [Line(X, X)]
+    axes = Axis(scale="log", limits=(1.0, 100.0)), Axis(limits=(0, None))
+    layout = page_figure([Panel(*axes, marks)]).layout
+    assert layout.xaxis.type == "log"
+    assert layout.xaxis.range == pytest.approx((0, 2))
+    assert layout.yaxis.rangemode == "tozero"
+
+
+def test_names_of_places_are_those_of_the_points() -> None:
+    names = Axis(places=[0, 1], names=["first", "second\none"], limits=(1.5, -0.5))
+    marks = [
+        Points([1.0, 2.0], [0, 1], label="a"),
+        Segments([0, 0], [0, 1], [3, 3], [0, 1], label="b"),
+        Reference(1.0, upright=True, label="c"),
+    ]
+    figure = page_figure([Panel(Axis(), names, marks)])
+    assert [list(trace.y) for trace in figure.data] == [
+        ["first", "second<br>one"],
+        ["first", "first", None, "second<br>one", "second<br>one", None],
+        ["first", "second<br>one"],
+    ]
+    assert list(figure.layout.yaxis.categoryarray) == ["first", "second<br>one"]
+    assert figure.layout.yaxis.range == (1.5, -0.5)
+    # Between the places, points are at their numbers.
+    between = page_figure([Panel(Axis(), names, [Points([1.0], [0.5])])])
+    assert between.layout.yaxis.type is None
+    assert between.layout.yaxis.ticktext == ("first", "second<br>one")
+
+
+def test_choices_are_shown_one_at_a_time() -> None:
+    panels = [panel(Line(X, k * X, label="a"), Reference(0.0)) for k in range(3)]
+    figure = page_figure(panels, choices=True)
+    assert [trace.meta for trace in figure.data] == [0, 1, 2]
+    assert len(figure.layout.shapes) == 1
+    chart = Chart("a", "A", "", "", figure, control="slider", choices=("0", "1", "2"))
+    shown = [trace["visible"] for trace in json.loads(chart.json())["data"]]
+    assert shown == [True, False, False]
+
+
+def test_of_many_points_some_are_on_a_page() -> None:
+    many = np.arange(5000.0)
+    line, cloud = page_figure([panel(Line(many, many), Cloud(many, many))]).data
+    for trace in (line, cloud):
+        assert len(trace.x) <= 600
+        assert (trace.x[0], trace.x[-1]) == (0, 4999)
+    wide = HeatMap(np.ones((300, 300)), (0, 300, 0, 300), 0, 1)
+    (heat,) = page_figure([panel(wide)]).data
+    assert heat.z.shape == (120, 120)
+
+
+def test_a_heat_map_has_its_first_row_where_the_picture_has_it() -> None:
+    (heat,) = page_figure([panel(MARKS["map"])]).data
+    assert heat.y.tolist() == [1, 2, 3]
+    assert page_figure([panel(MARKS["map"])]).layout.yaxis.autorange == "reversed"
+    assert page_figure([panel(MARKS["map upwards"])]).layout.yaxis.autorange is None
+
+
+def test_a_picture_and_its_table_are_written_and_the_same_twice(tmp_path) -> None:
+    chart = sheet(panel(*MARKS.values()))
+    for name in ("a", "b"):
+        save(chart, tmp_path / f"{name}.png")
+    for kind in ("png", "csv"):
+        first, second = ((tmp_path / f"{name}.{kind}").read_bytes() for name in "ab")
+        assert first == second
+    assert (tmp_path / "a.csv").read_text() == numbers_of_sheet(chart)
+    assert b"A title" in (tmp_path / "a.png").read_bytes()
