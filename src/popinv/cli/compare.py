@@ -10,7 +10,7 @@ from typing import Any
 from popinv.config.loading import load_file
 from popinv.errors import DataError
 from popinv.judgement.comparison import explained, rows_of
-from popinv.judgement.metrics import read_metrics
+from popinv.judgement.files import read_metrics
 
 _WIDTH = 100
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from popinv.judgement.metrics import parameters_in, read_metrics
+from popinv.judgement.files import METRICS_FILE, read_metrics
 from popinv.methods.registry import METHODS
 
 _WIDTH = 100
@@ -25,11 +25,6 @@ _FEWEST_WORDS = 3
 _STATEMENT = "statement"
 
 
-def is_study(metrics: Mapping[str, Any]) -> bool:
-    """Return whether metrics are those of a study's answer."""
-    return "estimator_reason" in metrics or bool(parameters_in(metrics))
-
-
 def uses_lines(study: Path) -> list[str]:
     """Return what each downstream method has found on a study, a sentence each.
 
@@ -38,7 +33,7 @@ def uses_lines(study: Path) -> list[str]:
     study : Path
         The folder of the study.
     """
-    files = sorted(study.glob("downstream/*/metrics.json"))
+    files = sorted(study.glob(f"downstream/*/{METRICS_FILE}"))
     rows = [(file.parent.name.replace("_", " "), _found(read_metrics(file))) for file in files]
     if not rows:
         return []
@@ -99,7 +94,7 @@ def _question(path: Path) -> list[str]:
 def _of_a_study(path: Path) -> bool:
     """Return whether a method's folder is that of its use on a study."""
     folder = path.resolve().parents[2]
-    return any((folder / name).exists() for name in ("metrics.json", "observations.zarr.zip"))
+    return any((folder / name).exists() for name in (METRICS_FILE, "observations.zarr.zip"))
 
 
 def _claims(path: Path) -> Iterator[str]:

@@ -11,7 +11,7 @@ import xarray as xr
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.marginals import Marginal, density_of
 from popinv.figures.style import axis_label
-from popinv.judgement.metrics import Parameter
+from popinv.judgement.answer import RecoveredParameter
 from popinv.report.look import MODEL, ORACLE, TRUTH, Chart, add_band, axis, faint, new_chart
 from popinv.report.pair_charts import pair_charts
 from popinv.report.words import readable, rounded
@@ -22,13 +22,13 @@ _FIELDS = 12
 
 
 def parameter_chart(
-    parameters: Sequence[Parameter], oracle: xr.Dataset | None = None
+    parameters: Sequence[RecoveredParameter], oracle: xr.Dataset | None = None
 ) -> Chart | None:
     """Return a strip for each parameter with interval, recovered value and truth, or None.
 
     Parameters
     ----------
-    parameters : sequence of Parameter
+    parameters : sequence of RecoveredParameter
         The first twelve are drawn; a table has all.
     oracle : Dataset, optional
         ``law``, estimated with the noise known.
@@ -89,14 +89,14 @@ def parameter_chart(
     )
 
 
-def _room(p: Parameter, oracle: float | None) -> list[float]:
+def _room(p: RecoveredParameter, oracle: float | None) -> list[float]:
     """Return the ends of an axis that includes all values of a parameter."""
     known = [v for v in (p.value, p.lower, p.upper, p.true, oracle) if v is not None]
     pad = 0.08 * (max(known) - min(known)) or 0.1 * abs(p.value) or 1.0
     return [min(known) - pad, max(known) + pad]
 
 
-def _in_words(p: Parameter) -> str:
+def _in_words(p: RecoveredParameter) -> str:
     text = rounded(p.value, 3)
     if p.lower is not None and p.upper is not None:
         text += f", 95 % interval {rounded(p.lower, 3)} to {rounded(p.upper, 3)}"
@@ -104,7 +104,11 @@ def _in_words(p: Parameter) -> str:
 
 
 def _strip(
-    figure: go.Figure, p: Parameter, oracle: float | None, at: dict[str, str], seen: set[str]
+    figure: go.Figure,
+    p: RecoveredParameter,
+    oracle: float | None,
+    at: dict[str, str],
+    seen: set[str],
 ) -> None:
     def add(label: str, x: list[float], **settings: object) -> None:
         figure.add_scatter(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
 from popinv.figures.arrangement import evenly
+from popinv.judgement.answer import FeatureTest
 from popinv.report.look import (
     DATA,
     LIGHT,
@@ -26,21 +26,16 @@ _STEPS = 400
 _LEVEL = 0.05
 
 
-def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
+def test_chart(tests: Sequence[FeatureTest]) -> Chart | None:
     """Return the sizes of the mistakes that the model is tested for."""
-    names = [
-        key.removesuffix("_large")
-        for key in metrics
-        if key.startswith("misfit_") and key.endswith("_large")
-    ]
-    if not names:
+    if not tests:
         return None
-    large = np.array([metrics[f"{name}_large"] for name in names])
-    found = np.array([metrics[name] for name in names]) / large
-    errors = 1.96 * np.array([metrics[f"{name}_error"] for name in names]) / large
-    p_values = np.array([metrics[f"{name}_p_value"] for name in names])
-    labels = [readable(name.removeprefix("misfit_")) for name in names]
-    figure = new_chart("estimate, in units of a large mistake", "", height=120 + 26 * len(names))
+    large = np.array([test.large for test in tests])
+    found = np.array([test.value for test in tests]) / large
+    errors = 1.96 * np.array([test.error for test in tests]) / large
+    p_values = np.array([test.p_value for test in tests])
+    labels = [readable(test.name) for test in tests]
+    figure = new_chart("estimate, in units of a large mistake", "", height=120 + 26 * len(tests))
     figure.add_vrect(x0=-1, x1=1, fillcolor=faint(MODEL, 0.12), line_width=0, layer="below")
     seen = p_values < _LEVEL
     for label, rows, colour in (
@@ -74,7 +69,7 @@ def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
         "Each mistake is a parameter of a larger model, zero in this one, with a 95 % interval. In "
         "the band it is smaller than a user would want to know. An interval that is wider than the "
         "band says that this mistake could not be seen.",
-        f"{len(names)} mistakes are tested. Seen: {', '.join(mistakes) or 'none'}.",
+        f"{len(tests)} mistakes are tested. Seen: {', '.join(mistakes) or 'none'}.",
         figure,
         wide=True,
     )

@@ -95,8 +95,8 @@ def charts_of(
     draws = law_draws(problem, population, truth, names)
     hidden = problem.precision > 0 if problem.law.summarised else None
     oracle = as_read(problem.law, loaded["noise_known"]) if "noise_known" in loaded else None
-    parameters = parameter_chart(study.parameters, oracle)
-    tests, stages = test_chart(study.metrics), stage_chart(study.stages)
+    parameters = parameter_chart(study.answer.parameters, oracle)
+    tests, stages = test_chart(study.answer.features), stage_chart(study.stages)
     threshold = study.config.active_learning.threshold
     return {
         "short": _if(parameters),
