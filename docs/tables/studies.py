@@ -2,11 +2,11 @@
 
     .venv/bin/python docs/tables/studies.py results/theophylline results/porous_samples_1 ...
 
-For each folder of results, in a checkout of the commit that made them, they are written to ``docs/tables/data/studies``: the answer, what is
-left of it without each of the checked systems, the calibration, and for theophylline the
-parameters of each person. A file ``NAME_peers.csv`` has columns of other programs for the answer;
-those of theophylline are of quadrature and of what is published, and ``theophylline.R`` makes
-nlme's estimates of each person.
+For each folder of results, in a checkout of the commit that made them, they are written to
+``docs/tables/data/studies``: the answer, what is left of it without each of the checked systems,
+the calibration, and for theophylline the parameters of each person. A file ``NAME_peers.csv`` has
+columns of other programs for the answer; those of theophylline are of quadrature and of what is
+published, and ``theophylline.R`` makes nlme's estimates of each person.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from answers import ANSWER, estimate
 
 from popinv.forward.datasets import law_and_noise_coordinates
 from popinv.inference.problem import Problem
-from popinv.inference.reading import as_read, read_names, read_slopes, read_values
 from popinv.inference.result import parameter_names
+from popinv.inference.stated_values import as_read, read_names, read_slopes, read_values
 from popinv.judgement.answer import ParameterEstimate, RecoveredParameter
 from popinv.population.laws.free_form.law import FreeFormLaw
 from popinv.population.laws.gaussian import GaussianLaw

@@ -17,7 +17,7 @@ from popinv.api.functions import OwnFunction
 from popinv.config.study import Study
 from popinv.inference.assessment import Tests
 from popinv.inference.build import descent_problem
-from popinv.inference.polished import no_estimate
+from popinv.inference.result import no_estimate
 from popinv.inference.stages.assess_population import assess_population
 from popinv.inference.stages.gather_answer import gather_answer
 from popinv.inference.stages.maximise_likelihoods import maximise_likelihoods

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from popinv.inference.intervals import boundaries
-from popinv.inference.reading import (
+from popinv.inference.stated_values import (
     as_read,
     read_names,
     read_slopes,

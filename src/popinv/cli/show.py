@@ -11,12 +11,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
 from popinv.cli.compare import comparison_lines
 from popinv.cli.programs import program
-from popinv.cli.show_numbers import numbers_block, uses_lines
+from popinv.cli.show_numbers import aligned, numbers_block, uses_lines, wrapped
 from popinv.errors import DataError
 from popinv.judgement.answer import StudyAnswer, TruthErrors
 from popinv.judgement.comparison import BASELINE_NAMES
@@ -33,8 +32,6 @@ from popinv.judgement.judgements import judgements
 _MOST = 12
 # A law whose values are summaries has several of each parameter, and the correlations after them.
 _MOST_SUMMARIES = 40
-# Longest line of a judgement, in characters.
-_WIDTH = 100
 # Errors in the comparison of baselines.
 _COMPARED = ("alpha_relative_error_rms", "noise_covariance_relative_frobenius_error")
 
@@ -136,7 +133,7 @@ def _compared(paths: Sequence[Path]) -> list[str]:
 def _study(path: Path, answer: StudyAnswer) -> str:
     name, sizes = path.resolve().parent.name, answer.sizes
     heading = f"{name}: {sizes.systems} systems, {sizes.observations_each} observations each"
-    parameters = _aligned(_parameters(answer))
+    parameters = aligned(_parameters(answer))
     judged = [*_judged(path, answer), *uses_lines(path.parent)]
     return "\n".join([heading, "-" * len(heading), *parameters, "", *judged])
 
@@ -159,7 +156,7 @@ def _baselines(path: Path) -> str:
             )
         )
     heading = f"{path.resolve().parent.name}: compared with other methods (relative errors)"
-    return "\n".join([heading, "-" * len(heading), *_aligned(rows)])
+    return "\n".join([heading, "-" * len(heading), *aligned(rows)])
 
 
 def _number(value: float) -> str:
@@ -189,14 +186,6 @@ def _parameters(answer: StudyAnswer) -> list[tuple[str, ...]]:
     return [tuple(row[i] for i in kept) for row in rows]
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
 def _judged(path: Path, answer: StudyAnswer) -> list[str]:
     """Return a line for each judgement, with the whole finding if it is a reason for doubt."""
     calibration = path.parent / "evidence" / "calibration.json"
@@ -211,15 +200,7 @@ def _judged(path: Path, answer: StudyAnswer) -> list[str]:
     lines = []
     for verdict, name, text in rows:
         start = f"{verdict.replace('neutral', ''):<{verdicts}}  {name:<{names}}  "
-        # A path stays whole.
-        lines += wrap(
-            text,
-            _WIDTH,
-            initial_indent=start,
-            subsequent_indent=indent,
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
+        lines += wrapped(text, start, indent)
     doubts = sum(j.verdict == "doubt" for j in judged)
     if doubts:
         lines.append(f"{doubts} of {len(judged)} judgements are reasons for doubt.")

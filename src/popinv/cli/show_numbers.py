@@ -40,7 +40,7 @@ def uses_lines(study: Path) -> list[str]:
     width = max(len(name) for name, _ in rows)
     lines = ["", "Uses on this study"]
     for name, text in rows:
-        lines += _wrapped(text, f"{name:<{width}}  ", " " * (width + 2))
+        lines += wrapped(text, f"{name:<{width}}  ", " " * (width + 2))
     return lines
 
 
@@ -61,7 +61,7 @@ def numbers_block(path: Path, numbers: Mapping[str, Any]) -> str:
     heading = _heading(path)
     lines = [heading, "-" * len(heading), *_question(path), *_claims(path)]
     for name, text in _sentences(numbers):
-        lines += _wrapped(text, f"{_readable(name)}: ", "  ")
+        lines += wrapped(text, f"{_readable(name)}: ", "  ")
     rows = list(_rows(numbers))
     if rows and len(lines) > 2:
         lines.append("")
@@ -88,7 +88,7 @@ def _question(path: Path) -> list[str]:
     name = path.resolve().parent.name
     if name not in METHODS or not _of_a_study(path):
         return []
-    return [*_wrapped(METHODS[name].question, "", ""), ""]
+    return [*wrapped(METHODS[name].question, "", ""), ""]
 
 
 def _of_a_study(path: Path) -> bool:
@@ -143,7 +143,23 @@ def _readable(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _wrapped(text: str, first: str, then: str) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def wrapped(text: str, first: str = "", then: str = "") -> list[str]:
+    """Return the lines of a text; a path stays whole.
+
+    Parameters
+    ----------
+    first, then : str
+        What stands before the first line, and before the others.
+    """
     return wrap(
         text,
         _WIDTH,

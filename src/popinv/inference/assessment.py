@@ -16,9 +16,9 @@ from popinv.inference.law_summary import law_summary
 from popinv.inference.model_comparison import information_criteria
 from popinv.inference.noise_share import least_noise
 from popinv.inference.problem import Problem
-from popinv.inference.reading import read_names, read_values, stated_entries
 from popinv.inference.sampling_error import sampling_error_share
 from popinv.inference.standard_errors import by_information
+from popinv.inference.stated_values import read_names, read_values, stated_entries
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.judgement.answer import (
     DescentArrival,

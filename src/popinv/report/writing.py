@@ -20,7 +20,7 @@ from popinv.inference.build import descent_problem
 from popinv.inference.choice import ESTIMATORS, words
 from popinv.inference.folds import folds_of
 from popinv.inference.problem import Problem
-from popinv.inference.reading import as_read
+from popinv.inference.stated_values import as_read
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.population.model import Model
 from popinv.report.answer_charts import law_charts, parameter_chart

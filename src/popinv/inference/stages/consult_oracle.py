@@ -11,10 +11,10 @@ import xarray as xr
 from popinv.inference.build import descent_problem
 from popinv.inference.choice import choose_estimate
 from popinv.inference.oracle import oracle
-from popinv.inference.polished import fresh_solves
 from popinv.inference.result import estimate_dataset, estimate_of, parameters_of
 from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
 from popinv.inference.solver import SolverSimulator
+from popinv.inference.surrogate_bias import FreshSolves
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 
@@ -68,7 +68,15 @@ def consult_oracle(
         # The true noise may be of another family; the study's own family is estimated.
         true = np.concatenate([true[: problem.d_alpha], start[problem.d_alpha :]])
     result = oracle(
-        problem, name, true, start, known, polish.draws, descent, fresh_solves(check), solver
+        problem,
+        name,
+        true,
+        start,
+        known,
+        polish.draws,
+        descent,
+        FreshSolves.of_last_round(check),
+        solver,
     )
     return estimate_dataset(problem, result, {"estimator": name})
 
