@@ -32,8 +32,8 @@ ALLOWED: dict[str, set[str]] = {
     "observation_files": {"basics", "forward", "sections", "store"},
     "population": {"basics", "forward", "observation_files", "optimisation", "sections", "store"},
     "surrogate": {"basics", "forward", "population", "sections", "store"},
-    "inference": {"basics", "forward", "optimisation", "population", "sections", "store"}
-    | {"surrogate", "transport"},
+    "inference": {"basics", "forward", "judgement", "optimisation", "population", "sections"}
+    | {"store", "surrogate", "transport"},
     "baselines": {"basics", "forward", "inference", "optimisation", "population", "store"}
     | {"surrogate"},
     "evidence": {"basics", "forward", "inference", "population", "store", "surrogate"},

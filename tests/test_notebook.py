@@ -55,7 +55,7 @@ def results() -> dict:
 
 
 def test_the_page_shows_a_study_from_the_truth_to_its_assessment(results):
-    population, metrics = results["population"], results["metrics"]
+    population, metrics = results["population"], results["answer"].metrics()
     assert metrics["systems"] == results["study"].observations.count
     for name in population["law_parameter"].values:
         assert metrics[f"alpha_{name}"] == float(population["law"].sel(law_parameter=name))

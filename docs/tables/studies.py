@@ -21,6 +21,7 @@ import xarray as xr
 from zarr.storage import ZipStore
 
 import popinv
+from popinv.judgement.files import read_answer
 from popinv.population.observe import system_names
 
 FOLDER = Path(__file__).parent / "data/studies"
@@ -29,16 +30,14 @@ UNITS = {"ka": "1/h", "V": "L", "CL": "L/h"}
 
 def answer(results: Path) -> pd.DataFrame:
     """Return the estimates and intervals in the scale of the search, beside those of others."""
-    metrics = json.loads((results / "metrics.json").read_text())
-    keys = [k.removesuffix("_lower") for k in metrics if k.endswith("_lower")]
-    keys = [k for k in keys if k.startswith(("alpha_", "noise_")) and f"{k}_upper" in metrics]
+    found = (each.own for each in read_answer(results).estimates)
     rows = {
-        key.removeprefix("alpha_"): {
-            "estimate": f"{metrics[key]:.4g}",
-            "95 % interval": f"{metrics[f'{key}_lower']:.4g} to {metrics[f'{key}_upper']:.4g}",
-            **({"truth": f"{metrics[f'{key}_truth']:g}"} if f"{key}_truth" in metrics else {}),
+        p.name if p.kind == "law" else f"noise_{p.name}": {
+            "estimate": f"{p.value:.4g}",
+            "95 % interval": f"{p.lower:.4g} to {p.upper:.4g}",
         }
-        for key in keys
+        for p in found
+        if p.lower is not None and p.upper is not None
     }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("parameter")
     peers = FOLDER / f"{results.name}_peers.csv"
@@ -100,7 +99,7 @@ def calibration(results: Path) -> pd.DataFrame:
 
 
 TABLES = {
-    "answer": ("metrics.json", answer),
+    "answer": ("answer.json", answer),
     "persons": ("downstream/posterior/systems.csv", persons),
     "left_out": ("downstream/withdrawal/result.zarr.zip", left_out),
     "calibration": ("evidence/calibration.json", calibration),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import boys
 import matplotlib
@@ -17,7 +18,6 @@ from matplotlib.figure import Figure
 import popinv
 from popinv.errors import ConfigError, DataError
 from popinv.judgement.judgements import judgements
-from popinv.judgement.metrics import parameters_in
 
 NAMES = [
     "intercept_mean",
@@ -51,7 +51,7 @@ def test_the_summary_has_the_numbers_of_the_metrics(boys_result):
     assert list(table.index) == NAMES
     assert list(table["kind"]) == ["law"] * 5 + ["noise"]
     assert list(table["units"]) == ["cm"] * 4 + ["1", "cm"]
-    wanted = parameters_in(boys_result.metrics)
+    wanted = boys_result.answer.parameters
     assert [(p.value, p.lower, p.upper) for p in wanted] == list(
         table[["estimate", "lower", "upper"]].itertuples(index=False, name=None)
     )
@@ -73,8 +73,7 @@ def test_standard_errors_are_those_of_the_natural_values(boys_result):
 
 
 def test_checks_are_those_of_the_report(boys_result):
-    table, metrics = boys_result.check(), boys_result.metrics
-    wanted = judgements(metrics, parameters_in(metrics))
+    table, wanted = boys_result.check(), judgements(boys_result.answer)
     assert list(table.index) == [each.name for each in wanted]
     assert list(table["verdict"]) == [each.verdict for each in wanted]
     assert list(table["finding"]) == [each.finding for each in wanted]
@@ -100,14 +99,16 @@ def test_a_result_prints_its_table_and_its_doubts(boys_result):
         each.name for each in boys_result.judgements if each.verdict == "doubt"
     }
     # Each doubt is told, and nothing else is.
-    for metrics in (boys_result.metrics, {**boys_result.metrics, "estimator_arrived": 0}):
-        result = popinv.Result(boys_result.artefacts, metrics)
+    answer = boys_result.answer
+    stopped = replace(answer, choice=replace(answer.choice, arrived=False))
+    for told in (answer, stopped):
+        result = popinv.Result(boys_result.artefacts, told)
         text, html = repr(result), result._repr_html_()
         doubts = [each.name for each in result.judgements if each.verdict == "doubt"]
         assert re.findall(r"^  doubt: (.*?)\.", text, re.MULTILINE) == doubts
         assert re.findall(r"<b>(.*?)\.</b>", html) == doubts
         assert (f"{len(doubts)} doubt" in text) == bool(doubts)
-        assert ("Convergence" in doubts) == (metrics["estimator_arrived"] == 0)
+        assert ("Convergence" in doubts) == (not told.choice.arrived)
 
 
 def test_figures_by_name(boys_result):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from answers import ANSWER, write
 from click.testing import CliRunner
 
 from popinv.cli.commands import popinv
@@ -266,16 +266,7 @@ def test_results_are_shown_by_folder_or_all_together():
     assert none.exit_code == 1
     assert "no study is finished there" in none.output
     for name in ("one", "two"):
-        folder = Path("results", name)
-        folder.mkdir(parents=True)
-        numbers = {
-            "alpha_mean": 0.5,
-            "alpha_true_mean": 0.4,
-            "heldout_energy_distance": 0.01,
-            "heldout_energy_null_95": 0.02,
-            "heldout_p_value": 0.6,
-        }
-        (folder / "metrics.json").write_text(json.dumps(numbers))
+        write(Path("results", name), ANSWER)
     both = call("show").output
     assert "one" in both
     assert "two" in both

@@ -6,62 +6,19 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import reduce
+from operator import getitem
 from pathlib import Path
+from typing import Any
 
 import pytest
+from answers import ANSWER, TRUE, estimate, write
 
 from popinv.cli.show import main, table
 from popinv.errors import DataError
-
-METRICS = {
-    "systems": 1000,
-    "observations_per_system": 50,
-    "alpha_mean": 0.512,
-    "alpha_mean_lower": 0.48,
-    "alpha_mean_upper": 0.54,
-    "alpha_mean_predicted_error": 0.01,
-    "noise_amplitude": 0.098,
-    "noise_amplitude_lower": 0.095,
-    "noise_amplitude_upper": 0.101,
-    "noise_amplitude_predicted_error": 0.02,
-    "estimator": "likelihood",
-    "estimator_reason": "the best that passes",
-    "through": "surrogate",
-    "descent_arrived": 1,
-    "descent_remaining": 0.04,
-    "agreement": "distance and likelihood agree",
-    "agreement_p_value": 0.6,
-    "efficiency_bound": "likelihood",
-    "efficiency_mean": 1.02,
-    "heldout_energy_distance": 0.01,
-    "heldout_energy_null_95": 0.02,
-    "heldout_p_value": 0.4,
-    "surrogate_whitened_rmse": 0.0712,
-    "surrogate_threshold": 0.1,
-    "surrogate_push": 0.11,
-    "surrogate_push_threshold": 0.25,
-    "surrogate_good_enough": 1,
-    "solver_calls": 5500,
-    "solver_failures": 0,
-}
-TRUE = {
-    "alpha_true_mean": 0.5,
-    "noise_true_amplitude": 0.1,
-    "alpha_relative_error_max": 0.024,
-    "alpha_relative_error_rms": 0.03,
-    "noise_covariance_relative_frobenius_error": 0.04,
-    "alpha_oracle_relative_error_rms": 0.02,
-    "alpha_error_to_oracle": 1.5,
-    "noise_oracle_relative_frobenius_error": 0.05,
-    "noise_error_to_oracle": 0.8,
-}
-
-
-def write(folder, name: str, metrics: dict) -> str:
-    path = folder / name / "metrics.json"
-    path.parent.mkdir()
-    path.write_text(json.dumps(metrics))
-    return str(path)
+from popinv.judgement.answer import HeldOutDistance, PartTest
 
 
 def words(text: str) -> str:
@@ -75,7 +32,7 @@ def row(text: str, start: str) -> list[str]:
 
 
 def test_recovered_beside_true(tmp_path) -> None:
-    text = table([write(tmp_path, "soil", METRICS | TRUE)])
+    text = table([write(tmp_path / "soil", TRUE)])
     assert text.startswith("soil: 1000 systems, 50 observations each\n")
     assert row(text, "law     mean") == ["law", "mean", "0.512", "0.48", "to", "0.54", "0.5"]
     assert row(text, "noise   amplitude")[-4:] == ["0.095", "to", "0.101", "0.1"]
@@ -94,7 +51,7 @@ def test_recovered_beside_true(tmp_path) -> None:
 
 
 def test_columns_line_up(tmp_path) -> None:
-    lines = table([write(tmp_path, "soil", METRICS | TRUE)]).splitlines()
+    lines = table([write(tmp_path / "soil", TRUE)]).splitlines()
     heading = next(line for line in lines if "recovered" in line)
     for line in lines[lines.index(heading) + 1 : lines.index(heading) + 3]:
         for column in ("recovered", "95 % interval", "true"):
@@ -104,8 +61,9 @@ def test_columns_line_up(tmp_path) -> None:
 
 
 def test_without_truth_and_intervals(tmp_path) -> None:
-    bare = {k: v for k, v in METRICS.items() if not k.endswith(("_lower", "_upper"))}
-    text = table([write(tmp_path, "soil", bare)])
+    alone = (estimate("law", "mean", 0.512), estimate("noise", "amplitude", 0.098))
+    bare = replace(ANSWER, estimates=alone)
+    text = table([write(tmp_path / "soil", bare)])
     heading = next(line for line in text.splitlines() if "recovered" in line)
     assert "true" not in heading
     assert "interval" not in heading
@@ -113,20 +71,17 @@ def test_without_truth_and_intervals(tmp_path) -> None:
 
 
 def test_misfit_is_said(tmp_path) -> None:
-    text = table([write(tmp_path, "soil", METRICS | {"heldout_p_value": 0.004})])
+    heldout = HeldOutDistance(0.01, 0.02, 0.004)
+    text = table([write(tmp_path / "soil", replace(ANSWER, heldout=heldout))])
     assert "doubt Held-out systems" in words(text)
     assert "kept aside do not look like draws of the fitted model" in words(text)
     assert "(p = 0.004)" in text
-    assert text.endswith("1 of 6 judgements are reasons for doubt.")
+    assert text.endswith("1 of 8 judgements are reasons for doubt.")
 
 
 def test_many_parameters_are_cut_short(tmp_path) -> None:
-    many = {
-        f"noise_standard_deviation_{i}{end}": 0.1
-        for i in range(1, 51)
-        for end in ("", "_predicted_error")
-    }
-    text = table([write(tmp_path, "soil", many)])
+    many = tuple(estimate("noise", f"standard_deviation_{i}", 0.1) for i in range(1, 51))
+    text = table([write(tmp_path / "soil", replace(ANSWER, estimates=many))])
     assert "standard deviation 12" in text
     assert "standard deviation 13" not in text
     # The amplitude is absent here, so all fifty are of one kind.
@@ -134,19 +89,11 @@ def test_many_parameters_are_cut_short(tmp_path) -> None:
 
 
 def test_several_studies_together(tmp_path) -> None:
-    other = (
-        METRICS
-        | TRUE
-        | {
-            "alpha_relative_error_rms": 0.04,
-            "alpha_oracle_relative_error_rms": 0.01,
-            "noise_covariance_relative_frobenius_error": 0.03,
-        }
-    )
+    other = replace(TRUE, truth=replace(TRUE.truth, law_rms=0.04, law_oracle=0.01, noise=0.03))
     paths = [
-        write(tmp_path, "first", METRICS | TRUE),
-        write(tmp_path, "second", other),
-        write(tmp_path, "own_data", METRICS),
+        write(tmp_path / "first", TRUE),
+        write(tmp_path / "second", other),
+        write(tmp_path / "own_data", ANSWER),
     ]
     last = table(paths).splitlines()[-1]
     # sqrt(mean(0.03^2, 0.04^2)) = 0.0354 against sqrt(mean(0.02^2, 0.01^2)) = 0.0158.
@@ -156,7 +103,7 @@ def test_several_studies_together(tmp_path) -> None:
 
 
 def test_several_studies_without_truth(tmp_path) -> None:
-    paths = [write(tmp_path, name, METRICS) for name in ("a", "b")]
+    paths = [write(tmp_path / name, ANSWER) for name in ("a", "b")]
     assert "oracle" not in table(paths)
 
 
@@ -187,14 +134,14 @@ def test_a_folder_is_no_file(tmp_path) -> None:
 
 
 def test_command(tmp_path) -> None:
-    path = write(tmp_path, "soil", METRICS | TRUE)
-    command = [sys.executable, "-m", "popinv.cli.show", path]
+    path = write(tmp_path / "soil", TRUE)
+    command = [sys.executable, "-m", "popinv.cli.show", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.rstrip("\n") == table([path])
 
 
 def test_baselines_beside_the_metrics_are_shown(tmp_path) -> None:
-    path = write(tmp_path, "soil", METRICS | TRUE)
+    path = write(tmp_path / "soil", TRUE)
     common = {"seconds": 12.4, "solver_calls": 10, "note": ""}
     law, noise = "alpha_relative_error_rms", "noise_covariance_relative_frobenius_error"
     comparison = {
@@ -215,23 +162,23 @@ def test_baselines_beside_the_metrics_are_shown(tmp_path) -> None:
 
 
 def test_what_the_data_cannot_tell_is_said(tmp_path) -> None:
-    known = {"weakest_direction": "1.00 mean", "weakest_direction_error": 0.1}
-    warned = known | {"identifiability_warning": "10 systems do not determine 1 combination"}
-    text = table([write(tmp_path, "soil", METRICS | warned)])
+    warning = "10 systems do not determine 1 combination"
+    warned = replace(ANSWER, weakest=replace(ANSWER.weakest, warning=warning))
+    text = table([write(tmp_path / "soil", warned)])
     assert "doubt Identifiability" in words(text)
     assert "10 systems do not determine 1 combination" in words(text)
-    quiet = METRICS | known | {"identifiability_warning": "none"}
-    assert "the data determine every parameter" in table([write(tmp_path, "sand", quiet)])
+    assert "the data determine every parameter" in table([write(tmp_path / "sand", ANSWER)])
 
 
 def test_a_surrogate_above_its_thresholds_is_a_doubt(tmp_path) -> None:
-    text = table([write(tmp_path, "soil", METRICS | {"surrogate_good_enough": 0})])
+    bad = replace(ANSWER.surrogate, good_enough=False)
+    text = table([write(tmp_path / "soil", replace(ANSWER, surrogate=bad))])
     assert "doubt Surrogate" in words(text)
     assert "the study asks for 0.1" in words(text)
 
 
 def test_calibration_beside_the_metrics_is_judged(tmp_path) -> None:
-    path = write(tmp_path, "soil", METRICS)
+    path = write(tmp_path / "soil", ANSWER)
     assert "Calibration" not in table([path])
     folder = Path(path).parent / "evidence"
     folder.mkdir()
@@ -241,44 +188,67 @@ def test_calibration_beside_the_metrics_is_judged(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("misfit", "line"),
+    ("found", "line"),
     [
         (
-            {"noise_misfit": "none seen"},
+            {},
             "good Noise no mistake seen in 9 tests (p = 0.01)",
         ),
         (
-            {"noise_misfit": "it has heavy tails (excess kurtosis +3)"},
+            {"finding": "it has heavy tails (excess kurtosis +3)"},
             "doubt Noise It has heavy tails (excess kurtosis +3) (p = 0.01)",
         ),
         (
-            {"noise_misfit": "none seen", "noise_misfit_unseen": "one; two"},
+            {"unseen": ("one", "two")},
             "Noise no mistake seen in 9 tests (p = 0.01); 2 of them would hardly see a large one",
         ),
-        ({"noise_misfit": "not judged: why"}, "not judged"),
+        ({"not_judged": "why"}, "not judged"),
     ],
 )
-def test_the_misfit_of_the_noise_has_a_line(misfit: dict, line: str, tmp_path) -> None:
-    numbers = {"noise_misfit_p_value": 0.01, "noise_misfit_tests": 9, "noise_misfit_unseen": "none"}
-    text = table([write(tmp_path, "soil", METRICS | numbers | misfit)])
+def test_the_misfit_of_the_noise_has_a_line(found: dict, line: str, tmp_path) -> None:
+    tests = (replace(PartTest("noise", p_value=0.01, tests=9), **found),)
+    text = table([write(tmp_path / "soil", replace(ANSWER, tests=tests))])
     assert line in words(text)
 
 
 DAMAGES = {"null": None, "list": [], "object": {}, "text": "text", "huge": 10**400}
 
 
-@pytest.mark.parametrize("key", [*METRICS, *TRUE])
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_number_is_shown_or_its_file_is_named(tmp_path, key, damage):
-    damaged = METRICS | TRUE | {key: DAMAGES[damage]}
-    missing = {name: number for name, number in damaged.items() if name != key}
-    for name, metrics in {"damaged": damaged, "missing": missing}.items():
-        file = Path(write(tmp_path, name, metrics))
+def places(content: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the places of all entries of a JSON file, and of those within them."""
+    if at:
+        yield at
+    if isinstance(content, dict | list):
+        rows = content.items() if isinstance(content, dict) else enumerate(content)
+        for key, value in rows:
+            yield from places(value, (*at, key))
+
+
+@pytest.mark.parametrize("at", [*places(json.loads(TRUE.to_json()))], ids=str)
+def test_a_damaged_number_is_shown_or_its_file_is_named(tmp_path, at):
+    *above, key = at
+    file = write(tmp_path / "damaged", TRUE)
+    for damage in (*DAMAGES, "missing"):
+        content = json.loads(TRUE.to_json())
+        inner = reduce(getitem, above, content)
+        if damage == "missing":
+            del inner[key]
+        else:
+            inner[key] = DAMAGES[damage]
+        file.with_name("answer.json").write_text(json.dumps(content))
         try:
             told = table([file])
         except DataError as error:
             told = str(error)
-        assert name in told
+        assert "damaged" in told, damage
+
+
+def test_results_of_an_earlier_version_are_told_what_to_do(tmp_path):
+    file = write(tmp_path / "old", ANSWER)
+    assert table([file]) == table([file.with_name("answer.json")])
+    file.with_name("answer.json").unlink()
+    with pytest.raises(DataError, match=r"old/answer\.json: there is no such file.*Run the study"):
+        table([file])
 
 
 def test_the_report_of_a_folder_lists_what_is_there_and_runs_nothing(tmp_path):
@@ -288,8 +258,9 @@ def test_the_report_of_a_folder_lists_what_is_there_and_runs_nothing(tmp_path):
     (tmp_path / "config.yaml").write_text(json.dumps({"studies": {"mine": study}}))
     results = tmp_path / "results"
     results.mkdir()
-    write(results, "mine", METRICS)
-    write(results, "<b>other", METRICS | {"heldout_p_value": 0.001})
+    write(results / "mine", ANSWER)
+    heldout = HeldOutDistance(0.01, 0.02, 0.001)
+    write(results / "<b>other", replace(ANSWER, heldout=heldout))
     call = "from popinv.cli.commands import popinv; popinv()"
     done = subprocess.run(
         [sys.executable, "-P", "-c", call, "report", "results"],
@@ -300,10 +271,10 @@ def test_the_report_of_a_folder_lists_what_is_there_and_runs_nothing(tmp_path):
     assert re.search(r'row">mine</th><td[^>]*class="good"', page)
     assert re.search(r'row">&lt;b&gt;other</th><td[^>]*class="doubt"', page)
     assert not (tmp_path / "ran").exists()
-    (results / "mine/metrics.json").write_text('{"systems": 3, "estimator": "likelihood"}')
+    (results / "mine/answer.json").write_text('{"systems": 3, "estimator": "likelihood"}')
     done = subprocess.run(
         [sys.executable, "-P", "-c", call, "report", "results"],
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
-    assert "mine/metrics.json: cannot be understood" in done.stderr
+    assert "mine/answer.json: cannot be understood" in done.stderr
     assert "Traceback" not in done.stderr

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from test_show import METRICS, words
+from answers import ANSWER
+from answers import write as write_study
+from test_show import words
 
 from popinv.cli.show import main, table
 from popinv.methods.registry import METHODS
@@ -25,7 +27,7 @@ def write(path: Path, numbers: dict) -> Path:
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    return write(tmp_path / "results/soil/metrics.json", METRICS)
+    return write_study(tmp_path / "results/soil", ANSWER)
 
 
 @pytest.mark.parametrize("name", METHODS)

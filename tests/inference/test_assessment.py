@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,10 @@ from problems import curve_problem, silent
 
 from popinv.inference.accuracy import law_errors, ratio, relative_frobenius_error
 from popinv.inference.answer_tests import answer_tests
+from popinv.inference.assessment import assess
 from popinv.inference.fitted_samples import FittedModel, sample_model
 from popinv.inference.heldout_test import HeldOutTest, heldout_test
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.metrics import metrics
 from popinv.inference.problem import Problem
 from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import DescentSettings
@@ -86,7 +87,8 @@ def test_the_tests_are_among_the_metrics_unless_they_are_left_out(monkeypatch):
     monkeypatch.setattr("popinv.inference.heldout_test._DIRECTIONS", 20)
     study, thresholds = line_study(), Thresholds(error=0.1, push=0.25)
     numbers, fewer = (
-        metrics(study.problem, study.loaded, 9, thresholds, tests) for tests in (answer_tests, None)
+        assess(study.problem, study.loaded, 9, thresholds, tests).metrics()
+        for tests in (answer_tests, None)
     )
     heldout = {"heldout_energy_distance", "heldout_energy_null_95", "heldout_p_value"}
     misfits = {f"{part}_misfit" for part in ("law", "noise", "simulator")}
@@ -94,6 +96,17 @@ def test_the_tests_are_among_the_metrics_unless_they_are_left_out(monkeypatch):
     assert {name: numbers[name] for name in fewer} == fewer
     # One of ten ranks.
     assert 10 * numbers["heldout_p_value"] == pytest.approx(round(10 * numbers["heldout_p_value"]))
+
+
+def test_the_metrics_are_those_that_have_always_been_written():
+    study, thresholds = line_study(), Thresholds(error=0.1, push=0.25)
+    numbers = assess(study.problem, study.loaded, 20, thresholds, answer_tests).metrics()
+    kept = json.loads(Path(__file__).with_name("line_study_metrics.json").read_text())
+    assert list(numbers) == list(kept)
+    for name, value in kept.items():
+        if isinstance(value, float):
+            value = pytest.approx(value, rel=1e-6)
+        assert numbers[name] == value, name
 
 
 def test_samples_hold_the_solvers_residuals():

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+from answers import ANSWER, estimate
 
 from popinv.forward.datasets import law_and_noise_coordinates
 from popinv.inference.problem import Problem
-from popinv.inference.reading import as_read, read_names, read_slopes, read_values
 from popinv.inference.result import parameter_names
-from popinv.judgement.metrics import parameters_in
+from popinv.inference.stated_values import as_read, read_names, read_slopes, read_values
+from popinv.judgement.answer import ParameterEstimate, RecoveredParameter
 from popinv.population.laws.free_form.law import FreeFormLaw
 from popinv.population.laws.gaussian import GaussianLaw
 from popinv.population.laws.normal.law import NormalLaw
@@ -103,26 +106,25 @@ def test_entries_without_a_meaning_are_left_out():
     assert as_read(law, dataset).sizes["law_parameter"] == int((law.precision == 0).sum())
 
 
-def test_a_table_of_metrics_has_the_median_in_place_of_the_mean():
-    metrics = {
-        "alpha_k_mean": -1.0,
-        "alpha_k_mean_predicted_error": 0.1,
-        "alpha_true_k_mean": -1.1,
-        "alpha_k_standard_deviation": 0.3,
-        "alpha_k_standard_deviation_predicted_error": 0.1,
-        "summary_k_median": 0.37,
-        "summary_k_median_lower": 0.3,
-        "summary_k_median_upper": 0.45,
-        "summary_true_k_median": 0.33,
-        "units_law_k_median": "1/h",
-        "units_law_k_standard_deviation": "log scale",
-        "noise_size": 2.0,
-        "noise_size_predicted_error": 0.1,
-    }
-    shown = parameters_in(metrics)
-    assert [(p.name, p.units) for p in shown] == [
+def test_a_table_of_an_answer_has_the_median_in_place_of_the_mean():
+    median = RecoveredParameter("law", "k_median", 0.37, 0.3, 0.45, 0.33, "1/h")
+    deviation = RecoveredParameter("law", "k_standard_deviation", 0.3, scale="log")
+    answer = replace(
+        ANSWER,
+        estimates=(
+            estimate("law", "k_mean", -1.0, None, None, -1.1, median=median),
+            ParameterEstimate(deviation, "k_standard_deviation", 0.1),
+            estimate("noise", "size", 2.0),
+        ),
+    )
+    assert [(p.name, p.units) for p in answer.parameters] == [
         ("k_median", "1/h"),
         ("k_standard_deviation", "log scale"),
         ("size", ""),
     ]
-    assert (shown[0].value, shown[0].lower, shown[0].true) == (0.37, 0.3, 0.33)
+    assert answer.parameters[0] is median
+    metrics = answer.metrics()
+    assert (metrics["alpha_k_mean"], metrics["alpha_true_k_mean"]) == (-1.0, -1.1)
+    assert (metrics["summary_k_median"], metrics["summary_true_k_median"]) == (0.37, 0.33)
+    assert metrics["units_law_k_median"] == "1/h"
+    assert metrics["units_law_k_standard_deviation"] == "log scale"

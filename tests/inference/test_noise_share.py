@@ -11,7 +11,7 @@ from linear_population import linear_problem
 
 from popinv.forward.base import Observations
 from popinv.inference.conditions import Conditions
-from popinv.inference.noise_share import noise_share_metrics, noise_shares
+from popinv.inference.noise_share import least_noise, noise_shares
 from popinv.inference.problem import Problem
 from popinv.population.laws.normal.law import NormalLaw
 from popinv.population.noise.diagonal.noise import DiagonalNoise
@@ -72,11 +72,10 @@ def test_replicates_count_together() -> None:
         y, Observations(np.zeros((2, 1)), ("entry",), "y"), heldout=0, replicate_count=3
     )
     population = xr.Dataset({"noise_covariance": (("a", "b"), covariance)})
-    metrics = noise_share_metrics(problem, population, dataset)
-    assert metrics["noise_least_share"] == pytest.approx(1e-4 / both[:, 0].std())
-    assert metrics["noise_least_share_at"] == "observation 1"
-    assert metrics["fewest_observations_of_a_system"] == 2
-    assert metrics["varying_parameters"] == 1
+    least = least_noise(problem, population, dataset)
+    assert least is not None
+    assert least.share == pytest.approx(1e-4 / both[:, 0].std())
+    assert least.observation == "observation 1"
 
 
 def test_an_observation_seen_once_has_no_share() -> None:

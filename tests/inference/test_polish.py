@@ -21,9 +21,9 @@ from popinv.inference.polish import (
     polish,
     pseudo_likelihood_solves,
 )
-from popinv.inference.polished import likelihood_dataset, pseudo_likelihood_dataset
 from popinv.inference.problem import Problem
 from popinv.inference.resampling import bootstrap
+from popinv.inference.result import likelihood_dataset, pseudo_likelihood_dataset
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves

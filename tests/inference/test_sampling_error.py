@@ -8,7 +8,7 @@ import pytest
 from popinv.errors import SolverError
 from popinv.inference.sampling_error import (
     sampling_error_dataset,
-    sampling_error_metrics,
+    sampling_error_share,
     within_system_covariance,
 )
 
@@ -55,26 +55,26 @@ def test_systems_with_a_failed_solve_are_left_out():
 
 def test_share_and_error_against_the_sum():
     noise = np.diag([2.0, 8.0])
-    numbers = sampling_error_metrics(noise, np.diag([1.0, 2.0]), np.diag([1.0, 6.0]))
-    assert numbers["sampling_error_share"] == pytest.approx((1 / 2 + 2 / 8) / 2)
-    assert numbers["noise_plus_sampling_relative_frobenius_error"] == 0
+    found = sampling_error_share(noise, np.diag([1.0, 2.0]), np.diag([1.0, 6.0]))
+    assert found.share == pytest.approx((1 / 2 + 2 / 8) / 2)
+    assert found.error_of_sum == 0
     # The share does not depend on the units of the observations.
     units = np.diag([1e3, 1e-3])
-    scaled = sampling_error_metrics(units @ noise @ units, units @ np.diag([1.0, 2.0]) @ units)
-    assert scaled["sampling_error_share"] == pytest.approx(numbers["sampling_error_share"])
+    scaled = sampling_error_share(units @ noise @ units, units @ np.diag([1.0, 2.0]) @ units)
+    assert scaled.share == pytest.approx(found.share)
 
 
 def test_what_was_taken_off_is_beside_the_noise_and_not_in_it():
-    numbers = sampling_error_metrics(
+    found = sampling_error_share(
         np.diag([1.0, 6.0]), np.diag([1.0, 2.0]), np.diag([1.0, 6.0]), taken_off=True
     )
-    assert numbers["sampling_error_share"] == pytest.approx((1 / 2 + 2 / 8) / 2)
-    assert "noise_plus_sampling_relative_frobenius_error" not in numbers
+    assert found.share == pytest.approx((1 / 2 + 2 / 8) / 2)
+    assert found.error_of_sum is None
 
 
 def test_the_systems_noise_scales_are_taken_into_account():
     # Noise of scale 2 everywhere: what is recovered at scale 1 holds a quarter of the sampling
     # error.
-    numbers = sampling_error_metrics(np.eye(2), 0.8 * np.eye(2), 0.8 * np.eye(2), 4.0)
-    assert numbers["sampling_error_share"] == pytest.approx(0.2)
-    assert numbers["noise_plus_sampling_relative_frobenius_error"] == pytest.approx(0, abs=1e-12)
+    found = sampling_error_share(np.eye(2), 0.8 * np.eye(2), 0.8 * np.eye(2), 4.0)
+    assert found.share == pytest.approx(0.2)
+    assert found.error_of_sum == pytest.approx(0, abs=1e-12)

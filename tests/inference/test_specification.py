@@ -15,7 +15,7 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.features import Feature, features_of
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.problem import Problem
-from popinv.inference.specification import ScoreTest, metrics_of, specification
+from popinv.inference.specification import ScoreTest, part_tests, specification
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import GaussianLaw
 from popinv.population.laws.transforms import NONE
@@ -117,12 +117,11 @@ def off(omega, e):
 )
 def test_a_mistake_is_seen_and_named(mistake, count, part, named):
     found = findings_of(problem_of(*mistake(*drawn(count, 3))))
-    numbers = metrics_of(list(found.values()))
+    (tested,) = [test for test in part_tests(list(found.values())) if test.part == part]
     assert found[named].p_value < 0.01
     of_part = [finding for finding in found.values() if finding.feature.part == part]
     assert min(of_part, key=lambda f: f.p_value).feature.part == part
-    assert numbers[f"{part}_misfit"] != "none seen"
-    assert "the next larger model" in str(numbers[f"{part}_misfit"])
+    assert "the next larger model" in tested.finding
 
 
 def test_the_parameter_of_a_larger_model_is_estimated():
@@ -164,12 +163,13 @@ def test_a_known_quantity_that_acts_is_seen():
 
 def test_a_test_without_power_says_so():
     few = findings_of(problem_of(*drawn(12, 1)))
-    numbers = metrics_of(list(few.values()))
+    law = part_tests(list(few.values()))[0]
     assert not few["kurtosis_a"].powerful
-    assert "the law of a has other tails than a normal one" in str(numbers["law_misfit_unseen"])
+    assert "the law of a has other tails than a normal one" in law.unseen
     many = findings_of(problem_of(*drawn(1500, 1)))
     assert many["lag_1"].powerful
-    assert "correlated in time" not in str(metrics_of(list(many.values()))["noise_misfit_unseen"])
+    noise = part_tests(list(many.values()))[1]
+    assert "correlated in time" not in "; ".join(noise.unseen)
 
 
 def test_features_are_the_scores_of_larger_models():
@@ -275,11 +275,12 @@ def test_neighbours_in_time_and_in_space_are_paired(observations, wanted):
 
 def test_a_model_that_is_not_the_likelihoods_is_not_judged():
     population = xr.Dataset(attrs={"estimator": "distance"})
-    numbers = module.specification_metrics(
+    tests, features = module.specification_tests(
         problem_of(*drawn(8, 0)), population, OBSERVATIONS, xr.Dataset()
     )
-    assert set(numbers) == {"law_misfit", "noise_misfit", "simulator_misfit"}
-    assert all(str(text).startswith("not judged: ") for text in numbers.values())
+    assert [test.part for test in tests] == ["law", "noise", "simulator"]
+    assert all("need the likelihood" in test.not_judged for test in tests)
+    assert not features
 
 
 def test_adjusted_p_values_count_the_number_of_tests():

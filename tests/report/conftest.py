@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from answers import write
 from browsing import Visit, visit
 from small_results import (
     CLAIMS,
@@ -22,7 +23,7 @@ from small_results import (
 )
 
 from popinv.inference.answer_tests import answer_tests
-from popinv.inference.metrics import metrics
+from popinv.inference.assessment import assess
 from popinv.methods.metrics import write_metrics
 from popinv.report.folder import ASSETS, library, library_name
 from popinv.report.gathering import gather_listed, gather_method, gather_study
@@ -53,10 +54,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
             seed=3,
             created_by=f"make_{name}",
         )
-    metric_values = metrics(
+    answer = assess(
         study.problem, study.loaded, null_resamples=20, thresholds=THRESHOLDS, tests=answer_tests
     )
-    write_metrics(metric_values, tiny / "metrics.json")
+    write(tiny, answer)
     benchmarks = tiny / "benchmarks"
     benchmarks.mkdir()
     for name, seconds, megabytes in (
@@ -92,7 +93,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 def pages(results: Results) -> dict[str, Path]:
     """Return the files of the three sorts of pages, and that of the charts' library."""
     folder = results.folder / "report"
-    study = gather_study(results.tiny / "metrics.json", results.section, results.stores())
+    study = gather_study(results.tiny / "answer.json", results.section, results.stores())
     method = gather_method(
         "mwgrad",
         results.folder,

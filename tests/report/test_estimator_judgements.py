@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from answers import ANSWER, estimate
 
-from popinv.judgement.judgement import Judgement
-from popinv.judgement.judgements import judgements
-from popinv.judgement.metrics import parameters_in
+from popinv.judgement.answer import LikelihoodValue, StudyAnswer
+from popinv.judgement.judgements import Judgement, judgements
 
-VALUE = {"log_likelihood": -362.98, "log_likelihood_error": 0.0, "aic": 737.97, "bic": 745.52}
-ERRORS = {
-    "standard_errors_by": "model",
-    **{"model_standard_error_mean": 0.2, "robust_standard_error_mean": 0.1},
-    **{"model_standard_error_length": 0.2, "robust_standard_error_length": 0.25},
-}
-EFFICIENCY = {"efficiency_bound": "likelihood", "efficiency_mean": 1.0, "systems": 100}
+ERRORS = (
+    estimate("law", "mean", 1.0, model_error=0.2, robust_error=0.1),
+    estimate("law", "length", 1.0, model_error=0.2, robust_error=0.25),
+)
 
 
-def told(metrics: dict[str, Any], name: str) -> Judgement:
-    (judged,) = [j for j in judgements(metrics, parameters_in(metrics)) if j.name == name]
+def told(answer: StudyAnswer, name: str) -> Judgement:
+    (judged,) = [j for j in judgements(answer) if j.name == name]
     return judged
 
 
 def test_the_value_is_told_with_the_criteria_that_follow():
-    judged = told(VALUE, "Log likelihood")
+    value = LikelihoodValue(-362.98, 0.0, 737.97, 745.52)
+    judged = told(replace(ANSWER, likelihood=value), "Log likelihood")
     assert judged.short == "-362.98; AIC 737.97, BIC 745.52"
     assert "error of its draws" not in judged.finding
     assert "the smaller, the better" in judged.meaning
     # An error that shows in the digits is told.
-    rough = told(VALUE | {"log_likelihood_error": 0.03}, "Log likelihood")
+    rough = told(replace(ANSWER, likelihood=replace(value, error=0.03)), "Log likelihood")
     assert "-362.98 (error of its draws 0.03)" in rough.finding
 
 
@@ -39,7 +38,8 @@ def test_the_value_is_told_with_the_criteria_that_follow():
     [("model", "by the model", "robust"), ("robust", "robust", "by the model")],
 )
 def test_both_kinds_of_standard_errors_are_compared(by, used, other):
-    judged = told(ERRORS | {"standard_errors_by": by}, "Standard errors")
+    choice = replace(ANSWER.choice, errors_by=by)
+    judged = told(replace(ANSWER, choice=choice, estimates=ERRORS), "Standard errors")
     assert judged.verdict == "neutral"
     assert judged.finding.startswith(f"The standard errors are {used}.")
     assert "0.50 (mean) to 1.25 (length) times those by the model" in judged.finding
@@ -49,14 +49,23 @@ def test_both_kinds_of_standard_errors_are_compared(by, used, other):
 
 
 def test_efficiency_is_no_praise_where_something_is_not_determined():
-    assert told(EFFICIENCY, "Efficiency").verdict == "good"
+    def judged(efficiency: float, **choice: Any) -> Judgement:
+        rows = (estimate("law", "mean", 1.0, efficiency=efficiency),)
+        answer = replace(ANSWER, estimates=rows, choice=replace(ANSWER.choice, **choice))
+        return told(answer, "Efficiency")
+
+    assert judged(1.0, estimator="pseudo_likelihood").verdict == "good"
+    assert judged(1.8, estimator="pseudo_likelihood").verdict == "doubt"
     # Of the likelihood, two uncertain errors differ by chance.
-    far = EFFICIENCY | {"efficiency_mean": 1.8}
-    assert told(far, "Efficiency").verdict == "doubt"
-    own = {"estimator": "likelihood", "estimator_reason": "the best that passes"}
-    assert told(
-        far | own | {"through": "solver", "estimator_arrived": 1}, "Efficiency"
-    ).verdict == ("neutral")
-    unknown = told(EFFICIENCY | {"undetermined": "F_median, V_median"}, "Efficiency")
+    assert judged(1.8, estimator="likelihood", through="solver").verdict == "neutral"
+    unknown = judged(1.0, undetermined=("F_median", "V_median"))
     assert unknown.verdict == "neutral"
     assert "F median, V median are not determined" in unknown.finding
+
+
+def test_a_parameter_at_its_boundary_is_told():
+    for where, end in (("zero", "from above"), ("infinity", "from below")):
+        answer = replace(ANSWER, estimates=(estimate("law", "k_sd", 0.0, boundary=where),))
+        judged = told(answer, "Boundary")
+        assert judged.short == f"k sd is not distinguished from {where}"
+        assert end in judged.finding

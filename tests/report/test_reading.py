@@ -130,7 +130,7 @@ def test_hostile_names_and_numbers_are_written_out(browser, results, pages, tmp_
     folder.mkdir()
     name = "a_study_of_everything_that_was_changed_since_the_last_one" + "_" + "x" * 40
     numbers = {"nothing": None, "undefined": float("nan"), "infinite": float("inf"), "<b>": "<i>"}
-    study = gather_study(results.tiny / "metrics.json", results.section, results.stores())
+    study = gather_study(results.tiny / "answer.json", results.section, results.stores())
     listed = replace(gather_listed(results.folder, "tiny", None), current=False, page=False)
     method = Method(
         "m" * 60, "A method", "", "", (), Use(PROBLEM, numbers), (Use(name, numbers),), {}

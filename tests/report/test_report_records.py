@@ -10,10 +10,12 @@ import zipfile
 from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from answers import TRUE, estimate
 from small_results import CLAIMS, PIXEL, configuration, numbers_of, studies
 
 from popinv.charts import style
@@ -21,8 +23,19 @@ from popinv.charts.page_chart import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, T
 from popinv.charts.saving import save
 from popinv.config.loading import as_mapping, load
 from popinv.errors import DataError
+from popinv.judgement.answer import (
+    DescentArrival,
+    EstimatorChoice,
+    FeatureTest,
+    HeldOutDistance,
+    LeastNoise,
+    ObservedSizes,
+    PartTest,
+    RecoveredParameter,
+    SurrogateError,
+    TruthErrors,
+)
 from popinv.judgement.judgements import judgements
-from popinv.judgement.metrics import Parameter, parameters_in
 from popinv.report.answer_charts import parameter_chart
 from popinv.report.describing import described, question_of
 from popinv.report.estimator_charts import estimator_chart
@@ -44,7 +57,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_stages_are_of_the_jobs_that_the_study_has(results):
-    study = gather_study(results.tiny / "metrics.json", results.section)
+    study = gather_study(results.tiny / "answer.json", results.section)
     stages = {stage.rule: stage for stage in study.stages}
     assert list(stages) == ["deconvolve", "solve_chunk"]
     solve = stages["solve_chunk"]
@@ -54,7 +67,7 @@ def test_stages_are_of_the_jobs_that_the_study_has(results):
 
 
 def test_hashes_are_those_of_the_stores(results):
-    study = gather_study(results.tiny / "metrics.json", results.section, results.stores())
+    study = gather_study(results.tiny / "answer.json", results.section, results.stores())
     for store in study.stores:
         assert store.sha256 == storage.load(results.tiny / store.path).attrs["content_sha256"]
     assert {(s.path, s.rule) for s in study.stores} == {
@@ -63,24 +76,25 @@ def test_hashes_are_those_of_the_stores(results):
 
 
 def test_only_what_the_study_asks_for_is_told(results):
-    assert set(gather_study(results.tiny / "metrics.json", results.section).uses) == {"mwgrad"}
-    without = gather_study(results.tiny / "metrics.json", configuration())
+    assert set(gather_study(results.tiny / "answer.json", results.section).uses) == {"mwgrad"}
+    without = gather_study(results.tiny / "answer.json", configuration())
     assert without.uses == {}
 
 
 def test_what_is_missing_is_named(results, tmp_path):
-    with pytest.raises(DataError, match=r"metrics\.json: there is no such file"):
-        gather_study(tmp_path / "metrics.json", results.section)
+    with pytest.raises(DataError, match=r"answer\.json: there is no such file"):
+        gather_study(tmp_path / "answer.json", results.section)
     (tmp_path / "x.zarr.zip").write_text("{}")
     with pytest.raises(DataError, match=r"x\.zarr\.zip: cannot be read"):
-        gather_study(results.tiny / "metrics.json", results.section, [tmp_path / "x.zarr.zip"])
+        gather_study(results.tiny / "answer.json", results.section, [tmp_path / "x.zarr.zip"])
 
 
 def test_the_index_lists_every_study_that_has_results_or_a_page(results, tmp_path):
     folder = tmp_path / "results"
     for name in ("mine", "before"):
         (folder / name).mkdir(parents=True)
-        shutil.copy(results.tiny / "metrics.json", folder / name)
+        for file in ("answer.json", "metrics.json"):
+            shutil.copy(results.tiny / file, folder / name)
     attributes = {"attributes": {"config": json.dumps({"forward": {"kind": "lorenz96"}})}}
     with zipfile.ZipFile(folder / "before/observations.zarr.zip", "w") as archive:
         archive.writestr("zarr.json", json.dumps(attributes))
@@ -138,76 +152,75 @@ def test_a_method_is_gathered_from_whatever_it_has_left(results, tmp_path):
     assert question_of("mwgrad") == "Parameters that serve a group of systems at once."
 
 
-GOOD = {
-    "alpha_mean": 1.0, "alpha_mean_lower": 0.5, "alpha_mean_upper": 1.5,
-    "alpha_mean_predicted_error": 0.1, "alpha_true_mean": 1.2, "alpha_relative_error_max": 0.1,
-    "noise_covariance_relative_frobenius_error": 0.1, "heldout_p_value": 0.5,
-    "heldout_energy_distance": 0.1, "heldout_energy_null_95": 0.2, "noise_misfit": "none seen",
-    "noise_misfit_p_value": 0.4, "noise_misfit_tests": 9, "noise_misfit_unseen": "none",
-    "identifiability_warning": "none", "weakest_direction": "1.00 mean",
-    "weakest_direction_error": 0.1, "surrogate_whitened_rmse": 0.01, "surrogate_threshold": 0.02,
-    "surrogate_push": 0.1, "surrogate_push_threshold": 0.25, "surrogate_good_enough": 1,
-    "through": "surrogate", "solver_calls": 100,
-    "solver_failures": 0, "solver_failure_reasons": "none",
-}  # fmt: skip
-
-
-CONVERGED = {
-    "estimator": "likelihood", "estimator_reason": "the best", "estimator_arrived": 1,
-    "descent_arrived": 0, "descent_remaining": 0.5,
-}  # fmt: skip
-
-
+GOOD = replace(
+    TRUE,
+    estimates=(estimate("law", "mean", 1.0, 0.5, 1.5, 1.2),),
+    truth=TruthErrors(0.1, 0.1, 0.1),
+    tests=(PartTest("noise", p_value=0.4, tests=9),),
+    descent=None,
+)
+DISTANCE = EstimatorChoice("distance", "the best", "surrogate", True, "likelihood", "they agree")
+LIKELIHOOD = replace(DISTANCE, estimator="likelihood")
 COLLAPSED = {
-    "noise_least_share": 2e-4, "noise_least_share_at": "observation 3",
-    "fewest_observations_of_a_system": 2, "varying_parameters": 2,
-}  # fmt: skip
+    "least_noise": LeastNoise(2e-4, "observation 3"),
+    "sizes": ObservedSizes(1000, 2, 2, 2),
+}
+
+
+def inefficient(systems: int) -> dict[str, Any]:
+    """Return what an answer has whose standard errors are twice their bound."""
+    return {
+        "choice": replace(LIKELIHOOD, estimator="pseudo_likelihood"),
+        "estimates": (estimate("law", "mean", 1.0, 0.5, 1.5, 1.2, efficiency=2.0),),
+        "sizes": replace(GOOD.sizes, systems=systems),
+    }
 
 
 @pytest.mark.parametrize(
     ("changed", "doubted"),
     [
         ({}, None),
-        ({"heldout_p_value": 0.009}, "Held-out systems"),
-        ({"noise_misfit": "the noise is correlated (0.4)"}, "Noise"),
-        ({"identifiability_warning": "100 systems do not determine"}, "Identifiability"),
-        ({"surrogate_good_enough": 0}, "Surrogate"),
-        ({"solver_failures": 3}, "Solver"),
-        (CONVERGED, None),
-        (CONVERGED | {"estimator_arrived": 0}, "Convergence"),
+        ({"heldout": HeldOutDistance(0.1, 0.2, 0.009)}, "Held-out systems"),
+        ({"tests": (PartTest("noise", "", "it is correlated (0.4)", 0.01, 9),)}, "Noise"),
+        ({"weakest": replace(GOOD.weakest, warning="not determined")}, "Identifiability"),
+        ({"surrogate": SurrogateError(0.01, 0.02, 0.1, 0.25, False)}, "Surrogate"),
+        ({"solves": replace(GOOD.solves, failures=3)}, "Solver"),
+        ({"descent": DescentArrival(False, 0.5)}, None),
+        ({"choice": replace(LIKELIHOOD, arrived=False)}, "Convergence"),
         # The descent's own convergence is judged by its remaining distance.
-        (CONVERGED | {"estimator": "distance", "descent_arrived": 0}, "Descent"),
-        ({"efficiency_mean": 2.0, "efficiency_bound": "likelihood"}, "Efficiency"),
-        ({"efficiency_mean": 2.0, "efficiency_bound": "likelihood", "systems": 50}, "Efficiency"),
-        ({"efficiency_mean": 2.0, "efficiency_bound": "likelihood", "systems": 49}, None),
+        ({"choice": DISTANCE, "descent": DescentArrival(False, 0.5)}, "Descent"),
+        ({"choice": replace(DISTANCE, arrived=False)}, None),
+        ({"choice": replace(LIKELIHOOD, agreement_p_value=0.001)}, "Agreement"),
+        (inefficient(1000), "Efficiency"),
+        (inefficient(50), "Efficiency"),
+        (inefficient(49), None),
         (COLLAPSED, "Size of the noise"),
-        (COLLAPSED | {"noise_least_share": 2e-3}, None),
+        (COLLAPSED | {"least_noise": LeastNoise(2e-3, "observation 3")}, None),
     ],
 )
 def test_reasons_for_doubt(changed, doubted):
-    metrics = GOOD | changed
-    judged = judgements(metrics, parameters_in(metrics))
+    judged = judgements(replace(GOOD, **changed))
     assert [j.name for j in judged if j.verdict == "doubt"] == ([doubted] if doubted else [])
 
 
 def test_collapsed_noise_is_explained():
-    def told(changed):
-        metrics = GOOD | COLLAPSED | changed
-        judged = judgements(metrics, parameters_in(metrics))
+    def told(fewest):
+        sizes = ObservedSizes(1000, 3, fewest, 2)
+        judged = judgements(replace(GOOD, **COLLAPSED | {"sizes": sizes}))
         return next(j for j in judged if j.name == "Size of the noise")
 
-    without_maximum = told({})
+    without_maximum = told(2)
     assert without_maximum.finding.startswith(
         "The recovered noise of observation 3 is 0.0002 of the spread"
     )
     assert "2 observations and 2 parameters that vary" in without_maximum.finding
     assert "noise.kind: isotropic" in without_maximum.meaning
-    assert "without bound" not in told({"fewest_observations_of_a_system": 3}).finding
+    assert "without bound" not in told(3).finding
 
 
 def test_efficiency_of_few_systems_is_not_judged():
-    few = GOOD | {"efficiency_mean": 2.0, "efficiency_bound": "likelihood", "systems": 18}
-    (judged,) = [j for j in judgements(few, parameters_in(few)) if j.name == "Efficiency"]
+    few = replace(GOOD, **inefficient(18))
+    (judged,) = [j for j in judgements(few) if j.name == "Efficiency"]
     assert (judged.verdict, judged.short) == ("neutral", "not judged: 18 systems are too few")
     assert "by about 17 %" in judged.finding
 
@@ -215,20 +228,19 @@ def test_efficiency_of_few_systems_is_not_judged():
 @pytest.mark.parametrize(
     ("changed", "name", "verdict"),
     [
-        ({"noise_misfit": "not judged: nothing to judge by"}, "Noise", "neutral"),
-        ({"heldout_p_value": float("nan")}, "Held-out systems", "neutral"),
-        ({"heldout_p_value": None}, "Held-out systems", "neutral"),
-        ({"surrogate_whitened_rmse": float("nan")}, "Surrogate", "doubt"),
+        ({"tests": (PartTest("noise", "nothing to judge by"),)}, "Noise", "neutral"),
+        ({"heldout": HeldOutDistance(0.1, 0.2, float("nan"))}, "Held-out systems", "neutral"),
+        ({"heldout": HeldOutDistance(0.1, 0.2, None)}, "Held-out systems", "neutral"),
+        ({"surrogate": SurrogateError(float("nan"), 0.1, 0.1, 0.2, True)}, "Surrogate", "doubt"),
     ],
 )
 def test_what_could_not_be_judged_is_not_called_good(changed, name, verdict):
-    metrics = GOOD | changed
-    (judged,) = [j for j in judgements(metrics, parameters_in(metrics)) if j.name == name]
+    (judged,) = [j for j in judgements(replace(GOOD, **changed)) if j.name == name]
     assert (judged.verdict, judged.short) == (verdict, "not judged")
 
 
 def test_parameters_are_drawn_where_there_is_something_to_compare_with():
-    alone = Parameter("law", "mean", 1.0)
+    alone = RecoveredParameter("law", "mean", 1.0)
     assert parameter_chart([]) is None
     assert parameter_chart([alone]) is None
     compared = [replace(alone, true=1.1), replace(alone, lower=0.5, upper=1.5)]
@@ -253,9 +265,9 @@ def test_an_estimate_without_information_does_not_hide_the_others(results, error
 
 
 def test_intervals_that_miss_and_a_low_coverage_are_doubtful():
-    missing = [Parameter("law", f"p{i}", 0.0, -1.0, 1.0, 2.0) for i in range(4)]
+    missing = tuple(estimate("law", f"p{i}", 0.0, -1.0, 1.0, 2.0) for i in range(4))
     coverage = {"coverage_mean": 0.6, "calibration_replications": 40}
-    judged = judgements(GOOD, missing, coverage)
+    judged = judgements(replace(GOOD, estimates=missing), coverage)
     assert [j.name for j in judged if j.verdict == "doubt"] == ["Against the truth", "Calibration"]
     assert "0 of 4 intervals (of 95 %)" in judged[0].finding
 
@@ -354,7 +366,7 @@ def test_numbers_are_rounded_for_people_and_whole_for_programs():
 )
 def test_every_kind_of_study_has_a_page(make, known, results):
     study = make() if known else make().without(*studies.ABSENT)
-    record = gather_study(results.tiny / "metrics.json", results.section)
+    record = gather_study(results.tiny / "answer.json", results.section)
     page = page_of(record, study.problem, study.loaded)
     charts = re.findall(r'<figure class="chart[^>]*id="chart-([^"]+)"', page)
     assert len(charts) == len(set(charts)) >= 12
@@ -404,12 +416,9 @@ def test_colours_are_told_apart_with_any_colour_vision(sight, dark):
 
 
 def test_the_sizes_of_mistakes_are_drawn_with_those_that_are_seen():
-    def of(name, theta, p_value):
-        own = {"": theta, "_error": 0.1, "_large": 0.5, "_p_value": p_value}
-        return {f"misfit_{name}{ending}": value for ending, value in own.items()}
-
-    assert chart_of_tests({}) is None
-    chart = chart_of_tests(of("lag_1", 0.6, 0.001) | of("tails", 0.1, 0.9))
+    assert chart_of_tests([]) is None
+    rows = (("lag_1", 0.6, 0.001), ("tails", 0.1, 0.9))
+    chart = chart_of_tests([FeatureTest(name, value, 0.1, 0.5, p) for name, value, p in rows])
     assert chart is not None
     drawn = {trace.name: trace for trace in chart.figure.data}
     assert drawn["a mistake"].x == pytest.approx([1.2])

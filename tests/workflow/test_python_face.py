@@ -12,7 +12,7 @@ import pytest
 from tiny_study import Workflow
 
 import popinv
-from popinv.judgement.metrics import parameters_in
+from popinv.judgement.files import read_answer
 
 SIMULATOR = """
 import numpy as np
@@ -49,10 +49,9 @@ SECTIONS: dict[str, Any] = {
 @pytest.mark.firedrake
 def test_the_tiny_study_opens_with_the_numbers_of_its_metrics(finished):
     folder = finished.folder / "results" / "tiny"
-    metrics = json.loads((folder / "metrics.json").read_text())
-    result = popinv.load(folder)
+    result, recovered = popinv.load(folder), read_answer(folder).parameters
+    assert result.metrics == json.loads((folder / "metrics.json").read_text())
     table = result.summary()
-    recovered = parameters_in(metrics)
     assert len(table) == len(recovered) == 5
     for row, wanted in zip(table.itertuples(), recovered, strict=True):
         assert (row.kind, row.estimate, row.true) == (wanted.kind, wanted.value, wanted.true)

@@ -212,6 +212,7 @@ rule assess_population:
         population="<results>/{study}/population.zarr.zip",
         check="<results>/{study}/rounds/check/solves.zarr.zip",
     output:
+        answer="<results>/{study}/answer.json",
         metrics="<results>/{study}/metrics.json",
         made="<results>/{study}/made/assess_population.json",
     log:

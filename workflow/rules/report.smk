@@ -76,7 +76,7 @@ rule write_study_page:
         likelihood="<results>/{study}/likelihood.zarr.zip",
         population="<results>/{study}/population.zarr.zip",
         check="<results>/{study}/rounds/check/solves.zarr.zip",
-        metrics="<results>/{study}/metrics.json",
+        answer="<results>/{study}/answer.json",
         figures=expand("<results>/{study}/figures/{figure}.png", figure=FIGURES, allow_missing=True),
         others=other_results,
         library=LIBRARY,

@@ -6,7 +6,7 @@ from popinv.inference.stages.assess_population import assess_population
 from popinv.surrogate.collect import Thresholds
 
 with stage(snakemake) as job:
-    metrics = assess_population(
+    answer = assess_population(
         job.model,
         Thresholds(**job.params.thresholds),
         **job.inputs,
@@ -14,4 +14,5 @@ with stage(snakemake) as job:
         null_resamples=job.params.null_resamples,
         tests=answer_tests,
     )
-    job.write("metrics", metrics)
+    job.write("answer", answer.to_json())
+    job.write("metrics", answer.metrics_json())

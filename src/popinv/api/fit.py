@@ -193,10 +193,10 @@ def fit(
                 begun.append(what)
                 bar.set_description(what)
 
-            artefacts, metrics = run_stages(study, seen, device, say, tests)
+            artefacts, answer = run_stages(study, seen, device, say, tests)
             bar.update()
     function = simulator if callable(simulator) else None
-    return Result(artefacts, metrics, simulator=function)
+    return Result(artefacts, answer, simulator=function)
 
 
 def load(folder: str | Path, simulator: Callable[..., Any] | None = None) -> Result:
@@ -221,11 +221,11 @@ def load(folder: str | Path, simulator: Callable[..., Any] | None = None) -> Res
     ConfigError
         If a simulator is given to a result that has none to be given.
     """
-    metrics = check_finished(folder)
+    answer = check_finished(folder)
     name = Path(folder).resolve().name
     result = Result(
         Stores(folder),
-        metrics,
+        answer,
         simulator=simulator,
         calibration=calibration_in(folder),
         name=name,

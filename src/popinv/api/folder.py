@@ -10,11 +10,11 @@ from typing import Any
 import xarray as xr
 
 from popinv.errors import DataError, nearest
-from popinv.judgement.metrics import read_metrics
+from popinv.judgement.answer import StudyAnswer
+from popinv.judgement.files import ANSWER_FILE, METRICS_FILE, read_answer, read_metrics
 from popinv.store import storage
 from popinv.store.whole_files import write_text
 
-_METRICS = "metrics.json"
 _STORES = {
     "observations": "observations",
     "truth": "truth",
@@ -73,8 +73,8 @@ class Stores(Mapping[str, xr.Dataset]):
         return name in self._paths
 
 
-def check_finished(folder: str | Path) -> dict[str, Any]:
-    """Return the metrics in the folder of a finished study.
+def check_finished(folder: str | Path) -> StudyAnswer:
+    """Return the record of the answer in the folder of a finished study.
 
     Raises
     ------
@@ -85,9 +85,9 @@ def check_finished(folder: str | Path) -> dict[str, Any]:
     if not folder.is_dir():
         there = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
         raise DataError(f"{folder}: there is no such folder.{nearest(folder.name, there)}")
-    if (folder / _METRICS).is_file() and (folder / "population.zarr.zip").is_file():
-        return read_metrics(folder / _METRICS)
-    studies = sorted(path.parent.name for path in folder.glob(f"*/{_METRICS}"))
+    if (folder / METRICS_FILE).is_file() and (folder / "population.zarr.zip").is_file():
+        return read_answer(folder)
+    studies = sorted(path.parent.name for path in folder.glob(f"*/{METRICS_FILE}"))
     if studies:
         raise DataError(
             f"{folder}: holds the studies {', '.join(studies)}; open one of them, such as "
@@ -95,8 +95,8 @@ def check_finished(folder: str | Path) -> dict[str, Any]:
         )
     if (folder / "observations.zarr.zip").is_file():
         raise DataError(
-            f"{folder}: the study is not finished, as it has no {_METRICS}; run the same command "
-            "of the workflow again, and it goes on"
+            f"{folder}: the study is not finished, as it has no {METRICS_FILE}; run the same "
+            "command of the workflow again, and it goes on"
         )
     raise DataError(f"{folder}: holds no result of popinv")
 
@@ -108,16 +108,15 @@ def calibration_in(folder: str | Path) -> dict[str, Any] | None:
 
 
 def write_result(
-    folder: str | Path, artefacts: Mapping[str, xr.Dataset], metrics: Mapping[str, Any]
+    folder: str | Path, artefacts: Mapping[str, xr.Dataset], answer: StudyAnswer
 ) -> Path:
-    """Write artefacts and metrics into a folder, and return it.
+    """Write artefacts and the record of the answer into a folder, and return it.
 
     Parameters
     ----------
     folder : path
     artefacts : mapping of str to Dataset
         With the attributes ``config``, ``seed`` and ``created_by``.
-    metrics : mapping
     """
     folder = Path(folder)
     last = max(_round(name) for name in artefacts)
@@ -136,7 +135,8 @@ def write_result(
             created_by=str(dataset.attrs["created_by"]),
         )
     # Last, as it tells that the result is complete.
-    write_text(folder / _METRICS, json.dumps(dict(metrics), indent=2) + "\n")
+    write_text(folder / ANSWER_FILE, answer.to_json())
+    write_text(folder / METRICS_FILE, answer.metrics_json())
     return folder
 
 

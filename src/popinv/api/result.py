@@ -19,9 +19,9 @@ from popinv.errors import ConfigError, DataError
 from popinv.forward.section import ForwardSection, forward_section
 from popinv.inference.build import censorable, descent_problem
 from popinv.inference.problem import Problem
-from popinv.judgement.judgement import Judgement
-from popinv.judgement.judgements import judgements
-from popinv.judgement.metrics import parameters_in
+from popinv.judgement.answer import StudyAnswer
+from popinv.judgement.files import ANSWER_FILE, METRICS_FILE
+from popinv.judgement.judgements import Judgement, judgements
 from popinv.population.laws.base import Law
 from popinv.population.laws.section import law_section
 from popinv.population.model import Model
@@ -50,8 +50,8 @@ class Result:
         What the stages have made, by name: ``observations``, ``check`` (the record of solves),
         ``population`` (the answer), ``distance``, ``pseudo_likelihood``, ``likelihood``, and
         others; docs/artefacts.md describes each.
-    metrics : mapping
-        The numbers of the result, as the workflow writes them to ``metrics.json``.
+    answer : StudyAnswer
+        The record of the answer: estimates, tests and costs.
     name : str
         Name of the study; empty for a fit.
     """
@@ -59,13 +59,13 @@ class Result:
     def __init__(
         self,
         artefacts: Mapping[str, xr.Dataset],
-        metrics: Mapping[str, Any],
+        answer: StudyAnswer,
         *,
         simulator: Callable[..., Any] | None = None,
         calibration: Mapping[str, Any] | None = None,
         name: str = "",
     ) -> None:
-        self.artefacts, self.metrics, self.name = artefacts, metrics, name
+        self.artefacts, self.answer, self.name = artefacts, answer, name
         self._function, self._calibration = simulator, calibration
 
     @property
@@ -77,6 +77,11 @@ class Result:
     def observations(self) -> xr.Dataset:
         """The observations as the estimators see them."""
         return self.artefacts["observations"]
+
+    @cached_property
+    def metrics(self) -> dict[str, float | int | str]:
+        """The numbers of the result, as the workflow writes them to ``metrics.json``."""
+        return self.answer.metrics()
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -157,7 +162,7 @@ class Result:
     @property
     def judgements(self) -> tuple[Judgement, ...]:
         """The checks of the answer, as the report has them."""
-        return judgements(self.metrics, parameters_in(self.metrics), self._calibration)
+        return judgements(self.answer, self._calibration)
 
     def check(self) -> pd.DataFrame:
         """Return the checks of the answer, as the report has them.
@@ -313,9 +318,11 @@ class Result:
                 )
             # A result that was loaded from the same folder is read before it is replaced.
             artefacts = dict(artefacts)
-            for path in (*Stores(folder).paths, folder / "metrics.json"):
+            for name in (ANSWER_FILE, METRICS_FILE):
+                discard(folder / name)
+            for path in Stores(folder).paths:
                 discard(path)
-        return write_result(folder, artefacts, self.metrics)
+        return write_result(folder, artefacts, self.answer)
 
     # --- what a session shows -------------------------------------------------------------------
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from popinv.judgement.metrics import observations_each
-
 if TYPE_CHECKING:
     from popinv.api.result import Result
 
@@ -50,20 +48,20 @@ def as_html(result: Result) -> str:
 
 
 def _heading(result: Result) -> str:
-    metrics = result.metrics
-    through = "the forward model itself" if metrics["through"] == "solver" else "the surrogate"
-    estimator = str(metrics["estimator"]).replace("_", "-")
+    choice, sizes, likelihood = result.answer.choice, result.answer.sizes, result.answer.likelihood
+    through = "the forward model itself" if choice.through == "solver" else "the surrogate"
+    estimator = choice.estimator.replace("_", "-")
     name = f"{result.name}: " if result.name else ""
     value = ""
-    if "aic" in metrics:
+    if likelihood is not None and likelihood.error is not None:
         value = (
-            f"\nLog likelihood {metrics['log_likelihood']:.2f}, AIC {metrics['aic']:.2f}, BIC "
-            f"{metrics['bic']:.2f}."
+            f"\nLog likelihood {likelihood.value:.2f}, AIC {likelihood.aic:.2f}, BIC "
+            f"{likelihood.bic:.2f}."
         )
-        if (error := metrics["log_likelihood_error"]) >= _EXACT:
-            value += f" Its draws leave an error of {error:.2g} in the log likelihood."
+        if likelihood.error >= _EXACT:
+            value += f" Its draws leave an error of {likelihood.error:.2g} in the log likelihood."
     return (
-        f"{name}{metrics['systems']} systems with {observations_each(metrics)} observations each. "
+        f"{name}{sizes.systems} systems with {sizes.observations_each} observations each. "
         f"The answer is that of the {estimator}, through {through}.{value}"
     )
 

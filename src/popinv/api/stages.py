@@ -15,20 +15,20 @@ import xarray as xr
 
 from popinv.api.functions import OwnFunction
 from popinv.config.study import Study
+from popinv.inference.assessment import Tests
 from popinv.inference.build import descent_problem
-from popinv.inference.metrics import Tests
-from popinv.inference.polished import no_estimate
+from popinv.inference.result import no_estimate
 from popinv.inference.stages.assess_population import assess_population
 from popinv.inference.stages.gather_answer import gather_answer
 from popinv.inference.stages.maximise_likelihoods import maximise_likelihoods
 from popinv.inference.stages.solve_round import solve_round
 from popinv.inference.stages.update_population import update_population
+from popinv.judgement.answer import StudyAnswer
 from popinv.population.model import Model
 from popinv.sections.base import plain
 from popinv.surrogate.collect import Thresholds
 from popinv.workflow.rounds import counts_of_rounds
 
-Metrics = dict[str, float | int | str]
 Say = Callable[[str], None]
 """Told in words what comes next."""
 
@@ -62,7 +62,7 @@ def steps(study: Study) -> int:
 
 def run_stages(
     study: Study, observations: xr.Dataset, device: str, say: Say, tests: bool = True
-) -> tuple[dict[str, xr.Dataset], Metrics]:
+) -> tuple[dict[str, xr.Dataset], StudyAnswer]:
     """Run all stages on observations.
 
     Parameters
@@ -79,8 +79,7 @@ def run_stages(
         ``observations``, ``check``, ``estimate_0``, ``estimate_1``, ..., ``distance``,
         ``pseudo_likelihood``, ``likelihood``, ``population`` and, where there are, ``surrogate``,
         ``resamples`` and ``sampling_error``.
-    metrics : dict
-        As the workflow writes it to ``metrics.json``.
+    answer : StudyAnswer
     """
     run = _Run(study, observations, device, say)
     if is_exact(study):
@@ -89,7 +88,7 @@ def run_stages(
         run.rounds()
     run.estimates(tests)
     run.answer()
-    return run.artefacts, run.metrics(tests)
+    return run.artefacts, run.judged(tests)
 
 
 class _Run:
@@ -245,7 +244,7 @@ class _Run:
         )
         self.keep("population", population, "gather_answer")
 
-    def metrics(self, tests: bool) -> Metrics:
+    def judged(self, tests: bool) -> StudyAnswer:
         """Judge the answer."""
         self.say("testing the answer" if tests else "judging the answer")
         asked: Tests | None = None

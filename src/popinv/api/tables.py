@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 
 from popinv.inference.intervals import boundaries
-from popinv.inference.reading import (
+from popinv.inference.stated_values import (
     as_read,
     read_names,
     read_slopes,
     read_values,
     stated_entries,
 )
-from popinv.judgement.metrics import parameters_in
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 from popinv.population.observe import system_names
@@ -45,7 +44,7 @@ def summary(result: Result) -> pd.DataFrame:
     )
     table = pd.concat(parts)
     # The names are those of the metrics, but for the prefix of the noise.
-    true = {_named(p.kind, p.name): p.true for p in parameters_in(result.metrics)}
+    true = {_named(p.kind, p.name): p.true for p in result.answer.parameters}
     given = [true.get(name) for name in table.index]
     if any(value is not None for value in given):
         table.insert(6, "true", np.array(given, dtype=float))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
+from popinv.cli.show_numbers import aligned, wrapped
 from popinv.config.loading import load_file
 from popinv.errors import DataError
 from popinv.judgement.comparison import explained, rows_of
-from popinv.judgement.metrics import read_metrics
-
-_WIDTH = 100
+from popinv.judgement.files import read_metrics
 
 
 def comparison_lines(name: str, comparison: Mapping[str, Any]) -> list[str]:
@@ -25,14 +23,8 @@ def comparison_lines(name: str, comparison: Mapping[str, Any]) -> list[str]:
     """
     count, systems = len(comparison["models"]), comparison["systems"]
     heading = f"{name}: {count} models of the same {systems} systems"
-    rows = rows_of(comparison)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    table = [
-        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    words = [line for text in explained(comparison) for line in wrap(text, _WIDTH)]
-    return [heading, "-" * len(heading), *table, "", *words]
+    told = [line for text in explained(comparison) for line in wrapped(text)]
+    return [heading, "-" * len(heading), *aligned(rows_of(comparison)), "", *told]
 
 
 def comparisons_of(configuration: str | Path) -> str:

@@ -8,39 +8,30 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from textwrap import wrap
+from typing import Any
 
 from popinv.cli.compare import comparison_lines
 from popinv.cli.programs import program
-from popinv.cli.show_numbers import is_study, numbers_block, uses_lines
+from popinv.cli.show_numbers import aligned, numbers_block, uses_lines, wrapped
 from popinv.errors import DataError
-from popinv.judgement.judgements import judgements
-from popinv.judgement.metrics import (
-    BASELINE_NAMES,
-    Metrics,
-    observations_each,
-    parameters_in,
+from popinv.judgement.answer import StudyAnswer, TruthErrors
+from popinv.judgement.comparison import BASELINE_NAMES
+from popinv.judgement.files import (
+    METRICS_FILE,
+    is_answer,
+    read_answer,
     read_metrics,
     understood,
 )
+from popinv.judgement.judgements import judgements
 
 # Further parameters of one kind are left out; metrics.json has them all.
 _MOST = 12
 # A law whose values are summaries has several of each parameter, and the correlations after them.
 _MOST_SUMMARIES = 40
-# Longest line of a judgement, in characters.
-_WIDTH = 100
-_ORACLES = (
-    ("law", "alpha_relative_error_rms", "alpha_oracle_relative_error_rms"),
-    (
-        "noise covariance",
-        "noise_covariance_relative_frobenius_error",
-        "noise_oracle_relative_frobenius_error",
-    ),
-)
 # Errors in the comparison of baselines.
 _COMPARED = ("alpha_relative_error_rms", "noise_covariance_relative_frobenius_error")
 
@@ -81,8 +72,8 @@ def _metrics_in(given: Path) -> list[Path]:
     """Return the file itself, that of a study's folder, or those of all studies in a folder."""
     if given.suffix == ".json":
         return [given]
-    own = given / "metrics.json"
-    return [own] if own.is_file() else sorted(given.glob("*/metrics.json"))
+    own = given / METRICS_FILE
+    return [own] if own.is_file() else sorted(given.glob(f"*/{METRICS_FILE}"))
 
 
 def table(metrics_paths: Sequence[str | Path]) -> str:
@@ -101,27 +92,30 @@ def table(metrics_paths: Sequence[str | Path]) -> str:
         If a file is missing or unreadable.
     """
     files = [(Path(path), read_metrics(path)) for path in metrics_paths]
-    studies = [(path, metrics) for path, metrics in files if is_study(metrics)]
+    studies: dict[Path, StudyAnswer] = {}
     blocks = []
-    for path, metrics in files:
-        with understood(path):
-            blocks += _blocks(path, metrics)
+    for path, numbers in files:
+        if is_answer(path, numbers):
+            studies[path] = answer = read_answer(path.parent)
+            with understood(path):
+                blocks += [_study(path, answer), _baselines(path)]
+        else:
+            with understood(path):
+                blocks.append(_other(path, numbers))
     if len(studies) > 1:
-        with understood(", ".join(str(path) for path, _ in studies)):
-            blocks.append(_together([metrics for _, metrics in studies]))
-    blocks += _compared([path for path, _ in studies])
+        with understood(", ".join(map(str, studies))):
+            blocks.append(_together([each.truth for each in studies.values() if each.truth]))
+    blocks += _compared(list(studies))
     return "\n\n".join(block for block in blocks if block)
 
 
-def _blocks(path: Path, metrics: Metrics) -> list[str]:
-    """Return the texts of one file."""
-    if is_study(metrics):
-        return [_study(path, metrics), _baselines(path)]
-    if path.stem == "comparison" and "models" in metrics:
-        return ["\n".join(comparison_lines(path.resolve().parent.name, metrics))]
+def _other(path: Path, numbers: Mapping[str, Any]) -> str:
+    """Return the text of a file that is not a study's answer."""
+    if path.stem == "comparison" and "models" in numbers:
+        return "\n".join(comparison_lines(path.resolve().parent.name, numbers))
     if path.stem == "comparison" and path.resolve().parent.name == "baselines":
-        return [_baselines(path.parent.parent / "metrics.json")]
-    return [numbers_block(path, metrics)]
+        return _baselines(path.parent.parent / METRICS_FILE)
+    return numbers_block(path, numbers)
 
 
 def _compared(paths: Sequence[Path]) -> list[str]:
@@ -136,13 +130,11 @@ def _compared(paths: Sequence[Path]) -> list[str]:
     return blocks
 
 
-def _study(path: Path, metrics: Metrics) -> str:
-    name = path.resolve().parent.name
-    heading = f"{name}: {metrics.get('systems', '?')} systems"
-    if "observations_per_system" in metrics:
-        heading += f", {observations_each(metrics)} observations each"
-    parameters = _aligned(_parameters(metrics))
-    judged = [*_judged(path, metrics), *uses_lines(path.parent)]
+def _study(path: Path, answer: StudyAnswer) -> str:
+    name, sizes = path.resolve().parent.name, answer.sizes
+    heading = f"{name}: {sizes.systems} systems, {sizes.observations_each} observations each"
+    parameters = aligned(_parameters(answer))
+    judged = [*_judged(path, answer), *uses_lines(path.parent)]
     return "\n".join([heading, "-" * len(heading), *parameters, "", *judged])
 
 
@@ -164,19 +156,19 @@ def _baselines(path: Path) -> str:
             )
         )
     heading = f"{path.resolve().parent.name}: compared with other methods (relative errors)"
-    return "\n".join([heading, "-" * len(heading), *_aligned(rows)])
+    return "\n".join([heading, "-" * len(heading), *aligned(rows)])
 
 
 def _number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _parameters(metrics: Metrics) -> list[tuple[str, ...]]:
+def _parameters(answer: StudyAnswer) -> list[tuple[str, ...]]:
     """Return the rows of the table, headings first, without empty columns."""
     rows: list[tuple[str, ...]] = [("", "parameter", "recovered", "95 % interval", "true", "unit")]
-    for kind, entries in groupby(parameters_in(metrics), key=lambda p: p.kind):
+    for kind, entries in groupby(answer.parameters, key=lambda p: p.kind):
         of_kind = list(entries)
-        most = _MOST_SUMMARIES if any(p.name.endswith("_skewness") for p in of_kind) else _MOST
+        most = _MOST_SUMMARIES if kind == "law" and answer.summaries else _MOST
         for p in of_kind[:most]:
             rows.append(
                 (
@@ -194,59 +186,40 @@ def _parameters(metrics: Metrics) -> list[tuple[str, ...]]:
     return [tuple(row[i] for i in kept) for row in rows]
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
-def _judged(path: Path, metrics: Metrics) -> list[str]:
+def _judged(path: Path, answer: StudyAnswer) -> list[str]:
     """Return a line for each judgement, with the whole finding if it is a reason for doubt."""
     calibration = path.parent / "evidence" / "calibration.json"
-    judged = judgements(
-        metrics,
-        parameters_in(metrics),
-        read_metrics(calibration) if calibration.exists() else None,
-    )
+    judged = judgements(answer, read_metrics(calibration) if calibration.exists() else None)
     rows: list[tuple[str, str, str]] = [
         (j.verdict, j.name, j.finding if j.verdict == "doubt" else j.short) for j in judged
     ]
-    if "solver_calls" in metrics:
-        calls, failures = metrics["solver_calls"], metrics.get("solver_failures", 0)
-        rows.append(("", "Solver calls", f"{calls}, {failures} failed"))
+    rows.append(("", "Solver calls", f"{answer.solves.calls}, {answer.solves.failures} failed"))
     rows.append(("", "Figures", str(path.parent / "figures")))
     verdicts, names = (max(len(row[i]) for row in rows) for i in (0, 1))
     indent = " " * (verdicts + names + 4)
     lines = []
     for verdict, name, text in rows:
         start = f"{verdict.replace('neutral', ''):<{verdicts}}  {name:<{names}}  "
-        # A path stays whole.
-        lines += wrap(
-            text,
-            _WIDTH,
-            initial_indent=start,
-            subsequent_indent=indent,
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
+        lines += wrapped(text, start, indent)
     doubts = sum(j.verdict == "doubt" for j in judged)
     if doubts:
         lines.append(f"{doubts} of {len(judged)} judgements are reasons for doubt.")
     return lines
 
 
-def _together(studies: Sequence[Metrics]) -> str:
+def _together(studies: Sequence[TruthErrors]) -> str:
     """Return the root mean square errors over the studies, relative to their oracles."""
     parts = []
-    for name, error, oracle in _ORACLES:
-        both = [m for m in studies if error in m and oracle in m]
+    for name, pairs in (
+        ("law", [(each.law_rms, each.law_oracle) for each in studies]),
+        ("noise covariance", [(each.noise, each.noise_oracle) for each in studies]),
+    ):
+        both = [(error, oracle) for error, oracle in pairs if oracle is not None]
         if not both:
             continue
         # The number of studies cancels.
-        total = math.sqrt(sum(m[error] ** 2 for m in both))
-        total_oracle = math.sqrt(sum(m[oracle] ** 2 for m in both))
+        total = math.sqrt(sum(error**2 for error, _ in both))
+        total_oracle = math.sqrt(sum(oracle**2 for _, oracle in both))
         ratio = total / total_oracle if total_oracle > 0 else math.inf
         mean = total / math.sqrt(len(both))
         count = f"{len(both)} {'study' if len(both) == 1 else 'studies'}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from popinv.judgement.metrics import parameters_in, read_metrics
+from popinv.judgement.files import METRICS_FILE, read_metrics
 from popinv.methods.registry import METHODS
 
 _WIDTH = 100
@@ -25,11 +25,6 @@ _FEWEST_WORDS = 3
 _STATEMENT = "statement"
 
 
-def is_study(metrics: Mapping[str, Any]) -> bool:
-    """Return whether metrics are those of a study's answer."""
-    return "estimator_reason" in metrics or bool(parameters_in(metrics))
-
-
 def uses_lines(study: Path) -> list[str]:
     """Return what each downstream method has found on a study, a sentence each.
 
@@ -38,14 +33,14 @@ def uses_lines(study: Path) -> list[str]:
     study : Path
         The folder of the study.
     """
-    files = sorted(study.glob("downstream/*/metrics.json"))
+    files = sorted(study.glob(f"downstream/*/{METRICS_FILE}"))
     rows = [(file.parent.name.replace("_", " "), _found(read_metrics(file))) for file in files]
     if not rows:
         return []
     width = max(len(name) for name, _ in rows)
     lines = ["", "Uses on this study"]
     for name, text in rows:
-        lines += _wrapped(text, f"{name:<{width}}  ", " " * (width + 2))
+        lines += wrapped(text, f"{name:<{width}}  ", " " * (width + 2))
     return lines
 
 
@@ -66,7 +61,7 @@ def numbers_block(path: Path, numbers: Mapping[str, Any]) -> str:
     heading = _heading(path)
     lines = [heading, "-" * len(heading), *_question(path), *_claims(path)]
     for name, text in _sentences(numbers):
-        lines += _wrapped(text, f"{_readable(name)}: ", "  ")
+        lines += wrapped(text, f"{_readable(name)}: ", "  ")
     rows = list(_rows(numbers))
     if rows and len(lines) > 2:
         lines.append("")
@@ -93,13 +88,13 @@ def _question(path: Path) -> list[str]:
     name = path.resolve().parent.name
     if name not in METHODS or not _of_a_study(path):
         return []
-    return [*_wrapped(METHODS[name].question, "", ""), ""]
+    return [*wrapped(METHODS[name].question, "", ""), ""]
 
 
 def _of_a_study(path: Path) -> bool:
     """Return whether a method's folder is that of its use on a study."""
     folder = path.resolve().parents[2]
-    return any((folder / name).exists() for name in ("metrics.json", "observations.zarr.zip"))
+    return any((folder / name).exists() for name in (METRICS_FILE, "observations.zarr.zip"))
 
 
 def _claims(path: Path) -> Iterator[str]:
@@ -148,7 +143,23 @@ def _readable(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _wrapped(text: str, first: str, then: str) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def wrapped(text: str, first: str = "", then: str = "") -> list[str]:
+    """Return the lines of a text; a path stays whole.
+
+    Parameters
+    ----------
+    first, then : str
+        What stands before the first line, and before the others.
+    """
     return wrap(
         text,
         _WIDTH,

@@ -25,8 +25,8 @@ import xarray as xr
 from popinv.figures.envelopes import Envelope, envelope
 from popinv.inference.conditions import Conditions
 from popinv.inference.fitted_samples import FittedModel
+from popinv.inference.heldout_test import tested_systems
 from popinv.inference.problem import Problem
-from popinv.inference.tested import tested_systems
 from popinv.seeds import generator
 
 GRID = np.arange(1, 50) / 50
@@ -90,7 +90,7 @@ class Calibration:
 
 
 def calibration_of(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Calibration:
-    """Return the calibration of a study; see :func:`popinv.inference.tested.tested_systems`."""
+    """Return the calibration of a study; it is that of the systems on which it is tested."""
     return calibration(*tested_systems(problem, loaded))
 
 

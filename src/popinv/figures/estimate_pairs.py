@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from popinv.inference.problem import Problem
-from popinv.inference.reading import read_names, read_values, stated_entries
 from popinv.inference.result import parameter_names
+from popinv.inference.stated_values import read_names, read_values, stated_entries
 
 # More panels are too small to be read.
 _MOST = 6

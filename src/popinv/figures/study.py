@@ -29,8 +29,8 @@ from popinv.figures.solver import draw_solver_calls
 from popinv.figures.surrogate import draw_surrogate_error
 from popinv.forward.datasets import places
 from popinv.inference.problem import Problem
-from popinv.inference.reading import as_read
 from popinv.inference.result import noise_covariance
+from popinv.inference.stated_values import as_read
 from popinv.inference.surrogate_intervals import held_out_solves
 
 

@@ -17,7 +17,6 @@ from popinv.inference.identifiability import Identifiability, identifiability
 from popinv.inference.intervals import boundaries, intervals, settled
 from popinv.inference.law_summary import law_summary
 from popinv.inference.problem import Problem
-from popinv.inference.reading import read_names
 from popinv.inference.result import (
     estimate_of,
     estimated_coordinate,
@@ -25,6 +24,7 @@ from popinv.inference.result import (
     parameters_of,
 )
 from popinv.inference.standard_errors import FEW_SYSTEMS
+from popinv.inference.stated_values import read_names
 from popinv.inference.undetermined import Undetermined
 from popinv.seeds import generator
 from popinv.store.variables import variable

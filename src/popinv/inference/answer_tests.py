@@ -9,25 +9,22 @@ from collections.abc import Mapping
 
 import xarray as xr
 
+from popinv.inference.assessment import AnswerTests
 from popinv.inference.folds import folds_of
-from popinv.inference.heldout_test import heldout_test
+from popinv.inference.heldout_test import heldout_test, tested_systems
 from popinv.inference.problem import Problem
-from popinv.inference.specification import specification_metrics
-from popinv.inference.tested import tested_systems
+from popinv.inference.specification import specification_tests
+from popinv.judgement.answer import HeldOutDistance
 
 
 def answer_tests(
     problem: Problem, loaded: Mapping[str, xr.Dataset], null_resamples: int
-) -> dict[str, float | int | str]:
-    """Return the tests as metrics; see :func:`popinv.inference.metrics.metrics`."""
+) -> AnswerTests:
+    """Return the tests; the arguments are those of :func:`popinv.inference.assessment.assess`."""
     observations = loaded["observations"]
-    numbers = specification_metrics(problem, loaded["population"], observations, loaded["check"])
+    parts = specification_tests(problem, loaded["population"], observations, loaded["check"])
     if folds_of(observations):
-        return numbers
+        return AnswerTests(*parts)
     model, heldout, conditions = tested_systems(problem, loaded)
     test = heldout_test(model, heldout, null_resamples, conditions)
-    return numbers | {
-        "heldout_energy_distance": test.statistic,
-        "heldout_energy_null_95": test.null_95,
-        "heldout_p_value": test.p_value,
-    }
+    return AnswerTests(*parts, HeldOutDistance(test.statistic, test.null_95, test.p_value))

@@ -16,6 +16,7 @@ import xarray as xr
 
 from popinv.forward.datasets import observation_names
 from popinv.inference.problem import Problem
+from popinv.judgement.answer import LeastNoise
 from popinv.store.rows import row_blocks
 
 
@@ -59,10 +60,10 @@ def _spread(problem: Problem, d_y: int) -> tuple[np.ndarray, np.ndarray]:
     return count, np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0.0))
 
 
-def noise_share_metrics(
+def least_noise(
     problem: Problem, population: xr.Dataset, observations: xr.Dataset
-) -> dict[str, float | int | str]:
-    """Return the smallest share, its observation, and the numbers that tell why it may be small.
+) -> LeastNoise | None:
+    """Return the smallest share and its observation; None if no observation was seen twice.
 
     Parameters
     ----------
@@ -70,23 +71,10 @@ def noise_share_metrics(
         The answer, with ``noise_covariance``.
     observations : Dataset
         With the coordinates of the observations.
-
-    Returns
-    -------
-    dict
-        ``noise_least_share``, ``noise_least_share_at``, and ``fewest_observations_of_a_system``;
-        the first two are left out where no observation was seen twice.
     """
-    problem = problem.at_all_places
-    numbers: dict[str, float | int | str] = {
-        "fewest_observations_of_a_system": int(problem.conditions.present.sum(axis=1).min()),
-        "varying_parameters": problem.law.d_omega,
-    }
-    shares = noise_shares(problem, population["noise_covariance"].values)
-    if np.isfinite(shares).any():
-        least = int(np.nanargmin(shares))
-        numbers["noise_least_share"] = float(shares[least])
-        numbers["noise_least_share_at"] = observation_names(observations)[least].removesuffix(
-            " of replicate 1"
-        )
-    return numbers
+    shares = noise_shares(problem.at_all_places, population["noise_covariance"].values)
+    if not np.isfinite(shares).any():
+        return None
+    least = int(np.nanargmin(shares))
+    name = observation_names(observations)[least].removesuffix(" of replicate 1")
+    return LeastNoise(float(shares[least]), name)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from popinv.inference.polished import fresh_solves
 from popinv.inference.problem import Problem
+from popinv.inference.surrogate_bias import FreshSolves
 from popinv.surrogate.simulator import is_exact
 
 
@@ -20,7 +20,7 @@ def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
     problem = problem.at_all_places
     if is_exact(problem.simulate):
         return None
-    fresh = fresh_solves(check)
+    fresh = FreshSolves.of_last_round(check)
     if not len(fresh.y):
         return None
     with torch.no_grad():

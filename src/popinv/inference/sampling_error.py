@@ -18,6 +18,7 @@ import xarray as xr
 
 from popinv.errors import SolverError
 from popinv.inference.accuracy import relative_frobenius_error
+from popinv.judgement.answer import SamplingErrorShare
 from popinv.store.variables import variable
 
 
@@ -72,13 +73,13 @@ def sampling_error_dataset(y: np.ndarray) -> xr.Dataset:
     )
 
 
-def sampling_error_metrics(
+def sampling_error_share(
     noise: np.ndarray,
     sampling_error: np.ndarray,
     true_noise: np.ndarray | None = None,
     mean_square_scale: float = 1.0,
     taken_off: bool = False,
-) -> dict[str, float | int | str]:
+) -> SamplingErrorShare:
     """Compare the recovered noise with the sampling error.
 
     Parameters
@@ -94,21 +95,16 @@ def sampling_error_metrics(
 
     Returns
     -------
-    dict
-        ``sampling_error_share``, trace(V^-1 S) / d_y with V the variance of noise and sampling
-        error together, which is the sampling error's mean share of V in the units of the noise;
-        ``sampling_error_taken_off``. If the truth is known and S was not subtracted, also
-        ``noise_plus_sampling_relative_frobenius_error``, the error of the recovered noise against
-        the sum of the true noise and the sampling error.
+    SamplingErrorShare
+        The share is trace(V^-1 S) / d_y with V the variance of noise and sampling error together,
+        which is the sampling error's mean share of V in the units of the noise. If the truth is
+        known and S was not subtracted, the error of the recovered noise against the sum of the
+        true noise and the sampling error is known too.
     """
     share = sampling_error / mean_square_scale
     total = noise + share if taken_off else noise
-    numbers: dict[str, float | int | str] = {
-        "sampling_error_share": float(np.trace(np.linalg.solve(total, share)) / len(noise)),
-        "sampling_error_taken_off": int(taken_off),
-    }
+    error = None
     if true_noise is not None and not taken_off:
-        numbers["noise_plus_sampling_relative_frobenius_error"] = relative_frobenius_error(
-            noise, true_noise + share
-        )
-    return numbers
+        error = relative_frobenius_error(noise, true_noise + share)
+    mean_share = float(np.trace(np.linalg.solve(total, share)) / len(noise))
+    return SamplingErrorShare(mean_share, taken_off, error)

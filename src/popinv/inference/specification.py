@@ -47,6 +47,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.residuals import solver_residuals
 from popinv.inference.result import estimate_of
 from popinv.inference.standard_errors import simulated
+from popinv.judgement.answer import FeatureTest, Part, PartTest
 from popinv.seeds import generator
 
 # Systems that are simulated, and systems that are looked at.
@@ -64,7 +65,7 @@ _LEAST_VARIANCE = 1e-3
 # Probability with which a test must see a large parameter, and the level.
 _POWER, _LEVEL = 0.8, 0.05
 # What a model consists of.
-_PARTS = ("law", "noise", "simulator")
+_PARTS: tuple[Part, ...] = ("law", "noise", "simulator")
 _NO_SHAPE = "there are no tests for this kind of law"
 
 
@@ -98,10 +99,10 @@ class ScoreTest:
         )
 
 
-def specification_metrics(
+def specification_tests(
     problem: Problem, population: xr.Dataset, observations: xr.Dataset, check: xr.Dataset
-) -> dict[str, float | int | str]:
-    """Return the tests of a study's answer as metrics; docs/metrics.md explains each.
+) -> tuple[tuple[PartTest, ...], tuple[FeatureTest, ...]]:
+    """Return the tests of a study's answer, by part and by feature.
 
     Parameters
     ----------
@@ -119,15 +120,18 @@ def specification_metrics(
         findings = specification(free, observations, estimate_of(population), residuals)
     except DivergenceError as failure:
         return _not_judged(str(failure))
-    return metrics_of(findings, shaped=bool(varying_parameters(problem)))
+    features = tuple(
+        FeatureTest(f.feature.name, f.theta, f.error, f.feature.large, f.p_value) for f in findings
+    )
+    return part_tests(findings, shaped=bool(varying_parameters(problem))), features
 
 
-def _not_judged(reason: str) -> dict[str, float | int | str]:
-    return {f"{part}_misfit": f"not judged: {reason}" for part in _PARTS}
+def _not_judged(reason: str) -> tuple[tuple[PartTest, ...], tuple[FeatureTest, ...]]:
+    return tuple(PartTest(part, reason) for part in _PARTS), ()
 
 
-def metrics_of(findings: Sequence[ScoreTest], shaped: bool = True) -> dict[str, float | int | str]:
-    """Return findings as metrics.
+def part_tests(findings: Sequence[ScoreTest], shaped: bool = True) -> tuple[PartTest, ...]:
+    """Return what the tests of each part have found together.
 
     Parameters
     ----------
@@ -135,25 +139,17 @@ def metrics_of(findings: Sequence[ScoreTest], shaped: bool = True) -> dict[str, 
     shaped : bool
         False if the law has no parameters whose shape is tested.
     """
-    numbers: dict[str, float | int | str] = {}
+    found = []
     for part in _PARTS:
         own = sorted((f for f in findings if f.feature.part == part), key=_order)
         if not own:
             reason = "nothing is to be tested" if shaped or part != "law" else _NO_SHAPE
-            numbers[f"{part}_misfit"] = f"not judged: {reason}"
+            found.append(PartTest(part, reason))
             continue
-        unseen = [finding.feature.told for finding in own if not finding.powerful]
-        numbers[f"{part}_misfit"] = own[0].told if own[0].p_value < _LEVEL else "none seen"
-        numbers[f"{part}_misfit_p_value"] = own[0].p_value
-        numbers[f"{part}_misfit_tests"] = len(own)
-        numbers[f"{part}_misfit_unseen"] = "; ".join(unseen) or "none"
-    for finding in findings:
-        name = f"misfit_{finding.feature.name}"
-        numbers[name] = finding.theta
-        numbers[f"{name}_error"] = finding.error
-        numbers[f"{name}_large"] = finding.feature.large
-        numbers[f"{name}_p_value"] = finding.p_value
-    return numbers
+        unseen = tuple(finding.feature.told for finding in own if not finding.powerful)
+        seen = own[0].told if own[0].p_value < _LEVEL else ""
+        found.append(PartTest(part, "", seen, own[0].p_value, len(own), unseen))
+    return tuple(found)
 
 
 def _order(finding: ScoreTest) -> tuple[float, float]:

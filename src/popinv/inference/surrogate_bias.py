@@ -105,6 +105,13 @@ class FreshSolves:
         systems = solves["system"].values if "system" in solves else None
         return cls(solves["z"].values, solves["y"].values, systems)
 
+    @classmethod
+    def of_last_round(cls, check: xr.Dataset) -> FreshSolves:
+        """Return the successful solves of the last round of a record of solves."""
+        last = check["round"].values == check["round"].values.max()
+        rows = np.flatnonzero(last & (check["reason"].values == 0))
+        return cls.of(check.isel(sample=rows))
+
     def with_conditions_of(self, problem: Problem) -> FreshSolves:
         """Return the solves with the conditions of their systems, for problems of other systems."""
         if self.systems is None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from popinv.inference.polished import fresh_solves
 from popinv.inference.problem import Problem
+from popinv.inference.surrogate_bias import FreshSolves
 from popinv.surrogate.simulator import UncertainSurrogate
 
 # The normal quantile of a 95 % interval.
@@ -52,7 +52,7 @@ def held_out_solves(problem: Problem, check: xr.Dataset) -> HeldOutSolves | None
         The record of solves, whose last round the surrogate has not seen.
     """
     surrogate = problem.at_all_places.simulate
-    fresh = fresh_solves(check)
+    fresh = FreshSolves.of_last_round(check)
     if not isinstance(surrogate, UncertainSurrogate) or not len(fresh.z):
         return None
     return HeldOutSolves(fresh.y, surrogate.predict(fresh.z), surrogate.deviation(fresh.z))

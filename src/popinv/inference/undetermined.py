@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 
 from popinv.inference.identifiability import Identifiability
 from popinv.inference.problem import Problem
-from popinv.inference.reading import read_names
+from popinv.inference.stated_values import read_names
 
 # A direction is undetermined if the moments move by less than this over the parameters' whole
 # scale, in standard errors, and if the likelihood's information along it is less than the second

@@ -1,9 +1,21 @@
-"""A comparison of models in words, for the terminal and for pages."""
+"""Comparisons of models, and of baselines, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+BASELINE_NAMES = {
+    "blind": "this study",
+    "distance": "distance alone",
+    "noise_known": "noise known",
+    "law_known": "law known",
+    "full": "full gradient",
+    "plain": "unweighted distance",
+    "two_stage": "two-stage fit",
+    "nuts": "hierarchical Bayes",
+}
+"""The answers that a comparison of baselines holds, as users read them."""
 
 VERDICTS = {
     "best": "the best",

@@ -1,22 +1,17 @@
-"""Judgements on how far a study's answer can be trusted, from its metrics."""
+"""The checks of a study's answer, in words: how far it can be trusted.
+
+Each check reads the record of the answer. One that has nothing to compare with is neutral, or is
+left out.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from popinv.judgement.estimators import (
-    agreement_judgement,
-    arrival_judgement,
-    boundaries_judgement,
-    convergence_judgement,
-    efficiency_judgement,
-    estimator_judgement,
-    standard_errors_judgement,
-    value_judgement,
-)
-from popinv.judgement.judgement import UNJUDGED, Judgement, is_number, readable, sentence
-from popinv.judgement.metrics import Metrics, Parameter
+from popinv.judgement.answer import StudyAnswer, finite
 
 # A study of some tens of replications can require a coverage of 95 % intervals within this band.
 COVERAGE_WANTED = (0.85, 0.99)
@@ -24,12 +19,6 @@ COVERAGE_WANTED = (0.85, 0.99)
 # If the p-value of the held-out systems is below this, model and data differ. It is small, since
 # a right model is to get no doubt at all in 95 of 100 studies.
 _LEVEL = 0.01
-# The parts of a model that are tested, and their names.
-_PARTS = {
-    "law": ("Law", "law"),
-    "noise": ("Noise", "noise"),
-    "simulator": ("Simulator", "simulator"),
-}
 _ADJUSTED = (
     "Each test asks all systems whether a larger model describes them better. The p-value is the "
     "chance that a right model shows as much in any of the tests of law, noise and simulator."
@@ -37,65 +26,93 @@ _ADJUSTED = (
 _SURROGATE = "The surrogate's error biases the law and the noise, unless it is corrected."
 # Noise below this share of the observations' spread has collapsed, or is very precise.
 _COLLAPSED = 1e-3
+# If a p-value of Hausman's test is below the first number, estimators differ by more than chance.
+# If a ratio of standard error and bound is above the second, the data contain more information.
+_DIFFER, _INEFFICIENT = 0.005, 1.5
+# Standard errors of fewer systems are too uncertain for their ratio to be judged.
+_FEWEST_FOR_ERRORS = 50
+# An error of the log likelihood that does not show.
+_EXACT = 0.005
+UNJUDGED = "A test without a result is evidence neither for the answer nor against it."
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The result of one check of the answer.
+
+    Attributes
+    ----------
+    name : str
+        Name of the check.
+    verdict : {"good", "doubt", "neutral"}
+        Good, or a reason for doubt; neutral if there is nothing to compare with.
+    short : str
+        The result in a few words.
+    finding : str
+        The result in a sentence.
+    meaning : str
+        The meaning of the result.
+    """
+
+    name: str
+    verdict: Literal["good", "doubt", "neutral"]
+    short: str
+    finding: str
+    meaning: str
 
 
 def judgements(
-    metrics: Metrics, parameters: Sequence[Parameter], calibration: Metrics | None = None
+    answer: StudyAnswer, calibration: Mapping[str, Any] | None = None
 ) -> tuple[Judgement, ...]:
     """Return the checks of the answer and their results.
 
     Parameters
     ----------
-    metrics : mapping
-        ``metrics.json`` of the study.
-    parameters : sequence of Parameter
-        From :func:`~popinv.cli.show.parameters_in`.
     calibration : mapping, optional
         ``evidence/calibration.json``.
     """
     parts = (
-        _truth(metrics, parameters),
-        estimator_judgement(metrics),
-        convergence_judgement(metrics),
-        arrival_judgement(metrics),
-        agreement_judgement(metrics),
-        efficiency_judgement(metrics),
-        standard_errors_judgement(metrics),
-        value_judgement(metrics),
-        boundaries_judgement(metrics),
-        _specification(metrics),
-        _heldout(metrics),
-        _noise_size(metrics),
-        _identifiability(metrics),
-        _surrogate(metrics),
-        _sampling_error(metrics),
-        _solver(metrics),
+        _truth(answer),
+        _estimator(answer),
+        _convergence(answer),
+        _arrival(answer),
+        _agreement(answer),
+        _efficiency(answer),
+        _standard_errors(answer),
+        _likelihood(answer),
+        _boundaries(answer),
+        _specification(answer),
+        _heldout(answer),
+        _noise_size(answer),
+        _identifiability(answer),
+        _surrogate(answer),
+        _sampling_error(answer),
+        _solver(answer),
         _calibration(calibration),
     )
     return tuple(judgement for part in parts for judgement in part)
 
 
-def _truth(metrics: Metrics, parameters: Sequence[Parameter]) -> Iterator[Judgement]:
-    if "alpha_relative_error_max" not in metrics:
+def _truth(answer: StudyAnswer) -> Iterator[Judgement]:
+    if (errors := answer.truth) is None:
         return
-    law = f"{metrics['alpha_relative_error_max']:.3f}"
-    noise = f"{metrics['noise_covariance_relative_frobenius_error']:.3f}"
+    law, noise = f"{errors.law_largest:.3f}", f"{errors.noise:.3f}"
     short = f"largest error {law} (law), {noise} (noise)"
     text = (
         f"The largest relative error of the law is {law} (absolute if the truth is below 0.1). The "
         f"relative error of the noise covariance is {noise}."
     )
-    for key, part, told in (
-        ("alpha_error_to_oracle", "law", "noise"),
-        ("noise_error_to_oracle", "noise", "law"),
+    for to_oracle, part, told in (
+        (errors.law_to_oracle, "law", "noise"),
+        (errors.noise_to_oracle, "noise", "law"),
     ):
-        if key in metrics:
-            short += f"; {part} {metrics[key]:.2f} times its oracle's"
+        if to_oracle is not None:
+            short += f"; {part} {to_oracle:.2f} times its oracle's"
             text += (
-                f" The root mean square error of the {part} is {metrics[key]:.2f} times that of an "
+                f" The root mean square error of the {part} is {to_oracle:.2f} times that of an "
                 f"estimate that is told the {told}."
             )
-    known = [p.holds for p in parameters if p.holds is not None]
+    known = [p.holds for p in answer.parameters if p.holds is not None]
     if not known:
         meaning = "There are no intervals to compare with the truth."
         yield Judgement("Against the truth", "neutral", short, text, meaning)
@@ -114,11 +131,11 @@ def _truth(metrics: Metrics, parameters: Sequence[Parameter]) -> Iterator[Judgem
     )
 
 
-def _heldout(metrics: Metrics) -> Iterator[Judgement]:
-    if "heldout_p_value" not in metrics:
+def _heldout(answer: StudyAnswer) -> Iterator[Judgement]:
+    if (heldout := answer.heldout) is None:
         return
-    p = metrics["heldout_p_value"]
-    if not is_number(p):
+    p = heldout.p_value
+    if p is None or not math.isfinite(p):
         yield Judgement(
             "Held-out systems", "neutral", "not judged", "The test has no result.", UNJUDGED
         )
@@ -130,44 +147,42 @@ def _heldout(metrics: Metrics) -> Iterator[Judgement]:
         "doubt" if differ else "good",
         f"{verb} like draws of the fitted model (p = {p:.2g})",
         f"Systems that were kept aside {verb} like draws of the fitted model. Their energy "
-        f"distance is {metrics['heldout_energy_distance']:.3g}; for draws of the model it is below "
-        f"{metrics['heldout_energy_null_95']:.3g} in 95 of 100 cases (p = {p:.2g}).",
+        f"distance is {heldout.distance:.3g}; for draws of the model it is below "
+        f"{heldout.null_95:.3g} in 95 of 100 cases (p = {p:.2g}).",
         "A small p-value says that law, noise and surrogate together do not describe the data.",
     )
 
 
-def _specification(metrics: Metrics) -> Iterator[Judgement]:
+def _specification(answer: StudyAnswer) -> Iterator[Judgement]:
     """Yield whether the law, the noise and the simulator are those of the data."""
-    for part, (title, subject) in _PARTS.items():
-        if (key := f"{part}_misfit") not in metrics:
+    for test in answer.tests:
+        title = sentence(test.part)
+        if test.not_judged:
+            finding = f"Not judged: {test.not_judged}."
+            yield Judgement(title, "neutral", "not judged", finding, UNJUDGED)
             continue
-        misfit = str(metrics[key])
-        if misfit.startswith("not judged: "):
-            reason = misfit.removeprefix("not judged: ")
-            yield Judgement(title, "neutral", "not judged", f"Not judged: {reason}.", UNJUDGED)
-            continue
-        p, count = metrics[f"{key}_p_value"], metrics[f"{key}_tests"]
-        unseen = str(metrics[f"{key}_unseen"])
-        blind = 0 if unseen == "none" else len(unseen.split("; "))
-        if misfit != "none seen":
-            short = f"{misfit.split(' (')[0]} (p = {p:.2g})"
-            yield Judgement(title, "doubt", short, f"{sentence(misfit)} (p = {p:.2g}).", _ADJUSTED)
+        p, count, blind = test.p_value, test.tests, len(test.unseen)
+        if test.finding:
+            short = f"{test.finding.split(' (')[0]} (p = {p:.2g})"
+            text = f"{sentence(test.finding)} (p = {p:.2g})."
+            yield Judgement(title, "doubt", short, text, _ADJUSTED)
             continue
         short = f"no mistake seen in {count} tests (p = {p:.2g})"
-        text = f"No mistake of the {subject} is seen in {count} tests (p = {p:.2g})."
+        text = f"No mistake of the {test.part} is seen in {count} tests (p = {p:.2g})."
         if blind:
             short += f"; {blind} of them would hardly see a large one"
+            unseen = "; ".join(test.unseen)
             text += f" With so few systems these would hardly be seen even if large: {unseen}."
         yield Judgement(title, "neutral" if blind else "good", short, text, _ADJUSTED)
 
 
-def _noise_size(metrics: Metrics) -> Iterator[Judgement]:
+def _noise_size(answer: StudyAnswer) -> Iterator[Judgement]:
     """Yield a doubt if the noise is close to zero, where a likelihood may have no maximum."""
-    share = metrics.get("noise_least_share")
-    if share is None or not math.isfinite(share) or share >= _COLLAPSED:
+    least = answer.least_noise
+    if least is None or not math.isfinite(least.share) or least.share >= _COLLAPSED:
         return
-    where = str(metrics["noise_least_share_at"])
-    fewest, varying = metrics["fewest_observations_of_a_system"], metrics["varying_parameters"]
+    share, where = least.share, least.observation
+    fewest, varying = answer.sizes.fewest_observations, answer.sizes.varying_parameters
     text = (
         f"The recovered noise of {where} is {share:.1g} of the spread of the observations over the "
         "systems."
@@ -191,57 +206,51 @@ def _noise_size(metrics: Metrics) -> Iterator[Judgement]:
     )
 
 
-def _identifiability(metrics: Metrics) -> Iterator[Judgement]:
-    if "identifiability_warning" not in metrics:
-        return
-    warning = str(metrics["identifiability_warning"])
-    direction = readable(str(metrics["weakest_direction"])).replace("-", "−")
+def _identifiability(answer: StudyAnswer) -> Iterator[Judgement]:
+    found = answer.weakest
+    direction, fine = readable(found.direction).replace("-", "−"), not found.warning
     weakest = (
         f"The weakest combination of parameters, {direction}, has a standard error of "
-        f"{metrics['weakest_direction_error']:.2g} of the first design's spread."
+        f"{found.error:.2g} of the first design's spread."
     )
-    by = metrics.get("identifiability_by", "mean, covariance and third moments of the observations")
-    fine = warning == "none"
-    text = f"{'The data determine every parameter' if fine else readable(warning)}. {weakest}"
+    text = f"{readable(found.warning) or 'The data determine every parameter'}. {weakest}"
     yield Judgement(
         "Identifiability",
         "good" if fine else "doubt",
         f"the data {'' if fine else 'do not '}determine every parameter",
         text,
-        f"The standard errors are those that the {by} allow with this number of systems.",
+        f"The standard errors are those that the {found.by} allow with this number of systems.",
     )
 
 
-def _surrogate(metrics: Metrics) -> Iterator[Judgement]:
-    if "surrogate_whitened_rmse" not in metrics:
+def _surrogate(answer: StudyAnswer) -> Iterator[Judgement]:
+    if (found := answer.surrogate) is None:
         return
-    error = metrics["surrogate_whitened_rmse"]
-    if not is_number(error):
+    if not math.isfinite(found.rmse):
         text = "No fresh solve succeeded, so it could not be judged."
         yield Judgement("Surrogate", "doubt", "not judged", text, _SURROGATE)
         return
-    push = metrics["surrogate_push"]
+    error, push = found.rmse, found.push
     taken = (
         "The answer uses the forward model itself, not the surrogate."
-        if metrics["through"] == "solver"
+        if answer.choice.through == "solver"
         else "The answer has been corrected for this push."
     )
     yield Judgement(
         "Surrogate",
-        "good" if metrics["surrogate_good_enough"] else "doubt",
+        "good" if found.good_enough else "doubt",
         f"errs by {error:.2g} deviations of the noise, pushes by {push:.2g} standard errors",
         f"On fresh solves it errs by {error:.3g} standard deviations of the noise; the study asks "
-        f"for {metrics['surrogate_threshold']:g}. That pushes the answer by {push:.2g} of its "
-        f"standard errors; the study asks for {metrics['surrogate_push_threshold']:g}. {taken}",
+        f"for {found.threshold:g}. That pushes the answer by {push:.2g} of its "
+        f"standard errors; the study asks for {found.push_threshold:g}. {taken}",
         _SURROGATE,
     )
 
 
-def _sampling_error(metrics: Metrics) -> Iterator[Judgement]:
-    if "sampling_error_share" not in metrics:
+def _sampling_error(answer: StudyAnswer) -> Iterator[Judgement]:
+    if (found := answer.sampling_error) is None:
         return
-    share = f"{100 * metrics['sampling_error_share']:.2g} %"
-    taken_off = bool(metrics["sampling_error_taken_off"])
+    share, taken_off = f"{100 * found.share:.2g} %", found.taken_off
     text = (
         f"Averages over a finite time have a sampling error. It is {share} of the variance of "
         "noise and sampling error together, and has been subtracted from the noise."
@@ -259,21 +268,20 @@ def _sampling_error(metrics: Metrics) -> Iterator[Judgement]:
     )
 
 
-def _solver(metrics: Metrics) -> Iterator[Judgement]:
-    failures = metrics.get("solver_failures", 0)
-    if not failures:
+def _solver(answer: StudyAnswer) -> Iterator[Judgement]:
+    solves = answer.solves
+    if not solves.failures:
         return
     yield Judgement(
         "Solver",
         "doubt",
-        f"{failures} of {metrics['solver_calls']} solves failed",
-        f"{failures} of {metrics['solver_calls']} solves failed "
-        f"({metrics['solver_failure_reasons']}).",
+        f"{solves.failures} of {solves.calls} solves failed",
+        f"{solves.failures} of {solves.calls} solves failed ({solves.reasons}).",
         "Failures that depend on the parameters bias the law towards what could be solved.",
     )
 
 
-def _calibration(calibration: Metrics | None) -> Iterator[Judgement]:
+def _calibration(calibration: Mapping[str, Any] | None) -> Iterator[Judgement]:
     if calibration is None:
         return
     share, count = calibration["coverage_mean"], calibration["calibration_replications"]
@@ -286,3 +294,182 @@ def _calibration(calibration: Metrics | None) -> Iterator[Judgement]:
         "the truth.",
         f"The study requires between {100 * low:.0f} and {100 * high:.0f} %.",
     )
+
+
+# --- estimators --------------------------------------------------------------------------------
+
+
+def _estimator(answer: StudyAnswer) -> Iterator[Judgement]:
+    choice = answer.choice
+    name, why = readable(choice.estimator), choice.reason
+    through = "the forward model itself" if choice.through == "solver" else "the surrogate"
+    yield Judgement(
+        "Estimator",
+        "neutral",
+        f"the answer is that of the {name}",
+        f"The answer is that of the {name}, through {through}: {why}.",
+        "The likelihood has the smallest standard errors if the model is right. The "
+        "pseudo-likelihood needs only means and covariances. The distance needs no density.",
+    )
+
+
+def _arrival(answer: StudyAnswer) -> Iterator[Judgement]:
+    if (descent := answer.descent) is None:
+        return
+    arrived = descent.arrived
+    # The descent's remaining distance is no reason to doubt an answer of another estimator.
+    matters = answer.choice.estimator == "distance"
+    yield Judgement(
+        "Descent",
+        "good" if arrived else "doubt" if matters else "neutral",
+        f"has {'' if arrived else 'not '}arrived",
+        f"The descent has {'' if arrived else 'not '}arrived: the parameter that is furthest from "
+        f"convergence has {descent.remaining:.2g} standard errors left to go.",
+        "The remaining distance follows from the mean of the last gradients and their noise.",
+    )
+
+
+def _convergence(answer: StudyAnswer) -> Iterator[Judgement]:
+    """Yield the judgement of the convergence of an answer that is not the descent's own."""
+    if answer.choice.estimator == "distance":
+        return
+    arrived, name = answer.choice.arrived, readable(answer.choice.estimator)
+    found = f"has {'' if arrived else 'not '}converged"
+    yield Judgement(
+        "Convergence",
+        "good" if arrived else "doubt",
+        f"the search of the {name} {found}",
+        f"The search for the maximum of the {name} {found}.",
+        "A search that stops before its end gives an answer that depends on its start.",
+    )
+
+
+def _agreement(answer: StudyAnswer) -> Iterator[Judgement]:
+    text, p = answer.choice.agreement, answer.choice.agreement_p_value
+    if p is None:
+        yield Judgement("Agreement", "neutral", "not judged", f"{sentence(text)}.", UNJUDGED)
+        return
+    agree = p >= _DIFFER
+    short = f"estimators {'agree' if agree else 'differ by more than chance'} (p = {p:.2g})"
+    yield Judgement(
+        "Agreement",
+        "good" if agree else "doubt",
+        short,
+        f"{sentence(text)} (p = {p:.2g}).",
+        "If the model is right, the estimators differ only by chance. A wrong model can affect "
+        "them differently (Hausman's test).",
+    )
+
+
+def _efficiency(answer: StudyAnswer) -> Iterator[Judgement]:
+    """Yield the judgement of the standard errors and their bound."""
+    efficiencies = {each.label: finite(each.efficiency) for each in answer.estimates}
+    ratios = {name: ratio for name, ratio in efficiencies.items() if ratio is not None}
+    if not ratios:
+        return
+    choice, systems = answer.choice, answer.sizes.systems
+    if choice.undetermined:
+        unknown = readable(", ".join(choice.undetermined))
+        yield Judgement(
+            "Efficiency",
+            "neutral",
+            "not judged: some parameters are not determined",
+            f"The standard errors are not compared with their bound, since {unknown} are not "
+            "determined.",
+            UNJUDGED,
+        )
+        return
+    worst = max(ratios, key=ratios.__getitem__)
+    largest, bounding = ratios[worst], readable(choice.bound)
+    if systems < _FEWEST_FOR_ERRORS:
+        yield Judgement(
+            "Efficiency",
+            "neutral",
+            f"not judged: {systems} systems are too few",
+            f"The standard errors are at most {largest:.2f} times those that the {bounding} allows "
+            f"({readable(worst)}), but of {systems} systems both are uncertain themselves, by "
+            f"about {100 / math.sqrt(2 * systems):.0f} %.",
+            f"The ratio is judged from {_FEWEST_FOR_ERRORS} systems on.",
+        )
+        return
+    fine, own = largest <= _INEFFICIENT, choice.estimator == "likelihood"
+    short = f"standard errors at most {largest:.2f} times the bound"
+    # The likelihood uses all that the data contain; the ratio is then one of two uncertain errors.
+    yield Judgement(
+        "Efficiency",
+        "good" if fine else "neutral" if own else "doubt",
+        short,
+        f"The standard errors are at most {largest:.2f} times those that the {bounding} allows "
+        f"({readable(worst)}).",
+        f"Above {_INEFFICIENT:g} the data contain more information than an answer by another "
+        "estimator than the likelihood uses.",
+    )
+
+
+def _likelihood(answer: StudyAnswer) -> Iterator[Judgement]:
+    """Yield the log likelihood at its maximum, and the criteria by which models are compared."""
+    found = answer.likelihood
+    if found is None or found.error is None:
+        return
+    value, criteria = found.value, f"AIC {found.aic:.2f}, BIC {found.bic:.2f}"
+    exact = "" if found.error < _EXACT else f" (error of its draws {found.error:.2g})"
+    yield Judgement(
+        "Log likelihood",
+        "neutral",
+        f"{value:.2f}; {criteria}",
+        f"The log likelihood at its maximum is {value:.2f}{exact}. {criteria}.",
+        "Models of the same observations are compared by AIC or BIC: the smaller, the better. BIC "
+        "counts the systems as the independent observations.",
+    )
+
+
+def _standard_errors(answer: StudyAnswer) -> Iterator[Judgement]:
+    """Yield the kind of the standard errors, and how they compare with the other kind."""
+    ratios = {}
+    for each in answer.estimates:
+        model, robust = finite(each.model_error), finite(each.robust_error)
+        if model is not None and robust is not None and model > 0:
+            ratios[each.label] = robust / model
+    if not ratios:
+        return
+    low, high = (pick(ratios, key=ratios.__getitem__) for pick in (min, max))
+    by_model = answer.choice.errors_by == "model"
+    used, other = ("by the model", "robust") if by_model else ("robust", "by the model")
+    compared = (
+        f"robust ones are {ratios[low]:.2f} ({readable(low)}) to {ratios[high]:.2f} "
+        f"({readable(high)}) times those by the model"
+    )
+    yield Judgement(
+        "Standard errors",
+        "neutral",
+        f"{used}; {compared}",
+        f"The standard errors are {used}. The {compared}.",
+        "With few systems, use those by the model: the robust ones rest on the scores of as many "
+        "systems, and are too small. With many systems, the robust ones hold even if the model is "
+        f"wrong. metrics.json and summary() have those that are {other}, too.",
+    )
+
+
+def _boundaries(answer: StudyAnswer) -> Iterator[Judgement]:
+    for each in answer.estimates:
+        if not (where := each.boundary):
+            continue
+        told = readable(each.label)
+        end = "from above" if where == "zero" else "from below"
+        yield Judgement(
+            "Boundary",
+            "neutral",
+            f"{told} is not distinguished from {where}",
+            f"The data do not distinguish {told} from {where}; its interval has only an end {end}.",
+            "Its value is fixed there, and the other parameters are estimated with it.",
+        )
+
+
+def readable(name: str) -> str:
+    """Return a name in words."""
+    return name.replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """Return a text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]

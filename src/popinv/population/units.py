@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from popinv.forward.base import Parameter
@@ -137,13 +136,3 @@ def noise_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Describe
             units = observed.coordinate_units
         described[name] = Described(units, f"{name.replace('_', ' ')} of the noise")
     return described
-
-
-def table_units(model: Model, law: Sequence[str], noise: Sequence[str]) -> dict[str, str]:
-    """Return the units of a table, ``units_law_<name>`` and ``units_noise_<name>``.
-
-    A parameter without a unit is left out.
-    """
-    told = {f"units_law_{n}": d for n, d in law_parameters(model, tuple(law)).items()}
-    told |= {f"units_noise_{n}": d for n, d in noise_parameters(model, tuple(noise)).items()}
-    return {key: each.in_words for key, each in told.items() if each.in_words}

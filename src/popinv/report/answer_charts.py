@@ -20,7 +20,7 @@ from popinv.figures.law import (
     sample_marks,
 )
 from popinv.figures.marginals import Marginal, density_panel
-from popinv.judgement.metrics import Parameter
+from popinv.judgement.answer import RecoveredParameter
 from popinv.report.pair_charts import pair_charts
 from popinv.report.words import readable, rounded
 
@@ -30,13 +30,13 @@ _FIELDS = 12
 
 
 def parameter_chart(
-    parameters: Sequence[Parameter], oracle: xr.Dataset | None = None
+    parameters: Sequence[RecoveredParameter], oracle: xr.Dataset | None = None
 ) -> Chart | None:
     """Return a strip for each parameter with interval, recovered value and truth, or None.
 
     Parameters
     ----------
-    parameters : sequence of Parameter
+    parameters : sequence of RecoveredParameter
         The first twelve are drawn; a table has all.
     oracle : Dataset, optional
         ``law``, estimated with the noise known.
@@ -65,14 +65,14 @@ def parameter_chart(
     )
 
 
-def _in_words(p: Parameter) -> str:
+def _in_words(p: RecoveredParameter) -> str:
     text = rounded(p.value, 3)
     if p.lower is not None and p.upper is not None:
         text += f", 95 % interval {rounded(p.lower, 3)} to {rounded(p.upper, 3)}"
     return text if p.true is None else f"{text}, truth {rounded(p.true, 3)}"
 
 
-def _strip(p: Parameter, oracle: float | None) -> Panel:
+def _strip(p: RecoveredParameter, oracle: float | None) -> Panel:
     """Return the strip of a parameter; parameters of different sizes share no axis."""
     marks: list[Mark] = []
     if p.lower is not None and p.upper is not None:

@@ -12,8 +12,8 @@ from typing import Any
 
 from popinv.config import study as config
 from popinv.errors import DataError
+from popinv.judgement.files import ANSWER_FILE, METRICS_FILE, read_answer, read_metrics
 from popinv.judgement.judgements import judgements
-from popinv.judgement.metrics import parameters_in, read_metrics
 from popinv.report.costs import jobs_of, stages
 from popinv.report.pictures import pictures_in
 from popinv.report.records import Comparison, Listed, Method, Row, Store, Study, Use
@@ -27,7 +27,7 @@ _EVIDENCE = ("error_against_systems", "designs", "calibration")
 
 
 def gather_study(
-    metrics: str | Path,
+    file: str | Path,
     section: config.Study,
     stores: Iterable[str | Path] = (),
 ) -> Study:
@@ -35,8 +35,8 @@ def gather_study(
 
     Parameters
     ----------
-    metrics : path
-        ``metrics.json`` of the study, whose folder is that of the study.
+    file : path
+        ``answer.json`` of the study, whose folder is that of the study.
     section : popinv.config.study.Study
         What it asks for beyond the answer (baselines, evidence, downstream methods) is read where
         it is there.
@@ -46,25 +46,23 @@ def gather_study(
     Raises
     ------
     DataError
-        If ``metrics.json`` or a store is missing or cannot be read.
+        If ``answer.json`` or a store is missing or cannot be read.
     """
-    folder = Path(metrics).parent
-    numbers = read_metrics(metrics)
+    folder = Path(file).parent
+    answer = read_answer(folder)
     evidence = {
         name: read_metrics(folder / "evidence" / f"{name}.json")
         for name, wanted in zip(_EVIDENCE, _evidence_asked(section), strict=True)
         if wanted and (folder / "evidence" / f"{name}.json").exists()
     }
-    parameters = parameters_in(numbers)
     comparison = folder / "baselines" / "comparison.json"
     compared = section.assessment.baselines and comparison.exists()
     asked = [name for name, method in section.downstream if method is not None]
     return Study(
         name=folder.name,
         config=section,
-        metrics=numbers,
-        parameters=parameters,
-        judgements=judgements(numbers, parameters, evidence.get("calibration")),
+        answer=answer,
+        judgements=judgements(answer, evidence.get("calibration")),
         stages=stages(jobs_of(folder / "benchmarks", section)),
         stores=tuple(read_store(path, folder) for path in stores),
         baselines=read_metrics(comparison) if compared else {},
@@ -73,7 +71,7 @@ def gather_study(
         uses={
             name: _use(folder / "downstream" / name, folder.name)
             for name in asked
-            if (folder / "downstream" / name / "metrics.json").exists()
+            if (folder / "downstream" / name / METRICS_FILE).exists()
         },
     )
 
@@ -92,21 +90,20 @@ def gather_listed(results: str | Path, name: str, section: config.Study | None) 
     Raises
     ------
     DataError
-        If the study is part of the configuration and has no ``metrics.json``, or if that cannot be
-        read.
+        If the study is part of the configuration and has no answer, or if that cannot be read.
     """
     results = Path(results)
     folder, page = results / name, (results / "report" / "studies" / f"{name}.html").exists()
     current = section is not None
-    if not current and not (folder / "metrics.json").exists():
-        return Listed(name, "", {}, (), page, current)
-    numbers = read_metrics(folder / "metrics.json")
+    if not current and not (folder / ANSWER_FILE).exists():
+        return Listed(name, "", None, (), page, current)
+    answer = read_answer(folder)
     calibration = folder / "evidence" / "calibration.json"
     evidence = read_metrics(calibration) if calibration.exists() else None
-    judged = judgements(numbers, parameters_in(numbers), evidence)
+    judged = judgements(answer, evidence)
     doubts = tuple(judgement for judgement in judged if judgement.verdict == "doubt")
     forward = _forward_in(folder) if section is None else section.forward.kind
-    return Listed(name, forward, numbers, doubts, page or current, current)
+    return Listed(name, forward, answer, doubts, page or current, current)
 
 
 def _forward_in(folder: Path) -> str:

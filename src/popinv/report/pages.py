@@ -21,7 +21,8 @@ from markupsafe import Markup
 from popinv import __version__
 from popinv.charts.page_chart import DARK, Chart
 from popinv.errors import DataError
-from popinv.judgement.metrics import BASELINE_NAMES, observations_each, understood
+from popinv.judgement.comparison import BASELINE_NAMES
+from popinv.judgement.files import METRICS_FILE, understood
 from popinv.report import words
 from popinv.report.describing import described, question_of
 from popinv.report.folder import ASSETS, found_comparisons, found_studies, library_name
@@ -88,7 +89,6 @@ def _environment() -> Environment:
         "duration", "inline", "measured", "memory", "number", "packed", "readable", "stage",
     ):  # fmt: skip
         environment.filters[name] = getattr(words, name)
-    environment.filters["observations_each"] = observations_each
     environment.globals |= {
         "asset": _asset,
         "library": f"../{ASSETS}/{library_name()}",
@@ -121,20 +121,22 @@ def study_page(
     searches : sequence of mapping
         See :func:`popinv.report.writing.searches_of`.
     """
-    law = [p for p in study.parameters if p.kind == "law"]
-    noise = [p for p in study.parameters if p.kind == "noise"]
+    every = study.answer.parameters
+    law = [p for p in every if p.kind == "law"]
+    noise = [p for p in every if p.kind == "noise"]
     shown = [*law, *noise[:_NOISE_ROWS]]
     return (
         _environment()
         .get_template("study.html")
         .render(
             study=study,
+            metrics=study.answer.metrics(),
             charts=charts,
             rounds=rounds,
             searches=searches,
             convergence=[j for j in study.judgements if j.name in _CONVERGENCE],
             parameters=shown,
-            hidden=len(study.parameters) - len(shown),
+            hidden=len(every) - len(shown),
             intervals=any(p.lower is not None for p in shown),
             known=any(p.true is not None for p in shown),
             described=described(study.config),
@@ -191,7 +193,7 @@ def write_index_of(results: Path) -> Path:
         )
     studies = []
     for name in names:
-        with understood(results / name / "metrics.json"):
+        with understood(results / name / METRICS_FILE):
             studies.append(replace(gather_listed(results, name, None), current=True))
     with understood(results / "comparisons"):
         comparisons = [

@@ -12,9 +12,9 @@ from PIL import Image
 
 from popinv.config.observations import SyntheticObservations
 from popinv.config.study import Study as StudySection
+from popinv.judgement.answer import StudyAnswer
 from popinv.judgement.comparison import explained, rows_of
-from popinv.judgement.judgement import Judgement
-from popinv.judgement.metrics import Parameter
+from popinv.judgement.judgements import Judgement
 from popinv.report.words import compressed
 
 Metrics = dict[str, Any]
@@ -167,8 +167,8 @@ class Listed:
     ----------
     forward : str
         Kind of its forward model; empty if it is not known.
-    metrics : dict
-        ``metrics.json``; empty if only its page is left.
+    answer : StudyAnswer or None
+        None if only its page is left, or its results are of an earlier version.
     doubts : tuple of Judgement
     page : bool
         Whether it has a page.
@@ -178,10 +178,27 @@ class Listed:
 
     name: str
     forward: str
-    metrics: Metrics
+    answer: StudyAnswer | None
     doubts: tuple[Judgement, ...]
     page: bool = True
     current: bool = True
+
+    @property
+    def numbers(self) -> dict[str, float | int | None]:
+        """The numbers of its row by their headings; None where they are not known."""
+        answer = self.answer
+        truth, heldout, surrogate = (
+            None if answer is None else getattr(answer, name)
+            for name in ("truth", "heldout", "surrogate")
+        )
+        return {
+            "systems": None if answer is None else answer.sizes.systems,
+            "error of the law": None if truth is None else truth.law_largest,
+            "error of the noise": None if truth is None else truth.noise,
+            "held-out p": None if heldout is None else heldout.p_value,
+            "surrogate’s error": None if surrogate is None else surrogate.rmse,
+            "solver calls": None if answer is None else answer.solves.calls,
+        }
 
 
 @dataclass(frozen=True)
@@ -219,9 +236,7 @@ class Study:
     ----------
     config : popinv.config.study.Study
         Its section of the configuration.
-    metrics : dict
-        ``metrics.json``.
-    parameters : tuple of Parameter
+    answer : StudyAnswer
     judgements : tuple of Judgement
     stages : tuple of Stage
     stores : tuple of Store
@@ -236,8 +251,7 @@ class Study:
 
     name: str
     config: StudySection
-    metrics: Metrics
-    parameters: tuple[Parameter, ...]
+    answer: StudyAnswer
     judgements: tuple[Judgement, ...]
     stages: tuple[Stage, ...]
     stores: tuple[Store, ...]

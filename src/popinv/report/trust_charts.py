@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,6 +14,7 @@ from popinv.charts.plotly_writer import page_figure
 from popinv.charts.style import DATA, LIGHT, MODEL, TRUTH, evenly
 from popinv.figures.calibration import GRID, Calibration, Uniformity
 from popinv.figures.descent import loss_panels, path_panel
+from popinv.judgement.answer import FeatureTest
 from popinv.report.words import readable, rounded
 
 
@@ -79,21 +79,16 @@ _PATHS = 24
 _LEVEL = 0.05
 
 
-def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
+def test_chart(tests: Sequence[FeatureTest]) -> Chart | None:
     """Return the sizes of the mistakes that the model is tested for."""
-    names = [
-        key.removesuffix("_large")
-        for key in metrics
-        if key.startswith("misfit_") and key.endswith("_large")
-    ]
-    if not names:
+    if not tests:
         return None
-    large = np.array([metrics[f"{name}_large"] for name in names])
-    found = np.array([metrics[name] for name in names]) / large
-    errors = 1.96 * np.array([metrics[f"{name}_error"] for name in names]) / large
-    p_values = np.array([metrics[f"{name}_p_value"] for name in names])
-    labels = [readable(name.removeprefix("misfit_")) for name in names]
-    places = np.arange(len(names))
+    large = np.array([test.large for test in tests])
+    found = np.array([test.value for test in tests]) / large
+    errors = 1.96 * np.array([test.error for test in tests]) / large
+    p_values = np.array([test.p_value for test in tests])
+    labels = [readable(test.name) for test in tests]
+    places = np.arange(len(tests))
     seen = p_values < _LEVEL
     marks: list[Mark] = [Stretch(-1, 1, upright=True, colour=MODEL, alpha=0.12)]
     for label, rows, colour in (("no mistake seen", ~seen, DATA), ("a mistake", seen, TRUTH)):
@@ -118,7 +113,7 @@ def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
             )
     panel = Panel(
         Axis("estimate, in units of a large mistake"),
-        Axis(places=places, names=labels, limits=(len(names) - 0.5, -0.5), grid=False),
+        Axis(places=places, names=labels, limits=(len(tests) - 0.5, -0.5), grid=False),
         marks,
     )
     mistakes = [label for label, row in zip(labels, seen, strict=True) if row]
@@ -128,8 +123,8 @@ def test_chart(metrics: Mapping[str, Any]) -> Chart | None:
         "Each mistake is a parameter of a larger model, zero in this one, with a 95 % interval. In "
         "the band it is smaller than a user would want to know. An interval that is wider than the "
         "band says that this mistake could not be seen.",
-        f"{len(names)} mistakes are tested. Seen: {', '.join(mistakes) or 'none'}.",
-        page_figure([panel], 120 + 26 * len(names)),
+        f"{len(tests)} mistakes are tested. Seen: {', '.join(mistakes) or 'none'}.",
+        page_figure([panel], 120 + 26 * len(tests)),
         wide=True,
     )
 

@@ -21,7 +21,7 @@ from popinv.inference.build import descent_problem
 from popinv.inference.choice import ESTIMATORS, words
 from popinv.inference.folds import folds_of
 from popinv.inference.problem import Problem
-from popinv.inference.reading import as_read
+from popinv.inference.stated_values import as_read
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.population.model import Model
 from popinv.report.answer_charts import law_charts, parameter_chart
@@ -94,8 +94,8 @@ def charts_of(
     draws = law_draws(problem, population, truth, names)
     hidden = problem.precision > 0 if problem.law.summarised else None
     oracle = as_read(problem.law, loaded["noise_known"]) if "noise_known" in loaded else None
-    parameters = parameter_chart(study.parameters, oracle)
-    tests, stages = test_chart(study.metrics), stage_chart(study.stages)
+    parameters = parameter_chart(study.answer.parameters, oracle)
+    tests, stages = test_chart(study.answer.features), stage_chart(study.stages)
     threshold = study.config.active_learning.threshold
     return {
         "short": _if(parameters),

@@ -14,8 +14,8 @@ import xarray as xr
 
 from popinv.errors import DivergenceError
 from popinv.inference.build import descent_problem
-from popinv.inference.polished import fresh_solves
 from popinv.inference.result import parameter_names
+from popinv.inference.surrogate_bias import FreshSolves
 from popinv.methods.invariants import Invariant, held
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.store.variables import variable
@@ -183,7 +183,7 @@ def use(study: StudyInput) -> Outcome:
     solves = stores["solves"]
     data = training_data(solves, int(solves["round"].max()), study.recency_decay)
     # No surrogate was trained on these.
-    fresh = fresh_solves(stores["fresh_solves"])
+    fresh = FreshSolves.of_last_round(stores["fresh_solves"])
     rows = fresh.z, fresh.y
     covariance = stores["population"]["noise_covariance"].values
     chosen = asked.devices[0], asked.ranges[0]

@@ -9,10 +9,10 @@ import xarray as xr
 from popinv.evidence.convergence import errors_of_repeats
 from popinv.inference.build import descent_problem
 from popinv.inference.estimation import NamedEstimate, estimate_population
-from popinv.inference.polished import fresh_solves
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
+from popinv.inference.surrogate_bias import FreshSolves
 from popinv.population.known import Known
 from popinv.population.model import Model
 from popinv.population.sections import SyntheticObservations
@@ -58,7 +58,10 @@ def measure_error(
     """
     through = surrogate_of(surrogate)
     of_study = descent_problem(model, observations, through, seed, "evidence")
-    fresh, stage = fresh_solves(check).with_conditions_of(of_study), f"systems_{systems}"
+    fresh, stage = (
+        FreshSolves.of_last_round(check).with_conditions_of(of_study),
+        f"systems_{systems}",
+    )
     if solves is not None:
         clean = solves["y"].values
     else:

@@ -13,11 +13,11 @@ from tqdm import tqdm
 from popinv.evidence.calibration import replication
 from popinv.inference.build import descent_problem, start
 from popinv.inference.estimation import estimate_population
-from popinv.inference.polished import fresh_solves
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of, noise_covariance
 from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
 from popinv.inference.solver import SolverSimulator
+from popinv.inference.surrogate_bias import FreshSolves
 from popinv.population.model import Model
 from popinv.population.synthetic import parameters
 from popinv.seeds import standard_normal_rows
@@ -64,7 +64,7 @@ def replicate_study(
     """
     simulator = surrogate_of(surrogate)
     problem = descent_problem(model, observations, simulator, seed, "evidence").at_all_places
-    fresh = fresh_solves(check).with_conditions_of(problem)
+    fresh = FreshSolves.of_last_round(check).with_conditions_of(problem)
     solver = None
     if through == "solver":
         solver = SolverSimulator(model.forward.model(seed))

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from popinv.inference.assessment import Tests, assess
 from popinv.inference.build import descent_problem
-from popinv.inference.metrics import Tests, metrics
-from popinv.inference.reading import read_names, stated_entries
+from popinv.judgement.answer import StudyAnswer
 from popinv.population.model import Model
-from popinv.population.units import table_units
 from popinv.surrogate.artefact import surrogate_of
 from popinv.surrogate.collect import Thresholds
 
@@ -23,8 +20,8 @@ def assess_population(
     null_resamples: int,
     tests: Tests | None = None,
     **artefacts: Any,
-) -> dict[str, float | int | str]:
-    """Return the study's metrics, a flat table of numbers.
+) -> StudyAnswer:
+    """Return the record of the study's answer.
 
     Parameters
     ----------
@@ -41,8 +38,4 @@ def assess_population(
     """
     surrogate = surrogate_of(artefacts["surrogate"])
     problem = descent_problem(model, artefacts["observations"], surrogate, seed, "assess")
-    numbers = metrics(problem, artefacts, null_resamples, thresholds, tests)
-    population, law = artefacts["population"], problem.law
-    names = np.array(read_names(law))[stated_entries(law)].tolist()
-    names += population["law_summary"].values.tolist() if "summary" in population else []
-    return numbers | table_units(model, names, problem.noise.names)
+    return assess(problem, artefacts, null_resamples, thresholds, tests, model)

@@ -16,10 +16,10 @@ import xarray as xr
 
 from popinv.inference.build import descent_problem
 from popinv.inference.choice import choose_estimate
-from popinv.inference.polished import fresh_solves
 from popinv.inference.result import estimate_dataset, estimate_of, parameters_of
 from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
 from popinv.inference.solver import SolverSimulator
+from popinv.inference.surrogate_bias import FreshSolves
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 
@@ -35,7 +35,7 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.scores import distance_scores, marginal_scores, pseudo_scores
 from popinv.inference.problem import Problem
-from popinv.inference.surrogate_bias import FreshSolves, corrected
+from popinv.inference.surrogate_bias import corrected
 
 _FRESH = "oracle/fresh"
 
@@ -162,7 +162,15 @@ def consult_oracle(
         # The true noise may be of another family; the study's own family is estimated.
         true = np.concatenate([true[: problem.d_alpha], start[problem.d_alpha :]])
     result = oracle(
-        problem, name, true, start, known, polish.draws, descent, fresh_solves(check), solver
+        problem,
+        name,
+        true,
+        start,
+        known,
+        polish.draws,
+        descent,
+        FreshSolves.of_last_round(check),
+        solver,
     )
     return estimate_dataset(problem, result, {"estimator": name})
 

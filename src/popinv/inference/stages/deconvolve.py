@@ -9,10 +9,9 @@ import xarray as xr
 from popinv.inference.build import descent_problem
 from popinv.inference.fit_distance import fit_distance, starts_near
 from popinv.inference.likelihood.scores import distance_scores
-from popinv.inference.polished import fresh_solves
 from popinv.inference.result import estimate_dataset, estimate_of, print_parameters
 from popinv.inference.settings import DescentSettings
-from popinv.inference.surrogate_bias import corrected
+from popinv.inference.surrogate_bias import FreshSolves, corrected
 from popinv.population.model import Model
 from popinv.store.checkpoints import Checkpoint
 from popinv.surrogate.artefact import surrogate_of
@@ -55,7 +54,7 @@ def deconvolve(
     fit = fit_distance(problem, descent, starts, checkpoint)
     best = fit.estimate
     if fit.influence is not None:
-        scores, fresh = distance_scores(fit.influence), fresh_solves(check)
+        scores, fresh = distance_scores(fit.influence), FreshSolves.of_last_round(check)
         best = corrected(problem, best, scores, fresh, "descent/fresh", pairs=4)
     losses = {"loss": fit.loss, "fixed_loss": fit.fixed_loss}
     dataset = estimate_dataset(problem, best, losses=losses)

@@ -9,10 +9,10 @@ import xarray as xr
 
 from popinv.inference.build import descent_problem, start
 from popinv.inference.polish import may_solve, polish
-from popinv.inference.polished import fresh_solves, likelihood_dataset, pseudo_likelihood_dataset
-from popinv.inference.result import estimate_of
+from popinv.inference.result import estimate_of, likelihood_dataset, pseudo_likelihood_dataset
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
+from popinv.inference.surrogate_bias import FreshSolves
 from popinv.population.model import Model
 from popinv.store.checkpoints import Checkpoint
 from popinv.surrogate.artefact import surrogate_of
@@ -70,7 +70,7 @@ def maximise_likelihoods(
         problem,
         settings,
         [estimate_of(estimate), start(model, problem)],
-        fresh_solves(check),
+        FreshSolves.of_last_round(check),
         solver,
         seconds_per_solve,
         checkpoint,

@@ -1,0 +1,562 @@
+"""The record of a study's answer.
+
+A study writes :class:`StudyAnswer` as ``answer.json``. What shows, judges or compares answers reads
+this record. ``metrics.json``, beside it, has the same numbers as a flat table for programs of the
+user: :meth:`StudyAnswer.metrics` writes it, and popinv does not read it again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Part = Literal["law", "noise", "simulator"]
+
+_PREFIXES = {"law": "alpha", "noise": "noise"}
+
+
+@dataclass(frozen=True)
+class ObservedSizes:
+    """How much was observed.
+
+    Attributes
+    ----------
+    observations, fewest_observations : int
+        Of the system with most, and with fewest.
+    varying_parameters : int
+        Parameters that differ between systems.
+    """
+
+    systems: int
+    observations: int
+    fewest_observations: int
+    varying_parameters: int
+
+    @property
+    def observations_each(self) -> str:
+        """The observations of a system: "6", or "1 to 6" where systems differ."""
+        most, fewest = self.observations, self.fewest_observations
+        return f"{most}" if fewest == most else f"{fewest} to {most}"
+
+
+@dataclass(frozen=True)
+class RecoveredParameter:
+    """A recovered number and its truth.
+
+    Attributes
+    ----------
+    lower, upper : float or None
+        Ends of the 95 % interval; None where the data determine no end.
+    true : float or None
+        None if it is not known.
+    unit : str
+        "1" if it has none.
+    scale : {"", "log", "logit"}
+        The scale of the parameter on which this is a number.
+    determined : bool
+        Whether the data determine it at all.
+    """
+
+    kind: Literal["law", "noise"]
+    name: str
+    value: float
+    lower: float | None = None
+    upper: float | None = None
+    true: float | None = None
+    unit: str = "1"
+    scale: str = ""
+    description: str = ""
+    determined: bool = True
+
+    @property
+    def units(self) -> str:
+        """The unit in a table: empty if there is none."""
+        return f"{self.scale} scale" if self.scale else self.unit if self.unit != "1" else ""
+
+    @property
+    def interval(self) -> str:
+        """Return the interval in words; empty without one."""
+        if not self.determined:
+            return "not determined"
+        if self.lower is None and self.upper is None:
+            return ""
+        if self.lower is None:
+            return f"up to {self.upper:.4g}"
+        return f"{self.lower:.4g} " + ("or more" if self.upper is None else f"to {self.upper:.4g}")
+
+    @property
+    def error(self) -> float | None:
+        """Half the width of the interval, or None."""
+        if self.lower is None or self.upper is None:
+            return None
+        return (self.upper - self.lower) / 2
+
+    @property
+    def holds(self) -> bool | None:
+        """Return whether the interval holds the truth; None if one of the two is not known."""
+        if self.lower is None or self.upper is None or self.true is None:
+            return None
+        return self.lower <= self.true <= self.upper
+
+
+@dataclass(frozen=True)
+class EstimatorValue:
+    """The estimate of one parameter by one estimator, and its standard error if it has one."""
+
+    estimator: str
+    value: float
+    standard_error: float | None = None
+
+
+@dataclass(frozen=True)
+class ParameterEstimate:
+    """A parameter of the search for the answer.
+
+    Attributes
+    ----------
+    own : RecoveredParameter
+        Its natural value.
+    label : str
+        Its name, which no other parameter of law or noise has.
+    predicted_error : float
+        Standard error that mean, covariance and third moments of the observations allow.
+    median : RecoveredParameter or None
+        What users read in place of the mean of a logarithm or logit.
+    standard_error, model_error, robust_error : float or None
+        Standard error of the answer, by the inverse information, and by the sandwich; of the
+        logarithm of a positive parameter. None if it was held, or is not determined.
+    efficiency : float or None
+        The standard error over its bound.
+    boundary : {"", "zero", "infinity"}
+        Where its maximum lies, if it lies at a boundary.
+    by_estimator : tuple of EstimatorValue
+    """
+
+    own: RecoveredParameter
+    label: str
+    predicted_error: float
+    median: RecoveredParameter | None = None
+    standard_error: float | None = None
+    model_error: float | None = None
+    robust_error: float | None = None
+    efficiency: float | None = None
+    boundary: str = ""
+    by_estimator: tuple[EstimatorValue, ...] = ()
+
+
+@dataclass(frozen=True)
+class EstimatorChoice:
+    """The estimator of the answer.
+
+    Attributes
+    ----------
+    through : {"solver", "surrogate"}
+    arrived : bool
+        Whether its search has converged.
+    bound : str
+        The estimator whose standard errors bound the others.
+    agreement : str
+        A comparison of the estimators in words.
+    agreement_p_value : float or None
+        Of Hausman's test; None if they could not be compared.
+    errors_by : {"", "model", "robust"}
+        The kind of the standard errors, where both are known.
+    undetermined : tuple of str
+        Parameters that the data do not determine.
+    """
+
+    estimator: str
+    reason: str
+    through: str
+    arrived: bool
+    bound: str
+    agreement: str
+    agreement_p_value: float | None = None
+    errors_by: str = ""
+    undetermined: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DescentArrival:
+    """Whether the descent has arrived, and the largest distance left, in standard errors."""
+
+    arrived: bool
+    remaining: float
+
+
+@dataclass(frozen=True)
+class LikelihoodValue:
+    """The log likelihood at the answer, the error of its draws, and the criteria that follow."""
+
+    value: float
+    error: float | None = None
+    aic: float | None = None
+    bic: float | None = None
+
+
+@dataclass(frozen=True)
+class SurrogateError:
+    """The error of the surrogate on fresh solves, and what the study asks for.
+
+    Attributes
+    ----------
+    rmse, threshold : float
+        In standard deviations of the noise. NaN if no fresh solve succeeded.
+    push, push_threshold : float
+        How far the error moves the answer, in standard errors.
+    """
+
+    rmse: float
+    threshold: float
+    push: float
+    push_threshold: float
+    good_enough: bool
+
+
+@dataclass(frozen=True)
+class LeastNoise:
+    """The smallest noise as a share of the spread of its observation over the systems."""
+
+    share: float
+    observation: str
+
+
+@dataclass(frozen=True)
+class TruthErrors:
+    """Errors against a known truth, and those of oracles that know the noise, or the law.
+
+    Attributes
+    ----------
+    law_largest, law_rms : float
+        Relative, or absolute where the truth is below 0.1.
+    noise : float
+        Relative error of the covariance in the Frobenius norm.
+    law_oracle, law_to_oracle, noise_oracle, noise_to_oracle : float or None
+        The error of the oracle, and that of the answer over it.
+    """
+
+    law_largest: float
+    law_rms: float
+    noise: float
+    law_oracle: float | None = None
+    law_to_oracle: float | None = None
+    noise_oracle: float | None = None
+    noise_to_oracle: float | None = None
+
+
+@dataclass(frozen=True)
+class SamplingErrorShare:
+    """The sampling error of a stochastic model, as a share of the variance beside the signal.
+
+    Attributes
+    ----------
+    taken_off : bool
+        Whether the recovered noise is that of the measurements alone.
+    error_of_sum : float or None
+        Error of the recovered noise against the sum of true noise and sampling error.
+    """
+
+    share: float
+    taken_off: bool
+    error_of_sum: float | None = None
+
+
+@dataclass(frozen=True)
+class PartTest:
+    """The tests of law, noise or simulator together.
+
+    Attributes
+    ----------
+    not_judged : str
+        Why it was not tested. The other entries are then not known.
+    finding : str
+        The mistake that is seen, with its size and the next larger model; empty if none is.
+    p_value : float or None
+        The smallest of the part's tests, adjusted for the number of tests of all parts.
+    unseen : tuple of str
+        Mistakes that would hardly be seen, even if they were large.
+    """
+
+    part: Part
+    not_judged: str = ""
+    finding: str = ""
+    p_value: float | None = None
+    tests: int = 0
+    unseen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FeatureTest:
+    """The estimate of a parameter of a larger model that is zero in the fitted one.
+
+    Attributes
+    ----------
+    large : float
+        The size that a user would want to know of.
+    p_value : float
+        Adjusted for the number of tests.
+    """
+
+    name: str
+    value: float
+    error: float
+    large: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class HeldOutDistance:
+    """Energy distance of held-out systems to draws of the model.
+
+    Attributes
+    ----------
+    null_95 : float
+        95 % quantile of the distance of draws of the model.
+    p_value : float or None
+        None or NaN if the test has no result.
+    """
+
+    distance: float
+    null_95: float
+    p_value: float | None
+
+
+@dataclass(frozen=True)
+class SolverCosts:
+    """Calls of the forward model.
+
+    Attributes
+    ----------
+    reasons : str
+        Reasons of the failures with their counts; empty without failures.
+    rounds : int
+        Rounds that have solved anything.
+    """
+
+    calls: int
+    failures: int
+    reasons: str
+    rounds: int
+
+
+@dataclass(frozen=True)
+class WeakestDirection:
+    """The combination of parameters that the data determine least.
+
+    Attributes
+    ----------
+    warning : str
+        What the data do not determine; empty if they determine every parameter.
+    by : str
+        The statistics whose standard errors are judged.
+    error : float
+        Its standard error, in units of the first design's spread.
+    """
+
+    warning: str
+    by: str
+    direction: str
+    error: float
+
+
+@dataclass(frozen=True)
+class StudyAnswer:
+    """What a study has found, and the numbers by which it is judged.
+
+    Attributes
+    ----------
+    estimates : tuple of ParameterEstimate
+        Those of the law before those of the noise.
+    summaries : tuple of RecoveredParameter
+        Moments, quantiles and correlations of a law whose coefficients have no meaning.
+    combinations : tuple of RecoveredParameter
+        What the data determine of parameters that they do not determine.
+    features : tuple of FeatureTest
+        The tests behind ``tests``.
+    """
+
+    sizes: ObservedSizes
+    choice: EstimatorChoice
+    estimates: tuple[ParameterEstimate, ...]
+    solves: SolverCosts
+    weakest: WeakestDirection
+    summaries: tuple[RecoveredParameter, ...] = ()
+    combinations: tuple[RecoveredParameter, ...] = ()
+    descent: DescentArrival | None = None
+    likelihood: LikelihoodValue | None = None
+    surrogate: SurrogateError | None = None
+    surrogate_coverage: float | None = None
+    least_noise: LeastNoise | None = None
+    truth: TruthErrors | None = None
+    sampling_error: SamplingErrorShare | None = None
+    tests: tuple[PartTest, ...] = ()
+    features: tuple[FeatureTest, ...] = ()
+    heldout: HeldOutDistance | None = None
+
+    @property
+    def parameters(self) -> tuple[RecoveredParameter, ...]:
+        """The recovered parameters as users read them, law before noise.
+
+        The median of a parameter takes the place of the mean of its logarithm, or logit.
+        """
+        law = [each.median or each.own for each in self.estimates if each.own.kind == "law"]
+        noise = [each.own for each in self.estimates if each.own.kind == "noise"]
+        return (*law, *self.summaries, *self.combinations, *noise)
+
+    def to_json(self) -> str:
+        """Return the content of ``answer.json``."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    def metrics_json(self) -> str:
+        """Return the content of ``metrics.json``."""
+        return json.dumps(self.metrics(), indent=2) + "\n"
+
+    def metrics(self) -> dict[str, float | int | str]:
+        """Return the flat table of ``metrics.json``; docs/metrics.md explains each entry."""
+        numbers: dict[str, float | int | str | None] = {
+            "systems": self.sizes.systems,
+            "observations_per_system": self.sizes.observations,
+        }
+        for each in self.estimates:
+            key = _key(each)
+            numbers |= _with_ends(key, each.own)
+            numbers[f"{key}_predicted_error"] = each.predicted_error
+        medians = [each.median for each in self.estimates if each.median]
+        for read in medians:
+            numbers |= _summary(read)
+        numbers["undetermined"] = ", ".join(self.choice.undetermined) or "none"
+        for read in self.combinations:
+            numbers |= _with_ends(f"combination_{read.name}", read)
+        for read in self.summaries:
+            numbers |= _summary(read)
+        numbers |= self._estimators()
+        numbers |= self._surrogate_and_noise()
+        numbers |= self._truth()
+        numbers |= self._tests()
+        numbers |= {
+            "solver_calls": self.solves.calls,
+            "solver_failures": self.solves.failures,
+            "solver_failure_reasons": self.solves.reasons or "none",
+            "rounds_solved": self.solves.rounds,
+            "identifiability_warning": self.weakest.warning or "none",
+            "identifiability_by": self.weakest.by,
+            "weakest_direction": self.weakest.direction,
+            "weakest_direction_error": self.weakest.error,
+        }
+        own = [each.own for each in self.estimates]
+        law = [(each.own, each.median) for each in self.estimates if each.own.kind == "law"]
+        told = [p for pair in law for p in pair if p] + [*self.summaries, *own[len(law) :]]
+        numbers |= {f"units_{p.kind}_{p.name}": p.units for p in told if p.units}
+        return {name: value for name, value in numbers.items() if value is not None}
+
+    def _estimators(self) -> dict[str, float | int | str | None]:
+        choice, descent, likelihood = self.choice, self.descent, self.likelihood
+        numbers: dict[str, float | int | str | None] = {
+            "estimator": choice.estimator,
+            "estimator_reason": choice.reason,
+            "through": choice.through,
+            "estimator_arrived": int(choice.arrived),
+            "efficiency_bound": choice.bound,
+            "agreement": choice.agreement,
+        }
+        if descent is not None:
+            numbers["descent_arrived"] = int(descent.arrived)
+            numbers["descent_remaining"] = descent.remaining
+        numbers["agreement_p_value"] = choice.agreement_p_value
+        if likelihood is not None:
+            numbers["log_likelihood"] = likelihood.value
+            numbers["log_likelihood_error"] = likelihood.error
+            numbers["aic"], numbers["bic"] = likelihood.aic, likelihood.bic
+        numbers["standard_errors_by"] = choice.errors_by or None
+        for each in self.estimates:
+            numbers[f"standard_error_{each.label}"] = each.standard_error
+            numbers[f"model_standard_error_{each.label}"] = each.model_error
+            numbers[f"robust_standard_error_{each.label}"] = each.robust_error
+            numbers[f"efficiency_{each.label}"] = each.efficiency
+            for other in each.by_estimator:
+                numbers[f"{other.estimator}_{each.label}"] = other.value
+                error = other.standard_error
+                numbers[f"{other.estimator}_{each.label}_standard_error"] = error
+        return numbers | {f"boundary_{e.label}": e.boundary or None for e in self.estimates}
+
+    def _surrogate_and_noise(self) -> dict[str, float | int | str | None]:
+        numbers: dict[str, float | int | str | None] = {}
+        if (surrogate := self.surrogate) is not None:
+            numbers |= {
+                "surrogate_whitened_rmse": surrogate.rmse,
+                "surrogate_threshold": surrogate.threshold,
+                "surrogate_push": surrogate.push,
+                "surrogate_push_threshold": surrogate.push_threshold,
+                "surrogate_good_enough": int(surrogate.good_enough),
+            }
+        numbers["surrogate_interval_coverage"] = self.surrogate_coverage
+        numbers["fewest_observations_of_a_system"] = self.sizes.fewest_observations
+        numbers["varying_parameters"] = self.sizes.varying_parameters
+        if self.least_noise is not None:
+            numbers["noise_least_share"] = self.least_noise.share
+            numbers["noise_least_share_at"] = self.least_noise.observation
+        return numbers
+
+    def _truth(self) -> dict[str, float | int | str | None]:
+        numbers: dict[str, float | int | str | None] = {
+            f"{_PREFIXES[p.kind]}_true_{p.name}": p.true for p in (e.own for e in self.estimates)
+        }
+        if (errors := self.truth) is not None:
+            numbers |= {
+                "alpha_relative_error_max": errors.law_largest,
+                "alpha_relative_error_rms": errors.law_rms,
+                "noise_covariance_relative_frobenius_error": errors.noise,
+                "alpha_oracle_relative_error_rms": errors.law_oracle,
+                "alpha_error_to_oracle": errors.law_to_oracle,
+                "noise_oracle_relative_frobenius_error": errors.noise_oracle,
+                "noise_error_to_oracle": errors.noise_to_oracle,
+            }
+        if (sampling := self.sampling_error) is not None:
+            numbers |= {
+                "sampling_error_share": sampling.share,
+                "sampling_error_taken_off": int(sampling.taken_off),
+                "noise_plus_sampling_relative_frobenius_error": sampling.error_of_sum,
+            }
+        return numbers
+
+    def _tests(self) -> dict[str, float | int | str | None]:
+        numbers: dict[str, float | int | str | None] = {}
+        for test in self.tests:
+            key = f"{test.part}_misfit"
+            if test.not_judged:
+                numbers[key] = f"not judged: {test.not_judged}"
+                continue
+            numbers[key] = test.finding or "none seen"
+            numbers[f"{key}_p_value"] = test.p_value
+            numbers[f"{key}_tests"] = test.tests
+            numbers[f"{key}_unseen"] = "; ".join(test.unseen) or "none"
+        for feature in self.features:
+            key = f"misfit_{feature.name}"
+            numbers[key] = feature.value
+            numbers[f"{key}_error"] = feature.error
+            numbers[f"{key}_large"] = feature.large
+            numbers[f"{key}_p_value"] = feature.p_value
+        if self.heldout is not None:
+            numbers["heldout_energy_distance"] = self.heldout.distance
+            numbers["heldout_energy_null_95"] = self.heldout.null_95
+            numbers["heldout_p_value"] = self.heldout.p_value
+        return numbers
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number, or None if it is not finite."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _key(estimate: ParameterEstimate) -> str:
+    return f"{_PREFIXES[estimate.own.kind]}_{estimate.own.name}"
+
+
+def _summary(p: RecoveredParameter) -> dict[str, float | None]:
+    return _with_ends(f"summary_{p.name}", p) | {f"summary_true_{p.name}": p.true}
+
+
+def _with_ends(key: str, p: RecoveredParameter) -> dict[str, float | None]:
+    return {key: p.value, f"{key}_lower": p.lower, f"{key}_upper": p.upper}
