@@ -19,7 +19,7 @@ from popinv.inference.result import estimate_dataset
 from popinv.inference.settings import DescentSettings
 from popinv.inference.surrogate_bias import FreshSolves, _held, corrected, observe_again
 from popinv.inference.surrogate_push import surrogate_push
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.unstructured import IsotropicNoise
 
 
 def off(z: torch.Tensor) -> torch.Tensor:

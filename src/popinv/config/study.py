@@ -15,8 +15,7 @@ from popinv.config.observations import Observations
 from popinv.forward.kinds import Forward
 from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
 from popinv.methods.sections import Downstream, StudyDownstream
-from popinv.population.laws.kinds import Law
-from popinv.population.noise.kinds import Noise
+from popinv.population.kinds import Law, Noise
 from popinv.sections.base import CountOrZero, Given, NonNegative, Section
 from popinv.surrogate.section import SurrogateSettings
 

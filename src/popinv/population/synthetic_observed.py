@@ -10,7 +10,7 @@ import xarray as xr
 from popinv.observation_files.limits import stated_limits, states_limits
 from popinv.population.limits import limits_of
 from popinv.population.model import Model, covariate_names
-from popinv.population.noise.replicated import replicated_noise
+from popinv.population.noise.varying import replicated_noise
 from popinv.population.observe import observe_through_noise
 from popinv.population.synthetic import noise_rows
 from popinv.population.synthetic_known import synthetic_known

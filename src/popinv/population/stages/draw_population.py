@@ -8,7 +8,7 @@ import xarray as xr
 
 from popinv.forward.datasets import proposals
 from popinv.population.known import Known
-from popinv.population.laws.values import law_values
+from popinv.population.laws.section import law_values
 from popinv.population.synthetic import parameters
 from popinv.population.synthetic_known import synthetic_known
 
