@@ -20,7 +20,7 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 from popinv.inference.replicated import replicated_simulator
 from popinv.population.known import Known
-from popinv.population.laws.gaussian import normal_law
+from popinv.population.laws.gaussian import GaussianLaw, normal_law
 from popinv.population.limits import Limits
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.channels import ChannelNoise
@@ -79,7 +79,7 @@ def replicates_of(cell: Cell) -> int:
     return 1 if cell.replicates == "1" else 2
 
 
-def law_of(cell: Cell) -> normal_law:
+def law_of(cell: Cell) -> GaussianLaw:
     """Return a law of two parameters, correlated where there is a covariate."""
     if "covariates" not in cell.known:
         return normal_law(["level", "slope"])

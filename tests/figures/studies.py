@@ -32,7 +32,7 @@ from popinv.population.noise.kernel import KernelNoise
 from popinv.population.noise.time_series import BlockNoise
 from popinv.population.noise.unstructured import DiagonalNoise, FullNoise, IsotropicNoise
 from popinv.population.observe import observations_dataset
-from popinv.population.truth import truth_dataset
+from popinv.population.synthetic_observed import truth_dataset
 from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_dataset
 from popinv.surrogate.collect import Thresholds, collect, judge

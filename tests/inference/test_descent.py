@@ -16,7 +16,8 @@ from popinv.inference.descent import estimate, learning_rate, run, step
 from popinv.inference.problem import DescentState, Problem, begin
 from popinv.inference.settings import DescentSettings
 from popinv.inference.trust_region import location_sizes, longest_steps
-from popinv.population.laws.gaussian import normal_law
+from popinv.population.constraints import REAL
+from popinv.population.laws.gaussian import GaussianLaw, normal_law
 from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
 from popinv.store.checkpoints import state_from_arrays, state_to_arrays
 from popinv.transport.sliced import directions
@@ -288,7 +289,7 @@ def test_without_progress_nothing_is_printed(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-class PenalisedLaw(normal_law):
+class PenalisedLaw(GaussianLaw):
     """A normal law whose parameters are penalised."""
 
     weakest = 1.0
@@ -303,7 +304,7 @@ def test_the_penalty_of_a_law_is_added_for_each_system(weakest):
     problem, alpha, gamma = curve_problem(count=60)
     state = begin(alpha, gamma, SMALL)
     free = step(deepcopy(state), problem, SMALL)[1]
-    law = PenalisedLaw(["decay", "height"])
+    law = PenalisedLaw(["decay", "height"], [REAL, REAL])
     law.weakest = weakest
     held = step(deepcopy(state), replace(problem, law=law), SMALL)[1]
     # Minus the logarithm of the prior, over the number of systems.

@@ -29,7 +29,7 @@ from popinv.methods.posterior.study import (
     varying,
 )
 from popinv.methods.posterior.use import draw_calibration, draw_systems
-from popinv.population.laws.gaussian import normal_law
+from popinv.population.laws.gaussian import GaussianLaw, normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.store.variables import variable
 
@@ -86,7 +86,7 @@ def test_the_error_of_law_and_noise_is_that_of_the_mixture():
         close_to(draws, posteriors.effective[n], means.mean(axis=0), covariance)
 
 
-def nonlinear_problem(observe, data: np.ndarray, law: normal_law, deviation: float):
+def nonlinear_problem(observe, data: np.ndarray, law: GaussianLaw, deviation: float):
     """Return a problem with G(z) = observe(z) and independent noise, and its estimate's noise."""
     noise = IsotropicNoise(data.shape[1])
     gamma = noise.from_natural({"standard_deviation": deviation})

@@ -34,7 +34,7 @@ from popinv.population.known import Known
 from popinv.population.laws.section import law_spread, law_values
 from popinv.population.model import covariate_names
 from popinv.population.synthetic import broad_parameters
-from popinv.population.synthetic_known import synthetic_known
+from popinv.population.synthetic_observed import synthetic_known
 from popinv.seeds import generator
 
 # Solves that are few for a network, and seconds of all solves that are long.

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_ser
 
 from popinv.forward.section import ForwardSection
 from popinv.population.laws.parameters import coefficient_names
-from popinv.population.laws.section import START, LawSection, MeanAndStandardDeviation
+from popinv.population.laws.section import START, LawSection, MeanAndStandardDeviation, effect_pairs
 from popinv.sections.base import Number, Positive, Section
 from popinv.sections.messages import Problem, name_problems
 
@@ -53,14 +53,13 @@ class FieldLaw(LawSection):
 
     def effects(self) -> list[tuple[str, str]]:
         """Return the pairs of an unknown and a covariate that it depends on."""
-        # Files may sort the keys of a mapping, so that their order says nothing.
-        return [(name, each) for name, every in sorted(self.covariates.items()) for each in every]
+        return effect_pairs(self.covariates)
 
     def covariate_names(self) -> tuple[str, ...]:
         """Return the covariates, each once."""
         return tuple(dict.fromkeys(covariate for _, covariate in self.effects()))
 
-    def coefficient_names(self) -> tuple[str, ...]:
+    def optional_names(self) -> tuple[str, ...]:
         """Return the names of the coefficients."""
         return coefficient_names(self.effects(), ())
 
@@ -80,16 +79,7 @@ class FieldLaw(LawSection):
     def value_names(self) -> tuple[str, ...]:
         """Return the keys of true values: the unknowns, and the coefficients."""
         keys = [key for key in self.start.model_dump() if key not in self.start.coefficients()]
-        return (*keys, *self.coefficient_names())
-
-    def values(self, given: Mapping[str, Any] | Section) -> dict[str, float]:
-        """Return values by name; coefficients that are not given are 0."""
-        return dict.fromkeys(self.coefficient_names(), 0.0) | super().values(given)
-
-    def spreads(self, names: tuple[str, ...]) -> list[float]:
-        """Return the spread of each of the law's parameters, 0 for coefficients."""
-        own = tuple(name for name in names if name not in self.coefficient_names())
-        return [*super().spreads(own), *[0.0] * (len(names) - len(own))]
+        return (*keys, *self.optional_names())
 
     def spread_names(self) -> tuple[str, ...]:
         """Return the names that may each have a spread."""
@@ -131,7 +121,7 @@ class FieldLaw(LawSection):
     ) -> Iterator[Problem]:
         """Yield faults of true values, with paths that begin at them."""
         yield from super().value_problems(values, forward)
-        for name in self.coefficient_names():
+        for name in self.optional_names():
             if name in values and (isinstance(values[name], bool | Mapping)):
                 yield Problem((name,), f"got {values[name]}; it must be a number.")
 

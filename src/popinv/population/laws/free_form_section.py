@@ -15,10 +15,9 @@ from popinv.population.laws.section import (
     MeanAndStandardDeviation,
     TransformKey,
     chosen_transforms,
-    flat_values,
     transform_problems,
 )
-from popinv.sections.base import Number, Positive, Section
+from popinv.sections.base import Number, Positive
 from popinv.sections.messages import Problem, listed, shown, value_problems
 
 if TYPE_CHECKING:
@@ -90,26 +89,22 @@ class FreeFormSection(LawSection):
 
     def value_names(self) -> tuple[str, ...]:
         """Return the keys of true values: the parameters and the coefficients."""
-        return (*self._moments(), *self._coefficients())
+        return (*self._moments(), *self.optional_names())
 
-    def values(self, given: Mapping[str, Any] | Section) -> dict[str, float]:
-        """Return values by name; coefficients that are not given are 0."""
-        return dict.fromkeys(self._coefficients(), 0.0) | flat_values(given)
+    def optional_names(self) -> tuple[str, ...]:
+        """Return the names of the coefficients."""
+        ordered = self._ordered()
+        pairs = [(one, other) for k, one in enumerate(ordered) for other in ordered[:k]]
+        return shape_names(ordered, self.knots, pairs if self.dependent else [])
 
     def spread_names(self) -> tuple[str, ...]:
         """Return the names that may each have a spread."""
         return tuple(self._moments())
 
-    def spreads(self, names: tuple[str, ...]) -> list[float]:
-        """Return the spread of each of the law's parameters, 0 for coefficients."""
-        coefficients = self._coefficients()
-        nested = tuple(name for name in names if name not in coefficients)
-        return [*super().spreads(nested), *[0.0] * len(coefficients)]
-
     def problems(self, forward: ForwardSection) -> Iterator[Problem]:
         """Yield what does not fit the forward model."""
         names = forward.parameter_names()
-        yield from _name_problems(self.start, names, self._coefficients(), ("start",))
+        yield from _name_problems(self.start, names, self.optional_names(), ("start",))
         yield from transform_problems(self.transforms, names)
         if self.order is not None and sorted(self.order) != sorted(names):
             yield Problem(
@@ -126,7 +121,7 @@ class FreeFormSection(LawSection):
         yield from wrong
         if not wrong and forward is not None:
             names = forward.parameter_names()
-            yield from _name_problems(values, names, self._coefficients(), ())
+            yield from _name_problems(values, names, self.optional_names(), ())
 
     def _moments(self) -> list[str]:
         return [
@@ -138,11 +133,6 @@ class FreeFormSection(LawSection):
     def _ordered(self) -> list[str]:
         # Files may sort the keys of a mapping, so that their order says nothing.
         return sorted(self._moments()) if self.order is None else list(self.order)
-
-    def _coefficients(self) -> tuple[str, ...]:
-        ordered = self._ordered()
-        pairs = [(one, other) for k, one in enumerate(ordered) for other in ordered[:k]]
-        return shape_names(ordered, self.knots, pairs if self.dependent else [])
 
 
 def _name_problems(

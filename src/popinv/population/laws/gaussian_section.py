@@ -15,7 +15,7 @@ from popinv.population.laws.section import (
     Mean,
     TransformKey,
     chosen_transforms,
-    flat_values,
+    effect_pairs,
     transform_problems,
 )
 from popinv.sections.base import NonNegative, Number, Section
@@ -102,20 +102,19 @@ class ByParameter(LawSection):
 
     def value_names(self) -> tuple[str, ...]:
         """Return the keys of true values: the parameters, coefficients and correlations."""
-        return (*self.moments(), *self._structure_names())
+        return (*self.moments(), *self.optional_names())
+
+    def optional_names(self) -> tuple[str, ...]:
+        """Return the names of the coefficients and correlations."""
+        coefficients = coefficient_names(self.effects(), self.scale_effects())
+        return (*coefficients, *correlation_names(self.groups()))
 
     def values(self, given: Mapping[str, Any] | Section) -> dict[str, float]:
-        """Return values by name; coefficients and correlations that are not given are 0."""
-        flat = flat_values(given)
+        """Return values by name, without a deviation of parameters that are common to all."""
+        flat = super().values(given)
         for name in self.common():
             flat.pop(f"{name}_standard_deviation", None)
-        return dict.fromkeys(self._structure_names(), 0.0) | flat
-
-    def spreads(self, names: tuple[str, ...]) -> list[float]:
-        """Return the spread of each of the law's parameters, 0 for those that start at 0."""
-        structure = self._structure_names()
-        nested = tuple(name for name in names if name not in structure)
-        return [*super().spreads(nested), *[0.0] * len(structure)]
+        return flat
 
     def spread_names(self) -> tuple[str, ...]:
         """Return the names that may each have a spread."""
@@ -150,11 +149,11 @@ class ByParameter(LawSection):
 
     def effects(self) -> list[tuple[str, str]]:
         """Return the pairs of a parameter and a covariate that its mean depends on."""
-        return _pairs(self.covariates)
+        return effect_pairs(self.covariates)
 
     def scale_effects(self) -> list[tuple[str, str]]:
         """Return the pairs of a parameter and a covariate that its deviation depends on."""
-        return _pairs(self.scale_covariates)
+        return effect_pairs(self.scale_covariates)
 
     def covariate_names(self) -> tuple[str, ...]:
         """Return the covariates, each once."""
@@ -182,7 +181,7 @@ class ByParameter(LawSection):
         for problem in name_problems(self.moments(), wanted, described):
             yield problem.under("start")
         structure = {name: value for name, value in self.start.items() if isinstance(value, float)}
-        for problem in _structure_problems(structure, self._structure_names()):
+        for problem in _structure_problems(structure, self.optional_names()):
             yield problem.under("start")
         for name in self.fixed:
             if name not in names:
@@ -211,7 +210,7 @@ class ByParameter(LawSection):
         self, values: Mapping[str, Any], forward: ForwardSection | None
     ) -> Iterator[Problem]:
         """Yield what is wrong with true values, with paths that begin at them."""
-        structure = self._structure_names()
+        structure = self.optional_names()
         nested = {name: value for name, value in values.items() if name not in structure}
         yield from super().value_problems(nested, forward)
         for name in structure:
@@ -229,11 +228,6 @@ class ByParameter(LawSection):
                         (name, "standard_deviation"),
                         "it must be 0 here and in 'law.start', or in neither.",
                     )
-
-    def _structure_names(self) -> tuple[str, ...]:
-        """Return the names of the coefficients and correlations."""
-        coefficients = coefficient_names(self.effects(), self.scale_effects())
-        return (*coefficients, *correlation_names(self.groups()))
 
     def _group_problems(self, varying: tuple[str, ...]) -> Iterator[Problem]:
         seen: set[str] = set()
@@ -303,11 +297,6 @@ class TransformedNormalSection(ByParameter):
         """Yield what does not fit the forward model, and intervals without length."""
         yield from super().problems(forward)
         yield from transform_problems(self.transforms, tuple(self.moments()))
-
-
-def _pairs(covariates: Mapping[str, list[str]]) -> list[tuple[str, str]]:
-    # Files may sort the keys of a mapping, so that their order says nothing.
-    return [(name, each) for name, every in sorted(covariates.items()) for each in every]
 
 
 def _structure_problems(values: Mapping[str, float], names: tuple[str, ...]) -> Iterator[Problem]:

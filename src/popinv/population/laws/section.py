@@ -105,9 +105,16 @@ class LawSection(Kind):
         """Return the keys of ``start``, which are those of the true values too."""
         return tuple(self.start if isinstance(self.start, dict) else self.start.model_dump())
 
+    def optional_names(self) -> tuple[str, ...]:
+        """Return the law's parameters that are 0 unless they are given, such as coefficients.
+
+        They do not vary in the first design.
+        """
+        return ()
+
     def values(self, given: Mapping[str, Any] | Section) -> dict[str, float]:
         """Return start or true values by the names of the law's parameters."""
-        return flat_values(given)
+        return dict.fromkeys(self.optional_names(), 0.0) | flat_values(given)
 
     def spread_names(self) -> tuple[str, ...]:
         """Return the names that may each have a spread."""
@@ -160,9 +167,13 @@ class LawSection(Kind):
             Names of the law's parameters. Where ``start`` nests them, the name of the mapping
             stands first, and all of its parameters have one spread.
         """
-        if not isinstance(self.spread, dict):
-            return [float(self.spread)] * len(names)
-        return [float(self.spread[_owner(name, self.spread)]) for name in names]
+        optional = set(self.optional_names())
+        if isinstance(self.spread, dict):
+            spread = self.spread
+            each = {name: spread[_owner(name, spread)] for name in names if name not in optional}
+        else:
+            each = dict.fromkeys(set(names) - optional, self.spread)
+        return [float(each.get(name, 0.0)) for name in names]
 
 
 def _owner(name: str, owners: Iterable[str]) -> str:
@@ -207,6 +218,12 @@ def law_values(
 def law_spread(section: LawSection, forward: ForwardSection) -> np.ndarray:
     """Return the first design's standard deviation of each entry of alpha."""
     return np.array(section.spreads(section.law(forward).names))
+
+
+def effect_pairs(covariates: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """Return the pairs of an unknown and a covariate that it depends on."""
+    # Files may sort the keys of a mapping, so that their order says nothing.
+    return [(name, each) for name, every in sorted(covariates.items()) for each in every]
 
 
 def chosen_transforms(keys: Mapping[str, str | Logit], names: Sequence[str]) -> list[Constraint]:

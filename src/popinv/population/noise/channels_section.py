@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
@@ -15,12 +15,12 @@ from popinv.population.noise.section import (
     START,
     Correlations,
     NoiseSection,
+    OptionalParameters,
     Positives,
     length_problems,
     pair_problems,
-    present,
 )
-from popinv.sections.base import Positive, Section, Several
+from popinv.sections.base import Positive, Several
 from popinv.sections.messages import Problem
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _LENGTH = 1.0
 
 
-class ChannelParameters(Section):
+class ChannelParameters(OptionalParameters):
     """The unknowns of noise of several channels."""
 
     standard_deviation: Positives = Field(
@@ -49,10 +49,6 @@ class ChannelParameters(Section):
         description="Time over which the correlation falls by a factor e, with correlated times.",
         json_schema_extra={"x-default": f"{_LENGTH:g} where times are correlated"},
     )
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return present(dump(self))
 
 
 class ChannelSection(NoiseSection):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
-from popinv.population.noise.section import START, NoiseSection, present
-from popinv.sections.base import Positive, Section
+from popinv.population.noise.section import START, NoiseSection, OptionalParameters
+from popinv.sections.base import Positive
 
 if TYPE_CHECKING:
     from popinv.forward.base import Observations
@@ -23,7 +23,7 @@ LENGTH = 0.3
 _NUGGET = 0.1
 
 
-class KernelParameters(Section):
+class KernelParameters(OptionalParameters):
     """The unknowns of noise that is correlated from sensor to sensor."""
 
     amplitude: Positive = Field(
@@ -38,10 +38,6 @@ class KernelParameters(Section):
         description="Standard deviation of the uncorrelated part, if there is one.",
         json_schema_extra={"x-default": f"{_NUGGET} where `nugget: true`"},
     )
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return present(dump(self))
 
 
 class KernelSection(NoiseSection):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer
 
 from popinv.forward.section import ForwardSection
 from popinv.sections.base import NotBoolean, Positive, Section, plain
@@ -39,6 +39,15 @@ Correlations = Annotated[
     Annotated[Correlation, Tag("<one>")] | Annotated[list[Correlation], Tag("<several>")],
     Discriminator(_one_or_several),
 ]
+
+
+class OptionalParameters(Section):
+    """Unknowns of which some belong to other keys; those that are None are left out."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class StandardDeviation(Section):
@@ -260,8 +269,3 @@ def pair_problems(values: Section, key: str, count: int) -> Iterator[Problem]:
             (key,),
             "these correlations are impossible: their matrix is not positive definite.",
         )
-
-
-def present(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values that are not None."""
-    return {name: value for name, value in values.items() if value is not None}

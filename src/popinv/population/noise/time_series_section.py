@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
@@ -16,10 +16,10 @@ from popinv.population.noise.section import (
     START,
     Correlations,
     NoiseSection,
+    OptionalParameters,
     Positives,
     length_problems,
     pair_problems,
-    present,
     time_problems,
 )
 from popinv.population.noise.unstructured_section import (
@@ -87,7 +87,7 @@ class AutoregressiveSection(NoiseSection):
         return AutoregressiveNoise(len(observations) // times, times, self.order)
 
 
-class BlockParameters(Section):
+class BlockParameters(OptionalParameters):
     """The unknowns of noise that is correlated in place and in time."""
 
     standard_deviation: Positives = Field(
@@ -112,10 +112,6 @@ class BlockParameters(Section):
             "Correlation from each time to the next, or a list as for `autoregressive` noise."
         ),
     )
-
-    @model_serializer(mode="wrap")
-    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return present(dump(self))
 
 
 class BlockSection(NoiseSection):
