@@ -7,6 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from popinv.errors import ConfigError
 from popinv.population.constraints import (
     CORRELATION,
     POSITIVE,
@@ -19,10 +20,11 @@ from popinv.population.constraints import (
     columns_unbounded,
     entrywise,
 )
+from popinv.population.contract import check_constraints
 from popinv.population.laws.base import Law
 from popinv.population.laws.fields import LevelSetLaw, MaternLaw
 from popinv.population.laws.fields_section import FieldParameters, LevelSetFieldParameters
-from popinv.population.laws.gaussian import GaussianLaw
+from popinv.population.laws.gaussian import GaussianLaw, normal_law
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.kernel import KernelNoise
 from popinv.population.noise.kernel_section import KernelParameters
@@ -157,6 +159,20 @@ def test_a_law_that_states_neither_is_told():
 def test_values_outside_are_told_by_name(values, text):
     with pytest.raises(ValueError, match=text):
         FlaggedNoise().from_natural(values)
+
+
+@pytest.mark.parametrize(
+    ("constraints", "text"),
+    [
+        ((POSITIVE,), "the law has 2 'names', but 1 entries of 'constraints'"),
+        ((POSITIVE, "positive"), "hold 'positive', but each must be one of popinv.population"),
+    ],
+)
+def test_constraints_that_do_not_fit_are_told(constraints, text):
+    law = normal_law("a")
+    law.constraints = constraints
+    with pytest.raises(ConfigError, match=text):
+        check_constraints("law", law)
 
 
 @pytest.mark.parametrize(

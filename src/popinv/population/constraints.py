@@ -236,14 +236,14 @@ class Parameterised:
         raise NotImplementedError
 
     @property
-    def _flags_stated(self) -> bool:
+    def states_flags(self) -> bool:
         """Whether the model states flags, and no constraints."""
         own = type(self).constraints is Parameterised.constraints
         return own and "constraints" not in vars(self)
 
     def _are(self, constraint: Constraint) -> np.ndarray:
         """Return which parameters have a constraint (n,); none for a model that states flags."""
-        if self._flags_stated:
+        if self.states_flags:
             return np.zeros(len(self.names), dtype=bool)
         return np.array([each == constraint for each in self.constraints], dtype=bool)
 

@@ -11,6 +11,7 @@ import torch
 from popinv.errors import ConfigError
 from popinv.forward.base import Observations
 from popinv.forward.section import ForwardSection
+from popinv.population.constraints import Constraint, Parameterised
 from popinv.population.laws.base import Law
 from popinv.population.laws.section import LawSection
 from popinv.population.noise.base import NoiseModel
@@ -55,6 +56,7 @@ def check_law(section: LawSection, forward: ForwardSection) -> None:
 def _check_law_parameters(section: LawSection, law: Law, forward: ForwardSection) -> torch.Tensor:
     """Check names and values; return unconstrained alpha at the start."""
     names = check_names("law", law, ("names", "positive", "d_omega", "d_z"))
+    check_constraints("law", law)
     demand(
         len(law.positive) == len(names),
         f"the law has {len(names)} 'names', but {len(law.positive)} entries of 'positive'",
@@ -182,6 +184,7 @@ def check_noise(section: NoiseSection, observations: Observations) -> None:
 def _check_noise_parameters(section: NoiseSection, noise: NoiseModel, count: int) -> torch.Tensor:
     """Check names and values; return unconstrained gamma at the start."""
     names = check_names("noise model", noise, ("names", "d_y"))
+    check_constraints("noise model", noise)
     demand(
         noise.d_y == count,
         f"the noise model's 'd_y' is {noise.d_y}, but there are {count} "
@@ -295,6 +298,29 @@ def check_names(subject: str, model: Any, attributes: Sequence[str]) -> list[str
         f"the {subject}'s 'names' are {names}, but no two may be equal",
     )
     return names
+
+
+def check_constraints(subject: str, model: Parameterised) -> None:
+    """Check that a model that states constraints has one for each of its parameters.
+
+    Raises
+    ------
+    ConfigError
+        If there are more or fewer, or others than those of :mod:`popinv.population.constraints`.
+    """
+    if model.states_flags:
+        return
+    count, stated = len(model.names), list(model.constraints)
+    demand(
+        len(stated) == count,
+        f"the {subject} has {count} 'names', but {len(stated)} entries of 'constraints'",
+    )
+    for each in stated:
+        demand(
+            isinstance(each, Constraint),
+            f"the {subject}'s 'constraints' hold {each!r}, but each must be one of "
+            f"{Constraint.__module__}, such as POSITIVE",
+        )
 
 
 def check_derivatives(

@@ -84,7 +84,7 @@ class Law(Parameterised, ABC):
     @cached_property
     def positive(self) -> tuple[bool, ...]:
         """True for each entry of alpha that is positive, and so carried by its logarithm."""
-        if self._flags_stated:
+        if self.states_flags:
             raise AttributeError(f"{type(self).__name__} states neither constraints nor 'positive'")
         return tuple(each == POSITIVE for each in self.constraints)
 
