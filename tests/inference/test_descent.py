@@ -316,7 +316,7 @@ def test_the_penalty_of_a_law_is_added_for_each_system(weakest):
 
 
 def test_a_step_on_the_penalty_alone_is_newtons():
-    problem = replace(noise_problem(count=50), law=PenalisedLaw(["a"]), free_law=True)
+    problem = replace(noise_problem(count=50), law=PenalisedLaw(["a"], [REAL]), free_law=True)
     problem = replace(problem, free_noise=False)
     settings = SMALL.replace(learning_rate=0.5)
     away = np.array([0.01, -0.02])

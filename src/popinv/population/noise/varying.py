@@ -27,6 +27,9 @@ from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.composed import ReplicatedNoise, WrappedNoise
 from popinv.population.noise.student import student_of_normal
 
+# How noise grows that is only that of its base.
+_AS_IT_IS = "constant"
+
 
 class VaryingNoise(WrappedNoise):
     """Noise of a base family, scaled by the signal and by covariates, perhaps with heavy tails.
@@ -52,7 +55,7 @@ class VaryingNoise(WrappedNoise):
     def __init__(
         self,
         base: NoiseModel,
-        grows: str = "constant",
+        grows: str = _AS_IT_IS,
         heavy_tails: bool = False,
         covariates: Sequence[str] = (),
         columns: Sequence[int] = (),
