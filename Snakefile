@@ -64,7 +64,7 @@ rule all:
         [
             f"<results>/{study}/figures/{figure}.png"
             for study, section in STUDIES.items()
-            for figure in evidence_figures(section)
+            for figure in section.evidence.figures()
         ],
         expand("<results>/comparisons/{comparison}/comparison.json", comparison=COMPARISONS),
         [

@@ -339,7 +339,7 @@ make_environment() {
     for name in "${COMPILED[@]}"; do wheels+=("$(wheel_of "$name")"); done
     # The folder stays marked: the next set-up begins it anew, from pip's cache.
     in_environment "${wheels[@]}" \
-        --editable "${ROOT}[firedrake,slurm,cluster,test,lint,bayes,bench,downstream,docs]" ||
+        --editable "${ROOT}[firedrake,slurm,cluster,test,lint,bayes,bench,downstream,docs,gaussian_process,netcdf]" ||
         die "pip could not install the environment (see above)"
 }
 

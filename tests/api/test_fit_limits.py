@@ -12,9 +12,12 @@ import xarray as xr
 
 import popinv
 from popinv.api.data import given_data
+from popinv.api.datatree import constant_data
 from popinv.errors import DataError
 from popinv.forward.external.observations import SimulatorObservations
+from popinv.forward.python.section import PythonFunction
 from popinv.observation_files.fit import read_fitting
+from popinv.observation_files.limits import VARIABLES
 from popinv.observation_files.section import FileObservations
 
 TIMES = np.linspace(0.75, 4.5, 6)
@@ -62,6 +65,30 @@ def test_the_truth_is_recovered_from_correlated_noise_with_limits():
         for name, true in (TRUTH | NOISE).items()
     }
     assert max(map(abs, apart.values())) < 2, apart
+    stated = result.to_datatree(predictive=False)["constant_data"]
+    held = {name: set(np.unique(stated[name].values)) for name in VARIABLES}
+    assert held == {**{name: {end} for name, end in limits.items()}, "not_above": {np.inf}}
+    assert stated["censored_below"].dims == ("system", "time")
+
+
+def test_limits_of_logarithms_are_told_as_they_were_stated():
+    forward = PythonFunction.model_validate(
+        {
+            "kind": "python",
+            "function": "m:f",
+            "parameters": ["z"],
+            "observations": {"times": [1.0, 2.0], "name": "c", "logarithm": True},
+        }
+    )
+    observations = xr.Dataset(
+        {"y": (("system", "observation"), np.zeros((3, 2)))},
+        coords={"observation_t": ("observation", [1.0, 2.0], {"units": "h", "axis": "t"})},
+    )
+    for name, end in zip(VARIABLES, (np.log(0.5), np.inf, -np.inf, np.inf), strict=True):
+        observations[name] = ("system", "observation"), np.full((3, 2), end)
+    found = constant_data(observations, forward)
+    np.testing.assert_allclose(found["censored_below"].values, 0.5)
+    np.testing.assert_array_equal(found["not_below"].values, 0.0)
 
 
 def ends(given: Any) -> dict[str, np.ndarray]:

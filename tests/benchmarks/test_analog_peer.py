@@ -15,7 +15,7 @@ from benchmarks.peers.analog import UnusableError, simulated
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 from popinv_papers.analog import digits
-from popinv_papers.analog.algorithms import Method
+from popinv_papers.analog.algorithms import AnalogTraining
 from popinv_papers.analog.devices import Counts, asymmetric_linear, pulsed_update, update
 from popinv_papers.analog.layers import AnalogLinear, Reading, apply_gradients, set_method
 from popinv_papers.analog.pulses import Pulses
@@ -91,7 +91,7 @@ def weights(seed: int) -> dict[str, np.ndarray]:
 
 
 def ours(
-    method: Method, rate: float, granularity: float, seed: int, data: dict[str, np.ndarray]
+    method: AnalogTraining, rate: float, granularity: float, seed: int, data: dict[str, np.ndarray]
 ) -> list[float]:
     """Return the accuracies of our hardware mode, as :func:`benchmarks.peers.analog.accuracies`."""
     start, draws = weights(seed), torch.Generator().manual_seed(seed)
@@ -122,7 +122,9 @@ def ours(
 def test_accuracies_are_aihwkits(kind, granularity, rate, fast_rate):
     data, device = problem(), asymmetric_linear(REACH)
     analog = kind == "analog"
-    method = Method(kind, rate if analog else fast_rate, None if analog else rate, device=device)
+    method = AnalogTraining(
+        kind, rate if analog else fast_rate, None if analog else rate, device=device
+    )
     settings = {
         "method": kind, "reach": REACH, "granularity": granularity, "rate": rate,
         "fast_rate": fast_rate, "epochs": EPOCHS, "batch": BATCH,

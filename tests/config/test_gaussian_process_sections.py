@@ -68,6 +68,12 @@ def test_solves_with_a_sampling_error_are_refused(mapping, study):
         load(mapping)
 
 
+def test_without_its_package_the_message_says_what_to_install(mapping, few, monkeypatch):
+    monkeypatch.setattr("popinv.config.checks.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'popinv\[gaussian_process\]'"):
+        load(mapping)
+
+
 def test_methods_that_only_read_the_surrogate_are_allowed(mapping, few):
     few["downstream"] = {"posterior": {}}
     assert load(mapping)

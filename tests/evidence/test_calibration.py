@@ -11,7 +11,7 @@ import torch
 from problems import curve_problem
 
 from popinv.evidence.calibration import calibration, calibration_metrics, replication
-from popinv.inference.estimation import Answer, estimate_population
+from popinv.inference.estimation import NamedEstimate, estimate_population
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.settings import DescentSettings, PolishSettings
 from popinv.inference.surrogate_bias import FreshSolves
@@ -38,7 +38,7 @@ def block(errors, standard_errors, width=1.0):
             monte_carlo=np.zeros((6, 6)),
         )
         covariance = problem.noise.covariance(torch.from_numpy(gamma)).numpy()
-        parts.append(replication(problem, Answer("likelihood", estimate), truth, covariance))
+        parts.append(replication(problem, NamedEstimate("likelihood", estimate), truth, covariance))
     return parts
 
 

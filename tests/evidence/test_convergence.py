@@ -10,7 +10,7 @@ from problems import curve_problem
 
 from popinv.errors import DataError, DivergenceError
 from popinv.evidence.convergence import error_metrics, errors_of_repeats, fit_slope
-from popinv.inference.estimation import Answer
+from popinv.inference.estimation import NamedEstimate
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.store.variables import variable
 
@@ -20,7 +20,7 @@ def answer_from(alpha, gamma):
 
     def answer(problem):
         estimate = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
-        return Answer("pseudo_likelihood", estimate)
+        return NamedEstimate("pseudo_likelihood", estimate)
 
     return answer
 

@@ -10,12 +10,7 @@ import pytest
 from popinv.config.loading import load
 from popinv.config.study import Study
 from popinv.errors import ConfigError
-from popinv.workflow.questions import (
-    calibration_blocks,
-    evidence_figures,
-    replications_of,
-    solve_count,
-)
+from popinv.workflow.rounds import solve_count
 
 STUDY: dict[str, Any] = {
     "forward": {"kind": "porous_flow", "sensors": {"positions": [0.2, 0.5, 0.8]}},
@@ -35,8 +30,8 @@ def complete(**sections: Any) -> Study:
 
 def test_there_is_none_by_default():
     study = complete()
-    assert evidence_figures(study) == []
-    assert calibration_blocks(study) == 0
+    assert study.evidence.figures() == []
+    assert study.evidence.calibration_blocks() == 0
 
 
 def test_rounds_of_the_evidence_have_their_sizes():
@@ -45,14 +40,16 @@ def test_rounds_of_the_evidence_have_their_sizes():
     )
     assert solve_count(study, "fixed") == 90
     assert solve_count(study, "systems_100") == 300
-    assert evidence_figures(study) == ["evidence_error_against_systems", "evidence_designs"]
+    assert study.evidence.figures() == ["evidence_error_against_systems", "evidence_designs"]
 
 
 def test_replications_are_shared_out_once_each():
     study = complete(evidence={"calibration": 13, "calibration_block": 5})
-    shares = [replications_of(study, block) for block in range(calibration_blocks(study))]
+    shares = [
+        study.evidence.replications(block) for block in range(study.evidence.calibration_blocks())
+    ]
     assert shares == [(0, 5), (5, 5), (10, 3)]
-    assert evidence_figures(study) == ["evidence_calibration"]
+    assert study.evidence.figures() == ["evidence_calibration"]
 
 
 @pytest.mark.parametrize(
@@ -76,9 +73,9 @@ def test_faults_are_named(evidence, parts):
 
 def test_a_study_of_a_file_has_no_truth_to_compare_with():
     of_file = {"observations": {"file": "y.csv"}}
-    assert evidence_figures(complete(**of_file)) == []
+    assert complete(**of_file).evidence.figures() == []
     with pytest.raises(ConfigError, match=r"asks for system_counts.*come from a file \('y.csv'\)"):
         complete(evidence={"system_counts": [30, 100]}, **of_file)
     # Calibration takes its truths from the answer.
     calibrated = complete(evidence={"calibration": 4}, **of_file)
-    assert evidence_figures(calibrated) == ["evidence_calibration"]
+    assert calibrated.evidence.figures() == ["evidence_calibration"]

@@ -13,7 +13,7 @@ import xarray as xr
 from popinv.config.loading import load
 from popinv.evidence.stages import measure_error as stage
 from popinv.inference.conditions import Conditions
-from popinv.inference.estimation import Answer
+from popinv.inference.estimation import NamedEstimate
 from popinv.inference.problem import Problem
 from popinv.inference.surrogate_bias import FreshSolves, push_of
 from popinv.population.known import Known
@@ -91,7 +91,7 @@ def test_the_data_sets_are_of_systems_as_the_study_states_them(monkeypatch, solv
 
     def answer(part, estimator, polish, descent, starts, fresh):
         parts.append((part, fresh))
-        return Answer("likelihood", SimpleNamespace(p=np.concatenate([alpha, gamma])))
+        return NamedEstimate("likelihood", SimpleNamespace(p=np.concatenate([alpha, gamma])))
 
     monkeypatch.setattr(stage, "estimate_population", answer)
     systems = np.array([3, 4])

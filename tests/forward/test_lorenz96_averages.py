@@ -19,7 +19,6 @@ from popinv.forward.lorenz96.section import Lorenz96 as Section
 from popinv.population.laws.section import law_values
 from popinv.population.synthetic import parameters as draw
 from popinv.seeds import generator
-from popinv.workflow.questions import has_sampling_error
 
 
 def section(**keys):
@@ -214,9 +213,9 @@ def test_the_default_law_draws_what_can_be_solved(given):
         "observations": {"truth": {"law": truth, "noise": {"standard_deviation": 0.1}}},
     }
     study = load({"studies": {"a": study}}, "test").studies["a"]
-    assert has_sampling_error(study)
+    assert study.has_sampling_error()
     without = study.assessment.model_copy(update={"repeats": 0})
-    assert not has_sampling_error(study.model_copy(update={"assessment": without}))
+    assert not study.model_copy(update={"assessment": without}).has_sampling_error()
     model = study.law.law(study.forward)
     alpha = law_values(study.law, study.law.start, study.forward)
     z = draw(model, alpha, 1, "test", 40)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from test_lorenz96_averages import measure
 
+from popinv.config.study import Study
 from popinv.errors import SolverError
 from popinv.forward.firedrake import load_firedrake
 from popinv.forward.lorenz96.states import FAST_SPAN
 from popinv.forward.section import forward_section
 from popinv.forward.states import states
-from popinv.workflow.questions import has_states
 
 SEED = 5
 
@@ -187,7 +187,7 @@ def test_what_cannot_be_solved_has_no_state():
 def test_a_simulator_of_ones_own_has_no_states():
     own = {"parameters": ["a"], "observations": {"count": 2}}
     forward = section("python", function="simulator:solve", **own)
-    assert not has_states(SimpleNamespace(forward=forward))
+    assert not Study.has_states(SimpleNamespace(forward=forward))
     with pytest.raises(ValueError, match="'python' has no states"):
         states(forward, SEED, np.ones((1, 1)), "any", [0])
-    assert has_states(SimpleNamespace(forward=section("lorenz96")))
+    assert Study.has_states(SimpleNamespace(forward=section("lorenz96")))

@@ -11,10 +11,9 @@ from linear_population import PLACES, line
 from problems import curve_problem
 
 from popinv.errors import DivergenceError
-from popinv.inference.arrival import judge_arrival
 from popinv.inference.descent import run
 from popinv.inference.distance_influence import distance_influence
-from popinv.inference.fit_distance import fit_distance, starts_near
+from popinv.inference.fit_distance import fit_distance, judge_arrival, starts_near
 from popinv.inference.problem import Problem, begin
 from popinv.inference.settings import DescentSettings
 from popinv.population.laws.gaussian import normal_law

@@ -17,10 +17,10 @@ from popinv.inference.fitted_samples import FittedModel, sample_model
 from popinv.inference.heldout_test import HeldOutTest, heldout_test
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.metrics import metrics
-from popinv.inference.oracle import oracle
 from popinv.inference.problem import Problem
 from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import DescentSettings
+from popinv.inference.stages.consult_oracle import oracle
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import FullNoise
 from popinv.store.checkpoints import Checkpoint

@@ -21,10 +21,10 @@ from popinv.inference.descent import run, step
 from popinv.inference.fitted_samples import FittedModel, sample_model
 from popinv.inference.heldout_test import heldout_test
 from popinv.inference.identifiability import identifiability
-from popinv.inference.oracle import oracle
 from popinv.inference.problem import Problem, begin
 from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import DescentSettings
+from popinv.inference.stages.consult_oracle import oracle
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 

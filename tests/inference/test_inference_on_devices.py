@@ -26,10 +26,10 @@ from popinv.inference.heldout_test import heldout_test
 from popinv.inference.identifiability import identifiability
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
-from popinv.inference.oracle import oracle
 from popinv.inference.problem import DescentState, Problem, begin
 from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import CurvatureSettings, DescentSettings
+from popinv.inference.stages.consult_oracle import oracle
 from popinv.population.noise.unstructured import FullNoise
 from popinv.store.checkpoints import state_to_arrays
 from popinv.surrogate.trained_network import Surrogate

@@ -91,14 +91,14 @@ def test_further_modes_of_many_systems_are_first_searched_in_some(monkeypatch, s
     settings = MarginalSettings(draws=16)
     evaluation = evaluate(problem, TRUTH, settings)
     asked = []
-    of_run = marginal._Run.further_modes
+    of_run = marginal._Evaluator.further_modes
     monkeypatch.setattr(marginal, "_SEARCHED_SYSTEMS", 10)
 
     def seen(run, given):
         asked.append((run.numbers, given.modes))
         return np.array([0]) if some_have_one else of_run(run, given)
 
-    monkeypatch.setattr(marginal._Run, "further_modes", seen)
+    monkeypatch.setattr(marginal._Evaluator, "further_modes", seen)
     known = everyone[:4]
     found, share = marginal.further_modes(problem, TRUTH, settings, evaluation, known, everyone)
     for numbers, modes in asked:

@@ -14,11 +14,20 @@ from popinv.inference.fit_distance import fit_distance
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.scores import distance_scores, marginal_scores, pseudo_scores
+from popinv.inference.likelihood.scores import (
+    distance_scores,
+    marginal_scores,
+    pseudo_scores,
+    surrogate_push,
+)
 from popinv.inference.result import estimate_dataset
 from popinv.inference.settings import DescentSettings
-from popinv.inference.surrogate_bias import FreshSolves, _held, corrected, observe_again
-from popinv.inference.surrogate_push import surrogate_push
+from popinv.inference.surrogate_bias import (
+    FreshSolves,
+    _held,
+    corrected,
+    observe_again,
+)
 from popinv.population.noise.unstructured import IsotropicNoise
 
 
@@ -72,7 +81,7 @@ def test_of_many_fresh_solves_some_tell_the_push(monkeypatch):
     solves = xr.Dataset({"z": (("sample", "input"), many.z), "y": (("sample", "output"), many.y)})
     whole, part = push(solves), push(solves.isel(sample=slice(400)))
     assert 1.5 < whole != part
-    monkeypatch.setattr("popinv.inference.surrogate_push._MOST_SOLVES", 400)
+    monkeypatch.setattr("popinv.inference.likelihood.scores._MOST_SOLVES", 400)
     assert push(solves) == part == pytest.approx(whole, rel=0.2)
 
 

@@ -174,7 +174,7 @@ def test_the_price_is_the_noise_that_is_found(learned, removed):
 def test_the_laws_are_as_close_as_the_certificate_says(learned):
     """Both laws are normal, and the Renyi divergence of order a is a gap^2 / (2 variance)."""
     gone = int(np.linalg.norm(learned.contributions.each, axis=1).argmax())
-    setting, noise = learned.setting, descent.Noise(learned.sigma, 1, "coupled")
+    setting, noise = learned.setting, descent.EpochNoise(learned.sigma, 1, "coupled")
     held = learn(learned.records, learned.loss, setting, noise, 60, 1)
     served = remove(held, [gone], learned.goal)
     # The same noise in both runs, whose distance is then that of the means of their laws.

@@ -26,7 +26,7 @@ from popinv.methods.federated.channel import (
 )
 from popinv.methods.federated.noisy import NoisyServer, guarantee
 from popinv.methods.federated.reference import fitted
-from popinv.methods.federated.site import Moments, sites_of
+from popinv.methods.federated.site import MomentsSoFar, sites_of
 from popinv.threads import fixed_threads
 
 
@@ -152,7 +152,7 @@ def error_of(count: int, points: int, deviation: float = 0.0) -> float:
         Told(TRUTH + 0.1 * rng.standard_normal(6), np.eye(6), None, True, deviation)
         for _ in range(points)
     ]
-    return reconstruction_error(problem, rounds, Moments(40))
+    return reconstruction_error(problem, rounds, MomentsSoFar(40))
 
 
 def test_one_system_is_reconstructed_and_many_are_not():

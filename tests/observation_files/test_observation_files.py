@@ -428,7 +428,7 @@ def test_netcdf_4_without_a_package_says_what_to_install(
     list_engines.cache_clear()
     message = fault("data/y.nc")
     list_engines.cache_clear()
-    assert message.endswith(f"NetCDF-4 files need {name}: python -m pip install {name}")
+    assert message.endswith(f"NetCDF-4 files need {name}: python -m pip install 'popinv[netcdf]'")
 
 
 def test_a_count_of_the_rows_without_a_name_is_not_taken_for_observations() -> None:

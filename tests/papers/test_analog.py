@@ -16,7 +16,7 @@ from popinv.errors import ConfigError
 from popinv.methods.metrics import write_metrics
 from popinv.store import storage
 from popinv_papers.analog import check, claims, devices, digits, figures, quadratic
-from popinv_papers.analog.algorithms import Method, Weights, begin, point, step
+from popinv_papers.analog.algorithms import AnalogTraining, Weights, begin, point, step
 from popinv_papers.analog.devices import DEVICES, asymmetric_linear, device, update
 from popinv_papers.analog.layers import (
     AnalogConv2d,
@@ -98,11 +98,11 @@ def test_steps_are_the_papers_recursions():
     tau, w, p = 2.0, rng().normal(size=5), 0.1 * rng().normal(size=5)
     g = np.random.default_rng(2).normal(size=5)
     model = asymmetric_linear(tau)
-    digital = step(Weights(w), g, Method("digital", 0.1))
+    digital = step(Weights(w), g, AnalogTraining("digital", 0.1))
     np.testing.assert_allclose(digital.w, w - 0.1 * g)
-    analog = step(Weights(w), g, Method("analog", 0.1, device=model))
+    analog = step(Weights(w), g, AnalogTraining("analog", 0.1, device=model))
     np.testing.assert_allclose(analog.w, w - 0.1 * g - 0.1 / tau * abs(g) * w)
-    new = step(Weights(w, p), g, Method("tiki_taka", 0.3, transfer=0.05, device=model))
+    new = step(Weights(w, p), g, AnalogTraining("tiki_taka", 0.3, transfer=0.05, device=model))
     second = p + 0.3 * g - 0.3 / tau * abs(g) * p
     np.testing.assert_allclose(new.p, second)
     np.testing.assert_allclose(new.w, w - 0.05 * second - 0.05 / tau * abs(second) * w)
@@ -112,19 +112,19 @@ def test_residual_learning_without_mixing_is_tiki_taka_mirrored():
     model, start = asymmetric_linear(1.0), rng().uniform(-0.5, 0.5, 6)
     both = []
     for kind in ("tiki_taka", "residual"):
-        method = Method(kind, 0.2, transfer=0.1, device=model)
+        method = AnalogTraining(kind, 0.2, transfer=0.1, device=model)
         state = begin(start, method)
         for k in range(20):
             state = step(state, np.random.default_rng(k).normal(size=6), method)
         both.append(state)
     np.testing.assert_allclose(both[0].w, both[1].w)
     np.testing.assert_allclose(both[0].p, -both[1].p)
-    mixed = Method("residual", 0.2, transfer=0.1, mixing=0.4, device=model)
+    mixed = AnalogTraining("residual", 0.2, transfer=0.1, mixing=0.4, device=model)
     np.testing.assert_allclose(point(both[1], mixed), both[1].w + 0.4 * both[1].p)
 
 
 def test_one_column_is_transferred_and_the_state_is_not_changed():
-    method = Method("tiki_taka", 0.2, transfer=0.1, device=asymmetric_linear(1.0))
+    method = AnalogTraining("tiki_taka", 0.2, transfer=0.1, device=asymmetric_linear(1.0))
     state = begin(torch.full((3, 4), 0.2), method)
     new = step(state, torch.ones(3, 4), method, column=2)
     assert (state.w == 0.2).all()
@@ -142,13 +142,13 @@ def test_one_column_is_transferred_and_the_state_is_not_changed():
 def test_digital_descent_has_its_stationary_error_and_analog_its_penalty():
     least = LeastSquares.drawn(1)
     start = np.zeros((1, 40))
-    digital = run(least, Method("digital", 0.05), gaussian(0.1), start, 6000, 1, "test")
+    digital = run(least, AnalogTraining("digital", 0.05), gaussian(0.1), start, 6000, 1, "test")
     theory = digital_error(least, 0.05, 0.1)
     assert digital.squared_gradient[0] == pytest.approx(theory, rel=0.08)
     offs = []
     for method in (
-        Method("analog", 0.02, device=asymmetric_linear(2.0)),
-        Method("tiki_taka", 0.1, transfer=0.002, device=asymmetric_linear(2.0)),
+        AnalogTraining("analog", 0.02, device=asymmetric_linear(2.0)),
+        AnalogTraining("tiki_taka", 0.1, transfer=0.002, device=asymmetric_linear(2.0)),
     ):
         trace = run(least, method, gaussian(0.1), start, 6000, 1, "test", 2.0)
         offs.append(np.linalg.norm(trace.mean[0] - least.solution))
@@ -158,12 +158,12 @@ def test_digital_descent_has_its_stationary_error_and_analog_its_penalty():
 
 
 def test_the_lower_bounds_instance_keeps_sigma_squared_s():
-    numbers = quadratic.lower_bound(quadratic.Size(0, 12_000, 0), 1)
+    numbers = quadratic.lower_bound(quadratic.QuadraticSize(0, 12_000, 0), 1)
     assert numbers["bound_0.01_floor_to_noise_times_s"] == pytest.approx(1, abs=0.15)
 
 
 def test_drift_decay_and_responses_follow_theory():
-    size = quadratic.Size(0, 0, 4000)
+    size = quadratic.QuadraticSize(0, 0, 4000)
     drift = quadratic.critical_point(size, 1)
     assert all(value == pytest.approx(1, abs=0.06) for value in drift.values())
     numbers = quadratic.responses(size, 1)
@@ -204,7 +204,7 @@ def test_a_network_moves_as_the_steps_say():
     net = nn.Sequential(AnalogLinear(4, 3), nn.Tanh(), AnalogLinear(3, 1))
     for layer in (net[0], net[2]):
         layer.draw(rng())
-    method = Method("tiki_taka", 0.2, transfer=0.1, device=asymmetric_linear(1.0))
+    method = AnalogTraining("tiki_taka", 0.2, transfer=0.1, device=asymmetric_linear(1.0))
     set_method(net, method)
     net(torch.ones(2, 4)).sum().backward()
     before = [(x.weight.data, x.second, x.weight.grad, x.size) for x in (net[0], net[2])]
@@ -234,8 +234,8 @@ def test_reading_rounds_bounds_and_adds_noise():
 
 # --- the table ------------------------------------------------------------------------------------
 
-TINY = check.Size(
-    quadratic.Size(200, 200, 40),
+TINY = check.AnalogSize(
+    quadratic.QuadraticSize(200, 200, 40),
     {"fcn": digits.DigitsSize(40, 20, 1, 1), "cnn": digits.DigitsSize(16, 20, 2, 1, hardware=True)},
 )
 
@@ -329,7 +329,7 @@ def test_the_factor_of_the_paper_would_be_seen():
 
 def test_the_error_falls_with_the_range_and_rises_with_the_noise_from_any_start():
     least = LeastSquares.drawn(1)
-    numbers = quadratic.dependences(least, quadratic.Size(4000, 0, 0), 1)
+    numbers = quadratic.dependences(least, quadratic.QuadraticSize(4000, 0, 0), 1)
     for name, places, sign in (("range", quadratic.RANGES, -1), ("noise", quadratic.NOISES, 1)):
         off = [numbers[f"analog_{name}_{place:g}_bias"] for place in places]
         assert (sign * np.diff(off) > 0).all()
@@ -372,11 +372,14 @@ def test_a_separable_set_is_learnt_digitally_and_by_tiki_taka():
     [
         (lambda: device("linear", 1.0), "allowed: asymmetric_linear, soft_bounds"),
         (lambda: device("power", 0.0), "must be positive"),
-        (lambda: Method("sgd", 0.1), "allowed: digital, analog"),
-        (lambda: Method("analog", 0.1), "needs a device"),
-        (lambda: Method("residual", 0.1, device=asymmetric_linear(1.0)), "rate of transfer"),
+        (lambda: AnalogTraining("sgd", 0.1), "allowed: digital, analog"),
+        (lambda: AnalogTraining("analog", 0.1), "needs a device"),
         (
-            lambda: Method("tiki_taka", 0.1, 0.1, 0.4, asymmetric_linear(1.0)),
+            lambda: AnalogTraining("residual", 0.1, device=asymmetric_linear(1.0)),
+            "rate of transfer",
+        ),
+        (
+            lambda: AnalogTraining("tiki_taka", 0.1, 0.1, 0.4, asymmetric_linear(1.0)),
             "taken at W",
         ),
     ],

@@ -25,7 +25,7 @@ from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.trained_network import Surrogate
 from popinv_papers.analog import deployment
 from popinv_papers.analog.accelerator import Accelerator
-from popinv_papers.analog.deployment import Refitter, Shift
+from popinv_papers.analog.deployment import Shift, SimulatorRefitter
 from popinv_papers.analog.figures import draw_deployment
 from popinv_papers.analog.levels import ERRORS
 
@@ -48,7 +48,7 @@ class Linear:
         return self(z), tangents @ self.matrix
 
 
-def refitter(estimator: str) -> Refitter:
+def refitter(estimator: str) -> SimulatorRefitter:
     """Return the fits of a linear population, whose answer is a maximum of the estimator."""
     rng = generator(1, "test/deployment")
     z = 1.0 + 0.3 * rng.standard_normal((SYSTEMS, 1))
@@ -61,7 +61,7 @@ def refitter(estimator: str) -> Refitter:
     else:
         estimate = fit_pseudo_likelihood(problem, [start])
     answer = estimate_dataset(problem, estimate, {"estimator": estimator})
-    return Refitter(problem, Linear(), answer, 64)
+    return SimulatorRefitter(problem, Linear(), answer, 64)
 
 
 @pytest.mark.parametrize("estimator", ["likelihood", "pseudo_likelihood"])

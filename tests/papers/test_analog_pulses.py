@@ -10,7 +10,7 @@ import torch
 
 from popinv.errors import ConfigError
 from popinv_papers.analog import devices
-from popinv_papers.analog.algorithms import Method, Weights, step
+from popinv_papers.analog.algorithms import AnalogTraining, Weights, step
 from popinv_papers.analog.devices import Counts, asymmetric_linear, soft_bounds, varied
 from popinv_papers.analog.digits import draw_devices, set_trains
 from popinv_papers.analog.layers import AnalogLinear, Reading, apply_gradients, set_method
@@ -72,7 +72,7 @@ def test_layers_move_as_pulse_by_pulse():
     x, d, start = (torch.from_numpy(a) for a in (inputs, errors, w))
     gradient, size = sums_of_samples(d, x, Trains(1 / GRANULARITY, 31, -1))
     move = Pulses(GRANULARITY, torch.Generator().manual_seed(1), CYCLE_NOISE)
-    method = Method("analog", 1.0, device=DEVICE)
+    method = AnalogTraining("analog", 1.0, device=DEVICE)
     ours = [step(Weights(start), gradient, method, size, change=move).w for _ in range(TIMES)]
     assert_alike(torch.stack(ours).numpy(), theirs)
     # The clipped sample has lost most of its pulses.
@@ -92,7 +92,7 @@ def test_a_rate_scales_what_its_trains_say():
     """Rates reach the pulses by the trains and by the step; both have to agree."""
     layer, rate = AnalogLinear(5, 3), 0.02
     layer.draw(np.random.default_rng(3))
-    method = Method("analog", rate, device=asymmetric_linear(1e3))
+    method = AnalogTraining("analog", rate, device=asymmetric_linear(1e3))
     set_method(layer, method)
     set_trains(layer, method)
     x = 0.1 * torch.randn(40, 5, generator=torch.Generator().manual_seed(3))
@@ -126,7 +126,7 @@ def test_devices_vary_as_asked_and_have_columns():
 
 def test_every_layer_has_two_arrays_of_its_own():
     net = torch.nn.Sequential(AnalogLinear(4, 3), AnalogLinear(3, 4))
-    method = Method("tiki_taka", 0.1, 0.1, device=asymmetric_linear(0.6))
+    method = AnalogTraining("tiki_taka", 0.1, 0.1, device=asymmetric_linear(0.6))
     draw_devices(net, method, np.random.default_rng(1))
     highs = [array.high for layer in net for array in layer.devices]
     assert [tuple(high.shape) for high in highs] == [(3, 4), (3, 4), (4, 3), (4, 3)]
@@ -135,7 +135,7 @@ def test_every_layer_has_two_arrays_of_its_own():
 
 def test_a_column_is_transferred_as_it_is_read():
     state = Weights(np.zeros((3, 2)), np.ones((3, 2)))
-    method = Method("tiki_taka", 0.1, transfer=0.5, device=asymmetric_linear(1e9))
+    method = AnalogTraining("tiki_taka", 0.1, transfer=0.5, device=asymmetric_linear(1e9))
     moved = step(state, np.zeros((3, 2)), method, column=1, read=lambda p: 2 * p).w
     np.testing.assert_allclose(moved, [[0, -1]] * 3)
     draws = torch.Generator().manual_seed(1)

@@ -16,7 +16,7 @@ from popinv.seeds import generator
 from popinv.surrogate.networks import FNO
 from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, train
 from popinv_papers.analog import study, use
-from popinv_papers.analog.deployment import Refitter
+from popinv_papers.analog.deployment import SimulatorRefitter
 from popinv_papers.analog.figures import draw_errors
 from popinv_papers.analog.layers import AnalogConv1d, AnalogLayer, AnalogLinear
 from popinv_papers.analog.section import Analog
@@ -130,7 +130,7 @@ def test_analog_descent_shrinks_the_weights_and_two_arrays_do_not(trained):
     observed, alpha, gamma = curve_problem(200)
     estimate = fit_pseudo_likelihood(observed.through(surrogate), [np.append(alpha, gamma)])
     solution = estimate_dataset(observed, estimate, {"estimator": "pseudo_likelihood"})
-    refitter = Refitter(observed, surrogate, solution, 64)
+    refitter = SimulatorRefitter(observed, surrogate, solution, 64)
     answers = {fit.method: use.change(refitter, fit.surrogate) for fit in fits[:2]}
     assert answers["analog"]["law_shift"] > 3 * answers["digital"]["law_shift"] > 0
     assert answers["digital"]["noise_shift"] > 0

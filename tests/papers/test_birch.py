@@ -447,7 +447,7 @@ def test_all_settings_of_the_grid_can_be_run(regime, count):
 
 
 def test_step_size_and_gradients_of_the_theorem():
-    problem = theory.Problem(smoothness=2.0, gap=3.0, variance=5.0, accuracy=0.5)
+    problem = theory.ProblemConstants(smoothness=2.0, gap=3.0, variance=5.0, accuracy=0.5)
     assert theory.step_size(problem, 0) == pytest.approx(min(1 / 4, 0.5 / (4 * 5 * 2)))
     assert theory.step_size(problem, 100) == pytest.approx(1 / (2 * 100 * 2))
     assert theory.gradients(problem, 9) == pytest.approx(4 * 10 * 12 + 8 * 5 * 6 / 0.25)
@@ -455,7 +455,7 @@ def test_step_size_and_gradients_of_the_theorem():
 
 
 def test_without_noise_one_gradient_at_a_point_is_enough():
-    problem = theory.Problem(1.0, 1.0, 0.0, 0.1)
+    problem = theory.ProblemConstants(1.0, 1.0, 0.0, 0.1)
     assert theory.batch(problem) == 1
     assert theory.step_size(problem, 0) == 0.5
 
@@ -525,6 +525,6 @@ def test_rounds_with_messages_take_one_of_the_slowest_each_at_most(name):
 def test_rounds_of_the_theorem_are_at_most_twelve_steps():
     # With R + 1 = B = max(ceil(sigma^2/eps), 1).
     for noise in (0.0, 0.4, 1.0, 7.3, 64.0):
-        problem = theory.Problem(1.0, 4.0, noise, 1.0)
+        problem = theory.ProblemConstants(1.0, 4.0, noise, 1.0)
         batch = theory.batch(problem)
         assert theory.gradients(problem, batch - 1) / batch <= 12 * problem.steps

@@ -22,7 +22,7 @@ from popinv_papers.birch.theory import Promise, _square_slopes, promise
 def result():
     bowl = quadratic(4, 0.2)
     task = Task("quadratic", bowl, 0.2 * bowl.gap, Task.octaves(0.5, 4), 400)
-    size = problem.Size(4, 28, 10, (16,), tuple(METHODS))
+    size = problem.BirchSize(4, 28, 10, (16,), tuple(METHODS))
     return problem.compare(size, [task], 1)
 
 
@@ -151,7 +151,7 @@ def test_slopes_of_the_promise_are_those_of_exact_descent():
 
 
 def test_the_least_time_is_that_of_the_best_number_of_workers():
-    one = theory.Problem(1.0, 4.0, 64.0, 1.0)
+    one = theory.ProblemConstants(1.0, 4.0, 64.0, 1.0)
     # Equal workers all help: h (L Delta/eps + sigma^2 L Delta/(n eps^2)).
     assert theory.least_time(one, (3.0,) * 8) == pytest.approx(3 * (4 + 4 * 64 / 8))
     # A worker that takes forever is left out, whatever its place.
@@ -162,7 +162,7 @@ def test_the_least_time_is_that_of_the_best_number_of_workers():
 
 
 def test_bounds_of_methods_that_wait_have_the_slowest_worker():
-    one = theory.Problem(1.0, 4.0, 64.0, 1.0)
+    one = theory.ProblemConstants(1.0, 4.0, 64.0, 1.0)
     assert theory.own_time("vanilla", one, (3.0, 1.0)) == pytest.approx(4 + 4 * 64)
     for name in ("minibatch", "cycle"):
         assert theory.own_time(name, one, (3.0, 1.0)) == pytest.approx(3 * (4 + 4 * 64 / 2))

@@ -12,7 +12,7 @@ import pytest
 from popinv_papers.birch.section import Birch
 from popinv_papers.birch.solve_sharing import (
     Machines,
-    Round,
+    RoundTimes,
     advise_solves,
     best_split,
     chunk_sizes,
@@ -24,14 +24,14 @@ from popinv_papers.birch.solve_sharing import (
     pulled,
     rehearse,
 )
-from popinv_papers.birch.theory import Problem, least_time
+from popinv_papers.birch.theory import ProblemConstants, least_time
 from popinv_papers.birch.use import draw_solves
 
 CASES = [((1.0, 1.0), 5), ((1.0, 2.5), 7), ((0.3, 1.0, 1.1), 6), ((1.0, 1.9, 4.0), 9)]
 
 
-def constant(machines: Machines) -> Round:
-    return Round.drawn(machines, 1, 1)
+def constant(machines: Machines) -> RoundTimes:
+    return RoundTimes.drawn(machines, 1, 1)
 
 
 @pytest.mark.parametrize(("seconds", "solves"), CASES)
@@ -59,7 +59,7 @@ def test_the_best_split_is_in_proportion_to_speed():
 
 def test_the_bound_is_that_of_the_paper_without_its_first_term():
     # L Delta / eps = 1e-9 gradients beside 90 for the noise.
-    problem = Problem(1.0, 1e-9, 90e9, 1.0)
+    problem = ProblemConstants(1.0, 1e-9, 90e9, 1.0)
     seconds = (1.0, 2.0, 3.0)
     assert least_makespan(Machines(seconds), 90) == pytest.approx(least_time(problem, seconds))
     assert least_makespan(Machines(seconds, 2.0), 90) == pytest.approx(2 + 90 / (11 / 6))
@@ -79,7 +79,7 @@ def by_events(rates, overhead, units):
 
 def test_pulled_chunks_end_as_their_events_do():
     machines = Machines((2.0, 0.5, 1.0), 0.25, 0.4, 0.3)
-    times, chunks = Round.drawn(machines, 20, 3), chunks_of(37, 5)
+    times, chunks = RoundTimes.drawn(machines, 20, 3), chunks_of(37, 5)
     assert chunks == [5] * 7 + [2]
     units = times.units(chunks)
     expected = [
@@ -106,7 +106,7 @@ def test_constant_times_have_makespans_in_closed_form():
 
 def test_times_of_chunks_have_their_mean_and_variation():
     machines = Machines((1.0, 3.0), 0.0, 0.5, 0.2)
-    times = Round.drawn(machines, 20_000, 2)
+    times = RoundTimes.drawn(machines, 20_000, 2)
     np.testing.assert_allclose(times.rates.mean(axis=0), [1.0, 3.0], rtol=0.02)
     np.testing.assert_allclose(times.rates.std(axis=0), [0.2, 0.6], rtol=0.05)
     units = times.units([4, 25])

@@ -74,7 +74,7 @@ def few_measured():
     with pytest.MonkeyPatch.context() as patch:
         for module in (accounts, claims, check):
             patch.setattr(module, "REQUESTS", 10)
-        yield check.measure(*[few_digits(384, 0.3)] * 2, check.Size(5, 6, 3, 3, (32,)))
+        yield check.measure(*[few_digits(384, 0.3)] * 2, check.CertifiedSize(5, 6, 3, 3, (32,)))
 
 
 def test_the_table_says_what_was_measured(few_measured, tmp_path):
@@ -115,7 +115,7 @@ def test_rivals_are_as_good_as_their_steps_allow(few_measured):
 def test_runs_of_one_partition_differ_by_their_noise_alone():
     chosen = few_digits()
     setting, records = chosen.setting(24), chosen.records(24, 0)
-    noise = descent.Noise(0.01, 1, "test")
+    noise = descent.EpochNoise(0.01, 1, "test")
     holder = learn(records, digits._LOSS, setting, noise, 3, runs=2)
     left = remove(holder, [0], Goal(1.0, 0.01))
     first, second = np.moveaxis(left.model.parameters, 2, 0)

@@ -13,9 +13,9 @@ import pytest
 from popinv.errors import ConfigError, DataError, DivergenceError
 from popinv.methods.certificate.accountant import Setting
 from popinv.methods.certificate.descent import (
+    EpochNoise,
+    IndependentRuns,
     Linear,
-    Model,
-    Noise,
     Partition,
     Records,
     iterate,
@@ -34,7 +34,7 @@ from popinv.methods.certificate.requests import (
 )
 from popinv_papers.certified_unlearning.digits import Logistic, setting_of
 
-NOISE = Noise(0.05, seed=987_654, stage="test")
+NOISE = EpochNoise(0.05, seed=987_654, stage="test")
 GOAL = Goal(1.0, 1 / 24)
 
 
@@ -187,7 +187,7 @@ def test_noise_has_the_variance_of_the_paper():
     records = classes(batch=24)
     setting = constants(records)
     sigma = np.repeat([0.1, 0.7], 20_000)
-    model = Model(np.zeros((3, 1, len(sigma))))
+    model = IndependentRuns(np.zeros((3, 1, len(sigma))))
     noise = replace(NOISE, sigma=sigma)
     after = run(model, records, Logistic(), setting, noise, 1).parameters
     calm = run(model, records, Logistic(), setting, replace(NOISE, sigma=0.0), 1).parameters
@@ -249,7 +249,7 @@ def test_records_must_be_divided_as_the_constants_say():
         ConfigError, match="batches of 6, but the constants are for 24 in batches of 8"
     ):
         run(
-            Model(np.zeros((3, 1, 1))),
+            IndependentRuns(np.zeros((3, 1, 1))),
             records,
             Logistic(),
             replace(constants(records), batch=8),
@@ -261,7 +261,14 @@ def test_records_must_be_divided_as_the_constants_say():
 def test_parameters_that_are_not_finite_are_not_published():
     records = classes()
     with pytest.raises(DivergenceError), np.errstate(invalid="ignore"):
-        run(Model(np.full((3, 1, 1), np.inf)), records, Logistic(), constants(records), NOISE, 1)
+        run(
+            IndependentRuns(np.full((3, 1, 1), np.inf)),
+            records,
+            Logistic(),
+            constants(records),
+            NOISE,
+            1,
+        )
 
 
 # --- distances ------------------------------------------------------------------------------------
@@ -324,8 +331,8 @@ def test_the_guarantee_holds_for_normal_laws(epochs):
     counts = records.partition.counts([8])
     feature, target = records.record(8)
     other = records.replaced(8, feature, -target)
-    quiet, learnt, sigma = Noise(0.0, 1, "quiet"), 6, 0.3
-    begin = Model(np.zeros((3, 1, 1)))
+    quiet, learnt, sigma = EpochNoise(0.0, 1, "quiet"), 6, 0.3
+    begin = IndependentRuns(np.zeros((3, 1, 1)))
     unlearnt = run(
         run(begin, records, loss, setting, quiet, learnt), other, loss, setting, quiet, epochs
     )
@@ -354,7 +361,7 @@ def test_unlearning_has_the_law_of_retraining():
     y = np.where(np.arange(24)[:, None] == 0, 1.0, np.sign(x[:, 1:]))
     records = Records.of(x, y, Partition(24, 6, 7, "test"))
     setting = constants(records, strong=0.05)
-    noise = Noise(0.02, 3, "law")
+    noise = EpochNoise(0.02, 3, "law")
     model = run(start(records, setting, noise, 4000), records, Logistic(), setting, noise, 30)
     left = records.emptied(0)
     unlearnt = run(model, left, Logistic(), setting, noise, 12).parameters[:, 0]

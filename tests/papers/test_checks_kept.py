@@ -67,7 +67,7 @@ def birch() -> Mapping[str, Any]:
         Task(name, bowl, share * bowl.gap, Task.octaves(0.5, 4), 400)
         for name, share in (("near", 0.2), ("never", 0.0))
     ]
-    size = problem.Size(4, 28, 10, (4, 8), ("minibatch", "rennala"), seeds=2)
+    size = problem.BirchSize(4, 28, 10, (4, 8), ("minibatch", "rennala"), seeds=2)
     promised = [promise(quadratic(4, 0.2), seed) for seed in (1, 2)]
     promises = {f"{p.name} {i}": p.mean for i, one in enumerate(promised) for p in one}
     return promises | arrays_of(problem.compare(size, tasks, 1))
@@ -102,7 +102,9 @@ def analog() -> Mapping[str, Any]:
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (24, 28, 28)).astype(np.uint8), np.arange(24) % 10
     size = digits.DigitsSize(16, 8, 3, 2, hardware=True)
-    whole = check.Size(quadratic.Size(40, 40, 40), {"fcn": size, "cnn": size}, seeds=2)
+    whole = check.AnalogSize(
+        quadratic.QuadraticSize(40, 40, 40), {"fcn": size, "cnn": size}, seeds=2
+    )
     each = check.quadratic_numbers(whole, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digits, "RANGES", {"fcn": (0.7,), "cnn": (0.6,)})
@@ -123,7 +125,7 @@ def fedhl() -> Mapping[str, Any]:
     pixels, labels = rng.integers(0, 256, (60, 28, 28)).astype(np.uint8), np.arange(60) % 10
     images = ImageSet(pixels, labels, pixels[:20], labels[:20])
     training = Training((Division(10, 0.5),), 2, 1, 2)
-    size = problem.Digits(training, 50, 10, 6, 2)
+    size = problem.ImagesSize(training, 50, 10, 6, 2)
     pilot, *ones = (problem.digits(images, images, size, seed) for seed in (3, 1, 2))
     whole = problem.merged(
         accuracies(training, pilot, ones),
@@ -137,8 +139,8 @@ def fedhl() -> Mapping[str, Any]:
 def influence() -> Mapping[str, Any]:
     from popinv_papers.influence import language, mixture
     from popinv_papers.influence.pretraining import (
-        Corpus,
         LanguageModel,
+        PretrainingCorpus,
         passages,
         pretrain,
         with_weights,
@@ -149,7 +151,7 @@ def influence() -> Mapping[str, Any]:
     rng = np.random.default_rng(0)
     source = {f"{kind}{number:02}": kind for kind in CATEGORIES for number in range(6)}
     sentences = {name: [rng.integers(0, 18, 4) for _ in range(30)] for name in source}
-    corpus = Corpus({name: passages(s, 8) for name, s in sentences.items()}, source, 20)
+    corpus = PretrainingCorpus({name: passages(s, 8) for name, s in sentences.items()}, source, 20)
     model = LanguageModel(length=8, width=8, heads=2, layers=2, steps=60, batch_size=8)
     both = {"landmarks": (8,), "landmarks_used": 8, "selected": 10, "target": 6, "test": 20}
     size = language.Language(model, pool=60, rare=0.1, warm_steps=2, steps=2, **both)
@@ -180,7 +182,7 @@ def certified_unlearning() -> Mapping[str, Any]:
     digits = digits_of(ImageSet(pixels, labels, pixels[:50], labels[:50]), 384, 1, 0.3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(check, "REQUESTS", 3)
-        return arrays_of(check.measure(digits, digits, check.Size(2, 3, 2, 2, (32,))))
+        return arrays_of(check.measure(digits, digits, check.CertifiedSize(2, 3, 2, 2, (32,))))
 
 
 def instance_unlearning() -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from popinv_papers.fedhl.clients import (
 )
 from popinv_papers.fedhl.federation import Federation, begin, run, step
 from popinv_papers.fedhl.lora import (
-    Factors,
+    LowRankFactors,
     ModuleLoss,
     apply,
     factor_gradients,
@@ -61,7 +61,7 @@ def matrix(rank: int, shape=(7, 5), seed: int = 0) -> torch.Tensor:
     )
 
 
-def sent(w: torch.Tensor, ranks: list[int]) -> Factors:
+def sent(w: torch.Tensor, ranks: list[int]) -> LowRankFactors:
     rngs = [np.random.default_rng(i) for i in ranks]
     empty = fresh(tuple(w.shape), ranks, rngs, w.dtype)
     return truncated(*torch.linalg.svd(w, full_matrices=False), empty, ranks)
@@ -261,9 +261,9 @@ def test_flora_adds_exactly_what_clients_learnt():
 
 
 def test_hetlora_weighs_clients_by_norm_and_sends_slices():
-    trained = {"w": Factors(torch.ones(2, 3, 1), torch.tensor([[[1.0, 0]], [[0, 3.0]]]))}
+    trained = {"w": LowRankFactors(torch.ones(2, 3, 1), torch.tensor([[[1.0, 0]], [[0, 3.0]]]))}
     np.testing.assert_allclose(server.norm_weights(trained), [0.25, 0.75])
-    zero = {"w": Factors(torch.zeros(2, 3, 1), torch.ones(2, 1, 2))}
+    zero = {"w": LowRankFactors(torch.zeros(2, 3, 1), torch.ones(2, 1, 2))}
     np.testing.assert_allclose(server.norm_weights(zero), [0.5, 0.5])
     state, info = after(3, federation("hetlora"))
     assert 0 < info["truncation"] < 1
@@ -304,10 +304,10 @@ def test_bytes_count_factors_both_ways():
 # --- pruning and scales ----------------------------------------------------------------------
 
 
-def drawn(count: int, m: int, r: int, n: int, seed: int = 0) -> Factors:
+def drawn(count: int, m: int, r: int, n: int, seed: int = 0) -> LowRankFactors:
     rng = np.random.default_rng(seed)
     b, a = rng.standard_normal((count, m, r)), rng.standard_normal((count, r, n))
-    return Factors(torch.from_numpy(b), torch.from_numpy(a))
+    return LowRankFactors(torch.from_numpy(b), torch.from_numpy(a))
 
 
 def test_the_penalty_is_the_product_of_the_norms_of_the_last_columns_and_rows():
@@ -332,14 +332,14 @@ def test_the_penalty_is_the_product_of_the_norms_of_the_last_columns_and_rows():
     torch.testing.assert_close(found.b, b.grad)
     torch.testing.assert_close(found.a, a.grad)
     # Fresh factors have B = 0, and no direction.
-    zero = {"w": Factors(torch.zeros(2, 5, 4), torch.zeros(2, 4, 3))}
+    zero = {"w": LowRankFactors(torch.zeros(2, 5, 4), torch.zeros(2, 4, 3))}
     assert (penalty_gradients(zero, ranks, pruning)["w"].b == 0).all()
 
 
 def test_a_client_prunes_when_its_last_directions_shrink_and_keeps_the_leading_ones():
     ranks, pruning = np.array([4, 4, 1]), Pruning(decay=0.75, strength=0.1)
     before = {"w": leading(drawn(3, 5, 4, 3), ranks)}
-    after = {"w": Factors(before["w"].b.clone(), before["w"].a)}
+    after = {"w": LowRankFactors(before["w"].b.clone(), before["w"].a)}
     after["w"].b[0, :, 3] *= 0.9
     after["w"].b[1, :, 3] *= 1.1
     after["w"].b[2] *= 0.9

@@ -30,8 +30,8 @@ from popinv_papers.kit.encoder import Block, Encoder
 from popinv_papers.kit.images import ImageSet
 
 TRAINING = Training((Division(10, 0.5), Division(10, np.inf), Division(100, 0.5)), 2, 2, 3)
-TINY = problem.Size(
-    problem.Digits(Training((Division(10, 0.5),), 3, 2, 10), 200, 40, 12, 5),
+TINY = problem.FedhlSize(
+    problem.ImagesSize(Training((Division(10, 0.5),), 3, 2, 10), 200, 40, 12, 5),
     (texts.Passages(6, 9, 80), TRAINING),
     (texts.Passages(6, 9, 80), TRAINING),
     5,

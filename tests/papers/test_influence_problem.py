@@ -19,8 +19,8 @@ from popinv_papers.influence.language import Language, sides
 from popinv_papers.influence.mixture import Mixture, domains
 from popinv_papers.influence.pool_scores import correlation
 from popinv_papers.influence.pretraining import (
-    Corpus,
     LanguageModel,
+    PretrainingCorpus,
     bigram_loss,
     bigram_table,
     passages,
@@ -36,7 +36,7 @@ from popinv_papers.kit import text as data_passages
 from popinv_papers.kit.kept import keeping
 from popinv_papers.kit.text import CATEGORIES, GROUPS
 
-TINY = problem.Size(
+TINY = problem.InfluenceSize(
     5,
     5,
     20,
@@ -66,7 +66,7 @@ def corpus():
     rng = np.random.default_rng(0)
     kinds = (*CATEGORIES, "ham", "spam")
     texts = {f"{kind}{number:02}": kind for kind in kinds for number in range(6)}
-    return Corpus(
+    return PretrainingCorpus(
         {
             name: passages([rng.integers(0, 18, size) for size in rng.integers(2, 6, 40)], 8)
             for name in texts
@@ -242,7 +242,7 @@ def test_passages_are_whole_sentences_between_marks():
 
 def test_a_model_learns_what_follows_and_a_killed_training_continues(tmp_path, monkeypatch):
     # After token k of a ring comes k + 1.
-    ring = Corpus(
+    ring = PretrainingCorpus(
         {f"a{n}": passages([(np.arange(8) + n) % 9], 8) for n in range(60)},
         {f"a{n}": "a" for n in range(60)},
         11,

@@ -16,7 +16,7 @@ from popinv_papers.instance_unlearning.bounds import (
     triangle_factors,
 )
 from popinv_papers.instance_unlearning.chains import (
-    Chain,
+    AffineChain,
     Normal,
     exact_steps,
     normal_divergence,
@@ -143,9 +143,9 @@ def chains(count=50, rate=0.1, sigma=0.3):
     replaced = points.copy()
     replaced[0] = 0.0
     return (
-        Chain.of(points, count, rate, sigma),
-        Chain.of(replaced, count, rate, sigma),
-        Chain.of(points[1:], count, rate, sigma),
+        AffineChain.of(points, count, rate, sigma),
+        AffineChain.of(replaced, count, rate, sigma),
+        AffineChain.of(points[1:], count, rate, sigma),
     )
 
 
@@ -197,8 +197,8 @@ def test_composition_is_above_the_divergence_of_a_removed_point(steps, point, or
     count, rate, sigma = 50, 0.1, 0.3
     points = np.random.default_rng(0).standard_normal(count)
     points[0] = 5.0
-    full = Chain.of(points, count, rate, sigma)
-    left = Chain.of(np.delete(points, point), count, rate, sigma)
+    full = AffineChain.of(points, count, rate, sigma)
+    left = AffineChain.of(np.delete(points, point), count, rate, sigma)
     true = normal_divergence(full.after(steps, START), left.after(steps, START), order)
     bound = removal_loss(points[point], count, steps, full, START, rate, order)
     assert true <= bound < 10 * true + 0.1
@@ -214,8 +214,8 @@ def test_the_bound_is_never_violated(point, steps, k, order, start):
     count, rate, sigma = 50, 0.1, 0.3
     points = np.random.default_rng(0).standard_normal(count)
     points[0] = point
-    full, begin = Chain.of(points, count, rate, sigma), Normal(start, 0.01)
-    replaced = Chain.of(np.r_[0.0, points[1:]], count, rate, sigma)
+    full, begin = AffineChain.of(points, count, rate, sigma), Normal(start, 0.01)
+    replaced = AffineChain.of(np.r_[0.0, points[1:]], count, rate, sigma)
     trained, reference = full.after(steps, begin), replaced.after(steps, begin)
     loss = replacement_loss(point, count, steps, full, rate, 4 * order)
     end = replaced.stationary

@@ -16,7 +16,7 @@ from popinv.methods.certificate.accountant import Setting
 from popinv_papers.instance_unlearning import equal_epsilon
 from popinv_papers.instance_unlearning.bounds import convex_bound, epsilon_of
 from popinv_papers.instance_unlearning.chains import (
-    Chain,
+    AffineChain,
     Normal,
     normal_divergence,
     replacement_loss,
@@ -26,7 +26,7 @@ from popinv_papers.instance_unlearning.equal_epsilon import (
     EPSILONS,
     Convex,
     Curves,
-    Regression,
+    StackedRegressions,
     coupled_noise,
     epsilons_of,
     features,
@@ -46,18 +46,18 @@ def smoothness(strong: float) -> float:
     return strong + 0.5
 
 
-def regression(sigma: tuple[float, ...] = (0.0, 0.0)) -> tuple[Regression, torch.Tensor]:
+def regression(sigma: tuple[float, ...] = (0.0, 0.0)) -> tuple[StackedRegressions, torch.Tensor]:
     rng = np.random.default_rng(3)
     rows = rng.standard_normal((N, 5))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    model = Regression(
+    model = StackedRegressions(
         torch.from_numpy(rows).float(), torch.from_numpy(rng.integers(3, size=N)), 3, STRONG, RATE,
         torch.tensor(sigma),
     )  # fmt: skip
     return model, torch.from_numpy(rng.standard_normal((5, len(sigma), 3))).float()
 
 
-def loss_of(model: Regression, own: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+def loss_of(model: StackedRegressions, own: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     errors = torch.nn.functional.cross_entropy(model.rows @ own, model.labels, reduction="none")
     return (kept * errors).sum() / N + STRONG / 2 * own.square().sum()
 
@@ -116,7 +116,9 @@ def test_no_curvature_is_above_the_smoothness():
         assert float(values.min()) >= STRONG - 1e-5
         assert float(values.max()) <= smoothness(STRONG)
     # It is attained by a point between two classes.
-    two = Regression(torch.tensor([[1.0]]), torch.tensor([0]), 2, STRONG, RATE, torch.zeros(1))
+    two = StackedRegressions(
+        torch.tensor([[1.0]]), torch.tensor([0]), 2, STRONG, RATE, torch.zeros(1)
+    )
     p = two.errors(torch.zeros(1, 1, 2))[0, 0] + torch.tensor([1.0, 0.0])
     covariance = torch.diag(p) - p[:, None] * p
     assert float(torch.linalg.eigvalsh(covariance).max()) + STRONG == pytest.approx(
@@ -141,8 +143,8 @@ def test_the_bound_for_convex_losses_holds_on_normal_chains(point, trained, k, o
     count, rate, sigma, start = 50, 0.1, 0.3, Normal(0.0, 1e-12)
     points = np.random.default_rng(0).standard_normal(count)
     points[0] = point
-    full = Chain.of(points, count, rate, sigma)
-    replaced = Chain.of(np.r_[0.0, points[1:]], count, rate, sigma)
+    full = AffineChain.of(points, count, rate, sigma)
+    replaced = AffineChain.of(np.r_[0.0, points[1:]], count, rate, sigma)
     loss = replacement_loss(point, count, trained, full, rate, order)
     bound = convex_bound(np.array(loss), k, order, 1.0, rate)
     unlearned = replaced.after(k, full.after(trained, start))

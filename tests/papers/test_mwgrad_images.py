@@ -20,7 +20,15 @@ from popinv_papers.mwgrad import (
     ensemble_training,
     ensembles,
 )
-from popinv_papers.mwgrad.ensemble_runs import KINDS, SIZES, Run, Size, draw_pairs, overlay, runs
+from popinv_papers.mwgrad.ensemble_runs import (
+    KINDS,
+    SIZES,
+    EnsembleSize,
+    EnsembleTraining,
+    draw_pairs,
+    overlay,
+    runs,
+)
 from popinv_papers.mwgrad.ensemble_training import best_rate, search, train
 from popinv_papers.mwgrad.ensembles import (
     EnsembleSettings,
@@ -209,7 +217,7 @@ def test_bad_methods_and_losses_are_refused():
         step(begin(2, settings), images * torch.nan, labels, RATE, settings)
 
 
-SIZE = Size(
+SIZE = EnsembleSize(
     kinds=("multi_mnist",),
     trained=360,
     epochs=1,
@@ -224,7 +232,7 @@ SIZE = Size(
 )
 
 
-def rate_of(run: Run) -> float | None:
+def rate_of(run: EnsembleTraining) -> float | None:
     return 1e-2 if run.recipe == "own" else None
 
 
@@ -247,8 +255,8 @@ def trained():
 def test_every_run_has_its_place():
     names = [run.name for run in runs(SIZES["workstation"])]
     assert len(set(names)) == len(names) == 3 * (7 * 5 + 5) + 5
-    assert [Run.of(name).name for name in names] == names
-    assert Run.of("multi_mnist/authors_on_test/moo_svgd_3").method == "moo_svgd"
+    assert [EnsembleTraining.of(name).name for name in names] == names
+    assert EnsembleTraining.of("multi_mnist/authors_on_test/moo_svgd_3").method == "moo_svgd"
     assert {run.kind for run in runs(SIZES["paper"])} == set(KINDS)
 
 
@@ -257,7 +265,7 @@ def test_the_problem_learns_and_reports(trained):
     for method in ensemble_runs.METHODS:
         # Guessing is right in 10 %.
         assert numbers[f"accuracy_unseen_multi_mnist_own_{method}"] > 40
-        losses = trained[Run("multi_mnist", "own", method, 0)]["loss"].values
+        losses = trained[EnsembleTraining("multi_mnist", "own", method, 0)]["loss"].values
         assert losses[-5:].mean() < losses[:5].mean()
     assert numbers["weight_range_multi_mnist_own_equal"] == 0
     assert numbers["weight_range_multi_mnist_own_mgda"] > 0.01
@@ -309,7 +317,7 @@ def test_the_search_takes_the_rate_that_learns_and_sees_no_test_image(monkeypatc
     # At 1e-8 it guesses; its accuracy is near that of chance.
     assert found["accuracy"].values[0, 0] > 0.4 > found["accuracy"].values[0, 1]
     xr.testing.assert_identical(found, search("multi_mnist", "equal", spoilt, SIZE, 0))
-    run = Run("multi_mnist", "own", "equal", 0)
+    run = EnsembleTraining("multi_mnist", "own", "equal", 0)
     with pytest.raises(ConfigError, match="recipe 'own' with the rate None"):
         train(run, sets, SIZE, 0)
     with pytest.raises(ConfigError, match="their own rates"):
@@ -317,7 +325,7 @@ def test_the_search_takes_the_rate_that_learns_and_sees_no_test_image(monkeypatc
 
 
 def test_pairs_of_a_search_are_scored_that_were_not_trained_on():
-    run = Run("multi_fashion_and_mnist", ensemble_runs.SEARCH, "equal", 5)
+    run = EnsembleTraining("multi_fashion_and_mnist", ensemble_runs.SEARCH, "equal", 5)
     training, scored = ensemble_training._pairs(run, image_sets(), 20, 30, 5)
     assert (len(training), len(scored)) == (20, 30)
     together = draw_pairs(run.kind, image_sets(), "train", 50, 5)
@@ -328,7 +336,7 @@ def test_a_killed_training_continues(tmp_path, monkeypatch):
     monkeypatch.setattr(ensemble_training, "NETWORKS", 2)
     small = replace(SIZE, trained=60, authors_trained=512, authors_epochs=1)
     for recipe in ("own", "authors"):
-        run = Run("multi_mnist", recipe, "gfsd", 1)
+        run = EnsembleTraining("multi_mnist", recipe, "gfsd", 1)
         whole = train(run, image_sets(), small, 0, rate=rate_of(run))
         place = tmp_path / f"{recipe}.zarr.zip"
         real, steps = Checkpoint.write_when_due, []

@@ -14,7 +14,7 @@ from scipy.stats import kstest, laplace, levy_stable, norm, t
 from popinv.errors import ConfigError
 from popinv_papers.sgd_dynamics import comparisons, finite_rates, theory
 from popinv_papers.sgd_dynamics.simulation import (
-    Noise,
+    GradientNoise,
     double_well,
     draw,
     piecewise,
@@ -31,7 +31,7 @@ def _drawn(generator, kind, scale, index, balance, count):
     return np.array([draw(generator, kind, scale, index, balance) for _ in range(count)])
 
 
-def sample_of(law: Noise, generator: np.random.Generator, count: int) -> np.ndarray:
+def sample_of(law: GradientNoise, generator: np.random.Generator, count: int) -> np.ndarray:
     """Return independent draws of a law, as the simulation draws them."""
     return _drawn(generator, *law.arguments, count)
 
@@ -64,10 +64,10 @@ def test_three_wells_have_their_critical_points():
 @pytest.mark.parametrize(
     ("law", "peer"),
     [
-        (Noise("gaussian", 0.7), norm(scale=0.7)),
-        (Noise("laplace", 0.7), laplace(scale=0.7)),
-        (Noise("student", 0.7, 3.0), t(3.0, scale=0.7)),
-        (Noise("stable", 0.7, 1.5), levy_stable(1.5, 0.0, scale=0.7)),
+        (GradientNoise("gaussian", 0.7), norm(scale=0.7)),
+        (GradientNoise("laplace", 0.7), laplace(scale=0.7)),
+        (GradientNoise("student", 0.7, 3.0), t(3.0, scale=0.7)),
+        (GradientNoise("stable", 0.7, 1.5), levy_stable(1.5, 0.0, scale=0.7)),
     ],
     ids=lambda x: getattr(x, "kind", ""),
 )
@@ -77,13 +77,17 @@ def test_noises_have_their_laws(law, peer):
 
 
 def test_pareto_noise_has_its_tails():
-    law = Noise("pareto", 0.5, 1.5)
+    law = GradientNoise("pareto", 0.5, 1.5)
     sample = sample_of(law, np.random.default_rng(0), 100_000)
     for x in (0.5, 1.0, 5.0):
         for side in (sample > x, sample < -x):
             expected = 0.5 * (x / 0.5) ** -1.5
             assert side.mean() == pytest.approx(expected, abs=4 * math.sqrt(expected / 100_000))
-    assert (law.a, Noise("laplace").a, Noise("student", 1.0, 5.0).a) == (1.5, 2.0, 2.0)
+    assert (law.a, GradientNoise("laplace").a, GradientNoise("student", 1.0, 5.0).a) == (
+        1.5,
+        2.0,
+        2.0,
+    )
 
 
 # --- theory ---------------------------------------------------------------------------------------
@@ -159,7 +163,7 @@ def test_markov_rates():
 
 
 def test_a_path_is_the_recursion_written_out():
-    law, rate = Noise("laplace", 0.3), 0.05
+    law, rate = GradientNoise("laplace", 0.3), 0.05
     runs = simulate(double_well(), law, rate, 0.2, 40, 3, seed=5, stage="x")
     from popinv.seeds import generator
 
@@ -176,7 +180,7 @@ def test_a_path_is_the_recursion_written_out():
 
 def test_paths_end_where_they_leave():
     runs = simulate(
-        sharp_maximum(1, 1), Noise("gaussian"), 0.1, 0.0, 10_000, 50, 1, "x", (-2.0, 2.0)
+        sharp_maximum(1, 1), GradientNoise("gaussian"), 0.1, 0.0, 10_000, 50, 1, "x", (-2.0, 2.0)
     )
     assert np.all(runs.side != 0)
     assert np.all(np.abs(runs.final) >= 2)
@@ -190,7 +194,15 @@ def test_a_sharp_maximum_does_not_know_the_learning_rate():
     for rate in (0.1, 0.001):
         bounds = (-70 * rate, 70 * rate)
         runs = simulate(
-            sharp_maximum(0.5, 1), Noise("laplace"), rate, rate, FOREVER, 500, 3, "x", bounds
+            sharp_maximum(0.5, 1),
+            GradientNoise("laplace"),
+            rate,
+            rate,
+            FOREVER,
+            500,
+            3,
+            "x",
+            bounds,
         )
         shares.append(runs.share_up(5).mean())
     assert abs(shares[0] - shares[1]) <= 0.01
@@ -200,12 +212,12 @@ def test_a_sharp_maximum_does_not_know_the_learning_rate():
 
 
 LAWS = {
-    "gaussian": Noise("gaussian", 0.7),
-    "laplace": Noise("laplace", 0.7),
-    "student": Noise("student", 0.7, 1.5),
-    "stable": Noise("stable", 0.7, 1.5),
-    "pareto": Noise("pareto", 0.7, 1.5),
-    "unbalanced": Noise("pareto", 0.7, 1.8, 0.8),
+    "gaussian": GradientNoise("gaussian", 0.7),
+    "laplace": GradientNoise("laplace", 0.7),
+    "student": GradientNoise("student", 0.7, 1.5),
+    "stable": GradientNoise("stable", 0.7, 1.5),
+    "pareto": GradientNoise("pareto", 0.7, 1.5),
+    "unbalanced": GradientNoise("pareto", 0.7, 1.8, 0.8),
 }
 
 
@@ -221,7 +233,7 @@ def test_characteristic_functions_are_those_of_draws(name):
 
 def test_pareto_noise_has_its_characteristic_function_by_quadrature():
     for alpha, balance in ((1.3, 0.5), (1.8, 0.9)):
-        law = Noise("pareto", 1.0, alpha, balance)
+        law = GradientNoise("pareto", 1.0, alpha, balance)
         for at in (0.2, 2.0, 9.0):
             tails = [
                 quad(lambda x, a=alpha: a * x ** (-a - 1), 1, np.inf, weight=w, wvar=at)[0]
@@ -251,7 +263,9 @@ def test_the_stable_law_is_the_limit_and_the_first_term_its_distance():
         for multiple in (0.3, 1.0, 5.0):
             start = multiple * 0.2 * 1e-8 ** (1 - 1 / alpha)
             limit = theory.escape_probability_heavy(start, 1e-8, alpha, 0.2)
-            found = finite_rates.escape_probability(start, 1e-8, Noise("pareto", 0.2, alpha))
+            found = finite_rates.escape_probability(
+                start, 1e-8, GradientNoise("pareto", 0.2, alpha)
+            )
             assert found == pytest.approx(limit, abs=2e-4)
     # The characteristic function of the limit, with the first term, at a small rate.
     alpha, rate, scale = 1.8, 1e-6, 1.0
@@ -262,7 +276,7 @@ def test_the_stable_law_is_the_limit_and_the_first_term_its_distance():
     x = 1.3
     integrand = np.sin(u * x) / u * np.exp(-(u**alpha) + c * u**2 * (u < 1 / c))
     expected = 0.5 + trapezoid(integrand, u) / math.pi
-    found = finite_rates.escape_probability(x * width, rate, Noise("pareto", scale, alpha))
+    found = finite_rates.escape_probability(x * width, rate, GradientNoise("pareto", scale, alpha))
     assert found == pytest.approx(expected, abs=2e-3)
     assert abs(theory.escape_probability_heavy(x * width, rate, alpha, scale) - found) > 0.01
 
@@ -270,7 +284,7 @@ def test_the_stable_law_is_the_limit_and_the_first_term_its_distance():
 @pytest.mark.parametrize(("alpha", "found"), [(1.5, 0.908), (1.8, 0.910)])
 def test_the_recursion_explains_what_was_simulated(alpha, found):
     """Shares of paths were measured elsewhere at rate 1e-3, to about 0.005."""
-    law = Noise("pareto", 0.03, alpha)
+    law = GradientNoise("pareto", 0.03, alpha)
     start = 3 * 0.03 * 1e-3 ** (1 - 1 / alpha)
     assert finite_rates.escape_probability(start, 1e-3, law) == pytest.approx(found, abs=0.01)
 
@@ -308,13 +322,13 @@ def test_the_integral_equation_is_kramers_at_small_noise():
     well = double_well()
     for rate in (0.1, 0.15):
         steps = finite_rates.mean_exit_steps(
-            well, Noise("gaussian"), rate, 1.0, (-0.5, np.inf), 0.01
+            well, GradientNoise("gaussian"), rate, 1.0, (-0.5, np.inf), 0.01
         )
         kramers = theory.kramers_exit_time(rate, 1.0, 0.25, 2.0, 1.0)
         assert steps == pytest.approx(kramers, rel=0.08)
-    up = exit_probability(well, Noise("gaussian"), 0.1, 0.0, (-0.7, 0.7), 0.01)
+    up = exit_probability(well, GradientNoise("gaussian"), 0.1, 0.0, (-0.7, 0.7), 0.01)
     assert up == pytest.approx(0.5, abs=1e-9)
-    away = exit_probability(well, Noise("gaussian"), 0.1, 0.1, (-0.7, 0.7), 0.01)
+    away = exit_probability(well, GradientNoise("gaussian"), 0.1, 0.1, (-0.7, 0.7), 0.01)
     assert away == pytest.approx(norm.cdf(0.1 / math.sqrt(0.05)), abs=0.015)
 
 
@@ -330,7 +344,7 @@ def test_the_integral_equation_agrees_with_paths():
 
 
 def test_unbalanced_noise_leaves_by_the_integral_equation_as_by_the_recursion():
-    law, rate = Noise("pareto", 0.03, 1.5, 0.8), 0.05
+    law, rate = GradientNoise("pareto", 0.03, 1.5, 0.8), 0.05
     for start in (-0.01, 0.02):
         up = exit_probability(double_well(), law, rate, start, (-0.7, 0.7), 0.002)
         assert up == pytest.approx(finite_rates.escape_probability(start, rate, law), abs=0.01)
@@ -338,7 +352,7 @@ def test_unbalanced_noise_leaves_by_the_integral_equation_as_by_the_recursion():
 
 def test_one_jump_leaves_a_heavy_tailed_well_the_sooner_the_top_is_the_end():
     """Changes of basin follow the formula; a first passage of the top comes 10 % sooner."""
-    law, rate = Noise("pareto", 0.1, 1.5), 0.1
+    law, rate = GradientNoise("pareto", 0.1, 1.5), 0.1
     formula = theory.heavy_exit_time(rate, 1.5, 0.1, down=1.0)
     beyond, top = (
         finite_rates.mean_exit_steps(double_well(), law, rate, 1.0, (end, np.inf)) / formula
@@ -349,14 +363,16 @@ def test_one_jump_leaves_a_heavy_tailed_well_the_sooner_the_top_is_the_end():
 
 
 def test_paths_that_have_not_left_are_not_averaged():
-    runs = simulate(double_well(), Noise("gaussian"), 0.01, 0.0, 3, 10, 1, "x", (-1.0, 1.0))
+    runs = simulate(double_well(), GradientNoise("gaussian"), 0.01, 0.0, 3, 10, 1, "x", (-1.0, 1.0))
     for numbers in (runs.mean_steps, runs.share_up):
         with pytest.raises(ValueError, match="10 paths have not left"):
             numbers(5)
 
 
 def test_batches_are_means_of_consecutive_paths():
-    runs = simulate(double_well(), Noise("gaussian"), 0.1, 0.1, FOREVER, 20, 1, "x", (-0.5, 0.5))
+    runs = simulate(
+        double_well(), GradientNoise("gaussian"), 0.1, 0.1, FOREVER, 20, 1, "x", (-0.5, 0.5)
+    )
     np.testing.assert_allclose(runs.mean_steps(5), runs.steps.reshape(5, 4).mean(axis=1))
     np.testing.assert_allclose(runs.share_up(5), (runs.side > 0).reshape(5, 4).mean(axis=1))
     inside = runs.share_ending(0.5, np.inf, 5)
@@ -364,7 +380,7 @@ def test_batches_are_means_of_consecutive_paths():
 
 
 def test_unbalanced_noise_has_mean_zero_and_its_tails():
-    law = Noise("pareto", 0.5, 3.5, 0.8)
+    law = GradientNoise("pareto", 0.5, 3.5, 0.8)
     sample = sample_of(law, np.random.default_rng(0), 200_000)
     assert abs(sample.mean()) < 4 * sample.std() / math.sqrt(200_000)
     assert sample.var() == pytest.approx(0.5**2 * 3.5 / 1.5 - law.shift**2, rel=0.05)
@@ -377,32 +393,35 @@ def test_unbalanced_noise_has_mean_zero_and_its_tails():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Noise("cauchy"), "allowed: gaussian"),
-        (lambda: Noise("pareto", 1.0, 1.0), "above 1"),
-        (lambda: Noise("stable", 1.0, 2.0), "below 2"),
-        (lambda: Noise("gaussian", -1.0), "must be positive"),
+        (lambda: GradientNoise("cauchy"), "allowed: gaussian"),
+        (lambda: GradientNoise("pareto", 1.0, 1.0), "above 1"),
+        (lambda: GradientNoise("stable", 1.0, 2.0), "below 2"),
+        (lambda: GradientNoise("gaussian", -1.0), "must be positive"),
         (lambda: piecewise([0], [[1], [1], [1]]), "divide the line into 2 pieces"),
         (lambda: piecewise([1, 0], [[1], [1], [1]]), "must ascend"),
         (lambda: piecewise([0], [[0, 0, 0, 1], [1]]), "must be linear"),
         (lambda: sharp_maximum(-1, 1), "must be positive"),
         (lambda: theory.stable_constant(2.5), "between 1 and 2"),
         (lambda: theory.markov_rates([0, 1], [2], 1.5), "must alternate"),
-        (lambda: Noise("gaussian", 1.0, balance=0.8), "are symmetric"),
-        (lambda: Noise("pareto", 1.0, 1.5, 1.2), "from 0 to 1"),
+        (lambda: GradientNoise("gaussian", 1.0, balance=0.8), "are symmetric"),
+        (lambda: GradientNoise("pareto", 1.0, 1.5, 1.2), "from 0 to 1"),
         (
-            lambda: finite_rates.escape_probability(0.0, 0.1, Noise("pareto", 1.0, 2.0)),
+            lambda: finite_rates.escape_probability(0.0, 0.1, GradientNoise("pareto", 1.0, 2.0)),
             "is an integer",
         ),
-        (lambda: finite_rates.escape_probability(0.0, -0.1, Noise("gaussian")), "must be positive"),
+        (
+            lambda: finite_rates.escape_probability(0.0, -0.1, GradientNoise("gaussian")),
+            "must be positive",
+        ),
         (
             lambda: finite_rates.mean_exit_steps(
-                double_well(), Noise("stable", 1.0, 1.5), 0.1, 0.0, (-1, 1)
+                double_well(), GradientNoise("stable", 1.0, 1.5), 0.1, 0.0, (-1, 1)
             ),
             "no distribution function",
         ),
         (
             lambda: finite_rates.mean_exit_steps(
-                double_well(), Noise("gaussian"), 0.1, 0.0, (-np.inf, np.inf)
+                double_well(), GradientNoise("gaussian"), 0.1, 0.0, (-np.inf, np.inf)
             ),
             "have a finite end",
         ),
@@ -415,7 +434,7 @@ def test_bad_input_is_refused(call, message):
 
 def test_a_learning_rate_that_overshoots_warns():
     with pytest.warns(RuntimeWarning, match="overshoot"):
-        simulate(double_well(), Noise("gaussian"), 0.5, 0.0, 3, 1, 0, "x")
+        simulate(double_well(), GradientNoise("gaussian"), 0.5, 0.0, 3, 1, 0, "x")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        simulate(double_well(), Noise("gaussian"), 0.01, 0.0, 3, 1, 0, "x")
+        simulate(double_well(), GradientNoise("gaussian"), 0.01, 0.0, 3, 1, 0, "x")

@@ -8,11 +8,17 @@ import numpy as np
 
 from popinv_papers.kit.kept import keeping
 from popinv_papers.sgd_dynamics.comparisons import run
-from popinv_papers.sgd_dynamics.simulation import Landscape, Noise, Runs, double_well, sharp_maximum
+from popinv_papers.sgd_dynamics.simulation import (
+    GradientNoise,
+    Landscape,
+    Runs,
+    double_well,
+    sharp_maximum,
+)
 
 
 def paths(landscape: Landscape) -> Runs:
-    return run(landscape, Noise("gaussian"), 0.1, 0.0, 20, 1, "x", (-0.7, 0.7))
+    return run(landscape, GradientNoise("gaussian"), 0.1, 0.0, 20, 1, "x", (-0.7, 0.7))
 
 
 def test_kept_paths_are_those_of_the_same_landscape(tmp_path: Path) -> None:

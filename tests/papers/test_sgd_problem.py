@@ -11,9 +11,16 @@ from popinv.methods.metrics import flat
 from popinv_papers.kit.claims import Range, within
 from popinv_papers.sgd_dynamics import check, comparisons, figures
 from popinv_papers.sgd_dynamics.check import claims
-from popinv_papers.sgd_dynamics.comparisons import BATCHES, Comparison, Size, slopes
+from popinv_papers.sgd_dynamics.comparisons import (
+    BATCHES,
+    DynamicsSize,
+    TheoryAndSimulation,
+    slopes,
+)
 
-TINY = Size(300, 300, 2000, (1e-2, 2e-3, 1e-3), (3e-2, 3e-3), (0.17, 0.12), (0.1, 0.05, 0.03), 1e-2)
+TINY = DynamicsSize(
+    300, 300, 2000, (1e-2, 2e-3, 1e-3), (3e-2, 3e-3), (0.17, 0.12), (0.1, 0.05, 0.03), 1e-2
+)
 
 
 # At these large rates and with so few paths the asymptotic formulas of these parts are 10 % off.
@@ -47,8 +54,8 @@ def test_a_slope_is_that_of_each_batch():
     np.testing.assert_allclose(slopes(x, values), [2.0, -1.0])
 
 
-def comparison(name: str, values: list[float], **others: object) -> Comparison:
-    return Comparison(name, "words", 1.0, np.array(values), within(1.0, 0.1), **others)
+def comparison(name: str, values: list[float], **others: object) -> TheoryAndSimulation:
+    return TheoryAndSimulation(name, "words", 1.0, np.array(values), within(1.0, 0.1), **others)
 
 
 NEAR, OFF = [0.99, 1.0, 1.01, 1.0, 1.0], [1.2, 1.25, 1.2, 1.3, 1.2]
@@ -59,7 +66,9 @@ def test_comparisons_become_numbers_claims_and_a_picture():
         comparison("a", NEAR, control=("noise", np.array(OFF))),
         comparison("b", NEAR, control=("noise", np.array(NEAR))),
         comparison("c", OFF, part="reconstruction", why="a reason"),
-        Comparison("d", "words", "tends to 1", np.array(NEAR), Range(0.9), ("x", np.array(OFF))),
+        TheoryAndSimulation(
+            "d", "words", "tends to 1", np.array(NEAR), Range(0.9), ("x", np.array(OFF))
+        ),
     ]
     numbers = check.metrics(rows, check.result_dataset(rows))
     # At small rates the recursion tends to the stable limit.

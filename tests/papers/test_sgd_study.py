@@ -15,7 +15,7 @@ from popinv.methods.restarts.descents import descend
 from popinv.methods.restarts.outlook import outlook
 from popinv_papers.sgd_dynamics import figures, finite_rates, slices, use
 from popinv_papers.sgd_dynamics.section import SgdDynamics
-from popinv_papers.sgd_dynamics.simulation import Noise, double_well, piecewise, simulate
+from popinv_papers.sgd_dynamics.simulation import GradientNoise, double_well, piecewise, simulate
 
 # --- lines ----------------------------------------------------------------------------------------
 
@@ -64,7 +64,7 @@ def test_a_zero_is_found_where_no_slope_next_to_it_is_clear():
 
 def test_hill_finds_the_index_of_a_power_tail():
     for index in (1.5, 3.0):
-        sample = sample_of(Noise("pareto", 1.0, index), np.random.default_rng(1), 20_000)
+        sample = sample_of(GradientNoise("pareto", 1.0, index), np.random.default_rng(1), 20_000)
         tail_index, error = slices.hill(sample)
         assert abs(tail_index - index) < 4 * error
     light, _ = slices.hill(np.random.default_rng(1).standard_normal(20_000), 0.01)
@@ -93,7 +93,9 @@ def test_a_barrier_is_crossed_as_often_as_the_integral_equation_says():
     # Epsilon is the rate over the curvature: 0.15.
     rates = np.full(steps, 0.15 * bottom.curvature)
     found = slices.crossing_probability(shifted, rates)
-    mean = finite_rates.mean_exit_steps(double_well(), Noise("gaussian"), 0.15, 1.0, (-0.5, np.inf))
+    mean = finite_rates.mean_exit_steps(
+        double_well(), GradientNoise("gaussian"), 0.15, 1.0, (-0.5, np.inf)
+    )
     assert found == pytest.approx(1 - math.exp(-steps / mean), rel=0.15)
     # Half the rate crosses far less often; without a maximum there is nothing to cross.
     assert slices.crossing_probability(shifted, rates / 2) < 0.1 * found
@@ -115,7 +117,7 @@ def test_rates_are_those_of_every_leg():
 @pytest.mark.parametrize("tilt", [0.1, -0.1])
 def test_how_often_is_right_on_a_loss_with_two_basins(tilt):
     """Starts are normal; the truth is the integral of the exact probability to end in a basin."""
-    edge, rate, law = 1.5, 0.02, Noise("gaussian", 0.5)
+    edge, rate, law = 1.5, 0.02, GradientNoise("gaussian", 0.5)
     value, steep = edge**3 - edge, 3 * edge**2 - 1
     pieces = [
         [-value + steep * edge + tilt, steep],
@@ -147,7 +149,7 @@ def test_how_often_is_right_on_a_loss_with_two_basins(tilt):
 quick = mirrored_population.quick
 
 
-def explored(sign: float, changes: int) -> use.Answer:
+def explored(sign: float, changes: int) -> use.ManyStarts:
     """Explore from the end of a descent in the truth's basin (1) or in its image's (-1)."""
     problem, truth = mirrored_problem(0.3)
     settings = DescentSettings(iterations=40, model_samples=200, directions=16, legs=1)

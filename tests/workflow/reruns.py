@@ -136,7 +136,7 @@ CODE_EDITS = [
         "surrogate/training.py",
         "inference/descent.py",
         "inference/resampling.py",
-        "inference/oracle.py",
+        "inference/stages/consult_oracle.py",
         "inference/assessment.py",
         "inference/sampling_error.py",
         "figures/law.py",

@@ -10,7 +10,6 @@ import pytest
 
 from popinv.config.loading import load
 from popinv.store import storage
-from popinv.workflow.questions import evidence_figures
 
 pytestmark = [pytest.mark.firedrake, pytest.mark.slow]
 
@@ -39,7 +38,7 @@ def test_evidence_is_made_from_the_finished_study(finished, tiny):
     assert done.returncode == 0, done.stdout
 
     folder = finished.folder / "results" / "tiny"
-    for figure in evidence_figures(load(tiny).studies["tiny"]):
+    for figure in load(tiny).studies["tiny"].evidence.figures():
         assert (folder / "figures" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
     errors = json.loads((folder / "evidence/error_against_systems.json").read_text())
     assert errors["error_observed_through"] == "solver"

@@ -113,7 +113,6 @@ def test_a_study_depends_on_the_code_of_its_own_kind_of_surrogate_alone(rule, us
     if "choice" not in uses:
         assert "popinv.surrogate.networks" in codes[1]
         assert not processes & codes[1]
-        assert "popinv.inference.surrogate_posterior" not in codes[1]
 
 
 def test_the_descent_depends_on_transport_and_population():
@@ -144,10 +143,9 @@ FOR_SOME = {
     "baselines.hierarchical": {"baselines.numpyro_sampler"},
     "inference.stages.collect_solves": {
         "inference.build",
-        "inference.surrogate_push",
+        "inference.likelihood.scores",
         "surrogate.artefact",
     },
-    "inference.surrogate_bias": {"inference.surrogate_posterior"},
     "surrogate.artefact": {
         "forward.python.section",
         "surrogate.exact",

@@ -74,6 +74,7 @@ def made_with(folder: Path, *names: str) -> Workflow:
     made = Workflow(folder)
     (made.folder / "decay.py").write_text(SIMULATOR)
     long_table(200).to_csv(made.folder / "data.csv", index=False)
+    uses = {"posterior": {}, "groups": {}, "restarts": {}, "federated": {}, "certificate": {}}
     synthetic = {
         "count": 300,
         "heldout": 100,
@@ -87,9 +88,21 @@ def made_with(folder: Path, *names: str) -> Workflow:
         "time_column": "hour",
         "value_column": "y",
     }
+    baselines = {**SMALL["assessment"], "baselines": ["full", "plain", "two_stage"]}
     studies = {
-        "synthetic": {**STUDY, "observations": synthetic},
-        "table": {**STUDY, "observations": table},
+        "synthetic": {
+            **STUDY,
+            "observations": synthetic,
+            "assessment": baselines,
+            "downstream": {**uses, "withdrawal": {"systems": [5]}},
+            "evidence": {"calibration": 2, "system_counts": [40, 80, 160]},
+        },
+        "table": {
+            **STUDY,
+            "observations": table,
+            "downstream": {**uses, "withdrawal": {"systems": ["s5"]}},
+            "evidence": {"calibration": 2},
+        },
     }
     made.configure({"seed": 1, "studies": {name: studies[name] for name in names}})
     done = made.run("all", "results/report/index.html")
@@ -131,6 +144,9 @@ def assert_intervals_hold_the_truth(workflow: Workflow, study: str, systems: int
     assert len(outside) <= 2
     assert metrics["alpha_rate_age_coefficient"] == pytest.approx(0.03, abs=0.008)
     assert metrics["alpha_level_rate_correlation"] == pytest.approx(0.5, abs=0.25)
+    folder = workflow.folder / f"results/{study}"
+    for use in ("posterior", "withdrawal", "groups", "restarts", "federated", "certificate"):
+        assert json.loads((folder / f"downstream/{use}/metrics.json").read_text())["statement"]
 
 
 def test_the_report_names_them(workflow: Workflow) -> None:

@@ -21,8 +21,8 @@ from popinv.forward.external.files import simulator_hash
 from popinv.forward.section import ForwardSection
 from popinv.sections.base import plain
 from popinv.sections.outside import kind_section
-from popinv.workflow import trust
-from popinv.workflow.questions import has_chunk, simulator_of
+from popinv.workflow import comparison
+from popinv.workflow.comparison import ExpectedJob, Verdict, doubts, forget_damaged
 from popinv.workflow.records import (
     Record,
     content_of,
@@ -31,7 +31,7 @@ from popinv.workflow.records import (
     read_record,
     settings_of,
 )
-from popinv.workflow.trust import Doubt, ExpectedJob, doubts, forget_damaged
+from popinv.workflow.rounds import has_chunk
 from popinv.workflow.verification import seal, verify
 
 SETTINGS = {"seed": 1, "code": "abc"}
@@ -81,7 +81,7 @@ class Results:
         return {doubt.path: doubt.why for doubt in found if doubt.why != OTHER.why}
 
 
-OTHER = Doubt("", "made with other settings: ")
+OTHER = Verdict("", "foreign", "made with other settings: ")
 
 
 @pytest.fixture
@@ -166,6 +166,17 @@ def test_an_edited_record_is_noticed(results, key):
     assert results.doubts()[str(results.record)] == "cannot be read"
     states = {verdict.path: verdict.state for verdict in verify(results.folder)}
     assert states[str(results.record)] == "unknown"
+
+
+def test_a_run_trusts_the_time_of_a_file_and_verification_reads_it(results):
+    state = results.first.stat()
+    results.first.write_text("tsrif")
+    os.utime(results.first, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert results.doubts() == {}
+    found = {v.path: v.why for v in verify(results.folder) if v.state == "damaged"}
+    assert found == {str(results.first): "the content is not what the job has written"}
+    os.utime(results.first, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    assert results.doubts() == {str(results.first): "changed since it was made"}
 
 
 def test_a_store_without_a_record_is_unknown(results):
@@ -352,7 +363,7 @@ def test_the_proposals_of_all_chunks_are_read_once(solved, monkeypatch):
         read.append(Path(path).name)
         return content_of(path)
 
-    monkeypatch.setattr(trust, "content_of", noted)
+    monkeypatch.setattr(comparison, "content_of", noted)
     assert solved.doubts() == {}
     assert read == ["proposals"]
 
@@ -376,7 +387,7 @@ def test_chunks_and_what_is_collected_are_foreign_with_another_simulator(
 ):
     config = load(tiny)
     study = config.studies["tiny"]
-    simulator = changed.get("simulator", simulator_of(study))
+    simulator = changed.get("simulator", study.simulator_hash())
     forward = plain(study.forward)
     forward["elements"] = changed.get("elements", forward["elements"])
     solver = {"forward": forward, "simulator": simulator, "code": "c"}

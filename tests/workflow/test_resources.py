@@ -15,7 +15,7 @@ from measured_jobs import MEASURED, assert_fits
 from tiny_study import ROOT, TINY
 
 from popinv.cli.commands import popinv
-from popinv.cli.demand import comparison
+from popinv.cli.plan import compared
 from popinv.config.loading import load, load_file
 from popinv.config.observations import FileObservations
 from popinv.config.study import Study
@@ -23,19 +23,20 @@ from popinv.deprecation import PopinvDeprecationWarning
 from popinv.methods.registry import METHODS
 from popinv.workflow.resources import (
     ROWS,
+    RULES,
     Demand,
     NotAsked,
     demand,
     memory_mb,
     runtime_minutes,
-    sizes,
 )
+from popinv.workflow.sizes import sizes
 from popinv_papers.methods import PAPERS
 
 # What no job of an example exceeds: in copies of all systems and solves, beyond what programs and
 # solvers take, and three hours of a simulator whose time is not known for each of five data sets.
 ARRAYS, LARGEST_MB, LONGEST_MINUTES = 20, 4500, 15 * 60
-WILDCARDS = {"study": "tiny", "round": "0", "chunk": "0", "systems": "1000", "solves": "1000"}
+COUNTS = {"systems": 1000, "solves": 1000}
 # A rule in a loop is indented.
 LOOP = re.compile(r"^for .*:\n((?: {4}.*\n|\n)+)", re.MULTILINE)
 RULE = re.compile(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
@@ -59,7 +60,7 @@ def study(path: str = "", value: Any = None) -> Study:
 
 
 def needed(rule: str, path: str = "", value: Any = None):
-    return demand(rule, sizes(study(path, value)), WILDCARDS)
+    return demand(rule, study(path, value), **COUNTS)
 
 
 def rules() -> dict[str, str]:
@@ -74,7 +75,8 @@ def test_every_rule_asks_for_memory_and_time():
     texts = rules()
     assert len(texts) > 20
     of_studies = {name for name, text in texts.items() if "{study}" in text}
-    assert of_studies | {f"use_{name}" for name in METHODS} == set(ROWS)
+    assert of_studies == set(ROWS)
+    assert {f"use_{name}" for name in METHODS} == set(RULES) - set(ROWS)
     for name, text in texts.items():
         resources = text.split("    resources:\n")[1]
         if name not in of_studies:
@@ -102,7 +104,7 @@ def test_every_method_asks_for_memory_and_time():
         assert check.minutes >= 20
 
 
-@pytest.mark.parametrize("rule", sorted(ROWS))
+@pytest.mark.parametrize("rule", sorted(RULES))
 def test_a_retry_asks_for_twice_as_much(rule):
     asked = needed(rule)
     assert memory_mb(asked, 2) == 2 * memory_mb(asked, 1) >= 1000
@@ -113,6 +115,15 @@ def test_a_grant_is_not_doubled_as_what_was_measured_is():
     asked = Demand(megabytes=2000, seconds=3000, granted_seconds=600)
     assert runtime_minutes(asked) == 110
     assert memory_mb(asked) == 3000
+
+
+def test_a_job_that_does_the_work_of_others_asks_for_as_much_memory_as_each():
+    pairs = [(rule, other) for rule, row in ROWS.items() for other in row.like]
+    assert ("consult_oracle", "deconvolve") in pairs
+    for path, value in (("", None), ("descent.model_samples", 10**7), ("surrogate.width", 10**5)):
+        for rule, other in pairs:
+            asked = needed(rule, path, value).megabytes
+            assert asked >= needed(other, path, value).megabytes, (rule, other)
 
 
 SYSTEMS = "observations.count"
@@ -138,8 +149,7 @@ SYSTEMS = "observations.count"
     ],
 )  # fmt: skip
 def test_a_larger_problem_asks_for_more_memory(rule, path, value):
-    # The wildcards would name other numbers of systems and solves.
-    large, small = (demand(rule, sizes(each), {}) for each in (study(path, value), study()))
+    large, small = (demand(rule, each) for each in (study(path, value), study()))
     assert memory_mb(large) > memory_mb(small)
 
 
@@ -165,7 +175,7 @@ def test_a_chunk_asks_for_its_own_rows_and_not_for_those_of_others():
     taken = []
     for size in (1000, 2_000_000):
         config["studies"]["tiny"]["active_learning"].update(first_design=2_000_000, chunk_size=size)
-        taken.append(demand("solve_chunk", sizes(load(config).studies["tiny"]), {}).megabytes)
+        taken.append(demand("solve_chunk", load(config).studies["tiny"]).megabytes)
     small, large = taken
     # A row has an input at least, and observations.
     assert large > small + 4 * 8e-6 * 2_000_000
@@ -178,16 +188,16 @@ def test_estimates_ask_for_the_results_of_systems_and_not_for_their_observations
     own["observations"].update(count=1_000_000)
     own["forward"]["sensors"] = {"count": 1000}
     observations = 8e-6 * 1_000_000 * 1000
-    assert demand(rule, sizes(load(config).studies["tiny"]), {}).megabytes < observations
+    assert demand(rule, load(config).studies["tiny"]).megabytes < observations
 
 
 def test_a_solve_in_two_dimensions_asks_for_the_memory_of_its_band():
     config = copy.deepcopy(TINY)
     config["studies"]["tiny"]["forward"].update(dimension=2, elements=400)
-    of_study = sizes(load(config).studies["tiny"])
+    of_study = load(config).studies["tiny"]
     # There are 400^2 unknowns, and a band of 401: half a gigabyte. A job took 1300 MB.
-    assert 160_000 * 401 * 8e-6 + 1300 < memory_mb(demand("solve_chunk", of_study, {})) < 5 * 1300
-    assert of_study.cost.seconds > 160_000 * 401**2 / 1e10
+    assert 160_000 * 401 * 8e-6 + 1300 < memory_mb(demand("solve_chunk", of_study)) < 5 * 1300
+    assert of_study.forward.cost().seconds > 160_000 * 401**2 / 1e10
 
 
 def test_a_shared_solve_asks_for_every_process():
@@ -201,12 +211,12 @@ def test_the_file_of_the_observations_tells_how_many_there_are(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     section = study()
     section = section.model_copy(update={"observations": FileObservations(file="y.csv")})
-    assert sizes(section).systems == 1000  # not there yet
-    assert sizes(section).heldout == 200
+    assert sizes(section)["systems"] == 1000  # not there yet
+    assert sizes(section)["heldout"] == 200
     (tmp_path / "y.csv").write_text(
         "0.1234,0.1234,0.1234,0.1234,0.1234,0.1234,0.1234,0.1234\n" * 9000
     )
-    assert 9000 <= sizes(section).systems <= 20_000
+    assert 9000 <= sizes(section)["systems"] <= 20_000
 
 
 EXAMPLES = [
@@ -218,15 +228,15 @@ EXAMPLES = [
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_examples_ask_for_no_more_than_they_may_need(path: Path):
     for name, section in load_file(path).studies.items():
-        of_study = sizes(section)
-        for rule in set(ROWS) - {"solve_chunk_distributed"}:
+        tables = sizes(section)["tables"]
+        for rule in set(RULES) - {"solve_chunk_distributed"}:
             # The errors are measured at other numbers of systems, up to this one.
-            counts = {"systems": str(max(section.evidence.system_counts, default=1000))}
+            counts = {"systems": max(section.evidence.system_counts, default=1000)}
             try:
-                asked = demand(rule, of_study, counts if rule == "measure_error" else {})
+                asked = demand(rule, section, **(counts if rule == "measure_error" else {}))
             except NotAsked:
                 continue
-            assert 1000 <= memory_mb(asked) <= ARRAYS * of_study.tables + LARGEST_MB, (name, rule)
+            assert 1000 <= memory_mb(asked) <= ARRAYS * tables + LARGEST_MB, (name, rule)
             assert 10 <= runtime_minutes(asked) <= LONGEST_MINUTES, (name, rule)
 
 
@@ -236,7 +246,7 @@ def test_resamples_and_replications_of_full_size_take_hours():
             assessment = section.assessment.model_copy(update={"bootstrap": 20})
             resampled = section.model_copy(update={"assessment": assessment})
             for rule in ("resample_systems", "replicate_study"):
-                asked = runtime_minutes(demand(rule, sizes(resampled), {}))
+                asked = runtime_minutes(demand(rule, resampled))
                 assert asked <= 6 * 60, (path.stem, rule)
 
 
@@ -244,10 +254,10 @@ def test_resamples_and_replications_of_full_size_take_hours():
 def test_jobs_ask_for_what_they_took(name):
     """Not less, and at most five times as much, beyond 1 GB and 10 minutes."""
     measured = MEASURED[name]
-    of_study = sizes(measured.study())
+    of_study = measured.study()
     for job, (megabytes, seconds) in measured.jobs.items():
         rule, *parts = job.split(".")
-        asked = demand(rule, of_study, {"systems": parts[0]} if parts else {})
+        asked = demand(rule, of_study, **({"systems": int(parts[0])} if parts else {}))
         assert_fits(job, memory_mb(asked), megabytes, runtime_minutes(asked), seconds, asked)
 
 
@@ -266,7 +276,7 @@ def test_what_was_asked_is_shown_beside_what_was_taken(tmp_path, monkeypatch):
         ("deconvolve", 1.0, "NA"),
     ):
         (folder / f"{name}.tsv").write_text(f"s\tmax_rss\n{seconds}\t{megabytes}\n")
-    rows = {row.rule: row for row in comparison(load(copy.deepcopy(TINY)))}
+    rows = {row.rule: row for row in compared(load(copy.deepcopy(TINY)))}
     assert set(rows) == {"solve_chunk", "deconvolve"}
     row = rows["solve_chunk"]
     assert (row.jobs, row.megabytes_taken, row.minutes_taken) == (2, 400.0, 0.5)

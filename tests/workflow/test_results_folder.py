@@ -7,7 +7,7 @@ import os
 import pytest
 
 from popinv.errors import ConfigError
-from popinv.workflow.questions import check_results_folder
+from popinv.workflow.preflight import check_results_folder
 
 
 @pytest.fixture(autouse=True)

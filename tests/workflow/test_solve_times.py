@@ -20,11 +20,15 @@ from popinv.cli.commands import popinv
 from popinv.config.loading import load
 from popinv.config.study import Study
 from popinv.forward.section import forward_section
-from popinv.forward.solve_times import SolveTimer, solve_times_file, solve_times_of
+from popinv.forward.solve_times import (
+    SolveTimer,
+    measured_times,
+    solve_times_file,
+    solve_times_of,
+)
 from popinv.forward.stages.solve_chunk import solve_chunk
 from popinv.store.variables import variable
 from popinv.workflow.resources import demand, runtime_minutes
-from popinv.workflow.study_sizes import measured_solves, sizes
 
 PAUSE = 0.05
 SIMULATOR = f"""
@@ -86,32 +90,32 @@ def solve_a_chunk(own: Study, chunk: int = 0) -> None:
 
 
 def minutes(own: Study, rule: str = "solve_chunk") -> int:
-    times = measured_solves(own, "results")
+    times = measured_times("results", own.forward)
     return minutes_of(own, times and times.each, rule)
 
 
 def minutes_of(own: Study, each: float | None, rule: str = "solve_chunk") -> int:
-    return runtime_minutes(demand(rule, sizes(own, each), {}))
+    return runtime_minutes(demand(rule, own, each))
 
 
 def test_after_its_first_chunk_later_ones_ask_for_twice_the_measured_time_and_two_limits():
     own = study()
     # A hundredth of the limit for each of 500 solves a round in chunks of 10, and ten limits.
-    assumed = demand("solve_chunk", sizes(own), {})
+    assumed = demand("solve_chunk", own)
     assert assumed.seconds == pytest.approx(3 + 10 * LIMIT / 100)
     assert assumed.granted_seconds == 10 * LIMIT
     solve_a_chunk(own)
-    times = measured_solves(own, "results")
+    times = measured_times("results", own.forward)
     # Two systems are solved alone as well.
     assert times.solves == 12
     assert times.each >= PAUSE
-    asked = demand("solve_chunk", sizes(own, times.each), {})
+    asked = demand("solve_chunk", own, times.each)
     assert asked.seconds == pytest.approx(3 + 10 * times.each)
     assert asked.granted_seconds == 2 * LIMIT
     assert minutes(own) < runtime_minutes(assumed)
     # The second adds to the first.
     solve_a_chunk(own, 1)
-    assert measured_solves(own, "results").solves == 24
+    assert measured_times("results", own.forward).solves == 24
 
 
 def test_slow_solves_ask_for_more_than_was_assumed():
@@ -131,8 +135,7 @@ def test_estimates_through_the_solver_ask_by_the_measured_time():
     config["studies"]["own"]["polish"] = {"seconds_per_solve": 1e-6, "solver_seconds": 100.0}
     own = load(config).studies["own"]
     granted = [
-        demand("maximise_likelihoods", sizes(own, each), {}).granted_seconds
-        for each in (None, 1e-6, 3e-6)
+        demand("maximise_likelihoods", own, each).granted_seconds for each in (None, 1e-6, 3e-6)
     ]
     assert granted == pytest.approx([200 + 10 * LIMIT, 200 + 2 * LIMIT, 600 + 2 * LIMIT])
 
@@ -140,9 +143,9 @@ def test_estimates_through_the_solver_ask_by_the_measured_time():
 def test_another_simulator_has_no_times_yet():
     own = study()
     solve_a_chunk(own)
-    assert measured_solves(study(time_limit=60.0), "results") is not None
+    assert measured_times("results", study(time_limit=60.0).forward) is not None
     Path("simulator.py").write_text(SIMULATOR + "\nCHANGED = True\n")
-    assert measured_solves(own, "results") is None
+    assert measured_times("results", own.forward) is None
 
 
 def test_calls_that_are_stopped_count_and_a_damaged_file_does_not():
@@ -162,7 +165,7 @@ def test_calls_that_are_stopped_count_and_a_damaged_file_does_not():
 def test_what_is_known_of_a_solver_is_not_measured():
     bar = study().model_copy(update={"forward": forward_section({"kind": "elastodynamics"})})
     assert not bar.forward.cost().guess
-    assert measured_solves(bar, "results") is None
+    assert measured_times("results", bar.forward) is None
 
 
 def test_plan_and_demand_say_what_is_known():
@@ -215,12 +218,12 @@ def test_a_killed_chunk_asks_by_what_it_has_measured_and_no_result_is_made_again
     assert done.returncode == 0, done.stdout
     own = load(config).studies["own"]
     # Five solves of the first attempt, which were kept, and five of the second.
-    assert measured_solves(own, "results").solves >= 7
+    assert measured_times("results", own.forward).solves >= 7
     # The second attempt asks for twice as much as a first would, by what was measured.
     lines = Path("results/own/benchmarks/solve_chunk.0.0.tsv").read_text().splitlines()
     (row,) = csv.DictReader(lines, delimiter="\t")
     asked = json.loads(row["resources"].replace("'", '"'))["runtime"]
-    assert asked == 2 * minutes_of(own, measured_solves(own, "results").each)
+    assert asked == 2 * minutes_of(own, measured_times("results", own.forward).each)
     assert asked < minutes_of(own, None)
     # Other requests make no result again.
     again = workflow.run(target, "--dry-run")

@@ -15,8 +15,8 @@ from tiny_study import TINY, Workflow
 from popinv.config.loading import load
 from popinv.config.study import Study
 from popinv.store import storage
-from popinv.workflow.questions import solves_at_once
 from popinv.workflow.resources import rounds_at_once
+from popinv.workflow.rounds import solves_at_once
 
 FIRST = "results/tiny/rounds/0/solves.zarr.zip"
 OBSERVED, CHECK = "results/tiny/observations.zarr.zip", "results/tiny/rounds/check/solves.zarr.zip"

@@ -10,7 +10,7 @@ from popinv.sections.base import plain
 def previous_round(wildcards):
     """The previous round, whose surrogate and estimate a round continues, or None."""
     if wildcards.round == "check":
-        return last_round(study_of(wildcards))
+        return study_of(wildcards).last_round()
     if wildcards.round == "0" or not wildcards.round.isdigit():
         return None
     return int(wildcards.round) - 1
@@ -31,14 +31,14 @@ def earlier(*artefacts):
 
 def choosing(wildcards):
     """Input function: the surrogate that chooses a round's solves, where it knows its own error."""
-    if wildcards.round.isdigit() and chooses_solves(study_of(wildcards)):
+    if wildcards.round.isdigit() and study_of(wildcards).candidates():
         return earlier("surrogate")(wildcards)
     return {}
 
 
 def candidates_of_round(wildcards):
     """Params function: the number of draws among which a round's solves are chosen, 0 for none."""
-    return candidate_count(study_of(wildcards)) if choosing(wildcards) else 0
+    return study_of(wildcards).candidates() if choosing(wildcards) else 0
 
 
 def choosing_with(wildcards):
@@ -48,7 +48,7 @@ def choosing_with(wildcards):
 
 def known_quantities(wildcards):
     """Input function: the observed systems, where they have a design or covariates."""
-    if not has_known(study_of(wildcards)):
+    if not study_of(wildcards).has_known():
         return {}
     return {"observations": f"<results>/{wildcards.study}/observations.zarr.zip"}
 
@@ -60,7 +60,7 @@ def distributed_settings(wildcards):
         "seed": study.seed,
         "study": {"forward": plain(study.forward)},
         "chunk_size": study.active_learning.chunk_size,
-        "simulator": simulator_of(study),
+        "simulator": study.simulator_hash(),
     }
     return json.dumps(settings, sort_keys=True)
 
@@ -78,8 +78,8 @@ code_of_shared_chunk = code_of("solve_chunk_distributed")
 def solved_by(wildcards):
     """Params function: what the chunks of a round say that they were made with."""
     study = study_of(wildcards)
-    code = code_of_shared_chunk if ranks_of(study) > 1 else code_of_chunk
-    return {"forward": study.forward, "simulator": simulator_of(study), "code": code(wildcards)}
+    code = code_of_shared_chunk if study.ranks() > 1 else code_of_chunk
+    return {"forward": study.forward, "simulator": study.simulator_hash(), "code": code(wildcards)}
 
 
 def judging(wildcards):
@@ -93,7 +93,7 @@ def judged_by(wildcards):
     """Params function: the thresholds of a good surrogate, None if there is none to judge."""
     if previous_round(wildcards) is None:
         return None
-    return surrogate_thresholds(study_of(wildcards))
+    return study_of(wildcards).surrogate_thresholds()
 
 
 def judged_with(wildcards):
@@ -139,7 +139,7 @@ rule propose_parameters:
         seed=seed_of,
         study=sections("forward", "law"),
         samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
-        candidates=of_study(candidate_count),
+        candidates=of_study(Study.candidates),
         code=code_of("propose_parameters", "law", also=choosing_with),
     message:
         "{wildcards.study}, round {wildcards.round}: proposing parameters to solve"
@@ -167,7 +167,7 @@ rule solve_chunk:
         seed=seed_of,
         study=sections("forward"),
         chunk_size=of_study(lambda study: study.active_learning.chunk_size),
-        simulator=of_study(simulator_of),
+        simulator=of_study(Study.simulator_hash),
         code=code_of_chunk,
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk}"
@@ -189,14 +189,14 @@ rule solve_chunk_distributed:
         "<results>/{study}/benchmarks/solve_chunk_distributed.{round}.{chunk}.tsv"
     wildcard_constraints:
         study=studies(shared=True),
-    threads: lambda wildcards: ranks_of(study_of(wildcards))
+    threads: lambda wildcards: study_of(wildcards).ranks()
     resources:
         mem_mb=memory("solve_chunk_distributed"),
         runtime=runtime("solve_chunk_distributed"),
         # Threads are for a workstation, on which the processes take that many cores. For Slurm they
         # are tasks of one core.
         mpi=launcher,
-        tasks=lambda wildcards: ranks_of(study_of(wildcards)),
+        tasks=lambda wildcards: study_of(wildcards).ranks(),
         cpus_per_task=1,
     params:
         settings=distributed_settings,
@@ -275,7 +275,7 @@ rule solve_round:
         study=solved_with,
         samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
         candidates=candidates_of_round,
-        simulator=of_study(simulator_of),
+        simulator=of_study(Study.simulator_hash),
         thresholds=judged_by,
         failure_budget=of_study(lambda study: study.active_learning.failure_budget),
         code=code_of(
@@ -324,10 +324,10 @@ for count in sorted({rounds_at_once(study) for study in STUDIES.values()} - {0})
             seed=seed_of,
             study=sections("forward", "law", "noise", "surrogate"),
             samples=of_study(counts_of_rounds),
-            candidates=of_study(candidate_count),
-            known=of_study(has_known),
-            simulator=of_study(simulator_of),
-            thresholds=of_study(surrogate_thresholds),
+            candidates=of_study(Study.candidates),
+            known=of_study(Study.has_known),
+            simulator=of_study(Study.simulator_hash),
+            thresholds=of_study(Study.surrogate_thresholds),
             failure_budget=of_study(lambda study: study.active_learning.failure_budget),
             recency_decay=of_study(lambda study: study.active_learning.recency_decay),
             code=code_of(

@@ -17,7 +17,7 @@ def compared(wildcards):
         "distance": ("descent", "deconvolve"),
     }
     found = {}
-    if is_synthetic(study):
+    if study.is_synthetic():
         found["truth"] = f"{folder}/truth.zarr.zip"
         if study.assessment.oracles:
             for known in ("noise", "law"):

@@ -14,51 +14,32 @@ from snakemake.io import IOFile
 
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import as_mapping, load, load_file
+from popinv.config.study import Study
 from popinv.errors import PopinvError
 from popinv.figures.names import FIGURES
-from popinv.forward.solve_times import solve_times_of
+from popinv.forward.solve_times import solve_times_file, solve_times_of
+from popinv.workflow.comparison import ExpectedJob, doubts, forget_damaged, message as told_of
 from popinv.workflow.fingerprint import fingerprint
 from popinv.workflow.job import GO_ON, SPOKEN_FOR, killed_jobs, was_interrupted
 from popinv.workflow.location import project_folder
-from popinv.workflow.preflight import Machine, check_fits, check_jobs
+from popinv.workflow.preflight import Machine, check_fits, check_jobs, check_results_folder
 from popinv.workflow.processor import numerics_environment
 from popinv.workflow.records import identity_of
 from popinv.workflow.resources import (
-    ROWS,
+    RULES,
     demand,
     memory_mb,
     rounds_at_once,
     row_of,
     runtime_minutes,
-    sizes,
 )
 from popinv.workflow.selection import selected_modules
-from popinv.workflow.study_sizes import times_file
-from popinv.workflow.trust import ExpectedJob, doubts, forget_damaged, message as trust_message
-from popinv.workflow.questions import (
-    candidate_count,
-    check_results_folder,
-    chooses_solves,
+from popinv.workflow.rounds import (
     chunk_count,
     counts_of_rounds,
-    calibration_blocks,
-    evidence_figures,
     has_chunk,
-    has_known,
-    known_distributions,
-    has_sampling_error,
-    is_synthetic,
-    ranks_of,
-    last_round,
-    replications_of,
-    seconds_per_solve,
-    simulator_of,
     solve_count,
     solves_at_once,
-    surrogate_thresholds,
-    true_law,
-    true_noise,
-    wants_likelihood,
 )
 
 STARTED = time.time()
@@ -287,7 +268,7 @@ def distrust():
         )
         raise SystemExit(1)
     if found:
-        print(f"\n{trust_message(found)}\n", file=sys.stderr)
+        print(f"\n{told_of(found)}\n", file=sys.stderr)
 
 
 def compared(wildcards):
@@ -300,8 +281,8 @@ def compared(wildcards):
 
 
 QUESTIONS = {
-    "synthetic": is_synthetic,
-    "shared": lambda study: ranks_of(study) > 1,
+    "synthetic": Study.is_synthetic,
+    "shared": lambda study: study.ranks() > 1,
     "at_once": solves_at_once,
     "rounds_at_once": rounds_at_once,
 }
@@ -323,15 +304,16 @@ def studies(**wanted):
 
 
 @cache
-def sizes_of(study, measured):
-    """The sizes from which the resources of a study's jobs follow."""
-    return sizes(STUDIES[study], measured)
+def demand_of(rule, study, measured, **counts):
+    """The row of a rule for a study."""
+    return demand(rule, STUDIES[study], measured, **counts)
 
 
 @cache
 def times_file_of(study):
     """The file of the measured times of a study's solves, if nothing else is known of them."""
-    return times_file(STUDIES[study], config["results"])
+    section = STUDIES[study].forward
+    return solve_times_file(config["results"], section) if section.cost().guess else None
 
 
 def needed(rule, study, wildcards):
@@ -343,7 +325,8 @@ def needed(rule, study, wildcards):
     file = times_file_of(study)
     times = None if file is None else solve_times_of(file)
     measured = None if times is None else times.each
-    return demand(rule, sizes_of(study, measured), dict(wildcards.items()))
+    counts = {name: int(wildcards[name]) for name in ("systems", "solves") if name in wildcards.keys()}
+    return demand_of(rule, study, measured, **counts)
 
 
 def memory(rule):
@@ -373,7 +356,7 @@ def of_array(rule, convert):
 
     @signed
     def most(wildcards, attempt):
-        studies = [name for name, study in STUDIES.items() if ranks_of(study) == 1]
+        studies = [name for name, study in STUDIES.items() if study.ranks() == 1]
         return max(convert(needed(rule, name, wildcards), attempt) for name in studies)
 
     return most
@@ -405,7 +388,7 @@ def refuse_limited_arrays():
 def tell_what_it_takes():
     """Print the number of the studies' jobs, and what they take."""
     jobs = ((row_of(job.rule.name), job) for job in workflow.dag.needrun_jobs())
-    each = [needed(row, job.wildcards.study, job.wildcards) for row, job in jobs if row in ROWS]
+    each = [needed(row, job.wildcards.study, job.wildcards) for row, job in jobs if row in RULES]
     if each:
         minutes = sum(job.seconds for job in each) / 60
         memory = max(job.megabytes for job in each)

@@ -8,7 +8,7 @@ def asked(wildcards):
 
 def trained_surrogates(wildcards):
     """Input function: the surrogate of every round."""
-    rounds = range(last_round(study_of(wildcards)) + 1)
+    rounds = range(study_of(wildcards).last_round() + 1)
     folder = f"<results>/{wildcards.study}/rounds"
     return [f"{folder}/{number}/surrogate.zarr.zip" for number in rounds]
 
@@ -158,7 +158,7 @@ rule compare_designs:
 
 def replicated(wildcards):
     """Input function: the truth of the replications, which is the answer if no truth is known."""
-    name = "truth" if is_synthetic(study_of(wildcards)) else "population"
+    name = "truth" if study_of(wildcards).is_synthetic() else "population"
     return {name: f"<results>/{wildcards.study}/{name}.zarr.zip"}
 
 
@@ -185,8 +185,10 @@ rule replicate_study:
         seed=seed_of,
         study=sections("forward", "law", "noise", "descent", "estimator", "polish"),
         through=of_study(lambda study: study.evidence.through),
-        seconds_per_solve=of_study(seconds_per_solve),
-        replications=lambda wildcards: replications_of(study_of(wildcards), int(wildcards.block)),
+        seconds_per_solve=of_study(Study.seconds_per_solve),
+        replications=lambda wildcards: study_of(wildcards).evidence.replications(
+            int(wildcards.block)
+        ),
         code=code_of("replicate_study", "law", "noise", "surrogate", "solver"),
     message:
         "{wildcards.study}: repeating the study on new data, block {wildcards.block}"
@@ -199,7 +201,7 @@ rule measure_calibration:
     input:
         blocks=lambda wildcards: expand(
             "<results>/{study}/evidence/replications/{block}.zarr.zip",
-            block=range(calibration_blocks(study_of(wildcards))),
+            block=range(study_of(wildcards).evidence.calibration_blocks()),
             allow_missing=True,
         ),
     output:

@@ -3,18 +3,16 @@
 import hashlib
 from pathlib import Path
 
-from popinv.workflow.questions import has_states
-
 
 def shown_systems(wildcards):
     """Input function: the population from which a study's systems are taken."""
     study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
-    if not has_states(study):
+    if not study.has_states():
         raise WorkflowError(
             f"{wildcards.study}: its forward model is of kind '{study.forward.kind}', a "
             "simulator of your own, which returns only observations. It has no states to draw."
         )
-    if is_synthetic(study):
+    if study.is_synthetic():
         return {
             "observations": f"{folder}/observations.zarr.zip",
             "solves": f"{folder}/rounds/truth/solves.zarr.zip",
@@ -27,7 +25,7 @@ def shown_systems(wildcards):
 
 def known_noise(wildcards):
     """Input function: the truth of a synthetic study."""
-    if not is_synthetic(study_of(wildcards)):
+    if not study_of(wildcards).is_synthetic():
         return {}
     return {"truth": f"<results>/{wildcards.study}/truth.zarr.zip"}
 
@@ -122,5 +120,5 @@ rule gallery:
         [
             f"<results>/{study}/gallery/systems.png"
             for study, section in STUDIES.items()
-            if has_states(section)
+            if section.has_states()
         ],

@@ -5,7 +5,7 @@ def final(artefact):
     """Input function: an artefact of the last round."""
     path = f"<results>/{{study}}/rounds/{{round}}/{artefact}.zarr.zip"
     return lambda wildcards: path.format(
-        study=wildcards.study, round=last_round(study_of(wildcards))
+        study=wildcards.study, round=study_of(wildcards).last_round()
     )
 
 
@@ -15,7 +15,7 @@ def resampled(wildcards):
     found = {}
     if study.assessment.bootstrap:
         found["resamples"] = f"{folder}/resamples.zarr.zip"
-    if has_sampling_error(study):
+    if study.has_sampling_error():
         found["sampling_error"] = f"{folder}/sampling_error.zarr.zip"
     return found
 
@@ -25,7 +25,7 @@ def known_truth(*oracles):
 
     def known(wildcards):
         study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
-        if not is_synthetic(study):
+        if not study.is_synthetic():
             return {}
         asked = oracles if study.assessment.oracles else ()
         return {
@@ -89,8 +89,8 @@ rule maximise_likelihoods:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "polish"),
-        likelihood=of_study(wants_likelihood),
-        seconds_per_solve=of_study(seconds_per_solve),
+        likelihood=of_study(Study.wants_likelihood),
+        seconds_per_solve=of_study(Study.seconds_per_solve),
         checkpoint=checkpoint_of("maximise_likelihoods"),
         code=code_of("maximise_likelihoods", "law", "noise", "surrogate", "solver"),
     message:
@@ -113,7 +113,7 @@ def oracle_sections(wildcards):
     """Params function: the sections of an oracle; the true noise may be of another family."""
     own = sections("forward", "law", "noise", "descent", "estimator", "polish")(wildcards)
     if wildcards.known == "noise":
-        own["noise"] = true_noise(study_of(wildcards))
+        own["noise"] = study_of(wildcards).true_noise()
     return own
 
 
@@ -225,7 +225,7 @@ rule assess_population:
         seed=seed_of,
         study=sections("forward", "law", "noise"),
         null_resamples=of_study(lambda study: study.assessment.null_resamples),
-        thresholds=of_study(surrogate_thresholds),
+        thresholds=of_study(Study.surrogate_thresholds),
         code=code_of("assess_population", "law", "noise", "surrogate"),
     message:
         "{wildcards.study}: assessing the answer"
@@ -235,7 +235,7 @@ rule assess_population:
 
 def estimates(wildcards):
     """The population as each round estimated it, for the figure of the solver calls."""
-    rounds = range(last_round(study_of(wildcards)) + 1)
+    rounds = range(study_of(wildcards).last_round() + 1)
     folder = f"<results>/{wildcards.study}/rounds"
     return {f"estimate_{r}": f"{folder}/{r}/estimate.zarr.zip" for r in rounds}
 

@@ -54,14 +54,14 @@ def study_inputs(method):
                 f"'studies.{wildcards.study}.downstream.{method.name}: {{}}'."
             )
         there = {
-            "truth": is_synthetic(study),
+            "truth": study.is_synthetic(),
             "rerun": getattr(getattr(study.downstream, method.name), "rerun", False),
         }
         folders = {"rerun": name_of_rerun(wildcards.study)}
         files = list(getattr(study.downstream, method.name).files().values())
         return ({"files": files} if files else {}) | {
             name: f"<results>/{folders.get(name, wildcards.study)}/{STUDY_STORES[name]}.zarr.zip".format(
-                last=last_round(study)
+                last=study.last_round()
             )
             for name in method.use.stores
             if there.get(name, True)

@@ -40,7 +40,7 @@ rule refit_without_tested:
 
 def refitted(wildcards):
     """Input function: the answer without tested systems, if it has learned from them."""
-    if is_synthetic(study_of(wildcards)):
+    if study_of(wildcards).is_synthetic():
         return {}
     return {"without_tested": f"<results>/{wildcards.study}/without_tested.zarr.zip"}
 
@@ -66,7 +66,7 @@ rule score_systems:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "polish"),
-        seconds_per_solve=of_study(seconds_per_solve),
+        seconds_per_solve=of_study(Study.seconds_per_solve),
         code=code_of("score_systems", "law", "noise", "surrogate", "solver"),
     message:
         "{wildcards.study}: scoring the tested systems"

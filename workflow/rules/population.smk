@@ -20,7 +20,7 @@ rule draw_population:
         runtime=runtime("draw_population"),
     params:
         seed=seed_of,
-        study=sections("forward", law=true_law, observations=known_distributions),
+        study=sections("forward", law=Study.true_law, observations=Study.known_distributions),
         samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
         code=code_of("draw_population", "law"),
     message:
@@ -49,9 +49,9 @@ rule solve_population:
         runtime=runtime("solve_population"),
     params:
         seed=seed_of,
-        study=sections("forward", law=true_law, observations=known_distributions),
+        study=sections("forward", law=Study.true_law, observations=Study.known_distributions),
         samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
-        simulator=of_study(simulator_of),
+        simulator=of_study(Study.simulator_hash),
         failure_budget=of_study(lambda study: study.active_learning.failure_budget),
         code=code_of("solve_population", "law", "solver"),
     message:
@@ -81,9 +81,9 @@ rule simulate_observations:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "observations"),
-        truth=sections(law=true_law, observations=known_distributions),
+        truth=sections(law=Study.true_law, observations=Study.known_distributions),
         samples=of_study(lambda study: solve_count(study, "truth")),
-        simulator=of_study(simulator_of),
+        simulator=of_study(Study.simulator_hash),
         failure_budget=of_study(lambda study: study.active_learning.failure_budget),
         code=code_of("simulate_observations", "law", "true_noise", "solver"),
     message:

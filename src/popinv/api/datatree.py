@@ -14,6 +14,8 @@ import xarray as xr
 from popinv import __version__
 from popinv.forward.datasets import place_coordinates, replicates_of, time_series
 from popinv.forward.section import ForwardSection
+from popinv.observation_files.limits import VARIABLES
+from popinv.population.limits import limits_in
 from popinv.population.units import Described
 from popinv.store.variables import variable
 
@@ -76,8 +78,12 @@ def predictive_data(
     return form.dataset(samples[None], ("chain", "draw"), _draws(len(samples)))
 
 
-def constant_data(observations: xr.Dataset) -> xr.Dataset:
-    """Return design, covariates and noise scales of the systems, as far as there are any."""
+def constant_data(observations: xr.Dataset, forward: ForwardSection) -> xr.Dataset:
+    """Return design, covariates, noise scales and limits of the systems, as far as there are any.
+
+    The limits have the form of the observations, and are those of what was observed before a
+    logarithm was taken.
+    """
     order, systems = _systems(observations)
     columns = {}
     for name, dim in (("design", "design_name"), ("covariate", "covariate_name")):
@@ -91,7 +97,13 @@ def constant_data(observations: xr.Dataset) -> xr.Dataset:
     if "noise_scale" in observations:
         scale = observations["noise_scale"].values[order]
         columns["noise_scale"] = variable("system", scale, "known scale of the system's noise")
-    return xr.Dataset(columns, coords={"system": systems})
+    table = xr.Dataset(columns, coords={"system": systems})
+    if limits_in(observations, "") is not None:
+        form = _Form.of(observations, forward)
+        for name, meaning in VARIABLES.items():
+            limits = form.dataset(observations[name].values)
+            table[name] = limits[form.name].assign_attrs(long_name=meaning)
+    return table
 
 
 def tree_of(groups: Mapping[str, xr.Dataset | None], attrs: Mapping[str, str]) -> xr.DataTree:

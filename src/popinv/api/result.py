@@ -247,7 +247,7 @@ class Result:
                 "posterior": datatree.parameter_draws(*natural_draws(self), meaning),
                 "posterior_predictive": self._predictive(predictive),
                 "observed_data": datatree.observed_data(observations, forward),
-                "constant_data": datatree.constant_data(observations),
+                "constant_data": datatree.constant_data(observations, forward),
             },
             {"estimator": str(self.population.attrs["estimator"])},
         )

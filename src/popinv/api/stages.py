@@ -26,16 +26,7 @@ from popinv.inference.stages.update_population import update_population
 from popinv.population.model import Model
 from popinv.sections.base import plain
 from popinv.surrogate.collect import Thresholds
-from popinv.workflow.questions import (
-    candidate_count,
-    counts_of_rounds,
-    has_known,
-    has_sampling_error,
-    last_round,
-    seconds_per_solve,
-    surrogate_thresholds,
-    wants_likelihood,
-)
+from popinv.workflow.rounds import counts_of_rounds
 
 Metrics = dict[str, float | int | str]
 Say = Callable[[str], None]
@@ -66,7 +57,7 @@ def steps(study: Study) -> int:
     """Return how often :func:`run_stages` says what comes next."""
     rounds = 1 if is_exact(study) else 3 * study.active_learning.rounds + 1
     resampled = bool(study.assessment.bootstrap)
-    return rounds + 4 + resampled + has_sampling_error(study)
+    return rounds + 4 + resampled + study.has_sampling_error()
 
 
 def run_stages(
@@ -108,9 +99,9 @@ class _Run:
         self.study, self.device, self.say = study, device, say
         self.seed = int(study.seed or 0)
         self.model = Model(study.forward, study.law, study.noise)
-        self.thresholds = Thresholds(**surrogate_thresholds(study))
+        self.thresholds = Thresholds(**study.surrogate_thresholds())
         config = {name: plain(getattr(study, name)) for name in _KEPT}
-        config["thresholds"] = surrogate_thresholds(study)
+        config["thresholds"] = study.surrogate_thresholds()
         self._config = json.dumps(config, sort_keys=True)
         self.artefacts: dict[str, xr.Dataset] = {}
         self.keep("observations", observations, "import_observations")
@@ -141,7 +132,7 @@ class _Run:
             candidates=0,
             failure_budget=study.active_learning.failure_budget,
             chunk_size=study.active_learning.chunk_size,
-            observations=self["observations"] if has_known(study) else None,
+            observations=self["observations"] if study.has_known() else None,
         )
         self.keep("check", tried, "collect_solves")
         self.surrogate = forward.exact()
@@ -161,8 +152,8 @@ class _Run:
             self["observations"],
             seed=self.seed,
             samples=counts_of_rounds(study),
-            candidates=candidate_count(study),
-            known=has_known(study),
+            candidates=study.candidates(),
+            known=study.has_known(),
             thresholds=self.thresholds,
             failure_budget=study.active_learning.failure_budget,
             recency_decay=study.active_learning.recency_decay,
@@ -181,7 +172,7 @@ class _Run:
 
     def estimates(self, tests: bool) -> None:
         """Estimate law and noise by both likelihoods and by the descent."""
-        study, last = self.study, 0 if is_exact(self.study) else last_round(self.study)
+        study, last = self.study, 0 if is_exact(self.study) else self.study.last_round()
         given = self["observations"], self.surrogate, self[f"estimate_{last}"], self["check"]
         also: Mapping[str, Any] = {"seed": self.seed, "device": self.device}
         self.say("maximising the likelihoods")
@@ -189,15 +180,15 @@ class _Run:
             self.model,
             study.polish,
             *given,
-            likelihood=wants_likelihood(study),
-            seconds_per_solve=seconds_per_solve(study),
+            likelihood=study.wants_likelihood(),
+            seconds_per_solve=study.seconds_per_solve(),
             **also,
         )
         for name, estimate in zip(("pseudo_likelihood", "likelihood"), both, strict=True):
             self.keep(name, estimate, "maximise_likelihoods")
         self.say("descending on the distance")
         answers = study.estimator != "distance" and any(each.attrs["passes"] for each in both)
-        if answers and not tests and not has_sampling_error(study):
+        if answers and not tests and not study.has_sampling_error():
             problem = descent_problem(self.model, given[0], given[1], self.seed, "descent")
             distance = no_estimate(problem, "it was left out with the tests")
         else:
@@ -229,7 +220,7 @@ class _Run:
                 **also,
             )
             self.keep("resamples", resamples, "resample_systems")
-        if has_sampling_error(study):
+        if study.has_sampling_error():
             from popinv.inference.stages.repeat_solves import repeat_solves
 
             self.say("repeating solves for their sampling error")

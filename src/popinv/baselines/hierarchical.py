@@ -47,7 +47,7 @@ class NutsSettings:
 
 
 @dataclass(frozen=True)
-class Posterior:
+class HierarchicalDraws:
     """Draws of (alpha, gamma), shape (samples, n_p), and the diagnostics of the chain.
 
     ``split_r_hat`` and ``effective_samples`` have an entry for each of the n_p parameters.
@@ -108,7 +108,7 @@ def sample_posterior(
     start: tuple[np.ndarray, np.ndarray],
     settings: NutsSettings | None = None,
     progress: bool = True,
-) -> Posterior:
+) -> HierarchicalDraws:
     """Sample the posterior of (alpha, gamma) given some of the problem's systems.
 
     Parameters
@@ -145,7 +145,7 @@ def sample_posterior(
             progress=progress and sys.stderr.isatty(),
         )
     n_p = len(problem.free)
-    return Posterior(
+    return HierarchicalDraws(
         draws=energy.parameters(chain.positions),
         systems=count,
         divergences=chain.divergences,
@@ -155,7 +155,7 @@ def sample_posterior(
     )
 
 
-def posterior_dataset(problem: Problem, posterior: Posterior) -> xr.Dataset:
+def posterior_dataset(problem: Problem, posterior: HierarchicalDraws) -> xr.Dataset:
     """Return the posterior mean as the answer, 95 % credible intervals, and the diagnostics."""
     d_alpha, draws = problem.d_alpha, posterior.draws
     mean = draws.mean(axis=0)

@@ -325,7 +325,7 @@ def demand(configuration: Path | None, configfile: Path | None) -> None:
     What they took is in the benchmark files of the finished studies of the CONFIGURATION, by
     default config/config.yaml.
     """
-    from popinv.cli.demand import table
+    from popinv.cli.plan import demand as compared
     from popinv.config.loading import load_file
     from popinv.deprecation import deprecated
 
@@ -334,7 +334,7 @@ def demand(configuration: Path | None, configfile: Path | None) -> None:
         click.echo(deprecated("--configfile of 'popinv demand'", instead, "0.3"), err=True)
         configuration = configfile
     try:
-        click.echo(table(load_file(configuration or Path("config", "config.yaml"))))
+        click.echo(compared(load_file(configuration or Path("config", "config.yaml"))))
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
 

@@ -28,7 +28,16 @@ PYTHON_AT_LEAST = (3, 11)
 # These are not dependencies of the base package, but its finite-element models need them.
 FINITE_ELEMENT_STACK = ("firedrake", "petsc4py", "mpi4py")
 # Extras that add to what users can do.
-USER_EXTRAS = ("arviz", "bayes", "cluster", "downstream", "parquet", "slurm")
+USER_EXTRAS = (
+    "arviz",
+    "bayes",
+    "cluster",
+    "downstream",
+    "gaussian_process",
+    "netcdf",
+    "parquet",
+    "slurm",
+)
 # The mark of an environment that `make setup` has made.
 STAMP = ".popinv-setup"
 # The kernels are compiled on first use, which takes time on a slow or busy machine.

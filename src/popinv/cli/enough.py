@@ -15,7 +15,6 @@ import numpy as np
 from popinv.config.study import Study
 from popinv.observation_files.table import ObservationTable
 from popinv.population.model import covariate_names
-from popinv.workflow.questions import is_synthetic
 
 # Systems, and observations of all systems together, that are wanted for each parameter.
 _SYSTEMS_EACH, _OBSERVATIONS_EACH = 5, 5
@@ -34,7 +33,7 @@ def too_few_systems(study: Study, table: ObservationTable | None) -> list[str]:
     noise = study.noise.model(observed, covariate_names(study.law, study.noise))
     if table is not None:
         systems, observations = len(table.values), int(np.isfinite(table.values).sum())
-    elif is_synthetic(study):
+    elif study.is_synthetic():
         systems = int(getattr(study.observations, "count", 0))
         observations = systems * study.forward.observation_count()
     else:

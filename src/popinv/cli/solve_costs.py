@@ -1,19 +1,12 @@
-"""The time of a study's solves in words: what is known of it, and the keys that change it."""
+"""The time of a study's solves in words, and the keys that change it."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 from popinv.config.study import Study
 from popinv.forward.external.section import ExternalSection
-from popinv.workflow.questions import (
-    has_sampling_error,
-    is_synthetic,
-    seconds_per_solve,
-    solve_count,
-)
-from popinv.workflow.study_sizes import measured_solves
+from popinv.workflow.rounds import solve_count
 
 # Seconds of all solves from which on the keys are named that change their number.
 _LONG_STUDY = 600.0
@@ -21,25 +14,6 @@ _LONG_STUDY = 600.0
 _KEPT_ALONE, _LONG_JOB = 10.0, 8 * 3600.0
 # A time limit below so many times the mean time of a solve may end good ones.
 _LIMIT = 3
-
-
-def known_times(name: str, study: Study, results: str | Path) -> str:
-    """Return whether a study's requests follow a measured or an assumed time of a solve.
-
-    It is empty where the package knows the cost of the solver.
-    """
-    if not study.forward.cost().guess:
-        return ""
-    times = measured_solves(study, results)
-    if times is not None:
-        return (
-            f"{name}: a solve takes {duration(times.each)}, the mean of {times.solves:,} measured "
-            "solves; requests follow it"
-        )
-    return (
-        f"{name}: a solve is assumed to take {duration(seconds_per_solve(study))}; requests follow "
-        "the measured time once a chunk has run"
-    )
 
 
 def solves_of(study: Study) -> list[tuple[int, str]]:
@@ -51,9 +25,9 @@ def solves_of(study: Study) -> list[tuple[int, str]]:
         (later * solve_count(study, "1"), "active_learning.solves_per_round and .rounds"),
         (solve_count(study, "check"), "assessment.surrogate_check"),
     ]
-    if is_synthetic(study):
+    if study.is_synthetic():
         found.append((solve_count(study, "truth"), "observations.count and .heldout"))
-    if has_sampling_error(study):
+    if study.has_sampling_error():
         repeated = assessment.repeats * assessment.repeated_systems
         found.append((repeated, "assessment.repeats and .repeated_systems"))
     return [(count, key) for count, key in found if count]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from popinv.config.budget import MOST_INPUTS, MOST_SOLVES
@@ -358,6 +359,12 @@ def _gaussian_process(sections: Sections) -> Iterator[Problem]:
     """Yield what a Gaussian process is too costly for, and what needs a network."""
     forward, learning, assessment = sections.forward, sections.active_learning, sections.assessment
     kind = ("surrogate", "kind")
+    if find_spec("sklearn") is None:
+        yield Problem(
+            kind,
+            "got 'gaussian_process', which needs scikit-learn: "
+            "python -m pip install 'popinv[gaussian_process]'. Or use 'network'.",
+        )
     inputs = len(forward.inputs()) if forward else 0
     if inputs > MOST_INPUTS:
         yield Problem(

@@ -57,6 +57,24 @@ class Evidence(Section):
     )
     calibration_block: Count = Field(default=5, description="Data sets of `calibration` per job.")
 
+    def calibration_blocks(self) -> int:
+        """Return the number of jobs that share the data sets of ``calibration``."""
+        return -(-self.calibration // self.calibration_block)
+
+    def replications(self, block: int) -> tuple[int, int]:
+        """Return the first data set of a job's, and their number."""
+        first = block * self.calibration_block
+        return first, min(self.calibration_block, self.calibration - first)
+
+    def figures(self) -> list[str]:
+        """Return the names of the figures of the evidence that is asked for."""
+        asked = {
+            "evidence_error_against_systems": self.system_counts,
+            "evidence_designs": self.design_counts,
+            "evidence_calibration": self.calibration,
+        }
+        return [figure for figure, wanted in asked.items() if wanted]
+
 
 def evidence_problems(evidence: Evidence, observations: Any) -> Iterator[Problem]:
     """Yield what is wrong with the section, or between it and others.

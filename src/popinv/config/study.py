@@ -11,12 +11,21 @@ from pydantic_core import PydanticCustomError
 
 from popinv.config.evidence import Evidence
 from popinv.config.numerics import ActiveLearning, Assessment
-from popinv.config.observations import Observations
+from popinv.config.observations import Observations, SyntheticObservations
+from popinv.forward.external.files import simulator_hash
 from popinv.forward.kinds import Forward
-from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
+from popinv.inference.settings import (
+    DescentSettings,
+    Estimator,
+    PolishSettings,
+    wants_likelihood,
+)
 from popinv.methods.sections import Downstream, StudyDownstream
 from popinv.population.kinds import Law, Noise
+from popinv.population.laws.section import LawSection
+from popinv.population.noise.section import NoiseSection
 from popinv.sections.base import CountOrZero, Given, NonNegative, Section
+from popinv.sections.outside import is_outside
 from popinv.surrogate.section import SurrogateSettings
 
 # Folders beside the studies' own.
@@ -25,6 +34,8 @@ RESERVED_NAMES = ("downstream", "report", "benchmarks", "comparisons")
 _LONGEST_NAME = 100
 # Of the folder of results. Snakemake walks up from each file through all its folders.
 _LONGEST_PATH = 200
+# The resources of jobs bound the time of a solve; it takes about a fifth of that bound.
+_OF_BOUND = 0.2
 
 
 def _folder_name(name: str) -> str:
@@ -129,6 +140,93 @@ class Study(Section):
     downstream: StudyDownstream = Field(
         default_factory=StudyDownstream, description="Further methods that use the answer."
     )
+
+    def synthetic(self) -> SyntheticObservations:
+        """Return the source of observations that are drawn from a known truth.
+
+        Raises
+        ------
+        TypeError
+            If they come from a file.
+        """
+        if not isinstance(self.observations, SyntheticObservations):
+            raise TypeError(
+                f"the observations come from {self.observations.file} and have no truth"
+            )
+        return self.observations
+
+    def is_synthetic(self) -> bool:
+        """Return whether the observations are drawn from a known truth."""
+        return isinstance(self.observations, SyntheticObservations)
+
+    def true_law(self) -> LawSection:
+        """Return the law of a synthetic study with the true values in the place of the start.
+
+        The spread of the first design plays no part in the truth. It is the same here for all
+        studies, so that a change of it draws no new population.
+        """
+        law: LawSection = self.law.replace(start=self.synthetic().truth.law, spread=0.0)
+        return law
+
+    def true_noise(self) -> NoiseSection:
+        """Return the noise family with which a synthetic study is observed."""
+        return self.synthetic().truth.noise_model or self.noise
+
+    def has_known(self) -> bool:
+        """Return whether a design or covariates are known of each system."""
+        return bool(self.forward.design() or self.law.covariate_names())
+
+    def known_distributions(self) -> SyntheticObservations | None:
+        """Return the section that says how known quantities are spread, None without any."""
+        return self.synthetic() if self.has_known() else None
+
+    def simulator_hash(self) -> str:
+        """Return a hash of the files of the user's own simulator; it is constant without one.
+
+        Snakemake does not see these files: as a parameter of the rule that solves, the hash repeats
+        the solves when they change.
+        """
+        return simulator_hash(self.forward.source_files())
+
+    def ranks(self) -> int:
+        """Return the number of processes that solve each system together."""
+        return int(getattr(self.forward, "ranks", 1))
+
+    def seconds_per_solve(self) -> float:
+        """Return the approximate time of a solve, the same on every machine."""
+        stated = self.polish.seconds_per_solve
+        return _OF_BOUND * self.forward.cost().seconds if stated is None else float(stated)
+
+    def has_sampling_error(self) -> bool:
+        """Return whether repeated solves are to measure the sampling error of the forward model."""
+        return bool(self.assessment.repeats) and self.forward.has_sampling_error()
+
+    def has_states(self) -> bool:
+        """Return whether the forward model can show whole states; see `popinv.forward.states`."""
+        return not is_outside(self.forward.kind) and self.forward.has_states()
+
+    def last_round(self) -> int:
+        """Return the number of the last round of active learning; the first is 0."""
+        return self.active_learning.rounds - 1
+
+    def candidates(self) -> int:
+        """Return the number of draws among which a surrogate chooses the next solves, 0 for none.
+
+        A Gaussian process chooses the solves of later rounds by its own uncertainty.
+        """
+        return self.surrogate.candidates if self.surrogate.kind == "gaussian_process" else 0
+
+    def wants_likelihood(self) -> bool:
+        """Return whether the marginal likelihood may be the study's answer."""
+        return wants_likelihood(self.estimator)
+
+    def surrogate_thresholds(self) -> dict[str, float]:
+        """Return the limits below which a surrogate is good enough.
+
+        The keys are those of `popinv.surrogate.collect.Thresholds`.
+        """
+        asked = self.active_learning
+        return {"error": asked.threshold, "push": asked.answer_threshold}
 
 
 class Config(Section):

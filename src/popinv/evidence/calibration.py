@@ -24,7 +24,7 @@ from scipy.stats import binomtest, kstest, norm
 from popinv.forward.datasets import law_and_noise_coordinates, parameter_coordinate
 from popinv.inference.accuracy import relative_frobenius_error
 from popinv.inference.choice import ESTIMATORS
-from popinv.inference.estimation import Answer
+from popinv.inference.estimation import NamedEstimate
 from popinv.inference.intervals import intervals
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset, estimated_coordinate, noise_covariance
@@ -35,7 +35,7 @@ _PARTS = (("law", "alpha"), ("noise", "noise"))
 
 
 def replication(
-    problem: Problem, answer: Answer, truth: np.ndarray, covariance: np.ndarray
+    problem: Problem, answer: NamedEstimate, truth: np.ndarray, covariance: np.ndarray
 ) -> xr.Dataset:
     """Return the estimate of a replication, its intervals, errors and truth.
 

@@ -19,7 +19,7 @@ from scipy.stats import linregress
 
 from popinv.errors import DataError, DivergenceError
 from popinv.inference.accuracy import law_errors, relative_frobenius_error, root_mean_square
-from popinv.inference.estimation import Answer
+from popinv.inference.estimation import NamedEstimate
 from popinv.inference.problem import Problem
 from popinv.inference.result import noise_covariance
 from popinv.store.variables import variable
@@ -66,7 +66,7 @@ def fit_slope(counts: np.ndarray, errors: np.ndarray) -> Slope:
 
 def errors_of_repeats(
     problem: Problem,
-    estimate: Callable[[Problem], Answer],
+    estimate: Callable[[Problem], NamedEstimate],
     true_law: np.ndarray,
     true_covariance: np.ndarray,
     repeats: int,

@@ -73,6 +73,21 @@ def solve_times_of(file: Path) -> SolveTimes | None:
         return None
 
 
+def measured_times(folder: str | os.PathLike[str], section: ForwardSection) -> SolveTimes | None:
+    """Return the measured times of a simulator's solves, None if there are none.
+
+    They count where nothing else is known of the solver.
+
+    Parameters
+    ----------
+    folder : path
+        The folder of the results.
+    """
+    if not section.cost().guess:
+        return None
+    return solve_times_of(solve_times_file(folder, section))
+
+
 @lru_cache(maxsize=64)
 def _read(file: Path, changed: int) -> SolveTimes | None:
     found = json.loads(file.read_text(encoding="utf-8"))

@@ -25,19 +25,82 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 import torch
 
 from popinv.inference.curvature import binned_means, each_tangent
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.mean_noise import mean_noise_factor
-from popinv.inference.piecewise import summed_over_directions
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 from popinv.store.rows import Rows, row_blocks
 from popinv.threads import fixed_threads
 from popinv.transport.sliced import directions
 from popinv.transport.sorting import sort_rows
+
+
+def summed_over_directions(
+    projected: np.ndarray, edges: np.ndarray, values: np.ndarray, slopes: np.ndarray
+) -> np.ndarray:
+    """Return the sums over directions of functions of the projections, shape (n, n_p).
+
+    The place between the edges is searched once for all functions of a direction.
+
+    Parameters
+    ----------
+    projected : ndarray of shape (K, n)
+        Projections of n observations on K directions.
+    edges : ndarray of shape (K, bins + 1)
+        Increasing.
+    values : ndarray of shape (n_p, K, bins + 1)
+        The functions at the edges.
+    slopes : ndarray of shape (n_p, K, 2)
+        Their slopes below the first edge and above the last.
+    """
+    total = np.zeros((projected.shape[1], len(values)))
+    _add(
+        np.ascontiguousarray(projected),
+        np.ascontiguousarray(edges),
+        np.ascontiguousarray(values.transpose(1, 2, 0)),
+        np.ascontiguousarray(slopes.transpose(1, 2, 0)),
+        total,
+    )
+    return total
+
+
+@numba.njit(nogil=True, cache=True)
+def _add(
+    projected: np.ndarray,
+    edges: np.ndarray,
+    values: np.ndarray,
+    slopes: np.ndarray,
+    total: np.ndarray,
+) -> None:
+    """Add the functions, with values (K, bins + 1, n_p) and slopes (K, 2, n_p) by direction."""
+    last, count = edges.shape[1] - 1, total.shape[1]
+    for k in range(projected.shape[0]):
+        for n in range(projected.shape[1]):
+            a = projected[k, n]
+            if a < edges[k, 0]:
+                for i in range(count):
+                    total[n, i] += values[k, 0, i] + slopes[k, 0, i] * (a - edges[k, 0])
+            elif a >= edges[k, last]:
+                for i in range(count):
+                    total[n, i] += values[k, last, i] + slopes[k, 1, i] * (a - edges[k, last])
+            else:
+                low, high = 0, last
+                while high - low > 1:
+                    middle = (low + high) // 2
+                    if edges[k, middle] <= a:
+                        low = middle
+                    else:
+                        high = middle
+                share = (a - edges[k, low]) / (edges[k, high] - edges[k, low])
+                for i in range(count):
+                    first = values[k, low, i]
+                    total[n, i] += first + share * (values[k, high, i] - first)
+
 
 _DRAWS, _DIRECTIONS, _ROWS_PER_BIN = 8000, 400, 100
 

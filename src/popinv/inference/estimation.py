@@ -24,7 +24,7 @@ from popinv.inference.surrogate_bias import FreshSolves, corrected
 
 
 @dataclass(frozen=True)
-class Answer:
+class NamedEstimate:
     """An estimate and the name of its estimator."""
 
     estimator: str
@@ -40,7 +40,7 @@ def estimate_population(
     fresh: FreshSolves,
     solver: SolverSimulator | None = None,
     seconds_per_solve: float = np.inf,
-) -> Answer:
+) -> NamedEstimate:
     """Return the chosen estimate.
 
     Parameters
@@ -77,11 +77,11 @@ def estimate_population(
         for name in ESTIMATORS:
             estimate = estimates.get(name)
             if estimate is not None and (name == wanted or (wanted == "auto" and estimate.passes)):
-                return Answer(name, estimate)
+                return NamedEstimate(name, estimate)
         starts = [polished.pseudo_likelihood.p]
     fit = fit_distance(problem, descent, starts, progress=False)
     estimate = fit.estimate
     if fit.influence is not None:
         scores = distance_scores(fit.influence)
         estimate = corrected(problem, estimate, scores, fresh, "descent/fresh", pairs=4)
-    return Answer("distance", estimate)
+    return NamedEstimate("distance", estimate)

@@ -51,7 +51,7 @@ _LEAST_VARIANCE = 1e-2
 
 
 @dataclass(frozen=True)
-class Moments:
+class MomentUnits:
     """The units in which moments are measured, at one (alpha, gamma).
 
     Parameters
@@ -115,7 +115,7 @@ def _mean_square_scale(problem: Problem) -> float:
 
 def reference_moments(
     problem: Problem, alpha: torch.Tensor, gamma: torch.Tensor, omega: torch.Tensor
-) -> Moments:
+) -> MomentUnits:
     """Return the units of the moments at (alpha, gamma), from draws omega (M, d_omega)."""
     signal = problem.signal(alpha, omega)
     mean = signal.mean(dim=0)
@@ -141,11 +141,11 @@ def reference_moments(
     influence = influence - influence.mean(dim=0)
     variance, vectors = torch.linalg.eigh(influence.T @ influence / len(influence))
     kept = variance > _LEAST_VARIANCE * variance[-1]
-    return Moments(mean, factor, directions, vectors[:, kept] / torch.sqrt(variance[kept]))
+    return MomentUnits(mean, factor, directions, vectors[:, kept] / torch.sqrt(variance[kept]))
 
 
 def signal_derivatives(
-    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, moments: Moments
+    problem: Problem, alpha: torch.Tensor, omega: torch.Tensor, moments: MomentUnits
 ) -> np.ndarray:
     """Return the derivatives of one system's moments in alpha, shape (moments, d_alpha).
 
@@ -154,7 +154,7 @@ def signal_derivatives(
     alpha : Tensor of shape (d_alpha,)
     omega : Tensor of shape (M, d_omega)
         Draws that all differences share.
-    moments : Moments
+    moments : MomentUnits
         Units, held fixed.
     """
     columns = []
@@ -164,7 +164,7 @@ def signal_derivatives(
     return np.stack(columns, axis=1)
 
 
-def noise_derivatives(problem: Problem, gamma: torch.Tensor, moments: Moments) -> np.ndarray:
+def noise_derivatives(problem: Problem, gamma: torch.Tensor, moments: MomentUnits) -> np.ndarray:
     """Return the derivatives of one system's moments in gamma, shape (moments, d_gamma).
 
     Only the covariance changes. Parameters are treated one at a time, so that no array is larger

@@ -36,7 +36,7 @@ from popinv.inference.solver import SolverSimulator
 
 
 @dataclass(frozen=True)
-class Densities:
+class PredictiveDensities:
     """Log predictive densities of systems.
 
     Attributes
@@ -81,7 +81,7 @@ def predictive(
     draws: int,
     solver: SolverSimulator | None = None,
     reason: str = "",
-) -> Densities:
+) -> PredictiveDensities:
     """Return the log predictive densities of tested systems.
 
     Parameters
@@ -118,7 +118,7 @@ def predictive(
         reason = "; ".join(doubts_of_draws(float(share.mean()), poor_share(share, draws), n))
     if reason:
         score = error = np.full(n, np.nan)
-    return Densities(score, error, normal, reason)
+    return PredictiveDensities(score, error, normal, reason)
 
 
 def _folds(count: int, answers: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -68,9 +68,7 @@ def _lacking() -> str:
     missing = [name for name in _HDF5 if find_spec(name) is None]
     if not missing:
         return ""
-    return (
-        f". NetCDF-4 files need {' and '.join(missing)}: python -m pip install {' '.join(missing)}"
-    )
+    return f". NetCDF-4 files need {' and '.join(missing)}: python -m pip install 'popinv[netcdf]'"
 
 
 def gridded_table(

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from popinv.config.study import Study
-from popinv.workflow.questions import chunk_count, last_round
-from popinv.workflow.resources import ROWS, Demand, NotAsked, demand, sizes
+from popinv.workflow.resources import RULES, Demand, NotAsked, demand
+from popinv.workflow.rounds import chunk_count
 
-# The relevant wildcards in the name of a benchmark file, after the name of the rule.
-_WILDCARDS = {
-    "draw_population": ("round",),
-    "propose_parameters": ("round",),
-    "solve_chunk": ("round", "chunk"),
-    "solve_chunk_distributed": ("round", "chunk"),
-    "collect_solves": ("round",),
-    "solve_population": ("round",),
-    "solve_round": ("round",),
-    "train_surrogate": ("round",),
-    "update_population": ("round",),
-    "measure_error": ("systems",),
-    "train_fixed_design": ("solves",),
-}
+# The wildcards in the name of a benchmark file, after the name of the rule.
+_OF_ROUNDS = (
+    *("draw_population", "propose_parameters", "solve_chunk", "solve_chunk_distributed"),
+    *("collect_solves", "solve_population", "solve_round", "train_surrogate", "update_population"),
+)
+_OF_COUNTS = {"measure_error": "systems", "train_fixed_design": "solves"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,7 @@ def _number(text: str | None) -> float | None:
 def asked_and_taken(
     folder: Path, study: Study, measured: float | None = None
 ) -> Iterator[tuple[Demand, Job]]:
-    """Yield the row of each finished job of a study, and the time and memory that the job used.
+    """Yield what each finished job of a study takes by the table, and what it has taken.
 
     Files that an earlier configuration has left, of rounds, chunks or methods that the study no
     longer has, are passed over.
@@ -68,23 +60,21 @@ def asked_and_taken(
     folder : Path
         ``results/{study}/benchmarks``.
     measured : float, optional
-        Mean seconds of a solve, from which the rows follow.
+        Mean seconds of a solve.
     """
-    study_sizes = sizes(study, measured)
     for file in sorted(folder.glob("*.tsv")):
         rule, *parts = file.stem.split(".")
-        wildcards = dict(zip(_WILDCARDS.get(rule, ()), parts, strict=False))
-        if rule not in ROWS or not _has(study, wildcards):
+        if rule not in RULES or (rule in _OF_ROUNDS and not _has(study, *parts)):
             continue
+        counts = {_OF_COUNTS[rule]: int(parts[0])} if rule in _OF_COUNTS else {}
         try:
-            row = demand(rule, study_sizes, wildcards)
+            row = demand(rule, study, measured, **counts)
         except NotAsked:
             continue
         yield row, read_job(file)
 
 
-def _has(study: Study, wildcards: Mapping[str, str]) -> bool:
-    name = wildcards.get("round", "0")
-    if name.isdigit() and int(name) > last_round(study):
+def _has(study: Study, round_name: str, chunk: str | None = None) -> bool:
+    if round_name.isdigit() and int(round_name) > study.last_round():
         return False
-    return "chunk" not in wildcards or int(wildcards["chunk"]) < chunk_count(study, name)
+    return chunk is None or int(chunk) < chunk_count(study, round_name)

@@ -6,6 +6,7 @@ are those of :mod:`popinv.workflow.resources`.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,17 +18,9 @@ import psutil
 
 from popinv.config.study import Config, Study
 from popinv.errors import ConfigError
-from popinv.workflow.questions import (
-    chunk_count,
-    has_sampling_error,
-    is_synthetic,
-    ranks_of,
-    rounds_of,
-    solve_count,
-    solves_at_once,
-)
 from popinv.workflow.resources import demand, rounds_at_once
-from popinv.workflow.study_sizes import sizes
+from popinv.workflow.rounds import chunk_count, rounds_of, solve_count, solves_at_once
+from popinv.workflow.sizes import sizes
 
 # More jobs than this take Snakemake hours to plan.
 _MOST_CHUNKS = 200_000
@@ -84,7 +77,7 @@ class Machine:
 
 def _counts(study: Study) -> Iterator[tuple[str, int]]:
     """Yield the rules of a study and the numbers of their jobs, in the order of the run."""
-    synthetic, learned = is_synthetic(study), study.active_learning.rounds
+    synthetic, learned = study.is_synthetic(), study.active_learning.rounds
     at_once = solves_at_once(study)
     if at_once:
         yield "simulate_observations" if synthetic else "import_observations", 1
@@ -92,7 +85,7 @@ def _counts(study: Study) -> Iterator[tuple[str, int]]:
         rounds = rounds_of(study)
         yield from [("draw_population", 1)] if synthetic else []
         yield "propose_parameters", learned + 1
-        together = "solve_chunk_distributed" if ranks_of(study) > 1 else "solve_chunk"
+        together = "solve_chunk_distributed" if study.ranks() > 1 else "solve_chunk"
         yield together, sum(chunk_count(study, name) for name in rounds)
         yield "collect_solves", len(rounds)
         yield "observe_population" if synthetic else "import_observations", 1
@@ -106,7 +99,7 @@ def _counts(study: Study) -> Iterator[tuple[str, int]]:
     yield "maximise_likelihoods", 1
     if synthetic and study.assessment.oracles:
         yield "consult_oracle", 2
-    if has_sampling_error(study):
+    if study.has_sampling_error():
         yield "repeat_solves", 1
     if study.assessment.bootstrap:
         yield "resample_systems", 1
@@ -123,10 +116,9 @@ def stages(study: Study, measured: float | None = None) -> list[Stage]:
     measured : float, optional
         Mean seconds of a solve; without it they are assumed.
     """
-    of_study = sizes(study, measured)
     found = []
     for rule, jobs in _counts(study):
-        needed = demand(rule, of_study, {})
+        needed = demand(rule, study, measured)
         found.append(Stage(rule, jobs, needed.seconds, needed.megabytes))
     return found
 
@@ -136,7 +128,29 @@ def disk_megabytes(study: Study) -> float:
 
     Solves are in their chunks and in the record of each later round.
     """
-    return sizes(study).tables * (2 + study.active_learning.rounds)
+    return sizes(study)["tables"] * (2 + study.active_learning.rounds)
+
+
+def check_results_folder(results: str | os.PathLike[str]) -> None:
+    """Stop before any work if the folder of the results is not writable.
+
+    Raises
+    ------
+    ConfigError
+        Naming the folder, and what is in the way.
+    """
+    folder = Path(results)
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        fault = "leads nowhere" if folder.is_symlink() else "is not a folder"
+        raise ConfigError(f"results: {folder} {fault}. Delete it, or name another folder.")
+    # On a read-only file system this fails for root too.
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"results: {folder} cannot be written to (a read-only file system, or another's "
+            "folder). Make it writable, or name another folder."
+        )
 
 
 def check_jobs(config: Config) -> None:
@@ -193,7 +207,7 @@ def _size(megabytes: float) -> str:
 
 
 def _memory(rule: str, study: Study) -> float:
-    return demand(rule, sizes(study), {}).megabytes
+    return demand(rule, study).megabytes
 
 
 def _largest_key(study: Study, taken: Callable[[Study], float]) -> str:

@@ -14,7 +14,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
@@ -54,24 +54,6 @@ class Content:
     sha256: str
     size: int
     modified: int
-
-    def is_of(self, path: Path, read: Callable[[Path], Content] | None = None) -> bool:
-        """Return whether a file still has this content, which is read if its time has changed.
-
-        Parameters
-        ----------
-        read : callable, optional
-            In the place of :func:`content_of`, where many jobs have read the same file.
-        """
-        try:
-            now = path.stat()
-        except OSError:
-            return False
-        if now.st_size != self.size:
-            return False
-        if now.st_mtime_ns == self.modified:
-            return True
-        return (read or content_of)(path).sha256 == self.sha256
 
 
 def content_of(path: str | os.PathLike[str]) -> Content:

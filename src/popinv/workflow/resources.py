@@ -1,8 +1,9 @@
 """Memory and time that a job asks of a cluster: a table with a row for each rule.
 
 The numbers of a row are those of benchmark files: megabytes and seconds of the job's own process,
-a base and slopes. The bases are the largest measured with the default study; the slopes come from
-larger studies. ``tests/workflow/test_resources.py`` holds what was measured, and compares.
+as a base, and a slope for each size of the study (:mod:`popinv.workflow.sizes`) with which they
+grow. The bases are the largest measured with the default study; the slopes come from larger
+studies. ``tests/workflow/test_resources.py`` holds what was measured, and compares.
 
 The time of a solve of which nothing is known is assumed until a chunk has measured it
 (:mod:`popinv.forward.solve_times`).
@@ -17,25 +18,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field
+from typing import Any
 
 from popinv.config.study import Study
-from popinv.workflow.method_demands import METHODS
-from popinv.workflow.questions import has_known, solves_at_once
-from popinv.workflow.study_sizes import Demand, NotAsked, Row, Sizes, megabytes, sizes
-
-__all__ = [
-    "ROWS",
-    "Demand",
-    "NotAsked",
-    "Sizes",
-    "demand",
-    "memory_mb",
-    "rounds_at_once",
-    "row_of",
-    "runtime_minutes",
-    "sizes",
-]
+from popinv.methods.method import Amount, StudySizes
+from popinv.methods.registry import METHODS
+from popinv.workflow.rounds import solves_at_once
+from popinv.workflow.sizes import Sizes, megabytes, sizes
 
 # Snakemake's processes around a job count towards its memory: up to three of 145 MB.
 _SNAKEMAKE_MB = 450
@@ -47,201 +37,173 @@ _LEAST_MB, _LEAST_MINUTES = 1000, 10
 _ROUNDS_AT_ONCE_SECONDS = 120.0
 
 
-def _moments_mb(s: Sizes) -> float:
-    # About so many draws of systems pass through the surrogate in a block.
-    blocks = 850 + 6 * s.records + s.observations + (8 + s.law + s.noise) * s.covariance
-    return blocks + s.of_systems(6 * (s.law + s.noise)) + 20_000 * s.layers
+class NotAsked(LookupError):
+    """The study does not ask for the method whose rule this is."""
 
 
-def _likelihoods_mb(s: Sizes) -> float:
-    # Two evaluations, a checkpoint and the result hold scores, modes and moments of each system.
-    return _moments_mb(s) + s.of_systems(4 * (3 * (s.law + s.noise) + 3 * s.parameters + 4))
+@dataclass(frozen=True)
+class Demand:
+    """The memory and the time of a job's process.
+
+    Parameters
+    ----------
+    megabytes, seconds : float
+        Measured values, or values that follow from measurements at other sizes.
+    granted_seconds : float
+        Time limits of the configuration, and the start of a solver: most jobs take less.
+    """
+
+    megabytes: float
+    seconds: float
+    granted_seconds: float = 0.0
 
 
-def _estimate_mb(s: Sizes) -> float:
-    return max(_likelihoods_mb(s), s.descent_megabytes)
+Slopes = Mapping[str, float]
 
 
-def _again_mb(s: Sizes) -> float:
-    # The systems are drawn or observed anew, and held.
-    return max(_estimate_mb(s), 850 + 10 * s.tables)
+@dataclass(frozen=True)
+class RuleNeeds:
+    """A row of the table.
+
+    Parameters
+    ----------
+    megabytes, seconds : float
+        What a job of the smallest study takes.
+    memory, time : mapping of str to float
+        Megabytes and seconds that are added for each unit of a size.
+    granted : mapping of str to float
+        The same of the seconds that are granted besides.
+    like : tuple of str
+        Rules whose work its jobs do too, one after the other, and hold at least as much memory.
+    """
+
+    megabytes: float
+    memory: Slopes
+    seconds: float
+    time: Slopes = field(default_factory=dict)
+    granted: Slopes = field(default_factory=dict)
+    like: tuple[str, ...] = ()
+
+    def demand(self, of_study: Sizes) -> Demand:
+        """Return what a job takes in a study of these sizes."""
+
+        def added(slopes: Slopes) -> float:
+            return sum(slope * of_study[size] for size, slope in slopes.items())
+
+        others = [ROWS[rule].demand(of_study).megabytes for rule in self.like]
+        return Demand(
+            max([self.megabytes + added(self.memory), *others]),
+            self.seconds + added(self.time),
+            added(self.granted),
+        )
 
 
-def _likelihoods_seconds(s: Sizes) -> float:
-    pseudo = 5 + 3 * s.moments
-    # The curvature takes some systems again for each parameter.
-    evaluations = 6 * s.systems + 3000 + 2 * (s.law + s.noise) * min(400, s.systems)
-    wanted = s.study.estimator in ("auto", "likelihood")
-    return pseudo + (evaluations * s.integral if wanted else 0.0)
-
-
-def _descent_seconds(s: Sizes) -> float:
-    return 5 + s.study.descent.iterations * s.step
-
-
-def _estimate_seconds(s: Sizes) -> float:
-    """Return the seconds of one estimate by the estimator that the study asks for."""
-    likelihoods, distance = _likelihoods_seconds(s), _descent_seconds(s)
-    # Where neither likelihood passes, the distance follows.
-    either = {"distance": distance, "auto": max(likelihoods, distance)}
-    return either.get(s.study.estimator, likelihoods)
-
-
-def _resample_seconds(s: Sizes) -> float:
-    steps = 80 if s.study.noise.unrestricted else 12
-    distance, pseudo = steps * s.step, 4 * s.moments
-    likelihood = 4 * (s.systems + 300) * s.integral
-    each = {"distance": distance, "pseudo_likelihood": pseudo, "likelihood": likelihood}
-    return each.get(s.study.estimator, max(each.values()))
-
-
-def _refit_seconds(s: Sizes) -> float:
-    # Few systems are refitted without each of five folds. A file is taken for at least 1000.
-    return 10 + 5 * _resample_seconds(s)
-
-
-def _judged_mb(s: Sizes) -> float:
-    return 700 + 3 * s.tables + 8 * s.covariance + 2000 * s.layers
-
-
-def _judged_seconds(s: Sizes) -> float:
-    held_out = s.study.assessment.null_resamples * 1e-5 * (s.heldout + 1000)
-    return 10 + held_out + 3 * (min(s.systems, 4000) + 4000) * s.integral
-
-
-def _repeated_solves(s: Sizes) -> int:
-    return s.study.assessment.repeats * s.study.assessment.repeated_systems
-
-
-def _replicated_seconds(s: Sizes) -> float:
-    through_solver = s.study.evidence.through == "solver"
-    observed = s.solving(s.systems) if through_solver else 0.0
-    return s.study.evidence.calibration_block * (observed + _estimate_seconds(s))
-
-
-def _proposed_mb(s: Sizes) -> float:
-    # Designs and covariates come with the observations of their systems.
-    return 450 + 2 * (s.tables if has_known(s.study) else s.inputs)
-
-
-def _training_seconds(s: Sizes) -> float:
-    return 5 + s.solves * s.training
-
-
-def _update_seconds(s: Sizes) -> float:
-    # Through an early surrogate the ascent takes many steps.
-    return 12 + 8 * s.moments_of_round
-
-
+_HELD = {"records": 6.0, "scores": 6.0}
+_TRAINING = {**_HELD, "batch": 1.0}
+_DESCENT = {**_HELD, "observations": 1.0, "draws": 1.0}
+# About so many draws of systems pass through the surrogate in a block.
+_MOMENTS = {**_HELD, "observations": 1.0, "covariance": 8.0, "derivatives": 1.0, "kept": 20_000.0}
+# Two evaluations, a checkpoint and the result hold scores, modes and moments of each system.
+_LIKELIHOODS = {**_MOMENTS, "scores": 18.0, "modes": 4.0}
+_ESTIMATE = ("maximise_likelihoods", "deconvolve")
+# The systems are drawn or observed anew, and held.
+_AGAIN = {"tables": 10.0}
+_JUDGING = {"tables": 3.0, "covariance": 8.0, "kept": 2000.0}
 # Drawing, solving and collecting in one job, where they take seconds.
-_AT_ONCE = Row(
-    lambda s: 730 + s.cost.megabytes + 4 * s.tables,
-    lambda s: 9 + s.solving(s.chunk) + 0.2 * s.tables,
-    lambda s: s.cost.setup_seconds,
-)
+_SOLVING = {"tables": 4.0, "solver": 1.0}
+_AT_ONCE = RuleNeeds(730, _SOLVING, 9, {"chunk_solves": 1, "tables": 0.2}, {"start": 1})
+_LITTLE = {"tables": 0.1}
 
-_ROWS = {
+ROWS: dict[str, RuleNeeds] = {
     # Populations and solves.
-    "draw_population": Row(lambda s: 450 + 2 * s.inputs, lambda s: 3 + 0.1 * s.inputs),
-    "observe_population": Row(lambda s: 450 + 2 * s.tables, lambda s: 3 + 0.1 * s.tables),
-    "import_observations": Row(lambda s: 150 + 4 * s.tables, lambda s: 3 + 0.5 * s.tables),
-    "propose_parameters": Row(_proposed_mb, lambda s: 3 + 0.1 * s.inputs),
-    "solve_chunk": Row(
-        lambda s: 150 + s.cost.megabytes + s.rows_of_proposals + 4 * megabytes(s.chunk * s.numbers),
-        lambda s: 3 + s.solving(s.chunk),
-        lambda s: s.cost.setup_seconds,
-    ),
-    "solve_chunk_distributed": Row(
-        lambda s: (
-            s.ranks * (300 + s.cost.firedrake_megabytes + 2 * s.tables)
-            + s.cost.distributed_megabytes
-        ),
-        lambda s: 3 + s.chunk * s.cost.distributed_seconds / s.ranks,
-        lambda s: s.cost.setup_seconds,
+    "draw_population": RuleNeeds(450, {"tables": 1}, 3, _LITTLE),
+    "observe_population": RuleNeeds(450, {"tables": 2}, 3, _LITTLE),
+    "import_observations": RuleNeeds(150, {"tables": 4}, 3, {"tables": 0.5}),
+    "propose_parameters": RuleNeeds(450, {"tables": 1}, 3, _LITTLE),
+    "solve_chunk": RuleNeeds(150, {"solver": 1, "chunk": 1}, 3, {"chunk_solves": 1}, {"start": 1}),
+    "solve_chunk_distributed": RuleNeeds(
+        0, {"shared_solver": 1}, 3, {"shared_solves": 1}, {"start": 1}
     ),
     # Surrogate and solves; of these 200 MB are those of a torch with CUDA.
-    "collect_solves": Row(lambda s: 730 + 2 * s.tables, lambda s: 3 + 0.1 * s.tables),
+    "collect_solves": RuleNeeds(730, {"tables": 2}, 3, _LITTLE),
     "simulate_observations": _AT_ONCE,
     "solve_population": _AT_ONCE,
     "solve_round": _AT_ONCE,
-    "repeat_solves": Row(
-        lambda s: 450 + s.cost.megabytes + 2 * s.tables,
-        lambda s: 5 + s.solving(_repeated_solves(s)),
-        lambda s: s.cost.setup_seconds,
+    "repeat_solves": RuleNeeds(
+        450, {"tables": 2, "solver": 1}, 5, {"repeated_solves": 1}, {"start": 1}
     ),
     # The surrogate, the law and the noise.
-    "train_surrogate": Row(lambda s: s.training_megabytes, _training_seconds),
-    "run_rounds": Row(
-        lambda s: max(_AT_ONCE.megabytes(s), s.training_megabytes, _moments_mb(s)),
-        lambda s: (
-            (1 + s.study.active_learning.rounds) * _AT_ONCE.seconds(s)
-            + s.study.active_learning.rounds * (_training_seconds(s) + _update_seconds(s))
-        ),
-        lambda s: s.cost.setup_seconds,
+    "train_surrogate": RuleNeeds(480, _TRAINING, 5, {"training": 1}),
+    "run_rounds": RuleNeeds(
+        730,
+        _SOLVING,
+        30,
+        {"rounds": 1, "chunk_solves": 4, "tables": 1},
+        {"start": 1},
+        like=("train_surrogate", "update_population"),
     ),
-    "train_fixed_design": Row(lambda s: s.training_megabytes, _training_seconds),
-    "update_population": Row(_moments_mb, _update_seconds),
+    "train_fixed_design": RuleNeeds(480, _TRAINING, 5, {"training": 1}),
+    "update_population": RuleNeeds(850, _MOMENTS, 0, {"update": 1}),
     # A second leg of the descent fits into the margin; a third goes on from the checkpoint.
-    "deconvolve": Row(
-        lambda s: s.descent_megabytes, lambda s: s.study.descent.restarts * _descent_seconds(s)
+    "deconvolve": RuleNeeds(600, _DESCENT, 0, {"descents": 1}),
+    "descend_with_policy": RuleNeeds(600, _DESCENT, 0, {"descent": 1}),
+    "maximise_likelihoods": RuleNeeds(850, _LIKELIHOODS, 0, {"likelihoods": 1}, {"granted": 1}),
+    "consult_oracle": RuleNeeds(0, {}, 0, {"estimate": 1}, {"granted": 1}, like=_ESTIMATE),
+    "resample_systems": RuleNeeds(850, _AGAIN, 5, {"resamples": 1}, like=_ESTIMATE),
+    # Few systems are refitted without each of five folds. A file is taken for at least 1000.
+    "refit_without_tested": RuleNeeds(
+        850, _AGAIN, 10, {"resample": 5}, {"granted": 1}, like=_ESTIMATE
     ),
-    "descend_with_policy": Row(lambda s: s.descent_megabytes, _descent_seconds),
-    "maximise_likelihoods": Row(_likelihoods_mb, _likelihoods_seconds, lambda s: s.solver),
-    "consult_oracle": Row(_estimate_mb, _estimate_seconds, lambda s: s.solver),
-    "resample_systems": Row(
-        _again_mb, lambda s: 5 + (s.study.assessment.bootstrap + 1) * _resample_seconds(s)
+    "gather_answer": RuleNeeds(550, {"tables": 4}, 3, _LITTLE),
+    # Judgement and pages. A moment of drawing holds the observations twice more.
+    "assess_population": RuleNeeds(700, _JUDGING, 10, {"judging": 1}),
+    # Each system has at least four times the draws of the likelihood.
+    "score_systems": RuleNeeds(
+        850, {**_LIKELIHOODS, "tables": 4}, 10, {"moments": 3, "scoring": 4}, {"granted": 1}
     ),
-    "refit_without_tested": Row(_again_mb, _refit_seconds, lambda s: s.solver),
-    "gather_answer": Row(lambda s: 550 + 4 * s.tables, lambda s: 3 + 0.1 * s.tables),
-    # Judgement and pages.
-    "assess_population": Row(_judged_mb, _judged_seconds),
-    "score_systems": Row(
-        lambda s: _likelihoods_mb(s) + 4 * s.tables,
-        # Each system has at least four times the draws of the likelihood.
-        lambda s: 10 + 3 * s.moments + 4 * (s.systems + s.heldout + 1000) * s.integral,
-        lambda s: s.solver,
+    "plot_figures": RuleNeeds(900, {**_JUDGING, "tables": 5}, 40, {"judging": 1}),
+    "write_study_page": RuleNeeds(900, _JUDGING, 40, {"judging": 1}),
+    "draw_systems": RuleNeeds(
+        600, {"solver": 2, "state": 20}, 60, {"solve": 5, "state": 0.06}, {"start": 2}
     ),
-    # A moment of drawing holds the observations twice more.
-    "plot_figures": Row(
-        lambda s: 200 + _judged_mb(s) + 2 * s.tables, lambda s: 30 + _judged_seconds(s)
-    ),
-    "write_study_page": Row(lambda s: 200 + _judged_mb(s), lambda s: 30 + _judged_seconds(s)),
-    "draw_systems": Row(
-        lambda s: 600 + 2 * s.cost.megabytes + megabytes(20 * s.cost.state),
-        lambda s: 60 + 5 * s.solve_seconds + 5e-7 * s.cost.state,
-        lambda s: 2 * s.cost.setup_seconds,
-    ),
-    "draw_noise": Row(lambda s: 600 + 8 * s.covariance, lambda s: 60),
+    "draw_noise": RuleNeeds(600, {"covariance": 8}, 60),
     # Other methods, and the evidence.
-    "fit_two_stage": Row(
-        lambda s: 600 + 6 * s.tables + 8000 * s.layers,
-        lambda s: 5 + s.systems * 100 * s.parameters * s.passing,
+    "fit_two_stage": RuleNeeds(600, {"tables": 6, "kept": 8000}, 5, {"own_fits": 1}),
+    "sample_hierarchical": RuleNeeds(1200, {"tables": 6}, 30, {"chains": 1}),
+    "compare_baselines": RuleNeeds(150, {}, 3),
+    "measure_error": RuleNeeds(850, _AGAIN, 5, {"errors": 1}, like=_ESTIMATE),
+    "fit_error_slope": RuleNeeds(450, {}, 5),
+    "compare_designs": RuleNeeds(600, {"tables": 6}, 10, _LITTLE),
+    "replicate_study": RuleNeeds(
+        850,
+        _AGAIN,
+        0,
+        {"replications": 1, "replicated_solves": 1},
+        {"granted_replications": 1},
+        like=_ESTIMATE,
     ),
-    "sample_hierarchical": Row(
-        lambda s: 1200 + 6 * s.tables, lambda s: 30 + 1e6 * min(s.systems, 100) * s.passing
-    ),
-    "compare_baselines": Row(lambda s: 150, lambda s: 3),
-    "measure_error": Row(
-        # The estimates start from the study's answer.
-        _again_mb,
-        lambda s: 5 + s.study.evidence.repeats * _estimate_seconds(s) / 2,
-    ),
-    "fit_error_slope": Row(lambda s: 450, lambda s: 5),
-    "compare_designs": Row(lambda s: 600 + 6 * s.tables, lambda s: 10 + 0.1 * s.tables),
-    "replicate_study": Row(
-        _again_mb,
-        _replicated_seconds,
-        lambda s: s.study.evidence.calibration_block * s.solver,
-    ),
-    "measure_calibration": Row(lambda s: 550 + s.tables, lambda s: 5),
+    "measure_calibration": RuleNeeds(550, {"tables": 1}, 5),
 }
+"""The memory and the time of the jobs of each rule of a study, but for those of methods."""
 
-ROWS: dict[str, Row] = {**_ROWS, **METHODS}
-"""The memory and the time of the jobs of each rule of a study."""
+RULES = (*ROWS, *(f"use_{name}" for name in METHODS))
+"""The rules that have a row, or whose method states what they take."""
 
 
-def demand(rule: str, of_study: Sizes, wildcards: Mapping[str, str]) -> Demand:
+def demand(
+    rule: str,
+    study: Study,
+    measured: float | None = None,
+    *,
+    systems: int | None = None,
+    solves: int | None = None,
+) -> Demand:
     """Return what a job of a rule takes.
+
+    Parameters
+    ----------
+    measured, systems, solves
+        As in :func:`popinv.workflow.sizes.sizes`.
 
     Raises
     ------
@@ -250,24 +212,49 @@ def demand(rule: str, of_study: Sizes, wildcards: Mapping[str, str]) -> Demand:
     NotAsked
         If it is the rule of a downstream method that the study does not ask for.
     """
-    if "systems" in wildcards:
-        of_study = replace(of_study, systems=int(wildcards["systems"]))
-    if "solves" in wildcards:
-        of_study = replace(of_study, solves=int(wildcards["solves"]))
-    return ROWS[rule].demand(of_study)
+    of_study = sizes(study, measured, systems, solves)
+    method = METHODS.get(rule.removeprefix("use_"))
+    if rule in ROWS or method is None:
+        return ROWS[rule].demand(of_study)
+    asked = getattr(study.downstream, method.name)
+    if asked is None:
+        raise NotAsked(method.name)
+    named = _of_methods(of_study)
+
+    def amount(of: Amount) -> float:
+        return float(of(named, asked) if callable(of) else of)
+
+    return Demand(amount(method.use.megabytes), 60 * amount(method.use.minutes))
+
+
+def _of_methods(of_study: Sizes) -> StudySizes:
+    """Return the sizes by the names that the records of methods use."""
+    trained, descended = (ROWS[rule].demand(of_study) for rule in ("train_surrogate", "deconvolve"))
+    counts: Any = {name: int(of_study[name]) for name in ("systems", "row")}
+    return StudySizes(
+        **counts,
+        training=int(of_study["solves"]),
+        network=of_study["weights"],
+        activations=of_study["kept"] / megabytes(1),
+        network_seconds=of_study["passing"],
+        descent_megabytes=descended.megabytes,
+        iteration_seconds=of_study["step"],
+        training_megabytes=trained.megabytes,
+        training_seconds=of_study["training"],
+        solve_megabytes=of_study["solver"],
+        solve_seconds=of_study["solve"],
+    )
 
 
 def rounds_at_once(study: Study) -> int:
     """Return the number of rounds that one job runs with the check, as all of it takes seconds.
 
     It is 0 where the parts of the rounds are jobs of their own. It depends on the study alone, as
-    :func:`popinv.workflow.questions.solves_at_once`.
+    :func:`popinv.workflow.rounds.solves_at_once`.
     """
-    if not solves_at_once(study):
+    if not solves_at_once(study) or sizes(study)["rounds"] > _ROUNDS_AT_ONCE_SECONDS:
         return 0
-    of_study, rounds = sizes(study), study.active_learning.rounds
-    seconds = rounds * (_training_seconds(of_study) + _update_seconds(of_study))
-    return rounds if seconds <= _ROUNDS_AT_ONCE_SECONDS else 0
+    return study.active_learning.rounds
 
 
 def row_of(rule: str) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from popinv.config.study import Study
 from popinv.sections.outside import is_outside, kind_files
-from popinv.workflow.questions import chooses_solves, true_noise
 
 
 def _forward(study: Study) -> tuple[str, ...]:
@@ -38,7 +37,7 @@ def _noise(study: Study) -> tuple[str, ...]:
 
 
 def _true_noise(study: Study) -> tuple[str, ...]:
-    return (*_forward(study), *true_noise(study).modules())
+    return (*_forward(study), *study.true_noise().modules())
 
 
 def _table(study: Study) -> tuple[str, ...]:
@@ -51,12 +50,11 @@ def _surrogate(study: Study) -> tuple[str, ...]:
         return ("popinv.surrogate.trained_network", "popinv.surrogate.device")
     if study.surrogate.kind == "none":
         return ("popinv.surrogate.exact", *_forward(study))
-    modules = "surrogate.gaussian_process.emulator", "inference.surrogate_posterior"
-    return tuple(f"popinv.{module}" for module in modules)
+    return ("popinv.surrogate.gaussian_process.emulator",)
 
 
 def _choice(study: Study) -> tuple[str, ...]:
-    return ("popinv.surrogate.gaussian_process.acquisition",) if chooses_solves(study) else ()
+    return ("popinv.surrogate.gaussian_process.acquisition",) if study.candidates() else ()
 
 
 def _training(study: Study) -> tuple[str, ...]:
@@ -83,7 +81,7 @@ def _descent(study: Study) -> tuple[str, ...]:
 
 
 def _push(study: Study) -> tuple[str, ...]:
-    modules = "inference.build", "inference.surrogate_push", "surrogate.artefact"
+    modules = "inference.build", "inference.likelihood.scores", "surrogate.artefact"
     return tuple(f"popinv.{module}" for module in modules)
 
 

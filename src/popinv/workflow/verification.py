@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from popinv.config.study import Config
 from popinv.errors import PopinvError
@@ -16,33 +16,12 @@ from popinv.forward.external.journal import damaged_lines
 from popinv.forward.section import ForwardSection
 from popinv.sections.base import plain
 from popinv.sections.outside import is_outside, kind_section
+from popinv.workflow.comparison import Results, Verdict, record_files
 from popinv.workflow.records import Record, content_of, differences
-from popinv.workflow.trust import newest_of_each, record_files, records_in
 
-# In place of the hash of a file that is not there, or cannot be read.
-_MISSING, _UNREADABLE = "", "cannot be read"
 _REPEATED = "These solves are repeated where they are needed; the file may be deleted"
 # More lines say nothing new.
-_MOST_LINES = 10
-State = Literal["whole", "damaged", "missing", "foreign", "unknown"]
-
-
-@dataclass(frozen=True, order=True)
-class Verdict:
-    """A verdict says what is known of a file.
-
-    Attributes
-    ----------
-    state : str
-        "whole": it is what its job has written, from the inputs that are there. "damaged": its
-        content has changed since. "missing". "foreign": it was made from other inputs than those
-        that are there, or with other settings than those of the configuration. "unknown": it has no
-        record, or the record cannot be read.
-    """
-
-    path: str
-    state: State
-    why: str = ""
+_MOST_LINES, _MOST_DIFFERENCES = 10, 3
 
 
 def verify(results: str | Path, config: Config | None = None) -> list[Verdict]:
@@ -56,18 +35,19 @@ def verify(results: str | Path, config: Config | None = None) -> list[Verdict]:
     config : Config, optional
         The configuration whose settings the results should have been made with.
     """
-    records, hashes = records_in(results), dict[str, str]()
-    made = newest_of_each(records)
+    there = Results(results)
     found = {
         str(at): Verdict(str(at), "unknown", "the record cannot be read")
-        for at, record in records.items()
+        for at, record in there.records.items()
         if record is None
     }
-    for path, record in made.items():
-        found[path] = _judged(path, record, made, hashes, config)
-        for source in record.inputs:
-            if source not in made and source not in found and Path(source).is_relative_to(results):
-                found[source] = _source(source, record, hashes)
+    for record in dict.fromkeys(there.made.values()):
+        for verdict in there.faults(record):
+            found.setdefault(verdict.path, verdict)
+        why = _foreign(record, there, config)
+        for path in record.outputs:
+            if there.made[path] is record and path not in found:
+                found[path] = Verdict(path, "foreign" if why else "whole", why)
     for path in _results(results):
         if path not in found:
             found[path] = Verdict(path, "unknown", "it has no record")
@@ -134,55 +114,15 @@ def _other_simulator(record: Record) -> str:
     return "" if now == before else f"made by another simulator than {there or 'none'}"
 
 
-def _judged(
-    path: str,
-    record: Record,
-    made: Mapping[str, Record],
-    hashes: dict[str, str],
-    config: Config | None,
-) -> Verdict:
-    now = _hash(path, hashes)
-    if now == _MISSING:
-        return Verdict(path, "missing", f"was written by {record.rule}")
-    if now != record.outputs[path].sha256:
-        return Verdict(path, "damaged", _damage(now, "the content is not what the job has written"))
+def _foreign(record: Record, there: Results, config: Config | None) -> str:
+    """Return why the outputs of a job are not those of what is there, "" if they are."""
     if other := _other_simulator(record):
-        return Verdict(path, "foreign", other)
-    for source, content in record.inputs.items():
-        # A damaged input is told by itself.
-        now = made[source].outputs[source].sha256 if source in made else _hash(source, hashes)
-        if now not in (content.sha256, _MISSING):
-            return Verdict(path, "foreign", f"made from another {source}")
-    others = list(_other_settings(record, config)) if config else []
-    return Verdict(path, "foreign", "; ".join(others[:3])) if others else Verdict(path, "whole")
-
-
-def _source(path: str, record: Record, hashes: dict[str, str]) -> Verdict:
-    """Return the verdict on an input whose record is gone."""
-    now = _hash(path, hashes)
-    if now == _MISSING:
-        return Verdict(path, "missing", f"{record.rule} has read it")
-    if now != record.inputs[path].sha256:
-        why = _damage(now, f"the content is not what {record.rule} has read")
-        return Verdict(path, "damaged", why)
-    return Verdict(path, "unknown", "it has no record")
-
-
-def _hash(path: str, hashes: dict[str, str]) -> str:
-    """Return the hash of a file, which is read once, or why there is none."""
-    if path not in hashes:
-        try:
-            hashes[path] = content_of(path).sha256
-        except (FileNotFoundError, NotADirectoryError):
-            hashes[path] = _MISSING
-        # Of a path that no file can have.
-        except (OSError, ValueError) as error:
-            hashes[path] = f"{_UNREADABLE}: {error}"
-    return hashes[path]
-
-
-def _damage(now: str, otherwise: str) -> str:
-    return now if now.startswith(_UNREADABLE) else otherwise
+        return other
+    # A damaged input is told by itself.
+    if (source := next(there.other_inputs(record, recorded=True), None)) is not None:
+        return f"made from another {source}"
+    others = _other_settings(record, config) if config else ()
+    return "; ".join(islice(others, _MOST_DIFFERENCES))
 
 
 def _other_settings(record: Record, config: Config) -> Iterator[str]:
@@ -194,7 +134,8 @@ def _other_settings(record: Record, config: Config) -> Iterator[str]:
         **(record.settings.get("solver") or {}),
         **(record.settings.get("study") or {}),
     }
-    before = {name: plain(section) for name, section in sections.items() if hasattr(study, name)}
+    keys = type(study).model_fields
+    before = {name: plain(section) for name, section in sections.items() if name in keys}
     now = {name: plain(getattr(study, name)) for name in before}
     if record.rule.endswith(("draw_population", "solve_population")):
         # It is given the true law, and the distributions of what is known, by these names.

@@ -40,7 +40,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Method:
+class AnalogTraining:
     """Settings of a training.
 
     Attributes
@@ -89,12 +89,12 @@ class Method:
         return self.kind in ("tiki_taka", "residual")
 
 
-def begin(w: Array, method: Method) -> Weights:
+def begin(w: Array, method: AnalogTraining) -> Weights:
     """Return the state before the first step, with the second array at 0."""
     return Weights(w, 0 * w if method.has_second else None)
 
 
-def point(state: Weights, method: Method) -> Array:
+def point(state: Weights, method: AnalogTraining) -> Array:
     """Return the point at which the gradient is taken."""
     return state.w + method.mixing * state.p if method.mixing else state.w
 
@@ -102,7 +102,7 @@ def point(state: Weights, method: Method) -> Array:
 def step(
     state: Weights,
     gradient: Array,
-    method: Method,
+    method: AnalogTraining,
     size: Array | None = None,
     column: int | None = None,
     change: Update = update,

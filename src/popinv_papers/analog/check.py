@@ -22,24 +22,24 @@ Accuracies = Mapping[str, Mapping[str, list[float]]]
 
 
 @dataclass(frozen=True)
-class Size:
+class AnalogSize:
     """The sizes of the quadratic problems and of each network's training, and the former's seeds.
 
     ``full`` says whether the trainings are as long as the paper's.
     """
 
-    quadratic: quadratic.Size
+    quadratic: quadratic.QuadraticSize
     digits: Mapping[str, DigitsSize]
     seeds: int = 5
     full: bool = False
 
 
 SIZES = {
-    "workstation": Size(
-        quadratic.Size(20_000, 40_000, 4000), {"cnn": DigitsSize(2000, 2000, 2, 2)}
+    "workstation": AnalogSize(
+        quadratic.QuadraticSize(20_000, 40_000, 4000), {"cnn": DigitsSize(2000, 2000, 2, 2)}
     ),
-    "paper": Size(
-        quadratic.Size(200_000, 400_000, 40_000),
+    "paper": AnalogSize(
+        quadratic.QuadraticSize(200_000, 400_000, 40_000),
         {
             "fcn": DigitsSize(60_000, 10_000, 80, 35, hardware=True),
             "cnn": DigitsSize(60_000, 10_000, 80, 35, hardware=True),
@@ -49,7 +49,7 @@ SIZES = {
 }
 
 
-def quadratic_numbers(size: Size, seed: int) -> list[dict[str, float]]:
+def quadratic_numbers(size: AnalogSize, seed: int) -> list[dict[str, float]]:
     """Return the numbers of the quadratic problems for each seed, from the given one on."""
     seeds = range(seed, seed + size.seeds)
     return [

@@ -38,8 +38,8 @@ from popinv.inference.result import correction_of, draws_of_answer, estimate_of
 from popinv.methods.invariants import Invariant, held
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
-from popinv_papers.analog.accelerator import Accelerator, Simulator
-from popinv_papers.analog.levels import ERRORS, Kind
+from popinv_papers.analog.accelerator import Accelerator, DifferentiableSimulator
+from popinv_papers.analog.levels import ERRORS, ErrorKind
 
 TOLERANCE = 0.5
 """Largest shift of a parameter that an accelerator may cause, in its standard errors."""
@@ -70,14 +70,14 @@ class Shift:
     width: np.ndarray
 
 
-class Refitter:
+class SimulatorRefitter:
     """Fits of an answer through other simulators, all from the same start.
 
     Parameters
     ----------
     problem : Problem
         With the stage of the answer, whose draws it has.
-    surrogate : Simulator
+    surrogate : DifferentiableSimulator
         The exact one, which answers one replicate.
     answer : Dataset
         See :func:`popinv.inference.answer.population_dataset`.
@@ -86,7 +86,7 @@ class Refitter:
     """
 
     def __init__(
-        self, problem: Problem, surrogate: Simulator, answer: xr.Dataset, draws: int
+        self, problem: Problem, surrogate: DifferentiableSimulator, answer: xr.Dataset, draws: int
     ) -> None:
         self.by_likelihood = answer.attrs["estimator"] == "likelihood"
         problem = replace(problem.through(surrogate), fixed=tuple(boundaries(answer)))
@@ -110,7 +110,7 @@ class Refitter:
             self.start = p
             self.start, self.width, self.bread = self._fit(lambda: surrogate, _MOST_STEPS_TO_START)
 
-    def shift(self, simulator: Callable[[], Simulator]) -> np.ndarray:
+    def shift(self, simulator: Callable[[], DifferentiableSimulator]) -> np.ndarray:
         """Return the shift (n_p,) of the answer in standard errors.
 
         The callable returns the simulator with its random numbers at their beginning.
@@ -122,13 +122,15 @@ class Refitter:
         """
         return self.shift_and_width(simulator)[0]
 
-    def shift_and_width(self, simulator: Callable[[], Simulator]) -> tuple[np.ndarray, np.ndarray]:
+    def shift_and_width(
+        self, simulator: Callable[[], DifferentiableSimulator]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the shift, and the width of the intervals over that of the exact surrogate."""
         with fixed_threads(1):
             p, width, _ = self._fit(simulator, _MOST_STEPS)
         return self.in_errors(p - self.start), width / np.where(self.free, self.width, np.nan)
 
-    def nothing_changed(self, surrogate: Simulator) -> Invariant:
+    def nothing_changed(self, surrogate: DifferentiableSimulator) -> Invariant:
         """Check that the refit through the exact surrogate stays where it starts."""
         shift = self.shift(lambda: surrogate)
         return held(
@@ -143,7 +145,7 @@ class Refitter:
         return np.where(self.free, change / np.where(self.free, self.error, 1.0), 0.0)
 
     def _evaluate(
-        self, simulator: Callable[[], Simulator], p: np.ndarray
+        self, simulator: Callable[[], DifferentiableSimulator], p: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the scores (N, n_p) and the information (n_p, n_p) through a simulator."""
         problem = self.problem.through(simulator())
@@ -160,7 +162,7 @@ class Refitter:
         return pseudo.evaluate(problem, moments)
 
     def _fit(
-        self, simulator: Callable[[], Simulator], most: int
+        self, simulator: Callable[[], DifferentiableSimulator], most: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the refitted answer, its standard errors, and the last inverse information."""
         p, inverse, before = self.start, self.bread, None
@@ -197,7 +199,7 @@ def _broyden(inverse: np.ndarray, step: np.ndarray, fall: np.ndarray) -> np.ndar
     return inverse + np.outer(step - inverse @ fall, row) / slope
 
 
-def deployed(refitter: Refitter, accelerator: Accelerator, draws: int) -> Iterator[Shift]:
+def deployed(refitter: SimulatorRefitter, accelerator: Accelerator, draws: int) -> Iterator[Shift]:
     """Yield the answer at every level of every error, until all draws of a level are lost.
 
     Errors that are random have several draws.
@@ -214,8 +216,10 @@ def deployed(refitter: Refitter, accelerator: Accelerator, draws: int) -> Iterat
             lost.add(name)
 
 
-def _one(refitter: Refitter, accelerator: Accelerator, kind: str, level: float, draw: int) -> Shift:
-    def simulator() -> Simulator:
+def _one(
+    refitter: SimulatorRefitter, accelerator: Accelerator, kind: str, level: float, draw: int
+) -> Shift:
+    def simulator() -> DifferentiableSimulator:
         return accelerator.simulator(kind, level, draw)
 
     try:
@@ -305,7 +309,7 @@ def metrics(shifts: Sequence[Shift], d_alpha: int) -> dict[str, float | str]:
     return numbers
 
 
-def _said(own: Kind, found: Tolerated) -> str:
+def _said(own: ErrorKind, found: Tolerated) -> str:
     if own.in_bits:
         number = f"{np.ceil(found.highest - 1e-6):g}"
         beyond = {"below": ", and more, which was not tried", "above": ", the fewest tried"}

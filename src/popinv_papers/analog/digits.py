@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
-from popinv_papers.analog.algorithms import Method
+from popinv_papers.analog.algorithms import AnalogTraining
 from popinv_papers.analog.devices import asymmetric_linear, update, varied
 from popinv_papers.analog.layers import (
     AnalogConv2d,
@@ -124,26 +124,28 @@ def accuracy(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> floa
     return 100 * float(sum(right)) / len(images)
 
 
-def methods(kind: str, hardware: bool = False) -> dict[str, Method]:
+def methods(kind: str, hardware: bool = False) -> dict[str, AnalogTraining]:
     """Return the methods for a network, by a name with the dynamic range.
 
     Residual learning, which is not in the paper, is only tried at the smallest range.
     """
-    by_name = {"digital": Method("digital", _DIGITAL_RATE)}
+    by_name = {"digital": AnalogTraining("digital", _DIGITAL_RATE)}
     rate, transfer = (_FAST_RATE, _ANALOG_RATE) if hardware else (_SHORT_FAST_RATE, _SHORT_TRANSFER)
     for reach in RANGES[kind]:
         model = asymmetric_linear(reach)
-        by_name[f"analog_{reach:g}"] = Method("analog", _ANALOG_RATE, device=model)
-        by_name[f"tiki_taka_{reach:g}"] = Method("tiki_taka", rate, transfer=transfer, device=model)
+        by_name[f"analog_{reach:g}"] = AnalogTraining("analog", _ANALOG_RATE, device=model)
+        by_name[f"tiki_taka_{reach:g}"] = AnalogTraining(
+            "tiki_taka", rate, transfer=transfer, device=model
+        )
     smallest = asymmetric_linear(RANGES[kind][0])
-    by_name[f"residual_{RANGES[kind][0]:g}"] = Method(
+    by_name[f"residual_{RANGES[kind][0]:g}"] = AnalogTraining(
         "residual", rate, transfer=transfer, mixing=_MIXING, device=smallest
     )
     return by_name
 
 
 def train(
-    kind: str, method: Method, images: ImageSet, size: DigitsSize, seed: int, name: str
+    kind: str, method: AnalogTraining, images: ImageSet, size: DigitsSize, seed: int, name: str
 ) -> list[float]:
     """Train ``fcn`` or ``cnn`` and return its test accuracy after each epoch, in per cent.
 
@@ -187,7 +189,7 @@ def train(
     return [float(percent) for percent in end["reached"]]
 
 
-def draw_devices(net: nn.Module, method: Method, rng: np.random.Generator) -> None:
+def draw_devices(net: nn.Module, method: AnalogTraining, rng: np.random.Generator) -> None:
     """Give every layer devices of its own, which vary about the method's."""
     assert method.device is not None
     reach = float(method.device.high)
@@ -201,7 +203,7 @@ def draw_devices(net: nn.Module, method: Method, rng: np.random.Generator) -> No
         layer.devices = arrays[0], arrays[1]
 
 
-def set_trains(net: nn.Module, method: Method, granularity: float = GRANULARITY) -> None:
+def set_trains(net: nn.Module, method: AnalogTraining, granularity: float = GRANULARITY) -> None:
     """Give every layer the pulse trains of a method's rate."""
     trains = Trains(method.rate / granularity, _PULSES, 1 if method.kind == "tiki_taka" else -1)
     for layer in analog_layers(net).values():
@@ -227,7 +229,7 @@ def _set_state(net: nn.Module, draws: torch.Generator, state: Mapping[str, np.nd
     draws.set_state(torch.tensor(state["draws"]))
 
 
-def _scaled(method: Method, factor: float) -> Method:
+def _scaled(method: AnalogTraining, factor: float) -> AnalogTraining:
     if method.has_second:
         return replace(method, transfer=factor * method.transfer)
     return replace(method, rate=factor * method.rate)

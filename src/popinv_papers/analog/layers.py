@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn.functional import unfold
 
-from popinv_papers.analog.algorithms import Method, Weights, step
+from popinv_papers.analog.algorithms import AnalogTraining, Weights, step
 from popinv_papers.analog.algorithms import Update as Change
 from popinv_papers.analog.devices import Device, update
 from popinv_papers.analog.pulses import Trains, sums_of_samples
@@ -186,7 +186,7 @@ def digital_parameters(network: nn.Module) -> list[nn.Parameter]:
     return [p for p in network.parameters() if p.requires_grad and id(p) not in analog]
 
 
-def set_method(network: nn.Module, method: Method, reading: Reading | None = None) -> None:
+def set_method(network: nn.Module, method: AnalogTraining, reading: Reading | None = None) -> None:
     """Prepare the layers for a method: second arrays at 0, and the reading."""
     for layer in analog_layers(network).values():
         layer.second = torch.zeros_like(layer.weight.data) if method.has_second else None
@@ -196,7 +196,7 @@ def set_method(network: nn.Module, method: Method, reading: Reading | None = Non
 
 def apply_gradients(
     network: nn.Module,
-    method: Method,
+    method: AnalogTraining,
     rate: float,
     number: int,
     by_column: bool = False,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Kind:
+class ErrorKind:
     """A kind of error, in words: its levels from harmless to harmful, and whether it is random."""
 
     words: str
@@ -30,13 +30,13 @@ class Kind:
         return -place if self.in_bits else math.exp(place)
 
 
-ERRORS: Mapping[str, Kind] = {
-    "programming": Kind(
+ERRORS: Mapping[str, ErrorKind] = {
+    "programming": ErrorKind(
         "programming error", (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), "of the largest weight"
     ),
-    "drift": Kind("age of the weights", (0.006, 0.01, 0.1, 1.0, 24.0, 720.0), "hours"),
-    "converters": Kind("converters of at least", (16, 14, 12, 10, 8, 6), "bits", drawn=False),
-    "read_noise": Kind(
+    "drift": ErrorKind("age of the weights", (0.006, 0.01, 0.1, 1.0, 24.0, 720.0), "hours"),
+    "converters": ErrorKind("converters of at least", (16, 14, 12, 10, 8, 6), "bits", drawn=False),
+    "read_noise": ErrorKind(
         "read noise", (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), "of the converters' range"
     ),
 }

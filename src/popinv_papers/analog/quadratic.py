@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from popinv.seeds import generator
-from popinv_papers.analog.algorithms import Method, begin, point, step
+from popinv_papers.analog.algorithms import AnalogTraining, begin, point, step
 from popinv_papers.analog.devices import (
     DEVICES,
     Counts,
@@ -101,7 +101,7 @@ def two_point(sigma: float, reach: float) -> Noise:
 
 def run(
     problem: LeastSquares,
-    method: Method,
+    method: AnalogTraining,
     noise: Noise,
     start: np.ndarray,
     steps: int,
@@ -197,7 +197,7 @@ Numbers = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Size:
+class QuadraticSize:
     """Steps of a training and of the lower bound, and rows of averages over draws."""
 
     steps: int
@@ -210,7 +210,7 @@ def column(values: tuple[float, ...]) -> np.ndarray:
     return np.array(values)[:, None]
 
 
-def numbers(size: Size, seed: int) -> Numbers:
+def numbers(size: QuadraticSize, seed: int) -> Numbers:
     """Return all numbers of this module."""
     problem = LeastSquares.drawn(seed)
     by_name: Numbers = {}
@@ -228,9 +228,9 @@ def bias(problem: LeastSquares, trace: Trace) -> np.ndarray:
 
 def _from_zero(
     problem: LeastSquares,
-    method: Method,
+    method: AnalogTraining,
     rows: int,
-    size: Size,
+    size: QuadraticSize,
     seed: int,
     stage: str,
     reach: float = np.inf,
@@ -240,13 +240,13 @@ def _from_zero(
     return run(problem, method, gaussian(NOISE), start, size.steps, seed, stage, reach)
 
 
-def rates(problem: LeastSquares, size: Size, seed: int) -> Numbers:
+def rates(problem: LeastSquares, size: QuadraticSize, seed: int) -> Numbers:
     """Run every method at falling rates."""
     ald = asymmetric_linear(REACH)
-    two = Method("tiki_taka", FAST_RATE, column(TRANSFERS), device=ald)
+    two = AnalogTraining("tiki_taka", FAST_RATE, column(TRANSFERS), device=ald)
     methods = {
-        "digital": (RATES, Method("digital", column(RATES))),
-        "analog": (RATES, Method("analog", column(RATES), device=ald)),
+        "digital": (RATES, AnalogTraining("digital", column(RATES))),
+        "analog": (RATES, AnalogTraining("analog", column(RATES), device=ald)),
         "tiki_taka": (TRANSFERS, two),
         "residual": (TRANSFERS, replace(two, kind="residual", mixing=0.4)),
     }
@@ -266,7 +266,7 @@ def rates(problem: LeastSquares, size: Size, seed: int) -> Numbers:
     return measured
 
 
-def dependences(problem: LeastSquares, size: Size, seed: int) -> Numbers:
+def dependences(problem: LeastSquares, size: QuadraticSize, seed: int) -> Numbers:
     """Vary the dynamic range, the noise and the start of analog descent."""
     d = len(problem.solution)
     inside = 0.9 * REACH * generator(seed, "analog/starts").uniform(-1, 1, (1, d))
@@ -275,7 +275,7 @@ def dependences(problem: LeastSquares, size: Size, seed: int) -> Numbers:
     rows += [(f"noise_{s:g}", REACH, s, starts["zero"]) for s in NOISES]
     rows += [(f"start_{name}", REACH, NOISE, start) for name, start in starts.items()]
     names, reach, sigma, start = zip(*rows, strict=True)
-    method = Method("analog", 0.01, device=asymmetric_linear(column(reach)))
+    method = AnalogTraining("analog", 0.01, device=asymmetric_linear(column(reach)))
     noise, begun = gaussian(column(sigma)), np.concatenate(start)
     trace = run(problem, method, noise, begun, size.steps, seed, "dependences", column(reach))
     measured = {
@@ -285,11 +285,11 @@ def dependences(problem: LeastSquares, size: Size, seed: int) -> Numbers:
     return measured | {"analog_largest_weight_to_range": float(within.max())}
 
 
-def shifts(problem: LeastSquares, size: Size, seed: int) -> Numbers:
+def shifts(problem: LeastSquares, size: QuadraticSize, seed: int) -> Numbers:
     """Run Tiki-Taka whose second array has its symmetric point at c reach instead of at 0."""
     measured: Numbers = {}
     c = column(SHIFTS)
-    method = Method(
+    method = AnalogTraining(
         "tiki_taka",
         FAST_RATE,
         transfer=0.001,
@@ -302,22 +302,22 @@ def shifts(problem: LeastSquares, size: Size, seed: int) -> Numbers:
     return measured
 
 
-def kinds_of_devices(problem: LeastSquares, size: Size, seed: int) -> Numbers:
+def kinds_of_devices(problem: LeastSquares, size: QuadraticSize, seed: int) -> Numbers:
     """Run both methods on each kind of device, with a range that holds the solution."""
     measured: Numbers = {}
     for name in DEVICES:
         # A half more than the solution needs below, where soft bounds end at -0.6 of the range.
         model = device(name, 1.5 * float(abs(problem.solution).max()) / 0.6)
         for method in (
-            Method("analog", 0.01, device=model),
-            Method("tiki_taka", FAST_RATE, transfer=0.001, device=model),
+            AnalogTraining("analog", 0.01, device=model),
+            AnalogTraining("tiki_taka", FAST_RATE, transfer=0.001, device=model),
         ):
             trace = _from_zero(problem, method, 1, size, seed, f"devices/{method.kind}")
             measured[f"{method.kind}_{name}_bias"] = bias(problem, trace)[0]
     return measured
 
 
-def lower_bound(size: Size, seed: int) -> Numbers:
+def lower_bound(size: QuadraticSize, seed: int) -> Numbers:
     """Run the instance of Theorem 3: f = |w - w*|^2/2, w* = reach/4, two-point noise, start w*.
 
     If the noise outweighs the gradient, the mean drift is 0 where the squared gradient is
@@ -330,7 +330,7 @@ def lower_bound(size: Size, seed: int) -> Numbers:
     problem = LeastSquares(math.sqrt(d) * np.eye(d), solution)
     measured: Numbers = {}
     rates = (0.03, 0.01, 0.003)
-    method = Method("analog", column(rates), device=asymmetric_linear(REACH))
+    method = AnalogTraining("analog", column(rates), device=asymmetric_linear(REACH))
     start = np.tile(solution, (len(rates), 1))
     noise, steps = two_point(sigma, REACH), size.bound_steps
     trace = run(problem, method, noise, start, steps, seed, "bound", REACH)
@@ -341,13 +341,13 @@ def lower_bound(size: Size, seed: int) -> Numbers:
         measured[f"bound_{rate:g}_squared_gradient_to_noise_times_s"] = square / unit
         measured[f"bound_{rate:g}_floor_to_noise_times_s"] = floor[k] / unit
     # Digital descent with the same noise; S is that of analog descent, which it is compared with.
-    plain = Method("digital", rates[-1])
+    plain = AnalogTraining("digital", rates[-1])
     exact = run(problem, plain, noise, start[:1], steps, seed, "bound", REACH)
     measured["bound_digital_squared_gradient_to_noise_times_s"] = exact.squared_gradient[0] / unit
     return measured
 
 
-def critical_point(size: Size, seed: int) -> Numbers:
+def critical_point(size: QuadraticSize, seed: int) -> Numbers:
     """Compare the drift of W and the mean of P with theory, where the gradient is noise."""
     rng = generator(seed, "analog/critical_point")
     w, reach, sigma, rate, fast = 1.0, REACH, 0.5, 0.1, 0.02
@@ -358,8 +358,8 @@ def critical_point(size: Size, seed: int) -> Numbers:
     ald = asymmetric_linear(reach)
     measured: Numbers = {}
     for method, factor in (
-        (Method("analog", rate, device=ald), rate),
-        (Method("tiki_taka", fast, transfer=rate, device=ald), rate * fast),
+        (AnalogTraining("analog", rate, device=ald), rate),
+        (AnalogTraining("tiki_taka", fast, transfer=rate, device=ald), rate * fast),
     ):
         moved = step(begin(np.full(len(noise), w), method), noise, method).w
         drift = -float((moved - w).mean())
@@ -371,7 +371,7 @@ def critical_point(size: Size, seed: int) -> Numbers:
     return measured | {"second_array_decay_to_theory": float(p.mean()) / 0.5 / shrunk}
 
 
-def responses(size: Size, seed: int) -> Numbers:
+def responses(size: QuadraticSize, seed: int) -> Numbers:
     """Try single pulses near the end of the range, and increments as large as the range."""
     rng = generator(seed, "analog/responses")
     reach, w, granularity = 1.0, np.full(size.draws, 0.9), 1e-3

@@ -33,7 +33,7 @@ from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingProblem
 from popinv.surrogate.training_problem import loss_of
 from popinv.threads import fixed_threads
-from popinv_papers.analog.algorithms import Method
+from popinv_papers.analog.algorithms import AnalogTraining
 from popinv_papers.analog.devices import device
 from popinv_papers.analog.layers import (
     AnalogConv1d,
@@ -193,17 +193,17 @@ def _largest_curvature(
     return sum(float(x.square().sum()) for x in v) ** 0.5
 
 
-def methods(asked: Analog, scales: Scales) -> Iterator[tuple[str, str, float, Method]]:
+def methods(asked: Analog, scales: Scales) -> Iterator[tuple[str, str, float, AnalogTraining]]:
     """Yield (device, method, range, how) of every training: digital, then all combinations."""
     rate = asked.rate / scales.curvature
-    yield "none", "digital", 0.0, Method("digital", rate)
+    yield "none", "digital", 0.0, AnalogTraining("digital", rate)
     for name in asked.devices:
         for reach in asked.ranges:
             model = device(name, reach)
-            yield name, "analog", reach, Method("analog", rate, device=model)
+            yield name, "analog", reach, AnalogTraining("analog", rate, device=model)
             fast = reach / (asked.memory * scales.size)
             transfer = rate * scales.size / reach
-            two = Method("tiki_taka", fast, transfer, device=model)
+            two = AnalogTraining("tiki_taka", fast, transfer, device=model)
             yield name, "tiki_taka", reach, two
             yield name, "residual", reach, replace(two, kind="residual", mixing=rate / fast)
 
@@ -232,7 +232,7 @@ def trainings(
 
 
 def _train(
-    problem: TrainingProblem, method: Method, scales: Scales, asked: Analog, seed: int
+    problem: TrainingProblem, method: AnalogTraining, scales: Scales, asked: Analog, seed: int
 ) -> bool:
     """Train the problem's network; tell whether it is finite."""
     network, count = problem.network, len(problem.training[0])

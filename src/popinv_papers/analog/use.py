@@ -25,8 +25,8 @@ from popinv.surrogate.design import whitened_rmse
 from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import prepare
 from popinv_papers.analog import deployment
-from popinv_papers.analog.accelerator import Accelerator, Simulator
-from popinv_papers.analog.deployment import Refitter
+from popinv_papers.analog.accelerator import Accelerator, DifferentiableSimulator
+from popinv_papers.analog.deployment import SimulatorRefitter
 from popinv_papers.analog.figures import draw_deployment, draw_errors
 from popinv_papers.analog.study import trainings, with_devices, without_devices
 
@@ -62,7 +62,7 @@ def nothing_changed(
     z = torch.from_numpy(rows[0])
     white = np.linalg.inv(np.linalg.cholesky(covariance))
     untrained = without_devices(with_devices(surrogate.network, layers))
-    others: list[Simulator] = [
+    others: list[DifferentiableSimulator] = [
         replace(surrogate, network=untrained),
         *(accelerator.simulator(kind, 0.0, 0) for kind in ("programming", "read_noise")),
     ]
@@ -78,7 +78,7 @@ def nothing_changed(
     )
 
 
-def change(refitter: Refitter, surrogate: Surrogate | None) -> dict[str, float | str]:
+def change(refitter: SimulatorRefitter, surrogate: Surrogate | None) -> dict[str, float | str]:
     """Return the shifts of law and noise from the answer of the study's surrogate.
 
     ``law_shift`` and ``noise_shift`` are the largest of a parameter, in standard errors.
@@ -190,7 +190,7 @@ def use(study: StudyInput) -> Outcome:
     accelerator = Accelerator.of(surrogate, rows[0], seed)
     # The stage is that of the answer, whose draws the refits have.
     problem = descent_problem(study.model, stores["observations"], surrogate, seed, "polish")
-    refitter = Refitter(problem, surrogate, stores["population"], study.polish.draws)
+    refitter = SimulatorRefitter(problem, surrogate, stores["population"], study.polish.draws)
     invariants = [
         nothing_changed(surrogate, accelerator, asked.layers, rows, covariance),
         refitter.nothing_changed(surrogate),

@@ -28,7 +28,7 @@ _TEXT_TARGET = 0.1
 
 
 @dataclass(frozen=True)
-class Size:
+class BigramSize:
     """The sizes of the test problem.
 
     Parameters
@@ -49,7 +49,7 @@ class Size:
 
 
 SIZES = {
-    "workstation": Size(
+    "workstation": BigramSize(
         tuple(10**k for k in range(2, 7)),
         tuple(10**k for k in range(2, 6)),
         (1000, 3162, 10000),
@@ -57,7 +57,7 @@ SIZES = {
     ),
     # The paper's largest vocabulary is 31622, which the Brown corpus is too small for: a pair of
     # rare tokens would never be seen.
-    "paper": Size(
+    "paper": BigramSize(
         tuple(10**k for k in range(2, 8)),
         tuple(10**k for k in range(2, 8)),
         (1000, 3162, 10000),

@@ -10,7 +10,7 @@ import xarray as xr
 
 from popinv.store.variables import variable
 from popinv_papers.bigram import gradient_descent, sign_descent
-from popinv_papers.bigram.entries import Bigrams, Entries, best_adam_losses
+from popinv_papers.bigram.entries import Bigrams, EntryGroups, best_adam_losses
 from popinv_papers.bigram.power_law import fitted_exponent
 from popinv_papers.kit.kept import kept
 
@@ -63,12 +63,12 @@ def _losses(
     return curves
 
 
-def losses_of(source: Entries | tuple[int, float]) -> dict[str, Callable[[int], float]]:
+def losses_of(source: EntryGroups | tuple[int, float]) -> dict[str, Callable[[int], float]]:
     """Return the relative loss of each descent as a function of its steps.
 
     The source is groups of entries, or the symbols and the exponent of a power law.
     """
-    if isinstance(source, Entries):
+    if isinstance(source, EntryGroups):
         return {"gradient": source.gradient_loss, "sign": lambda t: source.best_sign_loss(t)[0]}
     return {
         "gradient": partial(gradient_descent.relative_loss, *source),
@@ -90,7 +90,7 @@ def crossing(horizons: np.ndarray, losses: np.ndarray, target: float) -> float:
     return float(np.exp(x[i - 1] + share * (x[i] - x[i - 1])))
 
 
-def crossings(source: Entries | tuple[int, float], targets: Sequence[float]) -> np.ndarray:
+def crossings(source: EntryGroups | tuple[int, float], targets: Sequence[float]) -> np.ndarray:
     """Return the steps of both descents to each target, interpolated, shape (2, targets).
 
     Whole steps of a descent that needs few of them are too coarse to compare.

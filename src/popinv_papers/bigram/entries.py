@@ -41,7 +41,7 @@ _STEP_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Entries:
+class EntryGroups:
     """Groups of entries that move equally.
 
     Attributes
@@ -171,16 +171,16 @@ class Bigrams:
         return self.context_counts / self.counts.sum()
 
     @cached_property
-    def entries(self) -> Entries:
+    def entries(self) -> EntryGroups:
         """The pairs as groups of entries that move equally."""
         of_context = self.context_counts[self.first].astype(np.int64)
         code, number = np.unique(
             of_context * (self.counts.max() + 1) + self.counts, return_counts=True
         )
         of_context, counts = np.divmod(code, self.counts.max() + 1)
-        return Entries(of_context / self.counts.sum(), counts / of_context, number)
+        return EntryGroups(of_context / self.counts.sum(), counts / of_context, number)
 
-    def matched(self, context_counts: np.ndarray) -> Entries:
+    def matched(self, context_counts: np.ndarray) -> EntryGroups:
         """Return entries that these pairs predict for another text, from its contexts alone.
 
         A context of the other text gets the sorted conditional frequencies of the contexts here
@@ -200,7 +200,7 @@ class Bigrams:
             targets.append(self.entries.targets[low:high])
             members.append(self.entries.members[low:high] * (copy / contexts[row]))
             weights.append(np.full(high - low, each / context_counts.sum()))
-        return Entries(*map(np.concatenate, (weights, targets, members)))
+        return EntryGroups(*map(np.concatenate, (weights, targets, members)))
 
 
 def halves(sequences: Sequence[np.ndarray], size: int, seed: int) -> tuple[Bigrams, Bigrams]:
@@ -239,7 +239,7 @@ def _losses(
             total[t + 1] += share * (w - target) ** 2
 
 
-def adam_losses(entries: Entries, rate: float, steps: int) -> np.ndarray:
+def adam_losses(entries: EntryGroups, rate: float, steps: int) -> np.ndarray:
     """Return the relative loss after 0, ..., T steps of Adam of a constant rate, shape (T + 1,)."""
     total, t = np.zeros(steps + 1), np.arange(1, steps + 1)
     # The corrections for the zero start are the same for every entry.
@@ -248,7 +248,7 @@ def adam_losses(entries: Entries, rate: float, steps: int) -> np.ndarray:
     return total / total[0]
 
 
-def best_adam_losses(entries: Entries, horizons: np.ndarray) -> np.ndarray:
+def best_adam_losses(entries: EntryGroups, horizons: np.ndarray) -> np.ndarray:
     """Return the relative loss at each horizon with the best constant rate of a grid.
 
     The grid has four rates per factor of ten over four decades below the largest distance.

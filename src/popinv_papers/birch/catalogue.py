@@ -19,7 +19,7 @@ from popinv_papers.birch.policies import (
 
 
 @dataclass(frozen=True)
-class Method:
+class OptimisationMethod:
     """A method of the paper.
 
     All schedules except the known methods are reconstructions from the paper's description. The
@@ -57,45 +57,51 @@ def _delay_bound(n: int, s: Mapping[str, float]) -> int:
     return int(s["delay"]) * int(s["steps"]) - 1
 
 
-METHODS: dict[str, Method] = {
-    "vanilla": Method("Vanilla SGD", (), lambda n, s: Vanilla(), lambda n, s: 0),
-    "minibatch": Method(
+METHODS: dict[str, OptimisationMethod] = {
+    "vanilla": OptimisationMethod("Vanilla SGD", (), lambda n, s: Vanilla(), lambda n, s: 0),
+    "minibatch": OptimisationMethod(
         "Synchronized SGD", (), lambda n, s: Rounds(n, local=False, each=1), lambda n, s: n - 1
     ),
-    "rennala": Method(
+    "rennala": OptimisationMethod(
         "Rennala SGD", ("batch",), lambda n, s: Rounds(_int(s, "batch"), local=False), _batch
     ),
-    "ringmaster": Method(
+    "ringmaster": OptimisationMethod(
         "Ringmaster ASGD",
         ("delay",),
         lambda n, s: Delayed(_int(s, "delay")),
         lambda n, s: _int(s, "delay") - 1,
     ),
-    "asynchronous": Method("Asynchronous SGD", (), lambda n, s: Delayed(None), lambda n, s: None),
-    "local": Method(
+    "asynchronous": OptimisationMethod(
+        "Asynchronous SGD", (), lambda n, s: Delayed(None), lambda n, s: None
+    ),
+    "local": OptimisationMethod(
         "Local SGD", ("batch",), lambda n, s: Rounds(_int(s, "batch"), local=True), _batch
     ),
-    "dual_process": Method(
+    "dual_process": OptimisationMethod(
         "Dual-Process SGD",
         ("batch", "most"),
         lambda n, s: DualProcess(_int(s, "batch"), _int(s, "most")),
         lambda n, s: _int(s, "most") - 1,
     ),
-    "cycle": Method(
+    "cycle": OptimisationMethod(
         "Cycle SGD",
         ("group",),
         lambda n, s: Cycle(_int(s, "group")),
         lambda n, s: n**2 // _int(s, "group") - 1,
     ),
-    "async_local": Method("Async-Local SGD", ("steps", "delay"), _delayed(True), _delay_bound),
-    "async_batch": Method("Async-Batch SGD", ("steps", "delay"), _delayed(False), _delay_bound),
-    "local_async": Method(
+    "async_local": OptimisationMethod(
+        "Async-Local SGD", ("steps", "delay"), _delayed(True), _delay_bound
+    ),
+    "async_batch": OptimisationMethod(
+        "Async-Batch SGD", ("steps", "delay"), _delayed(False), _delay_bound
+    ),
+    "local_async": OptimisationMethod(
         "Local-Async SGD",
         ("clusters", "batch"),
         lambda n, s: NestedLocalAsync([_int(s, "clusters")], [_int(s, "batch")]),
         _batch,
     ),
-    "nested_local_async": Method(
+    "nested_local_async": OptimisationMethod(
         "Nested Local-Async SGD",
         ("sites", "servers", "inner", "batch"),
         lambda n, s: NestedLocalAsync(
@@ -103,7 +109,7 @@ METHODS: dict[str, Method] = {
         ),
         _batch,
     ),
-    "meta_local": Method(
+    "meta_local": OptimisationMethod(
         "Meta Local SGD",
         ("bound", "period"),
         lambda n, s: MetaLocal(_int(s, "bound"), s["period"]),
@@ -112,7 +118,7 @@ METHODS: dict[str, Method] = {
 }
 
 
-def _known(name: str, settings: Mapping[str, float]) -> Method:
+def _known(name: str, settings: Mapping[str, float]) -> OptimisationMethod:
     if name not in METHODS:
         raise ConfigError(
             f"method '{name}' is not known, allowed: {', '.join(METHODS)}." + nearest(name, METHODS)

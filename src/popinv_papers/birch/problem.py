@@ -40,7 +40,7 @@ COMPARED = ("minibatch", "rennala", "ringmaster", "local", "async_local")
 
 
 @dataclass(frozen=True)
-class Size:
+class BirchSize:
     """The sizes of the objectives, and the numbers of workers.
 
     The quadratic has this dimension. Images are averaged over squares of ``side`` pixels a side.
@@ -55,10 +55,10 @@ class Size:
 
 
 SIZES = {
-    "workstation": Size(100, 4, 1000, (16,)),
+    "workstation": BirchSize(100, 4, 1000, (16,)),
     # The images as they are. Whether the paper has a quadratic is not known to us; this is the
     # dimension of the authors' earlier ones.
-    "paper": Size(1729, 1, 10_000, (16, 64, 256), tuple(METHODS)),
+    "paper": BirchSize(1729, 1, 10_000, (16, 64, 256), tuple(METHODS)),
 }
 
 # Total variance of the quadratic's noise.
@@ -70,7 +70,7 @@ def bowl(dimension: int) -> Objective:
     return quadratic(dimension, math.sqrt(_VARIANCE / dimension))
 
 
-def tasks(size: Size, images: ImageSet) -> list[Task]:
+def tasks(size: BirchSize, images: ImageSet) -> list[Task]:
     """Return the quadratic and the logistic regression."""
     whole = bowl(size.dimension)
     rows = pooled(images.train[: size.images], size.side)
@@ -86,7 +86,7 @@ def tasks(size: Size, images: ImageSet) -> list[Task]:
 # --- who is first --------------------------------------------------------------------------------
 
 
-def compare(size: Size, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
+def compare(size: BirchSize, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
     """Let every method reach every target for every seed, the given one and those after it.
 
     The results of the seeds are along ``seed``.
@@ -99,7 +99,7 @@ def compare(size: Size, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
     return whole.assign_attrs(each[0].attrs | {"simulated_gradients": simulated})
 
 
-def _compared(size: Size, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
+def _compared(size: BirchSize, chosen_tasks: list[Task], seed: int) -> xr.Dataset:
     """Let every method reach every target.
 
     Along ``regime``, ``task``, ``workers`` and ``algorithm`` are the time to the target with the

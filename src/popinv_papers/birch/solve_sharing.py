@@ -62,7 +62,7 @@ class Machines:
 
 
 @dataclass(frozen=True)
-class Round:
+class RoundTimes:
     """Draws of a round's times: those of machines, and a source of those of solves.
 
     Attributes
@@ -79,12 +79,12 @@ class Round:
     seed: int
 
     @staticmethod
-    def drawn(machines: Machines, draws: int, seed: int) -> Round:
+    def drawn(machines: Machines, draws: int, seed: int) -> RoundTimes:
         """Return a number of draws."""
         source = generator(seed, "birch/machines")
         factors = _gamma(source, np.ones((draws, machines.count)), machines.machine_variation)
         order = source.random(factors.shape).argsort(axis=1)
-        return Round(machines, np.array(machines.seconds) * factors, order, seed)
+        return RoundTimes(machines, np.array(machines.seconds) * factors, order, seed)
 
     def units(self, chunks: Sequence[int]) -> np.ndarray:
         """Return the times of chunks on a machine of h = 1, shape (draws, chunks)."""
@@ -142,13 +142,13 @@ def chunks_of(solves: int, chunk: int) -> list[int]:
     return [min(chunk, solves - start) for start in range(0, solves, chunk)]
 
 
-def divided(times: Round, counts: Sequence[int]) -> np.ndarray:
+def divided(times: RoundTimes, counts: Sequence[int]) -> np.ndarray:
     """Return the makespan of one chunk for each machine, max(o + h_i n_i), shape (draws,)."""
     work = times.rates * times.units(counts)
     return np.where(np.array(counts) > 0, times.machines.overhead + work, 0.0).max(axis=1)
 
 
-def pulled(times: Round, chunks: Sequence[int]) -> np.ndarray:
+def pulled(times: RoundTimes, chunks: Sequence[int]) -> np.ndarray:
     """Return the makespan of chunks that idle machines pull, shape (draws,)."""
     rates, draws = np.take_along_axis(times.rates, times.order, axis=1), np.arange(len(times.rates))
     free = np.zeros_like(rates)
@@ -256,7 +256,7 @@ def makespans(machines: Machines, solves: int, seed: int) -> dict[str, Any]:
 
     The names are ``equal`` and ``by_speed``, ``pulled`` (by chunk size), and the mean ``bound``.
     """
-    times = Round.drawn(machines, _DRAWS, seed)
+    times = RoundTimes.drawn(machines, _DRAWS, seed)
     return {
         "bound": float(times.least(solves).mean()),
         "equal": float(divided(times, equal_split(machines, solves)).mean()),
@@ -277,13 +277,13 @@ def _plans(machines: Machines, solves: int, chunk: int) -> dict[str, list[int]]:
     }
 
 
-def _makespan(times: Round, way: str, sizes: Sequence[int]) -> np.ndarray:
+def _makespan(times: RoundTimes, way: str, sizes: Sequence[int]) -> np.ndarray:
     return pulled(times, sizes) if way == "pulled" else divided(times, sizes)
 
 
 def alike_machines(count: int, seed: int) -> Invariant:
     """Check that all ways end at the bound where machines are alike and chunks cost nothing."""
-    times = Round.drawn(Machines((1.0,) * count), _FEW_DRAWS, seed)
+    times = RoundTimes.drawn(Machines((1.0,) * count), _FEW_DRAWS, seed)
     solves = count * _EACH
     ends = [
         _makespan(times, way, sizes) for way, sizes in _plans(times.machines, solves, 1).items()
@@ -369,7 +369,7 @@ def _rehearsed(
     machines: Machines, solves: int, chunk: int, repeats: int, seed: int, rehearsal: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return expected and measured seconds of rehearsals, shape (ways, repeats) each."""
-    times = Round.drawn(machines, repeats, seed)
+    times = RoundTimes.drawn(machines, repeats, seed)
     plans = _plans(machines, solves, chunk)
     full = np.array([_makespan(times, way, sizes) for way, sizes in plans.items()])
     scale = rehearsal / full.max()

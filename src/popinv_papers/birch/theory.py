@@ -32,7 +32,7 @@ from popinv_papers.kit.kept import kept_numbers
 
 
 @dataclass(frozen=True)
-class Problem:
+class ProblemConstants:
     """The constants L, Delta, sigma^2 and eps."""
 
     smoothness: float
@@ -51,7 +51,7 @@ class Problem:
         return self.variance / self.accuracy
 
 
-def step_size(problem: Problem, distance: int) -> float:
+def step_size(problem: ProblemConstants, distance: int) -> float:
     """Return gamma = min(1/(2L), 1/(2RL), eps/(4 sigma^2 L)), of the paper's Theorem 2.4."""
     step = 1 / (2 * problem.smoothness * max(1, distance))
     if problem.variance > 0:
@@ -59,17 +59,17 @@ def step_size(problem: Problem, distance: int) -> float:
     return step
 
 
-def gradients(problem: Problem, distance: int) -> float:
+def gradients(problem: ProblemConstants, distance: int) -> float:
     """Return K = 4 (R+1) L Delta/eps + 8 sigma^2 L Delta/eps^2, of the paper's Theorem 2.4."""
     return 4 * (distance + 1) * problem.steps + 8 * problem.noise * problem.steps
 
 
-def batch(problem: Problem) -> int:
+def batch(problem: ProblemConstants) -> int:
     """Return max(ceil(sigma^2/eps), 1), the paper's B and G (its M G for both together)."""
     return max(1, math.ceil(problem.noise))
 
 
-def least_time(problem: Problem, compute: Sequence[float]) -> float:
+def least_time(problem: ProblemConstants, compute: Sequence[float]) -> float:
     r"""Return the lower bound on the time of any method, up to a constant.
 
     With h_1 <= ... <= h_n the times of a gradient, and messages that take no time, it is
@@ -85,7 +85,7 @@ def least_time(problem: Problem, compute: Sequence[float]) -> float:
     return min(times)
 
 
-def own_time(name: str, problem: Problem, compute: Sequence[float]) -> float:
+def own_time(name: str, problem: ProblemConstants, compute: Sequence[float]) -> float:
     r"""Return the bound on a method's time, up to a constant, with messages that take no time.
 
     Vanilla SGD uses the fastest worker, h_1 (L Delta/eps + sigma^2 L Delta/eps^2). Synchronized SGD
@@ -125,7 +125,7 @@ def promise(objective: Objective, seed: int) -> list[Promise]:
     """Run methods as the paper's Theorem 2.4 says, on the quadratic."""
     accuracy = 1.0
     variance = len(objective.start) * objective.deviation**2
-    problem = Problem(objective.smoothness, objective.gap, variance, accuracy)
+    problem = ProblemConstants(objective.smoothness, objective.gap, variance, accuracy)
     workers, enough = workers_of("heterogeneous_compute", 16), batch(problem)
     promises = []
     for name, settings in (
@@ -146,7 +146,7 @@ def promise(objective: Objective, seed: int) -> list[Promise]:
 
 
 def _run(
-    name: str, settings: Mapping[str, float], workers: Workers, problem: Problem
+    name: str, settings: Mapping[str, float], workers: Workers, problem: ProblemConstants
 ) -> tuple[Run, int, int]:
     """Return a run of the theorem's number of gradients, the largest distance and this number."""
     distance = distance_bound(name, workers.count, settings)
@@ -161,7 +161,7 @@ def _mean_squares(
     name: str,
     settings: dict[str, float],
     workers: Workers,
-    problem: Problem,
+    problem: ProblemConstants,
     objective: Objective,
     seed: int,
 ) -> dict[str, float]:
@@ -185,7 +185,7 @@ def _square_slopes(run: Run, task: Task, looks: np.ndarray, seed: int) -> np.nda
 
 
 # L Delta/eps = 4 and sigma^2/eps = 64.
-PROBLEM = Problem(1.0, 4.0, 64.0, 1.0)
+PROBLEM = ProblemConstants(1.0, 4.0, 64.0, 1.0)
 _BATCH = batch(PROBLEM)
 COUNTS = (8, 32, 128)
 """Numbers of workers; the last is more than sigma^2/eps, so that a method may not wait for all."""
@@ -245,7 +245,7 @@ def workers_in(family: str, count: int, seed: int) -> Workers:
 
 
 def time_over(
-    name: str, workers: Workers, bound: Callable[[Problem, Sequence[float]], float]
+    name: str, workers: Workers, bound: Callable[[ProblemConstants, Sequence[float]], float]
 ) -> float:
     """Return the time of the theorem's number of gradients over a bound."""
     run, _, _ = _run(name, settings_for(name, workers.count), workers, PROBLEM)
@@ -259,7 +259,9 @@ def over_bounds(seeds: Sequence[int]) -> dict[str, list[float]]:
     its own bound.
     """
 
-    def largest(name: str, bound: Callable[[Problem, Sequence[float]], float], seed: int) -> float:
+    def largest(
+        name: str, bound: Callable[[ProblemConstants, Sequence[float]], float], seed: int
+    ) -> float:
         cases = [workers_in(family, n, seed) for family in FAMILIES for n in COUNTS]
         return max(time_over(name, workers, bound) for workers in cases)
 

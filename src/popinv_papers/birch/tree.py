@@ -65,7 +65,7 @@ class Tree:
 
 
 @dataclass(frozen=True)
-class Conditions:
+class TheoremConditions:
     """The three conditions of the paper's Theorem 2.4, on a recorded run.
 
     Attributes
@@ -92,7 +92,7 @@ class Conditions:
         return int(self.distances.max(initial=0))
 
 
-def check(tree: Tree, most: int | None = None) -> Conditions:
+def check(tree: Tree, most: int | None = None) -> TheoremConditions:
     """Check the three conditions on a recorded run, or on its first ``most`` gradients.
 
     The walk from z^k to the main branch meets it in x^m. The nodes below x^m are common to both
@@ -125,4 +125,4 @@ def check(tree: Tree, most: int | None = None) -> Conditions:
             {g: sum(m <= j < k for j in at_edge.get(g, ())) for g in dict.fromkeys(walked)}
         )
         contained &= m <= k and Counter(walked) <= between
-    return Conditions(bool(fresh), bool(contained), distances)
+    return TheoremConditions(bool(fresh), bool(contained), distances)

@@ -62,7 +62,7 @@ _SCRATCH = 8
 
 
 @dataclass(frozen=True)
-class Size:
+class CertifiedSize:
     """Trials with small batches and with one, and epochs of learning with both.
 
     Trials with one batch share it, so that many of them take little longer than one.
@@ -76,12 +76,14 @@ class Size:
 
 
 SIZES = {
-    "workstation": Size(5, 20, 20, 300, (32,)),
-    "paper": Size(100, 100, 50, 1000, (32, 128, 512, RECORDS)),
+    "workstation": CertifiedSize(5, 20, 20, 300, (32,)),
+    "paper": CertifiedSize(100, 100, 50, 1000, (32, 128, 512, RECORDS)),
 }
 
 
-def accuracies_by_epsilon(digits: Digits, authors: Digits, size: Size) -> dict[str, np.ndarray]:
+def accuracies_by_epsilon(
+    digits: Digits, authors: Digits, size: CertifiedSize
+) -> dict[str, np.ndarray]:
     """Return the accuracy (trials, epsilons) after one request and one epoch, by method.
 
     Noisy steps learn from the authors' images, as stored results of theirs do.
@@ -147,7 +149,7 @@ def rivals(digits: Digits, trials: int) -> dict[str, np.ndarray]:
     }
 
 
-def measure(digits: Digits, authors: Digits, size: Size) -> xr.Dataset:
+def measure(digits: Digits, authors: Digits, size: CertifiedSize) -> xr.Dataset:
     """Return everything as a Dataset, accuracies by trial; minutes in workstation size.
 
     Parameters
@@ -239,7 +241,7 @@ def measure(digits: Digits, authors: Digits, size: Size) -> xr.Dataset:
     )
 
 
-def _of_batch(size: Size, full: bool) -> tuple[int, int]:
+def _of_batch(size: CertifiedSize, full: bool) -> tuple[int, int]:
     """Return the epochs of learning and the trials, with one batch or with small ones."""
     return (size.learnt_full, size.trials_full) if full else (size.learnt, size.trials)
 
@@ -260,7 +262,7 @@ def shares_of_gap(digits: Digits, trials: int) -> list[float]:
     return [largest_share_of_gap(digits, 128, SIGMA, 10, trial) for trial in bar]
 
 
-def scratch(digits: Digits, batch: int, size: Size) -> np.ndarray:
+def scratch(digits: Digits, batch: int, size: CertifiedSize) -> np.ndarray:
     """Return the accuracy (trials, runs) of learning with small batches."""
     epochs = 5 if batch == 1 else size.learnt
     sigmas = np.full(_SCRATCH, SIGMA)

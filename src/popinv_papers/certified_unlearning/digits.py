@@ -13,9 +13,9 @@ from tqdm import tqdm
 from popinv.errors import ConfigError, DataError
 from popinv.methods.certificate.accountant import Setting
 from popinv.methods.certificate.descent import (
+    EpochNoise,
+    IndependentRuns,
     Loss,
-    Model,
-    Noise,
     Partition,
     Records,
     run,
@@ -221,7 +221,7 @@ def _serve_once(
     rows = removed_rows(digits, requests)
     features, targets = replacements(digits.seed, requests, digits.features.shape[1])
     runs = together if batch == setting.n else RUNS
-    noise = Noise(sigma, digits.seed, f"digits/{batch}/{sigma:g}/{trial}")
+    noise = EpochNoise(sigma, digits.seed, f"digits/{batch}/{sigma:g}/{trial}")
     holder = learn(digits.records(batch, trial), _LOSS, setting, noise, learnt, runs)
     before = holder.model
     for i, row in enumerate(rows):
@@ -251,7 +251,7 @@ def accuracy_after_one(
     name = f"one request, batch {batch}"
     for trial in tqdm(range(trials // together), desc=name, unit="trial", disable=None):
         records = digits.records(batch, trial)
-        noise = Noise(np.tile(sigmas, together), digits.seed, f"digits/once/{batch}/{trial}")
+        noise = EpochNoise(np.tile(sigmas, together), digits.seed, f"digits/once/{batch}/{trial}")
         model = start(records, setting, noise, len(sigmas) * together)
         model = run(model, records, _LOSS, setting, noise, learnt)
         left = records.replaced(row, features[0], targets[0])
@@ -289,8 +289,8 @@ def largest_share_of_gap(
     records = digits.records(batch, trial)
     row = int(records.partition.order[-1])
     other = records.replaced(row, digits.features[row], -digits.targets[row])
-    noise = Noise(sigma, digits.seed, f"digits/gap/{trial}")
-    models: list[Model] = [start(records, setting, noise, 1)] * 2
+    noise = EpochNoise(sigma, digits.seed, f"digits/gap/{trial}")
+    models: list[IndependentRuns] = [start(records, setting, noise, 1)] * 2
     largest = 0.0
     for epoch in range(1, epochs + 1):
         models = [

@@ -29,7 +29,7 @@ from popinv.seeds import generator
 from popinv_papers.fedhl.lora import (
     Adapters,
     Dense,
-    Factors,
+    LowRankFactors,
     ModuleLoss,
     factor_gradients,
     products,
@@ -109,19 +109,19 @@ class Pruning:
         return np.maximum(1, np.floor(self.decay * ranks).astype(int))
 
 
-def leading(factors: Factors, ranks: np.ndarray) -> Factors:
+def leading(factors: LowRankFactors, ranks: np.ndarray) -> LowRankFactors:
     """Return the first r_i columns of B and rows of A for every client, with zeros elsewhere."""
     kept = torch.arange(factors.b.shape[2]) < torch.from_numpy(np.asarray(ranks))[:, None]
-    return Factors(factors.b * kept[:, None, :], factors.a * kept[:, :, None])
+    return LowRankFactors(factors.b * kept[:, None, :], factors.a * kept[:, :, None])
 
 
 def _tails(
     adapters: Adapters, ranks: np.ndarray, pruning: Pruning
-) -> Iterator[tuple[str, Factors]]:
+) -> Iterator[tuple[str, LowRankFactors]]:
     """Yield each layer's factors without the first s columns and rows."""
     for name, f in adapters.items():
         kept = leading(f, pruning.lowered(ranks))
-        yield name, Factors(f.b - kept.b, f.a - kept.a)
+        yield name, LowRankFactors(f.b - kept.b, f.a - kept.a)
 
 
 def tail_norms(adapters: Adapters, ranks: np.ndarray, pruning: Pruning) -> np.ndarray:
@@ -139,7 +139,7 @@ def penalty_gradients(adapters: Adapters, ranks: np.ndarray, pruning: Pruning) -
     for name, tail in _tails(adapters, ranks, pruning):
         b, a = (torch.linalg.norm(part, dim=(1, 2))[:, None, None] for part in (tail.b, tail.a))
         tiny = torch.finfo(b.dtype).tiny
-        found[name] = Factors(
+        found[name] = LowRankFactors(
             pruning.strength * a * tail.b / b.clamp(min=tiny),
             pruning.strength * b * tail.a / a.clamp(min=tiny),
         )
@@ -240,7 +240,9 @@ def train(
         slopes = factor_gradients(adapters, gradient(dense, taking_part, number, step))
         if penalty is not None:
             more = penalty(adapters)
-            slopes = {n: Factors(g.b + more[n].b, g.a + more[n].a) for n, g in slopes.items()}
+            slopes = {
+                n: LowRankFactors(g.b + more[n].b, g.a + more[n].a) for n, g in slopes.items()
+            }
         moved: Adapters = {}
         for name, f in adapters.items():
             pair = []
@@ -255,6 +257,6 @@ def train(
                     # Zero wherever all slopes were zero, so padding stays zero.
                     slope, moments[key] = mean / root, (first, second)
                 pair.append(value - local.rate * slope)
-            moved[name] = Factors(*pair)
+            moved[name] = LowRankFactors(*pair)
         adapters = moved
     return adapters

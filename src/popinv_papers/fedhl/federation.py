@@ -87,7 +87,7 @@ class Federation:
 
 
 @dataclass(frozen=True)
-class State:
+class ServerState:
     """State of the server: W of every layer, and how it came about.
 
     ``factors`` are those of the layers, which HetLoRA averages, ``ranks`` (K,) those of the
@@ -100,7 +100,7 @@ class State:
     round: int = 0
 
 
-def begin(federation: Federation) -> State:
+def begin(federation: Federation) -> ServerState:
     """Return the state in which W is zero."""
     increments = {
         name: torch.zeros(shape, dtype=federation.dtype)
@@ -113,10 +113,10 @@ def begin(federation: Federation) -> State:
             name: fresh(shape, [min(ranks.max(), *shape)], [rng], federation.dtype)
             for name, shape in federation.shapes.items()
         }
-    return State(increments, factors, ranks)
+    return ServerState(increments, factors, ranks)
 
 
-def step(state: State, federation: Federation) -> tuple[State, dict[str, Any]]:
+def step(state: ServerState, federation: Federation) -> tuple[ServerState, dict[str, Any]]:
     """Run one round, and return the state after it, and a record.
 
     The record has ``taking_part``, ``weights`` and their ``entropy`` (relative to equal weights);
@@ -175,7 +175,7 @@ def step(state: State, federation: Federation) -> tuple[State, dict[str, Any]]:
     }
     now = state.ranks.copy()
     now[chosen] = lowered
-    return State(increments, factors, now, state.round + 1), info
+    return ServerState(increments, factors, now, state.round + 1), info
 
 
 def _norm(increments: Dense) -> float:
@@ -183,7 +183,7 @@ def _norm(increments: Dense) -> float:
 
 
 def _sent(
-    state: State, federation: Federation, chosen: np.ndarray, ranks: np.ndarray
+    state: ServerState, federation: Federation, chosen: np.ndarray, ranks: np.ndarray
 ) -> tuple[Adapters, Dense | None, np.ndarray]:
     """Return factors and offset from which clients start, and their squared errors."""
     if state.factors is not None:
@@ -215,7 +215,7 @@ def run(
     rounds: int,
     watch: Callable[[Dense], Mapping[str, float]],
     description: str = "rounds",
-) -> tuple[State, dict[str, np.ndarray]]:
+) -> tuple[ServerState, dict[str, np.ndarray]]:
     """Run many rounds, and return the last state, and a record.
 
     ``watch`` maps the increments at the start and after every round to the values to record, rounds

@@ -28,7 +28,7 @@ _ZERO = {torch.float32: 1e-6, torch.float64: 1e-13}
 
 
 @dataclass(frozen=True)
-class Factors:
+class LowRankFactors:
     """Factors of one layer: B (k, m, r) and A (k, r, n)."""
 
     b: torch.Tensor
@@ -39,7 +39,7 @@ class Factors:
         return self.b @ self.a
 
 
-Adapters = dict[str, Factors]
+Adapters = dict[str, LowRankFactors]
 
 
 def products(adapters: Adapters) -> Dense:
@@ -61,7 +61,7 @@ def fresh(
     ranks: Sequence[int],
     rngs: Sequence[np.random.Generator],
     dtype: torch.dtype,
-) -> Factors:
+) -> LowRankFactors:
     """Return factors whose product is zero: A (n columns) normal of variance 1/n, B (m rows) zero.
 
     Each client has a generator of its own; clients that start equally have equal ones.
@@ -70,12 +70,12 @@ def fresh(
     a = torch.zeros(len(ranks), max(ranks), n, dtype=dtype)
     for row, rank, rng in zip(a, ranks, rngs, strict=True):
         row[:rank] = torch.from_numpy(rng.standard_normal((rank, n)) / np.sqrt(n)).to(dtype)
-    return Factors(torch.zeros(len(ranks), m, max(ranks), dtype=dtype), a)
+    return LowRankFactors(torch.zeros(len(ranks), m, max(ranks), dtype=dtype), a)
 
 
 def truncated(
-    u: torch.Tensor, s: torch.Tensor, vh: torch.Tensor, empty: Factors, ranks: Sequence[int]
-) -> Factors:
+    u: torch.Tensor, s: torch.Tensor, vh: torch.Tensor, empty: LowRankFactors, ranks: Sequence[int]
+) -> LowRankFactors:
     r"""Return :math:`B = U_r S_r^{1/2}, A = S_r^{1/2} V_r^T`, the best approximation of rank r.
 
     They are from the singular value decomposition of an (m, n) matrix. If the matrix has fewer
@@ -89,13 +89,13 @@ def truncated(
         kept = min(rank, known)
         b[i, :, :kept] = u[:, :kept] * root[:kept]
         a[i, :kept] = root[:kept, None] * vh[:kept]
-    return Factors(b, a)
+    return LowRankFactors(b, a)
 
 
 def factor_gradients(adapters: Adapters, gradients: Mapping[str, torch.Tensor]) -> Adapters:
     """Return the gradients G A^T and B^T G of the factors from that of their product."""
     return {
-        name: Factors(gradients[name] @ f.a.mT, f.b.mT @ gradients[name])
+        name: LowRankFactors(gradients[name] @ f.a.mT, f.b.mT @ gradients[name])
         for name, f in adapters.items()
     }
 

@@ -37,7 +37,7 @@ _MANY = Division(100, 0.5)
 
 
 @dataclass(frozen=True)
-class Digits:
+class ImagesSize:
     """Numbers of images and of pretraining steps, and the width of the network."""
 
     training: Training
@@ -48,10 +48,10 @@ class Digits:
 
 
 @dataclass(frozen=True)
-class Size:
+class FedhlSize:
     """Sizes of all parts, and the number of seeds."""
 
-    digits: Digits
+    digits: ImagesSize
     brown: tuple[Passages, Training]
     letters: tuple[Passages, Training]
     seeds: int
@@ -61,8 +61,8 @@ class Size:
 
 
 SIZES = {
-    "workstation": Size(
-        Digits(Training((Division(10, 0.5),), 15, 5, 20), 4000, 1000, 128, 400),
+    "workstation": FedhlSize(
+        ImagesSize(Training((Division(10, 0.5),), 15, 5, 20), 4000, 1000, 128, 400),
         (Passages(of_kind=160), Training((*DIVISIONS, _MANY), 8, 4, 8)),
         (Passages(of_kind=200), Training(DIVISIONS, 6, 4, 6)),
         5,
@@ -71,8 +71,8 @@ SIZES = {
         200,
     ),
     # The paper's own sizes are unknown to us; this one has all images, and most passages.
-    "paper": Size(
-        Digits(Training((*DIVISIONS, _MANY), 100, 20, 20), 60_000, 10_000, 256, 4000),
+    "paper": FedhlSize(
+        ImagesSize(Training((*DIVISIONS, _MANY), 100, 20, 20), 60_000, 10_000, 256, 4000),
         (Passages(of_kind=1000), Training((*DIVISIONS, _MANY), 50, 10, 16)),
         (Passages(of_kind=1000), Training((*DIVISIONS, _MANY), 50, 10, 16)),
         5,
@@ -135,7 +135,7 @@ def pretrained(images: Labelled, width: int, steps: int, seed: int) -> nn.Module
     return net
 
 
-def digits(digit_images: ImageSet, clothes: ImageSet, size: Digits, seed: int) -> Adaptation:
+def digits(digit_images: ImageSet, clothes: ImageSet, size: ImagesSize, seed: int) -> Adaptation:
     """Return a seed's network, trained on its digits, and its clothes."""
     ours, theirs = (
         chosen_images(images, min(size.train, len(images.train)), size.test, seed, f"fedhl/{name}")
@@ -158,7 +158,7 @@ def held_back(images: ImageSet, seed: int) -> ImageSet:
 
 
 def digits_to_clothes(
-    digit_images: ImageSet, clothes: ImageSet, size: Digits, seeds: list[int]
+    digit_images: ImageSet, clothes: ImageSet, size: ImagesSize, seeds: list[int]
 ) -> xr.Dataset:
     """Return the accuracies of the first problem. The pilot has the seed after the last."""
     other = seeds[-1] + 1
@@ -181,7 +181,7 @@ def kinds_of_texts(problem: str, given: Bank, training: Training, seeds: list[in
 
 
 def text_banks(
-    brown: Path, letters: Path, weights: Path, size: Size, seeds: list[int]
+    brown: Path, letters: Path, weights: Path, size: FedhlSize, seeds: list[int]
 ) -> Iterator[xr.Dataset]:
     """Yield the accuracies of both problems of texts, from the archives of the packages."""
     for problem, read, archive, (passages, training) in (
@@ -193,7 +193,7 @@ def text_banks(
         yield kinds_of_texts(problem, given, training, seeds)
 
 
-def seeds_of(size: Size, seed: int) -> list[int]:
+def seeds_of(size: FedhlSize, seed: int) -> list[int]:
     """Return the seeds of the repetitions; the next one is the pilot's."""
     return list(range(seed, seed + size.seeds))
 

@@ -115,7 +115,7 @@ def regression(deviation: float, seed: int, noise: float = 0.0) -> Regression:
 
 
 @dataclass(frozen=True)
-class Case:
+class RegressionRow:
     """One row of the table."""
 
     name: str
@@ -125,9 +125,9 @@ class Case:
 
 
 CASES = (
-    Case("none", 0.0, 0.05, 20),
-    Case("mild_short", 0.034, 0.02, 5),
-    Case("strong", 0.112, 0.05, 20),
+    RegressionRow("none", 0.0, 0.05, 20),
+    RegressionRow("mild_short", 0.034, 0.02, 5),
+    RegressionRow("strong", 0.112, 0.05, 20),
 )
 
 # The columns: a method, its weights from truncation errors, and the place of its residuals.
@@ -161,7 +161,7 @@ def _federation(problem: Regression, local: Local, seed: int, stage: str) -> Fed
     )
 
 
-def _problem(case: Case, seed: int) -> tuple[Regression, Federation]:
+def _problem(case: RegressionRow, seed: int) -> tuple[Regression, Federation]:
     problem = regression(case.deviation, seed)
     return problem, _federation(problem, Local(case.steps, case.rate), seed, case.name)
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from popinv.errors import ConfigError
-from popinv_papers.fedhl.lora import Adapters, Dense, Factors, products
+from popinv_papers.fedhl.lora import Adapters, Dense, LowRankFactors, products
 
 METHODS = ("fedhl", "hetlora", "flexlora", "flora")
 
@@ -117,7 +117,7 @@ def weighted_products(trained: Dense, weights: np.ndarray) -> Dense:
 def factor_mean(trained: Adapters, weights: np.ndarray) -> Adapters:
     """Return (sum q_i B_i', sum q_i A_i') of every layer, stacks of one."""
     return {
-        name: Factors(
+        name: LowRankFactors(
             torch.einsum("k,kmr->mr", _like(weights, f.b), f.b)[None],
             torch.einsum("k,krn->rn", _like(weights, f.a), f.a)[None],
         )

@@ -35,7 +35,7 @@ from popinv_papers.influence.pool_scores import kernel_spread, tangent_embedding
 
 
 @dataclass(frozen=True)
-class Model:
+class LanguageModelSize:
     """A language model: its number of weights and of blocks."""
 
     name: str
@@ -44,15 +44,15 @@ class Model:
 
 
 MODELS = (
-    Model("Llama2-7B", 7e9, 32),
-    Model("Llama3.2-3B", 3e9, 28),
-    Model("Qwen2.5-1.5B", 1.5e9, 28),
-    Model("Qwen2.5-3B", 3e9, 36),
+    LanguageModelSize("Llama2-7B", 7e9, 32),
+    LanguageModelSize("Llama3.2-3B", 3e9, 28),
+    LanguageModelSize("Qwen2.5-1.5B", 1.5e9, 28),
+    LanguageModelSize("Qwen2.5-3B", 3e9, 36),
 )
 
 
 def costs(
-    model: Model,
+    model: LanguageModelSize,
     pool: int = 200_000,
     landmarks: int = 4096,
     tangents: int = 2,
@@ -160,7 +160,7 @@ def measure(size: Timing, seed: int) -> dict[str, float]:
         "gradients": size.pool * seconds["gradient"],
     }
     counted = costs(
-        Model("timed", 1e9, size.layers),
+        LanguageModelSize("timed", 1e9, size.layers),
         size.pool,
         size.landmarks,
         size.tangents,

@@ -32,7 +32,7 @@ from popinv_papers.influence.networks import (
     language_losses,
 )
 from popinv_papers.influence.selection import top
-from popinv_papers.influence.training import Adam, AdamState, begin, step, train
+from popinv_papers.influence.training import AdamSettings, AdamState, begin, step, train
 
 RATES = (0.02, 0.01, 0.005, 0.0025)
 # A practical learning rate, and one at which the second-order term is seen.
@@ -42,7 +42,7 @@ KEPT = (0.1, 0.2, 0.4)
 
 
 @dataclass(frozen=True)
-class Case:
+class ExactnessCase:
     """A network with weights of double precision, a pool and a target."""
 
     name: str
@@ -52,7 +52,7 @@ class Case:
     target: Samples
 
 
-def cases(seed: int, number: int = 0, pool: int = 60, target: int = 20) -> Iterator[Case]:
+def cases(seed: int, number: int = 0, pool: int = 60, target: int = 20) -> Iterator[ExactnessCase]:
     """Yield a linear model, a perceptron and a transformer, on random data of a number."""
     rng = generator(seed, "influence/exactness", number)
     teacher = rng.standard_normal((6, 4))
@@ -71,19 +71,21 @@ def cases(seed: int, number: int = 0, pool: int = 60, target: int = 20) -> Itera
         yield _case("transformer", flat, language_losses(flat), (tokens,), pool)
 
 
-def _case(name: str, flat: Flat, losses: Losses, samples: Samples, pool: int) -> Case:
+def _case(name: str, flat: Flat, losses: Losses, samples: Samples, pool: int) -> ExactnessCase:
     sides = [tuple(tensor[part] for tensor in samples) for part in (slice(pool), slice(pool, None))]
-    return Case(name, flat, losses, *sides)
+    return ExactnessCase(name, flat, losses, *sides)
 
 
-def _warmed(case: Case, seed: int, part: str) -> tuple[Adam, AdamState]:
+def _warmed(case: ExactnessCase, seed: int, part: str) -> tuple[AdamSettings, AdamState]:
     """Return Adam's settings, and the state after a few steps on the pool."""
-    settings = Adam(batch_size=16, seed=seed, stage=f"influence/{part}/{case.name}")
+    settings = AdamSettings(batch_size=16, seed=seed, stage=f"influence/{part}/{case.name}")
     warm = train(case.losses, begin(case.flat.theta), case.pool, settings, 12, decay=False)
     return settings, warm
 
 
-def _expansion(case: Case, warm: AdamState) -> tuple[Tensor, Tensor, Tensor, HessianProduct]:
+def _expansion(
+    case: ExactnessCase, warm: AdamState
+) -> tuple[Tensor, Tensor, Tensor, HessianProduct]:
     """Return theta, the pool's gradients G, and the target's gradient g and products with H."""
     rows = influence.sample_gradients(case.losses, warm.theta, case.pool)
     g = influence.mean_gradient(case.losses, warm.theta, case.target)
@@ -91,7 +93,7 @@ def _expansion(case: Case, warm: AdamState) -> tuple[Tensor, Tensor, Tensor, Hes
     return warm.theta, rows, g, hessian
 
 
-def error_orders(case: Case, seed: int) -> dict[str, Any]:
+def error_orders(case: ExactnessCase, seed: int) -> dict[str, Any]:
     """Return the errors of the predicted change for each learning rate, and their orders.
 
     Weights of the pool are random. Adam is warmed up on the pool, and the step's second moment is
@@ -130,7 +132,7 @@ def error_orders(case: Case, seed: int) -> dict[str, Any]:
     return measured
 
 
-def second_order(case: Case, seed: int) -> dict[str, Any]:
+def second_order(case: ExactnessCase, seed: int) -> dict[str, Any]:
     """Return what the second-order term does to the selection, by optimiser and share of the pool.
 
     The penalty is that which leaves k weights without the term, or larger if the problem would not

@@ -38,7 +38,7 @@ from popinv_papers.influence.text_pool import (
     trained_once,
     warmed_up,
 )
-from popinv_papers.influence.training import Adam, AdamState, begin, train
+from popinv_papers.influence.training import AdamSettings, AdamState, begin, train
 from popinv_papers.kit.encoder import Block, Encoder, pooled, pretrained_encoder, tokenised
 from popinv_papers.kit.kept import kept
 from popinv_papers.kit.text import CATEGORIES, brown_passages, letter_passages
@@ -140,7 +140,7 @@ def texts_of(brown: Path, letters: Path, size: FineTuning, seed: int) -> Texts:
 
 
 @dataclass(frozen=True)
-class Bank:
+class TextStates:
     """The texts as states before the last block, which tokens count, and classes."""
 
     texts: Texts
@@ -156,7 +156,7 @@ class Bank:
         return self.states[index], self.told[index], self.label[index]
 
 
-def _bank(texts: Texts, encoder: Encoder, ids: Tensor, size: FineTuning, seed: int) -> Bank:
+def _bank(texts: Texts, encoder: Encoder, ids: Tensor, size: FineTuning, seed: int) -> TextStates:
     """Return what the encoder makes of all texts, once for all draws."""
     told = ids != 0
     first = _Pooled(encoder, size.blocks)
@@ -185,7 +185,7 @@ def _bank(texts: Texts, encoder: Encoder, ids: Tensor, size: FineTuning, seed: i
         }
 
     found = kept("fine-tuning states", computed)
-    return Bank(
+    return TextStates(
         texts,
         torch.from_numpy(found["states"]),
         told,
@@ -244,7 +244,9 @@ def _rows(texts: Texts, size: FineTuning, rng: np.random.Generator) -> dict[str,
     return rows | {"pool": whole[rng.permutation(len(whole))]}
 
 
-def compare(bank: Bank, block: Block, size: FineTuning, seed: int, number: int) -> dict[str, float]:
+def compare(
+    bank: TextStates, block: Block, size: FineTuning, seed: int, number: int
+) -> dict[str, float]:
     """Select by every method for every target, train, and return accuracies for one draw.
 
     Returns
@@ -260,7 +262,7 @@ def compare(bank: Bank, block: Block, size: FineTuning, seed: int, number: int) 
     pool = bank.samples(rows["pool"])
     flat = Flat.of(LastBlock(block, len(CLASSES)))
     losses = classification_losses(flat)
-    adam = Adam(size.rate, size.batch_size, seed=seed, stage=place)
+    adam = AdamSettings(size.rate, size.batch_size, seed=seed, stage=place)
     warm = warmed_up(losses, flat.theta, pool, adam, size.selected, size.warm_steps)
     known = _known(bank, flat, warm, rows, adam)
     numbers, chosen = choose(known, size.selected, size.landmarks, size.landmarks_used, adam)
@@ -282,7 +284,11 @@ def compare(bank: Bank, block: Block, size: FineTuning, seed: int, number: int) 
 
 
 def _known(
-    bank: Bank, flat: Flat, warm: AdamState, rows: Mapping[str, np.ndarray], adam: Adam
+    bank: TextStates,
+    flat: Flat,
+    warm: AdamState,
+    rows: Mapping[str, np.ndarray],
+    adam: AdamSettings,
 ) -> TextPool:
     """Return what the methods know of the pool."""
     warmed = filled(flat.module, warm.theta)
@@ -327,7 +333,7 @@ def _known(
     )
 
 
-def _accuracy(flat: Flat, theta: Tensor, bank: Bank, rows: np.ndarray, target: str) -> float:
+def _accuracy(flat: Flat, theta: Tensor, bank: TextStates, rows: np.ndarray, target: str) -> float:
     """Return the share of texts whose class is the likeliest of the target's classes."""
     states, told, label = bank.samples(rows)
     own = torch.tensor([CLASSES.index(kind) for kind in TARGETS[target]])
@@ -336,7 +342,9 @@ def _accuracy(flat: Flat, theta: Tensor, bank: Bank, rows: np.ndarray, target: s
     return float((named == label).double().mean())
 
 
-def encoded(archives: tuple[Path, Path, Path], size: FineTuning, seed: int) -> tuple[Bank, Block]:
+def encoded(
+    archives: tuple[Path, Path, Path], size: FineTuning, seed: int
+) -> tuple[TextStates, Block]:
     """Return the texts of all draws, and the block that is trained.
 
     The archives are those of the Brown corpus, of the letters, and of the encoder.

@@ -32,7 +32,7 @@ from popinv_papers.influence.pool_scores import (
     representation_scores,
     tangent_embeddings,
 )
-from popinv_papers.influence.pretraining import Corpus, LanguageModel, bigram_loss, split
+from popinv_papers.influence.pretraining import LanguageModel, PretrainingCorpus, bigram_loss, split
 from popinv_papers.influence.text_pool import (
     Seconds,
     TextPool,
@@ -42,7 +42,7 @@ from popinv_papers.influence.text_pool import (
     trained_once,
     warmed_up,
 )
-from popinv_papers.influence.training import Adam, AdamState
+from popinv_papers.influence.training import AdamSettings, AdamState
 from popinv_papers.kit.training import filled
 
 # The states whose tangents are the embeddings: the last token's, as in the released code, or their
@@ -81,7 +81,7 @@ class Sides:
     tests: tuple[Tensor, ...]
 
 
-def sides(corpus: Corpus, size: Language, seed: int, number: int) -> Sides:
+def sides(corpus: PretrainingCorpus, size: Language, seed: int, number: int) -> Sides:
     """Draw pool, targets and tests of one draw from the texts that are not for pretraining.
 
     Raises
@@ -122,7 +122,12 @@ def sides(corpus: Corpus, size: Language, seed: int, number: int) -> Sides:
 
 
 def compare(
-    corpus: Corpus, model: Transformer, pairs: np.ndarray, size: Language, seed: int, number: int
+    corpus: PretrainingCorpus,
+    model: Transformer,
+    pairs: np.ndarray,
+    size: Language,
+    seed: int,
+    number: int,
 ) -> dict[str, float]:
     """Select by every method for every target, train, and return losses for one draw.
 
@@ -137,7 +142,7 @@ def compare(
     drawn = sides(corpus, size, seed, number)
     everything = Flat.of(model)
     losses = language_losses(everything)
-    adam = Adam(size.rate, size.batch_size, seed=seed, stage=f"influence/language/{number}")
+    adam = AdamSettings(size.rate, size.batch_size, seed=seed, stage=f"influence/language/{number}")
     texts = (drawn.pool,)
     warm = warmed_up(losses, everything.theta, texts, adam, size.selected, size.warm_steps)
     pool = _known(model, warm, drawn, adam, size)
@@ -156,7 +161,7 @@ def compare(
 
 
 def _known(
-    model: Transformer, warm: AdamState, drawn: Sides, adam: Adam, size: Language
+    model: Transformer, warm: AdamState, drawn: Sides, adam: AdamSettings, size: Language
 ) -> TextPool:
     """Return what the methods know of the pool, and what each part of it took."""
     warmed = filled(model, warm.theta)

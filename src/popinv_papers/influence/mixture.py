@@ -27,7 +27,7 @@ from popinv_papers.influence.pool_scores import (
     tangent_embeddings,
 )
 from popinv_papers.influence.selection import round_robin, top
-from popinv_papers.influence.training import Adam, AdamState, begin, train
+from popinv_papers.influence.training import AdamSettings, AdamState, begin, train
 
 EMBEDDINGS = ("states", "hidden", "logits", "loss", "hidden_and_label")
 
@@ -137,7 +137,7 @@ def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:
         )
         flat = Flat.of(Perceptron(size.features, size.classes, size.width))
     losses = classification_losses(flat)
-    adam = Adam(seed=seed, stage=place)
+    adam = AdamSettings(seed=seed, stage=place)
     few = generator(seed, f"{place}/warm").permutation(size.pool)[: size.selected]
     warm = _trained(losses, begin(flat.theta), drawn.pool, few, adam, size.warm_epochs, decay=False)
     step = warm.frozen_step(adam)
@@ -193,7 +193,7 @@ def _trained(
     state: AdamState,
     pool: Samples,
     chosen: np.ndarray,
-    adam: Adam,
+    adam: AdamSettings,
     epochs: int,
     weights: Tensor | None = None,
     decay: bool = True,

@@ -32,7 +32,7 @@ class Perceptron(nn.Module):
         return x if features else self.head(x)
 
 
-class Block(nn.Module):
+class CausalBlock(nn.Module):
     """Causal attention and a perceptron, each with normalisation and a residual connection."""
 
     mask: Tensor
@@ -68,7 +68,7 @@ class Transformer(nn.Module):
         self.width = width
         self.tokens = nn.Embedding(vocabulary, width)
         self.places = nn.Embedding(length, width)
-        self.blocks = nn.ModuleList(Block(width, heads, length) for _ in range(layers))
+        self.blocks = nn.ModuleList(CausalBlock(width, heads, length) for _ in range(layers))
         self.head = nn.Linear(width, vocabulary)
 
     def first_blocks(self, count: int) -> Transformer:

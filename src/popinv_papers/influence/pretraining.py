@@ -30,7 +30,7 @@ from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv_papers.influence.influence import Flat
 from popinv_papers.influence.networks import PADDING, Transformer, language_losses
-from popinv_papers.influence.training import Adam, AdamState, begin, descend
+from popinv_papers.influence.training import AdamSettings, AdamState, begin, descend
 from popinv_papers.kit.kept import continued
 from popinv_papers.kit.text import brown_sentences, byte_pair_symbols, runs, sentences, spam_texts
 from popinv_papers.kit.training import fill
@@ -43,7 +43,7 @@ _LETTERS = {"easy-ham-1": "ham", "spam-2": "spam"}
 
 
 @dataclass(frozen=True)
-class Corpus:
+class PretrainingCorpus:
     """Passages of every text, (n, length + 2), by the text's name, and the texts' sources."""
 
     passages: Mapping[str, np.ndarray]
@@ -63,7 +63,9 @@ def passages(sentences: Sequence[np.ndarray], length: int) -> np.ndarray:
     return np.array(rows, dtype=np.int64).reshape(-1, length + 2)
 
 
-def brown_and_letters(brown: Path, letters: Path, vocabulary: int, length: int) -> Corpus:
+def brown_and_letters(
+    brown: Path, letters: Path, vocabulary: int, length: int
+) -> PretrainingCorpus:
     """Return the passages of both corpora, in tokens of an encoding that is learnt from them.
 
     The byte-pair vocabulary has the given size. The passages have two more tokens.
@@ -83,7 +85,7 @@ def brown_and_letters(brown: Path, letters: Path, vocabulary: int, length: int) 
         name: passages(symbols[end - count : end], length)
         for name, end, count in zip(texts, ends, lengths, strict=True)
     }
-    return Corpus(cut, source, learnt + _OWN)
+    return PretrainingCorpus(cut, source, learnt + _OWN)
 
 
 def bigram_table(known: np.ndarray, vocabulary: int) -> np.ndarray:
@@ -146,7 +148,7 @@ class LanguageModel:
         return Transformer(vocabulary, self.length + 1, self.width, self.heads, self.layers)
 
 
-def split(corpus: Corpus, size: LanguageModel, seed: int) -> tuple[list[str], list[str]]:
+def split(corpus: PretrainingCorpus, size: LanguageModel, seed: int) -> tuple[list[str], list[str]]:
     """Return the names of the texts to train on, and of all others."""
     unseen = [name for name in corpus.passages if corpus.source[name] in size.targets]
     known = [name for name in corpus.passages if corpus.source[name] not in size.targets]
@@ -155,7 +157,7 @@ def split(corpus: Corpus, size: LanguageModel, seed: int) -> tuple[list[str], li
     return [known[i] for i in order[:cut]], [*(known[i] for i in order[cut:]), *unseen]
 
 
-def pretrain(corpus: Corpus, size: LanguageModel, seed: int) -> xr.Dataset:
+def pretrain(corpus: PretrainingCorpus, size: LanguageModel, seed: int) -> xr.Dataset:
     """Train the model.
 
     Returns
@@ -181,7 +183,7 @@ def pretrain(corpus: Corpus, size: LanguageModel, seed: int) -> xr.Dataset:
     names, _ = split(corpus, size, seed)
     known = np.concatenate([corpus.passages[name] for name in names])
     samples = torch.from_numpy(known)
-    adam = Adam(
+    adam = AdamSettings(
         size.rate,
         size.batch_size,
         _DECAY,

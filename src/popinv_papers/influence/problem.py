@@ -19,7 +19,7 @@ from popinv_papers.influence.costs import Timing
 from popinv_papers.influence.fine_tuning import FineTuning
 from popinv_papers.influence.language import Language
 from popinv_papers.influence.mixture import Mixture
-from popinv_papers.influence.pretraining import Corpus, with_weights
+from popinv_papers.influence.pretraining import PretrainingCorpus, with_weights
 from popinv_papers.kit.kept import kept_numbers
 
 # Networks with few weights, for which the second-order term is formed.
@@ -28,7 +28,7 @@ PARTS = ("exactness", "mixture", "language", "fine_tuning", "timing")
 
 
 @dataclass(frozen=True)
-class Size:
+class InfluenceSize:
     """The sizes of the parts, and their numbers of draws.
 
     There are ``draws`` of the selections and ``few`` of the other parts. The first part's pool has
@@ -44,12 +44,12 @@ class Size:
     timing: Timing
 
 
-_WORKSTATION = Size(8, 5, 60, Mixture(), Language(), FineTuning(), Timing())
+_WORKSTATION = InfluenceSize(8, 5, 60, Mixture(), Language(), FineTuning(), Timing())
 SIZES = {
     "workstation": _WORKSTATION,
     # The paper's models have a thousand times more weights and are trained on a cluster; this is
     # the same problem with larger pools, more landmarks and more draws.
-    "paper": Size(
+    "paper": InfluenceSize(
         16,
         5,
         60,
@@ -76,8 +76,8 @@ SIZES = {
 
 
 def run(
-    size: Size,
-    corpus: Corpus,
+    size: InfluenceSize,
+    corpus: PretrainingCorpus,
     pretrained: xr.Dataset,
     archives: tuple[Path, Path, Path],
     seed: int,
@@ -126,7 +126,7 @@ def each_draw(
     return [kept_numbers(f"{part} {number}", partial(measure, number)) for number in bar]
 
 
-def _exactness(size: Size, seed: int, number: int) -> dict[str, float]:
+def _exactness(size: InfluenceSize, seed: int, number: int) -> dict[str, float]:
     found: dict[str, float] = {}
     for case in exactness.cases(seed, number, size.exact_pool):
         found |= exactness.error_orders(case, seed)

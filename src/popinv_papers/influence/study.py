@@ -39,7 +39,7 @@ from popinv_papers.influence.pool_scores import (
     output_embeddings,
 )
 from popinv_papers.influence.selection import round_robin
-from popinv_papers.influence.training import Adam, AdamState, begin, train
+from popinv_papers.influence.training import AdamSettings, AdamState, begin, train
 from popinv_papers.kit.training import filled
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Bench:
         self.network, self.flat = problem.network, Flat.of(problem.network)
         self.theta = self.flat.theta
         self.whitening = settings.whitening
-        self.adam = Adam(
+        self.adam = AdamSettings(
             settings.learning_rate, settings.batch_size, seed=settings.seed, stage=settings.stage
         )
         self.error_map = problem.error_map

@@ -21,7 +21,7 @@ from popinv.seeds import generator
 from popinv_papers.influence.influence import Flat, Losses, Samples, Step
 from popinv_papers.influence.pool_scores import exact_scores, kernel_spread, spread_scores
 from popinv_papers.influence.selection import round_robin
-from popinv_papers.influence.training import Adam, AdamState, begin, train
+from popinv_papers.influence.training import AdamSettings, AdamState, begin, train
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ def timed(call: Callable[[], T], count: int) -> tuple[T, float]:
 
 
 def warmed_up(
-    losses: Losses, theta: Tensor, pool: Samples, adam: Adam, selected: int, steps: int
+    losses: Losses, theta: Tensor, pool: Samples, adam: AdamSettings, selected: int, steps: int
 ) -> AdamState:
     """Return the state after a few steps on random texts of the pool."""
     order = generator(adam.seed, f"{adam.stage}/warm").permutation(len(pool[0]))
@@ -120,7 +120,7 @@ def scores_of_down(
 
 
 def trained_once(
-    losses: Losses, warm: AdamState, pool: Samples, adam: Adam, steps: int
+    losses: Losses, warm: AdamState, pool: Samples, adam: AdamSettings, steps: int
 ) -> Callable[[np.ndarray], Tensor]:
     """Return a function from numbers of texts to the weights after a training on these.
 
@@ -139,7 +139,7 @@ def trained_once(
 
 
 def choose(
-    pool: TextPool, selected: int, sizes: Sequence[int], used: int, adam: Adam
+    pool: TextPool, selected: int, sizes: Sequence[int], used: int, adam: AdamSettings
 ) -> tuple[dict[str, float], dict[str, dict[str, np.ndarray]]]:
     """Select by every method, with draws at the address of Adam's.
 

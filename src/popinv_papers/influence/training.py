@@ -17,7 +17,7 @@ from popinv_papers.kit.training import epoch_rows
 
 
 @dataclass(frozen=True)
-class Adam:
+class AdamSettings:
     """Settings: learning rate, batch size, decoupled decay, and the address of draws.
 
     Attributes
@@ -48,7 +48,7 @@ class AdamState:
     second_moment: Tensor
     updates: int
 
-    def frozen_step(self, settings: Adam) -> Step:
+    def frozen_step(self, settings: AdamSettings) -> Step:
         """Return the next step with the current second moment."""
         return adam_step(
             self.theta,
@@ -67,7 +67,7 @@ def begin(theta: Tensor) -> AdamState:
 
 
 def step(
-    state: AdamState, gradient: Tensor, settings: Adam, rate: float | None = None
+    state: AdamState, gradient: Tensor, settings: AdamSettings, rate: float | None = None
 ) -> AdamState:
     """Make one step of Adam with decoupled decay (Loshchilov and Hutter, ICLR 2019)."""
     rate = settings.rate if rate is None else rate
@@ -88,7 +88,7 @@ def train(
     losses: Losses,
     state: AdamState,
     samples: Samples,
-    settings: Adam,
+    settings: AdamSettings,
     steps: int,
     weights: Tensor | None = None,
     decay: bool = True,
@@ -113,7 +113,7 @@ def descend(
     losses: Losses,
     state: AdamState,
     samples: Samples,
-    settings: Adam,
+    settings: AdamSettings,
     numbers: Iterable[int],
     rate: Callable[[int], float],
     weights: Tensor | None = None,

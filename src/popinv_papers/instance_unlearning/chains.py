@@ -31,7 +31,7 @@ class Normal:
 
 
 @dataclass(frozen=True)
-class Chain:
+class AffineChain:
     """theta -> factor theta + shift + N(0, noise)."""
 
     factor: float
@@ -39,7 +39,7 @@ class Chain:
     noise: float
 
     @classmethod
-    def of(cls, points: np.ndarray, count: int, rate: float, sigma: float) -> Chain:
+    def of(cls, points: np.ndarray, count: int, rate: float, sigma: float) -> AffineChain:
         """Return the chain on some points, with gradients divided by ``count``."""
         share = len(points) / count
         return cls(1 - rate * share, rate * float(np.sum(points)) / count, 2 * rate * sigma**2)
@@ -70,7 +70,7 @@ def normal_divergence(p: Normal, q: Normal, order: float) -> float:
 
 
 def replacement_loss(
-    gap: float, count: int, steps: int, chain: Chain, rate: float, order: float
+    gap: float, count: int, steps: int, chain: AffineChain, rate: float, order: float
 ) -> float:
     """Return P(x, alpha) = T alpha (eta gap / n)^2 / (2 noise) for a replaced point.
 
@@ -84,7 +84,7 @@ def removal_loss(
     point: float,
     count: int,
     steps: int,
-    chain: Chain,
+    chain: AffineChain,
     start: Normal,
     rate: float,
     order: float,
@@ -99,7 +99,7 @@ def removal_loss(
     ----------
     count, steps : int
         n and T.
-    chain, start : Chain, Normal
+    chain, start : AffineChain, Normal
         Training on all points.
     rate, order : float
         eta and alpha.
@@ -121,7 +121,7 @@ def removal_loss(
 
 
 def exact_steps(
-    chain: Chain, start: Normal, target: Normal, order: float, epsilon: float, most: int
+    chain: AffineChain, start: Normal, target: Normal, order: float, epsilon: float, most: int
 ) -> int:
     """Return the first k with D_alpha(U_k || target) <= epsilon, or ``most`` if there is none."""
     for k in range(most):
@@ -142,7 +142,7 @@ Chains = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Case:
+class BoundedValue:
     """A bound and the bounded value; ``what`` is "loss", "divergence" or "steps"."""
 
     what: str
@@ -163,20 +163,20 @@ def _points(seed: int, number: int) -> np.ndarray:
     return generator(seed, "instance_unlearning/chains", number).standard_normal(_COUNT)
 
 
-def compare(seed: int, number: int = 0) -> list[Case]:
+def compare(seed: int, number: int = 0) -> list[BoundedValue]:
     """Return losses, divergences and steps for points near and far, trainings short and long."""
     cases = []
     for point in (1.0, 5.0, 20.0):
         points = np.r_[point, _points(seed, number)[1:]]
-        full = Chain.of(points, _COUNT, _RATE, _SIGMA)
+        full = AffineChain.of(points, _COUNT, _RATE, _SIGMA)
         for change, rest in (("replaced", np.r_[0.0, points[1:]]), ("removed", points[1:])):
-            left = Chain.of(rest, _COUNT, _RATE, _SIGMA)
+            left = AffineChain.of(rest, _COUNT, _RATE, _SIGMA)
             for trained in (20, 50, 100, 400):
                 cases += _one(point, change, full, left, trained)
     return cases
 
 
-def _loss(change: str, point: float, trained: int, full: Chain, order: float) -> float:
+def _loss(change: str, point: float, trained: int, full: AffineChain, order: float) -> float:
     if change == "replaced":
         return replacement_loss(point, _COUNT, trained, full, _RATE, order)
     # Every exponent gives a valid bound.
@@ -186,12 +186,14 @@ def _loss(change: str, point: float, trained: int, full: Chain, order: float) ->
     )
 
 
-def _one(point: float, change: str, full: Chain, left: Chain, trained: int) -> list[Case]:
+def _one(
+    point: float, change: str, full: AffineChain, left: AffineChain, trained: int
+) -> list[BoundedValue]:
     model, reference = full.after(trained, _START), left.after(trained, _START)
     end, high = left.stationary, 4 * _ORDER
     loss = _loss(change, point, trained, full, high)
     at = (change, point, trained)
-    cases = [Case("loss", *at, 0, loss, normal_divergence(model, reference, high))]
+    cases = [BoundedValue("loss", *at, 0, loss, normal_divergence(model, reference, high))]
     gap = normal_divergence(reference, end, high - 1)
     rest = normal_divergence(end, reference, 2 * _ORDER - 1)
     # With a point less the parabola is flatter.
@@ -200,15 +202,15 @@ def _one(point: float, change: str, full: Chain, left: Chain, trained: int) -> l
         contracted = contraction(np.array(tuned), 2 * _ORDER, constant, _RATE, _SIGMA)
         bound = float(divergence_bound(np.array(loss), contracted, _ORDER, gap, rest))
         exact = normal_divergence(left.after(tuned, model), reference, _ORDER)
-        cases.append(Case("divergence", *at, tuned, bound, exact))
+        cases.append(BoundedValue("divergence", *at, tuned, bound, exact))
     if math.isfinite(loss):
         needed = steps_bound(np.array(loss), _ORDER, _EPSILON, constant, _RATE, _SIGMA, gap)
         exact_count = exact_steps(left, model, reference, _ORDER, _EPSILON + rest, _MOST)
-        cases.append(Case("steps", *at, 0, float(needed), exact_count))
+        cases.append(BoundedValue("steps", *at, 0, float(needed), exact_count))
     return cases
 
 
-def largest_share(cases: list[Case], what: str) -> float:
+def largest_share(cases: list[BoundedValue], what: str) -> float:
     """Return the largest ratio of an exact value to its bound, of those that are not tiny."""
     own = [case for case in cases if case.what == what and math.isfinite(case.bound)]
     return max(case.exact / case.bound for case in own if case.exact > 1e-6)
@@ -220,12 +222,12 @@ def per_instance_steps(seed: int, number: int = 0) -> Chains:
     The points are normal numbers, and one is 5.
     """
     points = np.r_[5.0, _points(seed, number)[1:]]
-    full = Chain.of(points, _COUNT, _RATE, _SIGMA)
+    full = AffineChain.of(points, _COUNT, _RATE, _SIGMA)
     trained, epsilon = 100, 1e-4
     model = full.after(trained, _START)
     losses, exact = np.empty((2, _COUNT))
     for n, point in enumerate(points):
-        left = Chain.of(np.r_[np.delete(points, n), 0.0], _COUNT, _RATE, _SIGMA)
+        left = AffineChain.of(np.r_[np.delete(points, n), 0.0], _COUNT, _RATE, _SIGMA)
         losses[n] = replacement_loss(point, _COUNT, trained, full, _RATE, 4 * _ORDER)
         reference = left.after(trained, _START)
         exact[n] = exact_steps(left, model, reference, _ORDER, epsilon, _MOST)
@@ -233,7 +235,7 @@ def per_instance_steps(seed: int, number: int = 0) -> Chains:
     return losses, bounds, exact
 
 
-def chain_metrics(cases: list[Case]) -> dict[str, Any]:
+def chain_metrics(cases: list[BoundedValue]) -> dict[str, Any]:
     """Return by kind the number of bounds, the number of violations, and how loose they are.
 
     Infinite bounds are only counted. The ratio is that of bound and exact value, if the exact value

@@ -28,19 +28,23 @@ from popinv_papers.instance_unlearning.equal_epsilon import (
 )
 from popinv_papers.instance_unlearning.experiment import (
     SCORES,
-    Outcome,
+    TrainingOutcome,
     group_scores,
     memorised_share,
     solve,
 )
 from popinv_papers.instance_unlearning.figures import draw_curves, draw_steps, draw_utility
-from popinv_papers.instance_unlearning.recipe import SIZES, Recipe, Size, datasets
+from popinv_papers.instance_unlearning.recipe import SIZES, Recipe, RecipeSize, datasets
 from popinv_papers.kit.images import SETS, read_folder, read_images
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 
 
 def metrics(
-    cases: dict[str, Any], chains: Chains, outcomes: dict[str, Outcome], curves: Curves, size: Size
+    cases: dict[str, Any],
+    chains: Chains,
+    outcomes: dict[str, TrainingOutcome],
+    curves: Curves,
+    size: RecipeSize,
 ) -> dict[str, Any]:
     """Return everything that was found, flat; ``cases`` are from :func:`chains.chain_metrics`."""
     losses, bounds, exact = chains
@@ -99,7 +103,7 @@ def _utility_metrics(curves: Curves) -> dict[str, Any]:
     return numbers
 
 
-def _method_metrics(outcome: Outcome, method: str, size: Size) -> dict[str, Any]:
+def _method_metrics(outcome: TrainingOutcome, method: str, size: RecipeSize) -> dict[str, Any]:
     steps = outcome.steps[method].mean(axis=0)
     numbers: dict[str, Any] = {}
     last = outcome.curves[method][:, -1].mean(axis=0)
@@ -119,7 +123,9 @@ def _method_metrics(outcome: Outcome, method: str, size: Size) -> dict[str, Any]
     return numbers
 
 
-def result_dataset(outcomes: dict[str, Outcome], curves: Curves, size: Size) -> xr.Dataset:
+def result_dataset(
+    outcomes: dict[str, TrainingOutcome], curves: Curves, size: RecipeSize
+) -> xr.Dataset:
     """Return losses, steps, curves and barriers by training and method; utility by bound."""
     variables: dict[str, Any] = {}
     for training, outcome in outcomes.items():

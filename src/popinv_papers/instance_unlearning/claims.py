@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from popinv.seeds import generator
-from popinv_papers.instance_unlearning.chains import Case, Chains, largest_share
+from popinv_papers.instance_unlearning.chains import BoundedValue, Chains, largest_share
 from popinv_papers.instance_unlearning.difficulty import (
     concordance,
     log_slope,
@@ -26,8 +26,8 @@ from popinv_papers.instance_unlearning.equal_epsilon import (
     gains,
     gains_of_other_draws,
 )
-from popinv_papers.instance_unlearning.experiment import SCORES, Outcome, group_scores
-from popinv_papers.instance_unlearning.recipe import METHODS, Size
+from popinv_papers.instance_unlearning.experiment import SCORES, TrainingOutcome, group_scores
+from popinv_papers.instance_unlearning.recipe import METHODS, RecipeSize
 from popinv_papers.kit.claims import (
     Claim,
     Control,
@@ -62,11 +62,11 @@ _DEALT = "losses dealt to other sets"
 
 
 def claims(
-    cases: Sequence[list[Case]],
+    cases: Sequence[list[BoundedValue]],
     chains: Sequence[Chains],
-    outcomes: dict[str, Outcome],
+    outcomes: dict[str, TrainingOutcome],
     curves: Curves,
-    size: Size,
+    size: RecipeSize,
     seed: int,
 ) -> list[Claim]:
     """Return the table of claims.
@@ -89,7 +89,7 @@ def claims(
     return [*table, *_chains(cases, chains, rng)]
 
 
-def _bound(outcome: Outcome) -> Claim:
+def _bound(outcome: TrainingOutcome) -> Claim:
     numbers = outcome.numbers
     return unsettled(
         "headline",
@@ -130,7 +130,7 @@ Runs = Sequence[tuple[np.ndarray, ...]]
 """What was measured of the sets in each training."""
 
 
-def _by_rank(outcome: Outcome, method: str, size: Size) -> tuple[np.ndarray, Runs]:
+def _by_rank(outcome: TrainingOutcome, method: str, size: RecipeSize) -> tuple[np.ndarray, Runs]:
     """Return the losses of the sets by rank; and the steps, and whether a set was reached."""
     by_rank = slice(size.quantiles)
     runs = zip(outcome.steps[method][:, by_rank], outcome.reached[method][:, by_rank], strict=True)
@@ -147,7 +147,9 @@ def _of_runs(
     return [measure(losses if rng is None else rng.permutation(losses), *run) for run in runs]
 
 
-def _order(outcome: Outcome, method: str, size: Size, rng: np.random.Generator) -> Claim:
+def _order(
+    outcome: TrainingOutcome, method: str, size: RecipeSize, rng: np.random.Generator
+) -> Claim:
     """Return the row on the order of the sets by rank, in every training."""
     losses, runs = _by_rank(outcome, method, size)
     return judged(
@@ -161,7 +163,9 @@ def _order(outcome: Outcome, method: str, size: Size, rng: np.random.Generator) 
     )
 
 
-def _slope(outcome: Outcome, method: str, size: Size, rng: np.random.Generator) -> Claim:
+def _slope(
+    outcome: TrainingOutcome, method: str, size: RecipeSize, rng: np.random.Generator
+) -> Claim:
     """Return the row on the growth of the steps with the logarithm of the loss."""
     losses, runs = _by_rank(outcome, method, size)
     slopes = _of_runs(log_slope, losses, runs)
@@ -184,7 +188,7 @@ def _slope(outcome: Outcome, method: str, size: Size, rng: np.random.Generator) 
     )
 
 
-def _excess(outcome: Outcome, method: str, name: str) -> np.ndarray:
+def _excess(outcome: TrainingOutcome, method: str, name: str) -> np.ndarray:
     """Return the mean difference to models without the set along fine-tuning, shape (runs,).
 
     No set is censored by it.
@@ -195,7 +199,7 @@ def _excess(outcome: Outcome, method: str, name: str) -> np.ndarray:
     return mean_over_steps(np.abs(curves - wanted), outcome.at)
 
 
-def _hardest(outcome: Outcome, method: str, size: Size) -> Claim:
+def _hardest(outcome: TrainingOutcome, method: str, size: RecipeSize) -> Claim:
     others = np.max([_excess(outcome, method, f"hardest_{s}") for s in SCORES[1:]], axis=0)
     found = measured(_excess(outcome, method, f"privacy_{size.quantiles}") - others)
     return judged(
@@ -213,7 +217,7 @@ def _hardest(outcome: Outcome, method: str, size: Size) -> Claim:
     )
 
 
-def _measures(outcome: Outcome, training: str, rng: np.random.Generator) -> Claim:
+def _measures(outcome: TrainingOutcome, training: str, rng: np.random.Generator) -> Claim:
     """Return the row on the measure that agrees least, in every training."""
 
     def least(shuffled: bool) -> list[float]:
@@ -235,7 +239,7 @@ def _measures(outcome: Outcome, training: str, rng: np.random.Generator) -> Clai
     )
 
 
-def _barriers(outcome: Outcome, training: str, rng: np.random.Generator) -> Iterator[Claim]:
+def _barriers(outcome: TrainingOutcome, training: str, rng: np.random.Generator) -> Iterator[Claim]:
     losses = group_scores(outcome, "privacy")
 
     def correlation(name: str, rng: np.random.Generator | None = None) -> list[float]:
@@ -266,7 +270,7 @@ def _barriers(outcome: Outcome, training: str, rng: np.random.Generator) -> Iter
 
 
 def _chains(
-    cases: Sequence[list[Case]], chains: Sequence[Chains], rng: np.random.Generator
+    cases: Sequence[list[BoundedValue]], chains: Sequence[Chains], rng: np.random.Generator
 ) -> Iterator[Claim]:
     for what, words in (
         ("loss", "composed loss of a point"),

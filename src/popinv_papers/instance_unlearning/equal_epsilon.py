@@ -42,7 +42,7 @@ from popinv_papers.instance_unlearning.bounds import (
     noise_of_gap,
 )
 from popinv_papers.instance_unlearning.difficulty import mean_over_steps, record_steps
-from popinv_papers.instance_unlearning.recipe import Size, datasets
+from popinv_papers.instance_unlearning.recipe import RecipeSize, datasets
 from popinv_papers.instance_unlearning.renyi import instance_loss, sum_noise
 from popinv_papers.instance_unlearning.training import Data
 from popinv_papers.kit.images import ImageSet
@@ -62,7 +62,7 @@ def features(data: Data, mean: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class Regression:
+class StackedRegressions:
     """A stack of softmax regressions.
 
     Attributes
@@ -257,7 +257,7 @@ def smallest_level(epsilons: np.ndarray, wanted: float) -> np.ndarray:
     return np.argmax(np.logical_and.accumulate(enough[::-1])[::-1], axis=0)
 
 
-def curves(images: ImageSet, convex: Convex, size: Size, seed: int) -> Curves:
+def curves(images: ImageSet, convex: Convex, size: RecipeSize, seed: int) -> Curves:
     """Return accuracy and noise along unlearning, for some draws of the images."""
     size = replace(size, points=convex.points)
     parts = []
@@ -272,7 +272,7 @@ _PARTS = ("noise", "accuracy", "noiseless", "losses")
 
 
 def _draw(
-    images: ImageSet, convex: Convex, size: Size, seed: int, number: int
+    images: ImageSet, convex: Convex, size: RecipeSize, seed: int, number: int
 ) -> dict[str, np.ndarray]:
     """Return the parts of :class:`Curves` for one draw of the images."""
     train, test = datasets(images, size, seed, number)
@@ -280,7 +280,7 @@ def _draw(
     rows, tested = features(train, mean), features(test, mean)
     # Models by level, then by path.
     sigma = torch.from_numpy(np.repeat(convex.sigmas, convex.paths)).float()
-    model = Regression(rows, train.labels, train.classes, convex.strong, convex.rate, sigma)
+    model = StackedRegressions(rows, train.labels, train.classes, convex.strong, convex.rate, sigma)
     address = f"instance_unlearning/equal_epsilon/{number}"
     at = np.arange(0, convex.steps, convex.every)
     recorded: list[np.ndarray] = []
@@ -382,7 +382,7 @@ def _at_levels(
 
 
 def _unlearned(
-    model: Regression,
+    model: StackedRegressions,
     trained: torch.Tensor,
     points: np.ndarray,
     test: Data,

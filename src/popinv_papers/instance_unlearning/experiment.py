@@ -38,7 +38,7 @@ _BLOCK = 4
 
 
 @dataclass
-class Outcome:
+class TrainingOutcome:
     """Results with one training, ``sgld`` or ``sgd``.
 
     Attributes
@@ -79,7 +79,7 @@ class Outcome:
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
-def group_scores(outcome: Outcome, score: str) -> np.ndarray:
+def group_scores(outcome: TrainingOutcome, score: str) -> np.ndarray:
     """Return the mean of a score over each forget set, shape (groups,)."""
     return outcome.scores[score][outcome.groups].mean(axis=1)
 
@@ -101,7 +101,7 @@ def memorised_share(problem: Recipe) -> np.ndarray:
     return memorisation(np.concatenate(right), kept)
 
 
-def solve(problem: Recipe, training: str, memorised: np.ndarray) -> Outcome:
+def solve(problem: Recipe, training: str, memorised: np.ndarray) -> TrainingOutcome:
     """Train as ``sgld`` or ``sgd``, choose forget sets, train references, and unlearn."""
     size = problem.size
     originals, scores, by_run, numbers = _trained_on_all(problem, training, memorised)
@@ -110,7 +110,7 @@ def solve(problem: Recipe, training: str, memorised: np.ndarray) -> Outcome:
     runs = range(size.runs)
     references = [problem.trained(training, run, kept, "references")[0] for run in runs]
     stacks = {"trained": [taken(one, np.zeros(len(groups), dtype=int)) for one in originals]}
-    outcome = Outcome(
+    outcome = TrainingOutcome(
         scores,
         by_run,
         names,
@@ -193,7 +193,7 @@ def _trained_on_all(
 
 
 def _unlearn(
-    problem: Recipe, method: str, stacks: list[Weights], kept: np.ndarray, outcome: Outcome
+    problem: Recipe, method: str, stacks: list[Weights], kept: np.ndarray, outcome: TrainingOutcome
 ) -> list[Weights]:
     """Fine-tune every run's stack without its sets, and record the progress."""
     size, groups, at = problem.size, outcome.groups, outcome.at

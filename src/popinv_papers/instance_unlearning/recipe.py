@@ -24,7 +24,7 @@ METHODS = {"sgld": "sgld", "sgd": "sgd", "l1": "sgd"}
 
 
 @dataclass(frozen=True)
-class Size:
+class RecipeSize:
     """Size and settings of the experiment.
 
     Attributes
@@ -73,9 +73,9 @@ class Size:
 
 
 SIZES = {
-    "workstation": Size(),
+    "workstation": RecipeSize(),
     # The paper's networks and numbers are unknown to us. This size suits its data sets.
-    "paper": Size(
+    "paper": RecipeSize(
         width=32,
         pooled=1,
         points=20_000,
@@ -93,7 +93,7 @@ SIZES = {
 }
 
 
-def datasets(images: ImageSet, size: Size, seed: int, number: int = 0) -> tuple[Data, Data]:
+def datasets(images: ImageSet, size: RecipeSize, seed: int, number: int = 0) -> tuple[Data, Data]:
     """Draw training and test points, in units of the training points' spread.
 
     Raises
@@ -126,7 +126,7 @@ def datasets(images: ImageSet, size: Size, seed: int, number: int = 0) -> tuple[
 class Recipe:
     """Data, network and settings; its methods train models and evaluate them."""
 
-    def __init__(self, train: Data, test: Data, size: Size, seed: int) -> None:
+    def __init__(self, train: Data, test: Data, size: RecipeSize, seed: int) -> None:
         self.train, self.test, self.size, self.seed = train, test, size, seed
         _, channels, rows, columns = train.images.shape
         self.network = network((channels, rows, columns), train.classes, size.width)

@@ -27,7 +27,7 @@ from popinv_papers.instance_unlearning.solves import (
 )
 from popinv_papers.instance_unlearning.withdrawal import (
     Losses,
-    Withdrawal,
+    WithdrawalEffect,
     candidates,
     curvature_of,
     linear_steps,
@@ -91,7 +91,7 @@ def _metrics(
     losses: Losses,
     expected: np.ndarray,
     chosen: np.ndarray,
-    withdrawals: list[Withdrawal],
+    withdrawals: list[WithdrawalEffect],
     asked: InstanceUnlearning,
 ) -> dict[str, Any]:
     by_system: dict[str, float] = {}
@@ -141,7 +141,7 @@ def _change(moved: np.ndarray, standard_error: np.ndarray) -> float:
     return float(np.max(np.abs(moved[known]) / standard_error[known], initial=0.0))
 
 
-def _done(one: Withdrawal, asked: InstanceUnlearning) -> str:
+def _done(one: WithdrawalEffect, asked: InstanceUnlearning) -> str:
     """Return in words how long forgetting took, as far as the draws let that be told."""
     if not one.reached:
         return f"which {asked.steps} steps of fine-tuning do not forget"
@@ -155,7 +155,7 @@ def _dataset(
     whole: np.ndarray,
     losses: Losses,
     expected: np.ndarray,
-    withdrawals: list[Withdrawal],
+    withdrawals: list[WithdrawalEffect],
     epsilon: float,
 ) -> xr.Dataset:
     natural = problem.natural

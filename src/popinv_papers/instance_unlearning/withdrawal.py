@@ -193,7 +193,7 @@ def linear_steps(loss: np.ndarray, epsilon: float, rate: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Withdrawal:
+class WithdrawalEffect:
     """Result of leaving out a system.
 
     Attributes
@@ -248,7 +248,7 @@ def withdraw(
     noise: np.ndarray,
     systems: Sequence[int],
     asked: InstanceUnlearning,
-) -> tuple[list[Withdrawal], Invariant]:
+) -> tuple[list[WithdrawalEffect], Invariant]:
     """Leave systems out one at a time, by a new descent and by fine-tuning, and none at first.
 
     ``start`` and ``settings`` are those of the study's descent, and ``descent`` that on all
@@ -305,6 +305,8 @@ def withdraw(
         close = np.flatnonzero(divergence - floor <= asked.epsilon)
         steps = int(close[0]) if len(close) else asked.steps
         withdrawals.append(
-            Withdrawal(system, rerun, end + moved[-1], divergence, floor, steps, bool(len(close)))
+            WithdrawalEffect(
+                system, rerun, end + moved[-1], divergence, floor, steps, bool(len(close))
+            )
         )
     return withdrawals, invariant

@@ -7,7 +7,7 @@ from pathlib import Path
 from popinv.store import storage
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 from popinv_papers.mwgrad import ensemble_problem
-from popinv_papers.mwgrad.ensemble_runs import Run
+from popinv_papers.mwgrad.ensemble_runs import EnsembleTraining
 from popinv_papers.mwgrad.figures import draw_accuracies, draw_examples, draw_logs
 
 
@@ -25,6 +25,6 @@ def check(given: CheckInput) -> CheckOutcome:
     )
 
 
-def _run_of(file: Path) -> Run:
+def _run_of(file: Path) -> EnsembleTraining:
     kind, recipe, name = file.parts[-3:]
-    return Run.of(f"{kind}/{recipe}/{name.partition('.')[0]}")
+    return EnsembleTraining.of(f"{kind}/{recipe}/{name.partition('.')[0]}")

@@ -60,7 +60,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class State:
+class ParticleState:
     """Particles (n, d), weights (K,), and the moments of the optimiser, both (n, d)."""
 
     iteration: int
@@ -70,21 +70,25 @@ class State:
     second_moment: np.ndarray
 
 
-def begin(particles: np.ndarray, objectives: int, weights: np.ndarray | None = None) -> State:
+def begin(
+    particles: np.ndarray, objectives: int, weights: np.ndarray | None = None
+) -> ParticleState:
     """Return the state before the first step, by default with equal weights."""
     x = np.array(particles, dtype=float)
     w = np.full(objectives, 1 / objectives) if weights is None else np.array(weights, dtype=float)
     if len(w) != objectives or (w < 0).any() or abs(w.sum() - 1) > 1e-9:
         raise ConfigError(f"{objectives} weights must not be negative and sum to 1, got {w}")
-    return State(0, x, w, np.zeros_like(x), np.zeros_like(x))
+    return ParticleState(0, x, w, np.zeros_like(x), np.zeros_like(x))
 
 
-def step(state: State, targets: Sequence[Target], settings: Settings) -> tuple[State, float]:
+def step(
+    state: ParticleState, targets: Sequence[Target], settings: Settings
+) -> tuple[ParticleState, float]:
     """Move the particles once, as a pure function of the arguments.
 
     Returns
     -------
-    state : State
+    state : ParticleState
     norm : float
         The square root of w^T Q w at the particles before the move.
 
@@ -112,7 +116,7 @@ def merged_norm(gram: np.ndarray, w: np.ndarray) -> float:
     return float(np.sqrt(max(w @ gram @ w, 0.0)))
 
 
-def _move(state: State, velocity: np.ndarray, settings: Settings) -> State:
+def _move(state: ParticleState, velocity: np.ndarray, settings: Settings) -> ParticleState:
     x, t = state.particles, state.iteration
     if settings.optimiser == "plain":
         return replace(state, particles=x + settings.rate * velocity)
@@ -130,8 +134,8 @@ def _move(state: State, velocity: np.ndarray, settings: Settings) -> State:
 
 
 def run(
-    state: State, targets: Sequence[Target], settings: Settings, iterations: int
-) -> tuple[State, float]:
+    state: ParticleState, targets: Sequence[Target], settings: Settings, iterations: int
+) -> tuple[ParticleState, float]:
     """Take a number of steps, at least one; the norm is that of the last, see :func:`step`."""
     for _ in range(iterations):
         state, norm = step(state, targets, settings)

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from popinv_papers.kit.claims import Claim, Rows, Source, above, unsettled, within
-from popinv_papers.mwgrad.ensemble_runs import Run
+from popinv_papers.mwgrad.ensemble_runs import EnsembleTraining
 
 # Epochs of the authors' released logs, and the mean accuracies of both tasks in % after them.
 _EPOCHS = (0, 1, 2, 5, 10, 15, 30, 99)
@@ -41,7 +41,11 @@ _LAST = 99
 
 
 def accuracies(
-    trained: Mapping[Run, xr.Dataset], kind: str, recipe: str, method: str, part: str = "unseen"
+    trained: Mapping[EnsembleTraining, xr.Dataset],
+    kind: str,
+    recipe: str,
+    method: str,
+    part: str = "unseen",
 ) -> np.ndarray:
     """Return accuracies in %, means of both tasks, by seed and epoch, (S, E)."""
     found = [
@@ -52,7 +56,7 @@ def accuracies(
     return np.array(found)
 
 
-def metrics(trained: Mapping[Run, xr.Dataset]) -> dict[str, float]:
+def metrics(trained: Mapping[EnsembleTraining, xr.Dataset]) -> dict[str, float]:
     """Return means over seeds of the accuracies after the last epoch, and of their extras."""
     numbers: dict[str, float] = {}
     for run in {(run.kind, run.recipe, run.method): None for run in trained}:
@@ -71,7 +75,7 @@ def metrics(trained: Mapping[Run, xr.Dataset]) -> dict[str, float]:
     return numbers
 
 
-def claims(trained: Mapping[Run, xr.Dataset]) -> list[Claim]:
+def claims(trained: Mapping[EnsembleTraining, xr.Dataset]) -> list[Claim]:
     """Return the table of claims, for the kinds of pairs that were run."""
     table = []
     for kind in LOGS:
@@ -84,7 +88,9 @@ def claims(trained: Mapping[Run, xr.Dataset]) -> list[Claim]:
     return table
 
 
-def _against_the_log(trained: Mapping[Run, xr.Dataset], kind: str, method: str) -> list[Claim]:
+def _against_the_log(
+    trained: Mapping[EnsembleTraining, xr.Dataset], kind: str, method: str
+) -> list[Claim]:
     """Return the rows about a log: its accuracies at our last epoch, and at its end."""
     words, log = f"{kind.replace('_', ' ')}, {method}", LOGS[kind][method]
     theirs = accuracies(trained, kind, "authors_on_test", method, "trained")
@@ -127,13 +133,15 @@ def _against_the_log(trained: Mapping[Run, xr.Dataset], kind: str, method: str) 
 
 
 def _difference(
-    trained: Mapping[Run, xr.Dataset], kind: str, method: str, other: str
+    trained: Mapping[EnsembleTraining, xr.Dataset], kind: str, method: str, other: str
 ) -> np.ndarray:
     ours, theirs = (accuracies(trained, kind, "own", name)[:, -1] for name in (method, other))
     return ours - theirs
 
 
-def _lead(trained: Mapping[Run, xr.Dataset], kind: str, other: str, source: Source) -> Claim:
+def _lead(
+    trained: Mapping[EnsembleTraining, xr.Dataset], kind: str, other: str, source: Source
+) -> Claim:
     """Return the row of GFSD's lead; its control has no repulsion and equal weights."""
     where, log = "", LOGS[kind]
     expected: float | str = "positive"

@@ -101,7 +101,7 @@ SEEDS = 5
 
 
 @dataclass(frozen=True)
-class Size:
+class EnsembleSize:
     """The extent of the problem.
 
     Parameters
@@ -137,7 +137,7 @@ class Size:
 
 _RATES = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)
 SIZES = {
-    "workstation": Size(
+    "workstation": EnsembleSize(
         kinds=tuple(KINDS),
         trained=6_400,
         epochs=1,
@@ -150,7 +150,7 @@ SIZES = {
         authors_trained=20_000,
         authors_epochs=6,
     ),
-    "paper": Size(
+    "paper": EnsembleSize(
         kinds=tuple(KINDS),
         trained=120_000,
         epochs=100,
@@ -167,7 +167,7 @@ SIZES = {
 
 
 @dataclass(frozen=True)
-class Run:
+class EnsembleTraining:
     """One training of an ensemble; ``start`` counts the seeds from 0."""
 
     kind: str
@@ -181,18 +181,18 @@ class Run:
         return f"{self.kind}/{self.recipe}/{self.method}_{self.start}"
 
     @classmethod
-    def of(cls, name: str) -> Run:
+    def of(cls, name: str) -> EnsembleTraining:
         """Return the run of a place such as "multi_mnist/own/gfsd_0"."""
         kind, recipe, last = name.split("/")
         method, _, start = last.rpartition("_")
         return cls(kind, recipe, method, int(start))
 
 
-def runs(size: Size) -> Iterator[Run]:
+def runs(size: EnsembleSize) -> Iterator[EnsembleTraining]:
     """Yield all runs of a size."""
     for kind in size.kinds:
         for recipe in RECIPES:
             if recipe == "authors" and kind not in size.split_kinds:
                 continue
             for method in METHODS if recipe == "own" else size.authors_methods:
-                yield from (Run(kind, recipe, method, start) for start in range(SEEDS))
+                yield from (EnsembleTraining(kind, recipe, method, start) for start in range(SEEDS))

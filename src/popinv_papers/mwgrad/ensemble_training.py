@@ -26,7 +26,14 @@ from popinv.store.checkpoints import Checkpoint
 from popinv.store.variables import variable
 from popinv_papers.kit.images import ImageSet
 from popinv_papers.kit.training import epoch_rows
-from popinv_papers.mwgrad.ensemble_runs import SEARCH, SEEDS, Pairs, Run, Size, draw_pairs
+from popinv_papers.mwgrad.ensemble_runs import (
+    SEARCH,
+    SEEDS,
+    EnsembleSize,
+    EnsembleTraining,
+    Pairs,
+    draw_pairs,
+)
 from popinv_papers.mwgrad.ensembles import (
     AUTHORS_BATCH,
     Ensemble,
@@ -84,9 +91,9 @@ class _Progress:
 
 
 def train(
-    run: Run,
+    run: EnsembleTraining,
     sets: dict[str, ImageSet],
-    size: Size,
+    size: EnsembleSize,
     seed: int,
     checkpoint: Checkpoint | None = None,
     rate: float | None = None,
@@ -157,7 +164,7 @@ def train(
     return _dataset(progress, unseen, first_rate)
 
 
-def _extent(run: Run, size: Size) -> tuple[int, int, int]:
+def _extent(run: EnsembleTraining, size: EnsembleSize) -> tuple[int, int, int]:
     """Return how many pairs are trained on, the passes over them, and the pairs in a batch."""
     if run.recipe == SEARCH:
         return size.searched, 1, size.batch
@@ -167,7 +174,7 @@ def _extent(run: Run, size: Size) -> tuple[int, int, int]:
 
 
 def _pairs(
-    run: Run, sets: dict[str, ImageSet], count: int, tested: int, seed: int
+    run: EnsembleTraining, sets: dict[str, ImageSet], count: int, tested: int, seed: int
 ) -> tuple[Pairs, Pairs]:
     """Return the pairs to train on, and those that are not trained on."""
     if run.recipe == SEARCH:
@@ -228,7 +235,9 @@ _HIGHEST = 1.0
 _FINALISTS = 3
 
 
-def search(kind: str, method: str, sets: dict[str, ImageSet], size: Size, seed: int) -> xr.Dataset:
+def search(
+    kind: str, method: str, sets: dict[str, ImageSet], size: EnsembleSize, seed: int
+) -> xr.Dataset:
     """Return ``accuracy`` (start, rate), the mean of both tasks.
 
     It is 0 where a descent diverged, and NaN for the second start of rates that are not among the
@@ -237,7 +246,7 @@ def search(kind: str, method: str, sets: dict[str, ImageSet], size: Size, seed: 
     """
 
     def accuracy(rate: float, start: int) -> float:
-        run = Run(kind, SEARCH, method, SEEDS + start)
+        run = EnsembleTraining(kind, SEARCH, method, SEEDS + start)
         try:
             trained = train(run, sets, size, seed, rate=rate)
         except DivergenceError:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from popinv.figures.style import DATA, LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, readable, styled
 from popinv_papers.kit.claims import measured
 from popinv_papers.mwgrad.ensemble_problem import LOGS, accuracies
-from popinv_papers.mwgrad.ensemble_runs import METHODS, Run
+from popinv_papers.mwgrad.ensemble_runs import METHODS, EnsembleTraining
 from popinv_papers.mwgrad.velocities import NormalMixture
 
 
@@ -138,12 +138,12 @@ def draw_front(result: xr.Dataset) -> Figure:
 _OURS = ("svgd", "gfsd", "neural")
 
 
-def _kinds(trained: Mapping[Run, xr.Dataset]) -> list[str]:
+def _kinds(trained: Mapping[EnsembleTraining, xr.Dataset]) -> list[str]:
     return list(dict.fromkeys(run.kind for run in trained))
 
 
 @styled
-def draw_examples(trained: Mapping[Run, xr.Dataset]) -> Figure:
+def draw_examples(trained: Mapping[EnsembleTraining, xr.Dataset]) -> Figure:
     """Draw some test images of each kind with both labels."""
     kinds = _kinds(trained)
     firsts = [next(one for run, one in trained.items() if run.kind == kind) for kind in kinds]
@@ -160,7 +160,7 @@ def draw_examples(trained: Mapping[Run, xr.Dataset]) -> Figure:
 
 
 @styled
-def draw_accuracies(trained: Mapping[Run, xr.Dataset]) -> Figure:
+def draw_accuracies(trained: Mapping[EnsembleTraining, xr.Dataset]) -> Figure:
     """Draw the accuracies of all methods on unseen pairs, with 95 % intervals over seeds."""
     kinds = _kinds(trained)
     figure = new_figure("Accuracy on unseen pairs, mean of both tasks", 4 * len(kinds) + 1, 4.4)
@@ -179,7 +179,7 @@ def draw_accuracies(trained: Mapping[Run, xr.Dataset]) -> Figure:
 
 
 @styled
-def draw_logs(trained: Mapping[Run, xr.Dataset]) -> Figure:
+def draw_logs(trained: Mapping[EnsembleTraining, xr.Dataset]) -> Figure:
     """Draw the accuracies by epoch of the authors' update on both splits, beside their logs."""
     pairs = [
         (kind, method)

@@ -32,7 +32,7 @@ import numpy as np
 from popinv.errors import DivergenceError
 from popinv.seeds import generator
 from popinv_papers.kit.simplex import least_norm
-from popinv_papers.mwgrad.descent import Settings, State, begin, merged_norm, step
+from popinv_papers.mwgrad.descent import ParticleState, Settings, begin, merged_norm, step
 from popinv_papers.mwgrad.velocities import NormalMixture, radial_kernel, velocities
 
 CORNERS = ((4.0, 4.0), (-4.0, 4.0), (-4.0, -4.0), (4.0, -4.0))
@@ -109,7 +109,7 @@ def runs_of(seed: int, rules: Sequence[str], steps: int) -> dict[str, dict[str, 
     return found
 
 
-def _chosen(state: State, rule: str) -> State:
+def _chosen(state: ParticleState, rule: str) -> ParticleState:
     """Return the state with the weights of a rule that does not merge."""
     if rule not in ("first_alone", "in_turn"):
         return state
@@ -223,7 +223,7 @@ def gap_curve(seed: int, settings: Settings, steps: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Case:
+class ParticleCase:
     """A problem, its settings but for the moves, the steps that count, and the rates to try."""
 
     curve: Callable[[int, Settings, int], np.ndarray]
@@ -244,10 +244,12 @@ class Case:
 
 
 CASES = {
-    "ill_conditioned": Case(
+    "ill_conditioned": ParticleCase(
         gap_curve, "normal", "minnorm", 100, (2e-3, 5e-3, 7e-3, 1e-2, 1.4e-2, 2e-2)
     ),
-    "mixtures": Case(descent_curve, "gfsd", "fixed", 30, (1e-2, 2e-2, 5e-2, 1e-1, 2e-1, 5e-1)),
+    "mixtures": ParticleCase(
+        descent_curve, "gfsd", "fixed", 30, (1e-2, 2e-2, 5e-2, 1e-1, 2e-1, 5e-1)
+    ),
 }
 
 

@@ -12,17 +12,17 @@ from popinv.methods.metrics import flatten
 from popinv.store.variables import variable
 from popinv_papers.kit.claims import Claim, Control, judged, measured
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
-from popinv_papers.sgd_dynamics.comparisons import PARTS, SIZES, Comparison
+from popinv_papers.sgd_dynamics.comparisons import PARTS, SIZES, TheoryAndSimulation
 from popinv_papers.sgd_dynamics.figures import draw_comparisons
 from popinv_papers.sgd_dynamics.finite_rates import escape_probability, finite_rate_term
-from popinv_papers.sgd_dynamics.simulation import Noise
+from popinv_papers.sgd_dynamics.simulation import GradientNoise
 from popinv_papers.sgd_dynamics.theory import escape_probability_heavy
 
 # Start of the table of escape probabilities, in units of s epsilon^(1-1/alpha).
 _MULTIPLE = 3.0
 
 
-def result_dataset(rows: Sequence[Comparison]) -> xr.Dataset:
+def result_dataset(rows: Sequence[TheoryAndSimulation]) -> xr.Dataset:
     """Return the comparisons that expect a number, along ``comparison`` and ``batch``.
 
     ``escape_limit`` and ``escape`` tabulate the stable limit and the linear recursion.
@@ -34,7 +34,7 @@ def result_dataset(rows: Sequence[Comparison]) -> xr.Dataset:
         for j, rate in enumerate(rates):
             start = _MULTIPLE * rate ** (1 - 1 / alpha)
             limit[i, j] = escape_probability_heavy(start, rate, alpha, 1.0)
-            exact[i, j] = escape_probability(start, rate, Noise("pareto", 1.0, alpha))
+            exact[i, j] = escape_probability(start, rate, GradientNoise("pareto", 1.0, alpha))
             term[i, j] = finite_rate_term(rate, alpha)
     table = ("tail_index", "rate")
     return xr.Dataset(
@@ -55,7 +55,7 @@ def result_dataset(rows: Sequence[Comparison]) -> xr.Dataset:
     )
 
 
-def metrics(rows: Sequence[Comparison], result: xr.Dataset) -> dict[str, Any]:
+def metrics(rows: Sequence[TheoryAndSimulation], result: xr.Dataset) -> dict[str, Any]:
     """Return the mean, its standard error over batches, and theory of every comparison.
 
     The tables of :func:`result_dataset` follow.
@@ -73,7 +73,7 @@ def metrics(rows: Sequence[Comparison], result: xr.Dataset) -> dict[str, Any]:
     return numbers | {"comparisons": len(rows)}
 
 
-def claims(rows: Iterable[Comparison]) -> list[Claim]:
+def claims(rows: Iterable[TheoryAndSimulation]) -> list[Claim]:
     """Return a row for each comparison, judged by its own criterion."""
     return [
         judged(

@@ -24,8 +24,8 @@ from popinv_papers.sgd_dynamics.finite_rates import (
     mean_exit_steps,
 )
 from popinv_papers.sgd_dynamics.simulation import (
+    GradientNoise,
     Landscape,
-    Noise,
     Runs,
     double_well,
     piecewise,
@@ -42,7 +42,7 @@ _FOREVER = 10**9
 
 
 @dataclass(frozen=True)
-class Size:
+class DynamicsSize:
     """Numbers of paths and learning rates of the test problem.
 
     Attributes
@@ -66,11 +66,11 @@ class Size:
 
 
 SIZES = {
-    "workstation": Size(
+    "workstation": DynamicsSize(
         2000, 4000, 40_000, (1e-2, 1e-3, 1e-4), (1e-2, 1e-3), (0.15, 0.1), (0.1, 0.03, 0.01), 1e-2
     ),
     # The paper's own experiments are unknown to us; this is a larger size for the same tables.
-    "paper": Size(
+    "paper": DynamicsSize(
         *(10_000, 10_000, 100_000, (1e-2, 1e-3, 1e-4), (1e-2, 1e-3, 3e-4)),
         *((0.15, 0.1, 0.08), (0.1, 0.03, 0.01, 3e-3), 1e-3),
     ),
@@ -78,7 +78,7 @@ SIZES = {
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TheoryAndSimulation:
     """One number by theory and by simulation.
 
     Attributes
@@ -110,7 +110,7 @@ class Comparison:
 
 def run(
     landscape: Landscape,
-    noise: Noise,
+    noise: GradientNoise,
     rate: float,
     start: float,
     paths: int,
@@ -143,16 +143,16 @@ def slopes(x: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 ALPHA, SCALE = 1.5, 0.03
 _LEVEL = 0.5
-_NORMAL, _HEAVY = Noise("gaussian"), Noise("pareto", SCALE, ALPHA)
+_NORMAL, _HEAVY = GradientNoise("gaussian"), GradientNoise("pareto", SCALE, ALPHA)
 _NORMAL_WORDS, _HEAVY_WORDS = "normal noise", "noise of infinite variance (index 1.5)"
 _RECONSTRUCTED = "abstract; constant reconstructed"
 
 
-def convergence(size: Size, seed: int) -> Iterator[Comparison]:
+def convergence(size: DynamicsSize, seed: int) -> Iterator[TheoryAndSimulation]:
     """Compare the share within 1/2 of the basin's minimum after n = c log(1/epsilon)/epsilon."""
     rate = size.sticking_rates[1]
 
-    def arrived(law: Noise, power: float, c: float = 1.5) -> np.ndarray:
+    def arrived(law: GradientNoise, power: float, c: float = 1.5) -> np.ndarray:
         stage = f"convergence/{law.kind}/{power:g}/{c:g}"
         steps = round(c * math.log(1 / rate) / rate)
         runs = run(double_well(), law, rate, rate**power, size.paths, seed, stage, steps=steps)
@@ -164,7 +164,7 @@ def convergence(size: Size, seed: int) -> Iterator[Comparison]:
         "Off a maximum the descent reaches its basin's minimum within 1.5 log(1/epsilon)/epsilon "
         "steps: share of the paths from epsilon^{} that are there, {}"
     )
-    yield Comparison(
+    yield TheoryAndSimulation(
         "convergence_finite_variance",
         claim.format("(1/4)", "finite variance"),
         "tends to 1",
@@ -172,7 +172,7 @@ def convergence(size: Size, seed: int) -> Iterator[Comparison]:
         above(0.99),
         (start, arrived(_NORMAL, 3 / 4)),
     )
-    yield Comparison(
+    yield TheoryAndSimulation(
         "convergence_infinite_variance",
         claim.format("(1/6)", "infinite variance (index 1.5)"),
         "tends to 1",
@@ -180,7 +180,7 @@ def convergence(size: Size, seed: int) -> Iterator[Comparison]:
         above(0.99),
         (start, arrived(_HEAVY, 3 / 4)),
     )
-    yield Comparison(
+    yield TheoryAndSimulation(
         "convergence_too_soon",
         "That is the time scale: share that is there after a fifteenth of these steps, finite "
         "variance",
@@ -192,7 +192,12 @@ def convergence(size: Size, seed: int) -> Iterator[Comparison]:
 
 
 def _times(
-    landscape: Landscape, law: Noise, size: Size, rates: tuple[float, ...], seed: int, stage: str
+    landscape: Landscape,
+    law: GradientNoise,
+    size: DynamicsSize,
+    rates: tuple[float, ...],
+    seed: int,
+    stage: str,
 ) -> np.ndarray:
     """Return the mean steps from 0 to distance 1/2, shape (rates, batches)."""
     ends = (-_LEVEL, _LEVEL)
@@ -203,20 +208,20 @@ def _times(
     return np.array([one.mean_steps(BATCHES) for one in runs])
 
 
-def sticking_slopes(size: Size, seed: int) -> Iterator[Comparison]:
+def sticking_slopes(size: DynamicsSize, seed: int) -> Iterator[TheoryAndSimulation]:
     """Compare how epsilon times the sticking time grows with log(1/epsilon)."""
     rates = np.array(size.sticking_rates)
     laws = {
         "quadratic_finite": (double_well(), _NORMAL),
         "quadratic_heavy": (double_well(), _HEAVY),
-        "sharp": (sharp_maximum(1.0, 1.0), Noise("laplace")),
+        "sharp": (sharp_maximum(1.0, 1.0), GradientNoise("laplace")),
     }
     found = {}
     for name, (landscape, law) in laws.items():
         times = _times(landscape, law, size, size.sticking_rates, seed, f"slope/{name}")
         found[name] = slopes(np.log(1 / rates), rates[:, None] * times)
     words = "slope of epsilon times the steps to distance 1/2 against log(1/epsilon)"
-    yield Comparison(
+    yield TheoryAndSimulation(
         "sticking_slope_quadratic",
         f"Near a quadratic maximum the descent lingers, finite variance: {words}",
         1 / 2,
@@ -225,7 +230,7 @@ def sticking_slopes(size: Size, seed: int) -> Iterator[Comparison]:
         (_HEAVY_WORDS, found["quadratic_heavy"]),
         where=_RECONSTRUCTED,
     )
-    yield Comparison(
+    yield TheoryAndSimulation(
         "sticking_slope_quadratic_heavy",
         f"It does for a shorter time with infinite variance (index 1.5): {words}",
         1 - 1 / ALPHA,
@@ -234,7 +239,7 @@ def sticking_slopes(size: Size, seed: int) -> Iterator[Comparison]:
         (_NORMAL_WORDS, found["quadratic_finite"]),
         where=_RECONSTRUCTED,
     )
-    yield Comparison(
+    yield TheoryAndSimulation(
         "sticking_slope_sharp",
         f"A sharp maximum does not hold it: {words}",
         0.0,
@@ -244,11 +249,11 @@ def sticking_slopes(size: Size, seed: int) -> Iterator[Comparison]:
     )
 
 
-def quartic_slope(size: Size, seed: int) -> Iterator[Comparison]:
+def quartic_slope(size: DynamicsSize, seed: int) -> Iterator[TheoryAndSimulation]:
     """Compare the power of the learning rate in the sticking time at a quartic maximum."""
     rates = np.array(size.quartic_rates)
     # The sticking radius must be far below 1/2; with a deviation of 1 it is 0.3.
-    laws = {"finite": Noise("gaussian", 0.2), "heavy": _HEAVY}
+    laws = {"finite": GradientNoise("gaussian", 0.2), "heavy": _HEAVY}
     found = {}
     for name, law in laws.items():
         times = _times(quartic_maximum(), law, size, size.quartic_rates, seed, f"quartic/{name}")
@@ -260,7 +265,7 @@ def quartic_slope(size: Size, seed: int) -> Iterator[Comparison]:
     ):
         kind = "finite variance" if a == 2 else "infinite variance (index 1.5)"
         exponent = -theory.sticking_exponent(a, 3)
-        yield Comparison(
+        yield TheoryAndSimulation(
             f"sticking_slope_quartic_{name}",
             f"Near a maximum of high order it lingers longer; quartic, {kind}: {words}",
             exponent,
@@ -272,12 +277,12 @@ def quartic_slope(size: Size, seed: int) -> Iterator[Comparison]:
         )
 
 
-def sticking_times(size: Size, seed: int) -> Iterator[Comparison]:
+def sticking_times(size: DynamicsSize, seed: int) -> Iterator[TheoryAndSimulation]:
     """Compare the steps from the top of the double well to distance 1/2, normal noise."""
     for rate in (0.1, *size.sticking_rates[:2]):
         (found,) = _times(double_well(), _NORMAL, size, (rate,), seed, "sticking")
         expected = theory.double_well_exit_time(rate, _LEVEL, 1.0)
-        yield Comparison(
+        yield TheoryAndSimulation(
             f"sticking_time_{rate:g}",
             f"steps from a quadratic maximum to distance 1/2, normal noise, rate {rate:g}",
             expected,
@@ -290,7 +295,7 @@ def sticking_times(size: Size, seed: int) -> Iterator[Comparison]:
         )
         if rate == 0.1:
             exact = mean_exit_steps(double_well(), _NORMAL, rate, 0.0, (-_LEVEL, _LEVEL), 0.005)
-            yield Comparison(
+            yield TheoryAndSimulation(
                 f"sticking_time_equation_{rate:g}",
                 f"the same at rate {rate:g}, by the integral equation",
                 exact,
@@ -322,10 +327,10 @@ def _place(headline: bool, otherwise: str) -> tuple[Part, Source, str]:
 
 def _share_up(
     landscape: Landscape,
-    law: Noise,
+    law: GradientNoise,
     rate: float,
     start: float,
-    size: Size,
+    size: DynamicsSize,
     seed: int,
     stage: str,
     level: float = _FAR_OUT,
@@ -335,10 +340,10 @@ def _share_up(
     return runs.share_up(BATCHES)
 
 
-def quadratic_escapes(size: Size, seed: int) -> Iterator[Comparison]:
+def quadratic_escapes(size: DynamicsSize, seed: int) -> Iterator[TheoryAndSimulation]:
     """Compare the probability to leave a quadratic maximum upwards, finite variance."""
     rate = size.share_rate
-    wider = Noise("gaussian", 1.2)
+    wider = GradientNoise("gaussian", 1.2)
     for c in (1.0, 0.5, 2.0):
         start = c * math.sqrt(rate / 2)
         expected = theory.escape_probability_quadratic(start, rate, 1.0)
@@ -347,7 +352,7 @@ def quadratic_escapes(size: Size, seed: int) -> Iterator[Comparison]:
         if headline:
             shares = _share_up(double_well(), wider, rate, start, size, seed, "wider")
             control = ("noise 20 % larger", shares)
-        yield Comparison(
+        yield TheoryAndSimulation(
             f"escape_quadratic_{c:g}",
             f"probability to leave a quadratic maximum upwards from {c:g} deviations off, finite "
             "variance",
@@ -359,11 +364,11 @@ def quadratic_escapes(size: Size, seed: int) -> Iterator[Comparison]:
         )
 
 
-def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
+def heavy_escapes(size: DynamicsSize, seed: int) -> Iterator[TheoryAndSimulation]:
     """Compare that under infinite variance with the embedded linear recursion and its limit."""
     rate = size.share_rate
     for alpha in (1.5, 1.8):
-        law, start = Noise("pareto", SCALE, alpha), 3 * SCALE * rate ** (1 - 1 / alpha)
+        law, start = GradientNoise("pareto", SCALE, alpha), 3 * SCALE * rate ** (1 - 1 / alpha)
         expected = escape_probability(start, rate, law)
         shares = _share_up(double_well(), law, rate, start, size, seed, f"pareto{alpha:g}")
         limit = theory.escape_probability_heavy(start, rate, alpha, SCALE)
@@ -371,8 +376,8 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
             "probability to leave a quadratic maximum upwards from 3 s epsilon^(1-1/index) off, "
             f"infinite variance (index {alpha:g})"
         )
-        normal = Noise("gaussian", SCALE)
-        yield Comparison(
+        normal = GradientNoise("gaussian", SCALE)
+        yield TheoryAndSimulation(
             f"escape_heavy_{alpha:g}",
             words,
             expected,
@@ -385,7 +390,7 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
             where="abstract; formula reconstructed",
         )
         term = finite_rate_term(rate, alpha)
-        yield Comparison(
+        yield TheoryAndSimulation(
             f"escape_heavy_limit_{alpha:g}",
             f"{words}, by the stable limit",
             limit,
@@ -399,17 +404,20 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
             else "",
         )
     others = {
-        "student": (Noise("student", SCALE, 1.5), "Student's noise with 1.5 degrees of freedom"),
-        "stable": (Noise("stable", SCALE, 1.5), "stable noise of index 1.5"),
+        "student": (
+            GradientNoise("student", SCALE, 1.5),
+            "Student's noise with 1.5 degrees of freedom",
+        ),
+        "stable": (GradientNoise("stable", SCALE, 1.5), "stable noise of index 1.5"),
         "unbalanced": (
-            Noise("pareto", SCALE, 1.5, 0.8),
+            GradientNoise("pareto", SCALE, 1.5, 0.8),
             "Pareto noise of index 1.5 with 80 % of its tail upwards",
         ),
     }
     for name, (law, words) in others.items():
         start = SCALE * rate ** (1 - 1 / law.a)
         expected = escape_probability(start, rate, law)
-        yield Comparison(
+        yield TheoryAndSimulation(
             f"escape_{name}",
             f"probability to leave a quadratic maximum upwards, {words}",
             expected,
@@ -421,9 +429,9 @@ def heavy_escapes(size: Size, seed: int) -> Iterator[Comparison]:
         )
 
 
-def sharp_escapes(size: Size, seed: int) -> Iterator[Comparison]:
+def sharp_escapes(size: DynamicsSize, seed: int) -> Iterator[TheoryAndSimulation]:
     """Compare the probability to leave a sharp maximum upwards, Laplace noise."""
-    rate, law = size.share_rate, Noise("laplace")
+    rate, law = size.share_rate, GradientNoise("laplace")
 
     def shares(right: float, left: float, y: float, rate: float) -> np.ndarray:
         # So far out that a return has a probability below 1e-6.
@@ -435,7 +443,7 @@ def sharp_escapes(size: Size, seed: int) -> Iterator[Comparison]:
     for number, (right, left, y) in enumerate(_SHARP):
         expected = theory.escape_probability_sharp_laplace(y, left, right)
         headline = number < _SHARP_HEADLINES
-        yield Comparison(
+        yield TheoryAndSimulation(
             f"escape_sharp_{right:g}_{left:g}_{y:g}",
             f"probability to leave a sharp maximum upwards, slopes {right:g} and {left:g}, from "
             f"{y:g} learning rates off",
@@ -454,12 +462,12 @@ _WIDER = 0.1
 _BEYOND = -0.5
 
 
-def exit_times(size: Size, seed: int) -> Iterator[Comparison]:
+def exit_times(size: DynamicsSize, seed: int) -> Iterator[TheoryAndSimulation]:
     """Compare steps from the double well's minimum at 1 into the other basin."""
     well = double_well()
-    wide = Noise("pareto", _WIDER, ALPHA)
+    wide = GradientNoise("pareto", _WIDER, ALPHA)
 
-    def steps(law: Noise, rate: float, end: float = _BEYOND) -> np.ndarray:
+    def steps(law: GradientNoise, rate: float, end: float = _BEYOND) -> np.ndarray:
         stage = f"exit/{law.kind}/{rate:g}/{end:g}"
         runs = run(well, law, rate, 1.0, size.exit_paths, seed, stage, (end, np.inf))
         return runs.mean_steps(BATCHES)
@@ -469,7 +477,7 @@ def exit_times(size: Size, seed: int) -> Iterator[Comparison]:
     cold, warm = np.array(size.kramers_rates), np.array(size.heavy_rates)
     normal_times, heavy_times = (np.array(list(d.values())) for d in (by_normal, by_heavy))
     same_rates = np.array([steps(wide, rate, 0.0) for rate in size.kramers_rates])
-    yield Comparison(
+    yield TheoryAndSimulation(
         "exit_slope_normal",
         "With normal noise a basin holds for exponentially long: slope of log(epsilon steps) "
         "against 1/epsilon, twice the height of the barrier",
@@ -479,7 +487,7 @@ def exit_times(size: Size, seed: int) -> Iterator[Comparison]:
         (_HEAVY_WORDS, slopes(1 / cold, np.log(cold[:, None] * same_rates))),
         where=_RECONSTRUCTED,
     )
-    yield Comparison(
+    yield TheoryAndSimulation(
         "exit_slope_heavy",
         "With infinite variance (index 1.5) it holds for a power of the learning rate: power of "
         "epsilon in the steps",
@@ -524,9 +532,9 @@ def _time(
     share: float,
     formula: str = "",
     why: str = "",
-) -> Comparison:
+) -> TheoryAndSimulation:
     by = f"the formula ({formula})" if formula else "the integral equation"
-    return Comparison(
+    return TheoryAndSimulation(
         f"{name}_{rate:g}",
         f"steps into the other basin, {words}, rate {rate:g}, by {by}",
         expected,
@@ -548,17 +556,17 @@ def three_wells() -> Landscape:
     return piecewise(breaks, pieces)
 
 
-def basins(size: Size, seed: int) -> Iterator[Comparison]:
+def basins(size: DynamicsSize, seed: int) -> Iterator[TheoryAndSimulation]:
     """Compare which of three wells comes next, by the rates of the Markov chain."""
     rates = theory.markov_rates([-2.0, 0.0, 1.0], [-1.2, 0.6], ALPHA)
 
-    def runs(law: Noise, start: float, ends: tuple[float, float], rate: float) -> Runs:
+    def runs(law: GradientNoise, start: float, ends: tuple[float, float], rate: float) -> Runs:
         stage = f"basins/{law.kind}/{start:g}"
         return run(three_wells(), law, rate, start, size.exit_paths, seed, stage, ends)
 
     middle = (-1.2, 0.6)
     expected = rates[1, 2] / -rates[1, 1]
-    yield Comparison(
+    yield TheoryAndSimulation(
         "markov_share_right",
         "On long scales the descent moves between basins as a Markov chain: share of the paths out "
         "of the middle of three wells that go to the right, infinite variance (index 1.5)",
@@ -571,7 +579,7 @@ def basins(size: Size, seed: int) -> Iterator[Comparison]:
     )
     expected = rates[0, 2] / -rates[0, 0]
     left = (-math.inf, -1.2)
-    yield Comparison(
+    yield TheoryAndSimulation(
         "markov_share_over_a_basin",
         "share of the paths out of the left well that jump over the middle one, infinite variance "
         "(index 1.5)",

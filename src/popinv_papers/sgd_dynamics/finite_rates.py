@@ -41,7 +41,7 @@ from scipy.special import gamma, gammaln, kv, ndtr
 from scipy.stats import t as student
 
 from popinv.errors import ConfigError
-from popinv_papers.sgd_dynamics.simulation import Landscape, Noise
+from popinv_papers.sgd_dynamics.simulation import GradientNoise, Landscape
 from popinv_papers.sgd_dynamics.theory import stable_constant
 
 # Steps of the logarithm of t in the integrals, and their range about 1 in units of the width.
@@ -54,7 +54,7 @@ _TERMS = 90
 _NOTHING = 1e-300
 
 
-def characteristic(noise: Noise, t: np.ndarray) -> np.ndarray:
+def characteristic(noise: GradientNoise, t: np.ndarray) -> np.ndarray:
     """Return E exp(i t xi) at positive t, complex, shape of t.
 
     Raises
@@ -100,7 +100,9 @@ def _pareto_tail(u: np.ndarray, alpha: float) -> np.ndarray:
     return np.where(u < _LARGEST, value, 0.0)
 
 
-def escape_probability(start: float, rate: float, noise: Noise, curvature: float = 1.0) -> float:
+def escape_probability(
+    start: float, rate: float, noise: GradientNoise, curvature: float = 1.0
+) -> float:
     """Return the probability that the linear recursion from ``start`` leaves upwards.
 
     ``start`` is x_0, relative to the maximum, ``rate`` the learning rate epsilon, and ``curvature``
@@ -155,7 +157,7 @@ def finite_rate_term(rate: float, alpha: float, curvature: float = 1.0) -> float
 _FAR = 100.0
 
 
-def distribution(noise: Noise, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def distribution(noise: GradientNoise, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return F(x) = P(xi <= x), and its integral E max(x - xi, 0), shapes of x.
 
     Raises
@@ -190,7 +192,7 @@ def distribution(noise: Noise, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def mean_exit_steps(
     landscape: Landscape,
-    noise: Noise,
+    noise: GradientNoise,
     rate: float,
     start: float,
     within: tuple[float, float],
@@ -234,7 +236,11 @@ def _nodes(low: float, high: float, finest: float, spacing: float) -> np.ndarray
 
 
 def _operator(
-    landscape: Landscape, noise: Noise, rate: float, within: tuple[float, float], spacing: float
+    landscape: Landscape,
+    noise: GradientNoise,
+    rate: float,
+    within: tuple[float, float],
+    spacing: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes (n,), and weights (n, n) of the values at the nodes."""
     low, high = within

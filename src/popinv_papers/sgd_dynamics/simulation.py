@@ -147,7 +147,7 @@ def draw(
 
 
 @dataclass(frozen=True)
-class Noise:
+class GradientNoise:
     r"""A law of xi.
 
     Attributes
@@ -277,7 +277,7 @@ def _path(
 
 def simulate(
     landscape: Landscape,
-    noise: Noise,
+    noise: GradientNoise,
     rate: float,
     start: float,
     steps: int,

@@ -43,7 +43,7 @@ _MOST_LINES = 3
 
 
 @dataclass(frozen=True)
-class Answer:
+class ManyStarts:
     """What was found from many starts, each of shape (n_p,).
 
     ``slices`` are lines from the answer at 0 to other answers, or to the farthest start, at 1.
@@ -62,7 +62,7 @@ def explore(
     errors: np.ndarray,
     starts: Sequence[np.ndarray],
     asked: SgdDynamics,
-) -> Answer:
+) -> ManyStarts:
     """Descend from many starts, group the ends, and look at what lies between them.
 
     ``answer`` and ``errors`` (n_p,) are the end of the study's descent, of which the settings are,
@@ -85,7 +85,7 @@ def explore(
         metrics |= _barrier_metrics(name, profile, settings, max(1, int(legs.max())))
     if others and asked.changes:
         metrics |= _changes(problem, settings, ends, errors, asked)
-    return Answer(starts, made, slices, metrics)
+    return ManyStarts(starts, made, slices, metrics)
 
 
 def _line(
@@ -140,7 +140,7 @@ def _changes(
     return {"changes": share, "changes_low": low, "changes_high": high}
 
 
-def result_dataset(answer: Answer, names: Sequence[str]) -> xr.Dataset:
+def result_dataset(answer: ManyStarts, names: Sequence[str]) -> xr.Dataset:
     """Return starts, ends and losses, and the slices along ``line`` and ``place``."""
     dims, slices = ("line", "place"), answer.slices
     some = next(iter(slices.values()))

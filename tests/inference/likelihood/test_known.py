@@ -15,6 +15,7 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.push_forward import PushForward
+from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import lognormal_law, normal_law
@@ -103,6 +104,22 @@ def test_systems_with_equal_known_quantities_share_their_moments():
     alpha, gamma = (torch.from_numpy(part) for part in problem.split(truth(problem)))
     moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem))
     assert len(moments) == len(np.unique(rows, axis=0)) < 60
+
+
+@pytest.mark.parametrize("draws", [None, 4000])
+def test_scores_of_systems_with_known_quantities_of_their_own(draws):
+    problem, others = problem_of(60), problem_of(12, doses=(0.7, 1.0, 1.5))
+    p = truth(problem) + 0.1
+    found = pseudo_scores(problem, p, draws)(others)
+    for i in range(len(p)):
+        shift = 1e-6 * np.eye(len(p))[i]
+        slope = (closed_form(p + shift, others) - closed_form(p - shift, others)) / 2e-6
+        np.testing.assert_allclose(found[:, i], slope, rtol=1e-3, atol=1e-3)
+    assert not set(others.conditions.groups[0]) <= set(problem.conditions.groups[0])
+    # The scores of a system do not depend on whose they are.
+    alone = pseudo_scores(problem, p, draws)(problem.of_systems(np.arange(5)))
+    again = pseudo_scores(others, p, draws)(problem.of_systems(np.arange(5)))
+    np.testing.assert_allclose(alone, again, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("fit", ["pseudo", "marginal"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from popinv.inference.likelihood.observed_information import steadied
+from popinv.inference.likelihood.marginal_estimate import steadied
 
 N, K = 1000, 4
 # Parameters of very different units.

@@ -62,7 +62,7 @@ def truth(sd: float = 0.3) -> np.ndarray:
 
 
 def span(problem: Problem, p: np.ndarray) -> reduced.Span | None:
-    return marginal._Run(problem, p, DRAWS, None).span
+    return marginal._Evaluator(problem, p, DRAWS, None).span
 
 
 def whole(problem: Problem, p: np.ndarray, memory: dict[str, np.ndarray] | None = None):

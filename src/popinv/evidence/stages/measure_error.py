@@ -8,7 +8,7 @@ import xarray as xr
 
 from popinv.evidence.convergence import errors_of_repeats
 from popinv.inference.build import descent_problem
-from popinv.inference.estimation import Answer, estimate_population
+from popinv.inference.estimation import NamedEstimate, estimate_population
 from popinv.inference.polished import fresh_solves
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
@@ -72,7 +72,7 @@ def measure_error(
     problem = descent_problem(model, anew, through, seed, f"evidence/{stage}").at_all_places
     settings, start = polish.replace(solver_seconds=0.0), estimate_of(population)
 
-    def estimate(part: Problem) -> Answer:
+    def estimate(part: Problem) -> NamedEstimate:
         return estimate_population(part, estimator, settings, descent, [start], fresh)
 
     true_covariance = truth["noise_covariance"].values

@@ -56,9 +56,10 @@ def score_systems(
     -------
     Dataset
         ``log_score``, ``log_score_error`` and ``normal_score`` (heldout_system,), see
-        :class:`~popinv.inference.predictive.Densities`. Attributes: ``reason`` if there is no log
-        score; ``parameters``, their number; ``log_likelihood`` of all systems at the maximum, NaN
-        without one, and its error due to the draws; ``systems``, ``folds``, ``refitted``.
+        :class:`~popinv.inference.predictive.PredictiveDensities`. Attributes: ``reason`` if there
+        is no log score; ``parameters``, their number; ``log_likelihood`` of all systems at the
+        maximum, NaN without one, and its error due to the draws; ``systems``, ``folds``,
+        ``refitted``.
     """
     through = surrogate_of(surrogate, device)
     problem = descent_problem(model, observations, through, seed, "scores").at_all_places

@@ -17,7 +17,7 @@ import numpy as np
 from popinv.errors import ConfigError, SolverError, nearest
 from popinv.forward.external.evaluation import CallFailed
 from popinv.forward.external.messages import largest_text, time_limit
-from popinv.forward.umbridge.connection import OK, Answer, Connection
+from popinv.forward.umbridge.connection import OK, Connection, ServerResponse
 from popinv.sections.messages import listed
 from popinv.sections.secrets import Environment
 
@@ -191,7 +191,9 @@ class UMBridgeClient:
         """Close the connection."""
         self._connection.close()
 
-    def _numbers(self, endpoint: str, answer: Answer, read: Callable[[Any], _Read]) -> _Read:
+    def _numbers(
+        self, endpoint: str, answer: ServerResponse, read: Callable[[Any], _Read]
+    ) -> _Read:
         told = self._connection.told
         if answer.status != OK:
             raise CallFailed(

@@ -27,7 +27,7 @@ _REFUSED = (401, 403, 407)
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServerResponse:
     """What a server answered.
 
     Attributes
@@ -92,7 +92,7 @@ class Connection:
 
     def ask(
         self, endpoint: str, body: Mapping[str, Any] | None, seconds: float, largest: int
-    ) -> Answer:
+    ) -> ServerResponse:
         """Return the answer to a request: GET without a body, POST with one.
 
         Parameters
@@ -139,7 +139,7 @@ class Connection:
             raise ConnectionError(self.told(_cause(answer))) from None
         if isinstance(answer, BaseException):
             raise answer
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, ServerResponse)
         return answer
 
     def told(self, text: str) -> str:
@@ -164,7 +164,7 @@ class Connection:
         body: Mapping[str, Any] | None,
         seconds: float,
         largest: int,
-    ) -> Answer:
+    ) -> ServerResponse:
         scheme, host, path, query = self._parts
         with session.request(
             "GET" if body is None else "POST",
@@ -177,7 +177,7 @@ class Connection:
         ) as response:
             self._check(endpoint, response)
             text = self._text(endpoint, response, largest)
-            return Answer(response.status_code, self.told(response.reason or ""), text)
+            return ServerResponse(response.status_code, self.told(response.reason or ""), text)
 
     def _check(self, endpoint: str, response: requests.Response) -> None:
         status = response.status_code

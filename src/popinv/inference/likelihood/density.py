@@ -29,7 +29,7 @@ from popinv.inference.likelihood.whitening import NoiseChange, Whitening
 
 
 @dataclass(frozen=True)
-class Field:
+class VariateField:
     """v = a + A (omega - mode), for n systems.
 
     Attributes
@@ -44,7 +44,9 @@ class Field:
     linear: torch.Tensor
 
     @classmethod
-    def solved(cls, hessian: torch.Tensor, slope: torch.Tensor, matrix: torch.Tensor) -> Field:
+    def solved(
+        cls, hessian: torch.Tensor, slope: torch.Tensor, matrix: torch.Tensor
+    ) -> VariateField:
         """Return the field of ``a = H^{-1} slope`` and ``A = H^{-1} matrix``.
 
         Parameters
@@ -129,7 +131,7 @@ class Density(ABC):
     @abstractmethod
     def noise_fields(
         self, g: torch.Tensor, jacobian: torch.Tensor, hessian: torch.Tensor
-    ) -> Iterator[Field]:
+    ) -> Iterator[VariateField]:
         r"""Yield the control variate of each noise parameter's score, about a mode of signal g.
 
         Along the Jacobian, the score of a parameter changes by
@@ -194,7 +196,7 @@ class NormalDensity(Density):
 
     def noise_fields(
         self, g: torch.Tensor, jacobian: torch.Tensor, hessian: torch.Tensor
-    ) -> Iterator[Field]:
+    ) -> Iterator[VariateField]:
         r"""Yield the control variate of each noise parameter's score, about a mode of signal g.
 
         With ``E = L^{-1} (dGamma) L^{-T}``, and J and r whitened,
@@ -208,7 +210,7 @@ class NormalDensity(Density):
             slope = along.transpose(1, 2) @ residual[..., None]
             if change.outside is not None:
                 slope = slope + J.transpose(1, 2) @ change.outside.across[..., None]
-            yield Field.solved(hessian, slope, -0.5 * J.transpose(1, 2) @ along)
+            yield VariateField.solved(hessian, slope, -0.5 * J.transpose(1, 2) @ along)
 
     def _whitened(self, jacobian: torch.Tensor) -> torch.Tensor:
         # Whitening acts on the last axis.
@@ -303,11 +305,11 @@ class StackedDensity(Density):
 
     def noise_fields(
         self, g: torch.Tensor, jacobian: torch.Tensor, hessian: torch.Tensor
-    ) -> Iterator[Field]:
+    ) -> Iterator[VariateField]:
         """Yield the control variate of each noise parameter's score, about a mode of signal g."""
         repeated = hessian.repeat_interleave(self.members, dim=0)
         for field in self.each.noise_fields(self.apart(g), self._rows_of(jacobian), repeated):
-            yield Field(self._total(field.constant), self._total(field.linear))
+            yield VariateField(self._total(field.constant), self._total(field.linear))
 
     def apart(self, values: torch.Tensor) -> torch.Tensor:
         """Return values (n, ..., K d) of each of the observations, (n K, ..., d)."""

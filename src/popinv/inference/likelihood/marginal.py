@@ -17,7 +17,7 @@ scores are means over the weighted draws,
     E_i = L^{-1} (\partial_i \Gamma) L^{-T} .
 
 Both have large variances over the draws, which the control variates of
-:mod:`popinv.inference.likelihood.control_variates` reduce. They suit a map T that is nearly affine
+:mod:`popinv.inference.likelihood.integrals` reduce. They suit a map T that is nearly affine
 where a system's omega may lie. For other laws, such as mixtures, the scores of alpha are
 :math:`E[\nabla_\alpha \log p(z \mid \alpha) \mid y_n]` at the draws' z, which is Fisher's identity
 with z in place of omega. Their proposals are defensive.
@@ -144,12 +144,12 @@ def evaluate(
         finite curvature at a mode.
     """
     try:
-        return _evaluate(_Run(problem, np.asarray(p, dtype=float), settings, numbers), memory)
+        return _evaluate(_Evaluator(problem, np.asarray(p, dtype=float), settings, numbers), memory)
     except torch.linalg.LinAlgError as error:
         raise DivergenceError(f"the likelihood at {p} has no finite curvature") from error
 
 
-def _evaluate(run: _Run, memory: Mapping[str, np.ndarray] | None) -> Evaluation:
+def _evaluate(run: _Evaluator, memory: Mapping[str, np.ndarray] | None) -> Evaluation:
     problem, settings = run.problem, run.settings
     everyone = np.arange(len(problem.data))
     if memory:
@@ -204,7 +204,7 @@ def further_modes(
     def searched(rows: np.ndarray) -> np.ndarray:
         if not len(rows):
             return rows
-        run = _Run(problem.of_systems(rows), p, settings, numbers[rows])
+        run = _Evaluator(problem.of_systems(rows), p, settings, numbers[rows])
         return rows[run.further_modes(evaluation.of(rows))]
 
     found = searched(some)
@@ -216,11 +216,11 @@ def further_modes(
 
 def integrals_at(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Integrals:
     """Return the integrals of all systems of a problem at p (n_p,)."""
-    run = _Run(problem, np.asarray(p, dtype=float), settings, None, reduces=False)
+    run = _Evaluator(problem, np.asarray(p, dtype=float), settings, None, reduces=False)
     return run.integrals(np.arange(len(problem.data)))
 
 
-class _Run:
+class _Evaluator:
     """The evaluation at one p."""
 
     def __init__(

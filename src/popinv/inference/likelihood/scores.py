@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import xarray as xr
 
 from popinv.inference.likelihood import pseudo
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.likelihood.model_moments import (
+    FEWEST_DRAWS,
+    draws_for,
+    matched_draws,
+    moments_of_systems,
+)
 from popinv.inference.problem import Problem
-from popinv.inference.surrogate_bias import Scores
+from popinv.inference.result import estimate_of
+from popinv.inference.surrogate_bias import FreshSolves, Scores, push_of
 
 if TYPE_CHECKING:
     from popinv.inference.distance_influence import DistanceInfluence
 
+# Pairs of noises for each solve, and the most solves, each of which is observed so many times.
+_PAIRS, _MOST_SOLVES = 4, 4000
+
 
 def pseudo_scores(problem: Problem, p: np.ndarray, draws: int | None = None) -> Scores:
-    """Return the scores of the pseudo-likelihood at p, by default with all draws."""
+    """Return the scores of the pseudo-likelihood at p, by default with all draws.
+
+    Observed systems may have known quantities that none of the problem's systems has.
+    """
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
     moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, draws))
-    return lambda observed: pseudo.evaluate(observed, moments).scores
+
+    def scores(observed: Problem) -> np.ndarray:
+        if set(observed.conditions.groups[0]) <= set(moments.keys):
+            return pseudo.evaluate(observed, moments).scores
+        # Each group has as many draws as those of the problem.
+        count = draws_for(len(problem.data)) if draws is None else draws
+        of_others = replace(observed, stage=problem.stage)
+        omega = matched_draws(of_others, count, len(moments))
+        return pseudo.evaluate(observed, moments_of_systems(of_others, alpha, gamma, omega)).scores
+
+    return scores
 
 
 def marginal_scores(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Scores:
@@ -35,3 +59,30 @@ def marginal_scores(problem: Problem, p: np.ndarray, settings: MarginalSettings)
 def distance_scores(influence: DistanceInfluence) -> Scores:
     """Return the scores that correspond to the influence function of the distance."""
     return lambda observed: influence.of_rows(observed.data) @ influence.matrix
+
+
+def surrogate_push(problem: Problem, estimate: xr.Dataset) -> Callable[[xr.Dataset], float]:
+    """Return a function from fresh solves to the push of the surrogate's error on a round.
+
+    The push is in standard errors of the round's estimate, the largest of all parameters.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem with the surrogate that is judged.
+    estimate : Dataset
+        The pseudo-likelihood's estimate through that surrogate.
+    """
+    p, bread = estimate_of(estimate), estimate["bread"].values
+    errors = np.sqrt(np.diag(estimate["covariance"].values))
+
+    def push(solves: xr.Dataset) -> float:
+        fresh = FreshSolves.of(solves.isel(sample=slice(_MOST_SOLVES)))
+        # As many draws as the estimate had.
+        scores = pseudo_scores(problem, p, FEWEST_DRAWS)
+        each = push_of(problem, p, scores, fresh, "fresh", _PAIRS)
+        moved = len(problem.data) * each.mean(axis=0) @ bread
+        known = errors > 0
+        return float(np.max(np.abs(moved[known]) / errors[known], initial=0.0))
+
+    return push

@@ -36,7 +36,7 @@ import torch
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.censoring import CensoredEntries
-from popinv.inference.likelihood.density import AtSignal, Density, Field
+from popinv.inference.likelihood.density import AtSignal, Density, VariateField
 from popinv.inference.likelihood.whitening import Whitening, whitening
 from popinv.inference.problem import Problem
 from popinv.population.noise.intervals import (
@@ -164,13 +164,13 @@ class VaryingDensity(Density):
 
     def noise_fields(
         self, g: torch.Tensor, jacobian: torch.Tensor, hessian: torch.Tensor
-    ) -> Iterator[Field]:
+    ) -> Iterator[VariateField]:
         """Yield the control variate of each noise parameter's score, about a mode of signal g."""
         across = jacobian.transpose(1, 2)
         for up, down in self.moved:
             slope = (up.with_slope(g)[1] - down.with_slope(g)[1]) / (2 * _STEP)
             change = (up.information(g, jacobian) - down.information(g, jacobian)) / (2 * _STEP)
-            yield Field.solved(hessian, -across @ slope[..., None], 0.5 * change)
+            yield VariateField.solved(hessian, -across @ slope[..., None], 0.5 * change)
 
     def with_slope(self, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log p(y | g) and its gradient in g, of the shape of g."""

@@ -109,7 +109,7 @@ def collect_solves(
     # These are imported here, as the first round needs no tensor library.
     # `popinv.workflow.selection` names them.
     from popinv.inference.build import descent_problem
-    from popinv.inference.surrogate_push import surrogate_push
+    from popinv.inference.likelihood.scores import surrogate_push
     from popinv.surrogate.artefact import surrogate_of
 
     surrogate = surrogate_of(previous_surrogate)

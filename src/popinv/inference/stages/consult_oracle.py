@@ -1,4 +1,10 @@
-"""The estimate of the study if the noise, or the law, is known."""
+"""Oracles: the law estimated with the noise known, and the noise with the law known.
+
+An oracle uses the estimator of the study's own answer and the same data. It uses the surrogate, and
+the surrogate's push is subtracted. If the push is too large and the study's answer used the solver,
+the oracle uses the solver too. The remaining error is the sampling error of the population for that
+estimator. With the likelihood, no other method can have a smaller one.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,6 @@ import xarray as xr
 
 from popinv.inference.build import descent_problem
 from popinv.inference.choice import choose_estimate
-from popinv.inference.oracle import oracle
 from popinv.inference.polished import fresh_solves
 from popinv.inference.result import estimate_dataset, estimate_of, parameters_of
 from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
@@ -20,6 +25,95 @@ from popinv.surrogate.artefact import surrogate_of
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
+from collections.abc import Callable
+from dataclasses import replace
+
+from popinv.inference.estimate import Estimate
+from popinv.inference.fit_distance import fit_distance
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.scores import distance_scores, marginal_scores, pseudo_scores
+from popinv.inference.problem import Problem
+from popinv.inference.surrogate_bias import FreshSolves, corrected
+
+_FRESH = "oracle/fresh"
+
+
+def oracle(
+    problem: Problem,
+    estimator: str,
+    truth: np.ndarray,
+    start: np.ndarray,
+    known: Literal["noise", "law"],
+    draws: int,
+    descent: DescentSettings,
+    fresh: FreshSolves | None = None,
+    solver: Callable[[], SolverSimulator] | None = None,
+) -> Estimate:
+    """Estimate the law with the noise known, or the noise with the law known.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the surrogate.
+    estimator : {"likelihood", "pseudo_likelihood", "distance"}
+    truth : ndarray of shape (n_p,)
+        The true values. The known half is held.
+    start : ndarray of shape (n_p,)
+        The start of the unknown half: the study's own answer.
+    known : {"noise", "law"}
+    draws : int
+        Number of draws for each system's integral.
+    descent : DescentSettings
+        Settings of the distance.
+    fresh : FreshSolves, optional
+        Solves that measure the surrogate's push, or None if the simulator has no such error.
+    solver : callable, optional
+        Makes the solver, for a study whose answer used it.
+    """
+    law_known = known == "law"
+    held = replace(
+        problem, free_law=not law_known, free_noise=law_known, stage=f"oracle/{known}_known"
+    )
+    of_law = np.arange(len(truth)) < problem.d_alpha
+    p = np.where(of_law == law_known, truth, start)
+    if estimator == "distance":
+        fit = fit_distance(held, descent, [p], description=f"oracle, {known} known")
+        if fit.influence is None or fresh is None:
+            return fit.estimate
+        return corrected(held, fit.estimate, distance_scores(fit.influence), fresh, _FRESH)
+    settings = MarginalSettings(draws=draws)
+    maximum = _maximum(held, estimator, p, settings)
+    if fresh is None:
+        return maximum
+    if estimator == "likelihood":
+        scores = marginal_scores(held, maximum.p, settings)
+    else:
+        scores = pseudo_scores(held, maximum.p)
+    without = corrected(held, maximum, scores, fresh, _FRESH)
+    if solver is None or (without.passes and _small(without)):
+        return without
+    simulator = solver()
+    with simulator.session():
+        return _maximum(held.through(simulator), estimator, p, settings)
+
+
+def _maximum(
+    problem: Problem, estimator: str, p: np.ndarray, settings: MarginalSettings
+) -> Estimate:
+    if estimator == "likelihood":
+        # The integrals of the study's own answer are accurate: no systems are looked at first.
+        return fit_marginal_likelihood(problem, p, settings, memory={}, rough=True)
+    return fit_pseudo_likelihood(problem, [p])
+
+
+def _small(estimate: Estimate) -> bool:
+    """Return whether the surrogate's error moves an estimate by less than a standard error."""
+    if estimate.correction is None:
+        return True
+    errors = np.sqrt(np.diag(estimate.covariance))
+    return bool(np.all(np.abs(estimate.correction) <= errors))
 
 
 def consult_oracle(

@@ -58,7 +58,14 @@ from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
 from popinv.methods.certificate.accountant import Setting
-from popinv.methods.certificate.descent import Linear, Model, Noise, Partition, Records, run
+from popinv.methods.certificate.descent import (
+    EpochNoise,
+    IndependentRuns,
+    Linear,
+    Partition,
+    Records,
+    run,
+)
 from popinv.methods.certificate.requests import Goal, Holder, learn, relearn, remove
 from popinv.methods.invariants import Invariant, held
 from popinv.methods.privacy import clipped
@@ -253,7 +260,7 @@ def remove_from(learned: Learned, systems: Sequence[int], runs: int, noise_seed:
 
     The answer of one run is certified; the others show what the noise does.
     """
-    noise = Noise(learned.sigma, noise_seed, "certified_unlearning")
+    noise = EpochNoise(learned.sigma, noise_seed, "certified_unlearning")
     held = learn(learned.records, learned.loss, learned.setting, noise, learned.learnt, runs)
     one_by_one = held
     for system in tqdm(systems, desc="removals", unit="system", disable=None):
@@ -278,8 +285,8 @@ def nothing_removed(learned: Learned, systems: Sequence[int]) -> list[Invariant]
     the others.
     """
     setting, mean = learned.setting, learned.clipped.mean(axis=0)
-    root, whole = math.sqrt(setting.n), Model(mean[None, :, None])
-    silent = Noise(0.0, 0, "certified_unlearning/silent")
+    root, whole = math.sqrt(setting.n), IndependentRuns(mean[None, :, None])
+    silent = EpochNoise(0.0, 0, "certified_unlearning/silent")
     left = learned.records
     for system in systems:
         left = left.emptied(system)
@@ -308,7 +315,7 @@ def nothing_removed(learned: Learned, systems: Sequence[int]) -> list[Invariant]
     ]
 
 
-def _means(model: Model) -> np.ndarray:
+def _means(model: IndependentRuns) -> np.ndarray:
     return model.parameters[0].T
 
 

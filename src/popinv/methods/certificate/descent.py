@@ -190,7 +190,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Noise:
+class EpochNoise:
     """The noise of each epoch, a function of (seed, stage, epoch); sigma may be one of each run.
 
     Anyone who knows the seed can subtract the noise; see ``requests``.
@@ -202,7 +202,7 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Model:
+class IndependentRuns:
     """Parameters (d, k, r) of r independent runs on the same partition, and past epochs."""
 
     parameters: np.ndarray
@@ -217,14 +217,14 @@ def project(parameters: np.ndarray, radius: float) -> np.ndarray:
     return parameters * np.minimum(1, radius / np.maximum(lengths, 1e-300))
 
 
-def start(records: Records, setting: Setting, noise: Noise, runs: int) -> Model:
+def start(records: Records, setting: Setting, noise: EpochNoise, runs: int) -> IndependentRuns:
     """Return the start, N(0, 2 sigma^2/m) projected on the ball, or 0 without strong convexity."""
     shape = (*records.shape, runs)
     if setting.strong == 0:
-        return Model(np.zeros(shape, dtype=records.dtype))
+        return IndependentRuns(np.zeros(shape, dtype=records.dtype))
     draw = generator(noise.seed, f"{noise.stage}/start").standard_normal(shape)
     width = np.sqrt(2 / setting.strong) * noise.sigma
-    return Model(project(width * draw, setting.radius).astype(records.dtype))
+    return IndependentRuns(project(width * draw, setting.radius).astype(records.dtype))
 
 
 def iterate(
@@ -240,8 +240,13 @@ def iterate(
 
 
 def run(
-    model: Model, records: Records, loss: Loss, setting: Setting, noise: Noise, epochs: int
-) -> Model:
+    model: IndependentRuns,
+    records: Records,
+    loss: Loss,
+    setting: Setting,
+    noise: EpochNoise,
+    epochs: int,
+) -> IndependentRuns:
     """Return the model after a number of epochs on the records.
 
     Raises

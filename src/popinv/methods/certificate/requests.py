@@ -29,9 +29,9 @@ from popinv.errors import ConfigError, DataError, PopinvError
 from popinv.methods import privacy
 from popinv.methods.certificate.accountant import Form, Setting
 from popinv.methods.certificate.descent import (
+    EpochNoise,
+    IndependentRuns,
     Loss,
-    Model,
-    Noise,
     Partition,
     Records,
     run,
@@ -89,11 +89,11 @@ class Removal:
 class Holder:
     """A model and everything needed to serve requests; ``left`` is the remaining gap."""
 
-    model: Model
+    model: IndependentRuns
     records: Records
     loss: Loss
     setting: Setting
-    noise: Noise
+    noise: EpochNoise
     learnt: int
     left: float = 0.0
     removals: tuple[Removal, ...] = ()
@@ -111,7 +111,7 @@ class Holder:
 
 
 def learn(
-    records: Records, loss: Loss, setting: Setting, noise: Noise, epochs: int, runs: int
+    records: Records, loss: Loss, setting: Setting, noise: EpochNoise, epochs: int, runs: int
 ) -> Holder:
     """Return a model for which requests can be served, of one or more runs with their own noise.
 
@@ -130,7 +130,7 @@ def learn(
     return Holder(model, records, loss, setting, noise, epochs)
 
 
-def relearn(holder: Holder, noise: Noise) -> Model:
+def relearn(holder: Holder, noise: EpochNoise) -> IndependentRuns:
     """Return the reference of the guarantee: retraining on the remaining records, other noise."""
     runs = holder.model.parameters.shape[2]
     first = start(holder.records, holder.setting, noise, runs)

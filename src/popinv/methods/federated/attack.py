@@ -25,7 +25,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from popinv.inference.problem import Problem
-from popinv.methods.federated.site import Moments
+from popinv.methods.federated.site import MomentsSoFar
 from popinv.seeds import generator
 
 # Starts, steps for each tau, falls of tau, and the relative gain that ends the steps: for few
@@ -57,7 +57,7 @@ def can_attack(problem: Problem) -> bool:
     return not (conditions.known.width or conditions.limited or problem.noise.varies)
 
 
-def reconstruction_error(problem: Problem, rounds: Sequence[Told], moments: Moments) -> float:
+def reconstruction_error(problem: Problem, rounds: Sequence[Told], moments: MomentsSoFar) -> float:
     """Return the error of the reconstructed observations over their spread.
 
     The problem is that of the systems behind the messages, and the moments are those of the sites,
@@ -148,7 +148,7 @@ def _error(problem: Problem, found: np.ndarray) -> float:
 class _Quadratic:
     """The message of a round as a function of the observations."""
 
-    def __init__(self, problem: Problem, told: Told, known: Moments) -> None:
+    def __init__(self, problem: Problem, told: Told, known: MomentsSoFar) -> None:
         self.told = told
         moments = known(problem, told.p, told.draws)
         if len(moments) > 1:

@@ -108,7 +108,7 @@ def summed(messages: Sequence[np.ndarray]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Round:
+class MessageRound:
     """One round: what the server sent to each site (n,), and the bytes to and from all sites."""
 
     question: str
@@ -127,7 +127,7 @@ class Channel:
     count: int
     secure: bool
     seed: int
-    rounds: list[Round] = field(default_factory=list)
+    rounds: list[MessageRound] = field(default_factory=list)
 
     def ask(
         self,
@@ -153,9 +153,11 @@ class Channel:
         else:
             total, sizes = np.sum(vectors, axis=0), [vector.nbytes for vector in vectors]
         down = np.asarray(sent, dtype=float).nbytes * self.count
-        self.rounds.append(Round(question, np.array(sent, dtype=float), down, sum(sizes)))
+        self.rounds.append(MessageRound(question, np.array(sent, dtype=float), down, sum(sizes)))
         return unpacked(total, messages[0])
 
     def send(self, name: str, sent: np.ndarray) -> None:
         """Send numbers to each site, which does not answer."""
-        self.rounds.append(Round(name, np.array(sent, dtype=float), sent.nbytes * self.count, 0))
+        self.rounds.append(
+            MessageRound(name, np.array(sent, dtype=float), sent.nbytes * self.count, 0)
+        )

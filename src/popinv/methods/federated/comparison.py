@@ -19,7 +19,7 @@ from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.problem import Problem
 from popinv.methods.federated.channel import Channel
 from popinv.methods.federated.noisy import Guarantee
-from popinv.methods.federated.server import Answer
+from popinv.methods.federated.server import FederatedAnswer
 from popinv.store.variables import variable
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ class Compared:
 
     names: Sequence[str]
     sites: Sequence[str]
-    federated: list[Answer]
-    pooled: list[Answer]
-    alone: Mapping[str, Answer | None]
+    federated: list[FederatedAnswer]
+    pooled: list[FederatedAnswer]
+    alone: Mapping[str, FederatedAnswer | None]
     channel: Channel
     errors: Mapping[str, float]
     sizes: Mapping[str, int]

@@ -40,7 +40,7 @@ from popinv.inference.likelihood.scoring import Point, limited_step
 from popinv.inference.problem import Problem
 from popinv.methods import privacy
 from popinv.methods.federated.channel import Channel, Message
-from popinv.methods.federated.server import Answer
+from popinv.methods.federated.server import FederatedAnswer
 from popinv.methods.federated.site import Estimator, Site
 from popinv.methods.privacy import clipped
 from popinv.seeds import generator
@@ -120,7 +120,7 @@ class NoisyServer:
         self.count = sites[0].systems
         self.steps: list[NoisyRound] = []
 
-    def answer(self, start: np.ndarray, estimator: Estimator) -> Answer:
+    def answer(self, start: np.ndarray, estimator: Estimator) -> FederatedAnswer:
         """Return the answer from a start (n_p,) that depends on no observation.
 
         The covariance is that of the model, with the noise of the last round.
@@ -130,7 +130,7 @@ class NoisyServer:
             last = index == wanted.rounds - 1
             used: Estimator = estimator if last else "pseudo_likelihood"
             p, covariance = self._step(p, index, used)
-        return Answer(p, covariance, math.nan, True)
+        return FederatedAnswer(p, covariance, math.nan, True)
 
     def _step(self, p: np.ndarray, index: int, used: Estimator) -> tuple[np.ndarray, np.ndarray]:
         """Return the parameters after a round, and their covariance by the model."""

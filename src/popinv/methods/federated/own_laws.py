@@ -38,7 +38,7 @@ from popinv.inference.likelihood.penalty import law_penalty, noise_penalty
 from popinv.inference.likelihood.scoring import Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.methods.federated.channel import Channel, Message, packed
-from popinv.methods.federated.server import MOST_ASCENTS, MOST_STEPS, Answer, has_settled
+from popinv.methods.federated.server import MOST_ASCENTS, MOST_STEPS, FederatedAnswer, has_settled
 from popinv.methods.federated.site import FIRST_DRAWS, Estimator, Site, units_of
 
 _STEPS, _FIRST_STEPS = 30, 60
@@ -274,7 +274,7 @@ class OwnLawServer:
         self._units = {name: unit[(part,) * unit.ndim] for name, unit in units_of(first).items()}
         self._units["noise"] = np.ones(len(first.noise.names))
 
-    def answers(self, start: np.ndarray, estimator: Estimator) -> list[Answer]:
+    def answers(self, start: np.ndarray, estimator: Estimator) -> list[FederatedAnswer]:
         """Return the answer of each site from a start (n_p,), all with the same gamma.
 
         Raises
@@ -310,7 +310,7 @@ class OwnLawServer:
                 break
         return state
 
-    def _answers(self, state: ScoringState, problem: Problem) -> list[Answer]:
+    def _answers(self, state: ScoringState, problem: Problem) -> list[FederatedAnswer]:
         p, d_alpha = state.point.p, problem.d_alpha
         # The last trial may have been another one than the last accepted.
         self._point(p, state.point.memory)
@@ -323,7 +323,9 @@ class OwnLawServer:
         noise = bread @ (told["squares"] + of_noise) @ bread
         self.channel.send("covariance", packed({"bread": bread, "covariance": noise}))
         return [
-            Answer(one.settled, one.covariance(bread, noise), state.point.value, state.arrived)
+            FederatedAnswer(
+                one.settled, one.covariance(bread, noise), state.point.value, state.arrived
+            )
             for one in (site.here() for site in self.sites)
         ]
 

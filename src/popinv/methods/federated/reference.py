@@ -20,7 +20,7 @@ from popinv.inference.likelihood.scoring import Point, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.methods.federated.channel import Channel
 from popinv.methods.federated.own_laws import ProfilingSite
-from popinv.methods.federated.server import MOST_STEPS, Answer
+from popinv.methods.federated.server import MOST_STEPS, FederatedAnswer
 from popinv.methods.federated.site import Estimator, Site, sites_of, units_of
 from popinv.methods.invariants import Invariant, held
 
@@ -28,7 +28,9 @@ from popinv.methods.invariants import Invariant, held
 _ROUNDING = 1e-5
 
 
-def fitted(problem: Problem, start: np.ndarray, estimator: Estimator, draws: int) -> Answer:
+def fitted(
+    problem: Problem, start: np.ndarray, estimator: Estimator, draws: int
+) -> FederatedAnswer:
     """Return the answer of all systems of a problem by the estimators of a study.
 
     The problem is that of a site alone, or of all systems with one law. The likelihood has so many
@@ -44,7 +46,7 @@ def fitted(problem: Problem, start: np.ndarray, estimator: Estimator, draws: int
         settings = MarginalSettings(draws=draws)
         estimate = fit_marginal_likelihood(problem, estimate.p, settings)
     value = estimate.diagnostics["value"]
-    return Answer(estimate.p, estimate.covariance, value, estimate.arrived)
+    return FederatedAnswer(estimate.p, estimate.covariance, value, estimate.arrived)
 
 
 def nothing_divided(
@@ -80,7 +82,9 @@ class _Entries:
     scale: np.ndarray
 
 
-def jointly(sites: Sequence[Site], start: np.ndarray, estimator: Estimator) -> list[Answer]:
+def jointly(
+    sites: Sequence[Site], start: np.ndarray, estimator: Estimator
+) -> list[FederatedAnswer]:
     """Return the answers with a law for each site, by steps of all laws and the noise together.
 
     All observations are in one place, and all answers have the same noise and the same value.
@@ -144,7 +148,7 @@ class _Joint:
             kept |= {f"{s}/{name}": array for name, array in part.memory.items()}
         return Point(p, value, gradient, information, error, kept)
 
-    def answers(self, point: Point) -> list[Answer]:
+    def answers(self, point: Point) -> list[FederatedAnswer]:
         """Return the answer of each site at the maximum."""
         free = self.free
         if self.sites[0].estimator == "likelihood":
@@ -158,7 +162,8 @@ class _Joint:
             meat[np.ix_(at, at)] += scores.T @ scores + site.law_curvature(point.p[at])
         whole = bread @ meat @ bread
         return [
-            Answer(point.p[at], whole[np.ix_(at, at)], point.value, True) for at in self.entries
+            FederatedAnswer(point.p[at], whole[np.ix_(at, at)], point.value, True)
+            for at in self.entries
         ]
 
     def _penalty(self, p: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:

@@ -36,7 +36,7 @@ _TRUSTED = 0.5
 
 
 @dataclass(frozen=True)
-class Answer:
+class FederatedAnswer:
     """An answer p (n_p,) on law and noise, unconstrained.
 
     The covariance (n_p, n_p) is zero for parameters that are held, and the value is the log
@@ -64,7 +64,7 @@ class Server:
         # Points of the pseudo-likelihood so far, and the draws of the moments there.
         self.asked: list[tuple[np.ndarray, int | None]] = []
 
-    def answer(self, start: np.ndarray, estimator: Estimator) -> Answer:
+    def answer(self, start: np.ndarray, estimator: Estimator) -> FederatedAnswer:
         """Return the answer from a start (n_p,).
 
         Raises
@@ -85,7 +85,7 @@ class Server:
         bread = restricted_inverse(state.point.information, of_moments.free)
         return self._answer(state, bread, told["squares"])
 
-    def _most_likely(self, p: np.ndarray) -> Answer:
+    def _most_likely(self, p: np.ndarray) -> FederatedAnswer:
         """Return the maximum of the likelihood near p."""
         adapts, information, point = self.sites[0].adapts, None, None
         for _ in range(MOST_ASCENTS):
@@ -109,10 +109,12 @@ class Server:
         bread = restricted_inverse(self._observed(state.point), self.problem.free)
         return self._answer(state, bread, state.point.memory["squares"])
 
-    def _answer(self, state: ScoringState, bread: np.ndarray, squares: np.ndarray) -> Answer:
+    def _answer(
+        self, state: ScoringState, bread: np.ndarray, squares: np.ndarray
+    ) -> FederatedAnswer:
         point = state.point
         meat = squares + penalty_at(self.problem, point.p).curvature
-        return Answer(point.p, bread @ meat @ bread, point.value, state.arrived)
+        return FederatedAnswer(point.p, bread @ meat @ bread, point.value, state.arrived)
 
     def _pseudo(self, p: np.ndarray, memory: Mapping[str, np.ndarray], draws: int | None) -> Point:
         """Ask for the pseudo-likelihood at p."""

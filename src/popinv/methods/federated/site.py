@@ -33,7 +33,7 @@ Estimator = Literal["likelihood", "pseudo_likelihood"]
 FIRST_DRAWS = 4000
 
 
-class Moments:
+class MomentsSoFar:
     """Mean and covariance of the model at the points asked for so far.
 
     Every site computes the same ones. Where they do not depend on known quantities or limits of the
@@ -77,7 +77,7 @@ class Site:
     numbers: np.ndarray
     systems: int
     draws: int
-    moments: Moments
+    moments: MomentsSoFar
 
     def __post_init__(self) -> None:
         self._memories: dict[int, Mapping[str, np.ndarray]] = {}
@@ -196,7 +196,7 @@ def sites_of(problems: Mapping[str, Problem], draws: int, groups: int | None = N
     """
     total, first, sites = sum(len(problem.data) for problem in problems.values()), 0, []
     own = sum(len(problem.conditions.groups[0]) for problem in problems.values())
-    moments = Moments(total, groups or own)
+    moments = MomentsSoFar(total, groups or own)
     for name, problem in problems.items():
         numbers = first + np.arange(len(problem.data))
         sites.append(Site(name, problem, numbers, total, draws, moments))

@@ -34,7 +34,7 @@ from popinv.methods.federated.comparison import (
 from popinv.methods.federated.noisy import Guarantee, NoisyServer, guarantee
 from popinv.methods.federated.own_laws import OwnLawServer
 from popinv.methods.federated.reference import fitted, jointly, nothing_divided
-from popinv.methods.federated.server import Answer, Server
+from popinv.methods.federated.server import FederatedAnswer, Server
 from popinv.methods.federated.site import Estimator, Site, sites_of
 from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.methods.sites import site_laws
@@ -59,14 +59,14 @@ _LACKING = dict(zip(VARIABLES, (-np.inf, np.inf, -np.inf, np.inf), strict=True))
 
 
 @dataclass(frozen=True)
-class _Found:
+class _FederatedResult:
     """The federated answer of each site (one if they share the law), and the rounds to attack.
 
     ``told`` are the rounds of the first site as an observer of its own message sees them, and
     ``sum`` those of the sum.
     """
 
-    answers: list[Answer]
+    answers: list[FederatedAnswer]
     told: list[Told]
     sum: list[Told]
     wanted: Guarantee | None = None
@@ -134,7 +134,7 @@ def _refuse_noise(asked: Federated, problem: Problem) -> None:
 
 def _federated(
     study: StudyInput, sites: Sequence[Site], channel: Channel, start: np.ndarray, used: Estimator
-) -> _Found:
+) -> _FederatedResult:
     asked, count = study.asked, sites[0].systems
     if asked.noise is not None:
         wanted = guarantee(asked.noise.epsilon, 1 / count, asked.noise.rounds)
@@ -147,23 +147,25 @@ def _federated(
             for r, step in enumerate(seen)
         ]
         whole = [Told(step.p, step.whitening, None, False, step.deviation) for step in seen]
-        return _Found([answer], own, whole, wanted)
+        return _FederatedResult([answer], own, whole, wanted)
     if asked.law == "own":
         server = OwnLawServer(sites, channel)
         answers = server.answers(start, used)
         rounds = server.sites[0].told
-        return _Found(answers, [Told(at.point.p, at.to_message, draws) for at, draws in rounds], [])
+        return _FederatedResult(
+            answers, [Told(at.point.p, at.to_message, draws) for at, draws in rounds], []
+        )
     server_of_all = Server(sites, channel)
     answer = server_of_all.answer(start, used)
     every = np.eye(len(start))
     # All rounds of the pseudo-likelihood, with the draws of their moments.
     told_at = [Told(p, every, draws) for p, draws in server_of_all.asked]
-    return _Found([answer], told_at, told_at)
+    return _FederatedResult([answer], told_at, told_at)
 
 
 def _alone(
     name: str, problem: Problem, start: np.ndarray, used: Estimator, draws: int
-) -> Answer | None:
+) -> FederatedAnswer | None:
     """Return the answer of a site by itself; None if it has none."""
     try:
         return fitted(problem, start, used, draws)
@@ -172,7 +174,9 @@ def _alone(
         return None
 
 
-def _errors(problem: Problem, sites: Sequence[Site], found: _Found) -> Mapping[str, float]:
+def _errors(
+    problem: Problem, sites: Sequence[Site], found: _FederatedResult
+) -> Mapping[str, float]:
     """Return the error of reconstructed observations by what is behind the message."""
     if not can_attack(problem) or not found.told:
         print("the messages are not inverted: the scores are not quadratic in the observations")

@@ -92,7 +92,7 @@ def sample_posteriors(
     with tqdm(total=n, desc="posteriors", unit="system", disable=None) as bar:
         for start in range(0, n, size):
             systems = np.arange(start, min(start + size, n))
-            group = _Group(problem.of_systems(systems), p, chains, laws, start)
+            group = _ChainGroup(problem.of_systems(systems), p, chains, laws, start)
             misfits.append(group.least_misfit)
             for _ in group.run(effective, most_moves):
                 bar.update(len(group.finished) - (bar.n - start))
@@ -117,7 +117,7 @@ class _Finished:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _LawPlace:
     """A law and noise: densities, references about the modes, and the chains that are at it."""
 
     alpha: torch.Tensor
@@ -126,7 +126,7 @@ class _Place:
     chains: list[int]
 
 
-class _Group:
+class _ChainGroup:
     """The chains of some systems, which move together.
 
     The state of the chains is ``omega`` (n, chains, d_omega), with the logarithms of the target
@@ -188,7 +188,7 @@ class _Group:
                 left.append(row)
         return torch.tensor(left, dtype=torch.long)
 
-    def _places(self, number: int) -> list[_Place]:
+    def _places(self, number: int) -> list[_LawPlace]:
         """Return the laws and noises of draw ``number``."""
         count = len(self.laws)
         if count == 1:
@@ -203,7 +203,7 @@ class _Group:
             densities = Densities.at(self.problem, self.laws[law])
             followed = own if count == 1 else own.following(densities, self.systems)
             alpha = torch.from_numpy(self.problem.split(self.laws[law])[0].copy())
-            places.append(_Place(alpha, densities, followed, chains))
+            places.append(_LawPlace(alpha, densities, followed, chains))
         return places
 
     def _begin(self) -> None:
@@ -234,7 +234,7 @@ class _Group:
                 self.omega, self.current, calls = move(self._normal(shape)[self.systems])
                 self.evaluations += calls
 
-    def _follow(self, places: list[_Place]) -> None:
+    def _follow(self, places: list[_LawPlace]) -> None:
         """Shift the chains as the modes that they are at."""
         before = {chain: place.references for place in self.places for chain in place.chains}
         rows = torch.arange(len(self.systems))

@@ -42,7 +42,7 @@ _LEAST_SHARE, _LARGEST_SHARE = 0.06, 0.9
 
 
 @dataclass(frozen=True)
-class Influence:
+class SystemInfluence:
     """The influence of N systems on an answer with n_p parameters, unconstrained.
 
     ``each`` (N, n_p) is I_n, and ``share`` (N,) is h_n. The standard error (n_p,) and the precision
@@ -94,7 +94,7 @@ class Influence:
         return np.ceil(np.sqrt(2 * needed + 0.25) - 0.5).astype(int)
 
 
-def influence_of(population: xr.Dataset) -> Influence:
+def influence_of(population: xr.Dataset) -> SystemInfluence:
     """Return the influence that a :func:`popinv.inference.answer.population_dataset` holds.
 
     Raises
@@ -114,7 +114,7 @@ def influence_of(population: xr.Dataset) -> Influence:
     curvature = restricted_inverse(bread, moves)
     share = np.einsum("ni,ij,nj->n", each, curvature, each)
     error = np.sqrt(np.where(moves, np.diag(covariance), 0.0))
-    return Influence(each, error, restricted_inverse(covariance, moves), share)
+    return SystemInfluence(each, error, restricted_inverse(covariance, moves), share)
 
 
 Natural = Callable[[np.ndarray], np.ndarray]
@@ -123,7 +123,7 @@ Natural = Callable[[np.ndarray], np.ndarray]
 
 def influence_table(
     natural: Natural,
-    influence: Influence,
+    influence: SystemInfluence,
     p: np.ndarray,
     names: Sequence[str],
     systems: Sequence[str],
@@ -132,7 +132,7 @@ def influence_table(
     """Return one row for each system, the most influential first.
 
     The columns are the size of the shift without the system, in standard errors of the answer; the
-    steps after which a short fit has forgotten it, see :meth:`Influence.steps`; and, for each
+    steps after which a short fit has forgotten it, see :meth:`SystemInfluence.steps`; and, for each
     parameter, its shift in standard errors, and its value without the system. The answer is p
     (n_p,), unconstrained, and ``names`` are those of the parameters.
     """
@@ -152,7 +152,10 @@ def influence_table(
 
 
 def answers_table(
-    natural: Natural, answers: Mapping[str, np.ndarray], influence: Influence, names: Sequence[str]
+    natural: Natural,
+    answers: Mapping[str, np.ndarray],
+    influence: SystemInfluence,
+    names: Sequence[str],
 ) -> pd.DataFrame:
     """Return one row for each parameter, with its value in each answer and in standard errors.
 

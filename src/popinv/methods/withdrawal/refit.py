@@ -34,7 +34,7 @@ from popinv.inference.resampling import again_from
 from popinv.inference.result import correction_of, estimate_of
 from popinv.inference.settings import DescentSettings
 from popinv.methods.invariants import Invariant, held
-from popinv.methods.withdrawal.influence import Influence
+from popinv.methods.withdrawal.influence import SystemInfluence
 from popinv.threads import fixed_threads
 
 # A fit has arrived when its steps are shorter than this, in standard errors.
@@ -78,7 +78,7 @@ class Refitter:
         self,
         problem: Problem,
         answer: xr.Dataset,
-        influence: Influence,
+        influence: SystemInfluence,
         descent: DescentSettings,
         draws: int,
     ) -> None:
@@ -201,7 +201,7 @@ def evenly_ranked(size: np.ndarray, count: int) -> np.ndarray:
 
 
 def check_systems(
-    refitter: Refitter, influence: Influence, count: int, tolerance: float
+    refitter: Refitter, influence: SystemInfluence, count: int, tolerance: float
 ) -> Checked:
     """Leave out ``count`` systems of all sizes, one at a time, and compare with the prediction.
 

@@ -31,7 +31,7 @@ from popinv.inference.result import draws_of_answer, estimate_of, parameter_name
 from popinv.inference.solver import SolverSimulator
 from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.methods.withdrawal.influence import (
-    Influence,
+    SystemInfluence,
     answers_table,
     influence_of,
     influence_table,
@@ -112,7 +112,7 @@ def _simulated(problem: Problem, study: StudyInput) -> Iterator[Problem]:
 
 
 def _influence_metrics(
-    influence: Influence,
+    influence: SystemInfluence,
     systems: Sequence[str],
     checked: Checked,
     names: Sequence[str],
@@ -147,7 +147,7 @@ def _influence_metrics(
 
 
 def _withdrawn_metrics(
-    influence: Influence,
+    influence: SystemInfluence,
     rows: np.ndarray,
     answers: dict[str, np.ndarray],
     together: Refit | None,
@@ -192,7 +192,7 @@ def _statement(gone: Sequence[str], metrics: dict[str, Any]) -> str:
 
 def _dataset(
     problem: Problem,
-    influence: Influence,
+    influence: SystemInfluence,
     answers: dict[str, np.ndarray],
     checked: Checked,
     tolerance: float,
