@@ -37,7 +37,7 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset
 from popinv.inference.solver import SolverSimulator
-from popinv.population.laws.values import law_spread, law_values
+from popinv.population.laws.section import law_spread, law_values
 from popinv.population.model import Model
 from popinv.population.observe import observations_dataset
 from popinv.population.synthetic import broad_parameters, noise_rows, parameters

@@ -14,7 +14,7 @@ from popinv.config.study import Study
 from popinv.forward.base import ForwardModel
 from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
-from popinv.population.laws.values import law_spread, law_values
+from popinv.population.laws.section import law_spread, law_values
 from popinv.population.model import Model
 from popinv.population.observe import observations_dataset
 from popinv.population.sections import SyntheticObservations, Truth

@@ -28,10 +28,9 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.problem import Problem
-from popinv.population.laws.lognormal.law import LognormalLaw
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
-from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.laws.gaussian import lognormal_law, normal_law
+from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.unstructured import IsotropicNoise
 
 __all__ = ["problem", "rows"]
 
@@ -76,7 +75,7 @@ def rows() -> list[Row]:
 def problem(count: int) -> Problem:
     """Return the template's problem for so many systems."""
     rng = np.random.default_rng(1)
-    law, noise = LognormalLaw(["size", "rate"]), IsotropicNoise(len(PLACES))
+    law, noise = lognormal_law(["size", "rate"]), IsotropicNoise(len(PLACES))
     omega = torch.from_numpy(rng.standard_normal((count, 2)))
     data = decay(law.sample(torch.from_numpy(TRUTH[:4]), omega)).numpy()
     data = data + np.exp(TRUTH[4]) * rng.standard_normal(data.shape)
@@ -123,7 +122,7 @@ class _Curves:
 
 def _beside_whole_signals(count: int, observations: int) -> Contest:
     places = np.linspace(0.0, 1.0, observations)
-    law = NormalLaw(["a", "b", "c", "d"])
+    law = normal_law(["a", "b", "c", "d"])
     noise = KernelNoise(places[:, None], "exponential", nugget=False)
     gamma = noise.from_natural({"amplitude": 0.1, "length": 0.2})
     p, rng = np.array([*[0.0] * 4, *[-1.0] * 4, *gamma]), np.random.default_rng(0)

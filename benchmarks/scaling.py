@@ -55,11 +55,10 @@ from popinv.inference.likelihood import marginal, pseudo
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem, begin
 from popinv.inference.settings import DescentSettings
-from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.diagonal.noise import DiagonalNoise
-from popinv.population.noise.full.noise import FullNoise
-from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.unstructured import DiagonalNoise, FullNoise
 from popinv.store import storage
 from popinv.store.variables import variable
 from popinv.surrogate import training
@@ -88,7 +87,7 @@ def problem_of(count: int, d_y: int = D_Y, noise: NoiseModel | None = None) -> P
     units = Standardisation(np.zeros(D_Z), np.ones(D_Z), np.zeros(d_y), np.ones(d_y))
     surrogate = Surrogate(build_network(hyperparameters, D_Z, d_y), units, hyperparameters)
     noise = noise or KernelNoise(np.linspace(0.01, 0.99, d_y)[:, None], "exponential", nugget=False)
-    law = NormalLaw([f"z_{i}" for i in range(D_Z)])
+    law = normal_law([f"z_{i}" for i in range(D_Z)])
     data = np.random.default_rng(0).standard_normal((count, d_y))
     scale = np.concatenate([np.full(2 * D_Z, 0.5), noise.scale])
     return Problem(data, surrogate, law, noise, scale)

@@ -23,9 +23,9 @@ from popinv.inference.descent import step
 from popinv.inference.problem import Problem, begin
 from popinv.inference.settings import DescentSettings
 from popinv.inference.stages.descend_with_policy import descend_with_policy
-from popinv.population.laws.lognormal.law import LognormalLaw
+from popinv.population.laws.gaussian import lognormal_law
 from popinv.population.model import Model
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.store import storage
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +48,7 @@ def curves(z: torch.Tensor) -> torch.Tensor:
 
 def template() -> Problem:
     """Return the template's problem with data drawn from the truth."""
-    law, noise = LognormalLaw(["size", "rate"]), IsotropicNoise(len(TIMES))
+    law, noise = lognormal_law(["size", "rate"]), IsotropicNoise(len(TIMES))
     rng = np.random.default_rng(1)
     z = law.sample(torch.from_numpy(TRUE[:4]), torch.from_numpy(rng.standard_normal((SYSTEMS, 2))))
     data = curves(z).numpy() + np.exp(TRUE[4]) * rng.standard_normal((SYSTEMS, len(TIMES)))

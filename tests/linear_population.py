@@ -7,8 +7,8 @@ import torch
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.kernel import KernelNoise
 
 PLACES = np.linspace(0.0, 1.0, 6)
 TRUTH = np.array([1.0, -0.5, np.log(0.8), np.log(0.5), np.log(0.3), np.log(0.2)])
@@ -24,7 +24,7 @@ def linear_problem(
 ) -> Problem:
     """Return a population of lines seen through correlated noise."""
     rng = np.random.default_rng(seed)
-    law = NormalLaw(["intercept", "slope"])
+    law = normal_law(["intercept", "slope"])
     noise = KernelNoise(PLACES[:, None], "exponential", nugget=False)
     alpha, gamma = torch.from_numpy(TRUTH[:4]), torch.from_numpy(TRUTH[4:])
     signal = line(law.sample(alpha, torch.from_numpy(rng.standard_normal((count, 2)))))

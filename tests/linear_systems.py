@@ -7,8 +7,8 @@ import torch
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.kernel import KernelNoise
 
 PLACES = np.linspace(0.1, 0.9, 5)[:, None]
 MATRIX = np.array([[1.0, 0.2], [0.5, 1.0], [-0.3, 0.8], [0.1, -1.0], [0.7, 0.0]])
@@ -17,7 +17,7 @@ ALPHA = np.array([1.0, -0.5, np.log(0.6), np.log(0.4)])
 
 def linear_problem(count: int = 40, conditions: Conditions | None = None, seed: int = 0):
     """Return a problem with G(z) = A z, its estimate, and the true z (N, 2)."""
-    law, noise = NormalLaw(["a", "b"]), KernelNoise(PLACES, "exponential", nugget=False)
+    law, noise = normal_law(["a", "b"]), KernelNoise(PLACES, "exponential", nugget=False)
     gamma = noise.from_natural({"amplitude": 0.5, "length": 0.3})
     rng = np.random.default_rng(seed)
     omega, e = rng.standard_normal((count, 2)), rng.standard_normal((count, 5))

@@ -10,13 +10,13 @@ import torch
 
 from popinv.inference import distance_influence
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.kernel import KernelNoise
 
 
 def mirrored_problem(tilt: float) -> tuple[Problem, np.ndarray]:
     """Return y = z^2 a + tilt z b + noise: the law's mean has a mirror image but for the tilt."""
-    law = NormalLaw(["a"])
+    law = normal_law(["a"])
     law_noise = KernelNoise(np.linspace(0.1, 0.9, 3)[:, None], "exponential", nugget=False)
     gamma = law_noise.from_natural({"amplitude": 0.3, "length": 0.3})
     squares, lines = torch.tensor([[1.0, 0.5, -0.3]]), torch.tensor([[0.3, -0.2, 1.0]])

@@ -28,7 +28,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset, likelihood_dataset, pseudo_likelihood_dataset
 from popinv.inference.settings import PolishSettings
 from popinv.inference.surrogate_bias import FreshSolves
-from popinv.population.laws.values import law_values
+from popinv.population.laws.section import law_values
 from popinv.population.model import Model
 from popinv.population.observe import observations_dataset
 from popinv.store import storage

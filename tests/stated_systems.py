@@ -20,18 +20,14 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 from popinv.inference.replicated import replicated_simulator
 from popinv.population.known import Known
-from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.laws.gaussian import GaussianLaw, normal_law
 from popinv.population.limits import Limits
-from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
 from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.blocks.noise import BlockNoise
-from popinv.population.noise.channels.noise import ChannelNoise
-from popinv.population.noise.diagonal.noise import DiagonalNoise
-from popinv.population.noise.full.noise import FullNoise
-from popinv.population.noise.isotropic.noise import IsotropicNoise
-from popinv.population.noise.kernel.noise import KernelNoise
-from popinv.population.noise.replicated import replicated_noise
-from popinv.population.noise.varying import VaryingNoise
+from popinv.population.noise.channels import ChannelNoise
+from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.time_series import AutoregressiveNoise, BlockNoise
+from popinv.population.noise.unstructured import DiagonalNoise, FullNoise, IsotropicNoise
+from popinv.population.noise.varying import VaryingNoise, replicated_noise
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))
 
@@ -83,12 +79,12 @@ def replicates_of(cell: Cell) -> int:
     return 1 if cell.replicates == "1" else 2
 
 
-def law_of(cell: Cell) -> NormalLaw:
+def law_of(cell: Cell) -> GaussianLaw:
     """Return a law of two parameters, correlated where there is a covariate."""
     if "covariates" not in cell.known:
-        return NormalLaw(["level", "slope"])
+        return normal_law(["level", "slope"])
     groups, effects = [["level", "slope"]], [("slope", "age")]
-    return NormalLaw(["level", "slope"], groups=groups, covariates=["age"], effects=effects)
+    return normal_law(["level", "slope"], groups=groups, covariates=["age"], effects=effects)
 
 
 def simulate(x: torch.Tensor) -> torch.Tensor:

@@ -15,9 +15,9 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset
+from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.gaussian import GaussianLaw
-from popinv.population.laws.transforms import LOG, NONE
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.unstructured import IsotropicNoise
 
 __all__ = ["POPULATIONS", "covered"]
 
@@ -45,7 +45,7 @@ class Population:
 def _lines() -> Population:
     times = torch.arange(5, dtype=torch.float64)
     truth = np.array([2.0, -0.5, 0.0, np.log(0.5), np.arctanh(0.3), np.log(0.5)])
-    law = GaussianLaw(["a", "b"], [NONE, NONE], groups=[["a", "b"]])
+    law = GaussianLaw(["a", "b"], [REAL, REAL], groups=[["a", "b"]])
     return Population(
         "y = a + b t, a and b correlated", law, lambda z: z[:, :1] + z[:, 1:] * times, 5, truth
     )
@@ -54,7 +54,7 @@ def _lines() -> Population:
 def _decay() -> Population:
     times = torch.tensor([0.3, 1, 2, 4, 8], dtype=torch.float64)
     truth = np.array([0.0, np.log(0.4), np.log(0.3), np.log(0.4), np.log(0.05)])
-    law = GaussianLaw(["A", "k"], [LOG, LOG])
+    law = GaussianLaw(["A", "k"], [POSITIVE, POSITIVE])
     return Population(
         "y = A exp(-k t)", law, lambda z: z[:, :1] * torch.exp(-z[:, 1:] * times), 5, truth
     )
@@ -63,7 +63,7 @@ def _decay() -> Population:
 def _trees() -> Population:
     times = torch.tensor([3, 5, 10, 15, 20, 25], dtype=torch.float64)
     truth = np.array([102.12, -8.549, -3.244, np.log(3.676), np.log(0.7184)])
-    law = GaussianLaw(["Asym", "R0", "lrc"], [NONE] * 3, common=["R0", "lrc"])
+    law = GaussianLaw(["Asym", "R0", "lrc"], [REAL] * 3, common=["R0", "lrc"])
 
     def height(z: torch.Tensor) -> torch.Tensor:
         return z[:, :1] + (z[:, 1:2] - z[:, :1]) * torch.exp(-torch.exp(z[:, 2:]) * times)

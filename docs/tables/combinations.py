@@ -25,8 +25,8 @@ from popinv.config.loading import load
 from popinv.config.numerics import Baseline
 from popinv.errors import ConfigError
 from popinv.methods.registry import METHODS
-from popinv.population.noise.errors import Errors
-from popinv.population.noise.kinds import Noise
+from popinv.population.kinds import Noise
+from popinv.population.noise.section import Errors
 from popinv.population.sections import SyntheticObservations
 from tables.cells import line
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import default_study, whole_study
-from popinv.population.laws.values import law_values
+from popinv.population.laws.section import law_values
 from popinv.population.synthetic import parameters
 
 

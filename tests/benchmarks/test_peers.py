@@ -19,8 +19,8 @@ from popinv.forward.elastodynamics.section import Elastodynamics
 from popinv.forward.porous_flow.section import PorousFlow
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.kernel import KernelNoise
 from popinv.population.synthetic import broad_parameters
 from popinv.seeds import generator
 from popinv.surrogate.training import TrainingData, TrainingSettings
@@ -142,7 +142,7 @@ def curve(z: torch.Tensor) -> torch.Tensor:
 
 def curve_problem(count: int) -> tuple[Problem, np.ndarray]:
     """Return a population of curves with correlated noise, and the true (alpha, gamma)."""
-    law, noise = NormalLaw(["decay", "height"]), KernelNoise(PLACES, "exponential", nugget=False)
+    law, noise = normal_law(["decay", "height"]), KernelNoise(PLACES, "exponential", nugget=False)
     gamma = noise.from_natural({"amplitude": 0.1, "length": 0.2})
     rng = generator(0, "test/population")
     omega, e = (torch.from_numpy(rng.standard_normal((count, width))) for width in (2, 8))

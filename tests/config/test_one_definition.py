@@ -22,6 +22,11 @@ SOURCE = Path(popinv.__file__).parent
 SECTION_MODULES = ("section", "sections", "settings", "counts")
 
 
+def holds_sections(module: str) -> bool:
+    """Return whether a module of this name holds sections, such as that of a family of kinds."""
+    return module in SECTION_MODULES or module.endswith("_section")
+
+
 def sections(kind: type = Section) -> Iterator[type[Section]]:
     """Yield the sections that the configuration is made of."""
     for section in kind.__subclasses__():
@@ -43,7 +48,7 @@ def rooms() -> dict[str, dict[str, set[str]]]:
     keys_by_room: dict[str, dict[str, set[str]]] = {}
     for section in set(sections()):
         *folders, module = section.__module__.split(".")[1:]
-        if module in SECTION_MODULES and folders and folders[0] != "downstream":
+        if holds_sections(module) and folders and folders[0] != "downstream":
             keys = keys_by_room.setdefault("/".join(folders), {})
             for key in keys_of(section):
                 keys.setdefault(key, set()).add(section.__name__)
@@ -91,8 +96,7 @@ def test_every_kind_of_settings_has_a_room() -> None:
 
 @pytest.mark.parametrize("room", sorted(ROOMS))
 def test_what_computes_has_no_default_of_its_own_for_a_key(room: str) -> None:
-    # A part is one room; within the forward models and the families of the population each
-    # folder is one.
+    # A part is one room; each forward model is one, and so are the laws and the noise families.
     folder = SOURCE / room
     files = (
         folder.glob("*.py") if room.startswith(("forward", "population")) else folder.rglob("*.py")
@@ -100,7 +104,7 @@ def test_what_computes_has_no_default_of_its_own_for_a_key(room: str) -> None:
     hits = {
         str(path.relative_to(SOURCE)): repeats
         for path in files
-        if path.stem not in SECTION_MODULES and (repeats := repeated(path.read_text(), ROOMS[room]))
+        if not holds_sections(path.stem) and (repeats := repeated(path.read_text(), ROOMS[room]))
     }
     assert not hits
 

@@ -17,9 +17,9 @@ from popinv.inference.estimation import NamedEstimate
 from popinv.inference.problem import Problem
 from popinv.inference.surrogate_bias import FreshSolves, push_of
 from popinv.population.known import Known
-from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.laws.gaussian import normal_law
 from popinv.population.model import Model
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.synthetic_observed import observed_systems
 
 SPREAD = {"level": {"mean": 3.0, "standard_deviation": 0.3}}
@@ -146,7 +146,7 @@ def test_the_data_sets_are_of_systems_as_the_study_states_them(monkeypatch, solv
 def test_the_push_of_the_surrogates_error_is_the_same_whatever_systems_the_problem_has():
     rng = np.random.default_rng(0)
     known = Known.of_arrays(rng.uniform(1, 2, (20, 1)), rng.standard_normal((20, 1)))
-    law = NormalLaw(["level"], covariates=["age"], effects=[("level", "age")])
+    law = normal_law(["level"], covariates=["age"], effects=[("level", "age")])
     conditions = Conditions.stated((20, 2), scale=rng.uniform(0.5, 2, 20), known=known)
     whole = Problem(
         rng.standard_normal((20, 2)), Line(), law, IsotropicNoise(2), np.full(4, 0.5),

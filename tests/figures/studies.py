@@ -25,19 +25,15 @@ from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset, parameters_of
 from popinv.population.laws.base import Law
-from popinv.population.laws.level_set_field.law import LevelSetLaw
-from popinv.population.laws.lognormal.law import LognormalLaw
-from popinv.population.laws.matern_field.law import MaternLaw
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.laws.product import ProductLaw
+from popinv.population.laws.composed import ProductLaw
+from popinv.population.laws.fields import LevelSetLaw, MaternLaw
+from popinv.population.laws.gaussian import lognormal_law, normal_law
 from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.blocks.noise import BlockNoise
-from popinv.population.noise.diagonal.noise import DiagonalNoise
-from popinv.population.noise.full.noise import FullNoise
-from popinv.population.noise.isotropic.noise import IsotropicNoise
-from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.time_series import BlockNoise
+from popinv.population.noise.unstructured import DiagonalNoise, FullNoise, IsotropicNoise
 from popinv.population.observe import observations_dataset
-from popinv.population.truth import truth_dataset
+from popinv.population.synthetic_observed import truth_dataset
 from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_dataset
 from popinv.surrogate.collect import Thresholds, collect, judge
@@ -226,7 +222,7 @@ def square_study() -> Study:
 
 
 def vector_study() -> Study:
-    law = NormalLaw(["a", "b", "c", "d"])
+    law = normal_law(["a", "b", "c", "d"])
     alpha = np.array([0.0, 1.0, 2.0, 3.0, -1.0, -0.5, 0.0, 0.5])
     return make_study(law, alpha, IsotropicNoise(len(LINE)), np.log([0.2]), at_places(LINE))
 
@@ -234,7 +230,7 @@ def vector_study() -> Study:
 def series_study() -> Study:
     """Return a bar of random stiffness: a field, a parameter beside it, and time series."""
     forward = {"kind": "elastodynamics", "dimension": 1, "modes": 4, "field": "cosine"}
-    law = ProductLaw(MaternLaw(1, 4, 1.5), LognormalLaw(["damping"]))
+    law = ProductLaw(MaternLaw(1, 4, 1.5), lognormal_law(["damping"]))
     alpha = np.array([0.3, -1.0, -1.0, -1.0, -0.7])
     noise = BlockNoise(DiagonalNoise(len(PLACES)), len(TIMES), order=1)
     gamma = np.concatenate([np.log([0.05, 0.08, 0.12]), np.arctanh([0.6])])
@@ -275,7 +271,7 @@ def quantities_study(windows: int = 1) -> Study:
     def simulate(z: torch.Tensor) -> torch.Tensor:
         return size * z[:, :1] ** power + 0.1 * size * torch.log(z[:, 1:2])
 
-    law = LognormalLaw(["forcing", "coupling", "time_scale", "space_scale"])
+    law = lognormal_law(["forcing", "coupling", "time_scale", "space_scale"])
     alpha = np.array([2.1, 0.0, 2.3, 2.3, -1.6, -0.2, -2.3, -2.3])
     names = ["forcing", "coupling", "time_scale", "space_scale"]
     return make_study(law, alpha, noise, gamma, observed, simulate=simulate, names=names)
@@ -283,7 +279,7 @@ def quantities_study(windows: int = 1) -> Study:
 
 def numbers_study() -> Study:
     """Return a simulator with many parameters, three coordinates of its answers, and gaps."""
-    law = NormalLaw([f"rate_{i}" for i in range(20)])
+    law = normal_law([f"rate_{i}" for i in range(20)])
     alpha = np.concatenate([np.linspace(-1, 1, 20), np.linspace(-2, 0, 20)])
     where = np.random.default_rng(0).uniform(size=(9, 3))
     observed = Observations(where, ("lon", "lat", "depth"), "c", "g/l", "concentration")
@@ -318,6 +314,6 @@ def full_study(d_y: int = 50) -> Study:
     natural = dict.fromkeys(noise.names, 0.2)
     natural |= {name: 0.1 for name in noise.names[:d_y]}
     gamma = noise.from_natural(natural)
-    law = NormalLaw(["a", "b"])
+    law = normal_law(["a", "b"])
     alpha = np.array([0.0, 1.0, -0.5, 0.0])
     return make_study(law, alpha, noise, gamma, at_places(places))

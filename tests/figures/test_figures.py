@@ -39,8 +39,8 @@ from popinv.figures.solver import Plane, draw_solver_calls
 from popinv.figures.study import draw_all
 from popinv.figures.surrogate import draw_surrogate_error
 from popinv.inference.surrogate_intervals import HeldOutSolves
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.kernel import KernelNoise
 
 
 def observed(check: PredictiveCheck) -> Figure:
@@ -135,7 +135,7 @@ def test_a_unit_is_drawn_as_it_is_written(line: Study, units: str) -> None:
 def test_a_single_sensor_and_a_single_parameter(absent: tuple[str, ...]) -> None:
     noise = KernelNoise(LINE[:1], "exponential", nugget=False)
     alpha, gamma = np.array([0.0, 0.0]), np.log([0.2, 0.3])
-    study = make_study(NormalLaw(["a"]), alpha, noise, gamma, at_places(LINE[:1])).without(*absent)
+    study = make_study(normal_law(["a"]), alpha, noise, gamma, at_places(LINE[:1])).without(*absent)
     for name in FIGURES:
         study.draw(name)
 

@@ -9,7 +9,7 @@ import xarray as xr
 from popinv.config.loading import load
 from popinv.figures.stages.draw_systems import draw_systems
 from popinv.forward.stages.solve_chunk import solve_chunk
-from popinv.population.laws.values import law_values
+from popinv.population.laws.section import law_values
 from popinv.population.model import Model
 from popinv.population.stages.draw_population import draw_population
 from popinv.population.stages.observe_population import observe_population

@@ -10,10 +10,10 @@ from popinv.figures.draws import law_draws
 from popinv.figures.joint import correlations_of, joint_of
 from popinv.figures.law import MarginalDraws
 from popinv.figures.marginals import Marginal, density_of
-from popinv.population.laws.free_form.law import FreeFormLaw
+from popinv.population.constraints import REAL
+from popinv.population.laws.free_form import FreeFormLaw
 from popinv.population.laws.gaussian import GaussianLaw
-from popinv.population.laws.transforms import NONE
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.report.answer_charts import law_charts
 
 
@@ -25,14 +25,14 @@ def study_of(law, alpha: np.ndarray, names: list[str]) -> Study:
 @pytest.fixture(scope="module")
 def correlated() -> Study:
     names = [f"parameter_{i}" for i in range(3)]
-    law = GaussianLaw(names, [NONE] * 3, groups=[names])
+    law = GaussianLaw(names, [REAL] * 3, groups=[names])
     return study_of(law, law.from_natural([0, 1, 2, 1, 0.5, 2, 0.6, -0.3, 0.2]), names)
 
 
 @pytest.fixture(scope="module")
 def free() -> Study:
     names = ["level", "slope"]
-    law = FreeFormLaw(names, [NONE, NONE], 5, 1.0, True)
+    law = FreeFormLaw(names, [REAL, REAL], 5, 1.0, True)
     alpha = np.zeros(len(law.names))
     alpha[law.names.index("slope_on_level_quadratic")] = 1.0
     return study_of(law, alpha, names)
@@ -119,13 +119,13 @@ def test_report_has_the_same_pairs_and_correlations(correlated: Study):
 
 def test_laws_without_dependence_have_no_pairs():
     names = ["a", "b"]
-    law = GaussianLaw(names, [NONE] * 2)
+    law = GaussianLaw(names, [REAL] * 2)
     assert pairs_of(study_of(law, np.array([0.0, 1.0, -1.0, 0.0]), names)).pairs is None
 
 
 def test_of_many_parameters_the_six_that_vary_most_are_shown():
     names = [f"parameter_{i}" for i in range(8)]
-    law = GaussianLaw(names, [NONE] * 8, groups=[names[:2]])
+    law = GaussianLaw(names, [REAL] * 8, groups=[names[:2]])
     deviations = [1.0] * 6 + [0.01] * 2
     study = study_of(law, law.from_natural([5.0] * 8 + deviations + [0.5]), names)
     draws = pairs_of(study)

@@ -21,8 +21,8 @@ from popinv.figures.arrangement import arrangement
 from popinv.figures.bins import bins_of
 from popinv.figures.predictive_check import PredictiveCheck, predictive_check
 from popinv.figures.simulated import LEVELS, covariance, data_sets, quantiles, some_systems
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 
 REPEATS = 400
 
@@ -115,7 +115,7 @@ def own_times() -> Study:
     times = np.concatenate([np.linspace(0, 1, 20), np.linspace(9, 10, 10)])
     observed = over_time(np.zeros((1, 1)), times)
     study = make_study(
-        NormalLaw(["a"]), np.array([0.0, 0.0]), IsotropicNoise(30), np.log([0.2]), observed
+        normal_law(["a"]), np.array([0.0, 0.0]), IsotropicNoise(30), np.log([0.2]), observed
     )
     y = study.loaded["observations"]["y"].values
     rng = np.random.default_rng(2)

@@ -9,7 +9,7 @@ from popinv.config.loading import as_mapping, load
 from popinv.config.study import Study
 from popinv.errors import ConfigError
 from popinv.forward.section import forward_section
-from popinv.population.laws.values import law_values
+from popinv.population.laws.section import law_values
 from popinv.population.synthetic import parameters as draw
 
 DAMPING = {"mean": -1.0, "standard_deviation": 0.3}

@@ -7,7 +7,7 @@ import pytest
 
 from popinv.config.loading import as_mapping, load
 from popinv.config.study import Study
-from popinv.population.laws.values import law_spread, law_values
+from popinv.population.laws.section import law_spread, law_values
 from popinv.population.synthetic import parameters
 
 NOISE = {"amplitude": 0.1, "length": 0.1}

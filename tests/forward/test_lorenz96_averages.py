@@ -16,7 +16,7 @@ from popinv.forward.base import ForwardModel
 from popinv.forward.lorenz96.integrator import Coefficients, advance
 from popinv.forward.lorenz96.section import OBSERVABLES, Observable
 from popinv.forward.lorenz96.section import Lorenz96 as Section
-from popinv.population.laws.values import law_values
+from popinv.population.laws.section import law_values
 from popinv.population.synthetic import parameters as draw
 from popinv.seeds import generator
 

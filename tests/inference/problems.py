@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
-from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.unstructured import IsotropicNoise
 
 PLACES = np.linspace(0.05, 0.95, 8)[:, None]
 
@@ -31,7 +31,7 @@ def curve_problem(count: int = 1000, seed: int = 0, **noise_values: float) -> tu
     """Return (problem, alpha, gamma) of a population of curves with correlated noise."""
     noise = KernelNoise(PLACES, "exponential", nugget=False)
     gamma = noise.from_natural({"amplitude": 0.1, "length": 0.2, **noise_values})
-    law = NormalLaw(["decay", "height"])
+    law = normal_law(["decay", "height"])
     rng = np.random.default_rng(seed)
     omega, e = rng.standard_normal((count, 2)), rng.standard_normal((count, 8))
     data = curve(law.sample(torch.from_numpy(TRUE_ALPHA), torch.from_numpy(omega)))
@@ -44,6 +44,6 @@ def noise_problem(count: int = 2000, deviation: float = 1.0, d_y: int = 4) -> Pr
     """Return a problem of pure isotropic noise, the law held."""
     rng = np.random.default_rng(1)
     data = deviation * rng.standard_normal((count, d_y))
-    law = NormalLaw(["a"])
+    law = normal_law(["a"])
     scale = np.full(3, 0.5)
     return Problem(data, silent(d_y), law, IsotropicNoise(d_y), scale, free_law=False)

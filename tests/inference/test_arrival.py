@@ -16,8 +16,8 @@ from popinv.inference.distance_influence import distance_influence
 from popinv.inference.fit_distance import fit_distance, judge_arrival, starts_near
 from popinv.inference.problem import Problem, begin
 from popinv.inference.settings import DescentSettings
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.store.checkpoints import Checkpoint
 
 SMALL = DescentSettings(iterations=40, model_samples=400, directions=24)
@@ -76,7 +76,7 @@ def test_steps_know_no_unit(factor):
     rng = np.random.default_rng(0)
     z = np.column_stack([150 + 8 * rng.standard_normal(60), 6 + 1.7 * rng.standard_normal(60)])
     data = line(torch.from_numpy(z)).numpy() + 0.7 * rng.standard_normal((60, 6))
-    law = NormalLaw(["height", "growth"])
+    law = normal_law(["height", "growth"])
     problem = Problem(factor * data, line, law, IsotropicNoise(6), np.full(5, 0.5), seed=1)
     settings = DescentSettings(iterations=200, model_samples=400, directions=50)
     descent = run(begin(np.zeros(4), np.zeros(1), settings), problem, settings, progress=False)

@@ -22,8 +22,8 @@ from popinv.inference.problem import Problem
 from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import DescentSettings
 from popinv.inference.stages.consult_oracle import oracle
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.full.noise import FullNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import FullNoise
 from popinv.store.checkpoints import Checkpoint
 from popinv.surrogate.collect import Thresholds
 
@@ -160,7 +160,7 @@ def test_resampled_estimates_scatter_as_the_covariance_says(estimator):
 
 def test_resamples_of_an_unrestricted_covariance_lie_about_the_answer():
     data = np.random.default_rng(2).standard_normal((400, 3)) * np.array([0.5, 1.0, 2.0])
-    noise, law = FullNoise(3, shrinkage=0.0), NormalLaw(["a"])
+    noise, law = FullNoise(3, shrinkage=0.0), normal_law(["a"])
     scale = np.concatenate([np.full(2, 0.5), noise.scale])
     problem = Problem(data, silent(3), law, noise, scale, free_law=False)
     factor = torch.linalg.cholesky(torch.from_numpy(data.T @ data / 400))

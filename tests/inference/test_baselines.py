@@ -20,9 +20,8 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.densities import log_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.result import answer_dataset
-from popinv.population.laws.lognormal.law import LognormalLaw
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import lognormal_law, normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 
 
 def with_conditions(problem: Problem) -> Problem:
@@ -44,7 +43,7 @@ def linear_problem(count: int, sigma: float, d_y: int = 6, seed: int = 0) -> tup
     # A scale of 3 makes the prior of a system so weak that the fits are least squares.
     scale = np.array([3.0, 3.0, 3.0, 3.0, 0.5])
     problem = Problem(
-        data, lambda x: x @ matrix.T, NormalLaw(["a", "b"]), IsotropicNoise(d_y), scale
+        data, lambda x: x @ matrix.T, normal_law(["a", "b"]), IsotropicNoise(d_y), scale
     )
     return problem, np.array([1.0, -0.5, np.log(0.5), np.log(0.3)]), np.array([np.log(sigma)]), a
 
@@ -122,7 +121,7 @@ def test_two_stages_keep_positive_parameters_positive_and_heed_conditions():
     problem = Problem(
         np.where(present, data, 0.0),
         lambda x: x.expand(-1, 5),
-        LognormalLaw(["k"]),
+        lognormal_law(["k"]),
         IsotropicNoise(5),
         np.array([1.0, 1.0, 0.5]),
         conditions=Conditions.stated(present.shape, scale, present, np.zeros(5)),

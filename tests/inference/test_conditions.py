@@ -25,8 +25,8 @@ from popinv.inference.problem import Problem, begin
 from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import DescentSettings
 from popinv.inference.stages.consult_oracle import oracle
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 
 SMALL = DescentSettings(iterations=12, model_samples=200, directions=16, averaging=0.5)
 LONGER = DescentSettings(iterations=120, model_samples=1000, directions=48)
@@ -281,7 +281,7 @@ def test_predicted_errors_count_the_mean_square_of_the_scales() -> None:
     problem = Problem(
         np.zeros((100, 1)),
         lambda z: z,
-        NormalLaw(["a"]),
+        normal_law(["a"]),
         IsotropicNoise(1),
         np.ones(3),
         conditions=Conditions.stated((len(scale), 1), scale),

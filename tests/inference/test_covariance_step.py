@@ -17,14 +17,13 @@ from popinv.inference.descent import run
 from popinv.inference.problem import Problem, begin
 from popinv.inference.result import noise_covariance
 from popinv.inference.settings import DescentSettings
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.diagonal.noise import DiagonalNoise
-from popinv.population.noise.full.noise import FullNoise
-from popinv.population.noise.replicated import replicated_noise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import DiagonalNoise, FullNoise
+from popinv.population.noise.varying import replicated_noise
 
 
 def problem_of(data, shrinkage: float, replicates: int = 1) -> Problem:
-    one, law = FullNoise(data.shape[1] // replicates, shrinkage), NormalLaw(["a"])
+    one, law = FullNoise(data.shape[1] // replicates, shrinkage), normal_law(["a"])
     noise = replicated_noise(one, replicates)
     scale = np.concatenate([np.full(2, 0.5), noise.scale])
     return Problem(

@@ -7,7 +7,7 @@ import torch
 from problems import PLACES, curve_problem
 
 from popinv.inference.curvature import gauss_newton_matrix, tangents
-from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.noise.kernel import KernelNoise
 from popinv.transport.sliced import directions
 
 

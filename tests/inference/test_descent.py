@@ -16,9 +16,9 @@ from popinv.inference.descent import estimate, learning_rate, run, step
 from popinv.inference.problem import DescentState, Problem, begin
 from popinv.inference.settings import DescentSettings
 from popinv.inference.trust_region import location_sizes, longest_steps
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.diagonal.noise import DiagonalNoise
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.constraints import REAL
+from popinv.population.laws.gaussian import GaussianLaw, normal_law
+from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
 from popinv.store.checkpoints import state_from_arrays, state_to_arrays
 from popinv.transport.sliced import directions
 
@@ -289,7 +289,7 @@ def test_without_progress_nothing_is_printed(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-class PenalisedLaw(NormalLaw):
+class PenalisedLaw(GaussianLaw):
     """A normal law whose parameters are penalised."""
 
     weakest = 1.0
@@ -304,7 +304,7 @@ def test_the_penalty_of_a_law_is_added_for_each_system(weakest):
     problem, alpha, gamma = curve_problem(count=60)
     state = begin(alpha, gamma, SMALL)
     free = step(deepcopy(state), problem, SMALL)[1]
-    law = PenalisedLaw(["decay", "height"])
+    law = PenalisedLaw(["decay", "height"], [REAL, REAL])
     law.weakest = weakest
     held = step(deepcopy(state), replace(problem, law=law), SMALL)[1]
     # Minus the logarithm of the prior, over the number of systems.
@@ -316,7 +316,7 @@ def test_the_penalty_of_a_law_is_added_for_each_system(weakest):
 
 
 def test_a_step_on_the_penalty_alone_is_newtons():
-    problem = replace(noise_problem(count=50), law=PenalisedLaw(["a"]), free_law=True)
+    problem = replace(noise_problem(count=50), law=PenalisedLaw(["a"], [REAL]), free_law=True)
     problem = replace(problem, free_noise=False)
     settings = SMALL.replace(learning_rate=0.5)
     away = np.array([0.01, -0.02])
@@ -361,7 +361,7 @@ def test_a_location_moves_by_a_part_of_its_natural_size():
 def test_the_first_step_of_a_location_is_bounded_by_loss_and_spread():
     rng = np.random.default_rng(0)
     data = rng.standard_normal((300, 4)) * np.array([0.5, 1.0, 2.0, 3.0])
-    noise, law = IsotropicNoise(4), NormalLaw(["a"])
+    noise, law = IsotropicNoise(4), normal_law(["a"])
     problem = Problem(data, lambda z: z.expand(-1, 4), law, noise, np.full(3, 0.5))
     # Orthogonal directions, so that their mean is that over the observations.
     settings = SMALL.replace(policy="plain", debias=False, max_step=0.01)
@@ -429,7 +429,7 @@ def test_a_checkpoint_of_another_descent_is_refused():
 def test_law_without_signal_is_left_alone():
     # A direction in which nothing can be learned must not break the preconditioner.
     data = np.random.default_rng(0).standard_normal((100, 4))
-    problem = Problem(data, silent(4), NormalLaw(["a"]), IsotropicNoise(4), np.full(3, 0.5))
+    problem = Problem(data, silent(4), normal_law(["a"]), IsotropicNoise(4), np.full(3, 0.5))
     descent = run(begin(np.zeros(2), np.zeros(1), SMALL), problem, SMALL, progress=False)
     assert np.isfinite(descent.alpha).all()
     assert np.isfinite(descent.gamma).all()

@@ -15,14 +15,13 @@ from popinv.inference.likelihood.scores import distance_scores
 from popinv.inference.problem import Problem, begin
 from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import DescentSettings
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.full.noise import FullNoise
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import FullNoise, IsotropicNoise
 
 
 def test_of_a_normal_scale_it_is_that_of_the_variance():
     problem = Problem(
-        np.zeros((2, 1)), silent(1), NormalLaw(["a"]), IsotropicNoise(1), np.full(3, 0.5),
+        np.zeros((2, 1)), silent(1), normal_law(["a"]), IsotropicNoise(1), np.full(3, 0.5),
         free_law=False,
     )  # fmt: skip
     p = np.array([0.0, 0.0, np.log(2.0)])
@@ -68,7 +67,7 @@ def test_directions_that_hardly_move_the_quantiles_are_not_hidden_by_noise():
 
 def test_mixing_the_observations_and_their_noise_alike_changes_nothing():
     rng = np.random.default_rng(0)
-    noise, law = FullNoise(3, shrinkage=0.0), NormalLaw(["a"])
+    noise, law = FullNoise(3, shrinkage=0.0), normal_law(["a"])
     gains = torch.tensor([[1.0, 2.0, -1.0]], dtype=torch.float64)
     scale = np.concatenate([np.full(2, 0.5), noise.scale])
     y, found = rng.standard_normal((7, 3)), []

@@ -15,16 +15,13 @@ from popinv.inference.identifiability import Identifiability, identifiability
 from popinv.inference.moments import matched_normals, reference_moments
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
-from popinv.population.laws.lognormal.law import LognormalLaw
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.diagonal.noise import DiagonalNoise
-from popinv.population.noise.full.noise import FullNoise
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import lognormal_law, normal_law
+from popinv.population.noise.unstructured import DiagonalNoise, FullNoise, IsotropicNoise
 
 TALL = np.array([[1.0, 0.3], [-0.5, 1.0], [0.8, 0.6], [0.2, -1.1], [1.2, 0.1]])
 
 
-def linear_problem(matrix, noise, count=1000, law=NormalLaw) -> Problem:
+def linear_problem(matrix, noise, count=1000, law=normal_law) -> Problem:
     a = torch.from_numpy(np.asarray(matrix, dtype=float))
     laws = law([f"z{i}" for i in range(a.shape[1])])
     scale = np.full(len(laws.names) + len(noise.names), 0.5)
@@ -208,7 +205,7 @@ def test_a_deficient_rank_shows_the_trade():
 
 def test_third_moments_tell_a_skewed_signal_from_noise():
     # y = z + noise with one lognormal z: two moments for three unknowns, and the third decides.
-    problem = linear_problem([[1.0]], IsotropicNoise(1), count=100_000, law=LognormalLaw)
+    problem = linear_problem([[1.0]], IsotropicNoise(1), count=100_000, law=lognormal_law)
     known = identifiability(problem, np.array([0.0, np.log(0.6)]), np.array([np.log(0.5)]))
     names = problem.law.names + problem.noise.names
     assert known.warning(names) == "none"
@@ -242,7 +239,7 @@ def test_many_parameters_of_the_noise_cost_no_simulation():
         return z @ torch.ones((1, 12), dtype=torch.float64)
 
     noise = FullNoise(12, shrinkage=0.0)
-    law = NormalLaw(["a"])
+    law = normal_law(["a"])
     problem = Problem(np.zeros((100, 12)), simulate, law, noise, np.full(2 + 78, 0.5))
     known = identifiability(problem, np.zeros(2), np.zeros(78))
     # Once for the units; then each of two parameters, up and down, in each half.
@@ -273,7 +270,7 @@ def test_closed_form_information_of_a_scaled_noise():
     problem = Problem(
         np.zeros((50, 4)),
         lambda z: torch.zeros((len(z), 4), dtype=torch.float64) + 0 * z,
-        NormalLaw(["a"]),
+        normal_law(["a"]),
         IsotropicNoise(4),
         np.ones(3),
     )
@@ -289,7 +286,7 @@ def test_known_quantities_have_the_information_of_each_system():
     problem = Problem(
         np.zeros((30, 5)),
         lambda x: x[:, 1:] * (x[:, :1] @ a.T),
-        NormalLaw(["z"]),
+        normal_law(["z"]),
         IsotropicNoise(5),
         np.full(3, 0.5),
         conditions=Conditions.stated((len(known), 5), known=known),

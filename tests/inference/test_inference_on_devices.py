@@ -30,7 +30,7 @@ from popinv.inference.problem import DescentState, Problem, begin
 from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.inference.stages.consult_oracle import oracle
-from popinv.population.noise.full.noise import FullNoise
+from popinv.population.noise.unstructured import FullNoise
 from popinv.store.checkpoints import state_to_arrays
 from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingData, TrainingSettings, train

@@ -15,16 +15,14 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import parameter_names
 from popinv.inference.stated_values import as_read, read_names, read_slopes, read_values
 from popinv.judgement.answer import ParameterEstimate, RecoveredParameter
-from popinv.population.laws.free_form.law import FreeFormLaw
-from popinv.population.laws.gaussian import GaussianLaw
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.laws.product import ProductLaw
-from popinv.population.laws.shifted import ShiftedLaw
-from popinv.population.laws.transforms import LOG, NONE, logit
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.constraints import POSITIVE, REAL, Interval
+from popinv.population.laws.composed import ProductLaw, ShiftedLaw
+from popinv.population.laws.free_form import FreeFormLaw
+from popinv.population.laws.gaussian import GaussianLaw, normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 
 NAMES = ["shift", "clearance", "share", "held"]
-LAW = GaussianLaw(NAMES, [NONE, LOG, logit(2.0, 6.0), LOG], fixed={"held": 3.0})
+LAW = GaussianLaw(NAMES, [REAL, POSITIVE, Interval(2.0, 6.0), POSITIVE], fixed={"held": 3.0})
 ALPHA = LAW.from_natural([0.4, -1.0, 0.7, 0.3, 0.5, 0.9])
 
 
@@ -39,7 +37,7 @@ def test_the_values_are_the_medians_of_the_parameters():
 
 
 def test_names_that_law_and_noise_share_say_whose_they_are():
-    law, noise = NormalLaw(["length"]), IsotropicNoise(2)
+    law, noise = normal_law(["length"]), IsotropicNoise(2)
     problem = Problem(np.zeros((3, 2)), torch.sin, law, noise, np.full(3, 0.5))
     assert parameter_names(problem) == (
         "length_mean",
@@ -74,9 +72,9 @@ def test_slopes_are_the_derivatives():
 
 
 def test_laws_made_of_others_have_the_medians_of_their_parts():
-    both = ProductLaw(NormalLaw(["a", "b"]), GaussianLaw(["k"], [LOG]))
+    both = ProductLaw(normal_law(["a", "b"]), GaussianLaw(["k"], [POSITIVE]))
     assert both.medians == {4: 2}
-    shifted = ShiftedLaw(GaussianLaw(["k"], [LOG]), ["age"], [("k_mean", "age")])
+    shifted = ShiftedLaw(GaussianLaw(["k"], [POSITIVE]), ["age"], [("k_mean", "age")])
     assert list(read_names(shifted)) == ["k_median", *shifted.names[1:]]
 
 
@@ -98,7 +96,7 @@ def test_a_dataset_is_converted_along_all_its_dimensions():
 
 
 def test_entries_without_a_meaning_are_left_out():
-    law = FreeFormLaw(["clearance", "volume"], [LOG, NONE], 5, 1.0, True)
+    law = FreeFormLaw(["clearance", "volume"], [POSITIVE, REAL], 5, 1.0, True)
     dataset = xr.Dataset(
         {"law": ("law_parameter", np.zeros(len(law.names)))},
         coords=law_and_noise_coordinates(law.names, ()),

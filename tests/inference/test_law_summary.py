@@ -7,10 +7,10 @@ import pytest
 from scipy import stats
 
 from popinv.inference.law_summary import law_summary, summary_names
-from popinv.population.laws.free_form.law import FreeFormLaw
-from popinv.population.laws.transforms import LOG, NONE
+from popinv.population.constraints import POSITIVE, REAL
+from popinv.population.laws.free_form import FreeFormLaw
 
-LAW = FreeFormLaw(["clearance", "volume"], [LOG, NONE], 5, 1.0, True)
+LAW = FreeFormLaw(["clearance", "volume"], [POSITIVE, REAL], 5, 1.0, True)
 COUNT = len(LAW.names)
 SYSTEMS = 400
 
@@ -76,7 +76,7 @@ def test_intervals_are_those_of_the_delta_method():
 
 
 def test_skewness_of_an_exponential_map_is_that_of_the_shifted_lognormal_law():
-    law = FreeFormLaw(["a"], [NONE], 25, 1.0, True)
+    law = FreeFormLaw(["a"], [REAL], 25, 1.0, True)
     # A logarithmic slope 0.3 omega is the map exp(0.3 omega) / 0.3, up to its ends.
     places = np.linspace(-3, 3, 25)
     whole = np.concatenate([[-3] * 2, places, [3] * 2])

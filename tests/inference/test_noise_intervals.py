@@ -21,9 +21,9 @@ from popinv.inference.intervals import (
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.profile import Ends
 from popinv.inference.result import estimate_dataset
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
-from popinv.population.noise.full.noise import FullNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.time_series import AutoregressiveNoise
+from popinv.population.noise.unstructured import FullNoise
 
 
 def test_normal_interval_has_its_width():
@@ -108,7 +108,7 @@ def test_correlations_of_unrestricted_noise_have_fishers_interval():
 
 
 def test_the_law_has_students_intervals_those_of_deviations_and_fishers_for_correlations():
-    law = NormalLaw(["a", "b", "c"], groups=["abc"])
+    law = normal_law(["a", "b", "c"], groups=["abc"])
     natural = np.array([1.0, -2.0, 0.3, 0.5, 2.0, 0.8, 0.6, -0.4, 0.2])
     alpha = law.from_natural(natural)
     rng = np.random.default_rng(0)

@@ -10,11 +10,10 @@ from problems import silent
 from popinv.inference.descent import run
 from popinv.inference.problem import Problem, begin
 from popinv.inference.settings import DescentSettings
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
-from popinv.population.noise.blocks.noise import BlockNoise
-from popinv.population.noise.full.noise import FullNoise
-from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.time_series import AutoregressiveNoise, BlockNoise
+from popinv.population.noise.unstructured import FullNoise
 
 PLACES = np.array([[0.2], [0.5]])
 FAMILIES = {
@@ -44,7 +43,7 @@ def test_it_is_found_from_afar(name):
     e = torch.from_numpy(np.random.default_rng(0).standard_normal((2000, 8)))
     data = noise.sample(torch.from_numpy(truth), e).numpy()
     scale = np.concatenate([np.full(2, 0.5), noise.scale])
-    problem = Problem(data, silent(8), NormalLaw(["a"]), noise, scale, free_law=False)
+    problem = Problem(data, silent(8), normal_law(["a"]), noise, scale, free_law=False)
     settings = DescentSettings(iterations=60, model_samples=1000, directions=24)
     start = np.where(noise.correlations, 0.0, truth + np.log(3.0))
     descent = run(begin(np.zeros(2), start, settings), problem, settings, progress=False)

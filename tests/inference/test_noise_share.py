@@ -13,8 +13,8 @@ from popinv.forward.base import Observations
 from popinv.inference.conditions import Conditions
 from popinv.inference.noise_share import least_noise, noise_shares
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.diagonal.noise import DiagonalNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import DiagonalNoise
 from popinv.population.observe import observations_dataset
 from popinv.store import rows as stored_rows
 
@@ -57,7 +57,7 @@ def test_replicates_count_together() -> None:
     problem = Problem(
         np.where(present, y, 0.0),
         lambda z: z.repeat(1, 6),
-        NormalLaw(["a"]),
+        normal_law(["a"]),
         DiagonalNoise(2),
         np.full(4, 0.5),
         conditions=conditions,

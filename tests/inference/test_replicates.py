@@ -20,10 +20,11 @@ from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.problem import Problem
 from popinv.inference.replicated import replicated_simulator
 from popinv.inference.settings import DescentSettings
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
-from popinv.population.noise.kernel.noise import KernelNoise
-from popinv.population.noise.replicated import ReplicatedNoise, replicated_noise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.composed import ReplicatedNoise
+from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.unstructured import IsotropicNoise
+from popinv.population.noise.varying import replicated_noise
 from popinv.population.observe import observations_dataset
 
 TRUTH = {"mean": 10.0, "between": 3.0, "within": 1.5}
@@ -68,7 +69,7 @@ def problem_of(y: np.ndarray) -> Problem:
     return Problem(
         data,
         replicated_simulator(lambda z: z[:, :1], count),
-        NormalLaw(["effect"]),
+        normal_law(["effect"]),
         replicated_noise(IsotropicNoise(1), count),
         np.array([1.0, 0.5, 0.5]),
         conditions=conditions,

@@ -13,7 +13,7 @@ from popinv.inference.build import start
 from popinv.inference.fit_distance import fit_distance
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.problem import Problem
-from popinv.population.laws.values import law_values
+from popinv.population.laws.section import law_values
 from popinv.population.synthetic import noise_rows, parameters
 
 DATA_SETS = 200

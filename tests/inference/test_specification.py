@@ -16,10 +16,10 @@ from popinv.inference.features import Feature, features_of
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.specification import ScoreTest, part_tests, specification
+from popinv.population.constraints import REAL
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import GaussianLaw
-from popinv.population.laws.transforms import NONE
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.unstructured import IsotropicNoise
 
 TIMES = torch.arange(6, dtype=torch.float64)
 # Of a and b: means, logarithms of deviations, and of the noise.
@@ -38,7 +38,7 @@ def lines(z: torch.Tensor) -> torch.Tensor:
 
 def problem_of(omega: np.ndarray, e: np.ndarray, seed: int = 0) -> Problem:
     """Return a problem of lines with these standard normal numbers (N, 2) and noise (N, 6)."""
-    law, noise = GaussianLaw(["a", "b"], [NONE, NONE]), IsotropicNoise(6)
+    law, noise = GaussianLaw(["a", "b"], [REAL, REAL]), IsotropicNoise(6)
     z = TRUTH[:2] + np.exp(TRUTH[2:4]) * omega
     y = lines(torch.from_numpy(z)).numpy() + np.exp(TRUTH[4]) * e
     return Problem(y, lines, law, noise, np.full(5, 0.5), seed=seed)
@@ -134,7 +134,7 @@ def test_the_parameter_of_a_larger_model_is_estimated():
 
 
 def test_what_the_fitted_model_has_already_is_not_tested():
-    law, noise = GaussianLaw(["a", "b"], [NONE, NONE], groups=[["a", "b"]]), IsotropicNoise(6)
+    law, noise = GaussianLaw(["a", "b"], [REAL, REAL], groups=[["a", "b"]]), IsotropicNoise(6)
     problem = problem_of(*correlated(*drawn(200, 2)))
     truth = np.insert(TRUTH, 4, 0.5)
     larger = Problem(problem.data, lines, law, noise, np.full(6, 0.5))

@@ -28,7 +28,7 @@ from popinv.inference.surrogate_bias import (
     corrected,
     observe_again,
 )
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.unstructured import IsotropicNoise
 
 
 def off(z: torch.Tensor) -> torch.Tensor:

@@ -20,22 +20,20 @@ from popinv.inference.problem import Problem
 from popinv.inference.replicated import replicated_simulator
 from popinv.inference.surrogate_bias import FreshSolves, PosteriorSolves, push_of
 from popinv.population.known import Known
-from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.laws.gaussian import normal_law
 from popinv.population.limits import Limits
-from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
-from popinv.population.noise.channels.noise import ChannelNoise
-from popinv.population.noise.diagonal.noise import DiagonalNoise
-from popinv.population.noise.isotropic.noise import IsotropicNoise
-from popinv.population.noise.kernel.noise import KernelNoise
-from popinv.population.noise.replicated import replicated_noise
-from popinv.population.noise.varying import VaryingNoise
+from popinv.population.noise.channels import ChannelNoise
+from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.time_series import AutoregressiveNoise
+from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
+from popinv.population.noise.varying import VaryingNoise, replicated_noise
 from popinv.population.places import own_places
 from popinv.surrogate.exact import ExactSimulator
 from popinv.surrogate.simulator import is_exact
 
 COUNT, ENTRIES, MOST = 9, 14, 5
 TIMES = torch.linspace(0.0, 3.0, ENTRIES, dtype=torch.float64)
-LAW = NormalLaw(["level", "rate"])
+LAW = normal_law(["level", "rate"])
 
 
 def kernel(nugget: bool = True) -> KernelNoise:
@@ -234,7 +232,7 @@ def test_places_increase_and_fill_up_with_gaps():
 
 
 def test_unrestricted_noise_stays_at_the_union():
-    from popinv.population.noise.full.noise import FullNoise
+    from popinv.population.noise.unstructured import FullNoise
 
     union = replace(union_of("isotropic"), noise=FullNoise(ENTRIES, 0.0))
     assert at_own_places(union, ExactSimulator(simulate)) is union

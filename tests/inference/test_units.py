@@ -16,9 +16,9 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
 from popinv.observation_files.known_columns import KnownColumns
-from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.laws.gaussian import normal_law
 from popinv.population.model import Model
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.observe import observations_dataset
 
 AGES = torch.linspace(-1, 1, 9, dtype=torch.float64)
@@ -36,7 +36,7 @@ def boys(unit: float) -> Problem:
     omega = rng.standard_normal((BOYS, 2))
     z = np.array([149.4, 6.5]) + np.array([8.1, 1.7]) * omega
     data = heights(torch.from_numpy(z)).numpy() + 0.66 * rng.standard_normal((BOYS, 9))
-    law = NormalLaw(["height", "growth"])
+    law = normal_law(["height", "growth"])
     return Problem(unit * data, heights, law, IsotropicNoise(9), np.full(5, 0.5))
 
 

@@ -27,7 +27,7 @@ from popinv.methods.certificate.answer import (
 from popinv.methods.certificate.requests import certificate, learn, relearn, remove, verify
 from popinv.methods.certificate.use import _dataset, _systems, draw_forgetting
 from popinv.methods.privacy import clipped
-from popinv.population.noise.full.noise import FullNoise
+from popinv.population.noise.unstructured import FullNoise
 
 DRAWS, GONE = 32, [7, 50]
 ASKED = {"epsilon": 1.0, "epochs": 4, "rate": 0.5, "clipping": 4.0}

@@ -25,7 +25,7 @@ from popinv.methods.outcome import Outcome
 from popinv.methods.posterior import density
 from popinv.methods.registry import METHODS
 from popinv.population.limits import Limits
-from popinv.population.noise.diagonal.noise import DiagonalNoise
+from popinv.population.noise.unstructured import DiagonalNoise
 from popinv.population.noise.varying import VaryingNoise
 
 

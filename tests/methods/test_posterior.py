@@ -29,8 +29,8 @@ from popinv.methods.posterior.study import (
     varying,
 )
 from popinv.methods.posterior.use import draw_calibration, draw_systems
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import GaussianLaw, normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.store.variables import variable
 
 AB = Quantities(("a", "b"), ("1", "1"))
@@ -86,7 +86,7 @@ def test_the_error_of_law_and_noise_is_that_of_the_mixture():
         close_to(draws, posteriors.effective[n], means.mean(axis=0), covariance)
 
 
-def nonlinear_problem(observe, data: np.ndarray, law: NormalLaw, deviation: float):
+def nonlinear_problem(observe, data: np.ndarray, law: GaussianLaw, deviation: float):
     """Return a problem with G(z) = observe(z) and independent noise, and its estimate's noise."""
     noise = IsotropicNoise(data.shape[1])
     gamma = noise.from_natural({"standard_deviation": deviation})
@@ -96,7 +96,7 @@ def nonlinear_problem(observe, data: np.ndarray, law: NormalLaw, deviation: floa
 
 @pytest.mark.parametrize("uncertain", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_posterior_with_two_modes_is_that_of_quadrature(uncertain):
-    law, alpha = NormalLaw(["a"]), np.array([0.3, np.log(1.0)])
+    law, alpha = normal_law(["a"]), np.array([0.3, np.log(1.0)])
     data = np.array([[1.0], [2.5], [0.05]])
     problem, gamma = nonlinear_problem(lambda z: z**2, data, law, 0.05)
     rng, laws = np.random.default_rng(3), None
@@ -122,7 +122,7 @@ def test_a_posterior_with_two_modes_is_that_of_quadrature(uncertain):
 
 
 def test_a_thin_curved_posterior_is_that_of_quadrature():
-    law = NormalLaw(["a", "b"])
+    law = normal_law(["a", "b"])
     alpha = np.array([0.0, 0.0, 0.0, 0.0])
 
     def observe(z: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from popinv.methods.posterior.study import (
     told_quantities,
 )
 from popinv.methods.posterior.use import draw_systems
-from popinv.population.laws.kinds import Law
+from popinv.population.kinds import Law
 from popinv.store.variables import variable
 
 LAWS: TypeAdapter = TypeAdapter(Law)

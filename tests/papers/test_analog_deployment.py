@@ -16,8 +16,8 @@ from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset
 from popinv.methods.metrics import flat
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.seeds import generator
 from popinv.store import storage
 from popinv.surrogate.networks import build_network
@@ -53,7 +53,7 @@ def refitter(estimator: str) -> SimulatorRefitter:
     rng = generator(1, "test/deployment")
     z = 1.0 + 0.3 * rng.standard_normal((SYSTEMS, 1))
     data = z @ MATRIX + NOISE * rng.standard_normal((SYSTEMS, 4))
-    law, noise = NormalLaw(["a"]), IsotropicNoise(4)
+    law, noise = normal_law(["a"]), IsotropicNoise(4)
     problem = Problem(data, Linear(), law, noise, np.full(3, 0.5), seed=1, stage="polish")
     start = np.array([1.0, np.log(0.3), np.log(NOISE)])
     if estimator == "likelihood":

@@ -14,8 +14,8 @@ from torch.nn.utils import vector_to_parameters
 from popinv.errors import DataError, InvariantError
 from popinv.inference.likelihood import model_moments
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.surrogate.networks import build_network
 from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.trained_network import Surrogate
@@ -76,7 +76,7 @@ def observed(count=300):
     rng = np.random.default_rng(1)
     y = answers(0.5 + 0.4 * rng.standard_normal((count, 2)))
     data = y + 0.3 * rng.standard_normal(y.shape)
-    law, noise = NormalLaw(["a", "b"]), IsotropicNoise(2)
+    law, noise = normal_law(["a", "b"]), IsotropicNoise(2)
     nothing: Any = None  # every estimate goes through a surrogate of its own
     # Two observations do not determine the noise as well.
     return Problem(

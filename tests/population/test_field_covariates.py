@@ -13,9 +13,8 @@ from popinv.errors import ConfigError
 from popinv.forward.elastodynamics.section import Elastodynamics
 from popinv.forward.porous_flow.section import PorousFlow
 from popinv.population.known import Known, inputs
-from popinv.population.laws.level_set_field.section import LevelSetFieldSection
-from popinv.population.laws.matern_field.section import MaternFieldSection
-from popinv.population.laws.values import law_spread, law_values
+from popinv.population.laws.fields_section import LevelSetFieldSection, MaternFieldSection
+from popinv.population.laws.section import law_spread, law_values
 
 FLOW = PorousFlow(kind="porous_flow", modes=4)
 TWO = PorousFlow(kind="porous_flow", modes=4, field="level_set")

@@ -10,14 +10,13 @@ import torch
 from scipy import stats
 
 from popinv.forward.section import forward_section
-from popinv.population.laws.free_form.law import FreeFormLaw, _hermite
-from popinv.population.laws.free_form.monotone import MonotoneMap
+from popinv.population.constraints import POSITIVE, REAL, Interval
+from popinv.population.kinds import law_section
+from popinv.population.laws.free_form import FreeFormLaw, MonotoneMap, _hermite
 from popinv.population.laws.gaussian import GaussianLaw
-from popinv.population.laws.section import law_section
-from popinv.population.laws.transforms import LOG, NONE, logit
-from popinv.population.laws.values import law_spread, law_values
+from popinv.population.laws.section import law_spread, law_values
 
-TRANSFORMS = [NONE, LOG, logit(1.0, 4.0)]
+TRANSFORMS = [REAL, POSITIVE, Interval(1.0, 4.0)]
 LAW = FreeFormLaw("abc", TRANSFORMS, 7, 1.0, True, order="cab")
 
 
@@ -45,11 +44,11 @@ def test_without_coefficients_it_is_the_gaussian_law():
 
 
 def test_linear_coefficients_alone_are_correlations():
-    law = FreeFormLaw("ab", [NONE, NONE], 5, 1.0, True)
+    law = FreeFormLaw("ab", [REAL, REAL], 5, 1.0, True)
     alpha = np.zeros(len(law.names))
     # A coefficient b gives the correlation b / sqrt(1 + b^2); alpha holds b over its prior.
     alpha[law.names.index("b_on_a_linear")] = 0.75 / 2
-    gaussian = GaussianLaw("ab", [NONE, NONE], groups=["ab"])
+    gaussian = GaussianLaw("ab", [REAL, REAL], groups=["ab"])
     other = gaussian.from_natural([0.0, 0.0, 1.0, 1.0, 0.6])
     omega = normals(20, 2)
     torch.testing.assert_close(
@@ -96,7 +95,7 @@ def test_scores_are_derivatives_of_the_density_with_an_alpha_for_each_row():
 
 
 def test_density_of_a_strongly_bent_law_integrates_to_one():
-    law = FreeFormLaw("ab", [NONE, NONE], 7, 1.0, True)
+    law = FreeFormLaw("ab", [REAL, REAL], 7, 1.0, True)
     alpha = some_alpha(law, 0.8, seed=3)
     line = torch.linspace(-8, 8, 500).double()
     z = torch.stack(torch.meshgrid(line, line, indexing="ij"), dim=-1).reshape(-1, 2)

@@ -9,12 +9,10 @@ from scipy import stats
 
 from popinv.errors import ConfigError
 from popinv.forward.section import forward_section
-from popinv.population.laws.gaussian import GaussianLaw
-from popinv.population.laws.lognormal.law import LognormalLaw
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.laws.section import law_section
-from popinv.population.laws.transforms import LOG, NONE, logit
-from popinv.population.laws.values import law_spread, law_values
+from popinv.population.constraints import POSITIVE, REAL, Interval
+from popinv.population.kinds import law_section
+from popinv.population.laws.gaussian import GaussianLaw, lognormal_law, normal_law
+from popinv.population.laws.section import law_spread, law_values
 
 MEAN, DEVIATION = np.array([0.3, -1.0, 2.0]), np.array([0.5, 0.2, 1.5])
 R = np.array([[1.0, 0.6, -0.2], [0.6, 1.0, 0.1], [-0.2, 0.1, 1.0]])
@@ -37,7 +35,7 @@ def draws(law: GaussianLaw, natural: list[float], count: int = 200_000) -> np.nd
 
 
 def test_correlated_parameters_have_the_moments_of_their_names():
-    z = draws(NormalLaw("abc", groups=["abc"]), NATURAL)
+    z = draws(normal_law("abc", groups=["abc"]), NATURAL)
     # Standard errors of 200,000 draws: at most 0.004 for means, 0.3 % for covariances.
     np.testing.assert_allclose(z.mean(axis=0), MEAN, atol=0.015)
     np.testing.assert_allclose(np.cov(z, rowvar=False), COVARIANCE, atol=0.02)
@@ -45,7 +43,7 @@ def test_correlated_parameters_have_the_moments_of_their_names():
 
 @pytest.mark.parametrize("kind", ["normal", "lognormal"])
 def test_log_density_is_that_of_scipy(kind):
-    law = {"normal": NormalLaw, "lognormal": LognormalLaw}[kind]("abc", groups=["abc"])
+    law = {"normal": normal_law, "lognormal": lognormal_law}[kind]("abc", groups=["abc"])
     alpha = torch.from_numpy(law.from_natural(NATURAL))
     x = np.random.default_rng(2).standard_normal((7, 3))
     wanted = stats.multivariate_normal(MEAN, COVARIANCE).logpdf(x)
@@ -56,7 +54,7 @@ def test_log_density_is_that_of_scipy(kind):
 
 
 def test_log_density_of_a_logit_normal_parameter_integrates_to_one():
-    law = GaussianLaw(["a"], [logit(1.0, 4.0)])
+    law = GaussianLaw(["a"], [Interval(1.0, 4.0)])
     alpha = torch.from_numpy(law.from_natural([0.5, 0.8]))
     z = torch.linspace(1, 4, 4002, dtype=torch.float64)[1:-1, None]
     density = torch.exp(law.log_density(alpha, z))
@@ -64,7 +62,7 @@ def test_log_density_of_a_logit_normal_parameter_integrates_to_one():
 
 
 def test_fixed_and_common_parameters_are_the_same_in_all_systems():
-    law = GaussianLaw("abc", [LOG, NONE, LOG], common=["b"], fixed={"c": 7.0})
+    law = GaussianLaw("abc", [POSITIVE, REAL, POSITIVE], common=["b"], fixed={"c": 7.0})
     assert law.names == ("a_mean", "b_mean", "a_standard_deviation")
     assert law.d_omega == 1
     z = draws(law, [0.1, -3.0, 0.5], 1000)
@@ -74,7 +72,7 @@ def test_fixed_and_common_parameters_are_the_same_in_all_systems():
 
 
 def test_the_mean_follows_covariates():
-    law = NormalLaw(
+    law = normal_law(
         "abc", covariates=["weight", "age"], effects=[("b", "age"), ("c", "age"), ("c", "weight")]
     )
     natural = [*MEAN, *DEVIATION, 0.4, -0.3, 2.0]
@@ -93,14 +91,14 @@ def test_the_mean_follows_covariates():
 
 
 def test_correlations_that_belong_to_no_law_are_refused():
-    law = NormalLaw("abc", groups=["abc"])
+    law = normal_law("abc", groups=["abc"])
     with pytest.raises(ValueError, match="no joint law"):
         law.from_natural([*MEAN, *DEVIATION, 0.9, 0.9, -0.9])
 
 
 @pytest.mark.parametrize("group", ["abc", "ab", "cb"])
 def test_known_parameters_give_their_correlations_back(group):
-    law = LognormalLaw("abc", groups=[group])
+    law = lognormal_law("abc", groups=[group])
     natural = NATURAL if group == "abc" else [*NATURAL[:6], 0.4]
     found = law.to_natural(law.most_likely(draws(law, natural, 20_000), law.from_natural(natural)))
     np.testing.assert_allclose(found, natural, atol=0.03)
@@ -108,8 +106,8 @@ def test_known_parameters_give_their_correlations_back(group):
 
 @pytest.mark.parametrize("group", ["abc", "cab"])
 def test_correlations_of_all_known_parameters_are_those_of_the_sample_from_any_start(group):
-    law = NormalLaw("abc", groups=[group])
-    z = draws(NormalLaw("abc", groups=["abc"]), NATURAL, 50)
+    law = normal_law("abc", groups=[group])
+    z = draws(normal_law("abc", groups=["abc"]), NATURAL, 50)
     found = law.to_natural(law.most_likely(z, law.from_natural([1e3] * 3 + [1e-3] * 3 + [0.0] * 3)))
     correlation = np.corrcoef(z[:, ["abc".index(name) for name in group]], rowvar=False)
     wanted = [*z.mean(axis=0), *z.std(axis=0), *correlation[[1, 2, 2], [0, 0, 1]]]
@@ -177,7 +175,7 @@ def test_a_logit_needs_an_interval():
 
 
 def test_a_law_says_which_entries_belong_to_which_covariate():
-    law = NormalLaw(
+    law = normal_law(
         "abc", covariates=["weight", "age"], effects=[("b", "age"), ("c", "age"), ("c", "weight")]
     )
     assert law.coefficients == ((6, 1), (7, 1), (8, 0))
@@ -186,11 +184,11 @@ def test_a_law_says_which_entries_belong_to_which_covariate():
         "c_age_coefficient",
         "c_weight_coefficient",
     ]
-    assert NormalLaw("abc").coefficients == ()
+    assert normal_law("abc").coefficients == ()
 
 
 def test_the_deviation_follows_covariates():
-    law = NormalLaw(
+    law = normal_law(
         "ab",
         covariates=["weight", "age"],
         effects=[("a", "weight")],
@@ -210,5 +208,5 @@ def test_the_deviation_follows_covariates():
 
 
 def test_a_fixed_value_keeps_all_its_digits():
-    law = GaussianLaw("ab", [NONE, NONE], fixed={"b": 0.1})
+    law = GaussianLaw("ab", [REAL, REAL], fixed={"b": 0.1})
     assert np.unique(draws(law, [0.0, 1.0], 10)[:, 1]) == 0.1

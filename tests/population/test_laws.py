@@ -10,15 +10,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from popinv.forward.fields import wavenumbers
-from popinv.population.laws.gaussian import GaussianLaw
-from popinv.population.laws.level_set_field.law import LevelSetLaw
-from popinv.population.laws.lognormal.law import LognormalLaw
-from popinv.population.laws.matern_field.law import MaternLaw
-from popinv.population.laws.mixture.law import MixtureLaw
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.laws.product import ProductLaw
+from popinv.population.constraints import POSITIVE, REAL, Interval
+from popinv.population.laws.composed import ProductLaw
+from popinv.population.laws.fields import LevelSetLaw, MaternLaw
+from popinv.population.laws.gaussian import GaussianLaw, lognormal_law, normal_law
+from popinv.population.laws.mixture import MixtureLaw
 from popinv.population.laws.section import flat_values
-from popinv.population.laws.transforms import LOG, NONE, logit
 from popinv.population.synthetic import broad_parameters, parameters
 
 LAWS = {
@@ -26,13 +23,13 @@ LAWS = {
     "matern_2d": (MaternLaw(2, 4, 2.0), [-0.5, 0.4, 0.2]),
     "level_set_1d": (LevelSetLaw(1, 8), [5.0, 0.5, 3.0]),
     "level_set_2d": (LevelSetLaw(2, 4), [5.0, 0.5, 3.0]),
-    "normal": (NormalLaw(["a", "b"]), [1.0, -2.0, 0.5, 2.0]),
-    "lognormal": (LognormalLaw(["a", "b"]), [1.0, -2.0, 0.5, 0.1]),
-    "correlated": (NormalLaw(["a", "b"], groups=["ba"]), [1.0, -2.0, 0.5, 2.0, -0.6]),
+    "normal": (normal_law(["a", "b"]), [1.0, -2.0, 0.5, 2.0]),
+    "lognormal": (lognormal_law(["a", "b"]), [1.0, -2.0, 0.5, 0.1]),
+    "correlated": (normal_law(["a", "b"], groups=["ba"]), [1.0, -2.0, 0.5, 2.0, -0.6]),
     "mixed": (
         GaussianLaw(
             ["a", "b", "c", "d", "e"],
-            [LOG, NONE, logit(1.0, 4.0), LOG, NONE],
+            [POSITIVE, REAL, Interval(1.0, 4.0), POSITIVE, REAL],
             common=["b"],
             fixed={"d": 2.5},
             groups=["ace"],
@@ -40,10 +37,10 @@ LAWS = {
         [1.0, -2.0, 0.5, 3.0, 0.2, 0.4, 1.5, 0.7, -0.3, 0.1],
     ),
     "mixture": (
-        MixtureLaw(["a", "b"], [NONE, LOG], 2),
+        MixtureLaw(["a", "b"], [REAL, POSITIVE], 2),
         [0.6, -1.0, 0.2, 2.5, 1.0, 0.5, 0.3, 0.7, 0.2],
     ),
-    "mixture of one": (MixtureLaw(["a", "b"], [NONE, NONE], 1), [1.0, -2.0, 0.5, 2.0]),
+    "mixture of one": (MixtureLaw(["a", "b"], [REAL, REAL], 1), [1.0, -2.0, 0.5, 2.0]),
 }
 
 
@@ -62,7 +59,7 @@ def test_gradients_with_respect_to_alpha(name):
 def test_a_law_says_whether_it_is_affine(name):
     law, natural = LAWS[name]
     alpha = torch.from_numpy(law.from_natural(natural))
-    for each in (law, ProductLaw(law, NormalLaw(["c"])), ProductLaw(NormalLaw(["c"]), law)):
+    for each in (law, ProductLaw(law, normal_law(["c"])), ProductLaw(normal_law(["c"]), law)):
         all_alpha = alpha
         if each is not law:
             halves = (alpha, torch.tensor([0.3, -0.2], dtype=torch.float64))
@@ -163,7 +160,7 @@ def test_a_longer_inverse_length_roughens_the_level_set():
 
 
 def test_lognormal_is_the_exponential_of_normal():
-    law, log_law = NormalLaw(["a", "b"]), LognormalLaw(["a", "b"])
+    law, log_law = normal_law(["a", "b"]), lognormal_law(["a", "b"])
     alpha = torch.from_numpy(law.from_natural([1.0, -2.0, 0.5, 2.0]))
     torch.testing.assert_close(
         log_law.sample(alpha, omega(law)), torch.exp(law.sample(alpha, omega(law)))
@@ -172,7 +169,7 @@ def test_lognormal_is_the_exponential_of_normal():
 
 
 def test_a_broad_design_varies_alpha_from_row_to_row():
-    law = NormalLaw(["a"])
+    law = normal_law(["a"])
     alpha = law.from_natural([1.0, 0.5])
     z = broad_parameters(law, alpha, np.array([2.0, 0.0]), 1, "test", 4000)
     # Var z = spread^2 + s^2 = 4.25, within four standard errors (2.2 % each).
@@ -197,7 +194,7 @@ def test_values_that_do_not_fit_are_refused(values, message):
 WITH_DENSITY = {
     **{name: law for name, law in LAWS.items() if not name.startswith("level_set")},
     "product": (
-        ProductLaw(MaternLaw(1, 4, 1.5), LognormalLaw(["stiffness"])),
+        ProductLaw(MaternLaw(1, 4, 1.5), lognormal_law(["stiffness"])),
         [0.5, 0.6, 0.3, 1.0, 0.2],
     ),
 }
@@ -262,5 +259,5 @@ def test_flat_values() -> None:
 
 def test_logarithmic_marks_the_lognormal_parameters():
     field = MaternLaw(1, 2, 1.5)
-    assert ProductLaw(field, LognormalLaw(["damping"])).logarithmic == (False,) * 3 + (True,)
-    assert NormalLaw(["a", "b"]).logarithmic == (False, False)
+    assert ProductLaw(field, lognormal_law(["damping"])).logarithmic == (False,) * 3 + (True,)
+    assert normal_law(["a", "b"]).logarithmic == (False, False)

@@ -13,18 +13,16 @@ from scipy.special import logsumexp
 
 from popinv.errors import DivergenceError
 from popinv.forward.section import forward_section
-from popinv.population.laws.checks import check_law
+from popinv.population.constraints import POSITIVE, REAL, Interval
+from popinv.population.contract import check_law
+from popinv.population.kinds import law_section
 from popinv.population.laws.gaussian import GaussianLaw
-from popinv.population.laws.mixture.expectation import improve
-from popinv.population.laws.mixture.law import MixtureLaw
-from popinv.population.laws.mixture.quantile import mixture_quantile
-from popinv.population.laws.mixture.values import Components
-from popinv.population.laws.section import law_section
-from popinv.population.laws.transforms import LOG, NONE, logit
-from popinv.population.laws.values import law_spread, law_values
+from popinv.population.laws.mixture import MixtureLaw, improve, mixture_quantile
+from popinv.population.laws.parameters import Components
+from popinv.population.laws.section import law_spread, law_values
 from popinv.sections.base import plain
 
-TRANSFORMS = [NONE, LOG, logit(1.0, 4.0)]
+TRANSFORMS = [REAL, POSITIVE, Interval(1.0, 4.0)]
 COMPONENTS = Components(
     weights=np.array([0.5, 0.2, 0.3]),
     means=np.array([[-1.5, 0.2, 0.0], [0.0, 1.0, -1.0], [2.0, -0.5, 1.2]]),
@@ -58,7 +56,7 @@ def test_one_component_is_the_gaussian_law():
 
 @pytest.mark.parametrize(("names", "count"), [("ab", 2), ("ab", 1), ("a", 2)])
 def test_only_several_components_make_several_parameters_depend_on_each_other(names, count):
-    law = MixtureLaw(names, [NONE] * len(names), count)
+    law = MixtureLaw(names, [REAL] * len(names), count)
     assert law.joint == (len(names) == 2 and count == 2)
 
 
@@ -75,7 +73,7 @@ def test_log_density_is_that_of_scipy():
 
 
 def test_density_integrates_to_one():
-    law = MixtureLaw(["a", "b"], [NONE, logit(1.0, 4.0)], 3)
+    law = MixtureLaw(["a", "b"], [REAL, Interval(1.0, 4.0)], 3)
     chosen = Components(COMPONENTS.weights, COMPONENTS.means[:, ::2], COMPONENTS.deviations[:, ::2])
     a, b = torch.linspace(-7, 7, 400).double(), torch.linspace(1, 4, 402).double()[1:-1]
     z = torch.stack(torch.meshgrid(a, b, indexing="ij"), dim=-1).reshape(-1, 2)
@@ -191,13 +189,13 @@ def test_components_are_numbered_by_their_means():
     same = by_b.log_density(torch.from_numpy(by_b.unconstrained(COMPONENTS)), z)
     torch.testing.assert_close(same, LAW.log_density(ALPHA, z))
     equal = Components(np.array([0.5, 0.5]), np.zeros((2, 1)), np.ones((2, 1)))
-    law = MixtureLaw("a", [NONE], 2)
+    law = MixtureLaw("a", [REAL], 2)
     np.testing.assert_allclose(law.components(law.unconstrained(equal)).means, 0.0, atol=1e-7)
 
 
 @pytest.mark.parametrize("deviations", [[1e-6, 1e3], [1e3, 1e-6]])
 def test_equal_means_are_moved_apart_by_less_than_the_narrowest_component(deviations):
-    law = MixtureLaw("a", [NONE], 2)
+    law = MixtureLaw("a", [REAL], 2)
     each = Components(np.array([0.5, 0.5]), np.zeros((2, 1)), np.array(deviations)[:, None])
     means = law.components(law.unconstrained(each)).means
     assert 0 < means[1, 0] - means[0, 0] < 1e-3 * min(deviations)
@@ -246,7 +244,7 @@ def test_em_is_the_same_in_any_unit(unit):
 
 @pytest.mark.parametrize("z", [[[0.0], [0.0], [0.0]], [[0.0], [np.nan], [1.0]]])
 def test_systems_that_determine_no_components_are_refused(z):
-    law = MixtureLaw("a", [NONE], 2)
+    law = MixtureLaw("a", [REAL], 2)
     with pytest.raises(DivergenceError):
         law.most_likely(np.array(z), law.from_natural([0.5, 0.0, 1.0, 1.0, 1.0]))
 
@@ -370,11 +368,13 @@ def test_a_parameter_with_the_name_of_the_weight_is_refused():
     [("ab", 2, True, True), ("ab", 1, False, False), ("a", 2, False, True), ("abc", 3, True, True)],
 )
 def test_groups_tie_parameters_together(names, components, joint, split):
-    law = MixtureLaw(names, [NONE] * len(names), components)
+    law = MixtureLaw(names, [REAL] * len(names), components)
     assert (law.joint, law.component is not None, law.affine) == (joint, split, components == 1)
 
 
-@pytest.mark.parametrize(("transforms", "components"), [((NONE, LOG), 2), ((LOG, NONE), 3)])
+@pytest.mark.parametrize(
+    ("transforms", "components"), [((REAL, POSITIVE), 2), ((POSITIVE, REAL), 3)]
+)
 def test_the_density_is_the_sum_of_those_of_its_components(transforms, components):
     law = MixtureLaw("ab", transforms, components, ordered_by="b")
     rng = np.random.default_rng(components)
@@ -390,4 +390,4 @@ def test_the_density_is_the_sum_of_those_of_its_components(transforms, component
 
 def test_a_law_without_components_says_so():
     with pytest.raises(NotImplementedError, match="GaussianLaw has no components"):
-        GaussianLaw(["a"], [NONE]).split(torch.zeros(2))
+        GaussianLaw(["a"], [REAL]).split(torch.zeros(2))

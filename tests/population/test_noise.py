@@ -11,9 +11,8 @@ from noise_checks import check_whitening
 from scipy.special import gamma as gamma_function
 from scipy.special import kv
 
-from popinv.population.noise.diagonal.noise import DiagonalNoise
-from popinv.population.noise.isotropic.noise import IsotropicNoise
-from popinv.population.noise.kernel.noise import KERNELS, KernelNoise
+from popinv.population.noise.kernel import KERNELS, KernelNoise
+from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
 from popinv.population.synthetic import noise_rows
 
 PLACES = np.sort(np.random.default_rng(0).uniform(size=(12, 1)), axis=0)

@@ -15,14 +15,15 @@ from torch.distributions import MultivariateNormal, kl_divergence
 from popinv.errors import ConfigError
 from popinv.forward.base import Observations
 from popinv.forward.section import ForwardSection, forward_section
-from popinv.population.noise.autoregressive.noise import AutoregressiveNoise, autoregressive_factor
-from popinv.population.noise.blocks.noise import BlockNoise
-from popinv.population.noise.channels.noise import ChannelNoise
-from popinv.population.noise.diagonal.noise import DiagonalNoise
-from popinv.population.noise.full.noise import FullNoise
-from popinv.population.noise.isotropic.noise import IsotropicNoise
-from popinv.population.noise.kernel.noise import KernelNoise
-from popinv.population.noise.section import noise_section
+from popinv.population.kinds import noise_section
+from popinv.population.noise.channels import ChannelNoise
+from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.time_series import (
+    AutoregressiveNoise,
+    BlockNoise,
+    autoregressive_factor,
+)
+from popinv.population.noise.unstructured import DiagonalNoise, FullNoise, IsotropicNoise
 from popinv.population.synthetic import noise_rows
 
 PLACES = np.array([[0.1], [0.4], [0.9]])

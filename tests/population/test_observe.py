@@ -10,7 +10,7 @@ import xarray as xr
 
 from popinv.forward.base import Observations
 from popinv.forward.datasets import names_in_file, observation_names
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.observe import noise_scales, observations_dataset, without_systems
 from popinv.population.stages.import_observations import observations_of_file
 from popinv.population.synthetic import noise_rows

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy import stats
 
-from popinv.population.noise.errors import Errors
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.section import Errors
 from popinv.population.noise.student import log_density, student_of_normal
+from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.noise.varying import VaryingNoise
 
 

@@ -125,11 +125,6 @@ def test_the_descent_depends_on_transport_and_population():
 WITHOUT_RESULT = {
     # Used by estimates alone, whose stages import it at the top.
     ("population.laws.base", "optimisation.minimisation"),
-    # Asked for the class alone.
-    ("population.noise.varying", "population.noise.diagonal.noise"),
-    ("population.noise.varying", "population.noise.isotropic.noise"),
-    # A page writes the keys of a law, and computes nothing with its transforms.
-    ("population.laws.transform_keys", "population.laws.transforms"),
     # A job that is killed goes on from there, and ends in the same result.
     ("workflow.stage", "store.checkpoints"),
     # What it keeps is what the simulator has returned.
@@ -149,8 +144,6 @@ FOR_SOME = {
         "inference.likelihood.scores",
         "surrogate.artefact",
     },
-    "population.laws.field": {"population.laws.shifted"},
-    "population.noise.errors": {"population.noise.varying"},
     "surrogate.artefact": {
         "forward.python.section",
         "surrogate.exact",
@@ -195,7 +188,7 @@ def test_what_functions_import_is_part_of_the_code_of_their_stages():
                 code = imported_modules(script(stage), *selected_modules(study, *uses))
                 for module, path in code.items():
                     # Sections import the parts of their kind, which the uses name.
-                    if module.endswith(".section"):
+                    if module.endswith("section"):
                         continue
                     late = imported_late(path) - set(code)
                     missing |= {(module[7:], name[7:]) for name in late}

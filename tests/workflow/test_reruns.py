@@ -91,8 +91,8 @@ def test_a_fingerprint_holds_every_module_that_is_loaded(script, uses):
     loaded = set(done.stdout.split())
     assert loaded - wording == set(imported_modules(str(SCRIPTS / f"{script}.py"), *selected))
     if "noise" in uses:
-        assert "popinv.population.noise.kernel.noise" in loaded
-        assert "popinv.population.noise.full.noise" not in loaded
+        assert "popinv.population.noise.kernel" in loaded
+        assert "popinv.population.noise.unstructured" not in loaded
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,10 @@ from popinv.inference.problem import Problem
 from popinv.judgement.answer import StudyAnswer
 from popinv.judgement.files import ANSWER_FILE, METRICS_FILE
 from popinv.judgement.judgements import Judgement, judgements
+from popinv.population.kinds import law_section, noise_section
 from popinv.population.laws.base import Law
-from popinv.population.laws.section import law_section
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.section import noise_section
 from popinv.store.whole_files import discard
 from popinv.surrogate.artefact import surrogate_of
 

@@ -20,11 +20,10 @@ from popinv.errors import ConfigError, DataError, nearest
 from popinv.forward.python.worker import takes
 from popinv.observation_files.fit import IN_MEMORY, read_fitting
 from popinv.observation_files.section import FileObservations
+from popinv.population.kinds import Law, Noise
 from popinv.population.known import known_of
-from popinv.population.laws.kinds import Law
-from popinv.population.laws.values import law_values
+from popinv.population.laws.section import law_values
 from popinv.population.model import covariate_names
-from popinv.population.noise.kinds import Noise
 from popinv.population.stages.import_observations import import_observations
 from popinv.population.synthetic import parameters as drawn_parameters
 from popinv.sections.messages import explain, report

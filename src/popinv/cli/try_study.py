@@ -31,10 +31,10 @@ from popinv.inference.settings import PolishSettings
 from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.table import ObservationTable
 from popinv.population.known import Known
-from popinv.population.laws.values import law_spread, law_values
+from popinv.population.laws.section import law_spread, law_values
 from popinv.population.model import covariate_names
 from popinv.population.synthetic import broad_parameters
-from popinv.population.synthetic_known import synthetic_known
+from popinv.population.synthetic_observed import synthetic_known
 from popinv.seeds import generator
 
 # Solves that are few for a network, and seconds of all solves that are long.

@@ -31,12 +31,13 @@ from popinv.forward.section import ForwardSection
 from popinv.inference.settings import DescentSettings
 from popinv.methods.section import ObservedSystems, StudySections
 from popinv.methods.sections import StudyDownstream
-from popinv.population.laws.field import FieldLaw
-from popinv.population.laws.kinds import LawSection
-from popinv.population.noise.kernel.section import KernelSection
-from popinv.population.noise.kinds import NoiseSection
+from popinv.population.kinds import Law, sections_by_kind
+from popinv.population.laws.fields_section import FieldLaw
+from popinv.population.laws.section import LawSection
+from popinv.population.noise.kernel_section import KernelSection
+from popinv.population.noise.section import NoiseSection
 from popinv.sections.messages import Problem, name_problems, shown, value_problems
-from popinv.sections.outside import is_outside, kind_class
+from popinv.sections.outside import is_outside
 from popinv.surrogate.section import SurrogateSettings
 
 
@@ -152,11 +153,8 @@ def _law(forward: ForwardSection | None, law: LawSection) -> Iterator[Problem]:
 
 def _law_kind(forward: ForwardSection, kind: Any) -> Iterator[Problem]:
     """Yield a problem if an invalid law section names the law of another field."""
-    try:
-        named = kind_class(f"{kind}", "popinv.population.laws", LawSection)
-    except (ImportError, ConfigError):
-        return
-    if issubclass(named, FieldLaw):
+    named = sections_by_kind(Law).get(f"{kind}")
+    if named is not None and issubclass(named, FieldLaw):
         for problem in named.kind_problems(str(kind), forward):
             yield problem.under("law")
 

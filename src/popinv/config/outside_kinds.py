@@ -28,7 +28,7 @@ def check_outside_kinds(name: str, study: Study, seed: int) -> None:
     """
     # The checks import torch, which a study of known kinds does not need yet.
     if is_outside(study.law.kind):
-        from popinv.population.laws.checks import check_law
+        from popinv.population.contract import check_law
 
         with _told(f"studies.{name}.law"):
             check_law(study.law, study.forward)
@@ -38,7 +38,7 @@ def check_outside_kinds(name: str, study: Study, seed: int) -> None:
         families |= {"observations.truth.noise_model": true_family} if true_family else {}
     for place, section in families.items():
         if is_outside(section.kind):
-            from popinv.population.noise.checks import check_noise
+            from popinv.population.contract import check_noise
 
             with _told(f"studies.{name}.{place}"):
                 check_noise(section, study.forward.observed(seed))

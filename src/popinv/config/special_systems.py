@@ -13,7 +13,7 @@ from popinv.config.observations import FileObservations, SyntheticObservations
 from popinv.config.study_sections import Sections
 from popinv.forward.section import ForwardSection
 from popinv.observation_files.limit_keys import ORDER, VARIABLES, LimitColumns, states_limits
-from popinv.population.laws.kinds import LawSection
+from popinv.population.laws.section import LawSection
 from popinv.population.model import covariate_names
 from popinv.sections.messages import Problem, name_problems
 

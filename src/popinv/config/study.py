@@ -21,9 +21,8 @@ from popinv.inference.settings import (
     wants_likelihood,
 )
 from popinv.methods.sections import Downstream, StudyDownstream
-from popinv.population.laws.kinds import Law
+from popinv.population.kinds import Law, Noise
 from popinv.population.laws.section import LawSection
-from popinv.population.noise.kinds import Noise
 from popinv.population.noise.section import NoiseSection
 from popinv.sections.base import CountOrZero, Given, NonNegative, Section
 from popinv.sections.outside import is_outside

@@ -17,8 +17,9 @@ from popinv.forward.kinds import Forward
 from popinv.forward.section import ForwardSection
 from popinv.inference.settings import DescentSettings
 from popinv.methods.sections import StudyDownstream
-from popinv.population.laws.kinds import Law, LawSection
-from popinv.population.noise.kinds import Noise, NoiseSection
+from popinv.population.kinds import Law, Noise
+from popinv.population.laws.section import LawSection
+from popinv.population.noise.section import NoiseSection
 from popinv.surrogate.section import SurrogateSettings
 
 # The forward model comes first: the default law and noise depend on it.

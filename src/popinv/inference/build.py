@@ -17,12 +17,11 @@ from popinv.inference.conditions import (
 )
 from popinv.inference.problem import Problem
 from popinv.inference.replicated import replicated_simulator
-from popinv.population.laws.values import law_spread, law_values
+from popinv.population.laws.section import law_spread, law_values
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.intervals import MOST_ENTRIES
-from popinv.population.noise.replicated import replicated_noise
-from popinv.population.noise.varying import VaryingNoise
+from popinv.population.noise.varying import VaryingNoise, replicated_noise
 from popinv.population.observe import system_names
 from popinv.population.places import noise_at_places, own_places
 from popinv.store.rows import Rows

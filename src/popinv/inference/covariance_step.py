@@ -57,7 +57,7 @@ from popinv.seeds import generator
 from popinv.transport.sliced import directions
 
 if TYPE_CHECKING:  # the descent on other noise must not depend on this family's code
-    from popinv.population.noise.full.noise import FullNoise
+    from popinv.population.noise.unstructured import FullNoise
 
 
 _DAMPING = 1e-3

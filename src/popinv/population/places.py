@@ -24,7 +24,6 @@ import torch
 
 from popinv.population.known import Known
 from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.isotropic.noise import IsotropicNoise
 from popinv.population.noise.varying import VaryingNoise
 
 Simulate = Callable[[torch.Tensor], torch.Tensor]
@@ -66,10 +65,9 @@ def known_with_places(known: Known, places: np.ndarray) -> Known:
 def noise_at_places(noise: NoiseModel, count: int) -> NoiseModel:
     """Return the noise of one replicate of systems with so many places of their own."""
     varying = noise if isinstance(noise, VaryingNoise) else VaryingNoise(noise)
-    if not isinstance(varying.base, IsotropicNoise):
+    same = varying.base.at_any_places(count)
+    if same is None:
         return varying.at_own_places(count)
-    # This noise is the same at all places.
-    same = IsotropicNoise(count)
     return varying.with_base(same) if noise.varies else same
 
 

@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from popinv.errors import DataError
 from popinv.observation_files.limit_keys import StatedLimit, limit_field
-from popinv.population.noise.kinds import Noise
+from popinv.population.kinds import Noise
 from popinv.sections.base import Count, Number, Positive, Section, Several
 from popinv.sections.systems import WITHOUT, SystemName, systems_left
 

@@ -1,23 +1,31 @@
-"""Synthetic systems, solved and observed as a study states: the noise, and all that is known."""
+"""Synthetic systems, solved and observed as a study states.
+
+They have the true noise, all that is known of them, and their truth.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 import xarray as xr
 
+from popinv.forward.datasets import law_and_noise_coordinates
+from popinv.observation_files.known_columns import KnownColumns
 from popinv.observation_files.limit_keys import states_limits
 from popinv.observation_files.limits import stated_limits
 from popinv.population.limits import limits_of
 from popinv.population.model import Model, covariate_names
-from popinv.population.noise.replicated import replicated_noise
+from popinv.population.noise.varying import replicated_noise
 from popinv.population.observe import observe_through_noise
 from popinv.population.synthetic import noise_rows
-from popinv.population.synthetic_known import synthetic_known
+from popinv.seeds import generator
+from popinv.store.variables import variable
 
 if TYPE_CHECKING:
-    from popinv.observation_files.known_columns import KnownColumns
+    from popinv.population.laws.base import Law
     from popinv.population.noise.base import NoiseModel
     from popinv.population.sections import SyntheticObservations
 
@@ -92,6 +100,78 @@ def observed_systems(
         limits,
         replicates,
     )
+
+
+def truth_dataset(
+    law: Law,
+    alpha: np.ndarray,
+    noise: NoiseModel,
+    gamma: np.ndarray,
+    solves: xr.Dataset,
+    covariates: np.ndarray | None = None,
+) -> xr.Dataset:
+    """Return the true parameters, the noise covariance, and every system's z and clean y.
+
+    The covariance of noise that varies is its mean over the systems.
+
+    Parameters
+    ----------
+    law, noise : Law, NoiseModel
+    alpha, gamma : ndarray of shape (d_alpha,), (n_gamma,)
+    solves : Dataset
+        Of the n systems that could be solved.
+    covariates : ndarray of shape (n, k), optional
+    """
+    x = None if covariates is None else torch.from_numpy(covariates)
+    signal = torch.from_numpy(solves["y"].values)
+    covariance = noise.mean_covariance(torch.from_numpy(gamma), signal, x).numpy()
+    return xr.Dataset(
+        {
+            "alpha": variable("law_parameter", alpha, "true law, unconstrained"),
+            "gamma": variable("noise_parameter", gamma, "true noise, unconstrained"),
+            "law": variable("law_parameter", law.to_natural(alpha), "true law"),
+            "noise": variable("noise_parameter", noise.to_natural(gamma), "true noise"),
+            "noise_covariance": variable(
+                ("observation", "observation_other"), covariance, "true covariance of the noise"
+            ),
+            "z": solves["z"].variable,
+            "y_clean": solves["y"].variable,
+        },
+        coords={
+            **law_and_noise_coordinates(law.names, noise.names),
+            "parameter": solves["parameter"].variable,
+        },
+    )
+
+
+def synthetic_known(
+    observations: SyntheticObservations,
+    design: Sequence[str],
+    covariates: Sequence[str],
+    seed: int,
+    count: int,
+) -> KnownColumns | None:
+    """Return the known quantities of a synthetic population; None if it has none.
+
+    A quantity has the same values wherever it is asked for. Covariates count from the mean of
+    their distribution over these systems.
+
+    Parameters
+    ----------
+    design, covariates : sequence of str
+    seed : int
+        The study's seed.
+    count : int
+        Number of systems, with those that are held out.
+    """
+    if not design and not covariates:
+        return None
+    values = {
+        name: observations.known[name].values(generator(seed, f"truth/known/{name}"), count)
+        for name in (*design, *covariates)
+    }
+    centres = np.array([values[name].mean() for name in covariates])
+    return KnownColumns.of_values(values, design, covariates, centres, count)
 
 
 def _covariates(model: Model, observations: SyntheticObservations) -> tuple[str, ...]:

@@ -59,11 +59,10 @@ def law_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Described]
 
 def _transformed(law: Law, parameters: tuple[Parameter, ...]) -> dict[str, str]:
     """Return how the law reads each parameter: "none", "log" or "logit"."""
-    transforms = getattr(law, "transforms", None)
-    if transforms is not None:
-        kinds = [str(each.kind) for each in transforms]
-    else:
-        kinds = ["log" if logarithm else "none" for logarithm in law.logarithmic]
+    kinds = [
+        "log" if logarithm else each.scale or "none"
+        for each, logarithm in zip(law.transforms, law.logarithmic, strict=True)
+    ]
     return dict(zip((p.name for p in parameters), kinds, strict=True))
 
 

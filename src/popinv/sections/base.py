@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from annotated_types import Gt
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -78,14 +77,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     return value
-
-
-def positive_keys(section: type[Section]) -> dict[str, bool]:
-    """Return the keys of a section, each with whether its values are bounded to be positive."""
-    return {
-        key: any(isinstance(bound, Gt) and bound.gt == 0 for bound in field.metadata)
-        for key, field in section.model_fields.items()
-    }
 
 
 def _number_only(value: Any) -> Any:

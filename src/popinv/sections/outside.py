@@ -32,12 +32,13 @@ _FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 class Kind(Section):
     """A section of one of several kinds, which the key ``kind`` selects.
 
-    The kinds of this package are packages with a module ``section`` and a module that computes. A
+    The kinds of this package are packages with a module ``section`` and a module that computes, or
+    families of them have a module ``FAMILY_section`` beside the module ``FAMILY`` that computes. A
     kind from outside is a class of the user's module.
     """
 
     computes: ClassVar[str]
-    """The name of the module that computes, beside the module ``section``."""
+    """The name of the module that computes, beside a module ``section``."""
     needed: ClassVar[tuple[str, ...]] = ()
     """Keys that every kind states."""
 
@@ -47,8 +48,11 @@ class Kind(Section):
         """Return the modules, or the user's files, that a computation with this section runs."""
         if is_outside(self.kind):
             return kind_files(self.kind)
-        package = type(self).__module__.rpartition(".")[0]
-        return (f"{package}.section", f"{package}.{self.computes}")
+        section = type(self).__module__
+        family = section.removesuffix("_section")
+        if family != section:
+            return (section, family)
+        return (section, f"{section.rpartition('.')[0]}.{self.computes}")
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # A process that unpickles the section first needs the working directory in its path.

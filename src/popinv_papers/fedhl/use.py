@@ -32,7 +32,7 @@ from popinv.inference.result import parameters_of
 from popinv.methods.invariants import Invariant, held
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.methods.sites import site_laws
-from popinv.population.laws.values import law_spread
+from popinv.population.laws.section import law_spread
 from popinv.population.synthetic import parameters
 from popinv.seeds import generator
 from popinv.store.variables import variable

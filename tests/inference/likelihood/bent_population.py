@@ -7,13 +7,13 @@ import torch
 from scipy.special import logsumexp
 
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 
 
 def bent_problem(count: int, deviation: float, seed: int = 0) -> Problem:
     """Return two parameters seen through a strongly curved map of three observations."""
-    law, noise = NormalLaw(["a", "b"]), IsotropicNoise(3)
+    law, noise = normal_law(["a", "b"]), IsotropicNoise(3)
 
     def simulate(z: torch.Tensor) -> torch.Tensor:
         a, b = z[:, 0], z[:, 1]

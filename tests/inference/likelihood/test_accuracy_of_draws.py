@@ -14,11 +14,11 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
-from popinv.population.laws.lognormal.law import LognormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import lognormal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 
 TIMES = torch.tensor([0.5, 1.5, 3.0], dtype=torch.float64)
-LAW = LognormalLaw(["amplitude", "rate"])
+LAW = lognormal_law(["amplitude", "rate"])
 # Means of the logarithms, and deviations.
 ALPHA = np.array([0.0, -0.7, np.log(0.4), np.log(0.4)])
 

@@ -17,14 +17,14 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.laws.gaussian import normal_law
 from popinv.population.limits import Limits
 from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.noise.varying import VaryingNoise
 
 TIMES, LIMIT = np.array([0.5, 1.0, 2.0, 3.0, 5.0]), 0.6
-LAW = NormalLaw(["rate"])
+LAW = normal_law(["rate"])
 ALPHA = LAW.from_natural([-0.3, 0.4])
 NOISES = {
     "isotropic": censorable(IsotropicNoise(5)),

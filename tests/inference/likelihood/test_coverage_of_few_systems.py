@@ -10,8 +10,8 @@ from popinv.inference.intervals import intervals
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 
 # Mean, and logarithms of the deviations of the law and of the noise.
 TRUTH = np.array([2.0, 0.0, np.log(0.7)])
@@ -25,7 +25,7 @@ def levels(count: int, seed: int) -> Problem:
     def simulate(z: torch.Tensor) -> torch.Tensor:
         return z.expand(-1, 3)
 
-    return Problem(data, simulate, NormalLaw(["level"]), IsotropicNoise(3), np.full(3, 0.5))
+    return Problem(data, simulate, normal_law(["level"]), IsotropicNoise(3), np.full(3, 0.5))
 
 
 def test_the_ends_are_those_of_the_analysis_of_variance():

@@ -14,11 +14,10 @@ from popinv.inference.likelihood.densities import density_of, log_likelihood
 from popinv.inference.likelihood.density import NormalDensity, StackedDensity
 from popinv.inference.likelihood.varying_density import varying_density
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.autoregressive.noise import AutoregressiveNoise
+from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.diagonal.noise import DiagonalNoise
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.time_series import AutoregressiveNoise
+from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
 from popinv.population.noise.varying import VaryingNoise
 
 COUNT, ENTRIES, DRAWS, PARAMETERS = 6, 5, 4, 3
@@ -41,7 +40,7 @@ def conditions_of(kind: str) -> Conditions | None:
 def problem_of(noise: NoiseModel, kind: str = "") -> Problem:
     data = np.random.default_rng(3).uniform(0.5, 3.0, (COUNT, ENTRIES))
     scale = np.full(2 + len(noise.names), 0.5)
-    law = NormalLaw(["rate"])
+    law = normal_law(["rate"])
     return Problem(data, lambda z: z, law, noise, scale, conditions=conditions_of(kind))
 
 

@@ -16,13 +16,11 @@ from popinv.inference.likelihood.fixed_draws import adapted_draws, inverse_facto
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.likelihood.marginal_near import can_adapt, likelihood_near
 from popinv.inference.problem import Problem
+from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.known import Known
-from popinv.population.laws.gaussian import GaussianLaw
-from popinv.population.laws.level_set_field.law import LevelSetLaw
-from popinv.population.laws.matern_field.law import MaternLaw
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.laws.transforms import LOG, NONE
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.fields import LevelSetLaw, MaternLaw
+from popinv.population.laws.gaussian import GaussianLaw, normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 
 SETTINGS = MarginalSettings(draws=4000)
 
@@ -36,7 +34,7 @@ def problem_of_squares(count: int, mean: float, deviation: float) -> Problem:
     rng = np.random.default_rng(0)
     z = torch.from_numpy(mean + deviation * rng.standard_normal((count, 1)))
     data = squares(z).numpy() + 0.1 * rng.standard_normal((count, 2))
-    return Problem(data, squares, NormalLaw(["a"]), IsotropicNoise(2), np.full(3, 0.5))
+    return Problem(data, squares, normal_law(["a"]), IsotropicNoise(2), np.full(3, 0.5))
 
 
 def squares_by_quadrature(problem: Problem, p: np.ndarray) -> np.ndarray:
@@ -151,7 +149,7 @@ def growing(x: torch.Tensor) -> torch.Tensor:
 def test_scores_are_the_derivatives_with_common_parameters_and_covariates():
     law = GaussianLaw(
         ["a", "b", "c"],
-        [LOG, LOG, NONE],
+        [POSITIVE, POSITIVE, REAL],
         common=["c"],
         groups=[["a", "b"]],
         covariates=["weight"],
@@ -201,8 +199,8 @@ def test_draws_of_hard_systems_adapt_whatever_their_number(count):
 
 
 def test_draws_adapt_where_a_density_and_few_dimensions_allow_it():
-    assert can_adapt(NormalLaw([f"z{i}" for i in range(8)]))
-    assert not can_adapt(NormalLaw([f"z{i}" for i in range(9)]))
+    assert can_adapt(normal_law([f"z{i}" for i in range(8)]))
+    assert not can_adapt(normal_law([f"z{i}" for i in range(9)]))
     # The kinds of material of a level set have no density.
     assert not can_adapt(LevelSetLaw(1, 4))
 

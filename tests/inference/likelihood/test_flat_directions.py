@@ -13,8 +13,8 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.likelihood.marginal_estimate import point_of
 from popinv.inference.problem import Problem
-from popinv.population.laws.lognormal.law import LognormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import lognormal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 
 TIMES = torch.tensor([0.5, 1.0, 2.0, 4.0], dtype=torch.float64)
 # Means of the logarithms of F and V, logarithms of their deviations and of the noise's.
@@ -30,7 +30,7 @@ def ratios(count: int) -> Problem:
     rng = np.random.default_rng(0)
     share = 0.335 * np.exp(rng.normal(0, 0.28, (count, 1)))
     data = 10 * share * np.exp(-0.3 * TIMES.numpy()) + 0.1 * rng.standard_normal((count, 4))
-    return Problem(data, ratio, LognormalLaw(["F", "V"]), IsotropicNoise(4), np.full(5, 0.5))
+    return Problem(data, ratio, lognormal_law(["F", "V"]), IsotropicNoise(4), np.full(5, 0.5))
 
 
 def test_the_ascent_does_not_run_away_along_them():

@@ -13,12 +13,12 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.problem import Problem
-from popinv.population.laws.free_form.law import FreeFormLaw
+from popinv.population.constraints import REAL
+from popinv.population.laws.free_form import FreeFormLaw
 from popinv.population.laws.gaussian import GaussianLaw
-from popinv.population.laws.transforms import NONE
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.unstructured import IsotropicNoise
 
-LAW = FreeFormLaw(["a"], [NONE], 5, 1.0, True)
+LAW = FreeFormLaw(["a"], [REAL], 5, 1.0, True)
 DESIGN = torch.tensor([[1.0, 0.5]], dtype=torch.float64)
 
 
@@ -65,7 +65,7 @@ def test_two_moments_leave_the_shape_to_its_prior():
     start = np.array([0.1, 0.1, 0.5, -0.8, 0.3, -0.4, 0.6, np.log(0.35)])
     estimate = fit_pseudo_likelihood(problem, [start])
     gaussian = fit_pseudo_likelihood(
-        problem_of(GaussianLaw(["a"], [NONE]), 100), [start[[0, 1, 7]]]
+        problem_of(GaussianLaw(["a"], [REAL]), 100), [start[[0, 1, 7]]]
     )
     # A linear model's mean and covariance do not depend on the shape, up to the error of the draws.
     np.testing.assert_allclose(estimate.p[[0, 1, 7]], gaussian.p, atol=0.01)
@@ -77,7 +77,7 @@ def test_two_moments_leave_the_shape_to_its_prior():
 def test_a_normal_population_is_recovered_as_by_the_gaussian_law():
     settings = MarginalSettings(draws=64)
     free = fit_marginal_likelihood(problem_of(LAW, 300), np.array([0.0] * 7 + [-1.0]), settings)
-    law = GaussianLaw(["a"], [NONE])
+    law = GaussianLaw(["a"], [REAL])
     gaussian = fit_marginal_likelihood(problem_of(law, 300), np.array([0.0, 0.0, -1.0]), settings)
     moved = np.abs(free.p[[0, 1, 7]] - gaussian.p) / gaussian.standard_errors
     assert np.all(moved < 0.5)

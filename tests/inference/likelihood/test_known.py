@@ -18,12 +18,11 @@ from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
-from popinv.population.laws.lognormal.law import LognormalLaw
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import lognormal_law, normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 
 TIMES = np.array([0.0, 0.5, 1.0, 2.0])
-LAW = NormalLaw(
+LAW = normal_law(
     ["level", "slope"], groups=[["level", "slope"]], covariates=["age"], effects=[("slope", "age")]
 )
 # Means, standard deviations, coefficient and correlation; then the noise.
@@ -146,7 +145,7 @@ def test_few_systems_arrive_by_the_observed_curvature():
     assert np.all(np.abs(estimate.p - best) < 0.06 * estimate.standard_errors)
 
 
-@pytest.mark.parametrize("law", [NormalLaw, LognormalLaw])
+@pytest.mark.parametrize("law", [normal_law, lognormal_law])
 def test_derivatives_where_the_deviation_depends_on_a_covariate(law):
     spread = law(["level", "slope"], covariates=["age"], scale_effects=[("slope", "age")])
     known = Known.of_arrays(np.array([[0.5], [1.0], [2.0]]), np.array([[-1.0], [0.5], [1.0]]))

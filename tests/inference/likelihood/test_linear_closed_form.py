@@ -14,12 +14,10 @@ from popinv.inference.likelihood.closed_form import is_linear
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.standard_errors import FEW_SYSTEMS
-from popinv.population.laws.gaussian import GaussianLaw
-from popinv.population.laws.lognormal.law import LognormalLaw
-from popinv.population.laws.mixture.law import MixtureLaw
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.laws.transforms import LOG, NONE
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.constraints import POSITIVE, REAL
+from popinv.population.laws.gaussian import GaussianLaw, lognormal_law, normal_law
+from popinv.population.laws.mixture import MixtureLaw
+from popinv.population.noise.unstructured import IsotropicNoise
 
 
 def curvature(problem: Problem, p: np.ndarray, h: float = 1e-4) -> np.ndarray:
@@ -86,7 +84,7 @@ def test_growing_trees_have_the_errors_that_are_exact():
         shape = torch.exp(-torch.exp(rate)[:, None] * ages)
         return asymptote[:, None] + (root - asymptote)[:, None] * shape
 
-    law = GaussianLaw(["Asym", "R0", "lrc"], [NONE] * 3, common=["R0", "lrc"])
+    law = GaussianLaw(["Asym", "R0", "lrc"], [REAL] * 3, common=["R0", "lrc"])
     truth = np.array([102.12, -8.549, -3.244, np.log(3.676), np.log(0.7184)])
     scale, noise = np.array([10.0, 1.0, 0.5, 0.5, 0.5]), IsotropicNoise(6)
     omega = torch.from_numpy(np.random.default_rng(1).standard_normal((14, 1)))
@@ -128,16 +126,16 @@ def test_only_what_is_linear_with_gaussian_noise_is():
         return z[:, :1].expand(-1, 6)
 
     noise, data = IsotropicNoise(6), line.data
-    amplitude = Problem(data, first, NormalLaw(["a"]), noise, np.full(3, 0.5))
+    amplitude = Problem(data, first, normal_law(["a"]), noise, np.full(3, 0.5))
     at = np.array([0.5, -0.5, -1.0])
     assert is_linear(amplitude, at)
     # The logarithm of the amplitude is normal: no.
-    assert not is_linear(replace(amplitude, law=LognormalLaw(["a"])), at)
-    mixture = MixtureLaw(["a"], [NONE], 2)
+    assert not is_linear(replace(amplitude, law=lognormal_law(["a"])), at)
+    mixture = MixtureLaw(["a"], [REAL], 2)
     wide = replace(amplitude, law=mixture, scale=np.full(6, 0.5))
     assert not is_linear(wide, np.append(mixture.from_natural([0.5, 0.0, 1, 1, 1]), -1.0))
     # A curve of which only the amplitude varies.
-    law = GaussianLaw(["a", "k"], [NONE, LOG], common=["k"])
+    law = GaussianLaw(["a", "k"], [REAL, POSITIVE], common=["k"])
 
     def decay(z: torch.Tensor) -> torch.Tensor:
         times = torch.linspace(0, 2, 6, dtype=torch.float64)

@@ -25,8 +25,8 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, further_modes
 from popinv.inference.likelihood.scoring import Point, begin, state_arrays, state_of
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 
 MIX = torch.from_numpy(np.random.default_rng(1).standard_normal((6, 5)))
 
@@ -102,7 +102,7 @@ def squared(count: int, mean: float = 1.5, deviation: float = 0.2) -> Problem:
 
     z = torch.from_numpy(mean + deviation * rng.standard_normal((count, 1)))
     data = square(z).numpy() + 0.1 * rng.standard_normal((count, 2))
-    return Problem(data, square, NormalLaw(["a"]), IsotropicNoise(2), np.full(3, 0.5))
+    return Problem(data, square, normal_law(["a"]), IsotropicNoise(2), np.full(3, 0.5))
 
 
 def test_further_modes_are_found_where_they_count():
@@ -227,7 +227,7 @@ def test_integrals_beyond_hope_are_refused_at_the_start():
         # A Gaussian about a mode says little of a posterior of many narrow pieces.
         return torch.tanh(30 * torch.sin(9 * z @ MIX))
 
-    law, noise = NormalLaw([f"z_{i}" for i in range(6)]), IsotropicNoise(5)
+    law, noise = normal_law([f"z_{i}" for i in range(6)]), IsotropicNoise(5)
     rng = np.random.default_rng(0)
     data = steps(torch.from_numpy(rng.standard_normal((60, 6)))).numpy()
     problem = Problem(data + 0.05 * rng.standard_normal((60, 5)), steps, law, noise, np.ones(13))
@@ -251,7 +251,7 @@ def test_a_system_in_a_hundred_may_have_a_poor_integral(name, systems, count, do
 
 def test_the_value_alone_reaches_tails_that_are_as_wide_as_the_law():
     # Far from its mode, the posterior of a saturated signal follows the law.
-    law, noise = NormalLaw(["level"]), IsotropicNoise(1)
+    law, noise = normal_law(["level"]), IsotropicNoise(1)
     data = np.linspace(-0.3, 0.3, 7)[:, None]
     problem = Problem(data, lambda z: torch.tanh(4 * z), law, noise, np.full(3, 0.5), seed=1)
     p = np.array([0.0, 0.0, np.log(0.3)])

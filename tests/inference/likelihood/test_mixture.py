@@ -11,11 +11,11 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
-from popinv.population.laws.mixture.law import MixtureLaw
-from popinv.population.laws.transforms import LOG, NONE
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.constraints import POSITIVE, REAL
+from popinv.population.laws.mixture import MixtureLaw
+from popinv.population.noise.unstructured import IsotropicNoise
 
-LAW = MixtureLaw(["a", "b"], [NONE, LOG], 2)
+LAW = MixtureLaw(["a", "b"], [REAL, POSITIVE], 2)
 # Weight of the first, means with an increment of a, and deviations.
 ALPHA = LAW.from_natural([0.6, -1.0, 0.2, 2.0, 0.8, 0.5, 0.3, 0.4, 0.2])
 NOISE = 0.1

@@ -17,12 +17,12 @@ from popinv.inference.polish import polish
 from popinv.inference.problem import Problem
 from popinv.inference.settings import PolishSettings
 from popinv.inference.surrogate_bias import FreshSolves
-from popinv.population.laws.mixture.law import MixtureLaw
-from popinv.population.laws.transforms import LOG, NONE
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.constraints import POSITIVE, REAL
+from popinv.population.laws.mixture import MixtureLaw
+from popinv.population.noise.unstructured import IsotropicNoise
 
 TIMES = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
-LAW = MixtureLaw(["x"], [NONE], 2)
+LAW = MixtureLaw(["x"], [REAL], 2)
 # Weight of the first, its mean, the increment of the second's, and deviations.
 START = np.append(LAW.from_natural([0.5, -1.0, 1.0, 0.5, 0.5]), np.log(0.08))
 GRID = np.linspace(-4.0, 4.0, 601)
@@ -112,7 +112,7 @@ def test_the_value_of_a_mixtures_log_likelihood_is_that_of_quadrature():
 
 def sums_of_two() -> tuple[Problem, torch.Tensor, torch.Tensor]:
     """Return three sums of two parameters of a mixture, its alpha, and the matrix of the sums."""
-    law = MixtureLaw(["a", "b"], [NONE, LOG], 2)
+    law = MixtureLaw(["a", "b"], [REAL, POSITIVE], 2)
     alpha = torch.from_numpy(law.from_natural([0.6, -1.0, 0.2, 2.0, 0.8, 0.5, 0.3, 0.4, 0.2]))
     matrix = torch.tensor([[1.0, 0.5], [0.2, 1.0], [1.0, -1.0]], dtype=torch.float64)
 

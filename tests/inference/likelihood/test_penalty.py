@@ -13,12 +13,10 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.problem import Problem
-from popinv.population.laws.free_form.law import FreeFormLaw
-from popinv.population.laws.transforms import LOG, NONE
-from popinv.population.noise.full.noise import FullNoise
-from popinv.population.noise.isotropic.noise import IsotropicNoise
-from popinv.population.noise.replicated import replicated_noise
-from popinv.population.noise.varying import VaryingNoise
+from popinv.population.constraints import POSITIVE, REAL
+from popinv.population.laws.free_form import FreeFormLaw
+from popinv.population.noise.unstructured import FullNoise, IsotropicNoise
+from popinv.population.noise.varying import VaryingNoise, replicated_noise
 
 D_Y = 6
 
@@ -66,7 +64,7 @@ def test_the_penalty_is_that_of_the_constant_noise_of_one_replicate(errors, repl
 
 
 def test_the_coefficients_of_a_law_are_penalised_as_standard_normal_numbers():
-    law = FreeFormLaw(["a", "b"], [LOG, NONE], 3, 1.0, True)
+    law = FreeFormLaw(["a", "b"], [POSITIVE, REAL], 3, 1.0, True)
     size = len(law.names) + 1
     data = np.zeros((7, 2))
     problem = Problem(data, lambda z: z, law, IsotropicNoise(2), np.full(size, 0.5))

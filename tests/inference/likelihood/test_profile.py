@@ -13,8 +13,8 @@ from scipy.stats import multivariate_normal
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, profiled
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 
 
 def lines(count: int, deviation: float, seed: int, noise: float = 0.5) -> Problem:
@@ -24,7 +24,7 @@ def lines(count: int, deviation: float, seed: int, noise: float = 0.5) -> Proble
         [1 + 0.8 * rng.standard_normal(count), 2 + deviation * rng.standard_normal(count)]
     )
     data = line(torch.from_numpy(z)).numpy() + noise * rng.standard_normal((count, 6))
-    law = NormalLaw(["intercept", "slope"])
+    law = normal_law(["intercept", "slope"])
     return Problem(data, line, law, IsotropicNoise(6), np.full(5, 0.5), seed=seed)
 
 

@@ -31,9 +31,9 @@ from popinv.inference.likelihood.model_moments import (
 from popinv.inference.likelihood.pseudo import evaluate
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
-from popinv.population.laws.normal.law import NormalLaw
+from popinv.population.laws.gaussian import normal_law
 from popinv.population.limits import Limits
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.noise.varying import VaryingNoise
 
 
@@ -198,7 +198,7 @@ def test_what_is_held_stays_and_has_no_error():
 
 @pytest.mark.parametrize(("asked", "given"), [(1000, 1000), (8, 4 * 12)])
 def test_draws_are_as_many_as_asked_for_and_at_least_four_for_each_random_number(asked, given):
-    law = NormalLaw([f"z{i}" for i in range(12)])
+    law = normal_law([f"z{i}" for i in range(12)])
     problem = Problem(np.zeros((3, 2)), torch.sin, law, IsotropicNoise(2), np.full(25, 0.5))
     omega = matched_draws(problem, asked).numpy()
     assert omega.shape == (given, 12)

@@ -15,8 +15,8 @@ from popinv.inference.likelihood import marginal, reduced
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings, evaluate
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.kernel.noise import KernelNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.kernel import KernelNoise
 from popinv.surrogate.exact import ExactSimulator
 
 D_Y = 240
@@ -41,7 +41,7 @@ def bent(z: torch.Tensor) -> torch.Tensor:
 def many(simulate: Simulate, count: int = 24, scales: bool = False, sd: float = 0.3) -> Problem:
     """Return systems with two parameters, seen at many places through correlated noise."""
     rng = np.random.default_rng(3)
-    law, noise = NormalLaw(["a", "b"]), KernelNoise(PLACES[:, None], "exponential", nugget=False)
+    law, noise = normal_law(["a", "b"]), KernelNoise(PLACES[:, None], "exponential", nugget=False)
     alpha, gamma = (torch.from_numpy(part.copy()) for part in (TRUTH[:4], truth(sd)[4:]))
     signal = simulate(law.sample(alpha, torch.from_numpy(rng.standard_normal((count, 2)))))
     xi = noise.sample(gamma, torch.from_numpy(rng.standard_normal((count, D_Y)))).numpy()
@@ -230,7 +230,7 @@ def test_gaps_designs_and_strongly_curved_laws_are_taken_whole():
     for conditions in (gaps, Conditions.stated(present.shape, known=known)):
         assert not reduced.reducible(replace(problem, conditions=conditions))
     assert not reduced.reducible(replace(problem, simulate=line))
-    law = NormalLaw(["a", "b"])
+    law = normal_law(["a", "b"])
     law.strongly_curved = True
     assert not reduced.reducible(replace(problem, law=law))
 

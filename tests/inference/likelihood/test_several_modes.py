@@ -14,8 +14,8 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, integrals_at
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.noise.varying import VaryingNoise
 
 CURVES = {"sine": torch.sin, "square": torch.square, "modulus": torch.abs}
@@ -32,7 +32,7 @@ def curved(name: str, count: int = 60) -> Problem:
         return CURVES[name](z).expand(-1, 2)
 
     data = simulate(z).numpy() + 0.2 * rng.standard_normal((count, 2))
-    return Problem(data, simulate, NormalLaw(["z"]), IsotropicNoise(2), np.full(3, 0.5))
+    return Problem(data, simulate, normal_law(["z"]), IsotropicNoise(2), np.full(3, 0.5))
 
 
 def log_posterior(problem: Problem, p: np.ndarray) -> np.ndarray:
@@ -100,7 +100,7 @@ def test_the_search_leads_to_the_highest_of_three_modes(heavy_tails):
     noise, p = IsotropicNoise(2), np.array([0.0, 0.0, np.log(0.3)])
     if heavy_tails:
         noise, p = VaryingNoise(noise, heavy_tails=True), np.append(p, np.log(30.0))
-    problem = Problem(np.ones((3, 2)), simulate, NormalLaw(["z"]), noise, np.full(len(p), 0.5))
+    problem = Problem(np.ones((3, 2)), simulate, normal_law(["z"]), noise, np.full(len(p), 0.5))
     modes = evaluate(problem, p, MarginalSettings(draws=16)).modes
     np.testing.assert_allclose(modes, 1.0, atol=0.1)
 

@@ -8,8 +8,8 @@ import torch
 
 from popinv.inference.likelihood.varying_density import varying_density
 from popinv.inference.problem import Problem
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.diagonal.noise import DiagonalNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import DiagonalNoise
 from popinv.population.noise.varying import VaryingNoise
 
 
@@ -23,7 +23,7 @@ def test_the_information_is_the_mean_square_of_the_slope(grows):
     deviations = noise.deviations(gamma, g, None)
     data = (g + deviations * torch.from_numpy(nodes)[:, None]).numpy()
     scale = np.full(2 + len(noise.names), 0.5)
-    at = varying_density(Problem(data, torch.sin, NormalLaw(["rate"]), noise, scale), gamma)
+    at = varying_density(Problem(data, torch.sin, normal_law(["rate"]), noise, scale), gamma)
     mean_square = weights / weights.sum() @ at.with_slope(g)[1].numpy() ** 2
     information = at.matrix(g).numpy()
     np.testing.assert_allclose(information[0], np.diag(mean_square), rtol=1e-9, atol=1e-12)

@@ -16,8 +16,8 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, profiled
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset
-from popinv.population.laws.normal.law import NormalLaw
-from popinv.population.noise.isotropic.noise import IsotropicNoise
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 
 TIMES = torch.arange(5.0, dtype=torch.float64)
 DESIGN = np.column_stack([np.ones(5), TIMES.numpy()])
@@ -36,7 +36,7 @@ def parallel_lines(seed: int) -> Problem:
     rng = np.random.default_rng(seed)
     intercepts = rng.normal(2, 1, 40)
     data = intercepts[:, None] - 0.5 * TIMES.numpy() + 0.5 * rng.standard_normal((40, 5))
-    law = NormalLaw(["intercept", "slope"])
+    law = normal_law(["intercept", "slope"])
     return Problem(data, line, law, IsotropicNoise(5), np.full(5, 0.5), seed=seed)
 
 

@@ -306,7 +306,7 @@ def given_signal(
         return g, d[None]
     d = torch.tensor(given.scale)[:, None] * d
     tails, limits = noise.tails(gamma), given.limits.tensors()  # type: ignore[attr-defined]
-    return clipped_moments(g, d, limits, noise.independent, tails)  # type: ignore[attr-defined]
+    return clipped_moments(g, d, limits, noise.independent, tails)
 
 
 def noise_matrices(problem: Problem, gamma: torch.Tensor, rows: Conditions) -> torch.Tensor:

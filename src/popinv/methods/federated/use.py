@@ -39,7 +39,7 @@ from popinv.methods.federated.site import Estimator, Site, sites_of
 from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.methods.sites import site_laws
 from popinv.observation_files.limit_keys import VARIABLES
-from popinv.population.laws.values import law_spread
+from popinv.population.laws.section import law_spread
 from popinv.population.stages.import_observations import observations_of_file
 from popinv.population.synthetic import parameters
 from popinv.seeds import generator, standard_normal_rows

@@ -24,7 +24,7 @@ from popinv.forward.fields import Field
 from popinv.forward.section import ForwardSection
 from popinv.methods.posterior.chains import effective_sample_size, split_r_hat
 from popinv.methods.posterior.sampling import LARGEST_R_HAT, Posteriors
-from popinv.population.laws.field import FieldLaw
+from popinv.population.laws.fields_section import FieldLaw
 from popinv.population.laws.section import LawSection
 from popinv.store.variables import variable
 

@@ -2,28 +2,42 @@
 
 A law maps standard normal numbers omega to parameters z, ``z = T(alpha, omega)``, so that
 gradients with respect to alpha pass through the sample. alpha is unconstrained: positive
-quantities are carried by their logarithm. People read and write the natural values.
+quantities are carried by their logarithm, and others as their constraint says
+(:mod:`popinv.population.constraints`). People read and write the natural values.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 import torch
-from scipy.special import expit, logit
+
+from popinv.population.constraints import (
+    CORRELATION,
+    POSITIVE,
+    REAL,
+    SHARE,
+    Constraint,
+    Parameterised,
+    columns_bounded,
+    columns_unbounded,
+)
 
 
-class Law(ABC):
+class Law(Parameterised, ABC):
     """The law mu(alpha) of z.
 
     Attributes
     ----------
     names : tuple of str
         The entries of alpha, as the user reads them.
-    positive : tuple of bool
-        True for each entry that is positive, and so carried by its logarithm.
+    constraints : tuple of Constraint
+        The constraint of each entry. A law may state ``positive`` instead.
+    transforms : tuple of Constraint
+        The constraint of each entry of z; by default there is none.
     d_omega, d_z : int
         Standard normal numbers in, parameters out.
     affine : bool
@@ -49,8 +63,6 @@ class Law(ABC):
         The law of the components, if the law is a mixture; :meth:`split` gives their parameters.
     """
 
-    names: tuple[str, ...]
-    positive: tuple[bool, ...]
     parameters: tuple[str, ...] = ()
     d_omega: int
     d_z: int
@@ -62,15 +74,52 @@ class Law(ABC):
     joint: bool = False
     component: Law | None = None
 
-    def split(self, alpha: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return log weights (K,) and parameters (K, d_k) of the components at alpha (d_alpha,).
+    def _flagged(self) -> tuple[Constraint, ...]:
+        flags = zip(self.positive, self.correlations, self.shares, strict=True)
+        return tuple(
+            POSITIVE if positive else CORRELATION if inside else SHARE if share else REAL
+            for positive, inside, share in flags
+        )
 
-        Raises
-        ------
-        NotImplementedError
-            If the law is no mixture.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has no components")
+    @cached_property
+    def positive(self) -> tuple[bool, ...]:
+        """True for each entry of alpha that is positive, and so carried by its logarithm."""
+        if self.states_flags:
+            raise AttributeError(f"{type(self).__name__} states neither constraints nor 'positive'")
+        return tuple(each == POSITIVE for each in self.constraints)
+
+    @property
+    def correlations(self) -> np.ndarray:
+        """Boolean mask (d_alpha,): which entries of alpha are atanh of a correlation."""
+        return self._are(CORRELATION)
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Boolean mask (d_alpha,): which entries of alpha are logits of a share."""
+        return self._are(SHARE)
+
+    @property
+    def unitless(self) -> np.ndarray:
+        """Boolean mask (d_alpha,): which entries are logarithms, correlations or shares."""
+        return np.array([each != REAL for each in self.constraints], dtype=bool)
+
+    @cached_property
+    def transforms(self) -> tuple[Constraint, ...]:
+        """The constraint of each entry of z, whose coordinate on the real line is natural."""
+        return (REAL,) * self.d_z
+
+    @property
+    def logarithmic(self) -> tuple[bool, ...]:
+        """The entries of z that are positive and whose logarithm is the natural coordinate."""
+        return tuple(each == POSITIVE for each in self.transforms)
+
+    def unbounded(self, z: torch.Tensor) -> torch.Tensor:
+        """Return z (..., d_z) in coordinates on the real line: logarithms of positive entries."""
+        return columns_unbounded(self.transforms, z)
+
+    def bounded(self, x: torch.Tensor) -> torch.Tensor:
+        """Undo :meth:`unbounded`."""
+        return columns_bounded(self.transforms, x)
 
     @property
     def precision(self) -> np.ndarray:
@@ -81,32 +130,27 @@ class Law(ABC):
         return np.zeros(len(self.names))
 
     @property
-    def correlations(self) -> np.ndarray:
-        """Boolean mask (d_alpha,): which entries of alpha are atanh of a correlation."""
-        return np.zeros(len(self.names), dtype=bool)
-
-    @property
-    def shares(self) -> np.ndarray:
-        """Boolean mask (d_alpha,): which entries of alpha are logits of a share."""
-        return np.zeros(len(self.names), dtype=bool)
-
-    @property
-    def unitless(self) -> np.ndarray:
-        """Boolean mask (d_alpha,): which entries are logarithms, correlations or shares."""
-        return np.array(self.positive) | self.correlations | self.shares
-
-    @property
-    def logarithmic(self) -> tuple[bool, ...]:
-        """The entries of z that are positive and whose logarithm is the natural coordinate."""
-        return (False,) * self.d_z
-
-    @property
     def medians(self) -> Mapping[int, int]:
         """The entries of alpha that are the mean of a transformed parameter, by its place in z.
 
         Users read the median of that parameter in place of the mean.
         """
         return {}
+
+    @property
+    def varying(self) -> np.ndarray:
+        """Boolean mask (d_z,): which parameters differ between systems."""
+        return np.ones(self.d_z, dtype=bool)
+
+    def split(self, alpha: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return log weights (K,) and parameters (K, d_k) of the components at alpha (d_alpha,).
+
+        Raises
+        ------
+        NotImplementedError
+            If the law is no mixture.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no components")
 
     @abstractmethod
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
@@ -117,11 +161,6 @@ class Law(ABC):
     ) -> torch.Tensor:
         """Map omega to z for systems with covariates (n, k); a law without ignores them."""
         return self.sample(alpha, omega)
-
-    @property
-    def varying(self) -> np.ndarray:
-        """Boolean mask (d_z,): which parameters differ between systems."""
-        return np.ones(self.d_z, dtype=bool)
 
     @property
     def has_density(self) -> bool:
@@ -153,14 +192,6 @@ class Law(ABC):
         """
         return self.log_density(alpha, z)
 
-    def unbounded(self, z: torch.Tensor) -> torch.Tensor:
-        """Return z (n, d_z) in coordinates on the real line: logarithms of positive entries."""
-        return z
-
-    def bounded(self, x: torch.Tensor) -> torch.Tensor:
-        """Undo :meth:`unbounded`."""
-        return x
-
     def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
         """Return the maximum likelihood alpha for known parameters z (n, d_z).
 
@@ -182,38 +213,3 @@ class Law(ABC):
 
         known = torch.from_numpy(z)
         return minimise(lambda alpha: -self.log_density(alpha, known).mean(), start)
-
-    def to_natural(self, alpha: np.ndarray) -> np.ndarray:
-        """Return the natural values for unconstrained alpha (..., d_alpha)."""
-        bounded = np.where(self.correlations, np.tanh(alpha), alpha)
-        bounded = np.where(self.shares, expit(alpha), bounded)
-        return np.where(self.positive, np.exp(np.where(self.positive, alpha, 0.0)), bounded)
-
-    def from_natural(self, values: Mapping[str, float] | Sequence[float]) -> np.ndarray:
-        """Return unconstrained alpha for named natural values.
-
-        Raises
-        ------
-        ValueError
-            If names do not fit, a positive quantity is not positive, a correlation is not between
-            -1 and 1, or a share is not between 0 and 1.
-        """
-        if isinstance(values, Mapping):
-            if set(values) != set(self.names):
-                raise ValueError(f"expected the names {self.names}, got {tuple(values)}")
-            values = [values[name] for name in self.names]
-        natural = np.asarray(values, dtype=float)
-        positive = np.array(self.positive)
-        if natural.shape != positive.shape:
-            raise ValueError(f"expected {len(positive)} values, got shape {natural.shape}")
-        if np.any(natural[positive] <= 0):
-            raise ValueError("a positive quantity of the law has a value that is not positive")
-        inside = self.correlations
-        if np.any(np.abs(natural[inside]) >= 1):
-            raise ValueError("a correlation lies between -1 and 1, both left out")
-        shares = self.shares
-        if np.any((natural[shares] <= 0) | (natural[shares] >= 1)):
-            raise ValueError("a share lies between 0 and 1, both left out")
-        unbounded = np.where(inside, np.arctanh(np.where(inside, natural, 0.0)), natural)
-        unbounded = np.where(shares, logit(np.where(shares, natural, 0.5)), unbounded)
-        return np.where(positive, np.log(np.where(positive, natural, 1.0)), unbounded)

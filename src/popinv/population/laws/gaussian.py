@@ -1,35 +1,45 @@
 r"""Laws whose transformed parameters are jointly normal.
 
-With a monotone map t_i for each parameter (:mod:`popinv.population.laws.transforms`),
+With the monotone map t_i of the constraint of each parameter
+(:mod:`popinv.population.constraints`),
 
 .. math:: z_i = t_i(x_i), \qquad x = m + B c + \operatorname{diag}(s)\, C \omega, \qquad
     C C^T = R,
 
 where m is the mean, s the standard deviations and R the correlations of x, c the covariates of the
-system, and B their coefficients. The logarithm of s may depend on covariates in the same way. The
-Cholesky factor C comes from canonical partial correlations in (-1, 1), any of which give a positive
-definite R (:mod:`popinv.population.laws.correlation_matrices`). A parameter may be the same in all
-systems, ``s_i = 0`` (a fixed effect), or held at a known value. The standard form of nonlinear
-mixed-effects models (Lavielle, Mixed Effects Models for the Population Approach, 2014, chapter 3).
+system, and B their coefficients. The logarithm of s may depend on covariates in the same way. A
+parameter may be the same in all systems, ``s_i = 0`` (a fixed effect), or held at a known value.
+This is the standard form of nonlinear mixed-effects models (Lavielle, Mixed Effects Models for the
+Population Approach, 2014, chapter 3). A parameter without constraint is normal, a positive one
+lognormal, and one in an interval logit-normal.
+
+The Cholesky factor C follows from canonical partial correlations p_ij in (-1, 1), i > j,
+
+.. math::
+    C_{ij} = p_{ij} \Bigl(1 - \sum_{k < j} C_{ik}^2\Bigr)^{1/2}, \qquad
+    C_{ii} = \Bigl(1 - \sum_{k < i} C_{ik}^2\Bigr)^{1/2},
+
+and any such p give a positive definite matrix (Lewandowski, Kurowicka and Joe, J. Multivariate
+Anal. 100, 2009). The unconstrained coordinates are atanh p_ij. For two parameters p is the
+correlation itself.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
+from popinv.population.constraints import CORRELATION, POSITIVE, REAL, Constraint
 from popinv.population.laws.base import Law
-from popinv.population.laws.correlation_matrices import (
-    cholesky_factor,
-    correlations_of,
-    pair_indices,
-    partials,
-)
-from popinv.population.laws.structure import coefficient_names, correlation_names
-from popinv.population.laws.transforms import Transform, bounded_columns, unbounded_columns
+from popinv.population.laws.parameters import coefficient_names, correlation_names
+
+# Partial correlations are kept so far from 1.
+_INSIDE = 1e-6
 
 
 class GaussianLaw(Law):
@@ -43,8 +53,8 @@ class GaussianLaw(Law):
     ----------
     parameters : sequence of str
         Names of the entries of z.
-    transforms : sequence of Transform
-        The map of each.
+    transforms : sequence of Constraint
+        The constraint of each.
     common : collection of str
         Parameters that are the same in all systems.
     fixed : mapping of str to float
@@ -61,7 +71,7 @@ class GaussianLaw(Law):
     def __init__(
         self,
         parameters: Sequence[str],
-        transforms: Sequence[Transform],
+        transforms: Sequence[Constraint],
         common: Sequence[str] = (),
         fixed: Mapping[str, float] | None = None,
         groups: Sequence[Sequence[str]] = (),
@@ -71,7 +81,6 @@ class GaussianLaw(Law):
     ) -> None:
         fixed = fixed or {}
         self.d_z, self.transforms = len(parameters), tuple(transforms)
-        self._alike = len(set(self.transforms)) == 1
         place = {name: i for i, name in enumerate(parameters)}
         self._free = [i for name, i in place.items() if name not in fixed]
         self._random = [i for i in self._free if parameters[i] not in common]
@@ -101,18 +110,14 @@ class GaussianLaw(Law):
             *correlations,
         )
         free, random, effect_count, pairs = self._counts
-        self.positive = (
-            *(False,) * free,
-            *(True,) * random,
-            *(False,) * (effect_count + pairs),
+        self.constraints = (
+            *(REAL,) * free,
+            *(POSITIVE,) * random,
+            *(REAL,) * effect_count,
+            *(CORRELATION,) * pairs,
         )
         self.joint = bool(groups)
-        self.affine = all(transform.kind == "none" for transform in transforms)
-
-    @property
-    def correlations(self) -> np.ndarray:
-        """True for the last entries of alpha."""
-        return np.arange(len(self.names)) >= len(self.names) - self._counts[3]
+        self.affine = all(transform == REAL for transform in transforms)
 
     @property
     def varying(self) -> np.ndarray:
@@ -120,15 +125,10 @@ class GaussianLaw(Law):
         return np.isin(np.arange(self.d_z), self._random)
 
     @property
-    def logarithmic(self) -> tuple[bool, ...]:
-        """True for the parameters whose logarithm is normal."""
-        return tuple(transform.kind == "log" for transform in self.transforms)
-
-    @property
     def medians(self) -> Mapping[int, int]:
         """The means of the parameters that a transform bounds."""
         places = enumerate(self._free)
-        return {entry: i for entry, i in places if self.transforms[i].kind != "none"}
+        return {entry: i for entry, i in places if self.transforms[i] != REAL}
 
     def sample(
         self, alpha: torch.Tensor, omega: torch.Tensor, covariates: torch.Tensor | None = None
@@ -175,18 +175,6 @@ class GaussianLaw(Law):
         """Return the log density of systems with covariates (n, k)."""
         return self.log_density(alpha, z, covariates)
 
-    def unbounded(self, z: torch.Tensor) -> torch.Tensor:
-        """Return x for z (..., d_z), column by column."""
-        if self._alike:
-            return self.transforms[0].unbounded(z)
-        return unbounded_columns(self.transforms, z)
-
-    def bounded(self, x: torch.Tensor) -> torch.Tensor:
-        """Return z for x (..., d_z), column by column."""
-        if self._alike:
-            return self.transforms[0].bounded(x)
-        return bounded_columns(self.transforms, x)
-
     def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
         """Return the moments of x, or the result of a search where they are not most likely."""
         d = self.d_omega
@@ -203,27 +191,26 @@ class GaussianLaw(Law):
             moments.append(partials(every))
         return np.concatenate(moments)
 
-    def to_natural(self, alpha: np.ndarray) -> np.ndarray:
+    def to_natural(self, unconstrained: np.ndarray) -> np.ndarray:
         """Return the natural values for unconstrained alpha (..., d_alpha)."""
-        natural = super().to_natural(alpha)
+        natural = super().to_natural(unconstrained)
         for entries, size in self._blocks():
-            natural[..., entries] = correlations_of(np.asarray(alpha)[..., entries], size)
+            natural[..., entries] = correlations_of(np.asarray(unconstrained)[..., entries], size)
         return natural
 
-    def from_natural(self, values: Mapping[str, float] | Sequence[float]) -> np.ndarray:
-        """Return unconstrained alpha for named natural values.
+    def to_unconstrained(self, natural: np.ndarray) -> np.ndarray:
+        """Undo :meth:`to_natural`, for values (d_alpha,).
 
         Raises
         ------
         ValueError
-            As :meth:`popinv.population.laws.base.Law.from_natural`, or if correlations belong to no
-            joint law.
+            If correlations belong to no joint law.
         """
-        alpha = super().from_natural(values)
+        alpha = super().to_unconstrained(natural)
         for entries, size in self._blocks():
             matrix = np.eye(size)
             rows, columns = pair_indices(size)
-            matrix[rows, columns] = matrix[columns, rows] = np.tanh(alpha[entries])
+            matrix[rows, columns] = matrix[columns, rows] = natural[entries]
             alpha[entries] = partials(matrix)
         return alpha
 
@@ -273,6 +260,22 @@ class GaussianLaw(Law):
         return torch.where(held, self._held, z) if bool(held.any()) else z
 
 
+def normal_law(parameters: Sequence[str], **structure: Any) -> GaussianLaw:
+    """Return the law of normal parameters, ``z_i = m_i + s_i omega_i`` if they are independent.
+
+    ``structure`` are further arguments of :class:`GaussianLaw`.
+    """
+    return GaussianLaw(parameters, [REAL] * len(parameters), **structure)
+
+
+def lognormal_law(parameters: Sequence[str], **structure: Any) -> GaussianLaw:
+    """Return the law of lognormal parameters, whose logarithms are jointly normal.
+
+    ``structure`` are further arguments of :class:`GaussianLaw`.
+    """
+    return GaussianLaw(parameters, [POSITIVE] * len(parameters), **structure)
+
+
 def _indicators(places: Sequence[tuple[int, int]], rows: int, columns: int) -> torch.Tensor:
     """Return a matrix (rows, columns) for each place, 1 there and 0 elsewhere."""
     matrices = torch.zeros((len(places), rows, columns), dtype=torch.float64)
@@ -290,3 +293,57 @@ def _predictor(
         return covariates @ slopes
     # Each row has coefficients of its own.
     return (covariates[..., None] * slopes).sum(dim=-2)
+
+
+def pair_indices(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns of the entries below the diagonal, row by row."""
+    pairs = [(i, j) for i in range(1, size) for j in range(i)]
+    rows, columns = zip(*pairs, strict=True)
+    return np.array(rows), np.array(columns)
+
+
+def cholesky_factor(unconstrained: torch.Tensor, size: int) -> torch.Tensor:
+    """Return C (..., size, size) for atanh of the partial correlations (..., pairs)."""
+    partial = torch.tanh(unconstrained)
+    # log(1 - p^2)
+    log_rest = CORRELATION.log_slope(unconstrained)
+    rows = [[torch.ones_like(partial[..., 0])]]
+    entries = iter(range(partial.shape[-1]))
+    for i in range(1, size):
+        row: list[torch.Tensor] = []
+        logs = torch.zeros_like(partial[..., 0])
+        for _, k in zip(range(i), entries, strict=False):
+            row.append(partial[..., k] * torch.exp(logs / 2))
+            logs = logs + log_rest[..., k]
+        rows.append([*row, torch.exp(logs / 2)])
+    zero = torch.zeros_like(partial[..., 0])
+    filled = [torch.stack([*row, *[zero] * (size - len(row))], dim=-1) for row in rows]
+    return torch.stack(filled, dim=-2)
+
+
+def correlations_of(unconstrained: np.ndarray, size: int) -> np.ndarray:
+    """Return the correlations (..., pairs) for atanh of the partial correlations (..., pairs)."""
+    factor = cholesky_factor(torch.from_numpy(np.array(unconstrained, dtype=float)), size).numpy()
+    matrix = factor @ np.swapaxes(factor, -1, -2)
+    rows, columns = pair_indices(size)
+    return matrix[..., rows, columns]
+
+
+def partials(matrix: np.ndarray) -> np.ndarray:
+    """Return atanh of the partial correlations (pairs,) of a correlation matrix.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not positive definite.
+    """
+    try:
+        factor = np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        raise ValueError("these correlations belong to no joint law") from None
+    size = len(matrix)
+    found = np.zeros(size * (size - 1) // 2)
+    for k, (i, j) in enumerate(itertools.chain(*[[(i, j) for j in range(i)] for i in range(size)])):
+        rest = 1.0 - np.sum(factor[i, :j] ** 2)
+        found[k] = np.clip(factor[i, j] / np.sqrt(rest), -1 + _INSIDE, 1 - _INSIDE)
+    return np.arctanh(found)

@@ -1,19 +1,24 @@
-"""The base of the sections of all laws: the start, and the demands on a study."""
+"""The base of the sections of all laws, and the keys that several of them have.
+
+A law has its start, its values in unconstrained coordinates, and demands on the rest of a study.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Discriminator, Field, Tag
 
 from popinv.forward.section import ForwardSection
 from popinv.sections.base import NonNegative, Number, Positive, Section
 from popinv.sections.messages import Problem, name_problems, value_problems
-from popinv.sections.outside import Kind, kind_section
+from popinv.sections.outside import Kind
 
 if TYPE_CHECKING:
+    from popinv.population.constraints import Constraint
     from popinv.population.laws.base import Law
 
 
@@ -48,6 +53,30 @@ Spread = Annotated[
 ]
 
 
+TRANSFORMS = (
+    "The transform of every parameter, by name: `none` (normal), `log` (lognormal), or "
+    "`{logit: [low, high]}` (logit-normal between low and high)."
+)
+
+
+class Logit(Section):
+    """The ends of the interval of a logit-normal parameter."""
+
+    logit: Annotated[list[Number], Field(min_length=2, max_length=2)] = Field(
+        description="The ends of the parameter's interval, such as `[0, 1]`."
+    )
+
+
+def _named_or_logit(value: Any) -> str:
+    return "<logit>" if isinstance(value, dict | Logit) else "<named>"
+
+
+TransformKey = Annotated[
+    Annotated[Literal["none", "log"], Tag("<named>")] | Annotated[Logit, Tag("<logit>")],
+    Discriminator(_named_or_logit),
+]
+
+
 class LawSection(Kind):
     """The section of a law: its keys, and its requirements on the rest of a study.
 
@@ -55,7 +84,6 @@ class LawSection(Kind):
     each parameter of the forward model, by name.
     """
 
-    computes: ClassVar[str] = "law"
     needed: ClassVar[tuple[str, ...]] = ("start",)
     has_density: ClassVar[bool] = True
     """True if the law has a density in closed form."""
@@ -77,9 +105,16 @@ class LawSection(Kind):
         """Return the keys of ``start``, which are those of the true values too."""
         return tuple(self.start if isinstance(self.start, dict) else self.start.model_dump())
 
+    def optional_names(self) -> tuple[str, ...]:
+        """Return the law's parameters that are 0 unless they are given, such as coefficients.
+
+        They do not vary in the first design.
+        """
+        return ()
+
     def values(self, given: Mapping[str, Any] | Section) -> dict[str, float]:
         """Return start or true values by the names of the law's parameters."""
-        return flat_values(given)
+        return dict.fromkeys(self.optional_names(), 0.0) | flat_values(given)
 
     def spread_names(self) -> tuple[str, ...]:
         """Return the names that may each have a spread."""
@@ -132,23 +167,18 @@ class LawSection(Kind):
             Names of the law's parameters. Where ``start`` nests them, the name of the mapping
             stands first, and all of its parameters have one spread.
         """
-        if not isinstance(self.spread, dict):
-            return [float(self.spread)] * len(names)
-        return [float(self.spread[_owner(name, self.spread)]) for name in names]
+        optional = set(self.optional_names())
+        if isinstance(self.spread, dict):
+            spread = self.spread
+            each = {name: spread[_owner(name, spread)] for name in names if name not in optional}
+        else:
+            each = dict.fromkeys(set(names) - optional, self.spread)
+        return [float(each.get(name, 0.0)) for name in names]
 
 
 def _owner(name: str, owners: Iterable[str]) -> str:
     fitting = [owner for owner in owners if name == owner or name.startswith(f"{owner}_")]
     return max(fitting, key=len)
-
-
-def law_section(section: LawSection | Mapping[str, Any]) -> LawSection:
-    """Return the section of a law as an object, from a checked mapping too.
-
-    Only the module of the section's own kind is imported.
-    """
-    checked: LawSection = kind_section(section, "popinv.population.laws", LawSection)
-    return checked
 
 
 def flat_values(values: Mapping[str, Any] | Section) -> dict[str, float]:
@@ -176,3 +206,42 @@ def flat_values(values: Mapping[str, Any] | Section) -> dict[str, float]:
         else:
             flat[name] = value
     return flat
+
+
+def law_values(
+    section: LawSection, values: Section | Mapping[str, Any], forward: ForwardSection
+) -> np.ndarray:
+    """Return unconstrained alpha for ``law.start`` or ``observations.truth.law``."""
+    return section.law(forward).from_natural(section.values(values))
+
+
+def law_spread(section: LawSection, forward: ForwardSection) -> np.ndarray:
+    """Return the first design's standard deviation of each entry of alpha."""
+    return np.array(section.spreads(section.law(forward).names))
+
+
+def effect_pairs(covariates: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """Return the pairs of an unknown and a covariate that it depends on."""
+    # Files may sort the keys of a mapping, so that their order says nothing.
+    return [(name, each) for name, every in sorted(covariates.items()) for each in every]
+
+
+def chosen_transforms(keys: Mapping[str, str | Logit], names: Sequence[str]) -> list[Constraint]:
+    """Return the constraint of each of the named parameters; `none` where there is no key."""
+    from popinv.population.constraints import POSITIVE, REAL, Interval
+
+    named = {"none": REAL, "log": POSITIVE}
+    chosen = [keys.get(name, "none") for name in names]
+    return [named[each] if isinstance(each, str) else Interval(*each.logit) for each in chosen]
+
+
+def transform_problems(keys: Mapping[str, str | Logit], names: Sequence[str]) -> Iterator[Problem]:
+    """Yield names that are unknown or missing, and intervals without length."""
+    for problem in name_problems(keys, names, "the law's parameters"):
+        yield problem.under("transforms")
+    for name, each in keys.items():
+        if isinstance(each, Logit) and each.logit[0] >= each.logit[1]:
+            yield Problem(
+                ("transforms", name, "logit"),
+                f"got {each.logit}, but the first end must be below the second.",
+            )

@@ -1,7 +1,9 @@
-"""Models of the observation noise, one kind in each package.
+"""Models of the observation noise.
 
-``base`` states the interface of every model, ``section`` that of every section of a noise family,
-and ``kinds`` lists the sections. The package of a kind has a module ``section``, the keys and their
-requirements on the rest of a study, and a module ``noise``, the mathematics. A section imports its
-model only on use, so that a stage depends only on the code of its own study's noise.
+``base`` states the interface of every model, and ``section`` that of every section of a noise
+family. A family has a module, the mathematics, beside a module ``FAMILY_section``, the keys and
+their requirements on the rest of a study. A section imports its model only on use: loading a
+configuration imports no torch, and a stage depends only on the code of its own study's noise. Noise
+that is made of other noise is in ``composed`` and ``varying``. ``student``, ``intervals`` and
+``clipped`` compute for heavy tails and limits. ``popinv.population.kinds`` lists the kinds.
 """

@@ -1,21 +1,26 @@
 r"""The base of the models of the observation noise, xi ~ N(0, Gamma(gamma)).
 
-gamma is unconstrained and Gamma(gamma) positive definite by construction. ``Gamma = L L^T`` with
-L lower triangular; any other square root differs by a rotation, to which the sliced Wasserstein
-distance is blind.
+gamma is unconstrained (:mod:`popinv.population.constraints`) and Gamma(gamma) positive definite by
+construction. ``Gamma = L L^T`` with L lower triangular; any other square root differs by a
+rotation, to which the sliced Wasserstein distance is blind. Noise that is made of other noise is in
+:mod:`popinv.population.noise.composed`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-# Parameters by name or by key of the configuration, where a list holds one for each name.
-NoiseValues = Mapping[str, float | Sequence[float]]
+from popinv.population.constraints import (
+    CORRELATION,
+    POSITIVE,
+    Constraint,
+    Parameterised,
+    entrywise,
+)
 
 # A change of 1 in the logarithm of a standard deviation, or in atanh of a correlation, is large.
 # Half of it is the natural size of a change.
@@ -25,19 +30,24 @@ STEP_SCALE = 0.5
 _DEVIATIONS = ("standard_deviation", "amplitude", "nugget", "proportional")
 
 
-class NoiseModel(ABC):
+class NoiseModel(Parameterised, ABC):
     """A family of covariances of shape (d_y, d_y).
 
     Attributes
     ----------
     names : tuple of str
         The parameters as the user reads them, as many as gamma has entries.
+    constraints : tuple of Constraint
+        The constraint of each. By default they are positive, but those that :attr:`correlations`
+        marks.
     d_y : int
         Number of observations per system.
     unrestricted : bool
         True if every covariance is in the family, as in that of kind ``full``.
     by_distance : bool
         True if the covariance of two observations is a function of their distance.
+    independent : bool
+        True if the noise of one replicate has no correlations, whatever its parameters.
     shrinkage : float
         Weight of :meth:`penalty`, relative to what the observations of noise alone would say.
     varies : bool
@@ -45,12 +55,15 @@ class NoiseModel(ABC):
         :class:`popinv.population.noise.varying.VaryingNoise`.
     """
 
-    names: tuple[str, ...]
     d_y: int
     unrestricted = False
     by_distance = False
+    independent = False
     shrinkage = 0.0
     varies = False
+
+    def _flagged(self) -> tuple[Constraint, ...]:
+        return tuple(CORRELATION if inside else POSITIVE for inside in self.correlations)
 
     @property
     def is_normal(self) -> bool:
@@ -67,16 +80,20 @@ class NoiseModel(ABC):
         """The Gaussian noise of a constant size, of one replicate, that the noise is made of."""
         return self
 
+    def at_any_places(self, count: int) -> NoiseModel | None:
+        """Return the noise of so many observations, if it is the same at all places and times."""
+        return None
+
     @property
     def correlations(self) -> np.ndarray:
-        """Boolean mask (n,): which parameters are in (-1, 1); the others are positive."""
-        return np.zeros(len(self.names), dtype=bool)
+        """Boolean mask (n,): which parameters are in (-1, 1)."""
+        return self._are(CORRELATION)
 
     @property
     def sizes(self) -> np.ndarray:
         """Boolean mask (n,): which parameters are standard deviations, or shares of the signal."""
         named = [any(word in name for word in _DEVIATIONS) for name in self.names]
-        return np.array(named, dtype=bool) & ~self.correlations
+        return np.array(named, dtype=bool) & [each == POSITIVE for each in self.constraints]
 
     @property
     def scale(self) -> np.ndarray:
@@ -134,56 +151,12 @@ class NoiseModel(ABC):
         return torch.linalg.solve_triangular(self.cholesky(gamma), x.T, upper=False).T
 
     def unbounded(self, natural: np.ndarray) -> np.ndarray:
-        """Map each natural value to the real line: log if positive, atanh if a correlation.
-
-        Parameters
-        ----------
-        natural : ndarray of shape (..., n)
-        """
-        inside, values = self.correlations, np.asarray(natural, dtype=float)
-        mapped = np.empty_like(values)
-        mapped[..., inside] = np.arctanh(values[..., inside])
-        mapped[..., ~inside] = np.log(values[..., ~inside])
-        return mapped
+        """Map each natural value (..., n) to the real line by its constraint."""
+        return entrywise(self.constraints, natural, inverse=True)
 
     def bounded(self, unbounded: np.ndarray) -> np.ndarray:
-        """Undo :meth:`unbounded`: exp for positive values, tanh for correlations."""
-        inside, values = self.correlations, np.asarray(unbounded, dtype=float)
-        mapped = np.empty_like(values)
-        mapped[..., inside] = np.tanh(values[..., inside])
-        mapped[..., ~inside] = np.exp(values[..., ~inside])
-        return mapped
-
-    def to_natural(self, gamma: np.ndarray) -> np.ndarray:
-        """Return the natural values for unconstrained gamma of shape (..., n)."""
-        return self.bounded(gamma)
-
-    def from_natural(self, values: NoiseValues) -> np.ndarray:
-        """Return unconstrained gamma for named values.
-
-        Raises
-        ------
-        ValueError
-            If names do not fit, a value is not positive, or a correlation not within (-1, 1).
-        """
-        return self.unbounded(self._natural(values))
-
-    def _natural(self, values: NoiseValues) -> np.ndarray:
-        """Return the named values in order, each within its domain."""
-        by_name = self._expand(values)
-        if set(by_name) != set(self.names):
-            raise ValueError(f"expected the names {self.names}, got {tuple(by_name)}")
-        natural = np.array([float(by_name[name]) for name in self.names])
-        inside = self.correlations
-        if np.any(natural[~inside] <= 0):
-            raise ValueError("the noise needs positive values")
-        if np.any(np.abs(natural[inside]) >= 1):
-            raise ValueError("a correlation lies strictly between -1 and 1")
-        return natural
-
-    def _expand(self, values: NoiseValues) -> Mapping[str, Any]:
-        """Return values by name, for values by the keys of the configuration or by name."""
-        return values
+        """Undo :meth:`unbounded`."""
+        return entrywise(self.constraints, unbounded)
 
 
 def one_or_each(value: float | Sequence[float], names: Sequence[str]) -> dict[str, float]:
@@ -198,3 +171,9 @@ def one_or_each(value: float | Sequence[float], names: Sequence[str]) -> dict[st
     if each.ndim and each.shape != (len(names),):
         raise ValueError(f"expected one number or {len(names)}, got {each.size}")
     return dict(zip(names, np.broadcast_to(each, len(names)).tolist(), strict=True))
+
+
+def kronecker(outer: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
+    """Return the Kronecker product of two square matrices; torch's own asks for a row-major one."""
+    size = len(outer) * len(inner)
+    return (outer[:, None, :, None] * inner[None, :, None, :]).reshape(size, size)

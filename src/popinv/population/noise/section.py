@@ -1,18 +1,22 @@
-"""The base of the sections of all noise families: the start, and the demands on a study."""
+"""The base of the sections of all noise families, and their common keys.
+
+A family has a start, errors that may differ from Gaussian noise of a constant size, and demands on
+the rest of a study.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag
+import numpy as np
+from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer
 
 from popinv.forward.section import ForwardSection
-from popinv.population.noise.errors import Errors
 from popinv.sections.base import NotBoolean, Positive, Section, plain
 from popinv.sections.messages import Problem
-from popinv.sections.outside import Kind, kind_section
+from popinv.sections.outside import Kind
 
 if TYPE_CHECKING:
     from popinv.forward.base import Observations
@@ -37,6 +41,15 @@ Correlations = Annotated[
 ]
 
 
+class OptionalParameters(Section):
+    """Unknowns of which some belong to other keys; those that are None are left out."""
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        return {name: value for name, value in values.items() if value is not None}
+
+
 class StandardDeviation(Section):
     """The unknown of uncorrelated noise of one size."""
 
@@ -56,13 +69,87 @@ class StandardDeviations(Section):
     )
 
 
+class Errors(Section):
+    """How the noise grows with the signal, and its tails; the family gives its correlations."""
+
+    grows: Literal["constant", "proportional", "combined"] = Field(
+        default="constant",
+        description="How the standard deviation depends on the noise-free observation g: not at "
+        "all; `proportional`, the family's deviation times |g|, so that the family's deviations "
+        "are shares of the signal; or `combined`, the root of the family's variance plus "
+        "(`proportional` g)^2.",
+    )
+    proportional: Positive = Field(
+        default=0.1,
+        description="Start of the descent: the share of the signal in a `combined` error.",
+    )
+    tails: Literal["gaussian", "student"] = Field(
+        default="gaussian",
+        description="The distribution of the noise: Gaussian, or with the heavy tails of Student's "
+        "t distribution. The standard deviation of the family is that of the noise for both.",
+    )
+    degrees_of_freedom: Annotated[float, Field(gt=2), NotBoolean] = Field(
+        default=6.0,
+        description="Start of the descent: the degrees of freedom of `student` tails, larger than "
+        "2. Few of them are heavy tails.",
+    )
+
+    @property
+    def vary(self) -> bool:
+        """Whether the noise is other than Gaussian noise of a constant size."""
+        return self.grows != "constant" or self.tails != "gaussian" or bool(self.covariates)
+
+    covariates: list[str] = Field(
+        default_factory=list,
+        description="Covariates on which the logarithm of the standard deviation depends linearly: "
+        "columns of the observation file, or a column and one of its values such as `sex_male`. "
+        "Each has a coefficient, `noise_NAME_coefficient`, which starts at 0.",
+        json_schema_extra={"x-default": "none"},
+    )
+
+    def start_values(self) -> dict[str, float]:
+        """Return the start of the parameters that the errors add to the family's."""
+        values = {}
+        if self.grows == "combined":
+            values["proportional"] = self.proportional
+        if self.tails == "student":
+            values["degrees_of_freedom"] = self.degrees_of_freedom
+        return values | {f"noise_{name}_coefficient": 0.0 for name in self.covariates}
+
+    def noise(self, base: NoiseModel, covariates: Sequence[str] = ()) -> NoiseModel:
+        """Return noise with these errors, whose correlations are those of a family.
+
+        Parameters
+        ----------
+        base : NoiseModel
+            Of the family.
+        covariates : sequence of str
+            The names of all covariates that are known of a system, in order.
+        """
+        from popinv.population.noise.varying import VaryingNoise
+
+        if not self.vary:
+            return base
+        columns = [list(covariates).index(name) for name in self.covariates]
+        return VaryingNoise(base, self.grows, self.tails == "student", self.covariates, columns)
+
+    def value_problems(self, values: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield true values of the added parameters that are outside their domain."""
+        least = {"proportional": 0.0, "degrees_of_freedom": 2.0}
+        for name in self.start_values():
+            value = values.get(name, 1e300)
+            if not isinstance(value, int | float):
+                yield Problem((name,), f"got {value}, but it must be a number.")
+            elif name in least and value <= least[name]:
+                yield Problem((name,), f"got {value}, but it must be larger than {least[name]:g}.")
+
+
 class NoiseSection(Kind):
     """The section of a noise family: its keys, and its requirements on the rest of a study.
 
     A family has a key ``start``, a section whose keys are the family's parameters.
     """
 
-    computes: ClassVar[str] = "noise"
     needed: ClassVar[tuple[str, ...]] = ("start",)
     unrestricted: ClassVar[bool] = False
     """True if every covariance is in the family."""
@@ -131,15 +218,6 @@ class NoiseSection(Kind):
         yield from ()
 
 
-def noise_section(section: NoiseSection | Mapping[str, Any]) -> NoiseSection:
-    """Return the section of a noise family as an object, from a checked mapping too.
-
-    Only the module of the section's own kind is imported.
-    """
-    checked: NoiseSection = kind_section(section, "popinv.population.noise", NoiseSection)
-    return checked
-
-
 def time_problems(kind: str, order: int, forward: ForwardSection) -> Iterator[Problem]:
     """Yield a forward model without regular times, or with too few for the order."""
     times = forward.time_count()
@@ -183,9 +261,6 @@ def pair_problems(values: Section, key: str, count: int) -> Iterator[Problem]:
             "one number.",
         )
         return
-    # This is imported here, as no other part of the configuration and few runs need it.
-    import numpy as np
-
     matrix = np.eye(count)
     rows, columns = np.tril_indices(count, -1)
     matrix[rows, columns] = matrix[columns, rows] = given
@@ -194,8 +269,3 @@ def pair_problems(values: Section, key: str, count: int) -> Iterator[Problem]:
             (key,),
             "these correlations are impossible: their matrix is not positive definite.",
         )
-
-
-def present(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values that are not None."""
-    return {name: value for name, value in values.items() if value is not None}

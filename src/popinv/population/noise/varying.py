@@ -18,16 +18,20 @@ R of these places (:mod:`popinv.population.places`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 
-from popinv.population.noise.base import STEP_SCALE, NoiseModel, NoiseValues
+from popinv.population.constraints import POSITIVE, REAL, Above, Constraint
+from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.composed import ReplicatedNoise, WrappedNoise
 from popinv.population.noise.student import student_of_normal
 
+# How noise grows that is only that of its base.
+_AS_IT_IS = "constant"
 
-class VaryingNoise(NoiseModel):
+
+class VaryingNoise(WrappedNoise):
     """Noise of a base family, scaled by the signal and by covariates, perhaps with heavy tails.
 
     gamma = (that of the base, log b, log(nu - 2), c), without what the noise does not have.
@@ -51,22 +55,21 @@ class VaryingNoise(NoiseModel):
     def __init__(
         self,
         base: NoiseModel,
-        grows: str = "constant",
+        grows: str = _AS_IT_IS,
         heavy_tails: bool = False,
         covariates: Sequence[str] = (),
         columns: Sequence[int] = (),
         own_places: int = 0,
     ) -> None:
+        extra: dict[str, Constraint] = {"proportional": POSITIVE} if grows == "combined" else {}
+        extra |= {"degrees_of_freedom": Above(2.0)} if heavy_tails else {}
+        extra |= {f"noise_{name}_coefficient": REAL for name in covariates}
+        super().__init__(base, extra)
         self.base, self.grows, self.heavy_tails = base, grows, heavy_tails
         self._columns, self._covariates = list(columns), tuple(covariates)
         self._own_places, self._of_each = own_places, base.of_one.d_y
         self.d_y = base.d_y // self._of_each * (own_places or self._of_each)
-        extra = ["proportional"] * (grows == "combined")
-        extra += ["degrees_of_freedom"] * heavy_tails
-        extra += [f"noise_{name}_coefficient" for name in covariates]
-        self.names = (*base.names, *extra)
-        self._of_base, self.shrinkage = len(base.names), base.shrinkage
-        self._linear = np.array([name.endswith("_coefficient") for name in extra], dtype=bool)
+        self.independent = base.independent
 
     def with_base(self, base: NoiseModel) -> VaryingNoise:
         """Return the same noise of another base with the same parameters."""
@@ -91,16 +94,6 @@ class VaryingNoise(NoiseModel):
         return self.base.family
 
     @property
-    def correlations(self) -> np.ndarray:
-        """Those of the base."""
-        return np.concatenate([self.base.correlations, np.zeros(self._extras, dtype=bool)])
-
-    @property
-    def scale(self) -> np.ndarray:
-        """Those of the base, and the same for the further parameters."""
-        return np.concatenate([self.base.scale, np.full(self._extras, STEP_SCALE)])
-
-    @property
     def coefficients(self) -> tuple[tuple[int, int], ...]:
         """Entries of gamma that are coefficients of a covariate, each with its column."""
         first = len(self.names) - len(self._columns)
@@ -109,24 +102,12 @@ class VaryingNoise(NoiseModel):
     @property
     def without_moments(self) -> tuple[int, ...]:
         """Entries of gamma that mean and covariance of the noise do not depend on."""
-        return (self._of_base + (self.grows == "combined"),) if self.heavy_tails else ()
-
-    @property
-    def independent(self) -> bool:
-        """Whether the base has no correlations, whatever its parameters."""
-        from popinv.population.noise.diagonal.noise import DiagonalNoise
-        from popinv.population.noise.isotropic.noise import IsotropicNoise
-
-        return isinstance(self.base.of_one, DiagonalNoise | IsotropicNoise)
+        return (self._within + (self.grows == "combined"),) if self.heavy_tails else ()
 
     @property
     def is_normal(self) -> bool:
         """Whether the noise is normal, with a covariance that does not depend on the signal."""
         return self.grows == "constant" and not self.heavy_tails
-
-    @property
-    def _extras(self) -> int:
-        return len(self.names) - self._of_base
 
     def tails(self, gamma: torch.Tensor) -> torch.Tensor | None:
         """Return log(nu - 2), or None if u is normal."""
@@ -156,7 +137,7 @@ class VaryingNoise(NoiseModel):
         elif self.grows == "proportional":
             d = sigma * signal.abs()
         else:
-            d = torch.sqrt(sigma**2 + torch.exp(2 * gamma[self._of_base]) * signal**2)
+            d = torch.sqrt(sigma**2 + torch.exp(2 * self.added(gamma)[0]) * signal**2)
         if not self._columns:
             return d
         if covariates is None:
@@ -193,7 +174,7 @@ class VaryingNoise(NoiseModel):
             correlated = (factor @ u[..., None])[..., 0]
         else:
             sigma = torch.sqrt(torch.diagonal(self._base_covariance(gamma)))
-            correlated = self.base.sample(gamma[: self._of_base], u) / sigma
+            correlated = self.base.sample(self.within(gamma), u) / sigma
         return self.deviations(gamma, signal, covariates) * correlated
 
     def mean_covariance(
@@ -226,69 +207,15 @@ class VaryingNoise(NoiseModel):
             If the noise grows with the signal, so that it has no covariance of its own.
         """
         self._refuse_growth()
-        return self.base.covariance(gamma[: self._of_base])
+        return self.base.covariance(self.within(gamma))
 
     def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return the base's factor."""
         self._refuse_growth()
-        return self.base.cholesky(gamma[: self._of_base])
-
-    def to_natural(self, gamma: np.ndarray) -> np.ndarray:
-        """Return the natural values for unconstrained gamma of shape (..., n)."""
-        gamma = np.asarray(gamma, dtype=float)
-        base = self.base.to_natural(gamma[..., : self._of_base])
-        return np.concatenate([base, self._own(gamma)], axis=-1)
-
-    def bounded(self, unbounded: np.ndarray) -> np.ndarray:
-        """Undo :meth:`unbounded`."""
-        unbounded = np.asarray(unbounded, dtype=float)
-        base = self.base.bounded(unbounded[..., : self._of_base])
-        return np.concatenate([base, self._own(unbounded)], axis=-1)
-
-    def unbounded(self, natural: np.ndarray) -> np.ndarray:
-        """Undo :meth:`bounded`."""
-        natural = np.asarray(natural, dtype=float)
-        own = natural[..., self._of_base :].copy()
-        if self.heavy_tails:
-            own[..., self.without_moments[0] - self._of_base] -= 2.0
-        values = np.where(self._linear, own, np.log(np.where(self._linear, 1.0, own)))
-        return np.concatenate([self.base.unbounded(natural[..., : self._of_base]), values], axis=-1)
-
-    def from_natural(self, values: NoiseValues) -> np.ndarray:
-        """Return unconstrained gamma for named values.
-
-        Raises
-        ------
-        ValueError
-            If names do not fit, or a value is not within its domain.
-        """
-        extra = self.names[self._of_base :]
-        if missing := [name for name in extra if name not in values]:
-            raise ValueError(f"expected {', '.join(missing)} among {tuple(values)}")
-        of_base = {name: value for name, value in values.items() if name not in extra}
-        own = self._checked({name: values[name] for name in extra})
-        base = self.base.from_natural(of_base)
-        whole = np.concatenate([self.base.to_natural(base), own])
-        return np.concatenate([base, self.unbounded(whole)[self._of_base :]])
-
-    def _own(self, gamma: np.ndarray) -> np.ndarray:
-        """Return the natural values of the further parameters."""
-        own = gamma[..., self._of_base :]
-        values = np.where(self._linear, own, np.exp(np.where(self._linear, 0.0, own)))
-        if self.heavy_tails:
-            values[..., self.without_moments[0] - self._of_base] += 2.0
-        return values
-
-    def _checked(self, values: Mapping[str, float | Sequence[float]]) -> np.ndarray:
-        own = np.array([float(value) for value in values.values()])  # type: ignore[arg-type]
-        for name, value, linear in zip(values, own, self._linear, strict=True):
-            least = 2.0 if name == "degrees_of_freedom" else 0.0
-            if not linear and value <= least:
-                raise ValueError(f"'{name}' must be larger than {least:g}")
-        return own
+        return self.base.cholesky(self.within(gamma))
 
     def _base_covariance(self, gamma: torch.Tensor) -> torch.Tensor:
-        return self.base.covariance(gamma[: self._of_base])
+        return self.base.covariance(self.within(gamma))
 
     def _places(self, covariates: torch.Tensor | None) -> torch.Tensor:
         """Return the places of systems among those of the base, replicate by replicate."""
@@ -301,3 +228,15 @@ class VaryingNoise(NoiseModel):
     def _refuse_growth(self) -> None:
         if self.grows != "constant":
             raise TypeError("noise that grows with the signal has no covariance without a signal")
+
+
+def replicated_noise(single: NoiseModel, count: int) -> NoiseModel:
+    """Return the noise of so many replicates; that of one is left as it is.
+
+    Noise that varies scales the replicates of its base.
+    """
+    if count == 1:
+        return single
+    if isinstance(single, VaryingNoise):
+        return single.with_base(ReplicatedNoise(single.base, count))
+    return ReplicatedNoise(single, count)

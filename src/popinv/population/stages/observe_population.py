@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.population.laws.values import law_values
+from popinv.population.laws.section import law_values
 from popinv.population.model import Model
 from popinv.population.observe import without_systems
-from popinv.population.synthetic_observed import known_of_systems, observed_systems, true_noise
-from popinv.population.truth import truth_dataset
+from popinv.population.synthetic_observed import (
+    known_of_systems,
+    observed_systems,
+    true_noise,
+    truth_dataset,
+)
 
 if TYPE_CHECKING:
     from popinv.population.sections import SyntheticObservations

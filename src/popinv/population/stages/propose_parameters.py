@@ -10,7 +10,7 @@ import xarray as xr
 
 from popinv.forward.datasets import proposals
 from popinv.population.known import Known, known_of
-from popinv.population.laws.values import law_spread, law_values
+from popinv.population.laws.section import law_spread, law_values
 from popinv.population.synthetic import broad_parameters, parameters
 from popinv.seeds import generator
 

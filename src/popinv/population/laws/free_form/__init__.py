@@ -1,1 +1,0 @@
-"""Parameters whose distribution has no prescribed shape."""

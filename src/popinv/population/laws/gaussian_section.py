@@ -1,0 +1,312 @@
+"""The sections of Gaussian laws: normal, lognormal, and normal after a transform of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from popinv.forward.section import ForwardSection
+from popinv.population.laws.parameters import coefficient_names, correlation_names
+from popinv.population.laws.section import (
+    TRANSFORMS,
+    LawSection,
+    Mean,
+    TransformKey,
+    chosen_transforms,
+    effect_pairs,
+    transform_problems,
+)
+from popinv.sections.base import NonNegative, Number, Section
+from popinv.sections.messages import Problem, name_problems, shown
+
+if TYPE_CHECKING:
+    from popinv.population.laws.gaussian import GaussianLaw
+
+
+_START_BY_PARAMETER = (
+    "Start of the descent: `{mean: ..., standard_deviation: ...}` for every parameter of the "
+    "forward model that is not `fixed`, by name. A standard deviation of 0 states that the "
+    "parameter is the same in all systems. Correlations and coefficients start at 0, or "
+    "at a number that is given by name, such as `volume_clearance_correlation: 0.5`. "
+    "Elastodynamics has `stiffness` and `damping`; Lorenz-96 `forcing`, with two scales also "
+    "`coupling`, `time_scale` and `space_scale`; your own simulator those of "
+    "`forward.parameters`; porous flow `mean` (field `cosine`) or `log_kappa_1`, `log_kappa_2` "
+    "(field `level_set`), then `mode_1`, `mode_2`, ... (in two dimensions `mode_0_1`, "
+    "`mode_1_0`, ...)."
+)
+
+
+class MeanAndDeviation(Mean):
+    """The unknowns of one parameter of a Gaussian law."""
+
+    standard_deviation: NonNegative = Field(
+        description="Standard deviation (lognormal: of the logarithm). 0: the parameter is the "
+        "same in all systems.",
+    )
+
+
+def _one_or_both(value: Any) -> str:
+    return "<both>" if isinstance(value, dict | MeanAndDeviation) else "<one>"
+
+
+StartValue = Annotated[
+    Annotated[MeanAndDeviation, Tag("<both>")] | Annotated[Number, Tag("<one>")],
+    Discriminator(_one_or_both),
+]
+
+
+def _all_or_groups(value: Any) -> str:
+    return "<groups>" if isinstance(value, list | tuple) else "<all>"
+
+
+Group = Annotated[list[str], Field(min_length=2)]
+Correlated = Annotated[
+    Annotated[bool, Field(strict=True), Tag("<all>")] | Annotated[list[Group], Tag("<groups>")],
+    Discriminator(_all_or_groups),
+]
+
+
+class ByParameter(LawSection):
+    """A law whose values are a mean and a standard deviation for each parameter, by name."""
+
+    start: dict[str, StartValue] = Field(description=_START_BY_PARAMETER)
+    fixed: dict[str, Number] = Field(
+        default_factory=dict,
+        description="Parameters with a known value, the same in all systems, such as "
+        "`{baseline: 0}`.",
+        json_schema_extra={"x-default": "none"},
+    )
+    correlations: Correlated = Field(
+        default=False,
+        description="Correlations between parameters (lognormal: of their logarithms). `true`: "
+        "between all that vary, in alphabetical order. A list of groups such as `[[volume, "
+        "clearance]]`: within each group. `false`: none.",
+    )
+    covariates: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="Covariates that the mean of a parameter depends on, linearly in the scale of "
+        "its mean, such as `{clearance: [weight]}`. They are columns of the observation file. A "
+        "number counts from its mean over the systems. `sex_male` is 1 where a column `sex` of "
+        "text holds `male`, and 0 elsewhere.",
+        json_schema_extra={"x-default": "none"},
+    )
+
+    scale_covariates: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="Covariates that the logarithm of a parameter's standard deviation depends on, "
+        "as for `covariates`.",
+        json_schema_extra={"x-default": "none"},
+    )
+
+    def value_names(self) -> tuple[str, ...]:
+        """Return the keys of true values: the parameters, coefficients and correlations."""
+        return (*self.moments(), *self.optional_names())
+
+    def optional_names(self) -> tuple[str, ...]:
+        """Return the names of the coefficients and correlations."""
+        coefficients = coefficient_names(self.effects(), self.scale_effects())
+        return (*coefficients, *correlation_names(self.groups()))
+
+    def values(self, given: Mapping[str, Any] | Section) -> dict[str, float]:
+        """Return values by name, without a deviation of parameters that are common to all."""
+        flat = super().values(given)
+        for name in self.common():
+            flat.pop(f"{name}_standard_deviation", None)
+        return flat
+
+    def spread_names(self) -> tuple[str, ...]:
+        """Return the names that may each have a spread."""
+        return tuple(self.moments())
+
+    def named_parameters(self, forward: ForwardSection) -> tuple[str, ...]:
+        """Return the parameters of the forward model that are not fixed."""
+        return tuple(name for name in forward.parameter_names() if name not in self.fixed)
+
+    def moments(self) -> dict[str, MeanAndDeviation]:
+        """Return mean and standard deviation at the start, by parameter."""
+        return {
+            name: value for name, value in self.start.items() if isinstance(value, MeanAndDeviation)
+        }
+
+    def common(self) -> tuple[str, ...]:
+        """Return the parameters that are the same in all systems, at an unknown value."""
+        return tuple(name for name, value in self.moments().items() if not value.standard_deviation)
+
+    def varying(self, forward: ForwardSection) -> tuple[str, ...]:
+        """Return the parameters that vary over the systems, in the forward model's order."""
+        still = {*self.common(), *self.fixed}
+        return tuple(name for name in forward.parameter_names() if name not in still)
+
+    def groups(self) -> list[list[str]]:
+        """Return the groups of parameters that are correlated with each other."""
+        if isinstance(self.correlations, list):
+            return [list(group) for group in self.correlations]
+        # Files may sort the keys of a mapping, so that their order says nothing.
+        varying = sorted(set(self.moments()) - {*self.common(), *self.fixed})
+        return [varying] if self.correlations and len(varying) > 1 else []
+
+    def effects(self) -> list[tuple[str, str]]:
+        """Return the pairs of a parameter and a covariate that its mean depends on."""
+        return effect_pairs(self.covariates)
+
+    def scale_effects(self) -> list[tuple[str, str]]:
+        """Return the pairs of a parameter and a covariate that its deviation depends on."""
+        return effect_pairs(self.scale_covariates)
+
+    def covariate_names(self) -> tuple[str, ...]:
+        """Return the covariates, each once."""
+        every = [*self.effects(), *self.scale_effects()]
+        return tuple(dict.fromkeys(covariate for _, covariate in every))
+
+    def structure(self) -> dict[str, Any]:
+        """Return the arguments of :class:`~popinv.population.laws.gaussian.GaussianLaw`."""
+        return {
+            "common": self.common(),
+            "fixed": self.fixed,
+            "groups": self.groups(),
+            "covariates": self.covariate_names(),
+            "effects": self.effects(),
+            "scale_effects": self.scale_effects(),
+        }
+
+    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+        """Yield names that the forward model does not have, and structure that contradicts."""
+        names = forward.parameter_names()
+        wanted = self.named_parameters(forward)
+        described = f"the forward model's {len(wanted)} parameters"
+        if len(wanted) < len(names):
+            described += " that are not fixed"
+        for problem in name_problems(self.moments(), wanted, described):
+            yield problem.under("start")
+        structure = {name: value for name, value in self.start.items() if isinstance(value, float)}
+        for problem in _structure_problems(structure, self.optional_names()):
+            yield problem.under("start")
+        for name in self.fixed:
+            if name not in names:
+                yield Problem(
+                    ("fixed", name), f"the forward model has the parameters {', '.join(names)}."
+                )
+        varying = self.varying(forward)
+        if not varying:
+            yield Problem(("start",), "at least one parameter must vary over the systems.")
+        if isinstance(self.correlations, list):
+            yield from self._group_problems(varying)
+        for name in self.covariates:
+            if name not in self.moments():
+                yield Problem(
+                    ("covariates", name),
+                    f"it must be one of the parameters with a mean: {', '.join(self.moments())}.",
+                )
+        for name in self.scale_covariates:
+            if name not in varying:
+                yield Problem(
+                    ("scale_covariates", name),
+                    f"it must be one of the parameters that vary: {', '.join(varying)}.",
+                )
+
+    def value_problems(
+        self, values: Mapping[str, Any], forward: ForwardSection | None
+    ) -> Iterator[Problem]:
+        """Yield what is wrong with true values, with paths that begin at them."""
+        structure = self.optional_names()
+        nested = {name: value for name, value in values.items() if name not in structure}
+        yield from super().value_problems(nested, forward)
+        for name in structure:
+            value = values.get(name)
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                given = "is missing" if value is None else f"got {shown(value)}"
+                yield Problem((name,), f"{given}; it must be a number.")
+            else:
+                yield from _structure_problems({name: value}, structure)
+        for name, value in nested.items():
+            if name in self.moments() and isinstance(value, Mapping):
+                still = not value.get("standard_deviation", 1.0)
+                if still != (name in self.common()):
+                    yield Problem(
+                        (name, "standard_deviation"),
+                        "it must be 0 here and in 'law.start', or in neither.",
+                    )
+
+    def _group_problems(self, varying: tuple[str, ...]) -> Iterator[Problem]:
+        seen: set[str] = set()
+        for i, group in enumerate(self.groups()):
+            for name in group:
+                if name not in varying:
+                    yield Problem(
+                        ("correlations", i),
+                        f"'{name}' does not vary over the systems; those that do are "
+                        f"{', '.join(varying)}.",
+                    )
+                if name in seen:
+                    yield Problem(
+                        ("correlations", i),
+                        f"'{name}' stands twice; join the groups, or leave it out.",
+                    )
+                seen.add(name)
+
+
+class NormalSection(ByParameter):
+    """Normal parameters."""
+
+    kind: Literal["normal"] = Field(
+        description="Normal parameters, each with unknown mean and deviation."
+    )
+
+    def law(self, forward: ForwardSection) -> GaussianLaw:
+        """Return the law of the forward model's parameters."""
+        from popinv.population.laws.gaussian import normal_law
+
+        return normal_law(forward.parameter_names(), **self.structure())
+
+
+class LognormalSection(ByParameter):
+    """Lognormal parameters."""
+
+    kind: Literal["lognormal"] = Field(
+        description="Lognormal parameters; mean, deviation and correlations are those of the "
+        "logarithm."
+    )
+
+    def law(self, forward: ForwardSection) -> GaussianLaw:
+        """Return the law of the forward model's parameters."""
+        from popinv.population.laws.gaussian import lognormal_law
+
+        return lognormal_law(forward.parameter_names(), **self.structure())
+
+
+class TransformedNormalSection(ByParameter):
+    """Parameters that are normal after a transform of each."""
+
+    kind: Literal["transformed_normal"] = Field(
+        description="Parameters that are normal after a transform of each; mean, deviation and "
+        "correlations are those of the transformed parameters."
+    )
+    transforms: dict[str, TransformKey] = Field(description=TRANSFORMS)
+
+    def law(self, forward: ForwardSection) -> GaussianLaw:
+        """Return the law of the forward model's parameters."""
+        from popinv.population.laws.gaussian import GaussianLaw
+
+        names = forward.parameter_names()
+        transforms = chosen_transforms(self.transforms, names)
+        return GaussianLaw(names, transforms, **self.structure())
+
+    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+        """Yield what does not fit the forward model, and intervals without length."""
+        yield from super().problems(forward)
+        yield from transform_problems(self.transforms, tuple(self.moments()))
+
+
+def _structure_problems(values: Mapping[str, float], names: tuple[str, ...]) -> Iterator[Problem]:
+    """Yield coefficients and correlations that the law does not have, or out of range."""
+    for name, value in values.items():
+        if name not in names:
+            yield Problem(
+                (name,),
+                f"got {shown(value)}; a number belongs to a coefficient or a correlation of the "
+                f"law, which has {', '.join(names) or 'neither'}.",
+            )
+        elif name.endswith("_correlation") and not -1 < value < 1:
+            yield Problem((name,), f"got {shown(value)}; a correlation is between -1 and 1.")

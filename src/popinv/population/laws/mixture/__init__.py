@@ -1,1 +1,0 @@
-"""A population of several kinds of systems, each with its own law."""

@@ -1,1 +1,0 @@
-"""Parameters that are normal after a transform of each."""

@@ -1,0 +1,158 @@
+r"""Noise that is made of other noise.
+
+:class:`WrappedNoise` is another model of noise, with further parameters. What a wrapper does not
+state itself is that of the noise within.
+
+:class:`ReplicatedNoise` is that of several replicates of one system, independent between them and
+of the same law,
+
+.. math:: \Gamma_R = I_R \otimes \Gamma(\gamma),
+
+with the parameters and names of Gamma. The replicates stand one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from popinv.population.constraints import Constraint, entrywise
+from popinv.population.noise.base import NoiseModel
+
+
+class WrappedNoise(NoiseModel):
+    """Noise that another model of noise is within.
+
+    gamma holds the parameters of the noise within, then those that the wrapper adds.
+
+    Parameters
+    ----------
+    noise : NoiseModel
+        The noise within.
+    added : mapping of str to Constraint
+        The wrapper's own parameters.
+    renamed : iterable of str, optional
+        Names of the parameters of the noise within.
+    """
+
+    def __init__(
+        self,
+        noise: NoiseModel,
+        added: Mapping[str, Constraint] | None = None,
+        renamed: Iterable[str] | None = None,
+    ) -> None:
+        added = added or {}
+        self._noise, self._within = noise, len(noise.names)
+        self._constraints_added = tuple(added.values())
+        self.names = (*(noise.names if renamed is None else renamed), *added)
+        self.constraints = (*noise.constraints, *self._constraints_added)
+        self.d_y, self.shrinkage = noise.d_y, noise.shrinkage
+
+    def within(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return the parameters of the noise within."""
+        return gamma[: self._within]
+
+    def added(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return the parameters that the wrapper adds."""
+        return gamma[self._within :]
+
+    @property
+    def correlations(self) -> np.ndarray:
+        """Boolean mask (n,): that of the noise within, and of the added parameters."""
+        own = self._noise.correlations
+        return np.concatenate([own, super().correlations[self._within :]])
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Boolean mask (n,): that of the noise within, and of the added parameters."""
+        return np.concatenate([self._noise.sizes, super().sizes[self._within :]])
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Natural size of a change: that of the noise within, and of the added parameters."""
+        return np.concatenate([self._noise.scale, super().scale[self._within :]])
+
+    def penalty(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return that of the noise within."""
+        return self._noise.penalty(self.within(gamma))
+
+    def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return Gamma of the noise within."""
+        return self._noise.covariance(self.within(gamma))
+
+    def unbounded(self, natural: np.ndarray) -> np.ndarray:
+        """Map each natural value (..., n) to the real line by its constraint."""
+        return self._both(self._noise.unbounded, natural, inverse=True)
+
+    def bounded(self, unbounded: np.ndarray) -> np.ndarray:
+        """Undo :meth:`unbounded`."""
+        return self._both(self._noise.bounded, unbounded)
+
+    def to_natural(self, unconstrained: np.ndarray) -> np.ndarray:
+        """Return the natural values for unconstrained gamma of shape (..., n)."""
+        return self._both(self._noise.to_natural, unconstrained)
+
+    def to_unconstrained(self, natural: np.ndarray) -> np.ndarray:
+        """Undo :meth:`to_natural`, for values (n,)."""
+        return self._both(self._noise.to_unconstrained, natural, inverse=True)
+
+    def _both(self, within: Any, values: np.ndarray, *, inverse: bool = False) -> np.ndarray:
+        """Return values mapped by the noise within, and by the constraints of the others."""
+        values = np.asarray(values, dtype=float)
+        added = entrywise(self._constraints_added, values[..., self._within :], inverse=inverse)
+        return np.concatenate([within(values[..., : self._within]), added], axis=-1)
+
+    def _by_name(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        added = self.names[self._within :]
+        of_added = {name: value for name, value in values.items() if name in added}
+        rest = {name: value for name, value in values.items() if name not in added}
+        return {**self._noise._by_name(rest), **of_added}
+
+
+class ReplicatedNoise(WrappedNoise):
+    """I_R (x) Gamma.
+
+    Parameters
+    ----------
+    single : NoiseModel
+        The noise of one replicate.
+    count : int
+        R, the number of replicates.
+    """
+
+    def __init__(self, single: NoiseModel, count: int) -> None:
+        super().__init__(single)
+        self.single, self.count, self.d_y = single, count, count * single.d_y
+        self.unrestricted, self.independent = single.unrestricted, single.independent
+
+    @property
+    def of_one(self) -> NoiseModel:
+        """The noise of one replicate."""
+        return self.single
+
+    @property
+    def family(self) -> NoiseModel:
+        """The noise of one replicate."""
+        return self.single
+
+    def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return I_R (x) Gamma, shape (R d_y, R d_y)."""
+        return self._blocks(self.single.covariance(gamma))
+
+    def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return I_R (x) L."""
+        return self._blocks(self.single.cholesky(gamma))
+
+    def sample(self, gamma: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+        """Map standard normal e (n, R d_y) to noise (n, R d_y), replicate by replicate."""
+        return self.single.sample(gamma, e.reshape(-1, self.single.d_y)).reshape(e.shape)
+
+    def whiten(self, gamma: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return (I_R (x) L)^{-1} x for each row of x (n, R d_y)."""
+        return self.single.whiten(gamma, x.reshape(-1, self.single.d_y)).reshape(x.shape)
+
+    def _blocks(self, matrix: torch.Tensor) -> torch.Tensor:
+        return torch.block_diag(*[matrix] * self.count)
