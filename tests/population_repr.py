@@ -23,9 +23,9 @@ from popinv.config.study import Study
 from popinv.inference.answer import population_dataset
 from popinv.inference.build import descent_problem
 from popinv.inference.fit_distance import fit_distance
-from popinv.inference.polish import polish
+from popinv.inference.polish import likelihood_dataset, polish, pseudo_likelihood_dataset
 from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset, likelihood_dataset, pseudo_likelihood_dataset
+from popinv.inference.result import estimate_dataset
 from popinv.inference.settings import PolishSettings
 from popinv.inference.surrogate_bias import FreshSolves
 from popinv.population.laws.section import law_values

@@ -10,6 +10,7 @@ import torch
 from problems import curve_problem
 from scipy import stats
 
+from popinv.inference.estimate import Ends
 from popinv.inference.intervals import (
     boundaries,
     deviation_interval,
@@ -19,7 +20,6 @@ from popinv.inference.intervals import (
     normal_interval,
 )
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.profile import Ends
 from popinv.inference.result import estimate_dataset
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.time_series import AutoregressiveNoise

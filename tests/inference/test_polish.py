@@ -16,14 +16,15 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.polish import (
     Polished,
+    likelihood_dataset,
     likelihood_solves,
     may_solve,
     polish,
+    pseudo_likelihood_dataset,
     pseudo_likelihood_solves,
 )
 from popinv.inference.problem import Problem
 from popinv.inference.resampling import bootstrap
-from popinv.inference.result import likelihood_dataset, pseudo_likelihood_dataset
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves

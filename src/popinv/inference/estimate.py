@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from popinv.inference.likelihood.profile import Ends
+
+@dataclass(frozen=True)
+class Ends:
+    """Ends of the 95 % interval of one entry of p; infinite if the data do not determine them.
+
+    Attributes
+    ----------
+    boundary : {"", "zero", "infinity"}
+        The boundary at which the maximum lies, if any.
+    """
+
+    lower: float
+    upper: float
+    boundary: str
 
 
 @dataclass(frozen=True)

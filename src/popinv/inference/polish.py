@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
+import xarray as xr
 from tqdm import tqdm
 
 from popinv.errors import DivergenceError
@@ -28,11 +29,13 @@ from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.likelihood.scores import marginal_scores, pseudo_scores
 from popinv.inference.likelihood.scoring import ScoringState, state_arrays, state_of
 from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_dataset, no_estimate
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.standard_errors import by_information, with_model_errors
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 from popinv.store.checkpoints import Checkpoint
+from popinv.store.variables import variable
 from popinv.surrogate.simulator import UncertainSurrogate, is_exact
 
 _PSEUDO_EVALUATIONS, _MARGINAL_EVALUATIONS, _CURVATURE_SYSTEMS = 4, 4, 400
@@ -327,3 +330,26 @@ def _where(problem: Problem, estimate: Estimate) -> str:
     names, values = (*problem.law.names, *problem.noise.names), problem.natural(estimate.p)
     shown = ", ".join(f"{n} {v:.4g}" for n, v in list(zip(names, values, strict=True))[:6])
     return f"{shown}; {estimate.reason}" if estimate.reason else shown
+
+
+def pseudo_likelihood_dataset(problem: Problem, polished: Polished) -> xr.Dataset:
+    """Return the pseudo-likelihood's estimate and its shift by the surrogate's error."""
+    name = "pseudo_likelihood"
+    dataset = estimate_dataset(
+        problem, polished.pseudo_likelihood, {"through": polished.through[name]}
+    )
+    dataset["surrogate_shift"] = variable(
+        "estimated",
+        polished.surrogate_shift,
+        "by how much the surrogate's error moves the estimate",
+    )
+    return dataset
+
+
+def likelihood_dataset(problem: Problem, polished: Polished) -> xr.Dataset:
+    """Return the likelihood's estimate, or only the reason why there is none."""
+    if polished.likelihood is None:
+        return no_estimate(problem, polished.reason)
+    return estimate_dataset(
+        problem, polished.likelihood, {"through": polished.through["likelihood"]}
+    )

@@ -16,7 +16,6 @@ from popinv.store.variables import variable
 
 if TYPE_CHECKING:
     from popinv.inference.estimate import Estimate
-    from popinv.inference.polish import Polished
     from popinv.inference.problem import Problem
 
 _KINDS = {"model": "by the model", "robust": "by the scores of the systems"}
@@ -205,29 +204,6 @@ def resamples_dataset(problem: Problem, answers: np.ndarray) -> xr.Dataset:
             ),
         },
         coords=law_and_noise_coordinates(problem.law.names, problem.noise.names),
-    )
-
-
-def pseudo_likelihood_dataset(problem: Problem, polished: Polished) -> xr.Dataset:
-    """Return the pseudo-likelihood's estimate and its shift by the surrogate's error."""
-    name = "pseudo_likelihood"
-    dataset = estimate_dataset(
-        problem, polished.pseudo_likelihood, {"through": polished.through[name]}
-    )
-    dataset["surrogate_shift"] = variable(
-        "estimated",
-        polished.surrogate_shift,
-        "by how much the surrogate's error moves the estimate",
-    )
-    return dataset
-
-
-def likelihood_dataset(problem: Problem, polished: Polished) -> xr.Dataset:
-    """Return the likelihood's estimate, or only the reason why there is none."""
-    if polished.likelihood is None:
-        return no_estimate(problem, polished.reason)
-    return estimate_dataset(
-        problem, polished.likelihood, {"through": polished.through["likelihood"]}
     )
 
 

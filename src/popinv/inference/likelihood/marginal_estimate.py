@@ -15,10 +15,10 @@ from typing import Protocol
 import numpy as np
 
 from popinv.errors import DivergenceError
-from popinv.inference.estimate import Estimate, restricted_inverse, sizes
+from popinv.inference.estimate import Ends, Estimate, restricted_inverse, sizes
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
 from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.likelihood.profile import Ends, ill_determined, profiles
+from popinv.inference.likelihood.profile import ill_determined, profiles
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.inference.standard_errors import by_information

@@ -15,13 +15,13 @@ sampling variance to the variance from the curvature, and is 1 for the likelihoo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import stdtrit
 
 from popinv.errors import DivergenceError
-from popinv.inference.estimate import restricted_inverse
+from popinv.inference.estimate import Ends, restricted_inverse
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 
@@ -40,21 +40,6 @@ _FOLLOWS = 1.0
 _HIGH = 9.0
 # A variance of a logarithm that carries no information.
 _FLAT = 25.0
-
-
-@dataclass(frozen=True)
-class Ends:
-    """Ends of the 95 % interval of one entry of p; infinite if the data do not determine them.
-
-    Attributes
-    ----------
-    boundary : {"", "zero", "infinity"}
-        The boundary at which the maximum lies, if any.
-    """
-
-    lower: float
-    upper: float
-    boundary: str
 
 
 def profiles(

@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from popinv.inference.build import descent_problem, start
-from popinv.inference.polish import may_solve, polish
-from popinv.inference.result import estimate_of, likelihood_dataset, pseudo_likelihood_dataset
+from popinv.inference.polish import likelihood_dataset, may_solve, polish, pseudo_likelihood_dataset
+from popinv.inference.result import estimate_of
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves
