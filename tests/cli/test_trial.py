@@ -13,10 +13,10 @@ import yaml
 from click.testing import CliRunner, Result
 from tiny_study import Workflow
 
-from popinv.cli import solve_costs, trial
+from popinv.cli import solve_costs, trial_solves
 from popinv.cli.commands import popinv
 from popinv.cli.solve_costs import solves_of, study_costs
-from popinv.cli.trial import most_seconds
+from popinv.cli.trial_solves import most_seconds
 from popinv.config.loading import load
 from popinv.config.study import Study
 
@@ -79,8 +79,8 @@ def calls() -> list[str]:
 
 def test_a_trial_says_what_it_may_take_before_it_solves(monkeypatch: pytest.MonkeyPatch):
     # Every first solve counts as slow.
-    monkeypatch.setattr(trial, "_SLOW", 0.0)
-    monkeypatch.setattr(trial, "_WORTH_SAYING", 0.0)
+    monkeypatch.setattr(trial_solves, "_SLOW", 0.0)
+    monkeypatch.setattr(trial_solves, "_WORTH_SAYING", 0.0)
     told = attempt("--systems", "3")
     before, after = told.split("one solve took", 1)
     assert "3 systems are to be solved, at most 1 in a call, 1 at a time: at most 5 min" in before
@@ -98,7 +98,7 @@ def test_a_trial_says_what_it_may_take_before_it_solves(monkeypatch: pytest.Monk
 
 
 def test_a_run_does_not_repeat_the_solves_of_a_trial(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(trial, "_SLOW", 0.0)
+    monkeypatch.setattr(trial_solves, "_SLOW", 0.0)
     attempt("--systems", "3")
     (tmp_path / "config.yaml").write_text(Path("mine.yaml").read_text())
     done = Workflow(tmp_path).run("results/own/rounds/0/solves.zarr.zip")
@@ -111,7 +111,7 @@ def test_a_run_does_not_repeat_the_solves_of_a_trial(tmp_path: Path, monkeypatch
 
 
 def test_of_two_systems_in_a_call_the_first_is_solved_twice(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(trial, "_SLOW", 0.0)
+    monkeypatch.setattr(trial_solves, "_SLOW", 0.0)
     configure(rows_per_call=100)
     assert "2 systems of the first design were tried" in attempt("--systems", "2")
     assert len(calls()) == 3

@@ -28,7 +28,7 @@ from popinv.methods.metrics import write_metrics
 from popinv.report.folder import ASSETS, library, library_name
 from popinv.report.gathering import gather_listed, gather_method, gather_study
 from popinv.report.pages import index_page, method_page
-from popinv.report.writing import page_of
+from popinv.report.study_page import page_of
 from popinv.store import storage
 from popinv.surrogate.collect import Thresholds
 from popinv_papers.kit.claims import claim_cells, write_claims

@@ -40,6 +40,7 @@ from popinv.report.answer_charts import parameter_chart
 from popinv.report.describing import described, question_of
 from popinv.report.estimator_charts import estimator_chart
 from popinv.report.folder import found_studies
+from popinv.report.formats import duration, inline, measured, number, rounded
 from popinv.report.gathering import (
     gather_listed,
     gather_method,
@@ -47,9 +48,8 @@ from popinv.report.gathering import (
 )
 from popinv.report.pages import index_page, reproduction
 from popinv.report.pictures import pictures_in
+from popinv.report.study_page import page_of
 from popinv.report.trust_charts import test_chart as chart_of_tests
-from popinv.report.words import duration, inline, measured, number, rounded
-from popinv.report.writing import page_of
 from popinv.sections.base import plain
 from popinv.store import storage
 

@@ -3,7 +3,7 @@
 from popinv.workflow.script import stage
 from popinv.population.model import Model
 from popinv.report.gathering import gather_study
-from popinv.report.writing import write_study_page
+from popinv.report.study_page import write_study_page
 
 with stage(snakemake) as job:
     section = job.study["whole"]

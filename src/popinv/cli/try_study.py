@@ -17,7 +17,7 @@ import numpy as np
 from popinv.cli.enough import too_few_systems
 from popinv.cli.first_times import interpolated_in_time, rounded_in_time
 from popinv.cli.solve_costs import duration, solves_of, study_costs
-from popinv.cli.trial import solve_few
+from popinv.cli.trial_solves import solve_few
 from popinv.config.budget import MOST_INPUTS
 from popinv.config.data_files import check_data_files, check_observation_file
 from popinv.config.loading import load_file

@@ -21,8 +21,8 @@ from popinv.figures.law import (
 )
 from popinv.figures.marginals import Marginal, density_panel
 from popinv.judgement.answer import RecoveredParameter
+from popinv.report.formats import readable, rounded
 from popinv.report.pair_charts import pair_charts
-from popinv.report.words import readable, rounded
 
 # Number of parameters that get a strip each, and of fields that can be selected.
 _STRIPS = 12

@@ -14,9 +14,9 @@ from popinv.charts.style import MODEL
 from popinv.figures.solver import Plane, round_panels
 from popinv.figures.surrogate import errors_panel, predictions_panel
 from popinv.inference.surrogate_intervals import HeldOutSolves
+from popinv.report.formats import duration, rounded
+from popinv.report.formats import stage as words_of
 from popinv.report.records import Stage
-from popinv.report.words import duration, rounded
-from popinv.report.words import stage as words_of
 
 
 def round_names(count: int) -> list[str]:

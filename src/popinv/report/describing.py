@@ -14,7 +14,7 @@ from popinv.forward.base import Parameter
 from popinv.methods.registry import METHODS
 from popinv.population.laws.section import LawSection
 from popinv.population.noise.section import NoiseSection
-from popinv.report.words import readable, rounded
+from popinv.report.formats import readable, rounded
 from popinv.sections.outside import Kind
 
 # This part of a key's description only tells how to write several numbers.

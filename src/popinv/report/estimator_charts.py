@@ -9,7 +9,7 @@ from popinv.charts.description import Axis, Bars, Mark, Panel, Points
 from popinv.charts.page_chart import Chart
 from popinv.charts.plotly_writer import page_figure
 from popinv.charts.style import DATA, LIGHT, MODEL, ORACLE
-from popinv.report.words import readable, rounded
+from popinv.report.formats import readable, rounded
 
 # Number of parameters with a row.
 _ROWS = 12

@@ -17,7 +17,7 @@ from popinv.figures.evidence import (
     error_panels,
     scores_panel,
 )
-from popinv.report.words import readable, rounded
+from popinv.report.formats import readable, rounded
 
 
 class _Calibration(BaseModel):

@@ -15,9 +15,9 @@ from popinv.errors import DataError
 from popinv.judgement.files import ANSWER_FILE, METRICS_FILE, read_answer, read_metrics
 from popinv.judgement.judgements import judgements
 from popinv.report.costs import jobs_of, stages
+from popinv.report.formats import readable
 from popinv.report.pictures import pictures_in
 from popinv.report.records import Comparison, Listed, Method, Row, Store, Study, Use
-from popinv.report.words import readable
 from popinv.sections.base import plain
 from popinv.store.attributes import attributes_of
 from popinv.workflow.benchmarks import read_job

@@ -17,7 +17,7 @@ from popinv.figures.noise import (
 )
 from popinv.figures.noise_statistics import NoiseComparison, NoiseGrowth, autocorrelation
 from popinv.inference.accuracy import relative_frobenius_error
-from popinv.report.words import rounded
+from popinv.report.formats import rounded
 
 _RANGE = "The grey range holds the empirical one in 95 of 100 data sets of the fitted model."
 

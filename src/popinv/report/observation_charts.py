@@ -10,7 +10,7 @@ from popinv.charts.plotly_writer import page_figure
 from popinv.charts.style import evenly
 from popinv.figures.observations import quantile_panels
 from popinv.figures.predictive_check import PredictiveCheck
-from popinv.report.words import rounded
+from popinv.report.formats import rounded
 
 _PANELS = 12
 

@@ -23,7 +23,7 @@ from popinv.charts.page_chart import DARK, Chart
 from popinv.errors import DataError
 from popinv.judgement.comparison import BASELINE_NAMES
 from popinv.judgement.files import METRICS_FILE, understood
-from popinv.report import words
+from popinv.report import formats
 from popinv.report.describing import described, question_of
 from popinv.report.folder import ASSETS, found_comparisons, found_studies, library_name
 from popinv.report.gathering import gather_comparison, gather_listed
@@ -88,7 +88,7 @@ def _environment() -> Environment:
     for name in (
         "duration", "inline", "measured", "memory", "number", "packed", "readable", "stage",
     ):  # fmt: skip
-        environment.filters[name] = getattr(words, name)
+        environment.filters[name] = getattr(formats, name)
     environment.globals |= {
         "asset": _asset,
         "library": f"../{ASSETS}/{library_name()}",
@@ -119,7 +119,7 @@ def study_page(
     rounds : sequence of mapping
         ``name``, ``calls``, ``failures`` and ``error`` of each round.
     searches : sequence of mapping
-        See :func:`popinv.report.writing.searches_of`.
+        See :func:`popinv.report.study_page.searches_of`.
     """
     every = study.answer.parameters
     law = [p for p in every if p.kind == "law"]
@@ -140,7 +140,7 @@ def study_page(
             intervals=any(p.lower is not None for p in shown),
             known=any(p.true is not None for p in shown),
             described=described(study.config),
-            questions={name: question_of(name) or words.readable(name) for name in study.uses},
+            questions={name: question_of(name) or formats.readable(name) for name in study.uses},
             compared=BASELINE_NAMES,
             reproduction=reproduction(study.name, plain(study.config)),
         )

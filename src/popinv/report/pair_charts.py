@@ -14,7 +14,7 @@ from popinv.charts.style import DATA, MODEL, TRUTH
 from popinv.figures.estimate_pairs import EstimatePairs
 from popinv.figures.joint import SHARES, Correlations, PairDraws
 from popinv.figures.pairs import ends_of, joint_panel
-from popinv.report.words import readable
+from popinv.report.formats import readable
 
 # Pixels of a panel of a square of parameters.
 _PANEL = 170

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from popinv.report.formats import readable
 from popinv.report.records import Picture
-from popinv.report.words import readable
 
 # Captions of a study's figures whose titles say less.
 _CAPTIONS = {

@@ -15,7 +15,7 @@ from popinv.config.study import Study as StudySection
 from popinv.judgement.answer import StudyAnswer
 from popinv.judgement.comparison import explained, rows_of
 from popinv.judgement.judgements import Judgement
-from popinv.report.words import compressed
+from popinv.report.formats import compressed
 
 Metrics = dict[str, Any]
 

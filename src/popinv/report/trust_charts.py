@@ -15,7 +15,7 @@ from popinv.charts.style import DATA, LIGHT, MODEL, TRUTH, evenly
 from popinv.figures.calibration import GRID, Calibration, Uniformity
 from popinv.figures.descent import loss_panels, path_panel
 from popinv.judgement.answer import FeatureTest
-from popinv.report.words import readable, rounded
+from popinv.report.formats import readable, rounded
 
 
 def calibration_charts(found: Calibration, fitted: bool = False) -> list[Chart]:
