@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.peers import elastodynamics as peers
 from benchmarks.rows import Contest, Row
-from popinv.forward.elastodynamics.model import Elastodynamics
+from popinv.forward.elastodynamics.model import ElastodynamicsModel
 from popinv.forward.elastodynamics.section import Elastodynamics as Section
 from popinv.forward.sensors import Sensors
 from popinv.seeds import generator
@@ -97,11 +97,11 @@ def _row(field: str, dimension: int, name: str) -> Row:
 
 
 @functools.cache
-def _model(field: str, dimension: int) -> Elastodynamics:
+def _model(field: str, dimension: int) -> ElastodynamicsModel:
     sensors = Sensors(positions=_PLACES[:, :dimension].tolist())
     keys = {"kind": "elastodynamics", "dimension": dimension, "field": field}
     model = Section.model_validate({**keys, "sensors": sensors}).model(0)
-    assert isinstance(model, Elastodynamics)
+    assert isinstance(model, ElastodynamicsModel)
     return model
 
 

@@ -10,7 +10,7 @@ import functools
 
 from benchmarks.peers import porous_flow as peers
 from benchmarks.rows import Contest, Row
-from popinv.forward.porous_flow.model import PorousFlow
+from popinv.forward.porous_flow.model import PorousFlowModel
 from popinv.forward.porous_flow.section import PorousFlow as Section
 from popinv.forward.sensors import Sensors
 from popinv.seeds import generator
@@ -62,7 +62,7 @@ def rows() -> list[Row]:
 
 
 @functools.cache
-def model(field: str, dimension: int) -> PorousFlow:
+def model(field: str, dimension: int) -> PorousFlowModel:
     """Return the package's model with 50 sensors."""
     rng = generator(0, f"benchmarks/porous_flow/{dimension}/sensors")
     sensors = Sensors(positions=rng.uniform(0.05, 0.95, (50, dimension)).tolist())

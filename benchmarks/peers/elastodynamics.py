@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from popinv.forward.elastodynamics.model import Elastodynamics
+from popinv.forward.elastodynamics.model import ElastodynamicsModel
 from popinv.forward.elastodynamics.reference import newmark, solve_afresh
 from popinv.forward.firedrake import load_firedrake
 
@@ -22,7 +22,7 @@ __all__ = ["firedrake_built_once", "firedrake_naive", "scikit_fem", "scikit_fem_
 Solve = Callable[[np.ndarray], np.ndarray]
 
 
-def _firedrake(model: Elastodynamics, prepare: Callable[..., Callable[[], Any]]) -> Solve:
+def _firedrake(model: ElastodynamicsModel, prepare: Callable[..., Callable[[], Any]]) -> Solve:
     discretisation = model.discretisation
     cells = len(discretisation.midpoints)
 
@@ -47,12 +47,12 @@ def _firedrake(model: Elastodynamics, prepare: Callable[..., Callable[[], Any]])
     return solve_all
 
 
-def firedrake_naive(model: Elastodynamics) -> Solve:
+def firedrake_naive(model: ElastodynamicsModel) -> Solve:
     """Return Newmark's method with ``solve(a == L, u, bcs)`` in every step."""
     return _firedrake(model, solve_afresh)
 
 
-def firedrake_built_once(model: Elastodynamics) -> Solve:
+def firedrake_built_once(model: ElastodynamicsModel) -> Solve:
     """Return Newmark's method with a solver for each system, which factorises once."""
     fd = load_firedrake()
 
@@ -65,7 +65,7 @@ def firedrake_built_once(model: Elastodynamics) -> Solve:
     return _firedrake(model, prepare)
 
 
-def scikit_fem(model: Elastodynamics) -> Solve:
+def scikit_fem(model: ElastodynamicsModel) -> Solve:
     """Return Newmark's method in NumPy on scikit-fem's matrices, with SciPy's ``splu``.
 
     The stiffness is uniform, so that both matrices are assembled once for all systems; the matrix
@@ -81,7 +81,7 @@ def scikit_fem(model: Elastodynamics) -> Solve:
     return solve_all
 
 
-def scikit_fem_field(model: Elastodynamics) -> Solve:
+def scikit_fem_field(model: ElastodynamicsModel) -> Solve:
     """Return the same for a modulus that varies in the body: each system is assembled."""
     body = _Body(model)
     field = model.field
@@ -101,7 +101,7 @@ def scikit_fem_field(model: Elastodynamics) -> Solve:
 class _Body:
     """The matrices of a body by scikit-fem, of the unknowns that are not clamped."""
 
-    def __init__(self, model: Elastodynamics) -> None:
+    def __init__(self, model: ElastodynamicsModel) -> None:
         import skfem
         from skfem.helpers import ddot, div, dot, grad, sym_grad
 

@@ -8,7 +8,7 @@ import pytest
 
 from popinv.config.loading import load
 from popinv.errors import ConfigError
-from popinv.sections.messages import Problem, dotted, listed, report, shown
+from popinv.sections.messages import ConfigProblem, dotted, listed, report, shown
 
 Spoil = Callable[[dict[str, Any]], Any]
 
@@ -388,4 +388,4 @@ def test_pieces() -> None:
     assert len(shown("x" * 500)) == 60
     assert listed(range(3)) == "0, 1, 2"
     assert listed(range(30)).endswith("9, ... (30 in all)")
-    assert report("f", [Problem((), "wrong")]) == "f: 1 problem\n\n  (top level)\n      wrong"
+    assert report("f", [ConfigProblem((), "wrong")]) == "f: 1 problem\n\n  (top level)\n      wrong"

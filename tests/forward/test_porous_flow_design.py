@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from popinv.forward.base import DifferentiableModel
 from popinv.forward.firedrake import load_firedrake
-from popinv.forward.porous_flow.model import PorousFlow
+from popinv.forward.porous_flow.model import PorousFlowModel
 from popinv.forward.porous_flow.section import PorousFlow as Section
 from popinv.forward.states import states
 
@@ -36,7 +36,7 @@ CASES = [
 def made(keys, sensors=5):
     given = {"kind": "porous_flow", "sensors": {"count": sensors}, **keys}
     section = Section.model_validate(given)
-    return section, PorousFlow(section, 3)
+    return section, PorousFlowModel(section, 3)
 
 
 def rows(section, count, seed=0):
@@ -134,7 +134,7 @@ def test_a_design_that_is_the_same_in_all_systems_changes_nothing(dimension):
     z = 0.3 * np.random.default_rng(0).standard_normal((3, len(fixed.parameters())))
     design = np.broadcast_to(np.append(7.0, places), (3, 1 + places.size))
     seen = flow.solve(np.hstack([z, design])).observations
-    np.testing.assert_allclose(seen, PorousFlow(fixed, 3).solve(z).observations, rtol=1e-11)
+    np.testing.assert_allclose(seen, PorousFlowModel(fixed, 3).solve(z).observations, rtol=1e-11)
     assert section.observed(0).coordinate_names == ("sensor",)
 
 

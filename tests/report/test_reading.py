@@ -12,7 +12,7 @@ from browsing import DRAWN, visit
 
 from popinv.report.gathering import PROBLEM, gather_listed, gather_study
 from popinv.report.pages import index_page, method_page, study_page
-from popinv.report.records import Method, Use
+from popinv.report.records import MethodRecord, UseRecord
 
 SECTIONS = (
     "estimators", "pairs", "calibration",
@@ -132,8 +132,15 @@ def test_hostile_names_and_numbers_are_written_out(browser, results, pages, tmp_
     numbers = {"nothing": None, "undefined": float("nan"), "infinite": float("inf"), "<b>": "<i>"}
     study = gather_study(results.tiny / "answer.json", results.section, results.stores())
     listed = replace(gather_listed(results.folder, "tiny", None), current=False, page=False)
-    method = Method(
-        "m" * 60, "A method", "", "", (), Use(PROBLEM, numbers), (Use(name, numbers),), {}
+    method = MethodRecord(
+        "m" * 60,
+        "A method",
+        "",
+        "",
+        (),
+        UseRecord(PROBLEM, numbers),
+        (UseRecord(name, numbers),),
+        {},
     )
     files = {
         "study": study_page(replace(study, name=name), dict.fromkeys(SECTIONS, ()), (), ()),

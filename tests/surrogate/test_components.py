@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from popinv.surrogate.components import LEFT_OUT, Components, extended, principal_components
+from popinv.surrogate.components import LEFT_OUT, OutputComponents, extended, principal_components
 from popinv.surrogate.networks import MLP
 from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.trained_network import Surrogate
@@ -91,7 +91,7 @@ def test_extended_components_represent_other_outputs_and_keep_the_first_ones():
 @pytest.fixture
 def surrogate():
     rng = np.random.default_rng(0)
-    components = Components(rng.standard_normal(6), rng.standard_normal((6, 2)))
+    components = OutputComponents(rng.standard_normal(6), rng.standard_normal((6, 2)))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = MLP(3, 6, 16, 1, components).double()
@@ -143,7 +143,7 @@ def test_it_is_the_same_in_a_file_and_in_double_precision(surrogate, z):
 
 def test_further_components_begin_as_nothing_and_are_learned(surrogate, z):
     old = surrogate.network.components
-    new = Components(old.centre, np.column_stack([old.matrix, np.arange(6.0)]))
+    new = OutputComponents(old.centre, np.column_stack([old.matrix, np.arange(6.0)]))
     network = surrogate.network.with_components(new)
     torch.testing.assert_close(network(z), surrogate.network(z))
     assert surrogate.network.layers[-1].out_features == 2

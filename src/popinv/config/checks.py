@@ -36,12 +36,12 @@ from popinv.population.laws.fields_section import FieldLaw
 from popinv.population.laws.section import LawSection
 from popinv.population.noise.kernel_section import KernelSection
 from popinv.population.noise.section import NoiseSection
-from popinv.sections.messages import Problem, name_problems, shown, value_problems
+from popinv.sections.messages import ConfigProblem, name_problems, shown, value_problems
 from popinv.sections.outside import is_outside
 from popinv.surrogate.section import SurrogateSettings
 
 
-def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
+def study_problems(study: Mapping[str, Any]) -> Iterator[ConfigProblem]:
     """Yield the contradictions between the sections of a study.
 
     Parameters
@@ -67,14 +67,14 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[Problem]:
             yield problem.under("downstream")
 
 
-def _forward(sections: Sections) -> Iterator[Problem]:
+def _forward(sections: Sections) -> Iterator[ConfigProblem]:
     """Yield the problems of the forward model; the other checks then treat it as unknown."""
     forward = sections.forward
     if forward and is_outside(forward.kind):
         try:
             check_forward(forward, 0)
         except ConfigError as error:
-            yield Problem(("forward", "kind"), f"got '{forward.kind}', but {error}.")
+            yield ConfigProblem(("forward", "kind"), f"got '{forward.kind}', but {error}.")
             forward = None
     if forward and (contradictions := list(forward.problems())):
         yield from (problem.under("forward") for problem in contradictions)
@@ -82,7 +82,7 @@ def _forward(sections: Sections) -> Iterator[Problem]:
     sections.forward = forward
 
 
-def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[Problem]:
+def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProblem]:
     forward, law, noise = sections.forward, sections.law, sections.noise
     observations, descent = sections.observations, sections.descent
     if law:
@@ -95,7 +95,7 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[Problem]:
     if isinstance(observations, SyntheticObservations):
         yield from _truth(forward, law, noise, observations)
         if descent and (descent.batch_size or 0) > observations.count:
-            yield Problem(
+            yield ConfigProblem(
                 ("descent", "batch_size"),
                 f"got {descent.batch_size}, but there are {observations.count} observations "
                 "(observations.count); null uses all of them.",
@@ -115,21 +115,21 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[Problem]:
         yield from _no_surrogate(sections, forward)
 
 
-def _assessment(assessment: Assessment, sections: Sections) -> Iterator[Problem]:
+def _assessment(assessment: Assessment, sections: Sections) -> Iterator[ConfigProblem]:
     yield from _baselines(assessment, sections)
     if assessment.bootstrap == 1:
-        yield Problem(
+        yield ConfigProblem(
             ("assessment", "bootstrap"),
             "got 1, but it must be 0 (no intervals) or at least 2: one resample has no spread.",
         )
     if assessment.repeats == 1:
-        yield Problem(
+        yield ConfigProblem(
             ("assessment", "repeats"),
             "got 1, but it must be 0 (no sampling error) or at least 2: one solve has no spread.",
         )
 
 
-def _downstream(downstream: StudyDownstream, sections: Sections) -> Iterator[Problem]:
+def _downstream(downstream: StudyDownstream, sections: Sections) -> Iterator[ConfigProblem]:
     needed = StudySections(
         sections.forward, sections.law, sections.noise, sections.surrogate, sections.assessment
     )
@@ -144,14 +144,14 @@ def _downstream(downstream: StudyDownstream, sections: Sections) -> Iterator[Pro
         yield from downstream.data_problems(ObservedSystems(irregular), forward)
 
 
-def _law(forward: ForwardSection | None, law: LawSection) -> Iterator[Problem]:
+def _law(forward: ForwardSection | None, law: LawSection) -> Iterator[ConfigProblem]:
     for problem in law.problems(forward) if forward else ():
         yield problem.under("law")
     for problem in law.spread_problems():
         yield problem.under("law")
 
 
-def _law_kind(forward: ForwardSection, kind: Any) -> Iterator[Problem]:
+def _law_kind(forward: ForwardSection, kind: Any) -> Iterator[ConfigProblem]:
     """Yield a problem if an invalid law section names the law of another field."""
     named = sections_by_kind(Law).get(f"{kind}")
     if named is not None and issubclass(named, FieldLaw):
@@ -159,13 +159,13 @@ def _law_kind(forward: ForwardSection, kind: Any) -> Iterator[Problem]:
             yield problem.under("law")
 
 
-def _noise(forward: ForwardSection, noise: NoiseSection) -> Iterator[Problem]:
+def _noise(forward: ForwardSection, noise: NoiseSection) -> Iterator[ConfigProblem]:
     for problem in noise.problems(forward):
         yield problem.under("noise")
     for problem in noise.value_problems(noise.start, forward):
         yield problem.under("noise", "start")
     if isinstance(forward, PorousFlow) and forward.own_sensors() and noise.kind == "kernel":
-        yield Problem(
+        yield ConfigProblem(
             ("noise", "kind"),
             "got 'kernel', which needs the same places in all systems, but the sensors stand in "
             "'forward.design'; use 'isotropic'.",
@@ -179,7 +179,7 @@ def _noise(forward: ForwardSection, noise: NoiseSection) -> Iterator[Problem]:
     places = Counter(tuple(position) for position in (sensors and sensors.positions) or [])
     for place, times in places.items():
         if times > 1:
-            yield Problem(
+            yield ConfigProblem(
                 ("forward", "sensors", "positions"),
                 f"{times} sensors are at {shown(list(place))}, where correlated noise without a "
                 "nugget would be equal; set 'noise.nugget: true', or merge them.",
@@ -191,7 +191,7 @@ def _truth(
     law: LawSection | None,
     noise: NoiseSection | None,
     observations: SyntheticObservations,
-) -> Iterator[Problem]:
+) -> Iterator[ConfigProblem]:
     at = ("observations", "truth")
     truth = observations.truth
     for problem in law.value_problems(truth.law, forward) if law else ():
@@ -208,7 +208,7 @@ def _true_noise(
     noise: NoiseSection,
     given: Mapping[str, Any],
     at: tuple[str, ...],
-) -> Iterator[Problem]:
+) -> Iterator[ConfigProblem]:
     names, values = tuple(noise.start.model_dump()), type(noise.start)
     known = {name: given[name] for name in names if name in given}
     wrong = list(value_problems(known, values))
@@ -222,11 +222,11 @@ def _true_noise(
             yield problem.under(*at)
 
 
-def _file_sensors(forward: ForwardSection) -> Iterator[Problem]:
+def _file_sensors(forward: ForwardSection) -> Iterator[ConfigProblem]:
     sensors = getattr(forward, "sensors", None)
     own = isinstance(forward, PorousFlow) and forward.own_sensors()
     if sensors and sensors.placement == "random" and not own:
-        yield Problem(
+        yield ConfigProblem(
             ("forward", "sensors"),
             "observations from a file were taken at known places; give them as "
             "'sensors: {positions: [...]}', in the order of the file's columns (or "
@@ -235,45 +235,47 @@ def _file_sensors(forward: ForwardSection) -> Iterator[Problem]:
         )
 
 
-def _place_columns(forward: ForwardSection, observations: FileObservations) -> Iterator[Problem]:
+def _place_columns(
+    forward: ForwardSection, observations: FileObservations
+) -> Iterator[ConfigProblem]:
     """Yield columns of places that no sensors have, and sensors without such columns."""
     given, at = observations.place_columns, ("observations", "place_columns")
     if not isinstance(forward, PorousFlow) or not forward.own_sensors():
         if given:
-            yield Problem(
+            yield ConfigProblem(
                 at,
                 f"got {shown(given)}, but the sensors are the same in all systems; leave it out, "
                 "or set 'forward.design: [sensors]' (porous_flow).",
             )
     elif observations.layout == "long" and len(given) != forward.dimension:
-        yield Problem(
+        yield ConfigProblem(
             at,
             f"got {shown(given)}, but the places of the sensors have {forward.dimension} "
             f"coordinate(s); name the columns of {' and '.join(forward.axes())}.",
         )
 
 
-def _descent(descent: DescentSettings) -> Iterator[Problem]:
+def _descent(descent: DescentSettings) -> Iterator[ConfigProblem]:
     if descent.final_learning_rate > descent.learning_rate:
-        yield Problem(
+        yield ConfigProblem(
             ("descent", "final_learning_rate"),
             f"got {descent.final_learning_rate:g}, but it must be at most descent.learning_rate "
             f"({descent.learning_rate:g}): the rate decays.",
         )
     if 0 < descent.pooled_directions < descent.directions:
-        yield Problem(
+        yield ConfigProblem(
             ("descent", "pooled_directions"),
             f"got {descent.pooled_directions}, but each step takes {descent.directions} "
             "(descent.directions) from the pool; 0 draws fresh ones.",
         )
 
 
-def _full_noise(descent: DescentSettings, noise: NoiseSection) -> Iterator[Problem]:
+def _full_noise(descent: DescentSettings, noise: NoiseSection) -> Iterator[ConfigProblem]:
     if not _moves_as_a_matrix(noise):
         return
     for key, needed in (("optimiser", "gauss_newton"), ("policy", "cut")):
         if getattr(descent, key) != needed:
-            yield Problem(
+            yield ConfigProblem(
                 ("descent", key),
                 f"got '{getattr(descent, key)}', but noise of kind '{noise.kind}' moves by a step "
                 f"of its own that needs '{needed}'; leave it out, or choose another noise.",
@@ -285,24 +287,24 @@ def _moves_as_a_matrix(noise: NoiseSection) -> bool:
     return noise.unrestricted and not (noise.errors and noise.errors.vary)
 
 
-def _baselines(assessment: Assessment, sections: Sections) -> Iterator[Problem]:
+def _baselines(assessment: Assessment, sections: Sections) -> Iterator[ConfigProblem]:
     law, descent, noise = sections.law, sections.descent, sections.noise
     for i, name in enumerate(assessment.baselines):
         at = ("assessment", "baselines", i)
         if name in assessment.baselines[:i]:
-            yield Problem(at, f"'{name}' is asked for twice; leave one out.")
+            yield ConfigProblem(at, f"'{name}' is asked for twice; leave one out.")
         elif descent and name == descent.policy:
-            yield Problem(
+            yield ConfigProblem(
                 at, f"got '{name}', which is the study's own descent.policy already; leave it out."
             )
         elif noise and _moves_as_a_matrix(noise) and name in ("full", "plain"):
-            yield Problem(
+            yield ConfigProblem(
                 at,
                 f"got '{name}', but noise of kind '{noise.kind}' moves by a step of its own that "
                 "is of the policy 'cut'; leave it out, or choose another noise.",
             )
         elif law and name == "two_stage" and not law.has_density:
-            yield Problem(
+            yield ConfigProblem(
                 at,
                 "got 'two_stage', which needs the density of the law, and that of a "
                 f"'{law.kind}' has no closed form; leave it out (full, plain and nuts do "
@@ -310,71 +312,71 @@ def _baselines(assessment: Assessment, sections: Sections) -> Iterator[Problem]:
             )
 
 
-def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[Problem]:
+def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[ConfigProblem]:
     if surrogate.network != "fno":
         return
     if not isinstance(forward, PorousFlow) or forward.field != "cosine":
-        yield Problem(
+        yield ConfigProblem(
             ("surrogate", "network"),
             "got 'fno', which reads the fields of porous flow that are linear in the parameters "
             "(forward.kind: porous_flow, forward.field: cosine); use 'mlp'.",
         )
     elif forward.design_list:
-        yield Problem(
+        yield ConfigProblem(
             ("surrogate", "network"),
             "got 'fno', which reads fields alone, but 'forward.design' is not empty; use 'mlp'.",
         )
     elif surrogate.fourier_modes > forward.elements // 2:
-        yield Problem(
+        yield ConfigProblem(
             ("surrogate", "fourier_modes"),
             f"got {surrogate.fourier_modes}, but a mesh of {forward.elements} elements a side "
             f"carries at most {forward.elements // 2}.",
         )
 
 
-def _no_surrogate(sections: Sections, forward: ForwardSection) -> Iterator[Problem]:
+def _no_surrogate(sections: Sections, forward: ForwardSection) -> Iterator[ConfigProblem]:
     """Yield what needs a surrogate."""
     if not (isinstance(forward, PythonFunction) and forward.differentiated):
-        yield Problem(
+        yield ConfigProblem(
             ("surrogate", "kind"),
             "got 'none', but only a Python function of torch that takes a table of systems "
             "(forward.kind 'python', derivatives 'torch', vectorised true) needs no surrogate. "
             "Use 'network'.",
         )
     if sections.evidence and sections.evidence.design_counts:
-        yield Problem(
+        yield ConfigProblem(
             ("evidence", "design_counts"),
             "compares networks, and there is no surrogate; leave it out.",
         )
     for name, method in sections.downstream.asked().items() if sections.downstream else ():
         if method.trains_network:
-            yield Problem(
+            yield ConfigProblem(
                 ("downstream", name),
                 "trains the surrogate's network, and there is no surrogate; leave it out, or use "
                 "'surrogate: {kind: network}'.",
             )
 
 
-def _gaussian_process(sections: Sections) -> Iterator[Problem]:
+def _gaussian_process(sections: Sections) -> Iterator[ConfigProblem]:
     """Yield what a Gaussian process is too costly for, and what needs a network."""
     forward, learning, assessment = sections.forward, sections.active_learning, sections.assessment
     kind = ("surrogate", "kind")
     if find_spec("sklearn") is None:
-        yield Problem(
+        yield ConfigProblem(
             kind,
             "got 'gaussian_process', which needs scikit-learn: "
             "python -m pip install 'popinv[gaussian_process]'. Or use 'network'.",
         )
     inputs = len(forward.inputs()) if forward else 0
     if inputs > MOST_INPUTS:
-        yield Problem(
+        yield ConfigProblem(
             kind,
             f"got 'gaussian_process', which has a length scale for each input, at most "
             f"{MOST_INPUTS}; the forward model has {inputs} (parameters and design). Use "
             "'network', with more solves, or fewer parameters.",
         )
     if forward and forward.has_sampling_error():
-        yield Problem(
+        yield ConfigProblem(
             kind,
             "got 'gaussian_process', but solves of this forward model have a sampling error, which "
             "a Gaussian process does not take off the noise. Use 'network'.",
@@ -383,7 +385,7 @@ def _gaussian_process(sections: Sections) -> Iterator[Problem]:
         solves = learning.first_design + (learning.rounds - 1) * learning.solves_per_round
         solves += assessment.surrogate_check
         if solves > MOST_SOLVES:
-            yield Problem(
+            yield ConfigProblem(
                 kind,
                 f"got 'gaussian_process', whose cost grows with the cube of the solves, at most "
                 f"{MOST_SOLVES}; the rounds and the check make {solves} "
@@ -392,10 +394,10 @@ def _gaussian_process(sections: Sections) -> Iterator[Problem]:
             )
     wanted = "compares networks, and the surrogate is a Gaussian process; leave it out."
     if sections.evidence and sections.evidence.design_counts:
-        yield Problem(("evidence", "design_counts"), wanted)
+        yield ConfigProblem(("evidence", "design_counts"), wanted)
     for name, method in sections.downstream.asked().items() if sections.downstream else ():
         if method.trains_network:
-            yield Problem(
+            yield ConfigProblem(
                 ("downstream", name),
                 "trains the surrogate's network, and the surrogate is a Gaussian process; leave it "
                 "out, or use 'surrogate: {kind: network}'.",

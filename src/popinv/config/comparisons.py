@@ -9,13 +9,13 @@ from popinv.config.observations import FileObservations
 from popinv.config.study import Config, Study
 from popinv.errors import nearest
 from popinv.sections.base import plain
-from popinv.sections.messages import Problem, listed
+from popinv.sections.messages import ConfigProblem, listed
 
 # Keys of a file of observations that may differ: a model uses more or fewer of its columns.
 _MAY_DIFFER = ("ignored_columns",)
 
 
-def comparison_problems(config: Config) -> Iterator[Problem]:
+def comparison_problems(config: Config) -> Iterator[ConfigProblem]:
     """Yield what is wrong with each comparison; paths begin at the top level.
 
     The observations themselves are compared when they have been read.
@@ -24,20 +24,20 @@ def comparison_problems(config: Config) -> Iterator[Problem]:
         at = ("comparisons", name)
         for i, study in enumerate(studies):
             if study not in config.studies:
-                yield Problem(
+                yield ConfigProblem(
                     (*at, i),
                     f"got '{study}', but there is no such study.{nearest(study, config.studies)} "
                     f"The studies are {listed(config.studies)}.",
                 )
             elif study in studies[:i]:
-                yield Problem((*at, i), f"'{study}' is named twice; leave one out.")
+                yield ConfigProblem((*at, i), f"'{study}' is named twice; leave one out.")
         known = [study for study in dict.fromkeys(studies) if study in config.studies]
         if len(studies) < 2:
-            yield Problem(at, "a comparison needs at least 2 studies.")
+            yield ConfigProblem(at, "a comparison needs at least 2 studies.")
         for study in known[1:]:
             first, other = config.studies[known[0]], config.studies[study]
             if key := _different(first, other, config.seed):
-                yield Problem(
+                yield ConfigProblem(
                     at,
                     f"'{known[0]}' and '{study}' differ in '{key}', so that they have other "
                     "observations, or test other systems. Models can be compared on the same "

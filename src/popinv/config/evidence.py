@@ -16,7 +16,7 @@ from popinv.sections.base import (
     Several,
     not_too_many,
 )
-from popinv.sections.messages import Problem, listed
+from popinv.sections.messages import ConfigProblem, listed
 
 _FEWEST_SYSTEMS = 10
 _Size = Annotated[int, Field(ge=_FEWEST_SYSTEMS), AfterValidator(not_too_many), NotBoolean]
@@ -76,7 +76,7 @@ class Evidence(Section):
         return [figure for figure, wanted in asked.items() if wanted]
 
 
-def evidence_problems(evidence: Evidence, observations: Any) -> Iterator[Problem]:
+def evidence_problems(evidence: Evidence, observations: Any) -> Iterator[ConfigProblem]:
     """Yield what is wrong with the section, or between it and others.
 
     Parameters
@@ -86,7 +86,7 @@ def evidence_problems(evidence: Evidence, observations: Any) -> Iterator[Problem
     """
     wanted = [name for name in ("system_counts", "design_counts") if getattr(evidence, name)]
     if wanted and isinstance(observations, FileObservations):
-        yield Problem(
+        yield ConfigProblem(
             ("evidence",),
             f"asks for {listed(wanted)}, which compare with a known truth, but the observations "
             f"come from a file ('{observations.file}'); leave 'evidence' out, or use a synthetic "
@@ -99,8 +99,8 @@ def evidence_problems(evidence: Evidence, observations: Any) -> Iterator[Problem
     ):
         counts = getattr(evidence, name)
         if counts != sorted(set(counts)):
-            yield Problem(
+            yield ConfigProblem(
                 ("evidence", name), f"got {counts}, but the numbers must ascend, each given once."
             )
         if 0 < len(counts) < fewest:
-            yield Problem(("evidence", name), f"got {counts}, but {purpose}.")
+            yield ConfigProblem(("evidence", name), f"got {counts}, but {purpose}.")

@@ -15,7 +15,7 @@ from popinv.config.reruns import with_reruns
 from popinv.config.study import Config, Study
 from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError
-from popinv.sections.messages import Problem, explain, report
+from popinv.sections.messages import ConfigProblem, explain, report
 
 __all__ = ["Config", "as_mapping", "json_schema", "load", "load_file"]
 
@@ -48,7 +48,7 @@ def load(mapping: Mapping[str, Any], source: str = "config/config.yaml") -> Conf
         raise ConfigError(
             f"{source}: a part of the file contains itself (through & and *), without end"
         ) from None
-    problems: list[Problem] = []
+    problems: list[ConfigProblem] = []
     config: Config | None = None
     try:
         config = Config.model_validate(data)

@@ -15,7 +15,7 @@ from popinv.forward.section import ForwardSection
 from popinv.observation_files.limit_keys import ORDER, VARIABLES, LimitColumns, states_limits
 from popinv.population.laws.section import LawSection
 from popinv.population.model import covariate_names
-from popinv.sections.messages import Problem, name_problems
+from popinv.sections.messages import ConfigProblem, name_problems
 
 # Kinds of noise without correlations.
 _INDEPENDENT = ("isotropic", "diagonal")
@@ -23,7 +23,7 @@ _INDEPENDENT = ("isotropic", "diagonal")
 
 def known_problems(
     forward: ForwardSection, law: LawSection, sections: Sections
-) -> Iterator[Problem]:
+) -> Iterator[ConfigProblem]:
     """Yield known quantities without a distribution, and parts of a study that do not take any."""
     covariates = covariate_names(law, *sections.noises)
     wanted = tuple(dict.fromkeys([*forward.design_names(), *covariates]))
@@ -37,7 +37,7 @@ def known_problems(
 
 def replicate_problems(
     observations: SyntheticObservations | FileObservations, sections: Sections
-) -> Iterator[Problem]:
+) -> Iterator[ConfigProblem]:
     """Yield parts of a study that do not take systems with several replicates."""
     if isinstance(observations, SyntheticObservations):
         several = observations.replicates > 1
@@ -47,7 +47,7 @@ def replicate_problems(
         yield from _not_for(sections, "systems with replicates")
 
 
-def error_problems(sections: Sections) -> Iterator[Problem]:
+def error_problems(sections: Sections) -> Iterator[ConfigProblem]:
     """Yield parts of a study that do not take noise that varies."""
     observations = sections.observations
     if sections.noise_varies:
@@ -59,12 +59,12 @@ def error_problems(sections: Sections) -> Iterator[Problem]:
 
 def _limits(
     sections: Sections, observations: SyntheticObservations | FileObservations
-) -> Iterator[Problem]:
+) -> Iterator[ConfigProblem]:
     """Yield limits that do not fit, and noise that they do not go with."""
     noise = sections.noise
     heavy = bool(noise and noise.errors and noise.errors.tails != "gaussian")
     if noise and heavy and noise.kind not in _INDEPENDENT:
-        yield Problem(
+        yield ConfigProblem(
             ("noise", "errors", "tails"),
             "censored values need Gaussian tails, or noise of kind 'isotropic' or 'diagonal'. "
             f"With the kind '{noise.kind}' and heavy tails, the values seen depend on the censored "
@@ -74,7 +74,7 @@ def _limits(
     given = {name: getattr(observations, name) for name in VARIABLES}
     for name, limit in (("not_below", "censored_below"), ("not_above", "censored_above")):
         if given[name] is not None and given[limit] is None:
-            yield Problem(
+            yield ConfigProblem(
                 ("observations", name),
                 f"it says more of the values beyond '{limit}', which is not stated; state it too.",
             )
@@ -86,7 +86,7 @@ def _limits(
         if value is None or isinstance(value, LimitColumns):
             continue
         if isinstance(value, list) and len(value) != len(described):
-            yield Problem(
+            yield ConfigProblem(
                 ("observations", name),
                 f"got {len(value)} numbers, but there are {len(described)} observations of each "
                 "system; give one for each, or one number.",
@@ -95,16 +95,16 @@ def _limits(
         numbers[name] = np.broadcast_to(value, len(described))
         if described.logarithm and name.startswith("censored") and numbers[name].min() <= 0:
             text = "a limit must be positive, as logarithms are observed."
-            yield Problem(("observations", name), text)
+            yield ConfigProblem(("observations", name), text)
     for low, high in ORDER:
         if low in numbers and high in numbers and (numbers[low] >= numbers[high]).any():
-            yield Problem(("observations", low), f"it must be smaller than '{high}'.")
+            yield ConfigProblem(("observations", low), f"it must be smaller than '{high}'.")
 
 
-def _not_for(sections: Sections, what: str) -> Iterator[Problem]:
+def _not_for(sections: Sections, what: str) -> Iterator[ConfigProblem]:
     """Yield methods that a study asks for and that do not take its systems."""
     for method, asked in sections.downstream or ():
         if asked is not None and asked.special_systems:
-            yield Problem(
+            yield ConfigProblem(
                 ("downstream", method), f"not for {what}: {asked.special_systems}; leave it out."
             )

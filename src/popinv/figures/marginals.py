@@ -54,7 +54,7 @@ def logarithmic(label: str = "", **settings: Any) -> Axis:
 
 
 @dataclass(frozen=True)
-class Density:
+class PopulationDensity:
     """Densities of a quantity over the population, all of shape (n,); ``true`` may be None.
 
     ``band`` holds the lower and the upper ends of pointwise 95 % intervals of the recovered
@@ -71,7 +71,7 @@ class Density:
     band: tuple[np.ndarray, np.ndarray] | None = None
 
 
-def density_of(marginal: Marginal) -> Density:
+def density_of(marginal: Marginal) -> PopulationDensity:
     """Return the smoothed densities of the recovered and the true draws."""
     recovered, true = marginal.recovered, marginal.true
     both = recovered if true is None else np.concatenate([recovered, true])
@@ -94,7 +94,7 @@ def density_of(marginal: Marginal) -> Density:
         # Differences of the same random numbers have less noise than the densities.
         low, high = np.quantile(each[1:] - each[0], [0.025, 0.975], axis=0)
         band = np.maximum(here + low, 0.0), here + high
-    return Density(
+    return PopulationDensity(
         np.exp(centres) if wide else centres,
         here,
         None if true is None else density(true),

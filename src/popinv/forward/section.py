@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from popinv.forward.base import ForwardModel, Observations, Parameter
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 from popinv.sections.outside import Kind, kind_section
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class ForwardSection(Kind):
         """Return whether a key has its default, if the default depends on no other key."""
         return bool(getattr(self, key) == type(self).model_fields[key].default)
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[ConfigProblem]:
         """Yield contradictions within the section, with paths that begin at it."""
         yield from ()
 
@@ -234,12 +234,12 @@ def forward_section(forward: ForwardSection | Mapping[str, Any]) -> ForwardSecti
     return section
 
 
-def mode_problems(dimension: int, modes: int, elements: int) -> Iterator[Problem]:
+def mode_problems(dimension: int, modes: int, elements: int) -> Iterator[ConfigProblem]:
     """Yield wave numbers that make no field, or exceed those that a mesh can resolve."""
     if modes < dimension:
-        yield Problem(("modes",), f"got {modes}, but it must be at least 2 in 2-D.")
+        yield ConfigProblem(("modes",), f"got {modes}, but it must be at least 2 in 2-D.")
     if modes > elements:
-        yield Problem(
+        yield ConfigProblem(
             ("modes",),
             f"got {modes}, but the mesh has {elements} elements along its length, too few to "
             "resolve so many wave numbers; lower 'modes' or raise 'elements'.",

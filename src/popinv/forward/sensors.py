@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from pydantic_core import PydanticCustomError
 
 from popinv.sections.base import Entries, Number, Section
-from popinv.sections.messages import Problem, shown
+from popinv.sections.messages import ConfigProblem, shown
 from popinv.seeds import generator
 
 
@@ -84,11 +84,11 @@ class Sensors(Section):
             )
         return self
 
-    def problems(self, dimension: int) -> Iterator[Problem]:
+    def problems(self, dimension: int) -> Iterator[ConfigProblem]:
         """Yield entries that do not fit a domain of so many dimensions."""
         for i, position in enumerate(self.positions or []):
             if len(position) != dimension:
-                yield Problem(
+                yield ConfigProblem(
                     ("sensors", "positions", i),
                     f"got {shown(position)}, but in {dimension} dimension(s) a position has "
                     f"{dimension} coordinate(s).",
@@ -96,7 +96,7 @@ class Sensors(Section):
         if self.placement == "regular" and dimension == 2:
             side = round(self.count**0.5)
             if side**2 != self.count:
-                yield Problem(
+                yield ConfigProblem(
                     ("sensors", "count"),
                     f"got {self.count}, but a regular grid in two dimensions has a square number "
                     f"of sensors, such as {max(side, 1) ** 2}.",

@@ -13,7 +13,7 @@ from popinv.forward.section import ForwardSection
 from popinv.population.laws.section import LawSection
 from popinv.population.noise.section import NoiseSection
 from popinv.sections.base import Section
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 from popinv.sections.systems import systems_left
 from popinv.surrogate.section import SurrogateSettings
 
@@ -63,14 +63,14 @@ class MethodSection(Section):
         """Return the files that the method reads, in the form of the study's own, by their keys."""
         return {}
 
-    def problems(self, study: StudySections) -> Iterator[Problem]:
+    def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
         """Yield each conflict with another section of the study."""
         if not (self.unrestricted_noise and study.noise and study.noise.unrestricted):
             return
         most = self.unrestricted_up_to
         if not most or (study.forward and study.forward.observation_count() > most):
             more = f" of more than {most} observations" if most else ""
-            yield Problem(
+            yield ConfigProblem(
                 (),
                 f"requested, but noise of kind '{study.noise.kind}'{more} "
                 f"{self.unrestricted_noise}; leave it out, or choose another noise.",
@@ -78,7 +78,7 @@ class MethodSection(Section):
 
     def data_problems(
         self, observed: ObservedSystems, forward: ForwardSection | None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Yield each conflict with the observed systems."""
         yield from ()
 
@@ -103,24 +103,24 @@ def offered(section: type[MethodSection]) -> Any:
 
 def named_system_problems(
     systems: Sequence[int | str], observed: ObservedSystems
-) -> Iterator[Problem]:
+) -> Iterator[ConfigProblem]:
     """Yield the reason why these systems cannot be left out, if there is one."""
     if observed.count is None:
         return
     try:
         systems_left(systems, observed.names, observed.count)
     except DataError as error:
-        yield Problem(("systems",), str(error))
+        yield ConfigProblem(("systems",), str(error))
 
 
-def system_problems(systems: Sequence[int], observed: ObservedSystems) -> Iterator[Problem]:
+def system_problems(systems: Sequence[int], observed: ObservedSystems) -> Iterator[ConfigProblem]:
     """Yield each reason why these are not the numbers of different systems to learn from."""
     if observed.count is None:
         return
     if len(set(systems)) != len(systems):
-        yield Problem(("systems",), f"got {list(systems)}, but each system is named once.")
+        yield ConfigProblem(("systems",), f"got {list(systems)}, but each system is named once.")
     if max(systems) >= observed.count:
-        yield Problem(
+        yield ConfigProblem(
             ("systems",),
             f"got {max(systems)}, but the {observed.count} systems to learn from have the "
             f"numbers from 0 to {observed.count - 1}.",

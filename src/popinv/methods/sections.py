@@ -11,7 +11,7 @@ from popinv.forward.section import ForwardSection
 from popinv.methods.registry import HOUSES, METHODS
 from popinv.methods.section import HouseSettings, ObservedSystems, StudySections, offered
 from popinv.sections.base import Section
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 
 _SETTINGS = tuple(settings for house in HOUSES for settings in house.settings)
 
@@ -23,7 +23,7 @@ class _Asked(Section):
         """Return the sections of the methods that are asked for, by name."""
         return {name: section for name, section in self if section is not None}
 
-    def problems(self, study: StudySections) -> Iterator[Problem]:
+    def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
         """Yield each conflict of a method with another section of the study."""
         for name, section in self.asked().items():
             for problem in section.problems(study):
@@ -31,7 +31,7 @@ class _Asked(Section):
 
     def data_problems(
         self, observed: ObservedSystems, forward: ForwardSection | None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Yield each conflict of a method with the observed systems."""
         for name, section in self.asked().items():
             for problem in section.data_problems(observed, forward):

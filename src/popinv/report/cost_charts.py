@@ -16,7 +16,7 @@ from popinv.figures.surrogate import errors_panel, predictions_panel
 from popinv.inference.surrogate_intervals import HeldOutSolves
 from popinv.report.formats import duration, rounded
 from popinv.report.formats import stage as words_of
-from popinv.report.records import Stage
+from popinv.report.records import StageCosts
 
 
 def round_names(count: int) -> list[str]:
@@ -88,7 +88,7 @@ def prediction_chart(held_out: HeldOutSolves | None) -> Chart | None:
     )
 
 
-def stage_chart(stages: Sequence[Stage]) -> Chart | None:
+def stage_chart(stages: Sequence[StageCosts]) -> Chart | None:
     """Return the time of every stage as bars."""
     if not stages:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from popinv.config.study import Study
-from popinv.report.records import Stage
+from popinv.report.records import StageCosts
 from popinv.workflow.benchmarks import Job, asked_and_taken
 
 # Rules that write pages and draw the gallery do not count as cost of a study.
@@ -19,13 +19,13 @@ def jobs_of(folder: Path, study: Study) -> list[Job]:
     return [job for _, job in asked_and_taken(folder, study) if job.rule not in _PAGES]
 
 
-def stages(jobs: Iterable[Job]) -> tuple[Stage, ...]:
+def stages(jobs: Iterable[Job]) -> tuple[StageCosts, ...]:
     """Return the resources of the jobs of each rule together, the longest first."""
     by_rule: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
         by_rule[job.rule].append(job)
     totals = [
-        Stage(
+        StageCosts(
             rule,
             len(own),
             sum(job.seconds for job in own),

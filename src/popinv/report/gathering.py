@@ -17,7 +17,15 @@ from popinv.judgement.judgements import judgements
 from popinv.report.costs import jobs_of, stages
 from popinv.report.formats import readable
 from popinv.report.pictures import pictures_in
-from popinv.report.records import Comparison, Listed, Method, Row, Store, Study, Use
+from popinv.report.records import (
+    Comparison,
+    Listed,
+    MethodRecord,
+    Row,
+    Store,
+    StudyRecord,
+    UseRecord,
+)
 from popinv.sections.base import plain
 from popinv.store.attributes import attributes_of
 from popinv.workflow.benchmarks import read_job
@@ -30,7 +38,7 @@ def gather_study(
     file: str | Path,
     section: config.Study,
     stores: Iterable[str | Path] = (),
-) -> Study:
+) -> StudyRecord:
     """Return the record of a finished study.
 
     Parameters
@@ -58,7 +66,7 @@ def gather_study(
     comparison = folder / "baselines" / "comparison.json"
     compared = section.assessment.baselines and comparison.exists()
     asked = [name for name, method in section.downstream if method is not None]
-    return Study(
+    return StudyRecord(
         name=folder.name,
         config=section,
         answer=answer,
@@ -140,7 +148,7 @@ def gather_method(
     question: str = "",
     benchmarks: Mapping[str, str | Path] | None = None,
     cells: Callable[[Mapping[str, str]], dict[str, str]] = dict,
-) -> Method:
+) -> MethodRecord:
     """Return the record of a downstream method, from its results so far.
 
     Parameters
@@ -174,7 +182,7 @@ def gather_method(
         if (results / study / "downstream" / name / "metrics.json").exists()
     )
     title = title or readable(name).capitalize()
-    return Method(
+    return MethodRecord(
         name,
         title,
         lead,
@@ -219,10 +227,10 @@ def _use(
     study: str,
     benchmark: str | Path | None = None,
     cells: Callable[[Mapping[str, str]], dict[str, str]] = dict,
-) -> Use:
+) -> UseRecord:
     table = folder / "claims.csv"
     took = Path(benchmark) if benchmark is not None else None
-    return Use(
+    return UseRecord(
         study=study,
         metrics=read_metrics(folder / "metrics.json"),
         claims=_rows(table, cells) if table.exists() else (),

@@ -27,7 +27,7 @@ from popinv.report import formats
 from popinv.report.describing import described, question_of
 from popinv.report.folder import ASSETS, found_comparisons, found_studies, library_name
 from popinv.report.gathering import gather_comparison, gather_listed
-from popinv.report.records import Comparison, Listed, Method, Study
+from popinv.report.records import Comparison, Listed, MethodRecord, StudyRecord
 from popinv.sections.base import plain
 from popinv.store.whole_files import write_text
 from popinv.workflow.records import versions_of
@@ -104,7 +104,7 @@ def _asset(name: str) -> Markup:
 
 
 def study_page(
-    study: Study,
+    study: StudyRecord,
     charts: Mapping[str, Sequence[Chart]],
     rounds: Sequence[Mapping[str, Any]],
     searches: Sequence[Mapping[str, Any]],
@@ -147,7 +147,7 @@ def study_page(
     )
 
 
-def method_page(method: Method) -> str:
+def method_page(method: MethodRecord) -> str:
     """Return the page of a downstream method."""
     return (
         _environment()
@@ -168,7 +168,9 @@ def comparison_page(comparison: Comparison, charts: Sequence[Chart]) -> str:
 
 
 def index_page(
-    studies: Sequence[Listed], methods: Sequence[Method], comparisons: Sequence[Comparison] = ()
+    studies: Sequence[Listed],
+    methods: Sequence[MethodRecord],
+    comparisons: Sequence[Comparison] = (),
 ) -> str:
     """Return the page with links to all others."""
     template = _environment().get_template("index.html")

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from popinv.config.observations import SyntheticObservations
-from popinv.config.study import Study as StudySection
+from popinv.config.study import Study
 from popinv.judgement.answer import StudyAnswer
 from popinv.judgement.comparison import explained, rows_of
 from popinv.judgement.judgements import Judgement
@@ -21,7 +21,7 @@ Metrics = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageCosts:
     """Resources of the jobs of one rule together."""
 
     rule: str
@@ -89,7 +89,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Use:
+class UseRecord:
     """Results of a downstream method on its own test problem or on a study.
 
     Attributes
@@ -100,7 +100,7 @@ class Use:
     claims : tuple of Row
         A table of what was found, in parts.
     pictures : tuple of Picture
-    stages : tuple of Stage
+    stages : tuple of StageCosts
         Resources of the job.
     hashes : dict of str to str
         SHA-256 of each file of numbers.
@@ -110,7 +110,7 @@ class Use:
     metrics: Metrics
     claims: tuple[Row, ...] = ()
     pictures: tuple[Picture, ...] = ()
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[StageCosts, ...] = ()
     hashes: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -202,7 +202,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Method:
+class MethodRecord:
     """A downstream method: its name, its description, and all its results.
 
     Attributes
@@ -211,9 +211,9 @@ class Method:
         Its description, and the question that it answers about a study.
     reading : tuple of str
         Paragraphs on the interpretation of its results on a study.
-    problem : Use or None
+    problem : UseRecord or None
         Its own test problem.
-    uses : tuple of Use
+    uses : tuple of UseRecord
     configs : dict of str to dict
         Sections of the configuration of the studies among the uses.
     """
@@ -223,13 +223,13 @@ class Method:
     about: str
     question: str
     reading: tuple[str, ...]
-    problem: Use | None
-    uses: tuple[Use, ...]
+    problem: UseRecord | None
+    uses: tuple[UseRecord, ...]
     configs: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyRecord:
     """A finished study.
 
     Attributes
@@ -238,7 +238,7 @@ class Study:
         Its section of the configuration.
     answer : StudyAnswer
     judgements : tuple of Judgement
-    stages : tuple of Stage
+    stages : tuple of StageCosts
     stores : tuple of Store
     baselines : dict of dict
         Results of other methods on the study, by method; empty without a comparison.
@@ -250,15 +250,15 @@ class Study:
     """
 
     name: str
-    config: StudySection
+    config: Study
     answer: StudyAnswer
     judgements: tuple[Judgement, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[StageCosts, ...]
     stores: tuple[Store, ...]
     baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
     evidence: dict[str, Metrics] = field(default_factory=dict)
     pictures: tuple[Picture, ...] = ()
-    uses: dict[str, Use] = field(default_factory=dict)
+    uses: dict[str, UseRecord] = field(default_factory=dict)
 
     @property
     def synthetic(self) -> bool:

@@ -38,14 +38,14 @@ from popinv.report.noise_charts import noise_charts
 from popinv.report.observation_charts import observation_charts
 from popinv.report.pages import study_page
 from popinv.report.pair_charts import estimate_pair_chart
-from popinv.report.records import Study
+from popinv.report.records import StudyRecord
 from popinv.report.trust_charts import calibration_charts, descent_charts, test_chart
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
 
 def write_study_page(
-    study: Study, model: Model, loaded: Mapping[str, xr.Dataset], seed: int
+    study: StudyRecord, model: Model, loaded: Mapping[str, xr.Dataset], seed: int
 ) -> str:
     """Return the page of a study, as HTML.
 
@@ -64,7 +64,7 @@ def write_study_page(
         return page_of(study, problem, loaded)
 
 
-def page_of(study: Study, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> str:
+def page_of(study: StudyRecord, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> str:
     """Return the page of a study, as HTML.
 
     Parameters
@@ -82,7 +82,7 @@ def page_of(study: Study, problem: Problem, loaded: Mapping[str, xr.Dataset]) ->
 
 
 def charts_of(
-    study: Study, problem: Problem, loaded: Mapping[str, xr.Dataset]
+    study: StudyRecord, problem: Problem, loaded: Mapping[str, xr.Dataset]
 ) -> dict[str, list[Chart]]:
     """Return the charts of each section of the page; the arguments are those of `page_of`."""
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")

@@ -38,7 +38,7 @@ _BOUNDS = {
 
 
 @dataclass(frozen=True)
-class Problem:
+class ConfigProblem:
     """One error in a configuration.
 
     Parameters
@@ -52,9 +52,9 @@ class Problem:
     path: Path
     text: str
 
-    def under(self, *prefix: str | int) -> Problem:
+    def under(self, *prefix: str | int) -> ConfigProblem:
         """Return the same problem with a longer path, seen from further up."""
-        return Problem((*prefix, *self.path), self.text)
+        return ConfigProblem((*prefix, *self.path), self.text)
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -83,7 +83,7 @@ def listed(names: Iterable[object]) -> str:
     return ", ".join(words[:10]) + f", ... ({len(words)} in all)"
 
 
-def report(source: str, problems: Sequence[Problem], data: Any = None) -> str:
+def report(source: str, problems: Sequence[ConfigProblem], data: Any = None) -> str:
     """Write all problems of one file as a message, in the order of the file."""
     problems = sorted(problems, key=lambda problem: _place(data, problem.path))
     many = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -107,7 +107,7 @@ def _place(data: Any, path: Path) -> list[int]:
     return place
 
 
-def explain(error: ValidationError, annotation: Any) -> list[Problem]:
+def explain(error: ValidationError, annotation: Any) -> list[ConfigProblem]:
     """Turn the errors of pydantic into problems.
 
     Parameters
@@ -123,7 +123,7 @@ def explain(error: ValidationError, annotation: Any) -> list[Problem]:
 
 def name_problems(
     given: Mapping[str, Any], names: Sequence[str], described: str
-) -> Iterator[Problem]:
+) -> Iterator[ConfigProblem]:
     """Yield names that are unknown, and then those that are missing.
 
     Parameters
@@ -138,16 +138,16 @@ def name_problems(
     for name, value in given.items():
         if name not in names:
             plain = value.model_dump() if isinstance(value, BaseModel) else value
-            yield Problem(
+            yield ConfigProblem(
                 (name,),
                 f"unknown parameter (given {shown(plain)}).{nearest(name, names)} "
                 f"Allowed here: {described}, {listed(names)}.",
             )
     if missing := [name for name in names if name not in given]:
-        yield Problem((), f"needs all of {described}; missing: {listed(missing)}.")
+        yield ConfigProblem((), f"needs all of {described}; missing: {listed(missing)}.")
 
 
-def value_problems(given: Mapping[str, Any], annotation: Any) -> Iterator[Problem]:
+def value_problems(given: Mapping[str, Any], annotation: Any) -> Iterator[ConfigProblem]:
     """Yield the problems that pydantic finds in values for a model, or another annotated type."""
     try:
         TypeAdapter(annotation).validate_python(given)
@@ -155,7 +155,7 @@ def value_problems(given: Mapping[str, Any], annotation: Any) -> Iterator[Proble
         yield from explain(error, annotation)
 
 
-def _problem(details: ErrorDetails, root: Any) -> Problem | None:
+def _problem(details: ErrorDetails, root: Any) -> ConfigProblem | None:
     kind, given, context = details["type"], details["input"], details.get("ctx", {})
     if kind == "default_factory_not_called":
         return None  # the key on which the default depends has its own problem
@@ -166,36 +166,36 @@ def _problem(details: ErrorDetails, root: Any) -> Problem | None:
         _, parent = _locate(root, details["loc"][:-1])
         allowed = list(_fields(parent))
         hint = nearest(str(path[-1]), allowed)
-        return Problem(
+        return ConfigProblem(
             path, f"unknown key (given {shown(given)}).{hint} Allowed here: {listed(allowed)}."
         )
     if kind == "missing":
-        return Problem(path, f"is missing. {_description(root, details['loc'])}".rstrip())
+        return ConfigProblem(path, f"is missing. {_description(root, details['loc'])}".rstrip())
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         allowed = [tag for member in _members(annotation) for tag in _tags(member)]
         return _wrong_kind((*path, "kind"), given, [*allowed, "module:Class"])
     if kind == "outside":
-        return Problem(path, f"got {shown(given)}, but {details['msg']}.")
+        return ConfigProblem(path, f"got {shown(given)}, but {details['msg']}.")
     if kind == "literal_error":
         allowed = [str(choice) for choice in get_args(annotation)]
-        return Problem(path, _not_allowed(given, allowed))
+        return ConfigProblem(path, _not_allowed(given, allowed))
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return Problem(path, f"got {shown(given)}, but it must be {words} {context[key]:g}.")
+        return ConfigProblem(path, f"got {shown(given)}, but it must be {words} {context[key]:g}.")
     expected = _EXPECTED.get("int" if annotation is int else kind.split("_")[0])
     if expected and kind.endswith(("_type", "_parsing", "_number", "_from_float")):
-        return Problem(path, f"got {shown(given)}, but it must be {expected}.")
+        return ConfigProblem(path, f"got {shown(given)}, but it must be {expected}.")
     if kind == "too_short":
-        return Problem(path, f"got {shown(given)}, but at least one is needed.")
-    return Problem(path, f"got {shown(given)}; {details['msg']}.")
+        return ConfigProblem(path, f"got {shown(given)}, but at least one is needed.")
+    return ConfigProblem(path, f"got {shown(given)}; {details['msg']}.")
 
 
-def _wrong_kind(path: Path, given: Any, allowed: list[str]) -> Problem:
+def _wrong_kind(path: Path, given: Any, allowed: list[str]) -> ConfigProblem:
     if isinstance(given, dict) and "kind" in given:
-        return Problem(path, _not_allowed(given["kind"], allowed))
+        return ConfigProblem(path, _not_allowed(given["kind"], allowed))
     if isinstance(given, dict):
-        return Problem(path, f"is missing. Allowed: {listed(allowed)}.")
-    return Problem(path[:-1], f"got {shown(given)}, but it must be {_EXPECTED['dict']}.")
+        return ConfigProblem(path, f"is missing. Allowed: {listed(allowed)}.")
+    return ConfigProblem(path[:-1], f"got {shown(given)}, but it must be {_EXPECTED['dict']}.")
 
 
 def _not_allowed(given: Any, allowed: list[str]) -> str:

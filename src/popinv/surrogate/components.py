@@ -30,7 +30,7 @@ _MOST = 0.75
 
 
 @dataclass(frozen=True)
-class Components:
+class OutputComponents:
     """An affine map from q scores to d_y outputs.
 
     Attributes
@@ -45,7 +45,7 @@ class Components:
     matrix: np.ndarray
 
 
-def principal_components(outputs: np.ndarray) -> Components | None:
+def principal_components(outputs: np.ndarray) -> OutputComponents | None:
     """Return the principal components of standardised outputs (n, d_y).
 
     Returns
@@ -59,10 +59,10 @@ def principal_components(outputs: np.ndarray) -> Components | None:
     count = matrix.shape[1]
     if not 0 < count <= _MOST * outputs.shape[1] or 2 * count > len(outputs):
         return None
-    return Components(centre, matrix)
+    return OutputComponents(centre, matrix)
 
 
-def extended(known: Components, outputs: np.ndarray) -> Components:
+def extended(known: OutputComponents, outputs: np.ndarray) -> OutputComponents:
     """Return the components with further ones for what they leave out of other outputs (n, d_y).
 
     The scores of the known components keep their meaning.
@@ -71,7 +71,7 @@ def extended(known: Components, outputs: np.ndarray) -> Components:
     basis = known.matrix / np.linalg.norm(known.matrix, axis=0)
     rest = centred - (centred @ basis) @ basis.T
     further = _directions(rest, np.square(centred).sum())
-    return Components(known.centre, np.concatenate([known.matrix, further], axis=1))
+    return OutputComponents(known.centre, np.concatenate([known.matrix, further], axis=1))
 
 
 def _directions(rows: np.ndarray, whole: float) -> np.ndarray:

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from popinv.errors import ConfigError, nearest
-from popinv.surrogate.components import Components
+from popinv.surrogate.components import OutputComponents
 from popinv.surrogate.section import NetworkSettings
 
 _DEFAULT = NetworkSettings()
@@ -36,7 +36,7 @@ class MLP(nn.Module):
         d_z and d_y.
     width, depth : int
         Units per hidden layer and number of hidden layers; depth 0 is an affine map.
-    components : Components, optional
+    components : OutputComponents, optional
         c and B, which are fixed.
     """
 
@@ -49,7 +49,7 @@ class MLP(nn.Module):
         d_out: int,
         width: int = _DEFAULT.width,
         depth: int = _DEFAULT.depth,
-        components: Components | None = None,
+        components: OutputComponents | None = None,
     ) -> None:
         super().__init__()
         sizes = [d_in] + [width] * depth
@@ -62,13 +62,15 @@ class MLP(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], d_out))
 
     @property
-    def components(self) -> Components | None:
+    def components(self) -> OutputComponents | None:
         """The fixed c and B, or None if the layers answer the outputs themselves."""
         if not self.has_components:
             return None
-        return Components(*(x.detach().cpu().double().numpy() for x in (self.centre, self.matrix)))
+        return OutputComponents(
+            *(x.detach().cpu().double().numpy() for x in (self.centre, self.matrix))
+        )
 
-    def with_components(self, components: Components) -> MLP:
+    def with_components(self, components: OutputComponents) -> MLP:
         """Return the same function, whose layers have the scores of further components, of zero."""
         network = copy.deepcopy(self)
         last = network.layers[-1]
@@ -80,7 +82,7 @@ class MLP(nn.Module):
         last.out_features = network._fix(components, last.weight.dtype)
         return network.to(last.weight.device)
 
-    def _fix(self, components: Components, dtype: torch.dtype) -> int:
+    def _fix(self, components: OutputComponents, dtype: torch.dtype) -> int:
         """Set the components, and return their number."""
         self.register_buffer("centre", torch.tensor(components.centre, dtype=dtype))
         self.register_buffer("matrix", torch.tensor(components.matrix, dtype=dtype))
@@ -368,7 +370,7 @@ def build_network(
     if kind == "mlp":
         components = None
         if "matrix" in matrices:
-            components = Components(matrices["centre"], matrices["matrix"])
+            components = OutputComponents(matrices["centre"], matrices["matrix"])
         return MLP(d_in, d_out, components=components, **options).to(DTYPES[dtype])
     evaluation = matrices.get("evaluation")
     if evaluation is None or "grid_shape" not in options:

@@ -41,7 +41,7 @@ _LARGE = (
 
 
 @dataclass(frozen=True)
-class Stage:
+class JobsOfRule:
     """The jobs of a rule.
 
     Attributes
@@ -108,7 +108,7 @@ def _counts(study: Study) -> Iterator[tuple[str, int]]:
     yield "plot_figures", 1
 
 
-def stages(study: Study, measured: float | None = None) -> list[Stage]:
+def stages(study: Study, measured: float | None = None) -> list[JobsOfRule]:
     """Return what a study takes, rule by rule.
 
     Parameters
@@ -119,7 +119,7 @@ def stages(study: Study, measured: float | None = None) -> list[Stage]:
     found = []
     for rule, jobs in _counts(study):
         needed = demand(rule, study, measured)
-        found.append(Stage(rule, jobs, needed.seconds, needed.megabytes))
+        found.append(JobsOfRule(rule, jobs, needed.seconds, needed.megabytes))
     return found
 
 

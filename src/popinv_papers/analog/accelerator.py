@@ -39,7 +39,7 @@ _EXPONENT, _SPREAD, _FIRST_READ = 0.05, 0.02, 20.0 / 3600
 _FINE = 2.0**40
 
 
-class DifferentiableSimulator(Protocol):
+class TangentSimulator(Protocol):
     """From parameters (n, d_z) to observations (n, d_y), with its derivatives along tangents."""
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
@@ -74,7 +74,7 @@ class Accelerator:
         replace(surrogate, network=network).predict(z)
         return cls(surrogate, {name: watch.largest[0] for name, watch in watches.items()}, seed)
 
-    def simulator(self, kind: str, level: float, draw: int) -> DifferentiableSimulator:
+    def simulator(self, kind: str, level: float, draw: int) -> TangentSimulator:
         """Return the surrogate with one kind of error at a level.
 
         The same draw gives the same standard normal numbers at every level.

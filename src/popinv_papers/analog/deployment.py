@@ -38,7 +38,7 @@ from popinv.inference.result import correction_of, draws_of_answer, estimate_of
 from popinv.methods.invariants import Invariant, held
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
-from popinv_papers.analog.accelerator import Accelerator, DifferentiableSimulator
+from popinv_papers.analog.accelerator import Accelerator, TangentSimulator
 from popinv_papers.analog.levels import ERRORS, ErrorKind
 
 TOLERANCE = 0.5
@@ -77,7 +77,7 @@ class SimulatorRefitter:
     ----------
     problem : Problem
         With the stage of the answer, whose draws it has.
-    surrogate : DifferentiableSimulator
+    surrogate : TangentSimulator
         The exact one, which answers one replicate.
     answer : Dataset
         See :func:`popinv.inference.answer.population_dataset`.
@@ -86,7 +86,7 @@ class SimulatorRefitter:
     """
 
     def __init__(
-        self, problem: Problem, surrogate: DifferentiableSimulator, answer: xr.Dataset, draws: int
+        self, problem: Problem, surrogate: TangentSimulator, answer: xr.Dataset, draws: int
     ) -> None:
         self.by_likelihood = answer.attrs["estimator"] == "likelihood"
         problem = replace(problem.through(surrogate), fixed=tuple(boundaries(answer)))
@@ -110,7 +110,7 @@ class SimulatorRefitter:
             self.start = p
             self.start, self.width, self.bread = self._fit(lambda: surrogate, _MOST_STEPS_TO_START)
 
-    def shift(self, simulator: Callable[[], DifferentiableSimulator]) -> np.ndarray:
+    def shift(self, simulator: Callable[[], TangentSimulator]) -> np.ndarray:
         """Return the shift (n_p,) of the answer in standard errors.
 
         The callable returns the simulator with its random numbers at their beginning.
@@ -123,14 +123,14 @@ class SimulatorRefitter:
         return self.shift_and_width(simulator)[0]
 
     def shift_and_width(
-        self, simulator: Callable[[], DifferentiableSimulator]
+        self, simulator: Callable[[], TangentSimulator]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the shift, and the width of the intervals over that of the exact surrogate."""
         with fixed_threads(1):
             p, width, _ = self._fit(simulator, _MOST_STEPS)
         return self.in_errors(p - self.start), width / np.where(self.free, self.width, np.nan)
 
-    def nothing_changed(self, surrogate: DifferentiableSimulator) -> Invariant:
+    def nothing_changed(self, surrogate: TangentSimulator) -> Invariant:
         """Check that the refit through the exact surrogate stays where it starts."""
         shift = self.shift(lambda: surrogate)
         return held(
@@ -145,7 +145,7 @@ class SimulatorRefitter:
         return np.where(self.free, change / np.where(self.free, self.error, 1.0), 0.0)
 
     def _evaluate(
-        self, simulator: Callable[[], DifferentiableSimulator], p: np.ndarray
+        self, simulator: Callable[[], TangentSimulator], p: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the scores (N, n_p) and the information (n_p, n_p) through a simulator."""
         problem = self.problem.through(simulator())
@@ -162,7 +162,7 @@ class SimulatorRefitter:
         return pseudo.evaluate(problem, moments)
 
     def _fit(
-        self, simulator: Callable[[], DifferentiableSimulator], most: int
+        self, simulator: Callable[[], TangentSimulator], most: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the refitted answer, its standard errors, and the last inverse information."""
         p, inverse, before = self.start, self.bread, None
@@ -219,7 +219,7 @@ def deployed(refitter: SimulatorRefitter, accelerator: Accelerator, draws: int) 
 def _one(
     refitter: SimulatorRefitter, accelerator: Accelerator, kind: str, level: float, draw: int
 ) -> Shift:
-    def simulator() -> DifferentiableSimulator:
+    def simulator() -> TangentSimulator:
         return accelerator.simulator(kind, level, draw)
 
     try:

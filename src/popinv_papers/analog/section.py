@@ -9,7 +9,7 @@ from pydantic import Field
 
 from popinv.methods.section import MethodSection, StudySections
 from popinv.sections.base import Count, Fraction, NotBoolean
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 
@@ -47,7 +47,7 @@ class Analog(MethodSection):
         default=5, description="Draws of each random error of the accelerator, at each level."
     )
 
-    def problems(self, study: StudySections) -> Iterator[Problem]:
+    def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
         """Refuse more analog layers than the surrogate has dense layers."""
         if not study.surrogate or study.surrogate.kind != "network":
             return
@@ -55,6 +55,6 @@ class Analog(MethodSection):
         fourier = study.surrogate.network == "fno"
         layers = study.surrogate.fourier_layers + 3 if fourier else study.surrogate.depth + 1
         if self.layers > layers:
-            yield Problem(
+            yield ConfigProblem(
                 ("layers",), f"got {self.layers}, but the surrogate has {layers} dense layers."
             )

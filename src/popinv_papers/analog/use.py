@@ -25,7 +25,7 @@ from popinv.surrogate.design import whitened_rmse
 from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import prepare
 from popinv_papers.analog import deployment
-from popinv_papers.analog.accelerator import Accelerator, DifferentiableSimulator
+from popinv_papers.analog.accelerator import Accelerator, TangentSimulator
 from popinv_papers.analog.deployment import SimulatorRefitter
 from popinv_papers.analog.figures import draw_deployment, draw_errors
 from popinv_papers.analog.study import trainings, with_devices, without_devices
@@ -62,7 +62,7 @@ def nothing_changed(
     z = torch.from_numpy(rows[0])
     white = np.linalg.inv(np.linalg.cholesky(covariance))
     untrained = without_devices(with_devices(surrogate.network, layers))
-    others: list[DifferentiableSimulator] = [
+    others: list[TangentSimulator] = [
         replace(surrogate, network=untrained),
         *(accelerator.simulator(kind, 0.0, 0) for kind in ("programming", "read_noise")),
     ]

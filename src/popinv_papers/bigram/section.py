@@ -12,7 +12,7 @@ from popinv.errors import DataError
 from popinv.forward.section import ForwardSection
 from popinv.methods.section import HouseSettings, MethodSection, ObservedSystems, StudySections
 from popinv.sections.base import Fraction, NotBoolean
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 
@@ -32,10 +32,10 @@ class Bigram(MethodSection):
     )
     target: Fraction = Field(default=0.1, description="Relative loss to which steps are counted.")
 
-    def problems(self, study: StudySections) -> Iterator[Problem]:
+    def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
         """Refuse observations that are no time series."""
         if study.forward and (study.forward.time_count() or 1) < 2:
-            yield Problem(
+            yield ConfigProblem(
                 (),
                 "requested, but it reads time series, and the observations of "
                 f"'{getattr(study.forward, 'kind', 'this forward model')}' as configured are none; "
@@ -44,11 +44,11 @@ class Bigram(MethodSection):
 
     def data_problems(
         self, observed: ObservedSystems, forward: ForwardSection | None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Refuse more symbols than there are observed vectors."""
         vectors = (observed.count or 0) * ((forward and forward.time_count()) or 0)
         if 0 < vectors <= self.vocabulary:
-            yield Problem(
+            yield ConfigProblem(
                 ("vocabulary",),
                 f"got {self.vocabulary}, but the {observed.count} systems to learn from are "
                 f"{vectors} observed vectors, too few for so many symbols.",

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from popinv.methods.section import MethodSection, StudySections
 from popinv.sections.base import Count, Fraction, NotBoolean
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 # Half of the fresh solves are the target.
@@ -50,11 +50,11 @@ class Influence(MethodSection):
         default=4, description="Repeats of each training, whose spread is reported."
     )
 
-    def problems(self, study: StudySections) -> Iterator[Problem]:
+    def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
         """Refuse too few fresh solves."""
         fresh = study.assessment.surrogate_check if study.assessment else _FEWEST_FRESH
         if fresh < _FEWEST_FRESH:
-            yield Problem(
+            yield ConfigProblem(
                 (),
                 f"requested, but assessment.surrogate_check is {fresh}: its fresh solves are the "
                 f"target and the test set, and at least {_FEWEST_FRESH} are needed.",

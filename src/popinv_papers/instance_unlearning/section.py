@@ -12,7 +12,7 @@ from popinv.errors import DataError, nearest
 from popinv.forward.section import ForwardSection
 from popinv.methods.section import HouseSettings, MethodSection, ObservedSystems, StudySections
 from popinv.sections.base import Count, CountOrZero, Fraction, NotBoolean, Positive
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 
@@ -62,10 +62,10 @@ class InstanceUnlearning(MethodSection):
         "easiest, the middling and the hardest, in five trainings. 0 leaves the surrogate out.",
     )
 
-    def problems(self, study: StudySections) -> Iterator[Problem]:
+    def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
         """Refuse unrestricted noise."""
         if study.noise and study.noise.unrestricted:
-            yield Problem(
+            yield ConfigProblem(
                 (),
                 "requested, but noise of kind 'full' moves by its own steps, whose randomness is "
                 "not that of a gradient; leave it out, or choose another noise.",
@@ -73,10 +73,10 @@ class InstanceUnlearning(MethodSection):
 
     def data_problems(
         self, observed: ObservedSystems, forward: ForwardSection | None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Refuse systems with noise scales or gaps."""
         if observed.irregular:
-            yield Problem(
+            yield ConfigProblem(
                 (),
                 "requested, but if systems have noise scales or gaps, the model's draws change "
                 "with every system that is left out; leave it out.",

@@ -10,7 +10,7 @@ from pydantic import Field
 from popinv.methods.groups.section import Groups
 from popinv.methods.section import StudySections
 from popinv.sections.base import Count, NotBoolean, Positive
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 # Parameters of a field that are the law's own, not a standard normal number of each system.
@@ -31,13 +31,13 @@ class Mwgrad(Groups):
     iterations: Count = Field(default=600, description="Steps of each descent.")
     rate: Positive = Field(default=0.03, description="Learning rate of Adam.")
 
-    def problems(self, study: StudySections) -> Iterator[Problem]:
+    def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
         """Refuse fewer particles than a normal law in the law's coordinates needs."""
         if not (study.forward and study.law):
             return
         numbers = len(study.forward.parameter_names()) - _WITHOUT_NUMBER.get(study.law.kind, 0)
         if self.particles < 2 * numbers:
-            yield Problem(
+            yield ConfigProblem(
                 ("particles",),
                 f"got {self.particles}, but it must be at least {2 * numbers}: twice the "
                 f"{numbers} standard normal numbers of the law.",

@@ -21,7 +21,7 @@ _STEPS = 24
 
 
 @dataclass(frozen=True)
-class Systems:
+class DrawnSystems:
     """A few systems, with their states and observations.
 
     Parameters
@@ -73,7 +73,7 @@ class Columns:
     rows: Sequence[Sequence[Axes]]
 
 
-def columns(systems: Systems, heights: Sequence[float]) -> Columns:
+def columns(systems: DrawnSystems, heights: Sequence[float]) -> Columns:
     """Return panels for each system, with the system's name above.
 
     Parameters

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 
 from popinv.charts.style import DATA, DIVERGING, LIGHT, SEQUENTIAL, evenly
 from popinv.figures.arrangement import ObservedCurve
-from popinv.figures.gallery.columns import Columns, Systems, columns, filled_contours, span_of
+from popinv.figures.gallery.columns import Columns, DrawnSystems, columns, filled_contours, span_of
 
 _SENSORS = 3
 _SHAPES = 6
@@ -30,7 +30,7 @@ _SWING = 0.25
 _DARK = 0.8
 
 
-def draw(systems: Systems) -> Figure:
+def draw(systems: DrawnSystems) -> Figure:
     """Draw bars as displacement over place and time, cantilevers as shapes, and the readings below.
 
     The states hold ``displacement``, or ``displacement_x`` and ``displacement_y``.
@@ -58,11 +58,11 @@ def draw(systems: Systems) -> Figure:
     return grid.figure
 
 
-def _axes(systems: Systems) -> list[str]:
+def _axes(systems: DrawnSystems) -> list[str]:
     return [axis for axis in "xy" if axis in systems.states.dims]
 
 
-def _sensors(systems: Systems) -> list[ObservedCurve]:
+def _sensors(systems: DrawnSystems) -> list[ObservedCurve]:
     """Return the readings of some of the sensors over time."""
     observations, axes = systems.observations, _axes(systems)
     where = np.column_stack([observations[f"observation_{axis}"].values for axis in axes])
@@ -76,12 +76,12 @@ def _sensors(systems: Systems) -> list[ObservedCurve]:
     return panels
 
 
-def _place(systems: Systems, panel: ObservedCurve) -> dict[str, float]:
+def _place(systems: DrawnSystems, panel: ObservedCurve) -> dict[str, float]:
     first = systems.observations.isel(observation=panel.rows[0])
     return {axis: float(first[f"observation_{axis}"]) for axis in _axes(systems)}
 
 
-def _stiffness(systems: Systems, grid: Columns) -> None:
+def _stiffness(systems: DrawnSystems, grid: Columns) -> None:
     """Draw the random stiffness as a strip, or as a map in the plane."""
     field = systems.states["log_stiffness"]
     height = float(field["y"].max()) if "y" in field.dims else 1.0
@@ -97,7 +97,7 @@ def _stiffness(systems: Systems, grid: Columns) -> None:
 
 
 def _waves(
-    systems: Systems, grid: Columns, places: Sequence[dict[str, float]], colours: Any
+    systems: DrawnSystems, grid: Columns, places: Sequence[dict[str, float]], colours: Any
 ) -> None:
     row = grid.rows[-2]
     moved, time = systems.states["displacement"].values, systems.states["time"].values
@@ -115,7 +115,7 @@ def _waves(
 
 
 def _shapes(
-    systems: Systems, grid: Columns, places: Sequence[dict[str, float]], colours: Any
+    systems: DrawnSystems, grid: Columns, places: Sequence[dict[str, float]], colours: Any
 ) -> None:
     row, states = grid.rows[-2], systems.states
     time = states["time"].values
@@ -170,7 +170,7 @@ def _moved(at: xr.Dataset, place: dict[str, float], scale: float) -> tuple[float
 
 
 def _readings(
-    systems: Systems,
+    systems: DrawnSystems,
     row: Sequence[Axes],
     moved: xr.DataArray,
     sensors: Sequence[ObservedCurve],

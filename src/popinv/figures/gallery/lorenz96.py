@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from popinv.charts.style import DATA, DIVERGING, LIGHT, SYSTEMS
-from popinv.figures.gallery.columns import Columns, Systems, columns, filled_contours
+from popinv.figures.gallery.columns import Columns, DrawnSystems, columns, filled_contours
 from popinv.forward.lorenz96.section import OBSERVABLES
 
 # Time span of a diagram of the slow variables.
@@ -25,7 +25,7 @@ _NARROW = 3
 _SHOWN = "#F3D9A4"
 
 
-def draw(systems: Systems) -> Figure:
+def draw(systems: DrawnSystems) -> Figure:
     """Draw the variables over place and time, and below them an average over each window.
 
     The states hold ``x``, and with two scales ``y``, as
@@ -64,7 +64,7 @@ def _hovmoeller(
     grid.figure.colorbar(image, ax=list(row), label=label, pad=0.01)
 
 
-def _slow(systems: Systems, grid: Columns, shown: float) -> None:
+def _slow(systems: DrawnSystems, grid: Columns, shown: float) -> None:
     row, x = grid.rows[0], systems.states["x"]
     part = x.sel(time=slice(0, shown * (1 + 1e-9)))
     _hovmoeller(row, grid, part.values, x.sizes["place"], shown, "$X_k$")
@@ -75,7 +75,7 @@ def _slow(systems: Systems, grid: Columns, shown: float) -> None:
         ax.set_xlabel("place k on the ring")
 
 
-def _fast(systems: Systems, grid: Columns) -> None:
+def _fast(systems: DrawnSystems, grid: Columns) -> None:
     row, y = grid.rows[1], systems.states["y"]
     # The sectors side by side form one ring.
     ring = y.values.reshape(*y.shape[:2], -1)
@@ -85,7 +85,7 @@ def _fast(systems: Systems, grid: Columns) -> None:
         ax.set_xlabel("place k on the ring, j within")
 
 
-def _averages(systems: Systems, grid: Columns, name: str, shown: float) -> None:
+def _averages(systems: DrawnSystems, grid: Columns, name: str, shown: float) -> None:
     """Draw the mean since the start of each window, which ends at the observed average."""
     row, states = grid.rows[-1], systems.states
     window, windows = float(states.attrs["window"]), int(states.attrs["windows"])

@@ -9,12 +9,12 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
 from popinv.charts.style import DATA, LIGHT, SEQUENTIAL, SYSTEMS
-from popinv.figures.gallery.columns import Systems, columns, filled_contours, span_of
+from popinv.figures.gallery.columns import DrawnSystems, columns, filled_contours, span_of
 
 _PRESSURE = "viridis"
 
 
-def draw(systems: Systems) -> Figure:
+def draw(systems: DrawnSystems) -> Figure:
     """Draw samples in one dimension as curves, and in two as maps.
 
     The states hold ``log_permeability`` and ``pressure`` along x, or x and y.
@@ -22,7 +22,7 @@ def draw(systems: Systems) -> Figure:
     return _maps(systems) if "y" in systems.states.dims else _lines(systems)
 
 
-def _lines(systems: Systems) -> Figure:
+def _lines(systems: DrawnSystems) -> Figure:
     grid = columns(systems, (1.5, 2.3))
     x = systems.states["x"].values
     field, pressure = (systems.states[name].values for name in ("log_permeability", "pressure"))
@@ -50,7 +50,7 @@ def _lines(systems: Systems) -> Figure:
     return grid.figure
 
 
-def _places(systems: Systems, axes: str) -> list[np.ndarray]:
+def _places(systems: DrawnSystems, axes: str) -> list[np.ndarray]:
     """Return the coordinates of each system's sensors, (system, sensor) for each axis."""
     seen = systems.observations
     shape = systems.y.shape
@@ -82,7 +82,7 @@ def _filled_below(
     return image
 
 
-def _maps(systems: Systems) -> Figure:
+def _maps(systems: DrawnSystems) -> Figure:
     grid = columns(systems, (2.1, 2.1))
     field, pressure = (systems.states[name].values for name in ("log_permeability", "pressure"))
     where = _places(systems, "xy")

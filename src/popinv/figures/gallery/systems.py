@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from popinv.charts.style import styled
-from popinv.figures.gallery.columns import Systems
+from popinv.figures.gallery.columns import DrawnSystems
 
 
 @styled
@@ -40,5 +40,5 @@ def draw_systems(
     module = f"{__package__}.{kind}"
     if find_spec(module) is None:
         raise ValueError(f"there is no picture for states of kind '{kind}': no module {module}")
-    figure: Figure = import_module(module).draw(Systems(states, observations, z, title))
+    figure: Figure = import_module(module).draw(DrawnSystems(states, observations, z, title))
     return figure

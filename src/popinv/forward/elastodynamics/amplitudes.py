@@ -10,7 +10,7 @@ import numpy as np
 
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import checked_rows
-from popinv.forward.elastodynamics.model import Elastodynamics
+from popinv.forward.elastodynamics.model import ElastodynamicsModel
 from popinv.forward.elastodynamics.section import Elastodynamics as Section
 
 
@@ -27,12 +27,12 @@ class OwnAmplitudes:
 
     def __init__(self, section: Section, seed: int) -> None:
         of_one = section.model_copy(update={"amplitude": 1.0, "design_list": []})
-        self.of_one = Elastodynamics(of_one, seed)
+        self.of_one = ElastodynamicsModel(of_one, seed)
         self.parameters: tuple[Parameter, ...] = section.inputs()
         self.observations: Observations = section.observed(seed)
 
     def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
-        """Solve for a batch of systems; see `Elastodynamics.solve`."""
+        """Solve for a batch of systems; see `ElastodynamicsModel.solve`."""
         z, _ = checked_rows("elastodynamics", z, self.parameters)
         solved = self.of_one.solve(z[:, :-1], stage, first)
         values, reasons = solved.observations * z[:, -1:], solved.reason.astype(object)

@@ -34,11 +34,11 @@ from popinv.forward.checks import checked_rows
 from popinv.forward.elastodynamics import kernels
 
 if TYPE_CHECKING:
-    from popinv.forward.elastodynamics.model import Elastodynamics
+    from popinv.forward.elastodynamics.model import ElastodynamicsModel
 
 
 def jvp(
-    model: Elastodynamics, z: np.ndarray, tangents: np.ndarray
+    model: ElastodynamicsModel, z: np.ndarray, tangents: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return observations (n, d_y) and their derivatives along tangents (k, n, d_z)."""
     if model.modes is not None:
@@ -54,7 +54,7 @@ def jvp(
     return values, changes
 
 
-def vjp(model: Elastodynamics, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
+def vjp(model: ElastodynamicsModel, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
     """Return the gradient in z of the observations' sum with cotangents (n, d_y)."""
     if model.modes is not None:
         _, of_each = model.vibration_derivatives(z)
@@ -85,7 +85,7 @@ class _System:
         Displacements.
     """
 
-    model: Elastodynamics
+    model: ElastodynamicsModel
     z: np.ndarray
     stiffness: np.ndarray
     entries: np.ndarray
@@ -95,7 +95,7 @@ class _System:
     history: np.ndarray
 
     @classmethod
-    def of(cls, model: Elastodynamics, z: np.ndarray) -> _System:
+    def of(cls, model: ElastodynamicsModel, z: np.ndarray) -> _System:
         """Return the system of one row of z, which is known to be solvable."""
         op, lower = model.operators, model.operators.stiffness
         stiffness = model._stiffness(z)

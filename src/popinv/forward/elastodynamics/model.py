@@ -27,7 +27,7 @@ from popinv.forward.elastodynamics.modes import (
     vibrate_derivatives,
 )
 from popinv.forward.elastodynamics.operators import (
-    Discretisation,
+    BodyDiscretisation,
     ElasticOperators,
     preassemble,
 )
@@ -42,7 +42,7 @@ _NO_STIFFNESS = "the stiffness matrix is not positive definite: the stiffness is
 _NO_STEP = "the matrix of the time step is not positive definite: z is out of range"
 
 
-class Elastodynamics:
+class ElastodynamicsModel:
     r"""Damped vibration of an elastic bar or cantilever, observed at points and times.
 
     The displacement u of a system with Young's modulus E and damping a solves
@@ -202,15 +202,15 @@ class Elastodynamics:
         return self._each_row(z, self._newmark)
 
     @cached_property
-    def discretisation(self) -> Discretisation:
+    def discretisation(self) -> BodyDiscretisation:
         """The Firedrake objects of `solve_with_firedrake`, created on first use.
 
         `solve` needs arrays only; not keeping the mesh leaves the model small and picklable.
         """
         return self._discretise()
 
-    def _discretise(self) -> Discretisation:
-        return Discretisation(
+    def _discretise(self) -> BodyDiscretisation:
+        return BodyDiscretisation(
             self.dimension, self.elements, self.height, self.poisson_ratio, self.sensors
         )
 

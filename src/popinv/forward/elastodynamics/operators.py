@@ -1,7 +1,7 @@
 """Finite-element operators of elastodynamics, assembled once by Firedrake.
 
 With a Young's modulus that is constant in each cell, the stiffness matrix is linear in the cells'
-moduli: K(E) = sum_c E_c K_c. `Discretisation` holds the Firedrake objects; `preassemble` takes
+moduli: K(E) = sum_c E_c K_c. `BodyDiscretisation` holds the Firedrake objects; `preassemble` takes
 from them K_c, the mass matrix, the loads and the observation matrix as plain arrays.
 """
 
@@ -31,7 +31,7 @@ _SOURCE_QUADRATURE_DEGREE = 6
 _CLAMPED, _LOADED = 1, 2  # Firedrake's numbers of the sides x = 0 and x = 1
 
 
-class Discretisation:
+class BodyDiscretisation:
     """Finite elements on a bar or a cantilever of length 1, as Firedrake objects.
 
     Parameters
@@ -150,7 +150,7 @@ class Unknowns:
     order: np.ndarray
 
 
-def ordered_unknowns(discretisation: Discretisation) -> Unknowns:
+def ordered_unknowns(discretisation: BodyDiscretisation) -> Unknowns:
     """Return the unknowns of a discretisation, and their order."""
     fd = load_firedrake()
     space, dimension = discretisation.space, discretisation.dimension
@@ -213,7 +213,7 @@ class ElasticOperators:
 
 
 def preassemble(
-    discretisation: Discretisation,
+    discretisation: BodyDiscretisation,
     source: Callable[[Any, Any], Any] | None,
     time_step: float,
     steps: int,

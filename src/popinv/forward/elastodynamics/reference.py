@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from popinv.forward.elastodynamics.operators import Discretisation
+from popinv.forward.elastodynamics.operators import BodyDiscretisation
 from popinv.forward.firedrake import load_firedrake
 
 
@@ -18,7 +18,7 @@ def solve_afresh(left: Any, right: Any, unknown: Any, condition: Any) -> Callabl
 
 
 def newmark(
-    discretisation: Discretisation,
+    discretisation: BodyDiscretisation,
     stiffness: np.ndarray,
     damping: tuple[float, float],
     *,

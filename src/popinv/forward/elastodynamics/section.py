@@ -21,13 +21,13 @@ from popinv.forward.section import (
 from popinv.forward.sensors import Sensors
 from popinv.forward.wavenumbers import cosine_parameters
 from popinv.sections.base import MOST_ENTRIES, Count, Entries, NonNegative, NotBoolean, Positive
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from popinv.forward.elastodynamics.amplitudes import OwnAmplitudes
-    from popinv.forward.elastodynamics.model import Elastodynamics as Model
+    from popinv.forward.elastodynamics.model import ElastodynamicsModel
     from popinv.forward.fields import CosineField
 
 
@@ -213,15 +213,15 @@ class Elastodynamics(ForwardSection):
             state=3.0 * unknowns * max(400, self.times),
         )
 
-    def model(self, seed: int) -> Model | OwnAmplitudes:
+    def model(self, seed: int) -> ElastodynamicsModel | OwnAmplitudes:
         """Return the solver."""
         if self.design_list:
             from popinv.forward.elastodynamics.amplitudes import OwnAmplitudes
 
             return OwnAmplitudes(self, seed)
-        from popinv.forward.elastodynamics.model import Elastodynamics as Model
+        from popinv.forward.elastodynamics.model import ElastodynamicsModel
 
-        return Model(self, seed)
+        return ElastodynamicsModel(self, seed)
 
     def solver_modules(self) -> tuple[str, ...]:
         """Return the module of systems with amplitudes of their own."""
@@ -257,27 +257,27 @@ class Elastodynamics(ForwardSection):
         """Return uncorrelated noise of the same size everywhere."""
         return {"kind": "isotropic"}
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[ConfigProblem]:
         """Yield modes that the mesh cannot hold, keys without use, and misplaced sensors."""
         if self.field == "cosine":
             yield from mode_problems(self.dimension, self.modes, self.elements)
         if self.dimension == 1:
             for key in ("height", "poisson_ratio"):
                 if not self.is_default(key):
-                    yield Problem(
+                    yield ConfigProblem(
                         (key,),
                         f"got {getattr(self, key):g}, but only 'dimension: 2' has this key, and "
                         "the dimension is 1.",
                     )
         if self.times * self.sensors.count > MOST_ENTRIES:
-            yield Problem(
+            yield ConfigProblem(
                 ("times",),
                 f"got {self.times}, but with {self.sensors.count} sensors these are "
                 f"{self.times * self.sensors.count:,} observations of each system, and at most "
                 f"{MOST_ENTRIES:,} can be used.",
             )
         if self.times * self.steps > MOST_STEPS:
-            yield Problem(
+            yield ConfigProblem(
                 ("steps",),
                 f"got {self.steps}, with which a system takes {self.times * self.steps:,} time "
                 f"steps; at most {MOST_STEPS:,} are made.",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from popinv.forward.elastodynamics.model import Elastodynamics
+from popinv.forward.elastodynamics.model import ElastodynamicsModel
 from popinv.forward.elastodynamics.operators import ordered_unknowns
 from popinv.forward.elastodynamics.section import Elastodynamics as Section
 from popinv.forward.states import refuse_failures
@@ -17,13 +17,13 @@ from popinv.store.variables import variable
 _FRAMES = 400
 
 
-class _Everywhere(Elastodynamics):
+class _Everywhere(ElastodynamicsModel):
     """The same body on the same time steps, with every unknown observed, and more often.
 
     Parameters
     ----------
     section, seed
-        As in `popinv.forward.elastodynamics.model.Elastodynamics`.
+        As in `popinv.forward.elastodynamics.model.ElastodynamicsModel`.
     """
 
     def __init__(self, section: Section, seed: int) -> None:

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from popinv.errors import nearest
 from popinv.forward.external.files import check_program
 from popinv.forward.external.section import LocalSimulator
-from popinv.sections.messages import Problem, listed, shown
+from popinv.sections.messages import ConfigProblem, listed, shown
 from popinv.sections.secrets import plain_secrets
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ class Executable(LocalSimulator):
         "for programs that draw random numbers.",
     )
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[ConfigProblem]:
         """Yield secrets, placeholders that are missing or unknown, and a second column `seed`."""
         yield from super().problems()
         for place in plain_secrets({"command": self.command}):
-            yield Problem(
+            yield ConfigProblem(
                 place,
                 "holds a password or a token in plain text, which would be stored with the "
                 "results. Let the program read it from the environment, which is that of popinv.",
@@ -68,20 +68,20 @@ class Executable(LocalSimulator):
         names = [name for part in self.command for name in re.findall(r"\{(\w+)\}", part)]
         for name in names:
             if name not in _PLACEHOLDERS:
-                yield Problem(
+                yield ConfigProblem(
                     ("command",),
                     f"holds {{{name}}}, but only {{input}}, {{output}} and {{python}} are replaced."
                     + nearest(name, _PLACEHOLDERS),
                 )
         missing = [f"{{{name}}}" for name in _FILES if name not in names]
         if missing:
-            yield Problem(
+            yield ConfigProblem(
                 ("command",),
                 f"got {shown(self.command)}, but it must hold {{input}} and {{output}}; missing: "
                 f"{listed(missing)}.",
             )
         if self.pass_seed and "seed" in {each.name for each in self.inputs()}:
-            yield Problem(("pass_seed",), "a parameter is called 'seed' already; rename it.")
+            yield ConfigProblem(("pass_seed",), "a parameter is called 'seed' already; rename it.")
 
     def model(self, seed: int) -> ExternalModel:
         """Return the program as a forward model."""

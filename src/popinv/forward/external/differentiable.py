@@ -15,13 +15,13 @@ import numpy as np
 
 from popinv.errors import SolverError
 from popinv.forward.base import Solutions
-from popinv.forward.external.evaluation import Simulator
+from popinv.forward.external.evaluation import RunningSimulator
 from popinv.forward.external.model import ExternalModel, row_seeds
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.external.taylor import derivative_fault
 
 
-class DifferentiableSimulator(Simulator, Protocol):
+class DifferentiableSimulator(RunningSimulator, Protocol):
     """A running simulator that returns derivatives and observations.
 
     Both raise what ``call`` raises.

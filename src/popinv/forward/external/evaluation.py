@@ -64,7 +64,7 @@ class CallFailed(Exception):
         self.reason, self.lost, self.late = one_line(reason), lost, late
 
 
-class Simulator(Protocol):
+class RunningSimulator(Protocol):
     """One running simulator, which is called with one batch after another."""
 
     def call(self, z: np.ndarray, seeds: np.ndarray, seconds: float) -> np.ndarray:
@@ -113,7 +113,7 @@ def checked_answer(values: np.ndarray, count: int, width: int) -> np.ndarray:
 
 
 def evaluate(
-    simulators: Sequence[Simulator],
+    simulators: Sequence[RunningSimulator],
     z: np.ndarray,
     seeds: np.ndarray,
     width: int,
@@ -130,7 +130,7 @@ def evaluate(
 
     Parameters
     ----------
-    simulators : sequence of Simulator
+    simulators : sequence of RunningSimulator
         As many as calls may run at a time.
     z : ndarray of shape (n, d_z)
     seeds : ndarray of int, shape (n,)
@@ -168,7 +168,7 @@ def evaluate(
         system that is solved again.
     """
     batches = _Batches(z, seeds, width, rows_per_call, retries, limit, journal, told)
-    free: queue.SimpleQueue[Simulator] = queue.SimpleQueue()
+    free: queue.SimpleQueue[RunningSimulator] = queue.SimpleQueue()
     for simulator in simulators:
         free.put(simulator)
 
@@ -241,7 +241,7 @@ class _Batches:
         self.reasons = np.full(len(self.z), "", dtype=object)
         self.known = np.zeros(len(self.z), dtype=bool)
 
-    def begin(self, simulator: Simulator, *starts: int) -> None:
+    def begin(self, simulator: RunningSimulator, *starts: int) -> None:
         """Solve the first row that can be solved alone, which also shows how long a solve takes."""
         self.held = min(starts[-1] + self.rows_per_call, len(self.z)) - 1
         for start in starts:
@@ -255,7 +255,7 @@ class _Batches:
                 self.failed_alone.add(row)
                 self._keep_waiting()
 
-    def run(self, simulator: Simulator, start: int) -> None:
+    def run(self, simulator: RunningSimulator, start: int) -> None:
         """Make the call that begins with this row, but without rows that have failed alone."""
         stop = min(start + self.rows_per_call, len(self.z))
         while start < stop and start in self.failed_alone:
@@ -271,7 +271,7 @@ class _Batches:
             self._compare(start, self.alone, self.values[start:stop], others)
             self._keep_waiting()
 
-    def end(self, simulator: Simulator) -> None:
+    def end(self, simulator: RunningSimulator) -> None:
         """Solve a random row alone, after all others, and compare the answer with its first."""
         rows = self._rows_to_repeat()
         if len(rows):
@@ -310,7 +310,9 @@ class _Batches:
                 "config/README.md)."
             )
 
-    def _solve(self, simulator: Simulator, start: int, stop: int, waits: bool = False) -> None:
+    def _solve(
+        self, simulator: RunningSimulator, start: int, stop: int, waits: bool = False
+    ) -> None:
         """Solve rows start, ..., stop - 1, which may wait for the journal."""
         rows, began = slice(start, stop), time.monotonic()
         try:
@@ -361,7 +363,7 @@ class _Batches:
             with self.lock:
                 self.told(count, time.monotonic() - began)
 
-    def _call(self, simulator: Simulator, rows: slice) -> np.ndarray:
+    def _call(self, simulator: RunningSimulator, rows: slice) -> np.ndarray:
         alone = rows.stop - rows.start == 1
         for attempt in range(1 + (self.retries if alone else 0)):
             if self.stopped:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from popinv.forward.external.differentiable import DifferentiableSimulator
-from popinv.forward.external.evaluation import Simulator, checked_answer
+from popinv.forward.external.evaluation import RunningSimulator, checked_answer
 
 # Degrees of the splines that a configuration may name.
 DEGREES = {"linear": 1, "cubic": 3}
@@ -65,7 +65,7 @@ class Interpolated:
 
     Parameters
     ----------
-    simulator : Simulator
+    simulator : RunningSimulator
         Returns the simulated times of the first entry, then those of the second, and so on. It
         has derivatives if those of the interpolated observations are asked for.
     matrix : ndarray of shape (n, m)
@@ -74,7 +74,7 @@ class Interpolated:
         Number of entries.
     """
 
-    simulator: Simulator
+    simulator: RunningSimulator
     matrix: np.ndarray
     entries: int
 

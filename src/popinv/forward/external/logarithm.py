@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from popinv.forward.external.differentiable import DifferentiableSimulator
-from popinv.forward.external.evaluation import Simulator
+from popinv.forward.external.evaluation import RunningSimulator
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Logarithms:
 
     Parameters
     ----------
-    simulator : Simulator
+    simulator : RunningSimulator
         With derivatives if those of the logarithms are asked for.
     count : int
         Number of observations d_y.
     """
 
-    simulator: Simulator
+    simulator: RunningSimulator
     count: int
 
     def call(self, z: np.ndarray, seeds: np.ndarray, seconds: float) -> np.ndarray:

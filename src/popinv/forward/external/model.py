@@ -12,7 +12,7 @@ import numpy as np
 
 from popinv.forward.base import Solutions
 from popinv.forward.checks import checked_rows, finished
-from popinv.forward.external.evaluation import Simulator, evaluate
+from popinv.forward.external.evaluation import RunningSimulator, evaluate
 from popinv.forward.external.limits import CallLimit
 from popinv.forward.external.section import ExternalSection
 from popinv.seeds import generator
@@ -47,7 +47,7 @@ class ExternalModel:
     seed : int
         The study's seed, from which those of the rows derive.
     start : callable
-        Returns a new `Simulator`; called once for each of the section's ``parallel`` calls.
+        Returns a new `RunningSimulator`; called once for each of the section's ``parallel`` calls.
     rows_per_call : int
         Most systems in one call.
     """
@@ -56,13 +56,13 @@ class ExternalModel:
         self,
         section: ExternalSection,
         seed: int,
-        start: Callable[[], Simulator],
+        start: Callable[[], RunningSimulator],
         rows_per_call: int,
     ) -> None:
         self._section, self._seed = section, seed
         self._start = _as_observed(section, start)
         self._rows_per_call = rows_per_call
-        self._running: list[Simulator] | None = None
+        self._running: list[RunningSimulator] | None = None
         self._journal: Journal | None = None
         self._told: Callable[[int, float], None] | None = None
         # Of each kind of question: how long its calls may take, and whether answers for the same
@@ -152,7 +152,7 @@ class ExternalModel:
         seeds: Callable[[int], np.ndarray],
         width: int,
         beside: np.ndarray | None = None,
-        seen_as: Callable[[Any], Simulator] | None = None,
+        seen_as: Callable[[Any], RunningSimulator] | None = None,
         question: str = "",
     ) -> Solutions:
         """Return ``width`` numbers for each row of z, given its further arguments of the call.
@@ -192,7 +192,7 @@ class ExternalModel:
         return self._limits.setdefault(question, own)
 
     @contextmanager
-    def _simulators(self) -> Iterator[list[Simulator]]:
+    def _simulators(self) -> Iterator[list[RunningSimulator]]:
         """Yield a running simulator for each simultaneous call."""
         with self.session():
             running = self._running
@@ -208,8 +208,8 @@ class ExternalModel:
 
 
 def _as_observed(
-    section: ExternalSection, start: Callable[[], Simulator]
-) -> Callable[[], Simulator]:
+    section: ExternalSection, start: Callable[[], RunningSimulator]
+) -> Callable[[], RunningSimulator]:
     """Return a start of the simulator that gives the observations from what it returns."""
     # The modules are imported here, since few studies need them.
     observed, count = section.observations, section.observation_count()
@@ -226,6 +226,6 @@ def _as_observed(
 
 
 def _then(
-    start: Callable[[], Simulator], wrapper: Callable[[Simulator], Simulator]
-) -> Callable[[], Simulator]:
+    start: Callable[[], RunningSimulator], wrapper: Callable[[RunningSimulator], RunningSimulator]
+) -> Callable[[], RunningSimulator]:
     return lambda: wrapper(start())

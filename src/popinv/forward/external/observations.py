@@ -22,7 +22,7 @@ from popinv.sections.base import (
     Section,
     checked_entries,
 )
-from popinv.sections.messages import Problem, shown
+from popinv.sections.messages import ConfigProblem, shown
 
 
 def _identifier(name: str) -> str:
@@ -218,30 +218,32 @@ class SimulatorObservations(Section):
             logarithm=self.logarithm,
         )
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[ConfigProblem]:
         """Yield columns of different lengths, and times in the wrong place."""
         if "t" in self.coordinates:
-            yield Problem(("coordinates", "t"), "times are given as 'times', not as a coordinate.")
+            yield ConfigProblem(
+                ("coordinates", "t"), "times are given as 'times', not as a coordinate."
+            )
         yield from self._problems_of_times()
         columns = {("coordinates", name): column for name, column in self.coordinates.items()}
         for path, column in (columns | ({("labels",): self.labels} if self.labels else {})).items():
             if len(column) != self.count:
-                yield Problem(
+                yield ConfigProblem(
                     path, f"has {len(column)} entries, but each system has {self.count} ('count')."
                 )
         if len(set(self.labels)) < len(self.labels):
-            yield Problem(("labels",), f"got {shown(self.labels)}, but no two may be equal.")
+            yield ConfigProblem(("labels",), f"got {shown(self.labels)}, but no two may be equal.")
 
-    def _problems_of_times(self) -> Iterator[Problem]:
+    def _problems_of_times(self) -> Iterator[ConfigProblem]:
         times, simulated = self.described_times(), self.asked_times()
         if self.simulated_times is None or simulated is None:
             return
         if times is None:
-            yield Problem(
+            yield ConfigProblem(
                 ("simulated_times",), "is interpolated to 'times', which must be given beside it."
             )
         elif min(times) < simulated[0] or max(times) > simulated[-1]:
-            yield Problem(
+            yield ConfigProblem(
                 ("simulated_times",),
                 f"go from {simulated[0]:g} to {simulated[-1]:g}, but observations from "
                 f"{min(times):g} to {max(times):g} are asked for: nothing is extrapolated.",

@@ -27,7 +27,7 @@ from popinv.sections.base import (
     Section,
     plain_path,
 )
-from popinv.sections.messages import Problem, shown
+from popinv.sections.messages import ConfigProblem, shown
 
 RETRIES = "Number of further attempts for a system that failed."
 # Memory of one of the user's own processes, of which `parallel` may run. It is a guess.
@@ -153,25 +153,25 @@ class ExternalSection(ForwardSection):
         turns = math.ceil(systems / (self.most_rows() * self.parallel))
         return min(systems, turns * self.most_rows()) * each
 
-    def repeated_places(self) -> Iterator[Problem]:
+    def repeated_places(self) -> Iterator[ConfigProblem]:
         """Yield places that are given more than once, at which a kernel makes the noise equal."""
         columns = self.observations.coordinates.values()
         for place, times in Counter(zip(*columns, strict=False)).items():
             if times > 1:
-                yield Problem(
+                yield ConfigProblem(
                     ("observations", "coordinates"),
                     f"{times} entries are at {shown(list(place))}, where correlated noise without "
                     "a nugget would be equal; set 'noise.nugget: true', or merge them.",
                 )
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[ConfigProblem]:
         """Yield parameters of the same name, and what is wrong with the observations."""
         count = len(self.parameter_list)
         names = tuple(each.name for each in self.inputs())
         for i, name in enumerate(names):
             if name in names[:i]:
                 place = ("parameters", i) if i < count else ("design", i - count)
-                yield Problem(place, f"got '{name}', which is taken already.")
+                yield ConfigProblem(place, f"got '{name}', which is taken already.")
         for problem in self.observations.problems():
             yield problem.under("observations")
 
@@ -212,11 +212,11 @@ class LocalSimulator(ExternalSection):
         """Return ``rows_per_call``."""
         return self.rows_per_call
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[ConfigProblem]:
         """Yield those of every simulator, and a limit of calls below that of solves."""
         yield from super().problems()
         if self.call_time_limit is not None and self.call_time_limit < self.time_limit:
-            yield Problem(
+            yield ConfigProblem(
                 ("call_time_limit",),
                 f"got {self.call_time_limit:g}, but one solve may take {self.time_limit:g} s "
                 "('time_limit'); raise it, or leave it out.",

@@ -17,7 +17,7 @@ from popinv.seeds import generator
 _SLOW_MEAN, _SLOW_DEVIATION, _FAST_DEVIATION = 2.0, 3.5, 0.1
 
 
-class Lorenz96:
+class Lorenz96Model:
     r"""Lorenz-96 with one scale or two, observed through averages.
 
     One scale, z = (F):

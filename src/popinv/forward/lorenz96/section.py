@@ -13,12 +13,12 @@ from pydantic import Field
 from popinv.forward.base import Observations, Parameter
 from popinv.forward.section import FLOPS, MOST_STEPS, ForwardCost, ForwardSection
 from popinv.sections.base import Count, NonNegative, NotBoolean, Positive
-from popinv.sections.messages import Problem, listed
+from popinv.sections.messages import ConfigProblem, listed
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from popinv.forward.lorenz96.model import Lorenz96 as Model
+    from popinv.forward.lorenz96.model import Lorenz96Model
 
 
 Observable = Literal[
@@ -198,11 +198,11 @@ class Lorenz96(ForwardSection):
             state=(self.variables * observed_time + variables * 10) / interval,
         )
 
-    def model(self, seed: int) -> Model:
+    def model(self, seed: int) -> Lorenz96Model:
         """Return the integrator with its averages."""
-        from popinv.forward.lorenz96.model import Lorenz96 as Model
+        from popinv.forward.lorenz96.model import Lorenz96Model
 
-        return Model(self, seed)
+        return Lorenz96Model(self, seed)
 
     def states(self, seed: int, z: np.ndarray, stage: str, indices: Sequence[int]) -> xr.Dataset:
         """Return the trajectories whose averages are observed."""
@@ -225,7 +225,7 @@ class Lorenz96(ForwardSection):
         start = {name: {"mean": m, "standard_deviation": 0.2} for name, m in each}
         return {"kind": "lognormal", "start": start, "spread": 0.2}
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[ConfigProblem]:
         """Yield durations that are no whole number of steps, and observables without use."""
         yield from self._whole("spin_up", self.spin_up, self.time_step, "time steps")
         interval = self.sample_every * self.time_step
@@ -234,24 +234,26 @@ class Lorenz96(ForwardSection):
         )
         steps = (self.spin_up + self.windows * self.window) / self.time_step
         if steps > MOST_STEPS:
-            yield Problem(
+            yield ConfigProblem(
                 ("time_step",),
                 f"got {self.time_step:g}, with which a system takes {steps:.3g} time steps; at "
                 f"most {MOST_STEPS:,} are made. Take a longer step, or less spin-up or windows.",
             )
         for name, times in Counter(self.observables).items():
             if times > 1:
-                yield Problem(("observables",), f"got '{name}' {times} times; once is enough.")
+                yield ConfigProblem(
+                    ("observables",), f"got '{name}' {times} times; once is enough."
+                )
         if self.scales == 1:
             fast = [name for name in self.observables if "y" in name.split("_")]
             if fast:
-                yield Problem(
+                yield ConfigProblem(
                     ("observables",),
                     f"got {listed(fast)}, but with one scale there are no fast variables; leave "
                     "them out, or set 'scales: 2'.",
                 )
             if not self.is_default("subvariables"):
-                yield Problem(
+                yield ConfigProblem(
                     ("subvariables",),
                     f"got {self.subvariables}, but only 'scales: 2' has fast variables, and "
                     "'scales' is 1.",
@@ -259,10 +261,10 @@ class Lorenz96(ForwardSection):
 
     def _whole(
         self, key: str, duration: float, unit: float, unit_name: str, fewest: int = 0
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         count = max(round(duration / unit), fewest)
         if abs(duration - count * unit) > 1e-6 * unit:
-            yield Problem(
+            yield ConfigProblem(
                 (key,),
                 f"got {duration:g}, but it must be a whole number of {unit_name} ({unit:g}), "
                 f"such as {count * unit:.10g}.",

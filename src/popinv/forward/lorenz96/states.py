@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.forward.lorenz96.integrator import Coefficients, advance
-from popinv.forward.lorenz96.model import Lorenz96
+from popinv.forward.lorenz96.model import Lorenz96Model
 from popinv.forward.lorenz96.section import Lorenz96 as Section
 from popinv.forward.states import refuse_failures
 from popinv.store.variables import variable
@@ -45,7 +45,7 @@ def states(
     SolverError
         If a trajectory leaves the range of numbers.
     """
-    model = Lorenz96(section, seed)
+    model = Lorenz96Model(section, seed)
     coefficients = Coefficients.of(np.asarray(z, dtype=float), model.subvariables)
     slow, fast = model.initial_states(np.asarray(indices), stage)
     slow, fast = advance(slow, fast, coefficients, model.time_step, model.spin_up_steps)

@@ -28,14 +28,16 @@ from popinv.forward.porous_flow.kernels import aligned_rows, assemble, fill, inv
 from popinv.forward.porous_flow.operators import PorousOperators
 
 if TYPE_CHECKING:
-    from popinv.forward.porous_flow.model import PorousFlow
+    from popinv.forward.porous_flow.model import PorousFlowModel
 
 
 # Matrices and right-hand sides that are in memory together.
 _BUFFER_VALUES = 2**22
 
 
-def jvp(model: PorousFlow, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def jvp(
+    model: PorousFlowModel, z: np.ndarray, tangents: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return observations (n, d_y) and their derivatives along tangents (k, n, d_z)."""
     z, reasons = checked_rows("porous_flow", z, model.parameters)
     op, d_y = model.operators, len(model.sensors)
@@ -99,7 +101,7 @@ def _observed_changes(
     return np.moveaxis(along.reshape(n, k, d_y), 1, 0)
 
 
-def vjp(model: PorousFlow, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
+def vjp(model: PorousFlowModel, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
     """Return the gradient in z of the observations' sum with cotangents (n, d_y)."""
     z, reasons = checked_rows("porous_flow", z, model.parameters)
     op, gradient = model.operators, np.empty_like(z)
@@ -175,7 +177,9 @@ class _Solved:
             lapack.dpbtrs(self._band(i), sides[i].T, lower=1, overwrite_b=1)
 
 
-def _solved(model: PorousFlow, z: np.ndarray, reasons: np.ndarray) -> tuple[np.ndarray, _Solved]:
+def _solved(
+    model: PorousFlowModel, z: np.ndarray, reasons: np.ndarray
+) -> tuple[np.ndarray, _Solved]:
     """Return permeabilities (n, n_cells) and the solved systems."""
     op = model.operators
     kappa, loaded = model._permeability(z, reasons), model.loaded(z, reasons)
@@ -187,7 +191,7 @@ def _solved(model: PorousFlow, z: np.ndarray, reasons: np.ndarray) -> tuple[np.n
     return kappa, _Solved(op, matrices, loaded, reasons)
 
 
-def _slope(model: PorousFlow, u: np.ndarray) -> np.ndarray | float:
+def _slope(model: PorousFlowModel, u: np.ndarray) -> np.ndarray | float:
     """Return dy / dv = 1 / kappa(u) at the observed u."""
     if model.nonlinearity == "none":
         return 1.0

@@ -19,7 +19,7 @@ from popinv.forward.operator_cache import kept
 from popinv.forward.porous_flow import design_operators
 from popinv.forward.porous_flow.design_operators import DesignOperators, preassemble_design
 from popinv.forward.porous_flow.kernels import observe
-from popinv.forward.porous_flow.operators import Discretisation, PorousOperators
+from popinv.forward.porous_flow.operators import FlowDiscretisation, PorousOperators
 from popinv.forward.porous_flow.section import PorousFlow as Section
 
 
@@ -157,7 +157,7 @@ class Design:
         return Systems(self._column(z, "source"), shape, places, reasons)
 
     def operators(
-        self, of: PorousOperators, discretise: Callable[[], Discretisation]
+        self, of: PorousOperators, discretise: Callable[[], FlowDiscretisation]
     ) -> DesignOperators:
         """Return the arrays that loads and sensors need; ``discretise`` gives the mesh."""
         section = self._section

@@ -14,7 +14,7 @@ from scipy.sparse import coo_matrix
 
 from popinv.forward.assembly import element_matrices
 from popinv.forward.firedrake import load_firedrake
-from popinv.forward.porous_flow.operators import Discretisation, ordered_nodes
+from popinv.forward.porous_flow.operators import FlowDiscretisation, ordered_nodes
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DesignOperators:
     rising: int
 
 
-def preassemble_design(discretisation: Discretisation) -> DesignOperators:
+def preassemble_design(discretisation: FlowDiscretisation) -> DesignOperators:
     """Assemble the arrays with Firedrake."""
     fd = load_firedrake()
     cells, order, points = ordered_nodes(discretisation)

@@ -26,7 +26,7 @@ from popinv.forward.porous_flow.model import (
     out_of_range,
     too_uneven,
 )
-from popinv.forward.porous_flow.operators import Discretisation
+from popinv.forward.porous_flow.operators import FlowDiscretisation
 from popinv.forward.porous_flow.section import PorousFlow as Section
 
 # Relative to the load, in the norm of the preconditioned residual.
@@ -72,7 +72,7 @@ class DistributedPorousFlow:
         self.parameters: tuple[Parameter, ...] = section.inputs()
         sensors = section.sensors.places(section.dimension, seed)
         self.design = Design.of(section, sensors)
-        self.discretisation = Discretisation(
+        self.discretisation = FlowDiscretisation(
             section.dimension,
             section.elements,
             # The strengths of a design are taken into account after the solves.

@@ -33,7 +33,7 @@ from popinv.forward.porous_flow.kernels import (
     solve_tridiagonal,
     solve_wide,
 )
-from popinv.forward.porous_flow.operators import Discretisation, PorousOperators, preassemble
+from popinv.forward.porous_flow.operators import FlowDiscretisation, PorousOperators, preassemble
 from popinv.forward.porous_flow.section import PorousFlow as Section
 
 NONLINEARITIES = ("none", "quadratic", "power")
@@ -49,7 +49,7 @@ _WIDEST_BAND = 160
 LARGEST_ROUNDING_ERROR = 1e-4
 
 
-class PorousFlow:
+class PorousFlowModel:
     r"""Porous medium flow observed at points.
 
     The pressure u of a system with log-permeability a solves
@@ -267,15 +267,15 @@ class PorousFlow:
         return finished(values, reasons)
 
     @cached_property
-    def discretisation(self) -> Discretisation:
+    def discretisation(self) -> FlowDiscretisation:
         """The Firedrake objects of `solve_with_firedrake`, created on first use.
 
         `solve` needs arrays only; not keeping the mesh leaves the model small and picklable.
         """
         return self._discretise()
 
-    def _discretise(self) -> Discretisation:
-        return Discretisation(self.dimension, self.elements, self.source, self.sensors)
+    def _discretise(self) -> FlowDiscretisation:
+        return FlowDiscretisation(self.dimension, self.elements, self.source, self.sensors)
 
     def _diffusivity(self, u: Any) -> Any:
         return 1 + u**2 if self.nonlinearity == "quadratic" else abs(u) ** self.exponent

@@ -2,7 +2,7 @@
 
 With linear elements and a permeability that is constant in each cell, the stiffness matrix is
 linear in the cell permeabilities: A(kappa) = sum_c kappa_c A_c, where A_c is the stiffness matrix
-of cell c alone. `Discretisation` holds the Firedrake objects; `preassemble` takes from them
+of cell c alone. `FlowDiscretisation` holds the Firedrake objects; `preassemble` takes from them
 A_c, the load vector, the boundary condition and the observation matrix as plain arrays, after
 which solving needs neither Firedrake nor PETSc.
 """
@@ -30,7 +30,7 @@ from popinv.forward.firedrake import load_firedrake
 _SOURCE_QUADRATURE_DEGREE = 4
 
 
-class Discretisation:
+class FlowDiscretisation:
     """Linear elements on the unit interval or square, as Firedrake objects.
 
     Parameters
@@ -261,7 +261,7 @@ class PorousOperators:
         )
 
 
-def ordered_nodes(discretisation: Discretisation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def ordered_nodes(discretisation: FlowDiscretisation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the nodes of each cell, the inner nodes in the order of the unknowns, and all places.
 
     Returns
@@ -277,7 +277,7 @@ def ordered_nodes(discretisation: Discretisation) -> tuple[np.ndarray, np.ndarra
     return cells, narrow_order(cells, interior, points), points
 
 
-def preassemble(discretisation: Discretisation) -> PorousOperators:
+def preassemble(discretisation: FlowDiscretisation) -> PorousOperators:
     """Assemble with Firedrake everything that does not depend on the permeability.
 
     Returns

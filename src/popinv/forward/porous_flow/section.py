@@ -20,13 +20,13 @@ from popinv.forward.section import (
 from popinv.forward.sensors import Sensors
 from popinv.forward.wavenumbers import cosine_parameters, level_set_parameters
 from popinv.sections.base import Count, NotBoolean, Number, Positive
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from popinv.forward.fields import CosineField, LevelSetField
-    from popinv.forward.porous_flow.model import PorousFlow as Model
+    from popinv.forward.porous_flow.model import PorousFlowModel
 
 
 _QUANTITY = "log-permeability"
@@ -198,11 +198,11 @@ class PorousFlow(ForwardSection):
             distributed_seconds=0.1 + 1e-4 * unknowns,
         )
 
-    def model(self, seed: int) -> Model:
+    def model(self, seed: int) -> PorousFlowModel:
         """Return the solver."""
-        from popinv.forward.porous_flow.model import PorousFlow as Model
+        from popinv.forward.porous_flow.model import PorousFlowModel
 
-        return Model(self, seed)
+        return PorousFlowModel(self, seed)
 
     def check_files(self) -> None:
         """Check that Firedrake is installed."""
@@ -226,23 +226,23 @@ class PorousFlow(ForwardSection):
         """Return noise that is correlated from sensor to sensor, where all have the same places."""
         return {"kind": "isotropic" if self.own_sensors() else "kernel"}
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[ConfigProblem]:
         """Yield modes that the mesh cannot hold, keys without use, and misplaced sensors."""
         yield from mode_problems(self.dimension, self.modes, self.elements)
         if self.ranks > self.elements:
-            yield Problem(
+            yield ConfigProblem(
                 ("ranks",),
                 f"got {self.ranks}, but a mesh with {self.elements} elements a side can be shared "
                 f"by at most {self.elements} processes.",
             )
         if self.nonlinearity != "power" and not self.is_default("exponent"):
-            yield Problem(
+            yield ConfigProblem(
                 ("exponent",),
                 f"got {self.exponent:g}, but only 'nonlinearity: power' has an exponent, and the "
                 f"nonlinearity is '{self.nonlinearity}'.",
             )
         if self.field != "level_set" and not self.is_default("sharpness"):
-            yield Problem(
+            yield ConfigProblem(
                 ("sharpness",),
                 f"got {self.sharpness:g}, but only 'field: level_set' has a sharpness, and the "
                 f"field is '{self.field}'.",
@@ -250,35 +250,39 @@ class PorousFlow(ForwardSection):
         yield from self._load_problems()
         yield from self._sensor_problems()
 
-    def _load_problems(self) -> Iterator[Problem]:
+    def _load_problems(self) -> Iterator[ConfigProblem]:
         """Yield keys of a load that has another shape, and a load that the mesh cannot resolve."""
         for i, key in enumerate(self.design_list):
             if key in self.design_list[:i]:
-                yield Problem(("design", i), f"got '{key}', which stands in the list already.")
+                yield ConfigProblem(
+                    ("design", i), f"got '{key}', which stands in the list already."
+                )
             elif key in _OF_BUMP and self.source_shape != "gaussian":
-                yield Problem(
+                yield ConfigProblem(
                     ("design", i),
                     f"got '{key}', but the source is uniform; set 'source_shape: gaussian', or "
                     "leave it out.",
                 )
             elif key == "source_y" and self.dimension == 1:
-                yield Problem(("design", i), "got 'source_y', but the dimension is 1.")
+                yield ConfigProblem(("design", i), "got 'source_y', but the dimension is 1.")
         for name in _OF_BUMP:
             uniform = self.source_shape != "gaussian"
             if not self.is_default(name) and (uniform or (name, self.dimension) == ("source_y", 1)):
                 why = "the source is uniform" if uniform else "the dimension is 1"
-                yield Problem((name,), f"got {getattr(self, name):g}, but {why}; leave it out.")
+                yield ConfigProblem(
+                    (name,), f"got {getattr(self, name):g}, but {why}; leave it out."
+                )
         narrow = self.source_shape == "gaussian" and self.source_width * self.elements < 2
         if narrow and "source_width" not in self.design_list:
-            yield Problem(
+            yield ConfigProblem(
                 ("source_width",),
                 f"got {self.source_width:g}, but two elements are {2 / self.elements:g}; raise "
                 "'elements' or 'source_width'.",
             )
 
-    def _sensor_problems(self) -> Iterator[Problem]:
+    def _sensor_problems(self) -> Iterator[ConfigProblem]:
         if self.own_sensors() and self.sensors.placement != "random":
-            yield Problem(
+            yield ConfigProblem(
                 ("sensors",),
                 "the sensors stand in 'design', so that each system has places of its own; give "
                 "their 'count' alone.",

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import xarray as xr
 
-from popinv.forward.porous_flow.model import PorousFlow
+from popinv.forward.porous_flow.model import PorousFlowModel
 from popinv.forward.porous_flow.section import PorousFlow as Section
 from popinv.forward.sensors import Sensors
 from popinv.forward.states import refuse_failures
@@ -48,7 +48,7 @@ def states(section: Section, seed: int, z: np.ndarray) -> xr.Dataset:
     seen = section.model_copy(update={"sensors": everywhere, "design_list": rest})
     names = [each.name for each in section.inputs()]
     z = z[:, [names.index(each.name) for each in seen.inputs()]]
-    model = PorousFlow(seen, seed)
+    model = PorousFlowModel(seen, seed)
     solutions = model.solve(z)
     refuse_failures(solutions.reason)
 

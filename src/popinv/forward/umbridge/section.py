@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from popinv.forward.external.section import RETRIES, ExternalSection
 from popinv.sections.base import CountOrZero
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 from popinv.sections.secrets import Environment, plain_secrets
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ class UMBridge(ExternalSection):
     )
     retries: CountOrZero = Field(default=2, description=RETRIES)
 
-    def problems(self) -> Iterator[Problem]:
+    def problems(self) -> Iterator[ConfigProblem]:
         """Yield secrets in plain text, and what is wrong with any simulator."""
         yield from super().problems()
         for place in plain_secrets({"url": self.url, "config": self.config}):
-            yield Problem(
+            yield ConfigProblem(
                 place,
                 "holds a password or a token in plain text, which would be stored with the "
                 "results. Write ${NAME} in its place, and set the variable of the environment "

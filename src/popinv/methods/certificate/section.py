@@ -10,7 +10,7 @@ from pydantic import Field
 from popinv.forward.section import ForwardSection
 from popinv.methods.section import MethodSection, ObservedSystems, named_system_problems
 from popinv.sections.base import Count, Fraction, NotBoolean, Positive
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 from popinv.sections.systems import SystemName
 
 
@@ -67,11 +67,11 @@ class Certificate(MethodSection):
 
     def data_problems(
         self, observed: ObservedSystems, forward: ForwardSection | None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Refuse systems that are not there, and a study without systems aside."""
         yield from named_system_problems(self.systems, observed)
         if observed.heldout == 0:
-            yield Problem(
+            yield ConfigProblem(
                 (),
                 "requested, but it needs a reference answer of systems that are not removed, and "
                 f"all {observed.count} are learned from; at least 200 systems are needed.",

@@ -12,7 +12,7 @@ from popinv.forward.section import ForwardSection
 from popinv.methods.section import MethodSection, ObservedSystems, StudySections
 from popinv.observation_files.section import FILE_TYPES
 from popinv.sections.base import Count, NonNegative, NotBoolean, Positive, Section, plain_path
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 from popinv.sections.text_files import kind_of
 
 _MOST_SITES = 50
@@ -116,18 +116,18 @@ class Federated(MethodSection):
         """Return the file of each site, by name."""
         return {} if isinstance(self.sites, int) else self.sites
 
-    def problems(self, study: StudySections) -> Iterator[Problem]:
+    def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
         """Refuse unrestricted noise of many observations, and settings that do not go together."""
         yield from super().problems(study)
         if self.noise and self.law == "own":
-            yield Problem(
+            yield ConfigProblem(
                 ("noise",),
                 "given, but with `law: own` one system moves the law of its site, and with it what "
                 "all systems of the site contribute, so that clipping bounds nothing; choose "
                 "`law: shared`, or leave the noise out.",
             )
         if self.shift and not isinstance(self.sites, int):
-            yield Problem(
+            yield ConfigProblem(
                 ("shift",),
                 "given, but the sites have files of observations; leave it out, or set `sites` to "
                 "a number.",
@@ -135,17 +135,17 @@ class Federated(MethodSection):
 
     def data_problems(
         self, observed: ObservedSystems, forward: ForwardSection | None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Refuse more sites than the systems suffice for, and noise with noise scales or gaps."""
         if isinstance(self.sites, int):
             if observed.count is not None and observed.count < _FEWEST_SYSTEMS * self.sites:
-                yield Problem(
+                yield ConfigProblem(
                     ("sites",),
                     f"got {self.sites}, but the {observed.count} systems suffice for "
                     f"{observed.count // _FEWEST_SYSTEMS} sites of {_FEWEST_SYSTEMS} systems.",
                 )
             if self.noise and observed.irregular:
-                yield Problem(
+                yield ConfigProblem(
                     ("noise",),
                     "given, but the systems have noise scales or gaps, and the server cannot know "
                     "their information without observations; leave it out.",

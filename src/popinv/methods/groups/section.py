@@ -10,7 +10,7 @@ from pydantic import Field
 from popinv.forward.section import ForwardSection
 from popinv.methods.section import MethodSection, ObservedSystems, system_problems
 from popinv.sections.base import CountOrZero, NotBoolean
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 
 
 class Groups(MethodSection):
@@ -33,6 +33,6 @@ class Groups(MethodSection):
 
     def data_problems(
         self, observed: ObservedSystems, forward: ForwardSection | None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Refuse systems that are named twice or are not there."""
         yield from system_problems(self.systems, observed)

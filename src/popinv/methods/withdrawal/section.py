@@ -15,7 +15,7 @@ from popinv.methods.section import (
     named_system_problems,
 )
 from popinv.sections.base import CountOrZero, NotBoolean, Positive
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 from popinv.sections.systems import SystemName
 
 
@@ -52,13 +52,13 @@ class Withdrawal(MethodSection):
         "at a time, to check what the influence predicts.",
     )
 
-    def problems(self, study: StudySections) -> Iterator[Problem]:
+    def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
         """Refuse a rerun without withdrawals."""
         if self.rerun and not self.systems:
-            yield Problem(("rerun",), "got true, but `systems` names none that withdraw.")
+            yield ConfigProblem(("rerun",), "got true, but `systems` names none that withdraw.")
 
     def data_problems(
         self, observed: ObservedSystems, forward: ForwardSection | None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Refuse systems that are not there or are named twice, and too few that are left."""
         yield from named_system_problems(self.systems, observed)

@@ -11,7 +11,7 @@ from popinv.forward.section import ForwardSection
 from popinv.population.laws.parameters import coefficient_names
 from popinv.population.laws.section import START, LawSection, MeanAndStandardDeviation, effect_pairs
 from popinv.sections.base import Number, Positive, Section
-from popinv.sections.messages import Problem, name_problems
+from popinv.sections.messages import ConfigProblem, name_problems
 
 if TYPE_CHECKING:
     from popinv.population.laws.base import Law
@@ -86,13 +86,13 @@ class FieldLaw(LawSection):
         return self.unknowns
 
     @classmethod
-    def kind_problems(cls, kind: str, forward: ForwardSection) -> Iterator[Problem]:
+    def kind_problems(cls, kind: str, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield a problem if the law does not match the forward model's field."""
         right = forward.field_law()
         if kind == right:
             return
         field = getattr(forward, "field", "none")
-        yield Problem(
+        yield ConfigProblem(
             ("kind",),
             f"got '{kind}', but the field of the forward model is '{field}'; the "
             + (
@@ -102,12 +102,12 @@ class FieldLaw(LawSection):
             ),
         )
 
-    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+    def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield a problem if the forward model has another field, and names without a meaning."""
         yield from self.kind_problems(self.kind, forward)
         for name in self.covariates:
             if name not in self.unknowns:
-                yield Problem(
+                yield ConfigProblem(
                     ("covariates", name),
                     f"it must be one of the unknowns of the field: {', '.join(self.unknowns)}.",
                 )
@@ -118,12 +118,12 @@ class FieldLaw(LawSection):
 
     def value_problems(
         self, values: Mapping[str, Any], forward: ForwardSection | None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Yield faults of true values, with paths that begin at them."""
         yield from super().value_problems(values, forward)
         for name in self.optional_names():
             if name in values and (isinstance(values[name], bool | Mapping)):
-                yield Problem((name,), f"got {values[name]}; it must be a number.")
+                yield ConfigProblem((name,), f"got {values[name]}; it must be a number.")
 
 
 def field_shape(forward: ForwardSection) -> tuple[int, int]:
@@ -197,7 +197,7 @@ class MaternFieldSection(FieldLaw):
         """Return the names of the field's unknowns and of the parameters beside it."""
         return (*self.unknowns, *self.start.beside)
 
-    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+    def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield another field, and names that are not those of the parameters beside it."""
         wrong = list(super().problems(forward))
         yield from wrong
@@ -207,7 +207,7 @@ class MaternFieldSection(FieldLaw):
 
     def value_problems(
         self, values: Mapping[str, Any], forward: ForwardSection | None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Yield faults of true values, those beside the field included."""
         yield from super().value_problems(values, forward)
         beside = values.get("beside")

@@ -18,7 +18,7 @@ from popinv.population.laws.section import (
     transform_problems,
 )
 from popinv.sections.base import Number, Positive
-from popinv.sections.messages import Problem, listed, shown, value_problems
+from popinv.sections.messages import ConfigProblem, listed, shown, value_problems
 
 if TYPE_CHECKING:
     from popinv.population.laws.free_form import FreeFormLaw
@@ -101,13 +101,13 @@ class FreeFormSection(LawSection):
         """Return the names that may each have a spread."""
         return tuple(self._moments())
 
-    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+    def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield what does not fit the forward model."""
         names = forward.parameter_names()
         yield from _name_problems(self.start, names, self.optional_names(), ("start",))
         yield from transform_problems(self.transforms, names)
         if self.order is not None and sorted(self.order) != sorted(names):
-            yield Problem(
+            yield ConfigProblem(
                 ("order",),
                 f"got {shown(self.order)}; it must hold each of the forward model's parameters "
                 f"once: {listed(names)}.",
@@ -115,7 +115,7 @@ class FreeFormSection(LawSection):
 
     def value_problems(
         self, values: Mapping[str, Any], forward: ForwardSection | None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Yield faults of true values, with paths that begin at them."""
         wrong = list(value_problems(values, type(self).model_fields["start"].annotation))
         yield from wrong
@@ -140,16 +140,18 @@ def _name_problems(
     parameters: tuple[str, ...],
     coefficients: tuple[str, ...],
     path: tuple[str, ...],
-) -> Iterator[Problem]:
+) -> Iterator[ConfigProblem]:
     """Yield parameters without moments, and names that the law does not have."""
     for name in parameters:
         if isinstance(values.get(name), int | float | None):
             text = "it must be {mean: ..., standard_deviation: ...}."
-            yield Problem((*path, name), text)
+            yield ConfigProblem((*path, name), text)
     for name, value in values.items():
         number = isinstance(value, int | float)
         if name in parameters or (number and name in coefficients):
             continue
         known = listed(coefficients if number else parameters)
         what = "coefficients" if number else "parameters"
-        yield Problem((*path, name), f"it is not a name of the law, whose {what} are {known}.")
+        yield ConfigProblem(
+            (*path, name), f"it is not a name of the law, whose {what} are {known}."
+        )

@@ -19,7 +19,7 @@ from popinv.population.laws.section import (
     transform_problems,
 )
 from popinv.sections.base import NonNegative, Number, Section
-from popinv.sections.messages import Problem, name_problems, shown
+from popinv.sections.messages import ConfigProblem, name_problems, shown
 
 if TYPE_CHECKING:
     from popinv.population.laws.gaussian import GaussianLaw
@@ -171,7 +171,7 @@ class ByParameter(LawSection):
             "scale_effects": self.scale_effects(),
         }
 
-    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+    def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield names that the forward model does not have, and structure that contradicts."""
         names = forward.parameter_names()
         wanted = self.named_parameters(forward)
@@ -185,30 +185,30 @@ class ByParameter(LawSection):
             yield problem.under("start")
         for name in self.fixed:
             if name not in names:
-                yield Problem(
+                yield ConfigProblem(
                     ("fixed", name), f"the forward model has the parameters {', '.join(names)}."
                 )
         varying = self.varying(forward)
         if not varying:
-            yield Problem(("start",), "at least one parameter must vary over the systems.")
+            yield ConfigProblem(("start",), "at least one parameter must vary over the systems.")
         if isinstance(self.correlations, list):
             yield from self._group_problems(varying)
         for name in self.covariates:
             if name not in self.moments():
-                yield Problem(
+                yield ConfigProblem(
                     ("covariates", name),
                     f"it must be one of the parameters with a mean: {', '.join(self.moments())}.",
                 )
         for name in self.scale_covariates:
             if name not in varying:
-                yield Problem(
+                yield ConfigProblem(
                     ("scale_covariates", name),
                     f"it must be one of the parameters that vary: {', '.join(varying)}.",
                 )
 
     def value_problems(
         self, values: Mapping[str, Any], forward: ForwardSection | None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Yield what is wrong with true values, with paths that begin at them."""
         structure = self.optional_names()
         nested = {name: value for name, value in values.items() if name not in structure}
@@ -217,30 +217,30 @@ class ByParameter(LawSection):
             value = values.get(name)
             if not isinstance(value, int | float) or isinstance(value, bool):
                 given = "is missing" if value is None else f"got {shown(value)}"
-                yield Problem((name,), f"{given}; it must be a number.")
+                yield ConfigProblem((name,), f"{given}; it must be a number.")
             else:
                 yield from _structure_problems({name: value}, structure)
         for name, value in nested.items():
             if name in self.moments() and isinstance(value, Mapping):
                 still = not value.get("standard_deviation", 1.0)
                 if still != (name in self.common()):
-                    yield Problem(
+                    yield ConfigProblem(
                         (name, "standard_deviation"),
                         "it must be 0 here and in 'law.start', or in neither.",
                     )
 
-    def _group_problems(self, varying: tuple[str, ...]) -> Iterator[Problem]:
+    def _group_problems(self, varying: tuple[str, ...]) -> Iterator[ConfigProblem]:
         seen: set[str] = set()
         for i, group in enumerate(self.groups()):
             for name in group:
                 if name not in varying:
-                    yield Problem(
+                    yield ConfigProblem(
                         ("correlations", i),
                         f"'{name}' does not vary over the systems; those that do are "
                         f"{', '.join(varying)}.",
                     )
                 if name in seen:
-                    yield Problem(
+                    yield ConfigProblem(
                         ("correlations", i),
                         f"'{name}' stands twice; join the groups, or leave it out.",
                     )
@@ -293,20 +293,22 @@ class TransformedNormalSection(ByParameter):
         transforms = chosen_transforms(self.transforms, names)
         return GaussianLaw(names, transforms, **self.structure())
 
-    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+    def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield what does not fit the forward model, and intervals without length."""
         yield from super().problems(forward)
         yield from transform_problems(self.transforms, tuple(self.moments()))
 
 
-def _structure_problems(values: Mapping[str, float], names: tuple[str, ...]) -> Iterator[Problem]:
+def _structure_problems(
+    values: Mapping[str, float], names: tuple[str, ...]
+) -> Iterator[ConfigProblem]:
     """Yield coefficients and correlations that the law does not have, or out of range."""
     for name, value in values.items():
         if name not in names:
-            yield Problem(
+            yield ConfigProblem(
                 (name,),
                 f"got {shown(value)}; a number belongs to a coefficient or a correlation of the "
                 f"law, which has {', '.join(names) or 'neither'}.",
             )
         elif name.endswith("_correlation") and not -1 < value < 1:
-            yield Problem((name,), f"got {shown(value)}; a correlation is between -1 and 1.")
+            yield ConfigProblem((name,), f"got {shown(value)}; a correlation is between -1 and 1.")

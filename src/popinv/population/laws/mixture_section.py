@@ -20,7 +20,7 @@ from popinv.population.laws.section import (
     transform_problems,
 )
 from popinv.sections.base import Count, Positive, Section
-from popinv.sections.messages import Problem, listed, name_problems, shown, value_problems
+from popinv.sections.messages import ConfigProblem, listed, name_problems, shown, value_problems
 
 if TYPE_CHECKING:
     from popinv.population.laws.mixture import MixtureLaw
@@ -95,18 +95,18 @@ class MixtureSection(LawSection):
         """Return the names of the components."""
         return self._component_names()
 
-    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+    def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield what does not fit the forward model, and components that contradict."""
         names = forward.parameter_names()
         if _WEIGHT in names:
-            yield Problem(
+            yield ConfigProblem(
                 ("kind",),
                 f"the forward model has a parameter '{_WEIGHT}', which is the name of a "
                 "component's share here; rename the parameter.",
             )
         if self.ordered_by not in names and (self.ordered_by is not None or len(names) > 1):
             given = "is missing" if self.ordered_by is None else f"got {shown(self.ordered_by)}"
-            yield Problem(
+            yield ConfigProblem(
                 ("ordered_by",),
                 f"{given}; it must be one of the forward model's parameters: {listed(names)}.",
             )
@@ -116,7 +116,7 @@ class MixtureSection(LawSection):
 
     def value_problems(
         self, values: Mapping[str, Any], forward: ForwardSection | None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Yield faults of true values, with paths that begin at them."""
         wrong = list(value_problems(values, type(self).model_fields["start"].annotation))
         yield from wrong
@@ -128,7 +128,7 @@ class MixtureSection(LawSection):
 
     def _component_problems(
         self, values: Mapping[str, Mapping[str, Any]], parameters: Sequence[str]
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Yield missing or unknown names, weights that do not add up to 1, and unordered means."""
         components = self._component_names()
         wrong = list(name_problems(values, components, f"the law's {len(components)} components"))
@@ -145,24 +145,24 @@ class MixtureSection(LawSection):
                 if moments == (name == _WEIGHT):
                     wanted = "a number" if name == _WEIGHT else "a mean and a standard_deviation"
                     text = f"got {shown(given[name])}, but it must be {wanted}."
-                    wrong.append(Problem((component, name), text))
+                    wrong.append(ConfigProblem((component, name), text))
         yield from wrong
         if wrong or not parameters:
             return
         total = sum(float(values[name].get(_WEIGHT, 1.0)) for name in components)
         if abs(total - 1) > _TOLERANCE:
-            yield Problem((), f"the weights of the components add up to {total:g}, not to 1.")
+            yield ConfigProblem((), f"the weights of the components add up to {total:g}, not to 1.")
         if (leader := self.ordered_by or parameters[0]) in parameters:
             yield from _order_problems(values, components, leader)
 
 
 def _order_problems(
     values: Mapping[str, Mapping[str, Any]], components: Sequence[str], leader: str
-) -> Iterator[Problem]:
+) -> Iterator[ConfigProblem]:
     for before, after in itertools.pairwise(components):
         low, high = (_moment(values[each][leader], "mean") for each in (before, after))
         if low >= high:
-            yield Problem(
+            yield ConfigProblem(
                 (after, leader, "mean"),
                 f"got {high:g}, but it must be more than that of {before}, {low:g}. The components "
                 f"are numbered by the means of '{leader}'.",

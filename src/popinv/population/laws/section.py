@@ -14,7 +14,7 @@ from pydantic import Discriminator, Field, Tag
 
 from popinv.forward.section import ForwardSection
 from popinv.sections.base import NonNegative, Number, Positive, Section
-from popinv.sections.messages import Problem, name_problems, value_problems
+from popinv.sections.messages import ConfigProblem, name_problems, value_problems
 from popinv.sections.outside import Kind
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class LawSection(Kind):
         """Return the names that may each have a spread."""
         return self.value_names()
 
-    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+    def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield conflicts with the forward model, with paths that begin at the section."""
         if isinstance(self.start, dict):
             names = self.named_parameters(forward)
@@ -132,7 +132,7 @@ class LawSection(Kind):
         """Return the parameters of the forward model whose values the law states by name."""
         return forward.parameter_names()
 
-    def spread_problems(self) -> Iterator[Problem]:
+    def spread_problems(self) -> Iterator[ConfigProblem]:
         """Yield names of ``spread`` that are unknown or missing."""
         if isinstance(self.spread, dict):
             names = self.spread_names()
@@ -141,7 +141,7 @@ class LawSection(Kind):
 
     def value_problems(
         self, values: Mapping[str, Any], forward: ForwardSection | None
-    ) -> Iterator[Problem]:
+    ) -> Iterator[ConfigProblem]:
         """Yield faults of true values, with paths that begin at them.
 
         Parameters
@@ -235,13 +235,15 @@ def chosen_transforms(keys: Mapping[str, str | Logit], names: Sequence[str]) -> 
     return [named[each] if isinstance(each, str) else Interval(*each.logit) for each in chosen]
 
 
-def transform_problems(keys: Mapping[str, str | Logit], names: Sequence[str]) -> Iterator[Problem]:
+def transform_problems(
+    keys: Mapping[str, str | Logit], names: Sequence[str]
+) -> Iterator[ConfigProblem]:
     """Yield names that are unknown or missing, and intervals without length."""
     for problem in name_problems(keys, names, "the law's parameters"):
         yield problem.under("transforms")
     for name, each in keys.items():
         if isinstance(each, Logit) and each.logit[0] >= each.logit[1]:
-            yield Problem(
+            yield ConfigProblem(
                 ("transforms", name, "logit"),
                 f"got {each.logit}, but the first end must be below the second.",
             )

@@ -21,7 +21,7 @@ from popinv.population.noise.section import (
     pair_problems,
 )
 from popinv.sections.base import Positive, Several
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 
 if TYPE_CHECKING:
     from popinv.forward.base import Observations
@@ -87,23 +87,23 @@ class ChannelSection(NoiseSection):
             )
         return start
 
-    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+    def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield entries that are not groups of channels, and times that are missing."""
         entries = forward.observation_count() // (forward.time_count() or 1)
         count = self.channels or entries
         if count < 2 or entries % count:
-            yield Problem(
+            yield ConfigProblem(
                 ("channels",),
                 f"got {count}, but there are {entries} entries at each time; give a number of at "
                 "least 2 that divides them, or choose another kind of noise.",
             )
         if self.times == "exponential" and forward.time_count() is None:
-            yield Problem(
+            yield ConfigProblem(
                 ("times",),
                 "got 'exponential', but the observations have no times; choose 'independent'.",
             )
 
-    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[Problem]:
+    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield lists of the wrong length, and correlations that do not go together."""
         entries = forward.observation_count() // (forward.time_count() or 1)
         count = self.channels or entries

@@ -15,7 +15,7 @@ from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, m
 
 from popinv.forward.section import ForwardSection
 from popinv.sections.base import NotBoolean, Positive, Section, plain
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 from popinv.sections.outside import Kind
 
 if TYPE_CHECKING:
@@ -133,15 +133,17 @@ class Errors(Section):
         columns = [list(covariates).index(name) for name in self.covariates]
         return VaryingNoise(base, self.grows, self.tails == "student", self.covariates, columns)
 
-    def value_problems(self, values: Mapping[str, Any]) -> Iterator[Problem]:
+    def value_problems(self, values: Mapping[str, Any]) -> Iterator[ConfigProblem]:
         """Yield true values of the added parameters that are outside their domain."""
         least = {"proportional": 0.0, "degrees_of_freedom": 2.0}
         for name in self.start_values():
             value = values.get(name, 1e300)
             if not isinstance(value, int | float):
-                yield Problem((name,), f"got {value}, but it must be a number.")
+                yield ConfigProblem((name,), f"got {value}, but it must be a number.")
             elif name in least and value <= least[name]:
-                yield Problem((name,), f"got {value}, but it must be larger than {least[name]:g}.")
+                yield ConfigProblem(
+                    (name,), f"got {value}, but it must be larger than {least[name]:g}."
+                )
 
 
 class NoiseSection(Kind):
@@ -203,11 +205,11 @@ class NoiseSection(Kind):
             If noise in time is asked for where the times are not regular.
         """
 
-    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+    def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield conflicts with the forward model, with paths that begin at the section."""
         yield from ()
 
-    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[Problem]:
+    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield faults such as lists of the wrong length among start or true values.
 
         Parameters
@@ -218,44 +220,46 @@ class NoiseSection(Kind):
         yield from ()
 
 
-def time_problems(kind: str, order: int, forward: ForwardSection) -> Iterator[Problem]:
+def time_problems(kind: str, order: int, forward: ForwardSection) -> Iterator[ConfigProblem]:
     """Yield a forward model without regular times, or with too few for the order."""
     times = forward.time_count()
     if times is None or times < 2:
-        yield Problem(
+        yield ConfigProblem(
             ("kind",),
             f"got '{kind}', which is correlated in time, but the observations of "
             f"'{getattr(forward, 'kind', 'this forward model')}' as configured are no time "
             "series; choose 'isotropic', 'diagonal', 'kernel' or 'full'.",
         )
     elif not forward.times_are_regular():
-        yield Problem(
+        yield ConfigProblem(
             ("kind",),
             f"got '{kind}', which needs equally spaced times; choose 'kernel' (over place and "
             "time) or 'full', or observe at regular times.",
         )
     elif order >= times:
-        yield Problem(
+        yield ConfigProblem(
             ("order",), f"got {order}, but with {times} times it must be at most {times - 1}."
         )
 
 
-def length_problems(values: Section, key: str, count: int, described: str) -> Iterator[Problem]:
+def length_problems(
+    values: Section, key: str, count: int, described: str
+) -> Iterator[ConfigProblem]:
     """Yield a list that does not have this many numbers."""
     given = getattr(values, key)
     if isinstance(given, list) and len(given) != count:
-        yield Problem(
+        yield ConfigProblem(
             (key,),
             f"got {len(given)} numbers, but there are {described} of each system; give one for "
             "each, or one number.",
         )
 
 
-def pair_problems(values: Section, key: str, count: int) -> Iterator[Problem]:
+def pair_problems(values: Section, key: str, count: int) -> Iterator[ConfigProblem]:
     """Yield a list that is not one number for each pair, and impossible correlations."""
     given, wanted = getattr(values, key), count * (count - 1) // 2
     if isinstance(given, list) and len(given) != wanted:
-        yield Problem(
+        yield ConfigProblem(
             (key,),
             f"got {len(given)} numbers, but {count} have {wanted} pairs; give one for each, or "
             "one number.",
@@ -265,7 +269,7 @@ def pair_problems(values: Section, key: str, count: int) -> Iterator[Problem]:
     rows, columns = np.tril_indices(count, -1)
     matrix[rows, columns] = matrix[columns, rows] = given
     if np.linalg.eigvalsh(matrix)[0] <= 1e-12:
-        yield Problem(
+        yield ConfigProblem(
             (key,),
             "these correlations are impossible: their matrix is not positive definite.",
         )

@@ -28,7 +28,7 @@ from popinv.population.noise.unstructured_section import (
     IsotropicSection,
 )
 from popinv.sections.base import Count, Positive, Section
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 
 if TYPE_CHECKING:
     from popinv.forward.base import Observations
@@ -71,11 +71,11 @@ class AutoregressiveSection(NoiseSection):
         default_factory=AutoregressiveParameters, description=START
     )
 
-    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+    def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield a forward model without regular times, or with too few."""
         yield from time_problems(self.kind, self.order, forward)
 
-    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[Problem]:
+    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield a list that is not one number for each lag."""
         yield from length_problems(values, "correlation", self.order, f"{self.order} lags (order)")
 
@@ -155,11 +155,11 @@ class BlockSection(NoiseSection):
                 )
         return start
 
-    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+    def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield a forward model without regular times, or with too few."""
         yield from time_problems(self.kind, self.order, forward)
 
-    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[Problem]:
+    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield lists of the wrong length, and correlations that do not go together."""
         lags = f"{self.order} lags (order)"
         yield from length_problems(values, "time_correlation", self.order, lags)
@@ -167,7 +167,7 @@ class BlockSection(NoiseSection):
         if self.places in ("diagonal", "full"):
             yield from length_problems(values, "standard_deviation", places, f"{places} places")
         elif isinstance(values.standard_deviation, list):
-            yield Problem(
+            yield ConfigProblem(
                 ("standard_deviation",),
                 f"got a list, but places '{self.places}' have one standard deviation for all.",
             )

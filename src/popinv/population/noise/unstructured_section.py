@@ -18,7 +18,7 @@ from popinv.population.noise.section import (
     pair_problems,
 )
 from popinv.sections.base import NonNegative
-from popinv.sections.messages import Problem
+from popinv.sections.messages import ConfigProblem
 
 if TYPE_CHECKING:
     from popinv.forward.base import Observations
@@ -52,7 +52,7 @@ class DiagonalSection(NoiseSection):
     kind: Literal["diagonal"] = Field(description="An unknown standard deviation for each sensor.")
     start: StandardDeviations = Field(default_factory=StandardDeviations, description=START)
 
-    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[Problem]:
+    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield a list that is not one number for each observation."""
         count = forward.observation_count()
         yield from length_problems(values, "standard_deviation", count, f"{count} observations")
@@ -96,14 +96,14 @@ class FullSection(NoiseSection):
     )
     start: FullParameters = Field(default_factory=FullParameters, description=START)
 
-    def problems(self, forward: ForwardSection) -> Iterator[Problem]:
+    def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield a number of observations whose pairs are too many unknowns."""
         count = forward.observation_count()
         vary = self.errors is not None and self.errors.vary
         most = _MOST_WITH_ERRORS if vary else _MOST_OF_FULL
         if count > most:
             pairs = count * (count + 1) // 2
-            yield Problem(
+            yield ConfigProblem(
                 ("kind",),
                 f"got 'full', which has {pairs} unknowns for {count} observations and works with "
                 f"matrices of that order; {'with `errors` ' * vary}it is for up to {most} "
@@ -111,7 +111,7 @@ class FullSection(NoiseSection):
                 "'kernel', 'autoregressive', 'blocks' or 'diagonal', or observe less.",
             )
 
-    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[Problem]:
+    def value_problems(self, values: Any, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield lists of the wrong length, and correlations that do not go together."""
         count = forward.observation_count()
         yield from length_problems(values, "standard_deviation", count, f"{count} observations")
