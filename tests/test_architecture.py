@@ -28,6 +28,14 @@ def test_the_page_shows_the_arrows_there_are():
     assert PICTURE.read_text().startswith("<?xml")
 
 
+def test_the_page_fits_on_two_screens():
+    lines = (SOURCE.parents[1] / "docs/architecture.md").read_text().splitlines()
+    assert len(lines) <= 100
+    folders = {part for part in ALLOWED if (SOURCE / part).is_dir()}
+    told = "\n".join(lines).split("## Imports")[0]
+    assert not [part for part in folders if f"src/popinv/{part}`" not in told]
+
+
 def test_the_tool_does_not_know_the_papers():
     named = [
         str(file.relative_to(SOURCE))
