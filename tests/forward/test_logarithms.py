@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from popinv.forward.external.logarithm import Logarithms
+from popinv.forward.external.transformed import Logarithms
 
 
 class Growth:

@@ -135,7 +135,7 @@ WITHOUT_RESULT = {
 # What a module imports for some studies, and the stages of the others do not name.
 FOR_SOME = {
     "methods.outcome": {"population.model"},
-    "forward.external.model": {"forward.external.interpolation", "forward.external.logarithm"},
+    "forward.external.model": {"forward.external.transformed"},
     "forward.external.observations": {"forward.external.interpolation", "sections.tables"},
     "forward.python.worker": {"forward.python.autograd"},
     "baselines.hierarchical": {"baselines.numpyro_sampler"},
@@ -199,13 +199,9 @@ def test_what_functions_import_is_part_of_the_code_of_their_stages():
 
 
 @pytest.mark.parametrize(
-    ("observed", "module"),
-    [
-        ({"logarithm": True}, "forward.external.logarithm"),
-        ({"times": [0.5], "simulated_times": [0, 1]}, "forward.external.interpolation"),
-    ],
+    "observed", [{"logarithm": True}, {"times": [0.5], "simulated_times": [0, 1]}]
 )
-def test_a_solve_depends_on_what_turns_its_output_into_observations(observed, module):
+def test_a_solve_depends_on_what_turns_its_output_into_observations(observed):
     forward = FORWARD["python"] | {"kind": "python"}
     plain, changed = (
         imported_modules(
@@ -214,7 +210,8 @@ def test_a_solve_depends_on_what_turns_its_output_into_observations(observed, mo
         )
         for keys in ({}, observed)
     )
-    assert set(changed) - set(plain) == {f"popinv.{module}"}
+    names = {f"popinv.forward.external.{name}" for name in ("interpolation", "transformed")}
+    assert set(changed) - set(plain) == names
 
 
 def test_an_unknown_module_is_refused():

@@ -9,35 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Protocol
 
 import numpy as np
 
 from popinv.errors import SolverError
 from popinv.forward.base import Solutions
-from popinv.forward.external.evaluation import RunningSimulator
+from popinv.forward.external.evaluation import DifferentiableSimulator
 from popinv.forward.external.model import ExternalModel, row_seeds
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.external.taylor import derivative_fault
-
-
-class DifferentiableSimulator(RunningSimulator, Protocol):
-    """A running simulator that returns derivatives and observations.
-
-    Both raise what ``call`` raises.
-    """
-
-    def jvp(
-        self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray, seconds: float
-    ) -> np.ndarray:
-        """Return y and its changes for z (n, d_z) and tangents (n, k, d_z), (n, (1 + k) d_y)."""
-        ...
-
-    def vjp(
-        self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray, seconds: float
-    ) -> np.ndarray:
-        """Return gradients for z (n, d_z) and cotangents (n, d_y), shape (n, d_z)."""
-        ...
 
 
 @dataclass(frozen=True)

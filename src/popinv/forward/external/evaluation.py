@@ -84,6 +84,25 @@ class RunningSimulator(Protocol):
         ...
 
 
+class DifferentiableSimulator(RunningSimulator, Protocol):
+    """A running simulator that returns derivatives and observations.
+
+    Both raise what ``call`` raises.
+    """
+
+    def jvp(
+        self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray, seconds: float
+    ) -> np.ndarray:
+        """Return y and its changes for z (n, d_z) and tangents (n, k, d_z), (n, (1 + k) d_y)."""
+        ...
+
+    def vjp(
+        self, z: np.ndarray, cotangents: np.ndarray, seeds: np.ndarray, seconds: float
+    ) -> np.ndarray:
+        """Return gradients for z (n, d_z) and cotangents (n, d_y), shape (n, d_z)."""
+        ...
+
+
 def one_line(text: str) -> str:
     """Return a text on one line, cut short, as reasons are stored."""
     text = " ".join(text.split())

@@ -215,11 +215,11 @@ def _as_observed(
     observed, count = section.observations, section.observation_count()
     matrix = observed.interpolation_matrix()
     if matrix is not None:
-        from popinv.forward.external.interpolation import Interpolated
+        from popinv.forward.external.transformed import Interpolated
 
         start = _then(start, partial(Interpolated, matrix=matrix, entries=observed.count))
     if observed.logarithm:
-        from popinv.forward.external.logarithm import Logarithms
+        from popinv.forward.external.transformed import Logarithms
 
         start = _then(start, partial(Logarithms, count=count))
     return start

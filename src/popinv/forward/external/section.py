@@ -124,11 +124,9 @@ class ExternalSection(ForwardSection):
 
     def solver_modules(self) -> tuple[str, ...]:
         """Return the modules that make the observations of what the simulator returns."""
-        uses = {
-            "interpolation": self.observations.simulated_times is not None,
-            "logarithm": self.observations.logarithm,
-        }
-        return tuple(f"popinv.forward.external.{name}" for name, used in uses.items() if used)
+        if self.observations.simulated_times is not None:
+            return tuple(f"popinv.forward.external.{m}" for m in ("interpolation", "transformed"))
+        return ("popinv.forward.external.transformed",) if self.observations.logarithm else ()
 
     def cost(self) -> ForwardCost:
         """Return a guess of the cost of solving; the time limit bounds the time."""
