@@ -68,7 +68,7 @@ def model(field: str, dimension: int) -> PorousFlowModel:
     sensors = Sensors(positions=rng.uniform(0.05, 0.95, (50, dimension)).tolist())
     keys = {"kind": "porous_flow", "dimension": dimension, "field": field}
     section = Section.model_validate({**keys, "sensors": sensors})
-    return section.model(0)
+    return PorousFlowModel(section, 0)
 
 
 def _contest(field: str, dimension: int, peer: str, few: int) -> Contest:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -108,13 +109,19 @@ class ForwardSection(Kind):
 
     @abstractmethod
     def model(self, seed: int) -> ForwardModel:
-        """Return the forward model.
+        """Return the forward model: here, that of the module ``model`` beside the section.
 
         Parameters
         ----------
         seed : int
             The study's seed.
         """
+        model: ForwardModel = self.beside(self.computes).forward_model(self, seed)
+        return model
+
+    def beside(self, name: str) -> Any:
+        """Return a module beside that of the section, which computes and is imported late."""
+        return import_module(f"{type(self).__module__.rpartition('.')[0]}.{name}")
 
     def design(self) -> tuple[Parameter, ...]:
         """Return what is known of each system and enters the solver after the parameters."""

@@ -398,3 +398,7 @@ def _out_of_range(lowest: float, highest: float, damping: float, random: bool) -
     if not highest < math.inf:
         return "the stiffness overflows: too high"
     return ""
+
+
+forward_model = ElastodynamicsModel
+"""The forward model of a section and a seed."""

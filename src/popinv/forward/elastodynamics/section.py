@@ -26,8 +26,7 @@ from popinv.sections.messages import ConfigProblem
 if TYPE_CHECKING:
     import xarray as xr
 
-    from popinv.forward.elastodynamics.amplitudes import OwnAmplitudes
-    from popinv.forward.elastodynamics.model import ElastodynamicsModel
+    from popinv.forward.base import ForwardModel
     from popinv.forward.fields import CosineField
 
 
@@ -213,15 +212,12 @@ class Elastodynamics(ForwardSection):
             state=3.0 * unknowns * max(400, self.times),
         )
 
-    def model(self, seed: int) -> ElastodynamicsModel | OwnAmplitudes:
-        """Return the solver."""
-        if self.design_list:
-            from popinv.forward.elastodynamics.amplitudes import OwnAmplitudes
-
-            return OwnAmplitudes(self, seed)
-        from popinv.forward.elastodynamics.model import ElastodynamicsModel
-
-        return ElastodynamicsModel(self, seed)
+    def model(self, seed: int) -> ForwardModel:
+        """Return the solver, of systems with amplitudes of their own if these are the design."""
+        if not self.design_list:
+            return super().model(seed)
+        own: ForwardModel = self.beside("amplitudes").OwnAmplitudes(self, seed)
+        return own
 
     def solver_modules(self) -> tuple[str, ...]:
         """Return the module of systems with amplitudes of their own."""
@@ -233,9 +229,8 @@ class Elastodynamics(ForwardSection):
 
     def states(self, seed: int, z: np.ndarray, stage: str, indices: Sequence[int]) -> xr.Dataset:
         """Return the displacement everywhere in the body, at regular times."""
-        from popinv.forward.elastodynamics.states import states
-
-        return states(self, seed, z)
+        found: xr.Dataset = self.beside("states").states(self, seed, z)
+        return found
 
     def field_law(self) -> str | None:
         """Return the law that goes with a random stiffness."""

@@ -5,20 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from popinv.errors import nearest
+from popinv.forward.base import ForwardModel
 from popinv.forward.external.files import check_program
 from popinv.forward.external.section import LocalSimulator
 from popinv.sections.messages import ConfigProblem, listed, shown
 from popinv.sections.secrets import plain_secrets
-
-if TYPE_CHECKING:
-    from popinv.forward.external.model import ExternalModel
-
 
 _FILES = ("input", "output")
 _PLACEHOLDERS = (*_FILES, "python")
@@ -83,11 +80,9 @@ class Executable(LocalSimulator):
         if self.pass_seed and "seed" in {each.name for each in self.inputs()}:
             yield ConfigProblem(("pass_seed",), "a parameter is called 'seed' already; rename it.")
 
-    def model(self, seed: int) -> ExternalModel:
+    def model(self, seed: int) -> ForwardModel:
         """Return the program as a forward model."""
-        from popinv.forward.executable.model import forward_model
-
-        return forward_model(self, seed)
+        return super().model(seed)
 
     def code_files(self) -> set[Path]:
         """Return the program, if it is given as a path, and those of its arguments that are files.

@@ -144,3 +144,7 @@ class Lorenz96Model:
             # The last block repeats its last member, with the same answer.
             values[chosen] = averages.reshape(-1, MEMBERS).T
         return values
+
+
+forward_model = Lorenz96Model
+"""The forward model of a section and a seed."""

@@ -18,7 +18,7 @@ from popinv.sections.messages import ConfigProblem, listed
 if TYPE_CHECKING:
     import xarray as xr
 
-    from popinv.forward.lorenz96.model import Lorenz96Model
+    from popinv.forward.base import ForwardModel
 
 
 Observable = Literal[
@@ -198,17 +198,14 @@ class Lorenz96(ForwardSection):
             state=(self.variables * observed_time + variables * 10) / interval,
         )
 
-    def model(self, seed: int) -> Lorenz96Model:
+    def model(self, seed: int) -> ForwardModel:
         """Return the integrator with its averages."""
-        from popinv.forward.lorenz96.model import Lorenz96Model
-
-        return Lorenz96Model(self, seed)
+        return super().model(seed)
 
     def states(self, seed: int, z: np.ndarray, stage: str, indices: Sequence[int]) -> xr.Dataset:
         """Return the trajectories whose averages are observed."""
-        from popinv.forward.lorenz96.states import states
-
-        return states(self, seed, z, stage, indices)
+        found: xr.Dataset = self.beside("states").states(self, seed, z, stage, indices)
+        return found
 
     def has_sampling_error(self) -> bool:
         """Return True: averages over a finite window depend on the initial state."""

@@ -313,3 +313,7 @@ def too_uneven(bound: float) -> str:
         "the permeability varies too strongly: rounding errors may reach "
         f"{bound:.0e} of the solution"
     )
+
+
+forward_model = PorousFlowModel
+"""The forward model of a section and a seed."""

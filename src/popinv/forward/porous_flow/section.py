@@ -25,8 +25,8 @@ from popinv.sections.messages import ConfigProblem
 if TYPE_CHECKING:
     import xarray as xr
 
+    from popinv.forward.base import ForwardModel
     from popinv.forward.fields import CosineField, LevelSetField
-    from popinv.forward.porous_flow.model import PorousFlowModel
 
 
 _QUANTITY = "log-permeability"
@@ -198,11 +198,9 @@ class PorousFlow(ForwardSection):
             distributed_seconds=0.1 + 1e-4 * unknowns,
         )
 
-    def model(self, seed: int) -> PorousFlowModel:
+    def model(self, seed: int) -> ForwardModel:
         """Return the solver."""
-        from popinv.forward.porous_flow.model import PorousFlowModel
-
-        return PorousFlowModel(self, seed)
+        return super().model(seed)
 
     def check_files(self) -> None:
         """Check that Firedrake is installed."""
@@ -210,9 +208,8 @@ class PorousFlow(ForwardSection):
 
     def states(self, seed: int, z: np.ndarray, stage: str, indices: Sequence[int]) -> xr.Dataset:
         """Return log-permeability and pressure everywhere in the domain."""
-        from popinv.forward.porous_flow.states import states
-
-        return states(self, seed, z)
+        found: xr.Dataset = self.beside("states").states(self, seed, z)
+        return found
 
     def field_law(self) -> str:
         """Return the law that goes with the field."""

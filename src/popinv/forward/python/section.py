@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from popinv.forward.base import ForwardModel
 from popinv.forward.external.files import check_function, module_files
 from popinv.forward.external.section import InsidePath, LocalSimulator
-
-if TYPE_CHECKING:
-    from popinv.forward.external.model import ExternalModel
 
 
 def _module_and_function(target: str) -> str:
@@ -62,11 +60,9 @@ class PythonFunction(LocalSimulator):
         """Whether torch differentiates the function of a table of systems."""
         return self.derivatives == "torch" and self.vectorised
 
-    def model(self, seed: int) -> ExternalModel:
+    def model(self, seed: int) -> ForwardModel:
         """Return the function as a forward model."""
-        from popinv.forward.python.model import forward_model
-
-        return forward_model(self, seed)
+        return super().model(seed)
 
     def solver_modules(self) -> tuple[str, ...]:
         """Return those of any simulator, and that which differentiates functions of torch."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from popinv.forward.base import ForwardModel
 from popinv.forward.external.section import RETRIES, ExternalSection
 from popinv.sections.base import CountOrZero
 from popinv.sections.messages import ConfigProblem
 from popinv.sections.secrets import Environment, plain_secrets
-
-if TYPE_CHECKING:
-    from popinv.forward.external.model import ExternalModel
 
 
 def _http_address(url: str) -> str:
@@ -84,8 +82,6 @@ class UMBridge(ExternalSection):
         """Check that the environment has the variables that the section refers to."""
         Environment({"url": self.url, "config": self.config})
 
-    def model(self, seed: int) -> ExternalModel:
+    def model(self, seed: int) -> ForwardModel:
         """Return the server's model as a forward model, after a request for its operations."""
-        from popinv.forward.umbridge.model import forward_model
-
-        return forward_model(self, seed)
+        return super().model(seed)
