@@ -29,7 +29,8 @@ CONTRAST = """() => {
   const seen = (selector, key) =>
     [...document.querySelectorAll(selector)]
       .map((e) => getComputedStyle(e)[key])
-      .filter((colour) => colour !== "none");
+      // The legend of contours has a gradient.
+      .filter((colour) => colour.startsWith("rgb"));
   return {
     text: Math.min(...seen(".plot svg text", "fill").map(ratio)),
     lines: Math.min(...seen(".plot .js-line", "stroke").map(ratio)),
