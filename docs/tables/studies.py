@@ -3,10 +3,10 @@
     .venv/bin/python docs/tables/studies.py results/theophylline results/porous_samples_1 ...
 
 For each folder of results, in a checkout of the commit that made them, they are written to
-``docs/tables/data/studies``: the answer, what is left of it without each of the checked systems,
-the calibration, and for theophylline the parameters of each person. A file ``NAME_peers.csv`` has
-columns of other programs for the answer; those of theophylline are of quadrature and of what is
-published, and ``theophylline.R`` makes nlme's estimates of each person.
+``docs/tables/data/studies``: the answer, the parameters of the systems (of theophylline each
+person), what is left of the answer without each of the checked systems, and the calibration. A file
+``NAME_peers.csv`` has columns of other programs for the answer; those of theophylline are of
+quadrature and of what is published, and ``theophylline.R`` makes nlme's estimates of each person.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def answer(results: Path) -> pd.DataFrame:
         p.name if p.kind == "law" else f"noise_{p.name}": {
             "estimate": f"{p.value:.4g}",
             "95 % interval": f"{p.lower:.4g} to {p.upper:.4g}",
+            **({} if p.true is None else {"truth": f"{p.true:g}"}),
         }
         for p in found
         if p.lower is not None and p.upper is not None
@@ -58,6 +59,22 @@ def persons(results: Path) -> pd.DataFrame:
         ]
         columns[f"{name} by nlme"] = [f"{peer.loc[system, name]:.3g}" for system in found.index]
     return pd.DataFrame(columns, index=found.index.rename("person")).sort_index()
+
+
+def fields(results: Path) -> pd.DataFrame:
+    """Return medians and 95 % intervals of a field in the first systems, and their coverage."""
+    folder = results / "downstream/posterior"
+    found = pd.read_csv(folder / "systems.csv", index_col="system").head(5)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    columns = {}
+    for name in (c.removesuffix(" median") for c in found if c.endswith(" median")):
+        low, median, high = (found[f"{name} {what}"] for what in ("2.5 %", "median", "97.5 %"))
+        columns[name] = [
+            *(f"{m:.2f} ({a:.2f} to {b:.2f})" for m, a, b in zip(median, low, high, strict=True)),
+            f"{metrics['coverage_' + name.replace(' ', '_')]:.1%}",
+        ]
+    index = [*(f"sample {system}" for system in found.index), "coverage of all"]
+    return pd.DataFrame(columns, index=pd.Index(index, name=""))
 
 
 def left_out(results: Path) -> pd.DataFrame:
@@ -101,6 +118,7 @@ def calibration(results: Path) -> pd.DataFrame:
 TABLES = {
     "answer": ("answer.json", answer),
     "persons": ("downstream/posterior/systems.csv", persons),
+    "fields": ("downstream/posterior/systems.csv", fields),
     "left_out": ("downstream/withdrawal/result.zarr.zip", left_out),
     "calibration": ("evidence/calibration.json", calibration),
 }
@@ -112,11 +130,9 @@ def main() -> None:
     for results in map(Path, sys.argv[1:]):
         told = subprocess.run(describe, cwd=results, capture_output=True, text=True, check=True)
         for name, (needed, table) in TABLES.items():
-            if not (results / needed).exists() or (
-                name == "persons" and results.name != "theophylline"
-            ):
-                continue
-            table(results).to_csv(FOLDER / f"{results.name}_{name}.csv")
+            of_persons = results.name == "theophylline"
+            if (results / needed).exists() and name != ("fields" if of_persons else "persons"):
+                table(results).to_csv(FOLDER / f"{results.name}_{name}.csv")
         said = f"The results are those of commit {told.stdout.strip()}.\n"
         (FOLDER / f"{results.name}_commit.txt").write_text(said)
 
