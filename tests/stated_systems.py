@@ -17,8 +17,7 @@ from scipy.special import logsumexp
 
 from popinv.inference.build import censorable
 from popinv.inference.conditions import Conditions
-from popinv.inference.problem import Problem
-from popinv.inference.replicated import replicated_simulator
+from popinv.inference.problem import Problem, replicated_simulator
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import GaussianLaw, normal_law
 from popinv.population.limits import Limits

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from popinv.methods.registry import METHODS
-from popinv.workflow.records import read_record
+from popinv.workflow.records import content_of, read_record
 from popinv_papers.kit.claims import COLUMNS, judged_again
 from popinv_papers.methods import PAPERS
 
@@ -120,7 +120,7 @@ def _measured(file: Path, record: Path) -> Numbers:
     made = read_record(record)
     # Paths in a record are relative to the folder in which the job ran.
     known = {Path(path).name: content for path, content in made.outputs.items()}
-    if file.name not in known or not known[file.name].is_of(file):
+    if file.name not in known or known[file.name].sha256 != content_of(file).sha256:
         raise SystemExit(f"{file} is not what its job has written ({record}): run it again")
     metrics = json.loads(file.read_text(encoding="utf-8"))
     where = made.versions.get("commit", ""), made.machine["cores"], made.machine["processor"]

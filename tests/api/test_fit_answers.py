@@ -300,8 +300,9 @@ def test_the_bar_has_as_many_steps_as_are_told(own, tests, quick):
     data = np.exp(-np.exp(rng.normal(0, 0.3, (30, 1))) * [[0.5, 1.0]])
     study, seen = study_of(wanted, given_data(data + 0.05 * rng.normal(size=data.shape), {}))
     told: list[str] = []
-    artefacts, metrics = run_stages(study, seen, "cpu", told.append, tests)
+    artefacts, answer = run_stages(study, seen, "cpu", told.append, tests)
     assert len(told) == steps(study)
+    metrics = answer.metrics()
     assert ("noise_misfit" in metrics) == tests
     assert ("surrogate" in artefacts) == (own == "arrays")
     assert metrics["solver_calls"] == (100 if own == "tensors" else 20 + 10 + 20)

@@ -19,7 +19,7 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.predictive import predictive
-from popinv.inference.replicated import replicated_simulator
+from popinv.inference.problem import replicated_simulator
 from popinv.inference.result import estimate_dataset
 from popinv.inference.settings import DescentSettings
 from popinv.population.noise.varying import replicated_noise

@@ -17,8 +17,7 @@ from popinv.inference.fit_distance import fit_distance
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
-from popinv.inference.problem import Problem
-from popinv.inference.replicated import replicated_simulator
+from popinv.inference.problem import Problem, replicated_simulator
 from popinv.inference.settings import DescentSettings
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.composed import ReplicatedNoise

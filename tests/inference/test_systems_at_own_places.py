@@ -16,8 +16,7 @@ from popinv.inference.likelihood import marginal, pseudo
 from popinv.inference.likelihood.densities import DensitiesAt, density_of
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
-from popinv.inference.problem import Problem
-from popinv.inference.replicated import replicated_simulator
+from popinv.inference.problem import Problem, replicated_simulator
 from popinv.inference.surrogate_bias import FreshSolves, PosteriorSolves, push_of
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law

@@ -9,8 +9,7 @@ import pytest
 import xarray as xr
 
 from popinv.inference.conditions import Conditions
-from popinv.inference.problem import Problem
-from popinv.inference.replicated import replicated_simulator
+from popinv.inference.problem import Problem, replicated_simulator
 from popinv.methods.federated import use
 from popinv.methods.sites import site_laws
 from popinv.population.known import Known

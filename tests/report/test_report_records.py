@@ -45,9 +45,9 @@ from popinv.report.gathering import (
     gather_listed,
     gather_method,
     gather_study,
+    pictures_in,
 )
 from popinv.report.pages import index_page, reproduction
-from popinv.report.pictures import pictures_in
 from popinv.report.study_page import page_of
 from popinv.report.trust_charts import test_chart as chart_of_tests
 from popinv.sections.base import plain

@@ -13,7 +13,7 @@ import xarray as xr
 
 from popinv.errors import DataError
 from popinv.store import storage
-from popinv.store.attributes import attributes_of
+from popinv.store.storage import attributes_of
 from popinv.store.variables import variable
 
 

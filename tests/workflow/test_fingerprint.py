@@ -149,7 +149,6 @@ FOR_SOME = {
         "surrogate.exact",
         "surrogate.gaussian_process.emulator",
     },
-    "surrogate.build": {"surrogate.fourier_inputs"},
     "surrogate.stages.train_surrogate": {
         "surrogate.exact",
         "surrogate.gaussian_process.training",

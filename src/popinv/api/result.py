@@ -269,7 +269,7 @@ class Result:
             return None
         from popinv.api.datatree import predictive_data
         from popinv.inference.fitted_samples import sample_model
-        from popinv.inference.residuals import solver_residuals
+        from popinv.inference.surrogate_bias import solver_residuals
 
         residuals = solver_residuals(problem, self.artefacts["check"])
         # Every entry is predicted, also those that were not observed.

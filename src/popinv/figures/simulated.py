@@ -19,8 +19,8 @@ import xarray as xr
 
 from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
-from popinv.inference.residuals import solver_residuals
 from popinv.inference.result import parameters_of
+from popinv.inference.surrogate_bias import solver_residuals
 from popinv.seeds import generator
 
 LEVELS = (0.05, 0.5, 0.95)

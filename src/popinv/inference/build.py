@@ -15,8 +15,7 @@ from popinv.inference.conditions import (
     fitted_observations,
     observations_at_places,
 )
-from popinv.inference.problem import Problem
-from popinv.inference.replicated import replicated_simulator
+from popinv.inference.problem import Problem, replicated_simulator
 from popinv.population.laws.section import law_spread, law_values
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel

@@ -19,7 +19,7 @@ from popinv.inference.conditions import Conditions, deviations, heldout_observat
 from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.folds import folds_of
 from popinv.inference.problem import Problem
-from popinv.inference.residuals import solver_residuals
+from popinv.inference.surrogate_bias import solver_residuals
 from popinv.inference.result import estimate_of
 from popinv.seeds import generator
 from popinv.threads import fixed_threads

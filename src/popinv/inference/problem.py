@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from popinv.inference.conditions import Conditions
-from popinv.inference.replicated import replicated_simulator
 from popinv.inference.settings import DescentSettings
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
@@ -17,6 +16,51 @@ from popinv.population.noise.base import NoiseModel
 from popinv.population.places import simulator_at_places
 from popinv.seeds import generator
 from popinv.store.rows import Rows
+from popinv.surrogate.simulator import is_exact
+
+Simulate = Callable[[torch.Tensor], torch.Tensor]
+
+
+class _Replicated:
+    """G, R times side by side: Tensor (n, d_z) to Tensor (n, R d_y)."""
+
+    def __init__(self, simulate: Simulate, count: int) -> None:
+        self.simulate, self.count = simulate, count
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return self.simulate(z).repeat(1, self.count)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the simulator is the forward model itself."""
+        return is_exact(self.simulate)
+
+
+class _Linearised(_Replicated):
+    """The same of a simulator with derivatives along tangents."""
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether the simulator has derivatives."""
+        return bool(getattr(self.simulate, "differentiable", True))
+
+    def linearise(
+        self, z: torch.Tensor, tangents: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return y for z (n, d_z) and its derivatives along tangents (k, n, d_z)."""
+        y, change = self.simulate.linearise(z, tangents)  # type: ignore[attr-defined]
+        return y.repeat(1, self.count), change.repeat(1, 1, self.count)
+
+
+def replicated_simulator(simulate: Simulate, count: int) -> Simulate:
+    """Return the simulator of so many replicates; that of one is left as it is.
+
+    The forward model is solved once for each system, so that a surrogate answers d_y numbers, and
+    not R d_y.
+    """
+    if count == 1:
+        return simulate
+    return (_Linearised if hasattr(simulate, "linearise") else _Replicated)(simulate, count)
 
 
 @dataclass(frozen=True)

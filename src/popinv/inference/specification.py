@@ -44,9 +44,9 @@ from popinv.inference.intervals import boundaries, settled
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
-from popinv.inference.residuals import solver_residuals
 from popinv.inference.result import estimate_of
 from popinv.inference.standard_errors import simulated
+from popinv.inference.surrogate_bias import solver_residuals
 from popinv.judgement.answer import FeatureTest, Part, PartTest
 from popinv.seeds import generator
 

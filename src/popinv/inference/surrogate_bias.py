@@ -428,3 +428,19 @@ def _places(problem: Problem, p: np.ndarray, stage: str) -> tuple[np.ndarray, np
     known = problem.known_in_turns(_PLACES, systems)
     with torch.no_grad():
         return inputs(problem.law, alpha, omega, known).numpy(), systems
+
+
+def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
+    """Return G(z) - S(z) of the solves of the last round of a record, shape (K, d_y).
+
+    They are those at all places. None if there are no solves, or if the problem has the forward
+    model itself.
+    """
+    problem = problem.at_all_places
+    if is_exact(problem.simulate):
+        return None
+    fresh = FreshSolves.of_last_round(check)
+    if not len(fresh.y):
+        return None
+    with torch.no_grad():
+        return problem.replicated(fresh.y) - problem.simulate(torch.from_numpy(fresh.z)).numpy()

@@ -5,30 +5,102 @@ from __future__ import annotations
 import csv
 import json
 import re
+import struct
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from popinv.config import study as config
+from popinv.config.study import Study
 from popinv.errors import DataError
 from popinv.judgement.files import ANSWER_FILE, METRICS_FILE, read_answer, read_metrics
 from popinv.judgement.judgements import judgements
-from popinv.report.costs import jobs_of, stages
 from popinv.report.formats import readable
-from popinv.report.pictures import pictures_in
 from popinv.report.records import (
     Comparison,
     Listed,
     MethodRecord,
+    Picture,
     Row,
+    StageCosts,
     Store,
     StudyRecord,
     UseRecord,
 )
 from popinv.sections.base import plain
-from popinv.store.attributes import attributes_of
-from popinv.workflow.benchmarks import read_job
+from popinv.store.storage import attributes_of
+from popinv.workflow.benchmarks import Job, asked_and_taken, read_job
+
+# Rules that write pages and draw the gallery do not count as cost of a study.
+_PAGES = ("write_study_page", "draw_systems", "draw_noise")
+
+
+def jobs_of(folder: Path, study: Study) -> list[Job]:
+    """Return the jobs of :func:`asked_and_taken`, without those that write pages."""
+    return [job for _, job in asked_and_taken(folder, study) if job.rule not in _PAGES]
+
+
+def stages(jobs: Iterable[Job]) -> tuple[StageCosts, ...]:
+    """Return the resources of the jobs of each rule together, the longest first."""
+    by_rule: dict[str, list[Job]] = defaultdict(list)
+    for job in jobs:
+        by_rule[job.rule].append(job)
+    totals = [
+        StageCosts(
+            rule,
+            len(own),
+            sum(job.seconds for job in own),
+            max(job.seconds for job in own),
+            sum(job.processor_seconds or 0.0 for job in own),
+            max((job.megabytes for job in own if job.megabytes is not None), default=None),
+        )
+        for rule, own in by_rule.items()
+    ]
+    return tuple(sorted(totals, key=lambda stage: -stage.seconds))
+
+
+# Captions of a study's figures whose titles say less.
+_CAPTIONS = {
+    "descent": "Course of the descent: losses, and every parameter on its way",
+    "law": "The recovered law of the parameters",
+    "noise_covariance": "The noise covariance, recovered and compared",
+    "observations": "Observations of the data and of the fitted model",
+    "solver_calls": "Parameters and number of the solver calls",
+    "surrogate_error": "Error of the surrogate by round, and its last training",
+}
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def pictures_in(folder: Path, subject: str) -> tuple[Picture, ...]:
+    """Return the figures of a folder, with known captions or their titles."""
+    pictures = []
+    for file in sorted(folder.glob("*.png")):
+        name = readable(file.stem)
+        words = _CAPTIONS.get(file.stem) or title_of(file) or name.capitalize()
+        pictures.append(Picture(name, file, words, f"{words}: figure of the {subject}"))
+    return tuple(pictures)
+
+
+def title_of(file: Path) -> str:
+    """Return the title that a PNG file holds as text, or "" if there is none."""
+    with file.open("rb") as stream:
+        if stream.read(8) != _SIGNATURE:
+            return ""
+        while len(head := stream.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            keyword, _, text = stream.read(length).partition(b"\0")
+            stream.read(4)
+            if kind == b"IDAT":
+                break
+            if keyword == b"Title" and kind == b"tEXt":
+                return text.decode("latin-1")
+            # Only if it is not compressed and has no language and no translated keyword.
+            if keyword == b"Title" and kind == b"iTXt" and text.startswith(b"\0\0\0\0"):
+                return text[4:].decode("utf-8")
+    return ""
+
 
 PROBLEM = "test problem"
 _EVIDENCE = ("error_against_systems", "designs", "calibration")

@@ -35,9 +35,28 @@ import xarray as xr
 from popinv import __version__
 from popinv.errors import DataError
 from popinv.store import STAYS_FROM
-from popinv.store.attributes import MENDING
 from popinv.store.plain_zarr import refuse_code, refuse_expansion
 from popinv.store.whole_files import written_whole
+
+MENDING = "Delete {} and run again. The missing results are computed again, with the same numbers."
+"""What to do about a damaged store, whose path is filled in."""
+
+
+def attributes_of(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the root attributes of a store.
+
+    Raises
+    ------
+    DataError
+        If there is no store, or if it cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found: dict[str, Any] = json.loads(archive.read("zarr.json"))["attributes"]
+            return found
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cannot be read ({error}). {MENDING.format(path)}") from None
+
 
 # These attributes describe the writing, not the content: two runs that produce the same numbers
 # from the same configuration have the same hash.

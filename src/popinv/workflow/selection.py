@@ -61,9 +61,7 @@ def _training(study: Study) -> tuple[str, ...]:
         return ("popinv.surrogate.gaussian_process.training",)
     if study.surrogate.kind == "none":
         return ("popinv.surrogate.artefact", "popinv.surrogate.exact")
-    modules = ["artefact", "build", "resumable", "trained_network", "device"]
-    if study.surrogate.network == "fno":
-        modules.append("fourier_inputs")
+    modules = "artefact", "build", "resumable", "trained_network", "device"
     return tuple(f"popinv.surrogate.{module}" for module in modules)
 
 

@@ -36,8 +36,6 @@ class Law(Parameterised, ABC):
         The entries of alpha, as the user reads them.
     constraints : tuple of Constraint
         The constraint of each entry. A law may state ``positive`` instead.
-    transforms : tuple of Constraint
-        The constraint of each entry of z; by default there is none.
     d_omega, d_z : int
         Standard normal numbers in, parameters out.
     affine : bool
@@ -105,7 +103,7 @@ class Law(Parameterised, ABC):
 
     @cached_property
     def transforms(self) -> tuple[Constraint, ...]:
-        """The constraint of each entry of z, whose coordinate on the real line is natural."""
+        """The constraint of each entry of z; by default there is none."""
         return (REAL,) * self.d_z
 
     @property
