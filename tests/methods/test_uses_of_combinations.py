@@ -35,6 +35,8 @@ from popinv.baselines.two_stage import first_design_prior, fit_systems
 from popinv.config.loading import load
 from popinv.evidence.stages.replicate_study import _Truth
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.fit_pseudo import normal_log_densities as logs_of_draws
+from popinv.inference.likelihood.model_moments import matched_draws
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.predictive import predictive
 from popinv.inference.problem import Problem
@@ -70,8 +72,8 @@ def steady(cell: Cell, count: int) -> tuple[Problem, np.ndarray]:
     The share of the signal is held: moments do not tell it from the constant part.
     """
     problem, p = problem_of(cell, count, share=0.015, few=True, steady=True)
-    held = [problem.d_alpha + i for i, n in enumerate(problem.noise.names) if n == "proportional"]
-    return replace(problem, fixed=tuple(held)), p
+    fixed = [problem.d_alpha + i for i, n in enumerate(problem.noise.names) if n == "proportional"]
+    return replace(problem, fixed=tuple(fixed)), p
 
 
 def grid_of(cell: Cell) -> np.ndarray:
@@ -106,11 +108,31 @@ def exact_scores(cell: Cell, problem: Problem, p: np.ndarray) -> np.ndarray:
     return np.stack([(logs(p + shift) - here) / STEP for shift in STEP * np.eye(len(p))], axis=1)
 
 
+def of_other_draws(problem: Problem, p: np.ndarray, *count: int) -> np.ndarray:
+    """Return the log densities (16, N) of the quasi-likelihood for other draws of the moments."""
+    problem = problem.of_moments
+    with fixed_threads():
+        several = [replace(problem, seed=seed) for seed in range(100, 116)]
+        return np.array([logs_of_draws(one, p, matched_draws(one, *count)) for one in several])
+
+
+def agrees_but_for_draws(found: np.ndarray, others: np.ndarray, exact: np.ndarray) -> None:
+    """Compare quasi-likelihoods (...,) with exact ones, with the scatter (16, ...) of draws."""
+    scatter = others.std(axis=0, ddof=1)
+    assert np.all(np.abs(found - exact) < 5 * scatter + 0.02)
+    assert np.all(np.abs(others.mean(axis=0) - exact) < 5 * scatter / 4 + 0.02)
+
+
 def withdrawal(cell: Cell) -> None:
     # Of 50 systems without two, some have no deviation or correlation of the noise that is likely.
     count = 150
     problem, p = steady(cell, count)
-    problem = replace(problem, stage="polish")
+    fixed = problem.fixed
+    if cell.known == "alike" and cell.noise not in INDEPENDENT:
+        # Only doses and scales of the noise tell the spread of the law from correlated noise.
+        spread = ("_standard_deviation", "_correlation")
+        fixed += tuple(i for i, n in enumerate(problem.law.names) if n.endswith(spread))
+    problem = replace(problem, fixed=fixed, stage="polish")
     estimate = fit_pseudo_likelihood(problem, [p])
     assert estimate.arrived
     attrs = {"estimator": "pseudo_likelihood", "through": "surrogate"}
@@ -188,7 +210,8 @@ def federated(cell: Cell) -> None:
         total = sum(each[key] for each in quasi)
         np.testing.assert_allclose(total, pooled[key], rtol=1e-6, atol=1e-6 * size)
     exact = normal_log_densities(cell, problem, p, grid_of(cell)).sum()
-    assert float(pooled["value"]) == pytest.approx(exact, abs=0.2)
+    others = of_other_draws(problem, p, whole.moments.most, whole.moments.groups).sum(axis=1)
+    agrees_but_for_draws(pooled["value"], others, exact)
 
 
 def certificate(cell: Cell) -> None:
@@ -313,7 +336,7 @@ def comparison(cell: Cell) -> None:
     errors = 4 * np.sqrt(np.mean(found.error**2)) + 5e-3
     np.testing.assert_allclose(found.log_score, exact, atol=errors)
     exact = normal_log_densities(cell, problem, p, grid_of(cell))
-    np.testing.assert_allclose(found.normal_score, exact, atol=0.1)
+    agrees_but_for_draws(found.normal_score, of_other_draws(problem, p), exact)
 
 
 def descent(cell: Cell, policy: str = "cut") -> None:
