@@ -128,10 +128,9 @@ def withdrawal(cell: Cell) -> None:
     count = 150
     problem, p = steady(cell, count)
     fixed = problem.fixed
-    if cell.known == "alike" and cell.noise not in INDEPENDENT:
-        # Only doses and scales of the noise tell the spread of the law from correlated noise.
-        spread = ("_standard_deviation", "_correlation")
-        fixed += tuple(i for i, n in enumerate(problem.law.names) if n.endswith(spread))
+    if cell.known == "alike":
+        # Only doses and scales of the noise tell its correlations from the spread of the law.
+        fixed += tuple(problem.d_alpha + np.flatnonzero(~problem.noise.sizes))
     problem = replace(problem, fixed=fixed, stage="polish")
     estimate = fit_pseudo_likelihood(problem, [p])
     assert estimate.arrived
