@@ -7,13 +7,14 @@ standard normal numbers.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from scipy import stats
-from scipy.special import logsumexp
+from scipy.special import logsumexp, ndtr
 
 from popinv.inference.build import censorable
 from popinv.inference.conditions import Conditions
@@ -48,6 +49,8 @@ INDEPENDENT = ("isotropic", "diagonal")
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(40)
 # The grid of each standard normal number. Its error is far below that of the draws.
 GRID = np.linspace(-6.5, 6.5, 131)
+# Stands for a limit that is not there.
+FAR = 1e8
 
 
 def stated_cells() -> list[Cell]:
@@ -101,7 +104,7 @@ def problem_of(
     """Return the problem of so many systems, and law and noise.
 
     Noise that grows is this share of the signal. Many systems may have few ages and noise scales.
-    Steady ones have signals far from zero, little noise and few values below a limit.
+    Steady ones have signals far from zero, little noise and few values beyond a limit.
     """
     rng, replicates = np.random.default_rng(7), replicates_of(cell)
     noise = NOISES[cell.noise]
@@ -128,6 +131,9 @@ def problem_of(
     # Standard deviations of a fifth or so, correlations of .3, some seven degrees of freedom.
     gamma = np.where(noise.correlations, 0.3, -1.6) - 0.7 * steady * noise.sizes
     gamma[[name == "degrees_of_freedom" for name in noise.names]] = 1.6
+    # A length below the steps in time would leave correlations that few systems do not show.
+    if steady:
+        gamma[[name == "length" for name in noise.names]] = -0.7
     gamma[[name == "proportional" for name in noise.names]] = np.log(share / 3 if steady else share)
     if cell.errors == "proportional":
         gamma[noise.sizes] = np.log(share)
@@ -144,7 +150,7 @@ def problem_of(
     y = blank.model(torch.from_numpy(p), omega, e, np.arange(count)).numpy()
     if limited:
         limits = limits_of(cell, y, 0.2 if steady else 0.5)
-        y = limits.held(torch.from_numpy(y)).numpy()
+        y = held(y, limits.arrays)
     conditions = Conditions.stated((count, width), scale, present, fill, known, limits)
     return replace(blank, data=y, conditions=conditions), p
 
@@ -281,7 +287,7 @@ def observed(
     noise = d[:, None] * (u @ np.linalg.cholesky(correlation).T)
     conditions = problem.conditions
     y = (g[:, None] + conditions.scale[:, None, None] * noise).reshape(e.shape)
-    y = conditions.limits.held(torch.from_numpy(y)).numpy()
+    y = held(y, conditions.limits.arrays)
     return np.where(conditions.present, y, conditions.fill)
 
 
@@ -289,17 +295,19 @@ def normal_log_densities(
     cell: Cell, problem: Problem, p: np.ndarray, grid: np.ndarray
 ) -> np.ndarray:
     """Return log N(y_n; m_n, C_n) (N,) with the exact mean and covariance of each observation."""
-    found, conditions, moments = [], problem.conditions, {}
+    found, conditions = np.empty(len(problem.data)), problem.conditions
     # Systems that differ in their gaps alone have the same moments.
-    alike = conditions.without_gaps().columns()
-    for n, key in enumerate(map(tuple, alike)):
+    alike, moments, rows = list(map(tuple, conditions.without_gaps().columns())), {}, {}
+    for n, key in enumerate(alike):
+        rows.setdefault((key, tuple(conditions.present[n])), []).append(n)
+    for (key, seen), own in rows.items():
         if key not in moments:
-            moments[key] = exact_moments(cell, problem, p, grid, n)
-        mean, covariance = moments[key]
-        seen = conditions.present[n]
-        law = stats.multivariate_normal(mean[seen], covariance[np.ix_(seen, seen)])
-        found.append(law.logpdf(problem.data[n, seen]))
-    return np.array(found)
+            moments[key] = exact_moments(cell, problem, p, grid, own[0])
+        (mean, covariance), there = moments[key], np.flatnonzero(seen)
+        of_seen = mean[there], covariance[np.ix_(there, there)]
+        data = problem.data[np.ix_(own, there)]
+        found[own] = stats.multivariate_normal.logpdf(data, *of_seen)
+    return found
 
 
 def exact_moments(
@@ -311,19 +319,78 @@ def exact_moments(
     weights, conditions, copies = weights / weights.sum(), problem.conditions, replicates_of(cell)
     g = signals(problem, p, n, omega)
     d, correlation = deviations(cell, p, g)
-    d = conditions.scale[n] * d
-    mean_of, variance = np.tile(g, (1, copies)), np.tile(d**2, (1, copies))
-    apart = np.kron(np.eye(copies), correlation - np.eye(ENTRIES))
-    within = apart * np.tile((weights[:, None] * d).T @ d, (copies, copies))
-    if conditions.limited:
-        # Moments of a normal number that is cut at a limit below.
-        limit = conditions.limits.lower[n]
-        at = (limit - mean_of) / np.sqrt(variance)
-        above, hill = stats.norm.sf(at), np.sqrt(variance) * stats.norm.pdf(at)
-        square = (mean_of**2 + variance) * above + (mean_of + limit) * hill
-        square += limit**2 * (1 - above)
-        mean_of = mean_of * above + hill + limit * (1 - above)
-        variance, within = square - mean_of**2, 0.0
-    mean = weights @ mean_of
-    covariance = (weights[:, None] * (mean_of - mean)).T @ (mean_of - mean) + within
-    return mean, covariance + np.diag(weights @ variance)
+    d, freedom = conditions.scale[n] * d, 2 + np.exp(p[-1]) if cell.errors == "student" else np.inf
+    # The limits of all replicates are alike.
+    ends = np.array([end[n, :ENTRIES] for end in conditions.limits.arrays])
+    mean, square, product = held_moments(g, d, ends, freedom)
+    # E T(y_i) u_j = rho_ij E T(y_i) u_i, which is the whole where y_j has no limits.
+    within = correlation * ((weights[:, None] * product).T @ product)
+    for i, j in zip(*np.nonzero(np.triu(correlation, 1)), strict=True):
+        if np.isfinite(ends[:, [i, j]]).any(axis=0).all():
+            own = [(g[:, k], d[:, k], ends[:, k]) for k in (i, j)]
+            both = product_mean(*own, correlation[i, j]) - mean[:, i] * mean[:, j]
+            within[i, j] = within[j, i] = weights @ both
+    np.fill_diagonal(within, weights @ (square - mean**2))
+    about = mean - weights @ mean
+    of_signal = (weights[:, None] * about).T @ about
+    covariance = np.tile(of_signal, (copies, copies)) + np.kron(np.eye(copies), within)
+    return np.tile(weights @ mean, copies), covariance
+
+
+def held(y: np.ndarray, ends: Sequence[np.ndarray | float]) -> np.ndarray:
+    """Return what is held of observations with the limits l, u, a and b."""
+    lower, upper, least, most = ends
+    y = np.where((least < y) & (y <= lower), lower, y)
+    return np.where((upper <= y) & (y < most), upper, y)
+
+
+def partial_moments(x: np.ndarray, freedom: float) -> np.ndarray:
+    """Return the integrals of 1, u and u^2 up to x (3, ...), for u of variance one."""
+    if np.isinf(freedom):
+        mass, density = ndtr(x), np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+        return np.stack([mass, -density, mass - x * density])
+    # Those of u and u^2 are integrals by parts, of the t law of two degrees of freedom fewer.
+    less, width = stats.t(freedom - 2), np.sqrt((freedom - 2) / freedom)
+    density = less.pdf(x)
+    return np.stack([stats.t.cdf(x / width, freedom), -density, less.cdf(x) - x * density])
+
+
+def pieces(
+    g: np.ndarray, d: np.ndarray, ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the ends of u (k + 1, ...) between which T(g + d u) is v + s u, v and s (k, ...)."""
+    lower, upper, least, most = np.clip(ends, -FAR, FAR)
+    edges = [np.broadcast_to(x, g.shape) for x in (-FAR, least, lower, upper, most, FAR)]
+    found = list(zip((g, lower, g, upper, g), (d, 0.0, d, 0.0, d), strict=True))
+    there = [k for k in range(5) if (edges[k] < edges[k + 1]).any()]
+    v, s = (np.stack([np.broadcast_to(found[k][i], g.shape) for k in there]) for i in (0, 1))
+    return (np.stack([edges[0], *(edges[k + 1] for k in there)]) - g) / d, v, s
+
+
+def held_moments(
+    g: np.ndarray, d: np.ndarray, ends: np.ndarray, freedom: float = np.inf
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return E T(y), E T(y)^2 and E T(y) u of y = g + d u, each of the shape of g."""
+    edges, value, slope = pieces(g, d, ends)
+    mass, first, second = np.diff(partial_moments(edges, freedom), axis=1)
+    square = value**2 * mass + 2 * value * slope * first + slope**2 * second
+    each = value * mass + slope * first, square, value * first + slope * second
+    mean, square, product = (x.sum(axis=0) for x in each)
+    return mean, square, product
+
+
+def product_mean(one: Sequence[np.ndarray], other: Sequence[np.ndarray], rho: float) -> np.ndarray:
+    """Return E T(y_1) T(y_2) (k,) of correlated normal noise, each with (g, d, ends) of y."""
+    edges, value, slope = pieces(*one)
+    edges, total = np.clip(edges, -8, 8), np.zeros_like(value[0])
+    g, d, ends = other
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    for low, high, v, s in zip(edges[:-1], edges[1:], value, slope, strict=True):
+        half = (high - low)[:, None] / 2
+        u = low[:, None] + half * (nodes + 1)
+        # Given u, the other one has this mean and deviation.
+        rest = np.broadcast_to(np.sqrt(1 - rho**2) * d[:, None], u.shape)
+        mean = held_moments(g[:, None] + rho * d[:, None] * u, rest, ends)[0]
+        density = half * weights * stats.norm.pdf(u)
+        total += (density * (v[:, None] + s[:, None] * u) * mean).sum(axis=1)
+    return total

@@ -83,14 +83,6 @@ class Cell(NamedTuple):
 
 
 CELLS = tuple(Cell(*levels) for levels in product(NOISES, ERRORS, KNOWN, SEEN, REPLICATES))
-_INDEPENDENT = ("isotropic", "diagonal")
-# What uses are asked of: limits have exact answers from below, for independent normal noise.
-ASKED = tuple(
-    cell
-    for cell in CELLS
-    if cell.seen not in LIMITS
-    or (cell.seen == "censored_below" and cell.noise in _INDEPENDENT and cell.errors != "student")
-)
 _SPREAD = {name: {"mean": 0.0, "standard_deviation": 0.5} for name in ("level", "slope")}
 
 
@@ -170,9 +162,9 @@ def pairs(cell: Cell) -> frozenset[tuple[tuple[str, str], ...]]:
 def covering(use: str | None = None) -> tuple[Cell, ...]:
     """Return cells that a use takes, such that each pair of levels that it takes is in one."""
     chosen = [] if use is None else [cell for cell in covering() if not reason(cell, use)]
-    wanted = set().union(*map(pairs, ASKED if use is None else covering()))
+    wanted = set().union(*map(pairs, CELLS if use is None else covering()))
     left = wanted.difference(*map(pairs, chosen))
-    rest = [cell for cell in ASKED if pairs(cell) & left]
+    rest = [cell for cell in CELLS if pairs(cell) & left]
     while rest:
         best = max(rest, key=lambda cell: len(pairs(cell) & left))
         # A study is made for the cells alone that matter.
@@ -184,16 +176,13 @@ def covering(use: str | None = None) -> tuple[Cell, ...]:
 
 
 def kept() -> dict[str, list[str]]:
-    """Return the cells that have passed: of the densities (``stated``), and of each use.
-
-    ``open`` holds what is known to be neither tested nor refused.
-    """
+    """Return the cells that have passed: of the densities (``stated``), and of each use."""
     content: dict[str, list[str]] = json.loads(FILE.read_text(encoding="utf-8"))
     return content
 
 
 def _passed() -> dict[str, set[Cell]]:
-    return {name: set(map(Cell.of, each)) for name, each in kept().items() if name != "open"}
+    return {name: set(map(Cell.of, each)) for name, each in kept().items()}
 
 
 def empty() -> list[str]:
@@ -244,10 +233,8 @@ def asked() -> Iterator[str]:
     yield line(["---"] * (1 + len(USES)))
     for field, level in ((i, level) for i, each in enumerate(_LEVELS) for level in each):
         told = []
-        if not any(cell[field] == level for cell in ASKED):
-            continue
         for use in USES:
-            cells = [cell for cell in ASKED if cell[field] == level]
+            cells = [cell for cell in CELLS if cell[field] == level]
             covered = set().union(*map(pairs, passed[use]))
             # A pair that no tested cell has is one that is refused.
             open_cells = [cell for cell in cells if pairs(cell) - covered and not reason(cell)]
@@ -255,8 +242,6 @@ def asked() -> Iterator[str]:
             told.append(_counted(cells, passed[use], notes, whys))
         yield line([_told(level), *told])
     yield from notes.lines()
-    if left := kept().get("open"):
-        yield from ("", f"Pairs that no test has yet: {'; '.join(left)}.")
 
 
 def _counted(cells: Sequence[Cell], passed: set[Cell], note: _Notes, whys: Sequence[str]) -> str:

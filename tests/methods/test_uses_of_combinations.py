@@ -15,8 +15,10 @@ import torch
 from scipy import optimize, stats
 from stated_systems import (
     ENTRIES,
+    INDEPENDENT,
     by_quadrature,
     deviations,
+    held,
     law_of,
     log_density,
     normal_log_densities,
@@ -26,13 +28,15 @@ from stated_systems import (
     simulate,
     use_cases,
 )
-from tables.combinations import Cell, start_of_noise, study_of
+from tables.combinations import INTERVAL, LIMITS, Cell, start_of_noise, study_of
 
 from popinv.baselines.hierarchical import Energy
 from popinv.baselines.two_stage import first_design_prior, fit_systems
 from popinv.config.loading import load
 from popinv.evidence.stages.replicate_study import _Truth
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.fit_pseudo import normal_log_densities as logs_of_draws
+from popinv.inference.likelihood.model_moments import matched_draws
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.predictive import predictive
 from popinv.inference.problem import Problem
@@ -51,7 +55,7 @@ from popinv.threads import fixed_threads
 
 GRID = np.linspace(-5.5, 5.5, 45)
 # The moments of the quasi-likelihood are smooth in both normal numbers.
-COARSE = np.linspace(-5, 5, 21)
+COARSE, FINE = np.linspace(-5, 5, 21), np.linspace(-5, 5, 31)
 STEP = 1e-4
 
 Check = Callable[[Cell], None]
@@ -68,13 +72,13 @@ def steady(cell: Cell, count: int) -> tuple[Problem, np.ndarray]:
     The share of the signal is held: moments do not tell it from the constant part.
     """
     problem, p = problem_of(cell, count, share=0.015, few=True, steady=True)
-    held = [problem.d_alpha + i for i, n in enumerate(problem.noise.names) if n == "proportional"]
-    return replace(problem, fixed=tuple(held)), p
+    fixed = [problem.d_alpha + i for i, n in enumerate(problem.noise.names) if n == "proportional"]
+    return replace(problem, fixed=tuple(fixed)), p
 
 
 def grid_of(cell: Cell) -> np.ndarray:
     """Return the grid of exact moments, which are less smooth where there is a limit."""
-    return GRID if cell.seen.startswith("censored") else COARSE
+    return FINE if cell.seen in LIMITS else COARSE
 
 
 def posterior(cell: Cell) -> None:
@@ -96,31 +100,59 @@ def posterior(cell: Cell) -> None:
 
 def exact_scores(cell: Cell, problem: Problem, p: np.ndarray) -> np.ndarray:
     """Return the scores (N, n_p) of the quasi-likelihood with exact moments."""
-    columns = []
-    for shift in STEP * np.eye(len(p)):
-        ends = [normal_log_densities(cell, problem, p + s * shift, grid_of(cell)) for s in (1, -1)]
-        columns.append((ends[0] - ends[1]) / (2 * STEP))
-    return np.stack(columns, axis=1)
+
+    def logs(at: np.ndarray) -> np.ndarray:
+        return normal_log_densities(cell, problem, at, grid_of(cell))
+
+    here = logs(p)
+    return np.stack([(logs(p + shift) - here) / STEP for shift in STEP * np.eye(len(p))], axis=1)
+
+
+def of_other_draws(problem: Problem, p: np.ndarray, *count: int) -> np.ndarray:
+    """Return the log densities (16, N) of the quasi-likelihood for other draws of the moments."""
+    problem = problem.of_moments
+    with fixed_threads():
+        several = [replace(problem, seed=seed) for seed in range(100, 116)]
+        return np.array([logs_of_draws(one, p, matched_draws(one, *count)) for one in several])
+
+
+def agrees_but_for_draws(found: np.ndarray, others: np.ndarray, exact: np.ndarray) -> None:
+    """Compare quasi-likelihoods (...,) with exact ones, with the scatter (16, ...) of draws."""
+    scatter = others.std(axis=0, ddof=1)
+    assert np.all(np.abs(found - exact) < 5 * scatter + 0.02)
+    assert np.all(np.abs(others.mean(axis=0) - exact) < 5 * scatter / 4 + 0.02)
 
 
 def withdrawal(cell: Cell) -> None:
-    problem, p = steady(cell, 50)
-    problem = replace(problem, stage="polish")
+    # Of 50 systems without two, some have no deviation or correlation of the noise that is likely.
+    count = 150
+    problem, p = steady(cell, count)
+    fixed = problem.fixed
+    if cell.known == "alike":
+        # Only doses and scales of the noise tell its correlations from the spread of the law.
+        fixed += tuple(problem.d_alpha + np.flatnonzero(~problem.noise.sizes))
+    problem = replace(problem, fixed=fixed, stage="polish")
     estimate = fit_pseudo_likelihood(problem, [p])
     assert estimate.arrived
     attrs = {"estimator": "pseudo_likelihood", "through": "surrogate"}
     answer = estimate_dataset(problem, estimate, attrs)
     influence = influence_of(answer)
     gone = np.array([0, int(np.argmax(influence.sizes))])
-    found = Refitter(problem, answer, influence, DescentSettings(), 32).without(gone)
+    refitter = Refitter(problem, answer, influence, DescentSettings(), 32)
+    found = refitter.without(gone)
+    assert found.arrived
     assert influence.size(found.shift) > 0.3
-    # A Newton step with the exact moments of the other systems is a small part of an error.
-    rest = problem.of_systems(np.setdiff1d(np.arange(50), gone))
-    at = estimate.p + found.shift
-    gradient = exact_scores(cell, rest, at).sum(axis=0) - penalty_at(rest, at).gradient
+
+    def gradient(of: Problem, at: np.ndarray) -> np.ndarray:
+        return exact_scores(cell, of, at).sum(axis=0) - penalty_at(of, at).gradient
+
+    # Between both answers, which have the errors of the same draws, the gradient with the exact
+    # moments rises by so little that a Newton step is a small part of an error.
+    rest = problem.of_systems(np.setdiff1d(np.arange(count), gone))
+    left = gradient(rest, refitter.start + found.shift) - gradient(problem, refitter.start)
     moves = influence.standard_error > 0
-    left = (estimate.bread @ gradient)[moves] / influence.standard_error[moves]
-    assert np.abs(left).max() < 0.3
+    step = (estimate.bread @ left)[moves] / influence.standard_error[moves]
+    assert np.abs(step).max() < 0.3
 
 
 def groups(cell: Cell) -> None:
@@ -139,7 +171,7 @@ def groups(cell: Cell) -> None:
     assert np.all(np.abs(found.scores[0] - np.transpose(slopes)) < 0.05 * own + 1e-3)
     # The pulls of the systems and of the population balance.
     assert np.all(np.abs(np.sum(slopes, axis=1) - at) < 0.05 * np.sqrt((own**2).sum(axis=0)))
-    if cell.errors == "constant" and not cell.seen.startswith("censored"):
+    if cell.errors == "constant" and cell.seen not in LIMITS:
         information = expected_information(cell, problem, p)
         np.testing.assert_allclose(found.information[0], information, rtol=1e-6)
 
@@ -177,7 +209,8 @@ def federated(cell: Cell) -> None:
         total = sum(each[key] for each in quasi)
         np.testing.assert_allclose(total, pooled[key], rtol=1e-6, atol=1e-6 * size)
     exact = normal_log_densities(cell, problem, p, grid_of(cell)).sum()
-    assert float(pooled["value"]) == pytest.approx(exact, abs=0.2)
+    others = of_other_draws(problem, p, whole.moments.most, whole.moments.groups).sum(axis=1)
+    agrees_but_for_draws(pooled["value"], others, exact)
 
 
 def certificate(cell: Cell) -> None:
@@ -219,7 +252,10 @@ def nuts(cell: Cell) -> None:
         log_density(cell, problem, at, n, signals(problem, at, n, omega[n : n + 1]))[0]
         for n in range(3)
     ]
-    assert energy(q)[0] == pytest.approx(q @ q / 2 - sum(each), abs=1e-7)
+    # Two censored entries that are correlated have the error of the rule for their integral.
+    rule = 4 * 4e-4 * np.sqrt(3 * problem.replicates)
+    joint = cell.seen in LIMITS and cell.noise not in INDEPENDENT
+    assert energy(q)[0] == pytest.approx(q @ q / 2 - sum(each), abs=rule if joint else 1e-7)
 
 
 def clean_of(problem: Problem, p: np.ndarray, omega: np.ndarray) -> np.ndarray:
@@ -249,7 +285,8 @@ def system_counts(cell: Cell) -> None:
         mapping["observations"]["noise_scale"] = {"low": 0.5, "high": 2.0}
     made = load({"studies": {"s": mapping}}).studies["s"]
     model = Model(made.forward, made.law, made.noise)
-    clean = np.random.default_rng(0).uniform(0.5, 2.0, (9, ENTRIES))
+    # Values are below, between and above all limits.
+    clean = np.random.default_rng(0).uniform(-1.0, 2.0, (9, ENTRIES))
     found = observed_systems(model, made.observations, clean, seed=3, stage="systems_9")
     one, gamma = true_noise(model, made.observations, 3)
     family = one.family
@@ -257,7 +294,7 @@ def system_counts(cell: Cell) -> None:
     covariance = family.covariance(own).numpy()
     sigma = np.sqrt(np.diag(covariance))
     factor = np.linalg.cholesky(covariance / np.outer(sigma, sigma))
-    size = {"proportional": sigma * clean, "combined": np.hypot(sigma, 0.1 * clean)}
+    size = {"proportional": sigma * np.abs(clean), "combined": np.hypot(sigma, 0.1 * clean)}
     e = standard_normal_rows(3, "systems_9/noise", 0, 9, ENTRIES * made.observations.replicates)
     u = e.reshape(9, -1, ENTRIES)
     if cell.errors == "student":
@@ -266,8 +303,11 @@ def system_counts(cell: Cell) -> None:
     if "noise_scale" in found:
         xi = found["noise_scale"].values[:, None, None] * xi
     y = (clean[:, None] + xi).reshape(9, -1)
-    if cell.seen.startswith("censored"):
-        y = np.maximum(y, 1.0)
+    least = 0.0 if cell.seen == INTERVAL else -np.inf
+    if cell.seen == "censored_above":
+        y = held(y, (-np.inf, 1.0, -np.inf, np.inf))
+    elif cell.seen in LIMITS:
+        y = held(y, (1.0, np.inf, least, np.inf))
     np.testing.assert_allclose(found["y"].values, y, rtol=1e-6)
     columns = known_of_systems(model, made.observations, 3, 9)
     assert ("design" in found) == ("design" in cell.known)
@@ -295,7 +335,7 @@ def comparison(cell: Cell) -> None:
     errors = 4 * np.sqrt(np.mean(found.error**2)) + 5e-3
     np.testing.assert_allclose(found.log_score, exact, atol=errors)
     exact = normal_log_densities(cell, problem, p, grid_of(cell))
-    np.testing.assert_allclose(found.normal_score, exact, atol=0.1)
+    agrees_but_for_draws(found.normal_score, of_other_draws(problem, p), exact)
 
 
 def descent(cell: Cell, policy: str = "cut") -> None:
@@ -330,26 +370,10 @@ CHECKS: dict[str, Check] = {
 }
 
 
-# The few systems of these do not determine a fit, or the grid is too coarse.
-UNDETERMINED = {
-    "withdrawal: isotropic, combined, design and covariates, censored_below, 1",
-    "withdrawal: full, constant, alike, gaps, 1",
-    "withdrawal: diagonal, combined, design and covariates, gaps, 1",
-    "withdrawal: isotropic, proportional, design and covariates, censored_below, 1",
-    "withdrawal: kernel, constant, design, gaps, 1",
-    "withdrawal: kernel, student, covariates, gaps, 1",
-    "withdrawal: autoregressive, constant, design, complete, 1",
-    "withdrawal: autoregressive, student, design and covariates, complete, 1",
-    "federated: full, proportional, design and covariates, complete, 1",
-}
-
-
 def case(use: str, cell: Cell, quick: bool) -> object:
     """Return the parameters of a test, and how it is marked."""
-    name, marks = f"{use}: {cell}", [] if quick else [pytest.mark.slow]
-    if name in UNDETERMINED:
-        marks.append(pytest.mark.xfail(reason="not determined by the test"))
-    return pytest.param(use, cell, id=name, marks=marks)
+    marks = [] if quick else [pytest.mark.slow]
+    return pytest.param(use, cell, id=f"{use}: {cell}", marks=marks)
 
 
 @pytest.mark.parametrize(("use", "cell"), [case(*one) for one in use_cases()])
