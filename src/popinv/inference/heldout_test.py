@@ -19,8 +19,8 @@ from popinv.inference.conditions import Conditions, deviations, heldout_observat
 from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.folds import folds_of
 from popinv.inference.problem import Problem
-from popinv.inference.surrogate_bias import solver_residuals
 from popinv.inference.result import estimate_of
+from popinv.inference.surrogate_bias import solver_residuals
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 from popinv.transport.energy import EnergyReference, slicing_constant
