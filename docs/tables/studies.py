@@ -103,12 +103,14 @@ def calibration(results: Path) -> pd.DataFrame:
     rows = {}
     for key in ends:
         name = key.removeprefix("coverage_").removeprefix("alpha_")
+        # A name that law and noise share has its part before it.
         short = name.removeprefix("noise_")
+        label = next(x for x in (short, name, f"law_{short}") if f"efficiency_{x}" in found)
         low, high = found[f"{key}_lower"], found[f"{key}_upper"]
         rows[name] = {
             "coverage of 95 % intervals": f"{found[key]:.1%} ({low:.0%} to {high:.0%})",
-            "error over bound": f"{found[f'efficiency_{short}']:.2f}",
-            "p of ranks": f"{found[f'rank_p_value_{short}']:.2g}",
+            "error over bound": f"{found[f'efficiency_{label}']:.2f}",
+            "p of ranks": f"{found[f'rank_p_value_{label}']:.2g}",
         }
     count = int(found["calibration_replications"])
     table = pd.DataFrame.from_dict(rows, orient="index")
