@@ -150,9 +150,10 @@ def optional_packages() -> dict[str, list[str]]:
     """Return the packages of each extra that a user may want."""
     extras: dict[str, list[str]] = {}
     for line in _requirements():
-        extra = re.search(r"extra == ['\"](\w+)['\"]", line)
-        if extra and extra[1] in USER_EXTRAS:
-            extras.setdefault(extra[1], []).append(_name(line))
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
+        # Metadata write names with hyphens.
+        if extra and (name := extra[1].replace("-", "_")) in USER_EXTRAS:
+            extras.setdefault(name, []).append(_name(line))
     return extras
 
 
