@@ -37,17 +37,10 @@ from popinv.inference.accuracy import relative_frobenius_error
 
 def growth_panel(growth: NoiseGrowth, units: str, title: str = "") -> Panel:
     """Return the standard deviation against the signal, with intervals and the truth."""
-    x, marks = growth.signal, list[Mark]()
-    if growth.half is not None:
-        low, high = growth.recovered - growth.half, growth.recovered + growth.half
-        marks.append(Band(x, low, high, colour=MODEL, alpha=0.2, label="95 % interval"))
-    marks.append(Line(x, growth.recovered, colour=MODEL, label="recovered"))
-    if growth.true is not None:
-        marks.append(Line(x, growth.true, "dash", colour=TRUTH, label="true"))
     return Panel(
         Axis(axis_label("noise-free observation", units)),
         Axis(axis_label("standard deviation", units), limits=(0, None)),
-        marks,
+        _recovered(growth.signal, growth, 0.2),
         title,
         legend=Legend(),
     )
@@ -106,19 +99,26 @@ def autocorrelation_panel(noise: NoiseComparison, layout: Arrangement) -> Panel:
 
 
 def _marks(curve: Curve, empirical: str) -> list[Mark]:
-    x, marks = curve.x, list[Mark]()
+    marks = list[Mark]()
     if curve.low is not None and curve.high is not None:
         marks.append(
             Band(curve.places, curve.low, curve.high, colour=LIGHT, alpha=0.25, label=_RANGE)
         )
+    marks += _recovered(curve.x, curve, 0.25)
+    marks.append(Points(curve.places, curve.empirical, "square", 3.5, colour=DATA, label=empirical))
+    marks.append(Reference(0, width=0.8, colour=INK))
+    return marks
+
+
+def _recovered(x: np.ndarray, curve: Curve | NoiseGrowth, alpha: float) -> list[Mark]:
+    """Return the recovered curve, its interval in this strength, and the true one."""
+    marks = list[Mark]()
     if curve.half is not None:
         low, high = curve.recovered - curve.half, curve.recovered + curve.half
-        marks.append(Band(x, low, high, colour=MODEL, alpha=0.25, label="95 % interval"))
+        marks.append(Band(x, low, high, colour=MODEL, alpha=alpha, label="95 % interval"))
     marks.append(Line(x, curve.recovered, colour=MODEL, label="recovered"))
     if curve.true is not None:
         marks.append(Line(x, curve.true, "dash", colour=TRUTH, label="true"))
-    marks.append(Points(curve.places, curve.empirical, "square", 3.5, colour=DATA, label=empirical))
-    marks.append(Reference(0, width=0.8, colour=INK))
     return marks
 
 

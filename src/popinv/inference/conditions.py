@@ -153,10 +153,6 @@ class Conditions:
         kinds, first, index = np.unique(rows, axis=0, return_index=True, return_inverse=True)
         return tuple(row.tobytes() for row in kinds), first, index.reshape(-1)
 
-    def with_scale(self, factor: float) -> Conditions:
-        """Return the conditions of the same systems with one scale."""
-        return replace(self, scale=np.full(len(self), factor), scaled=True)
-
     def known_alone(self) -> Conditions:
         """Return the known quantities of the same systems, as if the rest were not stated."""
         return Conditions.stated(self.present.shape, known=self.known)

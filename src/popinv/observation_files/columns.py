@@ -57,10 +57,6 @@ class Layout:
         """Return the column of a use, or None."""
         return next((each.name for each in self.columns if each.use == use), None)
 
-    def all_named(self, use: Use) -> list[str]:
-        """Return all columns of a use."""
-        return [each.name for each in self.columns if each.use == use]
-
 
 @dataclass(frozen=True)
 class Given:

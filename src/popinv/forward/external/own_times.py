@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -74,8 +73,8 @@ class AtOwnTimes:
             tried = self._together(z, places)
             single = [self._apart(z[i : i + 1], places[i : i + 1]) for i in rows]
             whole = torch.cat(single)
-            same = partial(torch.allclose, tried, whole, rtol=_SAME, equal_nan=True)
-            return same(atol=_SAME * float(whole.nan_to_num().abs().max()))
+            size = _SAME * float(whole.nan_to_num().abs().max())
+            return torch.allclose(tried, whole, rtol=_SAME, atol=size, equal_nan=True)
         return False
 
     def _count(self, places: np.ndarray) -> int:

@@ -15,6 +15,7 @@ from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.likelihood.model_moments import (
     FEWEST_DRAWS,
+    Moments,
     draws_for,
     matched_draws,
     moments_of_systems,
@@ -36,16 +37,22 @@ def pseudo_scores(problem: Problem, p: np.ndarray, draws: int | None = None) -> 
     Observed systems may have known quantities that none of the problem's systems has.
     """
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-    moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, draws))
+    # Each group has as many draws as those of the problem, and those of its own.
+    count = draws_for(len(problem.data)) if draws is None else draws
+    groups = len(problem.conditions.groups[0])
+
+    def moments_of(systems: Problem) -> Moments:
+        own = replace(systems, stage=problem.stage)
+        return moments_of_systems(own, alpha, gamma, matched_draws(own, count, groups))
+
+    moments = moments_of(problem)
 
     def scores(observed: Problem) -> np.ndarray:
-        if set(observed.conditions.groups[0]) <= set(moments.keys):
-            return pseudo.evaluate(observed, moments).scores
-        # Each group has as many draws as those of the problem.
-        count = draws_for(len(problem.data)) if draws is None else draws
-        of_others = replace(observed, stage=problem.stage)
-        omega = matched_draws(of_others, count, len(moments))
-        return pseudo.evaluate(observed, moments_of_systems(of_others, alpha, gamma, omega)).scores
+        nonlocal moments
+        if not set(observed.conditions.groups[0]) <= set(moments.keys):
+            # The same systems are observed many times, with other noise.
+            moments = moments_of(observed)
+        return pseudo.evaluate(observed, moments).scores
 
     return scores
 

@@ -76,8 +76,16 @@ def toeplitz(column: torch.Tensor) -> torch.Tensor:
     return column[(index[:, None] - index).abs()]
 
 
-def correlation_names(order: int, prefix: str = "") -> tuple[str, ...]:
-    """Return the names of the partial autocorrelations; the first is the correlation itself."""
+def correlation_names(order: int, times: int, prefix: str = "") -> tuple[str, ...]:
+    """Return the names of the partial autocorrelations; the first is the correlation itself.
+
+    Raises
+    ------
+    ValueError
+        If the order does not fit the number of times.
+    """
+    if not 1 <= order < times:
+        raise ValueError(f"order {order} does not fit {times} times: 1 to {times - 1}")
     if order == 1:
         return (f"{prefix}correlation",)
     return tuple(f"{prefix}partial_correlation_{k + 1}" for k in range(order))
@@ -119,10 +127,8 @@ class AutoregressiveNoise(NoiseModel):
     """
 
     def __init__(self, places: int, times: int, order: int) -> None:
-        if not 1 <= order < times:
-            raise ValueError(f"order {order} does not fit {times} times: 1 to {times - 1}")
         self.places, self.times, self.d_y = places, times, places * times
-        self._lags = correlation_names(order)
+        self._lags = correlation_names(order, times)
         self.names = ("standard_deviation", *self._lags)
         self.constraints = (POSITIVE, *(CORRELATION,) * order)
 
@@ -182,9 +188,7 @@ class BlockNoise(WrappedNoise):
     """
 
     def __init__(self, places: NoiseModel, times: int, order: int) -> None:
-        if not 1 <= order < times:
-            raise ValueError(f"order {order} does not fit {times} times: 1 to {times - 1}")
-        self._lags = correlation_names(order, "time_")
+        self._lags = correlation_names(order, times, "time_")
         super().__init__(
             places, dict.fromkeys(self._lags, CORRELATION), map(_renamed, places.names)
         )
