@@ -99,12 +99,18 @@ def simulate(x: torch.Tensor) -> torch.Tensor:
 
 
 def problem_of(
-    cell: Cell, count: int, share: float = 0.2, few: bool = False, steady: bool = False
+    cell: Cell,
+    count: int,
+    share: float = 0.2,
+    few: bool = False,
+    steady: bool = False,
+    narrow: bool = False,
 ) -> tuple[Problem, np.ndarray]:
     """Return the problem of so many systems, and law and noise.
 
     Noise that grows is this share of the signal. Many systems may have few ages and noise scales.
-    Steady ones have signals far from zero, little noise and few values beyond a limit.
+    Steady ones have signals far from zero, little noise and few values beyond a limit. A narrow law
+    is about as wide as the noise.
     """
     rng, replicates = np.random.default_rng(7), replicates_of(cell)
     noise = NOISES[cell.noise]
@@ -139,6 +145,8 @@ def problem_of(
         gamma[noise.sizes] = np.log(share)
     ends = [-1.1, 0.2, 0.2] if steady else [-0.9, 0.2, 0.4]
     alpha = np.array([0.3, -0.5, -0.6, *ends])[: len(law.names)]
+    if narrow:
+        alpha[[2, 3]] = -2
     p = np.concatenate([alpha, gamma])
     simulator = replicated_simulator(simulate, replicates)
     omega, e = (torch.from_numpy(rng.standard_normal((count, n))) for n in (2, width))

@@ -176,16 +176,13 @@ def covering(use: str | None = None) -> tuple[Cell, ...]:
 
 
 def kept() -> dict[str, list[str]]:
-    """Return the cells that have passed: of the densities (``stated``), and of each use.
-
-    ``open`` holds what is known to be neither tested nor refused.
-    """
+    """Return the cells that have passed: of the densities (``stated``), and of each use."""
     content: dict[str, list[str]] = json.loads(FILE.read_text(encoding="utf-8"))
     return content
 
 
 def _passed() -> dict[str, set[Cell]]:
-    return {name: set(map(Cell.of, each)) for name, each in kept().items() if name != "open"}
+    return {name: set(map(Cell.of, each)) for name, each in kept().items()}
 
 
 def empty() -> list[str]:
@@ -245,8 +242,6 @@ def asked() -> Iterator[str]:
             told.append(_counted(cells, passed[use], notes, whys))
         yield line([_told(level), *told])
     yield from notes.lines()
-    if left := kept().get("open"):
-        yield from ("", f"Pairs that no test has yet: {'; '.join(left)}.")
 
 
 def _counted(cells: Sequence[Cell], passed: set[Cell], note: _Notes, whys: Sequence[str]) -> str:

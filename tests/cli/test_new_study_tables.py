@@ -159,6 +159,39 @@ def test_known_columns_are_named_in_the_file_and_can_be_used() -> None:
     assert "those of the 12 systems" in call("try", "mine.yaml")
 
 
+@pytest.mark.parametrize(
+    ("names", "keys"),
+    [
+        ("CENS", {"censoring_column": "CENS"}),
+        ("CENS,LIMIT", {"censoring_column": "CENS", "limit_column": "LIMIT"}),
+        ("LLOQ", {"censored_below": {"column": ["LLOQ"]}}),
+    ],
+)
+def test_columns_of_limits_are_taken_and_used(names: str, keys: dict[str, object]) -> None:
+    random, rows = np.random.default_rng(1), []
+    for s in range(12):
+        for t, seen in enumerate(random.normal((5, 3, 1), 0.8)):
+            cells = {"CENS": int(seen < 1), "LIMIT": 0 if seen < 1 else "", "LLOQ": 1}
+            rows.append([s, t, max(seen, 1), *(cells[name] for name in names.split(","))])
+    beyond = sum(row[2] == 1 for row in rows)
+    assert beyond > 3
+    write(f"ID,TIME,DV,{names}\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    assert f"beyond a limit: {beyond} values" in new()
+    stated = study().observations.model_dump()
+    assert {key: stated[key] for key in keys} == keys
+    taken = imported()
+    assert np.count_nonzero(taken["y"] <= taken["censored_below"]) == beyond
+
+
+def test_columns_that_are_named_like_marks_and_hold_other_numbers_are_no_marks() -> None:
+    rows = "".join(
+        f"{s},{t},{RANDOM.normal(5, 1):.3f},{s + t}\n" for s in range(8) for t in (0, 1, 2)
+    )
+    write("subject,time,value,cens\n" + rows)
+    assert "beyond a limit" not in new()
+    assert study().observations.censoring_column is None
+
+
 def test_dates_quantities_and_stand_ins() -> None:
     rows = "".join(
         f"S{s},2024-03-{1 + 9 * t:02d},{w},{-999 if (s, t) in ((1, 0), (2, 1)) else s + t}\n"

@@ -43,6 +43,7 @@ def observations_section(file: Path, surveyed: Survey) -> list[str]:
     for use in uses:
         if (name := surveyed.named(use)) is not None:
             keys.append(f"{use}_column: {_text(name)}")
+    keys += _limit_keys(surveyed)
     if surveyed.time_tolerance is not None:
         keys += [
             "# Times are rounded by at most so much to those of the forward model.",
@@ -85,6 +86,18 @@ def observations_section(file: Path, surveyed: Survey) -> list[str]:
             "missing: mask",
         ]
     return [*lines, *(f"  {key}" for key in keys)]
+
+
+def _limit_keys(surveyed: Survey) -> Iterator[str]:
+    """Yield the keys of columns that mark censored values or have their limits."""
+    if (marks := surveyed.named("censoring")) is not None:
+        yield "# Of a value that is marked it is only used that it lies beyond a limit."
+        yield f"censoring_column: {_text(marks)}"
+        if (limit := surveyed.named("limit")) is not None:
+            yield f"limit_column: {_text(limit)}"
+    if (limits := surveyed.named("lower_limit")) is not None:
+        yield "# Of a value at its limit or below it is only used that it lies there."
+        yield f"censored_below: {{column: {_text(limits)}}}"
 
 
 def model_observations(file: Path, surveyed: Survey) -> list[str]:
@@ -176,6 +189,8 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
             f"  {where} {holds} {number:g} {count} times, read as missing (see missing_values in "
             "the file)"
         )
+    if surveyed.censored:
+        yield f"  beyond a limit: {surveyed.censored} values (see the file)"
     if surveyed.missing:
         treated = "left out" if surveyed.long else "masked (see the file)"
         yield f"  missing: {surveyed.missing} values, {treated}"
@@ -187,6 +202,9 @@ _WORDS = {
     "time": "time",
     "label": "label",
     "value": "value",
+    "censoring": "mark of limits",
+    "limit": "limit",
+    "lower_limit": "limit",
     "known": "constant in a system",
     "observed": "observed",
     "ignored": "ignored",

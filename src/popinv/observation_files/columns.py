@@ -15,7 +15,19 @@ import pandas as pd
 from popinv.errors import DataError
 from popinv.sections.tables import is_dates, is_missing, times_of
 
-Use = Literal["system", "replicate", "time", "label", "value", "known", "observed", "ignored"]
+Use = Literal[
+    "system",
+    "replicate",
+    "time",
+    "label",
+    "value",
+    "censoring",
+    "limit",
+    "lower_limit",
+    "known",
+    "observed",
+    "ignored",
+]
 Asked = Callable[[str, str, Sequence[str]], str]
 """A question: an option of the command, the question in words, and the possible answers."""
 
@@ -107,12 +119,18 @@ _VALUES += " result reading concentration conc"
 _REPLICATES = "replicate replicates rep reps repeat repeats repetition repl"
 # They may be times as well.
 _OCCASIONS = "run occasion trial session test measurement"
+_CENSORING = "cens censored censoring blq bql bloq"
+_LIMITS = "limit lim"
+_LOWER_LIMITS = "lloq loq lod"
 _USUAL = {
     "system": _SYSTEMS,
     "time": _TIMES,
     "value": _VALUES,
     "replicate": _REPLICATES,
     "occasion": _OCCASIONS,
+    "censoring": _CENSORING,
+    "limit": _LIMITS,
+    "lower_limit": _LOWER_LIMITS,
 }
 
 
@@ -168,7 +186,8 @@ class ColumnTraits:
 
         Parameters
         ----------
-        use : {"system", "time", "value", "replicate", "occasion"}
+        use : {"system", "time", "value", "replicate", "occasion", "censoring", "limit", \
+"lower_limit"}
         """
         usual = _USUAL[use].split()
         # A unit may follow, in brackets or after a mark.

@@ -286,6 +286,7 @@ class _Recognition:
         system, time = self._system_and_time()
         if not self.given.label:
             self._find_label(system, time)
+        self._find_limits()
         for each in self._free():
             if constant_within(each, system):
                 self._take(each, *known_use(each))
@@ -358,6 +359,22 @@ class _Recognition:
             "--replicate COLUMN, or --replicate rows, if they are replicates with the same "
             "parameters, or --layout wide if each row is a system"
         )
+
+    def _find_limits(self) -> None:
+        """Take columns that mark censored values, or have their limits, by name and numbers."""
+        found = {
+            use: each
+            for use in ("censoring", "limit", "lower_limit")
+            for each in self._values()
+            if each.named_like(use) and not each.named_like("value")
+        }
+        marks = found.get("censoring")
+        if marks and set(marks.levels) <= {"-1", "0", "1"}:
+            self._take(marks, "censoring", "1 marks values below a limit, -1 those above")
+            if limit := found.get("limit"):
+                self._take(limit, "limit", "what censored values are not beyond, by its name")
+        elif limit := found.get("lower_limit"):
+            self._take(limit, "lower_limit", "limits of quantification, by its name")
 
     def _find_value(self) -> None:
         values = self._values()

@@ -104,6 +104,8 @@ class Survey:
         The quantities of a long table.
     fewest, most : int
         Numbers of observations of a system of a long table.
+    censored : int
+        Number of values of a long table beyond a limit, by the columns that state limits.
     replicates : (int, int)
         The smallest and the largest number of replicates of a system.
     grid : int, optional
@@ -127,6 +129,7 @@ class Survey:
     labels: tuple[str, ...] = ()
     fewest: int = 0
     most: int = 0
+    censored: int = 0
     replicates: tuple[int, int] = (1, 1)
     grid: int | None = None
     time_tolerance: float | None = None
@@ -295,10 +298,21 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
         labels=tuple(labels),
         fewest=int(seen.min()),
         most=int(seen.max()),
+        censored=_censored(frame, layout, values),
         replicates=_replicates_of_long(frame[~np.isnan(values)], layout),
         grid=grid,
         time_tolerance=tolerance,
     )
+
+
+def _censored(frame: pd.DataFrame, layout: Layout, values: np.ndarray) -> int:
+    """Return the number of values beyond a limit that a column states."""
+    marks, limits = layout.named("censoring"), layout.named("lower_limit")
+    if marks is not None:
+        return int(np.count_nonzero((numbers_of(frame, marks) != 0) & ~np.isnan(values)))
+    if limits is not None:
+        return int(np.count_nonzero(values <= numbers_of(frame, limits)))
+    return 0
 
 
 def _with_close_times(
