@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from popinv.charts.matplotlib_writer import drawn
 from popinv.charts.saving import save
 from popinv.cli.commands import popinv
-from popinv.cli.compare import comparison_lines
+from popinv.cli.show import comparison_lines
 from popinv.figures.evidence import draw_comparison
 from popinv.report.evidence_charts import comparison_chart
 from popinv.report.gathering import gather_comparison

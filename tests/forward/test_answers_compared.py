@@ -13,8 +13,7 @@ from external_sections import section
 from umbridge_imitation import Imitation, serving
 
 from popinv.errors import SolverError
-from popinv.forward.external.evaluation import evaluate
-from popinv.forward.external.limits import CallLimit
+from popinv.forward.external.evaluation import CallLimit, evaluate
 
 Function = Callable[[np.ndarray], np.ndarray]
 

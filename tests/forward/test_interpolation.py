@@ -11,7 +11,7 @@ from external_sections import problem, section
 from scipy.interpolate import CubicSpline
 
 from popinv.errors import SolverError
-from popinv.forward.external.interpolation import interpolation_error, interpolation_matrix
+from popinv.forward.external.observations import interpolation_error, interpolation_matrix
 
 # Two quantities at the times that the function is given.
 MODULE = """

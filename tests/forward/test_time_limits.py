@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from external_sections import problem, section
 
-from popinv.forward.external.limits import CallLimit
+from popinv.forward.external.evaluation import CallLimit
 
 # It notes the systems of each call. A system with b = 1 never ends.
 SIMULATOR = """

@@ -12,14 +12,13 @@ import pytest
 import torch
 from problems import curve_problem, silent
 
-from popinv.inference.accuracy import law_errors, ratio, relative_frobenius_error
-from popinv.inference.answer_tests import answer_tests
-from popinv.inference.assessment import assess
+from popinv.inference.assessment import answer_tests, assess
 from popinv.inference.fitted_samples import FittedModel, sample_model
 from popinv.inference.heldout_test import HeldOutTest, heldout_test
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.resampling import bootstrap
+from popinv.inference.result import law_errors, ratio, relative_frobenius_error
 from popinv.inference.settings import DescentSettings
 from popinv.inference.stages.consult_oracle import oracle
 from popinv.population.laws.gaussian import normal_law

@@ -12,10 +12,9 @@ from scipy.linalg import eigvalsh
 
 from popinv.errors import ConfigError
 from popinv.inference import covariance_step as module
-from popinv.inference.accuracy import relative_frobenius_error
 from popinv.inference.descent import run
 from popinv.inference.problem import Problem, begin
-from popinv.inference.result import noise_covariance
+from popinv.inference.result import noise_covariance, relative_frobenius_error
 from popinv.inference.settings import DescentSettings
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import DiagonalNoise, FullNoise

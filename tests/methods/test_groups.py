@@ -15,7 +15,6 @@ from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
 from popinv.methods.groups import use
 from popinv.methods.groups.comparison import compare_group, statement
-from popinv.methods.groups.figures import draw_tests
 from popinv.methods.groups.group_tests import (
     _covariance,
     adjusted,
@@ -28,6 +27,7 @@ from popinv.methods.groups.group_tests import (
     system_p_values,
 )
 from popinv.methods.groups.section import Groups
+from popinv.methods.groups.use import draw_tests
 from popinv.methods.outcome import StudyInput
 
 

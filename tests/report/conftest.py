@@ -22,8 +22,7 @@ from small_results import (
     studies,
 )
 
-from popinv.inference.answer_tests import answer_tests
-from popinv.inference.assessment import assess
+from popinv.inference.assessment import answer_tests, assess
 from popinv.methods.metrics import write_metrics
 from popinv.report.folder import ASSETS, library, library_name
 from popinv.report.gathering import gather_listed, gather_method, gather_study

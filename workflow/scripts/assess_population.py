@@ -1,7 +1,7 @@
 """Judge the answer."""
 
 from popinv.workflow.script import stage
-from popinv.inference.answer_tests import answer_tests
+from popinv.inference.assessment import answer_tests
 from popinv.inference.stages.assess_population import assess_population
 from popinv.surrogate.collect import Thresholds
 

@@ -3,7 +3,7 @@
 import json
 
 from popinv.charts.saving import save
-from popinv.cli.compare import comparison_lines
+from popinv.cli.show import comparison_lines
 from popinv.evidence.stages.compare_models import compare_models
 from popinv.figures.evidence import draw_comparison
 from popinv.store import storage

@@ -250,7 +250,7 @@ class _Run:
         asked: Tests | None = None
         if tests:
             # A fit without them does not wait for their compiled functions.
-            from popinv.inference.answer_tests import answer_tests
+            from popinv.inference.assessment import answer_tests
 
             asked = answer_tests
         names = ("observations", "population", "check", "sampling_error")

@@ -12,9 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from popinv.api.data import GivenData
 from popinv.api.functions import Function, OwnFunction, differentiable
-from popinv.config.data_files import checked_split
+from popinv.config.data_files import check_outside_kinds, checked_split
 from popinv.config.loading import load
-from popinv.config.outside_kinds import check_outside_kinds
 from popinv.config.study import Study
 from popinv.errors import ConfigError, DataError, nearest
 from popinv.forward.python.worker import takes

@@ -212,7 +212,7 @@ def compare(configuration: Path) -> None:
 
     The key `comparisons` names them: each is a list of studies of the same observations.
     """
-    from popinv.cli.compare import comparisons_of
+    from popinv.cli.show import comparisons_of
 
     try:
         click.echo(comparisons_of(configuration))

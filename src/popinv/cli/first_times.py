@@ -38,7 +38,7 @@ def interpolated_in_time(study: Study, z: np.ndarray) -> list[str]:
     simulated = section.observations.asked_times() or []
     if len(simulated) < _FEWEST_TIMES or not len(z):
         return []
-    from popinv.forward.external.interpolation import interpolation_error
+    from popinv.forward.external.observations import interpolation_error
 
     given = section.model_dump(by_alias=True)
     given["observations"] |= {"times": simulated, "simulated_times": None, "logarithm": False}

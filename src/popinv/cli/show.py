@@ -1,4 +1,4 @@
-"""Table of recovered parameters, for the terminal.
+"""Tables of recovered parameters and of compared models, for the terminal.
 
 Use: ``python -m popinv.cli.show results/*/metrics.json``.
 """
@@ -13,12 +13,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from popinv.cli.compare import comparison_lines
 from popinv.cli.programs import program
 from popinv.cli.show_numbers import aligned, numbers_block, uses_lines, wrapped
+from popinv.config.loading import load_file
 from popinv.errors import DataError
 from popinv.judgement.answer import StudyAnswer, TruthErrors
-from popinv.judgement.comparison import BASELINE_NAMES
+from popinv.judgement.comparison import BASELINE_NAMES, explained, rows_of
 from popinv.judgement.files import (
     METRICS_FILE,
     is_answer,
@@ -27,6 +27,49 @@ from popinv.judgement.files import (
     understood,
 )
 from popinv.judgement.judgements import judgements
+
+
+def comparison_lines(name: str, comparison: Mapping[str, Any]) -> list[str]:
+    """Return the table of a comparison, and what its numbers are.
+
+    Parameters
+    ----------
+    comparison : mapping
+        ``comparison.json``; see :func:`popinv.inference.model_comparison.compare`.
+    """
+    count, systems = len(comparison["models"]), comparison["systems"]
+    heading = f"{name}: {count} models of the same {systems} systems"
+    told = [line for text in explained(comparison) for line in wrapped(text)]
+    return [heading, "-" * len(heading), *aligned(rows_of(comparison)), "", *told]
+
+
+def comparisons_of(configuration: str | Path) -> str:
+    """Return the tables of all comparisons of a configuration, whose jobs have run.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration does not pass the checks.
+    DataError
+        If it has no comparison, or one has not run yet.
+    """
+    config = load_file(configuration)
+    if not config.comparisons:
+        raise DataError(
+            f"{configuration}: compares no models. Name studies of the same observations there, "
+            f"such as 'comparisons: {{models: [{', '.join(list(config.studies)[:2])}]}}', and run "
+            f"snakemake --configfile {configuration}"
+        )
+    blocks = []
+    for name in config.comparisons:
+        file = Path(config.results, "comparisons", name, "comparison.json")
+        if not file.exists():
+            raise DataError(
+                f"{file}: there is no such file yet. Run snakemake --configfile {configuration}"
+            )
+        blocks.append("\n".join(comparison_lines(name, read_metrics(file))))
+    return "\n\n".join(blocks)
+
 
 # Further parameters of one kind are left out; metrics.json has them all.
 _MOST = 12

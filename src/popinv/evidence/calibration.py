@@ -22,12 +22,16 @@ import xarray as xr
 from scipy.stats import binomtest, kstest, norm
 
 from popinv.forward.datasets import law_and_noise_coordinates, parameter_coordinate
-from popinv.inference.accuracy import relative_frobenius_error
 from popinv.inference.choice import ESTIMATORS
 from popinv.inference.estimation import NamedEstimate
 from popinv.inference.intervals import intervals
 from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset, estimated_coordinate, noise_covariance
+from popinv.inference.result import (
+    estimate_dataset,
+    estimated_coordinate,
+    noise_covariance,
+    relative_frobenius_error,
+)
 from popinv.store.variables import variable
 
 _ENDS = ("lower", "upper")

@@ -18,10 +18,14 @@ import xarray as xr
 from scipy.stats import linregress
 
 from popinv.errors import DataError, DivergenceError
-from popinv.inference.accuracy import law_errors, relative_frobenius_error, root_mean_square
 from popinv.inference.estimation import NamedEstimate
 from popinv.inference.problem import Problem
-from popinv.inference.result import noise_covariance
+from popinv.inference.result import (
+    law_errors,
+    noise_covariance,
+    relative_frobenius_error,
+    root_mean_square,
+)
 from popinv.store.variables import variable
 
 _NAMES = ("law_error", "noise_error")

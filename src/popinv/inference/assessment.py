@@ -1,4 +1,4 @@
-"""The record of a study's answer, gathered from its artefacts."""
+"""The record of a study's answer, gathered from its artefacts, and the tests of the answer."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
-from popinv.inference.accuracy import law_errors, ratio, relative_frobenius_error, root_mean_square
+from popinv.inference.folds import folds_of
+from popinv.inference.heldout_test import heldout_test, tested_systems
 from popinv.inference.intervals import boundaries
 from popinv.inference.law_summary import law_summary
 from popinv.inference.model_comparison import information_criteria
 from popinv.inference.noise_share import least_noise
 from popinv.inference.problem import Problem
+from popinv.inference.result import law_errors, ratio, relative_frobenius_error, root_mean_square
 from popinv.inference.sampling_error import sampling_error_share
+from popinv.inference.specification import specification_tests
 from popinv.inference.standard_errors import by_information
 from popinv.inference.stated_values import read_names, read_values, stated_entries
 from popinv.inference.surrogate_intervals import held_out_solves
@@ -43,6 +46,20 @@ from popinv.population.model import Model
 from popinv.population.units import Described, law_parameters, noise_parameters
 from popinv.surrogate.collect import Thresholds, failure_counts
 from popinv.surrogate.simulator import is_exact
+
+
+def answer_tests(
+    problem: Problem, loaded: Mapping[str, xr.Dataset], null_resamples: int
+) -> AnswerTests:
+    """Return the tests; the arguments are those of :func:`popinv.inference.assessment.assess`."""
+    observations = loaded["observations"]
+    parts = specification_tests(problem, loaded["population"], observations, loaded["check"])
+    if folds_of(observations):
+        return AnswerTests(*parts)
+    model, heldout, conditions = tested_systems(problem, loaded)
+    test = heldout_test(model, heldout, null_resamples, conditions)
+    return AnswerTests(*parts, HeldOutDistance(test.statistic, test.null_95, test.p_value))
+
 
 Kind = Literal["law", "noise"]
 
@@ -79,7 +96,7 @@ def assess(
     null_resamples : int
         Number of resamples of the null distribution of the discrepancy.
     tests : callable, optional
-        Those of law, noise and simulator, :func:`popinv.inference.answer_tests.answer_tests`.
+        Those of law, noise and simulator, :func:`popinv.inference.assessment.answer_tests`.
     model : Model, optional
         Its sections tell the units of the parameters.
     """

@@ -31,8 +31,8 @@ import torch
 
 from popinv.inference.curvature import binned_means, each_tangent
 from popinv.inference.estimate import restricted_inverse
-from popinv.inference.mean_noise import mean_noise_factor
 from popinv.inference.problem import Problem
+from popinv.inference.result import mean_noise_factor
 from popinv.seeds import generator
 from popinv.store.rows import Rows, row_blocks
 from popinv.threads import fixed_threads

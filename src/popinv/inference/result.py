@@ -1,4 +1,4 @@
-"""Conversion of estimates to Datasets and back."""
+"""Conversion of estimates to Datasets and back, and their errors against a truth."""
 
 from __future__ import annotations
 
@@ -11,12 +11,72 @@ import torch
 import xarray as xr
 
 from popinv.forward.datasets import law_and_noise_coordinates, parameter_coordinate
-from popinv.inference.mean_noise import mean_noise_covariance
 from popinv.store.variables import variable
 
 if TYPE_CHECKING:
     from popinv.inference.estimate import Estimate
     from popinv.inference.problem import Problem
+from popinv.inference.moments import matched_normals
+from popinv.inference.problem import Problem
+from popinv.seeds import generator
+
+_PAIRS = 1000
+
+
+def mean_noise_covariance(problem: Problem, p: torch.Tensor) -> torch.Tensor:
+    """Return the covariance of noise of scale 1, shape (d_y, d_y).
+
+    If the noise varies, this is the mean over 2000 draws of the law, in which the systems take
+    turns with their known quantities.
+
+    Parameters
+    ----------
+    p : Tensor of shape (n_p,)
+    """
+    alpha, gamma = p[: problem.d_alpha], p[problem.d_alpha :]
+    if not problem.noise.varies:
+        return problem.noise.covariance(gamma)
+    width = problem.law.d_omega
+    omega = matched_normals(generator(problem.seed, "mean_noise"), max(_PAIRS, 2 * width), width)
+    with torch.no_grad():
+        signal = problem.signal(alpha, omega)
+        covariates = problem.known_in_turns(len(signal)).covariates
+        return problem.noise.mean_covariance(gamma, signal, covariates)
+
+
+def mean_noise_factor(problem: Problem, p: torch.Tensor) -> torch.Tensor:
+    """Return the Cholesky factor of the noise's covariance, or of its mean over the law."""
+    if not problem.noise.varies:
+        return problem.noise.cholesky(p[problem.d_alpha :])
+    return torch.linalg.cholesky(mean_noise_covariance(problem, p))
+
+
+# A true value below this counts as zero, and its error is not divided by it.
+NEAR_ZERO = 0.1
+
+
+def law_errors(natural: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return each parameter's error relative to the truth, or its absolute error if near zero."""
+    scale = np.where(np.abs(truth) > NEAR_ZERO, np.abs(truth), 1.0)
+    return np.abs(natural - truth) / scale
+
+
+def root_mean_square(errors: np.ndarray) -> float:
+    """Return the root of the mean of the squares."""
+    return float(np.sqrt(np.mean(errors**2)))
+
+
+def relative_frobenius_error(covariance: np.ndarray, truth: np.ndarray) -> float:
+    """Return ``|Gamma - Gamma_true|_F / |Gamma_true|_F``."""
+    return float(np.linalg.norm(covariance - truth) / np.linalg.norm(truth))
+
+
+def ratio(error: float, oracle_error: float) -> float:
+    """Return error / oracle_error; infinite only if the oracle is exact and the error is not."""
+    if oracle_error > 0:
+        return error / oracle_error
+    return 1.0 if error == 0 else float("inf")
+
 
 _KINDS = {"model": "by the model", "robust": "by the scores of the systems"}
 _MATRIX = ("estimated", "estimated_other")

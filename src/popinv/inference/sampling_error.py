@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import SolverError
-from popinv.inference.accuracy import relative_frobenius_error
+from popinv.inference.result import relative_frobenius_error
 from popinv.judgement.answer import SamplingErrorShare
 from popinv.store.variables import variable
 

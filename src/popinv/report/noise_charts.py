@@ -16,7 +16,7 @@ from popinv.figures.noise import (
     growth_panel,
 )
 from popinv.figures.noise_statistics import NoiseComparison, NoiseGrowth, autocorrelation
-from popinv.inference.accuracy import relative_frobenius_error
+from popinv.inference.result import relative_frobenius_error
 from popinv.report.formats import rounded
 
 _RANGE = "The grey range holds the empirical one in 95 of 100 data sets of the fitted model."

@@ -11,8 +11,7 @@ import torch
 
 from popinv.errors import DataError
 from popinv.forward.external.files import simulator_hash
-from popinv.forward.external.interpolation import interpolated
-from popinv.forward.external.observations import SimulatorObservations
+from popinv.forward.external.observations import SimulatorObservations, interpolated
 from popinv.forward.external.own_times import AtOwnTimes
 from popinv.forward.python.autograd import changes_along
 from popinv.forward.python.section import PythonFunction

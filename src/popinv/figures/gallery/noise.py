@@ -25,7 +25,7 @@ from popinv.charts.style import (
 from popinv.figures.arrangement import NUMBER, Arrangement
 from popinv.figures.noise import map_scale
 from popinv.figures.noise_statistics import correlation_by_lag
-from popinv.inference.accuracy import relative_frobenius_error
+from popinv.inference.result import relative_frobenius_error
 
 _BEFORE, _AFTER, _TRUE = "start", "recovered", "true"
 _LOOK: dict[str, dict[str, Any]] = {

@@ -12,8 +12,7 @@ import numpy as np
 
 from popinv.forward.base import Solutions
 from popinv.forward.checks import checked_rows, finished
-from popinv.forward.external.evaluation import RunningSimulator, evaluate
-from popinv.forward.external.limits import CallLimit
+from popinv.forward.external.evaluation import CallLimit, RunningSimulator, evaluate
 from popinv.forward.external.section import ExternalSection
 from popinv.seeds import generator
 

@@ -12,7 +12,7 @@ from popinv.forward.external.evaluation import (
     RunningSimulator,
     checked_answer,
 )
-from popinv.forward.external.interpolation import interpolated
+from popinv.forward.external.observations import interpolated
 
 
 @dataclass(frozen=True)

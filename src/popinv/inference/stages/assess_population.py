@@ -30,7 +30,7 @@ def assess_population(
     seed, null_resamples : int
         The study's seed, and the number of resamples of the held-out discrepancy.
     tests : callable, optional
-        Those of law, noise and simulator, :func:`popinv.inference.answer_tests.answer_tests`.
+        Those of law, noise and simulator, :func:`popinv.inference.assessment.answer_tests`.
     **artefacts : Dataset
         ``surrogate``, or the forward model itself in its place, ``observations``, ``population``,
         ``check``, and, where there are, ``sampling_error``, ``truth``,
