@@ -1,6 +1,7 @@
 """The observations of the user's own simulators: their entries, places and times.
 
-A simulator may have times of its own, between which it is interpolated."""
+A simulator may have times of its own, between which it is interpolated.
+"""
 
 from __future__ import annotations
 

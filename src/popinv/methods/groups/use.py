@@ -1,6 +1,7 @@
 """The use on a study: whether a group of its systems may share their parameters.
 
-The figure has the p-values of all pairs of a group, and of each system against the rest."""
+The figure has the p-values of all pairs of a group, and of each system against the rest.
+"""
 
 from __future__ import annotations
 
