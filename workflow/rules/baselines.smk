@@ -111,7 +111,9 @@ rule sample_hierarchical:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise"),
-        code=code_of("sample_hierarchical", "law", "noise", also=("popinv.baselines.numpyro_sampler",)),
+        code=code_of(
+            "sample_hierarchical", "law", "noise", also=("popinv.baselines.numpyro_sampler",)
+        ),
     message:
         "{wildcards.study}: sampling the posterior of law and noise"
     script:
