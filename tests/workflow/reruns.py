@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +119,8 @@ CODE_EDITS = [
     Edit("a comment in a script", "workflow/scripts/solve_chunk.py", "\n# A remark.\n"),
     Edit(
         "the version of the package",
-        "src/popinv-99.0.dist-info/METADATA",
-        "Name: popinv\nVersion: 99.0\n",
+        "src/popinv-0.dist-info/METADATA",
+        "Version: 99.0\n",
     ),
     *_package(
         "forward/porous_flow/model.py",
@@ -175,6 +176,12 @@ class Sandbox:
         for name in ("src", "workflow"):
             shutil.copytree(ROOT / name, self.source / name, ignore=skip)
         shutil.copy2(ROOT / "Snakefile", self.source / "Snakefile")
+        # What is installed says where the methods of papers are; a copy has a version of its own.
+        installed = self.source / "src" / "popinv-0.dist-info"
+        installed.mkdir()
+        (installed / "METADATA").write_text("Name: popinv\n")
+        told = distribution("popinv").read_text("entry_points.txt")
+        (installed / "entry_points.txt").write_text(told)
         self.run.mkdir(parents=True, exist_ok=True)
 
     def finish(self) -> None:
