@@ -124,16 +124,13 @@ CODE_EDITS = [
     ),
     *_package(
         "forward/porous_flow/model.py",
-        "forward/elastodynamics/model.py",
         "forward/elastodynamics/section.py",
-        "forward/lorenz96/model.py",
         "forward/fields.py",
         "population/laws/fields.py",
         "population/laws/gaussian.py",
         "population/laws/mixture.py",
         "population/noise/kernel.py",
         "population/noise/time_series.py",
-        "surrogate/networks.py",
         "surrogate/training.py",
         "inference/descent.py",
         "inference/resampling.py",
@@ -152,7 +149,6 @@ CONFIG_EDITS = [
     _of_porous("`forward.elements`", "forward", "elements", value=50),
     _of_porous("`law.start`", "law", value={"kind": "matern_field", "start": {"mean": 0.1}}),
     _of_porous("`noise.start`", "noise", "start", "amplitude", value=0.25),
-    _of_porous("`noise.kernel`", "noise", "kernel", value="matern32"),
     _of_porous(
         "`observations.truth.noise`", "observations", "truth", "noise", "amplitude", value=0.12
     ),
