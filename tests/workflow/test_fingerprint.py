@@ -181,7 +181,7 @@ def imported_late(path: Path) -> frozenset[str]:
 
 def test_what_functions_import_is_part_of_the_code_of_their_stages():
     rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
-    stages = [re.findall(r'"(\w+)"', call) for call in re.findall(r'code_of\(("[^)]*)\)', rules)]
+    stages = [re.findall(r'"(\w+)"', call) for call in re.findall(r'code_of\(\s*("[^)]*)\)', rules)]
     assert len(stages) > 25
     missing = set()
     examples = ["porous_samples", "rails", "own_simulator", "elastic_bar", "lorenz96_one_scale"]
