@@ -232,7 +232,7 @@ def _import_all() -> None:
             importlib.import_module(".".join(parts).removesuffix(".__init__"))
     assert "firedrake" not in sys.modules
     # Each Snakemake reads the source of the whole package.
-    from popinv.workflow.parsed_code import code_and_imports
+    from popinv.workflow.fingerprint import code_and_imports
 
     for file in SOURCES.rglob("*.py"):
         code_and_imports(file)

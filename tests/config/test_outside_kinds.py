@@ -17,8 +17,7 @@ from own_kinds import MODULES, STUDY, write_modules
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import as_mapping, json_schema, load
 from popinv.errors import ConfigError
-from popinv.workflow.fingerprint import fingerprint
-from popinv.workflow.selection import selected_modules
+from popinv.workflow.fingerprint import fingerprint, kind_modules
 
 
 @pytest.fixture(autouse=True)
@@ -287,11 +286,10 @@ def test_the_code_of_the_modules_counts_and_that_of_others_does_not(
         # A new process, as each start of the workflow is.
         code = (
             "import json, sys; from popinv.config.loading import load; "
-            "from popinv.workflow.fingerprint import fingerprint; "
-            "from popinv.workflow.selection import selected_modules; "
+            "from popinv.workflow.fingerprint import fingerprint, kind_modules; "
             "study = load(json.loads(sys.argv[1])).studies['mine']; "
             "print(json.dumps({use: fingerprint("
-            "'popinv.seeds', *selected_modules(study, use)) for use in "
+            "'popinv.seeds', *kind_modules(study, use)) for use in "
             "('forward', 'solver', 'law', 'noise', 'true_noise')})); "
             "assert 'torch' not in sys.modules or 'my_laws' in sys.modules"
         )
@@ -316,6 +314,6 @@ def test_the_code_of_the_modules_counts_and_that_of_others_does_not(
 
 
 def test_files_and_modules_that_a_kind_selects(study: dict[str, Any]) -> None:
-    modules = selected_modules(load({"studies": {"mine": study}}).studies["mine"], "law")
+    modules = kind_modules(load({"studies": {"mine": study}}).studies["mine"], "law")
     assert {"my_laws.py", "my_models.py", "popinv.population.laws.base"} <= set(modules)
     assert fingerprint(*modules) == fingerprint(*modules)

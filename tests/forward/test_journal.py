@@ -20,7 +20,7 @@ from popinv.forward.external.journal import FOLDER, Journal, simulator_key
 from popinv.forward.section import ForwardSection, forward_section
 from popinv.forward.stages.solve_chunk import solve_chunk
 from popinv.store.variables import variable
-from popinv.workflow.verification import verify
+from popinv.workflow.comparison import verify
 
 # It notes each call, is slow, and fails for large parameters.
 SIMULATOR = """

@@ -12,8 +12,7 @@ import pytest
 from popinv.methods.method import STUDY_STORES
 from popinv.methods.registry import METHODS
 from popinv.methods.sections import Downstream, StudyDownstream
-from popinv.workflow.fingerprint import imported_modules
-from popinv.workflow.selection import USES
+from popinv.workflow.fingerprint import USES, imported_modules
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 JOBS = [

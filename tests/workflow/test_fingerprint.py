@@ -17,8 +17,12 @@ from popinv.config.loading import load, load_file
 from popinv.config.study import Study
 from popinv.forward.kinds import KINDS
 from popinv.forward.section import forward_section
-from popinv.workflow.fingerprint import fingerprint, imported_modules
-from popinv.workflow.selection import selected_modules
+from popinv.workflow.fingerprint import (
+    code_and_imports,
+    fingerprint,
+    imported_modules,
+    kind_modules,
+)
 
 STUDY = load(TINY).studies["tiny"]
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
@@ -26,6 +30,16 @@ SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 
 def script(name: str) -> str:
     return str(SCRIPTS / f"{name}.py")
+
+
+def code_of(rule: str, study: Study, *uses: str, late: bool = True) -> set[str]:
+    """Return the modules of a rule's code, as the rules ask for them."""
+    kinds = kind_modules(study, *uses)
+    return set(
+        imported_modules(
+            script(rule), *kinds, late=late, without=study.surrogate.modules_of_others()
+        )
+    )
 
 
 def test_a_solve_does_not_depend_on_inference_or_surrogates():
@@ -54,7 +68,7 @@ def study_of(forward: dict) -> Study:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_solve_depends_on_the_code_of_its_own_forward_model_alone(kind):
     study = study_of({"kind": kind, **FORWARD[kind]})
-    modules = imported_modules(script("solve_chunk"), *selected_modules(study, "solver"))
+    modules = code_of("solve_chunk", study, "solver")
     assert f"popinv.forward.{kind}.section" in modules
     assert f"popinv.forward.{kind}.model" in modules
     for other in set(KINDS) - {kind}:
@@ -64,15 +78,13 @@ def test_a_solve_depends_on_the_code_of_its_own_forward_model_alone(kind):
 def test_a_study_says_what_else_its_solver_imports():
     function = {"kind": "python", **FORWARD["python"]}
     differentiated = "popinv.forward.python.autograd"
-    assert differentiated not in selected_modules(study_of(function), "solver")
-    assert differentiated in selected_modules(
-        study_of({**function, "derivatives": "torch"}), "solver"
-    )
+    assert differentiated not in kind_modules(study_of(function), "solver")
+    assert differentiated in kind_modules(study_of({**function, "derivatives": "torch"}), "solver")
 
 
 def test_pictures_of_states_depend_on_the_drawer_of_their_kind():
     study = study_of({"kind": "lorenz96"})
-    modules = imported_modules(script("draw_systems"), *selected_modules(study, "states"))
+    modules = code_of("draw_systems", study, "states")
     drawers = {m for m in modules if m.rpartition(".")[2] in KINDS and ".gallery." in m}
     assert drawers == {"popinv.figures.gallery.lorenz96"}
     assert "popinv.forward.lorenz96.states" in modules
@@ -83,7 +95,7 @@ def test_figures_of_a_random_field_depend_on_its_code():
 
 
 def test_training_does_not_depend_on_noise_or_transport():
-    modules = imported_modules(script("train_surrogate"), *selected_modules(STUDY, "training"))
+    modules = code_of("train_surrogate", STUDY)
     assert "popinv.surrogate.training" in modules
     assert not [m for m in modules if m.startswith(("popinv.inference", "popinv.transport"))]
 
@@ -91,28 +103,32 @@ def test_training_does_not_depend_on_noise_or_transport():
 @pytest.mark.parametrize(
     ("rule", "uses"),
     [
-        ("propose_parameters", ("law", "choice")),
-        ("collect_solves", ("law", "noise", "surrogate", "push")),
-        ("train_surrogate", ("law", "training")),
-        ("update_population", ("law", "noise", "surrogate", "descent")),
-        ("maximise_likelihoods", ("law", "noise", "surrogate", "solver")),
-        ("plot_figures", ("law", "noise", "surrogate")),
+        ("propose_parameters", ("law",)),
+        ("collect_solves", ("law", "noise")),
+        ("run_rounds", ("law", "noise", "solver")),
+        ("train_surrogate", ("law",)),
+        ("update_population", ("law", "noise")),
+        ("maximise_likelihoods", ("law", "noise", "solver")),
+        ("plot_figures", ("law", "noise")),
     ],
 )
 def test_a_study_depends_on_the_code_of_its_own_kind_of_surrogate_alone(rule, uses):
     learned = STUDY.surrogate.model_copy(update={"kind": "gaussian_process"})
     process = STUDY.model_copy(update={"surrogate": learned})
-    codes = [
-        set(imported_modules(script(rule), *selected_modules(study, *uses)))
-        for study in (process, STUDY)
-    ]
+    codes = [code_of(rule, study, *uses) for study in (process, STUDY)]
     networks = {f"popinv.surrogate.{name}" for name in ("networks", "training", "build")}
     processes = {f"popinv.surrogate.gaussian_process.{name}" for name in ("processes", "emulator")}
     assert processes <= codes[0]
     assert not networks & codes[0]
-    if "choice" not in uses:
+    assert not processes & codes[1]
+    if rule != "propose_parameters":
         assert "popinv.surrogate.networks" in codes[1]
-        assert not processes & codes[1]
+
+
+def test_a_job_that_judges_no_surrogate_does_not_depend_on_the_code_that_judges():
+    judging = "popinv.inference.likelihood.scores"
+    assert judging in code_of("collect_solves", STUDY, "law", "noise")
+    assert judging not in code_of("collect_solves", STUDY, late=False)
 
 
 def test_the_descent_depends_on_transport_and_population():
@@ -121,7 +137,8 @@ def test_the_descent_depends_on_transport_and_population():
     assert "popinv.forward.porous_flow" not in modules
 
 
-# What a module imports late although no stage names it, and why no result depends on it there.
+# What a module imports late although it is no part of a stage's code, and why no result depends on
+# it there.
 WITHOUT_RESULT = {
     # Used by estimates alone, whose stages import it at the top.
     ("population.laws.base", "optimisation.minimisation"),
@@ -132,23 +149,15 @@ WITHOUT_RESULT = {
     # Requests follow the time of solves, and no result does.
     ("forward.stages.solve_chunk", "forward.solve_times"),
 }
-# What a module imports for some studies, and the stages of the others do not name.
+# What a module imports for some studies, and the code of the others does not have.
 FOR_SOME = {
     "methods.outcome": {"population.model"},
     "forward.external.model": {"forward.external.transformed"},
     "forward.external.observations": {"forward.external.interpolation", "sections.tables"},
     "forward.python.worker": {"forward.python.autograd"},
     "baselines.hierarchical": {"baselines.numpyro_sampler"},
-    "inference.stages.collect_solves": {
-        "inference.build",
-        "inference.likelihood.scores",
-        "surrogate.artefact",
-    },
-    "surrogate.artefact": {
-        "forward.python.section",
-        "surrogate.exact",
-        "surrogate.gaussian_process.emulator",
-    },
+    "inference.stages.solve_round": {"surrogate.gaussian_process.acquisition"},
+    "surrogate.artefact": {"surrogate.exact", "surrogate.gaussian_process.emulator"},
     "surrogate.stages.train_surrogate": {
         "surrogate.exact",
         "surrogate.gaussian_process.training",
@@ -172,7 +181,7 @@ def imported_late(path: Path) -> frozenset[str]:
 
 def test_what_functions_import_is_part_of_the_code_of_their_stages():
     rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
-    stages = [re.findall(r'"(\w+)"', call) for call in re.findall(r'code_of\(("[^)]*)\)', rules)]
+    stages = [re.findall(r'"(\w+)"', call) for call in re.findall(r'code_of\(\s*("[^)]*)\)', rules)]
     assert len(stages) > 25
     missing = set()
     examples = ["porous_samples", "rails", "own_simulator", "elastic_bar", "lorenz96_one_scale"]
@@ -184,7 +193,10 @@ def test_what_functions_import_is_part_of_the_code_of_their_stages():
                     "states" in uses and own
                 ):
                     continue
-                code = imported_modules(script(stage), *selected_modules(study, *uses))
+                kinds = kind_modules(study, *uses)
+                code = imported_modules(
+                    script(stage), *kinds, without=study.surrogate.modules_of_others()
+                )
                 for module, path in code.items():
                     # Sections import the parts of their kind, which the uses name.
                     if module.endswith("section"):
@@ -205,7 +217,7 @@ def test_a_solve_depends_on_what_turns_its_output_into_observations(observed):
     plain, changed = (
         imported_modules(
             script("solve_chunk"),
-            *selected_modules(study_of(forward | {"observations": {"count": 2} | keys}), "solver"),
+            *kind_modules(study_of(forward | {"observations": {"count": 2} | keys}), "solver"),
         )
         for keys in ({}, observed)
     )
@@ -232,18 +244,71 @@ def printed(root: Path, cache: str = "cache") -> str:
 
 
 def copied(root: Path) -> Path:
-    """Return a copy of the package that has fingerprints and little else."""
+    """Return a package whose fingerprints and seeds are copies, and all else the package's own."""
     package = root / "popinv"
+    package.mkdir()
     source = Path(sys.modules["popinv.workflow.fingerprint"].__file__).parents[1]
-    for folder in ("workflow", "store"):
-        shutil.copytree(source / folder, package / folder)
-        (package / folder / "__init__.py").write_text("")
-    (package / "__init__.py").write_text("")
-    (package / "methods").mkdir()
-    (package / "methods" / "registry.py").write_text("PACKAGES = ()\n")
-    for name in ("errors.py", "seeds.py"):
-        shutil.copy(source / name, package / name)
+    for entry in source.iterdir():
+        if entry.name == "workflow":
+            shutil.copytree(entry, package / entry.name)
+        elif entry.name == "seeds.py":
+            shutil.copy(entry, package / entry.name)
+        else:
+            (package / entry.name).symlink_to(entry)
     return package
+
+
+STAGE = """
+from typing import TYPE_CHECKING
+
+from popinv.seeds import generator
+
+if TYPE_CHECKING:
+    from popinv.transport.rows import Rows
+
+def run():
+    from popinv.surrogate.exact import of_section
+    from popinv.surrogate.build import training_data
+    if generator:
+        from popinv.errors import DataError
+"""
+
+
+def test_what_a_stage_imports_late_counts_where_its_jobs_run_it(tmp_path):
+    stage = tmp_path / "stage.py"
+    stage.write_text(STAGE)
+    late = {"popinv.surrogate.exact", "popinv.surrogate.build", "popinv.errors"}
+    code = set(imported_modules(str(stage)))
+    assert late | {"popinv.seeds"} <= code
+    assert "popinv.transport.rows" not in code
+    assert not late & set(imported_modules(str(stage), late=False))
+    # A study with a network has no exact surrogate.
+    others = STUDY.surrogate.modules_of_others()
+    assert others == ("popinv.surrogate.gaussian_process", "popinv.surrogate.exact")
+    own = set(imported_modules(str(stage), without=others))
+    assert late & own == late - {"popinv.surrogate.exact"}
+
+
+def test_a_late_import_elsewhere_does_not_count():
+    laws = code_and_imports(ROOT / "src" / "popinv" / "population" / "laws" / "base.py")
+    assert "popinv.optimisation.minimisation" in laws.late - laws.early
+    assert "popinv.optimisation.minimisation" not in imported_modules("popinv.population.laws.base")
+
+
+GENERATOR = """
+def problems(self) -> Iterator[{kind}]:
+    yield "{message}"
+"""
+
+
+@pytest.mark.parametrize(("kind", "counts"), [("ConfigProblem", False), ("Problem", True)])
+def test_messages_about_a_configuration_do_not_count(kind, counts, tmp_path):
+    codes = set()
+    for message in ("too small", "too large"):
+        file = tmp_path / f"{message}.py"
+        file.write_text(GENERATOR.format(kind=kind, message=message))
+        codes.add(code_and_imports(file).code)
+    assert len(codes) == 1 + counts
 
 
 def test_code_counts_and_comments_do_not(tmp_path):
@@ -265,6 +330,6 @@ def test_code_counts_and_comments_do_not(tmp_path):
 def test_what_is_kept_belongs_to_the_rules_by_which_it_was_read(tmp_path):
     package = copied(tmp_path)
     before = printed(tmp_path)
-    parsing = package / "workflow" / "parsed_code.py"
+    parsing = package / "workflow" / "fingerprint.py"
     parsing.write_text(parsing.read_text().replace("_DOCUMENTED) and", "_DOCUMENTED) and 0 and"))
     assert printed(tmp_path) != before

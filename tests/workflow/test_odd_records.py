@@ -22,7 +22,14 @@ from popinv.forward.section import ForwardSection
 from popinv.sections.base import plain
 from popinv.sections.outside import kind_section
 from popinv.workflow import comparison
-from popinv.workflow.comparison import ExpectedJob, Verdict, doubts, forget_damaged
+from popinv.workflow.comparison import (
+    ExpectedJob,
+    Verdict,
+    doubts,
+    forget_damaged,
+    seal,
+    verify,
+)
 from popinv.workflow.records import (
     Record,
     content_of,
@@ -32,7 +39,6 @@ from popinv.workflow.records import (
     settings_of,
 )
 from popinv.workflow.rounds import has_chunk
-from popinv.workflow.verification import seal, verify
 
 SETTINGS = {"seed": 1, "code": "abc"}
 # What JSON can hold, and what a path or a number can be.

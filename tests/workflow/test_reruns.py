@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 
@@ -12,8 +11,7 @@ from reruns import CONFIG, Sandbox, documented, in_words, table
 from tiny_study import ROOT
 
 from popinv.config.loading import load
-from popinv.workflow.fingerprint import imported_modules
-from popinv.workflow.selection import selected_modules
+from popinv.workflow.fingerprint import imported_modules, kind_modules
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 
@@ -78,7 +76,7 @@ STUDY = load({"studies": {"motion": MOTION}}).studies["motion"]
     ("script", "uses"), [("deconvolve", ("law", "noise")), ("solve_chunk", ("solver",))]
 )
 def test_a_fingerprint_holds_every_module_that_is_loaded(script, uses):
-    selected = selected_modules(STUDY, *uses)
+    selected = kind_modules(STUDY, *uses)
     lines = (SCRIPTS / f"{script}.py").read_text().splitlines()
     imports = [line for line in lines if line.startswith(("from popinv", "import popinv"))]
     code = [*imports, *(f"import {name}" for name in selected), "import sys"]
@@ -89,21 +87,8 @@ def test_a_fingerprint_holds_every_module_that_is_loaded(script, uses):
     # Modules that write messages and search for kinds change no result.
     wording = {f"popinv.sections.{name}" for name in ("messages", "outside", "secrets", "sources")}
     loaded = set(done.stdout.split())
-    assert loaded - wording == set(imported_modules(str(SCRIPTS / f"{script}.py"), *selected))
+    code = imported_modules(str(SCRIPTS / f"{script}.py"), *selected, late=False)
+    assert loaded - wording == set(code)
     if "noise" in uses:
         assert "popinv.population.noise.kernel" in loaded
         assert "popinv.population.noise.unstructured" not in loaded
-
-
-@pytest.mark.parametrize(
-    ("script", "use"), [("train_surrogate", "training"), ("update_population", "descent")]
-)
-def test_what_a_script_imports_late_is_named_by_its_stage(script, use):
-    (stage,) = (ROOT / "src" / "popinv").glob(f"*/stages/{script}.py")
-    lines = stage.read_text().split("\ndef ")[1].splitlines()
-    late = {line.split()[1] for line in lines if line.startswith("    from popinv.")}
-    # The artefact imports the kind of the surrogate on use.
-    of_kind = set(selected_modules(STUDY, "surrogate")) if use == "training" else set()
-    assert late | of_kind == set(selected_modules(STUDY, use))
-    rules = (ROOT / "workflow" / "rules" / "active_learning.smk").read_text()
-    assert re.search(rf'code_of\("{script}", .*"{use}"\)', rules)

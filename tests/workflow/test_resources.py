@@ -30,7 +30,7 @@ from popinv.workflow.resources import (
     memory_mb,
     runtime_minutes,
 )
-from popinv.workflow.sizes import sizes
+from popinv.workflow.sizes import Sizes
 from popinv_papers.methods import PAPERS
 
 # What no job of an example exceeds: in copies of all systems and solves, beyond what programs and
@@ -118,8 +118,10 @@ def test_a_grant_is_not_doubled_as_what_was_measured_is():
 
 
 def test_a_job_that_does_the_work_of_others_asks_for_as_much_memory_as_each():
-    pairs = [(rule, other) for rule, row in ROWS.items() for other in row.like]
-    assert ("consult_oracle", "deconvolve") in pairs
+    refits = ("consult_oracle", "resample_systems", "refit_without_tested", "measure_error")
+    estimates = ("maximise_likelihoods", "deconvolve")
+    pairs = [(rule, other) for rule in (*refits, "replicate_study") for other in estimates]
+    pairs += [("run_rounds", other) for other in ("train_surrogate", "update_population")]
     for path, value in (("", None), ("descent.model_samples", 10**7), ("surrogate.width", 10**5)):
         for rule, other in pairs:
             asked = needed(rule, path, value).megabytes
@@ -211,12 +213,12 @@ def test_the_file_of_the_observations_tells_how_many_there_are(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     section = study()
     section = section.model_copy(update={"observations": FileObservations(file="y.csv")})
-    assert sizes(section)["systems"] == 1000  # not there yet
-    assert sizes(section)["heldout"] == 200
+    assert Sizes(section).systems == 1000  # not there yet
+    assert Sizes(section).heldout == 200
     (tmp_path / "y.csv").write_text(
         "0.1234,0.1234,0.1234,0.1234,0.1234,0.1234,0.1234,0.1234\n" * 9000
     )
-    assert 9000 <= sizes(section)["systems"] <= 20_000
+    assert 9000 <= Sizes(section).systems <= 20_000
 
 
 EXAMPLES = [
@@ -228,7 +230,7 @@ EXAMPLES = [
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_examples_ask_for_no_more_than_they_may_need(path: Path):
     for name, section in load_file(path).studies.items():
-        tables = sizes(section)["tables"]
+        tables = Sizes(section).tables
         for rule in set(RULES) - {"solve_chunk_distributed"}:
             # The errors are measured at other numbers of systems, up to this one.
             counts = {"systems": max(section.evidence.system_counts, default=1000)}

@@ -17,8 +17,8 @@ import pytest
 from kills import assert_identical
 from tiny_study import ROOT, TINY, Workflow
 
+from popinv.workflow.comparison import verify
 from popinv.workflow.records import read_record
-from popinv.workflow.verification import verify
 
 pytestmark = pytest.mark.firedrake
 

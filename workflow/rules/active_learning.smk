@@ -41,9 +41,9 @@ def candidates_of_round(wildcards):
     return study_of(wildcards).candidates() if choosing(wildcards) else 0
 
 
-def choosing_with(wildcards):
-    """Modules that choose a round's solves, none where they are plain draws."""
-    return selected_modules(study_of(wildcards), "choice") if choosing(wildcards) else []
+def chooses(wildcards):
+    """Whether a surrogate chooses a round's solves; elsewhere they are plain draws."""
+    return bool(choosing(wildcards))
 
 
 def known_quantities(wildcards):
@@ -82,25 +82,19 @@ def solved_by(wildcards):
     return {"forward": study.forward, "simulator": study.simulator_hash(), "code": code(wildcards)}
 
 
-def judging(wildcards):
-    """Modules that collecting imports if there is a surrogate to judge on the fresh solves."""
-    if previous_round(wildcards) is None:
-        return []
-    return selected_modules(study_of(wildcards), "law", "noise", "surrogate", "push")
+def judges(wildcards):
+    """Whether there is a surrogate to judge on the fresh solves."""
+    return previous_round(wildcards) is not None
 
 
 def judged_by(wildcards):
     """Params function: the thresholds of a good surrogate, None if there is none to judge."""
-    if previous_round(wildcards) is None:
-        return None
-    return study_of(wildcards).surrogate_thresholds()
+    return study_of(wildcards).surrogate_thresholds() if judges(wildcards) else None
 
 
 def judged_with(wildcards):
     """Params function: the sections of the model, None if there is no surrogate to judge."""
-    if previous_round(wildcards) is None:
-        return None
-    return sections("forward", "law", "noise")(wildcards)
+    return sections("forward", "law", "noise")(wildcards) if judges(wildcards) else None
 
 
 def solved_with(wildcards):
@@ -140,7 +134,7 @@ rule propose_parameters:
         study=sections("forward", "law"),
         samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
         candidates=of_study(Study.candidates),
-        code=code_of("propose_parameters", "law", also=choosing_with),
+        code=code_of("propose_parameters", "law", late=chooses),
     message:
         "{wildcards.study}, round {wildcards.round}: proposing parameters to solve"
     script:
@@ -243,7 +237,7 @@ rule collect_solves:
         solver=solved_by,
         thresholds=judged_by,
         failure_budget=of_study(lambda study: study.active_learning.failure_budget),
-        code=code_of("collect_solves", also=judging),
+        code=code_of("collect_solves", late=judges, late_uses=("law", "noise")),
     message:
         "{wildcards.study}, round {wildcards.round}: collecting the solves"
     script:
@@ -278,12 +272,7 @@ rule solve_round:
         simulator=of_study(Study.simulator_hash),
         thresholds=judged_by,
         failure_budget=of_study(lambda study: study.active_learning.failure_budget),
-        code=code_of(
-            "solve_round",
-            "law",
-            "solver",
-            also=lambda wildcards: [*choosing_with(wildcards), *judging(wildcards)],
-        ),
+        code=code_of("solve_round", "law", "solver", late=judges, late_uses=("noise",)),
     message:
         "{wildcards.study}, round {wildcards.round}: proposing parameters, and solving"
     script:
@@ -330,10 +319,7 @@ for count in sorted({rounds_at_once(study) for study in STUDIES.values()} - {0})
             thresholds=of_study(Study.surrogate_thresholds),
             failure_budget=of_study(lambda study: study.active_learning.failure_budget),
             recency_decay=of_study(lambda study: study.active_learning.recency_decay),
-            code=code_of(
-                "run_rounds",
-                *("law", "noise", "solver", "training", "surrogate", "descent", "push", "choice"),
-            ),
+            code=code_of("run_rounds", "law", "noise", "solver"),
         message:
             "{wildcards.study}: the rounds: solving, training, and estimating"
         script:
@@ -366,7 +352,7 @@ rule train_surrogate:
         study=sections("forward", "law", "surrogate"),
         recency_decay=of_study(lambda study: study.active_learning.recency_decay),
         checkpoint=checkpoint_of("train_surrogate.{round}"),
-        code=code_of("train_surrogate", "law", "training"),
+        code=code_of("train_surrogate", "law"),
     message:
         "{wildcards.study}, round {wildcards.round}: training the surrogate"
     script:
@@ -395,7 +381,7 @@ rule update_population:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise"),
-        code=code_of("update_population", "law", "noise", "surrogate", "descent"),
+        code=code_of("update_population", "law", "noise"),
     message:
         "{wildcards.study}, round {wildcards.round}: updating the population estimate"
     script:

@@ -31,11 +31,6 @@ def compared(wildcards):
     return found
 
 
-def numpyro_sampler(wildcards):
-    """Modules that only a study with this baseline imports."""
-    return ["popinv.baselines.numpyro_sampler"]
-
-
 def policy_sections(wildcards):
     """Params function: the sections of a descent with the policy of the wildcard."""
     own = sections("forward", "law", "noise", "descent")(wildcards)
@@ -64,7 +59,7 @@ rule descend_with_policy:
         seed=seed_of,
         study=policy_sections,
         checkpoint=checkpoint_of("descend_with_policy.{policy}"),
-        code=code_of("descend_with_policy", "law", "noise", "surrogate"),
+        code=code_of("descend_with_policy", "law", "noise"),
     message:
         "{wildcards.study}: descending with the policy {wildcards.policy}"
     script:
@@ -90,7 +85,7 @@ rule fit_two_stage:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise"),
-        code=code_of("fit_two_stage", "law", "noise", "surrogate"),
+        code=code_of("fit_two_stage", "law", "noise"),
     message:
         "{wildcards.study}: fitting each system by itself"
     script:
@@ -116,7 +111,9 @@ rule sample_hierarchical:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise"),
-        code=code_of("sample_hierarchical", "law", "noise", "surrogate", also=numpyro_sampler),
+        code=code_of(
+            "sample_hierarchical", "law", "noise", also=("popinv.baselines.numpyro_sampler",)
+        ),
     message:
         "{wildcards.study}: sampling the posterior of law and noise"
     script:

@@ -19,7 +19,7 @@ from popinv.errors import PopinvError
 from popinv.figures.names import FIGURES
 from popinv.forward.solve_times import solve_times_file, solve_times_of
 from popinv.workflow.comparison import ExpectedJob, doubts, forget_damaged, message as told_of
-from popinv.workflow.fingerprint import fingerprint
+from popinv.workflow.fingerprint import fingerprint, kind_modules
 from popinv.workflow.job import GO_ON, SPOKEN_FOR, killed_jobs, was_interrupted
 from popinv.workflow.location import project_folder
 from popinv.workflow.preflight import Machine, check_fits, check_jobs, check_results_folder
@@ -33,7 +33,6 @@ from popinv.workflow.resources import (
     row_of,
     runtime_minutes,
 )
-from popinv.workflow.selection import selected_modules
 from popinv.workflow.rounds import (
     chunk_count,
     counts_of_rounds,
@@ -128,20 +127,28 @@ def of_study(question):
     return signed(lambda wildcards: question(study_of(wildcards)))
 
 
-def code_of(rule, *uses, also=lambda wildcards: ()):
-    """Params function: fingerprint of a rule's script and of the modules that its study selects.
+def code_of(rule, *uses, also=(), late=lambda wildcards: True, late_uses=()):
+    """Params function: fingerprint of a rule's script and of the kinds that its study names.
 
-    ``uses`` names what the stage uses of the study (see popinv.workflow.selection), and ``also`` further
-    modules that the script's imports do not show, since a function imports them.
+    ``uses`` names what the stage uses of the study (see popinv.workflow.fingerprint), and ``also``
+    modules that the script imports by name. ``late`` is whether a job runs what its stage imports
+    within functions; such a job has ``late_uses`` as well.
     """
     script = f"{PROJECT}/workflow/scripts/{rule}.py"
 
     @signed
     def code(wildcards):
-        selected = selected_modules(study_of(wildcards), *uses)
-        return fingerprint(script, *selected, *also(wildcards))
+        study, is_late = study_of(wildcards), late(wildcards)
+        kinds = kind_modules(study, *uses, *(late_uses if is_late else ()))
+        others = study.surrogate.modules_of_others()
+        return fingerprint(script, *kinds, *also, late=is_late, without=others)
 
     return code
+
+
+def never(wildcards):
+    """No job of the rule runs what its stage imports within functions."""
+    return False
 
 
 def checkpoint_of(job):

@@ -56,7 +56,7 @@ rule measure_error:
         seed=seed_of,
         study=sections("forward", "law", "noise", "observations", "descent", "estimator", "polish"),
         repeats=of_study(lambda study: study.evidence.repeats),
-        code=code_of("measure_error", "law", "noise", "true_noise", "surrogate"),
+        code=code_of("measure_error", "law", "noise", "true_noise"),
     message:
         "{wildcards.study}: estimating from new data sets of {wildcards.systems} systems"
     script:
@@ -115,7 +115,7 @@ rule train_fixed_design:
     params:
         seed=seed_of,
         study=sections("forward", "law", "surrogate"),
-        code=code_of("train_fixed_design", "law", "surrogate", "training"),
+        code=code_of("train_fixed_design", "law"),
     message:
         "{wildcards.study}: training on {wildcards.solves} solves of a broad design"
     script:
@@ -149,7 +149,7 @@ rule compare_designs:
     params:
         seed=seed_of,
         solves=of_study(lambda study: study.evidence.design_counts),
-        code=code_of("compare_designs", "surrogate"),
+        code=code_of("compare_designs"),
     message:
         "{wildcards.study}: comparing active learning with a fixed design"
     script:
@@ -189,7 +189,7 @@ rule replicate_study:
         replications=lambda wildcards: study_of(wildcards).evidence.replications(
             int(wildcards.block)
         ),
-        code=code_of("replicate_study", "law", "noise", "surrogate", "solver"),
+        code=code_of("replicate_study", "law", "noise", "solver"),
     message:
         "{wildcards.study}: repeating the study on new data, block {wildcards.block}"
     script:

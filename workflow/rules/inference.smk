@@ -59,7 +59,7 @@ rule deconvolve:
         seed=seed_of,
         study=sections("forward", "law", "noise", "descent"),
         checkpoint=checkpoint_of("deconvolve"),
-        code=code_of("deconvolve", "law", "noise", "surrogate"),
+        code=code_of("deconvolve", "law", "noise"),
     message:
         "{wildcards.study}: recovering the law and the noise"
     script:
@@ -92,7 +92,7 @@ rule maximise_likelihoods:
         likelihood=of_study(Study.wants_likelihood),
         seconds_per_solve=of_study(Study.seconds_per_solve),
         checkpoint=checkpoint_of("maximise_likelihoods"),
-        code=code_of("maximise_likelihoods", "law", "noise", "surrogate", "solver"),
+        code=code_of("maximise_likelihoods", "law", "noise", "solver"),
     message:
         "{wildcards.study}: maximising pseudo-likelihood and likelihood"
     script:
@@ -140,7 +140,7 @@ rule consult_oracle:
     params:
         seed=seed_of,
         study=oracle_sections,
-        code=code_of("consult_oracle", "law", "noise", "surrogate", "true_noise", "solver"),
+        code=code_of("consult_oracle", "law", "noise", "true_noise", "solver"),
     message:
         "{wildcards.study}: asking the oracle that knows the {wildcards.known}"
     script:
@@ -168,7 +168,7 @@ rule resample_systems:
         seed=seed_of,
         study=sections("forward", "law", "noise", "descent", "estimator", "polish"),
         resamples=of_study(lambda study: study.assessment.bootstrap),
-        code=code_of("resample_systems", "law", "noise", "surrogate"),
+        code=code_of("resample_systems", "law", "noise"),
     message:
         "{wildcards.study}: resampling systems for confidence intervals"
     script:
@@ -195,7 +195,7 @@ rule gather_answer:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "estimator"),
-        code=code_of("gather_answer", "law", "noise", "surrogate"),
+        code=code_of("gather_answer", "law", "noise"),
     message:
         "{wildcards.study}: gathering the answer"
     script:
@@ -227,7 +227,7 @@ rule assess_population:
         study=sections("forward", "law", "noise"),
         null_resamples=of_study(lambda study: study.assessment.null_resamples),
         thresholds=of_study(Study.surrogate_thresholds),
-        code=code_of("assess_population", "law", "noise", "surrogate"),
+        code=code_of("assess_population", "law", "noise"),
     message:
         "{wildcards.study}: assessing the answer"
     script:
@@ -273,7 +273,7 @@ rule plot_figures:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise"),
-        code=code_of("plot_figures", "law", "noise", "surrogate"),
+        code=code_of("plot_figures", "law", "noise"),
     message:
         "{wildcards.study}: drawing the figures"
     script:

@@ -84,17 +84,6 @@ def study_sections(method):
     return chosen
 
 
-def modules_of(method):
-    """The module of a method's use, which the script imports by its name."""
-    return lambda wildcards: (method.module,)
-
-
-def imports_of(method):
-    """What a method's use imports because the study names it: also the code of the surrogate."""
-    reads = {"surrogate", "first_surrogate"} & set(method.use.stores)
-    return (*method.use.imports, *(["surrogate"] if reads else []))
-
-
 # Use a method on a study.
 for method in METHODS.values():
 
@@ -115,7 +104,7 @@ for method in METHODS.values():
         params:
             given=study_sections(method),
             module=method.module,
-            code=code_of("use_method", *imports_of(method), also=modules_of(method)),
+            code=code_of("use_method", *method.use.imports, also=(method.module,)),
         message:
             f"{{wildcards.study}}: {method.use.message}"
         script:

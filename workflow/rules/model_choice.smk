@@ -31,7 +31,7 @@ rule refit_without_tested:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "descent", "polish"),
-        code=code_of("refit_without_tested", "law", "noise", "surrogate", "solver"),
+        code=code_of("refit_without_tested", "law", "noise", "solver"),
     message:
         "{wildcards.study}: refitting the answer without the systems that it is tested on"
     script:
@@ -67,7 +67,7 @@ rule score_systems:
         seed=seed_of,
         study=sections("forward", "law", "noise", "polish"),
         seconds_per_solve=of_study(Study.seconds_per_solve),
-        code=code_of("score_systems", "law", "noise", "surrogate", "solver"),
+        code=code_of("score_systems", "law", "noise", "solver"),
     message:
         "{wildcards.study}: scoring the tested systems"
     script:

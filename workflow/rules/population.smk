@@ -53,7 +53,7 @@ rule solve_population:
         samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
         simulator=of_study(Study.simulator_hash),
         failure_budget=of_study(lambda study: study.active_learning.failure_budget),
-        code=code_of("solve_population", "law", "solver"),
+        code=code_of("solve_population", "law", "solver", late=never),
     message:
         "{wildcards.study}, {wildcards.round}: drawing a population from its true law, and solving"
     script:
@@ -85,7 +85,7 @@ rule simulate_observations:
         samples=of_study(lambda study: solve_count(study, "truth")),
         simulator=of_study(Study.simulator_hash),
         failure_budget=of_study(lambda study: study.active_learning.failure_budget),
-        code=code_of("simulate_observations", "law", "true_noise", "solver"),
+        code=code_of("simulate_observations", "law", "true_noise", "solver", late=never),
     message:
         "{wildcards.study}: drawing a population from its true law, solving, and observing it"
     script:
@@ -139,7 +139,7 @@ rule import_observations:
     params:
         seed=seed_of,
         study=sections("forward", "law", "noise", "observations"),
-        code=code_of("import_observations", "forward", "table"),
+        code=code_of("import_observations", "forward"),
     message:
         "{wildcards.study}: reading the observations from {input.file}"
     script:

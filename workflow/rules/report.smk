@@ -94,7 +94,7 @@ rule write_study_page:
         seed=seed_of,
         study=lambda wildcards: {"whole": study_of(wildcards)},
         look=templates_hash(),
-        code=code_of("write_study_page", "law", "noise", "surrogate"),
+        code=code_of("write_study_page", "law", "noise"),
     message:
         "{wildcards.study}: writing its page"
     script:

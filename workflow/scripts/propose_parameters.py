@@ -9,7 +9,7 @@ with stage(snakemake) as job:
     inputs, choose = dict(job.inputs), None
     surrogate = inputs.pop("previous_surrogate", None)
     if surrogate is not None:
-        # Plain draws need no surrogate. `popinv.workflow.selection` names the module.
+        # Plain draws need no surrogate.
         from popinv.surrogate.gaussian_process.acquisition import chosen_rows
 
         choose = partial(chosen_rows, surrogate)

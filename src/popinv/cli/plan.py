@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,19 +27,16 @@ def plan(config: Config) -> str:
     machine = Machine.here(Path(config.results))
     blocks, seconds, jobs, disk, most = [], 0.0, 0, 0.0, 0.0
     for name, study in config.studies.items():
-        rows = [("stage", "jobs", "each", "memory")]
+        rows = [["stage", "jobs", "each", "memory"]]
         for stage in stages(study, _measured(study, config)):
-            each = duration(stage.seconds)
-            rows.append((stage.rule, f"{stage.jobs:,}", each, f"{stage.megabytes:,.0f} MB"))
+            memory = f"{stage.megabytes:,.0f} MB"
+            rows.append([stage.rule, f"{stage.jobs:,}", duration(stage.seconds), memory])
             seconds += stage.jobs * stage.seconds
             jobs += stage.jobs
             most = max(most, stage.megabytes)
         disk += disk_megabytes(study)
-        lines = [
-            f"{rule:<24}{count:>9}{each:>10}{memory:>14}" for rule, count, each, memory in rows
-        ]
-        heading = f"{name}: from nothing to the figures"
-        blocks.append("\n".join(filter(None, [heading, *lines, _known_times(name, study, config)])))
+        heading, times = f"{name}: from nothing to the figures", _known_times(name, study, config)
+        blocks.append("\n".join(filter(None, [heading, *_table(rows), times])))
     blocks.append(
         f"together: {jobs:,} jobs, {duration(seconds)} of one core, at most {most:,.0f} MB in a "
         f"job, about {disk:,.0f} MB of disk\n"
@@ -84,16 +82,23 @@ def compared(config: Config) -> list[AskedAndTaken]:
 
 def demand(config: Config) -> str:
     """Return the comparison as text, with what is known of the time of solves."""
-    header = ("rule", "jobs", "asked MB", "took MB", "share", "asked min", "took min")
-    lines = ["{:24} {:>5} {:>9} {:>10} {:>6} {:>10} {:>11}".format(*header)]
+    rows = [["rule", "jobs", "asked MB", "took MB", "share", "asked min", "took min"]]
     for row in compared(config):
-        share = row.megabytes_taken / row.megabytes_asked
-        lines.append(
-            f"{row.rule:24} {row.jobs:5} {row.megabytes_asked:9} {row.megabytes_taken:10.0f} "
-            f"{share:6.0%} {row.minutes_asked:10} {row.minutes_taken:11.1f}"
-        )
-    lines += [_known_times(name, study, config) for name, study in config.studies.items()]
-    return "\n".join(filter(None, lines))
+        share = f"{row.megabytes_taken / row.megabytes_asked:.0%}"
+        memory = [str(row.megabytes_asked), f"{row.megabytes_taken:.0f}", share]
+        time = [str(row.minutes_asked), f"{row.minutes_taken:.1f}"]
+        rows.append([row.rule, str(row.jobs), *memory, *time])
+    times = [_known_times(name, study, config) for name, study in config.studies.items()]
+    return "\n".join(filter(None, [*_table(rows), *times]))
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table of names and numbers."""
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return [
+        name.ljust(first) + "".join(map(str.rjust, cells, (3 + width for width in others)))
+        for name, *cells in rows
+    ]
 
 
 def _measured(study: Study, config: Config) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from popinv.config.loading import load_file
 from popinv.errors import DataError
 from popinv.store.whole_files import write_text
-from popinv.workflow.verification import seal, verify
+from popinv.workflow.comparison import seal, verify
 
 # The file in the folder of results in which its seal is kept.
 _SEAL = "records.sha256"

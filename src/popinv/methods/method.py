@@ -85,8 +85,7 @@ class Use:
         The study's sections, and single keys of them such as ``active_learning.recency_decay``,
         that it depends on beside the method's own.
     imports : tuple of str
-        Keys of :data:`popinv.workflow.selection.USES`: the modules that it imports because the
-        study names them.
+        Of :data:`popinv.workflow.fingerprint.USES`: what it imports because the study names it.
     files : tuple of str
         Files that it writes beside metrics, figures and store.
     store : str

@@ -1,7 +1,7 @@
 """Conversion of a trained surrogate to a Dataset and back, as arrays and plain values only.
 
 The module of a surrogate's kind is imported on use, so that a study depends on the code of its own
-kind alone. `popinv.workflow.selection` names these modules.
+kind alone.
 """
 
 from __future__ import annotations
@@ -58,11 +58,9 @@ def surrogate_of(dataset: xr.Dataset | TrainedSurrogate, device: str = "cpu") ->
     }
     hyperparameters = json.loads(dataset.attrs["hyperparameters"])
     if hyperparameters.get("kind") == "exact":
-        from popinv.forward.python.section import PythonFunction
         from popinv.surrogate.exact import of_section
 
-        forward = PythonFunction.model_validate(hyperparameters["forward"])
-        return of_section(forward, hyperparameters["files"])
+        return of_section(hyperparameters["forward"], hyperparameters["files"])
     if hyperparameters.get("kind") == "gaussian_process":
         from popinv.surrogate.gaussian_process.emulator import Emulator
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import itertools
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import xarray as xr
 
+from popinv.forward.fields import CosineField
 from popinv.surrogate.design import recency_weights
 from popinv.surrogate.section import SurrogateSettings, TrainingLimits
 from popinv.surrogate.training import TrainingData, TrainingSettings
-
-if TYPE_CHECKING:
-    from popinv.forward.section import ForwardSection
-import itertools
-from typing import TYPE_CHECKING, cast
-
-from popinv.forward.fields import CosineField
 
 if TYPE_CHECKING:
     from popinv.forward.porous_flow.section import PorousFlow
@@ -69,8 +64,6 @@ def network_inputs(
     """Return the network's hyperparameters and its fixed matrices, none for a perceptron."""
     if surrogate.network == "mlp":
         return {"kind": "mlp", "width": surrogate.width, "depth": surrogate.depth}, {}
-    # This is imported here, as other networks do not depend on the forward model's field.
-
     return fourier_inputs(surrogate, forward, seed)
 
 

@@ -140,11 +140,15 @@ def of_function(
     return ExactSimulator(simulate, None if own is None else at, section)
 
 
-def of_section(forward: PythonFunction, files: str | None = None) -> ExactSimulator:
+def of_section(
+    forward: PythonFunction | Mapping[str, Any], files: str | None = None
+) -> ExactSimulator:
     """Return the simulator of a study's own function of torch, which is loaded into this process.
 
     Parameters
     ----------
+    forward : PythonFunction or mapping
+        The section itself, or the section as the configuration holds it.
     files : str, optional
         Hash of the function's files, as it was stored. No other code is loaded.
 
@@ -153,6 +157,7 @@ def of_section(forward: PythonFunction, files: str | None = None) -> ExactSimula
     DataError
         If the folder has no such module, or another one.
     """
+    forward = PythonFunction.model_validate(forward)
     folder, code = Path(forward.path).resolve(), forward.code_files()
     inside = all(each.is_file() and each.resolve().is_relative_to(folder) for each in code)
     own = simulator_hash(forward.source_files()) if code and inside else ""

@@ -1,8 +1,9 @@
 """Comparison of the results that are there with the records of the jobs that made them.
 
-`popinv verify` (:mod:`popinv.workflow.verification`) and the check before each run ask the same of
-a file: whether it is what its job has written, from the inputs that are there. Before a run the
-settings are those of the jobs that the configuration would run. Snakemake remembers, in its own
+:func:`verify` (`popinv verify`) and :func:`doubts` (the check before each run) ask the same of a
+file: whether it is what its job has written, from the inputs that are there. Verification reads
+every file, and compares its settings with those of a configuration if one is given. Before a run
+the settings are those of the jobs that the configuration would run. Snakemake remembers, in its own
 folder, with which parameters it has made a file, and compares times. It would accept results that
 were copied from elsewhere, and would not miss a store if what follows from it is there. A result
 that is in doubt is made again.
@@ -10,9 +11,10 @@ that is in doubt is made again.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +22,13 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from popinv.errors import DataError
+from popinv.config.study import Config
+from popinv.errors import DataError, PopinvError
+from popinv.forward.external.files import simulator_hash
+from popinv.forward.external.journal import damaged_lines
+from popinv.forward.section import ForwardSection
+from popinv.sections.base import plain
+from popinv.sections.outside import is_outside, kind_section
 from popinv.workflow.records import (
     Content,
     Record,
@@ -32,7 +40,8 @@ from popinv.workflow.records import (
 )
 
 # More lines say nothing new.
-_MOST, _DIFFERENCES = 8, 3
+_MOST, _MOST_LINES, _DIFFERENCES = 8, 10, 3
+_REPEATED = "These solves are repeated where they are needed; the file may be deleted"
 # In place of the hash of a file that is not there, or cannot be read.
 _MISSING, _UNREADABLE = "", "cannot be read"
 State = Literal["whole", "damaged", "missing", "foreign", "unknown"]
@@ -70,23 +79,6 @@ class ExpectedJob:
     outputs: tuple[str, ...]
 
 
-def records_in(results: str | Path) -> dict[Path, Record | None]:
-    """Return all records in a folder of results; None in place of one that cannot be read.
-
-    Raises
-    ------
-    DataError
-        If a folder cannot be read.
-    """
-    found: dict[Path, Record | None] = {}
-    for path in record_files(results):
-        try:
-            found[path] = read_record(path)
-        except DataError:
-            found[path] = None
-    return found
-
-
 def record_files(results: str | Path) -> list[Path]:
     """Return the files of the records in a folder of results, sorted.
 
@@ -111,17 +103,6 @@ def record_files(results: str | Path) -> list[Path]:
         for name in names
         if name.endswith(".json")
     )
-
-
-def newest_of_each(records: Mapping[Path, Record | None]) -> dict[str, Record]:
-    """Return the record of each result by its path, the newest of several.
-
-    A result may have had a job of its own before, and be made with others in one job now.
-    """
-    oldest_first = sorted(records, key=lambda at: (at.stat().st_mtime_ns, at))
-    return {
-        path: record for at in oldest_first if (record := records[at]) for path in record.outputs
-    }
 
 
 class Results:
@@ -149,9 +130,16 @@ class Results:
 
     def __init__(self, folder: str | Path, by_time: bool = False) -> None:
         self.folder, self._by_time = Path(folder), by_time
-        self.records = records_in(folder)
-        self.made = newest_of_each(self.records)
+        self.records = {at: _readable(at) for at in record_files(folder)}
+        # A result may have had a job of its own before, and be made with others in one job now.
+        oldest_first = sorted(self.records, key=lambda at: (at.stat().st_mtime_ns, at))
+        records = [record for at in oldest_first if (record := self.records[at])]
+        self.made = {path: record for record in records for path in record.outputs}
         self._hashes: dict[str, str] = {}
+
+    def jobs(self) -> list[Record]:
+        """Return the record of each job of which a result is its newest."""
+        return list(dict.fromkeys(self.made.values()))
 
     def faults(self, record: Record) -> Iterator[Verdict]:
         """Yield what is wrong with the outputs of a job, and with inputs that have no record."""
@@ -199,6 +187,13 @@ class Results:
         return None if now == content.sha256 else now
 
 
+def _readable(at: Path) -> Record | None:
+    try:
+        return read_record(at)
+    except DataError:
+        return None
+
+
 def _is_by_time(path: str, content: Content) -> bool:
     """Return whether a file has the size and the time that it had, so that it is not read."""
     try:
@@ -213,6 +208,128 @@ def _fault(path: str, now: str, missing: str, changed: str) -> Verdict:
     if now == _MISSING:
         return Verdict(path, "missing", missing)
     return Verdict(path, "damaged", now if now.startswith(_UNREADABLE) else changed)
+
+
+def verify(results: str | Path, config: Config | None = None) -> list[Verdict]:
+    """Read all results of a folder and compare them with their records.
+
+    Parameters
+    ----------
+    results : path
+        The folder of the results, or of one study. Paths in records are relative to the working
+        directory.
+    config : Config, optional
+        The configuration whose settings the results should have been made with.
+    """
+    there = Results(results)
+    found = {
+        str(at): Verdict(str(at), "unknown", "the record cannot be read")
+        for at, record in there.records.items()
+        if record is None
+    }
+    for record in there.jobs():
+        for verdict in there.faults(record):
+            found.setdefault(verdict.path, verdict)
+        why = _other_origin(record, there, config)
+        for path in record.outputs:
+            if there.made[path] is record and path not in found:
+                found[path] = Verdict(path, "foreign" if why else "whole", why)
+    for path in _results(results):
+        if path not in found:
+            found[path] = Verdict(path, "unknown", "it has no record")
+    return sorted([*found.values(), *_journals(results)])
+
+
+def _journals(results: str | Path) -> Iterator[Verdict]:
+    """Yield verdicts on the files of the journals of solves, which lie beside all studies."""
+    for file, lines in damaged_lines(results).items():
+        if lines is None:
+            yield Verdict(str(file), "damaged", f"it cannot be read. {_REPEATED}")
+        elif lines:
+            told = ", ".join(map(str, lines[:_MOST_LINES]))
+            more = f" and {len(lines) - _MOST_LINES} more" if len(lines) > _MOST_LINES else ""
+            why = f"{'line' if len(lines) == 1 else 'lines'} {told}{more} without their checksum"
+            yield Verdict(str(file), "damaged", f"{why}. {_REPEATED}")
+        else:
+            yield Verdict(str(file), "whole")
+
+
+def _results(results: str | Path) -> Iterator[str]:
+    """Yield the stores and the metrics in a folder, but for those of hidden folders."""
+    for folder, inner, names in os.walk(results):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        kept = (name for name in names if name.endswith(".zarr.zip") or name == "metrics.json")
+        yield from (str(Path(folder, name)) for name in kept if not name.startswith("."))
+
+
+def seal(results: str | Path) -> str:
+    """Return the hash of all records in a folder of results, which name all results.
+
+    Whoever publishes results publishes this hash with them. It is the same wherever the folder
+    lies, and another if any record was edited, added or taken away.
+
+    Raises
+    ------
+    DataError
+        If a folder cannot be read.
+    """
+    digest = hashlib.sha256()
+    for at in record_files(results):
+        digest.update(f"{at.relative_to(results)}\n{content_of(at).sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def _other_simulator(record: Record) -> str:
+    """Return how the user's own simulator differs from that of a record, "" if it does not.
+
+    Only its files are read; nothing of it is run. The code of a kind from outside is in the hash of
+    the job's code.
+    """
+    # What solves is among the settings of the job that collects the chunks.
+    solver = record.settings.get("solver") or {}
+    forward = (solver or record.settings.get("study") or {}).get("forward")
+    before = (solver or record.settings).get("simulator")
+    if not before or not isinstance(forward, Mapping) or is_outside(forward.get("kind")):
+        return ""
+    try:
+        files = kind_section(forward, "popinv.forward", ForwardSection).source_files()
+        now = simulator_hash(files)
+    except (OSError, KeyError, TypeError, ValueError, ImportError, PopinvError) as error:
+        return f"the files of its simulator cannot be read ({error})"
+    there = ", ".join(str(path) for path in files if path.exists())
+    return "" if now == before else f"made by another simulator than {there or 'none'}"
+
+
+def _other_origin(record: Record, there: Results, config: Config | None) -> str:
+    """Return why the outputs of a job are not those of what is there, "" if they are."""
+    if other := _other_simulator(record):
+        return other
+    # A damaged input is told by itself.
+    if (source := next(there.other_inputs(record, recorded=True), None)) is not None:
+        return f"made from another {source}"
+    others = _other_settings(record, config) if config else ()
+    return "; ".join(islice(others, _DIFFERENCES))
+
+
+def _other_settings(record: Record, config: Config) -> Iterator[str]:
+    """Yield the seed and the sections of the study that differ from those of a configuration."""
+    study = config.studies.get(record.wildcards.get("study", ""))
+    if study is None:
+        return
+    sections: Mapping[str, Any] = {
+        **(record.settings.get("solver") or {}),
+        **(record.settings.get("study") or {}),
+    }
+    keys = type(study).model_fields
+    before = {name: plain(section) for name, section in sections.items() if name in keys}
+    now = {name: plain(getattr(study, name)) for name in before}
+    if record.rule.endswith(("draw_population", "solve_population")):
+        # It is given the true law, and the distributions of what is known, by these names.
+        before.pop("law"), before.pop("observations", None)
+        now = {name: now[name] for name in before}
+    if "seed" in record.settings:
+        before["seed"], now["seed"] = record.settings["seed"], study.seed
+    yield from differences(before, now)
 
 
 def doubts(
@@ -253,15 +370,23 @@ def doubts(
     found: list[Verdict] = []
     for at, record in there.records.items():
         found += _of_record(str(at), record, job_of(str(at)))
-    for record in dict.fromkeys(there.made.values()):
+    for record in there.jobs():
         try:
             if replaced(record):
-                found += _of_another_job(record, there)
+                # Snakemake compares the parameters of a job only if it has made all outputs, and
+                # the record is another file.
+                left = (path for path in record.outputs if there.made[path] is record)
+                why = f"made by {record.rule}, and now by another job"
+                found += _foreign(filter(os.path.exists, left), why)
             elif (now := wanted(record)) is not None:
                 faults = there.faults(record)
                 found += [Verdict(v.path, v.state, _BEFORE_A_RUN[v.state]) for v in faults]
-                found += _foreign(record, now, remembered, there)
-                found += _of_other_instructions(record, instruction_set)
+                found += _of_other_job(record, now, remembered, there)
+                # The last digits may differ, where equal ones are asked for.
+                used = record.machine.get("instruction_set", "native")
+                if instruction_set not in ("native", used):
+                    why = f"made with the instruction set '{used}', not '{instruction_set}'"
+                    found += _foreign(record.outputs, why)
         except Exception as error:
             why = f"cannot be compared with its record ({type(error).__name__}: {error})"
             found += [Verdict(path, "unknown", why) for path in record.outputs]
@@ -279,18 +404,7 @@ def _of_record(at: str, record: Record | None, job: ExpectedJob | None) -> Itera
         yield from (Verdict(path, "unknown", why) for path in job.outputs if path not in named)
 
 
-def _of_another_job(record: Record, there: Results) -> Iterator[Verdict]:
-    """Yield outputs whose job has been replaced.
-
-    Snakemake compares the parameters of a job only if it has made all outputs, and the record is
-    another file.
-    """
-    for path in record.outputs:
-        if there.made[path] is record and Path(path).exists():
-            yield Verdict(path, "foreign", f"made by {record.rule}, and now by another job")
-
-
-def _foreign(
+def _of_other_job(
     record: Record,
     now: Mapping[str, Any],
     remembered: Callable[[str], str | None],
@@ -306,20 +420,16 @@ def _foreign(
         told = list(islice(differences(record.settings, settings_of(now)), _DIFFERENCES + 1))
         more = ", and others" if len(told) > _DIFFERENCES else ""
         why = f"made with other settings: {', '.join(told[:_DIFFERENCES])}{more}"
-        yield from (Verdict(path, "foreign", why) for path in unknown)
+        yield from _foreign(unknown, why)
         return
     for source in there.other_inputs(record):
         if unknown or _is_older(source, outputs):
-            yield from (Verdict(path, "foreign", f"made from another {source}") for path in outputs)
+            yield from _foreign(outputs, f"made from another {source}")
             return
 
 
-def _of_other_instructions(record: Record, asked: str) -> Iterator[Verdict]:
-    """Yield outputs whose last digits may differ, where equal ones are asked for."""
-    used = record.machine.get("instruction_set", "native")
-    if asked not in ("native", used):
-        why = f"made with the instruction set '{used}', not '{asked}'"
-        yield from (Verdict(path, "foreign", why) for path in record.outputs)
+def _foreign(paths: Iterable[str], why: str) -> Iterator[Verdict]:
+    return (Verdict(path, "foreign", why) for path in paths)
 
 
 def _is_older(path: str, outputs: list[str]) -> bool:

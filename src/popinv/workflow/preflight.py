@@ -20,7 +20,7 @@ from popinv.config.study import Config, Study
 from popinv.errors import ConfigError
 from popinv.workflow.resources import demand, rounds_at_once
 from popinv.workflow.rounds import chunk_count, rounds_of, solve_count, solves_at_once
-from popinv.workflow.sizes import sizes
+from popinv.workflow.sizes import Sizes
 
 # More jobs than this take Snakemake hours to plan.
 _MOST_CHUNKS = 200_000
@@ -128,7 +128,7 @@ def disk_megabytes(study: Study) -> float:
 
     Solves are in their chunks and in the record of each later round.
     """
-    return sizes(study)["tables"] * (2 + study.active_learning.rounds)
+    return Sizes(study).tables * (2 + study.active_learning.rounds)
 
 
 def check_results_folder(results: str | os.PathLike[str]) -> None:

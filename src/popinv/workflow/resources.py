@@ -17,15 +17,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from popinv.config.study import Study
 from popinv.methods.method import Amount, StudySizes
 from popinv.methods.registry import METHODS
 from popinv.workflow.rounds import solves_at_once
-from popinv.workflow.sizes import Sizes, megabytes, sizes
+from popinv.workflow.sizes import Sizes, megabytes
 
 # Snakemake's processes around a job count towards its memory: up to three of 145 MB.
 _SNAKEMAKE_MB = 450
@@ -58,131 +57,124 @@ class Demand:
     granted_seconds: float = 0.0
 
 
-Slopes = Mapping[str, float]
+def _training(s: Sizes) -> float:
+    return 480 + 6 * (s.records + s.scores) + s.batch
 
 
-@dataclass(frozen=True)
-class RuleNeeds:
-    """A row of the table.
-
-    Parameters
-    ----------
-    megabytes, seconds : float
-        What a job of the smallest study takes.
-    memory, time : mapping of str to float
-        Megabytes and seconds that are added for each unit of a size.
-    granted : mapping of str to float
-        The same of the seconds that are granted besides.
-    like : tuple of str
-        Rules whose work its jobs do too, one after the other, and hold at least as much memory.
-    """
-
-    megabytes: float
-    memory: Slopes
-    seconds: float
-    time: Slopes = field(default_factory=dict)
-    granted: Slopes = field(default_factory=dict)
-    like: tuple[str, ...] = ()
-
-    def demand(self, of_study: Sizes) -> Demand:
-        """Return what a job takes in a study of these sizes."""
-
-        def added(slopes: Slopes) -> float:
-            return sum(slope * of_study[size] for size, slope in slopes.items())
-
-        others = [ROWS[rule].demand(of_study).megabytes for rule in self.like]
-        return Demand(
-            max([self.megabytes + added(self.memory), *others]),
-            self.seconds + added(self.time),
-            added(self.granted),
-        )
+def _descent(s: Sizes) -> float:
+    return 600 + 6 * (s.records + s.scores) + s.observations + s.draws
 
 
-_HELD = {"records": 6.0, "scores": 6.0}
-_TRAINING = {**_HELD, "batch": 1.0}
-_DESCENT = {**_HELD, "observations": 1.0, "draws": 1.0}
-# About so many draws of systems pass through the surrogate in a block.
-_MOMENTS = {**_HELD, "observations": 1.0, "covariance": 8.0, "derivatives": 1.0, "kept": 20_000.0}
-# Two evaluations, a checkpoint and the result hold scores, modes and moments of each system.
-_LIKELIHOODS = {**_MOMENTS, "scores": 18.0, "modes": 4.0}
-_ESTIMATE = ("maximise_likelihoods", "deconvolve")
-# The systems are drawn or observed anew, and held.
-_AGAIN = {"tables": 10.0}
-_JUDGING = {"tables": 3.0, "covariance": 8.0, "kept": 2000.0}
-# Drawing, solving and collecting in one job, where they take seconds.
-_SOLVING = {"tables": 4.0, "solver": 1.0}
-_AT_ONCE = RuleNeeds(730, _SOLVING, 9, {"chunk_solves": 1, "tables": 0.2}, {"start": 1})
-_LITTLE = {"tables": 0.1}
+def _moments(s: Sizes) -> float:
+    # About so many draws of systems pass through the surrogate in a block.
+    covariances = 8 * s.covariance + s.derivatives
+    return 850 + 6 * (s.records + s.scores) + s.observations + covariances + 20_000 * s.kept
 
-ROWS: dict[str, RuleNeeds] = {
+
+def _likelihoods(s: Sizes) -> float:
+    # Two evaluations, a checkpoint and the result hold scores, modes and moments of each system.
+    return _moments(s) + 12 * s.scores + 4 * s.modes
+
+
+def _estimates(s: Sizes, own: float = 850) -> float:
+    """Return the memory of a job of its own that makes estimates one after the other."""
+    return max(own, _likelihoods(s), _descent(s))
+
+
+def _again(s: Sizes) -> float:
+    # The systems are drawn or observed anew, and held.
+    return _estimates(s, 850 + 10 * s.tables)
+
+
+def _judging(s: Sizes) -> float:
+    return 3 * s.tables + 8 * s.covariance + 2000 * s.kept
+
+
+def _solving(s: Sizes) -> float:
+    # Drawing, solving and collecting in one job, where they take seconds.
+    return 730 + 4 * s.tables + s.solver
+
+
+def _solved_at_once(s: Sizes) -> Demand:
+    return Demand(_solving(s), 9 + s.chunk_solves + 0.2 * s.tables, s.start)
+
+
+def _rounds_seconds(s: Sizes) -> float:
+    """Return the time of the trainings and the estimates of all rounds."""
+    return s.study.active_learning.rounds * (5 + s.training + s.update)
+
+
+def _run_rounds(s: Sizes) -> Demand:
+    memory = max(_solving(s), _training(s), _moments(s))
+    seconds = 30 + _rounds_seconds(s) + 4 * s.chunk_solves + s.tables
+    return Demand(memory, seconds, s.start)
+
+
+def _replications(s: Sizes) -> Demand:
+    each, count = s.estimate + s.solves_of_replication, s.study.evidence.calibration_block
+    return Demand(_again(s), count * each, count * s.granted)
+
+
+ROWS: dict[str, Callable[[Sizes], Demand]] = {
     # Populations and solves.
-    "draw_population": RuleNeeds(450, {"tables": 1}, 3, _LITTLE),
-    "observe_population": RuleNeeds(450, {"tables": 2}, 3, _LITTLE),
-    "import_observations": RuleNeeds(150, {"tables": 4}, 3, {"tables": 0.5}),
-    "propose_parameters": RuleNeeds(450, {"tables": 1}, 3, _LITTLE),
-    "solve_chunk": RuleNeeds(150, {"solver": 1, "chunk": 1}, 3, {"chunk_solves": 1}, {"start": 1}),
-    "solve_chunk_distributed": RuleNeeds(
-        0, {"shared_solver": 1}, 3, {"shared_solves": 1}, {"start": 1}
-    ),
+    "draw_population": lambda s: Demand(450 + s.tables, 3 + 0.1 * s.tables),
+    "observe_population": lambda s: Demand(450 + 2 * s.tables, 3 + 0.1 * s.tables),
+    "import_observations": lambda s: Demand(150 + 4 * s.tables, 3 + 0.5 * s.tables),
+    "propose_parameters": lambda s: Demand(450 + s.tables, 3 + 0.1 * s.tables),
+    "solve_chunk": lambda s: Demand(150 + s.solver + s.chunk_tables, 3 + s.chunk_solves, s.start),
+    "solve_chunk_distributed": lambda s: Demand(s.shared_solver, 3 + s.shared_solves, s.start),
     # Surrogate and solves; of these 200 MB are those of a torch with CUDA.
-    "collect_solves": RuleNeeds(730, {"tables": 2}, 3, _LITTLE),
-    "simulate_observations": _AT_ONCE,
-    "solve_population": _AT_ONCE,
-    "solve_round": _AT_ONCE,
-    "repeat_solves": RuleNeeds(
-        450, {"tables": 2, "solver": 1}, 5, {"repeated_solves": 1}, {"start": 1}
+    "collect_solves": lambda s: Demand(730 + 2 * s.tables, 3 + 0.1 * s.tables),
+    "simulate_observations": _solved_at_once,
+    "solve_population": _solved_at_once,
+    "solve_round": _solved_at_once,
+    "repeat_solves": lambda s: Demand(
+        450 + 2 * s.tables + s.solver, 5 + s.repeated_solves, s.start
     ),
     # The surrogate, the law and the noise.
-    "train_surrogate": RuleNeeds(480, _TRAINING, 5, {"training": 1}),
-    "run_rounds": RuleNeeds(
-        730,
-        _SOLVING,
-        30,
-        {"rounds": 1, "chunk_solves": 4, "tables": 1},
-        {"start": 1},
-        like=("train_surrogate", "update_population"),
-    ),
-    "train_fixed_design": RuleNeeds(480, _TRAINING, 5, {"training": 1}),
-    "update_population": RuleNeeds(850, _MOMENTS, 0, {"update": 1}),
+    "train_surrogate": lambda s: Demand(_training(s), 5 + s.training),
+    "run_rounds": _run_rounds,
+    "train_fixed_design": lambda s: Demand(_training(s), 5 + s.training),
+    "update_population": lambda s: Demand(_moments(s), s.update),
     # A second leg of the descent fits into the margin; a third goes on from the checkpoint.
-    "deconvolve": RuleNeeds(600, _DESCENT, 0, {"descents": 1}),
-    "descend_with_policy": RuleNeeds(600, _DESCENT, 0, {"descent": 1}),
-    "maximise_likelihoods": RuleNeeds(850, _LIKELIHOODS, 0, {"likelihoods": 1}, {"granted": 1}),
-    "consult_oracle": RuleNeeds(0, {}, 0, {"estimate": 1}, {"granted": 1}, like=_ESTIMATE),
-    "resample_systems": RuleNeeds(850, _AGAIN, 5, {"resamples": 1}, like=_ESTIMATE),
+    "deconvolve": lambda s: Demand(_descent(s), s.study.descent.restarts * s.descent),
+    "descend_with_policy": lambda s: Demand(_descent(s), s.descent),
+    "maximise_likelihoods": lambda s: Demand(_likelihoods(s), s.likelihoods, s.granted),
+    "consult_oracle": lambda s: Demand(_estimates(s), s.estimate, s.granted),
+    "resample_systems": lambda s: Demand(
+        _again(s), 5 + (s.study.assessment.bootstrap + 1) * s.resample
+    ),
     # Few systems are refitted without each of five folds. A file is taken for at least 1000.
-    "refit_without_tested": RuleNeeds(
-        850, _AGAIN, 10, {"resample": 5}, {"granted": 1}, like=_ESTIMATE
-    ),
-    "gather_answer": RuleNeeds(550, {"tables": 4}, 3, _LITTLE),
+    "refit_without_tested": lambda s: Demand(_again(s), 10 + 5 * s.resample, s.granted),
+    "gather_answer": lambda s: Demand(550 + 4 * s.tables, 3 + 0.1 * s.tables),
     # Judgement and pages. A moment of drawing holds the observations twice more.
-    "assess_population": RuleNeeds(700, _JUDGING, 10, {"judging": 1}),
+    "assess_population": lambda s: Demand(700 + _judging(s), 10 + s.judging),
     # Each system has at least four times the draws of the likelihood.
-    "score_systems": RuleNeeds(
-        850, {**_LIKELIHOODS, "tables": 4}, 10, {"moments": 3, "scoring": 4}, {"granted": 1}
+    "score_systems": lambda s: Demand(
+        _likelihoods(s) + 4 * s.tables,
+        10 + 3 * s.moments + 4 * (s.systems + s.heldout + 1000) * s.integral,
+        s.granted,
     ),
-    "plot_figures": RuleNeeds(900, {**_JUDGING, "tables": 5}, 40, {"judging": 1}),
-    "write_study_page": RuleNeeds(900, _JUDGING, 40, {"judging": 1}),
-    "draw_systems": RuleNeeds(
-        600, {"solver": 2, "state": 20}, 60, {"solve": 5, "state": 0.06}, {"start": 2}
+    "plot_figures": lambda s: Demand(900 + _judging(s) + 2 * s.tables, 40 + s.judging),
+    "write_study_page": lambda s: Demand(900 + _judging(s), 40 + s.judging),
+    "draw_systems": lambda s: Demand(
+        600 + 2 * s.solver + 20 * s.state, 60 + 5 * s.solve + 0.06 * s.state, 2 * s.start
     ),
-    "draw_noise": RuleNeeds(600, {"covariance": 8}, 60),
+    "draw_noise": lambda s: Demand(600 + 8 * s.covariance, 60),
     # Other methods, and the evidence.
-    "fit_two_stage": RuleNeeds(600, {"tables": 6, "kept": 8000}, 5, {"own_fits": 1}),
-    "sample_hierarchical": RuleNeeds(1200, {"tables": 6}, 30, {"chains": 1}),
-    "compare_baselines": RuleNeeds(150, {}, 3),
-    "measure_error": RuleNeeds(850, _AGAIN, 5, {"errors": 1}, like=_ESTIMATE),
-    "fit_error_slope": RuleNeeds(450, {}, 5),
-    "compare_designs": RuleNeeds(600, {"tables": 6}, 10, _LITTLE),
-    "replicate_study": RuleNeeds(
-        850,
-        _AGAIN,
-        0,
-        {"replications": 1, "replicated_solves": 1},
-        {"granted_replications": 1},
-        like=_ESTIMATE,
+    "fit_two_stage": lambda s: Demand(
+        600 + 6 * s.tables + 8000 * s.kept, 5 + 100 * s.systems * s.parameters * s.passing
     ),
-    "measure_calibration": RuleNeeds(550, {"tables": 1}, 5),
+    "sample_hierarchical": lambda s: Demand(
+        1200 + 6 * s.tables, 30 + 1e6 * min(s.systems, 100) * s.passing
+    ),
+    "compare_baselines": lambda s: Demand(150, 3),
+    # The estimates that measure errors start from the study's answer.
+    "measure_error": lambda s: Demand(_again(s), 5 + s.study.evidence.repeats * s.estimate / 2),
+    "fit_error_slope": lambda s: Demand(450, 5),
+    "compare_designs": lambda s: Demand(600 + 6 * s.tables, 10 + 0.1 * s.tables),
+    "replicate_study": _replications,
+    "measure_calibration": lambda s: Demand(550 + s.tables, 5),
 }
 """The memory and the time of the jobs of each rule of a study, but for those of methods."""
 
@@ -203,7 +195,7 @@ def demand(
     Parameters
     ----------
     measured, systems, solves
-        As in :func:`popinv.workflow.sizes.sizes`.
+        As in :class:`popinv.workflow.sizes.Sizes`.
 
     Raises
     ------
@@ -212,10 +204,10 @@ def demand(
     NotAsked
         If it is the rule of a downstream method that the study does not ask for.
     """
-    of_study = sizes(study, measured, systems, solves)
+    of_study = Sizes(study, measured, systems, solves)
     method = METHODS.get(rule.removeprefix("use_"))
     if rule in ROWS or method is None:
-        return ROWS[rule].demand(of_study)
+        return ROWS[rule](of_study)
     asked = getattr(study.downstream, method.name)
     if asked is None:
         raise NotAsked(method.name)
@@ -227,22 +219,21 @@ def demand(
     return Demand(amount(method.use.megabytes), 60 * amount(method.use.minutes))
 
 
-def _of_methods(of_study: Sizes) -> StudySizes:
+def _of_methods(s: Sizes) -> StudySizes:
     """Return the sizes by the names that the records of methods use."""
-    trained, descended = (ROWS[rule].demand(of_study) for rule in ("train_surrogate", "deconvolve"))
-    counts: Any = {name: int(of_study[name]) for name in ("systems", "row")}
     return StudySizes(
-        **counts,
-        training=int(of_study["solves"]),
-        network=of_study["weights"],
-        activations=of_study["kept"] / megabytes(1),
-        network_seconds=of_study["passing"],
-        descent_megabytes=descended.megabytes,
-        iteration_seconds=of_study["step"],
-        training_megabytes=trained.megabytes,
-        training_seconds=of_study["training"],
-        solve_megabytes=of_study["solver"],
-        solve_seconds=of_study["solve"],
+        systems=s.systems,
+        row=s.row,
+        training=s.solves,
+        network=s.weights,
+        activations=s.kept / megabytes(1),
+        network_seconds=s.passing,
+        descent_megabytes=_descent(s),
+        iteration_seconds=s.step,
+        training_megabytes=_training(s),
+        training_seconds=s.training,
+        solve_megabytes=s.solver,
+        solve_seconds=s.solve,
     )
 
 
@@ -252,7 +243,7 @@ def rounds_at_once(study: Study) -> int:
     It is 0 where the parts of the rounds are jobs of their own. It depends on the study alone, as
     :func:`popinv.workflow.rounds.solves_at_once`.
     """
-    if not solves_at_once(study) or sizes(study)["rounds"] > _ROUNDS_AT_ONCE_SECONDS:
+    if not solves_at_once(study) or _rounds_seconds(Sizes(study)) > _ROUNDS_AT_ONCE_SECONDS:
         return 0
     return study.active_learning.rounds
 

@@ -59,7 +59,7 @@ METHOD = Paper(
             "polish",
             "active_learning.recency_decay",
         ),
-        imports=("law", "noise", "training"),
+        imports=("law", "noise"),
         figures=("errors", "deployment"),
         megabytes=_megabytes,
         minutes=_minutes,

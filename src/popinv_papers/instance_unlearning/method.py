@@ -51,7 +51,7 @@ METHOD = Paper(
             "active_learning.recency_decay",
             "descent",
         ),
-        imports=("law", "noise", "training"),
+        imports=("law", "noise"),
         figures=("systems",),
         megabytes=_megabytes,
         minutes=_minutes,

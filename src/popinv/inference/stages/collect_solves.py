@@ -107,7 +107,6 @@ def collect_solves(
     ):
         return fresh
     # These are imported here, as the first round needs no tensor library.
-    # `popinv.workflow.selection` names them.
     from popinv.inference.build import descent_problem
     from popinv.inference.likelihood.scores import surrogate_push
     from popinv.surrogate.artefact import surrogate_of

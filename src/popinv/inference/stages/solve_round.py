@@ -64,7 +64,7 @@ def solve_round(
     """
     choose = None
     if candidates and previous_surrogate is not None:
-        # Plain draws need no surrogate. `popinv.workflow.selection` names the module.
+        # Plain draws need no surrogate.
         from popinv.surrogate.gaussian_process.acquisition import chosen_rows
 
         choose = partial(chosen_rows, previous_surrogate)

@@ -42,8 +42,7 @@ def update_population(
     if previous_estimate is not None and _passed_on(surrogate):
         print("the last estimate is passed on")
         return previous_estimate.assign_attrs(converged=1)
-    # These are imported here, as passing on needs no tensor library. `popinv.workflow.selection`
-    # names them.
+    # These are imported here, as passing on needs no tensor library.
     from popinv.inference.build import descent_problem, start
     from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, promising_starts
     from popinv.inference.likelihood.model_moments import FEWEST_DRAWS, draws_for

@@ -59,7 +59,7 @@ def train_surrogate(
         return previous_surrogate.assign_attrs(converged=1)
     logarithmic = (*law.law(forward).logarithmic, *(False for _ in forward.design()))
     # These are imported here, as passing on needs no tensor library, and a study depends on its own
-    # kind of surrogate alone. `popinv.workflow.selection` names them.
+    # kind of surrogate alone.
     if surrogate.kind == "gaussian_process":
         from popinv.surrogate.gaussian_process.training import train_process
 
