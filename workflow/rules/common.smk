@@ -33,14 +33,9 @@ from popinv.workflow.resources import (
     row_of,
     runtime_minutes,
 )
+from popinv.workflow.rounds import chunk_count, previous_round, solve_count
 from popinv.workflow.selection import selected_modules
-from popinv.workflow.rounds import (
-    chunk_count,
-    counts_of_rounds,
-    has_chunk,
-    solve_count,
-    solves_at_once,
-)
+from popinv.workflow.stages import STAGES, call_of, has_chunk, is_in_parts, modules_of
 
 STARTED = time.time()
 
@@ -107,39 +102,40 @@ def seed_of(wildcards):
     return study_of(wildcards).seed
 
 
-def sections(*names, **others):
-    """Params function: typed sections of the study by name, and others by functions of the study.
-
-    They travel in a dict: Snakemake follows the changes of builtin types alone, by what they print.
-    """
-
-    @signed
-    def chosen(wildcards):
-        study = study_of(wildcards)
-        own = {name: getattr(study, name) for name in names}
-        asked = {name: section(study) for name, section in others.items()}
-        return own | {name: section for name, section in asked.items() if section is not None}
-
-    return chosen
-
-
 def of_study(question):
     """Params function: the result of a function of the study."""
     return signed(lambda wildcards: question(study_of(wildcards)))
 
 
+def params_of(rule):
+    """Params of the rule of a stage, but for the fingerprint of its code."""
+    stage = STAGES[rule]
+
+    def of_job(value):
+        return signed(lambda wildcards: value(study_of(wildcards), wildcards))
+
+    params = {"seed": seed_of, **{name: of_job(value) for name, value in stage.options.items()}}
+    if stage.sections or stage.instead:
+        params["study"] = of_job(stage.sections_of)
+    if stage.checkpoint:
+        params["checkpoint"] = checkpoint_of(stage.checkpoint)
+    return params | ({"stage": call_of(rule)} if stage.part else {})
+
+
 def code_of(rule, *uses, also=lambda wildcards: ()):
-    """Params function: fingerprint of a rule's script and of the modules that its study selects.
+    """Params function: fingerprint of a rule's stage and of the modules that its study selects.
 
     ``uses`` names what the stage uses of the study (see popinv.workflow.selection), and ``also`` further
-    modules that the script's imports do not show, since a function imports them.
+    modules that its imports do not show, since a function imports them. The code of a rule that is no
+    stage is that of its script.
     """
-    script = f"{PROJECT}/workflow/scripts/{rule}.py"
+    modules = modules_of(rule)
+    script = f"{PROJECT}/workflow/scripts/{'stage' if modules else rule}.py"
 
     @signed
     def code(wildcards):
         selected = selected_modules(study_of(wildcards), *uses)
-        return fingerprint(script, *selected, *also(wildcards))
+        return fingerprint(script, *modules, *selected, *also(wildcards))
 
     return code
 
@@ -203,6 +199,8 @@ def is_replaced(record):
     rules = {rule.name: rule for rule in workflow.rules}
     if record.rule in rules:
         constraints = rules[record.rule].wildcard_constraints
+        if record.rule.endswith("collect_solves"):
+            return not is_in_parts(STUDIES[study], record.wildcards["round"])
         return any(
             not re.fullmatch(constraints.get(name, ".*"), value)
             for name, value in record.wildcards.items()
@@ -283,7 +281,7 @@ def compared(wildcards):
 QUESTIONS = {
     "synthetic": Study.is_synthetic,
     "shared": lambda study: study.ranks() > 1,
-    "at_once": solves_at_once,
+    "in_parts": lambda study: not rounds_at_once(study),
     "rounds_at_once": rounds_at_once,
 }
 
@@ -292,8 +290,8 @@ def studies(**wanted):
     """Pattern of the names of the studies with the wanted answers to these questions.
 
     ``synthetic``: the observations have a known truth. ``shared``: processes share each solve.
-    ``at_once``: one job draws, solves and collects a round. ``rounds_at_once``: the number of
-    rounds that one job runs, their training and their estimates included.
+    ``in_parts``: the parts of the rounds are jobs of their own. ``rounds_at_once``: the number of
+    rounds that one job runs otherwise.
     """
     names = [
         name

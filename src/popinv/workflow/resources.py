@@ -111,7 +111,6 @@ _AGAIN = {"tables": 10.0}
 _JUDGING = {"tables": 3.0, "covariance": 8.0, "kept": 2000.0}
 # Drawing, solving and collecting in one job, where they take seconds.
 _SOLVING = {"tables": 4.0, "solver": 1.0}
-_AT_ONCE = RuleNeeds(730, _SOLVING, 9, {"chunk_solves": 1, "tables": 0.2}, {"start": 1})
 _LITTLE = {"tables": 0.1}
 
 ROWS: dict[str, RuleNeeds] = {
@@ -126,9 +125,9 @@ ROWS: dict[str, RuleNeeds] = {
     ),
     # Surrogate and solves; of these 200 MB are those of a torch with CUDA.
     "collect_solves": RuleNeeds(730, {"tables": 2}, 3, _LITTLE),
-    "simulate_observations": _AT_ONCE,
-    "solve_population": _AT_ONCE,
-    "solve_round": _AT_ONCE,
+    "simulate_observations": RuleNeeds(
+        730, _SOLVING, 9, {"chunk_solves": 1, "tables": 0.2}, {"start": 1}
+    ),
     "repeat_solves": RuleNeeds(
         450, {"tables": 2, "solver": 1}, 5, {"repeated_solves": 1}, {"start": 1}
     ),
