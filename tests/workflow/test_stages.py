@@ -16,7 +16,7 @@ from popinv.config.loading import load
 from popinv.config.study import Study
 from popinv.population.model import Model
 from popinv.store import storage
-from popinv.workflow.run import Run, function_of
+from popinv.workflow.run import StudyRun, function_of
 from popinv.workflow.stage import run_stage
 from popinv.workflow.stages import STAGES, call_of, jobs_of, modules_of
 
@@ -133,7 +133,7 @@ def test_the_jobs_of_a_study_are_those_that_it_asks_for():
 
 
 def test_a_stage_is_given_what_its_parameters_name():
-    run = Run({"law": "law", "observations": "section"}, {"observations": "data"}, 3, "cuda")
+    run = StudyRun({"law": "law", "observations": "section"}, {"observations": "data"}, 3, "cuda")
 
     def stage(observations, observations_section, law, *, seed, device, count, other=None):
         return observations, observations_section, law, seed, device, count, other
@@ -149,15 +149,15 @@ def test_a_stage_has_the_model_only_if_all_its_sections_are_given():
     def stage(model=None):
         return model
 
-    assert Run(sections, {}, 1).call(stage) == Model.of(sections)
-    assert Run({"forward": STUDY.forward}, {}, 1).call(stage) is None
+    assert StudyRun(sections, {}, 1).call(stage) == Model.of(sections)
+    assert StudyRun({"forward": STUDY.forward}, {}, 1).call(stage) is None
 
 
 def test_a_stage_can_take_all_other_artefacts():
     def stage(check, **artefacts):
         return check, artefacts
 
-    run = Run({"law": "law"}, {"check": 1, "truth": 2}, 1)
+    run = StudyRun({"law": "law"}, {"check": 1, "truth": 2}, 1)
     assert run.call(stage) == (1, {"truth": 2})
 
 
@@ -187,7 +187,7 @@ def double(start, *, seed, factor, checkpoint=None):
 
 
 def told():
-    return SimpleNamespace(texts=lambda: ("one", "two"))
+    return SimpleNamespace(contents=lambda: ("one", "two"))
 """
 
 
@@ -229,7 +229,7 @@ def test_a_job_writes_what_its_stage_returns(asked, tmp_path):
     assert not Path(asked.params.checkpoint).exists()
 
 
-def test_an_answer_is_written_as_its_texts(asked, tmp_path):
+def test_a_record_of_several_files_says_what_is_in_them(asked, tmp_path):
     asked.params["stage"] |= {"function": "own_stage.told", "recorded": []}
     del asked.params["checkpoint"]
     asked.output = Names(answer=str(tmp_path / "answer.json"), metrics=str(tmp_path / "m.json"))

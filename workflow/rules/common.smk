@@ -108,7 +108,11 @@ def of_study(question):
 
 
 def params_of(rule):
-    """Params of the rule of a stage, but for the fingerprint of its code."""
+    """Params of the rule of a stage, but for the fingerprint of its code.
+
+    Sections travel in a dict: Snakemake follows the changes of builtin types alone, by what they
+    print.
+    """
     stage = STAGES[rule]
 
     def of_job(value):
@@ -199,8 +203,9 @@ def is_replaced(record):
     rules = {rule.name: rule for rule in workflow.rules}
     if record.rule in rules:
         constraints = rules[record.rule].wildcard_constraints
+        # Another rule may make the same file of a study, whose rounds are one job.
         if record.rule.endswith("collect_solves"):
-            return not is_in_parts(STUDIES[study], record.wildcards["round"])
+            return not is_in_parts(STUDIES[study], record.wildcards.get("round", ""))
         return any(
             not re.fullmatch(constraints.get(name, ".*"), value)
             for name, value in record.wildcards.items()

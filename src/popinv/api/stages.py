@@ -21,7 +21,7 @@ from popinv.judgement.answer import StudyAnswer
 from popinv.population.model import Model
 from popinv.sections.base import plain
 from popinv.surrogate.artefact import surrogate_of
-from popinv.workflow.run import Run, function_of
+from popinv.workflow.run import StudyRun, function_of
 from popinv.workflow.stages import STAGES, call_of
 
 Say = Callable[[str], None]
@@ -102,7 +102,7 @@ class _Fit:
         sections = {name: getattr(study, name) for name in _KEPT}
         # What the stages are given: the last estimate and a surrogate that is no Dataset as well.
         self.given: dict[str, Any] = {}
-        self.run = Run(sections, self.given, int(study.seed or 0), device)
+        self.run = StudyRun(sections, self.given, int(study.seed or 0), device)
         self.keep("observations", observations, "import_observations")
 
     def keep(self, name: str, dataset: xr.Dataset, rule: str) -> xr.Dataset:

@@ -405,7 +405,7 @@ class StudyAnswer:
         noise = [each.own for each in self.estimates if each.own.kind == "noise"]
         return (*law, *self.summaries, *self.combinations, *noise)
 
-    def texts(self) -> tuple[str, str]:
+    def contents(self) -> tuple[str, str]:
         """Return the contents of ``answer.json`` and ``metrics.json``."""
         return self.to_json(), self.metrics_json()
 

@@ -13,7 +13,7 @@ from popinv.population.model import Model
 _OF_MODEL = ("forward", "law", "noise")
 
 
-class Run:
+class StudyRun:
     """The sections of a study, its artefacts so far, its seed and its device.
 
     A stage is a function whose parameters name what it takes: ``model``, ``seed``, ``device``, an

@@ -17,7 +17,7 @@ from popinv.sections.base import plain
 from popinv.store import storage
 from popinv.store.whole_files import write_text
 from popinv.workflow.job import job
-from popinv.workflow.run import Run, function_of
+from popinv.workflow.run import StudyRun, function_of
 
 if TYPE_CHECKING:
     from popinv.store.checkpoints import Checkpoint
@@ -184,10 +184,10 @@ def run_stage(snakemake: Any) -> None:
         settings = {name: own.params[name] for name in how["recorded"]}
         options = own.options()
         checkpoint = own.checkpoint(**settings) if own.params.get("checkpoint") else None
-        run = Run(own.study, own.inputs, own.seed, own.device)
+        run = StudyRun(own.study, own.inputs, own.seed, own.device)
         found = run.call(function, checkpoint=checkpoint, **options)
-        results = _several(found)
-        for output, result in zip(how["returns"], results, strict=False):
+        results = _outputs(found, len(how["returns"]))
+        for output, result in zip(how["returns"], results, strict=True):
             own.put(output, result, **settings)
         if chart is not None:
             # A chart of the first results may need no others.
@@ -197,8 +197,11 @@ def run_stage(snakemake: Any) -> None:
             checkpoint.clear()
 
 
-def _several(found: Any) -> tuple[Any, ...]:
-    """Return the outputs of a stage, one after the other."""
-    if hasattr(found, "texts"):
-        return tuple(found.texts())
-    return found if isinstance(found, tuple) else (found,)
+def _outputs(found: Any, count: int) -> tuple[Any, ...]:
+    """Return the outputs of a stage, one after the other, of which there are so many."""
+    if isinstance(found, tuple):
+        return found
+    if count == 1:
+        return (found,)
+    # A record of several files, as that of an answer, says what is in them.
+    return tuple(found.contents()) if count else ()

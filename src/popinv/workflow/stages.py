@@ -287,7 +287,6 @@ _LEARNING = {
             "failure_budget": _of(_budget),
             "recency_decay": _of(_decay),
         },
-        streams=True,
         jobs=lambda study: int(bool(rounds_at_once(study))),
     ),
     "train_surrogate": Stage(
