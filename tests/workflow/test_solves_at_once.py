@@ -127,6 +127,10 @@ def test_rounds_at_once_have_the_results_of_their_parts(untouched, tmp_path):
         assert {name: now[name] for name in before} == before
     assert "surrogate_error" in storage.load(workflow.folder / JUDGED)
 
+    # What a part has left is not taken for a record of these rounds.
+    (workflow.folder / "results/tiny/made/collect_solves.0.json").write_text("{")
+    assert planned(workflow, ESTIMATED) == set()
+
     # A job that is another and has other settings is not overlooked.
     workflow.configure(with_chunks(1000, active_learning={"rounds": 1}))
     assert planned(workflow, CHECK) == {"run_1_rounds"}

@@ -195,6 +195,17 @@ def wanted_params(record):
         return None
 
 
+def collects(rule, wildcards):
+    """Whether a rule has this job, as far as it is one that collects the chunks of a round.
+
+    The constraints of the rule do not say it: of a study whose rounds are one job, it has the jobs
+    of the evidence alone.
+    """
+    if not rule.endswith("collect_solves"):
+        return True
+    return is_in_parts(STUDIES[wildcards["study"]], wildcards.get("round", ""))
+
+
 def is_replaced(record):
     """Whether the results of a record are made by another rule in this configuration."""
     study = record.wildcards.get("study")
@@ -203,10 +214,7 @@ def is_replaced(record):
     rules = {rule.name: rule for rule in workflow.rules}
     if record.rule in rules:
         constraints = rules[record.rule].wildcard_constraints
-        # Another rule may make the same file of a study, whose rounds are one job.
-        if record.rule.endswith("collect_solves"):
-            return not is_in_parts(STUDIES[study], record.wildcards.get("round", ""))
-        return any(
+        return not collects(record.rule, record.wildcards) or any(
             not re.fullmatch(constraints.get(name, ".*"), value)
             for name, value in record.wildcards.items()
         )
@@ -226,8 +234,9 @@ def job_of(record):
     """The job of this configuration that writes a file as its record, None if there is none."""
     for rule in workflow.rules:
         if "made" in rule.output.keys() and rule.is_producer(record):
-            outputs, _ = rule.expand_output(rule.get_wildcards(record))
-            if outputs.made == record:
+            wildcards = rule.get_wildcards(record)
+            outputs, _ = rule.expand_output(wildcards)
+            if outputs.made == record and collects(rule.name, wildcards):
                 others = tuple(str(path) for path in outputs if path != record)
                 return ExpectedJob(rule.name, others)
     return None
