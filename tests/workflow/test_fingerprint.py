@@ -122,6 +122,19 @@ def test_the_descent_depends_on_transport_and_population():
     assert "popinv.forward.porous_flow" not in modules
 
 
+def test_the_list_of_the_stages_is_no_part_of_their_code():
+    # What it says of a stage is among the parameters of its rule.
+    assert "popinv.workflow.stages" not in code_of("deconvolve")
+    assert "popinv.workflow.stages" not in code_of("run_rounds")
+    assert "popinv.inference.stages.deconvolve" in code_of("deconvolve")
+
+
+def test_what_a_stage_imports_where_it_needs_it_is_part_of_its_code():
+    assert "popinv.inference.answer_tests" in code_of("assess_population")
+    assert "popinv.charts.saving" in code_of("fit_error_slope")
+    assert "popinv.charts.saving" not in code_of("deconvolve")
+
+
 # What a module imports late although no stage names it, and why no result depends on it there.
 WITHOUT_RESULT = {
     # Used by estimates alone, whose stages import it at the top.
