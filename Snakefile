@@ -3,8 +3,7 @@
 The configuration is checked and completed here; the rules take typed sections of it.
 """
 
-from importlib.util import find_spec
-
+from popinv.methods.registry import PACKAGES
 from popinv.workflow.location import default_configuration
 
 # A configuration given with --configfile replaces the default one; it would be merged otherwise.
@@ -41,7 +40,7 @@ include: "workflow/rules/gallery.smk"
 include: "workflow/rules/methods.smk"
 
 
-if find_spec("popinv_papers"):
+if "popinv_papers" in PACKAGES:
 
     include: "workflow/rules/papers.smk"
 

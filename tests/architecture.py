@@ -60,8 +60,8 @@ ALLOWED: dict[str, set[str]] = {
     | {"population", "sections", "store", "surrogate", "transport"},
     "config": {"basics", "methods", "forward", "inference", "observation_files", "population"}
     | {"sections", "surrogate"},
-    "workflow": {"basics", "config", "methods", "forward", "inference", "observation_files"}
-    | {"population", "sections", "store"},
+    "workflow": {"basics", "charts", "config", "methods", "forward", "inference"}
+    | {"observation_files", "population", "sections", "store"},
     "cli": {"basics", "config", "methods", "forward", "inference", "judgement"}
     | {"observation_files", "population", "report", "store", "workflow"},
     "report": {"basics", "charts", "config", "methods", "figures", "forward", "inference"}

@@ -15,19 +15,6 @@ from popinv.config.loading import load
 __all__ = ["few_draws"]
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ROOT / "workflow" / "scripts"
-RULES = [
-    rule
-    for name in ("population", "active_learning", "inference", "baselines", "evidence")
-    for rule in re.findall(
-        r"^ *rule (\w+):.*?script:\n\s+\"../scripts/\1\.py\"",
-        (ROOT / "workflow" / "rules" / f"{name}.smk").read_text(),
-        re.DOTALL | re.MULTILINE,
-    )
-]
-# A page of text and no numbers.
-# The last two do several stages in one job.
-WITHOUT_STAGE = {"tabulate_efficiency", "solve_population", "simulate_observations"}
 
 
 def example() -> str:
@@ -72,12 +59,6 @@ def test_a_stage_of_the_page_gives_the_same_again(results):
         seed=results["seed"],
     )
     np.testing.assert_array_equal(again["alpha"].values, results["distance"]["alpha"].values)
-
-
-@pytest.mark.parametrize("rule", sorted(set(RULES) - WITHOUT_STAGE))
-def test_a_script_calls_the_function_of_its_rule(rule):
-    module = imported((SCRIPTS / f"{rule}.py").read_text())[rule]
-    assert re.fullmatch(rf"popinv\.\w+\.stages\.{rule}", module)
 
 
 def test_every_stage_has_a_rule():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import time
 
 import pytest
 
-from popinv.cli.unlock import at_work, main
+from popinv.cli.unlock import at_work, main, rule_of
 
 
 @pytest.fixture
@@ -57,3 +58,17 @@ def test_a_lock_stays_while_something_is_at_work(folder, capsys):
     assert f"  {process.pid}  a job of the rule solve_chunk\n" in said
     assert list((folder / ".snakemake" / "locks").iterdir())
     assert main() == 0
+
+
+def test_a_job_is_known_by_its_rule_where_several_rules_have_one_script(tmp_path):
+    script = tmp_path / "tmp1.stage.py"
+    asked = {
+        "input": ["results/tiny/rounds/1/solves.zarr.zip"],
+        "log": ["results/tiny/logs/train_surrogate.1.log"],
+        "config": {"results": "results"},
+    }
+    script.write_text(f"snakemake = pickle.loads({pickle.dumps(asked, protocol=4)!r})\n")
+    assert rule_of(script) == "train_surrogate"
+    script.write_text("from popinv.workflow.script import run_stage\n")
+    assert rule_of(script) == "stage"
+    assert rule_of(tmp_path / "tmp2.report.py") == "report"

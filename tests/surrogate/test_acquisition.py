@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pytest
 import xarray as xr
 
 from popinv.config.loading import load
-from popinv.population.stages.propose_parameters import propose_parameters
 from popinv.surrogate.artefact import surrogate_dataset
-from popinv.surrogate.gaussian_process.acquisition import chosen_rows, most_uncertain
+from popinv.surrogate.gaussian_process.acquisition import most_uncertain
 from popinv.surrogate.gaussian_process.emulator import train_emulator
+from popinv.surrogate.stages.propose_parameters import propose_parameters
 from popinv.surrogate.stages.train_surrogate import train_surrogate
 
 STUDY = {
@@ -121,23 +119,21 @@ def test_a_round_solves_the_chosen_candidates_and_the_check_plain_draws(study):
     given = {"forward": study.forward, "law": study.law, "previous_estimate": ESTIMATE}
     given |= {"observations": OBSERVATIONS, "seed": 1}
 
-    choose = partial(chosen_rows, trained)
-
     def proposed(name: str, samples: int = 6, **others) -> xr.Dataset:
         return propose_parameters(**given, round_name=name, samples=samples, **others)
 
-    chosen = proposed("1", choose=choose, candidates=40)
+    chosen = proposed("1", previous_surrogate=trained, candidates=40)
     pool = proposed("1", samples=40)
     rows = [int(np.flatnonzero((pool["z"].values == z).all(1))[0]) for z in chosen["z"].values]
     assert len(set(rows)) == 6
     assert rows != list(range(6))
     np.testing.assert_array_equal(chosen["system"].values, pool["system"].values[rows])
-    again = proposed("1", choose=choose, candidates=40)
+    again = proposed("1", previous_surrogate=trained, candidates=40)
     np.testing.assert_array_equal(again["z"].values, chosen["z"].values)
     assert "most uncertain" in chosen.attrs["source"]
     assert proposed("check").attrs["source"] == "current estimate"
     given["previous_estimate"] = ESTIMATE.assign_attrs(converged=1)
-    assert proposed("1", choose=choose, candidates=40).sizes["sample"] == 0
+    assert proposed("1", previous_surrogate=trained, candidates=40).sizes["sample"] == 0
 
 
 def test_training_reads_design_and_logarithms_and_keeps_failed_solves_out(study):

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from preloaded import SCRIPT
 
+from popinv.cli.unlock import rule_of
 from popinv.store import storage
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -50,8 +51,7 @@ def scripts(folder: Path) -> dict[int, str]:
             opened = [os.readlink(file) for file in (entry / "fd").iterdir()] if forked else words
             script = next((file for file in opened if "/.snakemake/scripts/" in file), None)
             if script is not None and os.path.samefile(entry / "cwd", folder):
-                # A script is run as tmpabc123.name_of_the_rule.py.
-                names[int(entry.name)] = script.split(".")[-2]
+                names[int(entry.name)] = rule_of(Path(script))
     return names
 
 

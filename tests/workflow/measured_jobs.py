@@ -74,8 +74,6 @@ MEASURED = {
             "run_rounds": (571, 9.5),
             "simulate_observations": (428, 2.0),
             "solve_chunk": (495, 2.4),
-            "solve_population": (469, 2.2),
-            "solve_round": (532, 2.8),
             "train_surrogate": (502, 6.6),
             "update_population": (534, 3.0),
         },

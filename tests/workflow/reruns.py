@@ -116,7 +116,7 @@ def _add_study(config: dict[str, Any]) -> None:
 
 CODE_EDITS = [
     Edit("a comment in `store/storage.py`", "src/popinv/store/storage.py", "\n# A remark.\n"),
-    Edit("a comment in a script", "workflow/scripts/solve_chunk.py", "\n# A remark.\n"),
+    Edit("a comment in a script", "workflow/scripts/stage.py", "\n# A remark.\n"),
     Edit(
         "the version of the package",
         "src/popinv-0.dist-info/METADATA",
@@ -142,7 +142,8 @@ CODE_EDITS = [
         "observation_files/wide_tables.py",
         "store/storage.py",
     ),
-    Edit("`workflow/scripts/train_surrogate.py`", "workflow/scripts/train_surrogate.py"),
+    *_package("surrogate/stages/train_surrogate.py"),
+    Edit("`workflow/scripts/stage.py`", "workflow/scripts/stage.py"),
 ]
 CONFIG_EDITS = [
     _setting("`seed`", "seed", value=4),

@@ -38,7 +38,7 @@ from popinv.workflow.records import (
     read_record,
     settings_of,
 )
-from popinv.workflow.rounds import has_chunk
+from popinv.workflow.stages import has_chunk
 
 SETTINGS = {"seed": 1, "code": "abc"}
 # What JSON can hold, and what a path or a number can be.
@@ -414,4 +414,8 @@ def test_a_study_has_the_chunks_that_its_configuration_asks_for(tiny):
     asked = [has_chunk(study, {"round": "0", "chunk": chunk}) for chunk in ("0", "1", "2", "odd")]
     assert asked == [True, True, False, True]
     tiny["studies"]["tiny"]["active_learning"]["chunk_size"] = 1000
-    assert not has_chunk(load(tiny).studies["tiny"], {"round": "0", "chunk": "0"})
+    study = load(tiny).studies["tiny"]
+    assert not has_chunk(study, {"round": "0", "chunk": "0"})
+    # One job makes its rounds, but for those of the evidence.
+    asked = [has_chunk(study, {"round": "systems_50", "chunk": chunk}) for chunk in ("0", "9")]
+    assert asked == [True, False]

@@ -12,6 +12,7 @@ from tiny_study import ROOT
 
 from popinv.config.loading import load
 from popinv.workflow.fingerprint import imported_modules, kind_modules
+from popinv.workflow.stages import modules_of
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 
@@ -73,11 +74,12 @@ STUDY = load({"studies": {"motion": MOTION}}).studies["motion"]
 
 
 @pytest.mark.parametrize(
-    ("script", "uses"), [("deconvolve", ("law", "noise")), ("solve_chunk", ("solver",))]
+    ("rule", "uses"), [("deconvolve", ("law", "noise")), ("solve_chunk", ("solver",))]
 )
-def test_a_fingerprint_holds_every_module_that_is_loaded(script, uses):
-    selected = kind_modules(STUDY, *uses)
-    lines = (SCRIPTS / f"{script}.py").read_text().splitlines()
+def test_a_fingerprint_holds_every_module_that_is_loaded(rule, uses):
+    selected = (*modules_of(rule), *kind_modules(STUDY, *uses))
+    script = SCRIPTS / "stage.py"
+    lines = script.read_text().splitlines()
     imports = [line for line in lines if line.startswith(("from popinv", "import popinv"))]
     code = [*imports, *(f"import {name}" for name in selected), "import sys"]
     code.append("print(*(m for m in sys.modules if m.split('.')[0] == 'popinv'))")
@@ -87,8 +89,7 @@ def test_a_fingerprint_holds_every_module_that_is_loaded(script, uses):
     # Modules that write messages and search for kinds change no result.
     wording = {f"popinv.sections.{name}" for name in ("messages", "outside", "secrets", "sources")}
     loaded = set(done.stdout.split())
-    code = imported_modules(str(SCRIPTS / f"{script}.py"), *selected, late=False)
-    assert loaded - wording == set(code)
+    assert loaded - wording == set(imported_modules(str(script), *selected, late=False))
     if "noise" in uses:
         assert "popinv.population.noise.kernel" in loaded
         assert "popinv.population.noise.unstructured" not in loaded

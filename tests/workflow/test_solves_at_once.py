@@ -24,7 +24,7 @@ JUDGED, TRAINED, ESTIMATED = (
     f"results/tiny/rounds/1/{artefact}.zarr.zip" for artefact in ("solves", "surrogate", "estimate")
 )
 PARTS = {"draw_population", "propose_parameters", "solve_chunk", "collect_solves"}
-AT_ONCE = {"simulate_observations", "run_2_rounds", "solve_round", "solve_population"}
+AT_ONCE = {"simulate_observations", "run_2_rounds"}
 LEARNING = {"train_surrogate", "update_population"}
 
 
@@ -50,10 +50,9 @@ def study_of(config: dict[str, Any]) -> Study:
         (240, {"observations": {"count": 201}}, False),
         (1000, {"forward": {"ranks": 2}}, False),
         (1000, {"forward": {"dimension": 2, "elements": 300}}, False),
-        (1000, {"evidence": {"design_counts": [100, 1001]}}, False),
-        (1000, {"evidence": {"design_counts": [100, 1000]}}, True),
-        (1000, {"evidence": {"system_counts": [50, 100, 501], "repeats": 2}}, False),
-        (1000, {"evidence": {"system_counts": [50, 100, 500], "repeats": 2}}, True),
+        # The rounds of the evidence have chunks of their own.
+        (1000, {"evidence": {"design_counts": [100, 1001]}}, True),
+        (1000, {"evidence": {"system_counts": [50, 100, 501], "repeats": 2}}, True),
     ],
 )
 def test_only_rounds_of_one_short_chunk_are_one_job(size, sections, at_once):
@@ -128,6 +127,10 @@ def test_rounds_at_once_have_the_results_of_their_parts(untouched, tmp_path):
         assert {name: now[name] for name in before} == before
     assert "surrogate_error" in storage.load(workflow.folder / JUDGED)
 
+    # What a part has left is not taken for a record of these rounds.
+    (workflow.folder / "results/tiny/made/collect_solves.0.json").write_text("{")
+    assert planned(workflow, ESTIMATED) == set()
+
     # A job that is another and has other settings is not overlooked.
     workflow.configure(with_chunks(1000, active_learning={"rounds": 1}))
     assert planned(workflow, CHECK) == {"run_1_rounds"}
@@ -145,9 +148,21 @@ def test_rounds_at_once_have_the_results_of_their_parts(untouched, tmp_path):
     xr.testing.assert_equal(estimate, in_parts[ESTIMATED])
 
 
-def test_rounds_of_long_training_are_solved_at_once(tmp_path):
+def test_rounds_of_long_training_are_made_in_parts(tmp_path):
     workflow = Workflow(tmp_path)
     workflow.configure(with_chunks(1000, surrogate={"max_epochs": 1_000_000}))
     rules = planned(workflow, ESTIMATED)
-    assert {"solve_round", *LEARNING} <= rules
-    assert not (PARTS | {"run_2_rounds"}) & rules
+    assert rules >= {*PARTS, *LEARNING, "observe_population"}
+    assert not AT_ONCE & rules
+
+
+def test_rounds_of_the_evidence_are_made_in_parts(tmp_path):
+    workflow = Workflow(tmp_path)
+    evidence = {"system_counts": [30, 60, 90], "repeats": 2, "design_counts": [20, 40]}
+    workflow.configure(with_chunks(1000, evidence=evidence | {"through": "solver"}))
+    new = planned(workflow, "results/tiny/rounds/systems_30/solves.zarr.zip")
+    assert new == {"draw_population", "solve_chunk", "collect_solves"}
+    fixed = planned(workflow, "results/tiny/rounds/fixed/solves.zarr.zip")
+    assert fixed == {"propose_parameters", "solve_chunk", "collect_solves"}
+    # Those of the study are not.
+    assert planned(workflow, CHECK) == {"simulate_observations", "run_2_rounds"}

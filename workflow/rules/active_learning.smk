@@ -7,20 +7,11 @@ from pathlib import Path
 from popinv.sections.base import plain
 
 
-def previous_round(wildcards):
-    """The previous round, whose surrogate and estimate a round continues, or None."""
-    if wildcards.round == "check":
-        return study_of(wildcards).last_round()
-    if wildcards.round == "0" or not wildcards.round.isdigit():
-        return None
-    return int(wildcards.round) - 1
-
-
 def earlier(*artefacts):
     """Input function: the named artefacts of the previous round, or nothing if there is none."""
 
     def inputs(wildcards):
-        previous = previous_round(wildcards)
+        previous = previous_round(study_of(wildcards), wildcards.round)
         if previous is None:
             return {}
         folder = f"<results>/{wildcards.study}/rounds/{previous}"
@@ -34,11 +25,6 @@ def choosing(wildcards):
     if wildcards.round.isdigit() and study_of(wildcards).candidates():
         return earlier("surrogate")(wildcards)
     return {}
-
-
-def candidates_of_round(wildcards):
-    """Params function: the number of draws among which a round's solves are chosen, 0 for none."""
-    return study_of(wildcards).candidates() if choosing(wildcards) else 0
 
 
 def chooses(wildcards):
@@ -84,22 +70,7 @@ def solved_by(wildcards):
 
 def judges(wildcards):
     """Whether there is a surrogate to judge on the fresh solves."""
-    return previous_round(wildcards) is not None
-
-
-def judged_by(wildcards):
-    """Params function: the thresholds of a good surrogate, None if there is none to judge."""
-    return study_of(wildcards).surrogate_thresholds() if judges(wildcards) else None
-
-
-def judged_with(wildcards):
-    """Params function: the sections of the model, None if there is no surrogate to judge."""
-    return sections("forward", "law", "noise")(wildcards) if judges(wildcards) else None
-
-
-def solved_with(wildcards):
-    """Params function: the sections with which a round is proposed, solved and judged."""
-    return judged_with(wildcards) or sections("forward", "law")(wildcards)
+    return previous_round(study_of(wildcards), wildcards.round) is not None
 
 
 def judged(wildcards):
@@ -130,15 +101,12 @@ rule propose_parameters:
         mem_mb=memory("propose_parameters"),
         runtime=runtime("propose_parameters"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law"),
-        samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
-        candidates=of_study(Study.candidates),
+        **params_of("propose_parameters"),
         code=code_of("propose_parameters", "law", late=chooses),
     message:
         "{wildcards.study}, round {wildcards.round}: proposing parameters to solve"
     script:
-        "../scripts/propose_parameters.py"
+        "../scripts/stage.py"
 
 
 # Solve the forward model for one chunk of the proposals.
@@ -158,15 +126,12 @@ rule solve_chunk:
         mem_mb=of_array("solve_chunk", memory_mb),
         runtime=of_array("solve_chunk", runtime_minutes),
     params:
-        seed=seed_of,
-        study=sections("forward"),
-        chunk_size=of_study(lambda study: study.active_learning.chunk_size),
-        simulator=of_study(Study.simulator_hash),
+        **params_of("solve_chunk"),
         code=code_of_chunk,
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk}"
     script:
-        "../scripts/solve_chunk.py"
+        "../scripts/stage.py"
 
 
 # The same, each system solved by several processes together.
@@ -226,57 +191,17 @@ rule collect_solves:
         "<results>/{study}/logs/collect_solves.{round}.log",
     benchmark:
         "<results>/{study}/benchmarks/collect_solves.{round}.tsv"
-    wildcard_constraints:
-        study=studies(at_once=False),
     resources:
         mem_mb=memory("collect_solves"),
         runtime=runtime("collect_solves"),
     params:
-        seed=seed_of,
-        study=judged_with,
+        **params_of("collect_solves"),
         solver=solved_by,
-        thresholds=judged_by,
-        failure_budget=of_study(lambda study: study.active_learning.failure_budget),
         code=code_of("collect_solves", late=judges, late_uses=("law", "noise")),
     message:
         "{wildcards.study}, round {wildcards.round}: collecting the solves"
     script:
-        "../scripts/collect_solves.py"
-
-
-# All three at once, where a round takes seconds.
-rule solve_round:
-    input:
-        unpack(compared),
-        unpack(judged),
-        unpack(known_quantities),
-    output:
-        solves="<results>/{study}/rounds/{round}/solves.zarr.zip",
-        # The same record as that of the collecting job, since a study may have had chunks before.
-        made="<results>/{study}/made/collect_solves.{round}.json",
-    log:
-        "<results>/{study}/logs/solve_round.{round}.log",
-    benchmark:
-        "<results>/{study}/benchmarks/solve_round.{round}.tsv"
-    wildcard_constraints:
-        round="check|fixed|[0-9]+",
-        study=studies(at_once=True),
-    resources:
-        mem_mb=memory("solve_round"),
-        runtime=runtime("solve_round"),
-    params:
-        seed=seed_of,
-        study=solved_with,
-        samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
-        candidates=candidates_of_round,
-        simulator=of_study(Study.simulator_hash),
-        thresholds=judged_by,
-        failure_budget=of_study(lambda study: study.active_learning.failure_budget),
-        code=code_of("solve_round", "law", "solver", late=judges, late_uses=("noise",)),
-    message:
-        "{wildcards.study}, round {wildcards.round}: proposing parameters, and solving"
-    script:
-        "../scripts/solve_round.py"
+        "../scripts/stage.py"
 
 
 def artefacts_of_rounds(count):
@@ -310,23 +235,15 @@ for count in sorted({rounds_at_once(study) for study in STUDIES.values()} - {0})
             mem_mb=memory("run_rounds"),
             runtime=runtime("run_rounds"),
         params:
-            seed=seed_of,
-            study=sections("forward", "law", "noise", "surrogate"),
-            samples=of_study(counts_of_rounds),
-            candidates=of_study(Study.candidates),
-            known=of_study(Study.has_known),
-            simulator=of_study(Study.simulator_hash),
-            thresholds=of_study(Study.surrogate_thresholds),
-            failure_budget=of_study(lambda study: study.active_learning.failure_budget),
-            recency_decay=of_study(lambda study: study.active_learning.recency_decay),
+            **params_of("run_rounds"),
             code=code_of("run_rounds", "law", "noise", "solver"),
         message:
             "{wildcards.study}: the rounds: solving, training, and estimating"
         script:
             "../scripts/run_rounds.py"
 
-    # The fixed design of such a study is made by the other.
-    workflow.ruleorder(f"run_{count}_rounds", "solve_round")
+    # The parts of such a study make the rounds of its evidence alone.
+    workflow.ruleorder(f"run_{count}_rounds", "collect_solves")
 
 
 # Train the surrogate on all solves so far; a network starts from its last weights.
@@ -348,15 +265,12 @@ rule train_surrogate:
         mem_mb=memory("train_surrogate"),
         runtime=runtime("train_surrogate"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "surrogate"),
-        recency_decay=of_study(lambda study: study.active_learning.recency_decay),
-        checkpoint=checkpoint_of("train_surrogate.{round}"),
+        **params_of("train_surrogate"),
         code=code_of("train_surrogate", "law"),
     message:
         "{wildcards.study}, round {wildcards.round}: training the surrogate"
     script:
-        "../scripts/train_surrogate.py"
+        "../scripts/stage.py"
 
 
 # Estimate the population through the round's surrogate, for the next round's solves.
@@ -379,10 +293,9 @@ rule update_population:
         mem_mb=memory("update_population"),
         runtime=runtime("update_population"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise"),
+        **params_of("update_population"),
         code=code_of("update_population", "law", "noise"),
     message:
         "{wildcards.study}, round {wildcards.round}: updating the population estimate"
     script:
-        "../scripts/update_population.py"
+        "../scripts/stage.py"

@@ -31,10 +31,6 @@ def compared(wildcards):
     return found
 
 
-def policy_sections(wildcards):
-    """Params function: the sections of a descent with the policy of the wildcard."""
-    own = sections("forward", "law", "noise", "descent")(wildcards)
-    return own | {"descent": own["descent"].replace(policy=wildcards.policy)}
 
 
 # The descent with a gradient that also passes through the metric, or without the metric.
@@ -56,14 +52,12 @@ rule descend_with_policy:
         mem_mb=memory("descend_with_policy"),
         runtime=runtime("descend_with_policy"),
     params:
-        seed=seed_of,
-        study=policy_sections,
-        checkpoint=checkpoint_of("descend_with_policy.{policy}"),
+        **params_of("descend_with_policy"),
         code=code_of("descend_with_policy", "law", "noise"),
     message:
         "{wildcards.study}: descending with the policy {wildcards.policy}"
     script:
-        "../scripts/descend_with_policy.py"
+        "../scripts/stage.py"
 
 
 # Fit every system separately, then the law of the fitted parameters.
@@ -83,13 +77,12 @@ rule fit_two_stage:
         mem_mb=memory("fit_two_stage"),
         runtime=runtime("fit_two_stage"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise"),
+        **params_of("fit_two_stage"),
         code=code_of("fit_two_stage", "law", "noise"),
     message:
         "{wildcards.study}: fitting each system by itself"
     script:
-        "../scripts/fit_two_stage.py"
+        "../scripts/stage.py"
 
 
 # Hierarchical Bayes on some of the systems; needs numpyro.
@@ -109,15 +102,14 @@ rule sample_hierarchical:
         mem_mb=memory("sample_hierarchical"),
         runtime=runtime("sample_hierarchical"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise"),
+        **params_of("sample_hierarchical"),
         code=code_of(
             "sample_hierarchical", "law", "noise", also=("popinv.baselines.numpyro_sampler",)
         ),
     message:
         "{wildcards.study}: sampling the posterior of law and noise"
     script:
-        "../scripts/sample_hierarchical.py"
+        "../scripts/stage.py"
 
 
 # One table of errors and cost.

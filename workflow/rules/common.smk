@@ -33,13 +33,8 @@ from popinv.workflow.resources import (
     row_of,
     runtime_minutes,
 )
-from popinv.workflow.rounds import (
-    chunk_count,
-    counts_of_rounds,
-    has_chunk,
-    solve_count,
-    solves_at_once,
-)
+from popinv.workflow.rounds import chunk_count, previous_round, solve_count
+from popinv.workflow.stages import STAGES, call_of, has_chunk, is_in_parts, modules_of
 
 STARTED = time.time()
 
@@ -106,42 +101,47 @@ def seed_of(wildcards):
     return study_of(wildcards).seed
 
 
-def sections(*names, **others):
-    """Params function: typed sections of the study by name, and others by functions of the study.
-
-    They travel in a dict: Snakemake follows the changes of builtin types alone, by what they print.
-    """
-
-    @signed
-    def chosen(wildcards):
-        study = study_of(wildcards)
-        own = {name: getattr(study, name) for name in names}
-        asked = {name: section(study) for name, section in others.items()}
-        return own | {name: section for name, section in asked.items() if section is not None}
-
-    return chosen
-
-
 def of_study(question):
     """Params function: the result of a function of the study."""
     return signed(lambda wildcards: question(study_of(wildcards)))
 
 
+def params_of(rule):
+    """Params of the rule of a stage, but for the fingerprint of its code.
+
+    Sections travel in a dict: Snakemake follows the changes of builtin types alone, by what they
+    print.
+    """
+    stage = STAGES[rule]
+
+    def of_job(value):
+        return signed(lambda wildcards: value(study_of(wildcards), wildcards))
+
+    params = {"seed": seed_of, **{name: of_job(value) for name, value in stage.options.items()}}
+    if stage.sections or stage.instead:
+        params["study"] = of_job(stage.sections_of)
+    if stage.checkpoint:
+        params["checkpoint"] = checkpoint_of(stage.checkpoint)
+    return params | ({"stage": call_of(rule)} if stage.part else {})
+
+
 def code_of(rule, *uses, also=(), late=lambda wildcards: True, late_uses=()):
-    """Params function: fingerprint of a rule's script and of the kinds that its study names.
+    """Params function: fingerprint of a rule's stage and of the kinds that its study names.
 
     ``uses`` names what the stage uses of the study (see popinv.workflow.fingerprint), and ``also``
-    modules that the script imports by name. ``late`` is whether a job runs what its stage imports
-    within functions; such a job has ``late_uses`` as well.
+    modules that it imports by name. ``late`` is whether a job runs what its stage imports within
+    functions; such a job has ``late_uses`` as well. The code of a rule that is no stage is that of
+    its script.
     """
-    script = f"{PROJECT}/workflow/scripts/{rule}.py"
+    modules = modules_of(rule)
+    script = f"{PROJECT}/workflow/scripts/{'stage' if modules else rule}.py"
 
     @signed
     def code(wildcards):
         study, is_late = study_of(wildcards), late(wildcards)
         kinds = kind_modules(study, *uses, *(late_uses if is_late else ()))
         others = study.surrogate.modules_of_others()
-        return fingerprint(script, *kinds, *also, late=is_late, without=others)
+        return fingerprint(script, *modules, *kinds, *also, late=is_late, without=others)
 
     return code
 
@@ -202,6 +202,17 @@ def wanted_params(record):
         return None
 
 
+def collects(rule, wildcards):
+    """Whether a rule has this job, as far as it is one that collects the chunks of a round.
+
+    The constraints of the rule do not say it: of a study whose rounds are one job, it has the jobs
+    of the evidence alone.
+    """
+    if not rule.endswith("collect_solves"):
+        return True
+    return is_in_parts(STUDIES[wildcards["study"]], wildcards.get("round", ""))
+
+
 def is_replaced(record):
     """Whether the results of a record are made by another rule in this configuration."""
     study = record.wildcards.get("study")
@@ -210,7 +221,7 @@ def is_replaced(record):
     rules = {rule.name: rule for rule in workflow.rules}
     if record.rule in rules:
         constraints = rules[record.rule].wildcard_constraints
-        return any(
+        return not collects(record.rule, record.wildcards) or any(
             not re.fullmatch(constraints.get(name, ".*"), value)
             for name, value in record.wildcards.items()
         )
@@ -230,8 +241,9 @@ def job_of(record):
     """The job of this configuration that writes a file as its record, None if there is none."""
     for rule in workflow.rules:
         if "made" in rule.output.keys() and rule.is_producer(record):
-            outputs, _ = rule.expand_output(rule.get_wildcards(record))
-            if outputs.made == record:
+            wildcards = rule.get_wildcards(record)
+            outputs, _ = rule.expand_output(wildcards)
+            if outputs.made == record and collects(rule.name, wildcards):
                 others = tuple(str(path) for path in outputs if path != record)
                 return ExpectedJob(rule.name, others)
     return None
@@ -290,7 +302,7 @@ def compared(wildcards):
 QUESTIONS = {
     "synthetic": Study.is_synthetic,
     "shared": lambda study: study.ranks() > 1,
-    "at_once": solves_at_once,
+    "in_parts": lambda study: not rounds_at_once(study),
     "rounds_at_once": rounds_at_once,
 }
 
@@ -299,8 +311,8 @@ def studies(**wanted):
     """Pattern of the names of the studies with the wanted answers to these questions.
 
     ``synthetic``: the observations have a known truth. ``shared``: processes share each solve.
-    ``at_once``: one job draws, solves and collects a round. ``rounds_at_once``: the number of
-    rounds that one job runs, their training and their estimates included.
+    ``in_parts``: the parts of the rounds are jobs of their own. ``rounds_at_once``: the number of
+    rounds that one job runs otherwise.
     """
     names = [
         name

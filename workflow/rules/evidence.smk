@@ -53,14 +53,12 @@ rule measure_error:
         mem_mb=memory("measure_error"),
         runtime=runtime("measure_error"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise", "observations", "descent", "estimator", "polish"),
-        repeats=of_study(lambda study: study.evidence.repeats),
+        **params_of("measure_error"),
         code=code_of("measure_error", "law", "noise", "true_noise"),
     message:
         "{wildcards.study}: estimating from new data sets of {wildcards.systems} systems"
     script:
-        "../scripts/measure_error.py"
+        "../scripts/stage.py"
 
 
 # Fit power laws to the errors against the number of systems.
@@ -85,13 +83,12 @@ rule fit_error_slope:
         mem_mb=memory("fit_error_slope"),
         runtime=runtime("fit_error_slope"),
     params:
-        seed=seed_of,
-        through=of_study(lambda study: study.evidence.through),
+        **params_of("fit_error_slope"),
         code=code_of("fit_error_slope"),
     message:
         "{wildcards.study}: fitting how the errors fall with the number of systems"
     script:
-        "../scripts/fit_error_slope.py"
+        "../scripts/stage.py"
 
 
 # Train a surrogate on solves of the broad design alone.
@@ -113,13 +110,12 @@ rule train_fixed_design:
         mem_mb=memory("train_fixed_design"),
         runtime=runtime("train_fixed_design"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "surrogate"),
+        **params_of("train_fixed_design"),
         code=code_of("train_fixed_design", "law"),
     message:
         "{wildcards.study}: training on {wildcards.solves} solves of a broad design"
     script:
-        "../scripts/train_fixed_design.py"
+        "../scripts/stage.py"
 
 
 # Compare the solver calls that both designs need for the same error.
@@ -147,13 +143,12 @@ rule compare_designs:
         mem_mb=memory("compare_designs"),
         runtime=runtime("compare_designs"),
     params:
-        seed=seed_of,
-        solves=of_study(lambda study: study.evidence.design_counts),
+        **params_of("compare_designs"),
         code=code_of("compare_designs"),
     message:
         "{wildcards.study}: comparing active learning with a fixed design"
     script:
-        "../scripts/compare_designs.py"
+        "../scripts/stage.py"
 
 
 def replicated(wildcards):
@@ -182,18 +177,12 @@ rule replicate_study:
         mem_mb=memory("replicate_study"),
         runtime=runtime("replicate_study"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise", "descent", "estimator", "polish"),
-        through=of_study(lambda study: study.evidence.through),
-        seconds_per_solve=of_study(Study.seconds_per_solve),
-        replications=lambda wildcards: study_of(wildcards).evidence.replications(
-            int(wildcards.block)
-        ),
+        **params_of("replicate_study"),
         code=code_of("replicate_study", "law", "noise", "solver"),
     message:
         "{wildcards.study}: repeating the study on new data, block {wildcards.block}"
     script:
-        "../scripts/replicate_study.py"
+        "../scripts/stage.py"
 
 
 # Compute the coverage of the intervals, and compare the errors with the bound.
@@ -218,13 +207,12 @@ rule measure_calibration:
         mem_mb=memory("measure_calibration"),
         runtime=runtime("measure_calibration"),
     params:
-        seed=seed_of,
-        replications=of_study(lambda study: study.evidence.calibration),
+        **params_of("measure_calibration"),
         code=code_of("measure_calibration"),
     message:
         "{wildcards.study}: counting how often the intervals hold the truth"
     script:
-        "../scripts/measure_calibration.py"
+        "../scripts/stage.py"
 
 
 def calibrated():

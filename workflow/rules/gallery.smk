@@ -46,13 +46,12 @@ rule draw_systems:
         mem_mb=memory("draw_systems"),
         runtime=runtime("draw_systems"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise"),
+        **params_of("draw_systems"),
         code=code_of("draw_systems", "states", "law", "noise"),
     message:
         "{wildcards.study}: drawing a few systems whole"
     script:
-        "../scripts/draw_systems.py"
+        "../scripts/stage.py"
 
 
 # Draw the noise before and after: the start, the recovered noise, and the truth if it is known.
@@ -73,13 +72,12 @@ rule draw_noise:
         mem_mb=memory("draw_noise"),
         runtime=runtime("draw_noise"),
     params:
-        seed=seed_of,
-        study=sections("forward", "noise"),
+        **params_of("draw_noise"),
         code=code_of("draw_noise", "noise"),
     message:
         "{wildcards.study}: drawing the noise before and after"
     script:
-        "../scripts/draw_noise.py"
+        "../scripts/stage.py"
 
 
 def hash_of_rules(wildcards):

@@ -56,14 +56,12 @@ rule deconvolve:
         mem_mb=memory("deconvolve"),
         runtime=runtime("deconvolve"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise", "descent"),
-        checkpoint=checkpoint_of("deconvolve"),
+        **params_of("deconvolve"),
         code=code_of("deconvolve", "law", "noise"),
     message:
         "{wildcards.study}: recovering the law and the noise"
     script:
-        "../scripts/deconvolve.py"
+        "../scripts/stage.py"
 
 
 # Pseudo-likelihood and likelihood, through the surrogate or the solver itself.
@@ -87,16 +85,12 @@ rule maximise_likelihoods:
         mem_mb=memory("maximise_likelihoods"),
         runtime=runtime("maximise_likelihoods"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise", "polish"),
-        likelihood=of_study(Study.wants_likelihood),
-        seconds_per_solve=of_study(Study.seconds_per_solve),
-        checkpoint=checkpoint_of("maximise_likelihoods"),
+        **params_of("maximise_likelihoods"),
         code=code_of("maximise_likelihoods", "law", "noise", "solver"),
     message:
         "{wildcards.study}: maximising pseudo-likelihood and likelihood"
     script:
-        "../scripts/maximise_likelihoods.py"
+        "../scripts/stage.py"
 
 
 def every_estimate(wildcards):
@@ -107,14 +101,6 @@ def every_estimate(wildcards):
         "pseudo_likelihood": f"{folder}/pseudo_likelihood.zarr.zip",
         "likelihood": f"{folder}/likelihood.zarr.zip",
     }
-
-
-def oracle_sections(wildcards):
-    """Params function: the sections of an oracle; the true noise may be of another family."""
-    own = sections("forward", "law", "noise", "descent", "estimator", "polish")(wildcards)
-    if wildcards.known == "noise":
-        own["noise"] = study_of(wildcards).true_noise()
-    return own
 
 
 # The same estimate if the noise, or the law, is known.
@@ -138,13 +124,12 @@ rule consult_oracle:
         mem_mb=memory("consult_oracle"),
         runtime=runtime("consult_oracle"),
     params:
-        seed=seed_of,
-        study=oracle_sections,
+        **params_of("consult_oracle"),
         code=code_of("consult_oracle", "law", "noise", "true_noise", "solver"),
     message:
         "{wildcards.study}: asking the oracle that knows the {wildcards.known}"
     script:
-        "../scripts/consult_oracle.py"
+        "../scripts/stage.py"
 
 
 # Repeat the estimate on resampled systems, for intervals.
@@ -165,14 +150,12 @@ rule resample_systems:
         mem_mb=memory("resample_systems"),
         runtime=runtime("resample_systems"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise", "descent", "estimator", "polish"),
-        resamples=of_study(lambda study: study.assessment.bootstrap),
+        **params_of("resample_systems"),
         code=code_of("resample_systems", "law", "noise"),
     message:
         "{wildcards.study}: resampling systems for confidence intervals"
     script:
-        "../scripts/resample_systems.py"
+        "../scripts/stage.py"
 
 
 # The answer: the best estimate, its intervals, and its agreement with the others.
@@ -193,13 +176,12 @@ rule gather_answer:
         mem_mb=memory("gather_answer"),
         runtime=runtime("gather_answer"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise", "estimator"),
+        **params_of("gather_answer"),
         code=code_of("gather_answer", "law", "noise"),
     message:
         "{wildcards.study}: gathering the answer"
     script:
-        "../scripts/gather_answer.py"
+        "../scripts/stage.py"
 
 
 # Judge the answer.
@@ -223,15 +205,12 @@ rule assess_population:
         mem_mb=memory("assess_population"),
         runtime=runtime("assess_population"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise"),
-        null_resamples=of_study(lambda study: study.assessment.null_resamples),
-        thresholds=of_study(Study.surrogate_thresholds),
+        **params_of("assess_population"),
         code=code_of("assess_population", "law", "noise"),
     message:
         "{wildcards.study}: assessing the answer"
     script:
-        "../scripts/assess_population.py"
+        "../scripts/stage.py"
 
 
 def estimates(wildcards):
@@ -271,10 +250,9 @@ rule plot_figures:
         mem_mb=memory("plot_figures"),
         runtime=runtime("plot_figures"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise"),
+        **params_of("plot_figures"),
         code=code_of("plot_figures", "law", "noise"),
     message:
         "{wildcards.study}: drawing the figures"
     script:
-        "../scripts/plot_figures.py"
+        "../scripts/stage.py"

@@ -29,13 +29,12 @@ rule refit_without_tested:
         mem_mb=memory("refit_without_tested"),
         runtime=runtime("refit_without_tested"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise", "descent", "polish"),
+        **params_of("refit_without_tested"),
         code=code_of("refit_without_tested", "law", "noise", "solver"),
     message:
         "{wildcards.study}: refitting the answer without the systems that it is tested on"
     script:
-        "../scripts/refit_without_tested.py"
+        "../scripts/stage.py"
 
 
 def refitted(wildcards):
@@ -64,14 +63,12 @@ rule score_systems:
         mem_mb=memory("score_systems"),
         runtime=runtime("score_systems"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise", "polish"),
-        seconds_per_solve=of_study(Study.seconds_per_solve),
+        **params_of("score_systems"),
         code=code_of("score_systems", "law", "noise", "solver"),
     message:
         "{wildcards.study}: scoring the tested systems"
     script:
-        "../scripts/score_systems.py"
+        "../scripts/stage.py"
 
 
 # One table of several models: AIC, BIC, and scores of systems that they have not seen.

@@ -19,45 +19,12 @@ rule draw_population:
         mem_mb=memory("draw_population"),
         runtime=runtime("draw_population"),
     params:
-        seed=seed_of,
-        study=sections("forward", law=Study.true_law, observations=Study.known_distributions),
-        samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
+        **params_of("draw_population"),
         code=code_of("draw_population", "law"),
     message:
         "{wildcards.study}, {wildcards.round}: drawing a population from its true law"
     script:
-        "../scripts/draw_population.py"
-
-
-# The same, and its solves, where these take seconds, of a further population.
-rule solve_population:
-    input:
-        unpack(compared),
-    output:
-        solves="<results>/{study}/rounds/{round}/solves.zarr.zip",
-        # The same record as that of the collecting job, since a study may have had chunks before.
-        made="<results>/{study}/made/collect_solves.{round}.json",
-    log:
-        "<results>/{study}/logs/solve_population.{round}.log",
-    benchmark:
-        "<results>/{study}/benchmarks/solve_population.{round}.tsv"
-    wildcard_constraints:
-        round="systems_[0-9]+",
-        study=studies(synthetic=True, at_once=True),
-    resources:
-        mem_mb=memory("solve_population"),
-        runtime=runtime("solve_population"),
-    params:
-        seed=seed_of,
-        study=sections("forward", law=Study.true_law, observations=Study.known_distributions),
-        samples=lambda wildcards: solve_count(study_of(wildcards), wildcards.round),
-        simulator=of_study(Study.simulator_hash),
-        failure_budget=of_study(lambda study: study.active_learning.failure_budget),
-        code=code_of("solve_population", "law", "solver", late=never),
-    message:
-        "{wildcards.study}, {wildcards.round}: drawing a population from its true law, and solving"
-    script:
-        "../scripts/solve_population.py"
+        "../scripts/stage.py"
 
 
 # The study's own population, its solves and its observations, where these take seconds.
@@ -74,22 +41,21 @@ rule simulate_observations:
     benchmark:
         "<results>/{study}/benchmarks/simulate_observations.tsv"
     wildcard_constraints:
-        study=studies(synthetic=True, at_once=True),
+        study=studies(synthetic=True, in_parts=False),
     resources:
         mem_mb=memory("simulate_observations"),
         runtime=runtime("simulate_observations"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise", "observations"),
-        truth=sections(law=Study.true_law, observations=Study.known_distributions),
-        samples=of_study(lambda study: solve_count(study, "truth")),
-        simulator=of_study(Study.simulator_hash),
-        failure_budget=of_study(lambda study: study.active_learning.failure_budget),
+        **params_of("simulate_observations"),
         code=code_of("simulate_observations", "law", "true_noise", "solver", late=never),
     message:
         "{wildcards.study}: drawing a population from its true law, solving, and observing it"
     script:
         "../scripts/simulate_observations.py"
+
+
+# The parts of such a study make the rounds of its evidence alone.
+ruleorder: simulate_observations > collect_solves
 
 
 # Add noise to the solved population and set some systems aside.
@@ -105,18 +71,17 @@ rule observe_population:
     benchmark:
         "<results>/{study}/benchmarks/observe_population.tsv"
     wildcard_constraints:
-        study=studies(synthetic=True, at_once=False),
+        study=studies(synthetic=True, in_parts=True),
     resources:
         mem_mb=memory("observe_population"),
         runtime=runtime("observe_population"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise", "observations"),
+        **params_of("observe_population"),
         code=code_of("observe_population", "law", "true_noise"),
     message:
         "{wildcards.study}: observing the population through noise"
     script:
-        "../scripts/observe_population.py"
+        "../scripts/stage.py"
 
 
 # Convert the user's own observations into the same form.
@@ -137,10 +102,9 @@ rule import_observations:
         mem_mb=memory("import_observations"),
         runtime=runtime("import_observations"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law", "noise", "observations"),
+        **params_of("import_observations"),
         code=code_of("import_observations", "forward"),
     message:
         "{wildcards.study}: reading the observations from {input.file}"
     script:
-        "../scripts/import_observations.py"
+        "../scripts/stage.py"

@@ -5,7 +5,7 @@
 rule repeat_solves:
     input:
         observations="<results>/{study}/observations.zarr.zip",
-        descent="<results>/{study}/descent.zarr.zip",
+        distance="<results>/{study}/descent.zarr.zip",
     output:
         sampling_error="<results>/{study}/sampling_error.zarr.zip",
         made="<results>/{study}/made/repeat_solves.json",
@@ -17,12 +17,9 @@ rule repeat_solves:
         mem_mb=memory("repeat_solves"),
         runtime=runtime("repeat_solves"),
     params:
-        seed=seed_of,
-        study=sections("forward", "law"),
-        repeats=of_study(lambda study: study.assessment.repeats),
-        systems=of_study(lambda study: study.assessment.repeated_systems),
+        **params_of("repeat_solves"),
         code=code_of("repeat_solves", "solver", "law"),
     message:
         "{wildcards.study}: repeating solves for their sampling error"
     script:
-        "../scripts/repeat_solves.py"
+        "../scripts/stage.py"

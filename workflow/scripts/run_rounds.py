@@ -2,7 +2,6 @@
 
 from popinv.workflow.script import stage
 from popinv.inference.stages.run_rounds import run_rounds
-from popinv.surrogate.collect import Thresholds
 
 with stage(snakemake, streams=True) as job:
     asked = job.params
@@ -14,7 +13,7 @@ with stage(snakemake, streams=True) as job:
         samples=asked.samples,
         candidates=asked.candidates,
         known=asked.known,
-        thresholds=Thresholds(**asked.thresholds),
+        thresholds=asked.thresholds,
         failure_budget=asked.failure_budget,
         recency_decay=asked.recency_decay,
         device=job.device,

@@ -44,9 +44,22 @@ def at_work(folder: str | os.PathLike[str] = ".") -> dict[int, str]:
     return commands
 
 
+def rule_of(script: Path) -> str:
+    """Return the rule whose job runs a script, a copy of a rule's script that Snakemake has made.
+
+    Several rules have one script. The copy begins with the job's files, among them its log, whose
+    name begins with the rule's.
+    """
+    with contextlib.suppress(OSError):
+        log = re.search(r"/logs/(\w+)(?:\.[\w.-]+)?\.log\b", script.read_text(errors="replace"))
+        if log:
+            return log[1]
+    return script.name.split(".")[-2]
+
+
 def _described(command: str) -> str:
-    script = re.search(r"\.snakemake/scripts/tmp[^.]*\.(\w+)\.py", command)
-    return f"a job of the rule {script[1]}" if script else "Snakemake"
+    script = re.search(r"\S*\.snakemake/scripts/tmp\S*\.py", command)
+    return f"a job of the rule {rule_of(Path(script[0]))}" if script else "Snakemake"
 
 
 def main() -> int:

@@ -405,6 +405,10 @@ class StudyAnswer:
         noise = [each.own for each in self.estimates if each.own.kind == "noise"]
         return (*law, *self.summaries, *self.combinations, *noise)
 
+    def contents(self) -> tuple[str, str]:
+        """Return the contents of ``answer.json`` and ``metrics.json``."""
+        return self.to_json(), self.metrics_json()
+
     def to_json(self) -> str:
         """Return the content of ``answer.json``."""
         return json.dumps(asdict(self), indent=1) + "\n"

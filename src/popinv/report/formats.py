@@ -31,8 +31,6 @@ _STAGES = {
     "simulate_observations": "population, solves and noise",
     "solve_chunk": "forward model",
     "solve_chunk_distributed": "forward model, by MPI",
-    "solve_population": "drawing and solving a population",
-    "solve_round": "choosing and solving",
     "train_surrogate": "surrogate training",
     "update_population": "estimates of the rounds",
 }

@@ -14,7 +14,7 @@ from popinv.workflow.rounds import chunk_count
 # The wildcards in the name of a benchmark file, after the name of the rule.
 _OF_ROUNDS = (
     *("draw_population", "propose_parameters", "solve_chunk", "solve_chunk_distributed"),
-    *("collect_solves", "solve_population", "solve_round", "train_surrogate", "update_population"),
+    *("collect_solves", "train_surrogate", "update_population"),
 )
 _OF_COUNTS = {"measure_error": "systems", "train_fixed_design": "solves"}
 

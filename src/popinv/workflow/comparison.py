@@ -323,7 +323,7 @@ def _other_settings(record: Record, config: Config) -> Iterator[str]:
     keys = type(study).model_fields
     before = {name: plain(section) for name, section in sections.items() if name in keys}
     now = {name: plain(getattr(study, name)) for name in before}
-    if record.rule.endswith(("draw_population", "solve_population")):
+    if record.rule.endswith("draw_population"):
         # It is given the true law, and the distributions of what is known, by these names.
         before.pop("law"), before.pop("observations", None)
         now = {name: now[name] for name in before}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,10 @@ import psutil
 
 from popinv.config.study import Config, Study
 from popinv.errors import ConfigError
-from popinv.workflow.resources import demand, rounds_at_once
-from popinv.workflow.rounds import chunk_count, rounds_of, solve_count, solves_at_once
+from popinv.workflow.resources import demand
+from popinv.workflow.rounds import chunk_count, rounds_of, solve_count
 from popinv.workflow.sizes import Sizes
+from popinv.workflow.stages import jobs_of
 
 # More jobs than this take Snakemake hours to plan.
 _MOST_CHUNKS = 200_000
@@ -75,39 +76,6 @@ class Machine:
         return cls(psutil.cpu_count() or 1, memory, free)
 
 
-def _counts(study: Study) -> Iterator[tuple[str, int]]:
-    """Yield the rules of a study and the numbers of their jobs, in the order of the run."""
-    synthetic, learned = study.is_synthetic(), study.active_learning.rounds
-    at_once = solves_at_once(study)
-    if at_once:
-        yield "simulate_observations" if synthetic else "import_observations", 1
-    else:
-        rounds = rounds_of(study)
-        yield from [("draw_population", 1)] if synthetic else []
-        yield "propose_parameters", learned + 1
-        together = "solve_chunk_distributed" if study.ranks() > 1 else "solve_chunk"
-        yield together, sum(chunk_count(study, name) for name in rounds)
-        yield "collect_solves", len(rounds)
-        yield "observe_population" if synthetic else "import_observations", 1
-    if rounds_at_once(study):
-        yield "run_rounds", 1
-    else:
-        yield from [("solve_round", learned + 1)] if at_once else []
-        yield "train_surrogate", learned
-        yield "update_population", learned
-    yield "deconvolve", 1
-    yield "maximise_likelihoods", 1
-    if synthetic and study.assessment.oracles:
-        yield "consult_oracle", 2
-    if study.has_sampling_error():
-        yield "repeat_solves", 1
-    if study.assessment.bootstrap:
-        yield "resample_systems", 1
-    yield "gather_answer", 1
-    yield "assess_population", 1
-    yield "plot_figures", 1
-
-
 def stages(study: Study, measured: float | None = None) -> list[JobsOfRule]:
     """Return what a study takes, rule by rule.
 
@@ -117,7 +85,7 @@ def stages(study: Study, measured: float | None = None) -> list[JobsOfRule]:
         Mean seconds of a solve; without it they are assumed.
     """
     found = []
-    for rule, jobs in _counts(study):
+    for rule, jobs in jobs_of(study).items():
         needed = demand(rule, study, measured)
         found.append(JobsOfRule(rule, jobs, needed.seconds, needed.megabytes))
     return found

@@ -126,8 +126,6 @@ ROWS: dict[str, Callable[[Sizes], Demand]] = {
     # Surrogate and solves; of these 200 MB are those of a torch with CUDA.
     "collect_solves": lambda s: Demand(730 + 2 * s.tables, 3 + 0.1 * s.tables),
     "simulate_observations": _solved_at_once,
-    "solve_population": _solved_at_once,
-    "solve_round": _solved_at_once,
     "repeat_solves": lambda s: Demand(
         450 + 2 * s.tables + s.solver, 5 + s.repeated_solves, s.start
     ),

@@ -8,12 +8,11 @@ systems.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from popinv.config.study import Study
 
-# A round of fewer seconds is one job. As three jobs it would start Python two times more, which
-# takes some seconds; as one, all is solved again if another part of it changes.
+# Rounds of fewer seconds are made in one job, if their trainings are short too. In parts, a round
+# starts Python five times, which takes some seconds each; in one job, all is made again if another
+# part of it changes.
 _AT_ONCE_SECONDS = 20.0
 
 
@@ -47,27 +46,28 @@ def chunk_count(study: Study, round_name: str) -> int:
     return -(-solve_count(study, round_name) // study.active_learning.chunk_size)
 
 
-def has_chunk(study: Study, wildcards: Mapping[str, str]) -> bool:
-    """Return whether a study has a job with these wildcards, as far as its chunk is concerned.
+def is_evidence(round_name: str) -> bool:
+    """Return whether a round belongs to the evidence that a study asks for."""
+    return round_name == "fixed" or round_name.startswith("systems_")
 
-    Larger chunks are fewer, and what is solved at once has none.
-    """
-    if not wildcards.get("chunk", "").isdigit():
-        return True
-    count = chunk_count(study, wildcards["round"])
-    return int(wildcards["chunk"]) < count and not solves_at_once(study)
+
+def previous_round(study: Study, round_name: str) -> int | None:
+    """Return the round whose surrogate and estimate a round continues, or None."""
+    if round_name == "check":
+        return study.last_round()
+    if round_name == "0" or not round_name.isdigit():
+        return None
+    return int(round_name) - 1
 
 
 def solves_at_once(study: Study) -> bool:
-    """Return whether one job draws the parameters of a round, solves and collects them.
+    """Return whether the solves of each round are a single chunk that takes seconds.
 
-    That is so where each round is a single chunk that takes seconds. It depends on the study alone,
-    so that results are the same on a workstation and on a cluster. Where nothing is known of the
-    time of a solve, the parts are jobs of their own.
+    It depends on the study alone, so that results are the same on a workstation and on a cluster.
+    Where nothing is known of the time of a solve, it is not so.
     """
     if study.ranks() > 1 or study.forward.cost().guess:
         return False
-    evidence = ["fixed", *(f"systems_{count}" for count in study.evidence.system_counts)]
-    largest = max(solve_count(study, name) for name in (*rounds_of(study), *evidence))
+    largest = max(solve_count(study, name) for name in rounds_of(study))
     one_chunk = largest <= study.active_learning.chunk_size
     return one_chunk and largest * study.seconds_per_solve() <= _AT_ONCE_SECONDS

@@ -11,6 +11,6 @@ import gc
 
 gc.disable()
 
-from popinv.workflow.stage import stage
+from popinv.workflow.stage import run_stage, stage
 
-__all__ = ["stage"]
+__all__ = ["run_stage", "stage"]

@@ -16,7 +16,7 @@ def compare_designs(
     check: xr.Dataset,
     population: xr.Dataset,
     *,
-    solver_calls: Sequence[int],
+    solves: Sequence[int],
 ) -> tuple[xr.Dataset, dict[str, float | str]]:
     """Return errors against solver calls of both designs, and the savings of active learning.
 
@@ -28,13 +28,13 @@ def compare_designs(
         The surrogates of the broad design.
     check, population : Dataset
         The record of solves, and the study's answer.
-    solver_calls : sequence of int
+    solves : sequence of int
         How many solves each surrogate of the broad design was trained on.
     """
     curves = design_curves(
         check,
         population["noise_covariance"].values,
         [surrogate_of(active[number]) for number in trained_rounds(check)],
-        {n: surrogate_of(each) for n, each in zip(solver_calls, fixed, strict=True)},
+        {n: surrogate_of(each) for n, each in zip(solves, fixed, strict=True)},
     )
     return curves, design_metrics(curves)

@@ -26,7 +26,7 @@ def measure_error(
     descent: DescentSettings,
     polish: PolishSettings,
     estimator: Estimator,
-    stated: SyntheticObservations,
+    observations_section: SyntheticObservations,
     truth: xr.Dataset,
     observations: xr.Dataset,
     surrogate: xr.Dataset,
@@ -47,7 +47,7 @@ def measure_error(
     ----------
     descent, polish, estimator : DescentSettings, PolishSettings, str
         Estimates go through the surrogate alone.
-    stated : SyntheticObservations
+    observations_section : SyntheticObservations
         The study's section ``observations``.
     population : Dataset
         The study's answer, where the estimates start.
@@ -66,12 +66,12 @@ def measure_error(
         clean = solves["y"].values
     else:
         alpha, total = truth["alpha"].values, systems * repeats
-        columns = known_of_systems(model, stated, seed, total)
+        columns = known_of_systems(model, observations_section, seed, total)
         known = None if columns is None else Known.of_arrays(columns.design, columns.covariates)
         clean = through.predict(parameters(of_study.law, alpha, seed, stage, total, known))
         # Data from the surrogate contain none of its error, so there is nothing to correct.
         fresh = replace(fresh, y=through.predict(fresh.z))
-    anew = observed_systems(model, stated, clean, seed=seed, stage=stage)
+    anew = observed_systems(model, observations_section, clean, seed=seed, stage=stage)
     problem = descent_problem(model, anew, through, seed, f"evidence/{stage}").at_all_places
     settings, start = polish.replace(solver_seconds=0.0), estimate_of(population)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import xarray as xr
@@ -13,18 +12,16 @@ from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 
 
-def plot_figures(
-    model: Model, artefacts: Mapping[str, xr.Dataset], folder: str | Path, *, seed: int
-) -> None:
+def plot_figures(model: Model, folder: str | Path, *, seed: int, **artefacts: xr.Dataset) -> None:
     """Draw every figure of a study into a folder.
 
     Parameters
     ----------
-    artefacts : mapping of str to Dataset
-        As in :func:`popinv.figures.study.draw_all`.
     folder : path
     seed : int
         The study's seed.
+    **artefacts : Dataset
+        As in :func:`popinv.figures.study.draw_all`.
     """
     surrogate = surrogate_of(artefacts["surrogate"])
     problem = descent_problem(

@@ -124,9 +124,8 @@ class ExternalSection(ForwardSection):
 
     def solver_modules(self) -> tuple[str, ...]:
         """Return the modules that make the observations of what the simulator returns."""
-        if self.observations.simulated_times is not None:
-            return tuple(f"popinv.forward.external.{m}" for m in ("interpolation", "transformed"))
-        return ("popinv.forward.external.transformed",) if self.observations.logarithm else ()
+        changed = self.observations.simulated_times is not None or self.observations.logarithm
+        return ("popinv.forward.external.transformed",) if changed else ()
 
     def cost(self) -> ForwardCost:
         """Return a guess of the cost of solving; the time limit bounds the time."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from popinv.inference.assessment import Tests, assess
+from popinv.inference.assessment import answer_tests, assess
 from popinv.inference.build import descent_problem
 from popinv.judgement.answer import StudyAnswer
 from popinv.population.model import Model
@@ -14,23 +15,24 @@ from popinv.surrogate.collect import Thresholds
 
 def assess_population(
     model: Model,
-    thresholds: Thresholds,
+    thresholds: Mapping[str, float],
     *,
     seed: int,
     null_resamples: int,
-    tests: Tests | None = None,
+    tests: bool = True,
     **artefacts: Any,
 ) -> StudyAnswer:
     """Return the record of the study's answer.
 
     Parameters
     ----------
-    thresholds : Thresholds
-        What a surrogate that is good enough stays below.
+    thresholds : mapping of str to float
+        What a surrogate that is good enough stays below, as
+        :meth:`popinv.config.study.Study.surrogate_thresholds` states it.
     seed, null_resamples : int
         The study's seed, and the number of resamples of the held-out discrepancy.
-    tests : callable, optional
-        Those of law, noise and simulator, :func:`popinv.inference.assessment.answer_tests`.
+    tests : bool
+        Whether law, noise and simulator are tested with systems that were held out.
     **artefacts : Dataset
         ``surrogate``, or the forward model itself in its place, ``observations``, ``population``,
         ``check``, and, where there are, ``sampling_error``, ``truth``,
@@ -38,4 +40,7 @@ def assess_population(
     """
     surrogate = surrogate_of(artefacts["surrogate"])
     problem = descent_problem(model, artefacts["observations"], surrogate, seed, "assess")
-    return assess(problem, artefacts, null_resamples, thresholds, tests, model)
+    limits = Thresholds(**thresholds)
+    return assess(
+        problem, artefacts, null_resamples, limits, answer_tests if tests else None, model
+    )

@@ -11,6 +11,7 @@ import xarray as xr
 
 from popinv.errors import DataError
 from popinv.population.model import Model
+from popinv.sections.base import plain
 from popinv.store.rows import rows_of
 from popinv.store.storage import config_differences
 from popinv.surrogate.collect import Thresholds, check_failures, collect, failure_counts, judge
@@ -20,7 +21,7 @@ _REMEDY = "Delete the folder 'chunks' of the round, and run again."
 
 def _check_made(chunks: Sequence[xr.Dataset], seed: int, solver: Mapping[str, Any]) -> None:
     """Refuse chunks whose stores say that another seed, simulator or code has made them."""
-    wanted = {"seed": seed, **solver}
+    wanted = {"seed": seed, **plain(solver)}
     for number, chunk in enumerate(chunks):
         made = {"seed": chunk.attrs.get("seed"), **json.loads(chunk.attrs.get("config", "{}"))}
         # The names are compared one by one only where something differs.
@@ -57,7 +58,7 @@ def collect_solves(
     solver: Mapping[str, Any] | None = None,
     proposals: xr.Dataset | None = None,
     model: Model | None = None,
-    thresholds: Thresholds | None = None,
+    thresholds: Mapping[str, float] | None = None,
     previous_solves: xr.Dataset | None = None,
     previous_surrogate: xr.Dataset | None = None,
     previous_estimate: xr.Dataset | None = None,
@@ -78,8 +79,10 @@ def collect_solves(
         say nothing.
     proposals : Dataset, optional
         The parameters that were to be solved, ``z`` along ``sample``.
-    model, thresholds : Model, Thresholds
+    model : Model, optional
         What the last surrogate is judged with. The first round has no surrogate to judge.
+    thresholds : mapping of str to float, optional
+        Of a good surrogate, as :meth:`popinv.config.study.Study.surrogate_thresholds` states them.
     previous_solves, previous_surrogate, previous_estimate, previous_observations : Dataset
         What the last surrogate was made of and for.
 
@@ -118,7 +121,7 @@ def collect_solves(
         previous_solves,
         surrogate,
         previous_estimate,
-        thresholds,
+        Thresholds(**thresholds),
         surrogate_push(problem, previous_estimate),
     )
     for name, unit in (("error", "noise standard deviations"), ("push", "standard errors")):

@@ -8,7 +8,8 @@ import numpy as np
 import xarray as xr
 
 from popinv.inference.build import descent_problem, start
-from popinv.inference.polish import likelihood_dataset, may_solve, polish, pseudo_likelihood_dataset
+from popinv.inference.polish import likelihood_dataset, may_solve, pseudo_likelihood_dataset
+from popinv.inference.polish import polish as both_likelihoods
 from popinv.inference.result import estimate_of
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def maximise_likelihoods(
     model: Model,
-    settings: PolishSettings,
+    polish: PolishSettings,
     observations: xr.Dataset,
     surrogate: xr.Dataset | TrainedSurrogate,
     estimate: xr.Dataset,
@@ -64,11 +65,11 @@ def maximise_likelihoods(
     through = surrogate_of(surrogate, device)
     problem = descent_problem(model, observations, through, seed, "polish")
     solver = None
-    if not is_exact(through) and may_solve(problem, settings, seconds_per_solve):
+    if not is_exact(through) and may_solve(problem, polish, seconds_per_solve):
         solver = SolverSimulator(model.forward.model(seed))
-    polished = polish(
+    polished = both_likelihoods(
         problem,
-        settings,
+        polish,
         [estimate_of(estimate), start(model, problem)],
         FreshSolves.of_last_round(check),
         solver,

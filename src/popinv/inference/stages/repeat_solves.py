@@ -21,7 +21,7 @@ def repeat_solves(
     forward: ForwardSection,
     law: LawSection,
     observations: xr.Dataset,
-    descent: xr.Dataset,
+    distance: xr.Dataset,
     *,
     seed: int,
     repeats: int,
@@ -34,12 +34,12 @@ def repeat_solves(
     forward, law : ForwardSection, LawSection
     observations : Dataset
         Of systems whose known quantities the solved ones have, in turns.
-    descent : Dataset
-        The estimate whose law the systems are drawn from.
+    distance : Dataset
+        The estimate of the descent whose law the systems are drawn from.
     seed, repeats, systems : int
         The study's seed, solves of each system, and number of systems.
     """
-    alpha, _ = parameters_of(descent)
+    alpha, _ = parameters_of(distance)
     known = known_of(observations).in_turns(systems)
     z = parameters(law.law(forward), alpha, seed, "repeat", systems, known)
     solver = forward.model(seed)

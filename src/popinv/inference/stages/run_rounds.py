@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from popinv.inference.stages.solve_round import solve_round
+from popinv.forward.stages.solve_chunk import solve_chunk
+from popinv.inference.stages.collect_solves import collect_solves
 from popinv.inference.stages.update_population import update_population
+from popinv.surrogate.stages.propose_parameters import propose_parameters
 from popinv.surrogate.stages.train_surrogate import train_surrogate
 
 if TYPE_CHECKING:
+    from popinv.forward.section import ForwardSection
+    from popinv.population.laws.section import LawSection
     from popinv.population.model import Model
-    from popinv.surrogate.collect import Thresholds
     from popinv.surrogate.section import SurrogateSettings
 
 
@@ -53,7 +56,7 @@ def run_rounds(
     *,
     seed: int,
     samples: Mapping[str, int],
-    thresholds: Thresholds,
+    thresholds: Mapping[str, float],
     failure_budget: float,
     recency_decay: float,
     candidates: int = 0,
@@ -70,10 +73,11 @@ def run_rounds(
         The study's seed.
     samples : mapping of str to int
         Number of solves of each round, by its name and in their order.
-    thresholds : Thresholds
-        A surrogate below them is good enough: later rounds pass it on, without solves.
+    thresholds : mapping of str to float
+        As :meth:`popinv.config.study.Study.surrogate_thresholds` states them. A surrogate below
+        them is good enough: later rounds pass it on, without solves.
     failure_budget, recency_decay, chunk_size
-        As of :func:`popinv.inference.stages.solve_round.solve_round` and
+        As of :func:`solve_round` and
         :func:`popinv.surrogate.stages.train_surrogate.train_surrogate`.
     candidates : int
         Number of draws among which the last surrogate chooses the solves of a round, 0 for none.
@@ -143,3 +147,78 @@ def run_rounds(
             "previous_surrogate": trained,
             "previous_estimate": estimate,
         }
+
+
+def solve_round(
+    forward: ForwardSection,
+    law: LawSection,
+    *,
+    seed: int,
+    round_name: str,
+    samples: int,
+    candidates: int,
+    failure_budget: float,
+    chunk_size: int | None = None,
+    model: Model | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    observations: xr.Dataset | None = None,
+    previous_solves: xr.Dataset | None = None,
+    previous_surrogate: xr.Dataset | None = None,
+    previous_estimate: xr.Dataset | None = None,
+    previous_observations: xr.Dataset | None = None,
+) -> xr.Dataset:
+    """Propose parameters, solve, and return the record of all solves so far.
+
+    Parameters
+    ----------
+    forward, law : ForwardSection, LawSection
+    seed, round_name : int, str
+        Address of the random draws.
+    samples, candidates : int
+        As of :func:`popinv.surrogate.stages.propose_parameters.propose_parameters`.
+    failure_budget : float
+        Share of the solves that may fail.
+    chunk_size : int, optional
+        Number of systems that are solved together; all of them by default.
+    model, thresholds : Model, mapping of str to float
+        What the last surrogate is judged with. The first round has none to judge.
+    observations : Dataset, optional
+        The observed systems, where they have a design or covariates.
+    previous_solves, previous_surrogate, previous_estimate, previous_observations : Dataset
+        The artefacts of the last round, and the observations it was for.
+
+    Raises
+    ------
+    SolverError
+        If more solves failed than the budget allows.
+    """
+    proposals = propose_parameters(
+        forward,
+        law,
+        previous_estimate,
+        observations,
+        previous_surrogate if candidates else None,
+        seed=seed,
+        round_name=round_name,
+        samples=samples,
+        candidates=candidates,
+    )
+    size = chunk_size or max(1, samples)
+    chunks = [
+        solve_chunk(
+            forward, proposals, seed=seed, round_name=round_name, chunk=chunk, chunk_size=size
+        )
+        for chunk in range(max(1, -(-samples // size)))
+    ]
+    return collect_solves(
+        chunks,
+        seed=seed,
+        round_name=round_name,
+        failure_budget=failure_budget,
+        model=model,
+        thresholds=thresholds,
+        previous_solves=previous_solves,
+        previous_surrogate=previous_surrogate,
+        previous_estimate=previous_estimate,
+        previous_observations=previous_observations,
+    )

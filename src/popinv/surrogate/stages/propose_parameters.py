@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,21 +18,17 @@ if TYPE_CHECKING:
     from popinv.population.laws.section import LawSection
 
 
-Choice = Callable[[xr.Dataset, np.ndarray, int], np.ndarray]
-"""Chooses rows of candidates, given the last estimate and how many."""
-
-
 def propose_parameters(
     forward: ForwardSection,
     law: LawSection,
     previous_estimate: xr.Dataset | None = None,
     observations: xr.Dataset | None = None,
+    previous_surrogate: xr.Dataset | None = None,
     *,
     seed: int,
     round_name: str,
     samples: int,
     candidates: int = 0,
-    choose: Choice | None = None,
 ) -> xr.Dataset:
     """Return parameters at which the forward model is to be solved.
 
@@ -46,6 +41,9 @@ def propose_parameters(
     observations : Dataset, optional
         The observed systems, whose known quantities the samples take at random. A study without
         design and covariates needs none.
+    previous_surrogate : Dataset, optional
+        The surrogate of the last round, if it knows its own error: it chooses the proposals where
+        it is most uncertain. Without it they are plain draws.
     seed : int
         The study's seed.
     round_name : str
@@ -55,9 +53,6 @@ def propose_parameters(
         "check".
     candidates : int
         Number of draws from the current estimate among which proposals are chosen.
-    choose : callable, optional
-        Maps the last estimate, the candidates (m, inputs) and a number to the rows to solve. By
-        default, the proposals are plain draws.
 
     Returns
     -------
@@ -72,13 +67,16 @@ def propose_parameters(
         source = "broad design about the start"
     else:
         wanted = 0 if previous_estimate.attrs["converged"] and round_name != "check" else samples
-        choose = choose if wanted else None
-        count = wanted if choose is None else max(candidates, wanted)
+        surrogate = previous_surrogate if wanted and candidates else None
+        count = wanted if surrogate is None else max(candidates, wanted)
         systems, known = _known(observations, seed, stage, count)
         z = parameters(model, previous_estimate["alpha"].values, seed, stage, count, known)
         source = "current estimate"
-        if choose is not None:
-            rows = choose(previous_estimate, z, wanted)
+        if surrogate is not None:
+            # Plain draws need no surrogate. `popinv.workflow.selection` names the module.
+            from popinv.surrogate.gaussian_process.acquisition import chosen_rows
+
+            rows = chosen_rows(surrogate, previous_estimate, z, wanted)
             z, systems = z[rows], None if systems is None else systems[rows]
             source = "current estimate, where the surrogate is most uncertain"
     return proposals(z, forward.inputs(), source, systems)

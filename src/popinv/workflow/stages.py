@@ -1,0 +1,526 @@
+"""The stages of a study in the order of a run: one list for the rules, `popinv.fit` and the plan.
+
+A stage is a function of the package with the name of its rule. The names of its parameters say what
+it takes of a run (:mod:`popinv.workflow.run`): sections of the study, artefacts, options, seed and
+device. The list says which sections and options these are, what the function returns, and what
+its stores record.
+
+Functions are named by their modules and are imported when a job runs. The rules and the plan thus
+wait for no computing library, and the code of a job is that of its own stage
+(:mod:`popinv.workflow.fingerprint`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from popinv.config.study import Study
+from popinv.workflow.resources import rounds_at_once
+from popinv.workflow.rounds import (
+    chunk_count,
+    counts_of_rounds,
+    is_evidence,
+    previous_round,
+    rounds_of,
+    solve_count,
+)
+
+Wildcards = Mapping[str, str]
+"""The wildcards of a job: its round, its chunk, ..."""
+
+Of = Callable[[Study, Wildcards], Any]
+"""A value that a job takes from its study."""
+
+
+_SAVING = "popinv.charts.saving"
+"""Writes charts."""
+
+
+def _no_job(study: Study) -> int:
+    return 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the workflow.
+
+    Attributes
+    ----------
+    part : str
+        The part of the package that holds its function, in ``stages``. It is empty where the rule
+        has a script of its own that calls several stages.
+    returns : tuple of str
+        Names of the outputs that it returns, in order.
+    sections : tuple of str
+        Sections of the study that it depends on.
+    instead : mapping of str to callable
+        Sections that take the place of the study's own ones, or None for no section.
+    options : mapping of str to callable
+        Further values. The function takes those that it names.
+    recorded : tuple of str
+        Options that its stores record beside the sections; ``code`` is the fingerprint of its code.
+    streams : bool
+        Whether large tables of single systems stay in their stores and are read in blocks of rows
+        (:mod:`popinv.store.rows`).
+    checkpoint : str
+        Where an interrupted job goes on, with its wildcards; empty if it starts again.
+    chart : str
+        Function that draws what is returned, ``module.function``, for an output ``figure``.
+    jobs : callable
+        Number of its jobs in a run of a study, from nothing to the assessment and the figures.
+    announced : str
+        What `popinv.fit` says before it runs the stage; empty for the stages that it does not run.
+    """
+
+    part: str = ""
+    returns: tuple[str, ...] = ()
+    sections: tuple[str, ...] = ()
+    instead: Mapping[str, Of] = field(default_factory=dict)
+    options: Mapping[str, Of] = field(default_factory=dict)
+    recorded: tuple[str, ...] = ()
+    streams: bool = False
+    checkpoint: str = ""
+    chart: str = ""
+    jobs: Callable[[Study], int] = _no_job
+    announced: str = ""
+
+    def sections_of(self, study: Study, wildcards: Wildcards) -> dict[str, Any]:
+        """Return the sections that a job depends on, by name."""
+        own = {name: getattr(study, name) for name in self.sections}
+        instead = {name: section(study, wildcards) for name, section in self.instead.items()}
+        return own | {name: section for name, section in instead.items() if section is not None}
+
+    def options_of(self, study: Study, wildcards: Wildcards) -> dict[str, Any]:
+        """Return the options of a job by name."""
+        return {name: option(study, wildcards) for name, option in self.options.items()}
+
+
+def _of(question: Callable[[Study], Any]) -> Of:
+    """Return the same value for all jobs of a study."""
+    return lambda study, wildcards: question(study)
+
+
+def _number(wildcard: str) -> Of:
+    return lambda study, wildcards: int(wildcards[wildcard])
+
+
+def _text(wildcard: str) -> Of:
+    return lambda study, wildcards: wildcards[wildcard]
+
+
+def _solves(study: Study, wildcards: Wildcards) -> int:
+    return solve_count(study, wildcards["round"])
+
+
+def _once(study: Study) -> int:
+    return 1
+
+
+# --- the rounds ---------------------------------------------------------------------------------
+
+
+def is_in_parts(study: Study, round_name: str) -> bool:
+    """Return whether the parts of a round are jobs of their own, its chunks among them.
+
+    One job makes all rounds where they take seconds
+    (:func:`popinv.workflow.resources.rounds_at_once`), but for those of the evidence.
+    """
+    return is_evidence(round_name) or not rounds_at_once(study)
+
+
+def has_chunk(study: Study, wildcards: Wildcards) -> bool:
+    """Return whether a study has a job with these wildcards, as far as its chunk is concerned.
+
+    Larger chunks are fewer, and what is solved at once has none.
+    """
+    if not wildcards.get("chunk", "").isdigit():
+        return True
+    name = wildcards["round"]
+    return int(wildcards["chunk"]) < chunk_count(study, name) and is_in_parts(study, name)
+
+
+def _judges(study: Study, wildcards: Wildcards) -> bool:
+    """Return whether the solves of a round judge a surrogate, that of the round before."""
+    return previous_round(study, wildcards["round"]) is not None
+
+
+def _thresholds(study: Study, wildcards: Wildcards) -> dict[str, float] | None:
+    return study.surrogate_thresholds() if _judges(study, wildcards) else None
+
+
+def _if_judged(section: str) -> Of:
+    return lambda study, wildcards: getattr(study, section) if _judges(study, wildcards) else None
+
+
+def _in_parts(jobs: Callable[[Study], int]) -> Callable[[Study], int]:
+    return lambda study: 0 if rounds_at_once(study) else jobs(study)
+
+
+def _synthetic(study: Study) -> int:
+    return int(study.is_synthetic())
+
+
+def _rounds(study: Study) -> int:
+    return study.active_learning.rounds
+
+
+def _chunks(study: Study) -> int:
+    return sum(chunk_count(study, name) for name in rounds_of(study))
+
+
+def _budget(study: Study) -> float:
+    return study.active_learning.failure_budget
+
+
+def _decay(study: Study) -> float:
+    return study.active_learning.recency_decay
+
+
+_TRUE_LAW: Mapping[str, Of] = {
+    "law": _of(Study.true_law),
+    "observations": _of(Study.known_distributions),
+}
+
+_POPULATION = {
+    "draw_population": Stage(
+        part="population",
+        returns=("proposals",),
+        sections=("forward",),
+        instead=_TRUE_LAW,
+        options={"samples": _solves, "round_name": _text("round")},
+        recorded=("samples",),
+        jobs=_in_parts(_synthetic),
+    ),
+}
+
+_SOLVES = {
+    "propose_parameters": Stage(
+        part="surrogate",
+        returns=("proposals",),
+        sections=("forward", "law"),
+        options={
+            "samples": _solves,
+            "candidates": _of(Study.candidates),
+            "round_name": _text("round"),
+        },
+        recorded=("samples", "candidates"),
+        jobs=_in_parts(lambda study: _rounds(study) + 1),
+    ),
+    "solve_chunk": Stage(
+        part="forward",
+        returns=("solves",),
+        sections=("forward",),
+        options={
+            "chunk_size": _of(lambda study: study.active_learning.chunk_size),
+            "simulator": _of(Study.simulator_hash),
+            "round_name": _text("round"),
+            "chunk": _number("chunk"),
+        },
+        # By this the job that collects the chunks knows its own.
+        recorded=("simulator", "code"),
+        streams=True,
+        jobs=_in_parts(lambda study: 0 if study.ranks() > 1 else _chunks(study)),
+    ),
+    # A program of its own, which the MPI launcher starts.
+    "solve_chunk_distributed": Stage(
+        jobs=_in_parts(lambda study: _chunks(study) if study.ranks() > 1 else 0),
+    ),
+    "collect_solves": Stage(
+        part="inference",
+        returns=("solves",),
+        # The model judges a surrogate, if there is one.
+        instead={name: _if_judged(name) for name in ("forward", "law", "noise")},
+        options={
+            "thresholds": _thresholds,
+            "failure_budget": _of(_budget),
+            "round_name": _text("round"),
+        },
+        recorded=("failure_budget", "thresholds"),
+        streams=True,
+        jobs=_in_parts(lambda study: len(rounds_of(study))),
+    ),
+}
+
+_OBSERVATIONS = {
+    "simulate_observations": Stage(
+        sections=("forward", "law", "noise", "observations"),
+        options={
+            "truth": lambda study, wildcards: {
+                name: section
+                for name, of in _TRUE_LAW.items()
+                if (section := of(study, wildcards)) is not None
+            },
+            "samples": _of(lambda study: solve_count(study, "truth")),
+            "simulator": _of(Study.simulator_hash),
+            "failure_budget": _of(_budget),
+        },
+        jobs=lambda study: int(study.is_synthetic() and bool(rounds_at_once(study))),
+    ),
+    "observe_population": Stage(
+        part="population",
+        returns=("observations", "truth"),
+        sections=("forward", "law", "noise", "observations"),
+        jobs=_in_parts(_synthetic),
+    ),
+    "import_observations": Stage(
+        part="population",
+        returns=("observations",),
+        sections=("forward", "law", "noise", "observations"),
+        jobs=lambda study: int(not study.is_synthetic()),
+    ),
+}
+
+_LEARNING = {
+    "run_rounds": Stage(
+        sections=("forward", "law", "noise", "surrogate"),
+        options={
+            "samples": _of(counts_of_rounds),
+            "candidates": _of(Study.candidates),
+            "known": _of(Study.has_known),
+            "simulator": _of(Study.simulator_hash),
+            "thresholds": _of(Study.surrogate_thresholds),
+            "failure_budget": _of(_budget),
+            "recency_decay": _of(_decay),
+        },
+        jobs=lambda study: int(bool(rounds_at_once(study))),
+    ),
+    "train_surrogate": Stage(
+        part="surrogate",
+        returns=("surrogate",),
+        sections=("forward", "law", "surrogate"),
+        options={"recency_decay": _of(_decay), "round_number": _number("round")},
+        recorded=("recency_decay",),
+        checkpoint="train_surrogate.{round}",
+        jobs=_in_parts(_rounds),
+    ),
+    "update_population": Stage(
+        part="inference",
+        returns=("estimate",),
+        sections=("forward", "law", "noise"),
+        options={"round_number": _number("round")},
+        streams=True,
+        jobs=_in_parts(_rounds),
+    ),
+}
+
+# --- the answer ---------------------------------------------------------------------------------
+
+_MODEL = ("forward", "law", "noise")
+_ESTIMATORS = (*_MODEL, "descent", "estimator", "polish")
+
+_ANSWER = {
+    "maximise_likelihoods": Stage(
+        part="inference",
+        returns=("pseudo_likelihood", "likelihood"),
+        sections=(*_MODEL, "polish"),
+        options={
+            "likelihood": _of(Study.wants_likelihood),
+            "seconds_per_solve": _of(Study.seconds_per_solve),
+        },
+        recorded=("likelihood",),
+        streams=True,
+        checkpoint="maximise_likelihoods",
+        jobs=_once,
+        announced="maximising the likelihoods",
+    ),
+    "deconvolve": Stage(
+        part="inference",
+        returns=("descent",),
+        sections=(*_MODEL, "descent"),
+        streams=True,
+        checkpoint="deconvolve",
+        jobs=_once,
+        announced="descending on the distance",
+    ),
+    "consult_oracle": Stage(
+        part="inference",
+        returns=("oracle",),
+        sections=_ESTIMATORS,
+        # The true noise may be of another family.
+        instead={
+            "noise": lambda study, wildcards: (
+                study.true_noise() if wildcards["known"] == "noise" else study.noise
+            )
+        },
+        options={"known": _text("known")},
+        recorded=("known",),
+        streams=True,
+        jobs=lambda study: 2 if study.is_synthetic() and study.assessment.oracles else 0,
+    ),
+    "resample_systems": Stage(
+        part="inference",
+        returns=("resamples",),
+        sections=_ESTIMATORS,
+        options={"resamples": _of(lambda study: study.assessment.bootstrap)},
+        recorded=("resamples",),
+        streams=True,
+        jobs=lambda study: int(bool(study.assessment.bootstrap)),
+        announced="resampling the systems",
+    ),
+    "repeat_solves": Stage(
+        part="inference",
+        returns=("sampling_error",),
+        sections=("forward", "law"),
+        options={
+            "repeats": _of(lambda study: study.assessment.repeats),
+            "systems": _of(lambda study: study.assessment.repeated_systems),
+        },
+        recorded=("repeats", "systems"),
+        jobs=lambda study: int(study.has_sampling_error()),
+        announced="repeating solves for their sampling error",
+    ),
+    "gather_answer": Stage(
+        part="inference",
+        returns=("population",),
+        sections=(*_MODEL, "estimator"),
+        jobs=_once,
+        announced="gathering the answer",
+    ),
+    "assess_population": Stage(
+        part="inference",
+        returns=("answer", "metrics"),
+        sections=_MODEL,
+        options={
+            "null_resamples": _of(lambda study: study.assessment.null_resamples),
+            "thresholds": _of(Study.surrogate_thresholds),
+        },
+        jobs=_once,
+        announced="testing the answer",
+    ),
+    "plot_figures": Stage(part="figures", sections=_MODEL, jobs=_once),
+}
+
+# --- what a study may ask for besides ------------------------------------------------------------
+
+_BASELINES = {
+    "descend_with_policy": Stage(
+        part="inference",
+        returns=("answer",),
+        sections=(*_MODEL, "descent"),
+        instead={
+            "descent": lambda study, wildcards: study.descent.replace(policy=wildcards["policy"])
+        },
+        streams=True,
+        checkpoint="descend_with_policy.{policy}",
+    ),
+    "fit_two_stage": Stage(part="baselines", returns=("answer",), sections=_MODEL),
+    "sample_hierarchical": Stage(part="baselines", returns=("answer",), sections=_MODEL),
+}
+
+
+def _replications(which: int) -> Of:
+    """Return the first of the replications of a block (0), or their number (1)."""
+    return lambda study, wildcards: study.evidence.replications(int(wildcards["block"]))[which]
+
+
+_EVIDENCE = {
+    "measure_error": Stage(
+        part="evidence",
+        returns=("errors",),
+        sections=(*_MODEL, "observations", "descent", "estimator", "polish"),
+        options={
+            "repeats": _of(lambda study: study.evidence.repeats),
+            "systems": _number("systems"),
+        },
+    ),
+    "fit_error_slope": Stage(
+        part="evidence",
+        returns=("errors", "metrics"),
+        options={"through": _of(lambda study: study.evidence.through)},
+        recorded=("through",),
+        chart="popinv.figures.evidence.draw_error_against_systems",
+    ),
+    "train_fixed_design": Stage(
+        part="evidence",
+        returns=("surrogate",),
+        sections=("forward", "law", "surrogate"),
+        options={"solver_calls": _number("solves")},
+    ),
+    "compare_designs": Stage(
+        part="evidence",
+        returns=("designs", "metrics"),
+        options={"solves": _of(lambda study: study.evidence.design_counts)},
+        recorded=("solves",),
+        chart="popinv.figures.evidence.draw_designs",
+    ),
+    "replicate_study": Stage(
+        part="evidence",
+        returns=("replications",),
+        sections=_ESTIMATORS,
+        options={
+            "through": _of(lambda study: study.evidence.through),
+            "seconds_per_solve": _of(Study.seconds_per_solve),
+            "first": _replications(0),
+            "replications": _replications(1),
+        },
+        recorded=("through",),
+    ),
+    "measure_calibration": Stage(
+        part="evidence",
+        returns=("calibration", "metrics"),
+        options={"replications": _of(lambda study: study.evidence.calibration)},
+        recorded=("replications",),
+        chart="popinv.figures.evidence.draw_calibration",
+    ),
+    "refit_without_tested": Stage(
+        part="evidence",
+        returns=("without_tested",),
+        sections=(*_MODEL, "descent", "polish"),
+    ),
+    "score_systems": Stage(
+        part="evidence",
+        returns=("scores",),
+        sections=(*_MODEL, "polish"),
+        options={"seconds_per_solve": _of(Study.seconds_per_solve)},
+    ),
+}
+
+_PICTURES = {
+    "draw_systems": Stage(part="figures", returns=("systems",), sections=_MODEL),
+    "draw_noise": Stage(
+        part="figures",
+        returns=("noise",),
+        sections=("forward", "noise"),
+    ),
+}
+
+STAGES: Mapping[str, Stage] = {
+    **_POPULATION,
+    **_SOLVES,
+    **_OBSERVATIONS,
+    **_LEARNING,
+    **_ANSWER,
+    **_BASELINES,
+    **_EVIDENCE,
+    **_PICTURES,
+}
+"""The stages of a study by the names of their rules, in the order of a run."""
+
+
+def modules_of(rule: str) -> tuple[str, ...]:
+    """Return the modules that the stage of a rule runs, none if a script calls several stages."""
+    stage = STAGES.get(rule, Stage())
+    if not stage.part:
+        return ()
+    drawn = (stage.chart.rpartition(".")[0], _SAVING) if stage.chart else ()
+    return (f"popinv.{stage.part}.stages.{rule}", *drawn)
+
+
+def call_of(rule: str) -> dict[str, Any]:
+    """Return how a job calls its stage, for :func:`popinv.workflow.stage.run_stage`."""
+    stage = STAGES[rule]
+    return {
+        "function": f"popinv.{stage.part}.stages.{rule}.{rule}",
+        "returns": list(stage.returns),
+        "recorded": list(stage.recorded),
+        "streams": stage.streams,
+        "chart": stage.chart,
+    }
+
+
+def jobs_of(study: Study) -> dict[str, int]:
+    """Return the numbers of jobs of a study by rule, from nothing to the assessment and figures."""
+    counts = {name: stage.jobs(study) for name, stage in STAGES.items()}
+    return {name: count for name, count in counts.items() if count}

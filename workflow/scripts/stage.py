@@ -1,0 +1,5 @@
+"""Run the stage of a rule: read its inputs, call its function, and write what it returns."""
+
+from popinv.workflow.script import run_stage
+
+run_stage(snakemake)
