@@ -166,6 +166,7 @@ FOR_SOME = {
     # Rules of stages without charts do not name it.
     "workflow.stage": {"charts.saving"},
     "surrogate.artefact": {"surrogate.exact", "surrogate.gaussian_process.emulator"},
+    "surrogate.stages.propose_parameters": {"surrogate.gaussian_process.acquisition"},
     "surrogate.stages.train_surrogate": {
         "surrogate.exact",
         "surrogate.gaussian_process.training",
