@@ -1,0 +1,22 @@
+"""The numbers beside each figure of the methods are those that were always told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from drawn_methods import DRAWN
+from figure_numbers import assert_told, tables
+
+from popinv.charts.drawn_numbers import numbers_of
+
+KEPT = tables(Path(__file__).with_name("figure_numbers.csv"))
+
+
+def test_every_figure_is_kept() -> None:
+    assert set(KEPT) == set(DRAWN)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_has_its_numbers(name: str) -> None:
+    assert_told(KEPT[name], numbers_of(DRAWN[name]()))
