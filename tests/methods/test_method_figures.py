@@ -8,7 +8,7 @@ import pytest
 from drawn_methods import DRAWN
 from figure_numbers import assert_told, tables
 
-from popinv.charts.drawn_numbers import numbers_of
+from popinv.charts.csv_writer import numbers_of_sheet
 
 KEPT = tables(Path(__file__).with_name("figure_numbers.csv"))
 
@@ -19,4 +19,4 @@ def test_every_figure_is_kept() -> None:
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_figure_has_its_numbers(name: str) -> None:
-    assert_told(KEPT[name], numbers_of(DRAWN[name]()))
+    assert_told(KEPT[name], numbers_of_sheet(DRAWN[name]()))

@@ -27,6 +27,7 @@ from popinv.charts.description import (
     Panel,
     Points,
     Segments,
+    Shape,
     Sheet,
 )
 
@@ -135,10 +136,16 @@ def _heat_map(mark: HeatMap) -> Iterator[Row]:
 def _contours(mark: Contours) -> Iterator[Row]:
     ax = Figure().subplots()
     draw = ax.contourf if mark.filled else ax.contour
-    drawn = draw(mark.x, mark.y, mark.values, levels=list(mark.levels))
+    drawn = draw(mark.x, mark.y, mark.values, levels=mark.levels)
     for level, path in zip(drawn.levels, drawn.get_paths(), strict=False):
         for x, y in np.asarray(path.vertices).tolist():
             yield x, y, _NONE, _NONE, float(level)
+
+
+def _shape(mark: Shape) -> Iterator[Row]:
+    value = _NONE if mark.value is None else mark.value
+    for x, y in _together(mark.x, mark.y):
+        yield x, y, _NONE, _NONE, value
 
 
 _ROWS: Mapping[type[Mark], Callable[[Any], Iterator[Row]]] = {
@@ -150,4 +157,5 @@ _ROWS: Mapping[type[Mark], Callable[[Any], Iterator[Row]]] = {
     Segments: _segments,
     HeatMap: _heat_map,
     Contours: _contours,
+    Shape: _shape,
 }

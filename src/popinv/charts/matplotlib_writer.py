@@ -8,11 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import to_rgba
+from matplotlib.collections import LineCollection
+from matplotlib.colors import FuncNorm, Normalize, to_rgba
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from popinv.charts.description import (
     Axis,
@@ -31,19 +32,23 @@ from popinv.charts.description import (
     Points,
     Reference,
     Segments,
+    Shape,
     Sheet,
     Stretch,
 )
 from popinv.charts.style import (
-    DIVERGING,
-    SEQUENTIAL,
+    colour_map,
     labels_once,
     new_figure,
     note,
+    root,
+    root_ticks,
+    shades,
+    square,
     styled,
 )
 
-_DASHES = {"solid": "-", "dash": "--", "dot": ":"}
+_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _MARKERS = {
     "circle": "o",
     "square": "s",
@@ -55,8 +60,12 @@ _MARKERS = {
     "level": "_",
     "upright": "|",
 }
-# Distance of words from the point or the bar that they belong to, in points.
-_ABOVE, _ABOVE_BAR = 9, 3
+# Distance of words from the bar that they belong to, in points.
+_ABOVE_BAR = 3
+# Opacity of the ground in a shape.
+_GROUND = 0.25
+# Of a colour that needs light words upon it, from 0 for black to 1 for white.
+_DARK = 0.45
 
 
 @styled
@@ -64,6 +73,8 @@ def drawn(sheet: Sheet) -> Figure:
     """Return the figure of a sheet."""
     figure = new_figure(sheet.title, sheet.width, sheet.height)
     _part(figure, sheet.body)
+    if sheet.below:
+        figure.supxlabel(sheet.below, fontsize=10)
     return figure
 
 
@@ -93,21 +104,27 @@ def _grid(figure: Figure | SubFigure, grid: Grid) -> None:
         height_ratios=grid.heights,
         width_ratios=grid.widths,
     )
-    images: list[ScalarMappable] = []
-    used = []
-    for ax, panel in zip(axes.flat, grid.panels, strict=False):
+    by_row: list[list[Axes]] = [[] for _ in range(rows)]
+    images: list[ScalarMappable | None] = [None] * rows
+    for place, (ax, panel) in enumerate(zip(axes.flat, grid.panels, strict=False)):
         if panel is None:
             ax.remove()
             continue
-        images += draw_panel(ax, panel)
+        row = place // grid.columns
+        images[row] = draw_panel(ax, panel) or images[row]
         if grid.share_x and panel.x.label:
             # Though it shares the axis with others below.
             ax.xaxis.set_tick_params(labelbottom=True)
-        used.append(ax)
+        by_row[row].append(ax)
     for ax in axes.flat[len(grid.panels) :]:
         ax.remove()
-    if grid.scale is not None and images:
-        figure.colorbar(images[-1], ax=used, label=grid.scale, shrink=0.85)
+    used = [ax for row in by_row for ax in row]
+    if isinstance(grid.scale, str):
+        _colour_bar(figure, next(filter(None, images[::-1]), None), used, grid.scale, shrink=0.85)
+    elif grid.scale is not None:
+        for image, of_row, label in zip(images, by_row, grid.scale, strict=True):
+            if label is not None:
+                _colour_bar(figure, image, of_row, label, pad=0.01)
     if grid.title:
         figure.suptitle(grid.title, fontsize=11.5, fontweight="normal")
     if grid.legend:
@@ -118,13 +135,27 @@ def _grid(figure: Figure | SubFigure, grid: Grid) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=grid.legend)
 
 
-def draw_panel(ax: Axes, panel: Panel) -> list[ScalarMappable]:
-    """Draw a panel into axes, and return what has a scale of colours."""
-    images = []
+def _colour_bar(
+    figure: Figure | SubFigure,
+    image: ScalarMappable | None,
+    axes: list[Axes],
+    label: str,
+    **space: Any,
+) -> None:
+    if image is None:
+        return
+    bar = figure.colorbar(image, ax=axes, label=label, **space)
+    low, high = image.get_clim()
+    if isinstance(image.norm, FuncNorm) and low is not None and high is not None:
+        ticks = root_ticks(low, high)
+        bar.set_ticks(ticks.tolist(), labels=[f"{tick:.3g}" for tick in ticks])
+
+
+def draw_panel(ax: Axes, panel: Panel) -> ScalarMappable | None:
+    """Draw a panel into axes, and return the last mark that has a scale of colours."""
+    image = None
     for mark in panel.marks:
-        image = _DRAWERS[type(mark)](ax, mark)
-        if image is not None:
-            images.append(image)
+        image = _DRAWERS[type(mark)](ax, mark) or image
     if any(isinstance(mark, HeatMap) for mark in panel.marks):
         ax.grid(False)
     _axis(ax, "x", panel.x)
@@ -136,9 +167,12 @@ def draw_panel(ax: Axes, panel: Panel) -> list[ScalarMappable]:
         ax.set_facecolor(panel.background)
         ax.grid(False)
     if panel.legend is not None:
-        place, columns = panel.legend.place, panel.legend.columns
-        ax.legend(loc=place, ncols=columns, fontsize=panel.legend.size, columnspacing=1.0)
-    return images
+        style: dict[str, Any] = {"loc": panel.legend.place}
+        if panel.legend.place == "below":
+            style = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
+        style |= {"ncols": panel.legend.columns, "fontsize": panel.legend.size}
+        ax.legend(*labels_once(ax), columnspacing=1.0, **style)
+    return image
 
 
 def _axis(ax: Axes, name: Literal["x", "y"], given: Axis) -> None:
@@ -153,8 +187,15 @@ def _axis(ax: Axes, name: Literal["x", "y"], given: Axis) -> None:
             axis.set_major_locator(LogLocator(subs=given.steps, numticks=given.ticks))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_formatter(NullFormatter())
+    elif given.scale == "root":
+        _setter(ax, "scale", name)("function", functions=(root, square))
+        low, high = given.limits
+        ticks = root_ticks(0.0, high or 1.0)
+        axis.set_ticks(ticks.tolist(), [f"{tick:.3g}" for tick in ticks])
     elif given.ticks is not None:
         ax.locator_params(axis=name, nbins=given.ticks)
+    if given.whole:
+        axis.set_major_locator(MaxNLocator(integer=True))
     if given.margin is not None:
         _setter(ax, "margin", name)(given.margin)
     low, high = given.limits
@@ -167,6 +208,8 @@ def _axis(ax: Axes, name: Literal["x", "y"], given: Axis) -> None:
         ends(low, high + given.room * (high - low) if longer is None else longer)
     if given.places is not None:
         axis.set_ticks(list(given.places), None if given.names is None else list(given.names))
+    if not given.minor:
+        axis.set_minor_formatter(NullFormatter())
     if given.bare:
         # An empty name keeps the axis away from the edge of the figure.
         axis.set_ticks([0], ["   "])
@@ -199,8 +242,8 @@ def _line(ax: Axes, mark: Line) -> None:
     style: dict[str, Any] = {"color": mark.colour, "lw": mark.width, "ls": _DASHES[mark.dash]}
     if mark.marker is not None:
         style |= {"marker": _MARKERS[mark.marker], "ms": mark.size}
-    if mark.steps:
-        style["drawstyle"] = "steps-mid"
+    if mark.steps is not None:
+        style["drawstyle"] = "steps-mid" if mark.steps == "half way" else "steps-post"
     x, y = np.broadcast_arrays(np.atleast_1d(mark.x), np.atleast_1d(mark.y))
     ax.plot(x, y, **style, **_named(mark))
 
@@ -209,7 +252,8 @@ def _marker(mark: Points) -> dict[str, Any]:
     style: dict[str, Any] = {
         "marker": _MARKERS[mark.marker],
         "ms": mark.size,
-        "ls": "",
+        "ls": "" if mark.joined is None else _DASHES[mark.joined],
+        "lw": 1.2,
         "color": mark.colour,
     }
     if not mark.filled:
@@ -235,12 +279,13 @@ def _cloud(ax: Axes, mark: Cloud) -> ScalarMappable | None:
     style: dict[str, Any] = {"marker": _MARKERS[mark.marker], "s": mark.size**2, **_named(mark)}
     if mark.values is None:
         style["lw"] = 1.2 if mark.marker in ("x", "cross") else 0
+        if mark.edge is not None:
+            style |= {"ec": mark.edge, "lw": 0.7}
         ax.scatter(mark.x, mark.y, color=mark.colour, **style)
         return None
     if mark.edge is not None:
-        style["ec"] = mark.edge
-    colours = DIVERGING if mark.diverging else SEQUENTIAL
-    style |= {"cmap": colours, "vmin": mark.least, "vmax": mark.largest}
+        style |= {"ec": mark.edge, "lw": 0.7}
+    style |= {"cmap": colour_map(mark.colours), "vmin": mark.least, "vmax": mark.largest}
     return ax.scatter(mark.x, mark.y, c=mark.values, **style)
 
 
@@ -263,41 +308,57 @@ def _bars(ax: Axes, mark: Bars) -> None:
 
 
 def _segments(ax: Axes, mark: Segments) -> None:
-    x0, y0, x1, y1 = (np.atleast_1d(v) for v in (mark.x0, mark.y0, mark.x1, mark.y1))
-    style = {"color": mark.colour, "lw": mark.width, "ls": _DASHES[mark.dash], **_named(mark)}
-    if np.array_equal(y0, y1):
-        ax.hlines(y0, x0, x1, **style)
-    else:
-        ax.vlines(x0, y0, y1, **style)
+    ends = np.broadcast_arrays(*map(np.atleast_1d, (mark.x0, mark.y0, mark.x1, mark.y1)))
+    pieces = np.column_stack(ends).astype(float).reshape(-1, 2, 2)
+    # An end that is not known would leave the panel without limits.
+    pieces = pieces[np.isfinite(pieces).all(axis=(1, 2))]
+    style = {"colors": mark.colour, "lw": mark.width, "ls": _DASHES[mark.dash], **_named(mark)}
+    ax.add_collection(LineCollection(list(pieces), **style))
+    ax.autoscale_view()
 
 
 def _heat_map(ax: Axes, mark: HeatMap) -> ScalarMappable:
     left, right, bottom, top = mark.extent
-    return ax.imshow(
+    limits: tuple[Any, ...] = (mark.least, mark.largest)
+    norm = FuncNorm((root, square), *limits) if mark.root else Normalize(*limits)
+    colours = colour_map(mark.colours, mark.steps or 256)
+    style: dict[str, Any] = {"interpolation": "bilinear", "interpolation_stage": "data"}
+    image = ax.imshow(
         mark.values,
-        cmap=DIVERGING if mark.diverging else SEQUENTIAL,
-        vmin=mark.least,
-        vmax=mark.largest,
+        cmap=colours,
+        norm=norm,
         extent=(left, right, bottom, top),
         origin="upper" if bottom > top else "lower",
+        aspect="equal" if mark.square else "auto",
         label=mark.label,
+        **(style if mark.smooth else {}),
     )
+    x, y = mark.centres
+    for row, texts in enumerate(mark.texts or ()):
+        for column, text in enumerate(texts):
+            light = np.dot(colours(norm(mark.values[row, column]))[:3], (0.299, 0.587, 0.114))
+            ink = "white" if light < _DARK else "black"
+            ax.text(x[column], y[row], text, ha="center", va="center", color=ink)
+    return image
 
 
 def _contours(ax: Axes, mark: Contours) -> None:
+    levels = mark.levels if isinstance(mark.levels, int) else list(mark.levels)
+    colours = [to_rgba(mark.colour, mark.alpha)]
     if mark.filled:
-        faded = [to_rgba(mark.colour, mark.alpha)]
-        ax.contourf(mark.x, mark.y, mark.values, levels=list(mark.levels), colors=faded)
+        ax.contourf(mark.x, mark.y, mark.values, levels=levels, colors=colours)
         return
-    ax.contour(
-        mark.x,
-        mark.y,
-        mark.values,
-        levels=list(mark.levels),
-        colors=[mark.colour],
-        linestyles=_DASHES[mark.dash],
-        linewidths=mark.width,
-    )
+    lines: dict[str, Any] = {"linestyles": _DASHES[mark.dash], "linewidths": mark.width}
+    ax.contour(mark.x, mark.y, mark.values, levels=levels, colors=colours, **lines)
+
+
+def _shape(ax: Axes, mark: Shape) -> ScalarMappable | None:
+    edge, scale = mark.colour, None
+    if mark.value is not None:
+        scale = ScalarMappable(Normalize(mark.least, mark.largest), colour_map(mark.colours))
+        (edge,) = shades(mark.colours, [(mark.value - mark.least) / (mark.largest - mark.least)])
+    ax.fill(mark.x, mark.y, fc=to_rgba(edge, _GROUND), ec=edge, lw=mark.width, label=mark.label)
+    return scale
 
 
 def _reference(ax: Axes, mark: Reference) -> None:
@@ -320,18 +381,18 @@ def _note(ax: Axes, mark: Note) -> None:
     if mark.x is None and mark.framed:
         note(ax, mark.text, mark.y)
         return
+    style: dict[str, Any] = {"fontsize": mark.size, "color": mark.colour}
+    if mark.bold:
+        style["fontweight"] = "bold"
     if mark.x is None:
-        style: dict[str, Any] = {"ha": "center", "va": "center", "transform": ax.transAxes}
-        ax.text(0.5, mark.y, mark.text, fontsize=mark.size, color=mark.colour, **style)
+        style |= {"ha": "center", "va": "center", "transform": ax.transAxes}
+        ax.text(0.5, mark.y, mark.text, **style)
         return
-    ax.annotate(
-        mark.text,
-        (mark.x, mark.y),
-        (0, _ABOVE),
-        textcoords="offset points",
-        ha="center",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-    )
+    across, up = mark.shift
+    style |= {"ha": "left" if across else "center", "va": "baseline" if up else "center"}
+    if mark.framed:
+        style["bbox"] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+    ax.annotate(mark.text, (mark.x, mark.y), mark.shift, textcoords="offset points", **style)
 
 
 def _key(mark: Mark) -> Line2D:
@@ -341,6 +402,8 @@ def _key(mark: Mark) -> Line2D:
         style |= _marker(mark)
     elif isinstance(mark, Line):
         style |= {"lw": mark.width, "ls": _DASHES[mark.dash]}
+    elif isinstance(mark, Cloud):
+        style |= {"marker": _MARKERS[mark.marker], "ms": mark.size, "mec": mark.edge, "ls": ""}
     return Line2D([], [], **style)
 
 
@@ -356,5 +419,6 @@ _DRAWERS: Mapping[type[Mark], Callable[[Axes, Any], ScalarMappable | None]] = {
     Reference: _reference,
     Stretch: _stretch,
     Frame: _frame,
+    Shape: _shape,
     Note: _note,
 }

@@ -27,13 +27,20 @@ from popinv.charts.description import (
     Points,
     Reference,
     Segments,
+    Shape,
     Stretch,
 )
 from popinv.charts.page_chart import GRID, INK, LIGHT, MODEL, ORACLE, PAPER, TRUTH
-from popinv.charts.style import evenly
+from popinv.charts.style import evenly, root, root_ticks, shades
 
-# From negative to positive, through the colour of the page.
-DIVERGING = [[0.0, MODEL], [0.5, PAPER], [1.0, TRUTH]]
+_COLOURS: dict[str, Any] = {
+    "sequential": "Cividis",
+    # From negative to positive, through the colour of the page.
+    "diverging": [[0.0, MODEL], [0.5, PAPER], [1.0, TRUTH]],
+    "flow": "Viridis",
+    "time": shades("time", np.linspace(0, 1, 9)),
+    "grey": "gray",
+}
 
 # Points of a line, dots of a cloud, and rows and columns of a heat map that are drawn at most.
 _POINTS, DOTS, MATRIX = 600, 600, 120
@@ -188,6 +195,8 @@ class _Drawing:
         for key, names in self.names.items():
             if names is not None and key in settings:
                 settings[key] = [v if v is None else names[v] for v in settings[key]]
+            elif key in settings and getattr(self.panel, key).scale == "root":
+                settings[key] = root(settings[key])
         settings = {"showlegend": bool(mark.legend and mark.label), **settings}
         name = mark.legend if isinstance(mark.legend, str) else mark.label
         if self.told is not None:
@@ -246,6 +255,10 @@ def _axis_of(given: Axis, names: dict[float, str] | None, upright: bool) -> dict
             # With their own format, ticks between powers of ten are written out.
             settings |= {"dtick": "D2", "tickformat": ".3~g"}
         low, high = (None if end is None else float(np.log10(end)) for end in (low, high))
+    if given.scale == "root" and low is not None and high is not None:
+        ticks = root_ticks(0.0, high)
+        settings |= {"tickvals": root(ticks), "ticktext": [f"{tick:.3g}" for tick in ticks]}
+        low, high = root([low, high]).tolist()
     if low is not None and high is not None:
         settings["range"] = [low, high]
     elif given.limits[0] == 0:
@@ -289,8 +302,8 @@ def _line(drawing: _Drawing, mark: Line) -> None:
     x, y = _few(mark.x, mark.y)
     line = {"color": _colour(mark), "width": _WIDTH * mark.width, "dash": mark.dash}
     settings: dict[str, Any] = {"mode": "lines", "line": line}
-    if mark.steps:
-        line["shape"] = "hvh"
+    if mark.steps is not None:
+        line["shape"] = "hvh" if mark.steps == "half way" else "hv"
     if mark.marker is not None:
         settings["mode"] = "lines+markers"
         settings["marker"] = {"symbol": _symbol(mark), "size": _MARKER * mark.size}
@@ -306,6 +319,9 @@ def _points(drawing: _Drawing, mark: Points) -> None:
     if "open" in marker["symbol"]:
         marker["line"] = {"width": 2}
     settings: dict[str, Any] = {"mode": "markers", "marker": marker}
+    if mark.joined is not None:
+        line = {"color": colour, "width": _WIDTH * mark.bar, "dash": mark.joined}
+        settings |= {"mode": "lines+markers", "line": line}
     if mark.low is not None and mark.high is not None:
         centre = x if mark.across else y
         settings["error_x" if mark.across else "error_y"] = {
@@ -326,10 +342,18 @@ def _points(drawing: _Drawing, mark: Points) -> None:
 
 
 def _cloud(drawing: _Drawing, mark: Cloud) -> None:
-    x, y = _few(mark.x, mark.y, most=DOTS)
+    values = 0.0 if mark.values is None else mark.values
+    x, y, shown = _few(mark.x, mark.y, values, most=DOTS)
     if not x.size:
         return
-    marker = {"color": _colour(mark), "size": 2.0 * mark.size, "symbol": _symbol(mark)}
+    marker: dict[str, Any] = {"size": 2.0 * mark.size, "symbol": _symbol(mark)}
+    if mark.values is None:
+        marker["color"] = _colour(mark)
+    else:
+        marker |= {"color": shown, "colorscale": _COLOURS[mark.colours]}
+        marker |= {"cmin": mark.least, "cmax": mark.largest}
+    if mark.edge is not None:
+        marker["line"] = {"color": mark.edge, "width": 1}
     drawing.add(mark, "scatter", x=x, y=y, mode="markers", marker=marker)
 
 
@@ -374,7 +398,8 @@ def _segments(drawing: _Drawing, mark: Segments) -> None:
 def _heat_map(drawing: _Drawing, mark: HeatMap) -> None:
     x, y = mark.centres
     across, down = (evenly(len(centres), MATRIX) for centres in (x, y))
-    bar = {
+    values = mark.values[np.ix_(down, across)].astype(np.float32)
+    bar: dict[str, Any] = {
         "title": {"text": mark.scale, "side": "bottom", "font": {"size": 13}},
         "orientation": "h",
         "thickness": 12,
@@ -384,25 +409,34 @@ def _heat_map(drawing: _Drawing, mark: HeatMap) -> None:
         "yref": "container",
         "yanchor": "bottom",
     }
+    settings = {} if mark.texts is None else _TEXTS | {"text": mark.texts}
+    shown, ends, told = values, np.array([mark.least, mark.largest]), "z"
+    if mark.root:
+        ticks = root_ticks(*ends.tolist())
+        bar |= {"tickvals": root(ticks), "ticktext": [f"{tick:.3g}" for tick in ticks]}
+        shown, ends, told = root(values), root(ends), "customdata"
+        settings["customdata"] = values
+    if mark.smooth:
+        settings["zsmooth"] = "best"
     drawing.add(
         mark,
         "heatmap",
         x=x[across],
         y=y[down],
-        z=mark.values[np.ix_(down, across)].astype(np.float32),
-        zmin=mark.least,
-        zmax=mark.largest,
-        colorscale=DIVERGING if mark.diverging else "Cividis",
-        hovertemplate="%{x}, %{y}: %{z:.4g}<extra></extra>",
+        z=shown,
+        zmin=ends[0],
+        zmax=ends[1],
+        colorscale=_COLOURS[mark.colours],
+        hovertemplate=f"%{{x}}, %{{y}}: %{{{told}:.4g}}<extra></extra>",
         colorbar=bar,
         showlegend=False,
-        **({} if mark.texts is None else _TEXTS | {"text": mark.texts}),
+        **settings,
     )
     if mark.extent[2] > mark.extent[3]:
         drawing.figure.update_yaxes(autorange="reversed")
     # Below the map, the colour scale does not narrow it on a small page.
     drawing.figure.update_layout(margin={"b": 120})
-    if mark.texts is None:
+    if mark.texts is None and mark.square:
         drawing.figure.update_xaxes(constrain="domain")
         drawing.figure.update_yaxes(scaleanchor="x", constrain="domain")
 
@@ -410,20 +444,35 @@ def _heat_map(drawing: _Drawing, mark: HeatMap) -> None:
 def _contours(drawing: _Drawing, mark: Contours) -> None:
     if mark.filled:
         return
-    low, high = min(mark.levels), max(mark.levels)
-    levels = {"start": low, "end": high, "size": (high - low) or 1.0, "coloring": "lines"}
+    levels: dict[str, Any] = {"coloring": "lines"}
+    settings: dict[str, Any] = {"contours": levels}
+    if isinstance(mark.levels, int):
+        settings["ncontours"] = mark.levels
+    else:
+        low, high = min(mark.levels), max(mark.levels)
+        levels |= {"start": low, "end": high, "size": (high - low) or 1.0}
     drawing.add(
         mark,
         "contour",
         x=mark.x,
         y=mark.y,
         z=mark.values.round(3),
-        contours=levels,
         line={"width": 2, "dash": mark.dash},
         colorscale=[[0, mark.colour], [1, mark.colour]],
         showscale=False,
         hoverinfo="skip",
+        **settings,
     )
+
+
+def _shape(drawing: _Drawing, mark: Shape) -> None:
+    colour = mark.colour
+    if mark.value is not None:
+        share = (mark.value - mark.least) / (mark.largest - mark.least)
+        (colour,) = shades(mark.colours, [share])
+    line = {"color": colour, "width": _WIDTH * mark.width}
+    settings: dict[str, Any] = {"mode": "lines", "line": line, "fill": "toself"}
+    drawing.add(mark, "scatter", x=mark.x, y=mark.y, fillcolor=_faint(colour, 0.25), **settings)
 
 
 def _reference(drawing: _Drawing, mark: Reference) -> None:
@@ -467,6 +516,7 @@ _DRAWERS: Mapping[type[Mark], Callable[[_Drawing, Any], None]] = {
     Contours: _contours,
     Reference: _reference,
     Stretch: _stretch,
+    Shape: _shape,
     Frame: _nothing,
     Note: _nothing,
 }

@@ -17,9 +17,11 @@ import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FixedFormatter, MaxNLocator
+from numpy.typing import ArrayLike
 
 P = ParamSpec("P")
 
@@ -33,8 +35,16 @@ LIGHT = "#8C8C8C"
 INK = "#4D4D4D"  # of axes and notes
 # Single systems; their lightness distinguishes them without colour vision.
 SYSTEMS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
-SEQUENTIAL = "cividis"
-DIVERGING = "RdBu_r"
+_COLOUR_MAPS = {
+    "sequential": "cividis",
+    "diverging": "RdBu_r",
+    "flow": "viridis",
+    "time": "cividis",
+    "grey": "gray",
+    "warm": "plasma",
+}
+# The light end of the colours of times is not visible on white.
+_LATEST = 0.8
 
 _SETTINGS: dict[Any, Any] = {
     "figure.facecolor": "white",
@@ -67,6 +77,35 @@ _SETTINGS: dict[Any, Any] = {
     "legend.fontsize": 9.5,
     "lines.linewidth": 1.8,
 }
+
+
+def colour_map(name: str, steps: int = 256) -> ListedColormap:
+    """Return the colours of values of this name, in so many steps."""
+    share = np.linspace(0, _LATEST if name == "time" else 1, steps)
+    return ListedColormap(matplotlib.colormaps[_COLOUR_MAPS[name]](share))
+
+
+def shades(name: str, shares: ArrayLike) -> list[str]:
+    """Return the colours at shares of the way from the least to the largest value."""
+    colours = np.atleast_2d(colour_map(name)(np.asarray(shares, dtype=float)))
+    return [to_hex((r, g, b)) for r, g, b, _ in colours.tolist()]
+
+
+def root(values: ArrayLike) -> np.ndarray:
+    """Return the square root, with the sign of the value."""
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def square(values: ArrayLike) -> np.ndarray:
+    """Return the square, with the sign of the value."""
+    return np.sign(values) * np.square(values)
+
+
+def root_ticks(low: float, high: float) -> np.ndarray:
+    """Return squares of round numbers from 0 up to the larger end, of both signs if low < 0."""
+    roots = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(0, np.sqrt(high))
+    ticks = np.square(roots[roots <= np.sqrt(high) * (1 + 1e-9)])
+    return np.union1d(-ticks, ticks) if low < 0 else ticks
 
 
 @contextmanager
@@ -137,7 +176,8 @@ def labels_once(*axes: Axes) -> tuple[list[Artist], list[str]]:
     artists: dict[str, Artist] = {}
     for ax in axes:
         handles, labels = ax.get_legend_handles_labels()
-        artists |= dict(zip(labels, handles, strict=True))
+        for handle, label in zip(handles, labels, strict=True):
+            artists.setdefault(label, handle)
     return list(artists.values()), list(artists)
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from matplotlib import colormaps
-from matplotlib.colors import Normalize, to_hex
-
 from popinv.charts.description import Axis, Contours, Grid, Mark, Note, Panel
-from popinv.charts.style import DATA, DIVERGING, MODEL, TRUTH, axis_label, readable
+from popinv.charts.style import DATA, MODEL, TRUTH, axis_label, readable, shades
 from popinv.figures.joint import SHARES, Correlations, PairDraws, joint_of
 from popinv.figures.marginals import Marginal, density_of, density_panel, logarithmic
 
@@ -95,5 +92,5 @@ def _number(correlations: Correlations, i: int, j: int) -> Panel:
             Note(first, y=0.58, size=12, framed=False, colour=colour),
             Note("\n".join(rest), y=0.3, size=_SMALL, framed=False, colour=colour),
         ],
-        background=to_hex(colormaps[DIVERGING](Normalize(-1, 1)(value))),
+        background=shades("diverging", [(1 + value) / 2])[0],
     )

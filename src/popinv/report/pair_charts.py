@@ -84,7 +84,7 @@ def _correlations(draws: PairDraws) -> Chart:
         (-0.5, last, last, -0.5),
         -1,
         1,
-        diverging=True,
+        colours="diverging",
         scale="correlation",
         texts=[[_cell(correlations, i, j) for j in range(count - 1)] for i in range(1, count)],
     )

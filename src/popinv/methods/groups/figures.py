@@ -4,40 +4,53 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
-from popinv.charts.style import LIGHT, MODEL, SEQUENTIAL, TRUTH, new_figure, styled
+from popinv.charts.description import (
+    Axis,
+    Grid,
+    HeatMap,
+    Legend,
+    Look,
+    Mark,
+    Panel,
+    Parts,
+    Points,
+    Reference,
+    Sheet,
+)
+from popinv.charts.style import LIGHT, MODEL, TRUTH
 from popinv.methods.groups.group_tests import LEVEL
 
 # Probabilities below this are drawn as this.
 _LEAST = 1e-8
 
 
-@styled
-def draw_tests(result: xr.Dataset) -> Figure:
-    """Draw the p-values of all pairs, and of each system against the rest."""
-    figure = new_figure("Which systems can have the same parameters?", 10, 4.6)
-    left, right = figure.subplots(1, 2)
+def draw_tests(result: xr.Dataset) -> Sheet:
+    """Return the p-values of all pairs, and of each system against the rest."""
     names = [str(number) for number in result["group"].values]
-    place = np.arange(len(names))
-    pairs = np.log10(np.maximum(result["pair_p_value"].values, _LEAST))
-    pairs[place, place] = np.nan
-    image = left.imshow(pairs, cmap=SEQUENTIAL, vmin=np.log10(_LEAST), vmax=0)
-    figure.colorbar(image, ax=left, label="decimal logarithm of p, adjusted")
-    left.set(title="pairs", xlabel="system", ylabel="system")
-    left.set_xticks(place, names)
-    left.set_yticks(place, names)
+    place, count = np.arange(len(names)), len(names)
+    logarithms = np.log10(np.maximum(result["pair_p_value"].values, _LEAST))
+    logarithms[place, place] = np.nan
+    extent = (-0.5, count - 0.5, count - 0.5, -0.5)
+    cells = HeatMap(logarithms, extent, float(np.log10(_LEAST)), 0, label="pairs")
+    of_each = Axis("system", places=place, names=names)
+    pairs = Grid(
+        [Panel(of_each, of_each, [cells], title="pairs")],
+        scale="decimal logarithm of p, adjusted",
+    )
     p_values = np.maximum(result["system_p_value"].values, _LEAST)
     apart = result["apart"].values.astype(bool)
-    for chosen, colour, label in (
-        (~apart, MODEL, "may share parameters"),
-        (apart, TRUTH, "stands apart"),
-    ):
-        if chosen.any():
-            right.plot(place[chosen], p_values[chosen], "o", color=colour, label=label)
-    right.axhline(LEVEL, color=LIGHT, ls="--", label=f"{100 * LEVEL:g} %")
-    right.set(yscale="log", ylim=(_LEAST / 2, 2), title="each against the rest")
-    right.set(xlabel="system", ylabel="p, adjusted")
-    right.set_xticks(place, names)
-    right.legend()
-    return figure
+    marks: list[Mark] = [
+        Points(place[chosen], p_values[chosen], colour=colour, label=label)
+        for chosen, colour, label in (
+            (~apart, MODEL, "may share parameters"),
+            (apart, TRUTH, "stands apart"),
+        )
+        if chosen.any()
+    ]
+    level: Look = {"label": f"{100 * LEVEL:g} %", "colour": LIGHT}
+    marks.append(Reference(LEVEL, dash="dash", **level))
+    y = Axis("p, adjusted", "log", limits=(_LEAST / 2, 2))
+    each = Panel(of_each, y, marks, title="each against the rest", legend=Legend())
+    body = Parts([pairs, Grid([each])])
+    return Sheet("Which systems can have the same parameters?", 10, 4.6, body)
