@@ -1,7 +1,7 @@
 """The numbers of charts, as tables.
 
 Each row is a point of a mark: its panel and label, its place, the ends of a bar or a band, and the
-value that a colour or a contour shows. Marks across a whole panel and notes are not told.
+value that a colour or a contour shows. Marks across a whole panel, boxes and words are not told.
 """
 
 from __future__ import annotations
@@ -57,11 +57,8 @@ def numbers_of_sheet(sheet: Sheet) -> str:
 
 
 def numbers_of_panel(panel: Panel) -> Iterator[tuple[str, float, float, float, float, float]]:
-    """Yield label, x, y, low, high and value of every point of a panel.
-
-    Intervals and bars come first, then lines, areas and maps.
-    """
-    for mark in sorted(panel.marks, key=_order):
+    """Yield label, x, y, low, high and value of every point of a panel."""
+    for mark in panel.marks:
         for row in rows_of(mark):
             yield mark.label, *row
 
@@ -71,14 +68,6 @@ def rows_of(mark: Mark) -> Iterator[Row]:
     rows = _ROWS.get(type(mark))
     if rows is not None:
         yield from rows(mark)
-
-
-def _order(mark: Mark) -> int:
-    if isinstance(mark, Bars) or (isinstance(mark, Points) and mark.low is not None):
-        return 0
-    if isinstance(mark, Line | Points):
-        return 1
-    return 3 if isinstance(mark, HeatMap) else 2
 
 
 def _together(*columns: ArrayLike) -> Iterator[tuple[float, ...]]:

@@ -85,6 +85,8 @@ class Points(Mark):
         Whether the marks themselves are drawn, and not the intervals alone.
     bar : float
         Width of the interval's bar, in points.
+    edge : str, optional
+        Colour of the outlines of filled marks.
     joined : Dash, optional
         How a line through the marks is drawn.
     clip : bool
@@ -103,6 +105,7 @@ class Points(Mark):
     across: bool = False
     shown: bool = True
     bar: float = 1.2
+    edge: str | None = None
     joined: Dash | None = None
     clip: bool = True
     hover: Sequence[str] | None = None
@@ -274,6 +277,32 @@ class Shape(Mark):
     least: float = 0.0
     largest: float = 1.0
     colours: Colours = "sequential"
+
+
+@dataclass(frozen=True)
+class Box(Mark):
+    """A box with words, about a point, on a ground of its colour."""
+
+    text: str
+    x: float
+    y: float
+    width: float
+    height: float
+    size: float = 10.0
+
+
+@dataclass(frozen=True)
+class Arrow(Mark):
+    """An arrow along straight pieces through points (n,).
+
+    ``corner`` is the radius at which it turns, in units of x and y, and ``width`` is in points.
+    """
+
+    x: Sequence[float]
+    y: Sequence[float]
+    dash: Dash = "solid"
+    width: float = 1.3
+    corner: float = 0.15
 
 
 @dataclass(frozen=True)

@@ -8,22 +8,15 @@ settings are restored afterwards.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec
+from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_hex
-from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
-
-P = ParamSpec("P")
 
 MODEL = "#0072B2"  # blue: recovered quantities
 TRUTH = "#D55E00"  # vermilion, dashed: true quantities
@@ -119,41 +112,6 @@ def style() -> Iterator[None]:
         yield
 
 
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Decorate a function that draws, so that it draws in the project's style."""
-
-    @functools.wraps(draw)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with style():
-            figure = draw(*args, **kwargs)
-        _leave_dollars(figure)
-        return figure
-
-    return wrapped
-
-
-def _leave_dollars(figure: Figure) -> None:
-    """Let text with dollar signs, such as a unit, be drawn as it is written, not as mathematics.
-
-    The numbers at the ticks are mathematics, but for the names that some axes have in their place.
-    """
-    ticks: set[Text] = set()
-    for ax in figure.axes:
-        for axis in (ax.xaxis, ax.yaxis):
-            if not isinstance(axis.get_major_formatter(), FixedFormatter):
-                ticks |= {axis.get_offset_text(), *axis.findobj(Text)} - {axis.label}
-    for text in figure.findobj(Text):
-        if text not in ticks:
-            text.set_parse_math(False)
-
-
-def new_figure(title: str, width: float, height: float) -> Figure:
-    """Return an empty figure with a title and a size in inches."""
-    figure = Figure(figsize=(width, height))
-    figure.suptitle(title)
-    return figure
-
-
 def axis_label(quantity: str, units: str = "1") -> str:
     """Return "quantity [units]", or the quantity alone without units."""
     return quantity if units in ("", "1") else f"{quantity} [{units}]"
@@ -169,30 +127,6 @@ def squared(units: str) -> str:
     if units in ("", "1"):
         return units
     return f"{units}²" if units.isalpha() else f"({units})²"
-
-
-def labels_once(*axes: Axes) -> tuple[list[Artist], list[str]]:
-    """Return handles and labels for a legend, with each label once."""
-    artists: dict[str, Artist] = {}
-    for ax in axes:
-        handles, labels = ax.get_legend_handles_labels()
-        for handle, label in zip(handles, labels, strict=True):
-            artists.setdefault(label, handle)
-    return list(artists.values()), list(artists)
-
-
-def note(axes: Axes, text: str, height: float = 0.5) -> None:
-    """Write a sentence in the middle of axes without content, or at a height."""
-    axes.text(
-        0.5,
-        height,
-        text,
-        transform=axes.transAxes,
-        ha="center",
-        va="center",
-        color="#4D4D4D",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85},
-    )
 
 
 def evenly(count: int, most: int) -> np.ndarray:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-import matplotlib
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
-from popinv.charts.style import axis_label, new_figure, readable
+from popinv.charts.description import Colours, Grid, HeatMap, Mark, Panel, Sheet
+from popinv.charts.style import axis_label, readable
 
 # More parameters are not written above a column.
 _NAMED = 4
@@ -66,49 +64,46 @@ class DrawnSystems:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """A figure, and its panels by row: ``rows[r][i]`` shows system i."""
+class Row:
+    """One view of each system, with its height in inches, and what its colours mean."""
 
-    figure: Figure
-    rows: Sequence[Sequence[Axes]]
+    panels: Sequence[Panel]
+    height: float
+    scale: str | None = None
 
 
-def columns(systems: DrawnSystems, heights: Sequence[float]) -> Columns:
-    """Return panels for each system, with the system's name above.
+def in_columns(systems: DrawnSystems, rows: Sequence[Row], legend: int, keys: list[Mark]) -> Sheet:
+    """Return a column for each system, with the system's name above, and a row for each view.
 
-    Parameters
-    ----------
-    heights : sequence of float
-        Heights of the rows, in inches.
+    ``keys`` are what the legend below shows in so many columns, by default all marks with a name.
     """
     count = len(systems)
-    figure = new_figure(systems.title, 1.2 + _WIDTH * count, 1.1 + sum(heights))
-    grid = figure.subplots(len(heights), count, squeeze=False, height_ratios=heights)
-    for i, ax in enumerate(grid[0]):
-        ax.set_title(systems.name(i), fontsize=10)
-    for row in grid:
-        for ax in row[1:]:
-            ax.tick_params(labelleft=False)
-    return Columns(figure, [list(row) for row in grid])
+    panels = []
+    for number, row in enumerate(rows):
+        for i, given in enumerate(row.panels):
+            y = given.y if i == 0 else replace(given.y, label="", labels=False)
+            panel = replace(given, y=y)
+            if number == 0:
+                panel = replace(panel, title=systems.name(i), title_size=10.0)
+            panels.append(panel)
+    heights, scales = [row.height for row in rows], [row.scale for row in rows]
+    grid = Grid(panels, count, heights=heights, legend=legend, keys=keys, scale=scales)
+    return Sheet(systems.title, 1.2 + _WIDTH * count, 1.1 + sum(heights), grid)
 
 
-def filled_contours(
-    ax: Axes, values: np.ndarray, colours: str, bounds: tuple[float, float], extent: Sequence[float]
-) -> AxesImage:
-    """Draw values (rows, columns) as a map in colour steps, the first row at the end of extent.
+def steps_of_colour(
+    values: np.ndarray,
+    colours: Colours,
+    bounds: tuple[float, float],
+    extent: tuple[float, float, float, float],
+    label: str,
+) -> HeatMap:
+    """Return values (rows, columns) as a map in colour steps.
 
     Steps show the lines of equal value and make small files.
     """
-    return ax.imshow(
-        values,
-        cmap=matplotlib.colormaps[colours].resampled(_STEPS),
-        vmin=bounds[0],
-        vmax=bounds[1],
-        extent=(extent[0], extent[1], extent[2], extent[3]),
-        aspect="auto",
-        interpolation="bilinear",
-        interpolation_stage="data",
-    )
+    look: dict[str, Any] = {"colours": colours, "label": label}
+    return HeatMap(values, extent, *bounds, square=False, smooth=True, steps=_STEPS, **look)
 
 
 def span_of(*values: np.ndarray, margin: float = 0.05) -> tuple[float, float]:

@@ -6,19 +6,17 @@ from importlib import import_module
 from importlib.util import find_spec
 
 import xarray as xr
-from matplotlib.figure import Figure
 
-from popinv.charts.style import styled
+from popinv.charts.description import Sheet
 from popinv.figures.gallery.columns import DrawnSystems
 
 
-@styled
 def draw_systems(
     states: xr.Dataset, observations: xr.Dataset, z: xr.DataArray, title: str
-) -> Figure:
-    """Draw whole states with the sensors.
+) -> Sheet:
+    """Return a picture of whole states with the sensors.
 
-    The picture is drawn by ``draw`` of the module that has the name of the states' kind, in
+    It is made by ``draw`` of the module that has the name of the states' kind, in
     `popinv.figures.gallery`.
 
     Parameters
@@ -40,5 +38,5 @@ def draw_systems(
     module = f"{__package__}.{kind}"
     if find_spec(module) is None:
         raise ValueError(f"there is no picture for states of kind '{kind}': no module {module}")
-    figure: Figure = import_module(module).draw(DrawnSystems(states, observations, z, title))
-    return figure
+    sheet: Sheet = import_module(module).draw(DrawnSystems(states, observations, z, title))
+    return sheet

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 import xarray as xr
-from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
 
+from popinv.charts.description import Sheet
 from popinv.figures.arrangement import arrangement
 from popinv.figures.gallery.noise import draw_before_and_after
 from popinv.figures.replicates import of_one_replicate
@@ -28,7 +28,7 @@ def draw_noise(
     truth: xr.Dataset | None = None,
     *,
     seed: int,
-) -> Figure:
+) -> Sheet:
     """Draw the noise before and after.
 
     Parameters
