@@ -313,6 +313,13 @@ def test_a_heat_map_has_its_first_row_where_the_picture_has_it() -> None:
     assert page_figure([panel(MARKS["map upwards"])]).layout.yaxis.autorange is None
 
 
+def test_a_figure_that_is_drawn_already_is_refused(tmp_path) -> None:
+    figure = drawn(sheet(panel(MARKS["line"])))
+    with pytest.raises(TypeError, match=r"figure 'a' is a Figure; .* popinv\.charts\.description"):
+        save(figure, tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_picture_and_its_table_are_written_and_the_same_twice(tmp_path) -> None:
     chart = sheet(panel(*MARKS.values()))
     for name in ("a", "b"):

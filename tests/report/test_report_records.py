@@ -38,7 +38,6 @@ from popinv.judgement.answer import (
 from popinv.judgement.judgements import judgements
 from popinv.report.answer_charts import parameter_chart
 from popinv.report.describing import described, question_of
-from popinv.report.estimator_charts import estimator_chart
 from popinv.report.folder import found_studies
 from popinv.report.formats import duration, inline, measured, number, rounded
 from popinv.report.gathering import (
@@ -49,6 +48,7 @@ from popinv.report.gathering import (
 )
 from popinv.report.pages import index_page, reproduction
 from popinv.report.study_page import page_of
+from popinv.report.trust_charts import estimator_chart
 from popinv.report.trust_charts import test_chart as chart_of_tests
 from popinv.sections.base import plain
 from popinv.store import storage

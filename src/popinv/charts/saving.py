@@ -21,8 +21,19 @@ def save(sheet: Sheet, path: str | os.PathLike[str]) -> None:
     """Write a PNG and beside it its numbers as CSV, each completely or not at all.
 
     The same chart gives the same bytes.
+
+    Raises
+    ------
+    TypeError
+        If it is drawn already, as a method of one's own may have done.
     """
     path = Path(path)
+    if not isinstance(sheet, Sheet):
+        kind = type(sheet).__name__
+        raise TypeError(
+            f"the figure '{path.stem}' is a {kind}; a figure is described as a "
+            "popinv.charts.description.Sheet, from which its picture and its numbers are written"
+        )
     write_text(path.with_suffix(".csv"), numbers_of_sheet(sheet))
     # Without these entries, matplotlib writes its own version into the file.
     _write(sheet, path, "png", dpi=_DPI, metadata={"Software": None, "Title": sheet.title})

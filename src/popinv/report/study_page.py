@@ -28,7 +28,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.stated_values import as_read
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.population.model import Model
-from popinv.report.answer_charts import law_charts, parameter_chart
+from popinv.report.answer_charts import estimate_pair_chart, law_charts, parameter_chart
 from popinv.report.cost_charts import (
     error_chart,
     prediction_chart,
@@ -36,14 +36,17 @@ from popinv.report.cost_charts import (
     solves_chart,
     stage_chart,
 )
-from popinv.report.estimator_charts import estimator_chart
 from popinv.report.evidence_charts import evidence_charts
 from popinv.report.formats import rounded
 from popinv.report.noise_charts import noise_charts
 from popinv.report.pages import study_page
-from popinv.report.pair_charts import estimate_pair_chart
 from popinv.report.records import StudyRecord
-from popinv.report.trust_charts import calibration_charts, descent_charts, test_chart
+from popinv.report.trust_charts import (
+    calibration_charts,
+    descent_charts,
+    estimator_chart,
+    test_chart,
+)
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 

@@ -20,7 +20,7 @@ from popinv.charts.description import (
 )
 from popinv.charts.style import DATA, LIGHT, evenly, shades
 from popinv.figures.arrangement import ObservedCurve
-from popinv.figures.gallery.columns import (
+from popinv.figures.gallery.systems import (
     DrawnSystems,
     Row,
     in_columns,

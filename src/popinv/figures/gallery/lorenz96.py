@@ -9,7 +9,7 @@ import xarray as xr
 
 from popinv.charts.description import Axis, Line, Mark, Panel, Points, Reference, Sheet, Stretch
 from popinv.charts.style import DATA, LIGHT, SYSTEMS
-from popinv.figures.gallery.columns import DrawnSystems, Row, in_columns, steps_of_colour
+from popinv.figures.gallery.systems import DrawnSystems, Row, in_columns, steps_of_colour
 from popinv.forward.lorenz96.section import OBSERVABLES
 
 # Time span of a diagram of the slow variables.

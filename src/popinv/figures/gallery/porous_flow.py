@@ -6,7 +6,7 @@ import numpy as np
 
 from popinv.charts.description import Axis, Bars, Cloud, Line, Panel, Points, Sheet
 from popinv.charts.style import DATA, LIGHT, SYSTEMS, shades
-from popinv.figures.gallery.columns import (
+from popinv.figures.gallery.systems import (
     DrawnSystems,
     Row,
     in_columns,

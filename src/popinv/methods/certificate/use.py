@@ -288,7 +288,7 @@ def draw_forgetting(result: xr.Dataset) -> Sheet:
         shifts.append(Points(shift, place, marker, 5, colour=colour, label=label, **ends))
     names = [readable(str(result["fitted"].values[i])) for i in rows]
     right = Panel(
-        Axis("distance from the exact answer without them, in standard errors"),
+        Axis("distance from the exact answer without them,\nin standard errors"),
         Axis(places=range(len(rows)), names=names, limits=(len(rows) - 0.5, -0.5)),
         shifts,
     )
