@@ -38,7 +38,7 @@ from popinv.charts.description import (
 )
 from popinv.charts.matplotlib_writer import drawn
 from popinv.charts.page_chart import Chart
-from popinv.charts.plotly_writer import page_figure
+from popinv.charts.plotly_writer import page_figure, page_grid
 from popinv.charts.saving import save
 from popinv.charts.style import shades
 
@@ -311,6 +311,16 @@ def test_a_heat_map_has_its_first_row_where_the_picture_has_it() -> None:
     assert heat.y.tolist() == [1, 2, 3]
     assert page_figure([panel(MARKS["map"])]).layout.yaxis.autorange == "reversed"
     assert page_figure([panel(MARKS["map upwards"])]).layout.yaxis.autorange is None
+
+
+def test_boxes_and_arrows_of_a_grid_are_in_their_own_panels() -> None:
+    marks = [Box("a\nb", 1.0, 2.0, 0.5, 0.2), Arrow([0, 1, 1], [0, 0, 2])]
+    figure = page_grid([panel(MARKS["line"]), panel(*marks)], 2, 300)
+    (shape,) = figure.layout.shapes
+    assert (shape.xref, shape.yref, shape.x0, shape.x1) == ("x2", "y2", 0.75, 1.25)
+    words, head = figure.layout.annotations
+    assert (words.text, words.xref, words.x, words.y) == ("a<br>b", "x2", 1.0, 2.0)
+    assert (head.axref, head.ax, head.ay, head.x, head.y) == ("x2", 1, 0, 1, 2)
 
 
 def test_a_figure_that_is_drawn_already_is_refused(tmp_path) -> None:

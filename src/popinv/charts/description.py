@@ -192,7 +192,7 @@ class HeatMap(Mark):
     smooth : bool
         Whether values are interpolated between the cells.
     steps : int, optional
-        Number of colours, whose edges are lines of equal values.
+        Number of colours on a sheet; their edges are lines of equal values.
     root : bool
         Whether colours are proportional to the square root, with the sign of the value.
     """

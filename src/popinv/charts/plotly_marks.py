@@ -84,6 +84,11 @@ class Drawing:
             for letter, axis in (("x", self.panel.x), ("y", self.panel.y))
         }
 
+    @property
+    def axes(self) -> dict[str, str]:
+        """The axes of its shapes and words."""
+        return {"xref": self.at.get("xaxis", "x"), "yref": self.at.get("yaxis", "y")}
+
     def draw(self, mark: Mark) -> None:
         """Draw a mark."""
         _DRAWERS[type(mark)](self, mark)
@@ -155,6 +160,10 @@ def _colour(mark: Mark) -> str:
     return colour if mark.alpha >= 1 else _faint(colour, mark.alpha)
 
 
+def _stroke(mark: Line | Segments | Arrow | Reference) -> dict[str, Any]:
+    return {"color": _colour(mark), "width": _WIDTH * mark.width, "dash": mark.dash}
+
+
 def _few(*columns: Any, most: int = _POINTS) -> list[np.ndarray]:
     """Return columns with as many entries as are drawn, evenly spread."""
     arrays = np.broadcast_arrays(*(np.atleast_1d(column) for column in columns))
@@ -170,7 +179,7 @@ def _symbol(mark: Points | Line | Cloud) -> str:
 
 def _line(drawing: Drawing, mark: Line) -> None:
     x, y = _few(mark.x, mark.y)
-    line = {"color": _colour(mark), "width": _WIDTH * mark.width, "dash": mark.dash}
+    line = _stroke(mark)
     settings: dict[str, Any] = {"mode": "lines", "line": line}
     if mark.steps is not None:
         line["shape"] = "hvh" if mark.steps == "half way" else "hv"
@@ -261,10 +270,9 @@ def _bars(drawing: Drawing, mark: Bars) -> None:
 
 def _segments(drawing: Drawing, mark: Segments) -> None:
     x0, y0, x1, y1 = (v.tolist() for v in np.broadcast_arrays(mark.x0, mark.y0, mark.x1, mark.y1))
-    line = {"color": _colour(mark), "width": _WIDTH * mark.width, "dash": mark.dash}
     x = [end for pair in zip(x0, x1, strict=True) for end in (*pair, None)]
     y = [end for pair in zip(y0, y1, strict=True) for end in (*pair, None)]
-    drawing.add(mark, "scatter", x=x, y=y, mode="lines", line=line)
+    drawing.add(mark, "scatter", x=x, y=y, mode="lines", line=_stroke(mark))
 
 
 def _heat_map(drawing: Drawing, mark: HeatMap) -> None:
@@ -353,21 +361,23 @@ def _box(drawing: Drawing, mark: Box) -> None:
         for middle, size in ((mark.x, mark.width), (mark.y, mark.height))
     )
     look = {"fillcolor": _colour(mark), "line": {"color": INK, "width": 1}, "layer": "below"}
-    drawing.figure.add_shape(type="rect", x0=x0, x1=x1, y0=y0, y1=y1, **look)
+    axes = drawing.axes
+    drawing.figure.add_shape(type="rect", x0=x0, x1=x1, y0=y0, y1=y1, **look, **axes)
     words = mark.text.replace("\n", "<br>")
-    drawing.figure.add_annotation(text=words, x=mark.x, y=mark.y, showarrow=False)
+    drawing.figure.add_annotation(text=words, x=mark.x, y=mark.y, showarrow=False, **axes)
 
 
 def _arrow(drawing: Drawing, mark: Arrow) -> None:
-    line = {"color": _colour(mark), "width": _WIDTH * mark.width, "dash": mark.dash}
-    drawing.add(mark, "scatter", x=mark.x, y=mark.y, mode="lines", line=line)
+    drawing.add(mark, "scatter", x=mark.x, y=mark.y, mode="lines", line=_stroke(mark))
     (ax, x), (ay, y) = mark.x[-2:], mark.y[-2:]
-    ends = {"x": x, "y": y, "ax": ax, "ay": ay, "axref": "x", "ayref": "y"}
-    drawing.figure.add_annotation(text="", arrowhead=2, arrowcolor=_colour(mark), **ends)
+    axes = drawing.axes
+    tail = {"ax": ax, "ay": ay, "axref": axes["xref"], "ayref": axes["yref"]}
+    look = {"arrowhead": 2, "arrowcolor": _colour(mark)}
+    drawing.figure.add_annotation(text="", x=x, y=y, **axes, **tail, **look)
 
 
 def _reference(drawing: Drawing, mark: Reference) -> None:
-    line = {"color": _colour(mark), "width": _WIDTH * mark.width, "dash": mark.dash}
+    line = _stroke(mark)
     if not mark.label:
         # All choices have it.
         if not drawing.meta:

@@ -141,7 +141,7 @@ def _shapes(
             for place, colour in zip(places, colours, strict=True):
                 told = "a sensor on a shape"
                 dot = _moved(at, place, scale)
-                marks.append(Points(*dot, size=4.5, colour=colour, edge="white", label=told))
+                marks.append(Points(*dot, size=4.5, colour=colour, edge="#FFFFFF", label=told))
         ends = -0.5 * height, 1.5 * height
         marks.append(Band([-0.06, 0], *ends, colour=LIGHT, label="clamp"))
         panels.append(Panel(x, y, marks, equal=True))

@@ -88,7 +88,7 @@ def _maps(systems: DrawnSystems) -> Sheet:
             least=bounds[0],
             largest=bounds[1],
             colours="flow",
-            edge="white",
+            edge="#FFFFFF",
             label="readings",
         )
         flow.append(Panel(Axis("x", places=_TICKS), up, [within, dots], equal=True))
