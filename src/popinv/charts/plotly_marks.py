@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from popinv.charts import style
 from popinv.charts.csv_writer import rows_of
 from popinv.charts.description import (
     Arrow,
-    Axis,
     Band,
     Bars,
     Box,
@@ -62,6 +60,8 @@ class Drawing:
 
     Attributes
     ----------
+    names : dict
+        Names of the places along x and y, or None where some points have none.
     meta : int or dict, optional
         The choice for which it is shown, or the names of its quantities.
     at : dict
@@ -72,17 +72,10 @@ class Drawing:
 
     figure: go.Figure
     panel: Panel
+    names: dict[str, dict[float, str] | None]
     meta: Any = None
     at: Mapping[str, str] = field(default_factory=dict)
     told: set[str] | None = None
-
-    @cached_property
-    def names(self) -> dict[str, dict[float, str] | None]:
-        """Names of the places along x and y, where all points have one."""
-        return {
-            letter: _names_of(self.panel, axis, letter)
-            for letter, axis in (("x", self.panel.x), ("y", self.panel.y))
-        }
 
     @property
     def axes(self) -> dict[str, str]:
@@ -122,31 +115,6 @@ class Drawing:
         column = int(upright)
         points = [row[column] for mark in self.panel.marks for row in rows_of(mark)]
         return [float(np.nanmin(points)), float(np.nanmax(points))]
-
-
-def _names_of(panel: Panel, axis: Axis, letter: str) -> dict[float, str] | None:
-    """Return the names of the places of all points along an axis, or None if some have none."""
-    if axis.places is None or axis.names is None:
-        return None
-    words = (name.replace("\n", "<br>") for name in axis.names)
-    names = dict(zip(map(float, axis.places), words, strict=True))
-    # plotly counts names from 0.
-    if len(set(axis.names)) < len(names) or list(names) != list(range(len(names))):
-        return None
-    values: list[float] = []
-    for mark in panel.marks:
-        if isinstance(mark, Band | HeatMap | Contours):
-            return None
-        if isinstance(mark, Stretch) and not mark.upright and letter == "x":
-            return None
-        if isinstance(mark, Bars) and mark.across == (letter == "y"):
-            values += np.ravel(mark.places).tolist()
-        elif isinstance(mark, Line | Points | Cloud):
-            values += np.ravel(mark.x if letter == "x" else mark.y).tolist()
-        elif isinstance(mark, Segments):
-            ends = (mark.x0, mark.x1) if letter == "x" else (mark.y0, mark.y1)
-            values += [value for end in ends for value in np.ravel(end).tolist()]
-    return names if set(values) <= set(names) else None
 
 
 def _faint(colour: str, alpha: float) -> str:

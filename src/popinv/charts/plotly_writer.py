@@ -8,7 +8,19 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from popinv.charts.description import Axis, Panel
+from popinv.charts.description import (
+    Axis,
+    Band,
+    Bars,
+    Cloud,
+    Contours,
+    HeatMap,
+    Line,
+    Panel,
+    Points,
+    Segments,
+    Stretch,
+)
 from popinv.charts.page_chart import GRID, INK, LIGHT
 from popinv.charts.plotly_marks import Drawing
 from popinv.charts.style import root, root_ticks
@@ -71,10 +83,10 @@ def page_figure(panels: Sequence[Panel], height: int = 340, choices: bool = Fals
     first = panels[0]
     figure = _empty(height)
     for number, panel in enumerate(panels):
-        drawing = Drawing(figure, panel, number if choices else None)
+        drawing = Drawing(figure, panel, _names_of(panel), number if choices else None)
         for mark in panel.marks:
             drawing.draw(mark)
-    names = Drawing(figure, first).names
+    names = _names_of(first)
     figure.update_xaxes(**_axis_of(first.x, names["x"], upright=False))
     figure.update_yaxes(**_axis_of(first.y, names["y"], upright=True))
     return figure
@@ -96,7 +108,7 @@ def page_grid(panels: Sequence[Panel | None], columns: int, height: int) -> go.F
         at = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
         strip = panel.y.bare
         meta = {"x": panel.title} if strip else {"x": panel.x.label, "y": panel.y.label}
-        drawing = Drawing(figure, panel, meta, at, told)
+        drawing = Drawing(figure, panel, _names_of(panel), meta, at, told)
         for mark in panel.marks:
             drawing.draw(mark)
         left, top = column / columns, 1 - row / rows
@@ -115,6 +127,39 @@ def page_grid(panels: Sequence[Panel | None], columns: int, height: int) -> go.F
                 text=panel.title, x=0, y=top - above / rows, showarrow=False, **words
             )
     return figure
+
+
+def _names_of(panel: Panel) -> dict[str, dict[float, str] | None]:
+    """Return the names of the places along x and y, where all points have one."""
+    return {
+        letter: _names_along(panel, axis, letter)
+        for letter, axis in (("x", panel.x), ("y", panel.y))
+    }
+
+
+def _names_along(panel: Panel, axis: Axis, letter: str) -> dict[float, str] | None:
+    """Return the names of the places of all points along an axis, or None if some have none."""
+    if axis.places is None or axis.names is None:
+        return None
+    words = (name.replace("\n", "<br>") for name in axis.names)
+    names = dict(zip(map(float, axis.places), words, strict=True))
+    # plotly counts names from 0.
+    if len(set(axis.names)) < len(names) or list(names) != list(range(len(names))):
+        return None
+    values: list[float] = []
+    for mark in panel.marks:
+        if isinstance(mark, Band | HeatMap | Contours):
+            return None
+        if isinstance(mark, Stretch) and not mark.upright and letter == "x":
+            return None
+        if isinstance(mark, Bars) and mark.across == (letter == "y"):
+            values += np.ravel(mark.places).tolist()
+        elif isinstance(mark, Line | Points | Cloud):
+            values += np.ravel(mark.x if letter == "x" else mark.y).tolist()
+        elif isinstance(mark, Segments):
+            ends = (mark.x0, mark.x1) if letter == "x" else (mark.y0, mark.y1)
+            values += [value for end in ends for value in np.ravel(end).tolist()]
+    return names if set(values) <= set(names) else None
 
 
 def _axis_of(given: Axis, names: dict[float, str] | None, upright: bool) -> dict[str, Any]:
