@@ -12,8 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from popinv.figures.arrangement import Arrangement, ObservedCurve, arrangement, seen_somewhere
-from popinv.figures.replicates import each_replicate, rows_of_replicates
+from popinv.figures.arrangement import (
+    Arrangement,
+    ObservedCurve,
+    arrangement,
+    each_replicate,
+    rows_of_replicates,
+    seen_somewhere,
+)
 from popinv.figures.simulated import (
     LEVELS,
     covariance,

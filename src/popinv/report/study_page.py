@@ -12,13 +12,12 @@ import xarray as xr
 from popinv.charts.page_chart import Chart
 from popinv.charts.plotly_writer import page_figure
 from popinv.charts.style import evenly
-from popinv.figures.arrangement import arrangement
+from popinv.figures.arrangement import arrangement, each_replicate
 from popinv.figures.calibration import calibration_of
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.estimate_pairs import estimate_pairs
 from popinv.figures.observations import quantile_panels
 from popinv.figures.predictive_check import PredictiveCheck, predictive_check
-from popinv.figures.replicates import each_replicate
 from popinv.figures.simulated import some_systems
 from popinv.figures.study import noise_comparison, sensor_distances
 from popinv.inference.build import descent_problem

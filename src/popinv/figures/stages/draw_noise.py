@@ -9,9 +9,8 @@ import xarray as xr
 from scipy.spatial.distance import cdist
 
 from popinv.charts.description import Sheet
-from popinv.figures.arrangement import arrangement
+from popinv.figures.arrangement import arrangement, of_one_replicate
 from popinv.figures.gallery.noise import draw_before_and_after
-from popinv.figures.replicates import of_one_replicate
 from popinv.forward.datasets import places
 from popinv.inference.conditions import fitted_observations
 

@@ -7,9 +7,9 @@ import xarray as xr
 
 from popinv.charts.description import Sheet
 from popinv.charts.style import SYSTEMS
+from popinv.figures.arrangement import of_one_replicate
 from popinv.figures.gallery.systems import draw_systems as draw_states
 from popinv.figures.observations import example_systems
-from popinv.figures.replicates import of_one_replicate
 from popinv.forward.states import states
 from popinv.inference.result import parameters_of
 from popinv.population.known import known_of
