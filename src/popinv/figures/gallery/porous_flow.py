@@ -36,7 +36,8 @@ def _lines(systems: DrawnSystems) -> Sheet:
     for i in range(len(systems)):
         # Below the curve, each place has the colour of its height.
         shade = shades("sequential", (field[i] - low) / (high - low))
-        bars = Bars(x, np.full(len(x), low), field[i], 1.02 * (x[1] - x[0]), colours=shade)
+        edge, width = np.full(len(x), low), 1.02 * float(x[1] - x[0])
+        bars = Bars(x, edge, field[i], width, colours=shade, label="area below the curve")
         curve = Line(x, field[i], width=1.2, colour=DATA, label="log-permeability")
         ground.append(
             Panel(
@@ -46,7 +47,7 @@ def _lines(systems: DrawnSystems) -> Sheet:
             )
         )
         inside = Line(x, pressure[i], width=2, colour=SYSTEMS[i], label="pressure")
-        read = Points(sensors[i], systems.y[i], size=3, label="readings")
+        read = Points(sensors[i], systems.y[i], size=2, label="readings")
         flow.append(Panel(place, Axis(systems.quantity, limits=heights), [inside, read]))
     keys = [
         Line([], [], width=2, colour=LIGHT, label="pressure in the sample"),
