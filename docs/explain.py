@@ -17,7 +17,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from popinv.charts.style import DATA, LIGHT, MODEL, TRUTH, styled
+from popinv.charts.style import DATA, LIGHT, MODEL, TRUTH, style
 from popinv.config.loading import load_file
 from popinv.inference.descent import step
 from popinv.inference.problem import Problem, begin
@@ -64,7 +64,6 @@ def push_on_noise(problem: Problem, policy: str, alpha: np.ndarray, sizes: np.nd
     ]
 
 
-@styled
 def draw_cut_gradient() -> Figure:
     """Draw the push of each policy on the size of the noise, and descents of the default study."""
     problem, sizes = template(), np.geomspace(0.04, 1.0, 25)
@@ -119,7 +118,6 @@ def by_quadrature(values: np.ndarray, spread: float, noise: float) -> float:
     return float(np.log(density / noise).sum())
 
 
-@styled
 def draw_identifiability() -> Figure:
     """Draw where the likelihood of the spreads of parameter and noise is large, in three cases."""
     rng = np.random.default_rng(1)
@@ -156,5 +154,6 @@ def save(figure: Figure, name: str) -> None:
 
 
 if __name__ == "__main__":
-    save(draw_cut_gradient(), "explain_cut_gradient.svg")
-    save(draw_identifiability(), "explain_identifiability.svg")
+    with style():
+        save(draw_cut_gradient(), "explain_cut_gradient.svg")
+        save(draw_identifiability(), "explain_identifiability.svg")

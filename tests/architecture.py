@@ -45,7 +45,6 @@ ALLOWED: dict[str, set[str]] = {
         "judgement",
         "population",
         "sections",
-        "store",
     }
     | {"surrogate"},
     "methods": {

@@ -8,12 +8,16 @@ import json
 
 import numpy as np
 import pytest
+from drawn_numbers import numbers_of
+from matplotlib.colors import to_hex
 
 from popinv.charts.csv_writer import numbers_of_panel, numbers_of_sheet
 from popinv.charts.description import (
+    Arrow,
     Axis,
     Band,
     Bars,
+    Box,
     Cloud,
     Contours,
     Frame,
@@ -28,17 +32,19 @@ from popinv.charts.description import (
     Points,
     Reference,
     Segments,
+    Shape,
     Sheet,
     Stretch,
 )
-from popinv.charts.drawn_numbers import numbers_of
 from popinv.charts.matplotlib_writer import drawn
 from popinv.charts.page_chart import Chart
-from popinv.charts.plotly_writer import page_figure
+from popinv.charts.plotly_writer import page_figure, page_grid
 from popinv.charts.saving import save
+from popinv.charts.style import shades
 
 X = np.array([1.0, 2.0, 4.0])
 SQUARE = np.arange(12.0).reshape(3, 4)
+WORDS = [[f"{value:g}" for value in row] for row in SQUARE]
 GRID = np.linspace(-1, 1, 21)
 DISC = np.hypot(*np.meshgrid(GRID, GRID))
 
@@ -46,7 +52,7 @@ MARKS: dict[str, Mark] = {
     "line": Line(X, X**2, "dash", marker="square", label="a"),
     "one value for all": Line(X, 0.5, label="a"),
     "gap": Line(X, np.array([1.0, np.nan, 2.0]), label="a"),
-    "steps": Line(X, X, steps=True, label="a"),
+    "steps": Line(X, X, steps="half way", label="a"),
     "points": Points(X, X, "triangle-up", filled=False, label="a"),
     "hidden": Points(X, X, label="a", legend=False),
     "intervals": Points(X, X, low=X - 0.1, high=X + 0.2, label="a"),
@@ -60,10 +66,18 @@ MARKS: dict[str, Mark] = {
     "beams": Bars(X, 0 * X, X, across=True, colours=["#000000"] * 3, label="a"),
     "levels": Segments(X, X, X + 1, X, label="a"),
     "uprights": Segments(X, X, X, X + 1, label="a"),
-    "map": HeatMap(SQUARE, (0.5, 4.5, 3.5, 0.5), 0, 11, diverging=True, label="a"),
+    "map": HeatMap(SQUARE, (0.5, 4.5, 3.5, 0.5), 0, 11, colours="diverging", label="a"),
     "map upwards": HeatMap(SQUARE, (0, 1, 0, 1), 0, 11, label="a"),
     "large map": HeatMap(np.ones((250, 120)), (0, 120, 0, 250), 0, 1, label="a"),
     "contours": Contours(GRID, GRID, DISC, (0.3, 0.6), label="contour"),
+    "map of roots": HeatMap(SQUARE - 4, (0, 4, 0, 3), -7, 7, root=True, square=False, label="a"),
+    "smooth map": HeatMap(SQUARE, (0, 4, 0, 3), 0, 11, smooth=True, steps=8, label="a"),
+    "photograph": HeatMap(SQUARE, (0, 4, 3, 0), 0, 11, colours="grey", texts=WORDS, label="a"),
+    "steps at points": Line(X, X, steps="at points", label="a"),
+    "joined": Points(X, X, low=X - 0.1, high=X + 0.2, joined="dashdot", edge="#8C8C8C", label="a"),
+    "slanted": Segments(X, X, X + 1, X**2, label="a"),
+    "outline": Shape([0, 1, 1, 0], [0, 0, 1, 0], label="a"),
+    "few contours": Contours(GRID, GRID, DISC, 3, label="contour"),
     "areas": Contours(GRID, GRID, DISC, (0.0, 0.3, 0.6), filled=True, label="contour"),
 }
 SILENT: dict[str, Mark] = {
@@ -74,6 +88,9 @@ SILENT: dict[str, Mark] = {
     "frame": Frame((0, 1), (0, 1), label="a"),
     "note": Note("words"),
     "note at a point": Note("words", 1.0, 1.0),
+    "bold note": Note("words", 1.0, 1.0, bold=True, framed=False, shift=(4, 2)),
+    "box": Box("words", 1.0, 1.0, 0.5, 0.2, label="a"),
+    "arrow": Arrow([0, 1, 1], [0, 0, 2], "dash", label="a"),
 }
 
 
@@ -85,12 +102,17 @@ def sheet(*panels: Panel | None, **settings) -> Sheet:
     return Sheet("A title", 4, 4, Grid(panels, **settings))
 
 
+def assert_as_drawn(chart: Sheet) -> None:
+    """Check that the table has the rows that the picture shows, in whatever order."""
+    told, shown = numbers_of_sheet(chart), numbers_of(drawn(chart))
+    assert sorted(told.splitlines()) == sorted(shown.splitlines())
+
+
 @pytest.mark.parametrize("name", MARKS)
 def test_the_table_has_the_numbers_that_the_picture_shows(name: str) -> None:
     chart = sheet(panel(MARKS[name], title="One, of two"))
-    told = numbers_of_sheet(chart)
-    assert told == numbers_of(drawn(chart))
-    rows = list(csv.DictReader(io.StringIO(told)))
+    assert_as_drawn(chart)
+    rows = list(csv.DictReader(io.StringIO(numbers_of_sheet(chart))))
     assert {row["panel"] for row in rows} == {"One, of two"}
     assert {row["series"] for row in rows} == {MARKS[name].label}
 
@@ -99,7 +121,7 @@ def test_the_table_has_the_numbers_that_the_picture_shows(name: str) -> None:
 def test_what_lies_across_a_panel_has_no_numbers(name: str) -> None:
     chart = sheet(panel(SILENT[name], MARKS["line"]))
     assert len(numbers_of_sheet(chart).splitlines()) == 1 + len(X)
-    assert numbers_of_sheet(chart) == numbers_of(drawn(chart))
+    assert_as_drawn(chart)
 
 
 @pytest.mark.parametrize("name", {**MARKS, **SILENT})
@@ -133,7 +155,7 @@ def test_panels_are_named_by_title_or_label_or_number() -> None:
     chart = sheet(panel(MARKS["line"]), None, blank, columns=3)
     rows = csv.DictReader(io.StringIO(numbers_of_sheet(chart)))
     assert [row["panel"] for row in rows] == ["height [m]"] * 3 + ["panel 2"] * 3
-    assert numbers_of_sheet(chart) == numbers_of(drawn(chart))
+    assert_as_drawn(chart)
 
 
 def test_parts_of_a_sheet_are_told_in_their_order() -> None:
@@ -141,7 +163,7 @@ def test_parts_of_a_sheet_are_told_in_their_order() -> None:
     body = Parts([Parts(titled[:2], down=True), titled[2]], shares=(2, 1))
     chart = Sheet("A title", 6, 4, body)
     assert [each.title for each in chart.panels] == ["a", "b", "c"]
-    assert numbers_of_sheet(chart) == numbers_of(drawn(chart))
+    assert_as_drawn(chart)
 
 
 def test_legends_show_what_they_should() -> None:
@@ -156,6 +178,72 @@ def test_legends_show_what_they_should() -> None:
     figure = drawn(sheet(panel(renamed), panel(renamed), legend=2, keys=[key]))
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["a key"]
+
+
+def test_a_scale_of_roots_is_the_same_on_a_page() -> None:
+    y = Axis(scale="root", limits=(-0.04, 9.0))
+    chart = Panel(Axis(), y, [Line([0.0, 1, 2], [-0.01, 1, 4], label="a")])
+    (ax,) = drawn(sheet(chart)).axes
+    heights = ax.transData.transform([(0, value) for value in (0, 1, 4, 9)])[:, 1]
+    np.testing.assert_allclose(np.diff(heights), heights[1] - heights[0])
+    figure = page_figure([chart])
+    np.testing.assert_allclose(figure.data[0].y, [-0.1, 1, 2])
+    assert figure.layout.yaxis.range == pytest.approx((-0.2, 3))
+    places, names = figure.layout.yaxis.tickvals, figure.layout.yaxis.ticktext
+    np.testing.assert_allclose(np.square(places), [float(name) for name in names])
+
+
+def test_colours_of_roots_are_the_same_on_a_page() -> None:
+    values = np.array([[0.0, 1.0, 9.0]])
+    mark = HeatMap(values, (0, 3, 0, 1), 0, 9, root=True, scale="covariance")
+    (image,) = drawn(sheet(panel(mark))).axes[0].images
+    assert image.norm(1.0) == pytest.approx(1 / 3)
+    (trace,) = page_figure([panel(mark)]).data
+    np.testing.assert_allclose(trace.z, [[0, 1, 3]])
+    assert (trace.zmin, trace.zmax) == (0, 3)
+    np.testing.assert_allclose(trace.customdata, values)
+    np.testing.assert_allclose(
+        np.square(trace.colorbar.tickvals), [float(text) for text in trace.colorbar.ticktext]
+    )
+
+
+def test_words_in_cells_are_read_on_their_colours() -> None:
+    mark = HeatMap(np.array([[0.0, 1.0]]), (0, 2, 0, 1), 0, 1, texts=[["low", "high"]])
+    low, high = drawn(sheet(panel(mark))).axes[0].texts
+    # The least values are dark blue, the largest yellow.
+    assert (low.get_text(), low.get_color()) == ("low", "white")
+    assert (high.get_text(), high.get_color()) == ("high", "black")
+
+
+def test_each_row_of_a_sheet_may_have_a_scale_of_colours() -> None:
+    maps = [panel(HeatMap(SQUARE, (0, 1, 0, 1), 0, end)) for end in (5, 5, 11, 11)]
+    lines = [panel(MARKS["line"])] * 2
+    figure = drawn(sheet(*maps, *lines, columns=2, scale=["few", "many", None]))
+    bars = [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
+    assert [bar.get_ylabel() for bar in bars] == ["few", "many"]
+    assert [bar.get_ylim()[1] for bar in bars] == [5, 11]
+
+
+def test_words_below_a_sheet_and_names_below_a_panel() -> None:
+    chart = panel(MARKS["line"], legend=Legend("below"))
+    figure = drawn(Sheet("A title", 4, 4, Grid([chart]), "words"))
+    assert figure.get_supxlabel() == "words"
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    legend = ax.get_legend().get_window_extent()
+    assert legend.ymax < ax.get_window_extent().ymin
+
+
+def test_an_outline_has_the_colour_of_its_value() -> None:
+    corners = [0, 1, 1], [0, 0, 1]
+    looks = {"largest": 2.0, "colours": "time"}
+    marks = [Shape(*corners, value=value, **looks) for value in (0.0, 2.0)]
+    figure = drawn(sheet(panel(*marks), scale="time"))
+    edges = [patch.get_edgecolor()[:3] for patch in figure.axes[0].patches]
+    assert (figure.axes[1].get_ylabel(), figure.axes[1].get_ylim()) == ("time", (0, 2))
+    traces = page_figure([panel(*marks)]).data
+    for edge, trace, expected in zip(edges, traces, shades("time", [0.0, 1.0]), strict=True):
+        assert to_hex(edge) == trace.line.color == expected
 
 
 @pytest.mark.parametrize("scale", ["linear", "log"])
@@ -223,6 +311,23 @@ def test_a_heat_map_has_its_first_row_where_the_picture_has_it() -> None:
     assert heat.y.tolist() == [1, 2, 3]
     assert page_figure([panel(MARKS["map"])]).layout.yaxis.autorange == "reversed"
     assert page_figure([panel(MARKS["map upwards"])]).layout.yaxis.autorange is None
+
+
+def test_boxes_and_arrows_of_a_grid_are_in_their_own_panels() -> None:
+    marks = [Box("a\nb", 1.0, 2.0, 0.5, 0.2), Arrow([0, 1, 1], [0, 0, 2])]
+    figure = page_grid([panel(MARKS["line"]), panel(*marks)], 2, 300)
+    (shape,) = figure.layout.shapes
+    assert (shape.xref, shape.yref, shape.x0, shape.x1) == ("x2", "y2", 0.75, 1.25)
+    words, head = figure.layout.annotations
+    assert (words.text, words.xref, words.x, words.y) == ("a<br>b", "x2", 1.0, 2.0)
+    assert (head.axref, head.ax, head.ay, head.x, head.y) == ("x2", 1, 0, 1, 2)
+
+
+def test_a_figure_that_is_drawn_already_is_refused(tmp_path) -> None:
+    figure = drawn(sheet(panel(MARKS["line"])))
+    with pytest.raises(TypeError, match=r"figure 'a' is a Figure; .* popinv\.charts\.description"):
+        save(figure, tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_picture_and_its_table_are_written_and_the_same_twice(tmp_path) -> None:

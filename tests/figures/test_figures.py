@@ -26,9 +26,10 @@ from studies import (
     vector_study,
 )
 
+from popinv.charts.description import Axis, Grid, Line, Panel, Sheet
 from popinv.charts.matplotlib_writer import drawn
 from popinv.charts.saving import save
-from popinv.charts.style import CHECK, TRUTH, axis_label, new_figure, running_mean, style
+from popinv.charts.style import CHECK, TRUTH, axis_label, running_mean, style
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.names import FIGURES
@@ -73,16 +74,16 @@ def test_every_figure_is_written_and_the_same_twice(line: Study, tmp_path, monke
     assert set(first) == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "csv")}
     # Those that draw random numbers.
     for name in ("observations", "law", "solver_calls"):
-        save(line.draw(name), tmp_path / "again.png")
+        save(line.chart(name), tmp_path / "again.png")
         again = hashlib.sha256((tmp_path / "again.png").read_bytes()).hexdigest()
         assert again == first[f"{name}.png"]
 
 
 def test_settings_neither_leak_out_nor_in(line: Study, tmp_path) -> None:
-    save(line.draw("descent"), tmp_path / "a.png")
+    save(line.chart("descent"), tmp_path / "a.png")
     with matplotlib.rc_context({"font.size": 30, "axes.grid": False, "savefig.bbox": "tight"}):
         before = dict(matplotlib.rcParams)
-        save(line.draw("descent"), tmp_path / "b.png")
+        save(line.chart("descent"), tmp_path / "b.png")
         assert dict(matplotlib.rcParams) == before
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
@@ -418,7 +419,8 @@ def test_running_mean() -> None:
 
 def test_title_goes_into_the_file_and_the_version_does_not(tmp_path) -> None:
     # Rules give their outputs as text.
-    save(new_figure("A title", 2, 2), str(tmp_path / "figure.png"))
+    panel = Panel(Axis(), Axis(), [Line([0, 1], [0, 1])])
+    save(Sheet("A title", 2, 2, Grid([panel])), str(tmp_path / "figure.png"))
     content = (tmp_path / "figure.png").read_bytes()
     assert b"A title" in content
     assert b"matplotlib" not in content.lower()

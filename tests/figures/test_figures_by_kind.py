@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
 from studies import (
     LINE,
     PLACES,
@@ -24,7 +25,7 @@ from studies import (
 )
 
 from popinv.charts.matplotlib_writer import draw_panel, drawn
-from popinv.charts.style import SYSTEMS, new_figure, squared
+from popinv.charts.style import SYSTEMS, squared
 from popinv.figures.arrangement import Arrangement, ObservedCurve
 from popinv.figures.descent import draw_descent
 from popinv.figures.draws import law_draws, plane
@@ -234,7 +235,7 @@ def test_density_of_a_wide_quantity_is_that_of_its_logarithm() -> None:
     assert is_wide(z)
     assert not is_wide(z - 1)
     assert not is_wide(1 + 0.1 * z)
-    ax = new_figure("", 4, 4).subplots()
+    ax = Figure().subplots()
     draw_panel(ax, density_panel(Marginal("rate", "1/s", z, None)))
     x, density = labelled(ax, "recovered")
     assert np.trapezoid(density, np.log(x)) == pytest.approx(1, abs=0.01)
@@ -287,7 +288,7 @@ def test_covariance_of_unequal_quantities_is_scaled(quantities: Study) -> None:
 def test_negative_empirical_variances_are_named() -> None:
     noise = NoiseComparison(np.eye(2), np.diag([1.0, -0.2]))
     layout = Arrangement((ObservedCurve("", np.arange(2), np.arange(2.0)),), "")
-    ax = new_figure("", 4, 4).subplots()
+    ax = Figure().subplots()
     draw_panel(ax, deviations_panel(noise, layout, "1"))
     np.testing.assert_allclose(labelled(ax, "empirical, 0 where negative")[1], [1.0, 0.0])
 

@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from studies import all_axes, at_places, labelled, over_time, titled
 
+from popinv.charts.matplotlib_writer import drawn
+from popinv.charts.saving import save_vectors
 from popinv.figures.arrangement import arrangement
 from popinv.figures.gallery.noise import draw_before_and_after
-from popinv.figures.gallery.rule_graph import RuleGraph, draw_rule_graph, read_jobs, save_vectors
+from popinv.figures.gallery.rule_graph import RuleGraph, draw_rule_graph, read_jobs
 from popinv.figures.gallery.systems import draw_systems
 from popinv.forward.base import Observations
 from popinv.population.observe import observations_dataset
@@ -131,7 +133,7 @@ KINDS = {
 
 @cache
 def picture(kind: str) -> Figure:
-    return draw_systems(*KINDS[kind], title="3 of 20 systems")
+    return drawn(draw_systems(*KINDS[kind], title="3 of 20 systems"))
 
 
 def panels(figure: Figure) -> list[list]:
@@ -176,7 +178,7 @@ def test_maps_have_x_across_and_the_sensors_in_their_colours():
     for i in range(COUNT):
         # The permeability grows along x, which is along a row of the image.
         image = top[i].get_images()[0]
-        np.testing.assert_array_equal(image.get_array()[0], states["log_permeability"][i, :, -1])
+        np.testing.assert_array_equal(image.get_array()[-1], states["log_permeability"][i, :, -1])
         assert image.get_extent() == [0, 1, 0, 1]
         dots = bottom[i].collections[-1]
         np.testing.assert_array_equal(dots.get_offsets()[:, 1], observations["observation_y"])
@@ -257,9 +259,8 @@ def test_noise_before_and_after_is_on_one_scale():
     places = np.linspace(0.05, 0.95, 12)[:, None]
     layout = arrangement(seen(at_places(places), np.zeros((4, 12))))
     start, recovered, true = (kernel(places, *p) for p in ((0.3, 0.3), (0.11, 0.05), (0.1, 0.05)))
-    figure = draw_before_and_after(
-        start, recovered, true, layout, np.abs(places - places.T), units="m"
-    )
+    distance = np.abs(places - places.T)
+    figure = drawn(draw_before_and_after(start, recovered, true, layout, distance, units="m"))
     off = np.linalg.norm(recovered - true) / np.linalg.norm(true)
     assert 0.2 < off < 0.25
     images = [
@@ -279,10 +280,10 @@ def test_noise_before_and_after_is_on_one_scale():
         np.testing.assert_allclose(value, expected, rtol=1e-10)
     assert curves.get_ylabel() == "covariance [m²]"
     few = arrangement(seen(at_places(places[:3]), np.zeros((4, 3))))
-    three = draw_before_and_after(start[:3, :3], recovered[:3, :3], None, few)
+    three = drawn(draw_before_and_after(start[:3, :3], recovered[:3, :3], None, few))
     for ax in (*all_axes(three)[:2], titled(three, "Standard deviation of the noise")):
         assert np.all(np.mod(ax.get_xticks(), 1) == 0)
-    own = draw_before_and_after(start, recovered, None, layout)
+    own = drawn(draw_before_and_after(start, recovered, None, layout))
     assert [ax.get_title(loc="left") for ax in all_axes(own)][:2] == [
         "Before: the start",
         "After: recovered",
@@ -295,7 +296,7 @@ def test_noise_over_time_is_drawn_by_lag():
     lag = np.abs(times[:, None] - times)
     start = np.kron(np.diag([0.04, 0.09]), np.eye(6))
     recovered = np.kron(np.diag([0.01, 0.02]), 0.5**lag)
-    figure = draw_before_and_after(start, recovered, recovered, layout)
+    figure = drawn(draw_before_and_after(start, recovered, recovered, layout))
     correlation = titled(figure, "Autocorrelation at x = 0.6")
     np.testing.assert_allclose(labelled(correlation, "recovered")[1], 0.5 ** np.arange(6))
     np.testing.assert_allclose(labelled(correlation, "start")[1], np.arange(6) == 0)
@@ -351,7 +352,7 @@ def test_rules_stand_where_they_first_have_something_to_do():
 def test_rules_are_drawn_as_boxes_that_do_not_overlap(tmp_path: Path):
     graph = read_jobs(DOT)
     groups = dict.fromkeys(graph.levels, "active_learning") | {"draw": "population"}
-    figure = draw_rule_graph(graph, groups, "The rules")
+    figure = drawn(draw_rule_graph(graph, groups, "The rules"))
     figure.draw_without_rendering()
     (ax,) = all_axes(figure)
     boxes = [p.get_window_extent() for p in ax.patches if isinstance(p, FancyBboxPatch)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.config.loading import load
 from popinv.figures.stages.draw_systems import draw_systems
 from popinv.forward.stages.solve_chunk import solve_chunk
@@ -61,8 +62,8 @@ def test_each_system_shows_its_own_sensors_under_its_own_load(dimension):
     alpha = law_values(made.law, {**LAW}, made.forward)
     answer = xr.Dataset({"alpha": ("p", alpha), "gamma": ("g", np.log([0.01]))})
     pictures = [
-        draw_systems(model, seen, solves, seed=1),
-        draw_systems(model, seen, None, answer, seed=1),
+        drawn(draw_systems(model, seen, solves, seed=1)),
+        drawn(draw_systems(model, seen, None, answer, seed=1)),
     ]
     design = seen["design"].values[:, 1:]
     for figure in pictures:

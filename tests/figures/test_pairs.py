@@ -7,9 +7,9 @@ import pytest
 from studies import LINE, Study, all_axes, at_places, make_study
 
 from popinv.figures.draws import law_draws
-from popinv.figures.joint import correlations_of, joint_of
 from popinv.figures.law import MarginalDraws
 from popinv.figures.marginals import Marginal, density_of
+from popinv.figures.pairs import correlations_of, joint_of
 from popinv.population.constraints import REAL
 from popinv.population.laws.free_form import FreeFormLaw
 from popinv.population.laws.gaussian import GaussianLaw

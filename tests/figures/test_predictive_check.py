@@ -18,8 +18,7 @@ from studies import (
 )
 
 from popinv.figures.arrangement import arrangement
-from popinv.figures.bins import bins_of
-from popinv.figures.predictive_check import PredictiveCheck, predictive_check
+from popinv.figures.predictive_check import PredictiveCheck, bins_of, predictive_check
 from popinv.figures.simulated import LEVELS, covariance, data_sets, quantiles, some_systems
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise

@@ -11,10 +11,12 @@ import xarray as xr
 from linear_systems import ALPHA, MATRIX, linear_problem
 from scipy.stats import chi2
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
 from popinv.methods.groups import use
 from popinv.methods.groups.comparison import compare_group, statement
+from popinv.methods.groups.figures import draw_tests
 from popinv.methods.groups.group_tests import (
     _covariance,
     adjusted,
@@ -27,7 +29,6 @@ from popinv.methods.groups.group_tests import (
     system_p_values,
 )
 from popinv.methods.groups.section import Groups
-from popinv.methods.groups.use import draw_tests
 from popinv.methods.outcome import StudyInput
 
 
@@ -200,7 +201,7 @@ def test_answers_in_words():
     # No simulated group of alike systems is as far apart.
     assert metrics["p_value_simulated"] == pytest.approx(1 / 21)
     assert metrics["p_value_system_5"] < 1e-6 < metrics["p_value_system_3"]
-    assert draw_tests(result).axes
+    assert drawn(draw_tests(result)).axes
     two = examine(problem, estimate, [4, 5])
     assert statement([4, 5], two) == "no two systems of the group can have the same parameters"
     assert statement([2, 3], examine(problem, estimate, [2, 3])) == (
@@ -244,4 +245,4 @@ def test_the_use_on_a_study_states_what_the_tests_say(monkeypatch):
     assert invariant.name == "systems_in_other_order"
     assert invariant.difference < 1e-8
     assert outcome.all_metrics["null_invariant_systems_in_other_order"] == invariant.difference
-    assert outcome.figures["tests"].axes
+    assert drawn(outcome.figures["tests"]).axes

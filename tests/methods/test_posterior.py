@@ -10,6 +10,7 @@ import torch
 from linear_systems import ALPHA, MATRIX, closed_form, linear_problem
 from scipy.stats import chi2, kstest
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 from popinv.methods.outcome import write_table
@@ -164,12 +165,12 @@ def test_coverage_of_a_linear_model_is_nominal():
     assert 100 <= metrics["effective_min"] <= metrics["effective_01"]
     assert metrics["systems_at_the_cap"] == 0
     assert metrics["moves_median"] <= metrics["moves_max"]
-    assert draw_systems(dataset, population, z).axes
-    assert draw_calibration(dataset, population).axes
+    assert drawn(draw_systems(dataset, population, z)).axes
+    assert drawn(draw_calibration(dataset, population)).axes
     without = posterior_dataset(posteriors, AB, 50)
     assert "coverage" not in coverage_metrics(without, population, 100)
-    assert draw_systems(without, population, None).axes
-    assert draw_calibration(without, population).axes
+    assert drawn(draw_systems(without, population, None)).axes
+    assert drawn(draw_calibration(without, population)).axes
 
 
 def test_systems_that_reach_the_cap_are_counted():
@@ -219,8 +220,8 @@ def test_what_all_systems_share_is_no_part_of_the_coverage():
     assert not any(name.endswith("_level") for name in metrics)
     own = posterior_dataset(posteriors, AB, 20, z)
     assert metrics["coverage"] == coverage_metrics(own, z, 50)["coverage"]
-    drawn = [ax.get_title(loc="left") for ax in draw_systems(dataset, population, truth).axes]
-    assert drawn == ["a", "b"]
+    panels = draw_systems(dataset, population, truth).panels
+    assert [panel.title for panel in panels] == ["a", "b"]
 
 
 def standard_normal_log(omega: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

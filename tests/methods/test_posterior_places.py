@@ -104,8 +104,8 @@ def test_tables_figures_and_metrics_are_of_the_places():
     said = statement(metrics)
     assert "log-permeability at x=0" in said
     assert "0 of 12 systems are unlike the population, where 0.12 are expected" in said
-    titles = [ax.get_title(loc="left") for ax in draw_systems(dataset, population, None).axes]
-    assert titles[0] == "log-permeability at x=0.1"
+    panels = draw_systems(dataset, population, None).panels
+    assert panels[0].title == "log-permeability at x=0.1"
     # What ends a chain is the sampler's own coordinates.
     assert metrics["systems_at_the_cap"] == 0
     assert coverage_metrics(dataset, population, 61)["systems_at_the_cap"] == SYSTEMS

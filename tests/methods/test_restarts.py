@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 from mirrored_population import losses_of, mirrored_problem, starts_on_both_sides
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError, InvariantError
 from popinv.inference.settings import DescentSettings
 from popinv.methods.outcome import StudyInput
@@ -178,4 +179,4 @@ def test_the_use_on_a_study_tells_of_its_starts(descended, monkeypatch):
     assert outcome.result is not None
     np.testing.assert_array_equal(outcome.result["end"].values[0], end)
     assert [one.name for one in outcome.invariants] == ["same_start_and_draws"]
-    assert outcome.figures["ends"].axes
+    assert drawn(outcome.figures["ends"]).axes

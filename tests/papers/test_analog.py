@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, linear
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError
 from popinv.methods.metrics import write_metrics
 from popinv.store import storage
@@ -271,8 +272,8 @@ def test_every_claim_has_a_row_and_all_can_be_stored(numbers_and_accuracies, tmp
     storage.save(result, tmp_path / "result.zarr.zip", config={}, seed=1, created_by="test")
     accuracy = storage.load(tmp_path / "result.zarr.zip")["accuracy"]
     assert accuracy.shape == (16, 2)
-    assert figures.draw_floor(numbers).axes
-    assert figures.draw_accuracies(reached).axes
+    assert drawn(figures.draw_floor(numbers)).axes
+    assert drawn(figures.draw_accuracies(reached)).axes
 
 
 GOOD = {

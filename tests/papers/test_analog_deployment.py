@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.charts.saving import save
 from popinv.errors import ConfigError
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
@@ -212,7 +213,7 @@ def test_numbers_and_advice_can_be_stored(tmp_path):
     assert "converters of at least 11 bits" in numbers["advice"]
     dataset = deployment.shifts_dataset(shifts, ["mean", "noise"])
     storage.save(dataset, tmp_path / "result.zarr.zip", config={}, seed=1, created_by="test")
-    assert draw_deployment(shifts).axes
+    assert drawn(draw_deployment(shifts)).axes
 
 
 def test_levels_at_which_every_refit_is_lost_are_drawn(tmp_path):

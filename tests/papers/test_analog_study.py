@@ -8,6 +8,7 @@ import torch
 from inference.problems import curve_problem
 from torch import nn
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.result import estimate_dataset
@@ -140,7 +141,7 @@ def test_analog_descent_shrinks_the_weights_and_two_arrays_do_not(trained):
     assert "by analog descent" in numbers["statement"]
     assert use.result_dataset(errors)["error"].shape == (4,)
     on_devices = {key: error for key, error in errors.items() if key[1] != "digital"}
-    assert draw_errors(on_devices, by_method["digital"], before).axes
+    assert drawn(draw_errors(on_devices, by_method["digital"], before)).axes
 
 
 def test_a_training_that_diverged_is_said_to_have(trained):

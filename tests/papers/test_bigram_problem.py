@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DataError
 from popinv.store import storage
 from popinv.store.variables import variable
@@ -193,7 +194,7 @@ def test_figures_are_drawn(result):
         figures.draw_curves(result, "text"),
         figures.draw_curves(text_curves(bigrams()), "series"),
     ):
-        assert figure.axes
+        assert drawn(figure).axes
 
 
 def test_crossing_is_log_linear():

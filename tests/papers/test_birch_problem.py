@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.store import storage
 from popinv_papers.birch import claims, figures, problem, theory
 from popinv_papers.birch.catalogue import METHODS, policy
@@ -120,11 +121,11 @@ def test_tables_and_figures(result, tmp_path):
     assert float(rows[0]["quadratic, 16 workers"]) > 0
     trees = problem.small_trees()
     assert set(trees) == set(METHODS)
-    assert len(figures.draw_trees(trees).axes) >= len(METHODS)
-    lines = figures.draw_variation(result).axes[0].lines
+    assert len(drawn(figures.draw_trees(trees)).axes) >= len(METHODS)
+    lines = drawn(figures.draw_variation(result)).axes[0].lines
     assert lines[0].get_xdata().tolist() == [0, 0.1, 0.3, 1]
     for regime in REGIMES:
-        assert len(figures.draw_regime(result, regime).axes[0].lines) == len(METHODS) + 1
+        assert len(drawn(figures.draw_regime(result, regime)).axes[0].lines) == len(METHODS) + 1
 
 
 def test_the_theorem_keeps_its_promise():

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv_papers.birch.section import Birch
 from popinv_papers.birch.solve_sharing import (
     Machines,
@@ -163,7 +164,7 @@ def test_the_advice_names_a_way_a_chunk_size_and_shares():
     assert result["rehearsal_measured"].shape == (3, 2)
     # A process that sleeps is never early, and an equal share does not depend on who is first.
     assert metrics["solves_equal_rehearsed_over_predicted_least"] >= 0.99
-    assert len(draw_solves(result).axes) == 1
+    assert len(drawn(draw_solves(result)).axes) == 1
 
 
 def test_a_costly_chunk_leaves_no_size_near_the_bound_and_one_chunk_each():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError, DataError, DivergenceError
 from popinv.seeds import generator
 from popinv.surrogate.training import TrainingData, TrainingSettings
@@ -326,7 +327,7 @@ def test_a_study_is_told_how_to_train():
     both = (real.notnull() & simulated.notnull()).values
     assert both.sum(axis=-1).min() > 1
     np.testing.assert_array_equal(real.values[both], simulated.values[both])
-    assert len(draw_training(result).axes) == 2
+    assert len(drawn(draw_training(result)).axes) == 2
 
 
 @pytest.mark.parametrize("most", [8, 1])

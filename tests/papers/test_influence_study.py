@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 from torch.nn.utils import vector_to_parameters
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DataError, InvariantError
 from popinv.inference.likelihood import model_moments
 from popinv.inference.problem import Problem
@@ -105,7 +106,7 @@ def test_influence_prefers_solves_near_the_population(solved):
     assert metrics["error_selected"] < metrics["error_random"] < metrics["error_before"]
     assert all(isinstance(value, float | int | str) for value in metrics.values())
     assert "28 of 138 solves" in metrics["statement"]
-    assert len(draw_study(result).axes) == 1
+    assert len(drawn(draw_study(result)).axes) == 1
     again, _ = select_samples(bench, surrogate, 0.5)
     xr.testing.assert_identical(result, again)
 

@@ -9,6 +9,7 @@ import pytest
 from linear_systems import linear_problem
 from torch.func import functional_call, jacrev
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DataError
 from popinv.inference.settings import DescentSettings
 from popinv.surrogate.training import TrainingData, TrainingSettings, initial_state, prepare
@@ -60,7 +61,7 @@ def test_the_system_far_from_the_others_is_the_hardest_to_forget():
     moved = (result["forgotten"] - result["with_all"]).values[at]
     wanted = (result["rerun"] - result["with_all"]).values[at]
     assert np.linalg.norm(moved - wanted) < 0.4 * np.linalg.norm(wanted)
-    assert draw_systems(result).axes
+    assert drawn(draw_systems(result)).axes
 
 
 def test_a_loss_falls_geometrically():

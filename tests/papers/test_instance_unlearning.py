@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.io import savemat
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DataError
 from popinv.seeds import generator
 from popinv_papers.instance_unlearning import check
@@ -307,9 +308,9 @@ def test_the_experiment_in_small(experiment, images):
     of_mean = [claim for claim in table if "mean of both ends" in claim.claim]
     assert "holds" not in {claim.status for claim in of_mean}
     result = check.result_dataset(outcomes, utility, TINY)
-    assert draw_steps(result).axes
-    assert draw_curves(result).axes
-    assert draw_utility(result).axes
+    assert drawn(draw_steps(result)).axes
+    assert drawn(draw_curves(result)).axes
+    assert drawn(draw_utility(result)).axes
 
 
 def test_a_longer_training_on_the_same_draws_is_the_same(experiment):

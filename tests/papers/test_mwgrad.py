@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError
 from popinv.methods.metrics import flat
 from popinv_papers.kit.simplex import least_norm, project
@@ -273,8 +274,8 @@ def test_the_table_has_a_control_for_each_headline(outcome):
     own = [claim for claim in table if claim.source == "this package"]
     assert len(own) == 3
     assert all("fewer particles" in claim.claim for claim in own)
-    assert outcome.figures["particles"].axes
-    assert outcome.figures["accelerated"].axes
+    assert drawn(outcome.figures["particles"]).axes
+    assert drawn(outcome.figures["accelerated"]).axes
     assert outcome.result["curve_ill_conditioned"].shape == (3, 5, 100)
 
 

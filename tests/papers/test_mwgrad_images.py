@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 from torch import nn
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError, DivergenceError
 from popinv.store.checkpoints import Checkpoint
 from popinv_papers.kit.images import ImageSet
@@ -290,9 +291,9 @@ def test_the_problem_learns_and_reports(trained):
         for where in (("authors_on_test", "gfsd", "trained"), ("authors", "gfsd", "unseen"))
     ]
     assert [log.found.mean, log.control.found.mean] == pytest.approx(scored)
-    assert draw_accuracies(trained).axes
-    assert draw_logs(trained).axes
-    assert len(draw_examples(trained).axes) == 6
+    assert drawn(draw_accuracies(trained)).axes
+    assert drawn(draw_logs(trained)).axes
+    assert len(drawn(draw_examples(trained)).axes) == 6
 
 
 def test_without_a_training_split_the_control_is_the_same_run_on_other_pairs(trained):
@@ -302,7 +303,7 @@ def test_without_a_training_split_the_control_is_the_same_run_on_other_pairs(tra
     others = ensemble_problem.accuracies(some, "multi_mnist", "authors_on_test", "gfsd")[:, 1]
     assert log.control.found.mean == pytest.approx(others.mean())
     assert "not trained on" in log.control.taken_away
-    assert draw_logs(some).axes
+    assert drawn(draw_logs(some)).axes
 
 
 def test_the_search_takes_the_rate_that_learns_and_sees_no_test_image(monkeypatch):

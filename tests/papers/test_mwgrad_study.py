@@ -7,6 +7,7 @@ import pytest
 import torch
 from linear_systems import closed_form, linear_problem
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError
 from popinv_papers.mwgrad.figures import draw_group
 from popinv_papers.mwgrad.study import group_targets, serve_group
@@ -40,7 +41,7 @@ def test_least_norm_serves_a_group_and_no_system_is_beyond_the_farthest():
     assert -0.1 < along < 1.1
     for n in (0, 3):
         assert metrics[f"regret_fixed_system_{n}"] > -0.2
-    assert draw_group(result).axes
+    assert drawn(draw_group(result)).axes
 
 
 @pytest.fixture(scope="module")

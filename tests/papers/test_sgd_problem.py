@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.methods.metrics import flat
 from popinv_papers.kit.claims import Range, within
 from popinv_papers.sgd_dynamics import check, comparisons, figures
@@ -91,4 +92,4 @@ def test_comparisons_become_numbers_claims_and_a_picture():
     # The limit is good at index 1.5, and far off at 1.9.
     off = np.abs(result["escape"] - result["escape_limit"]).sel(rate=1e-3, method="nearest")
     assert float(off.sel(tail_index=1.5)) < 0.01 < 0.03 < float(off.sel(tail_index=1.9))
-    assert figures.draw_comparisons(result).axes
+    assert drawn(figures.draw_comparisons(result)).axes

@@ -10,6 +10,7 @@ import pytest
 from mirrored_population import losses_of, mirrored_problem, starts_on_both_sides
 from test_sgd_dynamics import sample_of
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.inference.settings import DescentSettings
 from popinv.methods.restarts.descents import descend
 from popinv.methods.restarts.outlook import outlook
@@ -39,7 +40,7 @@ def test_critical_points_of_a_known_landscape_are_found():
         assert point.deviation == pytest.approx(0.1, rel=0.1)
     lowest = measured.places[np.argmin(measured.height)]
     assert abs(abs(lowest) - 1) < 0.15
-    assert figures.draw_slices({"start": measured}).axes
+    assert drawn(figures.draw_slices({"start": measured})).axes
 
 
 def shared_noise(landscape, deviation: float):
@@ -173,7 +174,7 @@ def test_an_answer_in_the_wrong_basin_is_told_to_start_again(quick):
     assert numbers["answer_1_barrier"] > 0
     assert numbers["answer_1_crossing_probability"] < 0.01
     assert numbers["changes"] == 0
-    assert figures.draw_slices(found.slices).axes
+    assert drawn(figures.draw_slices(found.slices)).axes
     stored = use.result_dataset(found, ["a", "b", "c", "d"])
     assert stored["end"].shape == (5, 4)
 

@@ -18,7 +18,7 @@ import yaml
 from answers import TRUE, estimate
 from small_results import CLAIMS, PIXEL, configuration, numbers_of, studies
 
-from popinv.charts import style
+from popinv.charts.description import Axis, Grid, Panel, Sheet
 from popinv.charts.page_chart import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, TRUTH
 from popinv.charts.saving import save
 from popinv.config.loading import as_mapping, load
@@ -38,7 +38,6 @@ from popinv.judgement.answer import (
 from popinv.judgement.judgements import judgements
 from popinv.report.answer_charts import parameter_chart
 from popinv.report.describing import described, question_of
-from popinv.report.estimator_charts import estimator_chart
 from popinv.report.folder import found_studies
 from popinv.report.formats import duration, inline, measured, number, rounded
 from popinv.report.gathering import (
@@ -49,6 +48,7 @@ from popinv.report.gathering import (
 )
 from popinv.report.pages import index_page, reproduction
 from popinv.report.study_page import page_of
+from popinv.report.trust_charts import estimator_chart
 from popinv.report.trust_charts import test_chart as chart_of_tests
 from popinv.sections.base import plain
 from popinv.store import storage
@@ -307,9 +307,9 @@ def terms_of(example, study):
 
 
 def test_figures_are_told_by_their_titles(tmp_path):
-    figure = style.new_figure("Rise of −log p", 1.0, 1.0)
-    save(figure, tmp_path / "plain.png")
-    save(style.new_figure("Groups of systems", 1.0, 1.0), tmp_path / "group.png")
+    for name, title in (("plain", "Rise of −log p"), ("group", "Groups of systems")):
+        body = Grid([Panel(Axis(), Axis(), [])])
+        save(Sheet(title, 1.0, 1.0, body), tmp_path / f"{name}.png")
     (tmp_path / "untitled.png").write_bytes(PIXEL)
     (tmp_path / "empty.png").write_bytes(b"")
     captions = {p.name: p.caption for p in pictures_in(tmp_path, "study tiny")}

@@ -6,7 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from popinv.figures.gallery.rule_graph import draw_rule_graph, read_jobs, save_vectors
+from popinv.charts.saving import save_vectors
+from popinv.figures.gallery.rule_graph import draw_rule_graph, read_jobs
 from popinv.workflow.job import job
 from popinv.workflow.resources import row_of
 

@@ -1,7 +1,7 @@
 """The numbers of charts, as tables.
 
 Each row is a point of a mark: its panel and label, its place, the ends of a bar or a band, and the
-value that a colour or a contour shows. Marks across a whole panel and notes are not told.
+value that a colour or a contour shows. Marks across a whole panel, boxes and words are not told.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from popinv.charts.description import (
     Panel,
     Points,
     Segments,
+    Shape,
     Sheet,
 )
 
@@ -56,11 +57,8 @@ def numbers_of_sheet(sheet: Sheet) -> str:
 
 
 def numbers_of_panel(panel: Panel) -> Iterator[tuple[str, float, float, float, float, float]]:
-    """Yield label, x, y, low, high and value of every point of a panel.
-
-    Intervals and bars come first, then lines, areas and maps.
-    """
-    for mark in sorted(panel.marks, key=_order):
+    """Yield label, x, y, low, high and value of every point of a panel."""
+    for mark in panel.marks:
         for row in rows_of(mark):
             yield mark.label, *row
 
@@ -70,14 +68,6 @@ def rows_of(mark: Mark) -> Iterator[Row]:
     rows = _ROWS.get(type(mark))
     if rows is not None:
         yield from rows(mark)
-
-
-def _order(mark: Mark) -> int:
-    if isinstance(mark, Bars) or (isinstance(mark, Points) and mark.low is not None):
-        return 0
-    if isinstance(mark, Line | Points):
-        return 1
-    return 3 if isinstance(mark, HeatMap) else 2
 
 
 def _together(*columns: ArrayLike) -> Iterator[tuple[float, ...]]:
@@ -135,10 +125,16 @@ def _heat_map(mark: HeatMap) -> Iterator[Row]:
 def _contours(mark: Contours) -> Iterator[Row]:
     ax = Figure().subplots()
     draw = ax.contourf if mark.filled else ax.contour
-    drawn = draw(mark.x, mark.y, mark.values, levels=list(mark.levels))
+    drawn = draw(mark.x, mark.y, mark.values, levels=mark.levels)
     for level, path in zip(drawn.levels, drawn.get_paths(), strict=False):
         for x, y in np.asarray(path.vertices).tolist():
             yield x, y, _NONE, _NONE, float(level)
+
+
+def _shape(mark: Shape) -> Iterator[Row]:
+    value = _NONE if mark.value is None else mark.value
+    for x, y in _together(mark.x, mark.y):
+        yield x, y, _NONE, _NONE, value
 
 
 _ROWS: Mapping[type[Mark], Callable[[Any], Iterator[Row]]] = {
@@ -150,4 +146,5 @@ _ROWS: Mapping[type[Mark], Callable[[Any], Iterator[Row]]] = {
     Segments: _segments,
     HeatMap: _heat_map,
     Contours: _contours,
+    Shape: _shape,
 }

@@ -1,24 +1,28 @@
 """What a chart shows, independent of the library that draws it.
 
 A panel is a pair of axes with marks: lines, points with intervals, bands, bars, segments, heat
-maps, reference lines and notes. Every mark holds its own numbers. Sheets of panels are drawn by
-:mod:`popinv.charts.matplotlib_writer`, panels of a page by :mod:`popinv.charts.plotly_writer`, and
-the numbers of both are those of :mod:`popinv.charts.csv_writer`.
+maps, outlines, reference lines and notes. Every mark holds its own numbers. Sheets of panels are
+drawn by :mod:`popinv.charts.matplotlib_writer`, panels of a page by
+:mod:`popinv.charts.plotly_writer`, and the numbers of both are those of
+:mod:`popinv.charts.csv_writer`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-Dash = Literal["solid", "dash", "dot"]
+Dash = Literal["solid", "dash", "dot", "dashdot"]
 Marker = Literal[
     "circle", "square", "diamond", "triangle-down", "triangle-up", "cross", "x", "level", "upright"
 ]
+Colours = Literal["sequential", "diverging", "flow", "time", "grey"]
+"""Colours of values: in general, on both sides of zero, of a flow beside its ground, of times, and
+of photographs; see `popinv.charts.style.colour_map`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +45,18 @@ class Mark:
     legend: bool | str = True
 
 
+class Look(TypedDict):
+    """What marks of the same quantity have in common."""
+
+    label: str
+    colour: str
+
+
 @dataclass(frozen=True)
 class Line(Mark):
-    """A curve through points (n,); with ``steps``, its values change half way between them.
+    """A curve through points (n,).
 
+    With ``steps``, its values change half way between them, or at each of them to its own value.
     With ``marker``, the points themselves are marked too. ``width`` is in points.
     """
 
@@ -54,7 +66,7 @@ class Line(Mark):
     width: float = 1.8
     marker: Marker | None = None
     size: float = 6.0
-    steps: bool = False
+    steps: Literal["half way", "at points"] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,10 @@ class Points(Mark):
         Whether the marks themselves are drawn, and not the intervals alone.
     bar : float
         Width of the interval's bar, in points.
+    edge : str, optional
+        Colour of the outlines of filled marks.
+    joined : Dash, optional
+        How a line through the marks is drawn.
     clip : bool
         Whether marks end at the edge of the panel.
     hover : sequence of str, optional
@@ -89,6 +105,8 @@ class Points(Mark):
     across: bool = False
     shown: bool = True
     bar: float = 1.2
+    edge: str | None = None
+    joined: Dash | None = None
     clip: bool = True
     hover: Sequence[str] | None = None
 
@@ -103,8 +121,6 @@ class Cloud(Mark):
         In points.
     values : array_like of shape (n,), optional
         What the colours show, from ``least`` to ``largest``.
-    diverging : bool
-        Whether the colours are those of values on both sides of zero.
     edge : str, optional
         Colour of the outlines.
     """
@@ -116,7 +132,7 @@ class Cloud(Mark):
     values: ArrayLike | None = None
     least: float | None = None
     largest: float | None = None
-    diverging: bool = False
+    colours: Colours = "sequential"
     edge: str | None = None
 
 
@@ -167,21 +183,31 @@ class HeatMap(Mark):
     ----------
     extent : (float, float, float, float)
         Left, right, bottom and top edge. The first row is at the top if bottom is larger.
-    diverging : bool
-        Whether the colours are those of values on both sides of zero.
     scale : str
         What the colours mean.
     texts : sequence of sequence of str, optional
-        What is written in the cells, on a page.
+        What is written in the cells.
+    square : bool
+        Whether x and y have the same scale.
+    smooth : bool
+        Whether values are interpolated between the cells.
+    steps : int, optional
+        Number of colours on a sheet; their edges are lines of equal values.
+    root : bool
+        Whether colours are proportional to the square root, with the sign of the value.
     """
 
     values: np.ndarray
     extent: tuple[float, float, float, float]
     least: float
     largest: float
-    diverging: bool = False
+    colours: Colours = "sequential"
     scale: str = ""
     texts: Sequence[Sequence[str]] | None = None
+    square: bool = True
+    smooth: bool = False
+    steps: int | None = None
+    root: bool = False
 
     @property
     def centres(self) -> tuple[np.ndarray, np.ndarray]:
@@ -195,12 +221,15 @@ class HeatMap(Mark):
 
 @dataclass(frozen=True)
 class Contours(Mark):
-    """Lines of equal values (rows along y, columns along x), or the areas between two levels."""
+    """Lines of equal values (rows along y, columns along x), or the areas between two levels.
+
+    ``levels`` are the values, or about how many there are.
+    """
 
     x: np.ndarray
     y: np.ndarray
     values: np.ndarray
-    levels: Sequence[float]
+    levels: Sequence[float] | int
     dash: Dash = "solid"
     width: float = 1.3
     filled: bool = False
@@ -235,10 +264,53 @@ class Frame(Mark):
 
 
 @dataclass(frozen=True)
-class Note(Mark):
-    """Words above a point or, without ``x``, in the middle of a panel at a share of its height.
+class Shape(Mark):
+    """The outline of a body through points (n,), which is closed, and in it a faint ground.
 
-    ``size`` is in points; ``framed`` words have a white ground.
+    With ``value``, its colour is that of the value from ``least`` to ``largest``.
+    """
+
+    x: ArrayLike
+    y: ArrayLike
+    width: float = 1.4
+    value: float | None = None
+    least: float = 0.0
+    largest: float = 1.0
+    colours: Colours = "sequential"
+
+
+@dataclass(frozen=True)
+class Box(Mark):
+    """A box with words, about a point, on a ground of its colour."""
+
+    text: str
+    x: float
+    y: float
+    width: float
+    height: float
+    size: float = 10.0
+
+
+@dataclass(frozen=True)
+class Arrow(Mark):
+    """An arrow along straight pieces through points (n,).
+
+    ``corner`` is the radius at which it turns, in units of x and y, and ``width`` is in points.
+    """
+
+    x: Sequence[float]
+    y: Sequence[float]
+    dash: Dash = "solid"
+    width: float = 1.3
+    corner: float = 0.15
+
+
+@dataclass(frozen=True)
+class Note(Mark):
+    """Words at a point or, without ``x``, in the middle of a panel at a share of its height.
+
+    ``size`` is in points; ``framed`` words have a white ground. From a point, words are shifted by
+    so many points across and up; what is shifted across begins there.
     """
 
     text: str
@@ -246,6 +318,8 @@ class Note(Mark):
     y: float = 0.5
     size: float | None = None
     framed: bool = True
+    bold: bool = False
+    shift: tuple[float, float] = (0.0, 9.0)
 
 
 @dataclass(frozen=True)
@@ -254,8 +328,8 @@ class Axis:
 
     Attributes
     ----------
-    scale : {"linear", "log", "symlog"}
-        A symmetric logarithm is linear below ``threshold``.
+    scale : {"linear", "log", "symlog", "root"}
+        A symmetric logarithm is linear below ``threshold``. A root needs both limits.
     steps : tuple of float
         Multiples of powers of ten that a logarithmic axis marks; by default whole powers.
     limits : (float or None, float or None)
@@ -276,10 +350,14 @@ class Axis:
         Share of the data's range that is left free on both sides.
     ticks : int, optional
         The most ticks.
+    whole : bool
+        Whether ticks are at whole numbers alone.
+    minor : bool
+        Whether small ticks between the others may have numbers.
     """
 
     label: str = ""
-    scale: Literal["linear", "log", "symlog"] = "linear"
+    scale: Literal["linear", "log", "symlog", "root"] = "linear"
     threshold: float = 1.0
     steps: tuple[float, ...] = ()
     limits: tuple[float | None, float | None] = (None, None)
@@ -293,13 +371,17 @@ class Axis:
     room: float = 0.0
     margin: float | None = None
     ticks: int | None = None
+    whole: bool = False
+    minor: bool = True
 
 
 @dataclass(frozen=True)
 class Legend:
-    """Where the names of marks are written in a panel, in how many columns."""
+    """Where the names of marks are written in a panel, or below it, in how many columns."""
 
-    place: Literal["best", "upper right", "upper left", "upper center", "lower left"] = "best"
+    place: Literal[
+        "best", "upper right", "upper left", "upper center", "center right", "lower left", "below"
+    ] = "best"
     columns: int = 1
     size: float | None = None
 
@@ -334,8 +416,9 @@ class Grid:
 
     Attributes
     ----------
-    share_x, share_y : bool
-        Whether panels have the same range. Only the outer ones then have labels at ticks.
+    share_x, share_y : bool, "col" or "row"
+        Whether panels, or those of a column or row, have the same range. Only the outer ones then
+        have labels at ticks.
     heights, widths : sequence of float, optional
         Relative ones of rows and columns.
     legend : int
@@ -344,20 +427,20 @@ class Grid:
         What the common legend shows, by default all marks.
     title : str
         Of this part of the sheet.
-    scale : str, optional
-        What the colours of all panels mean.
+    scale : str, or sequence of str or None, optional
+        What the colours of all panels mean, or those of each row.
     """
 
     panels: Sequence[Panel | None]
     columns: int = 1
-    share_x: bool = False
-    share_y: bool = False
+    share_x: bool | Literal["col"] = False
+    share_y: bool | Literal["row"] = False
     heights: Sequence[float] | None = None
     widths: Sequence[float] | None = None
     legend: int = 0
     keys: Sequence[Mark] = ()
     title: str = ""
-    scale: str | None = None
+    scale: str | Sequence[str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -371,12 +454,13 @@ class Parts:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A picture of panels with a title, its size in inches."""
+    """A picture of panels with a title and perhaps words below, its size in inches."""
 
     title: str
     width: float
     height: float
     body: Grid | Parts
+    below: str = ""
 
     @property
     def panels(self) -> list[Panel]:

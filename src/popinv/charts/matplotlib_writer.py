@@ -2,69 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 
-import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import to_rgba
+from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from popinv.charts.description import (
-    Axis,
-    Band,
-    Bars,
-    Cloud,
-    Contours,
-    Frame,
-    Grid,
-    HeatMap,
-    Line,
-    Mark,
-    Note,
-    Panel,
-    Parts,
-    Points,
-    Reference,
-    Segments,
-    Sheet,
-    Stretch,
-)
-from popinv.charts.style import (
-    DIVERGING,
-    SEQUENTIAL,
-    labels_once,
-    new_figure,
-    note,
-    styled,
-)
-
-_DASHES = {"solid": "-", "dash": "--", "dot": ":"}
-_MARKERS = {
-    "circle": "o",
-    "square": "s",
-    "diamond": "D",
-    "triangle-down": "v",
-    "triangle-up": "^",
-    "cross": "+",
-    "x": "x",
-    "level": "_",
-    "upright": "|",
-}
-# Distance of words from the point or the bar that they belong to, in points.
-_ABOVE, _ABOVE_BAR = 9, 3
+from popinv.charts.description import Axis, Grid, HeatMap, Mark, Panel, Parts, Sheet
+from popinv.charts.matplotlib_marks import draw_mark
+from popinv.charts.style import root, root_ticks, square, style
 
 
-@styled
 def drawn(sheet: Sheet) -> Figure:
     """Return the figure of a sheet."""
-    figure = new_figure(sheet.title, sheet.width, sheet.height)
-    _part(figure, sheet.body)
+    with style():
+        figure = Figure(figsize=(sheet.width, sheet.height))
+        figure.suptitle(sheet.title)
+        _part(figure, sheet.body)
+        if sheet.below:
+            figure.supxlabel(sheet.below, fontsize=10)
+    _leave_dollars(figure)
     return figure
+
+
+def _leave_dollars(figure: Figure) -> None:
+    """Let text with dollar signs, such as a unit, be drawn as it is written, not as mathematics.
+
+    The numbers at the ticks are mathematics, but for the names that some axes have in their place.
+    """
+    ticks: set[Text] = set()
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            if not isinstance(axis.get_major_formatter(), FixedFormatter):
+                ticks |= {axis.get_offset_text(), *axis.findobj(Text)} - {axis.label}
+    for text in figure.findobj(Text):
+        if text not in ticks:
+            text.set_parse_math(False)
 
 
 def _part(figure: Figure | SubFigure, part: Grid | Parts) -> None:
@@ -93,38 +71,58 @@ def _grid(figure: Figure | SubFigure, grid: Grid) -> None:
         height_ratios=grid.heights,
         width_ratios=grid.widths,
     )
-    images: list[ScalarMappable] = []
-    used = []
-    for ax, panel in zip(axes.flat, grid.panels, strict=False):
+    by_row: list[list[Axes]] = [[] for _ in range(rows)]
+    images: list[ScalarMappable | None] = [None] * rows
+    for place, (ax, panel) in enumerate(zip(axes.flat, grid.panels, strict=False)):
         if panel is None:
             ax.remove()
             continue
-        images += draw_panel(ax, panel)
+        row = place // grid.columns
+        images[row] = draw_panel(ax, panel) or images[row]
         if grid.share_x and panel.x.label:
             # Though it shares the axis with others below.
             ax.xaxis.set_tick_params(labelbottom=True)
-        used.append(ax)
+        by_row[row].append(ax)
     for ax in axes.flat[len(grid.panels) :]:
         ax.remove()
-    if grid.scale is not None and images:
-        figure.colorbar(images[-1], ax=used, label=grid.scale, shrink=0.85)
+    used = [ax for row in by_row for ax in row]
+    if isinstance(grid.scale, str):
+        _colour_bar(figure, next(filter(None, images[::-1]), None), used, grid.scale, shrink=0.85)
+    elif grid.scale is not None:
+        for image, of_row, label in zip(images, by_row, grid.scale, strict=True):
+            if label is not None:
+                _colour_bar(figure, image, of_row, label, pad=0.01)
     if grid.title:
         figure.suptitle(grid.title, fontsize=11.5, fontweight="normal")
     if grid.legend:
-        handles, labels = labels_once(*used)
+        handles, labels = _labels_once(*used)
         if grid.keys:
             handles = [_key(mark) for mark in grid.keys]
             labels = [mark.label for mark in grid.keys]
         figure.legend(handles, labels, loc="outside lower center", ncols=grid.legend)
 
 
-def draw_panel(ax: Axes, panel: Panel) -> list[ScalarMappable]:
-    """Draw a panel into axes, and return what has a scale of colours."""
-    images = []
+def _colour_bar(
+    figure: Figure | SubFigure,
+    image: ScalarMappable | None,
+    axes: list[Axes],
+    label: str,
+    **space: Any,
+) -> None:
+    if image is None:
+        return
+    bar = figure.colorbar(image, ax=axes, label=label, **space)
+    low, high = image.get_clim()
+    if isinstance(image.norm, FuncNorm) and low is not None and high is not None:
+        ticks = root_ticks(low, high)
+        bar.set_ticks(ticks.tolist(), labels=[f"{tick:.3g}" for tick in ticks])
+
+
+def draw_panel(ax: Axes, panel: Panel) -> ScalarMappable | None:
+    """Draw a panel into axes, and return the last mark that has a scale of colours."""
+    image = None
     for mark in panel.marks:
-        image = _DRAWERS[type(mark)](ax, mark)
-        if image is not None:
-            images.append(image)
+        image = draw_mark(ax, mark) or image
     if any(isinstance(mark, HeatMap) for mark in panel.marks):
         ax.grid(False)
     _axis(ax, "x", panel.x)
@@ -136,9 +134,12 @@ def draw_panel(ax: Axes, panel: Panel) -> list[ScalarMappable]:
         ax.set_facecolor(panel.background)
         ax.grid(False)
     if panel.legend is not None:
-        place, columns = panel.legend.place, panel.legend.columns
-        ax.legend(loc=place, ncols=columns, fontsize=panel.legend.size, columnspacing=1.0)
-    return images
+        style: dict[str, Any] = {"loc": panel.legend.place}
+        if panel.legend.place == "below":
+            style = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
+        style |= {"ncols": panel.legend.columns, "fontsize": panel.legend.size}
+        ax.legend(*_labels_once(ax), columnspacing=1.0, **style)
+    return image
 
 
 def _axis(ax: Axes, name: Literal["x", "y"], given: Axis) -> None:
@@ -153,8 +154,15 @@ def _axis(ax: Axes, name: Literal["x", "y"], given: Axis) -> None:
             axis.set_major_locator(LogLocator(subs=given.steps, numticks=given.ticks))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_formatter(NullFormatter())
+    elif given.scale == "root":
+        _setter(ax, "scale", name)("function", functions=(root, square))
+        low, high = given.limits
+        ticks = root_ticks(0.0, high or 1.0)
+        axis.set_ticks(ticks.tolist(), [f"{tick:.3g}" for tick in ticks])
     elif given.ticks is not None:
         ax.locator_params(axis=name, nbins=given.ticks)
+    if given.whole:
+        axis.set_major_locator(MaxNLocator(integer=True))
     if given.margin is not None:
         _setter(ax, "margin", name)(given.margin)
     low, high = given.limits
@@ -167,6 +175,8 @@ def _axis(ax: Axes, name: Literal["x", "y"], given: Axis) -> None:
         ends(low, high + given.room * (high - low) if longer is None else longer)
     if given.places is not None:
         axis.set_ticks(list(given.places), None if given.names is None else list(given.names))
+    if not given.minor:
+        axis.set_minor_formatter(NullFormatter())
     if given.bare:
         # An empty name keeps the axis away from the edge of the figure.
         axis.set_ticks([0], ["   "])
@@ -188,173 +198,19 @@ def _setter(ax: Axes, what: str, name: str) -> Callable[..., Any]:
     return setter
 
 
-def _named(mark: Mark) -> dict[str, Any]:
-    """Return the label and the colour of an artist; matplotlib hides labels that begin so."""
-    label = mark.legend if isinstance(mark.legend, str) else mark.label
-    hidden = not mark.legend and label
-    return {"label": f"_{label}" if hidden else label or None, "alpha": mark.alpha}
-
-
-def _line(ax: Axes, mark: Line) -> None:
-    style: dict[str, Any] = {"color": mark.colour, "lw": mark.width, "ls": _DASHES[mark.dash]}
-    if mark.marker is not None:
-        style |= {"marker": _MARKERS[mark.marker], "ms": mark.size}
-    if mark.steps:
-        style["drawstyle"] = "steps-mid"
-    x, y = np.broadcast_arrays(np.atleast_1d(mark.x), np.atleast_1d(mark.y))
-    ax.plot(x, y, **style, **_named(mark))
-
-
-def _marker(mark: Points) -> dict[str, Any]:
-    style: dict[str, Any] = {
-        "marker": _MARKERS[mark.marker],
-        "ms": mark.size,
-        "ls": "",
-        "color": mark.colour,
-    }
-    if not mark.filled:
-        style |= {"mfc": "none", "mew": max(1.0, 0.2 * mark.size)}
-    elif mark.marker in ("level", "upright"):
-        style["mew"] = 2.0
-    return style
-
-
-def _points(ax: Axes, mark: Points) -> None:
-    x, y = np.broadcast_arrays(np.atleast_1d(mark.x), np.atleast_1d(mark.y))
-    if mark.low is None or mark.high is None:
-        ax.plot(x, y, clip_on=mark.clip, **_marker(mark), **_named(mark))
-        return
-    centre = x if mark.across else y
-    ends = np.array([centre - mark.low, np.asarray(mark.high) - centre])
-    style = _marker(mark) if mark.shown else {"fmt": "none", "ecolor": mark.colour}
-    bars: dict[str, Any] = {"xerr" if mark.across else "yerr": ends, "elinewidth": mark.bar}
-    ax.errorbar(x, y, **bars, **style, **_named(mark))
-
-
-def _cloud(ax: Axes, mark: Cloud) -> ScalarMappable | None:
-    style: dict[str, Any] = {"marker": _MARKERS[mark.marker], "s": mark.size**2, **_named(mark)}
-    if mark.values is None:
-        style["lw"] = 1.2 if mark.marker in ("x", "cross") else 0
-        ax.scatter(mark.x, mark.y, color=mark.colour, **style)
-        return None
-    if mark.edge is not None:
-        style["ec"] = mark.edge
-    colours = DIVERGING if mark.diverging else SEQUENTIAL
-    style |= {"cmap": colours, "vmin": mark.least, "vmax": mark.largest}
-    return ax.scatter(mark.x, mark.y, c=mark.values, **style)
-
-
-def _band(ax: Axes, mark: Band) -> None:
-    ax.fill_between(mark.x, mark.low, mark.high, color=mark.colour, lw=0, **_named(mark))
-
-
-def _bars(ax: Axes, mark: Bars) -> None:
-    places, low, high = (np.atleast_1d(v) for v in (mark.places, mark.low, mark.high))
-    style = {"color": mark.colours or mark.colour, "lw": 0, **_named(mark)}
-    if mark.across:
-        ax.barh(places, high - low, mark.width, low, **style)
-    else:
-        ax.bar(places, high - low, mark.width, low, **style)
-    for place, end, text in zip(places, high, mark.texts or (), strict=False):
-        at = (end, place) if mark.across else (place, end)
-        shift = (_ABOVE_BAR, 0) if mark.across else (0, _ABOVE_BAR)
-        align: dict[str, Any] = {"va": "center"} if mark.across else {"ha": "center"}
-        ax.annotate(text, at, shift, textcoords="offset points", fontsize=9, **align)
-
-
-def _segments(ax: Axes, mark: Segments) -> None:
-    x0, y0, x1, y1 = (np.atleast_1d(v) for v in (mark.x0, mark.y0, mark.x1, mark.y1))
-    style = {"color": mark.colour, "lw": mark.width, "ls": _DASHES[mark.dash], **_named(mark)}
-    if np.array_equal(y0, y1):
-        ax.hlines(y0, x0, x1, **style)
-    else:
-        ax.vlines(x0, y0, y1, **style)
-
-
-def _heat_map(ax: Axes, mark: HeatMap) -> ScalarMappable:
-    left, right, bottom, top = mark.extent
-    return ax.imshow(
-        mark.values,
-        cmap=DIVERGING if mark.diverging else SEQUENTIAL,
-        vmin=mark.least,
-        vmax=mark.largest,
-        extent=(left, right, bottom, top),
-        origin="upper" if bottom > top else "lower",
-        label=mark.label,
-    )
-
-
-def _contours(ax: Axes, mark: Contours) -> None:
-    if mark.filled:
-        faded = [to_rgba(mark.colour, mark.alpha)]
-        ax.contourf(mark.x, mark.y, mark.values, levels=list(mark.levels), colors=faded)
-        return
-    ax.contour(
-        mark.x,
-        mark.y,
-        mark.values,
-        levels=list(mark.levels),
-        colors=[mark.colour],
-        linestyles=_DASHES[mark.dash],
-        linewidths=mark.width,
-    )
-
-
-def _reference(ax: Axes, mark: Reference) -> None:
-    draw = ax.axvline if mark.upright else ax.axhline
-    draw(mark.value, color=mark.colour, lw=mark.width, ls=_DASHES[mark.dash], **_named(mark))
-
-
-def _stretch(ax: Axes, mark: Stretch) -> None:
-    draw = ax.axvspan if mark.upright else ax.axhspan
-    draw(mark.low, mark.high, color=mark.colour, lw=0, **_named(mark))
-
-
-def _frame(ax: Axes, mark: Frame) -> None:
-    (left, right), (bottom, top) = mark.x, mark.y
-    style: dict[str, Any] = {"fill": False, "ec": mark.colour, "lw": mark.width, "zorder": 3}
-    ax.add_patch(Rectangle((left, bottom), right - left, top - bottom, **style))
-
-
-def _note(ax: Axes, mark: Note) -> None:
-    if mark.x is None and mark.framed:
-        note(ax, mark.text, mark.y)
-        return
-    if mark.x is None:
-        style: dict[str, Any] = {"ha": "center", "va": "center", "transform": ax.transAxes}
-        ax.text(0.5, mark.y, mark.text, fontsize=mark.size, color=mark.colour, **style)
-        return
-    ax.annotate(
-        mark.text,
-        (mark.x, mark.y),
-        (0, _ABOVE),
-        textcoords="offset points",
-        ha="center",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-    )
-
-
-def _key(mark: Mark) -> Line2D:
+def _key(mark: Mark) -> Artist:
     """Return what stands for a mark in a legend."""
-    style: dict[str, Any] = {"color": mark.colour, "alpha": mark.alpha}
-    if isinstance(mark, Points):
-        style |= _marker(mark)
-    elif isinstance(mark, Line):
-        style |= {"lw": mark.width, "ls": _DASHES[mark.dash]}
-    return Line2D([], [], **style)
+    ax = Figure().subplots()
+    draw_mark(ax, mark)
+    (handle,), _ = ax.get_legend_handles_labels()
+    return handle
 
 
-_DRAWERS: Mapping[type[Mark], Callable[[Axes, Any], ScalarMappable | None]] = {
-    Line: _line,
-    Points: _points,
-    Cloud: _cloud,
-    Band: _band,
-    Bars: _bars,
-    Segments: _segments,
-    HeatMap: _heat_map,
-    Contours: _contours,
-    Reference: _reference,
-    Stretch: _stretch,
-    Frame: _frame,
-    Note: _note,
-}
+def _labels_once(*axes: Axes) -> tuple[list[Artist], list[str]]:
+    """Return handles and labels for a legend, with each label once."""
+    artists: dict[str, Artist] = {}
+    for ax in axes:
+        handles, labels = ax.get_legend_handles_labels()
+        for handle, label in zip(handles, labels, strict=True):
+            artists.setdefault(label, handle)
+    return list(artists.values()), list(artists)

@@ -2,57 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from popinv.charts import style
-from popinv.charts.csv_writer import rows_of
 from popinv.charts.description import (
     Axis,
     Band,
     Bars,
     Cloud,
     Contours,
-    Frame,
     HeatMap,
     Line,
-    Mark,
-    Note,
     Panel,
     Points,
-    Reference,
     Segments,
     Stretch,
 )
-from popinv.charts.page_chart import GRID, INK, LIGHT, MODEL, ORACLE, PAPER, TRUTH
-from popinv.charts.style import evenly
+from popinv.charts.page_chart import GRID, INK, LIGHT
+from popinv.charts.plotly_marks import Drawing
+from popinv.charts.style import root, root_ticks
 
-# From negative to positive, through the colour of the page.
-DIVERGING = [[0.0, MODEL], [0.5, PAPER], [1.0, TRUTH]]
-
-# Points of a line, dots of a cloud, and rows and columns of a heat map that are drawn at most.
-_POINTS, DOTS, MATRIX = 600, 600, 120
 # Share of the width of a panel between the panels of a grid.
 _GAP = 0.08
-# Pixels of a point of a sheet.
-_MARKER, _WIDTH = 1.6, 1.1
-_TEXTS = {"texttemplate": "%{text}", "hoverongaps": False, "xgap": 3, "ygap": 3}
-_ON_PAGE = {style.ORACLE: ORACLE, style.INK: INK}
-_SYMBOLS = {
-    "level": "line-ew-open",
-    "upright": "line-ns-open",
-}
-
-
-def _faint(colour: str, alpha: float) -> str:
-    """Return a transparent version of a colour."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{alpha:g})"
 
 
 def _axis(**settings: Any) -> dict[str, Any]:
@@ -109,10 +83,10 @@ def page_figure(panels: Sequence[Panel], height: int = 340, choices: bool = Fals
     first = panels[0]
     figure = _empty(height)
     for number, panel in enumerate(panels):
-        drawing = _Drawing(figure, panel, number if choices else None)
+        drawing = Drawing(figure, panel, _names_of(panel), number if choices else None)
         for mark in panel.marks:
-            _DRAWERS[type(mark)](drawing, mark)
-    names = _Drawing(figure, first).names
+            drawing.draw(mark)
+    names = _names_of(first)
     figure.update_xaxes(**_axis_of(first.x, names["x"], upright=False))
     figure.update_yaxes(**_axis_of(first.y, names["y"], upright=True))
     return figure
@@ -134,9 +108,9 @@ def page_grid(panels: Sequence[Panel | None], columns: int, height: int) -> go.F
         at = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
         strip = panel.y.bare
         meta = {"x": panel.title} if strip else {"x": panel.x.label, "y": panel.y.label}
-        drawing = _Drawing(figure, panel, meta, at, told)
+        drawing = Drawing(figure, panel, _names_of(panel), meta, at, told)
         for mark in panel.marks:
-            _DRAWERS[type(mark)](drawing, mark)
+            drawing.draw(mark)
         left, top = column / columns, 1 - row / rows
         above, below = (0.3, 0.66) if strip else (0.0, 1 - _GAP)
         ends = {
@@ -155,64 +129,15 @@ def page_grid(panels: Sequence[Panel | None], columns: int, height: int) -> go.F
     return figure
 
 
-@dataclass(frozen=True)
-class _Drawing:
-    """A panel on its way into a figure.
-
-    Attributes
-    ----------
-    meta : int or dict, optional
-        The choice for which it is shown, or the names of its quantities.
-    at : dict
-        The axes of its traces.
-    told : set of str, optional
-        What the legend has already, if several panels are seen together.
-    """
-
-    figure: go.Figure
-    panel: Panel
-    meta: Any = None
-    at: Mapping[str, str] = field(default_factory=dict)
-    told: set[str] | None = None
-
-    @cached_property
-    def names(self) -> dict[str, dict[float, str] | None]:
-        """Names of the places along x and y, where all points have one."""
-        return {
-            letter: _names_of(self.panel, axis, letter)
-            for letter, axis in (("x", self.panel.x), ("y", self.panel.y))
-        }
-
-    def add(self, mark: Mark, kind: str, **settings: Any) -> None:
-        """Add a trace with the name of a mark."""
-        for key, names in self.names.items():
-            if names is not None and key in settings:
-                settings[key] = [v if v is None else names[v] for v in settings[key]]
-        settings = {"showlegend": bool(mark.legend and mark.label), **settings}
-        name = mark.legend if isinstance(mark.legend, str) else mark.label
-        if self.told is not None:
-            settings["legendgroup"] = name
-            settings["showlegend"] = settings["showlegend"] and name not in self.told
-            self.told.add(name)
-        getattr(self.figure, f"add_{kind}")(
-            name=name or None, meta=self.meta, **settings, **self.at
-        )
-
-    def extent(self, upright: bool) -> list[float]:
-        """Return the ends of x, or of y if ``upright``: the limits, or those of the points."""
-        names = self.names["y" if upright else "x"]
-        if names is not None:
-            return [0.0, len(names) - 1.0]
-        axis = self.panel.y if upright else self.panel.x
-        low, high = axis.limits
-        if low is not None and high is not None:
-            return [low, high]
-        column = int(upright)
-        points = [row[column] for mark in self.panel.marks for row in rows_of(mark)]
-        return [float(np.nanmin(points)), float(np.nanmax(points))]
+def _names_of(panel: Panel) -> dict[str, dict[float, str] | None]:
+    """Return the names of the places along x and y, where all points have one."""
+    return {
+        letter: _names_along(panel, axis, letter)
+        for letter, axis in (("x", panel.x), ("y", panel.y))
+    }
 
 
-def _names_of(panel: Panel, axis: Axis, letter: str) -> dict[float, str] | None:
+def _names_along(panel: Panel, axis: Axis, letter: str) -> dict[float, str] | None:
     """Return the names of the places of all points along an axis, or None if some have none."""
     if axis.places is None or axis.names is None:
         return None
@@ -246,6 +171,10 @@ def _axis_of(given: Axis, names: dict[float, str] | None, upright: bool) -> dict
             # With their own format, ticks between powers of ten are written out.
             settings |= {"dtick": "D2", "tickformat": ".3~g"}
         low, high = (None if end is None else float(np.log10(end)) for end in (low, high))
+    if given.scale == "root" and low is not None and high is not None:
+        ticks = root_ticks(0.0, high)
+        settings |= {"tickvals": root(ticks), "ticktext": [f"{tick:.3g}" for tick in ticks]}
+        low, high = root([low, high]).tolist()
     if low is not None and high is not None:
         settings["range"] = [low, high]
     elif given.limits[0] == 0:
@@ -265,208 +194,3 @@ def _axis_of(given: Axis, names: dict[float, str] | None, upright: bool) -> dict
     if given.bare:
         settings |= {"visible": False, "fixedrange": True}
     return settings
-
-
-def _colour(mark: Mark) -> str:
-    colour = _ON_PAGE.get(mark.colour, mark.colour)
-    return colour if mark.alpha >= 1 else _faint(colour, mark.alpha)
-
-
-def _few(*columns: Any, most: int = _POINTS) -> list[np.ndarray]:
-    """Return columns with as many entries as are drawn, evenly spread."""
-    arrays = np.broadcast_arrays(*(np.atleast_1d(column) for column in columns))
-    kept = evenly(arrays[0].size, most) if arrays[0].size > most else slice(None)
-    return [array[kept] for array in arrays]
-
-
-def _symbol(mark: Points | Line | Cloud) -> str:
-    name = str(mark.marker)
-    opened = isinstance(mark, Points) and not mark.filled and name not in _SYMBOLS
-    return f"{name}-open" if opened else _SYMBOLS.get(name, name)
-
-
-def _line(drawing: _Drawing, mark: Line) -> None:
-    x, y = _few(mark.x, mark.y)
-    line = {"color": _colour(mark), "width": _WIDTH * mark.width, "dash": mark.dash}
-    settings: dict[str, Any] = {"mode": "lines", "line": line}
-    if mark.steps:
-        line["shape"] = "hvh"
-    if mark.marker is not None:
-        settings["mode"] = "lines+markers"
-        settings["marker"] = {"symbol": _symbol(mark), "size": _MARKER * mark.size}
-    drawing.add(mark, "scatter", x=x, y=y, **settings)
-
-
-def _points(drawing: _Drawing, mark: Points) -> None:
-    x, y = np.broadcast_arrays(np.atleast_1d(mark.x), np.atleast_1d(mark.y))
-    if not x.size:
-        return
-    colour = _colour(mark)
-    marker: dict[str, Any] = {"color": colour, "size": _MARKER * mark.size, "symbol": _symbol(mark)}
-    if "open" in marker["symbol"]:
-        marker["line"] = {"width": 2}
-    settings: dict[str, Any] = {"mode": "markers", "marker": marker}
-    if mark.low is not None and mark.high is not None:
-        centre = x if mark.across else y
-        settings["error_x" if mark.across else "error_y"] = {
-            "type": "data",
-            "array": np.asarray(mark.high) - centre,
-            "arrayminus": centre - np.asarray(mark.low),
-            "color": colour,
-            "thickness": mark.bar,
-            "width": 0,
-        }
-    if not mark.shown:
-        settings |= {"hoverinfo": "skip"}
-        marker |= {"size": 1}
-    elif mark.hover is not None:
-        settings |= {"text": list(mark.hover)}
-        settings |= {"hovertemplate": f"%{{text}}<extra>{mark.label}</extra>"}
-    drawing.add(mark, "scatter", x=x, y=y, **settings)
-
-
-def _cloud(drawing: _Drawing, mark: Cloud) -> None:
-    x, y = _few(mark.x, mark.y, most=DOTS)
-    if not x.size:
-        return
-    marker = {"color": _colour(mark), "size": 2.0 * mark.size, "symbol": _symbol(mark)}
-    drawing.add(mark, "scatter", x=x, y=y, mode="markers", marker=marker)
-
-
-def _band(drawing: _Drawing, mark: Band) -> None:
-    x, low, high = _few(mark.x, mark.low, mark.high)
-    line = {"width": 0, "color": mark.colour}
-    same: dict[str, Any] = {"x": x, "mode": "lines", "line": line, "hoverinfo": "skip"}
-    lower = replace(mark, label=f"{mark.label}, lower end" if mark.label else "", legend=False)
-    drawing.add(lower, "scatter", y=low, **same)
-    colour = _faint(mark.colour, mark.alpha)
-    drawing.add(mark, "scatter", y=high, fill="tonexty", fillcolor=colour, **same)
-
-
-def _bars(drawing: _Drawing, mark: Bars) -> None:
-    places, low, high = (np.atleast_1d(v) for v in (mark.places, mark.low, mark.high))
-    along, across = ("y", "x") if mark.across else ("x", "y")
-    settings: dict[str, Any] = {along: places, across: high - low, "width": mark.width}
-    if np.any(low != 0):
-        settings["base"] = low
-    settings["orientation"] = "h" if mark.across else "v"
-    settings["marker"] = {"color": list(mark.colours) if mark.colours else _colour(mark)}
-    if mark.texts is not None:
-        settings |= {"text": list(mark.texts), "textposition": "outside", "cliponaxis": False}
-    if mark.hover is not None:
-        settings |= {
-            "customdata": list(mark.hover),
-            "hovertemplate": "%{customdata}<extra></extra>",
-        }
-    else:
-        settings["hoverinfo"] = "skip"
-    drawing.add(mark, "bar", **settings)
-
-
-def _segments(drawing: _Drawing, mark: Segments) -> None:
-    x0, y0, x1, y1 = (v.tolist() for v in np.broadcast_arrays(mark.x0, mark.y0, mark.x1, mark.y1))
-    line = {"color": _colour(mark), "width": _WIDTH * mark.width, "dash": mark.dash}
-    x = [end for pair in zip(x0, x1, strict=True) for end in (*pair, None)]
-    y = [end for pair in zip(y0, y1, strict=True) for end in (*pair, None)]
-    drawing.add(mark, "scatter", x=x, y=y, mode="lines", line=line)
-
-
-def _heat_map(drawing: _Drawing, mark: HeatMap) -> None:
-    x, y = mark.centres
-    across, down = (evenly(len(centres), MATRIX) for centres in (x, y))
-    bar = {
-        "title": {"text": mark.scale, "side": "bottom", "font": {"size": 13}},
-        "orientation": "h",
-        "thickness": 12,
-        "outlinewidth": 0,
-        "nticks": 5,
-        "y": 0,
-        "yref": "container",
-        "yanchor": "bottom",
-    }
-    drawing.add(
-        mark,
-        "heatmap",
-        x=x[across],
-        y=y[down],
-        z=mark.values[np.ix_(down, across)].astype(np.float32),
-        zmin=mark.least,
-        zmax=mark.largest,
-        colorscale=DIVERGING if mark.diverging else "Cividis",
-        hovertemplate="%{x}, %{y}: %{z:.4g}<extra></extra>",
-        colorbar=bar,
-        showlegend=False,
-        **({} if mark.texts is None else _TEXTS | {"text": mark.texts}),
-    )
-    if mark.extent[2] > mark.extent[3]:
-        drawing.figure.update_yaxes(autorange="reversed")
-    # Below the map, the colour scale does not narrow it on a small page.
-    drawing.figure.update_layout(margin={"b": 120})
-    if mark.texts is None:
-        drawing.figure.update_xaxes(constrain="domain")
-        drawing.figure.update_yaxes(scaleanchor="x", constrain="domain")
-
-
-def _contours(drawing: _Drawing, mark: Contours) -> None:
-    if mark.filled:
-        return
-    low, high = min(mark.levels), max(mark.levels)
-    levels = {"start": low, "end": high, "size": (high - low) or 1.0, "coloring": "lines"}
-    drawing.add(
-        mark,
-        "contour",
-        x=mark.x,
-        y=mark.y,
-        z=mark.values.round(3),
-        contours=levels,
-        line={"width": 2, "dash": mark.dash},
-        colorscale=[[0, mark.colour], [1, mark.colour]],
-        showscale=False,
-        hoverinfo="skip",
-    )
-
-
-def _reference(drawing: _Drawing, mark: Reference) -> None:
-    line = {"color": _colour(mark), "width": _WIDTH * mark.width, "dash": mark.dash}
-    if not mark.label:
-        # All choices have it.
-        if not drawing.meta:
-            add = drawing.figure.add_vline if mark.upright else drawing.figure.add_hline
-            add(mark.value, line=line, layer="below")
-        return
-    ends, level = drawing.extent(mark.upright), [mark.value, mark.value]
-    x, y = (level, ends) if mark.upright else (ends, level)
-    drawing.add(mark, "scatter", x=x, y=y, mode="lines", line=line)
-
-
-def _stretch(drawing: _Drawing, mark: Stretch) -> None:
-    if not mark.upright:
-        ends = np.array(drawing.extent(upright=False))
-        low, high = np.full(2, mark.low), np.full(2, mark.high)
-        _band(
-            drawing, Band(ends, low, high, label=mark.label, colour=mark.colour, alpha=mark.alpha)
-        )
-        return
-    drawing.figure.add_vrect(
-        mark.low, mark.high, fillcolor=_colour(mark), line_width=0, layer="below"
-    )
-
-
-def _nothing(drawing: _Drawing, mark: Note | Frame) -> None:
-    """Leave notes and frames to the texts of the page."""
-
-
-_DRAWERS: Mapping[type[Mark], Callable[[_Drawing, Any], None]] = {
-    Line: _line,
-    Points: _points,
-    Cloud: _cloud,
-    Band: _band,
-    Bars: _bars,
-    Segments: _segments,
-    HeatMap: _heat_map,
-    Contours: _contours,
-    Reference: _reference,
-    Stretch: _stretch,
-    Frame: _nothing,
-    Note: _nothing,
-}

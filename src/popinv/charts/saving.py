@@ -1,15 +1,15 @@
-"""Write a chart as PNG, and beside it its numbers as CSV."""
+"""Write a chart as PNG and beside it its numbers as CSV, or as SVG."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-from matplotlib.figure import Figure
+import matplotlib
 
 from popinv.charts.csv_writer import numbers_of_sheet
 from popinv.charts.description import Sheet
-from popinv.charts.drawn_numbers import numbers_of
 from popinv.charts.matplotlib_writer import drawn
 from popinv.charts.style import style
 from popinv.store.whole_files import write_text, written_whole
@@ -17,16 +17,35 @@ from popinv.store.whole_files import write_text, written_whole
 _DPI = 150
 
 
-def save(chart: Sheet | Figure, path: str | os.PathLike[str]) -> None:
+def save(sheet: Sheet, path: str | os.PathLike[str]) -> None:
     """Write a PNG and beside it its numbers as CSV, each completely or not at all.
 
     The same chart gives the same bytes.
+
+    Raises
+    ------
+    TypeError
+        If it is drawn already, as a method of one's own may have done.
     """
     path = Path(path)
-    numbers = numbers_of_sheet(chart) if isinstance(chart, Sheet) else numbers_of(chart)
-    write_text(path.with_suffix(".csv"), numbers)
-    figure = drawn(chart) if isinstance(chart, Sheet) else chart
+    if not isinstance(sheet, Sheet):
+        kind = type(sheet).__name__
+        raise TypeError(
+            f"the figure '{path.stem}' is a {kind}; a figure is described as a "
+            "popinv.charts.description.Sheet, from which its picture and its numbers are written"
+        )
+    write_text(path.with_suffix(".csv"), numbers_of_sheet(sheet))
+    # Without these entries, matplotlib writes its own version into the file.
+    _write(sheet, path, "png", dpi=_DPI, metadata={"Software": None, "Title": sheet.title})
+
+
+def save_vectors(sheet: Sheet, path: str | os.PathLike[str]) -> None:
+    """Write an SVG, completely or not at all; the same chart gives the same bytes."""
+    _write(sheet, Path(path), "svg", metadata={"Date": None, "Creator": None})
+
+
+def _write(sheet: Sheet, path: Path, kind: str, **settings: Any) -> None:
+    figure = drawn(sheet)
     with style(), written_whole(path) as partial:
-        # Without these entries, matplotlib writes its own version into the file.
-        title = figure.get_suptitle()
-        figure.savefig(partial, format="png", dpi=_DPI, metadata={"Software": None, "Title": title})
+        matplotlib.rcParams["svg.hashsalt"] = "popinv"
+        figure.savefig(partial, format=kind, **settings)

@@ -8,20 +8,15 @@ settings are restored afterwards.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec
+from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter
-
-P = ParamSpec("P")
+from matplotlib.colors import ListedColormap, to_hex
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 MODEL = "#0072B2"  # blue: recovered quantities
 TRUTH = "#D55E00"  # vermilion, dashed: true quantities
@@ -33,8 +28,16 @@ LIGHT = "#8C8C8C"
 INK = "#4D4D4D"  # of axes and notes
 # Single systems; their lightness distinguishes them without colour vision.
 SYSTEMS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9")
-SEQUENTIAL = "cividis"
-DIVERGING = "RdBu_r"
+_COLOUR_MAPS = {
+    "sequential": "cividis",
+    "diverging": "RdBu_r",
+    "flow": "viridis",
+    "time": "cividis",
+    "grey": "gray",
+    "warm": "plasma",
+}
+# The light end of the colours of times is not visible on white.
+_LATEST = 0.8
 
 _SETTINGS: dict[Any, Any] = {
     "figure.facecolor": "white",
@@ -69,6 +72,35 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
+def colour_map(name: str, steps: int = 256) -> ListedColormap:
+    """Return the colours of values of this name, in so many steps."""
+    share = np.linspace(0, _LATEST if name == "time" else 1, steps)
+    return ListedColormap(matplotlib.colormaps[_COLOUR_MAPS[name]](share))
+
+
+def shades(name: str, shares: ArrayLike) -> list[str]:
+    """Return the colours at shares of the way from the least to the largest value."""
+    colours = np.atleast_2d(colour_map(name)(np.asarray(shares, dtype=float)))
+    return [to_hex((r, g, b)) for r, g, b, _ in colours.tolist()]
+
+
+def root(values: ArrayLike) -> np.ndarray:
+    """Return the square root, with the sign of the value."""
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def square(values: ArrayLike) -> np.ndarray:
+    """Return the square, with the sign of the value."""
+    return np.sign(values) * np.square(values)
+
+
+def root_ticks(low: float, high: float) -> np.ndarray:
+    """Return squares of round numbers from 0 up to the larger end, of both signs if low < 0."""
+    roots = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(0, np.sqrt(high))
+    ticks = np.square(roots[roots <= np.sqrt(high) * (1 + 1e-9)])
+    return np.union1d(-ticks, ticks) if low < 0 else ticks
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Apply the project's settings, and restore the previous settings afterwards."""
@@ -78,41 +110,6 @@ def style() -> Iterator[None]:
                 matplotlib.rcParams[key] = value
         matplotlib.rcParams.update(_SETTINGS)
         yield
-
-
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Decorate a function that draws, so that it draws in the project's style."""
-
-    @functools.wraps(draw)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with style():
-            figure = draw(*args, **kwargs)
-        _leave_dollars(figure)
-        return figure
-
-    return wrapped
-
-
-def _leave_dollars(figure: Figure) -> None:
-    """Let text with dollar signs, such as a unit, be drawn as it is written, not as mathematics.
-
-    The numbers at the ticks are mathematics, but for the names that some axes have in their place.
-    """
-    ticks: set[Text] = set()
-    for ax in figure.axes:
-        for axis in (ax.xaxis, ax.yaxis):
-            if not isinstance(axis.get_major_formatter(), FixedFormatter):
-                ticks |= {axis.get_offset_text(), *axis.findobj(Text)} - {axis.label}
-    for text in figure.findobj(Text):
-        if text not in ticks:
-            text.set_parse_math(False)
-
-
-def new_figure(title: str, width: float, height: float) -> Figure:
-    """Return an empty figure with a title and a size in inches."""
-    figure = Figure(figsize=(width, height))
-    figure.suptitle(title)
-    return figure
 
 
 def axis_label(quantity: str, units: str = "1") -> str:
@@ -130,29 +127,6 @@ def squared(units: str) -> str:
     if units in ("", "1"):
         return units
     return f"{units}²" if units.isalpha() else f"({units})²"
-
-
-def labels_once(*axes: Axes) -> tuple[list[Artist], list[str]]:
-    """Return handles and labels for a legend, with each label once."""
-    artists: dict[str, Artist] = {}
-    for ax in axes:
-        handles, labels = ax.get_legend_handles_labels()
-        artists |= dict(zip(labels, handles, strict=True))
-    return list(artists.values()), list(artists)
-
-
-def note(axes: Axes, text: str, height: float = 0.5) -> None:
-    """Write a sentence in the middle of axes without content, or at a height."""
-    axes.text(
-        0.5,
-        height,
-        text,
-        transform=axes.transAxes,
-        ha="center",
-        va="center",
-        color="#4D4D4D",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85},
-    )
 
 
 def evenly(count: int, most: int) -> np.ndarray:

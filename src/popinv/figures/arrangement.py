@@ -1,4 +1,4 @@
-"""Layout of a study's observations: along a line, over time, on a map, or by name.
+"""Layout of a study's observations: on a line, over time, on a map, by name, by replicate.
 
 Figures know the observations only by the coordinates of a Dataset: places and times
 (``observation_x``, ``observation_t``, ...) and, where entries are different quantities, ``label``.
@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.charts.style import axis_label, evenly, readable
-from popinv.forward.datasets import names_in_file, place_coordinates
+from popinv.forward.datasets import names_in_file, place_coordinates, replicates_of
 
 NUMBER = "number of the observation"
 _PREFIX = "observation_"
@@ -235,3 +235,41 @@ def _title(observations: xr.Dataset, row: int, others: list[str]) -> str:
         unit = "" if units in ("", "1") else f" {units}"
         words.append(f"{name.removeprefix(_PREFIX)} = {value}{unit}")
     return ", ".join(words)
+
+
+def of_one_replicate(observations: xr.Dataset) -> xr.Dataset:
+    """Return the first replicate of each system; a Dataset without replicates as it is."""
+    count = replicates_of(observations)
+    if count == 1:
+        return observations
+    width = observations.sizes["observation"] // count
+    return observations.isel(observation=slice(width)).drop_vars("replicate")
+
+
+def each_replicate(observations: xr.Dataset) -> xr.Dataset:
+    """Return a Dataset whose systems are the single replicates, without those that lack.
+
+    Parameters
+    ----------
+    observations : Dataset
+        ``y`` (system, observation), with R replicates side by side.
+
+    Returns
+    -------
+    Dataset
+        ``y`` (system, observation) and the coordinates of one replicate's observations.
+    """
+    count = replicates_of(observations)
+    if count == 1:
+        return observations
+    one = of_one_replicate(observations)[["y"]]
+    values = rows_of_replicates(observations["y"].values, count)
+    values = values[np.isfinite(values).any(axis=1)]
+    rows = one.drop_vars([name for name in one.coords if "system" in one[name].dims])
+    rows = rows.isel(system=np.zeros(len(values), dtype=int))
+    return rows.assign(y=rows["y"].copy(data=values))
+
+
+def rows_of_replicates(y: np.ndarray, count: int) -> np.ndarray:
+    """Return observations (n, R d_y) of R replicates as rows of their own, (n R, d_y)."""
+    return y if count == 1 else y.reshape(len(y) * count, -1)

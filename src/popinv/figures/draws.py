@@ -12,9 +12,9 @@ import torch
 import xarray as xr
 
 from popinv.charts.style import axis_label, readable
-from popinv.figures.joint import Correlations, PairDraws, correlations_of
 from popinv.figures.law import FieldDraws, MarginalDraws
 from popinv.figures.marginals import Marginal, is_wide
+from popinv.figures.pairs import Correlations, PairDraws, correlations_of
 from popinv.figures.solver import Plane
 from popinv.forward.base import Parameter
 from popinv.forward.fields import Field

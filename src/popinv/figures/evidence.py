@@ -205,7 +205,10 @@ def _ranks_panel(rank: np.ndarray) -> Panel:
         Axis("distribution function less uniform", limits=(-end, end)),
         [
             Stretch(-band, band, colour=LIGHT, alpha=0.2, label="95 % of uniform ranks"),
-            *(Line(x, steps - x, width=1, steps=True, colour=MODEL, alpha=0.7) for x in ordered),
+            *(
+                Line(x, steps - x, width=1, steps="half way", colour=MODEL, alpha=0.7)
+                for x in ordered
+            ),
             Reference(0, dash="dash", colour=TRUTH),
         ],
         "Ranks of the truth, a line a parameter",

@@ -20,9 +20,8 @@ from popinv.charts.description import (
     Sheet,
 )
 from popinv.charts.style import MODEL, TRUTH, readable
-from popinv.figures.joint import PairDraws
 from popinv.figures.marginals import Marginal, density_panel, law_parameters
-from popinv.figures.pairs import pairs_grid
+from popinv.figures.pairs import PairDraws, pairs_grid
 
 _EXAMPLES = 3
 # A law with more parameters needs a higher figure.

@@ -59,7 +59,7 @@ def draw_maps(
             values=difference,
             least=-largest,
             largest=largest,
-            diverging=True,
+            colours="diverging",
             edge=LIGHT,
         )
         apart = map_panel(layout, dots, "Data minus model", left=False, low=last)

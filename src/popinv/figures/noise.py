@@ -206,7 +206,7 @@ def covariance_panels(
         Panel(
             across,
             upwards if number == 0 else replace(upwards, label="", names=None, places=None),
-            [HeatMap(matrix, extent, -largest, largest, diverging=True, scale=label), *edges],
+            [HeatMap(matrix, extent, -largest, largest, colours="diverging", scale=label), *edges],
             title,
         )
         for number, (title, matrix) in enumerate(

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from popinv.charts.description import Sheet
 from popinv.charts.matplotlib_writer import drawn
 from popinv.charts.saving import save
-from popinv.figures.arrangement import arrangement
+from popinv.figures.arrangement import arrangement, of_one_replicate
 from popinv.figures.descent import draw_descent
 from popinv.figures.draws import law_draws, noise_free_covariance, plane
 from popinv.figures.examples import draw_examples
@@ -23,7 +23,6 @@ from popinv.figures.noise import draw_noise_covariance
 from popinv.figures.noise_statistics import NoiseComparison, noise_growth
 from popinv.figures.observations import draw_observations
 from popinv.figures.predictive_check import predictive_check
-from popinv.figures.replicates import of_one_replicate
 from popinv.figures.simulated import covariance, some_systems
 from popinv.figures.solver import draw_solver_calls
 from popinv.figures.surrogate import draw_surrogate_error

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
-from matplotlib.figure import Figure
 
+from popinv.charts.description import Sheet
 from popinv.charts.saving import save
 from popinv.methods.invariants import Invariant, invariant_metrics
 from popinv.methods.metrics import write_metrics
@@ -72,7 +72,7 @@ class Outcome:
     """
 
     metrics: Mapping[str, Any]
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, Sheet]
     result: xr.Dataset | None = None
     files: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
     invariants: Sequence[Invariant] = ()

@@ -9,7 +9,8 @@ import xarray as xr
 
 from popinv.charts.description import Axis, Bars, Panel
 from popinv.charts.page_chart import Chart
-from popinv.charts.plotly_writer import DOTS, page_figure
+from popinv.charts.plotly_marks import DOTS
+from popinv.charts.plotly_writer import page_figure
 from popinv.charts.style import MODEL
 from popinv.figures.solver import Plane, round_panels
 from popinv.figures.surrogate import errors_panel, predictions_panel

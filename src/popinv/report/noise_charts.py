@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from popinv.charts.page_chart import Chart
-from popinv.charts.plotly_writer import MATRIX, page_figure
+from popinv.charts.plotly_marks import MATRIX
+from popinv.charts.plotly_writer import page_figure
 from popinv.charts.style import evenly
 from popinv.figures.arrangement import Arrangement
 from popinv.figures.noise import (

@@ -12,13 +12,12 @@ import xarray as xr
 from popinv.charts.page_chart import Chart
 from popinv.charts.plotly_writer import page_figure
 from popinv.charts.style import evenly
-from popinv.figures.arrangement import arrangement
+from popinv.figures.arrangement import arrangement, each_replicate
 from popinv.figures.calibration import calibration_of
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.estimate_pairs import estimate_pairs
 from popinv.figures.observations import quantile_panels
 from popinv.figures.predictive_check import PredictiveCheck, predictive_check
-from popinv.figures.replicates import each_replicate
 from popinv.figures.simulated import some_systems
 from popinv.figures.study import noise_comparison, sensor_distances
 from popinv.inference.build import descent_problem
@@ -28,7 +27,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.stated_values import as_read
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.population.model import Model
-from popinv.report.answer_charts import law_charts, parameter_chart
+from popinv.report.answer_charts import estimate_pair_chart, law_charts, parameter_chart
 from popinv.report.cost_charts import (
     error_chart,
     prediction_chart,
@@ -36,14 +35,17 @@ from popinv.report.cost_charts import (
     solves_chart,
     stage_chart,
 )
-from popinv.report.estimator_charts import estimator_chart
 from popinv.report.evidence_charts import evidence_charts
 from popinv.report.formats import rounded
 from popinv.report.noise_charts import noise_charts
 from popinv.report.pages import study_page
-from popinv.report.pair_charts import estimate_pair_chart
 from popinv.report.records import StudyRecord
-from popinv.report.trust_charts import calibration_charts, descent_charts, test_chart
+from popinv.report.trust_charts import (
+    calibration_charts,
+    descent_charts,
+    estimator_chart,
+    test_chart,
+)
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 

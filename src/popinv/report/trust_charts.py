@@ -1,4 +1,4 @@
-"""Charts for judging the answer: the calibration, the tests, the descent."""
+"""Charts for judging the answer: the estimators, the calibration, the tests, the descent."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from popinv.charts.description import Axis, Band, Line, Mark, Panel, Points, Stretch
+from popinv.charts.description import Axis, Band, Bars, Line, Mark, Panel, Points, Stretch
 from popinv.charts.page_chart import Chart
 from popinv.charts.plotly_writer import page_figure
-from popinv.charts.style import DATA, LIGHT, MODEL, TRUTH, evenly
+from popinv.charts.style import DATA, LIGHT, MODEL, ORACLE, TRUTH, evenly
 from popinv.figures.calibration import GRID, Calibration, Uniformity
 from popinv.figures.descent import loss_panels, path_panel
 from popinv.judgement.answer import FeatureTest
@@ -169,3 +169,107 @@ def descent_charts(population: xr.Dataset, truth: xr.Dataset | None) -> list[Cha
 def _named(panel: Panel, label: str) -> Panel:
     """Return a panel with a label upwards, as a page does not show its title."""
     return replace(panel, y=replace(panel.y, label=label))
+
+
+# Number of parameters with a row.
+_ROWS = 12
+_COLOURS = {"distance": DATA, "pseudo_likelihood": ORACLE, "likelihood": MODEL}
+# Standard errors that are shown at most; the table of the chart's numbers has all.
+_FURTHEST = 15.0
+# Half width of a 95 % interval, in standard errors.
+_WIDE = 1.96
+
+
+def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) -> Chart | None:
+    """Return the estimates of all estimators, each with its own 95 % interval.
+
+    Differences are in standard errors of the answer, since parameters share no unit. A hollow mark
+    is the answer before the correction for the surrogate's error.
+
+    Parameters
+    ----------
+    population : Dataset
+        ``estimates``, ``estimate_errors``, ``covariance``, ``bound`` and ``surrogate_shift``;
+        ``estimator`` and ``through`` among its attributes.
+    left_out : ndarray of bool, optional
+        Parameters that are not shown, since they have no meaning of their own.
+
+    Returns
+    -------
+    Chart or None
+        None if only one estimator has an answer.
+    """
+    errors = np.sqrt(np.diag(population["covariance"].values))
+    shown = errors > 0 if left_out is None else (errors > 0) & ~left_out
+    rows = np.flatnonzero(shown)[:_ROWS]
+    told = [str(n) for n in population["estimator"].values]
+    answers = {
+        name: population["estimates"].values[i][rows]
+        for i, name in enumerate(told)
+        if np.isfinite(population["estimates"].values[i][rows]).any()
+    }
+    if len(answers) < 2 or not len(rows):
+        return None
+    chosen, scale = str(population.attrs["estimator"]), errors[rows]
+    names = [readable(str(population["estimated"].values[i])) for i in rows]
+    places = np.arange(len(rows))
+    bound = _WIDE * population["bound"].values[rows] / scale
+    label = "the bound of the likelihood"
+    marks: list[Mark] = [
+        Bars(places, -bound, bound, across=True, colour=LIGHT, alpha=0.3, label=label)
+    ]
+    furthest = 0.0
+    words = []
+    for i, (name, values) in enumerate(answers.items()):
+        away = (values - answers[chosen]) / scale
+        own = population["estimate_errors"].values[told.index(name)][rows]
+        label = readable(name) + (" (the answer)" if name == chosen else "")
+        half = _WIDE * own / scale
+        furthest = max(furthest, float(np.nanmax(np.abs(away) + half)))
+        marks.append(
+            Points(
+                away,
+                places + 0.22 * (i - (len(answers) - 1) / 2),
+                low=away - half,
+                high=away + half,
+                across=True,
+                bar=1.6,
+                colour=_COLOURS[name],
+                label=label,
+                hover=[
+                    f"{rounded(v, 4)} ± {rounded(e, 2)}" for v, e in zip(values, own, strict=True)
+                ],
+            )
+        )
+        if name != chosen:
+            words.append(f"{readable(name)} by at most {rounded(np.nanmax(np.abs(away)), 2)}")
+    shift = population["surrogate_shift"].values[rows] / scale
+    pushed = f"by at most {rounded(np.max(np.abs(shift)), 2)}"
+    label = "the surrogate, not corrected"
+    if "correction" in population and not population["correction"].values.any():
+        label = "the surrogate's error, one standard deviation"
+        about = f"The surrogate's error may move the answer {pushed}, which its intervals include."
+    elif population.attrs["through"] == "surrogate":
+        about = f"Without the surrogate's correction the answer would differ {pushed}."
+    else:
+        about = f"Through the surrogate alone the answer would differ {pushed}."
+    marks.append(Points(shift, places, "diamond", 7, filled=False, colour=MODEL, label=label))
+    # An estimate without information has an interval beside which the others are points.
+    furthest = max(furthest, float(np.abs(shift).max()))
+    panel = Panel(
+        Axis(
+            "standard errors from the answer",
+            limits=(-_FURTHEST, _FURTHEST) if furthest > _FURTHEST else (None, None),
+        ),
+        Axis(places=places, names=names, limits=(len(rows) - 0.4, -0.6), grid=False),
+        marks,
+    )
+    return Chart(
+        "estimators",
+        "Estimates of all estimators",
+        f"Bars are 95 % intervals of each estimator. {about}",
+        f"Estimates beside the answer, that of the {readable(chosen)}, in its standard errors: "
+        f"{'; '.join(words)}. {about}",
+        page_figure([panel], 130 + 56 * len(rows)),
+        wide=True,
+    )

@@ -4,70 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from popinv.charts.style import LIGHT, MODEL, SYSTEMS, TRUTH, new_figure, readable, styled
+from popinv.charts.description import (
+    Axis,
+    Dash,
+    Grid,
+    Legend,
+    Line,
+    Look,
+    Mark,
+    Panel,
+    Points,
+    Reference,
+    Segments,
+    Sheet,
+)
+from popinv.charts.style import LIGHT, MODEL, SYSTEMS, TRUTH, readable
 from popinv_papers.birch.catalogue import METHODS
 from popinv_papers.birch.problem import ratios
 from popinv_papers.birch.regime_names import SWEPT, VARIATION
 from popinv_papers.birch.tree import Tree
 
-_DASHES = ("-", "--", ":")
+_DASHES: tuple[Dash, ...] = ("solid", "dash", "dot")
 
 
-@styled
-def draw_trees(trees: Mapping[str, Tree]) -> Figure:
-    """Draw the tree of each method: the main branch above, side branches below it."""
+def draw_trees(trees: Mapping[str, Tree]) -> Sheet:
+    """Return the tree of each method: the main branch above, side branches below it."""
     columns = 3
-    rows = -(-len(trees) // columns)
-    figure = new_figure("Computation trees", 5.2 * columns, 2.0 * rows)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax, (name, tree) in zip(axes, trees.items(), strict=False):
-        _draw_tree(ax, tree)
-        ax.set_title(METHODS[name].title)
-    for ax in axes[len(trees) :]:
-        ax.set_axis_off()
-    figure.supxlabel(
+    panels = [
+        Panel(
+            Axis(grid=False, whole=True),
+            Axis(grid=False, places=[], margin=0.15),
+            _branches(tree),
+            title=METHODS[name].title,
+        )
+        for name, tree in trees.items()
+    ]
+    below = (
         "steps from the root; thin lines lead from where a gradient was taken to where it was used"
     )
-    return figure
+    rows = -(-len(trees) // columns)
+    return Sheet("Computation trees", 5.2 * columns, 2.0 * rows, Grid(panels, columns), below)
 
 
-def _draw_tree(ax: Axes, tree: Tree) -> None:
-    main = set(tree.main)
-    depth, lane = _places(tree, main)
-    for node in range(1, len(tree.base)):
-        base = tree.base[node]
-        colour = MODEL if node in main else SYSTEMS[1]
-        ax.plot(
-            [depth[base], depth[node]],
-            [-lane[base], -lane[node]],
-            color=colour,
-            lw=1.8 if node in main else 1.2,
-            zorder=2,
-        )
+def _branches(tree: Tree) -> list[Mark]:
+    depth, lane = map(np.array, _places(tree, set(tree.main)))
+    marks: list[Mark] = []
     for before, node in zip(tree.main, tree.main[1:], strict=False):
         z = tree.point[tree.gradient[node]]
         if z != before:
             # Bowed upwards where both ends lie on the main branch.
-            x, y = depth[before] + 0.5, 0.0
-            bow = 0.12 * (x - depth[z]) if lane[z] == 0 else 0.0
-            ax.plot(
-                [depth[z], (depth[z] + x) / 2, x],
-                [-lane[z], -lane[z] / 2 + bow, y],
-                color=LIGHT,
-                lw=0.7,
-                zorder=1,
-            )
-    colours = [MODEL if node in main else SYSTEMS[1] for node in range(len(tree.base))]
-    ax.scatter(depth, [-y for y in lane], c=colours, s=12, zorder=3)
-    ax.set_yticks([])
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.grid(False)
-    ax.margins(y=0.15)
+            end = depth[before] + 0.5
+            bow = 0.12 * (end - depth[z]) if lane[z] == 0 else 0.0
+            x, y = [depth[z], (depth[z] + end) / 2, end], [-lane[z], -lane[z] / 2 + bow, 0.0]
+            marks.append(Line(x, y, width=0.7, colour=LIGHT, label="where a gradient was used"))
+    of_main = np.isin(np.arange(len(tree.base)), tree.main)
+    base = np.array(tree.base)
+    for nodes, width, colour, label in (
+        (np.flatnonzero(~of_main), 1.2, SYSTEMS[1], "side branches"),
+        (np.flatnonzero(of_main), 1.8, MODEL, "main branch"),
+    ):
+        ends = nodes[base[nodes] >= 0]
+        starts = base[ends]
+        pieces = depth[starts], -lane[starts], depth[ends], -lane[ends]
+        marks.append(Segments(*pieces, width=width, colour=colour, label=label))
+        marks.append(Points(depth[nodes], -lane[nodes], size=3, colour=colour, label=label))
+    return marks
 
 
 def _places(tree: Tree, main: set[int]) -> tuple[list[int], list[int]]:
@@ -98,60 +102,60 @@ def _places(tree: Tree, main: set[int]) -> tuple[list[int], list[int]]:
     return depth, lane
 
 
-@styled
-def draw_regime(result: xr.Dataset, regime: str) -> Figure:
-    """Draw the first seed's loss over simulated time of every method, by task and workers."""
+def draw_regime(result: xr.Dataset, regime: str) -> Sheet:
+    """Return the first seed's loss over simulated time of every method, by task and workers."""
     part = result.sel(regime=regime).isel(seed=0)
     tasks, counts = part["task"].values, part["workers"].values
-    figure = new_figure(
-        f"Loss over simulated time: {readable(regime)}", 4.6 * len(counts), 3.6 * len(tasks) + 1.2
-    )
-    axes = figure.subplots(len(tasks), len(counts), squeeze=False)
     names = [str(name) for name in part["algorithm"].values]
-    for row, task in enumerate(tasks):
-        for column, count in enumerate(counts):
-            ax, cell = axes[row, column], part.sel(task=task, workers=count)
+    panels = []
+    for task, target in zip(tasks, result.attrs["targets"], strict=True):
+        for count in counts:
+            cell = part.sel(task=task, workers=count)
+            marks: list[Mark] = []
             for place, name in enumerate(names):
                 curve = cell.sel(algorithm=name)
-                ax.loglog(
-                    curve["curve_time"],
-                    curve["curve_loss"],
-                    lw=1.3,
-                    label=METHODS[name].title,
-                    color=SYSTEMS[place % len(SYSTEMS)],
-                    ls=_DASHES[place // len(SYSTEMS)],
+                x, y = curve["curve_time"].values, curve["curve_loss"].values
+                marks.append(Line(x, y, _dash(place), 1.3, **_look(place, name)))
+            marks.append(Reference(target, dash="dash", width=1, colour=TRUTH))
+            first = count == counts[0]
+            panels.append(
+                Panel(
+                    Axis("simulated time", "log"),
+                    Axis("loss above infimum" if first else "", "log"),
+                    marks,
+                    title=f"{task}, {count} workers",
                 )
-            ax.axhline(result.attrs["targets"][row], color=TRUTH, ls="--", lw=1)
-            ax.set_title(f"{task}, {count} workers")
-            ax.set(xlabel="simulated time", ylabel="loss above infimum" if column == 0 else "")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    return figure
+            )
+    title = f"Loss over simulated time: {readable(regime)}"
+    size = 4.6 * len(counts), 3.6 * len(tasks) + 1.2
+    return Sheet(title, *size, Grid(panels, len(counts), legend=5))
 
 
-@styled
-def draw_variation(result: xr.Dataset) -> Figure:
-    """Draw each method's time over the fastest's, by the variation of gradient times."""
+def _dash(place: int) -> Dash:
+    return _DASHES[place // len(SYSTEMS)]
+
+
+def _look(place: int, name: str) -> Look:
+    return {"label": METHODS[name].title, "colour": SYSTEMS[place % len(SYSTEMS)]}
+
+
+def draw_variation(result: xr.Dataset) -> Sheet:
+    """Return each method's time over the fastest's, by the variation of gradient times."""
     variations = {**SWEPT, "classical": VARIATION}
     ordered = sorted(variations, key=lambda regime: variations[regime])
-    places = [variations[regime] for regime in ordered]
+    places = np.array([variations[regime] for regime in ordered])
     relative = ratios(result).sel(regime=ordered)
-    figure = new_figure("Equal workers, messages that take no time", 6.4, 4.2)
-    ax = figure.subplots()
-    for number, name in enumerate(relative["algorithm"].values):
-        values = relative.sel(algorithm=name)
-        colour = SYSTEMS[number % len(SYSTEMS)]
-        ax.plot(
-            places,
-            values.mean("seed"),
-            color=colour,
-            ls=_DASHES[number // len(SYSTEMS)],
-            label=METHODS[str(name)].title,
-        )
-        ax.plot(places, values.transpose("regime", "seed"), ".", color=colour, ms=3)
-    ax.set(
-        xlabel="coefficient of variation of gradient times",
-        ylabel="time to the target over the fastest",
-        yscale="log",
+    marks: list[Mark] = []
+    for place, name in enumerate(relative["algorithm"].values):
+        values = relative.sel(algorithm=name).transpose("seed", "regime").values
+        look = _look(place, str(name))
+        marks.append(Line(places, values.mean(axis=0), _dash(place), **look))
+        x = np.broadcast_to(places, values.shape)
+        marks.append(Points(x.ravel(), values.ravel(), size=1.5, legend=False, **look))
+    panel = Panel(
+        Axis("coefficient of variation of gradient times"),
+        Axis("time to the target over the fastest", "log"),
+        marks,
+        legend=Legend(size=9),
     )
-    ax.legend(fontsize=9)
-    return figure
+    return Sheet("Equal workers, messages that take no time", 6.4, 4.2, Grid([panel]))

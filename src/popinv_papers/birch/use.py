@@ -6,17 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
-from popinv.charts.style import (
-    LIGHT,
-    MODEL,
-    SYSTEMS,
-    TRUTH,
-    labels_once,
-    new_figure,
-    styled,
+from popinv.charts.description import (
+    Axis,
+    Grid,
+    Legend,
+    Line,
+    Look,
+    Mark,
+    Panel,
+    Points,
+    Reference,
+    Sheet,
+    Stretch,
 )
+from popinv.charts.style import LIGHT, MODEL, SYSTEMS, TRUTH
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.surrogate.build import training_data, training_settings
 from popinv_papers.birch.candidates import candidates, seconds_to
@@ -24,54 +28,51 @@ from popinv_papers.birch.solve_sharing import NEAR, Machines, advise_solves, ali
 from popinv_papers.birch.study import Learning, compare, nothing_trained
 
 
-@styled
-def draw_training(result: xr.Dataset) -> Figure:
-    """Draw each way's predicted and measured seconds to the target, and the losses of one run."""
+def draw_training(result: xr.Dataset) -> Sheet:
+    """Return each way's predicted and measured seconds to the target, and the losses of one run."""
     titles = {way.name: way.title for way in candidates(1)}
     names = [str(name) for name in result["candidate"].values]
-    figure = new_figure("Training on one machine and on several", 12, 4.4)
-    left, right = figure.subplots(1, 2)
+    target = float(result.attrs["target"])
+    needed: list[Mark] = []
+    losses: list[Mark] = [Reference(target, width=1, colour=LIGHT)]
     for place, name in enumerate(names):
         for clock, colour, shift in (("predicted", TRUTH, -0.15), ("measured", MODEL, 0.15)):
             runs = result.sel(candidate=name, clock=clock)
-            times = [
-                seconds_to(float(result.attrs["target"]), curve)
-                for curve in np.stack([runs["time"].values, runs["loss"].values], axis=-1)
-            ]
-            left.plot(
-                times, np.full(len(times), place + shift), ".", color=colour, label=clock, ms=7
-            )
+            curves = np.stack([runs["time"].values, runs["loss"].values], axis=-1)
+            times = [seconds_to(target, curve) for curve in curves]
+            needed.append(Points(times, place + shift, size=3.5, colour=colour, label=clock))
         run = result.sel(candidate=name, clock="measured").isel(repeat=0)
-        right.semilogy(
-            run["time"], run["loss"], color=SYSTEMS[place % len(SYSTEMS)], label=titles[name]
-        )
-    left.set_yticks(range(len(names)), [titles[name] for name in names])
-    left.invert_yaxis()
-    left.set(xlabel="time to the target [s]", xlim=(0, None))
-    left.legend(*labels_once(left))
-    right.axhline(float(result.attrs["target"]), color=LIGHT, lw=1)
-    right.set(xlabel="time [s]", ylabel="validation loss, one run")
-    right.legend(fontsize=8)
-    return figure
+        look: Look = {"colour": SYSTEMS[place % len(SYSTEMS)], "label": titles[name]}
+        losses.append(Line(run["time"].values, run["loss"].values, **look))
+    left = Panel(
+        Axis("time to the target [s]", limits=(0, None)),
+        Axis(
+            places=range(len(names)),
+            names=[titles[name] for name in names],
+            limits=(len(names) - 0.5, -0.5),
+        ),
+        needed,
+        legend=Legend(),
+    )
+    loss = Axis("validation loss, one run", "log")
+    right = Panel(Axis("time [s]"), loss, losses, legend=Legend(size=8))
+    return Sheet("Training on one machine and on several", 12, 4.4, Grid([left, right], 2))
 
 
-@styled
-def draw_solves(result: xr.Dataset) -> Figure:
-    """Draw the makespan of pulled chunks by their size, and of both ways to split a round."""
-    figure = new_figure("Solves of a round on unequal machines", 6.4, 4.2)
-    ax = figure.subplots()
-    ax.loglog(result["chunk_size"], result["makespan"], color=MODEL, label="pulled chunks")
-    for name, label, dash in (
-        ("equal", "as many for each", ":"),
-        ("by_speed", "shares by speed", "--"),
-    ):
-        ax.axhline(result.attrs[name], color=SYSTEMS[1], ls=dash, label=label)
-    bound = result.attrs["bound"]
-    ax.axhline(bound, color=TRUTH, label="bound")
-    ax.axhspan(bound, (1 + NEAR) * bound, color=LIGHT, alpha=0.5)
-    ax.set(xlabel="solves of a chunk", ylabel="time of the round [s]")
-    ax.legend(fontsize=9)
-    return figure
+def draw_solves(result: xr.Dataset) -> Sheet:
+    """Return the makespan of pulled chunks by their size, and of both ways to split a round."""
+    size, makespan = result["chunk_size"].values, result["makespan"].values
+    bound, attrs = result.attrs["bound"], result.attrs
+    marks: list[Mark] = [
+        Stretch(bound, (1 + NEAR) * bound, colour=LIGHT, alpha=0.5),
+        Line(size, makespan, colour=MODEL, label="pulled chunks"),
+        Reference(attrs["equal"], dash="dot", colour=SYSTEMS[1], label="as many for each"),
+        Reference(attrs["by_speed"], dash="dash", colour=SYSTEMS[1], label="shares by speed"),
+        Reference(bound, colour=TRUTH, label="bound"),
+    ]
+    x, y = Axis("solves of a chunk", "log"), Axis("time of the round [s]", "log")
+    panel = Panel(x, y, marks, legend=Legend(size=9))
+    return Sheet("Solves of a round on unequal machines", 6.4, 4.2, Grid([panel]))
 
 
 def use(study: StudyInput) -> Outcome:

@@ -12,10 +12,21 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from popinv.charts.style import CHECK, MODEL, SYSTEMS, TRUTH, new_figure, styled
+from popinv.charts.description import (
+    Axis,
+    Dash,
+    Grid,
+    Legend,
+    Line,
+    Look,
+    Mark,
+    Panel,
+    Points,
+    Sheet,
+)
+from popinv.charts.style import CHECK, MODEL, SYSTEMS, TRUTH
 from popinv.methods.certificate.requests import Goal
 from popinv.methods.metrics import flatten
 from popinv.seeds import generator
@@ -313,65 +324,56 @@ def metrics(result: xr.Dataset) -> dict[str, Any]:
     }
 
 
-_METHODS = {
-    "full": ("noisy steps, full batch", MODEL, "-"),
-    "b128": ("noisy steps, batches of 128", CHECK, "-"),
-    "langevin": ("Langevin unlearning", SYSTEMS[3], "--"),
-    "delete": ("descent to delete", TRUTH, "--"),
-    "delete_1": ("descent to delete, 1 step", TRUTH, ":"),
-    "delete_5": ("descent to delete, 5 steps", TRUTH, "--"),
+_METHODS: dict[str, tuple[str, str, Dash]] = {
+    "full": ("noisy steps, full batch", MODEL, "solid"),
+    "b128": ("noisy steps, batches of 128", CHECK, "solid"),
+    "langevin": ("Langevin unlearning", SYSTEMS[3], "dash"),
+    "delete": ("descent to delete", TRUTH, "dash"),
+    "delete_1": ("descent to delete, 1 step", TRUTH, "dot"),
+    "delete_5": ("descent to delete, 5 steps", TRUTH, "dash"),
 }
 
 
-@styled
-def draw_digits(result: xr.Dataset) -> Figure:
-    """Draw epochs over requests, accuracy over epsilon, and accuracy over noise."""
-    figure = new_figure("Removing images of threes and eights", 14, 6)
-    left, middle, right = figure.subplots(1, 3)
+def draw_digits(result: xr.Dataset) -> Sheet:
+    """Return epochs over requests, accuracy over epsilon, and accuracy over noise."""
     requests = np.arange(1, result.sizes["request"] + 1)
-    for name, (label, colour, line) in _METHODS.items():
+    epochs: list[Mark] = []
+    once: list[Mark] = []
+    for name, (label, colour, dash) in _METHODS.items():
+        look: Look = {"label": label, "colour": colour}
         if name in result["method"].values:
             total = result["epochs"].sel({"method": name}).values.cumsum()
             # A method that removes ten at a time has served no request before the tenth.
             total = np.where(total > 0, total, np.nan)
-            left.step(requests, total, where="post", color=colour, ls=line, label=label)
+            epochs.append(Line(requests, total, dash, steps="at points", **look))
         if name in result["published"].values:
-            mean, error = over_trials(result["accuracy"].sel({"published": name}))
-            middle.errorbar(
-                result["epsilon"], mean, yerr=2 * error, color=colour, ls=line, label=label
-            )
-    left.set(
-        title="ε = 1, noise 0.03", yscale="log", xlabel="records removed", ylabel="epochs in all"
-    )
-    middle.set(
-        title="One record, one epoch",
-        xscale="log",
-        xlabel="ε",
-        ylabel="accuracy (2 standard errors)",
-    )
+            accuracy = result["accuracy"].sel({"published": name})
+            once.append(_with_errors("epsilon", accuracy, joined=dash, **look))
+    noisy: list[Mark] = []
     for name, colour in zip(result["noisy"].values, SYSTEMS, strict=False):
-        at = {"noisy": name}
-        mean, error = over_trials(result["noisy_accuracy"].sel(at))
-        right.errorbar(
-            result["sigma"],
-            mean,
-            yerr=2 * error,
-            color=colour,
-            label=f"unlearnt, {str(name).replace('b', 'batches of ')}",
+        at, batches = {"noisy": name}, str(name).replace("b", "batches of ")
+        look = {"label": f"unlearnt, {batches}", "colour": colour}
+        noisy.append(
+            _with_errors("sigma", result["noisy_accuracy"].sel(at), joined="solid", **look)
         )
-        right.plot(
-            result["sigma"],
-            result["noisy_retrained"].sel(at).mean("trial"),
-            color=colour,
-            ls="--",
-            label="learnt anew",
-        )
-    right.set(
-        title="A hundred records, ε = 0.01", xscale="log", xlabel="noise σ", ylabel="accuracy"
-    )
-    for ax in (left, middle, right):
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
-    return figure
+        anew = result["noisy_retrained"].sel(at).mean("trial").values
+        noisy.append(Line(result["sigma"].values, anew, "dash", colour=colour, label="learnt anew"))
+    below = Legend("below")
+    y = Axis("epochs in all", "log")
+    left = Panel(Axis("records removed"), y, epochs, "ε = 1, noise 0.03", legend=below)
+    y = Axis("accuracy (2 standard errors)")
+    middle = Panel(Axis("ε", "log"), y, once, "One record, one epoch", legend=below)
+    title = "A hundred records, ε = 0.01"
+    right = Panel(Axis("noise σ", "log"), Axis("accuracy"), noisy, title, legend=below)
+    title = "Removing images of threes and eights"
+    return Sheet(title, 14, 6, Grid([left, middle, right], 3))
+
+
+def _with_errors(along: str, values: xr.DataArray, **look: Any) -> Points:
+    """Return the means over the trials, with two standard errors."""
+    mean, error = (found.values for found in over_trials(values))
+    ends: dict[str, Any] = {"low": mean - 2 * error, "high": mean + 2 * error}
+    return Points(values[along].values, mean, size=3, **ends, **look)
 
 
 def check(given: CheckInput) -> CheckOutcome:

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
-from popinv.charts.style import CHECK, LIGHT, MODEL, SYSTEMS, new_figure, readable, styled
+from popinv.charts.description import (
+    Axis,
+    Dash,
+    Grid,
+    Legend,
+    Line,
+    Mark,
+    Panel,
+    Points,
+    Reference,
+    Sheet,
+)
+from popinv.charts.style import CHECK, DATA, LIGHT, MODEL, SYSTEMS, readable
 from popinv_papers.influence.claims import MERITS, WORDS, merit
 
+_ORDERS: dict[str, tuple[str, Dash, str]] = {
+    "influence": (MODEL, "solid", "their worth for the answer"),
+    "random": (LIGHT, "dash", "chance"),
+}
 _TRAININGS = {
     "selected": "selected by exact scores",
     "landmarks": "selected by landmarks",
@@ -19,27 +37,34 @@ _TRAININGS = {
 }
 
 
-@styled
-def draw_selections(result: xr.Dataset) -> Figure:
-    """Draw accuracy, or loss, after training on each method's selection, a dot for each draw.
+def draw_selections(result: xr.Dataset) -> Sheet:
+    """Return accuracy, or loss, after training on each method's selection, a dot for each draw.
 
     Means over the targets of a part.
     """
-    figure = new_figure("After training on a selection", 15, 4.8)
-    for ax, (part, kind) in zip(figure.subplots(1, 3), MERITS.items(), strict=True):
+    panels = []
+    for part, kind in MERITS.items():
         names = [str(n) for n in result[f"{part}_name"].values]
         methods = list(dict.fromkeys(_method(n, part) for n in names if n.startswith(kind)))
         values = np.array([merit(result, part, method) for method in methods])
         order = np.argsort(values.mean(axis=1) * (1 if kind == "accuracy" else -1))
+        marks: list[Mark] = []
         for place, index in enumerate(order):
             name = methods[index]
             colour = MODEL if name.startswith("landmarks") else LIGHT
             colour = CHECK if name == "exact" else colour
-            ax.plot(values[index], np.full(values.shape[1], place), "o", color=colour, ms=4)
-            ax.plot(values[index].mean(), place, "|", color=colour, ms=16, mew=2)
-        ax.set_yticks(range(len(order)), [readable(methods[i]) for i in order])
-        ax.set(title=WORDS[part], xlabel=f"{kind} on the target")
-    return figure
+            marks += _draws_and_mean(values[index], place, colour, colour, readable(name))
+        ways = Axis(places=range(len(order)), names=[readable(methods[i]) for i in order])
+        panels.append(Panel(Axis(f"{kind} on the target"), ways, marks, title=WORDS[part]))
+    return Sheet("After training on a selection", 15, 4.8, Grid(panels, 3))
+
+
+def _draws_and_mean(
+    values: np.ndarray, place: int, colour: str, of_mean: str, label: str
+) -> list[Mark]:
+    """Return a dot for each value at a height, and their mean."""
+    mean = Points(values.mean(), place, "upright", 16, colour=of_mean, label=f"{label}, mean")
+    return [Points(values, place, size=4, colour=colour, label=label), mean]
 
 
 def _method(name: str, part: str) -> str:
@@ -48,11 +73,10 @@ def _method(name: str, part: str) -> str:
     return rest if part == "mixture" else rest.partition("_")[2]
 
 
-@styled
-def draw_landmarks(result: xr.Dataset) -> Figure:
-    """Draw the correlation of spread and exact scores against the number of landmarks."""
-    figure = new_figure("Scores spread from a few landmarks", 14, 4.4)
-    for ax, part in zip(figure.subplots(1, 3, sharey=True), WORDS, strict=True):
+def draw_landmarks(result: xr.Dataset) -> Sheet:
+    """Return the correlation of spread and exact scores against the number of landmarks."""
+    panels: list[Panel] = []
+    for part in WORDS:
         mean = result[part].mean(f"{part}_draw")
         lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
         for name, value in zip(result[f"{part}_name"].values, mean.values, strict=True):
@@ -60,58 +84,63 @@ def draw_landmarks(result: xr.Dataset) -> Figure:
                 embedding, rule, count = str(name).removeprefix("correlation_").rsplit("_", 2)
                 lines.setdefault((embedding, rule), []).append((int(count), float(value)))
         kinds = list(dict.fromkeys(embedding for embedding, _ in lines))
+        marks: list[Mark] = []
         for (embedding, rule), points in lines.items():
-            ax.plot(
-                *zip(*points, strict=True),
-                "-o" if rule == "kernel" else "--o",
-                ms=4,
-                color=SYSTEMS[kinds.index(embedding) % len(SYSTEMS)],
-                label=readable(embedding) if rule == "kernel" else None,
-            )
-        ax.set(xscale="log", title=WORDS[part], xlabel="landmarks")
-        ax.legend(fontsize=9)
-    figure.axes[0].set_ylabel("correlation with the exact scores")
-    figure.supxlabel("solid: kernel regression, dashed: linear", fontsize=10)
-    return figure
+            x, y = zip(*points, strict=True)
+            colour, label = SYSTEMS[kinds.index(embedding) % len(SYSTEMS)], readable(embedding)
+            if rule == "kernel":
+                marks.append(Line(x, y, marker="circle", size=4, colour=colour, label=label))
+                continue
+            told: dict[str, Any] = {"label": f"{label}, {readable(rule)}", "legend": False}
+            marks.append(Line(x, y, "dash", marker="circle", size=4, colour=colour, **told))
+        height = Axis("" if panels else "correlation with the exact scores")
+        legend = Legend(size=9)
+        panels.append(Panel(Axis("landmarks", "log"), height, marks, WORDS[part], legend=legend))
+    grid, below = Grid(panels, 3, share_y=True), "solid: kernel regression, dashed: linear"
+    return Sheet("Scores spread from a few landmarks", 14, 4.4, grid, below)
 
 
-@styled
-def draw_study(result: xr.Dataset) -> Figure:
-    """Draw the surrogate's error by its training set, and the answer's by the solved candidates."""
+def draw_study(result: xr.Dataset) -> Sheet:
+    """Return the surrogate's error by its training set, and the answer's by the solved candidates.
+
+    The second is there if the result has ``candidate_error``.
+    """
     curves = "candidate_error" in result
-    figure = new_figure("Selection of solves", 11 if curves else 6, 4.4)
-    axes = figure.subplots(1, 2 if curves else 1, squeeze=False)[0]
-    left = axes[0]
-    names = [str(name) for name in result["training"].values]
-    for place, values in enumerate(result["error"].values):
-        left.plot(values, np.full(len(values), place), "o", color=LIGHT, ms=4)
-        left.plot(values.mean(), place, "|", color=MODEL, ms=16, mew=2)
-    left.axvline(result.attrs["error_before"], color="black", lw=1, label="before")
-    left.set_yticks(range(len(names)), [_TRAININGS[name] for name in names])
-    left.set(title="trained further on", xlabel="error, noise standard deviations", xlim=(0, None))
-    left.legend(loc="upper center")
-    if curves:
-        looks = {"influence": (MODEL, "-o"), "random": (LIGHT, "--o")}
-        labels = {"influence": "their worth for the answer", "random": "chance"}
-        for name, values in zip(
-            result["order"].values, result["candidate_error"].values, strict=True
-        ):
-            colour, line = looks[str(name)]
-            solved = result["candidates"].values
-            axes[1].plot(
-                solved, values.mean(axis=0), line, color=colour, ms=5, label=labels[str(name)]
-            )
-            axes[1].plot(solved, values.T, ".", color=colour, ms=4, alpha=0.6)
-        without = float(result["error_without"])
-        axes[1].axhline(without, color="black", lw=1, label="without any")
-        axes[1].set(
-            xscale="log",
-            title="candidates in the order of",
-            xlabel="solved",
-            ylabel="error of the answer, standard errors",
-        )
-        solved = result["candidates"].values
-        axes[1].set_xticks(solved, [str(count) for count in solved])
-        axes[1].minorticks_off()
-        axes[1].legend()
-    return figure
+    names = [_TRAININGS[str(name)] for name in result["training"].values]
+    marks: list[Mark] = []
+    for place, (name, values) in enumerate(zip(names, result["error"].values, strict=True)):
+        both = _draws_and_mean(values, place, LIGHT, MODEL, name.replace("\n", " "))
+        marks += [replace(mark, legend=False) for mark in both]
+    before = result.attrs["error_before"]
+    marks.append(Reference(before, upright=True, width=1, colour=DATA, label="before"))
+    trained = Panel(
+        Axis("error, noise standard deviations", limits=(0, None)),
+        Axis(places=range(len(names)), names=names),
+        marks,
+        title="trained further on",
+        legend=Legend("upper center"),
+    )
+    panels = [trained, _candidates(result)] if curves else [trained]
+    return Sheet("Selection of solves", 11 if curves else 6, 4.4, Grid(panels, len(panels)))
+
+
+def _candidates(result: xr.Dataset) -> Panel:
+    solved = result["candidates"].values
+    marks: list[Mark] = []
+    for name, values in zip(result["order"].values, result["candidate_error"].values, strict=True):
+        colour, dash, label = _ORDERS[str(name)]
+        mean = values.mean(axis=0)
+        marks.append(Line(solved, mean, dash, marker="circle", size=5, colour=colour, label=label))
+        x = np.broadcast_to(solved, values.shape)
+        own: dict[str, Any] = {"label": f"{label}, each draw", "legend": False}
+        marks.append(Points(x.ravel(), values.ravel(), size=2, colour=colour, alpha=0.6, **own))
+    without = float(result["error_without"])
+    marks.append(Reference(without, width=1, colour=DATA, label="without any"))
+    counts = [str(count) for count in solved]
+    return Panel(
+        Axis("solved", "log", places=solved, names=counts, minor=False),
+        Axis("error of the answer, standard errors"),
+        marks,
+        title="candidates in the order of",
+        legend=Legend(),
+    )

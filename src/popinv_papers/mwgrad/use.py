@@ -5,7 +5,7 @@ from __future__ import annotations
 from popinv.inference.build import descent_problem
 from popinv.inference.result import parameters_of
 from popinv.methods.groups.comparison import any_order, compare_group
-from popinv.methods.groups.use import draw_tests
+from popinv.methods.groups.figures import draw_tests
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads

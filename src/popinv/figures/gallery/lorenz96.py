@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 
 import numpy as np
 import xarray as xr
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from popinv.charts.style import DATA, DIVERGING, LIGHT, SYSTEMS
-from popinv.figures.gallery.columns import Columns, DrawnSystems, columns, filled_contours
+from popinv.charts.description import Axis, Line, Mark, Panel, Points, Reference, Sheet, Stretch
+from popinv.charts.style import DATA, LIGHT, SYSTEMS
+from popinv.figures.gallery.systems import DrawnSystems, Row, in_columns, steps_of_colour
 from popinv.forward.lorenz96.section import OBSERVABLES
 
 # Time span of a diagram of the slow variables.
@@ -23,26 +19,35 @@ _ROOM = 0.6
 # With fewer columns than this, the legend does not fit into one row.
 _NARROW = 3
 _SHOWN = "#F3D9A4"
+_LOWERED, _RAISED = str.maketrans("jk+01234", "ⱼₖ₊₀₁₂₃₄"), str.maketrans("2", "²")
 
 
-def draw(systems: DrawnSystems) -> Figure:
-    """Draw the variables over place and time, and below them an average over each window.
+def draw(systems: DrawnSystems) -> Sheet:
+    """Return the variables over place and time, and below them an average over each window.
 
     The states hold ``x``, and with two scales ``y``, as
     `popinv.forward.lorenz96.states.states` returns them.
     """
     states = systems.states
     fast = "y" in states
-    name = _averaged(systems.observations)
-    grid = columns(systems, (2.8, *((2.8,) if fast else ()), *((1.6,) if name else ())))
     times = states["fast_time" if fast else "time"].values
     shown = min(float(times[-1]), _SPAN)
-    _slow(systems, grid, shown)
-    if fast:
-        _fast(systems, grid)
-    if name:
-        _averages(systems, grid, name, shown)
-    return grid.figure
+    rows = [_slow(states, shown), *([_fast(states)] if fast else [])]
+    name = _averaged(systems.observations)
+    if name is None:
+        return in_columns(systems, rows, 0, [])
+    windows, window = int(states.attrs["windows"]), float(states.attrs["window"])
+    span = shown if shown > 0.02 * windows * window else None
+    keys: list[Mark] = [
+        Line([], [], colour=SYSTEMS[0], label="mean over the ring since the window began"),
+        Points([], [], size=5, colour=DATA, label="observed average"),
+    ]
+    if windows > 1:
+        keys.append(Line([], [], width=0.8, colour=LIGHT, label="end of a window"))
+    if span is not None:
+        keys.append(Stretch(0, 1, colour=_SHOWN, label="time span shown above"))
+    rows.append(_averages(systems, name, span))
+    return in_columns(systems, rows, 4 if len(systems) > _NARROW else 2, keys)
 
 
 def _averaged(observations: xr.Dataset) -> str | None:
@@ -53,41 +58,39 @@ def _averaged(observations: xr.Dataset) -> str | None:
 
 
 def _hovmoeller(
-    row: Sequence[Axes], grid: Columns, values: np.ndarray, places: int, time: float, label: str
-) -> None:
+    values: np.ndarray, places: int, time: float, label: str, place: str, edges: list[Mark]
+) -> Row:
     largest = float(np.quantile(np.abs(values), 0.999))
-    for i, ax in enumerate(row):
-        extent = (0.5, places + 0.5, time, 0)
-        image = filled_contours(ax, values[i], DIVERGING, (-largest, largest), extent)
-        ax.grid(False)
-    row[0].set_ylabel("time since the spin-up\n(downwards)")
-    grid.figure.colorbar(image, ax=list(row), label=label, pad=0.01)
+    extent = (0.5, places + 0.5, time, 0.0)
+    bounds = (-largest, largest)
+    x, y = Axis(place), Axis("time since the spin-up\n(downwards)", limits=(time, 0.0))
+    maps = [steps_of_colour(each, "diverging", bounds, extent, label) for each in values]
+    return Row([Panel(x, y, [each, *edges]) for each in maps], 2.8, label)
 
 
-def _slow(systems: DrawnSystems, grid: Columns, shown: float) -> None:
-    row, x = grid.rows[0], systems.states["x"]
-    part = x.sel(time=slice(0, shown * (1 + 1e-9)))
-    _hovmoeller(row, grid, part.values, x.sizes["place"], shown, "$X_k$")
-    window = float(systems.states.attrs["window"])
-    for ax in row:
-        for edge in np.arange(window, shown * (1 - 1e-9), window):
-            ax.axhline(edge, color=DATA, lw=1.2)
-        ax.set_xlabel("place k on the ring")
+def _slow(states: xr.Dataset, shown: float) -> Row:
+    window = float(states.attrs["window"])
+    edges: list[Mark] = [
+        Reference(edge, width=1.2, colour=DATA)
+        for edge in np.arange(window, shown * (1 - 1e-9), window)
+    ]
+    values = states["x"].sel(time=slice(0, shown * (1 + 1e-9))).values
+    place = "place k on the ring"
+    return _hovmoeller(values, states.sizes["place"], shown, _indexed("X_k"), place, edges)
 
 
-def _fast(systems: DrawnSystems, grid: Columns) -> None:
-    row, y = grid.rows[1], systems.states["y"]
+def _fast(states: xr.Dataset) -> Row:
+    y = states["y"]
     # The sectors side by side form one ring.
     ring = y.values.reshape(*y.shape[:2], -1)
-    time = float(systems.states["fast_time"].values[-1])
-    _hovmoeller(row, grid, ring, y.sizes["place"], time, "$Y_{jk}$")
-    for ax in row:
-        ax.set_xlabel("place k on the ring, j within")
+    time = float(states["fast_time"].values[-1])
+    place = "place k on the ring, j within"
+    return _hovmoeller(ring, y.sizes["place"], time, _indexed("Y_jk"), place, [])
 
 
-def _averages(systems: DrawnSystems, grid: Columns, name: str, shown: float) -> None:
-    """Draw the mean since the start of each window, which ends at the observed average."""
-    row, states = grid.rows[-1], systems.states
+def _averages(systems: DrawnSystems, name: str, shown: float | None) -> Row:
+    """Return the mean since the start of each window, which ends at the observed average."""
+    states = systems.states
     window, windows = float(states.attrs["window"]), int(states.attrs["windows"])
     labels = systems.observations["label"].values.astype(str)
     entries = [k for k, label in enumerate(labels) if label.split(",")[0] == name]
@@ -102,33 +105,25 @@ def _averages(systems: DrawnSystems, grid: Columns, name: str, shown: float) -> 
     low = min(float(np.nanmin(observed)), float(ends.min()))
     high = max(float(np.nanmax(observed)), float(ends.max()))
     room = _ROOM * (high - low)
-    visible = shown > 0.02 * windows * window
-    for i, ax in enumerate(row):
-        if visible:
-            ax.axvspan(0, shown, color=_SHOWN, lw=0)
+    across = Axis("time since the spin-up", limits=(0, windows * window), grid=False)
+    up = Axis(f"average of\n{_indexed(product.long_name)}", limits=(low - room, high + room))
+    panels = []
+    for i in range(len(systems)):
+        marks: list[Mark] = []
+        if shown is not None:
+            marks.append(Stretch(0, shown, upright=True, colour=_SHOWN))
         for w in range(windows):
-            ax.plot(time[w], since[i, w], color=SYSTEMS[i], lw=1.3)
+            label = "mean since the window began"
+            marks.append(Line(time[w], since[i, w], width=1.3, colour=SYSTEMS[i], label=label))
             if w:
-                ax.axvline(w * window, color=LIGHT, lw=0.8)
-        ax.plot(time[:, -1], observed[i], "o", color=DATA, ms=5, clip_on=False, zorder=3)
-        ax.set(xlim=(0, windows * window), ylim=(low - room, high + room))
-        ax.set_xlabel("time since the spin-up")
-        ax.grid(axis="x", visible=False)
-    row[0].set_ylabel(f"average of\n${_math(product.long_name)}$")
-    handles: list[Artist] = [
-        Line2D([], [], color=SYSTEMS[0], label="mean over the ring since the window began"),
-        Line2D([], [], color=DATA, marker="o", ms=5, ls="", label="observed average"),
-    ]
-    if windows > 1:
-        handles.append(Line2D([], [], color=LIGHT, lw=0.8, label="end of a window"))
-    if visible:
-        handles.append(Patch(color=_SHOWN, label="time span shown above"))
-    grid.figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=4 if len(systems) > _NARROW else 2,
-    )
+                marks.append(Reference(w * window, upright=True, width=0.8, colour=LIGHT))
+        told = "observed average"
+        marks.append(Points(time[:, -1], observed[i], size=5, clip=False, label=told))
+        panels.append(Panel(across, up, marks))
+    return Row(panels, 1.6)
 
 
-def _math(long_name: str) -> str:
-    return long_name.replace(" ", r"\,")
+def _indexed(name: str) -> str:
+    """Return a name with its indices below and its powers above the line."""
+    name = re.sub(r"_\{?([jk+\d]+)\}?", lambda found: found[1].translate(_LOWERED), name)
+    return re.sub(r"\^(2)", lambda found: found[1].translate(_RAISED), name)

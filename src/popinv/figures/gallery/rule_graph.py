@@ -6,27 +6,19 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
-from matplotlib.path import Path as MplPath
 
-from popinv.charts.style import new_figure, readable, style, styled
-from popinv.store.whole_files import written_whole
+from popinv.charts.description import Arrow, Axis, Box, Grid, Mark, Note, Panel, Sheet
+from popinv.charts.style import readable
 
 _JOB = re.compile(r'^\s*(\d+)\[label = "(\w+)', re.MULTILINE)
 _ARROW = re.compile(r"^\s*(\d+) -> (\d+)", re.MULTILINE)
 # Light tints of the colours of single systems.
 _TINTS = ("#CFE3F1", "#FBE3B5", "#C2E7DA", "#F3DDE9", "#DDF0FA")
 _LINE = "#5A5A5A"
-# Size of a box and radius of an arrow's corners, in units of levels and rows.
+# Size of a box in units of levels and rows.
 _WIDTH, _HEIGHT = 0.76, 0.52
-_CORNER = 0.15
 
 Place = tuple[float, float]
 
@@ -102,9 +94,8 @@ def read_jobs(dot: str, without: Iterable[str] = ("all",)) -> RuleGraph:
     return RuleGraph(levels, Counter(rule_of.values()), own)
 
 
-@styled
-def draw_rule_graph(graph: RuleGraph, groups: Mapping[str, str], title: str) -> Figure:
-    """Draw rules as boxes from left to right, with their numbers of jobs.
+def draw_rule_graph(graph: RuleGraph, groups: Mapping[str, str], title: str) -> Sheet:
+    """Return rules as boxes from left to right, with their numbers of jobs.
 
     Parameters
     ----------
@@ -114,43 +105,30 @@ def draw_rule_graph(graph: RuleGraph, groups: Mapping[str, str], title: str) -> 
     places = _places(graph)
     across = max(graph.levels.values()) + 1
     up = [y for _, y in places.values()]
-    figure = new_figure(title, 0.4 + 1.36 * across, 2.4 + 1.15 * (max(up) - min(up) + 1))
-    ax = figure.subplots()
-    for a, b in sorted(graph.arrows):
-        if (a, b) in graph.back:
-            _round(ax, places[a], places[b], min(up))
-        else:
-            _arrow(ax, places[a], places[b], list(places.values()))
     names = list(dict.fromkeys(groups[rule] for rule in graph.levels))
     tints = dict(zip(names, _TINTS, strict=False))
-    for rule, (x, y) in places.items():
-        ax.add_patch(
-            FancyBboxPatch(
-                (x - _WIDTH / 2, y - _HEIGHT / 2),
-                _WIDTH,
-                _HEIGHT,
-                ec=_LINE,
-                lw=1.1,
-                fc=tints[groups[rule]],
-                boxstyle="round,pad=0,rounding_size=0.09",
-            )
-        )
-        ax.text(x, y, rule.replace("_", "\n"), ha="center", va="center", fontsize=10)
+    marks: list[Mark] = []
+    for a, b in sorted(graph.arrows):
+        if (a, b) in graph.back:
+            marks += _round(places[a], places[b], min(up))
+        else:
+            corners = _way(places[a], places[b], list(places.values()))
+            x, y = zip(*corners, strict=True)
+            marks.append(Arrow(x, y, colour=_LINE))
+    for rule, (column, row) in places.items():
+        words, group = rule.replace("_", "\n"), groups[rule]
+        box = Box(words, column, row, _WIDTH, _HEIGHT, label=readable(group), colour=tints[group])
+        marks.append(box)
         if graph.jobs[rule] > 1:
-            ax.text(
-                x + _WIDTH / 2,
-                y + _HEIGHT / 2 + 0.04,
-                f"× {graph.jobs[rule]}",
-                ha="right",
-                va="bottom",
-                fontsize=9.5,
-                color=_LINE,
-            )
-    ax.set(xlim=(-0.5, across - 0.5), ylim=(min(up) - 1.25, max(up) + 0.95))
-    ax.axis("off")
-    handles = [Patch(fc=tints[name], ec=_LINE, label=readable(name)) for name in names]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    return figure
+            jobs, at = f"× {graph.jobs[rule]}", (column + 0.36 * _WIDTH, row + _HEIGHT / 2)
+            marks.append(Note(jobs, *at, size=9.5, framed=False, shift=(0, 3), colour=_LINE))
+    panel = Panel(
+        Axis(limits=(-0.5, across - 0.5), bare=True, grid=False),
+        Axis(limits=(min(up) - 1.25, max(up) + 0.95), bare=True, grid=False),
+        marks,
+    )
+    size = 0.4 + 1.36 * across, 2.4 + 1.15 * (max(up) - min(up) + 1)
+    return Sheet(title, *size, Grid([panel], legend=len(names)))
 
 
 def _places(graph: RuleGraph) -> dict[str, Place]:
@@ -172,7 +150,8 @@ def _places(graph: RuleGraph) -> dict[str, Place]:
     return {rule: (float(level), height[rule]) for rule, level in graph.levels.items()}
 
 
-def _arrow(ax: Axes, start: Place, end: Place, boxes: Iterable[Place]) -> None:
+def _way(start: Place, end: Place, boxes: Iterable[Place]) -> list[Place]:
+    """Return the corners of an arrow that passes the boxes between."""
     (x_0, y_0), (x_1, y_1) = start, end
     crossed = [
         (x, y)
@@ -181,8 +160,7 @@ def _arrow(ax: Axes, start: Place, end: Place, boxes: Iterable[Place]) -> None:
         and abs(y_0 + (y_1 - y_0) * (x - x_0) / (x_1 - x_0) - y) < 0.5 * _HEIGHT + 0.1
     ]
     if not crossed:
-        _connect(ax, [(x_0 + _WIDTH / 2, y_0), (x_1 - _WIDTH / 2, y_1)])
-        return
+        return [(x_0 + _WIDTH / 2, y_0), (x_1 - _WIDTH / 2, y_1)]
     between = [y for x, y in boxes if x_0 < x < x_1]
     top, gap = max(between) + 0.85, x_1 - 0.5
     entry = [(gap, y_1), (x_1 - _WIDTH / 2, y_1)]
@@ -191,60 +169,16 @@ def _arrow(ax: Axes, start: Place, end: Place, boxes: Iterable[Place]) -> None:
         entry = [(x_1, top), (x_1, y_1 + _HEIGHT / 2)]
     elif all(abs(y - y_0) > _HEIGHT for y in between):
         # The arrow follows a free row, and goes down before the last column.
-        _connect(ax, [(x_0 + _WIDTH / 2, y_0), (gap, y_0), *entry])
-        return
+        return [(x_0 + _WIDTH / 2, y_0), (gap, y_0), *entry]
     else:
         entry = [(gap, top), *entry]
-    _connect(ax, [(x_0, y_0 + _HEIGHT / 2), (x_0, top), *entry])
+    return [(x_0, y_0 + _HEIGHT / 2), (x_0, top), *entry]
 
 
-def _round(ax: Axes, start: Place, end: Place, lowest: float) -> None:
-    """Draw an arrow back below the boxes, from right to left."""
+def _round(start: Place, end: Place, lowest: float) -> list[Mark]:
+    """Return an arrow back below the boxes, from right to left."""
     below = lowest - 0.85
     (x_0, y_0), (x_1, y_1) = start, end
-    corners = [(x_0, y_0 - _HEIGHT / 2), (x_0, below), (x_1, below), (x_1, y_1 - _HEIGHT / 2)]
-    _connect(ax, corners, line=(0, (4, 3)))
-    ax.text(
-        (x_0 + x_1) / 2,
-        below,
-        "next round",
-        ha="center",
-        va="center",
-        fontsize=10,
-        bbox={"fc": "white", "ec": "none"},
-    )
-
-
-def _connect(ax: Axes, corners: list[Place], line: Any = "-") -> None:
-    """Draw a line with rounded corners and an arrow at its end."""
-    points, codes = [corners[0]], [MplPath.MOVETO]
-    for before, corner, after in zip(corners, corners[1:], corners[2:], strict=False):
-        for other in (before, after):
-            way = np.subtract(other, corner)
-            near = tuple(np.add(corner, min(_CORNER / np.linalg.norm(way), 0.5) * way))
-            if other is before:
-                points += [near, corner]
-                codes += [MplPath.LINETO, MplPath.CURVE3]
-            else:
-                points.append(near)
-                codes.append(MplPath.CURVE3)
-    points.append(corners[-1])
-    codes.append(MplPath.LINETO)
-    ax.add_patch(
-        FancyArrowPatch(
-            path=MplPath(points, codes),
-            arrowstyle="-|>",
-            mutation_scale=13,
-            color=_LINE,
-            lw=1.3,
-            ls=line,
-            zorder=0,
-        )
-    )
-
-
-def save_vectors(figure: Figure, path: Path) -> None:
-    """Write an SVG, completely or not at all; the same figure gives the same bytes."""
-    with style(), written_whole(path) as partial:
-        matplotlib.rcParams["svg.hashsalt"] = "popinv"
-        figure.savefig(partial, format="svg", metadata={"Date": None, "Creator": None})
+    x, y = (x_0, x_0, x_1, x_1), (y_0 - _HEIGHT / 2, below, below, y_1 - _HEIGHT / 2)
+    words = Note("next round", (x_0 + x_1) / 2, below, size=10, shift=(0, 0))
+    return [Arrow(x, y, "dash", colour=_LINE), words]

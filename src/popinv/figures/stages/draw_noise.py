@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import torch
 import xarray as xr
-from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
 
-from popinv.figures.arrangement import arrangement
+from popinv.charts.description import Sheet
+from popinv.figures.arrangement import arrangement, of_one_replicate
 from popinv.figures.gallery.noise import draw_before_and_after
-from popinv.figures.replicates import of_one_replicate
 from popinv.forward.datasets import places
 from popinv.inference.conditions import fitted_observations
 
@@ -28,7 +27,7 @@ def draw_noise(
     truth: xr.Dataset | None = None,
     *,
     seed: int,
-) -> Figure:
+) -> Sheet:
     """Draw the noise before and after.
 
     Parameters

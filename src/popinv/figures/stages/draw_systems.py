@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
+from popinv.charts.description import Sheet
 from popinv.charts.style import SYSTEMS
+from popinv.figures.arrangement import of_one_replicate
 from popinv.figures.gallery.systems import draw_systems as draw_states
 from popinv.figures.observations import example_systems
-from popinv.figures.replicates import of_one_replicate
 from popinv.forward.states import states
 from popinv.inference.result import parameters_of
 from popinv.population.known import known_of
@@ -27,7 +27,7 @@ def draw_systems(
     population: xr.Dataset | None = None,
     *,
     seed: int,
-) -> Figure:
+) -> Sheet:
     """Draw a few systems with the sensors in them.
 
     Parameters
@@ -47,7 +47,7 @@ def draw_systems(
     return _of_answer(model, observations, population, seed)
 
 
-def _of_population(model: Model, observations: xr.Dataset, solves: xr.Dataset, seed: int) -> Figure:
+def _of_population(model: Model, observations: xr.Dataset, solves: xr.Dataset, seed: int) -> Sheet:
     chosen = example_systems(observations["y"].values, len(SYSTEMS))
     # The systems that could be solved were observed, in their order.
     rows = np.flatnonzero(solves["reason"].values == 0)[chosen]
@@ -57,7 +57,7 @@ def _of_population(model: Model, observations: xr.Dataset, solves: xr.Dataset, s
     return draw_states(whole, seen, z, title)
 
 
-def _of_answer(model: Model, observations: xr.Dataset, population: xr.Dataset, seed: int) -> Figure:
+def _of_answer(model: Model, observations: xr.Dataset, population: xr.Dataset, seed: int) -> Sheet:
     stage, count = "gallery", len(SYSTEMS)
     alpha, gamma = parameters_of(population)
     # Drawn systems take the known quantities of observed ones.

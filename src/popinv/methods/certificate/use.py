@@ -9,17 +9,28 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
+from popinv.charts.description import (
+    Axis,
+    Grid,
+    Legend,
+    Line,
+    Look,
+    Mark,
+    Marker,
+    Panel,
+    Points,
+    Reference,
+    Sheet,
+    Stretch,
+)
 from popinv.charts.style import (
     CHECK,
     LIGHT,
     MODEL,
     SYSTEMS,
     TRUTH,
-    new_figure,
     readable,
-    styled,
 )
 from popinv.errors import DataError
 from popinv.forward.datasets import parameter_coordinate
@@ -65,11 +76,11 @@ _COVERS = (
 _MOST_NUMBERS = 4e7
 # Of a picture.
 _MOST_PARAMETERS = 12
-_WAYS = {
-    "learnt": ("before", LIGHT, "o"),
-    "sequence": ("removed one by one", MODEL, "s"),
-    "batch": ("removed all at once", CHECK, "^"),
-    "anew": ("learned anew", TRUTH, "D"),
+_WAYS: dict[str, tuple[str, str, Marker]] = {
+    "learnt": ("before", LIGHT, "circle"),
+    "sequence": ("removed one by one", MODEL, "square"),
+    "batch": ("removed all at once", CHECK, "triangle-up"),
+    "anew": ("learned anew", TRUTH, "diamond"),
 }
 
 
@@ -252,36 +263,35 @@ def _dataset(
     )
 
 
-@styled
-def draw_forgetting(result: xr.Dataset) -> Figure:
-    """Draw the price of the guarantee, and the answers after the removal, with their noise."""
-    figure = new_figure("Removing systems from law and noise, under certificate", 11, 4.8)
-    left, right = figure.subplots(1, 2)
+def draw_forgetting(result: xr.Dataset) -> Sheet:
+    """Return the price of the guarantee, and the answers after the removal, with their noise."""
     epochs = result["removal_epochs"].values
+    prices: list[Mark] = [Reference(1, dash="dot", width=1, colour=LIGHT)]
     for epsilon, colour in zip(result["epsilon"].values, SYSTEMS, strict=False):
         price = result["price"].sel(epsilon=epsilon).values
-        left.plot(epochs, price, "o-", color=colour, label=f"ε = {epsilon:g}")
-    left.axhline(1, color=LIGHT, lw=1, ls=":")
-    left.set(
-        xlabel="epochs of the removal",
-        ylabel="noise, in standard errors",
-        yscale="log",
-        xticks=epochs[:: 1 + (len(epochs) - 1) // 10],
+        look: Look = {"label": f"ε = {epsilon:g}", "colour": colour}
+        prices.append(Line(epochs, price, marker="circle", **look))
+    left = Panel(
+        Axis("epochs of the removal", places=epochs[:: 1 + (len(epochs) - 1) // 10]),
+        Axis("noise, in standard errors", "log"),
+        prices,
+        legend=Legend(),
     )
-    left.legend(loc="best")
     error, exact = result["standard_error"].values, result["unconstrained"].sel(way="exact").values
     rows = np.flatnonzero(error > 0)[:_MOST_PARAMETERS]
-    right.axvspan(-1, 1, color=LIGHT, alpha=0.2, lw=0)
-    for j, (way, (label, colour, mark)) in enumerate(_WAYS.items()):
+    shifts: list[Mark] = [Stretch(-1, 1, upright=True, colour=LIGHT, alpha=0.2)]
+    for j, (way, (label, colour, marker)) in enumerate(_WAYS.items()):
         shift = (result["unconstrained"].sel(way=way).values - exact)[rows] / error[rows]
-        place = np.arange(len(rows)) + 0.15 * (j - 1.5)
         noise = float(result["noise"].sel(way=way))
-        right.errorbar(shift, place, xerr=2 * noise, fmt=mark, ms=5, color=colour, label=label)
-    right.set(
-        xlabel="distance from the exact answer without them, in standard errors",
-        yticks=range(len(rows)),
+        ends: dict[str, Any] = {"low": shift - 2 * noise, "high": shift + 2 * noise, "across": True}
+        place = np.arange(len(rows)) + 0.15 * (j - 1.5)
+        shifts.append(Points(shift, place, marker, 5, colour=colour, label=label, **ends))
+    names = [readable(str(result["fitted"].values[i])) for i in rows]
+    right = Panel(
+        Axis("distance from the exact answer without them,\nin standard errors"),
+        Axis(places=range(len(rows)), names=names, limits=(len(rows) - 0.5, -0.5)),
+        shifts,
     )
-    right.set_yticklabels([readable(str(result["fitted"].values[i])) for i in rows])
-    right.invert_yaxis()
-    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return figure
+    # The legend of the prices is their own.
+    grid = Grid([left, right], 2, legend=4, keys=[m for m in shifts if isinstance(m, Points)])
+    return Sheet("Removing systems from law and noise, under certificate", 11, 4.8, grid)

@@ -12,9 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 
-from popinv.charts.style import CHECK, LIGHT, MODEL, ORACLE, new_figure, styled
+from popinv.charts.description import (
+    Axis,
+    Bars,
+    Grid,
+    Mark,
+    Marker,
+    Note,
+    Panel,
+    Points,
+    Reference,
+    Sheet,
+)
+from popinv.charts.style import CHECK, LIGHT, MODEL, ORACLE
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.problem import Problem
 from popinv.methods.federated.channel import Channel
@@ -214,47 +225,48 @@ def rounds_table(channel: Channel) -> pd.DataFrame:
     )
 
 
-@styled
-def draw_answers(result: xr.Dataset) -> Figure:
-    """Draw each site's answer in each way, with 95 % intervals, about the pooled one."""
-    names, sites = result["fitted"].values, result["site"].values
-    marks = {"federated": (MODEL, "o"), "pooled": (ORACLE, "D"), "alone": (CHECK, "s")}
-    figure = new_figure(
-        "Answers of the sites, from the pooled one of the first site", 2.2 * len(names) + 1.5, 4.5
-    )
-    axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+_MARKERS: dict[str, tuple[str, Marker]] = {
+    "federated": (MODEL, "circle"),
+    "pooled": (ORACLE, "diamond"),
+    "alone": (CHECK, "square"),
+}
+
+
+def draw_answers(result: xr.Dataset) -> Sheet:
+    """Return each site's answer in each way, with 95 % intervals, about the pooled one."""
+    names, sites = result["fitted"].values, [str(site) for site in result["site"].values]
     origin = result["unconstrained"].sel(way="pooled").isel(site=0)
     unit = result["standard_error"].sel(way="pooled").isel(site=0)
-    for ax, name in zip(axes, names, strict=True):
+    rows = Axis(places=range(len(sites)), names=sites, limits=(len(sites) - 0.5, -0.5))
+    panels = []
+    for name in names:
         error = float(unit.sel(fitted=name))
-        for i, (way, (colour, mark)) in enumerate(marks.items()):
-            values = result.sel(way=way, fitted=name)
-            if error > 0:
-                x = (values["unconstrained"] - origin.sel(fitted=name)) / error
-                wide = 1.96 * values["standard_error"] / error
-                y = np.arange(len(sites)) + 0.22 * (i - 1)
-                ax.errorbar(
-                    x, y, xerr=wide, fmt=mark, color=colour, label=way, ms=5, capsize=2, lw=1.2
-                )
-        ax.axvline(0.0, color=LIGHT, lw=0.8, zorder=0)
-        ax.set(title=str(name), xlabel="standard errors")
-    axes[0].set_yticks(np.arange(len(sites)), sites)
-    axes[0].invert_yaxis()
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center")
-    return figure
+        marks: list[Mark] = [Reference(0.0, upright=True, width=0.8, colour=LIGHT)]
+        for i, (way, (colour, marker)) in enumerate(_MARKERS.items()):
+            if error <= 0:
+                continue
+            found = result.sel(way=way, fitted=name)
+            x = (found["unconstrained"].values - float(origin.sel(fitted=name))) / error
+            wide = 1.96 * found["standard_error"].values / error
+            ends: dict[str, Any] = {"low": x - wide, "high": x + wide, "across": True}
+            y = np.arange(len(sites)) + 0.22 * (i - 1)
+            marks.append(Points(x, y, marker, 5, colour=colour, label=way, **ends))
+        panels.append(Panel(Axis("standard errors"), rows, marks, title=str(name)))
+    title = "Answers of the sites, from the pooled one of the first site"
+    grid = Grid(panels, len(names), share_y=True, legend=3)
+    return Sheet(title, 2.2 * len(names) + 1.5, 4.8, grid)
 
 
-@styled
-def draw_reconstruction(result: xr.Dataset) -> Figure:
-    """Draw the error of reconstructed observations by what is behind a message."""
+def draw_reconstruction(result: xr.Dataset) -> Sheet:
+    """Return the error of reconstructed observations by what is behind a message."""
     behind, errors = result["behind"].values, result["reconstruction_error"].values
-    figure = new_figure("What an observer of the messages reconstructs", 6.5, 4)
-    ax = figure.subplots()
-    ax.bar(np.arange(len(behind)), errors, color=MODEL, width=0.6)
-    ax.axhline(1.0, color=LIGHT, lw=1.2)
-    ax.set_xticks(np.arange(len(behind)), behind)
-    ax.set(xlabel="behind the message", ylabel="error over the spread", ylim=(0, None))
+    place = np.arange(len(behind))
+    marks: list[Mark] = [
+        Bars(place, 0 * errors, errors, 0.6, colour=MODEL, label="error over the spread"),
+        Reference(1.0, width=1.2, colour=LIGHT),
+    ]
     if not len(behind):
-        ax.text(0.5, 0.5, "not measured", ha="center", transform=ax.transAxes)
-    return figure
+        marks.append(Note("not measured"))
+    x = Axis("behind the message", places=place, names=[str(name) for name in behind])
+    panel = Panel(x, Axis("error over the spread", limits=(0, None)), marks)
+    return Sheet("What an observer of the messages reconstructs", 6.5, 4, Grid([panel]))

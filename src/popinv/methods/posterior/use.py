@@ -6,9 +6,24 @@ from functools import partial
 
 import numpy as np
 import xarray as xr
-from matplotlib.figure import Figure
 
-from popinv.charts.style import LIGHT, MODEL, TRUTH, new_figure, note, readable, styled
+from popinv.charts.description import (
+    Axis,
+    Band,
+    Grid,
+    Legend,
+    Line,
+    Look,
+    Mark,
+    Note,
+    Panel,
+    Points,
+    Reference,
+    Segments,
+    Sheet,
+    Stretch,
+)
+from popinv.charts.style import DATA, LIGHT, MODEL, SYSTEMS, TRUTH, readable
 from popinv.inference.build import descent_problem
 from popinv.inference.result import estimate_of
 from popinv.methods.outcome import Outcome, StudyInput, write_table
@@ -90,76 +105,75 @@ def use(study: StudyInput) -> Outcome:
 
 
 _MOST_PARAMETERS, _MOST_SYSTEMS = 6, 60
+# One for each parameter.
+_COLOURS = (*SYSTEMS, DATA)
 
 
-@styled
-def draw_systems(posterior: xr.Dataset, population: np.ndarray, truth: np.ndarray | None) -> Figure:
-    """Draw the 95 % intervals of the first systems, sorted, parameter by parameter.
+def draw_systems(posterior: xr.Dataset, population: np.ndarray, truth: np.ndarray | None) -> Sheet:
+    """Return the 95 % intervals of the first systems, sorted, parameter by parameter.
 
     Parameters that all systems share are left out. The population (m, k) is what is told of draws
     of the recovered law, whose central 95 % are shaded, and the truth (N, k) what is told of the
     systems' own parameters.
     """
     chosen = np.flatnonzero(varying(population))[:_MOST_PARAMETERS]
-    names = [str(posterior["parameter"].values[index]) for index in chosen]
     count = min(_MOST_SYSTEMS, posterior.sizes["system"])
-    figure = new_figure(
-        "Parameters of single systems, given their observations", 9, 0.6 + 2.3 * len(names)
-    )
-    axes = np.atleast_1d(figure.subplots(len(names), 1))
-    for index, ax, name in zip(chosen, axes, names, strict=True):
-        low, high = np.quantile(population[:, index], [0.025, 0.975])
-        ax.axhspan(low, high, color=LIGHT, alpha=0.2, lw=0, label="population, central 95 %")
+    place = np.arange(count)
+    panels = []
+    for index in chosen:
+        ends = np.quantile(population[:, index], [0.025, 0.975]).tolist()
         mean = posterior["mean"].values[:count, index]
-        order, place = np.argsort(mean), np.arange(count)
-        ends = [posterior[end].values[:count, index][order] for end in ("lower", "upper")]
-        ax.vlines(place, *ends, color=MODEL, lw=1.6, label="system, 95 % interval")
-        ax.plot(place, mean[order], "o", color=MODEL, ms=3, label="mean")
+        order = np.argsort(mean)
+        low, high = (posterior[end].values[:count, index][order] for end in ("lower", "upper"))
+        interval: Look = {"label": "system, 95 % interval", "colour": MODEL}
+        marks: list[Mark] = [
+            Stretch(*ends, label="population, central 95 %", colour=LIGHT, alpha=0.2),
+            Segments(place, low, place, high, width=1.6, **interval),
+            Points(place, mean[order], size=3, label="mean", colour=MODEL),
+        ]
         if truth is not None:
-            ax.plot(
-                place, truth[:count, index][order], "_", color=TRUTH, ms=8, mew=1.6, label="truth"
-            )
-        ax.set(title=readable(name), xlabel="systems, by their mean")
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return figure
+            own = truth[:count, index][order]
+            marks.append(Points(place, own, "level", 8, label="truth", colour=TRUTH))
+        name = readable(str(posterior["parameter"].values[index]))
+        panels.append(Panel(Axis("systems, by their mean"), Axis(), marks, title=name))
+    title = "Parameters of single systems, given their observations"
+    return Sheet(title, 9, 0.6 + 2.3 * len(panels), Grid(panels, legend=4))
 
 
-@styled
-def draw_calibration(posterior: xr.Dataset, population: np.ndarray) -> Figure:
-    """Draw the coverage of central intervals of every level, and the effective draws.
+def draw_calibration(posterior: xr.Dataset, population: np.ndarray) -> Sheet:
+    """Return the coverage of central intervals of every level, and the effective draws.
 
     The bands hold 95 % of what chance does to that many systems, level by level.
     """
     own = np.flatnonzero(varying(population))[:_MOST_PARAMETERS]
-    names = [readable(str(posterior["parameter"].values[index])) for index in own]
-    figure = new_figure("Are the posteriors calibrated, and did the chains mix?", 10, 4.6)
-    left, right = figure.subplots(1, 2)
-    left.set(
-        title="Intervals and the truth",
-        xlabel="level of the interval",
-        ylabel="share that holds the truth, minus level",
-    )
+    looks: list[Look] = [
+        {"label": readable(str(posterior["parameter"].values[index])), "colour": colour}
+        for index, colour in zip(own, _COLOURS, strict=False)
+    ]
+    held: list[Mark] = [Note("no truth to compare with")]
     if "rank" in posterior:
         level, count = np.linspace(0.02, 0.98, 49), posterior.sizes["system"]
         chance = 1.96 * np.sqrt(level * (1 - level) / count)
-        left.fill_between(level, -chance, chance, color=LIGHT, alpha=0.2, lw=0, label="chance")
-        for index, name in zip(own, names, strict=True):
+        held = [Band(level, -chance, chance, label="chance", colour=LIGHT, alpha=0.2)]
+        for index, look in zip(own, looks, strict=True):
             off = np.abs(posterior["rank"].values[:, index] - 0.5)
-            held = (off[:, None] <= level / 2).mean(axis=0)
-            left.plot(level, held - level, lw=1.4, label=name)
-        left.axhline(0, color=TRUTH, ls="--", lw=1)
-        left.legend(fontsize=8)
-    else:
-        note(left, "no truth to compare with")
-    for index, name in zip(own, names, strict=True):
+            share = (off[:, None] <= level / 2).mean(axis=0)
+            held.append(Line(level, share - level, width=1.4, **look))
+        held.append(Reference(0, dash="dash", width=1, colour=TRUTH))
+    left = Panel(
+        Axis("level of the interval"),
+        Axis("share that holds the truth, minus level"),
+        held,
+        title="Intervals and the truth",
+        legend=Legend(size=8) if "rank" in posterior else None,
+    )
+    effective: list[Mark] = []
+    for index, look in zip(own, looks, strict=True):
         ordered = np.sort(posterior["effective"].values[:, index])
         share = (np.arange(len(ordered)) + 1) / len(ordered)
-        right.plot(ordered, share, lw=1.4, label=name)
-    right.set(
-        title="Effective sample sizes",
-        xlim=(0, None),
-        xlabel="independent draws",
-        ylabel="share of the systems with fewer",
-    )
-    right.legend(fontsize=8)
-    return figure
+        effective.append(Line(ordered, share, width=1.4, **look))
+    x = Axis("independent draws", limits=(0, None))
+    y = Axis("share of the systems with fewer")
+    right = Panel(x, y, effective, title="Effective sample sizes", legend=Legend(size=8))
+    title = "Are the posteriors calibrated, and did the chains mix?"
+    return Sheet(title, 10, 4.6, Grid([left, right], 2))

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from popinv.charts.style import LIGHT, MODEL, SYSTEMS, new_figure, styled
+from popinv.charts.description import (
+    Axis,
+    Grid,
+    Legend,
+    Mark,
+    Panel,
+    Points,
+    Reference,
+    Sheet,
+)
+from popinv.charts.style import LIGHT, MODEL, SYSTEMS
 from popinv.inference.build import descent_problem
 from popinv.inference.fit_distance import starts_near
 from popinv.inference.result import estimate_of, parameter_names
@@ -42,28 +52,20 @@ def use(study: StudyInput) -> Outcome:
     )
 
 
-@styled
-def draw_ends(made: Descents) -> Figure:
-    """Draw by how much the loss at each end exceeds that at the answer, with its error."""
-    figure = new_figure("Ends of the descent from other starts", 8, 4.8)
-    ax = figure.subplots()
+def draw_ends(made: Descents) -> Sheet:
+    """Return by how much the loss at each end exceeds that at the answer, with its error."""
     excess = made.losses[1:] - made.losses[0]
+    mean = excess.mean(axis=1)
     error = excess.std(axis=1, ddof=1) / np.sqrt(excess.shape[1])
     groups = made.found.groups[1:]
+    marks: list[Mark] = [Reference(0, width=1, colour=LIGHT)]
     for number in np.unique(groups[groups >= 0]):
         rows = groups == number
-        ax.errorbar(
-            made.distances[1:][rows],
-            excess[rows].mean(axis=1),
-            yerr=2 * error[rows],
-            fmt="o",
-            color=MODEL if number == 0 else SYSTEMS[1 + (number - 1) % (len(SYSTEMS) - 1)],
-            label="the answer" if number == 0 else f"answer {number}",
-        )
-    ax.axhline(0, color=LIGHT, lw=1)
-    ax.set(
-        xlabel="distance from the answer, in standard errors",
-        ylabel="loss above that of the answer (2 standard errors)",
-    )
-    ax.legend(loc="best")
-    return figure
+        look: dict[str, Any] = {"label": f"answer {number}" if number else "the answer"}
+        look["colour"] = SYSTEMS[1 + (number - 1) % (len(SYSTEMS) - 1)] if number else MODEL
+        ends: dict[str, Any] = {"low": (mean - 2 * error)[rows], "high": (mean + 2 * error)[rows]}
+        marks.append(Points(made.distances[1:][rows], mean[rows], **ends, **look))
+    x = Axis("distance from the answer, in standard errors")
+    y = Axis("loss above that of the answer (2 standard errors)")
+    panel = Panel(x, y, marks, legend=Legend())
+    return Sheet("Ends of the descent from other starts", 8, 4.8, Grid([panel]))

@@ -11,18 +11,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 
+from popinv.charts.description import (
+    Axis,
+    Cloud,
+    Grid,
+    Legend,
+    Look,
+    Mark,
+    Marker,
+    Note,
+    Panel,
+    Points,
+    Reference,
+    Sheet,
+    Stretch,
+)
 from popinv.charts.style import (
     CHECK,
     LIGHT,
     MODEL,
     ORACLE,
     TRUTH,
-    new_figure,
-    note,
     readable,
-    styled,
 )
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.build import descent_problem
@@ -233,59 +244,59 @@ def _dataset(
 
 
 _NAMED, _MOST_PARAMETERS = 3, 12
-_MARKS = (("o", MODEL), ("s", CHECK), ("^", ORACLE), ("D", TRUTH))
+_MARKS: tuple[tuple[Marker, str], ...] = (
+    ("circle", MODEL),
+    ("square", CHECK),
+    ("triangle-up", ORACLE),
+    ("diamond", TRUTH),
+)
 
 
-@styled
-def draw_influence(table: pd.DataFrame, names: Sequence[str], withdrawn: Sequence[str]) -> Figure:
-    """Draw the shift of each parameter without each system, and the sizes of the shifts.
+def draw_influence(table: pd.DataFrame, names: Sequence[str], withdrawn: Sequence[str]) -> Sheet:
+    """Return the shift of each parameter without each system, and the sizes of the shifts.
 
     The most influential systems are named, and those that withdraw are marked. The table is that of
     :func:`popinv.methods.withdrawal.influence.influence_table`.
     """
     shown = list(names)[:_MOST_PARAMETERS]
-    figure = new_figure(
-        "Influence of every system on the answer", 11, max(4.2, 1.4 + 0.6 * len(shown))
-    )
-    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     systems = table["system"].astype(str).to_numpy()
     gone = np.isin(systems, list(withdrawn))
     # Systems are spread over the height of a row, for the eye alone; the places repeat.
     height = 0.6 * ((np.arange(len(systems)) * 0.618034) % 1.0 - 0.5)
+    withdraws: Look = {"label": "withdraws", "colour": TRUTH}
+    marks: list[Mark] = [Reference(0, upright=True, width=1, colour=LIGHT)]
     for row, name in enumerate(shown):
         shift = table[f"{name}: shift [standard errors]"].to_numpy()
-        left.plot(shift, row + height, "o", ms=3, color=LIGHT, alpha=0.5, mew=0)
-        left.plot(shift[gone], row + height[gone], "o", ms=6, color=TRUTH)
+        marks.append(Cloud(shift, row + height, size=3, colour=LIGHT, alpha=0.5, label="systems"))
+        marks.append(Points(shift[gone], row + height[gone], **withdraws))
         for i in np.argsort(-np.abs(shift))[:_NAMED]:
-            left.annotate(
-                systems[i],
-                (shift[i], row + height[i]),
-                xytext=(4, 2),
-                textcoords="offset points",
-                fontsize=7,
-            )
-    left.axvline(0, color=LIGHT, lw=1)
-    left.set(xlabel="shift without the system, in standard errors", yticks=range(len(shown)))
-    left.set_yticklabels([readable(name) for name in shown])
-    left.invert_yaxis()
+            at = float(shift[i]), float(row + height[i])
+            marks.append(Note(systems[i], *at, size=7, framed=False, shift=(4, 2)))
+    left = Panel(
+        Axis("shift without the system, in standard errors"),
+        _rows([readable(name) for name in shown]),
+        marks,
+    )
     size = table["size [standard errors]"].to_numpy()
     rank = np.arange(1, len(size) + 1)
-    right.plot(rank, size, ".", color=MODEL)
+    sizes: list[Mark] = [Points(rank, size, size=3, colour=MODEL, label="systems", legend=False)]
     if gone.any():
-        right.plot(rank[gone], size[gone], "o", ms=6, color=TRUTH, label="withdraws")
-        right.legend(loc="best")
-    right.set(
-        xlabel="systems, by their influence",
-        ylabel="size of the shift, in standard errors",
-        xscale="log",
-        yscale="log",
-    )
-    return figure
+        sizes.append(Points(rank[gone], size[gone], **withdraws))
+    x = Axis("systems, by their influence", "log")
+    y = Axis("size of the shift, in standard errors", "log")
+    right = Panel(x, y, sizes, legend=Legend() if gone.any() else None)
+    tall = max(4.2, 1.4 + 0.6 * len(shown))
+    grid = Grid([left, right], 2, widths=[3, 2])
+    return Sheet("Influence of every system on the answer", 11, tall, grid)
 
 
-@styled
-def draw_answers(table: pd.DataFrame, errors: np.ndarray) -> Figure:
-    """Draw each parameter with all systems, and without those that withdraw.
+def _rows(names: Sequence[str]) -> Axis:
+    """Return an axis with a row for each name, the first above."""
+    return Axis(places=range(len(names)), names=names, limits=(len(names) - 0.5, -0.5))
+
+
+def draw_answers(table: pd.DataFrame, errors: np.ndarray) -> Sheet:
+    """Return each parameter with all systems, and without those that withdraw.
 
     The table is that of :func:`popinv.methods.withdrawal.influence.answers_table`. Parameters
     without a standard error (n_p,) are left out.
@@ -293,21 +304,19 @@ def draw_answers(table: pd.DataFrame, errors: np.ndarray) -> Figure:
     ending = ": shift [standard errors]"
     told = [name.removesuffix(ending) for name in table.columns if name.endswith(ending)]
     rows = np.flatnonzero(errors > 0)[:_MOST_PARAMETERS]
-    figure = new_figure(
-        "Law and noise without the systems that withdraw", 9, max(3.4, 1.6 + 0.5 * len(rows))
-    )
-    ax = figure.subplots()
-    if not told:
-        note(ax, "no system withdraws")
-        return figure
-    ax.axvspan(-1, 1, color=LIGHT, alpha=0.2, lw=0, label="all systems, one standard error")
-    ax.axvline(0, color=LIGHT, lw=1)
-    for j, (name, (mark, colour)) in enumerate(zip(told, _MARKS, strict=False)):
-        shift = table[f"{name}{ending}"].to_numpy()[rows]
-        place = np.arange(len(rows)) + 0.14 * (j - (len(told) - 1) / 2)
-        ax.plot(shift, place, mark, color=colour, ms=6, label=name)
-    ax.set(xlabel="shift of the answer, in standard errors", yticks=range(len(rows)))
-    ax.set_yticklabels([readable(str(table["parameter"].iloc[i])) for i in rows])
-    ax.invert_yaxis()
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return figure
+    panel = Panel(Axis(), Axis(), [Note("no system withdraws")])
+    if told:
+        one: Look = {"label": "all systems, one standard error", "colour": LIGHT}
+        marks: list[Mark] = [
+            Stretch(-1, 1, upright=True, alpha=0.2, **one),
+            Reference(0, upright=True, width=1, colour=LIGHT),
+        ]
+        for j, (name, (marker, colour)) in enumerate(zip(told, _MARKS, strict=False)):
+            shift = table[f"{name}{ending}"].to_numpy()[rows]
+            place = np.arange(len(rows)) + 0.14 * (j - (len(told) - 1) / 2)
+            marks.append(Points(shift, place, marker, colour=colour, label=name))
+        names = [readable(str(table["parameter"].iloc[i])) for i in rows]
+        panel = Panel(Axis("shift of the answer, in standard errors"), _rows(names), marks)
+    tall = max(3.4, 1.6 + 0.5 * len(rows))
+    grid = Grid([panel], legend=4 if told else 0)
+    return Sheet("Law and noise without the systems that withdraw", 9, tall, grid)

@@ -1,8 +1,4 @@
-"""The numbers of a figure that is drawn with matplotlib alone, read from what is drawn.
-
-Downstream methods draw theirs so. What is described as a :class:`popinv.charts.description.Sheet`
-holds its numbers itself.
-"""
+"""The numbers of a picture, read from what is drawn: what the table beside it has to tell."""
 
 from __future__ import annotations
 
@@ -35,11 +31,7 @@ _NONE = float("nan")
 
 
 def numbers_of(figure: Figure) -> str:
-    """Return the numbers of a figure as CSV; see :mod:`popinv.charts.csv_writer`.
-
-    Lines, marks, bars, bands, error bars, contours, images and polygons are told. Lines across a
-    whole panel, texts and photographs are not.
-    """
+    """Return the numbers of a figure as CSV; see :mod:`popinv.charts.csv_writer`."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
