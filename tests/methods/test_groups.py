@@ -28,7 +28,7 @@ from popinv.methods.groups.group_tests import (
     simulated_groups,
     system_p_values,
 )
-from popinv.methods.groups.section import Groups
+from popinv.methods.groups.method import Groups
 from popinv.methods.outcome import StudyInput
 
 

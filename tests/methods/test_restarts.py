@@ -16,8 +16,8 @@ from popinv.inference.settings import DescentSettings
 from popinv.methods.outcome import StudyInput
 from popinv.methods.restarts import descents, use
 from popinv.methods.restarts.descents import descend, descent_end, descents_from
+from popinv.methods.restarts.method import Restarts
 from popinv.methods.restarts.outlook import group_ends, outlook, share_with_interval
-from popinv.methods.restarts.section import Restarts
 
 quick = mirrored_population.quick
 ERRORS = np.array([0.05, 0.15, 0.1, 0.2])

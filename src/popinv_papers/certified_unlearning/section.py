@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from popinv.methods.certificate.section import Certificate
+from popinv.methods.certificate.method import Certificate
 from popinv_papers.kit.paper import PLAIN_SYSTEMS
 
 

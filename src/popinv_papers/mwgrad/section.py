@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from popinv.methods.groups.section import Groups
+from popinv.methods.groups.method import Groups
 from popinv.methods.section import StudySections
 from popinv.sections.base import Count, NotBoolean, Positive
 from popinv.sections.messages import ConfigProblem

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from popinv.methods.restarts.section import Restarts
+from popinv.methods.restarts.method import Restarts
 from popinv.sections.base import CountOrZero, NotBoolean
 from popinv_papers.kit.paper import PLAIN_SYSTEMS
 

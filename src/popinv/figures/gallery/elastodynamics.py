@@ -22,7 +22,7 @@ from popinv.charts.style import DATA, LIGHT, evenly, shades
 from popinv.figures.arrangement import ObservedCurve
 from popinv.figures.gallery.systems import (
     DrawnSystems,
-    Row,
+    PanelRow,
     in_columns,
     span_of,
     steps_of_colour,
@@ -83,7 +83,7 @@ def _place(systems: DrawnSystems, panel: ObservedCurve) -> dict[str, float]:
     return {axis: float(first[f"observation_{axis}"]) for axis in _axes(systems)}
 
 
-def _stiffness(systems: DrawnSystems) -> Row:
+def _stiffness(systems: DrawnSystems) -> PanelRow:
     """Return the random stiffness as a strip, or as a map in the plane."""
     field = systems.states["log_stiffness"]
     height = float(field["y"].max()) if "y" in field.dims else 1.0
@@ -95,12 +95,12 @@ def _stiffness(systems: DrawnSystems) -> Row:
         rows = np.atleast_2d(each.T)
         strip = steps_of_colour(rows, "sequential", bounds, extent, "log-stiffness")
         panels.append(Panel(x, y, [strip]))
-    return Row(panels, 0.5, field.attrs["long_name"].replace(" of the ", "\nof the "))
+    return PanelRow(panels, 0.5, field.attrs["long_name"].replace(" of the ", "\nof the "))
 
 
 def _waves(
     systems: DrawnSystems, places: Sequence[dict[str, float]], colours: Sequence[str]
-) -> Row:
+) -> PanelRow:
     moved, time = systems.states["displacement"].values, float(systems.states["time"].values[-1])
     largest = float(np.abs(moved).max())
     bounds, extent = (-largest, largest), (0.0, 1.0, time, 0.0)
@@ -110,12 +110,12 @@ def _waves(
     ]
     x, y = Axis("x, place along the bar"), Axis("t, time (downwards)")
     maps = [steps_of_colour(each, "diverging", bounds, extent, "displacement") for each in moved]
-    return Row([Panel(x, y, [each, *lines]) for each in maps], 2.4, systems.quantity)
+    return PanelRow([Panel(x, y, [each, *lines]) for each in maps], 2.4, systems.quantity)
 
 
 def _shapes(
     systems: DrawnSystems, places: Sequence[dict[str, float]], colours: Sequence[str]
-) -> Row:
+) -> PanelRow:
     states = systems.states
     time = states["time"].values
     frames = np.linspace(0, np.searchsorted(time, _SWING * time[-1]), _SHAPES).astype(int)
@@ -145,7 +145,7 @@ def _shapes(
         ends = -0.5 * height, 1.5 * height
         marks.append(Band([-0.06, 0], *ends, colour=LIGHT, label="clamp"))
         panels.append(Panel(x, y, marks, equal=True))
-    return Row(panels, 2.8, "t, time of the shape")
+    return PanelRow(panels, 2.8, "t, time of the shape")
 
 
 def _outline(at: xr.Dataset, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +173,7 @@ def _readings(
     sensors: Sequence[ObservedCurve],
     places: Sequence[dict[str, float]],
     colours: Sequence[str],
-) -> Row:
+) -> PanelRow:
     time = systems.states["time"].values
     curves = [moved.interp(place).values for place in places]
     x = Axis("t, time", limits=(0, float(time[-1])))
@@ -188,4 +188,4 @@ def _readings(
             told = f"readings at {sensor.title}"
             marks.append(Points(sensor.x, read, size=4, colour=colour, edge=DATA, label=told))
         panels.append(Panel(x, y, marks))
-    return Row(panels, 1.9)
+    return PanelRow(panels, 1.9)

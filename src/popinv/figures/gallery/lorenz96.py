@@ -9,7 +9,7 @@ import xarray as xr
 
 from popinv.charts.description import Axis, Line, Mark, Panel, Points, Reference, Sheet, Stretch
 from popinv.charts.style import DATA, LIGHT, SYSTEMS
-from popinv.figures.gallery.systems import DrawnSystems, Row, in_columns, steps_of_colour
+from popinv.figures.gallery.systems import DrawnSystems, PanelRow, in_columns, steps_of_colour
 from popinv.forward.lorenz96.section import OBSERVABLES
 
 # Time span of a diagram of the slow variables.
@@ -59,16 +59,16 @@ def _averaged(observations: xr.Dataset) -> str | None:
 
 def _hovmoeller(
     values: np.ndarray, places: int, time: float, label: str, place: str, edges: list[Mark]
-) -> Row:
+) -> PanelRow:
     largest = float(np.quantile(np.abs(values), 0.999))
     extent = (0.5, places + 0.5, time, 0.0)
     bounds = (-largest, largest)
     x, y = Axis(place), Axis("time since the spin-up\n(downwards)", limits=(time, 0.0))
     maps = [steps_of_colour(each, "diverging", bounds, extent, label) for each in values]
-    return Row([Panel(x, y, [each, *edges]) for each in maps], 2.8, label)
+    return PanelRow([Panel(x, y, [each, *edges]) for each in maps], 2.8, label)
 
 
-def _slow(states: xr.Dataset, shown: float) -> Row:
+def _slow(states: xr.Dataset, shown: float) -> PanelRow:
     window = float(states.attrs["window"])
     edges: list[Mark] = [
         Reference(edge, width=1.2, colour=DATA)
@@ -79,7 +79,7 @@ def _slow(states: xr.Dataset, shown: float) -> Row:
     return _hovmoeller(values, states.sizes["place"], shown, _indexed("X_k"), place, edges)
 
 
-def _fast(states: xr.Dataset) -> Row:
+def _fast(states: xr.Dataset) -> PanelRow:
     y = states["y"]
     # The sectors side by side form one ring.
     ring = y.values.reshape(*y.shape[:2], -1)
@@ -88,7 +88,7 @@ def _fast(states: xr.Dataset) -> Row:
     return _hovmoeller(ring, y.sizes["place"], time, _indexed("Y_jk"), place, [])
 
 
-def _averages(systems: DrawnSystems, name: str, shown: float | None) -> Row:
+def _averages(systems: DrawnSystems, name: str, shown: float | None) -> PanelRow:
     """Return the mean since the start of each window, which ends at the observed average."""
     states = systems.states
     window, windows = float(states.attrs["window"]), int(states.attrs["windows"])
@@ -120,7 +120,7 @@ def _averages(systems: DrawnSystems, name: str, shown: float | None) -> Row:
         told = "observed average"
         marks.append(Points(time[:, -1], observed[i], size=5, clip=False, label=told))
         panels.append(Panel(across, up, marks))
-    return Row(panels, 1.6)
+    return PanelRow(panels, 1.6)
 
 
 def _indexed(name: str) -> str:

@@ -8,7 +8,7 @@ from popinv.charts.description import Axis, Bars, Cloud, Line, Panel, Points, Sh
 from popinv.charts.style import DATA, LIGHT, SYSTEMS, shades
 from popinv.figures.gallery.systems import (
     DrawnSystems,
-    Row,
+    PanelRow,
     in_columns,
     span_of,
     steps_of_colour,
@@ -53,7 +53,7 @@ def _lines(systems: DrawnSystems) -> Sheet:
         Line([], [], width=2, colour=LIGHT, label="pressure in the sample"),
         Points([], [], size=4, label="readings of the sensors"),
     ]
-    return in_columns(systems, [Row(ground, 1.5), Row(flow, 2.3)], 2, keys)
+    return in_columns(systems, [PanelRow(ground, 1.5), PanelRow(flow, 2.3)], 2, keys)
 
 
 def _places(systems: DrawnSystems, axes: str) -> list[np.ndarray]:
@@ -95,5 +95,5 @@ def _maps(systems: DrawnSystems) -> Sheet:
         flow.append(Panel(Axis("x", places=_TICKS), up, [within, dots], equal=True))
     told = "sensor, filled below with the colour of its reading"
     key = Points([], [], size=5, colour=LIGHT, edge=DATA, label=told)
-    rows = [Row(ground, 2.1, "log-permeability"), Row(flow, 2.1, systems.quantity)]
+    rows = [PanelRow(ground, 2.1, "log-permeability"), PanelRow(flow, 2.1, systems.quantity)]
     return in_columns(systems, rows, 1, [key])

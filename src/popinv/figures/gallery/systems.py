@@ -66,7 +66,7 @@ class DrawnSystems:
 
 
 @dataclass(frozen=True)
-class Row:
+class PanelRow:
     """One view of each system, with its height in inches, and what its colours mean."""
 
     panels: Sequence[Panel]
@@ -74,7 +74,9 @@ class Row:
     scale: str | None = None
 
 
-def in_columns(systems: DrawnSystems, rows: Sequence[Row], legend: int, keys: list[Mark]) -> Sheet:
+def in_columns(
+    systems: DrawnSystems, rows: Sequence[PanelRow], legend: int, keys: list[Mark]
+) -> Sheet:
     """Return a column for each system, with the system's name above, and a row for each view.
 
     ``keys`` are what the legend below shows in so many columns, by default all marks with a name.

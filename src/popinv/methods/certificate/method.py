@@ -1,9 +1,83 @@
-"""The record of certified removals."""
+"""The record of certified removals, with its settings and their demands on the study."""
 
 from __future__ import annotations
 
-from popinv.methods.certificate.section import Certificate
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from popinv.forward.section import ForwardSection
 from popinv.methods.method import Method, StudySizes, Use, megabytes_of
+from popinv.methods.section import MethodSection, ObservedSystems, named_system_problems
+from popinv.sections.base import Count, Fraction, NotBoolean, Positive
+from popinv.sections.messages import ConfigProblem
+from popinv.sections.systems import SystemName
+
+
+class Certificate(MethodSection):
+    """Removal of systems, under certificate, from the answer on law and noise."""
+
+    question: ClassVar[str] = (
+        "Cost of removing systems from law and noise, with a certificate, and what its noise takes "
+        "from the answer"
+    )
+    condition: ClassVar[str] = (
+        "`{}` asks for the first three systems. It needs systems aside, as at least 200 in a file "
+        "have, and takes noise of kind `full` of up to 10 observations."
+    )
+    unrestricted_noise: ClassVar[str] = "has too many parameters for a step from a reference"
+    unrestricted_up_to: ClassVar[int] = 10
+
+    systems: list[SystemName] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Systems to remove: their names, or, if they have none, their numbers in "
+        "`observations.zarr.zip`, from 0. They are removed one by one in this order, and all at "
+        "once.",
+        json_schema_extra={"x-default": "the first three"},
+    )
+    epsilon: Positive = Field(
+        default=1.0,
+        description="Epsilon of the guarantee. Delta is one over the number of systems.",
+    )
+    epochs: Count = Field(
+        default=10,
+        description="Largest number of epochs of the first removal. Fewer epochs need more noise.",
+    )
+    rate: Fraction = Field(
+        default=0.5,
+        description="Learning rate. An epoch leaves the share 1 - rate of what a system has done.",
+    )
+    clipping: Positive = Field(
+        default=5.0,
+        description="Length to which the contribution of a system is shortened, in root mean "
+        "square lengths of a contribution.",
+    )
+    runs: Annotated[int, Field(ge=20), NotBoolean] = Field(
+        default=1000,
+        description="Runs with different noise, for the price of the noise and for an attack on "
+        "the guarantee. The first is certified.",
+    )
+    noise: Literal["seeded", "secret"] = Field(
+        default="seeded",
+        description="`seeded` noise follows from the study's seed. It is the same in every run, "
+        "but whoever knows the seed can subtract it. `secret` noise is drawn anew, and its seed is "
+        "not kept.",
+    )
+
+    def data_problems(
+        self, observed: ObservedSystems, forward: ForwardSection | None
+    ) -> Iterator[ConfigProblem]:
+        """Refuse systems that are not there, and a study without systems aside."""
+        yield from named_system_problems(self.systems, observed)
+        if observed.heldout == 0:
+            yield ConfigProblem(
+                (),
+                "requested, but it needs a reference answer of systems that are not removed, and "
+                f"all {observed.count} are learned from; at least 200 systems are needed.",
+            )
+
 
 # Parameters of law and noise, about.
 _PARAMETERS = 10

@@ -34,7 +34,7 @@ from popinv.methods.federated.server import FederatedAnswer
 from popinv.store.variables import variable
 
 if TYPE_CHECKING:
-    from popinv.methods.federated.section import Federated
+    from popinv.methods.federated.method import Federated
 
 WAYS = ("federated", "pooled", "alone")
 # The ratio of standard errors within which a federated answer is as good as the pooled one.

@@ -46,7 +46,7 @@ from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
 if TYPE_CHECKING:
-    from popinv.methods.federated.section import Federated
+    from popinv.methods.federated.method import Federated
     from popinv.surrogate.simulator import TrainedSurrogate
 
 STAGE = "federated"

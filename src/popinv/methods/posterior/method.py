@@ -1,9 +1,40 @@
-"""The record of the method ``posterior``."""
+"""The record of the method ``posterior``, with its settings and their demands on the study."""
 
 from __future__ import annotations
 
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
 from popinv.methods.method import WITH_TORCH_MB, Method, StudySizes, Use, megabytes_of
-from popinv.methods.posterior.section import Posterior
+from popinv.methods.section import MethodSection
+from popinv.sections.base import Count, NotBoolean
+
+
+class Posterior(MethodSection):
+    """The parameters of every observed system, with the recovered population as their prior."""
+
+    question: ClassVar[str] = "Parameters of each system, given its own observation"
+
+    law_and_noise: Literal["uncertain", "fixed"] = Field(
+        default="uncertain",
+        description="`uncertain` includes the error of the recovered law and noise in the "
+        "intervals, `fixed` takes them as known.",
+    )
+    effective: Annotated[int, Field(ge=20), NotBoolean] = Field(
+        default=200,
+        description="The effective sample size of every parameter at which a system is finished.",
+    )
+    chains: Annotated[int, Field(ge=2), NotBoolean] = Field(
+        default=4, description="Chains of each system."
+    )
+    most_moves: Annotated[int, Field(ge=200), NotBoolean] = Field(
+        default=8000, description="Moves of each chain after which a system is left as it is."
+    )
+    kept_draws: Count = Field(
+        default=100, description="Draws of each system that are kept in `posterior.zarr.zip`."
+    )
+
 
 # Draws of each chain of most systems, and moves of each draw with the calls of the surrogate that
 # they take, including those by which modes follow law and noise.

@@ -1,9 +1,69 @@
-"""The record of the method ``withdrawal``."""
+"""The record of the method ``withdrawal``, with its settings and their demands on the study."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from popinv.forward.section import ForwardSection
 from popinv.methods.method import Method, StudySizes, Use
-from popinv.methods.withdrawal.section import Withdrawal
+from popinv.methods.section import (
+    MethodSection,
+    ObservedSystems,
+    StudySections,
+    named_system_problems,
+)
+from popinv.sections.base import CountOrZero, NotBoolean, Positive
+from popinv.sections.messages import ConfigProblem
+from popinv.sections.systems import SystemName
+
+
+class Withdrawal(MethodSection):
+    """The answer without some of the systems, and the influence of every system on it."""
+
+    question: ClassVar[str] = (
+        "Influence of every system on law and noise, and the answer without those that withdraw"
+    )
+    condition: ClassVar[str] = (
+        "`{}` asks for the influence, `{systems: [17]}` for the answer without a system."
+    )
+
+    systems: list[SystemName] = Field(
+        default_factory=list,
+        description="Systems that withdraw, all together: their names, or, if they have none, "
+        "their numbers in `observations.zarr.zip`, from 0.",
+        json_schema_extra={"x-default": "none"},
+    )
+    rerun: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether the whole study is also run without them, from the first solve on, as "
+        "the study `NAME_without`.",
+    )
+    tolerance: Positive = Field(
+        default=0.01,
+        description="Part of a shift that may be left by a short fit, in standard errors of the "
+        "answer, for the system to count as forgotten.",
+    )
+    checked: Annotated[CountOrZero, NotBoolean] = Field(
+        default=10,
+        description="Systems, from the least to the most influential, that are left out, one "
+        "at a time, to check what the influence predicts.",
+    )
+
+    def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
+        """Refuse a rerun without withdrawals."""
+        if self.rerun and not self.systems:
+            yield ConfigProblem(("rerun",), "got true, but `systems` names none that withdraw.")
+
+    def data_problems(
+        self, observed: ObservedSystems, forward: ForwardSection | None
+    ) -> Iterator[ConfigProblem]:
+        """Refuse systems that are not there or are named twice, and too few that are left."""
+        yield from named_system_problems(self.systems, observed)
+
 
 # Evaluations of the likelihood that a fit without some systems takes, and those that come first.
 _EVALUATIONS, _FIRST = 6, 12
