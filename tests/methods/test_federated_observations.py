@@ -11,7 +11,7 @@ import xarray as xr
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem, replicated_simulator
 from popinv.methods.federated import use
-from popinv.methods.federated.site import site_laws
+from popinv.methods.sites import site_laws
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.limits import Limits

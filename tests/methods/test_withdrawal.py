@@ -11,6 +11,7 @@ from linear_population import PLACES, TRUTH, linear_problem
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal, spearmanr
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DataError
 from popinv.inference.fit_distance import fit_distance
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
@@ -183,10 +184,10 @@ def test_tables_have_the_natural_values_without_each_system(fitted):
     np.testing.assert_allclose(told["one step"], without)
     shift = told["one step: shift [standard errors]"]
     np.testing.assert_allclose(shift, influence.in_errors(influence.shifts[3]))
-    left, right = draw_influence(table, names, ["bore_3"]).axes
+    left, right = drawn(draw_influence(table, names, ["bore_3"])).axes
     assert [text.get_text() for text in left.texts].count("bore_3") >= 4
     assert len(right.lines) == 2
-    (ax,) = draw_answers(told, influence.standard_error).axes
+    (ax,) = drawn(draw_answers(told, influence.standard_error)).axes
     assert len(ax.get_yticks()) == len(names)
     nobody = answers_table(problem.natural, {"all systems": p}, influence, names)
-    assert draw_answers(nobody, influence.standard_error).axes[0].texts
+    assert drawn(draw_answers(nobody, influence.standard_error)).axes[0].texts

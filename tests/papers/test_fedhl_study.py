@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from popinv.errors import SolverError
-from popinv.methods.federated.site import site_laws
+from popinv.methods.sites import site_laws
 from popinv.seeds import generator
 from popinv.surrogate.networks import MLP, build_network
 from popinv.surrogate.standardisation import Standardisation

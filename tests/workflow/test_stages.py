@@ -104,7 +104,7 @@ def test_the_rules_of_the_script_are_the_stages():
 
 def test_charts_are_part_of_the_code_of_their_stages():
     assert "popinv.figures.evidence" in modules_of("compare_designs")
-    assert "popinv.charts.saving" in modules_of("draw_noise")
+    assert "popinv.charts.saving" in modules_of("fit_error_slope")
     assert modules_of("deconvolve") == ("popinv.inference.stages.deconvolve",)
     assert modules_of("run_rounds") == modules_of("no_stage") == ()
 

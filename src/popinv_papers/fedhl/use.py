@@ -29,9 +29,9 @@ from tqdm import tqdm
 
 from popinv.errors import SolverError
 from popinv.inference.result import parameters_of
-from popinv.methods.federated.site import site_laws
 from popinv.methods.invariants import Invariant, held
 from popinv.methods.outcome import Outcome, StudyInput
+from popinv.methods.sites import site_laws
 from popinv.population.laws.section import law_spread
 from popinv.population.synthetic import parameters
 from popinv.seeds import generator

@@ -1,4 +1,4 @@
-r"""Sites of a federation: their systems, and their answers to the server's questions.
+r"""A site of a federation: its systems, and its answers to the server's questions.
 
 Scores s_n and values are those of the estimators of the study, through the shared surrogate. The
 draws of each system have its number among all systems, so that the sum over sites is what one place
@@ -27,16 +27,6 @@ from popinv.inference.likelihood.pseudo import PseudoEvaluation
 from popinv.inference.likelihood.pseudo import evaluate as evaluate_pseudo
 from popinv.inference.problem import Problem
 from popinv.methods.federated.channel import Message
-from popinv.seeds import generator
-
-
-def site_laws(
-    alpha: np.ndarray, spread: np.ndarray, sites: int, shift: float, seed: int
-) -> np.ndarray:
-    """Return alpha_s = alpha + shift * spread * u_s with u_s uniform on the sphere, (sites, d)."""
-    u = generator(seed, "fedhl/sites").standard_normal((sites, len(alpha)))
-    return alpha + shift * spread * u / np.linalg.norm(u, axis=1, keepdims=True)
-
 
 Estimator = Literal["likelihood", "pseudo_likelihood"]
 # Draws of the moments far from the answer.

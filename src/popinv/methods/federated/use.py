@@ -35,8 +35,9 @@ from popinv.methods.federated.noisy import Guarantee, NoisyServer, guarantee
 from popinv.methods.federated.own_laws import OwnLawServer
 from popinv.methods.federated.reference import fitted, jointly, nothing_divided
 from popinv.methods.federated.server import FederatedAnswer, Server
-from popinv.methods.federated.site import Estimator, Site, site_laws, sites_of
+from popinv.methods.federated.site import Estimator, Site, sites_of
 from popinv.methods.outcome import Outcome, StudyInput, write_table
+from popinv.methods.sites import site_laws
 from popinv.observation_files.limit_keys import VARIABLES
 from popinv.population.laws.section import law_spread
 from popinv.population.stages.import_observations import observations_of_file
