@@ -31,8 +31,6 @@ def compared(wildcards):
     return found
 
 
-
-
 # The descent with a gradient that also passes through the metric, or without the metric.
 rule descend_with_policy:
     input:
