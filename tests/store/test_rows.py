@@ -14,6 +14,7 @@ from popinv.store import rows as stored_rows
 from popinv.store import storage
 from popinv.store.rows import StoredRows, column_deviations, in_memory, row_blocks, rows_of
 from popinv.store.variables import variable
+from popinv.workers import blocks_of, parallel, processes
 
 # It is no multiple of the rows of a chunk.
 COUNT = 2345
@@ -103,3 +104,18 @@ def test_the_hash_does_not_depend_on_the_blocks(table, monkeypatch, block):
     monkeypatch.setattr(storage, "_BLOCK_VALUES", block)
     loaded = storage.load(path)
     assert storage.content_sha256(loaded) == loaded.attrs["content_sha256"]
+
+
+def test_processes_do_not_disturb_each_other_s_reading(tmp_path):
+    # Of noise, so that a chunk takes its time.
+    values = np.random.default_rng(0).standard_normal((40_000, 60))
+    dataset = xr.Dataset({"y": variable(("system", "entry"), values, "values")})
+    storage.save(dataset, tmp_path / "x.zarr.zip", config={}, seed=1, created_by="test")
+    rows = rows_of(storage.load(tmp_path / "x.zarr.zip", stored=["y"], stays_from=1)["y"].variable)
+
+    def right(block):
+        return bool(np.array_equal(rows[block], values[block]))
+
+    with processes(4):
+        for _ in range(3):
+            assert all(parallel(right, blocks_of(len(values), 500), "rows"))

@@ -25,6 +25,7 @@ from popinv.seeds import generator
 from popinv.threads import fixed_threads
 from popinv.transport.energy import EnergyReference, slicing_constant
 from popinv.transport.sliced import directions
+from popinv.workers import parallel
 
 _REFERENCE_SAMPLES = 4000
 _DIRECTIONS = 200
@@ -71,10 +72,11 @@ def heldout_test(
     with fixed_threads():
         sample = model.sample(_REFERENCE_SAMPLES, "heldout/reference", conditions=conditions)
         reference = EnergyReference.of(sample, frame)
-        null = [
-            reference.distance(model.null_sample(count, "heldout/null", b, conditions))
-            for b in range(resamples)
-        ]
+
+        def distance(b: int) -> float:
+            return reference.distance(model.null_sample(count, "heldout/null", b, conditions))
+
+        null = list(parallel(distance, range(resamples), "null samples", unit="sample"))
         statistic = reference.distance(heldout)
     constant = slicing_constant(d_y)
     return HeldOutTest(statistic / constant, np.array(null) / constant)

@@ -33,6 +33,7 @@ from popinv.inference.result import correction_of, estimate_of, estimated_coordi
 from popinv.inference.settings import DescentSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.store.variables import variable
+from popinv.workers import parallel
 
 _MOST_STEPS = 15
 
@@ -83,10 +84,11 @@ def refits(
     p, estimator = estimate_of(answer), str(answer.attrs["estimator"])
     again = again_from(problem, estimator, p, descent)
     every = np.arange(len(problem.data))
-    found = [
-        again(problem.of_systems(np.setdiff1d(every, rows)), k) - again.moved
-        for k, rows in enumerate(folds)
-    ]
+
+    def without(k: int) -> np.ndarray:
+        return again(problem.of_systems(np.setdiff1d(every, folds[k])), k) - again.moved
+
+    found = list(parallel(without, range(len(folds)), "folds", unit="fit"))
     return Refits(np.array(found), np.ones(len(folds), dtype=bool))
 
 
@@ -104,22 +106,24 @@ def _of_likelihood(
     information = restricted_inverse(answer["bread"].values, problem.free)
     settings, every = MarginalSettings(draws=draws), np.arange(len(problem.data))
     simulated = problem if solver is None else problem.through(solver)
-    arrived = np.zeros(len(folds), dtype=bool)
+
+    def without(k: int) -> tuple[np.ndarray, bool]:
+        rest = np.setdiff1d(every, folds[k])
+        curvature = len(rest) / len(every) * information
+        few = simulated.of_systems(rest)
+        try:
+            end, arrived = maximum_with_information(
+                few, ends[k], settings, curvature, rest, _MOST_STEPS
+            )
+        except (DivergenceError, np.linalg.LinAlgError) as error:
+            print(f"fold {k + 1} of {len(folds)} is left out to first order only: {error}")
+            return ends[k], False
+        return (end if arrived else ends[k]), arrived
+
     with nullcontext() if solver is None else solver.session():
-        for k, rows in enumerate(folds):
-            rest = np.setdiff1d(every, rows)
-            curvature = len(rest) / len(every) * information
-            few = simulated.of_systems(rest)
-            try:
-                end, arrived[k] = maximum_with_information(
-                    few, ends[k], settings, curvature, rest, _MOST_STEPS
-                )
-            except (DivergenceError, np.linalg.LinAlgError) as error:
-                print(f"fold {k + 1} of {len(folds)} is left out to first order only: {error}")
-                continue
-            if arrived[k]:
-                ends[k] = end
-    return Refits(ends + correction, arrived)
+        found = list(parallel(without, range(len(folds)), "folds", unit="fit"))
+    last, arrived = zip(*found, strict=True)
+    return Refits(np.array(last) + correction, np.array(arrived))
 
 
 def refit_dataset(problem: Problem, found: Refits, answer: xr.Dataset) -> xr.Dataset:

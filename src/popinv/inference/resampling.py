@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from popinv.inference.covariance_step import moves_full_covariance
 from popinv.inference.descent import run
@@ -25,6 +24,7 @@ from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.problem import Problem, begin
 from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.seeds import generator
+from popinv.workers import parallel
 
 _OF_FEW_PARAMETERS: dict[str, Any] = {
     "optimiser": "gauss_newton",
@@ -68,12 +68,15 @@ def bootstrap(
     ndarray of shape (resamples, n_p)
     """
     again = again_from(problem, estimator, p, settings, draws)
-    answers = []
-    for b in tqdm(range(resamples), desc="resamples", disable=None if progress else True):
+
+    def resampled(b: int) -> np.ndarray:
         rows = generator(problem.seed, f"{problem.stage}/rows", b).integers(
             len(problem.data), size=len(problem.data)
         )
-        answers.append(again(problem.of_systems(rows), b) - again.moved)
+        return again(problem.of_systems(rows), b) - again.moved
+
+    delay = 0 if progress else np.inf
+    answers = list(parallel(resampled, range(resamples), "resamples", unit="fit", delay=delay))
     return np.array(answers).reshape(resamples, len(p))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from popinv.forward.base import DifferentiableModel, ForwardModel, session
+from popinv.workers import Tally
 
 
 class SolverSimulator:
@@ -23,13 +24,16 @@ class SolverSimulator:
     ----------
     differentiable : bool
         Whether the model has derivatives.
-    solves : int
-        Number of systems solved so far, including solves for derivatives.
     """
 
     def __init__(self, model: ForwardModel) -> None:
-        self.model, self.solves = model, 0
+        self.model, self._solves = model, Tally()
         self.differentiable = isinstance(model, DifferentiableModel)
+
+    @property
+    def solves(self) -> int:
+        """Number of systems solved so far, including solves for derivatives."""
+        return self._solves.value
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Return the observations. Rows that cannot be solved are NaN."""
@@ -39,7 +43,7 @@ class SolverSimulator:
         self, z: torch.Tensor, tangents: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return y for z (n, d_z) and its derivatives along tangents (k, n, d_z), (k, n, d_y)."""
-        self.solves += len(z)
+        self._solves.add(len(z))
         y, dy = self._derivatives().jvp(z.detach().numpy(), tangents.detach().numpy())
         return torch.from_numpy(y), torch.from_numpy(dy)
 
@@ -60,13 +64,13 @@ class _Solve(torch.autograd.Function):
     def forward(ctx: Any, z: torch.Tensor, simulator: SolverSimulator) -> torch.Tensor:
         ctx.save_for_backward(z)
         ctx.simulator = simulator
-        simulator.solves += len(z)
+        simulator._solves.add(len(z))
         return torch.from_numpy(simulator.model.solve(z.detach().numpy()).observations)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: torch.Tensor) -> tuple[torch.Tensor, None]:
         (z,) = ctx.saved_tensors
         simulator = ctx.simulator
-        simulator.solves += len(z)
+        simulator._solves.add(len(z))
         gradient = simulator._derivatives().vjp(z.numpy(), np.ascontiguousarray(cotangents[0]))
         return torch.from_numpy(gradient), None

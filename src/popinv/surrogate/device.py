@@ -15,6 +15,7 @@ from __future__ import annotations
 import torch
 
 from popinv.errors import ConfigError
+from popinv.workers import keep_alone
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -23,7 +24,7 @@ def device_of(asked: str) -> torch.device:
     """Return the device that ``auto``, ``cpu`` or ``cuda`` means on this machine.
 
     For a GPU, torch is set, for the whole process, to convolve in full precision and
-    deterministically.
+    deterministically, and loops are not shared among processes.
 
     Raises
     ------
@@ -44,4 +45,5 @@ def device_of(asked: str) -> torch.device:
         return torch.device("cpu")
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
+    keep_alone()
     return torch.device("cuda")

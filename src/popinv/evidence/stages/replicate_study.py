@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 import torch
 import xarray as xr
-from tqdm import tqdm
 
 from popinv.evidence.calibration import replication
 from popinv.inference.build import descent_problem, start
@@ -22,6 +21,7 @@ from popinv.population.model import Model
 from popinv.population.synthetic import parameters
 from popinv.seeds import standard_normal_rows
 from popinv.surrogate.artefact import surrogate_of
+from popinv.workers import parallel
 
 
 def replicate_study(
@@ -71,8 +71,8 @@ def replicate_study(
     else:
         # Data from the surrogate contain none of its error, so there is nothing to correct.
         fresh = replace(fresh, y=simulator.predict(fresh.z))
-    results = []
-    for number in tqdm(range(first, first + replications), desc="replications", disable=None):
+
+    def replicated(number: int) -> xr.Dataset:
         stage = f"replication_{number}"
         true = _truth(problem, number, truth, population)
         alpha = true.p[: problem.d_alpha]
@@ -92,9 +92,13 @@ def replicate_study(
             solver,
             seconds_per_solve,
         )
-        results.append(replication(replica, answer, true.comparable(replica), true.covariance))
+        found = replication(replica, answer, true.comparable(replica), true.covariance)
         print(f"replication {number + 1}: {answer.estimator}")
-    return xr.concat(results, "replication")
+        return found
+
+    numbers = range(first, first + replications)
+    found = list(parallel(replicated, numbers, "replications", unit="set", delay=0))
+    return xr.concat(found, "replication")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from popinv.forward.checks import checked_rows, finished
 from popinv.forward.external.evaluation import CallLimit, RunningSimulator, evaluate
 from popinv.forward.external.section import ExternalSection
 from popinv.seeds import generator
+from popinv.workers import alone
 
 if TYPE_CHECKING:
     from popinv.forward.external.journal import Journal
@@ -135,7 +136,9 @@ class ExternalModel:
             return
         self._running = []
         try:
-            yield
+            # Forks of this process would talk to the same simulators.
+            with alone():
+                yield
         finally:
             self._close()
             self._running = None

@@ -37,7 +37,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.densities import DensitiesAt
@@ -47,6 +46,7 @@ from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.reduced import Span, reducible
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
+from popinv.workers import parallel
 
 # Number of entries in the largest array of a block of systems: larger blocks leave the caches. With
 # fewer systems than the last number in a block, its small operations take longer than its sums, and
@@ -252,20 +252,27 @@ class _Evaluator:
     ) -> Evaluation:
         """Evaluate some systems from these modes, or from draws of the law if None."""
         order = np.argsort(corrections, kind="stable")
+
+        def of_block(rows: slice) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+            """Return the systems to be computed otherwise, the others, and the fields of these."""
+            chosen, level = order[rows], int(corrections[order[rows.start]])
+            start = None if modes is None else torch.from_numpy(modes[chosen])
+            block, block_modes, served = self._with_modes(systems[chosen], start)
+            left = chosen[~served.numpy()]
+            if len(left):
+                kept = torch.nonzero(served)[:, 0]
+                block, block_modes, chosen = block.of(kept), block_modes.of(kept), chosen[kept]
+            values = block.evaluate(self.settings, block_modes, level) if len(chosen) else ()
+            return left, chosen, values
+
         found: list[np.ndarray] = []
         unserved = np.zeros(len(systems), dtype=bool)
         blocks = list(self._blocks(corrections[order]))
         # A million systems take a quarter of an hour.
-        for rows in tqdm(blocks, "integrals", leave=False, unit="block", delay=10, disable=None):
-            chosen, level = order[rows], int(corrections[order[rows.start]])
-            start = None if modes is None else torch.from_numpy(modes[chosen])
-            block, block_modes, served = self._with_modes(systems[chosen], start)
-            if not served.all():
-                unserved[chosen] = ~served.numpy()
-                kept = torch.nonzero(served)[:, 0]
-                block, block_modes, chosen = block.of(kept), block_modes.of(kept), chosen[kept]
+        for left, chosen, values in parallel(of_block, blocks, "integrals"):
+            unserved[left] = True
             if len(chosen):
-                _put(found, len(systems), chosen, block.evaluate(self.settings, block_modes, level))
+                _put(found, len(systems), chosen, values)
         if unserved.any():
             whole = copy.copy(self)
             whole.span = None
@@ -301,9 +308,9 @@ class _Evaluator:
 
     def further_modes(self, evaluation: Evaluation) -> np.ndarray:
         """Return the positions of the systems with a further mode."""
-        found = []
         none = np.zeros(len(self.problem.data), dtype=int)
-        for rows in self._blocks(none):
+
+        def of_block(rows: slice) -> np.ndarray:
             systems = np.arange(rows.start, rows.stop)
             block = self.integrals(systems)
             here = block.find_modes(self.settings, torch.from_numpy(evaluation.modes[systems]))
@@ -315,8 +322,10 @@ class _Evaluator:
                 weight = other.objective + 0.5 * torch.logdet(other.hessian) - evidence
                 counts = (weight < -math.log(_COMPARABLE)) & other.arrived
                 several |= (distance > _APART**2) & counts
-            found.append(systems[several.numpy()])
-        return np.concatenate(found)
+            return systems[several.numpy()]
+
+        blocks = list(self._blocks(none))
+        return np.concatenate(list(parallel(of_block, blocks, "further modes")))
 
     def _blocks(self, corrections: np.ndarray) -> Iterator[slice]:
         """Yield groups of systems with the same number of corrections that fit into memory."""

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -39,6 +39,7 @@ from popinv.inference.problem import Problem
 from popinv.population.known import inputs
 from popinv.population.noise.clipped import clipped_moments, loading_matrices
 from popinv.seeds import generator
+from popinv.workers import parallel
 
 FEWEST_DRAWS = 16_000
 """The smallest default number of draws, except of few systems."""
@@ -230,22 +231,19 @@ def _of_rows(
             each.append(_of_rows(part, own, gamma, omega, rows, of_part))
         return split.moments(each)
     size = max(1, _ROWS // (len(omega) * (1 + int(moves[: problem.d_alpha].sum()))))
-    sums = _Sums(problem, rows, moves, len(moves) if rows.limited else problem.d_alpha)
-    for draws in omega.split(size, dim=1):
+    width = len(moves) if rows.limited else problem.d_alpha
+
+    def of_draws(draws: torch.Tensor, about: torch.Tensor | None) -> _Sums:
+        """Return the sums of some draws, about a point near the mean of those before."""
         flat, count = draws.flatten(0, 1), draws.shape[1]
         given = rows.of(np.repeat(np.arange(len(omega)), count))
 
-        def at(
-            g: torch.Tensor,
-            c: torch.Tensor,
-            given: Conditions = given,
-            count: int = count,
-        ) -> tuple[torch.Tensor, torch.Tensor]:
+        def at(g: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             e, d = given_signal(problem, c, g, given)
             return e.unflatten(0, (-1, count)), d.unflatten(1, (-1, count))
 
         here, moved = _signals(problem, alpha, flat, given, moves)
-        sums.add(*at(here, gamma))
+        sums = _Sums.of(*at(here, gamma), len(moves), width, about)
         for i, up, down in moved:
             sums.add_change(i, at(up, gamma), at(down, gamma), 2 * _STEP)
         for k in np.flatnonzero(moves[problem.d_alpha :]):
@@ -253,7 +251,13 @@ def _of_rows(
             shift[k] = _NOISE_STEP
             ends = at(here, gamma + shift), at(here, gamma - shift)
             sums.add_change(problem.d_alpha + int(k), *ends, 2 * _NOISE_STEP)
-    return sums.moments(gamma)
+        return sums
+
+    first, *others = omega.split(size, dim=1)
+    sums = of_draws(first, None)
+    for more in parallel(lambda draws: of_draws(draws, sums.about).arrays, others, "moments"):
+        sums.add(more)
+    return _moments_of(sums, problem, rows, moves, gamma)
 
 
 def _signals(
@@ -317,31 +321,66 @@ def noise_matrices(problem: Problem, gamma: torch.Tensor, rows: Conditions) -> t
     return loading_matrices(correlation) if series else correlation[None]
 
 
+@dataclass
 class _Sums:
-    """Sums over draws of what the moments of K rows are made of."""
+    """Sums over draws of what the moments of K rows are made of.
 
-    def __init__(self, problem: Problem, rows: Conditions, moves: np.ndarray, width: int) -> None:
-        self._problem, self._rows, self._moves = problem, rows, moves
-        self._width, self._count = width, 0
-        self._about: torch.Tensor | None = None
+    Attributes
+    ----------
+    count : int
+        Number of draws of each row.
+    about : Tensor of shape (K, 1, d_y)
+        A point near the mean; sums about it avoid cancellation.
+    total, square : Tensor of shape (K, d_y), (K, d_y, d_y)
+        Of the mean given the signal.
+    product : Tensor of shape (L, K, d, d)
+        Of the loadings given the signal.
+    of_total, middle, of_square, of_product : Tensor of shape (K, a, d_y), ..., (L, K, n_p, d, d)
+        Of their changes along entries of p.
+    """
 
-    def add(self, e: torch.Tensor, d: torch.Tensor) -> None:
-        """Add draws of the mean (K, M, d_y) and the loadings (L, K, M, d_y) given the signal."""
-        if self._about is None:
-            # Sums about a point near the mean avoid cancellation.
-            self._about = e[:, :_FEW_ROWS].mean(dim=1, keepdim=True)
-            count, d_y, n_p, width = len(e), e.shape[2], len(self._moves), self._width
-            self._total, self._square = e.new_zeros(count, d_y), e.new_zeros(count, d_y, d_y)
-            own = d.shape[3]
-            self._product = e.new_zeros(len(d), count, own, own)
-            self._of_total, self._middle = e.new_zeros(2, count, width, d_y)
-            self._of_square = e.new_zeros(count, width, d_y, d_y)
-            self._of_product = e.new_zeros(len(d), count, n_p, own, own)
-        e = e - self._about
-        self._count += e.shape[1]
-        self._total += e.sum(dim=1)
-        self._square += e.mT @ e
-        self._product += d.mT @ d
+    count: int
+    about: torch.Tensor
+    total: torch.Tensor
+    square: torch.Tensor
+    product: torch.Tensor
+    of_total: torch.Tensor
+    middle: torch.Tensor
+    of_square: torch.Tensor
+    of_product: torch.Tensor
+
+    @classmethod
+    def of(
+        cls, e: torch.Tensor, d: torch.Tensor, n_p: int, width: int, about: torch.Tensor | None
+    ) -> _Sums:
+        """Return the sums of draws of the mean (K, M, d_y) and the loadings (L, K, M, d)."""
+        if about is None:
+            about = e[:, :_FEW_ROWS].mean(dim=1, keepdim=True)
+        count, d_y, own = len(e), e.shape[2], d.shape[3]
+        e = e - about
+        return cls(
+            e.shape[1],
+            about,
+            e.sum(dim=1),
+            e.mT @ e,
+            d.mT @ d,
+            e.new_zeros(count, width, d_y),
+            e.new_zeros(count, width, d_y),
+            e.new_zeros(count, width, d_y, d_y),
+            e.new_zeros(len(d), count, n_p, own, own),
+        )
+
+    @property
+    def arrays(self) -> tuple[int, list[np.ndarray]]:
+        """The number of draws, and the sums."""
+        return self.count, [getattr(self, each.name).numpy() for each in fields(self)[2:]]
+
+    def add(self, more: tuple[int, list[np.ndarray]]) -> None:
+        """Add the sums of other draws about the same point."""
+        count, arrays = more
+        self.count += count
+        for own, array in zip(fields(self)[2:], arrays, strict=True):
+            getattr(self, own.name).add_(torch.from_numpy(array))
 
     def add_change(
         self,
@@ -351,41 +390,37 @@ class _Sums:
         width: float,
     ) -> None:
         """Add draws at the ends of a difference along entry i of p."""
-        assert self._about is not None
         # u u^T - v v^T is the symmetric part of (u - v) (u + v)^T.
         (e, middle), (d, between) = (
             ((u - v) / width, (u + v) / 2) for u, v in zip(up, down, strict=True)
         )
-        self._of_product[:, :, i] += d.mT @ between
-        if i < self._width:
-            middle = middle - self._about
-            self._of_total[:, i] += e.sum(dim=1)
-            self._middle[:, i] += middle.sum(dim=1)
-            self._of_square[:, i] += e.mT @ middle
+        self.of_product[:, :, i] += d.mT @ between
+        if i < self.of_total.shape[1]:
+            middle = middle - self.about
+            self.of_total[:, i] += e.sum(dim=1)
+            self.middle[:, i] += middle.sum(dim=1)
+            self.of_square[:, i] += e.mT @ middle
 
-    def moments(self, gamma: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return m, S, N, and their derivatives."""
-        count, d_alpha = self._count, self._problem.d_alpha
-        shift, of_mean, middle = (
-            each / count for each in (self._total, self._of_total, self._middle)
-        )
-        signal = self._square / count - shift[:, :, None] * shift[:, None]
-        half = self._of_square / count - of_mean[..., None] * middle[..., None, :]
-        product, of_product = self._product / count, self._of_product / count
-        of_product = of_product + of_product.mT
-        noise, of_noise = product[0], of_product[0]
-        if self._problem.noise.varies:
-            here = noise_matrices(self._problem, gamma, self._rows)
-            noise = (here * product).sum(dim=0)
-            of_noise = (here[:, :, None] * of_product).sum(dim=0)
-            for i in np.flatnonzero(self._moves[d_alpha:]):
-                step = torch.zeros_like(gamma)
-                step[i] = _NOISE_STEP
-                up, down = (
-                    noise_matrices(self._problem, each, self._rows)
-                    for each in (gamma + step, gamma - step)
-                )
-                change = (up - down) / (2 * _NOISE_STEP)
-                of_noise[:, d_alpha + i] += (change * product).sum(dim=0)
-        assert self._about is not None
-        return self._about[:, 0] + shift, signal, noise, of_mean, half + half.mT, of_noise
+
+def _moments_of(
+    sums: _Sums, problem: Problem, rows: Conditions, moves: np.ndarray, gamma: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Return m, S, N, and their derivatives, from sums over draws."""
+    count, d_alpha = sums.count, problem.d_alpha
+    shift, of_mean, middle = (each / count for each in (sums.total, sums.of_total, sums.middle))
+    signal = sums.square / count - shift[:, :, None] * shift[:, None]
+    half = sums.of_square / count - of_mean[..., None] * middle[..., None, :]
+    product, of_product = sums.product / count, sums.of_product / count
+    of_product = of_product + of_product.mT
+    noise, of_noise = product[0], of_product[0]
+    if problem.noise.varies:
+        here = noise_matrices(problem, gamma, rows)
+        noise = (here * product).sum(dim=0)
+        of_noise = (here[:, :, None] * of_product).sum(dim=0)
+        for i in np.flatnonzero(moves[d_alpha:]):
+            step = torch.zeros_like(gamma)
+            step[i] = _NOISE_STEP
+            up, down = (noise_matrices(problem, gamma + s, rows) for s in (step, -step))
+            change = (up - down) / (2 * _NOISE_STEP)
+            of_noise[:, d_alpha + i] += (change * product).sum(dim=0)
+    return sums.about[:, 0] + shift, signal, noise, of_mean, half + half.mT, of_noise

@@ -18,12 +18,10 @@ up for the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from popinv.inference.problem import Problem
 from popinv.methods.posterior.chains import (
@@ -42,6 +40,7 @@ from popinv.methods.posterior.references import (
 )
 from popinv.population.known import inputs
 from popinv.seeds import generator
+from popinv.workers import blocks_of, parallel
 
 # Rounds of moves of a draw, draws that are left out at the start of each chain, and draws of the
 # mixture among which a chain starts.
@@ -86,18 +85,20 @@ def sample_posteriors(
     left as it is after ``most_moves`` of each chain. ``laws`` (B, n_p) are draws of the
     distribution of p (n_p,), law and noise; without them p is taken as known.
     """
-    n, size = len(problem.data), systems_together(problem)
+
+    def of_group(systems: np.ndarray) -> tuple[list[_Finished], np.ndarray, int]:
+        group = _ChainGroup(problem.of_systems(systems), p, chains, laws, int(systems[0]))
+        group.run(effective, most_moves)
+        finished = [group.finished[i] for i in range(len(systems))]
+        return finished, group.least_misfit, group.evaluations
+
     parts: list[_Finished] = []
     misfits, evaluations = [], 0
-    with tqdm(total=n, desc="posteriors", unit="system", disable=None) as bar:
-        for start in range(0, n, size):
-            systems = np.arange(start, min(start + size, n))
-            group = _ChainGroup(problem.of_systems(systems), p, chains, laws, start)
-            misfits.append(group.least_misfit)
-            for _ in group.run(effective, most_moves):
-                bar.update(len(group.finished) - (bar.n - start))
-            parts += [group.finished[i] for i in range(len(systems))]
-            evaluations += group.evaluations
+    groups = blocks_of(len(problem.data), systems_together(problem))
+    for finished, misfit, calls in parallel(of_group, groups, "posteriors", unit="group", delay=0):
+        parts += finished
+        misfits.append(misfit)
+        evaluations += calls
     return Posteriors(
         [part.draws for part in parts],
         np.array([part.r_hat for part in parts]),
@@ -152,8 +153,8 @@ class _ChainGroup:
         self.places = self._places(0)
         self._begin()
 
-    def run(self, effective: int, most_moves: int) -> Iterator[None]:
-        """Run until all systems are finished, with a pause after each check."""
+    def run(self, effective: int, most_moves: int) -> None:
+        """Run until all systems are finished."""
         most = max(_FEWEST, most_moves // (2 * _ROUNDS) - WARMUP)
         for number in range(WARMUP):
             self._draw(number)
@@ -174,7 +175,6 @@ class _ChainGroup:
             check = int(_LATER * check)
             if len(history) >= _KEPT:
                 history, every = history[1::2], 2 * every
-            yield
 
     def _unfinished(self, values: np.ndarray, wanted: int, last: bool, draws: int) -> torch.Tensor:
         """Finish systems whose draws (n, chains, draws, d_z) suffice, and return the other rows."""

@@ -18,6 +18,7 @@ from popinv.methods.invariants import Invariant, held
 from popinv.methods.restarts.outlook import Outlook, outlook
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
+from popinv.workers import parallel
 
 # Distance of two ends of the same descent, in standard errors, that rounding may leave.
 _SAME = 1e-6
@@ -31,17 +32,18 @@ def descend(
     Each start has draws of its own, whose address is the name below the problem's stage. A descent
     that diverged has the end NaN and 0 legs.
     """
-    ends = np.full((len(starts), len(problem.free)), np.nan)
-    legs = np.zeros(len(starts), dtype=int)
-    for i, start in enumerate(starts):
+
+    def descended(i: int) -> tuple[np.ndarray, int]:
         here = replace(problem, stage=f"{problem.stage}/{name}/{i}")
         words = f"{name} {i + 1} of {len(starts)}"
         try:
-            fit = fit_distance(here, settings, [start], description=words)
+            fit = fit_distance(here, settings, [starts[i]], description=words)
         except DivergenceError:
-            continue
-        ends[i], legs[i] = fit.estimate.p, int(fit.estimate.diagnostics["legs"])
-    return ends, legs
+            return np.full(len(problem.free), np.nan), 0
+        return fit.estimate.p, int(fit.estimate.diagnostics["legs"])
+
+    found = list(parallel(descended, range(len(starts)), "descents", unit="descent"))
+    return np.array([end for end, _ in found]), np.array([legs for _, legs in found])
 
 
 def fixed_losses(

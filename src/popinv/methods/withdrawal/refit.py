@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 from scipy.stats import spearmanr
-from tqdm import tqdm
 
 from popinv.inference.intervals import boundaries
 from popinv.inference.likelihood.marginal import MarginalSettings
@@ -36,6 +35,7 @@ from popinv.inference.settings import DescentSettings
 from popinv.methods.invariants import Invariant, held
 from popinv.methods.withdrawal.influence import SystemInfluence
 from popinv.threads import fixed_threads
+from popinv.workers import parallel
 
 # A fit has arrived when its steps are shorter than this, in standard errors.
 _ARRIVED = 1e-3
@@ -209,10 +209,15 @@ def check_systems(
     """
     shifts = influence.shifts
     systems = evenly_ranked(influence.sizes, count)
-    refits = [
-        refitter.without(np.array([system]))
-        for system in tqdm(systems, desc="systems left out", unit="system", disable=None)
-    ]
+    refits = list(
+        parallel(
+            lambda system: refitter.without(np.array([system])),
+            systems,
+            "systems left out",
+            unit="system",
+            delay=0,
+        )
+    )
     found = np.array([one.shift for one in refits]).reshape(-1, shifts.shape[1])
     correlation = np.full(shifts.shape[1], np.nan)
     for i in np.flatnonzero(influence.standard_error):

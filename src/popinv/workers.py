@@ -1,0 +1,221 @@
+"""Processes of one machine that share a loop whose turns do not depend on each other.
+
+:func:`parallel` gives the turns of a loop, blocks of systems or repetitions of a fit, to processes.
+What a turn computes depends on its number alone, and the results come back in the order of the
+turns. The caller adds them up, so that the bits do not depend on the number of processes.
+
+The processes are forks. They see the data, the surrogate and everything else of the caller without
+a copy, and only results travel. A loop within a turn is not shared again. A loop is not shared
+either if a turn talks to a process of a user's simulator or to a GPU, which a fork cannot do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+from multiprocessing import get_context
+from typing import Any, TypeVar
+from weakref import WeakSet
+
+import numpy as np
+from tqdm import tqdm
+
+from popinv.errors import PopinvError
+
+Result = TypeVar("Result")
+
+# The number of processes, whether all loops run here, and the loops that have run before.
+_count = 1
+_alone = False
+_warm: set[str] = set()
+# What the forks of a loop inherit: its turn, and the tallies that it may add to.
+_turn: Callable[[Any], Any] | None = None
+_added: list[Tally] = []
+_tallies: WeakSet[Tally] = WeakSet()
+# So many turns of each process are handed out before the first result is there.
+_AHEAD = 2
+_PARENT_DIES = 1
+
+
+class WorkerError(PopinvError):
+    """A process that shared a loop was killed."""
+
+
+class Tally:
+    """A number that the processes of a loop add to, such as the number of solves."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        _tallies.add(self)
+
+    def add(self, count: int) -> None:
+        """Add to the number."""
+        self.value += count
+
+
+@contextmanager
+def processes(count: int) -> Iterator[None]:
+    """Share loops among so many processes; 1 runs them here.
+
+    Raises
+    ------
+    ValueError
+        If the number is not positive.
+    """
+    global _count
+    if count < 1:
+        raise ValueError(f"{count} processes cannot share a loop; at least 1 is needed")
+    before, _count = _count, count
+    try:
+        yield
+    finally:
+        _count = before
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Run loops here, as long as a process of a user's simulator answers this one."""
+    with processes(1):
+        yield
+
+
+def keep_alone() -> None:
+    """Run all loops here from now on, as a GPU is used, which forks cannot do."""
+    global _alone
+    _alone = True
+
+
+def number_of_processes() -> int:
+    """Return among how many processes a loop is shared here."""
+    return 1 if _alone else _count
+
+
+def parallel(
+    turn: Callable[[Any], Result],
+    items: Sequence[Any] | np.ndarray,
+    name: str,
+    *,
+    unit: str = "block",
+    delay: float = 10,
+) -> Iterator[Result]:
+    """Yield ``turn(item)`` for all items, in their order.
+
+    Parameters
+    ----------
+    turn : callable
+        It changes nothing but what it returns, :class:`Tally` excepted. The result can be pickled.
+    name : str
+        Of the loop, for its progress bar and for errors. The first turn of the first loop of a name
+        runs here, so that the processes find compiled code.
+    unit : str
+        What a turn computes, for the progress bar.
+    delay : float
+        Seconds after which the bar is shown.
+
+    Raises
+    ------
+    WorkerError
+        If a process was killed.
+    """
+    count = min(number_of_processes(), len(items))
+    with tqdm(
+        total=len(items), desc=name, leave=False, unit=unit, delay=delay, disable=None
+    ) as bar:
+        for result in _results(turn, items, name, count):
+            bar.update()
+            yield result
+
+
+def _results(
+    turn: Callable[[Any], Result], items: Sequence[Any] | np.ndarray, name: str, count: int
+) -> Iterator[Result]:
+    if count > 1 and name not in _warm:
+        _warm.add(name)
+        yield turn(items[0])
+        items, count = items[1:], min(count, len(items) - 1)
+    if count <= 1:
+        yield from map(turn, items)
+        return
+    yield from _forked(turn, items, name, count)
+
+
+def _forked(
+    turn: Callable[[Any], Result], items: Sequence[Any] | np.ndarray, name: str, count: int
+) -> Iterator[Result]:
+    global _turn, _added
+    _turn, _added = turn, list(_tallies)
+    tallies = _added
+    # What is not written yet would be written by each fork.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pool = ProcessPoolExecutor(count, get_context("fork"), _begin, (os.getpid(),))
+    waiting: list[Future[tuple[Any, list[int]]]] = []
+    try:
+        ahead, left = _AHEAD * count, iter(items)
+        for item in left:
+            waiting.append(pool.submit(_take, item))
+            if len(waiting) == ahead:
+                break
+        while waiting:
+            result, added = waiting.pop(0).result()
+            for tally, number in zip(tallies, added, strict=True):
+                tally.add(number)
+            waiting += [pool.submit(_take, item) for item in [next(left, None)] if item is not None]
+            yield result
+    except BrokenProcessPool as error:
+        raise WorkerError(
+            f"{name}: one of {count} processes was killed, most often by the system for lack of "
+            "memory. Fewer processes need less: give the job fewer threads, or one"
+        ) from error
+    finally:
+        _end(pool)
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    """End the processes, at once if they still compute."""
+    running = dict(pool._processes or {})
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in running.values():
+        with suppress(OSError, ValueError):
+            process.kill()
+    for process in running.values():
+        with suppress(OSError, ValueError, AssertionError):
+            process.join()
+
+
+def _begin(parent: int) -> None:
+    """Prepare a process: it ends with its parent, and leaves Ctrl+C to it."""
+    keep_alone()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PARENT_DIES, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _take(item: Any) -> tuple[Any, list[int]]:
+    """Return the result of a turn, and what it has added to each tally."""
+    assert _turn is not None
+    before = [tally.value for tally in _added]
+    result = _turn(item)
+    return result, [tally.value - was for tally, was in zip(_added, before, strict=True)]
+
+
+def blocks_of(count: int, size: int) -> list[np.ndarray]:
+    """Return the numbers 0 to count - 1 in blocks of this size.
+
+    Examples
+    --------
+    >>> [block.tolist() for block in blocks_of(5, 2)]
+    [[0, 1], [2, 3], [4]]
+    """
+    ends = [*range(0, count, size), count]
+    return [np.arange(first, last) for first, last in pairwise(ends)]

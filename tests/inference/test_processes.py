@@ -1,0 +1,82 @@
+"""Estimates that processes share: the same bits for every number of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from linear_population import TRUTH, linear_problem
+
+from popinv.inference.fitted_samples import FittedModel
+from popinv.inference.heldout_test import heldout_test
+from popinv.inference.likelihood import marginal, model_moments
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
+from popinv.inference.likelihood.scores import pseudo_scores
+from popinv.inference.problem import Problem
+from popinv.inference.resampling import bootstrap
+from popinv.inference.settings import DescentSettings
+from popinv.methods.posterior import references
+from popinv.methods.posterior.sampling import sample_posteriors
+from popinv.methods.restarts.descents import descend
+from popinv.threads import fixed_threads
+from popinv.workers import processes
+
+SETTINGS = MarginalSettings(draws=16)
+DESCENT = DescentSettings(iterations=8, model_samples=60, directions=4)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make loops of several turns of few systems."""
+    monkeypatch.setattr(marginal, "_BLOCK_VALUES", 8 * 16 * 6 * 8)
+    monkeypatch.setattr(marginal, "_FEW_IN_A_BLOCK", 2)
+    monkeypatch.setattr(model_moments, "_ROWS", 2000)
+    monkeypatch.setattr(references, "_BLOCK_VALUES", 2 * 14 * 12)
+
+
+def likelihood(problem: Problem) -> np.ndarray:
+    found = evaluate(problem, TRUTH + 0.1, SETTINGS)
+    return np.column_stack([found.log_likelihood, found.scores, found.modes])
+
+
+def moments(problem: Problem) -> np.ndarray:
+    return pseudo_scores(problem, TRUTH)(problem)
+
+
+def pseudo_likelihood(problem: Problem) -> np.ndarray:
+    return fit_pseudo_likelihood(problem, [TRUTH + 0.1]).p
+
+
+def resamples(problem: Problem) -> np.ndarray:
+    return bootstrap(problem, "pseudo_likelihood", TRUTH, 5, DESCENT)
+
+
+def posteriors(problem: Problem) -> np.ndarray:
+    found = sample_posteriors(problem.of_systems(np.arange(24)), TRUTH, 2, 5, 100)
+    return np.concatenate([draws.reshape(-1, 2) for draws in found.draws])
+
+
+def null_samples(problem: Problem) -> np.ndarray:
+    model = FittedModel(problem, TRUTH, np.stack([TRUTH, TRUTH + 0.1]))
+    return heldout_test(model, problem.data, 6).null
+
+
+def restarts(problem: Problem) -> np.ndarray:
+    return descend(problem, DESCENT, [TRUTH, TRUTH + 0.1, TRUTH - 0.1], "starts")[0]
+
+
+USES = [likelihood, moments, pseudo_likelihood, resamples, posteriors, null_samples, restarts]
+
+
+@pytest.mark.parametrize("use", USES, ids=lambda use: use.__name__)
+def test_the_bits_do_not_depend_on_the_number_of_processes(
+    use: Callable[[Problem], np.ndarray],
+) -> None:
+    problem = linear_problem(60)
+    with fixed_threads():
+        one = use(problem)
+        for count in (2, 3, 5):
+            with processes(count):
+                assert np.array_equal(use(problem), one), count

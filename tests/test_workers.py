@@ -1,0 +1,166 @@
+"""Loops that processes share: the same results in the same order, and an end in every case."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from popinv.errors import DivergenceError
+from popinv.workers import (
+    Tally,
+    WorkerError,
+    alone,
+    blocks_of,
+    number_of_processes,
+    parallel,
+    processes,
+)
+
+COUNTS = [1, 2, 3, 5]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_results_come_in_the_order_of_the_turns(count: int) -> None:
+    def turn(number: int) -> tuple[int, int]:
+        # Later turns end first.
+        time.sleep(0.02 * (7 - number))
+        return number**2, os.getpid()
+
+    with processes(count):
+        found = list(parallel(turn, range(7), "squares"))
+    assert [square for square, _ in found] == [number**2 for number in range(7)]
+    others = {process for _, process in found} - {os.getpid()}
+    assert len(others) == (0 if count == 1 else count)
+
+
+def test_a_turn_sees_the_data_of_its_caller_and_does_not_change_them() -> None:
+    data = np.arange(4.0)
+
+    def turn(block: np.ndarray) -> float:
+        data[block] += 1
+        return float(data[block].sum())
+
+    with processes(2):
+        # The first turn of a new loop runs in the caller.
+        list(parallel(lambda number: number, range(3), "seen"))
+        assert list(parallel(turn, blocks_of(4, 2), "seen")) == [3.0, 7.0]
+        assert list(parallel(turn, blocks_of(4, 2), "seen")) == [3.0, 7.0]
+    assert data.tolist() == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_a_loop_within_a_turn_is_not_shared_again() -> None:
+    def turn(number: int) -> list[int]:
+        return [number_of_processes(), *parallel(lambda k: os.getpid(), range(3), "inner")]
+
+    with processes(2):
+        for count, *inner in list(parallel(turn, range(4), "outer"))[1:]:
+            assert count == 1
+            assert len(set(inner)) == 1
+
+
+def test_loops_run_here_while_a_simulator_of_the_user_answers() -> None:
+    with processes(2), alone():
+        assert set(parallel(lambda _: os.getpid(), range(4), "alone")) == {os.getpid()}
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_what_is_counted_in_turns_is_counted_here(count: int) -> None:
+    tally = Tally()
+
+    def turn(number: int) -> None:
+        Tally().add(100)
+        tally.add(number)
+
+    with processes(count):
+        list(parallel(turn, range(6), "counted"))
+    assert tally.value == 15
+
+
+def test_an_error_of_a_turn_is_the_caller_s_and_no_process_is_left() -> None:
+    def turn(number: int) -> int:
+        if number == 3:
+            raise DivergenceError("of turn 3")
+        return os.getpid()
+
+    found: list[int] = []
+    with processes(2), pytest.raises(DivergenceError, match="of turn 3"):
+        found.extend(parallel(turn, range(5), "failing"))
+    assert len(found) == 3
+    assert not any(_lives(process) for process in set(found) - {os.getpid()})
+
+
+def test_a_killed_process_ends_the_loop_with_its_name() -> None:
+    def turn(number: int) -> int:
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    with processes(2), pytest.raises(WorkerError, match="integrals of a test: one of 2 processes"):
+        list(parallel(turn, range(6), "integrals of a test"))
+
+
+def test_processes_end_with_a_loop_that_is_left() -> None:
+    def turn(number: int) -> int:
+        time.sleep(0 if number < 2 else 60)
+        return os.getpid()
+
+    began = time.monotonic()
+    with processes(2):
+        loop = parallel(turn, range(6), "left")
+        next(loop)
+        worker = next(loop)
+        loop.close()
+    assert time.monotonic() - began < 30
+    assert not _lives(worker)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_processes_end_with_their_parent(how: signal.Signals, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        textwrap.dedent(
+            """
+            import os, time
+            from popinv.workers import parallel, processes
+
+            def turn(number):
+                os.write(1, b"%d \\n" % os.getpid())
+                time.sleep(60 if number else 0)
+
+            with processes(2):
+                list(parallel(turn, range(4), "sleeping"))
+            """
+        )
+    )
+    running = subprocess.Popen(
+        [sys.executable, program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert running.stdout is not None
+    found = [int(running.stdout.readline()) for _ in range(3)]
+    running.send_signal(how)
+    assert running.wait(timeout=30) != 0
+    deadline = time.monotonic() + 10
+    while any(map(_lives, found[1:])) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(_lives, found[1:]))
+
+
+def test_at_least_one_process_is_asked_for() -> None:
+    with pytest.raises(ValueError, match="0 processes"), processes(0):
+        pass
+
+
+def _lives(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
