@@ -21,6 +21,7 @@ from popinv.api.study import Wanted, known_names, reading_keys, study_of
 from popinv.errors import ConfigError
 from popinv.inference.settings import Estimator
 from popinv.threads import fixed_threads
+from popinv.workers import processes
 
 
 def fit(
@@ -50,6 +51,7 @@ def fit(
     tests: bool = True,
     seed: int = 1,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    cores: int = 1,
     progress: bool = True,
     verbose: bool = False,
     **reading: Any,
@@ -111,6 +113,9 @@ def fit(
         The same seed gives the same numbers.
     device : {"auto", "cpu", "cuda"}
         Where a surrogate is trained.
+    cores : int
+        Number of processes that share what can be shared, with the same numbers. They are forks of
+        this one: a function that uses threads of its own, as JAX does, needs 1.
     progress : bool
         Whether to show a bar on standard error.
     verbose : bool
@@ -180,7 +185,7 @@ def fit(
         **reading_keys(reading),
     }
     quiet = nullcontext() if verbose else redirect_stdout(io.StringIO())
-    with quiet, fixed_threads():
+    with quiet, fixed_threads(), processes(cores):
         given = given_data(data, columns, known_names(wanted), known, times, grid)
         study, seen = study_of(wanted, given)
         count, hidden = steps(study), not progress

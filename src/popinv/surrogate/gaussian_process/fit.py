@@ -14,6 +14,7 @@ import torch
 from popinv.seeds import generator
 from popinv.surrogate.gaussian_process.processes import Processes
 from popinv.threads import fixed_threads
+from popinv.workers import parallel
 
 # Bounds of the hyperparameters, for inputs and targets with deviation 1. The nugget keeps the
 # matrices of close inputs positive definite.
@@ -64,8 +65,11 @@ def fit_processes(
             + kernels.ConstantKernel(0.1, _SLOPE) * kernels.DotProduct(1.0, "fixed")
             + kernels.WhiteKernel(1e-4, _NUGGET)
         )
-        rows, likelihood = [], 0.0
-        for c, target in enumerate(targets.T):
+
+        def fitted(
+            c: int, name: str = name, kernel: kernels.Kernel = kernel
+        ) -> tuple[np.ndarray, float]:
+            """Return the hyperparameters of a component, and its marginal likelihood."""
             draw = int(generator(seed, f"{stage}/{name}", c).integers(2**32))
             regressor = GaussianProcessRegressor(
                 kernel, alpha=_JITTER, n_restarts_optimizer=restarts, random_state=draw
@@ -73,10 +77,13 @@ def fit_processes(
             with fixed_threads(), warnings.catch_warnings():
                 # An optimum at a bound is allowed: an input without effect has the longest length.
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                regressor.fit(inputs, target)
-            rows.append(np.exp(regressor.kernel_.theta))
-            likelihood += regressor.log_marginal_likelihood_value_
-        found.append((likelihood, name, np.array(rows)))
+                regressor.fit(inputs, targets[:, c])
+            return np.exp(regressor.kernel_.theta), regressor.log_marginal_likelihood_value_
+
+        components = range(targets.shape[1])
+        each = list(parallel(fitted, components, "Gaussian processes", unit="component"))
+        likelihood = sum(value for _, value in each)
+        found.append((likelihood, name, np.array([row for row, _ in each])))
     _, best, hyperparameters = max(found, key=lambda each: each[0])
     # They stand in the order of the kernel: amplitude, lengths, slope, nugget.
     values = torch.from_numpy(hyperparameters)
