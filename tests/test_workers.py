@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ranks_share import estimates
 
 from popinv.errors import DivergenceError
+from popinv.threads import fixed_threads
 from popinv.workers import (
     Tally,
     WorkerError,
@@ -164,3 +167,28 @@ def _lives(process: int) -> bool:
     except OSError:
         return False
     return state != "Z"
+
+
+@pytest.mark.firedrake
+@pytest.mark.skipif(shutil.which("mpiexec") is None, reason="mpiexec is not installed")
+@pytest.mark.parametrize("count", [2, 3])
+def test_ranks_find_what_one_process_finds(count: int, tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "mpi4py", Path(__file__).with_name("ranks_share.py"), tmp_path]
+    command = ["mpiexec", "--bind-to", "none", "-n", str(count), *program]
+    environment = {
+        **os.environ,
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        # As many processes as there are, on however many cores.
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    }
+    subprocess.run(command, check=True, env=environment, timeout=300)
+    with fixed_threads():
+        one = estimates()
+    for rank in range(count):
+        found = np.load(tmp_path / f"{rank}.npz")
+        assert np.array_equal(found["found"], one)
+        assert found["places"].tolist() == [number % count for number in range(9)]
+        # The turn that fails is the second of its loop.
+        assert str(found["told"]) == "of rank 1"
+        assert int(found["tally"]) == sum(range(9))

@@ -1,4 +1,4 @@
-"""Processes of one machine that share a loop whose turns do not depend on each other.
+"""Processes that share a loop whose turns do not depend on each other, on one machine or several.
 
 :func:`parallel` gives the turns of a loop, blocks of systems or repetitions of a fit, to processes.
 What a turn computes depends on its number alone, and the results come back in the order of the
@@ -7,11 +7,15 @@ turns. The caller adds them up, so that the bits do not depend on the number of 
 The processes are forks. They see the data, the surrogate and everything else of the caller without
 a copy, and only results travel. A loop within a turn is not shared again. A loop is not shared
 either if a turn talks to a process of a user's simulator or to a GPU, which a fork cannot do.
+
+The processes of several machines are the ranks of an MPI communicator (:func:`ranks`). All of them
+run the same program. Each takes its turns of a loop, and gets the results of all.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import signal
 import sys
@@ -19,7 +23,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from itertools import pairwise
 from multiprocessing import get_context
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -39,8 +42,13 @@ _warm: set[str] = set()
 _turn: Callable[[Any], Any] | None = None
 _added: list[Tally] = []
 _tallies: WeakSet[Tally] = WeakSet()
+_births = itertools.count()
+# The communicator whose ranks share loops.
+_communicator: Any = None
 # So many turns of each process are handed out before the first result is there.
 _AHEAD = 2
+# So many turns of each rank are computed before their results are exchanged.
+_TOGETHER = 4
 _PARENT_DIES = 1
 
 
@@ -52,12 +60,17 @@ class Tally:
     """A number that the processes of a loop add to, such as the number of solves."""
 
     def __init__(self) -> None:
-        self.value = 0
+        self.value, self._born = 0, next(_births)
         _tallies.add(self)
 
     def add(self, count: int) -> None:
         """Add to the number."""
         self.value += count
+
+    @staticmethod
+    def all() -> list[Tally]:
+        """Return all tallies of this process, in the order in which they were made."""
+        return sorted(_tallies, key=lambda tally: tally._born)
 
 
 @contextmanager
@@ -82,7 +95,7 @@ def processes(count: int) -> Iterator[None]:
 @contextmanager
 def alone() -> Iterator[None]:
     """Run loops here, as long as a process of a user's simulator answers this one."""
-    with processes(1):
+    with processes(1), ranks(None):
         yield
 
 
@@ -90,6 +103,17 @@ def keep_alone() -> None:
     """Run all loops here from now on, as a GPU is used, which forks cannot do."""
     global _alone
     _alone = True
+
+
+@contextmanager
+def ranks(communicator: Any) -> Iterator[None]:
+    """Share loops among the ranks of an MPI communicator, all of which run the same program."""
+    global _communicator
+    before, _communicator = _communicator, communicator
+    try:
+        yield
+    finally:
+        _communicator = before
 
 
 def number_of_processes() -> int:
@@ -136,21 +160,49 @@ def parallel(
 def _results(
     turn: Callable[[Any], Result], items: Sequence[Any] | np.ndarray, name: str, count: int
 ) -> Iterator[Result]:
-    if count > 1 and name not in _warm:
+    if count > 1 and _communicator is None and name not in _warm:
         _warm.add(name)
         yield turn(items[0])
         items, count = items[1:], min(count, len(items) - 1)
-    if count <= 1:
+    if _communicator is not None and not _alone:
+        yield from _of_ranks(turn, items, _communicator)
+    elif count > 1:
+        yield from _forked(turn, items, name, count)
+    else:
         yield from map(turn, items)
-        return
-    yield from _forked(turn, items, name, count)
+
+
+def _of_ranks(
+    turn: Callable[[Any], Result], items: Sequence[Any] | np.ndarray, communicator: Any
+) -> Iterator[Result]:
+    rank, size, tallies = communicator.rank, communicator.size, Tally.all()
+    for start in range(0, len(items), _TOGETHER * size):
+        some = items[start : start + _TOGETHER * size]
+        before = [tally.value for tally in tallies]
+        found: list[Result] = []
+        failure: Exception | None = None
+        try:
+            with alone():
+                found += map(turn, some[rank::size])
+        except Exception as error:
+            failure = error
+        added = [tally.value - was for tally, was in zip(tallies, before, strict=True)]
+        every = communicator.allgather((found, added, failure))
+        for other, (_, of_other, told) in enumerate(every):
+            # The error of one rank is that of all, so that none waits for it.
+            if told is not None:
+                raise told
+            if other != rank:
+                for tally, number in zip(tallies, of_other, strict=True):
+                    tally.add(number)
+        yield from (every[i % size][0][i // size] for i in range(len(some)))
 
 
 def _forked(
     turn: Callable[[Any], Result], items: Sequence[Any] | np.ndarray, name: str, count: int
 ) -> Iterator[Result]:
     global _turn, _added
-    _turn, _added = turn, list(_tallies)
+    _turn, _added = turn, Tally.all()
     tallies = _added
     # What is not written yet would be written by each fork.
     sys.stdout.flush()
@@ -218,4 +270,4 @@ def blocks_of(count: int, size: int) -> list[np.ndarray]:
     [[0, 1], [2, 3], [4]]
     """
     ends = [*range(0, count, size), count]
-    return [np.arange(first, last) for first, last in pairwise(ends)]
+    return [np.arange(first, last) for first, last in itertools.pairwise(ends)]

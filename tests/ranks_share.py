@@ -1,0 +1,54 @@
+"""Started by mpiexec: estimates that the ranks share, and what each rank has found."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from linear_population import TRUTH, linear_problem
+
+from popinv.errors import DivergenceError
+from popinv.inference.likelihood import marginal, model_moments
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
+from popinv.threads import fixed_threads
+from popinv.workers import Tally, parallel, ranks
+
+marginal._BLOCK_VALUES, marginal._FEW_IN_A_BLOCK, model_moments._ROWS = 3000, 2, 2000
+
+
+def estimates() -> np.ndarray:
+    """Return likelihoods, scores and an estimate of a small population."""
+    problem = linear_problem(60)
+    found = evaluate(problem, TRUTH + 0.1, MarginalSettings(draws=16))
+    p = fit_pseudo_likelihood(problem, [TRUTH + 0.1]).p
+    return np.concatenate([found.log_likelihood, found.scores.ravel(), p])
+
+
+def main() -> None:
+    from mpi4py import MPI
+
+    comm, tally = MPI.COMM_WORLD, Tally()
+
+    def turn(number: int) -> int:
+        tally.add(number)
+        if number == 13 and comm.size > 1:
+            raise DivergenceError(f"of rank {comm.rank}")
+        return comm.rank
+
+    with fixed_threads(), ranks(comm):
+        found = estimates()
+        places = list(parallel(turn, range(9), "places"))
+        counted = tally.value
+        try:
+            list(parallel(turn, range(12, 16), "failing"))
+            told = ""
+        except DivergenceError as error:
+            told = str(error)
+    np.savez(Path(sys.argv[1]) / f"{comm.rank}.npz", found=found, places=places, told=told,
+             tally=counted)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
