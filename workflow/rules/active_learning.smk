@@ -231,6 +231,7 @@ for count in sorted({rounds_at_once(study) for study in STUDIES.values()} - {0})
             "<results>/{study}/benchmarks/run_rounds.tsv"
         wildcard_constraints:
             study=studies(rounds_at_once=count),
+        threads: processes("run_rounds")
         resources:
             mem_mb=memory("run_rounds"),
             runtime=runtime("run_rounds"),
@@ -289,6 +290,7 @@ rule update_population:
     wildcard_constraints:
         round="[0-9]+",
         study=studies(rounds_at_once=0),
+    threads: processes("update_population")
     resources:
         mem_mb=memory("update_population"),
         runtime=runtime("update_population"),

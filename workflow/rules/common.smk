@@ -17,6 +17,7 @@ from popinv.config.loading import as_mapping, load, load_file
 from popinv.config.study import Study
 from popinv.errors import PopinvError
 from popinv.figures.names import FIGURES
+from popinv.methods.registry import METHODS
 from popinv.forward.solve_times import solve_times_file, solve_times_of
 from popinv.workflow.comparison import ExpectedJob, doubts, forget_damaged, message as told_of
 from popinv.workflow.fingerprint import fingerprint, kind_modules
@@ -29,6 +30,7 @@ from popinv.workflow.resources import (
     RULES,
     demand,
     memory_mb,
+    processes_of,
     rounds_at_once,
     row_of,
     runtime_minutes,
@@ -356,8 +358,22 @@ def memory(rule):
     The rule is named, since it has another name where this workflow is a module.
     """
     return signed(
-        lambda wildcards, attempt: memory_mb(needed(rule, wildcards.study, wildcards), attempt)
+        lambda wildcards, attempt, threads: memory_mb(
+            needed(rule, wildcards.study, wildcards), attempt, threads
+        )
     )
+
+
+def processes(rule):
+    """Threads function: the processes that share the loops of a job, with the same results.
+
+    Snakemake gives a job no more than it has cores.
+    """
+    name = rule.removeprefix("use_")
+    shares = METHODS[name].use.shares if name in METHODS else STAGES[row_of(rule)].shares
+    if not shares:
+        return 1
+    return signed(lambda wildcards: processes_of(needed(rule, wildcards.study, wildcards)))
 
 
 def runtime(rule):

@@ -49,6 +49,7 @@ rule measure_error:
         "<results>/{study}/benchmarks/measure_error.{systems}.tsv"
     wildcard_constraints:
         systems="[0-9]+",
+    threads: processes("measure_error")
     resources:
         mem_mb=memory("measure_error"),
         runtime=runtime("measure_error"),
@@ -173,6 +174,7 @@ rule replicate_study:
         "<results>/{study}/benchmarks/replicate_study.{block}.tsv"
     wildcard_constraints:
         block="[0-9]+",
+    threads: processes("replicate_study")
     resources:
         mem_mb=memory("replicate_study"),
         runtime=runtime("replicate_study"),

@@ -81,6 +81,7 @@ rule maximise_likelihoods:
         "<results>/{study}/benchmarks/maximise_likelihoods.tsv"
     # The answer, its figures and its assessment wait for it.
     priority: 2
+    threads: processes("maximise_likelihoods")
     resources:
         mem_mb=memory("maximise_likelihoods"),
         runtime=runtime("maximise_likelihoods"),
@@ -120,6 +121,7 @@ rule consult_oracle:
         "<results>/{study}/benchmarks/consult_oracle.{known}.tsv"
     wildcard_constraints:
         known="noise|law",
+    threads: processes("consult_oracle")
     resources:
         mem_mb=memory("consult_oracle"),
         runtime=runtime("consult_oracle"),
@@ -146,6 +148,7 @@ rule resample_systems:
     benchmark:
         "<results>/{study}/benchmarks/resample_systems.tsv"
     priority: 1
+    threads: processes("resample_systems")
     resources:
         mem_mb=memory("resample_systems"),
         runtime=runtime("resample_systems"),
@@ -201,6 +204,7 @@ rule assess_population:
         "<results>/{study}/logs/assess_population.log",
     benchmark:
         "<results>/{study}/benchmarks/assess_population.tsv"
+    threads: processes("assess_population")
     resources:
         mem_mb=memory("assess_population"),
         runtime=runtime("assess_population"),

@@ -98,6 +98,7 @@ for method in METHODS.values():
             f"<results>/{{study}}/logs/use_{method.name}.log",
         benchmark:
             f"<results>/{{study}}/benchmarks/use_{method.name}.tsv"
+        threads: processes(f"use_{method.name}")
         resources:
             mem_mb=memory(f"use_{method.name}"),
             runtime=runtime(f"use_{method.name}"),

@@ -25,6 +25,7 @@ rule refit_without_tested:
         "<results>/{study}/benchmarks/refit_without_tested.tsv"
     wildcard_constraints:
         study=studies(synthetic=False),
+    threads: processes("refit_without_tested")
     resources:
         mem_mb=memory("refit_without_tested"),
         runtime=runtime("refit_without_tested"),
@@ -59,6 +60,7 @@ rule score_systems:
         "<results>/{study}/logs/score_systems.log",
     benchmark:
         "<results>/{study}/benchmarks/score_systems.tsv"
+    threads: processes("score_systems")
     resources:
         mem_mb=memory("score_systems"),
         runtime=runtime("score_systems"),

@@ -88,6 +88,8 @@ class Use:
         Of :data:`popinv.workflow.fingerprint.USES`: what it imports because the study names it.
     files : tuple of str
         Files that it writes beside metrics, figures and store.
+    shares : bool
+        Whether it shares loops among the processes of its job (:mod:`popinv.workers`).
     store : str
         Path of the store that it writes, in the study's folder; ``result.zarr.zip`` in its own
         folder unless given.
@@ -103,6 +105,7 @@ class Use:
     sections: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    shares: bool = False
     store: str = ""
     module: str = ""
 

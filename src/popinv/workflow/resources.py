@@ -31,6 +31,9 @@ _SNAKEMAKE_MB = 450
 # A nearly full memory kills a job; a slow or busy machine makes it late.
 _MEMORY_MARGIN, _TIME_MARGIN = 1.25, 2.0
 _LEAST_MB, _LEAST_MINUTES = 1000, 10
+# A process that shares a job's loops is worth so many seconds of work, and holds so many megabytes
+# of its own. More processes than these hardly help most studies.
+_SECONDS_OF_A_PROCESS, _MEGABYTES_OF_A_PROCESS, _MOST_PROCESSES = 15.0, 150, 32
 # Rounds whose trainings and estimates are planned with fewer seconds are one job. Those of the
 # default study are planned with 60 s and take 10 s.
 _ROUNDS_AT_ONCE_SECONDS = 120.0
@@ -251,9 +254,16 @@ def row_of(rule: str) -> str:
     return re.sub(r"^run_\d+_rounds$", "run_rounds", rule)
 
 
-def memory_mb(needed: Demand, attempt: int = 1) -> int:
+def processes_of(needed: Demand) -> int:
+    """Return among how many processes a job that can share its loops shares them, at most."""
+    wanted = int(needed.seconds / _SECONDS_OF_A_PROCESS)
+    return max(1, min(wanted, _MOST_PROCESSES))
+
+
+def memory_mb(needed: Demand, attempt: int = 1, processes: int = 1) -> int:
     """Return megabytes to ask for, in steps of 100; twice as many at each further attempt."""
-    wanted = _SNAKEMAKE_MB + _MEMORY_MARGIN * needed.megabytes
+    own = needed.megabytes + (processes - 1) * _MEGABYTES_OF_A_PROCESS
+    wanted = _SNAKEMAKE_MB + _MEMORY_MARGIN * own
     return max(_LEAST_MB, math.ceil(wanted / 100) * 100) * 2 ** (attempt - 1)
 
 

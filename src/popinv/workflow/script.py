@@ -1,15 +1,25 @@
 """What the script of a stage imports before all else.
 
 This module stops Python's garbage collector, which would visit the objects of all modules again and
-again while they are imported. The frame of the job turns it on (:mod:`popinv.workflow.job`). Only
-scripts should import this module.
+again while they are imported. The frame of the job turns it on (:mod:`popinv.workflow.job`). It
+also keeps the numerics to one thread: the threads that a rule is given are processes. Only scripts
+should import this module.
 """
 
 # ruff: noqa: E402
 
 import gc
+import os
 
 gc.disable()
+
+from threadpoolctl import threadpool_limits
+
+from popinv.workflow.processor import ONE_THREAD
+
+os.environ.update(ONE_THREAD)
+# NumPy has come with the sections of the study, and its threads were counted then.
+threadpool_limits(1, user_api="blas")
 
 from popinv.workflow.stage import run_stage, stage
 

@@ -64,6 +64,8 @@ class Stage:
     streams : bool
         Whether large tables of single systems stay in their stores and are read in blocks of rows
         (:mod:`popinv.store.rows`).
+    shares : bool
+        Whether it shares loops among the processes of its job (:mod:`popinv.workers`).
     checkpoint : str
         Where an interrupted job goes on, with its wildcards; empty if it starts again.
     chart : str
@@ -81,6 +83,7 @@ class Stage:
     options: Mapping[str, Of] = field(default_factory=dict)
     recorded: tuple[str, ...] = ()
     streams: bool = False
+    shares: bool = False
     checkpoint: str = ""
     chart: str = ""
     jobs: Callable[[Study], int] = _no_job
@@ -274,6 +277,7 @@ _OBSERVATIONS = {
 
 _LEARNING = {
     "run_rounds": Stage(
+        shares=True,
         sections=("forward", "law", "noise", "surrogate"),
         options={
             "samples": _of(counts_of_rounds),
@@ -296,6 +300,7 @@ _LEARNING = {
         jobs=_in_parts(_rounds),
     ),
     "update_population": Stage(
+        shares=True,
         part="inference",
         returns=("estimate",),
         sections=("forward", "law", "noise"),
@@ -312,6 +317,7 @@ _ESTIMATORS = (*_MODEL, "descent", "estimator", "polish")
 
 _ANSWER = {
     "maximise_likelihoods": Stage(
+        shares=True,
         part="inference",
         returns=("pseudo_likelihood", "likelihood"),
         sections=(*_MODEL, "polish"),
@@ -335,6 +341,7 @@ _ANSWER = {
         announced="descending on the distance",
     ),
     "consult_oracle": Stage(
+        shares=True,
         part="inference",
         returns=("oracle",),
         sections=_ESTIMATORS,
@@ -350,6 +357,7 @@ _ANSWER = {
         jobs=lambda study: 2 if study.is_synthetic() and study.assessment.oracles else 0,
     ),
     "resample_systems": Stage(
+        shares=True,
         part="inference",
         returns=("resamples",),
         sections=_ESTIMATORS,
@@ -379,6 +387,7 @@ _ANSWER = {
         announced="gathering the answer",
     ),
     "assess_population": Stage(
+        shares=True,
         part="inference",
         returns=("answer", "metrics"),
         sections=_MODEL,
@@ -417,6 +426,7 @@ def _replications(which: int) -> Of:
 
 _EVIDENCE = {
     "measure_error": Stage(
+        shares=True,
         part="evidence",
         returns=("errors",),
         sections=(*_MODEL, "observations", "descent", "estimator", "polish"),
@@ -446,6 +456,7 @@ _EVIDENCE = {
         chart="popinv.figures.evidence.draw_designs",
     ),
     "replicate_study": Stage(
+        shares=True,
         part="evidence",
         returns=("replications",),
         sections=_ESTIMATORS,
@@ -465,11 +476,13 @@ _EVIDENCE = {
         chart="popinv.figures.evidence.draw_calibration",
     ),
     "refit_without_tested": Stage(
+        shares=True,
         part="evidence",
         returns=("without_tested",),
         sections=(*_MODEL, "descent", "polish"),
     ),
     "score_systems": Stage(
+        shares=True,
         part="evidence",
         returns=("scores",),
         sections=(*_MODEL, "polish"),

@@ -67,6 +67,7 @@ METHOD = Method(
     section=Posterior,
     use=Use(
         message="sampling the parameters of every system",
+        shares=True,
         stores=("observations", "surrogate", "population", "truth"),
         sections=("forward", "law", "noise"),
         imports=("law", "noise"),

@@ -46,6 +46,7 @@ METHOD = Method(
     section=Restarts,
     use=Use(
         message="descending from many starts",
+        shares=True,
         stores=("observations", "surrogate", "estimate", "descent"),
         sections=("forward", "law", "noise", "descent"),
         imports=("law", "noise"),

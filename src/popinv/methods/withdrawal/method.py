@@ -87,6 +87,7 @@ METHOD = Method(
     section=Withdrawal,
     use=Use(
         message="withdrawing systems, and the influence of each",
+        shares=True,
         stores=("observations", "surrogate", "population", "rerun", "solves"),
         sections=("forward", "law", "noise", "descent", "polish"),
         imports=("law", "noise"),
