@@ -1,5 +1,5 @@
 """Run the stage of a rule: read its inputs, call its function, and write what it returns."""
 
-from popinv.workflow.script import run_stage
+from popinv.workflow.script import run_job
 
-run_stage(snakemake)
+run_job(snakemake)

@@ -52,13 +52,14 @@ class _Tee:
     def write(self, text: str) -> int:
         self._stream.write(text)
         if "\r" not in text:
-            with suppress(OSError):
+            # What is written at the end of the process finds the log closed.
+            with suppress(OSError, ValueError):
                 self._log.write(text)
         return len(text)
 
     def flush(self) -> None:
         self._stream.flush()
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             self._log.flush()
 
     def __getattr__(self, name: str) -> Any:

@@ -10,6 +10,7 @@ should import this module.
 
 import gc
 import os
+import sys
 
 gc.disable()
 
@@ -21,6 +22,20 @@ os.environ.update(ONE_THREAD)
 # NumPy has come with the sections of the study, and its threads were counted then.
 threadpool_limits(1, user_api="blas")
 
+from typing import Any
+
+from popinv.workflow.ranks import RanksError, start_ranks, wants_ranks
 from popinv.workflow.stage import run_stage, stage
 
-__all__ = ["run_stage", "stage"]
+__all__ = ["run_job", "stage"]
+
+
+def run_job(snakemake: Any) -> None:
+    """Run the stage of a rule, here or by the ranks that the rule asks for."""
+    if not wants_ranks(snakemake):
+        run_stage(snakemake)
+        return
+    try:
+        start_ranks(snakemake)
+    except RanksError as error:
+        sys.exit(f"\n{snakemake.rule}: {error}\n")
