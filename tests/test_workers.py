@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from ranks_share import estimates
 
+from popinv import workers
 from popinv.errors import DivergenceError
 from popinv.threads import fixed_threads
 from popinv.workers import (
@@ -28,6 +29,12 @@ from popinv.workers import (
 )
 
 COUNTS = [1, 2, 3, 5]
+
+
+@pytest.fixture(autouse=True)
+def short_loops_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Share loops whose turns take no time, too."""
+    monkeypatch.setattr(workers, "_LEAST_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -132,7 +139,10 @@ def test_processes_end_with_their_parent(how: signal.Signals, tmp_path: Path) ->
         textwrap.dedent(
             """
             import os, time
+            from popinv import workers
             from popinv.workers import parallel, processes
+
+            workers._LEAST_SECONDS = 0
 
             def turn(number):
                 os.write(1, b"%d \\n" % os.getpid())
@@ -154,6 +164,14 @@ def test_processes_end_with_their_parent(how: signal.Signals, tmp_path: Path) ->
     while any(map(_lives, found[1:])) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(_lives, found[1:]))
+
+
+def test_a_short_loop_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_LEAST_SECONDS", 60.0)
+    with processes(2):
+        for _ in range(2):
+            found = set(parallel(lambda _: os.getpid(), range(5), "short"))
+            assert found == {os.getpid()}
 
 
 def test_at_least_one_process_is_asked_for() -> None:

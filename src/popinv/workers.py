@@ -19,6 +19,7 @@ import itertools
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -34,10 +35,13 @@ from popinv.errors import PopinvError
 
 Result = TypeVar("Result")
 
-# The number of processes, whether all loops run here, and the loops that have run before.
+# The number of processes, and whether all loops run here.
 _count = 1
 _alone = False
-_warm: set[str] = set()
+# Seconds of a turn of the loops of a name, as they were measured here.
+_seconds: dict[str, float] = {}
+# To fork processes takes some hundredths of a second: a shorter loop runs here.
+_LEAST_SECONDS = 0.15
 # What the forks of a loop inherit: its turn, and the tallies that it may add to.
 _turn: Callable[[Any], Any] | None = None
 _added: list[Tally] = []
@@ -160,16 +164,22 @@ def parallel(
 def _results(
     turn: Callable[[Any], Result], items: Sequence[Any] | np.ndarray, name: str, count: int
 ) -> Iterator[Result]:
-    if count > 1 and _communicator is None and name not in _warm:
-        _warm.add(name)
-        yield turn(items[0])
-        items, count = items[1:], min(count, len(items) - 1)
     if _communicator is not None and not _alone:
         yield from _of_ranks(turn, items, _communicator)
-    elif count > 1:
+        return
+    if count > 1 and name not in _seconds:
+        began = time.perf_counter()
+        yield turn(items[0])
+        _seconds[name] = time.perf_counter() - began
+        items, count = items[1:], min(count, len(items) - 1)
+    if count > 1 and len(items) * _seconds[name] >= _LEAST_SECONDS:
         yield from _forked(turn, items, name, count)
-    else:
-        yield from map(turn, items)
+        return
+    began = time.perf_counter()
+    for item in items:
+        yield turn(item)
+    if len(items):
+        _seconds[name] = (time.perf_counter() - began) / len(items)
 
 
 def _of_ranks(
@@ -208,7 +218,7 @@ def _forked(
     sys.stdout.flush()
     sys.stderr.flush()
     pool = ProcessPoolExecutor(count, get_context("fork"), _begin, (os.getpid(),))
-    waiting: list[Future[tuple[Any, list[int]]]] = []
+    waiting: list[Future[tuple[Any, list[int], float]]] = []
     try:
         ahead, left = _AHEAD * count, iter(items)
         for item in left:
@@ -216,7 +226,7 @@ def _forked(
             if len(waiting) == ahead:
                 break
         while waiting:
-            result, added = waiting.pop(0).result()
+            result, added, _seconds[name] = waiting.pop(0).result()
             for tally, number in zip(tallies, added, strict=True):
                 tally.add(number)
             waiting += [pool.submit(_take, item) for item in [next(left, None)] if item is not None]
@@ -253,12 +263,13 @@ def _begin(parent: int) -> None:
         os._exit(1)
 
 
-def _take(item: Any) -> tuple[Any, list[int]]:
-    """Return the result of a turn, and what it has added to each tally."""
+def _take(item: Any) -> tuple[Any, list[int], float]:
+    """Return the result of a turn, what it has added to each tally, and its seconds."""
     assert _turn is not None
-    before = [tally.value for tally in _added]
+    before, began = [tally.value for tally in _added], time.perf_counter()
     result = _turn(item)
-    return result, [tally.value - was for tally, was in zip(_added, before, strict=True)]
+    added = [tally.value - was for tally, was in zip(_added, before, strict=True)]
+    return result, added, time.perf_counter() - began
 
 
 def blocks_of(count: int, size: int) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from linear_population import TRUTH, linear_problem
 
+from popinv import workers
 from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.heldout_test import heldout_test
 from popinv.inference.likelihood import marginal, model_moments
@@ -30,6 +31,7 @@ DESCENT = DescentSettings(iterations=8, model_samples=60, directions=4)
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make loops of several turns of few systems."""
+    monkeypatch.setattr(workers, "_LEAST_SECONDS", 0.0)
     monkeypatch.setattr(marginal, "_BLOCK_VALUES", 8 * 16 * 6 * 8)
     monkeypatch.setattr(marginal, "_FEW_IN_A_BLOCK", 2)
     monkeypatch.setattr(model_moments, "_ROWS", 2000)

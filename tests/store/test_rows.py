@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from test_storage import rewritten
 
+from popinv import workers
 from popinv.errors import DataError
 from popinv.store import rows as stored_rows
 from popinv.store import storage
@@ -106,7 +107,8 @@ def test_the_hash_does_not_depend_on_the_blocks(table, monkeypatch, block):
     assert storage.content_sha256(loaded) == loaded.attrs["content_sha256"]
 
 
-def test_processes_do_not_disturb_each_other_s_reading(tmp_path):
+def test_processes_do_not_disturb_each_other_s_reading(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "_LEAST_SECONDS", 0.0)
     # Of noise, so that a chunk takes its time.
     values = np.random.default_rng(0).standard_normal((40_000, 60))
     dataset = xr.Dataset({"y": variable(("system", "entry"), values, "values")})

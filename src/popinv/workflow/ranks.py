@@ -65,6 +65,7 @@ def start_ranks(snakemake: Any) -> None:
 
 def _of_other_rank(snakemake: Any, folder: Path) -> None:
     """Let a rank that is not the first write to a folder of its own."""
+
     def elsewhere(path: Any) -> str:
         place = folder / str(path).lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
