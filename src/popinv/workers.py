@@ -6,7 +6,8 @@ turns. The caller adds them up, so that the bits do not depend on the number of 
 
 The processes are forks. They see the data, the surrogate and everything else of the caller without
 a copy, and only results travel. A loop within a turn is not shared again. A loop is not shared
-either if a turn talks to a process of a user's simulator or to a GPU, which a fork cannot do.
+either if a turn talks to a process of a user's simulator or to a GPU, which a fork cannot do, or on
+systems other than Linux, whose libraries do not expect forks.
 
 The processes of several machines are the ranks of an MPI communicator (:func:`ranks`). All of them
 run the same program. Each takes its turns of a loop, and gets the results of all.
@@ -37,7 +38,7 @@ Result = TypeVar("Result")
 
 # The number of processes, and whether all loops run here.
 _count = 1
-_alone = False
+_alone = sys.platform != "linux"
 # Seconds of a turn of the loops of a name, as they were measured here.
 _seconds: dict[str, float] = {}
 # To fork processes takes some hundredths of a second: a shorter loop runs here.
