@@ -136,5 +136,5 @@ def test_the_example_recovers_its_truth(tmp_path: Path):
         assert estimate == pytest.approx(deviation, rel=0.15)
     assert metrics["noise_standard_deviation"] == pytest.approx(told["NOISE"], rel=0.15)
     for part in ("law", "noise", "simulator"):
-        p_value = metrics[f"{part}_misfit_p_value"]
-        assert p_value is None or p_value > 0.01, part
+        # A part that is not judged has no such number.
+        assert (metrics.get(f"{part}_misfit_p_value") or 1.0) > 0.01, part
