@@ -19,6 +19,8 @@ from popinv import workers
 from popinv.errors import DivergenceError
 from popinv.threads import fixed_threads
 from popinv.workers import (
+    LENT_CORES,
+    Cores,
     Tally,
     WorkerError,
     alone,
@@ -35,6 +37,7 @@ COUNTS = [1, 2, 3, 5]
 def short_loops_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Share loops whose turns take no time, too."""
     monkeypatch.setattr(workers, "_LEAST_SECONDS", 0.0)
+    monkeypatch.delenv(LENT_CORES, raising=False)
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -154,12 +157,19 @@ def test_processes_end_with_their_parent(how: signal.Signals, tmp_path: Path) ->
         )
     )
     running = subprocess.Popen(
-        [sys.executable, program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     assert running.stdout is not None
+    assert running.stderr is not None
     found = [int(running.stdout.readline()) for _ in range(3)]
-    running.send_signal(how)
+    # Ctrl+C reaches all processes of a terminal. The one that started the others tells of it.
+    (os.killpg if how == signal.SIGINT else os.kill)(running.pid, how)
     assert running.wait(timeout=30) != 0
+    assert "ForkProcess" not in running.stderr.read()
     deadline = time.monotonic() + 10
     while any(map(_lives, found[1:])) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -210,3 +220,48 @@ def test_ranks_find_what_one_process_finds(count: int, tmp_path: Path) -> None:
         # The turn that fails is the second of its loop.
         assert str(found["told"]) == "of rank 1"
         assert int(found["tally"]) == sum(range(9))
+
+
+@pytest.fixture
+def lent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cores:
+    """Lend three cores, as a run of Snakemake does."""
+    monkeypatch.setenv(LENT_CORES, f"{tmp_path}:3")
+    return Cores.lent()
+
+
+def test_a_loop_takes_the_cores_on_which_no_job_runs(lent: Cores) -> None:
+    def others() -> int:
+        found = set(parallel(lambda _: time.sleep(0.05) or os.getpid(), range(9), "lent"))
+        return len(found - {os.getpid()})
+
+    others()  # The first turn of a new loop runs here.
+    with lent.taken(1) as own:
+        assert own == 1
+        # This job's own core, and the two that are free.
+        assert others() == 3
+        with Cores.lent().taken(2) as of_another_job:
+            assert of_another_job == 2
+            assert others() == 0
+        assert others() == 3
+
+
+def test_cores_are_free_again_when_their_holder_dies(lent: Cores, tmp_path: Path) -> None:
+    program = f"from popinv.workers import Cores; import time\nwith Cores({str(tmp_path)!r}, 3)"
+    program += ".taken(2) as n:\n    print(n, flush=True)\n    time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "2\n"
+    with lent.taken(3) as left:
+        assert left == 1
+    holder.kill()
+    holder.wait()
+    with lent.taken(3) as left:
+        assert left == 3
+
+
+def test_a_run_whose_cores_are_not_on_this_machine_lends_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LENT_CORES, f"{tmp_path / 'elsewhere'}:3")
+    with Cores.lent().taken(3) as found:
+        assert found == 0

@@ -9,23 +9,30 @@ a copy, and only results travel. A loop within a turn is not shared again. A loo
 either if a turn talks to a process of a user's simulator or to a GPU, which a fork cannot do, or on
 systems other than Linux, whose libraries do not expect forks.
 
+The jobs of a run on one machine lend each other the cores on which no job runs (:class:`Cores`).
+
 The processes of several machines are the ranks of an MPI communicator (:func:`ranks`). All of them
 run the same program. Each takes its turns of a loop, and gets the results of all.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import fcntl
 import itertools
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -55,6 +62,59 @@ _AHEAD = 2
 # So many turns of each rank are computed before their results are exchanged.
 _TOGETHER = 4
 _PARENT_DIES = 1
+
+
+LENT_CORES = "POPINV_LENT_CORES"
+"""Variable of the environment: the folder of the cores of a run, and their number."""
+
+
+class Cores:
+    """The cores of a run on this machine, which its jobs lend each other.
+
+    A core is a file of a folder, and who holds its lock computes there. A job holds one from its
+    start to its end. A loop takes those that are free, and gives them back when it ends. The system
+    frees the locks of a process that dies.
+
+    Parameters
+    ----------
+    folder : path
+    count : int
+        Number of cores.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], count: int) -> None:
+        self._files = [Path(folder, str(number)) for number in range(count)]
+
+    @classmethod
+    def lent(cls) -> Cores:
+        """Return the cores of the run to which this process belongs, none if there are none."""
+        folder, _, count = os.environ.get(LENT_CORES, "").rpartition(":")
+        there = bool(folder) and Path(folder).is_dir()
+        return cls(folder, int(count) if there else 0)
+
+    @classmethod
+    def lend(cls, count: int) -> None:
+        """Let the processes that this one starts lend each other so many cores."""
+        folder = tempfile.mkdtemp(prefix="popinv_cores_")
+        os.environ[LENT_CORES] = f"{folder}:{count}"
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+    def __bool__(self) -> bool:
+        return bool(self._files)
+
+    @contextmanager
+    def taken(self, most: int) -> Iterator[int]:
+        """Take up to so many free cores, and provide their number."""
+        with ExitStack() as held:
+            number = 0
+            for path in self._files:
+                if number == most:
+                    break
+                file = held.enter_context(path.open("a"))
+                with suppress(OSError):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    number += 1
+            yield number
 
 
 class WorkerError(PopinvError):
@@ -153,29 +213,32 @@ def parallel(
     WorkerError
         If a process was killed.
     """
-    count = min(number_of_processes(), len(items))
     with tqdm(
         total=len(items), desc=name, leave=False, unit=unit, delay=delay, disable=None
     ) as bar:
-        for result in _results(turn, items, name, count):
+        for result in _results(turn, items, name):
             bar.update()
             yield result
 
 
 def _results(
-    turn: Callable[[Any], Result], items: Sequence[Any] | np.ndarray, name: str, count: int
+    turn: Callable[[Any], Result], items: Sequence[Any] | np.ndarray, name: str
 ) -> Iterator[Result]:
     if _communicator is not None and not _alone:
         yield from _of_ranks(turn, items, _communicator)
         return
-    if count > 1 and name not in _seconds:
+    cores = Cores.lent()
+    if not _alone and (_count > 1 or cores) and name not in _seconds and len(items) > 1:
         began = time.perf_counter()
         yield turn(items[0])
         _seconds[name] = time.perf_counter() - began
-        items, count = items[1:], min(count, len(items) - 1)
-    if count > 1 and len(items) * _seconds[name] >= _LEAST_SECONDS:
-        yield from _forked(turn, items, name, count)
-        return
+        items = items[1:]
+    if not _alone and len(items) * _seconds.get(name, 0.0) >= _LEAST_SECONDS:
+        own = min(_count, len(items))
+        with cores.taken(len(items) - own) as further:
+            if own + further > 1:
+                yield from _forked(turn, items, name, own + further)
+                return
     began = time.perf_counter()
     for item in items:
         yield turn(item)

@@ -19,6 +19,7 @@ from popinv.errors import PopinvError
 from popinv.figures.names import FIGURES
 from popinv.methods.registry import METHODS
 from popinv.forward.solve_times import solve_times_file, solve_times_of
+from popinv.workers import Cores
 from popinv.workflow.comparison import ExpectedJob, doubts, forget_damaged, message as told_of
 from popinv.workflow.fingerprint import fingerprint, kind_modules
 from popinv.workflow.job import GO_ON, SPOKEN_FOR, killed_jobs, was_interrupted
@@ -441,6 +442,8 @@ onstart:
         check_results_folder(config["results"])
         if workflow.executor_plugin.common_settings.local_exec:
             check_fits(CONFIGURATION, Machine.here(config["results"]))
+            # Jobs are given one core. What they share takes the cores on which no job runs.
+            Cores.lend(workflow.cores)
     except PopinvError as error:
         print(f"\n{error}\n", file=sys.stderr)
         raise SystemExit(1)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from popinv.errors import PopinvError
-from popinv.workers import processes
+from popinv.workers import Cores, processes
 from popinv.workflow.records import NAME, record_of
 
 GO_ON = "interrupted; run the same command to go on"
@@ -92,7 +92,7 @@ def job(snakemake: Any) -> Iterator[None]:
     ending = _FAILED
     try:
         _say(log, f"{snakemake.rule}{_STARTED}{os.getpid()} on {os.uname().nodename}")
-        with processes(snakemake.threads):
+        with Cores.lent().taken(snakemake.threads), processes(snakemake.threads):
             yield
         if record := snakemake.output.get(NAME):
             record_of(snakemake, time.monotonic() - started).write(record)

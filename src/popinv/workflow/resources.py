@@ -33,7 +33,7 @@ _MEMORY_MARGIN, _TIME_MARGIN = 1.25, 2.0
 _LEAST_MB, _LEAST_MINUTES = 1000, 10
 # A process that shares a job's loops is worth so many seconds of work, and holds so many megabytes
 # of its own. More processes than these hardly help most studies.
-_SECONDS_OF_A_PROCESS, _MEGABYTES_OF_A_PROCESS, _MOST_PROCESSES = 15.0, 150, 32
+_SECONDS_OF_A_PROCESS, _MEGABYTES_OF_A_PROCESS, _MOST_PROCESSES = 60.0, 150, 32
 # Rounds whose trainings and estimates are planned with fewer seconds are one job. Those of the
 # default study are planned with 60 s and take 10 s.
 _ROUNDS_AT_ONCE_SECONDS = 120.0
