@@ -22,7 +22,7 @@ SCRIPTS = sorted((ROOT / "workflow" / "scripts").glob("*.py"))
 
 def rule(folder, name: str = "solve") -> SimpleNamespace:
     log = str(folder / "study" / "logs" / f"{name}.log")
-    return SimpleNamespace(log=[log], rule=name, output={})
+    return SimpleNamespace(log=[log], rule=name, output={}, threads=1)
 
 
 def log_of(folder, name: str = "solve") -> list[str]:
@@ -45,7 +45,9 @@ def test_the_collector_waits_for_imports_and_leaves_modules_alone(tmp_path):
         from types import SimpleNamespace
         from popinv.workflow.script import stage
         assert not gc.isenabled()
-        rule = SimpleNamespace(log=[sys.argv[1]], rule="solve", output={}, params={}, wildcards={})
+        rule = SimpleNamespace(
+            log=[sys.argv[1]], rule="solve", output={}, threads=1, params={}, wildcards={}
+        )
         with stage(rule):
             assert gc.isenabled()
             assert gc.get_freeze_count() > 10_000
@@ -96,7 +98,7 @@ def test_a_killed_job_is_found_by_its_log(tmp_path):
         import os, signal, sys
         from types import SimpleNamespace
         from popinv.workflow.job import job
-        with job(SimpleNamespace(log=[sys.argv[1]], rule="train", output={})):
+        with job(SimpleNamespace(log=[sys.argv[1]], rule="train", output={}, threads=1)):
             print("half way")
             os.kill(os.getpid(), signal.SIGKILL)
     """

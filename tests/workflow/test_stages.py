@@ -201,6 +201,7 @@ def asked(tmp_path, monkeypatch):
     how = {"function": "own_stage.double", "returns": ["end", "metrics"], "recorded": ["factor"]}
     return SimpleNamespace(
         rule="double",
+        threads=1,
         log=[str(tmp_path / "logs" / "double.log")],
         input=Names(start=str(tmp_path / "start.zarr.zip"), table=str(tmp_path / "table.csv")),
         output=Names(

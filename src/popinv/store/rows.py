@@ -6,8 +6,6 @@ blocks: it has its shape, and its rows are read from the store when they are ask
 
 from __future__ import annotations
 
-import os
-import pickle
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -32,16 +30,8 @@ class StoredRows:
     def __init__(self, variable: xr.Variable, fill: np.ndarray | None = None) -> None:
         if variable.ndim != 2:
             raise ValueError(f"rows of a table are wanted, and the variable is {variable.dims}")
-        self._opened, self._fill = variable, fill
-        self._process = os.getpid()
+        self._variable, self._fill = variable, fill
         self._deviations: np.ndarray | None = None
-
-    @property
-    def _variable(self) -> xr.Variable:
-        if self._process != os.getpid():
-            # Processes that share an open file would move each other's place in it.
-            self._opened, self._process = pickle.loads(pickle.dumps(self._opened)), os.getpid()
-        return self._opened
 
     def __len__(self) -> int:
         return int(self._variable.shape[0])

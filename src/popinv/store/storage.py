@@ -23,6 +23,7 @@ import json
 import math
 import os
 import warnings
+import weakref
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
@@ -275,7 +276,21 @@ def _opened(store: Path, stored: Collection[str], stays_from: int) -> xr.Dataset
         if stay:
             # The store stays open as long as it is read.
             closing.pop_all()
+            _kept_open.append(weakref.ref(archive))
     return dataset
+
+
+# The stores that stay open.
+_kept_open: list[weakref.ref[Any]] = []
+
+
+def _open_again() -> None:
+    """Open in a fork what stays open: forks would move each other's place in a shared file."""
+    for archive in filter(None, (each() for each in _kept_open)):
+        archive.__setstate__(archive.__getstate__())
+
+
+os.register_at_fork(after_in_child=_open_again)
 
 
 def _check_config(store: Path, stored: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

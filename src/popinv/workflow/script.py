@@ -24,7 +24,7 @@ threadpool_limits(1, user_api="blas")
 
 from typing import Any
 
-from popinv.workflow.ranks import RanksError, start_ranks, wants_ranks
+from popinv.workflow.ranks import RanksError, as_rank, start_ranks, wants_ranks
 from popinv.workflow.stage import run_stage, stage
 
 __all__ = ["run_job", "stage"]
@@ -32,10 +32,11 @@ __all__ = ["run_job", "stage"]
 
 def run_job(snakemake: Any) -> None:
     """Run the stage of a rule, here or by the ranks that the rule asks for."""
-    if not wants_ranks(snakemake):
-        run_stage(snakemake)
-        return
     try:
-        start_ranks(snakemake)
+        if wants_ranks(snakemake):
+            start_ranks(snakemake)
+        else:
+            with as_rank(snakemake):
+                run_stage(snakemake)
     except RanksError as error:
         sys.exit(f"\n{snakemake.rule}: {error}\n")
