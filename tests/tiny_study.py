@@ -12,6 +12,8 @@ from typing import Any
 import preloaded
 import yaml
 
+from popinv.workers import LENT_CORES
+
 ROOT = Path(__file__).parents[1]
 
 TINY: dict[str, Any] = {
@@ -77,7 +79,12 @@ class Workflow:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake and return what it printed, both streams together."""
         command = self.command(*arguments)
-        environment = {**os.environ, "PYTHONPATH": str(self.root / "src")}
+        environment = {
+            # Several tests run at a time, and what jobs take is measured.
+            LENT_CORES: "none",
+            **os.environ,
+            "PYTHONPATH": str(self.root / "src"),
+        }
         if self.root == ROOT and not self.anew:
             return preloaded.run(command[1:], self.folder, environment, together=True)
         return subprocess.run(

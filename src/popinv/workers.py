@@ -65,7 +65,7 @@ _PARENT_DIES = 1
 
 
 LENT_CORES = "POPINV_LENT_CORES"
-"""Variable of the environment: the folder of the cores of a run, and their number."""
+"""Variable of the environment: the folder of the cores of a run, and their number, or ``none``."""
 
 
 class Cores:
@@ -94,7 +94,13 @@ class Cores:
 
     @classmethod
     def lend(cls, count: int) -> None:
-        """Let the processes that this one starts lend each other so many cores."""
+        """Let the processes that this one starts lend each other so many cores.
+
+        They do so already where this one belongs to such a run, and do not where the variable is
+        ``none``.
+        """
+        if os.environ.get(LENT_CORES):
+            return
         folder = tempfile.mkdtemp(prefix="popinv_cores_")
         os.environ[LENT_CORES] = f"{folder}:{count}"
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
