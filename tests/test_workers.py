@@ -245,6 +245,12 @@ def test_a_loop_takes_the_cores_on_which_no_job_runs(lent: Cores) -> None:
         assert others() == 3
 
 
+def test_free_cores_are_not_taken_while_a_simulator_of_the_user_answers(lent: Cores) -> None:
+    with alone():
+        for _ in range(2):
+            assert set(parallel(lambda _: os.getpid(), range(4), "lent, alone")) == {os.getpid()}
+
+
 def test_cores_are_free_again_when_their_holder_dies(lent: Cores, tmp_path: Path) -> None:
     program = f"from popinv.workers import Cores; import time\nwith Cores({str(tmp_path)!r}, 3)"
     program += ".taken(2) as n:\n    print(n, flush=True)\n    time.sleep(60)"

@@ -27,8 +27,9 @@ import signal
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import get_context
@@ -166,8 +167,12 @@ def processes(count: int) -> Iterator[None]:
 @contextmanager
 def alone() -> Iterator[None]:
     """Run loops here, as long as a process of a user's simulator answers this one."""
-    with processes(1), ranks(None):
+    global _alone
+    before, _alone = _alone, True
+    try:
         yield
+    finally:
+        _alone = before
 
 
 def keep_alone() -> None:
@@ -240,7 +245,7 @@ def _results(
         _seconds[name] = time.perf_counter() - began
         items = items[1:]
     if not _alone and len(items) * _seconds.get(name, 0.0) >= _LEAST_SECONDS:
-        own = min(_count, len(items))
+        own = min(number_of_processes(), len(items))
         with cores.taken(len(items) - own) as further:
             if own + further > 1:
                 yield from _forked(turn, items, name, own + further)
@@ -266,15 +271,13 @@ def _of_ranks(
                 found += map(turn, some[rank::size])
         except Exception as error:
             failure = error
-        added = [tally.value - was for tally, was in zip(tallies, before, strict=True)]
-        every = communicator.allgather((found, added, failure))
-        for other, (_, of_other, told) in enumerate(every):
+        every = communicator.allgather((found, _increase(tallies, before), failure))
+        for other, (_, added, told) in enumerate(every):
             # The error of one rank is that of all, so that none waits for it.
             if told is not None:
                 raise told
             if other != rank:
-                for tally, number in zip(tallies, of_other, strict=True):
-                    tally.add(number)
+                _add(tallies, added)
         yield from (every[i % size][0][i // size] for i in range(len(some)))
 
 
@@ -282,24 +285,19 @@ def _forked(
     turn: Callable[[Any], Result], items: Sequence[Any] | np.ndarray, name: str, count: int
 ) -> Iterator[Result]:
     global _turn, _added
-    _turn, _added = turn, Tally.all()
-    tallies = _added
+    _turn, _added = turn, (tallies := Tally.all())
     # What is not written yet would be written by each fork.
     sys.stdout.flush()
     sys.stderr.flush()
     pool = ProcessPoolExecutor(count, get_context("fork"), _begin, (os.getpid(),))
-    waiting: list[Future[tuple[Any, list[int], float]]] = []
     try:
-        ahead, left = _AHEAD * count, iter(items)
-        for item in left:
-            waiting.append(pool.submit(_take, item))
-            if len(waiting) == ahead:
-                break
+        # A turn is handed out when the next of these is asked for.
+        handed_out = (pool.submit(_take, item) for item in items)
+        waiting = deque(itertools.islice(handed_out, _AHEAD * count))
         while waiting:
-            result, added, _seconds[name] = waiting.pop(0).result()
-            for tally, number in zip(tallies, added, strict=True):
-                tally.add(number)
-            waiting += [pool.submit(_take, item) for item in [next(left, None)] if item is not None]
+            result, added, _seconds[name] = waiting.popleft().result()
+            _add(tallies, added)
+            waiting.extend(itertools.islice(handed_out, 1))
             yield result
     except BrokenProcessPool as error:
         raise WorkerError(
@@ -338,8 +336,18 @@ def _take(item: Any) -> tuple[Any, list[int], float]:
     assert _turn is not None
     before, began = [tally.value for tally in _added], time.perf_counter()
     result = _turn(item)
-    added = [tally.value - was for tally, was in zip(_added, before, strict=True)]
-    return result, added, time.perf_counter() - began
+    return result, _increase(_added, before), time.perf_counter() - began
+
+
+def _increase(tallies: Sequence[Tally], before: Sequence[int]) -> list[int]:
+    """Return by how much tallies have grown."""
+    return [tally.value - was for tally, was in zip(tallies, before, strict=True)]
+
+
+def _add(tallies: Sequence[Tally], added: Sequence[int]) -> None:
+    """Add to each tally what another process has counted."""
+    for tally, number in zip(tallies, added, strict=True):
+        tally.add(number)
 
 
 def blocks_of(count: int, size: int) -> list[np.ndarray]:

@@ -26,6 +26,7 @@ from popinv.workflow.job import GO_ON, SPOKEN_FOR, killed_jobs, was_interrupted
 from popinv.workflow.location import project_folder
 from popinv.workflow.preflight import Machine, check_fits, check_jobs, check_results_folder
 from popinv.workflow.processor import numerics_environment
+from popinv.workflow.ranks import default_launcher
 from popinv.workflow.records import identity_of
 from popinv.workflow.resources import (
     RULES,
@@ -402,7 +403,7 @@ def of_array(rule, convert):
 
 def launcher(wildcards):
     """Resource function: the launcher of the MPI processes, within a Slurm job and elsewhere."""
-    return "srun --mpi=pmix" if "SLURM_JOB_ID" in os.environ else "mpiexec --bind-to none"
+    return default_launcher()
 
 
 def refuse_limited_arrays():

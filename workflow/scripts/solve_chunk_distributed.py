@@ -14,6 +14,7 @@ from popinv.forward.datasets import solves
 from popinv.forward.porous_flow.distributed import DistributedPorousFlow
 from popinv.forward.porous_flow.section import PorousFlow
 from popinv.store import storage
+from popinv.workflow.ranks import communicator_of
 from popinv.workflow.records import job_record
 
 RULE = "solve_chunk_distributed"
@@ -30,21 +31,15 @@ def main() -> None:
     )
     for name in ("code", "program"):
         parser.add_argument(f"--{name}", required=True, help="fingerprint, for the record")
-    asked, comm, started = parser.parse_args(), MPI.COMM_WORLD, time.monotonic()
-    given, first = json.loads(asked.settings), comm.rank == 0
+    asked, started = parser.parse_args(), time.monotonic()
+    given = json.loads(asked.settings)
     section = PorousFlow.model_validate(given["study"]["forward"])
-    if comm.size != section.ranks:
-        # A launcher of another MPI, for example, starts that many processes with a communicator of
-        # one each.
-        raise PopinvError(
-            f"{section.ranks} processes were requested, but the launcher's communicator has "
-            f"{comm.size}"
-        )
+    comm = communicator_of(section.ranks)
     start = int(asked.chunk) * given["chunk_size"]
     rows = storage.load(asked.proposals).isel(sample=slice(start, start + given["chunk_size"]))
     model, z = DistributedPorousFlow(section, given["seed"], comm), rows["z"].values
     solutions = model.solve(z, f"solve/{asked.round}", start)
-    if first:
+    if comm.rank == 0:
         print(f"{len(z)} solves by {comm.size} processes, {int(solutions.failed.sum())} failed")
         storage.save(
             solves(z, solutions, list(rows["parameter"].values), model.observations),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from popinv.errors import PopinvError
+from popinv.workers import ranks
 
 _STARTED = "POPINV_RANKS"
 """Variable of the environment of a rank: their number."""
@@ -58,6 +59,25 @@ def start_ranks(snakemake: Any) -> None:
         )
 
 
+def communicator_of(count: int) -> Any:
+    """Return the communicator of so many processes that a launcher has started.
+
+    Raises
+    ------
+    RanksError
+        If it has another number of them.
+    """
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD
+    if comm.size != count:
+        # A launcher of another MPI starts that many processes with a communicator of one each.
+        raise RanksError(
+            f"{count} processes were requested, but the launcher's communicator has {comm.size}"
+        )
+    return comm
+
+
 @contextmanager
 def as_rank(snakemake: Any) -> Iterator[None]:
     """Run a job as one of the ranks that were started, or as it is.
@@ -70,16 +90,7 @@ def as_rank(snakemake: Any) -> Iterator[None]:
     if _STARTED not in os.environ:
         yield
         return
-    from mpi4py import MPI
-
-    from popinv.workers import ranks
-
-    comm, count = MPI.COMM_WORLD, int(os.environ[_STARTED])
-    if comm.size != count:
-        # A launcher of another MPI starts that many processes with a communicator of one each.
-        raise RanksError(
-            f"{count} ranks were requested, but the launcher's communicator has {comm.size}"
-        )
+    comm = communicator_of(int(os.environ[_STARTED]))
     with tempfile.TemporaryDirectory() as folder:
         if comm.rank:
             _write_elsewhere(snakemake, Path(folder))
