@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from linear_population import TRUTH, linear_problem
@@ -15,11 +16,11 @@ from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.threads import fixed_threads
 from popinv.workers import Tally, parallel, ranks
 
-marginal._BLOCK_VALUES, marginal._FEW_IN_A_BLOCK, model_moments._ROWS = 3000, 2, 2000
 
-
+@patch.multiple(marginal, _BLOCK_VALUES=3000, _FEW_IN_A_BLOCK=2)
+@patch.object(model_moments, "_ROWS", 2000)
 def estimates() -> np.ndarray:
-    """Return likelihoods, scores and an estimate of a small population."""
+    """Return likelihoods, scores and an estimate of a small population, in small blocks."""
     problem = linear_problem(60)
     found = evaluate(problem, TRUTH + 0.1, MarginalSettings(draws=16))
     p = fit_pseudo_likelihood(problem, [TRUTH + 0.1]).p

@@ -189,7 +189,12 @@ def test_signals_of_many_directions_are_taken_whole():
     assert_same(evaluate(problem, TRUTH, DRAWS), whole(problem, TRUTH))
 
 
-def test_a_system_whose_signal_leaves_the_span_is_taken_whole():
+@pytest.mark.parametrize("in_a_block", [8, 2])
+def test_a_system_whose_signal_leaves_the_span_is_taken_whole(in_a_block, monkeypatch):
+    if in_a_block == 2:
+        monkeypatch.setattr(marginal, "_BLOCK_VALUES", 1)
+        monkeypatch.setattr(marginal, "_FEW_IN_A_BLOCK", 2)
+
     def surprising(z: torch.Tensor) -> torch.Tensor:
         # No draw of the law, not even with 1.5 times its deviations, is so far out.
         return line(z) + torch.relu(z[:, :1] - 6.0) * torch.cos(9 * X)

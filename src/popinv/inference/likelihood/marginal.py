@@ -260,8 +260,9 @@ class _Evaluator:
             block, block_modes, served = self._with_modes(systems[chosen], start)
             left = chosen[~served.numpy()]
             if len(left):
-                kept = torch.nonzero(served)[:, 0]
-                block, block_modes, chosen = block.of(kept), block_modes.of(kept), chosen[kept]
+                # As an array: numpy reads a tensor of one entry as a number.
+                chosen, kept = chosen[served.numpy()], torch.nonzero(served)[:, 0]
+                block, block_modes = block.of(kept), block_modes.of(kept)
             values = block.evaluate(self.settings, block_modes, level) if len(chosen) else ()
             return left, chosen, values
 
