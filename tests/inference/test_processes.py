@@ -9,6 +9,8 @@ import pytest
 from linear_population import TRUTH, linear_problem
 
 from popinv import workers
+from popinv.baselines import two_stage as two_stage_module
+from popinv.baselines.two_stage import two_stage
 from popinv.inference.fitted_samples import FittedModel
 from popinv.inference.heldout_test import heldout_test
 from popinv.inference.likelihood import marginal, model_moments
@@ -35,6 +37,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(marginal, "_BLOCK_VALUES", 8 * 16 * 6 * 8)
     monkeypatch.setattr(marginal, "_FEW_IN_A_BLOCK", 2)
     monkeypatch.setattr(model_moments, "_ROWS", 2000)
+    monkeypatch.setattr(two_stage_module, "_BLOCK", 16)
     monkeypatch.setattr(references, "_BLOCK_VALUES", 2 * 14 * 12)
 
 
@@ -69,7 +72,21 @@ def restarts(problem: Problem) -> np.ndarray:
     return descend(problem, DESCENT, [TRUTH, TRUTH + 0.1, TRUTH - 0.1], "starts")[0]
 
 
-USES = [likelihood, moments, pseudo_likelihood, resamples, posteriors, null_samples, restarts]
+def two_stage_fits(problem: Problem) -> np.ndarray:
+    alpha, gamma = problem.split(TRUTH)
+    return two_stage(problem, (alpha, gamma)).z
+
+
+USES = [
+    likelihood,
+    moments,
+    pseudo_likelihood,
+    resamples,
+    posteriors,
+    null_samples,
+    restarts,
+    two_stage_fits,
+]
 
 
 @pytest.mark.parametrize("use", USES, ids=lambda use: use.__name__)

@@ -71,6 +71,7 @@ rule fit_two_stage:
         "<results>/{study}/logs/fit_two_stage.log",
     benchmark:
         "<results>/{study}/benchmarks/fit_two_stage.tsv"
+    threads: processes("fit_two_stage")
     resources:
         mem_mb=memory("fit_two_stage"),
         runtime=runtime("fit_two_stage"),

@@ -40,10 +40,11 @@ from popinv.inference.problem import Problem
 from popinv.optimisation.minimisation import minimise
 from popinv.population.synthetic import broad_parameters
 from popinv.threads import fixed_threads
+from popinv.workers import blocks_of, parallel
 
 _DESIGN_DRAWS = 2000
-# Systems are fitted in blocks, so that their derivatives fit into memory.
-_BLOCK = 1000
+# Systems are fitted in blocks, which processes share, and whose derivatives fit into memory.
+_BLOCK = 250
 _LEVENBERG_STEPS = 30
 _FIRST_DAMPING = 1e-2
 # This change of twice the log-likelihood is far below the resolution of a system's own data. A
@@ -99,10 +100,12 @@ def fit_systems(
     All systems of a block take Levenberg-Marquardt steps together. A step that does not lower a
     system's own objective is refused, and the system's damping is raised.
     """
-    blocks = np.array_split(np.arange(len(x)), -(-len(x) // _BLOCK))
-    return torch.cat(
-        [_fit_block(problem.of_systems(rows), gamma, prior, x[rows]) for rows in blocks]
-    )
+
+    def of_block(rows: np.ndarray) -> np.ndarray:
+        return _fit_block(problem.of_systems(rows), gamma, prior, x[rows]).numpy()
+
+    found = list(parallel(of_block, blocks_of(len(x), _BLOCK), "two-stage fits"))
+    return torch.from_numpy(np.concatenate(found))
 
 
 def _fit_block(

@@ -414,7 +414,7 @@ _BASELINES = {
         streams=True,
         checkpoint="descend_with_policy.{policy}",
     ),
-    "fit_two_stage": Stage(part="baselines", returns=("answer",), sections=_MODEL),
+    "fit_two_stage": Stage(shares=True, part="baselines", returns=("answer",), sections=_MODEL),
     "sample_hierarchical": Stage(part="baselines", returns=("answer",), sections=_MODEL),
 }
 
