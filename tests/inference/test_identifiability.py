@@ -11,7 +11,7 @@ from linear_rank import linear_gaussian_rank
 from problems import curve_problem
 
 from popinv.inference.conditions import Conditions
-from popinv.inference.identifiability import Identifiability, identifiability
+from popinv.inference.identifiability import Identifiability, _oriented, identifiability
 from popinv.inference.moments import matched_normals, reference_moments
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
@@ -311,3 +311,12 @@ def test_known_quantities_have_the_information_of_each_system():
     values = np.linalg.eigvalsh(information * np.outer(scale, scale))
     np.testing.assert_allclose(found.singular_values, np.sqrt(values[::-1]), rtol=1e-4)
     assert "given the known quantities of each system" in found.by
+
+
+def test_a_direction_has_a_positive_largest_entry():
+    vectors = np.array([[-0.8, 0.6], [0.6, 0.8]])
+    np.testing.assert_array_equal(_oriented(vectors), [[0.8, 0.6], [-0.6, 0.8]])
+    # Of two entries that are equal but for rounding, the first.
+    for rounding in (-1e-12, 1e-12):
+        equal = np.array([[-1.0], [1.0 + rounding]]) / np.sqrt(2)
+        np.testing.assert_allclose(_oriented(equal), -equal)

@@ -186,8 +186,9 @@ def test_of_two_equal_candidates_one_waits():
     twice = np.append(candidates, candidates[first])
     order, worth = by_worth(kernel, solved, draws, twice, slopes, 21, nugget=1e-3)
     assert sorted(order) == list(range(21))
-    (late,) = np.flatnonzero(order == 20)
-    assert order[0] == first[0]
+    # Rounding tells which of the two comes first.
+    early, late = np.flatnonzero(np.isin(order, [first[0], 20]))
+    assert early == 0
     assert late > 1
     # Without the first, the second would be worth as much as it.
     assert worth[late] < 0.05 * worth[0]

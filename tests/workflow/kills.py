@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from preloaded import SCRIPT
 
 from popinv.cli.unlock import rule_of
 from popinv.store import storage
+from popinv.workflow.preloaded import SCRIPT
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -25,6 +25,7 @@ from popinv.workflow.fingerprint import fingerprint, kind_modules
 from popinv.workflow.job import GO_ON, SPOKEN_FOR, killed_jobs, was_interrupted
 from popinv.workflow.location import project_folder
 from popinv.workflow.preflight import Machine, check_fits, check_jobs, check_results_folder
+from popinv.workflow.preloaded import fork_scripts
 from popinv.workflow.processor import numerics_environment
 from popinv.workflow.ranks import default_launcher
 from popinv.workflow.records import identity_of
@@ -445,6 +446,9 @@ onstart:
             check_fits(CONFIGURATION, Machine.here(config["results"]))
             # Jobs are given one core. What they share takes the cores on which no job runs.
             Cores.lend(workflow.cores)
+            jobs = workflow.dag.needrun_jobs()
+            rules = sorted({row_of(job.rule.name) for job in jobs})
+            fork_scripts(module for rule in rules for module in modules_of(rule))
     except PopinvError as error:
         print(f"\n{error}\n", file=sys.stderr)
         raise SystemExit(1)

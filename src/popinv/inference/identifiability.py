@@ -72,7 +72,8 @@ class Identifiability:
     singular_values : ndarray of shape (n_free,)
         In descending order: changes of the moments over the whole scale, in standard errors.
     directions : ndarray of shape (n_free, n_p)
-        The corresponding unit vectors, in units of the parameters' scales.
+        The corresponding unit vectors, in units of the parameters' scales. A direction has no sign:
+        the largest entry is positive.
     weakest_error : float
         Predicted standard error along the weakest direction, in the same units.
     scales : ndarray of shape (n_p,)
@@ -132,6 +133,13 @@ def _named(direction: np.ndarray, names: tuple[str, ...], among: range) -> str:
     least = max(0.005, _LEAST_ENTRY * sizes.max())
     order = among.start + np.argsort(-sizes, kind="stable")[:_ENTRIES]
     return " ".join(f"{direction[i]:+.2f} {names[i]}" for i in order if abs(direction[i]) >= least)
+
+
+def _oriented(vectors: np.ndarray) -> np.ndarray:
+    """Return columns with a positive largest entry, the first of those that are about as large."""
+    sizes = np.abs(vectors)
+    largest = np.argmax(sizes > 0.999 * sizes.max(axis=0), axis=0)
+    return vectors * np.where(np.take_along_axis(vectors, largest[None], axis=0) < 0, -1.0, 1.0)
 
 
 def identifiability(
@@ -225,7 +233,7 @@ def _of_product(
     standard_errors = np.zeros(len(free))
     standard_errors[free] = np.sqrt(variances) * scale
     directions = np.zeros((len(values), len(free)))
-    directions[:, free] = vectors.T[::-1]
+    directions[:, free] = _oriented(vectors).T[::-1]
     scales = np.zeros(len(free))
     scales[free] = scale
     return Identifiability(

@@ -1,0 +1,177 @@
+"""Scripts of a run as forks of a process that has imported what they need."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from popinv.workflow.preloaded import PRELOADED, SCRIPT
+
+# The first job lasts until the process that forks has imported its modules.
+SNAKEFILE = """
+from popinv.workflow.preloaded import fork_scripts
+
+onstart:
+    fork_scripts(["colorsys", "no.such.module"])
+
+rule all:
+    input: "second.json"
+
+rule first:
+    output: "first.txt"
+    script: "first.py"
+
+rule second:
+    input: "first.txt"
+    output: "second.json"
+    benchmark: "second.tsv"
+    params: end=config.get("end", "well")
+    threads: 2
+    script: "second.py"
+"""
+FIRST = """
+import time
+time.sleep({seconds})
+open(snakemake.output[0], "w").close()
+"""
+SECOND = """
+import json, os, signal, sys, time
+print("told on", "the terminal")
+end = snakemake.params.end
+found = {
+    "argv": sys.argv[0], "name": __name__, "folder": os.getcwd(), "pid": os.getpid(),
+    "comm": open("/proc/self/comm").read().strip(), "imported": "colorsys" in sys.modules,
+    "threads": os.environ["OMP_NUM_THREADS"], "parent": os.getppid(),
+}
+if end == "exit":
+    sys.exit("a message")
+if end == "raise":
+    raise ValueError("a mistake")
+if end == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+with open(snakemake.output[0], "w") as file:
+    json.dump(found, file)
+if end == "slow":
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    (tmp_path / "first.py").write_text(FIRST.format(seconds=0))
+    (tmp_path / "second.py").write_text(SECOND)
+    return tmp_path
+
+
+def started(folder: Path, end: str = "well", **environment: str) -> subprocess.Popen[str]:
+    """Start Snakemake, whose first job waits for what the environment does not turn off."""
+    if environment.get(PRELOADED) != "none":
+        (folder / "first.py").write_text(FIRST.format(seconds=8))
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", f"end={end}"]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, PRELOADED: "", **environment},
+        start_new_session=True,
+    )
+
+
+def written(folder: Path) -> dict[str, object]:
+    return dict(json.loads((folder / "second.json").read_text()))
+
+
+def test_a_script_is_forked_with_its_own_process_and_environment(folder):
+    process = started(folder)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, printed
+    found = written(folder)
+    assert found["imported"]
+    assert found["comm"] == SCRIPT
+    assert found["name"] == "__main__"
+    assert str(found["argv"]).endswith(".second.py")
+    assert found["folder"] == str(folder)
+    assert found["threads"] == "2"
+    assert "told on the terminal" in printed
+    header, values = ((folder / "second.tsv").read_text().splitlines())[:2]
+    assert float(dict(zip(header.split(), values.split(), strict=True))["s"]) < 60
+    # The process that forks ends with Snakemake.
+    assert gone(int(str(found["parent"])))
+
+
+def test_forks_can_be_turned_off(folder):
+    process = started(folder, **{PRELOADED: "none"})
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, printed
+    assert not written(folder)["imported"]
+    assert written(folder)["comm"] != SCRIPT
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ("exit", "a message"),
+        ("raise", "ValueError: a mistake"),
+        ("killed", "died with <Signals.SIGKILL: 9>"),
+    ],
+)
+def test_a_script_that_fails_is_told_as_any_other(folder, end, told):
+    process = started(folder, end)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert told in printed
+    assert not (folder / "second.json").exists()
+
+
+def runs_slowly(folder: Path) -> int:
+    """Return the process of the slow second job, once it runs."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        try:
+            return int(str(written(folder)["pid"]))
+        except (OSError, ValueError):
+            time.sleep(0.1)
+    raise AssertionError("the second job does not run")
+
+
+def gone(pid: int) -> bool:
+    until = time.monotonic() + 30
+    while runs(pid) and time.monotonic() < until:
+        time.sleep(0.1)
+    return not runs(pid)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_scripts_end_with_snakemake(folder, number):
+    process = started(folder, "slow")
+    pid = runs_slowly(folder)
+    # The terminal sends Ctrl+C to all processes; a kill may be that of Snakemake alone.
+    send = os.killpg if number == signal.SIGINT else os.kill
+    send(process.pid, number)
+    process.wait(timeout=60)
+    assert gone(pid)
+
+
+def test_scripts_start_anew_where_nobody_forks(folder):
+    process = started(folder, **{PRELOADED: str(folder / "nobody")})
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, printed
+    assert not written(folder)["imported"]
