@@ -99,3 +99,13 @@ def test_the_bits_do_not_depend_on_the_number_of_processes(
         for count in (2, 3, 5):
             with processes(count):
                 assert np.array_equal(use(problem), one), count
+
+
+def test_turns_of_several_blocks_have_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = linear_problem(60)
+    with fixed_threads():
+        one = likelihood(problem)
+        monkeypatch.setattr(marginal, "_MOST_TURNS", 4)
+        assert np.array_equal(likelihood(problem), one)
+        with processes(2):
+            assert np.array_equal(likelihood(problem), one)

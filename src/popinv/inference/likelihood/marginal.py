@@ -52,12 +52,18 @@ from popinv.workers import parallel
 # fewer systems than the last number in a block, its small operations take longer than its sums, and
 # the block may have the second number of entries.
 _BLOCK_VALUES, _LARGE_BLOCK_VALUES, _FEW_IN_A_BLOCK = 2**21, 2**23, 16
+# The loop over blocks has so many turns of about as many blocks each.
+_MOST_TURNS = 4096
 # Systems whose further modes are searched: they tell a share of 1 % to 0.1 %.
 _SEARCHED_SYSTEMS = 10_000
 # Two modes are different if they are further apart than this, in posterior deviations. The second
 # counts if its weight is at least this share of the first's. Smaller ones are as many as systems,
 # and lead the ascent astray together.
 _APART, _COMPARABLE = 2.0, 1e-4
+
+
+# The systems of some blocks that are to be computed otherwise, the others, and the fields of these.
+_OfBlocks = tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]
 
 
 @dataclass(frozen=True)
@@ -253,7 +259,7 @@ class _Evaluator:
         """Evaluate some systems from these modes, or from draws of the law if None."""
         order = np.argsort(corrections, kind="stable")
 
-        def of_block(rows: slice) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+        def of_block(rows: slice) -> _OfBlocks:
             """Return the systems to be computed otherwise, the others, and the fields of these."""
             chosen, level = order[rows], int(corrections[order[rows.start]])
             start = None if modes is None else torch.from_numpy(modes[chosen])
@@ -266,11 +272,20 @@ class _Evaluator:
             values = block.evaluate(self.settings, block_modes, level) if len(chosen) else ()
             return left, chosen, values
 
+        def of_blocks(several: list[slice]) -> _OfBlocks:
+            each = [of_block(rows) for rows in several]
+            values = zip(*(own for _, _, own in each if own), strict=True)
+            left, chosen = (np.concatenate([one[i] for one in each]) for i in (0, 1))
+            return left, chosen, tuple(np.concatenate(parts) for parts in values)
+
         found: list[np.ndarray] = []
         unserved = np.zeros(len(systems), dtype=bool)
         blocks = list(self._blocks(corrections[order]))
+        # Every process that shares the turns puts the results of all of them in their places.
+        size = max(1, -(-len(blocks) // _MOST_TURNS))
+        turns = [blocks[i : i + size] for i in range(0, len(blocks), size)]
         # A million systems take a quarter of an hour.
-        for left, chosen, values in parallel(of_block, blocks, "integrals"):
+        for left, chosen, values in parallel(of_blocks, turns, "integrals"):
             unserved[left] = True
             if len(chosen):
                 _put(found, len(systems), chosen, values)

@@ -1,0 +1,296 @@
+"""The likelihood of a study by the ranks of MPI: what each part takes, and a model of more.
+
+    mpiexec -n 2 python -m mpi4py -m benchmarks.ranks measure CONFIG STUDY results/STUDY FILE
+    python -m benchmarks.ranks predict FILE [--systems 1e7] [--ranks 64 1024]
+
+``measure`` reads the observations, the surrogate and the last estimate of a study's folder, and
+evaluates the likelihood with its scores twice, the second time from the modes of the first, which
+is what a step of the ascent does. It adds a line of JSON to FILE. ``predict`` models the time of an
+evaluation of N systems by R ranks as
+
+    T(N, R) = N s + N c (1 + i) / R + N b (R - 1) / R t + e l,
+
+where every rank spends s seconds per system on what is not shared, c are the seconds of a system's
+integral, i is the share of that time that a rank waits for the slowest, each rank receives b bytes
+per system, at t seconds each, and e exchanges have a latency of l seconds. s, c, b, t and the
+spread of the ranks, from which i follows, are means of the measured lines. l is that of a network
+(:data:`LATENCY`). Each measured time stands beside the model's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pickle
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import cpu_model
+from popinv import workers
+from popinv.config.loading import as_mapping, load, load_file
+from popinv.inference.build import descent_problem
+from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
+from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_of
+from popinv.population.model import Model
+from popinv.store import storage
+from popinv.surrogate.artefact import surrogate_of
+from popinv.threads import fixed_threads
+from popinv.workflow.records import commit_of
+
+LATENCY = 1e-4
+"""Seconds of an exchange of many ranks, besides its bytes."""
+
+
+@dataclass
+class Measured:
+    """What an evaluation has taken. Seconds are of the processor, means over the ranks.
+
+    Attributes
+    ----------
+    seconds : float
+        By the clock.
+    integrals, others : float
+        Of the turns, and of what every rank does.
+    waiting : float
+        By the clock: for the slowest rank.
+    traffic : float
+        Of the exchanges: pickling, sending and unpickling.
+    received : float
+        Bytes that a rank has received.
+    exchanges, turns : int
+        Of each rank.
+    spread : float
+        Standard deviation of the seconds of the ranks between two exchanges over their mean.
+    megabytes : float
+        Of the largest rank, at most.
+    """
+
+    systems: int
+    ranks: int
+    seconds: float
+    integrals: float
+    others: float
+    waiting: float
+    traffic: float
+    received: float
+    exchanges: int
+    turns: int
+    spread: float
+    megabytes: float
+    machine: str = ""
+    commit: str = ""
+
+
+class _Timed:
+    """A communicator that times the turns between its exchanges, and these."""
+
+    together = workers._TOGETHER
+
+    def __init__(self, comm: Any) -> None:
+        self._comm, self.rank, self.size = comm, comm.rank, comm.size
+        self.waiting = self.spinning = self.traffic = self.received = 0.0
+        self.exchanges = 0
+        self.turns: list[float] = []
+
+    @contextmanager
+    def turns_timed(self) -> Iterator[None]:
+        """Take the place of ``alone``, within which the turns of a rank run."""
+        began = time.process_time()
+        with _alone():
+            yield
+        self.turns.append(time.process_time() - began)
+
+    def allgather(self, found: Any) -> list[Any]:
+        self.received += len(pickle.dumps(found)) * (self.size - 1)
+        began, processor = time.perf_counter(), time.process_time()
+        self._comm.Barrier()
+        self.waiting += time.perf_counter() - began
+        # Who waits looks again and again.
+        self.spinning += time.process_time() - processor
+        began = time.process_time()
+        every = list(self._comm.allgather(found))
+        self.traffic += time.process_time() - began
+        self.exchanges += 1
+        return every
+
+
+_alone = workers.alone
+
+
+def _problem(file: Path, name: str, results: Path) -> tuple[Problem, np.ndarray]:
+    """Return the problem of a study's likelihood, and the estimate of its last round."""
+    config = load(as_mapping(load_file(file)), str(file))
+    study = config.studies[name]
+    model = Model.of({part: getattr(study, part) for part in ("forward", "law", "noise")})
+    last = max(results.glob("rounds/*/estimate.zarr.zip"), key=lambda path: path.parent.name)
+    surrogate = storage.load(last.with_name("surrogate.zarr.zip"))
+    # They stay in their store, and each rank reads its blocks.
+    observations = storage.load(results / "observations.zarr.zip", stored=("y",))
+    problem = descent_problem(model, observations, surrogate_of(surrogate), config.seed, "ranks")
+    return problem, estimate_of(storage.load(last))
+
+
+def measure(file: Path, name: str, results: Path, systems: int | None) -> Measured | None:
+    """Return what the second of two evaluations takes, on the first rank."""
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD
+    problem, p = _problem(file, name, results)
+    if systems is not None:
+        problem = problem.of_systems(np.arange(systems))
+    with fixed_threads():
+        with workers.ranks(comm):
+            memory = evaluate(problem, p, MarginalSettings()).memory
+        timed = _Timed(comm)
+        workers.alone = timed.turns_timed
+        comm.Barrier()
+        began, processor = time.perf_counter(), time.process_time()
+        with workers.ranks(timed):
+            evaluate(problem, p, MarginalSettings(), memory)
+        seconds, processor = time.perf_counter() - began, time.process_time() - processor
+    integrals = float(np.sum(timed.turns))
+    own = (
+        integrals,
+        processor - integrals - timed.traffic - timed.spinning,
+        timed.waiting,
+        timed.traffic,
+        timed.received,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+    )
+    # Only the first rank gathers those of all.
+    every = np.array(comm.gather(own) or [own])
+    # Of the ranks in each exchange, but the last one, in which some have fewer turns.
+    turns = np.array(comm.gather(timed.turns) or [timed.turns])[:, :-1]
+    if comm.rank:
+        return None
+    integrals, others, waiting, traffic, received, _ = every.mean(axis=0)
+    spread = np.mean(turns.std(axis=0, ddof=1) / turns.mean(axis=0)) if comm.size > 1 else 0.0
+    return Measured(
+        len(problem.data),
+        comm.size,
+        seconds,
+        integrals,
+        others,
+        waiting,
+        traffic,
+        received,
+        timed.exchanges,
+        timed.exchanges * timed.together,
+        float(spread),
+        every[:, -1].max(),
+        f"{cpu_model()}, {os.cpu_count()} cores",
+        commit_of(Path(__file__)),
+    )
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The constants of the model, in seconds and bytes per system."""
+
+    others: float
+    integral: float
+    received: float
+    per_byte: float
+    systems_of_exchange: float
+    spread: float
+
+    @classmethod
+    def of(cls, lines: Sequence[Measured]) -> Scaling:
+        """Return the means of what was measured."""
+        several = [line for line in lines if line.ranks > 1]
+        return cls(
+            float(np.mean([line.others / line.systems for line in lines])),
+            float(np.mean([line.integrals * line.ranks / line.systems for line in lines])),
+            float(np.mean([_received(line) for line in several])),
+            float(np.mean([line.traffic / line.received for line in several])),
+            float(np.mean([line.systems / line.exchanges / line.ranks for line in lines])),
+            float(np.mean([line.spread for line in several])),
+        )
+
+    def seconds(self, systems: float, ranks: int, cores: int | None = None) -> dict[str, float]:
+        """Return the seconds of the parts of an evaluation; ranks may share fewer cores."""
+        shared = max(1.0, ranks / cores) if cores else 1.0
+        integrals = systems * self.integral / ranks
+        # The largest of R normal variables is about sqrt(2 log R) deviations above the mean.
+        above = self.spread * np.sqrt(2 * np.log(ranks))
+        exchanges = systems / self.systems_of_exchange / ranks
+        return {
+            "integrals": shared * integrals,
+            "others": shared * systems * self.others,
+            "waiting": shared * integrals * above,
+            "traffic": shared * systems * self.received * (1 - 1 / ranks) * self.per_byte
+            + (exchanges * LATENCY if ranks > 1 else 0.0),
+        }
+
+
+def _received(line: Measured) -> float:
+    """Return the bytes of a system that a rank has received from the others, of those it may."""
+    return line.received / line.systems / (1 - 1 / line.ranks)
+
+
+def predict(lines: Sequence[Measured], systems: float, ranks: Sequence[int]) -> None:
+    """Print the measured times beside the model's, and the model's for many ranks."""
+    scaling, cores = Scaling.of(lines), os.cpu_count()
+    print(json.dumps(asdict(scaling), indent=1))
+    print(
+        "| systems | ranks | measured, s | model, s | integrals | others | waiting | traffic | MB |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for line in sorted(lines, key=lambda line: (line.systems, line.ranks)):
+        parts = scaling.seconds(line.systems, line.ranks, cores)
+        own = (line.integrals, line.others, line.waiting, line.traffic)
+        print(
+            f"| {line.systems:,} | {line.ranks} | {line.seconds:.1f} | {sum(parts.values()):.1f} | "
+            + " | ".join(f"{part:.1f}" for part in own)
+            + f" | {line.megabytes:,.0f} |"
+        )
+    print()
+    print("| systems | ranks | model, s | integrals | others | waiting | traffic | efficiency |")
+    print("|---|---|---|---|---|---|---|---|")
+    alone = sum(scaling.seconds(systems, 1).values())
+    for count in ranks:
+        parts = scaling.seconds(systems, count)
+        total = sum(parts.values())
+        print(
+            f"| {systems:,.0f} | {count} | {total:.1f} | "
+            + " | ".join(f"{part:.1f}" for part in parts.values())
+            + f" | {alone / count / total:.0%} |"
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure or predict."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    does = parser.add_subparsers(dest="does", required=True)
+    measuring = does.add_parser("measure")
+    measuring.add_argument("config", type=Path)
+    measuring.add_argument("study")
+    measuring.add_argument("results", type=Path)
+    measuring.add_argument("file", type=Path)
+    measuring.add_argument("--systems", type=int)
+    predicting = does.add_parser("predict")
+    predicting.add_argument("file", type=Path)
+    predicting.add_argument("--systems", type=float, default=1e7)
+    predicting.add_argument("--ranks", type=int, nargs="*", default=[1, 16, 64, 256, 1024])
+    asked = parser.parse_args(arguments)
+    if asked.does == "measure":
+        found = measure(asked.config, asked.study, asked.results, asked.systems)
+        if found is not None:
+            with asked.file.open("a") as file:
+                file.write(json.dumps(asdict(found)) + "\n")
+    else:
+        lines = [Measured(**json.loads(line)) for line in asked.file.read_text().splitlines()]
+        predict(lines, asked.systems, asked.ranks)
+
+
+if __name__ == "__main__":
+    main()
