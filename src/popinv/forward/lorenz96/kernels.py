@@ -39,10 +39,10 @@ from numba.extending import intrinsic
 
 # The number of members is known when the loops are compiled, as only then can the compiler tell
 # which of the shifted reads of a row overlap. More members keep more of the units busy; fewer leave
-# the ten rows that a layer of fast variables needs in a cache of 32 KB. A step of one member took
-# 55 and 50 ns (one scale), 1.32 and 1.48 us (two) with 8 and 16 members on an AMD EPYC; 56 and 52
-# ns, 1.20 and 1.27 us with 16 and 32 members on an Intel Xeon.
-MEMBERS = 8
+# the ten rows that a layer of fast variables needs in a cache of 32 KB. A step of one member took,
+# with 8 and 16 members, 48 and 36 ns (one scale) and 0.97 and 0.89 us (two) on an AMD EPYC with
+# AVX2; 55 and 50 ns, 1.32 and 1.48 us on one with AVX-512.
+MEMBERS = 16
 
 SLOW_DAMPING = 1.0
 
