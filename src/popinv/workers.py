@@ -29,7 +29,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import get_context
@@ -58,7 +58,7 @@ _tallies: WeakSet[Tally] = WeakSet()
 _births = itertools.count()
 # The communicator whose ranks share loops.
 _communicator: Any = None
-# So many turns of each process are handed out before the first result is there.
+# So many turns of each fork are handed out before the first result is there.
 _AHEAD = 2
 # So many turns of each rank are computed before their results are exchanged.
 _TOGETHER = 4
@@ -289,15 +289,24 @@ def _forked(
     # What is not written yet would be written by each fork.
     sys.stdout.flush()
     sys.stderr.flush()
-    pool = ProcessPoolExecutor(count, get_context("fork"), _begin, (os.getpid(),))
+    # This process takes turns, too.
+    pool = ProcessPoolExecutor(count - 1, get_context("fork"), _begin, (os.getpid(),))
+    left = iter(items)
+    waiting: deque[Future[tuple[Result, list[int], float]]] = deque()
+
+    def hand_out() -> None:
+        missing = _AHEAD * (count - 1) - sum(not each.done() for each in waiting)
+        waiting.extend(pool.submit(_take, item) for item in itertools.islice(left, max(0, missing)))
+
     try:
-        # A turn is handed out when the next of these is asked for.
-        handed_out = (pool.submit(_take, item) for item in items)
-        waiting = deque(itertools.islice(handed_out, _AHEAD * count))
+        hand_out()
         while waiting:
+            while not waiting[0].done() and (own := list(itertools.islice(left, 1))):
+                waiting.append(_taken_here(own[0]))
+                hand_out()
             result, added, _seconds[name] = waiting.popleft().result()
             _add(tallies, added)
-            waiting.extend(itertools.islice(handed_out, 1))
+            hand_out()
             yield result
     except BrokenProcessPool as error:
         raise WorkerError(
@@ -337,6 +346,21 @@ def _take(item: Any) -> tuple[Any, list[int], float]:
     before, began = [tally.value for tally in _added], time.perf_counter()
     result = _turn(item)
     return result, _increase(_added, before), time.perf_counter() - began
+
+
+def _taken_here(item: Any) -> Future[tuple[Any, list[int], float]]:
+    """Return the same of a turn of this process, which adds to the tallies itself."""
+    assert _turn is not None
+    future: Future[tuple[Any, list[int], float]] = Future()
+    began = time.perf_counter()
+    try:
+        with alone():
+            result = _turn(item)
+        future.set_result((result, [0] * len(_added), time.perf_counter() - began))
+    except Exception as error:
+        # It is told in its turn, as those of the other processes.
+        future.set_exception(error)
+    return future
 
 
 def _increase(tallies: Sequence[Tally], before: Sequence[int]) -> list[int]:
