@@ -27,6 +27,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
+from popinv.inference.stages.consult_oracle import oracle
 from popinv.inference.surrogate_bias import FreshSolves
 from popinv.store.checkpoints import Checkpoint
 
@@ -225,3 +226,16 @@ def test_the_likelihood_makes_no_more_solves_than_it_is_granted(draws_each):
     assert models[granted].solved < granted + 20 * COUNT
     away = estimates[granted].p - estimates[np.inf].p
     assert np.max(np.abs(away) / estimates[np.inf].standard_errors) < 0.5
+
+
+@pytest.mark.parametrize("known", ["noise", "law"])
+def test_an_oracle_leaves_a_poor_surrogate_alone(known):
+    problem, start, fresh = given()
+
+    def unused(z: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("the surrogate is asked")
+
+    held = (replace(problem, simulate=unused), "likelihood", start, start, known, 16, None, fresh)
+    answer = oracle(*held, lambda: SolverSimulator(Curve()), surrogate=False)
+    expected = oracle(replace(problem, simulate=curve), *held[1:7])
+    np.testing.assert_allclose(answer.p, expected.p, rtol=1e-6)

@@ -72,6 +72,23 @@ def test_without_the_push_the_answer_is_the_solvers(estimator):
     assert np.all(np.diag(better.correction_covariance) > 0)
 
 
+@pytest.mark.parametrize("free_noise", [True, False])
+def test_scores_of_the_same_observations_are_computed_once(free_noise):
+    problem, alpha, gamma = curve_problem(count=600)
+    surrogate = replace(problem, simulate=off, free_noise=free_noise)
+    estimate = fit_pseudo_likelihood(surrogate, [np.concatenate([alpha, gamma])])
+    inner, seen = pseudo_scores(surrogate, estimate.p), []
+
+    def scores(observed):
+        seen.append(observed.data.tobytes())
+        return inner(observed)
+
+    corrected(surrogate, estimate, scores, fresh(), "fresh", pairs=4)
+    assert len(seen) == len(set(seen))
+    # Several steps were made: with the same noise they see the same observations.
+    assert len(seen) > 2 if free_noise else len(seen) == 2
+
+
 def test_of_many_fresh_solves_some_tell_the_push(monkeypatch):
     problem, alpha, gamma = curve_problem(count=300)
     surrogate = replace(problem, simulate=off)

@@ -24,6 +24,7 @@ Gaussian process), :class:`PosteriorSolves` adds to the covariance instead, by d
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -262,7 +263,7 @@ def corrected(
     """
     if is_exact(problem.simulate):
         return estimate
-    systems, measure = len(problem.data), _measure(problem, fresh)
+    systems, measure, scores = len(problem.data), _measure(problem, fresh), _remembered(scores)
     p, errors = estimate.p, np.sqrt(np.diag(estimate.covariance))
     # A parameter that the data hardly determine stays, as its step is not reliable.
     vague = ill_determined(problem, estimate.covariance, estimate.bread)
@@ -296,6 +297,22 @@ def corrected(
         correction=p - estimate.p,
         correction_covariance=measure.covariance(pushes),
     )
+
+
+def _remembered(scores: Scores) -> Scores:
+    """Return scores that are computed once of each data set.
+
+    The steps share that of the surrogate, and all of them where the noise does not move.
+    """
+    found: dict[bytes, np.ndarray] = {}
+
+    def of(observed: Problem) -> np.ndarray:
+        key = hashlib.blake2b(np.asarray(observed.data).tobytes()).digest()
+        if key not in found:
+            found[key] = scores(observed)
+        return found[key]
+
+    return of
 
 
 def _measure(problem: Problem, fresh: FreshSolves) -> PushMeasure:

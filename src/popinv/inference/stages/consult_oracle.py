@@ -50,6 +50,7 @@ def oracle(
     descent: DescentSettings,
     fresh: FreshSolves | None = None,
     solver: Callable[[], SolverSimulator] | None = None,
+    surrogate: bool = True,
 ) -> Estimate:
     """Estimate the law with the noise known, or the noise with the law known.
 
@@ -71,6 +72,9 @@ def oracle(
         Solves that measure the surrogate's push, or None if the simulator has no such error.
     solver : callable, optional
         Makes the solver, for a study whose answer used it.
+    surrogate : bool
+        Whether the surrogate is tried before the solver. Integrals through a poor one take many
+        draws, and the result is not used.
     """
     law_known = known == "law"
     held = replace(
@@ -84,6 +88,8 @@ def oracle(
             return fit.estimate
         return corrected(held, fit.estimate, distance_scores(fit.influence), fresh, _FRESH)
     settings = MarginalSettings(draws=draws)
+    if solver is not None and not surrogate:
+        return _through(solver, held, estimator, p, settings)
     maximum = _maximum(held, estimator, p, settings)
     if fresh is None:
         return maximum
@@ -94,9 +100,19 @@ def oracle(
     without = corrected(held, maximum, scores, fresh, _FRESH)
     if solver is None or (without.passes and _small(without)):
         return without
+    return _through(solver, held, estimator, p, settings)
+
+
+def _through(
+    solver: Callable[[], SolverSimulator],
+    problem: Problem,
+    estimator: str,
+    p: np.ndarray,
+    settings: MarginalSettings,
+) -> Estimate:
     simulator = solver()
     with simulator.session():
-        return _maximum(held.through(simulator), estimator, p, settings)
+        return _maximum(problem.through(simulator), estimator, p, settings)
 
 
 def _maximum(
@@ -154,6 +170,9 @@ def consult_oracle(
     )
     through_solver = answer.attrs.get("through") == "solver"
     solver = partial(_solver, model.forward, seed) if through_solver else None
+    # What the surrogate's error does to moments, in standard errors of the answer.
+    shift = np.abs(pseudo_likelihood["surrogate_shift"].values)
+    errors = np.sqrt(np.diag(answer["covariance"].values))
     true, start = np.concatenate(parameters_of(truth)), estimate_of(answer)
     if known == "noise":
         # Noise of another family has other parameters, which are held at the truth.
@@ -171,6 +190,7 @@ def consult_oracle(
         descent,
         FreshSolves.of_last_round(check),
         solver,
+        bool(np.all(shift <= errors)),
     )
     return estimate_dataset(problem, result, {"estimator": name})
 
