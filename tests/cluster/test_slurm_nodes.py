@@ -78,7 +78,7 @@ def in_state(cluster: Cluster, state: str, node: str = "") -> set[str]:
 def test_jobs_on_three_nodes_and_ranks_on_two_find_what_a_local_run_finds(cluster, here, tmp_path):
     process = start_study(cluster, tmp_path, *OVER_TWO_NODES)
     try:
-        finish(process, tmp_path, 280)
+        finish(process, tmp_path, 1500)
     finally:
         process.kill()
     assert process.returncode == 0, cluster.guard.logs()
@@ -96,7 +96,7 @@ def test_a_study_that_loses_two_of_three_nodes_finds_what_a_local_run_finds(
     cluster, here, tmp_path
 ):
     # Tasks of an array look for what they wait for ten times in this time.
-    process = start_study(cluster, tmp_path, "--latency-wait", "250")
+    process = start_study(cluster, tmp_path, "--latency-wait", "200")
     logs = tmp_path / "results/tiny/logs"
     try:
         # Slurm itself repeats jobs whose node is lost ...
@@ -117,7 +117,7 @@ def test_a_study_that_loses_two_of_three_nodes_finds_what_a_local_run_finds(
         cluster.lose(second)
         # An administrator tells, rather than the controller waits.
         update(cluster, f"NodeName={second}", "State=DOWN", "Reason=lost")
-        printed = finish(process, tmp_path, 280)
+        printed = finish(process, tmp_path, 1500)
     finally:
         process.kill()
     assert process.returncode == 0, cluster.guard.logs()
