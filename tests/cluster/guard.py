@@ -106,6 +106,32 @@ def processes_of(folder: str) -> set[int]:
     return found
 
 
+def processes_with(settings: set[bytes]) -> set[int]:
+    """Return the processes in whose environment all of these ``NAME=value`` are."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                environment = (entry / "environ").read_bytes()
+            except OSError:  # another user's, or gone
+                continue
+            if settings <= set(environment.split(b"\0")):
+                found.add(int(entry.name))
+    return found
+
+
+def processes_that_hold(file: Path) -> set[int]:
+    """Return the processes that have a file open."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):  # another user's, or gone
+                held = (os.readlink(opened) for opened in (entry / "fd").iterdir())
+                if str(file) in held:
+                    found.add(int(entry.name))
+    return found
+
+
 def descendants_of(ancestor: int) -> set[int]:
     """Return the processes that descend from one, without itself."""
     parents = {}

@@ -1,6 +1,7 @@
-"""A real Slurm on this machine alone: one node, no accounting, no cgroups.
+"""A real Slurm on this machine alone: one node or several, no accounting, no cgroups.
 
-The daemons are Debian's. All their files lie in a folder of their own, which a guard removes, so
+Each node is a daemon of its own on the same host, with its own name, port and folder. The
+daemons are Debian's. All their files lie in a folder of their own, which a guard removes, so
 several clusters run at once, beside the machine's own Slurm if it has one.
 """
 
@@ -9,14 +10,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from guard import FOLDER, Guard, guarded_folder
+from guard import FOLDER, Guard, guarded_folder, processes_that_hold, processes_with
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "srun", "munged")
@@ -27,24 +30,28 @@ PARTITION = "test"
 # and its repetition needs one too.
 CPUS, MEMORY_MB = 16, 64000
 
+# A node that does not answer for so many seconds is lost. With 10 s, a node that was there
+# counted as lost too, as the controller asks none while it waits for a lost one. A single node
+# keeps Slurm's default.
+NODE_TIMEOUT, DEFAULT_TIMEOUT = 30, 300
+
 # What a test cluster needs to differ from a real one: everything runs as root, nothing is tracked
 # through cgroups, and jobs start and end at once. A job above its memory is killed within seconds.
 TEMPLATE = """ClusterName=popinv-test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller_port}
-SlurmdPort={node_port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 CredType=cred/munge
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-TmpFS={folder}/tmp
+SlurmdSpoolDir={folder}/spool/%n
+TmpFS={folder}/tmp/%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/%n.log
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -60,8 +67,11 @@ ReturnToService=2
 MinJobAge=3600
 KillWait=2
 MailProg=/bin/true
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} State=UNKNOWN
-PartitionName={partition} Nodes={host} Default=NO MaxTime=INFINITE State=UP
+SlurmdTimeout={timeout}
+{nodes}PartitionName={partition} Nodes=ALL LLN=YES Default=NO MaxTime=INFINITE State=UP
+"""
+NODE = """NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} \
+CPUs={cpus} RealMemory={memory} State=UNKNOWN
 """
 
 
@@ -109,11 +119,24 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def host_name() -> str:
+    """Return the name of this machine, without its domain."""
+    return socket.gethostname().split(".")[0]
+
+
 @dataclass
 class Cluster:
     """The daemons in a folder of their own."""
 
     guard: Guard
+    count: int = 1
+
+    @property
+    def nodes(self) -> list[str]:
+        """The names of the nodes; a single one is named as the machine is."""
+        if self.count == 1:
+            return [host_name()]
+        return [f"node{number}" for number in range(1, self.count + 1)]
 
     @property
     def folder(self) -> Path:
@@ -124,27 +147,35 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         """The environment in which Slurm's commands mean this cluster."""
         path = f"{self.folder}/bin:{os.environ['PATH']}"
-        return {**os.environ, "PATH": path, FOLDER: str(self.folder)}
+        # The nodes have one address. Open MPI finds no way from it to itself, unless it compares
+        # addresses alone.
+        mpi = {"OMPI_MCA_reachable": "weighted"}
+        return {**os.environ, **mpi, "PATH": path, FOLDER: str(self.folder)}
 
     def start(self) -> None:
-        """Write the configuration, and start the daemons; return once the node is idle."""
-        host = socket.gethostname().split(".")[0]
-        controller_port, node_port = free_ports(2)
+        """Write the configuration, and start the daemons; return once the nodes are idle."""
+        controller_port, *ports = free_ports(1 + self.count)
         for name in ("bin", "state", "spool", "tmp"):
             (self.folder / name).mkdir()
+        for node in self.nodes:
+            # Slurm does not make it. The nodes would remove each other's files in a common one.
+            (self.folder / "tmp" / node).mkdir()
+        addresses = zip(self.nodes, ports, strict=True)
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o400)
         configuration = self.folder / "slurm.conf"
         configuration.write_text(
             TEMPLATE.format(
-                host=host,
+                host=host_name(),
                 folder=self.folder,
                 controller_port=controller_port,
-                node_port=node_port,
-                cpus=CPUS,
-                memory=MEMORY_MB,
+                timeout=DEFAULT_TIMEOUT if self.count == 1 else NODE_TIMEOUT,
                 partition=PARTITION,
+                nodes="".join(
+                    NODE.format(name=name, host=host_name(), port=port, cpus=CPUS, memory=MEMORY_MB)
+                    for name, port in addresses
+                ),
             )
         )
         self._wrap_clients(configuration)
@@ -155,10 +186,29 @@ class Cluster:
             f"--seed-file={self.folder}/munge.seed", f"--log-file={self.folder}/munged.log",
         )  # fmt: skip
         self.guard.until((self.folder / "munge.socket").exists, "munged has no socket")
-        for daemon in ("slurmctld", "slurmd"):
-            options = ("-D", "-i", "-c") if daemon == "slurmctld" else ("-D", "-c")
-            self.guard.start(daemon, daemon, *options, "-f", str(configuration))
-        self.guard.until(lambda: self._state() == "idle", "the node is not idle")
+        given = ("-f", str(configuration))
+        self.guard.start("slurmctld", "slurmctld", "-D", "-i", "-c", *given)
+        for name in self.nodes:
+            self.guard.start(name, "slurmd", "-D", "-c", "-N", name, *given)
+        idle = dict.fromkeys(self.nodes, "idle")
+        self.guard.until(lambda: self.states() == idle, "the nodes are not idle")
+
+    def lose(self, node: str) -> None:
+        """Kill the daemon of a node and all that runs there, at once, as a loss of power does.
+
+        The controller notices after ``NODE_TIMEOUT`` seconds.
+        """
+        # The daemons hold the log. They overwrite their environment, by which jobs are known.
+        log = self.folder / f"{node}.log"
+        marks = {f"SLURMD_NODENAME={node}".encode(), f"{FOLDER}={self.folder}".encode()}
+        # What was started meanwhile is killed in the next turn.
+        while running := processes_that_hold(log) | processes_with(marks):
+            # All are stopped first, so that none reports the death of another.
+            for sent in (signal.SIGSTOP, signal.SIGKILL):
+                for process in running:
+                    with suppress(ProcessLookupError):
+                        os.kill(process, sent)
+            time.sleep(0.05)
 
     def _wrap_clients(self, configuration: Path) -> None:
         # Snakemake's job step clears the variables of Slurm, SLURM_CONF among them, but not PATH.
@@ -180,15 +230,22 @@ class Cluster:
         lines = self.query("squeue", "--noheader", f"--states={state}", "--format=%i|%k")
         return dict(line.split("|", 1) for line in lines.splitlines())
 
-    def _state(self) -> str:
-        answer = self.query("sinfo", "--noheader", "--format=%T")
-        return re.sub(r"\W", "", answer)
+    def nodes_of_step(self, step: str) -> list[str]:
+        """Return the nodes that have started tasks of a step of a job, given as ``JOB.STEP``."""
+        told = f"launch task StepId={step} "
+        return [n for n in self.nodes if told in (self.folder / f"{n}.log").read_text()]
+
+    def states(self) -> dict[str, str]:
+        """Return the state of each node."""
+        answer = self.query("sinfo", "--noheader", "--Node", "--format=%N %T")
+        pairs = (line.split() for line in answer.splitlines())
+        return {name: re.sub(r"\W", "", state) for name, state in pairs}
 
 
 @contextmanager
-def running_cluster() -> Iterator[Cluster]:
-    """Start a cluster, and leave nothing of it behind."""
+def running_cluster(count: int = 1) -> Iterator[Cluster]:
+    """Start a cluster of so many nodes, and leave nothing of it behind."""
     with guarded_folder("slurm") as guard:
-        cluster = Cluster(guard)
+        cluster = Cluster(guard, count)
         cluster.start()
         yield cluster

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import time
@@ -10,28 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from short_study import TARGETS, finish, profile, short_study, start
-from slurm_cluster import PARTITION, Cluster
+from short_study import TARGETS, assert_same_results, finish, on_slurm, short_study, start
+from slurm_cluster import Cluster
 from tiny_study import Workflow
 
 from popinv.store import storage
 
 pytestmark = [pytest.mark.firedrake, pytest.mark.slow]
 
-# What this cluster has that others have not: one partition to name, no accounting, jobs that end
-# within seconds, and a user who is root.
-MACHINE = [
-    "--default-resources", f"slurm_partition={PARTITION}",
-    "--slurm-no-account",
-    "--slurm-status-command", "squeue",
-    "--slurm-init-seconds-before-status-checks", "1",
-]  # fmt: skip
 TOO_LITTLE_MB, ENOUGH_MB = 150, 2000
-
-
-def on_slurm(workflow: Workflow, *arguments: str) -> list[str]:
-    """Return the command that runs a workflow through the shipped profile."""
-    return workflow.command(*profile("slurm"), *MACHINE, *arguments)
 
 
 def cancel_one_chunk(cluster: Cluster, process: subprocess.Popen[str]) -> str:
@@ -87,22 +73,7 @@ def jobs_of(run: dict[str, Any], rule: str) -> list[dict[str, Any]]:
 
 
 def test_every_array_of_every_store_is_that_of_a_local_run(run):
-    here, there = run["here"] / "results", run["there"] / "results"
-    stores = sorted(path.relative_to(here) for path in here.rglob("*.zarr.zip"))
-    assert len(stores) > 12
-    assert stores == sorted(
-        path.relative_to(there) for path in there.rglob("*.zarr.zip") if "shared" not in path.parts
-    )
-    for store in stores:
-        ours, theirs = storage.load(here / store), storage.load(there / store)
-        assert ours.attrs["content_sha256"] == theirs.attrs["content_sha256"], store
-        assert set(ours.variables) == set(theirs.variables)
-        for name in ours.variables:
-            np.testing.assert_array_equal(
-                theirs[name].values, ours[name].values, err_msg=f"{store}: {name}"
-            )
-    metrics = [json.loads((f / "tiny" / "metrics.json").read_text()) for f in (here, there)]
-    assert metrics[0] == metrics[1]
+    assert_same_results(run["here"], run["there"])
 
 
 def test_chunks_are_submitted_as_arrays(run):

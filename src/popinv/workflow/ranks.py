@@ -24,6 +24,9 @@ from popinv.workers import ranks
 _STARTED = "POPINV_RANKS"
 """Variable of the environment of a rank: their number."""
 
+_OF_STEP = ("SLURM_JOB_NODELIST", "SLURM_NNODES")
+"""Variables that name the one node of a step in a Slurm job, to which srun would keep."""
+
 
 class RanksError(PopinvError):
     """The ranks could not be started, or one of them has failed."""
@@ -36,7 +39,9 @@ def wants_ranks(snakemake: Any) -> bool:
 
 def default_launcher() -> str:
     """Return the launcher of MPI processes, within a Slurm job and elsewhere."""
-    return "srun --mpi=pmix" if "SLURM_JOB_ID" in os.environ else "mpiexec --bind-to none"
+    # The plugin runs the script in a step that holds the job's resources. Without --overlap, the
+    # ranks would wait for the end of that step.
+    return "srun --overlap --mpi=pmix" if "SLURM_JOB_ID" in os.environ else "mpiexec --bind-to none"
 
 
 def start_ranks(snakemake: Any) -> None:
@@ -45,18 +50,33 @@ def start_ranks(snakemake: Any) -> None:
     Raises
     ------
     RanksError
-        If one of them fails. It has told why.
+        If there is no such launcher, or one of the ranks fails. It has told why.
     """
     count = int(snakemake.resources.tasks)
     launcher = shlex.split(str(snakemake.resources.get("mpi", "")) or default_launcher())
     start = [*launcher, "-n", str(count)]
     command = [*start, sys.executable, "-m", "mpi4py", sys.argv[0]]
-    done = subprocess.run(command, env={**os.environ, _STARTED: str(count)}, check=False)
+    try:
+        done = subprocess.run(command, env=_environment(count), check=False)
+    except FileNotFoundError:
+        raise RanksError(
+            f"the launcher `{launcher[0]}` of the {count} ranks is not found. Another one is named "
+            f"by --set-resources {snakemake.rule}:mpi=..."
+        ) from None
     if done.returncode:
         raise RanksError(
             f"the {count} ranks, started by `{shlex.join(start)} ...`, ended with status "
             f"{done.returncode}"
         )
+
+
+def _environment(count: int) -> dict[str, str]:
+    """Return the environment of so many ranks, which are to use all nodes of a Slurm job."""
+    within_step = "SLURM_STEP_ID" in os.environ
+    kept = {
+        name: value for name, value in os.environ.items() if not (within_step and name in _OF_STEP)
+    }
+    return {**kept, _STARTED: str(count)}
 
 
 def communicator_of(count: int) -> Any:
