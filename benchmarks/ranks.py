@@ -1,7 +1,7 @@
 """The likelihood of a study by the ranks of MPI: what each part takes, and a model of more.
 
     mpiexec -n 2 python -m mpi4py -m benchmarks.ranks measure CONFIG STUDY results/STUDY FILE
-    python -m benchmarks.ranks predict FILE [--systems 1e7] [--ranks 64 1024]
+    python -m benchmarks.ranks predict FILE [--systems 1e7] [--ranks 64 1024] [--write FOLDER]
 
 ``measure`` reads the observations, the surrogate and the last estimate of a study's folder, and
 evaluates the likelihood with its scores twice, the second time from the modes of the first, which
@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.machine import cpu_model
 from popinv import workers
@@ -237,34 +238,60 @@ def _received(line: Measured) -> float:
     return line.received / line.systems / (1 - 1 / line.ranks)
 
 
-def predict(lines: Sequence[Measured], systems: float, ranks: Sequence[int]) -> None:
-    """Print the measured times beside the model's, and the model's for many ranks."""
-    scaling, cores = Scaling.of(lines), os.cpu_count()
-    print(json.dumps(asdict(scaling), indent=1))
-    print(
-        "| systems | ranks | measured, s | model, s | integrals | others | waiting | traffic | MB |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+def beside(lines: Sequence[Measured], scaling: Scaling) -> pd.DataFrame:
+    """Return the measured times beside those of the model, a row for each line."""
+    rows = []
     for line in sorted(lines, key=lambda line: (line.systems, line.ranks)):
-        parts = scaling.seconds(line.systems, line.ranks, cores)
-        own = (line.integrals, line.others, line.waiting, line.traffic)
-        print(
-            f"| {line.systems:,} | {line.ranks} | {line.seconds:.1f} | {sum(parts.values()):.1f} | "
-            + " | ".join(f"{part:.1f}" for part in own)
-            + f" | {line.megabytes:,.0f} |"
+        parts = scaling.seconds(line.systems, line.ranks, os.cpu_count())
+        rows.append(
+            {
+                "systems": f"{line.systems:,}",
+                "ranks": line.ranks,
+                "measured, s": f"{line.seconds:.1f}",
+                "model, s": f"{sum(parts.values()):.1f}",
+                "integrals, s": f"{line.integrals:.1f}",
+                "others, s": f"{line.others:.2f}",
+                "waiting, s": f"{line.waiting:.2f}",
+                "traffic, s": f"{line.traffic:.2f}",
+                "MB of the largest rank": f"{line.megabytes:,.0f}",
+                "machine": line.machine,
+                "commit": line.commit[:8],
+            }
         )
-    print()
-    print("| systems | ranks | model, s | integrals | others | waiting | traffic | efficiency |")
-    print("|---|---|---|---|---|---|---|---|")
-    alone = sum(scaling.seconds(systems, 1).values())
+    return pd.DataFrame(rows)
+
+
+def predicted(scaling: Scaling, systems: float, ranks: Sequence[int]) -> pd.DataFrame:
+    """Return the model's times of many ranks, each with a core of its own."""
+    alone, rows = sum(scaling.seconds(systems, 1).values()), []
     for count in ranks:
         parts = scaling.seconds(systems, count)
         total = sum(parts.values())
-        print(
-            f"| {systems:,.0f} | {count} | {total:.1f} | "
-            + " | ".join(f"{part:.1f}" for part in parts.values())
-            + f" | {alone / count / total:.0%} |"
+        rows.append(
+            {
+                "systems": f"{systems:,.0f}",
+                "ranks": count,
+                "model, s": f"{total:.1f}",
+                **{f"{name}, s": f"{seconds:.1f}" for name, seconds in parts.items()},
+                "efficiency": f"{alone / count / total:.0%}",
+            }
         )
+    return pd.DataFrame(rows)
+
+
+def predict(file: Path, systems: float, ranks: Sequence[int], folder: Path | None) -> None:
+    """Print both tables, and write them to a folder."""
+    lines = [Measured(**json.loads(line)) for line in file.read_text().splitlines()]
+    scaling = Scaling.of(lines)
+    print(json.dumps(asdict(scaling), indent=1))
+    tables = {
+        "ranks_measured": beside(lines, scaling),
+        "ranks_model": predicted(scaling, systems, ranks),
+    }
+    for name, table in tables.items():
+        print(table.to_string(index=False), end="\n\n")
+        if folder is not None:
+            table.to_csv(folder / f"{name}.csv", index=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -281,6 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     predicting.add_argument("file", type=Path)
     predicting.add_argument("--systems", type=float, default=1e7)
     predicting.add_argument("--ranks", type=int, nargs="*", default=[1, 16, 64, 256, 1024])
+    predicting.add_argument("--write", type=Path, metavar="FOLDER", help="as CSV files")
     asked = parser.parse_args(arguments)
     if asked.does == "measure":
         found = measure(asked.config, asked.study, asked.results, asked.systems)
@@ -288,8 +316,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             with asked.file.open("a") as file:
                 file.write(json.dumps(asdict(found)) + "\n")
     else:
-        lines = [Measured(**json.loads(line)) for line in asked.file.read_text().splitlines()]
-        predict(lines, asked.systems, asked.ranks)
+        predict(asked.file, asked.systems, asked.ranks, asked.write)
 
 
 if __name__ == "__main__":

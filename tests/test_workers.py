@@ -152,8 +152,10 @@ def test_processes_end_with_a_loop_that_is_left() -> None:
     assert not _lives(worker)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_processes_end_with_their_parent(how: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "idle"), [(signal.SIGINT, False), (signal.SIGINT, True), (signal.SIGKILL, False)]
+)
+def test_processes_end_with_their_parent(how: signal.Signals, idle: bool, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         textwrap.dedent(
@@ -164,14 +166,16 @@ def test_processes_end_with_their_parent(how: signal.Signals, tmp_path: Path) ->
 
             workers._LEAST_SECONDS = 0
 
+            here, idle = os.getpid(), IDLE
+
             def turn(number):
                 os.write(1, b"%d \\n" % os.getpid())
-                time.sleep(60 if number else 0)
+                time.sleep(60 if number and (os.getpid() == here or not idle) else 0)
 
             with processes(2):
                 list(parallel(turn, range(4), "sleeping"))
             """
-        )
+        ).replace("IDLE", str(idle))
     )
     running = subprocess.Popen(
         [sys.executable, program],
@@ -182,15 +186,19 @@ def test_processes_end_with_their_parent(how: signal.Signals, tmp_path: Path) ->
     )
     assert running.stdout is not None
     assert running.stderr is not None
-    found = [int(running.stdout.readline()) for _ in range(3)]
+    # The process of the loop takes the first turn and the last one, and a fork the two between.
+    found = [int(running.stdout.readline()) for _ in range(4 if idle else 3)]
+    time.sleep(0.5)
     # Ctrl+C reaches all processes of a terminal. The one that started the others tells of it.
     (os.killpg if how == signal.SIGINT else os.kill)(running.pid, how)
     assert running.wait(timeout=30) != 0
     assert "ForkProcess" not in running.stderr.read()
     deadline = time.monotonic() + 10
-    while any(map(_lives, found[1:])) and time.monotonic() < deadline:
+    forks = set(found) - {running.pid}
+    assert len(forks) == 1
+    while any(map(_lives, forks)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(map(_lives, found[1:]))
+    assert not any(map(_lives, forks))
 
 
 def test_a_short_loop_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
