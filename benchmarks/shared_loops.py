@@ -42,7 +42,8 @@ def _likelihood(given: Problem) -> np.ndarray:
 
 
 def _posteriors(given: Problem) -> np.ndarray:
-    found = sample_posteriors(given.of_systems(np.arange(200)), TRUTH, 4, 400, 4000)
+    some = given.of_systems(np.arange(min(1000, len(given.data))))
+    found = sample_posteriors(some, TRUTH, 4, 400, 4000)
     return np.concatenate([draws.ravel() for draws in found.draws])
 
 

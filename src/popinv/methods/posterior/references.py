@@ -54,6 +54,8 @@ _MOST_STEPS, _SHORT = 8, 0.2
 _SAME = 0.5
 # Entries of Jacobians and Hessians of the systems that are worked on together.
 _BLOCK_VALUES = 4e6
+# Systems of a group, of which processes share several.
+_MOST_TOGETHER = 250
 # Share of the modes' weight that all have alike, whatever their evidence.
 _ALIKE = 0.5
 
@@ -168,9 +170,12 @@ def least_misfits(problem: Problem, p: np.ndarray) -> np.ndarray:
 
 
 def systems_together(problem: Problem) -> int:
-    """Return the number of systems whose Jacobians and Hessians fit into memory."""
+    """Return the number of systems of a group, which a process samples.
+
+    Their Jacobians and Hessians fit into memory.
+    """
     d_y, d = problem.data.shape[1], problem.law.d_omega
-    return max(1, int(_BLOCK_VALUES / (d * (d_y + 4 * d))))
+    return max(1, min(_MOST_TOGETHER, int(_BLOCK_VALUES / (d * (d_y + 4 * d)))))
 
 
 def _modes(problem: Problem, p: np.ndarray) -> tuple[Density, list[Modes]]:
