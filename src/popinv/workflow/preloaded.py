@@ -117,11 +117,12 @@ def fork_scripts(modules: Iterable[str]) -> None:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         at = str(Path(folder, "socket"))
         # It ends with its input, which this process holds.
-        subprocess.Popen(
+        server = subprocess.Popen(
             [sys.executable, "-P", "-m", __name__, at, *_LIBRARIES, *modules],
             stdin=subprocess.PIPE,
             env={**os.environ, **ONE_THREAD},
         )
+        atexit.register(server.communicate)
     started = f" {sys.executable} "
 
     def popen(cmd: Any, *arguments: Any, **options: Any) -> Any:
