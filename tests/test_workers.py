@@ -296,3 +296,14 @@ def test_a_run_whose_cores_are_not_on_this_machine_lends_none(
     monkeypatch.setenv(LENT_CORES, f"{tmp_path / 'elsewhere'}:3")
     with Cores.lent().taken(3) as found:
         assert found == 0
+
+
+def test_all_turns_of_a_long_loop_are_shared_at_once() -> None:
+    def turn(number: int) -> int:
+        time.sleep(0.1)
+        return os.getpid()
+
+    with processes(2):
+        first, *others = parallel(turn, range(4), "long", long=True)
+    assert first != os.getpid()
+    assert os.getpid() in others

@@ -204,6 +204,7 @@ def parallel(
     *,
     unit: str = "block",
     delay: float = 10,
+    long: bool = False,
 ) -> Iterator[Result]:
     """Yield ``turn(item)`` for all items, in their order.
 
@@ -213,11 +214,13 @@ def parallel(
         It changes nothing but what it returns, :class:`Tally` excepted. The result can be pickled.
     name : str
         Of the loop, for its progress bar and for errors. The first turn of the first loop of a name
-        runs here, so that the processes find compiled code.
+        runs here, so that the processes find compiled code, and short loops are not shared.
     unit : str
         What a turn computes, for the progress bar.
     delay : float
         Seconds after which the bar is shown.
+    long : bool
+        Whether a turn takes seconds at least. All turns are then shared at once.
 
     Raises
     ------
@@ -227,18 +230,20 @@ def parallel(
     with tqdm(
         total=len(items), desc=name, leave=False, unit=unit, delay=delay, disable=None
     ) as bar:
-        for result in _results(turn, items, name):
+        for result in _results(turn, items, name, long):
             bar.update()
             yield result
 
 
 def _results(
-    turn: Callable[[Any], Result], items: Sequence[Any] | np.ndarray, name: str
+    turn: Callable[[Any], Result], items: Sequence[Any] | np.ndarray, name: str, long: bool
 ) -> Iterator[Result]:
     if _communicator is not None and not _alone:
         yield from _of_ranks(turn, items, _communicator)
         return
     cores = Cores.lent()
+    if long:
+        _seconds.setdefault(name, 1.0)
     if not _alone and (_count > 1 or cores) and name not in _seconds and len(items) > 1:
         began = time.perf_counter()
         yield turn(items[0])

@@ -174,7 +174,6 @@ rule replicate_study:
         "<results>/{study}/benchmarks/replicate_study.{block}.tsv"
     wildcard_constraints:
         block="[0-9]+",
-    threads: processes("replicate_study")
     resources:
         mem_mb=memory("replicate_study"),
         runtime=runtime("replicate_study"),

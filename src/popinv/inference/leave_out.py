@@ -88,7 +88,7 @@ def refits(
     def without(k: int) -> np.ndarray:
         return again(problem.of_systems(np.setdiff1d(every, folds[k])), k) - again.moved
 
-    found = list(parallel(without, range(len(folds)), "folds", unit="fit"))
+    found = list(parallel(without, range(len(folds)), "folds", unit="fit", long=True))
     return Refits(np.array(found), np.ones(len(folds), dtype=bool))
 
 
@@ -121,7 +121,7 @@ def _of_likelihood(
         return (end if arrived else ends[k]), arrived
 
     with nullcontext() if solver is None else solver.session():
-        found = list(parallel(without, range(len(folds)), "folds", unit="fit"))
+        found = list(parallel(without, range(len(folds)), "folds", unit="fit", long=True))
     last, arrived = zip(*found, strict=True)
     return Refits(np.array(last) + correction, np.array(arrived))
 

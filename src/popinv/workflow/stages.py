@@ -456,7 +456,6 @@ _EVIDENCE = {
         chart="popinv.figures.evidence.draw_designs",
     ),
     "replicate_study": Stage(
-        shares=True,
         part="evidence",
         returns=("replications",),
         sections=_ESTIMATORS,

@@ -97,7 +97,7 @@ def replicate_study(
         return found
 
     numbers = range(first, first + replications)
-    found = list(parallel(replicated, numbers, "replications", unit="set", delay=0))
+    found = list(parallel(replicated, numbers, "replications", unit="set", delay=0, long=True))
     return xr.concat(found, "replication")
 
 

@@ -42,7 +42,7 @@ def descend(
             return np.full(len(problem.free), np.nan), 0
         return fit.estimate.p, int(fit.estimate.diagnostics["legs"])
 
-    found = list(parallel(descended, range(len(starts)), "descents", unit="descent"))
+    found = list(parallel(descended, range(len(starts)), "descents", unit="descent", long=True))
     return np.array([end for end, _ in found]), np.array([legs for _, legs in found])
 
 
