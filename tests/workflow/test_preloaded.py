@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from popinv.workflow.preloaded import PRELOADED, SCRIPT
+from popinv.workflow.preloaded import PRELOADED, SCRIPT, script_of
 
 # The first job lasts until the process that forks has imported its modules.
 SNAKEFILE = """
@@ -38,8 +39,11 @@ rule second:
     script: "second.py"
 """
 FIRST = """
-import time
-time.sleep({seconds})
+import glob, os, time
+until = time.monotonic() + 90
+where = os.environ["FORKS_IN"] + "/popinv_preloaded_*/socket"
+while os.environ["POPINV_PRELOADED"] == "" and not glob.glob(where) and time.monotonic() < until:
+    time.sleep(0.1)
 open(snakemake.output[0], "w").close()
 """
 SECOND = """
@@ -67,15 +71,16 @@ if end == "slow":
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
-    (tmp_path / "first.py").write_text(FIRST.format(seconds=0))
+    (tmp_path / "first.py").write_text(FIRST)
     (tmp_path / "second.py").write_text(SECOND)
     return tmp_path
 
 
 def started(folder: Path, end: str = "well", **environment: str) -> subprocess.Popen[str]:
-    """Start Snakemake, whose first job waits for what the environment does not turn off."""
-    if environment.get(PRELOADED) != "none":
-        (folder / "first.py").write_text(FIRST.format(seconds=8))
+    """Start Snakemake, whose first job waits for the process that forks, if there is to be one."""
+    # The name of a socket is short.
+    sockets = tempfile.mkdtemp()
+    environment = {"TMPDIR": sockets, "FORKS_IN": sockets, PRELOADED: "", **environment}
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", f"end={end}"]
     return subprocess.Popen(
         command,
@@ -83,7 +88,7 @@ def started(folder: Path, end: str = "well", **environment: str) -> subprocess.P
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, PRELOADED: "", **environment},
+        env={**os.environ, **environment},
         start_new_session=True,
     )
 
@@ -175,3 +180,25 @@ def test_scripts_start_anew_where_nobody_forks(folder):
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 0, printed
     assert not written(folder)["imported"]
+
+
+SCRIPT_FILE = "/study/.snakemake/scripts/tmp1.stage.py"
+
+
+@pytest.mark.parametrize(
+    ("before", "options", "forked"),
+    [
+        ("set -euo pipefail;  ", {}, True),
+        (" ", {}, True),
+        ("set -euo pipefail;  source activate other && ", {}, False),
+        ("set -euo pipefail;  ", {"stdout": subprocess.PIPE}, False),
+    ],
+)
+def test_only_a_script_alone_is_forked(before, options, forked):
+    found = script_of(f"{before}{sys.executable} '{SCRIPT_FILE}'", env={}, **options)
+    assert found == ([SCRIPT_FILE] if forked else [])
+
+
+def test_other_commands_are_not_forked():
+    assert script_of(f"set -euo pipefail;  {sys.executable} -m popinv --help") == []
+    assert script_of(f"set -euo pipefail;  python {SCRIPT_FILE}") == []

@@ -43,6 +43,8 @@ SCRIPT = "popinv script"
 """The name of a forked process that runs a script, which it keeps open."""
 
 _LIBRARIES = ("numba", "torch.func", "scipy.stats", "xarray", "zarr")
+# What Snakemake puts before each command of a shell.
+_SHELL_PREFIX = "set -euo pipefail;"
 _PARENT_DIES = 1
 
 
@@ -123,17 +125,26 @@ def fork_scripts(modules: Iterable[str]) -> None:
             env={**os.environ, **ONE_THREAD},
         )
         atexit.register(server.communicate)
-    started = f" {sys.executable} "
 
     def popen(cmd: Any, *arguments: Any, **options: Any) -> Any:
-        script = str(cmd).partition(started)[2]
-        if "/.snakemake/scripts/" in script:
+        if script := script_of(str(cmd), **options):
             with contextlib.suppress(OSError):
-                return Forked(at, shlex.split(script), os.getcwd(), options["env"], (0, 1, 2))
+                return Forked(at, script, os.getcwd(), options["env"], (0, 1, 2))
         return subprocess.Popen(cmd, *arguments, **options)
 
     with_forks = SimpleNamespace(**{**vars(subprocess), "Popen": popen})
     sys.modules["snakemake.shell"].sp = with_forks  # type: ignore[attr-defined]
+
+
+def script_of(command: str, stdout: Any = None, **options: Any) -> list[str]:
+    """Return the script and arguments of a command of Snakemake that runs no more than a script.
+
+    It is empty for any other command, such as one that enters another environment first, and where
+    the output is read.
+    """
+    before, _, rest = command.partition(f" {sys.executable} ")
+    plain = before.strip() in ("", _SHELL_PREFIX) and stdout != subprocess.PIPE
+    return shlex.split(rest) if plain and "/.snakemake/scripts/" in rest else []
 
 
 def serve(at: str) -> None:
