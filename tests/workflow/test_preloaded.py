@@ -42,7 +42,12 @@ FIRST = """
 import glob, os, time
 until = time.monotonic() + 90
 where = os.environ["FORKS_IN"] + "/popinv_preloaded_*/socket"
-while os.environ["POPINV_PRELOADED"] == "" and not glob.glob(where) and time.monotonic() < until:
+
+def there():
+    # A killed run leaves its socket.
+    return any(os.path.getmtime(file) > {began} for file in glob.glob(where))
+
+while os.environ["POPINV_PRELOADED"] == "" and not there() and time.monotonic() < until:
     time.sleep(0.1)
 open(snakemake.output[0], "w").close()
 """
@@ -71,7 +76,7 @@ if end == "slow":
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
-    (tmp_path / "first.py").write_text(FIRST)
+    (tmp_path / "first.py").write_text(FIRST.replace("{began}", str(time.time())))
     (tmp_path / "second.py").write_text(SECOND)
     return tmp_path
 
@@ -113,6 +118,15 @@ def test_a_script_is_forked_with_its_own_process_and_environment(folder):
     assert float(dict(zip(header.split(), values.split(), strict=True))["s"]) < 60
     # The process that forks ends with Snakemake.
     assert gone(int(str(found["parent"])))
+
+
+def test_a_long_name_of_the_temporary_folder_does_no_harm(folder, tmp_path):
+    long = tmp_path / ("long" * 30)
+    long.mkdir()
+    process = started(folder, TMPDIR=str(long), FORKS_IN="/tmp")
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, printed
+    assert written(folder)["imported"]
 
 
 def test_forks_can_be_turned_off(folder):

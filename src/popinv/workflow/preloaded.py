@@ -115,8 +115,9 @@ def fork_scripts(modules: Iterable[str]) -> None:
     if at == "none" or sys.platform != "linux":
         return
     if not at:
-        folder = tempfile.mkdtemp(prefix="popinv_preloaded_")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        # The name of a socket has at most 107 bytes.
+        short = len(os.fsencode(tempfile.gettempdir())) < 60
+        folder = tempfile.mkdtemp(prefix="popinv_preloaded_", dir=None if short else "/tmp")
         at = str(Path(folder, "socket"))
         # It ends with its input, which this process holds.
         server = subprocess.Popen(
@@ -260,7 +261,10 @@ def _main(at: str, modules: Sequence[str]) -> None:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     gc.enable()
-    serve(at)
+    try:
+        serve(at)
+    finally:
+        shutil.rmtree(Path(at).parent, ignore_errors=True)
 
 
 if __name__ == "__main__":
