@@ -60,14 +60,14 @@ class Measured:
     seconds : float
         By the clock.
     integrals, others : float
-        Of the turns, and of what every rank does.
+        Of the turns, and of what every rank does, the counting of its bytes here included.
     waiting : float
         By the clock: for the slowest rank.
     traffic : float
         Of the exchanges: pickling, sending and unpickling.
     received : float
         Bytes that a rank has received.
-    exchanges, turns : int
+    exchanges : int
         Of each rank.
     spread : float
         Standard deviation of the seconds of the ranks between two exchanges over their mean.
@@ -84,7 +84,6 @@ class Measured:
     traffic: float
     received: float
     exchanges: int
-    turns: int
     spread: float
     megabytes: float
     machine: str = ""
@@ -93,8 +92,6 @@ class Measured:
 
 class _Timed:
     """A communicator that times the turns between its exchanges, and these."""
-
-    together = workers._TOGETHER
 
     def __init__(self, comm: Any) -> None:
         self._comm, self.rank, self.size = comm, comm.rank, comm.size
@@ -131,13 +128,13 @@ def _problem(file: Path, name: str, results: Path) -> tuple[Problem, np.ndarray]
     """Return the problem of a study's likelihood, and the estimate of its last round."""
     config = load(as_mapping(load_file(file)), str(file))
     study = config.studies[name]
-    model = Model.of({part: getattr(study, part) for part in ("forward", "law", "noise")})
-    last = max(results.glob("rounds/*/estimate.zarr.zip"), key=lambda path: path.parent.name)
-    surrogate = storage.load(last.with_name("surrogate.zarr.zip"))
+    model = Model(study.forward, study.law, study.noise)
+    last = results / f"rounds/{study.last_round()}"
+    surrogate = storage.load(last / "surrogate.zarr.zip")
     # They stay in their store, and each rank reads its blocks.
     observations = storage.load(results / "observations.zarr.zip", stored=("y",))
     problem = descent_problem(model, observations, surrogate_of(surrogate), config.seed, "ranks")
-    return problem, estimate_of(storage.load(last))
+    return problem, estimate_of(storage.load(last / "estimate.zarr.zip"))
 
 
 def measure(file: Path, name: str, results: Path, systems: int | None) -> Measured | None:
@@ -185,7 +182,6 @@ def measure(file: Path, name: str, results: Path, systems: int | None) -> Measur
         traffic,
         received,
         timed.exchanges,
-        timed.exchanges * timed.together,
         float(spread),
         every[:, -1].max(),
         f"{cpu_model()}, {os.cpu_count()} cores",

@@ -339,8 +339,14 @@ def _begin(parent: int) -> None:
     keep_alone()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with(parent)
+
+
+def end_with(parent: int) -> None:
+    """Let this process, a fork, be killed when the process that has made it ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DIES, signal.SIGKILL)
+    # It may have ended already.
     if os.getppid() != parent:
         os._exit(1)
 

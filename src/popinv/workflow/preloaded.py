@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import ctypes
 import gc
 import importlib
 import json
@@ -35,6 +34,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
+from popinv.workers import end_with
 from popinv.workflow.processor import ONE_THREAD
 
 PRELOADED = "POPINV_PRELOADED"
@@ -45,7 +45,6 @@ SCRIPT = "popinv script"
 _LIBRARIES = ("numba", "torch.func", "scipy.stats", "xarray", "zarr")
 # What Snakemake puts before each command of a shell.
 _SHELL_PREFIX = "set -euo pipefail;"
-_PARENT_DIES = 1
 
 
 class Forked:
@@ -191,9 +190,7 @@ def _fork(selector: selectors.BaseSelector, listening: socket.socket) -> None:
         selector.close()
         listening.close()
         connection.close()
-        ctypes.CDLL(None).prctl(_PARENT_DIES, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+        end_with(parent)
         _run(json.loads(asked), streams)
     for stream in streams:
         os.close(stream)

@@ -455,6 +455,7 @@ _EVIDENCE = {
         recorded=("solves",),
         chart="popinv.figures.evidence.draw_designs",
     ),
+    # Its blocks are jobs of one core each, which leave none idle.
     "replicate_study": Stage(
         part="evidence",
         returns=("replications",),
