@@ -14,6 +14,7 @@ import pytest
 import torch
 from pretended_gpu import pretended_gpu
 
+from popinv import workers
 from popinv.errors import ConfigError
 from popinv.surrogate.artefact import surrogate_dataset, surrogate_of
 from popinv.surrogate.device import device_of
@@ -32,6 +33,12 @@ SETTINGS = TrainingSettings(
 )
 GRIDS = {"fno_1d": [16], "fno_2d": [6, 5]}
 KINDS = ("mlp", *GRIDS)
+
+
+@pytest.fixture(autouse=True)
+def later_loops_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo that a process in which a GPU was used runs all loops itself."""
+    monkeypatch.setattr(workers, "_alone", workers._alone)
 
 
 def data(rows: int = 130) -> TrainingData:

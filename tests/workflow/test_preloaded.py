@@ -39,13 +39,18 @@ rule second:
     script: "second.py"
 """
 FIRST = """
-import glob, os, time
+import os, psutil, time
 until = time.monotonic() + 90
-where = os.environ["FORKS_IN"] + "/popinv_preloaded_*/socket"
 
 def there():
-    # A killed run leaves its socket.
-    return any(os.path.getmtime(file) > {began} for file in glob.glob(where))
+    # Other runs on this machine have sockets of their own.
+    above = {each.pid for each in psutil.Process().parents()}
+    return any(
+        each.info["ppid"] in above
+        and "popinv.workflow.preloaded" in (command := each.info["cmdline"] or [])
+        and os.path.exists(command[command.index("popinv.workflow.preloaded") + 1])
+        for each in psutil.process_iter(["ppid", "cmdline"])
+    )
 
 while os.environ["POPINV_PRELOADED"] == "" and not there() and time.monotonic() < until:
     time.sleep(0.1)
@@ -76,7 +81,7 @@ if end == "slow":
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
-    (tmp_path / "first.py").write_text(FIRST.replace("{began}", str(time.time())))
+    (tmp_path / "first.py").write_text(FIRST)
     (tmp_path / "second.py").write_text(SECOND)
     return tmp_path
 
@@ -84,8 +89,7 @@ def folder(tmp_path: Path) -> Path:
 def started(folder: Path, end: str = "well", **environment: str) -> subprocess.Popen[str]:
     """Start Snakemake, whose first job waits for the process that forks, if there is to be one."""
     # The name of a socket is short.
-    sockets = tempfile.mkdtemp()
-    environment = {"TMPDIR": sockets, "FORKS_IN": sockets, PRELOADED: "", **environment}
+    environment = {"TMPDIR": tempfile.mkdtemp(), PRELOADED: "", **environment}
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", f"end={end}"]
     return subprocess.Popen(
         command,
@@ -123,7 +127,7 @@ def test_a_script_is_forked_with_its_own_process_and_environment(folder):
 def test_a_long_name_of_the_temporary_folder_does_no_harm(folder, tmp_path):
     long = tmp_path / ("long" * 30)
     long.mkdir()
-    process = started(folder, TMPDIR=str(long), FORKS_IN="/tmp")
+    process = started(folder, TMPDIR=str(long))
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 0, printed
     assert written(folder)["imported"]
