@@ -108,7 +108,7 @@ def test_nothing_is_taken_from_the_checkout(installed: Installation) -> None:
 def test_every_file_of_the_workflow_is_in_the_wheel(installed: Installation) -> None:
     project = installed.site / "popinv" / "project"
     tracked = subprocess.run(
-        ["git", "ls-files", "Snakefile", "config", "workflow", "docs/methods", "docs/papers"],
+        ["git", "ls-files", "Snakefile", "config", "workflow", "docs"],
         cwd=ROOT,
         check=True,
         capture_output=True,

@@ -34,7 +34,7 @@ def call(*arguments: str):
 
 def test_help_names_every_command():
     printed = call("--help").output
-    for command in ("doctor", "new-study", "try", "run", "show", "report", "demand", "unlock"):
+    for command in ("doctor", "new-study", "try", "run", "show", "report", "plan", "docs", "unlock"):
         assert f"\n  {command} " in printed
 
 

@@ -41,9 +41,9 @@ _OWN_ENTRIES = 10
 
 _HEAD = """\
 {schema}
-# Every key is explained in config/README.md; what is left out has the default given there.
+# 'popinv docs configuration' explains every key; a key that is left out has its default.
 #   popinv try {name}.yaml                # a first look, in seconds
-#   snakemake --configfile {name}.yaml
+#   popinv run {name}.yaml
 #   popinv show results/{name}
 
 seed: 1
