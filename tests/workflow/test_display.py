@@ -46,7 +46,7 @@ def starts(handler: LogHandler, number: int, log: Path | str = "nowhere.log") ->
     rule, wildcards = JOBS[number]
     send(
         handler, LogEvent.JOB_INFO, jobid=number, rule_name=rule, wildcards=wildcards,
-        log=[str(log)],
+        rule_msg="mine, round 0: solving chunk 0", log=[str(log)],
     )  # fmt: skip
 
 
@@ -55,10 +55,10 @@ def ends(handler: LogHandler, number: int) -> None:
 
 
 def fails(handler: LogHandler, number: int, log: Path) -> None:
-    rule, wildcards = JOBS[number]
+    # Snakemake names neither wildcards nor the message here.
     send(
-        handler, LogEvent.JOB_ERROR, logging.ERROR, jobid=number, rule_name=rule,
-        wildcards=wildcards, log=[str(log)],
+        handler, LogEvent.JOB_ERROR, logging.ERROR, jobid=number, rule_name=JOBS[number][0],
+        rule_msg=None, log=[str(log)],
     )  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def test_several_studies_are_named_in_each_line(capsys):
     for number, name in enumerate(("one", "two")):
         send(
             handler, LogEvent.JOB_INFO, jobid=number, rule_name="deconvolve",
-            wildcards={"study": name}, log=[],
+            wildcards={"study": name}, rule_msg=None, log=[],
         )  # fmt: skip
         ends(handler, number)
     assert [line.split()[0] for line in capsys.readouterr().err.splitlines()] == ["one:", "two:"]
@@ -113,11 +113,13 @@ def test_a_failure_is_told_once_with_the_end_of_its_log(handler, tmp_path, capsy
         fails(handler, 1, log)
     send(handler, None, logging.ERROR, msg="Exiting because a job execution failed.")
     printed = capsys.readouterr().err
-    assert printed.count("solve_chunk has failed (study mine, round 0, chunk 0)") == 1
+    assert printed.count("mine, round 0: solving chunk 0: failed") == 1
     assert printed.count("no root was found") == 1
     assert "line 9\n" not in printed
     assert str(log) in printed
     assert "Exiting" not in printed
+    handler.close()
+    assert "one job has failed" in capsys.readouterr().err
 
 
 def test_other_errors_of_snakemake_are_printed(handler, capsys):
@@ -197,15 +199,15 @@ def test_a_job_that_is_shown_prints_into_its_log_alone(shown, capsys):
 
 
 def test_the_bar_of_a_job_is_read_while_it_runs_and_is_then_gone(shown):
-    with job(Rule(shown)):
-        with tqdm(total=8, desc="integrals", unit="block", file=sys.stderr, ascii=True) as bar:
-            bar.update(2)
-            bar.refresh()
-            found = progress_of(str(shown))
-            assert found is not None
-            assert found.share == 0.25
-            assert found.text.startswith("integrals: 2/8, ")
-            assert found.text.endswith(" left")
+    bar = {"desc": "integrals", "unit": "block", "ascii": True}
+    with job(Rule(shown)), tqdm(total=8, file=sys.stderr, **bar) as loop:
+        loop.update(2)
+        loop.refresh()
+        found = progress_of(str(shown))
+        assert found is not None
+        assert found.share == 0.25
+        assert found.text.startswith("integrals: 2/8, ")
+        assert found.text.endswith(" left")
     assert progress_of(str(shown)) is None
     assert said_of(str(shown)) == []
 

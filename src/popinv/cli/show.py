@@ -64,9 +64,7 @@ def comparisons_of(configuration: str | Path) -> str:
     for name in config.comparisons:
         file = Path(config.results, "comparisons", name, "comparison.json")
         if not file.exists():
-            raise DataError(
-                f"{file}: there is no such file yet. Run 'popinv run {configuration}'."
-            )
+            raise DataError(f"{file}: there is no such file yet. Run 'popinv run {configuration}'.")
         blocks.append("\n".join(comparison_lines(name, read_metrics(file))))
     return "\n\n".join(blocks)
 

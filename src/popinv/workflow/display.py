@@ -126,6 +126,7 @@ class _Job:
     step: tuple[str, str]
     rule: str
     log: str
+    told: str
 
 
 @dataclass
@@ -178,6 +179,13 @@ class LogHandler(LogHandlerBase):
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._terminal.close()
+        if self._failed:
+            count = len(self._failed)
+            jobs = "one job has" if count == 1 else f"{count} jobs have"
+            self._terminal.say(
+                f"{jobs} failed. What is finished is kept: mend the cause, and run the same command"
+            )
+            self._failed.clear()
         super().close()
 
     # --- events ---------------------------------------------------------------------------------
@@ -188,7 +196,9 @@ class LogHandler(LogHandlerBase):
             PLANNED.announced = ""
         rule, now = fields["rule_name"], time.monotonic()
         step = step_of(rule, fields["wildcards"])
-        self._jobs[int(fields["jobid"])] = _Job(step, rule, _log_of(fields))
+        self._jobs[int(fields["jobid"])] = _Job(
+            step, rule, _log_of(fields), fields["rule_msg"] or rule
+        )
         self._steps.setdefault(step, _Step(now))
         self._terminal.show()
 
@@ -211,14 +221,13 @@ class LogHandler(LogHandlerBase):
 
     def _fails(self, fields: Mapping[str, Any]) -> None:
         number = int(fields["jobid"])
-        self._jobs.pop(number, None)
+        job = self._jobs.pop(number, None)
         if number in self._failed:
             # Snakemake repeats all failures at its end.
             return
         self._failed.add(number)
-        rule, log = fields["rule_name"], _log_of(fields)
-        of = ", ".join(f"{name} {value}" for name, value in (fields["wildcards"] or {}).items())
-        self._terminal.fail(f"{rule} has failed ({of})", said_of(log)[-_LINES_OF_FAILURE:], log)
+        log, what = _log_of(fields), job.told if job else fields["rule_name"]
+        self._terminal.fail(f"{what}: failed", said_of(log)[-_LINES_OF_FAILURE:], log)
 
     def _is_wrong(self, message: str) -> None:
         # What Snakemake says about jobs that have failed was printed already.

@@ -168,9 +168,7 @@ def progress_of(log: str) -> Progress | None:
     except OSError:
         return None
     found = _BAR.match(bar)
-    return found and Progress(
-        int(found[2]) / 100, f"{found[1]}: {found[3]}, {found[4]} left"
-    )
+    return found and Progress(int(found[2]) / 100, f"{found[1]}: {found[3]}, {found[4]} left")
 
 
 def said_of(log: str) -> list[str]:

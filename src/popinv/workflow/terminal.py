@@ -57,7 +57,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Print a text."""
-        self._console.print(Text(text))
+        self._console.print(Text(text), soft_wrap=True)
 
     def end_step(self, title: str, found: str, seconds: float) -> None:
         """Print the line of a step that has ended."""
@@ -73,11 +73,11 @@ class Terminal:
 
     def fail(self, title: str, said: Iterable[str], log: str) -> None:
         """Print what is known of a job that has failed."""
-        self._console.print(Text(f"\n{title}", style="bold red"))
+        self._console.print(Text(f"\n{title}", style="bold red"), soft_wrap=True)
         for line in said:
-            self._console.print(Text(f"  {line}"))
+            self._console.print(Text(f"  {line}"), soft_wrap=True)
         if log:
-            self._console.print(Text(f"  log: {log}\n"))
+            self._console.print(Text(f"  log: {log}\n"), soft_wrap=True)
 
     def _table(self) -> Table:
         lines, jobs, left, seconds = self._at_work()

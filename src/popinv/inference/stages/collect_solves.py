@@ -98,7 +98,8 @@ def collect_solves(
     if proposals is not None:
         _check_proposed(chunks, proposals)
     fresh = collect(chunks)
-    solves = f"{fresh.sizes['sample']} solves, {failure_counts(fresh) or 'none failed'}"
+    failed = failure_counts(fresh)
+    solves = f"{fresh.sizes['sample']} solves, {f'failed: {failed}' if failed else 'none failed'}"
     print(solves)
     check_failures(fresh, failure_budget)
     if (
