@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from popinv.errors import DataError
 from popinv.workflow import display
-from popinv.workflow.display import PLANNED, LogHandler, step_of
+from popinv.workflow.display import PLANNED, step_of
 from popinv.workflow.job import PROGRESS, findings_of, job, progress_of, said_of
+from snakemake_logger_plugin_popinv import LogHandler
 
 JOBS = [
     ("propose_parameters", {"study": "mine", "round": "0"}),
@@ -136,14 +137,14 @@ def test_a_run_without_jobs_says_so(handler, capsys):
 def test_a_terminal_shows_what_is_at_work_and_the_time_left(handler, monkeypatch):
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
-    monkeypatch.setattr(handler._terminal, "_console", console)
+    monkeypatch.setattr(handler.display._terminal, "_console", console)
     starts(handler, 0)
     ends(handler, 0)
     starts(handler, 1)
-    monkeypatch.setattr(handler, "_began", time.monotonic() - 60)
+    monkeypatch.setattr(handler.display, "_began", time.monotonic() - 60)
     # A fifth of the planned seconds took a minute.
-    assert handler._left() == pytest.approx(240, abs=1)
-    console.print(handler._terminal._table())
+    assert handler.display._left() == pytest.approx(240, abs=1)
+    console.print(handler.display._terminal._table())
     handler.close()
     shown = screen.getvalue()
     assert "solve chunk" in shown

@@ -17,11 +17,14 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
+from markdown_it.utils import OptionsDict
 from mdit_py_plugins.anchors import anchors_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
@@ -153,12 +156,12 @@ class _Site:
             .use(anchors_plugin, max_level=3)
             .use(dollarmath_plugin, allow_space=False, renderer=_formula)
         )
-        markdown.add_render_rule("fence", self._fence(markdown, name))
-        markdown.add_render_rule("link_open", _link(markdown))
+        markdown.add_render_rule("fence", self._fence(name))
+        markdown.add_render_rule("link_open", _link)
         return str(markdown.render(self._sources[name]))
 
-    def _fence(self, markdown: MarkdownIt, name: str) -> Callable[..., str]:
-        plain = markdown.renderer.rules["fence"]
+    def _fence(self, name: str) -> Callable[..., str]:
+        plain = RendererHTML().rules["fence"]
         here = (self.folder / name).parent
 
         def fence(renderer: object, tokens: list[Token], index: int, *more: object) -> str:
@@ -211,17 +214,15 @@ def _formula(text: str, options: dict[str, bool]) -> str:
     return str(convert(text, display="block" if options["display_mode"] else "inline"))
 
 
-def _link(markdown: MarkdownIt) -> Callable[..., str]:
-    """Return a renderer of links that leads to the rendered pages."""
-
-    def link(renderer: object, tokens: list[Token], index: int, *more: object) -> str:
-        href = str(tokens[index].attrs["href"])
-        if "://" not in href:
-            page = re.sub(r"^(?:\.\./)+config/README\.md", "configuration.md", href)
-            tokens[index].attrs["href"] = re.sub(r"\.(md|ipynb)(?=$|#)", ".html", page)
-        return str(markdown.renderer.renderToken(tokens, index, *more))  # type: ignore[arg-type]
-
-    return link
+def _link(
+    renderer: RendererHTML, tokens: list[Token], index: int, options: OptionsDict, environment: Any
+) -> str:
+    """Return the start of a link, which leads to a rendered page."""
+    href = str(tokens[index].attrs["href"])
+    if "://" not in href:
+        page = re.sub(r"^(?:\.\./)+config/README\.md", "configuration.md", href)
+        tokens[index].attrs["href"] = re.sub(r"\.(md|ipynb)(?=$|#)", ".html", page)
+    return renderer.renderToken(tokens, index, options, environment)
 
 
 def _table(file: Path) -> str:

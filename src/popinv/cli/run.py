@@ -166,7 +166,9 @@ def _with_profile_stated(arguments: Sequence[str]) -> list[str]:
     for key, value in read_yaml(profile / "config.yaml").items():
         values = value if isinstance(value, list) else [value] if value is not True else []
         options += [f"--{key}", *map(str, values)]
-    return [*options, *arguments, "--workflow-profile", "none"]
+    without = ["--workflow-profile", "none"]
+    # The first ends a list of values, before a target; the last one counts.
+    return [*options, *without, *arguments, *without]
 
 
 def run(configuration: str | None, options: Sequence[str]) -> int:

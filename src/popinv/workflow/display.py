@@ -16,15 +16,12 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from logging import ERROR, LogRecord
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from popinv.workflow.job import findings_of, progress_of, said_of
-
-if TYPE_CHECKING:
-    from popinv.workflow.terminal import Terminal
+from popinv.workflow.terminal import Line, Terminal
 
 _STEPS = {
     "Observations": (
@@ -112,16 +109,6 @@ def step_of(rule: str, wildcards: Mapping[str, str]) -> tuple[str, str]:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A step at work: its name, the share that is done, what it does, and its seconds so far."""
-
-    title: str
-    share: float
-    text: str
-    seconds: float
-
-
-@dataclass
 class _Job:
     step: tuple[str, str]
     rule: str
@@ -136,48 +123,35 @@ class _Step:
     found: dict[str, str] = field(default_factory=dict)
 
 
-class LogHandler(LogHandlerBase):
+class Display:
     """Snakemake's events as lines of steps."""
 
-    writes_to_stream = True
-    writes_to_file = False
-    has_filter = True
-    has_formatter = True
-    needs_rulegraph = False
-
-    def __post_init__(self) -> None:
-        """Take the terminal."""
-        # Every Snakemake imports its plugins: it does not wait for the library of the terminal.
-        from popinv.workflow.terminal import Terminal
-
-        self._terminal: Terminal = Terminal(self._lines)
+    def __init__(self) -> None:
+        self._terminal = Terminal(self._lines)
         self._began = time.monotonic()
         self._jobs: dict[int, _Job] = {}
         self._steps: dict[tuple[str, str], _Step] = {}
         self._ended, self._seconds = 0, 0.0
         self._failed: set[int] = set()
 
-    def emit(self, record: LogRecord) -> None:
+    def take(self, record: LogRecord) -> None:
         """Take an event."""
         event, fields = getattr(record, "event", None), vars(record)
-        try:
-            if event == LogEvent.JOB_INFO and fields["rule_name"] != "all":
-                self._starts(fields)
-            elif event == LogEvent.JOB_FINISHED:
-                self._ends(int(fields["job_id"]))
-            elif event == LogEvent.JOB_ERROR:
-                self._fails(fields)
-            elif event is None:
-                message = record.getMessage()
-                if record.levelno >= ERROR:
-                    self._is_wrong(message)
-                elif message.startswith("Nothing to be done"):
-                    self._terminal.say("nothing to do: all results are up to date")
-        except Exception:
-            self.handleError(record)
+        if event == LogEvent.JOB_INFO and fields["rule_name"] != "all":
+            self._starts(fields)
+        elif event == LogEvent.JOB_FINISHED:
+            self._ends(int(fields["job_id"]))
+        elif event == LogEvent.JOB_ERROR:
+            self._fails(fields)
+        elif event is None:
+            message = record.getMessage()
+            if record.levelno >= ERROR:
+                self._is_wrong(message)
+            elif message.startswith("Nothing to be done"):
+                self._terminal.say("nothing to do: all results are up to date")
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Leave the terminal as it was, and say how to go on after failures."""
         self._terminal.close()
         if self._failed:
             count = len(self._failed)
@@ -186,7 +160,6 @@ class LogHandler(LogHandlerBase):
                 f"{jobs} failed. What is finished is kept: mend the cause, and run the same command"
             )
             self._failed.clear()
-        super().close()
 
     # --- events ---------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.live import Live
@@ -14,10 +15,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from popinv.workflow.display import Line
-
 # Characters of the name of a step, of a bar, and of a time.
 _TITLE, _BAR, _TIME = 22, 20, 8
+
+
+@dataclass(frozen=True)
+class Line:
+    """A step at work: its name, the share that is done, what it does, and its seconds so far."""
+
+    title: str
+    share: float
+    text: str
+    seconds: float
 
 
 class Terminal:
