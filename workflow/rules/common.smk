@@ -442,8 +442,8 @@ def tell_what_it_takes():
     minutes = sum(needs.seconds for _, _, needs in each) / 60
     memory = max(needs.megabytes for _, _, needs in each)
     told = (
-        f"{len(each)} jobs of studies, at most {minutes:,.0f} minutes of one core, "
-        f"at most {memory:,.0f} MB in a job"
+        f"{len(each)} jobs of studies, at most {minutes:,.0f} minutes of one core and often a "
+        f"quarter of that, at most {memory:,.0f} MB in a job"
     )
     if PROGRESS in os.environ:
         from popinv.workflow.display import PLANNED

@@ -38,8 +38,8 @@ def plan(config: Config) -> str:
         heading, times = f"{name}: from nothing to the figures", _known_times(name, study, config)
         blocks.append("\n".join(filter(None, [heading, *_table(rows), times])))
     blocks.append(
-        f"together: {jobs:,} jobs, {duration(seconds)} of one core, at most {most:,.0f} MB in a "
-        f"job, about {disk:,.0f} MB of disk\n"
+        f"together: {jobs:,} jobs, at most {duration(seconds)} of one core and often a quarter of "
+        f"that, at most {most:,.0f} MB in a job, about {disk:,.0f} MB of disk\n"
         f"here: {machine.cores} cores, {machine.megabytes:,.0f} MB of memory, "
         f"{machine.free_megabytes:,.0f} MB of disk left"
     )
