@@ -175,7 +175,7 @@ def _compared(paths: Sequence[Path]) -> list[str]:
 
 def _study(path: Path, answer: StudyAnswer) -> str:
     name, sizes = path.resolve().parent.name, answer.sizes
-    heading = f"{name}: {sizes.systems} systems, {sizes.observations_each} observations each"
+    heading = f"{name}: {sizes.systems} systems with {sizes.observations_each} observations each"
     parameters = aligned(_parameters(answer))
     judged = [*_judged(path, answer), *uses_lines(path.parent)]
     return "\n".join([heading, "-" * len(heading), *parameters, "", *judged])
@@ -217,7 +217,7 @@ def _parameters(answer: StudyAnswer) -> list[tuple[str, ...]]:
                 (
                     kind,
                     p.name.replace("_", " "),
-                    _number(p.value),
+                    _number(p.value) if p.determined else "",
                     p.interval,
                     "" if p.true is None else _number(p.true),
                     p.units,

@@ -5,6 +5,11 @@ either, whatever their number. Along such a direction v the information is zero,
 0`. The standard errors of the parameters in v are infinite, those of the others are those within
 the determined directions, and the combinations :math:`c^T p` with
 :math:`c^T v = 0` have finite intervals.
+
+A surrogate errs, and its error is information that the data do not have. A direction along which
+the observations move by less than one standard error over the parameters' whole scale is therefore
+weak: identifiability warns of it, and a parameter whose standard error by such directions is half
+of its whole scale or more is not determined, however narrow its interval.
 """
 
 from __future__ import annotations
@@ -19,14 +24,15 @@ from popinv.inference.identifiability import Identifiability
 from popinv.inference.problem import Problem
 from popinv.inference.stated_values import read_names
 
-# A direction is undetermined if the moments move by less than this over the parameters' whole
-# scale, in standard errors, and if the likelihood's information along it is less than the second
-# number times what the parameters have one by one.
-_LEAST_MOVEMENT, _LEAST_INFORMATION = 0.05, 1e-2
+# A direction holds nothing if the moments move by less than this over the parameters' whole scale,
+# in standard errors, and if the likelihood's information along it is less than the second number
+# times what the parameters have one by one.
+_NOTHING, _LEAST_INFORMATION = 0.05, 1e-2
 # Part of a direction beyond the others with which it is another one.
 _ANOTHER = 0.3
-# Parameters that have at least this part in the direction, a unit vector in units of the scales.
-_PART = 0.1
+# A parameter is not determined if it has at least this part in a direction that holds nothing, a
+# unit vector in units of the scales, or this standard error by the weak directions.
+_PART, _LARGEST_ERROR = 0.1, 0.5
 # Coefficients of a combination that are rounded to the nearest half.
 _ROUND = 0.02
 
@@ -41,12 +47,15 @@ class Combination:
         Such as ``F_median / V_median``.
     value, lower, upper : float
         Estimate and ends of the 95 % interval.
+    standard_error : float
+        That of the estimate, by the delta method.
     """
 
     name: str
     value: float
     lower: float
     upper: float
+    standard_error: float
 
 
 @dataclass(frozen=True)
@@ -56,12 +65,16 @@ class Undetermined:
     Attributes
     ----------
     directions : ndarray of shape (k, n_p)
-        Orthonormal, in units of the scales.
+        Those that hold nothing: orthonormal, in units of the scales.
     scales : ndarray of shape (n_p,)
+    weak : ndarray of shape (m, n_p), optional
+        The other directions of which identifiability warns, over the standard errors by which the
+        observations move along them.
     """
 
     directions: np.ndarray
     scales: np.ndarray
+    weak: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -77,25 +90,28 @@ class Undetermined:
             That of the answer.
         """
         scales = np.where(moments.scales > 0, moments.scales, 1.0)
-        found = moments.directions[moments.singular_values < _LEAST_MOVEMENT]
+        found = moments.directions[moments.singular_values < _NOTHING]
         if likelihood is None:
-            return cls(found, scales)
+            return cls(found, scales, _weak(moments, scales))
         # The likelihood may determine what two moments do not.
         plain = found * moments.scales
         along = np.einsum("ki,ij,kj->k", plain, information, plain)
         found = found[along < _LEAST_INFORMATION * (plain**2) @ np.diag(information)]
-        own = likelihood.directions[likelihood.singular_values < _LEAST_MOVEMENT]
+        own = likelihood.directions[likelihood.singular_values < _NOTHING]
         own = scipy.linalg.orth((own * likelihood.scales / scales).T).T.reshape(-1, len(scales))
         for direction in found:
             rest = direction - own.T @ (own @ direction)
             if (length := float(np.linalg.norm(rest))) > _ANOTHER:
                 own = np.concatenate([own, rest[None] / length])
-        return cls(own, scales)
+        return cls(own, scales, _weak(likelihood, scales))
 
     @property
     def entries(self) -> np.ndarray:
         """Boolean mask (n_p,) of the parameters that are not determined."""
-        return np.any(np.abs(self.directions) > _PART, axis=0)
+        nothing = np.any(np.abs(self.directions) > _PART, axis=0)
+        if self.weak is None:
+            return nothing
+        return nothing | (np.linalg.norm(self.weak, axis=0) > _LARGEST_ERROR)
 
     def within(self, covariance: np.ndarray) -> np.ndarray:
         """Return a covariance (n_p, n_p) within the determined directions."""
@@ -118,20 +134,34 @@ class Undetermined:
         among = np.flatnonzero(self.entries)
         if not len(among):
             return []
-        rows = _simplest(scipy.linalg.null_space((self.directions * self.scales)[:, among]).T)
+        # A weak direction counts where it makes a parameter undetermined.
+        every = [self.directions]
+        if self.weak is not None:
+            every.append(self.weak[np.abs(self.weak).max(axis=1) > _LARGEST_ERROR])
+        along = (np.concatenate(every) * self.scales)[:, among]
+        rows = _simplest(scipy.linalg.null_space(along).T)
         names, logs = _names(problem)
         t, found = float(stdtrit(len(problem.data) - 1, 0.975)), []
         for row in rows:
             value = float(row @ p[among])
-            half = t * float(np.sqrt(row @ covariance[np.ix_(among, among)] @ row))
-            every = zip(row.tolist(), among.tolist(), strict=True)
-            used = [(c, names[i], bool(logs[i])) for c, i in every if c]
+            error = float(np.sqrt(row @ covariance[np.ix_(among, among)] @ row))
+            half = t * error
+            each = zip(row.tolist(), among.tolist(), strict=True)
+            used = [(c, names[i], bool(logs[i])) for c, i in each if c]
             ends = np.array([value, value - half, value + half])
             product = all(log for _, _, log in used)
             ends = np.exp(ends) if product else ends
             name = _product(used) if product else _sum(used)
-            found.append(Combination(name, *map(float, ends)))
+            error *= ends[0] if product else 1.0
+            found.append(Combination(name, *map(float, ends), float(error)))
         return found
+
+
+def _weak(known: Identifiability, scales: np.ndarray) -> np.ndarray:
+    """Return the weak directions, each times the standard error along it."""
+    moved = known.singular_values
+    rows = known.warned & (moved >= _NOTHING)
+    return known.directions[rows] * (known.scales / scales) / moved[rows, None]
 
 
 def _simplest(rows: np.ndarray) -> np.ndarray:

@@ -37,8 +37,7 @@ class ObservedSizes:
     @property
     def observations_each(self) -> str:
         """The observations of a system: "6", or "1 to 6" where systems differ."""
-        most, fewest = self.observations, self.fewest_observations
-        return f"{most}" if fewest == most else f"{fewest} to {most}"
+        return spanned(self.fewest_observations, self.observations)
 
 
 @dataclass(frozen=True)
@@ -547,6 +546,17 @@ class StudyAnswer:
             numbers["heldout_energy_null_95"] = self.heldout.null_95
             numbers["heldout_p_value"] = self.heldout.p_value
         return numbers
+
+
+def spanned(low: int, high: int) -> str:
+    """Return a range of counts in words.
+
+    Examples
+    --------
+    >>> spanned(6, 6), spanned(4, 9)
+    ('6', '4 to 9')
+    """
+    return str(high) if low == high else f"{low} to {high}"
 
 
 def finite(value: float | None) -> float | None:
