@@ -205,7 +205,6 @@ class ColumnTraits:
         endings = {"system": ("id", "no", "nr"), "time": ("time", "date")}.get(use, ())
         return whole in usual or parts[0] in usual or (len(parts) > 1 and parts[-1] in endings)
 
-
     def of_rows(self, rows: np.ndarray) -> ColumnTraits:
         """Return the traits in some of the rows (n,), a Boolean mask."""
         cells = [self.levels[code] for code in self.codes[rows]]

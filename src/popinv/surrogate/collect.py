@@ -100,6 +100,11 @@ def failure_counts(solves: xr.Dataset, most: int = 5) -> str:
     return "; ".join(told)
 
 
+def too_many_failed(failed: int, solves: int, budget: float) -> bool:
+    """Return whether more than the tolerated share of solves failed."""
+    return failed > budget * solves
+
+
 def check_failures(fresh: xr.Dataset, budget: float) -> None:
     """Raise an error if more than the tolerated share of a round's solves failed.
 
@@ -110,7 +115,7 @@ def check_failures(fresh: xr.Dataset, budget: float) -> None:
     """
     reasons = reasons_of(fresh)
     failed = int(np.sum(reasons != ""))
-    if failed > budget * len(reasons):
+    if too_many_failed(failed, len(reasons), budget):
         raise SolverError(
             f"{failed} of {len(reasons)} solves failed ({failure_counts(fresh)}). The study "
             f"tolerates a share of {budget:g} (active_learning.failure_budget)."
