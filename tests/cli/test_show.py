@@ -33,7 +33,7 @@ def row(text: str, start: str) -> list[str]:
 
 def test_recovered_beside_true(tmp_path) -> None:
     text = table([write(tmp_path / "soil", TRUE)])
-    assert text.startswith("soil: 1000 systems, 50 observations each\n")
+    assert text.startswith("soil: 1000 systems with 50 observations each\n")
     assert row(text, "law     mean") == ["law", "mean", "0.512", "0.48", "to", "0.54", "0.5"]
     assert row(text, "noise   amplitude")[-4:] == ["0.095", "to", "0.101", "0.1"]
     truth = "largest error 0.024 (law), 0.040 (noise); law 1.50 times its oracle's; noise 0.80"

@@ -136,6 +136,7 @@ def new_study(
     size = surveyed.size if surveyed else 1.0
     study = Template(first.study).substitute(
         name=name,
+        folder=quoted_name(name),
         entries=entries,
         observed=_lines(described, 2).rstrip(),
         noise=float(f"{_NOISE_SHARE * spread:.1g}") if spread else _NOISE,

@@ -1,4 +1,4 @@
-"""The verdict of a trial: whether a run would stop, what to look at first, and how long it takes."""
+"""The verdict of a trial: whether a run would stop, what to look at first, and its time."""
 
 from __future__ import annotations
 

@@ -152,8 +152,10 @@ class Undetermined:
             product = all(log for _, _, log in used)
             ends = np.exp(ends) if product else ends
             name = _product(used) if product else _sum(used)
-            error *= ends[0] if product else 1.0
-            found.append(Combination(name, *map(float, ends), float(error)))
+            value, lower, upper = map(float, ends)
+            found.append(
+                Combination(name, value, lower, upper, error * value if product else error)
+            )
         return found
 
 

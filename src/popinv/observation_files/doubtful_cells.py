@@ -69,8 +69,8 @@ def limits_in_cells(columns: Iterable[ColumnTraits]) -> str | None:
         if not found or not (held | kinds.numbers | kinds.missing).all():
             continue
         told.append(f"the column '{column.name}' holds limits in {_where(column, held)}")
-        for key, limit in found.values():
-            limits.setdefault(key, set()).add(limit)
+        for key, number in found.values():
+            limits.setdefault(key, set()).add(number)
     if not told:
         return None
     more = f" ({len(told) - 1} more columns hold limits)" if len(told) > 1 else ""

@@ -298,7 +298,9 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
         grid, tolerance = _GRID, rounding(places, _GRID)
         places = different_times(frame, time, grid, by_values)
         layout = _with_close_times(frame, layout, values, places)
-    few = different_times(frame, time, FEW_TIMES, by_values) if len(places) >= MANY_TIMES else []
+    few = list[float]()
+    if time and len(places) >= MANY_TIMES:
+        few = different_times(frame, time, FEW_TIMES, by_values)
     return Survey(
         systems=frame[system].nunique(),
         entries=max(1, len(places)) * max(1, len(labels)),
