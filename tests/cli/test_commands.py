@@ -123,7 +123,7 @@ def logged(folder: Path = Path(), rows: int = 30) -> Path:
 def test_names_and_gaps_of_a_file_are_seen_and_told():
     done = call("new-study", "my-study", "--forward", "python", "--observations", str(logged()))
     assert done.exit_code == 0, done.output
-    assert "30 systems with 2 observations each" in done.output
+    assert "30 systems with 1 to 2 observations each" in done.output
     assert "catchment      system    text in the first column" in done.output
     assert "missing: 1 values" in done.output
     study = load_file(Path("my-study.yaml")).studies["my-study"]

@@ -204,7 +204,7 @@ def test_dates_quantities_and_stand_ins() -> None:
     assert "10 systems with 4 to 6 observations each, at 3 different times" in said
     assert "the dates in 'day' are read as days since the first of them" in said
     assert "the column 'y' holds -999 4 times, read as missing" in said
-    assert "4 of 58 rows have no value and are left out" in said
+    assert "4 of 60 rows have no value and are left out" in said
     assert study().forward.observations.times == [0, 9, 18]
     assert study().forward.observations.labels == ["high", "low"]
     assert study().observations.missing_values == [-999]

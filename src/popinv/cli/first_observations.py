@@ -21,7 +21,6 @@ from popinv.observation_files.survey import (
     name_and_unit,
     rounding,
 )
-from popinv.sections.tables import is_number
 
 _WIDE = "# A row for each system, a column for each entry of an observation."
 _REPLICATES = "# A row for each replicate of a system, a column for each entry of an observation."
@@ -255,8 +254,8 @@ def _uses(surveyed: Survey) -> list[str]:
         why = each.why
         if each.use == "known":
             why += "; it may be design or covariate"
-        # Names of one series, such as p1 to p50, stand in one line.
-        series = "0" if is_number(each.name) else re.sub(r"\d+", "0", each.name)
+        # Names of one series, such as p1 to p50 or 0.5 to 9.5, stand in one line.
+        series = re.sub(r"[\d.]+", "0", each.name)
         rows.append((each.name or '""', use, why, series))
     shown = [("column", "becomes", "why")]
     for (use, why, _), group in itertools.groupby(rows, lambda row: row[1:]):

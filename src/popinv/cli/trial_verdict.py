@@ -9,8 +9,8 @@ import numpy as np
 from popinv.cli.solve_costs import duration
 from popinv.config.study import Study
 from popinv.forward.base import Solutions
+from popinv.forward.checks import too_many_failed
 from popinv.observation_files.table import ObservationTable
-from popinv.surrogate.collect import too_many_failed
 from popinv.workflow.preflight import stages
 
 # Largest observations of the simulator and of the data that differ by this factor are called so.

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import SolverError
+from popinv.forward.checks import too_many_failed
 from popinv.forward.datasets import reason_codes, reasons_of
 from popinv.store.variables import variable
 from popinv.surrogate.design import whitened_rmse
@@ -98,11 +99,6 @@ def failure_counts(solves: xr.Dataset, most: int = 5) -> str:
     if others := counts[most:]:
         told.append(f"{sum(n for _, n in others)} times: {len(others)} other reasons")
     return "; ".join(told)
-
-
-def too_many_failed(failed: int, solves: int, budget: float) -> bool:
-    """Return whether more than the tolerated share of solves failed."""
-    return failed > budget * solves
 
 
 def check_failures(fresh: xr.Dataset, budget: float) -> None:
