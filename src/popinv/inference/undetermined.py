@@ -6,10 +6,11 @@ either, whatever their number. Along such a direction v the information is zero,
 the determined directions, and the combinations :math:`c^T p` with
 :math:`c^T v = 0` have finite intervals.
 
-A surrogate errs, and its error is information that the data do not have. A direction along which
-the observations move by less than one standard error over the parameters' whole scale is therefore
-weak: identifiability warns of it, and a parameter whose standard error by such directions is half
-of its whole scale or more is not determined, however narrow its interval.
+The error of a surrogate looks like information that the data do not have. A direction along which
+its observations move by less than one standard error over the parameters' whole scale, of which
+identifiability warns, is therefore weak. A parameter whose standard error by weak directions is
+half of its whole scale or more is not determined, however narrow its interval. Along a weak
+direction of the forward model itself the intervals are right.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ _ANOTHER = 0.3
 # A parameter is not determined if it has at least this part in a direction that holds nothing, a
 # unit vector in units of the scales, or this standard error by the weak directions.
 _PART, _LARGEST_ERROR = 0.1, 0.5
-# Coefficients of a combination that are rounded to the nearest half.
-_ROUND = 0.02
+# Coefficients of a combination that are so close to a half are rounded to it. A surrogate errs in
+# its directions.
+_ROUND, _ROUND_WEAK = 0.02, 0.1
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,8 @@ class Undetermined:
         Those that hold nothing: orthonormal, in units of the scales.
     scales : ndarray of shape (n_p,)
     weak : ndarray of shape (m, n_p), optional
-        The other directions of which identifiability warns, over the standard errors by which the
-        observations move along them.
+        The other directions of which identifiability warns through a surrogate, each over the
+        standard errors by which the observations move along it.
     """
 
     directions: np.ndarray
@@ -78,7 +80,11 @@ class Undetermined:
 
     @classmethod
     def of(
-        cls, moments: Identifiability, likelihood: Identifiability | None, information: np.ndarray
+        cls,
+        moments: Identifiability,
+        likelihood: Identifiability | None,
+        information: np.ndarray,
+        surrogate: bool = False,
     ) -> Undetermined:
         """Return what neither the moments nor the likelihood, if it answers, determine.
 
@@ -88,11 +94,13 @@ class Undetermined:
             By the moments, and by the likelihood if it is the answer.
         information : ndarray of shape (n_p, n_p)
             That of the answer.
+        surrogate : bool
+            Whether the moments, or the likelihood if it is the answer, are those of a surrogate.
         """
         scales = np.where(moments.scales > 0, moments.scales, 1.0)
         found = moments.directions[moments.singular_values < _NOTHING]
         if likelihood is None:
-            return cls(found, scales, _weak(moments, scales))
+            return cls(found, scales, _weak(moments, scales) if surrogate else None)
         # The likelihood may determine what two moments do not.
         plain = found * moments.scales
         along = np.einsum("ki,ij,kj->k", plain, information, plain)
@@ -103,7 +111,7 @@ class Undetermined:
             rest = direction - own.T @ (own @ direction)
             if (length := float(np.linalg.norm(rest))) > _ANOTHER:
                 own = np.concatenate([own, rest[None] / length])
-        return cls(own, scales, _weak(likelihood, scales))
+        return cls(own, scales, _weak(likelihood, scales) if surrogate else None)
 
     @property
     def entries(self) -> np.ndarray:
@@ -139,7 +147,8 @@ class Undetermined:
         if self.weak is not None:
             every.append(self.weak[np.abs(self.weak).max(axis=1) > _LARGEST_ERROR])
         along = (np.concatenate(every) * self.scales)[:, among]
-        rows = _simplest(scipy.linalg.null_space(along).T)
+        near = _ROUND if len(every) == 1 or not len(every[1]) else _ROUND_WEAK
+        rows = _simplest(scipy.linalg.null_space(along).T, near)
         names, logs = _names(problem)
         t, found = float(stdtrit(len(problem.data) - 1, 0.975)), []
         for row in rows:
@@ -166,8 +175,8 @@ def _weak(known: Identifiability, scales: np.ndarray) -> np.ndarray:
     return known.directions[rows] * (known.scales / scales) / moved[rows, None]
 
 
-def _simplest(rows: np.ndarray) -> np.ndarray:
-    """Return a basis of the same space with as many zeros, rounded where a half is meant."""
+def _simplest(rows: np.ndarray, near: float) -> np.ndarray:
+    """Return a basis of the same space with as many zeros, rounded to a half that is so near."""
     rows = rows.copy()
     for k in range(len(rows)):
         pivot = int(np.argmax(np.abs(rows[k])))
@@ -175,10 +184,10 @@ def _simplest(rows: np.ndarray) -> np.ndarray:
         others = np.arange(len(rows)) != k
         rows[others] -= np.outer(rows[others, pivot], rows[k])
     # The first parameter of a combination has a positive coefficient.
-    first = np.abs(rows) > _ROUND
+    first = np.abs(rows) > near
     rows *= np.sign(rows[np.arange(len(rows)), first.argmax(axis=1)])[:, None]
     halves = np.round(2 * rows) / 2
-    return np.where(np.abs(rows - halves) < _ROUND, halves, rows)
+    return np.where(np.abs(rows - halves) < near, halves, rows)
 
 
 def _names(problem: Problem) -> tuple[list[str], np.ndarray]:
