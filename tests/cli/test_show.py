@@ -33,7 +33,7 @@ def row(text: str, start: str) -> list[str]:
 
 def test_recovered_beside_true(tmp_path) -> None:
     text = table([write(tmp_path / "soil", TRUE)])
-    assert text.startswith("soil: 1000 systems, 50 observations each\n")
+    assert text.startswith("soil: 1000 systems with 50 observations each\n")
     assert row(text, "law     mean") == ["law", "mean", "0.512", "0.48", "to", "0.54", "0.5"]
     assert row(text, "noise   amplitude")[-4:] == ["0.095", "to", "0.101", "0.1"]
     truth = "largest error 0.024 (law), 0.040 (noise); law 1.50 times its oracle's; noise 0.80"
@@ -43,7 +43,7 @@ def test_recovered_beside_true(tmp_path) -> None:
     assert "estimators agree (p = 0.6)" in text
     assert "standard errors at most 1.02 times the bound" in text
     assert "look like draws of the fitted model (p = 0.4)" in text
-    assert "errs by 0.071 deviations of the noise, pushes by 0.11 standard errors" in text
+    assert "errs by 0.071 deviations of the noise, moves the answer by 0.11 standard errors" in text
     assert "doubt" not in text
     assert "5500, 0 failed" in text
     assert str(tmp_path / "soil" / "figures") in text
@@ -174,7 +174,7 @@ def test_a_surrogate_above_its_thresholds_is_a_doubt(tmp_path) -> None:
     bad = replace(ANSWER.surrogate, good_enough=False)
     text = table([write(tmp_path / "soil", replace(ANSWER, surrogate=bad))])
     assert "doubt Surrogate" in words(text)
-    assert "the study asks for 0.1" in words(text)
+    assert "The study asks for less than 0.1 of these deviations" in words(text)
 
 
 def test_calibration_beside_the_metrics_is_judged(tmp_path) -> None:

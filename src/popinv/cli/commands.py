@@ -202,16 +202,18 @@ def _snakemake(configuration: str | None, options: Sequence[str]) -> None:
 
 @popinv.command(short_help="Print what studies found.")
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
-def show(results: tuple[Path, ...]) -> None:
+@click.option("--systems", is_flag=True, help="Print the parameters of each system.")
+def show(results: tuple[Path, ...], systems: bool) -> None:
     """Print what studies, and the uses on them, found.
 
     RESULTS are configurations, folders of studies, of uses or of test problems, or files such as
     their metrics.json; all studies in the folder 'results' by default.
     """
     from popinv.cli.show import metrics_files, table
+    from popinv.cli.show import systems as of_systems
 
     try:
-        click.echo(table(metrics_files(results)))
+        click.echo((of_systems if systems else table)(metrics_files(results)))
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
 

@@ -31,7 +31,6 @@ from popinv.observation_files.survey import Survey, survey
 from popinv.store.whole_files import write_text
 from popinv.workflow.location import project_folder
 
-_DEFAULT = "porous_flow"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 # The deviation at which the search for the noise starts: as a share of the observations' spread,
 # and if there are no observations yet.
@@ -78,7 +77,7 @@ _FEW_SOLVES = """\
 
 def new_study(
     name: str,
-    forward: str | None = None,
+    forward: str = "python",
     observations: Path | None = None,
     given: Given | None = None,
     ask: Asked = refuse_to_ask,
@@ -89,9 +88,8 @@ def new_study(
     ----------
     name : str
         Name of the study and of its folder in the results.
-    forward : str, optional
-        One of `popinv.forward.examples.example_kinds`. By default ``python`` for a long table, and
-        ``porous_flow`` otherwise.
+    forward : str
+        One of `popinv.forward.examples.example_kinds`.
     observations : Path, optional
         A file of observations. Without it, observations are made from a known truth.
     given : Given, optional
@@ -116,19 +114,18 @@ def new_study(
     configuration = Path(f"{name}.yaml")
     _check_new(configuration)
     surveyed = None if observations is None else survey(observations, given, ask)
-    kind = forward or ("python" if surveyed and surveyed.long else _DEFAULT)
-    own = kind in OWN
+    own = forward in OWN
     if surveyed and surveyed.long and not own:
         raise ConfigError(
             f"{observations} is a long table, whose times an own simulator takes from the file: "
-            f"--forward {', '.join(OWN)}; got {kind}. If each of its rows is a system, state "
+            f"--forward {', '.join(OWN)}; got {forward}. If each of its rows is a system, state "
             "--layout wide."
         )
-    first, simulator = example(kind), simulator_file(kind, name) if own else None
+    first, simulator = example(forward), simulator_file(forward, name) if own else None
     if simulator:
         _check_new(simulator)
     if surveyed is None or observations is None:
-        entries = _OWN_ENTRIES if own else forward_section({"kind": kind}).observation_count()
+        entries = _OWN_ENTRIES if own else forward_section({"kind": forward}).observation_count()
         observed = _SYNTHETIC + indent(first.truth, 8 * " ")
         described = plain_observations(entries)
     else:
@@ -139,6 +136,7 @@ def new_study(
     size = surveyed.size if surveyed else 1.0
     study = Template(first.study).substitute(
         name=name,
+        folder=quoted_name(name),
         entries=entries,
         observed=_lines(described, 2).rstrip(),
         noise=float(f"{_NOISE_SHARE * spread:.1g}") if spread else _NOISE,
@@ -147,7 +145,7 @@ def new_study(
     texts = {}
     if simulator:
         times, labels = (surveyed.times, surveyed.labels) if surveyed else ((), ())
-        texts[simulator] = simulator_text(kind, entries, times, labels)
+        texts[simulator] = simulator_text(forward, entries, times, labels)
     texts[configuration] = (
         _HEAD.format(name=name, key=quoted_name(name), schema=_schema())
         + indent(study, 4 * " ")
@@ -159,8 +157,8 @@ def new_study(
     return _written(texts, configuration), surveyed
 
 
-def _check_names(name: str, forward: str | None) -> None:
-    if forward is not None and forward not in example_kinds():
+def _check_names(name: str, forward: str) -> None:
+    if forward not in example_kinds():
         raise ConfigError(f"forward is '{forward}', allowed: {', '.join(example_kinds())}")
     if not _NAME.fullmatch(name):
         other = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")

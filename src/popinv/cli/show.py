@@ -6,6 +6,7 @@ Use: ``python -m popinv.cli.show results/*/metrics.json``.
 from __future__ import annotations
 
 import argparse
+import csv
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -165,6 +166,46 @@ def table(metrics_paths: Sequence[str | Path]) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
+def systems(metrics_paths: Sequence[str | Path]) -> str:
+    """Return the parameters of each system of each study: posterior means and 95 % intervals.
+
+    Raises
+    ------
+    DataError
+        If a study has not sampled them. The message says how it does.
+    """
+    return "\n\n".join(_systems(Path(path).resolve().parent) for path in metrics_paths)
+
+
+def _systems(folder: Path) -> str:
+    file = folder / "downstream" / "posterior" / "systems.csv"
+    if not file.exists():
+        raise DataError(
+            f"{folder.name}: the parameters of single systems have not been sampled. Write in the "
+            f"study's configuration\n  downstream:\n    posterior: {{}}\nand run it again, or call "
+            f"popinv.load('{folder}').posterior() in Python"
+        )
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    means = [name for name in rows[0] if name.split(" [")[0].endswith(" mean")]
+    table: list[tuple[str, ...]] = [("system", *(name.replace(" mean", "") for name in means))]
+    for row in rows:
+        cells = (
+            f"{_number(float(row[name]))} ({_number(float(row[_end(name, '2.5 %')]))} to "
+            f"{_number(float(row[_end(name, '97.5 %')]))})"
+            for name in means
+        )
+        table.append((row["system"], *cells))
+    heading = f"{folder.name}: posterior mean and 95 % interval of each system"
+    return "\n".join([heading, "-" * len(heading), *aligned(table)])
+
+
+def _end(mean: str, end: str) -> str:
+    """Return the column of an end, for that of a mean."""
+    name, _, unit = mean.partition(" [")
+    return name.removesuffix(" mean") + f" {end}" + (f" [{unit}" if unit else "")
+
+
 def _other(path: Path, numbers: Mapping[str, Any]) -> str:
     """Return the text of a file that is not a study's answer."""
     if path.stem == "comparison" and "models" in numbers:
@@ -188,7 +229,7 @@ def _compared(paths: Sequence[Path]) -> list[str]:
 
 def _study(path: Path, answer: StudyAnswer) -> str:
     name, sizes = path.resolve().parent.name, answer.sizes
-    heading = f"{name}: {sizes.systems} systems, {sizes.observations_each} observations each"
+    heading = f"{name}: {sizes.systems} systems with {sizes.observations_each} observations each"
     parameters = aligned(_parameters(answer))
     judged = [*_judged(path, answer), *uses_lines(path.parent)]
     return "\n".join([heading, "-" * len(heading), *parameters, "", *judged])
@@ -230,7 +271,7 @@ def _parameters(answer: StudyAnswer) -> list[tuple[str, ...]]:
                 (
                     kind,
                     p.name.replace("_", " "),
-                    _number(p.value),
+                    _number(p.value) if p.determined else "",
                     p.interval,
                     "" if p.true is None else _number(p.true),
                     p.units,

@@ -356,6 +356,8 @@ def rows_of_systems(
 ) -> pd.DataFrame:
     """Return the first row of each system, where columns are constant within each system.
 
+    An empty cell says nothing if another row of the system holds a value.
+
     Parameters
     ----------
     frame : DataFrame
@@ -373,11 +375,17 @@ def rows_of_systems(
         If a column is not. The message does not name the file.
     """
     first = np.unique(row, return_index=True)[1]
-    systems = frame.iloc[first]
+    systems = frame.iloc[first].copy()
     for column in columns:
         cells = frame[column].to_numpy(dtype=object)
-        held = systems[column].to_numpy(dtype=object)[row]
-        for i in np.flatnonzero((cells != held) & ~_equal(cells, held))[:1]:
+        told = np.flatnonzero([not is_missing(cell) for cell in cells])
+        having, at = np.unique(row[told], return_index=True)
+        of_systems = systems[column].to_numpy(dtype=object).copy()
+        of_systems[having] = cells[told[at]]
+        systems[column], held = of_systems, of_systems[row]
+        differs = np.zeros(len(cells), dtype=bool)
+        differs[told] = (cells != held)[told] & ~_equal(cells[told], held[told])
+        for i in np.flatnonzero(differs)[:1]:
             raise DataError(
                 f"{place_in(frame, i)}: the column '{column}' of system '{names[row[i]]}' holds "
                 f"{held[i]!r} and {cells[i]!r}, but what is known of a system is one value, in all "
@@ -388,13 +396,11 @@ def rows_of_systems(
 
 
 def _equal(cells: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return which cells hold the same number, or are both missing."""
+    """Return which cells hold the same number, or the same text."""
     return np.array([_meaning(a) == _meaning(b) for a, b in zip(cells, others, strict=True)])
 
 
-def _meaning(cell: str) -> float | str | None:
-    if is_missing(cell):
-        return None
+def _meaning(cell: str) -> float | str:
     try:
         return float(cell)
     except ValueError:

@@ -32,9 +32,11 @@ from popinv.observation_files.table import (
 )
 from popinv.observation_files.wide_tables import refuse_counted_rows, wide_table
 from popinv.sections.tables import (
+    Seen,
     TextTable,
     different_times,
     is_dates,
+    is_missing,
     is_number,
     nearest_time,
     numbers_of,
@@ -50,6 +52,8 @@ __all__ = ["KnownColumn", "Survey", "name_and_unit", "survey"]
 
 # A simulator is asked for at most so many times; more are rounded to a grid of fewer.
 _MOST_TIMES, _GRID = 300, 200
+MANY_TIMES, FEW_TIMES = 50, 25
+"""Times from which on it is told how to round them, and to how many."""
 # At most so many whole numbers may be categories.
 _CATEGORIES = 6
 
@@ -80,7 +84,10 @@ class Survey:
     entries : int
         Number of observations of each system; of a long table, those at all times.
     missing : int
-        Number of missing values. Those of a long table are cells of its column of values.
+        Number of missing values. Those of a long table are cells of its column of values, in rows
+        that are no doses.
+    rows : int
+        Number of rows of a long table.
     spread : float
         Standard deviation over the systems: the median over the columns. That of a long table is
         over all values.
@@ -103,7 +110,7 @@ class Survey:
     labels : tuple of str
         The quantities of a long table.
     fewest, most : int
-        Numbers of observations of a system of a long table.
+        Numbers of observations of a system, or of its replicate in a wide table.
     censored : int
         Number of values of a long table beyond a limit, by the columns that state limits.
     replicates : (int, int)
@@ -112,6 +119,8 @@ class Survey:
         Number of times to which those of the file are rounded, where it has too many.
     time_tolerance : float, optional
         By how much they are rounded at most.
+    crowded : bool
+        Whether a system has several values at one time of a grid of `FEW_TIMES`.
     """
 
     systems: int
@@ -119,6 +128,7 @@ class Survey:
     missing: int
     spread: float
     size: float
+    rows: int = 0
     layout: Layout | None = None
     header: bool = False
     stand_ins: tuple[StandIn, ...] = ()
@@ -133,6 +143,7 @@ class Survey:
     replicates: tuple[int, int] = (1, 1)
     grid: int | None = None
     time_tolerance: float | None = None
+    crowded: bool = False
 
     @property
     def long(self) -> bool:
@@ -251,6 +262,7 @@ def _of_wide(table: ObservationTable, layout: Layout | None = None) -> Survey:
         count, replicates = len(numbers), (int(numbers.min()), int(numbers.max()))
     elif table.replicate_count > 1:
         replicates = (1, table.replicate_count)
+    each = np.isfinite(values).sum(axis=1)
     return Survey(
         systems=count,
         entries=values.shape[1],
@@ -260,6 +272,8 @@ def _of_wide(table: ObservationTable, layout: Layout | None = None) -> Survey:
         layout=layout,
         stand_ins=tuple(stand_ins),
         names=tuple(table.names or ()),
+        fewest=int(each.min()),
+        most=int(each.max()),
         replicates=replicates,
     )
 
@@ -274,20 +288,24 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
     columns = [f"the column '{name}'" for name in numeric]
     stand_ins = stand_ins_in(columns, [numbers_of(frame, name) for name in numeric])
     values = numbers_of(frame, value, [each.number for each in stand_ins])
-    seen = frame[system][~np.isnan(values)].value_counts()
-    places = different_times(frame, time) if time else []
-    labels = list(dict.fromkeys(frame[label])) if label else []
+    held = ~np.isnan(values)
+    seen = frame[system][held].value_counts()
+    by_values = Seen(value, tuple(each.number for each in stand_ins))
+    places = different_times(frame, time, seen=by_values) if time else []
+    labels = list(dict.fromkeys(frame[label][held])) if label else []
     grid = tolerance = None
     if time and len(places) > _MOST_TIMES:
-        grid, span = _GRID, places[-1] - places[0]
-        places = different_times(frame, time, grid)
-        # Two digits more than half a step has.
-        tolerance = float(f"{0.505 * span / (grid - 1):.3g}")
+        grid, tolerance = _GRID, rounding(places, _GRID)
+        places = different_times(frame, time, grid, by_values)
         layout = _with_close_times(frame, layout, values, places)
+    few = list[float]()
+    if time and len(places) >= MANY_TIMES:
+        few = different_times(frame, time, FEW_TIMES, by_values)
     return Survey(
         systems=frame[system].nunique(),
         entries=max(1, len(places)) * max(1, len(labels)),
-        missing=int(np.isnan(values).sum()),
+        missing=int(np.isnan(values).sum()) - layout.doses,
+        rows=len(frame),
         spread=float(np.nanstd(values)),
         size=float(np.nanmean(np.abs(values))),
         layout=layout,
@@ -299,10 +317,19 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
         fewest=int(seen.min()),
         most=int(seen.max()),
         censored=_censored(frame, layout, values),
-        replicates=_replicates_of_long(frame[~np.isnan(values)], layout),
+        replicates=_replicates_of_long(frame[held], layout),
         grid=grid,
         time_tolerance=tolerance,
+        crowded=bool(few)
+        and not layout.replicated
+        and _with_close_times(frame, layout, values, few).rows_are_replicates,
     )
+
+
+def rounding(times: Sequence[float], grid: int) -> float:
+    """Return by how much times are rounded at most to a grid of so many."""
+    # Two digits more than half a step has.
+    return float(f"{0.505 * (times[-1] - times[0]) / (grid - 1):.3g}")
 
 
 def _censored(frame: pd.DataFrame, layout: Layout, values: np.ndarray) -> int:
@@ -350,8 +377,9 @@ def _known(frame: pd.DataFrame, uses: Sequence[ColumnUse]) -> tuple[KnownColumn,
     for each in uses:
         if each.use == "known":
             cells = frame[each.name]
-            text = not all(map(is_number, cells))
-            levels = tuple(sorted(set(cells)))
+            # Where the rows of doses alone have a cell, the others are empty.
+            levels = tuple(sorted({cell for cell in cells if not is_missing(cell)}))
+            text = not all(map(is_number, levels))
             whole = not text and all(float(level) % 1 == 0 for level in levels)
             few = whole and 2 < len(levels) <= _CATEGORIES
             found.append(KnownColumn(each.name, text, levels if text or few else ()))
