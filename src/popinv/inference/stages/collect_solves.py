@@ -126,6 +126,9 @@ def collect_solves(
         Thresholds(**thresholds),
         surrogate_push(problem, previous_estimate),
     )
+    if not fresh.sizes["sample"]:
+        print("no further solves, as the surrogate is good enough")
+        return judged
     error, push = (float(judged[f"surrogate_{name}"].values[-1]) for name in ("error", "push"))
     print(
         f"{solves}; the surrogate's error is {error:.2g} noise standard deviations and moves the "
