@@ -44,7 +44,7 @@ _HEAD = """\
 # 'popinv docs configuration' explains every key; a key that is left out has its default.
 #   popinv try {name}.yaml                # a first look, in seconds
 #   popinv run {name}.yaml
-#   popinv show results/{name}
+#   popinv show {name}.yaml
 
 seed: 1
 
