@@ -34,7 +34,17 @@ def call(*arguments: str):
 
 def test_help_names_every_command():
     printed = call("--help").output
-    for command in ("doctor", "new-study", "try", "run", "show", "report", "demand", "unlock"):
+    for command in (
+        "doctor",
+        "new-study",
+        "try",
+        "run",
+        "show",
+        "report",
+        "plan",
+        "docs",
+        "unlock",
+    ):
         assert f"\n  {command} " in printed
 
 
@@ -75,6 +85,7 @@ def test_observations_decide_how_many_entries_there_are(kind):
 def test_the_first_simulator_answers_as_the_configuration_says(monkeypatch):
     call("new-study", "mine", "--forward", "python")
     monkeypatch.syspath_prepend("mine")
+    monkeypatch.delitem(sys.modules, "simulator", raising=False)
     from simulator import solve
 
     z = np.array([[2.0, 0.5], [1.0, 0.0]])

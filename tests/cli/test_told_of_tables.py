@@ -94,18 +94,21 @@ def dosed(amounts: list[float], each: int = 1) -> list[str]:
 def test_rows_of_doses_are_told_and_the_dose_may_be_design() -> None:
     said = new(["ID,TIME,AMT,EVID,DV", *dosed([100 + s for s in range(20)])])
     assert "20 of 100 rows are doses without a value and are left out" in said
-    assert "forward.design" in said
+    assert "the simulator gets 'AMT' of each system as design" in said
     assert "the dose of each system; it may be design or covariate" in said
     assert "it marks the rows of doses" in said
-    text = (
-        Path("mine.yaml").read_text().replace("    forward:", "    forward:\n      design: [AMT]")
-    )
-    Path("mine.yaml").write_text(text)
     learned = imported()
     doses = dict(
         zip(map(str, learned["system_id"].values), learned["design"].values[:, 0], strict=True)
     )
     assert doses == {str(s): 100.0 + s for s in range(20)}
+
+
+def test_the_first_simulator_takes_the_dose() -> None:
+    new(["ID,TIME,AMT,EVID,DV", *dosed([100 + s for s in range(20)])])
+    done = CliRunner().invoke(popinv, ["try", "mine.yaml"])
+    assert done.exit_code == 0, done.output
+    assert "verdict: it can run" in done.output
 
 
 def test_several_doses_at_one_time_do_not_hide_the_times() -> None:
@@ -132,27 +135,23 @@ def test_a_dose_that_every_row_states_is_known_of_its_system() -> None:
 # --- limits -------------------------------------------------------------------------------------
 
 
-def test_a_limit_in_a_cell_names_its_key_with_the_yaml() -> None:
+def test_limits_in_the_cells_of_a_long_table_are_read_and_counted() -> None:
     rows = [f"{i},{t},{y if float(y) > 0.4 else '<0.4'}" for i, t, y in map(_cells, curves())]
-    said = new(["id,time,y", *rows], said=1)
+    said = new(["id,time,y", *rows])
     count = sum("<0.4" in row for row in rows)
-    assert f"the column 'y' holds limits in {count} of 80 rows ('<0.4'; the first in row" in said
-    assert said.endswith("  observations:\n    censored_below: 0.4\n")
-    held = [row.replace("<", "") for row in rows]
-    new(["id,time,y", *held])
-    text = Path("mine.yaml").read_text()
-    Path("mine.yaml").write_text(
-        text.replace("layout: long", "layout: long\n      censored_below: 0.4")
-    )
-    assert study().observations.censored_below == 0.4
+    assert f"beyond a limit: {count} values" in said
+    assert study().observations.censoring_column == "y"
+    values = imported()
+    assert values["censored_below"].values.min() == 0.4
+    assert (values["y"].values == 0.4).sum() == count
 
 
-def test_limits_on_both_sides_and_different_ones() -> None:
-    rows = [row.split(",") for row in curves()]
-    for i, cell in ((2, "> 7"), (5, ">=7"), (9, "<0.4"), (13, "<0.5"), (21, "≤0.4")):
-        rows[i][2] = cell
-    said = new(["id,time,y", *map(",".join, rows)], said=1)
-    assert "holds limits in 5 of 80 rows" in said
+def test_limits_in_the_cells_of_a_wide_table_name_their_keys() -> None:
+    cells = np.array([row.split(",")[2] for row in curves()]).reshape(20, 4)
+    for at, cell in (((2, 0), "> 7"), ((5, 1), ">=7"), ((9, 2), "<0.4"), ((13, 3), "<0.5")):
+        cells[at] = cell
+    said = new(["a,b,c,d", *map(",".join, cells)], said=1)
+    assert "(3 more columns hold limits)" in said
     assert "put the limit of every row into a column of its own" in said
     assert "censored_above: 7\n" in said
     assert "censored_below: {column: NAME OF THIS COLUMN}" in said

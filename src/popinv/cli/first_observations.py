@@ -103,13 +103,19 @@ def _limit_keys(surveyed: Survey) -> Iterator[str]:
         yield f"censoring_column: {_text(marks)}"
         if (limit := surveyed.named("limit")) is not None:
             yield f"limit_column: {_text(limit)}"
+    elif surveyed.limits:
+        yield "# Of a value such as <0.4 it is only used that it lies beyond its limit."
+        yield f"censoring_column: {_text(surveyed.named('value') or '')}"
     if (limits := surveyed.named("lower_limit")) is not None:
         yield "# Of a value at its limit or below it is only used that it lies there."
         yield f"censored_below: {{column: {_text(limits)}}}"
 
 
-def model_observations(file: Path, surveyed: Survey) -> list[str]:
-    """Return the lines of the key ``observations`` of an own simulator, with comments."""
+def model_observations(file: Path, surveyed: Survey, dose: str | None = None) -> list[str]:
+    """Return the lines of the key ``observations`` of an own simulator, with comments.
+
+    A column with the dose of each system becomes its design.
+    """
     if not surveyed.long:
         places = _increasing(surveyed.names)
         if places and len(places) <= _LONGEST_TIMES:
@@ -132,7 +138,14 @@ def model_observations(file: Path, surveyed: Survey) -> list[str]:
     if time:
         grid = f", grid: {surveyed.grid}" if surveyed.grid else ""
         keys.append(f"times: {{file: {_text(file.as_posix())}, column: {_text(time)}{grid}}}")
-    return ["observations:", *(f"  {key}" for key in keys)]
+    design = ["# What the simulator is told of each system.", f"design: [{dose}]"] if dose else []
+    return [*design, "observations:", *(f"  {key}" for key in keys)]
+
+
+def dose_of_systems(surveyed: Survey) -> str | None:
+    """Return the column with the one dose of each system, as the design names it, or None."""
+    name = name_and_unit(surveyed.dose[0])[0] if surveyed.dose else ""
+    return name if _IDENTIFIER.fullmatch(name) else None
 
 
 def quoted_name(name: str) -> str:
@@ -195,12 +208,15 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
             "the file)"
         )
     if surveyed.censored:
-        yield f"  beyond a limit: {surveyed.censored} values (see the file)"
+        yield f"  beyond a limit: {surveyed.censored} values; it is only used that they lie there"
     if doses := surveyed.layout.doses if surveyed.layout else 0:
         yield (
-            f"  {doses} of {surveyed.rows} rows are doses without a value and are left out; the "
-            "simulator learns of a dose by a column of forward.design, with one value in each "
-            "system"
+            f"  {doses} of {surveyed.rows} rows are doses without a value and are left out; "
+            + (
+                f"the simulator gets '{dose}' of each system as design"
+                if (dose := dose_of_systems(surveyed))
+                else "a simulator gets one dose of each system, by a column of forward.design"
+            )
         )
     if surveyed.missing and surveyed.long:
         yield f"  {surveyed.missing} of {surveyed.rows} rows have no value and are left out"

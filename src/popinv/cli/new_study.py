@@ -14,6 +14,7 @@ from string import Template
 from textwrap import indent
 
 from popinv.cli.first_observations import (
+    dose_of_systems,
     model_observations,
     observations_section,
     plain_observations,
@@ -40,9 +41,9 @@ _OWN_ENTRIES = 10
 
 _HEAD = """\
 {schema}
-# Every key is explained in config/README.md; what is left out has the default given there.
+# 'popinv docs configuration' explains every key; a key that is left out has its default.
 #   popinv try {name}.yaml                # a first look, in seconds
-#   snakemake --configfile {name}.yaml
+#   popinv run {name}.yaml
 #   popinv show results/{name}
 
 seed: 1
@@ -124,6 +125,7 @@ def new_study(
     first, simulator = example(forward), simulator_file(forward, name) if own else None
     if simulator:
         _check_new(simulator)
+    dose = None
     if surveyed is None or observations is None:
         entries = _OWN_ENTRIES if own else forward_section({"kind": forward}).observation_count()
         observed = _SYNTHETIC + indent(first.truth, 8 * " ")
@@ -131,9 +133,13 @@ def new_study(
     else:
         entries = surveyed.entries
         observed = _lines(observations_section(observations, surveyed), 4)
-        described = model_observations(observations, surveyed)
+        dose = dose_of_systems(surveyed) if forward == "python" else None
+        described = model_observations(observations, surveyed, dose)
     spread = surveyed.spread if surveyed else None
     size = surveyed.size if surveyed else 1.0
+    if dose and surveyed and surveyed.dose and surveyed.dose[1] > 0:
+        # The first simulator multiplies by the dose.
+        size /= surveyed.dose[1]
     study = Template(first.study).substitute(
         name=name,
         folder=quoted_name(name),
@@ -145,7 +151,7 @@ def new_study(
     texts = {}
     if simulator:
         times, labels = (surveyed.times, surveyed.labels) if surveyed else ((), ())
-        texts[simulator] = simulator_text(forward, entries, times, labels)
+        texts[simulator] = simulator_text(forward, entries, times, labels, dose)
     texts[configuration] = (
         _HEAD.format(name=name, key=quoted_name(name), schema=_schema())
         + indent(study, 4 * " ")

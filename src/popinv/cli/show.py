@@ -59,15 +59,13 @@ def comparisons_of(configuration: str | Path) -> str:
         raise DataError(
             f"{configuration}: compares no models. Name studies of the same observations there, "
             f"such as 'comparisons: {{models: [{', '.join(list(config.studies)[:2])}]}}', and run "
-            f"snakemake --configfile {configuration}"
+            f"popinv run {configuration}"
         )
     blocks = []
     for name in config.comparisons:
         file = Path(config.results, "comparisons", name, "comparison.json")
         if not file.exists():
-            raise DataError(
-                f"{file}: there is no such file yet. Run snakemake --configfile {configuration}"
-            )
+            raise DataError(f"{file}: there is no such file yet. Run 'popinv run {configuration}'.")
         blocks.append("\n".join(comparison_lines(name, read_metrics(file))))
     return "\n\n".join(blocks)
 
@@ -89,11 +87,12 @@ def metrics_files(given: Sequence[Path]) -> list[Path]:
         If there is none. The message says what to do.
     """
     asked = given or (Path("results"),)
-    files = [path for each in asked for path in _metrics_in(each)]
+    folders = [folder for each in asked for folder in folders_of(each)]
+    files = [path for each in folders for path in _metrics_in(each)]
     if not files:
-        places = ", ".join(map(str, asked))
+        places = ", ".join(map(str, folders))
         raise DataError(
-            f"no metrics.json in {places}: no study is finished there. {_instead(asked[0])}"
+            f"no metrics.json in {places}: no study is finished there. {_instead(folders[0])}"
         )
     return files
 
@@ -110,6 +109,20 @@ def _instead(asked: Path) -> str:
         f"'{program('popinv')} run NAME.yaml' runs a study; without a name it is the one of "
         "config/config.yaml."
     )
+
+
+def folders_of(given: Path) -> list[Path]:
+    """Return the folders of the results of a configuration's studies; another path is itself.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration does not pass the checks.
+    """
+    if given.suffix not in (".yaml", ".yml"):
+        return [given]
+    config = load_file(given)
+    return [Path(config.results, name) for name in config.studies]
 
 
 def _metrics_in(given: Path) -> list[Path]:

@@ -59,6 +59,8 @@ _FEW = 8
 # It precedes the number of a column that has the name of another one.
 _PLACE = " (column "
 _DOSES = "doses that differ within systems"
+DOSE_OF_SYSTEM = "the dose of each system"
+"""Why a column is a known quantity that the simulator is told of."""
 
 
 def layout_of(
@@ -144,7 +146,7 @@ class _Recognition:
             rows = each.of_rows(told), system.of_rows(told)
             dosed = self.uses[each.name] == ("ignored", _DOSES)
             if dosed and len(rows[1].levels) == len(system.levels) and constant_within(*rows):
-                self._take(each, "known", "the dose of each system")
+                self._take(each, "known", DOSE_OF_SYSTEM)
 
     def _refuse_doubtful(self) -> None:
         """Refuse columns of numbers with some text in them."""

@@ -14,12 +14,18 @@ import pandas as pd
 from popinv.errors import DataError, nearest
 from popinv.observation_files.doubtful_cells import alike
 from popinv.observation_files.known_columns import known_columns, source_columns
-from popinv.observation_files.limits import marked_limits, read_limits, shared_limits
+from popinv.observation_files.limits import (
+    limits_of_marks,
+    marked_limits,
+    read_limits,
+    shared_limits,
+)
 from popinv.observation_files.replicates import places_in_turn
 from popinv.observation_files.table import ObservationTable
 from popinv.sections.messages import shown
 from popinv.sections.tables import (
     is_missing,
+    marked_numbers_of,
     named_column,
     nearest_time,
     numbers_of,
@@ -83,7 +89,11 @@ def read_long(
         )
     row, names = pd.factorize(frame[system])
     stand_ins = section.missing_values or ()
-    values = numbers_of(frame, value, stand_ins)
+    # The study says where marks are: among the values themselves these are cells such as <0.4.
+    in_cells = section.censoring_column == section.value_column
+    values, marks = marked_numbers_of(frame, value, stand_ins)
+    if not in_cells:
+        values = numbers_of(frame, value, stand_ins)
     seen = ~np.isnan(values)
     cells: dict[str, list[str]] = {}
     if section.place_columns:
@@ -104,7 +114,9 @@ def read_long(
         times = times_of(frame, named_column(frame, str(section.time_column), ""))
         shifts = table_of(times - observations.coordinates[place, -1]).reshape(len(names), -1)
     stated, shared = read_limits(frame, section.limit_columns, 1), True
-    if section.censoring_column is not None:
+    if in_cells:
+        stated = limits_of_marks(values, marks, np.full(len(marks), np.nan))
+    elif section.censoring_column is not None:
         stated = marked_limits(frame, values, section.censoring_column, section.limit_column)
     limits = {name: table_of(each.ravel()) for name, each in stated.items()}
     if section.censoring_column is not None:

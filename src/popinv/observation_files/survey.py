@@ -21,7 +21,7 @@ from popinv.observation_files.columns import (
 from popinv.observation_files.files import check_exists, named_in_errors, read_observations
 from popinv.observation_files.first_lines import names_columns, trait_of_places
 from popinv.observation_files.gridded_files import is_long
-from popinv.observation_files.layouts import layout_of
+from popinv.observation_files.layouts import DOSE_OF_SYSTEM, layout_of
 from popinv.observation_files.section import has_named_columns
 from popinv.observation_files.stand_ins import StandIn, stand_ins_in, without_stand_ins
 from popinv.observation_files.table import (
@@ -42,6 +42,7 @@ from popinv.sections.tables import (
     numbers_of,
     read_text,
     times_of,
+    without_marks,
 )
 from popinv.sections.units import name_and_unit
 
@@ -111,6 +112,10 @@ class Survey:
         The quantities of a long table.
     fewest, most : int
         Numbers of observations of a system, or of its replicate in a wide table.
+    limits : int
+        Number of cells of a long table that hold a limit, such as ``<0.4``.
+    dose : (str, float) or None
+        The column with one dose of each system, and its mean.
     censored : int
         Number of values of a long table beyond a limit, by the columns that state limits.
     replicates : (int, int)
@@ -140,6 +145,8 @@ class Survey:
     fewest: int = 0
     most: int = 0
     censored: int = 0
+    dose: tuple[str, float] | None = None
+    limits: int = 0
     replicates: tuple[int, int] = (1, 1)
     grid: int | None = None
     time_tolerance: float | None = None
@@ -207,12 +214,18 @@ def survey(file: Path, given: Given | None = None, ask: Asked = refuse_to_ask) -
         header = trait_of_places(text) is not None
         titled = header or names_columns(text)
         frame = text.frame(titled)
-        layout = layout_of(frame, given, ask)
+        plain, marks = without_marks(frame)
+        layout = layout_of(plain, given, ask)
+        if marks and not (layout.long and set(marks) == {layout.named("value")}):
+            # Only the values of a long table may be limits: this refuses the others.
+            layout_of(frame, given, ask)
         _check_names(frame, layout)
         if layout.long:
             if not titled:
                 raise DataError(_no_names(layout))
-            return _of_long(frame, layout)
+            surveyed = _of_long(plain, layout)
+            limits = sum(marks.values())
+            return replace(surveyed, limits=limits, censored=surveyed.censored or limits)
         refuse_counted_rows(frame, titled)
         return _of_columns(text, frame, layout if titled else None, header)
 
@@ -317,6 +330,7 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
         fewest=int(seen.min()),
         most=int(seen.max()),
         censored=_censored(frame, layout, values),
+        dose=_dose(frame, layout),
         replicates=_replicates_of_long(frame[held], layout),
         grid=grid,
         time_tolerance=tolerance,
@@ -340,6 +354,14 @@ def _censored(frame: pd.DataFrame, layout: Layout, values: np.ndarray) -> int:
     if limits is not None:
         return int(np.count_nonzero(values <= numbers_of(frame, limits)))
     return 0
+
+
+def _dose(frame: pd.DataFrame, layout: Layout) -> tuple[str, float] | None:
+    """Return the column with the dose of each system and its mean, None if there is none."""
+    found = [each.name for each in layout.columns if each.why == DOSE_OF_SYSTEM]
+    if not found:
+        return None
+    return found[0], float(np.nanmean(numbers_of(frame, found[0])))
 
 
 def _with_close_times(

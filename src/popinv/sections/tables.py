@@ -340,6 +340,9 @@ def advice_on(cell: str) -> str:
     return f"Write the number alone: {text}."
 
 
+_MARKS = {"censored_below": 1, "censored_above": -1}
+
+
 def limit_of(cell: str) -> tuple[str, float] | None:
     """Return the key that states the limit which a cell holds, and the limit; None for others.
 
@@ -421,6 +424,48 @@ def numbers_of(frame: pd.DataFrame, column: str, stand_ins: Sequence[float] = ()
     return values
 
 
+def marked_numbers_of(
+    frame: pd.DataFrame, column: str, stand_ins: Sequence[float] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a column of numbers and limits, such as ``<0.4``, and what marks each cell, both (n,).
+
+    The number of a limit is the limit. The mark is 1 where the value is known to lie below it, -1
+    where it lies above, and 0 for a number.
+
+    Raises
+    ------
+    DataError
+        As :func:`numbers_of`.
+    """
+    cells = [str(cell) for cell in frame[column]]
+    limits = [limit_of(cell) for cell in cells]
+    marks = np.array([0 if each is None else _MARKS[each[0]] for each in limits], dtype=int)
+    if marks.any():
+        plain = [
+            c if each is None else repr(each[1]) for c, each in zip(cells, limits, strict=True)
+        ]
+        frame = frame.assign(**{column: plain})
+    return numbers_of(frame, column, stand_ins), marks
+
+
+def without_marks(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return a table with the limits of its columns of numbers as numbers, and counts of these.
+
+    A column that holds other text, too, stays as it is.
+    """
+    counts: dict[str, int] = {}
+    for column in dict.fromkeys(map(str, frame.columns)):
+        cells = frame[column]
+        if cells.ndim > 1 or not any(map(limit_of, set(map(str, cells)))):
+            continue
+        with contextlib.suppress(DataError):
+            values, marks = marked_numbers_of(frame, column)
+            numbers = ["" if np.isnan(value) else repr(float(value)) for value in values]
+            frame = frame.assign(**{column: numbers})
+            counts[column] = int(np.count_nonzero(marks))
+    return frame, counts
+
+
 @dataclass(frozen=True)
 class Seen:
     """The column of values of a long table, and the numbers that stand for a missing one."""
@@ -431,7 +476,7 @@ class Seen:
     def rows(self, frame: pd.DataFrame) -> np.ndarray:
         """Boolean mask (n,) of the rows with a value."""
         value = named_column(frame, self.column, "observations.value_column")
-        return ~np.isnan(numbers_of(frame, value, self.stand_ins))
+        return ~np.isnan(marked_numbers_of(frame, value, self.stand_ins)[0])
 
 
 def is_dates(cells: Sequence[str]) -> bool:
