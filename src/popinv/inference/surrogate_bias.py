@@ -376,8 +376,10 @@ class AnswerShift:
             treatment = "included"
             more = np.diag(covariance - population["sampling_covariance"].values)
             shift = np.sqrt(np.maximum(more, 0.0))
-        ends = [population[f"{part}_lower"].values for part in ("law", "noise")]
-        known = (errors > 0) & ~np.isnan(np.concatenate(ends))
+        known = errors > 0
+        if "law_lower" in population:
+            ends = [population[f"{part}_lower"].values for part in ("law", "noise")]
+            known &= ~np.isnan(np.concatenate(ends))
         return cls(np.where(known, shift / np.where(known, errors, 1.0), 0.0), treatment)
 
     @property

@@ -571,25 +571,12 @@ class StudyAnswer:
 
 
 def spanned(low: int, high: int) -> str:
-    """Return a range of counts in words.
-
-    Examples
-    --------
-    >>> spanned(6, 6), spanned(4, 9)
-    ('6', '4 to 9')
-    """
+    """Return a range of counts in words: "6", or "4 to 9"."""
     return str(high) if low == high else f"{low} to {high}"
 
 
 def surrogate_statement(push: float, treatment: SurrogateTreatment) -> str:
-    """Return what the surrogate's error does to the answer, and what has been done about it.
-
-    Examples
-    --------
-    >>> surrogate_statement(0.11, "unused")
-    "The surrogate's error would move the answer by 0.11 standard errors. The answer uses the \
-forward model itself."
-    """
+    """Return what the surrogate's error does to the answer, and what has been done about it."""
     return _TREATMENTS[treatment].format(f"{push:.2g} standard errors")
 
 
