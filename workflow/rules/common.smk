@@ -445,6 +445,9 @@ def tell_what_it_takes():
         f"{len(each)} jobs of studies, at most {minutes:,.0f} minutes of one core and often a "
         f"quarter of that, at most {memory:,.0f} MB in a job"
     )
+    files = {times_file_of(of.study) for _, of, _ in each} - {None}
+    if any(solve_times_of(file) is None for file in files):
+        told += "; the time of a solve is assumed, and 'popinv try' measures it"
     if PROGRESS in os.environ:
         from popinv.workflow.display import PLANNED
 
