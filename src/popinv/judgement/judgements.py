@@ -322,14 +322,13 @@ def _estimator(answer: StudyAnswer) -> Iterator[Judgement]:
 
 
 def _arrival(answer: StudyAnswer) -> Iterator[Judgement]:
-    if (descent := answer.descent) is None:
+    # The remaining distance of the descent says nothing about an answer of another estimator.
+    if (descent := answer.descent) is None or answer.choice.estimator != "distance":
         return
     arrived = descent.arrived
-    # The descent's remaining distance is no reason to doubt an answer of another estimator.
-    matters = answer.choice.estimator == "distance"
     yield Judgement(
         "Descent",
-        "good" if arrived else "doubt" if matters else "neutral",
+        "good" if arrived else "doubt",
         f"has {'' if arrived else 'not '}arrived",
         f"The descent has {'' if arrived else 'not '}arrived: the parameter that is furthest from "
         f"convergence has {descent.remaining:.2g} standard errors left to go.",

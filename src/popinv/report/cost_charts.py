@@ -1,23 +1,16 @@
-"""Charts of the cost of the answer: place and number of solver calls, and time by stage."""
+"""Charts of the solver calls: where they were, and what the surrogate has learned of them."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
-from popinv.charts.description import Axis, Bars, Panel
 from popinv.charts.page_chart import Chart
 from popinv.charts.plotly_marks import DOTS
 from popinv.charts.plotly_writer import page_figure
-from popinv.charts.style import MODEL
 from popinv.figures.solver import Plane, round_panels
-from popinv.figures.surrogate import errors_panel, predictions_panel
+from popinv.figures.surrogate import predictions_panel
 from popinv.inference.surrogate_intervals import HeldOutSolves
-from popinv.report.formats import duration, rounded
-from popinv.report.formats import stage as words_of
-from popinv.report.records import StageCosts
 
 
 def round_names(count: int) -> list[str]:
@@ -55,23 +48,6 @@ def solves_chart(check: xr.Dataset, plane: Plane) -> Chart:
     )
 
 
-def error_chart(check: xr.Dataset, threshold: float) -> Chart:
-    """Return the surrogate's error on each round's fresh solves."""
-    error = check["surrogate_error"].values
-    names = round_names(len(error))
-    seen = np.flatnonzero(~np.isnan(error))
-    words = ", ".join(f"{names[i]} {rounded(float(error[i]), 2)}" for i in seen)
-    return Chart(
-        "surrogate",
-        "Error of the surrogate",
-        "The error of the surrogate at the start of a round, on the round's fresh solves: root "
-        "mean square, in standard deviations of the noise. An error near 1 would be taken for "
-        "noise.",
-        f"Error of the surrogate by round: {words or 'none was judged'}.",
-        page_figure([errors_panel(error, threshold)], 440),
-    )
-
-
 def prediction_chart(held_out: HeldOutSolves | None) -> Chart | None:
     """Return predicted against true values of solves that a Gaussian process has not seen."""
     if held_out is None:
@@ -86,41 +62,4 @@ def prediction_chart(held_out: HeldOutSolves | None) -> Chart | None:
         f"predicted worst. Of all observations, {share}.",
         f"Predicted against true values of {len(held_out.true)} held-out solves: {share}.",
         page_figure([predictions_panel(held_out)], 440),
-    )
-
-
-def stage_chart(stages: Sequence[StageCosts]) -> Chart | None:
-    """Return the time of every stage as bars."""
-    if not stages:
-        return None
-    names = [words_of(stage.rule) for stage in stages]
-    seconds = np.array([stage.seconds for stage in stages])
-    places = np.arange(len(stages))
-    bars = Bars(
-        places,
-        0 * seconds,
-        seconds,
-        across=True,
-        colour=MODEL,
-        texts=[duration(stage.seconds) for stage in stages],
-        hover=[
-            f"{name}: {stage.seconds:.1f} s in {stage.jobs} jobs"
-            for name, stage in zip(names, stages, strict=True)
-        ],
-    )
-    panel = Panel(
-        Axis("time of all jobs together [s]", limits=(0, 1.4 * seconds.max())),
-        Axis(places=places, names=names, limits=(len(names) - 0.5, -0.5), grid=False),
-        [bars],
-    )
-    first = ", ".join(
-        f"{n} {duration(s.seconds)}" for n, s in list(zip(names, stages, strict=True))[:3]
-    )
-    return Chart(
-        "stages",
-        "Time by stage",
-        "The time of all jobs of a stage together. Simultaneous jobs each count.",
-        f"Time by stage, the longest first: {first}.",
-        page_figure([panel], 90 + 26 * len(stages)),
-        wide=True,
     )
