@@ -10,7 +10,9 @@ import numpy as np
 from popinv.charts.description import (
     Axis,
     Cloud,
+    Dash,
     Line,
+    Look,
     Mark,
     Marker,
     Panel,
@@ -18,7 +20,7 @@ from popinv.charts.description import (
     Reference,
 )
 from popinv.charts.style import DATA, INK, LIGHT, MODEL, axis_label, evenly, readable
-from popinv.figures.arrangement import NUMBER, Arrangement
+from popinv.figures.arrangement import NUMBER, Arrangement, ObservedCurve
 from popinv.figures.individuals import Individuals
 from popinv.figures.observations import spread_of
 from popinv.seeds import generator
@@ -111,44 +113,30 @@ class Goodness:
         given, marks = self.systems, list[Mark]()
         for curve, marker in zip(self._curves, _MARKERS, strict=False):
             panel, first = self.layout.panels[curve], marker == _MARKERS[0]
-            for values, colour, dash, label in (
+            predictions: tuple[tuple[np.ndarray, str, Dash, str], ...] = (
                 (given.population[i], LIGHT, "dash", "population prediction"),
                 (given.individual[i], MODEL, "solid", "individual prediction"),
-            ):
+            )
+            for values, colour, dash, label in predictions:
+                y, look = values[panel.rows], Look(label=label, colour=colour)
                 if self.layout.names:
-                    level = Points(
-                        panel.x, values[panel.rows], "level", 8, colour=colour, label=label
-                    )
-                    marks.append(level)
-                    continue
-                marks.append(
-                    Line(
-                        panel.x,
-                        values[panel.rows],
-                        dash,
-                        1.4,
-                        colour=colour,
-                        label=label,
-                        legend=first,
-                    )
-                )
-            for held, name in ((False, "observed"), (True, "observed, a limit")):
-                at = (given.censored[i] == held) & np.isfinite(given.observed[i])
-                replicate, entry = np.nonzero(at[:, panel.rows])
-                if len(entry):
-                    marks.append(
-                        Points(
-                            panel.x[entry],
-                            given.observed[i][replicate, panel.rows[entry]],
-                            marker,
-                            4,
-                            filled=not held,
-                            colour=DATA,
-                            label=name,
-                            legend=first,
-                        )
-                    )
+                    marks.append(Points(panel.x, y, "level", 8, legend=first, **look))
+                else:
+                    marks.append(Line(panel.x, y, dash, 1.4, legend=first, **look))
+            marks += self._observed(i, panel, marker, first)
         return Panel(Axis(), Axis(), marks, given.names[i])
+
+    def _observed(self, i: int, curve: ObservedCurve, marker: Marker, legend: bool) -> list[Mark]:
+        """Return the observations of a system on a curve; those that are limits are hollow."""
+        observed, marks = self.systems.observed[i], list[Mark]()
+        for held, name in ((False, "observed"), (True, "observed, a limit")):
+            at = (self.systems.censored[i] == held) & np.isfinite(observed)
+            replicate, entry = np.nonzero(at[:, curve.rows])
+            if len(entry):
+                y, look = observed[replicate, curve.rows[entry]], Look(label=name, colour=DATA)
+                x = curve.x[entry]
+                marks.append(Points(x, y, marker, 4, filled=not held, legend=legend, **look))
+        return marks
 
     def against_predicted(self) -> list[Panel]:
         """Return observations against population predictions, and against individual ones."""

@@ -26,7 +26,7 @@ from popinv.inference.likelihood.marginal import integrals_at
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of, parameters_of
 from popinv.population.known import Known, inputs
-from popinv.population.observe import system_names
+from popinv.population.observe import system_labels
 from popinv.seeds import generator
 from popinv.workers import parallel
 
@@ -147,7 +147,7 @@ def individuals(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Individua
     signal, mean, variance = signal[:, :width], mean[:, :width], variance[:, :width]
     about = noise_deviations(union, gamma, torch.from_numpy(mean))
     config = _parameter_units(loaded["check"], population)
-    names = system_names(observations) or [f"system {i}" for i in range(total)]
+    names = system_labels(observations)
     return Individuals(
         names=tuple(names[i] for i in rows),
         total=total,

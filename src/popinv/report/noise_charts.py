@@ -34,7 +34,7 @@ def noise_charts(
 ) -> list[Chart]:
     """Return the covariance as a heat map unless it is diagonal, and suitable curves together.
 
-    What neither varies nor has an empirical counterpart is left to the table of parameters.
+    Deviations that neither vary nor have empirical counterparts are in the table of parameters.
     """
     correlated = np.count_nonzero(noise.estimate) > len(noise.estimate)
     parts: list[tuple[Panel, str]] = []
@@ -42,7 +42,10 @@ def noise_charts(
         parts.append(_autocorrelation(noise, layout))
     if distance is not None and not layout.over_time:
         parts.append(_against_distance(noise, distance, units))
-    elif len(deviations(noise).places) or np.ptp(np.diag(noise.estimate)) > 0:
+    elif (
+        2 * len(deviations(noise).places) >= len(noise.estimate)
+        or np.ptp(np.diag(noise.estimate)) > 0
+    ):
         parts.append(_deviations(noise, layout, units))
     if noise.growth is not None:
         parts.append(_growth(noise.growth, units))

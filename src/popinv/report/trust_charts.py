@@ -28,21 +28,27 @@ def calibration_chart(found: Calibration, fitted: bool = False) -> Chart:
         stays = "stays in" if each.inside else "leaves"
         words.append(f"the curve of {each.count} {name} {stays} its band")
     told = " and ".join(words)
+    every = [v for each, _ in both for v in (each.difference, each.band.low, each.band.high)]
+    end = 1.05 * float(np.abs(every).max())
+    panels = [
+        _uniformity(each, name, Axis("difference from uniform", limits=(-end, end), labels=not i))
+        for i, (each, name) in enumerate(both)
+    ]
     return Chart(
         "calibration",
         "Calibration",
         "Distribution of the probability integral transforms, less the uniform one. A right model "
         f"keeps a whole curve in its band in 95 of 100 cases; {told}.{of}",
         f"Distribution functions of probability integral transforms less the uniform one: {told}.",
-        page_grid([_uniformity(*each) for each in both], 2, 360),
+        page_grid(panels, 2, 360, alike=True),
         wide=True,
     )
 
 
-def _uniformity(found: Uniformity, title: str) -> Panel:
+def _uniformity(found: Uniformity, title: str, upwards: Axis) -> Panel:
     return Panel(
         Axis("probability integral transform", limits=(0, 1), ticks=5),
-        Axis("difference from uniform", ticks=5),
+        upwards,
         [
             Band(
                 GRID,
