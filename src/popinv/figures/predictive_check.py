@@ -117,7 +117,7 @@ def _neighbours(x: np.ndarray, counts: np.ndarray, least: int) -> list[np.ndarra
 
 
 # A prediction below this share of the median of its bin corrects by difference.
-_LEAST_RATIO = 0.1
+_LEAST_RATIO = 0.02
 
 
 @dataclass(frozen=True)
