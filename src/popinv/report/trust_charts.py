@@ -47,7 +47,7 @@ def calibration_chart(found: Calibration, fitted: bool = False) -> Chart:
 
 def _uniformity(found: Uniformity, title: str, upwards: Axis) -> Panel:
     return Panel(
-        Axis("probability integral transform", limits=(0, 1), ticks=5),
+        Axis("transform", limits=(0, 1), ticks=5),
         upwards,
         [
             Band(
