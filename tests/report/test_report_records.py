@@ -23,6 +23,7 @@ from popinv.charts.page_chart import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, T
 from popinv.charts.saving import save
 from popinv.config.loading import as_mapping, load
 from popinv.errors import DataError
+from popinv.figures.draws import law_draws
 from popinv.judgement.answer import (
     DescentArrival,
     EstimatorChoice,
@@ -34,6 +35,7 @@ from popinv.judgement.answer import (
     TruthErrors,
 )
 from popinv.judgement.judgements import judgements
+from popinv.report.answer_charts import law_charts
 from popinv.report.describing import described, question_of
 from popinv.report.folder import found_studies
 from popinv.report.formats import duration, inline, measured, number, rounded
@@ -279,6 +281,9 @@ def test_a_study_is_described_in_words(results):
     assert terms["Unknowns of the law"].startswith(
         "*mean*: Mean of the field. *standard deviation*"
     )
+    # Places of a user's observations may be hours.
+    assert "unit of the places" in terms["Unknowns of the noise"]
+    assert "side of the domain" not in terms["Unknowns of the noise"]
     own = terms_of("own_simulator.yaml", "pharmacokinetics")
     assert own["Parameters of a system"] == "3: ka [1/h], clearance [L/h], volume [L]."
     assert own["Unknowns of the law"] == (
@@ -362,6 +367,14 @@ def test_every_kind_of_study_has_a_page(make, known, results):
     for text in re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL):
         figure = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
         assert figure["data"]
+
+
+def test_a_median_is_told_once_by_the_table():
+    study = studies.vector_study()
+    names = [str(name) for name in study.loaded["check"]["parameter"].values]
+    draws = law_draws(study.problem, study.loaded["population"], None, names)
+    for chart in law_charts(draws):
+        assert "median" not in chart.caption + chart.alternative
 
 
 def seen_by(colour: str, matrix: np.ndarray) -> np.ndarray:

@@ -28,6 +28,8 @@ _COLLAPSED = 1e-3
 _INEFFICIENT = 1.5
 # Standard errors of fewer systems are too uncertain for their ratio to be judged.
 _FEWEST_FOR_ERRORS = 50
+# Mistakes that would hardly be seen, of which so many are named.
+_NAMED = 3
 # An error of the log likelihood that does not show.
 _EXACT = 0.005
 HELD_OUT, AGREEMENT = "Held-out systems", "Agreement"
@@ -179,7 +181,9 @@ def _specification(answer: StudyAnswer) -> Iterator[Judgement]:
         text = f"No mistake of the {test.part} is seen in {count} tests (p = {p:.2g})."
         if blind:
             short += f"; {blind} of them would hardly see a large one"
-            unseen = "; ".join(test.unseen)
+            unseen = "; ".join(test.unseen[:_NAMED])
+            if blind > _NAMED:
+                unseen += f"; and {blind - _NAMED} more (metrics.json)"
             text += f" With so few systems these would hardly be seen even if large: {unseen}."
         yield Judgement(title, "neutral" if blind else "good", short, text, _ADJUSTED)
 

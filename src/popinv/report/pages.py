@@ -23,7 +23,6 @@ from popinv.charts.page_chart import DARK, Chart
 from popinv.errors import DataError
 from popinv.judgement.comparison import BASELINE_NAMES
 from popinv.judgement.files import METRICS_FILE, understood
-from popinv.judgement.judgements import sentence
 from popinv.report import formats
 from popinv.report.describing import described, question_of
 from popinv.report.folder import (
@@ -94,7 +93,6 @@ def _environment() -> Environment:
         "duration", "inline", "measured", "memory", "number", "packed", "readable", "stage",
     ):  # fmt: skip
         environment.filters[name] = getattr(formats, name)
-    environment.filters["sentence"] = sentence
     environment.globals |= {
         "asset": _asset,
         "library": f"../{ASSETS}/{library_name()}",
