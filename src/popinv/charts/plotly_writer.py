@@ -102,8 +102,7 @@ def page_grid(
     """Return panels in rows of ``columns``, each with axes of its own; None leaves a place free.
 
     The series of each panel name its title and the quantities along its axes. Titles are above the
-    panels. Panels whose y axis is bare are strips. If all axes are ``alike``, they have one label
-    across and one upwards.
+    panels. If all axes are ``alike``, they have one label across and one upwards.
     """
     figure = _empty(height)
     figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False})
@@ -117,15 +116,14 @@ def page_grid(
         row, column = divmod(place, columns)
         suffix = "" if number == 1 else str(number)
         at = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-        strip = panel.y.bare
-        meta = {"x": panel.title} if strip else {"x": panel.x.label, "y": panel.y.label}
-        if panel.title and not strip:
+        meta = {"x": panel.x.label, "y": panel.y.label}
+        if panel.title:
             meta["panel"] = panel.title
         drawing = Drawing(figure, panel, _names_of(panel), meta, at, told)
         for mark in panel.marks:
             drawing.draw(mark)
         left, top = column / columns, 1 - row / rows
-        above, below = (0.3, 0.66) if strip else (_TITLE * titled, 1 - gap)
+        above, below = _TITLE * titled, 1 - gap
         ends = {
             "x": [left, 1.0 if columns == 1 else left + (1 - _GAP) / columns],
             "y": [top - below / rows, top - above / rows],

@@ -27,13 +27,18 @@ from popinv.inference.result import parameters_of
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.population.model import Model
 from popinv.report.answer_charts import estimate_pair_chart, law_charts
-from popinv.report.cost_charts import prediction_chart, round_names, solves_chart
 from popinv.report.evidence_charts import evidence_charts
 from popinv.report.fit_charts import individual_charts, observation_chart
 from popinv.report.noise_charts import noise_charts
 from popinv.report.pages import study_page
 from popinv.report.records import StudyRecord
-from popinv.report.trust_charts import calibration_chart, estimator_chart
+from popinv.report.trust_charts import (
+    calibration_chart,
+    estimator_chart,
+    prediction_chart,
+    round_names,
+    solves_chart,
+)
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 

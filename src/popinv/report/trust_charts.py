@@ -1,4 +1,4 @@
-"""Charts for judging the answer: the calibration, and the estimators."""
+"""Charts for judging the answer: calibration, estimators, and the calls of the solver."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import xarray as xr
 
 from popinv.charts.description import Axis, Band, Bars, Line, Mark, Panel, Points
 from popinv.charts.page_chart import Chart
+from popinv.charts.plotly_marks import DOTS
 from popinv.charts.plotly_writer import page_figure, page_grid
 from popinv.charts.style import DATA, LIGHT, MODEL, ORACLE
 from popinv.figures.calibration import GRID, Calibration, Uniformity
+from popinv.figures.solver import Plane, round_panels
+from popinv.figures.surrogate import predictions_panel
+from popinv.inference.surrogate_intervals import HeldOutSolves
 from popinv.report.formats import readable, rounded
 
 
@@ -165,4 +169,59 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
         f"{'; '.join(words)}. {about}",
         page_figure([panel], 130 + 56 * len(rows)),
         wide=True,
+    )
+
+
+# --- solver calls ----------------------------------------------------------------------------
+
+
+def round_names(count: int) -> list[str]:
+    """Return the names of the rounds of a record of solves; the last is the check."""
+    return [*(f"round {i}" for i in range(count - 1)), "final check"]
+
+
+def solves_chart(check: xr.Dataset, plane: Plane) -> Chart:
+    """Return the solves of each round, with the estimate of the population at that time.
+
+    Parameters
+    ----------
+    check : Dataset
+        The record of all solves. The last round is the final check.
+    plane : Plane
+        Two quantities of every system.
+    """
+    count = check.sizes["round_number"]
+    panels = round_panels(check, plane, np.arange(count))
+    of_round = check["round"].values
+    choices = [
+        f"{name}, {(of_round == r).sum()} solves" for r, name in enumerate(round_names(count))
+    ]
+    return Chart(
+        "solves",
+        "Where the solver was called",
+        f"Solver calls in two quantities of every system{plane.title}. The first round is spread "
+        "broadly. The later rounds follow the population. "
+        f"At most {DOTS} dots of a kind are drawn.",
+        f"Where each round solved: {'; '.join(choices)}.",
+        page_figure(panels, 440, choices=True),
+        control="slider",
+        control_label="Round",
+        choices=tuple(choices),
+    )
+
+
+def prediction_chart(held_out: HeldOutSolves | None) -> Chart | None:
+    """Return predicted against true values of solves that a Gaussian process has not seen."""
+    if held_out is None:
+        return None
+    share = (
+        f"{held_out.coverage:.0%} of {held_out.true.size} values lie within their 95 % intervals"
+    )
+    return Chart(
+        "held_out",
+        "Predictions of solves that the surrogate has not seen",
+        "The solves of the final check, with the predictive intervals, at the observation that is "
+        f"predicted worst. Of all observations, {share}.",
+        f"Predicted against true values of {len(held_out.true)} held-out solves: {share}.",
+        page_figure([predictions_panel(held_out)], 440),
     )
