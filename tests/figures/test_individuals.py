@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from studies import (
     Study,
     line_study,
@@ -23,7 +24,9 @@ from popinv.figures.goodness_of_fit import Goodness
 from popinv.figures.individuals import Individuals, individuals
 from popinv.figures.predictive_check import Correction, PredictiveCheck, bins_of
 from popinv.figures.simulated import DataSets
+from popinv.inference.problem import replicated_simulator
 from popinv.inference.result import parameters_of
+from popinv.population.noise.varying import replicated_noise
 
 
 def systems_of(study: Study) -> Individuals:
@@ -110,6 +113,36 @@ def test_every_kind_of_study_has_fits_and_residuals(make) -> None:
     residual = (systems.observed - systems.individual[:, None]) / systems.deviation[:, None]
     (mean,) = [m for m in individual.marks if isinstance(m, Line)]
     assert np.average(mean.y) == pytest.approx(np.nanmean(residual), abs=0.1)
+
+
+def test_replicates_of_a_system_share_its_predictions() -> None:
+    study = vector_study()
+    problem, y = study.problem, study.loaded["observations"]["y"]
+    x = y["observation_x"]
+    twice = np.concatenate([y.values, y.values + 0.1], axis=1)
+    observations = xr.Dataset(
+        {"y": (y.dims, twice, y.attrs)},
+        coords={
+            "observation_x": ("observation", np.tile(x.values, 2), x.attrs),
+            "replicate": ("observation", np.repeat([1, 2], y.sizes["observation"])),
+        },
+    )
+    both = replace(
+        problem,
+        data=twice,
+        noise=replicated_noise(problem.noise, 2),
+        simulate=replicated_simulator(problem.simulate, 2),
+        replicates=2,
+        conditions=None,
+    )
+    found = systems_of(Study(both, study.loaded | {"observations": observations}))
+    assert found.observed.shape == (60, 2, 6)
+    assert found.individual.shape == found.deviation.shape == found.population.shape == (60, 6)
+    one = observations.isel(observation=slice(6)).drop_vars("replicate")
+    fit = Goodness.of(found, arrangement(one), y.attrs, 0)
+    (panel,) = fit.fits(np.array([0]), 3)
+    (points,) = [m for m in panel.marks if m.label == "observed"]
+    assert len(np.ravel(points.x)) == 12
 
 
 def test_limits_are_hollow_and_have_no_residuals() -> None:

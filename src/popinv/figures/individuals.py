@@ -34,8 +34,8 @@ from popinv.workers import parallel
 _SYSTEMS = 1000
 # Systems whose modes are found together, and entries of their Jacobians and Hessians.
 _TOGETHER, _BLOCK_VALUES = 250, 4e6
-# Draws of the law for a population prediction, and rows of a call of the simulator.
-_DRAWS, _ROWS = 200, 20_000
+# Draws of the law for a population prediction, and observations that are predicted together.
+_DRAWS, _AT_ONCE = 200, 4e6
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def population_prediction(problem: Problem, alpha: torch.Tensor) -> tuple[np.nda
     columns = problem.known.columns
     _, first, group = np.unique(columns, axis=0, return_index=True, return_inverse=True)
     omega = matched_omega(problem, _DRAWS)
-    at_once = max(1, _ROWS // len(omega))
+    at_once = max(1, int(_AT_ONCE / (len(omega) * problem.data.shape[1])))
 
     def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         known: Known = problem.known.of(rows).repeated(len(omega))
