@@ -21,6 +21,7 @@ _SHOWN, _COLUMNS = 9, 3
 _ROW, _HALF = 190, 330
 # Curves of quantiles that can be chosen.
 _PANELS = 12
+_COUNTS = ("", "", "two ", "three ", "four ", "five ", "six ", "seven ", "eight ", "nine ")
 _MARKS = ("circles", "squares", "diamonds")
 
 
@@ -49,18 +50,13 @@ def _fits(fit: Goodness, chosen: np.ndarray, which: str) -> Chart:
     ends = f"{rounded(float(misfit[0]), 2)} to {rounded(float(misfit[-1]), 2)}"
     return Chart(
         f"fits-{which}",
-        f"Individual fits: the {_number(count, which)}",
+        f"Individual fits: the {_COUNTS[count]}{which}",
         f"By the root mean square of the individual residuals: {ends} standard deviations of the "
         f"noise.{told}{drawn}",
         f"Observations, individual and population predictions of the systems with the {which} "
         f"individual fits: {', '.join(given.names[i] for i in chosen)}.",
         page_grid(fit.fits(chosen, _COLUMNS), min(_COLUMNS, count), 70 + _ROW * rows, alike=True),
     )
-
-
-def _number(count: int, which: str) -> str:
-    words = {1: "", 2: "two ", 3: "three ", 4: "four ", 5: "five ", 6: "six ", 7: "seven "}
-    return f"{words.get(count, {8: 'eight ', 9: 'nine '}.get(count, ''))}{which}"
 
 
 def _against_predicted(fit: Goodness) -> Chart:
