@@ -16,14 +16,14 @@ from scipy.stats import beta
 
 from benchmarks.trust.coverage import POPULATIONS
 from benchmarks.trust.populations import MISTAKES
+from popinv.judgement.levels import LEVEL, levels
 from tables.cells import table
 from tables.kept import FOLDER, Numbers, told_of
 
 __all__ = ["TABLES", "share"]
 
-# Verdicts that have p-values, and the levels at which they doubt.
-_TESTED = {"Law": 0.05, "Noise": 0.05, "Simulator": 0.05, "Agreement": 0.005}
-_LEVEL = 0.05
+# Verdicts that have p-values.
+_TESTED = ("Law", "Noise", "Simulator", "Agreement")
 Entries = Sequence[Mapping[str, Any]]
 
 
@@ -48,14 +48,22 @@ def share(hits: int, count: int) -> str:
 
 def _doubts(found: Entries, name: str) -> str:
     """Return the share of data sets in which a verdict is a doubt, or that it is not judged."""
-    p_values = [each["p_values"][name] for each in found if name in each["p_values"]]
-    if not p_values:
+    judged = [each for each in found if name in each["p_values"]]
+    if not judged:
         return "not judged"
-    return share(sum(p < _TESTED[name] for p in p_values), len(p_values))
+    return share(sum(name in _doubted(each) for each in judged), len(judged))
+
+
+def _doubted(each: Mapping[str, Any]) -> set[str]:
+    """Return the verdicts of a data set that are doubts, those of tests by their p-values."""
+    others = {name for name, verdict in each["verdicts"].items() if verdict == "doubt"}
+    p_values = each["p_values"]
+    own = levels(p_values)
+    return (others - set(_TESTED)) | {name for name, p in p_values.items() if p < own[name]}
 
 
 def _any(found: Entries) -> str:
-    return share(sum("doubt" in each["verdicts"].values() for each in found), len(found))
+    return share(sum(bool(_doubted(each)) for each in found), len(found))
 
 
 def _answered(found: Entries) -> list[Mapping[str, Any]]:
@@ -78,7 +86,7 @@ def sizes() -> Iterator[str]:
             [
                 f"{systems:,}",
                 str(len(every)),
-                share(sum(p < _LEVEL for p in smallest), len(smallest)),
+                share(sum(p < LEVEL for p in smallest), len(smallest)),
                 *(_doubts(found, name) for name in _TESTED),
                 _any(found),
             ]

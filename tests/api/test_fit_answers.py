@@ -184,7 +184,7 @@ def test_a_function_of_design_and_covariates(quick):
     row = result.summary().loc["height_weight_coefficient"]
     assert abs(row["estimate"] - 0.05) < 3 * row["standard_error"]
     assert row["standard_error"] < 0.01
-    assert row["units"] == "1 / [weight]"
+    assert row["units"] == "per unit of weight"
     frame = pd.DataFrame(data, columns=["early", "late"]).assign(dose=dose, weight=weight)
     again = popinv.fit(frame, solve, **keywords)
     pd.testing.assert_frame_equal(again.summary(), result.summary())

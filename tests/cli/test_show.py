@@ -41,7 +41,7 @@ def test_recovered_beside_true(tmp_path) -> None:
     truth = "largest error 0.024 (law), 0.040 (noise); law 1.50 times its oracle's; noise 0.80"
     assert truth in words(text)
     assert "the answer is that of the likelihood" in text
-    assert "has arrived" in text
+    assert "has converged" in text
     assert "estimators agree (p = 0.6)" in text
     assert "standard errors at most 1.02 times the bound" in text
     assert "look like draws of the fitted model (p = 0.4)" in text
@@ -81,7 +81,7 @@ def test_misfit_is_said(tmp_path) -> None:
     assert "doubt Held-out systems" in words(text)
     assert "kept aside do not look like draws of the fitted model" in words(text)
     assert "(p = 0.004)" in text
-    assert text.endswith("1 of 8 judgements are reasons for doubt.")
+    assert text.endswith("1 of 7 judgements are reasons for doubt.")
 
 
 def test_many_parameters_are_cut_short(tmp_path) -> None:

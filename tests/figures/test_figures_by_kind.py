@@ -176,9 +176,9 @@ def test_examples_on_a_square_are_maps() -> None:
     y = square.loaded["observations"]["y"].values
     clean = square.loaded["truth"]["y_clean"].values
     figure = square.draw("examples")
-    for i, system in enumerate(example_systems(y, len(SYSTEMS))):
+    for system in example_systems(y, len(SYSTEMS)):
         for kind, values in (("without noise", clean), ("observed", y)):
-            (dots,) = titled(figure, f"System {i + 1}, {kind}").collections
+            (dots,) = titled(figure, f"system {system}, {kind}").collections
             np.testing.assert_allclose(dots.get_array(), values[system])
 
 

@@ -56,7 +56,7 @@ def test_a_normal_law_has_the_units_of_its_parameters():
         "share_mean": "1",
         "V_standard_deviation": "L",
         "share_standard_deviation": "1",
-        "V_weight_coefficient": "L / [weight]",
+        "V_weight_coefficient": "L per unit of weight",
         "V_age_scale_coefficient": "1",
         "V_share_correlation": "1",
     }
@@ -69,7 +69,7 @@ def test_a_lognormal_law_tells_what_the_logarithm_is_of():
         "share_mean": "1",
         "V_standard_deviation": "1",
         "share_standard_deviation": "1",
-        "V_weight_coefficient": "1 / [weight]",
+        "V_weight_coefficient": "per unit of weight",
     }
     of = model({"kind": "lognormal", "start": BOTH})
     told = law_parameters(of, ("V_mean", "share_standard_deviation", "V_share_correlation"))

@@ -35,3 +35,23 @@ def visit(browser: Browser, file: Path, width: int, scheme: Any) -> Visit:
     visit.page.goto(file.as_uri())
     visit.page.wait_for_selector(DRAWN)
     return visit
+
+
+# Words and figures that are seen before anything is opened, without the writing in charts.
+COUNTS = """() => {
+  const hidden = '.plot, .hidden, .skip, script, style, noscript, option, details > :not(summary)';
+  const walker = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
+  let text = '';
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (!node.parentElement.closest(hidden)) text += ` ${node.textContent}`;
+  }
+  const figures = [...document.querySelectorAll('figure')].filter((f) => !f.closest('details'));
+  return [text.split(/\\s+/).filter((word) => /\\w/.test(word)).length, figures.length];
+}"""
+
+
+def counts_of(page: Page) -> tuple[int, int]:
+    """Return the numbers of words and of figures that a page shows by default."""
+    words, figures = page.evaluate(COUNTS)
+    return words, figures

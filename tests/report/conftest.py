@@ -83,8 +83,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         write_metrics(numbers, tiny / "evidence" / f"{name}.json")
     (tiny / "baselines").mkdir()
     (tiny / "baselines" / "comparison.json").write_text(json.dumps(COMPARISON))
-    (tiny / "figures").mkdir()
-    (tiny / "figures" / "examples.png").write_bytes(PIXEL)
     return Results(folder, section, study)
 
 

@@ -83,9 +83,9 @@ def test_a_page_without_the_file_that_draws_its_charts_says_so(browser, pages, t
     shutil.copy(pages["study"], alone)
     opened = visit(browser, alone, 390, "light")
     page = opened.page
-    told = page.inner_text("#chart-loss .plot")
+    told = page.inner_text("#chart-fits-worst .plot")
     assert f"the file ../assets/{pages['library'].name}, which is not there" in told
-    assert "Loss over 12 iterations" in told
+    assert "Observations, individual and population predictions" in told
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.inner_text("h1") == "tiny"
     page.context.close()
@@ -97,9 +97,9 @@ def test_pictures_are_dark_on_a_dark_page_and_keep_their_hues(browser, pages, tm
     picture.paste((0x00, 0x72, 0xB2), (20, 0, 30, 20))
     picture.save(tmp_path / "figure.png")
     record = Picture("figure", tmp_path / "figure.png", "A figure", "A figure of the study tiny")
-    text = pages["study"].read_text()
+    text = pages["method"].read_text()
     embedded = re.sub(r"(data:image/webp;base64,)[^\"]+", rf"\g<1>{record.data}", text)
-    file = pages["study"].with_name("picture.html")
+    file = pages["method"].with_name("picture.html")
     file.write_text(embedded)
     seen = {}
     for scheme in ("light", "dark"):
@@ -122,7 +122,8 @@ def test_pictures_are_dark_on_a_dark_page_and_keep_their_hues(browser, pages, tm
 
 
 def test_every_figure_is_drawn_and_described(wide):
-    charts = wide.page.evaluate("""() => all('figure.chart').map((f) => ({
+    charts = wide.page.evaluate("""() => all('figure.chart').filter((f) => !f.closest('details'))
+        .map((f) => ({
         name: f.id,
         marks: f.querySelectorAll('.plot .trace, .plot .hm image').length,
         width: f.querySelector('.plot svg.main-svg').getBoundingClientRect().width,
@@ -130,11 +131,13 @@ def test_every_figure_is_drawn_and_described(wide):
         title: f.querySelector('figcaption strong').textContent,
     }))""")
     names = {chart["name"].removeprefix("chart-") for chart in charts}
-    assert names >= {
-        "parameters", "field-range", "fields", "noise-covariance", "noise-distance",
-        "observations", "places", "loss", "paths", "solves", "surrogate", "stages",
-        "coverage", "errors", "designs", "estimate-pairs", "calibration-observations",
-        "calibration-systems",
+    assert names == {
+        "fits-worst", "fits-best", "observed-predicted", "residuals", "densities", "field-range",
+        "observations", "noise-covariance", "noise-curves", "calibration", "coverage",
+    }  # fmt: skip
+    folded = wide.page.evaluate("() => all('details figure.chart').map((f) => f.id)")
+    assert set(folded) == {
+        "chart-estimators", "chart-estimate-pairs", "chart-errors", "chart-designs", "chart-solves",
     }  # fmt: skip
     for chart in charts:
         assert chart["marks"] > 0, chart
@@ -220,7 +223,11 @@ def test_a_keyboard_reaches_and_works_everything(browser, pages):
     page.keyboard.press("Enter")
     assert page.evaluate(f"{focused}.id") == "content"
 
+    # A fold opens, and its charts are drawn.
     # The slider over the rounds chooses what is drawn, and says so.
+    page.focus("#solves summary")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#chart-solves svg[role=img]")
     page.focus("#choose-solves")
     before = page.inner_text("output[for=choose-solves]")
     assert before == "round 0, 50 solves"
@@ -234,17 +241,17 @@ def test_a_keyboard_reaches_and_works_everything(browser, pages):
     assert set(shown) == {1}
 
     # The buttons of a chart are one stop, arrows lead from one to the next, and they zoom.
-    reach = "document.querySelector('#chart-loss .modebar-btn').focus()"
+    reach = "document.querySelector('#chart-observations .modebar-btn').focus()"
     page.evaluate(reach)
     assert page.evaluate(f"getComputedStyle({focused}.closest('.modebar')).opacity") != "0"
     first = page.evaluate(f"{focused}.getAttribute('aria-label')")
-    span = "all('#chart-loss .plot')[0].layout.xaxis.range.reduce((a, b) => b - a)"
+    span = "all('#chart-observations .plot')[0].layout.xaxis.range.reduce((a, b) => b - a)"
     before = page.evaluate(span)
     page.keyboard.press("Enter")
     assert page.evaluate(span) < before
     page.keyboard.press("ArrowRight")
     assert page.evaluate(f"{focused}.getAttribute('aria-label')") != first
-    stops = "all('#chart-loss .modebar-btn').filter((b) => b.tabIndex === 0).length"
+    stops = "all('#chart-observations .modebar-btn').filter((b) => b.tabIndex === 0).length"
     assert page.evaluate(stops) == 1
     assert opened.said == []
     page.context.close()
@@ -270,7 +277,7 @@ def test_stops_of_the_keyboard_come_in_the_order_of_the_page_and_are_seen(wide):
 
 
 def test_charts_take_the_colours_of_the_page(wide):
-    colour = "all('#chart-density-log-permeability .plot')[0].data[0].line.color"
+    colour = "all('#chart-densities .plot')[0].data[0].line.color"
     assert wide.page.evaluate(f"() => {colour}") == "#0072B2"
     for scheme, expected in (("dark", "#56B4E9"), ("light", "#0072B2")):
         wide.page.emulate_media(color_scheme=scheme)

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from browsing import DRAWN, visit
+from browsing import DRAWN, counts_of, visit
 
 from popinv.report.gathering import PROBLEM, gather_listed, gather_study
-from popinv.report.pages import index_page, method_page, study_page
+from popinv.report.pages import index_page, method_page, study_page, write_index_of
 from popinv.report.records import MethodRecord, UseRecord
+from popinv.report.study_page import page_of
 
 SECTIONS = (
-    "estimators", "pairs", "calibration",
-    "short", "law", "noise", "tests", "observations", "evidence", "descent", "rounds", "stages",
+    "individuals", "law", "noise", "observations", "judgement", "estimators", "evidence", "rounds",
 )  # fmt: skip
 # Writing in charts that is cut off at their edges.
 CUT = """() => all('.plot').flatMap((plot) => {
@@ -29,33 +29,71 @@ CUT = """() => all('.plot').flatMap((plot) => {
 })"""
 
 
-def test_the_answer_comes_first_and_says_what_was_checked(wide, pages):
-    top = wide.page.evaluate("""() => all('.answer, .checks, #parameters').map((e) =>
+def test_the_page_begins_with_the_answer_and_has_the_order_of_questions(wide):
+    headings = wide.page.evaluate("() => all('h2').map((h) => h.textContent)")
+    assert headings == [
+        "Answer", "Individual fits", "Fit of the population", "Judgement", "Cost",
+        "Further methods", "Reproduction",
+    ]  # fmt: skip
+    top = wide.page.evaluate("""() => all('.answer, #parameters').map((e) =>
         e.getBoundingClientRect().top + scrollY)""")
     assert max(top) < 900
     said = wide.page.inner_text(".answer")
     assert said == "! There are 2 reasons for doubt: surrogate, solver."
-    checks = wide.page.evaluate("""() => all('.checks li').map((e) =>
-        [e.className, ...['.hidden', 'strong'].map((s) => e.querySelector(s).textContent)])""")
+
+
+def test_every_check_is_told_once_and_explained_where_it_is_a_doubt(wide):
     told = wide.page.evaluate("""() => [...all('.verdicts')[0].children].map((e) => [e.className,
-        e.querySelector('.verdict').childNodes[1].textContent.trim()])""")
-    assert [[c[0], c[2]] for c in checks] == told
-    assert ["doubt", "A reason for doubt:", "Surrogate"] in checks
-    assert ["good", "Nothing against it:", "Held-out systems"] in checks
+        e.querySelector('.verdict').childNodes[1].textContent.trim(),
+        e.querySelector('.said').textContent, e.querySelectorAll('p').length])""")
+    assert len({name for _, name, _, _ in told}) == len(told)
+    assert ["doubt", "Surrogate", "– a reason for doubt", 2] in told
+    assert ["good", "Held-out systems", "– nothing against it", 1] in told
+    about = [name for _, name, _, _ in told if name in ("Convergence", "Descent")]
+    assert about == ["Convergence"]
 
 
-def test_the_convergence_of_every_estimator_is_told(wide):
-    rows = wide.page.evaluate("""() => all('#searches tbody tr').map((r) =>
+def test_the_search_of_every_estimator_is_behind_a_fold(wide):
+    rows = wide.page.evaluate("""() => all('details #searches tbody tr').map((r) =>
         [...r.cells].map((c) => c.textContent))""")
     assert rows == [
         ["likelihood", "yes", "no", "only 5% of the draws count", "–", "0.1"],
         ["pseudo-likelihood (the answer)", "yes", "yes", "nothing", "–", "0.1"],
         ["distance", "yes", "yes", "nothing", "–", "0.1"],
     ]
-    verdicts = wide.page.evaluate("""() => [...document.querySelector('#convergence')
-        .nextElementSibling.querySelectorAll('p:not(.small)')].map((p) => p.textContent)""")
-    assert verdicts[0] == "The search for the maximum of the pseudo likelihood has converged."
-    assert verdicts[1].startswith("The descent has arrived")
+
+
+def test_a_page_has_few_figures_and_words(wide):
+    words, figures = counts_of(wide.page)
+    assert 100 < words <= 1500
+    assert 0 < figures <= 12
+
+
+def test_no_page_says_that_it_can_be_sent_alone(pages):
+    for name in ("study", "method", "index"):
+        text = pages[name].read_text()
+        assert "send the whole folder" in text
+        assert "one file" not in text
+
+
+def test_with_one_study_the_report_begins_with_its_page(browser, results, pages, tmp_path):
+    folder = tmp_path / "results"
+    shutil.copytree(results.folder, folder)
+    (folder / "report/index.html").unlink()
+    page = visit(browser, write_index_of(folder), 1440, "light").page
+    assert page.url.endswith("/report/studies/tiny.html")
+    assert page.inner_text("h1") == "tiny"
+    page.context.close()
+    shutil.copytree(folder / "tiny", folder / "other")
+    assert 'id="studies-table"' in write_index_of(folder).read_text()
+    alone = page_of(
+        gather_study(results.tiny / "answer.json", results.section),
+        results.study.problem,
+        results.study.loaded,
+        alone=True,
+    )
+    assert "All results" in pages["study"].read_text()
+    assert "All results" not in alone
 
 
 @pytest.mark.parametrize("name", ["study", "method", "index"])
@@ -89,7 +127,7 @@ def test_on_paper_all_is_open_light_and_as_wide_as_the_sheet(browser, pages):
     page.evaluate("""() => addEventListener('beforeprint', () => { window.printed = {
         closed: all('details:not([open])').length,
         widths: all('.plot svg.main-svg').map((s) => s.clientWidth || s.width.baseVal.value),
-        colour: all('#chart-loss .plot')[0].data[1].line.color,
+        colour: all('#chart-densities .plot')[0].data[0].line.color,
     }; })""")
     shut = page.evaluate("all('details:not([open])').length")
     assert shut > 5
@@ -99,7 +137,7 @@ def test_on_paper_all_is_open_light_and_as_wide_as_the_sheet(browser, pages):
     assert max(printed["widths"]) <= 182 / 25.4 * 96
     assert (printed["closed"], printed["colour"]) == (0, "#0072B2")
     assert page.evaluate("all('details:not([open])').length") == shut
-    assert page.evaluate("all('#chart-loss .plot')[0].data[1].line.color") == "#56B4E9"
+    assert page.evaluate("all('#chart-densities .plot')[0].data[0].line.color") == "#56B4E9"
     page.context.close()
 
 

@@ -23,20 +23,19 @@ from popinv.charts.page_chart import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, T
 from popinv.charts.saving import save
 from popinv.config.loading import as_mapping, load
 from popinv.errors import DataError
+from popinv.figures.draws import law_draws
 from popinv.judgement.answer import (
     DescentArrival,
     EstimatorChoice,
-    FeatureTest,
     HeldOutDistance,
     LeastNoise,
     ObservedSizes,
     PartTest,
-    RecoveredParameter,
     SurrogateError,
     TruthErrors,
 )
 from popinv.judgement.judgements import judgements
-from popinv.report.answer_charts import parameter_chart
+from popinv.report.answer_charts import law_charts
 from popinv.report.describing import described, question_of
 from popinv.report.folder import found_studies
 from popinv.report.formats import duration, inline, measured, number, rounded
@@ -49,7 +48,6 @@ from popinv.report.gathering import (
 from popinv.report.pages import index_page, reproduction
 from popinv.report.study_page import page_of
 from popinv.report.trust_charts import estimator_chart
-from popinv.report.trust_charts import test_chart as chart_of_tests
 from popinv.sections.base import plain
 from popinv.store import storage
 
@@ -118,6 +116,7 @@ def test_the_index_lists_every_study_that_has_results_or_a_page(results, tmp_pat
         (True, False), (True, True), (True, True),
     ]  # fmt: skip
     assert "its results are gone" in rows[2]
+    assert "0.05" not in page
     without_page = gather_listed(folder, "mine", None)
     assert 'href="studies/mine.html"' not in index_page([without_page], [])
     with pytest.raises(DataError, match="there is no such file"):
@@ -239,17 +238,6 @@ def test_what_could_not_be_judged_is_not_called_good(changed, name, verdict):
     assert (judged.verdict, judged.short) == (verdict, "not judged")
 
 
-def test_parameters_are_drawn_where_there_is_something_to_compare_with():
-    alone = RecoveredParameter("law", "mean", 1.0)
-    assert parameter_chart([]) is None
-    assert parameter_chart([alone]) is None
-    compared = [replace(alone, true=1.1), replace(alone, lower=0.5, upper=1.5)]
-    for parameter in compared:
-        chart = parameter_chart([parameter])
-        assert chart is not None
-        assert len(chart.figure.data) == 2
-
-
 @pytest.mark.parametrize(("error", "wide"), [(0.5, False), (1e17, True)])
 def test_an_estimate_without_information_does_not_hide_the_others(results, error, wide):
     population = results.study.loaded["population"].copy(deep=True)
@@ -293,6 +281,9 @@ def test_a_study_is_described_in_words(results):
     assert terms["Unknowns of the law"].startswith(
         "*mean*: Mean of the field. *standard deviation*"
     )
+    # Places of a user's observations may be hours.
+    assert "unit of the places" in terms["Unknowns of the noise"]
+    assert "side of the domain" not in terms["Unknowns of the noise"]
     own = terms_of("own_simulator.yaml", "pharmacokinetics")
     assert own["Parameters of a system"] == "3: ka [1/h], clearance [L/h], volume [L]."
     assert own["Unknowns of the law"] == (
@@ -369,10 +360,21 @@ def test_every_kind_of_study_has_a_page(make, known, results):
     record = gather_study(results.tiny / "answer.json", results.section)
     page = page_of(record, study.problem, study.loaded)
     charts = re.findall(r'<figure class="chart[^>]*id="chart-([^"]+)"', page)
-    assert len(charts) == len(set(charts)) >= 12
+    assert len(charts) == len(set(charts)) >= 10
+    by_default = re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL)
+    assert len(re.findall("<figure", by_default)) <= 12
+    assert {"fits-worst", "fits-best", "observed-predicted", "residuals"} <= set(charts)
     for text in re.findall(r'<script type="application/json">(.*?)</script>', page, re.DOTALL):
         figure = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
         assert figure["data"]
+
+
+def test_a_median_is_told_once_by_the_table():
+    study = studies.vector_study()
+    names = [str(name) for name in study.loaded["check"]["parameter"].values]
+    draws = law_draws(study.problem, study.loaded["population"], None, names)
+    for chart in law_charts(draws):
+        assert "median" not in chart.caption + chart.alternative
 
 
 def seen_by(colour: str, matrix: np.ndarray) -> np.ndarray:
@@ -413,15 +415,3 @@ def test_colours_are_told_apart_with_any_colour_vision(sight, dark):
     closest = min(float(np.linalg.norm(a - b)) for a, b in combinations(colours, 2))
     # About 2 is just noticeable side by side.
     assert closest > 10
-
-
-def test_the_sizes_of_mistakes_are_drawn_with_those_that_are_seen():
-    assert chart_of_tests([]) is None
-    rows = (("lag_1", 0.6, 0.001), ("tails", 0.1, 0.9))
-    chart = chart_of_tests([FeatureTest(name, value, 0.1, 0.5, p) for name, value, p in rows])
-    assert chart is not None
-    drawn = {trace.name: trace for trace in chart.figure.data}
-    assert drawn["a mistake"].x == pytest.approx([1.2])
-    assert drawn["no mistake seen"].x == pytest.approx([0.2])
-    assert drawn["a mistake"].error_x.array == pytest.approx([1.96 * 0.2])
-    assert chart.alternative == "2 mistakes are tested. Seen: lag 1."

@@ -60,10 +60,6 @@ def test_tables_are_rectangular_and_every_series_has_a_name(saved):
 
 def test_tables_hold_the_numbers_that_are_drawn(saved, results):
     loaded = results.study.loaded
-    loss = column(
-        saved["tiny-loss.csv"], "loss", series="each iteration", Loss="Weighted by the noise"
-    )
-    np.testing.assert_allclose(loss, loaded["population"]["loss"].values, rtol=1e-7)
     y = loaded["observations"]["y"].values
     table = saved["tiny-observations.csv"]
     for level, range_, name in (
@@ -96,10 +92,16 @@ def test_axes_of_several_quantities_are_named_in_every_row(saved, results):
     for letter, i in (("x", 0), ("y", 1)):
         shown = column(table, letter, series="draws", **pair)
         np.testing.assert_allclose(shown, drawn[:, i], rtol=1e-6)
-    strips = saved["tiny-parameters.csv"]
-    low, high = column(strips, "x", series="95 % interval", **{"quantity x": "law: mean"})
-    assert low == population["law_lower"].values[0]
-    assert high == population["law_upper"].values[0]
+
+
+def test_a_table_of_individual_fits_names_the_systems(saved, results):
+    table = saved["tiny-fits-worst.csv"]
+    y = results.study.loaded["observations"]["y"].values
+    systems = list(dict.fromkeys(row[1] for row in table[1:]))
+    assert len(systems) == 9
+    for name in systems:
+        own = column(table, "y", series="observed", panel=name)
+        np.testing.assert_allclose(own, y[int(name.removeprefix("system "))], rtol=1e-6)
 
 
 def test_error_bars_have_both_sides(saved):

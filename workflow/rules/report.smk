@@ -6,6 +6,7 @@ from popinv.report.folder import (
     ASSETS,
     found_comparisons,
     found_studies,
+    is_alone,
     library_name,
     templates_hash,
 )
@@ -62,6 +63,32 @@ rule write_library:
         "../scripts/write_library.py"
 
 
+def reported_methods():
+    """Downstream methods that have a page: those that a study requests, or that have run."""
+    folders = Path(config["results"], "downstream").glob("*/metrics.json")
+    asked = {name for study in STUDIES for name in methods_on(study)}
+    return sorted(asked | {file.parent.name for file in folders})
+
+
+def studies_using(method):
+    """Names of the studies that request a method."""
+    return [study for study in STUDIES if method in methods_on(study)]
+
+
+def left_by_others(found, own):
+    """Names that are among the results, but not in this configuration."""
+    return sorted(set(found(config["results"])) - set(own))
+
+
+OTHER_STUDIES = left_by_others(found_studies, STUDIES)
+ALL_COMPARISONS = [*COMPARISONS, *left_by_others(found_comparisons, COMPARISONS)]
+ALONE = is_alone(
+    [*STUDIES, *OTHER_STUDIES],
+    ALL_COMPARISONS,
+    [method for method in reported_methods() if not studies_using(method)],
+)
+
+
 # Write the page of a study.
 rule write_study_page:
     input:
@@ -93,24 +120,13 @@ rule write_study_page:
     params:
         seed=seed_of,
         study=lambda wildcards: {"whole": study_of(wildcards)},
+        alone=ALONE,
         look=templates_hash(),
         code=code_of("write_study_page", "law", "noise"),
     message:
         "{wildcards.study}: writing its page"
     script:
         "../scripts/write_study_page.py"
-
-
-def reported_methods():
-    """Downstream methods that have a page: those that a study requests, or that have run."""
-    folders = Path(config["results"], "downstream").glob("*/metrics.json")
-    asked = {name for study in STUDIES for name in methods_on(study)}
-    return sorted(asked | {file.parent.name for file in folders})
-
-
-def studies_using(method):
-    """Names of the studies that request a method."""
-    return [study for study in STUDIES if method in methods_on(study)]
 
 
 def method_results(wildcards):
@@ -217,11 +233,6 @@ def pages():
     ]
 
 
-def left_by_others(found, own):
-    """Names that are among the results, but not in this configuration."""
-    return sorted(set(found(config["results"])) - set(own))
-
-
 # Write the pages of all studies of the configuration, and an index of all studies there are.
 rule report:
     input:
@@ -241,8 +252,9 @@ rule report:
         results=lambda wildcards: config["results"],
         studies=dict(STUDIES),
         methods={method: studies_using(method) for method in reported_methods()},
-        other_studies=left_by_others(found_studies, STUDIES),
-        comparisons=[*COMPARISONS, *left_by_others(found_comparisons, COMPARISONS)],
+        other_studies=OTHER_STUDIES,
+        comparisons=ALL_COMPARISONS,
+        alone=ALONE,
         about={method: documentation_of(method) for method in reported_methods()},
         look=templates_hash(),
         code=code_alone("report"),

@@ -1,7 +1,7 @@
 """Write the index page, with links to the pages of the studies and the methods."""
 
 from popinv.report.gathering import gather_comparison, gather_listed, gather_method
-from popinv.report.pages import index_page
+from popinv.report.pages import first_page, index_page
 from popinv.store.whole_files import write_text
 from popinv.workflow.job import job
 
@@ -19,4 +19,7 @@ with job(snakemake):
         gather_comparison(f"{given.results}/comparisons/{name}/comparison.json")
         for name in given.comparisons
     ]
-    write_text(snakemake.output.index, index_page(studies, methods, comparisons))
+    text = index_page(studies, methods, comparisons)
+    if given.alone:
+        text = first_page(studies[0].name)
+    write_text(snakemake.output.index, text)

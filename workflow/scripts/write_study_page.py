@@ -10,4 +10,5 @@ with stage(snakemake) as job:
     model = Model(section.forward, section.law, section.noise)
     stores = [snakemake.input[name] for name in job.inputs]
     record = gather_study(snakemake.input.answer, section, stores)
-    job.write("page", write_study_page(record, model, job.inputs, job.seed))
+    alone = snakemake.params.alone
+    job.write("page", write_study_page(record, model, job.inputs, job.seed, alone))

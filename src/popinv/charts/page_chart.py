@@ -51,7 +51,7 @@ class Chart:
     figure : Figure
         Traces with ``meta=k`` are shown only for choice k, all others always. In a chart with axes
         of several quantities, ``meta={"x": ..., "y": ...}`` names those of a trace in the table of
-        its numbers.
+        its numbers, and ``panel`` the panel that it is in.
     control : {"slider", "select"} or None
         Control for the choice.
     choices : tuple of str

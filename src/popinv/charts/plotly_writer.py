@@ -27,6 +27,10 @@ from popinv.charts.style import root, root_ticks
 
 # Share of the width of a panel between the panels of a grid.
 _GAP = 0.08
+# Share of the height of a panel for the titles above the panels.
+_TITLE = 0.12
+# Pixels of the numbers and the label of an axis.
+_LABEL = 56
 
 
 def _axis(**settings: Any) -> dict[str, Any]:
@@ -92,27 +96,34 @@ def page_figure(panels: Sequence[Panel], height: int = 340, choices: bool = Fals
     return figure
 
 
-def page_grid(panels: Sequence[Panel | None], columns: int, height: int) -> go.Figure:
+def page_grid(
+    panels: Sequence[Panel | None], columns: int, height: int, alike: bool = False
+) -> go.Figure:
     """Return panels in rows of ``columns``, each with axes of its own; None leaves a place free.
 
-    The series of each panel name the quantities along its axes. Panels whose y axis is bare are
-    strips with their titles above.
+    The series of each panel name its title and the quantities along its axes. Titles are above the
+    panels. If all axes are ``alike``, they have one label across and one upwards.
     """
     figure = _empty(height)
     figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False})
     rows, told = -(-len(panels) // columns), set[str]()
     places = [(place, panel) for place, panel in enumerate(panels) if panel is not None]
+    titled = any(panel.title for _, panel in places)
+    # Labels across that are not in the last row need room.
+    inside = any(p.x.labels and p.x.label for i, p in places if i + columns < len(panels))
+    gap = max(_GAP, _LABEL * rows / height * inside)
     for number, (place, panel) in enumerate(places, 1):
         row, column = divmod(place, columns)
         suffix = "" if number == 1 else str(number)
         at = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-        strip = panel.y.bare
-        meta = {"x": panel.title} if strip else {"x": panel.x.label, "y": panel.y.label}
+        meta = {"x": panel.x.label, "y": panel.y.label}
+        if panel.title:
+            meta["panel"] = panel.title
         drawing = Drawing(figure, panel, _names_of(panel), meta, at, told)
         for mark in panel.marks:
             drawing.draw(mark)
         left, top = column / columns, 1 - row / rows
-        above, below = (0.3, 0.66) if strip else (0.0, 1 - _GAP)
+        above, below = _TITLE * titled, 1 - gap
         ends = {
             "x": [left, 1.0 if columns == 1 else left + (1 - _GAP) / columns],
             "y": [top - below / rows, top - above / rows],
@@ -121,10 +132,13 @@ def page_grid(panels: Sequence[Panel | None], columns: int, height: int) -> go.F
             name, anchor = f"{letter}axis{suffix}", f"{other}{suffix}"
             figure.update_layout({name: _axis(domain=ends[letter], anchor=anchor, visible=True)})
             figure.layout[name].update(_axis_of(given, drawing.names[letter], letter == "y"))
-        if strip:
+            middle = column == columns // 2 if letter == "x" else row == (rows - 1) // 2
+            if alike and not middle:
+                figure.layout[name].title.text = ""
+        if panel.title:
             words = {"xanchor": "left", "yanchor": "bottom", "xref": "paper", "yref": "paper"}
             figure.add_annotation(
-                text=panel.title, x=0, y=top - above / rows, showarrow=False, **words
+                text=panel.title, x=left, y=top - above / rows, showarrow=False, **words
             )
     return figure
 

@@ -126,6 +126,9 @@ def arrangement(observations: xr.Dataset) -> Arrangement:
     axes = place_coordinates(observations)
     labels = observations["label"].values.astype(str) if "label" in observations.coords else None
     values = {name: observations[name].values for name in axes}
+    if _ENTRY in axes:
+        # Observations are counted from 1, as in messages.
+        values[_ENTRY] = values[_ENTRY] + 1
     others = [name for name in axes if name != _TIME]
     if others and _TIME in axes and np.ptp(values[_TIME]) == 0:
         # A single time does not distinguish observations.

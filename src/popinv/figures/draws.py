@@ -51,7 +51,7 @@ def field_of(population: xr.Dataset) -> tuple[Field, int] | None:
     return None if random_field is None else (random_field, random_field.dimension)
 
 
-def _described(population: xr.Dataset, names: list[str]) -> list[Parameter]:
+def described_parameters(population: xr.Dataset, names: list[str]) -> list[Parameter]:
     """Return the parameters of the forward model, in the order of z."""
     forward = _forward(population)
     return list(forward.parameters()) if forward else [Parameter(name) for name in names]
@@ -95,7 +95,7 @@ def law_draws(
     omega = _omega(problem, _DENSITY_DRAWS)
     recovered = _parameters(problem, parameters_of(population)[0], omega)
     true = None if truth is None else _parameters(problem, truth["alpha"].values, omega)
-    described = _described(population, names)
+    described = described_parameters(population, names)
 
     def marginal(i: int) -> Marginal:
         column = None if true is None else true[:, i]
@@ -147,15 +147,16 @@ def _varied(problem: Problem, population: xr.Dataset) -> np.ndarray | None:
     alphas = population["alpha_draws"].values
     # Draws that are spread over all, as those of resamples have an order.
     kept = np.linspace(0, len(alphas) - 1, min(len(alphas), _VARIED)).astype(int)
-    omega = _matched(problem, _VARIED_DRAWS)
+    omega = matched_omega(problem, _VARIED_DRAWS).numpy()
     every = [parameters_of(population)[0], *alphas[kept]]
     drawn = np.array([_parameters(problem, alpha, omega) for alpha in every])
     return drawn[np.isfinite(drawn).all(axis=(1, 2))]
 
 
-def _matched(problem: Problem, count: int) -> np.ndarray:
+def matched_omega(problem: Problem, count: int) -> torch.Tensor:
+    """Return about so many standard normal numbers of the law, with matched moments, (n, d)."""
     rng, width = generator(problem.seed, "figures/matched"), problem.law.d_omega
-    return matched_normals(rng, max(count // 2, width), width).numpy()
+    return matched_normals(rng, max(count // 2, width), width)
 
 
 def _correlations(
@@ -170,7 +171,7 @@ def _correlations(
     def transformed(z: np.ndarray) -> np.ndarray:
         return problem.law.unbounded(torch.from_numpy(z)).numpy()[..., chosen]
 
-    omega = _matched(problem, _VARIED_DRAWS)
+    omega = matched_omega(problem, _VARIED_DRAWS).numpy()
     estimate = transformed(_parameters(problem, parameters_of(population)[0], omega))
     true = None
     if truth is not None:
@@ -209,7 +210,7 @@ def plane(
     drawn = [_parameters(problem, e["alpha"].values, omega) for e in (*estimates, population)]
     random_field = field_of(population)
     if random_field is None:
-        labels, place = _two_parameters(_described(population, names), z)
+        labels, place = _two_parameters(described_parameters(population, names), z)
         title = f": the two of {len(names)} parameters that vary most" if len(names) > 2 else ""
     else:
         labels, place = _two_means(*random_field)

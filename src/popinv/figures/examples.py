@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
@@ -29,6 +31,7 @@ from popinv.figures.arrangement import (
 from popinv.figures.maps import map_panel
 from popinv.figures.observations import STANDARD, example_systems, quantity_axis, spread_of
 from popinv.population.limits import limits_in
+from popinv.population.observe import system_labels
 
 _PANELS = 6
 # Below this width in inches, the legend does not fit into one row.
@@ -60,6 +63,8 @@ def draw_examples(observations: xr.Dataset, truth: xr.Dataset | None = None) -> 
     if (limits := limits_in(observations, "")) is not None:
         below, above = limits.censored(data.values)
         sides = np.subtract(above, below, dtype=int)[chosen]
+    called = system_labels(observations)
+    names = [called[row] for row in chosen]
     clean = None if truth is None else truth["y_clean"].values[chosen][:, seen]
     title = f"{len(chosen)} of {len(data)} systems: "
     title += "observations" if clean is None else "noise-free solution and observations"
@@ -67,10 +72,10 @@ def draw_examples(observations: xr.Dataset, truth: xr.Dataset | None = None) -> 
     quantity = data.attrs["long_name"].removeprefix("observed ")
     label = axis_label(quantity, data.attrs["units"])
     if layout.map is not None:
-        return _maps(title, label, layout, y, clean)
+        return _maps(title, label, layout, names, y, clean)
     if layout.names:
-        return _quantities(title, data, layout, y, clean, sides)
-    return _curves(title, label, layout, y, clean, sides)
+        return _quantities(title, data, layout, names, y, clean, sides)
+    return _curves(title, label, layout, names, y, clean, sides)
 
 
 def _points(
@@ -88,7 +93,7 @@ def _points(
     return marks
 
 
-def _keys(known: bool, sides: np.ndarray, dash: Dash = "dash") -> list[Mark]:
+def _keys(names: Sequence[str], known: bool, sides: np.ndarray, dash: Dash = "dash") -> list[Mark]:
     """Return what the legend shows."""
     keys: list[Mark] = [
         Points([], [], marker, 4, colour=LIGHT, label=word)
@@ -98,7 +103,8 @@ def _keys(known: bool, sides: np.ndarray, dash: Dash = "dash") -> list[Mark]:
     if known:
         keys.insert(0, Line([], [], dash, colour=LIGHT, label="without noise"))
     return keys + [
-        Line([], [], width=4, colour=c, label=f"system {i + 1}") for i, c in enumerate(SYSTEMS)
+        Line([], [], width=4, colour=colour, label=name)
+        for colour, name in zip(SYSTEMS, names, strict=False)
     ]
 
 
@@ -106,6 +112,7 @@ def _curves(
     title: str,
     label: str,
     layout: Arrangement,
+    names: Sequence[str],
     y: np.ndarray,
     clean: np.ndarray | None,
     sides: np.ndarray,
@@ -123,12 +130,12 @@ def _curves(
             Panel(
                 Axis(layout.x_label if below else ""),
                 Axis(label if shared and i % columns == 0 else ""),
-                _systems(curve, y, clean, sides),
+                _systems(curve, names, y, clean, sides),
                 "" if alone else curve.title,
             )
         )
     width, height = (10, 5.5) if alone else (4.3 * columns, 1 + 3 * rows)
-    keys = _keys(clean is not None, sides)
+    keys = _keys(names, clean is not None, sides)
     legend = _legend_columns(width)
     grid = Grid(panels, columns, share_y=shared, legend=legend, keys=keys)
     return Sheet(title, width, height, grid)
@@ -139,12 +146,16 @@ def _legend_columns(width: float) -> int:
 
 
 def _systems(
-    curve: ObservedCurve, y: np.ndarray, clean: np.ndarray | None, sides: np.ndarray
+    curve: ObservedCurve,
+    names: Sequence[str],
+    y: np.ndarray,
+    clean: np.ndarray | None,
+    sides: np.ndarray,
 ) -> list[Mark]:
     size = 4 if len(curve.x) <= 60 else 2.5
     marks: list[Mark] = []
-    for i, colour in zip(range(len(y)), SYSTEMS, strict=False):
-        observed, name = y[i, curve.rows], f"system {i + 1}"
+    for i, (name, colour) in enumerate(zip(names, SYSTEMS, strict=False)):
+        observed = y[i, curve.rows]
         if clean is None:
             # If the solution is unknown, a thin line connects the points of a system.
             seen = ~np.isnan(observed)
@@ -160,6 +171,7 @@ def _quantities(
     title: str,
     data: xr.DataArray,
     layout: Arrangement,
+    names: Sequence[str],
     y: np.ndarray,
     clean: np.ndarray | None,
     sides: np.ndarray,
@@ -169,7 +181,7 @@ def _quantities(
     marks: list[Mark] = []
     shifts = np.linspace(-0.28, 0.28, len(y))
     for i, (shift, colour) in enumerate(zip(shifts, SYSTEMS, strict=False)):
-        at, observed, name = x + shift, (y[i] - mean) / spread, f"system {i + 1}"
+        at, observed, name = x + shift, (y[i] - mean) / spread, names[i]
         if clean is not None:
             true, label = (clean[i] - mean) / spread, f"{name}, without noise"
             marks += [
@@ -179,12 +191,17 @@ def _quantities(
         marks += _points(at, observed, sides[i], name, colour, 4)
     panel = Panel(quantity_axis(layout, mean, spread, data.attrs["units"]), Axis(STANDARD), marks)
     width = min(16, max(8, 2 + 1.15 * len(x)))
-    keys = _keys(clean is not None, sides, "solid")
+    keys = _keys(names, clean is not None, sides, "solid")
     return Sheet(title, width, 5.5, Grid([panel], legend=_legend_columns(width), keys=keys))
 
 
 def _maps(
-    title: str, label: str, layout: Arrangement, y: np.ndarray, clean: np.ndarray | None
+    title: str,
+    label: str,
+    layout: Arrangement,
+    names: Sequence[str],
+    y: np.ndarray,
+    clean: np.ndarray | None,
 ) -> Sheet:
     rows = [("observed", y)] if clean is None else [("without noise", clean), ("observed", y)]
     low = min(float(np.nanmin(values)) for _, values in rows)
@@ -193,7 +210,7 @@ def _maps(
         map_panel(
             layout,
             Cloud([], [], size=6.3, values=value, least=low, largest=high),
-            f"System {i + 1}, {whose}",
+            f"{names[i]}, {whose}",
             left=i == 0,
             low=whose == "observed",
             title_size=9.5,

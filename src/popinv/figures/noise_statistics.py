@@ -8,7 +8,7 @@ that of the same statistic over data sets of the fitted model (:mod:`popinv.figu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from popinv.inference.problem import Problem
 # Lags or distances that differ by less than this share of the longest count as equal. If more than
 # so many differ, pairs are averaged in bins.
 _SAME, _MOST, _BINS = 1e-6, 60, 40
+# Widest range of an empirical correlation that is shown.
+_WIDEST = 1.0
 # Points at which the growth of the noise is evaluated.
 _POINTS = 60
 
@@ -58,6 +60,8 @@ class NoiseComparison:
         Empirical covariances of data sets of the fitted model, for ranges.
     growth : NoiseGrowth, optional
         The standard deviation against the signal, if the noise grows.
+    counts : ndarray of shape (d_y, d_y), optional
+        The number of systems that have both observations, if some have gaps.
     """
 
     estimate: np.ndarray
@@ -66,6 +70,7 @@ class NoiseComparison:
     resampled: np.ndarray | None = None
     simulated: np.ndarray | None = None
     growth: NoiseGrowth | None = None
+    counts: np.ndarray | None = None
 
     @property
     def reference(self) -> np.ndarray:
@@ -105,6 +110,12 @@ class Curve:
     low: np.ndarray | None
     high: np.ndarray | None
     title: str = ""
+
+    def at(self, kept: np.ndarray) -> Curve:
+        """Return the curve with some places of the empirical statistic, a mask (m,)."""
+        low, high = (None if end is None else end[kept] for end in (self.low, self.high))
+        places, empirical = self.places[kept], self.empirical[kept]
+        return replace(self, places=places, empirical=empirical, low=low, high=high)
 
 
 def noise_growth(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> NoiseGrowth | None:
@@ -163,13 +174,20 @@ def _curve(
 
 
 def deviations(noise: NoiseComparison) -> Curve:
-    """Return the standard deviation of each observation; 0 where an empirical variance is below."""
+    """Return the standard deviation of each observation; 0 where an empirical variance is below.
+
+    Empirical ones whose range is wider than twice the recovered one are left out: there the data
+    say nothing.
+    """
     number = np.arange(1, len(noise.estimate) + 1)
 
     def deviation(matrix: np.ndarray) -> np.ndarray:
         return np.sqrt(np.maximum(np.diag(matrix), 0.0))
 
-    return _curve(noise, number, deviation, number, deviation)
+    curve = _curve(noise, number, deviation, number, deviation)
+    if curve.low is None or curve.high is None:
+        return curve
+    return curve.at(curve.high - curve.low <= 2 * curve.recovered[curve.places - 1])
 
 
 def against_distance(noise: NoiseComparison, distance: np.ndarray) -> Curve:
@@ -195,25 +213,34 @@ def autocorrelation(noise: NoiseComparison, layout: Arrangement) -> Curve:
     """Return the correlation against the lag at the middle place, the mean over pairs of each lag.
 
     The empirical one is divided by the recovered variance, as the empirical variance may not be
-    positive. If there are many lags, it is the mean over pairs of about equal lag.
+    positive, and held between -1 and 1. Pairs count by their systems. If there are many lags, it is
+    the mean over pairs of about equal lag. Lags at which its range is wider than 1 are left out:
+    there the data say nothing.
     """
     panel = layout.panels[len(layout.panels) // 2]
     lag, later, earlier = _lags(panel.x)
     every, few = _Groups.of(lag), _Groups.of(lag, _MOST)
+    weights = None
+    if noise.counts is not None:
+        weights = noise.counts[np.ix_(panel.rows, panel.rows)][later, earlier]
 
     def pairs(matrix: np.ndarray, by: np.ndarray) -> np.ndarray:
         variance = np.diag(by)[panel.rows]
         block = matrix[np.ix_(panel.rows, panel.rows)]
         return np.asarray((block / np.sqrt(np.outer(variance, variance)))[later, earlier])
 
-    return _curve(
+    curve = _curve(
         noise,
         every.mean(lag),
         lambda matrix: every.mean(pairs(matrix, matrix)),
-        few.mean(lag),
-        lambda matrix: few.mean(pairs(matrix, noise.estimate)),
+        few.mean(lag, weights),
+        lambda matrix: few.mean(pairs(matrix, noise.estimate), weights),
         panel.title,
     )
+    if curve.low is not None and curve.high is not None:
+        curve = curve.at(curve.high - curve.low <= _WIDEST)
+    low, high = (None if end is None else np.clip(end, -1, 1) for end in (curve.low, curve.high))
+    return replace(curve, empirical=np.clip(curve.empirical, -1, 1), low=low, high=high)
 
 
 def correlation_by_lag(covariance: np.ndarray, layout: Arrangement) -> Curve:
@@ -249,9 +276,9 @@ class _Groups:
             _, number = np.unique(number, return_inverse=True)
         return cls(number)
 
-    def mean(self, values: np.ndarray) -> np.ndarray:
+    def mean(self, values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         """Return the mean of the values of each group that are not NaN."""
-        seen = ~np.isnan(values)
-        count = np.bincount(self.number, seen)
-        total = np.bincount(self.number, np.where(seen, values, 0.0))
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        weight = np.where(np.isnan(values), 0.0, 1.0 if weights is None else weights)
+        count = np.bincount(self.number, weight)
+        total = np.bincount(self.number, weight * np.nan_to_num(values))
+        return np.where(count > 0, total / np.where(count > 0, count, 1.0), np.nan)

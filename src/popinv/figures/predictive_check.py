@@ -2,11 +2,16 @@
 
 Where systems are observed at times of their own, few of them share a time, and quantiles at each
 time would say nothing. Neighbouring times are then pooled, as in visual predictive checks.
+
+Systems with known quantities of their own differ for that reason alone. Their observations can be
+corrected by their predictions before quantiles are taken (Bergstrand et al., AAPS J. 13, 2011): an
+observation is multiplied by the median prediction of its bin over its own prediction or, where
+observations may be negative or predictions are near zero, shifted by the difference of the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,6 +116,38 @@ def _neighbours(x: np.ndarray, counts: np.ndarray, least: int) -> list[np.ndarra
     return runs
 
 
+# A prediction below this share of the median of its bin corrects by difference.
+_LEAST_RATIO = 0.02
+
+
+@dataclass(frozen=True)
+class Correction:
+    """The prediction correction of observations (n, d): ``factor * y + shift``."""
+
+    factor: np.ndarray
+    shift: np.ndarray
+
+    @classmethod
+    def of(cls, bins: Bins, y: np.ndarray, predicted: np.ndarray) -> Correction:
+        """Return the correction of observations y (n, d) with these predictions (n, d)."""
+        middle = np.empty_like(predicted)
+        seen = np.where(np.isnan(y), np.nan, predicted)
+        for group in bins.groups:
+            middle[:, group] = np.nanmedian(seen[:, group])
+        used = ~np.isnan(y)
+        near_zero = (predicted < _LEAST_RATIO * middle) | (middle < _LEAST_RATIO * predicted)
+        by_ratio = np.nanmin(y) >= 0 and not (used & near_zero & (middle > 0)).any()
+        one, none = np.ones_like(predicted), np.zeros_like(predicted)
+        if not by_ratio:
+            return cls(one, middle - predicted)
+        positive = (predicted > 0) & (middle > 0)
+        return cls(np.where(positive, middle / np.where(positive, predicted, 1.0), one), none)
+
+    def __call__(self, y: np.ndarray) -> np.ndarray:
+        """Return corrected observations (n, d)."""
+        return self.factor * y + self.shift
+
+
 # The least half width of a range, relative to the spread of the data. Where the model puts a whole
 # quantile on a limit of quantification, the range has no width.
 _LEAST = 1e-3
@@ -203,7 +240,11 @@ class PredictiveCheck:
 
     @classmethod
     def of(
-        cls, observations: xr.Dataset, sets: Sequence[np.ndarray], replicates: int = 1
+        cls,
+        observations: xr.Dataset,
+        sets: Sequence[np.ndarray],
+        replicates: int = 1,
+        predicted: np.ndarray | None = None,
     ) -> PredictiveCheck:
         """Return the statistics of data sets.
 
@@ -215,18 +256,31 @@ class PredictiveCheck:
             Data sets of the fitted model with the gaps of the data, R replicates side by side.
         replicates : int
             R.
+        predicted : ndarray of shape (N, d_y), optional
+            Predictions, by which observations are corrected before quantiles are taken.
         """
         shown = each_replicate(observations)
         seen = seen_somewhere(shown)
         shown = shown.isel(observation=seen)
         bins = bins_of(arrangement(shown), shown["y"].values)
+        # Rows of replicates that no system has are left out above.
+        whole = np.isfinite(rows_of_replicates(observations["y"].values, replicates)).any(axis=1)
+        kept = whole if replicates > 1 else slice(None)
+        correct: Callable[[np.ndarray], np.ndarray] = np.asarray
+        if predicted is not None:
+            own = np.repeat(predicted[:, seen], replicates, axis=0)[kept]
+            correct = Correction.of(bins, shown["y"].values, own)
+            corrected = shown["y"].copy(data=correct(shown["y"].values))
+            name = str(corrected.attrs.get("long_name", "y")).removeprefix("observed ")
+            shown = shown.assign(y=corrected.assign_attrs(long_name=f"prediction-corrected {name}"))
 
         def statistics(index: int) -> tuple[np.ndarray, ...]:
             y = sets[index]
             rows = rows_of_replicates(y, replicates)
             # The first replicate, which every system has.
             first = covariance(y[:, : rows.shape[1]]).astype(np.float32)
-            return bins.quantiles(rows[:, seen]), *moments(rows[:, seen]), first
+            own = rows[kept][:, seen]
+            return bins.quantiles(correct(own)), *moments(own), first
 
         found = parallel(statistics, range(len(sets)), "data sets of the model", unit="set")
         quantiles, *others = map(np.array, zip(*found, strict=True))
@@ -234,7 +288,9 @@ class PredictiveCheck:
         return cls(shown, bins, QuantileRanges.of_sets(observed, quantiles), *others)
 
 
-def predictive_check(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> PredictiveCheck:
+def predictive_check(
+    problem: Problem, loaded: Mapping[str, xr.Dataset], predicted: np.ndarray | None = None
+) -> PredictiveCheck:
     """Return the data of a study beside data sets of its fitted model.
 
     Parameters
@@ -243,6 +299,8 @@ def predictive_check(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Pred
         The fitted problem.
     loaded : mapping of str to Dataset
         ``observations``, ``population`` and ``check``.
+    predicted : ndarray of shape (N, d_y), optional
+        Predictions of all systems, by which observations are corrected.
     """
     sets = DataSets.of(problem, loaded)
-    return PredictiveCheck.of(loaded["observations"], sets, problem.replicates)
+    return PredictiveCheck.of(loaded["observations"], sets, problem.replicates, predicted)

@@ -102,7 +102,9 @@ def noise_comparison(
     width, conditions = simulated.shape[1], problem.conditions
     # The first replicate, which every system has.
     signal = noise_free_covariance(problem, population)[:width, :width]
-    data = np.where(conditions.present[:, :width], np.asarray(problem.data)[:, :width], np.nan)
+    present = conditions.present[:, :width]
+    data = np.where(present, np.asarray(problem.data)[:, :width], np.nan)
+    seen = present.astype(float)
     scale = conditions.mean_square_scale
     draws = zip(population["alpha_draws"].values, population["gamma_draws"].values, strict=True)
     return NoiseComparison(
@@ -113,6 +115,7 @@ def noise_comparison(
         # In single precision, as there are many.
         simulated=(simulated - signal.astype(np.float32)) / np.float32(scale),
         growth=noise_growth(problem, loaded),
+        counts=seen.T @ seen if conditions.gaps else None,
     )
 
 

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from popinv.judgement.levels import LEVEL
+
 _RESAMPLES = 2000
 # Systems of a resample at most. A sum of more is closer to normal than its quantiles can show.
 _SYSTEMS = 20_000
 # Directions in which the estimates differ by less than this share of the largest are ignored.
 _LEAST_VARIANCE = 1e-6
-LEVEL = 0.005
-"""If the p-value is below this, the estimates differ."""
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from popinv.judgement.answer import StudyAnswer, finite
+from popinv.judgement.levels import LEVEL, levels
 
 # A study of some tens of replications can require a coverage of 95 % intervals within this band.
 COVERAGE_WANTED = (0.85, 0.99)
 
-# If the p-value of the held-out systems is below this, model and data differ. It is small, since
-# a right model is to get no doubt at all in 95 of 100 studies.
-_LEVEL = 0.01
 _ADJUSTED = (
     "Each test asks all systems whether a larger model describes them better. The p-value is the "
     "chance that a right model shows as much in any of the tests of law, noise and simulator."
@@ -26,13 +24,15 @@ _ADJUSTED = (
 _SURROGATE = "The surrogate's error biases the law and the noise, unless it is corrected."
 # Noise below this share of the observations' spread has collapsed, or is very precise.
 _COLLAPSED = 1e-3
-# If a p-value of Hausman's test is below the first number, estimators differ by more than chance.
-# If a ratio of standard error and bound is above the second, the data contain more information.
-_DIFFER, _INEFFICIENT = 0.005, 1.5
+# If a ratio of standard error and bound is above this, the data contain more information.
+_INEFFICIENT = 1.5
 # Standard errors of fewer systems are too uncertain for their ratio to be judged.
 _FEWEST_FOR_ERRORS = 50
+# Mistakes that would hardly be seen, of which so many are named.
+_NAMED = 3
 # An error of the log likelihood that does not show.
 _EXACT = 0.005
+HELD_OUT, AGREEMENT = "Held-out systems", "Agreement"
 UNJUDGED = "A test without a result is evidence neither for the answer nor against it."
 
 
@@ -93,6 +93,15 @@ def judgements(
     return tuple(judgement for part in parts for judgement in part)
 
 
+def _levels(answer: StudyAnswer) -> dict[str, float]:
+    """Return the level of each test of the answer, by the name of its judgement."""
+    p_values = {sentence(test.part): test.p_value for test in answer.tests}
+    p_values[AGREEMENT] = answer.choice.agreement_p_value
+    p_values[HELD_OUT] = None if answer.heldout is None else answer.heldout.p_value
+    known = {name: finite(p) for name, p in p_values.items()}
+    return levels({name: p for name, p in known.items() if p is not None})
+
+
 def _truth(answer: StudyAnswer) -> Iterator[Judgement]:
     if (errors := answer.truth) is None:
         return
@@ -134,16 +143,14 @@ def _truth(answer: StudyAnswer) -> Iterator[Judgement]:
 def _heldout(answer: StudyAnswer) -> Iterator[Judgement]:
     if (heldout := answer.heldout) is None:
         return
-    p = heldout.p_value
-    if p is None or not math.isfinite(p):
-        yield Judgement(
-            "Held-out systems", "neutral", "not judged", "The test has no result.", UNJUDGED
-        )
+    p = finite(heldout.p_value)
+    if p is None:
+        yield Judgement(HELD_OUT, "neutral", "not judged", "The test has no result.", UNJUDGED)
         return
-    differ = p < _LEVEL
+    differ = p < _levels(answer)[HELD_OUT]
     verb = "do not look" if differ else "look"
     yield Judgement(
-        "Held-out systems",
+        HELD_OUT,
         "doubt" if differ else "good",
         f"{verb} like draws of the fitted model (p = {p:.2g})",
         f"Systems that were kept aside {verb} like draws of the fitted model. Their energy "
@@ -163,15 +170,20 @@ def _specification(answer: StudyAnswer) -> Iterator[Judgement]:
             continue
         p, count, blind = test.p_value, test.tests, len(test.unseen)
         if test.finding:
-            short = f"{test.finding.split(' (')[0]} (p = {p:.2g})"
-            text = f"{sentence(test.finding)} (p = {p:.2g})."
-            yield Judgement(title, "doubt", short, text, _ADJUSTED)
+            level = _levels(answer)[title]
+            doubt = p is not None and p < level
+            chance = "" if doubt else f"; its level beside the other tests is {level:.2g}"
+            short = f"{test.finding.split(' (')[0]} (p = {p:.2g}{chance})"
+            text = f"{sentence(test.finding)} (p = {p:.2g}{chance})."
+            yield Judgement(title, "doubt" if doubt else "neutral", short, text, _ADJUSTED)
             continue
         short = f"no mistake seen in {count} tests (p = {p:.2g})"
         text = f"No mistake of the {test.part} is seen in {count} tests (p = {p:.2g})."
         if blind:
             short += f"; {blind} of them would hardly see a large one"
-            unseen = "; ".join(test.unseen)
+            unseen = "; ".join(test.unseen[:_NAMED])
+            if blind > _NAMED:
+                unseen += f"; and {blind - _NAMED} more (metrics.json)"
             text += f" With so few systems these would hardly be seen even if large: {unseen}."
         yield Judgement(title, "neutral" if blind else "good", short, text, _ADJUSTED)
 
@@ -311,14 +323,13 @@ def _estimator(answer: StudyAnswer) -> Iterator[Judgement]:
 
 
 def _arrival(answer: StudyAnswer) -> Iterator[Judgement]:
-    if (descent := answer.descent) is None:
+    # The remaining distance of the descent says nothing about an answer of another estimator.
+    if (descent := answer.descent) is None or answer.choice.estimator != "distance":
         return
     arrived = descent.arrived
-    # The descent's remaining distance is no reason to doubt an answer of another estimator.
-    matters = answer.choice.estimator == "distance"
     yield Judgement(
         "Descent",
-        "good" if arrived else "doubt" if matters else "neutral",
+        "good" if arrived else "doubt",
         f"has {'' if arrived else 'not '}arrived",
         f"The descent has {'' if arrived else 'not '}arrived: the parameter that is furthest from "
         f"convergence has {descent.remaining:.2g} standard errors left to go.",
@@ -344,15 +355,15 @@ def _convergence(answer: StudyAnswer) -> Iterator[Judgement]:
 def _agreement(answer: StudyAnswer) -> Iterator[Judgement]:
     text, p = answer.choice.agreement, answer.choice.agreement_p_value
     if p is None:
-        yield Judgement("Agreement", "neutral", "not judged", f"{sentence(text)}.", UNJUDGED)
+        yield Judgement(AGREEMENT, "neutral", "not judged", f"{sentence(text)}.", UNJUDGED)
         return
-    agree = p >= _DIFFER
-    short = f"estimators {'agree' if agree else 'differ by more than chance'} (p = {p:.2g})"
+    agree = p >= _levels(answer)[AGREEMENT]
+    told = f"estimators {'agree' if agree else 'differ by more than chance'}"
     yield Judgement(
-        "Agreement",
+        AGREEMENT,
         "good" if agree else "doubt",
-        short,
-        f"{sentence(text)} (p = {p:.2g}).",
+        f"{told} (p = {p:.2g})",
+        f"{sentence(told if agree and p < LEVEL else text)} (p = {p:.2g}).",
         "If the model is right, the estimators differ only by chance. A wrong model can affect "
         "them differently (Hausman's test).",
     )

@@ -135,7 +135,8 @@ def observations_dataset(
         (observation,).
     """
     kept = len(y) - heldout
-    long_name = f"observed {observations.long_name or observations.name}"
+    quantity = observations.long_name or observations.name
+    long_name = quantity if quantity == "observed" else f"observed {quantity}"
     variables, coordinates = {}, observation_coordinates(observations, replicate_count)
     if limits is not None:
         y = limits.held(torch.from_numpy(np.asarray(y, dtype=float))).numpy()
@@ -191,6 +192,12 @@ def system_names(observations: xr.Dataset) -> list[str] | None:
     if "system_id" not in observations.coords:
         return None
     return [str(name) for name in observations["system_id"].values]
+
+
+def system_labels(observations: xr.Dataset) -> list[str]:
+    """Return what the systems to learn from are called in figures: their names, or "system 0"."""
+    named = system_names(observations)
+    return named or [f"system {i}" for i in range(observations.sizes["system"])]
 
 
 def without_systems(

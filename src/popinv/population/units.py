@@ -44,7 +44,7 @@ def law_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Described]
 
     Mean and standard deviation of a parameter that enters by its logarithm are those of the
     logarithm. The mean has the unit ``log(L)``, say, which tells that of the parameter itself. A
-    coefficient is a change for each unit of its covariate, ``[weight]``.
+    coefficient is a change per unit of its covariate.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def _law_parameter(
         covariate = name.removeprefix(f"{owner.name}_").removesuffix(ending)
         unit = owner.units if kind == "none" else "1"
         change = f"change of the mean of {called} with {covariate}"
-        return Described(f"{unit} / [{covariate}]", change)
+        return Described(f"{unit} per unit of {covariate}".removeprefix("1 "), change)
     return Described("1", text)
 
 

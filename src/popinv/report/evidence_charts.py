@@ -29,8 +29,8 @@ class _Calibration(BaseModel):
 
 def evidence_charts(
     loaded: Mapping[str, xr.Dataset], metrics: Mapping[str, Mapping[str, Any]]
-) -> list[Chart]:
-    """Return a chart of each requested kind of evidence.
+) -> dict[str, Chart]:
+    """Return a chart of each requested kind of evidence, by its name.
 
     Parameters
     ----------
@@ -40,7 +40,8 @@ def evidence_charts(
         Their numbers, by the same names.
     """
     kinds = {"calibration": _coverage, "error_against_systems": _errors, "designs": _designs}
-    return [chart(loaded[name], metrics[name]) for name, chart in kinds.items() if name in loaded]
+    found = {name: chart for name, chart in kinds.items() if name in loaded}
+    return {name: chart(loaded[name], metrics[name]) for name, chart in found.items()}
 
 
 def _coverage(calibrated: xr.Dataset, metrics: Mapping[str, Any]) -> Chart:

@@ -6,6 +6,7 @@ The workflow asks for this whenever it is parsed, so that nothing heavy is impor
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -38,6 +39,19 @@ def found_comparisons(results: str | Path) -> list[str]:
     pages = {page.stem for page in Path(results).glob("report/comparisons/*.html")}
     files = Path(results).glob("comparisons/*/comparison.json")
     return sorted(pages & {file.parent.name for file in files})
+
+
+def is_alone(
+    studies: Collection[str], comparisons: Collection[str], methods: Collection[str] = ()
+) -> bool:
+    """Return whether a report has one study and nothing else, so that it begins with its page.
+
+    Parameters
+    ----------
+    methods : collection of str
+        Methods with pages to which no study leads.
+    """
+    return len(studies) == 1 and not comparisons and not methods
 
 
 @cache

@@ -61,24 +61,15 @@ def stages(jobs: Iterable[Job]) -> tuple[StageCosts, ...]:
     return tuple(sorted(totals, key=lambda stage: -stage.seconds))
 
 
-# Captions of a study's figures whose titles say less.
-_CAPTIONS = {
-    "descent": "Course of the descent: losses, and every parameter on its way",
-    "law": "The recovered law of the parameters",
-    "noise_covariance": "The noise covariance, recovered and compared",
-    "observations": "Observations of the data and of the fitted model",
-    "solver_calls": "Parameters and number of the solver calls",
-    "surrogate_error": "Error of the surrogate by round, and its last training",
-}
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def pictures_in(folder: Path, subject: str) -> tuple[Picture, ...]:
-    """Return the figures of a folder, with known captions or their titles."""
+    """Return the figures of a folder, with their titles as captions."""
     pictures = []
     for file in sorted(folder.glob("*.png")):
         name = readable(file.stem)
-        words = _CAPTIONS.get(file.stem) or title_of(file) or name.capitalize()
+        words = title_of(file) or name.capitalize()
         pictures.append(Picture(name, file, words, f"{words}: figure of the {subject}"))
     return tuple(pictures)
 
@@ -147,7 +138,6 @@ def gather_study(
         stores=tuple(read_store(path, folder) for path in stores),
         baselines=read_metrics(comparison) if compared else {},
         evidence=evidence,
-        pictures=pictures_in(folder / "figures", f"study {folder.name}"),
         uses={
             name: _use(folder / "downstream" / name, folder.name)
             for name in asked

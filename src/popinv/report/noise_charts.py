@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from popinv.charts.description import Panel
 from popinv.charts.page_chart import Chart
 from popinv.charts.plotly_marks import MATRIX
-from popinv.charts.plotly_writer import page_figure
+from popinv.charts.plotly_writer import page_figure, page_grid
 from popinv.charts.style import evenly
 from popinv.figures.arrangement import Arrangement
 from popinv.figures.noise import (
@@ -16,27 +19,49 @@ from popinv.figures.noise import (
     distance_panel,
     growth_panel,
 )
-from popinv.figures.noise_statistics import NoiseComparison, NoiseGrowth, autocorrelation
+from popinv.figures.noise_statistics import (
+    NoiseComparison,
+    NoiseGrowth,
+    autocorrelation,
+    deviations,
+)
 from popinv.inference.result import relative_frobenius_error
 from popinv.report.formats import rounded
-
-_RANGE = "The grey range holds the empirical one in 95 of 100 data sets of the fitted model."
 
 
 def noise_charts(
     noise: NoiseComparison, layout: Arrangement, distance: np.ndarray | None, units: str
 ) -> list[Chart]:
-    """Return the covariance as a heat map, and as suitable curves."""
-    charts = [_heat_map(noise, layout, units)]
-    if layout.over_time:
-        charts.append(_autocorrelation(noise, layout))
+    """Return the covariance as a heat map unless it is diagonal, and suitable curves together.
+
+    Deviations that neither vary nor have empirical counterparts are in the table of parameters.
+    """
+    correlated = np.count_nonzero(noise.estimate) > len(noise.estimate)
+    parts: list[tuple[Panel, str]] = []
+    if layout.over_time and (correlated or len(autocorrelation(noise, layout).places) > 1):
+        parts.append(_autocorrelation(noise, layout))
     if distance is not None and not layout.over_time:
-        charts.append(_against_distance(noise, distance, units))
-    else:
-        charts.append(_deviations(noise, layout, units))
+        parts.append(_against_distance(noise, distance, units))
+    elif (
+        2 * len(deviations(noise).places) >= len(noise.estimate)
+        or np.ptp(np.diag(noise.estimate)) > 0
+    ):
+        parts.append(_deviations(noise, layout, units))
     if noise.growth is not None:
-        charts.append(_growth(noise.growth, units))
-    return charts
+        parts.append(_growth(noise.growth, units))
+    if not parts:
+        return [_heat_map(noise, layout, units)] if correlated else []
+    told = " ".join(words for _, words in parts)
+    panels = [replace(panel, legend=None) for panel, _ in parts]
+    curves = Chart(
+        "noise-curves",
+        "Noise",
+        "The grey range holds the empirical statistic in 95 of 100 data sets of the fitted model.",
+        told,
+        page_grid(panels, 1, max(420, 300 * len(panels))),
+        wide=not correlated,
+    )
+    return [_heat_map(noise, layout, units), curves] if correlated else [curves]
 
 
 def _heat_map(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
@@ -65,51 +90,33 @@ def _heat_map(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
     )
 
 
-def _against_distance(noise: NoiseComparison, distance: np.ndarray, units: str) -> Chart:
-    return Chart(
-        "noise-distance",
-        "Covariance against distance",
-        f"The covariance of the noise at each pair of sensors. {_RANGE}",
+def _against_distance(
+    noise: NoiseComparison, distance: np.ndarray, units: str
+) -> tuple[Panel, str]:
+    return distance_panel(noise, distance, units), (
         f"Covariance of the noise against the distance between sensors; at one sensor the "
-        f"recovered variance is {rounded(float(noise.estimate[0, 0]), 3)}.",
-        page_figure([distance_panel(noise, distance, units)], 420),
+        f"recovered variance is {rounded(float(noise.estimate[0, 0]), 3)}."
     )
 
 
-def _autocorrelation(noise: NoiseComparison, layout: Arrangement) -> Chart:
+def _autocorrelation(noise: NoiseComparison, layout: Arrangement) -> tuple[Panel, str]:
     curve = autocorrelation(noise, layout)
     where = f" at {curve.title}" if curve.title else ""
     first = f": {rounded(float(curve.recovered[1]), 3)} at the first lag" * (len(curve.x) > 1)
-    return Chart(
-        "noise-autocorrelation",
-        "Autocorrelation of the noise",
-        f"The correlation in time{where}. {_RANGE}",
-        f"Autocorrelation of the noise{where}{first}.",
-        page_figure([autocorrelation_panel(noise, layout)], 420),
-    )
+    return autocorrelation_panel(noise, layout), f"Autocorrelation of the noise{where}{first}."
 
 
-def _growth(growth: NoiseGrowth, units: str) -> Chart:
-    return Chart(
-        "noise-growth",
-        "Noise against the signal",
-        "The standard deviation of the noise, the root mean square over the observations, against "
-        "the noise-free observation.",
+def _growth(growth: NoiseGrowth, units: str) -> tuple[Panel, str]:
+    return growth_panel(growth, units, "Standard deviation against the signal"), (
         f"Standard deviation of the noise against the signal, from "
         f"{rounded(float(growth.recovered.min()), 3)} to "
-        f"{rounded(float(growth.recovered.max()), 3)}.",
-        page_figure([growth_panel(growth, units)], 420),
+        f"{rounded(float(growth.recovered.max()), 3)}."
     )
 
 
-def _deviations(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
+def _deviations(noise: NoiseComparison, layout: Arrangement, units: str) -> tuple[Panel, str]:
     estimate = np.sqrt(np.diag(noise.estimate))
-    intervals = ", with 95 % intervals" if noise.resampled is not None else ""
-    return Chart(
-        "noise-deviations",
-        "Standard deviation of the noise",
-        f"The standard deviation of each observation{intervals}. {_RANGE}",
+    return deviations_panel(noise, layout, units), (
         f"Standard deviations of the noise, from {rounded(float(estimate.min()), 3)} to "
-        f"{rounded(float(estimate.max()), 3)}.",
-        page_figure([deviations_panel(noise, layout, units)], 420),
+        f"{rounded(float(estimate.max()), 3)}."
     )

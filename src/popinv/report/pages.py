@@ -25,7 +25,13 @@ from popinv.judgement.comparison import BASELINE_NAMES
 from popinv.judgement.files import METRICS_FILE, understood
 from popinv.report import formats
 from popinv.report.describing import described, question_of
-from popinv.report.folder import ASSETS, found_comparisons, found_studies, library_name
+from popinv.report.folder import (
+    ASSETS,
+    found_comparisons,
+    found_studies,
+    is_alone,
+    library_name,
+)
 from popinv.report.gathering import gather_comparison, gather_listed
 from popinv.report.records import Comparison, Listed, MethodRecord, StudyRecord
 from popinv.sections.base import plain
@@ -49,8 +55,6 @@ _PACKAGES = (
 )
 # A table of metrics has at most so many rows; the rest can be saved.
 _MOST_NUMBERS = 1000
-# The judgements that stand above the course of the search too.
-_CONVERGENCE = ("Convergence", "Descent")
 # The first table has at most this many parameters of the noise.
 _NOISE_ROWS = 6
 
@@ -108,18 +112,21 @@ def study_page(
     charts: Mapping[str, Sequence[Chart]],
     rounds: Sequence[Mapping[str, Any]],
     searches: Sequence[Mapping[str, Any]],
+    alone: bool = False,
 ) -> str:
     """Return the page of a study.
 
     Parameters
     ----------
     charts : mapping of str to sequence of Chart
-        By section: ``short``, ``law``, ``noise``, ``estimators``, ``pairs``, ``tests``,
-        ``calibration``, ``observations``, ``evidence``, ``descent``, ``rounds``, ``stages``.
+        By section: ``individuals``, ``law``, ``noise``, ``observations``, ``judgement``,
+        ``estimators``, ``evidence``, ``rounds``.
     rounds : sequence of mapping
         ``name``, ``calls``, ``failures`` and ``error`` of each round.
     searches : sequence of mapping
         See :func:`popinv.report.study_page.searches_of`.
+    alone : bool
+        Whether the report begins with this page, so that there is no other to lead back to.
     """
     every = study.answer.parameters
     law = [p for p in every if p.kind == "law"]
@@ -134,7 +141,7 @@ def study_page(
             charts=charts,
             rounds=rounds,
             searches=searches,
-            convergence=[j for j in study.judgements if j.name in _CONVERGENCE],
+            alone=alone,
             parameters=shown,
             hidden=len(every) - len(shown),
             intervals=any(p.lower is not None for p in shown),
@@ -177,6 +184,11 @@ def index_page(
     return template.render(studies=studies, methods=methods, comparisons=comparisons, charts=())
 
 
+def first_page(study: str) -> str:
+    """Return a page that leads to that of the one study of a report at once."""
+    return _environment().get_template("first.html").render(study=study)
+
+
 def write_index_of(results: Path) -> Path:
     """Write the first page of the report of a folder of results, and return the page.
 
@@ -193,6 +205,7 @@ def write_index_of(results: Path) -> Path:
             f"{results} has no results of a study (<study>/metrics.json). Name the folder that "
             "holds the studies' folders."
         )
+    page = results / "report" / "index.html"
     studies = []
     for name in names:
         with understood(results / name / METRICS_FILE):
@@ -203,7 +216,8 @@ def write_index_of(results: Path) -> Path:
             for name in compared
         ]
         text = index_page(studies, [], comparisons)
-    page = results / "report" / "index.html"
+    if is_alone(names, compared) and studies[0].page:
+        text = first_page(names[0])
     try:
         page.parent.mkdir(exist_ok=True)
         write_text(page, text)

@@ -244,7 +244,6 @@ class StudyRecord:
         Results of other methods on the study, by method; empty without a comparison.
     evidence : dict of dict
         Numbers of each kind of evidence, by name.
-    pictures : tuple of Picture
     uses : dict of str to Use
         Downstream methods on this study.
     """
@@ -257,7 +256,6 @@ class StudyRecord:
     stores: tuple[Store, ...]
     baselines: dict[str, dict[str, Any]] = field(default_factory=dict)
     evidence: dict[str, Metrics] = field(default_factory=dict)
-    pictures: tuple[Picture, ...] = ()
     uses: dict[str, UseRecord] = field(default_factory=dict)
 
     @property

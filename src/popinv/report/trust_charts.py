@@ -1,25 +1,25 @@
-"""Charts for judging the answer: the estimators, the calibration, the tests, the descent."""
+"""Charts for judging the answer: calibration, estimators, and the calls of the solver."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
-from popinv.charts.description import Axis, Band, Bars, Line, Mark, Panel, Points, Stretch
+from popinv.charts.description import Axis, Band, Bars, Line, Mark, Panel, Points
 from popinv.charts.page_chart import Chart
-from popinv.charts.plotly_writer import page_figure
-from popinv.charts.style import DATA, LIGHT, MODEL, ORACLE, TRUTH, evenly
+from popinv.charts.plotly_marks import DOTS
+from popinv.charts.plotly_writer import page_figure, page_grid
+from popinv.charts.style import DATA, LIGHT, MODEL, ORACLE
 from popinv.figures.calibration import GRID, Calibration, Uniformity
-from popinv.figures.descent import loss_panels, path_panel
+from popinv.figures.solver import Plane, round_panels
+from popinv.figures.surrogate import predictions_panel
 from popinv.inference.surrogate_bias import AnswerShift
-from popinv.judgement.answer import FeatureTest, surrogate_statement
+from popinv.inference.surrogate_intervals import HeldOutSolves
+from popinv.judgement.answer import surrogate_statement
 from popinv.report.formats import readable, rounded
 
 
-def calibration_charts(found: Calibration, fitted: bool = False) -> list[Chart]:
+def calibration_chart(found: Calibration, fitted: bool = False) -> Chart:
     """Return the distribution of the transforms of single observations, and of whole systems.
 
     Parameters
@@ -28,28 +28,33 @@ def calibration_charts(found: Calibration, fitted: bool = False) -> list[Chart]:
         Whether the answer has learned from these systems.
     """
     of = " The answer has learned from these systems." if fitted else ""
-    return [
-        _uniformity(
-            found.observations,
-            "observations",
-            "Calibration of single observations",
-            "The transform of an observation is the share of draws of the model below it, "
-            f"for the conditions of its own system.{of}",
-        ),
-        _uniformity(
-            found.systems,
-            "systems",
-            "Calibration of whole systems",
-            "The transform of a system is the share of draws of the model with a lower log density "
-            f"(of a normal law with the model's mean and covariance).{of}",
-        ),
+    both = ((found.observations, "observations"), (found.systems, "whole systems"))
+    words = []
+    for each, name in both:
+        stays = "stays in" if each.inside else "leaves"
+        words.append(f"the curve of {each.count} {name} {stays} its band")
+    told = " and ".join(words)
+    every = [v for each, _ in both for v in (each.difference, each.band.low, each.band.high)]
+    end = 1.05 * float(np.abs(every).max())
+    panels = [
+        _uniformity(each, name, Axis("difference from uniform", limits=(-end, end), labels=not i))
+        for i, (each, name) in enumerate(both)
     ]
+    return Chart(
+        "calibration",
+        "Calibration",
+        "Distribution of the probability integral transforms, less the uniform one. A right model "
+        f"keeps a whole curve in its band in 95 of 100 cases; {told}.{of}",
+        f"Distribution functions of probability integral transforms less the uniform one: {told}.",
+        page_grid(panels, 2, 360, alike=True),
+        wide=True,
+    )
 
 
-def _uniformity(found: Uniformity, name: str, title: str, what: str) -> Chart:
-    panel = Panel(
-        Axis("probability integral transform", limits=(0, 1)),
-        Axis("distribution function less uniform"),
+def _uniformity(found: Uniformity, title: str, upwards: Axis) -> Panel:
+    return Panel(
+        Axis("transform", limits=(0, 1), ticks=5),
+        upwards,
         [
             Band(
                 GRID,
@@ -61,115 +66,8 @@ def _uniformity(found: Uniformity, name: str, title: str, what: str) -> Chart:
             ),
             Line(GRID, found.difference, colour=DATA, label="observed systems"),
         ],
-    )
-    stays = "stays in" if found.inside else "leaves"
-    told = f"The curve of {found.count} {name} {stays} the band"
-    return Chart(
-        f"calibration-{name}",
         title,
-        f"{what} If the model is right, the transforms are uniform, and the whole curve is in the "
-        f"band in 95 of 100 cases. {told}.",
-        f"Distribution function of probability integral transforms less the uniform one. {told}; "
-        f"its largest difference is {rounded(float(np.abs(found.difference).max()), 2)}.",
-        page_figure([panel], 360),
     )
-
-
-# Number of parameters whose path can be selected.
-_PATHS = 24
-_LEVEL = 0.05
-
-
-def test_chart(tests: Sequence[FeatureTest]) -> Chart | None:
-    """Return the sizes of the mistakes that the model is tested for."""
-    if not tests:
-        return None
-    large = np.array([test.large for test in tests])
-    found = np.array([test.value for test in tests]) / large
-    errors = 1.96 * np.array([test.error for test in tests]) / large
-    p_values = np.array([test.p_value for test in tests])
-    labels = [readable(test.name) for test in tests]
-    places = np.arange(len(tests))
-    seen = p_values < _LEVEL
-    marks: list[Mark] = [Stretch(-1, 1, upright=True, colour=MODEL, alpha=0.12)]
-    for label, rows, colour in (("no mistake seen", ~seen, DATA), ("a mistake", seen, TRUTH)):
-        if rows.any():
-            told = [
-                f"{labels[i]}: {rounded(float(found[i] * large[i]), 2)}, "
-                f"p = {rounded(float(p_values[i]), 2)}"
-                for i in np.flatnonzero(rows)
-            ]
-            marks.append(
-                Points(
-                    found[rows],
-                    places[rows],
-                    "diamond",
-                    low=(found - errors)[rows],
-                    high=(found + errors)[rows],
-                    across=True,
-                    colour=colour,
-                    label=label,
-                    hover=told,
-                )
-            )
-    panel = Panel(
-        Axis("estimate, in units of a large mistake"),
-        Axis(places=places, names=labels, limits=(len(tests) - 0.5, -0.5), grid=False),
-        marks,
-    )
-    mistakes = [label for label, row in zip(labels, seen, strict=True) if row]
-    return Chart(
-        "tests",
-        "Mistakes that the model is tested for",
-        "Each mistake is a parameter of a larger model, zero in this one, with a 95 % interval. In "
-        "the band it is smaller than a user would want to know. An interval that is wider than the "
-        "band says that this mistake could not be seen.",
-        f"{len(tests)} mistakes are tested. Seen: {', '.join(mistakes) or 'none'}.",
-        page_figure([panel], 120 + 26 * len(tests)),
-        wide=True,
-    )
-
-
-def descent_charts(population: xr.Dataset, truth: xr.Dataset | None) -> list[Chart]:
-    """Return the losses along the descent, and the path of one parameter at a time."""
-    loss = population["loss"].values
-    last = loss[-max(2, len(loss) // 10) :]
-    losses = loss_panels(population)
-    paths = [
-        path_panel(population, truth, kind, [int(i)], f"{kind}: {readable(str(name))}")
-        for kind in ("law", "noise")
-        for i in evenly(population.sizes[f"{kind}_parameter"], _PATHS)
-        for name in [population[f"{kind}_parameter"].values[i]]
-    ]
-    return [
-        Chart(
-            "loss",
-            "Loss of the descent",
-            "The loss weighted by the noise need not fall, since its weights change as the noise "
-            "is learned. Values of the loss in a fixed metric can be compared along the way.",
-            f"Loss over {len(loss)} iterations; at the end the weighted one is about "
-            f"{rounded(float(np.mean(last)), 2)}.",
-            page_figure([_named(panel, "loss") for panel in losses], choices=True),
-            control="select",
-            control_label="Loss",
-            choices=("Weighted by the noise", "In a fixed metric"),
-        ),
-        Chart(
-            "paths",
-            "Paths of the parameters",
-            "They should be level at the end. The answer is the mean of the last iterations.",
-            f"Paths of {len(paths)} parameters along the descent, one at a time.",
-            page_figure([_named(panel, "value") for panel in paths], choices=True),
-            control="select",
-            control_label="Parameter",
-            choices=tuple(panel.title for panel in paths),
-        ),
-    ]
-
-
-def _named(panel: Panel, label: str) -> Panel:
-    """Return a panel with a label upwards, as a page does not show its title."""
-    return replace(panel, y=replace(panel.y, label=label))
 
 
 # Number of parameters with a row.
@@ -268,4 +166,59 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
         f"{'; '.join(words)}. {about}",
         page_figure([panel], 130 + 56 * len(rows)),
         wide=True,
+    )
+
+
+# --- solver calls ----------------------------------------------------------------------------
+
+
+def round_names(count: int) -> list[str]:
+    """Return the names of the rounds of a record of solves; the last is the check."""
+    return [*(f"round {i}" for i in range(count - 1)), "final check"]
+
+
+def solves_chart(check: xr.Dataset, plane: Plane) -> Chart:
+    """Return the solves of each round, with the estimate of the population at that time.
+
+    Parameters
+    ----------
+    check : Dataset
+        The record of all solves. The last round is the final check.
+    plane : Plane
+        Two quantities of every system.
+    """
+    count = check.sizes["round_number"]
+    panels = round_panels(check, plane, np.arange(count))
+    of_round = check["round"].values
+    choices = [
+        f"{name}, {(of_round == r).sum()} solves" for r, name in enumerate(round_names(count))
+    ]
+    return Chart(
+        "solves",
+        "Where the solver was called",
+        f"Solver calls in two quantities of every system{plane.title}. The first round is spread "
+        "broadly. The later rounds follow the population. "
+        f"At most {DOTS} dots of a kind are drawn.",
+        f"Where each round solved: {'; '.join(choices)}.",
+        page_figure(panels, 440, choices=True),
+        control="slider",
+        control_label="Round",
+        choices=tuple(choices),
+    )
+
+
+def prediction_chart(held_out: HeldOutSolves | None) -> Chart | None:
+    """Return predicted against true values of solves that a Gaussian process has not seen."""
+    if held_out is None:
+        return None
+    share = (
+        f"{held_out.coverage:.0%} of {held_out.true.size} values lie within their 95 % intervals"
+    )
+    return Chart(
+        "held_out",
+        "Predictions of solves that the surrogate has not seen",
+        "The solves of the final check, with the predictive intervals, at the observation that is "
+        f"predicted worst. Of all observations, {share}.",
+        f"Predicted against true values of {len(held_out.true)} held-out solves: {share}.",
+        page_figure([predictions_panel(held_out)], 440),
     )

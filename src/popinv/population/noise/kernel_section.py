@@ -31,7 +31,8 @@ class KernelParameters(OptionalParameters):
         description="Standard deviation of the correlated part, in the unit of the observations.",
     )
     length: Positive = Field(
-        default=LENGTH, description="Correlation length; the side of the domain is 1."
+        default=LENGTH,
+        description="Correlation length, in the unit of the places of the observations.",
     )
     nugget: Positive | None = Field(
         default=None,

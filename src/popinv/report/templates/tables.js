@@ -28,6 +28,7 @@ const saveNumbers = (() => {
     const control = figure.querySelector(".control label")?.textContent;
     // Where axes are of several quantities, each series names its own.
     const named = data.some((trace) => trace.meta !== null && typeof trace.meta === "object");
+    const panels = data.some((trace) => trace.meta?.panel);
     const titles = ["x", "y"].map((letter) =>
       (named ? "" : plain(layout[`${letter}axis`]?.title?.text ?? "")) || letter);
     if (titles[0] === titles[1]) titles.forEach((title, i) => { titles[i] = `${title}, ${"xy"[i]}`; });
@@ -36,7 +37,7 @@ const saveNumbers = (() => {
     const more = ["z", "base", "text"].filter(has);
     const errors = ["error_x", "error_y"].filter((key) => data.some((trace) => trace[key]?.array));
     const rows = [[
-      "series", ...(control ? [control] : []),
+      "series", ...(panels ? ["panel"] : []), ...(control ? [control] : []),
       ...titles.flatMap((title) => [...(named ? [`quantity ${title}`] : []), title]),
       ...more.map((key) => (key === "z" ? colour : key)), ...errors.flatMap((key) => [`${key} above`, `${key} below`]),
     ]];
@@ -49,7 +50,8 @@ const saveNumbers = (() => {
         return [above, decoded(trace[key]?.arrayminus) ?? above];
       });
       const add = (i, ...values) => rows.push([
-        trace.name ?? figure.querySelector("strong").textContent, ...(control ? [choices[trace.meta]] : []),
+        trace.name ?? figure.querySelector("strong").textContent,
+        ...(panels ? [trace.meta?.panel] : []), ...(control ? [choices[trace.meta]] : []),
         ...(named ? [trace.meta?.x, values[0], trace.meta?.y, values[1]] : values.slice(0, 2)),
         ...more.map((key) => (key === "z" ? values[2] : others[key]?.[i])), ...bars.map((bar) => bar?.[i]),
       ]);

@@ -1,0 +1,276 @@
+"""Goodness of fit: individual fits, observed against predicted, residuals, and covariates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from popinv.charts.description import (
+    Axis,
+    Cloud,
+    Dash,
+    Line,
+    Look,
+    Mark,
+    Marker,
+    Panel,
+    Points,
+    Reference,
+)
+from popinv.charts.style import DATA, INK, LIGHT, MODEL, axis_label, evenly, readable
+from popinv.figures.arrangement import NUMBER, Arrangement, ObservedCurve
+from popinv.figures.individuals import Individuals
+from popinv.figures.observations import spread_of
+from popinv.seeds import generator
+
+# Curves of one system that are drawn together, each with a mark of its own.
+_MARKERS: tuple[Marker, ...] = ("circle", "square", "diamond")
+# Observations that are drawn as dots, bins of the mean of all residuals, and the fewest in a bin.
+DOTS, _BINS, _LEAST = 600, 15, 12
+# Parameters and known quantities that are drawn against each other.
+_PARAMETERS, _KNOWN = 4, 3
+# Share of the range of the data that axes leave free on each side.
+_MARGIN = 0.05
+# Label of quantities in standard deviations of the data.
+STANDARDISED = "standardised"
+
+
+@dataclass(frozen=True)
+class Goodness:
+    """The systems of a study, how their observations are laid out, and how they are called.
+
+    Attributes
+    ----------
+    systems : Individuals
+    layout : Arrangement
+        Of the observations of one replicate.
+    quantity : str
+        Label of observations.
+    seed : int
+        Of the observations that are drawn, where there are many.
+    """
+
+    systems: Individuals
+    layout: Arrangement
+    quantity: str
+    seed: int
+
+    @classmethod
+    def of(
+        cls, systems: Individuals, layout: Arrangement, about: Mapping[str, str], seed: int
+    ) -> Goodness:
+        """Return the systems; quantities of different sizes are standardised.
+
+        Parameters
+        ----------
+        about : mapping
+            ``long_name`` and ``units`` of the observations.
+        """
+        name = about["long_name"]
+        if layout.shared_scale:
+            return cls(systems, layout, axis_label(name, about["units"]), seed)
+        y = systems.observed.reshape(-1, systems.observed.shape[2])
+        seen = np.isfinite(y).any(axis=0)
+        mean, spread = np.zeros(y.shape[1]), np.ones(y.shape[1])
+        mean[seen], spread[seen] = np.nanmean(y[:, seen], axis=0), spread_of(y[:, seen])
+        return cls(systems.scaled(mean, spread), layout, f"{name}, {STANDARDISED}", seed)
+
+    @property
+    def curves(self) -> list[str]:
+        """The titles of the curves of a system that are drawn."""
+        return [self.layout.panels[i].title for i in self._curves]
+
+    @property
+    def _curves(self) -> np.ndarray:
+        return evenly(len(self.layout.panels), len(_MARKERS))
+
+    @property
+    def places(self) -> np.ndarray:
+        """Place, time or number of each observation, (d,)."""
+        x = np.empty(self.systems.population.shape[1])
+        for panel in self.layout.panels:
+            x[panel.rows] = panel.x
+        return x
+
+    def fits(self, chosen: np.ndarray, columns: int) -> list[Panel]:
+        """Return a panel for each of some systems; all have the same axes."""
+        panels = [self._fit(i) for i in chosen]
+        y = [v for i in chosen for v in self._values(i)]
+        x = np.concatenate([self.layout.panels[c].x for c in self._curves])
+        across = Axis(self.layout.x_label, limits=_limits(x), ticks=3)
+        if self.layout.names and len(self.layout.names) <= 6:
+            across = replace(across, places=x, names=self.layout.names, slanted=True)
+        return _outer(panels, columns, across, Axis(self.quantity, limits=_limits(y), ticks=4))
+
+    def _values(self, i: int) -> list[np.ndarray]:
+        rows = np.concatenate([self.layout.panels[c].rows for c in self._curves])
+        given = self.systems
+        return [given.observed[i][:, rows], given.individual[i, rows], given.population[i, rows]]
+
+    def _fit(self, i: int) -> Panel:
+        given, marks = self.systems, list[Mark]()
+        for curve, marker in zip(self._curves, _MARKERS, strict=False):
+            panel, first = self.layout.panels[curve], marker == _MARKERS[0]
+            predictions: tuple[tuple[np.ndarray, str, Dash, str], ...] = (
+                (given.population[i], LIGHT, "dash", "population prediction"),
+                (given.individual[i], MODEL, "solid", "individual prediction"),
+            )
+            for values, colour, dash, label in predictions:
+                y, look = values[panel.rows], Look(label=label, colour=colour)
+                if self.layout.names:
+                    marks.append(Points(panel.x, y, "level", 8, legend=first, **look))
+                else:
+                    marks.append(Line(panel.x, y, dash, 1.4, legend=first, **look))
+            marks += self._observed(i, panel, marker, first)
+        return Panel(Axis(), Axis(), marks, given.names[i])
+
+    def _observed(self, i: int, curve: ObservedCurve, marker: Marker, legend: bool) -> list[Mark]:
+        """Return the observations of a system on a curve; those that are limits are hollow."""
+        observed, marks = self.systems.observed[i], list[Mark]()
+        for held, name in ((False, "observed"), (True, "observed, a limit")):
+            at = (self.systems.censored[i] == held) & np.isfinite(observed)
+            replicate, entry = np.nonzero(at[:, curve.rows])
+            if len(entry):
+                y, look = observed[replicate, curve.rows[entry]], Look(label=name, colour=DATA)
+                x = curve.x[entry]
+                marks.append(Points(x, y, marker, 4, filled=not held, legend=legend, **look))
+        return marks
+
+    def against_predicted(self) -> list[Panel]:
+        """Return observations against population predictions, and against individual ones."""
+        y = self.systems.resolved
+        both = [np.broadcast_to(p[:, None], y.shape) for p in self._predictions]
+        ends = _limits([y, *both])
+        marks = [Line(ends, ends, "dash", 1.2, colour=INK, label="observed = predicted")]
+        return [
+            Panel(
+                Axis(f"{kind} prediction", limits=ends, ticks=4),
+                Axis(self.quantity, limits=ends, ticks=4, labels=kind == "population"),
+                [self._dots(predicted, y), *marks],
+                kind,
+            )
+            for kind, predicted in zip(("population", "individual"), both, strict=True)
+        ]
+
+    @property
+    def _predictions(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.systems.population, self.systems.individual
+
+    def residuals(self) -> list[Panel]:
+        """Return population residuals, then individual ones, against place and prediction.
+
+        They are in standard deviations: of an observation about the population prediction under the
+        model, and of the noise.
+        """
+        y, given = self.systems.resolved, self.systems
+        deviations = given.spread, given.deviation
+        every = [
+            (y - p[:, None]) / d[:, None]
+            for p, d in zip(self._predictions, deviations, strict=True)
+        ]
+        height = 1.1 * max(2.5, float(np.nanmax(np.abs(every), initial=0.0)))
+        panels = []
+        for row, (residual, predicted) in enumerate(zip(every, self._predictions, strict=True)):
+            kind = ("population", "individual")[row]
+            for column, at in enumerate((self.places[None, :], predicted)):
+                x = np.broadcast_to(at[:, None], y.shape)
+                label = (self.layout.x_label or NUMBER, "prediction")[column]
+                upwards = Axis(f"{kind} residual", limits=(-height, height), ticks=5)
+                marks = [
+                    self._dots(x, residual),
+                    Reference(0, width=1, colour=INK),
+                    _mean(x, residual),
+                ]
+                panels.append(
+                    Panel(
+                        Axis(label, limits=_limits(x[np.isfinite(residual)]), ticks=4),
+                        replace(upwards, labels=column == 0),
+                        marks,
+                    )
+                )
+        return panels
+
+    def _dots(self, x: np.ndarray, y: np.ndarray) -> Cloud:
+        seen = np.flatnonzero(np.isfinite(y) & np.isfinite(x))
+        if len(seen) > DOTS:
+            rng = generator(self.seed, "figures/dots")
+            seen = np.sort(rng.choice(seen, DOTS, replace=False))
+        return Cloud(x.ravel()[seen], y.ravel()[seen], colour=MODEL, alpha=0.5, label="observation")
+
+    @property
+    def against_known(self) -> tuple[list[str], list[str]]:
+        """The parameters and the known quantities that are drawn against each other."""
+        parameters = self.systems.parameters
+
+        def variation(name: str) -> float:
+            values = parameters[name]
+            return float(-np.std(values) / max(np.abs(values).max(), 1e-300))
+
+        varied = [name for name in parameters if np.ptp(parameters[name]) > 0]
+        most = sorted(varied, key=variation)[:_PARAMETERS]
+        return [name for name in varied if name in most], list(self.systems.known)[:_KNOWN]
+
+    def parameters_against_known(self) -> list[Panel]:
+        """Return the individual parameters, a row each, against known quantities."""
+        names, known = self.against_known
+        given, panels = self.systems, list[Panel]()
+        for name in names:
+            values = given.parameters[name]
+            label = axis_label(readable(name), given.units.get(name, "1"))
+            for column, other in enumerate(known):
+                x = given.known[other]
+                some = evenly(len(x), DOTS)
+                marks = [
+                    Cloud(
+                        x[some],
+                        values[some],
+                        size=3.5,
+                        colour=MODEL,
+                        alpha=0.7,
+                        label="system",
+                        legend=False,
+                    )
+                ]
+                across = Axis(readable(other), limits=_limits(x), ticks=4, labels=name == names[-1])
+                upwards = Axis(label, limits=_limits(values), ticks=4, labels=column == 0)
+                panels.append(Panel(across, upwards, marks))
+        return panels
+
+
+def _mean(x: np.ndarray, y: np.ndarray) -> Line:
+    """Return the mean of y in bins of x that hold equally many."""
+    seen = np.isfinite(x) & np.isfinite(y)
+    order = np.argsort(x[seen], kind="stable")
+    groups = [
+        part
+        for part in np.array_split(order, min(_BINS, max(1, len(order) // _LEAST)))
+        if len(part)
+    ]
+    at = [float(np.mean(x[seen][group])) for group in groups]
+    mean = [float(np.mean(y[seen][group])) for group in groups]
+    return Line(at, mean, width=1.8, colour=DATA, label="mean")
+
+
+def _limits(values: np.ndarray | list[np.ndarray]) -> tuple[float, float]:
+    """Return ends that leave a margin about all finite values."""
+    every = (
+        np.concatenate([np.ravel(part) for part in values]) if isinstance(values, list) else values
+    )
+    every = every[np.isfinite(every)]
+    low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
+    pad = _MARGIN * (high - low) or 0.5
+    return low - pad, high + pad
+
+
+def _outer(panels: list[Panel], columns: int, x: Axis, y: Axis) -> list[Panel]:
+    """Return panels with the same axes, whose labels the outer ones alone have."""
+    return [
+        replace(
+            panel,
+            x=replace(x, labels=i + columns >= len(panels)),
+            y=replace(y, labels=i % columns == 0),
+        )
+        for i, panel in enumerate(panels)
+    ]

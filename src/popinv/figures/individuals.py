@@ -1,0 +1,237 @@
+r"""Predictions of single systems, and the parameters that they rest on.
+
+The individual parameters of a system are the mode of its posterior at the answer (empirical Bayes):
+
+.. math:: \hat\omega_n = \arg\max_\omega \log p(y_n \mid G(T(\hat\alpha, \omega)), \hat\gamma)
+    - \tfrac12 |\omega|^2 .
+
+The individual prediction is the simulator at these parameters. The population prediction is the
+mean of the simulator over the recovered law, for the known quantities of the system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import xarray as xr
+
+from popinv.errors import DivergenceError
+from popinv.figures.draws import described_parameters, field_of, matched_omega
+from popinv.forward.datasets import replicates_of
+from popinv.inference.likelihood.integrals import MarginalSettings
+from popinv.inference.likelihood.marginal import integrals_at
+from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_of, parameters_of
+from popinv.population.known import Known, inputs
+from popinv.population.observe import system_labels
+from popinv.seeds import generator
+from popinv.workers import parallel
+
+# Of more systems, as many are drawn at random.
+_SYSTEMS = 1000
+# Systems whose modes are found together, and entries of their Jacobians and Hessians.
+_TOGETHER, _BLOCK_VALUES = 250, 4e6
+# Draws of the law for a population prediction, and observations that are predicted together.
+_DRAWS, _AT_ONCE = 200, 4e6
+
+
+@dataclass(frozen=True)
+class Individuals:
+    """Observations of n systems with R replicates of d entries, and their predictions.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The names of the systems in the data, or else "system 0" and so on.
+    total : int
+        Number of systems of which these were drawn.
+    observed : ndarray of shape (n, R, d)
+        NaN where nothing was observed.
+    censored : ndarray of bool, shape (n, R, d)
+        Whether the observation is a limit.
+    population : ndarray of shape (n, d)
+        The population prediction.
+    spread : ndarray of shape (n, d)
+        Standard deviation of an observation about the population prediction, under the model.
+    individual : ndarray of shape (n, d)
+        The individual prediction.
+    deviation : ndarray of shape (n, d)
+        Standard deviation of the noise at the individual prediction.
+    parameters : dict of str to ndarray
+        The individual parameters (n,) by name; empty for a random field.
+    units : dict of str to str
+        The units of the parameters.
+    known : dict of str to ndarray
+        The known quantities (n,) that differ between systems.
+    """
+
+    names: tuple[str, ...]
+    total: int
+    observed: np.ndarray
+    censored: np.ndarray
+    population: np.ndarray
+    spread: np.ndarray
+    individual: np.ndarray
+    deviation: np.ndarray
+    parameters: dict[str, np.ndarray]
+    units: dict[str, str]
+    known: dict[str, np.ndarray]
+
+    @property
+    def resolved(self) -> np.ndarray:
+        """The observations that are no limits, (n, R, d), NaN elsewhere."""
+        return np.where(self.censored, np.nan, self.observed)
+
+    @property
+    def misfit(self) -> np.ndarray:
+        """Root mean square of the individual residuals, in standard deviations of the noise."""
+        residual = (self.resolved - self.individual[:, None]) / self.deviation[:, None]
+        seen = np.isfinite(residual).sum(axis=(1, 2))
+        square = np.nansum(residual**2, axis=(1, 2))
+        return np.sqrt(np.where(seen > 0, square / np.maximum(seen, 1), np.nan))
+
+    def ranked(self, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return at most so many systems with the best fits, and with the worst, none twice."""
+        misfit = self.misfit
+        order = np.argsort(misfit, kind="stable")[: int(np.isfinite(misfit).sum())]
+        worst = min(most, -(-len(order) // 2))
+        best = min(most, len(order) - worst)
+        return order[:best], order[::-1][:worst]
+
+    def scaled(self, mean: np.ndarray, spread: np.ndarray) -> Individuals:
+        """Return the same in units of the spread (d,) of each observation about its mean (d,)."""
+        return replace(
+            self,
+            observed=(self.observed - mean) / spread,
+            population=(self.population - mean) / spread,
+            individual=(self.individual - mean) / spread,
+            spread=self.spread / spread,
+            deviation=self.deviation / spread,
+        )
+
+
+def individuals(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Individuals | None:
+    """Return the systems of a study with their predictions, or None if no mode can be found.
+
+    Parameters
+    ----------
+    problem : Problem
+        The fitted problem, with the places of each system.
+    loaded : mapping of str to Dataset
+        ``observations``, ``population`` and ``check``.
+    """
+    observations, population = loaded["observations"], loaded["population"]
+    total = len(problem.data)
+    rows = np.arange(total)
+    if total > _SYSTEMS:
+        rng = generator(problem.seed, "figures/individuals")
+        rows = np.sort(rng.choice(total, _SYSTEMS, replace=False))
+    own, union = problem.of_systems(rows), problem.at_all_places.of_systems(rows)
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in parameters_of(population))
+    try:
+        omega = modes(own, estimate_of(population))
+    except (DivergenceError, torch.linalg.LinAlgError):
+        return None
+    replicates = replicates_of(observations)
+    shape = (len(rows), replicates, -1)
+    y = np.where(union.conditions.present, np.asarray(union.data), np.nan).reshape(shape)
+    below, above = union.conditions.limits.censored(np.asarray(union.data))
+    mean, variance = population_prediction(union, alpha)
+    with torch.no_grad():
+        z = inputs(union.law, alpha, omega, union.known)[:, : union.law.d_z].numpy()
+        signal = union.signal(alpha, omega, union.known)
+    width = y.shape[2]
+    signal, mean, variance = signal[:, :width], mean[:, :width], variance[:, :width]
+    about = noise_deviations(union, gamma, torch.from_numpy(mean))
+    config = _parameter_units(loaded["check"], population)
+    names = system_labels(observations)
+    return Individuals(
+        names=tuple(names[i] for i in rows),
+        total=total,
+        observed=y,
+        censored=(below | above).reshape(shape) & np.isfinite(y),
+        population=mean,
+        spread=np.sqrt(variance + about**2),
+        individual=signal.numpy(),
+        deviation=noise_deviations(union, gamma, signal),
+        parameters=dict(zip(config, z.T, strict=True)) if config else {},
+        units=config,
+        known=_known(observations, rows),
+    )
+
+
+def modes(problem: Problem, p: np.ndarray) -> torch.Tensor:
+    """Return the posterior mode of each system's standard normal numbers at p, (N, d_omega)."""
+    known, settings = replace(problem, free_noise=False), MarginalSettings()
+    d_y, d = problem.data.shape[1], problem.law.d_omega
+    size = max(1, min(_TOGETHER, int(_BLOCK_VALUES / max(1, d * (d_y + 4 * d)))))
+    everyone = np.arange(len(problem.data))
+
+    def of_block(rows: np.ndarray) -> np.ndarray:
+        block = integrals_at(known.of_systems(rows), p, settings)
+        return block.find_modes(settings, None).omega.numpy()
+
+    blocks = [everyone[i : i + size] for i in range(0, len(everyone), size)]
+    found = list(parallel(of_block, blocks, "individual parameters"))
+    return torch.from_numpy(np.concatenate(found))
+
+
+def population_prediction(problem: Problem, alpha: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and variance of the noise-free observations of each system, (N, d_y) each.
+
+    Systems with equal known quantities have the same. All have the same draws of the law.
+    """
+    columns = problem.known.columns
+    _, first, group = np.unique(columns, axis=0, return_index=True, return_inverse=True)
+    omega = matched_omega(problem, _DRAWS)
+    at_once = max(1, int(_AT_ONCE / (len(omega) * problem.data.shape[1])))
+
+    def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        known: Known = problem.known.of(rows).repeated(len(omega))
+        with torch.no_grad():
+            y = problem.signal(alpha, omega.repeat(len(rows), 1), known).numpy()
+        y = y.reshape(len(rows), len(omega), -1)
+        # Where the simulator has no answer, the others count.
+        return np.nanmean(y, axis=1), np.nanvar(y, axis=1)
+
+    blocks = [first[i : i + at_once] for i in range(0, len(first), at_once)]
+    found = list(parallel(moments, blocks, "population predictions"))
+    mean, variance = (np.concatenate(part)[group.reshape(-1)] for part in zip(*found, strict=True))
+    return mean, variance
+
+
+def noise_deviations(problem: Problem, gamma: torch.Tensor, signal: torch.Tensor) -> np.ndarray:
+    """Return the standard deviation (n, d) of each system's noise at signals of one replicate."""
+    noise = problem.noise.of_one
+    with torch.no_grad():
+        if noise.varies:
+            covariates = problem.known.covariates
+            each = noise.deviations(gamma, signal, covariates)  # type: ignore[attr-defined]
+        else:
+            each = torch.sqrt(torch.diagonal(noise.covariance(gamma))).expand(signal.shape)
+    return np.asarray(problem.conditions.scale[:, None] * each.numpy())
+
+
+def _parameter_units(check: xr.Dataset, population: xr.Dataset) -> dict[str, str]:
+    """Return the units of the parameters by name; nothing if they are coefficients of a field."""
+    if field_of(population) is not None:
+        return {}
+    names = [str(name) for name in check["parameter"].values]
+    return {each.name: each.units for each in described_parameters(population, names)}
+
+
+def _known(observations: xr.Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return design and covariates (n,) that differ between systems, as they are in the data."""
+    found: dict[str, np.ndarray] = {}
+    for kind in ("design", "covariate"):
+        if kind not in observations:
+            continue
+        values = observations[kind].values[rows]
+        if "covariate_centre" in observations and kind == "covariate":
+            values = values + observations["covariate_centre"].values
+        names = map(str, observations[f"{kind}_name"].values)
+        found |= dict(zip(names, values.T, strict=True))
+    return {name: values for name, values in found.items() if np.ptp(values) > 0}
