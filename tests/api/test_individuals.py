@@ -56,10 +56,22 @@ def test_means_are_those_of_the_linear_model(posterior, boys_result):
         assert np.all(np.abs(posterior["mean"].values[n] - exact) < 0.5 * spread)
 
 
+def test_figures_show_the_fits_of_single_systems(boys_result):
+    figures = boys_result.plot.individuals()
+    assert list(figures) == ["worst", "best", "predicted", "residuals"]
+    names = set(boys_result.observations["system_id"].values.astype(str))
+    shown = [
+        {axes.get_title(loc="left") for axes in figures[each].axes} - {""}
+        for each in ("worst", "best")
+    ]
+    assert all(len(titles) == 9 and titles <= names for titles in shown)
+    assert not shown[0] & shown[1]
+
+
 def test_a_figure_shows_them(boys_result):
-    figures = boys_result.plot.individuals(law_and_noise="fixed", effective=20)
-    assert list(figures) == ["individuals"]
-    assert isinstance(figures["individuals"], Figure)
+    figures = boys_result.plot.posterior(law_and_noise="fixed", effective=20)
+    assert list(figures) == ["posterior"]
+    assert isinstance(figures["posterior"], Figure)
     assert "data:image/png;base64," in figures._repr_html_()
 
 

@@ -62,7 +62,27 @@ class Plots:
         """
         return drawn(self.result, names)
 
-    def individuals(self, **settings: Any) -> Figures:
+    def individuals(self) -> Figures:
+        """Draw the fits of single systems, and how well all observations are fitted.
+
+        The systems are the nine with the largest and the nine with the smallest residuals. Their
+        individual predictions are at the modes of their posteriors.
+
+        Returns
+        -------
+        dict of str to matplotlib.figure.Figure
+            A notebook shows them.
+
+        Raises
+        ------
+        DivergenceError
+            If no mode can be found.
+        """
+        from popinv.api.individuals import fits
+
+        return Figures(fits(self.result))
+
+    def posterior(self, **settings: Any) -> Figures:
         """Draw the 95 % intervals of the parameters of single systems.
 
         Parameters
@@ -75,9 +95,9 @@ class Plots:
         dict of str to matplotlib.figure.Figure
             A notebook shows it.
         """
-        from popinv.api.individuals import individuals
+        from popinv.api.individuals import intervals
 
-        return Figures({"individuals": individuals(self.result, settings)})
+        return Figures({"posterior": intervals(self.result, settings)})
 
 
 def _png(figure: Figure) -> str:

@@ -10,8 +10,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 from pydantic import ValidationError
 
+from popinv.charts.description import Grid, Panel, Sheet
 from popinv.charts.matplotlib_writer import drawn
-from popinv.errors import ConfigError
+from popinv.errors import ConfigError, DivergenceError
+from popinv.figures.arrangement import arrangement, each_replicate
+from popinv.figures.goodness_of_fit import Goodness
+from popinv.figures.individuals import individuals
 from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
@@ -22,6 +26,10 @@ from popinv.store.variables import variable
 
 if TYPE_CHECKING:
     from popinv.api.result import Result
+
+
+# Systems with the best and with the worst fits, and columns of their panels.
+_SHOWN, _COLUMNS = 9, 3
 
 
 def posterior_of(result: Result, settings: Mapping[str, Any]) -> xr.Dataset:
@@ -48,7 +56,35 @@ def posterior_of(result: Result, settings: Mapping[str, Any]) -> xr.Dataset:
     )
 
 
-def individuals(result: Result, settings: Mapping[str, Any]) -> Figure:
+def fits(result: Result) -> dict[str, Figure]:
+    """Return the figures of individual fits; see :meth:`popinv.api.figures.Plots.individuals`."""
+    problem, observations = result.problem, result.observations
+    loaded = {name: result.artefacts[name] for name in ("observations", "population", "check")}
+    systems = individuals(problem, loaded)
+    if systems is None:
+        raise DivergenceError("no posterior mode of a system can be found at the answer")
+    layout = arrangement(each_replicate(observations))
+    fit = Goodness.of(systems, layout, observations["y"].attrs, problem.seed)
+    best, worst = systems.ranked(_SHOWN)
+    sheets = {
+        "worst": _sheet("The systems with the worst individual fits", fit.fits(worst, _COLUMNS)),
+        "best": _sheet("The systems with the best individual fits", fit.fits(best, _COLUMNS)),
+        "predicted": _sheet("Observed against predicted", fit.against_predicted(), 2),
+        "residuals": _sheet("Residuals, in standard deviations", fit.residuals(), 2),
+    }
+    if all(fit.against_known):
+        columns = len(fit.against_known[1])
+        panels = fit.parameters_against_known()
+        sheets["covariates"] = _sheet("Parameters against covariates", panels, columns)
+    return {name: drawn(sheet) for name, sheet in sheets.items() if sheet.panels}
+
+
+def _sheet(title: str, panels: list[Panel], columns: int = _COLUMNS) -> Sheet:
+    rows = -(-len(panels) // columns)
+    return Sheet(title, 3.2 * columns, 1.2 + 2.4 * rows, Grid(panels, columns))
+
+
+def intervals(result: Result, settings: Mapping[str, Any]) -> Figure:
     """Return the figure of the systems' intervals, beside the population and the truth."""
     told = told_quantities(result.model.forward, result.model.law)
     seed = int(result.population.attrs["seed"])
