@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -13,11 +14,13 @@ import numpy as np
 import test_censored
 import test_known
 import test_mixture
+import test_polish
 from problems import curve_problem
 from test_fixed_draws import problem_of_squares
 
 from popinv.errors import DivergenceError
-from popinv.inference import division
+from popinv.inference import division, standard_errors
+from popinv.inference.conditions import Conditions
 from popinv.inference.division import collected
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood import (
@@ -34,12 +37,14 @@ from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.likelihood.scoring import state_arrays, state_of
 from popinv.inference.problem import Problem
 from popinv.threads import fixed_threads
-from popinv.workers import ranks
+from popinv.workers import communicator, ranks
 
 Arrays = dict[str, np.ndarray]
 
 # Systems of a block, and of those that an estimate looks at in place of all.
 BLOCK, SOME = 13, 30
+# Of a population: seven blocks.
+COUNT = 85
 
 
 @contextmanager
@@ -49,8 +54,9 @@ def small_blocks() -> Iterator[None]:
         division: {"BLOCK": BLOCK},
         marginal: {"_BLOCK_VALUES": 30_000, "_FEW_IN_A_BLOCK": 2, "_SEARCHED_SYSTEMS": SOME},
         marginal_estimate: {"_CURVATURE_SYSTEMS": SOME},
-        fit_marginal: {"_LOOKED_AT": SOME, "_FEW_DRAWS": 2000},
+        fit_marginal: {"_LOOKED_AT": SOME, "_FEW_DRAWS": 2000, "_SYSTEMS_PER_PARAMETER": 5},
         model_moments: {"_ROWS": 2000, "FEWEST_DRAWS": 1000, "_FEW_DRAWS": 200},
+        standard_errors: {"FEW_SYSTEMS": 50, "_SIMULATED": 200},
     }
     with ExitStack() as stack:
         for module, names in changed.items():
@@ -104,7 +110,7 @@ def both_fits(problem: Problem, start: np.ndarray, draws: int = 32) -> Arrays:
 
 def curves() -> Arrays:
     """Curves without conditions, and the state of a checkpoint on the way."""
-    problem, alpha, gamma = curve_problem(count=220)
+    problem, alpha, gamma = curve_problem(count=COUNT)
     own, start = parts_of(problem), np.concatenate([alpha, gamma]) + 0.1
     states = []
     estimate = fit_marginal_likelihood(
@@ -122,13 +128,13 @@ def curves() -> Arrays:
 
 def known() -> Arrays:
     """Lines with doses, ages and gaps, whose likelihood has a closed form."""
-    problem = test_known.problem_of(220)
+    problem = test_known.problem_of(COUNT)
     return both_fits(problem, test_known.truth(problem) + 0.05)
 
 
 def known_curves() -> Arrays:
     """The same through a curved simulator, by draws."""
-    problem = test_known.problem_of(110)
+    problem = test_known.problem_of(COUNT)
     plain = problem.simulate
     own = parts_of(problem.through(lambda x: plain(x) + 0.05 * plain(x) ** 2))
     start, settings = test_known.truth(problem) + 0.05, MarginalSettings(draws=16)
@@ -136,10 +142,17 @@ def known_curves() -> Arrays:
 
 
 def limits(noise: str) -> Callable[[], Arrays]:
-    """Observations below a limit of quantification."""
+    """Observations below a limit of quantification, some of which the last systems lack."""
 
     def found() -> Arrays:
-        problem = test_censored.problem_of(test_censored.NOISES[noise], 210)
+        problem = test_censored.problem_of(test_censored.NOISES[noise], COUNT)
+        present = np.ones(problem.data.shape, dtype=bool)
+        present[-20:, 2] = False
+        conditions = Conditions.stated(
+            present.shape, present=present, fill=np.ones(5), limits=problem.conditions.limits
+        )
+        data = np.where(present, problem.data, 1.0)
+        problem = replace(problem, data=data, conditions=conditions)
         return both_fits(problem, test_censored.truth(problem) + 0.05, 16)
 
     return found
@@ -147,7 +160,7 @@ def limits(noise: str) -> Callable[[], Arrays]:
 
 def hard() -> Arrays:
     """Squares, whose posteriors have two modes: draws adapt to many systems."""
-    problem = problem_of_squares(110, 0.2, 1.0)
+    problem = problem_of_squares(COUNT, 0.2, 1.0)
     own, p = parts_of(problem), np.array([0.2, 0.0, np.log(0.1)])
     near = likelihood_near(own, p, MarginalSettings(draws=32))
     assert len(near.hard) > 5
@@ -157,11 +170,11 @@ def hard() -> Arrays:
 
 def few_are_hard() -> Arrays:
     """The same if only the first systems are hard, so that most ranks have none."""
-    problem = problem_of_squares(210, 0.8, 0.6)
+    problem = problem_of_squares(COUNT, 0.8, 0.6)
     own, p = parts_of(problem), np.array([0.8, np.log(0.6), np.log(0.1)])
     with patch.object(marginal_near, "_HARD", 0.0):
         near = likelihood_near(own, p, MarginalSettings(draws=32), hard=np.array([2, 3]))
-    some = np.array([2, 3, 4, 60, 200])
+    some = np.array([2, 3, 4, 60, 80])
     memory = {name: division.joined(own, each)[some] for name, each in near.here.memory.items()}
     of_some = near(p + 0.01, memory, some).memory
     assert near.hard.tolist() == [2, 3]
@@ -170,7 +183,7 @@ def few_are_hard() -> Arrays:
 
 def mixture() -> Arrays:
     """Two kinds of systems."""
-    problem, _ = test_mixture.mixture_problem(100)
+    problem, _ = test_mixture.mixture_problem(COUNT)
     own, settings = parts_of(problem), MarginalSettings(draws=32)
     near = likelihood_near(own, test_mixture.START, settings)
     found = near(test_mixture.TRUTH, near.here.memory)
@@ -186,6 +199,27 @@ def mixture() -> Arrays:
     }
 
 
+def polished(model: test_polish.Curve | None) -> Callable[[], Arrays]:
+    """Both estimates as a study makes them, through a surrogate or through the solver."""
+
+    def found() -> Arrays:
+        problem, start, fresh = test_polish.given()
+        problem = problem.of_systems(np.arange(COUNT))
+        answers = test_polish.polished(problem, start, fresh, model, divided=True)
+        assert answers.likelihood is not None
+        estimates = {"pseudo": answers.pseudo_likelihood, "marginal": answers.likelihood}
+        found = {"shift": answers.surrogate_shift}
+        for kind, estimate in estimates.items():
+            rows, comm = len(estimate.influence), communicator()
+            # The first rank has collected those of all.
+            assert (rows == COUNT) is (comm is None or comm.rank == 0 or comm.size == 1)
+            of_kind = of_estimate(replace(problem, data=problem.data[:rows]), estimate)
+            found |= {f"{kind} {name}": each for name, each in of_kind.items()}
+        return found
+
+    return found
+
+
 CASES: dict[str, Callable[[], Arrays]] = {
     "curves": curves,
     "known": known,
@@ -195,6 +229,8 @@ CASES: dict[str, Callable[[], Arrays]] = {
     "hard": hard,
     "few are hard": few_are_hard,
     "mixture": mixture,
+    "polished": polished(None),
+    "polished, solved": polished(test_polish.Curve()),
 }
 
 
