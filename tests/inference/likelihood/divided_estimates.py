@@ -15,11 +15,15 @@ import test_censored
 import test_known
 import test_mixture
 import test_polish
+import test_zero_variance
+import torch
+from bent_population import BENT, bent_problem
 from problems import curve_problem
 from test_fixed_draws import problem_of_squares
 
 from popinv.errors import DivergenceError
 from popinv.inference import division, standard_errors
+from popinv.inference.build import censorable
 from popinv.inference.conditions import Conditions
 from popinv.inference.division import collected
 from popinv.inference.estimate import Estimate
@@ -31,11 +35,13 @@ from popinv.inference.likelihood import (
     model_moments,
 )
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, profiled
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings, evaluate
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.likelihood.scoring import state_arrays, state_of
 from popinv.inference.problem import Problem
+from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.unstructured import FullNoise
 from popinv.threads import fixed_threads
 from popinv.workers import communicator, ranks
 
@@ -54,7 +60,13 @@ def small_blocks() -> Iterator[None]:
         division: {"BLOCK": BLOCK},
         marginal: {"_BLOCK_VALUES": 30_000, "_FEW_IN_A_BLOCK": 2, "_SEARCHED_SYSTEMS": SOME},
         marginal_estimate: {"_CURVATURE_SYSTEMS": SOME},
-        fit_marginal: {"_LOOKED_AT": SOME, "_FEW_DRAWS": 2000, "_SYSTEMS_PER_PARAMETER": 5},
+        fit_marginal: {
+            "_LOOKED_AT": SOME,
+            "_FEW_DRAWS": 2000,
+            "_SYSTEMS_PER_PARAMETER": 5,
+            "_OF_SYSTEMS": 50,
+            "_MOST_TOGETHER": 48 * COUNT,
+        },
         model_moments: {"_ROWS": 2000, "FEWEST_DRAWS": 1000, "_FEW_DRAWS": 200},
         standard_errors: {"FEW_SYSTEMS": 50, "_SIMULATED": 200},
     }
@@ -158,6 +170,41 @@ def limits(noise: str) -> Callable[[], Arrays]:
     return found
 
 
+def correlated() -> Arrays:
+    """The same with correlated noise, at one place: factors differ by what a system lacks."""
+    noise = censorable(KernelNoise(test_censored.TIMES[:, None], "exponential", nugget=False))
+    problem = test_censored.problem_of(test_censored.NOISES["isotropic"], COUNT)
+    present = np.ones(problem.data.shape, dtype=bool)
+    present[-20:, 2] = False
+    conditions = Conditions.stated(
+        present.shape, present=present, fill=np.ones(5), limits=problem.conditions.limits
+    )
+    data = np.where(present, problem.data, 1.0)
+    own = parts_of(
+        replace(problem, data=data, conditions=conditions, noise=noise, scale=np.full(4, 0.5))
+    )
+    p = np.concatenate([test_censored.ALPHA, np.log([0.25, 0.5])])
+    return of_evaluation(own, evaluate(own, p, MarginalSettings(draws=16)))
+
+
+def any_noise() -> Arrays:
+    """Noise of any covariance, which has a penalty."""
+    noise, problem = FullNoise(3, 0.5), bent_problem(COUNT, 0.3)
+    p = np.concatenate([BENT[:4], noise.from_cholesky(0.3 * torch.eye(3, dtype=torch.float64))])
+    return both_fits(replace(problem, noise=noise, scale=np.full(len(p), 0.5)), p, 16)
+
+
+def steady() -> Arrays:
+    """Lines whose slopes do not vary, so that the profile gives an interval."""
+    own = parts_of(test_zero_variance.parallel_lines(1))
+    estimate = fit_marginal_likelihood(own, test_zero_variance.START, MarginalSettings(draws=16))
+    pseudo = profiled(own, fit_pseudo_likelihood(own, [test_zero_variance.START]))
+    assert estimate.ends
+    assert pseudo.ends
+    of_pseudo = {f"pseudo {name}": each for name, each in of_estimate(own, pseudo).items()}
+    return {**of_estimate(own, estimate), **of_pseudo}
+
+
 def hard() -> Arrays:
     """Squares, whose posteriors have two modes: draws adapt to many systems."""
     problem = problem_of_squares(COUNT, 0.2, 1.0)
@@ -226,6 +273,9 @@ CASES: dict[str, Callable[[], Arrays]] = {
     "known, curved": known_curves,
     "limits": limits("isotropic"),
     "limits, combined": limits("combined"),
+    "limits, correlated": correlated,
+    "any noise": any_noise,
+    "steady": steady,
     "hard": hard,
     "few are hard": few_are_hard,
     "mixture": mixture,
