@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import numpy as np
 import test_censored
+import test_flat_directions
 import test_known
 import test_mixture
 import test_polish
@@ -205,6 +206,14 @@ def steady() -> Arrays:
     return {**of_estimate(own, estimate), **of_pseudo}
 
 
+def flat() -> Arrays:
+    """Ratios of two parameters, along which only the error of the draws has a slope."""
+    own = parts_of(test_flat_directions.ratios(COUNT))
+    settings = MarginalSettings(draws=16)
+    estimate = fit_marginal_likelihood(own, test_flat_directions.START, settings, rough=True)
+    return of_estimate(own, estimate)
+
+
 def hard() -> Arrays:
     """Squares, whose posteriors have two modes: draws adapt to many systems."""
     problem = problem_of_squares(COUNT, 0.2, 1.0)
@@ -276,6 +285,7 @@ CASES: dict[str, Callable[[], Arrays]] = {
     "limits, correlated": correlated,
     "any noise": any_noise,
     "steady": steady,
+    "flat": flat,
     "hard": hard,
     "few are hard": few_are_hard,
     "mixture": mixture,
