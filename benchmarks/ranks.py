@@ -13,8 +13,8 @@ largest, as
 
 where n are the systems of the largest rank, of whole blocks, c are the seconds of a system's
 integral and s those of the rest, i is the share of the first that a rank waits for the slowest,
-each rank receives b bytes of sums for each system, at t seconds each, and e exchanges have a
-latency of l seconds. A rank has m bytes before the evaluation, and h more for each of its systems.
+each rank receives b bytes of sums for each system, exchanged and added in t seconds each, and e
+exchanges have a latency of l seconds. A rank has m bytes before the evaluation, and h more for each of its systems.
 These numbers are means of the measured lines, and i follows from the spread of the ranks. l is that
 of a network (:data:`LATENCY`). Each measured time stands beside the model's.
 """
@@ -29,7 +29,7 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from benchmarks.machine import cpu_model
 from popinv import workers
 from popinv.config.loading import as_mapping, load, load_file
 from popinv.inference.build import descent_problem
-from popinv.inference.division import systems_of_rank
+from popinv.inference.division import added, systems_of_rank
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.likelihood.marginal_estimate import point_of
 from popinv.inference.problem import Problem
@@ -53,6 +53,9 @@ from popinv.workflow.records import commit_of
 
 LATENCY = 1e-4
 """Seconds of an exchange of many ranks, besides its bytes."""
+
+# Those of ten million systems.
+_MANY_BLOCKS = 5000
 
 
 @dataclass
@@ -71,6 +74,8 @@ class Measured:
         Of the exchanges: pickling, sending and unpickling.
     received : float
         Bytes that a rank has received.
+    per_byte : float
+        Seconds of a received byte, exchanged and added, where there are many.
     exchanges : int
         Of each rank.
     spread : float
@@ -89,6 +94,7 @@ class Measured:
     waiting: float
     traffic: float
     received: float
+    per_byte: float
     exchanges: int
     spread: float
     before: float
@@ -169,6 +175,7 @@ def measure(file: Path, name: str, results: Path, systems: int | None) -> Measur
         began, processor = time.perf_counter(), time.process_time()
         point_of(own, p, evaluate(own, p, settings, memory))
         seconds, processor = time.perf_counter() - began, time.process_time() - processor
+        per_byte = _per_byte(own, comm)
     integrals = float(np.sum(timed.turns))
     found = (
         integrals,
@@ -194,6 +201,7 @@ def measure(file: Path, name: str, results: Path, systems: int | None) -> Measur
         waiting,
         traffic,
         received,
+        per_byte,
         timed.exchanges,
         float(spread),
         every[:, -2].max(),
@@ -202,6 +210,19 @@ def measure(file: Path, name: str, results: Path, systems: int | None) -> Measur
         f"{cpu_model()}, {os.cpu_count()} cores",
         commit_of(Path(__file__)),
     )
+
+
+def _per_byte(own: Problem, comm: Any) -> float:
+    """Return the seconds of a byte that a rank receives if many sums are exchanged and added."""
+    if own.part is None or comm.size == 1:
+        return 0.0
+    own = replace(own, part=replace(own.part, communicator=comm))
+    sums, least = np.zeros((_MANY_BLOCKS // comm.size, 32)), np.inf
+    for _ in range(5):
+        began = time.process_time()
+        added(own, sums)
+        least = min(least, time.process_time() - began)
+    return float(least / (sums.nbytes * (comm.size - 1)))
 
 
 def _megabytes() -> float:
@@ -230,7 +251,7 @@ class Scaling:
             float(np.mean([line.others * line.ranks / line.systems for line in lines])),
             float(np.mean([line.integrals * line.ranks / line.systems for line in lines])),
             float(np.mean([_received(line) for line in several])),
-            float(np.mean([line.traffic / line.received for line in several])),
+            float(np.mean([line.per_byte for line in several])),
             float(np.mean([line.exchanges for line in lines])),
             float(np.mean([line.spread for line in several])),
             float(np.mean([line.before for line in lines])),
