@@ -14,9 +14,9 @@ largest, as
 where n are the systems of the largest rank, of whole blocks, c are the seconds of a system's
 integral and s those of the rest, i is the share of the first that a rank waits for the slowest,
 each rank receives b bytes of sums for each system, exchanged and added in t seconds each, and e
-exchanges have a latency of l seconds. A rank has m bytes before the evaluation, and h more for each of its systems.
-These numbers are means of the measured lines, and i follows from the spread of the ranks. l is that
-of a network (:data:`LATENCY`). Each measured time stands beside the model's.
+exchanges have a latency of l seconds. A rank has m bytes before the evaluation, and h more for each
+of its systems. These numbers are means of the measured lines, and i follows from the spread of the
+ranks. l is that of a network (:data:`LATENCY`). Each measured time stands beside the model's.
 """
 
 from __future__ import annotations
