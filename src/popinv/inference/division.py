@@ -5,8 +5,8 @@ own systems, and computes with these alone. They follow each other, in whole blo
 :data:`BLOCK` systems. What depends on all systems is a sum over them (:func:`total`). It is the
 sum of each block, and then of the blocks in pairs, in an order that depends on their number alone.
 What is computed of single systems is computed in the same blocks. The bits therefore depend
-neither on the number of ranks nor on whether there are any, and a rank holds nothing of the
-systems of others but the sums of their blocks.
+neither on the number of ranks nor on whether there are any. Of the systems of others, a rank holds
+what is known besides their observations, and the sums of their blocks.
 """
 
 from __future__ import annotations
