@@ -331,7 +331,7 @@ def predicted(scaling: Scaling, systems: float, ranks: Sequence[int]) -> pd.Data
                 "systems": f"{systems:,.0f}",
                 "ranks": count,
                 "model, s": f"{total:.2f}",
-                **{f"{name}, s": f"{seconds:.3g}" for name, seconds in parts.items()},
+                **{f"{name}, s": f"{seconds:.3f}" for name, seconds in parts.items()},
                 "efficiency": f"{alone / count / total:.0%}",
                 "received, MB": f"{systems * scaling.received * (1 - 1 / count) / 1e6:.1f}",
                 "MB of the largest rank": f"{scaling.megabytes(systems, count):,.0f}",
