@@ -65,8 +65,9 @@ ALLOWED: dict[str, set[str]] = {
     | {"observation_files", "population", "report", "store", "workflow"},
     "report": {"basics", "charts", "config", "methods", "figures", "forward", "inference"}
     | {"judgement", "population", "sections", "store", "surrogate", "workflow"},
-    "api": {"basics", "config", "methods", "figures", "forward", "inference", "judgement"}
-    | {"observation_files", "population", "sections", "store", "surrogate", "workflow"},
+    "api": {"basics", "charts", "config", "methods", "figures", "forward", "inference"}
+    | {"judgement", "observation_files", "population", "sections", "store", "surrogate"}
+    | {"workflow"},
     "papers": {
         "baselines",
         "basics",

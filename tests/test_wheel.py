@@ -94,8 +94,14 @@ def finished(installed: Installation) -> Installation:
     file.write_text(yaml.safe_dump(configuration))
     assert "the configuration passes the checks" in installed.popinv("try", "mine.yaml")
     printed = installed.popinv("run", "mine.yaml", "--cores", "2")
+    # Lines of steps, the answer, and where everything else is; no messages of Snakemake.
+    for told in ("Observations  ", "First solves  ", "Estimate  ", "size median", "all messages: "):
+        assert told in printed
+    assert "jobid" not in printed
+    assert max(map(len, printed.splitlines())) < 300
     # What one would type, with the workflow of the package.
-    assert f"snakemake --cores 2 --snakefile {installed.site}/popinv/project/Snakefile" in printed
+    plain = installed.popinv("run", "mine.yaml", "--dry-run")
+    assert f"snakemake --dry-run --snakefile {installed.site}/popinv/project/Snakefile" in plain
     return installed
 
 
@@ -108,7 +114,7 @@ def test_nothing_is_taken_from_the_checkout(installed: Installation) -> None:
 def test_every_file_of_the_workflow_is_in_the_wheel(installed: Installation) -> None:
     project = installed.site / "popinv" / "project"
     tracked = subprocess.run(
-        ["git", "ls-files", "Snakefile", "config", "workflow", "docs/methods", "docs/papers"],
+        ["git", "ls-files", "Snakefile", "config", "workflow", "docs"],
         cwd=ROOT,
         check=True,
         capture_output=True,

@@ -62,6 +62,11 @@ def test_what_is_not_determined_has_no_interval_and_the_rest_has(result):
     # No number says otherwise.
     assert not [key for key in metrics if key.startswith(("standard_error_F", "efficiency_F"))]
     assert not [key for key in metrics if key.endswith("F_mean_standard_error")]
+    # The determined combination stands in their place, in the table as in the record.
+    assert table.loc["F_median / V_median", "estimate"] == pytest.approx(0.335, rel=0.1)
+    assert "F_median / V_median" in repr(result)
+    (line,) = [line for line in repr(result).splitlines() if line.startswith("F_median  ")]
+    assert line.split() == ["F_median", "not", "determined"]
     # Steps along what is not determined stay within the parameters' whole scale.
     assert 0.1 < table.loc["F_median", "estimate"] < 10
 
@@ -93,7 +98,7 @@ def test_it_is_doubted_and_the_errors_are_not_praised(result):
 
 def test_both_kinds_of_standard_errors_and_the_value_are_shown(result):
     table, metrics = result.summary(), result.metrics
-    known = table.drop(index=["F_median", "V_median"])
+    known = table.drop(index=["F_median", "V_median", "F_median / V_median"])
     assert np.isfinite(known[["model_error", "robust_error"]]).all(axis=None)
     # Sixty systems have errors by the model.
     np.testing.assert_allclose(known["standard_error"], known["model_error"])

@@ -45,12 +45,12 @@ def test_a_spreadsheet_with_decimal_commas() -> None:
     rows = [";".join(["Probe", "Druck 1 [kPa]", "Druck 2 [kPa]", "Datum"])]
     rows += [";".join([*row, "01.03.2024"]).replace(".", ",", 2) for row in cells]
     said = new(b"\xef\xbb\xbf" + "\r\n".join(rows).encode())
-    assert "20 systems, 2 observations of each" in said
+    assert "20 systems with 2 observations each" in said
     np.testing.assert_array_equal(imported(), [[float(a), float(b)] for _, a, b in cells])
     assert load_file(Path("mine.yaml")).studies["mine"].forward.observed(1).units == "kPa"
 
 
-@pytest.mark.parametrize("text", ["<0.5", "n.d.", "5.2*"])
+@pytest.mark.parametrize("text", ["n.d.", "5.2*"])
 def test_text_among_numbers_is_refused_with_its_place(text: str) -> None:
     rows = [f"s{i},{value()},{text if i in (3, 7) else value()}" for i in range(30)]
     message = new("\n".join(["sample,a,b", *rows]), said=1)
@@ -99,7 +99,7 @@ def test_ids_that_repeat_are_never_more_systems() -> None:
     text = "\n".join(["patient_id,age,crp,esr", *rows])
     assert "State --layout: long, wide, replicates." in new(text, said=1)
     said = new(text, "--layout", "replicates")
-    assert "20 systems, 2 observations of each" in said
+    assert "20 systems with 2 observations each" in said
     assert "2 replicates of each system" in said
     # One value in each system: not observed.
     assert "age         not observed" in said

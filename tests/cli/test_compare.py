@@ -90,7 +90,7 @@ def compared(tmp_path, monkeypatch):
 def test_the_command_prints_what_has_run_or_says_how_to_run_it(compared):
     before = CliRunner().invoke(popinv, ["compare", "mine.yaml"])
     assert before.exit_code == 1
-    assert "Run snakemake --configfile mine.yaml" in before.output
+    assert "Run 'popinv run mine.yaml'" in before.output
     file = Path("results/comparisons/heights/comparison.json")
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps(COMPARISON))

@@ -59,7 +59,7 @@ def test_a_long_file_is_never_read_as_wide(names: str) -> None:
     long(names)
     said = new()
     assert "a long table" in said
-    assert "8 systems, 3 observations of each, at 3 times in all" in said
+    assert "8 systems with 3 observations each, at 3 different times" in said
     assert "24 systems" not in said
     system, time, value = names.split(",")
     assert [line.split()[:2] for line in said.splitlines() if "  " in line][2:5] == [
@@ -85,7 +85,7 @@ def test_a_long_file_without_names_makes_no_study() -> None:
     assert "y.csv: looks like a long table, as column 1 repeats and column 2 increases" in message
     assert "name the columns in a first line, or state --layout wide" in message
     assert not Path("mine.yaml").exists()
-    assert "24 systems, 3 observations of each" in new("--layout", "wide", "--forward", "python")
+    assert "24 systems with 3 observations each" in new("--layout", "wide", "--forward", "python")
 
 
 def test_what_cannot_be_known_is_stated() -> None:
@@ -201,10 +201,10 @@ def test_dates_quantities_and_stand_ins() -> None:
     )
     write("site,day,what,y\n" + rows)
     said = new()
-    assert "10 systems, 4 to 6 observations of each, at 3 times in all" in said
+    assert "10 systems with 4 to 6 observations each, at 3 different times" in said
     assert "the dates in 'day' are read as days since the first of them" in said
     assert "the column 'y' holds -999 4 times, read as missing" in said
-    assert "missing: 4 values, left out" in said
+    assert "4 of 60 rows have no value and are left out" in said
     assert study().forward.observations.times == [0, 9, 18]
     assert study().forward.observations.labels == ["high", "low"]
     assert study().observations.missing_values == [-999]
@@ -215,7 +215,7 @@ def test_dates_quantities_and_stand_ins() -> None:
 def test_systems_with_times_that_no_other_has() -> None:
     rows = (f"{s},{t + s / 100:.2f},{RANDOM.normal(5, 1):.3f}\n" for s in range(8) for t in (0, 1))
     write("subject,time,conc\n" + "".join(rows))
-    assert "8 systems, 2 observations of each, at 16 times in all" in new()
+    assert "8 systems with 2 observations each, at 16 different times" in new()
     call("try", "mine.yaml")
     assert imported()["column"].values[1] == "t = 0.01"
     assert int(imported()["y"].notnull().sum()) == 16
@@ -251,7 +251,7 @@ def wide(head: str, named: bool = True, rows: int = 30) -> None:
 def test_wide_files(head: str, named: bool, system: str | None) -> None:
     wide(head, named)
     said = new("--forward", "python")
-    assert "30 systems, 3 observations of each" in said
+    assert "30 systems with 3 observations each" in said
     assert "long" not in said
     assert study().observations.system_column == system
     assert study().forward.observations.count == 3

@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 from answers import ANSWER, TRUE, estimate, write
+from click.testing import CliRunner
 
-from popinv.cli.show import main, table
+from popinv.cli.commands import popinv
+from popinv.cli.show import main, systems, table
 from popinv.errors import DataError
-from popinv.judgement.answer import HeldOutDistance, PartTest
+from popinv.judgement.answer import HeldOutDistance, PartTest, RecoveredParameter
 
 
 def words(text: str) -> str:
@@ -33,7 +35,7 @@ def row(text: str, start: str) -> list[str]:
 
 def test_recovered_beside_true(tmp_path) -> None:
     text = table([write(tmp_path / "soil", TRUE)])
-    assert text.startswith("soil: 1000 systems, 50 observations each\n")
+    assert text.startswith("soil: 1000 systems with 50 observations each\n")
     assert row(text, "law     mean") == ["law", "mean", "0.512", "0.48", "to", "0.54", "0.5"]
     assert row(text, "noise   amplitude")[-4:] == ["0.095", "to", "0.101", "0.1"]
     truth = "largest error 0.024 (law), 0.040 (noise); law 1.50 times its oracle's; noise 0.80"
@@ -43,7 +45,10 @@ def test_recovered_beside_true(tmp_path) -> None:
     assert "estimators agree (p = 0.6)" in text
     assert "standard errors at most 1.02 times the bound" in text
     assert "look like draws of the fitted model (p = 0.4)" in text
-    assert "errs by 0.071 deviations of the noise, pushes by 0.11 standard errors" in text
+    assert (
+        "errs by 0.071 deviations of the noise, moves the answer by 0.11 standard errors"
+        in words(text)
+    )
     assert "doubt" not in text
     assert "5500, 0 failed" in text
     assert str(tmp_path / "soil" / "figures") in text
@@ -174,7 +179,7 @@ def test_a_surrogate_above_its_thresholds_is_a_doubt(tmp_path) -> None:
     bad = replace(ANSWER.surrogate, good_enough=False)
     text = table([write(tmp_path / "soil", replace(ANSWER, surrogate=bad))])
     assert "doubt Surrogate" in words(text)
-    assert "the study asks for 0.1" in words(text)
+    assert "The study asks for less than 0.1 of these deviations" in words(text)
 
 
 def test_calibration_beside_the_metrics_is_judged(tmp_path) -> None:
@@ -278,3 +283,36 @@ def test_the_report_of_a_folder_lists_what_is_there_and_runs_nothing(tmp_path):
     )  # fmt: skip
     assert "mine/answer.json: cannot be understood" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_parameters_of_single_systems_or_how_to_have_them(tmp_path) -> None:
+    path = write(tmp_path / "soil", ANSWER)
+    with pytest.raises(DataError, match=r"posterior: \{\}\nand run it again"):
+        systems([path])
+    folder = tmp_path / "soil" / "downstream" / "posterior"
+    folder.mkdir(parents=True)
+    names = ["mean", "standard deviation", "2.5 %", "median", "97.5 %"]
+    head = ["system", *(f"size {n} [mm]" for n in names), *(f"rate {n}" for n in names)]
+    rows = [["bore_3", 1.25, 0.5, 0.4, 1.2, 2.1, 7, 1, 5, 7, 9], ["017", *range(1, 11)]]
+    lines = [
+        ",".join(map(str, row)) for row in [[*head, "surprise p-value"], *([*r, 0.5] for r in rows)]
+    ]
+    (folder / "systems.csv").write_text("\n".join(lines))
+    text = systems([path])
+    assert text.startswith("soil: posterior mean and 95 % interval of each system\n")
+    assert "system size [mm] rate" in words(text)
+    assert "bore_3 1.25 (0.4 to 2.1) 7 (5 to 9)" in words(text)
+    assert "\n017 " in text
+    shown = CliRunner().invoke(popinv, ["show", "--systems", str(tmp_path / "soil")])
+    assert shown.output == text + "\n"
+
+
+def test_what_is_not_determined_has_no_number(tmp_path) -> None:
+    unknown = RecoveredParameter("law", "F_median", 0.8, determined=False)
+    ratio = RecoveredParameter("law", "F_median / V_median", 0.335, 0.32, 0.35)
+    of_law = replace(ANSWER.estimates[0], own=unknown)
+    answer = replace(ANSWER, estimates=(of_law, ANSWER.estimates[1]), combinations=(ratio,))
+    text = words(table([write(tmp_path / "soil", answer)]))
+    assert "F median not determined" in text
+    assert "0.8 " not in text
+    assert "F median / V median 0.335 0.32 to 0.35" in text

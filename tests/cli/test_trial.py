@@ -117,12 +117,14 @@ def test_of_two_systems_in_a_call_the_first_is_solved_twice(monkeypatch: pytest.
     assert len(calls()) == 3
 
 
-def test_quick_solves_leave_nothing_behind():
+def test_quick_solves_leave_their_time_for_the_plan():
     Path("simulator.py").write_text(SIMULATOR.replace("0.3", "0.0"))
     configure(journal_seconds=60.0)
     told = attempt()
     assert " s each" in told
-    assert not Path("results").exists()
+    assert {path.name for path in Path("results").iterdir()} == {".solve_times"}
+    planned = CliRunner().invoke(popinv, ["plan", "mine.yaml"])
+    assert "the mean of" in planned.output, planned.output
     assert "to solve fewer" not in told
 
 

@@ -17,11 +17,13 @@ from studies import (
     over_time,
 )
 
+from popinv import workers
 from popinv.figures.arrangement import arrangement
 from popinv.figures.predictive_check import PredictiveCheck, bins_of, predictive_check
-from popinv.figures.simulated import LEVELS, covariance, data_sets, quantiles, some_systems
+from popinv.figures.simulated import LEVELS, DataSets, covariance, quantiles, some_systems
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
+from popinv.workers import processes
 
 REPEATS = 400
 
@@ -70,11 +72,28 @@ def test_departures_beyond_one_are_those_outside_their_ranges() -> None:
 
 def test_simulated_data_sets_have_the_gaps_and_the_surrogates_error() -> None:
     study = line_study(missing=0.3)
-    (first, *_) = data_sets(study.problem, study.loaded["population"], study.loaded["check"])
+    (first, *_) = DataSets.of(study.problem, study.loaded)
     np.testing.assert_array_equal(np.isnan(first), np.isnan(study.loaded["observations"]["y"]))
     shifted = study.loaded["check"].assign(y=study.loaded["check"]["y"] + 100.0)
-    (moved, *_) = data_sets(study.problem, study.loaded["population"], shifted)
+    (moved, *_) = DataSets.of(study.problem, {**study.loaded, "check": shifted})
     np.testing.assert_allclose(np.nanmean(moved - first), 100.0)
+
+
+def test_processes_that_share_the_data_sets_find_the_same(monkeypatch) -> None:
+    study = line_study(missing=0.3)
+    expected = predictive_check(study.problem, study.loaded)
+    monkeypatch.setattr(workers, "_LEAST_SECONDS", 0.0)
+    made_here: list[int] = []
+    item = DataSets.__getitem__
+    monkeypatch.setattr(
+        DataSets, "__getitem__", lambda sets, index: made_here.append(index) or item(sets, index)
+    )
+    with processes(2):
+        found = predictive_check(study.problem, study.loaded)
+    assert len(made_here) < len(DataSets.of(study.problem, study.loaded))
+    for name in ("means", "deviations", "covariances"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    np.testing.assert_array_equal(found.ranges.low, expected.ranges.low)
 
 
 @pytest.mark.parametrize("limit", ["_SYSTEMS", "_NUMBERS"])
@@ -93,7 +112,7 @@ def test_of_many_systems_some_are_compared(monkeypatch, limit) -> None:
     assert all(len(found) == 1 for found in rows)
     assert len({found[0] for found in rows}) == 50
     assert max(rows) > [len(whole.data) // 2]
-    (first, *_) = data_sets(problem, loaded["population"], loaded["check"])
+    (first, *_) = DataSets.of(problem, loaded)
     np.testing.assert_array_equal(np.isnan(first), np.isnan(y))
     for name in ("observations", "noise_covariance"):
         study.draw(name)

@@ -127,3 +127,39 @@ def test_a_parameter_that_only_the_likelihood_determines_is_determined():
     likelihood = identifiability(problem, *problem.split(p), information=known)
     assert not Undetermined.of(blind, likelihood, known).entries.any()
     assert Undetermined.of(blind, None, known).entries.all()
+
+
+def surrogate_like(count: int, error: float) -> tuple[Problem, np.ndarray]:
+    """Return a problem whose simulator depends a little on what it should not depend on."""
+
+    def erring(z: torch.Tensor) -> torch.Tensor:
+        return dose(z) + error * torch.log(z[:, :1] * z[:, 1:2]) * TIMES
+
+    law = GaussianLaw(["F", "V", "b"], [POSITIVE, POSITIVE, REAL], common=["F", "V"])
+    p = np.array([np.log(0.67), np.log(2.0), 1.0, np.log(0.5), np.log(0.1)])
+    return Problem(np.zeros((count, 4)), erring, law, IsotropicNoise(4), np.full(5, 0.5)), p
+
+
+def test_what_a_surrogate_errs_by_determines_nothing():
+    problem, p = surrogate_like(60, 0.02)
+    moments = identifiability(problem, *problem.split(p))
+    # Identifiability warns, but the direction holds something.
+    assert 0.05 < moments.singular_values[-1] < 1
+    exact = Undetermined.of(moments, None, np.zeros((5, 5)))
+    unknown = Undetermined.of(moments, None, np.zeros((5, 5)), surrogate=True)
+    assert not exact.entries.any()
+    np.testing.assert_array_equal(unknown.entries, [True, True, False, False, False])
+    # The other parameters, and the combination across, keep their errors.
+    covariance = np.diag([0.01, 0.01, 0.02, 0.03, 0.04])
+    assert unknown.within(covariance) is covariance
+    (found,) = unknown.combinations(problem, p, covariance)
+    assert found.name == "F_median / V_median"
+    assert found.value == pytest.approx(0.335)
+    assert found.standard_error == pytest.approx(0.335 * np.sqrt(0.02))
+
+
+def test_more_of_the_same_error_is_determined():
+    problem, p = surrogate_like(60, 0.5)
+    moments = identifiability(problem, *problem.split(p))
+    assert not moments.warned.any()
+    assert not Undetermined.of(moments, None, np.zeros((5, 5)), surrogate=True).entries.any()

@@ -137,6 +137,20 @@ def test_the_columns_of_monolix(tmp_path: Path):
     assert told_limits(table) == ""
 
 
+def test_cells_with_signs_are_marked_values(tmp_path: Path):
+    marked = {-1: ">", 0: "", 1: "<"}
+    cells = [(q, c, f"{marked[mark]}{y}", "", "", "") for q, c, y, _, mark, _ in CELLS]
+    table = long_table(tmp_path, rows_of(cells), censoring_column="y")
+    expected = long_table(tmp_path, rows_of([(*each[:5], "") for each in CELLS]),
+                          censoring_column="cens")  # fmt: skip
+    np.testing.assert_array_equal(table.values, expected.values)
+    for name, limit in expected.limits.items():
+        np.testing.assert_array_equal(table.limits[name], limit)
+    # Without LIMIT the censored values of a quantity have one limit, too.
+    assert table.limits_shared
+    assert limits_of(table.limits, observed().described()).lower.tolist() == [[0.1, -np.inf]] * 4
+
+
 @pytest.mark.parametrize("other", [("s", "a", 0.2, "", 1, 0), ("r", "a", 0.05, 0.2, 0, "")])
 def test_limits_that_the_others_do_not_have_are_told(tmp_path: Path, other: tuple):
     cells = [other if each[:2] == other[:2] else each for each in CELLS]

@@ -188,10 +188,18 @@ def test_design_covariates_and_noise_scales() -> None:
 def test_what_is_known_is_one_value_in_each_system() -> None:
     write((HEAD + ROWS).replace("7,2.5,1.25,100", "7,2.5,1.25,1e2"))
     assert read(of_file(), design=["dose"]).known is not None
-    for other, shown in (("200", "'200'"), ("", "''"), ("x", "'x'")):
+    for other, shown in (("200", "'200'"), ("x", "'x'")):
         write((HEAD + ROWS).replace("7,2.5,1.25,100", f"7,2.5,1.25,{other}"))
         message = fault(of_file(), design=["dose"])
         assert f"line 3: the column 'dose' of system '7' holds '100' and {shown}" in message
+    # An empty cell says nothing.
+    write(HEAD + ROWS)
+    whole = read(of_file(), design=["dose"]).known
+    write((HEAD + ROWS).replace("7,2.5,1.25,100", "7,2.5,1.25,"))
+    part = read(of_file(), design=["dose"]).known
+    assert whole is not None
+    assert part is not None
+    np.testing.assert_array_equal(part.design, whole.design)
     write((HEAD + ROWS).replace("2.5,50,female", "2.5,50,male"))
     assert "line 6: the column 'sex' of system '003'" in fault(of_file(), covariates=["sex_male"])
 

@@ -102,7 +102,7 @@ def test_new_study_reads_every_format(file: str) -> None:
     stored(frame, file)
     done = CliRunner().invoke(popinv, ["new-study", "mine", "--observations", file])
     assert done.exit_code == 0, done.output
-    assert "8 systems, 3 observations of each, at 3 times in all" in done.output
+    assert "8 systems with 3 observations each, at 3 different times" in done.output
     study = load_file(Path("mine.yaml")).studies["mine"]
     observed = study.forward.observed(1)
     assert observed.name == "conc"

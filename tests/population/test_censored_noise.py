@@ -243,3 +243,16 @@ def test_what_is_held_of_an_observation_and_what_is_known_of_it():
     assert high.tolist() == [[1.0, 2.0, 5.0, 9.5]]
     with pytest.raises(ValueError, match="not below"):
         Limits.of_arrays((1, 1), lower=1.0, upper=1.0)
+
+
+def test_noise_without_size_has_finite_moments_and_derivatives():
+    # Noise that grows with a signal of zero.
+    g = torch.tensor([[0.0, 1e-300, 2.0]], dtype=torch.float64)
+    share = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    none = torch.full_like(g, torch.inf)
+    limits = torch.full_like(g, 0.4), none, -none, none
+    mean, loadings = clipped_moments(g, share * g, limits, True)
+    (slope,) = torch.autograd.grad((mean + loadings[0]).sum(), share)
+    np.testing.assert_allclose(mean.detach().numpy(), [[0.4, 0.4, 2.0]])
+    assert torch.isfinite(loadings).all()
+    assert torch.isfinite(slope)

@@ -64,7 +64,7 @@ def test_failures_are_recorded_and_a_changed_simulator_repeats_the_solves(workfl
     np.testing.assert_array_equal(reasons != "", a > 1.0)
     assert set(reasons) == {"", "ValueError: a is too large (simulator.py, line 6)"}
     log = (workflow.folder / "results/own/logs/collect_solves.0.log").read_text()
-    assert f"60 solves; failed: {np.sum(a > 1.0)} times: ValueError: a is too large" in log
+    assert f"60 solves, failed: {np.sum(a > 1.0)} times: ValueError: a is too large" in log
 
     module = workflow.folder / "simulator.py"
     module.write_text("# a comment\n" + SIMULATOR)

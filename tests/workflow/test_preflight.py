@@ -95,7 +95,11 @@ def test_the_command_prints_the_sum(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     text = plan(load(TINY))
     assert "tiny: from nothing to the figures" in text
-    assert re.search(r"^together: \d+ jobs, .* of one core, at most [\d,]+ MB in a job", text, re.M)
+    assert re.search(
+        r"^together: \d+ jobs, at most .* of one core and .*, at most [\d,]+ MB in a job",
+        text,
+        re.M,
+    )
     code = "from popinv.cli.commands import popinv; popinv()"
     done = subprocess.run(
         [sys.executable, "-c", code, "plan", "nothing.yaml"], capture_output=True, text=True

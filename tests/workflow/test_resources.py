@@ -286,12 +286,13 @@ def test_what_was_asked_is_shown_beside_what_was_taken(tmp_path, monkeypatch):
     assert row.minutes_asked == runtime_minutes(needed("solve_chunk"))
     assert rows["deconvolve"].megabytes_taken == 0.0
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(TINY))
-    printed = CliRunner().invoke(popinv, ["demand", "study.yaml"])
+    monkeypatch.setattr("popinv.cli.plan.check_fits", lambda *_: None)
+    printed = CliRunner().invoke(popinv, ["plan", "study.yaml"])
     assert printed.exit_code == 0
     assert re.search(r"solve_chunk +2 +\d+ +400 ", printed.output)
-    refused = CliRunner().invoke(popinv, ["demand", "nowhere.yaml"])
+    refused = CliRunner().invoke(popinv, ["plan", "nowhere.yaml"])
     assert refused.exit_code == 1
     assert "nowhere.yaml" in refused.output
-    with pytest.warns(PopinvDeprecationWarning, match="write popinv demand study.yaml instead"):
+    with pytest.warns(PopinvDeprecationWarning, match="write 'popinv plan' instead"):
         old = CliRunner().invoke(popinv, ["demand", "--configfile", "study.yaml"])
     assert printed.output in old.output

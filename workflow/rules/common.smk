@@ -22,7 +22,7 @@ from popinv.forward.solve_times import solve_times_file, solve_times_of
 from popinv.workers import Cores
 from popinv.workflow.comparison import ExpectedJob, doubts, forget_damaged, message as told_of
 from popinv.workflow.fingerprint import fingerprint, kind_modules
-from popinv.workflow.job import GO_ON, SPOKEN_FOR, killed_jobs, was_interrupted
+from popinv.workflow.job import GO_ON, PROGRESS, SPOKEN_FOR, killed_jobs, was_interrupted
 from popinv.workflow.location import project_folder
 from popinv.workflow.preflight import Machine, check_fits, check_jobs, check_results_folder
 from popinv.workflow.preloaded import fork_scripts
@@ -426,17 +426,34 @@ def refuse_limited_arrays():
 
 
 def tell_what_it_takes():
-    """Print the number of the studies' jobs, and what they take."""
-    jobs = ((row_of(job.rule.name), job) for job in workflow.dag.needrun_jobs())
-    each = [needed(row, job.wildcards.study, job.wildcards) for row, job in jobs if row in RULES]
-    if each:
-        minutes = sum(job.seconds for job in each) / 60
-        memory = max(job.megabytes for job in each)
-        print(
-            f"{len(each)} jobs of studies, about {minutes:,.0f} minutes of one core, "
-            f"at most {memory:,.0f} MB in a job",
-            file=sys.stderr,
+    """Say what the jobs of the studies take, to the program that shows them if there is one."""
+    jobs = list(workflow.dag.needrun_jobs())
+    each = [
+        (
+            job.rule.name,
+            job.wildcards,
+            needed(row_of(job.rule.name), job.wildcards.study, job.wildcards),
         )
+        for job in jobs
+        if row_of(job.rule.name) in RULES
+    ]
+    if not each:
+        return
+    minutes = sum(needs.seconds for _, _, needs in each) / 60
+    memory = max(needs.megabytes for _, _, needs in each)
+    told = (
+        f"{len(each)} jobs of studies, at most {minutes:,.0f} minutes of one core and often a "
+        f"quarter of that, at most {memory:,.0f} MB in a job"
+    )
+    files = {times_file_of(of.study) for _, of, _ in each} - {None}
+    if any(solve_times_of(file) is None for file in files):
+        told += "; the time of a solve is assumed, and 'popinv try' measures it"
+    if PROGRESS in os.environ:
+        from popinv.workflow.display import PLANNED
+
+        PLANNED.expect(((rule, dict(of), needs.seconds) for rule, of, needs in each), told)
+    else:
+        print(told, file=sys.stderr)
 
 
 onstart:

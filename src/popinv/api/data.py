@@ -20,7 +20,7 @@ from popinv.errors import DataError
 from popinv.observation_files.fit import InMemory
 from popinv.observation_files.known_columns import source_columns
 from popinv.observation_files.limit_keys import VARIABLES
-from popinv.sections.tables import different_times, is_number, named_column, text_frame
+from popinv.sections.tables import Seen, different_times, is_number, named_column, text_frame
 from popinv.sections.units import name_and_unit
 
 _SYSTEM, _TIME = "system", "time"
@@ -285,7 +285,10 @@ def _of_long(
     described["count"] = len(described.get("labels", [None]))
     if time := section.get("time_column"):
         column = named_column(frame, time, "time_column")
-        described["times"] = different_times(frame, column, grid) if times is None else list(times)
+        seen = Seen(value, tuple(section.get("missing_values") or ()))
+        described["times"] = (
+            different_times(frame, column, grid, seen) if times is None else list(times)
+        )
         if unit := name_and_unit(column)[1]:
             described["coordinate_units"] = unit
     elif times is not None:

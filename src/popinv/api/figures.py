@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,52 @@ class Figures(dict[str, Figure]):
             f'alt="{escape(name.replace("_", " "))}" style="max-width: 100%"></figure>'
             for name, figure in self.items()
         )
+
+
+@dataclass(frozen=True)
+class Plots:
+    """The figures of a result: ``plot("law")`` by name, ``plot.individuals()`` of its systems."""
+
+    result: Result
+
+    def __call__(self, *names: str) -> Figures:
+        """Draw figures, those of the workflow.
+
+        Parameters
+        ----------
+        *names : str
+            ``observations``, ``examples``, ``law``, ``noise_covariance``, ``descent``,
+            ``surrogate_error`` or ``solver_calls``. By default, all that the result has; one
+            without a surrogate has neither of the last two.
+
+        Returns
+        -------
+        dict of str to matplotlib.figure.Figure
+            A notebook shows them.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such figure, or the simulator was not stored.
+        """
+        return drawn(self.result, names)
+
+    def individuals(self, **settings: Any) -> Figures:
+        """Draw the 95 % intervals of the parameters of single systems.
+
+        Parameters
+        ----------
+        **settings
+            Those of :meth:`popinv.api.result.Result.posterior`.
+
+        Returns
+        -------
+        dict of str to matplotlib.figure.Figure
+            A notebook shows it.
+        """
+        from popinv.api.individuals import individuals
+
+        return Figures({"individuals": individuals(self.result, settings)})
 
 
 def _png(figure: Figure) -> str:

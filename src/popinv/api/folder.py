@@ -27,6 +27,7 @@ _STORES = {
     "population": "population",
     "noise_known": "oracles/noise_known",
     "law_known": "oracles/law_known",
+    "posterior": "posterior",
 }
 """Paths of the artefacts of a study in its folder, without their ending."""
 

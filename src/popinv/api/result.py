@@ -30,7 +30,7 @@ from popinv.store.whole_files import discard
 from popinv.surrogate.artefact import surrogate_of
 
 if TYPE_CHECKING:
-    from popinv.api.figures import Figures
+    from popinv.api.figures import Plots
     from popinv.surrogate.simulator import TrainedSurrogate
 
 
@@ -202,29 +202,43 @@ class Result:
 
     # --- pictures and draws ---------------------------------------------------------------------
 
-    def plot(self, *names: str) -> Figures:
-        """Draw figures, those of the workflow.
+    @property
+    def plot(self) -> Plots:
+        """The figures: ``plot()`` draws all, ``plot("law")`` some, ``plot.individuals()`` systems.
+
+        See :class:`popinv.api.figures.Plots`.
+        """
+        from popinv.api.figures import Plots
+
+        return Plots(self)
+
+    def posterior(self, **settings: Any) -> xr.Dataset:
+        """Return the parameters of each system, given its observations and the recovered law.
+
+        A study with the use ``posterior`` has them already. Otherwise, and with settings, they are
+        sampled now.
 
         Parameters
         ----------
-        *names : str
-            ``observations``, ``examples``, ``law``, ``noise_covariance``, ``descent``,
-            ``surrogate_error`` or ``solver_calls``. By default, all that the result has; one
-            without a surrogate has neither of the last two.
+        **settings
+            Keys of the use ``posterior``: ``law_and_noise``, ``effective``, ``chains``,
+            ``most_moves`` and ``kept_draws``.
 
         Returns
         -------
-        dict of str to matplotlib.figure.Figure
-            A notebook shows them.
+        Dataset
+            ``mean``, ``deviation``, ``lower``, ``median`` and ``upper`` (the 95 % interval) by
+            system and parameter, and draws ``z``. The coordinate ``system`` has the names of the
+            data.
 
         Raises
         ------
         ConfigError
-            If there is no such figure, or the simulator was not stored.
+            If there is no such setting, or the simulator was not stored.
         """
-        from popinv.api.figures import drawn
+        from popinv.api.individuals import posterior_of
 
-        return drawn(self, names)
+        return posterior_of(self, settings)
 
     def to_datatree(self, predictive: bool | None = None) -> xr.DataTree:
         """Return draws and observations as a DataTree, which ArviZ reads.

@@ -70,9 +70,10 @@ def _table(result: Result) -> tuple[pd.DataFrame, str]:
     summary = result.summary()
     more = len(summary) - _MOST
     shown = summary.head(_MOST)
+    known = ~shown.index.isin(result.answer.choice.undetermined)
     table = pd.DataFrame(
         {
-            "estimate": [_number(value) for value in shown["estimate"]],
+            "estimate": [_number(value) for value in shown["estimate"].where(known)],
             "std. error": [_number(value) for value in shown["standard_error"]],
             "95 % interval": [
                 f"{_number(low)} to {_number(high)}" if low <= high else "not determined"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ def summary(result: Result) -> pd.DataFrame:
     parts = [_law_rows(result)]
     if "summary" in result.population:
         parts.append(_summary_rows(result))
+    parts += _combination_rows(result)
     parts.append(
         _table(
             _described(result, "noise", noise.names),
@@ -80,6 +82,17 @@ def _summary_rows(result: Result) -> pd.DataFrame:
     return _table(
         _described(result, "law", names), "law", values, [np.full(len(names), np.nan)] * 3
     )
+
+
+def _combination_rows(result: Result) -> list[pd.DataFrame]:
+    """Return what the data determine of parameters that they do not determine, if it is known."""
+    found = json.loads(result.population.attrs["determined_combinations"])
+    if not found:
+        return []
+    told = {each["name"]: Described("1", "what the data determine of these") for each in found}
+    values = [np.array([each[key] for each in found]) for key in ("value", "lower", "upper")]
+    error = np.array([each.get("standard_error", np.nan) for each in found])
+    return [_table(told, "law", values, [error, *[np.full(len(found), np.nan)] * 2])]
 
 
 def _table(

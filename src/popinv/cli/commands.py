@@ -14,29 +14,35 @@ from popinv.cli.new_study_command import new_study
 from popinv.cli.programs import program
 from popinv.errors import PopinvError
 
+_GROUPS = {
+    "Run a study": ("new-study", "example", "try", "plan", "run", "show", "report"),
+    "Judge and compare": ("compare", "withdraw", "verify"),
+    "Help": ("docs", "doctor", "unlock"),
+}
 
-class _InOrder(click.Group):
-    """Commands in the order of their definition, which is the order of use."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+class _InGroups(click.Group):
+    """Commands in groups, in the order of use."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, names in _GROUPS.items():
+            with formatter.section(heading):
+                rows = [(name, self.commands[name].get_short_help_str(90)) for name in names]
+                formatter.write_dl(rows, col_max=10)
 
 
 _NEXT = """\b
 A study from beginning to end:
-  popinv new-study mine --forward python --observations data.csv
-  popinv try mine.yaml                     a first call of the simulator
-  popinv plan mine.yaml                    what the run will take
-  popinv run mine.yaml                     the run; killed, it goes on from there
-  popinv show results/mine                 what was found
-  popinv report mine.yaml                  pages with all results
-  popinv compare mine.yaml                 which of its models fits best
-  popinv withdraw mine.yaml --systems 17   the answer without a system
-docs/tutorial.md and docs/own_study.md say more.
+  popinv new-study mine --observations data.csv
+  popinv try mine.yaml         solve a few systems: does the simulator work, how fast is it?
+  popinv run mine.yaml         run the study; after an interruption it continues
+  popinv show mine.yaml        print the answer again
+  popinv report mine.yaml      write pages with all figures
+  popinv docs                  read the documentation
 """
 
 
-@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_NEXT)
+@click.group(cls=_InGroups, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_NEXT)
 @click.version_option(__version__, prog_name="popinv")
 def popinv() -> None:
     """Recover the law of a population's parameters and the covariance of the noise.
@@ -97,14 +103,14 @@ def attempt(configuration: Path, systems: int) -> None:
 
 
 _TO_SNAKEMAKE: dict[str, Any] = {
-    "context_settings": {"ignore_unknown_options": True, "help_option_names": ["--help"]},
+    "context_settings": {"ignore_unknown_options": True},
     "options_metavar": "",
 }
 _ARGUMENTS = click.argument(
     "arguments",
     nargs=-1,
     type=click.UNPROCESSED,
-    metavar="[CONFIGURATION] [OPTIONS OF SNAKEMAKE]...",
+    metavar="[CONFIGURATION] [-- OPTIONS OF SNAKEMAKE]",
 )
 
 
@@ -113,8 +119,9 @@ _ARGUMENTS = click.argument(
 def plan(configuration: Path | None) -> None:
     """Print the jobs of the studies of a CONFIGURATION, their time, memory and disk.
 
-    The numbers are those of a run from nothing. They follow from measurements of other studies, and
-    from polish.seconds_per_solve or the time limit of one's own simulator.
+    The numbers are those of a run from nothing, and upper ends. They follow from measurements of
+    other studies, and from the time of a solve, which 'popinv try' measures. Of jobs that have run,
+    the memory and time that they requested and used are printed, too.
     """
     from popinv.cli.plan import plan as planned
     from popinv.config.loading import load_file
@@ -129,27 +136,31 @@ def plan(configuration: Path | None) -> None:
 @popinv.command("run", short_help="Run the studies of a configuration.", **_TO_SNAKEMAKE)
 @_ARGUMENTS
 def run_studies(arguments: tuple[str, ...]) -> None:
-    r"""Run the studies of a CONFIGURATION, or go on where a run was stopped.
+    """Run the studies of a CONFIGURATION, or go on where a run was stopped.
 
     \b
       popinv run mine.yaml
-      popinv run mine.yaml -n                      what would be run
-      popinv run mine.yaml --cores 4
-      popinv run mine.yaml --profile profiles/slurm --slurm-partition=short
+      popinv run mine.yaml -n             print what would run, and run nothing
+      popinv run mine.yaml --cores 4      use four cores; the default is all
+      popinv run mine.yaml --verbose      print all messages of Snakemake and the jobs
+      popinv run mine.yaml -- --profile profiles/slurm --slurm-partition=short
 
-    Snakemake runs them, with all cores unless told otherwise. Its own options and targets follow
-    the configuration; what one would type is printed first. Without a configuration it is
-    config/config.yaml of this folder, or the example study of the package.
-    """
-    from popinv.cli.run import split
+    Snakemake runs the studies. Its own options and targets follow the configuration, best after
+    '--'; 'snakemake --help' lists them. Without a configuration, config/config.yaml of this folder
+    is run, or the example study of the package.
+    """  # noqa: D301
+    from popinv.cli.run import after_the_run, shows_steps, split
 
-    _snakemake(*split(arguments))
+    configuration, options = split(arguments)
+    _snakemake(configuration, options)
+    if shows_steps(options):
+        click.echo("\n" + after_the_run(configuration, options))
 
 
 @popinv.command("report", short_help="Write the pages of the report.", **_TO_SNAKEMAKE)
 @_ARGUMENTS
 def write_report(arguments: tuple[str, ...]) -> None:
-    r"""Write the report of a CONFIGURATION, and run what is missing for it.
+    """Write the report of a CONFIGURATION, and run what is missing for it.
 
     \b
       popinv report mine.yaml
@@ -157,7 +168,7 @@ def write_report(arguments: tuple[str, ...]) -> None:
 
     The arguments are those of 'popinv run'. Of a folder of results, nothing is run and no
     configuration is read.
-    """
+    """  # noqa: D301
     from popinv.cli.run import report_page, split
 
     configuration, options = split(arguments)
@@ -191,16 +202,18 @@ def _snakemake(configuration: str | None, options: Sequence[str]) -> None:
 
 @popinv.command(short_help="Print what studies found.")
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
-def show(results: tuple[Path, ...]) -> None:
+@click.option("--systems", is_flag=True, help="Print the parameters of each system.")
+def show(results: tuple[Path, ...], systems: bool) -> None:
     """Print what studies, and the uses on them, found.
 
-    RESULTS are folders of studies, of uses or of test problems, or files such as their
-    metrics.json; all studies by default.
+    RESULTS are configurations, folders of studies, of uses or of test problems, or files such as
+    their metrics.json; all studies in the folder 'results' by default.
     """
     from popinv.cli.show import metrics_files, table
+    from popinv.cli.show import systems as of_systems
 
     try:
-        click.echo(table(metrics_files(results)))
+        click.echo((of_systems if systems else table)(metrics_files(results)))
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
 
@@ -238,7 +251,7 @@ def compare(configuration: Path) -> None:
 def withdraw(
     configuration: Path, study: str | None, systems: str, rerun: bool, options: tuple[str, ...]
 ) -> None:
-    r"""Find the answer without the systems that withdraw from a study, and what each one moves.
+    """Find the answer without the systems that withdraw from a study, and what each one moves.
 
     \b
       popinv withdraw mine.yaml                          the influence of every system
@@ -247,7 +260,7 @@ def withdraw(
 
     The study is run first where it is not finished. The configuration's key
     downstream.withdrawal asks for the same.
-    """
+    """  # noqa: D301
     from popinv.cli.withdraw import configured, told
 
     named = [name.strip() for name in systems.split(",") if name.strip()]
@@ -272,7 +285,7 @@ def withdraw(
 def verify(
     folders: tuple[Path, ...], configfile: Path | None, seal: bool, sealed: str | None
 ) -> None:
-    r"""Read the results in folders (of studies, or of all) and say what is whole.
+    """Read the results in folders, or those of a configuration, and say what is whole.
 
     Each job has left a record of its settings, its inputs and its outputs beside them. By default
     the folder 'results' is read. The exit status is 1 if anything is not whole. Nothing is run, and
@@ -281,7 +294,7 @@ def verify(
     \b
       popinv verify results/mine --seal            the hash to publish with the results
       popinv verify results/mine --sealed 8c1f...  whether they are those that were published
-    """
+    """  # noqa: D301
     from popinv.cli.verify import verified
 
     try:
@@ -293,7 +306,30 @@ def verify(
         raise SystemExit(1)
 
 
-@popinv.command()
+@popinv.command(short_help="Open the documentation in a browser.")
+@click.argument("page", default="index")
+@click.option("--to", type=click.Path(path_type=Path), help="Write the pages into this folder.")
+@click.option("--no-browser", is_flag=True, help="Print the file and open nothing.")
+def docs(page: str, to: Path | None, no_browser: bool) -> None:
+    """Write the documentation as pages, and open a PAGE such as 'data' in a browser.
+
+    The pages are written into the user's cache unless --to names a folder.
+    """
+    import webbrowser
+
+    from popinv.cli.documentation import page_named, write_pages
+
+    folder = to or Path(click.get_app_dir("popinv"), "docs", __version__)
+    try:
+        file = page_named(write_pages(folder), page).resolve()
+    except (PopinvError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(file)
+    if not no_browser and not webbrowser.open(file.as_uri()):
+        click.echo("no browser was found; open this file in one", err=True)
+
+
+@popinv.command(short_help="Report what is installed and whether it works.")
 @click.argument("configuration", required=False, type=click.Path(path_type=Path))
 @click.option("--quiet", is_flag=True, help="Print only what is wrong.")
 def doctor(configuration: Path | None, quiet: bool) -> None:
@@ -316,27 +352,16 @@ def doctor(configuration: Path | None, quiet: bool) -> None:
     sys.exit(examination.main([*(["--quiet"] if quiet else []), *kinds]))
 
 
-@popinv.command(short_help="Compare the memory and time that jobs requested with what they used.")
+@popinv.command(hidden=True)
 @click.argument("configuration", required=False, type=click.Path(path_type=Path))
-@click.option("--configfile", type=click.Path(path_type=Path), hidden=True)
-def demand(configuration: Path | None, configfile: Path | None) -> None:
-    """Print the memory and time that jobs requested at their first attempt, and what they used.
-
-    What they took is in the benchmark files of the finished studies of the CONFIGURATION, by
-    default config/config.yaml.
-    """
-    from popinv.cli.plan import demand as compared
-    from popinv.config.loading import load_file
+@click.option("--configfile", type=click.Path(path_type=Path))
+@click.pass_context
+def demand(ctx: click.Context, configuration: Path | None, configfile: Path | None) -> None:
+    """Print what 'popinv plan' prints, which has taken the place of this command."""
     from popinv.deprecation import deprecated
 
-    if configfile is not None:
-        instead = f"popinv demand {configfile}"
-        click.echo(deprecated("--configfile of 'popinv demand'", instead, "0.3"), err=True)
-        configuration = configfile
-    try:
-        click.echo(compared(load_file(configuration or Path("config", "config.yaml"))))
-    except PopinvError as error:
-        raise click.ClickException(str(error)) from None
+    click.echo(deprecated("'popinv demand'", "'popinv plan'", "0.3"), err=True)
+    ctx.invoke(plan, configuration=configfile or configuration)
 
 
 @popinv.command(short_help="Take away the lock that a killed snakemake has left.")

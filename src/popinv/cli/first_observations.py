@@ -11,8 +11,16 @@ from textwrap import wrap
 
 import yaml
 
+from popinv.judgement.answer import spanned
 from popinv.observation_files.columns import Use
-from popinv.observation_files.survey import KnownColumn, Survey, name_and_unit
+from popinv.observation_files.survey import (
+    FEW_TIMES,
+    MANY_TIMES,
+    KnownColumn,
+    Survey,
+    name_and_unit,
+    rounding,
+)
 
 _WIDE = "# A row for each system, a column for each entry of an observation."
 _REPLICATES = "# A row for each replicate of a system, a column for each entry of an observation."
@@ -95,13 +103,19 @@ def _limit_keys(surveyed: Survey) -> Iterator[str]:
         yield f"censoring_column: {_text(marks)}"
         if (limit := surveyed.named("limit")) is not None:
             yield f"limit_column: {_text(limit)}"
+    elif surveyed.limits:
+        yield "# Of a value such as <0.4 it is only used that it lies beyond its limit."
+        yield f"censoring_column: {_text(surveyed.named('value') or '')}"
     if (limits := surveyed.named("lower_limit")) is not None:
         yield "# Of a value at its limit or below it is only used that it lies there."
         yield f"censored_below: {{column: {_text(limits)}}}"
 
 
-def model_observations(file: Path, surveyed: Survey) -> list[str]:
-    """Return the lines of the key ``observations`` of an own simulator, with comments."""
+def model_observations(file: Path, surveyed: Survey, dose: str | None = None) -> list[str]:
+    """Return the lines of the key ``observations`` of an own simulator, with comments.
+
+    A column with the dose of each system becomes its design.
+    """
     if not surveyed.long:
         places = _increasing(surveyed.names)
         if places and len(places) <= _LONGEST_TIMES:
@@ -124,7 +138,14 @@ def model_observations(file: Path, surveyed: Survey) -> list[str]:
     if time:
         grid = f", grid: {surveyed.grid}" if surveyed.grid else ""
         keys.append(f"times: {{file: {_text(file.as_posix())}, column: {_text(time)}{grid}}}")
-    return ["observations:", *(f"  {key}" for key in keys)]
+    design = ["# What the simulator is told of each system.", f"design: [{dose}]"] if dose else []
+    return [*design, "observations:", *(f"  {key}" for key in keys)]
+
+
+def dose_of_systems(surveyed: Survey) -> str | None:
+    """Return the column with the one dose of each system, as the design names it, or None."""
+    name = name_and_unit(surveyed.dose[0])[0] if surveyed.dose else ""
+    return name if _IDENTIFIER.fullmatch(name) else None
 
 
 def quoted_name(name: str) -> str:
@@ -151,22 +172,19 @@ def plain_observations(entries: int, units: str = "") -> list[str]:
 
 def described(file: Path, surveyed: Survey) -> Iterator[str]:
     """Yield what is said about a file: its size, the use of each column, and what is missing."""
+    each = spanned(surveyed.fewest, surveyed.most)
+    counted = f"{surveyed.systems} systems with {each} observations each"
     if surveyed.long:
         yield f"{file}: a long table (a row for each observation)"
-        each = (
-            str(surveyed.most)
-            if surveyed.fewest == surveyed.most
-            else f"{surveyed.fewest} to {surveyed.most}"
-        )
-        of_times = f", at {len(surveyed.times)} times in all" if surveyed.times else ""
-        yield f"  {surveyed.systems} systems, {each} observations of each{of_times}"
+        of_times = f", at {len(surveyed.times)} different times" if surveyed.times else ""
+        yield f"  {counted}{of_times}"
     else:
-        yield f"{file}: {surveyed.systems} systems, {surveyed.entries} observations of each"
+        yield f"{file}: {counted}"
     if surveyed.replicates[1] > 1:
-        low, high = surveyed.replicates
-        counted = str(high) if low == high else f"{low} to {high}"
+        counted = spanned(*surveyed.replicates)
         yield f"  {counted} replicates of each system, with the same parameters"
     yield from (f"  {line}" for line in _uses(surveyed))
+    yield from (f"  {line}" for line in _many_times(file, surveyed))
     if surveyed.grid:
         yield (
             f"  its many times are rounded to {len(surveyed.times)}, by at most "
@@ -190,10 +208,43 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
             "the file)"
         )
     if surveyed.censored:
-        yield f"  beyond a limit: {surveyed.censored} values (see the file)"
-    if surveyed.missing:
-        treated = "left out" if surveyed.long else "masked (see the file)"
-        yield f"  missing: {surveyed.missing} values, {treated}"
+        yield f"  beyond a limit: {surveyed.censored} values; it is only used that they lie there"
+    if doses := surveyed.layout.doses if surveyed.layout else 0:
+        yield (
+            f"  {doses} of {surveyed.rows} rows are doses without a value and are left out; "
+            + (
+                f"the simulator gets '{dose}' of each system as design"
+                if (dose := dose_of_systems(surveyed))
+                else "a simulator gets one dose of each system, by a column of forward.design"
+            )
+        )
+    if surveyed.missing and surveyed.long:
+        yield f"  {surveyed.missing} of {surveyed.rows} rows have no value and are left out"
+    elif surveyed.missing:
+        yield f"  missing: {surveyed.missing} values, masked (see the file)"
+
+
+def _many_times(file: Path, surveyed: Survey) -> Iterator[str]:
+    """Yield what many times cost, and how to round them."""
+    count, time = len(surveyed.times), surveyed.named("time")
+    if count < MANY_TIMES or surveyed.grid or time is None:
+        return
+    tolerance = rounding(surveyed.times, FEW_TIMES)
+    yield (
+        f"{count} different times are many: the simulator returns its output at all of them for "
+        f"every system, and surrogate and noise have {surveyed.entries} entries, though a system "
+        f"has at most {surveyed.most}. Fewer are quicker. To round them to {FEW_TIMES}, by at most "
+        f"{tolerance:g}, write in the study:"
+    )
+    yield "  forward:"
+    yield (
+        f"    observations: {{..., times: {{file: {_text(file.as_posix())}, column: "
+        f"{_text(time)}, grid: {FEW_TIMES}}}}}"
+    )
+    yield "  observations:"
+    yield f"    time_tolerance: {tolerance:g}"
+    if surveyed.crowded:
+        yield "    replicates: rows        # some systems have several values at one rounded time"
 
 
 _WORDS = {
@@ -213,16 +264,18 @@ _WORDS = {
 
 def _uses(surveyed: Survey) -> list[str]:
     """Return a table of the columns, their use and why, with columns of one kind in one line."""
-    rows: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, str, str, str]] = []
     for each in surveyed.columns:
         use = "not observed" if each.use == "known" and not surveyed.long else _WORDS[each.use]
         why = each.why
         if each.use == "known":
             why += "; it may be design or covariate"
-        rows.append((each.name or '""', use, why))
+        # Names of one series, such as p1 to p50 or 0.5 to 9.5, stand in one line.
+        series = re.sub(r"[\d.]+", "0", each.name)
+        rows.append((each.name or '""', use, why, series))
     shown = [("column", "becomes", "why")]
-    for (use, why), group in itertools.groupby(rows, lambda row: row[1:]):
-        names = [name for name, _, _ in group]
+    for (use, why, _), group in itertools.groupby(rows, lambda row: row[1:]):
+        names = [row[0] for row in group]
         if len(names) > _SHOWN:
             names = [f"{names[0]} ... {names[-1]} ({len(names)})"]
         shown += [(name, use, why) for name in names]

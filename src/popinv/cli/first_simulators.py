@@ -37,18 +37,20 @@ _PYTHON_TIMES = '''\
 import numpy as np
 
 
-def solve(z, times):
+def solve(z, ${design}times):
     """Map parameters (n, 2), one system a row, to observations (n, $entries).
 
     The columns of z are the `parameters` of the configuration, in its order. `times` are all
     times of the file, in increasing order$order.
-    With `design: [...]` in the configuration, write solve(z, design, times).
+    $known
     """
     size, rate = z.T
     since = (times - times[0]) / max(times[-1] - times[0], 1e-300)
-    curves = size[:, None] * np.exp(-rate[:, None] * since)
+    curves = size[:, None]$factor * np.exp(-rate[:, None] * since)
     return $curves
 '''
+
+_WITH_DESIGN = "With `design: [...]` in the configuration, write solve(z, design, times)."
 
 _PLACES = """\
 PLACES = [4 * i / max(1, $entries - 1) for i in range($entries)]
@@ -131,7 +133,13 @@ def simulator_file(kind: str, name: str) -> Path:
     return Path(name, _FILES[kind])
 
 
-def simulator_text(kind: str, entries: int, times: Sequence[float], labels: Sequence[str]) -> str:
+def simulator_text(
+    kind: str,
+    entries: int,
+    times: Sequence[float],
+    labels: Sequence[str],
+    dose: str | None = None,
+) -> str:
     """Return the code of a first simulator.
 
     Parameters
@@ -144,6 +152,8 @@ def simulator_text(kind: str, entries: int, times: Sequence[float], labels: Sequ
         The times of the observations, empty if they have none.
     labels : sequence of str
         The observed quantities, empty if there is one.
+    dose : str, optional
+        The dose of each system, if the design of the study has one.
 
     Examples
     --------
@@ -156,6 +166,9 @@ def simulator_text(kind: str, entries: int, times: Sequence[float], labels: Sequ
             entries=entries,
             order=f", for {labels[0]} and then for {', '.join(labels[1:])}" if count > 1 else "",
             curves=f"np.hstack([curves] * {count})" if count > 1 else "curves",
+            design="design, " if dose else "",
+            factor=" * design[:, :1]" if dose else "",
+            known=f"The column of `design` is the dose, {dose}." if dose else _WITH_DESIGN,
         )
     places = _listed(times, count) if times else Template(_PLACES).substitute(entries=entries)
     text = {"python": _PYTHON, "executable": _PROGRAM, "umbridge": _SERVER}[kind]

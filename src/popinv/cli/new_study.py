@@ -14,6 +14,7 @@ from string import Template
 from textwrap import indent
 
 from popinv.cli.first_observations import (
+    dose_of_systems,
     model_observations,
     observations_section,
     plain_observations,
@@ -31,7 +32,6 @@ from popinv.observation_files.survey import Survey, survey
 from popinv.store.whole_files import write_text
 from popinv.workflow.location import project_folder
 
-_DEFAULT = "porous_flow"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 # The deviation at which the search for the noise starts: as a share of the observations' spread,
 # and if there are no observations yet.
@@ -41,10 +41,10 @@ _OWN_ENTRIES = 10
 
 _HEAD = """\
 {schema}
-# Every key is explained in config/README.md; what is left out has the default given there.
+# 'popinv docs configuration' explains every key; a key that is left out has its default.
 #   popinv try {name}.yaml                # a first look, in seconds
-#   snakemake --configfile {name}.yaml
-#   popinv show results/{name}
+#   popinv run {name}.yaml
+#   popinv show {name}.yaml
 
 seed: 1
 
@@ -78,7 +78,7 @@ _FEW_SOLVES = """\
 
 def new_study(
     name: str,
-    forward: str | None = None,
+    forward: str = "python",
     observations: Path | None = None,
     given: Given | None = None,
     ask: Asked = refuse_to_ask,
@@ -89,9 +89,8 @@ def new_study(
     ----------
     name : str
         Name of the study and of its folder in the results.
-    forward : str, optional
-        One of `popinv.forward.examples.example_kinds`. By default ``python`` for a long table, and
-        ``porous_flow`` otherwise.
+    forward : str
+        One of `popinv.forward.examples.example_kinds`.
     observations : Path, optional
         A file of observations. Without it, observations are made from a known truth.
     given : Given, optional
@@ -116,29 +115,34 @@ def new_study(
     configuration = Path(f"{name}.yaml")
     _check_new(configuration)
     surveyed = None if observations is None else survey(observations, given, ask)
-    kind = forward or ("python" if surveyed and surveyed.long else _DEFAULT)
-    own = kind in OWN
+    own = forward in OWN
     if surveyed and surveyed.long and not own:
         raise ConfigError(
             f"{observations} is a long table, whose times an own simulator takes from the file: "
-            f"--forward {', '.join(OWN)}; got {kind}. If each of its rows is a system, state "
+            f"--forward {', '.join(OWN)}; got {forward}. If each of its rows is a system, state "
             "--layout wide."
         )
-    first, simulator = example(kind), simulator_file(kind, name) if own else None
+    first, simulator = example(forward), simulator_file(forward, name) if own else None
     if simulator:
         _check_new(simulator)
+    dose = None
     if surveyed is None or observations is None:
-        entries = _OWN_ENTRIES if own else forward_section({"kind": kind}).observation_count()
+        entries = _OWN_ENTRIES if own else forward_section({"kind": forward}).observation_count()
         observed = _SYNTHETIC + indent(first.truth, 8 * " ")
         described = plain_observations(entries)
     else:
         entries = surveyed.entries
         observed = _lines(observations_section(observations, surveyed), 4)
-        described = model_observations(observations, surveyed)
+        dose = dose_of_systems(surveyed) if forward == "python" else None
+        described = model_observations(observations, surveyed, dose)
     spread = surveyed.spread if surveyed else None
     size = surveyed.size if surveyed else 1.0
+    if dose and surveyed and surveyed.dose and surveyed.dose[1] > 0:
+        # The first simulator multiplies by the dose.
+        size /= surveyed.dose[1]
     study = Template(first.study).substitute(
         name=name,
+        folder=quoted_name(name),
         entries=entries,
         observed=_lines(described, 2).rstrip(),
         noise=float(f"{_NOISE_SHARE * spread:.1g}") if spread else _NOISE,
@@ -147,7 +151,7 @@ def new_study(
     texts = {}
     if simulator:
         times, labels = (surveyed.times, surveyed.labels) if surveyed else ((), ())
-        texts[simulator] = simulator_text(kind, entries, times, labels)
+        texts[simulator] = simulator_text(forward, entries, times, labels, dose)
     texts[configuration] = (
         _HEAD.format(name=name, key=quoted_name(name), schema=_schema())
         + indent(study, 4 * " ")
@@ -159,8 +163,8 @@ def new_study(
     return _written(texts, configuration), surveyed
 
 
-def _check_names(name: str, forward: str | None) -> None:
-    if forward is not None and forward not in example_kinds():
+def _check_names(name: str, forward: str) -> None:
+    if forward not in example_kinds():
         raise ConfigError(f"forward is '{forward}', allowed: {', '.join(example_kinds())}")
     if not _NAME.fullmatch(name):
         other = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")

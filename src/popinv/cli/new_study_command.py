@@ -18,8 +18,9 @@ from popinv.forward.examples import example_kinds
 @click.option(
     "--forward",
     type=click.Choice(example_kinds()),
-    help="The forward model; python, executable and umbridge are simulators of your own.  "
-    "[default: porous_flow; python for a long table]",
+    default="python",
+    show_default=True,
+    help="The forward model; python, executable and umbridge are simulators of your own.",
 )
 @click.option(
     "--observations",
@@ -44,7 +45,7 @@ from popinv.forward.examples import example_kinds
 )
 def new_study(
     name: str,
-    forward: str | None,
+    forward: str,
     observations: Path | None,
     layout: str | None,
     system: str | None,
@@ -75,7 +76,7 @@ def new_study(
     for path in written:
         click.echo(f"wrote {path}")
     if surveyed and observations:
-        for line in [*described(observations, surveyed), *_too_few(f"{name}.yaml")]:
+        for line in [*described(observations, surveyed), *_of_the_table(f"{name}.yaml")]:
             click.echo(line)
     if forward == "umbridge":
         click.echo(f"Start the server in another terminal: python {name}/server.py")
@@ -86,19 +87,21 @@ def new_study(
     )
 
 
-def _too_few(configuration: str) -> list[str]:
-    """Return what a new study says of too few systems for the law in its configuration."""
+def _of_the_table(configuration: str) -> list[str]:
+    """Return what a new study says of equal systems, and of too few for its law."""
     from popinv.cli.enough import too_few_systems
     from popinv.config.data_files import check_observation_file
     from popinv.config.loading import load_file
     from popinv.config.observations import FileObservations
+    from popinv.observation_files.table import described_equals
 
     (study,) = load_file(configuration).studies.values()
     if not isinstance(study.observations, FileObservations):
         return []
     covariates = study.law.covariate_names()
     table = check_observation_file(study.observations, study.forward, covariates)
-    return ["", *told] if (told := too_few_systems(study, table)) else []
+    equal = [f"  {line}" for line in [described_equals(table)] if line]
+    return [*equal, *(["", *told] if (told := too_few_systems(study, table)) else [])]
 
 
 def _at_a_terminal() -> bool:

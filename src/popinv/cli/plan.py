@@ -1,4 +1,4 @@
-"""What `popinv plan` and `popinv demand` print: what jobs take, and what they took."""
+"""What `popinv plan` prints: what jobs take, and what those that have run took."""
 
 from __future__ import annotations
 
@@ -38,14 +38,18 @@ def plan(config: Config) -> str:
         heading, times = f"{name}: from nothing to the figures", _known_times(name, study, config)
         blocks.append("\n".join(filter(None, [heading, *_table(rows), times])))
     blocks.append(
-        f"together: {jobs:,} jobs, {duration(seconds)} of one core, at most {most:,.0f} MB in a "
-        f"job, about {disk:,.0f} MB of disk\n"
+        f"together: {jobs:,} jobs, at most {duration(seconds)} of one core and often a quarter of "
+        f"that, at most {most:,.0f} MB in a job, about {disk:,.0f} MB of disk\n"
         f"here: {machine.cores} cores, {machine.megabytes:,.0f} MB of memory, "
         f"{machine.free_megabytes:,.0f} MB of disk left"
     )
-    text = "\n\n".join(blocks)
+    if used := compared(config):
+        heading = (
+            "requested and used by the jobs that have run, of each rule the nearest to its limit"
+        )
+        blocks.append("\n".join([heading, *_of_used(used)]))
     check_fits(config, machine)
-    return text
+    return "\n\n".join(blocks)
 
 
 @dataclass(frozen=True)
@@ -80,16 +84,14 @@ def compared(config: Config) -> list[AskedAndTaken]:
     return found
 
 
-def demand(config: Config) -> str:
-    """Return the comparison as text, with what is known of the time of solves."""
+def _of_used(used: Sequence[AskedAndTaken]) -> list[str]:
     rows = [["rule", "jobs", "asked MB", "took MB", "share", "asked min", "took min"]]
-    for row in compared(config):
+    for row in used:
         share = f"{row.megabytes_taken / row.megabytes_asked:.0%}"
         memory = [str(row.megabytes_asked), f"{row.megabytes_taken:.0f}", share]
         time = [str(row.minutes_asked), f"{row.minutes_taken:.1f}"]
         rows.append([row.rule, str(row.jobs), *memory, *time])
-    times = [_known_times(name, study, config) for name, study in config.studies.items()]
-    return "\n".join(filter(None, [*_table(rows), *times]))
+    return _table(rows)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

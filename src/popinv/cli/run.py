@@ -7,22 +7,45 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
 from popinv.cli.programs import program, snakefile_option
+from popinv.cli.show import metrics_files, table
 from popinv.config.loading import load_file
 from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError
-from popinv.workflow.job import GO_ON, SPOKEN_FOR
+from popinv.judgement.files import METRICS_FILE
+from popinv.workflow.job import GO_ON, PROGRESS, SPOKEN_FOR
 from popinv.workflow.location import default_configuration, project_folder
 
 _CONFIGURATIONS = {".json", ".yaml", ".yml"}
 _OPTIONS, _DIRECTORY = {"--configfile", "--configfiles"}, {"--directory", "-d"}
 # Where Snakemake looks for a profile in the working directory.
 _PROFILES = ("default", "profiles/default")
+# Options with which Snakemake prints its own messages, or no run takes place.
+_PLAIN = {
+    *(
+        "--verbose",
+        "--quiet",
+        "-q",
+        "--logger",
+        "--dry-run",
+        "--dryrun",
+        "-n",
+        "--unlock",
+        "--summary",
+    ),
+    *("--detailed-summary", "-D", "-S", "--dag", "--rulegraph", "--filegraph", "--d3dag", "--lint"),
+    *("--list-rules", "-l", "--list-target-rules", "--lt", "--list-changes", "--list-untracked"),
+    *("--printshellcmds", "-p", "--debug-dag", "--touch", "-t", "--archive", "--version", "-v"),
+}
+# The tables of more studies are not printed after a run.
+_MOST_TABLES = 3
 # What a shell reports of a program that Ctrl+C has ended.
 _INTERRUPTED = 130
 
@@ -130,25 +153,74 @@ def _profile(options: Sequence[str]) -> list[str]:
     return ["--workflow-profile", str(project_folder() / "profiles/default")]
 
 
+def _with_profile_stated(arguments: Sequence[str]) -> list[str]:
+    """Return arguments with the options of popinv's own profile, if Snakemake would take it.
+
+    Snakemake announces each profile that it takes.
+    """
+    profile = project_folder() / "profiles/default"
+    taken = _values(arguments, {"--workflow-profile"}) or [str(profile)]
+    if Path(taken[-1]).resolve() != profile.resolve():
+        return list(arguments)
+    options: list[str] = []
+    for key, value in read_yaml(profile / "config.yaml").items():
+        values = value if isinstance(value, list) else [value] if value is not True else []
+        options += [f"--{key}", *map(str, values)]
+    without = ["--workflow-profile", "none"]
+    # The first ends a list of values, before a target; the last one counts.
+    return [*options, *without, *arguments, *without]
+
+
 def run(configuration: str | None, options: Sequence[str]) -> int:
     """Run Snakemake and return its exit status, 130 if it was interrupted.
 
-    It prints what one would type.
+    A line for each step of a study is printed (:mod:`popinv.workflow.display`). Snakemake's own
+    messages are printed in its place where the options ask for more or less than that. What one
+    would type is then printed first.
     """
     arguments = command(configuration, options)
-    click.echo(shlex.join([program("snakemake"), *arguments]), err=True)
-    environment = {**os.environ, SPOKEN_FOR: "1"}
-    process = subprocess.Popen([sys.executable, "-m", "snakemake", *arguments], env=environment)
-    interrupted = False
-    while True:
-        try:
-            status = process.wait()
-        except KeyboardInterrupt:
-            # The terminal has told Snakemake too, which ends its jobs first.
-            interrupted = True
+    with ExitStack() as stack:
+        environment = {**os.environ, SPOKEN_FOR: "1"}
+        if shows_steps(options):
+            environment[PROGRESS] = stack.enter_context(TemporaryDirectory(prefix="popinv_"))
+            arguments = [*_with_profile_stated(arguments), "--logger", "popinv"]
         else:
-            break
+            click.echo(shlex.join([program("snakemake"), *arguments]), err=True)
+        process = subprocess.Popen([sys.executable, "-m", "snakemake", *arguments], env=environment)
+        interrupted = False
+        while True:
+            try:
+                status = process.wait()
+            except KeyboardInterrupt:
+                # The terminal has told Snakemake too, which ends its jobs first.
+                interrupted = True
+            else:
+                break
     if interrupted:
         click.echo(GO_ON, err=True)
         return _INTERRUPTED
     return status
+
+
+def shows_steps(options: Sequence[str]) -> bool:
+    """Return whether a run with these options is told in lines of steps."""
+    return _PLAIN.isdisjoint(option.partition("=")[0] for option in options)
+
+
+def after_the_run(configuration: str | None, options: Sequence[str]) -> str:
+    """Return what the finished studies of a configuration found, and where all messages are."""
+    named = [configuration] if configuration else _named(options)[-1:]
+    config = load_file(named[0] if named else default_configuration())
+    folder = Path(([*_values(options, _DIRECTORY), "."])[0])
+    results = folder / config.results
+    studies = [results / name for name in config.studies]
+    told = [study for study in studies if (study / METRICS_FILE).is_file()]
+    blocks = []
+    if len(told) > _MOST_TABLES:
+        blocks.append(f"'{program('popinv')} show {results}' prints what each study found")
+    elif told:
+        blocks.append(table(metrics_files(told)))
+    if logs := sorted(folder.glob(".snakemake/log/*.snakemake.log")):
+        of_jobs = " ".join(str(study / "logs") for study in studies[:_MOST_TABLES])
+        blocks.append(f"all messages: {logs[-1]}, and those of the jobs: {of_jobs}")
+    return "\n\n".join(blocks)

@@ -6,6 +6,7 @@ Use: ``python -m popinv.cli.show results/*/metrics.json``.
 from __future__ import annotations
 
 import argparse
+import csv
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -58,15 +59,13 @@ def comparisons_of(configuration: str | Path) -> str:
         raise DataError(
             f"{configuration}: compares no models. Name studies of the same observations there, "
             f"such as 'comparisons: {{models: [{', '.join(list(config.studies)[:2])}]}}', and run "
-            f"snakemake --configfile {configuration}"
+            f"popinv run {configuration}"
         )
     blocks = []
     for name in config.comparisons:
         file = Path(config.results, "comparisons", name, "comparison.json")
         if not file.exists():
-            raise DataError(
-                f"{file}: there is no such file yet. Run snakemake --configfile {configuration}"
-            )
+            raise DataError(f"{file}: there is no such file yet. Run 'popinv run {configuration}'.")
         blocks.append("\n".join(comparison_lines(name, read_metrics(file))))
     return "\n\n".join(blocks)
 
@@ -88,11 +87,12 @@ def metrics_files(given: Sequence[Path]) -> list[Path]:
         If there is none. The message says what to do.
     """
     asked = given or (Path("results"),)
-    files = [path for each in asked for path in _metrics_in(each)]
+    folders = [folder for each in asked for folder in folders_of(each)]
+    files = [path for each in folders for path in _metrics_in(each)]
     if not files:
-        places = ", ".join(map(str, asked))
+        places = ", ".join(map(str, folders))
         raise DataError(
-            f"no metrics.json in {places}: no study is finished there. {_instead(asked[0])}"
+            f"no metrics.json in {places}: no study is finished there. {_instead(folders[0])}"
         )
     return files
 
@@ -109,6 +109,20 @@ def _instead(asked: Path) -> str:
         f"'{program('popinv')} run NAME.yaml' runs a study; without a name it is the one of "
         "config/config.yaml."
     )
+
+
+def folders_of(given: Path) -> list[Path]:
+    """Return the folders of the results of a configuration's studies; another path is itself.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration does not pass the checks.
+    """
+    if given.suffix not in (".yaml", ".yml"):
+        return [given]
+    config = load_file(given)
+    return [Path(config.results, name) for name in config.studies]
 
 
 def _metrics_in(given: Path) -> list[Path]:
@@ -152,6 +166,46 @@ def table(metrics_paths: Sequence[str | Path]) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
+def systems(metrics_paths: Sequence[str | Path]) -> str:
+    """Return the parameters of each system of each study: posterior means and 95 % intervals.
+
+    Raises
+    ------
+    DataError
+        If a study has not sampled them. The message says how it does.
+    """
+    return "\n\n".join(_systems(Path(path).resolve().parent) for path in metrics_paths)
+
+
+def _systems(folder: Path) -> str:
+    file = folder / "downstream" / "posterior" / "systems.csv"
+    if not file.exists():
+        raise DataError(
+            f"{folder.name}: the parameters of single systems have not been sampled. Write in the "
+            f"study's configuration\n  downstream:\n    posterior: {{}}\nand run it again, or call "
+            f"popinv.load('{folder}').posterior() in Python"
+        )
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    means = [name for name in rows[0] if name.split(" [")[0].endswith(" mean")]
+    table: list[tuple[str, ...]] = [("system", *(name.replace(" mean", "") for name in means))]
+    for row in rows:
+        cells = (
+            f"{_number(float(row[name]))} ({_number(float(row[_end(name, '2.5 %')]))} to "
+            f"{_number(float(row[_end(name, '97.5 %')]))})"
+            for name in means
+        )
+        table.append((row["system"], *cells))
+    heading = f"{folder.name}: posterior mean and 95 % interval of each system"
+    return "\n".join([heading, "-" * len(heading), *aligned(table)])
+
+
+def _end(mean: str, end: str) -> str:
+    """Return the column of an end, for that of a mean."""
+    name, _, unit = mean.partition(" [")
+    return name.removesuffix(" mean") + f" {end}" + (f" [{unit}" if unit else "")
+
+
 def _other(path: Path, numbers: Mapping[str, Any]) -> str:
     """Return the text of a file that is not a study's answer."""
     if path.stem == "comparison" and "models" in numbers:
@@ -175,7 +229,7 @@ def _compared(paths: Sequence[Path]) -> list[str]:
 
 def _study(path: Path, answer: StudyAnswer) -> str:
     name, sizes = path.resolve().parent.name, answer.sizes
-    heading = f"{name}: {sizes.systems} systems, {sizes.observations_each} observations each"
+    heading = f"{name}: {sizes.systems} systems with {sizes.observations_each} observations each"
     parameters = aligned(_parameters(answer))
     judged = [*_judged(path, answer), *uses_lines(path.parent)]
     return "\n".join([heading, "-" * len(heading), *parameters, "", *judged])
@@ -217,7 +271,7 @@ def _parameters(answer: StudyAnswer) -> list[tuple[str, ...]]:
                 (
                     kind,
                     p.name.replace("_", " "),
-                    _number(p.value),
+                    _number(p.value) if p.determined else "",
                     p.interval,
                     "" if p.true is None else _number(p.true),
                     p.units,

@@ -117,9 +117,9 @@ def solve_few(
         solutions = _joined(first, solutions)
     check_solutions(solutions, len(z), len(model.observations))
     each = _each_slow(model, z, tally, file) if slow else _each_quick(model, z, tally)
-    if tally.solves and each >= journal_seconds:
+    if tally.solves:
         with SolveTimer(file) as timer:
-            timer.add(tally.solves, tally.seconds)
+            timer.add(tally.solves, each * tally.solves)
     return solutions, each
 
 

@@ -1,9 +1,9 @@
 """First solves of a study's forward model, before the workflow starts.
 
 This checks the configuration and its files as the workflow does, says how long its solves may take,
-solves the first systems of the first design, and prints the results, the time for a solve, and the
-number and the time of the solves that the study needs. A simulator that cannot work is detected
-within seconds.
+solves the first systems of the first design, and prints the results, the time for a solve, the
+number and the time of the solves that the study needs, and a verdict. A simulator that cannot work
+is detected within seconds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from popinv.cli.enough import too_few_systems
 from popinv.cli.first_times import interpolated_in_time, rounded_in_time
 from popinv.cli.solve_costs import duration, solves_of, study_costs
 from popinv.cli.trial_solves import solve_few
+from popinv.cli.trial_verdict import ends_of, verdict
 from popinv.config.budget import MOST_INPUTS
 from popinv.config.data_files import check_data_files, check_observation_file
 from popinv.config.loading import load_file
@@ -29,7 +30,7 @@ from popinv.forward.python.section import PythonFunction
 from popinv.inference.polish import pseudo_likelihood_solves
 from popinv.inference.settings import PolishSettings
 from popinv.observation_files.heldout import learned_and_tested
-from popinv.observation_files.table import ObservationTable
+from popinv.observation_files.table import ObservationTable, described_equals
 from popinv.population.known import Known
 from popinv.population.laws.section import law_spread, law_values
 from popinv.population.model import covariate_names
@@ -110,9 +111,6 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
     if checked:
         lines.append("the derivatives it gives agree with differences of solves")
     good = ~solutions.failed
-    if not good.all():
-        budget = study.active_learning.failure_budget
-        lines.append(f"tolerated are {budget:.0%} of them (active_learning.failure_budget)")
     if good.any():
         lines.append(f"their observations lie between {_range(solutions.observations[good])}")
     observed = getattr(study.observations, "count", 0)
@@ -122,6 +120,7 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
             f"those of the {len(table.values)} systems in {study.observations.file} lie between "
             + _range(table.values)
         )
+        lines += [line for line in [described_equals(table)] if line]
         lines += rounded_in_time(study, table, solutions.observations[good])
     lines += interpolated_in_time(study, z[good])
     lines += too_few_systems(study, table)
@@ -131,10 +130,9 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
         lines += without
     else:
         lines += _fewer_solves(study, calls, calls * seconds)
-        if study.surrogate.kind != "none":
-            lines.append("training and descent take further minutes, for any simulator")
-            if isinstance(model, ExternalModel):
-                lines += _cheap_enough(study.polish, seconds, observed, len(population.names))
+        if study.surrogate.kind != "none" and isinstance(model, ExternalModel):
+            lines += _cheap_enough(study.polish, seconds, observed, len(population.names))
+    lines += verdict(study, solutions, table, seconds)
     for line in lines:
         say(line)
     return bool(good.any())
@@ -214,5 +212,4 @@ def _failures(z: np.ndarray, solutions: Solutions, names: list[str]) -> list[str
 
 
 def _range(values: np.ndarray) -> str:
-    low, high = np.nanmin(values), np.nanmax(values)
-    return f"{low:.3g} and {high:.3g}"
+    return " and ".join(f"{end:.3g}" for end in ends_of(values))

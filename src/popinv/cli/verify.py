@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from popinv.cli.show import folders_of
 from popinv.config.loading import load_file
 from popinv.errors import DataError
 from popinv.store.whole_files import write_text
@@ -44,7 +45,7 @@ def verified(
         raise DataError("--sealed: a seal is that of one folder; name it, such as results/mine")
     config = None if configfile is None else load_file(configfile)
     lines, whole = [], True
-    for folder in folders:
+    for folder in (each for given in folders for each in folders_of(given)):
         given = folder if folder.is_dir() else Path("results", folder)
         if not given.is_dir():
             raise DataError(f"{folder}: there is no such folder of results")

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from popinv.config.budget import with_few_solves
 from popinv.config.checks import study_problems
 from popinv.config.comparisons import comparison_problems
+from popinv.config.observations import with_observed_times
 from popinv.config.reruns import with_reruns
 from popinv.config.study import Config, Study
 from popinv.config.yaml_files import read_yaml
@@ -107,7 +108,7 @@ def _tidy(mapping: Mapping[Any, Any]) -> dict[str, Any]:
                     for key, value in study.items()
                     if value is not None or key not in Study.model_fields
                 }
-                studies[name] = with_few_solves(stated)
+                studies[name] = with_observed_times(with_few_solves(stated))
     return data
 
 

@@ -6,7 +6,7 @@ time would say nothing. Neighbouring times are then pooled, as in visual predict
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,14 +22,15 @@ from popinv.figures.arrangement import (
 )
 from popinv.figures.simulated import (
     LEVELS,
+    DataSets,
     covariance,
-    data_sets,
     middle_of,
     moments,
     quantiles,
     range_of,
 )
 from popinv.inference.problem import Problem
+from popinv.workers import parallel
 
 # A bin has at least so many values, or half of what the fullest observation has.
 _FILLED = 10
@@ -202,7 +203,7 @@ class PredictiveCheck:
 
     @classmethod
     def of(
-        cls, observations: xr.Dataset, sets: Iterable[np.ndarray], replicates: int = 1
+        cls, observations: xr.Dataset, sets: Sequence[np.ndarray], replicates: int = 1
     ) -> PredictiveCheck:
         """Return the statistics of data sets.
 
@@ -210,7 +211,7 @@ class PredictiveCheck:
         ----------
         observations : Dataset
             ``y`` (system, observation), NaN if an observation is missing.
-        sets : iterable of ndarray of shape (N, R d_y)
+        sets : sequence of B ndarrays of shape (N, R d_y)
             Data sets of the fitted model with the gaps of the data, R replicates side by side.
         replicates : int
             R.
@@ -219,15 +220,16 @@ class PredictiveCheck:
         seen = seen_somewhere(shown)
         shown = shown.isel(observation=seen)
         bins = bins_of(arrangement(shown), shown["y"].values)
-        found: tuple[list[np.ndarray], ...] = ([], [], [], [])
-        for y in sets:
+
+        def statistics(index: int) -> tuple[np.ndarray, ...]:
+            y = sets[index]
             rows = rows_of_replicates(y, replicates)
             # The first replicate, which every system has.
             first = covariance(y[:, : rows.shape[1]]).astype(np.float32)
-            each = bins.quantiles(rows[:, seen]), *moments(rows[:, seen]), first
-            for values, value in zip(found, each, strict=True):
-                values.append(value)
-        quantiles, *others = map(np.array, found)
+            return bins.quantiles(rows[:, seen]), *moments(rows[:, seen]), first
+
+        found = parallel(statistics, range(len(sets)), "data sets of the model", unit="set")
+        quantiles, *others = map(np.array, zip(*found, strict=True))
         observed = bins.quantiles(shown["y"].values)
         return cls(shown, bins, QuantileRanges.of_sets(observed, quantiles), *others)
 
@@ -242,5 +244,5 @@ def predictive_check(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Pred
     loaded : mapping of str to Dataset
         ``observations``, ``population`` and ``check``.
     """
-    sets = data_sets(problem, loaded["population"], loaded["check"])
+    sets = DataSets.of(problem, loaded)
     return PredictiveCheck.of(loaded["observations"], sets, problem.replicates)

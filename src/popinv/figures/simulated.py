@@ -12,7 +12,9 @@ closer to a well estimated model for that, so the ranges are slightly too wide.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -53,36 +55,48 @@ def some_systems(
     return problem.of_systems(chosen), {**loaded, "observations": observations}
 
 
-def data_sets(problem: Problem, population: xr.Dataset, check: xr.Dataset) -> Iterator[np.ndarray]:
-    """Yield data sets of the fitted model, each (N, R d_y) with NaN where the data have gaps.
+@dataclass(frozen=True)
+class DataSets(Sequence[np.ndarray]):
+    """Data sets of the fitted model, each simulated when it is asked for.
 
-    Parameters
+    A data set is (N, R d_y) for N systems of R replicates, with NaN where the data have gaps.
+
+    Attributes
     ----------
     problem : Problem
-        With the surrogate and the data, N systems of R replicates.
+        With the surrogate and the data.
     population : Dataset
         ``alpha`` and ``gamma``.
-    check : Dataset
-        The record of all solves. Each simulated system is given the error of the surrogate on a
-        random one of the last round.
+    residuals : ndarray of shape (n, d_y), optional
+        Errors of the surrogate. Each simulated system is given a random one of them.
     """
-    alpha, gamma = parameters_of(population)
-    residuals = solver_residuals(problem, check)
-    conditions, count = problem.conditions, len(problem.data)
-    gaps = ~conditions.present if conditions.gaps else None
-    ranks = int(np.clip(_ENTRIES / problem.data.size / 40, _FEWEST, _MOST))
-    for index in range(40 * ranks - 1):
+
+    problem: Problem
+    population: xr.Dataset
+    residuals: np.ndarray | None
+
+    @classmethod
+    def of(cls, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> DataSets:
+        """Return the data sets of a study, with the surrogate's errors on the last round."""
+        return cls(problem, loaded["population"], solver_residuals(problem, loaded["check"]))
+
+    def __len__(self) -> int:
+        return 40 * int(np.clip(_ENTRIES / self.problem.data.size / 40, _FEWEST, _MOST)) - 1
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        conditions = self.problem.conditions
         y = sample_model(
-            problem,
-            alpha,
-            gamma,
-            count,
+            self.problem,
+            *parameters_of(self.population),
+            len(self.problem.data),
             "figures/data_sets",
             index,
             conditions,
-            residuals,
+            self.residuals,
         )
-        yield y if gaps is None else np.where(gaps, np.nan, y)
+        return np.where(conditions.present, y, np.nan) if conditions.gaps else y
 
 
 def moments(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

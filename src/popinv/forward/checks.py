@@ -11,6 +11,11 @@ from popinv.errors import DataError, SolverError
 from popinv.forward.base import Parameter, Solutions
 
 
+def too_many_failed(failed: int, solves: int, budget: float) -> bool:
+    """Return whether more than the tolerated share of solves failed, which stops a run."""
+    return failed > budget * solves
+
+
 def checked_rows(
     kind: str, z: Any, parameters: Sequence[Parameter]
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,11 @@
 """A first study of a forward model, from the file ``example.yaml`` in the folder of its kind.
 
 The file holds two documents. The first is a study's forward model, law and noise; the second is
-the truth from which observations are drawn until there are real ones. ``$name``, ``$entries``,
-``$observed``, ``$noise`` and ``$size`` stand for the name of the study, the number of entries of an
-observation, the key ``observations`` of an own simulator, the standard deviation of the noise where
-its search starts, and the logarithm of the size of the observations.
+the truth from which observations are drawn until there are real ones. ``$name``, ``$folder``,
+``$entries``, ``$observed``, ``$noise`` and ``$size`` stand for the name of the study, its folder as
+YAML has it, the number of entries of an observation, the key ``observations`` of an own simulator,
+the standard deviation of the noise where its search starts, and the logarithm of the size of the
+observations.
 """
 
 from __future__ import annotations

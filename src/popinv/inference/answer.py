@@ -144,7 +144,9 @@ def _with_undetermined(
     if estimator == "likelihood":
         information = restricted_inverse(bread, np.diag(bread) > 0)
         known = likelihood = identifiability(free, *parameters_of(chosen), information=information)
-    undetermined = Undetermined.of(moments, likelihood, information)
+    through = chosen.attrs.get("through") if likelihood else None
+    surrogate = (through or _simulator(problem)) == "surrogate"
+    undetermined = Undetermined.of(moments, likelihood, information, surrogate)
     within = {
         name: (chosen[name].dims, undetermined.within(chosen[name].values), chosen[name].attrs)
         for name in _COVARIANCES

@@ -22,6 +22,7 @@ from popinv.inference.sampling_error import sampling_error_share
 from popinv.inference.specification import specification_tests
 from popinv.inference.standard_errors import by_information
 from popinv.inference.stated_values import read_names, read_values, stated_entries
+from popinv.inference.surrogate_bias import AnswerShift
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.judgement.answer import (
     DescentArrival,
@@ -332,12 +333,12 @@ def _likelihood(problem: Problem, population: xr.Dataset) -> LikelihoodValue | N
 
 def _surrogate(population: xr.Dataset, check: xr.Dataset, thresholds: Thresholds) -> SurrogateError:
     """Return the error of the surrogate and its effect on the answer."""
-    errors = np.sqrt(np.diag(population["covariance"].values))
-    moves = errors > 0
-    pushed = np.abs(population["surrogate_shift"].values[moves]) / errors[moves]
-    error, push = float(check["surrogate_error"].values[-1]), float(pushed.max(initial=0.0))
+    shift = AnswerShift.of(population)
+    error, push = float(check["surrogate_error"].values[-1]), shift.largest
     good_enough = error < thresholds.error and push < thresholds.push
-    return SurrogateError(error, thresholds.error, push, thresholds.push, good_enough)
+    return SurrogateError(
+        error, thresholds.error, push, thresholds.push, good_enough, shift.treatment
+    )
 
 
 def _truth_errors(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> TruthErrors:

@@ -58,6 +58,7 @@ from popinv.inference.covariance_step import (
 from popinv.inference.curvature import each_tangent, gauss_newton_matrix
 from popinv.inference.problem import DescentState, Problem
 from popinv.inference.settings import CurvatureSettings, DescentSettings
+from popinv.inference.stated_values import in_words
 from popinv.inference.trust_region import longest_steps
 from popinv.optimisation.bounded import bounded_step
 from popinv.seeds import generator
@@ -175,7 +176,7 @@ def step(
     if not (torch.isfinite(loss) and torch.isfinite(gradient).all()):
         raise DivergenceError(
             f"step {k} of the descent: the loss or its gradient is not finite at "
-            f"{_readable(problem, state.parameters)}"
+            f"{in_words(problem, state.parameters)}"
         )
 
     fixed_loss = np.nan
@@ -342,7 +343,7 @@ def run(
             state, info = step(state, problem, settings, curvature_settings)
             if state.iteration % 10 == 0:
                 bar.set_postfix_str(
-                    f"loss {info['loss']:.3g}, {_readable(problem, state.parameters)}",
+                    f"loss {info['loss']:.3g}, {in_words(problem, state.parameters)}",
                     refresh=False,
                 )
             bar.update()
@@ -350,10 +351,3 @@ def run(
                 checkpoint(state)
     p = estimate(state, settings)
     return Descent(p[: problem.d_alpha], p[problem.d_alpha :], state)
-
-
-def _readable(problem: Problem, p: np.ndarray) -> str:
-    """Return the first few parameters by name."""
-    names = (*problem.law.names, *problem.noise.names)
-    shown = [f"{n} {v:.3g}" for n, v in zip(names, problem.natural(p), strict=True)][:6]
-    return " ".join(shown)

@@ -98,13 +98,18 @@ class Identifiability:
         """The least determined direction, a unit vector (n_p,) in units of the scales."""
         return self.directions[-1]
 
+    @property
+    def warned(self) -> np.ndarray:
+        """Boolean mask (n_free,) of the directions that the observations do not determine."""
+        return self.singular_values < _LEAST_MOVEMENT
+
     def describe_weakest(self, names: tuple[str, ...]) -> str:
         """Return the weakest direction in the user's names, with the largest entries first."""
         return _named(self.weakest, names, range(len(names)))
 
     def warning(self, names: tuple[str, ...]) -> str:
         """Return the undetermined directions in the user's names, or "none"."""
-        weak = np.flatnonzero(self.singular_values < _LEAST_MOVEMENT)[::-1]
+        weak = np.flatnonzero(self.warned)[::-1]
         if not len(weak):
             return "none"
         named = "; ".join(

@@ -35,6 +35,7 @@ from popinv.inference.result import estimate_dataset, no_estimate
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.standard_errors import by_information, with_model_errors
+from popinv.inference.stated_values import in_words
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 from popinv.store.checkpoints import Checkpoint
 from popinv.store.variables import variable
@@ -346,8 +347,7 @@ def _pushed(estimate: Estimate, p: np.ndarray) -> float:
 
 def _where(problem: Problem, estimate: Estimate) -> str:
     """Return the estimate in words."""
-    names, values = (*problem.law.names, *problem.noise.names), problem.natural(estimate.p)
-    shown = ", ".join(f"{n} {v:.4g}" for n, v in list(zip(names, values, strict=True))[:6])
+    shown = in_words(problem, estimate.p)
     return f"{shown}; {estimate.reason}" if estimate.reason else shown
 
 

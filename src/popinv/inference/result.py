@@ -246,11 +246,6 @@ def correction_of(answer: xr.Dataset) -> np.ndarray | float:
     return answer["correction"].values if "correction" in answer else 0.0
 
 
-def print_parameters(dataset: xr.Dataset) -> None:
-    """Print the law and the noise of an estimate."""
-    print(dataset["law"].to_series().to_string(), dataset["noise"].to_series().to_string())
-
-
 def resamples_dataset(problem: Problem, answers: np.ndarray) -> xr.Dataset:
     """Return the parameters of each resample, unconstrained."""
     d_alpha = problem.d_alpha

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from popinv.inference.problem import Problem
 from popinv.population.laws.base import Law
 
 
@@ -39,6 +40,17 @@ def read_values(law: Law, natural: np.ndarray) -> np.ndarray:
         bounded = law.bounded(torch.from_numpy(rows))[:, parameter].numpy()
         read[..., entry] = bounded.reshape(read.shape[:-1])
     return read
+
+
+def in_words(problem: Problem, p: np.ndarray, most: int = 6) -> str:
+    """Return the first few parameters at p (n_p,), as users read them, in one line."""
+    alpha, gamma = problem.split(p)
+    law = read_values(problem.law, problem.law.to_natural(alpha))
+    noise = problem.noise.to_natural(gamma)
+    pairs = [*zip(read_names(problem.law), law, strict=True)]
+    pairs += [(f"noise {name}", v) for name, v in zip(problem.noise.names, noise, strict=True)]
+    shown = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in pairs]
+    return ", ".join(shown[:most]) + (", ..." if len(shown) > most else "")
 
 
 def as_read(law: Law, dataset: xr.Dataset) -> xr.Dataset:

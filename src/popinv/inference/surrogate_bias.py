@@ -38,6 +38,7 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.problem import Problem
+from popinv.judgement.answer import SurrogateTreatment
 from popinv.optimisation.bounded import bounded_step
 from popinv.population.known import inputs
 from popinv.population.places import at_places
@@ -341,6 +342,50 @@ def _not_corrected(estimate: Estimate, tried: np.ndarray) -> Estimate:
         correction=tried,
         correction_covariance=np.zeros_like(estimate.covariance),
     )
+
+
+@dataclass(frozen=True)
+class AnswerShift:
+    """What the surrogate's error does to an answer.
+
+    Attributes
+    ----------
+    shift : ndarray of shape (n_p,)
+        The answer without the correction less the answer; its standard deviation if that is
+        included in the intervals; through the surrogate, if the answer does not use it. In standard
+        errors of the answer, and zero for parameters that are held or not determined.
+    treatment : str
+        One of `popinv.judgement.answer.SurrogateTreatment`.
+    """
+
+    shift: np.ndarray
+    treatment: SurrogateTreatment
+
+    @classmethod
+    def of(cls, population: xr.Dataset) -> AnswerShift:
+        """Return that of an answer, :func:`popinv.inference.answer.population_dataset`."""
+        covariance = population["covariance"].values
+        errors = np.sqrt(np.diag(covariance))
+        treatment: SurrogateTreatment = "left"
+        shift = population["surrogate_shift"].values
+        if population.attrs["through"] == "solver":
+            treatment = "unused"
+        elif "correction" in population and population["correction"].values.any():
+            treatment, shift = "corrected", -population["correction"].values
+        elif "correction" in population:
+            treatment = "included"
+            more = np.diag(covariance - population["sampling_covariance"].values)
+            shift = np.sqrt(np.maximum(more, 0.0))
+        known = errors > 0
+        if "law_lower" in population:
+            ends = [population[f"{part}_lower"].values for part in ("law", "noise")]
+            known &= ~np.isnan(np.concatenate(ends))
+        return cls(np.where(known, shift / np.where(known, errors, 1.0), 0.0), treatment)
+
+    @property
+    def largest(self) -> float:
+        """The largest of all parameters."""
+        return float(np.abs(self.shift).max(initial=0.0))
 
 
 # Draws of the posterior, and parameters of each.

@@ -13,6 +13,20 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 Part = Literal["law", "noise", "simulator"]
+SurrogateTreatment = Literal["corrected", "included", "unused", "left"]
+"""The surrogate's error has been subtracted from the answer, or is included in its intervals; the
+answer uses no surrogate; or nothing has been done."""
+
+_TREATMENTS: dict[SurrogateTreatment, str] = {
+    "corrected": "The surrogate's error moved the answer by {}. It has been subtracted, and the "
+    "intervals include what is uncertain of it.",
+    "included": "The surrogate's error may have moved the answer by {}, one standard deviation. "
+    "Nothing is subtracted, and the intervals include it.",
+    "unused": "The surrogate's error would move the answer by {}. The answer uses the forward "
+    "model itself.",
+    "left": "The surrogate's error moves the answer by {}. Nothing is subtracted, and the "
+    "intervals do not include it.",
+}
 
 _PREFIXES = {"law": "alpha", "noise": "noise"}
 
@@ -37,8 +51,7 @@ class ObservedSizes:
     @property
     def observations_each(self) -> str:
         """The observations of a system: "6", or "1 to 6" where systems differ."""
-        most, fewest = self.observations, self.fewest_observations
-        return f"{most}" if fewest == most else f"{fewest} to {most}"
+        return spanned(self.fewest_observations, self.observations)
 
 
 @dataclass(frozen=True)
@@ -206,6 +219,8 @@ class SurrogateError:
         In standard deviations of the noise. NaN if no fresh solve succeeded.
     push, push_threshold : float
         How far the error moves the answer, in standard errors.
+    treatment : str
+        What has been done about it.
     """
 
     rmse: float
@@ -213,6 +228,12 @@ class SurrogateError:
     push: float
     push_threshold: float
     good_enough: bool
+    treatment: SurrogateTreatment = "corrected"
+
+    @property
+    def statement(self) -> str:
+        """What the error does to the answer, and what has been done about it."""
+        return surrogate_statement(self.push, self.treatment)
 
 
 @dataclass(frozen=True)
@@ -547,6 +568,16 @@ class StudyAnswer:
             numbers["heldout_energy_null_95"] = self.heldout.null_95
             numbers["heldout_p_value"] = self.heldout.p_value
         return numbers
+
+
+def spanned(low: int, high: int) -> str:
+    """Return a range of counts in words: "6", or "4 to 9"."""
+    return str(high) if low == high else f"{low} to {high}"
+
+
+def surrogate_statement(push: float, treatment: SurrogateTreatment) -> str:
+    """Return what the surrogate's error does to the answer, and what has been done about it."""
+    return _TREATMENTS[treatment].format(f"{push:.2g} standard errors")
 
 
 def finite(value: float | None) -> float | None:

@@ -230,19 +230,16 @@ def _surrogate(answer: StudyAnswer) -> Iterator[Judgement]:
         text = "No fresh solve succeeded, so it could not be judged."
         yield Judgement("Surrogate", "doubt", "not judged", text, _SURROGATE)
         return
-    error, push = found.rmse, found.push
-    taken = (
-        "The answer uses the forward model itself, not the surrogate."
-        if answer.choice.through == "solver"
-        else "The answer has been corrected for this push."
-    )
+    error, done = found.rmse, found.treatment
+    told = {"corrected": ", subtracted", "included": ", in the intervals", "unused": ", not used"}
     yield Judgement(
         "Surrogate",
         "good" if found.good_enough else "doubt",
-        f"errs by {error:.2g} deviations of the noise, pushes by {push:.2g} standard errors",
-        f"On fresh solves it errs by {error:.3g} standard deviations of the noise; the study asks "
-        f"for {found.threshold:g}. That pushes the answer by {push:.2g} of its "
-        f"standard errors; the study asks for {found.push_threshold:g}. {taken}",
+        f"errs by {error:.2g} deviations of the noise, moves the answer by {found.push:.2g} "
+        f"standard errors{told.get(done, '')}",
+        f"{found.statement} On fresh solves the surrogate errs by {error:.3g} standard deviations "
+        f"of the noise. The study asks for less than {found.threshold:g} of these deviations, and "
+        f"{found.push_threshold:g} standard errors.",
         _SURROGATE,
     )
 

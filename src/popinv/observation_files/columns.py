@@ -6,7 +6,7 @@ import contextlib
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -54,11 +54,14 @@ class Layout:
     rows_are_replicates : bool
         Whether rows of the same system (and time and quantity) are replicates, without a column
         that tells them apart.
+    doses : int
+        Number of rows that are doses, and no observations.
     """
 
     long: bool
     columns: tuple[ColumnUse, ...]
     rows_are_replicates: bool = False
+    doses: int = 0
 
     @property
     def replicated(self) -> bool:
@@ -122,6 +125,8 @@ _OCCASIONS = "run occasion trial session test measurement"
 _CENSORING = "cens censored censoring blq bql bloq"
 _LIMITS = "limit lim"
 _LOWER_LIMITS = "lloq loq lod"
+_EVENTS = "evid mdv"
+_DOSES = "amt amount dose"
 _USUAL = {
     "system": _SYSTEMS,
     "time": _TIMES,
@@ -131,6 +136,8 @@ _USUAL = {
     "censoring": _CENSORING,
     "limit": _LIMITS,
     "lower_limit": _LOWER_LIMITS,
+    "event": _EVENTS,
+    "dose": _DOSES,
 }
 
 
@@ -187,7 +194,7 @@ class ColumnTraits:
         Parameters
         ----------
         use : {"system", "time", "value", "replicate", "occasion", "censoring", "limit", \
-"lower_limit"}
+"lower_limit", "event", "dose"}
         """
         usual = _USUAL[use].split()
         # A unit may follow, in brackets or after a mark.
@@ -197,6 +204,14 @@ class ColumnTraits:
         whole = "".join(parts)
         endings = {"system": ("id", "no", "nr"), "time": ("time", "date")}.get(use, ())
         return whole in usual or parts[0] in usual or (len(parts) > 1 and parts[-1] in endings)
+
+    def of_rows(self, rows: np.ndarray) -> ColumnTraits:
+        """Return the traits in some of the rows (n,), a Boolean mask."""
+        cells = [self.levels[code] for code in self.codes[rows]]
+        codes, levels = pd.factorize(np.array(cells, dtype=object))
+        gaps = sum(map(is_missing, cells))
+        held = None if self.numbers is None or gaps == len(cells) else self.numbers[rows]
+        return replace(self, numbers=held, codes=codes, levels=tuple(levels), gaps=gaps)
 
 
 def column_traits(frame: pd.DataFrame) -> list[ColumnTraits]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from popinv.errors import DataError
 from popinv.observation_files.columns import ColumnTraits, increases_within
-from popinv.sections.tables import advice_on, is_missing, is_number
+from popinv.sections.tables import advice_on, is_missing, is_number, limit_of
 
 _OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1(\d{4}|\d{2})( .*)?")
 # A column with fewer different numbers may hold categories.
@@ -51,6 +52,39 @@ def mixed_cells(column: ColumnTraits) -> str | None:
     return (
         f"the column '{column.name}' holds numbers, but {'infinity' if infinite else 'text'} in "
         f"{_where(column, text)}"
+    )
+
+
+def limits_in_cells(columns: Iterable[ColumnTraits]) -> str | None:
+    """Return which cells hold limits, such as <0.4, and what to write; None if none does.
+
+    The other cells of their columns are numbers or missing.
+    """
+    told, limits = list[str](), dict[str, set[float]]()
+    for column in columns:
+        if (kinds := _Kinds.of(column)) is None:
+            continue
+        found = {i: limit for i, cell in enumerate(column.levels) if (limit := limit_of(cell))}
+        held = np.isin(np.arange(len(column.levels)), list(found))
+        if not found or not (held | kinds.numbers | kinds.missing).all():
+            continue
+        told.append(f"the column '{column.name}' holds limits in {_where(column, held)}")
+        for key, number in found.values():
+            limits.setdefault(key, set()).add(number)
+    if not told:
+        return None
+    more = f" ({len(told) - 1} more columns hold limits)" if len(told) > 1 else ""
+    several = any(len(each) > 1 for each in limits.values())
+    write = "the limit itself in these cells" + (
+        ", put the limit of every row into a column of its own," if several else ""
+    )
+    lines = [
+        f"    {key}: " + ("{column: NAME OF THIS COLUMN}" if len(each) > 1 else f"{each.pop():g}")
+        for key, each in sorted(limits.items())
+    ]
+    return (
+        f"{told[0]}{more}. Of such a value it is only known that it lies beyond its limit. Write "
+        f"{write} and state in the study:\n  observations:\n" + "\n".join(lines)
     )
 
 
@@ -144,6 +178,39 @@ def systems_with_gaps(columns: Sequence[ColumnTraits]) -> str | None:
                     f"{first.gaps} of its cells are empty (first in row {row} below the names); "
                     "complete it, or state --layout wide if each row is a system"
                 )
+    return None
+
+
+def dose_rows(columns: Sequence[ColumnTraits]) -> np.ndarray | None:
+    """Return which rows of a table (n,) are doses, and no observations; None if none is.
+
+    A column such as EVID marks them, or one such as AMT holds the dose, and a column of numbers is
+    empty in all of them.
+
+    Raises
+    ------
+    DataError
+        If a column such as EVID marks rows in which no column of numbers is empty.
+    """
+    events = [each for each in columns if each.named_like("event") and each.numbers is not None]
+    amounts = [each for each in columns if each.named_like("dose") and each.numbers is not None]
+    for marks in (events, amounts):
+        dosed = [np.nan_to_num(c.numbers) != 0 for c in marks if c.numbers is not None]
+        rows = np.logical_or.reduce(dosed) if dosed else np.zeros(0, dtype=bool)
+        if not rows.any() or rows.all():
+            continue
+        for each in columns:
+            gaps = np.ones(0) if each.numbers is None else np.isnan(each.numbers)
+            if each not in (*events, *amounts) and len(gaps) and gaps[rows].all():
+                return rows
+        if marks is events:
+            raise DataError(
+                f"the column '{marks[0].name}' marks {rows.sum()} of {len(rows)} rows as doses or "
+                "other events (first in row "
+                f"{np.flatnonzero(rows)[0] + 1} below the names), but they hold numbers in every "
+                "column. Leave the cells of the observed quantity empty there, or remove the "
+                f"column '{marks[0].name}' if the rows are observations"
+            )
     return None
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from popinv.errors import DataError, nearest
 from popinv.observation_files.columns import (
     Asked,
@@ -32,6 +34,8 @@ from popinv.observation_files.columns import (
     repeated,
 )
 from popinv.observation_files.doubtful_cells import (
+    dose_rows,
+    limits_in_cells,
     marked_cells,
     mixed_cells,
     other_dates,
@@ -39,7 +43,7 @@ from popinv.observation_files.doubtful_cells import (
     title_above,
     words_for_text,
 )
-from popinv.sections.tables import is_number
+from popinv.sections.tables import is_missing, is_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +58,9 @@ _CHANCE = 0.01
 _FEW = 8
 # It precedes the number of a column that has the name of another one.
 _PLACE = " (column "
+_DOSES = "doses that differ within systems"
+DOSE_OF_SYSTEM = "the dose of each system"
+"""Why a column is a known quantity that the simulator is told of."""
 
 
 def layout_of(
@@ -105,13 +112,41 @@ class _Recognition:
             self.uses[first.name] = ("ignored", "it counts the rows")
         self._find_replicate()
         self._refuse_doubtful()
-        long = self._is_long()
-        if long:
+        every, before = self.columns, dict(self.uses)
+        doses = None if self.given.layout == "wide" else dose_rows(every)
+        if doses is not None:
+            self._set_doses_aside(doses)
+        if long := self._is_long():
             self._long()
+            if doses is not None:
+                self._use_doses(every)
         else:
+            if doses is not None:
+                self.columns, self.uses, doses = every, before, None
             self._wide()
         uses = [ColumnUse(each.name, *self.uses[each.name]) for each in self.columns]
-        return Layout(long, tuple(uses), self.given.replicate == "rows")
+        count = 0 if doses is None else int(doses.sum())
+        return Layout(long, tuple(uses), self.given.replicate == "rows", count)
+
+    def _set_doses_aside(self, doses: np.ndarray) -> None:
+        """Leave the rows of doses (n,) out, and the columns that tell of them."""
+        self.columns = [each.of_rows(~doses) for each in self.columns]
+        for each in self._free():
+            if each.named_like("event"):
+                self._take(each, "ignored", "it marks the rows of doses")
+            elif each.named_like("dose") and set(each.levels) <= {"", "0"}:
+                self._take(each, "ignored", _DOSES)
+
+    def _use_doses(self, every: list[ColumnTraits]) -> None:
+        """Take one dose of each system for a known quantity."""
+        name = next(name for name, (use, _) in self.uses.items() if use == "system")
+        system = next(each for each in every if each.name == name)
+        for each in every:
+            told = np.array([not is_missing(level) for level in each.levels])[each.codes]
+            rows = each.of_rows(told), system.of_rows(told)
+            dosed = self.uses[each.name] == ("ignored", _DOSES)
+            if dosed and len(rows[1].levels) == len(system.levels) and constant_within(*rows):
+                self._take(each, "known", DOSE_OF_SYSTEM)
 
     def _refuse_doubtful(self) -> None:
         """Refuse columns of numbers with some text in them."""
@@ -120,6 +155,8 @@ class _Recognition:
                 "the first line leaves most columns without a name, as a title does; the first "
                 "line must hold the names of the columns, so delete the lines above them"
             )
+        if told := limits_in_cells(self._free()):
+            raise DataError(told)
         for each in self._free():
             if told := mixed_cells(each):
                 raise DataError(

@@ -10,6 +10,7 @@ is censored below, and one with CENS -1 above. The value is the limit, and LIMIT
 not to lie beyond. They say nothing of the limits of values with CENS 0, which the model's own
 observations need. If all censored values of a quantity have the same limits, and no other value
 lies beyond, these are the limits of all its values; otherwise those of the censored values alone.
+Where the column of marks is that of the values, cells such as ``<0.4`` are the marked ones.
 """
 
 from __future__ import annotations
@@ -155,6 +156,19 @@ def marked_limits(
             f"{place_in(frame, row)}: the value {values[row]:g} is censored {side}, so that its "
             f"limit in the column '{limit}' must be {other}, but it is {beyond[row]:g}"
         )
+    return limits_of_marks(values, mark, beyond)
+
+
+def limits_of_marks(
+    values: np.ndarray, mark: np.ndarray, beyond: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the limits (n,) of values with mark 1 (censored below) or -1 (above), else NaN.
+
+    Parameters
+    ----------
+    values, mark, beyond : ndarray of shape (n,)
+        A marked value is its limit; ``beyond`` is what it is known not to lie beyond, or NaN.
+    """
     sides = {"censored_below": (1, values), "not_below": (1, beyond)}
     sides |= {"censored_above": (-1, values), "not_above": (-1, beyond)}
     return {name: np.where(mark == sign, x, np.nan) for name, (sign, x) in sides.items()}
@@ -190,12 +204,16 @@ def shared_limits(
             marked = ~np.isnan(at)
             if not marked.any():
                 continue
-            pairs = np.unique(np.column_stack([at[marked], beyond[marked]]), axis=0)
+            # No number equals NaN, which is none.
+            none = np.nan_to_num(beyond[marked], nan=-sign * np.inf)
+            pairs = np.unique(np.column_stack([at[marked], none]), axis=0)
             rest = values[..., own][~marked]
             if len(pairs) > 1 or (sign * (rest - pairs[0, 0]) <= 0).any():
                 shared = False
                 continue
-            found[name][..., own], found[known][..., own] = pairs[0]
+            found[name][..., own] = pairs[0, 0]
+            if np.isfinite(pairs[0, 1]):
+                found[known][..., own] = pairs[0, 1]
     return found, shared
 
 

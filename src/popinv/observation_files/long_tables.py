@@ -14,12 +14,18 @@ import pandas as pd
 from popinv.errors import DataError, nearest
 from popinv.observation_files.doubtful_cells import alike
 from popinv.observation_files.known_columns import known_columns, source_columns
-from popinv.observation_files.limits import marked_limits, read_limits, shared_limits
+from popinv.observation_files.limits import (
+    limits_of_marks,
+    marked_limits,
+    read_limits,
+    shared_limits,
+)
 from popinv.observation_files.replicates import places_in_turn
 from popinv.observation_files.table import ObservationTable
 from popinv.sections.messages import shown
 from popinv.sections.tables import (
     is_missing,
+    marked_numbers_of,
     named_column,
     nearest_time,
     numbers_of,
@@ -83,7 +89,11 @@ def read_long(
         )
     row, names = pd.factorize(frame[system])
     stand_ins = section.missing_values or ()
-    values = numbers_of(frame, value, stand_ins)
+    # The study says where marks are: among the values themselves these are cells such as <0.4.
+    in_cells = section.censoring_column == section.value_column
+    values, marks = marked_numbers_of(frame, value, stand_ins)
+    if not in_cells:
+        values = numbers_of(frame, value, stand_ins)
     seen = ~np.isnan(values)
     cells: dict[str, list[str]] = {}
     if section.place_columns:
@@ -104,7 +114,9 @@ def read_long(
         times = times_of(frame, named_column(frame, str(section.time_column), ""))
         shifts = table_of(times - observations.coordinates[place, -1]).reshape(len(names), -1)
     stated, shared = read_limits(frame, section.limit_columns, 1), True
-    if section.censoring_column is not None:
+    if in_cells:
+        stated = limits_of_marks(values, marks, np.full(len(marks), np.nan))
+    elif section.censoring_column is not None:
         stated = marked_limits(frame, values, section.censoring_column, section.limit_column)
     limits = {name: table_of(each.ravel()) for name, each in stated.items()}
     if section.censoring_column is not None:
@@ -356,6 +368,8 @@ def rows_of_systems(
 ) -> pd.DataFrame:
     """Return the first row of each system, where columns are constant within each system.
 
+    An empty cell says nothing if another row of the system holds a value.
+
     Parameters
     ----------
     frame : DataFrame
@@ -373,11 +387,17 @@ def rows_of_systems(
         If a column is not. The message does not name the file.
     """
     first = np.unique(row, return_index=True)[1]
-    systems = frame.iloc[first]
+    systems = frame.iloc[first].copy()
     for column in columns:
         cells = frame[column].to_numpy(dtype=object)
-        held = systems[column].to_numpy(dtype=object)[row]
-        for i in np.flatnonzero((cells != held) & ~_equal(cells, held))[:1]:
+        told = np.flatnonzero([not is_missing(cell) for cell in cells])
+        having, at = np.unique(row[told], return_index=True)
+        of_systems = systems[column].to_numpy(dtype=object).copy()
+        of_systems[having] = cells[told[at]]
+        systems[column], held = of_systems, of_systems[row]
+        differs = np.zeros(len(cells), dtype=bool)
+        differs[told] = (cells != held)[told] & ~_equal(cells[told], held[told])
+        for i in np.flatnonzero(differs)[:1]:
             raise DataError(
                 f"{place_in(frame, i)}: the column '{column}' of system '{names[row[i]]}' holds "
                 f"{held[i]!r} and {cells[i]!r}, but what is known of a system is one value, in all "
@@ -388,13 +408,11 @@ def rows_of_systems(
 
 
 def _equal(cells: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return which cells hold the same number, or are both missing."""
+    """Return which cells hold the same number, or the same text."""
     return np.array([_meaning(a) == _meaning(b) for a, b in zip(cells, others, strict=True)])
 
 
-def _meaning(cell: str) -> float | str | None:
-    if is_missing(cell):
-        return None
+def _meaning(cell: str) -> float | str:
     try:
         return float(cell)
     except ValueError:

@@ -162,7 +162,8 @@ class FileObservations(Section):
         min_length=1,
         description="Name of the column of a long table that marks censored values, as CENS of "
         "Monolix and NONMEM: 1 for a value at or below the one that is stated, -1 for one at or "
-        "above, 0 for others.",
+        "above, 0 for others. If it is the column of values itself, cells such as `<0.4` and `>7` "
+        "are marked values.",
     )
     limit_column: str | None = Field(
         default=None,
@@ -189,7 +190,9 @@ class FileObservations(Section):
     @model_validator(mode="after")
     def _columns_of_csv(self) -> FileObservations:
         of_long = [self.value_column, self.time_column, self.label_column, *self.place_columns]
-        of_long += [self.censoring_column, self.limit_column]
+        # Among the values, cells such as <0.4 are the marks.
+        marks = self.censoring_column if self.censoring_column != self.value_column else None
+        of_long += [marks, self.limit_column]
         if self.layout == "wide" and any(of_long):
             raise PydanticCustomError(
                 "columns",

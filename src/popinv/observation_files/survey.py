@@ -21,7 +21,7 @@ from popinv.observation_files.columns import (
 from popinv.observation_files.files import check_exists, named_in_errors, read_observations
 from popinv.observation_files.first_lines import names_columns, trait_of_places
 from popinv.observation_files.gridded_files import is_long
-from popinv.observation_files.layouts import layout_of
+from popinv.observation_files.layouts import DOSE_OF_SYSTEM, layout_of
 from popinv.observation_files.section import has_named_columns
 from popinv.observation_files.stand_ins import StandIn, stand_ins_in, without_stand_ins
 from popinv.observation_files.table import (
@@ -32,14 +32,17 @@ from popinv.observation_files.table import (
 )
 from popinv.observation_files.wide_tables import refuse_counted_rows, wide_table
 from popinv.sections.tables import (
+    Seen,
     TextTable,
     different_times,
     is_dates,
+    is_missing,
     is_number,
     nearest_time,
     numbers_of,
     read_text,
     times_of,
+    without_marks,
 )
 from popinv.sections.units import name_and_unit
 
@@ -50,6 +53,8 @@ __all__ = ["KnownColumn", "Survey", "name_and_unit", "survey"]
 
 # A simulator is asked for at most so many times; more are rounded to a grid of fewer.
 _MOST_TIMES, _GRID = 300, 200
+MANY_TIMES, FEW_TIMES = 50, 25
+"""Times from which on it is told how to round them, and to how many."""
 # At most so many whole numbers may be categories.
 _CATEGORIES = 6
 
@@ -80,7 +85,10 @@ class Survey:
     entries : int
         Number of observations of each system; of a long table, those at all times.
     missing : int
-        Number of missing values. Those of a long table are cells of its column of values.
+        Number of missing values. Those of a long table are cells of its column of values, in rows
+        that are no doses.
+    rows : int
+        Number of rows of a long table.
     spread : float
         Standard deviation over the systems: the median over the columns. That of a long table is
         over all values.
@@ -103,7 +111,11 @@ class Survey:
     labels : tuple of str
         The quantities of a long table.
     fewest, most : int
-        Numbers of observations of a system of a long table.
+        Numbers of observations of a system, or of its replicate in a wide table.
+    limits : int
+        Number of cells of a long table that hold a limit, such as ``<0.4``.
+    dose : (str, float) or None
+        The column with one dose of each system, and its mean.
     censored : int
         Number of values of a long table beyond a limit, by the columns that state limits.
     replicates : (int, int)
@@ -112,6 +124,8 @@ class Survey:
         Number of times to which those of the file are rounded, where it has too many.
     time_tolerance : float, optional
         By how much they are rounded at most.
+    crowded : bool
+        Whether a system has several values at one time of a grid of `FEW_TIMES`.
     """
 
     systems: int
@@ -119,6 +133,7 @@ class Survey:
     missing: int
     spread: float
     size: float
+    rows: int = 0
     layout: Layout | None = None
     header: bool = False
     stand_ins: tuple[StandIn, ...] = ()
@@ -130,9 +145,12 @@ class Survey:
     fewest: int = 0
     most: int = 0
     censored: int = 0
+    dose: tuple[str, float] | None = None
+    limits: int = 0
     replicates: tuple[int, int] = (1, 1)
     grid: int | None = None
     time_tolerance: float | None = None
+    crowded: bool = False
 
     @property
     def long(self) -> bool:
@@ -196,12 +214,18 @@ def survey(file: Path, given: Given | None = None, ask: Asked = refuse_to_ask) -
         header = trait_of_places(text) is not None
         titled = header or names_columns(text)
         frame = text.frame(titled)
-        layout = layout_of(frame, given, ask)
+        plain, marks = without_marks(frame)
+        layout = layout_of(plain, given, ask)
+        if marks and not (layout.long and set(marks) == {layout.named("value")}):
+            # Only the values of a long table may be limits: this refuses the others.
+            layout_of(frame, given, ask)
         _check_names(frame, layout)
         if layout.long:
             if not titled:
                 raise DataError(_no_names(layout))
-            return _of_long(frame, layout)
+            surveyed = _of_long(plain, layout)
+            limits = sum(marks.values())
+            return replace(surveyed, limits=limits, censored=surveyed.censored or limits)
         refuse_counted_rows(frame, titled)
         return _of_columns(text, frame, layout if titled else None, header)
 
@@ -251,6 +275,7 @@ def _of_wide(table: ObservationTable, layout: Layout | None = None) -> Survey:
         count, replicates = len(numbers), (int(numbers.min()), int(numbers.max()))
     elif table.replicate_count > 1:
         replicates = (1, table.replicate_count)
+    each = np.isfinite(values).sum(axis=1)
     return Survey(
         systems=count,
         entries=values.shape[1],
@@ -260,6 +285,8 @@ def _of_wide(table: ObservationTable, layout: Layout | None = None) -> Survey:
         layout=layout,
         stand_ins=tuple(stand_ins),
         names=tuple(table.names or ()),
+        fewest=int(each.min()),
+        most=int(each.max()),
         replicates=replicates,
     )
 
@@ -274,20 +301,24 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
     columns = [f"the column '{name}'" for name in numeric]
     stand_ins = stand_ins_in(columns, [numbers_of(frame, name) for name in numeric])
     values = numbers_of(frame, value, [each.number for each in stand_ins])
-    seen = frame[system][~np.isnan(values)].value_counts()
-    places = different_times(frame, time) if time else []
-    labels = list(dict.fromkeys(frame[label])) if label else []
+    held = ~np.isnan(values)
+    seen = frame[system][held].value_counts()
+    by_values = Seen(value, tuple(each.number for each in stand_ins))
+    places = different_times(frame, time, seen=by_values) if time else []
+    labels = list(dict.fromkeys(frame[label][held])) if label else []
     grid = tolerance = None
     if time and len(places) > _MOST_TIMES:
-        grid, span = _GRID, places[-1] - places[0]
-        places = different_times(frame, time, grid)
-        # Two digits more than half a step has.
-        tolerance = float(f"{0.505 * span / (grid - 1):.3g}")
+        grid, tolerance = _GRID, rounding(places, _GRID)
+        places = different_times(frame, time, grid, by_values)
         layout = _with_close_times(frame, layout, values, places)
+    few = list[float]()
+    if time and len(places) >= MANY_TIMES:
+        few = different_times(frame, time, FEW_TIMES, by_values)
     return Survey(
         systems=frame[system].nunique(),
         entries=max(1, len(places)) * max(1, len(labels)),
-        missing=int(np.isnan(values).sum()),
+        missing=int(np.isnan(values).sum()) - layout.doses,
+        rows=len(frame),
         spread=float(np.nanstd(values)),
         size=float(np.nanmean(np.abs(values))),
         layout=layout,
@@ -299,10 +330,20 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
         fewest=int(seen.min()),
         most=int(seen.max()),
         censored=_censored(frame, layout, values),
-        replicates=_replicates_of_long(frame[~np.isnan(values)], layout),
+        dose=_dose(frame, layout),
+        replicates=_replicates_of_long(frame[held], layout),
         grid=grid,
         time_tolerance=tolerance,
+        crowded=bool(few)
+        and not layout.replicated
+        and _with_close_times(frame, layout, values, few).rows_are_replicates,
     )
+
+
+def rounding(times: Sequence[float], grid: int) -> float:
+    """Return by how much times are rounded at most to a grid of so many."""
+    # Two digits more than half a step has.
+    return float(f"{0.505 * (times[-1] - times[0]) / (grid - 1):.3g}")
 
 
 def _censored(frame: pd.DataFrame, layout: Layout, values: np.ndarray) -> int:
@@ -313,6 +354,14 @@ def _censored(frame: pd.DataFrame, layout: Layout, values: np.ndarray) -> int:
     if limits is not None:
         return int(np.count_nonzero(values <= numbers_of(frame, limits)))
     return 0
+
+
+def _dose(frame: pd.DataFrame, layout: Layout) -> tuple[str, float] | None:
+    """Return the column with the dose of each system and its mean, None if there is none."""
+    found = [each.name for each in layout.columns if each.why == DOSE_OF_SYSTEM]
+    if not found:
+        return None
+    return found[0], float(np.nanmean(numbers_of(frame, found[0])))
 
 
 def _with_close_times(
@@ -350,8 +399,9 @@ def _known(frame: pd.DataFrame, uses: Sequence[ColumnUse]) -> tuple[KnownColumn,
     for each in uses:
         if each.use == "known":
             cells = frame[each.name]
-            text = not all(map(is_number, cells))
-            levels = tuple(sorted(set(cells)))
+            # Where the rows of doses alone have a cell, the others are empty.
+            levels = tuple(sorted({cell for cell in cells if not is_missing(cell)}))
+            text = not all(map(is_number, levels))
             whole = not text and all(float(level) % 1 == 0 for level in levels)
             few = whole and 2 < len(levels) <= _CATEGORIES
             found.append(KnownColumn(each.name, text, levels if text or few else ()))

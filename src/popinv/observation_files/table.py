@@ -21,6 +21,10 @@ _ADVICE = (
 )
 
 
+# Equal systems are told if chance would make fewer than so many. So many of them are shown.
+_BY_CHANCE, _SHOWN = 1e-3, 3
+
+
 @dataclass(frozen=True)
 class ObservationTable:
     """The observations of a file, and where in the file each of them stands.
@@ -197,6 +201,40 @@ def described_rounding(table: ObservationTable) -> str:
     return (
         f"times are rounded to the nearest of the forward model, by at most {largest:.3g} "
         f"({typical:.3g} as a root mean square)"
+    )
+
+
+def described_equals(table: ObservationTable) -> str:
+    """Return which systems have equal observations in words, or "" if none have beyond chance.
+
+    By chance a pair of n systems with d values each is equal about n (n - 1) / 2 q^d times, with q
+    the chance that two values of the table are equal.
+    """
+    seen = np.isfinite(table.values)
+    counts = np.unique(table.values[seen], return_counts=True)[1]
+    chance, systems = float(np.sum((counts / counts.sum()) ** 2)), len(table.values)
+    groups: dict[bytes, list[int]] = {}
+    for row, values in enumerate(table.values):
+        groups.setdefault(values.tobytes(), []).append(row)
+    pairs = systems * (systems - 1) / 2
+    equal = [
+        rows
+        for rows in groups.values()
+        if len(rows) > 1 and pairs * chance ** int(seen[rows[0]].sum()) < _BY_CHANCE
+    ]
+    if not equal:
+        return ""
+    names, ids = table.rows, _names(table)
+    if ids is not None:
+        names = [f"'{name}'" for name in ids]
+    shown = "; ".join(
+        f"{', '.join(names[row] for row in rows[:-1])} and {names[rows[-1]]}"
+        for rows in equal[:_SHOWN]
+    )
+    more = f"; and {len(equal) - _SHOWN} more" if len(equal) > _SHOWN else ""
+    return (
+        f"{'systems have' if ids is not None else 'rows hold'} equal observations: {shown}{more}. "
+        "If one is a copy of the other, leave it out: it would count twice"
     )
 
 

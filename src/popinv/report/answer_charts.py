@@ -43,7 +43,7 @@ def parameter_chart(
     oracle : Dataset, optional
         ``law``, estimated with the noise known.
     """
-    shown = list(parameters)[:_STRIPS]
+    shown = [p for p in parameters if p.determined][:_STRIPS]
     if oracle is None and all(p.lower is None and p.true is None for p in shown):
         # Dots alone, each on its own scale, carry less information than the table.
         return None

@@ -14,7 +14,8 @@ from popinv.charts.plotly_writer import page_figure
 from popinv.charts.style import DATA, LIGHT, MODEL, ORACLE, TRUTH, evenly
 from popinv.figures.calibration import GRID, Calibration, Uniformity
 from popinv.figures.descent import loss_panels, path_panel
-from popinv.judgement.answer import FeatureTest
+from popinv.inference.surrogate_bias import AnswerShift
+from popinv.judgement.answer import FeatureTest, surrogate_statement
 from popinv.report.formats import readable, rounded
 
 
@@ -243,16 +244,11 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
         )
         if name != chosen:
             words.append(f"{readable(name)} by at most {rounded(np.nanmax(np.abs(away)), 2)}")
-    shift = population["surrogate_shift"].values[rows] / scale
-    pushed = f"by at most {rounded(np.max(np.abs(shift)), 2)}"
+    found = AnswerShift.of(population)
+    shift, about = found.shift[rows], surrogate_statement(found.largest, found.treatment)
     label = "the surrogate, not corrected"
-    if "correction" in population and not population["correction"].values.any():
+    if found.treatment == "included":
         label = "the surrogate's error, one standard deviation"
-        about = f"The surrogate's error may move the answer {pushed}, which its intervals include."
-    elif population.attrs["through"] == "surrogate":
-        about = f"Without the surrogate's correction the answer would differ {pushed}."
-    else:
-        about = f"Through the surrogate alone the answer would differ {pushed}."
     marks.append(Points(shift, places, "diamond", 7, filled=False, colour=MODEL, label=label))
     # An estimate without information has an interval beside which the others are points.
     furthest = max(furthest, float(np.abs(shift).max()))

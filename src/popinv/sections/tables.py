@@ -38,7 +38,13 @@ _COMPACT_DATE = re.compile(r"(1[89]|2[01])\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01
 
 # Marks that people and spreadsheets write at numbers. The spaces are those of typesetting, too.
 _BEGINS = re.compile(r"[<>≤≥~≈+−$€£¥₹\s-]*[\d.,]")
-_LIMIT = re.compile(r"[<>≤≥~≈]\s*")
+_LIMIT = re.compile(r"[<>≤≥~≈]=?\s*")
+_CENSORING = {
+    "<": "censored_below",
+    "≤": "censored_below",
+    ">": "censored_above",
+    "≥": "censored_above",
+}
 _CURRENCY = re.compile(r"[$€£¥₹]\s*|\s*[$€£¥₹%‰]$|\*+$")
 _ERROR = re.compile(r"\s*(±|\+/-|\+-).*|\s*\([^()]*\)$")
 _UNIT = re.compile(r"(.*\d\.?)(\s*)([^\d\s.,+-].*)")
@@ -320,15 +326,35 @@ def advice_on(cell: str) -> str:
         text = text.replace("d", "e").replace("D", "e")
     if text == cell or not re.fullmatch(_POINT, text):
         return ""
-    if limit and limit[0][0] in "<≤>≥":
-        key = "censored_below" if limit[0][0] in "<≤" else "censored_above"
-        return f"Write the limit itself, {text}, and state it as 'observations.{key}'."
+    if limit and limit[0][0] in _CENSORING:
+        key = _CENSORING[limit[0][0]]
+        return (
+            f"Write the limit itself, {text}, and state it in the section 'observations' of the "
+            f"study: '{key}: {text}'."
+        )
     if unit:
         return (
             f"Write the number alone, {text}, and its unit in the column's name, such as "
             f"'dose [{unit}]'."
         )
     return f"Write the number alone: {text}."
+
+
+_MARKS = {"censored_below": 1, "censored_above": -1}
+
+
+def limit_of(cell: str) -> tuple[str, float] | None:
+    """Return the key that states the limit which a cell holds, and the limit; None for others.
+
+    Examples
+    --------
+    >>> limit_of("<0.4"), limit_of("> 7"), limit_of("0.4")
+    (('censored_below', 0.4), ('censored_above', 7.0), None)
+    """
+    mark, number = cell[:1], cell[1:].strip().removeprefix("=").strip()
+    if mark not in _CENSORING or not is_number(number) or not np.isfinite(float(number)):
+        return None
+    return _CENSORING[mark], float(number)
 
 
 def _unit_behind(text: str) -> str:
@@ -398,6 +424,61 @@ def numbers_of(frame: pd.DataFrame, column: str, stand_ins: Sequence[float] = ()
     return values
 
 
+def marked_numbers_of(
+    frame: pd.DataFrame, column: str, stand_ins: Sequence[float] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a column of numbers and limits, such as ``<0.4``, and what marks each cell, both (n,).
+
+    The number of a limit is the limit. The mark is 1 where the value is known to lie below it, -1
+    where it lies above, and 0 for a number.
+
+    Raises
+    ------
+    DataError
+        As :func:`numbers_of`.
+    """
+    cells = [str(cell) for cell in frame[column]]
+    limits = [limit_of(cell) for cell in cells]
+    marks = np.array([0 if each is None else _MARKS[each[0]] for each in limits], dtype=int)
+    if marks.any():
+        plain = [
+            c if each is None else repr(each[1]) for c, each in zip(cells, limits, strict=True)
+        ]
+        frame = frame.assign(**{column: plain})
+    return numbers_of(frame, column, stand_ins), marks
+
+
+def without_marks(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return a table with the limits of its columns of numbers as numbers, and counts of these.
+
+    A column that holds other text, too, stays as it is.
+    """
+    counts: dict[str, int] = {}
+    for column in dict.fromkeys(map(str, frame.columns)):
+        cells = frame[column]
+        if cells.ndim > 1 or not any(map(limit_of, set(map(str, cells)))):
+            continue
+        with contextlib.suppress(DataError):
+            values, marks = marked_numbers_of(frame, column)
+            numbers = ["" if np.isnan(value) else repr(float(value)) for value in values]
+            frame = frame.assign(**{column: numbers})
+            counts[column] = int(np.count_nonzero(marks))
+    return frame, counts
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The column of values of a long table, and the numbers that stand for a missing one."""
+
+    column: str
+    stand_ins: tuple[float, ...] = ()
+
+    def rows(self, frame: pd.DataFrame) -> np.ndarray:
+        """Boolean mask (n,) of the rows with a value."""
+        value = named_column(frame, self.column, "observations.value_column")
+        return ~np.isnan(marked_numbers_of(frame, value, self.stand_ins)[0])
+
+
 def is_dates(cells: Sequence[str]) -> bool:
     """Return whether cells hold dates in the form of ISO 8601, at least one, and nothing else.
 
@@ -448,7 +529,9 @@ def stated_times(frame: pd.DataFrame, column: str) -> np.ndarray:
     return times_of(frame, column)
 
 
-def times_of_file(file: str, column: str, grid: int | None = None) -> list[float]:
+def times_of_file(
+    file: str, column: str, grid: int | None = None, seen: Seen | None = None
+) -> list[float]:
     """Return the different times of a long table, in increasing order.
 
     Times that differ by rounding are one. With ``grid``, the times are those among so many at equal
@@ -460,6 +543,8 @@ def times_of_file(file: str, column: str, grid: int | None = None) -> list[float
         A CSV file, and its column of times: numbers, or dates, which become days since the first.
     grid : int, optional
         At least 2.
+    seen : Seen, optional
+        The values. A row without one has no time.
 
     Raises
     ------
@@ -467,10 +552,12 @@ def times_of_file(file: str, column: str, grid: int | None = None) -> list[float
         If the file cannot be read, has no such column, or holds something else than times there.
         The message does not name the file.
     """
-    return different_times(read_frame(Path(file)), column, grid)
+    return different_times(read_frame(Path(file)), column, grid, seen)
 
 
-def different_times(frame: pd.DataFrame, column: str, grid: int | None = None) -> list[float]:
+def different_times(
+    frame: pd.DataFrame, column: str, grid: int | None = None, seen: Seen | None = None
+) -> list[float]:
     """Return the times of :func:`times_of_file` for a table of text.
 
     Raises
@@ -479,6 +566,8 @@ def different_times(frame: pd.DataFrame, column: str, grid: int | None = None) -
         As for the file.
     """
     held = stated_times(frame, named_column(frame, column, "forward.observations.times.column"))
+    if seen is not None:
+        held = held[seen.rows(frame)]
     different = np.unique(held[np.isfinite(held)])
     if not len(different):
         raise DataError(f"the column '{column}' holds no time")

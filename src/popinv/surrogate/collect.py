@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import SolverError
+from popinv.forward.checks import too_many_failed
 from popinv.forward.datasets import reason_codes, reasons_of
 from popinv.store.variables import variable
 from popinv.surrogate.design import whitened_rmse
@@ -110,7 +111,7 @@ def check_failures(fresh: xr.Dataset, budget: float) -> None:
     """
     reasons = reasons_of(fresh)
     failed = int(np.sum(reasons != ""))
-    if failed > budget * len(reasons):
+    if too_many_failed(failed, len(reasons), budget):
         raise SolverError(
             f"{failed} of {len(reasons)} solves failed ({failure_counts(fresh)}). The study "
             f"tolerates a share of {budget:g} (active_learning.failure_budget)."

@@ -1,5 +1,8 @@
 """The frame of a workflow script: its log, and its failure.
 
+Where another program shows what the jobs do (:mod:`popinv.workflow.display`), a script prints into
+its log alone, and its progress bars into a file that this program reads.
+
 When the outputs are written, the frame writes the record of the job beside them
 (:mod:`popinv.workflow.records`). What a script prints goes to the terminal and, line by line, to
 the rule's log file. An error that the package raises on purpose ends the job with its message
@@ -17,8 +20,10 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import quote
 
 from popinv.errors import PopinvError
 from popinv.workers import Cores, processes
@@ -30,6 +35,9 @@ GO_ON = "interrupted; run the same command to go on"
 SPOKEN_FOR = "POPINV_SPEAKS"
 """Variable of the environment of a Snakemake whose caller says it."""
 
+PROGRESS = "POPINV_PROGRESS"
+"""Variable of the environment of jobs whose progress another program shows: the folder for it."""
+
 _STARTED, _DONE, _FAILED = ": started, process ", ": done in ", ": failed after "
 # Snakemake's message about Ctrl+C.
 _STOPPED = "Terminating processes on user request"
@@ -38,19 +46,31 @@ _STOPPED = "Terminating processes on user request"
 _DIED = re.compile(
     r"died with <Signals\.(?!SIGINT)\w+: \d+>.*?^ *log: (\S+)", re.DOTALL | re.MULTILINE
 )
+# A progress bar: what it is about, the percentage, the counts, and the time left.
+_BAR = re.compile(r"\s*(.*?):?\s+(\d+)%\|[^|]*\|\s*(\S+) \[[^<]*<([^,\]]*)")
 
 
 class _Tee:
     """A stream that writes to another and, but for progress bars, to a log.
 
     Where the log cannot be written, on a full disk, the terminal still hears everything.
+
+    Parameters
+    ----------
+    stream, log : file
+    progress : path, optional
+        Where the progress bars are written instead. All else is then written to the log alone.
     """
 
-    def __init__(self, stream: TextIO, log: TextIO) -> None:
-        self._stream, self._log = stream, log
+    def __init__(self, stream: TextIO, log: TextIO, progress: Path | None) -> None:
+        self._stream, self._log, self._progress = stream, log, progress
 
     def write(self, text: str) -> int:
-        self._stream.write(text)
+        if self._progress is None:
+            self._stream.write(text)
+        elif "\r" in text:
+            with suppress(OSError):
+                self._progress.write_text(text)
         if "\r" not in text:
             # What is written at the end of the process finds the log closed.
             with suppress(OSError, ValueError):
@@ -81,14 +101,14 @@ def job(snakemake: Any) -> Iterator[None]:
     path = Path(snakemake.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    stdout, stderr = sys.stdout, sys.stderr
+    stdout, stderr, progress = sys.stdout, sys.stderr, _progress_file(path)
     # The log is written line by line, so that it is complete if the job is killed.
     try:
         log = path.open("w", buffering=1)
     except OSError as error:
         print(f"{path}: the log cannot be written ({error.strerror})", file=sys.stderr)
         log = open(os.devnull, "w")  # noqa: SIM115
-    sys.stdout, sys.stderr = _Tee(stdout, log), _Tee(stderr, log)
+    sys.stdout, sys.stderr = (_Tee(stream, log, progress) for stream in (stdout, stderr))
     ending = _FAILED
     try:
         _say(log, f"{snakemake.rule}{_STARTED}{os.getpid()} on {os.uname().nodename}")
@@ -105,12 +125,17 @@ def job(snakemake: Any) -> Iterator[None]:
         raise SystemExit(1) from None
     except Exception:
         _say(log, traceback.format_exc())
+        if progress is not None:
+            # Who reads the log prints it.
+            raise SystemExit(1) from None
         raise
     finally:
         sys.stdout, sys.stderr = stdout, stderr
         _say(log, f"{snakemake.rule}{ending}{time.monotonic() - started:.1f} s")
         with suppress(OSError):
             log.close()
+        if progress is not None:
+            progress.unlink(missing_ok=True)
         gc.freeze()  # The process ends, without a last search of all that it has.
 
 
@@ -119,6 +144,46 @@ _MORE_MEMORY = (
     "(--cores 1), and run again. Finished results are kept, and a job with a checkpoint continues "
     "from it."
 )
+
+
+def _progress_file(log: Path) -> Path | None:
+    """Return the file of a job's progress, by its log, None where the job prints it itself."""
+    folder = os.environ.get(PROGRESS)
+    return Path(folder, quote(str(log), safe="")) if folder else None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The share of a loop that is done, and what its progress bar says."""
+
+    share: float
+    text: str
+
+
+def progress_of(log: str) -> Progress | None:
+    """Return the progress of the job with this log, None if it tells none."""
+    file = _progress_file(Path(log))
+    try:
+        bar = "" if file is None else file.read_text()
+    except OSError:
+        return None
+    found = _BAR.match(bar)
+    return found and Progress(int(found[2]) / 100, f"{found[1]}: {found[3]}, {found[4]} left")
+
+
+def said_of(log: str) -> list[str]:
+    """Return the lines that the job with this log has printed."""
+    try:
+        lines = Path(log).read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    frame = _STARTED, _DONE, _FAILED
+    return [line for line in lines if line.strip() and not any(each in line for each in frame)]
+
+
+def findings_of(log: str) -> str:
+    """Return the last line that a job has printed, which says what it found; or nothing."""
+    return next(reversed(said_of(log)), "")
 
 
 def _say(log: TextIO, line: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from popinv.baselines.two_stage import two_stage
 from popinv.inference.build import descent_problem
-from popinv.inference.result import answer_dataset, parameters_of, print_parameters
+from popinv.inference.result import answer_dataset, parameters_of
+from popinv.inference.stated_values import in_words
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 
@@ -30,6 +32,5 @@ def fit_two_stage(
     """
     problem = descent_problem(model, observations, surrogate_of(surrogate), seed, "two_stage")
     pooled = two_stage(problem, parameters_of(estimate))
-    answer = answer_dataset(problem, pooled.alpha, pooled.gamma)
-    print_parameters(answer)
-    return answer
+    print(in_words(problem, np.concatenate([pooled.alpha, pooled.gamma])))
+    return answer_dataset(problem, pooled.alpha, pooled.gamma)

@@ -12,6 +12,7 @@ from popinv.inference.leave_out import refit_dataset, refits
 from popinv.inference.result import draws_of_answer
 from popinv.inference.settings import DescentSettings, PolishSettings
 from popinv.inference.solver import SolverSimulator
+from popinv.inference.stated_values import in_words
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 from popinv.surrogate.simulator import is_exact
@@ -55,5 +56,5 @@ def refit_without_tested(
         solver = SolverSimulator(model.forward.model(seed))
     found = refits(problem, population, folds, descent, draws, solver)
     for rows, p in zip(folds, found.p, strict=True):
-        print(f"without {len(rows)} of {len(problem.data)} systems: {problem.natural(p)}")
+        print(f"without {len(rows)} of {len(problem.data)} systems: {in_words(problem, p)}")
     return refit_dataset(problem, found, population)

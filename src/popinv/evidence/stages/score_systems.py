@@ -14,6 +14,7 @@ from popinv.inference.predictive import predictive
 from popinv.inference.result import draws_of_answer, estimate_of
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
+from popinv.inference.surrogate_bias import AnswerShift
 from popinv.population.model import Model
 from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_of
@@ -117,8 +118,6 @@ def _reason(population: xr.Dataset, likelihood: xr.Dataset, through_solver: bool
     failed = str(likelihood.attrs["reason"])
     if not likelihood.attrs["passes"] and failed != _NOT_ASKED:
         return f"its likelihood does not pass ({failed})"
-    errors = np.sqrt(np.diag(population["covariance"].values))
-    pushed = np.abs(population["surrogate_shift"].values)
-    if not through_solver and np.any(pushed > np.maximum(errors, 1e-12)):
+    if not through_solver and AnswerShift.of(population).largest > 1:
         return "the surrogate's error moves its answer by more than a standard error"
     return ""

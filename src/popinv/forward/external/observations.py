@@ -173,8 +173,9 @@ class SimulatorObservations(Section):
     times: Times | None = Field(
         default=None,
         description="Times at which every entry is observed: a list; `{first: 0, step: 0.5, "
-        "count: 40}`; or `{file: data.csv, column: time}`, all times of a long table, with "
-        "`grid: 200` rounded to so many. null: no time.",
+        "count: 40}`; or `{file: data.csv, column: time}`, all times of a long table (of the "
+        "study's own, those of rows with a value), with `grid: 200` rounded to so many. null: no "
+        "time.",
     )
     simulated_times: SimulatedTimes | None = Field(
         default=None,

@@ -162,10 +162,13 @@ def _reach(point: Point, problem: Problem) -> float:
 
 
 def _finite(point: Point) -> bool:
+    """Return whether value, derivatives and their products are finite."""
+    with np.errstate(over="ignore"):
+        squares = np.square(point.information)
     return bool(
         np.isfinite(point.value)
         and np.all(np.isfinite(point.gradient))
-        and np.all(np.isfinite(point.information))
+        and np.all(np.isfinite(squares))
     )
 
 

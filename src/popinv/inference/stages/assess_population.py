@@ -41,6 +41,9 @@ def assess_population(
     surrogate = surrogate_of(artefacts["surrogate"])
     problem = descent_problem(model, artefacts["observations"], surrogate, seed, "assess")
     limits = Thresholds(**thresholds)
-    return assess(
+    answer = assess(
         problem, artefacts, null_resamples, limits, answer_tests if tests else None, model
     )
+    if answer.surrogate is not None:
+        print(answer.surrogate.statement)
+    return answer

@@ -98,7 +98,9 @@ def collect_solves(
     if proposals is not None:
         _check_proposed(chunks, proposals)
     fresh = collect(chunks)
-    print(f"{fresh.sizes['sample']} solves; failed: {failure_counts(fresh) or 'none'}")
+    failed = failure_counts(fresh)
+    solves = f"{fresh.sizes['sample']} solves, {f'failed: {failed}' if failed else 'none failed'}"
+    print(solves)
     check_failures(fresh, failure_budget)
     if (
         model is None
@@ -124,7 +126,12 @@ def collect_solves(
         Thresholds(**thresholds),
         surrogate_push(problem, previous_estimate),
     )
-    for name, unit in (("error", "noise standard deviations"), ("push", "standard errors")):
-        told = ", ".join(f"{e:.3f}" for e in judged[f"surrogate_{name}"].values)
-        print(f"surrogate {name} on fresh solves, in {unit}: {told}")
+    if not fresh.sizes["sample"]:
+        print("no further solves, as the surrogate is good enough")
+        return judged
+    error, push = (float(judged[f"surrogate_{name}"].values[-1]) for name in ("error", "push"))
+    print(
+        f"{solves}; the surrogate's error is {error:.2g} noise standard deviations and moves the "
+        f"estimate by {push:.2g} standard errors"
+    )
     return judged

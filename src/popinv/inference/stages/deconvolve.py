@@ -9,8 +9,9 @@ import xarray as xr
 from popinv.inference.build import descent_problem
 from popinv.inference.fit_distance import fit_distance, starts_near
 from popinv.inference.likelihood.scores import distance_scores
-from popinv.inference.result import estimate_dataset, estimate_of, print_parameters
+from popinv.inference.result import estimate_dataset, estimate_of
 from popinv.inference.settings import DescentSettings
+from popinv.inference.stated_values import in_words
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 from popinv.population.model import Model
 from popinv.store.checkpoints import Checkpoint
@@ -58,6 +59,5 @@ def deconvolve(
         best = corrected(problem, best, scores, fresh, "descent/fresh", pairs=4)
     losses = {"loss": fit.loss, "fixed_loss": fit.fixed_loss}
     dataset = estimate_dataset(problem, best, losses=losses)
-    print_parameters(dataset)
-    print(fit.estimate.reason or "the descent has arrived")
+    print(f"{fit.estimate.reason or 'the descent has converged'}: {in_words(problem, best.p)}")
     return dataset

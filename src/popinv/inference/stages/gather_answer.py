@@ -54,8 +54,7 @@ def gather_answer(
     known = {name: estimate for name, estimate in estimates.items() if estimate is not None}
     population = population_dataset(problem, known, estimator)
     print(
-        f"the answer is that of the {population.attrs['estimator']}: "
-        f"{population.attrs['estimator_reason']}"
+        f"the answer is that of the {population.attrs['estimator'].replace('_', ' ')}, "
+        f"{population.attrs['estimator_reason']}; {population.attrs['agreement']}"
     )
-    print(population.attrs["agreement"])
     return population

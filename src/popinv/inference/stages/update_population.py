@@ -40,13 +40,14 @@ def update_population(
     device : {"cpu", "auto", "cuda"}
     """
     if previous_estimate is not None and _passed_on(surrogate):
-        print("the last estimate is passed on")
+        print("the last estimate is kept")
         return previous_estimate.assign_attrs(converged=1)
     # These are imported here, as passing on needs no tensor library.
     from popinv.inference.build import descent_problem, start
     from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, promising_starts
     from popinv.inference.likelihood.model_moments import FEWEST_DRAWS, draws_for
-    from popinv.inference.result import estimate_dataset, estimate_of, print_parameters
+    from popinv.inference.result import estimate_dataset, estimate_of
+    from popinv.inference.stated_values import in_words
     from popinv.surrogate.artefact import surrogate_of
     from popinv.surrogate.simulator import is_exact
 
@@ -62,7 +63,7 @@ def update_population(
     draws = min(FEWEST_DRAWS, draws_for(len(problem.data)))
     estimate = fit_pseudo_likelihood(problem, starts, draws=draws)
     dataset = estimate_dataset(problem, estimate, {"converged": 0})
-    print_parameters(dataset)
+    print(in_words(problem, estimate.p))
     return dataset
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,11 +22,18 @@ from popinv.forward.base import Parameter
 from popinv.forward.datasets import parameter_coordinate
 from popinv.forward.fields import Field
 from popinv.forward.section import ForwardSection
+from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_of
 from popinv.methods.posterior.chains import effective_sample_size, split_r_hat
-from popinv.methods.posterior.sampling import LARGEST_R_HAT, Posteriors
+from popinv.methods.posterior.references import surprise_p_values
+from popinv.methods.posterior.sampling import LARGEST_R_HAT, Posteriors, sample_posteriors
 from popinv.population.laws.fields_section import FieldLaw
 from popinv.population.laws.section import LawSection
 from popinv.store.variables import variable
+from popinv.threads import fixed_threads
+
+if TYPE_CHECKING:
+    from popinv.methods.posterior.method import Posterior
 
 LEVEL = 0.95
 # Places along a line, and along each side of a square.
@@ -165,6 +172,54 @@ def posterior_dataset(
         rank = np.array([((z < own).sum(axis=0) + 0.5) / (len(z) + 1) for z, own in pairs])
         dataset["rank"] = variable(dims, rank, "share of the draws that lie below the truth")
     return dataset
+
+
+def sampled(
+    problem: Problem,
+    answer: xr.Dataset,
+    observations: xr.Dataset,
+    asked: Posterior,
+    told: Quantities,
+    truth: np.ndarray | None = None,
+) -> tuple[xr.Dataset, Posteriors]:
+    """Sample the posterior of every system, and return what is told of it, and all draws.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its stage addresses the draws.
+    answer, observations : Dataset
+        The population and the observations of the study.
+    asked : Posterior
+        The settings.
+    told : Quantities
+        What is told of a system.
+    truth : ndarray of shape (n, d_z), optional
+        The systems' true parameters.
+
+    Returns
+    -------
+    dataset : Dataset
+        That of :func:`posterior_dataset`, with ``surprise_p_value`` and the systems' names.
+    posteriors : Posteriors
+    """
+    p, laws = estimate_of(answer), None
+    if asked.law_and_noise == "uncertain":
+        drawn = [answer[f"{part}_draws"].values for part in ("alpha", "gamma")]
+        laws = np.concatenate(drawn, axis=1)
+    with fixed_threads():
+        posteriors = sample_posteriors(
+            problem, p, asked.chains, asked.effective, asked.most_moves, laws
+        )
+        surprise = surprise_p_values(problem, p, posteriors.least_misfit)
+    result = posterior_dataset(posteriors, told, asked.kept_draws, truth)
+    result["surprise_p_value"] = variable(
+        "system", surprise, "share of the population's systems that are as far out"
+    )
+    if "system_id" in observations.coords:
+        ids = observations["system_id"].values[: len(problem.data)]
+        result = result.assign_coords(system_id=variable("system", ids, "name of the system"))
+    return result, posteriors
 
 
 def coverage_metrics(posterior: xr.Dataset, population: np.ndarray, wanted: int) -> dict[str, Any]:

@@ -25,21 +25,19 @@ from popinv.charts.description import (
 )
 from popinv.charts.style import DATA, LIGHT, MODEL, SYSTEMS, TRUTH, readable
 from popinv.inference.build import descent_problem
+from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.methods.posterior.density import Densities
-from popinv.methods.posterior.references import surprise_p_values
-from popinv.methods.posterior.sampling import sample_posteriors
 from popinv.methods.posterior.study import (
     coverage_metrics,
-    posterior_dataset,
+    sampled,
     statement,
     systems_table,
     told_quantities,
     varying,
 )
 from popinv.population.synthetic import parameters
-from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
@@ -55,32 +53,17 @@ def use(study: StudyInput) -> Outcome:
     surrogate, observations = surrogate_of(stores["surrogate"]), stores["observations"]
     problem = descent_problem(study.model, observations, surrogate, seed, "posterior")
     answer = stores["population"]
-    p, laws = estimate_of(answer), None
-    if asked.law_and_noise == "uncertain":
-        drawn = [answer[f"{part}_draws"].values for part in ("alpha", "gamma")]
-        laws = np.concatenate(drawn, axis=1)
+    p = estimate_of(answer)
     with fixed_threads():
         invariants = Densities.at(problem, p).invariants(problem, p)
-        posteriors = sample_posteriors(
-            problem, p, asked.chains, asked.effective, asked.most_moves, laws
-        )
-        surprise = surprise_p_values(problem, p, posteriors.least_misfit)
     count, truth = len(problem.data), None
     if "truth" in stores:
         # The design follows the parameters.
         truth = stores["truth"]["z"].values[:count, : problem.law.d_z]
     told = told_quantities(study.forward, study.law)
-    result = posterior_dataset(posteriors, told, asked.kept_draws, truth)
-    result["surprise_p_value"] = variable(
-        "system", surprise, "share of the population's systems that are as far out"
-    )
-    if "system_id" in observations.coords:
-        ids = observations["system_id"].values[:count]
-        result = result.assign_coords(system_id=variable("system", ids, "name of the system"))
-    # Their design and covariates are those of the systems, in turns.
-    known, address = problem.known.in_turns(_POPULATION), (seed, "posterior/population")
-    drawn_population = parameters(problem.law, problem.split(p)[0], *address, _POPULATION, known)
-    population = told.of(drawn_population[:, : problem.law.d_z])
+    result, posteriors = sampled(problem, answer, observations, asked, told, truth)
+    surprise = result["surprise_p_value"].values
+    population = told.of(drawn_population(problem, p, seed))
     # Six digits are more than the draws determine.
     table = systems_table(result, list(told.units), varying(population))
     metrics = {
@@ -102,6 +85,15 @@ def use(study: StudyInput) -> Outcome:
         files={"systems.csv": partial(write_table, table)},
         invariants=invariants,
     )
+
+
+def drawn_population(problem: Problem, p: np.ndarray, seed: int) -> np.ndarray:
+    """Return parameters (m, d_z) drawn from the recovered law, for comparison with the systems."""
+    # Their design and covariates are those of the systems, in turns.
+    known, address = problem.known.in_turns(_POPULATION), (seed, "posterior/population")
+    alpha = problem.split(p)[0]
+    drawn: np.ndarray = parameters(problem.law, alpha, *address, _POPULATION, known)
+    return drawn[:, : problem.law.d_z]
 
 
 _MOST_PARAMETERS, _MOST_SYSTEMS = 6, 60

@@ -32,6 +32,7 @@ from popinv.population.noise.intervals import (
 )
 
 _TERMS = 12
+_LEAST = 1e-100
 
 
 def clipped_moments(
@@ -63,6 +64,8 @@ def clipped_moments(
     loadings : Tensor of shape (K, m, d_y)
         l_k.
     """
+    # Noise that grows with a signal of zero has none. Its derivatives stay finite.
+    d = d.clamp(min=_LEAST)
     lower, upper, least, most = (standardised(x, g, d) for x in limits)
     # About the limit beyond which an entry is, no digits are lost where nearly all is censored.
     centre = torch.where(lower > 0, lower, torch.where(upper < 0, upper, 0.0))

@@ -64,6 +64,8 @@ def import_observations(
         len(table.values), observations.heldout_fraction, seed
     )
     rows = np.concatenate([learned, tested])
+    # Of few systems, each is tested without having been learned from, in turn.
+    print(f"{len(learned)} systems" + ("" if folds else f", {len(tested)} more held out"))
     dataset = _dataset(table, rows, len(tested), forward, law, noise, observations, seed)
     return without_systems(dataset.assign_attrs(folds=folds), observations.without)[0]
 

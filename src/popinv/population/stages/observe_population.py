@@ -62,4 +62,5 @@ def observe_population(
         solved, kept = solved.isel(sample=rows), None if kept is None else kept[rows]
     alpha, law = law_values(model.law, observations.truth.law, model.forward), model.law
     noise, gamma = true_noise(model, observations, seed)
+    print(f"{seen.sizes['system']} systems, {observations.heldout} more held out")
     return seen, truth_dataset(law.law(model.forward), alpha, noise, gamma, solved, kept)

@@ -55,7 +55,7 @@ def train_surrogate(
         needs no surrogate.
     """
     if solves.attrs["converged"] and previous_surrogate is not None:
-        print("the last surrogate is good enough and is passed on")
+        print("the last surrogate is good enough and is kept")
         return previous_surrogate.assign_attrs(converged=1)
     logarithmic = (*law.law(forward).logarithmic, *(False for _ in forward.design()))
     # These are imported here, as passing on needs no tensor library, and a study depends on its own

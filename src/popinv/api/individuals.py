@@ -1,0 +1,72 @@
+"""The parameters of each system of a result, given its observations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from pydantic import ValidationError
+
+from popinv.charts.matplotlib_writer import drawn
+from popinv.errors import ConfigError
+from popinv.inference.build import descent_problem
+from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_of
+from popinv.methods.posterior.method import Posterior
+from popinv.methods.posterior.study import sampled, told_quantities
+from popinv.methods.posterior.use import draw_systems, drawn_population
+from popinv.store.variables import variable
+
+if TYPE_CHECKING:
+    from popinv.api.result import Result
+
+
+def posterior_of(result: Result, settings: Mapping[str, Any]) -> xr.Dataset:
+    """Return the posterior of each system; see :meth:`popinv.api.result.Result.posterior`."""
+    try:
+        asked = Posterior.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ConfigError(
+            f"posterior(): {'.'.join(map(str, first['loc']))}: {first['msg']}; the settings are "
+            f"{', '.join(Posterior.model_fields)}"
+        ) from None
+    if "posterior" in result.artefacts and not settings:
+        found = result.artefacts["posterior"]
+    else:
+        told = told_quantities(result.model.forward, result.model.law)
+        found, _ = sampled(
+            _problem(result), result.population, result.observations, asked, told, _truth(result)
+        )
+    count = found.sizes["system"]
+    names = found["system_id"].values if "system_id" in found.coords else np.arange(count)
+    return found.drop_vars("system_id", errors="ignore").assign_coords(
+        system=variable("system", names, "system")
+    )
+
+
+def individuals(result: Result, settings: Mapping[str, Any]) -> Figure:
+    """Return the figure of the systems' intervals, beside the population and the truth."""
+    told = told_quantities(result.model.forward, result.model.law)
+    seed = int(result.population.attrs["seed"])
+    population = told.of(drawn_population(_problem(result), estimate_of(result.population), seed))
+    truth = _truth(result)
+    found = posterior_of(result, settings)
+    return drawn(draw_systems(found, population, None if truth is None else told.of(truth)))
+
+
+def _problem(result: Result) -> Problem:
+    seed = int(result.population.attrs["seed"])
+    return descent_problem(result.model, result.observations, result.simulator, seed, "posterior")
+
+
+def _truth(result: Result) -> np.ndarray | None:
+    """Return the true parameters of the systems of a synthetic study."""
+    if "truth" not in result.artefacts:
+        return None
+    count, d_z = result.observations.sizes["system"], result.law.d_z
+    # The design follows the parameters.
+    return np.asarray(result.artefacts["truth"]["z"].values[:count, :d_z])

@@ -1,0 +1,272 @@
+"""What `popinv new-study` tells of a table: gaps, doses, limits, columns, equal systems, times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+
+from popinv.api.data import given_data
+from popinv.cli.commands import popinv
+from popinv.config.loading import load_file
+from popinv.config.study import Study
+from popinv.population.stages.import_observations import import_observations
+
+TIMES = (0.5, 1.0, 2.0, 4.0)
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def new(lines: list[str], *options: str, said: int = 0) -> str:
+    Path("y.csv").write_text("\n".join(lines) + "\n")
+    arguments = ["new-study", "mine", "--observations", "y.csv", *options]
+    done = CliRunner().invoke(popinv, arguments)
+    assert done.exit_code == said, done.output
+    return done.output
+
+
+def study() -> Study:
+    return load_file(Path("mine.yaml")).studies["mine"]
+
+
+def imported() -> xr.Dataset:
+    made = study()
+    return import_observations(made.forward, made.law, made.observations, seed=1)
+
+
+def curves(systems: int = 20, seed: int = 0) -> list[str]:
+    """Return rows of system, time and value."""
+    rng = np.random.default_rng(seed)
+    sizes = np.exp(0.3 * rng.standard_normal(systems))
+    return [
+        f"{s},{t},{size * np.exp(-t / 3) + 0.05 * rng.standard_normal():.4f}"
+        for s, size in enumerate(sizes)
+        for t in TIMES
+    ]
+
+
+# --- rows without a value -----------------------------------------------------------------------
+
+
+def test_rows_without_a_value_are_left_out_and_counted() -> None:
+    gaps = [f"{s},{12 + s / 100}," for s in range(5)]
+    said = new(["id,time,y", *curves(), *gaps])
+    assert "5 of 85 rows have no value and are left out" in said
+    assert "20 systems with 4 observations each, at 4 different times" in said
+    assert study().forward.observations.times == list(TIMES)
+    learned = imported()
+    assert np.isfinite(learned["y"].values).all()
+
+
+def test_a_stated_number_for_a_missing_value_has_no_time_either() -> None:
+    said = new(["id,time,y", *curves(), "0,7,-999", "1,8,-999", "2,9,-999"])
+    assert "holds -999 3 times, read as missing" in said
+    assert study().forward.observations.times == list(TIMES)
+
+
+def test_the_same_rows_in_memory_have_no_time() -> None:
+    cells = [row.split(",") for row in curves()]
+    table = pd.DataFrame(cells, columns=["id", "time", "y"]).astype(float)
+    table.loc[len(table)] = [3.0, 12.01, np.nan]
+    columns = {"system_column": "id", "time_column": "time", "value_column": "y"}
+    assert given_data(table, columns).described["times"] == list(TIMES)
+
+
+# --- doses --------------------------------------------------------------------------------------
+
+
+def dosed(amounts: list[float], each: int = 1) -> list[str]:
+    """Return the rows of a file with doses at the start of each system."""
+    rows = []
+    for s, amount in enumerate(amounts):
+        rows += [f"{s},0,{amount * (d + 1)},1," for d in range(each)]
+        rows += [f"{i},{t},,0,{y}" for i, t, y in (r.split(",") for r in curves()) if i == str(s)]
+    return rows
+
+
+def test_rows_of_doses_are_told_and_the_dose_may_be_design() -> None:
+    said = new(["ID,TIME,AMT,EVID,DV", *dosed([100 + s for s in range(20)])])
+    assert "20 of 100 rows are doses without a value and are left out" in said
+    assert "the simulator gets 'AMT' of each system as design" in said
+    assert "the dose of each system; it may be design or covariate" in said
+    assert "it marks the rows of doses" in said
+    learned = imported()
+    doses = dict(
+        zip(map(str, learned["system_id"].values), learned["design"].values[:, 0], strict=True)
+    )
+    assert doses == {str(s): 100.0 + s for s in range(20)}
+
+
+def test_the_first_simulator_takes_the_dose() -> None:
+    new(["ID,TIME,AMT,EVID,DV", *dosed([100 + s for s in range(20)])])
+    done = CliRunner().invoke(popinv, ["try", "mine.yaml"])
+    assert done.exit_code == 0, done.output
+    assert "verdict: it can run" in done.output
+
+
+def test_several_doses_at_one_time_do_not_hide_the_times() -> None:
+    said = new(["ID,TIME,AMT,EVID,DV", *dosed([100.0] * 20, each=2)])
+    assert "40 of 120 rows are doses without a value" in said
+    assert "doses that differ within systems" in said
+    assert study().observations.time_column == "TIME"
+
+
+def test_a_dose_with_a_value_is_refused() -> None:
+    rows = [row.replace(",1,", ",1,0") for row in dosed([100.0] * 20)]
+    said = new(["ID,TIME,AMT,EVID,DV", *rows], said=1)
+    assert "the column 'EVID' marks 20 of 100 rows as doses" in said
+    assert "Leave the cells of the observed quantity empty there" in said
+
+
+def test_a_dose_that_every_row_states_is_known_of_its_system() -> None:
+    rows = [f"{row},{100 * (int(row.split(',')[0]) % 2)}" for row in curves()]
+    said = new(["id,time,y,dose", *rows])
+    assert "doses without a value" not in said
+    assert "constant in a system  numbers" in said
+
+
+# --- limits -------------------------------------------------------------------------------------
+
+
+def test_limits_in_the_cells_of_a_long_table_are_read_and_counted() -> None:
+    rows = [f"{i},{t},{y if float(y) > 0.4 else '<0.4'}" for i, t, y in map(_cells, curves())]
+    said = new(["id,time,y", *rows])
+    count = sum("<0.4" in row for row in rows)
+    assert f"beyond a limit: {count} values" in said
+    assert study().observations.censoring_column == "y"
+    values = imported()
+    assert values["censored_below"].values.min() == 0.4
+    assert (values["y"].values == 0.4).sum() == count
+
+
+def test_limits_in_the_cells_of_a_wide_table_name_their_keys() -> None:
+    cells = np.array([row.split(",")[2] for row in curves()]).reshape(20, 4)
+    for at, cell in (((2, 0), "> 7"), ((5, 1), ">=7"), ((9, 2), "<0.4"), ((13, 3), "<0.5")):
+        cells[at] = cell
+    said = new(["a,b,c,d", *map(",".join, cells)], said=1)
+    assert "(3 more columns hold limits)" in said
+    assert "put the limit of every row into a column of its own" in said
+    assert "censored_above: 7\n" in said
+    assert "censored_below: {column: NAME OF THIS COLUMN}" in said
+
+
+def test_a_reader_names_the_key_as_well() -> None:
+    new(["id,time,y", *curves()])
+    text = Path("y.csv").read_text().splitlines()
+    text[3] = text[3].rsplit(",", 1)[0] + ",<0.4"
+    Path("y.csv").write_text("\n".join(text) + "\n")
+    done = CliRunner().invoke(popinv, ["try", "mine.yaml"])
+    assert done.exit_code == 1
+    assert "Write the limit itself, 0.4, and state it in the section 'observations'" in done.output
+    assert "'censored_below: 0.4'" in done.output
+
+
+def _cells(row: str) -> list[str]:
+    return row.split(",")
+
+
+# --- wide tables --------------------------------------------------------------------------------
+
+
+def wide(systems: int = 30, seed: int = 0) -> list[list[str]]:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(5, 1, (systems, 13))
+    return [[f"s{i}", *(f"{v:.3f}" for v in row)] for i, row in enumerate(values)]
+
+
+NAMES = ",".join(["name", *(f"p{j}" for j in range(1, 13)), "porosity"])
+
+
+def test_a_column_beside_a_series_stands_in_a_line_of_its_own() -> None:
+    said = new([NAMES, *map(",".join, wide())])
+    lines = [line.split("  ")[1:] for line in said.splitlines() if "observed" in line]
+    assert [line[0] for line in lines] == ["p1 ... p12 (12)", "porosity"]
+
+
+def test_columns_of_many_names_are_all_listed() -> None:
+    names = [f"{letter}_head" for letter in "abcdefghijkl"]
+    said = new([",".join(["name", *names, "porosity"]), *map(",".join, wide())])
+    assert all(f"\n  {name} " in said for name in [*names, "porosity"])
+
+
+def test_systems_of_a_wide_table_have_as_many_observations_as_they_hold() -> None:
+    rows = wide()
+    for i, row in enumerate(rows[:10]):
+        row[1 : 2 + i] = [""] * (1 + i)
+    said = new([NAMES, *map(",".join, rows)])
+    assert "y.csv: 30 systems with 3 to 13 observations each" in said
+    assert "missing: 55 values, masked" in said
+
+
+@pytest.mark.parametrize("kind", ["wide", "long"])
+def test_equal_systems_are_named(kind: str) -> None:
+    if kind == "wide":
+        rows = wide()
+        rows[17][1:] = rows[3][1:]
+        said = new([NAMES, *map(",".join, rows)])
+        assert "'s3' and 's17'" in said
+    else:
+        copied = [f"77{row[1:]}" for row in curves() if row.startswith("3,")]
+        said = new(["id,time,y", *curves(), *copied])
+        assert "'3' and '77'" in said
+    assert "equal observations" in said
+    assert "it would count twice" in said
+    assert "equal observations" in CliRunner().invoke(popinv, ["try", "mine.yaml"]).output
+
+
+def test_systems_that_chance_makes_equal_are_not_told() -> None:
+    rng = np.random.default_rng(0)
+    rows = [f"s{i},{rng.integers(3)},{rng.integers(3)},{rng.integers(3)}" for i in range(40)]
+    assert "equal observations" not in new(["name,a,b,c", *rows])
+
+
+# --- many times ---------------------------------------------------------------------------------
+
+
+def scattered(systems: int) -> list[str]:
+    rng = np.random.default_rng(0)
+    return [
+        f"{s},{t:.5f},{np.exp(-t / 5) + 0.05 * rng.standard_normal():.4f}"
+        for s in range(systems)
+        for t in np.sort(rng.uniform(0, 10, 5))
+    ]
+
+
+def test_many_times_are_told_with_their_cost_and_their_rounding() -> None:
+    said = new(["id,time,y", *scattered(12)])
+    assert "60 different times are many" in said
+    assert "surrogate and noise have 60 entries, though a system has at most 5" in said
+    # What is proposed works.
+    tolerance = said.split("time_tolerance: ")[1].split()[0]
+    assert "replicates: rows" in said
+    text = Path("mine.yaml").read_text().replace('column: "time"}', 'column: "time", grid: 25}')
+    text = text.replace("layout: long", f"layout: long\n      time_tolerance: {tolerance}")
+    Path("mine.yaml").write_text(
+        text.replace("layout: long", "layout: long\n      replicates: rows")
+    )
+    learned = imported()
+    assert len(study().forward.observations.times) <= 25
+    assert np.isfinite(learned["y"].values).sum() == 60
+
+
+def test_fewer_times_are_not_told() -> None:
+    assert "are many" not in new(["id,time,y", *scattered(9)])
+
+
+# --- the forward model --------------------------------------------------------------------------
+
+
+def test_a_study_without_a_forward_model_is_one_of_python() -> None:
+    said = new([NAMES, *map(",".join, wide())])
+    assert "wrote mine/simulator.py" in said
+    assert study().forward.kind == "python"
+    done = CliRunner().invoke(popinv, ["new-study", "drawn"])
+    assert done.exit_code == 0, done.output
+    assert load_file(Path("drawn.yaml")).studies["drawn"].forward.kind == "python"
