@@ -3,18 +3,20 @@
     mpiexec -n 2 python -m mpi4py -m benchmarks.ranks measure CONFIG STUDY results/STUDY FILE
     python -m benchmarks.ranks predict FILE [--systems 1e7] [--ranks 64 1024] [--write FOLDER]
 
-``measure`` reads the observations, the surrogate and the last estimate of a study's folder, and
-evaluates the likelihood with its scores twice, the second time from the modes of the first, which
-is what a step of the ascent does. It adds a line of JSON to FILE. ``predict`` models the time of an
-evaluation of N systems by R ranks as
+``measure`` reads the observations, the surrogate and the last estimate of a study's folder. Each
+rank evaluates the likelihood of its own systems, and the sums over all of them, twice, the second
+time from the modes of the first, which is what a step of the ascent does. It adds a line of JSON
+to FILE. ``predict`` models the time of an evaluation of N systems by R ranks, and the memory of the
+largest, as
 
-    T(N, R) = N s + N c (1 + i) / R + N b (R - 1) / R t + e l,
+    T(N, R) = n (s + c (1 + i)) + N b (R - 1) / R t + e l,    M(N, R) = m + n h,
 
-where every rank spends s seconds per system on what is not shared, c are the seconds of a system's
-integral, i is the share of that time that a rank waits for the slowest, each rank receives b bytes
-per system, at t seconds each, and e exchanges have a latency of l seconds. s, c, b, t and the
-spread of the ranks, from which i follows, are means of the measured lines. l is that of a network
-(:data:`LATENCY`). Each measured time stands beside the model's.
+where n are the systems of the largest rank, of whole blocks, c are the seconds of a system's
+integral and s those of the rest, i is the share of the first that a rank waits for the slowest,
+each rank receives b bytes of sums for each system, exchanged and added in t seconds each, and e
+exchanges have a latency of l seconds. A rank has m bytes before the evaluation, and h more for each
+of its systems. These numbers are means of the measured lines, and i follows from the spread of the
+ranks. l is that of a network (:data:`LATENCY`). Each measured time stands beside the model's.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,9 @@ from benchmarks.machine import cpu_model
 from popinv import workers
 from popinv.config.loading import as_mapping, load, load_file
 from popinv.inference.build import descent_problem
+from popinv.inference.division import added, systems_of_rank
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
+from popinv.inference.likelihood.marginal_estimate import point_of
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.population.model import Model
@@ -50,6 +54,9 @@ from popinv.workflow.records import commit_of
 LATENCY = 1e-4
 """Seconds of an exchange of many ranks, besides its bytes."""
 
+# Those of ten million systems.
+_MANY_BLOCKS = 5000
+
 
 @dataclass
 class Measured:
@@ -60,19 +67,23 @@ class Measured:
     seconds : float
         By the clock.
     integrals, others : float
-        Of the turns, and of what every rank does, the counting of its bytes here included.
+        Of the evaluation of a rank's own systems, and of the rest, the counting of bytes included.
     waiting : float
         By the clock: for the slowest rank.
     traffic : float
         Of the exchanges: pickling, sending and unpickling.
     received : float
         Bytes that a rank has received.
+    per_byte : float
+        Seconds of a received byte, exchanged and added, where there are many.
     exchanges : int
         Of each rank.
     spread : float
-        Standard deviation of the seconds of the ranks between two exchanges over their mean.
-    megabytes : float
-        Of the largest rank, at most.
+        Standard deviation of the seconds of the ranks' own systems over their mean.
+    before, megabytes : float
+        Of the largest rank, at most: before the evaluation, and with it.
+    held : float
+        Bytes of an evaluation for each of a rank's own systems.
     """
 
     systems: int
@@ -83,25 +94,32 @@ class Measured:
     waiting: float
     traffic: float
     received: float
+    per_byte: float
     exchanges: int
     spread: float
+    before: float
     megabytes: float
+    held: float
     machine: str = ""
     commit: str = ""
 
 
 class _Timed:
-    """A communicator that times the turns between its exchanges, and these."""
+    """A communicator that times what a rank does between its exchanges, and these."""
 
     def __init__(self, comm: Any) -> None:
         self._comm, self.rank, self.size = comm, comm.rank, comm.size
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was measured so far."""
         self.waiting = self.spinning = self.traffic = self.received = 0.0
         self.exchanges = 0
         self.turns: list[float] = []
 
     @contextmanager
     def turns_timed(self) -> Iterator[None]:
-        """Take the place of ``alone``, within which the turns of a rank run."""
+        """Take the place of ``alone``, within which a rank evaluates its own systems."""
         began = time.process_time()
         with _alone():
             yield
@@ -145,35 +163,37 @@ def measure(file: Path, name: str, results: Path, systems: int | None) -> Measur
     problem, p = _problem(file, name, results)
     if systems is not None:
         problem = problem.of_systems(np.arange(systems))
-    with fixed_threads():
-        with workers.ranks(comm):
-            memory = evaluate(problem, p, MarginalSettings()).memory
-        timed = _Timed(comm)
+    timed = _Timed(comm)
+    with fixed_threads(), workers.ranks(timed):
+        # A step keeps sums and a memory, of which the next one starts.
+        own, settings = problem.divided(), MarginalSettings()
+        before = _megabytes()
+        memory = point_of(own, p, evaluate(own, p, settings)).memory
+        timed.reset()
         workers.alone = timed.turns_timed
         comm.Barrier()
         began, processor = time.perf_counter(), time.process_time()
-        with workers.ranks(timed):
-            evaluate(problem, p, MarginalSettings(), memory)
+        point_of(own, p, evaluate(own, p, settings, memory))
         seconds, processor = time.perf_counter() - began, time.process_time() - processor
+        per_byte = _per_byte(own, comm)
     integrals = float(np.sum(timed.turns))
-    own = (
+    found = (
         integrals,
         processor - integrals - timed.traffic - timed.spinning,
         timed.waiting,
         timed.traffic,
         timed.received,
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        before,
+        _megabytes(),
     )
     # Only the first rank gathers those of all.
-    every = np.array(comm.gather(own) or [own])
-    # Of the ranks in each exchange, but the last one, in which some have fewer turns.
-    turns = np.array(comm.gather(timed.turns) or [timed.turns])[:, :-1]
+    every = np.array(comm.gather(found) or [found])
     if comm.rank:
         return None
-    integrals, others, waiting, traffic, received, _ = every.mean(axis=0)
-    spread = np.mean(turns.std(axis=0, ddof=1) / turns.mean(axis=0)) if comm.size > 1 else 0.0
+    integrals, others, waiting, traffic, received, *_ = every.mean(axis=0)
+    spread = every[:, 0].std(ddof=1) / integrals if comm.size > 1 else 0.0
     return Measured(
-        len(problem.data),
+        own.count,
         comm.size,
         seconds,
         integrals,
@@ -181,52 +201,93 @@ def measure(file: Path, name: str, results: Path, systems: int | None) -> Measur
         waiting,
         traffic,
         received,
+        per_byte,
         timed.exchanges,
         float(spread),
+        every[:, -2].max(),
         every[:, -1].max(),
+        sum(each.nbytes for each in memory.values()) / len(own.data),
         f"{cpu_model()}, {os.cpu_count()} cores",
         commit_of(Path(__file__)),
     )
 
 
+def _per_byte(own: Problem, comm: Any) -> float:
+    """Return the seconds of a byte that a rank receives if many sums are exchanged and added."""
+    if own.part is None or comm.size == 1:
+        return 0.0
+    own = replace(own, part=replace(own.part, communicator=comm))
+    sums, least = np.zeros((_MANY_BLOCKS // comm.size, 32)), np.inf
+    for _ in range(5):
+        began = time.process_time()
+        added(own, sums)
+        least = min(least, time.process_time() - began)
+    return float(least / (sums.nbytes * (comm.size - 1)))
+
+
+def _megabytes() -> float:
+    """Return the largest memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
 @dataclass(frozen=True)
 class Scaling:
-    """The constants of the model, in seconds and bytes per system."""
+    """The constants of the model, in seconds, bytes and exchanges."""
 
     others: float
     integral: float
     received: float
     per_byte: float
-    systems_of_exchange: float
+    exchanges: float
     spread: float
+    before: float
+    of_system: float
 
     @classmethod
     def of(cls, lines: Sequence[Measured]) -> Scaling:
         """Return the means of what was measured."""
         several = [line for line in lines if line.ranks > 1]
         return cls(
-            float(np.mean([line.others / line.systems for line in lines])),
+            float(np.mean([line.others * line.ranks / line.systems for line in lines])),
             float(np.mean([line.integrals * line.ranks / line.systems for line in lines])),
             float(np.mean([_received(line) for line in several])),
-            float(np.mean([line.traffic / line.received for line in several])),
-            float(np.mean([line.systems / line.exchanges / line.ranks for line in lines])),
+            float(np.mean([line.per_byte for line in several])),
+            float(np.mean([line.exchanges for line in lines])),
             float(np.mean([line.spread for line in several])),
+            float(np.mean([line.before for line in lines])),
+            # Of the most systems in a rank: the memory of few is that of a block.
+            max((_own(line.systems, line.ranks), _of_system(line)) for line in lines)[1],
         )
 
     def seconds(self, systems: float, ranks: int, cores: int | None = None) -> dict[str, float]:
         """Return the seconds of the parts of an evaluation; ranks may share fewer cores."""
         shared = max(1.0, ranks / cores) if cores else 1.0
-        integrals = systems * self.integral / ranks
+        own = _own(systems, ranks)
         # The largest of R normal variables is about sqrt(2 log R) deviations above the mean.
         above = self.spread * np.sqrt(2 * np.log(ranks))
-        exchanges = systems / self.systems_of_exchange / ranks
         return {
-            "integrals": shared * integrals,
-            "others": shared * systems * self.others,
-            "waiting": shared * integrals * above,
+            "integrals": shared * own * self.integral,
+            "others": shared * own * self.others,
+            "waiting": shared * own * self.integral * above,
             "traffic": shared * systems * self.received * (1 - 1 / ranks) * self.per_byte
-            + (exchanges * LATENCY if ranks > 1 else 0.0),
+            + (self.exchanges * LATENCY if ranks > 1 else 0.0),
         }
+
+    def megabytes(self, systems: float, ranks: int) -> float:
+        """Return the memory of the largest rank."""
+        return self.before + _own(systems, ranks) * self.of_system / 1e6
+
+
+def _own(systems: float, ranks: int) -> int:
+    """Return the number of systems of the largest rank."""
+    parts = [systems_of_rank(int(systems), rank, ranks) for rank in range(ranks)]
+    # If there are fewer blocks than ranks, each has all of them.
+    return max(int(systems) if part is None else part.stop - part.start for part in parts)
+
+
+def _of_system(line: Measured) -> float:
+    """Return the bytes that each of a rank's own systems has added."""
+    return (line.megabytes - line.before) * 1e6 / _own(line.systems, line.ranks)
 
 
 def _received(line: Measured) -> float:
@@ -248,8 +309,10 @@ def beside(lines: Sequence[Measured], scaling: Scaling) -> pd.DataFrame:
                 "integrals, s": f"{line.integrals:.1f}",
                 "others, s": f"{line.others:.2f}",
                 "waiting, s": f"{line.waiting:.2f}",
-                "traffic, s": f"{line.traffic:.2f}",
+                "traffic, s": f"{line.traffic:.3f}",
+                "received, MB": f"{line.received / 1e6:.2f}",
                 "MB of the largest rank": f"{line.megabytes:,.0f}",
+                "before": f"{line.before:,.0f}",
                 "machine": line.machine,
                 "commit": line.commit[:8],
             }
@@ -267,9 +330,11 @@ def predicted(scaling: Scaling, systems: float, ranks: Sequence[int]) -> pd.Data
             {
                 "systems": f"{systems:,.0f}",
                 "ranks": count,
-                "model, s": f"{total:.1f}",
-                **{f"{name}, s": f"{seconds:.1f}" for name, seconds in parts.items()},
+                "model, s": f"{total:.2f}",
+                **{f"{name}, s": f"{seconds:.3f}" for name, seconds in parts.items()},
                 "efficiency": f"{alone / count / total:.0%}",
+                "received, MB": f"{systems * scaling.received * (1 - 1 / count) / 1e6:.1f}",
+                "MB of the largest rank": f"{scaling.megabytes(systems, count):,.0f}",
             }
         )
     return pd.DataFrame(rows)
@@ -303,7 +368,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     predicting = does.add_parser("predict")
     predicting.add_argument("file", type=Path)
     predicting.add_argument("--systems", type=float, default=1e7)
-    predicting.add_argument("--ranks", type=int, nargs="*", default=[1, 16, 64, 256, 1024])
+    predicting.add_argument("--ranks", type=int, nargs="*", default=[1, 16, 64, 256, 1024, 4096])
     predicting.add_argument("--write", type=Path, metavar="FOLDER", help="as CSV files")
     asked = parser.parse_args(arguments)
     if asked.does == "measure":

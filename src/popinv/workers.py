@@ -12,7 +12,9 @@ systems other than Linux, whose libraries do not expect forks.
 The jobs of a run on one machine lend each other the cores on which no job runs (:class:`Cores`).
 
 The processes of several machines are the ranks of an MPI communicator (:func:`ranks`). All of them
-run the same program. Each takes its turns of a loop, and gets the results of all.
+run the same program. Each takes its turns of a loop, and gets the results of all. Where each has
+systems of its own (:mod:`popinv.inference.division`), it runs the loops over these alone
+(:func:`agreeing`).
 """
 
 from __future__ import annotations
@@ -192,6 +194,31 @@ def ranks(communicator: Any) -> Iterator[None]:
         _communicator = before
 
 
+def communicator() -> Any:
+    """Return the communicator of the ranks that share loops here, None if there is none."""
+    return None if _alone else _communicator
+
+
+@contextmanager
+def agreeing(communicator: Any) -> Iterator[None]:
+    """Run here what each rank runs for itself, until all of them have done so.
+
+    An error of one rank is that of all, so that none waits for it.
+    """
+    if _alone:
+        # It is a part of what is run like this.
+        yield
+        return
+    tallies = Tally.all()
+    before, failure = [tally.value for tally in tallies], None
+    try:
+        with alone():
+            yield
+    except Exception as error:
+        failure = error
+    _exchanged(communicator, None, tallies, before, failure)
+
+
 def number_of_processes() -> int:
     """Return among how many processes a loop is shared here."""
     return 1 if _alone else _count
@@ -238,8 +265,8 @@ def parallel(
 def _results(
     turn: Callable[[Any], Result], items: Sequence[Any] | np.ndarray, name: str, long: bool
 ) -> Iterator[Result]:
-    if _communicator is not None and not _alone:
-        yield from _of_ranks(turn, items, _communicator)
+    if (ranks_here := communicator()) is not None:
+        yield from _of_ranks(turn, items, ranks_here)
         return
     cores = Cores.lent()
     if long:
@@ -276,14 +303,28 @@ def _of_ranks(
                 found += map(turn, some[rank::size])
         except Exception as error:
             failure = error
-        every = communicator.allgather((found, _increase(tallies, before), failure))
-        for other, (_, added, told) in enumerate(every):
-            # The error of one rank is that of all, so that none waits for it.
-            if told is not None:
-                raise told
-            if other != rank:
-                _add(tallies, added)
-        yield from (every[i % size][0][i // size] for i in range(len(some)))
+        every = _exchanged(communicator, found, tallies, before, failure)
+        yield from (every[i % size][i // size] for i in range(len(some)))
+
+
+def _exchanged(
+    communicator: Any,
+    found: Any,
+    tallies: Sequence[Tally],
+    before: Sequence[int],
+    failure: Exception | None,
+) -> list[Any]:
+    """Return what each rank has found, and count what the others have counted.
+
+    The error of one rank is that of all, so that none waits for it.
+    """
+    every = communicator.allgather((found, _increase(tallies, before), failure))
+    for other, (_, added, told) in enumerate(every):
+        if told is not None:
+            raise told
+        if other != communicator.rank:
+            _add(tallies, added)
+    return [each for each, _, _ in every]
 
 
 def _forked(

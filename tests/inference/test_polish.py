@@ -177,10 +177,10 @@ def test_an_interrupted_likelihood_goes_on_to_the_same_bits(tmp_path):
     whole = polished(problem, start, fresh, Curve())
 
     class Interrupted(Checkpoint):
-        written = 0
+        written, due = 0, True
 
-        def write_when_due(self, arrays):
-            self.write(arrays)
+        def write(self, arrays):
+            super().write(arrays)
             self.written += 1
             if self.written == 2:
                 raise KeyboardInterrupt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -38,7 +38,8 @@ class Estimate:
     monte_carlo : ndarray of shape (n_p, n_p)
         Covariance of the error of p due to the estimator's own draws.
     influence : ndarray of shape (N, n_p)
-        First-order influence of each system on the answer: A^{-1} s_n.
+        First-order influence of each system on the answer: A^{-1} s_n. If the problem is divided,
+        these and ``arrays`` are of a rank's own systems.
     arrived : bool
         Whether the search has converged.
     passes : bool
@@ -82,6 +83,11 @@ class Estimate:
     robust_covariance: np.ndarray | None = None
     correction: np.ndarray | None = None
     correction_covariance: np.ndarray | None = None
+
+    def with_rows(self, change: Callable[[np.ndarray], np.ndarray]) -> Estimate:
+        """Return the estimate with its results of single systems changed."""
+        arrays = {name: change(each) for name, each in self.arrays.items()}
+        return replace(self, influence=change(self.influence), arrays=arrays)
 
     def holding(self, entries: Sequence[int], free: np.ndarray) -> Estimate:
         """Return the estimate with the uncertainty of the others if some entries are held.

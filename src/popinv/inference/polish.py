@@ -12,12 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import xarray as xr
 from tqdm import tqdm
 
 from popinv.errors import DivergenceError
+from popinv.inference.division import collected, of_first
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood.closed_form import is_linear
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood, maximum_likelihood
@@ -81,6 +83,14 @@ class Polished:
     surrogate_shift: np.ndarray
     reason: str = ""
 
+    def collected(self, problem: Problem) -> Polished:
+        """Return the estimates with the results of all systems, on the first rank."""
+        rows = partial(collected, problem)
+        likelihood = None if self.likelihood is None else self.likelihood.with_rows(rows)
+        return replace(
+            self, pseudo_likelihood=self.pseudo_likelihood.with_rows(rows), likelihood=likelihood
+        )
+
 
 def pseudo_likelihood_solves(systems: int, d_alpha: int) -> float:
     """Return the approximate number of solves that the pseudo-likelihood needs."""
@@ -89,7 +99,7 @@ def pseudo_likelihood_solves(systems: int, d_alpha: int) -> float:
 
 def likelihood_solves(problem: Problem, draws: int) -> float:
     """Return the approximate number of solves that the marginal likelihood needs."""
-    n, n_p = len(problem.data), int(problem.free.sum())
+    n, n_p = problem.count, int(problem.free.sum())
     evaluations = _MARGINAL_EVALUATIONS + 2 * n_p * min(1.0, _CURVATURE_SYSTEMS / n)
     to_modes = _MODE_STEPS * (2 + _TANGENT * problem.law.d_omega)
     return n * (_WITH_ADJOINT * draws * evaluations + to_modes)
@@ -97,7 +107,7 @@ def likelihood_solves(problem: Problem, draws: int) -> float:
 
 def may_solve(problem: Problem, settings: PolishSettings, seconds_per_solve: float) -> bool:
     """Return whether either estimator may go through the solver."""
-    first = pseudo_likelihood_solves(len(problem.data), problem.d_alpha)
+    first = pseudo_likelihood_solves(problem.count, problem.d_alpha)
     fewest = min(first, likelihood_solves(problem, settings.draws))
     return seconds_per_solve * fewest <= settings.solver_seconds
 
@@ -112,6 +122,7 @@ def polish(
     checkpoint: Checkpoint | None = None,
     say: Callable[[str], None] = print,
     likelihood: bool = True,
+    divided: bool = False,
 ) -> Polished:
     """Estimate law and noise by pseudo-likelihood and by likelihood.
 
@@ -133,9 +144,13 @@ def polish(
         Told in words what is done.
     likelihood : bool
         Whether the marginal likelihood is asked for.
+    divided : bool
+        Whether ranks may divide the systems among each other. The results of single systems are
+        then those of all on the first rank alone.
     """
-    path = _Path(problem, settings, solver, seconds_per_solve, checkpoint, say)
     with nullcontext() if solver is None else solver.session():
+        own = problem.divided() if divided else problem
+        path = _Path(own, settings, solver, seconds_per_solve, checkpoint, say)
         polished, nearby = path.pseudo_likelihood(starts, fresh)
         if likelihood:
             try:
@@ -144,9 +159,10 @@ def polish(
                 polished = replace(polished, reason=str(error))
         else:
             polished = replace(polished, reason="it was not asked for")
-        if polished.likelihood is not None and polished.likelihood.passes:
-            return polished
-        return replace(polished, pseudo_likelihood=path.whole(nearby, polished.pseudo_likelihood))
+        if polished.likelihood is None or not polished.likelihood.passes:
+            whole = path.whole(nearby, polished.pseudo_likelihood)
+            polished = replace(polished, pseudo_likelihood=whole)
+        return polished.collected(own)
 
 
 @dataclass(frozen=True)
@@ -179,15 +195,17 @@ class _Path:
         """Return the pseudo-likelihood's estimate, and the cheapest problem that is accurate."""
         problem = nearby = self.problem
         # Few matched draws have the exact moments of a linear model.
-        fewest = min(FEWEST_DRAWS, draws_for(len(problem.data)))
+        fewest = min(FEWEST_DRAWS, draws_for(problem.count))
         draws = fewest if all(is_linear(problem, start) for start in starts) else None
         first = fit_pseudo_likelihood(problem, starts, draws=draws)
         through = self.simulator
         self.tell(f"pseudo-likelihood through the {through}", first)
-        scores = pseudo_scores(problem, first.p)
-        best = corrected(problem, first, scores, fresh, _FRESH, _PSEUDO_PAIRS)
+        # Fresh solves are observed as random systems are, those of other ranks included.
+        every = problem.whole
+        scores = pseudo_scores(every, first.p)
+        best = corrected(every, first, scores, fresh, _FRESH, _PSEUDO_PAIRS)
         shift = _shift(problem, best)
-        solves = pseudo_likelihood_solves(len(problem.data), problem.d_alpha)
+        solves = pseudo_likelihood_solves(problem.count, problem.d_alpha)
         solved = self.solved(solves, with_derivatives=False)
         if solved is not None:
             near = best.passes and _pushed(first, best.p) < _SMALL_PUSH
@@ -229,8 +247,8 @@ class _Path:
                 best = self.maximum(solved, start, settings, granted=granted, information=known)
         self.tell(f"likelihood through the {through}", best)
         if best.passes and through == "surrogate":
-            scores = marginal_scores(problem, best.p, settings)
-            best = corrected(problem, best, scores, fresh, _FRESH, _MARGINAL_PAIRS)
+            scores = marginal_scores(problem.whole, best.p, settings)
+            best = corrected(problem.whole, best, scores, fresh, _FRESH, _MARGINAL_PAIRS)
             self.tell("likelihood without the surrogate's push", best)
         through_by = {**polished.through, "likelihood": through}
         return replace(polished, likelihood=best, through=through_by)
@@ -266,7 +284,7 @@ class _Path:
 
         These are both kinds of standard errors, and the ends of its intervals.
         """
-        problem = nearby.of_moments
+        problem = nearby.of_moments.whole
         scores = pseudo_scores(problem, estimate.p)
         penalty = penalty_at(problem, estimate.p).curvature
         return profiled(nearby, with_model_errors(problem, estimate, scores, penalty))
@@ -289,10 +307,11 @@ class _Path:
 
             def save(state: ScoringState) -> None:
                 bar.update()
-                if self.checkpoint is not None:
-                    self.checkpoint.write_when_due(state_arrays(state))
+                # The first rank writes what it collects from all, when its clock says so.
+                if self.checkpoint is not None and of_first(problem, self.checkpoint.due):
+                    self.checkpoint.write(state_arrays(problem, state))
 
-            state = None if kept is None else state_of(kept)
+            state = None if kept is None else state_of(problem, kept)
             return fit_marginal_likelihood(
                 problem,
                 start,

@@ -28,7 +28,7 @@ from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.fit_pseudo import normal_log_densities
 from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.marginal_estimate import doubts_of_draws, poor_share
+from popinv.inference.likelihood.marginal_estimate import are_poor, doubts_of_draws
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.likelihood.model_moments import matched_draws
 from popinv.inference.problem import Problem
@@ -115,7 +115,8 @@ def predictive(
             except DivergenceError as failure:
                 reason = str(failure)
     if not reason:
-        reason = "; ".join(doubts_of_draws(float(share.mean()), poor_share(share, draws), n))
+        poor = float(are_poor(share, draws).mean())
+        reason = "; ".join(doubts_of_draws(float(share.mean()), poor, n))
     if reason:
         score = error = np.full(n, np.nan)
     return PredictiveDensities(score, error, normal, reason)

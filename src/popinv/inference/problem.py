@@ -9,14 +9,16 @@ import numpy as np
 import torch
 
 from popinv.inference.conditions import Conditions
+from popinv.inference.division import Part, systems_of_rank
 from popinv.inference.settings import DescentSettings
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 from popinv.population.places import simulator_at_places
 from popinv.seeds import generator
-from popinv.store.rows import Rows
+from popinv.store.rows import Rows, part_of
 from popinv.surrogate.simulator import is_exact
+from popinv.workers import communicator
 
 Simulate = Callable[[torch.Tensor], torch.Tensor]
 
@@ -90,6 +92,8 @@ class Problem:
     union : Problem, optional
         The problem at all places, as it was built, if that of each system is at its own places
         (:mod:`popinv.population.places`).
+    part : Part, optional
+        What is known of all systems, if the data are those of a rank's own; see :meth:`divided`.
     """
 
     data: Rows
@@ -105,6 +109,7 @@ class Problem:
     fixed: tuple[int, ...] = ()
     replicates: int = 1
     union: Problem | None = None
+    part: Part | None = None
 
     def __post_init__(self) -> None:
         given = self.conditions
@@ -120,6 +125,50 @@ class Problem:
     def own_places(self) -> int:
         """Number of places of a system's own, the last known quantities; 0 if all have all."""
         return 0 if self.union is None else self.noise.of_one.d_y
+
+    def divided(self) -> Problem:
+        """Return the problem of a rank's own systems, or itself where these are not divided.
+
+        Few systems are not divided, and neither are those of a simulator that only one process may
+        ask. All ranks then have all systems, and share loops over them.
+        """
+        if (ranks := communicator()) is None:
+            return self
+        own = systems_of_rank(len(self.data), ranks.rank, ranks.size)
+        if own is None:
+            return self
+        return replace(
+            self,
+            data=part_of(self.data, own),
+            conditions=self.conditions.of(np.arange(own.start, own.stop)),
+            part=Part(own.start, self.data, self.conditions, ranks),
+        )
+
+    @property
+    def whole(self) -> Problem:
+        """The problem of all systems."""
+        if self.part is None:
+            return self
+        return replace(self, data=self.part.data, conditions=self.part.conditions, part=None)
+
+    @property
+    def count(self) -> int:
+        """N, the number of all systems."""
+        return len(self.data) if self.part is None else len(self.part.data)
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The numbers of the own systems among all, (n,)."""
+        return np.arange(len(self.data)) + (0 if self.part is None else self.part.first)
+
+    def has(self, systems: np.ndarray) -> np.ndarray:
+        """Return which of some systems, by their numbers among all, are own ones."""
+        first = 0 if self.part is None else self.part.first
+        return (systems >= first) & (systems < first + len(self.data))
+
+    def rows_of(self, systems: np.ndarray) -> np.ndarray:
+        """Return the rows of those of some systems that are own ones."""
+        return systems[self.has(systems)] - (0 if self.part is None else self.part.first)
 
     @property
     def d_alpha(self) -> int:
@@ -250,8 +299,9 @@ class Problem:
         return clean if self.replicates == 1 else np.tile(clean, (1, self.replicates))
 
     def of_systems(self, systems: np.ndarray) -> Problem:
-        """Return the problem with some of the systems alone; they may come up several times."""
-        return replace(self, data=self.data[systems], conditions=self.conditions.of(systems))
+        """Return the problem with some of its rows alone; they may come up several times."""
+        some = self.data[systems]
+        return replace(self, data=some, conditions=self.conditions.of(systems), part=None)
 
     @property
     def of_moments(self) -> Problem:

@@ -34,7 +34,7 @@ _SIMULATED = 4000
 
 def by_information(problem: Problem) -> bool:
     """Return whether the standard errors of a problem's estimates are those by the model."""
-    return len(problem.data) < FEW_SYSTEMS
+    return problem.count < FEW_SYSTEMS
 
 
 def simulated(

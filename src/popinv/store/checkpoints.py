@@ -99,16 +99,21 @@ class Checkpoint:
         given = {**config, "inputs": hashes, "seed": params.seed, "code": params.code}
         return cls(Path(params.checkpoint), given, snakemake.config["checkpoint_seconds"])
 
+    @property
+    def due(self) -> bool:
+        """Whether enough time has passed since the last one was written, or since the start."""
+        return time.monotonic() - self._last >= self.seconds
+
     def write_when_due(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write the checkpoint if enough time has passed since the last one, or since the start."""
-        if time.monotonic() - self._last >= self.seconds:
+        """Write the checkpoint if it is due."""
+        if self.due:
             self.write(arrays)
-            self._last = time.monotonic()
 
     def write(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the checkpoint, completely or not at all."""
         dataset = arrays_dataset(arrays, "state of an unfinished job")
         storage.save(dataset, self.path, config=self.config, seed=0, created_by="checkpoint")
+        self._last = time.monotonic()
 
     def read(self) -> dict[str, np.ndarray] | None:
         """Return the arrays, or None if there is no checkpoint of the same job."""

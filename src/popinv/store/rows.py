@@ -12,6 +12,8 @@ from typing import Any, cast
 import numpy as np
 import xarray as xr
 
+from popinv.store import STAYS_FROM
+
 # Numbers of a block of rows.
 _BLOCK_VALUES = 2**21
 
@@ -58,6 +60,11 @@ class StoredRows:
         wanted, place = np.unique(rows, return_inverse=True)
         found = self._filled(self._variable[wanted].values)
         return found if len(place) == len(wanted) and _increases(place) else found[place]
+
+    def of(self, rows: slice) -> Rows:
+        """Return some rows that follow each other, which stay in the store if they are many."""
+        part = StoredRows(self._variable[rows], self._fill)
+        return part if part.size >= STAYS_FROM else np.asarray(part)
 
     @property
     def deviations(self) -> np.ndarray:
@@ -106,6 +113,11 @@ def rows_of(variable: xr.Variable, fill: np.ndarray | None = None) -> Rows:
         return StoredRows(variable, fill)
     values = variable.values
     return values if fill is None else np.where(np.isnan(values), fill, values)
+
+
+def part_of(rows: Rows, some: slice) -> Rows:
+    """Return some rows that follow each other, in memory or in a store."""
+    return rows[some] if isinstance(rows, np.ndarray) else rows.of(some)
 
 
 def row_blocks(rows: Rows) -> Iterator[tuple[slice, np.ndarray]]:

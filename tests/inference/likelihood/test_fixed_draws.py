@@ -103,7 +103,7 @@ def test_the_likelihood_of_a_curved_model_is_that_of_quadrature(deviation):
     problem = bent_problem(12, deviation)
     p = BENT.copy()
     p[4] = np.log(deviation)
-    draws = adapted_draws(problem, p, SETTINGS)
+    (draws,) = adapted_draws(problem, p, SETTINGS)
     evaluation = draws(p)
     exact = by_quadrature(problem, p)
     # 4000 draws of which at least a third are effective.
@@ -118,7 +118,7 @@ def test_the_likelihood_of_a_curved_model_is_that_of_quadrature(deviation):
 def test_both_modes_count():
     problem = problem_of_squares(20, 0.0, 1.5)
     p = np.array([0.3, np.log(1.4), np.log(0.1)])
-    draws = adapted_draws(problem, p, SETTINGS)
+    (draws,) = adapted_draws(problem, p, SETTINGS)
     exact = squares_by_quadrature(problem, p)
     np.testing.assert_allclose(draws(p).log_likelihood, exact, atol=0.08)
     # Draws about one mode miss up to half of the integral.
@@ -168,7 +168,7 @@ def test_scores_are_the_derivatives_with_common_parameters_and_covariates():
     present = rng.random(data.shape) > 0.2
     conditions = Conditions.stated(data.shape, present=present, fill=data.mean(axis=0), known=known)
     problem = Problem(data, growing, law, noise, np.full(8, 0.5), conditions=conditions)
-    draws = adapted_draws(problem, p, MarginalSettings(draws=1000))
+    (draws,) = adapted_draws(problem, p, MarginalSettings(draws=1000))
     scores = draws(p).scores.sum(axis=0)
     for i in range(len(p)):
         shift = np.zeros(len(p))
@@ -187,9 +187,9 @@ def test_draws_of_hard_systems_adapt_whatever_their_number(count):
     poor = np.flatnonzero(plain.effective_share < 0.3)
     assert len(poor)
     np.testing.assert_array_equal(near.hard, np.union1d(poor, [0, 1]))
-    assert near.adapted is not None
+    (adapted,) = near.adapted
     # Few draws do not adapt well.
-    assert near.adapted.omega.shape[1] >= 512
+    assert adapted.omega.shape[1] >= 512
     # The others keep theirs.
     easy = np.setdiff1d(np.arange(count), near.hard)
     np.testing.assert_array_equal(near.here.log_likelihood[easy], plain.log_likelihood[easy])
@@ -216,7 +216,7 @@ def test_scores_of_a_field_whose_mean_is_the_same_in_all_systems():
     omega = torch.from_numpy(np.random.default_rng(6).standard_normal((12, law.d_omega)))
     data = simulate(law.sample(torch.from_numpy(p[:3].copy()), omega)).numpy()
     problem = Problem(data, simulate, law, noise, np.full(4, 0.5))
-    draws = adapted_draws(problem, p, MarginalSettings(draws=1000))
+    (draws,) = adapted_draws(problem, p, MarginalSettings(draws=1000))
     scores = draws(p).scores.sum(axis=0)
     assert abs(scores[0]) > 0.1
     for i in range(4):

@@ -182,7 +182,7 @@ def test_an_interrupted_ascent_goes_on_to_the_same_bits():
     # No system is hard before the draws or the modes show it.
     first = states[0].context
     assert (int(first["number"]), int(first["steps"]), first["hard"].tolist()) == (0, 0, [])
-    kept = state_of({k: v.copy() for k, v in state_arrays(states[0]).items()})
+    kept = state_of(problem, {k: v.copy() for k, v in state_arrays(problem, states[0]).items()})
     resumed = fit_marginal_likelihood(problem, start, state=kept)
     np.testing.assert_array_equal(resumed.p, whole.p)
     np.testing.assert_array_equal(resumed.covariance, whole.covariance)
@@ -202,16 +202,19 @@ def test_what_single_systems_say_does_not_depend_on_the_others():
 
 
 def test_the_error_of_the_draws_adds_nothing_to_the_squares_of_the_scores():
-    evaluation = evaluate(bent_problem(20, 0.3), BENT, MarginalSettings(draws=64))
+    problem = bent_problem(200, 0.3)
+    evaluation = evaluate(problem, BENT, MarginalSettings(draws=64))
     rng = np.random.default_rng(0)
     scores, error = rng.standard_normal((200, 3)), 0.5 * rng.standard_normal((200, 3))
     of_draws = error.T @ error
-    seen = marginal_estimate.squares_of(replace(evaluation, scores=scores, score_error=error))
+    both = replace(evaluation, scores=scores, score_error=error)
+    seen = marginal_estimate.squares_of(problem, both)
     np.testing.assert_allclose(seen, scores.T @ scores - of_draws, rtol=1e-12)
     # What is left of a score that is all error, or of few systems, need not be positive.
     for rows, scale in ((200, 3.0), (3, 1.0)):
         given = {"scores": scores[:rows], "score_error": scale * error[:rows]}
-        plain = marginal_estimate.squares_of(replace(evaluation, **given))
+        own = problem.of_systems(np.arange(rows))
+        plain = marginal_estimate.squares_of(own, replace(evaluation, **given))
         np.testing.assert_array_equal(plain, scores[:rows].T @ scores[:rows])
 
 

@@ -118,7 +118,7 @@ def test_the_likelihood_near_any_law_is_that_of_the_grid(name):
 def test_all_modes_of_some_weight_are_found(name):
     problem = curved(name, 30)
     settings = MarginalSettings()
-    found = integrals_at(problem, TRUTH, settings).all_modes(settings, "mode_starts")
+    found = integrals_at(problem, TRUTH).all_modes(settings, "mode_starts")
     modes = np.stack([each.omega[:, 0].numpy() for each in found])
     for n, density in enumerate(log_posterior(problem, TRUTH)):
         inner = density[1:-1]

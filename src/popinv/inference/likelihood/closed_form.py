@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from popinv.inference.division import blocks_of_rows, together
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood import pseudo
 from popinv.inference.likelihood.fit_pseudo import ascended, evaluator
@@ -43,6 +44,7 @@ def is_linear(problem: Problem, p: np.ndarray) -> bool:
 
     An affine function satisfies ``g(u + v) - g(u) - g(v) + g(0) = 0`` for all u and v.
     """
+    problem = problem.whole
     law, conditions = problem.law, problem.conditions
     if problem.noise.varies or law.component is not None or law.strongly_curved or not law.d_omega:
         return False
@@ -70,7 +72,6 @@ class ClosedForm:
     problem: Problem
 
     hard = np.zeros(0, dtype=int)
-    adapted = None
 
     def __call__(
         self,
@@ -78,8 +79,8 @@ class ClosedForm:
         memory: Mapping[str, np.ndarray] | None = None,
         systems: np.ndarray | None = None,
     ) -> Evaluation:
-        """Evaluate some systems at p, by default all; their posteriors are those of a memory."""
-        problem = self.problem if systems is None else self.problem.of_systems(systems)
+        """Evaluate some systems at p, by default the own ones; a memory has their posteriors."""
+        problem = self.problem if systems is None else self.problem.whole.of_systems(systems)
         alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
         moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, _DRAWS))
         found = pseudo.evaluate(problem, moments)
@@ -103,11 +104,16 @@ class ClosedForm:
 
 def _posteriors(problem: Problem, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return means and variances of the posteriors, which are normal, each (n, d_omega)."""
-    block = integrals_at(problem, p, MarginalSettings())
-    start = torch.zeros((len(problem.data), problem.law.d_omega), dtype=torch.float64)
-    modes = block.find_modes(MarginalSettings(), start)
-    variance = torch.linalg.inv(modes.hessian).diagonal(dim1=1, dim2=2)
-    return modes.omega.numpy(), variance.numpy()
+    means, variances = [], []
+    with together(problem):
+        for block in blocks_of_rows(np.arange(len(problem.data))):
+            some = problem.of_systems(np.arange(block.start, block.stop))
+            start = torch.zeros((len(some.data), problem.law.d_omega), dtype=torch.float64)
+            modes = integrals_at(some, p).find_modes(MarginalSettings(), start)
+            inverse = torch.linalg.inv(modes.hessian)
+            means.append(modes.omega.numpy())
+            variances.append(inverse.diagonal(dim1=1, dim2=2).numpy())
+    return np.concatenate(means), np.concatenate(variances)
 
 
 def fit_closed_form(

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from popinv.errors import DivergenceError
+from popinv.inference.division import joined, total
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood.closed_form import fit_closed_form, is_linear
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
@@ -30,6 +31,7 @@ from popinv.inference.likelihood.marginal_estimate import (
     judged_errors,
     point_of,
     squares_of,
+    value_error,
 )
 from popinv.inference.likelihood.marginal_near import MixtureNear, Near, likelihood_near
 from popinv.inference.likelihood.newton import (
@@ -154,7 +156,7 @@ class _Cycle:
     p : ndarray of shape (n_p,)
         Where draws are adapted.
     hard : ndarray of int
-        Systems that are known to be hard.
+        Systems that are known to be hard, by their positions among all.
     information : ndarray of shape (n_p, n_p)
         In place of the squares of the scores; not finite for these.
     number, steps : int
@@ -209,7 +211,7 @@ class _Ascent:
     @property
     def few(self) -> bool:
         """Whether the squares of the scores are no good curvature."""
-        return len(self.problem.data) < _SYSTEMS_PER_PARAMETER * int(self.problem.free.sum())
+        return self.problem.count < _SYSTEMS_PER_PARAMETER * int(self.problem.free.sum())
 
     def run(
         self, start: np.ndarray, state: ScoringState | None, memory: Mapping[str, np.ndarray] | None
@@ -227,8 +229,9 @@ class _Ascent:
                 by_modes = likelihood_near(self.problem, start, self.settings)
                 hard = np.union1d(by_modes.hard, by_modes.further(start, by_modes.here)[0])
                 cycle = replace(cycle, hard=hard)
-            elif len(self.problem.data) <= _LOOKED_AT:
-                memory = few.here.memory
+            elif self.problem.count <= _LOOKED_AT:
+                rows = self.problem.numbers
+                memory = {name: each[rows] for name, each in few.here.memory.items()}
         while True:
             near, settings = self.near(cycle, memory), self.settings_of(cycle)
             state = self.ascended(cycle, near, state)
@@ -279,13 +282,13 @@ class _Ascent:
         At the maximum, the draws of the ascent give too large a value. There are as many draws as a
         small error needs, as far as allowed: ``left`` are those of all systems together.
         """
-        problem, count = self.problem, len(self.problem.data)
+        problem, count = self.problem, self.problem.count
         own = replace(problem, stage=f"{problem.stage}/value")
         settings = replace(settings, scores=False)
         wanted = _VALUE_ERROR if count <= _OF_SYSTEMS else _OF_EACH * count
         while True:
             found = likelihood_near(own, estimate.p, settings, None, memory, self.curved, hard).here
-            error = float(np.sqrt((found.value_error**2).sum()))
+            error = value_error(problem, found)
             draws = settings.draws
             left -= draws * count
             most = min(_MOST_DRAWS, _MOST_TOGETHER / count, left / count)
@@ -296,7 +299,8 @@ class _Ascent:
             if draws == settings.draws:
                 break
             settings = replace(settings, draws=draws)
-        told = {"value": float(found.log_likelihood.sum()), "value_error": error}
+        value = float(total(problem, np.sum, found.log_likelihood))
+        told = {"value": value, "value_error": error}
         return replace(
             estimate,
             diagnostics={**estimate.diagnostics, **told},
@@ -389,15 +393,15 @@ class _Ascent:
     def spent(self, cycle: _Cycle, state: ScoringState) -> float:
         """Return the draws of all systems in the evaluations up to this state of a cycle."""
         evaluations = state.iteration + _BEFORE_STEPS
-        return cycle.spent + float(evaluations * cycle.draws * len(self.problem.data))
+        return cycle.spent + float(evaluations * cycle.draws * self.problem.count)
 
     def affords(self, cycle: _Cycle) -> float:
         """Return the largest number of draws of a system with which a cycle may be made."""
-        return (self.granted - cycle.spent) / (_OF_A_CYCLE * len(self.problem.data))
+        return (self.granted - cycle.spent) / (_OF_A_CYCLE * self.problem.count)
 
     def more_draws(self, error: float, draws: int, afforded: float) -> int:
         """Return the number of draws with which their error is small enough, as far as allowed."""
-        count = len(self.problem.data)
+        count = self.problem.count
         most = min(_MOST_DRAWS, _MOST_TOGETHER / count, afforded)
         wanted = float(draws)
         if error > _ERROR:
@@ -414,10 +418,16 @@ class _Ascent:
 
 def _outworn(near: Near | MixtureNear, evaluation: Evaluation) -> bool:
     """Return whether adapted draws no longer suit the posteriors at the end of a cycle."""
-    if near.adapted is None:
+    if not len(near.hard):
         return False
-    then, now = (each.effective_share[near.hard].mean() for each in (near.here, evaluation))
+    then, now = (_share_of_hard(near, each.memory) for each in (near.here, evaluation))
     return bool(now < _OUTWORN * then)
+
+
+def _share_of_hard(near: Near | MixtureNear, memory: Mapping[str, np.ndarray]) -> float:
+    """Return the mean of the effective shares of the systems whose draws are adapted."""
+    own = near.problem.rows_of(near.hard)
+    return float(joined(near.problem, memory["effective_share"][own]).mean())
 
 
 def _within_reach(point: Evaluate, near: Near | MixtureNear) -> Evaluate:
@@ -425,13 +435,13 @@ def _within_reach(point: Evaluate, near: Near | MixtureNear) -> Evaluate:
 
     Far from where the draws are adapted, it may have maxima of its own.
     """
-    if near.adapted is None:
+    if not len(near.hard):
         return point
-    least = _TRUSTED * float(near.here.effective_share[near.hard].mean())
+    least = _TRUSTED * _share_of_hard(near, near.here.memory)
 
     def within(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
         there = point(p, memory)
-        if float(there.memory["effective_share"][near.hard].mean()) < least:
+        if _share_of_hard(near, there.memory) < least:
             raise DivergenceError(f"the draws are not those of the posteriors at {p}")
         return there
 
@@ -448,9 +458,10 @@ def refuse_hopeless(
     DivergenceError
         If so few of their draws are effective that no ascent will make the integrals accurate.
     """
-    count = len(problem.data)
+    count = problem.count
     systems = np.linspace(0, count - 1, min(count, _LOOKED_AT)).astype(int)
-    few = problem.of_systems(systems)
+    # Every rank reads these few, and they share the loops over them.
+    few = problem.whole.of_systems(systems)
     near = likelihood_near(few, p, settings, systems)
     share = near.here.effective_share
     poor = np.mean(share * settings.draws < FEWEST_EFFECTIVE)
@@ -509,7 +520,7 @@ def maximum_with_information(
     with fixed_threads():
         first = replace(point_of(problem, start, near.here), information=information)
         state = ascend(begin(first), informed(point, information), problem, most)
-        squares = squares_of(Evaluation(**state.point.memory))
+        squares = squares_of(problem, Evaluation(**state.point.memory))
         squares = squares + penalty_at(problem, state.point.p).curvature
         own = replace(state.point, information=squares)
         left = promised_gain(own, problem)

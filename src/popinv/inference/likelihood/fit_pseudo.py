@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from popinv.errors import DivergenceError
+from popinv.inference.division import mapped, total
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.penalty import penalty_at
@@ -188,7 +189,7 @@ def _of_moments(problem: Problem) -> Problem:
     # Mean and covariance do not determine all parameters of some noises.
     problem = problem.of_moments
     in_double = getattr(problem.simulate, "in_double", None)
-    if in_double is None or np.prod(problem.data.shape) < _DOUBLE_FROM:
+    if in_double is None or problem.count * problem.data.shape[1] < _DOUBLE_FROM:
         return problem
     return problem.through(in_double())
 
@@ -231,8 +232,8 @@ def _evaluator(
         found, penalty = _evaluated(few, slopes, p, omega), penalty_at(problem, p)
         return Point(
             p,
-            times * found.log_likelihood.sum() - penalty.value,
-            times * found.scores.sum(axis=0) - penalty.gradient,
+            times * total(few, np.sum, found.log_likelihood) - penalty.value,
+            times * total(few, lambda scores: scores.sum(axis=0), found.scores) - penalty.gradient,
             times * found.information + penalty.curvature,
         )
 
@@ -255,7 +256,7 @@ def _estimate(
     evaluation = _evaluated(problem, slopes, state.point.p, omega)
     penalty = penalty_at(problem, state.point.p)
     bread = restricted_inverse(evaluation.information + penalty.curvature, problem.free)
-    influence = evaluation.scores @ bread
+    influence = mapped(lambda scores: scores @ bread, evaluation.scores)
     # The penalty sets the uncertainty of the entries that it determines; see `Estimate`.
     of_penalty = bread @ penalty.curvature @ bread
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(state.point.p))
@@ -264,7 +265,7 @@ def _estimate(
         of_draws += np.cov(each @ bread, rowvar=False) * systems**2 / pairs
     return Estimate(
         p=state.point.p,
-        covariance=influence.T @ influence + of_penalty,
+        covariance=total(problem, lambda rows: rows.T @ rows, influence) + of_penalty,
         monte_carlo=of_draws,
         influence=influence,
         arrived=state.arrived,
@@ -272,7 +273,7 @@ def _estimate(
         reason="" if state.arrived else f"it has not converged after {state.iteration} steps",
         bread=bread,
         diagnostics={
-            "value": float(evaluation.log_likelihood.sum()),
+            "value": float(total(problem, np.sum, evaluation.log_likelihood)),
             "steps": state.iteration,
             "draws": len(omega),
         },

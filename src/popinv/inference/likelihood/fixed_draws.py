@@ -25,6 +25,7 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import pulled_back
+from popinv.inference.division import blocks_of_rows, joined, together
 from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted
 from popinv.inference.likelihood.densities import DensitiesAt
 from popinv.inference.likelihood.density import Density
@@ -162,16 +163,19 @@ def adapted_draws(
     problem: Problem,
     p: np.ndarray,
     settings: MarginalSettings,
+    rows: np.ndarray | None = None,
     numbers: np.ndarray | None = None,
     cheap: Problem | None = None,
-) -> FixedDraws:
-    """Return draws adapted to the posteriors of all systems at p.
+) -> list[FixedDraws]:
+    """Return draws adapted to the posteriors of some systems at p, for each block that has some.
 
     Parameters
     ----------
     p : ndarray of shape (n_p,)
-    numbers : ndarray of int, shape (N,), optional
-        The numbers of the systems, which determine their draws; by default their positions.
+    rows : ndarray of int, shape (n,), optional
+        The systems, in increasing order; by default all.
+    numbers : ndarray of int, shape (n,), optional
+        Their numbers, which determine their draws; by default their positions among all.
     cheap : Problem, optional
         The same problem with a cheaper simulator, to whose posteriors the densities are adapted.
 
@@ -180,27 +184,49 @@ def adapted_draws(
     DivergenceError
         If the simulator's derivatives give no finite curvature at a mode.
     """
-    numbers = np.arange(len(problem.data)) if numbers is None else numbers
+    rows = np.arange(len(problem.data)) if rows is None else rows
+    numbers = problem.numbers[rows] if numbers is None else numbers
+    blocks = list(blocks_of_rows(rows))
+    groups, own = ([each[block] for block in blocks] for each in (rows, numbers))
     try:
-        mixtures = _adapted(cheap or problem, p, settings, numbers)
+        mixtures = _adapted(problem, cheap or problem, p, settings, groups, own)
     except torch.linalg.LinAlgError as error:
         raise DivergenceError(f"the posteriors at {p} have no finite curvature") from error
-    draws = _drawn(problem, p, mixtures, settings.draws, "draws", numbers)
-    return replace(draws, features=settings.features, scores=settings.scores)
+    draws = []
+    with together(problem):
+        for some, which, mixture in zip(groups, own, mixtures, strict=True):
+            of_group = problem.of_systems(some)
+            found = _drawn(of_group, p, mixture, settings.draws, "draws", which)
+            draws.append(replace(found, features=settings.features, scores=settings.scores))
+    return draws
 
 
 def _adapted(
-    problem: Problem, p: np.ndarray, settings: MarginalSettings, numbers: np.ndarray
-) -> Mixtures:
-    """Return densities that several passes of draws have adapted."""
-    now, share = _about_modes(problem, p, settings), 0.0
-    count = int(np.clip(_PASS_DRAWS // (4 * len(numbers)) * 4, _FEWEST, _DRAWS))
+    problem: Problem,
+    cheap: Problem,
+    p: np.ndarray,
+    settings: MarginalSettings,
+    rows: list[np.ndarray],
+    numbers: list[np.ndarray],
+) -> list[Mixtures]:
+    """Return densities that several passes of draws have adapted, for each group of systems."""
+    own = [cheap.of_systems(some) for some in rows]
+    with together(problem):
+        now, share = [_about_modes(each, p, settings) for each in own], 0.0
+    everyone = len(joined(problem, np.concatenate([np.zeros(0, dtype=int), *rows])))
+    count = int(np.clip(_PASS_DRAWS // (4 * everyone) * 4, _FEWEST, _DRAWS))
     for number in range(_MOST_PASSES):
-        draws = _drawn(problem, p, now, count, f"adapt/{number}", numbers)
-        log_weight = draws.log_weight(p)
-        now, last = fitted(draws.omega, log_weight), share
-        weights = torch.softmax(log_weight, dim=1)
-        share = float((1 / (weights**2).sum(dim=1)).mean()) / weights.shape[1]
+        fits, effective = [], [np.zeros(0)]
+        with together(problem):
+            for each, mixtures, which in zip(own, now, numbers, strict=True):
+                draws = _drawn(each, p, mixtures, count, f"adapt/{number}", which)
+                log_weight = draws.log_weight(p)
+                fits.append(fitted(draws.omega, log_weight))
+                weights = torch.softmax(log_weight, dim=1)
+                effective.append((1 / (weights**2).sum(dim=1)).numpy())
+        now, last = fits, share
+        every = joined(problem, np.concatenate(effective))
+        share = float(torch.from_numpy(every).mean()) / count
         if number + 1 >= _FEWEST_PASSES and share < last + _GAIN:
             break
     return now
@@ -208,7 +234,7 @@ def _adapted(
 
 def _about_modes(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Mixtures:
     """Return densities about the modes of each system, narrow and wide."""
-    block = integrals_at(problem, p, settings)
+    block = integrals_at(problem, p)
     means, factors = [], []
     eye = torch.eye(problem.law.d_omega, dtype=torch.float64)
     for modes, wider in product(block.all_modes(settings, "mode_starts"), (1.0, _LESS_INFORMATION)):

@@ -39,7 +39,9 @@ import numpy as np
 import torch
 
 from popinv.errors import DivergenceError
-from popinv.inference.likelihood.densities import DensitiesAt
+from popinv.inference.division import block_with, blocks_of_rows, joined, together
+from popinv.inference.likelihood.densities import DensitiesAt, density_of
+from popinv.inference.likelihood.density import Density
 from popinv.inference.likelihood.integrals import Integrals, MarginalSettings
 from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.push_forward import PushForward
@@ -69,6 +71,8 @@ _OfBlocks = tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]
 @dataclass(frozen=True)
 class Evaluation:
     """The marginal likelihood at one (alpha, gamma), system by system.
+
+    It is that of a rank's own systems if the problem is divided.
 
     Attributes
     ----------
@@ -106,7 +110,7 @@ class Evaluation:
         """All fields by name, from which a nearby evaluation starts."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def of(self, systems: np.ndarray) -> Evaluation:
+    def of(self, systems: np.ndarray | slice) -> Evaluation:
         """Return the rows of some systems."""
         return Evaluation(*(getattr(self, field.name)[systems] for field in fields(self)))
 
@@ -114,6 +118,15 @@ class Evaluation:
         """Overwrite the rows of some systems by another's."""
         for field in fields(self):
             getattr(self, field.name)[systems] = getattr(other, field.name)
+
+    @classmethod
+    def of_nobody(cls, problem: Problem) -> Evaluation:
+        """Return the evaluation of no system."""
+        none, scores, modes = (
+            np.empty((0, n)) for n in (1, len(problem.free), problem.law.d_omega)
+        )
+        each, corrections = none[:, 0], np.empty(0, dtype=int)
+        return cls(each, each, scores, scores, scores, modes, modes, modes, each, corrections)
 
     @classmethod
     def joined(cls, count: int, parts: Sequence[tuple[np.ndarray, Evaluation]]) -> Evaluation:
@@ -130,18 +143,22 @@ def evaluate(
     settings: MarginalSettings,
     memory: Mapping[str, np.ndarray] | None = None,
     numbers: np.ndarray | None = None,
+    rows: np.ndarray | None = None,
 ) -> Evaluation:
-    """Evaluate the likelihood and the scores of all systems, block by block.
+    """Evaluate the likelihood and the scores of systems, block by block.
 
     Parameters
     ----------
     p : ndarray of shape (n_p,)
     memory : mapping, optional
-        :attr:`Evaluation.memory` of a nearby evaluation: the start of the search for the modes, and
-        the corrections to keep. Without it the search starts at the best of some draws of the
-        law, and the corrections are chosen.
+        :attr:`Evaluation.memory` of a nearby evaluation of the same systems: the start of the
+        search for the modes, and the corrections to keep. Without it the search starts at the best
+        of some draws of the law, and the corrections are chosen.
     numbers : ndarray of int, shape (N,), optional
-        The number of each system, which determines its draws; by default its position.
+        The number of each of the problem's systems, which determines its draws; by default its
+        position among all.
+    rows : ndarray of int, optional
+        The systems to evaluate, in increasing order; by default all.
 
     Raises
     ------
@@ -149,24 +166,29 @@ def evaluate(
         If the noise covariance is not positive definite, or the simulator's derivatives give no
         finite curvature at a mode.
     """
+    rows = np.arange(len(problem.data)) if rows is None else rows
     try:
-        return _evaluate(_Evaluator(problem, np.asarray(p, dtype=float), settings, numbers), memory)
+        with together(problem):
+            run = _Evaluator(problem, np.asarray(p, dtype=float), settings, numbers)
+            return _evaluate(run, rows, memory)
     except torch.linalg.LinAlgError as error:
         raise DivergenceError(f"the likelihood at {p} has no finite curvature") from error
 
 
-def _evaluate(run: _Evaluator, memory: Mapping[str, np.ndarray] | None) -> Evaluation:
+def _evaluate(
+    run: _Evaluator, rows: np.ndarray, memory: Mapping[str, np.ndarray] | None
+) -> Evaluation:
     problem, settings = run.problem, run.settings
-    everyone = np.arange(len(problem.data))
     if memory:
-        return run.evaluate(everyone, memory["modes"], memory["corrections"])
-    evaluation = run.evaluate(everyone, None, np.zeros(len(everyone), dtype=int))
+        return run.evaluate(rows, memory["modes"], memory["corrections"])
+    evaluation = run.evaluate(rows, None, np.zeros(len(rows), dtype=int))
     # The defensive proposals know no corrections.
     defensive = problem.law.strongly_curved or not problem.is_normal
     for corrections, share in () if defensive else settings.corrections:
         poor = np.flatnonzero(evaluation.effective_share < share)
         if len(poor):
-            other = run.evaluate(poor, evaluation.modes[poor], np.full(len(poor), corrections))
+            more = np.full(len(poor), corrections)
+            other = run.evaluate(rows[poor], evaluation.modes[poor], more)
             better = other.effective_share > evaluation.effective_share[poor]
             evaluation.put(poor[better], other.of(np.flatnonzero(better)))
     return evaluation
@@ -192,38 +214,49 @@ def further_modes(
     evaluation : Evaluation
         At p.
     known : ndarray of int
-        Systems that are not searched, as their draws cover several modes.
+        Systems that are not searched, as their draws cover several modes, in increasing order.
     numbers : ndarray of int, shape (N,)
+        The number of each of the problem's systems, which determines its draws.
 
     Returns
     -------
     systems : ndarray of int
+        Their positions among all systems, as those that are known.
     share : float
         Their share among those that were searched.
     """
-    rest = np.setdiff1d(np.arange(len(problem.data)), known)
-    some = rest
-    if len(rest) > _SEARCHED_SYSTEMS:
+    left = problem.count - len(known)
+    searched_first = min(left, _SEARCHED_SYSTEMS)
+    some = np.arange(left)
+    if left > searched_first:
         rng = generator(problem.seed, f"{problem.stage}/searched")
-        some = np.sort(rng.choice(rest, _SEARCHED_SYSTEMS, replace=False))
+        some = np.sort(rng.choice(left, searched_first, replace=False))
+    # The positions of those that are left, without a list of all.
+    some = some + np.searchsorted(known - np.arange(len(known)), some, side="right")
 
     def searched(rows: np.ndarray) -> np.ndarray:
-        if not len(rows):
-            return rows
-        run = _Evaluator(problem.of_systems(rows), p, settings, numbers[rows])
-        return rows[run.further_modes(evaluation.of(rows))]
+        with together(problem):
+            found = rows
+            if len(rows):
+                run = _Evaluator(problem, p, settings, numbers)
+                found = rows[run.further_modes(rows, evaluation.of(rows))]
+        return joined(problem, problem.numbers[found])
 
-    found = searched(some)
-    share = len(found) / max(1, len(some))
-    if len(found) and len(some) < len(rest):
-        found = np.sort(np.concatenate([found, searched(np.setdiff1d(rest, some))]))
+    first = problem.rows_of(some)
+    found = searched(first)
+    share = len(found) / max(1, searched_first)
+    if len(found) and left > searched_first:
+        seen = np.concatenate([first, problem.rows_of(known)])
+        rest = np.setdiff1d(np.arange(len(problem.data)), seen)
+        found = np.sort(np.concatenate([found, searched(rest)]))
     return found, share
 
 
-def integrals_at(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Integrals:
+def integrals_at(problem: Problem, p: np.ndarray) -> Integrals:
     """Return the integrals of all systems of a problem at p (n_p,)."""
-    run = _Evaluator(problem, np.asarray(p, dtype=float), settings, None, reduces=False)
-    return run.integrals(np.arange(len(problem.data)))
+    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    push_forward = PushForward(problem, alpha, problem.known)
+    return Integrals(problem, push_forward, density_of(problem, gamma), problem.numbers)
 
 
 class _Evaluator:
@@ -235,16 +268,17 @@ class _Evaluator:
         p: np.ndarray,
         settings: MarginalSettings,
         numbers: np.ndarray | None,
-        reduces: bool = True,
     ) -> None:
         self.problem, self.settings = problem, settings
-        self.numbers = np.arange(len(problem.data)) if numbers is None else numbers
-        alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-        self.densities = DensitiesAt(problem, gamma)
+        self.numbers = problem.numbers if numbers is None else numbers
+        alpha, self.gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
         self.push_forward = PushForward(problem, alpha, problem.known)
+        # The first row of the last block that was asked for, and its densities.
+        self.densities: tuple[int, DensitiesAt] | None = None
         self.span: Span | None = None
-        if reduces and settings.features is None and reducible(problem):
-            self.span = Span.of(self.push_forward, p, self.densities.noise, self.densities.changes)
+        if settings.features is None and reducible(problem):
+            of_all = DensitiesAt(problem, self.gamma)
+            self.span = Span.of(self.push_forward, p, of_all.noise, of_all.changes)
 
     @property
     def widths(self) -> tuple[int, int]:
@@ -257,11 +291,10 @@ class _Evaluator:
         self, systems: np.ndarray, modes: np.ndarray | None, corrections: np.ndarray
     ) -> Evaluation:
         """Evaluate some systems from these modes, or from draws of the law if None."""
-        order = np.argsort(corrections, kind="stable")
 
-        def of_block(rows: slice) -> _OfBlocks:
+        def of_block(chosen: np.ndarray) -> _OfBlocks:
             """Return the systems to be computed otherwise, the others, and the fields of these."""
-            chosen, level = order[rows], int(corrections[order[rows.start]])
+            level = int(corrections[chosen[0]])
             start = None if modes is None else torch.from_numpy(modes[chosen])
             block, block_modes, served = self._with_modes(systems[chosen], start)
             left = chosen[~served.numpy()]
@@ -272,15 +305,15 @@ class _Evaluator:
             values = block.evaluate(self.settings, block_modes, level) if len(chosen) else ()
             return left, chosen, values
 
-        def of_blocks(several: list[slice]) -> _OfBlocks:
-            each = [of_block(rows) for rows in several]
+        def of_blocks(several: list[np.ndarray]) -> _OfBlocks:
+            each = [of_block(chosen) for chosen in several]
             values = zip(*(own for _, _, own in each if own), strict=True)
             left, chosen = (np.concatenate([one[i] for one in each]) for i in (0, 1))
             return left, chosen, tuple(np.concatenate(parts) for parts in values)
 
         found: list[np.ndarray] = []
         unserved = np.zeros(len(systems), dtype=bool)
-        blocks = list(self._blocks(corrections[order]))
+        blocks = list(self._blocks(systems, corrections))
         # Every process that shares the turns puts the results of all of them in their places.
         size = max(1, -(-len(blocks) // _MOST_TURNS))
         turns = [blocks[i : i + size] for i in range(0, len(blocks), size)]
@@ -295,7 +328,7 @@ class _Evaluator:
             near = None if modes is None else modes[unserved]
             others = whole.evaluate(systems[unserved], near, corrections[unserved])
             _put(found, len(systems), np.flatnonzero(unserved), tuple(others.memory.values()))
-        return Evaluation(*found)
+        return Evaluation(*found) if found else Evaluation.of_nobody(self.problem)
 
     def _with_modes(
         self, systems: np.ndarray, start: torch.Tensor | None
@@ -312,48 +345,63 @@ class _Evaluator:
         return exact, modes, served
 
     def integrals(self, systems: np.ndarray) -> Integrals:
-        """Return the integrals of some systems."""
+        """Return the integrals of some systems of one block of the division."""
         rows, numbers = torch.from_numpy(systems), self.numbers[systems]
-        push_forward = self.push_forward.rows(rows)
         if self.span is not None:
             return self.span.integrals(rows, numbers, self._data(systems))
-        return Integrals(self.problem, push_forward, self.densities.of(systems), numbers)
+        push_forward = self.push_forward.rows(rows)
+        return Integrals(self.problem, push_forward, self._density(systems), numbers)
+
+    def _density(self, systems: np.ndarray) -> Density:
+        """Return the density of some systems of one block of the division.
+
+        It is that of the whole block, whatever systems the problem has besides.
+        """
+        count = len(self.problem.data)
+        block = block_with(int(systems[0]), count)
+        if self.densities is None or self.densities[0] != block.start:
+            rows = np.arange(block.start, block.stop)
+            whole = self.problem if len(rows) == count else self.problem.of_systems(rows)
+            self.densities = block.start, DensitiesAt(whole, self.gamma)
+        return self.densities[1].of(systems - block.start)
 
     def _data(self, systems: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(self.problem.data[systems])
 
-    def further_modes(self, evaluation: Evaluation) -> np.ndarray:
-        """Return the positions of the systems with a further mode."""
-        none = np.zeros(len(self.problem.data), dtype=int)
+    def further_modes(self, systems: np.ndarray, evaluation: Evaluation) -> np.ndarray:
+        """Return the positions, among some systems, of those with a further mode."""
 
-        def of_block(rows: slice) -> np.ndarray:
-            systems = np.arange(rows.start, rows.stop)
-            block = self.integrals(systems)
-            here = block.find_modes(self.settings, torch.from_numpy(evaluation.modes[systems]))
+        def of_block(chosen: np.ndarray) -> np.ndarray:
+            block = self.integrals(systems[chosen])
+            here = block.find_modes(self.settings, torch.from_numpy(evaluation.modes[chosen]))
             evidence = here.objective + 0.5 * torch.logdet(here.hessian)
-            several = torch.zeros(len(systems), dtype=torch.bool)
+            several = torch.zeros(len(chosen), dtype=torch.bool)
             for other in block.all_modes(self.settings, "further_starts"):
                 apart = other.omega - here.omega
                 distance = (apart[:, None] @ here.hessian @ apart[..., None])[:, 0, 0]
                 weight = other.objective + 0.5 * torch.logdet(other.hessian) - evidence
                 counts = (weight < -math.log(_COMPARABLE)) & other.arrived
                 several |= (distance > _APART**2) & counts
-            return systems[several.numpy()]
+            return chosen[several.numpy()]
 
-        blocks = list(self._blocks(none))
+        blocks = list(self._blocks(systems, np.zeros(len(systems), dtype=int)))
         return np.concatenate(list(parallel(of_block, blocks, "further modes")))
 
-    def _blocks(self, corrections: np.ndarray) -> Iterator[slice]:
-        """Yield groups of systems with the same number of corrections that fit into memory."""
+    def _blocks(self, systems: np.ndarray, corrections: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield positions of systems that are computed together.
+
+        They are of one block of the division, have as many corrections, and fit into memory.
+        """
         (width, few), d = self.widths, self.problem.law.d_omega
-        for level in np.unique(corrections):
-            per_draw = 8 * max(width, d) + (3 * d * (few + d) if level else 0)
-            values = self.settings.draws * per_draw + 2 * d * width
-            large = min(_FEW_IN_A_BLOCK, _LARGE_BLOCK_VALUES // values)
-            size = max(_BLOCK_VALUES // values, large, 1)
-            first, last = np.searchsorted(corrections, [level, level + 1])
-            for start in range(first, last, size):
-                yield slice(start, min(start + size, last))
+        for block in blocks_of_rows(systems):
+            for level in np.unique(corrections[block]):
+                per_draw = 8 * max(width, d) + (3 * d * (few + d) if level else 0)
+                values = self.settings.draws * per_draw + 2 * d * width
+                large = min(_FEW_IN_A_BLOCK, _LARGE_BLOCK_VALUES // values)
+                size = max(_BLOCK_VALUES // values, large, 1)
+                alike = block.start + np.flatnonzero(corrections[block] == level)
+                for start in range(0, len(alike), size):
+                    yield alike[start : start + size]
 
 
 def _put(

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from popinv.errors import DivergenceError
+from popinv.inference.division import joined, mapped, total
 from popinv.inference.estimate import Ends, Estimate, restricted_inverse, sizes
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
 from popinv.inference.likelihood.penalty import penalty_at
@@ -102,16 +103,22 @@ class Likelihood(Protocol):
         memory: Mapping[str, np.ndarray] | None = None,
         systems: np.ndarray | None = None,
     ) -> Evaluation:
-        """Evaluate some systems (None for all) at p, from the memory of a nearby evaluation."""
+        """Evaluate the own systems at p, from the memory of a nearby evaluation.
+
+        Given some of all systems (n,), their evaluation is that of every rank.
+        """
         ...
 
 
-def squares_of(evaluation: Evaluation) -> np.ndarray:
+def squares_of(problem: Problem, evaluation: Evaluation) -> np.ndarray:
     """Return the sum of outer products of the scores, less the part due to the draws' error."""
-    squares = evaluation.scores.T @ evaluation.scores
-    exact = squares - evaluation.score_error.T @ evaluation.score_error
+    squares, of_draws = (
+        total(problem, lambda rows: rows.T @ rows, rows)
+        for rows in (evaluation.scores, evaluation.score_error)
+    )
+    exact = squares - of_draws
     # With few systems the difference may not be positive definite.
-    if len(evaluation.scores) <= len(squares) or not np.isfinite(exact).all():
+    if problem.count <= len(squares) or not np.isfinite(exact).all():
         return squares
     return exact if np.linalg.eigvalsh(exact)[0] >= 0 else squares
 
@@ -125,17 +132,26 @@ def point_of(problem: Problem, p: np.ndarray, evaluation: Evaluation) -> Point:
         If the likelihood of a system, or a score, is not finite.
     """
     seen = (evaluation.log_likelihood, evaluation.scores, evaluation.score_error)
-    if not all(np.isfinite(each).all() for each in seen):
+    if total(problem, lambda *rows: sum(np.count_nonzero(~np.isfinite(x)) for x in rows), *seen):
         raise DivergenceError(f"the likelihood of a system is not finite at {p}")
     penalty = penalty_at(problem, p)
     return Point(
         p,
-        float(evaluation.log_likelihood.sum()) - penalty.value,
-        evaluation.scores.sum(axis=0) - penalty.gradient,
-        squares_of(evaluation) + penalty.curvature,
-        2 * float(np.sqrt((evaluation.value_error**2).sum())),
+        float(total(problem, np.sum, evaluation.log_likelihood)) - penalty.value,
+        total(problem, _sums, evaluation.scores) - penalty.gradient,
+        squares_of(problem, evaluation) + penalty.curvature,
+        2 * value_error(problem, evaluation),
         evaluation.memory,
     )
+
+
+def value_error(problem: Problem, evaluation: Evaluation) -> float:
+    """Return the error of the log likelihood of all systems that is due to their draws."""
+    return float(np.sqrt(total(problem, np.sum, evaluation.value_error**2)))
+
+
+def _sums(rows: np.ndarray) -> np.ndarray:
+    return np.asarray(rows.sum(axis=0))
 
 
 def curvature_at(
@@ -146,13 +162,13 @@ def curvature_at(
     squares: np.ndarray,
 ) -> np.ndarray:
     """Return the negative Hessian of the log likelihood, by differences of the scores."""
-    n, free = len(problem.data), np.flatnonzero(problem.free)
-    systems = None
+    n, free = problem.count, np.flatnonzero(problem.free)
+    systems = np.arange(min(n, _CURVATURE_SYSTEMS))
     if n > _CURVATURE_SYSTEMS:
         rng = generator(problem.seed, f"{problem.stage}/curvature")
         systems = np.sort(rng.choice(n, _CURVATURE_SYSTEMS, replace=False))
-    rows = slice(None) if systems is None else systems
-    memory = {name: array[rows] for name, array in evaluation.memory.items()}
+    rows = problem.rows_of(systems)
+    memory = {name: joined(problem, array[rows]) for name, array in evaluation.memory.items()}
     errors = np.sqrt(np.diag(restricted_inverse(point.information, problem.free)))
     each = np.zeros((2, len(memory["scores"]), len(free), len(free)))
     for row, i in enumerate(free):
@@ -185,18 +201,26 @@ def judged_errors(problem: Problem, evaluation: Evaluation, information: np.ndar
         In place of the squares of the scores, if it is finite.
     """
     if not np.isfinite(information).all():
-        information = squares_of(evaluation)
+        information = squares_of(problem, evaluation)
     free, errors = problem.free, np.sqrt(np.diag(restricted_inverse(information, problem.free)))
     # Near zero, an error in the logarithm is none in the number.
     free = free & ~(problem.logarithmic & (errors > _VAGUE))
     bread = restricted_inverse(information, free, _DETERMINED)
-    return _largest(evaluation.score_error @ bread, np.sqrt(np.diag(bread)), free)
+    squares = _error_squares(problem, evaluation, bread)
+    return _largest(squares, np.sqrt(np.diag(bread)), free)
 
 
-def _largest(error: np.ndarray, errors: np.ndarray, free: np.ndarray) -> float:
-    """Return the largest root sum of squares of errors of systems (N, n_p), in standard errors."""
-    of_draws = np.sqrt((error**2).sum(axis=0))[free]
-    return float((of_draws / errors[free]).max(initial=0.0))
+def _error_squares(problem: Problem, evaluation: Evaluation, bread: np.ndarray) -> np.ndarray:
+    """Return the sum of squares (n_p,) of the errors of steps that are due to the draws."""
+    squares: np.ndarray = total(
+        problem, lambda error: ((error @ bread) ** 2).sum(axis=0), evaluation.score_error
+    )
+    return squares
+
+
+def _largest(squares: np.ndarray, errors: np.ndarray, free: np.ndarray) -> float:
+    """Return the largest root of sums of squares (n_p,), in standard errors."""
+    return float((np.sqrt(squares[free]) / errors[free]).max(initial=0.0))
 
 
 @dataclass(frozen=True)
@@ -249,7 +273,7 @@ def estimate_at(
     """
     evaluation, free = Evaluation(**state.point.memory), problem.free
     of_penalty = penalty_at(problem, state.point.p).curvature
-    squares = squares_of(evaluation)
+    squares = squares_of(problem, evaluation)
     with_penalty = squares + of_penalty
     information = with_penalty
     if curved is not None and curvature is None:
@@ -269,27 +293,36 @@ def estimate_at(
     few = by_information(problem)
     covariance = errors.bread if few else errors.robust
     size = np.sqrt(np.diag(covariance))
-    of_draws = evaluation.score_error @ errors.bread
     steady = restricted_inverse(information if errors.definite else with_penalty, free, _DETERMINED)
     judged = free & ~(problem.logarithmic & (size > _VAGUE))
+    bias = total(problem, _sums, evaluation.score_bias) @ steady
+
+    def mean(rows: np.ndarray) -> float:
+        return float(total(problem, np.sum, rows)) / problem.count
+
     diagnostics = {
-        "value": float(evaluation.log_likelihood.sum()),
-        "value_error": float(np.sqrt((evaluation.value_error**2).sum())),
+        "value": float(total(problem, np.sum, evaluation.log_likelihood)),
+        "value_error": value_error(problem, evaluation),
         "steps": float(state.iteration),
         "draws": float(settings.draws),
-        "effective_share": float(evaluation.effective_share.mean()),
-        "poor_share": poor_share(evaluation.effective_share, settings.draws),
-        "draws_shift": _largest((evaluation.score_bias.sum(axis=0) @ steady)[None], size, judged),
-        "draws_error": _largest(evaluation.score_error @ steady, size, judged),
+        "effective_share": mean(evaluation.effective_share),
+        "poor_share": mean(are_poor(evaluation.effective_share, settings.draws)),
+        "draws_shift": _largest(bias**2, size, judged),
+        "draws_error": _largest(_error_squares(problem, evaluation, steady), size, judged),
         "several_modes_share": several,
         "curvature_definite": float(errors.definite),
     }
-    reason = _doubt(state, diagnostics, len(evaluation.scores))
+    reason = _doubt(state, diagnostics, problem.count)
+
+    def of_draws(error: np.ndarray) -> np.ndarray:
+        moved = error @ errors.bread
+        return moved.T @ moved
+
     return Estimate(
         p=state.point.p,
         covariance=covariance,
-        monte_carlo=of_draws.T @ of_draws,
-        influence=evaluation.scores @ errors.bread,
+        monte_carlo=total(problem, of_draws, evaluation.score_error),
+        influence=mapped(lambda scores: scores @ errors.bread, evaluation.scores),
         arrived=state.arrived,
         passes=not reason,
         reason=reason,
@@ -347,9 +380,10 @@ def doubts_of_draws(effective_share: float, poor: float, systems: int) -> list[s
     return reasons
 
 
-def poor_share(effective_share: np.ndarray, draws: int) -> float:
-    """Return the share of systems with too few effective draws; 0 draws stand for a closed form."""
-    return float(np.mean(effective_share * draws < FEWEST_EFFECTIVE)) if draws else 0.0
+def are_poor(effective_share: np.ndarray, draws: int) -> np.ndarray:
+    """Return which systems have too few effective draws; 0 draws stand for a closed form."""
+    poor: np.ndarray = effective_share * draws < (FEWEST_EFFECTIVE if draws else 0)
+    return poor
 
 
 def _doubt(state: ScoringState, diagnostics: Mapping[str, float], systems: int) -> str:

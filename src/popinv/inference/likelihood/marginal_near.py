@@ -18,9 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
+from popinv.inference.division import blocks_of_rows, joined, together, total
 from popinv.inference.likelihood.components import Split
 from popinv.inference.likelihood.fixed_draws import FixedDraws, adapted_draws
 from popinv.inference.likelihood.integrals import MarginalSettings
@@ -28,8 +30,8 @@ from popinv.inference.likelihood.marginal import Evaluation, evaluate, further_m
 from popinv.inference.problem import Problem
 from popinv.population.laws.base import Law
 
-# Maps p, the memory of a nearby evaluation, and the numbers of some systems (None for all) to
-# their evaluation.
+# Maps p, the memory of a nearby evaluation, and the positions of some systems among all to their
+# evaluation, on all ranks; without positions to that of the own systems.
 Likelihood = Callable[[np.ndarray, Mapping[str, np.ndarray] | None, np.ndarray | None], Evaluation]
 
 # A system is hard if its draws about the mode have a smaller effective share.
@@ -47,13 +49,13 @@ class Near:
     Attributes
     ----------
     numbers : ndarray of int, shape (N,)
-        Numbers of the systems, which determine their draws.
+        Numbers of the problem's systems, which determine their draws.
     here : Evaluation
         The evaluation at p_0.
     hard : ndarray of int
-        The systems whose draws are adapted.
-    adapted : FixedDraws or None
-        Their draws.
+        The systems whose draws are adapted, by their positions among all.
+    adapted : list of FixedDraws
+        Their draws, for each block of systems that has some.
     """
 
     problem: Problem
@@ -61,7 +63,7 @@ class Near:
     numbers: np.ndarray
     here: Evaluation
     hard: np.ndarray
-    adapted: FixedDraws | None
+    adapted: list[FixedDraws]
 
     def __call__(
         self,
@@ -69,20 +71,37 @@ class Near:
         memory: Mapping[str, np.ndarray] | None = None,
         systems: np.ndarray | None = None,
     ) -> Evaluation:
-        """Evaluate some systems, by default all, from the memory of a nearby evaluation."""
-        rows = np.arange(len(self.numbers)) if systems is None else systems
+        """Evaluate systems from the memory of a nearby evaluation.
+
+        Without ``systems``, these are all that the problem has. Some of all systems (n,) are
+        evaluated where they are, and their evaluation is then that of every rank.
+        """
+        if systems is None:
+            return self.of_rows(p, memory, np.arange(len(self.numbers)))
+        return _of_some(self.problem, systems, memory, partial(self.of_rows, p))
+
+    def of_rows(
+        self, p: np.ndarray, memory: Mapping[str, np.ndarray] | None, rows: np.ndarray
+    ) -> Evaluation:
+        """Evaluate some of the problem's systems, in increasing order."""
         place = np.full(len(self.numbers), -1)
-        place[self.hard] = np.arange(len(self.hard))
-        is_hard = place[rows] >= 0
-        easy, hard = np.flatnonzero(~is_hard), np.flatnonzero(is_hard)
+        adapted = self.problem.rows_of(self.hard)
+        place[adapted] = np.arange(len(adapted))
+        places = place[rows]
+        easy, hard = np.flatnonzero(places < 0), np.flatnonzero(places >= 0)
         found: list[tuple[np.ndarray, Evaluation]] = []
-        if len(easy):
-            own = None if not memory else {name: each[easy] for name, each in memory.items()}
-            some = self.problem.of_systems(rows[easy]) if len(easy) < len(self.numbers) else None
-            numbers = self.numbers[rows[easy]]
-            found.append((easy, evaluate(some or self.problem, p, self.settings, own, numbers)))
-        if len(hard) and self.adapted is not None:
-            found.append((hard, self.adapted.of(place[rows[hard]])(p)))
+        with together(self.problem):
+            if len(easy) or not len(hard):
+                own = None if not memory else {name: each[easy] for name, each in memory.items()}
+                at = evaluate(self.problem, p, self.settings, own, self.numbers, rows[easy])
+                found.append((easy, at))
+            first = 0
+            for draws in self.adapted:
+                last = first + len(draws.omega)
+                some = hard[(places[hard] >= first) & (places[hard] < last)]
+                if len(some):
+                    found.append((some, draws.of(places[some] - first)(p)))
+                first = last
         return Evaluation.joined(len(rows), found)
 
     def further(self, p: np.ndarray, evaluation: Evaluation) -> tuple[np.ndarray, float]:
@@ -117,23 +136,26 @@ class MixtureNear:
         memory: Mapping[str, np.ndarray] | None = None,
         systems: np.ndarray | None = None,
     ) -> Evaluation:
-        """Evaluate some systems, by default all, from the memory of a nearby evaluation."""
+        """Evaluate systems from the memory of a nearby evaluation, as :class:`Near` does."""
+        if systems is None:
+            return self.of_rows(p, memory, np.arange(len(self.problem.data)))
+        return _of_some(self.problem, systems, memory, partial(self.of_rows, p))
+
+    def of_rows(
+        self, p: np.ndarray, memory: Mapping[str, np.ndarray] | None, rows: np.ndarray
+    ) -> Evaluation:
+        """Evaluate some of the problem's systems, in increasing order."""
         (alpha, gamma), each = self.problem.split(np.asarray(p, dtype=float)), []
         split = Split.of(self.problem, alpha)
         for k, part in enumerate(self.parts):
             own = None if not memory else _of_component(memory, k, len(self.parts))
-            each.append(part(np.concatenate([split.alphas[k], gamma]), own, systems))
-        return _summed(split, each)
+            each.append(part.of_rows(np.concatenate([split.alphas[k], gamma]), own, rows))
+        return _summed(split, each, rows)
 
     @property
     def hard(self) -> np.ndarray:
         """The systems whose draws are adapted in some component."""
         return np.unique(np.concatenate([part.hard for part in self.parts]))
-
-    @property
-    def adapted(self) -> FixedDraws | None:
-        """The adapted draws of some component, if any has some."""
-        return next((part.adapted for part in self.parts if part.adapted is not None), None)
 
     def further(self, p: np.ndarray, evaluation: Evaluation) -> tuple[np.ndarray, float]:
         """Return the systems with a further mode in some component, and the largest share."""
@@ -168,13 +190,13 @@ def likelihood_near(
     ----------
     p : ndarray of shape (n_p,)
     numbers : ndarray of int, shape (N,), optional
-        The numbers of the systems, by default their positions.
+        The numbers of the problem's systems, by default their positions among all.
     memory : mapping, optional
         :attr:`~popinv.inference.likelihood.marginal.Evaluation.memory` of a nearby evaluation.
     cheap : Problem, optional
         The same problem with a cheaper simulator, to whose posteriors the draws are adapted.
     hard : ndarray of int, optional
-        Systems that are known to be hard.
+        Systems that are known to be hard, by their positions among all.
 
     Raises
     ------
@@ -182,7 +204,7 @@ def likelihood_near(
         As :func:`popinv.inference.likelihood.marginal.evaluate`.
     """
     p = np.asarray(p, dtype=float)
-    numbers = np.arange(len(problem.data)) if numbers is None else numbers
+    numbers = problem.numbers if numbers is None else numbers
     if problem.law.component is not None:
         (alpha, gamma), parts = problem.split(p), []
         split = Split.of(problem, alpha)
@@ -191,7 +213,8 @@ def likelihood_near(
             start = None if not memory else _of_component(memory, k, len(split.alphas))
             near_by = None if cheap is None else replace(part, simulate=cheap.simulate)
             parts.append(_near(part, own, settings, numbers, start, near_by, hard))
-        return MixtureNear(problem, parts, _summed(split, [part.here for part in parts]))
+        here = _summed(split, [part.here for part in parts], np.arange(len(numbers)))
+        return MixtureNear(problem, parts, here)
     return _near(problem, p, settings, numbers, memory, cheap, hard)
 
 
@@ -205,15 +228,19 @@ def _near(
     hard: np.ndarray | None,
 ) -> Near:
     here = evaluate(problem, p, settings, memory, numbers)
-    known = np.zeros(0, dtype=int) if hard is None else hard
-    poor = np.flatnonzero(~(here.effective_share >= _HARD))
-    every = np.union1d(known, poor)
-    if not len(every) or len(every) > _MOST_HARD or not can_adapt(problem.law):
-        return Near(problem, settings, numbers, here, np.zeros(0, dtype=int), None)
+    every = np.zeros(0, dtype=int) if hard is None else hard
+    poor = ~(here.effective_share >= _HARD)
+    many = total(problem, np.count_nonzero, poor) > _MOST_HARD
+    if not many:
+        every = np.union1d(every, joined(problem, problem.numbers[poor]))
+    if many or not len(every) or len(every) > _MOST_HARD or not can_adapt(problem.law):
+        return Near(problem, settings, numbers, here, np.zeros(0, dtype=int), [])
     of_hard = replace(settings, draws=max(settings.draws, _FEWEST_ADAPTED))
-    by = None if cheap is None else cheap.of_systems(every)
-    adapted = adapted_draws(problem.of_systems(every), p, of_hard, numbers[every], by)
-    here.put(every, adapted(p))
+    rows = problem.rows_of(every)
+    adapted = adapted_draws(problem, p, of_hard, rows, numbers[rows], cheap)
+    with together(problem):
+        for block, draws in zip(blocks_of_rows(rows), adapted, strict=True):
+            here.put(rows[block], draws(p))
     return Near(problem, settings, numbers, here, every, adapted)
 
 
@@ -230,12 +257,35 @@ def _of_component(memory: Mapping[str, np.ndarray], k: int, count: int) -> dict[
     """Return the part of a mixture's memory that belongs to a component."""
     own = {"corrections": memory["corrections"][:, k]}
     for name in _BY_COMPONENT:
-        own[name] = memory[name].reshape(len(memory[name]), count, -1)[:, k]
+        width = memory[name].shape[1] // count
+        own[name] = memory[name][:, k * width : (k + 1) * width]
     return {**memory, **own}
 
 
-def _summed(split: Split, each: Sequence[Evaluation]) -> Evaluation:
-    """Return the evaluation of a mixture from those of its components.
+def _of_some(
+    problem: Problem,
+    systems: np.ndarray,
+    memory: Mapping[str, np.ndarray] | None,
+    of_rows: Callable[[Mapping[str, np.ndarray] | None, np.ndarray], Evaluation],
+) -> Evaluation:
+    """Return the evaluation of some of all systems on every rank, from those of the ranks."""
+    own = problem.has(systems)
+    some = None if not memory else {name: each[own] for name, each in memory.items()}
+    found = of_rows(some, problem.rows_of(systems)).memory
+    return Evaluation(**{name: joined(problem, each) for name, each in found.items()})
+
+
+def _summed(split: Split, each: Sequence[Evaluation], rows: np.ndarray) -> Evaluation:
+    """Return the evaluation of some systems of a mixture from those of its components."""
+    parts = [
+        (np.arange(block.start, block.stop), _sum_of(split, [e.of(block) for e in each]))
+        for block in blocks_of_rows(rows)
+    ]
+    return Evaluation.joined(len(rows), parts) if parts else _sum_of(split, each)
+
+
+def _sum_of(split: Split, each: Sequence[Evaluation]) -> Evaluation:
+    """Return the evaluation of a block of systems.
 
     The errors and biases of the draws are combined to first order.
     """

@@ -138,7 +138,7 @@ def matched_draws(
     groups : int, optional
         Number of groups that share them, by default those of the systems.
     """
-    width = problem.law.d_omega
+    problem, width = problem.whole, problem.law.d_omega
     if count is None:
         count = draws_for(len(problem.data))
     address = f"{problem.stage}/moments"
@@ -159,7 +159,7 @@ def moments_of_systems(
     omega: torch.Tensor,
     derivatives: bool = True,
 ) -> Moments:
-    """Return the moments of a problem's systems.
+    """Return the moments of a problem's systems, on every rank those of all groups.
 
     Parameters
     ----------
@@ -175,6 +175,7 @@ def moments_of_systems(
     DivergenceError
         If an observation of the model is not finite.
     """
+    problem = problem.whole
     keys, first, _ = problem.conditions.groups
     sets = omega.reshape(len(keys), -1, omega.shape[1])
     moves = problem.free & derivatives

@@ -61,7 +61,7 @@ def observed_information(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the observed information at a point, made positive, and the curvature in it."""
     evaluation = Evaluation(**point.memory)
-    squares = squares_of(evaluation)
+    squares = squares_of(problem, evaluation)
     penalty = penalty_at(problem, point.p).curvature
     curvature = curvature_at(problem, curved, point, evaluation, squares)
     return _positive(penalty + curvature, squares + penalty, problem.free), curvature

@@ -43,7 +43,7 @@ def noise_penalty(problem: Problem, gamma: torch.Tensor) -> Penalty:
     The curvature is that of as many observations of the noise alone,
     ``sqrt(N) shrinkage tr(Gamma^{-1} d_i Gamma Gamma^{-1} d_j Gamma) / 2``.
     """
-    n_p, d_alpha, weight = len(problem.free), problem.d_alpha, len(problem.data) ** 0.5
+    n_p, d_alpha, weight = len(problem.free), problem.d_alpha, problem.count**0.5
     gradient, curvature = np.zeros(n_p), np.zeros((n_p, n_p))
     if not (problem.noise.shrinkage and problem.free_noise):
         return Penalty(0.0, gradient, curvature)

@@ -33,6 +33,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from popinv.inference.division import added, blocks_of_rows, together
 from popinv.inference.likelihood.components import Split
 from popinv.inference.likelihood.eigenbasis import FACTORED_FROM, Eigenbases
 from popinv.inference.likelihood.model_moments import (
@@ -57,8 +58,9 @@ class PseudoEvaluation:
     Attributes
     ----------
     log_likelihood : ndarray of shape (N,)
+        Of a rank's own systems, if the problem is divided.
     scores : ndarray of shape (N, n_p)
-        Zero for parameters that are held.
+        Of the same systems. Zero for parameters that are held.
     information : ndarray of shape (n_p, n_p)
         Expected information of all systems together.
     """
@@ -83,31 +85,45 @@ def evaluate(problem: Problem, moments: Moments, with_scores: bool = True) -> Ps
     DivergenceError
         If a mean covariance of the noise is not positive definite.
     """
-    n, n_p, conditions = len(problem.data), len(problem.free), problem.conditions
+    n, n_p = len(problem.data), len(problem.free)
     value, scores = np.zeros(n), np.zeros((n, n_p) if with_scores else (0, n_p))
+    information = []
+    with together(problem), torch.no_grad():
+        for block in blocks_of_rows(np.arange(n)):
+            rows = np.arange(block.start, block.stop)
+            some = problem if len(rows) == n else problem.of_systems(rows)
+            own = scores[block] if with_scores else None
+            information.append(_of_block(some, moments, value[block], own))
+    return PseudoEvaluation(value, scores, added(problem, np.array(information)))
+
+
+def _of_block(
+    problem: Problem, moments: Moments, value: np.ndarray, scores: np.ndarray | None
+) -> np.ndarray:
+    """Write the values and scores of a block of systems, and return their information."""
+    n_p, conditions = len(problem.free), problem.conditions
     information = np.zeros((n_p, n_p))
-    with torch.no_grad():
-        for groups, seen, systems in _cells(problem, moments):
-            bases = Eigenbases(moments, groups, seen)
-            at = bases.derivatives() if with_scores else None
-            size = max(1, _BLOCK_VALUES // (4 * seen.size))
-            for start in range(0, systems.shape[1], size):
-                block = systems[:, start : start + size]
-                # Systems without scales, or with scales in their moments, have the same variances.
-                squares = torch.ones(1, 1, 1, dtype=torch.float64)
-                if conditions.scaled and not conditions.limited:
-                    squares = torch.from_numpy(conditions.scale[block] ** 2)[..., None]
-                variance = bases.values[:, None] + squares
-                residual = _observed(problem, block, seen) - bases.mean[:, None]
-                residual = residual @ bases.matrix.mT
-                logs = (residual**2 / variance + torch.log(variance)).sum(dim=2)
-                constant = 2 * bases.logdet + seen.shape[1] * math.log(2 * math.pi)
-                value[block] = (-0.5 * (logs + constant[:, None])).numpy()
-                if at is not None:
-                    scores[block] = at.scores(residual, squares, variance).numpy()
-                    times = block.shape[1] / variance.shape[1]
-                    information += at.information(squares, variance, times).numpy()
-    return PseudoEvaluation(value, scores, information)
+    for groups, seen, systems in _cells(problem, moments):
+        bases = Eigenbases(moments, groups, seen)
+        at = None if scores is None else bases.derivatives()
+        size = max(1, _BLOCK_VALUES // (4 * seen.size))
+        for start in range(0, systems.shape[1], size):
+            block = systems[:, start : start + size]
+            # Systems without scales, or with scales in their moments, have the same variances.
+            squares = torch.ones(1, 1, 1, dtype=torch.float64)
+            if conditions.scaled and not conditions.limited:
+                squares = torch.from_numpy(conditions.scale[block] ** 2)[..., None]
+            variance = bases.values[:, None] + squares
+            residual = _observed(problem, block, seen) - bases.mean[:, None]
+            residual = residual @ bases.matrix.mT
+            logs = (residual**2 / variance + torch.log(variance)).sum(dim=2)
+            constant = 2 * bases.logdet + seen.shape[1] * math.log(2 * math.pi)
+            value[block] = (-0.5 * (logs + constant[:, None])).numpy()
+            if at is not None and scores is not None:
+                scores[block] = at.scores(residual, squares, variance).numpy()
+                times = block.shape[1] / variance.shape[1]
+                information += at.information(squares, variance, times).numpy()
+    return information
 
 
 def _observed(problem: Problem, systems: np.ndarray, seen: np.ndarray) -> torch.Tensor:
@@ -150,21 +166,21 @@ def sufficient(problem: Problem) -> tuple[Problem, float]:
     are the sample mean, moved along the columns of a root of the sample covariance. Where systems
     have conditions of their own, the problem itself is returned.
     """
-    n, d_y = problem.data.shape
+    n, d_y = problem.count, problem.data.shape[1]
     if not problem.conditions.plain or n <= 2 * d_y:
         return problem, 1.0
-    total, square, centre = np.zeros(d_y), np.zeros((d_y, d_y)), np.zeros(d_y)
-    for block, y in row_blocks(problem.data):
-        if not block.start:
-            # Sums about a point near the mean avoid cancellation.
-            centre = y.mean(axis=0)
-        y = y - centre
-        total, square = total + y.sum(axis=0), square + y.T @ y
-    shift = total / n
-    values, vectors = np.linalg.eigh(square / n - np.outer(shift, shift))
+    # Sums about a point near the mean avoid cancellation.
+    centre = next(row_blocks(problem.whole.data))[1].mean(axis=0)
+    totals, squares = [], []
+    for block in blocks_of_rows(np.arange(len(problem.data))):
+        y = problem.data[block] - centre
+        totals.append(y.sum(axis=0))
+        squares.append(y.T @ y)
+    shift, square = (added(problem, np.array(sums)) / n for sums in (totals, squares))
+    values, vectors = np.linalg.eigh(square - np.outer(shift, shift))
     moved = np.sqrt(d_y * np.maximum(values, 0.0))[:, None] * vectors.T
     few = centre + shift + np.concatenate([moved, -moved])
-    return replace(problem, data=few), n / len(few)
+    return replace(problem, data=few, part=None), n / len(few)
 
 
 def draw_scores(
@@ -183,6 +199,7 @@ def draw_scores(
         The number of systems, and of pairs of draws for their moments.
     contributions : ndarray of shape (used pairs, n_p)
     """
+    problem = problem.whole
     _, start, index = problem.conditions.groups
     sets = omega.reshape(len(start), -1, omega.shape[1])
     counts, conditions, pairs = np.bincount(index), problem.conditions, sets.shape[1] // 2

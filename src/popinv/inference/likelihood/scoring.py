@@ -31,6 +31,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from popinv.errors import DivergenceError
+from popinv.inference.division import collected, total
 from popinv.inference.estimate import sizes
 from popinv.inference.problem import Problem
 from popinv.optimisation.bounded import bounded_step
@@ -219,8 +220,12 @@ def _known_slope(point: Point, problem: Problem) -> np.ndarray:
     if "score_error" not in point.memory:
         return gradient
     values, vectors = np.linalg.eigh(point.information[np.ix_(free, free)] * np.outer(scale, scale))
+
+    def squares(error: np.ndarray) -> np.ndarray:
+        return np.asarray((((error[:, free] * scale) @ vectors) ** 2).sum(axis=0))
+
     # The error of the scores adds to the information, too.
-    error = (((point.memory["score_error"][:, free] * scale) @ vectors) ** 2).sum(axis=0)
+    error = total(problem, squares, point.memory["score_error"])
     slopes = (gradient * scale) @ vectors
     nothing = (np.abs(slopes) < _SURE * np.sqrt(error)) & (values < _FLAT_INFORMATION + 2 * error)
     return gradient - (vectors[:, nothing] @ slopes[nothing]) / scale
@@ -313,8 +318,8 @@ def ascend(
     return state
 
 
-def state_arrays(state: ScoringState) -> dict[str, np.ndarray]:
-    """Return a state as arrays, for a checkpoint."""
+def state_arrays(problem: Problem, state: ScoringState) -> dict[str, np.ndarray]:
+    """Return a state as arrays, for a checkpoint: on the first rank, those of all systems."""
     arrays = {
         "iteration": np.array(state.iteration),
         "damping": np.array(state.damping),
@@ -325,12 +330,13 @@ def state_arrays(state: ScoringState) -> dict[str, np.ndarray]:
         arrays["secant"] = state.secant
     for name in _OF_POINT:
         arrays[f"point.{name}"] = np.asarray(getattr(state.point, name))
-    arrays |= {f"memory.{name}": array for name, array in state.point.memory.items()}
+    for name, array in state.point.memory.items():
+        arrays[f"memory.{name}"] = collected(problem, array)
     return arrays | {f"context.{name}": array for name, array in state.context.items()}
 
 
-def state_of(arrays: Mapping[str, np.ndarray]) -> ScoringState:
-    """Return the state from the arrays of :func:`state_arrays`."""
+def state_of(problem: Problem, arrays: Mapping[str, np.ndarray]) -> ScoringState:
+    """Return the state from the arrays of :func:`state_arrays`, with the own systems' memory."""
     values = {name: np.array(arrays[f"point.{name}"]) for name in _OF_POINT}
     memory, context = (
         {
@@ -340,6 +346,8 @@ def state_of(arrays: Mapping[str, np.ndarray]) -> ScoringState:
         }
         for prefix in ("memory.", "context.")
     )
+    if problem.part is not None:
+        memory = {name: array[problem.numbers] for name, array in memory.items()}
     point = Point(
         values["p"],
         float(values["value"]),

@@ -76,5 +76,6 @@ def maximise_likelihoods(
         seconds_per_solve,
         checkpoint,
         likelihood=likelihood,
+        divided=True,
     )
     return pseudo_likelihood_dataset(problem, polished), likelihood_dataset(problem, polished)

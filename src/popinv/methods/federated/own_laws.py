@@ -241,7 +241,7 @@ class ProfilingSite:
             found = self.site.evaluation(p, memory or None, None)
             information = self._information
             if information is None:
-                information = squares_of(found) + penalty.curvature
+                information = squares_of(self.problem, found) + penalty.curvature
             error, kept = 2 * float(np.sqrt((found.value_error**2).sum())), found.memory
             value, scores = found.log_likelihood, found.scores
         else:

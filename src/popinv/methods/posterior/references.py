@@ -182,7 +182,7 @@ def _modes(problem: Problem, p: np.ndarray) -> tuple[Density, list[Modes]]:
     """Return the density of the observations, and what separate searches have found."""
     settings = MarginalSettings()
     known = replace(problem, free_noise=False)
-    block, found = integrals_at(known, p, settings), []
+    block, found = integrals_at(known, p), []
     for search in range(_SEARCHES):
         found += block.all_modes(settings, f"mode_starts/{search}")
     return block.density, found
