@@ -171,7 +171,7 @@ def modes(problem: Problem, p: np.ndarray) -> torch.Tensor:
     everyone = np.arange(len(problem.data))
 
     def of_block(rows: np.ndarray) -> np.ndarray:
-        block = integrals_at(known.of_systems(rows), p, settings)
+        block = integrals_at(known.of_systems(rows), p)
         return block.find_modes(settings, None).omega.numpy()
 
     blocks = [everyone[i : i + size] for i in range(0, len(everyone), size)]

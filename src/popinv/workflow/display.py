@@ -21,7 +21,7 @@ from typing import Any
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from popinv.workflow.job import findings_of, progress_of, said_of
-from popinv.workflow.terminal import Line, Terminal
+from popinv.workflow.terminal import StepLine, Terminal
 
 _STEPS = {
     "Observations": (
@@ -217,7 +217,7 @@ class Display:
             return None
         return spent * (1 - share) / share
 
-    def _lines(self) -> tuple[list[Line], str, float | None, float]:
+    def _lines(self) -> tuple[list[StepLine], str, float | None, float]:
         """Return the steps at work, the number of jobs, the seconds left and those so far."""
         now, lines = time.monotonic(), []
         all_jobs = list(self._jobs.values())
@@ -229,7 +229,7 @@ class Display:
                 share = (step.done + (inner.share if inner else 0.0)) / planned
                 rules = ", ".join(sorted({job.rule.replace("_", " ") for job in jobs}))
                 lines.append(
-                    Line(_title(name), share, inner.text if inner else rules, now - step.began)
+                    StepLine(_title(name), share, inner.text if inner else rules, now - step.began)
                 )
         total = sum(PLANNED.jobs.values())
         told = f"{self._ended} of {total} jobs" if total else f"{self._ended} jobs"

@@ -20,7 +20,7 @@ _TITLE, _BAR, _TIME = 22, 20, 8
 
 
 @dataclass(frozen=True)
-class Line:
+class StepLine:
     """A step at work: its name, the share that is done, what it does, and its seconds so far."""
 
     title: str
@@ -40,7 +40,7 @@ class Terminal:
     """
 
     def __init__(
-        self, at_work: Callable[[], tuple[Sequence[Line], str, float | None, float]]
+        self, at_work: Callable[[], tuple[Sequence[StepLine], str, float | None, float]]
     ) -> None:
         self._at_work = at_work
         self._console = Console(stderr=True, highlight=False)
