@@ -1,4 +1,4 @@
-"""A study stage by stage in Python, in the words of the workflow, as docs/developers.md shows it."""
+"""A study stage by stage in Python, in the words of the workflow: see docs/developers.md."""
 
 from __future__ import annotations
 
