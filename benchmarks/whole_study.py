@@ -46,7 +46,7 @@ def rows() -> list[Row]:
     return [
         Row(
             name="whole_study/peers",
-            work=f"reduced default study, {_ROUNDS} rounds of {_SOLVES} solves and {_EPOCHS} epochs",
+            work=f"default study, {_ROUNDS} rounds of {_SOLVES} solves and {_EPOCHS} epochs",
             peer="Firedrake solver built once, PyTorch loop, predecessor's descent",
             packages=("firedrake", "torch"),
             target=1.0,

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "docs"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from popinv.evidence.efficiency import efficiency_table
 from popinv.inference.choice import ESTIMATORS
