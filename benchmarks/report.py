@@ -1,7 +1,8 @@
-"""The results as a table on the terminal, as JSON, and as a table of the documentation."""
+"""The results as a table on the terminal, as JSON, and as a data file of the documentation."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections.abc import Mapping
@@ -10,10 +11,10 @@ from typing import Any
 
 from benchmarks.machine import cpu_model, load_average, versions
 from benchmarks.rows import Measurement, Row
+from popinv.workflow.records import commit_of
 
 __all__ = [
-    "BEGIN",
-    "END",
+    "COLUMNS",
     "NOT_INSTALLED",
     "number",
     "read",
@@ -25,10 +26,10 @@ __all__ = [
 ]
 
 NOT_INSTALLED = "peer not installed"
-BEGIN = "<!-- written by `python -m benchmarks --write-docs`: do not edit -->"
-END = "<!-- end -->"
-# Load average above which others than the benchmark were at work.
-_QUIET = 1.5
+COLUMNS = (
+    *("row", "work", "peer", "popinv", "peer's time", "times faster", "lowest to highest"),
+    *("target", "versions", "machine", "load", "commit"),
+)
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -46,6 +47,7 @@ def record(row: Row, measurement: Measurement | None) -> dict[str, Any]:
     }
     if measurement is None:
         return {**kept, "note": NOT_INSTALLED}
+    commit = commit_of(Path(__file__))
     return {
         **kept,
         "ratio": measurement.ratio,
@@ -58,6 +60,7 @@ def record(row: Row, measurement: Measurement | None) -> dict[str, Any]:
         "tolerance": measurement.tolerance,
         "cpu": cpu_model(),
         "load_average": load_average(),
+        "commit": commit[:8] + commit[40:],
     }
 
 
@@ -119,45 +122,30 @@ def number(ratio: float) -> str:
     return f"{ratio:.0f}" if ratio >= 100 else f"{ratio:.3g}"
 
 
-def write_docs(results: Results, page: Path) -> None:
-    """Put the results between the marks in a page of the documentation.
-
-    Raises
-    ------
-    ValueError
-        If the page does not hold the two marks.
-    """
-    text = page.read_text()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{page} lacks the lines '{BEGIN}' and '{END}'")
-    page.write_text("\n".join([before + BEGIN, "", _markdown(results), "", END + after]))
-
-
-def _markdown(results: Results) -> str:
-    measured = [row for row in results.values() if row["ratio"] is not None]
-    lines = []
-    for cpu in sorted({row["cpu"] for row in measured}):
-        loads = [row["load_average"] for row in measured if row["cpu"] == cpu]
-        lines.append(f"On {cpu}; load average {min(loads)} to {max(loads)}, of which 1 is our own.")
-        if max(loads) > _QUIET:
-            lines.append("The machine was in use: the ratios are preliminary.")
-    header = ("row", "popinv", "peer", "times faster", "lowest to highest", "target", "versions")
-    lines += ["", f"| {' | '.join(header)} |", "|---|---|---|---|---|---|---|"]
-    for name, row in results.items():
-        cells = [f"`{name}`"]
-        if row["ratio"] is None:
-            cells += ["", "", row["note"], "", number(row["target"]), ""]
-        else:
-            low, high = row["ratio_range"]
-            cells += [
-                seconds(row["ours_seconds"]),
-                seconds(row["peer_seconds"]),
-                number(row["ratio"]),
-                f"{number(low)} to {number(high)}",
-                number(row["target"]),
-                row["peer_version"],
-            ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+def write_docs(results: Results, file: Path) -> None:
+    """Write the table of the documentation, a row for each row of the results."""
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.DictWriter(opened, COLUMNS, restval="", lineterminator="\n")
+        writer.writeheader()
+        for name, row in results.items():
+            cells = {
+                "row": name,
+                "work": row["work"],
+                "peer": row["peer"],
+                "target": number(row["target"]),
+            }
+            if row["ratio"] is None:
+                cells["versions"] = row["note"]
+            else:
+                low, high = row["ratio_range"]
+                cells |= {
+                    "popinv": seconds(row["ours_seconds"]),
+                    "peer's time": seconds(row["peer_seconds"]),
+                    "times faster": number(row["ratio"]),
+                    "lowest to highest": f"{number(low)} to {number(high)}",
+                    "versions": row["peer_version"],
+                    "machine": row["cpu"],
+                    "load": str(row["load_average"]),
+                    "commit": row["commit"],
+                }
+            writer.writerow(cells)

@@ -31,7 +31,7 @@ MODULES = (
     "whole_study",
 )
 RESULTS = Path("results/benchmarks.json")
-PAGE = Path("docs/benchmarks.md")
+TABLE = Path("docs/tables/data/benchmarks.csv")
 
 
 def all_rows() -> list[Row]:
@@ -111,14 +111,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="list the rows and what they compare")
     parser.add_argument(
         "--write-docs", action="store_true",
-        help=f"measure nothing; put the results of {RESULTS} (or --output) into {PAGE}",
+        help=f"measure nothing; write the results of {RESULTS} (or --output) to {TABLE}",
     )  # fmt: skip
     given = parser.parse_args(arguments)
     if given.write_docs:
         measured = given.output or RESULTS
         if not measured.exists():
             parser.error(f"--write-docs: there is no {measured}, measure first")
-        report.write_docs(report.read(measured), PAGE)
+        report.write_docs(report.read(measured), TABLE)
         return 0
     rows = chosen(all_rows(), given.only)
     if given.list:

@@ -1,12 +1,13 @@
 """Measure how processor time and memory of each stage grow with the size of a study.
 
-    python benchmarks/scaling.py [--stages step heldout ...] [--largest 100000]
+    python benchmarks/scaling.py [--stages step heldout ...] [--largest 100000] [--write FILE]
 
 Every size of every stage runs in a process of its own, on one thread, and reports processor
 seconds (the lesser of two runs) and the memory that it took beyond the imports (its peak less that
 after a warm-up). The surrogate is an untrained network of the default size: only the sizes matter.
 Last in each row comes the exponent of the time from the size before it, and after each stage the
-one fitted to all its sizes by least squares; nothing is asserted.
+one fitted to all its sizes by least squares; nothing is asserted. FILE is the table of the
+documentation (docs/tables/data/cost/scaling.csv), with the commit and the machine.
 
 =============  ==================================================================================
 step           one step of the descent on N systems, 50 observations, default settings
@@ -26,6 +27,7 @@ full           the curvature of unrestricted noise of d observations
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import resource
@@ -40,11 +42,13 @@ from typing import Any
 
 if __name__ == "__main__":
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
 import xarray as xr
 
+from benchmarks.machine import cpu_model
 from popinv.baselines.two_stage import two_stage
 from popinv.config.loading import load_file
 from popinv.inference.covariance_step import curvature_factor
@@ -66,6 +70,7 @@ from popinv.surrogate.networks import build_network
 from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.trained_network import Surrogate
 from popinv.threads import fixed_threads
+from popinv.workflow.records import commit_of
 
 ROOT = Path(__file__).parents[1]
 SIZES = {
@@ -76,6 +81,23 @@ SIZES = {
     "observations": (10, 100, 300, 1000),
     "full": (20, 40, 80),
 }
+TITLES = {
+    "step": "one step, N systems",
+    "batch": "one step, batches of 1000 of N systems",
+    "heldout": "held-out test, N systems, 20 resamples",
+    "pseudo": "pseudo-likelihood and its scores, N systems",
+    "storage": "saving and loading, N systems",
+    "likelihood": "likelihood and its scores from near modes, N systems",
+    "solve": "N solves, porous flow in one dimension",
+    "training": "one epoch of training, N solves",
+    "two_stage": "two-stage fit, N systems",
+    "observations": "one step and its curvature, d observations, each with its own noise",
+    "full": "curvature of unrestricted noise, d observations",
+}
+COLUMNS = (
+    *("stage", "size", "processor s", "MB", "exponent", "exponent over all sizes"),
+    *("commit", "machine"),
+)
 SETTINGS = DescentSettings()
 D_Z, D_Y = 21, 50
 
@@ -210,12 +232,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--stages", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--largest", type=int, default=100_000)
+    parser.add_argument("--write", type=Path, metavar="FILE")
     parser.add_argument("--measure", nargs=2, metavar=("STAGE", "SIZE"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
         print(json.dumps(measure(given.measure[0], int(given.measure[1]))))
         return
     print(f"{'stage':14}{'size':>8}{'CPU s':>10}{'MB':>8}{'exponent':>10}")
+    rows: list[list[str]] = []
     for stage in given.stages:
         done: list[tuple[int, float]] = []
         for size in (size for size in SIZES[stage] if size <= given.largest):
@@ -227,8 +251,16 @@ def main() -> None:
                 f"{stage:14}{size:>8}{measurement['seconds']:>10.3f}{megabytes:>8.0f}{exponent:>10}",
                 flush=True,
             )
+            cells = (f"{size:,}", f"{measurement['seconds']:.3f}", f"{megabytes:.0f}", exponent)
+            rows.append([TITLES[stage], *cells, ""])
         if len(done) > 2:
             print(f"{stage:14}{'all':>8}{fitted_exponent(done):>28.2f}", flush=True)
+            rows[-len(done)][-1] = f"{fitted_exponent(done):.2f}"
+    if given.write is not None:
+        where = commit_of(Path(__file__))[:8], f"{cpu_model()}, {os.cpu_count()} cores"
+        with given.write.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerows([COLUMNS, *([*row, *where] for row in rows)])
 
 
 if __name__ == "__main__":

@@ -46,9 +46,7 @@ def rows() -> list[Row]:
     return [
         Row(
             name="whole_study/peers",
-            work=f"default study, reduced: {_ROUNDS} rounds of {_SOLVES} solves, {_EPOCHS} epochs, "
-            f"{_ROUND_ITERATIONS} iterations a round, and {_ITERATIONS} at the end, of the peer "
-            f"{_PEER_ITERATIONS}",
+            work=f"default study, {_ROUNDS} rounds of {_SOLVES} solves and {_EPOCHS} epochs",
             peer="Firedrake solver built once, PyTorch loop, predecessor's descent",
             packages=("firedrake", "torch"),
             target=1.0,

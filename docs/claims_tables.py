@@ -13,6 +13,7 @@ When the site is built, a table takes the place of each line that names it:
 - ``<!-- use NAME -->``: a table of :mod:`tables.uses`;
 - ``<!-- check NAME -->``: a table of :mod:`tables.checks`;
 - ``<!-- trust NAME -->``: a table of :mod:`tables.trust`;
+- ``<!-- efficiency NAME -->``: a table of :mod:`tables.efficiency`;
 - ``<!-- combinations NAME -->``: a table of :mod:`tables.combinations`.
 """
 
@@ -27,7 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from tables import checks, combinations, kept, trust, uses
+from tables import checks, combinations, efficiency, kept, trust, uses
 from tables.cells import line
 
 from popinv_papers.kit.claims import claim_cells
@@ -36,7 +37,7 @@ DOCS = Path(__file__).resolve().parent
 PAGES = [
     *sorted((DOCS / "methods").glob("*.md")),
     *sorted((DOCS / "papers").glob("*.md")),
-    DOCS / "verdicts.md",
+    DOCS / "how_well_it_works.md",
     DOCS / "combinations.md",
 ]
 TITLES = {
@@ -47,6 +48,7 @@ TABLES: Mapping[str, Mapping[str, Callable[[], Iterable[str]]]] = {
     "use": uses.TABLES,
     "check": checks.TABLES,
     "trust": trust.TABLES,
+    "efficiency": efficiency.TABLES,
     "combinations": combinations.TABLES,
 }
 _PLACE = re.compile(rf"^<!-- (claims|{'|'.join(TABLES)})( \w+)? -->$", re.MULTILINE)

@@ -19,11 +19,17 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
 
 import claims_tables  # noqa: E402
-from tables import combinations, kept  # noqa: E402
+from tables import combinations, efficiency, kept  # noqa: E402
 
 PAGES, TABLES = claims_tables.PAGES, claims_tables.TABLES
 JSON = sorted(kept.FOLDER.glob("*/*.json"))
-BLOCKS = re.compile(r"^<!-- (use|check|trust|combinations) (\w+) -->$", re.MULTILINE)
+MEASURED = [
+    *sorted(kept.FOLDER.glob("accuracy/*.csv")),
+    *sorted(kept.FOLDER.glob("cost/*.csv")),
+    kept.FOLDER / "efficiency.csv",
+    kept.FOLDER / "benchmarks.csv",
+]
+BLOCKS = re.compile(r"^<!-- (use|check|trust|efficiency|combinations) (\w+) -->$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -77,7 +83,8 @@ def test_numbers_say_where_they_were_measured_and_nothing_else_of_it(file):
 
 
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
-PLACE = re.compile(r"^<!-- (claims|use|check)( \w+)? -->$", re.MULTILINE)
+PLACE = re.compile(r"^<!-- (claims|use|check|efficiency)( \w+)? -->$", re.MULTILINE)
+FILES = re.compile(r"^```\{csv-table\}\n:file: (\S+)$", re.MULTILINE)
 WRITTEN = re.compile(r"^<!-- written\b.*?^<!-- end -->", re.MULTILINE | re.DOTALL)
 
 
@@ -96,12 +103,42 @@ def test_no_sentence_repeats_a_number_of_a_table(page):
     ]
     tables += [("written", block[0].splitlines()) for block in WRITTEN.finditer(text)]
     cells: set[str] = set()
+    for name in FILES.findall(text):
+        for row in csv.reader((page.parent / name).read_text(encoding="utf-8").splitlines()):
+            cells.update(numbers(" ".join(row[1:])))
     for kind, lines in tables:
         rows = [line.strip("|").split("|") for line in lines if line[:1] == "|"]
         measured = [row[3:4] if kind == "claims" else row[1:] for row in rows[2:]]
         cells.update(numbers(" ".join(cell for row in measured for cell in row)))
     sentences = re.sub(r"```.*?```", "", WRITTEN.sub("", text), flags=re.DOTALL)
     assert numbers(sentences) & cells == set()
+
+
+@pytest.mark.parametrize("file", MEASURED, ids=lambda file: file.stem)
+def test_a_table_of_measurements_has_commit_and_machine_and_short_cells(file):
+    with file.open(newline="", encoding="utf-8") as lines:
+        table = list(csv.DictReader(lines))
+    for row in table:
+        assert re.fullmatch(r"[0-9a-f]{8}( with changes)?|not recorded", row["commit"])
+        assert row["machine"]
+        assert all(len(cell.split()) <= 15 for cell in row.values())
+
+
+def test_new_rows_replace_the_rows_of_their_study_and_what_is_worse_is_named():
+    def row(study, ratio):
+        return {"study": study, "parameter": "law: mean", "error over bound": ratio}
+
+    before = [row("a", "1.00 ± 0.05"), row("b", "1.00 ± 0.05")]
+    now = [row("a", "1.30 ± 0.05"), row("c", "2.00 ± 0.05")]
+    assert efficiency.replaced(before, now) == [now[0], before[1], now[1]]
+    assert list(efficiency.worse(before, now)) == ["a, law: mean: 1.00 ± 0.05 became 1.30 ± 0.05"]
+
+
+def test_the_summary_of_the_efficiency_has_every_study():
+    studies = {row["study"] for row in efficiency.rows()}
+    assert all(tuple(row) == efficiency.COLUMNS for row in efficiency.rows())
+    told = [line.split(" | ")[0] for line in efficiency.summary() if line.startswith("| `")]
+    assert {cell.strip("| `") for cell in told} == studies
 
 
 # --- keeping --------------------------------------------------------------------------------------

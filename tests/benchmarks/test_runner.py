@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from importlib import import_module
 
 import numpy as np
@@ -141,33 +143,23 @@ def test_command_writes_only_what_is_whole_or_asked_for(tmp_path, monkeypatch, c
         runner.main(["--only", "c"])
 
 
-def test_docs_get_the_table_between_the_marks(tmp_path) -> None:
+def test_docs_get_a_table_with_machine_and_commit(tmp_path) -> None:
     clock = Clock()
     rows = [row("a/good", toy(clock)), row("a/missing", toy(clock), ("no-such-distribution",))]
     results, _ = runner.run(rows, clock, lambda message: None)
-    page = tmp_path / "page.md"
-    page.write_text("before\n\n<!-- no marks -->\n")
-    with pytest.raises(ValueError, match="lacks the lines"):
-        report.write_docs(results, page)
-    page.write_text(f"before\n\n{report.BEGIN}\nold\n{report.END}\n\nafter\n")
+    file = tmp_path / "benchmarks.csv"
     for _ in range(2):  # writing it again changes nothing
-        report.write_docs(results, page)
-    text = page.read_text()
-    assert text.startswith("before\n")
-    assert text.endswith("\n\nafter\n")
-    assert "old" not in text
-    assert text.count("| `a/good` | 2 s | 6 s | 3 | 1 to 6 | 2 |") == 1
-    assert "| `a/missing` |  |  | peer not installed |" in text
-
-
-def test_docs_say_when_the_machine_was_in_use(tmp_path) -> None:
-    results, _ = runner.run([row("a/good", toy(clock := Clock()))], clock, lambda message: None)
-    page = tmp_path / "page.md"
-    page.write_text(f"{report.BEGIN}\n{report.END}\n")
-    for load, said in ((1.1, 0), (4.0, 1)):
-        results["a/good"]["load_average"] = load
-        report.write_docs(results, page)
-        assert page.read_text().count("preliminary") == said
+        report.write_docs(results, file)
+    with file.open(newline="", encoding="utf-8") as lines:
+        good, missing = csv.DictReader(lines)
+    assert list(good) == list(report.COLUMNS)
+    kept = ("row", "popinv", "peer's time", "times faster", "lowest to highest", "target")
+    assert [good[name] for name in kept] == ["a/good", "2 s", "6 s", "3", "1 to 6", "2"]
+    assert good["machine"] == machine.cpu_model()
+    assert re.match(r"[0-9a-f]{8}", good["commit"])
+    assert missing["row"] == "a/missing"
+    assert missing["versions"] == report.NOT_INSTALLED
+    assert missing["popinv"] == ""
 
 
 def test_ratios_are_written_without_exponents() -> None:
@@ -175,11 +167,12 @@ def test_ratios_are_written_without_exponents() -> None:
     assert written == ["0.769", "4.44", "55.2", "150", "4439"]
 
 
-def test_page_of_the_documentation_has_the_marks_and_every_group() -> None:
-    page = (machine.ROOT / runner.PAGE).read_text()
-    assert page.count(report.BEGIN) == page.count(report.END) == 1
-    for entry in runner.all_rows():
-        assert f"`{entry.name.partition('/')[0]}`" in page
+def test_the_table_of_the_documentation_has_every_group() -> None:
+    with (machine.ROOT / runner.TABLE).open(newline="", encoding="utf-8") as lines:
+        told = list(csv.DictReader(lines))
+    assert list(told[0]) == list(report.COLUMNS)
+    groups = {each["row"].partition("/")[0] for each in told}
+    assert groups == {entry.name.partition("/")[0] for entry in runner.all_rows()}
 
 
 @pytest.mark.parametrize("module", runner.MODULES)

@@ -81,7 +81,7 @@ def test_no_markup_is_left_in_the_text(site):
 def test_formulas_and_tables_of_measurements_are_rendered(site):
     page = page_named(site, "how_it_works").read_text()
     assert "<math" in page
-    table = page_named(site, "verdicts").read_text()
+    table = page_named(site, "how_well_it_works").read_text()
     assert "<td>" in table
 
 

@@ -249,7 +249,7 @@ rule tabulate_efficiency:
         "../scripts/tabulate_efficiency.py"
 
 
-# The page docs/efficiency.md of the studies of the configuration.
+# The page efficiency.md of the studies of the configuration.
 rule efficiency:
     input:
         "<results>/efficiency.md",

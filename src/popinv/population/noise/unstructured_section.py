@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from popinv.population.noise.unstructured import DiagonalNoise, FullNoise, IsotropicNoise
 
 
-# 80 observations have 3240 unknowns, whose curvature takes 6 s and 1 GB; see docs/cost.md.
+# 80 observations have 3240 unknowns. The curvature takes 6 s and 1 GB
+# (docs/measurement_tables.md).
 _MOST_OF_FULL = 80
 # Errors that vary take a derivative of the model for each unknown: 210 for 20 observations.
 _MOST_WITH_ERRORS = 20
