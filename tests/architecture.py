@@ -1,6 +1,6 @@
 """Which part of the packages imports which: from the source, as a table and a picture.
 
-    python tests/architecture.py        # writes both into docs/architecture.md and docs/pictures
+    python tests/architecture.py        # writes both into docs/developers.md and docs/pictures
 
 A part is a subpackage of ``popinv``; the modules directly under it are gathered in *basics*, which
 the others build on. ``popinv_papers`` is one part, which nothing imports.
@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "popinv"
 PAPERS = ROOT / "src" / "popinv_papers"
-PAGE = ROOT / "docs" / "architecture.md"
+PAGE = ROOT / "docs" / "developers.md"
 PICTURE = ROOT / "docs" / "pictures" / "architecture.svg"
 BEGIN, END = "<!-- written by tests/architecture.py -->", "<!-- end -->"
 

@@ -1,4 +1,4 @@
-"""The answer of the default study as a reader of its store sees it, for docs/artefacts.md.
+"""The answer of the default study as a reader of its store sees it, for docs/results.md.
 
     python tests/population_repr.py        # writes docs/population_repr.txt
 

@@ -1,4 +1,4 @@
-"""A study stage by stage in Python, in the words of the workflow, as docs/stages.md shows it."""
+"""A study stage by stage in Python, in the words of the workflow: see docs/developers.md."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def example() -> str:
-    """Return the code of docs/stages.md."""
-    page = (ROOT / "docs" / "stages.md").read_text()
+    """Return the code of the section on the stages in docs/developers.md."""
+    page = (ROOT / "docs" / "developers.md").read_text()
+    page = page.split("\n## The stages in Python\n")[1].split("\n## ")[0]
     return "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
 
 
@@ -37,7 +38,7 @@ def imported(code: str) -> dict[str, str]:
 def results() -> dict:
     """Run the page's code and return its variables."""
     space: dict = {}
-    exec(compile(example(), "docs/stages.md", "exec"), space)
+    exec(compile(example(), "docs/developers.md", "exec"), space)
     return space
 
 

@@ -1,4 +1,4 @@
-"""The page on new kinds, done as it says: what it shows is written, and a study of all is run."""
+"""New kinds, made as docs/developers.md says: its code is written, and a study of all is run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import yaml
 from tiny_study import ROOT, Workflow
 
-PAGE = ROOT / "docs" / "extending.md"
+PAGE = ROOT / "docs" / "developers.md"
 # A block of code, and the last file that the text names before it.
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 FILE = re.compile(r"`((?:src/popinv|count-systems)/[\w/]+\.(?:py|toml))`")
@@ -30,11 +30,12 @@ SMALL = {
 
 
 def blocks() -> list[tuple[str, str, str]]:
-    """Return the section of the page, the file and the text of every block of code."""
-    text, told = PAGE.read_text(), []
+    """Return the subsection, the file and the text of every block of code on new kinds."""
+    text = PAGE.read_text().split("\n## Add a kind to the package\n")[1].split("\n## ")[0]
+    told = []
     for match in BLOCK.finditer(text):
         before = text[: match.start()]
-        headings = re.findall(r"^## (.+)$", before, re.MULTILINE)
+        headings = re.findall(r"^### (.+)$", before, re.MULTILINE)
         files = FILE.findall(before)
         told.append((headings[-1], f"{match[1]} {files[-1] if files else ''}", match[2]))
     return told

@@ -158,6 +158,7 @@ WITHOUT_RESULT = {
 }
 # What a module imports for some studies, and the code of the others does not have.
 FOR_SOME = {
+    "config.observations": {"forward.external.observations"},
     "methods.outcome": {"population.model"},
     "forward.external.model": {"forward.external.transformed"},
     "forward.external.observations": {"sections.tables"},

@@ -48,7 +48,7 @@ class Result:
     artefacts : mapping of str to Dataset
         What the stages have made, by name: ``observations``, ``check`` (the record of solves),
         ``population`` (the answer), ``distance``, ``pseudo_likelihood``, ``likelihood``, and
-        others; docs/artefacts.md describes each.
+        others; docs/results.md describes each.
     answer : StudyAnswer
         The record of the answer: estimates, tests and costs.
     name : str

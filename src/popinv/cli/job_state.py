@@ -186,7 +186,7 @@ def main(arguments: Sequence[str]) -> int:
     except LookupError as error:
         print(
             f"The state of job {arguments[1]} cannot be found, so it counts as failed:\n{error}\n"
-            "See docs/schedulers.md for the records that the scheduler has to keep.",
+            "See docs/cluster.md for the records that the scheduler has to keep.",
             file=sys.stderr,
         )
         print(FAILED)

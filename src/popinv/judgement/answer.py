@@ -439,7 +439,7 @@ class StudyAnswer:
         return json.dumps(self.metrics(), indent=2) + "\n"
 
     def metrics(self) -> dict[str, float | int | str]:
-        """Return the flat table of ``metrics.json``; docs/metrics.md explains each entry."""
+        """Return the flat table of ``metrics.json``; docs/results.md explains each entry."""
         numbers: dict[str, float | int | str | None] = {
             "systems": self.sizes.systems,
             "observations_per_system": self.sizes.observations,
