@@ -57,7 +57,7 @@ def nothing_changed(
     """Check that devices without steps, and an accelerator without errors, answer as before.
 
     The last ``layers`` dense layers are on devices, ``rows`` are fresh solves (z, y), and the
-    covariance is that of the noise.
+    covariance is the noise covariance.
     """
     z = torch.from_numpy(rows[0])
     white = np.linalg.inv(np.linalg.cholesky(covariance))
@@ -188,7 +188,7 @@ def use(study: StudyInput) -> Outcome:
     covariance = stores["population"]["noise_covariance"].values
     chosen = asked.devices[0], asked.ranges[0]
     accelerator = Accelerator.of(surrogate, rows[0], seed)
-    # The stage is that of the answer, whose draws the refits have.
+    # The refits have the stage and the draws of the answer.
     problem = descent_problem(study.model, stores["observations"], surrogate, seed, "polish")
     refitter = SimulatorRefitter(problem, surrogate, stores["population"], study.polish.draws)
     invariants = [

@@ -24,7 +24,7 @@ class Bigram(MethodSection):
         "Choice of an optimiser, by Zipf's law, for a linear model of the observed series"
     )
     condition: ClassVar[str] = (
-        "`{}` asks for it with the defaults. It needs observations with times."
+        "`{}` requests it with the defaults. It needs observations with times."
     )
 
     vocabulary: Annotated[int, Field(ge=10, le=2000), NotBoolean] = Field(
@@ -51,7 +51,7 @@ class Bigram(MethodSection):
             yield ConfigProblem(
                 ("vocabulary",),
                 f"got {self.vocabulary}, but the {observed.count} systems to learn from are "
-                f"{vectors} observed vectors, too few for so many symbols.",
+                f"{vectors} observed vectors, too few for this number of symbols.",
             )
 
 

@@ -63,7 +63,7 @@ class Machines:
 
 @dataclass(frozen=True)
 class RoundTimes:
-    """Draws of a round's times: those of machines, and a source of those of solves.
+    """Draws of a round's times: the machines' times, and a source of the solves' times.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ def rehearse(
     Parameters
     ----------
     rates : sequence of float
-        Seconds of a solve on each machine; ``overhead`` are those of a chunk beside its solves.
+        Seconds of a solve on each machine; ``overhead`` is a chunk's additional seconds.
     units : sequence of float
         Times of the chunks on a machine of one second for a solve.
     order : sequence of int, optional

@@ -41,9 +41,9 @@ def order_candidates(
 ) -> tuple[xr.Dataset | None, dict[str, Any]]:
     """Return errors of the answer by order and number of candidates, and the solves saved.
 
-    The bench has the surrogate of the first round, ``last`` is that of the last one. All estimates
-    start from the study's answer p, and the problem's own simulator is not used. A round has the
-    weight ``recency_decay`` relative to the next.
+    The bench has the surrogate of the first round, ``last`` is the surrogate of the last one. All
+    estimates start from the study's answer p, and the problem's own simulator is not used. A round
+    has the weight ``recency_decay`` relative to the next.
 
     Returns
     -------

@@ -7,7 +7,7 @@ Larger values of a score mean harder in all of them.
                    NeurIPS 2021)
 ``c_proxy``        one minus the mean confidence in the true class over training, an inexpensive
                    proxy of the consistency score (Jiang et al., ICML 2021)
-``memorisation``   accuracy on the point of models trained on it, minus that of models not trained
+``memorisation``   accuracy on the point of models trained on it, minus models not trained
                    on it (Feldman and Zhang, NeurIPS 2020)
 
 A barrier of the loss lies on the straight line between two sets of weights,
@@ -212,7 +212,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def concordance(scores: np.ndarray, steps: np.ndarray, reached: np.ndarray) -> float:
-    """Return how often, of two sets, that of the larger score takes more steps (Harrell's C).
+    """Return how often, of two sets, the one of larger score takes more steps (Harrell's C).
 
     A set that was not unlearned takes more steps than were made. A pair is compared if it is known
     which of the two takes fewer. Equal scores count half. It is 1 for the right order, 0.5 for

@@ -61,7 +61,7 @@ def draw_steps(result: xr.Dataset) -> Sheet:
 
 
 def draw_curves(result: xr.Dataset) -> Sheet:
-    """Return the accuracy on the sets by rank along fine-tuning, less that of models without them.
+    """Return the lead in accuracy on the sets by rank over models without them, along fine-tuning.
 
     Colours go from the smallest to the largest loss.
     """

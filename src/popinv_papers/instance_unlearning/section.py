@@ -26,7 +26,7 @@ class InstanceUnlearning(MethodSection):
         "the surrogate need"
     )
     condition: ClassVar[str] = (
-        "`{}` asks for it with the defaults. It takes neither noise of kind `full` nor systems "
+        "`{}` requests it with the defaults. It takes neither noise of kind `full` nor systems "
         "with noise scales or gaps."
     )
 

@@ -51,8 +51,8 @@ def forget_systems(
 ) -> tuple[xr.Dataset, dict[str, Any], Invariant]:
     """Rank the observed systems by loss, and withdraw a few from the easiest to the hardest.
 
-    The stage of the problem addresses the draws. Settings and start are those of the study's
-    descent; here steps are Gauss-Newton's and see all systems.
+    The stage of the problem addresses the draws. Settings and start are from the study's descent;
+    here steps are Gauss-Newton's and see all systems.
 
     Returns
     -------

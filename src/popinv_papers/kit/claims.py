@@ -221,7 +221,7 @@ def status_of(
 ) -> tuple[Status, str]:
     """Return the status that follows from a criterion, a control and the setting, and the reason.
 
-    The order of the rules is that of this module's description.
+    This module's description states the order of the rules.
 
     Parameters
     ----------

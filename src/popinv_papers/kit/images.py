@@ -70,7 +70,7 @@ def read_images(archive: Path, name: str) -> ImageSet:
     ConfigError
         If the set of images is not known here.
     DataError
-        If the archive is not that of the package, or does not hold the set.
+        If the archive is not the package's archive, or does not hold the set.
     """
     if name not in SETS:
         raise ConfigError(

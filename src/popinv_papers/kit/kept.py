@@ -63,7 +63,7 @@ def keeping(
     Yields
     ------
     list of str
-        Names of the parts that were found in the folder, as they are asked for.
+        Names of the parts that were found in the folder, in the order of requests.
     """
     parts = _Parts(folder, config, seconds)
     token = _PARTS.set(parts)

@@ -90,7 +90,7 @@ def brown_sentences(archive: Path) -> dict[str, list[str]]:
     Raises
     ------
     DataError
-        If the archive is not that of the corpus, or lacks texts.
+        If the archive is not the corpus's archive, or lacks texts.
     """
     files = members(archive, BROWN)
     texts = {}
@@ -178,7 +178,7 @@ def spam_texts(archive: Path) -> dict[str, list[str]]:
     Raises
     ------
     DataError
-        If the archive is not that of the corpus, or lacks a group.
+        If the archive is not the corpus's archive, or lacks a group.
     """
     texts: dict[str, list[str]] = {group: [] for group in GROUPS}
     files = members(archive, "spam-assassin")
