@@ -24,7 +24,7 @@ class Bigram(MethodSection):
         "Choice of an optimiser, by Zipf's law, for a linear model of the observed series"
     )
     condition: ClassVar[str] = (
-        "`{}` requests it with the defaults. It needs observations with times."
+        "`{}` asks for it with the defaults. It needs observations with times."
     )
 
     vocabulary: Annotated[int, Field(ge=10, le=2000), NotBoolean] = Field(

@@ -58,8 +58,8 @@ def quantised(observations: xr.Dataset, vocabulary: int, seed: int) -> list[np.n
     series = time_series(observations)
     if series is None or series.shape[1] < 2:
         raise DataError(
-            "downstream.bigram needs observed series, but these observations have no times: it "
-            "goes with elastodynamics, Lorenz-96 with several windows, or a simulator with "
+            "downstream.bigram needs observed series, but these observations have no times: "
+            "use elastodynamics, Lorenz-96 with several windows, or a simulator with "
             "'observations.times'."
         )
     vectors = observations["y"].values[:, series].swapaxes(1, 2)

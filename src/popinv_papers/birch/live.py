@@ -61,7 +61,7 @@ class Adam:
 
     def aside(self, point: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """Refuse: workers do not hold the moments."""
-        raise ConfigError("Adam on the server goes with policies without local steps only")
+        raise ConfigError("Adam on the server needs a policy without local steps")
 
 
 Steps = Plain | Adam
@@ -254,7 +254,7 @@ class Team:
         try:
             self.connections[worker].recv_bytes()
         except (EOFError, ConnectionResetError):
-            raise DataError(f"worker process {worker} has ended before its work did") from None
+            raise DataError(f"worker process {worker} has ended too early") from None
         return self.gradients[worker].copy()
 
 
@@ -409,8 +409,8 @@ def measured(team: Team, start: np.ndarray, message: float) -> Speeds:
     else:
         raise DataError(
             f"a worker computed {min(map(len, run.took))} gradients while the others computed "
-            f"{max(map(len, run.took))}, too few to tell its time; give it a time in 'seconds' "
-            "nearer to theirs, or try again when the machine is less busy"
+            f"{max(map(len, run.took))}, too few to measure its time; set its 'seconds' nearer "
+            "to the others' times, or try again when the machine is less busy"
         )
     kept = [np.array(took[_WARM:]) for took in run.took]
     relative = np.concatenate([times / times.mean() for times in kept])

@@ -20,7 +20,7 @@ class Birch(MethodSection):
         "Whether training and solves gain from several machines of unequal speed, and how"
     )
     condition: ClassVar[str] = (
-        "`{}` requests it with the defaults. It starts a process for each worker."
+        "`{}` asks for it with the defaults. It starts a process for each worker."
     )
 
     seconds: list[Positive] = Field(

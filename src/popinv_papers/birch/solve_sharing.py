@@ -200,7 +200,7 @@ def rehearse(
     for process in processes:
         process.join()
     if any(process.exitcode for process in processes):
-        raise DataError("a process that rehearses solves has ended before its work did")
+        raise DataError("a process that rehearses solves has ended too early")
     return float(np.max(ended) - np.min(begun))
 
 

@@ -184,9 +184,9 @@ def _record(
 def drifts(rounds: int, seed: int) -> dict[str, float]:
     """Return the mean drift over the rounds by weights, relative to equal weights.
 
-    All have the increments of equal weights and the mildly unequal clients. The
-    weights are the paper's, and the paper's in reverse order of the clients, from the largest error
-    to the smallest.
+    All have the increments of equal weights and the mildly unequal clients. The weights are the
+    paper's, and the paper's in reverse order of the clients, from the largest error to the
+    smallest.
     """
     problem, federation = _problem(CASES[1], seed)
     equal = np.full(len(RANKS), 1 / len(RANKS))

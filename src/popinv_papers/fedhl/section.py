@@ -19,7 +19,7 @@ class FedHL(MethodSection):
     question: ClassVar[str] = (
         "Joint adaptation of the surrogate by sites with their own laws, without sharing their data"
     )
-    condition: ClassVar[str] = "`{}` requests four sites."
+    condition: ClassVar[str] = "`{}` asks for four sites."
 
     ranks: list[Count] = Field(
         default=[2, 4, 8, 16],

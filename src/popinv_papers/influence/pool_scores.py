@@ -101,7 +101,7 @@ def kernel_spread(
     distances = squared_distances(known, known)
     few = distances[:_MOST_FOR_MEDIAN, :_MOST_FOR_MEDIAN]
     pairs = few[np.triu_indices(len(few), 1)]
-    # Median and square can be exchanged only for an odd number of pairs.
+    # Median and square root commute only for an odd number of pairs.
     bandwidth = float(np.median(np.sqrt(pairs))) if len(pairs) else 1.0
     if not bandwidth > 0:
         raise ConfigError(

@@ -7,7 +7,7 @@ Larger values of a score mean harder in all of them.
                    NeurIPS 2021)
 ``c_proxy``        one minus the mean confidence in the true class over training, an inexpensive
                    proxy of the consistency score (Jiang et al., ICML 2021)
-``memorisation``   accuracy on the point of models trained on it, minus models not trained
+``memorisation``   lead in accuracy on the point of models trained on it over models not trained
                    on it (Feldman and Zhang, NeurIPS 2020)
 
 A barrier of the loss lies on the straight line between two sets of weights,

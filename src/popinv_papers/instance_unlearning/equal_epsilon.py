@@ -252,7 +252,7 @@ def smallest_level(epsilons: np.ndarray, wanted: float) -> np.ndarray:
     if not enough[-1].all():
         raise ValueError(
             f"the highest level of noise gives epsilon {np.max(epsilons[-1]):.3g}, more than the "
-            f"{wanted:g} asked for; raise it"
+            f"{wanted:g} requested; raise it"
         )
     return np.argmax(np.logical_and.accumulate(enough[::-1])[::-1], axis=0)
 

@@ -26,7 +26,7 @@ class InstanceUnlearning(MethodSection):
         "the surrogate need"
     )
     condition: ClassVar[str] = (
-        "`{}` requests it with the defaults. It takes neither noise of kind `full` nor systems "
+        "`{}` asks for it with the defaults. It takes neither noise of kind `full` nor systems "
         "with noise scales or gaps."
     )
 
@@ -68,7 +68,7 @@ class InstanceUnlearning(MethodSection):
             yield ConfigProblem(
                 (),
                 "requested, but noise of kind 'full' moves by its own steps, whose randomness is "
-                "not that of a gradient; leave it out, or choose another noise.",
+                "no gradient's; leave it out, or choose another noise.",
             )
 
     def data_problems(

@@ -174,8 +174,8 @@ def withdraw_solves(
     z = problem.training[0]
     if size * _GROUPS > len(z) // 2:
         raise DataError(
-            f"downstream.instance_unlearning.solves is {size}, but {_GROUPS} groups of so many "
-            f"are more than half of the {len(z)} solves that are trained on"
+            f"downstream.instance_unlearning.solves is {size}, but {_GROUPS} groups of this "
+            f"size are more than half of the {len(z)} solves that are trained on"
         )
     losses = privacy_losses(np.array(norms), settings.max_epochs, settings.batch_size)
     tuned = settings.replace(learning_rate=rate, schedule="constant", stage="forget_solves")

@@ -142,12 +142,12 @@ def _change(moved: np.ndarray, standard_error: np.ndarray) -> float:
 
 
 def _done(one: WithdrawalEffect, asked: InstanceUnlearning) -> str:
-    """Return in words how long forgetting took, as far as the draws let that be told."""
+    """Return in words how long forgetting took, as far as the draws show it."""
     if not one.reached:
         return f"which {asked.steps} steps of fine-tuning do not forget"
     if one.steps:
         return f"which {one.steps} steps of fine-tuning forget"
-    return "which is too little for an answer to tell"
+    return "which is too little for an answer to show"
 
 
 def _dataset(
@@ -217,11 +217,7 @@ def solves_metrics(
             f"solves_{ease}_told": _told(one, spread),
         }
     hardest = withdrawals[-1]
-    known = (
-        "know they were there"
-        if _told(hardest, spread)
-        else "cannot be told from not having been there"
-    )
+    known = "can be distinguished" if _told(hardest, spread) else "cannot be distinguished"
     return {
         "solves": len(losses),
         "solves_loss_largest_over_median": float(losses.max() / np.median(losses)),

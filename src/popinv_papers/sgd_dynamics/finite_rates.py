@@ -8,9 +8,9 @@ of which (1 + epsilon kappa)^{-n} X_n converges to x_0 + epsilon Z with
 
     Z = sum_{k >= 1} (1 + epsilon kappa)^{-k} xi_k.
 
-A path leaves upwards if x_0 + epsilon Z > 0. With phi the characteristic function of xi, the
-one of Z is the product of phi(t (1 + epsilon kappa)^{-k}), and Gil-Pelaez' integral gives P(-Z <
-z). Nothing is assumed about epsilon here. Its limit is the stable law of
+A path leaves upwards if x_0 + epsilon Z > 0. With phi the characteristic function of xi, Z has the
+product of phi(t (1 + epsilon kappa)^{-k}), and Gil-Pelaez' integral gives P(-Z < z). Nothing is
+assumed about epsilon here. Its limit is the stable law of
 :func:`popinv_papers.sgd_dynamics.theory.escape_probability_heavy`. The distance from the limit
 follows from the expansion of log phi for Pareto noise of scale s,
 

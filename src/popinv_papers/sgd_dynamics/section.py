@@ -19,7 +19,7 @@ class SgdDynamics(Restarts):
         "Whether another start of the descent finds a better answer, and how often"
     )
     condition: ClassVar[str] = (
-        "`{}` requests it with the defaults. It does not take noise of kind `full`."
+        "`{}` asks for it with the defaults. It does not take noise of kind `full`."
     )
 
     changes: CountOrZero = Field(
