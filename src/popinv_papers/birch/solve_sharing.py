@@ -98,7 +98,7 @@ class RoundTimes:
 
 
 def _gamma(source: np.random.Generator, mean: np.ndarray, variation: float) -> np.ndarray:
-    """Return sums of as many times as ``mean`` says, each of mean 1 and that variation."""
+    """Return sums of ``mean`` times, each of mean 1 and the given variation."""
     if not variation:
         return np.array(mean)
     shape = variation**-2
@@ -129,7 +129,7 @@ def best_split(machines: Machines, solves: int) -> list[int]:
 
 
 def equal_split(machines: Machines, solves: int) -> list[int]:
-    """Return as many solves for each machine, up to one; the fast ones get the rest."""
+    """Return equal numbers of solves, up to one; the fast machines get the rest."""
     share, rest = divmod(solves, machines.count)
     by_speed = np.argsort(machines.seconds, kind="stable")
     counts = np.full(machines.count, share)

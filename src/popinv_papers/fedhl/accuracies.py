@@ -143,7 +143,7 @@ class Adaptation:
         return self._federation(parts, ranks, training.batch, training, rate, share, stage)
 
     def pooled(self, training: Training, rate: float) -> Federation:
-        """Return one client with all data and full rank; its steps see as many rows as ten's."""
+        """Return one client with all data and full rank; a step sees the rows of ten clients."""
         everything = [np.arange(len(self.data.labels))]
         full = np.array([max(min(shape) for shape in self.shapes.values())])
         batch = 10 * training.batch

@@ -11,8 +11,8 @@ the study, which learnt where the recovered law is. Compared are
 - ``pooled``    one surrogate for all, of the largest rank, from all solves in one place.
 
 Everybody takes the same number of steps; a pooled step sees as many rows as all sites together. All
-is repeated with other initial adapters and minibatches, for what differs by less than these make
-it differ is no difference.
+is repeated with other initial adapters and minibatches. A difference counts only if it exceeds the
+spread of these repeats.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ _TARGETS: dict[str, tuple[str, ...]] = {
     "fine_tuning": tuple(TARGETS),
 }
 
-# The body of the paper was not to be had.
+# The body of the paper was not available.
 _SOURCE: Source = "a reconstruction of the paper"
 _DEALT = "landmarks with embeddings dealt to other samples"
 

@@ -211,7 +211,7 @@ def spread_scores(
 
 
 def dealt(rows: Tensor, seed: int, place: str) -> Tensor:
-    """Return embeddings, each given to another sample: as many numbers that say nothing."""
+    """Return embeddings without information: each is given to another sample."""
     order = generator(seed, f"{place}/dealt").permutation(len(rows))
     return rows[torch.from_numpy(order)]
 

@@ -5,10 +5,10 @@ which the study judges its last surrogate; the others judge here. A row's loss i
 study's training, in noise standard deviations, and errors are whitened root mean squares.
 The clock is turned back to the first surrogate, which knows the broad design alone. The pool is
 every solve before the fresh ones. The first surrogate is trained further on what influence
-selects, by exact scores and by landmarks, on as many random solves, on all, and on the target.
+selects, by exact scores and by landmarks, on equally many random solves, on all, and on the target.
 
-All trainings make as many steps and keep the weights that were best on the target. Which candidates
-to solve is asked in :mod:`popinv_papers.influence.candidates`.
+All trainings make equally many steps and keep the weights that were best on the target.
+:mod:`popinv_papers.influence.candidates` chooses the candidates to solve.
 """
 
 from __future__ import annotations
@@ -253,7 +253,7 @@ def select_samples(
         f"{means['error_selected']:.3g} with those that influence selects, "
         f"{means['error_random']:.3g} with random ones, {means['error_all']:.3g} with all, and "
         f"{means['error_target']:.3g} with the {len(solves.target)} fresh solves of the target "
-        "(standard deviations of the noise)",
+        "(noise standard deviations)",
     }
     names = np.array(list(errors), dtype=np.str_)
     result = xr.Dataset(

@@ -8,7 +8,7 @@ N systems and B the inverse of their information,
 .. math:: \Delta p = -N B \, \mathrm{E}_z[W(z)\, e(z)], \qquad
     W(z) = \mathrm{E}_\xi \, \partial_y s(p;\, S(z) + \xi) .
 
-This is the push of :mod:`popinv.inference.surrogate_bias`, linear in the error. It is exact to
+This is the bias of :mod:`popinv.inference.surrogate_bias`, linear in the error. It is exact to
 first order if mean and covariance of the observations agree with the model at p.
 
 Scores of the pseudo-likelihood are quadratic in y. Their derivative is linear: its mean over the

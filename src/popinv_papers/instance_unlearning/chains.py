@@ -211,7 +211,7 @@ def _one(
 
 
 def largest_share(cases: list[BoundedValue], what: str) -> float:
-    """Return the largest ratio of an exact value to its bound, of those that are not tiny."""
+    """Return the largest ratio of an exact value to its bound, without tiny values."""
     own = [case for case in cases if case.what == what and math.isfinite(case.bound)]
     return max(case.exact / case.bound for case in own if case.exact > 1e-6)
 

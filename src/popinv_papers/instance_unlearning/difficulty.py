@@ -155,9 +155,9 @@ def mean_over_steps(values: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def indistinguishable(seen: np.ndarray, unseen: np.ndarray, level: float) -> bool:
-    """Return whether two samples cannot be told apart, by Kolmogorov's and Smirnov's test.
+    """Return whether two samples pass Kolmogorov's and Smirnov's test for equal laws.
 
-    They are told apart if the p-value is below the level.
+    They differ if the p-value is below the level.
     """
     return bool(ks_2samp(seen, unseen, method="asymp").pvalue > level)
 
@@ -165,7 +165,7 @@ def indistinguishable(seen: np.ndarray, unseen: np.ndarray, level: float) -> boo
 def steps_to_match(
     seen: np.ndarray, unseen: np.ndarray, level: float, at: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first steps at which models cannot be told from those that never saw the points.
+    """Return the first steps at which models are like models that never saw the points.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def steps_to_match(
     Returns
     -------
     steps, reached : ndarray of shape (groups,)
-        The step of the last record, and false, if they can be told apart to the end.
+        The step of the last record, and false, if they differ to the end.
     """
     groups = len(unseen)
     steps, reached = np.full(groups, at[-1]), np.zeros(groups, dtype=bool)

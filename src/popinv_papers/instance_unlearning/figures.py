@@ -119,7 +119,7 @@ def draw_utility(result: xr.Dataset) -> Sheet:
 
 
 def draw_systems(result: xr.Dataset) -> Sheet:
-    """Return the systems' losses, and the way of those that withdrew to a descent without them."""
+    """Return the systems' losses, and the way of withdrawn systems to a descent without them."""
     distance, loss = result["distance"].values, result["loss"].values
     # A value below the noise of the draws is drawn at the height of that noise.
     least = 2 * float(result.attrs["loss_uncertainty"])

@@ -52,7 +52,7 @@ class SolveWithdrawal:
     rows : ndarray of int
         Their row numbers in the training data.
     trained, rerun : float
-        Root mean loss on them, weighted as in training (in standard deviations of the noise, or of
+        Root mean loss on them, weighted as in training (in noise standard deviations, or of
         the outputs), after training with them and without them.
     error : ndarray of shape (epochs + 1,)
         The same loss along fine-tuning.

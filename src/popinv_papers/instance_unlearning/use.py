@@ -136,7 +136,7 @@ def _metrics(
 
 
 def _change(moved: np.ndarray, standard_error: np.ndarray) -> float:
-    """Return the largest change of a parameter in its standard error, of those that have one."""
+    """Return the largest change in standard errors, of the parameters that have one."""
     known = standard_error > 0
     return float(np.max(np.abs(moved[known]) / standard_error[known], initial=0.0))
 

@@ -25,7 +25,7 @@ from popinv.store.checkpoints import Checkpoint
 
 # A store takes a third of a second to write. A part that takes less is quicker to compute again.
 _WORTH_SECONDS = 2.0
-# The state of a long part is stored as many times as seldom.
+# Save the state of a long part 15 times less often.
 _SELDOM = 15
 
 

@@ -249,7 +249,7 @@ CATEGORIES = {
 
 
 def runs(sentences: Iterable[Sequence[Any]], length: int) -> list[list[Any]]:
-    """Return runs of as many whole sentences as fit into a length.
+    """Return runs of whole sentences, each as long as a length allows.
 
     A longer sentence is left out, and ends a run.
     """

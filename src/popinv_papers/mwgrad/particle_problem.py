@@ -232,7 +232,7 @@ class ParticleCase:
     rates: tuple[float, ...]
 
     def run(self, seed: int, moves: str, rate: float) -> np.ndarray:
-        """Return the curve of ``plain`` or ``accelerated`` moves, or of those ``without_momentum``.
+        """Return the curve of moves ``plain``, ``accelerated`` or ``without_momentum``.
 
         The last are the accelerated moves with the momentum set to zero.
         """
