@@ -252,12 +252,13 @@ def test_solves_saved_are_counted_to_the_error_of_some_at_random():
     errors["influence"] = [[9.0] * 4] * 2
     _, metrics = solves_saved(errors, counts, 0.5)
     assert metrics["solves_by_influence"] == "> 80"
-    assert "40 do in random order and not even all 80 in that" in metrics["candidates_statement"]
+    words = "random order needs 40 and the order of influence needs more than 80"
+    assert words in metrics["candidates_statement"]
     assert metrics["solves_saved"] == "< -40"
     errors["influence"] = [[0.01] * 4] * 2
     assert solves_saved(errors, counts, 0.5)[1]["solves_saved"] == "> 30"
     assert (
-        "fewer than 10 in that of influence"
+        "the order of influence needs fewer than 10"
         in solves_saved(errors, counts, 0.5)[1]["candidates_statement"]
     )
     # Where random order is there at once, nothing is known of what is saved.

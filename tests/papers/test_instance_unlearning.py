@@ -265,7 +265,7 @@ def test_images_are_standardised_and_must_be_enough(experiment):
     assert float(experiment.train.images.std()) == pytest.approx(1, rel=1e-3)
     rng = np.random.default_rng(0)
     few = ImageSet(*clusters(100, rng), *clusters(100, rng))
-    with pytest.raises(ValueError, match="160 images asked for, but the train set has 100"):
+    with pytest.raises(ValueError, match="160 images requested, but the train set has 100"):
         datasets(few, TINY, 1)
 
 

@@ -25,7 +25,7 @@ Numbers = Mapping[str, float]
 
 _FIRST, _LAST = quadratic.RATES[0], quadratic.RATES[-1]
 _SLOW, _SLOWEST = quadratic.TRANSFERS[0], quadratic.TRANSFERS[-1]
-# Rates of single descents whose ratio is that of the transfers.
+# Rates of single descents with the ratio of the transfers.
 _TENFOLD = (0.03, 0.003)
 _SHORT = (
     "At this size a training has some hundred steps, where the paper's has 480,000 (dense) or "
@@ -54,7 +54,7 @@ def _ratio(seeds: Sequence[Numbers], over: str, under: str) -> Measured:
 
 
 def _squares(seeds: Sequence[Numbers], over: str, under: str) -> Measured:
-    """Return the mean squared gradient of one training over that of another."""
+    """Return the ratio of the mean squared gradients of two trainings."""
     return _ratio(seeds, f"{over}_squared_gradient", f"{under}_squared_gradient")
 
 

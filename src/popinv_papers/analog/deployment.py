@@ -125,7 +125,7 @@ class SimulatorRefitter:
     def shift_and_width(
         self, simulator: Callable[[], TangentSimulator]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the shift, and the width of the intervals over that of the exact surrogate."""
+        """Return the shift, and the width of the intervals relative to the exact surrogate."""
         with fixed_threads(1):
             p, width, _ = self._fit(simulator, _MOST_STEPS)
         return self.in_errors(p - self.start), width / np.where(self.free, self.width, np.nan)

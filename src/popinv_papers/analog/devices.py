@@ -28,7 +28,7 @@ from popinv.errors import ConfigError, nearest
 # An array of NumPy or of torch.
 Array = Any
 
-# The lower bound of the named soft-bounds device, in units of its upper bound. It is that of a
+# The lower bound of the named soft-bounds device, in units of its upper bound. It belongs to a
 # resistive memory (w from -0.75 to 1.25).
 _LOWER = 0.6
 # The power and the rate of the other two.

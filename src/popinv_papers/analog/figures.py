@@ -123,8 +123,8 @@ def draw_errors(
 ) -> Sheet:
     """Return the surrogate's whitened error by device, method and dynamic range.
 
-    Beside the errors by (device, method, range) are that of digital training, and that of the
-    study's surrogate before.
+    The errors by (device, method, range) stand beside the errors of digital training and of the
+    study's surrogate.
     """
     finite = [e for e in (*errors.values(), digital, before) if np.isfinite(e)]
     # Errors that hardly differ are drawn as differences.

@@ -99,12 +99,12 @@ class AnalogLayer(nn.Module):
     second : Tensor or None
         P.
     size : Tensor or None
-        Sum of the increments' absolute values in the last backward passes. With pulses it is that
-        of :func:`.pulses.sums_of_samples`.
+        Sum of the increments' absolute values in the last backward passes. With pulses it is the
+        sum of :func:`.pulses.sums_of_samples`.
     trains : Trains or None
         The pulse trains, if increments arrive in pulses.
     devices : pair of Device, or None
-        The devices of W and of P, where they differ from those of the method.
+        The devices of W and of P, where they differ from the method's devices.
     reading : Reading or None
         None gives exact products.
     """
@@ -204,7 +204,7 @@ def apply_gradients(
 ) -> None:
     """Move all conductances by their gradients, and digital parameters by gradient descent.
 
-    It comes after a backward pass, and clears its gradients. ``rate`` is that of the digital
+    It comes after a backward pass, and clears its gradients. ``rate`` applies to the digital
     parameters. With ``by_column`` one column of P is transferred per step, as hardware does, by the
     number of the step; otherwise all are.
     """

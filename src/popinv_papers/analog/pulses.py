@@ -1,6 +1,6 @@
 r"""Increments in stochastic pulses, as the hardware and AIHWKit make them.
 
-A sample with inputs x and errors d asks for the increments :math:`k\, d_i x_j` pulses, with
+A sample with inputs x and errors d requests the increments :math:`k\, d_i x_j` pulses, with
 :math:`k = \text{rate}/\Delta w`. Rows and columns of the array get trains of BL slots in which
 pulses are drawn with probabilities
 
@@ -57,8 +57,8 @@ def sums_of_samples(
     """Return the gradient of clipped samples, and what their pulses' numbers add up to.
 
     Errors (b, n_out) and inputs (b, n_in) have a row for each sample. The second result (3, n_out,
-    n_in) holds the sum of the sizes |d_i x_j|, and the sum of m^2/(k BL), without sign and with
-    that of the increment.
+    n_in) holds the sum of the sizes |d_i x_j|, and the sum of m^2/(k BL), without sign and with the
+    increment's sign.
     """
     k, longest = trains.per_unit, trains.longest
     largest = x.abs().amax(dim=1, keepdim=True)

@@ -340,7 +340,7 @@ def lower_bound(size: QuadraticSize, seed: int) -> Numbers:
         unit, square = sigma**2 * trace.saturation[k], trace.squared_gradient[k]
         measured[f"bound_{rate:g}_squared_gradient_to_noise_times_s"] = square / unit
         measured[f"bound_{rate:g}_floor_to_noise_times_s"] = floor[k] / unit
-    # Digital descent with the same noise; S is that of analog descent, which it is compared with.
+    # Digital descent with the same noise; S is taken from analog descent, its rival.
     plain = AnalogTraining("digital", rates[-1])
     exact = run(problem, plain, noise, start[:1], steps, seed, "bound", REACH)
     measured["bound_digital_squared_gradient_to_noise_times_s"] = exact.squared_gradient[0] / unit

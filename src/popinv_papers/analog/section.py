@@ -51,7 +51,7 @@ class Analog(MethodSection):
         """Refuse more analog layers than the surrogate has dense layers."""
         if not study.surrogate or study.surrogate.kind != "network":
             return
-        # A Fourier neural operator lifts by one and projects by two, beside those of its layers.
+        # A Fourier neural operator has three more: one lifts and two project.
         fourier = study.surrogate.network == "fno"
         layers = study.surrogate.fourier_layers + 3 if fourier else study.surrogate.depth + 1
         if self.layers > layers:

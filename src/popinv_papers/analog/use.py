@@ -37,7 +37,7 @@ _ROUNDING = 1e-5
 def error_of(
     surrogate: Surrogate | None, rows: tuple[np.ndarray, np.ndarray], covariance: np.ndarray
 ) -> float:
-    """Return the error in standard deviations of the noise, or infinity if training diverged."""
+    """Return the error in noise standard deviations, or infinity if training diverged."""
     if surrogate is None:
         return float("inf")
     z, y = rows
@@ -57,7 +57,7 @@ def nothing_changed(
     """Check that devices without steps, and an accelerator without errors, answer as before.
 
     The last ``layers`` dense layers are on devices, ``rows`` are fresh solves (z, y), and the
-    covariance is that of the noise.
+    covariance is the noise covariance.
     """
     z = torch.from_numpy(rows[0])
     white = np.linalg.inv(np.linalg.cholesky(covariance))
@@ -72,7 +72,7 @@ def nothing_changed(
     return held(
         "nothing_changed",
         "devices without steps, accelerator without errors: change of the surrogate's answers, in "
-        "standard deviations of the noise",
+        "noise standard deviations",
         max(moved),
         _ROUNDING * float((np.abs(before) @ np.abs(white).T).max()),
     )
@@ -147,7 +147,7 @@ def statement(
         )
 
     return (
-        f"the surrogate's error is {before:.4g} standard deviations of the noise; after training "
+        f"the surrogate's error is {before:.4g} noise standard deviations; after training "
         f"its last layers {said('digital')}, and on the {device.replace('_', ' ')} device of range "
         f"{reach:g} {', '.join(said(method) for method in _NAMED if method != 'digital')}"
     )
@@ -161,7 +161,7 @@ def result_dataset(errors: Mapping[tuple[str, str, float], float]) -> xr.Dataset
             "error": variable(
                 "training",
                 list(errors.values()),
-                "error in standard deviations of the noise, infinite if training diverged",
+                "error in noise standard deviations, infinite if training diverged",
             ),
             "device": variable("training", devices, "device"),
             "method": variable("training", names, "method"),
@@ -188,7 +188,7 @@ def use(study: StudyInput) -> Outcome:
     covariance = stores["population"]["noise_covariance"].values
     chosen = asked.devices[0], asked.ranges[0]
     accelerator = Accelerator.of(surrogate, rows[0], seed)
-    # The stage is that of the answer, whose draws the refits have.
+    # The refits have the stage and the draws of the answer.
     problem = descent_problem(study.model, stores["observations"], surrogate, seed, "polish")
     refitter = SimulatorRefitter(problem, surrogate, stores["population"], study.polish.draws)
     invariants = [

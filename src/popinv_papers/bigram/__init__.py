@@ -8,7 +8,7 @@ gradient descent and sign descent need as the vocabulary d grows.
 ``gradient_descent``  exact losses, limits, steps to a relative loss
 ``sign_descent``      exact and simplified losses, the best step, limits, steps to a relative loss
 ``entries``           bigrams of sequences of symbols, and exact losses of both descents and Adam
-``curves``            counted curves beside those of the fitted power law
+``curves``            counted curves beside the curves of the fitted power law
 ``scaling``, ``cross_entropy``, ``text_problem``
                       the parts of the test problem, which ``check`` joins; ``claims`` on them
 ``series``            observed series as symbols, and the optimiser that the law advises

@@ -61,7 +61,7 @@ class _Place:
         return steps_at(self.result, method, exponent, self.size, self.target)
 
     def ratio(self, exponent: float) -> float:
-        """Return the steps of gradient descent over those of sign descent."""
+        """Return the ratio of the steps of gradient descent and sign descent."""
         return self.steps("gradient", exponent) / max(1.0, self.steps("sign", exponent))
 
 

@@ -25,8 +25,8 @@ _LONG_HORIZONS = 2 ** np.arange(1, 16)
 def text_curves(bigrams: Bigrams, with_adam: bool = True, part: str | None = None) -> xr.Dataset:
     """Return measured and predicted relative losses on counted bigrams.
 
-    The prediction is that of Zipf's law with the exponent fitted to the contexts' frequencies and
-    as many symbols as occur. The curves may be a part of a test problem, of the name ``part``.
+    The prediction follows from Zipf's law, with the exponent fitted to the contexts' frequencies
+    and as many symbols as occur. The curves may be a part of a test problem, of the name ``part``.
 
     The Dataset has ``gradient``, ``sign``, ``adam`` and ``predicted_gradient``, ``predicted_sign``
     along ``horizon``, and the attributes ``exponent``, ``misfit``, ``symbols`` and ``pairs``.
@@ -95,7 +95,7 @@ def crossings(source: EntryGroups | tuple[int, float], targets: Sequence[float])
 
     Whole steps of a descent that needs few of them are too coarse to compare.
 
-    The source is that of :func:`losses_of`.
+    The source is as in :func:`losses_of`.
     """
     losses = losses_of(source)
     rows = []

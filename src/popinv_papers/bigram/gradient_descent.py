@@ -10,7 +10,7 @@ and with the step 1/pi_1 the relative loss r(t) = (L(t) - L*) / (L(0) - L*) is
     q_i = \sum_j \pi_{j|i}^2,
 
 which under Zipf's law with exponent a is sum_k k^-a (1 - k^-a)^{2t} / H_{d,a}. The scalings and
-the constant for a > 1 are those of Theorem 3.1 of Kunstner and Bach (arXiv 2505.19227). Their
+the constant for a > 1 are from Theorem 3.1 of Kunstner and Bach (arXiv 2505.19227). Their
 formulas were not readable to us and are derived anew.
 """
 

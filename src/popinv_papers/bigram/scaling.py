@@ -138,7 +138,7 @@ def _rows(method: str, exponent: float, sizes: Sequence[int]) -> dict[str, tuple
 def gap(result: xr.Dataset, method: str, exponent: float, stretched: bool = False) -> float:
     """Return the largest distance from the limit at the largest size.
 
-    At a critical exponent it is that of the losses extrapolated from the two largest sizes.
+    At a critical exponent it belongs to the losses extrapolated from the two largest sizes.
     """
     chosen = (result["collapse_method"] == METHODS.index(method)).values
     chosen &= result["collapse_exponent"].values == exponent
@@ -256,7 +256,7 @@ def _tail(size: int, exponent: float, steps: float) -> float:
 
 @lru_cache(maxsize=4)
 def _known(size: int, exponent: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return the first terms k^-a without that of k = 1, their decay, and the sum of all."""
+    """Return the first terms k^-a from k = 2 on, their decay, and the sum of all terms."""
     rest = np.arange(2, min(size, _DIRECT) + 1, dtype=float) ** -exponent
     return rest, np.log1p(-rest), 1 + float(rest.sum()) + _tail(size, exponent, 0.0)
 

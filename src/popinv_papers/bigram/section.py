@@ -51,7 +51,7 @@ class Bigram(MethodSection):
             yield ConfigProblem(
                 ("vocabulary",),
                 f"got {self.vocabulary}, but the {observed.count} systems to learn from are "
-                f"{vectors} observed vectors, too few for so many symbols.",
+                f"{vectors} observed vectors, too few for this number of symbols.",
             )
 
 

@@ -48,7 +48,7 @@ def quantised(observations: xr.Dataset, vocabulary: int, seed: int) -> list[np.n
     """Return each system's history as symbols in [0, vocabulary).
 
     Values are standardised place by place. A vector with a missing entry splits its history. The
-    seed is that of the first centres.
+    seed draws the first centres.
 
     Raises
     ------
@@ -58,8 +58,8 @@ def quantised(observations: xr.Dataset, vocabulary: int, seed: int) -> list[np.n
     series = time_series(observations)
     if series is None or series.shape[1] < 2:
         raise DataError(
-            "downstream.bigram needs observed series, but these observations have no times: it "
-            "goes with elastodynamics, Lorenz-96 with several windows, or a simulator with "
+            "downstream.bigram needs observed series, but these observations have no times: "
+            "use elastodynamics, Lorenz-96 with several windows, or a simulator with "
             "'observations.times'."
         )
     vectors = observations["y"].values[:, series].swapaxes(1, 2)
@@ -117,7 +117,7 @@ def advise(
         ``faster``, the method of fewer steps by prediction and by count; ``advice``, which is
         "no advice" where the two differ; ``checked_by``.
     withheld : Bigrams
-        Those of the other half.
+        The bigrams of the other half.
 
     Raises
     ------
@@ -252,8 +252,8 @@ def advice_trials(
     """Return what each trial advised, shape (draw, exponent, target).
 
     ``advised`` and ``predicted_right`` are 1 where there was an advice, and where the law's
-    prediction, advised or not, was right on the fresh series. ``advice_right`` is that of the
-    advice, NaN where there was none.
+    prediction, advised or not, was right on the fresh series. ``advice_right`` is 1 where the
+    advice was right, NaN where there was none.
     """
     shape = draws, len(exponents), len(targets)
     given, right, law = (np.full(shape, np.nan) for _ in range(3))

@@ -57,7 +57,7 @@ def _exponents(symbols: Symbols) -> list[float]:
 
 
 def text(named_symbols: Mapping[int, Symbols], draws: int, seed: int) -> xr.Dataset:
-    """Return the curves of every vocabulary, along ``vocabulary``, and those of its controls.
+    """Return the curves of every vocabulary, along ``vocabulary``, and of its controls.
 
     The Dataset has the curves of :func:`text_curves`; ``text_exponent`` and others (vocabulary,);
     ``part_exponent`` (vocabulary, part), of disjoint fifths of the texts, and ``uniform_exponent``,

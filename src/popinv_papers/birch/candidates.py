@@ -58,7 +58,7 @@ class Candidate:
 
 
 def candidates(count: int) -> tuple[Candidate, ...]:
-    """Return the ways that are compared with n workers; the first is that of the study."""
+    """Return the ways that are compared with n workers; the first is the study's way."""
     late = {"delay": 4 * count}
     return (
         Candidate("adam_alone", "vanilla", "adam"),

@@ -48,7 +48,7 @@ def _of(result: xr.Dataset, regime: str) -> dict[str, np.ndarray]:
 
 
 def _behind(result: xr.Dataset, regime: str, first: tuple[str, ...]) -> np.ndarray:
-    """Return the time of the slowest of the first over that of the fastest of the others."""
+    """Return the slowest time of the first over the fastest time of the others."""
     ratio = _of(result, regime)
     others = [ratio[name] for name in COMPARED if name not in first]
     return np.max([ratio[name] for name in first], axis=0) / np.min(others, axis=0)

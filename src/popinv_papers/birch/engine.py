@@ -166,7 +166,7 @@ class Run:
         return 100 * (applied + self.workers.count)
 
     def until(self, applied: int, time: float = math.inf) -> None:
-        """Run until so many gradients are applied, or until the next event lies beyond a time."""
+        """Run until ``applied`` gradients are applied, or the next event lies beyond a time."""
         if not self._begun:
             self._begun = True
             self.policy.begin(self)

@@ -61,7 +61,7 @@ class Adam:
 
     def aside(self, point: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """Refuse: workers do not hold the moments."""
-        raise ConfigError("Adam on the server goes with policies without local steps only")
+        raise ConfigError("Adam on the server needs a policy without local steps")
 
 
 Steps = Plain | Adam
@@ -77,7 +77,7 @@ Slope = Callable[[int, int, np.ndarray], np.ndarray]
 _PATIENCE = 300.0
 
 
-# The number of a gradient, and when it was asked for, by the clock of all processes.
+# The number of a gradient, and the time of its request by the clock of all processes.
 _ASKED = struct.Struct("qd")
 
 
@@ -244,7 +244,7 @@ class Team:
         return asked
 
     def answer(self, worker: int) -> np.ndarray:
-        """Return the gradient that a worker was asked for, waiting for it.
+        """Wait for the gradient that was requested from a worker, and return it.
 
         Raises
         ------
@@ -254,7 +254,7 @@ class Team:
         try:
             self.connections[worker].recv_bytes()
         except (EOFError, ConnectionResetError):
-            raise DataError(f"worker process {worker} has ended before its work did") from None
+            raise DataError(f"worker process {worker} has ended too early") from None
         return self.gradients[worker].copy()
 
 
@@ -290,8 +290,8 @@ class RealRun(LiveRun):
     Parameters
     ----------
     workers : Workers
-        Their message times hold; a policy may read the times of their gradients, which are those
-        of the processes nevertheless.
+        Their message times hold; a policy may read the times of their gradients, but the
+        processes take their own times.
     policy, start, steps, every, first
         As in :class:`LiveRun`.
 
@@ -346,7 +346,7 @@ class RealRun(LiveRun):
         return _vector(Run.take(self, worker, node), gradient)
 
     def until(self, applied: int, time_limit: float = math.inf) -> None:
-        """Run until so many gradients are applied, then let the workers finish."""
+        """Run until ``applied`` gradients are applied, then let the workers finish."""
         self._begun_at = time.perf_counter()
         self.policy.begin(self)
         worker_of = {id(c): i for i, c in enumerate(self.team.connections)}
@@ -379,7 +379,7 @@ class RealRun(LiveRun):
 
 # Gradients of each worker that are left out as it warms up, and of the slowest that are timed.
 _WARM, _TIMED = 2, 6
-# Fewest gradients of any worker that are timed, and how often twice as many are asked for.
+# Fewest gradients of any worker that are timed, and how often this number may double.
 _FEWEST_TIMED, _MOST_TIMINGS = 2, 8
 
 
@@ -409,8 +409,8 @@ def measured(team: Team, start: np.ndarray, message: float) -> Speeds:
     else:
         raise DataError(
             f"a worker computed {min(map(len, run.took))} gradients while the others computed "
-            f"{max(map(len, run.took))}, too few to tell its time; give it a time in 'seconds' "
-            "nearer to theirs, or try again when the machine is less busy"
+            f"{max(map(len, run.took))}, too few to measure its time; set its 'seconds' nearer "
+            "to the others' times, or try again when the machine is less busy"
         )
     kept = [np.array(took[_WARM:]) for took in run.took]
     relative = np.concatenate([times / times.mean() for times in kept])

@@ -1,6 +1,6 @@
 """The policies of the paper's methods.
 
-Some gather gradients in rounds and append those of a round together. The gradients of a worker are
+Some gather gradients in rounds and append each round at once. The gradients of a worker are
 always appended in the order in which it took them, so that the path of each lies on the main branch
 before it does. In others every worker sends and continues at its own pace. In nested clusters,
 descent is asynchronous within a cluster and local between clusters.

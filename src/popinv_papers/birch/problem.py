@@ -2,8 +2,8 @@
 
 Every method descends on the quadratic and on the logistic regression in each of the paper's four
 regimes, whose gradients vary in time, and in the classical one with other variations; its settings
-and its step size are those of a grid that are fastest, by the same rule for all. Times are
-simulated, so that they are the same on any machine. Seeds are those of the samples and times.
+and its step size are the fastest of a grid, by one rule for all. Times are
+simulated, so that they are the same on any machine. Seeds draw the samples and times.
 """
 
 from __future__ import annotations

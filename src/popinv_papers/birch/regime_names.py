@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 VARIATION = 0.3
-"""Coefficient of variation of gradient times: ours, that of the paper's simulation is not known."""
+"""Our coefficient of variation of gradient times; the paper's value is unknown."""
 REGIMES = {
     "classical": "equal workers, messages that take no time",
     "slow_communication": "equal workers, messages that take ten gradients",

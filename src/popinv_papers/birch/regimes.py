@@ -66,7 +66,7 @@ class Reached:
 
 
 def workers_of(regime: str, count: int, seed: int = 0) -> Workers:
-    """Return n workers in one of the regimes; the seed is that of their gradients' times.
+    """Return n workers in one of the regimes; the seed draws their gradients' times.
 
     Raises
     ------

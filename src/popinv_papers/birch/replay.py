@@ -148,7 +148,7 @@ def points_on_main_branch(
 ) -> np.ndarray:
     """Return points x^k of the main branch, shape (len(looks), len(rates), d).
 
-    The tree is that of :meth:`Run.arrays`, the looks are the k, ascending, and the rates the step
+    The tree is from :meth:`Run.arrays`, the looks are the k, ascending, and the rates the step
     sizes gamma. Samples are drawn in the order of their first use. Points are NaN if descent has
     diverged.
 

@@ -63,7 +63,7 @@ class Machines:
 
 @dataclass(frozen=True)
 class RoundTimes:
-    """Draws of a round's times: those of machines, and a source of those of solves.
+    """Draws of a round's times: the machines' times, and a source of the solves' times.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class RoundTimes:
 
 
 def _gamma(source: np.random.Generator, mean: np.ndarray, variation: float) -> np.ndarray:
-    """Return sums of as many times as ``mean`` says, each of mean 1 and that variation."""
+    """Return sums of ``mean`` times, each of mean 1 and the given variation."""
     if not variation:
         return np.array(mean)
     shape = variation**-2
@@ -129,7 +129,7 @@ def best_split(machines: Machines, solves: int) -> list[int]:
 
 
 def equal_split(machines: Machines, solves: int) -> list[int]:
-    """Return as many solves for each machine, up to one; the fast ones get the rest."""
+    """Return equal numbers of solves, up to one; the fast machines get the rest."""
     share, rest = divmod(solves, machines.count)
     by_speed = np.argsort(machines.seconds, kind="stable")
     counts = np.full(machines.count, share)
@@ -170,7 +170,7 @@ def rehearse(
     Parameters
     ----------
     rates : sequence of float
-        Seconds of a solve on each machine; ``overhead`` are those of a chunk beside its solves.
+        Seconds of a solve on each machine; ``overhead`` is a chunk's additional seconds.
     units : sequence of float
         Times of the chunks on a machine of one second for a solve.
     order : sequence of int, optional
@@ -200,7 +200,7 @@ def rehearse(
     for process in processes:
         process.join()
     if any(process.exitcode for process in processes):
-        raise DataError("a process that rehearses solves has ended before its work did")
+        raise DataError("a process that rehearses solves has ended too early")
     return float(np.max(ended) - np.min(begun))
 
 

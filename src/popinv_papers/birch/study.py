@@ -190,8 +190,8 @@ def stable(
 ) -> tuple[float, list[Curve]]:
     """Halve a step size until it is predicted to reach the target on all draws of the runs.
 
-    Draws that are not run are asked too, as many again, since real runs take gradients in another
-    order. If no halved step size is better, the given one is kept.
+    An equal number of draws that are not run is predicted too, since real runs take gradients in
+    another order. If no halved step size is better, the given one is kept.
 
     Returns
     -------

@@ -215,7 +215,7 @@ OTHERS = ("vanilla", "minibatch", "cycle")
 
 
 def settings_for(name: str, count: int) -> dict[str, float]:
-    """Return the settings that the theory asks for with n workers.
+    """Return the settings that the theory requires with n workers.
 
     Steps and delay follow from M = max(ceil(sigma^2/(n eps)), 1) and M G = sigma^2/eps, the group
     of Cycle SGD from s = n^2 eps/sigma^2, to the next divisor of n.

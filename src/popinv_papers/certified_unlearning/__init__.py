@@ -5,7 +5,7 @@ record, the same steps go on without it for a few epochs. The number of epochs a
 parameters are, up to (epsilon, delta), like those that never saw the record follows from constants
 alone.
 
-The accountant, the iteration and the removals are those of :mod:`popinv.methods.certificate`.
+The accountant, the iteration and the removals are in :mod:`popinv.methods.certificate`.
 
 ``accounts``  epochs of a hundred requests by several methods, from constants alone
 ``digits``    threes against eights

@@ -73,7 +73,7 @@ class DescentToDelete:
         """Return the steps of each request without a secret state (Theorem 28).
 
         Request i takes I + log(log(4 d i/delta))/log(1/gamma) steps, with both terms rounded up.
-        The noise is that of the rounded number, as in the authors' code.
+        The noise follows from the rounded number, as in the authors' code.
         """
         ell = 2 * math.log(2 / delta)
         rate = -math.log(self.contraction)
@@ -201,7 +201,7 @@ def name_of(batch: int) -> str:
 def epochs_of_methods() -> dict[str, np.ndarray]:
     """Return the epochs (requests,) of a hundred requests by method, one L for all.
 
-    Langevin unlearning removes ten records at a time: its epochs are those of every tenth request.
+    Langevin unlearning removes ten records at a time: its epochs belong to every tenth request.
     """
     found = {name_of(batch): np.array(_noisy(constants(batch))) for batch in BATCHES}
     for ending, setting in (("", constants(RECORDS)), ("_other_smoothness", OTHER)):
@@ -226,7 +226,7 @@ def _noisy(
     learnt: float = math.inf,
     forms: Form | Sequence[Form] = "exact",
 ) -> list[int]:
-    """Return the epochs of each request by noisy steps, after so many epochs of learning."""
+    """Return the epochs of each request by noisy steps, after ``learnt`` epochs of learning."""
     gaps = [setting.gap(epochs=learnt)] * REQUESTS
     return sequential_epochs(setting, epsilon, 1 / setting.n, sigma, gaps, forms)[0]
 
@@ -244,7 +244,7 @@ def _rivals(setting: Setting, dimension: int) -> dict[str, np.ndarray]:
 def epochs_by_noise(form: Form | None = None) -> np.ndarray:
     """Return the epochs (noises, batches, requests) at epsilon = 0.01.
 
-    By default the forms are those of the authors' code: the paper's for the first request, and the
+    By default the forms are as in the authors' code: the paper's for the first request, and the
     exact one for all others.
     """
     others: Form = form or "exact"

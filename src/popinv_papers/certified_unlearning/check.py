@@ -303,7 +303,7 @@ def metrics(result: xr.Dataset) -> dict[str, Any]:
         ("noisy_retrained", "accuracy_{noisy}_sigma_{sigma:g}_retrained"),
         ("rival_accuracy", "accuracy_unlearnt_{rival}"),
     ):
-        # The order of names is that of the dimensions without the trials.
+        # The names have the order of the dimensions without the trials.
         mean, error = over_trials(result[name])
         accuracies |= flatten(mean, pattern)
         accuracies |= flatten(error, f"{pattern}_standard_error")

@@ -65,7 +65,7 @@ _SECOND = "cats and ships (9728 records), "
 _CONVEX = "strong convexity left out of the accountant"
 # Accuracies this near are called similar.
 _SIMILAR = 0.05
-# Accuracies this near are called the same as those of retraining.
+# Accuracies this near to retraining count as equal.
 _SAME = 0.04
 _THEIR_TRIALS = 100
 headline = partial(judged, "headline")
@@ -97,7 +97,7 @@ def _shares(words: str, epochs: xr.DataArray, n: int) -> Iterator[Claim]:
     names = epochs["method"].values
     totals = {str(name): int(epochs.sel({"method": name}).sum()) for name in names}
     rival = min(totals["delete"], totals["langevin"])
-    # The limits are those of rounding to the published per cent.
+    # The limits are the rounding of the published per cent.
     for name, batch, share, limit in (("full", n, 0.10, 0.105), ("b128", 128, 0.02, 0.025)):
         setting = constants(batch, n)
         anew = setting.epochs_for(EPSILON, 1 / n, setting.widest, SIGMA) * REQUESTS

@@ -62,8 +62,8 @@ def setting_of(
 ) -> Setting:
     """Return the constants for learning k outputs with the rate 1/L.
 
-    The features (n, d) are no longer than ``bound``, which also bounds those of later records. The
-    weight of the regulariser is ``strong``.
+    The features (n, d) are no longer than ``bound``, which also bounds the features of later
+    records. The weight of the regulariser is ``strong``.
 
     Raises
     ------

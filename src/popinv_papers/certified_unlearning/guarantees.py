@@ -1,9 +1,9 @@
 r"""Guarantees before convergence, for a sequence of requests, and of the remaining risk.
 
-Theorem 3.2 joins two guarantees, A_1 on the distance of retraining from its limit and A_2 on that
-of unlearning, by the weak triangle inequality with the exponents p = q = 2 of Hoelder's inequality.
-If A is their sum, the smallest epsilon is known in closed form: with u = a - 1 and
-:math:`\ell = \log(1/\delta)`,
+Theorem 3.2 joins two guarantees, A_1 and A_2 on the distances of retraining and unlearning from
+their limits, by the weak triangle inequality with the exponents p = q = 2 of Hoelder's inequality.
+If A is their sum, the smallest epsilon is known in closed form: with u = a - 1
+and :math:`\ell = \log(1/\delta)`,
 
 .. math:: \frac{a - 1/2}{a - 1} 2 A a + \frac{\ell}{a - 1} = 2 A u + 3 A + \frac{A + \ell}{u}.
 

@@ -1,4 +1,4 @@
-"""The settings of the method on a study: those of certified removals."""
+"""The settings of the method on a study: the settings of certified removals."""
 
 from typing import ClassVar
 

@@ -3,7 +3,7 @@
 ``fedhl`` is the rule as quoted, with q = 2 and epsilon = 1e-6; ``fedhl_q1`` has q = 1,
 ``fedhl_relative`` epsilon = 1 in units of the mean of rhat^q, and ``equal`` equal weights. HetLoRA
 prunes its ranks. Each rule has a learning rate of its own for each problem and number of clients:
-that of one grid with the highest accuracy for a seed that is not counted, on data that no seed
+the one of a grid with the highest accuracy for a seed that is not counted, on data that no seed
 trains on or tests with, at one division.
 
 ``pooled`` is one client with all data and the full rank. A problem counts only if that learns.
@@ -52,12 +52,12 @@ _RECORDED: dict[str, tuple[Callable[[Mapping[str, np.ndarray]], float], str, str
     "truncation": (
         # W is zero in the first round.
         lambda record: record["truncation"][1:].mean(),
-        "norm of what truncation takes, over that of W; mean over clients and rounds",
+        "norm of the truncated part over the norm of W; mean over clients and rounds",
         "1",
     ),
     "entropy": (
         lambda record: record["entropy"].mean(),
-        "entropy of the weights over that of equal ones, mean over rounds",
+        "entropy of the weights relative to equal weights, mean over rounds",
         "1",
     ),
     "bytes": (lambda record: record["bytes"].sum(), "bytes moved in all rounds", "B"),
@@ -120,7 +120,7 @@ def accuracy(module: nn.Module, increments: Dense, data: Labelled) -> float:
 class Adaptation:
     """What the federations of one seed adapt, and to what.
 
-    ``shapes`` (m, n) are those of the weights that are adapted.
+    ``shapes`` (m, n) belong to the adapted weights.
     """
 
     problem: str
@@ -143,7 +143,7 @@ class Adaptation:
         return self._federation(parts, ranks, training.batch, training, rate, share, stage)
 
     def pooled(self, training: Training, rate: float) -> Federation:
-        """Return one client with all data and full rank; its steps see as many rows as ten's."""
+        """Return one client with all data and full rank; a step sees the rows of ten clients."""
         everything = [np.arange(len(self.data.labels))]
         full = np.array([max(min(shape) for shape in self.shapes.values())])
         batch = 10 * training.batch
@@ -208,7 +208,7 @@ def _best(tried: Callable[[float], Mapping[str, np.ndarray]]) -> tuple[list[floa
 def accuracies(training: Training, pilot: Adaptation, ones: Iterable[Adaptation]) -> xr.Dataset:
     """Run every rule with every division and seed, at its best rate for the pilot.
 
-    The pilot has a seed of its own. Each adaptation, one for each seed, is asked for once, so that
+    The pilot has a seed of its own. Each adaptation, one for each seed, is requested once, so that
     they need not be held together.
 
     Raises

@@ -74,7 +74,7 @@ def metrics(result: xr.Dataset) -> dict[str, Any]:
 def _mean_gain(
     result: xr.Dataset, problem: str, clients: int, rule: str, other: str
 ) -> Measured | None:
-    """Return the gain with so many clients, mean over their divisions; None if there are none."""
+    """Return the gain with ``clients`` clients, mean over divisions; None if there are none."""
     found = gains(result, problem, rule, other)
     own = [name for name in found["division"].values if name.startswith(f"{clients} clients")]
     return measured(found.sel(division=own).mean("division").values) if own else None

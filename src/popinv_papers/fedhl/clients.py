@@ -171,7 +171,7 @@ def minibatches(
     """Return the gradients of clients' losses on rows drawn from their own parts.
 
     Rows are drawn with repetition, since some clients have few. The address of the draws is (seed,
-    stage). Those of a client do not depend on the other clients.
+    stage). The draws of a client do not depend on the other clients.
     """
 
     def gradient(dense: Dense, clients: np.ndarray, number: int, step: int) -> Dense:
@@ -230,7 +230,7 @@ def train(
     number : int
         Number of the round.
     penalty : callable, optional
-        Maps factors to gradients that are added to those of the losses.
+        Maps factors to gradients that are added to the losses' gradients.
     """
     moments: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     for step in range(local.steps):

@@ -90,8 +90,8 @@ class Federation:
 class ServerState:
     """State of the server: W of every layer, and how it came about.
 
-    ``factors`` are those of the layers, which HetLoRA averages, ``ranks`` (K,) those of the
-    clients, which pruning lowers, and ``round`` is the number of past rounds.
+    ``factors`` belong to the layers and are averaged by HetLoRA, ``ranks`` (K,) belong to the
+    clients and are lowered by pruning, and ``round`` is the number of past rounds.
     """
 
     increments: Dense

@@ -93,7 +93,7 @@ def truncated(
 
 
 def factor_gradients(adapters: Adapters, gradients: Mapping[str, torch.Tensor]) -> Adapters:
-    """Return the gradients G A^T and B^T G of the factors from that of their product."""
+    """Return the gradients G A^T and B^T G of the factors from their product's gradient G."""
     return {
         name: LowRankFactors(gradients[name] @ f.a.mT, f.b.mT @ gradients[name])
         for name, f in adapters.items()
@@ -126,6 +126,6 @@ class ModuleLoss:
     def gradients(self, increments: Dense, x: torch.Tensor, target: torch.Tensor) -> Dense:
         """Return the gradients of k clients' increments, each (k, m, n).
 
-        The rows of x and of the target are those of each client, (k, batch, ...).
+        The rows of x and of the target are by client, (k, batch, ...).
         """
         return vmap(grad(self.value))(increments, x, target)

@@ -149,7 +149,7 @@ def digits(digit_images: ImageSet, clothes: ImageSet, size: ImagesSize, seed: in
 def held_back(images: ImageSet, seed: int) -> ImageSet:
     """Return the training images alone, a random sixth of them as test images.
 
-    The order of a set may be that of its classes, so that its last images would be of few classes.
+    A set may be ordered by class, so that its last images would be of few classes.
     """
     order = generator(seed, "fedhl/held_back").permutation(len(images.train))
     train, test = np.split(order, [len(order) - len(order) // 6])

@@ -182,11 +182,11 @@ def _record(
 
 
 def drifts(rounds: int, seed: int) -> dict[str, float]:
-    """Return the mean drift over the rounds by weights, over that of equal weights.
+    """Return the mean drift over the rounds by weights, relative to equal weights.
 
-    The increments are those of equal weights and the mildly unequal clients, the same for all. The
-    weights are the paper's, and the paper's in reverse order of the clients, from the largest error
-    to the smallest.
+    All have the increments of equal weights and the mildly unequal clients. The weights are the
+    paper's, and the paper's in reverse order of the clients, from the largest error to the
+    smallest.
     """
     problem, federation = _problem(CASES[1], seed)
     equal = np.full(len(RANKS), 1 / len(RANKS))
@@ -250,7 +250,7 @@ def regressions(rounds: int, seeds: Sequence[int]) -> xr.Dataset:
             "loss": variable((*dims, "regression_round"), losses, "mean loss of the clients"),
             "largest_weight": variable(dims, largest, "largest weight in the last round"),
             "optimum": variable(("case", "seed"), optimum, "least mean loss"),
-            "drift": variable(("weights", "seed"), found, "drift over that of equal weights"),
+            "drift": variable(("weights", "seed"), found, "drift relative to equal weights"),
         },
         coords={
             "case": variable("case", [case.name for case in CASES], "heterogeneity"),
@@ -265,7 +265,7 @@ def rates(horizons: Sequence[int], seeds: Sequence[int]) -> xr.Dataset:
     """Measure the mean squared gradient of the regression over T rounds, with noisy gradients.
 
     Plain stochastic descent with rates that fall as 1/sqrt(T), as the theorem has it; the gradient
-    is that of the mean loss at W itself.
+    belongs to the mean loss at W itself.
     """
     values = _for_all("rates", RATE_RULES, seeds, partial(mean_squares, horizons=horizons))
     dims = ("spread", "rate_rule", "horizon", "seed")

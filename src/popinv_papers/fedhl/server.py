@@ -38,7 +38,7 @@ class Weighting:
         the norm. 1 follows from the Cauchy-Schwarz inequality. 0 gives equal weights.
     relative : bool
         True if epsilon is in units of the mean of rhat_i^q. Otherwise a client whose rank reaches
-        that of W has a weight of nearly 1 as soon as others do not reach it.
+        the rank of W has a weight of nearly 1, if others do not reach it.
     """
 
     power: int = 2

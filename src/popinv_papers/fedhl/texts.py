@@ -31,7 +31,7 @@ from popinv_papers.kit.text import Found
 
 _HEADS, _AT_ONCE = 12, 64
 ADAPTED = ("block.value.weight", "head.weight")
-# Shares of a kind's texts: first those of the validation, then those of the test among the others.
+# Share of a kind's texts for validation, and share of the others for the test.
 _VALIDATION, _TEST = 0.2, 0.3
 _FEWEST_TEXTS = 4
 

@@ -1,6 +1,6 @@
 r"""The use on a study: sites with laws of their own adapt its surrogate without showing their data.
 
-Site s holds a population of law :math:`\mu(\alpha_s)`, with alpha_s so many of the law's spreads
+Site s holds a population of law :math:`\mu(\alpha_s)`, with alpha_s a number of the law's spreads
 away from the recovered alpha, each in a direction of its own. It solves the forward model for some
 systems of that population and can afford an adapter of rank r_s. All start from the surrogate of
 the study, which learnt where the recovered law is. Compared are
@@ -10,9 +10,9 @@ the study, which learnt where the recovered law is. Compared are
 - ``flexlora``, ``fedhl``  one surrogate for all, from factors alone;
 - ``pooled``    one surrogate for all, of the largest rank, from all solves in one place.
 
-Everybody takes the same number of steps; pooled steps see as many rows as those of all sites. All
-is repeated with other initial adapters and minibatches, for what differs by less than these make
-it differ is no difference.
+Everybody takes the same number of steps; a pooled step sees as many rows as all sites together. All
+is repeated with other initial adapters and minibatches. A difference counts only if it exceeds the
+spread of these repeats.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _adapted(
 ) -> tuple[np.ndarray, dict[str, dict[str, np.ndarray]]]:
     """Return the errors (way, site) of one repeat, and the federations' records.
 
-    The learning rate is that of the section by default.
+    The learning rate is the section's by default.
     """
     network, ranks = surrogate.network, np.array(asked.ranks)
     loss = ModuleLoss(network, nn.functional.mse_loss)

@@ -2,10 +2,10 @@
 
 A step of the optimiser on the pool, each sample with a weight, changes the target's loss; to
 first order in the learning rate a sample's share of that change is the product of its gradient
-with the target's. Robust weights follow in closed form, and the shares of most samples from those
-of a few landmarks (Nikdan, Cohen-Addad, Alistarh and Mirrokni, arXiv 2505.19051). Formulas follow
-the opening of the paper and the authors' released code and are otherwise derived anew, since the
-paper's body was not readable to us.
+with the target's. Robust weights follow in closed form, and the shares of most samples from the
+shares of a few landmarks (Nikdan, Cohen-Addad, Alistarh and Mirrokni, arXiv 2505.19051). Formulas
+follow the opening of the paper and the authors' released code and are otherwise derived anew, since
+the paper's body was not readable to us.
 
 ``influence``    losses as functions of one vector of weights, a step as a linear map of the
                  gradient, and the change of the target's loss by a weighted step

@@ -41,9 +41,9 @@ def order_candidates(
 ) -> tuple[xr.Dataset | None, dict[str, Any]]:
     """Return errors of the answer by order and number of candidates, and the solves saved.
 
-    The bench has the surrogate of the first round, ``last`` is that of the last one. All estimates
-    start from the study's answer p, and the problem's own simulator is not used. A round has the
-    weight ``recency_decay`` relative to the next.
+    The bench has the surrogate of the first round, ``last`` is the surrogate of the last one. All
+    estimates start from the study's answer p, and the problem's own simulator is not used. A round
+    has the weight ``recency_decay`` relative to the next.
 
     Returns
     -------
@@ -148,8 +148,8 @@ def solves_saved(
         "solves_saved": saved,
         "candidates_statement": (
             f"{some} of {counts[-1]} candidates in random order bring the answer's error to "
-            f"{reach:.3g} ({without:.3g} without any); {_words(by_random)} do in random order and "
-            f"{_words(by_influence)} in that of influence, whose error with {some} is "
+            f"{reach:.3g} ({without:.3g} without any); random order needs {_words(by_random)} "
+            f"and the order of influence needs {_words(by_influence)}; its error with {some} is "
             f"{abs(lead):.2g} {'smaller' if lead > 0 else 'larger'} (standard error "
             f"{metrics[f'lead_of_influence_{some}_candidates_standard_error']:.2g}; errors are "
             "distances to the answer through the last surrogate, in standard errors)"
@@ -175,5 +175,5 @@ def solves_saved(
 
 def _words(calls: Calls) -> str:
     """Return a number, or its bound, in words."""
-    before = {"=": "", "<": "fewer than ", ">": "not even all "}
+    before = {"=": "", "<": "fewer than ", ">": "more than "}
     return f"{before[calls.relation]}{calls.value:.0f}"

@@ -36,7 +36,7 @@ _TARGETS: dict[str, tuple[str, ...]] = {
     "fine_tuning": tuple(TARGETS),
 }
 
-# The body of the paper was not to be had.
+# The body of the paper was not available.
 _SOURCE: Source = "a reconstruction of the paper"
 _DEALT = "landmarks with embeddings dealt to other samples"
 
@@ -129,7 +129,7 @@ def _gate(result: xr.Dataset, part: str) -> str:
         if above(BETTER_THAN_PAIRS).holds(found):
             return ""
         return (
-            f"The model's loss, trained on random samples, is {found.mean:.2f} nats below that of "
+            f"The model's loss, trained on random samples, is {found.mean:.2f} nats below "
             f"a table of pairs of tokens; it must be {BETTER_THAN_PAIRS:g} below."
         )
     found = measured(_lead(result, part, "full", "largest_class"))

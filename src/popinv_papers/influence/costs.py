@@ -82,7 +82,7 @@ def costs(
 
 
 def speed_up(operations: dict[str, float], over: str = "representations") -> float:
-    """Return the ratio of the operations of another method to those of influence distillation."""
+    """Return the operations of another method relative to influence distillation."""
     return operations[over] / operations["influence"]
 
 

@@ -347,7 +347,7 @@ def encoded(
 ) -> tuple[TextStates, Block]:
     """Return the texts of all draws, and the block that is trained.
 
-    The archives are those of the Brown corpus, of the letters, and of the encoder.
+    The archives hold the Brown corpus, the letters, and the encoder.
     """
     brown, letters, weights = archives
     texts = texts_of(brown, letters, size, seed)

@@ -32,7 +32,7 @@ with gradient g and Hessian H, is up to a constant
     p = G\,(a \odot (g - \eta H b)), \qquad Q = \frac{1}{n} G\,(a \odot H\,(a \odot G^\top \cdot)).
 
 For gradient descent (a = 1, b = 0) these are the paper's p and Q. Adam's first-order p = G (a g)
-is that of the released code. The rest is derived anew.
+follows the released code. The rest is derived anew.
 """
 
 from __future__ import annotations

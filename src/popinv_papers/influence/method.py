@@ -10,14 +10,15 @@ from popinv_papers.kit.paper import Check, Paper
 # The rule pretrain_language_model writes it.
 PRETRAINED = "<results>/downstream/influence_model.zarr.zip"
 
-# The fresh solves are as many as the study's assessment asks for; these are a round's at most.
+# The study's assessment sets the number of fresh solves; this is the most of a round.
 _FRESH = 2000
 # Rows of a step, at most.
 _BATCH = 512
 # Points between which covariances are held, at most, and such matrices.
 _POINTS, _MATRICES = 5000, 5
 # Evaluations of the surrogate for an estimate of the answer: draws of the moments for each system,
-# a tangent for each parameter of the law, and steps. There are at least so many draws.
+# a tangent for each parameter of the law, and steps. ``_FEWEST_DRAWS`` is the least number of
+# draws.
 _DRAWS, _FEWEST_DRAWS, _TIMES = 16, 16_000, 100
 
 

@@ -9,7 +9,7 @@ similarity of their embeddings. An embedding is the derivative of a network's fe
 directions of its weights, by forward mode, with the same directions for every sample. It needs no
 label and no backward pass.
 
-Two rules spread scores. Kernel regression is that of the authors' released code,
+Two rules spread scores. Kernel regression follows the authors' released code,
 
 .. math:: \hat p = K_{SL} (K_{LL} + \delta I)^{-1} p_L, \qquad
     K_{ij} = \exp(-\|e_i - e_j\|^2 / 2\sigma^2),
@@ -101,7 +101,7 @@ def kernel_spread(
     distances = squared_distances(known, known)
     few = distances[:_MOST_FOR_MEDIAN, :_MOST_FOR_MEDIAN]
     pairs = few[np.triu_indices(len(few), 1)]
-    # The median of the distances equals that of their squares only for an odd number of pairs.
+    # Median and square root commute only for an odd number of pairs.
     bandwidth = float(np.median(np.sqrt(pairs))) if len(pairs) else 1.0
     if not bandwidth > 0:
         raise ConfigError(
@@ -211,7 +211,7 @@ def spread_scores(
 
 
 def dealt(rows: Tensor, seed: int, place: str) -> Tensor:
-    """Return embeddings, each given to another sample: as many numbers that say nothing."""
+    """Return embeddings without information: each is given to another sample."""
     order = generator(seed, f"{place}/dealt").permutation(len(rows))
     return rows[torch.from_numpy(order)]
 

@@ -54,7 +54,7 @@ class PretrainingCorpus:
 def passages(sentences: Sequence[np.ndarray], length: int) -> np.ndarray:
     """Return the passages of one text, of as many whole sentences as fit, (n, length + 2).
 
-    Sentences are token numbers, from 0. The length is that of a passage without its two marks.
+    Sentences are token numbers, from 0. The length is a passage's length without its two marks.
     """
     rows = [
         [MARK, *(int(token) + _OWN for token in run), MARK, *[PADDING] * (length - len(run))]

@@ -84,8 +84,8 @@ def run(
 ) -> xr.Dataset:
     """Run the parts; half an hour in workstation size.
 
-    The pretrained model is that of :func:`popinv_papers.influence.pretraining.pretrain`. The
-    archives are those of the Brown corpus, the letters and the encoder.
+    The pretrained model is from :func:`popinv_papers.influence.pretraining.pretrain`. The archives
+    hold the Brown corpus, the letters and the encoder.
 
     Returns
     -------

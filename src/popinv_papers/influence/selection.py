@@ -6,7 +6,7 @@ r"""Selection of k samples from scores, and weights that are robust to errors of
     \quad\text{with}\quad w \ge 0,\; \textstyle\sum_i w_i = n.
 
 Without Q the solution is the projection of p/lambda on the simplex of sum n. The samples of
-positive weight are therefore always those of largest p, and there are exactly k of them for
+positive weight therefore always have the largest p, and there are exactly k of them for
 
 .. math::
 
@@ -54,8 +54,8 @@ def round_robin(
     size : int
         k.
     rng : Generator, optional
-        Draws the order of the target samples anew for every round, as in the released code. By
-        default the order is that of the columns.
+        Draws the order of the target samples anew for every round, as in the released code. The
+        default is the order of the columns.
 
     Raises
     ------

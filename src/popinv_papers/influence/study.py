@@ -1,14 +1,14 @@
 r"""The selection of solves to train a study's surrogate on.
 
 The target is the population that the study has found: a few of the fresh solves drawn from it, on
-which the study judges its last surrogate; the others judge here. A row's loss is that of the
-study's training, in standard deviations of the noise, and errors are whitened root mean squares.
+which the study judges its last surrogate; the others judge here. A row's loss is the loss of the
+study's training, in noise standard deviations, and errors are whitened root mean squares.
 The clock is turned back to the first surrogate, which knows the broad design alone. The pool is
 every solve before the fresh ones. The first surrogate is trained further on what influence
-selects, by exact scores and by landmarks, on as many random solves, on all, and on the target.
+selects, by exact scores and by landmarks, on equally many random solves, on all, and on the target.
 
-All trainings make as many steps and keep the weights that were best on the target. Which candidates
-to solve is asked in :mod:`popinv_papers.influence.candidates`.
+All trainings make equally many steps and keep the weights that were best on the target.
+:mod:`popinv_papers.influence.candidates` chooses the candidates to solve.
 """
 
 from __future__ import annotations
@@ -179,9 +179,9 @@ def select_samples(
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Select solves and train on them.
 
-    The bench has the surrogate of the first round; ``last`` is that of the last round, whose error
-    is for comparison. A round has the weight ``recency_decay`` relative to the next, as in the
-    study's own training.
+    The bench has the surrogate of the first round; ``last`` is the surrogate of the last
+    round, whose error is for comparison. A round has the weight ``recency_decay`` relative to the
+    next, as in the study's own training.
 
     Returns
     -------
@@ -253,7 +253,7 @@ def select_samples(
         f"{means['error_selected']:.3g} with those that influence selects, "
         f"{means['error_random']:.3g} with random ones, {means['error_all']:.3g} with all, and "
         f"{means['error_target']:.3g} with the {len(solves.target)} fresh solves of the target "
-        "(standard deviations of the noise)",
+        "(noise standard deviations)",
     }
     names = np.array(list(errors), dtype=np.str_)
     result = xr.Dataset(

@@ -99,7 +99,7 @@ def scores_of_down(
 ) -> tuple[np.ndarray, float]:
     """Return exact scores (n, m), and the processor time for one gradient.
 
-    As in the released code, gradients are those of the layers that lead down from the wide ones.
+    As in the released code, gradients are taken of the layers that lead down from the wide ones.
     The step is the optimiser's next one in all weights, and ``losses_of`` maps a network to the
     losses of samples. Gradients of ``rows`` samples are held at a time.
     """
@@ -143,7 +143,7 @@ def choose(
 ) -> tuple[dict[str, float], dict[str, dict[str, np.ndarray]]]:
     """Select by every method, with draws at the address of Adam's.
 
-    Correlations are those of ``sizes`` of landmarks; selections are by ``used`` of them.
+    Correlations are by ``sizes`` of landmarks; selections are by ``used`` of them.
 
     Returns
     -------

@@ -8,8 +8,8 @@ N systems and B the inverse of their information,
 .. math:: \Delta p = -N B \, \mathrm{E}_z[W(z)\, e(z)], \qquad
     W(z) = \mathrm{E}_\xi \, \partial_y s(p;\, S(z) + \xi) .
 
-This is the push of :mod:`popinv.inference.surrogate_bias`, linear in the error. It is exact to
-first order if mean and covariance of the observations are those of the model at p.
+This is the bias of :mod:`popinv.inference.surrogate_bias`, linear in the error. It is exact to
+first order if mean and covariance of the observations agree with the model at p.
 
 Scores of the pseudo-likelihood are quadratic in y. Their derivative is linear: its mean over the
 noise is its value at xi = 0, and central differences of any step are exact.
@@ -197,7 +197,7 @@ def answer_order(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the places of candidates in the order of their worth for an answer, and this worth.
 
-    The kernel is that of the derivatives of the network's outputs along random directions of its
+    The kernel belongs to the derivatives of the network's outputs along random directions of its
     weights, and Sigma is the mean square of the residuals of the solves.
 
     Parameters

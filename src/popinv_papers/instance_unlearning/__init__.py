@@ -18,7 +18,7 @@ introduction and summaries were readable to us: theorem and constants here are r
 ``recipe``    images, network and training of the test problem's second part
 ``experiment``  what is trained and unlearned there
 ``equal_epsilon``  softmax regression by noisy descent, and its accuracy with the noise that each
-              bound asks for
+              bound needs
 ``check``     both parts of the test problem together, and their numbers; ``claims``, claims on them
 ``withdrawal``  an observed system of a study withdraws; ``solves``, solved ones
 ``use``       what the user of a study would ask of either

@@ -48,7 +48,7 @@ def contraction(
     """Return rho_beta(k) = exp(-2 sigma^2 eta k / (beta C)) after k steps, for the order beta.
 
     C is the constant of the stationary law's logarithmic Sobolev inequality: 2 sigma^2 / m for
-    losses that are m-strongly convex. Rate eta and sigma are those of the update theta - eta grad L
+    losses that are m-strongly convex. Rate eta and sigma belong to the update theta - eta grad L
     + sqrt(2 eta sigma^2) N(0, I).
 
     References

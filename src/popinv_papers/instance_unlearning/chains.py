@@ -92,7 +92,7 @@ def removal_loss(
 ) -> float:
     r"""Return P(x, alpha) for a removed point, by Hoelder's inequality; infinite if a moment is.
 
-    The point's gradient theta - x is random. The moments of its step are those of a squared normal
+    The point's gradient theta - x is random. The moments of its step follow from a squared normal
     variable, E exp(c (theta - x)^2) = (1 - 2 c v)^{-1/2} exp(c m^2 / (1 - 2 c v)).
 
     Parameters
@@ -211,7 +211,7 @@ def _one(
 
 
 def largest_share(cases: list[BoundedValue], what: str) -> float:
-    """Return the largest ratio of an exact value to its bound, of those that are not tiny."""
+    """Return the largest ratio of an exact value to its bound, without tiny values."""
     own = [case for case in cases if case.what == what and math.isfinite(case.bound)]
     return max(case.exact / case.bound for case in own if case.exact > 1e-6)
 
@@ -238,7 +238,7 @@ def per_instance_steps(seed: int, number: int = 0) -> Chains:
 def chain_metrics(cases: list[BoundedValue]) -> dict[str, Any]:
     """Return by kind the number of bounds, the number of violations, and how loose they are.
 
-    Infinite bounds are only counted. The ratio is that of bound and exact value, if the exact value
+    Infinite bounds are only counted. The ratio is bound over exact value, if the exact value
     is above a thousandth.
     """
     numbers: dict[str, Any] = {}

@@ -51,7 +51,7 @@ _WORDS = {
     "c_proxy": "C-proxy",
     "memorisation": "memorisation",
 }
-# The body of the paper was not to be had.
+# The body of the paper was not available.
 _SOURCE: Source = "a reconstruction of the paper"
 _WELL = 0.5
 # A gain of accuracy that somebody would notice.

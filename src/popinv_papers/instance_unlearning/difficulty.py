@@ -7,7 +7,7 @@ Larger values of a score mean harder in all of them.
                    NeurIPS 2021)
 ``c_proxy``        one minus the mean confidence in the true class over training, an inexpensive
                    proxy of the consistency score (Jiang et al., ICML 2021)
-``memorisation``   accuracy on the point of models trained on it, minus that of models not trained
+``memorisation``   lead in accuracy on the point of models trained on it over models not trained
                    on it (Feldman and Zhang, NeurIPS 2020)
 
 A barrier of the loss lies on the straight line between two sets of weights,
@@ -155,9 +155,9 @@ def mean_over_steps(values: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def indistinguishable(seen: np.ndarray, unseen: np.ndarray, level: float) -> bool:
-    """Return whether two samples cannot be told apart, by Kolmogorov's and Smirnov's test.
+    """Return whether two samples pass Kolmogorov's and Smirnov's test for equal laws.
 
-    They are told apart if the p-value is below the level.
+    They differ if the p-value is below the level.
     """
     return bool(ks_2samp(seen, unseen, method="asymp").pvalue > level)
 
@@ -165,7 +165,7 @@ def indistinguishable(seen: np.ndarray, unseen: np.ndarray, level: float) -> boo
 def steps_to_match(
     seen: np.ndarray, unseen: np.ndarray, level: float, at: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first steps at which models cannot be told from those that never saw the points.
+    """Return the first steps at which models are like models that never saw the points.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def steps_to_match(
     Returns
     -------
     steps, reached : ndarray of shape (groups,)
-        The step of the last record, and false, if they can be told apart to the end.
+        The step of the last record, and false, if they differ to the end.
     """
     groups = len(unseen)
     steps, reached = np.full(groups, at[-1]), np.zeros(groups, dtype=bool)
@@ -212,7 +212,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def concordance(scores: np.ndarray, steps: np.ndarray, reached: np.ndarray) -> float:
-    """Return how often, of two sets, that of the larger score takes more steps (Harrell's C).
+    """Return how often, of two sets, the one of larger score takes more steps (Harrell's C).
 
     A set that was not unlearned takes more steps than were made. A pair is compared if it is known
     which of the two takes fewer. Equal scores count half. It is 1 for the right order, 0.5 for

@@ -1,4 +1,4 @@
-r"""Test accuracy after unlearning at equal epsilon, with the noise that each bound asks for.
+r"""Test accuracy after unlearning at equal epsilon, with the noise that each bound needs.
 
 A softmax regression is trained by noisy descent on all points, and goes on without one point. The
 noise is the same in training and unlearning. For each number k of unlearning steps it is the
@@ -201,7 +201,7 @@ class Curves:
     noiseless : ndarray of shape (draws,)
         Accuracy after training with the lowest noise.
     losses : ndarray of shape (draws, points)
-        P(x, 2) of the points of :data:`POINTS` at the lowest noise, over that of the uniform bound.
+        P(x, 2) of the points of :data:`POINTS` at the lowest noise, over the uniform bound's value.
     """
 
     at: np.ndarray
@@ -212,11 +212,11 @@ class Curves:
 
 
 def gains(curves: Curves, epsilon: float, rival: Rival) -> np.ndarray:
-    """Return the accuracy by the median point's loss less that of a rival, shape (draws,).
+    """Return the lead in accuracy of the median point's loss over a rival, shape (draws,).
 
     It is the mean over the steps of unlearning, and over the paths, at one of :data:`EPSILONS`. The
-    rival is the bound ``uniform``, or (``best``) at each number of steps that of the two uniform
-    ones which asks for less noise.
+    rival is the bound ``uniform``, or (``best``) at each number of steps the one of the two uniform
+    bounds that needs less noise.
     """
     own = curves.accuracy[:, :, BOUNDS.index("median"), EPSILONS.index(epsilon)]
     return mean_over_steps((own - _rival(curves, epsilon, rival)).mean(axis=1), curves.at)
@@ -252,7 +252,7 @@ def smallest_level(epsilons: np.ndarray, wanted: float) -> np.ndarray:
     if not enough[-1].all():
         raise ValueError(
             f"the highest level of noise gives epsilon {np.max(epsilons[-1]):.3g}, more than the "
-            f"{wanted:g} asked for; raise it"
+            f"{wanted:g} requested; raise it"
         )
     return np.argmax(np.logical_and.accumulate(enough[::-1])[::-1], axis=0)
 
@@ -358,7 +358,7 @@ def _level(
 
 
 def coupled_noise(wanted: float, tuned: np.ndarray, convex: Convex) -> np.ndarray:
-    """Return sigma that the bound by coupling asks for; it gives none before the first step."""
+    """Return sigma that the bound by coupling needs; it gives none before the first step."""
     gap = coupled_gap(LIPSCHITZ / convex.points, convex.steps, convex.strong, convex.rate)
     return noise_of_gap(gap, wanted, convex.delta, tuned, convex.strong, convex.rate)
 

@@ -3,7 +3,7 @@
 Models are trained on some images. Forget sets are neighbours in rank of the loss P(x, alpha), the
 hardest points by other measures, and random points. References are trained without them, from the
 same initial weights and on the same batches. Fine-tuning has unlearned a set once the confidences
-in its points cannot be told from those of the references.
+in its points cannot be distinguished from the references.
 """
 
 from __future__ import annotations

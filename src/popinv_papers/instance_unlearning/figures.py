@@ -61,7 +61,7 @@ def draw_steps(result: xr.Dataset) -> Sheet:
 
 
 def draw_curves(result: xr.Dataset) -> Sheet:
-    """Return the accuracy on the sets by rank along fine-tuning, less that of models without them.
+    """Return the lead in accuracy on the sets by rank over models without them, along fine-tuning.
 
     Colours go from the smallest to the largest loss.
     """
@@ -119,7 +119,7 @@ def draw_utility(result: xr.Dataset) -> Sheet:
 
 
 def draw_systems(result: xr.Dataset) -> Sheet:
-    """Return the systems' losses, and the way of those that withdrew to a descent without them."""
+    """Return the systems' losses, and the way of withdrawn systems to a descent without them."""
     distance, loss = result["distance"].values, result["loss"].values
     # A value below the noise of the draws is drawn at the height of that noise.
     least = 2 * float(result.attrs["loss_uncertainty"])

@@ -11,7 +11,7 @@ _ITERATIONS = 1000
 
 
 def _megabytes(sizes: StudySizes, asked: InstanceUnlearning) -> float:
-    # The curvature is that of 8000 draws along some hundred directions.
+    # The curvature takes 8000 draws along some hundred directions.
     curvature = megabytes_of(8000 * (4000 + 3 * sizes.activations))
     return max(sizes.descent_megabytes + curvature, sizes.training_megabytes) + 300
 

@@ -107,7 +107,7 @@ def datasets(images: ImageSet, size: RecipeSize, seed: int, number: int = 0) -> 
         ("test", size.tested, images.test, images.test_labels),
     ):
         if count > len(labels):
-            raise ValueError(f"{count} images asked for, but the {part} set has {len(labels)}")
+            raise ValueError(f"{count} images requested, but the {part} set has {len(labels)}")
         rng = generator(seed, f"instance_unlearning/{part}", number)
         rows = np.sort(rng.choice(len(labels), count, replace=False))
         values = pixels[rows].astype(np.float32) / 255
@@ -145,8 +145,8 @@ class Recipe:
     def noise(self, recorded: np.ndarray, training: str) -> float:
         """Return the noise on a sum of gradients.
 
-        Plain descent adds none: it is treated as if its own were normal, with the largest gradient
-        for a deviation, where the ranking is nearly that of the squares' sum.
+        Plain descent adds none: it is treated as if its own noise were normal, with the largest
+        gradient as standard deviation. The ranking is then nearly by the sum of squares.
         """
         size = self.size
         if training == "sgld":
@@ -173,7 +173,7 @@ class Recipe:
     def trained(
         self, method: str, run: int, kept: np.ndarray, part: str, look: Look | None = None
     ) -> tuple[Weights, dict[str, np.ndarray]]:
-        """Train a stack, each model on its own points; the batches are those of the run."""
+        """Train a stack, each model on its own points; the batches belong to the run."""
         steps = Steps(self.size.steps, self.seed, f"instance_unlearning/{method}/{run}")
         start = self.begin(run, len(kept))
         return descend(start, self.network, self.train, kept, self.rule(method), steps, look, part)

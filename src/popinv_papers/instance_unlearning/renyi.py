@@ -90,7 +90,7 @@ def hoelder_orders(order: float, exponent: float, steps: int) -> np.ndarray:
 
 
 def composed_loss(log_moments: np.ndarray, order: float, exponent: float) -> np.ndarray:
-    r"""Return the divergence of a whole training from those of its steps.
+    r"""Return the divergence of a whole training from the divergences of its steps.
 
     .. math:: D_\alpha \le \frac{1}{\alpha - 1} \sum_{i=0}^{T-1} \frac{(p-1)^i}{p^{i+1}}
         \log E_\theta\bigl[e^{p (\alpha_i - 1) D_{\alpha_i}(\text{step } T - i \mid \theta)}\bigr]

@@ -68,7 +68,7 @@ class InstanceUnlearning(MethodSection):
             yield ConfigProblem(
                 (),
                 "requested, but noise of kind 'full' moves by its own steps, whose randomness is "
-                "not that of a gradient; leave it out, or choose another noise.",
+                "no gradient's; leave it out, or choose another noise.",
             )
 
     def data_problems(

@@ -3,8 +3,8 @@
 The surrogate is trained on solves at parameters drawn from the law, not on the observed systems. A
 solve may have to be withdrawn, for example because its parameters belong to somebody or because it
 was wrong. The surrogate is trained anew on all solves, and again without a few. Fine-tuning the
-first surrogate on the remaining solves has forgotten the few once its error on them is that of the
-second. Both trainings see the same batches, in which withdrawn solves have weight zero, so they
+first surrogate on the remaining solves has forgotten the few once its error on them equals the
+second's. Both trainings see the same batches, in which withdrawn solves have weight zero, so they
 have no other difference at first; but training amplifies small differences. A third training, on
 all solves in other batches, measures the difference of two errors without a withdrawal.
 
@@ -39,7 +39,7 @@ _RECORDS = 6
 _ORDER = 8
 # Groups of withdrawn solves: the easiest, the middling and the hardest.
 _GROUPS = 3
-# Of the error on a group, relative to that of the second training.
+# Of the error on a group, relative to the second training.
 _TOLERANCE = 0.05
 
 
@@ -52,12 +52,12 @@ class SolveWithdrawal:
     rows : ndarray of int
         Their row numbers in the training data.
     trained, rerun : float
-        Root mean loss on them, weighted as in training (in standard deviations of the noise, or of
+        Root mean loss on them, weighted as in training (in noise standard deviations, or of
         the outputs), after training with them and without them.
     error : ndarray of shape (epochs + 1,)
         The same loss along fine-tuning.
     epochs : int
-        Number of epochs until the error is at least that of the second training, up to the
+        Number of epochs until the error reaches the second training's error, up to the
         tolerance: zero if training with the group gives no lower error on it, all epochs if it is
         never reached.
     """
@@ -174,8 +174,8 @@ def withdraw_solves(
     z = problem.training[0]
     if size * _GROUPS > len(z) // 2:
         raise DataError(
-            f"downstream.instance_unlearning.solves is {size}, but {_GROUPS} groups of so many "
-            f"are more than half of the {len(z)} solves that are trained on"
+            f"downstream.instance_unlearning.solves is {size}, but {_GROUPS} groups of this "
+            f"size are more than half of the {len(z)} solves that are trained on"
         )
     losses = privacy_losses(np.array(norms), settings.max_epochs, settings.batch_size)
     tuned = settings.replace(learning_rate=rate, schedule="constant", stage="forget_solves")

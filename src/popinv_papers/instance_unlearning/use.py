@@ -51,8 +51,8 @@ def forget_systems(
 ) -> tuple[xr.Dataset, dict[str, Any], Invariant]:
     """Rank the observed systems by loss, and withdraw a few from the easiest to the hardest.
 
-    The stage of the problem addresses the draws. Settings and start are those of the study's
-    descent; here steps are Gauss-Newton's and see all systems.
+    The stage of the problem addresses the draws. Settings and start are from the study's descent;
+    here steps are Gauss-Newton's and see all systems.
 
     Returns
     -------
@@ -136,18 +136,18 @@ def _metrics(
 
 
 def _change(moved: np.ndarray, standard_error: np.ndarray) -> float:
-    """Return the largest change of a parameter in its standard error, of those that have one."""
+    """Return the largest change in standard errors, of the parameters that have one."""
     known = standard_error > 0
     return float(np.max(np.abs(moved[known]) / standard_error[known], initial=0.0))
 
 
 def _done(one: WithdrawalEffect, asked: InstanceUnlearning) -> str:
-    """Return in words how long forgetting took, as far as the draws let that be told."""
+    """Return in words how long forgetting took, as far as the draws show it."""
     if not one.reached:
         return f"which {asked.steps} steps of fine-tuning do not forget"
     if one.steps:
         return f"which {one.steps} steps of fine-tuning forget"
-    return "which is too little for an answer to tell"
+    return "which is too little for an answer to show"
 
 
 def _dataset(
@@ -217,11 +217,7 @@ def solves_metrics(
             f"solves_{ease}_told": _told(one, spread),
         }
     hardest = withdrawals[-1]
-    known = (
-        "know they were there"
-        if _told(hardest, spread)
-        else "cannot be told from not having been there"
-    )
+    known = "can be distinguished" if _told(hardest, spread) else "cannot be distinguished"
     return {
         "solves": len(losses),
         "solves_loss_largest_over_median": float(losses.max() / np.median(losses)),

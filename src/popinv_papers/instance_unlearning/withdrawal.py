@@ -162,7 +162,7 @@ def system_losses(
 def usual_distance(data: np.ndarray, systems: np.ndarray) -> np.ndarray:
     """Return the Mahalanobis distance of systems' observations from the mean.
 
-    This is the most obvious score. Its covariance is that of all observations, with a millionth of
+    This is the most obvious score. Its covariance is over all observations, with a millionth of
     its mean diagonal added.
     """
     covariance = np.atleast_2d(np.cov(data, rowvar=False))
@@ -186,7 +186,7 @@ def linear_steps(loss: np.ndarray, epsilon: float, rate: float) -> np.ndarray:
     trailing mean.
     """
     largest = math.log(max(1.0, float(np.max(loss)) / epsilon))
-    # The mean's share is at most that of its first step, which is half as old.
+    # The mean's share is at most the share of its first step, which is half as old.
     most = 2 + 2 * math.ceil(largest / (-2 * math.log1p(-rate)))
     share = trailing_means(((1 - rate) ** np.arange(most + 1))[:, None])[:, 0]
     return np.argmax(np.asarray(loss)[..., None] * share**2 <= epsilon, axis=-1)
@@ -233,7 +233,7 @@ def noise_shares(rates: np.ndarray) -> np.ndarray:
 
 
 def answer_variance(settings: DescentSettings) -> float:
-    """Return the variance of a descent's answer, relative to that of a whole Gauss-Newton step."""
+    """Return the variance of a descent's answer, relative to a whole Gauss-Newton step."""
     rates = np.geomspace(settings.learning_rate, settings.final_learning_rate, settings.iterations)
     last = max(1, round(settings.averaging * settings.iterations))
     return float((noise_shares(rates)[-last:].mean(axis=0) ** 2).sum())
@@ -251,8 +251,8 @@ def withdraw(
 ) -> tuple[list[WithdrawalEffect], Invariant]:
     """Leave systems out one at a time, by a new descent and by fine-tuning, and none at first.
 
-    ``start`` and ``settings`` are those of the study's descent, and ``descent`` that on all
-    systems; ``curvature`` and ``noise`` are H and C.
+    ``start`` and ``settings`` are from the study's descent, and ``descent`` is on all systems;
+    ``curvature`` and ``noise`` are H and C.
     """
     end = np.concatenate([descent.alpha, descent.gamma])
     short = settings.replace(
@@ -280,7 +280,7 @@ def withdraw(
         others = problem.of_systems(np.delete(np.arange(len(problem.data)), gone))
         again = whole_descent(others, settings, start)
         rerun = np.concatenate([again.alpha, again.gamma])
-        # Like every answer here, that of fine-tuning is a mean of its last iterates.
+        # Like every answer here, fine-tuning ends in a mean of its last iterates.
         moved = trailing_means(np.vstack([np.zeros(len(end)), tuned(others) - control]))
         gap = moved - (rerun - end)
         length = np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", gap, precision, gap), 0.0))

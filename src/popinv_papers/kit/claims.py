@@ -181,7 +181,7 @@ class Claim:
     claim : str
         In the paper's terms.
     source : str
-        "a reconstruction of the paper" where its body was not to be had, so that what was measured
+        "a reconstruction of the paper" where its body was not available, so that the measurement
         follows from its abstract, "quoted by others" where others say it. The authors' published
         code or stored results may show things that are not in the paper. A "reconstruction" follows
         from the paper's statements, but was derived anew. A claim of this package is its own
@@ -221,7 +221,7 @@ def status_of(
 ) -> tuple[Status, str]:
     """Return the status that follows from a criterion, a control and the setting, and the reason.
 
-    The order of the rules is that of this module's description.
+    This module's description states the order of the rules.
 
     Parameters
     ----------

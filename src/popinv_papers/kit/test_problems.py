@@ -34,7 +34,7 @@ def save_check(
 ) -> None:
     """Write everything that the rule of a test problem declares; ``metrics.json`` comes last.
 
-    The arguments are those of :func:`popinv.methods.outcome.save_outcome`.
+    The arguments are as in :func:`popinv.methods.outcome.save_outcome`.
     """
     write_claims(outcome.claims, Path(output.claims))
     save_outcome(outcome, output, config, seed, created_by)

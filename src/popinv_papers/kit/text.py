@@ -90,7 +90,7 @@ def brown_sentences(archive: Path) -> dict[str, list[str]]:
     Raises
     ------
     DataError
-        If the archive is not that of the corpus, or lacks texts.
+        If the archive is not the corpus's archive, or lacks texts.
     """
     files = members(archive, BROWN)
     texts = {}
@@ -178,7 +178,7 @@ def spam_texts(archive: Path) -> dict[str, list[str]]:
     Raises
     ------
     DataError
-        If the archive is not that of the corpus, or lacks a group.
+        If the archive is not the corpus's archive, or lacks a group.
     """
     texts: dict[str, list[str]] = {group: [] for group in GROUPS}
     files = members(archive, "spam-assassin")
@@ -249,7 +249,7 @@ CATEGORIES = {
 
 
 def runs(sentences: Iterable[Sequence[Any]], length: int) -> list[list[Any]]:
-    """Return runs of as many whole sentences as fit into a length.
+    """Return runs of whole sentences, each as long as a length allows.
 
     A longer sentence is left out, and ends a run.
     """

@@ -2,7 +2,7 @@
 
 ``torch.nn.utils.vector_to_parameters`` takes what it needs from the front of a longer vector and
 drops the rest without a word, so that weights of one network can end up in another one of fewer
-outputs. Here the size of the vector has to be that of the network.
+outputs. Here the vector must have the size of the network.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ released code and are otherwise derived anew, since the paper's body was not rea
 ``velocities``  the targets, and the SVGD, Blob, GFSD, neural and normal estimates
 ``descent``     the state and its step: weights, plain, Adam and accelerated moves
 ``particle_problem``   the first test problem: four mixtures of normal laws, and acceleration
-``ensembles``   networks as particles: the step of MWGraD, MT-SGD, MGDA and equal weights, and that
-                of the authors' script
+``ensembles``   networks as particles: the step of MWGraD, MT-SGD, MGDA and equal weights, and of
+                the authors' script
 ``ensemble_runs``      the second test problem: pairs of overlapping images, and its runs
 ``ensemble_training``  one of them, and the search for its learning rate
 ``ensemble_problem``   numbers of all of them, and claims

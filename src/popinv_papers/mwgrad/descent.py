@@ -136,7 +136,7 @@ def _move(state: ParticleState, velocity: np.ndarray, settings: Settings) -> Par
 def run(
     state: ParticleState, targets: Sequence[Target], settings: Settings, iterations: int
 ) -> tuple[ParticleState, float]:
-    """Take a number of steps, at least one; the norm is that of the last, see :func:`step`."""
+    """Take a number of steps, at least one; the norm belongs to the last, see :func:`step`."""
     for _ in range(iterations):
         state, norm = step(state, targets, settings)
     return state, norm

@@ -3,7 +3,7 @@
 Two images of 28 x 28 pixels lie in opposite corners of 36 x 36, and each has its label. Where they
 overlap, the lighter pixel is taken. Multi-MNIST pairs digits, Multi-Fashion clothes,
 Multi-Fashion+MNIST a digit with a piece of clothing. The arrays that the authors used are not
-published as a package. Size, corners and numbers of pairs are those of their code; the rule for the
+published as a package. Size, corners and numbers of pairs follow their code; the rule for the
 overlap is reconstructed.
 
 The workflow makes one job of each run, so this module is light to import.
@@ -90,9 +90,9 @@ def draw_pairs(kind: str, sets: dict[str, ImageSet], part: str, count: int, seed
     return Pairs(images[0], images[1], np.array(labels))
 
 
-# Those of MWGraD first; the authors' "Blob" is GFSD.
+# The methods of MWGraD first; the authors' "Blob" is GFSD.
 METHODS = ("svgd", "gfsd", "neural", "mt_sgd", "moo_svgd", "mgda", "equal")
-# Of the authors' recipe; the sign of their neural velocity is not that of theory.
+# Of the authors' recipe; the sign of their neural velocity is not the theory's.
 AUTHORS_METHODS = ("svgd", "gfsd")
 RECIPES = ("own", "authors", "authors_on_test")
 # The recipe of a training that tries a rate; no claim is measured on it.

@@ -241,7 +241,7 @@ def search(
     """Return ``accuracy`` (start, rate), the mean of both tasks.
 
     It is 0 where a descent diverged, and NaN for the second start of rates that are not among the
-    best. The size gives the grid of rates, and the pairs of a training. The seed is that of the
+    best. The size gives the grid of rates, and the pairs of a training. The seed belongs to the
     first measured start; the starts of the search lie beyond all of them.
     """
 

@@ -41,7 +41,7 @@ The update of the authors' released script, to see what its logs show, differs i
 - the heads move first, and the trunks see the moved heads;
 - SVGD's repulsion between logits is divided by the number of networks once more.
 
-The neural velocity is left out of it: its sign in the script is not that of theory.
+The neural velocity is left out of it: its sign in the script is not the theory's.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ def _of_heads(
 
 
 def _loss(answers: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Return the sum over networks, so that each gradient is that of its own network."""
+    """Return the sum over networks, so that each gradient belongs to its own network."""
     return torch.stack([cross_entropy(one, wanted) for one in answers]).sum()
 
 

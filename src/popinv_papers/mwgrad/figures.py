@@ -85,7 +85,7 @@ def draw_accelerated(result: xr.Dataset) -> Sheet:
 def draw_group(result: xr.Dataset) -> Sheet:
     """Return the particles of a group and of its systems alone, and the cost to each system.
 
-    The plane is that of the two parameters in which the systems differ most, in units of their
+    The plane has the two parameters in which the systems differ most, in units of their
     own spread.
     """
     z_alone = result["z_alone"].values

@@ -2,9 +2,8 @@ r"""The first test problem: particles on four mixtures, and acceleration on ill-
 
 The mixtures have three normal laws in the plane each. Each objective has its own corner component
 of weight 0.2, and shares two components, (-2, 0) of weight 0.7 and (2, 0) of weight 0.1. All have
-covariance I/2 and means shifted by N(0, 0.3^2). The setting is that of the authors' released
-script, in which the line that finds the weights of least norm is commented out: its weights stay at
-1/4.
+covariance I/2 and means shifted by N(0, 0.3^2). The setting follows the authors' released script,
+in which the line that finds the weights of least norm is commented out: its weights stay at 1/4.
 
 Plain and accelerated descents are compared each at its own best stable rate. A lead at one rate
 that both share is no evidence: the rate may suit one of them. Each descent takes the rate of a grid
@@ -233,7 +232,7 @@ class ParticleCase:
     rates: tuple[float, ...]
 
     def run(self, seed: int, moves: str, rate: float) -> np.ndarray:
-        """Return the curve of ``plain`` or ``accelerated`` moves, or of those ``without_momentum``.
+        """Return the curve of moves ``plain``, ``accelerated`` or ``without_momentum``.
 
         The last are the accelerated moves with the momentum set to zero.
         """

@@ -256,7 +256,8 @@ def from_starts(
 ) -> np.ndarray:
     """Return the costs (S, K) at the ends of descents with weights of least norm.
 
-    The starts lie halfway between the population's particles and those of the first systems alone.
+    The starts lie halfway between the population's particles and the particles of the first systems
+    alone.
     """
     chosen = replace(settings, weights="minnorm")
     ends = []

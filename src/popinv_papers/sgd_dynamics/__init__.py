@@ -2,7 +2,7 @@
 
     X_{n+1} = X_n - epsilon f'(X_n) + epsilon xi_{n+1}
 
-in one dimension, with noise of finite or infinite variance. The question is that of Dudukalov,
+in one dimension, with noise of finite or infinite variance. The question was posed by Dudukalov,
 Logachov, Lotov, Prasolov, Prokopenko and Tarasenko (arXiv 2505.18535), of whose paper only the
 abstract and the introduction were readable to us: the formulas here are reconstructions from
 standard probability, and no constant should be taken for theirs.

@@ -8,9 +8,9 @@ of which (1 + epsilon kappa)^{-n} X_n converges to x_0 + epsilon Z with
 
     Z = sum_{k >= 1} (1 + epsilon kappa)^{-k} xi_k.
 
-A path leaves upwards if x_0 + epsilon Z > 0. With phi the characteristic function of xi, that of Z
-is the product of phi(t (1 + epsilon kappa)^{-k}), and Gil-Pelaez' integral gives P(-Z < z). Nothing
-is assumed about epsilon here. Its limit is the stable law of
+A path leaves upwards if x_0 + epsilon Z > 0. With phi the characteristic function of xi, Z has the
+product of phi(t (1 + epsilon kappa)^{-k}), and Gil-Pelaez' integral gives P(-Z < z). Nothing is
+assumed about epsilon here. Its limit is the stable law of
 :func:`popinv_papers.sgd_dynamics.theory.escape_probability_heavy`. The distance from the limit
 follows from the expansion of log phi for Pareto noise of scale s,
 
@@ -27,7 +27,7 @@ recursion leaves (low, high) solves
 with the integral over (low, high). The solution is linear between nodes, which are dense near the
 ends. The integrals of the density times a linear function are exact, by the distribution function
 of the noise and its integral. Nothing is simulated, and no learning rate is assumed to be small.
-The error is that of the interpolation, of second order in the distance of the nodes. Where the
+The error comes from the interpolation, of second order in the distance of the nodes. Where the
 noise is much narrower than that distance, the interpolation adds to it; take finer nodes.
 """
 

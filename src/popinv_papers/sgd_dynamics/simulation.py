@@ -235,7 +235,7 @@ class Runs:
         return _batches(self.side > 0, batches)
 
     def _check_left(self) -> None:
-        """Raise ValueError if a path has not left, so that a mean would be that of cut paths."""
+        """Raise ValueError if a path has not left, since its time is cut."""
         if not self.side.all():
             raise ValueError(f"{int((self.side == 0).sum())} paths have not left")
 
@@ -288,8 +288,8 @@ def simulate(
 ) -> Runs:
     """Follow paths of X_{n+1} = X_n - epsilon f'(X_n) + epsilon xi_{n+1} from X_0.
 
-    A path ends if it reaches or passes an end of ``within``, or after so many steps. Its draws have
-    the address (seed, stage).
+    A path ends if it reaches or passes an end of ``within``, or after ``steps`` steps. Its draws
+    have the address (seed, stage).
 
     Raises
     ------

@@ -6,7 +6,7 @@ sigma(t) from it is the gradient noise. (The cut gradient is no gradient field, 
 slope has an integral.) A Gauss-Newton step of the learning rate r divides the gradient by the
 curvature, so on the line it is a step of stochastic gradient descent with epsilon = r / kappa,
 kappa the curvature at the minimum. The probability per step to cross the maximum at s from the
-minimum at m is that of Kramers, with the noise as it was measured along the way,
+minimum at m follows Kramers, with the noise as it was measured along the way,
 
 .. math::
     \frac{\epsilon \sqrt{\kappa_m \kappa_s}}{2 \pi}

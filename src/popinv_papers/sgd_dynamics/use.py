@@ -163,7 +163,7 @@ def result_dataset(answer: ManyStarts, names: Sequence[str]) -> xr.Dataset:
 
 
 def _all_rates(settings: DescentSettings, legs: int) -> np.ndarray:
-    """Return the learning rate of every step of so many legs."""
+    """Return the learning rate of every step of ``legs`` legs."""
     one = [learning_rate(settings, k) for k in range(settings.iterations)]
     return np.tile(one, legs)
 
