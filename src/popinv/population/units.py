@@ -9,7 +9,7 @@ from popinv.population.laws.base import Law
 from popinv.population.model import Model
 
 _OF = {
-    "_mean_increment": "by how much the mean of {} exceeds that of the component before",
+    "_mean_increment": "increment of the mean of {} over the component before",
     "_mean": "mean of {}",
     "_standard_deviation": "standard deviation of {}",
     "_scale_coefficient": "coefficient of the logarithm of a standard deviation",
@@ -42,8 +42,8 @@ class Described:
 def law_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Described]:
     """Return units and descriptions of parameters, or summaries, of the law.
 
-    Mean and standard deviation of a parameter that enters by its logarithm are those of the
-    logarithm. The mean has the unit ``log(L)``, say, which tells that of the parameter itself. A
+    For a parameter that enters by its logarithm, mean and standard deviation describe the
+    logarithm. The mean has a unit such as ``log(L)``, which contains the unit of the parameter. A
     coefficient is a change per unit of its covariate.
 
     Parameters

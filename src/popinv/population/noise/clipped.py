@@ -45,7 +45,7 @@ def clipped_moments(
     r"""Return the moments of T(y) given g: its mean, and its covariance as a sum of products.
 
     The covariance is ``sum_k R_k * (l_k l_k^T)``, where * is the entrywise product, with the R_k of
-    :func:`loading_matrices`; that of independent entries has one term, of R itself.
+    :func:`loading_matrices`; the covariance of independent entries has one term, of R itself.
 
     Parameters
     ----------
