@@ -38,7 +38,7 @@ def load_average() -> float:
 
 
 def missing(packages: tuple[str, ...]) -> list[str]:
-    """Return those of the distributions that are not installed."""
+    """Return the distributions that are not installed."""
     absent = []
     for package in packages:
         try:

@@ -12,11 +12,12 @@ largest, as
     T(N, R) = n (s + c (1 + i)) + N b (R - 1) / R t + e l,    M(N, R) = m + n h,
 
 where n are the systems of the largest rank, of whole blocks, c are the seconds of a system's
-integral and s those of the rest, i is the share of the first that a rank waits for the slowest,
-each rank receives b bytes of sums for each system, exchanged and added in t seconds each, and e
+integral, s are the seconds of the rest, i is the share of c that a rank waits for the slowest, each
+rank receives b bytes of sums for each system, exchanged and added in t seconds each, and e
 exchanges have a latency of l seconds. A rank has m bytes before the evaluation, and h more for each
 of its systems. These numbers are means of the measured lines, and i follows from the spread of the
-ranks. l is that of a network (:data:`LATENCY`). Each measured time stands beside the model's.
+ranks. l is the latency of a network (:data:`LATENCY`). Each measured time stands beside the
+model's.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ from popinv.workflow.records import commit_of
 LATENCY = 1e-4
 """Seconds of an exchange of many ranks, besides its bytes."""
 
-# Those of ten million systems.
+# Blocks of ten million systems.
 _MANY_BLOCKS = 5000
 
 
@@ -186,7 +187,7 @@ def measure(file: Path, name: str, results: Path, systems: int | None) -> Measur
         before,
         _megabytes(),
     )
-    # Only the first rank gathers those of all.
+    # Only the first rank gathers the measurements of all ranks.
     every = np.array(comm.gather(found) or [found])
     if comm.rank:
         return None
@@ -255,7 +256,7 @@ class Scaling:
             float(np.mean([line.exchanges for line in lines])),
             float(np.mean([line.spread for line in several])),
             float(np.mean([line.before for line in lines])),
-            # Of the most systems in a rank: the memory of few is that of a block.
+            # For the most systems in a rank: the memory of few systems is the memory of a block.
             max((_own(line.systems, line.ranks), _of_system(line)) for line in lines)[1],
         )
 
@@ -296,7 +297,7 @@ def _received(line: Measured) -> float:
 
 
 def beside(lines: Sequence[Measured], scaling: Scaling) -> pd.DataFrame:
-    """Return the measured times beside those of the model, a row for each line."""
+    """Return the measured times beside the model's times, a row for each line."""
     rows = []
     for line in sorted(lines, key=lambda line: (line.systems, line.ranks)):
         parts = scaling.seconds(line.systems, line.ranks, os.cpu_count())

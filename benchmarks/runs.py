@@ -4,7 +4,7 @@
         [--repeats 3] [--write FILE]
 
 Each run starts from nothing, in a folder of its own. FILE is a table of the medians, with the
-machine and the commit. It states whether all stores have the content of those of the first run.
+machine and the commit. It states whether all stores have the same content as in the first run.
 
 =======  ===========================================================================================
 one      one core, and each script starts anew

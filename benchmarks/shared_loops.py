@@ -2,9 +2,9 @@
 
     python benchmarks/shared_loops.py [--processes 2 ...] [--systems 1000] [--only likelihood ...]
 
-The population is that of the template which ``popinv new-study --forward python`` writes, with so
-many systems of ten observations. Each row states the seconds with one process, those with several,
-their ratio, and whether the results are the same to the last bit. Nothing is asserted or stored.
+The population comes from the template which ``popinv new-study --forward python`` writes, with ten
+observations of each system. Each row states the seconds with one process and with several, their
+ratio, and whether the results are the same to the last bit. Nothing is asserted or stored.
 
 =================  =================================================================================
 likelihood         likelihood and scores of all systems at one law and noise

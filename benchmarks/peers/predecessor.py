@@ -19,7 +19,7 @@ __all__ = ["Predecessor"]
 
 
 class Predecessor:
-    """The iterate of such a descent.
+    """The iterate of this descent.
 
     Parameters
     ----------

@@ -99,7 +99,8 @@ class Mistake:
     noise : callable
         The noise of signals (N, 10), in units of its standard deviation.
     law : callable
-        The logarithms of the parameters from those of the fitted law and the known quantity.
+        The logarithms of the parameters from the logarithms under the fitted law and the known
+        quantity.
     offset : float
         Added to all observations.
     """

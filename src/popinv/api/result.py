@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
 
-# Most numbers of a posterior predictive that are drawn unless it is asked for.
+# Largest size of a posterior predictive that is drawn without a request.
 _CHEAP = 5_000_000
 
 
@@ -150,7 +150,7 @@ class Result:
         Returns
         -------
         DataFrame
-            The index holds the names, those of the noise with the prefix ``noise_``. ``estimate``,
+            The index holds the names; names of the noise have the prefix ``noise_``. ``estimate``,
             ``standard_error``, ``lower`` and ``upper`` (the 95 % interval) are on the natural
             scale; ``units`` is "1" for what has none; ``kind`` is "law" or "noise"; ``description``
             says what the parameter is. The standard error is NaN for a parameter at its boundary,
@@ -215,7 +215,7 @@ class Result:
     def posterior(self, **settings: Any) -> xr.Dataset:
         """Return the parameters of each system, given its observations and the recovered law.
 
-        A study with the use ``posterior`` has them already. Otherwise, and with settings, they are
+        A study with the use ``posterior`` has stored them. Otherwise, and with settings, they are
         sampled now.
 
         Parameters

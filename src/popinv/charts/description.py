@@ -1,10 +1,9 @@
 """What a chart shows, independent of the library that draws it.
 
 A panel is a pair of axes with marks: lines, points with intervals, bands, bars, segments, heat
-maps, outlines, reference lines and notes. Every mark holds its own numbers. Sheets of panels are
-drawn by :mod:`popinv.charts.matplotlib_writer`, panels of a page by
-:mod:`popinv.charts.plotly_writer`, and the numbers of both are those of
-:mod:`popinv.charts.csv_writer`.
+maps, outlines, reference lines and notes. Every mark holds its own numbers.
+:mod:`popinv.charts.matplotlib_writer` draws sheets of panels, :mod:`popinv.charts.plotly_writer`
+draws panels of a page, and :mod:`popinv.charts.csv_writer` writes the numbers of both.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Mark:
 
 
 class Look(TypedDict):
-    """What marks of the same quantity have in common."""
+    """The common attributes of marks of the same quantity."""
 
     label: str
     colour: str
@@ -92,7 +91,7 @@ class Points(Mark):
     clip : bool
         Whether marks end at the edge of the panel.
     hover : sequence of str, optional
-        What a page tells of each point.
+        What a page shows for each point.
     """
 
     x: ArrayLike
@@ -267,7 +266,7 @@ class Frame(Mark):
 class Shape(Mark):
     """The outline of a body through points (n,), which is closed, and in it a faint ground.
 
-    With ``value``, its colour is that of the value from ``least`` to ``largest``.
+    With ``value``, its colour shows the value between ``least`` and ``largest``.
     """
 
     x: ArrayLike
@@ -309,8 +308,8 @@ class Arrow(Mark):
 class Note(Mark):
     """Words at a point or, without ``x``, in the middle of a panel at a share of its height.
 
-    ``size`` is in points; ``framed`` words have a white ground. From a point, words are shifted by
-    so many points across and up; what is shifted across begins there.
+    ``size`` is in points; ``framed`` words have a white ground. ``shift`` moves words from a point
+    across and up, in points; words that are shifted across begin there.
     """
 
     text: str
@@ -417,8 +416,8 @@ class Grid:
     Attributes
     ----------
     share_x, share_y : bool, "col" or "row"
-        Whether panels, or those of a column or row, have the same range. Only the outer ones then
-        have labels at ticks.
+        Whether all panels, or the panels of a column or row, have the same range. Only outer panels
+        then have labels at ticks.
     heights, widths : sequence of float, optional
         Relative ones of rows and columns.
     legend : int
@@ -428,7 +427,7 @@ class Grid:
     title : str
         Of this part of the sheet.
     scale : str, or sequence of str or None, optional
-        What the colours of all panels mean, or those of each row.
+        The meaning of the colours in all panels, or in each row.
     """
 
     panels: Sequence[Panel | None]
@@ -454,7 +453,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A picture of panels with a title and perhaps words below, its size in inches."""
+    """A picture of panels with a title and optional words below; its size is in inches."""
 
     title: str
     width: float

@@ -104,7 +104,7 @@ class Drawing:
         )
 
     def extent(self, upright: bool) -> list[float]:
-        """Return the ends of x, or of y if ``upright``: the limits, or those of the points."""
+        """Return the ends of x, or of y if ``upright``: the limits, or the range of the points."""
         names = self.names["y" if upright else "x"]
         if names is not None:
             return [0.0, len(names) - 1.0]

@@ -243,7 +243,7 @@ def scores_panel(comparison: Mapping[str, Any]) -> Panel:
         for factor, bar in ((2, 1.2), (1, 3.0))
     ]
     return Panel(
-        Axis(f"log score of a system less that of the best{by}; thick 1, thin 2 standard errors"),
+        Axis(f"log score per system, minus the best model's{by}; thick 1, thin 2 standard errors"),
         Axis(
             places=places,
             names=[readable(model) for model in models],

@@ -120,7 +120,7 @@ def quantile_panels(check: PredictiveCheck, most: int) -> list[tuple[Panel, Pane
     """Return quantiles of the data over ranges of the model, and their places in these ranges.
 
     Quantities with names are beside each other, each in its own standard deviations. Other
-    observations have panels for at most so many curves.
+    observations have panels for a limited number of curves.
     """
     data, layout = check.observations["y"], arrangement(check.observations)
     if layout.names:

@@ -89,7 +89,7 @@ def joint_of(first: Marginal, second: Marginal) -> Joint:
 
 
 def _edges(marginal: Marginal) -> tuple[np.ndarray, bool]:
-    """Return edges of cells, and whether they are those of logarithms."""
+    """Return edges of cells, and whether they are evenly spaced in logarithms."""
     values = marginal.recovered
     if marginal.true is not None:
         values = np.concatenate([values, marginal.true])

@@ -73,7 +73,7 @@ def observe_through_noise(
     kept = None if scale is None else scale[solved]
     seen = (clean if replicate_count == 1 else np.tile(clean, (1, replicate_count))) + noise
     return observations_dataset(
-        # Without a noise scale, many systems need not be copied.
+        # The array is copied only if a solve failed.
         seen if solved.all() else seen[solved],
         observations,
         heldout,

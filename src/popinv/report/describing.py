@@ -17,7 +17,7 @@ from popinv.population.noise.section import NoiseSection
 from popinv.report.formats import readable, rounded
 from popinv.sections.outside import Kind
 
-# This part of a key's description only tells how to write several numbers.
+# This part of a key's description only states how to write several numbers.
 _HOW_GIVEN = re.compile(r"(: one number|, or a list|\. ).*|\.$")
 # Further names are counted, not listed.
 _NAMES = 8

@@ -77,8 +77,8 @@ def _heat_map(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
         + (
             ""
             if noise.true is not None
-            else "The empirical one is the data's covariance less "
-            "that of the fitted model without noise; it scatters."
+            else "The empirical covariance is the data's covariance minus "
+            "the covariance of the fitted model without noise; it scatters."
         )
         + cut,
         f"Heat maps of the noise covariance, recovered and {noise.reference_name}; their "

@@ -43,9 +43,9 @@ def calibration_chart(found: Calibration, fitted: bool = False) -> Chart:
     return Chart(
         "calibration",
         "Calibration",
-        "Distribution of the probability integral transforms, less the uniform one. A right model "
+        "Distribution of the probability integral transforms, minus the uniform one. A right model "
         f"keeps a whole curve in its band in 95 of 100 cases; {told}.{of}",
-        f"Distribution functions of probability integral transforms less the uniform one: {told}.",
+        f"Distribution functions of probability integral transforms minus the uniform one: {told}.",
         page_grid(panels, 2, 360, alike=True),
         wide=True,
     )
@@ -162,7 +162,7 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
         "estimators",
         "Estimates of all estimators",
         f"Bars are 95 % intervals of each estimator. {about}",
-        f"Estimates beside the answer, that of the {readable(chosen)}, in its standard errors: "
+        f"Estimates beside the answer, from the {readable(chosen)}, in its standard errors: "
         f"{'; '.join(words)}. {about}",
         page_figure([panel], 130 + 56 * len(rows)),
         wide=True,

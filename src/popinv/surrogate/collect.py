@@ -130,7 +130,7 @@ def judge(
 
     The attribute ``converged`` of the result is 1 if the surrogate's error and its effect on the
     answer are below their thresholds, or if an earlier round converged and this one solved nothing.
-    The forward model itself in the place of a surrogate has neither.
+    The forward model itself has neither an error nor an effect.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ from popinv.population.laws.base import Law
 from popinv.population.laws.gaussian import GaussianLaw
 from popinv.population.laws.parameters import Components, mixture_names
 
-# Distance in standard deviations below which the means of two components agree.
+# Equal means of two components are moved apart by this number of standard deviations.
 _SMALLEST_INCREMENT = 1e-8
 
 _LOG_ROOT = 0.5 * math.log(2 * math.pi)
