@@ -1,4 +1,4 @@
-"""The machine that times are taken on, and holding the process to one thread of it."""
+"""The machine of the measurements, and the restriction of the process to one thread."""
 
 from __future__ import annotations
 

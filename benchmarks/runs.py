@@ -1,4 +1,4 @@
-"""Time whole runs of a study with and without what its jobs share, in turns.
+"""Time whole runs of a study in turns, with and without sharing between its jobs.
 
     python -m benchmarks.runs CONFIG [TARGET ...] [--cores 2] [--ways alone shared forked]
         [--repeats 3] [--write FILE]
@@ -53,7 +53,7 @@ def run(
     Raises
     ------
     subprocess.CalledProcessError
-        If it fails; its output tells why.
+        If it fails; its output states the reason.
     """
     command = [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),

@@ -57,7 +57,7 @@ WORK: dict[str, Callable[[Problem], np.ndarray]] = {
 
 
 def timed(work: Callable[[Problem], np.ndarray], given: Problem) -> tuple[float, np.ndarray]:
-    """Return the seconds of some work, and what it has found."""
+    """Return the seconds of some work, and its result."""
     began = time.perf_counter()
     found = work(given)
     return time.perf_counter() - began, found
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{cpu_model()}, {os.cpu_count()} cores, load {load_average()}")
     given = problem(asked.systems)
     with fixed_threads():
-        # Compiled code is there before anything is timed.
+        # The code is compiled before anything is timed.
         _likelihood(problem(20))
         for name in asked.only:
             alone, expected = timed(WORK[name], given)

@@ -1,4 +1,4 @@
-"""Populations whose truth is known, and the mistakes that a model of them can make."""
+"""Populations with a known truth, and the mistakes of a wrong model of them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _independent(rng: Rng, signal: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Mistake:
-    """What differs from the fitted model.
+    """A difference from the fitted model.
 
     Attributes
     ----------

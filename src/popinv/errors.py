@@ -27,7 +27,7 @@ class DivergenceError(PopinvError):
 
 
 class InvariantError(PopinvError):
-    """An identity that holds whatever the data are is violated: the code is at fault."""
+    """An identity that holds for all data is violated: the code has a mistake."""
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

@@ -201,7 +201,7 @@ def communicator() -> Any:
 
 @contextmanager
 def agreeing(communicator: Any) -> Iterator[None]:
-    """Run here what each rank runs for itself, until all of them have done so.
+    """Run the block in each rank by itself, until all ranks have finished it.
 
     An error of one rank is raised by all ranks, so that none waits for it.
     """
@@ -238,7 +238,7 @@ def parallel(
     Parameters
     ----------
     turn : callable
-        It changes nothing but what it returns, :class:`Tally` excepted. The result can be pickled.
+        It has no effect besides its result and :class:`Tally`. The result can be pickled.
     name : str
         Of the loop, for its progress bar and for errors. The first turn of the first loop of a name
         runs here, so that the processes find compiled code, and short loops are not shared.
@@ -314,7 +314,7 @@ def _exchanged(
     before: Sequence[int],
     failure: Exception | None,
 ) -> list[Any]:
-    """Return what each rank has found, and count what the others have counted.
+    """Return the result of each rank, and add the counts of the others.
 
     An error of one rank is raised by all ranks, so that none waits for it.
     """
@@ -393,7 +393,7 @@ def end_with(parent: int) -> None:
 
 
 def _take(item: Any) -> tuple[Any, list[int], float]:
-    """Return the result of a turn, what it has added to each tally, and its seconds."""
+    """Return the result of a turn, its additions to each tally, and its seconds."""
     assert _turn is not None
     before, began = [tally.value for tally in _added], time.perf_counter()
     result = _turn(item)
@@ -401,7 +401,7 @@ def _take(item: Any) -> tuple[Any, list[int], float]:
 
 
 def _taken_here(item: Any) -> Future[tuple[Any, list[int], float]]:
-    """Return the same of a turn of this process, which adds to the tallies itself."""
+    """Return the same for a turn of this process, which adds to the tallies itself."""
     assert _turn is not None
     future: Future[tuple[Any, list[int], float]] = Future()
     began = time.perf_counter()
@@ -421,7 +421,7 @@ def _increase(tallies: Sequence[Tally], before: Sequence[int]) -> list[int]:
 
 
 def _add(tallies: Sequence[Tally], added: Sequence[int]) -> None:
-    """Add to each tally what another process has counted."""
+    """Add another process's counts to the tallies."""
     for tally, number in zip(tallies, added, strict=True):
         tally.add(number)
 

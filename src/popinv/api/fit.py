@@ -85,8 +85,8 @@ def fit(
         The parameters of a function in the order in which it takes them, ``"V [L]"`` or ``{"name":
         "V", "units": "L", "long_name": ...}``. By default the parameters of ``law["start"]``.
     design : sequence of str or mapping
-        What is known of each system and is given to the function: columns of a DataFrame,
-        variables of a Dataset, or entries of ``known``.
+        Known quantities of each system, passed to the function: columns of a DataFrame, variables
+        of a Dataset, or entries of ``known``.
     known : mapping of str to array_like, optional
         Design and covariates of the systems of an array, each of shape (n,).
     times : sequence of float, optional

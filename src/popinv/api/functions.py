@@ -71,7 +71,7 @@ class OwnFunction(ExternalSection):
         function = self._of_table()
         if self.design_list and not takes(function, "design"):
             raise ConfigError(
-                "the simulator takes no argument 'design', but 'design' names what it is given; "
+                "the simulator takes no argument 'design', but 'design' names its inputs; "
                 "write it as solve(z, design)"
             )
         return with_design(function, len(self.design_list), self.observations.asked_times())

@@ -90,7 +90,7 @@ def run_stages(
 
 
 class _Fit:
-    """One run of the stages, and what they have made so far."""
+    """One run of the stages, and their results so far."""
 
     def __init__(self, study: Study, observations: xr.Dataset, device: str, say: Say) -> None:
         self.study, self.say, self.kept = study, say, dict[str, xr.Dataset]()

@@ -29,7 +29,7 @@ from popinv.sections.messages import explain, report
 from popinv.sections.units import name_and_unit
 
 _NAME, _SOURCE = "data", "popinv.fit"
-# Systems that a function is called with to learn what it takes and returns.
+# Number of systems in the first call of a function, which shows its arguments and its result.
 _TRIED = 8
 
 

@@ -190,9 +190,9 @@ def plane(
     """Place solves and populations in two readable quantities.
 
     The two quantities of a field are its means over the first and the last third of the domain.
-    (Some laws fix the mean over the whole domain, so the means of halves would determine each other.) For other
-    systems, the quantities are the two parameters that vary most among the solves, in logarithms if
-    they spread over a large factor.
+    (Some laws fix the mean over the whole domain, so the means of halves would determine each
+    other.) For other systems, the quantities are the two parameters that vary most among the
+    solves, in logarithms if they spread over a large factor.
 
     Parameters
     ----------

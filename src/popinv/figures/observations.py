@@ -96,7 +96,7 @@ def _several(title: str, pairs: list[tuple[Panel, Panel]]) -> Sheet:
 
 
 def _below(panel: Panel) -> Panel:
-    """Return a panel whose marks are named in the legend as those below."""
+    """Return a panel whose marks have the same names in the legend as the marks below."""
     marks = [
         replace(mark, legend=f"below: {mark.label}") if mark.label else mark for mark in panel.marks
     ]

@@ -24,7 +24,7 @@ _OF_VALUES = ("_median", "_quantile_05", "_quantile_25", "_quantile_75", "_quant
 
 @dataclass(frozen=True)
 class Described:
-    """The unit of a parameter, "1" if it has none, and what it is.
+    """The unit of a parameter, "1" if it has none, and its description.
 
     ``scale`` is "log" or "logit" if it is a number on that scale of the parameter.
     """

@@ -52,7 +52,7 @@ def _sentence(term: str, section: Kind) -> str:
 
 
 def _unknowns(section: LawSection | NoiseSection) -> str:
-    """Return the unknowns with their meanings, as the configuration explains them."""
+    """Return the unknowns with their meanings, as the configuration describes them."""
     start = section.start
     if isinstance(start, Mapping):
         names = ", ".join(readable(name) for name in list(start)[:_NAMES])

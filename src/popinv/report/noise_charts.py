@@ -34,7 +34,7 @@ def noise_charts(
 ) -> list[Chart]:
     """Return the covariance as a heat map unless it is diagonal, and suitable curves together.
 
-    Deviations that neither vary nor have empirical counterparts are in the table of parameters.
+    The table of parameters holds standard deviations that neither vary nor have empirical values.
     """
     correlated = np.count_nonzero(noise.estimate) > len(noise.estimate)
     parts: list[tuple[Panel, str]] = []

@@ -192,7 +192,7 @@ def first_page(study: str) -> str:
 def write_index_of(results: Path) -> Path:
     """Write the first page of the report of a folder of results, and return the page.
 
-    It lists what is there: no configuration is read, and nothing of the folder is run.
+    The page lists the existing results. It reads no configuration and runs nothing in the folder.
 
     Raises
     ------

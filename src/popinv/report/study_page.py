@@ -140,7 +140,7 @@ def _if(chart: Chart | None) -> list[Chart]:
 
 
 def searches_of(loaded: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
-    """Return name, arrival, use and reason against it of each estimator, and whether it is chosen.
+    """Return the search of each estimator: its name, its convergence, and whether it is chosen.
 
     :func:`page_of` describes the arguments.
     """

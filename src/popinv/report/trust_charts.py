@@ -91,7 +91,7 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
         ``estimates``, ``estimate_errors``, ``covariance``, ``bound`` and ``surrogate_shift``;
         ``estimator`` and ``through`` among its attributes.
     left_out : ndarray of bool, optional
-        Parameters that are not shown, since they have no meaning of their own.
+        Parameters that are not shown, because they have no meaning of their own.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
     if found.treatment == "included":
         label = "the surrogate's error, one standard deviation"
     marks.append(Points(shift, places, "diamond", 7, filled=False, colour=MODEL, label=label))
-    # An estimate without information has an interval beside which the others are points.
+    # An estimate without information has an interval that reduces the others to points.
     furthest = max(furthest, float(np.abs(shift).max()))
     panel = Panel(
         Axis(

@@ -222,7 +222,7 @@ def law_spread(section: LawSection, forward: ForwardSection) -> np.ndarray:
 
 def effect_pairs(covariates: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     """Return the pairs of an unknown and a covariate that it depends on."""
-    # Files may sort the keys of a mapping, so that their order says nothing.
+    # Files may sort the keys of a mapping, so their order has no meaning.
     return [(name, each) for name, every in sorted(covariates.items()) for each in every]
 
 

@@ -49,7 +49,7 @@ class NoiseModel(Parameterised, ABC):
     independent : bool
         True if the noise of one replicate has no correlations, whatever its parameters.
     shrinkage : float
-        Weight of :meth:`penalty`, relative to what the observations of noise alone would say.
+        Weight of :meth:`penalty`, relative to the information in observations of noise alone.
     varies : bool
         True if the noise depends on the signal or on covariates, or is not Gaussian. See
         :class:`popinv.population.noise.varying.VaryingNoise`.

@@ -50,7 +50,7 @@ def clipped_moments(
     Parameters
     ----------
     g, d : Tensor of shape (m, d_y)
-        Noise-free observations, and deviations of the noise.
+        Noise-free observations, and noise standard deviations.
     limits : four Tensor of shape (m, d_y)
         l, u, a and b.
     independent : bool

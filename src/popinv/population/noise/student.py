@@ -21,7 +21,7 @@ from scipy.special import betaln, hyp2f1, ndtr, stdtr, stdtrit
 # Nodes of the table, in standard normal deviations. Beyond, the last node's quotient holds.
 _NODES = np.linspace(0.0, 8.5, 851)
 _STEP = 1e-4
-# A distribution function below has lost digits.
+# A smaller distribution function has lost digits.
 _SMALL = 1e-290
 
 

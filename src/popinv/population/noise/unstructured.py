@@ -103,8 +103,8 @@ class FullNoise(NoiseModel):
     d_y : int
         Number of observations per system.
     shrinkage : float
-        Strength of the pull towards the diagonal in the descent, relative to what N observations
-        of the noise alone would say; it shrinks small correlations by 1 / (1 + shrinkage).
+        Strength of the shrinkage towards the diagonal in the descent, relative to the information
+        in N observations of the noise alone. It divides small correlations by 1 + shrinkage.
     """
 
     unrestricted = True

@@ -40,7 +40,7 @@ class VaryingNoise(WrappedNoise):
     ----------
     grows : {"constant", "proportional", "combined"}
     heavy_tails : bool
-        Whether u is of Student's t distribution.
+        Whether u has Student's t distribution.
     covariates : sequence of str
         Names of the covariates in x.
     columns : sequence of int

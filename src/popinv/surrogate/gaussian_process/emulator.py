@@ -8,8 +8,8 @@ are independent processes of the standardised inputs,
     u(x) = o + \sum_c t_c(x)\,B_c, \qquad y = \text{mean} + \text{scale}\;T(u).
 
 Components whose root mean square over all observations is below 0.001 standard deviations of the
-noise are left out. The first round does not know the noise, and takes the observations' own
-deviations in its place.
+noise are left out. The first round has no estimate of the noise and uses the observations' own
+standard deviations.
 """
 
 from __future__ import annotations
