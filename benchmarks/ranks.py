@@ -61,28 +61,29 @@ _MANY_BLOCKS = 5000
 
 @dataclass
 class Measured:
-    """What an evaluation has taken. Seconds are of the processor, means over the ranks.
+    """The cost of an evaluation. Seconds are processor seconds, averaged over the ranks.
 
     Attributes
     ----------
     seconds : float
         By the clock.
     integrals, others : float
-        Of the evaluation of a rank's own systems, and of the rest, the counting of bytes included.
+        Seconds of the evaluation of a rank's own systems, and of the rest, including the counting
+        of bytes.
     waiting : float
-        By the clock: for the slowest rank.
+        Waiting for the slowest rank, by the clock.
     traffic : float
-        Of the exchanges: pickling, sending and unpickling.
+        Seconds of the exchanges: pickling, sending and unpickling.
     received : float
         Bytes that a rank has received.
     per_byte : float
         Seconds of a received byte, exchanged and added, where there are many.
     exchanges : int
-        Of each rank.
+        Exchanges of each rank.
     spread : float
         Standard deviation of the seconds of the ranks' own systems over their mean.
     before, megabytes : float
-        Of the largest rank, at most: before the evaluation, and with it.
+        Most memory of the largest rank: before the evaluation, and with it.
     held : float
         Bytes of an evaluation for each of a rank's own systems.
     """
@@ -131,7 +132,7 @@ class _Timed:
         began, processor = time.perf_counter(), time.process_time()
         self._comm.Barrier()
         self.waiting += time.perf_counter() - began
-        # Who waits looks again and again.
+        # A waiting rank polls repeatedly.
         self.spinning += time.process_time() - processor
         began = time.process_time()
         every = list(self._comm.allgather(found))

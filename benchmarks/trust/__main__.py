@@ -58,7 +58,7 @@ def add(
     lines = file.read_text().splitlines() if file.is_file() else []
     done = {tuple(json.loads(line)[key] for key in ("case", "systems", "seed")) for line in lines}
     where = {
-        # What was measured before is no change of the code.
+        # Earlier measurements are not a change of the code.
         "commit": commit_of(ROOT / "README.md", "docs/tables/data"),
         "cores": str(os.cpu_count()),
         "processor": cpu_model(),

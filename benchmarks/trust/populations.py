@@ -12,7 +12,7 @@ import torch
 __all__ = ["MISTAKES", "Drawn", "drawn", "model"]
 
 TIMES = np.linspace(0.25, 4.0, 10)
-# Of log size and log rate: means and standard deviations. Of the noise: its standard deviation.
+# Means and standard deviations of log size and log rate; standard deviation of the noise.
 MEANS, DEVIATIONS, NOISE = np.array([0.5, -0.5]), np.array([0.3, 0.4]), 0.1
 
 Rng = np.random.Generator
@@ -130,7 +130,7 @@ MISTAKES = {
     ),
     "offset": Mistake("all observations are too large by half the noise", offset=0.5 * NOISE),
 }
-"""What is wrong, by name; "none" is the model itself."""
+"""The mistakes by name; "none" is the model itself."""
 
 
 def drawn(mistake: str, count: int, seed: int) -> Drawn:

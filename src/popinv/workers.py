@@ -1,7 +1,7 @@
 """Processes that share a loop whose turns do not depend on each other, on one machine or several.
 
 :func:`parallel` gives the turns of a loop, blocks of systems or repetitions of a fit, to processes.
-What a turn computes depends on its number alone, and the results come back in the order of the
+The result of a turn depends on its number alone, and the results are returned in the order of the
 turns. The caller adds them up, so that the bits do not depend on the number of processes.
 
 The processes are forks. They see the data, the surrogate and everything else of the caller without
@@ -53,7 +53,7 @@ _alone = sys.platform != "linux"
 _seconds: dict[str, float] = {}
 # Forking processes takes some hundredths of a second: a shorter loop runs here.
 _LEAST_SECONDS = 0.15
-# What the forks of a loop inherit: its turn, and the tallies that it may add to.
+# Variables that the forks of a loop inherit: its turn, and the tallies that it may add to.
 _turn: Callable[[Any], Any] | None = None
 _added: list[Tally] = []
 _tallies: WeakSet[Tally] = WeakSet()
@@ -240,10 +240,10 @@ def parallel(
     turn : callable
         It has no effect besides its result and :class:`Tally`. The result can be pickled.
     name : str
-        Of the loop, for its progress bar and for errors. The first turn of the first loop of a name
-        runs here, so that the processes find compiled code, and short loops are not shared.
+        Name of the loop, for its progress bar and for errors. The first turn of the first loop of a
+        name runs here, so that the processes find compiled code, and short loops are not shared.
     unit : str
-        What a turn computes, for the progress bar.
+        Unit of the turns, for the progress bar.
     delay : float
         Seconds after which the bar is shown.
     long : bool
@@ -332,7 +332,7 @@ def _forked(
 ) -> Iterator[Result]:
     global _turn, _added
     _turn, _added = turn, (tallies := Tally.all())
-    # What is not written yet would be written by each fork.
+    # Each fork would also write buffered output.
     sys.stdout.flush()
     sys.stderr.flush()
     # This process computes turns, too.

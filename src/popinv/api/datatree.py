@@ -36,7 +36,7 @@ def parameter_draws(
     described : mapping of str to Described
         The parameters, in order.
     meaning : str
-        What the draws are.
+        Description of the draws.
     """
     names = [name.replace(" ", "_") for name in described]
     each = zip(names, draws.T, described.values(), strict=True)

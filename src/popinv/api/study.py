@@ -42,7 +42,7 @@ class Wanted:
     simulator : callable, mapping or str
     law, noise : mapping or None
     parameters, design : sequence of str or mapping, optional
-        Of a function.
+        Parameters and design of a function.
     observations : mapping
         Keys of ``forward.observations``, for a function.
     sections : mapping of str to mapping

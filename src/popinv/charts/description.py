@@ -1,4 +1,4 @@
-"""What a chart shows, independent of the library that draws it.
+"""The contents of a chart, independent of the library that draws it.
 
 A panel is a pair of axes with marks: lines, points with intervals, bands, bars, segments, heat
 maps, outlines, reference lines and notes. Every mark holds its own numbers.
@@ -119,7 +119,7 @@ class Cloud(Mark):
     size : float
         In points.
     values : array_like of shape (n,), optional
-        What the colours show, from ``least`` to ``largest``.
+        Values that the colours show, from ``least`` to ``largest``.
     edge : str, optional
         Colour of the outlines.
     """
@@ -183,9 +183,9 @@ class HeatMap(Mark):
     extent : (float, float, float, float)
         Left, right, bottom and top edge. The first row is at the top if bottom is larger.
     scale : str
-        What the colours mean.
+        Meaning of the colours.
     texts : sequence of sequence of str, optional
-        What is written in the cells.
+        Texts of the cells.
     square : bool
         Whether x and y have the same scale.
     smooth : bool
@@ -334,7 +334,7 @@ class Axis:
     limits : (float or None, float or None)
         None is left to the data. The first may be the larger.
     places, names : optional
-        What is written along the axis, and where.
+        Texts along the axis, and their places.
     slanted : bool
         Whether the names are slanted, where upright ones have no room.
     bare : bool
@@ -342,7 +342,7 @@ class Axis:
     labels : bool
         Whether ticks have their numbers.
     size : float, optional
-        Of the names, in points.
+        Size of the names, in points.
     room : float
         Share of its length that is added at the end, for a legend.
     margin : float, optional
@@ -376,7 +376,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Legend:
-    """Where the names of marks are written in a panel, or below it, in how many columns."""
+    """The place of the names of marks, in a panel or below it, and the number of columns."""
 
     place: Literal[
         "best", "upper right", "upper left", "upper center", "center right", "lower left", "below"
@@ -423,9 +423,9 @@ class Grid:
     legend : int
         Number of columns of a common legend below, 0 for none.
     keys : sequence of Mark
-        What the common legend shows, by default all marks.
+        Marks of the common legend, by default all marks.
     title : str
-        Of this part of the sheet.
+        Title of this part of the sheet.
     scale : str, or sequence of str or None, optional
         The meaning of the colours in all panels, or in each row.
     """

@@ -32,7 +32,7 @@ DARK = {
     GRID: "#30353A",
 }
 
-# Arrays of more numbers are written in single precision.
+# Larger arrays are written in single precision.
 _MANY = 50
 
 

@@ -62,7 +62,7 @@ def _most_varied(z: np.ndarray, most: int) -> np.ndarray:
     spread, mean = np.nanstd(z, axis=0), np.nanmean(z, axis=0)
     # The denominator vanishes only for a column of zeros, which does not vary.
     variation = spread / np.maximum(np.abs(mean) + spread, 1e-300)
-    # Of columns that are equal up to rounding, the earlier comes first.
+    # The earlier of two columns that are equal up to rounding comes first.
     return np.sort(np.argsort(-variation.round(6), kind="stable")[:most])
 
 

@@ -26,7 +26,7 @@ from popinv.charts.description import (
 from popinv.charts.style import LIGHT, MODEL, ORACLE, TRUTH, readable
 from popinv.judgement.judgements import COVERAGE_WANTED
 
-# More parameters are numbered instead of named.
+# Largest number of named parameters; more parameters are numbered.
 _MOST_NAMED = 30
 # Two or three decades have too few powers of ten to read values from.
 _STEPS = (1.0, 2.0, 5.0)

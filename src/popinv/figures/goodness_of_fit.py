@@ -45,7 +45,7 @@ class Goodness:
     ----------
     systems : Individuals
     layout : Arrangement
-        Of the observations of one replicate.
+        Layout of the observations of one replicate.
     quantity : str
         Label of observations.
     seed : int

@@ -32,7 +32,7 @@ from popinv.figures.simulated import LEVELS
 
 _EXAMPLES = 6
 _PANELS = 6
-# More names do not fit upright under an axis.
+# Largest number of names that fit upright under an axis.
 _UPRIGHT = 12
 _LEVELS = ", ".join(f"{100 * level:g}" for level in LEVELS) + " %"
 _SHAPES: tuple[tuple[Marker, float, Dash], ...] = (

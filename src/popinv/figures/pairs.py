@@ -70,7 +70,7 @@ class PairDraws:
     ----------
     marginals : tuple of Marginal
     correlations : Correlations
-        Of the same parameters.
+        Correlations of the same parameters.
     """
 
     marginals: tuple[Marginal, ...]
@@ -149,7 +149,7 @@ def pairs_grid(draws: PairDraws) -> Grid:
     Parameters
     ----------
     draws : PairDraws
-        Of at most six parameters, so that the panels are readable.
+        Draws of at most six parameters, so that the panels are readable.
     """
     marginals, count = draws.marginals, len(draws.marginals)
     panels = []

@@ -217,7 +217,7 @@ class PredictiveCheck:
         ``y`` (system, observation) with those observations that some system has, and each replicate
         as a system.
     bins : Bins
-        Of these observations.
+        Bins of these observations.
     ranges : QuantileRanges
         Quantiles of each bin, and their ranges.
     means, deviations : ndarray of shape (B, d)

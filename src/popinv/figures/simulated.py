@@ -28,8 +28,8 @@ from popinv.seeds import generator
 LEVELS = (0.05, 0.5, 0.95)
 """Levels of the quantiles over the systems."""
 
-# Ranks 0.025 (B + 1) are whole numbers: there are 40 k - 1 data sets, k from 3 to 5. Of large data
-# sets there are fewer.
+# Ranks 0.025 (B + 1) are whole numbers: there are 40 k - 1 data sets, k from 3 to 5. Large data
+# sets have a smaller k.
 _FEWEST, _MOST, _ENTRIES = 3, 5, 2e7
 # Largest number of compared systems. Ranges of their quantiles are narrower than a tenth of a
 # standard deviation (0.06 for the lowest level of a normal law).

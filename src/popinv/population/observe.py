@@ -50,7 +50,7 @@ def observe_through_noise(
     noise : ndarray of shape (n, R d_y)
         xi of R replicates, side by side.
     observations : Observations
-        What the columns are.
+        The columns of the observations.
     seed, stage : int, str
         Address of the draws of s.
     heldout : int
@@ -106,7 +106,7 @@ def observations_dataset(
     y : ndarray of shape (n, R d_y)
         Observations, NaN where nothing was observed. The R replicates are side by side.
     observations : Observations
-        What the columns are.
+        The columns of the observations.
     heldout : int
         Number of systems held out.
     noise_scale : ndarray of shape (n,), optional

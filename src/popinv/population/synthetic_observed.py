@@ -119,7 +119,7 @@ def truth_dataset(
     law, noise : Law, NoiseModel
     alpha, gamma : ndarray of shape (d_alpha,), (n_gamma,)
     solves : Dataset
-        Of the n systems that could be solved.
+        Solves of the n systems that could be solved.
     covariates : ndarray of shape (n, k), optional
     """
     x = None if covariates is None else torch.from_numpy(covariates)

@@ -80,7 +80,7 @@ class Row:
     Attributes
     ----------
     cells : dict of str to str
-        What is shown, by column.
+        Texts by column.
     """
 
     part: str

@@ -73,7 +73,7 @@ def _uniformity(found: Uniformity, title: str, upwards: Axis) -> Panel:
 # Number of parameters with a row.
 _ROWS = 12
 _COLOURS = {"distance": DATA, "pseudo_likelihood": ORACLE, "likelihood": MODEL}
-# Standard errors that are shown at most; the table of the chart's numbers has all.
+# Largest number of standard errors on the axis; the table of the chart's numbers has all.
 _FURTHEST = 15.0
 # Half width of a 95 % interval, in standard errors.
 _WIDE = 1.96

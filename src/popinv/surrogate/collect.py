@@ -147,7 +147,7 @@ def judge(
     fresh["round"].attrs = dict(previous["round"].attrs)
     solved = fresh["reason"].values == 0
     error = pushed = np.nan
-    # As `popinv.surrogate.simulator.is_exact`, whose module needs the tensor library.
+    # Same test as `popinv.surrogate.simulator.is_exact`, whose module needs the tensor library.
     exact = bool(getattr(surrogate, "exact", False))
     if solved.any() and not exact:
         cholesky = np.linalg.cholesky(estimate["noise_covariance"].values)

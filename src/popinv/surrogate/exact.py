@@ -120,7 +120,7 @@ def of_function(
     design : int
         Number of inputs that are not parameters.
     section : mapping, optional
-        As of :class:`ExactSimulator`.
+        See :class:`ExactSimulator`.
     """
     given = observations.interpolation_matrix()
     matrix = None if given is None else torch.from_numpy(given)

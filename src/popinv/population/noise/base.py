@@ -136,7 +136,7 @@ class NoiseModel(Parameterised, ABC):
         gamma : Tensor of shape (n_gamma,)
         e, signal : Tensor of shape (n, d_y)
         covariates : Tensor of shape (n, k), optional
-            Of the rows, for noise that depends on them.
+            Covariates of the rows, for noise that depends on them.
         """
         return self.sample(gamma, e)
 

@@ -122,7 +122,7 @@ class Errors(Section):
         Parameters
         ----------
         base : NoiseModel
-            Of the family.
+            The noise of the family.
         covariates : sequence of str
             The names of all covariates that are known of a system, in order.
         """
