@@ -1,4 +1,4 @@
-"""Compare the solves that several ways of choosing them need for an answer of a given error.
+"""Compare the numbers of solves that several designs need for an answer of a given error.
 
     python -m benchmarks.answer_solves [--seeds 5] [--rounds 6] [--ways WAY ...] [--write-docs]
 
@@ -15,7 +15,7 @@ active      draws of the current law, as active learning takes them
 broad       draws of the broad first design
 ==========  =====================================================================================
 
-What is finished is in results/answer_solves.json and is not done again.
+results/answer_solves.json holds the finished parts, which are not repeated.
 """
 
 from __future__ import annotations

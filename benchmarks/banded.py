@@ -1,8 +1,8 @@
 """Banded Cholesky factorisation: the package's loop beside LAPACK's, on the same matrices.
 
-The matrices are those of two-dimensional porous flow. Both sides begin with the entries of the
-lower triangle in memory, the package's as a list and LAPACK's as a band, and keep them: the first
-puts them into its panels, the others copy the band.
+The matrices come from two-dimensional porous flow. Both sides begin with the entries of the lower
+triangle in memory, the package's as a list and LAPACK's as a band. Both keep them: the package puts
+them into its panels, and LAPACK's side copies the band.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def first_design(count: int) -> np.ndarray:
 
 
 def observe(model: ForwardModel, count: int) -> xr.Dataset:
-    """Return observations of so many systems of the true law, through the true noise."""
+    """Return observations of ``count`` systems of the true law, through the true noise."""
     given = section()
     stated, observations = truth(given), given.forward.observed(SEED)
     alpha = law_values(given.law, stated.law, given.forward)
@@ -88,7 +88,7 @@ def observe(model: ForwardModel, count: int) -> xr.Dataset:
 def training(count: int, epochs: int) -> tuple[TrainingData, TrainingSettings]:
     """Return solves of the first design, and how to train on them.
 
-    In units of the true noise, as rounds after the first train in units of the estimated one.
+    Errors are in units of the true noise, as later rounds train in units of the estimated noise.
     """
     given = section()
     z = first_design(count)
@@ -117,7 +117,7 @@ def quick_surrogate() -> Surrogate:
 
 @functools.cache
 def problem(count: int) -> Problem:
-    """Return the problem of the descent for so many systems, through the quick surrogate."""
+    """Return the problem of the descent for ``count`` systems, through the quick surrogate."""
     return descent_problem(
         model(), observe(solver(), count), quick_surrogate(), SEED, "benchmarks/descent"
     )

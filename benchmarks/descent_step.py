@@ -1,9 +1,8 @@
 """One iteration of the descent beside the predecessor's.
 
-1000 systems, 1000 draws of the model and so many directions on both sides, through the same
-surrogate. The package takes its Gauss-Newton steps, whose matrix is made anew every 20
-iterations: a call makes 20. The correction for finite samples, which the predecessor has not, is
-off.
+Both sides have 1000 systems, 1000 draws of the model, the same number of directions and the same
+surrogate. The package takes its Gauss-Newton steps, whose matrix is made anew every 20 iterations:
+a call makes 20. The correction for finite samples, which the predecessor lacks, is off.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _WORK = {
     1: "one step of one member, one scale, 36 variables, 1000 members",
     2: "one step of one member, two scales, 36 x 10 variables, 128 members",
 }
-# A fifth of the time of JAX, and that of the reference in Numba.
+# Targets: a fifth of the time of JAX, and the time of the reference in Numba.
 _PEERS = {
     "jax": ("JAX, jitted scan of vmapped steps", ("jax",), jax_scan, 5.0),
     "numpy": ("NumPy, np.roll", ("numpy",), numpy_roll, 1.0),

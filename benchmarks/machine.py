@@ -1,4 +1,4 @@
-"""The machine that times are taken on, and holding the process to one thread of it."""
+"""The machine of the measurements, and the restriction of the process to one thread."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def load_average() -> float:
 
 
 def missing(packages: tuple[str, ...]) -> list[str]:
-    """Return those of the distributions that are not installed."""
+    """Return the distributions that are not installed."""
     absent = []
     for package in packages:
         try:

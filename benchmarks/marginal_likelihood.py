@@ -1,13 +1,13 @@
 """The likelihood of a population beside sampling and beside quadrature, for the same accuracy.
 
-The problem is that of the template which ``popinv new-study --forward python`` writes: curves
-``size exp(-rate t)`` at ten times, lognormal size and rate, noise of one deviation, all five
-parameters unknown.
+The problem is the template which ``popinv new-study --forward python`` writes: curves ``size
+exp(-rate t)`` at ten times, lognormal size and rate, noise of one deviation, all five parameters
+unknown.
 
-NUTS and the importance sampling of the package both leave an error of chance. With v its variance
-over that of the estimate, for the worst parameter, a call is worth 1 / v independent draws of the
-posterior, and what is compared is the time of one of those. Quadrature converges geometrically: it
-gets as many nodes as the same answer needs, and the times of whole fits are compared.
+NUTS and the importance sampling of the package both leave an error of chance. Let v be its variance
+over the variance of the estimate, for the worst parameter. A call is worth 1 / v independent draws
+of the posterior, and the row compares the times of one draw. Quadrature converges geometrically: it
+gets as many nodes as the same answer needs, and the row compares the times of whole fits.
 
 Many observations of each system are computed in the span of their signals
 (:mod:`popinv.inference.likelihood.reduced`). The peer is the same likelihood of the whole signals.
@@ -73,7 +73,7 @@ def rows() -> list[Row]:
 
 
 def problem(count: int) -> Problem:
-    """Return the template's problem for so many systems."""
+    """Return the template's problem for ``count`` systems."""
     rng = np.random.default_rng(1)
     law, noise = lognormal_law(["size", "rate"]), IsotropicNoise(len(PLACES))
     omega = torch.from_numpy(rng.standard_normal((count, 2)))
@@ -107,7 +107,7 @@ def _beside_quadrature(count: int) -> Contest:
 
 @dataclass(frozen=True)
 class _Curves:
-    """Sums of modes (64, d_y) whose coefficients are those of a network."""
+    """Sums of modes (64, d_y) whose coefficients a network predicts."""
 
     first: torch.Tensor
     second: torch.Tensor
@@ -155,7 +155,7 @@ def _beside_nuts(count: int) -> Contest:
         peer=lambda: by_nuts(np.asarray(given.data), START, _WARMUP, _SAMPLES)[0].mean(axis=0),
         ours_units=max(1, round(1 / answer.diagnostics["draws_error"] ** 2)),
         peer_units=max(1, round(effective.min())),
-        # The posterior mean of so few systems is not quite the maximum.
+        # With few systems, the posterior mean is not quite the maximum.
         tolerance=0.7,
         repeats=3,
         difference=functools.partial(in_standard_errors, answer.standard_errors),

@@ -1,4 +1,4 @@
-"""Timing the two sides of a row in turn, once they are known to agree."""
+"""Time the two sides of a row in turn, after a check that their answers agree."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def measure(
         Seconds that have passed; by default the processor's, of all threads of this process, so
         that other work on the machine counts less.
     progress : callable
-        Told what is under way.
+        Called with the name of each step.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def measure(
 
 
 def _seconds(work: Callable[[], Any], clock: Callable[[], float]) -> float:
-    gc.collect()  # neither side pays for what the other left behind
+    gc.collect()  # neither side pays for the other's garbage
     start = clock()
     work()
     return clock() - start

@@ -1,8 +1,8 @@
-"""Porous flow in a cube: a simulator of one's own, written in Firedrake, beside three others.
+"""Porous flow in a cube: a user's simulator, written in Firedrake, beside three others.
 
-The package has no model in three dimensions. A study states one as a function (`kind: python`);
-this is such a function. It builds Firedrake's solver once, and chooses conjugate gradients with an
-incomplete factorisation in place of Firedrake's default, a sparse factorisation.
+The package has no model in three dimensions. A study states one as a function (`kind: python`),
+like this one. It builds Firedrake's solver once, and chooses conjugate gradients with an incomplete
+factorisation in place of Firedrake's default, a sparse factorisation.
 """
 
 from __future__ import annotations

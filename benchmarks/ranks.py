@@ -12,11 +12,12 @@ largest, as
     T(N, R) = n (s + c (1 + i)) + N b (R - 1) / R t + e l,    M(N, R) = m + n h,
 
 where n are the systems of the largest rank, of whole blocks, c are the seconds of a system's
-integral and s those of the rest, i is the share of the first that a rank waits for the slowest,
-each rank receives b bytes of sums for each system, exchanged and added in t seconds each, and e
+integral, s are the seconds of the rest, i is the share of c that a rank waits for the slowest, each
+rank receives b bytes of sums for each system, exchanged and added in t seconds each, and e
 exchanges have a latency of l seconds. A rank has m bytes before the evaluation, and h more for each
 of its systems. These numbers are means of the measured lines, and i follows from the spread of the
-ranks. l is that of a network (:data:`LATENCY`). Each measured time stands beside the model's.
+ranks. l is the latency of a network (:data:`LATENCY`). Each measured time stands beside the
+model's.
 """
 
 from __future__ import annotations
@@ -54,34 +55,35 @@ from popinv.workflow.records import commit_of
 LATENCY = 1e-4
 """Seconds of an exchange of many ranks, besides its bytes."""
 
-# Those of ten million systems.
+# Blocks of ten million systems.
 _MANY_BLOCKS = 5000
 
 
 @dataclass
 class Measured:
-    """What an evaluation has taken. Seconds are of the processor, means over the ranks.
+    """The cost of an evaluation. Seconds are processor seconds, averaged over the ranks.
 
     Attributes
     ----------
     seconds : float
         By the clock.
     integrals, others : float
-        Of the evaluation of a rank's own systems, and of the rest, the counting of bytes included.
+        Seconds of the evaluation of a rank's own systems, and of the rest, including the counting
+        of bytes.
     waiting : float
-        By the clock: for the slowest rank.
+        Waiting for the slowest rank, by the clock.
     traffic : float
-        Of the exchanges: pickling, sending and unpickling.
+        Seconds of the exchanges: pickling, sending and unpickling.
     received : float
         Bytes that a rank has received.
     per_byte : float
         Seconds of a received byte, exchanged and added, where there are many.
     exchanges : int
-        Of each rank.
+        Exchanges of each rank.
     spread : float
         Standard deviation of the seconds of the ranks' own systems over their mean.
     before, megabytes : float
-        Of the largest rank, at most: before the evaluation, and with it.
+        Most memory of the largest rank: before the evaluation, and with it.
     held : float
         Bytes of an evaluation for each of a rank's own systems.
     """
@@ -130,7 +132,7 @@ class _Timed:
         began, processor = time.perf_counter(), time.process_time()
         self._comm.Barrier()
         self.waiting += time.perf_counter() - began
-        # Who waits looks again and again.
+        # A waiting rank polls repeatedly.
         self.spinning += time.process_time() - processor
         began = time.process_time()
         every = list(self._comm.allgather(found))
@@ -186,7 +188,7 @@ def measure(file: Path, name: str, results: Path, systems: int | None) -> Measur
         before,
         _megabytes(),
     )
-    # Only the first rank gathers those of all.
+    # Only the first rank gathers the measurements of all ranks.
     every = np.array(comm.gather(found) or [found])
     if comm.rank:
         return None
@@ -255,7 +257,7 @@ class Scaling:
             float(np.mean([line.exchanges for line in lines])),
             float(np.mean([line.spread for line in several])),
             float(np.mean([line.before for line in lines])),
-            # Of the most systems in a rank: the memory of few is that of a block.
+            # For the most systems in a rank: the memory of few systems is the memory of a block.
             max((_own(line.systems, line.ranks), _of_system(line)) for line in lines)[1],
         )
 
@@ -296,7 +298,7 @@ def _received(line: Measured) -> float:
 
 
 def beside(lines: Sequence[Measured], scaling: Scaling) -> pd.DataFrame:
-    """Return the measured times beside those of the model, a row for each line."""
+    """Return the measured times beside the model's times, a row for each line."""
     rows = []
     for line in sorted(lines, key=lambda line: (line.systems, line.ranks)):
         parts = scaling.seconds(line.systems, line.ranks, os.cpu_count())

@@ -35,7 +35,7 @@ Results = Mapping[str, Mapping[str, Any]]
 
 
 def record(row: Row, measurement: Measurement | None) -> dict[str, Any]:
-    """Return a row of the JSON file; without a measurement, that of a peer that is missing."""
+    """Return a row of the JSON file; without a measurement, the row of a missing peer."""
     kept: dict[str, Any] = {
         "ratio": None,
         "target": row.target,

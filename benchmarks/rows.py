@@ -65,9 +65,9 @@ class Row:
     name : str
         ``group/peer``, where the group is the piece of work.
     work : str
-        What one unit of it is, in words.
+        Description of one unit of work.
     peer : str
-        What the package is compared with, in words.
+        Description of the peer.
     packages : tuple of str
         Distributions that the peer needs. Their versions are reported.
     target : float

@@ -67,7 +67,7 @@ def run(
     Returns
     -------
     results : dict of str to dict
-        By name, as the JSON file holds them; of rows without an error.
+        Results by name, as in the JSON file, of rows without an error.
     errors : dict of str to str
         Messages of the others.
     """

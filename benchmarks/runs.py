@@ -1,10 +1,10 @@
-"""Time whole runs of a study with and without what its jobs share, in turns.
+"""Time whole runs of a study in turns, with and without sharing between its jobs.
 
     python -m benchmarks.runs CONFIG [TARGET ...] [--cores 2] [--ways alone shared forked]
         [--repeats 3] [--write FILE]
 
 Each run starts from nothing, in a folder of its own. FILE is a table of the medians, with the
-machine and the commit. It states whether all stores have the content of those of the first run.
+machine and the commit. It states whether all stores have the same content as in the first run.
 
 =======  ===========================================================================================
 one      one core, and each script starts anew
@@ -53,7 +53,7 @@ def run(
     Raises
     ------
     subprocess.CalledProcessError
-        If it fails; its output tells why.
+        If it fails; its output states the reason.
     """
     command = [
         *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),

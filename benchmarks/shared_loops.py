@@ -2,9 +2,9 @@
 
     python benchmarks/shared_loops.py [--processes 2 ...] [--systems 1000] [--only likelihood ...]
 
-The population is that of the template which ``popinv new-study --forward python`` writes, with so
-many systems of ten observations. Each row states the seconds with one process, those with several,
-their ratio, and whether the results are the same to the last bit. Nothing is asserted or stored.
+The population comes from the template which ``popinv new-study --forward python`` writes, with ten
+observations of each system. Each row states the seconds with one process and with several, their
+ratio, and whether the results are the same to the last bit. Nothing is asserted or stored.
 
 =================  =================================================================================
 likelihood         likelihood and scores of all systems at one law and noise
@@ -57,7 +57,7 @@ WORK: dict[str, Callable[[Problem], np.ndarray]] = {
 
 
 def timed(work: Callable[[Problem], np.ndarray], given: Problem) -> tuple[float, np.ndarray]:
-    """Return the seconds of some work, and what it has found."""
+    """Return the seconds of some work, and its result."""
     began = time.perf_counter()
     found = work(given)
     return time.perf_counter() - began, found
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{cpu_model()}, {os.cpu_count()} cores, load {load_average()}")
     given = problem(asked.systems)
     with fixed_threads():
-        # Compiled code is there before anything is timed.
+        # The code is compiled before anything is timed.
         _likelihood(problem(20))
         for name in asked.only:
             alone, expected = timed(WORK[name], given)

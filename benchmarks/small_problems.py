@@ -69,7 +69,7 @@ class Case:
     ----------
     model : callable
     columns : tuple of str
-        Of the system, the time and the value.
+        Columns of the system, the time and the value.
     start : mapping of str to (float, float)
         Mean and standard deviation of each parameter; one that is 0 stays 0.
     noise : float

@@ -50,7 +50,7 @@ def contest(
 ) -> Contest:
     """Return the package's training beside a plain loop; the answer is the best validation loss.
 
-    Rounding, which training amplifies, is all that sets the two losses apart.
+    The two losses differ only by rounding, which training amplifies.
     """
     made = prepare(data, settings)
     count = len(made.training[0])

@@ -36,8 +36,8 @@ __all__ = ["difference", "package_study", "rows"]
 
 _SYSTEMS, _SOLVES, _ROUNDS, _EPOCHS, _DIRECTIONS = 1000, 1000, 2, 60, 200
 _ROUND_ITERATIONS, _ITERATIONS = 60, 120
-# Of the peer's last descent. After 960 its length still differs by 0.3 from the package's, and the
-# length of its noise by 0.36.
+# Iterations of the peer's last descent. After 960, its correlation lengths still differ from the
+# package's: by 0.3, and by 0.36 for the noise.
 _PEER_ITERATIONS = 1440
 
 

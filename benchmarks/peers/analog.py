@@ -130,9 +130,9 @@ def accuracies(
     method : {"analog", "tiki_taka"}
     reach, granularity : float
     rate : float
-        Of analog descent, of Tiki-Taka's transfer, and of the digital parameters.
+        Learning rate of analog descent, of Tiki-Taka's transfer, and of the digital parameters.
     fast_rate : float
-        Of Tiki-Taka's gradient.
+        Learning rate of Tiki-Taka's gradient.
     epochs, batch, seed : int
     first, second : ndarray
         Weights at the start, (hidden, inputs) and (10, hidden); biases start at 0.

@@ -115,7 +115,7 @@ class _Body:
         else:
             across = max(2, round(model.elements * model.height))
             mesh = skfem.MeshTri.init_tensor(along, np.linspace(0, model.height, across + 1))
-            # Mirrored, so that the diagonals run like those of Firedrake's mesh.
+            # Mirrored, so that the diagonals run as in Firedrake's mesh.
             mesh = skfem.MeshTri(np.array([1 - mesh.p[0], mesh.p[1]]), mesh.t)
             element = skfem.ElementVector(skfem.ElementTriP2())
             piecewise = skfem.ElementTriP0()

@@ -2,7 +2,7 @@
 
 States have the members last: x (K, members) and, with two scales, y (K J, members) on one ring.
 Coefficients are one number for each member. The layout with the members first was slower for all
-three. A two-scale model without fast variables is that of one scale.
+three. A two-scale model without fast variables equals the one-scale model.
 """
 
 from __future__ import annotations

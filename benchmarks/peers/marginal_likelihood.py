@@ -55,7 +55,8 @@ def by_nuts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sample the joint posterior of all systems with NumPyro, in the non-centred form.
 
-    The priors are flat beside what the data say: normal, 3 wide, about the start.
+    The priors are flat compared with the likelihood: normal, with standard deviation 3, about the
+    start.
 
     Returns
     -------

@@ -145,7 +145,7 @@ def scikit_fem(dimension: int, elements: int, sensors: np.ndarray, field: Field)
         element, piecewise = skfem.ElementLineP1(), skfem.ElementLineP0()
     else:
         mesh = skfem.MeshTri.init_tensor(ticks, ticks)
-        # Mirrored, so that the diagonals run like those of Firedrake's mesh.
+        # Mirrored, so that the diagonals run as in Firedrake's mesh.
         mesh = skfem.MeshTri(np.array([1 - mesh.p[0], mesh.p[1]]), mesh.t)
         element, piecewise = skfem.ElementTriP1(), skfem.ElementTriP0()
     basis = skfem.Basis(mesh, element, intorder=1)  # exact: everything is linear or constant

@@ -19,7 +19,7 @@ __all__ = ["Predecessor"]
 
 
 class Predecessor:
-    """The iterate of such a descent.
+    """The iterate of this descent.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ class Predecessor:
     iterations : int
         Length of the run, of which each quarter halves the learning rate.
     learning_rate : float
-        At the start.
+        Learning rate at the start.
     seed : int
-        Of torch's generator.
+        Seed of torch's generator.
     """
 
     def __init__(

@@ -78,7 +78,7 @@ def plain_study(
     rounds : int
     directions : int
     iterations : (int, int)
-        Of each round's descents, and of the last.
+        Iterations of each round's descent, and of the last descent.
     """
     z, y, p = design, solve(design), start
     surrogate, covariance = None, None

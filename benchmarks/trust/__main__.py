@@ -1,10 +1,10 @@
-"""Measure verdicts or intervals, and keep what was found.
+"""Measure verdicts or intervals, and keep the results.
 
     python -m benchmarks.trust verdicts --mistake none --systems 8 14 30 --sets 100
     python -m benchmarks.trust coverage --population lines --systems 8 14 --sets 200
 
-One data set a line is added to ``docs/tables/data/trust/``, with its commit. Those that are there
-are not measured again, so that a run can be ended and taken up.
+One data set a line is added to ``docs/tables/data/trust/``, with its commit. Stored data sets are
+not measured again, so a run can be interrupted and resumed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FOLDER = ROOT / "docs/tables/data/trust"
 
 
 def main() -> None:
-    """Measure what is asked."""
+    """Run the requested measurement."""
     parser = argparse.ArgumentParser(description="Measure verdicts or intervals.")
     what = parser.add_subparsers(dest="what", required=True)
     for name, option, choices in (
@@ -58,7 +58,7 @@ def add(
     lines = file.read_text().splitlines() if file.is_file() else []
     done = {tuple(json.loads(line)[key] for key in ("case", "systems", "seed")) for line in lines}
     where = {
-        # What was measured before is no change of the code.
+        # Earlier measurements are not a change of the code.
         "commit": commit_of(ROOT / "README.md", "docs/tables/data"),
         "cores": str(os.cpu_count()),
         "processor": cpu_model(),

@@ -38,7 +38,7 @@ class Population:
 
     @property
     def names(self) -> list[str]:
-        """Of the entries of the truth."""
+        """Names of the entries of the truth."""
         return [*self.law.names, "noise_standard_deviation"]
 
 

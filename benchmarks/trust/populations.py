@@ -1,4 +1,4 @@
-"""Populations whose truth is known, and the mistakes that a model of them can make."""
+"""Populations with a known truth, and the mistakes of a wrong model of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 __all__ = ["MISTAKES", "Drawn", "drawn", "model"]
 
 TIMES = np.linspace(0.25, 4.0, 10)
-# Of log size and log rate: means and standard deviations. Of the noise: its standard deviation.
+# Means and standard deviations of log size and log rate; standard deviation of the noise.
 MEANS, DEVIATIONS, NOISE = np.array([0.5, -0.5]), np.array([0.3, 0.4]), 0.1
 
 Rng = np.random.Generator
@@ -91,7 +91,7 @@ def _independent(rng: Rng, signal: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Mistake:
-    """What differs from the fitted model.
+    """A difference from the fitted model.
 
     Attributes
     ----------
@@ -99,7 +99,8 @@ class Mistake:
     noise : callable
         The noise of signals (N, 10), in units of its standard deviation.
     law : callable
-        The logarithms of the parameters from those of the fitted law and the known quantity.
+        The logarithms of the parameters from the logarithms under the fitted law and the known
+        quantity.
     offset : float
         Added to all observations.
     """
@@ -129,7 +130,7 @@ MISTAKES = {
     ),
     "offset": Mistake("all observations are too large by half the noise", offset=0.5 * NOISE),
 }
-"""What is wrong, by name; "none" is the model itself."""
+"""The mistakes by name; "none" is the model itself."""
 
 
 def drawn(mistake: str, count: int, seed: int) -> Drawn:

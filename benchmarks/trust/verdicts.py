@@ -1,7 +1,8 @@
 """Size and power of the verdicts of a study.
 
-A verdict's size is the share of studies of a right model that it doubts, and its power that of
-studies of a wrong model. Every data set goes through :func:`popinv.fit`, as a user's does.
+A verdict's size is the share of studies of a right model that it doubts. Its power is the share of
+studies of a wrong model that it doubts. Every data set goes through :func:`popinv.fit`, as a user's
+does.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Populational inverse problems: the law of the parameters and of the noise.
 
-From a pool of noisy observations, one of each member of a population, the
-package recovers the law of the parameters over the population and the law of
-the observation noise together. In a Python session, `fit` does so in one call, and `load` opens a
-study that the workflow has finished. Import the subpackages by name. Nothing is imported here
-before it is used, so that a job only imports the modules that it uses.
+The package recovers the law of the parameters over a population and the law of the observation
+noise together, from one noisy observation of each member. In a Python session, `fit` does so in one
+call, and `load` opens a study that the workflow has finished. Import the subpackages by name.
+Nothing is imported here before its use, so a job imports only the modules that it uses.
 """
 
 from importlib import import_module

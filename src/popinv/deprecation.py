@@ -1,4 +1,4 @@
-"""Names that go: each is told for one minor version, and then removed.
+"""Deprecated names: each warns for one minor version, and is then removed.
 
 The policy is in docs/stability.md.
 """
@@ -35,6 +35,6 @@ def deprecated(what: str, instead: str, removed_in: str) -> str:
     --old will be removed in popinv 0.3; write --new instead
     """
     text = f"{what} will be removed in popinv {removed_in}; write {instead} instead"
-    # The caller of the function that is told about.
+    # The caller of the deprecated function.
     warnings.warn(text, PopinvDeprecationWarning, stacklevel=3)
     return text

@@ -27,7 +27,7 @@ class DivergenceError(PopinvError):
 
 
 class InvariantError(PopinvError):
-    """An identity that holds whatever the data are is violated: the code is at fault."""
+    """An identity that holds for all data is violated: the code has a mistake."""
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
@@ -36,9 +36,9 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     Parameters
     ----------
     name : str
-        What was given.
+        The given name.
     allowed : iterable of str
-        What may be given.
+        The allowed names.
     """
     close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""

@@ -1,8 +1,8 @@
 """Random numbers addressed by name.
 
-Every draw of a study is a function of (seed, stage, index) alone: never of how many draws were
-made before it, of how the work was cut into chunks, or of the number of cores. A stage is a
-string such as ``"descent/2"``; an index is the global number of a row or of an iteration.
+Every draw of a study is a function of (seed, stage, index) alone. It does not depend on earlier
+draws, on how the work is cut into chunks, or on the number of cores. A stage is a string such as
+``"descent/2"``; an index is the global number of a row or of an iteration.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def generator(seed: int, stage: str, index: int = 0) -> np.random.Generator:
 def standard_normal_rows(seed: int, stage: str, start: int, count: int, width: int) -> np.ndarray:
     """Return standard normal rows start, ..., start + count - 1 of an endless table.
 
-    Row i is the same whatever range it is asked for in.
+    Row i is the same for every requested range.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """A fixed number of threads for the numerics, independent of the machine.
 
-Sums in matrix products depend in their last digit on the number of threads, so that number
-belongs to the computation, not to the machine: with one thread the same configuration gives the
-same arrays on any number of cores.
+The last digit of sums in matrix products depends on the number of threads. That number is therefore
+part of the computation, not of the machine: with one thread, the same configuration gives the same
+arrays on any number of cores.
 """
 
 from __future__ import annotations

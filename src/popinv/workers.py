@@ -1,13 +1,13 @@
 """Processes that share a loop whose turns do not depend on each other, on one machine or several.
 
 :func:`parallel` gives the turns of a loop, blocks of systems or repetitions of a fit, to processes.
-What a turn computes depends on its number alone, and the results come back in the order of the
+The result of a turn depends on its number alone, and the results are returned in the order of the
 turns. The caller adds them up, so that the bits do not depend on the number of processes.
 
 The processes are forks. They see the data, the surrogate and everything else of the caller without
-a copy, and only results travel. A loop within a turn is not shared again. A loop is not shared
-either if a turn talks to a process of a user's simulator or to a GPU, which a fork cannot do, or on
-systems other than Linux, whose libraries do not expect forks.
+a copy, and only results travel. A loop within a turn is not shared again. A loop is also not shared
+if a turn uses a process of a user's simulator or a GPU, which a fork cannot do, or on systems other
+than Linux, whose libraries do not expect forks.
 
 The jobs of a run on one machine lend each other the cores on which no job runs (:class:`Cores`).
 
@@ -51,18 +51,18 @@ _count = 1
 _alone = sys.platform != "linux"
 # Seconds of a turn of the loops of a name, as they were measured here.
 _seconds: dict[str, float] = {}
-# To fork processes takes some hundredths of a second: a shorter loop runs here.
+# Forking processes takes some hundredths of a second: a shorter loop runs here.
 _LEAST_SECONDS = 0.15
-# What the forks of a loop inherit: its turn, and the tallies that it may add to.
+# Variables that the forks of a loop inherit: its turn, and the tallies that it may add to.
 _turn: Callable[[Any], Any] | None = None
 _added: list[Tally] = []
 _tallies: WeakSet[Tally] = WeakSet()
 _births = itertools.count()
 # The communicator whose ranks share loops.
 _communicator: Any = None
-# So many turns of each fork are handed out before the first result is there.
+# Turns of each fork that are handed out before the first result arrives.
 _AHEAD = 2
-# So many turns of each rank are computed before their results are exchanged.
+# Turns that each rank computes before the ranks exchange their results.
 _TOGETHER = 4
 _PARENT_DIES = 1
 
@@ -74,8 +74,8 @@ LENT_CORES = "POPINV_LENT_CORES"
 class Cores:
     """The cores of a run on this machine, which its jobs lend each other.
 
-    A core is a file of a folder, and who holds its lock computes there. A job holds one from its
-    start to its end. A loop takes those that are free, and gives them back when it ends. The system
+    A core is a file of a folder, and the holder of its lock computes on it. A job holds one from
+    its start to its end. A loop takes the free cores, and gives them back when it ends. The system
     frees the locks of a process that dies.
 
     Parameters
@@ -97,10 +97,10 @@ class Cores:
 
     @classmethod
     def lend(cls, count: int) -> None:
-        """Let the processes that this one starts lend each other so many cores.
+        """Let the processes that this one starts lend each other ``count`` cores.
 
-        They do so already where this one belongs to such a run, and do not where the variable is
-        ``none``.
+        They already do if this process belongs to a run with shared cores, and do not if the
+        variable is ``none``.
         """
         if os.environ.get(LENT_CORES):
             return
@@ -113,7 +113,7 @@ class Cores:
 
     @contextmanager
     def taken(self, most: int) -> Iterator[int]:
-        """Take up to so many free cores, and provide their number."""
+        """Take up to ``most`` free cores, and provide their number."""
         with ExitStack() as held:
             number = 0
             for path in self._files:
@@ -149,7 +149,7 @@ class Tally:
 
 @contextmanager
 def processes(count: int) -> Iterator[None]:
-    """Share loops among so many processes; 1 runs them here.
+    """Share loops among ``count`` processes; 1 runs them here.
 
     Raises
     ------
@@ -201,12 +201,12 @@ def communicator() -> Any:
 
 @contextmanager
 def agreeing(communicator: Any) -> Iterator[None]:
-    """Run here what each rank runs for itself, until all of them have done so.
+    """Run the block in each rank by itself, until all ranks have finished it.
 
-    An error of one rank is that of all, so that none waits for it.
+    An error of one rank is raised by all ranks, so that none waits for it.
     """
     if _alone:
-        # It is a part of what is run like this.
+        # The loops already run here.
         yield
         return
     tallies = Tally.all()
@@ -238,12 +238,12 @@ def parallel(
     Parameters
     ----------
     turn : callable
-        It changes nothing but what it returns, :class:`Tally` excepted. The result can be pickled.
+        It has no effect besides its result and :class:`Tally`. The result can be pickled.
     name : str
-        Of the loop, for its progress bar and for errors. The first turn of the first loop of a name
-        runs here, so that the processes find compiled code, and short loops are not shared.
+        Name of the loop, for its progress bar and for errors. The first turn of the first loop of a
+        name runs here, so that the processes find compiled code, and short loops are not shared.
     unit : str
-        What a turn computes, for the progress bar.
+        Unit of the turns, for the progress bar.
     delay : float
         Seconds after which the bar is shown.
     long : bool
@@ -314,9 +314,9 @@ def _exchanged(
     before: Sequence[int],
     failure: Exception | None,
 ) -> list[Any]:
-    """Return what each rank has found, and count what the others have counted.
+    """Return the result of each rank, and add the counts of the others.
 
-    The error of one rank is that of all, so that none waits for it.
+    An error of one rank is raised by all ranks, so that none waits for it.
     """
     every = communicator.allgather((found, _increase(tallies, before), failure))
     for other, (_, added, told) in enumerate(every):
@@ -332,10 +332,10 @@ def _forked(
 ) -> Iterator[Result]:
     global _turn, _added
     _turn, _added = turn, (tallies := Tally.all())
-    # What is not written yet would be written by each fork.
+    # Each fork would also write buffered output.
     sys.stdout.flush()
     sys.stderr.flush()
-    # This process takes turns, too.
+    # This process computes turns, too.
     pool = ProcessPoolExecutor(count - 1, get_context("fork"), _begin, (os.getpid(),))
     left = iter(items)
     waiting: deque[Future[tuple[Result, list[int], float]]] = deque()
@@ -393,7 +393,7 @@ def end_with(parent: int) -> None:
 
 
 def _take(item: Any) -> tuple[Any, list[int], float]:
-    """Return the result of a turn, what it has added to each tally, and its seconds."""
+    """Return the result of a turn, its additions to each tally, and its seconds."""
     assert _turn is not None
     before, began = [tally.value for tally in _added], time.perf_counter()
     result = _turn(item)
@@ -401,7 +401,7 @@ def _take(item: Any) -> tuple[Any, list[int], float]:
 
 
 def _taken_here(item: Any) -> Future[tuple[Any, list[int], float]]:
-    """Return the same of a turn of this process, which adds to the tallies itself."""
+    """Return the same for a turn of this process, which adds to the tallies itself."""
     assert _turn is not None
     future: Future[tuple[Any, list[int], float]] = Future()
     began = time.perf_counter()
@@ -410,7 +410,7 @@ def _taken_here(item: Any) -> Future[tuple[Any, list[int], float]]:
             result = _turn(item)
         future.set_result((result, [0] * len(_added), time.perf_counter() - began))
     except Exception as error:
-        # It is told in its turn, as those of the other processes.
+        # The error is reported in the order of the turns, like errors of other processes.
         future.set_exception(error)
     return future
 
@@ -421,7 +421,7 @@ def _increase(tallies: Sequence[Tally], before: Sequence[int]) -> list[int]:
 
 
 def _add(tallies: Sequence[Tally], added: Sequence[int]) -> None:
-    """Add to each tally what another process has counted."""
+    """Add another process's counts to the tallies."""
     for tally, number in zip(tallies, added, strict=True):
         tally.add(number)
 

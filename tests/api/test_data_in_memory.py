@@ -244,7 +244,8 @@ def test_an_array_of_xarray_brings_names_units_and_times():
     np.testing.assert_array_equal(observations["observation_t"], [0, 6, 12])
     # The order of the dimensions does not matter.
     np.testing.assert_array_equal(seen(data.T)["y"], observations["y"])
-    assert "rename that of the systems" in refused(data.rename(system="time2").expand_dims("k").T)
+    renamed = data.rename(system="time2").expand_dims("k").T
+    assert "rename the dimension of the systems" in refused(renamed)
 
 
 def test_dates_are_days_since_the_first():

@@ -323,7 +323,7 @@ MISTAKES = [
     (("start", "component_1", "c"), EACH, "unknown parameter"),
     (("start", "component_3"), {"weight": 0.1, "a": EACH, "b": EACH}, "the law's 2 components"),
     (("start", "component_2"), None, "missing: component_2"),
-    (("start", "component_2", "b", "mean"), -1.0, "more than that of component_1, -1"),
+    (("start", "component_2", "b", "mean"), -1.0, "exceed the mean of component_1, -1"),
 ]
 
 

@@ -2,8 +2,8 @@
 
 An array has a row for each system. A table of pandas has one too, or, if a column holds the values,
 a row for each observation. A DataArray or Dataset of xarray has a dimension of systems. All become
-a table of text or a Dataset (:data:`popinv.observation_files.fit.InMemory`), with what they say of
-the observations: times, labels, units.
+a table of text or a Dataset (:data:`popinv.observation_files.fit.InMemory`), with times, labels and
+units of the observations.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from popinv.sections.tables import Seen, different_times, is_number, named_colum
 from popinv.sections.units import name_and_unit
 
 _SYSTEM, _TIME = "system", "time"
-# Endings that tell the form of the observations; the readers see the kind of a file by its name.
+# Endings that state the form of the observations; the readers recognise a file by its name.
 _TABLE, _ARRAY = "data.csv", "data.nc"
 
 
@@ -73,7 +73,7 @@ def given_data(
     times : sequence of float, optional
         The times of the observations.
     grid : int, optional
-        Number of equally spaced times to which those of a long table are rounded.
+        Number of equally spaced times to which the times of a long table are rounded.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def _of_array(
 
 
 def _times_of_width(times: Sequence[float] | None, width: int) -> dict[str, Any]:
-    """Return the times and the number of entries at each, of so many observations."""
+    """Return the times of ``width`` observations, and the number of entries at each time."""
     if times is None:
         return {}
     listed = [float(t) for t in times]
@@ -201,7 +201,7 @@ def _of_table(
 ) -> GivenData:
     if not len(data) or not len(data.columns):
         raise DataError(f"the table has {len(data)} rows and {len(data.columns)} columns")
-    # An index that says something is a column like others.
+    # An index with information becomes a column.
     if not isinstance(data.index, pd.RangeIndex) or data.index.name is not None:
         names = ["" if name is None else str(name) for name in data.index.names]
         if names == [""]:
@@ -264,7 +264,7 @@ def _source(columns: list[str], name: str) -> str | None:
     try:
         return source_columns(columns, [name])[0]
     except DataError:
-        return None  # the reader says what is wrong
+        return None  # the reader reports the mistake
 
 
 def _of_long(
@@ -350,7 +350,7 @@ def _renamed(dataset: xr.Dataset) -> xr.Dataset:
     if len(first) != 1:
         raise DataError(
             f"the dimensions are {', '.join(map(str, dataset.dims))}, and none is called "
-            f"'{_SYSTEM}'; rename that of the systems"
+            f"'{_SYSTEM}'; rename the dimension of the systems"
         )
     return dataset.rename({first.pop(): _SYSTEM})
 

@@ -36,7 +36,7 @@ def parameter_draws(
     described : mapping of str to Described
         The parameters, in order.
     meaning : str
-        What the draws are.
+        Description of the draws.
     """
     names = [name.replace(" ", "_") for name in described]
     each = zip(names, draws.T, described.values(), strict=True)
@@ -65,7 +65,7 @@ def observed_data(observations: xr.Dataset, forward: ForwardSection) -> xr.Datas
     observations : Dataset
         With ``y`` (system, observation).
     forward : ForwardSection
-        It tells whether they are logarithms, which are undone here.
+        States whether they are logarithms, which are undone here.
     """
     return _Form.of(observations, forward).dataset(observations["y"].values)
 
@@ -81,8 +81,8 @@ def predictive_data(
 def constant_data(observations: xr.Dataset, forward: ForwardSection) -> xr.Dataset:
     """Return design, covariates, noise scales and limits of the systems, as far as there are any.
 
-    The limits have the form of the observations, and are those of what was observed before a
-    logarithm was taken.
+    The limits have the form of the observations, and apply to the observed values before a
+    logarithm is taken.
     """
     order, systems = _systems(observations)
     columns = {}
@@ -121,7 +121,7 @@ def _systems(observations: xr.Dataset) -> tuple[np.ndarray, xr.Variable]:
     order, names = np.arange(count), np.arange(count)
     if "system_id" in observations.coords:
         names = observations["system_id"].values
-        # Numbers, such as those of the rows of a table, go back into their order.
+        # Numbers, such as row numbers of a table, are sorted as numbers.
         if all(str(name).isdigit() for name in names):
             names = names.astype(np.int64)
             order = np.argsort(names, kind="stable")

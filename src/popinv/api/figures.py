@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from popinv.api.result import Result
 
 
-# What only the rounds of a surrogate have.
+# Figures that only a result with rounds of a surrogate has.
 _OF_SURROGATES = ("surrogate_error", "solver_calls")
 
 
@@ -41,7 +41,7 @@ class Plots:
     result: Result
 
     def __call__(self, *names: str) -> Figures:
-        """Draw figures, those of the workflow.
+        """Draw the figures of the workflow.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class Plots:
         Parameters
         ----------
         **settings
-            Those of :meth:`popinv.api.result.Result.posterior`.
+            The settings of :meth:`popinv.api.result.Result.posterior`.
 
         Returns
         -------

@@ -72,28 +72,28 @@ def fit(
         system, or, with a ``value_column``, a row for each observation. An object of xarray has a
         dimension ``system``, and ``time`` where there are times; names and units come from it.
     simulator : callable, mapping or str
-        A function from parameters (n, d_z), one system a row, to observations (n, d_y). It may
-        take ``design`` (n, k) and ``times`` as further arguments. If it takes and returns tensors
-        of torch, the estimators go through the function itself. Otherwise a surrogate is trained
-        on its output. Or the section ``forward`` of a study, such as ``{"kind": "lorenz96"}``.
-        ``times`` are all times (k,), or those of each system (n, m) where no system has half of
-        all and the function of tensors takes such times.
+        A function from parameters (n, d_z), one system a row, to observations (n, d_y). It may take
+        ``design`` (n, k) and ``times`` as further arguments. If it takes and returns tensors of
+        torch, the estimators go through the function itself. Otherwise a surrogate is trained on
+        its output. Or the section ``forward`` of a study, such as ``{"kind": "lorenz96"}``.
+        ``times`` are all times (k,), or the times of each system (n, m) if no system has half of
+        all times and the function of tensors accepts this shape.
     law, noise : mapping or str
         The sections ``law`` and ``noise`` of a study, or the name of a kind that has defaults. A
         function needs a law; the noise is ``diagonal`` by default.
     parameters : sequence of str or mapping, optional
-        The parameters of a function in the order in which it takes them, ``"V [L]"`` or
-        ``{"name": "V", "units": "L", "long_name": ...}``. By default those of ``law["start"]``.
+        The parameters of a function in the order in which it takes them, ``"V [L]"`` or ``{"name":
+        "V", "units": "L", "long_name": ...}``. By default the parameters of ``law["start"]``.
     design : sequence of str or mapping
-        What is known of each system and is given to the function: columns of a DataFrame,
-        variables of a Dataset, or entries of ``known``.
+        Known quantities of each system, passed to the function: columns of a DataFrame, variables
+        of a Dataset, or entries of ``known``.
     known : mapping of str to array_like, optional
         Design and covariates of the systems of an array, each of shape (n,).
     times : sequence of float, optional
         The times of the observations. A long table and xarray have their own; so has a wide table
         whose columns are named by numbers, if the function takes ``times``.
     grid : int, optional
-        Number of equally spaced times to which those of a long table are rounded, by at most
+        Number of equally spaced times to which the times of a long table are rounded, by at most
         ``time_tolerance``.
     observations : mapping, optional
         More about the observations of a function: ``name``, ``units``, ``long_name``,
@@ -107,15 +107,15 @@ def fit(
         Further sections of a study.
     tests : bool
         Whether to test the model with systems that it has not seen, and to compare the answer with
-        that of the distance. If there are few systems, this takes up to five refits, and most of
-        the time.
+        the estimate of the distance. With few systems, the tests take up to five refits, and most
+        of the time.
     seed : int
         The same seed gives the same numbers.
     device : {"auto", "cpu", "cuda"}
         Where a surrogate is trained.
     cores : int
-        Number of processes that share what can be shared, with the same numbers. They are forks of
-        this one: a function that uses threads of its own, as JAX does, needs 1.
+        Number of processes that share the work; it does not change the results. The processes are
+        forks of this one: a function that uses threads of its own, as JAX does, needs 1.
     progress : bool
         Whether to show a bar on standard error.
     verbose : bool
@@ -193,7 +193,7 @@ def fit(
             begun: list[str] = []
 
             def say(what: str) -> None:
-                # The step that is told begins, and the one before it is done.
+                # The reported step begins, and the step before it is done.
                 bar.update(min(1, len(begun)))
                 begun.append(what)
                 bar.set_description(what)
@@ -212,7 +212,7 @@ def load(folder: str | Path, simulator: Callable[..., Any] | None = None) -> Res
     folder : path
         Such as ``results/porous_flow``.
     simulator : callable, optional
-        The function of a fit that needed no surrogate. It is not stored, and figures and
+        The function of a fit that needed no surrogate. The function is not stored. Figures and
         predictions need it; tables and checks do not.
 
     Returns
@@ -224,7 +224,7 @@ def load(folder: str | Path, simulator: Callable[..., Any] | None = None) -> Res
     DataError
         If there is no finished study in the folder, or a store is damaged.
     ConfigError
-        If a simulator is given to a result that has none to be given.
+        If a simulator is given to a result that does not take one.
     """
     answer = check_finished(folder)
     name = Path(folder).resolve().name

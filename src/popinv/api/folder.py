@@ -33,7 +33,7 @@ _STORES = {
 
 
 class Stores(Mapping[str, xr.Dataset]):
-    """The artefacts in the folder of a study, each of which is read when it is asked for.
+    """The artefacts in the folder of a study, each of which is read on first use.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def check_finished(folder: str | Path) -> StudyAnswer:
 
 
 def calibration_in(folder: str | Path) -> dict[str, Any] | None:
-    """Return the calibration of a study that was asked for it."""
+    """Return the calibration of a study, if the study requested it."""
     file = Path(folder) / "evidence" / "calibration.json"
     return read_metrics(file) if file.is_file() else None
 
@@ -135,7 +135,7 @@ def write_result(
             seed=int(dataset.attrs["seed"]),
             created_by=str(dataset.attrs["created_by"]),
         )
-    # Last, as it tells that the result is complete.
+    # Written last, because this file marks the result as complete.
     write_text(folder / ANSWER_FILE, answer.to_json())
     write_text(folder / METRICS_FILE, answer.metrics_json())
     return folder

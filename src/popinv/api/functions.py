@@ -37,8 +37,8 @@ _ADVICE = (
 class OwnFunction(ExternalSection):
     """Your own function, as it is in memory.
 
-    It takes what the function of the kind ``python`` takes, and is called in this process. It is
-    not stored: a section that is read from a file has no function until it is given one.
+    The function takes the arguments of the kind ``python``, and is called in this process. The
+    function is not stored: a section that is read from a file has none until it is given one.
     """
 
     kind: str = Field(default=KIND, description="This class.")
@@ -71,7 +71,7 @@ class OwnFunction(ExternalSection):
         function = self._of_table()
         if self.design_list and not takes(function, "design"):
             raise ConfigError(
-                "the simulator takes no argument 'design', but 'design' names what it is given; "
+                "the simulator takes no argument 'design', but 'design' names its inputs; "
                 "write it as solve(z, design)"
             )
         return with_design(function, len(self.design_list), self.observations.asked_times())
@@ -188,9 +188,9 @@ def _of_tensors(function: Function, z: np.ndarray) -> tuple[np.ndarray | None, s
     x = torch.from_numpy(z.copy()).requires_grad_(True)
     try:
         y = function(x)
-    except Exception as error:  # a function of arrays fails as it likes
+    except Exception as error:  # a function of arrays may raise any error
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        # Detaching a tensor would cut its derivatives off.
+        # A detached tensor has no derivatives.
         return None, text.removesuffix(" Use tensor.detach().numpy() instead.").removesuffix(".")
     if not isinstance(y, torch.Tensor):
         return None, f"it returns a {type(y).__name__}"

@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
 
-# Most numbers of a posterior predictive that are drawn unless it is asked for.
+# Largest size of a posterior predictive that is drawn without a request.
 _CHEAP = 5_000_000
 
 
 class Result:
-    """The recovered law and noise, with everything that was computed on the way.
+    """The recovered law and noise, with all intermediate results.
 
     It comes from :func:`popinv.fit` or :func:`popinv.load`.
 
     Attributes
     ----------
     artefacts : mapping of str to Dataset
-        What the stages have made, by name: ``observations``, ``check`` (the record of solves),
+        The results of the stages, by name: ``observations``, ``check`` (the record of solves),
         ``population`` (the answer), ``distance``, ``pseudo_likelihood``, ``likelihood``, and
         others; docs/results.md describes each.
     answer : StudyAnswer
@@ -150,11 +150,12 @@ class Result:
         Returns
         -------
         DataFrame
-            The index holds the names, those of the noise with the prefix ``noise_``. ``estimate``,
+            The index holds the names; names of the noise have the prefix ``noise_``. ``estimate``,
             ``standard_error``, ``lower`` and ``upper`` (the 95 % interval) are on the natural
-            scale; ``units`` is "1" for what has none; ``kind`` is "law" or "noise"; ``description``
-            says what the parameter is. The standard error is NaN for a parameter at its boundary,
-            and for a summary of a free-form law. A synthetic study has a column ``true``.
+            scale; ``units`` is "1" for a parameter without a unit; ``kind`` is "law" or "noise";
+            ``description`` describes the parameter. The standard error is NaN for a parameter at
+            its boundary, and for a summary of a free-form law. A synthetic study has a column
+            ``true``.
         """
         return summary(self)
 
@@ -170,8 +171,8 @@ class Result:
         -------
         DataFrame
             The index holds the name of each check; ``verdict`` is "good", "doubt" or "neutral",
-            ``result`` says it in a few words, ``finding`` in a sentence, and ``meaning`` what it
-            means.
+            ``result`` states it in a few words, ``finding`` in a sentence, and ``meaning`` explains
+            it.
         """
         return checks(self)
 
@@ -215,7 +216,7 @@ class Result:
     def posterior(self, **settings: Any) -> xr.Dataset:
         """Return the parameters of each system, given its observations and the recovered law.
 
-        A study with the use ``posterior`` has them already. Otherwise, and with settings, they are
+        A study with the use ``posterior`` has stored them. Otherwise, and with settings, they are
         sampled now.
 
         Parameters
@@ -255,7 +256,8 @@ class Result:
             ``posterior`` holds every parameter along (chain, draw), on the natural scale: draws
             about the estimate, or resamples. They are a confidence distribution, and not a
             posterior of a prior. ``posterior_predictive`` and ``observed_data`` hold the
-            observations by system, place and time; ``constant_data`` what is known of the systems.
+            observations by system, place and time; ``constant_data`` holds the known quantities of
+            the systems.
         """
         from popinv.api import datatree
 

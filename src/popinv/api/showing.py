@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Further parameters are counted; `summary` has them all.
 _MOST = 24
 _WIDTH = 100
-# A smaller error of the log likelihood is not told.
+# A smaller error of the log likelihood is not shown.
 _EXACT = 0.0005
 
 

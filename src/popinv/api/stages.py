@@ -1,8 +1,7 @@
 """The stages of a study one after the other, in memory: what the workflow's rules do with files.
 
-The stages, their order and what they take are those of the workflow
-(:mod:`popinv.workflow.stages`). A torch function of one's own needs no surrogate: the estimators
-then go through the function itself, and there are no rounds.
+:mod:`popinv.workflow.stages` states the stages, their order and their arguments. A user's torch
+function needs no surrogate: the estimators evaluate the function itself, and there are no rounds.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from popinv.workflow.run import StudyRun, function_of
 from popinv.workflow.stages import STAGES, call_of
 
 Say = Callable[[str], None]
-"""Told in words what comes next."""
+"""Called with the name of the next step."""
 
 # Solves of a function that needs no surrogate: they check its derivatives and its failures.
 _TRIED = 100
@@ -41,8 +40,7 @@ _KEPT = (
     "polish",
     "assessment",
 )
-# Outputs of the workflow that have another name among the artefacts, which is that of the input of
-# other stages.
+# Outputs of the workflow whose artefact has another name, which other stages use for their input.
 _ARTEFACTS = {"descent": "distance"}
 
 
@@ -52,7 +50,7 @@ def is_exact(study: Study) -> bool:
 
 
 def steps(study: Study) -> int:
-    """Return how often :func:`run_stages` says what comes next."""
+    """Return how often :func:`run_stages` announces a step."""
     rounds = 1 if is_exact(study) else 3 * study.active_learning.rounds + 1
     return rounds + len(list(_after_the_rounds(study)))
 
@@ -92,7 +90,7 @@ def run_stages(
 
 
 class _Fit:
-    """One run of the stages, and what they have made so far."""
+    """One run of the stages, and their results so far."""
 
     def __init__(self, study: Study, observations: xr.Dataset, device: str, say: Say) -> None:
         self.study, self.say, self.kept = study, say, dict[str, xr.Dataset]()
@@ -100,7 +98,7 @@ class _Fit:
         config["thresholds"] = study.surrogate_thresholds()
         self._config = json.dumps(config, sort_keys=True)
         sections = {name: getattr(study, name) for name in _KEPT}
-        # What the stages are given: the last estimate and a surrogate that is no Dataset as well.
+        # The arguments of the stages, with the last estimate and a surrogate that is no Dataset.
         self.given: dict[str, Any] = {}
         self.run = StudyRun(sections, self.given, int(study.seed or 0), device)
         self.keep("observations", observations, "import_observations")

@@ -29,7 +29,7 @@ from popinv.sections.messages import explain, report
 from popinv.sections.units import name_and_unit
 
 _NAME, _SOURCE = "data", "popinv.fit"
-# Systems that a function is called with to learn what it takes and returns.
+# Number of systems in the first call of a function, which shows its arguments and its result.
 _TRIED = 8
 
 
@@ -42,7 +42,7 @@ class Wanted:
     simulator : callable, mapping or str
     law, noise : mapping or None
     parameters, design : sequence of str or mapping, optional
-        Of a function.
+        Parameters and design of a function.
     observations : mapping
         Keys of ``forward.observations``, for a function.
     sections : mapping of str to mapping
@@ -72,8 +72,8 @@ def reading_keys(given: Mapping[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in allowed:
             raise ConfigError(
-                f"popinv.fit has no argument '{name}'.{nearest(name, allowed)} Beside those of its "
-                f"signature, it takes {', '.join(allowed)}."
+                f"popinv.fit has no argument '{name}'.{nearest(name, allowed)} In addition to the "
+                f"arguments in its signature, it takes {', '.join(allowed)}."
             )
     return dict(given)
 
@@ -93,7 +93,7 @@ def known_names(wanted: Wanted) -> tuple[str, ...]:
         try:
             names += TypeAdapter(kind).validate_python(section).covariate_names()
         except ValidationError:
-            continue  # the message on the whole study says what is wrong
+            continue  # the message on the whole study reports the mistake
     return tuple(dict.fromkeys(names))
 
 
@@ -164,7 +164,7 @@ def _observed(study: Study, data: GivenData, seed: int) -> xr.Dataset:
 
 
 def _of_function(function: Function, wanted: Wanted, data: GivenData) -> OwnFunction:
-    """Return the section of a function, whose observations are those of the data."""
+    """Return the section of a function, with the observations of the data."""
     names = wanted.parameters
     described = {**data.described, **wanted.observations}
     if data.numbered and "times" not in described and takes(function, "times"):
@@ -202,7 +202,7 @@ def _named_by(law: Mapping[str, Any] | None) -> list[str]:
 
 
 def _check_times(study: Study, data: GivenData) -> None:
-    """Refuse data whose times are others than those of the forward model."""
+    """Refuse data whose times differ from the times of the forward model."""
     stated, places = data.described.get("times"), study.forward.observed(0)
     if stated is None or places.time_count is None or data.section.get("layout") == "long":
         return

@@ -45,7 +45,7 @@ def summary(result: Result) -> pd.DataFrame:
         )
     )
     table = pd.concat(parts)
-    # The names are those of the metrics, but for the prefix of the noise.
+    # The names are the names of the metrics, except for the prefix of the noise.
     true = {_named(p.kind, p.name): p.true for p in result.answer.parameters}
     given = [true.get(name) for name in table.index]
     if any(value is not None for value in given):
@@ -85,7 +85,7 @@ def _summary_rows(result: Result) -> pd.DataFrame:
 
 
 def _combination_rows(result: Result) -> list[pd.DataFrame]:
-    """Return what the data determine of parameters that they do not determine, if it is known."""
+    """Return the determined combination of parameters that the data do not determine, if known."""
     found = json.loads(result.population.attrs["determined_combinations"])
     if not found:
         return []
@@ -121,7 +121,7 @@ def _table(
 def _standard_errors(result: Result, kind: str, family: Law | NoiseModel) -> list[np.ndarray]:
     """Return standard errors of natural values, by the delta method; NaN where there are none.
 
-    They are those of the answer, those by the model, and robust ones.
+    The three arrays are the errors of the answer, the model-based errors, and the robust errors.
     """
     population = result.population
     p = population["alpha" if kind == "law" else "gamma"].values
@@ -140,7 +140,7 @@ def _standard_errors(result: Result, kind: str, family: Law | NoiseModel) -> lis
 
 
 def _covariances(result: Result) -> list[np.ndarray]:
-    """Return the covariance that the intervals use, and those of both kinds; NaN where unknown."""
+    """Return the covariance that the intervals use, then both kinds; NaN where unknown."""
     population = result.population
     used = population["covariance"].values
     if "resamples" in result.artefacts:
@@ -179,7 +179,7 @@ def checks(result: Result) -> pd.DataFrame:
 
 def influence(result: Result, tolerance: float) -> pd.DataFrame:
     """Return how far the answer moves without each system; see :meth:`Result.influence`."""
-    # Imported here: a session that does not ask for it need not read the method.
+    # Imported here: a session without this table need not load the method.
     from popinv.methods.withdrawal.influence import influence_of, influence_table
 
     answer, law, noise = result.population, result.law, result.noise

@@ -1,7 +1,7 @@
 """The numbers of charts, as tables.
 
 Each row is a point of a mark: its panel and label, its place, the ends of a bar or a band, and the
-value that a colour or a contour shows. Marks across a whole panel, boxes and words are not told.
+value that a colour or a contour shows. Marks across a whole panel, boxes and words have no rows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from popinv.charts.description import (
 COLUMNS = ("panel", "series", "x", "y", "low", "high", "value")
 """The panel and what is drawn, its place, the ends of a bar or a band, and the colour's value."""
 
-# Of a larger heat map every second, third, ... row and column is told.
+# A larger heat map has only every second, third, ... row and column.
 _CELLS = 100
 _NONE = float("nan")
 
@@ -87,7 +87,7 @@ def _points(mark: Line | Points) -> Iterator[Row]:
             yield x, y, _NONE, _NONE, _NONE
         return
     for x, y, low, high in _together(mark.x, mark.y, mark.low, mark.high):
-        # Of intervals alone, the centres are not drawn.
+        # Intervals without marks have no centres.
         across = _NONE if mark.across and not mark.shown else x
         upright = _NONE if not mark.across and not mark.shown else y
         yield across, upright, low, high, _NONE

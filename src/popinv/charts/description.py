@@ -1,10 +1,9 @@
-"""What a chart shows, independent of the library that draws it.
+"""The contents of a chart, independent of the library that draws it.
 
 A panel is a pair of axes with marks: lines, points with intervals, bands, bars, segments, heat
-maps, outlines, reference lines and notes. Every mark holds its own numbers. Sheets of panels are
-drawn by :mod:`popinv.charts.matplotlib_writer`, panels of a page by
-:mod:`popinv.charts.plotly_writer`, and the numbers of both are those of
-:mod:`popinv.charts.csv_writer`.
+maps, outlines, reference lines and notes. Every mark holds its own numbers.
+:mod:`popinv.charts.matplotlib_writer` draws sheets of panels, :mod:`popinv.charts.plotly_writer`
+draws panels of a page, and :mod:`popinv.charts.csv_writer` writes the numbers of both.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Mark:
 
 
 class Look(TypedDict):
-    """What marks of the same quantity have in common."""
+    """The common attributes of marks of the same quantity."""
 
     label: str
     colour: str
@@ -92,7 +91,7 @@ class Points(Mark):
     clip : bool
         Whether marks end at the edge of the panel.
     hover : sequence of str, optional
-        What a page tells of each point.
+        What a page shows for each point.
     """
 
     x: ArrayLike
@@ -120,7 +119,7 @@ class Cloud(Mark):
     size : float
         In points.
     values : array_like of shape (n,), optional
-        What the colours show, from ``least`` to ``largest``.
+        Values that the colours show, from ``least`` to ``largest``.
     edge : str, optional
         Colour of the outlines.
     """
@@ -184,9 +183,9 @@ class HeatMap(Mark):
     extent : (float, float, float, float)
         Left, right, bottom and top edge. The first row is at the top if bottom is larger.
     scale : str
-        What the colours mean.
+        Meaning of the colours.
     texts : sequence of sequence of str, optional
-        What is written in the cells.
+        Texts of the cells.
     square : bool
         Whether x and y have the same scale.
     smooth : bool
@@ -267,7 +266,7 @@ class Frame(Mark):
 class Shape(Mark):
     """The outline of a body through points (n,), which is closed, and in it a faint ground.
 
-    With ``value``, its colour is that of the value from ``least`` to ``largest``.
+    With ``value``, its colour shows the value between ``least`` and ``largest``.
     """
 
     x: ArrayLike
@@ -309,8 +308,8 @@ class Arrow(Mark):
 class Note(Mark):
     """Words at a point or, without ``x``, in the middle of a panel at a share of its height.
 
-    ``size`` is in points; ``framed`` words have a white ground. From a point, words are shifted by
-    so many points across and up; what is shifted across begins there.
+    ``size`` is in points; ``framed`` words have a white ground. ``shift`` moves words from a point
+    across and up, in points; words that are shifted across begin there.
     """
 
     text: str
@@ -335,7 +334,7 @@ class Axis:
     limits : (float or None, float or None)
         None is left to the data. The first may be the larger.
     places, names : optional
-        What is written along the axis, and where.
+        Texts along the axis, and their places.
     slanted : bool
         Whether the names are slanted, where upright ones have no room.
     bare : bool
@@ -343,7 +342,7 @@ class Axis:
     labels : bool
         Whether ticks have their numbers.
     size : float, optional
-        Of the names, in points.
+        Size of the names, in points.
     room : float
         Share of its length that is added at the end, for a legend.
     margin : float, optional
@@ -377,7 +376,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Legend:
-    """Where the names of marks are written in a panel, or below it, in how many columns."""
+    """The place of the names of marks, in a panel or below it, and the number of columns."""
 
     place: Literal[
         "best", "upper right", "upper left", "upper center", "center right", "lower left", "below"
@@ -417,18 +416,18 @@ class Grid:
     Attributes
     ----------
     share_x, share_y : bool, "col" or "row"
-        Whether panels, or those of a column or row, have the same range. Only the outer ones then
-        have labels at ticks.
+        Whether all panels, or the panels of a column or row, have the same range. Only outer panels
+        then have labels at ticks.
     heights, widths : sequence of float, optional
         Relative ones of rows and columns.
     legend : int
         Number of columns of a common legend below, 0 for none.
     keys : sequence of Mark
-        What the common legend shows, by default all marks.
+        Marks of the common legend, by default all marks.
     title : str
-        Of this part of the sheet.
+        Title of this part of the sheet.
     scale : str, or sequence of str or None, optional
-        What the colours of all panels mean, or those of each row.
+        The meaning of the colours in all panels, or in each row.
     """
 
     panels: Sequence[Panel | None]
@@ -454,7 +453,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A picture of panels with a title and perhaps words below, its size in inches."""
+    """A picture of panels with a title and optional words below; its size is in inches."""
 
     title: str
     width: float

@@ -49,7 +49,7 @@ _MARKERS = {
 _ABOVE_BAR = 3
 # Opacity of the ground in a shape.
 _GROUND = 0.25
-# Of a colour that needs light words upon it, from 0 for black to 1 for white.
+# Brightness below which a colour needs light words upon it, from 0 for black to 1 for white.
 _DARK = 0.45
 
 

@@ -1,7 +1,7 @@
 """A chart of a page with its texts, and the colours of light and dark pages.
 
 A colour has the same meaning as on the sheets. Charts are written in the colours of a light page.
-The page itself replaces them by those of a dark page on request.
+The page itself replaces them by the colours of a dark page on request.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DARK = {
     GRID: "#30353A",
 }
 
-# Arrays of more numbers are written in single precision.
+# Larger arrays are written in single precision.
 _MANY = 50
 
 
@@ -50,8 +50,8 @@ class Chart:
         Description for readers who cannot see the chart.
     figure : Figure
         Traces with ``meta=k`` are shown only for choice k, all others always. In a chart with axes
-        of several quantities, ``meta={"x": ..., "y": ...}`` names those of a trace in the table of
-        its numbers, and ``panel`` the panel that it is in.
+        of several quantities, ``meta={"x": ..., "y": ...}`` names the quantities of a trace in the
+        table of its numbers, and ``panel`` names its panel.
     control : {"slider", "select"} or None
         Control for the choice.
     choices : tuple of str

@@ -42,7 +42,7 @@ _COLOURS: dict[str, Any] = {
     "grey": "gray",
 }
 
-# Points of a line, dots of a cloud, and rows and columns of a heat map that are drawn at most.
+# Largest numbers of drawn points of a line, dots of a cloud, and rows or columns of a heat map.
 _POINTS, DOTS, MATRIX = 600, 600, 120
 # Pixels of a point of a sheet.
 _MARKER, _WIDTH = 1.6, 1.1
@@ -67,7 +67,7 @@ class Drawing:
     at : dict
         The axes of its traces.
     told : set of str, optional
-        What the legend has already, if several panels are seen together.
+        Names that the legend already has, if several panels are shown together.
     """
 
     figure: go.Figure
@@ -104,7 +104,7 @@ class Drawing:
         )
 
     def extent(self, upright: bool) -> list[float]:
-        """Return the ends of x, or of y if ``upright``: the limits, or those of the points."""
+        """Return the ends of x, or of y if ``upright``: the limits, or the range of the points."""
         names = self.names["y" if upright else "x"]
         if names is not None:
             return [0.0, len(names) - 1.0]

@@ -81,8 +81,8 @@ def page_figure(panels: Sequence[Panel], height: int = 340, choices: bool = Fals
     Parameters
     ----------
     panels : sequence of Panel
-        One, or several with ``choices``: they share their axes, those of the first, and one of them
-        is shown at a time.
+        One panel, or several with ``choices``: all use the axes of the first, and one of them is
+        shown at a time.
     """
     first = panels[0]
     figure = _empty(height)

@@ -25,7 +25,7 @@ def save(sheet: Sheet, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     TypeError
-        If it is drawn already, as a method of one's own may have done.
+        If it is a drawn figure, as a user's own method may return.
     """
     path = Path(path)
     if not isinstance(sheet, Sheet):

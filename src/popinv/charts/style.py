@@ -1,9 +1,9 @@
 """The style of all figures.
 
-Colours are those of Okabe and Ito, which are distinguishable with any colour vision. A colour has
-the same meaning in all figures. Figures are made without pyplot and with settings that start from
-matplotlib's own defaults. Neither the user's settings nor earlier figures change a file, and the
-settings are restored afterwards.
+Colours come from the palette of Okabe and Ito, which any colour vision can distinguish. A colour
+has the same meaning in all figures. Figures are made without pyplot and with settings that start
+from matplotlib's own defaults. Neither the user's settings nor earlier figures change a file, and
+the settings are restored afterwards.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _SETTINGS: dict[Any, Any] = {
 
 
 def colour_map(name: str, steps: int = 256) -> ListedColormap:
-    """Return the colours of values of this name, in so many steps."""
+    """Return the colours of values of this name, in ``steps`` steps."""
     share = np.linspace(0, _LATEST if name == "time" else 1, steps)
     return ListedColormap(matplotlib.colormaps[_COLOUR_MAPS[name]](share))
 

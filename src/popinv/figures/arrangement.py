@@ -18,7 +18,7 @@ from popinv.forward.datasets import names_in_file, place_coordinates, replicates
 NUMBER = "number of the observation"
 _PREFIX = "observation_"
 _TIME, _ENTRY = "observation_t", "observation_entry"
-# With more names than this, the numbers of the observations say more.
+# With more names than this, the axis shows the numbers of the observations.
 _MOST_NAMES = 24
 # Meaning of the usual names of coordinates.
 _MEANING = {
@@ -101,7 +101,7 @@ def columns_for(count: int) -> int:
 def seen_somewhere(observations: xr.Dataset) -> np.ndarray:
     """Return the numbers of the observations that at least one system has.
 
-    Where systems have times of their own, some may be those of held-out systems alone.
+    Where systems have times of their own, some times may occur only in held-out systems.
     """
     return np.flatnonzero(observations["y"].notnull().any("system").values)
 
@@ -241,7 +241,7 @@ def _title(observations: xr.Dataset, row: int, others: list[str]) -> str:
 
 
 def of_one_replicate(observations: xr.Dataset) -> xr.Dataset:
-    """Return the first replicate of each system; a Dataset without replicates as it is."""
+    """Return the first replicate of each system; without replicates, the Dataset itself."""
     count = replicates_of(observations)
     if count == 1:
         return observations
@@ -250,7 +250,7 @@ def of_one_replicate(observations: xr.Dataset) -> xr.Dataset:
 
 
 def each_replicate(observations: xr.Dataset) -> xr.Dataset:
-    """Return a Dataset whose systems are the single replicates, without those that lack.
+    """Return a Dataset whose systems are the single replicates, without missing replicates.
 
     Parameters
     ----------

@@ -1,16 +1,16 @@
 r"""Calibration: probability integral transforms of observed systems under the fitted model.
 
 With F the model's distribution function of an observation under the system's own conditions, the
-transforms F(y) are uniform if the model is right. They are taken of single observations, and of
-whole systems by the log density of the normal law with the model's mean and covariance. F is the
-share of many draws of the model below y: the prediction discrepancies of mixed-effects models
+transforms F(y) are uniform if the model is right. They are computed for single observations, and
+for whole systems from the log density of the normal law with the model's mean and covariance. F is
+the share of many draws of the model below y: the prediction discrepancies of mixed-effects models
 (Mentré and Escolano, J. Pharmacokinet. Pharmacodyn. 33, 2006).
 
 Their empirical distribution function less the uniform one is drawn with a simultaneous band
 (Säilynoja, Bürkner and Vehtari, Stat. Comput. 32, 2022, who take independent transforms). Here the
-observations of a system depend on each other, and all on the error of the estimate. The band
-(:mod:`popinv.figures.envelopes`) is that of data sets of the fitted model, each at a draw about the
-estimate, whose transforms are taken as those of the data.
+observations of a system depend on each other, and all depend on the error of the estimate. The band
+(:mod:`popinv.figures.envelopes`) comes from data sets of the fitted model, each at a draw about the
+estimate. Their transforms are computed like the data's.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from popinv.seeds import generator
 GRID = np.arange(1, 50) / 50
 """Points at which the distribution functions are compared."""
 
-# Data sets for a band, as many as have no more entries than this. The draws for the distribution
-# functions: at most so many, and so many entries over all groups of systems.
+# Numbers of data sets for a band, and the most entries of all of them. For the distribution
+# functions, the most draws, and the most entries over all groups of systems.
 _SETS, _ENTRIES = (799, 199, 99), 3e7
 _DRAWS, _FEWEST_DRAWS, _DRAWN = 4000, 400, 1e8
 _BLOCK = 2e6
@@ -47,7 +47,7 @@ class Uniformity:
     ----------
     difference : ndarray of shape (49,)
     band : Envelope
-        Where all of it stays with a probability of 95 % if the model is right.
+        The band that holds the whole difference with a probability of 95 % if the model is right.
     count : int
         Number of transforms.
     """
@@ -65,8 +65,8 @@ class Uniformity:
     def of(cls, counts: np.ndarray) -> Uniformity:
         """Return the uniformity of the first row of counts (1 + B, 50) of transforms.
 
-        A column counts those up to a point of the grid and above the one before. The other rows are
-        those of data sets of the model.
+        A column counts the transforms between two neighbouring points of the grid. The other rows
+        count transforms of data sets of the model.
         """
         total = int(counts[0].sum())
         curves = np.cumsum(counts, axis=1)[:, :-1] / max(1, total) - GRID
@@ -90,7 +90,7 @@ class Calibration:
 
 
 def calibration_of(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Calibration:
-    """Return the calibration of a study; it is that of the systems on which it is tested."""
+    """Return the calibration of a study, over the systems on which it is tested."""
     return calibration(*tested_systems(problem, loaded))
 
 
@@ -120,7 +120,7 @@ def calibration(model: FittedModel, tested: np.ndarray, conditions: Conditions) 
         drawn = model.sample(draws, "calibration/draws", number, own)[:, seen].astype(np.float32)
         for column, j in zip(drawn.T, seen, strict=True):
             observations += counted(_ranks(rng, column, every[:, members, j]))
-        # Draws of which the moments are taken are closer to them than others.
+        # Draws that determine the moments are closer to them than other draws.
         half = draws // 2
         moments = _Moments.of(drawn[:half])
         scores = _log_scores(moments, every, members, seen)
@@ -149,7 +149,7 @@ class _Moments:
     def of(cls, reference: np.ndarray) -> _Moments:
         """Return the moments of a large sample of the model (M, d_y)."""
         values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(reference, rowvar=False)))
-        # Without noise in some direction there is nothing to divide by.
+        # A direction without noise has a variance of zero.
         values = np.maximum(values, 1e-14 * values[-1])
         root = (vectors * values**-0.5) @ vectors.T
         return cls(reference.mean(axis=0), root, float(np.log(values).sum()))
@@ -178,8 +178,8 @@ def _log_scores(
 def _ranks(rng: np.random.Generator, drawn: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return the ranks of values among draws (m,), over m + 1; random where they are equal.
 
-    They are uniform if a value has the distribution of the draws, also if that is discrete, as
-    below a limit of quantification.
+    They are uniform if a value has the distribution of the draws, even a discrete one, as below a
+    limit of quantification.
     """
     ordered = np.sort(drawn)
     below, up_to = (np.searchsorted(ordered, values, side) for side in ("left", "right"))

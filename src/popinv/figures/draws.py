@@ -35,7 +35,7 @@ _QUADRATURE = {1: 99, 2: 12}
 _MARGINALS = 6
 # Laws about the estimate, for intervals of densities and correlations, and draws of each.
 _VARIED, _VARIED_DRAWS = 100, 4000
-# A longer name of a field stands alone in the label of an axis.
+# A field with a longer name has only its name in the label of an axis.
 _LONG_NAME = 18
 
 
@@ -62,7 +62,7 @@ def _most_varied(z: np.ndarray, most: int) -> np.ndarray:
     spread, mean = np.nanstd(z, axis=0), np.nanmean(z, axis=0)
     # The denominator vanishes only for a column of zeros, which does not vary.
     variation = spread / np.maximum(np.abs(mean) + spread, 1e-300)
-    # Of columns that are equal up to rounding, the earlier comes first.
+    # The earlier of two columns that are equal up to rounding comes first.
     return np.sort(np.argsort(-variation.round(6), kind="stable")[:most])
 
 
@@ -145,7 +145,7 @@ def _varied(problem: Problem, population: xr.Dataset) -> np.ndarray | None:
     if "alpha_draws" not in population:
         return None
     alphas = population["alpha_draws"].values
-    # Draws that are spread over all, as those of resamples have an order.
+    # Draws are taken evenly over all, because draws from resamples are ordered.
     kept = np.linspace(0, len(alphas) - 1, min(len(alphas), _VARIED)).astype(int)
     omega = matched_omega(problem, _VARIED_DRAWS).numpy()
     every = [parameters_of(population)[0], *alphas[kept]]
@@ -154,7 +154,7 @@ def _varied(problem: Problem, population: xr.Dataset) -> np.ndarray | None:
 
 
 def matched_omega(problem: Problem, count: int) -> torch.Tensor:
-    """Return about so many standard normal numbers of the law, with matched moments, (n, d)."""
+    """Return about ``count`` standard normal numbers of the law, with matched moments, (n, d)."""
     rng, width = generator(problem.seed, "figures/matched"), problem.law.d_omega
     return matched_normals(rng, max(count // 2, width), width)
 
@@ -189,10 +189,10 @@ def plane(
 ) -> Plane:
     """Place solves and populations in two readable quantities.
 
-    The two quantities of a field are its means over the first and the last third of the domain. (Of
-    halves the mean over the whole domain would be fixed by some laws.) Those of other systems are
-    the two parameters that vary most among the solves, in logarithms if they spread over a large
-    factor.
+    The two quantities of a field are its means over the first and the last third of the domain.
+    (Some laws fix the mean over the whole domain, so the means of halves would determine each
+    other.) For other systems, the quantities are the two parameters that vary most among the
+    solves, in logarithms if they spread over a large factor.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@ r"""Simultaneous bands of curves, from simulated ones.
 
 A curve of the data is compared with a band in which a whole curve of the model stays in 95 of 100
 cases: the global envelope by directional quantiles (Myllymäki et al., J. R. Statist. Soc. B 79,
-2017). Of simulated curves, one half gives the median :math:`m_k` at each point and the distances
+2017). One half of the simulated curves gives the median :math:`m_k` at each point and the distances
 :math:`s_k^\pm` from there to the quantiles of 2.5 and 97.5 %. A curve is as extreme as its most
 extreme point,
 
@@ -45,7 +45,8 @@ def envelope(curves: np.ndarray, level: float = 0.95) -> Envelope:
     Parameters
     ----------
     curves : ndarray of shape (2 B + 1, n)
-        Simulated curves. Of 799 or 199, the rank of t is a whole number for a level of 0.95.
+        Simulated curves. With 799 or 199 curves, the rank of t is a whole number for a level of
+        0.95.
 
     Examples
     --------

@@ -12,7 +12,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import parameter_names
 from popinv.inference.stated_values import read_names, read_values, stated_entries
 
-# More panels are too small to be read.
+# Largest number of readable panels.
 _MOST = 6
 
 

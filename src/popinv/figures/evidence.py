@@ -26,7 +26,7 @@ from popinv.charts.description import (
 from popinv.charts.style import LIGHT, MODEL, ORACLE, TRUTH, readable
 from popinv.judgement.judgements import COVERAGE_WANTED
 
-# More parameters are numbered instead of named.
+# Largest number of named parameters; more parameters are numbered.
 _MOST_NAMED = 30
 # Two or three decades have too few powers of ten to read values from.
 _STEPS = (1.0, 2.0, 5.0)
@@ -243,7 +243,7 @@ def scores_panel(comparison: Mapping[str, Any]) -> Panel:
         for factor, bar in ((2, 1.2), (1, 3.0))
     ]
     return Panel(
-        Axis(f"log score of a system less that of the best{by}; thick 1, thin 2 standard errors"),
+        Axis(f"log score per system, minus the best model's{by}; thick 1, thin 2 standard errors"),
         Axis(
             places=places,
             names=[readable(model) for model in models],

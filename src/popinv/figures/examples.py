@@ -36,7 +36,7 @@ from popinv.population.observe import system_labels
 _PANELS = 6
 # Below this width in inches, the legend does not fit into one row.
 _NARROW = 10
-# Of observations that were seen, and of those that are censored below and above.
+# Markers of observed values, and of values that are censored below and above.
 _MARKERS: dict[int, tuple[Marker, str]] = {
     0: ("circle", "observed"),
     -1: ("triangle-down", "censored below"),

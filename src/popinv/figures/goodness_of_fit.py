@@ -39,17 +39,17 @@ STANDARDISED = "standardised"
 
 @dataclass(frozen=True)
 class Goodness:
-    """The systems of a study, how their observations are laid out, and how they are called.
+    """The systems of a study, with the layout and the names of their observations.
 
     Attributes
     ----------
     systems : Individuals
     layout : Arrangement
-        Of the observations of one replicate.
+        Layout of the observations of one replicate.
     quantity : str
         Label of observations.
     seed : int
-        Of the observations that are drawn, where there are many.
+        For the random choice of the drawn observations, where there are many.
     """
 
     systems: Individuals

@@ -30,7 +30,7 @@ from popinv.population.observe import system_labels
 from popinv.seeds import generator
 from popinv.workers import parallel
 
-# Of more systems, as many are drawn at random.
+# Largest number of systems; of more systems, this number is drawn at random.
 _SYSTEMS = 1000
 # Systems whose modes are found together, and entries of their Jacobians and Hessians.
 _TOGETHER, _BLOCK_VALUES = 250, 4e6
@@ -47,7 +47,7 @@ class Individuals:
     names : tuple of str
         The names of the systems in the data, or else "system 0" and so on.
     total : int
-        Number of systems of which these were drawn.
+        Number of systems from which these were drawn.
     observed : ndarray of shape (n, R, d)
         NaN where nothing was observed.
     censored : ndarray of bool, shape (n, R, d)
@@ -94,7 +94,7 @@ class Individuals:
         return np.sqrt(np.where(seen > 0, square / np.maximum(seen, 1), np.nan))
 
     def ranked(self, most: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return at most so many systems with the best fits, and with the worst, none twice."""
+        """Return at most ``most`` systems with the best fits, and with the worst, none twice."""
         misfit = self.misfit
         order = np.argsort(misfit, kind="stable")[: int(np.isfinite(misfit).sum())]
         worst = min(most, -(-len(order) // 2))
@@ -194,7 +194,7 @@ def population_prediction(problem: Problem, alpha: torch.Tensor) -> tuple[np.nda
         with torch.no_grad():
             y = problem.signal(alpha, omega.repeat(len(rows), 1), known).numpy()
         y = y.reshape(len(rows), len(omega), -1)
-        # Where the simulator has no answer, the others count.
+        # Draws without a result of the simulator are left out.
         return np.nanmean(y, axis=1), np.nanvar(y, axis=1)
 
     blocks = [first[i : i + at_once] for i in range(0, len(first), at_once)]

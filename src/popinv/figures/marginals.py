@@ -60,7 +60,7 @@ class PopulationDensity:
     ``band`` holds the lower and the upper ends of pointwise 95 % intervals of the recovered
     density, if they are known.
 
-    If ``wide``, ``x`` is best shown on a logarithmic axis, and the density is that of the natural
+    If ``wide``, ``x`` is best shown on a logarithmic axis, and the density refers to the natural
     logarithm, so that areas are shares of the population on either axis.
     """
 

@@ -1,8 +1,9 @@
 r"""Statistics of the noise: recovered with their intervals, true, and empirical with their ranges.
 
-The empirical covariance of the noise is the covariance of the data less that of the fitted model
-without noise. It scatters, and its scatter is not the interval of the recovered one: its range is
-that of the same statistic over data sets of the fitted model (:mod:`popinv.figures.simulated`).
+The empirical covariance of the noise is the covariance of the data minus the covariance of the
+fitted model without noise. It scatters, and the interval of the recovered covariance does not
+describe its scatter. Its range comes from the same statistic over data sets of the fitted model
+(:mod:`popinv.figures.simulated`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from popinv.figures.simulated import range_of
 from popinv.inference.problem import Problem
 
 # Lags or distances that differ by less than this share of the longest count as equal. If more than
-# so many differ, pairs are averaged in bins.
+# `_MOST` differ, pairs are averaged in bins.
 _SAME, _MOST, _BINS = 1e-6, 60, 40
 # Widest range of an empirical correlation that is shown.
 _WIDEST = 1.0
@@ -29,7 +30,7 @@ _POINTS = 60
 
 @dataclass(frozen=True)
 class NoiseGrowth:
-    """The standard deviation against the signal, the root mean square over the observations.
+    """The standard deviation against the signal, as root mean square over the observations.
 
     Parameters
     ----------
@@ -52,8 +53,8 @@ class NoiseComparison:
     Parameters
     ----------
     empirical : ndarray
-        The covariance of the data less that of the fitted model without noise, which need not be
-        positive definite. NaN for two observations that no two systems share.
+        The covariance of the data minus the covariance of the fitted model without noise, which
+        need not be positive definite. NaN for two observations that no two systems share.
     resampled : ndarray of shape (resamples, d_y, d_y), optional
         Covariances at draws about the estimate, for intervals.
     simulated : ndarray of shape (B, d_y, d_y), optional
@@ -158,7 +159,7 @@ def _curve(
     data: Statistic,
     title: str = "",
 ) -> Curve:
-    """Return a statistic of all covariances: one of the model's own, one of empirical ones."""
+    """Return a statistic of all covariances; ``data`` computes it from empirical ones."""
     half = low = high = None
     if noise.resampled is not None:
         half = 1.96 * np.std([model(matrix) for matrix in noise.resampled], axis=0, ddof=1)
@@ -176,8 +177,8 @@ def _curve(
 def deviations(noise: NoiseComparison) -> Curve:
     """Return the standard deviation of each observation; 0 where an empirical variance is below.
 
-    Empirical ones whose range is wider than twice the recovered one are left out: there the data
-    say nothing.
+    Empirical deviations whose range is wider than twice the recovered deviation are left out: the
+    data do not determine them.
     """
     number = np.arange(1, len(noise.estimate) + 1)
 
@@ -215,7 +216,7 @@ def autocorrelation(noise: NoiseComparison, layout: Arrangement) -> Curve:
     The empirical one is divided by the recovered variance, as the empirical variance may not be
     positive, and held between -1 and 1. Pairs count by their systems. If there are many lags, it is
     the mean over pairs of about equal lag. Lags at which its range is wider than 1 are left out:
-    there the data say nothing.
+    the data do not determine them.
     """
     panel = layout.panels[len(layout.panels) // 2]
     lag, later, earlier = _lags(panel.x)

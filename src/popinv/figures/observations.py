@@ -32,7 +32,7 @@ from popinv.figures.simulated import LEVELS
 
 _EXAMPLES = 6
 _PANELS = 6
-# More names do not fit upright under an axis.
+# Largest number of names that fit upright under an axis.
 _UPRIGHT = 12
 _LEVELS = ", ".join(f"{100 * level:g}" for level in LEVELS) + " %"
 _SHAPES: tuple[tuple[Marker, float, Dash], ...] = (
@@ -96,7 +96,7 @@ def _several(title: str, pairs: list[tuple[Panel, Panel]]) -> Sheet:
 
 
 def _below(panel: Panel) -> Panel:
-    """Return a panel whose marks are named in the legend as those below."""
+    """Return a panel whose marks have the same names in the legend as the marks below."""
     marks = [
         replace(mark, legend=f"below: {mark.label}") if mark.label else mark for mark in panel.marks
     ]
@@ -120,7 +120,7 @@ def quantile_panels(check: PredictiveCheck, most: int) -> list[tuple[Panel, Pane
     """Return quantiles of the data over ranges of the model, and their places in these ranges.
 
     Quantities with names are beside each other, each in its own standard deviations. Other
-    observations have panels for at most so many curves.
+    observations have panels for a limited number of curves.
     """
     data, layout = check.observations["y"], arrangement(check.observations)
     if layout.names:

@@ -70,7 +70,7 @@ class PairDraws:
     ----------
     marginals : tuple of Marginal
     correlations : Correlations
-        Of the same parameters.
+        Correlations of the same parameters.
     """
 
     marginals: tuple[Marginal, ...]
@@ -89,7 +89,7 @@ def joint_of(first: Marginal, second: Marginal) -> Joint:
 
 
 def _edges(marginal: Marginal) -> tuple[np.ndarray, bool]:
-    """Return edges of cells, and whether they are those of logarithms."""
+    """Return edges of cells, and whether they are evenly spaced in logarithms."""
     values = marginal.recovered
     if marginal.true is not None:
         values = np.concatenate([values, marginal.true])
@@ -149,7 +149,7 @@ def pairs_grid(draws: PairDraws) -> Grid:
     Parameters
     ----------
     draws : PairDraws
-        Of at most six parameters, so that the panels are readable.
+        Draws of at most six parameters, so that the panels are readable.
     """
     marginals, count = draws.marginals, len(draws.marginals)
     panels = []

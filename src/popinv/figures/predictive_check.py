@@ -1,12 +1,12 @@
-"""The data beside data sets of the fitted model: what the figures and the pages draw of them.
+"""The data beside data sets of the fitted model, for the figures and the pages.
 
-Where systems are observed at times of their own, few of them share a time, and quantiles at each
-time would say nothing. Neighbouring times are then pooled, as in visual predictive checks.
+Where systems have times of their own, few of them share a time, and quantiles at each time would
+have no information. Neighbouring times are then pooled, as in visual predictive checks.
 
-Systems with known quantities of their own differ for that reason alone. Their observations can be
-corrected by their predictions before quantiles are taken (Bergstrand et al., AAPS J. 13, 2011): an
-observation is multiplied by the median prediction of its bin over its own prediction or, where
-observations may be negative or predictions are near zero, shifted by the difference of the two.
+Systems also differ because their known quantities differ. Their observations can be corrected by
+their predictions before quantiles are taken (Bergstrand et al., AAPS J. 13, 2011): an observation
+is multiplied by the median prediction of its bin over its own prediction or, where observations may
+be negative or predictions are near zero, shifted by the difference of the two.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from popinv.figures.simulated import (
 from popinv.inference.problem import Problem
 from popinv.workers import parallel
 
-# A bin has at least so many values, or half of what the fullest observation has.
+# A bin has at least this number of values, or half the number of the fullest observation.
 _FILLED = 10
 
 
@@ -48,7 +48,7 @@ class Bins:
     Attributes
     ----------
     layout : Arrangement
-        That of the observations, with a point of a panel for each bin.
+        The layout of the observations, with a point of a panel for each bin.
     groups : tuple of ndarray of int
         The observations of each bin.
     """
@@ -99,7 +99,7 @@ def bins_of(layout: Arrangement, y: np.ndarray) -> Bins:
 
 
 def _neighbours(x: np.ndarray, counts: np.ndarray, least: int) -> list[np.ndarray]:
-    """Return runs of neighbours, in order, with at least so many values each if there are so many.
+    """Return runs of neighbours, in order, with at least ``least`` values each if possible.
 
     The run with the fewest values joins the nearer of its neighbours, until no run has too few.
     """
@@ -172,13 +172,13 @@ class QuantileRanges:
 
     @classmethod
     def of_sets(cls, observed: np.ndarray, simulated: np.ndarray) -> QuantileRanges:
-        """Return the ranges of quantiles (3, bins) from those of data sets (B, 3, bins)."""
+        """Return the ranges of quantiles (3, bins) from the quantiles of data sets (B, 3, bins)."""
         low, high = range_of(simulated)
         return cls(observed, low, middle_of(simulated), high)
 
     @property
     def outside(self) -> np.ndarray:
-        """Whether each quantile lies outside its range, (3, bins); 1 in 20 of a right model's."""
+        """Whether each quantile lies outside its range, (3, bins): 1 in 20 under a right model."""
         return np.asarray((self.observed < self.low) | (self.observed > self.high))
 
     def departure(self, spread: np.ndarray) -> np.ndarray:
@@ -217,7 +217,7 @@ class PredictiveCheck:
         ``y`` (system, observation) with those observations that some system has, and each replicate
         as a system.
     bins : Bins
-        Of these observations.
+        Bins of these observations.
     ranges : QuantileRanges
         Quantiles of each bin, and their ranges.
     means, deviations : ndarray of shape (B, d)

@@ -6,8 +6,8 @@ set has the systems of the data: their number, known quantities, noise scales, g
 B of them, the ends of the 95 % range are the order statistics of rank 0.025 (B + 1) and
 0.975 (B + 1), between which a further data set of the model lies in 95 of 100 cases.
 
-The parameters are those of the answer, which was learned from the same data. The data lie a little
-closer to a well estimated model for that, so the ranges are slightly too wide.
+The parameters are the answer's, which was estimated from the same data. The data therefore lie a
+little closer to a well estimated model, and the ranges are slightly too wide.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from popinv.seeds import generator
 LEVELS = (0.05, 0.5, 0.95)
 """Levels of the quantiles over the systems."""
 
-# Ranks 0.025 (B + 1) are whole numbers: there are 40 k - 1 data sets, k from 3 to 5. Of large data
-# sets there are fewer.
+# Ranks 0.025 (B + 1) are whole numbers: there are 40 k - 1 data sets, k from 3 to 5. Large data
+# sets have a smaller k.
 _FEWEST, _MOST, _ENTRIES = 3, 5, 2e7
-# Of more systems, as many are compared. Ranges of their quantiles are narrower than a tenth of a
+# Largest number of compared systems. Ranges of their quantiles are narrower than a tenth of a
 # standard deviation (0.06 for the lowest level of a normal law).
 _SYSTEMS = 20_000
-# Systems with more than 100 observations have as many numbers together as these.
+# Largest number of observed values: fewer systems are compared if each has more than 100.
 _NUMBERS = 2_000_000
 
 
@@ -57,7 +57,7 @@ def some_systems(
 
 @dataclass(frozen=True)
 class DataSets(Sequence[np.ndarray]):
-    """Data sets of the fitted model, each simulated when it is asked for.
+    """Data sets of the fitted model, each simulated on access.
 
     A data set is (N, R d_y) for N systems of R replicates, with NaN where the data have gaps.
 
@@ -126,8 +126,8 @@ def covariance(y: np.ndarray) -> np.ndarray:
 def quantiles(values: np.ndarray, levels: tuple[float, ...] = LEVELS) -> np.ndarray:
     """Return quantiles of the entries of each column that are not NaN, (levels, columns).
 
-    They are those of ``numpy.nanquantile`` along the first axis, which takes each column for itself
-    and is slow.
+    They equal ``numpy.nanquantile`` along the first axis, which treats each column by itself and is
+    slow.
     """
     ordered = np.sort(values, axis=0)
     last = np.maximum((~np.isnan(values)).sum(axis=0) - 1, 0)

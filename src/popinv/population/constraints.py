@@ -14,8 +14,8 @@ constraint                t(u)                                   scale
 ========================  =====================================  =========
 
 The table holds for the parameters of laws and of noise, whose u are the entries of alpha and gamma,
-and for the parameters z of a system, whose u are normal under a Gaussian law. What has no unit,
-what is a logarithm, and both directions of the map follow from it.
+and for the parameters z of a system, whose u are normal under a Gaussian law. The constraint
+determines which values have no unit, which are logarithms, and both directions of the map.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Constraint:
 
     @property
     def domain(self) -> str:
-        """What a number must do, in words."""
+        """The condition on a number, in words."""
         return "be a number"
 
     def bounded(self, u: Numbers) -> Numbers:
@@ -107,7 +107,7 @@ class Above(Constraint):
 
     @property
     def domain(self) -> str:
-        """What a number must do, in words."""
+        """The condition on a number, in words."""
         return f"be larger than {self.low:g}"
 
     def bounded(self, u: Numbers) -> Numbers:
@@ -137,7 +137,7 @@ class Interval(Constraint):
 
     @property
     def domain(self) -> str:
-        """What a number must do, in words."""
+        """The condition on a number, in words."""
         return f"lie between {self.low:g} and {self.high:g}, both left out"
 
     def bounded(self, u: Numbers) -> Numbers:

@@ -19,9 +19,9 @@ from popinv.population.noise.section import NoiseSection
 from popinv.sections.outside import demand, in_users_code
 
 _STEP = 1e-5
-# Tolerances in shares of the largest derivative in a parameter, and of the largest value.
+# Tolerances, relative to the largest derivative in a parameter and to the largest value.
 _TOLERANCE, _OF_VALUE = 1e-4, 1e-7
-# Tolerance of roots of a covariance, in shares of its largest entry.
+# Tolerance of roots of a covariance, relative to its largest entry.
 _OF_ROOTS = 1e-6
 _ROWS = 4
 
@@ -32,12 +32,12 @@ def check_law(section: LawSection, forward: ForwardSection) -> None:
     Parameters
     ----------
     forward : ForwardSection
-        The forward model whose parameters the law is of.
+        The forward model whose parameters the law describes.
 
     Raises
     ------
     ConfigError
-        The message states what the law does, and what it has to do.
+        The message states what the law returned, and what it must return.
     """
     with in_users_code("law"):
         law = section.law(forward)
@@ -158,12 +158,12 @@ def check_noise(section: NoiseSection, observations: Observations) -> None:
     Parameters
     ----------
     observations : Observations
-        The places and times that the noise is over.
+        The places and times of the noise.
 
     Raises
     ------
     ConfigError
-        The message states what the noise model does, and what it has to do.
+        The message states what the noise model returned, and what it must return.
     """
     with in_users_code("noise"):
         noise = section.noise(observations)
@@ -192,7 +192,7 @@ def _check_noise_parameters(section: NoiseSection, noise: NoiseModel, count: int
     )
     demand(
         noise.unrestricted == section.unrestricted,
-        f"the noise model's 'unrestricted' is {noise.unrestricted}, but that of its section is "
+        f"the noise model's 'unrestricted' is {noise.unrestricted}, but its section states "
         f"{section.unrestricted}",
     )
     for attribute in ("correlations", "scale"):
@@ -284,7 +284,7 @@ def check_names(subject: str, model: Any, attributes: Sequence[str]) -> list[str
     Raises
     ------
     ConfigError
-        If an attribute lacks, or if names are empty, not text, or equal.
+        If an attribute is missing, or if names are empty, not text, or equal.
     """
     for attribute in attributes:
         demand(hasattr(model, attribute), f"the {subject} has no attribute '{attribute}'")
@@ -306,7 +306,7 @@ def check_constraints(subject: str, model: Parameterised) -> None:
     Raises
     ------
     ConfigError
-        If there are more or fewer, or others than those of :mod:`popinv.population.constraints`.
+        If the numbers differ, or if a constraint is not from :mod:`popinv.population.constraints`.
     """
     if model.states_flags:
         return

@@ -1,7 +1,7 @@
 """The kinds of laws and of noise families, and the section of any of them.
 
-The configuration is checked against all of them. What computes does not import this module, so that
-a stage depends only on the code of its own study's law and noise.
+The configuration is checked against all of them. Computing modules do not import this module, so a
+stage depends only on the code of its own study's law and noise.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from popinv.population.noise.unstructured_section import (
 )
 from popinv.sections.outside import OrOutside
 
-# Each law's section joins this union, told apart by its `kind`.
+# Each law's section joins this union. Its `kind` identifies it.
 Law = Annotated[
     MaternFieldSection
     | LevelSetFieldSection
@@ -47,7 +47,7 @@ Law = Annotated[
     OrOutside(LawSection, "law"),
 ]
 
-# Each family's section joins this union, told apart by its `kind`.
+# Each family's section joins this union. Its `kind` identifies it.
 Noise = Annotated[
     IsotropicSection
     | DiagonalSection
@@ -68,12 +68,12 @@ def sections_by_kind(union: Any) -> dict[str, Any]:
 
 
 def law_section(section: LawSection | Mapping[str, Any]) -> LawSection:
-    """Return the section of a law as an object, from a checked mapping too."""
+    """Return the section of a law as an object; a checked mapping is converted."""
     return _LAW.validate_python(section)
 
 
 def noise_section(section: NoiseSection | Mapping[str, Any]) -> NoiseSection:
-    """Return the section of a noise family as an object, from a checked mapping too."""
+    """Return the section of a noise family as an object; a checked mapping is converted."""
     return _NOISE.validate_python(section)
 
 

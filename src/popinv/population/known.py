@@ -1,9 +1,8 @@
-"""The quantities that are known of each system: its design and its covariates.
+"""The known quantities of each system: its design and its covariates.
 
-The design enters the forward model beside the parameters: a dose, a load, a geometry. Covariates
+The design is a further input of the forward model, such as a dose, a load or a geometry. Covariates
 shift the law of the parameters, or scale the noise. Simulated systems take both from observed ones.
-The places of systems that are observed at places of their own are among both
-(:mod:`popinv.population.places`).
+Where each system has its own places, both contain these places (:mod:`popinv.population.places`).
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class Known:
     ----------
     design : Tensor of shape (n, d_design)
     covariates : Tensor of shape (n, k)
-        In the order of the law, then those of the noise alone.
+        The covariates of the law in its order, then the covariates that only the noise uses.
     """
 
     design: torch.Tensor
@@ -39,7 +38,7 @@ class Known:
 
     @classmethod
     def nothing(cls, count: int) -> Known:
-        """Return the quantities of so many systems of which nothing is known."""
+        """Return the quantities of ``count`` systems of which nothing is known."""
         none = torch.empty((count, 0), dtype=torch.float64)
         return cls(none, none)
 
@@ -61,19 +60,19 @@ class Known:
         return self._mapped(lambda rows: rows[systems])
 
     def repeated(self, times: int) -> Known:
-        """Return each row so many times in a row."""
+        """Return each row ``times`` times in a row."""
         return self._mapped(lambda rows: rows.repeat_interleave(times, dim=0))
 
     def for_rows(self, count: int) -> Known:
-        """Return as many of each row, that follow each other, as make this count."""
+        """Return each row equally often, copies in a row, ``count`` rows in all."""
         return self.repeated(count // len(self)) if self.width else Known.nothing(count)
 
     def tiled(self, times: int) -> Known:
-        """Return all rows so many times, one after the other."""
+        """Return all rows ``times`` times, one copy after the other."""
         return self._mapped(lambda rows: rows.repeat(times, 1))
 
     def in_turns(self, count: int) -> Known:
-        """Return so many rows, the systems one after the other and then again."""
+        """Return ``count`` rows: the systems in order, repeated from the first."""
         return self.of(np.arange(count) % len(self))
 
     def _mapped(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Known:
@@ -110,7 +109,7 @@ def inputs(law: Law, alpha: torch.Tensor, omega: torch.Tensor, known: Known) -> 
     Tensor of shape (n, d_z + d_design)
     """
     if law.covariates:
-        # The covariates of the noise alone follow those of the law.
+        # The law's covariates come first; the covariates that only the noise uses follow.
         z = law.sample_given(alpha, omega, known.covariates[:, : law.covariates])
     else:
         z = law.sample(alpha, omega)

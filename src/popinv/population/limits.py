@@ -4,16 +4,15 @@ An observation y of a system has up to four limits,
 
 .. math:: a \le l < u \le b,
 
-with a = l = -inf or u = b = inf where there are none. It is censored if it lies in (a, l] or in
-[u, b): it is then known to lie there, and nothing else. What is held of it is
+with a = l = -inf or u = b = inf where there are none. It is censored if it lies in (a, l] or in [u,
+b): only the interval is then known. The stored value is
 
 .. math:: T(y) = \begin{cases} l & a < y \le l \\ u & u \le y < b \\ y & \text{otherwise.}
     \end{cases}
 
-l and u are limits of quantification, and a and b are what is known of the values beyond, such as
-that a concentration is not negative. An observation between two values a and l is censored with
-these limits, and held as l. This is the convention of the columns CENS and LIMIT of Monolix and
-NONMEM.
+l and u are limits of quantification. a and b bound the values beyond, as a concentration is not
+negative. An observation between two values a and l is censored with these limits, and stored as l.
+This is the convention of the columns CENS and LIMIT of Monolix and NONMEM.
 """
 
 from __future__ import annotations
@@ -104,7 +103,7 @@ def limits_of(ends: Mapping[str, np.ndarray], observations: Observations) -> Lim
     Parameters
     ----------
     ends : mapping of str to ndarray of shape (n, d_y)
-        Those of what a file holds, by :data:`popinv.observation_files.limit_keys.VARIABLES`.
+        The limits in a file, by :data:`popinv.observation_files.limit_keys.VARIABLES`.
     """
     if observations.logarithm:
         # A value that is only known to be positive has any logarithm.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def covariate_names(law: LawSection, *noises: NoiseSection | None) -> tuple[str, ...]:
-    """Return the covariates of each system: those of the law, then those of noises alone."""
+    """Return the covariates of each system: the law's, then the covariates of the noises alone."""
     names = [*law.covariate_names()]
     for noise in noises:
         names += noise.covariate_names() if noise is not None else ()

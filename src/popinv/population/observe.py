@@ -50,7 +50,7 @@ def observe_through_noise(
     noise : ndarray of shape (n, R d_y)
         xi of R replicates, side by side.
     observations : Observations
-        What the columns are.
+        The columns of the observations.
     seed, stage : int, str
         Address of the draws of s.
     heldout : int
@@ -73,7 +73,7 @@ def observe_through_noise(
     kept = None if scale is None else scale[solved]
     seen = (clean if replicate_count == 1 else np.tile(clean, (1, replicate_count))) + noise
     return observations_dataset(
-        # Many systems are not copied for nothing.
+        # The array is copied only if a solve failed.
         seen if solved.all() else seen[solved],
         observations,
         heldout,
@@ -104,9 +104,9 @@ def observations_dataset(
     Parameters
     ----------
     y : ndarray of shape (n, R d_y)
-        Observations, NaN where nothing was seen. Those of R replicates are side by side.
+        Observations, NaN where nothing was observed. The R replicates are side by side.
     observations : Observations
-        What the columns are.
+        The columns of the observations.
     heldout : int
         Number of systems held out.
     noise_scale : ndarray of shape (n,), optional
@@ -195,7 +195,7 @@ def system_names(observations: xr.Dataset) -> list[str] | None:
 
 
 def system_labels(observations: xr.Dataset) -> list[str]:
-    """Return what the systems to learn from are called in figures: their names, or "system 0"."""
+    """Return the systems to learn from as figures name them: their names, or "system 0"."""
     named = system_names(observations)
     return named or [f"system {i}" for i in range(observations.sizes["system"])]
 
@@ -205,7 +205,7 @@ def without_systems(
 ) -> tuple[xr.Dataset, np.ndarray]:
     """Return observations without some systems, and the numbers of those that are left.
 
-    The systems that the answer is tested on stay the same ones, less the withdrawn.
+    The answer is tested on the same systems as before, without the withdrawn ones.
 
     Parameters
     ----------

@@ -1,17 +1,17 @@
 r"""Systems that are observed at few of the places, or times, at which any system is observed.
 
 The observations of N systems are stored at the union of all places, with gaps. Where no system has
-half of these d places, the problem of inference is that of m observations of each system, with m
-the largest number of any: y_n has the entries ``e_n`` (m,) of the union, and
+half of these d places, inference treats m observations of each system, with m the largest number of
+any system: y_n has the entries ``e_n`` (m,) of the union, and
 
 .. math:: y_n = G(z_n)[e_n] + \xi_n, \qquad \operatorname{Cov} \xi_n = \Gamma[e_n, e_n].
 
 A system with fewer observations is filled up with other places of the union, at which it has gaps.
 
-The places are known quantities of a system. They are the last of its design, as the simulator
-needs them, and the last of its covariates, as the noise does (:mod:`popinv.population.known`). So
-simulated systems take their places from observed ones, and systems with the same places and other
-known quantities have the same moments.
+The places are known quantities of a system. The places are the last columns of the design, for the
+simulator, and the last covariates, for the noise (:mod:`popinv.population.known`). So simulated
+systems take their places from observed ones, and systems with the same places and other known
+quantities have the same moments.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def known_with_places(known: Known, places: np.ndarray) -> Known:
 
 
 def noise_at_places(noise: NoiseModel, count: int) -> NoiseModel:
-    """Return the noise of one replicate of systems with so many places of their own."""
+    """Return the noise of one replicate, for systems with ``count`` places of their own."""
     varying = noise if isinstance(noise, VaryingNoise) else VaryingNoise(noise)
     same = varying.base.at_any_places(count)
     if same is None:
@@ -114,7 +114,7 @@ class _AtPlaces:
 def simulator_at_places(simulate: Simulate, count: int) -> Simulate:
     """Return the simulator of m places of each row, which follow its inputs: (n, inputs + m).
 
-    Without places of the systems' own, for a count of zero, it is left as it is.
+    A count of zero returns the simulator unchanged.
     """
     if not count:
         return simulate

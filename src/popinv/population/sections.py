@@ -100,7 +100,7 @@ class KnownDistribution(Section):
         return self
 
     def values(self, generator: np.random.Generator, count: int) -> np.ndarray:
-        """Return values for so many systems."""
+        """Return values for ``count`` systems."""
         if self.uniform is not None:
             low, high = self.uniform
             return generator.uniform(low, high, size=count)

@@ -73,7 +73,7 @@ def noise_rows(
     clean : ndarray of shape (n, d_y)
         G(z), NaN rows for solves that failed.
     covariates : ndarray of shape (n, k), optional
-        Of the systems, for noise that depends on them.
+        Covariates of the systems, for noise that depends on them.
     """
     e = standard_normal_rows(seed, f"{stage}/noise", 0, len(clean), noise.d_y)
     x = None if covariates is None else torch.from_numpy(covariates)

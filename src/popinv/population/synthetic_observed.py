@@ -1,6 +1,6 @@
 """Synthetic systems, solved and observed as a study states.
 
-They have the true noise, all that is known of them, and their truth.
+They have the true noise, their known quantities, and their truth.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def true_noise(
 def known_of_systems(
     model: Model, observations: SyntheticObservations, seed: int, count: int
 ) -> KnownColumns | None:
-    """Return the design and all covariates of so many systems; None if there are none."""
+    """Return the design and all covariates of ``count`` systems; None if there are none."""
     names = model.forward.design_names(), _covariates(model, observations)
     return synthetic_known(observations, *names, seed, count)
 
@@ -119,7 +119,7 @@ def truth_dataset(
     law, noise : Law, NoiseModel
     alpha, gamma : ndarray of shape (d_alpha,), (n_gamma,)
     solves : Dataset
-        Of the n systems that could be solved.
+        Solves of the n systems that could be solved.
     covariates : ndarray of shape (n, k), optional
     """
     x = None if covariates is None else torch.from_numpy(covariates)
@@ -153,8 +153,8 @@ def synthetic_known(
 ) -> KnownColumns | None:
     """Return the known quantities of a synthetic population; None if it has none.
 
-    A quantity has the same values wherever it is asked for. Covariates count from the mean of
-    their distribution over these systems.
+    A quantity has the same values in every call. Covariates count from the mean of their
+    distribution over these systems.
 
     Parameters
     ----------

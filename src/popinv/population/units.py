@@ -9,7 +9,7 @@ from popinv.population.laws.base import Law
 from popinv.population.model import Model
 
 _OF = {
-    "_mean_increment": "by how much the mean of {} exceeds that of the component before",
+    "_mean_increment": "increment of the mean of {} over the component before",
     "_mean": "mean of {}",
     "_standard_deviation": "standard deviation of {}",
     "_scale_coefficient": "coefficient of the logarithm of a standard deviation",
@@ -24,7 +24,7 @@ _OF_VALUES = ("_median", "_quantile_05", "_quantile_25", "_quantile_75", "_quant
 
 @dataclass(frozen=True)
 class Described:
-    """The unit of a parameter, "1" if it has none, and what it is.
+    """The unit of a parameter, "1" if it has none, and its description.
 
     ``scale`` is "log" or "logit" if it is a number on that scale of the parameter.
     """
@@ -42,8 +42,8 @@ class Described:
 def law_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Described]:
     """Return units and descriptions of parameters, or summaries, of the law.
 
-    Mean and standard deviation of a parameter that enters by its logarithm are those of the
-    logarithm. The mean has the unit ``log(L)``, say, which tells that of the parameter itself. A
+    For a parameter that enters by its logarithm, mean and standard deviation describe the
+    logarithm. The mean has a unit such as ``log(L)``, which contains the unit of the parameter. A
     coefficient is a change per unit of its covariate.
 
     Parameters

@@ -67,7 +67,7 @@ def _field_range(draws: FieldDraws) -> Chart:
         "field-range",
         f"Range of the {draws.quantity}",
         "Point by point, over the population"
-        + (", beside that of the true law." if draws.true is not None else "."),
+        + (", beside the range of the true law." if draws.true is not None else "."),
         f"Pointwise range of the {draws.quantity} under the recovered law; in the middle of the "
         f"domain from {rounded(low[middle], 3)} to {rounded(high[middle], 3)}, mean "
         f"{rounded(mean[middle], 3)}.",

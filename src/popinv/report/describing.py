@@ -17,7 +17,7 @@ from popinv.population.noise.section import NoiseSection
 from popinv.report.formats import readable, rounded
 from popinv.sections.outside import Kind
 
-# This part of a key's description only tells how to write several numbers.
+# This part of a key's description only states how to write several numbers.
 _HOW_GIVEN = re.compile(r"(: one number|, or a list|\. ).*|\.$")
 # Further names are counted, not listed.
 _NAMES = 8
@@ -52,7 +52,7 @@ def _sentence(term: str, section: Kind) -> str:
 
 
 def _unknowns(section: LawSection | NoiseSection) -> str:
-    """Return the unknowns with their meanings, as the configuration explains them."""
+    """Return the unknowns with their meanings, as the configuration describes them."""
     start = section.start
     if isinstance(start, Mapping):
         names = ", ".join(readable(name) for name in list(start)[:_NAMES])

@@ -105,7 +105,7 @@ def _residuals(fit: Goodness) -> Chart:
 
 
 def _some(seen: int) -> str:
-    """Return that a few of so many observations are drawn, if they are."""
+    """Return a sentence if only some of the observations are drawn."""
     return f" {DOTS} of {seen} observations are drawn." if seen > DOTS else ""
 
 

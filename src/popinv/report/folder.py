@@ -1,6 +1,6 @@
 """The report's folder holds the charts' library, and pages that were written before.
 
-The workflow asks for this whenever it is parsed, so that nothing heavy is imported here.
+The workflow imports this module whenever it is parsed, so the module imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from importlib import metadata
 from pathlib import Path
 
 ASSETS = "assets"
-"""Folder of the charts' library, within that of the report."""
+"""Folder of the charts' library, within the report's folder."""
 
 
 def library_name() -> str:
-    """Return the name of the file with the charts' library, whose version it tells."""
+    """Return the name of the file with the charts' library, which contains the version."""
     return f"plotly-{metadata.version('plotly')}.min.js"
 
 
@@ -56,7 +56,7 @@ def is_alone(
 
 @cache
 def templates_hash() -> str:
-    """Return a hash of the pages' templates, as Snakemake does not see those of a package."""
+    """Return a hash of the pages' templates, as Snakemake does not see a package's templates."""
     digest = hashlib.sha256()
     for file in sorted((Path(__file__).parent / "templates").iterdir()):
         digest.update(file.name.encode() + file.read_bytes())

@@ -107,10 +107,10 @@ def gather_study(
     Parameters
     ----------
     file : path
-        ``answer.json`` of the study, whose folder is that of the study.
+        ``answer.json`` in the study's folder.
     section : popinv.config.study.Study
-        What it asks for beyond the answer (baselines, evidence, downstream methods) is read where
-        it is there.
+        Requested results beyond the answer (baselines, evidence, downstream methods) are read if
+        they exist.
     stores : iterable of path
         Stores whose hashes are shown, as paths.
 
@@ -220,7 +220,7 @@ def gather_method(
     results : path
         The folder of the results.
     studies : mapping of str to popinv.config.study.Study
-        The studies that use it, of which those are told that have its ``metrics.json``.
+        The studies that use it; studies without its ``metrics.json`` are left out.
     about : str
         Its page of documentation. Its title, its first paragraph and the beginning of the section
         on its use on a study are shown.

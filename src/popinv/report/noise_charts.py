@@ -34,7 +34,7 @@ def noise_charts(
 ) -> list[Chart]:
     """Return the covariance as a heat map unless it is diagonal, and suitable curves together.
 
-    Deviations that neither vary nor have empirical counterparts are in the table of parameters.
+    The table of parameters holds standard deviations that neither vary nor have empirical values.
     """
     correlated = np.count_nonzero(noise.estimate) > len(noise.estimate)
     parts: list[tuple[Panel, str]] = []
@@ -77,8 +77,8 @@ def _heat_map(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
         + (
             ""
             if noise.true is not None
-            else "The empirical one is the data's covariance less "
-            "that of the fitted model without noise; it scatters."
+            else "The empirical covariance is the data's covariance minus "
+            "the covariance of the fitted model without noise; it scatters."
         )
         + cut,
         f"Heat maps of the noise covariance, recovered and {noise.reference_name}; their "

@@ -1,8 +1,8 @@
 """HTML pages from records and charts.
 
 A page holds its texts, tables, pictures and numbers. The library that draws its charts is too large
-for that (4.8 MB, of which plotly has no smaller bundle for Python): it lies once in the folder of
-the report, and every page with charts names it by its path from there.
+for each page (4.8 MB; plotly has no smaller bundle for Python). The report's folder holds one copy,
+and every page with charts refers to it by a relative path.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _PACKAGES = (
     "snakemake",
     "plotly",
 )
-# A table of metrics has at most so many rows; the rest can be saved.
+# Largest number of rows of a table of metrics; the rest can be saved.
 _MOST_NUMBERS = 1000
 # The first table has at most this many parameters of the noise.
 _NOISE_ROWS = 6
@@ -185,14 +185,14 @@ def index_page(
 
 
 def first_page(study: str) -> str:
-    """Return a page that leads to that of the one study of a report at once."""
+    """Return a page that redirects to the page of a report's only study."""
     return _environment().get_template("first.html").render(study=study)
 
 
 def write_index_of(results: Path) -> Path:
     """Write the first page of the report of a folder of results, and return the page.
 
-    It lists what is there: no configuration is read, and nothing of the folder is run.
+    The page lists the existing results. It reads no configuration and runs nothing in the folder.
 
     Raises
     ------

@@ -80,7 +80,7 @@ class Row:
     Attributes
     ----------
     cells : dict of str to str
-        What is shown, by column.
+        Texts by column.
     """
 
     part: str
@@ -98,7 +98,7 @@ class UseRecord:
         Its name, or "test problem".
     metrics : dict
     claims : tuple of Row
-        A table of what was found, in parts.
+        The table of findings, in parts.
     pictures : tuple of Picture
     stages : tuple of StageCosts
         Resources of the job.
@@ -145,7 +145,7 @@ class Comparison:
 
     @property
     def explained(self) -> list[str]:
-        """What the numbers are and mean."""
+        """Explanations of the numbers."""
         return explained(self.numbers)
 
     @property

@@ -91,7 +91,7 @@ def page_of(
 def charts_of(
     study: StudyRecord, problem: Problem, loaded: Mapping[str, xr.Dataset]
 ) -> dict[str, list[Chart]]:
-    """Return the charts of each section of the page; the arguments are those of `page_of`."""
+    """Return the charts of each section of the page; `page_of` describes the arguments."""
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
     whole = problem.at_all_places
     shown, shown_loaded = some_systems(whole, loaded)
@@ -140,9 +140,9 @@ def _if(chart: Chart | None) -> list[Chart]:
 
 
 def searches_of(loaded: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:
-    """Return name, arrival, use and reason against it of each estimator, and whether it is chosen.
+    """Return the search of each estimator: its name, its convergence, and whether it is chosen.
 
-    The arguments are those of :func:`page_of`.
+    :func:`page_of` describes the arguments.
     """
     chosen = loaded["population"].attrs["estimator"]
     found = [(name, loaded[name].attrs) for name in ESTIMATORS if name in loaded]

@@ -43,9 +43,9 @@ def calibration_chart(found: Calibration, fitted: bool = False) -> Chart:
     return Chart(
         "calibration",
         "Calibration",
-        "Distribution of the probability integral transforms, less the uniform one. A right model "
+        "Distribution of the probability integral transforms, minus the uniform one. A right model "
         f"keeps a whole curve in its band in 95 of 100 cases; {told}.{of}",
-        f"Distribution functions of probability integral transforms less the uniform one: {told}.",
+        f"Distribution functions of probability integral transforms minus the uniform one: {told}.",
         page_grid(panels, 2, 360, alike=True),
         wide=True,
     )
@@ -73,7 +73,7 @@ def _uniformity(found: Uniformity, title: str, upwards: Axis) -> Panel:
 # Number of parameters with a row.
 _ROWS = 12
 _COLOURS = {"distance": DATA, "pseudo_likelihood": ORACLE, "likelihood": MODEL}
-# Standard errors that are shown at most; the table of the chart's numbers has all.
+# Largest number of standard errors on the axis; the table of the chart's numbers has all.
 _FURTHEST = 15.0
 # Half width of a 95 % interval, in standard errors.
 _WIDE = 1.96
@@ -91,7 +91,7 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
         ``estimates``, ``estimate_errors``, ``covariance``, ``bound`` and ``surrogate_shift``;
         ``estimator`` and ``through`` among its attributes.
     left_out : ndarray of bool, optional
-        Parameters that are not shown, since they have no meaning of their own.
+        Parameters that are not shown, because they have no meaning of their own.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
     if found.treatment == "included":
         label = "the surrogate's error, one standard deviation"
     marks.append(Points(shift, places, "diamond", 7, filled=False, colour=MODEL, label=label))
-    # An estimate without information has an interval beside which the others are points.
+    # An estimate without information has an interval that reduces the others to points.
     furthest = max(furthest, float(np.abs(shift).max()))
     panel = Panel(
         Axis(
@@ -162,7 +162,7 @@ def estimator_chart(population: xr.Dataset, left_out: np.ndarray | None = None) 
         "estimators",
         "Estimates of all estimators",
         f"Bars are 95 % intervals of each estimator. {about}",
-        f"Estimates beside the answer, that of the {readable(chosen)}, in its standard errors: "
+        f"Estimates beside the answer, from the {readable(chosen)}, in its standard errors: "
         f"{'; '.join(words)}. {about}",
         page_figure([panel], 130 + 56 * len(rows)),
         wide=True,

@@ -101,7 +101,7 @@ def training_settings(
 
 
 def training_data(solves: xr.Dataset, round_number: int, recency_decay: float) -> TrainingData:
-    """Return the successful solves, the later rounds weighing more."""
+    """Return the successful solves; later rounds have larger weights."""
     kept = np.flatnonzero(solves["reason"].values == 0)
     rounds = solves["round"].values[kept]
     return TrainingData(

@@ -72,7 +72,7 @@ def collect(chunks: Sequence[xr.Dataset]) -> xr.Dataset:
     joined["surrogate_push"] = variable(
         "round_number",
         [np.nan],
-        "by how much the previous surrogate's error moves the round's estimate, the largest of the "
+        "shift of the round's estimate due to the previous surrogate's error, the largest of the "
         "parameters, in standard errors",
     )
     return joined.assign_attrs(converged=0)
@@ -126,11 +126,11 @@ def judge(
     thresholds: Thresholds,
     push: Callable[[xr.Dataset], float],
 ) -> xr.Dataset:
-    """Append fresh solves to the earlier ones, with the last surrogate's error on them.
+    """Append fresh solves to the earlier ones, with the error of the last surrogate.
 
     The attribute ``converged`` of the result is 1 if the surrogate's error and its effect on the
     answer are below their thresholds, or if an earlier round converged and this one solved nothing.
-    The forward model itself in the place of a surrogate has neither.
+    The forward model itself has neither an error nor an effect.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def judge(
     estimate : Dataset
         The round's estimate, with ``noise_covariance``.
     push : callable
-        Maps the fresh solves that succeeded to the push.
+        Maps the fresh solves that succeeded to the shift of the estimate, in standard errors.
     """
     number = previous.sizes["round_number"]
     fresh = fresh.copy()
@@ -147,7 +147,7 @@ def judge(
     fresh["round"].attrs = dict(previous["round"].attrs)
     solved = fresh["reason"].values == 0
     error = pushed = np.nan
-    # As `popinv.surrogate.simulator.is_exact`, whose module needs the tensor library.
+    # Same test as `popinv.surrogate.simulator.is_exact`, whose module needs the tensor library.
     exact = bool(getattr(surrogate, "exact", False))
     if solved.any() and not exact:
         cholesky = np.linalg.cholesky(estimate["noise_covariance"].values)

@@ -1,14 +1,15 @@
 r"""Principal components of the outputs on which a network is trained.
 
-Observations of one solution by many sensors are strongly correlated. A network that answers each
-by itself has errors that are rough from sensor to sensor, and the noise may be small in just these
-directions. Standardised outputs u of n solves are therefore written
+Observations of one solution by many sensors are strongly correlated. A network that predicts each
+observation by itself has errors that are rough from sensor to sensor, and the noise may be small in
+these directions. Standardised outputs u of n solves are therefore written
 
 .. math:: u \approx c + B s, \qquad B = V \operatorname{diag}(\sigma),
 
 with c their mean and V the directions of their largest standard deviations sigma, and the network
-answers the scores s, of variance 1 (POD-NN; Hesthaven and Ubbiali, J. Comput. Phys. 363, 2018,
-there of the outputs themselves). What is left out is a share of at most `LEFT_OUT` of the variance.
+predicts the scores s, of variance 1 (POD-NN; Hesthaven and Ubbiali, J. Comput. Phys. 363, 2018, who
+decompose the outputs themselves). The components leave out at most a share `LEFT_OUT` of the
+variance.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ import numpy as np
 LEFT_OUT = 1e-8
 """Largest share of the variance of the outputs that the components leave out.
 
-It amounts to a ten thousandth of the outputs' standard deviation. In porous flow, the error of the
+The share corresponds to 0.0001 of the outputs' standard deviation. In porous flow, the error of the
 surrogate does not depend on it between 1e-12 and 1e-4.
 """
 
-# Largest number of components relative to the outputs. In porous flow 31 of 50 lower the error by
-# 2.5; of two materials with sharp interfaces there would be 43 of 50, which raise it by a sixth.
+# Largest number of components relative to the outputs. In porous flow, 31 components of 50 outputs
+# lower the error by a factor of 2.5. Two materials with sharp interfaces would need 43 of 50, which
+# raise the error by a sixth.
 _MOST = 0.75
 
 
@@ -51,8 +53,8 @@ def principal_components(outputs: np.ndarray) -> OutputComponents | None:
     Returns
     -------
     Components or None
-        None if they would be more than three quarters of the outputs, which gains nothing, or more
-        than half the rows. So few rows do not show which directions the outputs leave out.
+        None if the components are more than three quarters of the outputs, where they gain nothing,
+        or more than half the rows, which are then too few to show the directions to leave out.
     """
     centre = outputs.mean(axis=0)
     matrix = _directions(outputs - centre, np.square(outputs - centre).sum())
@@ -82,7 +84,7 @@ def _directions(rows: np.ndarray, whole: float) -> np.ndarray:
     # The triangular factor has the same singular values and right vectors as many more rows.
     part = np.linalg.qr(rows, mode="r") if rows.shape[0] > rows.shape[1] else rows
     _, lengths, directions = np.linalg.svd(part, full_matrices=False)
-    # Summed from the smallest on, as the share that is left out is smaller than rounding.
+    # Summed from the smallest, because the share that is left out is smaller than rounding.
     left = np.cumsum(np.square(lengths[::-1]))[::-1]
     count = int(np.count_nonzero(left > LEFT_OUT * whole))
     return directions[:count].T * (lengths[:count] / np.sqrt(len(rows)))

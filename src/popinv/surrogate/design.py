@@ -8,8 +8,8 @@ forward model there. The surrogate of round k is fitted under the measure of all
 so that it is most accurate where the current law has its mass, and every solve is used.
 
 The idea of adaptive empirical measures comes from Vadeboncoeur, Girolami and Stuart, "Efficient
-deconvolution in populational inverse problems" (arXiv 2505.19841). The schedule here (rounds, and
-weights geometric in their age) is our own reconstruction and may differ from theirs.
+deconvolution in populational inverse problems" (arXiv 2505.19841). The schedule here (rounds, with
+weights that fall geometrically with age) is a reconstruction and may differ from the paper's.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def whitened_rmse(prediction: np.ndarray, truth: np.ndarray, cholesky: np.ndarra
 
         sqrt( mean_i |L^{-1} (F_hat(z_i) - F(z_i))|^2 / d_y ),    Gamma = L L^T
 
-    The deconvolution takes an error that is not small against 1 for noise.
+    An error that is not small against 1 biases the estimate: it is treated as noise.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Choice of the device on which a network computes: a GPU or the processor.
 
 Laws, noise and the sorting of projections stay on the processor. A surrogate on a GPU copies its
-inputs there and copies its outputs back. A GPU sums in another order, so results agree with those
-of the processor to rounding, not bit for bit.
+inputs there and copies its outputs back. A GPU sums in another order than the processor, so results
+agree to rounding, not bit for bit.
 
 By default, torch lets a GPU round the factors of convolutions, of which a Fourier operator is
 made, to ten bits (TF32), and lets it use nondeterministic algorithms. Both are turned off if a GPU
@@ -29,7 +29,7 @@ def device_of(asked: str) -> torch.device:
     Raises
     ------
     ConfigError
-        If the name is another one, or a GPU is asked for and torch finds none.
+        If the name is unknown, or if the name requests a GPU and torch finds none.
     """
     if asked not in DEVICES:
         raise ConfigError(f"device is '{asked}', allowed: {', '.join(DEVICES)}")

@@ -19,10 +19,10 @@ from popinv.forward.python.worker import loaded, with_design
 from popinv.sections.base import plain
 
 AtEntries = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
-"""A function of inputs (n, d_z), and of the entries (n, m) that are asked for."""
+"""A function of inputs (n, d_z), and of the requested entries (n, m)."""
 
-# Rows of a call. Arrays of more leave the caches, and their memory is fetched from the system anew:
-# with 16,000 rows a function takes several times as long.
+# Rows of a call. Larger arrays exceed the caches and are allocated anew: with 16,000 rows a
+# function takes several times as long.
 _ROWS = 4000
 
 
@@ -35,15 +35,16 @@ class ExactSimulator:
         Maps inputs, a Tensor (n, d_z) of float64, to observations (n, d_y), each row by itself.
         Torch differentiates it.
     at : callable, optional
-        Maps inputs (n, d_z), and the entries (n, m) that are asked for, to these m observations of
-        each row. By default all are computed.
+        Maps inputs (n, d_z) and the requested entries (n, m) to these m observations of each row.
+        By default all observations are computed.
     section : mapping, optional
-        What :func:`of_section` makes it of again. A function in memory has nothing to be stored.
+        The section from which :func:`of_section` restores the simulator. A function in memory has
+        no section.
 
     Attributes
     ----------
     exact : bool
-        True. What corrects for the error of a surrogate then has nothing to do.
+        True. No correction for the error of a surrogate is needed.
 
     Examples
     --------
@@ -65,7 +66,7 @@ class ExactSimulator:
 
     @property
     def hyperparameters(self) -> Mapping[str, Any]:
-        """The key ``kind``, and those of the function that is the forward model."""
+        """The key ``kind``, and the keys of the function that is the forward model."""
         return {"kind": "exact", **self._section}
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
@@ -110,16 +111,16 @@ def of_function(
     observations: SimulatorObservations,
     section: Mapping[str, Any] | None = None,
 ) -> ExactSimulator:
-    """Return the simulator of a user's function of tensors, at all times or at those of each row.
+    """Return the simulator of a user's function of tensors, at all times or at each row's times.
 
     Parameters
     ----------
     function : callable
         It takes parameters, and ``design`` and ``times`` if it has such arguments.
     design : int
-        Number of inputs that are no parameters.
+        Number of inputs that are not parameters.
     section : mapping, optional
-        As of :class:`ExactSimulator`.
+        See :class:`ExactSimulator`.
     """
     given = observations.interpolation_matrix()
     matrix = None if given is None else torch.from_numpy(given)
@@ -150,12 +151,12 @@ def of_section(
     forward : PythonFunction or mapping
         The section itself, or the section as the configuration holds it.
     files : str, optional
-        Hash of the function's files, as it was stored. No other code is loaded.
+        Stored hash of the function's files. Other code is not loaded.
 
     Raises
     ------
     DataError
-        If the folder has no such module, or another one.
+        If the folder does not have the module, or if its code has another hash.
     """
     forward = PythonFunction.model_validate(forward)
     folder, code = Path(forward.path).resolve(), forward.code_files()
@@ -175,7 +176,7 @@ def of_section(
 def _in_blocks(
     simulate: Callable[[torch.Tensor], torch.Tensor],
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a function of rows that are taken by themselves, called with few at a time."""
+    """Return a function of independent rows that calls ``function`` with few rows at a time."""
 
     def simulated(z: torch.Tensor) -> torch.Tensor:
         if len(z) <= _ROWS:

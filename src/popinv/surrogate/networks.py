@@ -28,7 +28,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 class MLP(nn.Module):
     """Fully connected network: ``depth`` hidden layers of ``width`` SiLU units, linear at the end.
 
-    With components, the layers answer their scores: ``y = c + B layers(z)``.
+    With components, the layers predict their scores: ``y = c + B layers(z)``.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class MLP(nn.Module):
 
     @property
     def components(self) -> OutputComponents | None:
-        """The fixed c and B, or None if the layers answer the outputs themselves."""
+        """The fixed c and B, or None if the layers predict the outputs themselves."""
         if not self.has_components:
             return None
         return OutputComponents(
@@ -96,11 +96,11 @@ class MLP(nn.Module):
     def with_pull_back(
         self, z: torch.Tensor
     ) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
-        """Return the output for z (n, d_z), and the map from its gradient to that of the weights.
+        """Return the output for z (n, d_z), and the map from its gradient to the weights' gradient.
 
         The map takes the gradient (n, d_y) of a scalar in the output to its gradient in all
-        parameters, as one vector in their order. With backpropagation written out, a training step
-        takes 60 % of the time that it takes with torch's own differentiation.
+        parameters, as one vector in their order. Backpropagation is written out: a training step
+        takes 60 % of the time with torch's differentiation.
         """
         layers = [
             (layer.weight.detach(), layer.bias.detach())
@@ -342,8 +342,8 @@ def build_network(
     d_in, d_out : int
         d_z and d_y.
     fixed : mapping of str to ndarray, optional
-        The matrices of an FNO: ``evaluation`` and, if it is fixed, ``readout``; those of an MLP,
-        if its outputs have components: ``centre`` and ``matrix``.
+        The matrices of an FNO: ``evaluation`` and, if it is fixed, ``readout``; or the arrays of an
+        MLP whose outputs have components: ``centre`` and ``matrix``.
 
     Raises
     ------

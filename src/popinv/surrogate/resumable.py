@@ -40,7 +40,7 @@ def train_resumably(
     ------
     DivergenceError
         If the loss is not finite. The checkpoint then holds the last good state, and the message
-        says what to change.
+        names the key to change.
     """
     if checkpoint is None:
         return train(data, settings, initial)

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from popinv.sections.base import Count, CountOrZero, NotBoolean, Positive, Section
 
-# By kind, the modules and packages of this folder that only a study with such a surrogate runs. The
-# stages and popinv.surrogate.artefact import them late.
+# By kind, the modules and packages of this folder that only a study with this kind runs. The stages
+# and popinv.surrogate.artefact import them on use.
 _OF_KIND = {
     "network": ("build", "device", "resumable", "trained_network"),
     "gaussian_process": ("gaussian_process",),
@@ -93,7 +93,7 @@ class SurrogateSettings(TrainingLimits, NetworkSettings, ProcessSettings):
     )
 
     def modules_of_others(self) -> tuple[str, ...]:
-        """Return the modules of the other kinds, which a study with this one never imports."""
+        """Return the modules of the other kinds, which a study of this kind never imports."""
         package = __name__.rpartition(".")[0]
         others = (names for kind, names in _OF_KIND.items() if kind != self.kind)
         return tuple(f"{package}.{name}" for names in others for name in names)

@@ -1,4 +1,4 @@
-"""What every simulator in a fit can do, and what a surrogate can do that knows its own error."""
+"""The interfaces of every simulator in a fit, and of a surrogate that states its own error."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TrainedSurrogate(Protocol):
 
 @runtime_checkable
 class UncertainSurrogate(Protocol):
-    """A surrogate with a posterior law of the solves that have not been made."""
+    """A surrogate with a posterior law of future solves."""
 
     @property
     def components(self) -> int:

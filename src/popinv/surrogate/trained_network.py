@@ -23,7 +23,7 @@ class Surrogate:
 
         y = mean_y + scale_y sinh(network((z - mean_z) / scale_z)),
 
-    with log z in place of z where the standardisation says so.
+    with log z in place of z where the standardisation uses logarithms.
 
     Parameters
     ----------

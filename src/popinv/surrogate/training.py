@@ -1,7 +1,7 @@
 """Fitting a surrogate: one epoch as a pure step, and the loop around it.
 
-The objective is that of :mod:`popinv.surrogate.training_problem`. A training that was interrupted
-and resumed from a checkpoint gives the same weights bit for bit as one that was not.
+:mod:`popinv.surrogate.training_problem` defines the objective. A training that was interrupted and
+resumed from a checkpoint gives the same weights bit for bit as one that was not.
 """
 
 from __future__ import annotations
@@ -179,15 +179,15 @@ def train(
     surrogate : Surrogate
         Its network is on the processor, wherever it was trained.
     history : dict of str to ndarray
-        ``training_loss`` and ``learning_rate`` per epoch; ``validation_loss`` with that of the
-        initial weights first.
+        ``training_loss`` and ``learning_rate`` per epoch; ``validation_loss``, whose first entry
+        belongs to the initial weights.
 
     Raises
     ------
     DataError
         If the data cannot be used, or ``resume`` is of another training.
     ConfigError
-        If the network does not exist or is not that of ``initial``.
+        If the network does not exist or differs from the network of ``initial``.
     TrainingDiverged
         If the loss is not finite; a ``DivergenceError`` that holds the last good state.
     """

@@ -72,7 +72,7 @@ def prepare(
     DataError
         If shapes do not agree, a number is not finite, or no row is left to train on.
     ConfigError
-        If the network is not that of ``initial``, or cannot be built.
+        If the network differs from the network of ``initial``, or cannot be built.
     """
     z, y = np.asarray(data.z, dtype=float), np.asarray(data.y, dtype=float)
     n, device = len(z), device_of(settings.device)
@@ -103,8 +103,8 @@ def prepare(
     else:
         if dict(settings.hyperparameters) != dict(initial.hyperparameters):
             raise ConfigError(
-                f"the network to start from is {dict(initial.hyperparameters)}, the one asked "
-                f"for {dict(settings.hyperparameters)}: start afresh to change it"
+                f"the network to start from is {dict(initial.hyperparameters)}, but the "
+                f"settings request {dict(settings.hyperparameters)}: start afresh to change it"
             )
         standardisation = initial.standardisation
         d_z, d_y = len(standardisation.input_mean), len(standardisation.output_mean)
@@ -158,8 +158,8 @@ def _fresh(
     components = principal_components(standardisation.standard_outputs(y)) if mlp else None
     if components is not None:
         fixed |= vars(components)
-    # torch draws initial weights from its global generator, which is restored afterwards. It is
-    # that of the processor; torch.manual_seed would also seed those of GPUs.
+    # torch draws initial weights from its global generator, which is restored afterwards. Only the
+    # processor's generator is seeded; torch.manual_seed would also seed the GPUs' generators.
     with torch.random.fork_rng(devices=[]):
         draw = generator(settings.seed, f"{settings.stage}/weights").integers(2**63)
         torch.default_generator.manual_seed(int(draw))

@@ -26,8 +26,8 @@ class TrainingData:
     weights : ndarray of shape (n,), optional
         How much each row counts, see ``design.recency_weights``; any scale. Equal if left out.
     rows : ndarray of int, shape (n,), optional
-        Global row index, by which a row is put on the training or the validation side for good.
-        0, ..., n - 1 if left out.
+        Global row index, which assigns a row permanently to training or to validation. 0, ..., n -
+        1 if left out.
     newest : ndarray of bool, shape (n,), optional
         The rows of the newest round. If enough of them are held out, they alone validate, as the
         tail of an earlier and broader round would choose the best epoch otherwise. All rows if
@@ -42,7 +42,7 @@ class TrainingData:
 
 
 class TrainingSettings(TrainingLimits):
-    """The settings of a training: those of the section ``surrogate``, and those of a study.
+    """The settings of a training, from the section ``surrogate`` and from the study.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ class TrainingSettings(TrainingLimits):
     schedule : {"cosine", "constant"}
         ``cosine`` falls to 0 over ``max_epochs``.
     relative_beyond : float, optional
-        With a whitening matrix, rows whose outputs lie further from the median than so many
-        median distances count by their relative error instead: the weight of a row at distance r
+        With a whitening matrix, rows whose outputs lie more than ``relative_beyond`` median
+        distances from the median count by their relative error: the weight of a row at distance r
         is multiplied by 1 / (1 + (r / (relative_beyond median r))^2). Otherwise a single row from
         the tail of a heavy-tailed population can outweigh all others, in training and in choosing
         the best epoch.
@@ -102,15 +102,15 @@ class TrainingState:
     Parameters
     ----------
     weights, best_weights, first_moment, second_moment : ndarray of shape (p,)
-        Current weights in one vector, those of the best validation loss, and Adam's moments.
+        Current weights in one vector, the weights of the best validation loss, and Adam's moments.
     epoch, updates : int
         Epochs and optimiser updates done.
     best_loss, epochs_since_best : float, int
     training_loss, validation_loss, learning_rates : ndarray
-        Histories: mean over the epoch's batches; after each epoch, with that of the initial
-        weights first; at the end of each epoch.
+        Histories: the mean over the epoch's batches; the loss after each epoch, with the loss of
+        the initial weights first; the rate at the end of each epoch.
     fingerprint : str
-        Digest of data and settings, so that a checkpoint is not resumed with others.
+        Digest of data and settings, so that a checkpoint is resumed only with the same ones.
     """
 
     weights: np.ndarray
@@ -128,7 +128,7 @@ class TrainingState:
 
 
 class TrainingDiverged(DivergenceError):
-    """The loss stopped being finite; ``state`` is the last state that was good."""
+    """The loss is not finite; ``state`` is the last good state."""
 
     def __init__(self, message: str, state: TrainingState) -> None:
         super().__init__(message)

@@ -14,7 +14,7 @@ import xarray as xr
 from popinv.charts.description import Colours, Grid, HeatMap, Mark, Panel, Sheet
 from popinv.charts.style import axis_label, readable
 
-# More parameters are not written above a column.
+# Largest number of parameters that are written above a column.
 _NAMED = 4
 _WIDTH = 2.2
 _STEPS = 24
@@ -79,7 +79,8 @@ def in_columns(
 ) -> Sheet:
     """Return a column for each system, with the system's name above, and a row for each view.
 
-    ``keys`` are what the legend below shows in so many columns, by default all marks with a name.
+    ``keys`` are the marks of the legend below, by default all marks with a name. ``legend`` is the
+    number of its columns.
     """
     count = len(systems)
     panels = []

@@ -43,7 +43,7 @@ def draw_noise(
     names = () if covariates is None else tuple(map(str, covariates.values))
     model = noise.model(forward.observed(seed), names)
     gamma = torch.from_numpy(model.from_natural(noise.start_values()))
-    # Noise that varies does so with what was observed, the only signal before the estimate.
+    # Noise that varies depends on the observed signal, the only one before the estimate.
     data, conditions = fitted_observations(observations)
     start = model.mean_covariance(gamma, torch.from_numpy(data), conditions.known.covariates)
     where = places(observations)

@@ -33,7 +33,7 @@ def draw_systems(
     Parameters
     ----------
     solves : Dataset, optional
-        Those of a synthetic population, whose systems are drawn.
+        The solves of a synthetic population, whose systems are drawn.
     population : Dataset, optional
         The answer, whose law the systems are drawn from where there are no such solves.
     seed : int

@@ -1,8 +1,8 @@
 """Laws of the parameters over a population: reparameterised and differentiable.
 
-A law maps standard normal numbers omega to parameters z, ``z = T(alpha, omega)``, so that
-gradients with respect to alpha pass through the sample. alpha is unconstrained: positive
-quantities are carried by their logarithm, and others as their constraint says
+A law maps standard normal numbers omega to parameters z, ``z = T(alpha, omega)``, so that gradients
+with respect to alpha pass through the sample. alpha is unconstrained: a positive quantity is stored
+as its logarithm, and any other quantity as its constraint states
 (:mod:`popinv.population.constraints`). People read and write the natural values.
 """
 
@@ -81,7 +81,7 @@ class Law(Parameterised, ABC):
 
     @cached_property
     def positive(self) -> tuple[bool, ...]:
-        """True for each entry of alpha that is positive, and so carried by its logarithm."""
+        """True for each positive entry of alpha, which is stored as its logarithm."""
         if self.states_flags:
             raise AttributeError(f"{type(self).__name__} states neither constraints nor 'positive'")
         return tuple(each == POSITIVE for each in self.constraints)
@@ -123,7 +123,8 @@ class Law(Parameterised, ABC):
     def precision(self) -> np.ndarray:
         """Weights (d_alpha,) of a penalty ``sum(precision alpha**2) / 2`` on the log likelihood.
 
-        It is that of a normal prior of this precision about zero. Zero for most laws.
+        The penalty is the one of a normal prior with this precision about zero. Most laws have zero
+        weights.
         """
         return np.zeros(len(self.names))
 

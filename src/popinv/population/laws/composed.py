@@ -1,7 +1,7 @@
 r"""Laws that are made of other laws.
 
-A :class:`WrappedLaw` is another law, with further unknowns. What a wrapper does not state itself is
-that of the law within. Two wrappers follow.
+A :class:`WrappedLaw` is another law, with further unknowns. The wrapper takes every attribute that
+it does not state from the law within. Two wrappers follow.
 
 A :class:`ShiftedLaw` has unknowns that depend on the covariates c of a system. The unknowns of a
 law are its entries alpha, unconstrained. Some of them depend on c linearly,
@@ -26,10 +26,10 @@ from popinv.population.laws.parameters import coefficient_names
 
 
 class WrappedLaw(Law):
-    """A law that another one is within.
+    """A law that contains another law.
 
     alpha holds the entries of the law within, then those that the wrapper adds. A wrapper overrides
-    :meth:`within`, or :meth:`sample` and :meth:`log_density`, on which the others rest.
+    :meth:`within`, or :meth:`sample` and :meth:`log_density`, which the other methods use.
 
     Parameters
     ----------
@@ -62,17 +62,17 @@ class WrappedLaw(Law):
 
     @property
     def unitless(self) -> np.ndarray:
-        """Boolean mask (d_alpha,): that of the law within, and of the wrapper's constraints."""
+        """Boolean mask (d_alpha,) of the law within and of the wrapper's constraints."""
         return np.append(self.law.unitless, super().unitless[self._within :])
 
     @property
     def precision(self) -> np.ndarray:
-        """Weights (d_alpha,): those of the law within, and zero."""
+        """Weights (d_alpha,): the weights of the law within, then zeros."""
         return np.append(self.law.precision, np.zeros(self._added))
 
     @property
     def medians(self) -> Mapping[int, int]:
-        """Those of the law within."""
+        """The medians of the law within."""
         return self.law.medians
 
     @property
@@ -157,7 +157,7 @@ class ShiftedLaw(WrappedLaw):
     law : Law
         It takes one alpha for each row.
     covariates : sequence of str
-        Names of the covariates, as they follow each other in c.
+        Names of the covariates, in the order of c.
     effects : sequence of (str, str)
         Pairs of an unknown of the law and a covariate that it depends on.
     """
@@ -186,7 +186,7 @@ class ShiftedLaw(WrappedLaw):
 class ProductLaw(Law):
     """Two independent groups of parameters, ``z = (z_first, z_second)``.
 
-    alpha, omega and z are those of the first law followed by those of the second.
+    alpha, omega and z hold the first law's entries, then the second law's entries.
     """
 
     def __init__(self, first: Law, second: Law) -> None:
@@ -201,7 +201,7 @@ class ProductLaw(Law):
 
     @property
     def medians(self) -> Mapping[int, int]:
-        """Those of the two laws, joined."""
+        """The medians of the two laws, joined."""
         second = self._second.medians.items()
         joined = {self._entries + entry: self._cut + i for entry, i in second}
         return {**self._first.medians, **joined}

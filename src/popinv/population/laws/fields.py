@@ -1,7 +1,7 @@
 """Laws of random fields on the unit interval and the unit square, by cosine expansions.
 
-The cosines are the eigenfunctions of the Laplacian with zero normal derivative at the boundary;
-which wave numbers are used is said by :func:`popinv.forward.fields.wavenumbers`.
+The cosines are the eigenfunctions of the Laplacian with zero normal derivative at the boundary.
+:func:`popinv.forward.fields.wavenumbers` gives the wave numbers.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class MaternLaw(Law):
         return -0.5 * ((z[:, 1:] ** 2 / variance).sum(dim=-1) + logs)
 
     def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
-        """Return the maximum likelihood alpha of the coefficients; the mean is that of z[:, 0]."""
+        """Return the maximum likelihood alpha of the coefficients, with the mean of z[:, 0]."""
         alpha = super().most_likely(z, start)
         alpha[0] = z[:, 0].mean()
         return alpha

@@ -72,7 +72,7 @@ class FieldLaw(LawSection):
         return ShiftedLaw(law, self.covariate_names(), self.effects())
 
     def modules(self) -> tuple[str, ...]:
-        """Return the modules of the law, and that of the covariates where there are any."""
+        """Return the modules of the law, with the module of the covariates where there are any."""
         shifted = ("popinv.population.laws.composed",) if self.covariates else ()
         return (*super().modules(), *shifted)
 
@@ -198,7 +198,7 @@ class MaternFieldSection(FieldLaw):
         return (*self.unknowns, *self.start.beside)
 
     def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
-        """Yield another field, and names that are not those of the parameters beside it."""
+        """Yield another field, and names that no parameter beside the field has."""
         wrong = list(super().problems(forward))
         yield from wrong
         if not wrong:

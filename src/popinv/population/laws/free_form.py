@@ -15,13 +15,13 @@ g_k is increasing with mean 0 and variance 1, and
 with the orthonormal Hermite polynomials psi_p. m_k and s_k are therefore the mean and the standard
 deviation of x_k, whatever its shape. The map is triangular and increasing in its last argument, so
 it is smooth and invertible (Marzouk, Moselhy, Parno and Spantini, Sampling via measure transport,
-2016). It is affine, and the law normal, where all coefficients are zero but those of psi_1.
+2016). If only the coefficients of psi_1 are not zero, the map is affine and the law normal.
 
 The data do not determine all coefficients. Their log likelihood is lowered by half the sum of the
 squares of alpha's entries for g, mu and rho, which are the coefficients in units of a prior
-standard deviation: the maximum is that of the posterior under a normal prior about the normal law
-(for g as in Efron, Empirical Bayes deconvolution estimates, Biometrika 103, 2016, which penalises
-the coefficients of a spline).
+standard deviation: the maximum is the posterior mode under a normal prior about the normal law (for
+g as in Efron, Empirical Bayes deconvolution estimates, Biometrika 103, 2016, which penalises the
+coefficients of a spline).
 
 **The increasing maps.** With quadratic B-splines N_j on evenly spaced knots between -3 and 3, which
 add up to 1 (de Boor, A Practical Guide to Splines, 2001), the slope of the map is a positive
@@ -68,7 +68,8 @@ class FreeFormLaw(Law):
     """Parameters whose distribution has no prescribed shape.
 
     alpha holds the means of x and the logarithms of its standard deviations, then for each
-    parameter the coefficients of g, then for each pair those of psi_1, psi_2, psi_3 and rho.
+    parameter the coefficients of g, then for each pair the coefficients of psi_1, psi_2, psi_3 and
+    rho.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ class FreeFormLaw(Law):
     dependent : bool
         Whether the parameters depend on each other.
     order : sequence of str, optional
-        The parameters in the order of the map; by default that of z.
+        The parameters in the order of the map; by default the order of z.
     """
 
     strongly_curved = True

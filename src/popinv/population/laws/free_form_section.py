@@ -131,7 +131,7 @@ class FreeFormSection(LawSection):
         ]
 
     def _ordered(self) -> list[str]:
-        # Files may sort the keys of a mapping, so that their order says nothing.
+        # Files may sort the keys of a mapping, so their order has no meaning.
         return sorted(self._moments()) if self.order is None else list(self.order)
 
 

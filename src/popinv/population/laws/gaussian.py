@@ -62,7 +62,7 @@ class GaussianLaw(Law):
     groups : sequence of sequences of str
         Groups of parameters that are correlated with each other. No parameter is in two of them.
     covariates : sequence of str
-        Names of the covariates, as they follow each other in c.
+        Names of the covariates, in the order of c.
     effects, scale_effects : sequence of (str, str)
         Pairs of a parameter and a covariate that its mean, or the logarithm of its standard
         deviation, depends on.

@@ -143,7 +143,7 @@ class ByParameter(LawSection):
         """Return the groups of parameters that are correlated with each other."""
         if isinstance(self.correlations, list):
             return [list(group) for group in self.correlations]
-        # Files may sort the keys of a mapping, so that their order says nothing.
+        # Files may sort the keys of a mapping, so their order has no meaning.
         varying = sorted(set(self.moments()) - {*self.common(), *self.fixed})
         return [varying] if self.correlations and len(varying) > 1 else []
 

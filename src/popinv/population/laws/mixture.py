@@ -8,7 +8,7 @@ each parameter (:mod:`popinv.population.constraints`), the parameters of a syste
 
 The components are a model of subpopulations (McLachlan and Peel, Finite Mixture Models, 2000).
 
-The map from omega to x is that of Knothe and Rosenblatt (Rosenblatt, Remarks on a multivariate
+The map from omega to x is the Knothe-Rosenblatt map (Rosenblatt, Remarks on a multivariate
 transformation, Annals of Mathematical Statistics 23, 1952). Entry by entry, x_i solves
 
 .. math:: \sum_k w_k(x_1, \dots, x_{i-1})\, \Phi\Bigl(\frac{x_i - m_{ki}}{s_{ki}}\Bigr)
@@ -45,7 +45,7 @@ from popinv.population.laws.base import Law
 from popinv.population.laws.gaussian import GaussianLaw
 from popinv.population.laws.parameters import Components, mixture_names
 
-# Distance between the means of two components that agree, in standard deviations.
+# Equal means of two components are moved apart by this number of standard deviations.
 _SMALLEST_INCREMENT = 1e-8
 
 _LOG_ROOT = 0.5 * math.log(2 * math.pi)
@@ -68,7 +68,7 @@ class MixtureLaw(Law):
     """A mixture of K normal laws of the transformed parameters.
 
     alpha holds K - 1 logits, K d means and the logarithms of K d standard deviations, the last two
-    component by component. Logit k is that of the weight of component k among the components k, k +
+    component by component. Logit k belongs to the weight of component k among the components k, k +
     1, ..., K: the first is the logit of the weight of component 1. The means of one parameter
     increase from component to component, which numbers the components. After the first component,
     alpha holds the logarithms of the increments of these means.
@@ -208,8 +208,8 @@ def mixture_quantile(
     With ``omega > 0`` the mixture is reflected at zero. The lower tail then stands for the upper
     one, and ``log F(x) = log Phi(-|omega|)`` is accurate in both. The root lies between the
     smallest and the largest of ``m_k + s_k omega``. It is found by Newton steps, and by bisection
-    where they leave the bracket or shrink slowly, without a gradient. Second derivatives by torch
-    are not those of the quantile.
+    where they leave the bracket or shrink slowly, without a gradient. torch's second derivatives
+    are not the quantile's second derivatives.
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ def mixture_quantile(
         y = _solve(log_weights, reflected, log_deviations, log_probability, low, high)
         log_slope = _log_density(log_weights, reflected, log_deviations, y) - log_probability
         step = torch.exp(torch.clamp(-log_slope, max=_STEEPEST))
-    # The value is that of y. The derivative is that of a Newton step from y.
+    # The result has the value y, and the derivative of a Newton step from y.
     change = _log_cumulative(log_weights, reflected, log_deviations, y) - log_probability
     return side * (y - (change - change.detach()) * step)
 

@@ -164,7 +164,7 @@ def _order_problems(
         if low >= high:
             yield ConfigProblem(
                 (after, leader, "mean"),
-                f"got {high:g}, but it must be more than that of {before}, {low:g}. The components "
+                f"got {high:g}, but it must exceed the mean of {before}, {low:g}. The components "
                 f"are numbered by the means of '{leader}'.",
             )
 

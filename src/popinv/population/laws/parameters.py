@@ -107,8 +107,8 @@ class Components(NamedTuple):
     def natural(self, leader: int) -> np.ndarray:
         """Return the law's natural values; the means of parameter ``leader`` must increase.
 
-        The weight of component k is divided by that of the components k, ..., K. The means of the
-        leader are replaced by their increments after the first component.
+        The weight of component k is divided by the weight of the components k, ..., K. The means of
+        the leader are replaced by their increments after the first component.
         """
         left = np.cumsum(self.weights[::-1])[::-1]
         means = self.means.copy()

@@ -80,7 +80,7 @@ TransformKey = Annotated[
 class LawSection(Kind):
     """The section of a law: its keys, and its requirements on the rest of a study.
 
-    A law has a key ``start``: a section whose keys are the law's parameters, or such a section for
+    A law has a key ``start``: a section whose keys are the law's parameters, or one section for
     each parameter of the forward model, by name.
     """
 
@@ -102,7 +102,7 @@ class LawSection(Kind):
         return ()
 
     def value_names(self) -> tuple[str, ...]:
-        """Return the keys of ``start``, which are those of the true values too."""
+        """Return the keys of ``start``; the true values have the same keys."""
         return tuple(self.start if isinstance(self.start, dict) else self.start.model_dump())
 
     def optional_names(self) -> tuple[str, ...]:
@@ -222,7 +222,7 @@ def law_spread(section: LawSection, forward: ForwardSection) -> np.ndarray:
 
 def effect_pairs(covariates: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     """Return the pairs of an unknown and a covariate that it depends on."""
-    # Files may sort the keys of a mapping, so that their order says nothing.
+    # Files may sort the keys of a mapping, so their order has no meaning.
     return [(name, each) for name, every in sorted(covariates.items()) for each in every]
 
 

@@ -43,13 +43,13 @@ class NoiseModel(Parameterised, ABC):
     d_y : int
         Number of observations per system.
     unrestricted : bool
-        True if every covariance is in the family, as in that of kind ``full``.
+        True if every covariance is in the family, as for the kind ``full``.
     by_distance : bool
         True if the covariance of two observations is a function of their distance.
     independent : bool
         True if the noise of one replicate has no correlations, whatever its parameters.
     shrinkage : float
-        Weight of :meth:`penalty`, relative to what the observations of noise alone would say.
+        Weight of :meth:`penalty`, relative to the information in observations of noise alone.
     varies : bool
         True if the noise depends on the signal or on covariates, or is not Gaussian. See
         :class:`popinv.population.noise.varying.VaryingNoise`.
@@ -77,11 +77,11 @@ class NoiseModel(Parameterised, ABC):
 
     @property
     def family(self) -> NoiseModel:
-        """The Gaussian noise of a constant size, of one replicate, that the noise is made of."""
+        """The Gaussian noise of constant size, of one replicate, on which the noise is built."""
         return self
 
     def at_any_places(self, count: int) -> NoiseModel | None:
-        """Return the noise of so many observations, if it is the same at all places and times."""
+        """Return the noise of ``count`` observations, if it is the same at all places and times."""
         return None
 
     @property
@@ -136,7 +136,7 @@ class NoiseModel(Parameterised, ABC):
         gamma : Tensor of shape (n_gamma,)
         e, signal : Tensor of shape (n, d_y)
         covariates : Tensor of shape (n, k), optional
-            Of the rows, for noise that depends on them.
+            Covariates of the rows, for noise that depends on them.
         """
         return self.sample(gamma, e)
 
@@ -174,6 +174,6 @@ def one_or_each(value: float | Sequence[float], names: Sequence[str]) -> dict[st
 
 
 def kronecker(outer: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
-    """Return the Kronecker product of two square matrices; torch's own asks for a row-major one."""
+    """Return the Kronecker product of two square matrices; torch.kron needs row-major matrices."""
     size = len(outer) * len(inner)
     return (outer[:, None, :, None] * inner[None, :, None, :]).reshape(size, size)

@@ -24,8 +24,8 @@ from popinv.population.noise.unstructured import FullNoise
 class ChannelNoise(WrappedNoise):
     """Independent groups of correlated channels, at times that may be correlated.
 
-    gamma holds that of :class:`~popinv.population.noise.unstructured.FullNoise` over the channels,
-    then log l if times are correlated.
+    gamma holds the gamma of :class:`~popinv.population.noise.unstructured.FullNoise` over the
+    channels, then log l if times are correlated.
 
     Parameters
     ----------

@@ -45,12 +45,12 @@ def clipped_moments(
     r"""Return the moments of T(y) given g: its mean, and its covariance as a sum of products.
 
     The covariance is ``sum_k R_k * (l_k l_k^T)``, where * is the entrywise product, with the R_k of
-    :func:`loading_matrices`; that of independent entries has one term, of R itself.
+    :func:`loading_matrices`; the covariance of independent entries has one term, of R itself.
 
     Parameters
     ----------
     g, d : Tensor of shape (m, d_y)
-        Noise-free observations, and deviations of the noise.
+        Noise-free observations, and noise standard deviations.
     limits : four Tensor of shape (m, d_y)
         l, u, a and b.
     independent : bool

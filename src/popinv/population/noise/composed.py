@@ -1,10 +1,10 @@
 r"""Noise that is made of other noise.
 
-:class:`WrappedNoise` is another model of noise, with further parameters. What a wrapper does not
-state itself is that of the noise within.
+:class:`WrappedNoise` is another model of noise, with further parameters. The wrapper takes every
+attribute that it does not state from the noise within.
 
-:class:`ReplicatedNoise` is that of several replicates of one system, independent between them and
-of the same law,
+:class:`ReplicatedNoise` is the noise of several replicates of one system, independent and of the
+same law,
 
 .. math:: \Gamma_R = I_R \otimes \Gamma(\gamma),
 
@@ -24,7 +24,7 @@ from popinv.population.noise.base import NoiseModel
 
 
 class WrappedNoise(NoiseModel):
-    """Noise that another model of noise is within.
+    """Noise that contains another model of noise.
 
     gamma holds the parameters of the noise within, then those that the wrapper adds.
 
@@ -61,22 +61,22 @@ class WrappedNoise(NoiseModel):
 
     @property
     def correlations(self) -> np.ndarray:
-        """Boolean mask (n,): that of the noise within, and of the added parameters."""
+        """Boolean mask (n,) of the noise within and of the added parameters."""
         own = self._noise.correlations
         return np.concatenate([own, super().correlations[self._within :]])
 
     @property
     def sizes(self) -> np.ndarray:
-        """Boolean mask (n,): that of the noise within, and of the added parameters."""
+        """Boolean mask (n,) of the noise within and of the added parameters."""
         return np.concatenate([self._noise.sizes, super().sizes[self._within :]])
 
     @property
     def scale(self) -> np.ndarray:
-        """Natural size of a change: that of the noise within, and of the added parameters."""
+        """Natural size of a change, for the noise within and for the added parameters."""
         return np.concatenate([self._noise.scale, super().scale[self._within :]])
 
     def penalty(self, gamma: torch.Tensor) -> torch.Tensor:
-        """Return that of the noise within."""
+        """Return the penalty of the noise within."""
         return self._noise.penalty(self.within(gamma))
 
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:

@@ -71,7 +71,7 @@ def log_interval(
     Parameters
     ----------
     low, high : Tensor
-        Of one shape, low < high, at most :data:`FAR` in size.
+        Ends of one shape, low < high, at most :data:`FAR` in absolute value.
     tails : Tensor, optional
         log(nu - 2) of Student's t distribution.
     """

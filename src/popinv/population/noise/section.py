@@ -117,12 +117,12 @@ class Errors(Section):
         return values | {f"noise_{name}_coefficient": 0.0 for name in self.covariates}
 
     def noise(self, base: NoiseModel, covariates: Sequence[str] = ()) -> NoiseModel:
-        """Return noise with these errors, whose correlations are those of a family.
+        """Return noise with these errors and with the correlations of a family.
 
         Parameters
         ----------
         base : NoiseModel
-            Of the family.
+            The noise of the family.
         covariates : sequence of str
             The names of all covariates that are known of a system, in order.
         """
@@ -169,7 +169,7 @@ class NoiseSection(Kind):
         start: Any
 
     def model(self, observations: Observations, covariates: Sequence[str] = ()) -> NoiseModel:
-        """Return the noise model for the observations: that of the family, with its errors.
+        """Return the noise model for the observations: the family's model, with its errors.
 
         Parameters
         ----------
@@ -189,7 +189,7 @@ class NoiseSection(Kind):
         return {**plain(self.start), **added}
 
     def modules(self) -> tuple[str, ...]:
-        """Return the modules of the family, and those of its errors."""
+        """Return the modules of the family and of its errors."""
         if self.errors is None:
             return super().modules()
         names = ("varying", "student")
@@ -202,7 +202,7 @@ class NoiseSection(Kind):
         Raises
         ------
         ConfigError
-            If noise in time is asked for where the times are not regular.
+            If the noise is correlated in time and the times are not regular.
         """
 
     def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:

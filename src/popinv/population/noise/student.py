@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from scipy.special import betaln, hyp2f1, ndtr, stdtr, stdtrit
 
-# Nodes of the table, in standard normal deviations; beyond, the quotient is that of the last node.
+# Nodes of the table, in standard normal deviations. Beyond, the last node's quotient holds.
 _NODES = np.linspace(0.0, 8.5, 851)
 _STEP = 1e-4
-# A distribution function below has lost digits.
+# A smaller distribution function has lost digits.
 _SMALL = 1e-290
 
 
@@ -36,8 +36,8 @@ def log_density(r: torch.Tensor, eta: torch.Tensor) -> torch.Tensor:
 def log_cdf(r: torch.Tensor, eta: torch.Tensor) -> torch.Tensor:
     """Return the log of the distribution function of f at each entry of r, without derivatives.
 
-    Where the function underflows, its logarithm is that of the incomplete beta function, by its
-    hypergeometric series.
+    Where the function underflows, its logarithm comes from the hypergeometric series of the
+    incomplete beta function.
     """
     less = float(torch.exp(eta.detach()))
     a = 0.5 * (less + 2.0)
@@ -65,7 +65,7 @@ def scale_information(eta: torch.Tensor) -> torch.Tensor:
 
 
 def student_of_normal(e: torch.Tensor, eta: torch.Tensor) -> torch.Tensor:
-    """Map standard normal numbers to those of f with the same ranks, differentiable in eta.
+    """Map standard normal numbers to numbers of law f with the same ranks, differentiable in eta.
 
     The map is the approximation of Wallace (Ann. Math. Stat. 30, 1959) times a quotient near 1,
     which a table of the exact quantiles gives to about six digits.

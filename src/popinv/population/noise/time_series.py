@@ -11,9 +11,9 @@ autocorrelations pi_1, pi_2, ..., each anywhere in (-1, 1): the Durbin-Levinson 
     v_k = v_{k-1} (1 - \pi_k^2), \quad v_0 = 1,
 
 turns them into the coefficients phi_{k,j} of the best prediction from the last k values and its
-error variance v_k (Barndorff-Nielsen and Schou, J. Multivariate Anal. 3, 1973). All that follow
-pi_p are zero for an autoregression of order p; with p = n_t - 1 every positive definite Toeplitz
-matrix of order n_t is reached.
+error variance v_k (Barndorff-Nielsen and Schou, J. Multivariate Anal. 3, 1973). For an
+autoregression of order p, all partial autocorrelations after pi_p are zero. With p = n_t - 1, every
+positive definite Toeplitz matrix of order n_t can be reached.
 
 **Blocks** are correlated in place and in time, separably.
 """
@@ -92,7 +92,7 @@ def correlation_names(order: int, times: int, prefix: str = "") -> tuple[str, ..
 
 
 def lags(value: float | Sequence[float], names: tuple[str, ...]) -> dict[str, float]:
-    """Return partial autocorrelations by name; one number is that of lag 1, the others zero.
+    """Return partial autocorrelations by name; a single number belongs to lag 1, the others are 0.
 
     Raises
     ------
@@ -164,12 +164,12 @@ class BlockNoise(WrappedNoise):
 
     .. math:: \Gamma = S \otimes T(\pi_1, \ldots, \pi_p)
 
-    with S any noise model over the places and T the correlation of
-    :class:`AutoregressiveNoise`. The factor of a Kronecker
-    product is that of the factors, so only S and T are factorised.
+    with S any noise model over the places and T the correlation of :class:`AutoregressiveNoise`.
+    The Cholesky factor of a Kronecker product is the product of the factors, so only S and T are
+    factorised.
 
-    gamma holds that of S, then atanh pi_1, ..., atanh pi_p. The standard deviation is that of S;
-    correlations between places are called ``place_correlation_i_j``, and those in time
+    gamma holds the gamma of S, then atanh pi_1, ..., atanh pi_p. S states the standard deviation.
+    Correlations between places are called ``place_correlation_i_j``, and correlations in time
     ``time_correlation``, or ``time_partial_correlation_k``.
 
     Parameters

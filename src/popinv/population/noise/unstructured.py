@@ -1,4 +1,4 @@
-r"""Noise whose covariance knows neither places nor times: isotropic, diagonal, and unrestricted.
+r"""Noise whose covariance uses neither places nor times: isotropic, diagonal, and unrestricted.
 
 **Unrestricted.** Gamma is written as standard deviations and a correlation matrix, and the Cholesky
 factor of the latter as unit rows in the direction of (a_{i1}, ..., a_{i,i-1}, 1):
@@ -38,7 +38,7 @@ class IsotropicNoise(NoiseModel):
         self.d_y = d_y
 
     def at_any_places(self, count: int) -> IsotropicNoise:
-        """Return the noise of so many observations."""
+        """Return the noise of ``count`` observations."""
         return IsotropicNoise(count)
 
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
@@ -103,8 +103,8 @@ class FullNoise(NoiseModel):
     d_y : int
         Number of observations per system.
     shrinkage : float
-        Strength of the pull towards the diagonal in the descent, relative to what N observations
-        of the noise alone would say; it shrinks small correlations by 1 / (1 + shrinkage).
+        Strength of the shrinkage towards the diagonal in the descent, relative to the information
+        in N observations of the noise alone. It divides small correlations by 1 + shrinkage.
     """
 
     unrestricted = True
@@ -193,7 +193,7 @@ class FullNoise(NoiseModel):
         Raises
         ------
         ValueError
-            If the correlations are not those of any noise.
+            If the correlation matrix is not positive definite.
         """
         correlation = np.eye(self.d_y)
         correlation[self._rows, self._columns] = natural[self.d_y :]

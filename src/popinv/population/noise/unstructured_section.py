@@ -1,4 +1,4 @@
-"""The sections of noise whose covariance knows neither places nor times."""
+"""The sections of noise whose covariance uses neither places nor times."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ with u independent of mean 0 and variance 1: standard normal, or of Student's t 
 nu > 2 degrees of freedom, divided by its standard deviation. d_j is thus the standard deviation
 for either. With an autoregressive base, L u is an autoregression with innovations u.
 
-Systems that are observed at m places of their own, among those of the base, have the sigma and the
-R of these places (:mod:`popinv.population.places`).
+A system may be observed at m of the base's places. Its noise then has the sigma and the R of these
+places (:mod:`popinv.population.places`).
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.composed import ReplicatedNoise, WrappedNoise
 from popinv.population.noise.student import student_of_normal
 
-# How noise grows that is only that of its base.
+# Value of ``grows`` for noise that equals its base.
 _AS_IT_IS = "constant"
 
 
 class VaryingNoise(WrappedNoise):
     """Noise of a base family, scaled by the signal and by covariates, perhaps with heavy tails.
 
-    gamma = (that of the base, log b, log(nu - 2), c), without what the noise does not have.
+    gamma = (gamma of the base, log b, log(nu - 2), c), without what the noise does not have.
 
     Parameters
     ----------
     grows : {"constant", "proportional", "combined"}
     heavy_tails : bool
-        Whether u is of Student's t distribution.
+        Whether u has Student's t distribution.
     covariates : sequence of str
         Names of the covariates in x.
     columns : sequence of int
@@ -76,7 +76,7 @@ class VaryingNoise(WrappedNoise):
         return self._changed(base, self._own_places)
 
     def at_own_places(self, count: int) -> VaryingNoise:
-        """Return the same noise of systems with so many places of their own."""
+        """Return the same noise for systems with ``count`` places of their own."""
         return self._changed(self.base, count)
 
     def _changed(self, base: NoiseModel, own_places: int) -> VaryingNoise:
@@ -90,7 +90,7 @@ class VaryingNoise(WrappedNoise):
 
     @property
     def family(self) -> NoiseModel:
-        """That of the base."""
+        """The family of the base."""
         return self.base.family
 
     @property
@@ -126,7 +126,7 @@ class VaryingNoise(WrappedNoise):
         gamma : Tensor of shape (n_gamma,)
         signal : Tensor of shape (n, ..., d_y)
         covariates : Tensor of shape (n, k), optional
-            All covariates of each system; those of this noise are taken from them.
+            All covariates of each system, of which this noise takes its own.
         """
         sigma = torch.sqrt(torch.diagonal(self._base_covariance(gamma)))
         if self._own_places:
@@ -199,7 +199,7 @@ class VaryingNoise(WrappedNoise):
         return self.correlation(gamma, covariates) * d[:, :, None] * d[:, None, :]
 
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
-        """Return the base's covariance: that of a system whose covariates are at their mean.
+        """Return the base's covariance, for a system whose covariates are at their mean.
 
         Raises
         ------
@@ -218,7 +218,7 @@ class VaryingNoise(WrappedNoise):
         return self.base.covariance(self.within(gamma))
 
     def _places(self, covariates: torch.Tensor | None) -> torch.Tensor:
-        """Return the places of systems among those of the base, replicate by replicate."""
+        """Return the places of systems as indices of the base's places, replicate by replicate."""
         if covariates is None:
             raise ValueError("the noise depends on the places of the systems, which were not given")
         own = covariates[:, -self._own_places :].long()
@@ -231,7 +231,7 @@ class VaryingNoise(WrappedNoise):
 
 
 def replicated_noise(single: NoiseModel, count: int) -> NoiseModel:
-    """Return the noise of so many replicates; that of one is left as it is.
+    """Return the noise of ``count`` replicates; one replicate returns ``single`` unchanged.
 
     Noise that varies scales the replicates of its base.
     """

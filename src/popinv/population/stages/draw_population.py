@@ -34,7 +34,7 @@ def draw_population(
     law : LawSection
         Its ``start`` holds the values that the systems are drawn with.
     observations : SyntheticObservations, optional
-        It says how design and covariates are spread; without them it is not needed.
+        Its distributions of design and covariates; a study without them needs none.
     seed, samples : int
         Seed of the study, and number of systems.
     round_name : str

@@ -40,9 +40,9 @@ def import_observations(
     Parameters
     ----------
     forward : ForwardSection
-        It says what the columns of the file are.
+        It states what the columns of the file hold.
     law : LawSection
-        It says which columns hold covariates.
+        It states which columns hold covariates.
     noise : NoiseSection, optional
         It may name further covariates.
     seed : int
@@ -64,7 +64,7 @@ def import_observations(
         len(table.values), observations.heldout_fraction, seed
     )
     rows = np.concatenate([learned, tested])
-    # Of few systems, each is tested without having been learned from, in turn.
+    # With few systems, each is left out of a refit in turn and tested.
     print(f"{len(learned)} systems" + ("" if folds else f", {len(tested)} more held out"))
     dataset = _dataset(table, rows, len(tested), forward, law, noise, observations, seed)
     return without_systems(dataset.assign_attrs(folds=folds), observations.without)[0]

@@ -1,7 +1,7 @@
 "use strict";
 // Saves the numbers of charts and pictures as CSV. A chart holds its numbers as plotly's figure.
 const saveNumbers = (() => {
-  // Arrays come in base64; those of single precision have seven digits.
+  // Arrays come in base64; single precision has seven digits.
   const TYPES = { f8: Float64Array, f4: Float32Array, i1: Int8Array, u1: Uint8Array, i2: Int16Array,
     u2: Uint16Array, i4: Int32Array, u4: Uint32Array };
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));

@@ -1,4 +1,4 @@
-r"""The choice of the next solves: where the surrogate is most uncertain, one after the other.
+r"""The choice of the next solves, one by one, where the surrogate is most uncertain.
 
 Candidates are drawn from the current population. The uncertainty of a candidate is the predictive
 variance in units of the noise, mean over observations,
@@ -6,8 +6,8 @@ variance in units of the noise, mean over observations,
 .. math::
     U(x) = \sum_c w_c\,v_c(x, x),
 
-with w the squares of the components' units. After each choice the covariances are conditioned on
-a solve there, which needs no value of that solve,
+with w the squares of the components' units. After each choice the covariances are conditioned on a
+solve there. Its value is not needed:
 
 .. math::
     v_c(x, x') \leftarrow v_c(x, x') -

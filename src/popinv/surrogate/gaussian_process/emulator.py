@@ -8,8 +8,8 @@ are independent processes of the standardised inputs,
     u(x) = o + \sum_c t_c(x)\,B_c, \qquad y = \text{mean} + \text{scale}\;T(u).
 
 Components whose root mean square over all observations is below 0.001 standard deviations of the
-noise are left out. The first round does not know the noise, and takes the observations' own
-deviations in its place.
+noise are left out. The first round has no estimate of the noise and uses the observations' own
+standard deviations.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Emulator:
     Parameters
     ----------
     processes : Processes
-        Of q principal components.
+        Processes of q principal components.
     standardisation : Standardisation
         Its outputs are without the arcsinh if ``heavy`` is False.
     offset, basis : Tensor of shape (d_y,), (q, d_y)
@@ -96,7 +96,7 @@ class Emulator:
     def deviation(self, z: np.ndarray) -> np.ndarray:
         """Return the predictive standard deviation of a solve at z (n, d_z), (n, d_y).
 
-        It includes the nugget. Through sinh it is taken to first order.
+        It includes the nugget. With sinh, the deviation is computed to first order.
         """
         inner = self._inner(torch.as_tensor(z, dtype=torch.float64))
         variance = self.processes.variance(inner) + self.processes.nugget
@@ -145,7 +145,7 @@ class Emulator:
     def component_sizes(self, noise_covariance: np.ndarray) -> np.ndarray:
         """Return the mean square (q,) over observations of each component's unit, in noise units.
 
-        Through sinh it is taken at the median of the observations.
+        With sinh, the unit is computed at the median of the observations.
         """
         whitening = np.linalg.inv(np.linalg.cholesky(noise_covariance))
         moved = (self.basis.numpy() * self.standardisation.output_scale) @ whitening.T
@@ -249,7 +249,7 @@ def train_emulator(
     left, sizes, right = np.linalg.svd((standard - offset) @ errors.T, full_matrices=False)
     if sizes[0] == 0:
         raise DataError(f"all {len(z)} solves gave the same observations")
-    # What is left out after the first c components, root mean square over all observations.
+    # Rest after the first c components, root mean square over all observations.
     rest = np.sqrt(np.append(np.cumsum(np.square(sizes)[::-1])[::-1], 0.0) / standard.size)
     wanted = np.flatnonzero(rest <= _LEFT_OUT)[0]
     kept = max(1, min(int(wanted), int(np.sum(sizes > _RANK * sizes[0]))))

@@ -42,7 +42,7 @@ def fit_processes(
     inputs : ndarray of shape (n, d)
         Standardised.
     targets : ndarray of shape (n, q)
-        Of mean 0 and deviation 1; each column is fitted by itself.
+        Targets with mean 0 and standard deviation 1; each column is fitted by itself.
     covariance : {"auto", "matern", "squared_exponential"}
     restarts : int
         Number of random starts beside the first.

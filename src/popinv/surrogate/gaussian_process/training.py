@@ -1,7 +1,7 @@
 """The Gaussian process of a round, from the record of solves.
 
-All successful solves count alike, in each round: a Gaussian process that interpolates them is most
-certain where solves are dense. It starts afresh in each round.
+All successful solves have equal weights in each round: a Gaussian process that interpolates them is
+most certain where solves are dense. The fit starts afresh in each round.
 """
 
 from __future__ import annotations

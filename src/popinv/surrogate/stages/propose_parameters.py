@@ -43,7 +43,7 @@ def propose_parameters(
         design and covariates needs none.
     previous_surrogate : Dataset, optional
         The surrogate of the last round, if it knows its own error: it chooses the proposals where
-        it is most uncertain. Without it they are plain draws.
+        it is most uncertain. Without it the proposals are plain draws.
     seed : int
         The study's seed.
     round_name : str

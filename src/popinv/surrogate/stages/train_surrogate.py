@@ -35,9 +35,10 @@ def train_surrogate(
     ----------
     forward, law : ForwardSection, LawSection
     solves : Dataset
-        All solves so far. Where they say that the last surrogate is good enough, it is returned.
+        All solves so far. If they mark the last surrogate as good enough, that surrogate is
+        returned.
     previous_surrogate, previous_estimate : Dataset, optional
-        Those of the last round; the first round has none.
+        From the last round; the first round has none.
     seed, round_number : int
         The study's seed, and the number of the round.
     recency_decay : float
@@ -58,8 +59,8 @@ def train_surrogate(
         print("the last surrogate is good enough and is kept")
         return previous_surrogate.assign_attrs(converged=1)
     logarithmic = (*law.law(forward).logarithmic, *(False for _ in forward.design()))
-    # These are imported here, as passing on needs no tensor library, and a study depends on its own
-    # kind of surrogate alone.
+    # These are imported here: a stage that returns the last surrogate needs no tensor library, and
+    # a study depends only on its own kind of surrogate.
     if surrogate.kind == "gaussian_process":
         from popinv.surrogate.gaussian_process.training import train_process
 
