@@ -34,7 +34,7 @@ from popinv.surrogate.simulator import is_exact
 _DRAWS = 200
 # Covariances of an estimate.
 _COVARIANCES = ("covariance", "sampling_covariance", "model_covariance", "robust_covariance")
-# The other estimate's standard errors, over those of the answer, from which it is not compared.
+# If the other estimate's standard errors exceed the answer's by this factor, it is not compared.
 _VAGUE = 10.0
 # Variables of the chosen estimator that are part of the answer.
 _KEPT = (

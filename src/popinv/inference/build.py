@@ -42,9 +42,10 @@ def descent_problem(
 ) -> Problem:
     """Return the problem of fitting law and noise to observations through a surrogate.
 
-    Systems that are observed at few of all places have their own alone
-    (:mod:`popinv.population.places`). The forward model itself is asked for these. A surrogate has
-    learned all places at once, as one solve gives them, and its answers at these are taken.
+    A system that is observed at few of all places keeps only its own places
+    (:mod:`popinv.population.places`). The forward model itself is evaluated at these places. A
+    surrogate has learned all places at once, as one solve gives them, and its values at the
+    system's places are selected.
 
     Parameters
     ----------

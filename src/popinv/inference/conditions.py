@@ -18,8 +18,8 @@ is biased.
 The design of a system enters its G beside the parameters, and covariates shift the law of its
 parameters (:mod:`popinv.population.known`); both are known for each system.
 
-A censored observation holds its limit, and so does that of a simulated system
-(:mod:`popinv.population.limits`). Both sides are censored alike.
+A censored observation holds its limit (:mod:`popinv.population.limits`). The observations of
+simulated systems are censored in the same way.
 
 The filled value is not an imputation of the missing value, which would need the unknown law. Both
 sides of the comparison contain it, and any other value would leave the truth unchanged. The
@@ -196,8 +196,7 @@ def fitted_observations(observations: xr.Dataset) -> tuple[Rows, Conditions]:
     ----------
     observations : Dataset
         ``y`` (system, observation), NaN if missing; ``noise_scale`` (system,), ``design`` (system,
-        input), ``covariate`` (system, known) and those of the limits (system, observation) if there
-        are any.
+        input), ``covariate`` (system, known) and the limits (system, observation) if there are any.
 
     Returns
     -------
@@ -251,7 +250,7 @@ def heldout_observations(
     ----------
     observations : Dataset
         ``y_heldout`` (heldout_system, observation), and perhaps ``noise_scale_heldout``,
-        ``design_heldout``, ``covariate_heldout`` and those of the limits.
+        ``design_heldout``, ``covariate_heldout`` and the limits.
     fitted : Conditions
         The conditions of the systems that were learned from.
     """

@@ -29,12 +29,12 @@ N(0, D), D = diag(Gamma) held,
     \mathrm{KL}(D \,\|\, \Gamma) = \tfrac12\bigl(\operatorname{tr} \Gamma^{-1} D
     - \log\det \Gamma^{-1} D - d\bigr),
 
-This acts like as many further observations of uncorrelated noise, and keeps every direction from
+The penalty acts like further observations of uncorrelated noise, and keeps every direction from
 collapsing. It has more weight where the data carry less information. The construction is this
 package's own.
 
-Of R replicates, theta has d = R d_y entries and :math:`I_R \otimes E` takes the place of E, so that
-:math:`\sum_r \theta_r^T E\, \theta_r` takes that of :math:`\theta^T E\, \theta`, and the divergence
+With R replicates, theta has d = R d_y entries, :math:`I_R \otimes E` replaces E,
+:math:`\sum_r \theta_r^T E\, \theta_r` replaces :math:`\theta^T E\, \theta`, and the divergence
 counts R times.
 """
 

@@ -16,7 +16,7 @@ The Gauss-Newton matrix of J = (d_y / 2) SW^2 is therefore
 For Gaussian noise alone and Gamma near the truth it reduces to
 ``(2 tr(E_i E_j) + tr E_i tr E_j) / (4 (d_y + 2))`` with ``E_i = L^{-1} (d_i Gamma) L^{-T}``, which
 the tests check. Steps preconditioned by H do not depend on the coordinates of law and noise, so
-they are not slow along ridges, such as that of amplitude and length of a correlated noise. The
+they are not slow along ridges, such as the ridge of amplitude and length of a correlated noise. The
 construction is this package's own.
 """
 

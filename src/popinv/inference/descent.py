@@ -16,11 +16,10 @@ simulated noise and, as B, in the metric. The policies differ in their choice of
 ``plain``
     B = I.
 
-The weighted loss with a cut gradient is that of Vadeboncoeur, Girolami and Stuart
-(arXiv 2505.19841; the scale d_y/2 and the regularisation h from arXiv 2405.17955). Its field is
-not a gradient field: the loss need not fall monotonically, and its values under different B are
-not comparable. A second loss in the fixed metric of the data's variances is recorded for
-comparison.
+Vadeboncoeur, Girolami and Stuart introduced the weighted loss with a cut gradient (arXiv
+2505.19841; the scale d_y/2 and the regularisation h are from arXiv 2405.17955). Its field is not a
+gradient field: the loss need not fall monotonically, and its values under different B are not
+comparable. A second loss in the fixed metric of the data's variances is recorded for comparison.
 
 The step is preconditioned by the Gauss-Newton matrix of :mod:`popinv.inference.curvature`, or is
 Adam's in the plain coordinates. An unrestricted covariance takes the step of

@@ -52,7 +52,7 @@ class Part:
 
 
 def systems_of_rank(count: int, rank: int, size: int) -> slice | None:
-    """Return which of so many systems a rank has; None if there are fewer blocks than ranks.
+    """Return which of ``count`` systems a rank has; None if there are fewer blocks than ranks.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def systems_of_rank(count: int, rank: int, size: int) -> slice | None:
 
 
 def block_with(row: int, count: int) -> slice:
-    """Return the block of a row of a problem with so many.
+    """Return the block of a row of a problem with ``count`` systems.
 
     Examples
     --------
@@ -93,9 +93,9 @@ def blocks_of_rows(rows: np.ndarray) -> Iterator[slice]:
 
 
 def together(problem: Problem) -> AbstractContextManager[None]:
-    """Compute with the own systems of a rank: an error of one rank is that of all.
+    """Compute with a rank's own systems; an error on one rank is raised on all ranks.
 
-    Nothing is exchanged within. Of a problem that is not divided, loops are shared as usual.
+    The ranks exchange nothing within. If the problem is not divided, ranks share loops as usual.
     """
     return nullcontext() if problem.part is None else agreeing(problem.part.communicator)
 
@@ -117,7 +117,7 @@ def total(problem: Problem, sum_of: Callable[..., Any], *rows: np.ndarray) -> An
 
 
 def added(problem: Problem, sums: np.ndarray) -> Any:
-    """Return the sum over all systems from those of the own blocks (b, ...)."""
+    """Return the sum over all systems from the sums over the rank's own blocks (b, ...)."""
     every = joined(problem, sums)
     while len(every) > 1:
         pairs = len(every) // 2 * 2

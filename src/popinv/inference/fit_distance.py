@@ -102,8 +102,7 @@ def judge_arrival(
     return Arrival(left / size, drift, spread / window, bool(np.all(excess <= _MOST_LEFT)))
 
 
-# The influence is not computed for more parameters than this, such as those of an unrestricted
-# covariance.
+# The influence is not computed for more parameters than this (as an unrestricted covariance has).
 _MOST_PARAMETERS = 100
 
 

@@ -8,9 +8,8 @@ covariance, the sum of ``d_n d_n^T`` and the estimators' own Monte-Carlo errors.
 
 (Hausman, Econometrica 46, 1978; with influences, no estimator needs to be efficient). A large T
 says that the model is wrong in a way that affects the two estimates differently. The null
-distribution of T is that of the same statistic for systems drawn with replacement, 20,000 of more,
-with the mean of d_n subtracted. Influences can have heavier tails than a chi-squared law allows
-for.
+distribution of T comes from systems drawn with replacement (at most 20,000), with the mean of d_n
+subtracted. Influences can have heavier tails than a chi-squared law assumes.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@ r"""Test of the fitted model on systems that it has not seen.
 
 The held-out observations Y are compared with a large sample of the model by the energy distance,
 over random projections, in units of the standard deviations of the fitted data. The null
-distribution is that of the same statistic for samples of the model in place of Y. Each is drawn at
-a draw about the estimate, so the estimate's own error counts as it does in Y. If the solver's
-observations differ from the surrogate's, so do those of the samples.
+distribution is the law of the same statistic for samples of the model in place of Y. Each sample
+has parameters drawn about the estimate, so the estimate's own error counts as it does in Y. If the
+solver's observations differ from the surrogate's, the samples differ in the same way.
 """
 
 from __future__ import annotations

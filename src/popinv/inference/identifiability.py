@@ -8,7 +8,8 @@ gamma), and S the natural scale of each parameter, the singular values of
 
 are the changes of the moments, in standard errors of N systems, as the parameters move by their
 whole scale along a direction. The inverse of the information ``N D^T D`` gives the standard errors
-that these moments allow. Without the third moments it is that of the Slepian-Bangs formula,
+that these moments allow. Without the third moments the information is given by the Slepian-Bangs
+formula,
 
 .. math::
     I_{ij} = N \bigl( \partial_i m^T C^{-1} \partial_j m
@@ -125,7 +126,7 @@ class Identifiability:
         )
 
     def _trade(self, i: int, names: tuple[str, ...]) -> str:
-        # The many parameters of a noise would otherwise hide those of the law.
+        # The many parameters of a noise would otherwise hide the parameters of the law.
         parts = (range(self.d_alpha), range(self.d_alpha, len(names)))
         return " ".join(filter(None, (_named(self.directions[i], names, p) for p in parts)))
 
@@ -156,14 +157,15 @@ def identifiability(
 ) -> Identifiability:
     """Predict the precision that the problem's N observations allow at (alpha, gamma).
 
-    If systems have noise scales s, the covariance is that of the population, with the mean of s^2
-    times Gamma. The information in the scale of each single system is left out. Missing entries
-    are ignored: the prediction assumes that every entry of every system was observed.
+    If systems have noise scales s, the covariance is the population's, with the mean of s^2 times
+    Gamma. The information in the scale of each single system is left out. Missing entries are
+    ignored: the prediction assumes that every entry of every system was observed.
 
-    Systems with a design or covariates have moments of their own, and noise that varies has
-    moments that depend on the law. The prediction is then the information of the pseudo-likelihood,
-    the sum over the systems of that of the mean and covariance at their own known quantities. It
-    has no third moments, and missing entries count. Degrees of freedom of the noise count as known.
+    Systems with a design or covariates have moments of their own, and noise that varies has moments
+    that depend on the law. The prediction is then the information of the pseudo-likelihood, the sum
+    over the systems of the information of mean and covariance at their own known quantities. The
+    prediction then has no third moments, and missing entries count. Degrees of freedom of the noise
+    count as known.
 
     Parameters
     ----------
@@ -174,8 +176,8 @@ def identifiability(
     samples : int
         Draws of the law, in two independent halves; more if the law has many random numbers.
     information : ndarray of shape (n_p, n_p), optional
-        That of the likelihood, if the likelihood answers. It takes the place of the moments', and
-        the scores that of the moments.
+        The information of the likelihood, if the likelihood gives the answer. It replaces the
+        information of the moments, and the scores replace the moments.
     """
     if information is not None:
         return _of_information(problem, information, _BY_LIKELIHOOD)

@@ -3,9 +3,10 @@ r"""Confidence intervals of natural values from an estimate's covariance.
 Means, coefficients and correlations have intervals by Student's t with one degree of freedom less
 than systems, since their standard errors come from the systems too.
 
-The interval of a standard deviation is that of the sample variance of a normal sample. If s is the
-standard error of its logarithm, the estimate is as good as that of :math:`n = 1 / (2 s^2)`
-independent numbers (Satterthwaite, Biometrics Bulletin 2, 1946), and the ends are
+A standard deviation has the interval that belongs to the sample variance of a normal sample. If s
+is the standard error of its logarithm, the estimate is as good as an estimate from
+:math:`n = 1 / (2 s^2)` independent numbers (Satterthwaite, Biometrics Bulletin 2, 1946), and the
+ends are
 
 .. math:: \hat\sigma \sqrt{n / \chi^2_{\nu, 0.975}}, \qquad
     \hat\sigma \sqrt{n / \chi^2_{\nu, 0.025}},

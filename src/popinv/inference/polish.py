@@ -53,8 +53,8 @@ _TIMES_OF_COEFFICIENTS = 4
 _STRONG = 1.5
 # In standard errors. Below it, the surrogate suffices to come close, and for slopes.
 _SMALL_PUSH = 1.0
-# Furthest start of a positive parameter that the moments hardly determine from that of the study,
-# in logarithms.
+# Largest distance, in logarithms, between the study's start and another start of a positive
+# parameter that the moments hardly determine.
 _FURTHEST_START = 3.0
 # A solve takes at least so long.
 _LEAST_SECONDS = 1e-9
@@ -67,7 +67,7 @@ class Polished:
     Attributes
     ----------
     likelihood : Estimate or None
-        None if it was not asked for or cannot be computed; ``reason`` says why.
+        None if it was not requested or cannot be computed; ``reason`` says why.
     through : dict of str to str
         "solver" or "surrogate", by estimator.
     surrogate_shift : ndarray of shape (n_p,)
@@ -131,7 +131,7 @@ def polish(
     problem : Problem
         With the surrogate, or with the forward model itself where that is differentiable.
     starts : sequence of ndarray of shape (n_p,)
-        The last is that of the study, which has no parameter at its boundary.
+        The last is the study's start, which has no parameter at its boundary.
     fresh : FreshSolves
         Solves of the law near the answer that were not used to train the surrogate.
     solver : SolverSimulator, optional
@@ -141,12 +141,12 @@ def polish(
     checkpoint : Checkpoint, optional
         Holds the progress of the likelihood's ascent.
     say : callable
-        Told in words what is done.
+        Receives a sentence about each step.
     likelihood : bool
-        Whether the marginal likelihood is asked for.
+        Whether to compute the marginal likelihood.
     divided : bool
-        Whether ranks may divide the systems among each other. The results of single systems are
-        then those of all on the first rank alone.
+        Whether ranks may divide the systems among each other. Only the first rank then has the
+        results of all single systems.
     """
     with nullcontext() if solver is None else solver.session():
         own = problem.divided() if divided else problem
@@ -200,7 +200,7 @@ class _Path:
         first = fit_pseudo_likelihood(problem, starts, draws=draws)
         through = self.simulator
         self.tell(f"pseudo-likelihood through the {through}", first)
-        # Fresh solves are observed as random systems are, those of other ranks included.
+        # Fresh solves are observed under the conditions of random systems, also of other ranks.
         every = problem.whole
         scores = pseudo_scores(every, first.p)
         best = corrected(every, first, scores, fresh, _FRESH, _PSEUDO_PAIRS)
@@ -224,7 +224,7 @@ class _Path:
     def likelihood(
         self, polished: Polished, nearby: Problem, inside: np.ndarray, fresh: FreshSolves
     ) -> Polished:
-        """Return the estimates with that of the likelihood added."""
+        """Return the estimates with the likelihood's estimate added."""
         pseudo_likelihood, problem = polished.pseudo_likelihood, self.problem
         draws = self.settings.draws * (_TIMES_OF_COEFFICIENTS if problem.penalised else 1)
         settings = MarginalSettings(draws=draws)
@@ -269,7 +269,7 @@ class _Path:
         return start
 
     def information(self, p: np.ndarray) -> np.ndarray | None:
-        """Return that of the moments at p, for few systems, if they determine every entry."""
+        """Return the moments' information at p, for few systems, if it determines every entry."""
         problem = self.problem.of_moments
         if not by_information(problem):
             return None

@@ -55,9 +55,9 @@ class _Linearised(_Replicated):
 
 
 def replicated_simulator(simulate: Simulate, count: int) -> Simulate:
-    """Return the simulator of so many replicates; that of one is left as it is.
+    """Return the simulator of R replicates; one replicate returns the simulator unchanged.
 
-    The forward model is solved once for each system, so that a surrogate answers d_y numbers, and
+    The forward model is solved once for each system, so that a surrogate returns d_y numbers, and
     not R d_y.
     """
     if count == 1:
@@ -90,10 +90,11 @@ class Problem:
         R, the number of replicates that an observation consists of, side by side. ``d_y`` counts
         the entries of all of them.
     union : Problem, optional
-        The problem at all places, as it was built, if that of each system is at its own places
+        The problem at all places, as it was built, if each system is observed at its own places
         (:mod:`popinv.population.places`).
     part : Part, optional
-        What is known of all systems, if the data are those of a rank's own; see :meth:`divided`.
+        What is known of all systems, if the data belong to a rank's own systems; see
+        :meth:`divided`.
     """
 
     data: Rows
@@ -127,10 +128,10 @@ class Problem:
         return 0 if self.union is None else self.noise.of_one.d_y
 
     def divided(self) -> Problem:
-        """Return the problem of a rank's own systems, or itself where these are not divided.
+        """Return the problem of a rank's own systems, or itself if the systems are not divided.
 
-        Few systems are not divided, and neither are those of a simulator that only one process may
-        ask. All ranks then have all systems, and share loops over them.
+        Systems are not divided if they are few, or if only one process may call the simulator. All
+        ranks then have all systems, and share loops over them.
         """
         if (ranks := communicator()) is None:
             return self
@@ -167,7 +168,7 @@ class Problem:
         return (systems >= first) & (systems < first + len(self.data))
 
     def rows_of(self, systems: np.ndarray) -> np.ndarray:
-        """Return the rows of those of some systems that are own ones."""
+        """Return the rows of the own systems among some systems."""
         return systems[self.has(systems)] - (0 if self.part is None else self.part.first)
 
     @property

@@ -98,7 +98,7 @@ def again_from(
 ) -> Again:
     """Return the function that estimates again from other systems, starting at the estimate p.
 
-    The arguments are those of :func:`bootstrap`.
+    The arguments are as in :func:`bootstrap`.
     """
     if estimator == "distance":
         return _Descents(problem, settings, p)

@@ -92,7 +92,7 @@ def noise_covariance(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> 
 def parameter_names(problem: Problem, law: Sequence[str] | None = None) -> tuple[str, ...]:
     """Return the names of all parameters; names that law and noise share get a prefix.
 
-    The names of the law's entries are those of alpha, or others that are given.
+    The law's entries have the names of alpha, or other given names.
     """
     law, noise = problem.law.names if law is None else law, problem.noise.names
     both = set(law) & set(noise)

@@ -3,8 +3,8 @@ r"""Bias of an answer due to the surrogate's error, measured by fresh solves and
 An estimate p solves ``sum_n s_n(p) = 0`` with scores s computed through the surrogate S. Systems
 with parameters z_k drawn from the law are solved, and observed twice with the same noise: through
 the solver, ``y_k = G(z_k) + xi_k``, and through the surrogate, ``S(z_k) + xi_k``. The second
-observations have scores of mean zero. The mean score of the first is the push of the surrogate's
-error,
+observations have scores of mean zero. The mean score of the first is the bias of the score due to
+the surrogate's error,
 
 .. math::
     b = \frac1K \sum_k \bigl[ s(p;\, G(z_k) + \xi_k) - s(p;\, S(z_k) + \xi_k) \bigr],
@@ -13,13 +13,10 @@ and the answer without it is ``p - N A^{-1} b``, with A the curvature of all N s
 see the same draws (a control variate), so few solves determine b, and its standard error follows
 from the spread of the differences. The method needs no derivative of the solver and serves every
 estimator with scores. If G is stochastic, its sampling error counts as an error of S, and is
-subtracted from the noise.
-
-A large b is not proportional to the change of p. The noise of the first term is then that of the
-corrected gamma, and the step is repeated until it is small.
-
-Few fresh solves do not determine b. For a surrogate that has a posterior law of the solves (a
-Gaussian process), :class:`PosteriorSolves` adds to the covariance instead, by draws of that law.
+subtracted from the noise. A large b is not proportional to the change of p. The first term then
+uses the noise of the corrected gamma, and the step is repeated until it is small. Few fresh solves
+do not determine b. For a surrogate that has a posterior law of the solves (a Gaussian process),
+:class:`PosteriorSolves` adds to the covariance instead, by draws of that law.
 """
 
 from __future__ import annotations
@@ -93,7 +90,7 @@ class FreshSolves:
     systems : ndarray of int, shape (K,), optional
         The observed systems whose known quantities the draws took; None if there are none.
     conditions : Conditions, optional
-        Those of these systems, where a problem has others.
+        The conditions of these systems, if the problem's systems have different ones.
     """
 
     z: np.ndarray
@@ -206,7 +203,7 @@ def push_of(
     pairs: int,
     gamma: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the push of the surrogate's error on the mean score, by fresh solve, (K, n_p).
+    """Return the bias of the mean score due to the surrogate's error, by fresh solve, (K, n_p).
 
     Parameters
     ----------
@@ -221,7 +218,7 @@ def push_of(
     pairs : int
         Number of noise pairs for each solve.
     gamma : ndarray, optional
-        The noise of the solver's observations, if it is not that of p.
+        The noise of the solver's observations, if it differs from the noise of p.
     """
     fresh = fresh.of_problem(problem)
     with torch.no_grad():
@@ -278,7 +275,7 @@ def corrected(
             each = measure.pushes(problem, estimate.p, scores, stage, pairs, gamma)
         except DivergenceError:
             return _not_corrected(estimate, p - estimate.p)
-        # The law of the draws stays that of the estimate. The change of p's law is added.
+        # The draws keep the law of the estimate. The change of p's law is added.
         moved = p - estimate.p
         moved[problem.d_alpha :] = 0.0
         slope = systems * measure.best(each) + curvature @ moved
@@ -301,9 +298,9 @@ def corrected(
 
 
 def _remembered(scores: Scores) -> Scores:
-    """Return scores that are computed once of each data set.
+    """Return scores that are computed once for each data set.
 
-    The steps share that of the surrogate, and all of them where the noise does not move.
+    The steps share the surrogate's data set, and all data sets if the noise does not move.
     """
     found: dict[bytes, np.ndarray] = {}
 
@@ -363,7 +360,7 @@ class AnswerShift:
 
     @classmethod
     def of(cls, population: xr.Dataset) -> AnswerShift:
-        """Return that of an answer, :func:`popinv.inference.answer.population_dataset`."""
+        """Return the shift of an answer, :func:`popinv.inference.answer.population_dataset`."""
         covariance = population["covariance"].values
         errors = np.sqrt(np.diag(covariance))
         treatment: SurrogateTreatment = "left"

@@ -1,9 +1,9 @@
 r"""Parameters that the data do not determine, and their determined combinations.
 
 If a model depends on two parameters through their ratio alone, the observations say nothing of
-either, whatever their number. Along such a direction v the information is zero, :math:`v^T I v =
-0`. The standard errors of the parameters in v are infinite, those of the others are those within
-the determined directions, and the combinations :math:`c^T p` with
+either, whatever their number. Along such a direction v the information is zero,
+:math:`v^T I v = 0`. The standard errors of the parameters in v are infinite, the other standard
+errors are computed within the determined directions, and the combinations :math:`c^T p` with
 :math:`c^T v = 0` have finite intervals.
 
 The error of a surrogate looks like information that the data do not have. A direction along which
@@ -46,11 +46,11 @@ class Combination:
     Attributes
     ----------
     name : str
-        Such as ``F_median / V_median``.
+        For example ``F_median / V_median``.
     value, lower, upper : float
         Estimate and ends of the 95 % interval.
     standard_error : float
-        That of the estimate, by the delta method.
+        Standard error of the estimate, by the delta method.
     """
 
     name: str
@@ -91,11 +91,11 @@ class Undetermined:
         Parameters
         ----------
         moments, likelihood : Identifiability
-            By the moments, and by the likelihood if it is the answer.
+            By the moments, and by the likelihood if it gives the answer.
         information : ndarray of shape (n_p, n_p)
-            That of the answer.
+            The information of the answer.
         surrogate : bool
-            Whether the moments, or the likelihood if it is the answer, are those of a surrogate.
+            Whether the moments, or the likelihood if it gives the answer, go through a surrogate.
         """
         scales = np.where(moments.scales > 0, moments.scales, 1.0)
         found = moments.directions[moments.singular_values < _NOTHING]

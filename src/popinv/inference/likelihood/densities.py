@@ -22,7 +22,7 @@ def _replicates_apart(problem: Problem) -> Problem:
         conditions,
         scale=np.repeat(conditions.scale, count),
         present=present,
-        # What fills a gap is not looked at.
+        # The values that fill gaps are not used.
         fill=np.zeros(present.shape[1]),
         known=conditions.known.repeated(count),
         limits=conditions.limits.mapped(lambda rows: rows.reshape(present.shape)),
@@ -95,7 +95,7 @@ def log_likelihood(problem: Problem, gamma: torch.Tensor, signal: torch.Tensor) 
     Parameters
     ----------
     problem : Problem
-        Its noise is free where the derivative in gamma is asked for.
+        Its noise is free if the derivative in gamma is needed.
     gamma : Tensor of shape (n_gamma,)
     signal : Tensor of shape (N, d_y)
         g.

@@ -6,19 +6,19 @@ With gradient g and information I (a positive matrix near the negative Hessian) 
 
 It is accepted if it raises the likelihood, and otherwise repeated with a larger damping lambda. No
 step depends on the units of a parameter. Logarithms of positive quantities move by at most one per
-step. The others are then solved for again (:mod:`popinv.optimisation.bounded`), so that a variance
-on its way to zero neither slows them nor leads them astray.
+step. The step then solves for the other parameters again (:mod:`popinv.optimisation.bounded`), so
+that a variance on its way to zero neither slows nor misleads them.
 
 The squares of few scores, or of a model that does not fit, are not the negative Hessian. The
-gradients before and after the last step s show the curvature along it. If it is a factor f > 1.3 of
-what I predicts, steps were too long, and the next one has the information
+gradients before and after the last step s show the curvature along it. If this curvature is a
+factor f > 1.3 of what I predicts, the steps were too long, and the next step has the information
 
 .. math:: I + (f - 1) \frac{I s s^T I}{s^T I s}.
 
 If, after ten steps, f is still below a quarter, as through an early surrogate, f = 1/4 takes its
 place.
 
-The ascent has arrived if the predicted gain of the next step, within its bounds, is less than
+The ascent has converged if the predicted gain of the next step, within its bounds, is less than
 ``TOLERANCE`` in the log likelihood. For a parameter that the data determine, this is about 0.03 of
 its standard error.
 """
@@ -50,7 +50,7 @@ _RIDGE = 1e-4
 _FLAT_INFORMATION, _MOST_FLAT, _OFF = 0.05, 3, 0.7
 # Steps from there.
 _FOLLOWING = 8
-# Errors of the draws that a slope along them exceeds.
+# A slope along them must exceed this many errors of the draws.
 _SURE = 3.0
 # Gain in the log likelihood for which a saddle is left.
 _WORTH_IT = 0.05
@@ -124,8 +124,8 @@ def begin(point: Point) -> ScoringState:
 def off_saddle(problem: Problem, point: Point, evaluate: Evaluate) -> Point:
     """Return a better point nearby, if the likelihood does not depend on p in some direction.
 
-    Where a model is the same for z and -z, a mean of zero is a saddle at which the gradient
-    vanishes, and no ascent leaves it. Both sides of each such direction are tried.
+    If a model is the same for z and -z, a mean of zero is a saddle at which the gradient vanishes,
+    and no ascent leaves it. The function tries both sides of each direction without curvature.
 
     Parameters
     ----------
@@ -146,9 +146,9 @@ def off_saddle(problem: Problem, point: Point, evaluate: Evaluate) -> Point:
                 continue
             if not _finite(tried):
                 continue
-            # What steps from the best would gain anyway is no merit of the other side.
+            # Gains that further steps from the best point would bring anyway do not count.
             worth = _reach(best, problem) + max(_WORTH_IT, tried.error)
-            # Beside a saddle, the other entries have to follow before anything is gained.
+            # Beside a saddle, the likelihood rises only after the other entries have followed.
             if tried.value <= worth < _reach(tried, problem):
                 tried = ascend(begin(tried), evaluate, problem, _FOLLOWING).point
             if tried.value > worth:
@@ -199,7 +199,7 @@ def _direction(point: Point, problem: Problem, damping: float) -> np.ndarray:
     information, gradient = point.information[np.ix_(free, free)], _known_slope(point, problem)
     size = sizes(information)
     scaled = information / np.outer(size, size)
-    # Nothing is known of a direction without information, which is left as it is.
+    # A direction without information stays unchanged.
     values, vectors = np.linalg.eigh(scaled)
     nothing = vectors[:, np.abs(values) < _SINGULAR]
     scaled = scaled + nothing @ nothing.T + damping * np.eye(len(size))
@@ -212,8 +212,8 @@ def _direction(point: Point, problem: Problem, damping: float) -> np.ndarray:
 def _known_slope(point: Point, problem: Problem) -> np.ndarray:
     """Return the gradient of the free entries, without what the error of the draws explains.
 
-    Along a direction that the data do not determine, the slope is all error, and the ascent would
-    follow it without end.
+    Along a direction that the data do not determine, the slope is only error, and the ascent would
+    never end.
     """
     free, scale = problem.free, problem.scale[problem.free]
     gradient = point.gradient[free]
@@ -258,7 +258,7 @@ def step(
     problem : Problem
         Says which entries move, which are logarithms and such, and how large a change is.
     tolerance : float
-        Predicted gain below which the ascent has arrived.
+        Predicted gain below which the ascent has converged.
     """
     old = _corrected(state, problem.free)
     gain = promised_gain(old, problem)
@@ -319,7 +319,7 @@ def ascend(
 
 
 def state_arrays(problem: Problem, state: ScoringState) -> dict[str, np.ndarray]:
-    """Return a state as arrays, for a checkpoint: on the first rank, those of all systems."""
+    """Return a state as arrays, for a checkpoint; the first rank returns all systems' arrays."""
     arrays = {
         "iteration": np.array(state.iteration),
         "damping": np.array(state.damping),

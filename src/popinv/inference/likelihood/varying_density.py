@@ -118,7 +118,7 @@ class VaryingDensity(Density):
     def residual(self, g: torch.Tensor) -> torch.Tensor:
         """Return the whitened residuals r of signals g (n, ..., d_y), zero where none is seen.
 
-        Those of censored entries are the distances of the limits that g is beyond.
+        The residual of a censored entry is the distance of the limit that g is beyond.
         """
         d, r = self._standardised(g)
         if not self.censors:

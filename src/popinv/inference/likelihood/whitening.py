@@ -57,10 +57,10 @@ class NoiseChange:
         E of each pattern of observed entries.
     trace : Tensor of shape (P,)
     diagonal : Tensor of shape (d_y,), optional
-        Of E, where there is one pattern and E is diagonal: for an amplitude of any noise, and for
-        deviations of independent noise.
+        The diagonal of E, if there is one pattern and E is diagonal: for an amplitude of any noise,
+        and for standard deviations of independent noise.
     outside : Outside, optional
-        The rest of the residuals, if E is that of a span.
+        The rest of the residuals, if E belongs to a span.
     """
 
     seen: torch.Tensor

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
 
-# Starts beside that of the study.
+# Starts in addition to the study's own.
 _FURTHER_STARTS = 3
 
 
@@ -31,10 +31,10 @@ def update_population(
     Parameters
     ----------
     surrogate : Dataset or TrainedSurrogate
-        That of the round, or the forward model itself in its place. Where it was passed on, so is
-        the last estimate.
+        The surrogate of the round, or the forward model itself in its place. If the surrogate was
+        passed on, so is the last estimate.
     previous_estimate : Dataset, optional
-        That of the last round.
+        The estimate of the last round.
     seed, round_number : int
         Address of the random draws.
     device : {"cpu", "auto", "cuda"}
