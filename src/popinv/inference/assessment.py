@@ -214,12 +214,12 @@ class _Recovered:
             )
 
     def summaries(self) -> list[RecoveredParameter]:
-        """Return the summaries that do not stand in the place of a mean."""
+        """Return the summaries that do not replace a mean."""
         places = {self._median_of(i) for i in range(len(self.read))}
         return [each for each in self._law_summaries() if each.name not in places]
 
     def combinations(self) -> list[RecoveredParameter]:
-        """Return what is determined of the parameters that are not."""
+        """Return the determined combinations of parameters that are not determined."""
         found = json.loads(self.population.attrs["determined_combinations"])
         return [
             self.number("law", each["name"], (each["value"], each["lower"], each["upper"]))
@@ -244,7 +244,7 @@ class _Recovered:
                 yield self.number(kind, str(name), (value, finite(lower), finite(upper)), true)
 
     def _median_of(self, entry: int) -> str:
-        """Return the name of the median that users read in place of an entry of the law."""
+        """Return the name of the median that users read in place of an entry of the law, if any."""
         law = self.problem.law
         if entry in law.medians:
             return self.read[entry]
@@ -255,7 +255,7 @@ class _Recovered:
         return self.problem.law.parameters if self.summary_names else ()
 
     def _medians(self) -> dict[str, RecoveredParameter]:
-        """Return the medians that are read in place of means, by name."""
+        """Return the medians that users read in place of means, by name."""
         law, found = self.problem.law, {}
         value, lower, upper = (
             read_values(law, self.population[f"law{end}"].values)

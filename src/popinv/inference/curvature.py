@@ -107,7 +107,7 @@ def binned_means(rows: np.ndarray, order: np.ndarray, per_bin: int) -> np.ndarra
     order : ndarray of shape (K, n)
         Places of the entries of each row.
     per_bin : int
-        Entries of a mean. Those left over at the end are in none.
+        Number of entries of a mean. Entries left over at the end belong to no mean.
 
     Returns
     -------

@@ -25,8 +25,8 @@ class FittedModel:
     draws : ndarray of shape (B, n_p)
         Draws about the estimate, with its own error.
     residuals : ndarray of shape (K, d_y), optional
-        Solver minus surrogate on fresh solves. Each sampled system takes a random one, since the
-        observed systems come from the solver.
+        Solver minus surrogate on fresh solves. Each sampled system takes a random residual, since
+        the observed systems come from the solver.
     """
 
     problem: Problem

@@ -22,7 +22,7 @@ import numpy as np
 from popinv.judgement.levels import LEVEL
 
 _RESAMPLES = 2000
-# Systems of a resample at most. A sum of more is closer to normal than its quantiles can show.
+# Most systems of a resample. Sums of more systems are closer to normal than quantiles can show.
 _SYSTEMS = 20_000
 # Directions in which the estimates differ by less than this share of the largest are ignored.
 _LEAST_VARIANCE = 1e-6
@@ -98,7 +98,7 @@ def describe(test: Hausman, names: Sequence[str], first: str, second: str) -> st
     worst = int(np.argmax(np.abs(test.difference)))
     more = "more" if test.difference[worst] > 0 else "less"
     return (
-        f"the model may be wrong in a way that {first} and {second} answer differently: the "
+        f"the model may be wrong in a way that affects {first} and {second} differently: the "
         f"{first} finds {abs(test.difference[worst]):.1f} standard errors {more} of "
         f"{names[worst].replace('_', ' ')}. Look at the shape of the law (correlated parameters, "
         "several groups), at the tails of the noise, and at whether it grows with the signal"

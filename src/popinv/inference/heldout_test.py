@@ -64,7 +64,7 @@ def heldout_test(
     resamples : int
         Size of the null sample.
     conditions : Conditions, optional
-        The scales and gaps of the n held-out systems. Every null sample has exactly these.
+        The scales and gaps of the n held-out systems. Every null sample has the same conditions.
     """
     problem, (count, d_y) = model.problem, heldout.shape
     frame = directions(generator(problem.seed, "heldout/directions"), _DIRECTIONS, d_y)
@@ -87,9 +87,9 @@ def tested_systems(
 ) -> tuple[FittedModel, np.ndarray, Conditions]:
     """Return the fitted model, the observations it is compared with, and their conditions.
 
-    Held-out systems of a synthetic study, which the fit has not seen. Otherwise these are systems
-    that the fit has seen: the draws about the estimate are then the estimate itself, since it has
-    taken up the error that such draws would add.
+    A synthetic study has held-out systems, which the fit has not seen. Otherwise the fit has seen
+    the systems: the draws about the estimate are then the estimate itself, since the estimate
+    already contains the error that other draws would add.
 
     Parameters
     ----------

@@ -23,8 +23,8 @@ The scale of a logarithm is its spread in the first design. The scale of a locat
 that moves the mean observation by one standard deviation (root mean square over observations), so
 units do not matter. The prior of a law's coefficients counts as information.
 
-D comes from draws, and their errors would appear as information, the more so the more moments
-there are. D is therefore computed twice from independent draws, as D_1 and D_2, and ``D^T D`` is
+D comes from draws, and their errors would appear as information, which grows with the number of
+moments. D is therefore computed twice from independent draws, as D_1 and D_2, and ``D^T D`` is
 estimated by the symmetric part of ``D_1^T D_2``, in which the errors average to zero.
 """
 
@@ -48,14 +48,14 @@ from popinv.inference.problem import Problem
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 
-# Scale of an entry of the law with a prior, in deviations of the prior.
+# Scale of an entry of the law with a prior, in standard deviations of the prior.
 _PRIOR_SCALE = 2.0
 # A singular value below this, in standard errors over the whole scale, gives a warning.
 _LEAST_MOVEMENT = 1.0
 # Further directions are counted, not named. The text gives at most this many entries of each.
 _NAMED, _ENTRIES = 3, 3
-# The law's or the noise's part of a direction is named if its length exceeds the first number. In
-# it, entries are named if they are at least this share of the largest.
+# The law's or the noise's part of a direction is named if its length exceeds the first number. Its
+# entries are named if they are at least the second number's share of the largest.
 _LEAST_PART, _LEAST_ENTRY = 0.02, 0.1
 _BY = "mean, covariance and third moments of the observations"
 _BY_KNOWN = "mean and covariance of the observations, given the known quantities of each system,"
@@ -142,7 +142,7 @@ def _named(direction: np.ndarray, names: tuple[str, ...], among: range) -> str:
 
 
 def _oriented(vectors: np.ndarray) -> np.ndarray:
-    """Return columns with a positive largest entry, the first of those that are about as large."""
+    """Return columns with a positive largest entry (the first of nearly equal ones)."""
     sizes = np.abs(vectors)
     largest = np.argmax(sizes > 0.999 * sizes.max(axis=0), axis=0)
     return vectors * np.where(np.take_along_axis(vectors, largest[None], axis=0) < 0, -1.0, 1.0)
@@ -216,8 +216,8 @@ def _of_known(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> Identif
 
 def _of_information(problem: Problem, information: np.ndarray, by: str) -> Identifiability:
     free, seen = problem.free, int(problem.conditions.present.sum())
-    # The change of an observation by each parameter, in its standard deviations, as a root mean
-    # square over the observations of all systems.
+    # Each parameter's change of an observation, in standard deviations of the observation, as a
+    # root mean square over the observations of all systems.
     moved = np.sqrt(np.maximum(np.diag(information), 0.0) / seen)[None]
     scale = _scale(problem, moved)[free]
     product = information[np.ix_(free, free)] * np.outer(scale, scale)

@@ -30,7 +30,7 @@ from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 
 _STEP = 1e-5
-# Fewest degrees of freedom, and numbers from which the interval is normal.
+# Fewest degrees of freedom, and the number from which the interval is normal.
 _FEWEST, _MANY = 1.0, 1e6
 _NORMAL = 1.96
 
@@ -64,7 +64,7 @@ def deviation_interval(
     enough = np.maximum(numbers, lost + _FEWEST)
     half = (enough - lost) / 2
     ends = (centre + 0.5 * np.log(enough / (2 * gammaincinv(half, q))) for q in (0.975, 0.025))
-    # An error that is too large for any sample makes the interval no narrower.
+    # An error too large for any sample does not narrow the interval.
     wide, normal = numbers < enough, _NORMAL * errors
     low, high = (np.where(errors > 0, end, centre) for end in ends)
     low = np.where(wide, np.minimum(low, centre - normal), low)

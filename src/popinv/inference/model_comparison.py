@@ -24,7 +24,7 @@ import xarray as xr
 
 from popinv.errors import DataError
 
-# A difference of more than this many standard errors is taken to be real.
+# A difference of more than this many standard errors counts as real.
 _CLEAR = 2.0
 
 
@@ -42,7 +42,7 @@ def check_same_observations(observations: Mapping[str, xr.Dataset]) -> None:
     Raises
     ------
     DataError
-        With the two studies that differ, and in what.
+        The message names two studies that differ, and the difference.
     """
     (first, one), *others = observations.items()
     for name, other in others:

@@ -2,9 +2,9 @@
 
 The pseudo-likelihood comes first, from the last round's estimate and from the study's start. The
 likelihood starts from its result. Both use the solver itself if that costs no more than the study
-allows. Otherwise they use the surrogate; fresh solves then measure the surrogate's push, which is
-subtracted (:mod:`popinv.inference.surrogate_bias`). Costs are nominal, by counts of solves, so that
-the same study takes the same path on every machine.
+allows. Otherwise they use the surrogate; fresh solves then measure the bias due to its error, and
+the bias is subtracted (:mod:`popinv.inference.surrogate_bias`). Costs are nominal, by counts of
+solves, so that the same study takes the same path on every machine.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from popinv.store.variables import variable
 from popinv.surrogate.simulator import UncertainSurrogate, is_exact
 
 _PSEUDO_EVALUATIONS, _MARGINAL_EVALUATIONS, _CURVATURE_SYSTEMS = 4, 4, 400
-# Cost of a solve with its adjoint, and of a tangent, in solves; number of steps to the modes.
+# Cost of a solve with its adjoint and cost of a tangent, in solves; number of steps to the modes.
 _WITH_ADJOINT, _TANGENT, _MODE_STEPS = 3.0, 0.3, 20
 # Number of noise pairs with which fresh solves are observed.
 _PSEUDO_PAIRS, _MARGINAL_PAIRS = 4, 1
@@ -51,12 +51,13 @@ _FRESH = "polish/fresh"
 _TIMES_OF_COEFFICIENTS = 4
 # Largest atanh of a partial correlation at the start; beyond, the likelihood is flat in it.
 _STRONG = 1.5
-# In standard errors. Below it, the surrogate suffices to come close, and for slopes.
+# In standard errors. If its error moves the answer by less, the surrogate suffices for a start near
+# the maximum, and for slopes.
 _SMALL_PUSH = 1.0
 # Largest distance, in logarithms, between the study's start and another start of a positive
 # parameter that the moments hardly determine.
 _FURTHEST_START = 3.0
-# A solve takes at least so long.
+# Shortest time of a solve.
 _LEAST_SECONDS = 1e-9
 
 
@@ -217,7 +218,7 @@ class _Path:
             except DivergenceError as error:
                 self.say(f"the pseudo-likelihood does not go through the solver: {error}")
         if not is_exact(problem.simulate):
-            told = f"pseudo-likelihood through the {through}, without the surrogate's push"
+            told = f"pseudo-likelihood through the {through}, corrected for the surrogate's error"
             self.tell(told, best)
         return Polished(best, None, {"pseudo_likelihood": through}, shift), nearby
 
@@ -249,7 +250,7 @@ class _Path:
         if best.passes and through == "surrogate":
             scores = marginal_scores(problem.whole, best.p, settings)
             best = corrected(problem.whole, best, scores, fresh, _FRESH, _MARGINAL_PAIRS)
-            self.tell("likelihood without the surrogate's push", best)
+            self.tell("likelihood, corrected for the surrogate's error", best)
         through_by = {**polished.through, "likelihood": through}
         return replace(polished, likelihood=best, through=through_by)
 
@@ -257,8 +258,8 @@ class _Path:
         """Return where the likelihood starts: near the pseudo-likelihood's estimate.
 
         Correlations start away from 1. A positive parameter that the moments hardly determine
-        starts not far from the study's start ``inside`` (n_p,): they may put it at its boundary by
-        chance, where a scoring step has no curvature for it.
+        starts not far from the study's start ``inside`` (n_p,): the moments may put it at its
+        boundary by chance, where a scoring step has no curvature for it.
         """
         problem, start = self.problem, pseudo_likelihood.p.copy()
         correlations = np.flatnonzero(problem.law.correlations)
@@ -280,9 +281,9 @@ class _Path:
         return found if np.all(np.diag(found)[self.problem.free] > 0) else None
 
     def whole(self, nearby: Problem, estimate: Estimate) -> Estimate:
-        """Return the pseudo-likelihood's estimate with all that only an answer needs.
+        """Return the pseudo-likelihood's estimate with both kinds of standard errors and intervals.
 
-        These are both kinds of standard errors, and the ends of its intervals.
+        Only an answer needs them.
         """
         problem = nearby.of_moments.whole
         scores = pseudo_scores(problem, estimate.p)
@@ -307,7 +308,8 @@ class _Path:
 
             def save(state: ScoringState) -> None:
                 bar.update()
-                # The first rank writes what it collects from all, when its clock says so.
+                # The first rank writes what it collects from all ranks, at times given by its
+                # clock.
                 if self.checkpoint is not None and of_first(problem, self.checkpoint.due):
                     self.checkpoint.write(state_arrays(problem, state))
 
@@ -330,7 +332,7 @@ class _Path:
 
 
 def _shift(problem: Problem, estimate: Estimate) -> np.ndarray:
-    """Return what the surrogate's error does to an estimate, (n_p,), or may do."""
+    """Return the effect, or possible effect, of the surrogate's error on an estimate, (n_p,)."""
     if estimate.correction is None or estimate.correction_covariance is None:
         return np.zeros_like(estimate.p)
     if isinstance(problem.at_all_places.simulate, UncertainSurrogate):

@@ -42,11 +42,11 @@ class PredictiveDensities:
     Attributes
     ----------
     log_score : ndarray of shape (n,)
-        Marginal over z; NaN if the integrals cannot be trusted.
+        Marginal over z; NaN if the integrals are unreliable.
     error : ndarray of shape (n,)
-        A draw of the error of each, due to the draws of its integral.
+        A draw of each score's error due to the draws of its integral.
     normal_score : ndarray of shape (n,)
-        Of the normal law with the model's mean and covariance.
+        Log density of the normal law with the model's mean and covariance.
     reason : str
         The reason if there is no log score, or "".
     """

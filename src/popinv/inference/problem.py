@@ -39,7 +39,7 @@ class _Replicated:
 
 
 class _Linearised(_Replicated):
-    """The same of a simulator with derivatives along tangents."""
+    """G, R times side by side, with derivatives along tangents."""
 
     @property
     def differentiable(self) -> bool:
@@ -124,7 +124,7 @@ class Problem:
 
     @property
     def own_places(self) -> int:
-        """Number of places of a system's own, the last known quantities; 0 if all have all."""
+        """Number of a system's own places, the last known quantities; 0 if each has all places."""
         return 0 if self.union is None else self.noise.of_one.d_y
 
     def divided(self) -> Problem:
@@ -163,7 +163,7 @@ class Problem:
         return np.arange(len(self.data)) + (0 if self.part is None else self.part.first)
 
     def has(self, systems: np.ndarray) -> np.ndarray:
-        """Return which of some systems, by their numbers among all, are own ones."""
+        """Return which of some systems, by their numbers among all, are the rank's own."""
         first = 0 if self.part is None else self.part.first
         return (systems >= first) & (systems < first + len(self.data))
 
@@ -184,7 +184,7 @@ class Problem:
 
     @property
     def logarithmic(self) -> np.ndarray:
-        """Boolean mask (n_p,) of the entries of p without unit: logarithms and such."""
+        """Boolean mask (n_p,) of the entries of p without unit, such as logarithms."""
         return np.array([*self.law.unitless, *[True] * len(self.noise.names)])
 
     @property
@@ -306,7 +306,7 @@ class Problem:
 
     @property
     def of_moments(self) -> Problem:
-        """The problem with what mean and covariance of the noise do not depend on held."""
+        """The problem with parameters held that do not affect mean and covariance of the noise."""
         held = tuple(self.d_alpha + i for i in getattr(self.noise, "without_moments", ()))
         return replace(self, fixed=(*self.fixed, *held)) if held else self
 

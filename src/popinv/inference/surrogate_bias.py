@@ -49,13 +49,13 @@ Scores = Callable[[Problem], np.ndarray]
 # quantities move by at most the second number at a time.
 _SMALL, _MOST_STEPS = 0.3, 8
 _LONGEST = 1.0
-# Largest correction, in natural sizes of a change. An error of the estimate that is larger, as
-# where two parameters are exchanged with each other, is no reason to go further.
+# Largest correction, in natural sizes of a change. A larger error of the estimate, as when two
+# parameters trade off, does not justify a larger correction.
 _FURTHEST = 20.0
 
 
 class PushMeasure(Protocol):
-    """What the push of the surrogate's error is measured by."""
+    """Solves that measure the bias of the score due to the surrogate's error, called its push."""
 
     def pushes(
         self,
@@ -156,7 +156,7 @@ def observe_again(
     pairs: int,
     drawn_for: np.ndarray | None = None,
 ) -> Problem:
-    """Return the problem with noise-free observations observed anew, several times each.
+    """Return the problem with noise-free observations observed again, several times each.
 
     Parameters
     ----------
@@ -242,9 +242,9 @@ def corrected(
     stage: str,
     pairs: int = 1,
 ) -> Estimate:
-    """Return the estimate without the push of the surrogate's error.
+    """Return the estimate corrected for the surrogate's error.
 
-    The forward model itself has no such error, and the estimate is returned as it is. If the steps
+    The forward model itself has no such error, and its estimate is returned unchanged. If the steps
     do not converge, the estimate keeps its value and does not pass. Its ``correction`` then holds
     the sum of the steps.
 
@@ -343,7 +343,7 @@ def _not_corrected(estimate: Estimate, tried: np.ndarray) -> Estimate:
 
 @dataclass(frozen=True)
 class AnswerShift:
-    """What the surrogate's error does to an answer.
+    """The effect of the surrogate's error on an answer.
 
     Attributes
     ----------
@@ -412,15 +412,15 @@ class PosteriorSolves:
     The mean square of :math:`N A^{-1} b_j` is added to the covariance of the answer. To first order
     it is the delta method with the posterior covariance of G between all pairs of systems, which is
     what counts: errors that all systems share do not average out. Adding the predictive variance to
-    the noise of each system would leave these out.
+    the noise of each system would ignore these errors.
 
     Nothing is subtracted from the answer. The mean of :math:`b_j` holds the part of the noise that
     would be an error of S, which follows from the predictive variance and is as uncertain as this.
     With few solves its subtraction moves an answer farther from the truth.
 
     The predictive deviations are multiplied by :math:`\max(1, c)`, where :math:`c^2` is the mean
-    square of the fresh solves' errors in predictive deviations. This makes up for hyperparameters
-    that few solves make too certain.
+    square of the fresh solves' errors in predictive deviations. This factor corrects for
+    hyperparameters that few solves make too certain.
 
     Parameters
     ----------
@@ -481,7 +481,7 @@ def _places(problem: Problem, p: np.ndarray, stage: str) -> tuple[np.ndarray, np
     half = standard_normal_rows(
         problem.seed, f"{stage}/places", 0, _PLACES // 2, problem.law.d_omega
     )
-    # With its opposite, each draw has no first moment, and few draws suffice.
+    # A draw and its opposite have mean zero together, so few draws suffice.
     omega = torch.from_numpy(np.concatenate([half, -half]))
     systems = problem.random_systems(f"{stage}/systems", 0, _PLACES)
     known = problem.known_in_turns(_PLACES, systems)
@@ -492,7 +492,7 @@ def _places(problem: Problem, p: np.ndarray, stage: str) -> tuple[np.ndarray, np
 def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
     """Return G(z) - S(z) of the solves of the last round of a record, shape (K, d_y).
 
-    They are those at all places. None if there are no solves, or if the problem has the forward
+    The residuals are at all places. None if there are no solves, or if the problem has the forward
     model itself.
     """
     problem = problem.at_all_places

@@ -59,8 +59,8 @@ _MOST_TURNS = 4096
 # Number of systems searched for further modes: it determines a share of 1 % to 0.1 %.
 _SEARCHED_SYSTEMS = 10_000
 # Two modes are different if they are further apart than this, in posterior standard deviations. The
-# second mode counts if its weight is at least this share of the first mode's weight. Almost every
-# system has smaller modes, which together mislead the ascent.
+# second mode counts if its weight is at least this share of the first mode's weight. Smaller modes
+# are about as many as systems, and together they mislead the ascent.
 _APART, _COMPARABLE = 2.0, 1e-4
 
 
