@@ -7,8 +7,8 @@ is estimated in two ways:
   Econometrica 50, 1982). It is right whatever the model. With few systems it is too small, and
   varies much: the error of its entry for a standard deviation is about :math:`\sqrt{14 / N}` of its
   size.
-- *by the model*: from the fitted model. For a likelihood, B is the observed information A itself. For
-  other estimates, B is the mean over systems that are simulated from the fitted model.
+- *by the model*: from the fitted model. For a likelihood, B is the observed information A itself.
+  For other estimates, B is the mean over systems that are simulated from the fitted model.
 
 With fewer systems than :data:`FEW_SYSTEMS`, standard errors are by the model; with more systems
 they are robust. If both kinds differ much with many systems, the model does not fit.
