@@ -7,12 +7,13 @@ In the first stage the noise gamma is fixed, and each system's parameters are
     + \tfrac12 \bigl| (x(z) - \bar x) / \tau \bigr|^2,
 
 Under normal noise this is weighted least squares with a weak normal prior in the unbounded
-coordinates x (logarithms of positive parameters). The prior's mean and deviation are those of draws
-as broad as the study's first design, about the start of the search. The prior only matters where a
-system's own data carry little information, as for the fine modes of a field: these stay near zero,
-and the field's length is overestimated, without bound if the data are weak. The noise is then the
-maximum likelihood estimate from the residuals, and both steps are repeated. In the second stage the
-law is the maximum likelihood estimate from the fitted parameters, as though they were known.
+coordinates x (logarithms of positive parameters). The prior's mean and standard deviation come from
+draws as broad as the study's first design, about the start of the search. The prior only matters
+where a system's own data carry little information, as for the fine modes of a field: these stay
+near zero, and the field's length is overestimated, without bound if the data are weak. The noise is
+then the maximum likelihood estimate from the residuals, and both steps are repeated. In the second
+stage the law is the maximum likelihood estimate from the fitted parameters, as though they were
+known.
 
 The method has a well-known bias, which does not vanish with more systems. The fitted parameters
 scatter by their own error in addition to the population's spread. The law is therefore too wide if
@@ -48,9 +49,9 @@ _BLOCK = 250
 _LEVENBERG_STEPS = 30
 _FIRST_DAMPING = 1e-2
 # This change of twice the log-likelihood is far below the resolution of a system's own data. A
-# system is at rest if it has had no larger change for some steps.
+# system has converged if it has had no larger change for some steps.
 _SETTLED, _QUIET_STEPS = 1e-2, 3
-# Rounds end if no entry of gamma moves by more, or after this number.
+# Rounds end if no entry of gamma moves by more, or after this number of rounds.
 _NOISE_SETTLED, _ALTERNATIONS = 1e-3, 6
 
 
@@ -64,7 +65,7 @@ class SystemPrior:
 
 @dataclass(frozen=True)
 class TwoStage:
-    """The answer (alpha, gamma), and the fitted parameters z (N, d_z) it was pooled from."""
+    """The answer (alpha, gamma), and the fitted parameters z (N, d_z) behind it."""
 
     alpha: np.ndarray
     gamma: np.ndarray

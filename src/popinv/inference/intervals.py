@@ -167,7 +167,7 @@ def boundaries(estimate: xr.Dataset) -> dict[int, str]:
 def settled(estimate: xr.Dataset) -> tuple[int, ...]:
     """Return the positive entries of p near zero whose interval has an upper end.
 
-    The data determine such a number, though they do not determine its logarithm.
+    The data determine this number, though not its logarithm.
     """
     if "ends" not in estimate:
         return ()

@@ -1,6 +1,6 @@
 """The sampling error of stochastic forward models, such as averages of chaotic dynamics.
 
-Solved twice at the same parameters, from other initial states, such a model returns
+Solved twice at the same parameters, from other initial states, this model returns
 
     G(z) + e,    e of mean zero and covariance S(z),
 

@@ -1,15 +1,15 @@
 r"""Parameters that the data do not determine, and their determined combinations.
 
 If a model depends on two parameters through their ratio alone, the observations carry no
-information about either parameter, whatever their number. Along such a direction v the information
-is zero, :math:`v^T I v = 0`. The standard errors of the parameters in v are infinite, the other
-standard errors are computed within the determined directions, and the combinations :math:`c^T p`
-with :math:`c^T v = 0` have finite intervals.
+information about either parameter, whatever their number. Along a direction v without information,
+:math:`v^T I v = 0`. The standard errors of the parameters in v are infinite, the other standard
+errors are computed within the determined directions, and the combinations :math:`c^T p` with
+:math:`c^T v = 0` have finite intervals.
 
 The error of a surrogate looks like information that the data do not have. A direction along which
 its observations move by less than one standard error over the parameters' whole scale, of which
-identifiability warns, is therefore weak. A parameter whose standard error by weak directions is
-half of its whole scale or more is not determined, however narrow its interval. Along a weak
+identifiability warns, is therefore called weak. A parameter whose standard error by weak directions
+is half of its whole scale or more is not determined, however narrow its interval. Along a weak
 direction of the forward model itself the intervals are right.
 """
 

@@ -9,7 +9,7 @@ Each holds its mathematics, and
 They share:
 
 ``registry``    the records of all methods, of this package and of others
-``sections``    the section of a study in which methods are asked for
+``sections``    the section of a study that requests methods
 ``section`` the base of the methods' sections
 ``method``      the classes of the records
 ``outcome``     the input and the result of a job, and its saving

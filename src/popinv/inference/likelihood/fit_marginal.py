@@ -442,7 +442,7 @@ def _within_reach(point: Evaluate, near: Near | MixtureNear) -> Evaluate:
     def within(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
         there = point(p, memory)
         if _share_of_hard(near, there.memory) < least:
-            raise DivergenceError(f"the draws are not those of the posteriors at {p}")
+            raise DivergenceError(f"the draws do not suit the posteriors at {p}")
         return there
 
     return within

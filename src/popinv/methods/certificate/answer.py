@@ -142,7 +142,7 @@ def contributions_of(
             estimate = fit_marginal_likelihood(reference, estimate.p, settings)
             used = "likelihood"
         except DivergenceError as error:
-            print(f"the reference is that of the pseudo-likelihood: {error}")
+            print(f"the pseudo-likelihood gives the reference: {error}")
     if used == "likelihood":
         problem = records
         scores = likelihood_near(problem, estimate.p, settings).here.scores

@@ -338,9 +338,9 @@ def _statement(holder: Holder) -> str:
     return (
         f"After {len(holder.removals)} requests, which removed {count} of {there} "
         f"records, the parameters are ({last.epsilon:.4g}, {last.goal.delta:.4g})-"
-        "indistinguishable, in both directions, from those of learning anew without these records, "
-        f"for {holder.model.epochs} epochs from the same random start over the same partition; the "
-        f"Renyi divergence of every order a > 1 is at most {last.coefficient:.4g} a."
+        "indistinguishable, in both directions, from parameters learned anew without these "
+        f"records, for {holder.model.epochs} epochs from the same random start over the same partition; "
+        f"the Renyi divergence of every order a > 1 is at most {last.coefficient:.4g} a."
     )
 
 
@@ -400,7 +400,7 @@ def _follow(read: _Certificate) -> None:
     partition = Partition(placed.n, placed.batch, placed.seed, placed.stage)
     same = (partition.n, partition.batch) == (setting.n, setting.batch)
     if partition.sha256 != placed.sha256 or not same:
-        raise DataError("the partition is not that of its seed, or not that of the constants")
+        raise DataError("the partition does not follow from its seed, or not from the constants")
     left, epochs = 0.0, read.constants.learning_epochs
     gone: set[int] = set()
     for number, request in enumerate(read.requests, start=1):
@@ -428,7 +428,7 @@ def _follow(read: _Certificate) -> None:
                 )
         if epsilon > request.epsilon_asked * (1 + 1e-9):
             raise DataError(
-                f"request {number}: epsilon = {epsilon:g} is more than was asked, "
+                f"request {number}: epsilon = {epsilon:g} is more than was requested, "
                 f"{request.epsilon_asked:g}"
             )
         left = setting.shrunk(gap, request.epochs)

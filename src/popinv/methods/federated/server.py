@@ -171,7 +171,7 @@ class Server:
         def near(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
             there = self._likelihood(p, memory)
             if self.sites[0].adapts and float(there.memory["effective"]) < least:
-                raise DivergenceError(f"the draws are not those of the posteriors at {p}")
+                raise DivergenceError(f"the draws do not suit the posteriors at {p}")
             return there
 
         return near

@@ -33,7 +33,7 @@ def group_ends(ends: np.ndarray, errors: np.ndarray, apart: float) -> np.ndarray
     if np.isnan(errors).any():
         raise ConfigError(
             "the study's descent has no standard errors (it has more than 100 parameters, or "
-            "unrestricted noise), so its ends cannot be compared; ask for no restarts"
+            "unrestricted noise), so its ends cannot be compared; leave restarts out"
         )
     finite = np.flatnonzero(~np.isnan(ends).any(axis=1))
     groups = np.full(len(ends), -1)

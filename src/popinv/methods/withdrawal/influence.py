@@ -10,8 +10,8 @@ The size of a shift :math:`\Delta` is its length in standard errors of the answe
 :math:`\sqrt{\Delta^T C^{-1} \Delta}` with the covariance C of the estimate.
 
 A fit without the set S begins with a step that has the information :math:`B^{-1}` of all systems,
-and is exact for all systems but those of S. This step leaves about the share of the shift that
-equals their share of the information. The share is estimated by
+and is exact for all systems outside S. This step leaves about the share of the shift that equals
+their share of the information. The share is estimated by
 
 .. math:: h_S = \sum_{n \in S} s_n^T B s_n = \sum_{n \in S} I_n^T B^{-1} I_n
 
