@@ -2,7 +2,7 @@
 
 Solved twice at the same parameters, from other initial states, this model returns
 
-    G(z) + e,    e of mean zero and covariance S(z),
+    G(z) + e,    e of mean zero and covariance S(z).
 
 In addition to the law of G(z), a population shows the measurement noise and this error together,
 close to Gamma + S with S the mean of S(z) over the population. If an estimate was corrected for the

@@ -18,7 +18,8 @@ COVERAGE_WANTED = (0.85, 0.99)
 
 _ADJUSTED = (
     "Each test checks with all systems whether a larger model describes them better. The p-value "
-    "is the chance that a right model shows as much in any of the tests of law, noise and simulator."
+    "is the chance that a right model shows as large a difference in any of the tests of law, "
+    "noise and simulator."
 )
 _SURROGATE = "The surrogate's error biases the law and the noise, unless it is corrected."
 # Noise below this share of the observations' spread has collapsed, or is very precise.

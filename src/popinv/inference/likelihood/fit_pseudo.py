@@ -39,7 +39,7 @@ _CANDIDATES, _SPREAD, _LOUDER, _STARTING_DRAWS = 48, 2.0, (0.0, 2.0), 500
 # Far from the answer, fewer draws suffice; if all draws are very many, a part of them is used in
 # between.
 _FIRST_DRAWS, _NEXT_DRAWS, _VERY_MANY = 4000, 40_000, 200_000
-# Number of observations from which networks compute in double precision. The rounding of single
+# Number of observed values from which networks compute in double precision. The rounding of single
 # precision moves the log likelihood by about 1e-9 for each number (0.02 for 200 observations of
 # 100,000 systems), and steps for less would fail by chance.
 _DOUBLE_FROM = 1_000_000

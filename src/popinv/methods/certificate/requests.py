@@ -339,8 +339,8 @@ def _statement(holder: Holder) -> str:
         f"After {len(holder.removals)} requests, which removed {count} of {there} "
         f"records, the parameters are ({last.epsilon:.4g}, {last.goal.delta:.4g})-"
         "indistinguishable, in both directions, from parameters learned anew without these "
-        f"records, for {holder.model.epochs} epochs from the same random start over the same partition; "
-        f"the Renyi divergence of every order a > 1 is at most {last.coefficient:.4g} a."
+        f"records, for {holder.model.epochs} epochs from the same random start over the same "
+        f"partition; the Renyi divergence of every order a > 1 is at most {last.coefficient:.4g} a."
     )
 
 
