@@ -19,8 +19,8 @@ The method has a well-known bias, which does not vanish with more systems. The f
 scatter by their own error in addition to the population's spread. The law is therefore too wide if
 systems are weakly determined (until, at very strong noise, the prior holds them). Each fit also
 absorbs part of the noise, so the noise is too small, by the factor 1 - d_z / d_y in the variance of
-isotropic noise if the model is linear. With as many parameters as observations the noise would
-vanish without the prior. A noise with many parameters can become singular along the absorbed
+isotropic noise if the model is linear. If parameters and observations are equally many, the noise
+would vanish without the prior. A noise with many parameters can become singular along the absorbed
 directions. The method is the standard two-stage method of population pharmacokinetics (see Steimer,
 Mallet, Golmard and Boisvieux, Drug Metab. Rev. 15, 1984); the prior and the alternation with the
 noise are this package's own.
@@ -135,7 +135,7 @@ def _fit_block(
         )
         trial = x + torch.linalg.solve(matrix, descent)
         gain = objective(x, here) - objective(trial, density.at(model(trial)))
-        # A system at rest stays where it is, whatever the others of its block do.
+        # A converged system keeps its fit, whatever the other systems of its block do.
         better = (gain > 0) & (quiet < _QUIET_STEPS)
         x = torch.where(better[:, None], trial, x)
         damping = torch.where(better, damping / 5, damping * 10)
@@ -171,7 +171,7 @@ def two_stage(problem: Problem, start: tuple[np.ndarray, np.ndarray]) -> TwoStag
     Parameters
     ----------
     problem : Problem
-        Its noise may be of any kind, and what is known of its systems is used.
+        Its noise may be of any kind, and the known quantities of its systems are used.
     start : (alpha, gamma)
         Unconstrained. The prior of a system is centred at this alpha.
 

@@ -31,7 +31,7 @@ BLOCK = 2000
 
 @dataclass(frozen=True)
 class Part:
-    """What a divided problem knows of all systems.
+    """The information of a divided problem about all systems.
 
     Attributes
     ----------
@@ -40,8 +40,7 @@ class Part:
     data : ndarray or StoredRows of shape (N, d_y)
         The observations of all systems. They stay in their store if they are many.
     conditions : Conditions
-        Of all systems.
-    communicator : mpi4py.MPI.Comm
+        Of all systems. communicator : mpi4py.MPI.Comm
         The communicator of all ranks.
     """
 

@@ -68,7 +68,7 @@ class Feature:
     part : {"law", "noise", "simulator"}
         The part of the model that is wrong if the parameter is not zero.
     name : str
-        Such as ``lag_1``.
+        Name of the feature, for example ``lag_1``.
     told : str
         The finding in words, such as "the noise is correlated in time (lag 1)".
     remedy : str

@@ -65,7 +65,7 @@ class RecoveredParameter:
     true : float or None
         None if it is not known.
     unit : str
-        "1" if it has none.
+        The unit, or "1" without a unit.
     scale : {"", "log", "logit"}
         The scale of the parameter on which this is a number.
     determined : bool

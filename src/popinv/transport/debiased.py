@@ -1,8 +1,8 @@
 r"""The debiased squared Wasserstein distance of data to a law that is known by two samples.
 
-Two finite samples of one law have a positive distance, so a model that is fitted by this distance
-shrinks. Let D, F and S be the quantile functions of the data and of two independent samples of the
-model. Half the distance between the two samples is subtracted:
+Two finite samples of one law have a positive distance, so a model fitted by this distance shrinks.
+Let D, F and S be the quantile functions of the data and of two independent samples of the model.
+Half the distance between the two samples is subtracted:
 
 .. math::
     \tfrac12 \bigl( W_2^2(D, F) + W_2^2(D, S) - W_2^2(F, S) \bigr)
@@ -10,7 +10,7 @@ model. Half the distance between the two samples is subtracted:
 
 The right side needs one sum instead of three and sorts each sample once. It also shows the
 estimated quantity: as F and S are independent, its mean over them is the squared distance of D to
-the *mean* quantile function of such samples. If the law is right and the samples are as large as
+the *mean* quantile function of these samples. If the law is right and the samples are as large as
 the data, this is the mean quantile function of the data.
 """
 

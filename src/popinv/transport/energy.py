@@ -1,4 +1,4 @@
-"""The sliced energy distance of many samples to one, in O(n log n) each.
+"""The sliced energy distance of many samples to one sample, in O(n log n) each.
 
 The squared energy distance of two laws on R^d is
 

@@ -27,7 +27,7 @@ class CensoredEntries:
     Attributes
     ----------
     entries : Tensor of int, shape (n, k)
-        Which ones they are; the first ``count`` (n,) of each row.
+        The censored entries; only the first ``count`` (n,) of each row.
     count : Tensor of int, shape (n,)
     across : Tensor of shape (P, k, d_y)
         A of each pattern of entries seen and censored.

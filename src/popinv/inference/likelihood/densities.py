@@ -1,4 +1,4 @@
-"""The density of a problem's observations: which one its noise and its systems have."""
+"""The density of a problem's observations, chosen by its noise and its systems."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class DensitiesAt:
         with torch.no_grad():
             self._covariance = covariance(gamma)
             self._derivatives = differences(covariance, gamma) if problem.free_noise else []
-        # Without gaps, one factorisation serves all systems, or one of each.
+        # Without gaps, one factorisation serves all systems, or each system has one.
         self._whole = not conditions.gaps
         self._by_system = self._covariance.ndim == 3
         if self._whole:

@@ -468,7 +468,7 @@ def refuse_hopeless(
     if share.mean() < _HOPELESS_SHARE or poor > _HOPELESS_POOR:
         raise DivergenceError(
             f"only {share.mean():.0%} of the draws count, and {poor:.0%} of the systems have too "
-            f"few effective draws ({len(systems)} systems looked at)"
+            f"few effective draws ({len(systems)} systems checked)"
         )
     return near
 

@@ -6,11 +6,11 @@ With draws z_{ns} = T(alpha_0, omega_{ns}) of system n, omega_{ns} of density q_
     (\gamma)\bigr)\, \frac{p(z_{ns} \mid \alpha)}{p(z_{ns} \mid \alpha_0)}\,
     \frac{\phi(\omega_{ns})}{q_n(\omega_{ns})} .
 
-It is a smooth function of (alpha, gamma) that needs no further solves (Monte Carlo likelihood;
-Geyer, J. R. Statist. Soc. B 56, 1994). Its scores are the weighted means of the scores of
-``log p(z | alpha)`` and of the noise. A parameter that is the same in all systems has no density;
-the model is solved anew for its derivative. The draws are good near (alpha_0, gamma_0), at which
-the densities q_n are adapted to the posteriors
+The approximation is a smooth function of (alpha, gamma) that needs no further solves (Monte Carlo
+likelihood; Geyer, J. R. Statist. Soc. B 56, 1994). Its scores are the weighted means of the scores
+of ``log p(z | alpha)`` and of the noise. A parameter that is the same in all systems has no
+density; the model is solved anew for its derivative. The draws are good near (alpha_0, gamma_0), at
+which the densities q_n are adapted to the posteriors
 (:mod:`popinv.inference.likelihood.adapted_mixtures`).
 """
 

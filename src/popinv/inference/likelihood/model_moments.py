@@ -334,11 +334,11 @@ class _Sums:
     about : Tensor of shape (K, 1, d_y)
         A point near the mean; sums about it avoid cancellation.
     total, square : Tensor of shape (K, d_y), (K, d_y, d_y)
-        Of the mean given the signal.
+        Sums of the mean given the signal, and of its square.
     product : Tensor of shape (L, K, d, d)
-        Of the loadings given the signal.
+        Sums of products of the loadings given the signal.
     of_total, middle, of_square, of_product : Tensor of shape (K, a, d_y), ..., (L, K, n_p, d, d)
-        Of their changes along entries of p.
+        Sums of their changes along entries of p.
     """
 
     count: int

@@ -58,9 +58,9 @@ class PseudoEvaluation:
     Attributes
     ----------
     log_likelihood : ndarray of shape (N,)
-        If the problem is divided, of the rank's own systems.
+        Log likelihoods; if the problem is divided, only of the rank's own systems.
     scores : ndarray of shape (N, n_p)
-        Of the same systems. Zero for parameters that are held.
+        Scores of the same systems. Zero for parameters that are held.
     information : ndarray of shape (n_p, n_p)
         Expected information of all systems together.
     """

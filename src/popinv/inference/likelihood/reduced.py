@@ -104,9 +104,9 @@ class Span:
     Attributes
     ----------
     whole, some, few : PushForward
-        Of all d_y observations, of the m in S, and of fewer from which proposals are made.
+        For all d_y observations, for the m in S, and for fewer from which proposals are made.
     noise : Whitening
-        Of all observations of the N systems.
+        The whitening of all observations of the N systems.
     changes, inside : list of NoiseChange
         Changes of the noise in each of its parameters, E, and these in the span, ``Q^T E Q``.
     directions : Tensor of shape (d_y, k)

@@ -15,8 +15,7 @@ factor f > 1.3 of what I predicts, the steps were too long, and the next step ha
 
 .. math:: I + (f - 1) \frac{I s s^T I}{s^T I s}.
 
-If, after ten steps, f is still below a quarter, as through an early surrogate, f = 1/4 takes its
-place.
+If f is still below a quarter after ten steps, as through an early surrogate, f = 1/4 replaces it.
 
 The ascent has converged if the predicted gain of the next step, within its bounds, is less than
 ``TOLERANCE`` in the log likelihood. For a parameter that the data determine, this is about 0.03 of
@@ -52,13 +51,13 @@ _FLAT_INFORMATION, _MOST_FLAT, _OFF = 0.05, 3, 0.7
 _FOLLOWING = 8
 # A slope along them must exceed this many errors of the draws.
 _SURE = 3.0
-# Gain in the log likelihood for which a saddle is left.
+# The ascent leaves a saddle for at least this gain in the log likelihood.
 _WORTH_IT = 0.05
 _OF_POINT = ("p", "value", "gradient", "information", "error")
 # Share of the predicted change of the gradient along a step below which the information is lowered
 # to that share, and the steps after which this is done.
 _LEAST_CURVATURE, _PATIENCE = 0.25, 10
-# The share above which it is raised, and by how much at most.
+# The share above which the information is raised, and the largest factor.
 _MOST_CURVATURE, _LARGEST = 1.3, 10.0
 
 
@@ -90,13 +89,14 @@ class ScoringState:
     iteration : int
         Number of steps tried.
     arrived : bool
-        Whether no further step is worth taking.
+        Whether the ascent has converged.
     path : ndarray of shape (k, n_p)
         The accepted points, starting with the start.
     secant : ndarray of shape (2, n_p), optional
         The last accepted step, and how much the gradient has decreased along it.
     context : mapping of str to array
-        What the likelihood depends on beside p, from which an interrupted ascent builds it anew.
+        The quantities besides p on which the likelihood depends; an interrupted ascent rebuilds the
+        likelihood from them.
     """
 
     iteration: int
@@ -194,7 +194,7 @@ def _corrected(state: ScoringState, free: np.ndarray) -> Point:
 
 
 def _direction(point: Point, problem: Problem, damping: float) -> np.ndarray:
-    """Return the step (n_p,), with the logarithms and such limited in length."""
+    """Return the step (n_p,), limited in length for entries without unit, such as logarithms."""
     change, free = np.zeros(len(point.p)), problem.free
     information, gradient = point.information[np.ix_(free, free)], _known_slope(point, problem)
     size = sizes(information)
@@ -298,7 +298,7 @@ def ascend(
     progress: Callable[[ScoringState], None] | None = None,
     tolerance: float = TOLERANCE,
 ) -> ScoringState:
-    """Take steps until the ascent has arrived, or ``most`` steps have been tried.
+    """Take steps until the ascent has converged, or ``most`` steps have been tried.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ class Compared:
         return np.array([problem.natural(p) if np.isfinite(p).all() else p for p in self.of(way)])
 
     def ratio(self, way: str) -> np.ndarray:
-        """Return standard errors over the pooled ones (site, parameter); NaN if held."""
+        """Return standard errors over the pooled standard errors (site, parameter); NaN if held."""
         return self._over_pooled(self.of(way, "standard_error"))
 
     def distance(self, way: str) -> np.ndarray:

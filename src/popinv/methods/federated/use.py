@@ -167,7 +167,7 @@ def _federated(
 def _alone(
     name: str, problem: Problem, start: np.ndarray, used: Estimator, draws: int
 ) -> FederatedAnswer | None:
-    """Return the answer of a site by itself; None if it has none."""
+    """Return the answer of a site by itself, or None."""
     try:
         return fitted(problem, start, used, draws)
     except DivergenceError as error:
