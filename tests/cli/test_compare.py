@@ -62,7 +62,7 @@ def test_the_table_says_what_its_numbers_are():
     assert "4.200 ± 0.100 worse" in text
     assert "BIC counts 26 systems" in text
     assert "in 5 folds" in text
-    assert "26 systems are themselves uncertain" in text
+    assert "With 26 systems, the standard errors are themselves uncertain" in text
     assert "Not every fold could be refitted (independent)" in text
 
 

@@ -45,7 +45,7 @@ def test_without_an_answer_of_the_one_asked_for_another_counts():
     }
     name, why = choose(both, "likelihood")
     assert name == "pseudo_likelihood"
-    assert "the likelihood was asked for" in why
+    assert "the likelihood was requested" in why
 
 
 def test_where_none_passes_it_is_the_distance():

@@ -420,7 +420,7 @@ def test_a_number_that_is_not_finite_stops_the_descent():
 
 def test_a_checkpoint_of_another_descent_is_refused():
     problem, alpha, gamma = curve_problem(count=60)
-    with pytest.raises(DataError, match="12 iterations, the settings ask for 13"):
+    with pytest.raises(DataError, match="12 iterations, the settings require 13"):
         run(begin(alpha, gamma, SMALL), problem, SMALL.replace(iterations=13), progress=False)
     with pytest.raises(DataError, match="lacks iteration"):
         state_from_arrays(DescentState, {})

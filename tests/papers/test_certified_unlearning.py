@@ -504,7 +504,7 @@ def changed(document, keys, value):
         (("requests", 1, "gap"), 1e-9, "request 2: gap"),
         (("requests", 1, "records"), [1, 22], "not in the batches"),
         (("requests", 1, "records"), [1, 1], "request 2: a record is removed twice"),
-        (("requests", 1, "epsilon_asked"), 0.01, "more than was asked"),
+        (("requests", 1, "epsilon_asked"), 0.01, "more than was requested"),
         (("requests", 0, "places"), "filled by other records", "stay empty"),
         (("constants", "sigma"), 0.5, "request 1: coefficient"),
         (("constants", "strong"), 0.2, "request 1: own_gap"),

@@ -64,7 +64,7 @@ def test_efficiency_is_no_praise_where_something_is_not_determined():
 
 
 def test_a_parameter_at_its_boundary_is_told():
-    for where, end in (("zero", "from above"), ("infinity", "from below")):
+    for where, end in (("zero", "the lower end"), ("infinity", "the upper end")):
         answer = replace(ANSWER, estimates=(estimate("law", "k_sd", 0.0, boundary=where),))
         judged = told(answer, "Boundary")
         assert judged.short == f"k sd is not distinguished from {where}"

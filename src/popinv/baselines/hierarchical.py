@@ -12,7 +12,7 @@ information in the data, unless the data carry none.
 
 If its model is right, this method is the reference for accuracy. It needs a differentiable model,
 such as the surrogate, and its cost grows faster than the number of systems. It therefore uses at
-most 100 of the systems: its errors are those of that many systems, not of the study's N.
+most 100 of the systems, and its errors are for this number of systems, not for the study's N.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def sample_posterior(
         from popinv.baselines.numpyro_sampler import sample
     except ImportError as error:
         raise ConfigError(
-            f"assessment.baselines asks for 'nuts', which needs numpyro ({error}). Install it "
+            f"assessment.baselines requests 'nuts', which needs numpyro ({error}). Install it "
             "with `.venv/bin/python -m pip install -e '.[bayes]'`, or leave 'nuts' out."
         ) from None
     settings = settings or NutsSettings()

@@ -33,7 +33,7 @@ class Chain:
         Number of gradients, without warm-up.
     split_r_hat, effective_samples : ndarray of shape (n,)
         Gelman and Rubin's statistic between the halves of the chain, near 1 for a converged chain,
-        and the number of independent draws that are equivalent to the correlated ones.
+        and the effective sample size.
     """
 
     positions: np.ndarray

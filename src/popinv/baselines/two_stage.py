@@ -7,19 +7,20 @@ In the first stage the noise gamma is fixed, and each system's parameters are
     + \tfrac12 \bigl| (x(z) - \bar x) / \tau \bigr|^2,
 
 Under normal noise this is weighted least squares with a weak normal prior in the unbounded
-coordinates x (logarithms of positive parameters). The prior's mean and deviation are those of draws
-as broad as the study's first design, about the start of the search. The prior only matters where a
-system's own data carry little information, as for the fine modes of a field: these stay near zero,
-and the field's length is overestimated, without bound if the data are weak. The noise is then the
-maximum likelihood estimate from the residuals, and both steps are repeated. In the second stage the
-law is the maximum likelihood estimate from the fitted parameters, as though they were known.
+coordinates x (logarithms of positive parameters). The prior's mean and standard deviation come from
+draws as broad as the study's first design, about the start of the search. The prior only matters
+where a system's own data carry little information, as for the fine modes of a field: these stay
+near zero, and the field's length is overestimated, without bound if the data are weak. The noise is
+then the maximum likelihood estimate from the residuals, and both steps are repeated. In the second
+stage the law is the maximum likelihood estimate from the fitted parameters, as though they were
+known.
 
 The method has a well-known bias, which does not vanish with more systems. The fitted parameters
 scatter by their own error in addition to the population's spread. The law is therefore too wide if
 systems are weakly determined (until, at very strong noise, the prior holds them). Each fit also
 absorbs part of the noise, so the noise is too small, by the factor 1 - d_z / d_y in the variance of
-isotropic noise if the model is linear. With as many parameters as observations the noise would
-vanish without the prior. A noise with many parameters can become singular along the absorbed
+isotropic noise if the model is linear. If parameters and observations are equally many, the noise
+would vanish without the prior. A noise with many parameters can become singular along the absorbed
 directions. The method is the standard two-stage method of population pharmacokinetics (see Steimer,
 Mallet, Golmard and Boisvieux, Drug Metab. Rev. 15, 1984); the prior and the alternation with the
 noise are this package's own.
@@ -48,9 +49,9 @@ _BLOCK = 250
 _LEVENBERG_STEPS = 30
 _FIRST_DAMPING = 1e-2
 # This change of twice the log-likelihood is far below the resolution of a system's own data. A
-# system is at rest if it has had no larger change for some steps.
+# system has converged if it has had no larger change for some steps.
 _SETTLED, _QUIET_STEPS = 1e-2, 3
-# Rounds end if no entry of gamma moves by more, or after this number.
+# Rounds end if no entry of gamma moves by more, or after this number of rounds.
 _NOISE_SETTLED, _ALTERNATIONS = 1e-3, 6
 
 
@@ -64,7 +65,7 @@ class SystemPrior:
 
 @dataclass(frozen=True)
 class TwoStage:
-    """The answer (alpha, gamma), and the fitted parameters z (N, d_z) it was pooled from."""
+    """The answer (alpha, gamma), and the fitted parameters z (N, d_z) behind it."""
 
     alpha: np.ndarray
     gamma: np.ndarray
@@ -134,7 +135,7 @@ def _fit_block(
         )
         trial = x + torch.linalg.solve(matrix, descent)
         gain = objective(x, here) - objective(trial, density.at(model(trial)))
-        # A system at rest stays where it is, whatever the others of its block do.
+        # A converged system keeps its fit, whatever the other systems of its block do.
         better = (gain > 0) & (quiet < _QUIET_STEPS)
         x = torch.where(better[:, None], trial, x)
         damping = torch.where(better, damping / 5, damping * 10)
@@ -170,7 +171,7 @@ def two_stage(problem: Problem, start: tuple[np.ndarray, np.ndarray]) -> TwoStag
     Parameters
     ----------
     problem : Problem
-        Its noise may be of any kind, and what is known of its systems is used.
+        Its noise may be of any kind, and the known quantities of its systems are used.
     start : (alpha, gamma)
         Unconstrained. The prior of a system is centred at this alpha.
 

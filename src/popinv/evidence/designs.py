@@ -90,8 +90,8 @@ def train_fixed(
 
     The network is trained as in the first round, and then as often again as in active learning,
     with the later rounds' learning rate and with errors whitened by the noise. The designs then
-    differ in calls, not in training. Whitening by the final estimate from the start favours the
-    fixed design, if any.
+    differ in calls, not in training. Whitening by the final estimate from the start can only favour
+    the fixed design.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def design_curves(
 
 
 def design_metrics(curves: xr.Dataset) -> dict[str, float | str]:
-    """Return the calls of both designs at which the error reaches that of active learning's end.
+    """Return the calls of both designs at which the error reaches active learning's final error.
 
     Returns
     -------

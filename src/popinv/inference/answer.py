@@ -34,7 +34,7 @@ from popinv.surrogate.simulator import is_exact
 _DRAWS = 200
 # Covariances of an estimate.
 _COVARIANCES = ("covariance", "sampling_covariance", "model_covariance", "robust_covariance")
-# The other estimate's standard errors, over those of the answer, from which it is not compared.
+# If the other estimate's standard errors exceed the answer's by this factor, it is not compared.
 _VAGUE = 10.0
 # Variables of the chosen estimator that are part of the answer.
 _KEPT = (
@@ -122,9 +122,9 @@ class _Found:
     Attributes
     ----------
     known : Identifiability
-        By the likelihood if it answers, otherwise by the moments.
+        By the likelihood if it gives the answer, otherwise by the moments.
     names : tuple of str
-        Of the entries of p.
+        Names of the entries of p.
     """
 
     known: Identifiability
@@ -135,7 +135,7 @@ class _Found:
 def _with_undetermined(
     problem: Problem, chosen: xr.Dataset, estimator: str
 ) -> tuple[xr.Dataset, _Found]:
-    """Return the chosen estimate with covariances within what is determined, and this."""
+    """Return the chosen estimate with covariances of the determined part, and this part."""
     held = {*boundaries(chosen), *settled(chosen)}
     free = replace(problem, fixed=tuple(held))
     known = moments = identifiability(free, *parameters_of(chosen))
@@ -265,7 +265,7 @@ def _agreement(
     if "alpha" not in two:
         return {"agreement": f"not judged: there is no {words(other)}, as {two.attrs['reason']}"}
     if not two.attrs["arrived"]:
-        return {"agreement": f"not judged: the {words(other)} has not arrived"}
+        return {"agreement": f"not judged: the {words(other)} has not converged"}
     influences = two["influence"].values - one["influence"].values
     if not np.isfinite(influences).all():
         return {"agreement": "not judged: the noise has too many parameters"}
@@ -275,7 +275,7 @@ def _agreement(
     # A prior draws the coefficients of two estimates differently.
     penalised = np.flatnonzero(problem.precision).tolist()
     errors, wider = (np.sqrt(np.diag(each["covariance"].values)) for each in (one, two))
-    # A difference from an estimate that knows much less says nothing.
+    # A difference from a much less precise estimate carries no information.
     vague = np.flatnonzero(~(wider <= _VAGUE * errors)).tolist()
     left_out = list({*boundaries(one), *boundaries(two), *penalised, *vague})
     if len(left_out) == len(errors):

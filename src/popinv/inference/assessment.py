@@ -52,7 +52,7 @@ from popinv.surrogate.simulator import is_exact
 def answer_tests(
     problem: Problem, loaded: Mapping[str, xr.Dataset], null_resamples: int
 ) -> AnswerTests:
-    """Return the tests; the arguments are those of :func:`popinv.inference.assessment.assess`."""
+    """Return the tests; the arguments are as in :func:`popinv.inference.assessment.assess`."""
     observations = loaded["observations"]
     parts = specification_tests(problem, loaded["population"], observations, loaded["check"])
     if folds_of(observations):
@@ -67,7 +67,7 @@ Kind = Literal["law", "noise"]
 
 @dataclass(frozen=True)
 class AnswerTests:
-    """The tests of law, noise and simulator; those of an answer that was not tested are empty."""
+    """The tests of law, noise and simulator; they are empty if the answer was not tested."""
 
     tests: tuple[PartTest, ...] = ()
     features: tuple[FeatureTest, ...] = ()
@@ -97,9 +97,9 @@ def assess(
     null_resamples : int
         Number of resamples of the null distribution of the discrepancy.
     tests : callable, optional
-        Those of law, noise and simulator, :func:`popinv.inference.assessment.answer_tests`.
+        The tests of law, noise and simulator, :func:`popinv.inference.assessment.answer_tests`.
     model : Model, optional
-        Its sections tell the units of the parameters.
+        Its sections hold the units of the parameters.
     """
     population, check = loaded["population"], loaded["check"]
     recovered = _Recovered(problem, population, loaded.get("truth"), model)
@@ -214,12 +214,12 @@ class _Recovered:
             )
 
     def summaries(self) -> list[RecoveredParameter]:
-        """Return the summaries that do not stand in the place of a mean."""
+        """Return the summaries that do not replace a mean."""
         places = {self._median_of(i) for i in range(len(self.read))}
         return [each for each in self._law_summaries() if each.name not in places]
 
     def combinations(self) -> list[RecoveredParameter]:
-        """Return what is determined of the parameters that are not."""
+        """Return the determined combinations of parameters that are not determined."""
         found = json.loads(self.population.attrs["determined_combinations"])
         return [
             self.number("law", each["name"], (each["value"], each["lower"], each["upper"]))
@@ -244,7 +244,7 @@ class _Recovered:
                 yield self.number(kind, str(name), (value, finite(lower), finite(upper)), true)
 
     def _median_of(self, entry: int) -> str:
-        """Return the name of the median that users read in place of an entry of the law."""
+        """Return the name of the median that users read in place of an entry of the law, if any."""
         law = self.problem.law
         if entry in law.medians:
             return self.read[entry]
@@ -255,7 +255,7 @@ class _Recovered:
         return self.problem.law.parameters if self.summary_names else ()
 
     def _medians(self) -> dict[str, RecoveredParameter]:
-        """Return the medians that are read in place of means, by name."""
+        """Return the medians that users read in place of means, by name."""
         law, found = self.problem.law, {}
         value, lower, upper = (
             read_values(law, self.population[f"law{end}"].values)
@@ -342,7 +342,7 @@ def _surrogate(population: xr.Dataset, check: xr.Dataset, thresholds: Thresholds
 
 
 def _truth_errors(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> TruthErrors:
-    """Return the errors against the truth, and those of the oracles that there are."""
+    """Return the errors of the answer and of the available oracles against the truth."""
     stated, truth = stated_entries(problem.law), loaded["truth"]
 
     def of_law(answer: xr.Dataset) -> np.ndarray:

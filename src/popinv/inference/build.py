@@ -42,9 +42,10 @@ def descent_problem(
 ) -> Problem:
     """Return the problem of fitting law and noise to observations through a surrogate.
 
-    Systems that are observed at few of all places have their own alone
-    (:mod:`popinv.population.places`). The forward model itself is asked for these. A surrogate has
-    learned all places at once, as one solve gives them, and its answers at these are taken.
+    A system that is observed at few of all places keeps only its own places
+    (:mod:`popinv.population.places`). The forward model itself is evaluated at these places. A
+    surrogate has learned all places at once, as one solve gives them, and its values at the
+    system's places are selected.
 
     Parameters
     ----------
@@ -87,9 +88,9 @@ def descent_problem(
 
 
 def at_own_places(union: Problem, simulator: TrainedSurrogate) -> Problem:
-    """Return the problem with each system's own places, or itself where that saves little."""
+    """Return the problem with each system's own places, or itself if that saves little."""
     conditions, count, one = union.conditions, union.replicates, union.noise.of_one
-    # Every covariance of the union has no meaning at other places.
+    # A covariance of all places of the union has no meaning at other places.
     if not conditions.gaps or one.unrestricted:
         return union
     places = own_places(conditions.present.reshape(len(conditions), count, -1))
@@ -120,7 +121,7 @@ def _check_censored(
     Raises
     ------
     DataError
-        With the system that has most.
+        The message names the system that has most.
     """
     below, above = conditions.limits.censored(np.asarray(data))
     censored = (below | above) & conditions.present

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import xarray as xr
 
 ESTIMATORS = ("likelihood", "pseudo_likelihood", "distance")
-"""The best estimator comes first: that with the smallest standard errors under a right model."""
+"""Best estimator first: it has the smallest standard errors if the model is right."""
 
 
 def words(name: str) -> str:
@@ -33,9 +33,9 @@ def choose(estimates: Mapping[str, xr.Dataset], wanted: str) -> tuple[str, str]:
     if wanted != "auto":
         doubt = estimates[wanted].attrs["reason"]
         if "alpha" in estimates[wanted]:
-            return wanted, f"asked for{f', though it does not pass: {doubt}' if doubt else ''}"
+            return wanted, f"requested{f', though it does not pass: {doubt}' if doubt else ''}"
         # The requested estimator has no answer, so the best of the others is chosen.
-        failed.insert(0, f"the {words(wanted)} was asked for")
+        failed.insert(0, f"the {words(wanted)} was requested")
     passing = [n for n in ESTIMATORS if n in estimates and estimates[n].attrs["passes"]]
     if passing:
         return passing[0], "; ".join(["the best that passes", *failed])

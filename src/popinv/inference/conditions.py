@@ -18,8 +18,8 @@ is biased.
 The design of a system enters its G beside the parameters, and covariates shift the law of its
 parameters (:mod:`popinv.population.known`); both are known for each system.
 
-A censored observation holds its limit, and so does that of a simulated system
-(:mod:`popinv.population.limits`). Both sides are censored alike.
+A censored observation holds its limit (:mod:`popinv.population.limits`). The observations of
+simulated systems are censored in the same way.
 
 The filled value is not an imputation of the missing value, which would need the unknown law. Both
 sides of the comparison contain it, and any other value would leave the truth unchanged. The
@@ -49,7 +49,7 @@ _NO_SPREAD = 1e-12
 class Conditions:
     """The conditions under which N systems were observed.
 
-    All arrays are there. What is the same for all systems takes no memory: it is broadcast.
+    Every array exists. A value that all systems share takes no memory: it is broadcast.
 
     Attributes
     ----------
@@ -86,10 +86,10 @@ class Conditions:
         known: Known | None = None,
         limits: Limits | None = None,
     ) -> Conditions:
-        """Return the conditions of observations of shape (N, d_y), of which these are stated.
+        """Return the conditions of observations of shape (N, d_y) from the stated ones.
 
-        Without them, the scales are 1, every entry was seen, nothing else is known, and there are
-        no limits.
+        By default the scales are 1, every entry was seen, nothing else is known, and there are no
+        limits.
         """
         if (present is None) != (fill is None):
             raise ValueError("a mask and the values that fill it go together")
@@ -126,7 +126,7 @@ class Conditions:
         )
 
     def columns(self) -> np.ndarray:
-        """Return all conditions side by side, a row for each system; equal rows are equal ones."""
+        """Return all conditions side by side, one row for each system."""
         parts = [self.known.columns]
         if self.scaled:
             parts.append(self.scale[:, None])
@@ -138,10 +138,10 @@ class Conditions:
 
     @cached_property
     def groups(self) -> tuple[tuple[bytes, ...], np.ndarray, np.ndarray]:
-        """The groups of systems whose observations have the same moments, but for gaps and scales.
+        """The groups of systems whose observations have the same moments but for gaps and scales.
 
-        These have equal known quantities, and with limits the same limits and scales. A key of each
-        group, its first system, and the group of each system.
+        Systems of a group have equal known quantities, and with limits the same limits and scales.
+        Returns a key of each group, its first system, and the group of each system.
         """
         columns = [self.known.columns]
         if self.limited:
@@ -196,8 +196,7 @@ def fitted_observations(observations: xr.Dataset) -> tuple[Rows, Conditions]:
     ----------
     observations : Dataset
         ``y`` (system, observation), NaN if missing; ``noise_scale`` (system,), ``design`` (system,
-        input), ``covariate`` (system, known) and those of the limits (system, observation) if there
-        are any.
+        input), ``covariate`` (system, known) and the limits (system, observation) if there are any.
 
     Returns
     -------
@@ -251,7 +250,7 @@ def heldout_observations(
     ----------
     observations : Dataset
         ``y_heldout`` (heldout_system, observation), and perhaps ``noise_scale_heldout``,
-        ``design_heldout``, ``covariate_heldout`` and those of the limits.
+        ``design_heldout``, ``covariate_heldout`` and the limits.
     fitted : Conditions
         The conditions of the systems that were learned from.
     """
@@ -268,7 +267,8 @@ def heldout_observations(
 def deviations(data: Rows) -> np.ndarray:
     """Return the standard deviation of each entry (d_y,) of data (N, d_y).
 
-    An entry that at most one system shows has none, but for rounding, and is given the largest.
+    An entry that at most one system shows has no deviation except by rounding, and gets the
+    largest.
     """
     found = column_deviations(data)
     largest = float(found.max())
@@ -276,7 +276,7 @@ def deviations(data: Rows) -> np.ndarray:
 
 
 def _column_means(rows: Rows) -> np.ndarray:
-    """Return the mean of each entry (d_y,) over rows (n, d_y); of all where none was seen."""
+    """Return the mean of each entry (d_y,) over rows (n, d_y), or the overall mean if unseen."""
     sums, counts = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
     for _, y in row_blocks(rows):
         seen = ~np.isnan(y)

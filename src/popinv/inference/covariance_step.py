@@ -29,12 +29,12 @@ N(0, D), D = diag(Gamma) held,
     \mathrm{KL}(D \,\|\, \Gamma) = \tfrac12\bigl(\operatorname{tr} \Gamma^{-1} D
     - \log\det \Gamma^{-1} D - d\bigr),
 
-This acts like as many further observations of uncorrelated noise, and keeps every direction from
+The penalty acts like further observations of uncorrelated noise, and keeps every direction from
 collapsing. It has more weight where the data carry less information. The construction is this
 package's own.
 
-Of R replicates, theta has d = R d_y entries and :math:`I_R \otimes E` takes the place of E, so that
-:math:`\sum_r \theta_r^T E\, \theta_r` takes that of :math:`\theta^T E\, \theta`, and the divergence
+With R replicates, theta has d = R d_y entries, :math:`I_R \otimes E` replaces E,
+:math:`\sum_r \theta_r^T E\, \theta_r` replaces :math:`\theta^T E\, \theta`, and the divergence
 counts R times.
 """
 
@@ -61,8 +61,8 @@ if TYPE_CHECKING:  # the descent on other noise must not depend on this family's
 
 
 _DAMPING = 1e-3
-# The mean of the noise over a bin has variance 1 / rows, which biases h^2 upwards if it is small,
-# as it is where the signal is large.
+# The mean of the noise over a bin has variance 1 / rows, which biases a small h^2 upwards; h^2 is
+# small where the signal is large.
 _ROWS_PER_BIN = 100
 # Lower bound of h^2, which is 1 without signal. If the signal is strong, the sample carries little
 # information on the noise, and a whole Newton step would follow the sample's noise.
@@ -79,7 +79,7 @@ def moves_full_covariance(problem: Problem, settings: DescentSettings) -> bool:
     Raises
     ------
     ConfigError
-        If it does, but the optimiser or the policy is another than the one it is made for.
+        If it does, but the optimiser or the policy is not the one that the step requires.
     """
     if not (problem.noise.unrestricted and problem.free_noise):
         return False
@@ -197,7 +197,7 @@ def joint_step(
         longest[:d_alpha] = longest_steps(problem, settings, *apart, stiffness)[:d_alpha]
     newton = cho_solve((factor, True), slope)
     if np.any(rate * np.abs(newton) > longest):
-        # A parameter of the law that is stopped must not move the noise as if it had gone on.
+        # A parameter of the law that is stopped must not move the noise as if it had continued.
         newton = bounded_step(factor @ factor.T, slope, longest / rate)
     move = np.zeros((d_y, d_y))
     move[rows, columns] = newton[d_alpha:] / weights
@@ -212,7 +212,7 @@ def joint_step(
     moved = p.copy()
     moved[problem.d_alpha :] = noise.moved(gamma, move)
     if d_alpha:
-        # The law's step is the one that goes with the noise's step as it was taken.
+        # The law's step is the step that belongs to the noise's actual step.
         of_noise = factor[d_alpha:] @ factor[:d_alpha].T
         taken = move[rows, columns] * weights
         matrix = factor[:d_alpha] @ factor[:d_alpha].T

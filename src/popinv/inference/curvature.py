@@ -16,7 +16,7 @@ The Gauss-Newton matrix of J = (d_y / 2) SW^2 is therefore
 For Gaussian noise alone and Gamma near the truth it reduces to
 ``(2 tr(E_i E_j) + tr E_i tr E_j) / (4 (d_y + 2))`` with ``E_i = L^{-1} (d_i Gamma) L^{-T}``, which
 the tests check. Steps preconditioned by H do not depend on the coordinates of law and noise, so
-they are not slow along ridges, such as that of amplitude and length of a correlated noise. The
+they are not slow along ridges, such as the ridge of amplitude and length of a correlated noise. The
 construction is this package's own.
 """
 
@@ -107,7 +107,7 @@ def binned_means(rows: np.ndarray, order: np.ndarray, per_bin: int) -> np.ndarra
     order : ndarray of shape (K, n)
         Places of the entries of each row.
     per_bin : int
-        Entries of a mean. Those left over at the end are in none.
+        Number of entries of a mean. Entries left over at the end belong to no mean.
 
     Returns
     -------

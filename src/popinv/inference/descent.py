@@ -16,11 +16,10 @@ simulated noise and, as B, in the metric. The policies differ in their choice of
 ``plain``
     B = I.
 
-The weighted loss with a cut gradient is that of Vadeboncoeur, Girolami and Stuart
-(arXiv 2505.19841; the scale d_y/2 and the regularisation h from arXiv 2405.17955). Its field is
-not a gradient field: the loss need not fall monotonically, and its values under different B are
-not comparable. A second loss in the fixed metric of the data's variances is recorded for
-comparison.
+Vadeboncoeur, Girolami and Stuart introduced the weighted loss with a cut gradient (arXiv
+2505.19841; the scale d_y/2 and the regularisation h are from arXiv 2405.17955). Its field is not a
+gradient field: the loss need not fall monotonically, and its values under different B are not
+comparable. A second loss in the fixed metric of the data's variances is recorded for comparison.
 
 The step is preconditioned by the Gauss-Newton matrix of :mod:`popinv.inference.curvature`, or is
 Adam's in the plain coordinates. An unrestricted covariance takes the step of
@@ -70,7 +69,7 @@ _BETA_1, _BETA_2 = 0.9, 0.99
 _DAMPING = 1e-3
 _CURVATURE_BINS, _LEAST_ROWS_PER_BIN = 25, 20
 _MONITOR_EVERY = 10
-# The curvature is computed anew after this change of the logarithms.
+# The curvature is computed again after this change of the logarithms.
 _OUT_OF_DATE = 0.4
 _CURVATURE = CurvatureSettings()
 
@@ -215,7 +214,7 @@ def _curvature(
     sample: torch.Tensor,
     u: torch.Tensor,
 ) -> np.ndarray:
-    # A held unrestricted covariance has too many parameters to differentiate for nothing.
+    # A held unrestricted covariance has too many parameters for useless derivatives.
     held = problem.noise.unrestricted and not problem.free_noise
     first = problem.d_alpha if held else len(p)
     columns = each_tangent(lambda q: problem.model(torch.cat([q, p[first:]]), *draws), p[:first])
@@ -306,9 +305,9 @@ def run(
     progress : bool
         Whether to show a bar on standard error, if that is a terminal.
     description : str
-        What the bar is called.
+        Name of the bar.
     curvature_settings : CurvatureSettings
-        When the Gauss-Newton matrix is taken anew.
+        When the Gauss-Newton matrix is computed again.
 
     Raises
     ------
@@ -320,7 +319,7 @@ def run(
     if state.path.shape[0] != settings.iterations:
         raise DataError(
             f"the state is of a descent of {state.path.shape[0]} iterations, "
-            f"the settings ask for {settings.iterations}"
+            f"the settings require {settings.iterations}"
         )
     # The record's arrays are filled in place, so the run needs its own copy.
     state = replace(

@@ -188,7 +188,7 @@ def _quantile_tangents(
     omega = torch.from_numpy(rng.standard_normal((_DRAWS, problem.law.d_omega)))
     e = torch.from_numpy(rng.standard_normal((_DRAWS, problem.noise.d_y)))
     systems = problem.random_systems(f"{stage}/systems", 0, _DRAWS)
-    # A direction is a row: entries that are sorted and gathered together lie side by side.
+    # Each direction is a row, so that entries sorted and gathered together are adjacent in memory.
     projected = u.T @ problem.model(p, omega, e, systems).numpy().T
     order, ordered = sort_rows(projected)
     tangents = each_tangent(

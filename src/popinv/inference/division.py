@@ -1,12 +1,12 @@
 """Systems that the ranks of MPI divide among each other, and sums over all of them.
 
 A rank of a divided problem (:meth:`popinv.inference.problem.Problem.divided`) has the data of its
-own systems, and computes with these alone. They follow each other, in whole blocks of
-:data:`BLOCK` systems. What depends on all systems is a sum over them (:func:`total`). It is the
-sum of each block, and then of the blocks in pairs, in an order that depends on their number alone.
-What is computed of single systems is computed in the same blocks. The bits therefore depend
-neither on the number of ranks nor on whether there are any. Of the systems of others, a rank holds
-what is known besides their observations, and the sums of their blocks.
+own systems, and computes with these alone. The own systems are consecutive, in whole blocks of
+:data:`BLOCK` systems. A quantity of all systems is a sum over them (:func:`total`). The sum adds
+each block, and then the blocks in pairs, in an order that depends only on their number. Results of
+single systems are computed in the same blocks. The bits therefore depend neither on the number of
+ranks nor on whether there are any. About the systems of other ranks, a rank holds the known
+quantities besides the observations, and the sums of the blocks.
 """
 
 from __future__ import annotations
@@ -31,18 +31,17 @@ BLOCK = 2000
 
 @dataclass(frozen=True)
 class Part:
-    """What a divided problem knows of all systems.
+    """The information of a divided problem about all systems.
 
     Attributes
     ----------
     first : int
         The number of its own first system.
     data : ndarray or StoredRows of shape (N, d_y)
-        Of all systems. They stay in their store if they are many.
+        The observations of all systems. They stay in their store if they are many.
     conditions : Conditions
-        Of all systems.
-    communicator : mpi4py.MPI.Comm
-        Of the ranks that have the others.
+        Of all systems. communicator : mpi4py.MPI.Comm
+        The communicator of all ranks.
     """
 
     first: int
@@ -52,7 +51,7 @@ class Part:
 
 
 def systems_of_rank(count: int, rank: int, size: int) -> slice | None:
-    """Return which of so many systems a rank has; None if there are fewer blocks than ranks.
+    """Return which of ``count`` systems a rank has; None if there are fewer blocks than ranks.
 
     Examples
     --------
@@ -68,7 +67,7 @@ def systems_of_rank(count: int, rank: int, size: int) -> slice | None:
 
 
 def block_with(row: int, count: int) -> slice:
-    """Return the block of a row of a problem with so many.
+    """Return the block of a row of a problem with ``count`` systems.
 
     Examples
     --------
@@ -93,15 +92,15 @@ def blocks_of_rows(rows: np.ndarray) -> Iterator[slice]:
 
 
 def together(problem: Problem) -> AbstractContextManager[None]:
-    """Compute with the own systems of a rank: an error of one rank is that of all.
+    """Compute with a rank's own systems; an error on one rank is raised on all ranks.
 
-    Nothing is exchanged within. Of a problem that is not divided, loops are shared as usual.
+    The ranks exchange nothing within. If the problem is not divided, ranks share loops as usual.
     """
     return nullcontext() if problem.part is None else agreeing(problem.part.communicator)
 
 
 def total(problem: Problem, sum_of: Callable[..., Any], *rows: np.ndarray) -> Any:
-    """Return the sum over all systems of a function of rows of the own ones.
+    """Return the sum over all systems of a function of the rank's own rows.
 
     Parameters
     ----------
@@ -117,7 +116,7 @@ def total(problem: Problem, sum_of: Callable[..., Any], *rows: np.ndarray) -> An
 
 
 def added(problem: Problem, sums: np.ndarray) -> Any:
-    """Return the sum over all systems from those of the own blocks (b, ...)."""
+    """Return the sum over all systems from the sums over the rank's own blocks (b, ...)."""
     every = joined(problem, sums)
     while len(every) > 1:
         pairs = len(every) // 2 * 2
@@ -140,7 +139,7 @@ def joined(problem: Problem, rows: np.ndarray) -> np.ndarray:
 
 
 def collected(problem: Problem, rows: np.ndarray) -> np.ndarray:
-    """Return the rows of all ranks on the first rank, and the own ones on the others."""
+    """Return the rows of all ranks on the first rank, and the own rows on the others."""
     if problem.part is None:
         return rows
     every = problem.part.communicator.gather(rows)

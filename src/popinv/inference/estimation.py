@@ -1,4 +1,4 @@
-"""Estimate law and noise of a problem by the estimator that a study asks for."""
+"""Estimate law and noise of a problem by the estimator that a study requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""What a system shows of the mistakes that a model may have.
+r"""Features of a system that reveal mistakes of the model.
 
 Every feature is the score of one further parameter, which is zero in the fitted model (Rao, Proc.
 Camb. Phil. Soc. 44, 1948). With the whitened residual r of a system, its signal g, and its standard
@@ -19,8 +19,8 @@ effect of a known quantity c        :math:`\omega_i c`
 ==================================  =====================================================
 
 He are Hermite polynomials, and the c of the groups is :math:`5^{-1/2}`, the mean under the fitted
-law: the density at the centre of the law then falls by the parameter, as a share. A parameter of
-the size ``large`` is one that a user would want to know.
+law: the density at the centre of the law then falls by the parameter, as a share. A user would want
+to know of a parameter of the size ``large``.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from popinv.seeds import generator
 
 # Largest number of groups of observations, of parameters with features of their own, and of lags.
 _GROUPS, _PARAMETERS, _LAGS = 6, 4, 2
-# Signals that are drawn for their sizes. Smaller ones than this share of the usual size of their
-# observation count as so large. Sizes that differ by less are all alike.
+# Number of signals drawn for their sizes. A signal below this share of its observation's usual size
+# counts as this size. Sizes that differ by less count as equal.
 _SIGNALS, _LEAST_SIGNAL, _LEAST_SPREAD = 500, 0.05, 0.1
 
 _IN_TIME = "noise.kind: autoregressive, or kernel"
@@ -55,7 +55,7 @@ _CORRELATED = "law.correlations: true"
 _SHAPE = "another transform of it, or law.kind: mixture or free_form"
 _KNOWN = "law.covariates"
 
-# Of omega (n, S, d_omega), residual and signal (n, S, d_y): shape (n, S).
+# Maps omega (n, S, d_omega), residual and signal (n, S, d_y) to shape (n, S).
 OfDraws = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -66,15 +66,15 @@ class Feature:
     Attributes
     ----------
     part : {"law", "noise", "simulator"}
-        What is wrong where its parameter is not zero.
+        The part of the model that is wrong if the parameter is not zero.
     name : str
-        Such as ``lag_1``.
+        Name of the feature, for example ``lag_1``.
     told : str
-        What is the case then, such as "the noise is correlated in time (lag 1)".
+        The finding in words, such as "the noise is correlated in time (lag 1)".
     remedy : str
         The next larger model that has this parameter.
     unit : str
-        What its parameter is, such as "correlation".
+        The meaning of its parameter, such as "correlation".
     of : callable
         The function of single draws.
     by : int, optional
@@ -163,7 +163,7 @@ def _correlation(
 
 
 def _neighbours(observations: xr.Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each place and the nearest of the places before it, all places if they have none."""
+    """Return each place and the nearest of the earlier places, or all places without neighbours."""
     axes = [name for name in place_coordinates(observations) if name != "observation_t"]
     later = np.arange(1, len(rows))
     if not axes:
@@ -184,7 +184,7 @@ def _of_entries(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]
     for number, group in enumerate(groups, start=1):
         where = names[group[0]] + (f" to {names[group[-1]]}" if len(group) > 1 else "")
         entries = torch.from_numpy(np.concatenate([group + first for first in range(0, d_y, one)]))
-        told = f"the standard deviation of the noise is another one in {where}"
+        told = f"the standard deviation of the noise is different in {where}"
         of = partial(_square, entries)
         yield Feature("noise", f"deviation_{number}", told, _BY_ENTRY, "relative change", 0.5, of)
         told = f"the simulator is off in {where}"

@@ -1,9 +1,9 @@
 """The estimate of the sliced Wasserstein distance: the coupled descent until convergence.
 
 A descent with the set number of iterations is a leg. If the remaining distance at its end exceeds
-the sampling error (:func:`judge_arrival`), another leg continues from there with the
-learning rates of the first, up to ``DescentSettings.legs`` legs. Of several starts, the one that
-ends at the smallest loss in the fixed metric is chosen. A step on many systems sees some of them
+the sampling error (:func:`judge_arrival`), another leg continues from there with the learning rates
+of the first, up to ``DescentSettings.legs`` legs. With several starts, the answer is the end with
+the smallest loss in the fixed metric. With many systems, a step uses some of them
 (:meth:`popinv.inference.settings.DescentSettings.for_systems`).
 """
 
@@ -24,7 +24,7 @@ from popinv.inference.settings import DescentSettings
 from popinv.seeds import generator
 from popinv.store.checkpoints import Checkpoint, state_from_arrays, state_to_arrays
 
-# Largest remaining distance in standard errors, and in deviations of the noise of the draws.
+# Largest remaining distance in standard errors, and in standard deviations of the draws' noise.
 _MOST_LEFT, _DOUBT = 0.5, 2.0
 
 
@@ -67,9 +67,9 @@ def judge_arrival(
         \bar x = M^{-1} H \frac{\sum_k (p_k - p_{k+1})}{\sum_k r_k}
 
     estimates the remaining distance, with a standard error from the spread of x_k. The descent has
-    arrived if this is small compared with the sampling standard error of every parameter, or does
-    not differ significantly from zero. The error of the window's mean is then the mean of the
-    noise, of variance ``Var(M^{-1} H x_k) / window``.
+    converged if this distance is small compared with the sampling standard error of every
+    parameter, or does not differ significantly from zero. The error of the window's mean is then
+    the mean of the noise, of variance ``Var(M^{-1} H x_k) / window``.
 
     Parameters
     ----------
@@ -102,8 +102,7 @@ def judge_arrival(
     return Arrival(left / size, drift, spread / window, bool(np.all(excess <= _MOST_LEFT)))
 
 
-# The influence is not computed for more parameters than this, such as those of an unrestricted
-# covariance.
+# The influence is not computed for more parameters than this (as an unrestricted covariance has).
 _MOST_PARAMETERS = 100
 
 
@@ -143,7 +142,7 @@ def fit_distance(
     description: str = "descent",
     progress: bool = True,
 ) -> DistanceFit:
-    """Descend from each start until it has arrived, and return the best end.
+    """Descend from each start until convergence, and return the best end.
 
     Parameters
     ----------
@@ -159,7 +158,7 @@ def fit_distance(
     Raises
     ------
     DivergenceError
-        If every descent diverges. A single one is left out, with a message.
+        If every descent diverges. A single diverging descent is left out, with a message.
     """
     settings = settings.for_systems(len(problem.data))
     legs = _Legs(problem, settings, checkpoint, progress)

@@ -25,8 +25,8 @@ class FittedModel:
     draws : ndarray of shape (B, n_p)
         Draws about the estimate, with its own error.
     residuals : ndarray of shape (K, d_y), optional
-        Solver minus surrogate on fresh solves. Each sampled system takes a random one, since the
-        observed systems come from the solver.
+        Solver minus surrogate on fresh solves. Each sampled system takes a random residual, since
+        the observed systems come from the solver.
     """
 
     problem: Problem
@@ -67,9 +67,10 @@ def sample_model(
 ) -> np.ndarray:
     """Return observations (count, d_y) of the fitted model, noise included.
 
-    Given the scales and gaps of n systems, row i takes those of system i modulo n. Otherwise the
-    noise has scale 1 and every entry is observed, whatever the problem's own systems have. Given
-    residuals of the simulator (K, d_y), a random one is added to each row.
+    If the scales and gaps of n systems are given, row i takes the scale and gaps of system i modulo
+    n. Otherwise the noise has scale 1 and every entry is observed, whatever the problem's own
+    systems have. If residuals of the simulator (K, d_y) are given, a random residual is added to
+    each row.
     """
     rng = generator(problem.seed, stage, index)
     omega = torch.from_numpy(rng.standard_normal((count, problem.law.d_omega)))

@@ -8,9 +8,8 @@ covariance, the sum of ``d_n d_n^T`` and the estimators' own Monte-Carlo errors.
 
 (Hausman, Econometrica 46, 1978; with influences, no estimator needs to be efficient). A large T
 says that the model is wrong in a way that affects the two estimates differently. The null
-distribution of T is that of the same statistic for systems drawn with replacement, 20,000 of more,
-with the mean of d_n subtracted. Influences can have heavier tails than a chi-squared law allows
-for.
+distribution of T comes from systems drawn with replacement (at most 20,000), with the mean of d_n
+subtracted. Influences can have heavier tails than a chi-squared law assumes.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import numpy as np
 from popinv.judgement.levels import LEVEL
 
 _RESAMPLES = 2000
-# Systems of a resample at most. A sum of more is closer to normal than its quantiles can show.
+# Most systems of a resample. Sums of more systems are closer to normal than quantiles can show.
 _SYSTEMS = 20_000
 # Directions in which the estimates differ by less than this share of the largest are ignored.
 _LEAST_VARIANCE = 1e-6
@@ -99,7 +98,7 @@ def describe(test: Hausman, names: Sequence[str], first: str, second: str) -> st
     worst = int(np.argmax(np.abs(test.difference)))
     more = "more" if test.difference[worst] > 0 else "less"
     return (
-        f"the model may be wrong in a way that {first} and {second} answer differently: the "
+        f"the model may be wrong in a way that affects {first} and {second} differently: the "
         f"{first} finds {abs(test.difference[worst]):.1f} standard errors {more} of "
         f"{names[worst].replace('_', ' ')}. Look at the shape of the law (correlated parameters, "
         "several groups), at the tails of the noise, and at whether it grows with the signal"

@@ -2,9 +2,9 @@ r"""Test of the fitted model on systems that it has not seen.
 
 The held-out observations Y are compared with a large sample of the model by the energy distance,
 over random projections, in units of the standard deviations of the fitted data. The null
-distribution is that of the same statistic for samples of the model in place of Y. Each is drawn at
-a draw about the estimate, so the estimate's own error counts as it does in Y. If the solver's
-observations differ from the surrogate's, so do those of the samples.
+distribution is the law of the same statistic for samples of the model in place of Y. Each sample
+has parameters drawn about the estimate, so the estimate's own error counts as it does in Y. If the
+solver's observations differ from the surrogate's, the samples differ in the same way.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def heldout_test(
     resamples : int
         Size of the null sample.
     conditions : Conditions, optional
-        The scales and gaps of the n held-out systems. Every null sample has exactly these.
+        The scales and gaps of the n held-out systems. Every null sample has the same conditions.
     """
     problem, (count, d_y) = model.problem, heldout.shape
     frame = directions(generator(problem.seed, "heldout/directions"), _DIRECTIONS, d_y)
@@ -87,9 +87,9 @@ def tested_systems(
 ) -> tuple[FittedModel, np.ndarray, Conditions]:
     """Return the fitted model, the observations it is compared with, and their conditions.
 
-    Held-out systems of a synthetic study, which the fit has not seen. Otherwise these are systems
-    that the fit has seen: the draws about the estimate are then the estimate itself, since it has
-    taken up the error that such draws would add.
+    A synthetic study has held-out systems, which the fit has not seen. Otherwise the fit has seen
+    the systems: the draws about the estimate are then the estimate itself, since the estimate
+    already contains the error that other draws would add.
 
     Parameters
     ----------

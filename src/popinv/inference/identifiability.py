@@ -8,7 +8,8 @@ gamma), and S the natural scale of each parameter, the singular values of
 
 are the changes of the moments, in standard errors of N systems, as the parameters move by their
 whole scale along a direction. The inverse of the information ``N D^T D`` gives the standard errors
-that these moments allow. Without the third moments it is that of the Slepian-Bangs formula,
+that these moments allow. Without the third moments the information is given by the Slepian-Bangs
+formula,
 
 .. math::
     I_{ij} = N \bigl( \partial_i m^T C^{-1} \partial_j m
@@ -22,8 +23,8 @@ The scale of a logarithm is its spread in the first design. The scale of a locat
 that moves the mean observation by one standard deviation (root mean square over observations), so
 units do not matter. The prior of a law's coefficients counts as information.
 
-D comes from draws, and their errors would appear as information, the more so the more moments
-there are. D is therefore computed twice from independent draws, as D_1 and D_2, and ``D^T D`` is
+D comes from draws, and their errors would appear as information, which grows with the number of
+moments. D is therefore computed twice from independent draws, as D_1 and D_2, and ``D^T D`` is
 estimated by the symmetric part of ``D_1^T D_2``, in which the errors average to zero.
 """
 
@@ -47,14 +48,14 @@ from popinv.inference.problem import Problem
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 
-# Scale of an entry of the law with a prior, in deviations of the prior.
+# Scale of an entry of the law with a prior, in standard deviations of the prior.
 _PRIOR_SCALE = 2.0
 # A singular value below this, in standard errors over the whole scale, gives a warning.
 _LEAST_MOVEMENT = 1.0
 # Further directions are counted, not named. The text gives at most this many entries of each.
 _NAMED, _ENTRIES = 3, 3
-# The law's or the noise's part of a direction is named if its length exceeds the first number. In
-# it, entries are named if they are at least this share of the largest.
+# The law's or the noise's part of a direction is named if its length exceeds the first number. Its
+# entries are named if they are at least the second number's share of the largest.
 _LEAST_PART, _LEAST_ENTRY = 0.02, 0.1
 _BY = "mean, covariance and third moments of the observations"
 _BY_KNOWN = "mean and covariance of the observations, given the known quantities of each system,"
@@ -125,7 +126,7 @@ class Identifiability:
         )
 
     def _trade(self, i: int, names: tuple[str, ...]) -> str:
-        # The many parameters of a noise would otherwise hide those of the law.
+        # The many parameters of a noise would otherwise hide the parameters of the law.
         parts = (range(self.d_alpha), range(self.d_alpha, len(names)))
         return " ".join(filter(None, (_named(self.directions[i], names, p) for p in parts)))
 
@@ -141,7 +142,7 @@ def _named(direction: np.ndarray, names: tuple[str, ...], among: range) -> str:
 
 
 def _oriented(vectors: np.ndarray) -> np.ndarray:
-    """Return columns with a positive largest entry, the first of those that are about as large."""
+    """Return columns with a positive largest entry (the first of nearly equal ones)."""
     sizes = np.abs(vectors)
     largest = np.argmax(sizes > 0.999 * sizes.max(axis=0), axis=0)
     return vectors * np.where(np.take_along_axis(vectors, largest[None], axis=0) < 0, -1.0, 1.0)
@@ -156,14 +157,15 @@ def identifiability(
 ) -> Identifiability:
     """Predict the precision that the problem's N observations allow at (alpha, gamma).
 
-    If systems have noise scales s, the covariance is that of the population, with the mean of s^2
-    times Gamma. The information in the scale of each single system is left out. Missing entries
-    are ignored: the prediction assumes that every entry of every system was observed.
+    If systems have noise scales s, the covariance is the population's, with the mean of s^2 times
+    Gamma. The information in the scale of each single system is left out. Missing entries are
+    ignored: the prediction assumes that every entry of every system was observed.
 
-    Systems with a design or covariates have moments of their own, and noise that varies has
-    moments that depend on the law. The prediction is then the information of the pseudo-likelihood,
-    the sum over the systems of that of the mean and covariance at their own known quantities. It
-    has no third moments, and missing entries count. Degrees of freedom of the noise count as known.
+    Systems with a design or covariates have moments of their own, and noise that varies has moments
+    that depend on the law. The prediction is then the information of the pseudo-likelihood, the sum
+    over the systems of the information of mean and covariance at their own known quantities. The
+    prediction then has no third moments, and missing entries count. Degrees of freedom of the noise
+    count as known.
 
     Parameters
     ----------
@@ -174,8 +176,8 @@ def identifiability(
     samples : int
         Draws of the law, in two independent halves; more if the law has many random numbers.
     information : ndarray of shape (n_p, n_p), optional
-        That of the likelihood, if the likelihood answers. It takes the place of the moments', and
-        the scores that of the moments.
+        The information of the likelihood, if the likelihood gives the answer. It replaces the
+        information of the moments, and the scores replace the moments.
     """
     if information is not None:
         return _of_information(problem, information, _BY_LIKELIHOOD)
@@ -214,8 +216,8 @@ def _of_known(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> Identif
 
 def _of_information(problem: Problem, information: np.ndarray, by: str) -> Identifiability:
     free, seen = problem.free, int(problem.conditions.present.sum())
-    # The change of an observation by each parameter, in its standard deviations, as a root mean
-    # square over the observations of all systems.
+    # Each parameter's change of an observation, in standard deviations of the observation, as a
+    # root mean square over the observations of all systems.
     moved = np.sqrt(np.maximum(np.diag(information), 0.0) / seen)[None]
     scale = _scale(problem, moved)[free]
     product = information[np.ix_(free, free)] * np.outer(scale, scale)

@@ -3,9 +3,10 @@ r"""Confidence intervals of natural values from an estimate's covariance.
 Means, coefficients and correlations have intervals by Student's t with one degree of freedom less
 than systems, since their standard errors come from the systems too.
 
-The interval of a standard deviation is that of the sample variance of a normal sample. If s is the
-standard error of its logarithm, the estimate is as good as that of :math:`n = 1 / (2 s^2)`
-independent numbers (Satterthwaite, Biometrics Bulletin 2, 1946), and the ends are
+A standard deviation has the interval that belongs to the sample variance of a normal sample. If s
+is the standard error of its logarithm, the estimate is as good as an estimate from
+:math:`n = 1 / (2 s^2)` independent numbers (Satterthwaite, Biometrics Bulletin 2, 1946), and the
+ends are
 
 .. math:: \hat\sigma \sqrt{n / \chi^2_{\nu, 0.975}}, \qquad
     \hat\sigma \sqrt{n / \chi^2_{\nu, 0.025}},
@@ -29,7 +30,7 @@ from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 
 _STEP = 1e-5
-# Fewest degrees of freedom, and numbers from which the interval is normal.
+# Fewest degrees of freedom, and the number from which the interval is normal.
 _FEWEST, _MANY = 1.0, 1e6
 _NORMAL = 1.96
 
@@ -63,7 +64,7 @@ def deviation_interval(
     enough = np.maximum(numbers, lost + _FEWEST)
     half = (enough - lost) / 2
     ends = (centre + 0.5 * np.log(enough / (2 * gammaincinv(half, q))) for q in (0.975, 0.025))
-    # An error that is too large for any sample makes the interval no narrower.
+    # An error too large for any sample does not narrow the interval.
     wide, normal = numbers < enough, _NORMAL * errors
     low, high = (np.where(errors > 0, end, centre) for end in ends)
     low = np.where(wide, np.minimum(low, centre - normal), low)
@@ -166,7 +167,7 @@ def boundaries(estimate: xr.Dataset) -> dict[int, str]:
 def settled(estimate: xr.Dataset) -> tuple[int, ...]:
     """Return the positive entries of p near zero whose interval has an upper end.
 
-    The data determine such a number, though they do not determine its logarithm.
+    The data determine this number, though not its logarithm.
     """
     if "ends" not in estimate:
         return ()

@@ -1,14 +1,14 @@
 r"""The answer without some of the systems that it was learned from.
 
-The answer uses all systems, so that none is lost. A test needs systems that the fitted model has
-not seen, and compares them with the answer without their fold k,
+The answer uses all systems. A test needs systems that the fitted model has not seen, and compares
+them with the answer without their fold k,
 
 .. math:: p_{-k} = \arg\max_p \sum_{n \notin k} \ell_n(p) .
 
 The likelihood starts at the first-order answer of :mod:`popinv.inference.folds`. Its steps take the
 observed curvature of all N systems, times (N - N_k) / N, and need few evaluations. The other
-estimators start at p, as for resamples. What is subtracted from the answer for the surrogate's
-error, or the step from the surrogate to the solver, is taken to be the same without the fold.
+estimators start at p, as for resamples. The correction for the surrogate's error, or the step from
+the surrogate to the solver, is assumed to be the same without the fold.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def refits(
     draws : int
         Draws for each system's integral in the likelihood.
     solver : SolverSimulator, optional
-        The forward model, if the answer is a likelihood's through it.
+        The forward model, if the answer is a likelihood's answer through it.
     """
     problem = replace(problem, fixed=tuple(boundaries(answer)))
     if answer.attrs["estimator"] == "likelihood":

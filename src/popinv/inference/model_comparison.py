@@ -4,8 +4,8 @@ With the maximum ``l`` of the log likelihood, k parameters and N systems,
 
 .. math:: \mathrm{AIC} = 2 k - 2 l, \qquad \mathrm{BIC} = k \log N - 2 l
 
-(Akaike, IEEE Trans. Autom. Control 19, 1974; Schwarz, Ann. Statist. 6, 1978). The independent
-observations are the systems, so that BIC counts N systems, not the entries of their observations.
+(Akaike, IEEE Trans. Autom. Control 19, 1974; Schwarz, Ann. Statist. 6, 1978). The systems are the
+independent observations, so that BIC counts N systems, not the entries of their observations.
 
 Scores of single systems (:mod:`popinv.inference.predictive`) are compared in pairs: with the
 difference d_n of the best model's score and another's in system n, the mean of d_n has the standard
@@ -24,7 +24,7 @@ import xarray as xr
 
 from popinv.errors import DataError
 
-# A difference of more than this many standard errors is taken to be real.
+# A difference of more than this many standard errors counts as real.
 _CLEAR = 2.0
 
 
@@ -42,7 +42,7 @@ def check_same_observations(observations: Mapping[str, xr.Dataset]) -> None:
     Raises
     ------
     DataError
-        With the two studies that differ, and in what.
+        The message names two studies that differ, and the difference.
     """
     (first, one), *others = observations.items()
     for name, other in others:

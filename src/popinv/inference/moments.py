@@ -124,7 +124,7 @@ def reference_moments(
     factor, failed = torch.linalg.cholesky_ex(centred.T @ centred / len(signal) + of_noise)
     if failed or not torch.isfinite(factor).all():
         raise DivergenceError(
-            "the answer has no covariance of the observations: no estimator has arrived at a law "
+            "the answer has no covariance of the observations: no estimator has found a law "
             "that explains them. Start nearer to the population ('law.start', 'noise.start'), or "
             "fit a simpler law"
         )

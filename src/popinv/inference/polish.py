@@ -2,9 +2,9 @@
 
 The pseudo-likelihood comes first, from the last round's estimate and from the study's start. The
 likelihood starts from its result. Both use the solver itself if that costs no more than the study
-allows. Otherwise they use the surrogate; fresh solves then measure the surrogate's push, which is
-subtracted (:mod:`popinv.inference.surrogate_bias`). Costs are nominal, by counts of solves, so that
-the same study takes the same path on every machine.
+allows. Otherwise they use the surrogate; fresh solves then measure the bias due to its error, and
+the bias is subtracted (:mod:`popinv.inference.surrogate_bias`). Costs are nominal, by counts of
+solves, so that the same study takes the same path on every machine.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from popinv.store.variables import variable
 from popinv.surrogate.simulator import UncertainSurrogate, is_exact
 
 _PSEUDO_EVALUATIONS, _MARGINAL_EVALUATIONS, _CURVATURE_SYSTEMS = 4, 4, 400
-# Cost of a solve with its adjoint, and of a tangent, in solves; number of steps to the modes.
+# Cost of a solve with its adjoint and cost of a tangent, in solves; number of steps to the modes.
 _WITH_ADJOINT, _TANGENT, _MODE_STEPS = 3.0, 0.3, 20
 # Number of noise pairs with which fresh solves are observed.
 _PSEUDO_PAIRS, _MARGINAL_PAIRS = 4, 1
@@ -51,12 +51,13 @@ _FRESH = "polish/fresh"
 _TIMES_OF_COEFFICIENTS = 4
 # Largest atanh of a partial correlation at the start; beyond, the likelihood is flat in it.
 _STRONG = 1.5
-# In standard errors. Below it, the surrogate suffices to come close, and for slopes.
+# In standard errors. If its error moves the answer by less, the surrogate suffices for a start near
+# the maximum, and for slopes.
 _SMALL_PUSH = 1.0
-# Furthest start of a positive parameter that the moments hardly determine from that of the study,
-# in logarithms.
+# Largest distance, in logarithms, between the study's start and another start of a positive
+# parameter that the moments hardly determine.
 _FURTHEST_START = 3.0
-# A solve takes at least so long.
+# Shortest time of a solve.
 _LEAST_SECONDS = 1e-9
 
 
@@ -67,7 +68,7 @@ class Polished:
     Attributes
     ----------
     likelihood : Estimate or None
-        None if it was not asked for or cannot be computed; ``reason`` says why.
+        None if it was not requested or cannot be computed; ``reason`` says why.
     through : dict of str to str
         "solver" or "surrogate", by estimator.
     surrogate_shift : ndarray of shape (n_p,)
@@ -131,7 +132,7 @@ def polish(
     problem : Problem
         With the surrogate, or with the forward model itself where that is differentiable.
     starts : sequence of ndarray of shape (n_p,)
-        The last is that of the study, which has no parameter at its boundary.
+        The last is the study's start, which has no parameter at its boundary.
     fresh : FreshSolves
         Solves of the law near the answer that were not used to train the surrogate.
     solver : SolverSimulator, optional
@@ -141,12 +142,12 @@ def polish(
     checkpoint : Checkpoint, optional
         Holds the progress of the likelihood's ascent.
     say : callable
-        Told in words what is done.
+        Receives a sentence about each step.
     likelihood : bool
-        Whether the marginal likelihood is asked for.
+        Whether to compute the marginal likelihood.
     divided : bool
-        Whether ranks may divide the systems among each other. The results of single systems are
-        then those of all on the first rank alone.
+        Whether ranks may divide the systems among each other. Only the first rank then has the
+        results of all single systems.
     """
     with nullcontext() if solver is None else solver.session():
         own = problem.divided() if divided else problem
@@ -200,7 +201,7 @@ class _Path:
         first = fit_pseudo_likelihood(problem, starts, draws=draws)
         through = self.simulator
         self.tell(f"pseudo-likelihood through the {through}", first)
-        # Fresh solves are observed as random systems are, those of other ranks included.
+        # Fresh solves are observed under the conditions of random systems, also of other ranks.
         every = problem.whole
         scores = pseudo_scores(every, first.p)
         best = corrected(every, first, scores, fresh, _FRESH, _PSEUDO_PAIRS)
@@ -217,14 +218,14 @@ class _Path:
             except DivergenceError as error:
                 self.say(f"the pseudo-likelihood does not go through the solver: {error}")
         if not is_exact(problem.simulate):
-            told = f"pseudo-likelihood through the {through}, without the surrogate's push"
+            told = f"pseudo-likelihood through the {through}, corrected for the surrogate's error"
             self.tell(told, best)
         return Polished(best, None, {"pseudo_likelihood": through}, shift), nearby
 
     def likelihood(
         self, polished: Polished, nearby: Problem, inside: np.ndarray, fresh: FreshSolves
     ) -> Polished:
-        """Return the estimates with that of the likelihood added."""
+        """Return the estimates with the likelihood's estimate added."""
         pseudo_likelihood, problem = polished.pseudo_likelihood, self.problem
         draws = self.settings.draws * (_TIMES_OF_COEFFICIENTS if problem.penalised else 1)
         settings = MarginalSettings(draws=draws)
@@ -249,7 +250,7 @@ class _Path:
         if best.passes and through == "surrogate":
             scores = marginal_scores(problem.whole, best.p, settings)
             best = corrected(problem.whole, best, scores, fresh, _FRESH, _MARGINAL_PAIRS)
-            self.tell("likelihood without the surrogate's push", best)
+            self.tell("likelihood, corrected for the surrogate's error", best)
         through_by = {**polished.through, "likelihood": through}
         return replace(polished, likelihood=best, through=through_by)
 
@@ -257,8 +258,8 @@ class _Path:
         """Return where the likelihood starts: near the pseudo-likelihood's estimate.
 
         Correlations start away from 1. A positive parameter that the moments hardly determine
-        starts not far from the study's start ``inside`` (n_p,): they may put it at its boundary by
-        chance, where a scoring step has no curvature for it.
+        starts not far from the study's start ``inside`` (n_p,): the moments may put it at its
+        boundary by chance, where a scoring step has no curvature for it.
         """
         problem, start = self.problem, pseudo_likelihood.p.copy()
         correlations = np.flatnonzero(problem.law.correlations)
@@ -269,7 +270,7 @@ class _Path:
         return start
 
     def information(self, p: np.ndarray) -> np.ndarray | None:
-        """Return that of the moments at p, for few systems, if they determine every entry."""
+        """Return the moments' information at p, for few systems, if it determines every entry."""
         problem = self.problem.of_moments
         if not by_information(problem):
             return None
@@ -280,9 +281,9 @@ class _Path:
         return found if np.all(np.diag(found)[self.problem.free] > 0) else None
 
     def whole(self, nearby: Problem, estimate: Estimate) -> Estimate:
-        """Return the pseudo-likelihood's estimate with all that only an answer needs.
+        """Return the pseudo-likelihood's estimate with both kinds of standard errors and intervals.
 
-        These are both kinds of standard errors, and the ends of its intervals.
+        Only an answer needs them.
         """
         problem = nearby.of_moments.whole
         scores = pseudo_scores(problem, estimate.p)
@@ -307,7 +308,8 @@ class _Path:
 
             def save(state: ScoringState) -> None:
                 bar.update()
-                # The first rank writes what it collects from all, when its clock says so.
+                # The first rank writes what it collects from all ranks, at times given by its
+                # clock.
                 if self.checkpoint is not None and of_first(problem, self.checkpoint.due):
                     self.checkpoint.write(state_arrays(problem, state))
 
@@ -330,7 +332,7 @@ class _Path:
 
 
 def _shift(problem: Problem, estimate: Estimate) -> np.ndarray:
-    """Return what the surrogate's error does to an estimate, (n_p,), or may do."""
+    """Return the effect, or possible effect, of the surrogate's error on an estimate, (n_p,)."""
     if estimate.correction is None or estimate.correction_covariance is None:
         return np.zeros_like(estimate.p)
     if isinstance(problem.at_all_places.simulate, UncertainSurrogate):

@@ -5,15 +5,15 @@ The log score of a system is the log density of its observation under a model th
 .. math:: s_n = \log p(y_n \mid \hat\alpha_{-k}, \hat\gamma_{-k})
     = \log \int N(y_n;\, G(z), s_n^2 \Gamma)\, \mu(dz),
 
-marginal over the parameters z of the system (Gneiting and Raftery, JASA 102, 2007). The integral is
-that of the marginal likelihood (:mod:`popinv.inference.likelihood.marginal`). Where it cannot be
-trusted there is still the *normal score*: the log density of the normal law with the model's mean
-and covariance (Dawid and Sebastiani, Ann. Statist. 27, 1999), which is the pseudo-likelihood.
+marginal over the parameters z of the system (Gneiting and Raftery, JASA 102, 2007). The marginal
+likelihood has the same integral (:mod:`popinv.inference.likelihood.marginal`). If the integral is
+unreliable, the *normal score* remains: the log density of the normal law with the model's mean and
+covariance (Dawid and Sebastiani, Ann. Statist. 27, 1999), which is the pseudo-likelihood.
 
-All densities are those of the observations as the study reads them, so that those of all models of
-the same observations are on one scale. :func:`log_densities` is the one place where a density is
-evaluated: a study that transforms its observations would add the log Jacobian of the transform
-there, ``sum_j log |dT_j / dy_j|`` of each system.
+All densities are of the observations as the study reads them, so that all models of the same
+observations have one scale. Only :func:`log_densities` evaluates a density: a study that transforms
+its observations would add the log Jacobian of the transform there, ``sum_j log |dT_j / dy_j|`` of
+each system.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class PredictiveDensities:
     Attributes
     ----------
     log_score : ndarray of shape (n,)
-        Marginal over z; NaN if the integrals cannot be trusted.
+        Marginal over z; NaN if the integrals are unreliable.
     error : ndarray of shape (n,)
-        A draw of the error of each, due to the draws of its integral.
+        A draw of each score's error due to the draws of its integral.
     normal_score : ndarray of shape (n,)
-        Of the normal law with the model's mean and covariance.
+        Log density of the normal law with the model's mean and covariance.
     reason : str
         The reason if there is no log score, or "".
     """

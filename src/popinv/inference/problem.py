@@ -39,7 +39,7 @@ class _Replicated:
 
 
 class _Linearised(_Replicated):
-    """The same of a simulator with derivatives along tangents."""
+    """G, R times side by side, with derivatives along tangents."""
 
     @property
     def differentiable(self) -> bool:
@@ -55,9 +55,9 @@ class _Linearised(_Replicated):
 
 
 def replicated_simulator(simulate: Simulate, count: int) -> Simulate:
-    """Return the simulator of so many replicates; that of one is left as it is.
+    """Return the simulator of R replicates; one replicate returns the simulator unchanged.
 
-    The forward model is solved once for each system, so that a surrogate answers d_y numbers, and
+    The forward model is solved once for each system, so that a surrogate returns d_y numbers, and
     not R d_y.
     """
     if count == 1:
@@ -90,10 +90,11 @@ class Problem:
         R, the number of replicates that an observation consists of, side by side. ``d_y`` counts
         the entries of all of them.
     union : Problem, optional
-        The problem at all places, as it was built, if that of each system is at its own places
+        The problem at all places, as it was built, if each system is observed at its own places
         (:mod:`popinv.population.places`).
     part : Part, optional
-        What is known of all systems, if the data are those of a rank's own; see :meth:`divided`.
+        What is known of all systems, if the data belong to a rank's own systems; see
+        :meth:`divided`.
     """
 
     data: Rows
@@ -123,14 +124,14 @@ class Problem:
 
     @property
     def own_places(self) -> int:
-        """Number of places of a system's own, the last known quantities; 0 if all have all."""
+        """Number of a system's own places, the last known quantities; 0 if each has all places."""
         return 0 if self.union is None else self.noise.of_one.d_y
 
     def divided(self) -> Problem:
-        """Return the problem of a rank's own systems, or itself where these are not divided.
+        """Return the problem of a rank's own systems, or itself if the systems are not divided.
 
-        Few systems are not divided, and neither are those of a simulator that only one process may
-        ask. All ranks then have all systems, and share loops over them.
+        Systems are not divided if they are few, or if only one process may call the simulator. All
+        ranks then have all systems, and share loops over them.
         """
         if (ranks := communicator()) is None:
             return self
@@ -162,12 +163,12 @@ class Problem:
         return np.arange(len(self.data)) + (0 if self.part is None else self.part.first)
 
     def has(self, systems: np.ndarray) -> np.ndarray:
-        """Return which of some systems, by their numbers among all, are own ones."""
+        """Return which of some systems, by their numbers among all, are the rank's own."""
         first = 0 if self.part is None else self.part.first
         return (systems >= first) & (systems < first + len(self.data))
 
     def rows_of(self, systems: np.ndarray) -> np.ndarray:
-        """Return the rows of those of some systems that are own ones."""
+        """Return the rows of the own systems among some systems."""
         return systems[self.has(systems)] - (0 if self.part is None else self.part.first)
 
     @property
@@ -183,7 +184,7 @@ class Problem:
 
     @property
     def logarithmic(self) -> np.ndarray:
-        """Boolean mask (n_p,) of the entries of p without unit: logarithms and such."""
+        """Boolean mask (n_p,) of the entries of p without unit, such as logarithms."""
         return np.array([*self.law.unitless, *[True] * len(self.noise.names)])
 
     @property
@@ -305,7 +306,7 @@ class Problem:
 
     @property
     def of_moments(self) -> Problem:
-        """The problem with what mean and covariance of the noise do not depend on held."""
+        """The problem with parameters held that do not affect mean and covariance of the noise."""
         held = tuple(self.d_alpha + i for i in getattr(self.noise, "without_moments", ()))
         return replace(self, fixed=(*self.fixed, *held)) if held else self
 

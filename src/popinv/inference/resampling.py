@@ -33,10 +33,10 @@ _OF_FEW_PARAMETERS: dict[str, Any] = {
     "iterations": 12,
     "batch_size": None,
 }
-# The matrix serves many steps, so it has more draws; with too few draws it is too stiff.
+# The matrix serves many steps, so it has more draws; too few draws make its curvature too large.
 _CURVATURE_ROWS = 2000
-# A step moves few of the entries of an unrestricted covariance, so that many steps are needed.
-# Their noise is part of the answer's, so each resample has its own draws.
+# A step moves few entries of an unrestricted covariance, so that many steps are needed. The noise
+# of these steps is part of the answer's noise, so each resample has its own draws.
 _OF_FULL_COVARIANCE: dict[str, Any] = {"iterations": 80}
 
 
@@ -98,7 +98,7 @@ def again_from(
 ) -> Again:
     """Return the function that estimates again from other systems, starting at the estimate p.
 
-    The arguments are those of :func:`bootstrap`.
+    The arguments are as in :func:`bootstrap`.
     """
     if estimator == "distance":
         return _Descents(problem, settings, p)

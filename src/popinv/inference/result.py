@@ -92,7 +92,7 @@ def noise_covariance(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> 
 def parameter_names(problem: Problem, law: Sequence[str] | None = None) -> tuple[str, ...]:
     """Return the names of all parameters; names that law and noise share get a prefix.
 
-    The names of the law's entries are those of alpha, or others that are given.
+    The law's entries have the names of alpha, or other given names.
     """
     law, noise = problem.law.names if law is None else law, problem.noise.names
     both = set(law) & set(noise)
@@ -157,7 +157,7 @@ def estimate_dataset(
     )
     matrices = {
         "covariance": (estimate.total_covariance, "covariance of the estimate, unconstrained"),
-        "sampling_covariance": (estimate.covariance, "the part that is the sample's"),
+        "sampling_covariance": (estimate.covariance, "the part due to the sample"),
         "bread": (estimate.bread, "inverse of the curvature, by which scores become steps"),
     }
     for kind in ("model", "robust"):
@@ -165,11 +165,11 @@ def estimate_dataset(
             matrices[f"{kind}_covariance"] = (matrix, f"sampling covariance, {_KINDS[kind]}")
     if estimate.correction is not None and estimate.correction_covariance is not None:
         dataset["correction"] = variable(
-            "estimated", estimate.correction, "what was taken off for the surrogate's error"
+            "estimated", estimate.correction, "correction for the surrogate's error"
         )
         matrices["correction_covariance"] = (
             estimate.correction_covariance,
-            "covariance of what was taken off",
+            "covariance of the correction",
         )
     for name, (values, long_name) in matrices.items():
         dataset[name] = variable(_MATRIX, values, long_name)
@@ -242,7 +242,7 @@ def draws_of_answer(answer: xr.Dataset, fewest: int) -> int:
 
 
 def correction_of(answer: xr.Dataset) -> np.ndarray | float:
-    """Return what an answer has taken off for the surrogate's error, (n_p,), or 0 for nothing."""
+    """Return the correction for the surrogate's error in an answer, (n_p,), or 0 for none."""
     return answer["correction"].values if "correction" in answer else 0.0
 
 

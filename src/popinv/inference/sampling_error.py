@@ -1,14 +1,14 @@
 """The sampling error of stochastic forward models, such as averages of chaotic dynamics.
 
-Solved twice at the same parameters, from other initial states, such a model returns
+Solved twice at the same parameters, from other initial states, this model returns
 
-    G(z) + e,    e of mean zero and covariance S(z),
+    G(z) + e,    e of mean zero and covariance S(z).
 
 In addition to the law of G(z), a population shows the measurement noise and this error together,
-close to Gamma + S with S the mean of S(z) over the population. If the surrogate's push was
-subtracted from an estimate, S was subtracted too, since fresh solves have this error as well. Other
-estimates contain S. Repeated solves measure S as the mean of the unbiased covariances within
-systems.
+close to Gamma + S with S the mean of S(z) over the population. If an estimate was corrected for the
+surrogate's error, the correction subtracted S too, since fresh solves have the sampling error as
+well. Other estimates contain S. Repeated solves measure S as the mean of the unbiased covariances
+within systems.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def sampling_error_share(
     mean_square_scale : float, default 1
         Mean of the squared known noise scales of the systems. The sampling error has no scale.
     taken_off : bool, default False
-        Whether the recovered noise is that of the measurements alone.
+        Whether the recovered noise is the noise of the measurements alone.
 
     Returns
     -------

@@ -17,9 +17,9 @@ from popinv.sections.base import (
     Several,
 )
 
-# With more systems, a step of the descent sees so many of them.
+# With more systems, a step of the descent uses this many of them.
 _MOST_WHOLE, _BATCH = 20_000, 10_000
-# Fewer systems need fewer simulated ones: so many for each, or this number.
+# Fewer systems need fewer simulated systems: this many for each, or at least this number.
 _FEW, _SAMPLES_OF_FEW, _FEWEST_SAMPLES = 250, 8, 400
 
 Estimator = Literal["auto", "distance", "pseudo_likelihood", "likelihood"]
@@ -127,12 +127,12 @@ class DescentSettings(Section):
     )
 
     def for_systems(self, systems: int) -> Self:
-        """Return the settings of a descent on so many systems.
+        """Return the settings of a descent on a number of systems.
 
-        A step on many systems sees some of them, and the simulated ones are twice as many, as the
-        correction for finite samples demands. The mean of the last steps has then seen most of a
-        million systems. Of few systems, more simulated ones than 8 for each change the answer by
-        less than a tenth of a standard error.
+        With many systems, a step uses some of them and simulates twice as many, as the correction
+        for finite samples requires. The mean of the last steps has then used most of a million
+        systems. With few systems, simulating more than 8 for each changes the answer by less than a
+        tenth of a standard error.
 
         Examples
         --------

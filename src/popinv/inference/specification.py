@@ -7,20 +7,22 @@ estimate. If the model is right, and p the estimate from the same systems, then 
     \bar f - E f \approx \frac1N \sum_n r_n, \qquad
     r_n = f_n - E f - \operatorname{Cov}(f, s) \operatorname{Cov}(s)^{-1} (s_n - E s),
 
-since the estimate takes from f what the scores explain (Newey, Econometrica 53, 1985). So no system
-need be set aside, and no refit is needed. E and Cov are those of systems that are simulated from
-the fitted model, with the residuals of the surrogate and the conditions of the observed systems.
+since the estimate takes from f what the scores explain (Newey, Econometrica 53, 1985). Hence the
+test needs neither systems set aside nor a refit. E and Cov are computed from systems that are
+simulated from the fitted model, with the residuals of the surrogate and the conditions of the
+observed systems.
 
-The null distribution is that of samples of N simulated systems whose mean score is close to the
-observed one, so that their estimate is close to it. Given the scores, the distribution of a sample
-does not depend on the parameters in an exponential family (Lehmann and Romano, Testing Statistical
-Hypotheses, 2005, section 4.3). With few systems the features of such samples vary less than those
-of all samples: a fourth moment of 8 systems has a bound once their variance is given.
+The null distribution comes from samples of N simulated systems whose mean score is close to the
+observed mean score, so that their estimate is close to the answer. Given the scores, the
+distribution of a sample does not depend on the parameters in an exponential family (Lehmann and
+Romano, Testing Statistical Hypotheses, 2005, section 4.3). With few systems the features of these
+samples vary less than the features of all samples: the fourth moment of 8 systems is bounded once
+their variance is given.
 
-A larger model has the parameter ``theta`` of a feature, zero in the fitted one. Its estimate by one
-step of Newton's method is :math:`\bar r / \operatorname{Var} r`, with the standard error
-:math:`1 / \sqrt{N \operatorname{Var} r}`. A test that would see a large theta with a probability of
-less than 80 % has no power.
+A larger model has the parameter ``theta`` of a feature; theta is zero in the fitted model. Its
+estimate by one step of Newton's method is :math:`\bar r / \operatorname{Var} r`, with the standard
+error :math:`1 / \sqrt{N \operatorname{Var} r}`. A test that would see a large theta with a
+probability of less than 80 % has no power.
 
 A feature whose parameter the fitted model has already is left out.
 
@@ -50,12 +52,12 @@ from popinv.inference.surrogate_bias import solver_residuals
 from popinv.judgement.answer import FeatureTest, Part, PartTest
 from popinv.seeds import generator
 
-# Systems that are simulated, and systems that are looked at.
+# Largest numbers of simulated systems and of observed systems that are used.
 _SIMULATED, _SYSTEMS = 4000, 4000
-# Of the samples of the null distribution, those with the closest scores are kept: at most the first
-# number. The others are how many are drawn at least, and the most systems in all of them together
-# (a second). From 200 systems on, where means of features hardly depend on those of scores, all
-# samples are kept.
+# The samples of the null distribution with the closest scores are kept, at most the first number.
+# The second number is the least number of samples drawn, the third the most systems in all samples
+# together (a second). From 200 systems on, the means of features hardly depend on the means of
+# scores, and all samples are kept.
 _CLOSEST, _LEAST_DRAWN, _MOST_DRAWN = 20_000, 4000, 4_000_000
 # Number of systems from which means are normal.
 _NORMAL = 1000
@@ -64,7 +66,7 @@ _NORMAL = 1000
 _LEAST_VARIANCE = 1e-3
 # Probability with which a test must see a large parameter, and the level.
 _POWER, _LEVEL = 0.8, 0.05
-# What a model consists of.
+# The parts of a model.
 _PARTS: tuple[Part, ...] = ("law", "noise", "simulator")
 _NO_SHAPE = "there are no tests for this kind of law"
 
@@ -222,11 +224,11 @@ def tests(
     f, s : ndarray of shape (N, k), (N, n)
         Features and scores of the observed systems.
     g, t : ndarray of shape (M, k), (M, n)
-        Those of systems of the fitted model.
+        Features and scores of systems of the fitted model.
     """
     count = len(f)
     centre, of_scores = g.mean(axis=0), t.mean(axis=0)
-    # Scores of very different sizes.
+    # Scores may have very different sizes.
     size = np.maximum(t.std(axis=0), 1e-300)
     t, s = (t - of_scores) / size, (s - of_scores) / size
     slopes = np.linalg.lstsq(t, g - centre, rcond=1e-8)[0]
@@ -298,8 +300,9 @@ def _mean_rows(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def _adjusted(seen: np.ndarray, null: np.ndarray) -> np.ndarray:
     """Return two-sided p-values (k,), adjusted for their number.
 
-    A side counts by its own tail, since the mean of a fourth power is far from symmetric. What was
-    seen and each row of the null are ranked alike, in the null and themselves.
+    A side counts by its own tail, since the mean of a fourth power is far from symmetric. The
+    observed values and each row of the null are ranked in the same way, among the null and
+    themselves.
 
     Parameters
     ----------

@@ -7,11 +7,11 @@ is estimated in two ways:
   Econometrica 50, 1982). It is right whatever the model. With few systems it is too small, and
   varies much: the error of its entry for a standard deviation is about :math:`\sqrt{14 / N}` of its
   size.
-- *by the model*: by what the fitted model says. For a likelihood it is the observed information A
-  itself. For other estimates it is the mean over systems that are simulated from the fitted model.
+- *by the model*: from the fitted model. For a likelihood, B is the observed information A itself.
+  For other estimates, B is the mean over systems that are simulated from the fitted model.
 
-Fewer systems than :data:`FEW_SYSTEMS` have standard errors by the model, more have robust ones.
-Where the two differ much with many systems, the model does not fit.
+With fewer systems than :data:`FEW_SYSTEMS`, standard errors are by the model; with more systems
+they are robust. If both kinds differ much with many systems, the model does not fit.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
 
 FEW_SYSTEMS = 200
-"""With fewer systems, standard errors are those by the model."""
+"""With fewer systems, standard errors are by the model."""
 
 # Systems that are simulated for B.
 _SIMULATED = 4000
 
 
 def by_information(problem: Problem) -> bool:
-    """Return whether the standard errors of a problem's estimates are those by the model."""
+    """Return whether the standard errors of a problem's estimates are by the model."""
     return problem.count < FEW_SYSTEMS
 
 
@@ -42,8 +42,8 @@ def simulated(
 ) -> Problem:
     """Return the problem with observations of ``count`` systems drawn from its model at p.
 
-    They have the conditions of the observed systems, which take turns. Given residuals of the
-    simulator (K, d_y), a random one is added to each.
+    They take the conditions of the observed systems in turns. If residuals of the simulator (K,
+    d_y) are given, a random residual is added to each system.
     """
     conditions = problem.conditions
     data = sample_model(
@@ -64,7 +64,7 @@ def with_model_errors(
     scores: Callable[[Problem], np.ndarray],
     penalty: np.ndarray,
 ) -> Estimate:
-    """Return an estimate that is no likelihood's with both kinds of standard errors.
+    """Return an estimate, not by a likelihood, with both kinds of standard errors.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def with_model_errors(
     """
     found = scores(simulated(problem, estimate.p, _SIMULATED, "model_errors"))
     found = found[np.isfinite(found).all(axis=1)]
-    # As squares, they have no negative variance by rounding where nothing is determined.
+    # Squares have no negative variance by rounding if nothing is determined.
     moved = found @ estimate.bread
     model = len(problem.data) / len(found) * moved.T @ moved
     model = model + estimate.bread @ penalty @ estimate.bread

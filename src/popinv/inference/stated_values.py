@@ -2,8 +2,8 @@ r"""Parameters of a law in the form that users read.
 
 Users read values in the unit of the parameter. A parameter ``z = t(x)`` with x normal of mean m is
 stated by its median t(m) and not by m, for example the median ``exp(m)`` of a lognormal parameter.
-t increases, so that the ends of an interval for m give those of an interval for the median. Entries
-without a meaning of their own are left out
+t increases, so that the ends of an interval for m give the ends of the interval for the median.
+Entries without a meaning of their own are left out
 (:attr:`popinv.population.laws.base.Law.summarised`).
 """
 

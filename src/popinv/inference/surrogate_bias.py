@@ -3,8 +3,8 @@ r"""Bias of an answer due to the surrogate's error, measured by fresh solves and
 An estimate p solves ``sum_n s_n(p) = 0`` with scores s computed through the surrogate S. Systems
 with parameters z_k drawn from the law are solved, and observed twice with the same noise: through
 the solver, ``y_k = G(z_k) + xi_k``, and through the surrogate, ``S(z_k) + xi_k``. The second
-observations have scores of mean zero. The mean score of the first is the push of the surrogate's
-error,
+observations have scores of mean zero. The mean score of the first is the bias of the score due to
+the surrogate's error,
 
 .. math::
     b = \frac1K \sum_k \bigl[ s(p;\, G(z_k) + \xi_k) - s(p;\, S(z_k) + \xi_k) \bigr],
@@ -13,13 +13,10 @@ and the answer without it is ``p - N A^{-1} b``, with A the curvature of all N s
 see the same draws (a control variate), so few solves determine b, and its standard error follows
 from the spread of the differences. The method needs no derivative of the solver and serves every
 estimator with scores. If G is stochastic, its sampling error counts as an error of S, and is
-subtracted from the noise.
-
-A large b is not proportional to the change of p. The noise of the first term is then that of the
-corrected gamma, and the step is repeated until it is small.
-
-Few fresh solves do not determine b. For a surrogate that has a posterior law of the solves (a
-Gaussian process), :class:`PosteriorSolves` adds to the covariance instead, by draws of that law.
+subtracted from the noise. A large b is not proportional to the change of p. The first term then
+uses the noise of the corrected gamma, and the step is repeated until it is small. Few fresh solves
+do not determine b. For a surrogate that has a posterior law of the solves (a Gaussian process),
+:class:`PosteriorSolves` adds to the covariance instead, by draws of that law.
 """
 
 from __future__ import annotations
@@ -52,13 +49,13 @@ Scores = Callable[[Problem], np.ndarray]
 # quantities move by at most the second number at a time.
 _SMALL, _MOST_STEPS = 0.3, 8
 _LONGEST = 1.0
-# Largest correction, in natural sizes of a change. An error of the estimate that is larger, as
-# where two parameters are exchanged with each other, is no reason to go further.
+# Largest correction, in natural sizes of a change. A larger error of the estimate, as when two
+# parameters trade off, does not justify a larger correction.
 _FURTHEST = 20.0
 
 
 class PushMeasure(Protocol):
-    """What the push of the surrogate's error is measured by."""
+    """Solves that measure the bias of the score due to the surrogate's error, called its push."""
 
     def pushes(
         self,
@@ -93,7 +90,7 @@ class FreshSolves:
     systems : ndarray of int, shape (K,), optional
         The observed systems whose known quantities the draws took; None if there are none.
     conditions : Conditions, optional
-        Those of these systems, where a problem has others.
+        The conditions of these systems, if the problem's systems have different ones.
     """
 
     z: np.ndarray
@@ -159,7 +156,7 @@ def observe_again(
     pairs: int,
     drawn_for: np.ndarray | None = None,
 ) -> Problem:
-    """Return the problem with noise-free observations observed anew, several times each.
+    """Return the problem with noise-free observations observed again, several times each.
 
     Parameters
     ----------
@@ -206,7 +203,7 @@ def push_of(
     pairs: int,
     gamma: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the push of the surrogate's error on the mean score, by fresh solve, (K, n_p).
+    """Return the bias of the mean score due to the surrogate's error, by fresh solve, (K, n_p).
 
     Parameters
     ----------
@@ -221,7 +218,7 @@ def push_of(
     pairs : int
         Number of noise pairs for each solve.
     gamma : ndarray, optional
-        The noise of the solver's observations, if it is not that of p.
+        The noise of the solver's observations, if it differs from the noise of p.
     """
     fresh = fresh.of_problem(problem)
     with torch.no_grad():
@@ -245,9 +242,9 @@ def corrected(
     stage: str,
     pairs: int = 1,
 ) -> Estimate:
-    """Return the estimate without the push of the surrogate's error.
+    """Return the estimate corrected for the surrogate's error.
 
-    The forward model itself has no such error, and the estimate is returned as it is. If the steps
+    The forward model itself has no such error, and its estimate is returned unchanged. If the steps
     do not converge, the estimate keeps its value and does not pass. Its ``correction`` then holds
     the sum of the steps.
 
@@ -278,7 +275,7 @@ def corrected(
             each = measure.pushes(problem, estimate.p, scores, stage, pairs, gamma)
         except DivergenceError:
             return _not_corrected(estimate, p - estimate.p)
-        # The law of the draws stays that of the estimate. The change of p's law is added.
+        # The draws keep the law of the estimate. The change of p's law is added.
         moved = p - estimate.p
         moved[problem.d_alpha :] = 0.0
         slope = systems * measure.best(each) + curvature @ moved
@@ -301,9 +298,9 @@ def corrected(
 
 
 def _remembered(scores: Scores) -> Scores:
-    """Return scores that are computed once of each data set.
+    """Return scores that are computed once for each data set.
 
-    The steps share that of the surrogate, and all of them where the noise does not move.
+    The steps share the surrogate's data set, and all data sets if the noise does not move.
     """
     found: dict[bytes, np.ndarray] = {}
 
@@ -346,7 +343,7 @@ def _not_corrected(estimate: Estimate, tried: np.ndarray) -> Estimate:
 
 @dataclass(frozen=True)
 class AnswerShift:
-    """What the surrogate's error does to an answer.
+    """The effect of the surrogate's error on an answer.
 
     Attributes
     ----------
@@ -363,7 +360,7 @@ class AnswerShift:
 
     @classmethod
     def of(cls, population: xr.Dataset) -> AnswerShift:
-        """Return that of an answer, :func:`popinv.inference.answer.population_dataset`."""
+        """Return the shift of an answer, :func:`popinv.inference.answer.population_dataset`."""
         covariance = population["covariance"].values
         errors = np.sqrt(np.diag(covariance))
         treatment: SurrogateTreatment = "left"
@@ -415,15 +412,15 @@ class PosteriorSolves:
     The mean square of :math:`N A^{-1} b_j` is added to the covariance of the answer. To first order
     it is the delta method with the posterior covariance of G between all pairs of systems, which is
     what counts: errors that all systems share do not average out. Adding the predictive variance to
-    the noise of each system would leave these out.
+    the noise of each system would ignore these errors.
 
     Nothing is subtracted from the answer. The mean of :math:`b_j` holds the part of the noise that
     would be an error of S, which follows from the predictive variance and is as uncertain as this.
     With few solves its subtraction moves an answer farther from the truth.
 
     The predictive deviations are multiplied by :math:`\max(1, c)`, where :math:`c^2` is the mean
-    square of the fresh solves' errors in predictive deviations. This makes up for hyperparameters
-    that few solves make too certain.
+    square of the fresh solves' errors in predictive deviations. This factor corrects for
+    hyperparameters that few solves make too certain.
 
     Parameters
     ----------
@@ -484,7 +481,7 @@ def _places(problem: Problem, p: np.ndarray, stage: str) -> tuple[np.ndarray, np
     half = standard_normal_rows(
         problem.seed, f"{stage}/places", 0, _PLACES // 2, problem.law.d_omega
     )
-    # With its opposite, each draw has no first moment, and few draws suffice.
+    # A draw and its opposite have mean zero together, so few draws suffice.
     omega = torch.from_numpy(np.concatenate([half, -half]))
     systems = problem.random_systems(f"{stage}/systems", 0, _PLACES)
     known = problem.known_in_turns(_PLACES, systems)
@@ -495,7 +492,7 @@ def _places(problem: Problem, p: np.ndarray, stage: str) -> tuple[np.ndarray, np
 def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
     """Return G(z) - S(z) of the solves of the last round of a record, shape (K, d_y).
 
-    They are those at all places. None if there are no solves, or if the problem has the forward
+    The residuals are at all places. None if there are no solves, or if the problem has the forward
     model itself.
     """
     problem = problem.at_all_places

@@ -42,7 +42,7 @@ class HeldOutSolves:
 
 
 def held_out_solves(problem: Problem, check: xr.Dataset) -> HeldOutSolves | None:
-    """Return the solves of the last round of a record, None without predictive intervals.
+    """Return the solves of the last round of a record, or None without predictive intervals.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ the spread of the data,
     |\delta_i| \le \texttt{max\_step} \sqrt{\frac{2 J / d_y + v}{H_{ii} / d_y}},
 
 with J the loss and v the mean variance of the projected data. The bound is the same in any unit.
-Each parameter has its own bound, so one on its way to zero does not slow the others.
+Each parameter has its own bound, so a parameter on its way to zero does not slow the others.
 """
 
 from __future__ import annotations

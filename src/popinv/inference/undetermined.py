@@ -1,15 +1,15 @@
 r"""Parameters that the data do not determine, and their determined combinations.
 
-If a model depends on two parameters through their ratio alone, the observations say nothing of
-either, whatever their number. Along such a direction v the information is zero, :math:`v^T I v =
-0`. The standard errors of the parameters in v are infinite, those of the others are those within
-the determined directions, and the combinations :math:`c^T p` with
+If a model depends on two parameters through their ratio alone, the observations carry no
+information about either parameter, whatever their number. Along a direction v without information,
+:math:`v^T I v = 0`. The standard errors of the parameters in v are infinite, the other standard
+errors are computed within the determined directions, and the combinations :math:`c^T p` with
 :math:`c^T v = 0` have finite intervals.
 
 The error of a surrogate looks like information that the data do not have. A direction along which
 its observations move by less than one standard error over the parameters' whole scale, of which
-identifiability warns, is therefore weak. A parameter whose standard error by weak directions is
-half of its whole scale or more is not determined, however narrow its interval. Along a weak
+identifiability warns, is therefore called weak. A parameter whose standard error by weak directions
+is half of its whole scale or more is not determined, however narrow its interval. Along a weak
 direction of the forward model itself the intervals are right.
 """
 
@@ -29,13 +29,13 @@ from popinv.inference.stated_values import read_names
 # in standard errors, and if the likelihood's information along it is less than the second number
 # times what the parameters have one by one.
 _NOTHING, _LEAST_INFORMATION = 0.05, 1e-2
-# Part of a direction beyond the others with which it is another one.
+# A direction is new if its part beyond the other directions is at least this long.
 _ANOTHER = 0.3
 # A parameter is not determined if it has at least this part in a direction that holds nothing, a
 # unit vector in units of the scales, or this standard error by the weak directions.
 _PART, _LARGEST_ERROR = 0.1, 0.5
-# Coefficients of a combination that are so close to a half are rounded to it. A surrogate errs in
-# its directions.
+# Coefficients of a combination this close to a multiple of a half are rounded to it. A surrogate
+# errs in its directions.
 _ROUND, _ROUND_WEAK = 0.02, 0.1
 
 
@@ -46,11 +46,11 @@ class Combination:
     Attributes
     ----------
     name : str
-        Such as ``F_median / V_median``.
+        For example ``F_median / V_median``.
     value, lower, upper : float
         Estimate and ends of the 95 % interval.
     standard_error : float
-        That of the estimate, by the delta method.
+        Standard error of the estimate, by the delta method.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Undetermined:
     Attributes
     ----------
     directions : ndarray of shape (k, n_p)
-        Those that hold nothing: orthonormal, in units of the scales.
+        Directions without information: orthonormal, in units of the scales.
     scales : ndarray of shape (n_p,)
     weak : ndarray of shape (m, n_p), optional
         The other directions of which identifiability warns through a surrogate, each over the
@@ -86,22 +86,22 @@ class Undetermined:
         information: np.ndarray,
         surrogate: bool = False,
     ) -> Undetermined:
-        """Return what neither the moments nor the likelihood, if it answers, determine.
+        """Return what neither the moments nor the likelihood, if it gives the answer, determine.
 
         Parameters
         ----------
         moments, likelihood : Identifiability
-            By the moments, and by the likelihood if it is the answer.
+            By the moments, and by the likelihood if it gives the answer.
         information : ndarray of shape (n_p, n_p)
-            That of the answer.
+            The information of the answer.
         surrogate : bool
-            Whether the moments, or the likelihood if it is the answer, are those of a surrogate.
+            Whether the moments, or the likelihood if it gives the answer, go through a surrogate.
         """
         scales = np.where(moments.scales > 0, moments.scales, 1.0)
         found = moments.directions[moments.singular_values < _NOTHING]
         if likelihood is None:
             return cls(found, scales, _weak(moments, scales) if surrogate else None)
-        # The likelihood may determine what two moments do not.
+        # The likelihood may determine what mean and covariance do not.
         plain = found * moments.scales
         along = np.einsum("ki,ij,kj->k", plain, information, plain)
         found = found[along < _LEAST_INFORMATION * (plain**2) @ np.diag(information)]
@@ -176,7 +176,7 @@ def _weak(known: Identifiability, scales: np.ndarray) -> np.ndarray:
 
 
 def _simplest(rows: np.ndarray, near: float) -> np.ndarray:
-    """Return a basis of the same space with as many zeros, rounded to a half that is so near."""
+    """Return a basis of the same space with many zeros, rounded to halves that are near."""
     rows = rows.copy()
     for k in range(len(rows)):
         pivot = int(np.argmax(np.abs(rows[k])))

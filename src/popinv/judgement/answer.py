@@ -1,8 +1,8 @@
 """The record of a study's answer.
 
-A study writes :class:`StudyAnswer` as ``answer.json``. What shows, judges or compares answers reads
-this record. ``metrics.json``, beside it, has the same numbers as a flat table for programs of the
-user: :meth:`StudyAnswer.metrics` writes it, and popinv does not read it again.
+A study writes :class:`StudyAnswer` as ``answer.json``. All code that shows, judges or compares
+answers reads this record. ``metrics.json``, beside it, has the same numbers as a flat table for
+programs of the user: :meth:`StudyAnswer.metrics` writes it, and popinv does not read it again.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _PREFIXES = {"law": "alpha", "noise": "noise"}
 
 @dataclass(frozen=True)
 class ObservedSizes:
-    """How much was observed.
+    """The amount of observed data.
 
     Attributes
     ----------
     observations, fewest_observations : int
-        Of the system with most, and with fewest.
+        Number of observations of the system with most, and with fewest.
     varying_parameters : int
         Parameters that differ between systems.
     """
@@ -65,11 +65,11 @@ class RecoveredParameter:
     true : float or None
         None if it is not known.
     unit : str
-        "1" if it has none.
+        The unit, or "1" without a unit.
     scale : {"", "log", "logit"}
         The scale of the parameter on which this is a number.
     determined : bool
-        Whether the data determine it at all.
+        Whether the data determine it.
     """
 
     kind: Literal["law", "noise"]
@@ -136,14 +136,14 @@ class ParameterEstimate:
     predicted_error : float
         Standard error that mean, covariance and third moments of the observations allow.
     median : RecoveredParameter or None
-        What users read in place of the mean of a logarithm or logit.
+        The number that users read in place of the mean of a logarithm or logit.
     standard_error, model_error, robust_error : float or None
         Standard error of the answer, by the inverse information, and by the sandwich; of the
         logarithm of a positive parameter. None if it was held, or is not determined.
     efficiency : float or None
         The standard error over its bound.
     boundary : {"", "zero", "infinity"}
-        Where its maximum lies, if it lies at a boundary.
+        The boundary at which its maximum lies, if any.
     by_estimator : tuple of EstimatorValue
     """
 
@@ -173,7 +173,7 @@ class EstimatorChoice:
     agreement : str
         A comparison of the estimators in words.
     agreement_p_value : float or None
-        Of Hausman's test; None if they could not be compared.
+        p-value of Hausman's test; None if the estimators could not be compared.
     errors_by : {"", "model", "robust"}
         The kind of the standard errors, where both are known.
     undetermined : tuple of str
@@ -193,7 +193,7 @@ class EstimatorChoice:
 
 @dataclass(frozen=True)
 class DescentArrival:
-    """Whether the descent has arrived, and the largest distance left, in standard errors."""
+    """Whether the descent has converged, and the largest remaining distance in standard errors."""
 
     arrived: bool
     remaining: float
@@ -211,16 +211,16 @@ class LikelihoodValue:
 
 @dataclass(frozen=True)
 class SurrogateError:
-    """The error of the surrogate on fresh solves, and what the study asks for.
+    """The error of the surrogate on fresh solves, and the study's limits.
 
     Attributes
     ----------
     rmse, threshold : float
         In standard deviations of the noise. NaN if no fresh solve succeeded.
     push, push_threshold : float
-        How far the error moves the answer, in standard errors.
+        Shift of the answer due to the error, and its limit, in standard errors.
     treatment : str
-        What has been done about it.
+        The treatment of this shift.
     """
 
     rmse: float
@@ -232,7 +232,7 @@ class SurrogateError:
 
     @property
     def statement(self) -> str:
-        """What the error does to the answer, and what has been done about it."""
+        """The effect of the error on the answer, and its treatment."""
         return surrogate_statement(self.push, self.treatment)
 
 
@@ -246,7 +246,7 @@ class LeastNoise:
 
 @dataclass(frozen=True)
 class TruthErrors:
-    """Errors against a known truth, and those of oracles that know the noise, or the law.
+    """Errors of the answer, and of oracles that know the noise or the law, against a truth.
 
     Attributes
     ----------
@@ -255,7 +255,7 @@ class TruthErrors:
     noise : float
         Relative error of the covariance in the Frobenius norm.
     law_oracle, law_to_oracle, noise_oracle, noise_to_oracle : float or None
-        The error of the oracle, and that of the answer over it.
+        The error of the oracle, and the answer's error divided by it.
     """
 
     law_largest: float
@@ -274,7 +274,7 @@ class SamplingErrorShare:
     Attributes
     ----------
     taken_off : bool
-        Whether the recovered noise is that of the measurements alone.
+        Whether the recovered noise is the noise of the measurements alone.
     error_of_sum : float or None
         Error of the recovered noise against the sum of true noise and sampling error.
     """
@@ -291,9 +291,9 @@ class PartTest:
     Attributes
     ----------
     not_judged : str
-        Why it was not tested. The other entries are then not known.
+        The reason why it was not tested. The other entries are then not known.
     finding : str
-        The mistake that is seen, with its size and the next larger model; empty if none is.
+        The mistake that the tests found, with its size and the next larger model, or empty.
     p_value : float or None
         The smallest of the part's tests, adjusted for the number of tests of all parts.
     unseen : tuple of str
@@ -310,12 +310,12 @@ class PartTest:
 
 @dataclass(frozen=True)
 class FeatureTest:
-    """The estimate of a parameter of a larger model that is zero in the fitted one.
+    """The estimate of a parameter of a larger model; it is zero in the fitted model.
 
     Attributes
     ----------
     large : float
-        The size that a user would want to know of.
+        The smallest size that matters to a user.
     p_value : float
         Adjusted for the number of tests.
     """
@@ -353,7 +353,7 @@ class SolverCosts:
     reasons : str
         Reasons of the failures with their counts; empty without failures.
     rounds : int
-        Rounds that have solved anything.
+        Number of rounds with solves.
     """
 
     calls: int
@@ -369,7 +369,7 @@ class WeakestDirection:
     Attributes
     ----------
     warning : str
-        What the data do not determine; empty if they determine every parameter.
+        The directions that the data do not determine; empty if the data determine every parameter.
     by : str
         The statistics whose standard errors are judged.
     error : float
@@ -384,16 +384,16 @@ class WeakestDirection:
 
 @dataclass(frozen=True)
 class StudyAnswer:
-    """What a study has found, and the numbers by which it is judged.
+    """The result of a study, and the numbers that judge it.
 
     Attributes
     ----------
     estimates : tuple of ParameterEstimate
-        Those of the law before those of the noise.
+        Estimates of the law's parameters, then of the noise's.
     summaries : tuple of RecoveredParameter
         Moments, quantiles and correlations of a law whose coefficients have no meaning.
     combinations : tuple of RecoveredParameter
-        What the data determine of parameters that they do not determine.
+        Determined combinations of parameters that the data do not determine.
     features : tuple of FeatureTest
         The tests behind ``tests``.
     """
@@ -576,7 +576,7 @@ def spanned(low: int, high: int) -> str:
 
 
 def surrogate_statement(push: float, treatment: SurrogateTreatment) -> str:
-    """Return what the surrogate's error does to the answer, and what has been done about it."""
+    """Return the effect of the surrogate's error on the answer, and its treatment."""
     return _TREATMENTS[treatment].format(f"{push:.2g} standard errors")
 
 

@@ -36,7 +36,7 @@ _HEADINGS = (
     "behind the best",
     "",
 )
-# The standard error of a difference of fewer systems is itself uncertain.
+# With fewer systems, the standard error of a difference is itself uncertain.
 _FEW = 30
 
 
@@ -71,7 +71,7 @@ def rows_of(comparison: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def explained(comparison: Mapping[str, Any]) -> list[str]:
-    """Return what the numbers of the table are and mean, a paragraph each."""
+    """Return the meaning of the numbers of the table, in paragraphs."""
     systems, tested = comparison["systems"], comparison["tested_systems"]
     folds, models = comparison["tested_folds"], comparison["models"]
     if folds > 1:
@@ -84,24 +84,24 @@ def explained(comparison: Mapping[str, Any]) -> list[str]:
         score = "The log score is the log predictive density of a system, marginal over z."
     else:
         score = (
-            "The log score is that of the normal law with the model's mean and covariance (a "
-            "pseudo-likelihood), as not every model has a likelihood that can be trusted: "
+            "The log score uses the normal law with the model's mean and covariance (a "
+            "pseudo-likelihood), as not every model has a reliable likelihood: "
             f"{comparison['scored_by_reason']}."
         )
     texts = [
-        f"{score} {tests} The difference to the best is the mean over these systems with its "
+        f"{score} {tests} The difference from the best is the mean over these systems with its "
         "standard error, in pairs. Beyond 2 standard errors a model is called worse.",
         f"AIC and BIC are of the fit to all systems, and smaller is better. BIC counts {systems} "
-        "systems. Differences below 2 say little; beyond 10 they are decisive, if the models are "
-        "not far from the truth.",
+        "systems. Differences below 2 are weak evidence; beyond 10 they are decisive, if the "
+        "models are not far from the truth.",
     ]
     if tested < _FEW:
-        texts.append(f"The standard errors of {tested} systems are themselves uncertain.")
+        texts.append(f"With {tested} systems, the standard errors are themselves uncertain.")
     errors = [model["log_likelihood_error"] or 0.0 for model in models.values()]
     if max(errors) > 0.5:
         texts.append(
             f"The draws give the log likelihoods an error of up to {max(errors):.2g}; more draws "
-            "('polish.draws') make it smaller."
+            "('polish.draws') reduce this error."
         )
     first_order = [name for name, model in models.items() if model["refitted"] < max(folds, 1)]
     if first_order:

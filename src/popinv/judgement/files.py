@@ -1,4 +1,4 @@
-"""Files of numbers: the record of an answer, and all others that a study writes as JSON."""
+"""Files of numbers: the record of an answer, and all other JSON files of a study."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ANSWERS = TypeAdapter(StudyAnswer)
 
 
 def is_answer(path: Path, numbers: Mapping[str, Any]) -> bool:
-    """Return whether a file of numbers is that of a study's answer, and not of anything else."""
+    """Return whether a file of numbers is the record of a study's answer."""
     if path.name == ANSWER_FILE:
         return True
     return path.name == METRICS_FILE and (
@@ -38,7 +38,7 @@ def read_answer(folder: str | Path) -> StudyAnswer:
     if not path.exists() and path.with_name(METRICS_FILE).exists():
         raise DataError(
             f"{path}: there is no such file, though there is {METRICS_FILE}. These results are of "
-            "an earlier version of popinv. Run the study again, which judges its answer anew."
+            "an earlier version of popinv. Run the study again to judge its answer again."
         )
     numbers = read_metrics(path)
     try:
@@ -74,9 +74,9 @@ def read_metrics(path: str | Path) -> dict[str, Any]:
 
 @contextmanager
 def understood(path: str | Path) -> Iterator[None]:
-    """Raise what damaged numbers bring about as an error that names their file.
+    """Raise errors from damaged numbers as an error that names their file.
 
-    Numbers that are gone, or are of another type or size, are noticed where they are used.
+    Missing numbers, or numbers of another type or size, are noticed where they are used.
 
     Raises
     ------
@@ -90,4 +90,4 @@ def understood(path: str | Path) -> Iterator[None]:
 
 
 def _not_understood(path: str | Path, why: str) -> DataError:
-    return DataError(f"{path}: cannot be understood ({why}). Run the study again to write it anew.")
+    return DataError(f"{path}: cannot be understood ({why}). Run the study again to rewrite it.")

@@ -1,7 +1,6 @@
-"""The checks of a study's answer, in words: how far it can be trusted.
+"""The checks of a study's answer, in words: the reliability of the answer.
 
-Each check reads the record of the answer. One that has nothing to compare with is neutral, or is
-left out.
+Each check reads the record of the answer. A check without a comparison is neutral, or is left out.
 """
 
 from __future__ import annotations
@@ -18,19 +17,20 @@ from popinv.judgement.levels import LEVEL, levels
 COVERAGE_WANTED = (0.85, 0.99)
 
 _ADJUSTED = (
-    "Each test asks all systems whether a larger model describes them better. The p-value is the "
-    "chance that a right model shows as much in any of the tests of law, noise and simulator."
+    "Each test checks with all systems whether a larger model describes them better. The p-value "
+    "is the chance that a right model shows as large a difference in any of the tests of law, "
+    "noise and simulator."
 )
 _SURROGATE = "The surrogate's error biases the law and the noise, unless it is corrected."
 # Noise below this share of the observations' spread has collapsed, or is very precise.
 _COLLAPSED = 1e-3
-# If a ratio of standard error and bound is above this, the data contain more information.
+# If standard error over bound exceeds this, the data contain more information.
 _INEFFICIENT = 1.5
 # Standard errors of fewer systems are too uncertain for their ratio to be judged.
 _FEWEST_FOR_ERRORS = 50
-# Mistakes that would hardly be seen, of which so many are named.
+# Largest number of named mistakes that would hardly be seen.
 _NAMED = 3
-# An error of the log likelihood that does not show.
+# A smaller error of the log likelihood is not shown.
 _EXACT = 0.005
 HELD_OUT, AGREEMENT = "Held-out systems", "Agreement"
 UNJUDGED = "A test without a result is evidence neither for the answer nor against it."
@@ -118,8 +118,8 @@ def _truth(answer: StudyAnswer) -> Iterator[Judgement]:
         if to_oracle is not None:
             short += f"; {part} {to_oracle:.2f} times its oracle's"
             text += (
-                f" The root mean square error of the {part} is {to_oracle:.2f} times that of an "
-                f"estimate that is told the {told}."
+                f" The root mean square error of the {part} is {to_oracle:.2f} times the error of "
+                f"an estimate that knows the {told}."
             )
     known = [p.holds for p in answer.parameters if p.holds is not None]
     if not known:
@@ -156,12 +156,12 @@ def _heldout(answer: StudyAnswer) -> Iterator[Judgement]:
         f"Systems that were kept aside {verb} like draws of the fitted model. Their energy "
         f"distance is {heldout.distance:.3g}; for draws of the model it is below "
         f"{heldout.null_95:.3g} in 95 of 100 cases (p = {p:.2g}).",
-        "A small p-value says that law, noise and surrogate together do not describe the data.",
+        "A small p-value means that law, noise and surrogate together do not describe the data.",
     )
 
 
 def _specification(answer: StudyAnswer) -> Iterator[Judgement]:
-    """Yield whether the law, the noise and the simulator are those of the data."""
+    """Yield whether the law, the noise and the simulator describe the data."""
     for test in answer.tests:
         title = sentence(test.part)
         if test.not_judged:
@@ -203,18 +203,19 @@ def _noise_size(answer: StudyAnswer) -> Iterator[Judgement]:
         text += (
             f" Some systems have {fewest} observations and {varying} parameters that vary, so that "
             "the model can pass through all of them without noise: the likelihood then grows "
-            "without bound as the noise goes to zero, and this answer is where the search stopped."
+            "without bound as the noise goes to zero, and this answer is only the point "
+            "where the search stopped."
         )
     yield Judgement(
         "Size of the noise",
         "doubt",
         f"{share:.1g} of the spread of the observations",
         text,
-        "If the measurements are not that precise, the noise has collapsed, and law and intervals "
-        "are not to be used. Take one size of noise for all observations (noise.kind: isotropic) "
-        "or start it higher (noise.start); let fewer parameters vary (law.fixed, or a standard "
-        "deviation of 0 in law.start); or observe each system more often: replicates determine "
-        "the noise by themselves.",
+        "If the measurements are less precise than this, the noise has collapsed. Do not use law "
+        "and intervals. Instead, take one size of noise for all observations (noise.kind: "
+        "isotropic), or start it higher (noise.start). Or let fewer parameters vary (law.fixed, "
+        "or a standard deviation of 0 in law.start). Or observe each system more often: replicates "
+        "determine the noise by themselves.",
     )
 
 
@@ -231,7 +232,7 @@ def _identifiability(answer: StudyAnswer) -> Iterator[Judgement]:
         "good" if fine else "doubt",
         f"the data {'' if fine else 'do not '}determine every parameter",
         text,
-        f"The standard errors are those that the {found.by} allow with this number of systems.",
+        f"The {found.by} allow these standard errors with this number of systems.",
     )
 
 
@@ -239,7 +240,7 @@ def _surrogate(answer: StudyAnswer) -> Iterator[Judgement]:
     if (found := answer.surrogate) is None:
         return
     if not math.isfinite(found.rmse):
-        text = "No fresh solve succeeded, so it could not be judged."
+        text = "No fresh solve succeeded, so the surrogate could not be judged."
         yield Judgement("Surrogate", "doubt", "not judged", text, _SURROGATE)
         return
     error, done = found.rmse, found.treatment
@@ -272,7 +273,7 @@ def _sampling_error(answer: StudyAnswer) -> Iterator[Judgement]:
         "neutral",
         f"{share} of the variance beside the signal{', taken off the noise' if taken_off else ''}",
         text,
-        "It is measured by repeated solves. The observations alone cannot distinguish it from "
+        "Repeated solves measure this error. The observations alone cannot distinguish it from "
         "noise.",
     )
 
@@ -286,7 +287,7 @@ def _solver(answer: StudyAnswer) -> Iterator[Judgement]:
         "doubt",
         f"{solves.failures} of {solves.calls} solves failed",
         f"{solves.failures} of {solves.calls} solves failed ({solves.reasons}).",
-        "Failures that depend on the parameters bias the law towards what could be solved.",
+        "Failures that depend on the parameters bias the law towards parameters with a solution.",
     )
 
 
@@ -323,16 +324,16 @@ def _estimator(answer: StudyAnswer) -> Iterator[Judgement]:
 
 
 def _arrival(answer: StudyAnswer) -> Iterator[Judgement]:
-    # The remaining distance of the descent says nothing about an answer of another estimator.
+    # The remaining distance of the descent does not concern an answer of another estimator.
     if (descent := answer.descent) is None or answer.choice.estimator != "distance":
         return
     arrived = descent.arrived
     yield Judgement(
         "Descent",
         "good" if arrived else "doubt",
-        f"has {'' if arrived else 'not '}arrived",
-        f"The descent has {'' if arrived else 'not '}arrived: the parameter that is furthest from "
-        f"convergence has {descent.remaining:.2g} standard errors left to go.",
+        f"has {'' if arrived else 'not '}converged",
+        f"The descent has {'' if arrived else 'not '}converged: the parameter furthest from "
+        f"convergence is {descent.remaining:.2g} standard errors away.",
         "The remaining distance follows from the mean of the last gradients and their noise.",
     )
 
@@ -394,20 +395,20 @@ def _efficiency(answer: StudyAnswer) -> Iterator[Judgement]:
             "Efficiency",
             "neutral",
             f"not judged: {systems} systems are too few",
-            f"The standard errors are at most {largest:.2f} times those that the {bounding} allows "
-            f"({readable(worst)}), but of {systems} systems both are uncertain themselves, by "
+            f"The standard errors are at most {largest:.2f} times the bound by the {bounding} "
+            f"({readable(worst)}), but with {systems} systems both are uncertain themselves, by "
             f"about {100 / math.sqrt(2 * systems):.0f} %.",
-            f"The ratio is judged from {_FEWEST_FOR_ERRORS} systems on.",
+            f"The ratio is judged with at least {_FEWEST_FOR_ERRORS} systems.",
         )
         return
     fine, own = largest <= _INEFFICIENT, choice.estimator == "likelihood"
     short = f"standard errors at most {largest:.2f} times the bound"
-    # The likelihood uses all that the data contain; the ratio is then one of two uncertain errors.
+    # The likelihood uses all information; the ratio then compares two uncertain errors.
     yield Judgement(
         "Efficiency",
         "good" if fine else "neutral" if own else "doubt",
         short,
-        f"The standard errors are at most {largest:.2f} times those that the {bounding} allows "
+        f"The standard errors are at most {largest:.2f} times the bound by the {bounding} "
         f"({readable(worst)}).",
         f"Above {_INEFFICIENT:g} the data contain more information than an answer by another "
         "estimator than the likelihood uses.",
@@ -463,12 +464,13 @@ def _boundaries(answer: StudyAnswer) -> Iterator[Judgement]:
         if not (where := each.boundary):
             continue
         told = readable(each.label)
-        end = "from above" if where == "zero" else "from below"
+        end = "lower" if where == "zero" else "upper"
         yield Judgement(
             "Boundary",
             "neutral",
             f"{told} is not distinguished from {where}",
-            f"The data do not distinguish {told} from {where}; its interval has only an end {end}.",
+            f"The data do not distinguish {told} from {where}; the {end} end of its "
+            "interval was not found.",
             "Its value is fixed there, and the other parameters are estimated with it.",
         )
 

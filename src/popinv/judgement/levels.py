@@ -23,7 +23,7 @@ def levels(p_values: Mapping[str, float]) -> dict[str, float]:
     Parameters
     ----------
     p_values : mapping of str to float
-        By the name of the judgement. The tests of law, noise and simulator count as one.
+        p-values by the name of the judgement. The tests of law, noise and simulator count as one.
 
     Examples
     --------

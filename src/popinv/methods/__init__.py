@@ -1,4 +1,4 @@
-"""What the owner of a study asks of its answer, one package for each question.
+"""Questions of a study's owner about the answer, one package for each question.
 
 Each holds its mathematics, and
 
@@ -9,8 +9,8 @@ Each holds its mathematics, and
 They share:
 
 ``registry``    the records of all methods, of this package and of others
-``sections``    the section of a study in which methods are asked for
-``section``     the base of the methods' sections
+``sections``    the section of a study that requests methods
+``section`` the base of the methods' sections
 ``method``      the classes of the records
 ``outcome``     the input and the result of a job, and its saving
 ``invariants``  differences that a use checks to be zero

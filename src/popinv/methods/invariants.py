@@ -1,9 +1,10 @@
 """Invariants that a use on a study checks when it runs, for which no truth is needed.
 
-A use trains, removes, divides or disturbs something. Where it does none of this, the same answer,
-error or law must come out, up to rounding. A use that breaks this answers another question,
-however plausible its numbers are. So each use does nothing once, measures the difference, and ends
-with an error where it exceeds its tolerance. Both are in its ``metrics.json``.
+A use trains, removes, divides or disturbs something. If it does none of this, the answer, error or
+law must stay the same, up to rounding. A use that breaks this rule answers another question,
+however plausible its numbers are. Each use therefore once changes nothing, measures the difference,
+and ends with an error if the difference exceeds its tolerance. Both numbers are in its
+``metrics.json``.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import Any
 from popinv.errors import InvariantError
 
 PREFIX = "null_invariant_"
-"""How the names of the metrics begin."""
+"""The beginning of the names of the metrics."""
 
 
 @dataclass(frozen=True)
 class Invariant:
     """A difference that should be zero.
 
-    The name is that of the metric, after :data:`PREFIX`. The words say what was not changed, and
+    The metric is called ``name`` after :data:`PREFIX`. The words state what was not changed, and
     what is compared, with its unit.
     """
 

@@ -1,7 +1,7 @@
 """The record of a method: the inputs, outputs, code and resources of its use on a study.
 
-The workflow makes a rule ``use_NAME`` of each record. Records are light: what computes stands in
-the module ``use`` beside them.
+The workflow makes a rule ``use_NAME`` of each record. Records are light: the computation is in the
+module ``use`` beside them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STUDY_STORES = {
 }
 """The stores of a study that a method can read, by name, with the number of the last round.
 
-``rerun`` is that of the study without the systems that withdraw, where the method asks for it.
+``rerun`` is the store of the study without the systems that withdraw, if the method requests it.
 """
 
 
@@ -45,9 +45,9 @@ class StudySizes:
     network, activations : float
         Multiplications of an evaluation of the surrogate at one system, and its hidden numbers.
     iteration_seconds : float
-        Of one iteration of the study's descent.
+        Seconds of one iteration of the study's descent.
     training_megabytes, training_seconds : float
-        Of a training of the surrogate on all solves.
+        Memory and time of a training of the surrogate on all solves.
     """
 
     systems: int
@@ -78,7 +78,7 @@ class Use:
     Parameters
     ----------
     message : str
-        What its job is doing, as Snakemake says it.
+        Description of its job, as Snakemake prints it.
     stores : tuple of str
         Keys of :data:`STUDY_STORES`; the truth is read only where there is one.
     sections : tuple of str
@@ -112,7 +112,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Method:
-    """A method: its use on a study, and the section that asks for it.
+    """A method: its use on a study, and the section that requests it.
 
     ``name`` is the key of a study's section ``downstream``, and ``package`` holds the module
     ``use``.
@@ -146,5 +146,5 @@ class House:
 
 
 def megabytes_of(numbers: float) -> float:
-    """Return the megabytes of so many double-precision numbers, with a margin for copies."""
+    """Return the megabytes of ``numbers`` double-precision numbers, with a margin for copies."""
     return 12e-6 * numbers

@@ -67,8 +67,8 @@ class Outcome:
     """The outcome of a method's job.
 
     Figures have the names in the method's record, and ``result`` is the content of the store.
-    ``files`` are functions that write the further files of the record to a path. ``invariants`` is
-    what a use on a study has found to hold; each has at least one.
+    ``files`` are functions that write the further files of the record to a path. ``invariants`` are
+    the invariants that a use on a study has checked; each use has at least one.
     """
 
     metrics: Mapping[str, Any]
@@ -79,7 +79,7 @@ class Outcome:
 
     @property
     def all_metrics(self) -> dict[str, Any]:
-        """The metrics, and those of the invariants."""
+        """The metrics, with the metrics of the invariants."""
         return {**self.metrics, **invariant_metrics(self.invariants)}
 
 

@@ -1,4 +1,4 @@
-"""The records of all methods, by the keys that ask for them.
+"""The records of all methods, by the keys that request them.
 
 The methods of this package come first. Others are found by entry points of the group
 ``popinv.methods``, each of which names a :class:`~popinv.methods.method.Method` or a
@@ -23,7 +23,7 @@ def _own() -> House:
 
 
 def _loaded(point: EntryPoint) -> House:
-    """Return what an entry point names.
+    """Return the object that an entry point names.
 
     Raises
     ------

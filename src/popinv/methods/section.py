@@ -34,7 +34,8 @@ class ObservedSystems:
     """The facts about the observed systems that are known before any work.
 
     They are irregular if some have noise scales or gaps. The numbers of systems to learn from and
-    of held-out ones are None while a file has not been read. The names are of those to learn from.
+    of held-out systems are None while a file has not been read. The names are of the systems to
+    learn from.
     """
 
     irregular: bool
@@ -51,11 +52,11 @@ class MethodSection(Section):
     condition: ClassVar[str] = "`{}` asks for it with the defaults."
     """The request for the method, and its requirements on the study."""
     unrestricted_noise: ClassVar[str] = ""
-    """Why the method does not take noise of kind `full`, where it does not."""
+    """The reason why the method does not take noise of kind `full`, if it does not."""
     unrestricted_up_to: ClassVar[int] = 0
-    """Up to so many observations it does."""
+    """Number of observations up to which the method takes noise of kind `full`."""
     special_systems: ClassVar[str] = ""
-    """Why the method does not take known quantities, replicates, limits, or noise that varies."""
+    """The reason why the method takes no known quantities, replicates, limits, or varying noise."""
     trains_network: ClassVar[bool] = False
     """Whether the method trains the network that stands in for the forward model."""
 
@@ -97,7 +98,7 @@ class HouseSettings(Section):
 
 
 def offered(section: type[MethodSection]) -> Any:
-    """Return the field of a study's section ``downstream`` that asks for a method."""
+    """Return the field of a study's section ``downstream`` that requests a method."""
     return Field(default=None, description=f"{section.question}; {section.condition}")
 
 

@@ -1,4 +1,4 @@
-"""The methods that a study can ask for, and the settings that methods share outside of studies."""
+"""The methods that a study can request, and settings that methods share outside of studies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Asked(Section):
     """Downstream methods that are used on the study; none unless named here."""
 
     def asked(self) -> dict[str, Any]:
-        """Return the sections of the methods that are asked for, by name."""
+        """Return the sections of the requested methods, by name."""
         return {name: section for name, section in self if section is not None}
 
     def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
@@ -50,7 +50,7 @@ class _Shared(HouseSettings):
 if TYPE_CHECKING:
 
     class Downstream(_Shared):
-        """Its fields are those of the houses' settings."""
+        """Its fields are the fields of the houses' settings."""
 
     class StudyDownstream(_Asked):
         """It has a field for each method."""

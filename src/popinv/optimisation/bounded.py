@@ -4,26 +4,27 @@ The step is
 
 .. math:: \max_{|\delta_i| \le b_i} \; g^T \delta - \tfrac12\, \delta^T A\, \delta .
 
-Clipping the entries of the joint step :math:`A^{-1} g` is not the same: an entry that is stopped at
-its bound would move the others as if it had gone all the way. Near a variance of zero, they would
-end at the maximum over negative variances. Here the entries that are stopped stay at their bounds
-while the others are solved for again.
+Clipping the entries of the joint step :math:`A^{-1} g` gives a worse step: an entry that is stopped
+at its bound would move the others as if it had not been stopped. Near a variance of zero, they
+would end at the maximum over negative variances. Here the stopped entries stay at their bounds, and
+the step solves for the other entries again.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# Turns for each entry. Rounding may hold and release an entry of no consequence without end.
+# Largest number of turns for each entry. Rounding may hold and release a negligible entry forever.
 _TURNS = 10
 
 
 def bounded_step(matrix: np.ndarray, slope: np.ndarray, longest: np.ndarray) -> np.ndarray:
     """Return the step (n,) that gains most within the bounds.
 
-    An active set: the step goes towards the best one with some entries held, as far as the first
-    bound, where that entry is held too. At the best one, an entry that the quadratic model pulls
-    back inside is released. The gain never falls on the way, so that no set returns.
+    The method keeps an active set: the step goes towards the best step with some entries held, as
+    far as the first bound, where that entry is held too. At the best step, an entry that the
+    quadratic model pulls back inside is released. The gain never falls, so that no set occurs
+    twice.
 
     Parameters
     ----------

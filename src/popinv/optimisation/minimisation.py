@@ -48,8 +48,8 @@ def minimise(function: Callable[[torch.Tensor], torch.Tensor], start: np.ndarray
                 best_value, best = value, point.copy()
             return value, slope
         if not np.isfinite(best_value):
-            raise DivergenceError("a minimisation begins where its function is not finite")
-        # The line search cannot handle infinity. A finite wall leads it back.
+            raise DivergenceError("the function of a minimisation is not finite at the start")
+        # The line search cannot handle infinite values, so a finite wall leads it back.
         gap = point - best
         wall = _WALL * (1 + abs(best_value))
         return best_value + wall * (1 + float(gap @ gap)), 2 * wall * gap

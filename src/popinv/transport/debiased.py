@@ -1,8 +1,8 @@
 r"""The debiased squared Wasserstein distance of data to a law that is known by two samples.
 
-Two finite samples of one law have a positive distance, so a model that is fitted by this distance
-shrinks. Let D, F and S be the quantile functions of the data and of two independent samples of the
-model. Half the distance between the two samples is subtracted:
+Two finite samples of one law have a positive distance, so a model fitted by this distance shrinks.
+Let D, F and S be the quantile functions of the data and of two independent samples of the model.
+Half the distance between the two samples is subtracted:
 
 .. math::
     \tfrac12 \bigl( W_2^2(D, F) + W_2^2(D, S) - W_2^2(F, S) \bigr)
@@ -10,7 +10,7 @@ model. Half the distance between the two samples is subtracted:
 
 The right side needs one sum instead of three and sorts each sample once. It also shows the
 estimated quantity: as F and S are independent, its mean over them is the squared distance of D to
-the *mean* quantile function of such samples. If the law is right and the samples are as large as
+the *mean* quantile function of these samples. If the law is right and the samples are as large as
 the data, this is the mean quantile function of the data.
 """
 
@@ -75,7 +75,7 @@ def _couple_equal(
     values: np.ndarray,
     slopes: tuple,
 ) -> None:
-    """Compute the same for samples as large as the data, rank to rank."""
+    """Sum and write slopes for samples as large as the data, rank to rank."""
     data_slopes, first_slopes, second_slopes = slopes
     size = data.shape[1]
     push = scale / size
@@ -104,7 +104,7 @@ def debiased_rows(
 
     The first ``m // 2`` entries of a model row are one sample, and the next ``m // 2`` are the
     other. m is at least 2; for an odd m the last entry has no effect. Parameters, result and errors
-    are otherwise those of `popinv.transport.sliced.wasserstein_rows`.
+    are otherwise as in `popinv.transport.sliced.wasserstein_rows`.
     """
     check_rows(data, model)
     count, n = data.shape
@@ -142,6 +142,6 @@ def projected_debiased_wasserstein(a: torch.Tensor, b: torch.Tensor) -> torch.Te
 
     The rows of ``b`` hold both samples of the model, one after the other. The value is not negative
     on average over the samples, but can be negative for given ones. Parameters, result and errors
-    are those of `popinv.transport.rows.mean_over_directions`.
+    are as in `popinv.transport.rows.mean_over_directions`.
     """
     return mean_over_directions(debiased_rows, a, b)

@@ -1,12 +1,12 @@
-"""The sliced energy distance of many samples to one, in O(n log n) each.
+"""The sliced energy distance of many samples to one sample, in O(n log n) each.
 
 The squared energy distance of two laws on R^d is
 
     D(P, Q) = 2 E|X - Y| - E|X - X'| - E|Y - Y'|,
 
-It is not negative, and it is zero only if P = Q. For two samples it is the V-statistic:
-expectations become means over all pairs, and each point is also paired with itself. The value is
-then that of the two empirical measures, and keeps both properties.
+D is not negative, and D is zero only if P = Q. For two samples it is the V-statistic: expectations
+become means over all pairs, and each point is also paired with itself. The value is then the
+distance of the two empirical measures, and keeps both properties.
 
 The sliced distance averages D of the projections over directions. For theta uniform on the
 sphere E|<theta, v>| = c_d |v| with

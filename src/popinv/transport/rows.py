@@ -29,7 +29,7 @@ _BLOCK_ENTRIES = 32_768
 _THREADING_ENTRIES = 131_072
 
 # Data rows (K, n) and model rows (K, m), with the keywords `data_gradient`, `scale` and `threads`,
-# -> the values (K,), and `scale` times their gradients in the data (None unless asked for) and in
+# -> the values (K,), and `scale` times their gradients in the data (None unless requested) and in
 # the model.
 RowDiscrepancy = Callable[..., tuple[NDArray[np.float64], NDArray[Any] | None, NDArray[Any]]]
 

@@ -296,6 +296,6 @@ def projected_wasserstein_squared(a: torch.Tensor, b: torch.Tensor) -> torch.Ten
     With U = L^{-T} Theta of shape (d, K), a = Y U and b = Y_model U, the loss of a blind
     deconvolution is d/2 times this value. A detached U gives the gradient at a fixed metric. An
     attached U gives the full gradient, which flows through both a and b. Parameters, result and
-    errors are those of `popinv.transport.rows.mean_over_directions`.
+    errors are as in `popinv.transport.rows.mean_over_directions`.
     """
     return mean_over_directions(wasserstein_rows, a, b)

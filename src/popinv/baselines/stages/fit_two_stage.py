@@ -26,7 +26,7 @@ def fit_two_stage(
     Parameters
     ----------
     estimate : Dataset
-        That of the last round, where the fits start.
+        The estimate of the last round, where the fits start.
     seed : int
         The study's seed.
     """

@@ -24,7 +24,7 @@ def sample_hierarchical(
     Parameters
     ----------
     estimate : Dataset
-        That of the last round, where the chains start.
+        The estimate of the last round, where the chains start.
     seed : int
         The study's seed.
     """

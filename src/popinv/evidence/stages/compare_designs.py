@@ -29,7 +29,7 @@ def compare_designs(
     check, population : Dataset
         The record of solves, and the study's answer.
     solves : sequence of int
-        How many solves each surrogate of the broad design was trained on.
+        Number of solves on which each surrogate of the broad design was trained.
     """
     curves = design_curves(
         check,

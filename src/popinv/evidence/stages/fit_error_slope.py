@@ -19,7 +19,7 @@ def fit_error_slope(
     errors : sequence of Dataset
         From :func:`popinv.evidence.stages.measure_error.measure_error`, one for each size.
     through : {"surrogate", "solver"}
-        What the data sets were observed through.
+        The model through which the data sets were observed.
     """
     joined, metrics = error_metrics(errors)
     return joined, {**metrics, "error_observed_through": through}

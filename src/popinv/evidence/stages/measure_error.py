@@ -38,7 +38,7 @@ def measure_error(
     systems: int,
     repeats: int,
 ) -> xr.Dataset:
-    """Return the errors of the estimate on so many new data sets of so many systems.
+    """Return the errors of the estimate on new data sets of a given number of systems.
 
     The new systems are observed as the study's: with design, covariates, replicates, noise scales,
     limits and noise as the study states them.

@@ -46,7 +46,7 @@ def refit_without_tested(
     device : {"cpu", "auto", "cuda"}
     """
     through = surrogate_of(surrogate, device)
-    # The draws are those of the answer, whose maximum is then that of all systems.
+    # With the answer's draws, its maximum is the maximum for all systems.
     problem = descent_problem(model, observations, through, seed, "polish")
     folds = folds_of(observations)
     draws = draws_of_answer(population, polish.draws)

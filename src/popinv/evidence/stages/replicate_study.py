@@ -43,22 +43,23 @@ def replicate_study(
 ) -> xr.Dataset:
     """Return the results of the study on new data sets.
 
-    What is known of the systems stays: their number, scales, gaps, limits, design, covariates and
-    replicates.
+    The known quantities of the systems stay: their number, scales, gaps, limits, design, covariates
+    and replicates.
 
     Parameters
     ----------
     descent, polish, estimator : DescentSettings, PolishSettings, str
     observations, surrogate, check : Dataset
-        Those of the study; each data set has as many systems.
+        The study's own; each data set has as many systems.
     truth : Dataset, optional
-        What the data sets are drawn from.
+        The truth from which the data sets are drawn.
     population : Dataset, optional
-        The study's answer; without a truth, each data set has a draw about it as its own.
+        The study's answer; without a truth, each data set has a draw about this answer as its
+        truth.
     seed, first, replications : int
         The study's seed, the number of the first replication, and how many there are.
     through : {"surrogate", "solver"}
-        What the data sets are observed through.
+        The model through which the data sets are observed.
     seconds_per_solve : float
         Nominal cost of a solve.
     """
@@ -116,7 +117,7 @@ class _Truth:
         return np.concatenate([self.p[: problem.d_alpha], unknown])
 
     def observed(self, problem: Problem, clean: np.ndarray, stage: str) -> Problem:
-        """Return the problem with new observations of noise-free ones (N, d) of one replicate.
+        """Return the problem with new observations from noise-free observations (N, d).
 
         Systems whose solve failed (NaN rows) are left out. Row n of the noise depends on
         (seed, stage, n) alone.

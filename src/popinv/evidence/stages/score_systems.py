@@ -114,7 +114,7 @@ def score_systems(
 
 
 def _reason(population: xr.Dataset, likelihood: xr.Dataset, through_solver: bool) -> str:
-    """Return why the integrals cannot be trusted, as far as it is known beforehand."""
+    """Return the reason why the integrals are unreliable, if it is known beforehand."""
     failed = str(likelihood.attrs["reason"])
     if not likelihood.attrs["passes"] and failed != _NOT_ASKED:
         return f"its likelihood does not pass ({failed})"

@@ -32,7 +32,7 @@ def train_fixed_design(
     ----------
     forward, law : ForwardSection, LawSection
     solves : Dataset
-        Those of the broad design.
+        The solves of the broad design.
     check : Dataset
         The record of active learning, which says how often it trained.
     population : Dataset

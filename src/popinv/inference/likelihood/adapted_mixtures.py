@@ -23,12 +23,12 @@ import torch
 # Share of the law, and the largest number of components that are fitted.
 _OF_LAW, _COMPONENTS = 0.1, 6
 _EM_STEPS = 8
-# The fitted covariances are multiplied by this, for tails that are longer than the normal one's.
+# The fitted covariances are multiplied by this factor, for tails longer than the normal tails.
 _WIDER = 1.3
-# Weights are tempered until this many draws for each entry of a covariance are effective.
+# Weights are tempered until this many draws are effective for each entry of a covariance.
 _EFFECTIVE_FOR_EACH = 8.0
-# Number of draws of the whole posterior's covariance that each component's is averaged with, for
-# each dimension.
+# Each component's covariance is averaged with the whole posterior's, which counts as this many
+# draws for each dimension.
 _PRIOR_DRAWS = 2.0
 _SMALLEST_SHARE = 0.02
 
@@ -64,7 +64,8 @@ class Mixtures:
         ----------
         xi : Tensor of shape (n, S, d)
         place : Tensor of shape (n, S)
-            In (0, 1); a draw is of the component at which the shares add up to its place.
+            In (0, 1); a draw comes from the component at which the cumulative share reaches its
+            place.
         """
         which = torch.searchsorted(self.shares.cumsum(dim=1), place.contiguous())
         which = which.clamp(max=self.shares.shape[1] - 1)
@@ -128,7 +129,7 @@ def _with_law(
 
 
 def _tempered(log_weight: torch.Tensor, effective: float) -> torch.Tensor:
-    """Return normalised weights (n, S), each system's to a power at which enough are effective."""
+    """Return normalised weights (n, S), tempered for each system until enough are effective."""
     power = torch.ones((len(log_weight), 1), dtype=log_weight.dtype)
     top = log_weight - log_weight.amax(dim=1, keepdim=True)
     for _ in range(12):

@@ -5,7 +5,7 @@ entries of the standardised noise have the mean ``A r`` and the covariance C,
 
 .. math:: A = R_{cs} L^{-T}, \qquad C = R_{cc} - A A^T,
 
-and the probability of their limits is that of a rectangle
+and the probability that they lie within their limits is the probability of a rectangle
 (:mod:`popinv.population.noise.intervals`).
 """
 
@@ -27,7 +27,7 @@ class CensoredEntries:
     Attributes
     ----------
     entries : Tensor of int, shape (n, k)
-        Which ones they are; the first ``count`` (n,) of each row.
+        The censored entries; only the first ``count`` (n,) of each row.
     count : Tensor of int, shape (n,)
     across : Tensor of shape (P, k, d_y)
         A of each pattern of entries seen and censored.
@@ -94,7 +94,7 @@ class CensoredEntries:
         return cls(entries, count, across, factor, pattern)
 
     def rows(self, index: torch.Tensor) -> CensoredEntries:
-        """Return those of some of the systems."""
+        """Return the censored entries of some of the systems."""
         own = {name: getattr(self, name)[index] for name in ("entries", "count", "pattern")}
         return replace(self, **own)
 
@@ -127,5 +127,5 @@ class CensoredEntries:
 
 
 def _first(mask: torch.Tensor, count: int) -> torch.Tensor:
-    """Return the places (n, count) of what a mask (n, d) holds, and of others after them."""
+    """Return the places (n, count) of the entries in a mask (n, d), then of other entries."""
     return mask.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :count]

@@ -31,11 +31,11 @@ from popinv.inference.likelihood.scoring import ScoringState
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
-# Systems with known quantities of their own that are looked at, and pairs of draws of each.
+# Number of checked systems with known quantities of their own, and pairs of draws of each.
 _LOOKED_AT, _PAIRS = 50, 4
 # Largest departure from linearity: as a share of the signal, which is rounding, and of the noise.
 _ROUNDING, _OF_NOISE = 1e-11, 1e-6
-# Matched draws of a few times as many numbers as vary have exact moments.
+# Matched draws have exact moments if they are a few times as many as the numbers that vary.
 _DRAWS = 64
 
 
@@ -67,7 +67,7 @@ def is_linear(problem: Problem, p: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """The likelihood of all systems; the interface is that of ``marginal_near.Near``."""
+    """The likelihood of all systems; the interface is ``marginal_near.Near``'s."""
 
     problem: Problem
 

@@ -1,8 +1,8 @@
 r"""A mixture as a sum over its components, each of which has an ordinary law.
 
 With weights w_k and components of parameters alpha_k, all functions of the mixture's alpha, moments
-and densities of the mixture are sums over k of those of the components. Their derivatives follow by
-the chain rule from d log w_k / d alpha and d alpha_k / d alpha.
+and densities of the mixture are sums over k of the components' moments and densities. Their
+derivatives follow by the chain rule from d log w_k / d alpha and d alpha_k / d alpha.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Split:
         return np.concatenate([in_law, derivatives[..., size:]], axis=-1)
 
     def moments(self, each: Sequence[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
-        r"""Return the moments of the mixture from those of its components, for K groups.
+        r"""Return the moments of the mixture from the moments of its components, for K groups.
 
         .. math:: m = \sum_k w_k m_k, \qquad S = \sum_k w_k (S_k + m_k m_k^T) - m m^T,
             \qquad N = \sum_k w_k N_k .
@@ -73,7 +73,7 @@ class Split:
         Parameters
         ----------
         each : sequence of tuples of Tensor
-            Of each component: m (K, d_y), S and N (K, d_y, d_y), and their derivatives (K, n, ...)
+            For each component m (K, d_y), S and N (K, d_y, d_y), and their derivatives (K, n, ...)
             in (alpha_k, gamma), or in alpha_k alone.
         """
         second = []

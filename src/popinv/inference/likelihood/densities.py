@@ -1,4 +1,4 @@
-"""The density of a problem's observations: which one its noise and its systems have."""
+"""The density of a problem's observations, chosen by its noise and its systems."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _replicates_apart(problem: Problem) -> Problem:
         conditions,
         scale=np.repeat(conditions.scale, count),
         present=present,
-        # What fills a gap is not looked at.
+        # The values that fill gaps are not used.
         fill=np.zeros(present.shape[1]),
         known=conditions.known.repeated(count),
         limits=conditions.limits.mapped(lambda rows: rows.reshape(present.shape)),
@@ -67,7 +67,7 @@ class DensitiesAt:
         with torch.no_grad():
             self._covariance = covariance(gamma)
             self._derivatives = differences(covariance, gamma) if problem.free_noise else []
-        # Without gaps, one factorisation serves all systems, or one of each.
+        # Without gaps, one factorisation serves all systems, or each system has one.
         self._whole = not conditions.gaps
         self._by_system = self._covariance.ndim == 3
         if self._whole:
@@ -95,7 +95,7 @@ def log_likelihood(problem: Problem, gamma: torch.Tensor, signal: torch.Tensor) 
     Parameters
     ----------
     problem : Problem
-        Its noise is free where the derivative in gamma is asked for.
+        Its noise is free if the derivative in gamma is needed.
     gamma : Tensor of shape (n_gamma,)
     signal : Tensor of shape (N, d_y)
         g.

@@ -1,7 +1,7 @@
 r"""The density of an observation given the noise-free one.
 
-All that integrates over the parameters of systems asks a density for the following. Here g is the
-signal of n systems, J a Jacobian of g, and W the Fisher information of y about g.
+Every integral over the parameters of systems uses a density through the following methods. Here g
+is the signal of n systems, J a Jacobian of g, and W the Fisher information of y about g.
 
 - ``rows(i)`` is the density of some of the systems.
 - ``at(g)`` gives log p(y | g), its slope in g, its derivatives in the parameters of the noise, and
@@ -10,9 +10,8 @@ signal of n systems, J a Jacobian of g, and W the Fisher information of y about 
   the noise has many entries.
 - ``noise_fields(g, J, H)`` are control variates for the derivatives in the noise.
 
-Noise that is normal and the same whatever the signal has the fast :class:`NormalDensity`, by
-whitening. :class:`~popinv.inference.likelihood.varying_density.VaryingDensity` is for all other
-noise.
+The fast :class:`NormalDensity`, by whitening, serves noise that is normal and independent of the
+signal. :class:`~popinv.inference.likelihood.varying_density.VaryingDensity` is for all other noise.
 """
 
 from __future__ import annotations
@@ -237,7 +236,7 @@ class _NormalAt(AtSignal):
         return self.density.noise.transpose(self.whitened)
 
     def noise_scores(self) -> Iterator[torch.Tensor]:
-        # Those of systems with any number of draws.
+        # All draws of a system form one axis.
         rows = self.whitened.reshape(len(self.whitened), -1, self.whitened.shape[-1])
         for change in self.density.changes:
             scores = self.density.noise.noise_scores(rows, change)
@@ -248,13 +247,13 @@ class _NormalAt(AtSignal):
 class StackedDensity(Density):
     """The density of several observations of each of n systems, side by side.
 
-    They are independent given the signals. The observations of a system are its replicates, or
-    those of all systems of a group.
+    They are independent given the signals. The observations of a system are its replicates, or the
+    observations of all systems of a group.
 
     Attributes
     ----------
     each : Density
-        Of the n K observations, those of a system one after the other.
+        The density of the n K observations, with a system's observations one after the other.
     members : int
         K.
     """

@@ -18,11 +18,11 @@ import torch
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
-# Number of draws of the law among which the searches for modes start.
+# Number of draws of the law from which the searches for modes choose their starts.
 _STARTS = 128
 # Binary digits of a Sobol' point.
 _BITS = 30
-# Systems whose random digits are remembered; few systems are evaluated often.
+# Number of systems whose random digits are cached; problems with few systems are evaluated often.
 _REMEMBERED = 2000
 
 
@@ -73,8 +73,8 @@ def antithetic_normals(problem: Problem, numbers: np.ndarray, draws: int) -> tor
 def usable(log_weight: torch.Tensor, *arrays: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Return weights (n, S) and arrays (n, S, ...) of draws without those that failed.
 
-    A draw at which the simulator fails has weight zero, whatever its scores, the first of the
-    arrays. Its entries of all arrays are zero.
+    A draw at which the simulator fails has weight zero, whatever its scores (the first of the
+    arrays). Its entries in all arrays are zero.
     """
     good = torch.isfinite(log_weight) & torch.isfinite(arrays[0]).all(dim=2)
     log_weight = torch.where(good, log_weight, -torch.inf)
@@ -92,8 +92,8 @@ def best_draws(draws: torch.Tensor, objective: torch.Tensor, count: int = 1) -> 
 
     The first is the draw with the smallest objective. The others are the best of those that are
     smaller than their neighbours among the draws, and so may lie in the basin of another mode
-    (Rinnooy Kan and Timmer, Stochastic global optimization methods, Math. Programming 39, 1987).
-    Where there are fewer, the first takes their place.
+    (Rinnooy Kan and Timmer, Stochastic global optimization methods, Math. Programming 39, 1987). If
+    there are fewer, the first is repeated.
 
     Parameters
     ----------

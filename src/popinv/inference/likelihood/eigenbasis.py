@@ -4,8 +4,8 @@ With the mean covariance of the noise ``N = L L^T`` and the signal's covariance 
 ``L^{-1} S L^{-T} = V diag(lambda) V^T``. In the basis ``B = V^T L^{-1}``, an observation with noise
 scale s has the diagonal covariance ``v = lambda + s^2``, whatever s is.
 
-A cell is a set of systems with the same moments that show the same entries. Cells of as many
-entries and systems are treated together, along a leading axis.
+A cell is a set of systems with the same moments that show the same entries. Cells with equal
+numbers of entries and systems are treated together, along a leading axis.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from popinv.inference.likelihood.model_moments import Moments
 FACTORED_FROM = 200
 """Number of observations from which quadratic forms of many rows are factored."""
 
-# Rows for each entry from which factors pay. Eigenvalues below the second number, relative to the
-# largest, are rounding.
+# Number of rows for each entry from which factors save time. Eigenvalues below the second number,
+# relative to the largest, are rounding errors.
 _ROWS_FOR_FACTORS, _NEGLIGIBLE = 10, 1e-12
 
 
@@ -48,7 +48,7 @@ class Square:
 
     @classmethod
     def of(cls, matrix: torch.Tensor, rows: int) -> Square:
-        """Return the forms of matrices (C, d, d) for so many rows each."""
+        """Return the forms of matrices (C, d, d) for ``rows`` rows each."""
         d = matrix.shape[1]
         if len(matrix) > 1 or d < FACTORED_FROM or rows < _ROWS_FOR_FACTORS * d:
             return cls(matrix)
@@ -177,7 +177,7 @@ class Eigenbases:
         values, vectors = torch.linalg.eigh((whole + whole.mT) / 2)
         eye = torch.eye(seen.shape[1], dtype=factor.dtype).expand_as(factor)
         self.matrix = vectors.mT @ torch.linalg.solve_triangular(factor, eye, upper=False)
-        # Rounding may leave eigenvalues of the signal just below zero.
+        # Rounding may give eigenvalues of the signal just below zero.
         self.values = torch.clamp(values, min=0.0)
         self.logdet = torch.log(factor.diagonal(dim1=1, dim2=2)).sum(dim=1)
 

@@ -1,13 +1,13 @@
 """The maximum marginal likelihood estimate, and the diagnostics of its integrals.
 
-The ascent is made of cycles. In each, the draws of all systems stay the same, so that the
+The ascent consists of cycles. Within a cycle, the draws of all systems stay the same, so that the
 likelihood is a smooth function. After a cycle
 
 - draws that were adapted to the posteriors elsewhere are adapted again,
 - systems with a further mode get adapted draws,
 - the number of draws is raised until their error is small compared with the standard errors.
 
-Where the model is linear in what varies, the likelihood has a closed form and no draws are needed
+If the model is linear in what varies, the likelihood has a closed form and needs no draws
 (:mod:`popinv.inference.likelihood.closed_form`).
 """
 
@@ -60,24 +60,24 @@ from popinv.threads import fixed_threads
 _SMALL_GAIN = 0.02
 # If the diagnostics exceed these at the start, which is near the maximum, the ascent is skipped.
 _HOPELESS_SHARE, _HOPELESS_POOR, _LOOKED_AT = 0.1, 0.25, 100
-# Cycles of an ascent, and those that the observed information may repeat.
+# Largest number of cycles of an ascent, and of cycles that repeat with the observed information.
 _MOST_CYCLES, _MOST_DOUBTED = 20, 2
-# Error of the draws, in standard errors, above which there are more of them; and the smaller error
-# that is reached as long as all systems together have few draws.
+# Error of the draws, in standard errors, above which the number of draws rises; and the smaller
+# error that is the target while all systems together have few draws.
 _ERROR, _SMALL_ERROR, _FEW_DRAWS = 0.2, 0.02, 64_000
-# Evaluations of a cycle beside those of its steps, and the fewest of a cycle.
+# Evaluations of a cycle in addition to its steps' evaluations, and the fewest of a cycle.
 _BEFORE_STEPS, _OF_A_CYCLE = 2, 4
 # Largest number of draws of a system, and of all systems together.
 _MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
-# Error of the log likelihood's value of up to so many systems, which other programs' values can be
-# compared with; and that of each system with more.
+# Error of the log likelihood's value with up to this many systems, small enough for a comparison
+# with other programs; with more systems, the error of each system.
 _VALUE_ERROR, _OF_SYSTEMS, _OF_EACH = 0.005, 100, 0.0003
-# The error of even draws falls about as their number grows, at least with this power of it.
+# The error of evenly spread draws falls at least with this power of their number.
 _RATE = 0.5
-# Shares of the effective draws where they are adapted: those that are effective wherever they are
-# used, and below which they are adapted again.
+# Relative to the effective share at the point of adaptation: the least share at every point where
+# the draws are used, and the share below which they are adapted again.
 _TRUSTED, _OUTWORN = 0.5, 0.8
-# With fewer systems for each parameter, the squares of their scores are no good curvature.
+# With fewer systems for each parameter, the squares of their scores are a poor curvature.
 _SYSTEMS_PER_PARAMETER = 25
 
 
@@ -102,13 +102,13 @@ def fit_marginal_likelihood(
     settings : MarginalSettings, optional
         Its number of draws is the first.
     state : ScoringState, optional
-        The state of an interrupted ascent, which replaces the start.
+        The state of an interrupted ascent; it replaces the start.
     progress : callable, optional
         A function that receives the state after every step.
     memory : mapping, optional
         :attr:`~popinv.inference.likelihood.marginal.Evaluation.memory` at the start, evaluated
-        through a similar simulator. Without one, some systems are looked at first, whether their
-        integrals can be accurate.
+        through a similar simulator. Without a memory, the fit first checks on some systems whether
+        the integrals can be accurate.
     curved : Problem, optional
         The same problem with a cheaper simulator that is accurate enough for the curvature, for the
         ends of intervals, and for the densities to which draws are adapted.
@@ -116,12 +116,12 @@ def fit_marginal_likelihood(
         Whether only the maximum matters. The curvature is then the sum of the outer products of the
         scores, and neither further modes nor ends of intervals are computed.
     granted : float
-        Draws of all systems together in all evaluations. The first cycle is not limited by it;
-        further cycles end, and have no more draws, where it would be exceeded.
+        Draws of all systems together in all evaluations. The limit does not apply to the first
+        cycle; further cycles end, and take no more draws, before they exceed it.
     information : ndarray of shape (n_p, n_p), optional
-        The negative Hessian of the log likelihood, about, such as that of the pseudo-likelihood.
-        The first steps use it if there are few systems, as the squares of their scores are no good
-        curvature.
+        Approximate negative Hessian of the log likelihood, such as the Hessian of the
+        pseudo-likelihood. The first steps use it if there are few systems, as the squares of few
+        scores are a poor curvature.
 
     Returns
     -------
@@ -133,8 +133,8 @@ def fit_marginal_likelihood(
     Raises
     ------
     DivergenceError
-        If the likelihood is not finite at the start, or if so few draws are effective there that no
-        ascent will make the integrals accurate enough.
+        If the likelihood is not finite at the start, or if too few draws are effective there for an
+        ascent to make the integrals accurate enough.
     """
     settings = MarginalSettings() if settings is None else settings
     with fixed_threads():
@@ -158,7 +158,7 @@ class _Cycle:
     hard : ndarray of int
         Systems that are known to be hard, by their positions among all.
     information : ndarray of shape (n_p, n_p)
-        In place of the squares of the scores; not finite for these.
+        It replaces the squares of the scores; if it is not finite, the squares are used.
     number, steps : int
         Number of the cycle, and of the steps before it.
     spent : float
@@ -210,7 +210,7 @@ class _Ascent:
 
     @property
     def few(self) -> bool:
-        """Whether the squares of the scores are no good curvature."""
+        """Whether the squares of the scores are a poor curvature."""
         return self.problem.count < _SYSTEMS_PER_PARAMETER * int(self.problem.free.sum())
 
     def run(
@@ -223,7 +223,7 @@ class _Ascent:
         if state is not None:
             cycle, memory = _Cycle.of(state.context), None
         elif memory is None:
-            # Whoever has a memory knows that the integrals are accurate.
+            # A memory exists only where the integrals are accurate.
             few = refuse_hopeless(self.problem, start, self.settings)
             if few.can_adapt and not self.rough and len(few.further(start, few.here)[0]):
                 by_modes = likelihood_near(self.problem, start, self.settings)
@@ -259,7 +259,7 @@ class _Ascent:
             few = likelihood_near(
                 curved, state.point.p, self.settings, None, memory, None, near.hard
             )
-            # The squares of few scores are no good curvature.
+            # The squares of few scores are a poor curvature.
             point = point_at(curved, few)
             return informed(point, information) if by_information(curved) else point
 
@@ -277,10 +277,10 @@ class _Ascent:
         hard: np.ndarray,
         left: float,
     ) -> Estimate:
-        """Return an estimate with the value of the log likelihood from draws of its own.
+        """Return an estimate with the value of the log likelihood from new draws.
 
-        At the maximum, the draws of the ascent give too large a value. There are as many draws as a
-        small error needs, as far as allowed: ``left`` are those of all systems together.
+        At the maximum, the draws of the ascent give too large a value. A small error determines the
+        number of draws, and all systems together have at most ``left`` draws.
         """
         problem, count = self.problem, self.problem.count
         own = replace(problem, stage=f"{problem.stage}/value")
@@ -347,8 +347,8 @@ class _Ascent:
     ) -> tuple[_Cycle | None, float, np.ndarray | None]:
         """Return the next cycle, or None if the ascent is at its end.
 
-        The second is the share of systems with several modes that the draws do not cover, the third
-        the curvature if it was computed.
+        The second value is the share of systems with several modes that the draws do not cover, the
+        third the curvature if it was computed.
         """
         problem, p, information = self.problem, state.point.p, cycle.information
         evaluation, few = Evaluation(**state.point.memory), self.few and not self.rough
@@ -365,8 +365,8 @@ class _Ascent:
         if few and np.isfinite(information).all() and not (last or outworn):
             error = judged_errors(problem, evaluation, information)
             draws = self.more_draws(error, cycle.draws, self.affords(following))
-            # What is known of the information suffices to see that more draws are wanted. If their
-            # error is small, it makes no further modes seem to be there.
+            # The information known so far shows whether more draws are needed. A small error of the
+            # draws suggests no spurious further modes.
             if draws > cycle.draws and error <= _ERROR:
                 return replace(following, draws=draws), 0.0, None
         left, curvature = 0.0, None
@@ -374,7 +374,7 @@ class _Ascent:
             own = point_of(problem, p, evaluation)
             information, curvature = observed_information(problem, near, own)
             following = replace(following, information=information)
-            # A curvature that is too large has promised too little.
+            # A curvature that is too large predicts too small a gain.
             left = promised_gain(replace(own, information=information), problem)
         if outworn or (left > TOLERANCE and cycle.number < _MOST_DOUBTED and not last):
             return following, 0.0, None
@@ -382,7 +382,7 @@ class _Ascent:
             return None, 0.0, None
         further, share = near.further(p, evaluation)
         hard = np.union1d(cycle.hard, further)
-        # Of too many hard systems none has adapted draws, and the same ones are found again.
+        # With too many hard systems, none has adapted draws, and the same systems are found again.
         if len(hard) > len(cycle.hard) and near.can_adapt and not last:
             return replace(following, hard=hard), share, None
         error = judged_errors(problem, evaluation, information)
@@ -442,7 +442,7 @@ def _within_reach(point: Evaluate, near: Near | MixtureNear) -> Evaluate:
     def within(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
         there = point(p, memory)
         if _share_of_hard(near, there.memory) < least:
-            raise DivergenceError(f"the draws are not those of the posteriors at {p}")
+            raise DivergenceError(f"the draws do not suit the posteriors at {p}")
         return there
 
     return within
@@ -456,11 +456,11 @@ def refuse_hopeless(
     Raises
     ------
     DivergenceError
-        If so few of their draws are effective that no ascent will make the integrals accurate.
+        If too few of their draws are effective for an ascent to make the integrals accurate.
     """
     count = problem.count
     systems = np.linspace(0, count - 1, min(count, _LOOKED_AT)).astype(int)
-    # Every rank reads these few, and they share the loops over them.
+    # Every rank reads these few systems, and the ranks share the loops over them.
     few = problem.whole.of_systems(systems)
     near = likelihood_near(few, p, settings, systems)
     share = near.here.effective_share
@@ -468,7 +468,7 @@ def refuse_hopeless(
     if share.mean() < _HOPELESS_SHARE or poor > _HOPELESS_POOR:
         raise DivergenceError(
             f"only {share.mean():.0%} of the draws count, and {poor:.0%} of the systems have too "
-            f"few effective draws ({len(systems)} systems looked at)"
+            f"few effective draws ({len(systems)} systems checked)"
         )
     return near
 
@@ -495,15 +495,15 @@ def maximum_with_information(
 ) -> tuple[np.ndarray, bool]:
     """Return the maximum (n_p,), by steps with a given information, and whether it was reached.
 
-    The scores of few systems estimate the information badly, so that one that is known from more
-    systems is better. If it leads nowhere, or if more is to be gained by the squares of the scores,
-    the ascent goes on with the observed curvature.
+    The scores of few systems estimate the information badly, so that an information from more
+    systems is better. If its steps gain nothing, or if the squares of the scores promise a larger
+    gain, the ascent continues with the observed curvature.
 
     Parameters
     ----------
     start : ndarray of shape (n_p,)
     information : ndarray of shape (n_p, n_p)
-        The negative Hessian of the log likelihood, about.
+        Approximate negative Hessian of the log likelihood.
     numbers : ndarray of int, shape (N,), optional
         As in :func:`popinv.inference.likelihood.marginal.evaluate`.
     most : int

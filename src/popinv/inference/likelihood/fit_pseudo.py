@@ -33,11 +33,13 @@ from popinv.seeds import generator
 from popinv.threads import fixed_threads
 
 _MOST_STEPS = 60
-# Candidates for starts, in units of the law's scale, with the noise so much larger (its logarithm).
+# Candidates for starts, in units of the law's scale, and the logarithms of the factors of the
+# noise.
 _CANDIDATES, _SPREAD, _LOUDER, _STARTING_DRAWS = 48, 2.0, (0.0, 2.0), 500
-# Far from the answer, fewer draws suffice; of very many draws, a part comes in between.
+# Far from the answer, fewer draws suffice; if all draws are very many, a part of them is used in
+# between.
 _FIRST_DRAWS, _NEXT_DRAWS, _VERY_MANY = 4000, 40_000, 200_000
-# Number of observed numbers from which networks compute in double precision. The rounding of single
+# Number of observed values from which networks compute in double precision. The rounding of single
 # precision moves the log likelihood by about 1e-9 for each number (0.02 for 200 observations of
 # 100,000 systems), and steps for less would fail by chance.
 _DOUBLE_FROM = 1_000_000
@@ -57,7 +59,8 @@ def fit_pseudo_likelihood(
     Parameters
     ----------
     problem : Problem
-        What the moments of its noise do not depend on, such as degrees of freedom, is held.
+        Parameters on which the moments of its noise do not depend, such as degrees of freedom, are
+        held.
     starts : sequence of ndarray of shape (n_p,)
         Parameters that are held stay at the value of each start.
     slopes : Problem, optional
@@ -106,8 +109,9 @@ def fit_pseudo_likelihood(
 def promising_starts(problem: Problem, start: np.ndarray, count: int) -> list[np.ndarray]:
     """Return the starts (n_p,) of the highest pseudo-likelihood among many about a given one.
 
-    The means of the law are spread by several of their scales; the noise is that of the start, or
-    larger. A start that is far from the answer can otherwise lead to where no parameter acts.
+    The means of the law are spread by several of their scales; the noise is the start's noise, or
+    larger. A search from a start far from the answer can otherwise end where no parameter has an
+    effect.
 
     Parameters
     ----------
@@ -115,7 +119,7 @@ def promising_starts(problem: Problem, start: np.ndarray, count: int) -> list[np
         With the forward model itself: a surrogate is not accurate everywhere about the start.
     start : ndarray of shape (n_p,)
     count : int
-        At most so many are returned.
+        Largest number of starts that are returned.
     """
     problem = _of_moments(problem)
     law, noise, d_alpha = problem.law, problem.noise, problem.d_alpha
@@ -137,7 +141,7 @@ def promising_starts(problem: Problem, start: np.ndarray, count: int) -> list[np
 
 
 def _value(problem: Problem, p: np.ndarray, omega: torch.Tensor) -> float:
-    """Return the pseudo-likelihood at p, minus infinity where there is none."""
+    """Return the pseudo-likelihood at p, or minus infinity if it cannot be computed."""
     try:
         return float(normal_log_densities(problem, p, omega).sum())
     except (DivergenceError, np.linalg.LinAlgError, torch.linalg.LinAlgError):
@@ -161,13 +165,14 @@ def normal_log_densities(problem: Problem, p: np.ndarray, omega: torch.Tensor) -
 def profiled(problem: Problem, estimate: Estimate) -> Estimate:
     """Return an estimate with the ends of the intervals that its curvature does not describe.
 
-    A parameter whose maximum lies at its boundary is held there, and the covariances are those of
-    the others.
+    A parameter whose maximum lies at its boundary is held there, and the covariances are computed
+    for the others.
 
     Parameters
     ----------
     problem : Problem
-        Of the estimate; its simulator may be a cheaper one that is accurate enough for the ends.
+        The problem of the estimate; its simulator may be a cheaper one that is accurate enough for
+        the ends.
     estimate : Estimate
         From :func:`fit_pseudo_likelihood`.
     """
@@ -225,7 +230,7 @@ def _ascended(
 def _evaluator(
     problem: Problem, slopes: Problem | None, omega: torch.Tensor, read: tuple[Problem, float]
 ) -> Evaluate:
-    """Return the sums over all systems as functions of p, from those that are read."""
+    """Return the sums over all systems as functions of p, from sums over the systems read."""
     few, times = read
 
     def evaluate_at(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:

@@ -6,11 +6,11 @@ With draws z_{ns} = T(alpha_0, omega_{ns}) of system n, omega_{ns} of density q_
     (\gamma)\bigr)\, \frac{p(z_{ns} \mid \alpha)}{p(z_{ns} \mid \alpha_0)}\,
     \frac{\phi(\omega_{ns})}{q_n(\omega_{ns})} .
 
-It is a smooth function of (alpha, gamma) that needs no further solves (Monte Carlo likelihood;
-Geyer, J. R. Statist. Soc. B 56, 1994). Its scores are the weighted means of those of
-``log p(z | alpha)`` and of the noise. A parameter that is the same in all systems has no density;
-the model is solved anew for its derivative. The draws are good near (alpha_0, gamma_0), at which
-the densities q_n are adapted to the posteriors
+The approximation is a smooth function of (alpha, gamma) that needs no further solves (Monte Carlo
+likelihood; Geyer, J. R. Statist. Soc. B 56, 1994). Its scores are the weighted means of the scores
+of ``log p(z | alpha)`` and of the noise. A parameter that is the same in all systems has no
+density; the model is solved anew for its derivative. The draws are good near (alpha_0, gamma_0), at
+which the densities q_n are adapted to the posteriors
 (:mod:`popinv.inference.likelihood.adapted_mixtures`).
 """
 
@@ -37,9 +37,9 @@ from popinv.population.known import inputs
 
 # Draws of a system in each pass of adaptation: at most, at least, and of all systems together.
 _DRAWS, _FEWEST, _PASS_DRAWS = 2000, 256, 4_000_000
-# Passes are made as long as each raises the effective share of the draws by this much.
+# Passes continue as long as each raises the effective share of the draws by this much.
 _FEWEST_PASSES, _MOST_PASSES, _GAIN = 3, 8, 0.02
-# The first draws are also about the modes with this share of the information of the observation.
+# Some of the first draws are about the modes with this share of the observation's information.
 _LESS_INFORMATION = 0.1
 # Number of draws that are simulated at a time.
 _ROWS = 20_000
@@ -167,7 +167,7 @@ def adapted_draws(
     numbers: np.ndarray | None = None,
     cheap: Problem | None = None,
 ) -> list[FixedDraws]:
-    """Return draws adapted to the posteriors of some systems at p, for each block that has some.
+    """Return draws adapted to some systems' posteriors at p, for each block that has some.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def _adapted(
     rows: list[np.ndarray],
     numbers: list[np.ndarray],
 ) -> list[Mixtures]:
-    """Return densities that several passes of draws have adapted, for each group of systems."""
+    """Return densities adapted by several passes of draws, for each group of systems."""
     own = [cheap.of_systems(some) for some in rows]
     with together(problem):
         now, share = [_about_modes(each, p, settings) for each in own], 0.0
@@ -247,8 +247,7 @@ def _about_modes(problem: Problem, p: np.ndarray, settings: MarginalSettings) ->
 def inverse_factor(information: torch.Tensor) -> torch.Tensor:
     """Return the lower triangular L with ``L L^T = H^{-1}`` for information H (n, d, d).
 
-    It is accurate if H is nearly singular, where the inverse itself is not positive definite to
-    rounding.
+    It is accurate even if H is nearly singular, when rounding makes the inverse itself indefinite.
     """
     values, vectors = torch.linalg.eigh(information)
     root = vectors.mT / values.clamp(min=1.0).sqrt()[..., None]

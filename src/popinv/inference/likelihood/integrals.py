@@ -27,10 +27,10 @@ from popinv.inference.likelihood.whitening import Whitening
 from popinv.inference.problem import Problem
 from popinv.inference.settings import PolishSettings
 
-# If |r|^2 / 2 at a mode is more than this many deviations above its mean, there may be a larger
-# mode. The search for it multiplies the noise by the second number.
+# If |r|^2 / 2 at a mode is more than this many standard deviations above its mean, there may be a
+# larger mode. The search for it multiplies the noise by the second number.
 _SUSPECT, _LOUDER = 3.0, (30.0, 10.0, 3.0)
-# Modes that are searched for in each system.
+# Number of searches for modes in each system.
 MODES = 4
 # The smallest share of usable draws in each half.
 _LEAST_USABLE = 0.25
@@ -57,11 +57,11 @@ class MarginalSettings:
     features : callable, optional
         Functions of single draws whose posterior means follow the scores in an evaluation.
     scores : bool
-        Whether scores are asked for. They are zero otherwise, at half the cost, and draws are
+        Whether to compute scores. Without scores, they are zero, the cost is halved, and draws are
         defensive.
     first_mode_steps, mode_steps : int
         Largest number of steps to a mode, from draws of the law and from the mode of a nearby
-        evaluation. For a law that is strongly curved, both are the first.
+        evaluation. For a strongly curved law, the first number holds for both.
     corrections : tuple of (int, float)
         Numbers of corrections that the proposals of a system may get. A system gets a correction if
         its effective share of the draws is below the second number.
@@ -87,7 +87,7 @@ class AtModes:
     slope : Tensor of shape (n, d_y)
         Gradient of log N in their signal.
     few : PushForward
-        The few that proposals are made by.
+        The few observations from which proposals are made.
     noise : Whitening
         From these few to the whitened observations.
     """
@@ -98,7 +98,7 @@ class AtModes:
     noise: Whitening
 
     def of(self, rows: torch.Tensor) -> AtModes:
-        """Return those of some of the systems."""
+        """Return the record of some of the systems."""
         return replace(self, slope=self.slope[rows], noise=self.noise.rows(rows))
 
 
@@ -111,7 +111,7 @@ class Integrals:
     numbers : ndarray of int, shape (n,)
         Numbers of the systems, which determine their draws.
     at_modes : AtModes, optional
-        If the draws have some of the observations alone.
+        If the draws have only some of the observations.
     """
 
     problem: Problem
@@ -150,9 +150,9 @@ class Integrals:
         return modes
 
     def all_modes(self, settings: MarginalSettings, starts: str) -> list[Modes]:
-        """Return the modes that searches from separate draws of the law end at.
+        """Return the modes at which searches from separate draws of the law end.
 
-        Systems with fewer modes have the same one several times.
+        A system with fewer modes has the same mode several times.
         """
         steps = settings.first_mode_steps
         return [self._search(start, steps) for start in self._best_draws(starts, MODES)]
@@ -193,7 +193,7 @@ class Integrals:
         """Return draws (n, S, d_omega), their log weights (n, S), and scores (n, S, n_p)."""
         problem = self.problem
         xi = antithetic_normals(problem, self.numbers, settings.draws)
-        # A value alone comes from defensive draws, but for posteriors that are thin and curved.
+        # If only the value is needed, draws are defensive, except for thin and curved posteriors.
         if not self.near_normal or not (settings.scores or corrections):
             omega, log_proposal = defensive(modes, xi)
         elif corrections:
@@ -262,7 +262,7 @@ class Integrals:
     def _unseen(
         self, known: AtModes, modes: Modes, entry: int, against: torch.Tensor
     ) -> torch.Tensor:
-        """Return what the observations that draws lack add to the score of an entry of alpha, (n,).
+        """Return what the omitted observations add to the score of an entry of alpha, (n,).
 
         As the entry grows, the mode moves against the constant of the entry's field.
         """
@@ -289,7 +289,7 @@ class Integrals:
 
 
 def _better(modes: Modes, rows: torch.Tensor, other: Modes) -> Modes:
-    """Return the modes with those of other searches of some rows where these are better."""
+    """Return the modes; better modes of other searches of some rows replace them."""
     better = other.objective < modes.objective[rows]
     return modes.replaced(rows[better], other.of(better))
 
@@ -360,14 +360,14 @@ def law_fields(push_forward: PushForward, density: Density, modes: Modes) -> Ite
     23, 2013). Fields ``v = a + A (omega - omega*)`` about the mode are chosen so that no variance
     is left for a linear model of normal parameters.
 
-    A parameter of the law moves every observation by many deviations of the noise, until omega
-    compensates for it. With t = dT/dalpha at the mode and D its derivative in omega, the Jacobians
-    J in omega and J_z in z, the slope u of log p(y | g), the information W, and
+    A parameter of the law moves every observation by many noise standard deviations, until omega
+    compensates for the move. With t = dT/dalpha at the mode and D its derivative in omega, the
+    Jacobians J in omega and J_z in z, the slope u of log p(y | g), the information W, and
     ``H = J^T W J + I``,
 
     .. math:: a = H^{-1} (J^T W J_z t - D^T J_z^T u), \qquad A = H^{-1} J^T W J_z D .
 
-    Those of the noise are :meth:`popinv.inference.likelihood.density.Density.noise_fields`.
+    The fields of the noise are :meth:`popinv.inference.likelihood.density.Density.noise_fields`.
     """
     base, mixed = push_forward.law_derivatives(modes.omega)
     jacobian = push_forward.simulator_jacobian(modes.omega)

@@ -17,10 +17,10 @@ scores are means over the weighted draws,
     E_i = L^{-1} (\partial_i \Gamma) L^{-T} .
 
 Both have large variances over the draws, which the control variates of
-:mod:`popinv.inference.likelihood.integrals` reduce. They suit a map T that is nearly affine
-where a system's omega may lie. For other laws, such as mixtures, the scores of alpha are
-:math:`E[\nabla_\alpha \log p(z \mid \alpha) \mid y_n]` at the draws' z, which is Fisher's identity
-with z in place of omega. Their proposals are defensive.
+:mod:`popinv.inference.likelihood.integrals` reduce. The control variates suit a map T that is
+nearly affine where a system's omega may lie. For other laws, such as mixtures, the scores of alpha
+are :math:`E[\nabla_\alpha \log p(z \mid \alpha) \mid y_n]` at the draws' z, which is Fisher's
+identity with z in place of omega. Their proposals are defensive.
 
 The logarithm of a mean of S weights has a bias of about -Var(w) / 2S, in every system alike, and so
 have the scores. The jackknife estimate, twice the estimate from all draws minus the mean of the
@@ -54,17 +54,18 @@ from popinv.workers import parallel
 # fewer systems than the last number in a block, its small operations take longer than its sums, and
 # the block may have the second number of entries.
 _BLOCK_VALUES, _LARGE_BLOCK_VALUES, _FEW_IN_A_BLOCK = 2**21, 2**23, 16
-# The loop over blocks has so many turns of about as many blocks each.
+# The loop over blocks has this many turns, of about the same number of blocks each.
 _MOST_TURNS = 4096
-# Systems whose further modes are searched: they tell a share of 1 % to 0.1 %.
+# Number of systems searched for further modes: it determines a share of 1 % to 0.1 %.
 _SEARCHED_SYSTEMS = 10_000
-# Two modes are different if they are further apart than this, in posterior deviations. The second
-# counts if its weight is at least this share of the first's. Smaller ones are as many as systems,
-# and lead the ascent astray together.
+# Two modes are different if they are further apart than this, in posterior standard deviations. The
+# second mode counts if its weight is at least this share of the first mode's weight. Smaller modes
+# are about as many as systems, and together they mislead the ascent.
 _APART, _COMPARABLE = 2.0, 1e-4
 
 
-# The systems of some blocks that are to be computed otherwise, the others, and the fields of these.
+# The systems of some blocks to be computed otherwise, the other systems, and the fields of these
+# others.
 _OfBlocks = tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]
 
 
@@ -72,7 +73,7 @@ _OfBlocks = tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]
 class Evaluation:
     """The marginal likelihood at one (alpha, gamma), system by system.
 
-    It is that of a rank's own systems if the problem is divided.
+    If the problem is divided, the systems are the rank's own.
 
     Attributes
     ----------
@@ -130,7 +131,7 @@ class Evaluation:
 
     @classmethod
     def joined(cls, count: int, parts: Sequence[tuple[np.ndarray, Evaluation]]) -> Evaluation:
-        """Return one evaluation of ``count`` systems from those of groups of rows."""
+        """Return one evaluation of ``count`` systems from the evaluations of groups of rows."""
         found: list[np.ndarray] = []
         for rows, part in parts:
             _put(found, count, rows, tuple(part.memory.values()))
@@ -204,9 +205,9 @@ def further_modes(
 ) -> tuple[np.ndarray, float]:
     """Return the systems with a further mode that is not negligible.
 
-    Further searches start at separate draws of the law. They miss modes that attract none of them.
-    Of more than 10,000 systems, 10,000 are searched first, and the others only if one of these has
-    a further mode.
+    Further searches start at separate draws of the law. They miss modes that attract none of the
+    searches. With more than 10,000 systems, 10,000 are searched first, and the others only if one
+    of these has a further mode.
 
     Parameters
     ----------
@@ -221,7 +222,7 @@ def further_modes(
     Returns
     -------
     systems : ndarray of int
-        Their positions among all systems, as those that are known.
+        Their positions among all systems, in the same form as ``known``.
     share : float
         Their share among those that were searched.
     """
@@ -231,7 +232,7 @@ def further_modes(
     if left > searched_first:
         rng = generator(problem.seed, f"{problem.stage}/searched")
         some = np.sort(rng.choice(left, searched_first, replace=False))
-    # The positions of those that are left, without a list of all.
+    # The positions of the remaining systems, without a list of all.
     some = some + np.searchsorted(known - np.arange(len(known)), some, side="right")
 
     def searched(rows: np.ndarray) -> np.ndarray:
@@ -273,7 +274,7 @@ class _Evaluator:
         self.numbers = problem.numbers if numbers is None else numbers
         alpha, self.gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
         self.push_forward = PushForward(problem, alpha, problem.known)
-        # The first row of the last block that was asked for, and its densities.
+        # The first row of the last requested block, and its densities.
         self.densities: tuple[int, DensitiesAt] | None = None
         self.span: Span | None = None
         if settings.features is None and reducible(problem):
@@ -314,7 +315,7 @@ class _Evaluator:
         found: list[np.ndarray] = []
         unserved = np.zeros(len(systems), dtype=bool)
         blocks = list(self._blocks(systems, corrections))
-        # Every process that shares the turns puts the results of all of them in their places.
+        # Every process that shares the turns stores the results of all turns.
         size = max(1, -(-len(blocks) // _MOST_TURNS))
         turns = [blocks[i : i + size] for i in range(0, len(blocks), size)]
         # A million systems take a quarter of an hour.
@@ -355,7 +356,7 @@ class _Evaluator:
     def _density(self, systems: np.ndarray) -> Density:
         """Return the density of some systems of one block of the division.
 
-        It is that of the whole block, whatever systems the problem has besides.
+        The density is the whole block's, whatever other systems the problem has.
         """
         count = len(self.problem.data)
         block = block_with(int(systems[0]), count)
@@ -390,7 +391,8 @@ class _Evaluator:
     def _blocks(self, systems: np.ndarray, corrections: np.ndarray) -> Iterator[np.ndarray]:
         """Yield positions of systems that are computed together.
 
-        They are of one block of the division, have as many corrections, and fit into memory.
+        The systems of a group are in one block of the division, have equal numbers of corrections,
+        and fit into memory.
         """
         (width, few), d = self.widths, self.problem.law.d_omega
         for block in blocks_of_rows(systems):

@@ -1,9 +1,10 @@
 """The estimate at the maximum of the marginal likelihood, with errors and diagnostics.
 
 Two kinds of standard errors are computed: from the observed information A, and from the sandwich
-A^{-1} B A^{-1} with the sum B of the outer products of the scores. The answer has those that
-:mod:`popinv.inference.standard_errors` chooses. A parameter whose maximum lies at zero is held
-there: it has an interval by the profile, and the others' errors are those with it held.
+A^{-1} B A^{-1} with the sum B of the outer products of the scores.
+:mod:`popinv.inference.standard_errors` chooses which of them the answer has. A parameter whose
+maximum lies at zero is held there: the profile gives its interval, and the other standard errors
+are computed with this parameter held.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def steadied(
     return root.T @ (np.eye(len(size)) + kept * difference) @ root
 
 
-# Number of systems whose scores are taken at two points for the curvature, and the distance of the
+# Number of systems whose scores at two points give the curvature, and the distance between the
 # points, in standard errors.
 _CURVATURE_SYSTEMS, _CURVATURE_STEP = 400, 0.3
 # With fewer effective draws, a system's integral is unreliable.
@@ -86,9 +87,9 @@ FEWEST_EFFECTIVE = 8
 # Upper limits of the diagnostics, and the lower limit of the effective share; see `_doubt`.
 _LEAST_SHARE, _MOST_POOR, _MOST_SHIFT, _MOST_ERROR, _MOST_MODES = 0.25, 0.01, 0.5, 0.4, 0.01
 # Eigenvalue of the information with diagonal 1 below which a direction is not determined. The
-# errors of the draws are judged in the others.
+# errors of the draws are judged in the other directions.
 _DETERMINED = 1e-3
-# A logarithm with a larger standard error is that of a number near zero, or is not determined.
+# A logarithm with a larger standard error belongs to a number near zero, or is not determined.
 _VAGUE = 1.0
 # Steps to a maximum with an entry held.
 _MOST_STEPS = 30
@@ -105,7 +106,8 @@ class Likelihood(Protocol):
     ) -> Evaluation:
         """Evaluate the own systems at p, from the memory of a nearby evaluation.
 
-        Given some of all systems (n,), their evaluation is that of every rank.
+        If positions (n,) among all systems are given, every rank returns the evaluation of these
+        systems.
         """
         ...
 
@@ -181,8 +183,7 @@ def curvature_at(
     each = (each + each.swapaxes(2, 3)) / 2
     inner = np.ix_(free, free)
     curvature = np.zeros((len(errors), len(errors)))
-    # The squares of many scores are the accurate ones, and all the curvatures of some systems
-    # noisy.
+    # The squares of many scores are accurate, and the curvatures of some systems are noisy.
     if by_information(problem):
         curvature[inner] = each[0].sum(axis=0)
     else:
@@ -198,12 +199,12 @@ def judged_errors(problem: Problem, evaluation: Evaluation, information: np.ndar
     evaluation : Evaluation
         At the maximum.
     information : ndarray of shape (n_p, n_p)
-        In place of the squares of the scores, if it is finite.
+        It replaces the squares of the scores, if it is finite.
     """
     if not np.isfinite(information).all():
         information = squares_of(problem, evaluation)
     free, errors = problem.free, np.sqrt(np.diag(restricted_inverse(information, problem.free)))
-    # Near zero, an error in the logarithm is none in the number.
+    # Near zero, an error in the logarithm is a negligible error in the number.
     free = free & ~(problem.logarithmic & (errors > _VAGUE))
     bread = restricted_inverse(information, free, _DETERMINED)
     squares = _error_squares(problem, evaluation, bread)
@@ -241,7 +242,7 @@ class _Errors:
         # A direction that is not determined has a curvature of either sign.
         definite = bool(np.linalg.eigvalsh(inner / np.outer(size, size))[0] > -_DETERMINED)
         bread = restricted_inverse(information if definite else fallback, free)
-        # As a square, it has no negative variance by rounding where nothing is determined.
+        # A square has no negative variance by rounding if nothing is determined.
         values, vectors = np.linalg.eigh(squares)
         half = bread @ (vectors * np.sqrt(np.maximum(values, 0.0)))
         return cls(bread, half @ half.T, definite)
@@ -261,15 +262,15 @@ def estimate_at(
     Parameters
     ----------
     curved : callable or None
-        The likelihood of which the curvature is taken; without one the curvature is the sum of the
-        outer products of the scores.
+        The likelihood that gives the curvature; without it the curvature is the sum of the outer
+        products of the scores.
     profiled : callable or None
-        Returns the likelihood near the maximum of which ends of intervals are taken, if any. It
-        gets the information (n_p, n_p) there.
+        Takes the information (n_p, n_p) at the maximum and returns the likelihood nearby from which
+        the ends of intervals are computed, if any.
     several : float
         Share of the systems with a second mode that the draws do not cover.
     curvature : ndarray of shape (n_p, n_p), optional
-        That of ``curved`` at the end, if it is known.
+        The curvature of ``curved`` at the end, if it is known.
     """
     evaluation, free = Evaluation(**state.point.memory), problem.free
     of_penalty = penalty_at(problem, state.point.p).curvature
@@ -362,7 +363,7 @@ def _profile_ends(
 
 
 def doubts_of_draws(effective_share: float, poor: float, systems: int) -> list[str]:
-    """Return the reasons not to use integrals with such shares of effective draws.
+    """Return the reasons not to use integrals with these shares of effective draws.
 
     Parameters
     ----------
@@ -374,7 +375,7 @@ def doubts_of_draws(effective_share: float, poor: float, systems: int) -> list[s
     reasons = []
     if effective_share < _LEAST_SHARE:
         reasons.append(f"only {effective_share:.0%} of the draws count")
-    # One system of few is a large share.
+    # With few systems, one system is a large share.
     if poor > max(_MOST_POOR, 1.5 / systems):
         reasons.append(f"{poor:.0%} of the systems have too few effective draws")
     return reasons
@@ -392,7 +393,7 @@ def _doubt(state: ScoringState, diagnostics: Mapping[str, float], systems: int) 
     if not state.arrived:
         reasons.append(f"it has not converged after {state.iteration} steps")
     reasons += doubts_of_draws(diagnostics["effective_share"], diagnostics["poor_share"], systems)
-    # One system of few is a large share.
+    # With few systems, one system is a large share.
     one = 1.5 / systems
     if not diagnostics["draws_shift"] <= _MOST_SHIFT:
         reasons.append(

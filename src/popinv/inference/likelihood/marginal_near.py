@@ -3,8 +3,8 @@ r"""The marginal likelihood near one (alpha, gamma), with draws that suit each s
 Draws about one mode (:mod:`popinv.inference.likelihood.marginal`) suffice for a posterior that is
 close to a normal density. A *hard* system has few effective draws, or a further mode that these
 draws leave out. Its draws are adapted to its posterior at one p_0, and serve near it
-(:mod:`popinv.inference.likelihood.fixed_draws`). This takes a law that has a density, and at most
-eight parameters that vary.
+(:mod:`popinv.inference.likelihood.fixed_draws`). Adapted draws require a law that has a density,
+and at most eight parameters that vary.
 
 Under a mixture, a system belongs to component k with probability w_k, and its likelihood is a sum
 of integrals over normal laws,
@@ -30,15 +30,15 @@ from popinv.inference.likelihood.marginal import Evaluation, evaluate, further_m
 from popinv.inference.problem import Problem
 from popinv.population.laws.base import Law
 
-# Maps p, the memory of a nearby evaluation, and the positions of some systems among all to their
-# evaluation, on all ranks; without positions to that of the own systems.
+# Maps p, the memory of a nearby evaluation, and the positions of some systems among all to the
+# evaluation of these systems, on all ranks; without positions to the evaluation of the own systems.
 Likelihood = Callable[[np.ndarray, Mapping[str, np.ndarray] | None, np.ndarray | None], Evaluation]
 
 # A system is hard if its draws about the mode have a smaller effective share.
 _HARD = 0.3
-# Largest number of parameters that vary with which draws adapt, and of hard systems.
+# Adapted draws require at most this many parameters that vary, and this many hard systems.
 _MOST_DIMENSIONS, _MOST_HARD = 8, 20_000
-# Adapted draws of a system, at least.
+# Smallest number of adapted draws of a system.
 _FEWEST_ADAPTED = 512
 
 
@@ -74,7 +74,7 @@ class Near:
         """Evaluate systems from the memory of a nearby evaluation.
 
         Without ``systems``, these are all that the problem has. Some of all systems (n,) are
-        evaluated where they are, and their evaluation is then that of every rank.
+        evaluated on the ranks that have them, and every rank returns their evaluation.
         """
         if systems is None:
             return self.of_rows(p, memory, np.arange(len(self.numbers)))
@@ -116,7 +116,7 @@ class Near:
 
 @dataclass(frozen=True)
 class MixtureNear:
-    """The same for a law that is a mixture.
+    """The likelihood near p_0 for a law that is a mixture.
 
     Attributes
     ----------
@@ -249,7 +249,7 @@ def can_adapt(law: Law) -> bool:
     return law.has_density and 1 <= law.d_omega <= _MOST_DIMENSIONS
 
 
-# Fields of an evaluation that a mixture has for each component, side by side.
+# Fields of an evaluation that a mixture stores for each component, side by side.
 _BY_COMPONENT = ("modes", "mean", "variance")
 
 
@@ -268,7 +268,7 @@ def _of_some(
     memory: Mapping[str, np.ndarray] | None,
     of_rows: Callable[[Mapping[str, np.ndarray] | None, np.ndarray], Evaluation],
 ) -> Evaluation:
-    """Return the evaluation of some of all systems on every rank, from those of the ranks."""
+    """Return the evaluation of some of all systems on every rank, from the ranks' evaluations."""
     own = problem.has(systems)
     some = None if not memory else {name: each[own] for name, each in memory.items()}
     found = of_rows(some, problem.rows_of(systems)).memory
@@ -276,7 +276,7 @@ def _of_some(
 
 
 def _summed(split: Split, each: Sequence[Evaluation], rows: np.ndarray) -> Evaluation:
-    """Return the evaluation of some systems of a mixture from those of its components."""
+    """Return the evaluation of some systems of a mixture from its components' evaluations."""
     parts = [
         (np.arange(block.start, block.stop), _sum_of(split, [e.of(block) for e in each]))
         for block in blocks_of_rows(rows)

@@ -10,9 +10,9 @@ entrywise product. The moments over the law are
 with s_n the scale of the noise of system n. Noise that is the same for all signals has e = g and N
 = Gamma. Noise that varies with the signal has one term, of its correlation R and its deviations d:
 for a combined error, the diagonal of N is ``sigma_j^2 + b^2 E g_j^2``
-(:mod:`popinv.population.noise.varying`). Censored observations hold their limit, and e and d_l are
-those of :mod:`popinv.population.noise.clipped`; they depend on the scale, which is then a part of
-N.
+(:mod:`popinv.population.noise.varying`). Censored observations hold their limit, and
+:mod:`popinv.population.noise.clipped` gives e and d_l; they depend on the scale, which is then a
+part of N.
 
 Systems with the same known quantities (:mod:`popinv.population.known`), and with limits the same
 scale and limits, have the same moments. They form a group. All moments come from the same draws at
@@ -48,13 +48,14 @@ _FEW_DRAWS, _DRAWS_PER_FEW = 1000, 32
 _DRAWS_PER_SYSTEM, _MOST_DRAWS = 16, 400_000
 # The smallest number of pairs of draws of a group, without limits and with them.
 _FEWEST_PAIRS = (100, 200)
-# Fewer draws than this compare starts, and need no accurate moments of a group.
+# Fewer draws than this only compare starts, and need no accurate moments of a group.
 _SCOUTS = 1000
-# Steps of differences of the simulator, which may be in single precision, of the law, and of noise.
+# Steps of differences of the simulator (possibly in single precision), of the law, and of the
+# noise.
 _STEP, _LAW_STEP, _NOISE_STEP = 1e-3, 1e-5, 1e-4
 # Rows that are simulated at a time, and rows that give a first approximation of the mean.
 _ROWS, _FEW_ROWS = 20_000, 200
-# Numbers of the derivatives of the groups whose moments are taken together.
+# Number of entries in the derivatives of the groups whose moments are computed together.
 _NUMBERS = 2**20
 
 
@@ -132,11 +133,11 @@ def matched_draws(
     Parameters
     ----------
     count : int, optional
-        Number of draws; by default 16 for each system, at least 16,000 and at most 400,000; of
+        Number of draws; by default 16 for each system, at least 16,000 and at most 400,000; with
         fewer than 500 systems 32 for each, at least 1000. The model's moments then add at most a
         sixteenth to the variance of the answer.
     groups : int, optional
-        Number of groups that share them, by default those of the systems.
+        Number of groups that share them, by default the groups of the systems.
     """
     problem, width = problem.whole, problem.law.d_omega
     if count is None:
@@ -159,7 +160,7 @@ def moments_of_systems(
     omega: torch.Tensor,
     derivatives: bool = True,
 ) -> Moments:
-    """Return the moments of a problem's systems, on every rank those of all groups.
+    """Return the moments of a problem's systems; every rank returns the moments of all groups.
 
     Parameters
     ----------
@@ -168,7 +169,7 @@ def moments_of_systems(
     omega : Tensor of shape (M, d_omega)
         From :func:`matched_draws`.
     derivatives : bool
-        Whether derivatives are computed, which are otherwise left out.
+        Whether to compute derivatives.
 
     Raises
     ------
@@ -221,8 +222,8 @@ def _of_rows(
 ) -> tuple[torch.Tensor, ...]:
     """Return m, S, N and their derivatives (K, n_p, ...) for the conditions of K systems.
 
-    The draws (K, M, d_omega) are those of each. N and its derivatives are empty for noise that is
-    the same for all signals.
+    Each system has its own row of the draws (K, M, d_omega). N and its derivatives are empty for
+    noise that is the same for all signals.
     """
     if problem.law.component is not None:
         split, d_alpha = Split.of(problem, alpha.numpy()), problem.d_alpha
@@ -235,7 +236,7 @@ def _of_rows(
     width = len(moves) if rows.limited else problem.d_alpha
 
     def of_draws(draws: torch.Tensor, about: torch.Tensor | None) -> _Sums:
-        """Return the sums of some draws, about a point near the mean of those before."""
+        """Return the sums of some draws, about a point near the mean of earlier draws."""
         flat, count = draws.flatten(0, 1), draws.shape[1]
         given = rows.of(np.repeat(np.arange(len(omega)), count))
 
@@ -268,7 +269,7 @@ def _signals(
     given: Conditions,
     moves: np.ndarray,
 ) -> tuple[torch.Tensor, Iterator[tuple[int, torch.Tensor, torch.Tensor]]]:
-    """Return signals (M, d_y), and those a step up and down along the moving entries of alpha."""
+    """Return signals (M, d_y), also one step up and down along the moving entries of alpha."""
     known = given.known
     entries = [int(i) for i in np.flatnonzero(moves[: problem.d_alpha])]
 
@@ -324,7 +325,7 @@ def noise_matrices(problem: Problem, gamma: torch.Tensor, rows: Conditions) -> t
 
 @dataclass
 class _Sums:
-    """Sums over draws of what the moments of K rows are made of.
+    """Sums over draws from which the moments of K rows follow.
 
     Attributes
     ----------
@@ -333,11 +334,11 @@ class _Sums:
     about : Tensor of shape (K, 1, d_y)
         A point near the mean; sums about it avoid cancellation.
     total, square : Tensor of shape (K, d_y), (K, d_y, d_y)
-        Of the mean given the signal.
+        Sums of the mean given the signal, and of its square.
     product : Tensor of shape (L, K, d, d)
-        Of the loadings given the signal.
+        Sums of products of the loadings given the signal.
     of_total, middle, of_square, of_product : Tensor of shape (K, a, d_y), ..., (L, K, n_p, d, d)
-        Of their changes along entries of p.
+        Sums of their changes along entries of p.
     """
 
     count: int

@@ -26,7 +26,7 @@ class Signals(Protocol):
     """The noise-free observations of systems as functions of their standard normal numbers."""
 
     def rows(self, index: torch.Tensor) -> Signals:
-        """Return those of some of the systems."""
+        """Return the signals of some of the systems."""
 
     def __call__(self, omega: torch.Tensor) -> torch.Tensor:
         """Return g (n, d_y) for omega (n, d_omega)."""
@@ -92,7 +92,7 @@ def find_modes(
     steps : int
         Largest number of steps of any system.
     tolerance : float
-        A system has arrived if the next step is predicted to lower phi by less.
+        A system has converged if the next step is predicted to lower phi by less.
     """
     omega, n = start.clone(), len(start)
     damping = torch.full((n,), _FIRST_DAMPING, dtype=omega.dtype)

@@ -27,14 +27,14 @@ from popinv.inference.likelihood.scoring import (
 from popinv.inference.problem import Problem
 
 MOST_STEPS = 30
-# How often the curvature is taken anew, and the steps with each.
+# How often the curvature is computed again, and the number of steps with each curvature.
 _NEWTON_ROUNDS, _NEWTON_STEPS = 8, 6
-# Gain of the next step, in the log likelihood, with which it has arrived: 0.1 standard errors.
+# Predicted gain of the next step, in the log likelihood, at convergence: 0.1 standard errors.
 _NEWTON_TOLERANCE = 0.005
 # Smallest curvature of a step, relative to the squares of the scores.
 _LEAST_CURVATURE = 0.05
-# Eigenvalue of the squares with diagonal 1 that is zero, as a share of the largest; and the
-# curvature there that is more than the error of the draws.
+# Eigenvalue of the squares with diagonal 1 that counts as zero, as a share of the largest; and the
+# curvature in its direction that exceeds the error of the draws.
 _NOTHING, _LEAST_OWN = 1e-7, 1e-3
 
 
@@ -76,8 +76,8 @@ def newton(
 ) -> ScoringState:
     """Continue an ascent with the observed curvature in place of the squares of the scores.
 
-    The scores of few systems estimate the curvature badly, and steps with their squares arrive
-    late.
+    The scores of few systems estimate the curvature badly, and steps with their squares converge
+    slowly.
     """
     for _ in range(_NEWTON_ROUNDS):
         curvature, _ = observed_information(problem, curved, state.point)
@@ -94,8 +94,8 @@ def newton(
 def _positive(curvature: np.ndarray, squares: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Return a curvature whose eigenvalues, relative to the squares of the scores, are positive.
 
-    A negative eigenvalue is replaced by its absolute value: a saddle is left, not approached. A
-    direction of which neither matrix knows anything is left as it is.
+    A negative eigenvalue is replaced by its absolute value, so that the ascent leaves a saddle. A
+    direction that neither matrix determines stays unchanged.
     """
     inner = np.ix_(free, free)
     size = sizes(squares[inner])

@@ -1,9 +1,9 @@
 """Penalties on the log likelihood: of unlikely noise covariances, and of a law's coefficients.
 
-The weight of the noise's penalty is that of ``shrinkage sqrt(N)`` observations of the noise alone,
-of one replicate and of the constant size of its family.
-It moves the parameters that N systems determine by about ``shrinkage`` standard errors, whatever N.
-It determines the parameters that the systems do not determine.
+The noise's penalty weighs as much as ``shrinkage sqrt(N)`` observations of the noise alone, of one
+replicate and of the constant size of its family. The penalty moves the parameters that N systems
+determine by about ``shrinkage`` standard errors, whatever N. It fixes the parameters that the
+systems do not determine.
 
 The law's penalty is the negative logarithm of a normal prior, ``sum(precision alpha**2) / 2``
 (:attr:`popinv.population.laws.base.Law.precision`), whose effect vanishes as N grows.
@@ -40,7 +40,7 @@ class Penalty:
 def noise_penalty(problem: Problem, gamma: torch.Tensor) -> Penalty:
     """Return sqrt(N) times the family's :meth:`~popinv.population.noise.base.NoiseModel.penalty`.
 
-    The curvature is that of as many observations of the noise alone,
+    The curvature is the information of as many observations of the noise alone,
     ``sqrt(N) shrinkage tr(Gamma^{-1} d_i Gamma Gamma^{-1} d_j Gamma) / 2``.
     """
     n_p, d_alpha, weight = len(problem.free), problem.d_alpha, problem.count**0.5

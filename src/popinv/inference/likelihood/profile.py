@@ -1,7 +1,7 @@
 r"""Intervals of parameters that the curvature at the maximum does not describe.
 
-The likelihood of some parameters is flat to one side, such as the logarithm of a deviation that may
-be zero, or of a length beyond the domain. The profile interval holds the values x at which
+The likelihood is flat to one side of some parameters, such as the logarithm of a standard deviation
+that may be zero, or of a length beyond the domain. The profile interval holds the values x at which
 
 .. math::
     2 \Bigl[\max_p \ell(p) - \max_{p: p_i = x} \ell(p)\Bigr] \le c\, t^2,
@@ -25,7 +25,7 @@ from popinv.inference.estimate import Ends, restricted_inverse
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 
-# If the standard error of a logarithm is larger, the profile gives the interval.
+# With a larger standard error of a logarithm, the profile gives the interval.
 ILL_DETERMINED = 0.4
 _TWO_SIDED, _ONE_SIDED = 0.975, 0.95
 # Largest distance of an end from the maximum, and tolerance of its position.
@@ -34,11 +34,11 @@ _FURTHEST, _CLOSE, _MOST_STEPS = 12.0, 0.03, 12
 _TOLERANCE = 0.01
 # If the maximum exceeds the value at zero by less than this, the maximum lies at zero.
 _AT_ZERO, _DEEP = 0.05, 6.0
-# Fall of the log likelihood within which the other entries are followed well.
+# Fall of the log likelihood within which the other entries follow the held entry well.
 _FOLLOWS = 1.0
-# A fall that is higher than so many targets counts as so many.
+# A fall of more than this many targets counts as this many.
 _HIGH = 9.0
-# A variance of a logarithm that carries no information.
+# A logarithm with this variance carries no information.
 _FLAT = 25.0
 
 
@@ -57,7 +57,7 @@ def profiles(
     entries : ndarray of bool, shape (n_p,)
         From :func:`ill_determined`.
     sampling, model : ndarray of shape (n_p, n_p)
-        The sampling covariance, and that from the curvature.
+        The sampling covariance, and the covariance from the curvature.
     point : Point
         The maximum.
     evaluate : callable
@@ -75,7 +75,7 @@ def profiles(
 def ill_determined(problem: Problem, *covariances: np.ndarray) -> np.ndarray:
     """Return which positive parameters need an interval from the profile, (n_p,).
 
-    They are those whose logarithm has a large standard error in one of the covariances (n_p, n_p).
+    Their logarithm has a large standard error in one of the covariances (n_p, n_p).
     """
     errors = np.sqrt(np.max([np.diag(each) for each in covariances], axis=0))
     of_law = problem.law.correlations | problem.law.shares | (problem.law.precision > 0)
@@ -108,7 +108,7 @@ def profile(problem: Problem, point: Point, evaluate: Evaluate, i: int, scale: f
 
 
 class _Fall:
-    """The fall of the maximum if entry i is held at x; infinite if it cannot be evaluated."""
+    """The fall of the maximum with entry i held at x; infinite if it cannot be evaluated."""
 
     def __init__(self, problem: Problem, point: Point, evaluate: Evaluate, i: int) -> None:
         self._held = replace(problem, fixed=(*problem.fixed, i))
@@ -117,7 +117,7 @@ class _Fall:
         self._error = math.sqrt(covariance[i, i])
         # To first order, the other entries follow the one that is held.
         self._along = covariance[:, i] / covariance[i, i]
-        # The maxima at the places asked for so far, from which those nearby start.
+        # The maxima at earlier places; searches at nearby places start from them.
         self._maxima = {float(point.p[i]): point}
 
     def __call__(self, x: float) -> float:
@@ -126,7 +126,7 @@ class _Fall:
         tops: list[ScoringState] = []
         for start in (ahead, nearest.p.copy()):
             start[self._i] = x
-            # The others need not stay where they are if they follow well.
+            # The other entries may move if they follow well.
             if tops and tops[0].point.value > nearest.value - _FOLLOWS:
                 break
             try:
@@ -146,7 +146,7 @@ class _Fall:
 
 
 def _end(fall: _Fall, at: float, side: float, target: float, first: float) -> float:
-    """Return the point on one side at which the fall reaches the target; infinite if none.
+    """Return the point on one side at which the fall reaches the target, or infinity.
 
     The root of the fall is nearly linear in the distance, so that a few steps of the regula falsi
     find it. An end that stays is given less weight (the Illinois rule).

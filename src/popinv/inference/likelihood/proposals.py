@@ -17,15 +17,15 @@ For linear g this is the Laplace draw. A few chord steps,
 
 come close to it. Each step is an explicit map of xi, so the density of the result is known exactly
 from the product of the Jacobians, and the importance weights correct for stopping early. Far from
-the mode the steps may diverge, and the density would be that of one sheet of a folded map. Such
-draws get an infinite density, and so weight zero.
+the mode the steps may diverge, and the computed density would cover only one sheet of a folded map.
+These draws get an infinite density, and hence weight zero.
 
 *Defensive.* If the law's map is strongly curved, its slope at the mode says little about the
 posterior elsewhere. Some draws then come from a wider Laplace density and some from the law itself,
 and all have the density of the mixture, so that their weights are bounded (Hesterberg, Weighted
 average importance sampling and defensive mixture distributions, Technometrics 37, 1995). A system
-with few observations may have tails as wide as the law's. Laplace draws hardly ever reach them, and
-the likelihood would be too small by as much; its value is therefore computed from defensive draws.
+with few observations may have tails as wide as the law's. Laplace draws hardly ever reach these
+tails, and the likelihood would be too small; its value is therefore computed from defensive draws.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ import torch
 from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.push_forward import PushForward
 
-# In posterior deviations. After a longer last step, the iteration has not converged.
+# In posterior standard deviations. After a longer last step, the iteration has not converged.
 _LONGEST_LAST_STEP = 4.0
-# Information of the wider density, as a share of that of the observation at the mode.
+# Information of the wider density, as a share of the observation's information at the mode.
 _WIDER = 0.1
 
 
@@ -73,7 +73,7 @@ def transported(
     Parameters
     ----------
     push_forward : PushForward
-        Of k observations, which are those of the density or fewer.
+        Of k observations: the density's observations or fewer.
     weighted : Tensor of shape (n, k, d_omega)
         W J at the modes.
     goal : Tensor of shape (n, d_omega)
@@ -111,8 +111,8 @@ def _factors(modes: Modes) -> tuple[torch.Tensor, torch.Tensor]:
 def defensive(modes: Modes, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return defensive draws and their log density, without the constant of the normal density.
 
-    Half of the draws are those of the Laplace density, a quarter is of the wider density, and a
-    quarter is of the law. The quarters of the draws are alike. Parameters and results are as for
+    Half of the draws come from the Laplace density, a quarter from the wider density, and a quarter
+    from the law. Every quarter of the draws has this composition. Parameters and results are as for
     :func:`laplace`.
     """
     centre, eye = modes.omega[:, None], torch.eye(xi.shape[2], dtype=xi.dtype)

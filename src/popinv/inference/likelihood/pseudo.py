@@ -20,7 +20,7 @@ Systems with the same moments that show the same entries share one eigenbasis
 (:mod:`popinv.inference.likelihood.eigenbasis`). The observations are read in blocks of systems.
 
 The sums over systems without conditions are functions of the mean and the covariance of the
-observations alone. An ascent therefore reads few observations that have both
+observations alone. An ascent therefore reads few observations with this mean and covariance
 (:func:`sufficient`) instead of all.
 """
 
@@ -58,9 +58,9 @@ class PseudoEvaluation:
     Attributes
     ----------
     log_likelihood : ndarray of shape (N,)
-        Of a rank's own systems, if the problem is divided.
+        Log likelihoods; if the problem is divided, only of the rank's own systems.
     scores : ndarray of shape (N, n_p)
-        Of the same systems. Zero for parameters that are held.
+        Scores of the same systems. Zero for parameters that are held.
     information : ndarray of shape (n_p, n_p)
         Expected information of all systems together.
     """
@@ -162,9 +162,9 @@ def _cells(
 def sufficient(problem: Problem) -> tuple[Problem, float]:
     """Return few systems with the mean and the covariance of all, and how many each stands for.
 
-    The sums of the pseudo-likelihood over all systems are those over the few, so many times. They
-    are the sample mean, moved along the columns of a root of the sample covariance. Where systems
-    have conditions of their own, the problem itself is returned.
+    The sum of the pseudo-likelihood over all systems is the sum over the few, times that number.
+    The few systems are the sample mean, moved along the columns of a root of the sample covariance.
+    If systems have conditions of their own, the problem itself is returned.
     """
     n, d_y = problem.count, problem.data.shape[1]
     if not problem.conditions.plain or n <= 2 * d_y:
@@ -219,7 +219,7 @@ def draw_scores(
 
 
 def _without_data(problem: Problem, systems: np.ndarray) -> Problem:
-    """Return the problem of some systems, whose observations are not read."""
+    """Return the problem of some systems; their observations are not read."""
     conditions = problem.conditions.of(systems)
     data = np.broadcast_to(0.0, (len(systems), problem.data.shape[1]))
     return replace(problem, data=data, conditions=conditions)
@@ -253,7 +253,7 @@ def _of_draws(
             residual = (e - bases.mean[:, None]) @ bases.matrix.mT
             scores = at.scores(residual, square, variance)
             if problem.noise.varies:
-                # The covariance of the noise given the signal in the scores' trace.
+                # The covariance of the noise, given the signal, in the trace of the scores.
                 weights = bases.matrix / variance.mT
                 matrices = noise_matrices(problem, gamma, problem.conditions)
                 for k, (entries, changes) in enumerate(

@@ -20,7 +20,7 @@ PullBack = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 # The error of central differences in double precision is about 1e-10 of T's size.
 _STEP = 1e-5
-# A second difference is less accurate, and is used where that suffices.
+# A second difference is less accurate, and is used where its accuracy suffices.
 _MIXED_STEP = 1e-3
 # Rows of T that are computed together.
 _ROWS = 2000
@@ -34,8 +34,8 @@ class PushForward:
     ----------
     alpha : Tensor of shape (d_alpha,)
     known : Known of n systems, optional
-        Their design and covariates. The rows of omega are then those of the n systems, in order,
-        or several for each system that follow each other.
+        Their design and covariates. The rows of omega then belong to the n systems in order, with
+        one row, or several rows in succession, for each system.
     """
 
     problem: Problem
@@ -133,11 +133,11 @@ class PushForward:
     def _law_tangents(self, alphas: torch.Tensor, omega: torch.Tensor, step: float) -> torch.Tensor:
         """Return the derivative of the inputs in omega_k for each k, (a, d_omega, n, inputs).
 
-        It is taken at each of the alphas (a, d_alpha).
+        The derivative is computed at each of the alphas (a, d_alpha).
         """
         at = omega
         if self.problem.law.affine:
-            # It is the same at every omega, and exact with steps of any length.
+            # The derivative is the same at every omega, and exact with steps of any length.
             at, step = torch.zeros_like(omega if self.known.width else omega[:1]), 1.0
         shifts = step * torch.eye(omega.shape[1], dtype=omega.dtype)[:, None]
         plus, minus = self._at(alphas, torch.cat([at + shifts, at - shifts])).chunk(2, dim=1)
@@ -147,7 +147,7 @@ class PushForward:
         """Return the inputs at each of alphas (a, d_alpha) and omegas (m, n, d), (a, m, n, ...)."""
         (a, _), (m, n, d) = alphas.shape, omegas.shape
         known = self.known.for_rows(n).tiled(a * m)
-        # A law has less to do for one alpha than for one of each row.
+        # A law computes less for one alpha than for an alpha of each row.
         alpha = alphas[0] if a == 1 else alphas.repeat_interleave(m * n, dim=0)
         z = inputs(self.problem.law, alpha, omegas.reshape(-1, d).repeat(a, 1), known)
         return z.reshape(a, m, n, -1)

@@ -2,8 +2,8 @@ r"""The likelihood of many observations, in the span of the whitened signals.
 
 Observations of a smooth field at many sensors move in few directions. With draws omega_i of the law
 at one alpha, the whitened signals :math:`L^{-1} g(\omega_i)` less their mean have the singular
-value decomposition of a proper orthogonal decomposition, whose k leading directions are the
-columns of Q. Of the whitened residual of a system, only what lies in their span depends on its
+value decomposition of a proper orthogonal decomposition, whose k leading directions are the columns
+of Q. Only the part of a system's whitened residual within their span depends on the system's
 parameters,
 
 .. math::
@@ -12,13 +12,13 @@ parameters,
     r_\perp = (1 - Q Q^T) r^* .
 
 r* is the whole residual at the mode omega*, which is simulated once for each system. g_S are m of
-the d_y observations, and M predicts the change of :math:`Q^T L^{-1} g` from theirs. The entries S
-are the pivots of QR decompositions of ``(L Q)^T`` (Drmac and Gugercin, A new selection operator for
-the discrete empirical interpolation method, SIAM J. Sci. Comput. 38, 2016), more of them than k
-(Peherstorfer, Drmac and Gugercin, Stability of discrete empirical interpolation with oversampling,
-SIAM J. Sci. Comput. 42, 2020). M is fitted to the draws by least squares, so that it also uses what
-they say of the directions that are left out. An integral then is that of a problem with m
-observations, whose whitening is M.
+the d_y observations, and M predicts the change of :math:`Q^T L^{-1} g` from the change of g_S. The
+entries S are the pivots of QR decompositions of ``(L Q)^T`` (Drmac and Gugercin, A new selection
+operator for the discrete empirical interpolation method, SIAM J. Sci. Comput. 38, 2016), more of
+them than k (Peherstorfer, Drmac and Gugercin, Stability of discrete empirical interpolation with
+oversampling, SIAM J. Sci. Comput. 42, 2020). M is fitted to the draws by least squares, so that it
+also uses what they say about the omitted directions. The integral then has the form of a problem
+with m observations, whose whitening is M.
 
 A change dGamma of the noise, with ``E = L^{-1} (dGamma) L^{-T}``, gives
 
@@ -30,10 +30,10 @@ and their own M. The weights of the draws are exact for any proposals.
 
 *Error.* With delta(omega) what Q and M leave of the whitened signal, log N is off by
 :math:`r_\perp^T (\delta(\omega) - \delta(\omega^*))`, which is zero at the mode. The noise in
-:math:`r_\perp` is independent of the parameters, so that the error of a system has mean zero and at
-most the deviation :math:`|\delta(\omega) - \delta(\omega^*)|`, to first order. The root mean square
-of what Q leaves out, over other draws of the law, is below 0.03 deviations of the noise. Systems
-with |delta| above 0.3 at their mode need the whole signal.
+:math:`r_\perp` is independent of the parameters, so the error of a system has mean zero and at most
+the standard deviation :math:`|\delta(\omega) - \delta(\omega^*)|`, to first order. The root mean
+square of what Q leaves out, over other draws of the law, is below 0.03 noise standard deviations.
+Systems with |delta| above 0.3 at their mode need the whole signal.
 """
 
 from __future__ import annotations
@@ -61,28 +61,31 @@ from popinv.seeds import generator
 
 # With fewer observations, whole signals take no longer.
 _FEWEST_OBSERVATIONS = 200
-# Draws of the law, and as many again spread wider by this factor, as modes may lie in the tails.
+# Number of draws of the law, and the factor that spreads as many further draws wider, since modes
+# may lie in the tails.
 _DRAWS, _WIDER = 500, 1.5
-# Root mean square of what is left out, in noise deviations, and the largest delta at a mode.
+# Largest root mean square of the omitted part, in noise standard deviations, and largest delta at a
+# mode.
 _LEFT_OUT, _FAR_OUT = 0.03, 0.3
-# The same of Q and M together, at the parameters of an evaluation. A basis is made for a cell of
-# parameters, in units of their natural size, so that the likelihood is smooth inside.
+# The largest root mean square for Q and M together, at the parameters of an evaluation. A basis is
+# made for a cell of parameters, in units of their natural size, so that the likelihood is smooth
+# inside.
 _CHECKED, _CELL = 0.045, 0.25
 # Largest number of directions, as a share of the observations; and the number of entries, m.
 _MOST_DIRECTIONS, _ENTRIES, _MORE_ENTRIES = 0.25, 2, 8
 # Proposals need not be accurate. Fewer entries make them cheaper.
 _FEW_ENTRIES = 64
-# Signals that are this many times larger than the median count as if they had this size.
+# A signal larger than this many times the median counts as if it had this size.
 _LARGE = 10.0
-# Singular values of draws of g_S that are rounding errors.
+# Smaller singular values of draws of g_S are rounding errors.
 _ROUNDING = 1e-12
 
 
 def reducible(problem: Problem) -> bool:
     """Return whether a problem's integrals may be computed in a span.
 
-    The observations are many and without gaps, the noise is the same but for a scale, and one
-    simulator for all systems can answer some of the observations alone.
+    The conditions: the observations are many and without gaps, the noise is the same except for a
+    scale, and one simulator for all systems can compute some of the observations alone.
     """
     conditions = problem.conditions
     return (
@@ -101,9 +104,9 @@ class Span:
     Attributes
     ----------
     whole, some, few : PushForward
-        Of all d_y observations, of the m in S, and of fewer that proposals are made by.
+        For all d_y observations, for the m in S, and for fewer from which proposals are made.
     noise : Whitening
-        Of all observations of the N systems.
+        The whitening of all observations of the N systems.
     changes, inside : list of NoiseChange
         Changes of the noise in each of its parameters, E, and these in the span, ``Q^T E Q``.
     directions : Tensor of shape (d_y, k)
@@ -343,7 +346,7 @@ def _weights(whitened: torch.Tensor) -> torch.Tensor:
 def _directions(vectors: torch.Tensor, checks: torch.Tensor) -> int:
     """Return how many of the vectors (r, d_y), in order, leave little of the checks (n, d_y).
 
-    More than there are, if all of them leave too much.
+    The result exceeds r if all vectors leave too much.
     """
     along = checks @ vectors.T
     beyond = ((checks - along @ vectors) ** 2).sum(dim=1)
@@ -354,12 +357,12 @@ def _directions(vectors: torch.Tensor, checks: torch.Tensor) -> int:
 
 
 def _mean_square(squares: torch.Tensor) -> torch.Tensor:
-    """Return the mean over systems of squared errors, those of whole signals' systems limited."""
+    """Return the mean over systems of squared errors, limited for systems with whole signals."""
     return squares.clamp(max=_FAR_OUT**2).mean(dim=0)
 
 
 def _entries(directions: torch.Tensor, count: int) -> torch.Tensor:
-    """Return so many rows of Q (d_y, k) as pivots, in increasing order."""
+    """Return ``count`` rows of Q (d_y, k) as pivots, in increasing order."""
     rows, rest = directions.numpy(), np.arange(len(directions))
     chosen: list[np.ndarray] = []
     while count:

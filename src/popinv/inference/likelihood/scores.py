@@ -27,7 +27,7 @@ from popinv.inference.surrogate_bias import FreshSolves, Scores, push_of
 if TYPE_CHECKING:
     from popinv.inference.distance_influence import DistanceInfluence
 
-# Pairs of noises for each solve, and the most solves, each of which is observed so many times.
+# Pairs of noises for each solve, and the most solves that are each observed this many times.
 _PAIRS, _MOST_SOLVES = 4, 4000
 
 
@@ -37,7 +37,7 @@ def pseudo_scores(problem: Problem, p: np.ndarray, draws: int | None = None) -> 
     Observed systems may have known quantities that none of the problem's systems has.
     """
     alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
-    # Each group has as many draws as those of the problem, and those of its own.
+    # Each group has as many draws as the problem's groups, but draws of its own.
     count = draws_for(len(problem.data)) if draws is None else draws
     groups = len(problem.conditions.groups[0])
 
@@ -69,9 +69,9 @@ def distance_scores(influence: DistanceInfluence) -> Scores:
 
 
 def surrogate_push(problem: Problem, estimate: xr.Dataset) -> Callable[[xr.Dataset], float]:
-    """Return a function from fresh solves to the push of the surrogate's error on a round.
+    """Return a function from fresh solves to the shift that the surrogate's error causes.
 
-    The push is in standard errors of the round's estimate, the largest of all parameters.
+    The shift is in standard errors of the round's estimate, the largest of all parameters.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def surrogate_push(problem: Problem, estimate: xr.Dataset) -> Callable[[xr.Datas
 
     def push(solves: xr.Dataset) -> float:
         fresh = FreshSolves.of(solves.isel(sample=slice(_MOST_SOLVES)))
-        # As many draws as the estimate had.
+        # The same number of draws as in the estimate.
         scores = pseudo_scores(problem, p, FEWEST_DRAWS)
         each = push_of(problem, p, scores, fresh, "fresh", _PAIRS)
         moved = len(problem.data) * each.mean(axis=0) @ bread

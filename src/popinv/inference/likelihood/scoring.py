@@ -6,19 +6,18 @@ With gradient g and information I (a positive matrix near the negative Hessian) 
 
 It is accepted if it raises the likelihood, and otherwise repeated with a larger damping lambda. No
 step depends on the units of a parameter. Logarithms of positive quantities move by at most one per
-step. The others are then solved for again (:mod:`popinv.optimisation.bounded`), so that a variance
-on its way to zero neither slows them nor leads them astray.
+step. The step then solves for the other parameters again (:mod:`popinv.optimisation.bounded`), so
+that a variance on its way to zero neither slows nor misleads them.
 
 The squares of few scores, or of a model that does not fit, are not the negative Hessian. The
-gradients before and after the last step s show the curvature along it. If it is a factor f > 1.3 of
-what I predicts, steps were too long, and the next one has the information
+gradients before and after the last step s show the curvature along it. If this curvature is a
+factor f > 1.3 of what I predicts, the steps were too long, and the next step has the information
 
 .. math:: I + (f - 1) \frac{I s s^T I}{s^T I s}.
 
-If, after ten steps, f is still below a quarter, as through an early surrogate, f = 1/4 takes its
-place.
+If f is still below a quarter after ten steps, as through an early surrogate, f = 1/4 replaces it.
 
-The ascent has arrived if the predicted gain of the next step, within its bounds, is less than
+The ascent has converged if the predicted gain of the next step, within its bounds, is less than
 ``TOLERANCE`` in the log likelihood. For a parameter that the data determine, this is about 0.03 of
 its standard error.
 """
@@ -50,15 +49,15 @@ _RIDGE = 1e-4
 _FLAT_INFORMATION, _MOST_FLAT, _OFF = 0.05, 3, 0.7
 # Steps from there.
 _FOLLOWING = 8
-# Errors of the draws that a slope along them exceeds.
+# A slope along them must exceed this many errors of the draws.
 _SURE = 3.0
-# Gain in the log likelihood for which a saddle is left.
+# The ascent leaves a saddle for at least this gain in the log likelihood.
 _WORTH_IT = 0.05
 _OF_POINT = ("p", "value", "gradient", "information", "error")
 # Share of the predicted change of the gradient along a step below which the information is lowered
 # to that share, and the steps after which this is done.
 _LEAST_CURVATURE, _PATIENCE = 0.25, 10
-# The share above which it is raised, and by how much at most.
+# The share above which the information is raised, and the largest factor.
 _MOST_CURVATURE, _LARGEST = 1.3, 10.0
 
 
@@ -90,13 +89,14 @@ class ScoringState:
     iteration : int
         Number of steps tried.
     arrived : bool
-        Whether no further step is worth taking.
+        Whether the ascent has converged.
     path : ndarray of shape (k, n_p)
         The accepted points, starting with the start.
     secant : ndarray of shape (2, n_p), optional
         The last accepted step, and how much the gradient has decreased along it.
     context : mapping of str to array
-        What the likelihood depends on beside p, from which an interrupted ascent builds it anew.
+        The quantities besides p on which the likelihood depends; an interrupted ascent rebuilds the
+        likelihood from them.
     """
 
     iteration: int
@@ -124,8 +124,8 @@ def begin(point: Point) -> ScoringState:
 def off_saddle(problem: Problem, point: Point, evaluate: Evaluate) -> Point:
     """Return a better point nearby, if the likelihood does not depend on p in some direction.
 
-    Where a model is the same for z and -z, a mean of zero is a saddle at which the gradient
-    vanishes, and no ascent leaves it. Both sides of each such direction are tried.
+    If a model is the same for z and -z, a mean of zero is a saddle at which the gradient vanishes,
+    and no ascent leaves it. The function tries both sides of each direction without curvature.
 
     Parameters
     ----------
@@ -146,9 +146,9 @@ def off_saddle(problem: Problem, point: Point, evaluate: Evaluate) -> Point:
                 continue
             if not _finite(tried):
                 continue
-            # What steps from the best would gain anyway is no merit of the other side.
+            # Gains that further steps from the best point would bring anyway do not count.
             worth = _reach(best, problem) + max(_WORTH_IT, tried.error)
-            # Beside a saddle, the other entries have to follow before anything is gained.
+            # Beside a saddle, the likelihood rises only after the other entries have followed.
             if tried.value <= worth < _reach(tried, problem):
                 tried = ascend(begin(tried), evaluate, problem, _FOLLOWING).point
             if tried.value > worth:
@@ -194,12 +194,12 @@ def _corrected(state: ScoringState, free: np.ndarray) -> Point:
 
 
 def _direction(point: Point, problem: Problem, damping: float) -> np.ndarray:
-    """Return the step (n_p,), with the logarithms and such limited in length."""
+    """Return the step (n_p,), limited in length for entries without unit, such as logarithms."""
     change, free = np.zeros(len(point.p)), problem.free
     information, gradient = point.information[np.ix_(free, free)], _known_slope(point, problem)
     size = sizes(information)
     scaled = information / np.outer(size, size)
-    # Nothing is known of a direction without information, which is left as it is.
+    # A direction without information stays unchanged.
     values, vectors = np.linalg.eigh(scaled)
     nothing = vectors[:, np.abs(values) < _SINGULAR]
     scaled = scaled + nothing @ nothing.T + damping * np.eye(len(size))
@@ -212,8 +212,8 @@ def _direction(point: Point, problem: Problem, damping: float) -> np.ndarray:
 def _known_slope(point: Point, problem: Problem) -> np.ndarray:
     """Return the gradient of the free entries, without what the error of the draws explains.
 
-    Along a direction that the data do not determine, the slope is all error, and the ascent would
-    follow it without end.
+    Along a direction that the data do not determine, the slope is only error, and the ascent would
+    never end.
     """
     free, scale = problem.free, problem.scale[problem.free]
     gradient = point.gradient[free]
@@ -258,7 +258,7 @@ def step(
     problem : Problem
         Says which entries move, which are logarithms and such, and how large a change is.
     tolerance : float
-        Predicted gain below which the ascent has arrived.
+        Predicted gain below which the ascent has converged.
     """
     old = _corrected(state, problem.free)
     gain = promised_gain(old, problem)
@@ -298,7 +298,7 @@ def ascend(
     progress: Callable[[ScoringState], None] | None = None,
     tolerance: float = TOLERANCE,
 ) -> ScoringState:
-    """Take steps until the ascent has arrived, or ``most`` steps have been tried.
+    """Take steps until the ascent has converged, or ``most`` steps have been tried.
 
     Parameters
     ----------
@@ -319,7 +319,7 @@ def ascend(
 
 
 def state_arrays(problem: Problem, state: ScoringState) -> dict[str, np.ndarray]:
-    """Return a state as arrays, for a checkpoint: on the first rank, those of all systems."""
+    """Return a state as arrays, for a checkpoint; the first rank returns all systems' arrays."""
     arrays = {
         "iteration": np.array(state.iteration),
         "damping": np.array(state.damping),

@@ -13,10 +13,10 @@ g is
     a_j = d_j'(g_j) / d_j(g_j),
 
 with kappa and iota the informations of f about its location and the logarithm of its scale, 1 and 2
-for a normal density. This is exact for a normal density or independent entries. It only sets
-steps and proposals, so that an approximation suffices.
+for a normal density. W is exact for a normal density or independent entries. W only sets steps and
+proposals, so that an approximation suffices.
 
-Of a censored entry the probability of its limits counts in the place of the density
+For a censored entry, the probability of its limits replaces the density
 (:mod:`popinv.population.noise.intervals`): given the entries that are seen, if normal noise is
 correlated (:mod:`popinv.inference.likelihood.censoring`). With k the share of the information of u
 that the limits of each entry leave, ``R^{-1}`` above becomes
@@ -60,15 +60,15 @@ class VaryingDensity(Density):
     ----------
     gamma : Tensor of shape (n_gamma,)
     low, high : Tensor of shape (n, d_y)
-        Ends between which observations lie; both are the observation where it was seen, and any
-        number where nothing was observed.
+        Ends between which observations lie; both equal the observation if it was seen, and are
+        arbitrary if nothing was observed.
     there : Tensor of bool, shape (n, d_y)
         Which entries were observed.
     scale : Tensor of shape (n,)
         s.
     covariates : Tensor of shape (n, k), optional
     whitening : Whitening
-        Of R, at scale 1.
+        The whitening of R, at scale 1.
     joint : CensoredEntries, optional
         The censored entries, if the noise is correlated.
     moved : tuple of (VaryingDensity, VaryingDensity)
@@ -118,7 +118,7 @@ class VaryingDensity(Density):
     def residual(self, g: torch.Tensor) -> torch.Tensor:
         """Return the whitened residuals r of signals g (n, ..., d_y), zero where none is seen.
 
-        Those of censored entries are the distances of the limits that g is beyond.
+        The residual of a censored entry is the distance of the limit that g is beyond.
         """
         d, r = self._standardised(g)
         if not self.censors:
@@ -202,7 +202,7 @@ class VaryingDensity(Density):
                 both = root[:, :, None] * root[:, None, :]
                 each = self._correlation(g) * both + torch.diag_embed(1 - share)
                 precision = torch.linalg.inv(each) * both
-        # The limits of a censored entry move with the deviation.
+        # The limits of a censored entry move with the standard deviation.
         moves = 1 / d + torch.where(self.there & ~self.exact, inside * rate, 0.0)
         rate = torch.where(self.exact, rate, 0.0)
         location = 1.0 if tails is None else location_information(tails)
@@ -215,12 +215,12 @@ class VaryingDensity(Density):
         """Return s d and r, each of the shape of g."""
         exact, y, scale = (self._along(x, g) for x in (self.exact, self.low, self.scale[:, None]))
         d = scale * self.noise.deviations(self.gamma, g, self.covariates)
-        # Infinite limits are left out before they are divided.
+        # Infinite limits are left out before the division.
         y = torch.where(exact, y, 0.0)
         return d, self.whitening.apply(torch.where(exact, (y - g) / d, 0.0))
 
     def _limits(self, g: torch.Tensor, d: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the standardised limits of censored entries, and infinite ones of others."""
+        """Return the standardised limits of censored entries; other limits are infinite."""
         there = self._along(self.there & ~self.exact, g)
         low, high = (self._along(x, g) for x in (self.low, self.high))
         low, high = torch.where(there, low, -torch.inf), torch.where(there, high, torch.inf)
@@ -263,7 +263,7 @@ class _VaryingAt(AtSignal):
 
     def noise_scores(self) -> Iterator[torch.Tensor]:
         for up, down in self.density.moved:
-            # The mode of the gradients must not reach those who are given the scores.
+            # The gradient mode must not reach the code that receives the scores.
             with torch.no_grad():
                 change = up.log_density(self.signal) - down.log_density(self.signal)
             yield change / (2 * _STEP)
@@ -293,7 +293,7 @@ def varying_density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
 def _density(
     problem: Problem, gamma: torch.Tensor, near: VaryingDensity | None = None
 ) -> VaryingDensity:
-    """Return the density at gamma, with the whitening of one near if its correlation is equal."""
+    """Return the density at gamma, with the whitening of ``near`` if the correlation is equal."""
     noise, conditions = problem.noise, problem.conditions
     assert isinstance(noise, VaryingNoise)
     # Noise that varies is not streamed.
@@ -306,7 +306,7 @@ def _density(
         if near is not None and torch.equal(noise.correlation(near.gamma, covariates), correlation):
             roots, joint = near.whitening, near.joint
         else:
-            # The scales are in the deviations, and censored entries are no residuals.
+            # The standard deviations contain the scales, and censored entries are no residuals.
             whole = (seen if noise.independent else seen & ~censored).numpy()
             gaps = (None, None) if whole.all() else (whole, np.zeros(y.shape[1]))
             roots = whitening(correlation, Conditions.stated(y.shape, None, *gaps))

@@ -24,14 +24,14 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 
 _STEP = 1e-4
-# An entry off the diagonal, relative to the largest on it, that is due to the difference of
-# covariances.
+# Smaller off-diagonal entries, relative to the largest diagonal entry, are errors of the difference
+# of covariances.
 _ROUNDING = 1e-10
 
 
 @dataclass(frozen=True)
 class Outside:
-    """What a change of noise does with residuals outside of a span of n systems.
+    """The effect of a change of noise on residuals outside of a span of n systems.
 
     See :mod:`popinv.inference.likelihood.reduced`.
 
@@ -57,10 +57,10 @@ class NoiseChange:
         E of each pattern of observed entries.
     trace : Tensor of shape (P,)
     diagonal : Tensor of shape (d_y,), optional
-        Of E, where there is one pattern and E is diagonal: for an amplitude of any noise, and for
-        deviations of independent noise.
+        The diagonal of E, if there is one pattern and E is diagonal: for an amplitude of any noise,
+        and for standard deviations of independent noise.
     outside : Outside, optional
-        The rest of the residuals, if E is that of a span.
+        The rest of the residuals, if E belongs to a span.
     """
 
     seen: torch.Tensor
@@ -100,7 +100,8 @@ class Whitening:
     Attributes
     ----------
     inverse : Tensor of shape (P, d_y, d_y)
-        ``L^{-1}`` of each pattern of observed entries; rows and columns of missing ones are zero.
+        ``L^{-1}`` of each pattern of observed entries; rows and columns of missing entries are
+        zero.
     pattern : Tensor of int, shape (n,)
         The pattern of each system.
     scale : Tensor of shape (n,)
@@ -177,7 +178,7 @@ def whitening(covariance: torch.Tensor, conditions: Conditions) -> Whitening:
     covariance : Tensor of shape (d_y, d_y) or (n, d_y, d_y)
         Gamma, the noise of scale 1, of all systems or of each.
     conditions : Conditions
-        Of the n systems.
+        Conditions of the n systems.
 
     Raises
     ------

@@ -27,8 +27,8 @@ def assess_population(
     Parameters
     ----------
     thresholds : mapping of str to float
-        What a surrogate that is good enough stays below, as
-        :meth:`popinv.config.study.Study.surrogate_thresholds` states it.
+        Upper limits for a good enough surrogate, as
+        :meth:`popinv.config.study.Study.surrogate_thresholds` states them.
     seed, null_resamples : int
         The study's seed, and the number of resamples of the held-out discrepancy.
     tests : bool

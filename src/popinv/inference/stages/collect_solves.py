@@ -20,11 +20,11 @@ _REMEDY = "Delete the folder 'chunks' of the round, and run again."
 
 
 def _check_made(chunks: Sequence[xr.Dataset], seed: int, solver: Mapping[str, Any]) -> None:
-    """Refuse chunks whose stores say that another seed, simulator or code has made them."""
+    """Refuse chunks whose stores say that another seed, simulator or code made them."""
     wanted = {"seed": seed, **plain(solver)}
     for number, chunk in enumerate(chunks):
         made = {"seed": chunk.attrs.get("seed"), **json.loads(chunk.attrs.get("config", "{}"))}
-        # The names are compared one by one only where something differs.
+        # The names are compared one by one only if something differs.
         if made != wanted and (differing := config_differences(made, wanted)):
             raise DataError(
                 f"chunk {number} of the solves was made with other settings:\n"
@@ -34,7 +34,7 @@ def _check_made(chunks: Sequence[xr.Dataset], seed: int, solver: Mapping[str, An
 
 
 def _check_proposed(chunks: Sequence[xr.Dataset], proposals: xr.Dataset) -> None:
-    """Refuse chunks whose parameters are not those that were proposed, in their order."""
+    """Refuse chunks whose parameters differ from the proposed ones, in their order."""
     wanted, start = rows_of(proposals["z"].variable), 0
     for number, chunk in enumerate(chunks):
         z = chunk["z"].values
@@ -75,16 +75,17 @@ def collect_solves(
     failure_budget : float
         Share of the fresh solves that may fail.
     solver : mapping, optional
-        What the stores of the chunks say that they were made with. Chunks that were never stored
-        say nothing.
+        The settings that the stores of the chunks record. Chunks that were never stored record
+        nothing.
     proposals : Dataset, optional
         The parameters that were to be solved, ``z`` along ``sample``.
     model : Model, optional
-        What the last surrogate is judged with. The first round has no surrogate to judge.
+        The model that judges the last surrogate. The first round has no surrogate to judge.
     thresholds : mapping of str to float, optional
-        Of a good surrogate, as :meth:`popinv.config.study.Study.surrogate_thresholds` states them.
+        Limits for a good surrogate, as :meth:`popinv.config.study.Study.surrogate_thresholds`
+        states them.
     previous_solves, previous_surrogate, previous_estimate, previous_observations : Dataset
-        What the last surrogate was made of and for.
+        The data and the estimate of the last surrogate.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 """Oracles: the law estimated with the noise known, and the noise with the law known.
 
 An oracle uses the estimator of the study's own answer and the same data. It uses the surrogate, and
-the surrogate's push is subtracted. If the push is too large and the study's answer used the solver,
-the oracle uses the solver too. The remaining error is the sampling error of the population for that
-estimator. With the likelihood, no other method can have a smaller one.
+subtracts the bias due to the surrogate's error. If this bias is too large and the study's answer
+used the solver, the oracle uses the solver too. The remaining error is the sampling error of the
+population for that estimator. No method has a smaller error than the likelihood.
 """
 
 from __future__ import annotations
@@ -69,12 +69,13 @@ def oracle(
     descent : DescentSettings
         Settings of the distance.
     fresh : FreshSolves, optional
-        Solves that measure the surrogate's push, or None if the simulator has no such error.
+        Solves that measure the bias due to the surrogate's error, or None if the simulator has no
+        such error.
     solver : callable, optional
         Makes the solver, for a study whose answer used it.
     surrogate : bool
-        Whether the surrogate is tried before the solver. Integrals through a poor one take many
-        draws, and the result is not used.
+        Whether the surrogate is tried before the solver. Integrals through a poor surrogate take
+        many draws, and the result is not used.
     """
     law_known = known == "law"
     held = replace(
@@ -119,7 +120,7 @@ def _maximum(
     problem: Problem, estimator: str, p: np.ndarray, settings: MarginalSettings
 ) -> Estimate:
     if estimator == "likelihood":
-        # The integrals of the study's own answer are accurate: no systems are looked at first.
+        # The integrals of the study's own answer are accurate, so no systems are checked first.
         return fit_marginal_likelihood(problem, p, settings, memory={}, rough=True)
     return fit_pseudo_likelihood(problem, [p])
 
@@ -154,7 +155,7 @@ def consult_oracle(
     Parameters
     ----------
     model : Model
-        With the true family of noise where the noise is known.
+        With the true family of noise if the noise is known.
     descent, polish, estimator : DescentSettings, PolishSettings, str
     distance, pseudo_likelihood, likelihood : Dataset
         The answers of all estimators.
@@ -170,7 +171,7 @@ def consult_oracle(
     )
     through_solver = answer.attrs.get("through") == "solver"
     solver = partial(_solver, model.forward, seed) if through_solver else None
-    # What the surrogate's error does to moments, in standard errors of the answer.
+    # Effect of the surrogate's error on moments, in standard errors of the answer.
     shift = np.abs(pseudo_likelihood["surrogate_shift"].values)
     errors = np.sqrt(np.diag(answer["covariance"].values))
     true, start = np.concatenate(parameters_of(truth)), estimate_of(answer)

@@ -40,14 +40,14 @@ def deconvolve(
     surrogate : Dataset or TrainedSurrogate
         The forward model itself may take its place.
     estimate : Dataset
-        That of the last round, where the descent starts.
+        The estimate of the last round, where the descent starts.
     check : Dataset
         The record of solves, whose last round the surrogate has not seen.
     seed : int
         The study's seed.
     device : {"cpu", "auto", "cuda"}
     checkpoint : Checkpoint, optional
-        An interrupted descent goes on from there.
+        An interrupted descent continues from there.
     """
     through = surrogate_of(surrogate, device)
     problem = descent_problem(model, observations, through, seed, "descent")

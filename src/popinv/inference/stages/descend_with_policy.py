@@ -29,12 +29,12 @@ def descend_with_policy(
     Parameters
     ----------
     estimate : Dataset
-        That of the last round, where the descent starts.
+        The estimate of the last round, where the descent starts.
     seed : int
         The study's seed.
     device : {"cpu", "auto", "cuda"}
     checkpoint : Checkpoint, optional
-        An interrupted descent goes on from there.
+        An interrupted descent continues from there.
     """
     through = surrogate_of(surrogate, device)
     # The stage of the study's own descent: its random numbers and its start are the same.

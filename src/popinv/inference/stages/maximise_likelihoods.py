@@ -44,18 +44,18 @@ def maximise_likelihoods(
     surrogate : Dataset or TrainedSurrogate
         The forward model itself may take its place.
     estimate : Dataset
-        That of the last round.
+        The estimate of the last round.
     check : Dataset
         The record of solves, whose last round the surrogate has not seen.
     seed : int
         The study's seed.
     likelihood : bool
-        Whether the marginal likelihood is asked for.
+        Whether to compute the marginal likelihood.
     seconds_per_solve : float
         Nominal cost of a solve; the forward model itself is used where the settings allow it.
     device : {"cpu", "auto", "cuda"}
     checkpoint : Checkpoint, optional
-        An interrupted ascent goes on from there.
+        An interrupted ascent continues from there.
 
     Returns
     -------

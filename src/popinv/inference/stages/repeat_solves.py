@@ -33,9 +33,9 @@ def repeat_solves(
     ----------
     forward, law : ForwardSection, LawSection
     observations : Dataset
-        Of systems whose known quantities the solved ones have, in turns.
+        Observations of the systems whose known quantities the solved systems take in turns.
     distance : Dataset
-        The estimate of the descent whose law the systems are drawn from.
+        The estimate of the descent; the systems are drawn from its law.
     seed, repeats, systems : int
         The study's seed, solves of each system, and number of systems.
     """

@@ -33,7 +33,7 @@ def resample_systems(
     resamples: int,
     device: str = "cpu",
 ) -> xr.Dataset:
-    """Return the study's estimate from each of so many resamples of the systems.
+    """Return the study's estimate from each of ``resamples`` resamples of the systems.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ _CHECK = "check"
 
 @dataclass(frozen=True)
 class Round:
-    """The artefacts of a round; the check at the end has solves alone.
+    """The artefacts of a round; the check at the end has only solves.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ def run_rounds(
         Whether the systems have a design or covariates, which are proposed with the parameters.
     device : {"cpu", "auto", "cuda"}
     say : callable
-        Told in words what comes next.
+        Receives a sentence about the next step.
 
     Raises
     ------
@@ -181,11 +181,12 @@ def solve_round(
     chunk_size : int, optional
         Number of systems that are solved together; all of them by default.
     model, thresholds : Model, mapping of str to float
-        What the last surrogate is judged with. The first round has none to judge.
+        The model and limits that judge the last surrogate. The first round has no surrogate to
+        judge.
     observations : Dataset, optional
         The observed systems, where they have a design or covariates.
     previous_solves, previous_surrogate, previous_estimate, previous_observations : Dataset
-        The artefacts of the last round, and the observations it was for.
+        The artefacts of the last round, and the observations for which they were made.
 
     Raises
     ------

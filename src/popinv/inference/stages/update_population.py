@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
 
-# Starts beside that of the study.
+# Starts in addition to the study's own.
 _FURTHER_STARTS = 3
 
 
@@ -31,10 +31,10 @@ def update_population(
     Parameters
     ----------
     surrogate : Dataset or TrainedSurrogate
-        That of the round, or the forward model itself in its place. Where it was passed on, so is
-        the last estimate.
+        The surrogate of the round, or the forward model itself in its place. If the surrogate was
+        passed on, so is the last estimate.
     previous_estimate : Dataset, optional
-        That of the last round.
+        The estimate of the last round.
     seed, round_number : int
         Address of the random draws.
     device : {"cpu", "auto", "cuda"}
@@ -53,13 +53,13 @@ def update_population(
 
     through = surrogate_of(surrogate, device)
     problem = descent_problem(model, observations, through, seed, f"update/{round_number}")
-    # An early surrogate can lead the estimate astray; the study's start then leads it back.
+    # An early surrogate can mislead the estimate; the study's start then corrects it.
     starts = [start(model, problem)]
     if is_exact(through):
         starts += promising_starts(problem, starts[0], _FURTHER_STARTS)
     if previous_estimate is not None:
         starts.insert(0, estimate_of(previous_estimate))
-    # The estimate chooses solves and weighs the error of the surrogate, for which that is enough.
+    # These draws suffice, as the estimate only chooses solves and weighs the surrogate's error.
     draws = min(FEWEST_DRAWS, draws_for(len(problem.data)))
     estimate = fit_pseudo_likelihood(problem, starts, draws=draws)
     dataset = estimate_dataset(problem, estimate, {"converged": 0})

@@ -126,13 +126,14 @@ class Setting:
     def gap_of(self, counts: Sequence[int] | np.ndarray, epochs: float = math.inf) -> float:
         """Return W_inf after T epochs on different data, by batch (Lemma 3.3, Corollary J.1).
 
-        The counts (n/b,) are those of the different records in each batch. T is infinite for the
+        The counts (n/b,) give the number of different records in each batch. T is infinite for the
         stationary laws.
 
         Raises
         ------
         ConfigError
-            If the number of counts is not that of the batches, or a count exceeds the batch.
+            If the number of counts differs from the number of batches, or a count exceeds the
+            batch.
         """
         given = np.asarray(counts)
         if given.shape != (self.batches,) or given.min() < 0 or given.max() > self.batch:

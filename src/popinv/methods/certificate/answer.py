@@ -1,32 +1,32 @@
 r"""Removal of systems from a study's answer, which is a mean over them, under certificate.
 
-A reference answer :math:`p_0` is fitted to other systems, the study's tested ones. With the scores
-s_n of the likelihood at p_0, and the information J of one system, on average over the reference,
-one step from there is
+A reference answer :math:`p_0` is fitted to other systems, the study's tested systems. With the
+scores s_n of the likelihood at p_0, and the information J of one system, on average over the
+reference, one step from there is
 
 .. math::
     p = p_0 + J^{-1} \frac1N \sum_n s_n = p_0 + L^{-T} \frac1N \sum_n t_n,
     \qquad t_n = L^{-1} s_n, \quad J = L L^T .
 
 The scores hold an equal part of the gradient of the penalties. The step is as efficient as the
-maximum, up to the square of the distance from p_0 (Le Cam's one-step
-estimator; van der Vaart, Asymptotic Statistics, 1998, section 5.7). The mean minimises the sum of
+maximum, up to the square of the distance from p_0 (Le Cam's one-step estimator; van der Vaart,
+Asymptotic Statistics, 1998, section 5.7). The mean minimises the sum of
 :math:`|u|^2/2 - t_n \cdot u`, in which each system's term is 1-strongly convex and 1-smooth. A
-contribution t_n depends on system n alone, and is clipped to a length C, which bounds what one
-system can do. In these coordinates a standard error of the answer is :math:`1/\sqrt N`.
+contribution t_n depends on system n alone, and is clipped to a length C, which bounds the effect of
+one system. In these coordinates a standard error of the answer is :math:`1/\sqrt N`.
 
-The mean is learned by noisy projected descent with one batch. A step of rate eta leaves the share
-c = 1 - eta of a distance, so that K steps without the removed systems leave c^K of the gap that
-they had caused. The noise that hides the rest stays in the answer. Its deviation in each direction,
-in standard errors of the answer, is the price
+The mean is learned by noisy projected descent with one batch. A step of rate eta leaves the share c
+= 1 - eta of a distance, so that K steps without the removed systems leave c^K of the gap that they
+had caused. The noise that hides the rest stays in the answer. Its standard deviation in each
+direction, in standard errors of the answer, is the price
 
 .. math:: \sqrt{N} \sqrt{\frac{2 \eta \sigma^2}{1 - c^2}} .
 
-An attack tells from an answer whether systems were removed from it or never there. Both answers are
-noisy. The best statistic for two normal laws of equal covariance that differ in their means is the
-projection on the difference. With a threshold, at most a share beta of the answers that never saw
-the systems, and at least a share alpha of those that did, lie beyond it. Any
-(epsilon, delta)-guarantee then implies
+An attack infers from an answer whether systems were removed from it or never there. Both answers
+are noisy. The best statistic for two normal laws of equal covariance that differ in their means is
+the projection on the difference. With a threshold, at most a share beta of the answers that never
+saw the systems, and at least a share alpha of those that did, lie beyond it. Any (epsilon,
+delta)-guarantee then implies
 
 .. math:: \epsilon \ge \log \frac{\alpha - \delta}{\beta} .
 
@@ -72,9 +72,9 @@ from popinv.methods.privacy import clipped
 
 EPSILONS = (0.1, 1.0, 10.0)
 
-# The share of a gap that an end has left, and the distance that counts as rounding.
+# The remaining share of a gap at an end, and the distance that counts as rounding.
 _FORGOTTEN, _ROUNDING = 1e-14, 1e-8
-# The bounds of the attack hold with 95 % each; it tries so many thresholds.
+# Each bound of the attack holds with 95 %; the attack tries this many thresholds.
 _LEVEL, _THRESHOLDS = 0.05, 50
 
 
@@ -104,9 +104,9 @@ class Contributions:
 def reference_and_records(
     problem: Problem, observations: xr.Dataset
 ) -> tuple[Problem, Problem, int]:
-    """Return the problems of the reference systems and of those that can be removed.
+    """Return the problems of the reference systems and of the removable systems.
 
-    The latter are the first ones that the study learned from; their number is returned too.
+    The removable systems are the first that the study learned from; their number is returned too.
 
     Raises
     ------
@@ -131,9 +131,9 @@ def contributions_of(
 ) -> Contributions:
     """Fit the reference, and return the contributions of the records.
 
-    The start (n_p,) of the fit must not depend on the records. The estimator is that of the study's
-    answer, with so many draws for each system's integral in the likelihood. The pseudo-likelihood
-    serves for the distance, which has no scores of single systems.
+    The start (n_p,) of the fit must not depend on the records. The estimator is the study's own,
+    with ``draws`` draws for each system's integral in the likelihood. The pseudo-likelihood
+    replaces the distance, which has no scores of single systems.
     """
     estimate, used = fit_pseudo_likelihood(reference, [start]), "pseudo_likelihood"
     settings = MarginalSettings(draws=draws)
@@ -142,7 +142,7 @@ def contributions_of(
             estimate = fit_marginal_likelihood(reference, estimate.p, settings)
             used = "likelihood"
         except DivergenceError as error:
-            print(f"the reference is that of the pseudo-likelihood: {error}")
+            print(f"the pseudo-likelihood gives the reference: {error}")
     if used == "likelihood":
         problem = records
         scores = likelihood_near(problem, estimate.p, settings).here.scores
@@ -150,19 +150,19 @@ def contributions_of(
         problem = records.of_moments
         scores = pseudo_scores(problem, estimate.p)(problem)
     free = problem.free & (np.diag(estimate.bread) > 0)
-    # The curvature of the reference systems, of which the bread is the inverse, is a sum.
+    # The curvature of the reference systems, whose inverse is the bread, is a sum.
     information = restricted_inverse(estimate.bread, free) / len(reference.data)
     lower = np.linalg.cholesky(information[np.ix_(free, free)])
     root = np.zeros((len(free), int(free.sum())))
     root[free] = scipy.linalg.solve_triangular(lower, np.eye(len(lower)), lower=True).T
-    # What the penalties say of the answer is public; each record bears the same part of it.
+    # The penalties are public; each record bears the same part of them.
     public = penalty_at(problem, estimate.p).gradient / len(scores)
     return Contributions(estimate.p, root, (scores - public) @ root, used)
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What the removal starts from.
+    """The start of the removal.
 
     ``longest`` is C, the length to which contributions are clipped, and ``sigma`` the smallest
     noise with which a first removal takes the wanted epochs. After ``learnt`` epochs of learning
@@ -192,9 +192,9 @@ class Learned:
         return np.delete(self.clipped, list(systems), axis=0).mean(axis=0)
 
     def kept(self, systems: Sequence[int]) -> float:
-        """Return the factor from means with empty places to those of the other systems.
+        """Return the factor from means with empty places to means of the other systems.
 
-        An empty place counts as a contribution of zero. How many places are empty is no secret.
+        An empty place counts as a contribution of zero. The number of empty places is not secret.
         """
         return self.setting.n / (self.setting.n - len(systems))
 
@@ -210,10 +210,10 @@ def learn_from(
 ) -> Learned:
     """Return records, constants and noise for a guarantee.
 
-    The seed is that of the partition, which is of one batch. Delta is one over the number of
-    systems. A first removal takes at most so many epochs of the rate eta. ``clipping`` is C in
-    units of the square root of the number of parameters, the root mean square length of a
-    contribution under the reference.
+    The seed belongs to the partition, which has one batch. Delta is one over the number of systems.
+    A first removal takes at most ``epochs`` epochs of the rate eta. ``clipping`` is C in units of
+    the square root of the number of parameters, the root mean square length of a contribution under
+    the reference.
     """
     count, k = contributions.each.shape
     longest = clipping * math.sqrt(k)
@@ -221,7 +221,7 @@ def learn_from(
     records = Records.of(
         np.ones((count, 1)), targets, Partition(count, count, seed, "certified_unlearning")
     )
-    # The mean of clipped contributions lies in the ball, so that the projection does no harm.
+    # The mean of clipped contributions lies in the ball, so that the projection does not change it.
     setting = Setting(count, count, rate, 1.0, 1.0, longest, radius=longest, emptied=True)
     goal = Goal(epsilon, 1 / count)
     sigma = setting.sigma_for(epsilon, goal.delta, setting.gap(), epochs, goal.form)
@@ -230,11 +230,11 @@ def learn_from(
 
 
 def price(learned: Learned, epsilon: float, epochs: int) -> float:
-    """Return the deviation of the noise in standard errors of the answer, for one removal."""
+    """Return the noise's standard deviation in standard errors of the answer, for one removal."""
     setting = learned.setting
     goal = replace(learned.goal, epsilon=epsilon)
     sigma = setting.sigma_for(epsilon, goal.delta, setting.gap(), epochs, goal.form)
-    # The deviation of the stationary noise in one coordinate.
+    # The standard deviation of the stationary noise in one coordinate.
     deviation = math.sqrt(2 * setting.rate / (1 - setting.contraction**2)) * sigma
     return deviation * math.sqrt(setting.n)
 
@@ -245,8 +245,8 @@ class Removed:
 
     The means (r, k) of contributions are ``learnt``, ``sequence`` (removed one by one), ``batch``
     (all at once) and ``anew`` (learned anew without them); without noise they are exact (k,), with
-    all systems and without the removed ones. The holders ``sequence`` and ``batch`` are those of
-    the first run.
+    all systems and without the removed ones. The holders ``sequence`` and ``batch`` belong to the
+    first run.
     """
 
     means: dict[str, np.ndarray]
@@ -258,7 +258,7 @@ class Removed:
 def remove_from(learned: Learned, systems: Sequence[int], runs: int, noise_seed: int) -> Removed:
     """Remove systems one by one and all at once, and learn anew without them.
 
-    The answer of one run is certified; the others show what the noise does.
+    The answer of one run is certified; the other runs show the effect of the noise.
     """
     noise = EpochNoise(learned.sigma, noise_seed, "certified_unlearning")
     held = learn(learned.records, learned.loss, learned.setting, noise, learned.learnt, runs)
@@ -281,8 +281,8 @@ def remove_from(learned: Learned, systems: Sequence[int], runs: int, noise_seed:
 def nothing_removed(learned: Learned, systems: Sequence[int]) -> list[Invariant]:
     """Check that the descent without noise has the means of the contributions as its ends.
 
-    Where no system is removed it stays at the mean of all, and without some it ends at the mean of
-    the others.
+    If no system is removed, the descent stays at the mean of all; without some systems, it ends at
+    the mean of the others.
     """
     setting, mean = learned.setting, learned.clipped.mean(axis=0)
     root, whole = math.sqrt(setting.n), IndependentRuns(mean[None, :, None])
@@ -329,8 +329,8 @@ def empirical_epsilon(
 ) -> float:
     """Return the lower bound on epsilon that the attack proves, 0 if it proves none.
 
-    The answers (r, k) saw the systems and had them removed, or never saw them. The removed systems
-    had moved the answer in the direction (k,).
+    The answers (r, k) either used the systems before their removal, or never used them. The removed
+    systems had moved the answer in the direction (k,).
     """
     one, other = seen @ direction, unseen @ direction
     half = len(one) // 2, len(other) // 2

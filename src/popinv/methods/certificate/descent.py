@@ -191,7 +191,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class EpochNoise:
-    """The noise of each epoch, a function of (seed, stage, epoch); sigma may be one of each run.
+    """The noise of each epoch, a function of (seed, stage, epoch); each run may have its own sigma.
 
     Anyone who knows the seed can subtract the noise; see ``requests``.
     """
@@ -210,7 +210,7 @@ class IndependentRuns:
 
 
 def project(parameters: np.ndarray, radius: float) -> np.ndarray:
-    """Return each run's nearest point of the ball. Points inside stay where they are."""
+    """Return each run's nearest point of the ball. Points inside do not move."""
     if radius == math.inf:
         return parameters
     lengths = np.sqrt((parameters**2).sum(axis=(0, 1)))

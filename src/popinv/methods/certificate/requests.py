@@ -1,15 +1,15 @@
 r"""Removal of records with a certificate.
 
-The guarantee after each request compares two laws of the parameters: the current one, and that of
-learning anew without the removed records, from the same start over the same partition for the same
-total number of epochs. They differ by a Rényi divergence of order a of at most A a, for all a > 1
-in both directions, and hence by (epsilon, delta). Both runs have the same number of epochs, so the
-gap of Lemma 3.3 bounds their distance whether or not learning has converged. Theorem 3.11 carries
-the gap from one request to the next.
+The guarantee after each request compares two laws of the parameters: the current law, and the law
+after learning again without the removed records, from the same start over the same partition for
+the same total number of epochs. The two laws differ by a Rényi divergence of order a of at most A
+a, for all a > 1 in both directions, and hence by (epsilon, delta). Both runs have the same number
+of epochs, so the gap of Lemma 3.3 bounds their distance whether or not learning has converged.
+Theorem 3.11 carries the gap from one request to the next.
 
-A certificate is a JSON file that says which records are removed, and the guarantee. It holds
-everything from which the guarantee follows, so that :func:`verify` can check it. It does not hold
-the noise: anyone who can rebuild the noise can subtract it.
+A certificate is a JSON file that says which records are removed, and the guarantee. The file holds
+everything from which the guarantee follows, so that :func:`verify` can check it. The file does not
+hold the noise: anyone who can rebuild the noise can subtract it.
 """
 
 from __future__ import annotations
@@ -69,9 +69,10 @@ class Goal:
 class Removal:
     """A served request.
 
-    It is replaced if other records took the places, which otherwise are empty. The counts are those
-    of the removed records in each batch. ``own_gap`` is due to this request alone, and ``gap`` also
-    to what is left of earlier ones. The divergence of order a is at most the coefficient times a.
+    It is ``replaced`` if other records took the places, which otherwise stay empty. The counts give
+    the number of removed records in each batch. ``own_gap`` is due to this request alone, and
+    ``gap`` also to the remaining gaps of earlier requests. The divergence of order a is at most the
+    coefficient times a.
     """
 
     records: tuple[int, ...]
@@ -147,7 +148,7 @@ def remove(
     """Return the model without some records, removed to the goal in one request.
 
     The choice of the records, which have numbers from 0, must not depend on the parameters. The
-    replacements (s, d) and (s, k) take the places, which otherwise stay empty; the constants assume
+    replacements (s, d) and (s, k) fill the places, which otherwise stay empty; the constants assume
     features no longer than ``bound``.
 
     Raises
@@ -337,9 +338,9 @@ def _statement(holder: Holder) -> str:
     return (
         f"After {len(holder.removals)} requests, which removed {count} of {there} "
         f"records, the parameters are ({last.epsilon:.4g}, {last.goal.delta:.4g})-"
-        "indistinguishable, in both directions, from those of learning anew without these records, "
-        f"for {holder.model.epochs} epochs from the same random start over the same partition; the "
-        f"Renyi divergence of every order a > 1 is at most {last.coefficient:.4g} a."
+        "indistinguishable, in both directions, from parameters learned anew without these "
+        f"records, for {holder.model.epochs} epochs from the same random start over the same "
+        f"partition; the Renyi divergence of every order a > 1 is at most {last.coefficient:.4g} a."
     )
 
 
@@ -399,7 +400,7 @@ def _follow(read: _Certificate) -> None:
     partition = Partition(placed.n, placed.batch, placed.seed, placed.stage)
     same = (partition.n, partition.batch) == (setting.n, setting.batch)
     if partition.sha256 != placed.sha256 or not same:
-        raise DataError("the partition is not that of its seed, or not that of the constants")
+        raise DataError("the partition does not follow from its seed, or not from the constants")
     left, epochs = 0.0, read.constants.learning_epochs
     gone: set[int] = set()
     for number, request in enumerate(read.requests, start=1):
@@ -427,7 +428,7 @@ def _follow(read: _Certificate) -> None:
                 )
         if epsilon > request.epsilon_asked * (1 + 1e-9):
             raise DataError(
-                f"request {number}: epsilon = {epsilon:g} is more than was asked, "
+                f"request {number}: epsilon = {epsilon:g} is more than was requested, "
                 f"{request.epsilon_asked:g}"
             )
         left = setting.shrunk(gap, request.epochs)

@@ -70,9 +70,9 @@ _COVERS = (
     "The parameters of law and noise: {names}. They are one step from a reference answer, which "
     "was fitted to {reference} other systems that cannot be removed. Not covered: the surrogate, "
     "whose solves were chosen where an answer with all systems lay, the correction for its error, "
-    "which is that of the study, and the study's own answer, files and figures."
+    "which is the study's, and the study's own answer, files and figures."
 )
-# The largest numbers in the arrays of all runs.
+# Largest number of entries in the arrays of all runs.
 _MOST_NUMBERS = 4e7
 # Of a picture.
 _MOST_PARAMETERS = 12

@@ -7,13 +7,14 @@ observer takes the most probable observations given the messages h_r of all roun
 
 .. math:: \min_u \; \sum_n |u_n|^2 + \sum_r |h_r(u) - h_r|^2 / \tau_r^2 ,
 
-by Gauss-Newton steps from several starts, with tau that falls to the deviation of the noise, or to
-a millionth of an entry's size (inversion of gradients; Zhu, Liu and Han, Deep leakage from
-gradients, NeurIPS 2019). Reconstructed systems are matched with true ones as well as can be, in
-favour of the observer. The error is the distance of the observations over that of an observer who
-has no message, and takes the model's mean or draws of the model, matched alike: 0 if they are
-found, 1 if nothing is learned. Rounds of the likelihood are not used, so that an observer may learn
-more than this.
+by Gauss-Newton steps from several starts, with tau that falls to the standard deviation of the
+noise, or to a millionth of an entry's size (inversion of gradients; Zhu, Liu and Han, Deep leakage
+from gradients, NeurIPS 2019). Reconstructed systems are matched with true systems as well as
+possible, in favour of the observer. The error is a ratio of two distances from the true
+observations. The numerator belongs to the reconstruction. The denominator belongs to an observer
+without a message, who takes the model's mean or draws of the model, matched in the same way. The
+error is 0 if the observations are found, and 1 if nothing is learned. Rounds of the likelihood are
+not used, so that an observer may learn more than this.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from popinv.methods.federated.site import MomentsSoFar
 from popinv.seeds import generator
 
 # Starts, steps for each tau, falls of tau, and the relative gain that ends the steps: for few
-# unknown numbers, and for many, of which a message says little.
+# unknown numbers, and for many, which a message hardly determines.
 _FEW_NUMBERS, _DRAWN = 1000, 5
 _THOROUGH = (12, 30, 10.0 ** -np.arange(0.0, 6.5, 0.5), 1e-6)
 _QUICK = (2, 8, 10.0 ** -np.arange(0.0, 6.5, 2.0), 1e-3)
@@ -40,8 +41,8 @@ class Told:
     """A round at p (n_p,) as the observer sees it.
 
     The matrix (m, n_p) makes the message of the sum of the scores, and the message may hold the
-    value too. Each of its numbers has noise of this deviation. By default the moments are of all
-    draws.
+    value too. Each number of the message has noise of standard deviation ``deviation``. By default
+    the moments use all draws.
     """
 
     p: np.ndarray
@@ -60,8 +61,8 @@ def can_attack(problem: Problem) -> bool:
 def reconstruction_error(problem: Problem, rounds: Sequence[Told], moments: MomentsSoFar) -> float:
     """Return the error of the reconstructed observations over their spread.
 
-    The problem is that of the systems behind the messages, and the moments are those of the sites,
-    which the observer can compute.
+    The problem holds the systems behind the messages, and the moments are the sites' moments, which
+    the observer can compute.
     """
     problem = problem.of_moments
     quadratics = [_Quadratic(problem, told, moments) for told in rounds]
@@ -85,7 +86,7 @@ def reconstruction_error(problem: Problem, rounds: Sequence[Told], moments: Mome
             u, loss = _descended(quadratics, mean, root, u, target, tau, steps, gain)
         if loss < least:
             best, least = mean + u @ root.T, loss
-    # What the observer knows without any message: the mean, and draws of the model.
+    # Without any message the observer knows the mean, and draws of the model.
     drawn = [mean + rng.standard_normal(data.shape) @ root.T for _ in range(_DRAWN)]
     unknowing = float(np.mean([_error(problem, draw) for draw in drawn]))
     return _error(problem, best) / min(unknowing, _error(problem, mean + 0 * data))
@@ -135,7 +136,7 @@ def _descended(
 
 
 def _error(problem: Problem, found: np.ndarray) -> float:
-    """Return the distance of found observations from the true ones, matched as well as can be."""
+    """Return the distance of found from true observations, matched as well as possible."""
     data = np.asarray(problem.data)
     seen = problem.conditions.present.astype(float)
     # Squared distances of true systems, in rows, from reconstructed ones.

@@ -11,8 +11,8 @@ s < t shares a key, from which both draw the same mask, uniform on all residues.
 site t subtracts it. The sum of all messages is exact, and every proper subset of them is uniform
 (Bonawitz et al., Practical secure aggregation for privacy-preserving machine learning, CCS 2017).
 
-The keys would come from a key agreement of the sites; here they follow from a seed. Sites that drop
-out are not treated: all sites answer in each round.
+The keys would come from a key agreement of the sites; here they follow from a seed. Sites may not
+drop out: all sites answer in each round.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def packed(message: Message) -> np.ndarray:
 
 
 def unpacked(vector: np.ndarray, like: Message) -> dict[str, np.ndarray]:
-    """Return the message of a vector, with names and shapes like those of another message."""
+    """Return the message of a vector, with the names and shapes of another message."""
     message: dict[str, np.ndarray] = {}
     at = 0
     for name, example in like.items():
@@ -87,9 +87,9 @@ def decoded(residues: np.ndarray) -> np.ndarray:
 
 
 def masked(residues: np.ndarray, site: int, sites: int, seed: int, index: int) -> np.ndarray:
-    """Return the message of a site, of so many, under its masks.
+    """Return the message of one of ``sites`` sites under its masks.
 
-    The seed is that of the keys. No round, which ``index`` counts, has the masks of another.
+    The seed determines the keys. Each round, counted by ``index``, has masks of its own.
     """
     hidden = residues.copy()
     for other in range(sites):
@@ -121,7 +121,7 @@ class MessageRound:
 class Channel:
     """The connection of the server with ``count`` sites, and the rounds so far.
 
-    If it is secure, messages are masked; the seed is that of the masks.
+    If it is secure, messages are masked; the seed determines the masks.
     """
 
     count: int

@@ -1,6 +1,6 @@
-"""The federated answer beside the pooled one and those of the sites alone.
+"""Comparison of the federated answer with the pooled answer and each site's own answer.
 
-In numbers and words, as a dataset, as tables and as pictures.
+The comparison has numbers, words, a dataset, tables and pictures.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from popinv.methods.federated.method import Federated
 
 WAYS = ("federated", "pooled", "alone")
-# The ratio of standard errors within which a federated answer is as good as the pooled one.
+# Within this ratio of standard errors, a federated answer is as good as the pooled answer.
 _AS_GOOD = 1.1
 
 
@@ -45,9 +45,9 @@ _AS_GOOD = 1.1
 class Compared:
     """The answers of all ways, and the record of the rounds.
 
-    ``names`` are the parameters of law and noise. The federated and the pooled answers are one for
-    all sites, or one for each; a site by itself may have none. The errors are those of
-    reconstructed observations, and the sizes the numbers of the systems of each site.
+    ``names`` are the parameters of law and noise. All sites share one federated and one pooled
+    answer, or each site has its own; a site by itself may have no answer. The errors belong to
+    reconstructed observations, and the sizes are the numbers of systems of each site.
     """
 
     names: Sequence[str]
@@ -71,11 +71,11 @@ class Compared:
         return np.array([nothing if one is None else getattr(one, name) for one in answers])
 
     def natural(self, way: str, problem: Problem) -> np.ndarray:
-        """Return the answers (site, parameter) as they are told; NaN where there is none."""
+        """Return the answers (site, parameter) as users read them; NaN where there is none."""
         return np.array([problem.natural(p) if np.isfinite(p).all() else p for p in self.of(way)])
 
     def ratio(self, way: str) -> np.ndarray:
-        """Return standard errors over the pooled ones (site, parameter); NaN if held."""
+        """Return standard errors over the pooled standard errors (site, parameter); NaN if held."""
         return self._over_pooled(self.of(way, "standard_error"))
 
     def distance(self, way: str) -> np.ndarray:
@@ -196,8 +196,8 @@ def dataset(compared: Compared, problem: Problem) -> xr.Dataset:
 def answers_table(compared: Compared, problem: Problem) -> pd.DataFrame:
     """Return one row for each site and parameter.
 
-    Standard errors are over the pooled ones, and distances are from the pooled answer in its
-    standard errors, both of the unconstrained parameters.
+    Standard errors are divided by the pooled standard errors, and distances from the pooled answer
+    are in its standard errors, both for the unconstrained parameters.
     """
     count, sites = len(compared.names), compared.sites
     columns = {
@@ -233,7 +233,7 @@ _MARKERS: dict[str, tuple[str, Marker]] = {
 
 
 def draw_answers(result: xr.Dataset) -> Sheet:
-    """Return each site's answer in each way, with 95 % intervals, about the pooled one."""
+    """Return each site's answer in each way, with 95 % intervals, about the pooled answer."""
     names, sites = result["fitted"].values, [str(site) for site in result["site"].values]
     origin = result["unconstrained"].sel(way="pooled").isel(site=0)
     unit = result["standard_error"].sel(way="pooled").isel(site=0)
@@ -258,7 +258,7 @@ def draw_answers(result: xr.Dataset) -> Sheet:
 
 
 def draw_reconstruction(result: xr.Dataset) -> Sheet:
-    """Return the error of reconstructed observations by what is behind a message."""
+    """Return the error of reconstructed observations by the systems behind a message."""
     behind, errors = result["behind"].values, result["reconstruction_error"].values
     place = np.arange(len(behind))
     marks: list[Mark] = [

@@ -17,7 +17,7 @@ from popinv.sections.messages import ConfigProblem
 from popinv.sections.text_files import kind_of
 
 _MOST_SITES = 50
-# Systems that a site of a synthetic split has at least, as a file has.
+# Fewest systems of a site in a synthetic split, as in a file.
 _FEWEST_SYSTEMS = 4
 
 
@@ -154,7 +154,7 @@ class Federated(MethodSection):
 
 
 # Evaluations of the likelihood of all systems: by the federation, in one place and by sites alone,
-# and calls of the surrogate for each system in one.
+# and calls of the surrogate for each system in one evaluation.
 _EVALUATIONS, _CALLS = 100, 200
 # Numbers for each number of the observations: slopes of the messages that are inverted.
 _SLOPES = 200

@@ -5,22 +5,22 @@ With the expected information J of one system at p, :math:`J = L L^T`, each syst
 
 .. math:: m = \sum_n t_n + \sigma_r C\, \xi, \qquad \xi \sim N(0, I),
 
-and steps by the information N J. It knows J without observations: that of the pseudo-likelihood is
-a function of the model, and that of the likelihood is a mean over systems that it simulates.
+and steps by the information N J. The server knows J without observations: for the pseudo-likelihood
+J is a function of the model, and for the likelihood J is a mean over systems that the server
+simulates.
 
 *Guarantee.* Without a system the sum changes by at most C. Round r is a Gaussian mechanism, whose
 Rényi divergence of order a is :math:`a / (2 \sigma_r^2)`, and rounds add up (Mironov, Rényi
-differential privacy, CSF 2017). The conversion to (epsilon, delta) is that of
-:mod:`popinv.methods.privacy`. The last of R rounds has half of the
-divergence, as its noise is the one that stays in the answer:
+differential privacy, CSF 2017). :mod:`popinv.methods.privacy` converts the divergence to (epsilon,
+delta). The last of R rounds has half of the divergence, as its noise stays in the answer:
 
 .. math:: \sigma_R^2 = \frac{1}{A}, \qquad \sigma_r^2 = \frac{R - 1}{A} \text{ before.}
 
-The rounds are those of the pseudo-likelihood, and the last one is of the likelihood if the study's
-answer is. One step is as efficient as the maximum (Le Cam's one-step estimator).
+The rounds use the pseudo-likelihood; the last round uses the likelihood if the study's answer does.
+One step is as efficient as the maximum (Le Cam's one-step estimator).
 
 With masks each site adds its share of the noise, so that only the sum has all of it. Without masks
-each message has all of it, and the sum that of every site.
+each message has all of it, and the sum has the noise of every site.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ _SIMULATED = 1000
 class Guarantee:
     """The (epsilon, delta) of a system, and the noise that gives it.
 
-    ``early`` and ``last`` are the deviation of the noise in the sum, before the last round and
-    in it, in units of the clipping length.
+    ``early`` and ``last`` are the standard deviations of the noise in the sum, before the last
+    round and in it, in units of the clipping length.
     """
 
     epsilon: float
@@ -64,12 +64,12 @@ class Guarantee:
     last: float
 
     def sigma(self, index: int) -> float:
-        """Return the deviation of the noise of a round, from 0."""
+        """Return the noise's standard deviation in a round; rounds count from 0."""
         return self.last if index == self.rounds - 1 else self.early
 
     @property
     def reached(self) -> float:
-        """The epsilon that the noise of all rounds gives, computed anew."""
+        """The epsilon that the noise of all rounds gives, computed again."""
         total = sum(0.5 / self.sigma(index) ** 2 for index in range(self.rounds))
         return privacy.epsilon(total, self.delta)
 
@@ -93,8 +93,9 @@ def guarantee(epsilon: float, delta: float, rounds: int) -> Guarantee:
 class NoisyRound:
     """A round at p (n_p,).
 
-    The whitening (k, n_p), which makes t of a score, is L^-1, and zero in the columns of parameters
-    that are held. The noise in the sum of all sites has this deviation, and ``longest`` is C.
+    The whitening (k, n_p) maps a score to t. It is L^-1, and zero in the columns of parameters that
+    are held. ``deviation`` is the noise's standard deviation in the sum of all sites, and
+    ``longest`` is C.
     """
 
     p: np.ndarray
@@ -108,7 +109,7 @@ class NoisyServer:
     """The server of sites that clip the contributions of their systems and add noise.
 
     ``clipping`` is C in units of the square root of the number of parameters, the root mean square
-    length of a contribution. The seed is that of the noise.
+    length of a contribution. The seed determines the noise.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class NoisyServer:
     def answer(self, start: np.ndarray, estimator: Estimator) -> FederatedAnswer:
         """Return the answer from a start (n_p,) that depends on no observation.
 
-        The covariance is that of the model, with the noise of the last round.
+        The covariance follows from the model, with the noise of the last round.
         """
         p, wanted = np.array(start, dtype=float), self.wanted
         for index in range(wanted.rounds):

@@ -1,14 +1,14 @@
 r"""The answer with a law for each site, which does not leave it, and one law of the noise.
 
 Given the noise's gamma, a site maximises its likelihood over its law alpha_s. With scores
-:math:`s_a, s_g` of law and noise and the information I of its systems there, it sends the profile
-score and the profile information of gamma,
+:math:`s_a, s_g` of law and noise and the information I of its systems there, the site sends the
+profile score and the profile information of gamma,
 
 .. math::
     t = s_g - I_{ga} I_{aa}^{-1} s_a, \qquad I_{gg} - I_{ga} I_{aa}^{-1} I_{ag},
 
 summed over its systems (Murphy and van der Vaart, On profile likelihood, J. Am. Stat. Assoc. 95,
-2000), and the server steps. The maximum is that of all laws and of the noise together.
+2000), and the server steps. The result is the joint maximum over all laws and the noise.
 
 The covariance of gamma is :math:`V = B T B`, with B the inverse of the summed information and T the
 sum of :math:`t_n t_n^T`. The server returns both matrices, from which each site knows the errors of
@@ -50,9 +50,9 @@ _LEFT = 1e-3
 class Profile:
     """A site at the maximum over its law, for one gamma.
 
-    The point is of the likelihood of its systems, less the penalty of its law: the information has
-    that of this penalty, without that of the noise's. The penalty (n_p, n_p) is its curvature. The
-    entries ``law`` and ``noise`` of p move.
+    The point belongs to the likelihood of the site's systems, less the penalty of its law: the
+    information includes the curvature of this penalty, but not of the noise's penalty. ``penalty``
+    (n_p, n_p) is the curvature of the law's penalty. The entries ``law`` and ``noise`` of p move.
     """
 
     point: Point
@@ -74,19 +74,19 @@ class Profile:
 
     @cached_property
     def slope(self) -> np.ndarray:
-        """K, by which the law moves against gamma."""
+        """K, the change of the law against a change of gamma."""
         return np.asarray(self.inverse @ self.point.information[np.ix_(self.law, self.noise)])
 
     @property
     def settled(self) -> np.ndarray:
-        """P with the law's last step, which the search has left as too short."""
+        """P with the law's last step, which the search skipped as too short."""
         p = self.point.p.copy()
         p[self.law] += self.inverse @ self.point.gradient[self.law]
         return p
 
     @cached_property
     def to_message(self) -> np.ndarray:
-        """The matrix (n_gamma, n_p) that makes t of a score s; zero for what is held."""
+        """The matrix (n_gamma, n_p) from a score s to t; zero for held parameters."""
         matrix = np.zeros((len(self.point.p) - self.d_alpha, len(self.point.p)))
         at = self.noise - self.d_alpha
         matrix[at, self.noise] = 1.0
@@ -106,7 +106,7 @@ class Profile:
         within = self.point.information[np.ix_(self.noise, self.noise)]
         information[np.ix_(at, at)] = within - across @ self.slope
         return {
-            # What the steps of the site have left is predicted.
+            # The gain that remains after the site's steps is predicted.
             "value": np.array(self.point.value + 0.5 * left @ self.inverse @ left),
             "score": self.to_message @ self.point.gradient,
             "information": (information + information.T) / 2,
@@ -115,7 +115,7 @@ class Profile:
     def covariance(self, bread: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Return the covariance (n_p, n_p) of its law and gamma.
 
-        ``bread`` and ``noise`` (n_gamma, n_gamma) are B and V, zero for what is held.
+        ``bread`` and ``noise`` (n_gamma, n_gamma) are B and V, zero for held parameters.
         """
         inverse, at, own = self.inverse, self.noise - self.d_alpha, self.scores[:, self.law]
         inner = np.ix_(at, at)
@@ -146,24 +146,24 @@ class ProfilingSite:
         self.draws: int | None = None
         self._kept: dict[int, Point] = {}
         self._last: Point | None = None
-        # Its profiles of the pseudo-likelihood so far, and the draws of the moments there.
+        # The site's profiles of the pseudo-likelihood so far, and the draws of the moments there.
         self.told: list[tuple[Profile, int | None]] = []
 
     estimator: Estimator
 
     @property
     def problem(self) -> Problem:
-        """The problem of its systems, with what the estimator does not determine held."""
+        """The problem of its systems; parameters that the estimator does not determine are held."""
         problem = self.site.problem
         return problem if self.estimator == "likelihood" else problem.of_moments
 
     def use(self, draws: int | None) -> None:
-        """Go on with so many draws for the moments; None for all."""
+        """Use ``draws`` draws for the moments from now on; None for all."""
         self.draws, self._last = draws, None
         self._kept.clear()
 
     def begin_likelihood(self, gamma: np.ndarray) -> None:
-        """Go on with the likelihood from here, with draws that adapt if the systems are few."""
+        """Continue with the likelihood from here, with draws that adapt if the systems are few."""
         self.estimator, self._last, self._information = "likelihood", None, None
         self.p = np.concatenate([self.problem.split(self.p)[0], gamma])
         self._kept.clear()
@@ -203,9 +203,9 @@ class ProfilingSite:
         return self.here()
 
     def here(self) -> Profile:
-        """Return the profile where the last search has ended."""
+        """Return the profile at the end of the last search."""
         if self._last is None:
-            raise ValueError("no profile has been asked for")
+            raise ValueError("no profile has been requested")
         point, problem = self._last, self.problem
         free, d_alpha = np.flatnonzero(problem.free), problem.d_alpha
         law, noise = free[free < d_alpha], free[free >= d_alpha]
@@ -214,8 +214,8 @@ class ProfilingSite:
     def told_start(self) -> Message:
         """Return the noise of its own pseudo-likelihood, times the number of its systems.
 
-        The search for its law begins where that is. Far from the answer, a law given gamma may be
-        badly determined.
+        The search for the site's law begins at the maximum of this likelihood. Far from the answer,
+        a law given gamma may be badly determined.
         """
         own = ascend(begin(self.point(self.p, {})), self.point, self.problem, _FIRST_STEPS)
         self.p = own.point.p
@@ -229,7 +229,7 @@ class ProfilingSite:
         return profile.told()
 
     def told_here(self) -> Message:
-        """Return the message where it is, with the outer products of t."""
+        """Return the message at the current point, with the outer products of t."""
         profile = self.here()
         return {**profile.told(), "squares": profile.each.T @ profile.each}
 
@@ -269,7 +269,7 @@ class OwnLawServer:
         self.sites: list[ProfilingSite] = []
         self._of_sites = sites
         self.problem: Problem = replace(sites[0].of_all, free_law=False)
-        # The part of the noise of vectors and of matrices.
+        # The noise's part of vectors and of matrices.
         part = slice(first.d_alpha, None)
         self._units = {name: unit[(part,) * unit.ndim] for name, unit in units_of(first).items()}
         self._units["noise"] = np.ones(len(first.noise.names))
@@ -299,7 +299,7 @@ class OwnLawServer:
         return self._answers(state, problem)
 
     def _most_likely(self, state: ScoringState) -> ScoringState:
-        """Return the end of an ascent of the likelihood from that of the pseudo-likelihood."""
+        """Return the end of an ascent of the likelihood from the pseudo-likelihood's end."""
         for _ in range(MOST_ASCENTS):
             p = state.point.p
             for site in self.sites:
@@ -312,7 +312,7 @@ class OwnLawServer:
 
     def _answers(self, state: ScoringState, problem: Problem) -> list[FederatedAnswer]:
         p, d_alpha = state.point.p, problem.d_alpha
-        # The last trial may have been another one than the last accepted.
+        # The last trial may differ from the last accepted point.
         self._point(p, state.point.memory)
         for site in self.sites:
             site.observe()
@@ -330,7 +330,7 @@ class OwnLawServer:
         ]
 
     def _point(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
-        """Ask for the profile at gamma; the memory names the round from which sites start."""
+        """Request the profile at gamma; the memory names the round from which sites start."""
         now, since = len(self.channel.rounds), int(memory["round"]) if memory else None
         d_alpha, gamma = self.problem.d_alpha, self.problem.split(p)[1]
         answers = [partial(site.told_profile, gamma, since, now) for site in self.sites]

@@ -1,4 +1,4 @@
-"""The answers that a federated one is compared with, from observations in one place."""
+"""Reference answers for a federated answer, from observations in one place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from popinv.methods.federated.server import MOST_STEPS, FederatedAnswer
 from popinv.methods.federated.site import Estimator, Site, sites_of, units_of
 from popinv.methods.invariants import Invariant, held
 
-# Relative change of a step that rounding and masks make.
+# Relative change of a step due to rounding and masks.
 _ROUNDING = 1e-5
 
 
@@ -33,8 +33,8 @@ def fitted(
 ) -> FederatedAnswer:
     """Return the answer of all systems of a problem by the estimators of a study.
 
-    The problem is that of a site alone, or of all systems with one law. The likelihood has so many
-    draws for each system's integral.
+    The problem holds the systems of a site alone, or all systems with one law. The likelihood has
+    ``draws`` draws for each system's integral.
 
     Raises
     ------
@@ -54,8 +54,8 @@ def nothing_divided(
 ) -> Invariant:
     """Check that the sites' sums give the step of the pseudo-likelihood that one place takes.
 
-    The problem is that of the systems of all sites, and the step begins at p (n_p,). The channel is
-    not that of the federation, whose rounds are counted.
+    The problem holds the systems of all sites, and the step begins at p (n_p,). The check uses a
+    channel of its own, because the federation's channel counts its rounds.
     """
     (whole,) = sites_of({"all": problem}, sites[0].draws, sites[0].moments.groups)
     units, answers = units_of(problem), [partial(site.told_pseudo, p, None) for site in sites]
@@ -75,7 +75,7 @@ def nothing_divided(
 
 @dataclass(frozen=True)
 class _Entries:
-    """Which entries move, which by at most one per step, and their sizes, as an ascent asks."""
+    """Which entries move, which by at most one per step, and their sizes, for an ascent."""
 
     free: np.ndarray
     logarithmic: np.ndarray

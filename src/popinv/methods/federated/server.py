@@ -5,8 +5,8 @@ information over all sites. The pseudo-likelihood comes first and gives the star
 The server adds the penalties, which depend on no observation.
 
 The covariance is the sandwich :math:`A^{-1} B A^{-1}`. A is the expected information of the
-pseudo-likelihood; for the likelihood it is the observed one, from differences of the sums of the
-scores at 2 n_p points. B is the sum of the outer products of the scores.
+pseudo-likelihood; for the likelihood it is the observed information, from differences of the sums
+of the scores at 2 n_p points. B is the sum of the outer products of the scores.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from popinv.methods.federated.channel import Channel, Message
 from popinv.methods.federated.site import FIRST_DRAWS, Estimator, Site, units_of
 
 MOST_STEPS = 60
-# Ascents with the same draws, and the move, in standard errors, after which none is needed.
+# Largest number of ascents, and the move, in standard errors, after which no further ascent is
+# needed.
 MOST_ASCENTS, _STEPS, _SETTLED = 12, 12, 0.1
-# Distance of the points of the differences, in standard errors, and in the parameter.
+# Distance between the points of the differences, in standard errors, and in the parameter.
 _STEP, _LONGEST = 0.3, 0.5
-# Share of the effective draws where they are adapted that are effective wherever they are used.
+# Least effective share at any point of use, relative to the share where the draws are adapted.
 _TRUSTED = 0.5
 
 
@@ -40,7 +41,7 @@ class FederatedAnswer:
     """An answer p (n_p,) on law and noise, unconstrained.
 
     The covariance (n_p, n_p) is zero for parameters that are held, and the value is the log
-    likelihood, less the penalties. It has arrived if the search has converged.
+    likelihood, less the penalties. ``arrived`` says whether the search has converged.
     """
 
     p: np.ndarray
@@ -117,14 +118,14 @@ class Server:
         return FederatedAnswer(point.p, bread @ meat @ bread, point.value, state.arrived)
 
     def _pseudo(self, p: np.ndarray, memory: Mapping[str, np.ndarray], draws: int | None) -> Point:
-        """Ask for the pseudo-likelihood at p."""
+        """Request the pseudo-likelihood at p."""
         self.asked.append((p, draws))
         answers = [partial(site.told_pseudo, p, draws) for site in self.sites]
         told = self._ask("pseudo-likelihood", p, answers)
         return self._point(p, told, told["information"])
 
     def _likelihood(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
-        """Ask for the likelihood at p; the memory names the round from which sites start."""
+        """Request the likelihood at p; the memory names the round from which sites start."""
         now, since = len(self.channel.rounds), int(memory["round"]) if memory else None
         told = self._ask(
             "likelihood", p, [partial(site.told_likelihood, p, since, now) for site in self.sites]
@@ -144,7 +145,7 @@ class Server:
         )
 
     def _observed(self, point: Point) -> np.ndarray:
-        """Return the observed information and that of the penalties; squares if it fails."""
+        """Return the observed information with the penalties' curvature; squares if it fails."""
         free, since = np.flatnonzero(self.problem.free), int(point.memory["round"])
         errors = _errors(point.information, self.problem.free)
         curvature = np.zeros((len(errors), len(errors)))
@@ -159,7 +160,7 @@ class Server:
         return curvature if definite else point.memory["squares"] + penalty
 
     def _score(self, p: np.ndarray, since: int) -> np.ndarray:
-        """Ask for the score of the likelihood near an earlier round."""
+        """Request the score of the likelihood near an earlier round."""
         told = self._ask("score", p, [partial(site.told_score, p, since) for site in self.sites])
         return told["score"]
 
@@ -170,7 +171,7 @@ class Server:
         def near(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
             there = self._likelihood(p, memory)
             if self.sites[0].adapts and float(there.memory["effective"]) < least:
-                raise DivergenceError(f"the draws are not those of the posteriors at {p}")
+                raise DivergenceError(f"the draws do not suit the posteriors at {p}")
             return there
 
         return near

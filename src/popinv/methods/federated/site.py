@@ -1,8 +1,8 @@
 r"""A site of a federation: its systems, and its answers to the server's questions.
 
-Scores s_n and values are those of the estimators of the study, through the shared surrogate. The
-draws of each system have its number among all systems, so that the sum over sites is what one place
-would compute.
+The estimators of the study give the scores s_n and values, through the shared surrogate. The draws
+of each system have its number among all systems, so that the sum over sites equals the sum computed
+in one place.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ FIRST_DRAWS = 4000
 
 
 class MomentsSoFar:
-    """Mean and covariance of the model at the points asked for so far.
+    """Mean and covariance of the model at the points requested so far.
 
-    Every site computes the same ones. Where they do not depend on known quantities or limits of the
-    systems, they are computed once for all sites of this machine. The draws are of all systems and
-    of all different known quantities.
+    Every site computes the same moments. If these do not depend on known quantities or limits of
+    the systems, they are computed once for all sites of this machine. The draws serve all systems
+    and all different known quantities.
     """
 
     def __init__(self, systems: int, groups: int = 0) -> None:
@@ -69,7 +69,7 @@ class Site:
     """A site with n systems, whose problem goes through the shared surrogate.
 
     Its systems have the numbers (n,) among the ``systems`` of all sites. Each system's integral in
-    the likelihood has so many draws.
+    the likelihood has ``draws`` draws.
     """
 
     name: str
@@ -102,7 +102,7 @@ class Site:
     def pseudo(self, p: np.ndarray, draws: int | None = None) -> PseudoEvaluation:
         """Return the pseudo-likelihood of its systems, without any penalty.
 
-        By default the moments are of as many draws as the study's own estimate takes.
+        By default the moments have as many draws as the study's own estimate.
         """
         problem = self.problem.of_moments
         return evaluate_pseudo(problem, self.moments(problem, p, draws))
@@ -119,7 +119,7 @@ class Site:
         memory: Mapping[str, np.ndarray] | None = None,
         systems: np.ndarray | None = None,
     ) -> Evaluation:
-        """Return the likelihood of its systems, or of some of them, from that at a nearby p."""
+        """Return the likelihood of its systems, or of some, from an evaluation at a nearby p."""
         if self._near is None:
             self.adapt(p)
         assert self._near is not None
@@ -132,7 +132,7 @@ class Site:
         """
         found = self.evaluation(p, None if since is None else self._memories[since], None)
         if now is not None:
-            # Evaluations start from the last accepted one, or from its followers.
+            # Evaluations start from the last accepted evaluation, or from later ones.
             self._memories = {i: m for i, m in self._memories.items() if i == since}
             self._memories[now] = found.memory
         return found
@@ -175,7 +175,7 @@ class Site:
 
 
 def units_of(problem: Problem) -> dict[str, np.ndarray]:
-    """Return public units of the entries of messages, in which these are numbers of few digits."""
+    """Return public units in which the entries of messages are numbers of few digits."""
     inverse = 1 / problem.scale
     of_matrix, one = np.outer(inverse, inverse), np.array(1.0)
     return {

@@ -1,6 +1,7 @@
 """The use on a study: sites infer law and noise together, and an observer reads their messages.
 
-The observations of the sites are parts of the study's, simulated ones, or files.
+The observations of the sites are parts of the study's observations, simulated observations, or
+files.
 """
 
 from __future__ import annotations
@@ -51,10 +52,10 @@ if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
 STAGE = "federated"
-# Systems behind a message, of which the observations are reconstructed.
+# Numbers of systems behind a message whose observations are reconstructed.
 _GROUPS = (1, 2, 10)
 _BY_SYSTEM = ("y", "design", "covariate", *VARIABLES)
-# What takes the place of the replicates that a site lacks.
+# Values in place of the replicates that a site lacks.
 _LACKING = dict(zip(VARIABLES, (-np.inf, np.inf, -np.inf, np.inf), strict=True))
 
 
@@ -63,7 +64,7 @@ class _FederatedResult:
     """The federated answer of each site (one if they share the law), and the rounds to attack.
 
     ``told`` are the rounds of the first site as an observer of its own message sees them, and
-    ``sum`` those of the sum.
+    ``sum`` the rounds as an observer of the sum sees them.
     """
 
     answers: list[FederatedAnswer]
@@ -123,7 +124,7 @@ def use(study: StudyInput) -> Outcome:
 
 
 def _refuse_noise(asked: Federated, problem: Problem) -> None:
-    """Refuse noise of the messages if the systems differ in what is known of them."""
+    """Refuse noise of the messages if the systems differ in known quantities."""
     if asked.noise is not None and not problem.conditions.plain:
         raise DataError(
             "downstream.federated.noise: the systems have noise scales, gaps, limits or known "
@@ -166,7 +167,7 @@ def _federated(
 def _alone(
     name: str, problem: Problem, start: np.ndarray, used: Estimator, draws: int
 ) -> FederatedAnswer | None:
-    """Return the answer of a site by itself; None if it has none."""
+    """Return the answer of a site by itself, or None."""
     try:
         return fitted(problem, start, used, draws)
     except DivergenceError as error:
@@ -177,7 +178,7 @@ def _alone(
 def _errors(
     problem: Problem, sites: Sequence[Site], found: _FederatedResult
 ) -> Mapping[str, float]:
-    """Return the error of reconstructed observations by what is behind the message."""
+    """Return the error of reconstructed observations by the systems behind the message."""
     if not can_attack(problem) or not found.told:
         print("the messages are not inverted: the scores are not quadratic in the observations")
         return {}
@@ -197,7 +198,7 @@ def observed_sites(
 ) -> tuple[Problem, dict[str, np.ndarray]]:
     """Return the problem of all sites' systems, and the rows of each site by its name.
 
-    Rows of a site follow each other.
+    The rows of a site are consecutive.
 
     Raises
     ------
@@ -278,9 +279,9 @@ def _rows(dataset: xr.Dataset, name: str, most: xr.Dataset) -> np.ndarray:
 
 
 def _simulated(study: StudyInput, problem: Problem, sizes: list[int]) -> Problem:
-    """Return the problem with its systems simulated anew, from a law of each site.
+    """Return the problem with newly simulated systems, from a law of each site.
 
-    What is known of the systems stays.
+    The known quantities of the systems stay.
     """
     alpha, gamma = parameters_of(study.stores["population"])
     population, model = study.law.law(study.forward), study.forward.model(study.seed)

@@ -13,7 +13,7 @@ from popinv.methods.groups.group_tests import Estimate, GroupAnswer, error_rates
 from popinv.methods.invariants import Invariant, held
 from popinv.store.variables import variable
 
-# The difference that rounding may leave.
+# Largest difference due to rounding.
 _SAME = 1e-6
 
 
@@ -22,12 +22,12 @@ def compare_group(
 ) -> tuple[xr.Dataset, dict[str, Any]]:
     """Test whether the systems of a group have the same parameters.
 
-    So many groups as ``simulated`` says are simulated through the surrogate, to measure how often
-    the tests err.
+    The function simulates ``simulated`` groups through the surrogate, to measure how often the
+    tests err.
 
     The dataset holds ``pair_p_value`` (group, other) and ``system_p_value`` (group), both adjusted,
     and whether a system is set ``apart``. The numbers are ``p_value`` of the group, and
-    ``p_value_simulated``, its place among those of simulated groups of alike systems;
+    ``p_value_simulated``, its place among the p-values of simulated groups of alike systems;
     ``p_value_system_<n>``, ``p_value_pairs_min`` and ``statement``; the rates of errors
     ``false_positives``, ``false_positives_pairs``, ``false_positives_systems``, and for groups with
     one outlier ``outlier_found`` and ``others_dragged`` (not for two systems).
@@ -70,7 +70,7 @@ def compare_group(
 
 
 def statement(systems: Sequence[int], answer: GroupAnswer) -> str:
-    """Return what the tests say in words."""
+    """Return the result of the tests in words."""
     if not answer.apart:
         return "one set of parameters may serve all systems of the group"
     if len(systems) - len(answer.apart) < 2:

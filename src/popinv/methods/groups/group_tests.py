@@ -1,9 +1,9 @@
 r"""Whether the systems of a group have the same parameters, and which of them stand apart.
 
 The group is tested as a whole. If it fails, the system without which the others agree best is set
-apart, and the others are tested again, until they pass. So an outlier is gone before anything is
-said of those that it was pooled with. If all systems are alike, some system is set apart with the
-probability of the level, whatever the number of systems.
+apart, and the others are tested again, until they pass. An outlier is thus set apart before the
+tests judge the systems that were pooled with it. If all systems are alike, the probability that
+some system is set apart is the level, whatever the number of systems.
 
 With the whitened residual r_k(omega) of system k, the pooled optimum of a group S minimises
 
@@ -19,11 +19,11 @@ jointly normal with mean zero and
 .. math:: \mathrm{cov}(u_j, u_k) = \delta_{jk} \Lambda_k - \Lambda_j C \Lambda_k, \qquad
     C = \Bigl(I + \sum_k \Lambda_k\Bigr)^{-1}.
 
-The statistic of system k is t_k = u_k^T (I + Lambda_k)^{-1} u_k, which weighs a direction by what
-the system's observation tells of it, and that of the group is their sum. Both are weighted sums of
-independent chi-squared numbers with one degree of freedom; the weights are eigenvalues. They are
-*not* chi-squared numbers with as many degrees of freedom as parameters. The tail is Lugannani and
-Rice's saddlepoint approximation (Kuonen, Biometrika 1999).
+The statistic of system k is t_k = u_k^T (I + Lambda_k)^{-1} u_k, which weighs a direction by the
+information of the system's observation. The statistic of the group is their sum. Both are weighted
+sums of independent chi-squared numbers with one degree of freedom; the weights are eigenvalues.
+They are *not* chi-squared numbers with as many degrees of freedom as parameters. The tail is
+Lugannani and Rice's saddlepoint approximation (Kuonen, Biometrika 1999).
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
 LEVEL = 0.05
-# So many that their Jacobians fit in memory.
+# Number of entries for which the Jacobians fit in memory.
 _SYSTEMS_AT_ONCE = 4000
-# The objective is rounded in single precision by the surrogate, for each member. What is left to
-# the optimum is corrected to first order.
+# The surrogate rounds the objective to single precision, for each member. The remaining distance
+# from the optimum is corrected to first order.
 _STEPS, _TOLERANCE_PER_MEMBER = 100, 1e-4
-# Weights that add less than this share of the largest change nothing that can be seen.
+# Weights that add less than this share of the largest have no visible effect.
 _NEGLIGIBLE = 1e-8
-# Information below which a direction has next to no weight; that of the population is one.
+# A direction with less information has almost no weight; the population's information is one.
 _UNINFORMED = 1e-3
 
 Estimate = tuple[np.ndarray, np.ndarray]
@@ -110,7 +110,7 @@ def pooled_optima(
 ) -> Pooled:
     """Find the pooled optima of B groups of K systems.
 
-    The systems have their own observations, or those of ``data`` (B, K, d_y).
+    The systems have their own observations, or the observations ``data`` (B, K, d_y).
 
     Raises
     ------
@@ -152,7 +152,7 @@ def pooled_optima(
 
 
 def _informed(scores: np.ndarray, information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and information in the directions of which the group tells anything."""
+    """Return scores and information in the directions about which the group has information."""
     values, vectors = np.linalg.eigh(information.sum(axis=0))
     kept = vectors[:, values > _UNINFORMED]
     return scores @ kept, kept.T @ information @ kept
@@ -196,7 +196,7 @@ def group_log_p_value(scores: np.ndarray, information: np.ndarray) -> float:
 def system_p_values(scores: np.ndarray, information: np.ndarray) -> np.ndarray:
     """Return the p-value of each system against all others of its group together, (K,).
 
-    They are not adjusted for there being K of them.
+    The p-values are not adjusted for their number K.
     """
     scores, information = _informed(scores, information)
     roots, covariance = _roots(information), _covariance(information)
@@ -243,8 +243,8 @@ def log_tail(weights: np.ndarray, value: float) -> float:
     def slope(s: float) -> float:
         return float((w / (1 - 2 * s * w)).sum() - x)
 
-    # K' runs from 0 to infinity; these ends bracket it, as K' lies between those of one weight and
-    # of len(w) equal weights.
+    # K' runs from 0 to infinity. It lies between the K' of one weight and of len(w) equal weights,
+    # which gives these ends.
     s = brentq(slope, -len(w) / (2 * x) - 1, 0.5 - 0.25 / max(x, 0.5), xtol=1e-14)
     root = np.sign(s) * np.sqrt(2 * (s * x + 0.5 * np.log1p(-2 * s * w).sum()))
     v = s * np.sqrt(2 * (w**2 / (1 - 2 * s * w) ** 2).sum())
@@ -253,10 +253,11 @@ def log_tail(weights: np.ndarray, value: float) -> float:
 
 @dataclass(frozen=True)
 class GroupAnswer:
-    """What the tests say about a group of K systems: p-values, and the places of those set apart.
+    """Results of the tests of K systems: p-values, and the places of the systems set apart.
 
-    That of each pair (K, K) is adjusted for the number of pairs, with ones on the diagonal; that of
-    each system (K,), against those that are not set apart, for the number of systems.
+    The p-values of pairs (K, K) are adjusted for the number of pairs, with ones on the diagonal.
+    The p-value of each system (K,), against the systems that are not set apart, is adjusted for the
+    number of systems.
     """
 
     p_value: float
@@ -298,8 +299,8 @@ def _set_apart(
 ) -> tuple[np.ndarray, list[tuple[int, ...]]]:
     """Return the p-values (B,) of whole groups, and the places of the systems that are set apart.
 
-    The groups have observations (B, K, d_y) of systems with the numbers (K,). All those that fail
-    are gone through side by side.
+    The groups have observations (B, K, d_y) of systems with the numbers (K,). All groups that fail
+    are processed side by side.
     """
     count, members = observed.shape[:2]
     left = [list(range(members)) for _ in range(count)]
@@ -309,7 +310,7 @@ def _set_apart(
     for size in range(members, 2, -1):
         if not len(failing):
             break
-        # Of each group without its first, without its second, and so on.
+        # Each group without its first system, without its second, and so on.
         places = np.array(
             [[[k for k in left[b] if k != out] for out in left[b]] for b in failing]
         ).reshape(-1, size - 1)
@@ -352,7 +353,7 @@ def _against_the_rest(
     together: list[int],
 ) -> np.ndarray:
     """Return the adjusted p-value of each system against all others that are not set apart."""
-    # Without any that are together, each system is held against all others.
+    # If no systems are together, each system is compared with all others.
     core = together or list(range(len(numbers)))
     found = np.empty(len(numbers))
     pooled = pooled_optima(problem, estimate, [numbers[core].tolist()], observed[core][None])
@@ -375,9 +376,9 @@ def simulated_groups(
 ) -> np.ndarray:
     """Draw observations of B groups of K systems that share parameters, (B, K, d_y).
 
-    The simulated systems take the noise scales and gaps of those named. The stage addresses the
-    draws below the problem's own. So many of the last systems of each group as ``different`` says
-    have parameters of their own.
+    The simulated systems take the noise scales and gaps of the named systems. The stage addresses
+    the draws below the problem's own. The last ``different`` systems of each group have parameters
+    of their own.
     """
     systems = np.asarray(groups, dtype=int)
     count, members = systems.shape
@@ -401,9 +402,10 @@ class ErrorRates:
     """How often the tests err on simulated groups of one size at the level of 5 %.
 
     ``group``, ``pairs`` and ``systems`` are the shares of groups of alike systems that fail as a
-    whole, of which some pair fails, and of which some system fails against all others. In the share
-    ``found`` of the groups in which one system has parameters of its own it is set apart, and in
-    the share ``dragged`` another one is. The p-values (B,) are those of groups of alike systems.
+    whole, of which some pair fails, and of which some system fails against all others. ``found``
+    and ``dragged`` are shares of groups in which one system has parameters of its own: in the share
+    ``found`` this system is set apart, and in the share ``dragged`` another system is. The p-values
+    (B,) belong to groups of alike systems.
     """
 
     group: float
@@ -419,8 +421,8 @@ def error_rates(
 ) -> ErrorRates:
     """Measure the tests on simulated groups with the noise scales and gaps of these systems.
 
-    The estimate is their truth. So many groups as ``groups`` says are of alike systems, and as many
-    have one outlier each. The test of the pairs takes the longest in large groups.
+    The estimate is their truth. ``groups`` groups consist of alike systems, and as many have one
+    outlier each. The test of the pairs takes the longest in large groups.
     """
     numbers = np.asarray(systems)
     rows = [list(systems)] * groups
@@ -435,7 +437,7 @@ def error_rates(
         found_pairs = _pair_p_values(problem, estimate, numbers, alike)
         pairs = float((found_pairs.min(axis=(1, 2)) < LEVEL).mean())
     mixed = simulated_groups(problem, estimate, rows, f"one_apart/{len(numbers)}", different=1)
-    # In a pair nobody can say which of the two is the outlier.
+    # In a pair, either of the two systems may be the outlier.
     found = dragged = np.nan
     if len(numbers) > 2:
         last = len(numbers) - 1

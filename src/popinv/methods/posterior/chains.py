@@ -1,7 +1,8 @@
 """Markov chains: moves that leave a density invariant and need no tuning, and how well they mix.
 
-Both moves use a normal density near the target: its own chains would be independent draws if the
-target were that density. A poor reference costs time, and not correctness.
+Both moves use a normal density near the target as reference. If the target were the reference
+itself, the chains would be independent draws. A poor reference costs time, but the draws remain
+correct.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ LogDensity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 # Gives uniform numbers for all rows, shape (n, S).
 Uniform = Callable[[], torch.Tensor]
 
-# An angle is accepted long before; a bracket so small would be a density that is not a function.
+# An angle is accepted long before; so small a bracket means that the density is not a function.
 _MOST_SHRINKINGS = 200
 
 
@@ -81,7 +82,7 @@ def metropolis(
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Offer every row an independent draw, which it takes with the probability of Metropolis.
 
-    The arguments and results are those of :func:`elliptical_slice`, but for the draws of a density
+    The arguments and results are as in :func:`elliptical_slice`, except for the draws of a density
     near the target, ``proposed`` (n, S, d), and its logarithms at omega and at the draws, each of
     shape (n, S).
     """
@@ -93,7 +94,7 @@ def metropolis(
     return omega, torch.where(accepted, there, current), n * count
 
 
-# A smaller range relative to the size is rounding, as of a parameter that does not vary.
+# A smaller range relative to the size is rounding: the parameter does not vary.
 _ROUNDING = 1e-12
 
 

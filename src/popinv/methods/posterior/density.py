@@ -25,7 +25,7 @@ from popinv.seeds import generator
 
 # Numbers of a block of rows, whose noise may have a matrix for each row.
 _BLOCK_VALUES = 2e7
-# Systems whose density is checked, and the difference that rounding may leave.
+# Number of systems whose density is checked, and the largest difference due to rounding.
 _CHECKED, _ROUNDING = 20, 1e-8
 # Step of differences in omega, and the error that they may have where a surrogate rounds to single
 # precision.
@@ -80,8 +80,8 @@ class Densities:
     def invariants(self, problem: Problem, p: np.ndarray) -> list[Invariant]:
         """Check the density where nothing is observed, and by a second computation.
 
-        That is the covariance of the noise as it is, or differences for the slope under noise that
-        varies. Problem and p are those of :meth:`at`.
+        The second computation uses the covariance of the noise directly, or differences for the
+        slope under noise that varies. Problem and p are as in :meth:`at`.
         """
         systems = torch.arange(min(_CHECKED, len(problem.data)))
         drawn = generator(problem.seed, f"{problem.stage}/invariants")

@@ -1,4 +1,4 @@
-r"""Normal densities about the modes of each system, and how unlike the population it is.
+r"""Normal densities about the modes of each system, and its difference from the population.
 
 About a mode m_k with Gauss-Newton matrix H_k the posterior is close to ``N(m_k, H_k^{-1})``
 (Laplace). A wider density has a tenth of the observation's information, and the law itself has
@@ -7,8 +7,8 @@ none. The mixture
 .. math:: q(\omega) = w_0\, \phi(\omega)
     + \sum_k w_k \bigl(0.8\, N(m_k, H_k^{-1}) + 0.2\, N(m_k, (I + (H_k - I)/10)^{-1})\bigr)
 
-gives the chains their moves. It covers all modes that were found, and through the law also those
-that were not. The modes are searched for from draws of the law, from draws on the other side of its
+gives the chains their moves. The mixture covers all modes that were found, and through the law also
+other modes. The modes are searched for from draws of the law, from draws on the other side of its
 centre, and again from other draws. Of equal modes one is kept.
 
 A change of law and noise moves the modes. They follow by steps of Newton's method with the Hessian
@@ -45,18 +45,19 @@ from popinv.methods.posterior.density import Densities
 from popinv.seeds import generator
 
 _SEARCHES = 2
-# Information of the wider densities, as a share of that of the observation; and shares of the law
-# and of the wider densities.
+# Information of the wider densities, as a share of the observation's information; and shares of the
+# law and of the wider densities.
 _LESS_INFORMATION, OF_LAW, WIDE = 0.1, 0.1, 0.2
-# Steps by which modes follow at most, and a step that is short, in posterior deviations.
+# Most steps by which modes follow, and the length of a short step, in posterior standard
+# deviations.
 _MOST_STEPS, _SHORT = 8, 0.2
-# Modes that are closer than this, in posterior deviations, are one.
+# Modes closer than this, in posterior standard deviations, count as one.
 _SAME = 0.5
-# Entries of Jacobians and Hessians of the systems that are worked on together.
+# Number of entries in Jacobians and Hessians of the systems that are processed together.
 _BLOCK_VALUES = 4e6
-# Systems of a group, of which processes share several.
+# Number of systems in a group; processes share the groups.
 _MOST_TOGETHER = 250
-# Share of the modes' weight that all have alike, whatever their evidence.
+# Share of the modes' weight that is equal for all modes, whatever their evidence.
 _ALIKE = 0.5
 
 
@@ -64,8 +65,8 @@ _ALIKE = 0.5
 class References:
     """The modes (n, M, d) of n systems, and normal densities about them.
 
-    The share (n, M) is w, with sum 0.9 for each system. A system with fewer modes has the first
-    again, with share 0. The factors (2, n, M, d, d) are lower triangular L with ``L L^T`` the
+    The share (n, M) is w, with sum 0.9 for each system. A system with fewer modes repeats the first
+    mode, with share 0. The factors (2, n, M, d, d) are lower triangular L with ``L L^T`` the
     covariance, of the narrow densities and of the wide ones, and the inverses ``L^{-1}``.
     """
 
@@ -93,7 +94,7 @@ class References:
             rows = torch.nonzero(own[:, k])[:, 0]
             for _ in range(_MOST_STEPS):
                 here, factor = modes[rows, k], self.factors[0, rows, k]
-                # The step in posterior deviations, and in omega.
+                # The step in posterior standard deviations, and in omega.
                 whitened = factor.mT @ densities.slope(here, systems[rows])[..., None]
                 there = here + (factor @ whitened)[..., 0]
                 gained = densities.log(there, systems[rows]) > densities.log(here, systems[rows])
@@ -132,7 +133,7 @@ class References:
         return omega
 
     def nearest(self, omega: torch.Tensor) -> torch.Tensor:
-        """Return the mode that each of omega (n, S, d) is at, in posterior deviations, (n, S)."""
+        """Return the nearest mode of each omega (n, S, d), in posterior deviations, (n, S)."""
         distances = []
         for k in range(self.modes.shape[1]):
             e = (omega - self.modes[:, None, k]) @ self.inverses[0, :, k].mT
@@ -179,7 +180,7 @@ def systems_together(problem: Problem) -> int:
 
 
 def _modes(problem: Problem, p: np.ndarray) -> tuple[Density, list[Modes]]:
-    """Return the density of the observations, and what separate searches have found."""
+    """Return the density of the observations, and the results of separate searches."""
     settings = MarginalSettings()
     known = replace(problem, free_noise=False)
     block, found = integrals_at(known, p), []
@@ -199,7 +200,7 @@ def _least(density: Density, found: list[Modes]) -> torch.Tensor:
 
 
 def _shares(found: list[Modes]) -> torch.Tensor:
-    """Return the weight of each mode (n, M), by its evidence; 0 for one that was found before."""
+    """Return the weight of each mode (n, M), by its evidence; 0 for a repeated mode."""
     evidence = torch.stack([-m.objective - 0.5 * torch.logdet(m.hessian) for m in found], dim=1)
     # A search that met no finite observation has no evidence.
     evidence = torch.where(torch.isfinite(evidence), evidence, -1e30)

@@ -1,4 +1,4 @@
-r"""Chains of every system that run until their draws are worth a wanted number of independent ones.
+r"""Chains of every system that run until their draws reach an effective sample size.
 
 A draw is two rounds of moves. A round is an elliptical slice move, whose reference is picked at
 random among the law and the normal densities about the system's modes, and a Metropolis move with
@@ -12,8 +12,7 @@ target is
 .. math:: p(z \mid y_n) = \frac1B \sum_b p(z \mid y_n, p_b) .
 
 Each draw of a chain belongs to the next p_b, and the chains of a system are at different ones. When
-law and noise change, a chain is shifted as the mode that it is at, and the moves of the draw make
-up for the rest.
+law and noise change, a chain shifts with its mode, and the moves of the draw correct the rest.
 """
 
 from __future__ import annotations
@@ -42,14 +41,14 @@ from popinv.population.known import inputs
 from popinv.seeds import generator
 from popinv.workers import blocks_of, parallel
 
-# Rounds of moves of a draw, draws that are left out at the start of each chain, and draws of the
-# mixture among which a chain starts.
+# Rounds of moves for a draw, draws omitted at the start of each chain, and draws of the mixture
+# from which a chain's start is chosen.
 _ROUNDS, WARMUP, _STARTS = 2, 20, 32
-# A system is finished if R-hat of all its parameters is no larger, besides the effective size.
+# A system is finished if R-hat of all its parameters is no larger, and the effective size suffices.
 LARGEST_R_HAT = 1.05
 # Draws of each chain at the first check, the factor to the next, and draws that are kept.
 _FIRST_CHECK, _LATER, _KEPT = 60, 1.4, 1000
-# Draws of each chain that are made whatever the cap on the moves is.
+# Fewest draws of each chain, whatever the cap on the moves.
 _FEWEST = 10
 
 
@@ -57,8 +56,8 @@ _FEWEST = 10
 class Posteriors:
     """Draws of every system, each of shape (chains, draws of the system, d_z).
 
-    Split R-hat (N, d_z), and how many independent draws all chains are worth (N, d_z), are of each
-    parameter of each system. The moves (N,) are those of each chain. The least misfit (N,) is
+    Split R-hat (N, d_z) and the effective sample size of all chains (N, d_z) are given for each
+    parameter of each system. The moves (N,) count the moves of each chain. The least misfit (N,) is
     ``|r|^2 + |omega|^2`` at the best mode, with law and noise as estimated. Evaluations are calls
     of the surrogate by the moves, counted by system.
     """
@@ -119,7 +118,7 @@ class _Finished:
 
 @dataclass(frozen=True)
 class _LawPlace:
-    """A law and noise: densities, references about the modes, and the chains that are at it."""
+    """A law and noise: densities, references about the modes, and the chains that use it."""
 
     alpha: torch.Tensor
     densities: Densities
@@ -224,7 +223,7 @@ class _ChainGroup:
                 self.current[:, chain] = value[rows, at][:, 0]
 
     def _draw(self, number: int) -> None:
-        """Go to the laws of a draw, and make its moves."""
+        """Change to the laws of a draw, and make its moves."""
         self.rng = generator(self.problem.seed, f"{self.address}/draw", number)
         if len(self.laws) > 1:
             self._follow(self._places(number))
@@ -235,7 +234,7 @@ class _ChainGroup:
                 self.evaluations += calls
 
     def _follow(self, places: list[_LawPlace]) -> None:
-        """Shift the chains as the modes that they are at."""
+        """Shift the chains with their modes."""
         before = {chain: place.references for place in self.places for chain in place.chains}
         rows = torch.arange(len(self.systems))
         for place in places:
@@ -260,7 +259,7 @@ class _ChainGroup:
             width = int(choice > 1 - WIDE)
             for place in self.places:
                 mean[:, place.chains] = place.references.modes[:, None, k]
-            # They do not change with the law.
+            # These numbers do not change with the law.
             factor, inverse = references.factors[width, :, k], references.inverses[width, :, k]
         reference = mean, factor, inverse
         return elliptical_slice(

@@ -1,9 +1,9 @@
-"""What the draws of all systems' posteriors say: intervals, calibration, and one table.
+"""Results of the draws of all systems' posteriors: intervals, calibration, and one table.
 
-The parameters of most forward models have a meaning each. Those of a random field are coefficients
-of its expansion, and nobody asks for the coefficient of the seventeenth cosine. The posterior of a
-field is told by its values at a few places instead, in the unit of the field, and by the parameters
-beside it. Chains run in the coefficients; the draws are told.
+In most forward models, each parameter has a meaning. The parameters of a random field are
+coefficients of its expansion, which users do not read. The posterior of a field is therefore
+reported by its values at a few places, in the unit of the field, and by the parameters beside it.
+Chains run in the coefficients; the draws are converted for the report.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Quantities:
-    """The k quantities that are told of a system.
+    """The k quantities that are reported of a system.
 
     The coefficients are the parameters of the forward model, if they are not the quantities
-    themselves. The basis (modes, places) is that of the field at its places.
+    themselves. The basis (modes, places) belongs to the field at its places.
     """
 
     names: tuple[str, ...]
@@ -72,7 +72,7 @@ class Quantities:
 
 
 def told_quantities(forward: ForwardSection, law: LawSection) -> Quantities:
-    """Return the parameters of the forward model, or places of its field and what is beside it."""
+    """Return the forward model's parameters, or places of its field and the other parameters."""
     parameters = forward.parameters()
     field = forward.random_field() if isinstance(law, FieldLaw) else None
     if field is None:
@@ -97,8 +97,8 @@ def _described(parameters: Sequence[Parameter]) -> tuple[tuple[str, ...], tuple[
 def varying(population: np.ndarray) -> np.ndarray:
     """Return which parameters differ between systems, a mask (d_z,), from draws (m, d_z).
 
-    A law may hold some of them in common, such as the mean of a field: they are known once the
-    population is, and single systems have nothing of their own to add.
+    All systems may share some parameters under a law, such as the mean of a field: these are known
+    once the population is known, and single systems add nothing.
     """
     size = np.maximum(np.abs(population).max(axis=0), np.finfo(float).tiny)
     return np.ptp(population, axis=0) > 1e-12 * size
@@ -107,10 +107,10 @@ def varying(population: np.ndarray) -> np.ndarray:
 def posterior_dataset(
     posteriors: Posteriors, told: Quantities, most: int, truth: np.ndarray | None = None
 ) -> xr.Dataset:
-    """Return mean, deviation and 95 % interval of what is told of every system, and some draws.
+    """Return mean, deviation and 95 % interval of each system's quantities, and some draws.
 
-    At most ``most`` draws of each system are kept, from all chains. With the systems' true
-    parameters (N, d_z), the ranks of what is told of them among the draws are added.
+    At most ``most`` draws of each system are kept, from all chains. If the systems' true parameters
+    (N, d_z) are given, the ranks of the true quantities among the draws are added.
 
     The end of an interval at a share p is at place p (S + 1) of the S sorted draws, where a further
     independent draw lies below with probability p. The usual place, p (S - 1) + 1, is further
@@ -182,7 +182,7 @@ def sampled(
     told: Quantities,
     truth: np.ndarray | None = None,
 ) -> tuple[xr.Dataset, Posteriors]:
-    """Sample the posterior of every system, and return what is told of it, and all draws.
+    """Sample the posterior of every system, and return its quantities, and all draws.
 
     Parameters
     ----------
@@ -193,14 +193,14 @@ def sampled(
     asked : Posterior
         The settings.
     told : Quantities
-        What is told of a system.
+        The quantities that are reported of a system.
     truth : ndarray of shape (n, d_z), optional
         The systems' true parameters.
 
     Returns
     -------
     dataset : Dataset
-        That of :func:`posterior_dataset`, with ``surprise_p_value`` and the systems' names.
+        As of :func:`posterior_dataset`, with ``surprise_p_value`` and the systems' names.
     posteriors : Posteriors
     """
     p, laws = estimate_of(answer), None
@@ -223,20 +223,19 @@ def sampled(
 
 
 def coverage_metrics(posterior: xr.Dataset, population: np.ndarray, wanted: int) -> dict[str, Any]:
-    """Return how much was learnt of single systems, and whether their posteriors are calibrated.
+    """Return the gain in precision on single systems, and the calibration of their posteriors.
 
-    Where the posteriors are right, the truth's rank among a system's draws is uniform over the
+    If the posteriors are right, the truth's rank among a system's draws is uniform over the
     systems, and central intervals of every level hold the truth that often. The population (m, k)
-    is what is told of draws of the recovered law, and ``wanted`` the effective sample size.
-
-    By parameter that varies, ``narrowing_<name>`` is the mean posterior deviation over the
-    population's; ``shared`` names those that do not vary; ``r_hat_max``, ``r_hat_99``,
-    ``effective_min`` and ``effective_01`` are the worst and the worst but 1 %;
-    ``systems_at_the_cap`` stopped at the cap on the moves; ``moves_median`` and ``moves_max`` are
-    those of each chain of a system. With ranks there is also ``coverage_<name>`` of 95 % intervals,
-    ``rank_distance_<name>``, the largest distance of the ranks' distribution from the uniform one,
-    ``rank_p_value_<name>`` of Kolmogorov and Smirnov's test of it, and over all parameters
-    ``coverage``, ``coverage_80`` and ``coverage_50``.
+    holds the quantities of draws of the recovered law, and ``wanted`` is the effective sample size.
+    For each parameter that varies, ``narrowing_<name>`` is the mean posterior standard deviation
+    over the population's; ``shared`` names the parameters that do not vary; ``r_hat_max``,
+    ``r_hat_99``, ``effective_min`` and ``effective_01`` are the worst and the worst but 1 %;
+    ``systems_at_the_cap`` stopped at the cap on the moves; ``moves_median`` and ``moves_max`` count
+    the moves of each chain of a system. With ranks there is also ``coverage_<name>`` of 95 %
+    intervals, ``rank_distance_<name>``, the largest distance of the ranks' distribution from the
+    uniform one, ``rank_p_value_<name>`` of Kolmogorov and Smirnov's test of it, and over all
+    parameters ``coverage``, ``coverage_80`` and ``coverage_50``.
     """
     own = varying(population)
     names = [str(name) for name in posterior["parameter"].values]
@@ -246,7 +245,7 @@ def coverage_metrics(posterior: xr.Dataset, population: np.ndarray, wanted: int)
     r_hat, effective = (posterior[name].values[:, own] for name in ("r_hat", "effective"))
     ranked = "rank" in posterior
     moves = posterior["moves"].values
-    # Chains are finished by the coordinates in which they run.
+    # The coordinates in which chains run decide when they are finished.
     short = (posterior["least_effective"].values < wanted) | (
         posterior["largest_r_hat"].values > LARGEST_R_HAT
     )
@@ -268,9 +267,9 @@ def coverage_metrics(posterior: xr.Dataset, population: np.ndarray, wanted: int)
 
 
 def statement(metrics: Mapping[str, Any]) -> str:
-    """Return in words what the observations say of single systems, and how often that is right.
+    """Return in words how well single systems are known, and how often the intervals are right.
 
-    The metrics are those of :func:`coverage_metrics`, with ``surprising_systems`` and the number
+    The metrics come from :func:`coverage_metrics`, with ``surprising_systems`` and the number
     expected.
     """
     start = "narrowing_"
@@ -314,10 +313,10 @@ def _rank_metrics(names: list[str], rank: np.ndarray) -> dict[str, float]:
 def systems_table(posterior: xr.Dataset, units: list[str], own: np.ndarray) -> pd.DataFrame:
     """Return one row for each system, with units in the names of the columns.
 
-    The dataset is that of :func:`posterior_dataset`, with ``surprise_p_value`` (system,), and
-    ``system_id`` (system,) if the user named the systems, which otherwise have numbers from 0. What
-    has no unit has the unit "1". The smallest effective size is among what differs between systems,
-    the mask ``own`` (k,).
+    The dataset comes from :func:`posterior_dataset`, with ``surprise_p_value`` (system,), and
+    ``system_id`` (system,) if the user named the systems, which otherwise have numbers from 0. A
+    quantity without a unit has the unit "1". The smallest effective size is taken over the
+    quantities that differ between systems, the mask ``own`` (k,).
     """
     names = [str(name) for name in posterior["parameter"].values]
     count = posterior.sizes["system"]

@@ -64,7 +64,7 @@ def use(study: StudyInput) -> Outcome:
     result, posteriors = sampled(problem, answer, observations, asked, told, truth)
     surprise = result["surprise_p_value"].values
     population = told.of(drawn_population(problem, p, seed))
-    # Six digits are more than the draws determine.
+    # The draws determine fewer than six digits.
     table = systems_table(result, list(told.units), varying(population))
     metrics = {
         **coverage_metrics(result, population, asked.effective),
@@ -89,7 +89,7 @@ def use(study: StudyInput) -> Outcome:
 
 def drawn_population(problem: Problem, p: np.ndarray, seed: int) -> np.ndarray:
     """Return parameters (m, d_z) drawn from the recovered law, for comparison with the systems."""
-    # Their design and covariates are those of the systems, in turns.
+    # The draws take the design and covariates of the systems in turns.
     known, address = problem.known.in_turns(_POPULATION), (seed, "posterior/population")
     alpha = problem.split(p)[0]
     drawn: np.ndarray = parameters(problem.law, alpha, *address, _POPULATION, known)
@@ -97,16 +97,16 @@ def drawn_population(problem: Problem, p: np.ndarray, seed: int) -> np.ndarray:
 
 
 _MOST_PARAMETERS, _MOST_SYSTEMS = 6, 60
-# One for each parameter.
+# One axis for each parameter.
 _COLOURS = (*SYSTEMS, DATA)
 
 
 def draw_systems(posterior: xr.Dataset, population: np.ndarray, truth: np.ndarray | None) -> Sheet:
     """Return the 95 % intervals of the first systems, sorted, parameter by parameter.
 
-    Parameters that all systems share are left out. The population (m, k) is what is told of draws
-    of the recovered law, whose central 95 % are shaded, and the truth (N, k) what is told of the
-    systems' own parameters.
+    Parameters that all systems share are left out. The population (m, k) holds the quantities of
+    draws of the recovered law, whose central 95 % are shaded, and the truth (N, k) the quantities
+    of the systems' own parameters.
     """
     chosen = np.flatnonzero(varying(population))[:_MOST_PARAMETERS]
     count = min(_MOST_SYSTEMS, posterior.sizes["system"])
@@ -135,7 +135,7 @@ def draw_systems(posterior: xr.Dataset, population: np.ndarray, truth: np.ndarra
 def draw_calibration(posterior: xr.Dataset, population: np.ndarray) -> Sheet:
     """Return the coverage of central intervals of every level, and the effective draws.
 
-    The bands hold 95 % of what chance does to that many systems, level by level.
+    The bands hold 95 % of the chance variation of this number of systems, level by level.
     """
     own = np.flatnonzero(varying(population))[:_MOST_PARAMETERS]
     looks: list[Look] = [

@@ -1,4 +1,4 @@
-"""A study's descent from many starts, the loss at their ends, and what these say."""
+"""A study's descent from many starts, and the loss at their ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from popinv.store.variables import variable
 from popinv.threads import fixed_threads
 from popinv.workers import parallel
 
-# Distance of two ends of the same descent, in standard errors, that rounding may leave.
+# Largest distance of two ends of the same descent due to rounding, in standard errors.
 _SAME = 1e-6
 
 
@@ -51,7 +51,7 @@ def fixed_losses(
 ) -> np.ndarray:
     """Return the loss in the fixed metric at points (n, n_p), shape (n, draws).
 
-    All points share their draws. It is the loss by which a study's restarts are chosen. It is NaN
+    All points share their draws. A study chooses among its restarts by this loss. The loss is NaN
     at a point that is NaN.
     """
     settings = settings.replace(optimiser="adam", iterations=1)
@@ -106,7 +106,7 @@ class Descents:
     """Descents from n starts.
 
     The ends (n + 1, n_p) begin with the study's answer, and so do the losses (n + 1, draws). The
-    distances (n + 1,) are the largest ones from the answer, in standard errors.
+    distances (n + 1,) from the answer are the largest over the parameters, in standard errors.
     """
 
     ends: np.ndarray
@@ -154,7 +154,7 @@ def descents_from(
     """Descend from many starts, and group the ends, which differ by ``apart`` standard errors.
 
     The answer (n_p,) is the end of the study's descent; a standard error of zero does not count.
-    ``draws`` are those of the loss at the ends.
+    ``draws`` is the number of draws of the loss at the ends.
     """
     reached, legs = descend(problem, settings, starts, "start")
     ends = np.vstack([answer, reached])

@@ -1,4 +1,4 @@
-"""What a study's descents from many starts say: groups of ends, and the chance of a better one."""
+"""Result of a study's descents from many starts: groups of ends, and the chance of a better one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def group_ends(ends: np.ndarray, errors: np.ndarray, apart: float) -> np.ndarray
     if np.isnan(errors).any():
         raise ConfigError(
             "the study's descent has no standard errors (it has more than 100 parameters, or "
-            "unrestricted noise), so its ends cannot be compared; ask for no restarts"
+            "unrestricted noise), so its ends cannot be compared; leave restarts out"
         )
     finite = np.flatnonzero(~np.isnan(ends).any(axis=1))
     groups = np.full(len(ends), -1)
@@ -56,10 +56,10 @@ def share_with_interval(count: int, total: int) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class Outlook:
-    """Groups (n + 1,) of the answer, which is 0, and of the ends, and what another would find.
+    """Groups (n + 1,) of the answer (0) and of the ends, and the chances of another start.
 
-    ``best_members`` are the rows of the lowest loss of each group. The gains (groups,) are by how
-    much it is lower than the answer's, with standard errors over draws.
+    ``best_members`` are the rows of the lowest loss of each group. The gains (groups,) are the
+    answer's loss minus this loss, with standard errors over draws.
     """
 
     groups: np.ndarray
@@ -75,7 +75,7 @@ class Outlook:
     def metrics(self, farthest: float) -> dict[str, Any]:
         """Return numbers and the statement; ``farthest`` is the largest distance of an end.
 
-        The distance is that of an end in the answer's group from the answer, in standard errors.
+        The distance is between an end in the answer's group and the answer, in standard errors.
         """
         starts = self.groups[1:]
         total, kinds = len(starts), len(self.gains)
@@ -132,8 +132,8 @@ class Outlook:
 def outlook(ends: np.ndarray, losses: np.ndarray, errors: np.ndarray, apart: float) -> Outlook:
     """Group the ends of descents, and compare each group's best loss with the answer's.
 
-    The ends (n + 1, n_p) are the study's answer, and that from each start; the losses
-    (n + 1, draws) have the same draws for all. Answers differ by ``apart`` standard errors (n_p,).
+    The ends (n + 1, n_p) are the study's answer, and the end from each start; the losses (n + 1,
+    draws) have the same draws for all. Answers differ by ``apart`` standard errors (n_p,).
     """
     groups = group_ends(ends, errors, apart)
     kinds = int(groups.max()) + 1

@@ -27,7 +27,7 @@ from popinv.surrogate.artefact import surrogate_of
 
 
 def use(study: StudyInput) -> Outcome:
-    """Tell whether another start finds a better answer, and how often."""
+    """Report whether another start finds a better answer, and how often."""
     asked, stores = study.asked, study.stores
     surrogate = surrogate_of(stores["surrogate"])
     problem = descent_problem(
@@ -38,7 +38,7 @@ def use(study: StudyInput) -> Outcome:
     errors = np.sqrt(np.diag(descent["sampling_covariance"].values))
     estimate = estimate_of(stores["estimate"])
     invariant = same_descent(problem, study.descent, estimate, answer, errors)
-    # The study's own restarts come first, and more of the same.
+    # The study's own restarts come first, then further restarts of the same kind.
     starts = starts_near(replace(problem, stage="descent"), estimate, asked.starts + 1)[1:]
     errors = np.where(problem.free, errors, 0.0)
     made = descents_from(problem, study.descent, answer, errors, starts, asked.draws, asked.apart)
@@ -53,7 +53,7 @@ def use(study: StudyInput) -> Outcome:
 
 
 def draw_ends(made: Descents) -> Sheet:
-    """Return by how much the loss at each end exceeds that at the answer, with its error."""
+    """Return the loss at each end minus the loss at the answer, with its error."""
     excess = made.losses[1:] - made.losses[0]
     mean = excess.mean(axis=1)
     error = excess.std(axis=1, ddof=1) / np.sqrt(excess.shape[1])
@@ -66,6 +66,6 @@ def draw_ends(made: Descents) -> Sheet:
         ends: dict[str, Any] = {"low": (mean - 2 * error)[rows], "high": (mean + 2 * error)[rows]}
         marks.append(Points(made.distances[1:][rows], mean[rows], **ends, **look))
     x = Axis("distance from the answer, in standard errors")
-    y = Axis("loss above that of the answer (2 standard errors)")
+    y = Axis("loss above the answer's loss (2 standard errors)")
     panel = Panel(x, y, marks, legend=Legend())
     return Sheet("Ends of the descent from other starts", 8, 4.8, Grid([panel]))

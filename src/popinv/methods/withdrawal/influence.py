@@ -10,18 +10,18 @@ The size of a shift :math:`\Delta` is its length in standard errors of the answe
 :math:`\sqrt{\Delta^T C^{-1} \Delta}` with the covariance C of the estimate.
 
 A fit without the set S begins with a step that has the information :math:`B^{-1}` of all systems,
-and is exact for all systems but those of S. It leaves of the shift about the share of the
-information that is theirs, of which
+and is exact for all systems outside S. This step leaves about the share of the shift that equals
+their share of the information. The share is estimated by
 
 .. math:: h_S = \sum_{n \in S} s_n^T B s_n = \sum_{n \in S} I_n^T B^{-1} I_n
 
-is an estimate by the squares of their scores s_n. Later steps learn the information that is left,
-and converge faster than linearly. Step j is taken to leave the share :math:`h^j`, so that
+from the squares of their scores s_n. Later steps learn the remaining information, and converge
+faster than linearly. Step j is assumed to leave the share :math:`h^j`, so that
 
 .. math:: \tfrac{1}{2} k (k + 1) \log(1 / h) \ge \log(\text{size} / \text{tolerance})
 
-gives the number k of steps after which a tolerance is left. As B has an error of its own, h is at
-least ``_LEAST_SHARE``.
+gives the number k of steps after which at most the tolerance remains. As B has an error of its own,
+h is at least ``_LEAST_SHARE``.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class SystemInfluence:
 
 
 def influence_of(population: xr.Dataset) -> SystemInfluence:
-    """Return the influence that a :func:`popinv.inference.answer.population_dataset` holds.
+    """Return the influence stored in a :func:`popinv.inference.answer.population_dataset`.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def influence_table(
     The columns are the size of the shift without the system, in standard errors of the answer; the
     steps after which a short fit has forgotten it, see :meth:`SystemInfluence.steps`; and, for each
     parameter, its shift in standard errors, and its value without the system. The answer is p
-    (n_p,), unconstrained, and ``names`` are those of the parameters.
+    (n_p,), unconstrained, and ``names`` are the names of the parameters.
     """
     in_errors = influence.in_errors(influence.shifts)
     values = np.array([natural(p + shift) for shift in influence.shifts])
@@ -159,7 +159,7 @@ def answers_table(
 ) -> pd.DataFrame:
     """Return one row for each parameter, with its value in each answer and in standard errors.
 
-    The answers are unconstrained, that with all systems first.
+    The answers are unconstrained; the answer with all systems comes first.
     """
     columns: dict[str, object] = {"parameter": list(names)}
     whole = next(iter(answers.values()))

@@ -65,10 +65,10 @@ class Withdrawal(MethodSection):
         yield from named_system_problems(self.systems, observed)
 
 
-# Evaluations of the likelihood that a fit without some systems takes, and those that come first.
+# Evaluations of the likelihood in a fit without some systems, and evaluations before the fits.
 _EVALUATIONS, _FIRST = 6, 12
-# Calls of the surrogate, or of the solver, for each system in an evaluation; an answer goes through
-# the solver only where this takes no longer than so many seconds.
+# Calls of the surrogate, or of the solver, for each system in an evaluation; and the most seconds
+# of these calls with which an answer goes through the solver.
 _CALLS, _LONGEST = 200, 20.0
 
 

@@ -6,10 +6,10 @@ systems,
 
 .. math:: p_{k+1} = p_k + B_k g_S(p_k), \qquad B_0 = \frac{N}{N - |S|} B,
 
-end at the maximum without S. The draws of the integrals are those of the answer, and the fit starts
-where the same steps with all systems end: the shift is due to the missing systems alone. The first
-step is the first-order answer of :mod:`popinv.inference.folds`. The minimum of the distance has no
-scores of single systems. It is found by the short descents of :mod:`popinv.inference.resampling`.
+end at the maximum without S. The integrals use the answer's draws, and the fit starts where the
+same steps with all systems end: the shift is due to the missing systems alone. The first step is
+the first-order answer of :mod:`popinv.inference.folds`. The minimum of the distance has no scores
+of single systems. It is found by the short descents of :mod:`popinv.inference.resampling`.
 
 What the influence predicts is compared with fits without single systems.
 """
@@ -37,12 +37,12 @@ from popinv.methods.withdrawal.influence import SystemInfluence
 from popinv.threads import fixed_threads
 from popinv.workers import parallel
 
-# A fit has arrived when its steps are shorter than this, in standard errors.
+# A fit has converged when its steps are shorter than this, in standard errors.
 _ARRIVED = 1e-3
 _MOST_STEPS = 40
-# Draws and directions of the distance, at least: fewer leave more noise than a system moves.
+# Fewest draws and directions of the distance: with fewer, the noise exceeds a system's effect.
 _DISTANCE_DRAWS, _DIRECTIONS = 4000, 128
-# A step with the information of all systems can be too long where few are left.
+# A step with the information of all systems can be too long if few systems are left.
 _LONGEST_STEP = 5.0
 
 Scores = Callable[[np.ndarray], np.ndarray]
@@ -52,8 +52,8 @@ Scores = Callable[[np.ndarray], np.ndarray]
 class Refit:
     """The fit without some systems.
 
-    ``shift`` (n_p,) is that of the answer, unconstrained, and ``left`` (k,) the size of the rest of
-    it before each step and after the last, in standard errors; empty for the distance.
+    ``shift`` (n_p,) is the shift of the answer, unconstrained, and ``left`` (k,) the size of its
+    remaining part before each step and after the last, in standard errors; empty for the distance.
     """
 
     shift: np.ndarray
@@ -69,9 +69,10 @@ class Refit:
 class Refitter:
     """Fits without some systems, all from the same start.
 
-    The problem has the surrogate, and the stage of the answer, whose draws it has. The answer is a
-    :func:`popinv.inference.answer.population_dataset`, and the influence is its own. The descent is
-    that of the distance, and the draws are for each system's integral in the likelihood.
+    The problem has the surrogate, and the stage and draws of the answer. The answer is a
+    :func:`popinv.inference.answer.population_dataset`, and the influence is its own. ``descent``
+    holds the settings of the distance, and ``draws`` is the number of draws for each system's
+    integral in the likelihood.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Refitter:
         if self.estimator == "likelihood":
             settings = MarginalSettings(draws=draws)
             likelihood = likelihood_near(self.problem, p, settings)
-            # Evaluations start from that at the answer, and do not depend on their order.
+            # Evaluations start from the evaluation at the answer, and do not depend on their order.
             memory = likelihood.here.memory
             return lambda at: likelihood(at, memory, None).scores
         problem = self.problem = self.problem.of_moments
@@ -158,7 +159,7 @@ class Refitter:
 
 
 def _updated(inverse: np.ndarray, step: np.ndarray, fall: np.ndarray) -> np.ndarray:
-    """Return the inverse of the information after a step in which the gradient has fallen by this.
+    """Return the inverse of the information after a step with this fall of the gradient.
 
     The update of Broyden, Fletcher, Goldfarb and Shanno (Nocedal and Wright, Numerical
     Optimization, 2006, equation 6.17). Without a fall the likelihood is not concave there, and the
@@ -173,11 +174,11 @@ def _updated(inverse: np.ndarray, step: np.ndarray, fall: np.ndarray) -> np.ndar
 
 @dataclass(frozen=True)
 class Checked:
-    """Systems (n,) that were left out one at a time, and how many of the fits have arrived.
+    """Systems (n,) that were left out one at a time, and the number of fits that have converged.
 
-    The shifts (n, n_p) are those found. The steps to forget each (n,), as predicted and as found,
-    are both zero for the distance. The rank correlation (n_p,) is that of predicted and found shift
-    of each parameter; NaN for held ones.
+    The fits found the shifts (n, n_p). The steps to forget each system (n,), as predicted and as
+    found, are both zero for the distance. The rank correlation (n_p,) compares the predicted and
+    the found shift of each parameter; NaN for held parameters.
     """
 
     systems: np.ndarray

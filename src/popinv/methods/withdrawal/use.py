@@ -1,4 +1,4 @@
-"""The use on a study: the influence of every system, and the answer without those that withdraw."""
+"""The use on a study: the influence of every system, and the answer without withdrawn systems."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def use(study: StudyInput) -> Outcome:
     asked, stores = study.asked, study.stores
     observations, population = stores["observations"], stores["population"]
     influence = influence_of(population)
-    # The stage is that of the answer, whose draws the fits have.
+    # The stage belongs to the answer, so that the fits have the answer's draws.
     problem = descent_problem(
         study.model, observations, surrogate_of(stores["surrogate"]), study.seed, "polish"
     )
@@ -135,7 +135,7 @@ def _influence_metrics(
     smallest = {"smallest": checked.correlation[known].min()} if known.any() else {}
     left = {}
     if len(checked.systems):
-        # The last is the one of the largest predicted size.
+        # The last has the largest predicted size.
         gap = checked.shift[-1] - influence.shifts[checked.systems[-1]]
         left = {"checked_left_by_one_step": float(influence.size(gap))}
     return {
@@ -255,13 +255,13 @@ _MARKS: tuple[tuple[Marker, str], ...] = (
 def draw_influence(table: pd.DataFrame, names: Sequence[str], withdrawn: Sequence[str]) -> Sheet:
     """Return the shift of each parameter without each system, and the sizes of the shifts.
 
-    The most influential systems are named, and those that withdraw are marked. The table is that of
-    :func:`popinv.methods.withdrawal.influence.influence_table`.
+    The most influential systems are named, and the withdrawn systems are marked. The table comes
+    from :func:`popinv.methods.withdrawal.influence.influence_table`.
     """
     shown = list(names)[:_MOST_PARAMETERS]
     systems = table["system"].astype(str).to_numpy()
     gone = np.isin(systems, list(withdrawn))
-    # Systems are spread over the height of a row, for the eye alone; the places repeat.
+    # Systems are spread over the height of a row only for visibility; the places repeat.
     height = 0.6 * ((np.arange(len(systems)) * 0.618034) % 1.0 - 0.5)
     withdraws: Look = {"label": "withdraws", "colour": TRUTH}
     marks: list[Mark] = [Reference(0, upright=True, width=1, colour=LIGHT)]
@@ -298,7 +298,7 @@ def _rows(names: Sequence[str]) -> Axis:
 def draw_answers(table: pd.DataFrame, errors: np.ndarray) -> Sheet:
     """Return each parameter with all systems, and without those that withdraw.
 
-    The table is that of :func:`popinv.methods.withdrawal.influence.answers_table`. Parameters
+    The table comes from :func:`popinv.methods.withdrawal.influence.answers_table`. Parameters
     without a standard error (n_p,) are left out.
     """
     ending = ": shift [standard errors]"
