@@ -221,6 +221,8 @@ def _link(
     href = str(tokens[index].attrs["href"])
     if "://" not in href:
         page = re.sub(r"^(?:\.\./)+config/README\.md", "configuration.md", href)
+        # The page of the configuration stands in another folder, and links from there.
+        page = re.sub(r"^(?:\.\./)+docs/", "", page)
         tokens[index].attrs["href"] = re.sub(r"\.(md|ipynb)(?=$|#)", ".html", page)
     return renderer.renderToken(tokens, index, options, environment)
 

@@ -15,8 +15,9 @@ SystemName = CountOrZero | Annotated[str, Field(min_length=1)]
 """A system's name, or its number."""
 
 WITHOUT = (
-    "Systems that have withdrawn and are left out: their names, or, if they have none, their "
-    "numbers in `observations.zarr.zip` before any was left out, from 0. They are used nowhere."
+    "Systems that have withdrawn: their names or, without names, their numbers in "
+    "`observations.zarr.zip`, from 0. They are used nowhere.\n\n"
+    "The numbers count the systems before any was left out."
 )
 
 
