@@ -119,7 +119,7 @@ _ARGUMENTS = click.argument(
 def plan(configuration: Path | None) -> None:
     """Print the jobs of the studies of a CONFIGURATION, their time, memory and disk.
 
-    The numbers are those of a run from nothing, and upper ends. They follow from measurements of
+    The numbers are upper ends for a run from nothing. They follow from measurements of
     other studies, and from the time of a solve, which 'popinv try' measures. Of jobs that have run,
     the memory and time that they requested and used are printed, too.
     """
@@ -166,7 +166,7 @@ def write_report(arguments: tuple[str, ...]) -> None:
       popinv report mine.yaml
       popinv report results       the first page alone, of what is in this folder
 
-    The arguments are those of 'popinv run'. Of a folder of results, nothing is run and no
+    The arguments are the same as for 'popinv run'. For a folder of results, nothing is run and no
     configuration is read.
     """  # noqa: D301
     from popinv.cli.run import report_page, split
@@ -256,10 +256,10 @@ def withdraw(
     \b
       popinv withdraw mine.yaml                          the influence of every system
       popinv withdraw mine.yaml --systems 17,bore_3      the answer without two of them
-      popinv withdraw mine.yaml --systems 17 --rerun     and that of a new run
+      popinv withdraw mine.yaml --systems 17 --rerun     and the answer of a new run
 
     The study is run first where it is not finished. The configuration's key
-    downstream.withdrawal asks for the same.
+    downstream.withdrawal does the same.
     """  # noqa: D301
     from popinv.cli.withdraw import configured, told
 
@@ -285,7 +285,7 @@ def withdraw(
 def verify(
     folders: tuple[Path, ...], configfile: Path | None, seal: bool, sealed: str | None
 ) -> None:
-    """Read the results in folders, or those of a configuration, and say what is whole.
+    """Read the results of folders or of a configuration, and report which are whole.
 
     Each job has left a record of its settings, its inputs and its outputs beside them. By default
     the folder 'results' is read. The exit status is 1 if anything is not whole. Nothing is run, and

@@ -108,7 +108,7 @@ class _Site:
     def page(self, name: str) -> str:
         """Return a page as HTML."""
         up = "../" * name.count("/")
-        # The navigation is that of the page on which all begins.
+        # The first page has the navigation of all pages.
         parts = [
             (caption, [(f"{up}{n}.html", t) for n, t in pages]) for caption, pages in self._parts
         ]

@@ -1,9 +1,10 @@
-"""Whether a study has enough systems for the law and the noise that it asks for.
+"""Whether a study has enough systems for its law and its noise.
 
-Means, deviations and correlations of the parameters are those of a population, so that the number
-of systems limits them, however well each system is observed. With N systems whose parameters were
-known exactly, the relative standard error of a standard deviation is 1 / sqrt(2 (N - 1)), and that
-of a correlation near zero is 1 / sqrt(N - 1). Noise and incomplete observations add to both.
+Means, deviations and correlations of the parameters describe a population, so the number of
+systems limits them, however well each system is observed. With N systems whose parameters were
+known exactly, the relative standard error of a standard deviation is 1 / sqrt(2 (N - 1)). The
+standard error of a correlation near zero is 1 / sqrt(N - 1). Noise and incomplete observations
+add to both.
 """
 
 from __future__ import annotations

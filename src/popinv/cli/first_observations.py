@@ -26,7 +26,7 @@ _WIDE = "# A row for each system, a column for each entry of an observation."
 _REPLICATES = "# A row for each replicate of a system, a column for each entry of an observation."
 _LONG = "# A row for each observation."
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# So many categories and names are shown.
+# Categories and names that are shown.
 _SHOWN = 6
 _LONGEST_TIMES = 12
 
@@ -36,7 +36,7 @@ def _text(value: object) -> str:
 
 
 def _number(number: float) -> str:
-    """Return all digits of a number, since it is compared with those of the file."""
+    """Return all digits of a number, since it is compared with numbers of the file."""
     return f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
@@ -54,7 +54,7 @@ def observations_section(file: Path, surveyed: Survey) -> list[str]:
     keys += _limit_keys(surveyed)
     if surveyed.time_tolerance is not None:
         keys += [
-            "# Times are rounded by at most so much to those of the forward model.",
+            "# Times are rounded by at most this to the times of the forward model.",
             f"time_tolerance: {surveyed.time_tolerance:g}",
         ]
     if surveyed.rounded_together:

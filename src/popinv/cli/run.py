@@ -129,7 +129,7 @@ def command(configuration: str | None, options: Sequence[str]) -> list[str]:
     Parameters
     ----------
     configuration : str, optional
-        By default that of this folder, or popinv's own.
+        By default the configuration of this folder, or popinv's own.
     options : sequence of str
         Options and targets of Snakemake. They come first, as --configfile takes all that follow.
     """

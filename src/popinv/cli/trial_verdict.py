@@ -63,7 +63,7 @@ def _far(study: Study, solved: np.ndarray, table: ObservationTable | None) -> li
         return []
     return [
         f"the ranges differ by more than a factor of {_FAR:g}: the largest observation of the "
-        f"simulator is {of_simulator:,.3g}, that of the data {of_data:,.3g}. Compare the units, "
+        f"simulator is {of_simulator:,.3g}, of the data {of_data:,.3g}. Compare the units, "
         "and the order of the parameters; if they are right, start the law nearer to the data "
         "(law.start), or spread the first solves less (law.spread)"
     ]

@@ -228,7 +228,7 @@ def _kinds(name: str, members: Sequence[_Schema], root: _Schema) -> Iterator[str
             shared.setdefault(tuple(kinds), []).append(row)
     shared = {kinds: rows for kinds, rows in shared.items() if len(rows) >= _FEWEST_SHARED}
     for k, (member, rows) in enumerate(zip(members, tables, strict=True)):
-        further = ""
+        further: list[str] = []
         for owned, common in shared.items():
             if k not in owned:
                 continue
@@ -236,8 +236,9 @@ def _kinds(name: str, members: Sequence[_Schema], root: _Schema) -> Iterator[str
             if k == owned[0]:
                 yield from _part(f"#### `{name}`: keys of {named}", {}, common)
             rows = [row for row in rows if row not in common]
-            further += f" It also has the keys of {named}, above."
-        yield from _part(f"#### `{name}`: {_heading(member)}", member, rows, further)
+            further.append(f"the keys of {named}")
+        also = f" It also has {' and '.join(further)}, above." if further else ""
+        yield from _part(f"#### `{name}`: {_heading(member)}", member, rows, also)
 
 
 def _title(member: _Schema) -> str:
@@ -281,8 +282,8 @@ def _optional_section(node: _Schema, root: _Schema) -> _Schema | None:
 def _part(heading: str, node: _Schema, rows: Iterable[_Row], further: str = "") -> Iterator[str]:
     """Yield a heading, a table of keys, and the explanations that are too long for a cell."""
     yield f"{heading}\n"
-    if text := node.get("description", "").replace("\n\n", "\n") + further:
-        yield text + "\n"
+    if text := " ".join(node.get("description", "").split()) + further:
+        yield textwrap.fill(text, 120, break_on_hyphens=False, break_long_words=False) + "\n"
     yield "| Key | Type | Default | Allowed | Meaning |"
     yield "|---|---|---|---|---|"
     rows = list(rows)

@@ -69,7 +69,7 @@ class Evidence(Section):
         return first, min(self.calibration_block, self.calibration - first)
 
     def figures(self) -> list[str]:
-        """Return the names of the figures of the evidence that is asked for."""
+        """Return the names of the figures of the requested evidence."""
         asked = {
             "evidence_error_against_systems": self.system_counts,
             "evidence_designs": self.design_counts,
@@ -90,7 +90,7 @@ def evidence_problems(evidence: Evidence, observations: Any) -> Iterator[ConfigP
     if wanted and isinstance(observations, FileObservations):
         yield ConfigProblem(
             ("evidence",),
-            f"asks for {listed(wanted)}, which compare with a known truth, but the observations "
+            f"requests {listed(wanted)}, which compare with a known truth, but the observations "
             f"come from a file ('{observations.file}'); leave 'evidence' out, or use a synthetic "
             "study ('observations.truth').",
         )

@@ -74,7 +74,7 @@ def _inside_working_directory(folder: str) -> str:
         )
     if any(part.startswith(".") for part in path.parts):
         raise PydanticCustomError(
-            "results", "hidden folders are those of other programs, such as .git and .snakemake"
+            "results", "hidden folders belong to other programs, such as .git and .snakemake"
         )
     if len(folder) > _LONGEST_PATH:
         raise PydanticCustomError(
@@ -228,7 +228,7 @@ class Study(Section):
     def surrogate_thresholds(self) -> dict[str, float]:
         """Return the limits below which a surrogate is good enough.
 
-        The keys are those of `popinv.surrogate.collect.Thresholds`.
+        The keys are the fields of `popinv.surrogate.collect.Thresholds`.
         """
         asked = self.active_learning
         return {"error": asked.threshold, "push": asked.answer_threshold}

@@ -87,7 +87,7 @@ class Sensors(Section):
         return self
 
     def problems(self, dimension: int) -> Iterator[ConfigProblem]:
-        """Yield entries that do not fit a domain of so many dimensions."""
+        """Yield entries that do not fit a domain of ``dimension`` dimensions."""
         for i, position in enumerate(self.positions or []):
             if len(position) != dimension:
                 yield ConfigProblem(

@@ -54,7 +54,7 @@ ROWS_OR_NONE = ("rows", "none")
 
 # Chance, for one file, at which columns of random numbers would look like systems and times.
 _CHANCE = 0.01
-# A column with at most so many different numbers, and so many rows for each, may be a design.
+# A column with at most this many different numbers, and this many rows for each, may be a design.
 _FEW = 8
 # It precedes the number of a column that has the name of another one.
 _PLACE = " (column "
@@ -75,7 +75,7 @@ def layout_of(
     given : Given, optional
         What the user states.
     ask : callable
-        It is asked for what cannot be known, and returns one of the answers.
+        It answers what cannot be known, with one of the given answers.
 
     Raises
     ------

@@ -75,7 +75,7 @@ def systems_left(
 ) -> np.ndarray:
     """Return the numbers of the systems that are left when some have withdrawn.
 
-    The arguments are those of :func:`rows_of_systems`.
+    The arguments are the arguments of :func:`rows_of_systems`.
 
     Raises
     ------

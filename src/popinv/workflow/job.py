@@ -6,7 +6,7 @@ its log alone, and its progress bars into a file that this program reads.
 When the outputs are written, the frame writes the record of the job beside them
 (:mod:`popinv.workflow.records`). What a script prints goes to the terminal and, line by line, to
 the rule's log file. An error that the package raises on purpose ends the job with its message
-alone; any other leaves its traceback in the log. A log without a last line of these is that of a
+alone; any other leaves its traceback in the log. A log without a last line of these belongs to a
 job that was killed.
 """
 

@@ -1,7 +1,7 @@
 """What a study takes before it is run: jobs, time, memory and disk, against a machine.
 
-Numbers of jobs are those of a run from nothing to the assessment and the figures. Time and memory
-are those of :mod:`popinv.workflow.resources`.
+Numbers of jobs belong to a run from nothing to the assessment and the figures. Time and memory
+come from :mod:`popinv.workflow.resources`.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _STIFFNESS = Parameter("stiffness", long_name="Young's modulus")
 _QUANTITY = "logarithm of the stiffness"
 _PLACES = (0.3, 0.6, 0.9)
 
-# Of so many unknowns, all modes take less than a minute, and each n x n matrix 72 MB.
+# With this many unknowns, all modes take less than a minute, and each n x n matrix 72 MB.
 MOST_MODES = 3000
 
 

@@ -66,7 +66,7 @@ class Executable(LocalSimulator):
             yield ConfigProblem(
                 place,
                 "holds a password or a token in plain text, which would be stored with the "
-                "results. Let the program read it from the environment, which is that of popinv.",
+                "results. Let the program read it from the environment: it has popinv's.",
             )
         names = [name for part in self.command for name in re.findall(r"\{(\w+)\}", part)]
         for name in names:
@@ -91,7 +91,7 @@ class Executable(LocalSimulator):
         return super().model(seed)
 
     def code_files(self) -> set[Path]:
-        """Return the program, if it is given as a path, and those of its arguments that are files.
+        """Return the program, if it is given as a path, and its arguments that are files.
 
         A program that is found on PATH belongs to the system.
         """

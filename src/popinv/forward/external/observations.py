@@ -309,5 +309,5 @@ class SimulatorObservations(Section):
             yield ConfigProblem(
                 ("simulated_times",),
                 f"go from {simulated[0]:g} to {simulated[-1]:g}, but observations from "
-                f"{min(times):g} to {max(times):g} are asked for: nothing is extrapolated.",
+                f"{min(times):g} to {max(times):g} are needed: nothing is extrapolated.",
             )

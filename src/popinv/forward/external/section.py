@@ -147,14 +147,14 @@ class ExternalSection(ForwardSection):
         )
 
     def measured_cost(self, seconds: float) -> ForwardCost:
-        """Return the cost of solving where a solve took so many seconds on average.
+        """Return the cost of solving where a solve took ``seconds`` on average.
 
         Systems that run out of time are in the average. One more may come.
         """
         return replace(self.cost(), seconds=seconds, setup_seconds=2 * self.time_limit)
 
     def solving_seconds(self, systems: int, each: float) -> float:
-        """Return the time of so many solves, of which ``parallel`` calls run at a time."""
+        """Return the time of the solves, of which ``parallel`` calls run at a time."""
         turns = math.ceil(systems / (self.most_rows() * self.parallel))
         return min(systems, turns * self.most_rows()) * each
 
@@ -222,7 +222,7 @@ class LocalSimulator(ExternalSection):
         return self.rows_per_call
 
     def problems(self) -> Iterator[ConfigProblem]:
-        """Yield those of every simulator, and a limit of calls below that of solves."""
+        """Yield the problems of every simulator, and a limit of calls below the limit of solves."""
         yield from super().problems()
         if self.call_time_limit is not None and self.call_time_limit < self.time_limit:
             yield ConfigProblem(

@@ -73,7 +73,7 @@ class PythonFunction(LocalSimulator):
         return super().model(seed)
 
     def solver_modules(self) -> tuple[str, ...]:
-        """Return those of any simulator, and that which differentiates functions of torch."""
+        """Return the modules of any simulator, and the one that differentiates torch functions."""
         torch = ("popinv.forward.python.autograd",) if self.derivatives == "torch" else ()
         return (*super().solver_modules(), *torch)
 
