@@ -99,15 +99,15 @@ def observations_section(file: Path, surveyed: Survey) -> list[str]:
 def _limit_keys(surveyed: Survey) -> Iterator[str]:
     """Yield the keys of columns that mark censored values or have their limits."""
     if (marks := surveyed.named("censoring")) is not None:
-        yield "# Of a value that is marked it is only used that it lies beyond a limit."
+        yield "# Of a marked value, only the fact that it lies beyond a limit is used."
         yield f"censoring_column: {_text(marks)}"
         if (limit := surveyed.named("limit")) is not None:
             yield f"limit_column: {_text(limit)}"
     elif surveyed.limits:
-        yield "# Of a value such as <0.4 it is only used that it lies beyond its limit."
+        yield "# Of a value such as <0.4, only the fact that it lies beyond its limit is used."
         yield f"censoring_column: {_text(surveyed.named('value') or '')}"
     if (limits := surveyed.named("lower_limit")) is not None:
-        yield "# Of a value at its limit or below it is only used that it lies there."
+        yield "# Of a value at or below its limit, only this fact is used."
         yield f"censored_below: {{column: {_text(limits)}}}"
 
 

@@ -53,7 +53,7 @@ studies:
 """
 
 _SYNTHETIC = """\
-    # Made from a known truth, to see whether it is found again. For real observations write
+    # Drawn from a known truth, to test whether the study recovers it. For real observations write
     #   observations: {file: my_observations.csv}
     # a row for each system, a column for each entry of an observation.
     observations:

@@ -39,7 +39,7 @@ def verdict(
     if too_many_failed(failed, tried, budget):
         return [
             f"verdict: a run would stop if as many fail there: {failed} of {tried} solves failed, "
-            f"and {tolerated}. Mend the simulator for these parameters, start the law where it "
+            f"and {tolerated}. Correct the simulator for these parameters, start the law where it "
             "works (law.start, law.spread), or raise the tolerated share"
         ]
     whole = sum(stage.jobs * stage.seconds for stage in stages(study, seconds))

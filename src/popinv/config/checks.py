@@ -379,7 +379,7 @@ def _gaussian_process(sections: Sections) -> Iterator[ConfigProblem]:
         yield ConfigProblem(
             kind,
             "got 'gaussian_process', but solves of this forward model have a sampling error, which "
-            "a Gaussian process does not take off the noise. Use 'network'.",
+            "a Gaussian process does not subtract from the noise. Use 'network'.",
         )
     if learning and assessment:
         solves = learning.first_design + (learning.rounds - 1) * learning.solves_per_round

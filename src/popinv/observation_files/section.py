@@ -231,7 +231,8 @@ class FileObservations(Section):
             )
         if self.time_tolerance is not None and self.time_column is None:
             raise PydanticCustomError(
-                "columns", "'time_tolerance' is of the times in a 'time_column' of a long table"
+                "columns",
+                "'time_tolerance' needs the times of a long table; name its 'time_column'",
             )
         if self.layout == "long" and None in (self.system_column, self.value_column):
             raise PydanticCustomError(

@@ -29,7 +29,7 @@ from popinv.errors import PopinvError
 from popinv.workers import Cores, processes
 from popinv.workflow.records import NAME, record_of
 
-GO_ON = "interrupted; run the same command to go on"
+GO_ON = "interrupted; run the same command to continue"
 """What a run that Ctrl+C has ended says."""
 
 SPOKEN_FOR = "POPINV_SPEAKS"

@@ -139,7 +139,7 @@ def check_jobs(config: Config) -> None:
             raise ConfigError(
                 f"studies.{name}: {chunks:,} jobs would solve {size:,} systems each, and at most "
                 f"{_MOST_CHUNKS:,} can be planned. Raise active_learning.chunk_size to {least:,} "
-                f"or more, or ask for fewer systems ({_largest_key(study, disk_megabytes)})."
+                f"or more, or take fewer systems ({_largest_key(study, disk_megabytes)})."
             )
 
 
