@@ -155,7 +155,7 @@ def job_state(scheduler: str, job: str, patience: float | None = None) -> str:
     Raises
     ------
     LookupError
-        If no command tells the state.
+        If no command knows the state.
     """
     deadline = time.monotonic() + (_PATIENCE_SECONDS if patience is None else patience)
     while True:
@@ -173,7 +173,7 @@ def job_state(scheduler: str, job: str, patience: float | None = None) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the state of a job; one whose state no command tells has failed, which is said."""
+    """Print the state of a job; a job that no command knows has failed, with a message."""
     if len(arguments) != 2 or arguments[0] not in SCHEDULERS:
         print(
             f"Given: {' '.join(arguments)}. Allowed are a scheduler ({', '.join(SCHEDULERS)}) "

@@ -66,7 +66,7 @@ def verified(
 
 
 def _of_seal(folder: Path, sealed: str | None, sealing: bool) -> tuple[list[str], bool]:
-    """Return what is said of the seal of a folder, and whether it is unbroken; seal it if asked."""
+    """Return the lines about the seal of a folder, and whether it is whole; seal it on request."""
     file = folder / _SEAL
     if not (sealing or sealed is not None or file.is_file()):
         return [], True

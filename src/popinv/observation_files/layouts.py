@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 
 ROWS_OR_NONE = ("rows", "none")
-"""What replicates may be, where no column tells them apart."""
+"""Possible replicates, where no column distinguishes them."""
 
 # Chance, for one file, at which columns of random numbers would look like systems and times.
 _CHANCE = 0.01
@@ -60,7 +60,7 @@ _FEW = 8
 _PLACE = " (column "
 _DOSES = "doses that differ within systems"
 DOSE_OF_SYSTEM = "the dose of each system"
-"""Why a column is a known quantity that the simulator is told of."""
+"""Why a column is a known quantity that the simulator receives."""
 
 
 def layout_of(

@@ -54,7 +54,7 @@ __all__ = ["KnownColumn", "Survey", "name_and_unit", "survey"]
 # A simulator returns at most this many times; more are rounded to a grid of fewer.
 _MOST_TIMES, _GRID = 300, 200
 MANY_TIMES, FEW_TIMES = 50, 25
-"""Times from which on it is told how to round them, and to how many."""
+"""Number of times from which advice on rounding is given, and the advised number."""
 # At most this many whole numbers may be categories.
 _CATEGORIES = 6
 

@@ -45,7 +45,7 @@ _REPEATED = "These solves are repeated where they are needed; the file may be de
 # In place of the hash of a file that is not there, or cannot be read.
 _MISSING, _UNREADABLE = "", "cannot be read"
 State = Literal["whole", "damaged", "missing", "foreign", "unknown"]
-# What is told of files before a run.
+# What is printed about files before a run.
 _BEFORE_A_RUN = {
     "missing": "missing",
     "damaged": "changed since it was made",
@@ -304,7 +304,7 @@ def _other_origin(record: Record, there: Results, config: Config | None) -> str:
     """Return why the outputs of a job do not belong to what is there, "" if they do."""
     if other := _other_simulator(record):
         return other
-    # A damaged input is told by itself.
+    # A damaged input has its own line.
     if (source := next(there.other_inputs(record, recorded=True), None)) is not None:
         return f"made from another {source}"
     others = _other_settings(record, config) if config else ()
@@ -439,7 +439,7 @@ def _is_older(path: str, outputs: list[str]) -> bool:
 
 
 def message(found: list[Verdict]) -> str:
-    """Return what is told of results that are made again."""
+    """Return the lines about results that are made again."""
     lines = [f"  {verdict.path}: {verdict.why}" for verdict in found[:_MOST]]
     if len(found) > _MOST:
         lines.append(f"  and {len(found) - _MOST} more")

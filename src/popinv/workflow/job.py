@@ -161,7 +161,7 @@ class Progress:
 
 
 def progress_of(log: str) -> Progress | None:
-    """Return the progress of the job with this log, None if it tells none."""
+    """Return the progress of the job with this log, None if it states none."""
     file = _progress_file(Path(log))
     try:
         bar = "" if file is None else file.read_text()

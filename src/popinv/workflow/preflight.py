@@ -122,7 +122,7 @@ def check_results_folder(results: str | os.PathLike[str]) -> None:
 
 
 def check_jobs(config: Config) -> None:
-    """Refuse studies of more jobs than can be planned; this is asked before any is planned.
+    """Refuse studies of more jobs than can be planned; this check precedes the plan.
 
     Raises
     ------

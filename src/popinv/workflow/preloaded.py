@@ -254,7 +254,7 @@ def _run(asked: dict[str, Any], streams: Sequence[int]) -> NoReturn:
 def _main(at: str, modules: Sequence[str]) -> None:
     gc.disable()
     for name in modules:
-        # A script that needs it tells what is wrong.
+        # A script that needs it reports what is wrong.
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     gc.enable()

@@ -51,7 +51,7 @@ def start_ranks(snakemake: Any) -> None:
     Raises
     ------
     RanksError
-        If there is no such launcher, or one of the ranks fails. It has told why.
+        If there is no such launcher, or one of the ranks fails, after its own message.
     """
     count = int(snakemake.resources.tasks)
     launcher = shlex.split(str(snakemake.resources.get("mpi", "")) or default_launcher())
