@@ -240,7 +240,7 @@ def solve(z):
     ("slope", "status", "said"),
     [
         ("size", 0, "the derivatives it gives agree with differences of solves"),
-        ("2 * size", 1, "that of observation 1 (counted from 0) in 'rate' is given as"),
+        ("2 * size", 1, "the derivative of observation 1 (counted from 0) in 'rate' is given as"),
     ],
 )
 def test_a_trial_checks_derivatives(slope, status, said):

@@ -16,7 +16,7 @@ def test_enough_systems_and_observations_need_no_advice():
 
 def test_the_best_possible_errors_are_those_of_known_parameters():
     (line,) = advice(12, 132, of_law=9, correlations=3, of_noise=1)
-    assert "12 systems are few for a law of 9 parameters, which wants about 45" in line
+    assert "12 systems are few for a law of 9 parameters, which needs about 45" in line
     # The spread of sample deviations and correlations of 12 normal pairs.
     rng = np.random.default_rng(0)
     pairs = rng.standard_normal((20_000, 12, 2))
@@ -26,7 +26,7 @@ def test_the_best_possible_errors_are_those_of_known_parameters():
     correlations = products / np.sqrt((centred**2).sum(axis=1).prod(axis=1))
     assert deviations == pytest.approx(0.21, abs=0.01)
     assert correlations.std() == pytest.approx(0.30, abs=0.01)
-    assert "standard deviations to 21 % and correlations to 0.30" in line
+    assert "at least 21 % for standard deviations and 0.30 for correlations" in line
     assert "leave out some of the 3 correlations" in line
 
 
@@ -52,5 +52,5 @@ def test_a_study_is_counted_with_its_correlations():
     assert "20 systems are few for a law of 9 parameters" in line
     simple = {**study, "law": {**law, "correlations": False}}
     (line,) = too_few_systems(load({"studies": {"mine": simple}}).studies["mine"], table)
-    assert "law of 6 parameters, which wants about 30" in line
+    assert "law of 6 parameters, which needs about 30" in line
     assert "correlations" not in line

@@ -87,6 +87,6 @@ def test_what_was_found_is_printed(tmp_path):
     text = told(tmp_path)
     assert "bore_7" in text
     assert "bore_8" not in text
-    assert "8 systems of most influence, of 20" in text
+    assert "8 most influential systems, of 20" in text
     assert "Without 17 it moves." in text
     assert "0.51" in text

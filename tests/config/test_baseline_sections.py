@@ -24,7 +24,7 @@ def test_there_are_none_unless_asked_for(mapping, study):
     ("names", "said"),
     [
         (["two_stages"], "Did you mean 'two_stage'?"),
-        (["plain", "plain"], "'plain' is asked for twice"),
+        (["plain", "plain"], "'plain' stands twice in the list"),
         (["cut"], "must be one of: full, plain, two_stage, nuts"),
     ],
 )

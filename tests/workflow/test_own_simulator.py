@@ -83,7 +83,7 @@ def test_wrong_derivatives_stop_the_run_at_the_first_solves(workflow: Workflow):
     module.write_text(WITH_JACOBIAN.replace("+matrix", "-matrix"))
     done = workflow.run(SOLVES)
     assert done.returncode == 1
-    assert "that of observation" in done.stdout
+    assert "the derivative of observation" in done.stdout
     assert "Correct the Jacobian" in done.stdout
     module.write_text(WITH_JACOBIAN)
     done = workflow.run(SOLVES)

@@ -50,7 +50,7 @@ def test_systems_withdraw_and_the_study_runs_without_them(finished):
     assert metrics["rerun_from_short_fit"] < 2.0
     answers = pd.read_csv(folder / "answers.csv")
     assert {"all systems", "one step", "short fit", "rerun"} <= set(answers.columns)
-    assert "of most influence, of 200" in done.stdout
+    assert "most influential systems, of 200" in done.stdout
     again = withdrawn(finished.folder, "--systems", "3,17", "--rerun")
     assert "Nothing to be done" in again.stdout
     fewer = withdrawn(finished.folder, "--systems", "3")

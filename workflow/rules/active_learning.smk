@@ -140,7 +140,7 @@ rule solve_chunk_distributed:
         proposals="<results>/{study}/rounds/{round}/proposals.zarr.zip",
     output:
         solves="<results>/{study}/rounds/{round}/chunks/{chunk}.zarr.zip",
-        # The same record as that of the other rule, since a study may have had one process before.
+        # The other rule has the same record, since a study may have had one process before.
         made="<results>/{study}/made/solve_chunk.{round}.{chunk}.json",
     log:
         "<results>/{study}/logs/solve_chunk_distributed.{round}.{chunk}.log",

@@ -79,7 +79,7 @@ def checked(given, files):
 IS_MODULE = workflow.modifier.skip_configfile
 CONFIGURATION = checked(dict(config), [] if IS_MODULE else workflow.configfiles)
 STUDIES = CONFIGURATION.studies
-# The jobs inherit the environment of this process, and that of a cluster job parses this file too.
+# The jobs inherit the environment of this process, and a cluster job parses this file too.
 os.environ.update(numerics_environment(CONFIGURATION.instruction_set, os.environ))
 config.clear()
 config.update(as_mapping(CONFIGURATION))
@@ -135,8 +135,8 @@ def code_of(rule, *uses, also=(), late=lambda wildcards: True, late_uses=()):
 
     ``uses`` names what the stage uses of the study (see popinv.workflow.fingerprint), and ``also``
     modules that it imports by name. ``late`` is whether a job runs what its stage imports within
-    functions; such a job has ``late_uses`` as well. The code of a rule that is no stage is that of
-    its script.
+    functions; such a job has ``late_uses`` as well. The code of a rule that is no stage is its
+    script's.
     """
     modules = modules_of(rule)
     script = f"{PROJECT}/workflow/scripts/{'stage' if modules else rule}.py"
@@ -391,7 +391,7 @@ def runtime(rule):
 def of_array(rule, convert):
     """Resource function: the largest request of the chunks of any study.
 
-    All jobs of a Slurm array, which may be of several studies, are given what its first asks for.
+    All jobs of a Slurm array, which may be of several studies, are given what its first one requests.
     """
 
     @signed

@@ -129,7 +129,7 @@ rule consult_oracle:
         **params_of("consult_oracle"),
         code=code_of("consult_oracle", "law", "noise", "true_noise", "solver"),
     message:
-        "{wildcards.study}: asking the oracle that knows the {wildcards.known}"
+        "{wildcards.study}: estimating with the {wildcards.known} known"
     script:
         "../scripts/stage.py"
 

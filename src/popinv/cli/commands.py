@@ -76,7 +76,7 @@ def example(name: str | None) -> None:
 
 @popinv.command(
     "try",
-    short_help=("Solve a few systems of a configuration, to check that it works and how fast."),
+    short_help=("Solve a few systems of a configuration: does it work, and how fast is it?"),
 )
 @click.argument("configuration", type=click.Path(path_type=Path))
 @click.option(
@@ -89,8 +89,8 @@ def example(name: str | None) -> None:
 def attempt(configuration: Path, systems: int) -> None:
     """Check a CONFIGURATION and solve a few systems of its first design.
 
-    It says how long the solves may take, and prints the results, the time for a solve, and the
-    number and the time of the solves that the study needs.
+    It reports how long the solves may take. Then it prints the results, the time for a solve, and
+    the number and the time of the solves that the study needs.
     """
     from popinv.cli.try_study import try_studies
 
@@ -119,9 +119,9 @@ _ARGUMENTS = click.argument(
 def plan(configuration: Path | None) -> None:
     """Print the jobs of the studies of a CONFIGURATION, their time, memory and disk.
 
-    The numbers are those of a run from nothing, and upper ends. They follow from measurements of
-    other studies, and from the time of a solve, which 'popinv try' measures. Of jobs that have run,
-    the memory and time that they requested and used are printed, too.
+    The numbers are upper limits for a new run. They follow from measurements of other studies, and
+    from the time of a solve, which 'popinv try' measures. For jobs that have run, the command also
+    prints the memory and the time that they requested and used.
     """
     from popinv.cli.plan import plan as planned
     from popinv.config.loading import load_file
@@ -136,7 +136,7 @@ def plan(configuration: Path | None) -> None:
 @popinv.command("run", short_help="Run the studies of a configuration.", **_TO_SNAKEMAKE)
 @_ARGUMENTS
 def run_studies(arguments: tuple[str, ...]) -> None:
-    """Run the studies of a CONFIGURATION, or go on where a run was stopped.
+    """Run the studies of a CONFIGURATION, or continue a run that was stopped.
 
     \b
       popinv run mine.yaml
@@ -146,8 +146,8 @@ def run_studies(arguments: tuple[str, ...]) -> None:
       popinv run mine.yaml -- --profile profiles/slurm --slurm-partition=short
 
     Snakemake runs the studies. Its own options and targets follow the configuration, best after
-    '--'; 'snakemake --help' lists them. Without a configuration, config/config.yaml of this folder
-    is run, or the example study of the package.
+    '--'; 'snakemake --help' lists them. Without a configuration, popinv runs
+    config/config.yaml of this folder, or else the example study of the package.
     """  # noqa: D301
     from popinv.cli.run import after_the_run, shows_steps, split
 
@@ -164,9 +164,9 @@ def write_report(arguments: tuple[str, ...]) -> None:
 
     \b
       popinv report mine.yaml
-      popinv report results       the first page alone, of what is in this folder
+      popinv report results       only the first page, from what is in this folder
 
-    The arguments are those of 'popinv run'. Of a folder of results, nothing is run and no
+    The arguments are the same as for 'popinv run'. For a folder of results, nothing is run and no
     configuration is read.
     """  # noqa: D301
     from popinv.cli.run import report_page, split
@@ -204,7 +204,7 @@ def _snakemake(configuration: str | None, options: Sequence[str]) -> None:
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--systems", is_flag=True, help="Print the parameters of each system.")
 def show(results: tuple[Path, ...], systems: bool) -> None:
-    """Print what studies, and the uses on them, found.
+    """Print what studies and their uses found.
 
     RESULTS are configurations, folders of studies, of uses or of test problems, or files such as
     their metrics.json; all studies in the folder 'results' by default.
@@ -221,7 +221,7 @@ def show(results: tuple[Path, ...], systems: bool) -> None:
 @popinv.command(short_help="Print the comparisons of the models of a configuration.")
 @click.argument("configuration", type=click.Path(path_type=Path))
 def compare(configuration: Path) -> None:
-    """Print the tables of the comparisons of a CONFIGURATION, when snakemake has run them.
+    """Print the tables of the comparisons of a CONFIGURATION, after snakemake has run them.
 
     The key `comparisons` names them: each is a list of studies of the same observations.
     """
@@ -251,15 +251,15 @@ def compare(configuration: Path) -> None:
 def withdraw(
     configuration: Path, study: str | None, systems: str, rerun: bool, options: tuple[str, ...]
 ) -> None:
-    """Find the answer without the systems that withdraw from a study, and what each one moves.
+    """Find the answer without the systems that withdraw from a study, and the effect of each.
 
     \b
       popinv withdraw mine.yaml                          the influence of every system
       popinv withdraw mine.yaml --systems 17,bore_3      the answer without two of them
-      popinv withdraw mine.yaml --systems 17 --rerun     and that of a new run
+      popinv withdraw mine.yaml --systems 17 --rerun     and the answer of a new run
 
-    The study is run first where it is not finished. The configuration's key
-    downstream.withdrawal asks for the same.
+    A study that is not finished runs first. The configuration's key downstream.withdrawal does the
+    same.
     """  # noqa: D301
     from popinv.cli.withdraw import configured, told
 
@@ -278,22 +278,22 @@ def withdraw(
 @click.option(
     "--configfile",
     type=click.Path(path_type=Path),
-    help="Say also which results were made with other settings than these.",
+    help="Also report the results that were made with other settings than these.",
 )
-@click.option("--seal", is_flag=True, help="Write the hash of all records, if all is whole.")
+@click.option("--seal", is_flag=True, help="Write the hash of all records, if everything is whole.")
 @click.option("--sealed", metavar="HASH", help="The hash that the records must have.")
 def verify(
     folders: tuple[Path, ...], configfile: Path | None, seal: bool, sealed: str | None
 ) -> None:
-    """Read the results in folders, or those of a configuration, and say what is whole.
+    """Read the results of folders or of a configuration, and report which are whole.
 
-    Each job has left a record of its settings, its inputs and its outputs beside them. By default
-    the folder 'results' is read. The exit status is 1 if anything is not whole. Nothing is run, and
-    nothing but a seal is written.
+    Each job has left a record of its settings, its inputs and its outputs beside them. The command
+    reads the folder 'results' by default. It runs nothing, and writes nothing but a seal. The exit
+    status is 1 if anything is not whole.
 
     \b
       popinv verify results/mine --seal            the hash to publish with the results
-      popinv verify results/mine --sealed 8c1f...  whether they are those that were published
+      popinv verify results/mine --sealed 8c1f...  whether they are the published results
     """  # noqa: D301
     from popinv.cli.verify import verified
 
@@ -313,7 +313,7 @@ def verify(
 def docs(page: str, to: Path | None, no_browser: bool) -> None:
     """Write the documentation as pages, and open a PAGE such as 'data' in a browser.
 
-    The pages are written into the user's cache unless --to names a folder.
+    The pages go into the user's cache unless --to names a folder.
     """
     import webbrowser
 
@@ -335,7 +335,7 @@ def docs(page: str, to: Path | None, no_browser: bool) -> None:
 def doctor(configuration: Path | None, quiet: bool) -> None:
     """Report what is installed and whether it works, for the studies of a CONFIGURATION.
 
-    Without one, what was installed is to work, and Firedrake is no problem where it was not.
+    Without a configuration, everything installed must work, and Firedrake may be missing.
     """
     from popinv.cli import doctor as examination
 
@@ -364,9 +364,9 @@ def demand(ctx: click.Context, configuration: Path | None, configfile: Path | No
     ctx.invoke(plan, configuration=configfile or configuration)
 
 
-@popinv.command(short_help="Take away the lock that a killed snakemake has left.")
+@popinv.command(short_help="Remove the lock that a killed snakemake has left.")
 def unlock() -> None:
-    """Take away the lock that a killed snakemake has left, unless something still runs."""
+    """Remove the lock that a killed snakemake has left, unless something still runs."""
     from popinv.cli import unlock as lock
 
     sys.exit(lock.main())

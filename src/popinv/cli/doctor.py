@@ -379,7 +379,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        The command line; by default that of the process.
+        The command line; by default the command line of the process.
 
     Returns
     -------

@@ -108,7 +108,7 @@ class _Site:
     def page(self, name: str) -> str:
         """Return a page as HTML."""
         up = "../" * name.count("/")
-        # The navigation is that of the page on which all begins.
+        # The first page has the navigation of all pages.
         parts = [
             (caption, [(f"{up}{n}.html", t) for n, t in pages]) for caption, pages in self._parts
         ]
@@ -221,6 +221,8 @@ def _link(
     href = str(tokens[index].attrs["href"])
     if "://" not in href:
         page = re.sub(r"^(?:\.\./)+config/README\.md", "configuration.md", href)
+        # The page of the configuration stands in another folder, and links from there.
+        page = re.sub(r"^(?:\.\./)+docs/", "", page)
         tokens[index].attrs["href"] = re.sub(r"\.(md|ipynb)(?=$|#)", ".html", page)
     return renderer.renderToken(tokens, index, options, environment)
 

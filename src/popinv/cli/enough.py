@@ -1,9 +1,10 @@
-"""Whether a study has enough systems for the law and the noise that it asks for.
+"""Whether a study has enough systems for its law and its noise.
 
-Means, deviations and correlations of the parameters are those of a population, so that the number
-of systems limits them, however well each system is observed. With N systems whose parameters were
-known exactly, the relative standard error of a standard deviation is 1 / sqrt(2 (N - 1)), and that
-of a correlation near zero is 1 / sqrt(N - 1). Noise and incomplete observations add to both.
+Means, deviations and correlations of the parameters describe a population, so the number of
+systems limits them, however well each system is observed. With N systems whose parameters were
+known exactly, the relative standard error of a standard deviation is 1 / sqrt(2 (N - 1)). The
+standard error of a correlation near zero is 1 / sqrt(N - 1). Noise and incomplete observations
+add to both.
 """
 
 from __future__ import annotations
@@ -58,27 +59,27 @@ def advice(
     lines = []
     wanted = _SYSTEMS_EACH * of_law
     if systems < wanted:
-        best = f"standard deviations to {100 / math.sqrt(2 * max(systems - 1, 1)):.0f} %"
+        best = f"{100 / math.sqrt(2 * max(systems - 1, 1)):.0f} % for standard deviations"
         remedy = (
             "give parameters a known value (law.fixed) or one value for all systems "
             "(standard_deviation: 0), or observe more systems"
         )
         if correlations:
-            best += f" and correlations to {1 / math.sqrt(max(systems - 1, 1)):.2f}"
+            best += f" and {1 / math.sqrt(max(systems - 1, 1)):.2f} for correlations"
             which = "the correlation"
             if correlations > 1:
                 which = f"some of the {correlations} correlations"
             remedy = f"leave out {which}, {remedy}"
         lines.append(
-            f"{systems} systems are few for a law of {of_law} parameters, which wants about "
-            f"{wanted} ({_SYSTEMS_EACH} for each): its standard errors are at best {best}. To have "
-            f"better ones, {remedy}"
+            f"{systems} systems are few for a law of {of_law} parameters, which needs about "
+            f"{wanted} ({_SYSTEMS_EACH} for each). Expect standard errors of at least {best}. To "
+            f"reduce them, {remedy}"
         )
     every = of_law + of_noise
     if observations < _OBSERVATIONS_EACH * every:
         lines.append(
             f"{observations} observations in all are few for {every} parameters of law and noise, "
-            f"which want about {_OBSERVATIONS_EACH * every} ({_OBSERVATIONS_EACH} for each): "
+            f"which need about {_OBSERVATIONS_EACH * every} ({_OBSERVATIONS_EACH} for each): "
             "choose a noise or a law with fewer parameters, or observe more"
         )
     return lines

@@ -26,7 +26,7 @@ _WIDE = "# A row for each system, a column for each entry of an observation."
 _REPLICATES = "# A row for each replicate of a system, a column for each entry of an observation."
 _LONG = "# A row for each observation."
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# So many categories and names are shown.
+# Categories and names that are shown.
 _SHOWN = 6
 _LONGEST_TIMES = 12
 
@@ -36,7 +36,7 @@ def _text(value: object) -> str:
 
 
 def _number(number: float) -> str:
-    """Return all digits of a number, since it is compared with those of the file."""
+    """Return all digits of a number, since it is compared with numbers of the file."""
     return f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
@@ -54,7 +54,7 @@ def observations_section(file: Path, surveyed: Survey) -> list[str]:
     keys += _limit_keys(surveyed)
     if surveyed.time_tolerance is not None:
         keys += [
-            "# Times are rounded by at most so much to those of the forward model.",
+            "# Times are rounded by at most this to the times of the forward model.",
             f"time_tolerance: {surveyed.time_tolerance:g}",
         ]
     if surveyed.rounded_together:
@@ -99,15 +99,15 @@ def observations_section(file: Path, surveyed: Survey) -> list[str]:
 def _limit_keys(surveyed: Survey) -> Iterator[str]:
     """Yield the keys of columns that mark censored values or have their limits."""
     if (marks := surveyed.named("censoring")) is not None:
-        yield "# Of a value that is marked it is only used that it lies beyond a limit."
+        yield "# Of a marked value, only the fact that it lies beyond a limit is used."
         yield f"censoring_column: {_text(marks)}"
         if (limit := surveyed.named("limit")) is not None:
             yield f"limit_column: {_text(limit)}"
     elif surveyed.limits:
-        yield "# Of a value such as <0.4 it is only used that it lies beyond its limit."
+        yield "# Of a value such as <0.4, only the fact that it lies beyond its limit is used."
         yield f"censoring_column: {_text(surveyed.named('value') or '')}"
     if (limits := surveyed.named("lower_limit")) is not None:
-        yield "# Of a value at its limit or below it is only used that it lies there."
+        yield "# Of a value at or below its limit, only this fact is used."
         yield f"censored_below: {{column: {_text(limits)}}}"
 
 

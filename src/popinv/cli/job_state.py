@@ -1,8 +1,8 @@
 """Print whether a scheduler's job runs, has succeeded or has failed, for Snakemake.
 
 Use: ``python -m popinv.cli.job_state SCHEDULER JOB``, as the profiles in ``workflow/profiles`` do.
-The commands of a scheduler are asked in turn, those that know waiting and running jobs first. The
-outputs that are understood are those of Grid Engine 8.1, HTCondor 23, Slurm 24.11, and, after
+The commands of a scheduler run in turn; the ones that know waiting and running jobs run first. The
+module understands the outputs of Grid Engine 8.1, HTCondor 23, Slurm 24.11, and, after
 their manuals, LSF 10, OpenPBS and Torque.
 """
 
@@ -49,7 +49,7 @@ def _read_grid_engine_queue(output: str) -> str | None:
 
 
 def _read_grid_engine_accounts(output: str) -> str | None:
-    # A number that was given again: the last record is that of this job. "failed" is a number,
+    # A number that was given again: the last record belongs to this job. "failed" is a number,
     # which a text may follow.
     records = re.findall(r"^failed +(\d+).*\nexit_status +(\d+)", output, re.MULTILINE)
     return _ended(records[-1] == ("0", "0")) if records else None
@@ -144,7 +144,7 @@ def job_state(scheduler: str, job: str, patience: float | None = None) -> str:
     job : str
         Its number.
     patience : float, optional
-        The seconds for which a job that no command knows is asked for again, a minute by default.
+        The seconds for which to look again for a job that no command knows, a minute by default.
         A job appears in the accounts some time after it has left the queue.
 
     Returns
@@ -155,7 +155,7 @@ def job_state(scheduler: str, job: str, patience: float | None = None) -> str:
     Raises
     ------
     LookupError
-        If no command tells the state.
+        If no command knows the state.
     """
     deadline = time.monotonic() + (_PATIENCE_SECONDS if patience is None else patience)
     while True:
@@ -173,7 +173,7 @@ def job_state(scheduler: str, job: str, patience: float | None = None) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the state of a job; one whose state no command tells has failed, which is said."""
+    """Print the state of a job; a job that no command knows has failed, with a message."""
     if len(arguments) != 2 or arguments[0] not in SCHEDULERS:
         print(
             f"Given: {' '.join(arguments)}. Allowed are a scheduler ({', '.join(SCHEDULERS)}) "

@@ -1,4 +1,4 @@
-"""The files of a new study, ready to run: a configuration and, if asked for, a first simulator.
+"""The files of a new study, ready to run: a configuration and, on request, a first simulator.
 
 The study is small and complete, so the first run succeeds and every later change can be compared
 with it. Existing files are not overwritten.
@@ -53,7 +53,7 @@ studies:
 """
 
 _SYNTHETIC = """\
-    # Made from a known truth, to see whether it is found again. For real observations write
+    # Drawn from a known truth, to test whether the study recovers it. For real observations write
     #   observations: {file: my_observations.csv}
     # a row for each system, a column for each entry of an observation.
     observations:
@@ -96,7 +96,7 @@ def new_study(
     given : Given, optional
         What is known of the file's layout and columns.
     ask : callable
-        It is asked for what the file does not decide.
+        It answers what the file does not decide.
 
     Returns
     -------

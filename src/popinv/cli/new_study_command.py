@@ -40,7 +40,7 @@ from popinv.forward.examples import example_kinds
 @click.option(
     "--replicate",
     metavar="COLUMN",
-    help="Column that tells replicates of a system apart, which have the same parameters; 'rows' "
+    help="Column that distinguishes replicates of a system, which have the same parameters; 'rows' "
     "if rows of a system are replicates without such a column, 'none' if there are none.",
 )
 def new_study(
@@ -56,8 +56,8 @@ def new_study(
 ) -> None:
     """Write a runnable configuration NAME.yaml, which you can then edit.
 
-    The use of each column of a CSV file is seen from the file and printed; what cannot be known is
-    asked for, or stated with --layout, --system, --time, --value, --label and --replicate.
+    The command finds the use of each column of a CSV file and prints it. It asks about what it
+    cannot know, or takes it from --layout, --system, --time, --value, --label and --replicate.
     """
     from popinv.cli.first_observations import described
     from popinv.cli.new_study import new_study as write

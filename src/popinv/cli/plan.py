@@ -56,8 +56,8 @@ def plan(config: Config) -> str:
 class AskedAndTaken:
     """The memory and the time that a rule's jobs requested at their first attempt, and used.
 
-    ``megabytes_taken`` is 0 where no job was long enough to be measured. The memory and the time
-    are each those of the rule's job that came nearest to its demand.
+    ``megabytes_taken`` is 0 where no job was long enough to be measured. The memory and
+    the time each belong to the rule's job that came nearest to its demand.
     """
 
     rule: str

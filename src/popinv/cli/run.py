@@ -129,7 +129,7 @@ def command(configuration: str | None, options: Sequence[str]) -> list[str]:
     Parameters
     ----------
     configuration : str, optional
-        By default that of this folder, or popinv's own.
+        By default the configuration of this folder, or popinv's own.
     options : sequence of str
         Options and targets of Snakemake. They come first, as --configfile takes all that follow.
     """
@@ -140,7 +140,7 @@ def command(configuration: str | None, options: Sequence[str]) -> list[str]:
 def _profile(options: Sequence[str]) -> list[str]:
     """Return the option that names popinv's own profile, where this folder has another one.
 
-    Snakemake would take it without being asked, and a profile can hold expressions that are run.
+    Snakemake would take it without a request, and a profile can hold expressions that are run.
     """
     found = [path for path in _PROFILES if Path(path).exists()]
     if not found or not snakefile_option() or _values(options, {"--workflow-profile"}):
@@ -192,7 +192,7 @@ def run(configuration: str | None, options: Sequence[str]) -> int:
             try:
                 status = process.wait()
             except KeyboardInterrupt:
-                # The terminal has told Snakemake too, which ends its jobs first.
+                # The terminal has interrupted Snakemake too, which ends its jobs first.
                 interrupted = True
             else:
                 break
@@ -203,7 +203,7 @@ def run(configuration: str | None, options: Sequence[str]) -> int:
 
 
 def shows_steps(options: Sequence[str]) -> bool:
-    """Return whether a run with these options is told in lines of steps."""
+    """Return whether a run with these options prints a line for each step."""
     return _PLAIN.isdisjoint(option.partition("=")[0] for option in options)
 
 

@@ -126,7 +126,7 @@ def folders_of(given: Path) -> list[Path]:
 
 
 def _metrics_in(given: Path) -> list[Path]:
-    """Return the file itself, that of a study's folder, or those of all studies in a folder."""
+    """Return the file itself, or the metrics of a study's folder or of all studies in a folder."""
     if given.suffix == ".json":
         return [given]
     own = given / METRICS_FILE
@@ -136,7 +136,7 @@ def _metrics_in(given: Path) -> list[Path]:
 def table(metrics_paths: Sequence[str | Path]) -> str:
     """Return recovered and true values, the judgements and the uses of each study.
 
-    Of other files, such as that of a use, their sentences and numbers are returned.
+    For other files, such as the file of a use, it returns their sentences and numbers.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def _systems(folder: Path) -> str:
 
 
 def _end(mean: str, end: str) -> str:
-    """Return the column of an end, for that of a mean."""
+    """Return the name of an interval's end from the name of its mean."""
     name, _, unit = mean.partition(" [")
     return name.removesuffix(" mean") + f" {end}" + (f" [{unit}" if unit else "")
 

@@ -1,4 +1,4 @@
-"""What ``popinv show`` prints of files of numbers that are not those of a study.
+"""What ``popinv show`` prints of files of numbers that do not belong to a study.
 
 These are uses of downstream methods, their test problems, and the parts of the evidence. Sentences
 come first, then the numbers in the order of the file.
@@ -92,7 +92,7 @@ def _question(path: Path) -> list[str]:
 
 
 def _of_a_study(path: Path) -> bool:
-    """Return whether a method's folder is that of its use on a study."""
+    """Return whether a method's folder belongs to its use on a study."""
     folder = path.resolve().parents[2]
     return any((folder / name).exists() for name in (METRICS_FILE, "observations.zarr.zip"))
 
@@ -125,7 +125,7 @@ def _is_sentence(value: Any) -> bool:
 
 
 def _rows(numbers: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    """Yield names and values; those of a table within the file after its name."""
+    """Yield names and values; a table within the file gives its name before its keys."""
     for name, value in numbers.items():
         if isinstance(value, Mapping):
             yield from _rows(value, f"{before}{_readable(name)}, ")

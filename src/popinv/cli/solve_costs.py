@@ -12,7 +12,7 @@ from popinv.workflow.rounds import solve_count
 _LONG_STUDY = 600.0
 # Seconds of a solve that is worth being kept by itself, and of the solves of one job.
 _KEPT_ALONE, _LONG_JOB = 10.0, 8 * 3600.0
-# A time limit below so many times the mean time of a solve may end good ones.
+# A time limit below this many times the mean time of a solve may end good solves.
 _LIMIT = 3
 
 

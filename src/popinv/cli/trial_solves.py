@@ -47,7 +47,7 @@ class _Tally:
 
 
 def most_seconds(section: ExternalSection, systems: int) -> float:
-    """Return the longest time that a trial of so many systems can take, by the time limits.
+    """Return the longest time that a trial of ``systems`` systems can take, by the time limits.
 
     In the worst case each system runs out of time in every attempt, alone and among others. Two are
     solved twice.

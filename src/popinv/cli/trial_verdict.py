@@ -39,7 +39,7 @@ def verdict(
     if too_many_failed(failed, tried, budget):
         return [
             f"verdict: a run would stop if as many fail there: {failed} of {tried} solves failed, "
-            f"and {tolerated}. Mend the simulator for these parameters, start the law where it "
+            f"and {tolerated}. Correct the simulator for these parameters, start the law where it "
             "works (law.start, law.spread), or raise the tolerated share"
         ]
     whole = sum(stage.jobs * stage.seconds for stage in stages(study, seconds))
@@ -63,7 +63,7 @@ def _far(study: Study, solved: np.ndarray, table: ObservationTable | None) -> li
         return []
     return [
         f"the ranges differ by more than a factor of {_FAR:g}: the largest observation of the "
-        f"simulator is {of_simulator:,.3g}, that of the data {of_data:,.3g}. Compare the units, "
+        f"simulator is {of_simulator:,.3g}, of the data {of_data:,.3g}. Compare the units, "
         "and the order of the parameters; if they are right, start the law nearer to the data "
         "(law.start), or spread the first solves less (law.spread)"
     ]

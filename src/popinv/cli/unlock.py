@@ -69,7 +69,7 @@ def main() -> int:
         print("This directory is not locked.")
         return 0
     if running := at_work():
-        print("The lock stays, for these processes are still at work here:", file=sys.stderr)
+        print("The lock stays, because these processes still run here:", file=sys.stderr)
         for pid, command in running.items():
             print(f"  {pid}  {_described(command)}", file=sys.stderr)
         print(
@@ -77,7 +77,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    print(f"Nothing is at work here on {os.uname().nodename}; other machines cannot be seen.")
+    print(f"Nothing runs here on {os.uname().nodename}; other machines cannot be seen.")
     try:
         for lock in locks:
             lock.unlink(missing_ok=True)

@@ -42,7 +42,7 @@ def verified(
         If there is no such folder, or no record in it, or if a seal is given for several folders.
     """
     if sealed is not None and len(folders) != 1:
-        raise DataError("--sealed: a seal is that of one folder; name it, such as results/mine")
+        raise DataError("--sealed: a seal belongs to one folder; name it, such as results/mine")
     config = None if configfile is None else load_file(configfile)
     lines, whole = [], True
     for folder in (each for given in folders for each in folders_of(given)):
@@ -66,7 +66,7 @@ def verified(
 
 
 def _of_seal(folder: Path, sealed: str | None, sealing: bool) -> tuple[list[str], bool]:
-    """Return what is said of the seal of a folder, and whether it is unbroken; seal it if asked."""
+    """Return the lines about the seal of a folder, and whether it is whole; seal it on request."""
     file = folder / _SEAL
     if not (sealing or sealed is not None or file.is_file()):
         return [], True

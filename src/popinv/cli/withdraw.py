@@ -90,7 +90,7 @@ def told(folder: Path) -> str:
     parts = [
         answers.to_string(index=False, float_format="%.4g"),
         "A shift is in standard errors of the answer.",
-        f"The {len(short)} systems of most influence, of {len(influence)}:",
+        f"The {len(short)} most influential systems, of {len(influence)}:",
         short.to_string(index=False, float_format="%.2g"),
         f"{statement[0].upper()}{statement[1:]}.",
         f"all systems: {folder / 'influence.csv'}, pictures: {folder / 'figures'}",

@@ -292,7 +292,7 @@ def _baselines(assessment: Assessment, sections: Sections) -> Iterator[ConfigPro
     for i, name in enumerate(assessment.baselines):
         at = ("assessment", "baselines", i)
         if name in assessment.baselines[:i]:
-            yield ConfigProblem(at, f"'{name}' is asked for twice; leave one out.")
+            yield ConfigProblem(at, f"'{name}' stands twice in the list; leave one out.")
         elif descent and name == descent.policy:
             yield ConfigProblem(
                 at, f"got '{name}', which is the study's own descent.policy already; leave it out."
@@ -306,7 +306,7 @@ def _baselines(assessment: Assessment, sections: Sections) -> Iterator[ConfigPro
         elif law and name == "two_stage" and not law.has_density:
             yield ConfigProblem(
                 at,
-                "got 'two_stage', which needs the density of the law, and that of a "
+                "got 'two_stage', which needs the density of the law, and the density of a "
                 f"'{law.kind}' has no closed form; leave it out (full, plain and nuts do "
                 "without).",
             )
@@ -379,7 +379,7 @@ def _gaussian_process(sections: Sections) -> Iterator[ConfigProblem]:
         yield ConfigProblem(
             kind,
             "got 'gaussian_process', but solves of this forward model have a sampling error, which "
-            "a Gaussian process does not take off the noise. Use 'network'.",
+            "a Gaussian process does not subtract from the noise. Use 'network'.",
         )
     if learning and assessment:
         solves = learning.first_design + (learning.rounds - 1) * learning.solves_per_round

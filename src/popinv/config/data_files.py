@@ -107,8 +107,8 @@ def check_data_files(config: Config) -> None:
     ConfigError
         With the study, and what is wrong with its own kinds or its simulator.
     DataError
-        With the study, and what is wrong with its file, or with what is asked of so many systems.
-        Also if the images or the text of the test problems are not there.
+        With the study, and what is wrong with its file, or which requirement its systems do not
+        meet. Also if the images or the text of the test problems are not there.
     """
     for name, study in config.studies.items():
         check_outside_kinds(name, study, config.seed if study.seed is None else study.seed)
@@ -169,7 +169,7 @@ def checked_split(
     """Return the rows to learn from and the number of held-out rows, if both are enough.
 
     The checks are of the rows without the held-out ones, from which the answer is refitted.
-    Messages give the observations a ``name``, by default that of the file.
+    Messages give the observations a ``name``, by default the name of the file.
 
     Raises
     ------

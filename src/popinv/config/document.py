@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -22,18 +23,30 @@ from popinv.config.loading import json_schema
 README = Path("config", "README.md")
 SCHEMA = Path("workflow", "schemas", "config.schema.yaml")
 
+# Kinds that share this many keys have one table for them.
+_FEWEST_SHARED = 4
+
 _Schema = dict[str, Any]
+
+
+class _Row(NamedTuple):
+    """A key with its row of a table, and what stands below the table."""
+
+    path: str
+    text: str
+    explained: str
+
 
 _INTRODUCTION = """\
 # The configuration
 
 <!-- Written by `python -m popinv.config.document` from the models in src/popinv/config. -->
 
-`config.yaml` says which populations are studied and how. It is checked as a whole before any
-work: an unknown key, an invalid value, or sections that contradict each other
-stop the run with a message that lists all of them.
+`config.yaml` states the populations and how popinv studies them. popinv checks the whole file
+before any work. An unknown key, an invalid value or a contradiction between sections stops the
+run, and one message lists all problems.
 
-The file has a few keys for everything, and a section for each study:
+The file has a few common keys, and a section for each study:
 
 ```yaml
 seed: 1                 # every random number derives from it
@@ -43,12 +56,12 @@ studies:
   second_study: ...     # results/second_study
 ```
 
-Studies are independent: adding or changing one leaves the others unchanged.
+Studies are independent: a new or changed study leaves the others unchanged.
 
 ## A small study
 
-A study needs a forward model and observations; all else has defaults. This one draws a synthetic
-population of porous samples from a truth, adds noise, and recovers both:
+A study needs a forward model and observations. Everything else has defaults. This study draws a
+synthetic population of porous samples from a truth, adds noise, and recovers both:
 
 ```yaml
 studies:
@@ -62,7 +75,7 @@ studies:
 
 ## Your own observations
 
-Name your file instead of a truth, and say where your sensors are:
+Give a file in place of the truth, and the positions of your sensors:
 
 ```yaml
 studies:
@@ -75,33 +88,30 @@ studies:
       heldout_fraction: 0.2
 ```
 
-The path is relative to the working directory. Each row of the file is one system, each column one
-sensor, in the order of `positions`. Where the forward model has time, the columns are all times
-at the first sensor, then all times at the second, and so on. Values are in the unit of the forward
-model's output.
+The path is relative to the working directory. Each row of the file is one system. Each column is
+one sensor, in the order of `positions`. If the forward model has time, the file has all times of
+the first sensor, then all times of the second, and so on. The values have the unit of the forward
+model's output. [Your data](../docs/data.md) explains long tables, replicates and known
+quantities.
 
-- `.csv`: numbers separated by commas (or semicolons, or tabs), with or without a first line of
-  column names. `system_column`, `replicate_column` and `noise_scale_column` name columns that hold
-  something else. A file may be compressed: `.csv.gz`, `.csv.bz2`, `.csv.xz`.
-- `.parquet`: Parquet, read as the CSV file of the same cells; it needs the extra `parquet`.
+- `.csv`: numbers separated by commas, semicolons or tabs, with or without a first line of column
+  names. The file may be compressed: `.csv.gz`, `.csv.bz2`, `.csv.xz`.
+- `.parquet`: the cells of a CSV file. It needs the extra `parquet`.
 - `.nc`: NetCDF. The variable `observations` has the dimensions (system, observation) or (system,
-  place, time); another name will do if no other variable has two or three dimensions. A variable
-  `noise_scale` (system) and a coordinate of the dimension `system` are read where they are there,
-  and a dimension `replicate` with `replicates: rows`. A file whose variables have one dimension is
-  a long table.
-- `.zarr`: zarr; as NetCDF.
+  place, time), and with `replicates: rows` also `replicate`. It may have another name if no other
+  variable has two or three dimensions. A variable `noise_scale` (system) and a coordinate of the
+  dimension `system` are optional. A file whose variables have one dimension is a long table.
+- `.zarr`: zarr, with the structure of NetCDF.
 
-**Missing values** are an empty cell, `NA` or `NaN` (in NetCDF and zarr `NaN` or the fill value);
-text and infinities never are. They stop the run with the row and the column, unless
-`missing: mask` is set. Then the entries that are missing hold the mean of those that are not, and
-each simulated system lacks the entries that an observed system, drawn at random, lacks. Data and
-model then have the same law at the right answer, provided that absence does not depend on the
-value: a sensor that fails when the pressure is high biases the answer. Every system needs one
-observation at least, every sensor two among the systems that are learned from.
+**Missing values** are an empty cell, `NA` or `NaN`; in NetCDF and zarr `NaN` or the fill value.
+They stop the run unless `missing: mask` is set. Each simulated system then lacks the entries that
+a random observed system lacks. This is right if absence does not depend on the value: a sensor
+that fails at high pressure biases the answer. Every system needs at least one observation. Every
+sensor needs at least two among the systems that are learned from.
 
-**Known noise scales** say that some systems were observed with more noise than others: the noise of
-system n has the covariance `s_n^2 Gamma`, and Gamma, which is recovered, is that of scale 1. The
-scales are positive, without unit, and independent of the systems' parameters.
+**Known noise scales** describe systems with different noise. The noise of system n has the
+covariance `s_n^2 Gamma`, and popinv recovers Gamma. The scales are positive, have no unit, and do
+not depend on the systems' parameters.
 
 ```yaml
 studies:
@@ -118,9 +128,8 @@ studies:
 
 ## Your own simulator
 
-Any simulator can replace the forward models of the package: a function in Python, a UM-Bridge
-server, or a program that reads and writes files. Name its parameters, describe the observations
-that it returns, and give the law of the parameters, which then has no default:
+A function in Python, a UM-Bridge server, or a program can replace the built-in forward models.
+Name its parameters, describe its observations, and give the law of the parameters:
 
 ```yaml
 studies:
@@ -140,54 +149,34 @@ studies:
 ```
 
 - `python`: `def solve(z)` takes an array with a row for each system and a column for each
-  parameter, and returns one with a row for each system and a column for each observation.
-- `umbridge`: one request for each system; input and output vectors are concatenated.
-- `executable`: `command: [./simulator, "{input}", "{output}"]` is run in the working directory,
-  with two files in a temporary folder.
+  parameter. It returns an array with a row for each system and a column for each observation.
+- `umbridge`: each system is one request. The vectors of the input are concatenated, and the
+  vectors of the output too.
+- `executable`: the program `command: [./simulator, "{input}", "{output}"]` runs in the working
+  directory. The two files are in a temporary folder.
 
-`config/examples/own_simulator.yaml`, `own_simulator_umbridge.yaml` and
-`own_simulator_executable.yaml` call one simulator in the three ways.
+`config/examples` has the three as `own_simulator.yaml`, `own_simulator_umbridge.yaml` and
+`own_simulator_executable.yaml`. [Your simulator](../docs/simulator.md) explains failed solves,
+time limits, random numbers and derivatives.
 
-**Failures.** A system whose call raises an exception, ends with an error, crashes, exceeds
-`time_limit` or returns a value that is not finite, or is masked, is recorded as failed, with the
-reason, and the others are kept. A call of several systems that fails is halved until the systems at
-fault stand alone; the systems of a call that takes too long are tried one at a time. The reasons
-and their numbers are in `logs/collect_solves.*.log` and in `metrics.json`;
-`active_learning.failure_budget` says how many failures a study tolerates. A simulator that cannot
-be used at all stops the run: it cannot be imported, started or reached, it returns an array of
-another shape than described, or ten systems, each called alone, crashed it or ran out of time
-before any succeeded.
+**Changes.** A change of the simulator repeats its solves. popinv sees changes in the module of
+the function and in its imports from the folder `path`, but ignores comments. It sees changes in
+the program, in its arguments that are files, and in the files under `files`. It does not see the
+code of a server: change `version` when the code has changed.
 
-**Each row on its own.** The observations of a system must depend on its own parameters only, not on
-what else is in the call, on earlier calls, or on chance. Each job therefore solves two of its
-systems twice, at most: the first one alone before its call, and a random one alone after all
-others; where the results differ the run stops. A job with one system solves it twice. Results may
-differ by 1e-5 of the usual size of an observation, since sums in another order differ in their last
-digits, or by 1e-4 in single precision. A simulator that draws random numbers takes them from a seed
-that it is given for each system: as the argument `seeds` of the function, or as the column `seed`
-of the program's input (`pass_seed: true`). A server uses a fixed seed.
-
-**Derivatives.** Set `derivatives` for a function that returns a Jacobian or is written in torch; a
-server reports its own. Derivatives are used if the estimates use the forward model itself
-(`polish.solver_seconds`). At the start they are compared with differences of solves, and wrong ones
-stop the run.
-
-**Changes.** The solves are repeated when the simulator changes: the module of the function and what
-it imports from the folder `path` (comments do not count), or the program and those of its arguments
-that are files; and the files listed under `files`. The code of a server is not visible to popinv:
-change `version` when the code has changed.
-
-**Cores.** Jobs run side by side, each with one call at a time, and libraries are told to use one
-thread (`OMP_NUM_THREADS=1`). `parallel` allows more calls within a job, for a server with several
-workers above all.
+**Cores.** Jobs run side by side, each with one call at a time and with one thread
+(`OMP_NUM_THREADS=1`). `parallel` allows more calls within a job, for example for a server with
+several workers.
 
 ## All keys
 
-In the tables below, `start.length` is the key `length` in the mapping `start`. "needed" stands
-where a key has no default. Numbers may be written as `0.001` or `1e-3`.
-`workflow/schemas/config.schema.yaml` is the same as a JSON schema; editors that know YAML schemas
-complete and check keys with it, given a first line
-`# yaml-language-server: $schema=../workflow/schemas/config.schema.yaml`.
+In the tables, `start.length` is the key `length` in the mapping `start`. "needed" marks a key
+without a default. Numbers may be written as `0.001` or `1e-3`. Explanations that are too long for
+a cell stand below the table.
+
+`workflow/schemas/config.schema.yaml` holds the same keys as a JSON schema. An editor that knows
+YAML schemas completes and checks the keys if the file begins with `# yaml-language-server:
+$schema=../workflow/schemas/config.schema.yaml`.
 """
 
 
@@ -207,24 +196,66 @@ def readme() -> str:
 def _sections(root: _Schema) -> Iterator[str]:
     study = _resolved(root["properties"]["studies"]["additionalProperties"], root)
     simple, nested = _split(root, root)
-    yield from _table("### The whole file", root, simple + nested, root)
+    yield from _part("### The whole file", root, _entries(root, simple + nested, root))
     for name, entry in nested:
-        yield from _table(f"### `{name}`", _resolved(entry, root), None, root)
+        section = _resolved(entry, root)
+        yield from _part(f"### `{name}`", section, _rows(section, "", root))
     simple, nested = _split(study, root)
-    yield from _table("### `studies.<name>`", study, simple + nested, root)
+    yield from _part("### `studies.<name>`", study, _entries(study, simple + nested, root))
     for name, _ in nested:
         node = study["properties"][name]
         heading = f"### `studies.<name>.{name}`"
         members = node.get("oneOf")
         if members is None:
-            yield from _table(heading, _resolved(node, root), None, root)
-            continue
-        yield f"{heading}\n\n{_described(node)} One of the following.\n"
-        for member in (_resolved(entry, root) for entry in members):
-            kind = member["properties"].get("kind")
-            named = kind.get("const", "module:Class") if kind else ""
-            title = f"`kind: {named}`" if named else member["description"].split(",")[0]
-            yield from _table(f"#### `{name}`: {title}", member, None, root)
+            section = _resolved(node, root)
+            yield from _part(heading, section, _rows(section, "", root))
+        else:
+            yield f"{heading}\n\n{_described(node)} It is one of the following.\n"
+            yield from _kinds(name, [_resolved(member, root) for member in members], root)
+
+
+def _kinds(name: str, members: Sequence[_Schema], root: _Schema) -> Iterator[str]:
+    """Yield the tables of the kinds of a section; keys of several kinds have one table."""
+    titles = [_title(member) for member in members]
+    tables = [list(_rows(member, "", root)) for member in members]
+    owners: dict[_Row, list[int]] = {}
+    for k, rows in enumerate(tables):
+        for row in rows:
+            owners.setdefault(row, []).append(k)
+    shared: dict[tuple[int, ...], list[_Row]] = {}
+    for row, kinds in owners.items():
+        if len(kinds) > 1:
+            shared.setdefault(tuple(kinds), []).append(row)
+    shared = {kinds: rows for kinds, rows in shared.items() if len(rows) >= _FEWEST_SHARED}
+    for k, (member, rows) in enumerate(zip(members, tables, strict=True)):
+        further: list[str] = []
+        for owned, common in shared.items():
+            if k not in owned:
+                continue
+            named = _owners([titles[each] for each in owned], len(members))
+            if k == owned[0]:
+                yield from _part(f"#### `{name}`: keys of {named}", {}, common)
+            rows = [row for row in rows if row not in common]
+            further.append(f"the keys of {named}")
+        also = f" It also has {' and '.join(further)}, above." if further else ""
+        yield from _part(f"#### `{name}`: {_heading(member)}", member, rows, also)
+
+
+def _title(member: _Schema) -> str:
+    kind = member["properties"].get("kind")
+    return f"`{kind.get('const', 'module:Class')}`" if kind else ""
+
+
+def _heading(member: _Schema) -> str:
+    title = _title(member)
+    return f"`kind: {title[1:]}" if title else str(member["description"]).split(",")[0]
+
+
+def _owners(titles: Sequence[str], members: int) -> str:
+    # One member stands for the kinds of the user's own, which state all of their keys.
+    if len(titles) == members - 1:
+        return "all kinds"
+    return f"{', '.join(titles[:-1])} and {titles[-1]}"
 
 
 def _split(node: _Schema, root: _Schema) -> tuple[list[Any], list[Any]]:
@@ -248,45 +279,71 @@ def _optional_section(node: _Schema, root: _Schema) -> _Schema | None:
     return section if "properties" in section else None
 
 
-def _table(
-    heading: str, node: _Schema, entries: Sequence[tuple[str, _Schema]] | None, root: _Schema
-) -> Iterator[str]:
+def _part(heading: str, node: _Schema, rows: Iterable[_Row], further: str = "") -> Iterator[str]:
+    """Yield a heading, a table of keys, and the explanations that are too long for a cell."""
     yield f"{heading}\n"
-    if text := node.get("description"):
-        yield text.replace("\n\n", "\n") + "\n"
+    if text := " ".join(node.get("description", "").split()) + further:
+        yield textwrap.fill(text, 120, break_on_hyphens=False, break_long_words=False) + "\n"
     yield "| Key | Type | Default | Allowed | Meaning |"
     yield "|---|---|---|---|---|"
-    required = node.get("required", [])
-    if entries is None:
-        yield from _rows(node, "", root)
-    else:
-        for name, entry in entries:
-            yield _row(name, entry, name in required, root)
+    rows = list(rows)
+    yield from (row.text for row in rows)
     yield ""
+    for row in rows:
+        if row.explained:
+            words = textwrap.TextWrapper(120, subsequent_indent="  ", break_on_hyphens=False)
+            yield words.fill(f"- `{row.path}`: {row.explained}")
+    if any(row.explained for row in rows):
+        yield ""
 
 
-def _rows(node: _Schema, prefix: str, root: _Schema) -> Iterator[str]:
+def _entries(
+    node: _Schema, entries: Sequence[tuple[str, _Schema]], root: _Schema
+) -> Iterator[_Row]:
     required = node.get("required", [])
+    for name, entry in entries:
+        yield _row(name, entry, name in required, root)
+
+
+def _rows(node: _Schema, prefix: str, root: _Schema) -> Iterator[_Row]:
+    required = node.get("required", [])
+    known: dict[tuple[_Row, ...], str] = {}
     for name, entry in node["properties"].items():
+        row = _row(prefix + name, entry, name in required, root)
         if _is_section(entry, root):
             # The mapping itself, then its keys: they have the defaults.
-            yield _row(prefix + name, entry, name in required, root)
+            yield row
             yield from _rows(_resolved(entry, root), f"{prefix}{name}.", root)
-            continue
-        yield _row(prefix + name, entry, name in required, root)
-        if section := _optional_section(entry, root):
+        elif section := _optional_section(entry, root):
+            keys = tuple(_rows(section, "", root))
+            if keys in known:
+                also = f" It has the keys of `{known[keys]}`."
+                yield _row(prefix + name, entry, name in required, root, also)
+                continue
+            known[keys] = name
+            yield row
             yield from _rows(section, f"{prefix}{name}.", root)
+        else:
+            yield row
 
 
-def _row(path: str, node: _Schema, required: bool, root: _Schema) -> str:
+def _row(path: str, node: _Schema, required: bool, root: _Schema, also: str = "") -> _Row:
+    meaning = _paragraphs(node) or _paragraphs(_resolved(node, root))
     cells = (
         f"`{path}`",
         _type(node, root),
         _default(node, required, root),
         _allowed(node),
-        _described(node) or _described(_resolved(node, root)),
+        (meaning[0] if meaning else "") + also,
     )
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    text = "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return _Row(path, text, " ".join(meaning[1:]))
+
+
+def _paragraphs(node: _Schema) -> list[str]:
+    """Return the paragraphs of a description: a cell holds the first, and a list the others."""
+    text = str(node.get("description", ""))
+    return [" ".join(each.split()) for each in text.split("\n\n") if each.strip()]
 
 
 def _described(node: _Schema) -> str:

@@ -29,30 +29,32 @@ class Evidence(Section):
         default=[],
         description=(
             "Numbers of systems, ascending. For each, new data sets are drawn from the truth and "
-            "fitted, to measure how the errors fall. An empty list disables this."
+            "fitted, to measure how the errors fall. `[]`: none."
         ),
     )
     repeats: Several = Field(default=4, description="Data sets for each number of systems.")
     through: Literal["surrogate", "solver"] = Field(
         default="surrogate",
-        description="Forward model of the data sets of `system_counts` and `calibration`: the "
-        "final `surrogate`, which is quick, or the `solver`, with new solves for every system.",
+        description=(
+            "Forward model of the data sets of `system_counts` and `calibration`: the final "
+            "`surrogate`, which is quick, or the `solver`, with new solves for every system."
+        ),
     )
     design_counts: list[_Size] = Field(
         default=[],
         description=(
-            "Numbers of solves, ascending. For each, a surrogate is trained on a fixed design "
-            "spread broadly about the start, and compared with those of active learning. An empty "
-            "list disables this."
+            "Numbers of solves, ascending. For each, a surrogate is trained on a fixed, broad "
+            "design and compared with active learning. `[]`: none."
         ),
     )
     calibration: CountOrZero = Field(
         default=0,
         description=(
-            "Data sets of the study's size; 0 for none. Each is drawn from a truth and estimated "
-            "as the study is, from its start. They measure how often the intervals hold that truth "
-            "and how the errors compare with the bound. The truth is the study's own. With your "
-            "observations it is drawn about the answer, anew for each data set."
+            "Number of data sets of the study's size that are drawn from a truth and estimated as "
+            "the study is. 0: none.\n\n"
+            "They measure how often the intervals hold the truth, and how the errors compare with "
+            "the bound. Each estimate begins at the study's start. The truth is the study's own. "
+            "With your observations, a new truth is drawn about the answer for each data set."
         ),
     )
     calibration_block: Count = Field(default=5, description="Data sets of `calibration` per job.")
@@ -67,7 +69,7 @@ class Evidence(Section):
         return first, min(self.calibration_block, self.calibration - first)
 
     def figures(self) -> list[str]:
-        """Return the names of the figures of the evidence that is asked for."""
+        """Return the names of the figures of the requested evidence."""
         asked = {
             "evidence_error_against_systems": self.system_counts,
             "evidence_designs": self.design_counts,
@@ -88,7 +90,7 @@ def evidence_problems(evidence: Evidence, observations: Any) -> Iterator[ConfigP
     if wanted and isinstance(observations, FileObservations):
         yield ConfigProblem(
             ("evidence",),
-            f"asks for {listed(wanted)}, which compare with a known truth, but the observations "
+            f"requests {listed(wanted)}, which compare with a known truth, but the observations "
             f"come from a file ('{observations.file}'); leave 'evidence' out, or use a synthetic "
             "study ('observations.truth').",
         )

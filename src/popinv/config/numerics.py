@@ -28,8 +28,10 @@ class ActiveLearning(Section):
     rounds: Count = Field(
         default=4,
         json_schema_extra={"x-default": "4; 1 without a surrogate"},
-        description="Rounds of solving, training and descending. A round whose surrogate is "
-        "already good enough passes its predecessor's result on.",
+        description=(
+            "Rounds of solving, training and descending. If the surrogate of a round is already "
+            "good enough, the round passes on the result of its predecessor."
+        ),
     )
     first_design: Annotated[int, Field(ge=10), NotBoolean] = Field(
         default=2000,
@@ -48,18 +50,24 @@ class ActiveLearning(Section):
     )
     recency_decay: Annotated[float, Field(gt=0, le=1), NotBoolean] = Field(
         default=0.2,
-        description="Weight of a round's solves in training relative to the next round's; 1 "
-        "weighs all rounds alike. A Gaussian process always does.",
+        description=(
+            "Weight of a round's solves in training, relative to the solves of the next round. 1 "
+            "weighs all rounds alike, as a Gaussian process always does."
+        ),
     )
     threshold: Positive = Field(
         default=0.1,
-        description="Largest error of the surrogate on fresh solves, in standard deviations of the "
-        "noise. The surrogate is good enough if it meets this and `answer_threshold`.",
+        description=(
+            "Largest error of the surrogate on fresh solves, in noise standard deviations. A "
+            "surrogate is good enough if it meets this and `answer_threshold`."
+        ),
     )
     answer_threshold: Positive = Field(
         default=0.25,
-        description="Largest change of the estimate due to the surrogate's error, in standard "
-        "errors of the parameter that changes most.",
+        description=(
+            "Largest change of the estimate due to the surrogate's error, in standard errors of "
+            "the parameter that changes most."
+        ),
     )
     failure_budget: Annotated[float, Field(ge=0, lt=1), NotBoolean] = Field(
         default=0.05, description="Share of the solves that may fail before the study stops."
@@ -71,7 +79,7 @@ class Assessment(Section):
 
     null_resamples: Annotated[int, Field(ge=_FEWEST_NULL_RESAMPLES), NotBoolean] = Field(
         default=500,
-        description="Resamples of the held-out discrepancy as it is when model and data agree.",
+        description="Resamples of the held-out discrepancy under agreement of model and data.",
     )
     bootstrap: CountOrZero = Field(
         default=0,
@@ -82,26 +90,31 @@ class Assessment(Section):
     oracles: bool = Field(
         default=True,
         strict=True,
-        description="`true` compares, on synthetic data, with the law estimated when the noise "
-        "is known and the noise estimated when the law is known.",
+        description=(
+            "`true` compares, on synthetic data, with the law estimated with known noise and the "
+            "noise estimated with known law."
+        ),
     )
     surrogate_check: Count = Field(
         default=500,
         json_schema_extra={"x-default": "500; 40 for a Gaussian process, or without one"},
-        description="Fresh solves on which the surrogate is judged at the end.",
+        description="Fresh solves that judge the surrogate at the end.",
     )
     baselines: list[Baseline] = Field(
         default=[],
-        description="Other methods to compare with, on the same observations and through the same "
-        "surrogate: the descent with another `descent.policy` (`full`, `plain`), fitting each "
-        "system by itself and pooling the fits (`two_stage`), or hierarchical Bayes by the "
-        "No-U-Turn sampler on at most 100 systems (`nuts`, which needs `pip install numpyro`).",
+        description=(
+            "Other methods to compare with: `full`, `plain`, `two_stage`, `nuts`. They use the "
+            "same observations and the same surrogate.\n\n"
+            "`full` and `plain` are the descent with another `descent.policy`. `two_stage` fits "
+            "each system by itself and pools the fits. `nuts` is hierarchical Bayes by the "
+            "No-U-Turn sampler on at most 100 systems. It needs `pip install numpyro`."
+        ),
     )
     repeats: CountOrZero = Field(
         default=8,
         description=(
-            "Solves of one system, each from another initial state. They measure the sampling "
-            "error of forward models that have one (Lorenz-96). 0 for none, else at least 2."
+            "Solves of one system from different initial states, at least 2. They measure the "
+            "sampling error of forward models that have one (Lorenz-96). 0: none."
         ),
     )
     repeated_systems: Several = Field(

@@ -29,8 +29,8 @@ def with_reruns(config: Config, source: str) -> Config:
     Raises
     ------
     ConfigError
-        If the name of a rerun is that of another study, or if systems have withdrawn before by
-        numbers, which are then those of other systems.
+        If another study has the name of a rerun, or if systems have withdrawn before by their
+        numbers, which then belong to other systems.
     """
     studies = dict(config.studies)
     for name, study in config.studies.items():
@@ -50,7 +50,7 @@ def with_reruns(config: Config, source: str) -> Config:
         if studies.setdefault(name_of_rerun(name), again) != again:
             raise ConfigError(
                 f"{source}: studies.{name_of_rerun(name)} is the name of the rerun of '{name}', "
-                f"which studies.{name}.downstream.withdrawal.rerun asks for; give your own study "
+                f"which studies.{name}.downstream.withdrawal.rerun requests; give your own study "
                 "another name"
             )
     return config.model_copy(update={"studies": studies})

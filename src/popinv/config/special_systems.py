@@ -102,7 +102,7 @@ def _limits(
 
 
 def _not_for(sections: Sections, what: str) -> Iterator[ConfigProblem]:
-    """Yield methods that a study asks for and that do not take its systems."""
+    """Yield the requested methods that do not take the systems of the study."""
     for method, asked in sections.downstream or ():
         if asked is not None and asked.special_systems:
             yield ConfigProblem(

@@ -74,7 +74,7 @@ def _inside_working_directory(folder: str) -> str:
         )
     if any(part.startswith(".") for part in path.parts):
         raise PydanticCustomError(
-            "results", "hidden folders are those of other programs, such as .git and .snakemake"
+            "results", "hidden folders belong to other programs, such as .git and .snakemake"
         )
     if len(folder) > _LONGEST_PATH:
         raise PydanticCustomError(
@@ -98,7 +98,9 @@ class Study(Section):
     law: Annotated[Law, Given] = Field(
         default_factory=lambda values: values["forward"].default_law(),
         description="The law of the parameters over the population.",
-        json_schema_extra={"x-default": "that of the forward model; your own simulator needs one"},
+        json_schema_extra={
+            "x-default": "the law of the forward model; needed for your own simulator"
+        },
     )
     noise: Noise = Field(
         default_factory=lambda values: values["forward"].default_noise(),
@@ -115,16 +117,19 @@ class Study(Section):
     )
     surrogate: SurrogateSettings = Field(
         default_factory=SurrogateSettings,
-        description="The network, or the Gaussian process, that stands in for the forward model.",
+        description="The network or the Gaussian process that replaces the forward model.",
     )
     descent: DescentSettings = Field(
         default_factory=DescentSettings, description="The descent on law and noise."
     )
     estimator: Estimator = Field(
         default="auto",
-        description="Method that gives the answer: the descent (`distance`), the Gaussian "
-        "`pseudo_likelihood`, the marginal `likelihood`, or the last of these whose diagnostics "
-        "allow its use (`auto`). The descent and the pseudo-likelihood are always reported.",
+        description=(
+            "Method of the answer: the descent (`distance`), the Gaussian `pseudo_likelihood`, or "
+            "the marginal `likelihood`. `auto` takes the last of these whose diagnostics allow its "
+            "use.\n\n"
+            "The results always report the descent and the pseudo-likelihood."
+        ),
     )
     polish: PolishSettings = Field(
         default_factory=PolishSettings,
@@ -223,7 +228,7 @@ class Study(Section):
     def surrogate_thresholds(self) -> dict[str, float]:
         """Return the limits below which a surrogate is good enough.
 
-        The keys are those of `popinv.surrogate.collect.Thresholds`.
+        The keys are the fields of `popinv.surrogate.collect.Thresholds`.
         """
         asked = self.active_learning
         return {"error": asked.threshold, "push": asked.answer_threshold}
@@ -234,42 +239,56 @@ class Config(Section):
 
     seed: CountOrZero = Field(
         default=1,
-        description="Seed of every random number of the studies that have none of their own.",
+        description="Seed of every random number of the studies without their own seed.",
     )
     results: Annotated[str, AfterValidator(_inside_working_directory)] = Field(
         default="results",
-        description="Folder of the results, inside the working directory. To have them "
-        "elsewhere, make it a link, or give Snakemake another working directory (`--directory`).",
+        description=(
+            "Folder of the results, inside the working directory. For another place, make it a "
+            "link, or give Snakemake another working directory (`--directory`)."
+        ),
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
-        description="Device that trains and evaluates surrogates: `auto` takes a GPU if there is "
-        "one. A change reruns nothing, since results agree to rounding.",
+        description=(
+            "Device that trains and evaluates surrogates. `auto` takes a GPU if there is one. A "
+            "change reruns nothing, because results agree to rounding."
+        ),
     )
     instruction_set: Literal["native", "avx2", "portable"] = Field(
         default="native",
-        description="Instructions of the processor that the numerics use. `native` takes the best "
-        "that there are, and other processors may round differently. `avx2` gives the same arrays, "
-        "bit for bit, on all Intel processors with AVX2, and `portable` on those of AMD too, with "
-        "slower matrix products. Results of another set are made again, unless it is `native`.",
+        description=(
+            "Processor instructions of the numerics. `native` takes the best of the machine. "
+            "`avx2` and `portable` give equal results on several machines.\n\n"
+            "Results of `native` may be rounded differently on other processors. `avx2` gives the "
+            "same arrays, bit for bit, on all Intel processors with AVX2. `portable` also gives "
+            "them on AMD processors, with slower matrix products. Results of another set are made "
+            "again, unless the key is `native`."
+        ),
     )
     checkpoint_seconds: NonNegative = Field(
         default=15.0,
-        description="Seconds between two checkpoints of a training or a descent, which a killed "
-        "job may lose. A change reruns nothing.",
+        description=(
+            "Seconds between two checkpoints of a training or a descent. A killed job may lose "
+            "this time. A change reruns nothing."
+        ),
     )
     journal_seconds: NonNegative = Field(
         default=1.0,
-        description="A solve of your own simulator that takes at least this long is kept in "
-        "`results/.journal` as soon as it ends, and is never repeated.",
+        description=(
+            "A solve of your own simulator that takes at least this long is kept in "
+            "`results/.journal` as soon as it ends. It is never repeated."
+        ),
     )
     studies: dict[Annotated[str, AfterValidator(_folder_name)], Study] = Field(
-        min_length=1, description="The studies, by name; each has a folder in `results`."
+        min_length=1, description="The studies, by name. Each has a folder in `results`."
     )
     comparisons: dict[Annotated[str, AfterValidator(_folder_name)], list[str]] = Field(
         default_factory=dict,
-        description="Comparisons of models, by name: each is a list of studies of the same "
-        "observations, whose AIC, BIC and scores are put into one table.",
+        description=(
+            "Comparisons of models, by name. Each is a list of studies of the same observations. "
+            "One table shows their AIC, BIC and scores."
+        ),
         json_schema_extra={"x-default": "none"},
     )
     downstream: Downstream = Field(

@@ -73,7 +73,7 @@ class Sections:
 
     @property
     def noises(self) -> list[NoiseSection]:
-        """The noise that is fitted, and that of a synthetic truth if it is another one."""
+        """The fitted noise, and the noise of a synthetic truth if it is another one."""
         noises = [self.noise]
         if isinstance(self.observations, SyntheticObservations):
             noises.append(self.observations.truth.noise_model)

@@ -44,7 +44,7 @@ def cell_unknowns(space: Any) -> np.ndarray:
 def element_matrices(space: Any, form: Callable[[Any, Any], Any]) -> np.ndarray:
     """Matrix of every cell for a form that integrates over cells alone.
 
-    On the broken space, whose functions are those of the continuous one cut at the cell
+    On the broken space, whose functions are the continuous ones cut at the cell
     boundaries, the assembled matrix consists of the element matrices, one block per cell.
 
     Parameters

@@ -49,7 +49,7 @@ class Factors(NamedTuple):
 
 
 def empty_factors(unknowns: int, bandwidth: int) -> Factors:
-    """Return room for matrices with so many subdiagonals."""
+    """Return room for matrices with ``bandwidth`` subdiagonals."""
     count, width = -(-unknowns // _PANEL), max(1, -(-bandwidth // _PANEL)) * _PANEL
     return Factors(
         np.zeros((count * _PANEL + width, width + _PANEL)),

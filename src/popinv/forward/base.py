@@ -101,7 +101,7 @@ class ForwardModel(Protocol):
     def solve(self, z: np.ndarray, stage: str = "solve", first: int = 0) -> Solutions:
         """Solve for z of shape (n, d_z); never raises for a single bad row.
 
-        A model with randomness inside (an initial state, say) draws that of row i from the
+        A model with randomness inside (an initial state, say) draws it for row i from the
         generator of (seed, stage, first + i), whatever else is in the batch.
         """
         ...

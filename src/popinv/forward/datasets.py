@@ -155,12 +155,12 @@ def solves(
 ) -> xr.Dataset:
     """Solved systems: ``z``, noise-free ``y`` and ``reason``, a code that is 0 for success.
 
-    ``system`` is that of the proposals, where they have it.
+    ``system`` comes from the proposals, where they have it.
 
     Raises
     ------
     SolverError
-        If the solutions are not those of so many systems and observations.
+        If the solutions are for another number of systems or of observations.
     """
     check_solutions(solutions, len(z), len(observations))
     return xr.Dataset(

@@ -3,7 +3,7 @@
 The section of a kind stands in ``popinv.forward.KIND.section``, as a subclass of `ForwardSection`:
 the keys of the configuration with their defaults and bounds, and what follows from them, namely the
 parameters, the observations and the cost of a solve. It is quick to import. What takes longer, the
-solver, is in ``model`` beside it and imported where it is asked for.
+solver, is in ``model`` beside it and imported where it is needed.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class ForwardSection(Kind):
 
     @abstractmethod
     def model(self, seed: int) -> ForwardModel:
-        """Return the forward model: here, that of the module ``model`` beside the section.
+        """Return the forward model: here, from the module ``model`` beside the section.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class ForwardSection(Kind):
         return model
 
     def beside(self, name: str) -> Any:
-        """Return a module beside that of the section, which computes and is imported late."""
+        """Return a module beside the section's module, which computes and is imported late."""
         return import_module(f"{type(self).__module__.rpartition('.')[0]}.{name}")
 
     def design(self) -> tuple[Parameter, ...]:
@@ -140,11 +140,11 @@ class ForwardSection(Kind):
         return ForwardCost(megabytes=1000.0, seconds=3.0, setup_seconds=600.0, guess=True)
 
     def measured_cost(self, seconds: float) -> ForwardCost:
-        """Return the cost of solving where a solve took so many seconds on average."""
+        """Return the cost of solving where a solve took ``seconds`` on average."""
         return replace(self.cost(), seconds=seconds)
 
     def solving_seconds(self, systems: int, each: float) -> float:
-        """Return the time in which a job solves so many systems of so many seconds."""
+        """Return the time in which a job solves ``systems`` systems of ``each`` seconds."""
         return systems * each
 
     def random_field(self) -> RandomField | None:
@@ -249,5 +249,5 @@ def mode_problems(dimension: int, modes: int, elements: int) -> Iterator[ConfigP
         yield ConfigProblem(
             ("modes",),
             f"got {modes}, but the mesh has {elements} elements along its length, too few to "
-            "resolve so many wave numbers; lower 'modes' or raise 'elements'.",
+            "resolve these wave numbers; lower 'modes' or raise 'elements'.",
         )

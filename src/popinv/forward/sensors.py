@@ -50,9 +50,10 @@ class Sensors(Section):
     positions: list[Point] | None = Field(
         default=None,
         min_length=1,
-        description="Places of the sensors, strictly inside the domain: one number each in one "
-        "dimension, `[x, y]` in two. Your own observations need them, in the order of the "
-        "file's columns.",
+        description=(
+            "Places of the sensors, strictly inside the domain: one number each, or `[x, y]` in "
+            "two dimensions. Your own observations need them, in the order of the columns."
+        ),
     )
     count: Entries = Field(
         default_factory=_default_count,
@@ -61,9 +62,10 @@ class Sensors(Section):
     )
     placement: Literal["random", "regular", "given"] = Field(
         default_factory=_default_placement,
-        description="`random` draws the places uniformly from the study's seed, `regular` sets "
-        "them on a grid (in two dimensions the count must be a square), `given` takes "
-        "`positions`.",
+        description=(
+            "`random` draws the places uniformly from the study's seed. `regular` sets a grid; in "
+            "two dimensions the count is a square. `given` takes `positions`."
+        ),
         json_schema_extra={"x-default": "random, or given where there are positions"},
     )
 
@@ -85,7 +87,7 @@ class Sensors(Section):
         return self
 
     def problems(self, dimension: int) -> Iterator[ConfigProblem]:
-        """Yield entries that do not fit a domain of so many dimensions."""
+        """Yield entries that do not fit a domain of ``dimension`` dimensions."""
         for i, position in enumerate(self.positions or []):
             if len(position) != dimension:
                 yield ConfigProblem(

@@ -44,7 +44,7 @@ def states(
     Returns
     -------
     Dataset
-        Along ``system``, and along places or times by name; the attribute ``kind`` is that of the
+        Along ``system``, and along places or times by name; the attribute ``kind`` names the
         forward model.
 
     Raises

@@ -9,7 +9,7 @@ import torch.autograd.forward_ad as forward_mode
 
 # Rows that are differentiated at a time.
 _ROWS = 10_000
-# Up to so many rows, the overhead of forward mode exceeds its work: it calls Python for every
+# Up to this many rows, the overhead of forward mode exceeds its work: it calls Python for every
 # product with a constant, and its first call imports for a second.
 _FEW_ROWS = 5_000
 # Disagreement of the derivatives with the gradient, as a share of the terms of either, and terms
@@ -63,7 +63,7 @@ def _along(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return f(x), and its derivatives along tangents, some rows at a time."""
     count, n, d = tangents.shape
-    # The overhead of a call is that of thousands of rows, and many rows leave the caches.
+    # A call has the overhead of thousands of rows, and many rows leave the caches.
     together = max(1, min(count, _ROWS // max(n, 1)))
     changes = []
     for part in tangents.split(together):

@@ -36,17 +36,17 @@ class DescentSettings(Section):
     policy: Literal["cut", "full", "plain"] = Field(
         default="cut",
         description=(
-            "Role of the noise covariance in the metric of the sliced Wasserstein distance. `cut`: "
-            "it weights the distance, and is held fixed in the gradient. `full`: it weights the "
-            "distance, and is differentiated. `plain`: it has no weight. The last two serve for "
+            "Role of the noise covariance in the distance. `cut`: it weights the distance, and the "
+            "gradient holds it fixed. `full`: the gradient includes it. `plain`: no weight.\n\n"
+            "The distance is the sliced Wasserstein distance. `full` and `plain` serve for "
             "comparison."
         ),
     )
     optimiser: Literal["gauss_newton", "adam"] = Field(
         default="gauss_newton",
         description=(
-            "Steps preconditioned by the curvature of the loss, which are not slow along ridges, "
-            "or Adam's."
+            "`gauss_newton`: steps preconditioned by the curvature of the loss, which are not slow "
+            "along ridges. `adam`: steps of Adam."
         ),
     )
     debias: bool = Field(
@@ -54,48 +54,52 @@ class DescentSettings(Section):
         strict=True,
         description=(
             "`true` subtracts half the distance between two samples of the model, so that a finite "
-            "sample does not bias the answer. The draws of a step are then split into two halves."
+            "sample does not bias the answer.\n\n"
+            "The draws of a step are then split into two halves."
         ),
     )
     iterations: Count = Field(default=200, description="Steps of the descent.")
     legs: Count = Field(
         default=4,
         description=(
-            "Largest number of legs of `iterations` steps each. The descent continues with another "
-            "leg while the remaining distance exceeds the sampling error."
+            "Most legs of `iterations` steps each. The descent continues with another leg while "
+            "the remaining distance exceeds the sampling error."
         ),
     )
     learning_rate: Positive = Field(
         default_factory=lambda values: 0.05 if values.get("optimiser") == "adam" else 0.3,
         description=(
-            "First learning rate, which is the share of a Gauss-Newton step, or Adam's step in the "
+            "First learning rate: the share of a Gauss-Newton step, or Adam's step in the "
             "unconstrained coordinates."
         ),
         json_schema_extra={"x-default": "0.3, or 0.05 with `adam`"},
     )
     final_learning_rate: Positive = Field(
         default_factory=lambda values: 0.003 if values.get("optimiser") == "adam" else 0.02,
-        description="Last learning rate; it falls geometrically.",
+        description="Last learning rate. The rate falls geometrically.",
         json_schema_extra={"x-default": "0.02, or 0.003 with `adam`"},
     )
     max_step: Positive = Field(
         default=0.5,
         description=(
             "Longest step of the logarithm of a positive parameter. A location moves by at most "
-            "this share of its natural size, which follows from the distance of model and data and "
-            "from the spread of the data."
+            "this share of its natural size.\n\n"
+            "The natural size follows from the distance between model and data, and from the "
+            "spread of the data."
         ),
     )
     model_samples: Several = Field(
         default=2000,
-        description="Systems simulated at each step; if not stated, for fewer than 250 observed "
-        "systems at most 8 for each, or 400.",
+        description=(
+            "Systems simulated at each step. If this key is not stated, fewer than 250 observed "
+            "systems have 8 for each, but at least 400."
+        ),
     )
     batch_size: Several | None = Field(
         default=None,
         description=(
-            "Observations used at each step; `null` uses all. Of more than 20,000 systems, `null` "
-            "uses 10,000 at each step, and simulates at least 20,000 systems."
+            "Observations used at each step. null: all; of more than 20,000 systems 10,000, with "
+            "at least 20,000 simulated systems."
         ),
     )
     directions: Count = Field(
@@ -104,25 +108,24 @@ class DescentSettings(Section):
     )
     pooled_directions: CountOrZero = Field(
         default=0,
-        description="Size of a fixed pool of directions; 0 draws fresh directions at each step.",
+        description="Size of a fixed pool of directions. 0 draws fresh directions at each step.",
     )
     averaging: Annotated[float, Field(ge=0, le=1), NotBoolean] = Field(
         default=0.3,
-        description="Share of the last steps whose mean is the answer; 0 takes the last step.",
+        description="Share of the last steps whose mean is the answer. 0 takes the last step.",
     )
     regularisation: NonNegative = Field(
         default=0.0,
         description=(
             "Standard deviation of a Gaussian prior on the law about the start, with positive "
-            "quantities in logarithms; 0 for none."
+            "quantities in logarithms. 0: no prior."
         ),
     )
     restarts: Count = Field(
         default=1,
         description=(
-            "Number of descents. The first starts at the last round's estimate, the others at "
-            "points drawn with `law.spread`. The descent with the smallest loss in a fixed metric "
-            "is kept."
+            "Number of descents. The first starts at the last estimate, the others at points drawn "
+            "with `law.spread`. The descent with the smallest loss in a fixed metric is kept."
         ),
     )
 
@@ -159,10 +162,11 @@ class PolishSettings(Section):
     solver_seconds: NonNegative = Field(
         default=120.0,
         description=(
-            "Seconds of the forward model that each of the two may take, by a nominal cost of a "
-            "solve. If they are enough, the estimate uses the forward model itself. Otherwise it "
-            "uses the surrogate, and the effect of the surrogate's error is measured by fresh "
-            "solves and subtracted. 0 always uses the surrogate."
+            "Most seconds of the forward model for each of the two estimates, by a nominal cost of "
+            "a solve. 0 always uses the surrogate.\n\n"
+            "If the time is enough, the estimate uses the forward model itself. Otherwise it uses "
+            "the surrogate. Fresh solves then measure the effect of the surrogate's error, and the "
+            "estimate subtracts it."
         ),
     )
     seconds_per_solve: Positive | None = Field(

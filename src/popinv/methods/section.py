@@ -49,7 +49,7 @@ class MethodSection(Section):
 
     question: ClassVar[str]
     """The question about a study that the method answers."""
-    condition: ClassVar[str] = "`{}` asks for it with the defaults."
+    condition: ClassVar[str] = "`{}` requests it with the defaults."
     """The request for the method, and its requirements on the study."""
     unrestricted_noise: ClassVar[str] = ""
     """The reason why the method does not take noise of kind `full`, if it does not."""

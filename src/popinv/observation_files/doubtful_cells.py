@@ -20,16 +20,16 @@ from popinv.sections.tables import advice_on, is_missing, is_number, limit_of
 _OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1(\d{4}|\d{2})( .*)?")
 # A column with fewer different numbers may hold categories.
 _DIFFERENT = 8
-# So many characters of a cell are shown.
+# Characters of a cell that are shown.
 _LONGEST = 40
-# Names of rows that sum up the others, in lower case and without marks; those of the second kind
-# may be abbreviations of places, and count in the last rows alone.
+# Names of rows that sum up the others, in lower case and without marks. Names of the second
+# kind may be abbreviations of places, and count in the last rows alone.
 _SUMS = "total totals subtotal grandtotal sum mean means average averages avg median std stdev"
 _SUMS += " stddev standarddeviation variance summe gesamt mittelwert mittel moyenne"
 _LAST_SUMS = "sd se sem cv var minimum maximum n count all overall"
 _AGGREGATES = frozenset(_SUMS.split())
 _LAST_AGGREGATES = _AGGREGATES.union(_LAST_SUMS.split())
-# So many rows may stand below a table, and so many systems make the numbers of such a row evident.
+# Rows that may stand below a table, and systems that make the numbers of one of them evident.
 _BELOW, _FEWEST = 4, 4
 # Largest difference from the mean, as a share of the distance of the quartiles of the others: of
 # one column, of several.
@@ -83,7 +83,7 @@ def limits_in_cells(columns: Iterable[ColumnTraits]) -> str | None:
         for key, each in sorted(limits.items())
     ]
     return (
-        f"{told[0]}{more}. Of such a value it is only known that it lies beyond its limit. Write "
+        f"{told[0]}{more}. A marked value is only known to lie beyond its limit. Write "
         f"{write} and state in the study:\n  observations:\n" + "\n".join(lines)
     )
 
@@ -118,7 +118,7 @@ class _Kinds:
 
     @classmethod
     def of(cls, column: ColumnTraits) -> _Kinds | None:
-        """Return those of a column of text, None for numbers and dates."""
+        """Return the kinds of cells of a column of text, None for numbers and dates."""
         if column.numbers is not None or column.dates:
             return None
         return cls(

@@ -1,7 +1,7 @@
 """Files of observations in one of several formats, before anything is known of the study.
 
 Values that cannot be observations (text, infinity) are refused, and the message names their place.
-Missing values (an empty cell, NA, NaN) are refused too, or kept as NaN if the caller asks for that.
+Missing values (an empty cell, NA, NaN) are refused too, or kept as NaN if the caller requests it.
 """
 
 from __future__ import annotations

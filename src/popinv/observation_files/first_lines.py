@@ -24,7 +24,7 @@ import numpy as np
 from popinv.errors import DataError
 from popinv.sections.tables import TextTable, advice_on, is_missing, is_number
 
-# So many decimal places hardly all begin with another digit than zero.
+# This many decimal places hardly all begin with another digit than zero.
 _WITHOUT_ZEROS = 100
 _WHOLE = frozenset('+-0123456789," ')
 # Number of lines below the first that are compared.
@@ -89,8 +89,8 @@ def refuse_places(table: TextTable) -> None:
     shown = ", ".join(first[:4]) + (", ..." if len(first) > 4 else "")
     raise DataError(
         f"line {table.numbers[0]} ({shown}) looks like places or times above the systems: its "
-        f"numbers {trait}, unlike those of the lines below. Set 'observations.header': true leaves "
-        "the line out, false reads it as a system."
+        f"numbers {trait}, unlike the numbers of the lines below. Set 'observations.header': true "
+        "leaves the line out, false reads it as a system."
     )
 
 

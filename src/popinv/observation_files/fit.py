@@ -207,7 +207,7 @@ def _check_stand_ins(
 def _check_size(table: ObservationTable, width: int, times: int | None) -> None:
     """Check that a table has a column for each observation of the forward model, and enough rows.
 
-    The observations of a system are so many (``width``), at so many ``times`` if they are series.
+    A system has ``width`` observations, at ``times`` times if they are series.
     """
     values = table.pooled().values
     if table.time_count is not None and table.time_count != times:

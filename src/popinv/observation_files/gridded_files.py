@@ -128,7 +128,7 @@ def gridded_table(
 
 
 def _limits(dataset: xr.Dataset, name: str, key: str, array: xr.DataArray) -> np.ndarray:
-    """Return a variable of limits like that of the observations, a row for each system."""
+    """Return a variable of limits in the form of the observations, a row for each system."""
     if name not in dataset or not set(dataset[name].dims) <= set(array.dims):
         raise DataError(
             f"'observations.{key}' names the variable '{name}', which needs the dimensions of the "

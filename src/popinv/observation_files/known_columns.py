@@ -41,7 +41,7 @@ class KnownColumns:
         centres: np.ndarray,
         count: int,
     ) -> KnownColumns:
-        """Return the quantities of so many systems from values (count,) by name."""
+        """Return the quantities of ``count`` systems from values (count,) by name."""
         none = np.empty((count, 0))
         return cls(
             np.column_stack([none, *(values[name] for name in design)]),

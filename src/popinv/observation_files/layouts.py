@@ -50,17 +50,17 @@ if TYPE_CHECKING:
 
 
 ROWS_OR_NONE = ("rows", "none")
-"""What replicates may be, where no column tells them apart."""
+"""Possible replicates, where no column distinguishes them."""
 
 # Chance, for one file, at which columns of random numbers would look like systems and times.
 _CHANCE = 0.01
-# A column with at most so many different numbers, and so many rows for each, may be a design.
+# A column with at most this many different numbers, and this many rows for each, may be a design.
 _FEW = 8
 # It precedes the number of a column that has the name of another one.
 _PLACE = " (column "
 _DOSES = "doses that differ within systems"
 DOSE_OF_SYSTEM = "the dose of each system"
-"""Why a column is a known quantity that the simulator is told of."""
+"""Why a column is a known quantity that the simulator receives."""
 
 
 def layout_of(
@@ -75,7 +75,7 @@ def layout_of(
     given : Given, optional
         What the user states.
     ask : callable
-        It is asked for what cannot be known, and returns one of the answers.
+        It answers what cannot be known, with one of the given answers.
 
     Raises
     ------

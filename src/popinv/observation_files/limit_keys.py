@@ -56,13 +56,12 @@ LimitOfTable = Annotated[
 
 DESCRIPTIONS = {
     "censored_below": "Limit of quantification, in the unit of the observations: one number, or a "
-    "list with one for each observation. Of a value at the limit or below it is only used that it "
-    "lies there.",
-    "censored_above": "Upper limit of quantification, stated as `censored_below`, of values at the "
-    "limit or above.",
-    "not_below": "What a value that is censored below is known not to lie below, such as 0 for a "
-    "concentration, stated as `censored_below`.",
-    "not_above": "What a value that is censored above is known not to lie above, stated as "
+    "list with one for each observation. Of a value at or below it, only this fact is used.",
+    "censored_above": "Upper limit of quantification, for values at the limit or above. It is "
+    "stated as `censored_below`.",
+    "not_below": "Lower bound of the values that are censored below, such as 0 for a "
+    "concentration. It is stated as `censored_below`.",
+    "not_above": "Upper bound of the values that are censored above. It is stated as "
     "`censored_below`.",
 }
 

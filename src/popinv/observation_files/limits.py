@@ -2,15 +2,15 @@
 
 A limit is a number, a list with one for each observation, or in columns. In a long table a column
 has the limit of each value. In a wide table one column has the limit of all observations of a
-system, or as many columns as there are observations each have that of one. In a Dataset a variable
+system, or each of as many columns as observations has the limit of one. In a Dataset a variable
 has the dimensions of the observations. A limit that lacks in a column is none.
 
 The columns CENS and LIMIT of Monolix and NONMEM state limits of single values. A value with CENS 1
 is censored below, and one with CENS -1 above. The value is the limit, and LIMIT is what it is known
 not to lie beyond. They say nothing of the limits of values with CENS 0, which the model's own
 observations need. If all censored values of a quantity have the same limits, and no other value
-lies beyond, these are the limits of all its values; otherwise those of the censored values alone.
-Where the column of marks is that of the values, cells such as ``<0.4`` are the marked ones.
+lies beyond, these are the limits of all its values; otherwise only of the censored values.
+Where the column of values has the marks, cells such as ``<0.4`` are the marked ones.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def told_limits(table: ObservationTable) -> str:
     if table.limits_shared:
         return ""
     return (
-        "The censored values have different limits, and those of the other values are not stated. "
+        "The censored values have different limits, and the limits of other values are not stated. "
         "The likelihood does not need them. The pseudo-likelihood, the distance and simulated data "
         "take the other values to have none, and are biased by it: state the limits of all values "
         "in a column, 'observations.censored_below: {column: ...}'."

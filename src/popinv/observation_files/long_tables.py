@@ -297,7 +297,7 @@ def _slots(
 
 
 def place_names(axes: int, sensors: int) -> list[list[str]]:
-    """Return the names of the design's entries, for each axis those of all sensors.
+    """Return the names of the design's entries: for each axis, the names of all sensors.
 
     Examples
     --------

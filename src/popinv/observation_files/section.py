@@ -56,103 +56,128 @@ class FileObservations(Section):
     """Your own observations, from a file."""
 
     file: Annotated[str, AfterValidator(_known_type)] = Field(
-        description="A CSV file (.csv, or compressed: .csv.gz, .csv.bz2, .csv.xz), a Parquet "
-        "(.parquet), NetCDF (.nc) or zarr (.zarr) file, relative to the working directory or "
-        "absolute; rows are systems, columns are sensors."
+        description=(
+            "CSV (.csv, .csv.gz, .csv.bz2, .csv.xz), Parquet (.parquet), NetCDF (.nc) or zarr "
+            "(.zarr) file. The path is absolute, or relative to the working directory."
+        )
     )
     heldout_fraction: Fraction = Field(
         default=0.2,
-        description="Share of the systems by which models are compared, drawn at random. The "
-        "answer is learned from all systems; a comparison scores these by a refit without them. "
-        "Fewer than 200 systems are all scored, in a cross-validation of five folds.",
+        description=(
+            "Share of the systems by which models are compared, drawn at random. Fewer than 200 "
+            "systems are all scored, in a cross-validation of five folds.\n\n"
+            "The answer is learned from all systems. A comparison scores these systems by a refit "
+            "without them."
+        ),
     )
     missing: Literal["refuse", "mask"] = Field(
         default="refuse",
         description=(
-            "Treatment of missing values. `refuse` stops with the row and the column. `mask` "
-            "learns from the observed values, which is right if absence does not depend on the "
-            "value."
+            "`refuse` stops with the row and the column of a missing value. `mask` learns from the "
+            "observed values; absence must not depend on the value."
         ),
     )
     system_column: str | None = Field(
         default=None,
         min_length=1,
-        description="Name of the column of a CSV file with the systems' names; they are kept "
-        "beside the observations.",
+        description=(
+            "Column of a CSV file with the systems' names. The names are kept with the "
+            "observations."
+        ),
     )
     layout: Literal["wide", "long"] = Field(
         default="wide",
-        description="`wide`: each row is a system. `long`: each row is one observation, with "
-        "columns for the system, the time and the value; in a NetCDF or zarr file each column is a "
-        "variable, all along one dimension. Systems may then be observed at times of their own.",
+        description=(
+            "`wide`: each row is a system, and each column a sensor. `long`: each row is one "
+            "observation, with columns for the system, the time and the value.\n\n"
+            "Systems of a long table may have their own observation times. In a NetCDF or zarr "
+            "file each column is a variable, all along one dimension."
+        ),
     )
     value_column: str | None = Field(
         default=None,
         min_length=1,
-        description="Name of the column of a long table with the observed values.",
+        description="Column of a long table with the observed values.",
     )
     time_column: str | None = Field(
         default=None,
         min_length=1,
-        description="Name of the column of a long table with the times of the observations.",
+        description="Column of a long table with the observation times.",
     )
     time_tolerance: Positive | None = Field(
         default=None,
-        description="Largest difference between the time of an observation in a long table and the "
-        "nearest time of the forward model, for which it is taken. null: none but for rounding of "
-        "the last digits. The difference acts as noise: it should move the observations by much "
-        "less than the noise does, which `popinv try` measures.",
+        description=(
+            "Largest difference between an observation time of a long table and the nearest time "
+            "of the forward model. null: only rounding of the last digits.\n\n"
+            "The difference acts as noise. It should move the observations by much less than the "
+            "noise does; `popinv try` measures the effect."
+        ),
     )
     label_column: str | None = Field(
         default=None,
         min_length=1,
-        description="Name of the column of a long table with the observed quantities, which are "
-        "the forward model's `labels`.",
+        description=(
+            "Column of a long table with the observed quantities, which are the forward model's "
+            "`labels`."
+        ),
     )
     place_columns: Annotated[list[str], Field(max_length=2)] = Field(
         default_factory=list,
-        description="Names of the columns of a long table with the places of the observations, "
-        "such as `[x]` or `[x, y]`, for `forward.design: [sensors]`. The rows of a system are its "
-        "sensors 1, 2, ...; it may have fewer than `forward.sensors.count`. Of a system with "
-        "replicates, the different places are its sensors.",
+        description=(
+            "Columns of a long table with the places of the observations, such as `[x]` or `[x, "
+            "y]`, for `forward.design: [sensors]`.\n\n"
+            "The rows of a system are its sensors 1, 2, ...; a system may have fewer than "
+            "`forward.sensors.count`. For a system with replicates, the different places are its "
+            "sensors."
+        ),
         json_schema_extra={"x-default": "none"},
     )
     replicate_column: str | None = Field(
         default=None,
         min_length=1,
-        description="Name of the column of a CSV file that tells the replicates of a system apart: "
-        "occasions, repeats, runs. All replicates of a system have the same parameters, and each "
-        "has noise of its own. Systems may have different numbers of them.",
+        description=(
+            "Column of a CSV file that distinguishes the replicates of a system: occasions, "
+            "repeats, runs.\n\n"
+            "All replicates of a system have the same parameters, and each has its own noise. "
+            "Systems may have different numbers of replicates."
+        ),
     )
     replicates: Literal["refuse", "rows"] = Field(
         default="refuse",
-        description="Treatment of a system that occurs again, where there is no "
-        "`replicate_column`. `refuse` stops with the lines. `rows`: rows of the same system (of a "
-        "long table, rows of the same system, time and quantity) are its replicates.",
+        description=(
+            "Treatment of a system that occurs again without a `replicate_column`. `refuse` stops "
+            "with the lines. `rows`: its rows are replicates.\n\n"
+            "In a long table, the rows of one system, time and quantity are replicates."
+        ),
     )
     noise_scale_column: str | None = Field(
         default=None,
         min_length=1,
-        description="Name of the column of a CSV file with the systems' known noise scales.",
+        description="Column of a CSV file with the systems' known noise scales.",
     )
     ignored_columns: list[str] = Field(
         default_factory=list,
-        description="Names of columns of a wide CSV file that hold no observations. Columns of the "
-        "design and of covariates need not be named. A long table reads only the columns that are "
-        "named.",
+        description=(
+            "Columns of a wide CSV file that hold no observations. Columns of the design and of "
+            "covariates need not be named.\n\n"
+            "A long table reads only the columns that are named."
+        ),
         json_schema_extra={"x-default": "none"},
     )
     missing_values: list[Number] | None = Field(
         default=None,
-        description="Numbers that stand for a missing value, such as `[-999]`. `[]`: none. null: "
-        "none, but the run stops where -99, -999, -8888, 1e30, ... occurs several times in a "
-        "column, far from its other values, until this key is set.",
+        description=(
+            "Numbers that stand for a missing value, such as `[-999]`. `[]`: none. null: none, but "
+            "suspicious numbers stop the run until this key is set.\n\n"
+            "Numbers such as -99, -999, -8888 or 1e30 are suspicious if they occur several times "
+            "in a column, far from its other values."
+        ),
     )
     censored_below: LimitOfTable | None = limit_field(
         "censored_below",
-        " `{column: lloq}` takes them from a column of a table, or from a variable of a NetCDF or "
-        "zarr file, as do the keys below; `{column: [a, b]}` takes those of each observation of a "
-        "wide table from a column of its own.",
+        "\n\n`{column: lloq}` takes the limits from a column of a table, or from a variable of a "
+        "NetCDF or zarr file. `{column: [a, b]}` takes the limits of each observation of a wide "
+        "table from its own column. The other keys of limits have the same forms.",
     )
     censored_above: LimitOfTable | None = limit_field("censored_above")
     not_below: LimitOfTable | None = limit_field("not_below")
@@ -160,17 +185,21 @@ class FileObservations(Section):
     censoring_column: str | None = Field(
         default=None,
         min_length=1,
-        description="Name of the column of a long table that marks censored values, as CENS of "
-        "Monolix and NONMEM: 1 for a value at or below the one that is stated, -1 for one at or "
-        "above, 0 for others. If it is the column of values itself, cells such as `<0.4` and `>7` "
-        "are marked values.",
+        description=(
+            "Column of a long table that marks censored values, as CENS of Monolix and NONMEM.\n\n"
+            "1 marks a value at or below the stated one, -1 a value at or above it, and 0 all "
+            "others. If the column is the column of values itself, cells such as `<0.4` and `>7` "
+            "are marked values."
+        ),
     )
     limit_column: str | None = Field(
         default=None,
         min_length=1,
-        description="Name of the column of a long table with what a censored value is known not to "
-        "lie beyond, as LIMIT of Monolix and NONMEM: a value with CENS 1 lies between LIMIT and "
-        "the one that is stated.",
+        description=(
+            "Column of a long table with the other bound of a censored value, as LIMIT of Monolix "
+            "and NONMEM.\n\n"
+            "A value with CENS 1 lies between LIMIT and the stated value."
+        ),
     )
     without: list[SystemName] = Field(
         default_factory=list, description=WITHOUT, json_schema_extra={"x-default": "none"}
@@ -180,10 +209,11 @@ class FileObservations(Section):
         strict=True,
         description=(
             "`true`: the first line of a CSV file is a header. `false`: it is a system. null: a "
-            "line without a number is a header, and a line of numbers is a system. A first line of "
-            "numbers that looks like places or times stops the run until this key is set: its "
-            "numbers are sorted, evenly spaced, repeated or have few digits, and fewer than one in "
-            "fifty lines below have this trait."
+            "line without a number is a header.\n\n"
+            "With null, a first line of numbers is a system, unless it looks like places or times. "
+            "It does if its numbers are sorted, evenly spaced, repeated or have few digits, and "
+            "fewer than one in fifty lines below have this trait. The run then stops until this "
+            "key is set."
         ),
     )
 
@@ -201,7 +231,8 @@ class FileObservations(Section):
             )
         if self.time_tolerance is not None and self.time_column is None:
             raise PydanticCustomError(
-                "columns", "'time_tolerance' is of the times in a 'time_column' of a long table"
+                "columns",
+                "'time_tolerance' needs the times of a long table; name its 'time_column'",
             )
         if self.layout == "long" and None in (self.system_column, self.value_column):
             raise PydanticCustomError(

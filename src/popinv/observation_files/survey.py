@@ -51,11 +51,11 @@ if TYPE_CHECKING:
 
 __all__ = ["KnownColumn", "Survey", "name_and_unit", "survey"]
 
-# A simulator is asked for at most so many times; more are rounded to a grid of fewer.
+# A simulator returns at most this many times; more are rounded to a grid of fewer.
 _MOST_TIMES, _GRID = 300, 200
 MANY_TIMES, FEW_TIMES = 50, 25
-"""Times from which on it is told how to round them, and to how many."""
-# At most so many whole numbers may be categories.
+"""Number of times from which advice on rounding is given, and the advised number."""
+# At most this many whole numbers may be categories.
 _CATEGORIES = 6
 
 
@@ -85,12 +85,12 @@ class Survey:
     entries : int
         Number of observations of each system; of a long table, those at all times.
     missing : int
-        Number of missing values. Those of a long table are cells of its column of values, in rows
-        that are no doses.
+        Number of missing values: in a long table, cells of its column of values in rows that are
+        no doses.
     rows : int
         Number of rows of a long table.
     spread : float
-        Standard deviation over the systems: the median over the columns. That of a long table is
+        Standard deviation over the systems: the median over the columns; in a long table,
         over all values.
     size : float
         Mean of the absolute values.
@@ -121,7 +121,7 @@ class Survey:
     replicates : (int, int)
         The smallest and the largest number of replicates of a system.
     grid : int, optional
-        Number of times to which those of the file are rounded, where it has too many.
+        Number of times to which the times of the file are rounded, where it has too many.
     time_tolerance : float, optional
         By how much they are rounded at most.
     crowded : bool
@@ -190,7 +190,7 @@ def survey(file: Path, given: Given | None = None, ask: Asked = refuse_to_ask) -
     given : Given, optional
         What the user states of the layout and the columns.
     ask : callable
-        It is asked for what the file does not decide.
+        It answers what the file does not decide.
 
     Raises
     ------
@@ -341,7 +341,7 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
 
 
 def rounding(times: Sequence[float], grid: int) -> float:
-    """Return by how much times are rounded at most to a grid of so many."""
+    """Return by how much a grid of ``grid`` times rounds at most."""
     # Two digits more than half a step has.
     return float(f"{0.505 * (times[-1] - times[0]) / (grid - 1):.3g}")
 

@@ -21,7 +21,7 @@ _ADVICE = (
 )
 
 
-# Equal systems are told if chance would make fewer than so many. So many of them are shown.
+# Equal systems are reported if chance would make fewer than this many, and this many are shown.
 _BY_CHANCE, _SHOWN = 1e-3, 3
 
 
@@ -51,7 +51,7 @@ class ObservationTable:
     replicate_count : int
         R, the largest number of replicates of a system; 1 if each is observed once.
     time_shifts : ndarray of shape (n, R d_y), optional
-        The time of each observation less that of the forward model, where times were rounded.
+        The time of each observation minus the time of the forward model, if times were rounded.
     limits : mapping of str to ndarray of shape (n, R d_y), optional
         Limits of the observations, by the keys that state them; NaN where columns have none.
     limits_shared : bool
@@ -172,8 +172,8 @@ def check_varies(table: ObservationTable, rows: np.ndarray | None = None) -> Non
 def moved_by_rounding(table: ObservationTable, y: np.ndarray, times: np.ndarray) -> float:
     r"""Return by how much rounding moves the observations, as a root mean square.
 
-    To first order an observation at t + d instead of t is moved by ``d dG/dt``. The slopes are
-    those of the noise-free curves y, by differences between the times of the forward model.
+    To first order an observation at t + d instead of t is moved by ``d dG/dt``. The slopes
+    belong to the noise-free curves y, by differences between the times of the forward model.
 
     Parameters
     ----------

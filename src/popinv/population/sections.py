@@ -57,8 +57,9 @@ class Truth(Section):
         default=None,
         description=(
             "The family of the true noise, a section like `noise`, if it differs from the fitted "
-            "family. The study then shows the effect of a wrong family. `truth.noise` then has the "
-            "names of its `start`, whose values have no effect."
+            "family.\n\n"
+            "The study then shows the effect of a wrong family. `truth.noise` has the names of "
+            "this family's `start`, whose values have no effect."
         ),
         json_schema_extra={"x-default": "the study's `noise`"},
     )
@@ -118,18 +119,24 @@ class SyntheticObservations(Section):
     )
     replicates: Count = Field(
         default=1,
-        description="Number of observation vectors of each system, all with its parameters and "
-        "each with noise of its own.",
+        description=(
+            "Number of observation vectors of each system. All have the parameters of the system, "
+            "and each has its own noise."
+        ),
     )
     noise_scale: NoiseScale | None = Field(
         default=None,
-        description="`{low: 0.5, high: 2}` gives each system a known noise scale s, drawn "
-        "log-uniformly: its noise is s xi, with xi of the covariance Gamma. null: 1 for all.",
+        description=(
+            "`{low: 0.5, high: 2}` draws a known noise scale s for each system, log-uniformly. Its "
+            "noise has the covariance s^2 Gamma. null: 1 for all."
+        ),
     )
     known: dict[str, KnownDistribution] = Field(
         default_factory=dict,
-        description="How the design and the covariates are spread over the systems, by name: "
-        "`{uniform: [low, high]}` or `{normal: [mean, standard_deviation]}`.",
+        description=(
+            "Distribution of the design and the covariates over the systems, by name: `{uniform: "
+            "[low, high]}` or `{normal: [mean, standard_deviation]}`."
+        ),
         json_schema_extra={"x-default": "none"},
     )
     censored_below: StatedLimit | None = limit_field("censored_below")

@@ -206,7 +206,8 @@ def _not_allowed(given: Any, allowed: list[str]) -> str:
 def _description(root: Any, location: tuple[str | int, ...]) -> str:
     _, parent = _locate(root, location[:-1])
     field = _fields(parent).get(str(location[-1]))
-    return (field.description or "") if field else ""
+    # Further paragraphs are for the tables of the keys.
+    return (field.description or "").split("\n\n")[0] if field else ""
 
 
 def _locate(annotation: Any, location: tuple[str | int, ...]) -> tuple[Path, Any]:

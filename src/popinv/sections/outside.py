@@ -73,8 +73,8 @@ def is_outside(kind: Any) -> bool:
 def kind_files(kind: str) -> tuple[str, ...]:
     """Return the user's files that a kind depends on, and the modules of this package they import.
 
-    The files are that of the module and those of the modules of the working directory that it
-    imports, relative to the working directory.
+    The files hold the module and the modules of the working directory that it imports. Paths are
+    relative to the working directory.
     """
     module = kind.partition(":")[0]
     files = sorted(module_files(module, "."))

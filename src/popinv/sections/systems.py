@@ -15,8 +15,9 @@ SystemName = CountOrZero | Annotated[str, Field(min_length=1)]
 """A system's name, or its number."""
 
 WITHOUT = (
-    "Systems that have withdrawn and are left out: their names, or, if they have none, their "
-    "numbers in `observations.zarr.zip` before any was left out, from 0. They are used nowhere."
+    "Systems that have withdrawn: their names or, without names, their numbers in "
+    "`observations.zarr.zip`, from 0. They are used nowhere.\n\n"
+    "The numbers count the systems before any was left out."
 )
 
 
@@ -74,7 +75,7 @@ def systems_left(
 ) -> np.ndarray:
     """Return the numbers of the systems that are left when some have withdrawn.
 
-    The arguments are those of :func:`rows_of_systems`.
+    The arguments are the arguments of :func:`rows_of_systems`.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Tables of text, from files and from memory, and the numbers and times in their columns.
 
-Cells stay text until a column is asked for as numbers or times, so that a system called ``007`` or
-a category ``1`` keeps its name. The index of a table is the line of the file, or the row of a table
-in memory; messages name it.
+Cells stay text until a caller requests a column as numbers or times, so that a system called
+``007`` or a category ``1`` keeps its name. The index of a table is the line of the file, or the row
+of a table in memory; messages name it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 8
-# So many rows are text at a time.
+# Rows that are text at a time.
 _BLOCK = 4096
 _DAY = timedelta(days=1)
 # Times of a file are the same up to this share of the longest.
@@ -36,7 +36,7 @@ _SAME_TIME = 1e-9
 # A date without marks, and perhaps a time of the day.
 _COMPACT_DATE = re.compile(r"(1[89]|2[01])\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{4}|\d{6})?")
 
-# Marks that people and spreadsheets write at numbers. The spaces are those of typesetting, too.
+# Marks that people and spreadsheets write at numbers. The spaces include the spaces of typesetting.
 _BEGINS = re.compile(r"[<>≤≥~≈+−$€£¥₹\s-]*[\d.,]")
 _LIMIT = re.compile(r"[<>≤≥~≈]=?\s*")
 _CENSORING = {
@@ -182,7 +182,7 @@ def read_frame(file: Path, header: bool = True) -> pd.DataFrame:
 
 
 def text_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table in memory as text, as :func:`read_frame` returns that of a file.
+    """Return a table in memory as text, as :func:`read_frame` returns a file.
 
     Parameters
     ----------
@@ -534,8 +534,8 @@ def times_of_file(
 ) -> list[float]:
     """Return the different times of a long table, in increasing order.
 
-    Times that differ by rounding are one. With ``grid``, the times are those among so many at equal
-    distances, from the first to the last, that are nearest to a time of the file.
+    Times that differ by rounding are one. With ``grid``, they are the times of a regular grid,
+    from the first to the last, that are nearest to a time of the file.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ _COMPRESSED: dict[str, Callable[..., Any]] = {
     ".bz2": bz2.open,
     ".xz": lzma.open,
 }
-# A compressed table may become so many times as large, and in any case so many bytes. Numbers
+# A compressed table may become this many times as large, and in any case this many bytes. Numbers
 # become about three times as large, and long tables that repeat much about twenty times.
 _MOST_GROWTH, _SMALL, _BLOCK = 50, 2**26, 2**20
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
@@ -261,7 +261,7 @@ def rows_dataset(file: Path) -> xr.Dataset:
         # A unit such as hours stays a unit, so that the numbers do not become durations.
         return xr.open_zarr(file, consolidated=False, chunks=None, decode_timedelta=False)
     dataset = xr.open_dataset(file, decode_timedelta=False)
-    # Values are read when they are asked for.
+    # Values are read when they are needed.
     try:
         size = sum(array.nbytes for array in dataset.variables.values())
         refuse_growth("variables", size, file.stat().st_size)
@@ -276,7 +276,7 @@ def valid_values(array: xr.DataArray) -> np.ndarray:
 
     These are ``_FillValue`` and ``missing_value``, as far as xarray has not applied them, and
     ``valid_min``, ``valid_max`` and ``valid_range``, which it does not apply. Limits in the type of
-    packed values are those of the values before unpacking, as the conventions have it.
+    packed values apply to the values before unpacking, as the conventions have it.
 
     Raises
     ------

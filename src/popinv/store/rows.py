@@ -1,7 +1,7 @@
 """A table of a store that is read by rows, and never in memory as a whole.
 
 :class:`StoredRows` takes the place of an array of shape (N, d) where N systems are visited in
-blocks: it has its shape, and its rows are read from the store when they are asked for.
+blocks: it has its shape, and its rows are read from the store when they are needed.
 """
 
 from __future__ import annotations

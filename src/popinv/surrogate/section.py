@@ -22,17 +22,21 @@ class ProcessSettings(Section):
 
     kind: Literal["network", "gaussian_process", "none"] = Field(
         default="network",
-        description="`network` is a neural network, for thousands of solves; `gaussian_process` "
-        "is for at most some hundred solves of an expensive simulator with few parameters. Its "
-        "own error is part of the answer's uncertainty. `none` estimates through the simulator "
-        "itself, which must be a Python function of torch (`forward.derivatives: torch`) and "
-        "should take microseconds; `popinv try` measures it.",
+        description=(
+            "`network`: a neural network, for thousands of solves. `gaussian_process`: for an "
+            "expensive simulator with few parameters. `none`: the simulator itself.\n\n"
+            "`gaussian_process` is for at most some hundred solves. Its own error is part of the "
+            "answer's uncertainty. `none` needs a Python function of torch (`forward.derivatives: "
+            "torch`) that takes microseconds; `popinv try` measures the time."
+        ),
     )
     covariance: Literal["auto", "matern", "squared_exponential"] = Field(
         default="auto",
-        description="Covariance function (`gaussian_process`), with a length scale for each "
-        "input: `matern` of smoothness 5/2, `squared_exponential` for very smooth simulators, or "
-        "the one with the larger marginal likelihood (`auto`).",
+        description=(
+            "Covariance function (`gaussian_process`), with a length scale for each input. `auto` "
+            "takes the one with the larger marginal likelihood.\n\n"
+            "`matern` has smoothness 5/2. `squared_exponential` is for very smooth simulators."
+        ),
     )
     restarts: CountOrZero = Field(
         default=1,
@@ -41,8 +45,10 @@ class ProcessSettings(Section):
     )
     candidates: Annotated[int, Field(ge=0, le=2000), NotBoolean] = Field(
         default=500,
-        description="Draws from the current population among which a later round chooses its "
-        "solves, where the surrogate is most uncertain (`gaussian_process`). 0 solves plain draws.",
+        description=(
+            "Draws from the current population (`gaussian_process`). A later round solves the "
+            "draws with the most uncertain surrogate. 0 solves plain draws."
+        ),
     )
 
 
@@ -51,15 +57,17 @@ class NetworkSettings(Section):
 
     network: Literal["mlp", "fno"] = Field(
         default="mlp",
-        description="`mlp` maps the parameters to the observations; `fno` is a Fourier neural "
-        "operator that reads the field on the mesh.",
+        description=(
+            "`mlp` maps the parameters to the observations. `fno` is a Fourier neural operator "
+            "that reads the field on the mesh."
+        ),
     )
     width: Count = Field(default=128, description="Width of the layers (`fno`: channels).")
     depth: Count = Field(default=3, description="Hidden layers (`mlp`).")
     fourier_layers: Count = Field(default=4, description="Fourier layers (`fno`).")
     fourier_modes: Count = Field(
         default=12,
-        description="Fourier modes kept along each side (`fno`); at most half the elements.",
+        description="Fourier modes kept along each side (`fno`): at most half the elements.",
     )
 
 
@@ -77,7 +85,7 @@ class TrainingLimits(Section):
     batch_size: Count = Field(default=64, description="Training samples per step.")
     validation_fraction: Annotated[float, Field(ge=0, lt=1), NotBoolean] = Field(
         default=0.1,
-        description="Share of the solves kept for validation; with 0 the training set validates.",
+        description="Share of the solves kept for validation. With 0, the training set validates.",
     )
 
 
@@ -88,7 +96,7 @@ class SurrogateSettings(TrainingLimits, NetworkSettings, ProcessSettings):
         default=1e-3,
         description=(
             "First learning rate in later rounds, which start from the last weights. Larger steps "
-            "would destroy these."
+            "would destroy the weights."
         ),
     )
 

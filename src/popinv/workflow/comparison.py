@@ -2,8 +2,8 @@
 
 :func:`verify` (`popinv verify`) and :func:`doubts` (the check before each run) ask the same of a
 file: whether it is what its job has written, from the inputs that are there. Verification reads
-every file, and compares its settings with those of a configuration if one is given. Before a run
-the settings are those of the jobs that the configuration would run. Snakemake remembers, in its own
+every file, and compares its settings with a configuration if one is given. Before a run the
+settings belong to the jobs that the configuration would run. Snakemake remembers, in its own
 folder, with which parameters it has made a file, and compares times. It would accept results that
 were copied from elsewhere, and would not miss a store if what follows from it is there. A result
 that is in doubt is made again.
@@ -45,7 +45,7 @@ _REPEATED = "These solves are repeated where they are needed; the file may be de
 # In place of the hash of a file that is not there, or cannot be read.
 _MISSING, _UNREADABLE = "", "cannot be read"
 State = Literal["whole", "damaged", "missing", "foreign", "unknown"]
-# What is told of files before a run.
+# What is printed about files before a run.
 _BEFORE_A_RUN = {
     "missing": "missing",
     "damaged": "changed since it was made",
@@ -61,8 +61,8 @@ class Verdict:
     ----------
     state : str
         "whole": it is what its job has written, from the inputs that are there. "damaged": its
-        content has changed since. "missing". "foreign": it was made by another job than those of
-        the configuration, from other inputs than those that are there, or with other settings.
+        content has changed since. "missing". "foreign": no job of the configuration made
+        it, or it was made from other inputs than are there, or with other settings.
         "unknown": it has no record, or the record cannot be read.
     """
 
@@ -112,7 +112,7 @@ class Results:
     ----------
     folder : path
     by_time : bool
-        Whether a file whose size and time are those of its record is taken for what it was, and is
+        Whether a file with the size and the time of its record is taken for what it was, and is
         not read.
 
     Attributes
@@ -255,7 +255,7 @@ def _journals(results: str | Path) -> Iterator[Verdict]:
 
 
 def _results(results: str | Path) -> Iterator[str]:
-    """Yield the stores and the metrics in a folder, but for those of hidden folders."""
+    """Yield the stores and the metrics in a folder, except in hidden folders."""
     for folder, inner, names in os.walk(results):
         inner[:] = [name for name in inner if not name.startswith(".")]
         kept = (name for name in names if name.endswith(".zarr.zip") or name == "metrics.json")
@@ -280,7 +280,7 @@ def seal(results: str | Path) -> str:
 
 
 def _other_simulator(record: Record) -> str:
-    """Return how the user's own simulator differs from that of a record, "" if it does not.
+    """Return how the user's own simulator differs from its record, "" if it does not.
 
     Only its files are read; nothing of it is run. The code of a kind from outside is in the hash of
     the job's code.
@@ -301,10 +301,10 @@ def _other_simulator(record: Record) -> str:
 
 
 def _other_origin(record: Record, there: Results, config: Config | None) -> str:
-    """Return why the outputs of a job are not those of what is there, "" if they are."""
+    """Return why the outputs of a job do not belong to what is there, "" if they do."""
     if other := _other_simulator(record):
         return other
-    # A damaged input is told by itself.
+    # A damaged input has its own line.
     if (source := next(there.other_inputs(record, recorded=True), None)) is not None:
         return f"made from another {source}"
     others = _other_settings(record, config) if config else ()
@@ -312,7 +312,7 @@ def _other_origin(record: Record, there: Results, config: Config | None) -> str:
 
 
 def _other_settings(record: Record, config: Config) -> Iterator[str]:
-    """Yield the seed and the sections of the study that differ from those of a configuration."""
+    """Yield the seed and the sections of the study that differ from a configuration."""
     study = config.studies.get(record.wildcards.get("study", ""))
     if study is None:
         return
@@ -340,7 +340,7 @@ def doubts(
     job_of: Callable[[str], ExpectedJob | None],
     instruction_set: str = "native",
 ) -> list[Verdict]:
-    """Return the results that would be taken for those of the configuration, but are not.
+    """Return the results that would pass for results of the configuration, but are not.
 
     Whatever a record holds, it raises no exception, since what cannot be compared is in doubt.
 
@@ -359,7 +359,7 @@ def doubts(
         Returns the job of this configuration that writes a file as its record, None if there is
         none.
     instruction_set : str
-        The one that is asked for. `native` accepts every other.
+        The requested one. `native` accepts every other.
 
     Raises
     ------
@@ -382,7 +382,7 @@ def doubts(
                 faults = there.faults(record)
                 found += [Verdict(v.path, v.state, _BEFORE_A_RUN[v.state]) for v in faults]
                 found += _of_other_job(record, now, remembered, there)
-                # The last digits may differ, where equal ones are asked for.
+                # The last digits may differ, where the configuration requires equal ones.
                 used = record.machine.get("instruction_set", "native")
                 if instruction_set not in ("native", used):
                     why = f"made with the instruction set '{used}', not '{instruction_set}'"
@@ -439,7 +439,7 @@ def _is_older(path: str, outputs: list[str]) -> bool:
 
 
 def message(found: list[Verdict]) -> str:
-    """Return what is told of results that are made again."""
+    """Return the lines about results that are made again."""
     lines = [f"  {verdict.path}: {verdict.why}" for verdict in found[:_MOST]]
     if len(found) > _MOST:
         lines.append(f"  and {len(found) - _MOST} more")

@@ -48,7 +48,7 @@ _UNTOLD = {
 # Lines of a log that are printed where a job has failed.
 _LINES_OF_FAILURE = 20
 _OF_FAILED_JOBS = re.compile(r"Exiting because|WorkflowError:\s*At least|Error in rule")
-# Seconds before the time left is told, and the share of the work that has ended by then.
+# Seconds before the time left is printed, and the share of the work that has ended by then.
 _FIRST_SECONDS, _FIRST_SHARE = 5.0, 0.02
 
 

@@ -48,7 +48,7 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 USES = ("forward", "solver", "states", "law", "noise", "true_noise")
 """What a stage can use of a study: the forward model's section, its solver, the computation and the
-drawing of its whole states, the law, the noise that is fitted, and that of a synthetic truth."""
+drawing of its whole states, the law, the fitted noise, and the noise of a synthetic truth."""
 
 
 def kind_modules(study: Study, *uses: str) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ def imported_modules(
     pending: list[str] = []
     for root in roots:
         if Path(root).is_file():
-            # The paths of scripts are absolute, and those of the user's own modules are not.
+            # The paths of scripts are absolute, and the paths of the user's own modules are not.
             pending += imports(Path(root).resolve(), Path(root).is_absolute())
         elif _source_of(root) is None:
             raise ValueError(

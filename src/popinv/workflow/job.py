@@ -6,7 +6,7 @@ its log alone, and its progress bars into a file that this program reads.
 When the outputs are written, the frame writes the record of the job beside them
 (:mod:`popinv.workflow.records`). What a script prints goes to the terminal and, line by line, to
 the rule's log file. An error that the package raises on purpose ends the job with its message
-alone; any other leaves its traceback in the log. A log without a last line of these is that of a
+alone; any other leaves its traceback in the log. A log without a last line of these belongs to a
 job that was killed.
 """
 
@@ -29,7 +29,7 @@ from popinv.errors import PopinvError
 from popinv.workers import Cores, processes
 from popinv.workflow.records import NAME, record_of
 
-GO_ON = "interrupted; run the same command to go on"
+GO_ON = "interrupted; run the same command to continue"
 """What a run that Ctrl+C has ended says."""
 
 SPOKEN_FOR = "POPINV_SPEAKS"
@@ -161,7 +161,7 @@ class Progress:
 
 
 def progress_of(log: str) -> Progress | None:
-    """Return the progress of the job with this log, None if it tells none."""
+    """Return the progress of the job with this log, None if it states none."""
     file = _progress_file(Path(log))
     try:
         bar = "" if file is None else file.read_text()

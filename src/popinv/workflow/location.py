@@ -16,7 +16,7 @@ def project_folder() -> Path:
 
 
 def default_configuration() -> str:
-    """Return the configuration that is run if none is named: that of this folder, or popinv's."""
+    """Return the configuration that runs if none is named: the folder's own, or popinv's."""
     own = Path("config", "config.yaml")
     return str(own if own.is_file() else project_folder() / own)
 

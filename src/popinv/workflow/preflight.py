@@ -1,7 +1,7 @@
 """What a study takes before it is run: jobs, time, memory and disk, against a machine.
 
-Numbers of jobs are those of a run from nothing to the assessment and the figures. Time and memory
-are those of :mod:`popinv.workflow.resources`.
+Numbers of jobs belong to a run from nothing to the assessment and the figures. Time and memory
+come from :mod:`popinv.workflow.resources`.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def check_results_folder(results: str | os.PathLike[str]) -> None:
 
 
 def check_jobs(config: Config) -> None:
-    """Refuse studies of more jobs than can be planned; this is asked before any is planned.
+    """Refuse studies of more jobs than can be planned; this check precedes the plan.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def check_jobs(config: Config) -> None:
             raise ConfigError(
                 f"studies.{name}: {chunks:,} jobs would solve {size:,} systems each, and at most "
                 f"{_MOST_CHUNKS:,} can be planned. Raise active_learning.chunk_size to {least:,} "
-                f"or more, or ask for fewer systems ({_largest_key(study, disk_megabytes)})."
+                f"or more, or take fewer systems ({_largest_key(study, disk_megabytes)})."
             )
 
 

@@ -148,7 +148,7 @@ def script_of(command: str, stdout: Any = None, **options: Any) -> list[str]:
 
 
 def serve(at: str) -> None:
-    """Fork for each program that is asked for at a socket, until standard input ends."""
+    """Fork for each program that a socket requests, until standard input ends."""
     # The collector would otherwise touch, and so copy, all modules in every process.
     gc.collect()
     gc.freeze()
@@ -223,7 +223,7 @@ def _run(asked: dict[str, Any], streams: Sequence[int]) -> NoReturn:
         else:
             sys.argv = [program, *arguments]
             sys.path[0] = str(Path(program).parent)
-            # Its command line stays that of the process that forks: these tell what runs.
+            # It keeps the command line of the process that forks: these tell what runs.
             Path("/proc/self/comm").write_text(SCRIPT)
             with open(program):
                 runpy.run_path(program, run_name="__main__")
@@ -254,7 +254,7 @@ def _run(asked: dict[str, Any], streams: Sequence[int]) -> NoReturn:
 def _main(at: str, modules: Sequence[str]) -> None:
     gc.disable()
     for name in modules:
-        # A script that needs it tells what is wrong.
+        # A script that needs it reports what is wrong.
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     gc.enable()

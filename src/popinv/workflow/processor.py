@@ -25,8 +25,8 @@ def numerics_environment(chosen: str, now: Mapping[str, str]) -> dict[str, str]:
     ----------
     chosen : {"native", "avx2", "portable"}
         `native` leaves the choice to the libraries. `avx2` is the same on all Intel processors with
-        AVX2. `portable` is the same on those of AMD too, where MKL has no kernels with AVX2 whose
-        results are those of Intel's; its matrix products are slower.
+        AVX2. `portable` is also the same on AMD processors, where MKL has no kernels with AVX2
+        that give Intel's results; its matrix products are slower.
     now : mapping of str to str
         The present environment. Flags of the compiler in it are kept.
     """

@@ -34,7 +34,7 @@ class RanksError(PopinvError):
 
 
 def wants_ranks(snakemake: Any) -> bool:
-    """Return whether a job asks for several ranks, and is not one of them."""
+    """Return whether a job requests several ranks, and is not one of them."""
     return int(snakemake.resources.get("tasks", 1)) > 1 and _STARTED not in os.environ
 
 
@@ -51,7 +51,7 @@ def start_ranks(snakemake: Any) -> None:
     Raises
     ------
     RanksError
-        If there is no such launcher, or one of the ranks fails. It has told why.
+        If there is no such launcher, or one of the ranks fails, after its own message.
     """
     count = int(snakemake.resources.tasks)
     launcher = shlex.split(str(snakemake.resources.get("mpi", "")) or default_launcher())
@@ -72,7 +72,7 @@ def start_ranks(snakemake: Any) -> None:
 
 
 def _environment(count: int) -> dict[str, str]:
-    """Return the environment of so many ranks, which are to use all nodes of a Slurm job."""
+    """Return the environment of ``count`` ranks, which are to use all nodes of a Slurm job."""
     within_step = "SLURM_STEP_ID" in os.environ
     kept = {
         name: value for name, value in os.environ.items() if not (within_step and name in _OF_STEP)
@@ -81,7 +81,7 @@ def _environment(count: int) -> dict[str, str]:
 
 
 def communicator_of(count: int) -> Any:
-    """Return the communicator of so many processes that a launcher has started.
+    """Return the communicator of ``count`` processes that a launcher has started.
 
     Raises
     ------

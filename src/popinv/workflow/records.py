@@ -192,7 +192,7 @@ def job_record(
     rule, wildcards, params
         As Snakemake has them.
     inputs, outputs : iterable of str
-        Paths, without that of the record.
+        Paths, without the path of the record.
     seconds : float
         How long the job took.
     """
@@ -245,7 +245,7 @@ def commit_of(file: Path, apart_from: str = "") -> str:
     """Return the commit of the checkout that a file of the package belongs to.
 
     Empty for an installed package, which no checkout tracks. "with changes" follows if tracked
-    files have changed since the commit, apart from those of a folder that may be named.
+    files have changed since the commit, apart from files of a folder that may be named.
     """
 
     def git(*asked: str) -> str:

@@ -1,6 +1,6 @@
 """Memory and time that a job asks of a cluster: a table with a row for each rule.
 
-The numbers of a row are those of benchmark files: megabytes and seconds of the job's own process,
+The numbers of a row come from benchmark files: megabytes and seconds of the job's own process,
 as a base, and a slope for each size of the study (:mod:`popinv.workflow.sizes`) with which they
 grow. The bases are the largest measured with the default study; the slopes come from larger
 studies. ``tests/workflow/test_resources.py`` holds what was measured, and compares.
@@ -8,9 +8,9 @@ studies. ``tests/workflow/test_resources.py`` holds what was measured, and compa
 The time of a solve of which nothing is known is assumed until a chunk has measured it
 (:mod:`popinv.forward.solve_times`).
 
-A job asks for more than its row says, by the margins below. A job that asks for too much waits a
-little longer in the queue; one that asks for too little is killed, and asks for twice as much when
-it is tried again.
+A job requests more than its row says, by the margins below. A job that requests too much waits a
+little longer in the queue. A job that requests too little is killed, and requests twice as much
+when it is tried again.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _SNAKEMAKE_MB = 450
 # A nearly full memory kills a job; a slow or busy machine makes it late.
 _MEMORY_MARGIN, _TIME_MARGIN = 1.25, 2.0
 _LEAST_MB, _LEAST_MINUTES = 1000, 10
-# A process that shares a job's loops is worth so many seconds of work, and holds so many megabytes
-# of its own. More processes than these hardly help most studies.
+# A process that shares a job's loops is worth this many seconds of work, and holds this many
+# megabytes of its own. More processes than these hardly help most studies.
 _SECONDS_OF_A_PROCESS, _MEGABYTES_OF_A_PROCESS, _MOST_PROCESSES = 60.0, 150, 32
-# Rounds whose trainings and estimates are planned with fewer seconds are one job. Those of the
-# default study are planned with 60 s and take 10 s.
+# Rounds whose trainings and estimates are planned with fewer seconds are one job. Rounds of
+# the default study are planned with 60 s and take 10 s.
 _ROUNDS_AT_ONCE_SECONDS = 120.0
 
 
@@ -69,7 +69,7 @@ def _descent(s: Sizes) -> float:
 
 
 def _moments(s: Sizes) -> float:
-    # About so many draws of systems pass through the surrogate in a block.
+    # About this many draws of systems pass through the surrogate in a block.
     covariances = 8 * s.covariance + s.derivatives
     return 850 + 6 * (s.records + s.scores) + s.observations + covariances + 20_000 * s.kept
 
@@ -126,7 +126,7 @@ ROWS: dict[str, Callable[[Sizes], Demand]] = {
     "propose_parameters": lambda s: Demand(450 + s.tables, 3 + 0.1 * s.tables),
     "solve_chunk": lambda s: Demand(150 + s.solver + s.chunk_tables, 3 + s.chunk_solves, s.start),
     "solve_chunk_distributed": lambda s: Demand(s.shared_solver, 3 + s.shared_solves, s.start),
-    # Surrogate and solves; of these 200 MB are those of a torch with CUDA.
+    # Surrogate and solves; of these, a torch with CUDA takes 200 MB.
     "collect_solves": lambda s: Demand(730 + 2 * s.tables, 3 + 0.1 * s.tables),
     "simulate_observations": _solved_at_once,
     "repeat_solves": lambda s: Demand(
@@ -177,7 +177,7 @@ ROWS: dict[str, Callable[[Sizes], Demand]] = {
     "replicate_study": _replications,
     "measure_calibration": lambda s: Demand(550 + s.tables, 5),
 }
-"""The memory and the time of the jobs of each rule of a study, but for those of methods."""
+"""The memory and the time of the jobs of each rule of a study, except the rules of methods."""
 
 RULES = (*ROWS, *(f"use_{name}" for name in METHODS))
 """The rules that have a row, or whose method states what they take."""

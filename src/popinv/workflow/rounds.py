@@ -1,7 +1,7 @@
 """The rounds of solves of a study: their names, their numbers of solves, their chunks and jobs.
 
 Besides the numbered rounds there is ``truth``, the synthetic population itself, and ``check``, the
-fresh solves on which the last surrogate is judged. A study that asks for evidence has ``fixed``,
+fresh solves on which the last surrogate is judged. A study with evidence has ``fixed``,
 the broad design that active learning is compared with, and ``systems_N``, further populations of N
 systems.
 """
@@ -47,7 +47,7 @@ def chunk_count(study: Study, round_name: str) -> int:
 
 
 def is_evidence(round_name: str) -> bool:
-    """Return whether a round belongs to the evidence that a study asks for."""
+    """Return whether a round belongs to the evidence of a study."""
     return round_name == "fixed" or round_name.startswith("systems_")
 
 

@@ -31,7 +31,7 @@ __all__ = ["run_job", "stage"]
 
 
 def run_job(snakemake: Any) -> None:
-    """Run the stage of a rule, here or by the ranks that the rule asks for."""
+    """Run the stage of a rule, here or by the ranks that the rule requests."""
     try:
         if wants_ranks(snakemake):
             start_ranks(snakemake)

@@ -1,6 +1,6 @@
 """The sizes of a study with which the memory and the time of its jobs grow.
 
-Counts of operations are those of the algorithms; the rates are those of one core.
+Counts of operations follow from the algorithms; the rates are for one core.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _FLOPS, _FIELD_NUMBERS = 5e10, 5e7
 # of a marginal likelihood from one start, of both covariance functions.
 _COMPONENTS, _COVARIANCE, _SEARCHED = 10, 2e-8, 120
 # The pseudo-likelihood's draws: for each system, at least, and at most. The steps with few draws
-# take about as long as one evaluation with so many more.
+# take about as long as one evaluation with many more.
 _DRAWS_PER_SYSTEM, _FEWEST_DRAWS, _MOST_DRAWS, _DRAWS_OF_FIRST_STEPS = 16, 16_000, 400_000, 40_000
-# From so many observations on, the likelihood simulates a share of them, less than this
+# From this many observations on, the likelihood simulates a share of them, less than this
 # (popinv.inference.likelihood.reduced): 90 of 200, 194 of 500, 318 of 1000.
 _SPANNED_FROM, _SHARE_OF_SPANNED = 200, 0.45
 
 
 def megabytes(numbers: float) -> float:
-    """Return the memory of so many double-precision numbers."""
+    """Return the memory of double-precision numbers."""
     return 8e-6 * numbers
 
 
@@ -44,7 +44,7 @@ class Sizes:
     measured : float, optional
         Mean seconds of a solve; without it they are assumed.
     systems, solves : int, optional
-        In the place of those of the study.
+        In place of the study's numbers.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ class Sizes:
     def _megabytes(self) -> None:
         network, descent = self.study.surrogate, self.study.descent.for_systems(self.systems)
         errors = self.study.noise.errors
-        # All systems and solves; all solves but those of the population; a chunk, and the blocks
+        # All systems and solves; all solves except the population's; a chunk, and the blocks
         # of the proposals that it reads.
         self.tables = megabytes((self.systems + self.solves + self.largest) * self.row)
         self.records = megabytes(self.solves * self.row)
@@ -226,7 +226,7 @@ def _systems(asked: Observations, observed: int) -> tuple[int, int]:
     """Return the number of systems, and how many of them are held out."""
     if isinstance(asked, SyntheticObservations):
         return asked.count + asked.heldout, asked.heldout
-    # The file is not read: it has room for so many systems at four bytes a number.
+    # The file is not read: its size bounds the systems, at four bytes a number.
     path = Path(asked.file)
     files = [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
     total = sum(f.stat().st_size for f in files if f.exists())

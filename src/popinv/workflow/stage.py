@@ -30,7 +30,7 @@ _OF_EVERY_JOB = {"seed", "study", "stage", "checkpoint", "code"}
 
 
 class StageJob:
-    """The job of a stage: the inputs that the rule gives, and the outputs that it asks for.
+    """The job of a stage: the inputs that the rule gives, and the outputs that it requests.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def run_stage(snakemake: Any) -> None:
     Parameters
     ----------
     snakemake : object
-        The object that Snakemake gives to a script. Its params are those of :class:`StageJob`.
+        The object that Snakemake gives to a script. Its params are the fields of :class:`StageJob`.
         ``stage`` is a dict of ``function``, ``returns``, ``recorded``, ``streams`` and ``chart``,
         as in :class:`popinv.workflow.stages.Stage`.
     """
@@ -198,10 +198,10 @@ def run_stage(snakemake: Any) -> None:
 
 
 def _outputs(found: Any, count: int) -> tuple[Any, ...]:
-    """Return the outputs of a stage, one after the other, of which there are so many."""
+    """Return the outputs of a stage, one after the other; there are ``count``."""
     if isinstance(found, tuple):
         return found
     if count == 1:
         return (found,)
-    # A record of several files, as that of an answer, says what is in them.
+    # A record of several files, such as an answer's, says what is in them.
     return tuple(found.contents()) if count else ()

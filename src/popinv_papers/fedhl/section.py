@@ -19,7 +19,7 @@ class FedHL(MethodSection):
     question: ClassVar[str] = (
         "Joint adaptation of the surrogate by sites with their own laws, without sharing their data"
     )
-    condition: ClassVar[str] = "`{}` asks for four sites."
+    condition: ClassVar[str] = "`{}` requests four sites."
 
     ranks: list[Count] = Field(
         default=[2, 4, 8, 16],
@@ -50,9 +50,11 @@ class FedHL(MethodSection):
         default=2,
         description="Power of the squared truncation errors in the weights. 0 gives equal weights.",
     )
-    epsilon: Positive = Field(default=1.0, description="Number that is added to that power.")
+    epsilon: Positive = Field(default=1.0, description="Number that is added to this power.")
     relative_epsilon: bool = Field(
         default=True,
-        description="`true` takes `epsilon` in units of the sites' mean. The paper's epsilon is "
-        "absolute and tiny, so that the site of the largest rank decides nearly alone.",
+        description=(
+            "`true` takes `epsilon` in units of the sites' mean. The paper's epsilon is absolute "
+            "and tiny: the site of the largest rank decides nearly alone."
+        ),
     )

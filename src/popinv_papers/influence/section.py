@@ -26,7 +26,7 @@ class Influence(MethodSection):
         "worth for the answer chose them"
     )
     condition: ClassVar[str] = (
-        "`{}` asks for it with the defaults. It needs `assessment.surrogate_check`."
+        "`{}` requests it with the defaults.\n\nIt needs `assessment.surrogate_check`."
     )
 
     selected: Fraction = Field(

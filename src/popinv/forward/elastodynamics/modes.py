@@ -1,15 +1,16 @@
 r"""Vibration of bodies of uniform stiffness, mode by mode.
 
-The matrices of all bodies of uniform stiffness E are E K and M, with K that of stiffness 1. The
+The matrices of all bodies of uniform stiffness E are E K and M, where K is for stiffness 1. The
 modes K phi_j = lambda_j M phi_j, with phi_j^T M phi_j = 1, are therefore the same for all of them.
 In these coordinates Newmark's method falls apart into one recurrence for each mode:
 
     S w = v - dt/2 E lambda_j u,    u' = u + dt w,    v' = 2 w - v,
     S = 1 + dt/2 (a + b E lambda_j) + dt^2/4 E lambda_j.
 
-All modes are kept, so that the answer is that of `popinv.forward.elastodynamics.kernels.march` up
-to rounding. A step is a matrix of 2 x 2 numbers, and its power leads from one observation time to
-the next. Derivatives with respect to E and a are those of these matrices and of their products.
+All modes are kept, so that the answer is the answer of
+`popinv.forward.elastodynamics.kernels.march` up to rounding. A step is a
+matrix of 2 x 2 numbers, and its power leads from one observation time to the next. Derivatives with
+respect to E and a follow from these matrices and their products.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class UniformModes:
 def decompose(operators: ElasticOperators) -> UniformModes:
     """Return the modes of a body of stiffness 1.
 
-    M phi = (1 / lambda) K phi is solved, whose largest eigenvalues are those of the lowest
-    frequencies: these, which the motion consists of, are then as accurate as the arithmetic.
+    M phi = (1 / lambda) K phi is solved, whose largest eigenvalues belong to the lowest
+    frequencies. The motion consists of these, which are then as accurate as the arithmetic.
     """
     op, lower = operators, operators.stiffness
     entries = np.add.reduceat(lower.weights, lower.pointer[:-1])

@@ -138,7 +138,7 @@ class Unknowns:
     Parameters
     ----------
     cells : ndarray of int, shape (n_cells, m)
-        Those of each cell.
+        The unknowns of each cell.
     places : ndarray of shape (n, dimension)
         Where each stands; the components of a node follow each other.
     order : ndarray of int
@@ -172,7 +172,7 @@ class ElasticOperators:
     midpoints : ndarray of shape (n_cells, dimension)
         Cell midpoints, in fractions of length and height.
     stiffness : LowerTriangle
-        The stiffness matrix; its places are also those of the mass matrix.
+        The stiffness matrix; the mass matrix has the same places.
     mass : ndarray of shape (n_entries,)
         Entries of the mass matrix, at the places of ``stiffness``.
     pointer, columns, entries : ndarray of int

@@ -35,7 +35,7 @@ _STIFFNESS = Parameter("stiffness", long_name="Young's modulus")
 _QUANTITY = "logarithm of the stiffness"
 _PLACES = (0.3, 0.6, 0.9)
 
-# Of so many unknowns, all modes take less than a minute, and each n x n matrix 72 MB.
+# With this many unknowns, all modes take less than a minute, and each n x n matrix 72 MB.
 MOST_MODES = 3000
 
 
@@ -55,9 +55,9 @@ class Elastodynamics(ForwardSection):
     One dimension: a bar of length 1, fixed at x = 0, that vibrates along its axis. Two: a
     cantilever of length 1 in plane strain, clamped at x = 0, that bends. The rest of the boundary
     is free, the density is 1. Young's modulus (`stiffness`) and the mass-proportional damping
-    (`damping`) differ from system to system. What is observed is the displacement at the sensors
-    (in two dimensions its transverse component) at regular times: all times of the first sensor,
-    then all times of the second, and so on.
+    (`damping`) differ between systems. The displacement at the sensors is observed at regular times
+    (in two dimensions its transverse component): all times of the first sensor, then all times of
+    the second, and so on.
     """
 
     kind: Literal["elastodynamics"] = Field(description="Damped vibration of an elastic body.")
@@ -67,14 +67,15 @@ class Elastodynamics(ForwardSection):
     elements: Annotated[int, Field(ge=3), NotBoolean] = Field(
         default_factory=lambda values: 100 if values["dimension"] == 1 else 20,
         description=(
-            "Elements along the length. In one dimension they are linear. In two they are squares, "
-            "each cut into two quadratic triangles; their number across the height makes them "
-            "square, but is at least two."
+            "Elements along the length. In two dimensions, the number across the height makes them "
+            "square, and is at least two.\n\n"
+            "In one dimension the elements are linear. In two dimensions they are squares, each "
+            "cut into two quadratic triangles."
         ),
         json_schema_extra={"x-default": "100 in one dimension, 20 in two"},
     )
     height: Annotated[float, Field(gt=0, le=1), NotBoolean] = Field(
-        default=0.2, description="Height of the cantilever (two dimensions); its length is 1."
+        default=0.2, description="Height of the cantilever (two dimensions). Its length is 1."
     )
     poisson_ratio: Annotated[float, Field(ge=0, lt=0.5), NotBoolean] = Field(
         default=0.3, description="Poisson's ratio (two dimensions)."
@@ -82,30 +83,34 @@ class Elastodynamics(ForwardSection):
     field: Literal["none", "cosine"] = Field(
         default="none",
         description=(
-            "The stiffness: one number for each system (`none`), or a random field (`cosine`). The "
-            "field's logarithm is a mean plus a cosine expansion over the length (in two "
-            "dimensions over length and height, each scaled to 1)."
+            "`none`: the stiffness is one number for each system. `cosine`: it is a random "
+            "field.\n\n"
+            "The logarithm of the field is a mean plus a cosine expansion over the length. In two "
+            "dimensions, the expansion is over length and height, each scaled to 1."
         ),
     )
     modes: Count = Field(
         default_factory=lambda values: 8 if values["dimension"] == 1 else 4,
-        description="Wave numbers of the expansion along each side (field `cosine`); at least 2 "
-        "in two dimensions, and never more than there are elements along the length.",
+        description=(
+            "Wave numbers of the expansion along each side (field `cosine`): at least 2 in two "
+            "dimensions, and at most the number of elements along the length."
+        ),
         json_schema_extra={"x-default": "8 in one dimension, 4 in two"},
     )
     excitation: Literal["pluck", "load"] = Field(
         default="pluck",
         description=(
-            "`pluck`: at t = 0 the body is released at rest from the static shape under a force at "
-            "its end x = 1. `load`: the body is at rest and undeformed, and a constant traction "
-            "acts at its end from t = 0 on. Both act along the bar, or across the cantilever."
+            "`pluck`: the body is released at rest at t = 0. `load`: a constant traction acts on "
+            "its end from t = 0 on.\n\n"
+            "`pluck` starts from the static shape under a force at the end x = 1. `load` starts at "
+            "rest and undeformed. Both act along the bar, or across the cantilever."
         ),
     )
     amplitude: Positive = Field(
         default_factory=_default_amplitude,
         description=(
-            "The deflection of the end before its release (in two dimensions its mean over the "
-            "height), or the traction."
+            "`pluck`: the deflection of the end before its release (in two dimensions its mean "
+            "over the height). `load`: the traction."
         ),
         json_schema_extra={"x-default": "1, but 0.01 for a load in two dimensions"},
     )
@@ -113,14 +118,18 @@ class Elastodynamics(ForwardSection):
     design_list: Annotated[list[Literal["amplitude"]], Field(max_length=1)] = Field(
         default_factory=list,
         alias="design",
-        description="`[amplitude]` states that the amplitude is known and differs from system to "
-        "system: it is the column `amplitude` of the observation file.",
+        description=(
+            "`[amplitude]` states that the amplitude is known and differs between systems. It is "
+            "the column `amplitude` of the observation file."
+        ),
         json_schema_extra={"x-default": "none"},
     )
     stiffness_damping: NonNegative = Field(
         default=0.0,
-        description="b in the damping a M + b K, the same for all systems; M and K are the "
-        "matrices of mass and stiffness, and a is the parameter `damping`.",
+        description=(
+            "b in the damping a M + b K, equal in all systems. M and K are the mass and stiffness "
+            "matrices, and a is the parameter `damping`."
+        ),
     )
     duration: Positive = Field(
         default_factory=lambda values: 8.0 if values["dimension"] == 1 else 60.0,
@@ -130,8 +139,8 @@ class Elastodynamics(ForwardSection):
     )
     times: Entries = Field(
         default=20,
-        description="Number of observation times: `duration`/`times`, and so on in equal steps "
-        "up to `duration`.",
+        description="Number of observation times, in equal steps from `duration`/`times` to "
+        "`duration`.",
     )
     steps: Count = Field(
         default_factory=lambda values: 40 if values["dimension"] == 1 else 20,
@@ -140,7 +149,7 @@ class Elastodynamics(ForwardSection):
     )
     sensors: Sensors = Field(
         default_factory=_default_sensors,
-        description="The sensors of each system; places are fractions of length and height.",
+        description="The sensors of each system. Places are fractions of length and height.",
         json_schema_extra={"x-default": "at 0.3, 0.6 and 0.9 of the length, at half height"},
     )
 

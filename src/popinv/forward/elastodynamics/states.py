@@ -28,13 +28,13 @@ class _Everywhere(ElastodynamicsModel):
 
     def __init__(self, section: Section, seed: int) -> None:
         times, steps = section.times, section.steps
-        # So many steps from frame to frame that observation times are among the frames.
+        # Steps from frame to frame such that observation times are among the frames.
         strides = [s for s in range(1, steps + 1) if steps % s == 0]
         stride = next((s for s in strides if times * steps // s <= _FRAMES), steps)
         often = {"times": times * steps // stride, "steps": stride}
         super().__init__(section.model_copy(update=often), seed)
         unknowns = ordered_unknowns(self.discretisation)
-        self.modes = None  # they are those of the sensors
+        self.modes = None  # the modes belong to the sensors
         self.order, self.places = unknowns.order, unknowns.places
         count = len(unknowns.order)
         self.operators = replace(
@@ -49,8 +49,8 @@ class _Everywhere(ElastodynamicsModel):
 def states(section: Section, seed: int, z: np.ndarray) -> xr.Dataset:
     """Return the displacement at every node of the mesh, at regular times.
 
-    It comes out of the forward model's own march over the same time steps, of which every one, or
-    every so many that observation times are among them, is kept.
+    It comes from the forward model's own march over the same time steps. Every step is kept, or
+    every k-th step such that the observation times are among them.
 
     Parameters
     ----------

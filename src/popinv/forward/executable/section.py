@@ -34,23 +34,29 @@ class Executable(LocalSimulator):
 
     kind: Literal["executable"] = Field(description="A program.")
     command: Annotated[list[str], Field(min_length=1), AfterValidator(_words)] = Field(
-        description="The program and its arguments, such as `[./simulator, '{input}', "
-        "'{output}']`; `{input}` and `{output}` become the paths of the two files, and `{python}` "
-        "the Python that runs popinv. No shell reads it. The program has the environment of "
-        "popinv and reads passwords from there."
+        description=(
+            "The program and its arguments, such as `[./simulator, '{input}', '{output}']`.\n\n"
+            "`{input}` and `{output}` become the paths of the two files, and `{python}` the Python "
+            "that runs popinv. No shell reads the command. The program has the environment of "
+            "popinv and reads passwords from there."
+        )
     )
     format: Literal["csv", "npy"] = Field(
         default="csv",
-        description="The format of both files. `csv`: the input has a first line with the "
-        "parameters' names, then one line for each system; the output has one line for each "
-        "system, with or without a first line of names. `npy`: tables of float64 in NumPy's "
-        "format.",
+        description=(
+            "Format of both files: `csv`, or `npy` for tables of float64 in NumPy's format.\n\n"
+            "With `csv`, the input has a first line with the parameters' names, then one line for "
+            "each system. The output has one line for each system, with or without a first line of "
+            "names."
+        ),
     )
     pass_seed: bool = Field(
         default=False,
         strict=True,
-        description="`true` gives the input a last column `seed`, a whole number for each system, "
-        "for programs that draw random numbers.",
+        description=(
+            "`true` gives the input a last column `seed`, with a whole number for each system, for "
+            "programs that draw random numbers."
+        ),
     )
 
     def problems(self) -> Iterator[ConfigProblem]:
@@ -60,7 +66,7 @@ class Executable(LocalSimulator):
             yield ConfigProblem(
                 place,
                 "holds a password or a token in plain text, which would be stored with the "
-                "results. Let the program read it from the environment, which is that of popinv.",
+                "results. Let the program read it from the environment: it has popinv's.",
             )
         names = [name for part in self.command for name in re.findall(r"\{(\w+)\}", part)]
         for name in names:
@@ -85,7 +91,7 @@ class Executable(LocalSimulator):
         return super().model(seed)
 
     def code_files(self) -> set[Path]:
-        """Return the program, if it is given as a path, and those of its arguments that are files.
+        """Return the program, if it is given as a path, and its arguments that are files.
 
         A program that is found on PATH belongs to the system.
         """

@@ -22,7 +22,7 @@ from popinv.forward.external.taylor import derivative_fault
 
 @dataclass(frozen=True)
 class _Along:
-    """A simulator whose rows are those of z with directions beside them."""
+    """A simulator whose rows are rows of z with directions beside them."""
 
     simulator: DifferentiableSimulator
     d_z: int
@@ -70,7 +70,7 @@ class DifferentiableExternalModel(ExternalModel):
         self._with_tangents = partial(_Along, d_z=d_z, tangents=True)
         self._with_cotangents = partial(_Along, d_z=d_z, tangents=False)
         # These are the seeds of ``solve`` when it is called without a stage. A generator for each
-        # row takes longer than a quick simulator, and an ascent asks for the same rows again.
+        # row takes longer than a quick simulator, and an ascent needs the same rows again.
         self._seeds = lru_cache(maxsize=2)(partial(row_seeds, seed, "solve", 0))
 
     def jvp(self, z: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

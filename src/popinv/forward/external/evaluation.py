@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from popinv.forward.external.journal import Journal
 
 
-# A call of several systems is stopped once it has taken so many times as long as the slowest
+# A call of several systems is stopped once it has taken this many times as long as the slowest
 # systems so far would take.
 _PATIENCE = 10
 
@@ -62,7 +62,7 @@ class CallLimit:
         self._slowest: float | None = None
 
     def seconds(self, count: int) -> float:
-        """Return the limit of a call of so many systems."""
+        """Return the limit of a call of ``count`` systems."""
         most = count * self.solve
         if count == 1:
             return most
@@ -73,7 +73,7 @@ class CallLimit:
         return min(most, max(self.solve, _PATIENCE * count * self._slowest))
 
     def ended(self, count: int, seconds: float) -> None:
-        """Take note of a call of so many systems that has ended."""
+        """Take note of a call of ``count`` systems that has ended."""
         self._slowest = max(self._slowest or 0.0, seconds / count)
 
 
@@ -84,7 +84,7 @@ _HOPELESS = 10
 _NOT_FINITE = "the simulator returned a value that is not finite"
 # A call with one system may take another path through the simulator than a call with many: sums in
 # another order, as in matrix products, differ in the last digits. Their error is a share of an
-# entry's usual size; that of an entry whose terms cancel is a share of the largest entry. Both
+# entry's usual size; the error of an entry whose terms cancel is a share of the largest entry. Both
 # shares leave a few digits to the simulator. Single precision has half as many digits.
 _SHARES = {"single": (1e-4, 1e-5), "double": (1e-5, 1e-10)}
 
@@ -356,7 +356,7 @@ class _Batches:
         return rows[np.argsort(rows % self.rows_per_call == 0, kind="stable")]
 
     def _compare(self, row: int, alone: np.ndarray, table: np.ndarray, others: str) -> None:
-        """Stop if the answer of a row alone differs from the one that is kept, of those of a table.
+        """Stop if the answer of a row alone differs from the kept answer, which is one of a table.
 
         A failed call is no answer.
         """

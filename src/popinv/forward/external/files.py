@@ -1,6 +1,6 @@
 """Checks that the files of the user's own simulator exist, and detection of their changes.
 
-Both questions are asked each time the workflow is parsed, so nothing of the user's is imported or
+Both checks run each time the workflow is parsed, so nothing of the user's is imported or
 run here.
 """
 

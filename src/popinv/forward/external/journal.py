@@ -24,7 +24,7 @@ from popinv.forward.external.section import ExternalSection
 from popinv.forward.section import ForwardSection
 
 FOLDER = ".journal"
-"""The folder in that of the results, in which each simulator has a folder with its files."""
+"""The folder within the results, in which each simulator has a folder with its files."""
 
 # Keys of the section on which the answer of a successful solve does not depend.
 _NO_PART = ("time_limit", "call_time_limit", "parallel", "retries", "rows_per_call", "derivatives")
@@ -59,7 +59,7 @@ def _entry(line: bytes, simulator: str) -> dict[str, Any] | None:
 def _entries(file: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
     """Yield the number of each line of a file and what it says, None if it is damaged.
 
-    A last line without an end is that of a job that was killed, and no damage.
+    A last line without an end comes from a job that was killed, and is no damage.
     """
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):

@@ -9,7 +9,7 @@ from typing import IO
 LARGEST_ANSWER = 2**30
 
 # A number as text has 24 characters at most, and separators. The rest is for names, comments and
-# small mistakes, which have better messages than that of their size.
+# small mistakes, which have better messages than one about their size.
 _CHARACTERS, _MORE_CHARACTERS = 64, 2**20
 
 # This is enough for the end of a traceback, and short enough to be read.
@@ -17,7 +17,7 @@ _TAIL_BYTES = 4000
 
 
 def largest_text(numbers: int) -> int:
-    """Return the most bytes of a text of so many numbers, to parse which takes many times as many.
+    """Return the most bytes of a text of ``numbers`` numbers; parsing takes many times this memory.
 
     Examples
     --------

@@ -31,7 +31,7 @@ def row_seeds(seed: int, stage: str, first: int, count: int) -> np.ndarray:
     Returns
     -------
     ndarray of int64, shape (count,)
-        Between 0 and 2**31 - 1; that of a row is the same whatever batch it is in.
+        Between 0 and 2**31 - 1; a row has the same seed whatever batch it is in.
     """
     rows = range(first, first + count)
     return np.array([generator(seed, stage, i).integers(_SEEDS) for i in rows], dtype=np.int64)
@@ -45,7 +45,7 @@ class ExternalModel:
     section : ExternalSection
         The section of the configuration.
     seed : int
-        The study's seed, from which those of the rows derive.
+        The study's seed, from which the seeds of the rows derive.
     start : callable
         Returns a new `RunningSimulator`; called once for each of the section's ``parallel`` calls.
     rows_per_call : int
@@ -160,8 +160,8 @@ class ExternalModel:
         """Return ``width`` numbers for each row of z, given its further arguments of the call.
 
         Where the rows hold more than parameters, ``seen_as`` turns the simulator into one that
-        takes such rows. The answers to the first question of a name are compared with those of the
-        same systems alone. Those of the name ``solve`` are kept in the journal and timed.
+        takes such rows. The answers to the first question of a name are compared with the
+        answers of the same systems alone. Answers of ``solve`` are kept in the journal and timed.
         """
         z, reasons = checked_rows(self._section.kind, z, self.parameters)
         if beside is not None:

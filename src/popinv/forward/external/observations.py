@@ -101,9 +101,11 @@ class TimesOfFile(Section):
     column: str = Field(description="Its column of times.")
     grid: Annotated[int, Field(ge=2), AfterValidator(checked_entries), NotBoolean] | None = Field(
         default=None,
-        description="Number of times at equal distances, from the first to the last, of which "
-        "those are taken that are nearest to a time of the file. `observations.time_tolerance` "
-        "then says by how much times may be rounded. null: all times of the file.",
+        description=(
+            "Number of times at equal distances, from the first to the last. Those nearest to a "
+            "time of the file are taken. null: all times of the file.\n\n"
+            "`observations.time_tolerance` then says by how much times may be rounded."
+        ),
     )
 
 
@@ -161,8 +163,10 @@ class SimulatorObservations(Section):
 
     coordinates: dict[Name, Annotated[list[Number], Field(min_length=1)]] = Field(
         default_factory=dict,
-        description="Places of the entries: a list of numbers for each coordinate, such as "
-        "`{x: [0, 1, 2]}`. Noise of kind `kernel` computes distances from them.",
+        description=(
+            "Places of the entries: a list of numbers for each coordinate, such as `{x: [0, 1, "
+            "2]}`. Noise of kind `kernel` computes distances from them."
+        ),
         json_schema_extra={"x-default": "`entry`, which counts the entries from 0"},
     )
     labels: list[str] = Field(
@@ -172,27 +176,34 @@ class SimulatorObservations(Section):
     )
     times: Times | None = Field(
         default=None,
-        description="Times at which every entry is observed: a list; `{first: 0, step: 0.5, "
-        "count: 40}`; or `{file: data.csv, column: time}`, all times of a long table (of the "
-        "study's own, those of rows with a value), with `grid: 200` rounded to so many. null: no "
-        "time.",
+        description=(
+            "Times at which every entry is observed: a list, `{first: 0, step: 0.5, count: 40}`, "
+            "or `{file: data.csv, column: time}`. null: no time.\n\n"
+            "`file` and `column` take all times of a long table; of the study's own table, the "
+            "times of rows with a value. `grid: 200` rounds them to at most 200 regular times."
+        ),
     )
     simulated_times: SimulatedTimes | None = Field(
         default=None,
-        description="Times at which the simulator returns every entry, if they are others than "
-        "`times`: a list, or `{first: 0, step: 0.5, count: 40}`. Its output is interpolated to "
-        "`times`, which must lie between the first and the last. null: those of `times`.",
+        description=(
+            "Times at which the simulator returns every entry, if they differ from `times`: a "
+            "list, or `{first: 0, step: 0.5, count: 40}`. null: `times`.\n\n"
+            "The output is interpolated to `times`, which must lie between the first and the last "
+            "of these times."
+        ),
     )
     interpolation: Literal["cubic", "linear"] = Field(
         default="cubic",
-        description="How `simulated_times` are interpolated: by a cubic spline, or linearly, for a "
-        "model with jumps or kinks in time.",
+        description=(
+            "Interpolation of `simulated_times`: a cubic spline, or `linear` for a model with "
+            "jumps or kinks in time."
+        ),
     )
     count: Annotated[Entries, Given] = Field(
         # None is refused if there is nothing to count.
         default_factory=_default_count,  # type: ignore[assignment]
         description="Number of entries, not counting times.",
-        json_schema_extra={"x-default": "that of the coordinates or labels; 1 with times alone"},
+        json_schema_extra={"x-default": "the number of coordinates or labels; 1 with times alone"},
     )
     name: Name = Field(default="y", description="Name of the observed quantity.")
     units: str = Field(default="1", description="Its unit, 1 if it has none.")
@@ -204,10 +215,12 @@ class SimulatorObservations(Section):
     coordinate_units: str = Field(default="1", description="Unit of the coordinates and times.")
     logarithm: bool = Field(
         default=False,
-        description="Whether model and data are compared by their natural logarithms. The noise of "
-        "the study is then that of the logarithms, a log-normal error, and its standard deviation "
-        "has no unit: 0.1 is about 10 %. The simulator and the file give the quantity itself, "
-        "which must be positive.",
+        description=(
+            "`true` compares model and data by their natural logarithms. Simulator and file give "
+            "the quantity itself, which must be positive.\n\n"
+            "The noise of the study is then the noise of the logarithms, a log-normal error. Its "
+            "standard deviation has no unit: 0.1 is about 10 %."
+        ),
     )
 
     @model_validator(mode="after")
@@ -296,5 +309,5 @@ class SimulatorObservations(Section):
             yield ConfigProblem(
                 ("simulated_times",),
                 f"go from {simulated[0]:g} to {simulated[-1]:g}, but observations from "
-                f"{min(times):g} to {max(times):g} are asked for: nothing is extrapolated.",
+                f"{min(times):g} to {max(times):g} are needed: nothing is extrapolated.",
             )

@@ -1,4 +1,4 @@
-"""A function of ``times`` that is asked for the observations of each system at its own times."""
+"""A function of ``times`` that returns the observations of each system at its own times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from popinv.forward.external.observations import SimulatorObservations
 from popinv.forward.python.worker import takes, with_design
 
-# The most times at which several systems with other times are asked for in one call.
+# The most times at which one call solves several systems with other times.
 _MOST_TIMES = 300
 # Rows by which is tried what times a function takes, and the relative difference of answers that
 # are the same but for rounding, perhaps in single precision.
@@ -21,8 +21,8 @@ _TRIED, _SAME = 3, 1e-6
 class AtOwnTimes:
     """The observations of each row of inputs at some of all times.
 
-    A function that takes ``times`` of shape (n, m) is asked for n systems in one call, each at its
-    own times. Another takes ``times`` of shape (k,): it is asked for rows whose times together are
+    A function that takes ``times`` of shape (n, m) solves n systems in one call, each at its own
+    times. Another takes ``times`` of shape (k,): it solves rows whose times together are
     at most 300, at all of these, or for one row at its own. The first call tries which it is: the
     answers for a few rows in one call must be those for each row by itself.
 
@@ -43,7 +43,7 @@ class AtOwnTimes:
     def of_table(
         cls, function: Callable[..., torch.Tensor], design: int, observations: SimulatorObservations
     ) -> AtOwnTimes | None:
-        """Return the observations of a user's function; None if it is asked for all times alike.
+        """Return the observations of a user's function; None if it solves all times alike.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class AtOwnTimes:
         """Return whether the function takes a row of times for each system, which is tried."""
         rows = np.arange(_TRIED)
         z, places = z[rows % len(z)].detach(), places[rows % len(places)]
-        # The rows have different times, so that an answer for those of one row is not that of all.
+        # The rows have different times, so that an answer at the times of one row fits no other.
         places = np.sort((places + rows[:, None]) % self._count(places), axis=1)
         with torch.no_grad(), contextlib.suppress(Exception):  # a function fails as it likes
             tried = self._together(z, places)

@@ -29,7 +29,7 @@ from popinv.sections.base import (
 )
 from popinv.sections.messages import ConfigProblem, shown
 
-RETRIES = "Number of further attempts for a system that failed."
+RETRIES = "Further attempts for a system that failed."
 # Memory of one of the user's own processes, of which `parallel` may run. It is a guess.
 _SIMULATOR_MB = 1000.0
 
@@ -75,15 +75,18 @@ class ExternalSection(ForwardSection):
     # The attribute has another name, as `parameters` is a method of every forward model.
     parameter_list: Parameters = Field(
         alias="parameters",
-        description="The simulator's parameters, in the order it takes them: names, or "
-        "`{name: ..., units: ..., long_name: ...}`.",
+        description=(
+            "The parameters in the simulator's order: names, or `{name: ..., units: ..., "
+            "long_name: ...}`."
+        ),
     )
     design_list: list[DescribedParameter] = Field(
         default_factory=list,
         alias="design",
-        description="Quantities that are known of each system and enter the simulator after its "
-        "parameters, such as a dose or a load: names, or mappings as for `parameters`. Each is a "
-        "column of the observation file.",
+        description=(
+            "Known quantities of each system that follow the parameters, such as a dose or a load: "
+            "names, or mappings as for `parameters`. Each is a column of the observation file."
+        ),
         json_schema_extra={"x-default": "none"},
     )
     observations: SimulatorObservations = Field(
@@ -91,14 +94,19 @@ class ExternalSection(ForwardSection):
     )
     time_limit: Positive = Field(
         default=60.0,
-        description="Seconds that one solve may take: that of one system, with the start of a "
-        "program. A call of several systems may take as many times that as it has systems; see "
-        "`call_time_limit`. A system that takes longer when it is alone in a call has failed.",
+        description=(
+            "Seconds that the solve of one system may take, with the start of a program. A system "
+            "that takes longer, alone in a call, has failed.\n\n"
+            "A call of several systems may take this time multiplied by their number; see "
+            "`call_time_limit`."
+        ),
     )
     parallel: Count = Field(
         default=1,
-        description="Calls at the same time within a job. Jobs run side by side already; results "
-        "do not depend on it.",
+        description=(
+            "Calls at the same time within a job. Jobs already run side by side. Results do not "
+            "depend on this key."
+        ),
     )
     retries: CountOrZero = Field(default=0, description=RETRIES)
 
@@ -139,14 +147,14 @@ class ExternalSection(ForwardSection):
         )
 
     def measured_cost(self, seconds: float) -> ForwardCost:
-        """Return the cost of solving where a solve took so many seconds on average.
+        """Return the cost of solving where a solve took ``seconds`` on average.
 
         Systems that run out of time are in the average. One more may come.
         """
         return replace(self.cost(), seconds=seconds, setup_seconds=2 * self.time_limit)
 
     def solving_seconds(self, systems: int, each: float) -> float:
-        """Return the time of so many solves, of which ``parallel`` calls run at a time."""
+        """Return the time of the solves, of which ``parallel`` calls run at a time."""
         turns = math.ceil(systems / (self.most_rows() * self.parallel))
         return min(systems, turns * self.most_rows()) * each
 
@@ -187,18 +195,22 @@ class LocalSimulator(ExternalSection):
     rows_per_call: Count = Field(
         default=100,
         description=(
-            "Largest number of systems in one call. A small number loses less if one of them "
-            "fails. A large number saves time if each call has a high cost. For solves of minutes "
-            "or more set 1: each is then kept as soon as it ends."
+            "Most systems in one call. For solves of minutes or more set 1: each solve is then "
+            "kept as soon as it ends.\n\n"
+            "A small number loses less if a system fails. A large number saves time if each call "
+            "has a high cost."
         ),
     )
     call_time_limit: Positive | None = Field(
         default=None,
-        description="Seconds that a call of several systems may take, at least `time_limit`. The "
-        "systems of a call that takes longer are tried one at a time, so that only those fail "
-        "that exceed `time_limit`. null: `time_limit` times the number of systems. Where solves "
-        "are quick, a call is stopped earlier: once it takes ten times as long for each system as "
-        "any before, but not before `time_limit`.",
+        description=(
+            "Seconds that a call of several systems may take, at least `time_limit`. null: "
+            "`time_limit` times the number of systems.\n\n"
+            "The systems of a call that takes longer are tried one at a time, so that only systems "
+            "that exceed `time_limit` fail. Where solves are quick, a call is stopped earlier: "
+            "once it takes ten times as long for each system as any system before, but never "
+            "before `time_limit`."
+        ),
     )
 
     def longest_call(self) -> float | None:
@@ -210,7 +222,7 @@ class LocalSimulator(ExternalSection):
         return self.rows_per_call
 
     def problems(self) -> Iterator[ConfigProblem]:
-        """Yield those of every simulator, and a limit of calls below that of solves."""
+        """Yield the problems of every simulator, and a limit of calls below the limit of solves."""
         yield from super().problems()
         if self.call_time_limit is not None and self.call_time_limit < self.time_limit:
             yield ConfigProblem(

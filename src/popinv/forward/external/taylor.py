@@ -126,7 +126,7 @@ def _worst(
     k, j = np.unravel_index(excess.argmax(), excess.shape)
     at = ", ".join(f"{name} = {value:.4g}" for name, value in zip(names[:6], z[i], strict=False))
     return (
-        f"at {at} that of observation {j} (counted from 0) in '{names[k]}' is given as "
+        f"at {at} the derivative of observation {j} (counted from 0) in '{names[k]}' is given as "
         f"{given[k, i, j] / u[i, k] + 0.0:.4g}, but differences of solves give "
         f"{slopes[1, k, i, j] / u[i, k]:.4g}"
     )

@@ -22,8 +22,8 @@ class Interpolated:
     Parameters
     ----------
     simulator : RunningSimulator
-        Returns the simulated times of the first entry, then those of the second, and so on. It
-        has derivatives if those of the interpolated observations are asked for.
+        Returns all simulated times of the first entry, then of the second, and so on. It has
+        derivatives if derivatives of the interpolated observations are needed.
     matrix : ndarray of shape (n, m)
         B, from `interpolation_matrix`.
     entries : int
@@ -43,7 +43,7 @@ class Interpolated:
     def jvp(
         self, z: np.ndarray, tangents: np.ndarray, seeds: np.ndarray, seconds: float
     ) -> np.ndarray:
-        """Return B G and its changes, B times those of G."""
+        """Return B G and its changes, which are B times the changes of G."""
         # The changes follow the values, as entries do.
         simulator = cast(DifferentiableSimulator, self.simulator)
         return self._at_times(simulator.jvp(z, tangents, seeds, seconds))
@@ -74,7 +74,7 @@ class Logarithms:
     Parameters
     ----------
     simulator : RunningSimulator
-        With derivatives if those of the logarithms are asked for.
+        With derivatives if derivatives of the logarithms are needed.
     count : int
         Number of observations d_y.
     """

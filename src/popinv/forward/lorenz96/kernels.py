@@ -13,7 +13,7 @@ alone change it. The time step is the classical Runge-Kutta method of order 4.
 A block holds `MEMBERS` members. The slow variables of a block are a row of numbers
 ``i = k MEMBERS + m``, m for the member, and the fast variables one such row for each j, so that
 they line up with the slow variable that drives them: every loop is one run over contiguous
-numbers with the same operations for all, which compilers vectorise well. Arithmetic is that of
+numbers with the same operations for all, which compilers vectorise well. Arithmetic follows
 IEEE 754, without reordering, and products are fused with sums only where the code says so, so that
 a member's trajectory does not depend on its place among the others, bit for bit.
 
@@ -243,7 +243,7 @@ def _run(
     steps: int,
     now: int,
 ) -> int:
-    """Make Runge-Kutta steps from the state with index ``now``, 0 or 1; return that of the end.
+    """Make Runge-Kutta steps from the state with index ``now``, 0 or 1; return the last index.
 
     With the stages s_1 = u + dt/2 f(u), s_2 = u + dt/2 f(s_1), s_3 = u + dt f(s_2), a step is
     u + dt/6 (f(u) + 2 f(s_1) + 2 f(s_2) + f(s_3)) = (s_1 + 2 s_2 + s_3 - u) / 3 + dt/6 f(s_3),
@@ -284,7 +284,7 @@ def advance_block(
     steps: int,
     damping: float,
 ) -> tuple:
-    """Return a block's rows of slow and fast variables after so many steps."""
+    """Return a block's rows of slow and fast variables after ``steps`` steps."""
     x, y, scratch = _allocate(slow, fast)
     end = _run(x, y, scratch, coefficients, damping, time_step, steps, 0)
     return _slow_part(x[end]), y[end, _FAST_BEFORE : y.shape[1] - _FAST_AFTER]

@@ -12,7 +12,7 @@ from popinv.forward.lorenz96.section import OBSERVABLES
 from popinv.forward.lorenz96.section import Lorenz96 as Section
 from popinv.seeds import generator
 
-# Mean and standard deviation of the initial slow variables, near those of the attractor at
+# Mean and standard deviation of the initial slow variables, near the values of the attractor at
 # F = 8, and standard deviation of the fast ones. The spin-up removes their influence.
 _SLOW_MEAN, _SLOW_DEVIATION, _FAST_DEVIATION = 2.0, 3.5, 0.1
 

@@ -109,7 +109,7 @@ class Lorenz96(ForwardSection):
     )
     subvariables: Annotated[int, Field(ge=4), NotBoolean] = Field(
         default=10,
-        description="Fast variables for each slow one (J); with two scales.",
+        description="Fast variables for each slow one (J), with two scales.",
     )
     time_step: Positive = Field(
         default_factory=_of_scales(0.01, 0.005),
@@ -119,20 +119,21 @@ class Lorenz96(ForwardSection):
     spin_up: NonNegative = Field(
         default=10.0,
         description=(
-            "Time before the first window, in which the influence of the random initial state "
-            "decays; a whole number of time steps."
+            "Time before the first window, a whole number of time steps. The influence of the "
+            "random initial state decays during this time."
         ),
     )
     window: Positive = Field(
         default=50.0,
-        description=(
-            "Length of the window of an average; a whole number of `sample_every` time steps."
-        ),
+        description="Length of the window of an average: a whole number of `sample_every` time "
+        "steps.",
     )
     windows: Count = Field(
         default=1,
-        description="Successive windows, each with its own averages: a time series for every "
-        "observable if there are several.",
+        description=(
+            "Number of successive windows, each with its own averages. Several windows give a time "
+            "series for every observable."
+        ),
     )
     sample_every: Count = Field(
         default=10, description="Time steps between the samples of an average."
@@ -140,10 +141,13 @@ class Lorenz96(ForwardSection):
     observables: list[Observable] = Field(
         default_factory=_of_scales(_ONE_SCALE, _TWO_SCALES),
         min_length=1,
-        description="The quantities that are averaged: `x` (X_k), `x_squared`, `x_lag_1` to "
-        "`x_lag_4` (X_k X_{k+1} and so on); with two scales also `y` (Y_jk), `y_squared`, "
-        "`y_lag_1` (Y_jk Y_{j+1,k}), `y_mean_squared` (the square of the mean over j), `x_y` "
-        "(X_k times that mean) and `x_y_lag_1` (X_k times that of the next place).",
+        description=(
+            "The averaged quantities. Their names are explained below.\n\n"
+            "`x` is X_k, `x_squared` is X_k^2, and `x_lag_1` to `x_lag_4` are X_k X_{k+1} to X_k "
+            "X_{k+4}. Two scales add `y` (Y_jk), `y_squared`, `y_lag_1` (Y_jk Y_{j+1,k}), "
+            "`y_mean_squared` (the square of the mean over j), `x_y` (X_k times this mean) and "
+            "`x_y_lag_1` (X_k times the mean at the next place)."
+        ),
         json_schema_extra={
             "x-default": "`x`, `x_squared`, `x_lag_1` to `x_lag_4`; with two scales `x`, "
             "`x_squared`, `x_lag_1`, `x_lag_2`, `y`, `y_squared`, `y_lag_1`, `y_mean_squared`, "

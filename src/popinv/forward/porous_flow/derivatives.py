@@ -83,7 +83,7 @@ def _observed_changes(
 ) -> np.ndarray:
     """Return the changes (k, n, d_y) of the observations of v, for changes da (k, n, n_cells)."""
     n, k = len(kappa), len(da)
-    # The order is that of rows: the sides of one system lie together.
+    # The order is the order of rows: the sides of one system lie together.
     right = np.zeros((n, k, op.unknowns))
     _stiffness_changes(
         np.ascontiguousarray(np.moveaxis(da, 0, 1)) * kappa[:, None],

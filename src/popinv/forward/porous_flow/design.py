@@ -3,8 +3,8 @@ r"""Loads and sensors that differ from system to system.
 The load of a system is ``f = s g``, with its strength s and its shape g: 1 everywhere, or
 ``g(x) = exp(-|x - c|^2 / (2 w^2))``. The equation for v = K(u) is linear in f, so the systems are
 solved with the load g, and v is multiplied by s. The shape is interpolated from its values at the
-nodes, ``b = M g``, with an error of second order in the size of the elements, like that of the
-elements themselves.
+nodes, ``b = M g``, with an error of second order in the size of the elements, like the error of
+the elements themselves.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class FixedSensors:
         observe(vectors, *self.matrix, values)
 
     def repeated(self, times: int) -> FixedSensors:
-        """Return the observation of so many solutions in a row of each system."""
+        """Return the observation of ``times`` consecutive solutions of each system."""
         return self
 
     def spread(self, values: np.ndarray, right: np.ndarray) -> None:
@@ -59,7 +59,7 @@ class OwnSensors:
         _observe_own(vectors, self.columns, self.weights, values)
 
     def repeated(self, times: int) -> OwnSensors:
-        """Return the observation of so many solutions in a row of each system."""
+        """Return the observation of ``times`` consecutive solutions of each system."""
         return OwnSensors(
             np.repeat(self.columns, times, axis=0), np.repeat(self.weights, times, axis=0)
         )
@@ -164,7 +164,7 @@ class Design:
         return kept(
             DesignOperators,
             design_operators,
-            # The order of the unknowns is that of these arrays.
+            # These arrays give the order of the unknowns.
             (section.dimension, section.elements, of.rows, of.columns, of.cells),
             lambda: preassemble_design(discretise()),
         )
@@ -191,7 +191,7 @@ class Design:
         return OwnSensors(np.where(boundary, 0, columns), np.where(boundary, 0.0, weights))
 
     def _column(self, z: np.ndarray, name: str) -> np.ndarray:
-        """Return a quantity of each system: its own, or that of the section."""
+        """Return a quantity of each system: its own, or the section's."""
         if name in self._names:
             return z[:, self._first + self._names.index(name)]
         return np.full(len(z), float(getattr(self._section, name)))

@@ -3,7 +3,7 @@
 For meshes whose solve outgrows one process. The mesh is spread over the processes of an MPI
 communicator, Firedrake assembles the matrix of a system there, and PETSc solves it by conjugate
 gradients with algebraic multigrid. Everything else (field, elements, midpoint rule, Kirchhoff's
-transform, what counts as failed) is that of `popinv.forward.porous_flow.model`, whose answers it
+transform, what counts as failed) follows `popinv.forward.porous_flow.model`, whose answers it
 gives up to the tolerance of the iteration.
 """
 

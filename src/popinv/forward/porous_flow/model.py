@@ -108,7 +108,7 @@ class PorousFlowModel:
         self.field: Field = section.random_field()
         self.design = Design.of(section, self.sensors)
         if self.design is not None:
-            # The operators are those of a uniform load of 1, which bounds the shape of any other.
+            # The operators belong to a uniform load of 1, which bounds the shape of any other.
             if source is not None:
                 raise ValueError("a source that is a function goes with no design")
             self.source = 1.0

@@ -65,7 +65,7 @@ class FlowDiscretisation:
         comm: Any = None,
     ) -> None:
         fd = load_firedrake()
-        # One process per batch of systems unless asked otherwise: the mesh must not be spread
+        # One process per batch of systems unless several are requested: the mesh must not be spread
         # over an MPI launcher's ranks by itself.
         comm = fd.COMM_SELF if comm is None else comm
         if dimension == 1:

@@ -60,13 +60,17 @@ class PorousFlow(ForwardSection):
     )
     field: Literal["cosine", "level_set"] = Field(
         default="cosine",
-        description="The log-permeability: a mean plus a cosine expansion, or two materials "
-        "separated by the zero level of a cosine expansion.",
+        description=(
+            "The log-permeability: a mean plus a cosine expansion (`cosine`), or two materials "
+            "separated by the zero level of a cosine expansion (`level_set`)."
+        ),
     )
     modes: Count = Field(
         default_factory=lambda values: 20 if values["dimension"] == 1 else 6,
-        description="Wave numbers of the expansion along each side; at least 2 in two "
-        "dimensions, and never more than there are elements.",
+        description=(
+            "Wave numbers of the expansion along each side: at least 2 in two dimensions, and at "
+            "most the number of elements."
+        ),
         json_schema_extra={"x-default": "20 in one dimension, 6 in two"},
     )
     sharpness: Positive = Field(
@@ -75,14 +79,17 @@ class PorousFlow(ForwardSection):
     )
     source: Number = Field(
         default=10.0,
-        description="The source term: the same everywhere, or its largest value (source_shape "
+        description="The source term: its value everywhere, or its largest value (source_shape "
         "`gaussian`).",
     )
     source_shape: Literal["uniform", "gaussian"] = Field(
         default="uniform",
-        description="`uniform`: the source is the same everywhere. `gaussian`: it is `source` "
-        "times exp(-|x - c|^2 / (2 w^2)), with the centre c (`source_x`, `source_y`) and the width "
-        "w (`source_width`).",
+        description=(
+            "`uniform`: the source is the same everywhere. `gaussian`: it is `source` times "
+            "exp(-|x - c|^2 / (2 w^2)).\n\n"
+            "The centre c has the coordinates `source_x` and `source_y`. The width w is "
+            "`source_width`."
+        ),
     )
     source_x: Number = Field(default=0.5, description="x of the centre (source_shape `gaussian`).")
     source_y: Number = Field(
@@ -103,19 +110,21 @@ class PorousFlow(ForwardSection):
     design_list: list[DesignKey] = Field(
         default_factory=list,
         alias="design",
-        description="Keys whose values are known and differ from system to system: `source`, "
-        "`source_x`, `source_y`, `source_width`, `sensors`. Their values are columns of the "
-        "observation file, with the names of the keys. `sensors` gives each system "
-        "`sensors.count` sensors at places of its own, in columns `x_1`, `x_2`, ... (in two "
-        "dimensions `x_1`, `y_1`, `x_2`, ...).",
+        description=(
+            "Keys whose values are known and differ between systems: `source`, `source_x`, "
+            "`source_y`, `source_width`, `sensors`. Their values are columns of the observation "
+            "file.\n\n"
+            "The columns have the names of the keys. `sensors` gives each system `sensors.count` "
+            "sensors at its own places. Their columns are `x_1`, `x_2`, ...; in two dimensions "
+            "`x_1`, `y_1`, `x_2`, ..."
+        ),
         json_schema_extra={"x-default": "none"},
     )
     ranks: Count = Field(
         default=1,
         description=(
-            "Number of MPI processes that solve each system together, for meshes that are too "
-            "large for one process. Solutions agree with those of one process up to the tolerance "
-            "of an iteration, about 1e-10."
+            "MPI processes that solve each system together, for meshes that are too large for one "
+            "process. Solutions agree with the solutions of one process to about 1e-10."
         ),
     )
 

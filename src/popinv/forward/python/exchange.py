@@ -1,4 +1,4 @@
-"""Messages between the workflow's process and that of the user's function.
+"""Messages between the workflow's process and the process of the user's function.
 
 A message is one line of JSON and the bytes of its arrays: reading it gives text and numbers and
 runs no code, whatever the other side has sent.

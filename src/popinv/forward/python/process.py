@@ -49,7 +49,7 @@ class WorkerProcess:
     design : int
         Number of inputs of the function that are no parameters, the last ones.
     times : list of float, optional
-        The times of the observations, for a function that asks for them.
+        The times of the observations, for a function that takes them.
     width : int, optional
         Number of observations, for advice where a function takes one system unexpectedly.
     """

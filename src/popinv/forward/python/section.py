@@ -25,16 +25,18 @@ def _module_and_function(target: str) -> str:
 class PythonFunction(LocalSimulator):
     """Your own function in Python.
 
-    It takes an array of parameters of shape (n, number of parameters), one system a row, and
-    returns the observations, shape (n, number of observations). With a `design` it takes a second
-    argument `design`, of shape (n, number of design entries). With an argument `times` it is given
-    the times of the observations. It runs in a process of its own.
+    It takes an array of parameters of shape (n, number of parameters), with a row for each system.
+    It returns the observations, of shape (n, number of observations). With a `design` it takes a
+    second argument `design`, of shape (n, number of design entries). An argument `times` receives
+    the times of the observations. It runs in its own process.
     """
 
     kind: Literal["python"] = Field(description="A function in Python.")
     function: Annotated[str, AfterValidator(_module_and_function)] = Field(
-        description="`module:function`. A function with an argument `seeds` is given one whole "
-        "number for each system, to draw its random numbers from."
+        description=(
+            "`module:function`. An argument `seeds` receives a whole number for each system, to "
+            "draw its random numbers from."
+        )
     )
     path: InsidePath = Field(
         default=".", description="Folder of the module, inside the working directory."
@@ -42,17 +44,23 @@ class PythonFunction(LocalSimulator):
     vectorised: bool = Field(
         default=True,
         strict=True,
-        description="`true`: the function takes a table of systems. `false`: it takes one system, "
-        "of shape (number of parameters,), and returns its observations, of shape (number of "
-        "observations,). An argument `design` is then that of the system, an argument `seed` one "
-        "whole number. A Jacobian has the shape (number of observations, number of parameters).",
+        description=(
+            "`true`: the function takes a table of systems. `false`: it takes one system, of shape "
+            "(number of parameters,), and returns its observations.\n\n"
+            "With `false`, the observations have the shape (number of observations,). An argument "
+            "`design` holds the design of the system, and an argument `seed` one whole number. A "
+            "Jacobian has the shape (number of observations, number of parameters)."
+        ),
     )
     derivatives: Literal["jacobian", "torch"] | None = Field(
         default=None,
-        description="Derivatives that the function gives. `jacobian`: it returns a pair, the "
-        "observations and their Jacobian of shape (n, number of observations, number of "
-        "parameters); an argument `jacobian` tells it whether the Jacobian is needed. `torch`: it "
-        "takes and returns tensors of torch, which differentiates it. null: none.",
+        description=(
+            "`jacobian`: the function returns a pair, the observations and their Jacobian. "
+            "`torch`: it takes and returns tensors, and torch differentiates it. null: no "
+            "derivatives.\n\n"
+            "The Jacobian has the shape (n, number of observations, number of parameters). An "
+            "argument `jacobian` tells the function whether the Jacobian is needed."
+        ),
     )
 
     @property
@@ -65,7 +73,7 @@ class PythonFunction(LocalSimulator):
         return super().model(seed)
 
     def solver_modules(self) -> tuple[str, ...]:
-        """Return those of any simulator, and that which differentiates functions of torch."""
+        """Return the modules of any simulator, and the one that differentiates torch functions."""
         torch = ("popinv.forward.python.autograd",) if self.derivatives == "torch" else ()
         return (*super().solver_modules(), *torch)
 

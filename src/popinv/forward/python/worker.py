@@ -83,7 +83,7 @@ def with_design(function: Function, design: int, times: list[float] | None) -> F
     Parameters
     ----------
     function : callable
-        It takes the parameters; ``design`` if there is any; and ``times`` if it asks for them.
+        It takes the parameters; ``design`` if there is any; and ``times`` if it has this argument.
     design : int
         Number of inputs that are no parameters, the last ones.
     times : list of float or None

@@ -1,6 +1,6 @@
 """A client of the UM-Bridge protocol, version 1.0: HTTP requests with JSON bodies.
 
-The messages are those of the package ``umbridge`` (1.2). Its own client waits without limit, which
+The messages follow the package ``umbridge`` (1.2). Its own client waits without limit, which
 a simulator that hangs would turn into a job that never ends.
 """
 
@@ -25,7 +25,7 @@ _PROTOCOL = 1.0
 _GRADIENT, _JACOBIAN = "Gradient", "ApplyJacobian"
 _IN_JSON = {"nan": "NaN", "inf": "Infinity"}
 _NOT_FINITE = re.compile(r"(?<![\w\"])(nan|inf)(?![\w\"])")
-# Limits of every answer except that of an evaluation, in seconds and in bytes.
+# Limits of every answer except the answer to an evaluation, in seconds and in bytes.
 _ANSWER_LIMIT = 30.0
 _LARGEST_DESCRIPTION = 2**20
 # Most numbers of one input or output vector. JSON has whole numbers of any length.
@@ -146,7 +146,7 @@ class UMBridgeClient:
         """Return J times the direction by ApplyJacobian, or J^T times it by Gradient.
 
         The protocol has a request for each pair of an input vector and an output vector. Parts of
-        the direction that are zero are not asked for.
+        the direction that are zero need no request.
         """
         forwards = endpoint == _JACOBIAN
         key, sizes = ("vec", self._inputs) if forwards else ("sens", self._outputs)
@@ -175,7 +175,7 @@ class UMBridgeClient:
         read: Callable[[Any], _Read],
         count: int,
     ) -> _Read:
-        """Return the numbers of an answer that needs computation, of which so many are expected."""
+        """Return the numbers of an answer that needs computation; it has ``count`` of them."""
         parts = [part.tolist() for part in _split(z, self._inputs)]
         body = {"name": self._model, "input": parts, "config": self._settings, **more}
         try:

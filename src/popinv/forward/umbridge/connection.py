@@ -197,7 +197,7 @@ class Connection:
         if (encoding := response.headers.get("Content-Encoding", "identity")) != "identity":
             raise SolverError(
                 f"{self.url}: the answer to /{endpoint} is compressed ({self.told(encoding)}), "
-                "which was not asked for, and is not read. Disable compression in the server"
+                "which was not requested, and is not read. Disable compression in the server"
             )
 
     def _text(self, endpoint: str, response: requests.Response, largest: int) -> str:

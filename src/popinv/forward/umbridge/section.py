@@ -28,13 +28,14 @@ def _http_address(url: str) -> str:
 
 
 class UMBridge(ExternalSection):
-    """Your own simulator behind the UM-Bridge protocol, which solves one system in each request."""
+    """Your own simulator behind the UM-Bridge protocol; each request solves one system."""
 
     kind: Literal["umbridge"] = Field(description="A UM-Bridge server.")
     url: Annotated[str, AfterValidator(_http_address)] = Field(
-        description="Address of the server, such as `http://localhost:4242`. A password or a "
-        "token is written as a variable of the environment: "
-        "`http://${SERVER_USER}:${SERVER_PASSWORD}@host:4242`."
+        description=(
+            "Address of the server, such as `http://localhost:4242`. Write a password or a token "
+            "as an environment variable: `http://${SERVER_USER}:${SERVER_PASSWORD}@host:4242`."
+        )
     )
     # The attribute has another name, as `model` is a method of every section.
     server_model: str = Field(
@@ -45,9 +46,10 @@ class UMBridge(ExternalSection):
     )
     config: dict[str, Any] = Field(
         default_factory=dict,
-        description="Settings passed on to the model with each request. `${NAME}` in a text "
-        "becomes the variable NAME of the environment, which is not stored: `token: "
-        "${SERVER_TOKEN}`.",
+        description=(
+            "Settings that each request passes on to the model. `${NAME}` in a text becomes the "
+            "environment variable NAME, which is not stored: `token: ${SERVER_TOKEN}`."
+        ),
         json_schema_extra={"x-default": "none"},
     )
     derivatives: bool = Field(
@@ -60,8 +62,8 @@ class UMBridge(ExternalSection):
     version: str = Field(
         default="",
         description=(
-            "Any text. popinv cannot detect a change of the server's code: change the text when "
-            "the code has changed, and the solves are repeated."
+            "Any text. popinv cannot detect a change of the server's code. Change the text after "
+            "each change: the solves are then repeated."
         ),
         json_schema_extra={"x-default": "none"},
     )

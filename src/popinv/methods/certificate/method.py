@@ -23,8 +23,9 @@ class Certificate(MethodSection):
         "from the answer"
     )
     condition: ClassVar[str] = (
-        "`{}` asks for the first three systems. It needs systems aside, as at least 200 in a file "
-        "have, and takes noise of kind `full` of up to 10 observations."
+        "`{}` requests the first three systems.\n\n"
+        "The method needs held-out systems, which a file of at least 200 systems has. It takes "
+        "noise of kind `full` of up to 10 observations."
     )
     unrestricted_noise: ClassVar[str] = "has too many parameters for a step from a reference"
     unrestricted_up_to: ClassVar[int] = 10
@@ -32,9 +33,11 @@ class Certificate(MethodSection):
     systems: list[SystemName] = Field(
         default_factory=list,
         max_length=100,
-        description="Systems to remove: their names, or, if they have none, their numbers in "
-        "`observations.zarr.zip`, from 0. They are removed one by one in this order, and all at "
-        "once.",
+        description=(
+            "Systems to remove: their names or, without names, their numbers in "
+            "`observations.zarr.zip`, from 0. They are removed one by one in this order, and all "
+            "at once."
+        ),
         json_schema_extra={"x-default": "the first three"},
     )
     epsilon: Positive = Field(
@@ -51,19 +54,25 @@ class Certificate(MethodSection):
     )
     clipping: Positive = Field(
         default=5.0,
-        description="Length to which the contribution of a system is shortened, in root mean "
-        "square lengths of a contribution.",
+        description=(
+            "Length to which the contribution of a system is shortened, in root mean square "
+            "lengths of a contribution."
+        ),
     )
     runs: Annotated[int, Field(ge=20), NotBoolean] = Field(
         default=1000,
-        description="Runs with different noise, for the price of the noise and for an attack on "
-        "the guarantee. The first is certified.",
+        description=(
+            "Runs with different noise. They measure the price of the noise, and an attack on the "
+            "guarantee. The first run is certified."
+        ),
     )
     noise: Literal["seeded", "secret"] = Field(
         default="seeded",
-        description="`seeded` noise follows from the study's seed. It is the same in every run, "
-        "but whoever knows the seed can subtract it. `secret` noise is drawn anew, and its seed is "
-        "not kept.",
+        description=(
+            "`seeded` noise follows from the study's seed. `secret` noise is drawn anew, and its "
+            "seed is not kept.\n\n"
+            "`seeded` noise is the same in every run, but whoever knows the seed can subtract it."
+        ),
     )
 
     def data_problems(

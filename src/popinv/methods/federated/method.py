@@ -50,13 +50,18 @@ class MessageNoise(Section):
     """Clipping and noise of the messages, with a guarantee for each system."""
 
     epsilon: Positive = Field(
-        description="Epsilon of the guarantee of all rounds for a system. Delta is one over the "
-        "number of systems."
+        description=(
+            "Epsilon of the guarantee of all rounds for a system. Delta is one over the number of "
+            "systems."
+        )
     )
     rounds: Count = Field(
         default=8,
-        description="Rounds. More rounds reach an answer that is further from the study's start, "
-        "and each has more noise but for the last, which has half of the divergence.",
+        description=(
+            "Rounds. More rounds reach an answer that is further from the study's start. Each "
+            "round then has more noise, except the last.\n\n"
+            "The last round has half of the divergence."
+        ),
     )
     clipping: Positive = Field(
         default=2.5,
@@ -78,33 +83,41 @@ class Federated(MethodSection):
         "reveal"
     )
     condition: ClassVar[str] = (
-        "`{}` divides the study's systems among three sites, `{sites: {north: a.csv, south: "
-        "b.csv}}` reads files. It takes noise of kind `full` of up to 20 observations."
+        "`{}` divides the study's systems among three sites.\n\n"
+        "`{sites: {north: a.csv, south: b.csv}}` reads files. The method takes noise of kind "
+        "`full` of up to 20 observations."
     )
     unrestricted_noise: ClassVar[str] = "has too many parameters for the matrices that sites send"
     unrestricted_up_to: ClassVar[int] = 20
 
     sites: Annotated[int | dict[str, SiteFile], NotBoolean, AfterValidator(_several)] = Field(
         default=3,
-        description="A number of sites, among which the study's systems are divided at random; or "
-        "a file of observations for each site, of the form of the study's own file. These "
-        "observations need not be among the study's.",
+        description=(
+            "A number of sites, among which the study's systems are divided at random, or a file "
+            "of observations for each site.\n\n"
+            "The files have the form of the study's own file. Their observations need not be among "
+            "the study's."
+        ),
     )
     law: Literal["shared", "own"] = Field(
         default="shared",
-        description="`shared`: the systems of all sites have one law. `own`: each site has a law, "
-        "which does not leave it, and the noise is shared.",
+        description=(
+            "`shared`: the systems of all sites have one law. `own`: each site has its own law, "
+            "which does not leave it, and the noise is shared."
+        ),
     )
     shift: NonNegative = Field(
         default=0.0,
-        description="For a number of sites: distance of each site's law from the recovered one, "
-        "in units of `law.spread`. 0 divides the study's systems; otherwise as many are simulated "
-        "anew.",
+        description=(
+            "For a number of sites: distance of each site's law from the recovered one, in units "
+            "of `law.spread`. 0 divides the study's systems.\n\n"
+            "With another value, as many systems are simulated anew."
+        ),
     )
     secure: bool = Field(
         default=True,
         strict=True,
-        description="Whether messages are masked, so that the server sees their sum alone.",
+        description="Whether messages are masked, so that the server sees only their sum.",
     )
     noise: MessageNoise | None = Field(
         default=None,

@@ -18,18 +18,20 @@ class Posterior(MethodSection):
 
     law_and_noise: Literal["uncertain", "fixed"] = Field(
         default="uncertain",
-        description="`uncertain` includes the error of the recovered law and noise in the "
-        "intervals, `fixed` takes them as known.",
+        description=(
+            "`uncertain` includes the error of the recovered law and noise in the intervals. "
+            "`fixed` takes them as known."
+        ),
     )
     effective: Annotated[int, Field(ge=20), NotBoolean] = Field(
         default=200,
-        description="The effective sample size of every parameter at which a system is finished.",
+        description="Effective sample size of every parameter at which a system is finished.",
     )
     chains: Annotated[int, Field(ge=2), NotBoolean] = Field(
         default=4, description="Chains of each system."
     )
     most_moves: Annotated[int, Field(ge=200), NotBoolean] = Field(
-        default=8000, description="Moves of each chain after which a system is left as it is."
+        default=8000, description="Most moves of each chain of a system."
     )
     kept_draws: Count = Field(
         default=100, description="Draws of each system that are kept in `posterior.zarr.zip`."

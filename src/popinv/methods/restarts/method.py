@@ -18,7 +18,7 @@ class Restarts(MethodSection):
         "Whether another start of the descent finds a better answer, and how often"
     )
     condition: ClassVar[str] = (
-        "`{}` asks for it with the defaults. It does not take noise of kind `full`."
+        "`{}` requests it with the defaults. It does not take noise of kind `full`."
     )
     unrestricted_noise: ClassVar[str] = (
         "moves by steps of its own, whose ends have no standard errors to be compared by"
@@ -26,8 +26,10 @@ class Restarts(MethodSection):
 
     starts: Annotated[int, Field(ge=2), NotBoolean] = Field(
         default=12,
-        description="Starts of the descent, drawn as the study draws its restarts. The probability "
-        "of a better answer is known to about 3 divided by their number.",
+        description=(
+            "Starts of the descent, drawn as the study's restarts. The probability of a better "
+            "answer is known to about 3 divided by their number."
+        ),
     )
     apart: Positive = Field(
         default=2.0, description="Standard errors by which a parameter differs in another answer."

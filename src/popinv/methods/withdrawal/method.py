@@ -27,30 +27,38 @@ class Withdrawal(MethodSection):
         "Influence of every system on law and noise, and the answer without those that withdraw"
     )
     condition: ClassVar[str] = (
-        "`{}` asks for the influence, `{systems: [17]}` for the answer without a system."
+        "`{}` requests the influence, `{systems: [17]}` the answer without a system."
     )
 
     systems: list[SystemName] = Field(
         default_factory=list,
-        description="Systems that withdraw, all together: their names, or, if they have none, "
-        "their numbers in `observations.zarr.zip`, from 0.",
+        description=(
+            "Systems that withdraw, all together: their names or, without names, their numbers in "
+            "`observations.zarr.zip`, from 0."
+        ),
         json_schema_extra={"x-default": "none"},
     )
     rerun: bool = Field(
         default=False,
         strict=True,
-        description="Whether the whole study is also run without them, from the first solve on, as "
-        "the study `NAME_without`.",
+        description=(
+            "`true` also runs the whole study without them, from the first solve on, as the study "
+            "`NAME_without`."
+        ),
     )
     tolerance: Positive = Field(
         default=0.01,
-        description="Part of a shift that may be left by a short fit, in standard errors of the "
-        "answer, for the system to count as forgotten.",
+        description=(
+            "Part of a shift that a short fit may leave, in standard errors of the answer, for the "
+            "system to count as forgotten."
+        ),
     )
     checked: Annotated[CountOrZero, NotBoolean] = Field(
         default=10,
-        description="Systems, from the least to the most influential, that are left out, one "
-        "at a time, to check what the influence predicts.",
+        description=(
+            "Systems that are left out, one at a time, to check the prediction of the influence. "
+            "They go from the least to the most influential."
+        ),
     )
 
     def problems(self, study: StudySections) -> Iterator[ConfigProblem]:

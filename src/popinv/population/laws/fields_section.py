@@ -43,11 +43,14 @@ class FieldLaw(LawSection):
 
     covariates: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
         default_factory=dict,
-        description="Covariates that an unknown of the field depends on, linearly (a positive one "
-        "in its logarithm), such as `{mean: [porosity]}`. They are columns of the observation "
-        "file. A number counts from its mean over the systems. `rock_sand` is 1 where a column "
-        "`rock` of text holds `sand`, and 0 elsewhere. The coefficients start at 0, or at a number "
-        "that `start` gives by name, such as `mean_porosity_coefficient: 2`.",
+        description=(
+            "Covariates on which an unknown of the field depends linearly, such as `{mean: "
+            "[porosity]}`. They are columns of the observation file.\n\n"
+            "A positive unknown depends on them in its logarithm. A number counts from its mean "
+            "over the systems. `rock_sand` is 1 where a column `rock` of text holds `sand`, and 0 "
+            "elsewhere. The coefficients start at 0, or at a number that `start` gives by name, "
+            "such as `mean_porosity_coefficient: 2`."
+        ),
         json_schema_extra={"x-default": "none"},
     )
 
@@ -151,7 +154,7 @@ class MaternFieldParameters(FieldParameters):
         default_factory=dict,
         description=(
             "The lognormal laws of the parameters in addition to the field (elastodynamics: "
-            "`damping`), as `{mean: ..., standard_deviation: ...}` by name."
+            "`damping`): `{mean: ..., standard_deviation: ...}` by name."
         ),
         json_schema_extra={"x-default": "none"},
     )
@@ -225,8 +228,8 @@ class LevelSetFieldParameters(FieldStart):
     permeability_1: Positive = Field(
         default=0.5,
         description=(
-            "Permeability of the first material. By convention it is the smaller one, as "
-            "exchanging the two gives the same law."
+            "Permeability of the first material. By convention it is the smaller one, because an "
+            "exchange of the two gives the same law."
         ),
     )
     permeability_2: Positive = Field(

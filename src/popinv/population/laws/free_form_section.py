@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 _START = (
     "Start of the descent: `{mean: ..., standard_deviation: ...}` for every parameter of the "
-    "forward model, by name. They are the moments of the transformed parameter, whatever its "
-    "shape. The coefficients of the shape start at 0, which is the normal law, or at a number that "
-    "is given by name, such as `clearance_shape_1: 0.5`. The truth has the same form."
+    "forward model, by name.\n\n"
+    "These are the moments of the transformed parameter, whatever its shape. The coefficients of "
+    "the shape start at 0, which is the normal law, or at a number that is given by name, such as "
+    "`clearance_shape_1: 0.5`. The truth has the same form."
 )
 
 
@@ -46,9 +47,11 @@ class FreeFormSection(LawSection):
     """Parameters whose distribution has no prescribed shape, with curved dependence."""
 
     kind: Literal["free_form"] = Field(
-        description="A distribution of no prescribed shape, close to a normal one of the "
-        "transformed parameters where the data say nothing else. Results state moments, quantiles "
-        "and correlations."
+        description=(
+            "A distribution of no prescribed shape. It is close to a normal law of the transformed "
+            "parameters where the data say nothing else.\n\n"
+            "Results state moments, quantiles and correlations."
+        )
     )
     transforms: dict[str, TransformKey] = Field(description=TRANSFORMS)
     knots: int = Field(
@@ -60,19 +63,25 @@ class FreeFormSection(LawSection):
     )
     roughness: Positive = Field(
         default=1.0,
-        description="Prior standard deviation of the change of the shape's logarithmic slope over "
-        "one standard normal deviation. A smaller value draws the distribution towards the normal "
-        "one.",
+        description=(
+            "Prior standard deviation of the change of the shape's logarithmic slope over one "
+            "standard normal deviation. A smaller value draws the distribution towards the normal "
+            "law."
+        ),
     )
     dependent: bool = Field(
         default=True,
-        description="Whether parameters depend on each other: the mean of each on those before it "
-        "by a cubic polynomial, its spread by an exponential.",
+        description=(
+            "Whether parameters depend on each other. The mean of each depends on the earlier "
+            "parameters by a cubic polynomial, and its spread by an exponential."
+        ),
     )
     order: list[str] | None = Field(
         default=None,
-        description="The parameters in the order in which each may depend on those before it. "
-        "Causes stand before effects.",
+        description=(
+            "The parameters in order. Each may depend on the earlier ones, so causes stand before "
+            "effects."
+        ),
         json_schema_extra={"x-default": "alphabetical"},
     )
     start: dict[str, StartValue] = Field(description=_START)

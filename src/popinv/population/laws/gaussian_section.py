@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 _START_BY_PARAMETER = (
     "Start of the descent: `{mean: ..., standard_deviation: ...}` for every parameter of the "
-    "forward model that is not `fixed`, by name. A standard deviation of 0 states that the "
-    "parameter is the same in all systems. Correlations and coefficients start at 0, or "
-    "at a number that is given by name, such as `volume_clearance_correlation: 0.5`. "
-    "Elastodynamics has `stiffness` and `damping`; Lorenz-96 `forcing`, with two scales also "
-    "`coupling`, `time_scale` and `space_scale`; your own simulator those of "
-    "`forward.parameters`; porous flow `mean` (field `cosine`) or `log_kappa_1`, `log_kappa_2` "
-    "(field `level_set`), then `mode_1`, `mode_2`, ... (in two dimensions `mode_0_1`, "
-    "`mode_1_0`, ...)."
+    "forward model that is not `fixed`, by name.\n\n"
+    "A standard deviation of 0 states that the parameter is equal in all systems. Correlations and "
+    "coefficients start at 0, or at a number that is given by name, such as "
+    "`volume_clearance_correlation: 0.5`. The parameters of your own simulator are in "
+    "`forward.parameters`. Elastodynamics has `stiffness` and `damping`. Lorenz-96 has `forcing`, "
+    "and with two scales also `coupling`, `time_scale` and `space_scale`. Porous flow has `mean` "
+    "(field `cosine`) or `log_kappa_1` and `log_kappa_2` (field `level_set`), then `mode_1`, "
+    "`mode_2`, ... (in two dimensions `mode_0_1`, `mode_1_0`, ...)."
 )
 
 
@@ -74,29 +74,36 @@ class ByParameter(LawSection):
     start: dict[str, StartValue] = Field(description=_START_BY_PARAMETER)
     fixed: dict[str, Number] = Field(
         default_factory=dict,
-        description="Parameters with a known value, the same in all systems, such as "
-        "`{baseline: 0}`.",
+        description="Parameters with a known value, equal in all systems, such as `{baseline: 0}`.",
         json_schema_extra={"x-default": "none"},
     )
     correlations: Correlated = Field(
         default=False,
-        description="Correlations between parameters (lognormal: of their logarithms). `true`: "
-        "between all that vary, in alphabetical order. A list of groups such as `[[volume, "
-        "clearance]]`: within each group. `false`: none.",
+        description=(
+            "Correlations between parameters (lognormal: between their logarithms). `true`: all "
+            "that vary. A list of groups such as `[[volume, clearance]]`: within each group. "
+            "`false`: none.\n\n"
+            "With `true`, the parameters stand in alphabetical order."
+        ),
     )
     covariates: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
         default_factory=dict,
-        description="Covariates that the mean of a parameter depends on, linearly in the scale of "
-        "its mean, such as `{clearance: [weight]}`. They are columns of the observation file. A "
-        "number counts from its mean over the systems. `sex_male` is 1 where a column `sex` of "
-        "text holds `male`, and 0 elsewhere.",
+        description=(
+            "Covariates on which the mean of a parameter depends linearly, such as `{clearance: "
+            "[weight]}`. They are columns of the observation file.\n\n"
+            "The dependence is linear in the scale of the mean. A number counts from its mean over "
+            "the systems. `sex_male` is 1 where a column `sex` of text holds `male`, and 0 "
+            "elsewhere."
+        ),
         json_schema_extra={"x-default": "none"},
     )
 
     scale_covariates: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
         default_factory=dict,
-        description="Covariates that the logarithm of a parameter's standard deviation depends on, "
-        "as for `covariates`.",
+        description=(
+            "Covariates on which the logarithm of a parameter's standard deviation depends, as for "
+            "`covariates`."
+        ),
         json_schema_extra={"x-default": "none"},
     )
 
@@ -251,7 +258,7 @@ class NormalSection(ByParameter):
     """Normal parameters."""
 
     kind: Literal["normal"] = Field(
-        description="Normal parameters, each with unknown mean and deviation."
+        description="Normal parameters, each with unknown mean and standard deviation."
     )
 
     def law(self, forward: ForwardSection) -> GaussianLaw:
@@ -265,8 +272,10 @@ class LognormalSection(ByParameter):
     """Lognormal parameters."""
 
     kind: Literal["lognormal"] = Field(
-        description="Lognormal parameters; mean, deviation and correlations are those of the "
-        "logarithm."
+        description=(
+            "Lognormal parameters. Mean, standard deviation and correlations belong to the "
+            "logarithm."
+        )
     )
 
     def law(self, forward: ForwardSection) -> GaussianLaw:
@@ -280,8 +289,10 @@ class TransformedNormalSection(ByParameter):
     """Parameters that are normal after a transform of each."""
 
     kind: Literal["transformed_normal"] = Field(
-        description="Parameters that are normal after a transform of each; mean, deviation and "
-        "correlations are those of the transformed parameters."
+        description=(
+            "Parameters that are normal after a transform. Mean, standard deviation and "
+            "correlations belong to the transformed parameters."
+        )
     )
     transforms: dict[str, TransformKey] = Field(description=TRANSFORMS)
 

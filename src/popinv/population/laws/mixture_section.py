@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
 
 _START = (
-    "Start of the descent: for each component, `component_1`, `component_2`, ..., its `weight`, "
-    "and `{mean: ..., standard_deviation: ...}` for every parameter of the forward model, by name: "
-    "`component_1: {weight: 0.6, clearance: {mean: 1, standard_deviation: 0.2}}`. Moments are "
-    "those of the transformed parameters. The weights add up to 1. The means of the parameter "
-    "`ordered_by` increase from component to component. The truth has the same form. Results state "
-    "these means as increments (`component_2_clearance_mean_increment`), and a weight after the "
-    "first as a share of the rest (`component_2_weight_of_rest`). The last weight follows."
+    "Start of the descent, for each component: its `weight`, and `{mean: ..., standard_deviation: "
+    "...}` for every parameter of the forward model, by name.\n\n"
+    "The components are `component_1`, `component_2`, ...: `component_1: {weight: 0.6, clearance: "
+    "{mean: 1, standard_deviation: 0.2}}`. The moments belong to the transformed parameters. The "
+    "weights add up to 1. The means of the parameter `ordered_by` increase from component to "
+    "component. The truth has the same form. Results state these means as increments "
+    "(`component_2_clearance_mean_increment`), and a weight after the first as a share of the rest "
+    "(`component_2_weight_of_rest`). The last weight follows from the others."
 )
 _WEIGHT = "weight"
 # The weights of a file are rounded.
@@ -55,16 +56,20 @@ class MixtureSection(LawSection):
     """A population of several kinds of systems, each with normal parameters after a transform."""
 
     kind: Literal["mixture"] = Field(
-        description="Several components with weights; in each, the parameters are independent and "
-        "normal after a transform of each."
+        description=(
+            "Several components with weights. In each, the parameters are independent, and normal "
+            "after a transform."
+        )
     )
     components: Count = Field(default=2, description="Number of components.")
     transforms: dict[str, TransformKey] = Field(description=TRANSFORMS)
     ordered_by: str | None = Field(
         default=None,
-        description="The parameter whose means increase from component to component, which "
-        "numbers the components. Choose one whose means differ most. It may be left out if the "
-        "forward model has one parameter.",
+        description=(
+            "The parameter whose means number the components: they increase from component to "
+            "component. Choose the one whose means differ most. A model with one parameter needs "
+            "none."
+        ),
     )
     start: dict[str, dict[str, ComponentValue]] = Field(description=_START)
 

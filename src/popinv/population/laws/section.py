@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 START = "Start of the descent, on the natural scale."
 _SPREAD = (
-    "Standard deviation of the first design about the start, with positive quantities in "
-    "logarithms: one number, or one per name of `start`."
+    "Standard deviation of the first design about the start: one number, or one per name of "
+    "`start`. Positive quantities count in logarithms."
 )
 
 

@@ -57,19 +57,25 @@ class ChannelSection(NoiseSection):
     pools_observations: ClassVar[bool] = True
 
     kind: Literal["channels"] = Field(
-        description="An unknown standard deviation for each channel and an unknown correlation for "
-        "each pair; the times need not be regular."
+        description=(
+            "An unknown standard deviation for each channel and an unknown correlation for each "
+            "pair. The times need not be regular."
+        )
     )
     channels: Several | None = Field(
         default=None,
-        description="Number of channels. The entries at one time are groups of so many channels "
-        "that follow each other, such as x and y at each sensor. Groups are independent.",
+        description=(
+            "Number of channels. The entries at one time are groups of consecutive channels, such "
+            "as x and y at each sensor. Groups are independent."
+        ),
         json_schema_extra={"x-default": "the number of entries at one time"},
     )
     times: Literal["independent", "exponential"] = Field(
         default="independent",
-        description="Whether the noise is independent from time to time, or its correlation falls "
-        "exponentially with the time between two observations.",
+        description=(
+            "`independent`: noise is independent between times. `exponential`: its correlation "
+            "falls exponentially with the time between two observations."
+        ),
     )
     start: ChannelParameters = Field(default_factory=ChannelParameters, description=START)
 

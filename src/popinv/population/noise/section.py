@@ -74,10 +74,13 @@ class Errors(Section):
 
     grows: Literal["constant", "proportional", "combined"] = Field(
         default="constant",
-        description="How the standard deviation depends on the noise-free observation g: not at "
-        "all; `proportional`, the family's deviation times |g|, so that the family's deviations "
-        "are shares of the signal; or `combined`, the root of the family's variance plus "
-        "(`proportional` g)^2.",
+        description=(
+            "Growth of the standard deviation with the noise-free observation g: none "
+            "(`constant`), `proportional` to |g|, or `combined`.\n\n"
+            "With `proportional`, the standard deviation is the family's standard deviation times "
+            "|g|: the family's values are shares of the signal. With `combined`, it is the root of "
+            "the family's variance plus (`proportional` g)^2."
+        ),
     )
     proportional: Positive = Field(
         default=0.1,
@@ -85,13 +88,17 @@ class Errors(Section):
     )
     tails: Literal["gaussian", "student"] = Field(
         default="gaussian",
-        description="The distribution of the noise: Gaussian, or with the heavy tails of Student's "
-        "t distribution. The standard deviation of the family is that of the noise for both.",
+        description=(
+            "The distribution of the noise: Gaussian, or Student's t with heavy tails. In both "
+            "cases, the family gives its standard deviation."
+        ),
     )
     degrees_of_freedom: Annotated[float, Field(gt=2), NotBoolean] = Field(
         default=6.0,
-        description="Start of the descent: the degrees of freedom of `student` tails, larger than "
-        "2. Few of them are heavy tails.",
+        description=(
+            "Start of the descent: the degrees of freedom of `student` tails. Fewer degrees of "
+            "freedom give heavier tails."
+        ),
     )
 
     @property
@@ -101,9 +108,11 @@ class Errors(Section):
 
     covariates: list[str] = Field(
         default_factory=list,
-        description="Covariates on which the logarithm of the standard deviation depends linearly: "
-        "columns of the observation file, or a column and one of its values such as `sex_male`. "
-        "Each has a coefficient, `noise_NAME_coefficient`, which starts at 0.",
+        description=(
+            "Covariates on which the logarithm of the standard deviation depends linearly: columns "
+            "of the observation file, or a column and one of its values such as `sex_male`.\n\n"
+            "Each has a coefficient, `noise_NAME_coefficient`, which starts at 0."
+        ),
         json_schema_extra={"x-default": "none"},
     )
 
@@ -160,8 +169,10 @@ class NoiseSection(Kind):
 
     errors: Errors | None = Field(
         default=None,
-        description="How the noise differs from Gaussian noise of a constant size: growth with the "
-        "signal, heavy tails. Null is Gaussian noise of a constant size.",
+        description=(
+            "Differences from Gaussian noise of a constant size: growth with the signal, heavy "
+            "tails, covariates. null: Gaussian noise of a constant size."
+        ),
     )
 
     if TYPE_CHECKING:

@@ -47,8 +47,10 @@ class AutoregressiveParameters(Section):
     )
     correlation: Correlations = Field(
         default=0.3,
-        description="Correlation from each time to the next. For a higher order, a list of the "
-        "partial autocorrelations at lags 1, 2, ...; one number is that at lag 1, the others 0.",
+        description=(
+            "Correlation from each time to the next. For a higher order, a list of the partial "
+            "autocorrelations at lags 1, 2, ...; one number is for lag 1, and the others are 0."
+        ),
     )
 
 
@@ -63,8 +65,8 @@ class AutoregressiveSection(NoiseSection):
     order: Count = Field(
         default=1,
         description=(
-            "Number of earlier values on which a value depends. With the number of times less one, "
-            "every stationary correlation in time is possible."
+            "Number of earlier values on which a value depends. The number of times minus one "
+            "makes every stationary correlation in time possible."
         ),
     )
     start: AutoregressiveParameters = Field(
@@ -130,7 +132,7 @@ class BlockSection(NoiseSection):
     )
     order: Count = Field(
         default=1,
-        description="Number of earlier values on which a value depends, the same at every place.",
+        description="Number of earlier values on which a value depends, equal at every place.",
     )
     start: BlockParameters = Field(default_factory=BlockParameters, description=START)
 

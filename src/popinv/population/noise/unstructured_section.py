@@ -82,17 +82,17 @@ class FullSection(NoiseSection):
 
     kind: Literal["full"] = Field(
         description="An unknown standard deviation for each observation and an unknown "
-        f"correlation for each pair: for up to {_MOST_OF_FULL} observations, and for up to "
-        f"{_MOST_WITH_ERRORS} with `errors`."
+        f"correlation for each pair. It takes up to {_MOST_OF_FULL} observations, with `errors` up "
+        f"to {_MOST_WITH_ERRORS}."
     )
     shrinkage: NonNegative = Field(
         default=0.1,
         description=(
             "Strength of the penalty that shrinks the noise towards uncorrelated noise. It decides "
-            "if law and noise can exchange variance. In the descent it is relative to the "
-            "information of data that are noise alone, and shrinks small correlations by 1 / (1 + "
-            "shrinkage). In the likelihoods of N systems it has the weight of shrinkage sqrt(N) "
-            "observations of noise."
+            "if law and noise can exchange variance.\n\n"
+            "In the descent, the penalty is relative to the information of data that are noise "
+            "alone. It shrinks small correlations by 1 / (1 + shrinkage). In the likelihoods of N "
+            "systems, it has the weight of shrinkage sqrt(N) observations of noise."
         ),
     )
     start: FullParameters = Field(default_factory=FullParameters, description=START)
