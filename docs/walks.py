@@ -191,7 +191,7 @@ def screen_of(command: list[str], folder: Path) -> tuple[str, int]:
 def main() -> None:
     """Walk those that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=list(WALKS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(WALKS))
     names = parser.parse_args().names or list(WALKS)
     KEPT.mkdir(parents=True, exist_ok=True)
     table = KEPT / "walks.csv"
