@@ -55,8 +55,8 @@ LimitOfTable = Annotated[
 ]
 
 DESCRIPTIONS = {
-    "censored_below": "Limit of quantification, in the unit of the observations: one number, or a "
-    "list with one for each observation. Of a value at or below it, only this fact is used.",
+    "censored_below": "Limit of quantification, in the unit of the observations: one number, or "
+    "one for each observation. Of a value at or below it, only this fact is used.",
     "censored_above": "Upper limit of quantification, for values at the limit or above. It is "
     "stated as `censored_below`.",
     "not_below": "Lower bound of the values that are censored below, such as 0 for a "

@@ -19,8 +19,8 @@ class Certificate(MethodSection):
     """Removal of systems, under certificate, from the answer on law and noise."""
 
     question: ClassVar[str] = (
-        "Cost of removing systems from law and noise, with a certificate, and what its noise takes "
-        "from the answer"
+        "Cost of removing systems from law and noise with a certificate, and the error from its "
+        "noise"
     )
     condition: ClassVar[str] = (
         "`{}` requests the first three systems.\n\n"
