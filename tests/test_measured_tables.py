@@ -218,3 +218,12 @@ def test_a_result_without_a_commit_is_refused(elsewhere):
 def test_a_table_that_does_not_exist_is_named():
     with pytest.raises(SystemExit, match="no table 'use nothing', there are: analog_tolerated"):
         claims_tables.rendered("<!-- use nothing -->\n", "page")
+
+
+def test_cases_are_described_as_in_the_measurements():
+    from benchmarks.trust.coverage import POPULATIONS
+    from benchmarks.trust.populations import MISTAKES
+
+    described = json.loads((ROOT / "docs/tables/trust_cases.json").read_text())
+    assert described["coverage"] == {name: own().told for name, own in POPULATIONS.items()}
+    assert described["verdicts"] == {name: mistake.told for name, mistake in MISTAKES.items()}

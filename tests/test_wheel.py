@@ -140,6 +140,8 @@ def test_a_study_is_run_shown_and_reported(finished: Installation) -> None:
     assert "mine: 100 systems" in finished.popinv("show")
     page = finished.popinv("report", "mine.yaml", "--cores", "2").splitlines()[-1]
     assert page == "results/report/index.html"
+    site = finished.popinv("docs", "data", "--no-browser", "--to", "site").strip()
+    assert "From a table to the answer" in Path(site).read_text()
     assert "mine" in (finished.folder / page).read_text()
 
 

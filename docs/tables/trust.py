@@ -1,6 +1,7 @@
 """Tables of how often verdicts and intervals are right, from ``data/trust``.
 
 ``benchmarks.trust`` adds a line for each data set, with the commit and the machine.
+``trust_cases.json`` describes its cases, so that the tables can be written without it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import beta
 
-from benchmarks.trust.coverage import POPULATIONS
-from benchmarks.trust.populations import MISTAKES
 from popinv.judgement.levels import LEVEL, levels
 from tables.cells import table
 from tables.kept import FOLDER, Numbers, told_of
@@ -35,6 +35,12 @@ def entries(what: str) -> dict[tuple[str, int], list[dict[str, Any]]]:
     for entry in map(json.loads, lines):
         found[entry["case"], entry["systems"]].append(entry)
     return dict(found)
+
+
+@cache
+def _cases() -> dict[str, dict[str, str]]:
+    """Return the description of each case, by what was measured."""
+    return dict(json.loads((Path(__file__).parent / "trust_cases.json").read_text(encoding="utf-8")))
 
 
 def share(hits: int, count: int) -> str:
@@ -99,13 +105,13 @@ def sizes() -> Iterator[str]:
 def power() -> Iterator[str]:
     """Yield the share of studies of a wrong model that each verdict doubts."""
     rows = []
-    for mistake, described in MISTAKES.items():
+    for mistake, described in _cases()["verdicts"].items():
         for (case, systems), every in sorted(entries("verdicts").items()):
             if case != mistake or case == "none":
                 continue
             found = _answered(every)
             cells = [_doubts(found, name) for name in _TESTED]
-            rows.append([described.told, f"{systems:,}", str(len(every)), *cells, _any(found)])
+            rows.append([described, f"{systems:,}", str(len(every)), *cells, _any(found)])
     heads = ["mistake", "systems", "data sets", *(name.lower() for name in _TESTED), "any doubt"]
     yield from table(heads, rows)
     yield from ("", _told("verdicts"))
@@ -117,7 +123,7 @@ def coverage() -> Iterator[str]:
     for (case, systems), every in sorted(entries("coverage").items()):
         found = [each["holds"] for each in every if "holds" in each]
         for name in found[0]:
-            row = POPULATIONS[case]().told, name.replace("_", " ")
+            row = _cases()["coverage"][case], name.replace("_", " ")
             shares[row][systems] = share(sum(each[name] for each in found), len(found))
     counts = sorted({systems for _, systems in entries("coverage")})
     yield from table(

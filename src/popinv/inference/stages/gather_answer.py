@@ -55,6 +55,6 @@ def gather_answer(
     population = population_dataset(problem, known, estimator)
     print(
         f"the answer is that of the {population.attrs['estimator'].replace('_', ' ')}, "
-        f"{population.attrs['estimator_reason']}; {population.attrs['agreement']}"
+        f"{population.attrs['estimator_reason']}"
     )
     return population
