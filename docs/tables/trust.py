@@ -40,7 +40,8 @@ def entries(what: str) -> dict[tuple[str, int], list[dict[str, Any]]]:
 @cache
 def _cases() -> dict[str, dict[str, str]]:
     """Return the description of each case, by what was measured."""
-    return dict(json.loads((Path(__file__).parent / "trust_cases.json").read_text(encoding="utf-8")))
+    file = Path(__file__).parent / "trust_cases.json"
+    return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 def share(hits: int, count: int) -> str:
