@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -144,3 +145,15 @@ def test_a_name_with_blanks_is_written_as_an_address(tmp_path, monkeypatch):
     assert told.count(" ") == 2
     assert told.endswith("/my%20project/workflow/schemas/config.schema.yaml")
     assert project_folder() != folder
+
+
+@pytest.mark.parametrize("options", [["--profile", "slurm"], ["--profile=slurm"]])
+def test_a_profile_of_the_package_is_found_by_its_name(tmp_path, monkeypatch, options):
+    monkeypatch.chdir(tmp_path)
+    words = " ".join(run.command("mine.yaml", ["-n", *options]))
+    (profile,) = re.findall(r"--profile[ =](\S+)", words)
+    assert (Path(profile) / "config.yaml").exists()
+    # A folder of that name here comes first, and other names are left to Snakemake.
+    Path("slurm").mkdir()
+    assert " ".join(run.command("mine.yaml", options)).startswith(" ".join(options))
+    assert run.command("mine.yaml", ["--profile", "mine"])[:2] == ["--profile", "mine"]

@@ -176,7 +176,7 @@ def test_the_plan_says_what_is_known():
 
     assumed = "own: a solve is assumed to take 36 s"
     assert assumed in told("plan")
-    chunk = re.compile(r"^solve_chunk .*?(\S+ \S+) +\S+ MB$", re.MULTILINE)
+    chunk = re.compile(r"^solve_chunk .*?(\S+ \S+) +\S+ MB +\S+ MB$", re.MULTILINE)
     before = chunk.search(told("plan"))
     with SolveTimer(solve_times_file("results", study().forward)) as timer:
         timer.add(4, 12.0)

@@ -143,7 +143,7 @@ def run_studies(arguments: tuple[str, ...]) -> None:
       popinv run mine.yaml -n             print what would run, and run nothing
       popinv run mine.yaml --cores 4      use four cores; the default is all
       popinv run mine.yaml --verbose      print all messages of Snakemake and the jobs
-      popinv run mine.yaml -- --profile profiles/slurm --slurm-partition=short
+      popinv run mine.yaml -- --profile slurm --default-resources slurm_partition=short
 
     Snakemake runs the studies. Its own options and targets follow the configuration, best after
     '--'; 'snakemake --help' lists them. Without a configuration, popinv runs

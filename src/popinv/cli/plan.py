@@ -12,7 +12,7 @@ from popinv.config.study import Config, Study
 from popinv.forward.solve_times import measured_times
 from popinv.workflow.benchmarks import asked_and_taken
 from popinv.workflow.preflight import Machine, check_fits, check_jobs, disk_megabytes, stages
-from popinv.workflow.resources import memory_mb, runtime_minutes
+from popinv.workflow.resources import Demand, memory_mb, runtime_minutes
 
 
 def plan(config: Config) -> str:
@@ -27,10 +27,11 @@ def plan(config: Config) -> str:
     machine = Machine.here(Path(config.results))
     blocks, seconds, jobs, disk, most = [], 0.0, 0, 0.0, 0.0
     for name, study in config.studies.items():
-        rows = [["stage", "jobs", "each", "memory"]]
+        rows = [["stage", "jobs", "each", "memory", "request"]]
         for stage in stages(study, _measured(study, config)):
             memory = f"{stage.megabytes:,.0f} MB"
-            rows.append([stage.rule, f"{stage.jobs:,}", duration(stage.seconds), memory])
+            request = f"{memory_mb(Demand(stage.megabytes, stage.seconds)):,} MB"
+            rows.append([stage.rule, f"{stage.jobs:,}", duration(stage.seconds), memory, request])
             seconds += stage.jobs * stage.seconds
             jobs += stage.jobs
             most = max(most, stage.megabytes)

@@ -46,6 +46,8 @@ _PLAIN = {
 }
 # The tables of more studies are not printed after a run.
 _MOST_TABLES = 3
+OWN_PROFILES = ("grid_engine", "htcondor", "kubernetes", "lsf", "pbs", "sbatch", "slurm")
+"""Profiles of the package, which ``--profile`` takes by name."""
 # What a shell reports of a program that Ctrl+C has ended.
 _INTERRUPTED = 130
 
@@ -134,7 +136,28 @@ def command(configuration: str | None, options: Sequence[str]) -> list[str]:
         Options and targets of Snakemake. They come first, as --configfile takes all that follow.
     """
     named = [] if configuration is None else ["--configfile", configuration]
-    return [*options, *snakefile_option(), *_profile(options), *named]
+    return [*_with_own_profiles(options), *snakefile_option(), *_profile(options), *named]
+
+
+def _with_own_profiles(options: Sequence[str]) -> list[str]:
+    """Return options in which ``--profile slurm`` names the profile of the package.
+
+    A profile of that name in this folder takes precedence, as does Snakemake's own folder.
+    """
+    found = list(options)
+    for i, option in enumerate(options):
+        name, equal, value = option.partition("=")
+        if name != "--profile":
+            continue
+        at = i if equal else i + 1
+        profile = (
+            project_folder()
+            / "workflow/profiles"
+            / (value if equal else "".join(options[at : at + 1]))
+        )
+        if profile.name in OWN_PROFILES and profile.is_dir() and not Path(profile.name).exists():
+            found[at] = f"--profile={profile}" if equal else str(profile)
+    return found
 
 
 def _profile(options: Sequence[str]) -> list[str]:

@@ -25,7 +25,6 @@ from popinv.config.loading import load_file
 from popinv.config.observations import FileObservations
 from popinv.config.study import Config, Study
 from popinv.forward.base import ClaimedDerivatives, Solutions, session
-from popinv.forward.external.model import ExternalModel
 from popinv.forward.python.section import PythonFunction
 from popinv.inference.polish import pseudo_likelihood_solves
 from popinv.inference.settings import PolishSettings
@@ -130,7 +129,8 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
         lines += without
     else:
         lines += _fewer_solves(study, calls, calls * seconds)
-        if study.surrogate.kind != "none" and isinstance(model, ExternalModel):
+        # Without derivatives the likelihood, which is most often the answer, does not use it.
+        if study.surrogate.kind != "none" and getattr(study.forward, "derivatives", None):
             lines += _cheap_enough(study.polish, seconds, observed, len(population.names))
     lines += verdict(study, solutions, table, seconds)
     for line in lines:
@@ -197,7 +197,7 @@ def _cheap_enough(polish: PolishSettings, seconds: float, systems: int, d_alpha:
         return []
     return [
         "it is quick enough for the last step of the estimate to use it instead of its "
-        f"surrogate: set 'polish: {{seconds_per_solve: {seconds:.1g}}}'"
+        f"surrogate: set 'polish: {{seconds_per_solve: {seconds:.1g}}}' in the study"
     ]
 
 
