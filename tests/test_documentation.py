@@ -254,7 +254,8 @@ def test_commands_are_there_and_take_what_they_are_given(words, monkeypatch):
         )
         assert done.returncode == 0, done.stderr
     elif name == "popinv":
-        result = CliRunner().invoke(popinv, [*rest, "--help"])
+        # What follows "--" is for Snakemake.
+        result = CliRunner().invoke(popinv, [*rest[:1], "--help", *rest[1:]])
         assert result.exit_code == 0, result.output
     elif name == "snakemake":
         # It exits with a message if an option is unknown.
