@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from tiny_study import ROOT, Workflow
 
@@ -107,3 +108,32 @@ def test_a_run_that_fails_does_not_say_so(workflow: Workflow) -> None:
     done = workflow.run("results/slow/rounds/0/solves.zarr.zip")
     assert done.returncode == 1
     assert GO_ON not in done.stdout
+
+
+@pytest.mark.slow
+def test_a_run_that_is_told_to_end_ends_after_the_jobs_at_work(workflow: Workflow) -> None:
+    (workflow.folder / "simulator.py").write_text(SIMULATOR.replace("sleep(600)", "sleep(5)"))
+    command = [sys.executable, "-c", "from popinv.cli.commands import popinv; popinv()"]
+    options = ["run", "config.yaml", "--cores", "1", "--workflow-profile", "none"]
+    process = subprocess.Popen(
+        [*command, *options],
+        cwd=workflow.folder,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+    until = time.monotonic() + 120
+    while not list(workflow.folder.glob("began_*")) and time.monotonic() < until:
+        time.sleep(0.1)
+    process.terminate()
+    assert process.wait(timeout=120) == 1
+    # Nothing stands in the way of the same command.
+    assert workflow.run("--dry-run").returncode == 0
+    left = [each for each in psutil.process_iter() if _in(each, workflow.folder)]
+    assert not left
+
+
+def _in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return Path(process.cwd()) == folder and "snakemake" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False

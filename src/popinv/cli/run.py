@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -210,6 +211,9 @@ def run(configuration: str | None, options: Sequence[str]) -> int:
         else:
             click.echo(shlex.join([program("snakemake"), *arguments]), err=True)
         process = subprocess.Popen([sys.executable, "-m", "snakemake", *arguments], env=environment)
+        # Snakemake ends after the jobs that are at work. It would otherwise go on alone.
+        before = signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+        stack.callback(signal.signal, signal.SIGTERM, before)
         interrupted = False
         while True:
             try:
