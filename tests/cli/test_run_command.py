@@ -157,3 +157,13 @@ def test_a_profile_of_the_package_is_found_by_its_name(tmp_path, monkeypatch, op
     Path("slurm").mkdir()
     assert " ".join(run.command("mine.yaml", options)).startswith(" ".join(options))
     assert run.command("mine.yaml", ["--profile", "mine"])[:2] == ["--profile", "mine"]
+
+
+def test_a_profile_of_the_user_comes_before_that_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    (tmp_path / "settings" / "snakemake" / "slurm").mkdir(parents=True)
+    assert run.command("mine.yaml", ["--profile", "slurm"])[:2] == ["--profile", "slurm"]
+    # A value of another option is no profile.
+    given = ["--executor", "slurm"]
+    assert run.command("mine.yaml", given)[:2] == given

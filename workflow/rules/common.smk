@@ -407,7 +407,7 @@ def launcher(wildcards):
     return default_launcher()
 
 
-def refuse_limited_arrays():
+def refuse_limited_arrays(jobs):
     """Stop if chunks are submitted as arrays, but not all jobs may be submitted at once.
 
     Slurm's plugin holds chunks back until all that are ready have been handed to it, and is never
@@ -416,18 +416,16 @@ def refuse_limited_arrays():
     arrays = getattr(workflow.executor_settings, "array_jobs", None) or ""
     if "solve_chunk" in arrays or "all" in arrays:
         limit = min(workflow.nodes, workflow.scheduling_settings.max_jobs_per_timespan.max_jobs)
-        jobs = len(list(workflow.dag.needrun_jobs()))
-        if limit < jobs:
+        if limit < len(jobs):
             raise WorkflowError(
                 f"At most {limit} jobs can be submitted at a time (--jobs, "
-                f"--max-jobs-per-timespan), but there are {jobs}, and arrays need all that are "
+                f"--max-jobs-per-timespan), but there are {len(jobs)}, and arrays need all that are "
                 "ready at once. Raise these limits, or turn arrays off: --slurm-array-jobs none."
             )
 
 
-def tell_what_it_takes():
+def tell_what_it_takes(jobs):
     """Say what the jobs of the studies take, to the program that shows them if there is one."""
-    jobs = list(workflow.dag.needrun_jobs())
     each = [
         (
             job.rule.name,
@@ -457,17 +455,17 @@ def tell_what_it_takes():
 
 
 onstart:
+    jobs = list(workflow.dag.needrun_jobs())
     try:
         check_results_folder(config["results"])
         if workflow.executor_plugin.common_settings.local_exec:
             check_fits(CONFIGURATION, Machine.here(config["results"]))
             # Jobs are given one core. What they share takes the cores on which no job runs.
             Cores.lend(workflow.cores)
-            jobs = workflow.dag.needrun_jobs()
             rules = sorted({row_of(job.rule.name) for job in jobs})
             fork_scripts(module for rule in rules for module in modules_of(rule))
     except PopinvError as error:
         print(f"\n{error}\n", file=sys.stderr)
         raise SystemExit(1)
-    refuse_limited_arrays()
-    tell_what_it_takes()
+    refuse_limited_arrays(jobs)
+    tell_what_it_takes(jobs)

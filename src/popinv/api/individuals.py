@@ -14,7 +14,7 @@ from popinv.charts.description import Grid, Panel, Sheet
 from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError, DivergenceError
 from popinv.figures.arrangement import arrangement, each_replicate
-from popinv.figures.goodness_of_fit import Goodness
+from popinv.figures.goodness_of_fit import COLUMNS, SHOWN, Goodness
 from popinv.figures.individuals import individuals
 from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
@@ -26,10 +26,6 @@ from popinv.store.variables import variable
 
 if TYPE_CHECKING:
     from popinv.api.result import Result
-
-
-# Systems with the best and with the worst fits, and columns of their panels.
-_SHOWN, _COLUMNS = 9, 3
 
 
 def posterior_of(result: Result, settings: Mapping[str, Any]) -> xr.Dataset:
@@ -65,10 +61,10 @@ def fits(result: Result) -> dict[str, Figure]:
         raise DivergenceError("no posterior mode of a system can be found at the answer")
     layout = arrangement(each_replicate(observations))
     fit = Goodness.of(systems, layout, observations["y"].attrs, problem.seed)
-    best, worst = systems.ranked(_SHOWN)
+    best, worst = systems.ranked(SHOWN)
     sheets = {
-        "worst": _sheet("The systems with the worst individual fits", fit.fits(worst, _COLUMNS)),
-        "best": _sheet("The systems with the best individual fits", fit.fits(best, _COLUMNS)),
+        "worst": _sheet("The systems with the worst individual fits", fit.fits(worst, COLUMNS)),
+        "best": _sheet("The systems with the best individual fits", fit.fits(best, COLUMNS)),
         "predicted": _sheet("Observed against predicted", fit.against_predicted(), 2),
         "residuals": _sheet("Residuals, in standard deviations", fit.residuals(), 2),
     }
@@ -79,7 +75,7 @@ def fits(result: Result) -> dict[str, Figure]:
     return {name: drawn(sheet) for name, sheet in sheets.items() if sheet.panels}
 
 
-def _sheet(title: str, panels: list[Panel], columns: int = _COLUMNS) -> Sheet:
+def _sheet(title: str, panels: list[Panel], columns: int = COLUMNS) -> Sheet:
     rows = -(-len(panels) // columns)
     return Sheet(title, 3.2 * columns, 1.2 + 2.4 * rows, Grid(panels, columns))
 

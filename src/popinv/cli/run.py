@@ -18,6 +18,7 @@ import click
 from popinv.cli.programs import program, snakefile_option
 from popinv.cli.show import metrics_files, table
 from popinv.config.loading import load_file
+from popinv.config.study import Config
 from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError
 from popinv.judgement.files import METRICS_FILE
@@ -30,25 +31,14 @@ _OPTIONS, _DIRECTORY = {"--configfile", "--configfiles"}, {"--directory", "-d"}
 _PROFILES = ("default", "profiles/default")
 # Options with which Snakemake prints its own messages, or no run takes place.
 _PLAIN = {
-    *(
-        "--verbose",
-        "--quiet",
-        "-q",
-        "--logger",
-        "--dry-run",
-        "--dryrun",
-        "-n",
-        "--unlock",
-        "--summary",
-    ),
-    *("--detailed-summary", "-D", "-S", "--dag", "--rulegraph", "--filegraph", "--d3dag", "--lint"),
-    *("--list-rules", "-l", "--list-target-rules", "--lt", "--list-changes", "--list-untracked"),
-    *("--printshellcmds", "-p", "--debug-dag", "--touch", "-t", "--archive", "--version", "-v"),
-}
+    "--verbose", "--quiet", "-q", "--logger", "--dry-run", "--dryrun", "-n", "--unlock",
+    "--summary", "--detailed-summary", "-D", "-S", "--dag", "--rulegraph", "--filegraph", "--d3dag",
+    "--lint", "--list-rules", "-l", "--list-target-rules", "--lt", "--list-changes",
+    "--list-untracked", "--printshellcmds", "-p", "--debug-dag", "--touch", "-t", "--archive",
+    "--version", "-v",
+}  # fmt: skip
 # The tables of more studies are not printed after a run.
 _MOST_TABLES = 3
-OWN_PROFILES = ("grid_engine", "htcondor", "kubernetes", "lsf", "pbs", "sbatch", "slurm")
-"""Profiles of the package, which ``--profile`` takes by name."""
 # What a shell reports of a program that Ctrl+C has ended.
 _INTERRUPTED = 130
 
@@ -80,7 +70,7 @@ def check_there(configuration: str | None, options: Sequence[str]) -> None:
         As :func:`popinv.config.yaml_files.read_yaml`, or if the working directory cannot be written
         to.
     """
-    folder = Path(([*_values(options, _DIRECTORY), "."])[0])
+    folder = _working_folder(options)
     records = folder / ".snakemake"
     kept = records if records.exists() else folder
     if kept.exists() and not os.access(kept, os.W_OK | os.X_OK):
@@ -97,6 +87,17 @@ def check_there(configuration: str | None, options: Sequence[str]) -> None:
 def _named(options: Sequence[str]) -> list[str]:
     """Return the configurations in options of Snakemake."""
     return _values(options, _OPTIONS)
+
+
+def _configuration(configuration: str | None, options: Sequence[str]) -> Config:
+    """Return the configuration of a run; of several in the options, the last one counts."""
+    named = [configuration] if configuration else _named(options)[-1:]
+    return load_file(named[0] if named else default_configuration())
+
+
+def _working_folder(options: Sequence[str]) -> Path:
+    """Return the folder in which Snakemake runs."""
+    return Path([*_values(options, _DIRECTORY), "."][0])
 
 
 def _values(options: Sequence[str], names: set[str]) -> list[str]:
@@ -122,8 +123,7 @@ def report_page(configuration: str | None, options: Sequence[str] = ()) -> str:
     ConfigError
         If the configuration does not pass the checks.
     """
-    named = [configuration] if configuration else _named(options)[-1:]
-    return f"{load_file(named[0] if named else default_configuration()).results}/report/index.html"
+    return f"{_configuration(configuration, options).results}/report/index.html"
 
 
 def command(configuration: str | None, options: Sequence[str]) -> list[str]:
@@ -141,24 +141,23 @@ def command(configuration: str | None, options: Sequence[str]) -> list[str]:
 
 
 def _with_own_profiles(options: Sequence[str]) -> list[str]:
-    """Return options in which ``--profile slurm`` names the profile of the package.
-
-    A profile of that name in this folder takes precedence, as does Snakemake's own folder.
-    """
-    found = list(options)
-    for i, option in enumerate(options):
-        name, equal, value = option.partition("=")
-        if name != "--profile":
-            continue
-        at = i if equal else i + 1
-        profile = (
-            project_folder()
-            / "workflow/profiles"
-            / (value if equal else "".join(options[at : at + 1]))
-        )
-        if profile.name in OWN_PROFILES and profile.is_dir() and not Path(profile.name).exists():
-            found[at] = f"--profile={profile}" if equal else str(profile)
+    """Return options in which ``--profile slurm`` names the profile of the package."""
+    found: list[str] = []
+    for before, option in zip(["", *options], options, strict=False):
+        if before == "--profile":
+            option = _own_profile(option)
+        elif option.startswith("--profile="):
+            option = f"--profile={_own_profile(option.removeprefix('--profile='))}"
+        found.append(option)
     return found
+
+
+def _own_profile(name: str) -> str:
+    """Return the package's profile of a name, or the name where Snakemake finds one itself."""
+    profile = project_folder() / "workflow/profiles" / name
+    known = Path(name), Path(click.get_app_dir("snakemake"), name)
+    own = name != "default" and profile.is_dir() and not any(path.exists() for path in known)
+    return str(profile) if own else name
 
 
 def _profile(options: Sequence[str]) -> list[str]:
@@ -236,9 +235,7 @@ def shows_steps(options: Sequence[str]) -> bool:
 
 def after_the_run(configuration: str | None, options: Sequence[str]) -> str:
     """Return what the finished studies of a configuration found, and where all messages are."""
-    named = [configuration] if configuration else _named(options)[-1:]
-    config = load_file(named[0] if named else default_configuration())
-    folder = Path(([*_values(options, _DIRECTORY), "."])[0])
+    config, folder = _configuration(configuration, options), _working_folder(options)
     results = folder / config.results
     studies = [results / name for name in config.studies]
     told = [study for study in studies if (study / METRICS_FILE).is_file()]

@@ -33,6 +33,9 @@ DOTS, _BINS, _LEAST = 600, 15, 12
 _PARAMETERS, _KNOWN = 4, 3
 # Share of the range of the data that axes leave free on each side.
 _MARGIN = 0.05
+SHOWN, COLUMNS = 9, 3
+"""Systems with the best and with the worst fits that are shown, and columns of their panels."""
+
 # Label of quantities in standard deviations of the data.
 STANDARDISED = "standardised"
 

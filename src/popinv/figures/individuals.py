@@ -28,7 +28,7 @@ from popinv.inference.result import estimate_of, parameters_of
 from popinv.population.known import Known, inputs
 from popinv.population.observe import system_labels
 from popinv.seeds import generator
-from popinv.workers import parallel
+from popinv.workers import blocks_of, parallel
 
 # Largest number of systems; of more systems, this number is drawn at random.
 _SYSTEMS = 1000
@@ -168,13 +168,12 @@ def modes(problem: Problem, p: np.ndarray) -> torch.Tensor:
     known, settings = replace(problem, free_noise=False), MarginalSettings()
     d_y, d = problem.data.shape[1], problem.law.d_omega
     size = max(1, min(_TOGETHER, int(_BLOCK_VALUES / max(1, d * (d_y + 4 * d)))))
-    everyone = np.arange(len(problem.data))
 
     def of_block(rows: np.ndarray) -> np.ndarray:
         block = integrals_at(known.of_systems(rows), p)
         return block.find_modes(settings, None).omega.numpy()
 
-    blocks = [everyone[i : i + size] for i in range(0, len(everyone), size)]
+    blocks = blocks_of(len(problem.data), size)
     found = list(parallel(of_block, blocks, "individual parameters"))
     return torch.from_numpy(np.concatenate(found))
 
@@ -197,7 +196,7 @@ def population_prediction(problem: Problem, alpha: torch.Tensor) -> tuple[np.nda
         # Draws without a result of the simulator are left out.
         return np.nanmean(y, axis=1), np.nanvar(y, axis=1)
 
-    blocks = [first[i : i + at_once] for i in range(0, len(first), at_once)]
+    blocks = [first[rows] for rows in blocks_of(len(first), at_once)]
     found = list(parallel(moments, blocks, "population predictions"))
     mean, variance = (np.concatenate(part)[group.reshape(-1)] for part in zip(*found, strict=True))
     return mean, variance

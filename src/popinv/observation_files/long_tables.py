@@ -91,8 +91,9 @@ def read_long(
     stand_ins = section.missing_values or ()
     # The study says where marks are: among the values themselves these are cells such as <0.4.
     in_cells = section.censoring_column == section.value_column
-    values, marks = marked_numbers_of(frame, value, stand_ins)
-    if not in_cells:
+    if in_cells:
+        values, marks = marked_numbers_of(frame, value, stand_ins)
+    else:
         values = numbers_of(frame, value, stand_ins)
     seen = ~np.isnan(values)
     cells: dict[str, list[str]] = {}

@@ -10,13 +10,11 @@ import numpy as np
 from popinv.charts.page_chart import Chart
 from popinv.charts.plotly_writer import page_figure, page_grid
 from popinv.charts.style import evenly
-from popinv.figures.goodness_of_fit import DOTS, Goodness
+from popinv.figures.goodness_of_fit import COLUMNS, DOTS, SHOWN, Goodness
 from popinv.figures.observations import quantile_panels
 from popinv.figures.predictive_check import PredictiveCheck
 from popinv.report.formats import readable, rounded
 
-# Systems with the best and with the worst fits that are shown, and columns of their panels.
-_SHOWN, _COLUMNS = 9, 3
 # Pixels of a row of panels.
 _ROW, _HALF = 190, 330
 # Curves of quantiles that can be chosen.
@@ -27,7 +25,7 @@ _MARKS = ("circles", "squares", "diamonds")
 
 def individual_charts(fit: Goodness) -> list[Chart]:
     """Return the fits of the worst and the best systems, and the fit of all observations."""
-    best, worst = fit.systems.ranked(_SHOWN)
+    best, worst = fit.systems.ranked(SHOWN)
     charts = [_fits(fit, worst, "worst")]
     if len(best):
         charts.append(_fits(fit, best, "best"))
@@ -41,7 +39,7 @@ def individual_charts(fit: Goodness) -> list[Chart]:
 def _fits(fit: Goodness, chosen: np.ndarray, which: str) -> Chart:
     given, count = fit.systems, len(chosen)
     misfit = given.misfit[chosen]
-    rows = -(-count // _COLUMNS)
+    rows = -(-count // COLUMNS)
     curves = [f"{title} ({mark})" for title, mark in zip(fit.curves, _MARKS, strict=False) if title]
     told = f" Curves: {', '.join(curves)}." if curves else ""
     drawn = f" Of {len(given.names)} of {given.total} systems, drawn at random." * (
@@ -55,7 +53,7 @@ def _fits(fit: Goodness, chosen: np.ndarray, which: str) -> Chart:
         f"noise.{told}{drawn}",
         f"Observations, individual and population predictions of the systems with the {which} "
         f"individual fits: {', '.join(given.names[i] for i in chosen)}.",
-        page_grid(fit.fits(chosen, _COLUMNS), min(_COLUMNS, count), 70 + _ROW * rows, alike=True),
+        page_grid(fit.fits(chosen, COLUMNS), min(COLUMNS, count), 70 + _ROW * rows, alike=True),
     )
 
 

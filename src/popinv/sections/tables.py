@@ -437,15 +437,21 @@ def marked_numbers_of(
     DataError
         As :func:`numbers_of`.
     """
-    cells = [str(cell) for cell in frame[column]]
-    limits = [limit_of(cell) for cell in cells]
-    marks = np.array([0 if each is None else _MARKS[each[0]] for each in limits], dtype=int)
-    if marks.any():
-        plain = [
-            c if each is None else repr(each[1]) for c, each in zip(cells, limits, strict=True)
-        ]
-        frame = frame.assign(**{column: plain})
+    frame, marks = _with_limits_as_numbers(frame, column)
     return numbers_of(frame, column, stand_ins), marks
+
+
+def _with_limits_as_numbers(frame: pd.DataFrame, column: str) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return a table with the limits of a column as numbers, and the marks of its cells (n,)."""
+    cells = [str(cell) for cell in frame[column]]
+    known = {cell: limit_of(cell) for cell in set(cells)}
+    limits = [known[cell] for cell in cells]
+    marks = np.array([0 if each is None else _MARKS[each[0]] for each in limits], dtype=int)
+    if not marks.any():
+        return frame, marks
+    pairs = zip(cells, limits, strict=True)
+    plain = [cell if limit is None else repr(limit[1]) for cell, limit in pairs]
+    return frame.assign(**{column: plain}), marks
 
 
 def without_marks(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -455,14 +461,14 @@ def without_marks(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     """
     counts: dict[str, int] = {}
     for column in dict.fromkeys(map(str, frame.columns)):
-        cells = frame[column]
-        if cells.ndim > 1 or not any(map(limit_of, set(map(str, cells)))):
+        if frame[column].ndim > 1:
+            continue
+        plain, marks = _with_limits_as_numbers(frame, column)
+        if not marks.any():
             continue
         with contextlib.suppress(DataError):
-            values, marks = marked_numbers_of(frame, column)
-            numbers = ["" if np.isnan(value) else repr(float(value)) for value in values]
-            frame = frame.assign(**{column: numbers})
-            counts[column] = int(np.count_nonzero(marks))
+            numbers_of(plain, column)
+            frame, counts[column] = plain, int(np.count_nonzero(marks))
     return frame, counts
 
 

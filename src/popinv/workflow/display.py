@@ -21,6 +21,7 @@ from typing import Any
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from popinv.workflow.job import findings_of, progress_of, said_of
+from popinv.workflow.resources import row_of
 from popinv.workflow.terminal import StepLine, Terminal
 
 _STEPS = {
@@ -77,7 +78,7 @@ class Planned:
         self, jobs: Iterable[tuple[str, Mapping[str, str], float]], announced: str = ""
     ) -> None:
         """State the jobs of a run: the rule, the wildcards and the planned seconds of each."""
-        self.__init__(announced=announced)  # type: ignore[misc]
+        self.jobs, self.seconds, self.whole, self.announced = {}, {}, 0.0, announced
         for rule, wildcards, planned in jobs:
             step = step_of(rule, wildcards)
             self.jobs[step] = self.jobs.get(step, 0) + 1
@@ -100,7 +101,7 @@ def step_of(rule: str, wildcards: Mapping[str, str]) -> tuple[str, str]:
     ('mine', 'Posterior')
     """
     study, round_name = wildcards.get("study", ""), wildcards.get("round", "")
-    plain = re.sub(r"^run_\d+_rounds$", "run_rounds", rule)
+    plain = row_of(rule)
     if plain in _STEP_OF:
         return study, _STEP_OF[plain]
     if round_name.isdigit() or round_name in _ROUNDS:
