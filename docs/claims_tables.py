@@ -14,7 +14,8 @@ When the site is built, a table takes the place of each line that names it:
 - ``<!-- check NAME -->``: a table of :mod:`tables.checks`;
 - ``<!-- trust NAME -->``: a table of :mod:`tables.trust`;
 - ``<!-- efficiency NAME -->``: a table of :mod:`tables.efficiency`;
-- ``<!-- combinations NAME -->``: a table of :mod:`tables.combinations`.
+- ``<!-- combinations NAME -->``: a table of :mod:`tables.combinations`;
+- ``<!-- configuration NAME -->``: keys of the configuration (:mod:`tables.configuration`).
 """
 
 from __future__ import annotations
@@ -28,8 +29,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from tables import checks, combinations, efficiency, kept, trust, uses
-from tables.cells import line
+from tables import checks, combinations, configuration, efficiency, kept, trust, uses
 
 from popinv_papers.kit.claims import claim_cells
 
@@ -38,6 +38,7 @@ PAGES = [
     *sorted((DOCS / "methods").glob("*.md")),
     *sorted((DOCS / "papers").glob("*.md")),
     DOCS / "how_well_it_works.md",
+    *sorted((DOCS / "configuration").glob("*.md")),
     DOCS / "combinations.md",
 ]
 TITLES = {
@@ -50,19 +51,41 @@ TABLES: Mapping[str, Mapping[str, Callable[[], Iterable[str]]]] = {
     "trust": trust.TABLES,
     "efficiency": efficiency.TABLES,
     "combinations": combinations.TABLES,
+    "configuration": configuration.TABLES,
 }
 _PLACE = re.compile(rf"^<!-- (claims|{'|'.join(TABLES)})( \w+)? -->$", re.MULTILINE)
 
 
 def claims(name: str) -> Iterator[str]:
-    """Yield the lines of the claims of a test problem."""
+    """Yield the claims of a test problem: a list, since their sentences are too long for cells."""
     rows = kept.claims(name)
     for part, title in TITLES.items():
         found = [claim_cells(row) for row in rows if row["part"] == part]
         if found:
-            yield from ("", title, "", line(list(found[0])), line(["---"] * len(found[0])))
-            yield from (line(list(row.values())) for row in found)
+            yield from ("", title, "", *map(claim, found))
     yield from ("", kept.check(name).told)
+
+
+def claim(cells: Mapping[str, str]) -> str:
+    """Return the item of a claim: its status, its sentence, and the numbers.
+
+    Examples
+    --------
+    >>> names = ("claim", "source", "expected", "ours", "criterion", "control", "status")
+    >>> claim(dict.fromkeys(names, "") | {"claim": "a < b", "status": "not run: It is long."})
+    '- **not run**: a < b. It is long.'
+    """
+    status, _, why = cells["status"].partition(": ")
+    expected, source = cells["expected"], cells["source"]
+    numbers = (
+        f"expected {expected} ({source})" if expected else source,
+        f"measured {cells['ours']}" if cells["ours"] else "",
+        f"criterion: {cells['criterion']}" if cells["criterion"] else "",
+        f"control: {cells['control']}" if cells["control"] else "",
+    )
+    told = "; ".join(filter(None, numbers))
+    sentences = [f"{cells['claim']}.", f"{told[:1].upper()}{told[1:]}." if told else "", why]
+    return f"- **{status}**: {' '.join(filter(None, sentences))}"
 
 
 def lines_of(kind: str, name: str) -> list[str]:

@@ -27,6 +27,7 @@ html_theme = "furo"
 html_title = "popinv"
 html_static_path = ["static"]
 html_css_files = ["narrow.css"]
+html_js_files = ["sortable.js"]
 html_domain_indices = False
 
 myst_heading_anchors = 3

@@ -81,7 +81,7 @@ def test_checks_are_those_of_the_report(boys_result):
 
 def test_a_result_prints_its_table_and_its_doubts(boys_result):
     text, html = repr(boys_result), boys_result._repr_html_()
-    assert text.startswith("26 systems with 9 observations each. The answer is that of the")
+    assert text.startswith("26 systems with 9 observations each. Estimator: ")
     assert "intercept_mean" in text
     assert "149.4" in text
     assert "146.1 to 152.6" in text

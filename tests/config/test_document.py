@@ -32,18 +32,24 @@ def test_drift_is_found(name: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert str(name) in capsys.readouterr().err
 
 
-def test_every_key_has_a_meaning_and_a_default() -> None:
-    rows = [line.split(" | ") for line in readme().splitlines() if line.startswith("| `")]
-    assert len(rows) > 60
-    for row in rows:
-        assert len(row) == 5, row
-        key, kind, default, _, meaning = (cell.strip(" |") for cell in row)
-        assert kind, key
-        assert default, key
+def test_every_key_has_a_type_and_a_meaning() -> None:
+    text = readme().replace("\n  ", " ")
+    keys = re.findall(r"^- \*\*`([\w.<>]+)`\*\* \((.*?)\)\. (.*)$", text, re.MULTILINE)
+    assert len(keys) > 60
+    assert len(keys) == len(re.findall(r"^- \*\*`", text, re.MULTILINE))
+    for key, facts, meaning in keys:
+        assert facts, key
         assert meaning.endswith("."), key
 
 
-def test_every_key_of_the_schema_is_in_the_tables() -> None:
+def test_a_key_states_its_choices_bounds_and_default() -> None:
+    text = " ".join(readme().split())
+    assert "**`device`** (`auto`, `cpu`, `cuda`; default: `auto`)." in text
+    assert "**`seed`** (whole number, at least 0; default: `1`)." in text
+    assert "**`studies`** (mapping; needed)." in text
+
+
+def test_every_key_of_the_schema_is_documented() -> None:
     text = readme()
     keys: set[str] = set()
 
@@ -69,7 +75,8 @@ def test_every_key_of_the_schema_is_in_the_tables() -> None:
 )
 def test_the_default_noise_is_the_documented_one(forward: dict[str, Any], named: str) -> None:
     section: Any = TypeAdapter(Forward).validate_python(forward)
-    row = next(line for line in readme().splitlines() if line.startswith("| `noise` | mapping"))
+    text = readme().replace("\n  ", " ")
+    row = next(line for line in text.splitlines() if line.startswith("- **`noise`** (mapping"))
     assert named.format(section.default_noise()["kind"]) in row
 
 

@@ -235,7 +235,8 @@ def test_efficiency_of_few_systems_is_not_judged():
 )
 def test_what_could_not_be_judged_is_not_called_good(changed, name, verdict):
     (judged,) = [j for j in judgements(replace(GOOD, **changed)) if j.name == name]
-    assert (judged.verdict, judged.short) == (verdict, "not judged")
+    assert judged.verdict == verdict
+    assert judged.short.startswith("not judged")
 
 
 @pytest.mark.parametrize(("error", "wide"), [(0.5, False), (1e17, True)])

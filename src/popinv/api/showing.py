@@ -62,7 +62,7 @@ def _heading(result: Result) -> str:
             value += f" Its draws leave an error of {likelihood.error:.2g} in the log likelihood."
     return (
         f"{name}{sizes.systems} systems with {sizes.observations_each} observations each. "
-        f"The answer is that of the {estimator}, through {through}.{value}"
+        f"Estimator: {estimator}, through {through}.{value}"
     )
 
 

@@ -220,9 +220,8 @@ def _link(
     """Return the start of a link, which leads to a rendered page."""
     href = str(tokens[index].attrs["href"])
     if "://" not in href:
-        page = re.sub(r"^(?:\.\./)+config/README\.md", "configuration.md", href)
-        # The page of the configuration stands in another folder, and links from there.
-        page = re.sub(r"^(?:\.\./)+docs/", "", page)
+        # The site has the keys of the configuration on pages of its own.
+        page = re.sub(r"^((?:\.\./)*)\.\./config/README\.md", r"\1configuration/index.md", href)
         tokens[index].attrs["href"] = re.sub(r"\.(md|ipynb)(?=$|#)", ".html", page)
     return renderer.renderToken(tokens, index, options, environment)
 

@@ -246,5 +246,5 @@ def after_the_run(configuration: str | None, options: Sequence[str]) -> str:
         blocks.append(table(metrics_files(told)))
     if logs := sorted(folder.glob(".snakemake/log/*.snakemake.log")):
         of_jobs = " ".join(str(study / "logs") for study in studies[:_MOST_TABLES])
-        blocks.append(f"all messages: {logs[-1]}, and those of the jobs: {of_jobs}")
+        blocks.append(f"log of the run: {logs[-1]}; logs of its jobs: {of_jobs}")
     return "\n\n".join(blocks)

@@ -23,18 +23,17 @@ from popinv.config.loading import json_schema
 README = Path("config", "README.md")
 SCHEMA = Path("workflow", "schemas", "config.schema.yaml")
 
-# Kinds that share this many keys have one table for them.
+# Kinds that share this many keys have one list for them.
 _FEWEST_SHARED = 4
 
 _Schema = dict[str, Any]
 
 
-class _Row(NamedTuple):
-    """A key with its row of a table, and what stands below the table."""
+class _Key(NamedTuple):
+    """A key of the configuration, and its type, default, bounds and meaning in words."""
 
     path: str
     text: str
-    explained: str
 
 
 _INTRODUCTION = """\
@@ -170,9 +169,8 @@ several workers.
 
 ## All keys
 
-In the tables, `start.length` is the key `length` in the mapping `start`. "needed" marks a key
-without a default. Numbers may be written as `0.001` or `1e-3`. Explanations that are too long for
-a cell stand below the table.
+In the lists, `start.length` is the key `length` in the mapping `start`. "needed" marks a key
+without a default. Numbers may be written as `0.001` or `1e-3`.
 
 `workflow/schemas/config.schema.yaml` holds the same keys as a JSON schema. An editor that knows
 YAML schemas completes and checks the keys if the file begins with `# yaml-language-server:
@@ -199,7 +197,7 @@ def _sections(root: _Schema) -> Iterator[str]:
     yield from _part("### The whole file", root, _entries(root, simple + nested, root))
     for name, entry in nested:
         section = _resolved(entry, root)
-        yield from _part(f"### `{name}`", section, _rows(section, "", root))
+        yield from _part(f"### `{name}`", section, _keys(section, "", root))
     simple, nested = _split(study, root)
     yield from _part("### `studies.<name>`", study, _entries(study, simple + nested, root))
     for name, _ in nested:
@@ -208,26 +206,26 @@ def _sections(root: _Schema) -> Iterator[str]:
         members = node.get("oneOf")
         if members is None:
             section = _resolved(node, root)
-            yield from _part(heading, section, _rows(section, "", root))
+            yield from _part(heading, section, _keys(section, "", root))
         else:
             yield f"{heading}\n\n{_described(node)} It is one of the following.\n"
             yield from _kinds(name, [_resolved(member, root) for member in members], root)
 
 
 def _kinds(name: str, members: Sequence[_Schema], root: _Schema) -> Iterator[str]:
-    """Yield the tables of the kinds of a section; keys of several kinds have one table."""
+    """Yield the keys of the kinds of a section; keys of several kinds are listed once."""
     titles = [_title(member) for member in members]
-    tables = [list(_rows(member, "", root)) for member in members]
-    owners: dict[_Row, list[int]] = {}
-    for k, rows in enumerate(tables):
-        for row in rows:
-            owners.setdefault(row, []).append(k)
-    shared: dict[tuple[int, ...], list[_Row]] = {}
-    for row, kinds in owners.items():
+    lists = [list(_keys(member, "", root)) for member in members]
+    owners: dict[_Key, list[int]] = {}
+    for k, keys in enumerate(lists):
+        for key in keys:
+            owners.setdefault(key, []).append(k)
+    shared: dict[tuple[int, ...], list[_Key]] = {}
+    for key, kinds in owners.items():
         if len(kinds) > 1:
-            shared.setdefault(tuple(kinds), []).append(row)
-    shared = {kinds: rows for kinds, rows in shared.items() if len(rows) >= _FEWEST_SHARED}
-    for k, (member, rows) in enumerate(zip(members, tables, strict=True)):
+            shared.setdefault(tuple(kinds), []).append(key)
+    shared = {kinds: keys for kinds, keys in shared.items() if len(keys) >= _FEWEST_SHARED}
+    for k, (member, keys) in enumerate(zip(members, lists, strict=True)):
         further: list[str] = []
         for owned, common in shared.items():
             if k not in owned:
@@ -235,10 +233,10 @@ def _kinds(name: str, members: Sequence[_Schema], root: _Schema) -> Iterator[str
             named = _owners([titles[each] for each in owned], len(members))
             if k == owned[0]:
                 yield from _part(f"#### `{name}`: keys of {named}", {}, common)
-            rows = [row for row in rows if row not in common]
+            keys = [key for key in keys if key not in common]
             further.append(f"the keys of {named}")
         also = f" It also has {' and '.join(further)}, above." if further else ""
-        yield from _part(f"#### `{name}`: {_heading(member)}", member, rows, also)
+        yield from _part(f"#### `{name}`: {_heading(member)}", member, keys, also)
 
 
 def _title(member: _Schema) -> str:
@@ -279,71 +277,58 @@ def _optional_section(node: _Schema, root: _Schema) -> _Schema | None:
     return section if "properties" in section else None
 
 
-def _part(heading: str, node: _Schema, rows: Iterable[_Row], further: str = "") -> Iterator[str]:
-    """Yield a heading, a table of keys, and the explanations that are too long for a cell."""
+def _part(heading: str, node: _Schema, keys: Iterable[_Key], further: str = "") -> Iterator[str]:
+    """Yield a heading, the description of a section, and its keys."""
     yield f"{heading}\n"
     if text := " ".join(node.get("description", "").split()) + further:
-        yield textwrap.fill(text, 120, break_on_hyphens=False, break_long_words=False) + "\n"
-    yield "| Key | Type | Default | Allowed | Meaning |"
-    yield "|---|---|---|---|---|"
-    rows = list(rows)
-    yield from (row.text for row in rows)
+        yield _filled(text) + "\n"
+    yield from (_filled(key.text, "  ") for key in keys)
     yield ""
-    for row in rows:
-        if row.explained:
-            words = textwrap.TextWrapper(120, subsequent_indent="  ", break_on_hyphens=False)
-            yield words.fill(f"- `{row.path}`: {row.explained}")
-    if any(row.explained for row in rows):
-        yield ""
+
+
+def _filled(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        text, 120, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
 
 
 def _entries(
     node: _Schema, entries: Sequence[tuple[str, _Schema]], root: _Schema
-) -> Iterator[_Row]:
+) -> Iterator[_Key]:
     required = node.get("required", [])
     for name, entry in entries:
-        yield _row(name, entry, name in required, root)
+        yield _key(name, entry, name in required, root)
 
 
-def _rows(node: _Schema, prefix: str, root: _Schema) -> Iterator[_Row]:
+def _keys(node: _Schema, prefix: str, root: _Schema) -> Iterator[_Key]:
     required = node.get("required", [])
-    known: dict[tuple[_Row, ...], str] = {}
+    known: dict[tuple[_Key, ...], str] = {}
     for name, entry in node["properties"].items():
-        row = _row(prefix + name, entry, name in required, root)
+        key = _key(prefix + name, entry, name in required, root)
         if _is_section(entry, root):
             # The mapping itself, then its keys: they have the defaults.
-            yield row
-            yield from _rows(_resolved(entry, root), f"{prefix}{name}.", root)
+            yield key
+            yield from _keys(_resolved(entry, root), f"{prefix}{name}.", root)
         elif section := _optional_section(entry, root):
-            keys = tuple(_rows(section, "", root))
-            if keys in known:
-                also = f" It has the keys of `{known[keys]}`."
-                yield _row(prefix + name, entry, name in required, root, also)
+            inner = tuple(_keys(section, "", root))
+            if inner in known:
+                also = f" It has the keys of `{known[inner]}`."
+                yield _key(prefix + name, entry, name in required, root, also)
                 continue
-            known[keys] = name
-            yield row
-            yield from _rows(section, f"{prefix}{name}.", root)
+            known[inner] = name
+            yield key
+            yield from _keys(section, f"{prefix}{name}.", root)
         else:
-            yield row
+            yield key
 
 
-def _row(path: str, node: _Schema, required: bool, root: _Schema, also: str = "") -> _Row:
-    meaning = _paragraphs(node) or _paragraphs(_resolved(node, root))
-    cells = (
-        f"`{path}`",
-        _type(node, root),
-        _default(node, required, root),
-        _allowed(node),
-        (meaning[0] if meaning else "") + also,
-    )
-    text = "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-    return _Row(path, text, " ".join(meaning[1:]))
-
-
-def _paragraphs(node: _Schema) -> list[str]:
-    """Return the paragraphs of a description: a cell holds the first, and a list the others."""
-    text = str(node.get("description", ""))
-    return [" ".join(each.split()) for each in text.split("\n\n") if each.strip()]
+def _key(path: str, node: _Schema, required: bool, root: _Schema, also: str = "") -> _Key:
+    meaning = (_described(node) or _described(_resolved(node, root))) + also
+    kinds, allowed = _type(node, root), _allowed(node)
+    # A choice of names says by itself that it is one.
+    kind = kinds.replace("name", allowed) if "`" in allowed else f"{kinds}, {allowed}".rstrip(", ")
+    facts = "; ".join(filter(None, (kind, _default(node, required, root))))
+    return _Key(path, f"- **`{path}`** ({facts}). {meaning}".rstrip())
 
 
 def _described(node: _Schema) -> str:
@@ -354,11 +339,11 @@ def _default(node: _Schema, required: bool, root: _Schema) -> str:
     if required:
         return "needed"
     if "x-default" in node:
-        return str(node["x-default"])
+        return f"default: {node['x-default']}"
     default, section = node.get("default", {}), _is_section(node, root)
     if isinstance(default, dict) and (section or not default):
-        return "as below" if section else ""
-    return f"`{json.dumps(default)}`".replace('"', "")
+        return ""
+    return f"default: `{json.dumps(default)}`".replace('"', "")
 
 
 def _type(node: _Schema, root: _Schema) -> str:

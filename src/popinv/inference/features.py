@@ -186,7 +186,8 @@ def _of_entries(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]
         entries = torch.from_numpy(np.concatenate([group + first for first in range(0, d_y, one)]))
         told = f"the standard deviation of the noise is different in {where}"
         of = partial(_square, entries)
-        yield Feature("noise", f"deviation_{number}", told, _BY_ENTRY, "relative change", 0.5, of)
+        unit = "change of its logarithm"
+        yield Feature("noise", f"deviation_{number}", told, _BY_ENTRY, unit, 0.5, of)
         told = f"the simulator is off in {where}"
         unit, of = "standard deviations of the noise", partial(_offset, entries)
         yield Feature("simulator", f"offset_{number}", told, _OFFSET, unit, 1.0, of)

@@ -121,7 +121,7 @@ def _truth(answer: StudyAnswer) -> Iterator[Judgement]:
                 f" The root mean square error of the {part} is {to_oracle:.2f} times the error of "
                 f"an estimate that knows the {told}."
             )
-    known = [p.holds for p in answer.parameters if p.holds is not None]
+    known = [p.holds for p in answer.parameters if p.determined and p.holds is not None]
     if not known:
         meaning = "There are no intervals to compare with the truth."
         yield Judgement("Against the truth", "neutral", short, text, meaning)
@@ -165,8 +165,8 @@ def _specification(answer: StudyAnswer) -> Iterator[Judgement]:
     for test in answer.tests:
         title = sentence(test.part)
         if test.not_judged:
-            finding = f"Not judged: {test.not_judged}."
-            yield Judgement(title, "neutral", "not judged", finding, UNJUDGED)
+            short = f"not judged: {test.not_judged}"
+            yield Judgement(title, "neutral", short, f"{sentence(short)}.", UNJUDGED)
             continue
         p, count, blind = test.p_value, test.tests, len(test.unseen)
         if test.finding:
@@ -180,11 +180,11 @@ def _specification(answer: StudyAnswer) -> Iterator[Judgement]:
         short = f"no mistake seen in {count} tests (p = {p:.2g})"
         text = f"No mistake of the {test.part} is seen in {count} tests (p = {p:.2g})."
         if blind:
-            short += f"; {blind} of them would hardly see a large one"
+            short += f"; {blind} of these tests would miss even a large mistake"
             unseen = "; ".join(test.unseen[:_NAMED])
             if blind > _NAMED:
                 unseen += f"; and {blind - _NAMED} more (metrics.json)"
-            text += f" With so few systems these would hardly be seen even if large: {unseen}."
+            text += f" With so few systems, the tests would miss even a large mistake in: {unseen}."
         yield Judgement(title, "neutral" if blind else "good", short, text, _ADJUSTED)
 
 
@@ -316,8 +316,8 @@ def _estimator(answer: StudyAnswer) -> Iterator[Judgement]:
     yield Judgement(
         "Estimator",
         "neutral",
-        f"the answer is that of the {name}",
-        f"The answer is that of the {name}, through {through}: {why}.",
+        f"{name}, through {through}",
+        f"The estimator of the answer is the {name}, through {through}: {why}.",
         "The likelihood has the smallest standard errors if the model is right. The "
         "pseudo-likelihood needs only means and covariances. The distance needs no density.",
     )
@@ -356,7 +356,7 @@ def _convergence(answer: StudyAnswer) -> Iterator[Judgement]:
 def _agreement(answer: StudyAnswer) -> Iterator[Judgement]:
     text, p = answer.choice.agreement, answer.choice.agreement_p_value
     if p is None:
-        yield Judgement(AGREEMENT, "neutral", "not judged", f"{sentence(text)}.", UNJUDGED)
+        yield Judgement(AGREEMENT, "neutral", text, f"{sentence(text)}.", UNJUDGED)
         return
     agree = p >= _levels(answer)[AGREEMENT]
     told = f"estimators {'agree' if agree else 'differ by more than chance'}"

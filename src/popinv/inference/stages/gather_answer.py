@@ -54,7 +54,7 @@ def gather_answer(
     known = {name: estimate for name, estimate in estimates.items() if estimate is not None}
     population = population_dataset(problem, known, estimator)
     print(
-        f"the answer is that of the {population.attrs['estimator'].replace('_', ' ')}, "
+        f"estimator of the answer: {population.attrs['estimator'].replace('_', ' ')}, "
         f"{population.attrs['estimator_reason']}"
     )
     return population
