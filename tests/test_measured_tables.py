@@ -29,7 +29,7 @@ MEASURED = [
     kept.FOLDER / "efficiency.csv",
     kept.FOLDER / "benchmarks.csv",
 ]
-BLOCKS = re.compile(r"^<!-- (use|check|trust|efficiency|combinations|configuration) (\w+) -->$", re.MULTILINE)
+BLOCKS = re.compile(rf"^<!-- ({'|'.join(TABLES)}) (\w+) -->$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -205,7 +205,8 @@ def test_calibration_beside_the_metrics_is_judged(tmp_path) -> None:
         ),
         (
             {"unseen": ("one", "two")},
-            "Noise no mistake seen in 9 tests (p = 0.01); 2 of these tests would miss even a large mistake",
+            "Noise no mistake seen in 9 tests (p = 0.01); 2 of these tests would miss even a large "
+            "mistake",
         ),
         ({"not_judged": "why"}, "not judged: why"),
     ],
