@@ -19,8 +19,9 @@ from studies import (
 )
 
 from popinv.charts.description import Cloud, Line, Points
+from popinv.charts.matplotlib_writer import drawn
 from popinv.figures.arrangement import arrangement
-from popinv.figures.goodness_of_fit import Goodness
+from popinv.figures.goodness_of_fit import Goodness, draw_individual_fits
 from popinv.figures.individuals import Individuals, individuals
 from popinv.figures.predictive_check import Correction, PredictiveCheck, bins_of
 from popinv.figures.simulated import DataSets
@@ -143,6 +144,30 @@ def test_replicates_of_a_system_share_its_predictions() -> None:
     (panel,) = fit.fits(np.array([0]), 3)
     (points,) = [m for m in panel.marks if m.label == "observed"]
     assert len(np.ravel(points.x)) == 12
+
+
+@pytest.mark.parametrize("count", [60, 5, 1])
+def test_the_worst_and_the_best_fits_are_beside_each_other(count: int) -> None:
+    study = line_study()
+    loaded = study.loaded | {"observations": study.loaded["observations"].isel(system=range(count))}
+    few = Study(study.problem.of_systems(np.arange(count)), loaded)
+    chart, systems = few.chart("individual_fits"), systems_of(few)
+    best, worst = systems.ranked(9)
+    assert len(best) + len(worst) == min(count, 18)
+    names = [systems.names[i] for i in (*worst, *best)]
+    assert [panel.title for panel in chart.panels] == names
+    (shown,) = [m for m in chart.panels[0].marks if m.label == "individual prediction"]
+    np.testing.assert_array_equal(shown.y, systems.individual[worst[0]])
+    # Each axis has its label once.
+    sides = 1 + (count > 1)
+    for labels in zip(*((p.x.label, p.y.label) for p in chart.panels), strict=True):
+        assert len([label for label in labels if label]) == sides
+    drawn(chart).draw_without_rendering()
+
+
+def test_a_study_without_modes_says_so() -> None:
+    (panel,) = draw_individual_fits(None).panels
+    assert [mark.text for mark in panel.marks] == ["no posterior mode of a system can be found"]
 
 
 def test_limits_are_hollow_and_have_no_residuals() -> None:

@@ -46,9 +46,9 @@ class Plots:
         Parameters
         ----------
         *names : str
-            ``observations``, ``examples``, ``law``, ``noise_covariance``, ``descent``,
-            ``surrogate_error`` or ``solver_calls``. By default, all that the result has; one
-            without a surrogate has neither of the last two.
+            ``observations``, ``examples``, ``individual_fits``, ``law``, ``noise_covariance``,
+            ``descent``, ``surrogate_error`` or ``solver_calls``. By default, all that the result
+            has; one without a surrogate has neither of the last two.
 
         Returns
         -------

@@ -6,23 +6,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import xarray as xr
 
 from popinv.charts.description import (
     Axis,
     Cloud,
     Dash,
+    Grid,
     Line,
     Look,
     Mark,
     Marker,
+    Note,
     Panel,
+    Parts,
     Points,
     Reference,
+    Sheet,
 )
 from popinv.charts.style import DATA, INK, LIGHT, MODEL, axis_label, evenly, readable
-from popinv.figures.arrangement import NUMBER, Arrangement, ObservedCurve
-from popinv.figures.individuals import Individuals
+from popinv.figures.arrangement import (
+    NUMBER,
+    Arrangement,
+    ObservedCurve,
+    arrangement,
+    each_replicate,
+)
+from popinv.figures.individuals import Individuals, individuals
 from popinv.figures.observations import spread_of
+from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
 # Curves of one system that are drawn together, each with a mark of its own.
@@ -240,6 +252,46 @@ class Goodness:
                 upwards = Axis(label, limits=_limits(values), ticks=4, labels=column == 0)
                 panels.append(Panel(across, upwards, marks))
         return panels
+
+
+def goodness_of_fit(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Goodness | None:
+    """Return the fits of a study, or None if no posterior mode of a system can be found.
+
+    :func:`popinv.figures.individuals.individuals` describes the arguments.
+    """
+    systems, observations = individuals(problem, loaded), loaded["observations"]
+    if systems is None:
+        return None
+    layout = arrangement(each_replicate(observations))
+    return Goodness.of(systems, layout, observations["y"].attrs, problem.seed)
+
+
+def draw_individual_fits(fit: Goodness | None) -> Sheet:
+    """Return the worst and the best individual fits side by side."""
+    title = "Individual fits: the worst and the best"
+    parts: list[Grid] = []
+    if fit is not None:
+        best, worst = fit.systems.ranked(SHOWN)
+        named = (("the worst, the worst first", worst), ("the best, the best first", best))
+        parts = [replace(fits_grid(fit, each), title=name) for name, each in named if len(each)]
+    if not parts:
+        told = Note("no posterior mode of a system can be found")
+        return Sheet(title, 7, 4, Grid([Panel(Axis(), Axis(), [told])]))
+    rows = max(-(-len(grid.panels) // grid.columns) for grid in parts)
+    return Sheet(title, 7.2 * len(parts), 1.8 + 2.2 * rows, Parts(parts))
+
+
+def fits_grid(fit: Goodness, chosen: np.ndarray) -> Grid:
+    """Return the fits of some systems, with a legend and one label along each axis."""
+    columns = min(COLUMNS, len(chosen))
+    rows, panels = -(-len(chosen) // columns), list[Panel | None]()
+    for i, panel in enumerate(fit.fits(chosen, columns)):
+        row, column = divmod(i, columns)
+        across = panel.x.label if panel.x.labels and column == columns // 2 else ""
+        upwards = panel.y.label if panel.y.labels and row == (rows - 1) // 2 else ""
+        x, y = replace(panel.x, label=across), replace(panel.y, label=upwards)
+        panels.append(replace(panel, x=x, y=y))
+    return Grid(panels, columns, legend=3)
 
 
 def _mean(x: np.ndarray, y: np.ndarray) -> Line:
