@@ -43,6 +43,11 @@ class Mark:
     alpha: float = 1.0
     legend: bool | str = True
 
+    @property
+    def shown_name(self) -> str:
+        """Its name in a legend."""
+        return self.legend if isinstance(self.legend, str) else self.label
+
 
 class Look(TypedDict):
     """The common attributes of marks of the same quantity."""

@@ -60,7 +60,7 @@ def draw_mark(ax: Axes, mark: Mark) -> ScalarMappable | None:
 
 def _named(mark: Mark) -> dict[str, Any]:
     """Return the label and the colour of an artist; matplotlib hides labels that begin so."""
-    label = mark.legend if isinstance(mark.legend, str) else mark.label
+    label = mark.shown_name
     hidden = not mark.legend and label
     return {"label": f"_{label}" if hidden else label or None, "alpha": mark.alpha}
 
