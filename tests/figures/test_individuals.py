@@ -70,7 +70,7 @@ def test_systems_are_called_as_in_the_data_and_counted_from_zero_otherwise() -> 
     named = study.loaded["observations"].assign_coords(system_id=("system", names))
     own = Study(study.problem, study.loaded | {"observations": named})
     assert systems_of(own).names == tuple(names)
-    titles = [panel.title for panel in fit_of(own).fits(np.array([7, 3]), 3)]
+    titles = [panel.title for panel in fit_of(own).fits(np.array([7, 3]))]
     assert titles == ["core 7", "core 3"]
     labels = {m.label for panel in own.chart("examples").panels for m in panel.marks}
     assert all(label.startswith("core ") for label in labels)
@@ -98,7 +98,7 @@ def test_every_kind_of_study_has_fits_and_residuals(make) -> None:
     study = make()
     fit = fit_of(study)
     systems = fit.systems
-    panels = fit.fits(systems.ranked(9)[1], 3)
+    panels = fit.fits(systems.ranked(9)[1])
     assert len(panels) == 9
     drawn = sum(len(np.ravel(m.x)) for m in panels[0].marks if m.label == "observed")
     curves = fit._curves
@@ -141,7 +141,7 @@ def test_replicates_of_a_system_share_its_predictions() -> None:
     assert found.individual.shape == found.deviation.shape == found.population.shape == (60, 6)
     one = observations.isel(observation=slice(6)).drop_vars("replicate")
     fit = Goodness.of(found, arrangement(one), y.attrs, 0)
-    (panel,) = fit.fits(np.array([0]), 3)
+    (panel,) = fit.fits(np.array([0]))
     (points,) = [m for m in panel.marks if m.label == "observed"]
     assert len(np.ravel(points.x)) == 12
 
@@ -176,7 +176,7 @@ def test_limits_are_hollow_and_have_no_residuals() -> None:
     censored = np.zeros(systems.observed.shape, dtype=bool)
     censored[4, 0, 2] = True
     fit = fit_of(study, replace(systems, censored=censored))
-    (panel,) = fit.fits(np.array([4]), 3)
+    (panel,) = fit.fits(np.array([4]))
     (limit,) = [m for m in panel.marks if isinstance(m, Points) and not m.filled]
     assert np.ravel(limit.y).tolist() == [systems.observed[4, 0, 2]]
     assert np.isnan(fit.systems.resolved[4, 0, 2])

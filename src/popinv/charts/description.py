@@ -297,16 +297,12 @@ class Box(Mark):
 
 @dataclass(frozen=True)
 class Arrow(Mark):
-    """An arrow along straight pieces through points (n,).
-
-    ``corner`` is the radius at which it turns, in units of x and y, and ``width`` is in points.
-    """
+    """An arrow along straight pieces through points (n,), with round turns; ``width`` in points."""
 
     x: Sequence[float]
     y: Sequence[float]
     dash: Dash = "solid"
     width: float = 1.3
-    corner: float = 0.15
 
 
 @dataclass(frozen=True)

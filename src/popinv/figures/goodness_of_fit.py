@@ -48,9 +48,6 @@ _MARGIN = 0.05
 SHOWN, COLUMNS = 9, 3
 """Systems with the best and with the worst fits that are shown, and columns of their panels."""
 
-# Label of quantities in standard deviations of the data.
-STANDARDISED = "standardised"
-
 
 @dataclass(frozen=True)
 class Goodness:
@@ -90,7 +87,7 @@ class Goodness:
         seen = np.isfinite(y).any(axis=0)
         mean, spread = np.zeros(y.shape[1]), np.ones(y.shape[1])
         mean[seen], spread[seen] = np.nanmean(y[:, seen], axis=0), spread_of(y[:, seen])
-        return cls(systems.scaled(mean, spread), layout, f"{name}, {STANDARDISED}", seed)
+        return cls(systems.scaled(mean, spread), layout, f"{name}, standardised", seed)
 
     @property
     def curves(self) -> list[str]:
@@ -109,15 +106,26 @@ class Goodness:
             x[panel.rows] = panel.x
         return x
 
-    def fits(self, chosen: np.ndarray, columns: int) -> list[Panel]:
-        """Return a panel for each of some systems; all have the same axes."""
+    def fits(self, chosen: np.ndarray) -> list[Panel]:
+        """Return a panel for each of some systems, in rows of :data:`COLUMNS`.
+
+        All have the same axes, whose numbers the outer ones alone have.
+        """
         panels = [self._fit(i) for i in chosen]
         y = [v for i in chosen for v in self._values(i)]
         x = np.concatenate([self.layout.panels[c].x for c in self._curves])
         across = Axis(self.layout.x_label, limits=_limits(x), ticks=3)
         if self.layout.names and len(self.layout.names) <= 6:
             across = replace(across, places=x, names=self.layout.names, slanted=True)
-        return _outer(panels, columns, across, Axis(self.quantity, limits=_limits(y), ticks=4))
+        upwards = Axis(self.quantity, limits=_limits(y), ticks=4)
+        return [
+            replace(
+                panel,
+                x=replace(across, labels=i + COLUMNS >= len(panels)),
+                y=replace(upwards, labels=i % COLUMNS == 0),
+            )
+            for i, panel in enumerate(panels)
+        ]
 
     def _values(self, i: int) -> list[np.ndarray]:
         rows = np.concatenate([self.layout.panels[c].rows for c in self._curves])
@@ -285,7 +293,7 @@ def fits_grid(fit: Goodness, chosen: np.ndarray) -> Grid:
     """Return the fits of some systems, with a legend and one label along each axis."""
     columns = min(COLUMNS, len(chosen))
     rows, panels = -(-len(chosen) // columns), list[Panel | None]()
-    for i, panel in enumerate(fit.fits(chosen, columns)):
+    for i, panel in enumerate(fit.fits(chosen)):
         row, column = divmod(i, columns)
         across = panel.x.label if panel.x.labels and column == columns // 2 else ""
         upwards = panel.y.label if panel.y.labels and row == (rows - 1) // 2 else ""
@@ -317,15 +325,3 @@ def _limits(values: np.ndarray | list[np.ndarray]) -> tuple[float, float]:
     low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
     pad = _MARGIN * (high - low) or 0.5
     return low - pad, high + pad
-
-
-def _outer(panels: list[Panel], columns: int, x: Axis, y: Axis) -> list[Panel]:
-    """Return panels with the same axes, whose labels the outer ones alone have."""
-    return [
-        replace(
-            panel,
-            x=replace(x, labels=i + columns >= len(panels)),
-            y=replace(y, labels=i % columns == 0),
-        )
-        for i, panel in enumerate(panels)
-    ]

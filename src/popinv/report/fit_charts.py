@@ -53,7 +53,7 @@ def _fits(fit: Goodness, chosen: np.ndarray, which: str) -> Chart:
         f"noise.{told}{drawn}",
         f"Observations, individual and population predictions of the systems with the {which} "
         f"individual fits: {', '.join(given.names[i] for i in chosen)}.",
-        page_grid(fit.fits(chosen, COLUMNS), min(COLUMNS, count), 70 + _ROW * rows, alike=True),
+        page_grid(fit.fits(chosen), min(COLUMNS, count), 70 + _ROW * rows, alike=True),
     )
 
 
