@@ -113,9 +113,11 @@ def test_a_result_prints_its_table_and_its_doubts(boys_result):
 
 def test_figures_by_name(boys_result):
     figures = boys_result.plot()
-    assert list(figures) == ["observations", "examples", "law", "noise_covariance", "descent"]
+    assert list(figures) == [
+        "observations", "examples", "individual_fits", "law", "noise_covariance", "descent"
+    ]  # fmt: skip
     assert all(isinstance(figure, Figure) for figure in figures.values())
-    assert figures._repr_html_().count("data:image/png;base64,") == 5
+    assert figures._repr_html_().count("data:image/png;base64,") == 6
     assert list(boys_result.plot("law")) == ["law"]
     with pytest.raises(ConfigError, match=r"no figure 'lav'. Did you mean 'law'"):
         boys_result.plot("lav")

@@ -19,8 +19,9 @@ from studies import (
 )
 
 from popinv.charts.description import Cloud, Line, Points
+from popinv.charts.matplotlib_writer import drawn
 from popinv.figures.arrangement import arrangement
-from popinv.figures.goodness_of_fit import Goodness
+from popinv.figures.goodness_of_fit import Goodness, draw_individual_fits
 from popinv.figures.individuals import Individuals, individuals
 from popinv.figures.predictive_check import Correction, PredictiveCheck, bins_of
 from popinv.figures.simulated import DataSets
@@ -69,7 +70,7 @@ def test_systems_are_called_as_in_the_data_and_counted_from_zero_otherwise() -> 
     named = study.loaded["observations"].assign_coords(system_id=("system", names))
     own = Study(study.problem, study.loaded | {"observations": named})
     assert systems_of(own).names == tuple(names)
-    titles = [panel.title for panel in fit_of(own).fits(np.array([7, 3]), 3)]
+    titles = [panel.title for panel in fit_of(own).fits(np.array([7, 3]))]
     assert titles == ["core 7", "core 3"]
     labels = {m.label for panel in own.chart("examples").panels for m in panel.marks}
     assert all(label.startswith("core ") for label in labels)
@@ -97,7 +98,7 @@ def test_every_kind_of_study_has_fits_and_residuals(make) -> None:
     study = make()
     fit = fit_of(study)
     systems = fit.systems
-    panels = fit.fits(systems.ranked(9)[1], 3)
+    panels = fit.fits(systems.ranked(9)[1])
     assert len(panels) == 9
     drawn = sum(len(np.ravel(m.x)) for m in panels[0].marks if m.label == "observed")
     curves = fit._curves
@@ -140,9 +141,33 @@ def test_replicates_of_a_system_share_its_predictions() -> None:
     assert found.individual.shape == found.deviation.shape == found.population.shape == (60, 6)
     one = observations.isel(observation=slice(6)).drop_vars("replicate")
     fit = Goodness.of(found, arrangement(one), y.attrs, 0)
-    (panel,) = fit.fits(np.array([0]), 3)
+    (panel,) = fit.fits(np.array([0]))
     (points,) = [m for m in panel.marks if m.label == "observed"]
     assert len(np.ravel(points.x)) == 12
+
+
+@pytest.mark.parametrize("count", [60, 5, 1])
+def test_the_worst_and_the_best_fits_are_beside_each_other(count: int) -> None:
+    study = line_study()
+    loaded = study.loaded | {"observations": study.loaded["observations"].isel(system=range(count))}
+    few = Study(study.problem.of_systems(np.arange(count)), loaded)
+    chart, systems = few.chart("individual_fits"), systems_of(few)
+    best, worst = systems.ranked(9)
+    assert len(best) + len(worst) == min(count, 18)
+    names = [systems.names[i] for i in (*worst, *best)]
+    assert [panel.title for panel in chart.panels] == names
+    (shown,) = [m for m in chart.panels[0].marks if m.label == "individual prediction"]
+    np.testing.assert_array_equal(shown.y, systems.individual[worst[0]])
+    # Each axis has its label once.
+    sides = 1 + (count > 1)
+    for labels in zip(*((p.x.label, p.y.label) for p in chart.panels), strict=True):
+        assert len([label for label in labels if label]) == sides
+    drawn(chart).draw_without_rendering()
+
+
+def test_a_study_without_modes_says_so() -> None:
+    (panel,) = draw_individual_fits(None).panels
+    assert [mark.text for mark in panel.marks] == ["no posterior mode of a system can be found"]
 
 
 def test_limits_are_hollow_and_have_no_residuals() -> None:
@@ -151,7 +176,7 @@ def test_limits_are_hollow_and_have_no_residuals() -> None:
     censored = np.zeros(systems.observed.shape, dtype=bool)
     censored[4, 0, 2] = True
     fit = fit_of(study, replace(systems, censored=censored))
-    (panel,) = fit.fits(np.array([4]), 3)
+    (panel,) = fit.fits(np.array([4]))
     (limit,) = [m for m in panel.marks if isinstance(m, Points) and not m.filled]
     assert np.ravel(limit.y).tolist() == [systems.observed[4, 0, 2]]
     assert np.isnan(fit.systems.resolved[4, 0, 2])

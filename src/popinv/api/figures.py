@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -46,9 +45,9 @@ class Plots:
         Parameters
         ----------
         *names : str
-            ``observations``, ``examples``, ``law``, ``noise_covariance``, ``descent``,
-            ``surrogate_error`` or ``solver_calls``. By default, all that the result has; one
-            without a surrogate has neither of the last two.
+            ``observations``, ``examples``, ``individual_fits``, ``law``, ``noise_covariance``,
+            ``descent``, ``surrogate_error`` or ``solver_calls``. By default, all that the result
+            has; one without a surrogate has neither of the last two.
 
         Returns
         -------
@@ -60,7 +59,18 @@ class Plots:
         ConfigError
             If there is no such figure, or the simulator was not stored.
         """
-        return drawn(self.result, names)
+        artefacts, population = self.result.artefacts, self.result.population
+        absent = [] if "surrogate" in artefacts else [*_OF_SURROGATES]
+        absent += [] if "loss" in population else ["descent"]
+        there = [name for name in FIGURES if name not in absent]
+        for name in names:
+            if name not in there:
+                raise ConfigError(
+                    f"the result has no figure '{name}'.{nearest(name, there)} Its figures are "
+                    f"{', '.join(there)}."
+                )
+        problem = self.result.problem
+        return Figures({name: draw(name, problem, artefacts) for name in names or there})
 
     def individuals(self) -> Figures:
         """Draw the fits of single systems, and how well all observations are fitted.
@@ -104,29 +114,3 @@ def _png(figure: Figure) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return base64.b64encode(buffer.getvalue()).decode()
-
-
-def drawn(result: Result, names: Sequence[str]) -> Figures:
-    """Return figures of a result.
-
-    Parameters
-    ----------
-    names : sequence of str
-        By default all that it has.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such figure.
-    """
-    absent = [] if "surrogate" in result.artefacts else [*_OF_SURROGATES]
-    absent += [] if "loss" in result.population else ["descent"]
-    there = [name for name in FIGURES if name not in absent]
-    for name in names:
-        if name not in there:
-            raise ConfigError(
-                f"the result has no figure '{name}'.{nearest(name, there)} Its figures are "
-                f"{', '.join(there)}."
-            )
-    problem, loaded = result.problem, dict[str, Any](result.artefacts)
-    return Figures({name: draw(name, problem, loaded) for name in names or there})

@@ -10,12 +10,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 from pydantic import ValidationError
 
-from popinv.charts.description import Grid, Panel, Sheet
+from popinv.charts.description import Grid, Sheet
 from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError, DivergenceError
-from popinv.figures.arrangement import arrangement, each_replicate
-from popinv.figures.goodness_of_fit import COLUMNS, SHOWN, Goodness
-from popinv.figures.individuals import individuals
+from popinv.figures.goodness_of_fit import SHOWN, fits_grid, goodness_of_fit
 from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
@@ -54,30 +52,27 @@ def posterior_of(result: Result, settings: Mapping[str, Any]) -> xr.Dataset:
 
 def fits(result: Result) -> dict[str, Figure]:
     """Return the figures of individual fits; see :meth:`popinv.api.figures.Plots.individuals`."""
-    problem, observations = result.problem, result.observations
     loaded = {name: result.artefacts[name] for name in ("observations", "population", "check")}
-    systems = individuals(problem, loaded)
-    if systems is None:
+    fit = goodness_of_fit(result.problem, loaded)
+    if fit is None:
         raise DivergenceError("no posterior mode of a system can be found at the answer")
-    layout = arrangement(each_replicate(observations))
-    fit = Goodness.of(systems, layout, observations["y"].attrs, problem.seed)
-    best, worst = systems.ranked(SHOWN)
-    sheets = {
-        "worst": _sheet("The systems with the worst individual fits", fit.fits(worst, COLUMNS)),
-        "best": _sheet("The systems with the best individual fits", fit.fits(best, COLUMNS)),
-        "predicted": _sheet("Observed against predicted", fit.against_predicted(), 2),
-        "residuals": _sheet("Residuals, in standard deviations", fit.residuals(), 2),
+    best, worst = fit.systems.ranked(SHOWN)
+    grids = {
+        name: (f"The systems with the {name} individual fits", fits_grid(fit, chosen))
+        for name, chosen in (("worst", worst), ("best", best))
+        if len(chosen)
     }
+    grids["predicted"] = "Observed against predicted", Grid(fit.against_predicted(), 2)
+    grids["residuals"] = "Residuals, in standard deviations", Grid(fit.residuals(), 2)
     if all(fit.against_known):
-        columns = len(fit.against_known[1])
-        panels = fit.parameters_against_known()
-        sheets["covariates"] = _sheet("Parameters against covariates", panels, columns)
-    return {name: drawn(sheet) for name, sheet in sheets.items() if sheet.panels}
+        grid = Grid(fit.parameters_against_known(), len(fit.against_known[1]))
+        grids["covariates"] = "Parameters against covariates", grid
+    return {name: drawn(_sheet(*titled)) for name, titled in grids.items()}
 
 
-def _sheet(title: str, panels: list[Panel], columns: int = COLUMNS) -> Sheet:
-    rows = -(-len(panels) // columns)
-    return Sheet(title, 3.2 * columns, 1.2 + 2.4 * rows, Grid(panels, columns))
+def _sheet(title: str, grid: Grid) -> Sheet:
+    rows = -(-len(grid.panels) // grid.columns)
+    return Sheet(title, 3.2 * grid.columns, 1.2 + 2.4 * rows, grid)
 
 
 def intervals(result: Result, settings: Mapping[str, Any]) -> Figure:

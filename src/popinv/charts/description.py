@@ -43,6 +43,11 @@ class Mark:
     alpha: float = 1.0
     legend: bool | str = True
 
+    @property
+    def shown_name(self) -> str:
+        """Its name in a legend."""
+        return self.legend if isinstance(self.legend, str) else self.label
+
 
 class Look(TypedDict):
     """The common attributes of marks of the same quantity."""
@@ -292,16 +297,12 @@ class Box(Mark):
 
 @dataclass(frozen=True)
 class Arrow(Mark):
-    """An arrow along straight pieces through points (n,).
-
-    ``corner`` is the radius at which it turns, in units of x and y, and ``width`` is in points.
-    """
+    """An arrow along straight pieces through points (n,), with round turns; ``width`` in points."""
 
     x: Sequence[float]
     y: Sequence[float]
     dash: Dash = "solid"
     width: float = 1.3
-    corner: float = 0.15
 
 
 @dataclass(frozen=True)

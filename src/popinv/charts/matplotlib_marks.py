@@ -47,6 +47,8 @@ _MARKERS = {
 }
 # Distance of words from the bar that they belong to, in points.
 _ABOVE_BAR = 3
+# Radius at which an arrow turns, in units of x and y.
+_CORNER = 0.15
 # Opacity of the ground in a shape.
 _GROUND = 0.25
 # Brightness below which a colour needs light words upon it, from 0 for black to 1 for white.
@@ -60,7 +62,7 @@ def draw_mark(ax: Axes, mark: Mark) -> ScalarMappable | None:
 
 def _named(mark: Mark) -> dict[str, Any]:
     """Return the label and the colour of an artist; matplotlib hides labels that begin so."""
-    label = mark.legend if isinstance(mark.legend, str) else mark.label
+    label = mark.shown_name
     hidden = not mark.legend and label
     return {"label": f"_{label}" if hidden else label or None, "alpha": mark.alpha}
 
@@ -217,7 +219,7 @@ def _arrow(ax: Axes, mark: Arrow) -> None:
     points, codes = [corners[0]], [Path.MOVETO]
     for before, corner, after in zip(corners, corners[1:], corners[2:], strict=False):
         near, far = (
-            corner + min(mark.corner / float(np.linalg.norm(end - corner)), 0.5) * (end - corner)
+            corner + min(_CORNER / float(np.linalg.norm(end - corner)), 0.5) * (end - corner)
             for end in (before, after)
         )
         points += [near, corner, far]

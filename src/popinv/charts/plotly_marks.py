@@ -94,7 +94,7 @@ class Drawing:
             elif key in settings and getattr(self.panel, key).scale == "root":
                 settings[key] = root(settings[key])
         settings = {"showlegend": bool(mark.legend and mark.label), **settings}
-        name = mark.legend if isinstance(mark.legend, str) else mark.label
+        name = mark.shown_name
         if self.told is not None:
             settings["legendgroup"] = name
             settings["showlegend"] = settings["showlegend"] and name not in self.told

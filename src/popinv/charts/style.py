@@ -118,7 +118,7 @@ def axis_label(quantity: str, units: str = "1") -> str:
 
 
 def readable(name: str) -> str:
-    """Return the name of a parameter with spaces."""
+    """Return a name with spaces."""
     return name.replace("_", " ")
 
 

@@ -12,7 +12,7 @@ import torch
 import xarray as xr
 
 from popinv.charts.style import axis_label, readable
-from popinv.figures.law import FieldDraws, MarginalDraws
+from popinv.figures.law import EXAMPLES, FieldDraws, MarginalDraws
 from popinv.figures.marginals import Marginal, is_wide
 from popinv.figures.pairs import Correlations, PairDraws, correlations_of
 from popinv.figures.solver import Plane
@@ -29,7 +29,6 @@ _DRAWS = 5000
 _DENSITY_DRAWS = 20000
 _LINE = 101
 _SIDE = 48
-_EXAMPLES = 3
 # Number of points over which a field is averaged.
 _QUADRATURE = {1: 99, 2: 12}
 _MARGINALS = 6
@@ -121,7 +120,7 @@ def law_draws(
         square = field.basis(_grid(_SIDE, 2))
 
         def maps(z: np.ndarray) -> np.ndarray:
-            values = field.evaluate(z[:_EXAMPLES], square).reshape(-1, _SIDE, _SIDE)
+            values = field.evaluate(z[:EXAMPLES], square).reshape(-1, _SIDE, _SIDE)
             # Images have y along their rows.
             return values.transpose(0, 2, 1)
 

@@ -6,23 +6,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import xarray as xr
 
 from popinv.charts.description import (
     Axis,
     Cloud,
     Dash,
+    Grid,
     Line,
     Look,
     Mark,
     Marker,
+    Note,
     Panel,
+    Parts,
     Points,
     Reference,
+    Sheet,
 )
 from popinv.charts.style import DATA, INK, LIGHT, MODEL, axis_label, evenly, readable
-from popinv.figures.arrangement import NUMBER, Arrangement, ObservedCurve
-from popinv.figures.individuals import Individuals
+from popinv.figures.arrangement import (
+    NUMBER,
+    Arrangement,
+    ObservedCurve,
+    arrangement,
+    each_replicate,
+)
+from popinv.figures.individuals import Individuals, individuals
 from popinv.figures.observations import spread_of
+from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
 # Curves of one system that are drawn together, each with a mark of its own.
@@ -35,9 +47,6 @@ _PARAMETERS, _KNOWN = 4, 3
 _MARGIN = 0.05
 SHOWN, COLUMNS = 9, 3
 """Systems with the best and with the worst fits that are shown, and columns of their panels."""
-
-# Label of quantities in standard deviations of the data.
-STANDARDISED = "standardised"
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,7 @@ class Goodness:
         seen = np.isfinite(y).any(axis=0)
         mean, spread = np.zeros(y.shape[1]), np.ones(y.shape[1])
         mean[seen], spread[seen] = np.nanmean(y[:, seen], axis=0), spread_of(y[:, seen])
-        return cls(systems.scaled(mean, spread), layout, f"{name}, {STANDARDISED}", seed)
+        return cls(systems.scaled(mean, spread), layout, f"{name}, standardised", seed)
 
     @property
     def curves(self) -> list[str]:
@@ -97,15 +106,26 @@ class Goodness:
             x[panel.rows] = panel.x
         return x
 
-    def fits(self, chosen: np.ndarray, columns: int) -> list[Panel]:
-        """Return a panel for each of some systems; all have the same axes."""
+    def fits(self, chosen: np.ndarray) -> list[Panel]:
+        """Return a panel for each of some systems, in rows of :data:`COLUMNS`.
+
+        All have the same axes, whose numbers the outer ones alone have.
+        """
         panels = [self._fit(i) for i in chosen]
         y = [v for i in chosen for v in self._values(i)]
         x = np.concatenate([self.layout.panels[c].x for c in self._curves])
         across = Axis(self.layout.x_label, limits=_limits(x), ticks=3)
         if self.layout.names and len(self.layout.names) <= 6:
             across = replace(across, places=x, names=self.layout.names, slanted=True)
-        return _outer(panels, columns, across, Axis(self.quantity, limits=_limits(y), ticks=4))
+        upwards = Axis(self.quantity, limits=_limits(y), ticks=4)
+        return [
+            replace(
+                panel,
+                x=replace(across, labels=i + COLUMNS >= len(panels)),
+                y=replace(upwards, labels=i % COLUMNS == 0),
+            )
+            for i, panel in enumerate(panels)
+        ]
 
     def _values(self, i: int) -> list[np.ndarray]:
         rows = np.concatenate([self.layout.panels[c].rows for c in self._curves])
@@ -242,6 +262,46 @@ class Goodness:
         return panels
 
 
+def goodness_of_fit(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Goodness | None:
+    """Return the fits of a study, or None if no posterior mode of a system can be found.
+
+    :func:`popinv.figures.individuals.individuals` describes the arguments.
+    """
+    systems, observations = individuals(problem, loaded), loaded["observations"]
+    if systems is None:
+        return None
+    layout = arrangement(each_replicate(observations))
+    return Goodness.of(systems, layout, observations["y"].attrs, problem.seed)
+
+
+def draw_individual_fits(fit: Goodness | None) -> Sheet:
+    """Return the worst and the best individual fits side by side."""
+    title = "Individual fits: the worst and the best"
+    parts: list[Grid] = []
+    if fit is not None:
+        best, worst = fit.systems.ranked(SHOWN)
+        named = (("the worst, the worst first", worst), ("the best, the best first", best))
+        parts = [replace(fits_grid(fit, each), title=name) for name, each in named if len(each)]
+    if not parts:
+        told = Note("no posterior mode of a system can be found")
+        return Sheet(title, 7, 4, Grid([Panel(Axis(), Axis(), [told])]))
+    rows = max(-(-len(grid.panels) // grid.columns) for grid in parts)
+    return Sheet(title, 7.2 * len(parts), 1.8 + 2.2 * rows, Parts(parts))
+
+
+def fits_grid(fit: Goodness, chosen: np.ndarray) -> Grid:
+    """Return the fits of some systems, with a legend and one label along each axis."""
+    columns = min(COLUMNS, len(chosen))
+    rows, panels = -(-len(chosen) // columns), list[Panel | None]()
+    for i, panel in enumerate(fit.fits(chosen)):
+        row, column = divmod(i, columns)
+        across = panel.x.label if panel.x.labels and column == columns // 2 else ""
+        upwards = panel.y.label if panel.y.labels and row == (rows - 1) // 2 else ""
+        x, y = replace(panel.x, label=across), replace(panel.y, label=upwards)
+        panels.append(replace(panel, x=x, y=y))
+    return Grid(panels, columns, legend=3)
+
+
 def _mean(x: np.ndarray, y: np.ndarray) -> Line:
     """Return the mean of y in bins of x that hold equally many."""
     seen = np.isfinite(x) & np.isfinite(y)
@@ -265,15 +325,3 @@ def _limits(values: np.ndarray | list[np.ndarray]) -> tuple[float, float]:
     low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
     pad = _MARGIN * (high - low) or 0.5
     return low - pad, high + pad
-
-
-def _outer(panels: list[Panel], columns: int, x: Axis, y: Axis) -> list[Panel]:
-    """Return panels with the same axes, whose labels the outer ones alone have."""
-    return [
-        replace(
-            panel,
-            x=replace(x, labels=i + columns >= len(panels)),
-            y=replace(y, labels=i % columns == 0),
-        )
-        for i, panel in enumerate(panels)
-    ]

@@ -23,7 +23,9 @@ from popinv.charts.style import MODEL, TRUTH, readable
 from popinv.figures.marginals import Marginal, density_panel, law_parameters
 from popinv.figures.pairs import PairDraws, pairs_grid
 
-_EXAMPLES = 3
+EXAMPLES = 3
+"""Fields that are shown as examples."""
+
 # A law with more parameters needs a higher figure.
 _FIT = 30
 _CORRELATION = "_correlation"
@@ -187,7 +189,7 @@ def sample_marks(draws: FieldDraws, i: int, legend: bool = True) -> list[Mark]:
 def _examples(draws: FieldDraws) -> Grid:
     if draws.squares is not None:
         return _squares(draws.quantity, *draws.squares)
-    shown = range(min(_EXAMPLES, len(draws.recovered)))
+    shown = range(min(EXAMPLES, len(draws.recovered)))
     marks = [mark for i in shown for mark in sample_marks(draws, i, legend=i == 0)]
     legend = Legend("upper center", 2, 8.5)
     y = Axis(draws.quantity, room=_LEGEND)

@@ -5,6 +5,7 @@ from __future__ import annotations
 FIGURES = (
     "observations",
     "examples",
+    "individual_fits",
     "law",
     "noise_covariance",
     "descent",

@@ -88,12 +88,16 @@ def distance_panel(noise: NoiseComparison, distance: np.ndarray, units: str) -> 
 def autocorrelation_panel(noise: NoiseComparison, layout: Arrangement) -> Panel:
     """Return the correlation against the lag at one place."""
     curve = autocorrelation(noise, layout)
-    where = f" at {curve.title}" if curve.title else ""
+    return lag_panel(_marks(curve, "empirical, over the recovered variance"), curve.title, layout)
+
+
+def lag_panel(marks: list[Mark], place: str, layout: Arrangement) -> Panel:
+    """Return correlations against the lag, at a place that has a name or ""."""
     return Panel(
         Axis(layout.x_label.replace("t, time", "lag in time")),
         Axis("correlation"),
-        _marks(curve, "empirical, over the recovered variance"),
-        f"Autocorrelation{where}",
+        marks,
+        f"Autocorrelation at {place}" if place else "Autocorrelation",
         legend=Legend(),
     )
 
@@ -177,6 +181,12 @@ def map_scale(recovered: np.ndarray, units: str) -> tuple[np.ndarray | float, st
     return 1.0, axis_label("covariance", units)
 
 
+def matrix_extent(matrix: np.ndarray) -> tuple[float, float, float, float]:
+    """Return the edges of a heat map of a square matrix, whose entries are counted from 1."""
+    end = len(matrix) + 0.5
+    return 0.5, end, end, 0.5
+
+
 def covariance_panels(
     noise: NoiseComparison, layout: Arrangement, units: str
 ) -> tuple[list[Panel], str]:
@@ -193,8 +203,7 @@ def covariance_panels(
         error = relative_frobenius_error(estimate[seen], reference[seen])
         apart = f"{error:.2g} in relative norm"
     largest = float(max(np.abs(estimate).max(), np.abs(reference[seen]).max(initial=0.0)))
-    count = len(estimate)
-    extent = (0.5, count + 0.5, count + 0.5, 0.5)
+    extent = matrix_extent(estimate)
     edges = [
         Reference(edge, upright, width=0.5, colour=LIGHT)
         for edge in _edges(layout)

@@ -17,6 +17,7 @@ from popinv.figures.arrangement import arrangement, of_one_replicate
 from popinv.figures.descent import draw_descent
 from popinv.figures.draws import law_draws, noise_free_covariance, plane
 from popinv.figures.examples import draw_examples
+from popinv.figures.goodness_of_fit import draw_individual_fits, goodness_of_fit
 from popinv.figures.law import draw_law
 from popinv.figures.names import FIGURES
 from popinv.figures.noise import draw_noise_covariance
@@ -39,7 +40,7 @@ def draw_all(problem: Problem, loaded: Mapping[str, xr.Dataset], folder: str | P
     Parameters
     ----------
     problem : Problem
-        The fitted problem.
+        The fitted problem, with the places of each system.
     loaded : mapping of str to Dataset
         ``observations``, ``surrogate``, ``population`` and ``check``; ``estimate_0``,
         ``estimate_1``, ..., one for each round; and optionally ``truth`` and ``noise_known``.
@@ -61,6 +62,9 @@ def chart_of(name: str, problem: Problem, loaded: Mapping[str, xr.Dataset]) -> S
     """Return the chart of this name, one of :data:`popinv.figures.names.FIGURES`."""
     population, check, truth = loaded["population"], loaded["check"], loaded.get("truth")
     names = [str(n) for n in check["parameter"].values]
+    if name == "individual_fits":
+        return draw_individual_fits(goodness_of_fit(problem, loaded))
+    problem = problem.at_all_places
     if name == "observations":
         return draw_observations(predictive_check(*some_systems(problem, loaded)))
     if name == "law":

@@ -10,7 +10,7 @@ import numpy as np
 from popinv.charts.description import Axis, Cloud, Mark, Panel, Points
 from popinv.charts.page_chart import Chart
 from popinv.charts.plotly_writer import page_figure, page_grid
-from popinv.charts.style import DATA, MODEL, TRUTH
+from popinv.charts.style import DATA, MODEL, TRUTH, readable
 from popinv.figures.estimate_pairs import EstimatePairs
 from popinv.figures.law import (
     FieldDraws,
@@ -21,7 +21,7 @@ from popinv.figures.law import (
 )
 from popinv.figures.marginals import Marginal, density_panel
 from popinv.figures.pairs import SHARES, PairDraws, ends_of, joint_panel
-from popinv.report.formats import readable, rounded
+from popinv.report.formats import rounded
 
 
 def law_charts(draws: FieldDraws | MarginalDraws) -> list[Chart]:

@@ -7,14 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from popinv.charts.style import axis_label
+from popinv.charts.style import axis_label, readable
 from popinv.config.observations import FileObservations, SyntheticObservations
 from popinv.config.study import Study
 from popinv.forward.base import Parameter
 from popinv.methods.registry import METHODS
 from popinv.population.laws.section import LawSection
 from popinv.population.noise.section import NoiseSection
-from popinv.report.formats import readable, rounded
+from popinv.report.formats import rounded
 from popinv.sections.outside import Kind
 
 # This part of a key's description only states how to write several numbers.

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from popinv.charts.page_chart import Chart
 from popinv.charts.plotly_writer import page_figure
+from popinv.charts.style import readable
 from popinv.figures.evidence import (
     DesignCalls,
     coverage_panel,
@@ -17,7 +18,7 @@ from popinv.figures.evidence import (
     error_panels,
     scores_panel,
 )
-from popinv.report.formats import readable, rounded
+from popinv.report.formats import rounded
 
 
 class _Calibration(BaseModel):

@@ -9,11 +9,11 @@ import numpy as np
 
 from popinv.charts.page_chart import Chart
 from popinv.charts.plotly_writer import page_figure, page_grid
-from popinv.charts.style import evenly
+from popinv.charts.style import evenly, readable
 from popinv.figures.goodness_of_fit import COLUMNS, DOTS, SHOWN, Goodness
 from popinv.figures.observations import quantile_panels
 from popinv.figures.predictive_check import PredictiveCheck
-from popinv.report.formats import readable, rounded
+from popinv.report.formats import rounded
 
 # Pixels of a row of panels.
 _ROW, _HALF = 190, 330
@@ -53,7 +53,7 @@ def _fits(fit: Goodness, chosen: np.ndarray, which: str) -> Chart:
         f"noise.{told}{drawn}",
         f"Observations, individual and population predictions of the systems with the {which} "
         f"individual fits: {', '.join(given.names[i] for i in chosen)}.",
-        page_grid(fit.fits(chosen, COLUMNS), min(COLUMNS, count), 70 + _ROW * rows, alike=True),
+        page_grid(fit.fits(chosen), min(COLUMNS, count), 70 + _ROW * rows, alike=True),
     )
 
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 from markupsafe import Markup, escape
 
+from popinv.charts.style import readable
+
 # Short descriptions of the rules; other rules are called by their names.
 _STAGES = {
     "assess_population": "assessment",
@@ -39,11 +41,6 @@ _STAGES = {
 def stage(rule: str) -> str:
     """Return a description of a rule's work."""
     return _STAGES.get(rule, readable(rule))
-
-
-def readable(name: str) -> str:
-    """Return a name with spaces."""
-    return name.replace("_", " ")
 
 
 def rounded(value: float | int | str | None, digits: int = 4) -> str:

@@ -12,12 +12,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from popinv.charts.style import readable
 from popinv.config import study as config
 from popinv.config.study import Study
 from popinv.errors import DataError
 from popinv.judgement.files import ANSWER_FILE, METRICS_FILE, read_answer, read_metrics
 from popinv.judgement.judgements import judgements
-from popinv.report.formats import readable
 from popinv.report.records import (
     Comparison,
     Listed,

@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from popinv import __version__
 from popinv.charts.page_chart import DARK, Chart
+from popinv.charts.style import readable
 from popinv.errors import DataError
 from popinv.judgement.comparison import BASELINE_NAMES
 from popinv.judgement.files import METRICS_FILE, understood
@@ -89,10 +90,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in (
-        "duration", "inline", "measured", "memory", "number", "packed", "readable", "stage",
-    ):  # fmt: skip
+    for name in ("duration", "inline", "measured", "memory", "number", "packed", "stage"):
         environment.filters[name] = getattr(formats, name)
+    environment.filters["readable"] = readable
     environment.globals |= {
         "asset": _asset,
         "library": f"../{ASSETS}/{library_name()}",
@@ -147,7 +147,7 @@ def study_page(
             intervals=any(p.lower is not None for p in shown),
             known=any(p.true is not None for p in shown),
             described=described(study.config),
-            questions={name: question_of(name) or formats.readable(name) for name in study.uses},
+            questions={name: question_of(name) or readable(name) for name in study.uses},
             compared=BASELINE_NAMES,
             reproduction=reproduction(study.name, plain(study.config)),
         )

@@ -14,8 +14,8 @@ from popinv.figures.arrangement import arrangement, each_replicate
 from popinv.figures.calibration import calibration_of
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.estimate_pairs import estimate_pairs
-from popinv.figures.goodness_of_fit import Goodness
-from popinv.figures.individuals import individuals, population_prediction
+from popinv.figures.goodness_of_fit import goodness_of_fit
+from popinv.figures.individuals import population_prediction
 from popinv.figures.predictive_check import predictive_check
 from popinv.figures.simulated import some_systems
 from popinv.figures.study import noise_comparison, sensor_distances
@@ -100,8 +100,7 @@ def charts_of(
     names = [str(name) for name in check["parameter"].values]
     estimates = [loaded[f"estimate_{r}"] for r in range(check.sizes["round_number"] - 1)]
     hidden = whole.precision > 0 if whole.law.summarised else None
-    systems = individuals(problem, loaded)
-    fit = [] if systems is None else [Goodness.of(systems, layout, y, problem.seed)]
+    fit = goodness_of_fit(problem, loaded)
     predicted = None
     if np.ptp(shown.known.columns, axis=0).any():
         alpha = torch.from_numpy(parameters_of(population)[0])
@@ -110,7 +109,7 @@ def charts_of(
     evidence = evidence_charts(loaded, study.evidence)
     fitted = bool(folds_of(loaded["observations"]))
     return {
-        "individuals": [chart for each in fit for chart in individual_charts(each)],
+        "individuals": [] if fit is None else individual_charts(fit),
         "law": law_charts(law_draws(whole, population, truth, names)),
         "noise": noise_charts(
             noise_comparison(shown, shown_loaded, predictive.covariances),

@@ -9,14 +9,14 @@ from popinv.charts.description import Axis, Band, Bars, Line, Mark, Panel, Point
 from popinv.charts.page_chart import Chart
 from popinv.charts.plotly_marks import DOTS
 from popinv.charts.plotly_writer import page_figure, page_grid
-from popinv.charts.style import DATA, LIGHT, MODEL, ORACLE
+from popinv.charts.style import DATA, LIGHT, MODEL, ORACLE, readable
 from popinv.figures.calibration import GRID, Calibration, Uniformity
 from popinv.figures.solver import Plane, round_panels
 from popinv.figures.surrogate import predictions_panel
 from popinv.inference.surrogate_bias import AnswerShift
 from popinv.inference.surrogate_intervals import HeldOutSolves
 from popinv.judgement.answer import surrogate_statement
-from popinv.report.formats import readable, rounded
+from popinv.report.formats import rounded
 
 
 def calibration_chart(found: Calibration, fitted: bool = False) -> Chart:

@@ -23,7 +23,7 @@ from popinv.charts.description import (
 )
 from popinv.charts.style import INK, LIGHT, MODEL, TRUTH, axis_label, squared
 from popinv.figures.arrangement import NUMBER, Arrangement
-from popinv.figures.noise import map_scale, observation_axis
+from popinv.figures.noise import lag_panel, map_scale, matrix_extent, observation_axis
 from popinv.figures.noise_statistics import correlation_by_lag
 from popinv.inference.result import relative_frobenius_error
 
@@ -81,8 +81,6 @@ def _heat_maps(noises: Mapping[str, np.ndarray], units: str) -> Grid:
     largest = max(float(np.abs(matrix).max()) for matrix in shown.values())
     lowest = min(float(matrix.min()) for matrix in shown.values())
     signed = lowest < -_NEGATIVE * largest
-    count = len(noises[_AFTER])
-    extent = (0.5, count + 0.5, count + 0.5, 0.5)
     number = Axis(NUMBER, whole=True)
     panels = [
         Panel(
@@ -91,7 +89,7 @@ def _heat_maps(noises: Mapping[str, np.ndarray], units: str) -> Grid:
             [
                 HeatMap(
                     matrix,
-                    extent,
+                    matrix_extent(matrix),
                     -largest if signed else 0.0,
                     largest,
                     colours="diverging" if signed else "flow",
@@ -148,14 +146,7 @@ def _over_time(noises: Mapping[str, np.ndarray], layout: Arrangement) -> Panel:
     for name, matrix in noises.items():
         correlation = correlation_by_lag(matrix, layout)
         marks.append(_curve(name, correlation.x, correlation.recovered))
-    where = f" at {correlation.title}" if correlation.title else ""
-    return Panel(
-        Axis(layout.x_label.replace("t, time", "lag in time")),
-        Axis("correlation"),
-        marks,
-        title=f"Autocorrelation{where}",
-        legend=Legend(),
-    )
+    return lag_panel(marks, correlation.title, layout)
 
 
 def _deviations(noises: Mapping[str, np.ndarray], layout: Arrangement, units: str) -> Panel:

@@ -24,7 +24,5 @@ def plot_figures(model: Model, folder: str | Path, *, seed: int, **artefacts: xr
         As in :func:`popinv.figures.study.draw_all`.
     """
     surrogate = surrogate_of(artefacts["surrogate"])
-    problem = descent_problem(
-        model, artefacts["observations"], surrogate, seed, "figures"
-    ).at_all_places
+    problem = descent_problem(model, artefacts["observations"], surrogate, seed, "figures")
     draw_all(problem, artefacts, folder)
