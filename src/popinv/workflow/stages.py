@@ -1,4 +1,4 @@
-"""The stages of a study in the order of a run: one list for the rules, `popinv.fit` and the plan.
+"""The stages of a study in the order of a run: one list for rules, plan, display and `popinv.fit`.
 
 A stage is a function of the package with the name of its rule. The names of its parameters say what
 it takes of a run (:mod:`popinv.workflow.run`): sections of the study, artefacts, options, seed and
@@ -74,6 +74,10 @@ class Stage:
         Number of its jobs in a run of a study, from nothing to the assessment and the figures.
     announced : str
         What `popinv.fit` says before it runs the stage; empty for the stages that it does not run.
+    step : str
+        The line of its jobs in what `popinv run` prints; empty for the line of their round.
+    told : bool
+        Whether this line tells what the jobs found, which is of interest in their logs otherwise.
     """
 
     part: str = ""
@@ -88,6 +92,8 @@ class Stage:
     chart: str = ""
     jobs: Callable[[Study], int] = _no_job
     announced: str = ""
+    step: str = ""
+    told: bool = True
 
     def sections_of(self, study: Study, wildcards: Wildcards) -> dict[str, Any]:
         """Return the sections that a job depends on, by name."""
@@ -195,6 +201,7 @@ _POPULATION = {
         options={"samples": _solves, "round_name": _text("round")},
         recorded=("samples",),
         jobs=_in_parts(_synthetic),
+        step="Observations",
     ),
 }
 
@@ -210,6 +217,7 @@ _SOLVES = {
         },
         recorded=("samples", "candidates"),
         jobs=_in_parts(lambda study: _rounds(study) + 1),
+        told=False,
     ),
     "solve_chunk": Stage(
         part="forward",
@@ -225,6 +233,7 @@ _SOLVES = {
         recorded=("simulator", "code"),
         streams=True,
         jobs=_in_parts(lambda study: 0 if study.ranks() > 1 else _chunks(study)),
+        told=False,
     ),
     # A program of its own, which the MPI launcher starts.
     "solve_chunk_distributed": Stage(
@@ -260,18 +269,21 @@ _OBSERVATIONS = {
             "failure_budget": _of(_budget),
         },
         jobs=lambda study: int(study.is_synthetic() and bool(rounds_at_once(study))),
+        step="Observations",
     ),
     "observe_population": Stage(
         part="population",
         returns=("observations", "truth"),
         sections=("forward", "law", "noise", "observations"),
         jobs=_in_parts(_synthetic),
+        step="Observations",
     ),
     "import_observations": Stage(
         part="population",
         returns=("observations",),
         sections=("forward", "law", "noise", "observations"),
         jobs=lambda study: int(not study.is_synthetic()),
+        step="Observations",
     ),
 }
 
@@ -289,6 +301,7 @@ _LEARNING = {
             "recency_decay": _of(_decay),
         },
         jobs=lambda study: int(bool(rounds_at_once(study))),
+        step="Rounds of solves",
     ),
     "train_surrogate": Stage(
         part="surrogate",
@@ -298,6 +311,7 @@ _LEARNING = {
         recorded=("recency_decay",),
         checkpoint="train_surrogate.{round}",
         jobs=_in_parts(_rounds),
+        told=False,
     ),
     "update_population": Stage(
         shares=True,
@@ -330,6 +344,8 @@ _ANSWER = {
         checkpoint="maximise_likelihoods",
         jobs=_once,
         announced="maximising the likelihoods",
+        step="Estimate",
+        told=False,
     ),
     "deconvolve": Stage(
         part="inference",
@@ -339,6 +355,8 @@ _ANSWER = {
         checkpoint="deconvolve",
         jobs=_once,
         announced="descending on the distance",
+        step="Estimate",
+        told=False,
     ),
     "consult_oracle": Stage(
         shares=True,
@@ -355,6 +373,7 @@ _ANSWER = {
         recorded=("known",),
         streams=True,
         jobs=lambda study: 2 if study.is_synthetic() and study.assessment.oracles else 0,
+        step="Oracles",
     ),
     "resample_systems": Stage(
         shares=True,
@@ -366,6 +385,7 @@ _ANSWER = {
         streams=True,
         jobs=lambda study: int(bool(study.assessment.bootstrap)),
         announced="resampling the systems",
+        step="Resamples",
     ),
     "repeat_solves": Stage(
         part="inference",
@@ -378,6 +398,7 @@ _ANSWER = {
         recorded=("repeats", "systems"),
         jobs=lambda study: int(study.has_sampling_error()),
         announced="repeating solves for their sampling error",
+        step="Repeated solves",
     ),
     "gather_answer": Stage(
         part="inference",
@@ -385,6 +406,7 @@ _ANSWER = {
         sections=(*_MODEL, "estimator"),
         jobs=_once,
         announced="gathering the answer",
+        step="Estimate",
     ),
     "assess_population": Stage(
         shares=True,
@@ -397,8 +419,9 @@ _ANSWER = {
         },
         jobs=_once,
         announced="testing the answer",
+        step="Tests and figures",
     ),
-    "plot_figures": Stage(part="figures", sections=_MODEL, jobs=_once),
+    "plot_figures": Stage(part="figures", sections=_MODEL, jobs=_once, step="Tests and figures"),
 }
 
 # --- what a study may ask for besides ------------------------------------------------------------
@@ -414,8 +437,13 @@ _BASELINES = {
         streams=True,
         checkpoint="descend_with_policy.{policy}",
     ),
-    "fit_two_stage": Stage(shares=True, part="baselines", returns=("answer",), sections=_MODEL),
-    "sample_hierarchical": Stage(part="baselines", returns=("answer",), sections=_MODEL),
+    "fit_two_stage": Stage(
+        shares=True, part="baselines", returns=("answer",), sections=_MODEL, step="Baselines"
+    ),
+    "sample_hierarchical": Stage(
+        part="baselines", returns=("answer",), sections=_MODEL, step="Baselines"
+    ),
+    "compare_baselines": Stage(step="Baselines"),
 }
 
 
@@ -467,6 +495,7 @@ _EVIDENCE = {
             "replications": _replications(1),
         },
         recorded=("through",),
+        step="Calibration",
     ),
     "measure_calibration": Stage(
         part="evidence",
@@ -474,12 +503,14 @@ _EVIDENCE = {
         options={"replications": _of(lambda study: study.evidence.calibration)},
         recorded=("replications",),
         chart="popinv.figures.evidence.draw_calibration",
+        step="Calibration",
     ),
     "refit_without_tested": Stage(
         shares=True,
         part="evidence",
         returns=("without_tested",),
         sections=(*_MODEL, "descent", "polish"),
+        step="Tests and figures",
     ),
     "score_systems": Stage(
         shares=True,
@@ -487,15 +518,18 @@ _EVIDENCE = {
         returns=("scores",),
         sections=(*_MODEL, "polish"),
         options={"seconds_per_solve": _of(Study.seconds_per_solve)},
+        step="Tests and figures",
     ),
 }
 
-_PICTURES = {
-    "draw_systems": Stage(part="figures", returns=("systems",), sections=_MODEL),
+_REPORT = {
+    "write_study_page": Stage(step="Report"),
+    "draw_systems": Stage(part="figures", returns=("systems",), sections=_MODEL, step="Report"),
     "draw_noise": Stage(
         part="figures",
         returns=("noise",),
         sections=("forward", "noise"),
+        step="Report",
     ),
 }
 
@@ -507,7 +541,7 @@ STAGES: Mapping[str, Stage] = {
     **_ANSWER,
     **_BASELINES,
     **_EVIDENCE,
-    **_PICTURES,
+    **_REPORT,
 }
 """The stages of a study by the names of their rules, in the order of a run."""
 
