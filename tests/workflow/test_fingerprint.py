@@ -43,6 +43,8 @@ def test_a_solve_does_not_depend_on_inference_or_surrogates():
     assert "popinv.forward.fields" in modules
     assert not [m for m in modules if m.startswith(("popinv.inference", "popinv.surrogate"))]
     assert "popinv.forward.porous_flow" not in code_of("solve_chunk")
+    assert "popinv.forward.porous_flow.distributed" in code_of("solve_chunk_distributed")
+    assert "popinv.forward.porous_flow.distributed" not in modules
 
 
 SIMULATOR = {"parameters": ["a"], "observations": {"count": 2}}

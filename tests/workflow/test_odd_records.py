@@ -6,11 +6,13 @@ import json
 import os
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 from snakemake.io import IOFile
+from snakemake.iocontainers import OutputFiles
 from snakemake.persistence import MetadataRecord
 from snakemake.persistence.file import FilePersistence
 
@@ -34,9 +36,8 @@ from popinv.workflow.records import (
     Record,
     content_of,
     hashed,
-    job_record,
     read_record,
-    settings_of,
+    record_of,
 )
 from popinv.workflow.stages import has_chunk
 
@@ -312,11 +313,14 @@ class Chunks:
     def write(
         self, rule: str, inputs: list[Path], output: Path, name: str = "", **settings: Any
     ) -> None:
-        """Write a record, as the program does that is no script."""
-        job_record(
+        """Write the record of a job."""
+        made = self.folder / "made" / f"{name or rule}.json"
+        job = SimpleNamespace(
             rule=rule, wildcards={"study": "tiny", "round": "0"}, params=SOLVED | settings,
-            inputs=map(str, inputs), outputs=[str(output)], seconds=1.0,
-        ).write(self.folder / "made" / f"{name or rule}.json")  # fmt: skip
+            input=[str(path) for path in inputs],
+            output=OutputFiles(fromdict={"own": str(output), "made": str(made)}),
+        )  # fmt: skip
+        record_of(job, 1.0).write(made)
 
     def doubts(self, **now: Any) -> dict[str, str]:
         """Return what is in doubt where Snakemake remembers nothing."""
@@ -372,12 +376,6 @@ def test_the_proposals_of_all_chunks_are_read_once(solved, monkeypatch):
     monkeypatch.setattr(comparison, "content_of", noted)
     assert solved.doubts() == {}
     assert read == ["proposals"]
-
-
-def test_the_settings_of_a_command_are_those_of_a_script(solved):
-    of_script = {name: value for name, value in SOLVED.items() if name != "code"}
-    command = {"settings": json.dumps(of_script), "code": "c"}
-    assert settings_of(command) == settings_of(SOLVED) == SOLVED
 
 
 @pytest.mark.parametrize(

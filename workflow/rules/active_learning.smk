@@ -1,11 +1,5 @@
 """The rounds: propose, solve, collect, train, and update the estimate of the population."""
 
-import hashlib
-import json
-from pathlib import Path
-
-from popinv.sections.base import plain
-
 
 def earlier(*artefacts):
     """Input function: the named artefacts of the previous round, or nothing if there is none."""
@@ -37,24 +31,6 @@ def known_quantities(wildcards):
     if not study_of(wildcards).has_known():
         return {}
     return {"observations": f"<results>/{wildcards.study}/observations.zarr.zip"}
-
-
-def distributed_settings(wildcards):
-    """Params function: the settings of a command that is not a script, as JSON."""
-    study = study_of(wildcards)
-    settings = {
-        "seed": study.seed,
-        "study": {"forward": plain(study.forward)},
-        "chunk_size": study.active_learning.chunk_size,
-        "simulator": study.simulator_hash(),
-    }
-    return json.dumps(settings, sort_keys=True)
-
-
-def program_of(rule):
-    """Hash of the program that a rule's command runs, which Snakemake does not watch as a script."""
-    program = Path(PROJECT, "workflow/scripts", f"{rule}.py").read_bytes()
-    return hashlib.sha256(program).hexdigest()[:16]
 
 
 code_of_chunk = code_of("solve_chunk", "solver")
@@ -154,24 +130,16 @@ rule solve_chunk_distributed:
         runtime=runtime("solve_chunk_distributed"),
         # Threads are for a workstation, on which the processes take that many cores. For Slurm they
         # are tasks of one core.
-        mpi=launcher,
+        mpi=lambda wildcards: default_launcher(),
         tasks=lambda wildcards: study_of(wildcards).ranks(),
         cpus_per_task=1,
     params:
-        settings=distributed_settings,
+        **params_of("solve_chunk_distributed"),
         code=code_of_shared_chunk,
-        program=program_of("solve_chunk_distributed"),
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk} together"
-    shell:
-        # Snakemake sets the first of these to the number of threads.
-        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
-        " {resources.mpi} -n {resources.tasks} {sys.executable} -m mpi4py"
-        " {PROJECT}/workflow/scripts/solve_chunk_distributed.py"
-        " {input.proposals:q} {output.solves:q} {output.made:q} --rule {rule}"
-        " --study {wildcards.study:q} --round {wildcards.round} --chunk {wildcards.chunk}"
-        " --settings {params.settings:q} --code {params.code} --program {params.program}"
-        " > {log:q} 2>&1"
+    script:
+        "../scripts/stage.py"
 
 
 # Gather the chunks, count failures, and judge the last surrogate on these fresh solves.

@@ -402,11 +402,6 @@ def of_array(rule, convert):
     return most
 
 
-def launcher(wildcards):
-    """Resource function: the launcher of the MPI processes, within a Slurm job and elsewhere."""
-    return default_launcher()
-
-
 def refuse_limited_arrays(jobs):
     """Stop if chunks are submitted as arrays, but not all jobs may be submitted at once.
 

@@ -205,6 +205,15 @@ _POPULATION = {
     ),
 }
 
+_OF_CHUNK: Mapping[str, Of] = {
+    "chunk_size": _of(lambda study: study.active_learning.chunk_size),
+    "simulator": _of(Study.simulator_hash),
+    "round_name": _text("round"),
+    "chunk": _number("chunk"),
+}
+# By this the job that collects the chunks knows its own.
+_RECORDED_OF_CHUNK = ("simulator", "code")
+
 _SOLVES = {
     "propose_parameters": Stage(
         part="surrogate",
@@ -223,20 +232,18 @@ _SOLVES = {
         part="forward",
         returns=("solves",),
         sections=("forward",),
-        options={
-            "chunk_size": _of(lambda study: study.active_learning.chunk_size),
-            "simulator": _of(Study.simulator_hash),
-            "round_name": _text("round"),
-            "chunk": _number("chunk"),
-        },
-        # By this the job that collects the chunks knows its own.
-        recorded=("simulator", "code"),
+        options=_OF_CHUNK,
+        recorded=_RECORDED_OF_CHUNK,
         streams=True,
         jobs=_in_parts(lambda study: 0 if study.ranks() > 1 else _chunks(study)),
         told=False,
     ),
-    # A program of its own, which the MPI launcher starts.
     "solve_chunk_distributed": Stage(
+        part="forward",
+        returns=("solves",),
+        sections=("forward",),
+        options=_OF_CHUNK,
+        recorded=_RECORDED_OF_CHUNK,
         jobs=_in_parts(lambda study: _chunks(study) if study.ranks() > 1 else 0),
     ),
     "collect_solves": Stage(
