@@ -21,11 +21,6 @@ def choosing(wildcards):
     return {}
 
 
-def chooses(wildcards):
-    """Whether a surrogate chooses a round's solves; elsewhere they are plain draws."""
-    return bool(choosing(wildcards))
-
-
 def known_quantities(wildcards):
     """Input function: the observed systems, where they have a design or covariates."""
     if not study_of(wildcards).has_known():
@@ -33,20 +28,11 @@ def known_quantities(wildcards):
     return {"observations": f"<results>/{wildcards.study}/observations.zarr.zip"}
 
 
-code_of_chunk = code_of("solve_chunk", "solver")
-code_of_shared_chunk = code_of("solve_chunk_distributed")
-
-
 def solved_by(wildcards):
     """Params function: what the chunks of a round say that they were made with."""
     study = study_of(wildcards)
-    code = code_of_shared_chunk if study.ranks() > 1 else code_of_chunk
+    code = code_of("solve_chunk_distributed" if study.ranks() > 1 else "solve_chunk")
     return {"forward": study.forward, "simulator": study.simulator_hash(), "code": code(wildcards)}
-
-
-def judges(wildcards):
-    """Whether there is a surrogate to judge on the fresh solves."""
-    return previous_round(study_of(wildcards), wildcards.round) is not None
 
 
 def judged(wildcards):
@@ -78,7 +64,6 @@ rule propose_parameters:
         runtime=runtime("propose_parameters"),
     params:
         **params_of("propose_parameters"),
-        code=code_of("propose_parameters", "law", late=chooses),
     message:
         "{wildcards.study}, round {wildcards.round}: proposing parameters to solve"
     script:
@@ -103,7 +88,6 @@ rule solve_chunk:
         runtime=of_array("solve_chunk", runtime_minutes),
     params:
         **params_of("solve_chunk"),
-        code=code_of_chunk,
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk}"
     script:
@@ -135,7 +119,6 @@ rule solve_chunk_distributed:
         cpus_per_task=1,
     params:
         **params_of("solve_chunk_distributed"),
-        code=code_of_shared_chunk,
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk} together"
     script:
@@ -165,7 +148,6 @@ rule collect_solves:
     params:
         **params_of("collect_solves"),
         solver=solved_by,
-        code=code_of("collect_solves", late=judges, late_uses=("law", "noise")),
     message:
         "{wildcards.study}, round {wildcards.round}: collecting the solves"
     script:
@@ -205,7 +187,6 @@ for count in sorted({rounds_at_once(study) for study in STUDIES.values()} - {0})
             runtime=runtime("run_rounds"),
         params:
             **params_of("run_rounds"),
-            code=code_of("run_rounds", "law", "noise", "solver"),
         message:
             "{wildcards.study}: the rounds: solving, training, and estimating"
         script:
@@ -235,7 +216,6 @@ rule train_surrogate:
         runtime=runtime("train_surrogate"),
     params:
         **params_of("train_surrogate"),
-        code=code_of("train_surrogate", "law"),
     message:
         "{wildcards.study}, round {wildcards.round}: training the surrogate"
     script:
@@ -264,7 +244,6 @@ rule update_population:
         runtime=runtime("update_population"),
     params:
         **params_of("update_population"),
-        code=code_of("update_population", "law", "noise"),
     message:
         "{wildcards.study}, round {wildcards.round}: updating the population estimate"
     script:

@@ -51,7 +51,6 @@ rule descend_with_policy:
         runtime=runtime("descend_with_policy"),
     params:
         **params_of("descend_with_policy"),
-        code=code_of("descend_with_policy", "law", "noise"),
     message:
         "{wildcards.study}: descending with the policy {wildcards.policy}"
     script:
@@ -77,7 +76,6 @@ rule fit_two_stage:
         runtime=runtime("fit_two_stage"),
     params:
         **params_of("fit_two_stage"),
-        code=code_of("fit_two_stage", "law", "noise"),
     message:
         "{wildcards.study}: fitting each system by itself"
     script:
@@ -102,9 +100,6 @@ rule sample_hierarchical:
         runtime=runtime("sample_hierarchical"),
     params:
         **params_of("sample_hierarchical"),
-        code=code_of(
-            "sample_hierarchical", "law", "noise", also=("popinv.baselines.numpyro_sampler",)
-        ),
     message:
         "{wildcards.study}: sampling the posterior of law and noise"
     script:

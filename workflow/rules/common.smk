@@ -39,7 +39,7 @@ from popinv.workflow.resources import (
     runtime_minutes,
 )
 from popinv.workflow.rounds import chunk_count, previous_round, solve_count
-from popinv.workflow.stages import STAGES, call_of, has_chunk, is_in_parts, modules_of
+from popinv.workflow.stages import STAGES, Stage, call_of, has_chunk, is_in_parts, modules_of
 
 STARTED = time.time()
 
@@ -112,7 +112,7 @@ def of_study(question):
 
 
 def params_of(rule):
-    """Params of the rule of a stage, but for the fingerprint of its code.
+    """Params of the rule of a stage.
 
     Sections travel in a dict: Snakemake follows the changes of builtin types alone, by what they
     print.
@@ -127,33 +127,27 @@ def params_of(rule):
         params["study"] = of_job(stage.sections_of)
     if stage.checkpoint:
         params["checkpoint"] = checkpoint_of(stage.checkpoint)
-    return params | ({"stage": call_of(rule)} if stage.part else {})
+    return params | ({"stage": call_of(rule)} if stage.part else {}) | {"code": code_of(rule)}
 
 
-def code_of(rule, *uses, also=(), late=lambda wildcards: True, late_uses=()):
-    """Params function: fingerprint of a rule's stage and of the kinds that its study names.
+def code_of(rule, *uses, also=()):
+    """Params function: fingerprint of a rule's code and of the kinds that its study names.
 
-    ``uses`` names what the stage uses of the study (see popinv.workflow.fingerprint), and ``also``
-    modules that it imports by name. ``late`` is whether a job runs what its stage imports within
-    functions; such a job has ``late_uses`` as well. The code of a rule that is no stage is its
-    script's.
+    The code of a rule is its stage's, as the list of the stages says, or else its script's.
+    ``uses`` and ``also`` are those of a rule that is not in the list.
     """
-    modules = modules_of(rule)
+    stage, modules = STAGES.get(rule, Stage(uses=uses, also=also)), modules_of(rule)
     script = f"{PROJECT}/workflow/scripts/{'stage' if modules else rule}.py"
 
     @signed
     def code(wildcards):
-        study, is_late = study_of(wildcards), late(wildcards)
-        kinds = kind_modules(study, *uses, *(late_uses if is_late else ()))
+        study = study_of(wildcards)
+        late = stage.late(study, wildcards)
+        kinds = kind_modules(study, *stage.uses, *(stage.late_uses if late else ()))
         others = study.surrogate.modules_of_others()
-        return fingerprint(script, *modules, *kinds, *also, late=is_late, without=others)
+        return fingerprint(script, *modules, *kinds, *stage.also, late=late, without=others)
 
     return code
-
-
-def never(wildcards):
-    """No job of the rule runs what its stage imports within functions."""
-    return False
 
 
 def checkpoint_of(job):

@@ -55,7 +55,6 @@ rule measure_error:
         runtime=runtime("measure_error"),
     params:
         **params_of("measure_error"),
-        code=code_of("measure_error", "law", "noise", "true_noise"),
     message:
         "{wildcards.study}: estimating from new data sets of {wildcards.systems} systems"
     script:
@@ -85,7 +84,6 @@ rule fit_error_slope:
         runtime=runtime("fit_error_slope"),
     params:
         **params_of("fit_error_slope"),
-        code=code_of("fit_error_slope"),
     message:
         "{wildcards.study}: fitting how the errors fall with the number of systems"
     script:
@@ -112,7 +110,6 @@ rule train_fixed_design:
         runtime=runtime("train_fixed_design"),
     params:
         **params_of("train_fixed_design"),
-        code=code_of("train_fixed_design", "law"),
     message:
         "{wildcards.study}: training on {wildcards.solves} solves of a broad design"
     script:
@@ -145,7 +142,6 @@ rule compare_designs:
         runtime=runtime("compare_designs"),
     params:
         **params_of("compare_designs"),
-        code=code_of("compare_designs"),
     message:
         "{wildcards.study}: comparing active learning with a fixed design"
     script:
@@ -179,7 +175,6 @@ rule replicate_study:
         runtime=runtime("replicate_study"),
     params:
         **params_of("replicate_study"),
-        code=code_of("replicate_study", "law", "noise", "solver"),
     message:
         "{wildcards.study}: repeating the study on new data, block {wildcards.block}"
     script:
@@ -209,7 +204,6 @@ rule measure_calibration:
         runtime=runtime("measure_calibration"),
     params:
         **params_of("measure_calibration"),
-        code=code_of("measure_calibration"),
     message:
         "{wildcards.study}: counting how often the intervals hold the truth"
     script:

@@ -47,7 +47,6 @@ rule draw_systems:
         runtime=runtime("draw_systems"),
     params:
         **params_of("draw_systems"),
-        code=code_of("draw_systems", "states", "law", "noise"),
     message:
         "{wildcards.study}: drawing a few systems whole"
     script:
@@ -73,7 +72,6 @@ rule draw_noise:
         runtime=runtime("draw_noise"),
     params:
         **params_of("draw_noise"),
-        code=code_of("draw_noise", "noise"),
     message:
         "{wildcards.study}: drawing the noise before and after"
     script:

@@ -57,7 +57,6 @@ rule deconvolve:
         runtime=runtime("deconvolve"),
     params:
         **params_of("deconvolve"),
-        code=code_of("deconvolve", "law", "noise"),
     message:
         "{wildcards.study}: recovering the law and the noise"
     script:
@@ -87,7 +86,6 @@ rule maximise_likelihoods:
         runtime=runtime("maximise_likelihoods"),
     params:
         **params_of("maximise_likelihoods"),
-        code=code_of("maximise_likelihoods", "law", "noise", "solver"),
     message:
         "{wildcards.study}: maximising pseudo-likelihood and likelihood"
     script:
@@ -127,7 +125,6 @@ rule consult_oracle:
         runtime=runtime("consult_oracle"),
     params:
         **params_of("consult_oracle"),
-        code=code_of("consult_oracle", "law", "noise", "true_noise", "solver"),
     message:
         "{wildcards.study}: estimating with the {wildcards.known} known"
     script:
@@ -154,7 +151,6 @@ rule resample_systems:
         runtime=runtime("resample_systems"),
     params:
         **params_of("resample_systems"),
-        code=code_of("resample_systems", "law", "noise"),
     message:
         "{wildcards.study}: resampling systems for confidence intervals"
     script:
@@ -180,7 +176,6 @@ rule gather_answer:
         runtime=runtime("gather_answer"),
     params:
         **params_of("gather_answer"),
-        code=code_of("gather_answer", "law", "noise"),
     message:
         "{wildcards.study}: gathering the answer"
     script:
@@ -210,7 +205,6 @@ rule assess_population:
         runtime=runtime("assess_population"),
     params:
         **params_of("assess_population"),
-        code=code_of("assess_population", "law", "noise"),
     message:
         "{wildcards.study}: assessing the answer"
     script:
@@ -255,7 +249,6 @@ rule plot_figures:
         runtime=runtime("plot_figures"),
     params:
         **params_of("plot_figures"),
-        code=code_of("plot_figures", "law", "noise"),
     message:
         "{wildcards.study}: drawing the figures"
     script:

@@ -31,7 +31,6 @@ rule refit_without_tested:
         runtime=runtime("refit_without_tested"),
     params:
         **params_of("refit_without_tested"),
-        code=code_of("refit_without_tested", "law", "noise", "solver"),
     message:
         "{wildcards.study}: refitting the answer without the systems that it is tested on"
     script:
@@ -66,7 +65,6 @@ rule score_systems:
         runtime=runtime("score_systems"),
     params:
         **params_of("score_systems"),
-        code=code_of("score_systems", "law", "noise", "solver"),
     message:
         "{wildcards.study}: scoring the tested systems"
     script:

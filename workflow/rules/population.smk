@@ -20,7 +20,6 @@ rule draw_population:
         runtime=runtime("draw_population"),
     params:
         **params_of("draw_population"),
-        code=code_of("draw_population", "law"),
     message:
         "{wildcards.study}, {wildcards.round}: drawing a population from its true law"
     script:
@@ -47,7 +46,6 @@ rule simulate_observations:
         runtime=runtime("simulate_observations"),
     params:
         **params_of("simulate_observations"),
-        code=code_of("simulate_observations", "law", "true_noise", "solver", late=never),
     message:
         "{wildcards.study}: drawing a population from its true law, solving, and observing it"
     script:
@@ -77,7 +75,6 @@ rule observe_population:
         runtime=runtime("observe_population"),
     params:
         **params_of("observe_population"),
-        code=code_of("observe_population", "law", "true_noise"),
     message:
         "{wildcards.study}: observing the population through noise"
     script:
@@ -103,7 +100,6 @@ rule import_observations:
         runtime=runtime("import_observations"),
     params:
         **params_of("import_observations"),
-        code=code_of("import_observations", "forward"),
     message:
         "{wildcards.study}: reading the observations from {input.file}"
     script:

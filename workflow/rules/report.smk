@@ -122,7 +122,7 @@ rule write_study_page:
         study=lambda wildcards: {"whole": study_of(wildcards)},
         alone=ALONE,
         look=templates_hash(),
-        code=code_of("write_study_page", "law", "noise"),
+        code=code_of("write_study_page"),
     message:
         "{wildcards.study}: writing its page"
     script:

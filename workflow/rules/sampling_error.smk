@@ -18,7 +18,6 @@ rule repeat_solves:
         runtime=runtime("repeat_solves"),
     params:
         **params_of("repeat_solves"),
-        code=code_of("repeat_solves", "solver", "law"),
     message:
         "{wildcards.study}: repeating solves for their sampling error"
     script:

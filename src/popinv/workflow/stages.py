@@ -42,6 +42,10 @@ def _no_job(study: Study) -> int:
     return 0
 
 
+def _always(study: Study, wildcards: Wildcards) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Stage:
     """A stage of the workflow.
@@ -59,6 +63,15 @@ class Stage:
         Sections that take the place of the study's own ones, or None for no section.
     options : mapping of str to callable
         Further values. The function takes those that it names.
+    uses : tuple of str
+        What it runs of the kinds that the study names (:data:`popinv.workflow.fingerprint.USES`).
+        They are part of the code of its jobs, as is all that it imports.
+    also : tuple of str
+        Modules that it imports by name, which are part of its code too.
+    late : callable
+        Whether a job runs what its stage imports within functions.
+    late_uses : tuple of str
+        What such a job uses besides.
     recorded : tuple of str
         Options that its stores record beside the sections; ``code`` is the fingerprint of its code.
     streams : bool
@@ -85,6 +98,10 @@ class Stage:
     sections: tuple[str, ...] = ()
     instead: Mapping[str, Of] = field(default_factory=dict)
     options: Mapping[str, Of] = field(default_factory=dict)
+    uses: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    late: Of = _always
+    late_uses: tuple[str, ...] = ()
     recorded: tuple[str, ...] = ()
     streams: bool = False
     shares: bool = False
@@ -127,6 +144,9 @@ def _once(study: Study) -> int:
     return 1
 
 
+_LAW_AND_NOISE = ("law", "noise")
+
+
 # --- the rounds ---------------------------------------------------------------------------------
 
 
@@ -153,6 +173,12 @@ def has_chunk(study: Study, wildcards: Wildcards) -> bool:
 def _judges(study: Study, wildcards: Wildcards) -> bool:
     """Return whether the solves of a round judge the surrogate of the round before."""
     return previous_round(study, wildcards["round"]) is not None
+
+
+def _chooses(study: Study, wildcards: Wildcards) -> bool:
+    """Return whether a surrogate chooses a round's solves; elsewhere they are plain draws."""
+    chosen = wildcards["round"].isdigit() and bool(study.candidates())
+    return chosen and _judges(study, wildcards)
 
 
 def _thresholds(study: Study, wildcards: Wildcards) -> dict[str, float] | None:
@@ -197,6 +223,7 @@ _POPULATION = {
         part="population",
         returns=("proposals",),
         sections=("forward",),
+        uses=("law",),
         instead=_TRUE_LAW,
         options={"samples": _solves, "round_name": _text("round")},
         recorded=("samples",),
@@ -219,6 +246,8 @@ _SOLVES = {
         part="surrogate",
         returns=("proposals",),
         sections=("forward", "law"),
+        late=_chooses,
+        uses=("law",),
         options={
             "samples": _solves,
             "candidates": _of(Study.candidates),
@@ -232,6 +261,7 @@ _SOLVES = {
         part="forward",
         returns=("solves",),
         sections=("forward",),
+        uses=("solver",),
         options=_OF_CHUNK,
         recorded=_RECORDED_OF_CHUNK,
         streams=True,
@@ -249,6 +279,8 @@ _SOLVES = {
     "collect_solves": Stage(
         part="inference",
         returns=("solves",),
+        late_uses=_LAW_AND_NOISE,
+        late=_judges,
         # The model judges a surrogate, if there is one.
         instead={name: _if_judged(name) for name in ("forward", "law", "noise")},
         options={
@@ -265,6 +297,8 @@ _SOLVES = {
 _OBSERVATIONS = {
     "simulate_observations": Stage(
         sections=("forward", "law", "noise", "observations"),
+        uses=("law", "true_noise", "solver"),
+        late=_of(lambda study: False),
         options={
             "truth": lambda study, wildcards: {
                 name: section
@@ -282,6 +316,7 @@ _OBSERVATIONS = {
         part="population",
         returns=("observations", "truth"),
         sections=("forward", "law", "noise", "observations"),
+        uses=("law", "true_noise"),
         jobs=_in_parts(_synthetic),
         step="Observations",
     ),
@@ -289,6 +324,7 @@ _OBSERVATIONS = {
         part="population",
         returns=("observations",),
         sections=("forward", "law", "noise", "observations"),
+        uses=("forward",),
         jobs=lambda study: int(not study.is_synthetic()),
         step="Observations",
     ),
@@ -298,6 +334,7 @@ _LEARNING = {
     "run_rounds": Stage(
         shares=True,
         sections=("forward", "law", "noise", "surrogate"),
+        uses=("law", "noise", "solver"),
         options={
             "samples": _of(counts_of_rounds),
             "candidates": _of(Study.candidates),
@@ -314,6 +351,7 @@ _LEARNING = {
         part="surrogate",
         returns=("surrogate",),
         sections=("forward", "law", "surrogate"),
+        uses=("law",),
         options={"recency_decay": _of(_decay), "round_number": _number("round")},
         recorded=("recency_decay",),
         checkpoint="train_surrogate.{round}",
@@ -325,6 +363,7 @@ _LEARNING = {
         part="inference",
         returns=("estimate",),
         sections=("forward", "law", "noise"),
+        uses=_LAW_AND_NOISE,
         options={"round_number": _number("round")},
         streams=True,
         jobs=_in_parts(_rounds),
@@ -342,6 +381,7 @@ _ANSWER = {
         part="inference",
         returns=("pseudo_likelihood", "likelihood"),
         sections=(*_MODEL, "polish"),
+        uses=("law", "noise", "solver"),
         options={
             "likelihood": _of(Study.wants_likelihood),
             "seconds_per_solve": _of(Study.seconds_per_solve),
@@ -358,6 +398,7 @@ _ANSWER = {
         part="inference",
         returns=("descent",),
         sections=(*_MODEL, "descent"),
+        uses=_LAW_AND_NOISE,
         streams=True,
         checkpoint="deconvolve",
         jobs=_once,
@@ -370,6 +411,7 @@ _ANSWER = {
         part="inference",
         returns=("oracle",),
         sections=_ESTIMATORS,
+        uses=("law", "noise", "true_noise", "solver"),
         # The true noise may be of another family.
         instead={
             "noise": lambda study, wildcards: (
@@ -387,6 +429,7 @@ _ANSWER = {
         part="inference",
         returns=("resamples",),
         sections=_ESTIMATORS,
+        uses=_LAW_AND_NOISE,
         options={"resamples": _of(lambda study: study.assessment.bootstrap)},
         recorded=("resamples",),
         streams=True,
@@ -398,6 +441,7 @@ _ANSWER = {
         part="inference",
         returns=("sampling_error",),
         sections=("forward", "law"),
+        uses=("solver", "law"),
         options={
             "repeats": _of(lambda study: study.assessment.repeats),
             "systems": _of(lambda study: study.assessment.repeated_systems),
@@ -411,6 +455,7 @@ _ANSWER = {
         part="inference",
         returns=("population",),
         sections=(*_MODEL, "estimator"),
+        uses=_LAW_AND_NOISE,
         jobs=_once,
         announced="gathering the answer",
         step="Estimate",
@@ -420,6 +465,7 @@ _ANSWER = {
         part="inference",
         returns=("answer", "metrics"),
         sections=_MODEL,
+        uses=_LAW_AND_NOISE,
         options={
             "null_resamples": _of(lambda study: study.assessment.null_resamples),
             "thresholds": _of(Study.surrogate_thresholds),
@@ -428,7 +474,9 @@ _ANSWER = {
         announced="testing the answer",
         step="Tests and figures",
     ),
-    "plot_figures": Stage(part="figures", sections=_MODEL, jobs=_once, step="Tests and figures"),
+    "plot_figures": Stage(
+        part="figures", sections=_MODEL, jobs=_once, step="Tests and figures", uses=_LAW_AND_NOISE
+    ),
 }
 
 # --- what a study may ask for besides ------------------------------------------------------------
@@ -438,6 +486,7 @@ _BASELINES = {
         part="inference",
         returns=("answer",),
         sections=(*_MODEL, "descent"),
+        uses=_LAW_AND_NOISE,
         instead={
             "descent": lambda study, wildcards: study.descent.replace(policy=wildcards["policy"])
         },
@@ -445,10 +494,20 @@ _BASELINES = {
         checkpoint="descend_with_policy.{policy}",
     ),
     "fit_two_stage": Stage(
-        shares=True, part="baselines", returns=("answer",), sections=_MODEL, step="Baselines"
+        uses=_LAW_AND_NOISE,
+        shares=True,
+        part="baselines",
+        returns=("answer",),
+        sections=_MODEL,
+        step="Baselines",
     ),
     "sample_hierarchical": Stage(
-        part="baselines", returns=("answer",), sections=_MODEL, step="Baselines"
+        part="baselines",
+        returns=("answer",),
+        sections=_MODEL,
+        step="Baselines",
+        also=("popinv.baselines.numpyro_sampler",),
+        uses=_LAW_AND_NOISE,
     ),
     "compare_baselines": Stage(step="Baselines"),
 }
@@ -465,6 +524,7 @@ _EVIDENCE = {
         part="evidence",
         returns=("errors",),
         sections=(*_MODEL, "observations", "descent", "estimator", "polish"),
+        uses=("law", "noise", "true_noise"),
         options={
             "repeats": _of(lambda study: study.evidence.repeats),
             "systems": _number("systems"),
@@ -481,6 +541,7 @@ _EVIDENCE = {
         part="evidence",
         returns=("surrogate",),
         sections=("forward", "law", "surrogate"),
+        uses=("law",),
         options={"solver_calls": _number("solves")},
     ),
     "compare_designs": Stage(
@@ -495,6 +556,7 @@ _EVIDENCE = {
         part="evidence",
         returns=("replications",),
         sections=_ESTIMATORS,
+        uses=("law", "noise", "solver"),
         options={
             "through": _of(lambda study: study.evidence.through),
             "seconds_per_solve": _of(Study.seconds_per_solve),
@@ -517,6 +579,7 @@ _EVIDENCE = {
         part="evidence",
         returns=("without_tested",),
         sections=(*_MODEL, "descent", "polish"),
+        uses=("law", "noise", "solver"),
         step="Tests and figures",
     ),
     "score_systems": Stage(
@@ -524,18 +587,26 @@ _EVIDENCE = {
         part="evidence",
         returns=("scores",),
         sections=(*_MODEL, "polish"),
+        uses=("law", "noise", "solver"),
         options={"seconds_per_solve": _of(Study.seconds_per_solve)},
         step="Tests and figures",
     ),
 }
 
 _REPORT = {
-    "write_study_page": Stage(step="Report"),
-    "draw_systems": Stage(part="figures", returns=("systems",), sections=_MODEL, step="Report"),
+    "write_study_page": Stage(step="Report", uses=_LAW_AND_NOISE),
+    "draw_systems": Stage(
+        part="figures",
+        returns=("systems",),
+        sections=_MODEL,
+        step="Report",
+        uses=("states", "law", "noise"),
+    ),
     "draw_noise": Stage(
         part="figures",
         returns=("noise",),
         sections=("forward", "noise"),
+        uses=("noise",),
         step="Report",
     ),
 }
