@@ -60,8 +60,7 @@ rule propose_parameters:
     wildcard_constraints:
         round="check|fixed|[0-9]+",
     resources:
-        mem_mb=memory("propose_parameters"),
-        runtime=runtime("propose_parameters"),
+        **request_of("propose_parameters"),
     params:
         **params_of("propose_parameters"),
     message:
@@ -84,8 +83,7 @@ rule solve_chunk:
     wildcard_constraints:
         study=studies(shared=False),
     resources:
-        mem_mb=of_array("solve_chunk", memory_mb),
-        runtime=of_array("solve_chunk", runtime_minutes),
+        **request_of("solve_chunk", of_array=True),
     params:
         **params_of("solve_chunk"),
     message:
@@ -110,8 +108,7 @@ rule solve_chunk_distributed:
         study=studies(shared=True),
     threads: lambda wildcards: study_of(wildcards).ranks()
     resources:
-        mem_mb=memory("solve_chunk_distributed"),
-        runtime=runtime("solve_chunk_distributed"),
+        **request_of("solve_chunk_distributed"),
         # Threads are for a workstation, on which the processes take that many cores. For Slurm they
         # are tasks of one core.
         mpi=lambda wildcards: default_launcher(),
@@ -143,8 +140,7 @@ rule collect_solves:
     benchmark:
         "<results>/{study}/benchmarks/collect_solves.{round}.tsv"
     resources:
-        mem_mb=memory("collect_solves"),
-        runtime=runtime("collect_solves"),
+        **request_of("collect_solves"),
     params:
         **params_of("collect_solves"),
         solver=solved_by,
@@ -183,8 +179,7 @@ for count in sorted({rounds_at_once(study) for study in STUDIES.values()} - {0})
             study=studies(rounds_at_once=count),
         threads: processes("run_rounds")
         resources:
-            mem_mb=memory("run_rounds"),
-            runtime=runtime("run_rounds"),
+            **request_of("run_rounds"),
         params:
             **params_of("run_rounds"),
         message:
@@ -212,8 +207,7 @@ rule train_surrogate:
         round="[0-9]+",
         study=studies(rounds_at_once=0),
     resources:
-        mem_mb=memory("train_surrogate"),
-        runtime=runtime("train_surrogate"),
+        **request_of("train_surrogate"),
     params:
         **params_of("train_surrogate"),
     message:
@@ -240,8 +234,7 @@ rule update_population:
         study=studies(rounds_at_once=0),
     threads: processes("update_population")
     resources:
-        mem_mb=memory("update_population"),
-        runtime=runtime("update_population"),
+        **request_of("update_population"),
     params:
         **params_of("update_population"),
     message:

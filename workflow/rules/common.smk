@@ -30,6 +30,7 @@ from popinv.workflow.processor import numerics_environment
 from popinv.workflow.ranks import default_launcher
 from popinv.workflow.records import identity_of
 from popinv.workflow.resources import (
+    COUNTS,
     RULES,
     demand,
     memory_mb,
@@ -126,7 +127,7 @@ def params_of(rule):
     if stage.sections or stage.instead:
         params["study"] = of_job(stage.sections_of)
     if stage.checkpoint:
-        params["checkpoint"] = checkpoint_of(stage.checkpoint)
+        params["checkpoint"] = checkpoint_of(rule)
     return params | ({"stage": call_of(rule)} if stage.part else {}) | {"code": code_of(rule)}
 
 
@@ -150,10 +151,16 @@ def code_of(rule, *uses, also=()):
     return code
 
 
-def checkpoint_of(job):
+def checkpoint_of(rule):
     """Params function: where a job keeps its progress, which outlives a kill."""
     folder = Path(config["results"], ".checkpoints")
-    return lambda wildcards: str(folder / wildcards.study / f"{job.format(**wildcards)}.zarr.zip")
+
+    @signed
+    def checkpoint(wildcards):
+        job = ".".join([rule, *(wildcards[name] for name in STAGES[rule].wildcards)])
+        return str(folder / wildcards.study / f"{job}.zarr.zip")
+
+    return checkpoint
 
 
 def code_alone(rule, *also):
@@ -343,22 +350,33 @@ def needed(rule, study, wildcards):
     file = times_file_of(study)
     times = None if file is None else solve_times_of(file)
     measured = None if times is None else times.each
-    counts = {
-        name: int(wildcards[name]) for name in ("systems", "solves") if name in wildcards.keys()
-    }
+    counts = {name: int(wildcards[name]) for name in COUNTS if name in wildcards.keys()}
     return demand_of(rule, study, measured, **counts)
 
 
-def memory(rule):
-    """Resource function: megabytes that a job requests, twice as many at each further attempt.
+def request_of(rule, of_array=False):
+    """Resources of a rule: what a job requests, twice as much at each further attempt.
 
-    The rule is named, since it has another name where this workflow is a module.
+    The rule is named, since it has another name where this workflow is a module. All jobs of a Slurm
+    array, which may be of several studies, are given what its first one requests: these request what
+    the largest job of any study needs.
     """
-    return signed(
-        lambda wildcards, attempt, threads: memory_mb(
-            needed(rule, wildcards.study, wildcards), attempt, threads
-        )
-    )
+    alone = [name for name, study in STUDIES.items() if study.ranks() == 1]
+
+    def demands(wildcards):
+        return [
+            needed(rule, study, wildcards) for study in (alone if of_array else [wildcards.study])
+        ]
+
+    @signed
+    def memory(wildcards, attempt, threads):
+        return max(memory_mb(each, attempt, threads) for each in demands(wildcards))
+
+    @signed
+    def runtime(wildcards, attempt):
+        return max(runtime_minutes(each, attempt) for each in demands(wildcards))
+
+    return {"mem_mb": memory, "runtime": runtime}
 
 
 def processes(rule):
@@ -371,29 +389,6 @@ def processes(rule):
     if not shares:
         return 1
     return signed(lambda wildcards: processes_of(needed(rule, wildcards.study, wildcards)))
-
-
-def runtime(rule):
-    """Resource function: minutes that a job requests, twice as many at each further attempt."""
-    return signed(
-        lambda wildcards, attempt: runtime_minutes(
-            needed(rule, wildcards.study, wildcards), attempt
-        )
-    )
-
-
-def of_array(rule, convert):
-    """Resource function: the largest request of the chunks of any study.
-
-    All jobs of a Slurm array, which may be of several studies, are given what its first one requests.
-    """
-
-    @signed
-    def most(wildcards, attempt):
-        studies = [name for name, study in STUDIES.items() if study.ranks() == 1]
-        return max(convert(needed(rule, name, wildcards), attempt) for name in studies)
-
-    return most
 
 
 def refuse_limited_arrays(jobs):

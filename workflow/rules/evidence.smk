@@ -51,8 +51,7 @@ rule measure_error:
         systems="[0-9]+",
     threads: processes("measure_error")
     resources:
-        mem_mb=memory("measure_error"),
-        runtime=runtime("measure_error"),
+        **request_of("measure_error"),
     params:
         **params_of("measure_error"),
     message:
@@ -80,8 +79,7 @@ rule fit_error_slope:
     benchmark:
         "<results>/{study}/benchmarks/fit_error_slope.tsv"
     resources:
-        mem_mb=memory("fit_error_slope"),
-        runtime=runtime("fit_error_slope"),
+        **request_of("fit_error_slope"),
     params:
         **params_of("fit_error_slope"),
     message:
@@ -106,8 +104,7 @@ rule train_fixed_design:
     wildcard_constraints:
         solves="[0-9]+",
     resources:
-        mem_mb=memory("train_fixed_design"),
-        runtime=runtime("train_fixed_design"),
+        **request_of("train_fixed_design"),
     params:
         **params_of("train_fixed_design"),
     message:
@@ -138,8 +135,7 @@ rule compare_designs:
     benchmark:
         "<results>/{study}/benchmarks/compare_designs.tsv"
     resources:
-        mem_mb=memory("compare_designs"),
-        runtime=runtime("compare_designs"),
+        **request_of("compare_designs"),
     params:
         **params_of("compare_designs"),
     message:
@@ -171,8 +167,7 @@ rule replicate_study:
     wildcard_constraints:
         block="[0-9]+",
     resources:
-        mem_mb=memory("replicate_study"),
-        runtime=runtime("replicate_study"),
+        **request_of("replicate_study"),
     params:
         **params_of("replicate_study"),
     message:
@@ -200,8 +195,7 @@ rule measure_calibration:
     benchmark:
         "<results>/{study}/benchmarks/measure_calibration.tsv"
     resources:
-        mem_mb=memory("measure_calibration"),
-        runtime=runtime("measure_calibration"),
+        **request_of("measure_calibration"),
     params:
         **params_of("measure_calibration"),
     message:

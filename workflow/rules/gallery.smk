@@ -43,8 +43,7 @@ rule draw_systems:
     benchmark:
         "<results>/{study}/benchmarks/draw_systems.tsv"
     resources:
-        mem_mb=memory("draw_systems"),
-        runtime=runtime("draw_systems"),
+        **request_of("draw_systems"),
     params:
         **params_of("draw_systems"),
     message:
@@ -68,8 +67,7 @@ rule draw_noise:
     benchmark:
         "<results>/{study}/benchmarks/draw_noise.tsv"
     resources:
-        mem_mb=memory("draw_noise"),
-        runtime=runtime("draw_noise"),
+        **request_of("draw_noise"),
     params:
         **params_of("draw_noise"),
     message:

@@ -53,8 +53,7 @@ rule deconvolve:
     # Intervals, figures and assessment wait for it; only the assessment waits for the oracles.
     priority: 1
     resources:
-        mem_mb=memory("deconvolve"),
-        runtime=runtime("deconvolve"),
+        **request_of("deconvolve"),
     params:
         **params_of("deconvolve"),
     message:
@@ -82,8 +81,7 @@ rule maximise_likelihoods:
     priority: 2
     threads: processes("maximise_likelihoods")
     resources:
-        mem_mb=memory("maximise_likelihoods"),
-        runtime=runtime("maximise_likelihoods"),
+        **request_of("maximise_likelihoods"),
     params:
         **params_of("maximise_likelihoods"),
     message:
@@ -121,8 +119,7 @@ rule consult_oracle:
         known="noise|law",
     threads: processes("consult_oracle")
     resources:
-        mem_mb=memory("consult_oracle"),
-        runtime=runtime("consult_oracle"),
+        **request_of("consult_oracle"),
     params:
         **params_of("consult_oracle"),
     message:
@@ -147,8 +144,7 @@ rule resample_systems:
     priority: 1
     threads: processes("resample_systems")
     resources:
-        mem_mb=memory("resample_systems"),
-        runtime=runtime("resample_systems"),
+        **request_of("resample_systems"),
     params:
         **params_of("resample_systems"),
     message:
@@ -172,8 +168,7 @@ rule gather_answer:
     benchmark:
         "<results>/{study}/benchmarks/gather_answer.tsv"
     resources:
-        mem_mb=memory("gather_answer"),
-        runtime=runtime("gather_answer"),
+        **request_of("gather_answer"),
     params:
         **params_of("gather_answer"),
     message:
@@ -201,8 +196,7 @@ rule assess_population:
         "<results>/{study}/benchmarks/assess_population.tsv"
     threads: processes("assess_population")
     resources:
-        mem_mb=memory("assess_population"),
-        runtime=runtime("assess_population"),
+        **request_of("assess_population"),
     params:
         **params_of("assess_population"),
     message:
@@ -245,8 +239,7 @@ rule plot_figures:
     benchmark:
         "<results>/{study}/benchmarks/plot_figures.tsv"
     resources:
-        mem_mb=memory("plot_figures"),
-        runtime=runtime("plot_figures"),
+        **request_of("plot_figures"),
     params:
         **params_of("plot_figures"),
     message:

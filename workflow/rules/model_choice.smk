@@ -27,8 +27,7 @@ rule refit_without_tested:
         study=studies(synthetic=False),
     threads: processes("refit_without_tested")
     resources:
-        mem_mb=memory("refit_without_tested"),
-        runtime=runtime("refit_without_tested"),
+        **request_of("refit_without_tested"),
     params:
         **params_of("refit_without_tested"),
     message:
@@ -61,8 +60,7 @@ rule score_systems:
         "<results>/{study}/benchmarks/score_systems.tsv"
     threads: processes("score_systems")
     resources:
-        mem_mb=memory("score_systems"),
-        runtime=runtime("score_systems"),
+        **request_of("score_systems"),
     params:
         **params_of("score_systems"),
     message:

@@ -16,8 +16,7 @@ rule draw_population:
         round="truth|systems_[0-9]+",
         study=studies(synthetic=True),
     resources:
-        mem_mb=memory("draw_population"),
-        runtime=runtime("draw_population"),
+        **request_of("draw_population"),
     params:
         **params_of("draw_population"),
     message:
@@ -42,8 +41,7 @@ rule simulate_observations:
     wildcard_constraints:
         study=studies(synthetic=True, in_parts=False),
     resources:
-        mem_mb=memory("simulate_observations"),
-        runtime=runtime("simulate_observations"),
+        **request_of("simulate_observations"),
     params:
         **params_of("simulate_observations"),
     message:
@@ -71,8 +69,7 @@ rule observe_population:
     wildcard_constraints:
         study=studies(synthetic=True, in_parts=True),
     resources:
-        mem_mb=memory("observe_population"),
-        runtime=runtime("observe_population"),
+        **request_of("observe_population"),
     params:
         **params_of("observe_population"),
     message:
@@ -96,8 +93,7 @@ rule import_observations:
     wildcard_constraints:
         study=studies(synthetic=False),
     resources:
-        mem_mb=memory("import_observations"),
-        runtime=runtime("import_observations"),
+        **request_of("import_observations"),
     params:
         **params_of("import_observations"),
     message:

@@ -14,8 +14,7 @@ rule repeat_solves:
     benchmark:
         "<results>/{study}/benchmarks/repeat_solves.tsv"
     resources:
-        mem_mb=memory("repeat_solves"),
-        runtime=runtime("repeat_solves"),
+        **request_of("repeat_solves"),
     params:
         **params_of("repeat_solves"),
     message:

@@ -55,6 +55,8 @@ class Stage:
     part : str
         The part of the package that holds its function, in ``stages``. It is empty where the rule
         has a script of its own that calls several stages.
+    wildcards : tuple of str
+        What tells its jobs apart within a study, in the order of their names.
     returns : tuple of str
         Names of the outputs that it returns, in order.
     sections : tuple of str
@@ -79,8 +81,8 @@ class Stage:
         (:mod:`popinv.store.rows`).
     shares : bool
         Whether it shares loops among the processes of its job (:mod:`popinv.workers`).
-    checkpoint : str
-        Where an interrupted job goes on, with its wildcards; empty if it starts again.
+    checkpoint : bool
+        Whether an interrupted job goes on from where it was; otherwise it starts again.
     chart : str
         Function that draws what is returned, ``module.function``, for an output ``figure``.
     jobs : callable
@@ -94,6 +96,7 @@ class Stage:
     """
 
     part: str = ""
+    wildcards: tuple[str, ...] = ()
     returns: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     instead: Mapping[str, Of] = field(default_factory=dict)
@@ -105,7 +108,7 @@ class Stage:
     recorded: tuple[str, ...] = ()
     streams: bool = False
     shares: bool = False
-    checkpoint: str = ""
+    checkpoint: bool = False
     chart: str = ""
     jobs: Callable[[Study], int] = _no_job
     announced: str = ""
@@ -221,6 +224,7 @@ _TRUE_LAW: Mapping[str, Of] = {
 _POPULATION = {
     "draw_population": Stage(
         part="population",
+        wildcards=("round",),
         returns=("proposals",),
         sections=("forward",),
         uses=("law",),
@@ -244,6 +248,7 @@ _RECORDED_OF_CHUNK = ("simulator", "code")
 _SOLVES = {
     "propose_parameters": Stage(
         part="surrogate",
+        wildcards=("round",),
         returns=("proposals",),
         sections=("forward", "law"),
         late=_chooses,
@@ -259,6 +264,7 @@ _SOLVES = {
     ),
     "solve_chunk": Stage(
         part="forward",
+        wildcards=("round", "chunk"),
         returns=("solves",),
         sections=("forward",),
         uses=("solver",),
@@ -270,6 +276,7 @@ _SOLVES = {
     ),
     "solve_chunk_distributed": Stage(
         part="forward",
+        wildcards=("round", "chunk"),
         returns=("solves",),
         sections=("forward",),
         options=_OF_CHUNK,
@@ -278,6 +285,7 @@ _SOLVES = {
     ),
     "collect_solves": Stage(
         part="inference",
+        wildcards=("round",),
         returns=("solves",),
         late_uses=_LAW_AND_NOISE,
         late=_judges,
@@ -349,16 +357,18 @@ _LEARNING = {
     ),
     "train_surrogate": Stage(
         part="surrogate",
+        wildcards=("round",),
         returns=("surrogate",),
         sections=("forward", "law", "surrogate"),
         uses=("law",),
         options={"recency_decay": _of(_decay), "round_number": _number("round")},
         recorded=("recency_decay",),
-        checkpoint="train_surrogate.{round}",
+        checkpoint=True,
         jobs=_in_parts(_rounds),
         told=False,
     ),
     "update_population": Stage(
+        wildcards=("round",),
         shares=True,
         part="inference",
         returns=("estimate",),
@@ -388,7 +398,7 @@ _ANSWER = {
         },
         recorded=("likelihood",),
         streams=True,
-        checkpoint="maximise_likelihoods",
+        checkpoint=True,
         jobs=_once,
         announced="maximising the likelihoods",
         step="Estimate",
@@ -400,13 +410,14 @@ _ANSWER = {
         sections=(*_MODEL, "descent"),
         uses=_LAW_AND_NOISE,
         streams=True,
-        checkpoint="deconvolve",
+        checkpoint=True,
         jobs=_once,
         announced="descending on the distance",
         step="Estimate",
         told=False,
     ),
     "consult_oracle": Stage(
+        wildcards=("known",),
         shares=True,
         part="inference",
         returns=("oracle",),
@@ -484,6 +495,7 @@ _ANSWER = {
 _BASELINES = {
     "descend_with_policy": Stage(
         part="inference",
+        wildcards=("policy",),
         returns=("answer",),
         sections=(*_MODEL, "descent"),
         uses=_LAW_AND_NOISE,
@@ -491,7 +503,7 @@ _BASELINES = {
             "descent": lambda study, wildcards: study.descent.replace(policy=wildcards["policy"])
         },
         streams=True,
-        checkpoint="descend_with_policy.{policy}",
+        checkpoint=True,
     ),
     "fit_two_stage": Stage(
         uses=_LAW_AND_NOISE,
@@ -520,6 +532,7 @@ def _replications(which: int) -> Of:
 
 _EVIDENCE = {
     "measure_error": Stage(
+        wildcards=("systems",),
         shares=True,
         part="evidence",
         returns=("errors",),
@@ -539,6 +552,7 @@ _EVIDENCE = {
     ),
     "train_fixed_design": Stage(
         part="evidence",
+        wildcards=("solves",),
         returns=("surrogate",),
         sections=("forward", "law", "surrogate"),
         uses=("law",),
@@ -554,6 +568,7 @@ _EVIDENCE = {
     # Its blocks are jobs of one core each, which leave none idle.
     "replicate_study": Stage(
         part="evidence",
+        wildcards=("block",),
         returns=("replications",),
         sections=_ESTIMATORS,
         uses=("law", "noise", "solver"),
