@@ -41,7 +41,8 @@ from popinv.workflow.records import (
     read_record,
     record_of,
 )
-from popinv.workflow.stages import STAGES, has_chunk
+from popinv.workflow.resources import has_chunk
+from popinv.workflow.stages import STAGES
 
 SETTINGS = {"seed": 1, "code": "abc"}
 # What JSON can hold, and what a path or a number can be.

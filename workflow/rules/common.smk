@@ -33,6 +33,8 @@ from popinv.workflow.resources import (
     COUNTS,
     RULES,
     demand,
+    has_chunk,
+    is_in_parts,
     memory_mb,
     processes_of,
     rounds_at_once,
@@ -40,7 +42,7 @@ from popinv.workflow.resources import (
     runtime_minutes,
 )
 from popinv.workflow.rounds import chunk_count, previous_round, solve_count
-from popinv.workflow.stages import STAGES, Stage, call_of, has_chunk, is_in_parts, modules_of
+from popinv.workflow.stages import STAGES, Stage, call_of, modules_of
 
 STARTED = time.time()
 

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from popinv.config.study import Study
 from popinv.methods.method import Amount, StudySizes
 from popinv.methods.registry import METHODS
-from popinv.workflow.rounds import solves_at_once
+from popinv.workflow.rounds import chunk_count, is_evidence, solves_at_once
 from popinv.workflow.sizes import Sizes, megabytes
 
 # Snakemake's processes around a job count towards its memory: up to three of 145 MB.
@@ -262,6 +262,26 @@ def rounds_at_once(study: Study) -> int:
     if not solves_at_once(study) or _rounds_seconds(Sizes(study)) > _ROUNDS_AT_ONCE_SECONDS:
         return 0
     return study.active_learning.rounds
+
+
+def is_in_parts(study: Study, round_name: str) -> bool:
+    """Return whether the parts of a round are jobs of their own, its chunks among them.
+
+    One job makes all rounds where they take seconds (:func:`rounds_at_once`), except rounds of the
+    evidence.
+    """
+    return is_evidence(round_name) or not rounds_at_once(study)
+
+
+def has_chunk(study: Study, wildcards: Mapping[str, str]) -> bool:
+    """Return whether a study has a job with these wildcards, as far as its chunk is concerned.
+
+    Larger chunks are fewer, and what is solved at once has none.
+    """
+    if not wildcards.get("chunk", "").isdigit():
+        return True
+    name = wildcards["round"]
+    return int(wildcards["chunk"]) < chunk_count(study, name) and is_in_parts(study, name)
 
 
 def row_of(rule: str) -> str:

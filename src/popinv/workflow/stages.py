@@ -21,7 +21,6 @@ from popinv.workflow.resources import rounds_at_once
 from popinv.workflow.rounds import (
     chunk_count,
     counts_of_rounds,
-    is_evidence,
     previous_round,
     rounds_of,
     solve_count,
@@ -36,14 +35,6 @@ Of = Callable[[Study, Wildcards], Any]
 
 _SAVING = "popinv.charts.saving"
 """Writes charts."""
-
-
-def _no_job(study: Study) -> int:
-    return 0
-
-
-def _always(study: Study, wildcards: Wildcards) -> bool:
-    return True
 
 
 @dataclass(frozen=True)
@@ -103,14 +94,14 @@ class Stage:
     options: Mapping[str, Of] = field(default_factory=dict)
     uses: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
-    late: Of = _always
+    late: Of = lambda study, wildcards: True
     late_uses: tuple[str, ...] = ()
     recorded: tuple[str, ...] = ()
     streams: bool = False
     shares: bool = False
     checkpoint: bool = False
     chart: str = ""
-    jobs: Callable[[Study], int] = _no_job
+    jobs: Callable[[Study], int] = lambda study: 0
     announced: str = ""
     step: str = ""
     told: bool = True
@@ -145,32 +136,6 @@ def _solves(study: Study, wildcards: Wildcards) -> int:
 
 def _once(study: Study) -> int:
     return 1
-
-
-_LAW_AND_NOISE = ("law", "noise")
-
-
-# --- the rounds ---------------------------------------------------------------------------------
-
-
-def is_in_parts(study: Study, round_name: str) -> bool:
-    """Return whether the parts of a round are jobs of their own, its chunks among them.
-
-    One job makes all rounds where they take seconds
-    (:func:`popinv.workflow.resources.rounds_at_once`), except rounds of the evidence.
-    """
-    return is_evidence(round_name) or not rounds_at_once(study)
-
-
-def has_chunk(study: Study, wildcards: Wildcards) -> bool:
-    """Return whether a study has a job with these wildcards, as far as its chunk is concerned.
-
-    Larger chunks are fewer, and what is solved at once has none.
-    """
-    if not wildcards.get("chunk", "").isdigit():
-        return True
-    name = wildcards["round"]
-    return int(wildcards["chunk"]) < chunk_count(study, name) and is_in_parts(study, name)
 
 
 def _judges(study: Study, wildcards: Wildcards) -> bool:
@@ -221,7 +186,27 @@ _TRUE_LAW: Mapping[str, Of] = {
     "observations": _of(Study.known_distributions),
 }
 
-_POPULATION = {
+_OF_CHUNK: Mapping[str, Of] = {
+    "chunk_size": _of(lambda study: study.active_learning.chunk_size),
+    "simulator": _of(Study.simulator_hash),
+    "round_name": _text("round"),
+    "chunk": _number("chunk"),
+}
+# By this the job that collects the chunks knows its own.
+_RECORDED_OF_CHUNK = ("simulator", "code")
+
+_LAW_AND_NOISE = ("law", "noise")
+_MODEL = ("forward", "law", "noise")
+_ESTIMATORS = (*_MODEL, "descent", "estimator", "polish")
+
+
+def _replications(which: int) -> Of:
+    """Return the first of the replications of a block (0), or their number (1)."""
+    return lambda study, wildcards: study.evidence.replications(int(wildcards["block"]))[which]
+
+
+STAGES: Mapping[str, Stage] = {
+    # --- the rounds -------------------------------------------------------------------------------
     "draw_population": Stage(
         part="population",
         wildcards=("round",),
@@ -234,25 +219,13 @@ _POPULATION = {
         jobs=_in_parts(_synthetic),
         step="Observations",
     ),
-}
-
-_OF_CHUNK: Mapping[str, Of] = {
-    "chunk_size": _of(lambda study: study.active_learning.chunk_size),
-    "simulator": _of(Study.simulator_hash),
-    "round_name": _text("round"),
-    "chunk": _number("chunk"),
-}
-# By this the job that collects the chunks knows its own.
-_RECORDED_OF_CHUNK = ("simulator", "code")
-
-_SOLVES = {
     "propose_parameters": Stage(
         part="surrogate",
         wildcards=("round",),
         returns=("proposals",),
         sections=("forward", "law"),
-        late=_chooses,
         uses=("law",),
+        late=_chooses,
         options={
             "samples": _solves,
             "candidates": _of(Study.candidates),
@@ -287,8 +260,8 @@ _SOLVES = {
         part="inference",
         wildcards=("round",),
         returns=("solves",),
-        late_uses=_LAW_AND_NOISE,
         late=_judges,
+        late_uses=_LAW_AND_NOISE,
         # The model judges a surrogate, if there is one.
         instead={name: _if_judged(name) for name in ("forward", "law", "noise")},
         options={
@@ -300,9 +273,6 @@ _SOLVES = {
         streams=True,
         jobs=_in_parts(lambda study: len(rounds_of(study))),
     ),
-}
-
-_OBSERVATIONS = {
     "simulate_observations": Stage(
         sections=("forward", "law", "noise", "observations"),
         uses=("law", "true_noise", "solver"),
@@ -336,9 +306,6 @@ _OBSERVATIONS = {
         jobs=lambda study: int(not study.is_synthetic()),
         step="Observations",
     ),
-}
-
-_LEARNING = {
     "run_rounds": Stage(
         shares=True,
         sections=("forward", "law", "noise", "surrogate"),
@@ -378,14 +345,7 @@ _LEARNING = {
         streams=True,
         jobs=_in_parts(_rounds),
     ),
-}
-
-# --- the answer ---------------------------------------------------------------------------------
-
-_MODEL = ("forward", "law", "noise")
-_ESTIMATORS = (*_MODEL, "descent", "estimator", "polish")
-
-_ANSWER = {
+    # --- the answer -------------------------------------------------------------------------------
     "maximise_likelihoods": Stage(
         shares=True,
         part="inference",
@@ -488,11 +448,7 @@ _ANSWER = {
     "plot_figures": Stage(
         part="figures", sections=_MODEL, jobs=_once, step="Tests and figures", uses=_LAW_AND_NOISE
     ),
-}
-
-# --- what a study may ask for besides ------------------------------------------------------------
-
-_BASELINES = {
+    # --- what a study may ask for besides ---------------------------------------------------------
     "descend_with_policy": Stage(
         part="inference",
         wildcards=("policy",),
@@ -522,15 +478,6 @@ _BASELINES = {
         uses=_LAW_AND_NOISE,
     ),
     "compare_baselines": Stage(step="Baselines"),
-}
-
-
-def _replications(which: int) -> Of:
-    """Return the first of the replications of a block (0), or their number (1)."""
-    return lambda study, wildcards: study.evidence.replications(int(wildcards["block"]))[which]
-
-
-_EVIDENCE = {
     "measure_error": Stage(
         wildcards=("systems",),
         shares=True,
@@ -606,9 +553,6 @@ _EVIDENCE = {
         options={"seconds_per_solve": _of(Study.seconds_per_solve)},
         step="Tests and figures",
     ),
-}
-
-_REPORT = {
     "write_study_page": Stage(step="Report", uses=_LAW_AND_NOISE),
     "draw_systems": Stage(
         part="figures",
@@ -624,17 +568,6 @@ _REPORT = {
         uses=("noise",),
         step="Report",
     ),
-}
-
-STAGES: Mapping[str, Stage] = {
-    **_POPULATION,
-    **_SOLVES,
-    **_OBSERVATIONS,
-    **_LEARNING,
-    **_ANSWER,
-    **_BASELINES,
-    **_EVIDENCE,
-    **_REPORT,
 }
 """The stages of a study by the names of their rules, in the order of a run."""
 
