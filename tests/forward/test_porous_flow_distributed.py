@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -12,22 +13,26 @@ from typing import Any
 
 import numpy as np
 import pytest
-import xarray as xr
+from tiny_study import TINY, Workflow
 
 from popinv.config.loading import load
 from popinv.errors import ConfigError
 from popinv.forward.porous_flow.section import PorousFlow
 from popinv.sections.base import plain
 from popinv.store import storage
-from popinv.store.variables import variable
-from popinv.workflow.records import content_of, identity, read_record
+from popinv.workflow.records import content_of, read_record
 
 pytestmark = [
     pytest.mark.firedrake,
     pytest.mark.skipif(shutil.which("mpiexec") is None, reason="mpiexec is not installed"),
 ]
 
-ROOT = Path(__file__).parents[2]
+AS_ROOT = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    # As many processes as there are, on however many cores.
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+}
 # Of the largest observation. The residual is reduced by 1e-13; the matrix's condition, some 1e4
 # times the contrast of the permeability, stands between that and the answer.
 TOLERANCE = 1e-10
@@ -94,19 +99,12 @@ def by_two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str,
         (folder / name).mkdir()
         (folder / name / "section").write_text(forward.model_dump_json())
         np.save(folder / name / "z.npy", rows(forward))
-    environment = {
-        **os.environ,
-        "OMPI_ALLOW_RUN_AS_ROOT": "1",
-        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        # As many processes as there are, on however many cores.
-        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-    }
     program = Path(__file__).with_name("distributed_solves.py")
     command = ["mpiexec", "--bind-to", "none", "-n", "2", sys.executable, "-m", "mpi4py", program]
     done = subprocess.run(
         [*command, *CASES],
         cwd=folder,
-        env=environment,
+        env={**os.environ, **AS_ROOT},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -181,33 +179,33 @@ def test_other_forward_models_are_solved_by_one_process(kind):
     assert "only porous_flow can share a solve" in message
 
 
-def test_the_program_writes_the_record_of_its_job_and_what_made_its_chunk(tmp_path: Path):
-    forward, z = section(ranks=1), np.full((4, 5), 0.1)
-    proposed = xr.Dataset(
-        {"z": variable(("sample", "parameter"), z, "parameters")},
-        coords={"parameter": variable("parameter", np.array(list("abcde")), "parameter")},
-    )
-    proposals, chunk, made = (str(tmp_path / name) for name in ("proposals", "chunk", "made.json"))
-    storage.save(proposed, proposals, config={}, seed=3, created_by="test")
-    study = {"forward": plain(forward)}
-    settings = {"seed": 3, "study": study, "chunk_size": 2, "simulator": "s"}
-    # The parameters of the rule, by name.
-    params = {"settings": json.dumps(settings), "code": "c", "program": "p"}
-    wildcards = {"study": "own", "round": "0", "chunk": "1"}
-    given = {"rule": "solve_chunk_distributed", **wildcards, **params}
-    program = ROOT / "workflow/scripts/solve_chunk_distributed.py"
-    subprocess.run(
-        [sys.executable, str(program), proposals, chunk, made]
-        + [word for name, value in given.items() for word in (f"--{name}", value)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")},
-        check=True,
-    )
-    store, record = storage.load(chunk), read_record(made)
-    assert store.sizes["sample"] == 2
-    assert json.loads(store.attrs["config"]) == study | {"simulator": "s", "code": "c"}
-    assert record.rule == given["rule"]
-    assert record.wildcards == wildcards
-    assert record.identity == identity(params.values())
-    assert record.settings == settings | {"code": "c", "program": "p"}
-    assert set(record.inputs) == {proposals}
-    assert record.outputs[chunk].sha256 == content_of(chunk).sha256
+def test_the_ranks_of_a_job_solve_a_chunk_and_write_one_store_and_one_record(tmp_path, monkeypatch):
+    for name, value in AS_ROOT.items():
+        monkeypatch.setenv(name, value)
+    config = copy.deepcopy(TINY)
+    config["studies"]["tiny"]["forward"]["ranks"] = 2
+    workflow, own = Workflow(tmp_path), load(config).studies["tiny"]
+    workflow.configure(config)
+    chunk = "results/tiny/rounds/truth/chunks/2.zarr.zip"
+    done = workflow.run(chunk)
+    assert done.returncode == 0, done.stdout
+    store = storage.load(tmp_path / chunk)
+    record = read_record(tmp_path / "results/tiny/made/solve_chunk.truth.2.json")
+    # By this the job that collects the chunks knows its own.
+    assert json.loads(store.attrs["config"]) == {
+        "forward": plain(own.forward), "simulator": own.simulator_hash(),
+        "code": record.settings["code"],
+    }  # fmt: skip
+    assert record.rule == "solve_chunk_distributed"
+    assert record.outputs[chunk].sha256 == content_of(tmp_path / chunk).sha256
+    proposals = storage.load(tmp_path / "results/tiny/rounds/truth/proposals.zarr.zip")
+    np.testing.assert_array_equal(store["z"].values, proposals["z"].values[160:240])
+    expected = own.forward.model(own.seed).solve(store["z"].values).observations
+    assert np.abs(store["y"].values - expected).max() < TOLERANCE * np.abs(expected).max()
+    log = (tmp_path / "results/tiny/logs/solve_chunk_distributed.truth.2.log").read_text()
+    assert log.count("80 solves by 2 processes, 0 failed") == 1
+    # One process would find other last digits.
+    alone = ["--forcerun", chunk, "--set-resources", "solve_chunk_distributed:tasks=1"]
+    done = workflow.run(chunk, *alone)
+    assert done.returncode != 0
+    assert "forward.ranks is 2, but the job has 1 ranks" in done.stdout

@@ -18,9 +18,9 @@ from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 from tqdm import tqdm
 
 from popinv.errors import DataError
-from popinv.workflow import display
 from popinv.workflow.display import PLANNED, step_of
 from popinv.workflow.job import PROGRESS, findings_of, job, progress_of, said_of
+from popinv.workflow.stages import STAGES
 from snakemake_logger_plugin_popinv import LogHandler
 
 JOBS = [
@@ -166,9 +166,25 @@ def test_jobs_belong_to_steps(rule, wildcards, step):
     assert step_of(rule, {"study": "mine", **wildcards}) == ("mine", step)
 
 
-def test_every_stage_of_a_study_has_a_step_of_its_own_or_of_its_round():
-    plain = {rule for rules in display._STEPS.values() for rule in rules}
-    assert plain >= {"observe_population", "maximise_likelihoods", "assess_population"}
+def test_every_stage_has_a_step_of_its_own_or_that_of_its_round():
+    of_rounds = {
+        "propose_parameters", "solve_chunk", "solve_chunk_distributed", "collect_solves",
+        "train_surrogate", "update_population",
+    }  # fmt: skip
+    # Their rules are the steps, as those of methods are.
+    of_rules = {
+        "descend_with_policy", "measure_error", "fit_error_slope", "train_fixed_design",
+        "compare_designs",
+    }  # fmt: skip
+    assert {name for name, stage in STAGES.items() if not stage.step} == of_rounds | of_rules
+
+
+def test_what_a_job_found_that_is_for_its_log_is_not_told(handler, tmp_path, capsys):
+    log = logged(tmp_path, "deconvolve", "a distance")
+    starts(handler, 4, log)
+    ends(handler, 4)
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.split() == ["Estimate", "(0", "s)"]
 
 
 # --- the jobs' side -----------------------------------------------------------------------------

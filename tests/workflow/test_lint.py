@@ -9,14 +9,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# A rule stands beside the functions that only it uses. There is one environment for all rules. As
-# parameters, the places of Python and of the program would repeat the solves where they differ. The
-# name of the rule is one of Snakemake's own words.
+# A rule stands beside the functions that only it uses. There is one environment for all rules.
 NOT_FOLLOWED = {
     "Mixed rules and functions in same snakefile.",
-    "Shell command directly uses variable PROJECT from outside of the rule",
-    "Shell command directly uses variable rule from outside of the rule",
-    "Shell command directly uses variable sys from outside of the rule",
     "Specify a conda environment or container for each rule.",
 }
 

@@ -6,16 +6,20 @@ import json
 import os
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 from snakemake.io import IOFile
+from snakemake.iocontainers import OutputFiles
 from snakemake.persistence import MetadataRecord
 from snakemake.persistence.file import FilePersistence
 
 from popinv.cli.verify import verified
 from popinv.config.loading import load
+from popinv.config.observations import FileObservations
+from popinv.config.study import Study
 from popinv.errors import DataError
 from popinv.forward.external.files import simulator_hash
 from popinv.forward.section import ForwardSection
@@ -34,11 +38,11 @@ from popinv.workflow.records import (
     Record,
     content_of,
     hashed,
-    job_record,
     read_record,
-    settings_of,
+    record_of,
 )
-from popinv.workflow.stages import has_chunk
+from popinv.workflow.resources import has_chunk
+from popinv.workflow.stages import STAGES
 
 SETTINGS = {"seed": 1, "code": "abc"}
 # What JSON can hold, and what a path or a number can be.
@@ -285,6 +289,7 @@ def test_a_folder_that_cannot_be_read_ends_the_run(results, monkeypatch):
 
 
 CHUNKS = 5
+WILDCARDS = {"study": "tiny", "round": "0", "policy": "full"}
 SOLVED = {
     "seed": 1,
     "study": {"forward": {"kind": "lorenz96"}},
@@ -312,11 +317,14 @@ class Chunks:
     def write(
         self, rule: str, inputs: list[Path], output: Path, name: str = "", **settings: Any
     ) -> None:
-        """Write a record, as the program does that is no script."""
-        job_record(
-            rule=rule, wildcards={"study": "tiny", "round": "0"}, params=SOLVED | settings,
-            inputs=map(str, inputs), outputs=[str(output)], seconds=1.0,
-        ).write(self.folder / "made" / f"{name or rule}.json")  # fmt: skip
+        """Write the record of a job."""
+        made = self.folder / "made" / f"{name or rule}.json"
+        job = SimpleNamespace(
+            rule=rule, wildcards=WILDCARDS, params=SOLVED | settings,
+            input=[str(path) for path in inputs],
+            output=OutputFiles(fromdict={"own": str(output), "made": str(made)}),
+        )  # fmt: skip
+        record_of(job, 1.0).write(made)
 
     def doubts(self, **now: Any) -> dict[str, str]:
         """Return what is in doubt where Snakemake remembers nothing."""
@@ -374,12 +382,6 @@ def test_the_proposals_of_all_chunks_are_read_once(solved, monkeypatch):
     assert read == ["proposals"]
 
 
-def test_the_settings_of_a_command_are_those_of_a_script(solved):
-    of_script = {name: value for name, value in SOLVED.items() if name != "code"}
-    command = {"settings": json.dumps(of_script), "code": "c"}
-    assert settings_of(command) == settings_of(SOLVED) == SOLVED
-
-
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
@@ -406,6 +408,34 @@ def test_chunks_and_what_is_collected_are_foreign_with_another_simulator(
     for name in ("solves", *map(str, range(CHUNKS))):
         assert verdicts[name].state == ("foreign" if why else "whole")
         assert why in verdicts[name].why
+
+
+@pytest.mark.parametrize("rule", ["descend_with_policy", "draw_population", "deconvolve"])
+def test_a_job_is_compared_with_the_sections_that_its_stage_gives_it(solved, tiny, rule):
+    config = load(tiny)
+    study, stage = config.studies["tiny"], STAGES[rule]
+
+    def verdict(of: Study) -> Verdict:
+        sections = {"seed": of.seed, "study": stage.sections_of(of, WILDCARDS)}
+        # Where this workflow is a module, its rules have a prefix.
+        solved.write(f"other_{rule}", [], solved.solves, "collect_solves", **sections)
+        (found,) = (v for v in verify(solved.folder, config) if v.path == str(solved.solves))
+        return found
+
+    assert verdict(study).state == "whole"
+    truth = study.synthetic().truth.replace(law={"mean": 0.7, "standard_deviation": 0.4,
+                                                 "length": 0.3})  # fmt: skip
+    observations = study.observations.replace(truth=truth)
+    descent = study.descent.replace(iterations=61)
+    changed = verdict(study.model_copy(update={"observations": observations, "descent": descent}))
+    part = "law.start.mean was 0.7" if rule == "draw_population" else "descent.iterations was 61"
+    assert changed.state == "foreign"
+    assert part in changed.why
+    # The observations of a file have no truth from which they are drawn.
+    config.studies["tiny"] = study.model_copy(
+        update={"observations": FileObservations(file="y.csv")}
+    )
+    assert (verdict(study).state == "foreign") == (rule == "draw_population")
 
 
 def test_a_study_has_the_chunks_that_its_configuration_asks_for(tiny):

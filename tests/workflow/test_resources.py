@@ -83,22 +83,14 @@ def test_every_rule_asks_for_memory_and_time():
             # A test problem of a method has one size, and says itself what that needs.
             assert re.search(r"mem_mb=\d+,\n\s+runtime=\d+,", resources), name
             continue
-        # The rule is named, since another workflow may give it another name. The chunks, whose
-        # arrays ask alike, ask by another function.
-        for key, function, convert in (
-            ("mem_mb", "memory", "memory_mb"),
-            ("runtime", "runtime", "runtime_minutes"),
-        ):
-            alone = f'{key}={function}("{name}"),'
-            alike = f'{key}=of_array("{name}", {convert}),'
-            assert alone in resources or alike in resources, name
+        # The rule is named, since another workflow may give it another name.
+        assert re.search(rf'\*\*request_of\("{name}"(, of_array=True)?\),', resources), name
 
 
 def test_every_method_asks_for_memory_and_time():
     text = (ROOT / "workflow" / "rules" / "methods.smk").read_text()
     uses = text.split('f"use_{method.name}"', 1)[1]
-    assert 'mem_mb=memory(f"use_{method.name}"),' in uses
-    assert 'runtime=runtime(f"use_{method.name}"),' in uses
+    assert '**request_of(f"use_{method.name}"),' in uses
     for check in (check for paper in PAPERS for check in paper.checks):
         assert check.megabytes >= 1000
         assert check.minutes >= 20

@@ -1,11 +1,5 @@
 """The rounds: propose, solve, collect, train, and update the estimate of the population."""
 
-import hashlib
-import json
-from pathlib import Path
-
-from popinv.sections.base import plain
-
 
 def earlier(*artefacts):
     """Input function: the named artefacts of the previous round, or nothing if there is none."""
@@ -27,11 +21,6 @@ def choosing(wildcards):
     return {}
 
 
-def chooses(wildcards):
-    """Whether a surrogate chooses a round's solves; elsewhere they are plain draws."""
-    return bool(choosing(wildcards))
-
-
 def known_quantities(wildcards):
     """Input function: the observed systems, where they have a design or covariates."""
     if not study_of(wildcards).has_known():
@@ -39,38 +28,11 @@ def known_quantities(wildcards):
     return {"observations": f"<results>/{wildcards.study}/observations.zarr.zip"}
 
 
-def distributed_settings(wildcards):
-    """Params function: the settings of a command that is not a script, as JSON."""
-    study = study_of(wildcards)
-    settings = {
-        "seed": study.seed,
-        "study": {"forward": plain(study.forward)},
-        "chunk_size": study.active_learning.chunk_size,
-        "simulator": study.simulator_hash(),
-    }
-    return json.dumps(settings, sort_keys=True)
-
-
-def program_of(rule):
-    """Hash of the program that a rule's command runs, which Snakemake does not watch as a script."""
-    program = Path(PROJECT, "workflow/scripts", f"{rule}.py").read_bytes()
-    return hashlib.sha256(program).hexdigest()[:16]
-
-
-code_of_chunk = code_of("solve_chunk", "solver")
-code_of_shared_chunk = code_of("solve_chunk_distributed")
-
-
 def solved_by(wildcards):
     """Params function: what the chunks of a round say that they were made with."""
     study = study_of(wildcards)
-    code = code_of_shared_chunk if study.ranks() > 1 else code_of_chunk
+    code = code_of("solve_chunk_distributed" if study.ranks() > 1 else "solve_chunk")
     return {"forward": study.forward, "simulator": study.simulator_hash(), "code": code(wildcards)}
-
-
-def judges(wildcards):
-    """Whether there is a surrogate to judge on the fresh solves."""
-    return previous_round(study_of(wildcards), wildcards.round) is not None
 
 
 def judged(wildcards):
@@ -98,11 +60,9 @@ rule propose_parameters:
     wildcard_constraints:
         round="check|fixed|[0-9]+",
     resources:
-        mem_mb=memory("propose_parameters"),
-        runtime=runtime("propose_parameters"),
+        **request_of("propose_parameters"),
     params:
         **params_of("propose_parameters"),
-        code=code_of("propose_parameters", "law", late=chooses),
     message:
         "{wildcards.study}, round {wildcards.round}: proposing parameters to solve"
     script:
@@ -123,11 +83,9 @@ rule solve_chunk:
     wildcard_constraints:
         study=studies(shared=False),
     resources:
-        mem_mb=of_array("solve_chunk", memory_mb),
-        runtime=of_array("solve_chunk", runtime_minutes),
+        **request_of("solve_chunk", of_array=True),
     params:
         **params_of("solve_chunk"),
-        code=code_of_chunk,
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk}"
     script:
@@ -150,28 +108,18 @@ rule solve_chunk_distributed:
         study=studies(shared=True),
     threads: lambda wildcards: study_of(wildcards).ranks()
     resources:
-        mem_mb=memory("solve_chunk_distributed"),
-        runtime=runtime("solve_chunk_distributed"),
+        **request_of("solve_chunk_distributed"),
         # Threads are for a workstation, on which the processes take that many cores. For Slurm they
         # are tasks of one core.
-        mpi=launcher,
+        mpi=lambda wildcards: default_launcher(),
         tasks=lambda wildcards: study_of(wildcards).ranks(),
         cpus_per_task=1,
     params:
-        settings=distributed_settings,
-        code=code_of_shared_chunk,
-        program=program_of("solve_chunk_distributed"),
+        **params_of("solve_chunk_distributed"),
     message:
         "{wildcards.study}, round {wildcards.round}: solving chunk {wildcards.chunk} together"
-    shell:
-        # Snakemake sets the first of these to the number of threads.
-        "OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1"
-        " {resources.mpi} -n {resources.tasks} {sys.executable} -m mpi4py"
-        " {PROJECT}/workflow/scripts/solve_chunk_distributed.py"
-        " {input.proposals:q} {output.solves:q} {output.made:q} --rule {rule}"
-        " --study {wildcards.study:q} --round {wildcards.round} --chunk {wildcards.chunk}"
-        " --settings {params.settings:q} --code {params.code} --program {params.program}"
-        " > {log:q} 2>&1"
+    script:
+        "../scripts/stage.py"
 
 
 # Gather the chunks, count failures, and judge the last surrogate on these fresh solves.
@@ -192,12 +140,10 @@ rule collect_solves:
     benchmark:
         "<results>/{study}/benchmarks/collect_solves.{round}.tsv"
     resources:
-        mem_mb=memory("collect_solves"),
-        runtime=runtime("collect_solves"),
+        **request_of("collect_solves"),
     params:
         **params_of("collect_solves"),
         solver=solved_by,
-        code=code_of("collect_solves", late=judges, late_uses=("law", "noise")),
     message:
         "{wildcards.study}, round {wildcards.round}: collecting the solves"
     script:
@@ -233,11 +179,9 @@ for count in sorted({rounds_at_once(study) for study in STUDIES.values()} - {0})
             study=studies(rounds_at_once=count),
         threads: processes("run_rounds")
         resources:
-            mem_mb=memory("run_rounds"),
-            runtime=runtime("run_rounds"),
+            **request_of("run_rounds"),
         params:
             **params_of("run_rounds"),
-            code=code_of("run_rounds", "law", "noise", "solver"),
         message:
             "{wildcards.study}: the rounds: solving, training, and estimating"
         script:
@@ -263,11 +207,9 @@ rule train_surrogate:
         round="[0-9]+",
         study=studies(rounds_at_once=0),
     resources:
-        mem_mb=memory("train_surrogate"),
-        runtime=runtime("train_surrogate"),
+        **request_of("train_surrogate"),
     params:
         **params_of("train_surrogate"),
-        code=code_of("train_surrogate", "law"),
     message:
         "{wildcards.study}, round {wildcards.round}: training the surrogate"
     script:
@@ -292,11 +234,9 @@ rule update_population:
         study=studies(rounds_at_once=0),
     threads: processes("update_population")
     resources:
-        mem_mb=memory("update_population"),
-        runtime=runtime("update_population"),
+        **request_of("update_population"),
     params:
         **params_of("update_population"),
-        code=code_of("update_population", "law", "noise"),
     message:
         "{wildcards.study}, round {wildcards.round}: updating the population estimate"
     script:

@@ -47,11 +47,9 @@ rule descend_with_policy:
     wildcard_constraints:
         policy="full|plain",
     resources:
-        mem_mb=memory("descend_with_policy"),
-        runtime=runtime("descend_with_policy"),
+        **request_of("descend_with_policy"),
     params:
         **params_of("descend_with_policy"),
-        code=code_of("descend_with_policy", "law", "noise"),
     message:
         "{wildcards.study}: descending with the policy {wildcards.policy}"
     script:
@@ -73,11 +71,9 @@ rule fit_two_stage:
         "<results>/{study}/benchmarks/fit_two_stage.tsv"
     threads: processes("fit_two_stage")
     resources:
-        mem_mb=memory("fit_two_stage"),
-        runtime=runtime("fit_two_stage"),
+        **request_of("fit_two_stage"),
     params:
         **params_of("fit_two_stage"),
-        code=code_of("fit_two_stage", "law", "noise"),
     message:
         "{wildcards.study}: fitting each system by itself"
     script:
@@ -98,13 +94,9 @@ rule sample_hierarchical:
     benchmark:
         "<results>/{study}/benchmarks/sample_hierarchical.tsv"
     resources:
-        mem_mb=memory("sample_hierarchical"),
-        runtime=runtime("sample_hierarchical"),
+        **request_of("sample_hierarchical"),
     params:
         **params_of("sample_hierarchical"),
-        code=code_of(
-            "sample_hierarchical", "law", "noise", also=("popinv.baselines.numpyro_sampler",)
-        ),
     message:
         "{wildcards.study}: sampling the posterior of law and noise"
     script:
@@ -126,8 +118,7 @@ rule compare_baselines:
     benchmark:
         "<results>/{study}/benchmarks/compare_baselines.tsv"
     resources:
-        mem_mb=memory("compare_baselines"),
-        runtime=runtime("compare_baselines"),
+        **request_of("compare_baselines"),
     params:
         code=code_of("compare_baselines"),
     message:

@@ -30,8 +30,11 @@ from popinv.workflow.processor import numerics_environment
 from popinv.workflow.ranks import default_launcher
 from popinv.workflow.records import identity_of
 from popinv.workflow.resources import (
+    COUNTS,
     RULES,
     demand,
+    has_chunk,
+    is_in_parts,
     memory_mb,
     processes_of,
     rounds_at_once,
@@ -39,7 +42,7 @@ from popinv.workflow.resources import (
     runtime_minutes,
 )
 from popinv.workflow.rounds import chunk_count, previous_round, solve_count
-from popinv.workflow.stages import STAGES, call_of, has_chunk, is_in_parts, modules_of
+from popinv.workflow.stages import STAGES, Stage, call_of, modules_of
 
 STARTED = time.time()
 
@@ -112,7 +115,7 @@ def of_study(question):
 
 
 def params_of(rule):
-    """Params of the rule of a stage, but for the fingerprint of its code.
+    """Params of the rule of a stage.
 
     Sections travel in a dict: Snakemake follows the changes of builtin types alone, by what they
     print.
@@ -126,40 +129,40 @@ def params_of(rule):
     if stage.sections or stage.instead:
         params["study"] = of_job(stage.sections_of)
     if stage.checkpoint:
-        params["checkpoint"] = checkpoint_of(stage.checkpoint)
-    return params | ({"stage": call_of(rule)} if stage.part else {})
+        params["checkpoint"] = checkpoint_of(rule)
+    return params | ({"stage": call_of(rule)} if stage.part else {}) | {"code": code_of(rule)}
 
 
-def code_of(rule, *uses, also=(), late=lambda wildcards: True, late_uses=()):
-    """Params function: fingerprint of a rule's stage and of the kinds that its study names.
+def code_of(rule, *uses, also=()):
+    """Params function: fingerprint of a rule's code and of the kinds that its study names.
 
-    ``uses`` names what the stage uses of the study (see popinv.workflow.fingerprint), and ``also``
-    modules that it imports by name. ``late`` is whether a job runs what its stage imports within
-    functions; such a job has ``late_uses`` as well. The code of a rule that is no stage is its
-    script's.
+    The code of a rule is its stage's, as the list of the stages says, or else its script's.
+    ``uses`` and ``also`` are those of a rule that is not in the list.
     """
-    modules = modules_of(rule)
+    stage, modules = STAGES.get(rule, Stage(uses=uses, also=also)), modules_of(rule)
     script = f"{PROJECT}/workflow/scripts/{'stage' if modules else rule}.py"
 
     @signed
     def code(wildcards):
-        study, is_late = study_of(wildcards), late(wildcards)
-        kinds = kind_modules(study, *uses, *(late_uses if is_late else ()))
+        study = study_of(wildcards)
+        late = stage.late(study, wildcards)
+        kinds = kind_modules(study, *stage.uses, *(stage.late_uses if late else ()))
         others = study.surrogate.modules_of_others()
-        return fingerprint(script, *modules, *kinds, *also, late=is_late, without=others)
+        return fingerprint(script, *modules, *kinds, *stage.also, late=late, without=others)
 
     return code
 
 
-def never(wildcards):
-    """No job of the rule runs what its stage imports within functions."""
-    return False
-
-
-def checkpoint_of(job):
+def checkpoint_of(rule):
     """Params function: where a job keeps its progress, which outlives a kill."""
     folder = Path(config["results"], ".checkpoints")
-    return lambda wildcards: str(folder / wildcards.study / f"{job.format(**wildcards)}.zarr.zip")
+
+    @signed
+    def checkpoint(wildcards):
+        job = ".".join([rule, *(wildcards[name] for name in STAGES[rule].wildcards)])
+        return str(folder / wildcards.study / f"{job}.zarr.zip")
+
+    return checkpoint
 
 
 def code_alone(rule, *also):
@@ -349,22 +352,33 @@ def needed(rule, study, wildcards):
     file = times_file_of(study)
     times = None if file is None else solve_times_of(file)
     measured = None if times is None else times.each
-    counts = {
-        name: int(wildcards[name]) for name in ("systems", "solves") if name in wildcards.keys()
-    }
+    counts = {name: int(wildcards[name]) for name in COUNTS if name in wildcards.keys()}
     return demand_of(rule, study, measured, **counts)
 
 
-def memory(rule):
-    """Resource function: megabytes that a job requests, twice as many at each further attempt.
+def request_of(rule, of_array=False):
+    """Resources of a rule: what a job requests, twice as much at each further attempt.
 
-    The rule is named, since it has another name where this workflow is a module.
+    The rule is named, since it has another name where this workflow is a module. All jobs of a Slurm
+    array, which may be of several studies, are given what its first one requests: these request what
+    the largest job of any study needs.
     """
-    return signed(
-        lambda wildcards, attempt, threads: memory_mb(
-            needed(rule, wildcards.study, wildcards), attempt, threads
-        )
-    )
+    alone = [name for name, study in STUDIES.items() if study.ranks() == 1]
+
+    def demands(wildcards):
+        return [
+            needed(rule, study, wildcards) for study in (alone if of_array else [wildcards.study])
+        ]
+
+    @signed
+    def memory(wildcards, attempt, threads):
+        return max(memory_mb(each, attempt, threads) for each in demands(wildcards))
+
+    @signed
+    def runtime(wildcards, attempt):
+        return max(runtime_minutes(each, attempt) for each in demands(wildcards))
+
+    return {"mem_mb": memory, "runtime": runtime}
 
 
 def processes(rule):
@@ -377,34 +391,6 @@ def processes(rule):
     if not shares:
         return 1
     return signed(lambda wildcards: processes_of(needed(rule, wildcards.study, wildcards)))
-
-
-def runtime(rule):
-    """Resource function: minutes that a job requests, twice as many at each further attempt."""
-    return signed(
-        lambda wildcards, attempt: runtime_minutes(
-            needed(rule, wildcards.study, wildcards), attempt
-        )
-    )
-
-
-def of_array(rule, convert):
-    """Resource function: the largest request of the chunks of any study.
-
-    All jobs of a Slurm array, which may be of several studies, are given what its first one requests.
-    """
-
-    @signed
-    def most(wildcards, attempt):
-        studies = [name for name, study in STUDIES.items() if study.ranks() == 1]
-        return max(convert(needed(rule, name, wildcards), attempt) for name in studies)
-
-    return most
-
-
-def launcher(wildcards):
-    """Resource function: the launcher of the MPI processes, within a Slurm job and elsewhere."""
-    return default_launcher()
 
 
 def refuse_limited_arrays(jobs):

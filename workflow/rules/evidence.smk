@@ -51,11 +51,9 @@ rule measure_error:
         systems="[0-9]+",
     threads: processes("measure_error")
     resources:
-        mem_mb=memory("measure_error"),
-        runtime=runtime("measure_error"),
+        **request_of("measure_error"),
     params:
         **params_of("measure_error"),
-        code=code_of("measure_error", "law", "noise", "true_noise"),
     message:
         "{wildcards.study}: estimating from new data sets of {wildcards.systems} systems"
     script:
@@ -81,11 +79,9 @@ rule fit_error_slope:
     benchmark:
         "<results>/{study}/benchmarks/fit_error_slope.tsv"
     resources:
-        mem_mb=memory("fit_error_slope"),
-        runtime=runtime("fit_error_slope"),
+        **request_of("fit_error_slope"),
     params:
         **params_of("fit_error_slope"),
-        code=code_of("fit_error_slope"),
     message:
         "{wildcards.study}: fitting how the errors fall with the number of systems"
     script:
@@ -108,11 +104,9 @@ rule train_fixed_design:
     wildcard_constraints:
         solves="[0-9]+",
     resources:
-        mem_mb=memory("train_fixed_design"),
-        runtime=runtime("train_fixed_design"),
+        **request_of("train_fixed_design"),
     params:
         **params_of("train_fixed_design"),
-        code=code_of("train_fixed_design", "law"),
     message:
         "{wildcards.study}: training on {wildcards.solves} solves of a broad design"
     script:
@@ -141,11 +135,9 @@ rule compare_designs:
     benchmark:
         "<results>/{study}/benchmarks/compare_designs.tsv"
     resources:
-        mem_mb=memory("compare_designs"),
-        runtime=runtime("compare_designs"),
+        **request_of("compare_designs"),
     params:
         **params_of("compare_designs"),
-        code=code_of("compare_designs"),
     message:
         "{wildcards.study}: comparing active learning with a fixed design"
     script:
@@ -175,11 +167,9 @@ rule replicate_study:
     wildcard_constraints:
         block="[0-9]+",
     resources:
-        mem_mb=memory("replicate_study"),
-        runtime=runtime("replicate_study"),
+        **request_of("replicate_study"),
     params:
         **params_of("replicate_study"),
-        code=code_of("replicate_study", "law", "noise", "solver"),
     message:
         "{wildcards.study}: repeating the study on new data, block {wildcards.block}"
     script:
@@ -205,11 +195,9 @@ rule measure_calibration:
     benchmark:
         "<results>/{study}/benchmarks/measure_calibration.tsv"
     resources:
-        mem_mb=memory("measure_calibration"),
-        runtime=runtime("measure_calibration"),
+        **request_of("measure_calibration"),
     params:
         **params_of("measure_calibration"),
-        code=code_of("measure_calibration"),
     message:
         "{wildcards.study}: counting how often the intervals hold the truth"
     script:

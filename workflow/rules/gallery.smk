@@ -43,11 +43,9 @@ rule draw_systems:
     benchmark:
         "<results>/{study}/benchmarks/draw_systems.tsv"
     resources:
-        mem_mb=memory("draw_systems"),
-        runtime=runtime("draw_systems"),
+        **request_of("draw_systems"),
     params:
         **params_of("draw_systems"),
-        code=code_of("draw_systems", "states", "law", "noise"),
     message:
         "{wildcards.study}: drawing a few systems whole"
     script:
@@ -69,11 +67,9 @@ rule draw_noise:
     benchmark:
         "<results>/{study}/benchmarks/draw_noise.tsv"
     resources:
-        mem_mb=memory("draw_noise"),
-        runtime=runtime("draw_noise"),
+        **request_of("draw_noise"),
     params:
         **params_of("draw_noise"),
-        code=code_of("draw_noise", "noise"),
     message:
         "{wildcards.study}: drawing the noise before and after"
     script:

@@ -53,11 +53,9 @@ rule deconvolve:
     # Intervals, figures and assessment wait for it; only the assessment waits for the oracles.
     priority: 1
     resources:
-        mem_mb=memory("deconvolve"),
-        runtime=runtime("deconvolve"),
+        **request_of("deconvolve"),
     params:
         **params_of("deconvolve"),
-        code=code_of("deconvolve", "law", "noise"),
     message:
         "{wildcards.study}: recovering the law and the noise"
     script:
@@ -83,11 +81,9 @@ rule maximise_likelihoods:
     priority: 2
     threads: processes("maximise_likelihoods")
     resources:
-        mem_mb=memory("maximise_likelihoods"),
-        runtime=runtime("maximise_likelihoods"),
+        **request_of("maximise_likelihoods"),
     params:
         **params_of("maximise_likelihoods"),
-        code=code_of("maximise_likelihoods", "law", "noise", "solver"),
     message:
         "{wildcards.study}: maximising pseudo-likelihood and likelihood"
     script:
@@ -123,11 +119,9 @@ rule consult_oracle:
         known="noise|law",
     threads: processes("consult_oracle")
     resources:
-        mem_mb=memory("consult_oracle"),
-        runtime=runtime("consult_oracle"),
+        **request_of("consult_oracle"),
     params:
         **params_of("consult_oracle"),
-        code=code_of("consult_oracle", "law", "noise", "true_noise", "solver"),
     message:
         "{wildcards.study}: estimating with the {wildcards.known} known"
     script:
@@ -150,11 +144,9 @@ rule resample_systems:
     priority: 1
     threads: processes("resample_systems")
     resources:
-        mem_mb=memory("resample_systems"),
-        runtime=runtime("resample_systems"),
+        **request_of("resample_systems"),
     params:
         **params_of("resample_systems"),
-        code=code_of("resample_systems", "law", "noise"),
     message:
         "{wildcards.study}: resampling systems for confidence intervals"
     script:
@@ -176,11 +168,9 @@ rule gather_answer:
     benchmark:
         "<results>/{study}/benchmarks/gather_answer.tsv"
     resources:
-        mem_mb=memory("gather_answer"),
-        runtime=runtime("gather_answer"),
+        **request_of("gather_answer"),
     params:
         **params_of("gather_answer"),
-        code=code_of("gather_answer", "law", "noise"),
     message:
         "{wildcards.study}: gathering the answer"
     script:
@@ -206,11 +196,9 @@ rule assess_population:
         "<results>/{study}/benchmarks/assess_population.tsv"
     threads: processes("assess_population")
     resources:
-        mem_mb=memory("assess_population"),
-        runtime=runtime("assess_population"),
+        **request_of("assess_population"),
     params:
         **params_of("assess_population"),
-        code=code_of("assess_population", "law", "noise"),
     message:
         "{wildcards.study}: assessing the answer"
     script:
@@ -251,11 +239,9 @@ rule plot_figures:
     benchmark:
         "<results>/{study}/benchmarks/plot_figures.tsv"
     resources:
-        mem_mb=memory("plot_figures"),
-        runtime=runtime("plot_figures"),
+        **request_of("plot_figures"),
     params:
         **params_of("plot_figures"),
-        code=code_of("plot_figures", "law", "noise"),
     message:
         "{wildcards.study}: drawing the figures"
     script:

@@ -100,8 +100,7 @@ for method in METHODS.values():
             f"<results>/{{study}}/benchmarks/use_{method.name}.tsv"
         threads: processes(f"use_{method.name}")
         resources:
-            mem_mb=memory(f"use_{method.name}"),
-            runtime=runtime(f"use_{method.name}"),
+            **request_of(f"use_{method.name}"),
         params:
             given=study_sections(method),
             module=method.module,

@@ -27,11 +27,9 @@ rule refit_without_tested:
         study=studies(synthetic=False),
     threads: processes("refit_without_tested")
     resources:
-        mem_mb=memory("refit_without_tested"),
-        runtime=runtime("refit_without_tested"),
+        **request_of("refit_without_tested"),
     params:
         **params_of("refit_without_tested"),
-        code=code_of("refit_without_tested", "law", "noise", "solver"),
     message:
         "{wildcards.study}: refitting the answer without the systems that it is tested on"
     script:
@@ -62,11 +60,9 @@ rule score_systems:
         "<results>/{study}/benchmarks/score_systems.tsv"
     threads: processes("score_systems")
     resources:
-        mem_mb=memory("score_systems"),
-        runtime=runtime("score_systems"),
+        **request_of("score_systems"),
     params:
         **params_of("score_systems"),
-        code=code_of("score_systems", "law", "noise", "solver"),
     message:
         "{wildcards.study}: scoring the tested systems"
     script:

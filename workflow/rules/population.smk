@@ -16,11 +16,9 @@ rule draw_population:
         round="truth|systems_[0-9]+",
         study=studies(synthetic=True),
     resources:
-        mem_mb=memory("draw_population"),
-        runtime=runtime("draw_population"),
+        **request_of("draw_population"),
     params:
         **params_of("draw_population"),
-        code=code_of("draw_population", "law"),
     message:
         "{wildcards.study}, {wildcards.round}: drawing a population from its true law"
     script:
@@ -43,11 +41,9 @@ rule simulate_observations:
     wildcard_constraints:
         study=studies(synthetic=True, in_parts=False),
     resources:
-        mem_mb=memory("simulate_observations"),
-        runtime=runtime("simulate_observations"),
+        **request_of("simulate_observations"),
     params:
         **params_of("simulate_observations"),
-        code=code_of("simulate_observations", "law", "true_noise", "solver", late=never),
     message:
         "{wildcards.study}: drawing a population from its true law, solving, and observing it"
     script:
@@ -73,11 +69,9 @@ rule observe_population:
     wildcard_constraints:
         study=studies(synthetic=True, in_parts=True),
     resources:
-        mem_mb=memory("observe_population"),
-        runtime=runtime("observe_population"),
+        **request_of("observe_population"),
     params:
         **params_of("observe_population"),
-        code=code_of("observe_population", "law", "true_noise"),
     message:
         "{wildcards.study}: observing the population through noise"
     script:
@@ -99,11 +93,9 @@ rule import_observations:
     wildcard_constraints:
         study=studies(synthetic=False),
     resources:
-        mem_mb=memory("import_observations"),
-        runtime=runtime("import_observations"),
+        **request_of("import_observations"),
     params:
         **params_of("import_observations"),
-        code=code_of("import_observations", "forward"),
     message:
         "{wildcards.study}: reading the observations from {input.file}"
     script:

@@ -115,14 +115,13 @@ rule write_study_page:
     benchmark:
         "<results>/{study}/benchmarks/write_study_page.tsv"
     resources:
-        mem_mb=memory("write_study_page"),
-        runtime=runtime("write_study_page"),
+        **request_of("write_study_page"),
     params:
         seed=seed_of,
         study=lambda wildcards: {"whole": study_of(wildcards)},
         alone=ALONE,
         look=templates_hash(),
-        code=code_of("write_study_page", "law", "noise"),
+        code=code_of("write_study_page"),
     message:
         "{wildcards.study}: writing its page"
     script:

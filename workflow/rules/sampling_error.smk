@@ -14,11 +14,9 @@ rule repeat_solves:
     benchmark:
         "<results>/{study}/benchmarks/repeat_solves.tsv"
     resources:
-        mem_mb=memory("repeat_solves"),
-        runtime=runtime("repeat_solves"),
+        **request_of("repeat_solves"),
     params:
         **params_of("repeat_solves"),
-        code=code_of("repeat_solves", "solver", "law"),
     message:
         "{wildcards.study}: repeating solves for their sampling error"
     script:

@@ -12,7 +12,7 @@ from popinv.config.study import Config, Study
 from popinv.forward.solve_times import measured_times
 from popinv.workflow.benchmarks import asked_and_taken
 from popinv.workflow.preflight import Machine, check_fits, check_jobs, disk_megabytes, stages
-from popinv.workflow.resources import Demand, memory_mb, runtime_minutes
+from popinv.workflow.resources import memory_mb, runtime_minutes
 
 
 def plan(config: Config) -> str:
@@ -29,12 +29,12 @@ def plan(config: Config) -> str:
     for name, study in config.studies.items():
         rows = [["stage", "jobs", "each", "memory", "request"]]
         for stage in stages(study, _measured(study, config)):
-            memory = f"{stage.megabytes:,.0f} MB"
-            request = f"{memory_mb(Demand(stage.megabytes, stage.seconds)):,} MB"
-            rows.append([stage.rule, f"{stage.jobs:,}", duration(stage.seconds), memory, request])
-            seconds += stage.jobs * stage.seconds
+            needed = stage.demand
+            memory, request = f"{needed.megabytes:,.0f} MB", f"{memory_mb(needed):,} MB"
+            rows.append([stage.rule, f"{stage.jobs:,}", duration(needed.seconds), memory, request])
+            seconds += stage.jobs * needed.seconds
             jobs += stage.jobs
-            most = max(most, stage.megabytes)
+            most = max(most, needed.megabytes)
         disk += disk_megabytes(study)
         heading, times = f"{name}: from nothing to the figures", _known_times(name, study, config)
         blocks.append("\n".join(filter(None, [heading, *_table(rows), times])))

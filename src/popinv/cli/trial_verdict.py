@@ -42,7 +42,7 @@ def verdict(
             f"and {tolerated}. Correct the simulator for these parameters, start the law where it "
             "works (law.start, law.spread), or raise the tolerated share"
         ]
-    whole = sum(stage.jobs * stage.seconds for stage in stages(study, seconds))
+    whole = sum(stage.jobs * stage.demand.seconds for stage in stages(study, seconds))
     took = f"the whole study takes at most about {duration(whole)} of one core"
     lines = [f"{failed} of {tried} solves failed; {tolerated}, so that a run goes on"]
     far = _far(study, solutions.observations[~solutions.failed], table)

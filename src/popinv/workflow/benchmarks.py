@@ -8,15 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from popinv.config.study import Study
-from popinv.workflow.resources import RULES, Demand, NotAsked, demand
+from popinv.workflow.resources import COUNTS, RULES, Demand, NotAsked, demand
 from popinv.workflow.rounds import chunk_count
-
-# The wildcards in the name of a benchmark file, after the name of the rule.
-_OF_ROUNDS = (
-    *("draw_population", "propose_parameters", "solve_chunk", "solve_chunk_distributed"),
-    *("collect_solves", "train_surrogate", "update_population"),
-)
-_OF_COUNTS = {"measure_error": "systems", "train_fixed_design": "solves"}
+from popinv.workflow.stages import STAGES, Stage, Wildcards
 
 
 @dataclass(frozen=True)
@@ -64,9 +58,11 @@ def asked_and_taken(
     """
     for file in sorted(folder.glob("*.tsv")):
         rule, *parts = file.stem.split(".")
-        if rule not in RULES or (rule in _OF_ROUNDS and not _has(study, *parts)):
+        # The wildcards follow the name of the rule.
+        wildcards = dict(zip(STAGES.get(rule, Stage()).wildcards, parts, strict=False))
+        if rule not in RULES or not _has(study, wildcards):
             continue
-        counts = {_OF_COUNTS[rule]: int(parts[0])} if rule in _OF_COUNTS else {}
+        counts = {name: int(wildcards[name]) for name in COUNTS if name in wildcards}
         try:
             row = demand(rule, study, measured, **counts)
         except NotAsked:
@@ -74,7 +70,8 @@ def asked_and_taken(
         yield row, read_job(file)
 
 
-def _has(study: Study, round_name: str, chunk: str | None = None) -> bool:
+def _has(study: Study, wildcards: Wildcards) -> bool:
+    round_name, chunk = wildcards.get("round", ""), wildcards.get("chunk")
     if round_name.isdigit() and int(round_name) > study.last_round():
         return False
     return chunk is None or int(chunk) < chunk_count(study, round_name)

@@ -38,6 +38,7 @@ from popinv.workflow.records import (
     read_record,
     settings_of,
 )
+from popinv.workflow.stages import STAGES, Stage
 
 # More lines say nothing new.
 _MOST, _MOST_LINES, _DIFFERENCES = 8, 10, 3
@@ -320,13 +321,17 @@ def _other_settings(record: Record, config: Config) -> Iterator[str]:
         **(record.settings.get("solver") or {}),
         **(record.settings.get("study") or {}),
     }
+    # Rules have a prefix where this workflow is a module.
+    stages = (stage for name, stage in STAGES.items() if record.rule.endswith(name))
+    try:
+        own = next(stages, Stage()).sections_of(study, record.wildcards)
+    except (KeyError, TypeError) as error:
+        # No such wildcard, or no truth from which it would draw.
+        yield f"the study has no such job ({error})"
+        return
     keys = type(study).model_fields
     before = {name: plain(section) for name, section in sections.items() if name in keys}
-    now = {name: plain(getattr(study, name)) for name in before}
-    if record.rule.endswith("draw_population"):
-        # It is given the true law, and the distributions of what is known, by these names.
-        before.pop("law"), before.pop("observations", None)
-        now = {name: now[name] for name in before}
+    now = {name: plain(own.get(name, getattr(study, name))) for name in before}
     if "seed" in record.settings:
         before["seed"], now["seed"] = record.settings["seed"], study.seed
     yield from differences(before, now)

@@ -22,30 +22,10 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from popinv.workflow.job import findings_of, progress_of, said_of
 from popinv.workflow.resources import row_of
+from popinv.workflow.stages import STAGES, Stage
 from popinv.workflow.terminal import StepLine, Terminal
 
-_STEPS = {
-    "Observations": (
-        "draw_population", "observe_population", "import_observations", "simulate_observations",
-    ),
-    "Rounds of solves": ("run_rounds",),
-    "Estimate": ("maximise_likelihoods", "deconvolve", "gather_answer"),
-    "Oracles": ("consult_oracle",),
-    "Resamples": ("resample_systems",),
-    "Repeated solves": ("repeat_solves",),
-    "Tests and figures": (
-        "refit_without_tested", "score_systems", "assess_population", "plot_figures",
-    ),
-    "Baselines": ("fit_two_stage", "sample_hierarchical", "compare_baselines"),
-    "Calibration": ("replicate_study", "measure_calibration"),
-    "Report": ("write_study_page", "draw_systems", "draw_noise"),
-}  # fmt: skip
-_STEP_OF = {rule: step for step, rules in _STEPS.items() for rule in rules}
 _ROUNDS = {"truth": "Observations", "0": "First solves", "check": "Check of the surrogate"}
-# What these jobs print is of interest in their logs alone.
-_UNTOLD = {
-    "propose_parameters", "solve_chunk", "train_surrogate", "maximise_likelihoods", "deconvolve",
-}  # fmt: skip
 # Lines of a log that are printed where a job has failed.
 _LINES_OF_FAILURE = 20
 _OF_FAILED_JOBS = re.compile(r"Exiting because|WorkflowError:\s*At least|Error in rule")
@@ -102,8 +82,8 @@ def step_of(rule: str, wildcards: Mapping[str, str]) -> tuple[str, str]:
     """
     study, round_name = wildcards.get("study", ""), wildcards.get("round", "")
     plain = row_of(rule)
-    if plain in _STEP_OF:
-        return study, _STEP_OF[plain]
+    if plain in STAGES and STAGES[plain].step:
+        return study, STAGES[plain].step
     if round_name.isdigit() or round_name in _ROUNDS:
         return study, _ROUNDS.get(round_name, f"Round {round_name}")
     return study, plain.removeprefix("use_").replace("_", " ").capitalize()
@@ -184,7 +164,8 @@ class Display:
         step.done += 1
         self._ended += 1
         self._seconds += PLANNED.seconds.get((*job.step, job.rule), 0.0)
-        if job.rule not in _UNTOLD and (found := findings_of(job.log)):
+        told = STAGES.get(row_of(job.rule), Stage()).told
+        if told and (found := findings_of(job.log)):
             step.found[job.rule] = found
         others = any(each.step == job.step for each in self._jobs.values())
         if not others and step.done >= PLANNED.jobs.get(job.step, 0):

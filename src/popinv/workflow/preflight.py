@@ -18,7 +18,7 @@ import psutil
 
 from popinv.config.study import Config, Study
 from popinv.errors import ConfigError
-from popinv.workflow.resources import demand
+from popinv.workflow.resources import Demand, demand
 from popinv.workflow.rounds import chunk_count, rounds_of, solve_count
 from popinv.workflow.sizes import Sizes
 from popinv.workflow.stages import jobs_of
@@ -43,18 +43,11 @@ _LARGE = (
 
 @dataclass(frozen=True)
 class JobsOfRule:
-    """The jobs of a rule.
-
-    Attributes
-    ----------
-    seconds, megabytes : float
-        Of one job; its largest.
-    """
+    """The number of a rule's jobs, and what the largest of them takes."""
 
     rule: str
     jobs: int
-    seconds: float
-    megabytes: float
+    demand: Demand
 
 
 @dataclass(frozen=True)
@@ -84,11 +77,10 @@ def stages(study: Study, measured: float | None = None) -> list[JobsOfRule]:
     measured : float, optional
         Mean seconds of a solve; without it they are assumed.
     """
-    found = []
-    for rule, jobs in jobs_of(study).items():
-        needed = demand(rule, study, measured)
-        found.append(JobsOfRule(rule, jobs, needed.seconds, needed.megabytes))
-    return found
+    return [
+        JobsOfRule(rule, jobs, demand(rule, study, measured))
+        for rule, jobs in jobs_of(study).items()
+    ]
 
 
 def disk_megabytes(study: Study) -> float:
@@ -153,11 +145,12 @@ def check_fits(config: Config, machine: Machine) -> None:
     """
     faults = []
     for name, study in config.studies.items():
-        largest = max(stages(study), key=lambda stage: stage.megabytes)
-        if largest.megabytes > machine.megabytes:
+        largest = max(stages(study), key=lambda stage: stage.demand.megabytes)
+        megabytes = largest.demand.megabytes
+        if megabytes > machine.megabytes:
             key = _largest_key(study, partial(_memory, largest.rule))
             faults.append(
-                f"studies.{name}: {largest.rule} would take {_size(largest.megabytes)} of memory, "
+                f"studies.{name}: {largest.rule} would take {_size(megabytes)} of memory, "
                 f"and this machine has {_size(machine.megabytes)}. Lower {key}."
             )
         if disk_megabytes(study) > max(machine.free_megabytes, _LEAST_DISK):

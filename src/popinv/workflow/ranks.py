@@ -80,25 +80,6 @@ def _environment(count: int) -> dict[str, str]:
     return {**kept, _STARTED: str(count)}
 
 
-def communicator_of(count: int) -> Any:
-    """Return the communicator of ``count`` processes that a launcher has started.
-
-    Raises
-    ------
-    RanksError
-        If it has another number of them.
-    """
-    from mpi4py import MPI
-
-    comm = MPI.COMM_WORLD
-    if comm.size != count:
-        # A launcher of another MPI starts that many processes with a communicator of one each.
-        raise RanksError(
-            f"{count} processes were requested, but the launcher's communicator has {comm.size}"
-        )
-    return comm
-
-
 @contextmanager
 def as_rank(snakemake: Any) -> Iterator[None]:
     """Run a job as one of the ranks that were started, or as it is.
@@ -111,7 +92,14 @@ def as_rank(snakemake: Any) -> Iterator[None]:
     if _STARTED not in os.environ:
         yield
         return
-    comm = communicator_of(int(os.environ[_STARTED]))
+    from mpi4py import MPI
+
+    comm, count = MPI.COMM_WORLD, int(os.environ[_STARTED])
+    if comm.size != count:
+        # A launcher of another MPI starts that many processes with a communicator of one each.
+        raise RanksError(
+            f"{count} processes were requested, but the launcher's communicator has {comm.size}"
+        )
     with tempfile.TemporaryDirectory() as folder:
         if comm.rank:
             _write_elsewhere(snakemake, Path(folder))

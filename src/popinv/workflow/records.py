@@ -134,13 +134,8 @@ def identity_of(printed: Iterable[str]) -> str:
 
 
 def settings_of(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a rule by name, as JSON has them.
-
-    A rule that runs a command has its parameters in ``settings``, which is JSON already.
-    """
+    """Return the parameters of a rule by name, as JSON has them."""
     settings: dict[str, Any] = json.loads(json.dumps(plain(params), sort_keys=True, default=str))
-    if isinstance(settings.get("settings"), str):
-        settings |= json.loads(settings.pop("settings"))
     return settings
 
 
@@ -165,40 +160,13 @@ def record_of(snakemake: Any, seconds: float) -> Record:
     seconds : float
         How long the job took.
     """
-    return job_record(
+    params = dict(snakemake.params.items())
+    # Benchmarks are times, which are never the same.
+    inputs = [path for path in snakemake.input if Path(path).parent.name != "benchmarks"]
+    outputs = [path for path in snakemake.output if path != snakemake.output.get(NAME)]
+    return Record(
         rule=snakemake.rule,
         wildcards=dict(snakemake.wildcards.items()),
-        params=dict(snakemake.params.items()),
-        # Benchmarks are times, which are never the same.
-        inputs=[path for path in snakemake.input if Path(path).parent.name != "benchmarks"],
-        outputs=[path for path in snakemake.output if path != snakemake.output.get(NAME)],
-        seconds=seconds,
-    )
-
-
-def job_record(
-    *,
-    rule: str,
-    wildcards: Mapping[str, str],
-    params: Mapping[str, Any],
-    inputs: Iterable[str],
-    outputs: Iterable[str],
-    seconds: float,
-) -> Record:
-    """Return the record of a job, which a command writes that is no script.
-
-    Parameters
-    ----------
-    rule, wildcards, params
-        As Snakemake has them.
-    inputs, outputs : iterable of str
-        Paths, without the path of the record.
-    seconds : float
-        How long the job took.
-    """
-    return Record(
-        rule=rule,
-        wildcards=dict(wildcards),
         settings=settings_of(params),
         identity=identity(params.values()),
         inputs={str(path): content_of(path) for path in inputs},

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from popinv.config.study import Study
 from popinv.methods.method import Amount, StudySizes
 from popinv.methods.registry import METHODS
-from popinv.workflow.rounds import solves_at_once
+from popinv.workflow.rounds import chunk_count, is_evidence, solves_at_once
 from popinv.workflow.sizes import Sizes, megabytes
 
 # Snakemake's processes around a job count towards its memory: up to three of 145 MB.
@@ -37,6 +37,10 @@ _SECONDS_OF_A_PROCESS, _MEGABYTES_OF_A_PROCESS, _MOST_PROCESSES = 60.0, 150, 32
 # Rounds whose trainings and estimates are planned with fewer seconds are one job. Rounds of
 # the default study are planned with 60 s and take 10 s.
 _ROUNDS_AT_ONCE_SECONDS = 120.0
+
+
+COUNTS = ("systems", "solves")
+"""Wildcards of the evidence that take the place of the study's numbers."""
 
 
 class NotAsked(LookupError):
@@ -58,6 +62,17 @@ class Demand:
     megabytes: float
     seconds: float
     granted_seconds: float = 0.0
+
+
+Row = Callable[[Sizes], Demand]
+
+
+def _copying(megabytes: float, copies: float, seconds: float, each: float) -> Row:
+    """Return what a job takes that holds copies of all systems and solves, and computes little.
+
+    It takes ``each`` seconds for each megabyte of a copy.
+    """
+    return lambda s: Demand(megabytes + copies * s.tables, seconds + each * s.tables)
 
 
 def _training(s: Sizes) -> float:
@@ -118,16 +133,16 @@ def _replications(s: Sizes) -> Demand:
     return Demand(_again(s), count * each, count * s.granted)
 
 
-ROWS: dict[str, Callable[[Sizes], Demand]] = {
+ROWS: dict[str, Row] = {
     # Populations and solves.
-    "draw_population": lambda s: Demand(450 + s.tables, 3 + 0.1 * s.tables),
-    "observe_population": lambda s: Demand(450 + 2 * s.tables, 3 + 0.1 * s.tables),
-    "import_observations": lambda s: Demand(150 + 4 * s.tables, 3 + 0.5 * s.tables),
-    "propose_parameters": lambda s: Demand(450 + s.tables, 3 + 0.1 * s.tables),
+    "draw_population": _copying(450, 1, 3, 0.1),
+    "observe_population": _copying(450, 2, 3, 0.1),
+    "import_observations": _copying(150, 4, 3, 0.5),
+    "propose_parameters": _copying(450, 1, 3, 0.1),
     "solve_chunk": lambda s: Demand(150 + s.solver + s.chunk_tables, 3 + s.chunk_solves, s.start),
     "solve_chunk_distributed": lambda s: Demand(s.shared_solver, 3 + s.shared_solves, s.start),
     # Surrogate and solves; of these, a torch with CUDA takes 200 MB.
-    "collect_solves": lambda s: Demand(730 + 2 * s.tables, 3 + 0.1 * s.tables),
+    "collect_solves": _copying(730, 2, 3, 0.1),
     "simulate_observations": _solved_at_once,
     "repeat_solves": lambda s: Demand(
         450 + 2 * s.tables + s.solver, 5 + s.repeated_solves, s.start
@@ -147,7 +162,7 @@ ROWS: dict[str, Callable[[Sizes], Demand]] = {
     ),
     # Few systems are refitted without each of five folds. A file is taken for at least 1000.
     "refit_without_tested": lambda s: Demand(_again(s), 10 + 5 * s.resample, s.granted),
-    "gather_answer": lambda s: Demand(550 + 4 * s.tables, 3 + 0.1 * s.tables),
+    "gather_answer": _copying(550, 4, 3, 0.1),
     # Judgement and pages. A moment of drawing holds the observations twice more.
     "assess_population": lambda s: Demand(700 + _judging(s), 10 + s.judging),
     # Each system has at least four times the draws of the likelihood.
@@ -169,13 +184,13 @@ ROWS: dict[str, Callable[[Sizes], Demand]] = {
     "sample_hierarchical": lambda s: Demand(
         1200 + 6 * s.tables, 30 + 1e6 * min(s.systems, 100) * s.passing
     ),
-    "compare_baselines": lambda s: Demand(150, 3),
+    "compare_baselines": _copying(150, 0, 3, 0),
     # The estimates that measure errors start from the study's answer.
     "measure_error": lambda s: Demand(_again(s), 5 + s.study.evidence.repeats * s.estimate / 2),
-    "fit_error_slope": lambda s: Demand(450, 5),
-    "compare_designs": lambda s: Demand(600 + 6 * s.tables, 10 + 0.1 * s.tables),
+    "fit_error_slope": _copying(450, 0, 5, 0),
+    "compare_designs": _copying(600, 6, 10, 0.1),
     "replicate_study": _replications,
-    "measure_calibration": lambda s: Demand(550 + s.tables, 5),
+    "measure_calibration": _copying(550, 1, 5, 0),
 }
 """The memory and the time of the jobs of each rule of a study, except the rules of methods."""
 
@@ -247,6 +262,26 @@ def rounds_at_once(study: Study) -> int:
     if not solves_at_once(study) or _rounds_seconds(Sizes(study)) > _ROUNDS_AT_ONCE_SECONDS:
         return 0
     return study.active_learning.rounds
+
+
+def is_in_parts(study: Study, round_name: str) -> bool:
+    """Return whether the parts of a round are jobs of their own, its chunks among them.
+
+    One job makes all rounds where they take seconds (:func:`rounds_at_once`), except rounds of the
+    evidence.
+    """
+    return is_evidence(round_name) or not rounds_at_once(study)
+
+
+def has_chunk(study: Study, wildcards: Mapping[str, str]) -> bool:
+    """Return whether a study has a job with these wildcards, as far as its chunk is concerned.
+
+    Larger chunks are fewer, and what is solved at once has none.
+    """
+    if not wildcards.get("chunk", "").isdigit():
+        return True
+    name = wildcards["round"]
+    return int(wildcards["chunk"]) < chunk_count(study, name) and is_in_parts(study, name)
 
 
 def row_of(rule: str) -> str:

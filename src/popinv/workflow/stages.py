@@ -1,4 +1,4 @@
-"""The stages of a study in the order of a run: one list for the rules, `popinv.fit` and the plan.
+"""The stages of a study in the order of a run: one list for rules, plan, display and `popinv.fit`.
 
 A stage is a function of the package with the name of its rule. The names of its parameters say what
 it takes of a run (:mod:`popinv.workflow.run`): sections of the study, artefacts, options, seed and
@@ -21,7 +21,6 @@ from popinv.workflow.resources import rounds_at_once
 from popinv.workflow.rounds import (
     chunk_count,
     counts_of_rounds,
-    is_evidence,
     previous_round,
     rounds_of,
     solve_count,
@@ -38,10 +37,6 @@ _SAVING = "popinv.charts.saving"
 """Writes charts."""
 
 
-def _no_job(study: Study) -> int:
-    return 0
-
-
 @dataclass(frozen=True)
 class Stage:
     """A stage of the workflow.
@@ -51,6 +46,8 @@ class Stage:
     part : str
         The part of the package that holds its function, in ``stages``. It is empty where the rule
         has a script of its own that calls several stages.
+    wildcards : tuple of str
+        What tells its jobs apart within a study, in the order of their names.
     returns : tuple of str
         Names of the outputs that it returns, in order.
     sections : tuple of str
@@ -59,6 +56,15 @@ class Stage:
         Sections that take the place of the study's own ones, or None for no section.
     options : mapping of str to callable
         Further values. The function takes those that it names.
+    uses : tuple of str
+        What it runs of the kinds that the study names (:data:`popinv.workflow.fingerprint.USES`).
+        They are part of the code of its jobs, as is all that it imports.
+    also : tuple of str
+        Modules that it imports by name, which are part of its code too.
+    late : callable
+        Whether a job runs what its stage imports within functions.
+    late_uses : tuple of str
+        What such a job uses besides.
     recorded : tuple of str
         Options that its stores record beside the sections; ``code`` is the fingerprint of its code.
     streams : bool
@@ -66,28 +72,39 @@ class Stage:
         (:mod:`popinv.store.rows`).
     shares : bool
         Whether it shares loops among the processes of its job (:mod:`popinv.workers`).
-    checkpoint : str
-        Where an interrupted job goes on, with its wildcards; empty if it starts again.
+    checkpoint : bool
+        Whether an interrupted job goes on from where it was; otherwise it starts again.
     chart : str
         Function that draws what is returned, ``module.function``, for an output ``figure``.
     jobs : callable
         Number of its jobs in a run of a study, from nothing to the assessment and the figures.
     announced : str
         What `popinv.fit` says before it runs the stage; empty for the stages that it does not run.
+    step : str
+        The line of its jobs in what `popinv run` prints; empty for the line of their round.
+    told : bool
+        Whether this line tells what the jobs found, which is of interest in their logs otherwise.
     """
 
     part: str = ""
+    wildcards: tuple[str, ...] = ()
     returns: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     instead: Mapping[str, Of] = field(default_factory=dict)
     options: Mapping[str, Of] = field(default_factory=dict)
+    uses: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    late: Of = lambda study, wildcards: True
+    late_uses: tuple[str, ...] = ()
     recorded: tuple[str, ...] = ()
     streams: bool = False
     shares: bool = False
-    checkpoint: str = ""
+    checkpoint: bool = False
     chart: str = ""
-    jobs: Callable[[Study], int] = _no_job
+    jobs: Callable[[Study], int] = lambda study: 0
     announced: str = ""
+    step: str = ""
+    told: bool = True
 
     def sections_of(self, study: Study, wildcards: Wildcards) -> dict[str, Any]:
         """Return the sections that a job depends on, by name."""
@@ -121,32 +138,15 @@ def _once(study: Study) -> int:
     return 1
 
 
-# --- the rounds ---------------------------------------------------------------------------------
-
-
-def is_in_parts(study: Study, round_name: str) -> bool:
-    """Return whether the parts of a round are jobs of their own, its chunks among them.
-
-    One job makes all rounds where they take seconds
-    (:func:`popinv.workflow.resources.rounds_at_once`), except rounds of the evidence.
-    """
-    return is_evidence(round_name) or not rounds_at_once(study)
-
-
-def has_chunk(study: Study, wildcards: Wildcards) -> bool:
-    """Return whether a study has a job with these wildcards, as far as its chunk is concerned.
-
-    Larger chunks are fewer, and what is solved at once has none.
-    """
-    if not wildcards.get("chunk", "").isdigit():
-        return True
-    name = wildcards["round"]
-    return int(wildcards["chunk"]) < chunk_count(study, name) and is_in_parts(study, name)
-
-
 def _judges(study: Study, wildcards: Wildcards) -> bool:
     """Return whether the solves of a round judge the surrogate of the round before."""
     return previous_round(study, wildcards["round"]) is not None
+
+
+def _chooses(study: Study, wildcards: Wildcards) -> bool:
+    """Return whether a surrogate chooses a round's solves; elsewhere they are plain draws."""
+    chosen = wildcards["round"].isdigit() and bool(study.candidates())
+    return chosen and _judges(study, wildcards)
 
 
 def _thresholds(study: Study, wildcards: Wildcards) -> dict[str, float] | None:
@@ -186,23 +186,46 @@ _TRUE_LAW: Mapping[str, Of] = {
     "observations": _of(Study.known_distributions),
 }
 
-_POPULATION = {
+_OF_CHUNK: Mapping[str, Of] = {
+    "chunk_size": _of(lambda study: study.active_learning.chunk_size),
+    "simulator": _of(Study.simulator_hash),
+    "round_name": _text("round"),
+    "chunk": _number("chunk"),
+}
+# By this the job that collects the chunks knows its own.
+_RECORDED_OF_CHUNK = ("simulator", "code")
+
+_LAW_AND_NOISE = ("law", "noise")
+_MODEL = ("forward", "law", "noise")
+_ESTIMATORS = (*_MODEL, "descent", "estimator", "polish")
+
+
+def _replications(which: int) -> Of:
+    """Return the first of the replications of a block (0), or their number (1)."""
+    return lambda study, wildcards: study.evidence.replications(int(wildcards["block"]))[which]
+
+
+STAGES: Mapping[str, Stage] = {
+    # --- the rounds -------------------------------------------------------------------------------
     "draw_population": Stage(
         part="population",
+        wildcards=("round",),
         returns=("proposals",),
         sections=("forward",),
+        uses=("law",),
         instead=_TRUE_LAW,
         options={"samples": _solves, "round_name": _text("round")},
         recorded=("samples",),
         jobs=_in_parts(_synthetic),
+        step="Observations",
     ),
-}
-
-_SOLVES = {
     "propose_parameters": Stage(
         part="surrogate",
+        wildcards=("round",),
         returns=("proposals",),
         sections=("forward", "law"),
+        uses=("law",),
+        late=_chooses,
         options={
             "samples": _solves,
             "candidates": _of(Study.candidates),
@@ -210,29 +233,35 @@ _SOLVES = {
         },
         recorded=("samples", "candidates"),
         jobs=_in_parts(lambda study: _rounds(study) + 1),
+        told=False,
     ),
     "solve_chunk": Stage(
         part="forward",
+        wildcards=("round", "chunk"),
         returns=("solves",),
         sections=("forward",),
-        options={
-            "chunk_size": _of(lambda study: study.active_learning.chunk_size),
-            "simulator": _of(Study.simulator_hash),
-            "round_name": _text("round"),
-            "chunk": _number("chunk"),
-        },
-        # By this the job that collects the chunks knows its own.
-        recorded=("simulator", "code"),
+        uses=("solver",),
+        options=_OF_CHUNK,
+        recorded=_RECORDED_OF_CHUNK,
         streams=True,
         jobs=_in_parts(lambda study: 0 if study.ranks() > 1 else _chunks(study)),
+        told=False,
     ),
-    # A program of its own, which the MPI launcher starts.
     "solve_chunk_distributed": Stage(
+        part="forward",
+        wildcards=("round", "chunk"),
+        returns=("solves",),
+        sections=("forward",),
+        options=_OF_CHUNK,
+        recorded=_RECORDED_OF_CHUNK,
         jobs=_in_parts(lambda study: _chunks(study) if study.ranks() > 1 else 0),
     ),
     "collect_solves": Stage(
         part="inference",
+        wildcards=("round",),
         returns=("solves",),
+        late=_judges,
+        late_uses=_LAW_AND_NOISE,
         # The model judges a surrogate, if there is one.
         instead={name: _if_judged(name) for name in ("forward", "law", "noise")},
         options={
@@ -244,11 +273,10 @@ _SOLVES = {
         streams=True,
         jobs=_in_parts(lambda study: len(rounds_of(study))),
     ),
-}
-
-_OBSERVATIONS = {
     "simulate_observations": Stage(
         sections=("forward", "law", "noise", "observations"),
+        uses=("law", "true_noise", "solver"),
+        late=_of(lambda study: False),
         options={
             "truth": lambda study, wildcards: {
                 name: section
@@ -260,25 +288,28 @@ _OBSERVATIONS = {
             "failure_budget": _of(_budget),
         },
         jobs=lambda study: int(study.is_synthetic() and bool(rounds_at_once(study))),
+        step="Observations",
     ),
     "observe_population": Stage(
         part="population",
         returns=("observations", "truth"),
         sections=("forward", "law", "noise", "observations"),
+        uses=("law", "true_noise"),
         jobs=_in_parts(_synthetic),
+        step="Observations",
     ),
     "import_observations": Stage(
         part="population",
         returns=("observations",),
         sections=("forward", "law", "noise", "observations"),
+        uses=("forward",),
         jobs=lambda study: int(not study.is_synthetic()),
+        step="Observations",
     ),
-}
-
-_LEARNING = {
     "run_rounds": Stage(
         shares=True,
         sections=("forward", "law", "noise", "surrogate"),
+        uses=("law", "noise", "solver"),
         options={
             "samples": _of(counts_of_rounds),
             "candidates": _of(Study.candidates),
@@ -289,62 +320,69 @@ _LEARNING = {
             "recency_decay": _of(_decay),
         },
         jobs=lambda study: int(bool(rounds_at_once(study))),
+        step="Rounds of solves",
     ),
     "train_surrogate": Stage(
         part="surrogate",
+        wildcards=("round",),
         returns=("surrogate",),
         sections=("forward", "law", "surrogate"),
+        uses=("law",),
         options={"recency_decay": _of(_decay), "round_number": _number("round")},
         recorded=("recency_decay",),
-        checkpoint="train_surrogate.{round}",
+        checkpoint=True,
         jobs=_in_parts(_rounds),
+        told=False,
     ),
     "update_population": Stage(
+        wildcards=("round",),
         shares=True,
         part="inference",
         returns=("estimate",),
         sections=("forward", "law", "noise"),
+        uses=_LAW_AND_NOISE,
         options={"round_number": _number("round")},
         streams=True,
         jobs=_in_parts(_rounds),
     ),
-}
-
-# --- the answer ---------------------------------------------------------------------------------
-
-_MODEL = ("forward", "law", "noise")
-_ESTIMATORS = (*_MODEL, "descent", "estimator", "polish")
-
-_ANSWER = {
+    # --- the answer -------------------------------------------------------------------------------
     "maximise_likelihoods": Stage(
         shares=True,
         part="inference",
         returns=("pseudo_likelihood", "likelihood"),
         sections=(*_MODEL, "polish"),
+        uses=("law", "noise", "solver"),
         options={
             "likelihood": _of(Study.wants_likelihood),
             "seconds_per_solve": _of(Study.seconds_per_solve),
         },
         recorded=("likelihood",),
         streams=True,
-        checkpoint="maximise_likelihoods",
+        checkpoint=True,
         jobs=_once,
         announced="maximising the likelihoods",
+        step="Estimate",
+        told=False,
     ),
     "deconvolve": Stage(
         part="inference",
         returns=("descent",),
         sections=(*_MODEL, "descent"),
+        uses=_LAW_AND_NOISE,
         streams=True,
-        checkpoint="deconvolve",
+        checkpoint=True,
         jobs=_once,
         announced="descending on the distance",
+        step="Estimate",
+        told=False,
     ),
     "consult_oracle": Stage(
+        wildcards=("known",),
         shares=True,
         part="inference",
         returns=("oracle",),
         sections=_ESTIMATORS,
+        uses=("law", "noise", "true_noise", "solver"),
         # The true noise may be of another family.
         instead={
             "noise": lambda study, wildcards: (
@@ -355,22 +393,26 @@ _ANSWER = {
         recorded=("known",),
         streams=True,
         jobs=lambda study: 2 if study.is_synthetic() and study.assessment.oracles else 0,
+        step="Oracles",
     ),
     "resample_systems": Stage(
         shares=True,
         part="inference",
         returns=("resamples",),
         sections=_ESTIMATORS,
+        uses=_LAW_AND_NOISE,
         options={"resamples": _of(lambda study: study.assessment.bootstrap)},
         recorded=("resamples",),
         streams=True,
         jobs=lambda study: int(bool(study.assessment.bootstrap)),
         announced="resampling the systems",
+        step="Resamples",
     ),
     "repeat_solves": Stage(
         part="inference",
         returns=("sampling_error",),
         sections=("forward", "law"),
+        uses=("solver", "law"),
         options={
             "repeats": _of(lambda study: study.assessment.repeats),
             "systems": _of(lambda study: study.assessment.repeated_systems),
@@ -378,58 +420,71 @@ _ANSWER = {
         recorded=("repeats", "systems"),
         jobs=lambda study: int(study.has_sampling_error()),
         announced="repeating solves for their sampling error",
+        step="Repeated solves",
     ),
     "gather_answer": Stage(
         part="inference",
         returns=("population",),
         sections=(*_MODEL, "estimator"),
+        uses=_LAW_AND_NOISE,
         jobs=_once,
         announced="gathering the answer",
+        step="Estimate",
     ),
     "assess_population": Stage(
         shares=True,
         part="inference",
         returns=("answer", "metrics"),
         sections=_MODEL,
+        uses=_LAW_AND_NOISE,
         options={
             "null_resamples": _of(lambda study: study.assessment.null_resamples),
             "thresholds": _of(Study.surrogate_thresholds),
         },
         jobs=_once,
         announced="testing the answer",
+        step="Tests and figures",
     ),
-    "plot_figures": Stage(part="figures", sections=_MODEL, jobs=_once),
-}
-
-# --- what a study may ask for besides ------------------------------------------------------------
-
-_BASELINES = {
+    "plot_figures": Stage(
+        part="figures", sections=_MODEL, jobs=_once, step="Tests and figures", uses=_LAW_AND_NOISE
+    ),
+    # --- what a study may ask for besides ---------------------------------------------------------
     "descend_with_policy": Stage(
         part="inference",
+        wildcards=("policy",),
         returns=("answer",),
         sections=(*_MODEL, "descent"),
+        uses=_LAW_AND_NOISE,
         instead={
             "descent": lambda study, wildcards: study.descent.replace(policy=wildcards["policy"])
         },
         streams=True,
-        checkpoint="descend_with_policy.{policy}",
+        checkpoint=True,
     ),
-    "fit_two_stage": Stage(shares=True, part="baselines", returns=("answer",), sections=_MODEL),
-    "sample_hierarchical": Stage(part="baselines", returns=("answer",), sections=_MODEL),
-}
-
-
-def _replications(which: int) -> Of:
-    """Return the first of the replications of a block (0), or their number (1)."""
-    return lambda study, wildcards: study.evidence.replications(int(wildcards["block"]))[which]
-
-
-_EVIDENCE = {
+    "fit_two_stage": Stage(
+        uses=_LAW_AND_NOISE,
+        shares=True,
+        part="baselines",
+        returns=("answer",),
+        sections=_MODEL,
+        step="Baselines",
+    ),
+    "sample_hierarchical": Stage(
+        part="baselines",
+        returns=("answer",),
+        sections=_MODEL,
+        step="Baselines",
+        also=("popinv.baselines.numpyro_sampler",),
+        uses=_LAW_AND_NOISE,
+    ),
+    "compare_baselines": Stage(step="Baselines"),
     "measure_error": Stage(
+        wildcards=("systems",),
         shares=True,
         part="evidence",
         returns=("errors",),
         sections=(*_MODEL, "observations", "descent", "estimator", "polish"),
+        uses=("law", "noise", "true_noise"),
         options={
             "repeats": _of(lambda study: study.evidence.repeats),
             "systems": _number("systems"),
@@ -444,8 +499,10 @@ _EVIDENCE = {
     ),
     "train_fixed_design": Stage(
         part="evidence",
+        wildcards=("solves",),
         returns=("surrogate",),
         sections=("forward", "law", "surrogate"),
+        uses=("law",),
         options={"solver_calls": _number("solves")},
     ),
     "compare_designs": Stage(
@@ -458,8 +515,10 @@ _EVIDENCE = {
     # Its blocks are jobs of one core each, which leave none idle.
     "replicate_study": Stage(
         part="evidence",
+        wildcards=("block",),
         returns=("replications",),
         sections=_ESTIMATORS,
+        uses=("law", "noise", "solver"),
         options={
             "through": _of(lambda study: study.evidence.through),
             "seconds_per_solve": _of(Study.seconds_per_solve),
@@ -467,6 +526,7 @@ _EVIDENCE = {
             "replications": _replications(1),
         },
         recorded=("through",),
+        step="Calibration",
     ),
     "measure_calibration": Stage(
         part="evidence",
@@ -474,40 +534,40 @@ _EVIDENCE = {
         options={"replications": _of(lambda study: study.evidence.calibration)},
         recorded=("replications",),
         chart="popinv.figures.evidence.draw_calibration",
+        step="Calibration",
     ),
     "refit_without_tested": Stage(
         shares=True,
         part="evidence",
         returns=("without_tested",),
         sections=(*_MODEL, "descent", "polish"),
+        uses=("law", "noise", "solver"),
+        step="Tests and figures",
     ),
     "score_systems": Stage(
         shares=True,
         part="evidence",
         returns=("scores",),
         sections=(*_MODEL, "polish"),
+        uses=("law", "noise", "solver"),
         options={"seconds_per_solve": _of(Study.seconds_per_solve)},
+        step="Tests and figures",
     ),
-}
-
-_PICTURES = {
-    "draw_systems": Stage(part="figures", returns=("systems",), sections=_MODEL),
+    "write_study_page": Stage(step="Report", uses=_LAW_AND_NOISE),
+    "draw_systems": Stage(
+        part="figures",
+        returns=("systems",),
+        sections=_MODEL,
+        step="Report",
+        uses=("states", "law", "noise"),
+    ),
     "draw_noise": Stage(
         part="figures",
         returns=("noise",),
         sections=("forward", "noise"),
+        uses=("noise",),
+        step="Report",
     ),
-}
-
-STAGES: Mapping[str, Stage] = {
-    **_POPULATION,
-    **_SOLVES,
-    **_OBSERVATIONS,
-    **_LEARNING,
-    **_ANSWER,
-    **_BASELINES,
-    **_EVIDENCE,
-    **_PICTURES,
 }
 """The stages of a study by the names of their rules, in the order of a run."""
 
