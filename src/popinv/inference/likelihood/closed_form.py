@@ -50,7 +50,7 @@ def is_linear(problem: Problem, p: np.ndarray) -> bool:
         return False
     if conditions.limited:
         return False
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    alpha, gamma = problem.tensors(p)
     rng = generator(problem.seed, f"{problem.stage}/linear")
     systems = problem.conditions.groups[1]
     if len(systems) > 1:
@@ -81,7 +81,7 @@ class ClosedForm:
     ) -> Evaluation:
         """Evaluate some systems at p, by default the own ones; a memory has their posteriors."""
         problem = self.problem if systems is None else self.problem.whole.of_systems(systems)
-        alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+        alpha, gamma = problem.tensors(p)
         moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, _DRAWS))
         found = pseudo.evaluate(problem, moments)
         n, none = len(found.scores), np.zeros_like(found.scores)

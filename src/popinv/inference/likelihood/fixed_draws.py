@@ -83,7 +83,7 @@ class FixedDraws:
             If the noise covariance is not positive definite.
         """
         problem, (n, count, _) = self.problem, self.omega.shape
-        alpha, gamma = _parts(problem, p)
+        alpha, gamma = problem.tensors(p)
         if not self.scores:
             log_weight = self.log_weight(p)
             zeros = torch.zeros((n, count, len(problem.free)), dtype=log_weight.dtype)
@@ -112,7 +112,7 @@ class FixedDraws:
 
     def log_weight(self, p: np.ndarray) -> torch.Tensor:
         """Return the logarithms of the weights at p, minus infinity for failed solves, (N, S)."""
-        alpha, gamma = _parts(self.problem, p)
+        alpha, gamma = self.problem.tensors(p)
         at = self._density(gamma).at(self._signal_at(alpha)[0])
         n, count, _ = self.omega.shape
         with torch.no_grad():
@@ -268,7 +268,7 @@ def _drawn(
     n, d = len(problem.data), problem.law.d_omega
     points = quasi_random(problem, stage, numbers, count // 2, d + 1).reshape(n, count, d + 1)
     omega = mixtures.draw(torch.special.ndtri(points[..., 1:]), points[..., 0])
-    alpha, _ = _parts(problem, p)
+    alpha = problem.tensors(p)[0]
     flat = omega.reshape(-1, d)
     known = problem.known.repeated(count)
     with torch.no_grad():
@@ -293,8 +293,3 @@ def _log_law(problem: Problem, alpha: torch.Tensor, z: torch.Tensor) -> torch.Te
         return law.log_density(alpha, own)
     covariates = known.repeated(len(z) // len(problem.data)).covariates
     return law.log_density_given(alpha, own, covariates)
-
-
-def _parts(problem: Problem, p: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    alpha, gamma = problem.split(np.array(p, dtype=float))
-    return torch.from_numpy(alpha), torch.from_numpy(gamma)

@@ -129,21 +129,19 @@ class Whitening:
 
     def apply(self, values: torch.Tensor) -> torch.Tensor:
         """Return ``L^{-1} v / s`` for values of shape (n, ..., d_y)."""
-        scaled = values / self.scale.reshape(-1, *[1] * (values.ndim - 1))
-        if len(self.inverse) == 1:
-            return scaled @ self.inverse[0].T
-        inverse = self.inverse[self.pattern]
-        flat = scaled.reshape(len(values), -1, values.shape[-1])
-        return (flat @ inverse.transpose(1, 2)).reshape(values.shape)
+        return self._times(values, self.inverse.mT)
 
     def transpose(self, values: torch.Tensor) -> torch.Tensor:
         """Return ``L^{-T} v / s`` for values of shape (n, ..., d_y)."""
+        return self._times(values, self.inverse)
+
+    def _times(self, values: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+        """Return ``v M / s`` with the matrix M of each pattern (P, j, k), shape (n, ..., k)."""
         scaled = values / self.scale.reshape(-1, *[1] * (values.ndim - 1))
-        if len(self.inverse) == 1:
-            return scaled @ self.inverse[0]
-        inverse = self.inverse[self.pattern]
+        if len(matrices) == 1:
+            return scaled @ matrices[0]
         flat = scaled.reshape(len(values), -1, values.shape[-1])
-        return (flat @ inverse).reshape(values.shape)
+        return (flat @ matrices[self.pattern]).reshape(values.shape)
 
     def change(self, derivative: torch.Tensor) -> NoiseChange:
         """Return the change for dGamma (d_y, d_y), the derivative of Gamma in one parameter."""

@@ -52,7 +52,7 @@ class MomentsSoFar:
     ) -> model_moments.Moments:
         """Return the moments of a problem's systems at p, by default from all draws."""
         count = self.most if draws is None else min(draws, self.most)
-        alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+        alpha, gamma = problem.tensors(p)
         if problem.known.width or problem.conditions.limited:
             draws_of_rows = matched_draws(problem, count, self.groups)
             return moments_of_systems(problem, alpha, gamma, draws_of_rows)

@@ -201,7 +201,7 @@ class _ChainGroup:
         for law, chains in chosen.items():
             densities = Densities.at(self.problem, self.laws[law])
             followed = own if count == 1 else own.following(densities, self.systems)
-            alpha = torch.from_numpy(self.problem.split(self.laws[law])[0].copy())
+            alpha = self.problem.tensors(self.laws[law])[0]
             places.append(_LawPlace(alpha, densities, followed, chains))
         return places
 
