@@ -10,9 +10,9 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted
+from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted, inverse_factor
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fixed_draws import adapted_draws, inverse_factor
+from popinv.inference.likelihood.fixed_draws import adapted_draws
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.likelihood.marginal_near import can_adapt, likelihood_near
 from popinv.inference.problem import Problem

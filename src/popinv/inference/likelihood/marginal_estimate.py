@@ -118,9 +118,16 @@ def squares_of(problem: Problem, evaluation: Evaluation) -> np.ndarray:
         total(problem, lambda rows: rows.T @ rows, rows)
         for rows in (evaluation.scores, evaluation.score_error)
     )
+    return without_errors(squares, of_draws, problem.count)
+
+
+def without_errors(squares: np.ndarray, of_draws: np.ndarray, systems: int) -> np.ndarray:
+    """Return outer products of scores less the part due to the draws' error, if that is positive.
+
+    With few systems the difference may not be positive definite.
+    """
     exact = squares - of_draws
-    # With few systems the difference may not be positive definite.
-    if problem.count <= len(squares) or not np.isfinite(exact).all():
+    if systems <= len(squares) or not np.isfinite(exact).all():
         return squares
     return exact if np.linalg.eigvalsh(exact)[0] >= 0 else squares
 

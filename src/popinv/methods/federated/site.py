@@ -17,7 +17,7 @@ import torch
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood import model_moments
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
-from popinv.inference.likelihood.marginal_near import MixtureNear, Near, can_adapt, likelihood_near
+from popinv.inference.likelihood.marginal_near import Near, can_adapt, likelihood_near
 from popinv.inference.likelihood.model_moments import (
     draws_for,
     matched_draws,
@@ -81,7 +81,7 @@ class Site:
 
     def __post_init__(self) -> None:
         self._memories: dict[int, Mapping[str, np.ndarray]] = {}
-        self._near: Near | MixtureNear | None = None
+        self._near: Near | None = None
 
     @property
     def count(self) -> int:
