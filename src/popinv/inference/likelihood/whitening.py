@@ -13,7 +13,6 @@ where k_n is the number of observed entries. Missing entries have residual zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,9 +20,7 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
-from popinv.inference.problem import Problem
 
-_STEP = 1e-4
 # Smaller off-diagonal entries, relative to the largest diagonal entry, are errors of the difference
 # of covariances.
 _ROUNDING = 1e-10
@@ -204,24 +201,3 @@ def whitening(covariance: torch.Tensor, conditions: Conditions) -> Whitening:
     each = torch.log(scale) + 0.5 * math.log(2 * math.pi)
     constant = -logdet[index] - entries[index] * each
     return Whitening(inverse * both, index, scale, constant, entries)
-
-
-def covariance_derivatives(problem: Problem, gamma: torch.Tensor) -> list[torch.Tensor]:
-    """Return dGamma / dgamma_i (d_y, d_y) for each noise parameter."""
-    return differences(problem.noise.covariance, gamma)
-
-
-def differences(
-    covariance: Callable[[torch.Tensor], torch.Tensor], gamma: torch.Tensor
-) -> list[torch.Tensor]:
-    """Return the derivatives of a covariance in each entry of gamma, by central differences.
-
-    Their error is O(_STEP**2) relative, far below the scores' own sampling error.
-    """
-    derivatives = []
-    for i in range(len(gamma)):
-        shift = torch.zeros_like(gamma)
-        shift[i] = _STEP
-        change = covariance(gamma + shift) - covariance(gamma - shift)
-        derivatives.append(change / (2 * _STEP))
-    return derivatives
