@@ -67,11 +67,9 @@ def is_linear(problem: Problem, p: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """The likelihood of all systems; the interface is ``marginal_near.Near``'s."""
+    """The likelihood of all systems, as a ``marginal_estimate.Likelihood``."""
 
     problem: Problem
-
-    hard = np.zeros(0, dtype=int)
 
     def __call__(
         self,
@@ -125,7 +123,4 @@ def fit_closed_form(
     likelihood = ClosedForm(problem)
     point = replace(state.point, memory=likelihood(state.point.p).memory)
     state = replace(state, point=point)
-    settings = MarginalSettings(draws=0)
-    return estimate_at(
-        problem, settings, state, likelihood, lambda _: evaluator(problem, omega), 0.0
-    )
+    return estimate_at(problem, 0, state, likelihood, lambda _: evaluator(problem, omega), 0.0)

@@ -233,19 +233,20 @@ class _Ascent:
                 rows = self.problem.numbers
                 memory = {name: each[rows] for name, each in few.here.memory.items()}
         while True:
-            near, settings = self.near(cycle, memory), self.settings_of(cycle)
+            near = self.near(cycle, memory)
             state = self.ascended(cycle, near, state)
             following, several, curvature = self.following(cycle, near, state)
             if following is None:
                 break
             cycle, memory, state = following, state.point.memory, None
+        settings = replace(self.settings, draws=cycle.draws)
         total = replace(
             state,
             iteration=cycle.steps + state.iteration,
             path=np.concatenate([cycle.path, state.path]),
         )
         if self.rough:
-            return estimate_at(self.problem, settings, total, None, None, 0.0)
+            return estimate_at(self.problem, cycle.draws, total, None, None, 0.0)
         curved, memory = self.curved or self.problem, state.point.memory
         by_curved: Likelihood = near
         if self.curved is not None:
@@ -264,7 +265,7 @@ class _Ascent:
             return informed(point, information) if by_information(curved) else point
 
         estimate = estimate_at(
-            self.problem, settings, total, by_curved, few_draws, several, curvature
+            self.problem, cycle.draws, total, by_curved, few_draws, several, curvature
         )
         left = self.granted - self.spent(cycle, state)
         return self.valued(estimate, settings, memory, near.hard, left)
@@ -307,16 +308,11 @@ class _Ascent:
             arrays={**estimate.arrays, "log_likelihood": found.log_likelihood},
         )
 
-    def settings_of(self, cycle: _Cycle) -> MarginalSettings:
-        """Return the settings of a cycle."""
-        return replace(self.settings, draws=cycle.draws)
-
     def near(self, cycle: _Cycle, memory: Mapping[str, np.ndarray] | None) -> Near:
         """Return the likelihood of a cycle."""
-        settings = self.settings_of(cycle)
-        known = cycle.hard if len(cycle.hard) else None
+        settings = replace(self.settings, draws=cycle.draws)
         return likelihood_near(
-            self.problem, cycle.p, settings, memory=memory, cheap=self.curved, hard=known
+            self.problem, cycle.p, settings, memory=memory, cheap=self.curved, hard=cycle.hard
         )
 
     def ascended(self, cycle: _Cycle, near: Near, state: ScoringState | None) -> ScoringState:
