@@ -17,7 +17,7 @@ from popinv.inference.likelihood.densities import DensitiesAt, density_of
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem, replicated_simulator
-from popinv.inference.surrogate_bias import FreshSolves, PosteriorSolves, push_of
+from popinv.inference.surrogate_bias import Comparison, FreshSolves, PosteriorSolves
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.limits import Limits
@@ -310,16 +310,17 @@ def test_the_push_of_a_surrogate_is_that_at_the_places_of_the_systems():
     def scores(problem: Problem) -> np.ndarray:
         return np.asarray(problem.data)
 
-    found = push_of(own, p, scores, fresh, "test", 2)
+    compared = Comparison(own, p, scores, "test", 2)
+    found = fresh.pushes(compared)
     error = fresh.y - Learned().predict(fresh.z)
     np.testing.assert_allclose(found, at_the_places(error, own, fresh.systems), atol=1e-12)
     # Solves that stand for no systems take the places of all in turns.
     many = FreshSolves(*(np.repeat(part, 3, axis=0) for part in (fresh.z, fresh.y)))
-    found, turns = push_of(own, p, scores, many, "test", 2), np.arange(15) % COUNT
+    found, turns = many.pushes(compared), np.arange(15) % COUNT
     expected = at_the_places(np.repeat(error, 3, axis=0), own, turns)
     np.testing.assert_allclose(found, expected, atol=1e-12)
     measure = PosteriorSolves.given(own.at_all_places.simulate, fresh)
-    pushes = measure.pushes(own, p, scores, "test", 1, union.split(p)[1])
+    pushes = measure.pushes(replace(compared, pairs=1), union.split(p)[1])
     systems = own.random_systems("test/systems", 0, 96)
     off = np.repeat(np.arange(float(ENTRIES))[None], 96, axis=0)
     np.testing.assert_allclose(pushes[0], at_the_places(off, own, systems).mean(axis=0), atol=1e-10)

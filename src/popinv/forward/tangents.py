@@ -1,8 +1,8 @@
-"""Derivatives of a vectorised function along several tangents at once."""
+"""Derivatives of a function of rows along several tangents, and of one of parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.autograd.forward_ad as forward_mode
@@ -17,6 +17,8 @@ _FEW_ROWS = 5_000
 _SAME, _UNDERFLOWN = 1e-5, 1e-200
 # Step of a difference quotient, in units of the tangent.
 _STEP = 1e-6
+# Step of a parameter of a law or of a noise.
+_OF_PARAMETERS = 1e-4
 
 
 def linearised(
@@ -120,6 +122,24 @@ def pulled_back(
     with torch.enable_grad():
         total = (y * cotangents).sum()
     return torch.autograd.grad(total, x, create_graph=create_graph)
+
+
+def each_tangent(
+    function: Callable[[torch.Tensor], torch.Tensor],
+    parameters: torch.Tensor,
+    step: float = _OF_PARAMETERS,
+) -> Iterator[torch.Tensor]:
+    """Yield the derivative in each of a function's parameters (n_p,), by central differences.
+
+    Their error is O(step**2) relative. They come one at a time, as all together can exceed the
+    memory. A function of random numbers keeps the same numbers.
+    """
+    for i in range(len(parameters)):
+        shift = torch.zeros_like(parameters)
+        shift[i] = step
+        with torch.no_grad():
+            tangent = (function(parameters + shift) - function(parameters - shift)) / (2 * step)
+        yield tangent
 
 
 def _differences(

@@ -47,7 +47,7 @@ import torch
 from scipy.linalg import cho_solve, cholesky
 
 from popinv.errors import ConfigError
-from popinv.inference.curvature import tangents
+from popinv.forward.tangents import each_tangent
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
 from popinv.inference.trust_region import longest_steps
@@ -136,7 +136,7 @@ def curvature_factor(
     of_noise = quantile_tangent(sample - problem.model(p, omega, torch.zeros_like(e), systems))
     of_law = torch.zeros((d_alpha, bins, count), dtype=p.dtype)
     if d_alpha:
-        changes = tangents(
+        changes = each_tangent(
             lambda alpha: problem.model(torch.cat([alpha, gamma]), omega, e, systems), p[:d_alpha]
         )
         of_law = torch.stack([quantile_tangent(change) for change in changes])

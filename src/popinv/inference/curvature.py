@@ -22,47 +22,13 @@ construction is this package's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 
 import numba
 import numpy as np
 import torch
 
 from popinv.transport.sorting import sort_rows
-
-_STEP = 1e-4
-
-
-def tangents(
-    model: Callable[[torch.Tensor], torch.Tensor], parameters: torch.Tensor
-) -> torch.Tensor:
-    """Return d y / d p_i by central differences with common random numbers.
-
-    Their error is O(_STEP**2), which suffices for a preconditioner.
-
-    Parameters
-    ----------
-    model : callable
-        Maps p (n_p,) to a sample (M, d_y) with fixed random numbers.
-    parameters : Tensor of shape (n_p,)
-
-    Returns
-    -------
-    Tensor of shape (n_p, M, d_y)
-    """
-    return torch.stack(list(each_tangent(model, parameters)))
-
-
-def each_tangent(
-    model: Callable[[torch.Tensor], torch.Tensor], parameters: torch.Tensor
-) -> Iterator[torch.Tensor]:
-    """Yield the tangents one parameter at a time, as all together can exceed the memory."""
-    for i in range(len(parameters)):
-        shift = torch.zeros_like(parameters)
-        shift[i] = _STEP
-        with torch.no_grad():
-            tangent = (model(parameters + shift) - model(parameters - shift)) / (2 * _STEP)
-        yield tangent
 
 
 def gauss_newton_matrix(

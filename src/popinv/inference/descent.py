@@ -48,13 +48,14 @@ import torch
 from tqdm import tqdm
 
 from popinv.errors import DataError, DivergenceError
+from popinv.forward.tangents import each_tangent
 from popinv.inference.conditions import deviations
 from popinv.inference.covariance_step import (
     curvature_factor,
     joint_step,
     moves_full_covariance,
 )
-from popinv.inference.curvature import each_tangent, gauss_newton_matrix
+from popinv.inference.curvature import gauss_newton_matrix
 from popinv.inference.problem import DescentState, Problem
 from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.inference.stated_values import in_words

@@ -29,7 +29,8 @@ import numba
 import numpy as np
 import torch
 
-from popinv.inference.curvature import binned_means, each_tangent
+from popinv.forward.tangents import each_tangent
+from popinv.inference.curvature import binned_means
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.problem import Problem
 from popinv.inference.result import mean_noise_factor

@@ -212,7 +212,7 @@ def _excess(r: torch.Tensor) -> torch.Tensor:
 
 def _of_size(problem: Problem, p: np.ndarray) -> Iterator[Feature]:
     """Yield how the size of the noise depends on the signal and the system, and its tails."""
-    alpha = torch.from_numpy(problem.split(p)[0].copy())
+    alpha = problem.tensors(p)[0]
     rng = generator(problem.seed, f"{problem.stage}/features")
     omega = torch.from_numpy(rng.standard_normal((_SIGNALS, problem.law.d_omega)))
     with torch.no_grad():

@@ -39,6 +39,7 @@ import numpy as np
 import torch
 
 from popinv.errors import DivergenceError
+from popinv.forward.tangents import each_tangent
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
@@ -109,10 +110,6 @@ def matched_normals(rng: np.random.Generator, pairs: int, width: int) -> torch.T
     return torch.cat([matched, -matched])
 
 
-def _mean_square_scale(problem: Problem) -> float:
-    return problem.conditions.mean_square_scale
-
-
 def reference_moments(
     problem: Problem, alpha: torch.Tensor, gamma: torch.Tensor, omega: torch.Tensor
 ) -> MomentUnits:
@@ -120,7 +117,7 @@ def reference_moments(
     signal = problem.signal(alpha, omega)
     mean = signal.mean(dim=0)
     centred = signal - mean
-    of_noise = _mean_square_scale(problem) * problem.noise.covariance(gamma)
+    of_noise = problem.conditions.mean_square_scale * problem.noise.covariance(gamma)
     factor, failed = torch.linalg.cholesky_ex(centred.T @ centred / len(signal) + of_noise)
     if failed or not torch.isfinite(factor).all():
         raise DivergenceError(
@@ -157,11 +154,8 @@ def signal_derivatives(
     moments : MomentUnits
         Units, held fixed.
     """
-    columns = []
-    for shift in _SIGNAL_STEP * torch.eye(len(alpha), dtype=alpha.dtype):
-        plus, minus = (moments.of(problem.signal(alpha + s, omega)) for s in (shift, -shift))
-        columns.append((plus - minus).numpy() / (2 * _SIGNAL_STEP))
-    return np.stack(columns, axis=1)
+    columns = each_tangent(lambda at: moments.of(problem.signal(at, omega)), alpha, _SIGNAL_STEP)
+    return np.stack([column.numpy() for column in columns], axis=1)
 
 
 def noise_derivatives(problem: Problem, gamma: torch.Tensor, moments: MomentUnits) -> np.ndarray:
@@ -170,7 +164,7 @@ def noise_derivatives(problem: Problem, gamma: torch.Tensor, moments: MomentUnit
     Only the covariance changes. Parameters are treated one at a time, so that no array is larger
     than the result.
     """
-    d_y, scale = problem.noise.d_y, _mean_square_scale(problem)
+    d_y, scale = problem.noise.d_y, problem.conditions.mean_square_scale
     entries = d_y * (d_y + 1) // 2
     derivatives = np.zeros((d_y + entries + moments.decorrelation.shape[1], len(gamma)))
     for i in range(len(gamma)):

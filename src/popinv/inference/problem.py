@@ -201,6 +201,11 @@ class Problem:
         """Return alpha and gamma of p."""
         return p[: self.d_alpha], p[self.d_alpha :]
 
+    def tensors(self, p: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return copies of alpha and gamma of p as tensors."""
+        at = torch.tensor(p, dtype=torch.float64)
+        return at[: self.d_alpha], at[self.d_alpha :]
+
     def natural(self, p: np.ndarray) -> np.ndarray:
         """Return the natural values of law and noise at p (n_p,), in one array."""
         alpha, gamma = self.split(p)

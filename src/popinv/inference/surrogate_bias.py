@@ -54,19 +54,71 @@ _LONGEST = 1.0
 _FURTHEST = 20.0
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """The scores that are compared, and how solves are observed for them.
+
+    Attributes
+    ----------
+    problem : Problem
+        With the surrogate.
+    p : ndarray of shape (n_p,)
+        The estimate.
+    scores : callable
+        The estimator's scores at p.
+    stage : str
+        Address of the draws.
+    pairs : int
+        Number of noise pairs for each solve.
+    """
+
+    problem: Problem
+    p: np.ndarray
+    scores: Scores
+    stage: str
+    pairs: int
+
+    def differences(
+        self,
+        solved: np.ndarray,
+        through: np.ndarray,
+        gamma: np.ndarray | None,
+        systems: np.ndarray | None,
+    ) -> np.ndarray:
+        """Return the scores of solves less those through the surrogate, with the same noise.
+
+        Parameters
+        ----------
+        solved : ndarray of shape (J, K, d_y)
+            Several noise-free observations of each of K parameters.
+        through : ndarray of shape (K, d_y)
+            The same observations through the surrogate.
+        gamma : ndarray of shape (n_gamma,), optional
+            The noise of the solves, if it differs from the noise of p.
+        systems : ndarray of int, shape (K,), optional
+            As in :func:`observe_again`.
+
+        Returns
+        -------
+        ndarray of shape (J, 2 ``pairs``, K, n_p)
+        """
+        own = self.problem.split(self.p)[1]
+        other = own if gamma is None else gamma
+
+        def of(noise: np.ndarray, clean: np.ndarray) -> np.ndarray:
+            observed = observe_again(self.problem, noise, clean, self.stage, self.pairs, systems)
+            return self.scores(observed)
+
+        reference = of(own, through)
+        each = np.stack([of(other, clean) - reference for clean in solved])
+        return each.reshape(len(solved), -1, len(through), len(self.p))
+
+
 class PushMeasure(Protocol):
     """Solves that measure the bias of the score due to the surrogate's error, called its push."""
 
-    def pushes(
-        self,
-        problem: Problem,
-        p: np.ndarray,
-        scores: Scores,
-        stage: str,
-        pairs: int,
-        gamma: np.ndarray,
-    ) -> np.ndarray:
-        """Return pushes (..., n_p), as :func:`push_of` does."""
+    def pushes(self, compared: Comparison, gamma: np.ndarray | None = None) -> np.ndarray:
+        """Return pushes (..., n_p); gamma is the noise of the solver's observations, or p's."""
         ...
 
     def best(self, pushes: np.ndarray) -> np.ndarray:
@@ -127,17 +179,17 @@ class FreshSolves:
         y = at_places(self.y, places.astype(int), 1)
         return replace(self, z=np.concatenate([self.z, places], axis=1), y=y, systems=systems)
 
-    def pushes(
-        self,
-        problem: Problem,
-        p: np.ndarray,
-        scores: Scores,
-        stage: str,
-        pairs: int,
-        gamma: np.ndarray,
-    ) -> np.ndarray:
+    def pushes(self, compared: Comparison, gamma: np.ndarray | None = None) -> np.ndarray:
         """Return the push by solve, (K, n_p)."""
-        return push_of(problem, p, scores, self, stage, pairs, gamma)
+        problem = compared.problem
+        fresh = self.of_problem(problem)
+        with torch.no_grad():
+            through = problem.simulate(torch.from_numpy(fresh.z)).numpy()
+        solved, systems = problem.replicated(fresh.y), fresh.systems
+        if fresh.conditions is not None:
+            own = replace(problem, conditions=fresh.conditions)
+            compared, systems = replace(compared, problem=own), np.arange(len(solved))
+        return compared.differences(solved[None], through, gamma, systems)[0].mean(axis=0)
 
     def best(self, pushes: np.ndarray) -> np.ndarray:
         """Return the mean of pushes (K, n_p)."""
@@ -194,46 +246,6 @@ def observe_again(
     return replace(problem, data=data, conditions=conditions.of(systems))
 
 
-def push_of(
-    problem: Problem,
-    p: np.ndarray,
-    scores: Scores,
-    fresh: FreshSolves,
-    stage: str,
-    pairs: int,
-    gamma: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return the bias of the mean score due to the surrogate's error, by fresh solve, (K, n_p).
-
-    Parameters
-    ----------
-    problem : Problem
-        With the surrogate.
-    p : ndarray of shape (n_p,)
-        The estimate.
-    scores : callable
-        The estimator's scores at p.
-    stage : str
-        Address of the draws.
-    pairs : int
-        Number of noise pairs for each solve.
-    gamma : ndarray, optional
-        The noise of the solver's observations, if it differs from the noise of p.
-    """
-    fresh = fresh.of_problem(problem)
-    with torch.no_grad():
-        surrogate = problem.simulate(torch.from_numpy(fresh.z)).numpy()
-    own = problem.split(p)[1]
-    other = own if gamma is None else gamma
-    clean, systems = problem.replicated(fresh.y), fresh.systems
-    if fresh.conditions is not None:
-        problem, systems = replace(problem, conditions=fresh.conditions), np.arange(len(clean))
-    of_solver = observe_again(problem, other, clean, stage, pairs, systems)
-    of_surrogate = observe_again(problem, own, surrogate, stage, pairs, systems)
-    difference = scores(of_solver) - scores(of_surrogate)
-    return difference.reshape(-1, len(fresh.z), len(p)).mean(axis=0)
-
-
 def corrected(
     problem: Problem,
     estimate: Estimate,
@@ -261,7 +273,8 @@ def corrected(
     """
     if is_exact(problem.simulate):
         return estimate
-    systems, measure, scores = len(problem.data), _measure(problem, fresh), _remembered(scores)
+    systems, measure = len(problem.data), _measure(problem, fresh)
+    compared = Comparison(problem, estimate.p, _remembered(scores), stage, pairs)
     p, errors = estimate.p, np.sqrt(np.diag(estimate.covariance))
     # A parameter that the data hardly determine stays, as its step is not reliable.
     vague = ill_determined(problem, estimate.covariance, estimate.bread)
@@ -270,9 +283,8 @@ def corrected(
     curvature = restricted_inverse(step, moves)
     longest = np.where(problem.logarithmic, _LONGEST, np.inf)[moves]
     for _ in range(_MOST_STEPS):
-        gamma = problem.split(p)[1]
         try:
-            each = measure.pushes(problem, estimate.p, scores, stage, pairs, gamma)
+            each = measure.pushes(compared, problem.split(p)[1])
         except DivergenceError:
             return _not_corrected(estimate, p - estimate.p)
         # The draws keep the law of the estimate. The change of p's law is added.
@@ -439,17 +451,10 @@ class PosteriorSolves:
         inflation = inflation_of(surrogate, fresh)
         return cls(surrogate.conditioned(fresh.z, fresh.y), inflation)
 
-    def pushes(
-        self,
-        problem: Problem,
-        p: np.ndarray,
-        scores: Scores,
-        stage: str,
-        pairs: int,
-        gamma: np.ndarray,
-    ) -> np.ndarray:
+    def pushes(self, compared: Comparison, gamma: np.ndarray | None = None) -> np.ndarray:
         """Return the push of each draw, mean over the parameters, (J, n_p)."""
-        (z, systems), count = _places(problem, p, stage), problem.own_places
+        problem, stage = compared.problem, compared.stage
+        (z, systems), count = _places(problem, compared.p, stage), problem.own_places
         normal = generator(problem.seed, f"{stage}/posterior").standard_normal(
             (_DRAWS, self.posterior.components, len(z))
         )
@@ -458,13 +463,8 @@ class PosteriorSolves:
         solved = self.posterior.draws(z[:, : z.shape[1] - count], normal, self.inflation)
         if count:
             solved = np.stack([at_places(each, z[:, -count:].astype(int), 1) for each in solved])
-        own = problem.split(p)[1]
-        reference = scores(observe_again(problem, own, through, stage, pairs, systems))
-        found = [
-            scores(observe_again(problem, gamma, drawn, stage, pairs, systems)) - reference
-            for drawn in solved
-        ]
-        return np.stack(found).reshape(_DRAWS, -1, len(p)).mean(axis=1)
+        each = compared.differences(solved, through, gamma, systems)
+        return each.reshape(_DRAWS, -1, len(compared.p)).mean(axis=1)
 
     def best(self, pushes: np.ndarray) -> np.ndarray:
         """Return zeros: nothing is subtracted."""
@@ -477,7 +477,7 @@ class PosteriorSolves:
 
 def _places(problem: Problem, p: np.ndarray, stage: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Return inputs of the forward model drawn from the law, and the systems they stand for."""
-    alpha = torch.from_numpy(problem.split(p)[0].copy())
+    alpha = problem.tensors(p)[0]
     half = standard_normal_rows(
         problem.seed, f"{stage}/places", 0, _PLACES // 2, problem.law.d_omega
     )

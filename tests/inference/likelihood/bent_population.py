@@ -29,17 +29,19 @@ def bent_problem(count: int, deviation: float, seed: int = 0) -> Problem:
 BENT = np.array([0.3, 0.5, np.log(0.6), np.log(0.5), 0.0])
 
 
+def by_sum(data: np.ndarray, g: np.ndarray, log_weights: np.ndarray, sigma: float) -> np.ndarray:
+    """Return log sum_k w_k N(y_n; g_k, sigma^2 I) of observations (N, d), for signals (K, d)."""
+    constant = -data.shape[1] * (np.log(sigma) + 0.5 * np.log(2 * np.pi))
+    misfits = (-0.5 * ((y - g) ** 2).sum(axis=1) / sigma**2 for y in data)
+    return np.array([logsumexp(log_weights + misfit) for misfit in misfits]) + constant
+
+
 def by_quadrature(problem: Problem, p: np.ndarray, side: int = 601) -> np.ndarray:
     """Return log p(y_n) on a grid of omega (the trapezoidal rule, smooth and decaying)."""
     grid = np.linspace(-6, 6, side)
     omega = np.stack(np.meshgrid(grid, grid, indexing="ij"), axis=-1).reshape(-1, 2)
     alpha = torch.from_numpy(p[:4].copy())
     g = problem.simulate(problem.law.sample(alpha, torch.from_numpy(omega))).numpy()
-    sigma = np.exp(p[4])
-    prior = -0.5 * (omega**2).sum(axis=1) + 2 * np.log(grid[1] - grid[0])
-    constant = -1.5 * np.log(2 * np.pi) - 3 * np.log(sigma)
-    values = []
-    for y in problem.data:
-        misfit = -0.5 * ((y - g) ** 2).sum(axis=1) / sigma**2
-        values.append(logsumexp(prior + misfit) + constant - np.log(2 * np.pi))
-    return np.array(values)
+    log_weights = -0.5 * (omega**2).sum(axis=1) - np.log(2 * np.pi)
+    log_weights += 2 * np.log(grid[1] - grid[0])
+    return by_sum(problem.data, g, log_weights, np.exp(p[4]))

@@ -94,7 +94,7 @@ def test_the_moments_are_those_of_a_censored_sample(name):
     np.testing.assert_allclose(np.cov(sample, rowvar=False), whole, atol=0.02 * whole.max())
 
     def at(q: np.ndarray) -> pseudo.PseudoEvaluation:
-        alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(q))
+        alpha, gamma = problem.tensors(q)
         return pseudo.evaluate(problem, moments_of_systems(problem, alpha, gamma, draws))
 
     ends = [(at(p.numpy() + h), at(p.numpy() - h)) for h in 1e-3 * np.eye(len(p))]
@@ -130,7 +130,7 @@ def test_systems_with_other_scales_or_limits_have_moments_of_their_own(name):
         step = 1e-4 * np.eye(len(p))[i]
         ends = []
         for at in (p + step, p - step):
-            a, c = (torch.from_numpy(part.copy()) for part in problem.split(at))
+            a, c = problem.tensors(at)
             there = moments_of_systems(problem, a, c, draws)
             ends.append(pseudo.evaluate(problem, there).log_likelihood)
         np.testing.assert_allclose(

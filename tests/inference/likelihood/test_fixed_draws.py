@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from bent_population import BENT, bent_problem, by_quadrature
-from scipy.special import logsumexp
+from bent_population import BENT, bent_problem, by_quadrature, by_sum
 from scipy.stats import norm
 
 from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted
+from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted, inverse_factor
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fixed_draws import adapted_draws, inverse_factor
+from popinv.inference.likelihood.fixed_draws import adapted_draws
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.likelihood.marginal_near import can_adapt, likelihood_near
 from popinv.inference.problem import Problem
@@ -40,10 +39,8 @@ def problem_of_squares(count: int, mean: float, deviation: float) -> Problem:
 def squares_by_quadrature(problem: Problem, p: np.ndarray) -> np.ndarray:
     z = np.linspace(-12, 12, 120_001)
     law = -0.5 * ((z - p[0]) / np.exp(p[1])) ** 2 - p[1] - 0.5 * np.log(2 * np.pi)
-    g, sigma = squares(torch.from_numpy(z[:, None])).numpy(), np.exp(p[2])
-    level = np.log(z[1] - z[0]) - np.log(2 * np.pi) - 2 * p[2]
-    misfit = [-0.5 * ((y - g) ** 2).sum(axis=1) / sigma**2 for y in problem.data]
-    return np.array([logsumexp(law + each) for each in misfit]) + level
+    g = squares(torch.from_numpy(z[:, None])).numpy()
+    return by_sum(problem.data, g, law + np.log(z[1] - z[0]), np.exp(p[2]))
 
 
 def test_a_mixture_about_given_modes_is_a_density():

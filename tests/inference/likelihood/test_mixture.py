@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.special import logsumexp
+from bent_population import by_sum
 
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
@@ -47,12 +47,7 @@ def by_quadrature(problem: Problem, p: np.ndarray) -> np.ndarray:
     z = LAW.bounded(torch.from_numpy(x))
     cell = (a[1] - a[0]) * (log_b[1] - log_b[0])
     prior = LAW.log_density(torch.from_numpy(p[:-1]), z).numpy() + x[:, 1] + np.log(cell)
-    observation, sigma = linear(z).numpy(), np.exp(p[-1])
-    values = []
-    for y in problem.data:
-        misfit = -0.5 * ((y - observation) ** 2).sum(axis=1) / sigma**2
-        values.append(logsumexp(prior + misfit) - 1.5 * np.log(2 * np.pi) - 3 * np.log(sigma))
-    return np.array(values)
+    return by_sum(problem.data, linear(z).numpy(), prior, np.exp(p[-1]))
 
 
 def test_values_and_scores_are_those_of_quadrature():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from bent_population import by_sum
 from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood.components import Split
@@ -50,10 +50,7 @@ def by_quadrature(problem: Problem, p: np.ndarray) -> np.ndarray:
     """Return log p(y_n) on a grid of x (the trapezoidal rule, smooth and decaying)."""
     z = torch.from_numpy(GRID[:, None])
     prior = LAW.log_density(torch.from_numpy(p[:-1].copy()), z).numpy() + np.log(GRID[1] - GRID[0])
-    misfit = ((problem.data[:, None] - problem.simulate(z).numpy()) ** 2).sum(axis=2)
-    sigma = np.exp(p[-1])
-    fit = -0.5 * misfit / sigma**2 - 3 * np.log(sigma) - 1.5 * np.log(2 * np.pi)
-    return logsumexp(fit + prior, axis=1)
+    return by_sum(problem.data, problem.simulate(z).numpy(), prior, np.exp(p[-1]))
 
 
 def by_itself(problem: Problem) -> Estimate:

@@ -38,7 +38,7 @@ from popinv.population.noise.varying import VaryingNoise
 
 
 def evaluated(problem, p):
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    alpha, gamma = problem.tensors(p)
     return evaluate(
         problem, moments_of_systems(problem, alpha, gamma, matched_draws(problem, 2000))
     )

@@ -36,7 +36,7 @@ def streamed(problem, folder):
 def test_sums_are_those_of_all_systems(tmp_path, monkeypatch, size):
     problem = linear_problem(100)
     problem = replace(problem, conditions=None)
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(TRUTH + 0.1))
+    alpha, gamma = problem.tensors(TRUTH + 0.1)
     moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, 2000))
     whole = evaluate(problem, moments)
     monkeypatch.setattr(stored_rows, "_BLOCK_VALUES", size * problem.data.shape[1])
@@ -56,7 +56,7 @@ def test_sums_are_those_of_all_systems(tmp_path, monkeypatch, size):
 @pytest.mark.parametrize("size", [7, 33])
 def test_blocks_of_systems_do_not_matter(tmp_path, monkeypatch, scales, gaps, size):
     problem = linear_problem(100, scales=scales, gaps=gaps)
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(TRUTH + 0.1))
+    alpha, gamma = problem.tensors(TRUTH + 0.1)
     moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, 2000))
     whole = evaluate(problem, moments)
     monkeypatch.setattr(pseudo, "_BLOCK_VALUES", 4 * size * problem.data.shape[1])
@@ -69,7 +69,7 @@ def test_blocks_of_systems_do_not_matter(tmp_path, monkeypatch, scales, gaps, si
 @pytest.mark.parametrize(("scales", "gaps"), [(False, False), (True, False), (True, True)])
 def test_factored_forms_give_the_same_scores(monkeypatch, scales, gaps):
     problem = linear_problem(100, scales=scales, gaps=gaps)
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(TRUTH + 0.1))
+    alpha, gamma = problem.tensors(TRUTH + 0.1)
     moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, 2000))
     whole = evaluate(problem, moments).scores
     monkeypatch.setattr(eigenbasis, "FACTORED_FROM", 2)

@@ -149,7 +149,7 @@ def test_the_scores_of_the_pseudo_likelihood_are_its_slopes(name):
     omega, p = matched_draws(problem), truth(problem)
 
     def at(q: np.ndarray) -> pseudo.PseudoEvaluation:
-        alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(q))
+        alpha, gamma = problem.tensors(q)
         return pseudo.evaluate(problem, moments_of_systems(problem, alpha, gamma, omega))
 
     ends = [(at(p + h), at(p - h)) for h in 1e-3 * np.eye(len(p))]

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 
 # Share of the law, and the largest number of components that are fitted.
-_OF_LAW, _COMPONENTS = 0.1, 6
+OF_LAW, _COMPONENTS = 0.1, 6
 _EM_STEPS = 8
 # The fitted covariances are multiplied by this factor, for tails longer than the normal tails.
 _WIDER = 1.3
@@ -51,11 +51,23 @@ class Mixtures:
     factors: torch.Tensor
 
     @classmethod
+    def with_law(cls, shares: torch.Tensor, means: torch.Tensor, factors: torch.Tensor) -> Mixtures:
+        """Return mixtures of the law and of given components, whose shares (n, K) leave its own."""
+        n, _, d = means.shape
+        law = torch.full((n, 1), OF_LAW, dtype=means.dtype)
+        eye = torch.eye(d, dtype=means.dtype).expand(n, 1, d, d)
+        return cls(
+            torch.cat([law, shares], dim=1),
+            torch.cat([means.new_zeros((n, 1, d)), means], dim=1),
+            torch.cat([eye, factors], dim=1),
+        )
+
+    @classmethod
     def about(cls, means: torch.Tensor, factors: torch.Tensor) -> Mixtures:
         """Return mixtures of the law and of given components with equal shares."""
         n, count, _ = means.shape
-        shares = torch.full((n, count), (1 - _OF_LAW) / count, dtype=means.dtype)
-        return cls(*_with_law(shares, means, factors))
+        shares = torch.full((n, count), (1 - OF_LAW) / count, dtype=means.dtype)
+        return cls.with_law(shares, means, factors)
 
     def draw(self, xi: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         """Map standard normal xi (n, S, d) to draws (n, S, d).
@@ -112,20 +124,7 @@ def fitted(omega: torch.Tensor, log_weight: torch.Tensor) -> Mixtures:
         mixture = Mixtures(shares, means, factors)
         if step < _EM_STEPS - 1:
             parts = torch.softmax(mixture._log_parts(omega), dim=0)
-    return Mixtures(*_with_law((1 - _OF_LAW) * shares, means, math.sqrt(_WIDER) * factors))
-
-
-def _with_law(
-    shares: torch.Tensor, means: torch.Tensor, factors: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    n, _, d = means.shape
-    law = torch.full((n, 1), _OF_LAW, dtype=means.dtype)
-    eye = torch.eye(d, dtype=means.dtype).expand(n, 1, d, d)
-    return (
-        torch.cat([law, shares], dim=1),
-        torch.cat([means.new_zeros((n, 1, d)), means], dim=1),
-        torch.cat([eye, factors], dim=1),
-    )
+    return Mixtures.with_law((1 - OF_LAW) * shares, means, math.sqrt(_WIDER) * factors)
 
 
 def _tempered(log_weight: torch.Tensor, effective: float) -> torch.Tensor:
@@ -178,3 +177,15 @@ def _regular(covariance: torch.Tensor) -> torch.Tensor:
     size = covariance.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None, None]
     eye = torch.eye(d, dtype=covariance.dtype)
     return (covariance + covariance.mT) / 2 + (1e-9 * size + 1e-14) * eye
+
+
+def inverse_factor(information: torch.Tensor) -> torch.Tensor:
+    """Return the lower triangular L with ``L L^T = H^{-1}`` for information H (n, d, d).
+
+    It is accurate even if H is nearly singular, when rounding makes the inverse itself indefinite.
+    """
+    values, vectors = torch.linalg.eigh(information)
+    root = vectors.mT / values.clamp(min=1.0).sqrt()[..., None]
+    upper = torch.linalg.qr(root)[1]
+    signs = torch.where(upper.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)
+    return (signs[..., None] * upper).mT

@@ -50,7 +50,7 @@ def is_linear(problem: Problem, p: np.ndarray) -> bool:
         return False
     if conditions.limited:
         return False
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    alpha, gamma = problem.tensors(p)
     rng = generator(problem.seed, f"{problem.stage}/linear")
     systems = problem.conditions.groups[1]
     if len(systems) > 1:
@@ -67,11 +67,9 @@ def is_linear(problem: Problem, p: np.ndarray) -> bool:
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """The likelihood of all systems; the interface is ``marginal_near.Near``'s."""
+    """The likelihood of all systems, as a ``marginal_estimate.Likelihood``."""
 
     problem: Problem
-
-    hard = np.zeros(0, dtype=int)
 
     def __call__(
         self,
@@ -81,7 +79,7 @@ class ClosedForm:
     ) -> Evaluation:
         """Evaluate some systems at p, by default the own ones; a memory has their posteriors."""
         problem = self.problem if systems is None else self.problem.whole.of_systems(systems)
-        alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+        alpha, gamma = problem.tensors(p)
         moments = moments_of_systems(problem, alpha, gamma, matched_draws(problem, _DRAWS))
         found = pseudo.evaluate(problem, moments)
         n, none = len(found.scores), np.zeros_like(found.scores)
@@ -125,7 +123,4 @@ def fit_closed_form(
     likelihood = ClosedForm(problem)
     point = replace(state.point, memory=likelihood(state.point.p).memory)
     state = replace(state, point=point)
-    settings = MarginalSettings(draws=0)
-    return estimate_at(
-        problem, settings, state, likelihood, lambda _: evaluator(problem, omega), 0.0
-    )
+    return estimate_at(problem, 0, state, likelihood, lambda _: evaluator(problem, omega), 0.0)

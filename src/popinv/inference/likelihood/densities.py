@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from popinv.forward.tangents import each_tangent
 from popinv.inference.likelihood.density import Density, NormalDensity, StackedDensity
 from popinv.inference.likelihood.varying_density import varying_density
-from popinv.inference.likelihood.whitening import differences, whitening
+from popinv.inference.likelihood.whitening import whitening
 from popinv.inference.problem import Problem
 
 
@@ -66,7 +67,7 @@ class DensitiesAt:
 
         with torch.no_grad():
             self._covariance = covariance(gamma)
-            self._derivatives = differences(covariance, gamma) if problem.free_noise else []
+            self._derivatives = list(each_tangent(covariance, gamma)) if problem.free_noise else []
         # Without gaps, one factorisation serves all systems, or each system has one.
         self._whole = not conditions.gaps
         self._by_system = self._covariance.ndim == 3

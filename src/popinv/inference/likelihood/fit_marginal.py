@@ -33,7 +33,7 @@ from popinv.inference.likelihood.marginal_estimate import (
     squares_of,
     value_error,
 )
-from popinv.inference.likelihood.marginal_near import MixtureNear, Near, likelihood_near
+from popinv.inference.likelihood.marginal_near import Near, likelihood_near
 from popinv.inference.likelihood.newton import (
     MOST_STEPS,
     informed,
@@ -233,19 +233,20 @@ class _Ascent:
                 rows = self.problem.numbers
                 memory = {name: each[rows] for name, each in few.here.memory.items()}
         while True:
-            near, settings = self.near(cycle, memory), self.settings_of(cycle)
+            near = self.near(cycle, memory)
             state = self.ascended(cycle, near, state)
             following, several, curvature = self.following(cycle, near, state)
             if following is None:
                 break
             cycle, memory, state = following, state.point.memory, None
+        settings = replace(self.settings, draws=cycle.draws)
         total = replace(
             state,
             iteration=cycle.steps + state.iteration,
             path=np.concatenate([cycle.path, state.path]),
         )
         if self.rough:
-            return estimate_at(self.problem, settings, total, None, None, 0.0)
+            return estimate_at(self.problem, cycle.draws, total, None, None, 0.0)
         curved, memory = self.curved or self.problem, state.point.memory
         by_curved: Likelihood = near
         if self.curved is not None:
@@ -264,7 +265,7 @@ class _Ascent:
             return informed(point, information) if by_information(curved) else point
 
         estimate = estimate_at(
-            self.problem, settings, total, by_curved, few_draws, several, curvature
+            self.problem, cycle.draws, total, by_curved, few_draws, several, curvature
         )
         left = self.granted - self.spent(cycle, state)
         return self.valued(estimate, settings, memory, near.hard, left)
@@ -307,21 +308,14 @@ class _Ascent:
             arrays={**estimate.arrays, "log_likelihood": found.log_likelihood},
         )
 
-    def settings_of(self, cycle: _Cycle) -> MarginalSettings:
-        """Return the settings of a cycle."""
-        return replace(self.settings, draws=cycle.draws)
-
-    def near(self, cycle: _Cycle, memory: Mapping[str, np.ndarray] | None) -> Near | MixtureNear:
+    def near(self, cycle: _Cycle, memory: Mapping[str, np.ndarray] | None) -> Near:
         """Return the likelihood of a cycle."""
-        settings = self.settings_of(cycle)
-        known = cycle.hard if len(cycle.hard) else None
+        settings = replace(self.settings, draws=cycle.draws)
         return likelihood_near(
-            self.problem, cycle.p, settings, memory=memory, cheap=self.curved, hard=known
+            self.problem, cycle.p, settings, memory=memory, cheap=self.curved, hard=cycle.hard
         )
 
-    def ascended(
-        self, cycle: _Cycle, near: Near | MixtureNear, state: ScoringState | None
-    ) -> ScoringState:
+    def ascended(self, cycle: _Cycle, near: Near, state: ScoringState | None) -> ScoringState:
         """Return the end of a cycle's ascent."""
         problem, point = self.problem, _within_reach(point_at(self.problem, near), near)
         known = bool(np.isfinite(cycle.information).all())
@@ -343,7 +337,7 @@ class _Ascent:
         return state
 
     def following(
-        self, cycle: _Cycle, near: Near | MixtureNear, state: ScoringState
+        self, cycle: _Cycle, near: Near, state: ScoringState
     ) -> tuple[_Cycle | None, float, np.ndarray | None]:
         """Return the next cycle, or None if the ascent is at its end.
 
@@ -416,7 +410,7 @@ class _Ascent:
         return doubled
 
 
-def _outworn(near: Near | MixtureNear, evaluation: Evaluation) -> bool:
+def _outworn(near: Near, evaluation: Evaluation) -> bool:
     """Return whether adapted draws no longer suit the posteriors at the end of a cycle."""
     if not len(near.hard):
         return False
@@ -424,13 +418,13 @@ def _outworn(near: Near | MixtureNear, evaluation: Evaluation) -> bool:
     return bool(now < _OUTWORN * then)
 
 
-def _share_of_hard(near: Near | MixtureNear, memory: Mapping[str, np.ndarray]) -> float:
+def _share_of_hard(near: Near, memory: Mapping[str, np.ndarray]) -> float:
     """Return the mean of the effective shares of the systems whose draws are adapted."""
     own = near.problem.rows_of(near.hard)
     return float(joined(near.problem, memory["effective_share"][own]).mean())
 
 
-def _within_reach(point: Evaluate, near: Near | MixtureNear) -> Evaluate:
+def _within_reach(point: Evaluate, near: Near) -> Evaluate:
     """Return a likelihood that refuses points at which far fewer adapted draws are effective.
 
     Far from where the draws are adapted, it may have maxima of its own.
@@ -448,9 +442,7 @@ def _within_reach(point: Evaluate, near: Near | MixtureNear) -> Evaluate:
     return within
 
 
-def refuse_hopeless(
-    problem: Problem, p: np.ndarray, settings: MarginalSettings
-) -> Near | MixtureNear:
+def refuse_hopeless(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Near:
     """Return the likelihood of some systems, if the integrals of all of them can be accurate.
 
     Raises

@@ -88,7 +88,7 @@ def fit_pseudo_likelihood(
         failures: list[DivergenceError] = []
         for start in starts:
             try:
-                ends.append(_ascended(problem, slopes, start, first, read, progress))
+                ends.append(ascended(problem, start, first, progress, slopes, read))
             except DivergenceError as error:
                 failures.append(error)
             except np.linalg.LinAlgError as error:
@@ -101,7 +101,7 @@ def fit_pseudo_likelihood(
             further.insert(0, matched_draws(problem, _NEXT_DRAWS))
         for more in further:
             path = last.path
-            last = _ascended(problem, slopes, last.point.p, more, read, progress)
+            last = ascended(problem, last.point.p, more, progress, slopes, read)
             last = replace(last, path=np.concatenate([path, last.path[1:]]))
         return _estimate(problem, slopes, last, omega)
 
@@ -157,7 +157,7 @@ def normal_log_densities(problem: Problem, p: np.ndarray, omega: torch.Tensor) -
     omega : Tensor of shape (M, d_omega)
         Draws for the moments.
     """
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    alpha, gamma = problem.tensors(p)
     moments = moments_of_systems(problem, alpha, gamma, omega, derivatives=False)
     return evaluate(problem, moments, with_scores=False).log_likelihood
 
@@ -182,8 +182,8 @@ def profiled(problem: Problem, estimate: Estimate) -> Estimate:
         return estimate
     with fixed_threads():
         omega, read = matched_draws(problem), sufficient(problem)
-        top = _ascended(problem, None, estimate.p, omega, read, None).point
-        evaluate = _evaluator(problem, None, omega, read)
+        top = ascended(problem, estimate.p, omega, read=read).point
+        evaluate = evaluator(problem, omega, read=read)
         ends = profiles(problem, entries, estimate.covariance, estimate.bread, top, evaluate)
     at_boundary = [i for i, each in ends.items() if each.boundary]
     return replace(estimate, ends=ends).holding(at_boundary, problem.free)
@@ -204,34 +204,33 @@ def ascended(
     start: np.ndarray,
     omega: torch.Tensor,
     progress: Callable[[ScoringState], None] | None = None,
+    slopes: Problem | None = None,
+    read: tuple[Problem, float] | None = None,
 ) -> ScoringState:
-    """Return the end of an ascent from a start (n_p,), with draws omega (M, d_omega)."""
-    return _ascended(problem, None, start, omega, sufficient(problem), progress)
-
-
-def evaluator(problem: Problem, omega: torch.Tensor) -> Evaluate:
-    """Return the pseudo-likelihood as a function of p, with draws omega (M, d_omega)."""
-    return _evaluator(problem, None, omega, sufficient(problem))
-
-
-def _ascended(
-    problem: Problem,
-    slopes: Problem | None,
-    start: np.ndarray,
-    omega: torch.Tensor,
-    read: tuple[Problem, float],
-    progress: Callable[[ScoringState], None] | None,
-) -> ScoringState:
-    evaluate = _evaluator(problem, slopes, omega, read)
+    """Return the end of an ascent from a start (n_p,); other arguments as in :func:`evaluator`."""
+    evaluate = evaluator(problem, omega, slopes, read)
     first = off_saddle(problem, evaluate(np.array(start, dtype=float), {}), evaluate)
     return ascend(begin(first), evaluate, problem, _MOST_STEPS, progress)
 
 
-def _evaluator(
-    problem: Problem, slopes: Problem | None, omega: torch.Tensor, read: tuple[Problem, float]
+def evaluator(
+    problem: Problem,
+    omega: torch.Tensor,
+    slopes: Problem | None = None,
+    read: tuple[Problem, float] | None = None,
 ) -> Evaluate:
-    """Return the sums over all systems as functions of p, from sums over the systems read."""
-    few, times = read
+    """Return the pseudo-likelihood of all systems as a function of p.
+
+    Parameters
+    ----------
+    omega : Tensor of shape (M, d_omega)
+        Draws for the moments.
+    slopes : Problem, optional
+        As in :func:`fit_pseudo_likelihood`.
+    read : tuple of (Problem, float), optional
+        The result of :func:`popinv.inference.likelihood.pseudo.sufficient`, if it is known.
+    """
+    few, times = sufficient(problem) if read is None else read
 
     def evaluate_at(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
         found, penalty = _evaluated(few, slopes, p, omega), penalty_at(problem, p)
@@ -248,7 +247,7 @@ def _evaluator(
 def _evaluated(
     problem: Problem, slopes: Problem | None, p: np.ndarray, omega: torch.Tensor
 ) -> PseudoEvaluation:
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    alpha, gamma = problem.tensors(p)
     moments = moments_of_systems(problem, alpha, gamma, omega, derivatives=slopes is None)
     if slopes is not None:
         moments = moments.with_derivatives_of(moments_of_systems(slopes, alpha, gamma, omega))
@@ -264,7 +263,7 @@ def _estimate(
     influence = mapped(lambda scores: scores @ bread, evaluation.scores)
     # The penalty sets the uncertainty of the entries that it determines; see `Estimate`.
     of_penalty = bread @ penalty.curvature @ bread
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(state.point.p))
+    alpha, gamma = problem.tensors(state.point.p)
     of_draws = np.zeros_like(bread)
     for systems, pairs, each in draw_scores(slopes or problem, alpha, gamma, omega):
         of_draws += np.cov(each @ bread, rowvar=False) * systems**2 / pairs

@@ -26,12 +26,13 @@ import torch
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import pulled_back
 from popinv.inference.division import blocks_of_rows, joined, together
-from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted
+from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted, inverse_factor
 from popinv.inference.likelihood.densities import DensitiesAt
 from popinv.inference.likelihood.density import Density
 from popinv.inference.likelihood.draws import quasi_random, usable
 from popinv.inference.likelihood.integrals import Features, MarginalSettings, summarised
 from popinv.inference.likelihood.marginal import Evaluation, integrals_at
+from popinv.inference.likelihood.modes import LESS_INFORMATION, with_information
 from popinv.inference.problem import Problem
 from popinv.population.known import inputs
 
@@ -39,8 +40,6 @@ from popinv.population.known import inputs
 _DRAWS, _FEWEST, _PASS_DRAWS = 2000, 256, 4_000_000
 # Passes continue as long as each raises the effective share of the draws by this much.
 _FEWEST_PASSES, _MOST_PASSES, _GAIN = 3, 8, 0.02
-# Some of the first draws are about the modes with this share of the observation's information.
-_LESS_INFORMATION = 0.1
 # Number of draws that are simulated at a time.
 _ROWS = 20_000
 
@@ -83,7 +82,7 @@ class FixedDraws:
             If the noise covariance is not positive definite.
         """
         problem, (n, count, _) = self.problem, self.omega.shape
-        alpha, gamma = _parts(problem, p)
+        alpha, gamma = problem.tensors(p)
         if not self.scores:
             log_weight = self.log_weight(p)
             zeros = torch.zeros((n, count, len(problem.free)), dtype=log_weight.dtype)
@@ -112,7 +111,7 @@ class FixedDraws:
 
     def log_weight(self, p: np.ndarray) -> torch.Tensor:
         """Return the logarithms of the weights at p, minus infinity for failed solves, (N, S)."""
-        alpha, gamma = _parts(self.problem, p)
+        alpha, gamma = self.problem.tensors(p)
         at = self._density(gamma).at(self._signal_at(alpha)[0])
         n, count, _ = self.omega.shape
         with torch.no_grad():
@@ -236,24 +235,10 @@ def _about_modes(problem: Problem, p: np.ndarray, settings: MarginalSettings) ->
     """Return densities about the modes of each system, narrow and wide."""
     block = integrals_at(problem, p)
     means, factors = [], []
-    eye = torch.eye(problem.law.d_omega, dtype=torch.float64)
-    for modes, wider in product(block.all_modes(settings, "mode_starts"), (1.0, _LESS_INFORMATION)):
-        information = wider * (modes.hessian - eye) + eye
+    for modes, share in product(block.all_modes(settings, "mode_starts"), (1.0, LESS_INFORMATION)):
         means.append(modes.omega)
-        factors.append(inverse_factor(information))
+        factors.append(inverse_factor(with_information(modes.hessian, share)))
     return Mixtures.about(torch.stack(means, dim=1), torch.stack(factors, dim=1))
-
-
-def inverse_factor(information: torch.Tensor) -> torch.Tensor:
-    """Return the lower triangular L with ``L L^T = H^{-1}`` for information H (n, d, d).
-
-    It is accurate even if H is nearly singular, when rounding makes the inverse itself indefinite.
-    """
-    values, vectors = torch.linalg.eigh(information)
-    root = vectors.mT / values.clamp(min=1.0).sqrt()[..., None]
-    upper = torch.linalg.qr(root)[1]
-    signs = torch.where(upper.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)
-    return (signs[..., None] * upper).mT
 
 
 def _drawn(
@@ -268,7 +253,7 @@ def _drawn(
     n, d = len(problem.data), problem.law.d_omega
     points = quasi_random(problem, stage, numbers, count // 2, d + 1).reshape(n, count, d + 1)
     omega = mixtures.draw(torch.special.ndtri(points[..., 1:]), points[..., 0])
-    alpha, _ = _parts(problem, p)
+    alpha = problem.tensors(p)[0]
     flat = omega.reshape(-1, d)
     known = problem.known.repeated(count)
     with torch.no_grad():
@@ -293,8 +278,3 @@ def _log_law(problem: Problem, alpha: torch.Tensor, z: torch.Tensor) -> torch.Te
         return law.log_density(alpha, own)
     covariates = known.repeated(len(z) // len(problem.data)).covariates
     return law.log_density_given(alpha, own, covariates)
-
-
-def _parts(problem: Problem, p: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    alpha, gamma = problem.split(np.array(p, dtype=float))
-    return torch.from_numpy(alpha), torch.from_numpy(gamma)

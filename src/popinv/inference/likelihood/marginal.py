@@ -255,7 +255,7 @@ def further_modes(
 
 def integrals_at(problem: Problem, p: np.ndarray) -> Integrals:
     """Return the integrals of all systems of a problem at p (n_p,)."""
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    alpha, gamma = problem.tensors(p)
     push_forward = PushForward(problem, alpha, problem.known)
     return Integrals(problem, push_forward, density_of(problem, gamma), problem.numbers)
 
@@ -272,7 +272,7 @@ class _Evaluator:
     ) -> None:
         self.problem, self.settings = problem, settings
         self.numbers = problem.numbers if numbers is None else numbers
-        alpha, self.gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+        alpha, self.gamma = problem.tensors(p)
         self.push_forward = PushForward(problem, alpha, problem.known)
         # The first row of the last requested block, and its densities.
         self.densities: tuple[int, DensitiesAt] | None = None

@@ -18,7 +18,7 @@ import numpy as np
 from popinv.errors import DivergenceError
 from popinv.inference.division import joined, mapped, total
 from popinv.inference.estimate import Ends, Estimate, restricted_inverse, sizes
-from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
+from popinv.inference.likelihood.marginal import Evaluation
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.profile import ill_determined, profiles
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
@@ -118,9 +118,16 @@ def squares_of(problem: Problem, evaluation: Evaluation) -> np.ndarray:
         total(problem, lambda rows: rows.T @ rows, rows)
         for rows in (evaluation.scores, evaluation.score_error)
     )
+    return without_errors(squares, of_draws, problem.count)
+
+
+def without_errors(squares: np.ndarray, of_draws: np.ndarray, systems: int) -> np.ndarray:
+    """Return outer products of scores less the part due to the draws' error, if that is positive.
+
+    With few systems the difference may not be positive definite.
+    """
     exact = squares - of_draws
-    # With few systems the difference may not be positive definite.
-    if problem.count <= len(squares) or not np.isfinite(exact).all():
+    if systems <= len(squares) or not np.isfinite(exact).all():
         return squares
     return exact if np.linalg.eigvalsh(exact)[0] >= 0 else squares
 
@@ -250,7 +257,7 @@ class _Errors:
 
 def estimate_at(
     problem: Problem,
-    settings: MarginalSettings,
+    draws: int,
     state: ScoringState,
     curved: Likelihood | None,
     profiled: Callable[[np.ndarray], Evaluate] | None,
@@ -261,6 +268,8 @@ def estimate_at(
 
     Parameters
     ----------
+    draws : int
+        Draws of each system; 0 for a closed form.
     curved : callable or None
         The likelihood that gives the curvature; without it the curvature is the sum of the outer
         products of the scores.
@@ -305,9 +314,9 @@ def estimate_at(
         "value": float(total(problem, np.sum, evaluation.log_likelihood)),
         "value_error": value_error(problem, evaluation),
         "steps": float(state.iteration),
-        "draws": float(settings.draws),
+        "draws": float(draws),
         "effective_share": mean(evaluation.effective_share),
-        "poor_share": mean(are_poor(evaluation.effective_share, settings.draws)),
+        "poor_share": mean(are_poor(evaluation.effective_share, draws)),
         "draws_shift": _largest(bias**2, size, judged),
         "draws_error": _largest(_error_squares(problem, evaluation, steady), size, judged),
         "several_modes_share": several,

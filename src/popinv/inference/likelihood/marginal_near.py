@@ -16,9 +16,9 @@ of integrals over normal laws,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -30,10 +30,6 @@ from popinv.inference.likelihood.marginal import Evaluation, evaluate, further_m
 from popinv.inference.problem import Problem
 from popinv.population.laws.base import Law
 
-# Maps p, the memory of a nearby evaluation, and the positions of some systems among all to the
-# evaluation of these systems, on all ranks; without positions to the evaluation of the own systems.
-Likelihood = Callable[[np.ndarray, Mapping[str, np.ndarray] | None, np.ndarray | None], Evaluation]
-
 # A system is hard if its draws about the mode have a smaller effective share.
 _HARD = 0.3
 # Adapted draws require at most this many parameters that vary, and this many hard systems.
@@ -43,27 +39,21 @@ _FEWEST_ADAPTED = 512
 
 
 @dataclass(frozen=True)
-class Near:
+class Near(ABC):
     """The likelihood near p_0; calling it evaluates systems at p.
 
     Attributes
     ----------
-    numbers : ndarray of int, shape (N,)
-        Numbers of the problem's systems, which determine their draws.
     here : Evaluation
         The evaluation at p_0.
     hard : ndarray of int
-        The systems whose draws are adapted, by their positions among all.
-    adapted : list of FixedDraws
-        Their draws, for each block of systems that has some.
+        The systems whose draws are adapted, by their positions among all; of a mixture, in some
+        component.
     """
 
     problem: Problem
-    settings: MarginalSettings
-    numbers: np.ndarray
     here: Evaluation
     hard: np.ndarray
-    adapted: list[FixedDraws]
 
     def __call__(
         self,
@@ -76,9 +66,48 @@ class Near:
         Without ``systems``, these are all that the problem has. Some of all systems (n,) are
         evaluated on the ranks that have them, and every rank returns their evaluation.
         """
+        problem = self.problem
         if systems is None:
-            return self.of_rows(p, memory, np.arange(len(self.numbers)))
-        return _of_some(self.problem, systems, memory, partial(self.of_rows, p))
+            return self.of_rows(p, memory, np.arange(len(problem.data)))
+        own = problem.has(systems)
+        some = None if not memory else {name: each[own] for name, each in memory.items()}
+        found = self.of_rows(p, some, problem.rows_of(systems)).memory
+        return Evaluation(**{name: joined(problem, each) for name, each in found.items()})
+
+    @abstractmethod
+    def of_rows(
+        self, p: np.ndarray, memory: Mapping[str, np.ndarray] | None, rows: np.ndarray
+    ) -> Evaluation:
+        """Evaluate some of the problem's systems, in increasing order."""
+
+    @abstractmethod
+    def further(self, p: np.ndarray, evaluation: Evaluation) -> tuple[np.ndarray, float]:
+        """Return the systems with a further mode that their draws leave out, and their share.
+
+        Of a mixture: the systems with one in some component, and the largest share.
+        """
+
+    @property
+    def can_adapt(self) -> bool:
+        """Whether draws can be adapted to posteriors of this law, or of its components."""
+        return can_adapt(self.problem.law.component or self.problem.law)
+
+
+@dataclass(frozen=True)
+class _OneLaw(Near):
+    """The likelihood near p_0 for a law without components.
+
+    Attributes
+    ----------
+    numbers : ndarray of int, shape (N,)
+        Numbers of the problem's systems, which determine their draws.
+    adapted : list of FixedDraws
+        The draws of hard systems, for each block of systems that has some.
+    """
+
+    settings: MarginalSettings
+    numbers: np.ndarray
+    adapted: list[FixedDraws]
 
     def of_rows(
         self, p: np.ndarray, memory: Mapping[str, np.ndarray] | None, rows: np.ndarray
@@ -108,38 +137,18 @@ class Near:
         """Return the systems with a further mode that their draws leave out, and their share."""
         return further_modes(self.problem, p, self.settings, evaluation, self.hard, self.numbers)
 
-    @property
-    def can_adapt(self) -> bool:
-        """Whether draws can be adapted to posteriors of this law."""
-        return can_adapt(self.problem.law)
-
 
 @dataclass(frozen=True)
-class MixtureNear:
+class _Mixture(Near):
     """The likelihood near p_0 for a law that is a mixture.
 
     Attributes
     ----------
     parts : sequence of Near
         The likelihood of each component, as if all systems belonged to it.
-    here : Evaluation
-        The evaluation at p_0.
     """
 
-    problem: Problem
     parts: Sequence[Near]
-    here: Evaluation
-
-    def __call__(
-        self,
-        p: np.ndarray,
-        memory: Mapping[str, np.ndarray] | None = None,
-        systems: np.ndarray | None = None,
-    ) -> Evaluation:
-        """Evaluate systems from the memory of a nearby evaluation, as :class:`Near` does."""
-        if systems is None:
-            return self.of_rows(p, memory, np.arange(len(self.problem.data)))
-        return _of_some(self.problem, systems, memory, partial(self.of_rows, p))
 
     def of_rows(
         self, p: np.ndarray, memory: Mapping[str, np.ndarray] | None, rows: np.ndarray
@@ -151,11 +160,6 @@ class MixtureNear:
             own = None if not memory else _of_component(memory, k, len(self.parts))
             each.append(part.of_rows(np.concatenate([split.alphas[k], gamma]), own, rows))
         return _summed(split, each, rows)
-
-    @property
-    def hard(self) -> np.ndarray:
-        """The systems whose draws are adapted in some component."""
-        return np.unique(np.concatenate([part.hard for part in self.parts]))
 
     def further(self, p: np.ndarray, evaluation: Evaluation) -> tuple[np.ndarray, float]:
         """Return the systems with a further mode in some component, and the largest share."""
@@ -169,11 +173,6 @@ class MixtureNear:
             shares.append(share)
         return np.unique(np.concatenate(found)), max(shares)
 
-    @property
-    def can_adapt(self) -> bool:
-        """Whether draws can be adapted to posteriors of the components."""
-        return self.parts[0].can_adapt
-
 
 def likelihood_near(
     problem: Problem,
@@ -183,7 +182,7 @@ def likelihood_near(
     memory: Mapping[str, np.ndarray] | None = None,
     cheap: Problem | None = None,
     hard: np.ndarray | None = None,
-) -> Near | MixtureNear:
+) -> Near:
     """Return the likelihood for evaluations near p, with the one at p itself.
 
     Parameters
@@ -214,7 +213,8 @@ def likelihood_near(
             near_by = None if cheap is None else replace(part, simulate=cheap.simulate)
             parts.append(_near(part, own, settings, numbers, start, near_by, hard))
         here = _summed(split, [part.here for part in parts], np.arange(len(numbers)))
-        return MixtureNear(problem, parts, here)
+        hard = np.unique(np.concatenate([part.hard for part in parts]))
+        return _Mixture(problem, here, hard, parts)
     return _near(problem, p, settings, numbers, memory, cheap, hard)
 
 
@@ -234,14 +234,14 @@ def _near(
     if not many:
         every = np.union1d(every, joined(problem, problem.numbers[poor]))
     if many or not len(every) or len(every) > _MOST_HARD or not can_adapt(problem.law):
-        return Near(problem, settings, numbers, here, np.zeros(0, dtype=int), [])
+        return _OneLaw(problem, here, np.zeros(0, dtype=int), settings, numbers, [])
     of_hard = replace(settings, draws=max(settings.draws, _FEWEST_ADAPTED))
     rows = problem.rows_of(every)
     adapted = adapted_draws(problem, p, of_hard, rows, numbers[rows], cheap)
     with together(problem):
         for block, draws in zip(blocks_of_rows(rows), adapted, strict=True):
             here.put(rows[block], draws(p))
-    return Near(problem, settings, numbers, here, every, adapted)
+    return _OneLaw(problem, here, every, settings, numbers, adapted)
 
 
 def can_adapt(law: Law) -> bool:
@@ -260,19 +260,6 @@ def _of_component(memory: Mapping[str, np.ndarray], k: int, count: int) -> dict[
         width = memory[name].shape[1] // count
         own[name] = memory[name][:, k * width : (k + 1) * width]
     return {**memory, **own}
-
-
-def _of_some(
-    problem: Problem,
-    systems: np.ndarray,
-    memory: Mapping[str, np.ndarray] | None,
-    of_rows: Callable[[Mapping[str, np.ndarray] | None, np.ndarray], Evaluation],
-) -> Evaluation:
-    """Return the evaluation of some of all systems on every rank, from the ranks' evaluations."""
-    own = problem.has(systems)
-    some = None if not memory else {name: each[own] for name, each in memory.items()}
-    found = of_rows(some, problem.rows_of(systems)).memory
-    return Evaluation(**{name: joined(problem, each) for name, each in found.items()})
 
 
 def _summed(split: Split, each: Sequence[Evaluation], rows: np.ndarray) -> Evaluation:

@@ -31,9 +31,9 @@ import numpy as np
 import torch
 
 from popinv.errors import DivergenceError
+from popinv.forward.tangents import each_tangent
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.components import Split
-from popinv.inference.likelihood.whitening import covariance_derivatives
 from popinv.inference.moments import matched_normals
 from popinv.inference.problem import Problem
 from popinv.population.known import inputs
@@ -207,7 +207,7 @@ def _constant(
     covariance = problem.noise.covariance(gamma)
     change = covariance.new_zeros((len(problem.free), *covariance.shape))
     if derivatives and problem.free_noise:
-        change[problem.d_alpha :] = torch.stack(covariance_derivatives(problem, gamma))
+        change[problem.d_alpha :] = torch.stack(list(each_tangent(problem.noise.covariance, gamma)))
         change[torch.from_numpy(~problem.free)] = 0.0
     return covariance.expand(count, -1, -1), change.expand(count, -1, -1, -1)
 

@@ -19,6 +19,8 @@ import torch
 
 from popinv.inference.likelihood.density import Density
 
+# Information of wider densities about modes, as a share of the observation's information there.
+LESS_INFORMATION = 0.1
 _FIRST_DAMPING, _LESS, _MORE, _MOST = 1e-3, 0.2, 5.0, 1e12
 
 
@@ -73,6 +75,12 @@ class Modes:
             values[rows] = getattr(other, field.name)
             changed.append(values)
         return Modes(*changed)
+
+
+def with_information(hessian: torch.Tensor, share: float = LESS_INFORMATION) -> torch.Tensor:
+    """Return ``H = J^T W J + I`` (..., d, d) with a share of the observation's information."""
+    eye = torch.eye(hessian.shape[-1], dtype=hessian.dtype)
+    return share * (hessian - eye) + eye
 
 
 def find_modes(

@@ -11,12 +11,12 @@ The law's penalty is the negative logarithm of a normal prior, ``sum(precision a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from popinv.inference.likelihood.whitening import covariance_derivatives
+from popinv.forward.tangents import each_tangent
 from popinv.inference.problem import Problem
 
 
@@ -54,7 +54,7 @@ def noise_penalty(problem: Problem, gamma: torch.Tensor) -> Penalty:
         (slope,) = torch.autograd.grad(value, at)
     at, factor = at.detach(), family.cholesky(at.detach())
     whitened = []
-    for change in covariance_derivatives(replace(problem, noise=family), at):
+    for change in each_tangent(family.covariance, at):
         half = torch.linalg.solve_triangular(factor, change, upper=False)
         whitened.append(torch.linalg.solve_triangular(factor, half.T, upper=False).flatten())
     rows, own = torch.stack(whitened), slice(d_alpha, d_alpha + len(at))

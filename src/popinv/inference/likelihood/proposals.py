@@ -32,13 +32,11 @@ from __future__ import annotations
 
 import torch
 
-from popinv.inference.likelihood.modes import Modes
+from popinv.inference.likelihood.modes import Modes, with_information
 from popinv.inference.likelihood.push_forward import PushForward
 
 # In posterior standard deviations. After a longer last step, the iteration has not converged.
 _LONGEST_LAST_STEP = 4.0
-# Information of the wider density, as a share of the observation's information at the mode.
-_WIDER = 0.1
 
 
 def laplace(modes: Modes, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -115,8 +113,7 @@ def defensive(modes: Modes, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     from the law. Every quarter of the draws has this composition. Parameters and results are as for
     :func:`laplace`.
     """
-    centre, eye = modes.omega[:, None], torch.eye(xi.shape[2], dtype=xi.dtype)
-    wide = _WIDER * (modes.hessian - eye) + eye
+    centre, wide = modes.omega[:, None], with_information(modes.hessian)
     factors = [torch.linalg.cholesky(each) for each in (modes.hessian, wide)]
     near, far = (
         torch.linalg.solve_triangular(factor.transpose(1, 2), xi.transpose(1, 2), upper=True)

@@ -294,7 +294,7 @@ class _Basis:
 
 def _basis(problem: Problem, p: np.ndarray) -> _Basis | None:
     """Return the basis at p (n_p,), or None if it has too many vectors."""
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    alpha, gamma = problem.tensors(p)
     try:
         covariance = problem.noise.covariance(gamma)
         inverse = whitening(covariance, Conditions.stated((1, len(covariance)))).inverse[0]

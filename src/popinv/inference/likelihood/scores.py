@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.inference.likelihood import pseudo
@@ -22,7 +21,7 @@ from popinv.inference.likelihood.model_moments import (
 )
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
-from popinv.inference.surrogate_bias import FreshSolves, Scores, push_of
+from popinv.inference.surrogate_bias import Comparison, FreshSolves, Scores
 
 if TYPE_CHECKING:
     from popinv.inference.distance_influence import DistanceInfluence
@@ -36,7 +35,7 @@ def pseudo_scores(problem: Problem, p: np.ndarray, draws: int | None = None) -> 
 
     Observed systems may have known quantities that none of the problem's systems has.
     """
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    alpha, gamma = problem.tensors(p)
     # Each group has as many draws as the problem's groups, but draws of its own.
     count = draws_for(len(problem.data)) if draws is None else draws
     groups = len(problem.conditions.groups[0])
@@ -87,7 +86,7 @@ def surrogate_push(problem: Problem, estimate: xr.Dataset) -> Callable[[xr.Datas
         fresh = FreshSolves.of(solves.isel(sample=slice(_MOST_SOLVES)))
         # The same number of draws as in the estimate.
         scores = pseudo_scores(problem, p, FEWEST_DRAWS)
-        each = push_of(problem, p, scores, fresh, "fresh", _PAIRS)
+        each = fresh.pushes(Comparison(problem, p, scores, "fresh", _PAIRS))
         moved = len(problem.data) * each.mean(axis=0) @ bread
         known = errors > 0
         return float(np.max(np.abs(moved[known]) / errors[known], initial=0.0))

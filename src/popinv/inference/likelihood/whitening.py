@@ -13,7 +13,6 @@ where k_n is the number of observed entries. Missing entries have residual zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,9 +20,7 @@ import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
-from popinv.inference.problem import Problem
 
-_STEP = 1e-4
 # Smaller off-diagonal entries, relative to the largest diagonal entry, are errors of the difference
 # of covariances.
 _ROUNDING = 1e-10
@@ -129,21 +126,19 @@ class Whitening:
 
     def apply(self, values: torch.Tensor) -> torch.Tensor:
         """Return ``L^{-1} v / s`` for values of shape (n, ..., d_y)."""
-        scaled = values / self.scale.reshape(-1, *[1] * (values.ndim - 1))
-        if len(self.inverse) == 1:
-            return scaled @ self.inverse[0].T
-        inverse = self.inverse[self.pattern]
-        flat = scaled.reshape(len(values), -1, values.shape[-1])
-        return (flat @ inverse.transpose(1, 2)).reshape(values.shape)
+        return self._times(values, self.inverse.mT)
 
     def transpose(self, values: torch.Tensor) -> torch.Tensor:
         """Return ``L^{-T} v / s`` for values of shape (n, ..., d_y)."""
+        return self._times(values, self.inverse)
+
+    def _times(self, values: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+        """Return ``v M / s`` with the matrix M of each pattern (P, j, k), shape (n, ..., k)."""
         scaled = values / self.scale.reshape(-1, *[1] * (values.ndim - 1))
-        if len(self.inverse) == 1:
-            return scaled @ self.inverse[0]
-        inverse = self.inverse[self.pattern]
+        if len(matrices) == 1:
+            return scaled @ matrices[0]
         flat = scaled.reshape(len(values), -1, values.shape[-1])
-        return (flat @ inverse).reshape(values.shape)
+        return (flat @ matrices[self.pattern]).reshape(values.shape)
 
     def change(self, derivative: torch.Tensor) -> NoiseChange:
         """Return the change for dGamma (d_y, d_y), the derivative of Gamma in one parameter."""
@@ -206,24 +201,3 @@ def whitening(covariance: torch.Tensor, conditions: Conditions) -> Whitening:
     each = torch.log(scale) + 0.5 * math.log(2 * math.pi)
     constant = -logdet[index] - entries[index] * each
     return Whitening(inverse * both, index, scale, constant, entries)
-
-
-def covariance_derivatives(problem: Problem, gamma: torch.Tensor) -> list[torch.Tensor]:
-    """Return dGamma / dgamma_i (d_y, d_y) for each noise parameter."""
-    return differences(problem.noise.covariance, gamma)
-
-
-def differences(
-    covariance: Callable[[torch.Tensor], torch.Tensor], gamma: torch.Tensor
-) -> list[torch.Tensor]:
-    """Return the derivatives of a covariance in each entry of gamma, by central differences.
-
-    Their error is O(_STEP**2) relative, far below the scores' own sampling error.
-    """
-    derivatives = []
-    for i in range(len(gamma)):
-        shift = torch.zeros_like(gamma)
-        shift[i] = _STEP
-        change = covariance(gamma + shift) - covariance(gamma - shift)
-        derivatives.append(change / (2 * _STEP))
-    return derivatives

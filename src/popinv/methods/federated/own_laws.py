@@ -178,7 +178,7 @@ class ProfilingSite:
         if point is None or self.estimator != "likelihood":
             return
         found, _ = observed_information(self.problem, self.site.evaluation, point)
-        gamma = torch.from_numpy(self.problem.split(point.p)[1].copy())
+        gamma = self.problem.tensors(point.p)[1]
         self._information = found - noise_penalty(self.problem, gamma).curvature
         self._last = replace(point, information=self._information)
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import restricted_inverse
+from popinv.inference.likelihood.marginal_estimate import without_errors
 from popinv.inference.likelihood.newton import informed
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
@@ -130,7 +131,7 @@ class Server:
         told = self._ask(
             "likelihood", p, [partial(site.told_likelihood, p, since, now) for site in self.sites]
         )
-        squares = _squares(told, self.sites[0].systems)
+        squares = without_errors(told["squares"], told["error_squares"], self.sites[0].systems)
         point = self._point(p, told, squares)
         known = {"round": np.array(now), "squares": squares, "effective": told["effective"]}
         return replace(point, error=2 * float(np.sqrt(told["square_error"])), memory=known)
@@ -192,12 +193,3 @@ def has_settled(point: Point, before: np.ndarray, free: np.ndarray) -> bool:
     """Return whether an ascent has moved so little that the draws need not be adapted again."""
     moved = np.abs(point.p - before)[free] / _errors(point.information, free)[free]
     return float(moved.max(initial=0.0)) < _SETTLED
-
-
-def _squares(told: Message, systems: int) -> np.ndarray:
-    """Return the outer products of the scores, less the part due to the draws' error."""
-    squares = told["squares"]
-    exact = squares - told["error_squares"]
-    # With few systems the difference may not be positive definite.
-    lowest = np.linalg.eigvalsh(exact)[0] if systems > len(squares) else -1.0
-    return exact if lowest >= 0 else squares

@@ -17,7 +17,7 @@ import torch
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood import model_moments
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
-from popinv.inference.likelihood.marginal_near import MixtureNear, Near, can_adapt, likelihood_near
+from popinv.inference.likelihood.marginal_near import Near, can_adapt, likelihood_near
 from popinv.inference.likelihood.model_moments import (
     draws_for,
     matched_draws,
@@ -52,7 +52,7 @@ class MomentsSoFar:
     ) -> model_moments.Moments:
         """Return the moments of a problem's systems at p, by default from all draws."""
         count = self.most if draws is None else min(draws, self.most)
-        alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+        alpha, gamma = problem.tensors(p)
         if problem.known.width or problem.conditions.limited:
             draws_of_rows = matched_draws(problem, count, self.groups)
             return moments_of_systems(problem, alpha, gamma, draws_of_rows)
@@ -81,7 +81,7 @@ class Site:
 
     def __post_init__(self) -> None:
         self._memories: dict[int, Mapping[str, np.ndarray]] = {}
-        self._near: Near | MixtureNear | None = None
+        self._near: Near | None = None
 
     @property
     def count(self) -> int:

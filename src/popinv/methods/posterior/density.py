@@ -49,7 +49,7 @@ class Densities:
         DivergenceError
             If the covariance of the noise is not positive definite.
         """
-        alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+        alpha, gamma = problem.tensors(p)
         push_forward = PushForward(problem, alpha, problem.known)
         gaps = problem.conditions.gaps
         rows = max(1, int(_BLOCK_VALUES / problem.data.shape[1] ** 2)) if gaps else 1 << 30
@@ -139,7 +139,7 @@ def _misfits(
     problem: Problem, p: np.ndarray, omega: torch.Tensor, systems: torch.Tensor
 ) -> torch.Tensor:
     """Return ``r^T (s^2 Gamma)^-1 r`` of each system's observed entries, one after the other."""
-    alpha, gamma = (torch.from_numpy(part.copy()) for part in problem.split(p))
+    alpha, gamma = problem.tensors(p)
     known, conditions = problem.known, problem.conditions
     with torch.no_grad():
         covariates = known.of(systems.numpy()).covariates

@@ -30,24 +30,24 @@ number of observed entries.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from scipy.stats import chi2
 
+from popinv.inference.likelihood.adapted_mixtures import OF_LAW, Mixtures, inverse_factor
 from popinv.inference.likelihood.density import Density
-from popinv.inference.likelihood.fixed_draws import inverse_factor
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal import integrals_at
-from popinv.inference.likelihood.modes import Modes
+from popinv.inference.likelihood.modes import Modes, with_information
 from popinv.inference.problem import Problem
 from popinv.methods.posterior.density import Densities
 from popinv.seeds import generator
 
 _SEARCHES = 2
-# Information of the wider densities, as a share of the observation's information; and shares of the
-# law and of the wider densities.
-_LESS_INFORMATION, OF_LAW, WIDE = 0.1, 0.1, 0.2
+# Share of the wider densities.
+WIDE = 0.2
 # Most steps by which modes follow, and the length of a short step, in posterior standard
 # deviations.
 _MOST_STEPS, _SHORT = 8, 0.2
@@ -106,31 +106,15 @@ class References:
         modes = torch.where(own[..., None], modes, modes[:, :1])
         return replace(self, modes=modes)
 
-    def log_density(self, omega: torch.Tensor) -> torch.Tensor:
-        """Return log q of omega (n, S, d), shape (n, S), without the constant of the normal."""
-        logs = [np.log(OF_LAW) - 0.5 * (omega**2).sum(dim=2)]
-        for width, part in enumerate((1 - WIDE, WIDE)):
-            for k in range(self.modes.shape[1]):
-                inverse = self.inverses[width, :, k]
-                e = (omega - self.modes[:, None, k]) @ inverse.mT
-                logdet = torch.log(inverse.diagonal(dim1=1, dim2=2)).sum(dim=1)
-                level = torch.log(part * self.share[:, k]) + logdet
-                logs.append(level[:, None] - 0.5 * (e**2).sum(dim=2))
-        return torch.logsumexp(torch.stack(logs, dim=2), dim=2)
-
-    def draw(self, xi: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-        """Return draws of q from standard normal xi (n, S, d) and uniform places (n, S)."""
-        omega = xi.clone()
-        low = torch.full((len(xi), 1), OF_LAW, dtype=xi.dtype)
-        for width, part in enumerate((1 - WIDE, WIDE)):
-            for k in range(self.modes.shape[1]):
-                high = low + part * self.share[:, k, None]
-                inside = (place >= low) & (place < high)
-                low = high
-                if inside.any():
-                    drawn = self.modes[:, None, k] + xi @ self.factors[width, :, k].mT
-                    omega = torch.where(inside[..., None], drawn, omega)
-        return omega
+    @cached_property
+    def mixture(self) -> Mixtures:
+        """q, with the law first, then the narrow densities, then the wide ones."""
+        shares = torch.cat([(1 - WIDE) * self.share, WIDE * self.share], dim=1)
+        means, factors = (
+            torch.cat([self.modes, self.modes], dim=1),
+            torch.cat([*self.factors], dim=1),
+        )
+        return Mixtures.with_law(shares, means, factors)
 
     def nearest(self, omega: torch.Tensor) -> torch.Tensor:
         """Return the nearest mode of each omega (n, S, d), in posterior deviations, (n, S)."""
@@ -155,8 +139,7 @@ def references(problem: Problem, p: np.ndarray) -> tuple[References, torch.Tenso
     modes = torch.where(own[..., None], modes, modes[:, :1])
     hessians = torch.where(own[..., None, None], hessians, hessians[:, :1])
     eye = torch.eye(modes.shape[2], dtype=modes.dtype)
-    wide = _LESS_INFORMATION * (hessians - eye) + eye
-    factors = torch.stack([inverse_factor(each) for each in (hessians, wide)])
+    factors = torch.stack([inverse_factor(each) for each in (hessians, with_information(hessians))])
     inverses = torch.linalg.solve_triangular(factors, eye.expand_as(factors), upper=False)
     return References(modes, share[:, used], factors, inverses), _least(density, found)
 

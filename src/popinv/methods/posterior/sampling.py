@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from popinv.inference.likelihood.adapted_mixtures import OF_LAW
 from popinv.inference.problem import Problem
 from popinv.methods.posterior.chains import (
     effective_sample_size,
@@ -31,7 +32,6 @@ from popinv.methods.posterior.chains import (
 )
 from popinv.methods.posterior.density import Densities
 from popinv.methods.posterior.references import (
-    OF_LAW,
     WIDE,
     References,
     references,
@@ -201,7 +201,7 @@ class _ChainGroup:
         for law, chains in chosen.items():
             densities = Densities.at(self.problem, self.laws[law])
             followed = own if count == 1 else own.following(densities, self.systems)
-            alpha = torch.from_numpy(self.problem.split(self.laws[law])[0].copy())
+            alpha = self.problem.tensors(self.laws[law])[0]
             places.append(_LawPlace(alpha, densities, followed, chains))
         return places
 
@@ -212,10 +212,10 @@ class _ChainGroup:
         for place in self.places:
             for chain in place.chains:
                 xi, part = self._normal((n, _STARTS, d)), self._uniform((n, _STARTS))
-                omega = place.references.draw(xi, part)
+                omega = place.references.mixture.draw(xi, part)
                 value = place.densities.log(omega.reshape(-1, d), every).reshape(n, _STARTS)
                 self.evaluations += value.numel()
-                log_weight = value - place.references.log_density(omega)
+                log_weight = value - place.references.mixture.log_density(omega)
                 ends = torch.softmax(log_weight, dim=1).cumsum(dim=1)
                 at = torch.searchsorted(ends, self._uniform((n, 1)) * ends[:, -1:])
                 at = at.clamp(max=_STARTS - 1)
@@ -272,9 +272,9 @@ class _ChainGroup:
         here, there = torch.empty_like(self.current), torch.empty_like(self.current)
         for place in self.places:
             own = place.chains
-            drawn = place.references.draw(xi[:, own], part[:, own])
-            proposed[:, own], there[:, own] = drawn, place.references.log_density(drawn)
-            here[:, own] = place.references.log_density(self.omega[:, own])
+            drawn = place.references.mixture.draw(xi[:, own], part[:, own])
+            proposed[:, own], there[:, own] = drawn, place.references.mixture.log_density(drawn)
+            here[:, own] = place.references.mixture.log_density(self.omega[:, own])
         return metropolis(
             self._log, self.omega, self.current, proposed, (here, there), self._uniform_of_chains
         )
