@@ -18,7 +18,7 @@ import xarray as xr
 
 from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError, DataError, SolverError
-from popinv.forward.executable.files import read_output
+from popinv.forward.executable.model import read_output
 from popinv.forward.python.exchange import pack, unpack
 from popinv.store import storage
 from popinv.store.variables import variable

@@ -9,8 +9,15 @@ With the stiffness matrix ``A = sum_c kappa_c A_c``, ``kappa = exp(a)``, the sol
     A \lambda = O^T \operatorname{diag}(dy/dv)\, c .
 
 Either way a system costs one factorisation; a tangent costs one more solve with it, and the
-adjoint one for all parameters together. In one dimension a tangent needs no solve
-(:mod:`popinv.forward.porous_flow.chain`).
+adjoint one for all parameters together.
+
+In one dimension the cells are a chain between two ends that are held at zero: ``A = D^T diag(g) D``
+with the differences D between neighbours and the conductances ``g_c = kappa_c / h_c``. From
+``D^T (g D dv + g da D v) = 0`` follows that the flux changes by the same f everywhere,
+
+.. math:: (D\, dv)_c = f / g_c - da_c\, (D v)_c, \qquad f = \sum_c da_c (D v)_c / \sum_c 1 / g_c ,
+
+so that a tangent is a sum along the interval, and needs no solve.
 """
 
 from __future__ import annotations
@@ -19,7 +26,6 @@ import numba
 import numpy as np
 from scipy.linalg import lapack
 
-from popinv.forward.porous_flow import chain
 from popinv.forward.porous_flow.design import FixedSensors, Loaded
 from popinv.forward.porous_flow.kernels import aligned_rows, fill
 from popinv.forward.porous_flow.operators import PorousOperators
@@ -71,7 +77,7 @@ class Factorised:
         da are changes of the logarithm of kappa.
         """
         if self._one_dimension:
-            self._changes_of_chain(da, along)
+            self._changes_in_line(da, along)
             return
         (k, n, d_y), lower = along.shape, self._lower
         # The order is the order of rows: the sides of one system lie together.
@@ -91,16 +97,16 @@ class Factorised:
         self.loaded.sensors.repeated(k).observe(right.reshape(-1, lower.unknowns), observed)
         along[:] = np.moveaxis(observed.reshape(n, k, d_y), 1, 0)
 
-    def _changes_of_chain(self, da: np.ndarray, along: np.ndarray) -> None:
+    def _changes_in_line(self, da: np.ndarray, along: np.ndarray) -> None:
         """Write the same in one dimension."""
         sensors, cells = self.loaded.sensors, self._op.chain
         if isinstance(sensors, FixedSensors):
-            chain.observed_changes(*cells, self.kappa, self.solutions, da, *sensors.matrix, along)
+            _changes_of_chain(*cells, self.kappa, self.solutions, da, *sensors.matrix, along)
             return
         unknowns = self._lower.unknowns
         everywhere = np.empty((*along.shape[:2], unknowns))
         every = np.arange(unknowns + 1), np.arange(unknowns), np.ones(unknowns)
-        chain.observed_changes(*cells, self.kappa, self.solutions, da, *every, everywhere)
+        _changes_of_chain(*cells, self.kappa, self.solutions, da, *every, everywhere)
         for changes, observed in zip(everywhere, along, strict=True):
             sensors.observe(changes, observed)
 
@@ -126,7 +132,7 @@ class Factorised:
     def _factorise(self) -> np.ndarray:
         """Return which matrices are not positive definite."""
         if self._one_dimension:
-            return chain.factorise(self._matrices, self._lower.unknowns)
+            return _factorise_chain(self._matrices, self._lower.unknowns)
         failed = np.zeros(len(self._matrices), dtype=bool)
         for i in np.flatnonzero(self._reasons == "").tolist():
             failed[i] = lapack.dpbtrf(self._band(i), lower=1, overwrite_ab=1)[1] != 0
@@ -139,7 +145,7 @@ class Factorised:
     def _solve(self, sides: np.ndarray) -> None:
         """Replace right-hand sides (n, k, unknowns) by the solutions."""
         if self._one_dimension:
-            chain.solve(self._matrices, sides)
+            _solve_chain(self._matrices, sides)
             return
         for i in np.flatnonzero(self._reasons == "").tolist():
             lapack.dpbtrs(self._band(i), sides[i].T, lower=1, overwrite_b=1)
@@ -187,3 +193,94 @@ def _cell_products(
                 product += adjoint[i, columns[s]] * solutions[i, rows[s]]
             for t in range(pointer[s], pointer[s + 1]):
                 of_kappa[i, cells[t]] += weights[t] * product
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _factorise_chain(matrices: np.ndarray, unknowns: int) -> np.ndarray:
+    """Replace each matrix by the factors of L D L^T; return which are not positive definite.
+
+    Parameters
+    ----------
+    matrices : ndarray of shape (n, at least 2 unknowns)
+        Diagonal, then subdiagonal, of each. Becomes D, then the subdiagonal of L.
+    """
+    failed = np.zeros(matrices.shape[0], dtype=np.bool_)
+    for i in range(matrices.shape[0]):
+        matrix = matrices[i]
+        for c in range(unknowns - 1):
+            below = matrix[unknowns + c]
+            matrix[unknowns + c] = below / matrix[c]
+            matrix[c + 1] -= matrix[unknowns + c] * below
+        for c in range(unknowns):
+            if not matrix[c] > 0.0:
+                failed[i] = True
+    return failed
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _solve_chain(matrices: np.ndarray, sides: np.ndarray) -> None:
+    """Replace right-hand sides (n, k, unknowns) by the solutions, with the factors from above."""
+    unknowns = sides.shape[2]
+    for i in range(sides.shape[0]):
+        matrix = matrices[i]
+        for k in range(sides.shape[1]):
+            side = sides[i, k]
+            for c in range(1, unknowns):
+                side[c] -= matrix[unknowns + c - 1] * side[c - 1]
+            side[unknowns - 1] /= matrix[unknowns - 1]
+            for c in range(unknowns - 2, -1, -1):
+                side[c] = side[c] / matrix[c] - matrix[unknowns + c] * side[c + 1]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _changes_of_chain(
+    cells: np.ndarray,
+    weights: np.ndarray,
+    kappa: np.ndarray,
+    solutions: np.ndarray,
+    da: np.ndarray,
+    pointer: np.ndarray,
+    columns: np.ndarray,
+    observation_weights: np.ndarray,
+    along: np.ndarray,
+) -> None:
+    """Write the changes of the observations of v.
+
+    Parameters
+    ----------
+    cells, weights : ndarray of shape (unknowns + 1,)
+        :attr:`popinv.forward.porous_flow.operators.PorousOperators.chain`.
+    kappa : ndarray of shape (n, n_cells)
+    solutions : ndarray of shape (n, unknowns)
+    da : ndarray of shape (k, n, n_cells)
+        Changes of the logarithm of kappa.
+    pointer, columns, observation_weights : ndarray
+        The observation matrix by compressed rows.
+    along : ndarray of shape (k, n, d_y)
+        The output.
+    """
+    n, unknowns = solutions.shape
+    drop, resistance = np.empty(unknowns + 1), np.empty(unknowns + 1)
+    dv = np.empty(unknowns)
+    for i in range(n):
+        total, before = 0.0, 0.0
+        for c in range(unknowns + 1):
+            here = solutions[i, c] if c < unknowns else 0.0
+            drop[c] = here - before
+            before = here
+            resistance[c] = 1.0 / (kappa[i, cells[c]] * weights[c])
+            total += resistance[c]
+        for k in range(da.shape[0]):
+            flux = 0.0
+            for c in range(unknowns + 1):
+                flux += da[k, i, cells[c]] * drop[c]
+            flux /= total
+            change = 0.0
+            for c in range(unknowns):
+                change += flux * resistance[c] - da[k, i, cells[c]] * drop[c]
+                dv[c] = change
+            for s in range(pointer.shape[0] - 1):
+                value = 0.0
+                for t in range(pointer[s], pointer[s + 1]):
+                    value += observation_weights[t] * dv[columns[t]]
+                along[k, i, s] = value

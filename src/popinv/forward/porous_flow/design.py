@@ -16,10 +16,14 @@ import numba
 import numpy as np
 
 from popinv.forward.operator_cache import kept
-from popinv.forward.porous_flow import design_operators
-from popinv.forward.porous_flow.design_operators import DesignOperators, preassemble_design
+from popinv.forward.porous_flow import operators
 from popinv.forward.porous_flow.kernels import observe
-from popinv.forward.porous_flow.operators import FlowDiscretisation, PorousOperators
+from popinv.forward.porous_flow.operators import (
+    DesignOperators,
+    FlowDiscretisation,
+    PorousOperators,
+    preassemble_design,
+)
 from popinv.forward.porous_flow.section import PorousFlow as Section
 
 
@@ -163,7 +167,7 @@ class Design:
         section, lower = self._section, of.stiffness
         return kept(
             DesignOperators,
-            design_operators,
+            operators,
             # These arrays give the order of the unknowns.
             (section.dimension, section.elements, lower.rows, lower.columns, lower.cells),
             lambda: preassemble_design(discretise()),
