@@ -16,7 +16,7 @@ from scipy.linalg import lapack
 from benchmarks.porous_flow import model
 from benchmarks.rows import Contest, Row
 from popinv.forward.banded import empty_factors
-from popinv.forward.porous_flow.kernels import assemble, fill, solve_banded
+from popinv.forward.porous_flow.kernels import fill, solve_banded
 from popinv.seeds import generator
 
 __all__ = ["FLOPS", "rows"]
@@ -60,22 +60,21 @@ def _in_turn(band: np.ndarray, load: np.ndarray) -> np.ndarray:
 
 def _contest(peer: Solve) -> Contest:
     flow = model("cosine", 2)
-    op = flow.operators
-    assert (op.unknowns, op.bandwidth) == (_UNKNOWNS, _BANDWIDTH)
+    op, lower = flow.operators, flow.operators.stiffness
+    assert (lower.unknowns, lower.bandwidth) == (_UNKNOWNS, _BANDWIDTH)
     z = 0.3 * generator(0, "benchmarks/banded").standard_normal((_SYSTEMS, len(flow.parameters)))
     kappa = np.exp(flow.field.evaluate(z, flow.field.basis(op.midpoints)))
-    entries = np.empty((_SYSTEMS, len(op.slots)))
-    assemble(kappa, op.pointer, op.cells, op.weights, entries)
+    entries, _ = lower.assembled(kappa)
     matrices = np.empty((_SYSTEMS, op.buffer_length))
     fill(entries, op.slots, matrices)
-    factors, scratch = empty_factors(op.unknowns, op.bandwidth), np.empty(op.buffer_length)
+    factors, scratch = empty_factors(lower.unknowns, lower.bandwidth), np.empty(op.buffer_length)
     # LAPACK's lower band: about six times faster than the upper one.
-    band = scratch.reshape(op.unknowns, op.bandwidth + 1).T
+    band = scratch.reshape(lower.unknowns, lower.bandwidth + 1).T
 
     def ours() -> np.ndarray:
         solutions = np.tile(op.load, (_SYSTEMS, 1))
         for row, solution in zip(entries, solutions, strict=True):
-            solve_banded(row, op.rows, op.columns, factors, solution)
+            solve_banded(row, lower.rows, lower.columns, factors, solution)
         return solutions
 
     def theirs() -> np.ndarray:

@@ -17,12 +17,12 @@ import xarray as xr
 
 from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError, DataError, SolverError
-from popinv.forward.executable.files import read_output
+from popinv.forward.executable.model import read_output
 from popinv.forward.python.exchange import pack, unpack
-from popinv.observation_files.files import read_observations
 from popinv.store import storage
 from popinv.store.variables import variable
 from popinv.workflow.records import Record, content_of
+from tests.observation_files.read_tables import read_file
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
@@ -189,7 +189,7 @@ def pickling_store(folder: Path, trap: Path, filters: object, dtype: str) -> Non
 def test_observations_that_pickle_would_decode_are_refused(tmp_path, trap, dtype):
     pickling_store(tmp_path / "y.zarr", trap, [{"id": "pickle", "protocol": 5}], dtype)
     with pytest.raises(DataError, match=r"y\.zarr: .*names/\.zarray requests the decoder 'pickle'"):
-        read_observations(tmp_path / "y.zarr")
+        read_file(tmp_path / "y.zarr")
 
 
 @pytest.mark.parametrize("codec", ["numcodecs.pickle", "pickle", "my_package.codec", 7])

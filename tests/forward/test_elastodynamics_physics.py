@@ -43,7 +43,7 @@ class System:
         self.operators = op
         self.time_step = dt = forward.time_step if time_step is None else time_step
         cells = np.broadcast_to(stiffness, len(op.midpoints)).astype(float)
-        entries = kernels.assemble(cells, lower.pointer, lower.cells, lower.weights)
+        (entries,), _ = lower.assembled(cells[None])
         self.mass, self.stiffness = (
             csr_matrix((values[op.entries], op.columns, op.pointer))
             for values in (op.mass, entries)

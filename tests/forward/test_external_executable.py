@@ -17,7 +17,7 @@ import pytest
 from external_sections import section
 
 from popinv.errors import SolverError
-from popinv.forward.executable.files import read_output
+from popinv.forward.executable.model import read_output
 from popinv.forward.external import messages
 
 # b chooses what happens to a system; 0 is a good one. Without NumPy, so that it starts fast.
@@ -239,7 +239,7 @@ def test_a_program_what_it_started_and_its_files_go_when_the_job_is_killed(
     Path("temporary").mkdir()
     code = """
         import numpy as np, sys
-        from popinv.forward.executable.program import Program
+        from popinv.forward.executable.model import Program
         command = ["./script", "{input}", "{output}"]
         Program(command, ["a"], "csv", False).call(np.ones((1, 1)), np.ones(1), 600.0)
     """

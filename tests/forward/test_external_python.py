@@ -269,7 +269,7 @@ def test_a_process_that_has_stopped_is_ended_at_the_time_limit() -> None:
 def test_the_process_ends_when_the_job_is_killed(tmp_path: Path) -> None:
     code = """
         import numpy as np
-        from popinv.forward.python.process import WorkerProcess
+        from popinv.forward.python.model import WorkerProcess
         worker = WorkerProcess("simulator:sleepy", "own", "", True)
         worker.call(np.zeros((1, 2)), np.ones(1, int), 600.0)
     """

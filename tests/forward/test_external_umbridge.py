@@ -14,8 +14,8 @@ from umbridge_running import free_port, running_server
 
 from popinv.errors import ConfigError, SolverError
 from popinv.forward.external.evaluation import CallFailed
-from popinv.forward.umbridge import client as umbridge_client
-from popinv.forward.umbridge.client import UMBridgeClient
+from popinv.forward.umbridge import model as umbridge_model
+from popinv.forward.umbridge.model import UMBridgeClient
 
 pytest.importorskip("umbridge")
 
@@ -129,7 +129,7 @@ def test_a_server_that_dribbles_its_answer_runs_out_of_time() -> None:
 
 
 def test_an_answer_beyond_all_measure_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(umbridge_client, "largest_text", lambda count: 100 * count)
+    monkeypatch.setattr(umbridge_model, "largest_text", lambda count: 100 * count)
     assert evaluated(answering(b'{"output": [[1.0, 2.0, 3.0]]}'.ljust(300))).size == 3
     with pytest.raises(SolverError, match="has 301 bytes and is not read; at most 300"):
         evaluated(answering(b" " * 301))

@@ -12,7 +12,7 @@ from external_sections import section
 from umbridge_imitation import Imitation, serving
 
 from popinv.errors import PopinvError
-from popinv.forward.umbridge import client as umbridge_client
+from popinv.forward.umbridge import model as umbridge_model
 
 Rng = np.random.Generator
 Response = tuple[int, dict[str, str], bytes]
@@ -231,7 +231,7 @@ class Damaged(Imitation):
 
 def run_cases(seeds: range, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Solve with one damaged answer in each case, and return how often each outcome came."""
-    monkeypatch.setattr(umbridge_client, "_PATIENCE", 0.2)
+    monkeypatch.setattr(umbridge_model, "_PATIENCE", 0.2)
     outcomes, longest = {"stopped": 0, "failed": 0, "right": 0}, 0
     handler = type("Handler", (Damaged,), {})
     with serving(handler) as address:

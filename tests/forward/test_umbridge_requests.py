@@ -12,8 +12,8 @@ from umbridge_imitation import Imitation, serving
 
 from popinv.errors import PopinvError, SolverError
 from popinv.forward.external.evaluation import CallFailed
-from popinv.forward.umbridge import client as umbridge_client
-from popinv.forward.umbridge.client import UMBridgeClient
+from popinv.forward.umbridge import model as umbridge_model
+from popinv.forward.umbridge.model import UMBridgeClient
 
 DESCRIPTIONS = ["/Info", "/ModelInfo", "/InputSizes", "/OutputSizes"]
 MODEL_CALLS = ["/Evaluate", "/Gradient", "/ApplyJacobian"]
@@ -80,7 +80,7 @@ class Dripping(Complete):
 
 @pytest.mark.parametrize("path", [*DESCRIPTIONS, *MODEL_CALLS])
 def test_every_answer_has_a_time_limit(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(umbridge_client, "_ANSWER_LIMIT", 1.0)
+    monkeypatch.setattr(umbridge_model, "_ANSWER_LIMIT", 1.0)
     monkeypatch.setattr(Dripping, "stopped", threading.Event(), raising=False)
     try:
         if path in DESCRIPTIONS:

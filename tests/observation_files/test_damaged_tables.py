@@ -16,13 +16,13 @@ import xarray as xr
 
 from popinv.errors import DataError, PopinvError
 from popinv.forward.base import Observations
-from popinv.observation_files.files import read_observations
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.section import FileObservations
 from popinv.observation_files.survey import survey
 from popinv.sections import text_files
 from popinv.sections.text_files import read_lines
 from popinv.store import plain_zarr
+from tests.observation_files.read_tables import read_file
 
 PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
 
@@ -40,7 +40,7 @@ def fault(content: bytes | str, name: str = "y.csv") -> str:
     messages = []
     for read in (
         lambda: survey(Path(name)),
-        lambda: read_observations(name, system_column="id"),
+        lambda: read_file(name, system_column="id"),
     ):
         with pytest.raises(DataError) as caught:
             read()
@@ -91,11 +91,11 @@ def test_what_is_far_larger_than_its_file_is_not_unpacked(monkeypatch: pytest.Mo
     for ending, pack in PACKERS.items():
         Path(f"y.csv.{ending}").write_bytes(pack(b"1,2\n" * 100_000))
         with pytest.raises(DataError, match=r"holds more than 256 KiB, more than 50 times"):
-            read_observations(f"y.csv.{ending}")
+            read_file(f"y.csv.{ending}")
     Path("y.csv.gz").write_bytes(gzip.compress(b"1,2\n" * 2_000_000))
     tracemalloc.start()
     with pytest.raises(DataError, match="as no table of observations does"):
-        read_observations("y.csv.gz")
+        read_file("y.csv.gz")
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 4e6
@@ -118,7 +118,7 @@ def test_binary_tables_that_are_far_larger_than_their_file_are_not_read(monkeypa
             continue
         tracemalloc.start()
         with pytest.raises(DataError, match=r"its variables would take 64,000,000 bytes"):
-            read_observations(str(file))
+            read_file(str(file))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert most < 8e6
@@ -140,13 +140,13 @@ def test_characters_of_value_zero() -> None:
 def test_only_line_feeds_end_a_line(mark: str) -> None:
     Path("y.csv").write_text(f"1.5{mark}2.5\n3.5\n", encoding="utf-8")
     with pytest.raises(DataError):
-        read_observations("y.csv", header=False)
+        read_file("y.csv", header=False)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_ends_of_lines(end: str) -> None:
     Path("y.csv").write_bytes(TEXT.replace("\n", end).encode())
-    assert read_observations("y.csv", system_column="id").values.shape == (40, 2)
+    assert read_file("y.csv", system_column="id").values.shape == (40, 2)
 
 
 @pytest.mark.parametrize(
@@ -174,11 +174,11 @@ def test_a_file_says_which_of_its_values_are_valid(
     expected = values.copy()
     for place in missing:
         expected[place] = np.nan
-    read = read_observations(name, mask_missing=True).values
+    read = read_file(name, missing="mask").values
     np.testing.assert_array_equal(read, expected)
     if missing:
         with pytest.raises(DataError, match=f"row {missing[0][0] + 1}, column .* is missing"):
-            read_observations(name)
+            read_file(name)
 
 
 def test_limits_of_packed_values_are_unpacked() -> None:
@@ -187,12 +187,12 @@ def test_limits_of_packed_values_are_unpacked() -> None:
     content = xr.Dataset({"y": (("system", "sensor"), values, {"valid_range": limits})})
     packing = {"dtype": "i2", "scale_factor": 0.01, "_FillValue": -1}
     content.to_netcdf("y.nc", encoding={"y": packing})
-    read = read_observations("y.nc", mask_missing=True).values
+    read = read_file("y.nc", missing="mask").values
     assert np.argwhere(np.isnan(read)).tolist() == [[2, 1]]
     content["y"].attrs["valid_range"] = "0 to 20"
     content.to_netcdf("y.nc")
     with pytest.raises(DataError, match=r"y\.nc: the attribute 'valid_range' .* not a number"):
-        read_observations("y.nc")
+        read_file("y.nc")
 
 
 # --- random damages -----------------------------------------------------------------------------

@@ -15,11 +15,11 @@ from popinv.config.loading import load_file
 from popinv.errors import DataError
 from popinv.forward.base import Observations
 from popinv.observation_files.doubtful_cells import aggregate_row, alike
-from popinv.observation_files.files import read_observations
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.section import FileObservations
 from popinv.observation_files.survey import survey
 from popinv.sections.tables import advice_on, is_number
+from tests.observation_files.read_tables import read_file
 
 RANDOM = np.random.default_rng(3)
 VALUES = np.round(RANDOM.normal(5, 1, size=(20, 2)), 3)
@@ -137,13 +137,13 @@ def test_a_stated_column_of_systems_may_look_like_numbers() -> None:
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
 def test_one_meaning_is_read(cell: str, number: float, mark: str) -> None:
     Path("y.csv").write_text(table([cell.format(f"{v:.3f}") for v in VALUES[:, 1]], mark))
-    read = read_observations("y.csv", system_column="id").values
+    read = read_file("y.csv", system_column="id").values
     np.testing.assert_allclose(read, VALUES * [1.0, number], rtol=1e-15)
 
 
 def test_names_keep_their_signs() -> None:
     Path("y.csv").write_text("id,a\nw−1,1.5\n1D+02,2.5\nD12,3\nx 1.5D+00,4\n")
-    ids = read_observations("y.csv", system_column="id").system_ids
+    ids = read_file("y.csv", system_column="id").system_ids
     assert ids is not None
     assert ids.tolist() == ["w−1", "1D+02", "D12", "x 1.5D+00"]
 
@@ -159,7 +159,7 @@ def test_commas_before_three_digits_are_not_guessed(mark: str, quote: str) -> No
     message = refused(text)
     assert "line 2 holds 1,024, whose comma may be a decimal comma or separate thousands" in message
     with pytest.raises(DataError, match=r"y\.csv: line 2 holds 1,024"):
-        read_observations("y.csv", system_column="id")
+        read_file("y.csv", system_column="id")
 
 
 def test_random_tables_with_commas_keep_their_numbers_or_are_refused() -> None:
@@ -173,7 +173,7 @@ def test_random_tables_with_commas_keep_their_numbers_or_are_refused() -> None:
         rows = [";".join(row if thousands else [c.replace(".", ",") for c in row]) for row in cells]
         Path("y.csv").write_text("\n".join(["a;b", *rows]))
         try:
-            table = read_observations("y.csv")
+            table = read_file("y.csv")
         except DataError:
             continue
         read += 1
@@ -189,13 +189,13 @@ def test_decimal_commas_between_commas_are_not_twice_as_many_numbers(digits: int
     assert "holds 4 whole numbers, or 2 with decimal commas" in message
     # Names say how many numbers there are.
     Path("y.csv").write_text("\n".join(["a,b,c,d", *map(",".join, rows)]))
-    assert read_observations("y.csv").values.shape == (20, 4)
+    assert read_file("y.csv").values.shape == (20, 4)
 
 
 def test_whole_numbers_are_read() -> None:
     counts = np.random.default_rng(2).poisson(12, size=(60, 4))
     Path("y.csv").write_text("\n".join(",".join(map(str, row)) for row in counts))
-    np.testing.assert_array_equal(read_observations("y.csv").values, counts)
+    np.testing.assert_array_equal(read_file("y.csv").values, counts)
 
 
 # --- times --------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def test_the_numbers_tell_such_a_row(what: str, names: bool, first: bool) -> Non
     head = "id,a,b" if names else "a,b"
     Path("y.csv").write_text("\n".join([head, *(",".join(row[not names :]) for row in rows)]))
     with pytest.raises(DataError, match=f"line {2 if first else 22} holds the {what} of the other"):
-        read_observations("y.csv", system_column="id" if names else None)
+        read_file("y.csv", system_column="id" if names else None)
 
 
 def test_means_with_deviations_below_them() -> None:
@@ -286,7 +286,7 @@ def test_names_that_look_the_same_are_not_two_systems(pair: tuple[str, str]) -> 
     rows = [f"{name},1.5,{i}.5" for i, name in enumerate(["x1", pair[0], "x2", pair[1], "x3"])]
     Path("y.csv").write_text("\n".join(["id,a,b", *rows]), encoding="utf-8")
     with pytest.raises(DataError) as caught:
-        read_observations("y.csv", system_column="id")
+        read_file("y.csv", system_column="id")
     assert "line 3 and line 5 name the systems" in str(caught.value)
     assert all(ascii(name) in str(caught.value) for name in pair)
 

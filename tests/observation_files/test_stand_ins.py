@@ -9,11 +9,11 @@ import pytest
 
 from popinv.errors import DataError
 from popinv.forward.base import Observations
-from popinv.observation_files.files import read_observations
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.section import FileObservations
 from popinv.observation_files.stand_ins import stand_ins_in, stand_ins_of
 from popinv.observation_files.table import ObservationTable
+from tests.observation_files.read_tables import read_file
 
 VALUES = np.random.default_rng(0).normal(3, 1, size=(20, 3))
 THREE = Observations(np.arange(3.0)[:, None], ("entry",), "y")
@@ -149,5 +149,5 @@ def test_other_formats_have_stand_ins_too() -> None:
 
     dataset = xr.Dataset({"observations": (("system", "sensor"), with_gaps())})
     dataset.to_netcdf("y.nc", engine="scipy")
-    table: ObservationTable = read_observations("y.nc", mask_missing=True, stand_ins=[-999])
+    table: ObservationTable = read_file("y.nc", missing="mask", missing_values=[-999])
     assert int(np.isnan(table.values).sum()) == 3

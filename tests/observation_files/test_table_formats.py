@@ -19,12 +19,12 @@ from popinv.cli.commands import popinv
 from popinv.config.loading import load_file
 from popinv.errors import DataError
 from popinv.forward.base import Observations
-from popinv.observation_files.files import read_observations
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.section import FileObservations
 from popinv.population.stages.import_observations import import_observations
 from popinv.sections.tables import read_frame
 from popinv.sections.text_files import read_lines
+from tests.observation_files.read_tables import read_file
 
 PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
 RANDOM = np.random.default_rng(0)
@@ -66,8 +66,8 @@ TABLES = ("y.csv", "y.csv.gz", "y.csv.bz2", "y.csv.xz", "y.parquet")
 
 @pytest.mark.parametrize("file", TABLES)
 def test_a_wide_table_is_the_same_in_every_format(file: str) -> None:
-    table = read_observations(
-        stored(WIDE, file), system_column="name", noise_scale_column=None, others=["load"]
+    table = read_file(
+        stored(WIDE, file), system_column="name", noise_scale_column=None, ignored_columns=["load"]
     )
     np.testing.assert_array_equal(table.values, WIDE[["p [mPa]", "q [mPa]"]])
     assert table.system_ids is not None
@@ -156,7 +156,7 @@ def test_cells_of_parquet_keep_their_meaning() -> None:
     ]
     Path("broken.parquet").write_text("no")
     with pytest.raises(DataError, match=r"broken.parquet: cannot be read"):
-        read_observations("broken.parquet")
+        read_file("broken.parquet")
 
 
 def test_without_pyarrow_the_message_says_how_to_install_it(
@@ -165,13 +165,13 @@ def test_without_pyarrow_the_message_says_how_to_install_it(
     Path("y.parquet").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(DataError, match=r"python -m pip install 'popinv\[parquet\]'"):
-        read_observations("y.parquet")
+        read_file("y.parquet")
 
 
 def test_a_file_that_is_not_compressed_is_refused() -> None:
     Path("y.csv.gz").write_text("1,2\n")
     with pytest.raises(DataError, match=r"y.csv.gz: cannot be read"):
-        read_observations("y.csv.gz")
+        read_file("y.csv.gz")
 
 
 # --- decimal commas -----------------------------------------------------------------------------
@@ -181,12 +181,12 @@ def test_a_file_that_is_not_compressed_is_refused() -> None:
 def test_decimal_commas_beside_semicolons_or_tabs(mark: str) -> None:
     rows = ["id;p;q", 'a;1,5;"-0,25"', "b;2;1,0e-3", "c;;3,75"]
     Path("y.csv").write_text("\ufeff" + "\n".join(rows).replace(";", mark), encoding="utf-8")
-    table = read_observations("y.csv", system_column="id", mask_missing=True)
+    table = read_file("y.csv", system_column="id", missing="mask")
     np.testing.assert_array_equal(table.values, [[1.5, -0.25], [2.0, 1e-3], [np.nan, 3.75]])
 
 
 def test_both_marks_are_not_guessed() -> None:
     Path("y.csv").write_text("p;q\n1,500;2.5\n2,500;3.5\n")
     with pytest.raises(DataError, match=r"Write 1500 if the comma .* and 1\.500 if"):
-        read_observations("y.csv")
+        read_file("y.csv")
     assert read_lines(Path("y.csv"))[1] == "1,500;2.5"

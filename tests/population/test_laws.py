@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from popinv.forward.fields import wavenumbers
+from popinv.forward.wavenumbers import wavenumbers
 from popinv.population.constraints import POSITIVE, REAL, Interval
 from popinv.population.laws.composed import ProductLaw
 from popinv.population.laws.fields import LevelSetLaw, MaternLaw

@@ -7,8 +7,13 @@ import pytest
 
 from popinv.errors import DivergenceError
 from popinv.store.checkpoints import Checkpoint, state_from_arrays
-from popinv.surrogate.resumable import train_resumably
-from popinv.surrogate.training import TrainingData, TrainingSettings, TrainingState, train
+from popinv.surrogate.training import (
+    TrainingData,
+    TrainingSettings,
+    TrainingState,
+    train,
+    train_resumably,
+)
 
 SETTINGS = TrainingSettings(hyperparameters={"kind": "mlp", "width": 8, "depth": 2}, max_epochs=12)
 

@@ -8,10 +8,12 @@ give a narrow band.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import reverse_cuthill_mckee
@@ -155,6 +157,39 @@ class LowerTriangle:
     pointer: np.ndarray
     cells: np.ndarray
     weights: np.ndarray
+
+    def assembled(self, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the entries for coefficients (n, n_cells), and which rows are finite.
+
+        A row does not depend, in any bit, on the other rows.
+
+        Returns
+        -------
+        ndarray of shape (n, n_entries), ndarray of bool, shape (n,)
+        """
+        entries = np.empty((len(coefficients), len(self.rows)))
+        return entries, _assemble(coefficients, self.pointer, self.cells, self.weights, entries)
+
+
+@numba.njit(nogil=True, cache=True)
+def _assemble(
+    coefficients: np.ndarray,
+    pointer: np.ndarray,
+    cells: np.ndarray,
+    weights: np.ndarray,
+    entries: np.ndarray,
+) -> np.ndarray:
+    """Write the entries of each row's matrix; return whether each row is finite."""
+    finite = np.ones(coefficients.shape[0], dtype=np.bool_)
+    for i in range(coefficients.shape[0]):
+        for s in range(entries.shape[1]):
+            total = 0.0
+            for t in range(pointer[s], pointer[s + 1]):
+                total += weights[t] * coefficients[i, cells[t]]
+            entries[i, s] = total
+            if not math.isfinite(total):
+                finite[i] = False
+    return finite
 
 
 def lower_triangle(cells: np.ndarray, order: np.ndarray, elements: np.ndarray) -> LowerTriangle:

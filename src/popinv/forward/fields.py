@@ -17,7 +17,7 @@ order of summation could depend on the size of the batch.
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import numba
 import numpy as np
@@ -26,52 +26,30 @@ from popinv.errors import DataError
 from popinv.forward.base import Parameter
 from popinv.forward.wavenumbers import cosine_parameters, level_set_parameters, wavenumbers
 
-__all__ = ["CosineField", "Field", "LevelSetField", "wavenumbers"]
 
+class Field(ABC):
+    """A random field over the cosine functions.
 
-class Field(Protocol):
-    """A random field: its quantity, its parameters, a basis at points, and values from both."""
-
-    @property
-    def quantity(self) -> str:
-        """The name of the quantity, "log-permeability" for example."""
-        ...
-
-    @property
-    def dimension(self) -> int:
-        """Number of space dimensions."""
-        ...
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """The entries of z that describe the field, in order; others may follow them."""
-        ...
-
-    def basis(self, points: np.ndarray) -> np.ndarray:
-        """Cosine functions at points of shape (n_points, dimension)."""
-        ...
-
-    def evaluate(self, z: np.ndarray, basis: np.ndarray) -> np.ndarray:
-        """Values of shape (n, n_points) for z of shape (n, d_z)."""
-        ...
-
-    def jvp(self, z: np.ndarray, basis: np.ndarray, tangents: np.ndarray) -> np.ndarray:
-        """Return the changes of the values along tangents (k, n, d_z), shape (k, n, n_points)."""
-        ...
-
-    def vjp(self, z: np.ndarray, basis: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
-        """Return the gradient (n, d_z) of the values' sum with cotangents (n, n_points)."""
-        ...
-
-
-class _CosineBasis:
-    """The cosine functions, which both fields share."""
+    Parameters
+    ----------
+    dimension : {1, 2}
+        Number of space dimensions.
+    modes : int
+        Wavenumbers per direction, see `wavenumbers`.
+    quantity : str
+        The name of the quantity, "log-permeability" for example.
+    """
 
     def __init__(self, dimension: int, modes: int, quantity: str) -> None:
         self.quantity = quantity
         self.wavenumbers = wavenumbers(dimension, modes)
         self.dimension = dimension
         self.modes = int(modes)
+
+    @property
+    @abstractmethod
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The entries of z that describe the field, in order; others may follow them."""
 
     def basis(self, points: np.ndarray) -> np.ndarray:
         """Cosine functions at the given points.
@@ -101,8 +79,53 @@ class _CosineBasis:
             values *= np.cos(np.pi * np.outer(self.wavenumbers[:, d], points[:, d]))
         return values
 
+    def evaluate(self, z: np.ndarray, basis: np.ndarray) -> np.ndarray:
+        """Values of the field at the points of a basis.
 
-class CosineField(_CosineBasis):
+        Parameters
+        ----------
+        z : ndarray of float64, shape (n, at least the number of parameters)
+            Further columns, of parameters beside the field, are not looked at.
+        basis : ndarray of shape (n_modes, n_points)
+            From `basis`.
+
+        Returns
+        -------
+        ndarray of shape (n, n_points)
+            a(x_p) of each row; not finite where the row is not, or where a property overflows.
+        """
+        values = np.empty((len(z), basis.shape[1]))
+        self._fill(np.ascontiguousarray(z, dtype=np.float64), basis, values)
+        return values
+
+    @abstractmethod
+    def _fill(self, z: np.ndarray, basis: np.ndarray, values: np.ndarray) -> None:
+        """Write the values of `evaluate`."""
+
+    @abstractmethod
+    def jvp(self, z: np.ndarray, basis: np.ndarray, tangents: np.ndarray) -> np.ndarray:
+        """Return the changes of the values along tangents.
+
+        Parameters
+        ----------
+        z, basis
+            As in `evaluate`.
+        tangents : ndarray of shape (k, n, d_z)
+
+        Returns
+        -------
+        ndarray of shape (k, n, n_points)
+        """
+
+    @abstractmethod
+    def vjp(self, z: np.ndarray, basis: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
+        """Return the gradient (n, d_z) of the values' sum with cotangents (n, n_points).
+
+        It is zero beyond the field's own parameters.
+        """
+
+
+class CosineField(Field):
     """The logarithm of a property as a mean plus a cosine series.
 
     a(x) = z_0 + sum_{j=1}^{m} z_j cos_j(x),   cos_j(x) = prod_d cos(pi k_jd x_d)
@@ -110,17 +133,6 @@ class CosineField(_CosineBasis):
     With Gaussian coefficients whose variances follow a spectral density this is the truncated
     Whittle-Matern field of the Laplacian with zero normal derivative at the boundary.
 
-    Parameters
-    ----------
-    dimension : {1, 2}
-        Number of space dimensions.
-    modes : int
-        Wavenumbers per direction, see `wavenumbers`.
-    quantity : str
-        The name of the quantity.
-
-    Notes
-    -----
     z = (mean, mode_1, ..., mode_m) in one dimension and (mean, mode_0_1, mode_1_0, ...) in two,
     named by wavenumber.
     """
@@ -130,38 +142,11 @@ class CosineField(_CosineBasis):
         """Mean and coefficients, in the order of z."""
         return cosine_parameters(self.dimension, self.modes, self.quantity)
 
-    def evaluate(self, z: np.ndarray, basis: np.ndarray) -> np.ndarray:
-        """Values of the field at the points of a basis.
-
-        Parameters
-        ----------
-        z : ndarray of float64, shape (n, 1 + n_modes)
-            Further columns, of parameters beside the field, are not looked at.
-        basis : ndarray of shape (n_modes, n_points)
-            From `basis`.
-
-        Returns
-        -------
-        ndarray of shape (n, n_points)
-            a(x_p) of each row; not finite where the row is not.
-        """
-        values = np.empty((len(z), basis.shape[1]))
-        _cosine_series(np.ascontiguousarray(z, dtype=np.float64), basis, values)
-        return values
+    def _fill(self, z: np.ndarray, basis: np.ndarray, values: np.ndarray) -> None:
+        _cosine_series(z, basis, values)
 
     def jvp(self, z: np.ndarray, basis: np.ndarray, tangents: np.ndarray) -> np.ndarray:
-        """Return the changes of the values, which are linear in z.
-
-        Parameters
-        ----------
-        z : ndarray of shape (n, 1 + n_modes)
-        basis : ndarray of shape (n_modes, n_points)
-        tangents : ndarray of shape (k, n, at least 1 + n_modes)
-
-        Returns
-        -------
-        ndarray of shape (k, n, n_points)
-        """
+        """Return the changes (k, n, n_points) of the values, which are linear in z."""
         shape = (*tangents.shape[:2], basis.shape[1])
         if tangents.strides[1] == 0:
             # The same tangents for all rows, as views of one.
@@ -170,14 +155,14 @@ class CosineField(_CosineBasis):
         return np.broadcast_to(changes, shape)
 
     def vjp(self, z: np.ndarray, basis: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
-        """Return the gradient in z, zero beyond the field's own parameters."""
+        """Return the gradient in z of the values' sum with cotangents (n, n_points)."""
         gradient = np.zeros_like(z)
         gradient[:, 0] = cotangents.sum(axis=1)
         gradient[:, 1 : 1 + len(basis)] = cotangents @ basis.T
         return gradient
 
 
-class LevelSetField(_CosineBasis):
+class LevelSetField(Field):
     """Two materials separated by a smoothed level set.
 
     a(x) = log(kappa_1 + (kappa_2 - kappa_1) / 2 * (1 + tanh(sharpness f(x)))),
@@ -189,14 +174,10 @@ class LevelSetField(_CosineBasis):
 
     Parameters
     ----------
-    dimension : {1, 2}
-        Number of space dimensions.
-    modes : int
-        Wavenumbers per direction, see `wavenumbers`.
+    dimension, modes, quantity
+        As in `Field`.
     sharpness : float
         Steepness of the transition, positive.
-    quantity : str
-        The name of the quantity.
     """
 
     def __init__(self, dimension: int, modes: int, sharpness: float, quantity: str) -> None:
@@ -208,25 +189,8 @@ class LevelSetField(_CosineBasis):
         """Values of the two materials and coefficients, in the order of z."""
         return level_set_parameters(self.dimension, self.modes, self.quantity)
 
-    def evaluate(self, z: np.ndarray, basis: np.ndarray) -> np.ndarray:
-        """Values of the field at the points of a basis.
-
-        Parameters
-        ----------
-        z : ndarray of float64, shape (n, 2 + n_modes)
-            Further columns, of parameters beside the field, are not looked at.
-        basis : ndarray of shape (n_modes, n_points)
-            From `basis`.
-
-        Returns
-        -------
-        ndarray of shape (n, n_points)
-            a(x_p) of each row; not finite where the row is not, or where a permeability
-            overflows.
-        """
-        values = np.empty((len(z), basis.shape[1]))
-        _level_set(np.ascontiguousarray(z, dtype=np.float64), basis, self.sharpness, values)
-        return values
+    def _fill(self, z: np.ndarray, basis: np.ndarray, values: np.ndarray) -> None:
+        _level_set(z, basis, self.sharpness, values)
 
     def jvp(self, z: np.ndarray, basis: np.ndarray, tangents: np.ndarray) -> np.ndarray:
         """Return the changes (k, n, n_points) along tangents (k, n, 2 + n_modes)."""

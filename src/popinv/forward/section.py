@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -78,8 +78,6 @@ class ForwardCost:
 class ForwardSection(Kind):
     """The section of a forward model, and its interface to the rest of a study."""
 
-    computes: ClassVar[str] = "model"
-
     kind: str = Field(description="The kind of forward model.")
 
     @model_validator(mode="before")
@@ -109,19 +107,13 @@ class ForwardSection(Kind):
 
     @abstractmethod
     def model(self, seed: int) -> ForwardModel:
-        """Return the forward model: here, from the module ``model`` beside the section.
+        """Return the forward model.
 
         Parameters
         ----------
         seed : int
             The study's seed.
         """
-        model: ForwardModel = self.beside(self.computes).forward_model(self, seed)
-        return model
-
-    def beside(self, name: str) -> Any:
-        """Return a module beside the section's module, which computes and is imported late."""
-        return import_module(f"{type(self).__module__.rpartition('.')[0]}.{name}")
 
     def design(self) -> tuple[Parameter, ...]:
         """Return what is known of each system and enters the solver after the parameters."""
@@ -227,6 +219,19 @@ class ForwardSection(Kind):
     def problems(self) -> Iterator[ConfigProblem]:
         """Yield contradictions within the section, with paths that begin at it."""
         yield from ()
+
+
+class PackagedSection(ForwardSection):
+    """The section of a kind of this package, whose solver is in the module ``model`` beside it."""
+
+    def model(self, seed: int) -> ForwardModel:
+        """Return the forward model, as ``forward_model`` of that module makes it."""
+        model: ForwardModel = self.beside("model").forward_model(self, seed)
+        return model
+
+    def beside(self, name: str) -> Any:
+        """Return a module beside the section's module, which computes and is imported late."""
+        return import_module(f"{type(self).__module__.rpartition('.')[0]}.{name}")
 
 
 def forward_section(forward: ForwardSection | Mapping[str, Any]) -> ForwardSection:

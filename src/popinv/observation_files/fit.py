@@ -16,14 +16,14 @@ import pandas as pd
 
 from popinv.errors import DataError
 from popinv.forward.base import Observations
-from popinv.observation_files.files import check_exists, named_in_errors
+from popinv.observation_files.files import check_exists, has_named_columns, named_in_errors
 from popinv.observation_files.gridded_files import gridded_table, read_gridded, systems_frame
 from popinv.observation_files.known_columns import known_columns, source_columns
 from popinv.observation_files.limit_keys import states_limits
 from popinv.observation_files.limits import held_at_limits, read_limits
 from popinv.observation_files.long_tables import read_long, rows_of_systems
 from popinv.observation_files.replicates import check_occasions, stacked
-from popinv.observation_files.section import FileObservations, has_named_columns
+from popinv.observation_files.section import FileObservations
 from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_columns, check_table
 from popinv.observation_files.wide_tables import wide_table
@@ -88,7 +88,7 @@ def read_fitting(
             table = read_long(frame, section, observations, design, covariates)
             check_table(table, mask_missing=True)
         else:
-            table = _read_wide(section, design, covariates, given)
+            table = read_wide(section, design, covariates, given)
         _check_size(table, len(observations), observations.time_count)
         _check_units(table, observations)
         if whole:
@@ -116,12 +116,17 @@ def _logarithms(table: ObservationTable) -> np.ndarray:
     return np.log(table.values)
 
 
-def _read_wide(
+def read_wide(
     section: FileObservations,
-    design: Sequence[str],
-    covariates: Sequence[str],
-    given: InMemory | None,
+    design: Sequence[str] = (),
+    covariates: Sequence[str] = (),
+    given: InMemory | None = None,
 ) -> ObservationTable:
+    """Read a wide table, whatever the forward model; see `read_fitting`.
+
+    Text and infinity are refused. Missing values are refused too, or kept as NaN, as the section
+    says. The messages name row and column, but not the file.
+    """
     names, limits, sources = (*design, *covariates), section.limit_columns, list[str]()
     if isinstance(given, pd.DataFrame) or (given is None and has_named_columns(section.file)):
         source = read_text(Path(section.file)) if given is None else given

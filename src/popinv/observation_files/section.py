@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from popinv.observation_files.files import has_named_columns, wrong_type
 from popinv.observation_files.limit_keys import VARIABLES, LimitColumns, LimitOfTable, limit_field
 from popinv.sections.base import Fraction, Number, Positive, Section, plain_path
 from popinv.sections.systems import WITHOUT, SystemName
 from popinv.sections.text_files import kind_of
 
-FILE_TYPES = (".csv", ".csv.gz", ".parquet", ".nc", ".zarr")
-# The function of pandas that reads a format, and the package that it needs.
-_CONVERSIONS = {
-    ".feather": ("read_feather", "pyarrow"),
-    ".xlsx": ("read_excel", "openpyxl"),
-}
-
-
-def has_named_columns(file: str) -> bool:
-    """Return whether a file is a table whose first line may name its columns."""
-    return kind_of(file) in (".csv", ".parquet")
-
-
-def conversion(file: str) -> str:
-    """Return how to make a CSV file of a table of another common format, or ""."""
-    suffix = PurePath(file).suffix.lower()
-    if suffix not in _CONVERSIONS:
-        return ""
-    function, package = _CONVERSIONS[suffix]
-    return (
-        f". Make a CSV file of it: python -c \"import pandas; pandas.{function}('{file}').to_csv("
-        f"'{PurePath(file).with_suffix('.csv')}', index=False)\", after python -m pip install "
-        f"{package}"
-    )
-
 
 def _known_type(file: str) -> str:
-    if kind_of(file) not in FILE_TYPES:
-        raise PydanticCustomError(
-            "file_type",
-            "the name of an observation file ends in {types}{advice}",
-            {
-                "types": ", ".join(FILE_TYPES[:-1]) + " or " + FILE_TYPES[-1],
-                "advice": conversion(file),
-            },
-        )
+    if told := wrong_type(file):
+        raise PydanticCustomError("file_type", "{told}", {"told": told})
     return plain_path(file)
 
 

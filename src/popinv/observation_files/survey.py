@@ -18,11 +18,15 @@ from popinv.observation_files.columns import (
     Use,
     refuse_to_ask,
 )
-from popinv.observation_files.files import check_exists, named_in_errors, read_observations
+from popinv.observation_files.files import (
+    check_exists,
+    has_named_columns,
+    named_in_errors,
+    wrong_type,
+)
 from popinv.observation_files.first_lines import names_columns, trait_of_places
-from popinv.observation_files.gridded_files import is_long
+from popinv.observation_files.gridded_files import is_long, read_gridded
 from popinv.observation_files.layouts import DOSE_OF_SYSTEM, layout_of
-from popinv.observation_files.section import has_named_columns
 from popinv.observation_files.stand_ins import StandIn, stand_ins_in, without_stand_ins
 from popinv.observation_files.table import (
     ObservationTable,
@@ -195,8 +199,8 @@ def survey(file: Path, given: Given | None = None, ask: Asked = refuse_to_ask) -
     Raises
     ------
     DataError
-        As :func:`popinv.observation_files.files.read_observations`, except for missing values;
-        also if a column without a name counts the rows of a CSV file, if a column never varies, or
+        If the file is missing, has another type, cannot be read, or holds something other than
+        observations; if a column without a name counts the rows of a CSV file, or never varies; or
         if the use of a column has to be stated.
     """
     given = given or Given()
@@ -206,8 +210,11 @@ def survey(file: Path, given: Given | None = None, ask: Asked = refuse_to_ask) -
             raise DataError(
                 f"{file}: only a CSV file has a layout and named columns, and a long table"
             )
-        table = read_observations(file, mask_missing=True)
         with named_in_errors(file):
+            if told := wrong_type(str(file)):
+                raise DataError(told)
+            table = read_gridded(file)
+            check_table(table, mask_missing=True)
             return _of_wide(table)
     with named_in_errors(file):
         text = read_text(file)

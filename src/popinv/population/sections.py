@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import (
-    Discriminator,
     Field,
-    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -18,30 +16,23 @@ from pydantic_core import PydanticCustomError
 from popinv.errors import DataError
 from popinv.observation_files.limit_keys import StatedLimit, limit_field
 from popinv.population.kinds import Noise
-from popinv.sections.base import Count, Number, Positive, Section, Several
+from popinv.sections.base import (
+    NAMED,
+    ONE,
+    ONE_OR_NAMED,
+    ONE_OR_SEVERAL,
+    SEVERAL,
+    Count,
+    Number,
+    Positive,
+    Section,
+    Several,
+)
 from popinv.sections.systems import WITHOUT, SystemName, systems_left
 
-
-def _law_value_kind(value: Any) -> str:
-    return "<several>" if isinstance(value, dict) else "<one>"
-
-
-def _noise_value_kind(value: Any) -> str:
-    return "<several>" if isinstance(value, list | tuple) else "<one>"
-
-
-NamedValue = Annotated[
-    Annotated[Number, Tag("<one>")] | Annotated[dict[str, Number], Tag("<several>")],
-    Discriminator(_law_value_kind),
-]
-LawValue = Annotated[
-    Annotated[Number, Tag("<one>")] | Annotated[dict[str, NamedValue], Tag("<several>")],
-    Discriminator(_law_value_kind),
-]
-NoiseValue = Annotated[
-    Annotated[Number, Tag("<one>")] | Annotated[list[Number], Tag("<several>")],
-    Discriminator(_noise_value_kind),
-]
+NamedValue = Annotated[Annotated[Number, ONE] | Annotated[dict[str, Number], NAMED], ONE_OR_NAMED]
+LawValue = Annotated[Annotated[Number, ONE] | Annotated[dict[str, NamedValue], NAMED], ONE_OR_NAMED]
+NoiseValue = Annotated[Annotated[Number, ONE] | Annotated[list[Number], SEVERAL], ONE_OR_SEVERAL]
 
 
 class Truth(Section):

@@ -10,7 +10,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationInfo,
     field_validator,
 )
@@ -114,6 +116,17 @@ Count = Annotated[int, Field(ge=1), NotBoolean]
 Entries = Annotated[int, Field(ge=1), AfterValidator(checked_entries), NotBoolean]
 Several = Annotated[int, Field(ge=2), NotBoolean]
 CountOrZero = Annotated[int, Field(ge=0), NotBoolean]
+
+
+# Where a value is one number (or word), or a mapping or a list of more, its form decides what it is
+# checked against: a message then tells of that form alone.
+ONE, NAMED, SEVERAL = Tag("<one>"), Tag("<named>"), Tag("<several>")
+ONE_OR_NAMED = Discriminator(
+    lambda value: "<named>" if isinstance(value, dict | Section) else "<one>"
+)
+ONE_OR_SEVERAL = Discriminator(
+    lambda value: "<several>" if isinstance(value, list | tuple) else "<one>"
+)
 
 
 def _given(value: Any) -> Any:

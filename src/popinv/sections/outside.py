@@ -32,13 +32,11 @@ _FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 class Kind(Section):
     """A section of one of several kinds, which the key ``kind`` selects.
 
-    The kinds of this package are packages with a module ``section`` and a module that computes, or
-    families of them have a module ``FAMILY_section`` beside the module ``FAMILY`` that computes. A
-    kind from outside is a class of the user's module.
+    The kinds of this package are packages with a module ``section`` and a module ``model`` that
+    computes, or families of them have a module ``FAMILY_section`` beside the module ``FAMILY`` that
+    computes. A kind from outside is a class of the user's module.
     """
 
-    computes: ClassVar[str]
-    """The name of the module that computes, beside a module ``section``."""
     needed: ClassVar[tuple[str, ...]] = ()
     """Keys that every kind states."""
 
@@ -52,7 +50,7 @@ class Kind(Section):
         family = section.removesuffix("_section")
         if family != section:
             return (section, family)
-        return (section, f"{section.rpartition('.')[0]}.{self.computes}")
+        return (section, f"{section.rpartition('.')[0]}.model")
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # A process that unpickles the section first needs the working directory in its path.

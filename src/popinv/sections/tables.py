@@ -164,8 +164,8 @@ def read_text(file: Path) -> TextTable:
     return TextTable([lines[i] for i in held], [i + 1 for i in held], mark, kind_of(file) != ".csv")
 
 
-def read_frame(file: Path, header: bool = True) -> pd.DataFrame:
-    r"""Return a file as a DataFrame of text; see :meth:`TextTable.frame`.
+def read_frame(file: Path) -> pd.DataFrame:
+    r"""Return a file with a line of names as a DataFrame of text; see :meth:`TextTable.frame`.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def read_frame(file: Path, header: bool = True) -> pd.DataFrame:
     >>> read_frame(Path("long.csv")).loc[2].tolist()
     ['007', '0', '1.5']
     """
-    return read_text(file).frame(header)
+    return read_text(file).frame(True)
 
 
 def text_frame(frame: pd.DataFrame) -> pd.DataFrame:

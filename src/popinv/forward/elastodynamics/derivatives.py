@@ -22,7 +22,6 @@ Bodies of uniform stiffness have derivatives mode by mode
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
@@ -30,51 +29,40 @@ from scipy.sparse import csr_matrix
 
 from popinv.forward import banded
 from popinv.forward.banded import Factors, empty_factors, factorise, solve_factorised
-from popinv.forward.checks import checked_rows
 from popinv.forward.elastodynamics import kernels
-
-if TYPE_CHECKING:
-    from popinv.forward.elastodynamics.model import ElastodynamicsModel
-
-
-def jvp(
-    model: ElastodynamicsModel, z: np.ndarray, tangents: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return observations (n, d_y) and their derivatives along tangents (k, n, d_z)."""
-    if model.modes is not None:
-        values, of_each = model.vibration_derivatives(z)
-        return values, np.einsum("nkp,tnp->tnk", of_each, tangents)
-    values = model.solve(z).observations
-    z, _ = checked_rows("elastodynamics", z, model.parameters)
-    changes = np.full((len(tangents), *values.shape), np.nan)
-    for i in np.flatnonzero(np.isfinite(values).all(axis=1)):
-        system = _System.of(model, z[i : i + 1])
-        for k, tangent in enumerate(tangents):
-            changes[k, i] = system.tangent(tangent[i : i + 1])
-    return values, changes
-
-
-def vjp(model: ElastodynamicsModel, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
-    """Return the gradient in z of the observations' sum with cotangents (n, d_y)."""
-    if model.modes is not None:
-        _, of_each = model.vibration_derivatives(z)
-        return np.einsum("nkp,nk->np", of_each, cotangents)
-    solvable = np.isfinite(model.solve(z).observations).all(axis=1)
-    z, _ = checked_rows("elastodynamics", z, model.parameters)
-    gradient = np.full_like(z, np.nan)
-    for i in np.flatnonzero(solvable):
-        gradient[i] = _System.of(model, z[i : i + 1]).gradient(cotangents[i])
-    return gradient
+from popinv.forward.elastodynamics.operators import ElasticOperators
 
 
 @dataclass(frozen=True)
-class _System:
+class Scheme:
+    """What all systems of a march have in common.
+
+    Parameters
+    ----------
+    time_step : float
+    steps, times : int
+        Time steps from one observation to the next, and number of observation times.
+    plucked : bool
+        True if the body starts from a static shape, instead of being loaded.
+    amplitude : float
+        Deflection of the end, or traction.
+    """
+
+    time_step: float
+    steps: int
+    times: int
+    plucked: bool
+    amplitude: float
+
+
+@dataclass(frozen=True)
+class MarchedSystem:
     """One system, its matrices factorised and its march done.
 
     Attributes
     ----------
-    z : ndarray of shape (1, d_z)
-    stiffness : ndarray of shape (n_cells,)
+    weights : (float, float)
+        The weights of M and K in S.
     entries : ndarray
         Lower triangle of K.
     static, moving : Factors
@@ -85,9 +73,9 @@ class _System:
         Displacements.
     """
 
-    model: ElastodynamicsModel
-    z: np.ndarray
-    stiffness: np.ndarray
+    operators: ElasticOperators
+    scheme: Scheme
+    weights: tuple[float, float]
     entries: np.ndarray
     static: Factors
     moving: Factors
@@ -95,126 +83,123 @@ class _System:
     history: np.ndarray
 
     @classmethod
-    def of(cls, model: ElastodynamicsModel, z: np.ndarray) -> _System:
-        """Return the system of one row of z, which is known to be solvable."""
-        op, lower = model.operators, model.operators.stiffness
-        stiffness = model._stiffness(z)
-        entries = kernels.assemble(stiffness, lower.pointer, lower.cells, lower.weights)
+    def of(
+        cls,
+        operators: ElasticOperators,
+        scheme: Scheme,
+        stiffness: np.ndarray,
+        weights: tuple[float, float],
+    ) -> MarchedSystem:
+        """Return the system with a stiffness (n_cells,), which is known to be solvable."""
+        op, lower = operators, operators.stiffness
+        (entries,), _ = lower.assembled(stiffness[None])
         static = empty_factors(lower.unknowns, lower.bandwidth)
         banded.place(entries, lower.rows, lower.columns, static)
         factorise(static)
         shape = op.end.copy()
         solve_factorised(static, shape)
-        of_mass, of_stiffness = model.step_weights(float(z[0, -1]))
         moving = empty_factors(lower.unknowns, lower.bandwidth)
-        of_step = of_mass * op.mass + of_stiffness * entries
+        of_step = weights[0] * op.mass + weights[1] * entries
         banded.place(of_step, lower.rows, lower.columns, moving)
         factorise(moving)
-        plucked = model.excitation == "pluck"
-        steps = model.steps * len(model.times)
-        history = np.zeros((steps + 1, lower.unknowns))
-        if plucked:
-            history[0] = model.amplitude * op.end_size / (op.end @ shape) * shape
+        history = np.zeros((scheme.steps * scheme.times + 1, lower.unknowns))
+        if scheme.plucked:
+            history[0] = scheme.amplitude * op.end_size / (op.end @ shape) * shape
         _march(
             op.diagonals,
             op.offsets,
             moving,
-            (of_mass, of_stiffness),
-            op.sources if plucked else op.sources + model.amplitude * op.end,
-            model.time_step,
+            weights,
+            op.sources if scheme.plucked else op.sources + scheme.amplitude * op.end,
+            scheme.time_step,
             history,
         )
-        return cls(model, z, stiffness, entries, static, moving, shape, history)
+        return cls(op, scheme, weights, entries, static, moving, shape, history)
 
-    def tangent(self, along: np.ndarray) -> np.ndarray:
-        """Return the change of the observations (d_y,) along a tangent (1, d_z)."""
-        model, op, lower = self.model, self.model.operators, self.model.operators.stiffness
-        change = self._stiffness_change(along)
-        d_entries = kernels.assemble(change, lower.pointer, lower.cells, lower.weights)
+    def tangent(self, of_stiffness: np.ndarray, of_damping: float) -> np.ndarray:
+        """Return the change of the observations (d_y,) for changes of stiffness and damping.
+
+        Parameters
+        ----------
+        of_stiffness : ndarray of shape (n_cells,)
+        """
+        op, lower, scheme = self.operators, self.operators.stiffness, self.scheme
+        (d_entries,), _ = lower.assembled(of_stiffness[None])
         start = np.zeros(lower.unknowns)
-        if model.excitation == "pluck":
+        if scheme.plucked:
             right = -(self._matrix(d_entries) @ self.shape)
             solve_factorised(self.static, right)
             size = op.end @ self.shape
             start = right - self.shape * (op.end @ right) / size
-            start *= model.amplitude * op.end_size / size
-        half = model.time_step / 2
+            start *= scheme.amplitude * op.end_size / size
+        half = scheme.time_step / 2
         before, mean = self._motion()
-        weights = model.step_weights(float(self.z[0, -1]))
-        loads = self._matrix(d_entries) @ (half * before + weights[1] * mean)
-        loads += self._matrix(op.mass) @ (float(along[0, -1]) * half * mean)
-        observed = np.empty((len(model.sensors), len(model.times)))
+        loads = self._matrix(d_entries) @ (half * before + self.weights[1] * mean)
+        loads += self._matrix(op.mass) @ (of_damping * half * mean)
+        observed = np.empty((len(op.observation_pointer) - 1, scheme.times))
         kernels.march(
             op.diagonals,
             op.offsets,
             self.moving,
-            weights,
+            self.weights,
             np.ascontiguousarray(-loads.T / half),
-            model.time_step,
+            scheme.time_step,
             start,
             np.zeros(lower.unknowns),
             *op.observing(),
-            model.steps,
+            scheme.steps,
             observed,
         )
         return observed.reshape(-1)
 
-    def gradient(self, cotangent: np.ndarray) -> np.ndarray:
-        """Return the gradient (d_z,) of the observations' sum with a cotangent (d_y,)."""
-        model, op, lower = self.model, self.model.operators, self.model.operators.stiffness
-        half, weights = model.time_step / 2, model.step_weights(float(self.z[0, -1]))
+    def gradient(self, cotangent: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return the gradient of the observations' sum with a cotangent (d_y,).
+
+        Returns
+        -------
+        ndarray of shape (n_cells,), float
+            In the stiffness of each cell, and in the damping.
+        """
+        op, lower, scheme = self.operators, self.operators.stiffness, self.scheme
+        half = scheme.time_step / 2
         pointer, columns, observing = op.observing()
-        shape = (len(model.sensors), lower.unknowns)
-        at_times = cotangent.reshape(len(model.sensors), -1).T @ csr_matrix(
+        shape = (len(pointer) - 1, lower.unknowns)
+        at_times = cotangent.reshape(shape[0], -1).T @ csr_matrix(
             (observing, columns, pointer), shape=shape
         )
         # In reversed time, an observation after step j is the load of step N - j.
         loads = np.zeros((len(self.history) - 1, lower.unknowns))
-        loads[:: model.steps] = at_times[::-1] / half
+        loads[:: scheme.steps] = at_times[::-1] / half
         rates = np.zeros_like(self.history)
-        _march(op.diagonals, op.offsets, self.moving, weights, loads, model.time_step, rates)
+        _march(op.diagonals, op.offsets, self.moving, self.weights, loads, scheme.time_step, rates)
         rates = np.ascontiguousarray(rates[:0:-1].T)
         before, mean = self._motion()
         of_mean = _sum_outer(lower.rows, lower.columns, rates, mean)
         of_entries = -half * _sum_outer(lower.rows, lower.columns, rates, before)
-        of_entries -= weights[1] * of_mean
-        if model.excitation == "pluck":
+        of_entries -= self.weights[1] * of_mean
+        if scheme.plucked:
             first = at_times.sum(axis=0) - half * (self._matrix(self.entries) @ rates.sum(axis=1))
             size = op.end @ self.shape
             right = first - op.end * (first @ self.shape) / size
             solve_factorised(self.static, right)
-            right *= -model.amplitude * op.end_size / size
+            right *= -scheme.amplitude * op.end_size / size
             of_entries += _sum_outer(
                 lower.rows, lower.columns, right[:, None], self.shape[:, None].copy()
             )
-        of_cells = np.zeros(len(self.stiffness))
+        of_cells = np.zeros(len(op.midpoints))
         _spread(lower.pointer, lower.cells, lower.weights, of_entries, of_cells)
-        return self._pulled_back(of_cells, -half * float(op.mass @ of_mean))
+        return of_cells, -half * float(op.mass @ of_mean)
 
     def _matrix(self, entries: np.ndarray) -> csr_matrix:
         """Return the symmetric matrix with these entries in its lower triangle."""
-        op = self.model.operators
+        op = self.operators
         return csr_matrix((entries[op.entries], op.columns, op.pointer))
 
     def _motion(self) -> tuple[np.ndarray, np.ndarray]:
         """Return u before each step and w of each step, both (n, steps)."""
         history = self.history.T
-        mean = np.diff(history, axis=1) / self.model.time_step
+        mean = np.diff(history, axis=1) / self.scheme.time_step
         return np.ascontiguousarray(history[:, :-1]), np.ascontiguousarray(mean)
-
-    def _stiffness_change(self, along: np.ndarray) -> np.ndarray:
-        if self.model.field is None:
-            return np.full_like(self.stiffness, along[0, 0])
-        change = self.model.field.jvp(self.z, self.model._basis, along[None])[0, 0]
-        return self.stiffness * change
-
-    def _pulled_back(self, of_cells: np.ndarray, of_damping: float) -> np.ndarray:
-        if self.model.field is None:
-            return np.array([of_cells.sum(), of_damping])
-        scaled = (of_cells * self.stiffness)[None]
-        gradient = self.model.field.vjp(self.z, self.model._basis, scaled)[0]
-        gradient[-1] = of_damping
-        return gradient
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})

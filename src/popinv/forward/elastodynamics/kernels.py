@@ -15,20 +15,6 @@ _REORDERED = {"reassoc", "contract"}
 
 
 @numba.njit(nogil=True, cache=True)
-def assemble(
-    coefficient: np.ndarray, pointer: np.ndarray, cells: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Entries of a `LowerTriangle` for one coefficient per cell."""
-    entries = np.empty(pointer.shape[0] - 1)
-    for s in range(entries.shape[0]):
-        total = 0.0
-        for t in range(pointer[s], pointer[s + 1]):
-            total += weights[t] * coefficient[cells[t]]
-        entries[s] = total
-    return entries
-
-
-@numba.njit(nogil=True, cache=True)
 def inner_product(first: np.ndarray, second: np.ndarray) -> float:
     """Return the sum of products, term after term."""
     total = 0.0

@@ -18,8 +18,9 @@ import numpy as np
 from popinv.forward.banded import empty_factors, factorise, place, solve_factorised
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import checked_rows, finished
-from popinv.forward.elastodynamics import derivatives, kernels, modes, operators
+from popinv.forward.elastodynamics import kernels, modes, operators
 from popinv.forward.elastodynamics.accuracy import inaccuracies, lowest_frequency, stiffest
+from popinv.forward.elastodynamics.derivatives import MarchedSystem, Scheme
 from popinv.forward.elastodynamics.modes import (
     UniformModes,
     decompose,
@@ -169,13 +170,53 @@ class ElastodynamicsModel:
         ndarray of shape (n, d_y), ndarray of shape (k, n, d_y)
             A row that cannot be solved is NaN.
         """
-        return derivatives.jvp(self, z, tangents)
+        if self.modes is not None:
+            values, of_each = self._vibration_derivatives(self.modes, z)
+            return values, np.einsum("nkp,tnp->tnk", of_each, tangents)
+        values = self.solve(z).observations
+        z, _ = checked_rows(_KIND, z, self.parameters)
+        changes = np.full((len(tangents), *values.shape), np.nan)
+        for i in np.flatnonzero(np.isfinite(values).all(axis=1)):
+            row = z[i : i + 1]
+            stiffness = self._stiffness(row)
+            system = self._marched(stiffness, float(row[0, -1]))
+            for k, tangent in enumerate(tangents[:, i : i + 1]):
+                if self.field is None:
+                    change = np.full_like(stiffness, tangent[0, 0])
+                else:
+                    change = stiffness * self.field.jvp(row, self._basis, tangent[None])[0, 0]
+                changes[k, i] = system.tangent(change, float(tangent[0, -1]))
+        return values, changes
 
     def vjp(self, z: np.ndarray, cotangents: np.ndarray) -> np.ndarray:
         """Return the gradient in z of the sum of cotangents (n, d_y) times the observations."""
-        return derivatives.vjp(self, z, cotangents)
+        if self.modes is not None:
+            _, of_each = self._vibration_derivatives(self.modes, z)
+            return np.einsum("nkp,nk->np", of_each, cotangents)
+        solvable = np.isfinite(self.solve(z).observations).all(axis=1)
+        z, _ = checked_rows(_KIND, z, self.parameters)
+        gradient = np.full_like(z, np.nan)
+        for i in np.flatnonzero(solvable):
+            row = z[i : i + 1]
+            stiffness = self._stiffness(row)
+            of_cells, of_damping = self._marched(stiffness, float(row[0, -1])).gradient(
+                cotangents[i]
+            )
+            if self.field is None:
+                gradient[i, 0] = of_cells.sum()
+            else:
+                scaled = (of_cells * stiffness)[None]
+                gradient[i] = self.field.vjp(row, self._basis, scaled)[0]
+            gradient[i, -1] = of_damping
+        return gradient
 
-    def step_weights(self, damping: float) -> tuple[float, float]:
+    def _marched(self, stiffness: np.ndarray, damping: float) -> MarchedSystem:
+        """Return the march of a system that can be solved, with what its derivatives need."""
+        plucked, times = self.excitation == "pluck", len(self.times)
+        scheme = Scheme(self.time_step, self.steps, times, plucked, self.amplitude)
+        return MarchedSystem.of(self.operators, scheme, stiffness, self._step_weights(damping))
+
+    def _step_weights(self, damping: float) -> tuple[float, float]:
         """Return the weights of M and K in the matrix of a time step."""
         dt = self.time_step
         return 1 + dt / 2 * damping, dt / 2 * self.stiffness_damping + dt**2 / 4
@@ -240,7 +281,7 @@ class ElastodynamicsModel:
     def _march(self, stiffness: np.ndarray, damping: float, values: np.ndarray) -> str:
         """Write the observations of one system, or return why it cannot be solved."""
         op, lower = self.operators, self.operators.stiffness
-        entries = kernels.assemble(stiffness, lower.pointer, lower.cells, lower.weights)
+        (entries,), _ = lower.assembled(stiffness[None])
         factors = empty_factors(lower.unknowns, lower.bandwidth)
         # K u = (load of the end): the static shape, scaled to a deflection 1 of the end.
         place(entries, lower.rows, lower.columns, factors)
@@ -261,7 +302,7 @@ class ElastodynamicsModel:
         if doubt[0]:
             return doubt[0]
 
-        weights = self.step_weights(damping)
+        weights = self._step_weights(damping)
         of_step = weights[0] * op.mass + weights[1] * entries
         place(of_step, lower.rows, lower.columns, factors)
         if factorise(factors):
@@ -299,14 +340,14 @@ class ElastodynamicsModel:
         vibrate(*self._of_modes(of_one, stiffness, damping), motion)
         values[good] = self._displacements(of_one, motion, stiffness)
 
-    def vibration_derivatives(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return observations (n, d_y) and derivatives (n, d_y, 2) of bodies with `modes`.
+    def _vibration_derivatives(
+        self, of_one: UniformModes, z: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return observations (n, d_y) and derivatives (n, d_y, 2) of bodies of uniform stiffness.
 
         The derivatives are those with respect to stiffness and damping. A row that cannot be solved
         is NaN.
         """
-        of_one = self.modes
-        assert of_one is not None
         z, reasons = checked_rows(_KIND, z, self.parameters)
         good = self._vibrates(of_one, z, reasons)
         stiffness, damping = z[good].T.copy()
@@ -333,7 +374,7 @@ class ElastodynamicsModel:
             frequency = np.sqrt(stiffness) * of_one.frequency
             overflows = ~np.isfinite(stiffness * of_one.largest)
             doubts = inaccuracies(frequency, stiffness * of_one.stiffest, damping, b, dt, duration)
-            of_mass, of_stiffness = self.step_weights(damping)
+            of_mass, of_stiffness = self._step_weights(damping)
             too_large = ~np.isfinite(of_mass + of_stiffness * stiffness * of_one.largest)
         for i in np.flatnonzero(reasons == ""):
             reasons[i] = _out_of_range(stiffness[i], stiffness[i], damping[i], random=False)

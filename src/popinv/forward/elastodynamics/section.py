@@ -15,7 +15,7 @@ from popinv.forward.section import (
     FLOPS,
     MOST_STEPS,
     ForwardCost,
-    ForwardSection,
+    PackagedSection,
     mode_problems,
 )
 from popinv.forward.sensors import Sensors
@@ -49,7 +49,7 @@ def _default_sensors(values: dict[str, Any]) -> Sensors:
     return Sensors(positions=[[place, *beside] for place in _PLACES])
 
 
-class Elastodynamics(ForwardSection):
+class Elastodynamics(PackagedSection):
     """Vibration of a bar or of a cantilever, u_tt + damping - div sigma(u) = 0.
 
     One dimension: a bar of length 1, fixed at x = 0, that vibrates along its axis. Two: a

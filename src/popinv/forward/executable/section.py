@@ -11,7 +11,6 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from popinv.errors import nearest
-from popinv.forward.base import ForwardModel
 from popinv.forward.external.files import check_program
 from popinv.forward.external.section import LocalSimulator
 from popinv.sections.messages import ConfigProblem, listed, shown
@@ -85,10 +84,6 @@ class Executable(LocalSimulator):
             )
         if self.pass_seed and "seed" in {each.name for each in self.inputs()}:
             yield ConfigProblem(("pass_seed",), "a parameter is called 'seed' already; rename it.")
-
-    def model(self, seed: int) -> ForwardModel:
-        """Return the program as a forward model."""
-        return super().model(seed)
 
     def code_files(self) -> set[Path]:
         """Return the program, if it is given as a path, and its arguments that are files.

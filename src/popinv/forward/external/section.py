@@ -19,7 +19,7 @@ from popinv.errors import ConfigError
 from popinv.forward.base import Observations, Parameter
 from popinv.forward.external.files import nearest_file
 from popinv.forward.external.observations import Name, SimulatorObservations
-from popinv.forward.section import ForwardCost, ForwardSection
+from popinv.forward.section import ForwardCost, PackagedSection
 from popinv.sections.base import (
     Count,
     CountOrZero,
@@ -69,7 +69,7 @@ DescribedParameter = Annotated[
 Parameters = Annotated[list[DescribedParameter], Field(min_length=1)]
 
 
-class ExternalSection(ForwardSection):
+class ExternalSection(PackagedSection):
     """The keys that the three kinds of the user's own simulators share."""
 
     # The attribute has another name, as `parameters` is a method of every forward model.

@@ -11,14 +11,12 @@ import numpy as np
 from pydantic import Field
 
 from popinv.forward.base import Observations, Parameter
-from popinv.forward.section import FLOPS, MOST_STEPS, ForwardCost, ForwardSection
+from popinv.forward.section import FLOPS, MOST_STEPS, ForwardCost, PackagedSection
 from popinv.sections.base import Count, NonNegative, NotBoolean, Positive
 from popinv.sections.messages import ConfigProblem, listed
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from popinv.forward.base import ForwardModel
 
 
 Observable = Literal[
@@ -92,7 +90,7 @@ def _of_scales(one: Any, two: Any) -> Any:
     return lambda values: two if values.get("scales") == 2 else one
 
 
-class Lorenz96(ForwardSection):
+class Lorenz96(PackagedSection):
     """Lorenz-96: chaotic dynamics on a ring, observed through averages over space and time.
 
     With one scale there is one parameter, the `forcing`; with two scales there are `forcing`,
@@ -201,10 +199,6 @@ class Lorenz96(ForwardSection):
             # The fast variables are kept for a short time only.
             state=(self.variables * observed_time + variables * 10) / interval,
         )
-
-    def model(self, seed: int) -> ForwardModel:
-        """Return the integrator with its averages."""
-        return super().model(seed)
 
     def states(self, seed: int, z: np.ndarray, stage: str, indices: Sequence[int]) -> xr.Dataset:
         """Return the trajectories whose averages are observed."""

@@ -16,10 +16,14 @@ import numba
 import numpy as np
 
 from popinv.forward.operator_cache import kept
-from popinv.forward.porous_flow import design_operators
-from popinv.forward.porous_flow.design_operators import DesignOperators, preassemble_design
+from popinv.forward.porous_flow import operators
 from popinv.forward.porous_flow.kernels import observe
-from popinv.forward.porous_flow.operators import FlowDiscretisation, PorousOperators
+from popinv.forward.porous_flow.operators import (
+    DesignOperators,
+    FlowDiscretisation,
+    PorousOperators,
+    preassemble_design,
+)
 from popinv.forward.porous_flow.section import PorousFlow as Section
 
 
@@ -27,7 +31,7 @@ class FixedSensors:
     """Observation of solutions at the same places in all systems."""
 
     def __init__(self, op: PorousOperators) -> None:
-        self.matrix = op.observation_pointer, op.observation_columns, op.observation_weights
+        self.matrix = op.observing()
 
     def observe(self, vectors: np.ndarray, values: np.ndarray) -> None:
         """Write the values (n, d_y) of solutions (n, at least unknowns)."""
@@ -160,12 +164,12 @@ class Design:
         self, of: PorousOperators, discretise: Callable[[], FlowDiscretisation]
     ) -> DesignOperators:
         """Return the arrays that loads and sensors need; ``discretise`` gives the mesh."""
-        section = self._section
+        section, lower = self._section, of.stiffness
         return kept(
             DesignOperators,
-            design_operators,
+            operators,
             # These arrays give the order of the unknowns.
-            (section.dimension, section.elements, of.rows, of.columns, of.cells),
+            (section.dimension, section.elements, lower.rows, lower.columns, lower.cells),
             lambda: preassemble_design(discretise()),
         )
 

@@ -22,6 +22,7 @@ from popinv.forward.porous_flow.design import Design, Systems
 from popinv.forward.porous_flow.kernels import exponentiate, invert_kirchhoff
 from popinv.forward.porous_flow.model import (
     LARGEST_ROUNDING_ERROR,
+    MATRIX_OVERFLOWS,
     NONLINEARITIES,
     out_of_range,
     too_uneven,
@@ -151,7 +152,7 @@ class DistributedPorousFlow:
         self._matrix = fd.assemble(mesh.stiffness_form(), bcs=mesh.condition, tensor=self._matrix)
         matrix = self._matrix.petscmat
         if not np.isfinite(matrix.norm()):
-            return "the stiffness matrix overflows: log-permeability too high"
+            return MATRIX_OVERFLOWS
         with self._load.dat.vec_ro as load, self._solution.dat.vec_wo as solution:
             if reason := self._iterate(matrix, load, solution):
                 return reason

@@ -97,27 +97,6 @@ def exponentiate(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(nogil=True, cache=True)
-def assemble(
-    kappa: np.ndarray,
-    pointer: np.ndarray,
-    cells: np.ndarray,
-    weights: np.ndarray,
-    entries: np.ndarray,
-) -> np.ndarray:
-    """Write the lower triangles (n, n_slots) of a batch; return whether each row is finite."""
-    finite = np.ones(kappa.shape[0], dtype=np.bool_)
-    for i in range(kappa.shape[0]):
-        for s in range(entries.shape[1]):
-            total = 0.0
-            for t in range(pointer[s], pointer[s + 1]):
-                total += weights[t] * kappa[i, cells[t]]
-            entries[i, s] = total
-            if not math.isfinite(total):
-                finite[i] = False
-    return finite
-
-
-@numba.njit(nogil=True, cache=True)
 def fill(entries: np.ndarray, slots: np.ndarray, matrices: np.ndarray) -> None:
     """Put the entries of a batch into the buffers of its matrices."""
     for i in range(entries.shape[0]):

@@ -4,7 +4,9 @@ With linear elements and a permeability that is constant in each cell, the stiff
 linear in the cell permeabilities: A(kappa) = sum_c kappa_c A_c, where A_c is the stiffness matrix
 of cell c alone. `FlowDiscretisation` holds the Firedrake objects; `preassemble` takes from them
 A_c, the load vector, the boundary condition and the observation matrix as plain arrays, after
-which solving needs neither Firedrake nor PETSc.
+which solving needs neither Firedrake nor PETSc. `preassemble_design` takes the mass matrix M, which
+turns the values of a load at the nodes into the load vector, ``b = M f``; and the place of each
+unknown in the lattice of vertices, from which a function is interpolated anywhere.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import coo_matrix
 
 from popinv.forward.assembly import (
+    LowerTriangle,
     cell_unknowns,
     element_matrices,
     lower_triangle,
@@ -198,22 +202,19 @@ class FlowDiscretisation:
 class PorousOperators:
     """The discretisation as arrays, for unknowns ordered to give a narrow band.
 
-    The lower triangle of the stiffness matrix lies in a flat buffer of ``buffer_length`` values:
-    in one dimension the diagonal and then the subdiagonal; in two, LAPACK's lower band storage
-    (column after column of ``bandwidth`` + 1 values). Slot ``slots[s]`` of the buffer is
-
-        sum over t in pointer[s], ..., pointer[s + 1] - 1 of weights[t] * kappa[cells[t]].
+    For LAPACK, the lower triangle of the stiffness matrix lies in a flat buffer of
+    ``buffer_length`` values: in one dimension the diagonal and then the subdiagonal; in two the
+    lower band storage (column after column of ``bandwidth`` + 1 values).
 
     Parameters
     ----------
     midpoints : ndarray of shape (n_cells, dimension)
         Cell midpoints.
-    unknowns, bandwidth, buffer_length : int
-        Number of unknowns, of subdiagonals, and of values in the buffer.
-    slots, pointer, cells, weights : ndarray
-        The stiffness matrix as above.
-    rows, columns : ndarray of int
-        Row and column of each slot, the row never above the column.
+    stiffness : LowerTriangle
+        The stiffness matrix; its coefficient is the permeability.
+    buffer_length : int
+    slots : ndarray of int, shape (n_entries,)
+        The place of each entry of ``stiffness`` in the buffer.
     load : ndarray of shape (unknowns,)
         int f phi_i dx.
     largest_load : ndarray of shape (unknowns,)
@@ -223,20 +224,18 @@ class PorousOperators:
     """
 
     midpoints: np.ndarray
-    unknowns: int
-    bandwidth: int
+    stiffness: LowerTriangle
     buffer_length: int
     slots: np.ndarray
-    pointer: np.ndarray
-    cells: np.ndarray
-    weights: np.ndarray
-    rows: np.ndarray
-    columns: np.ndarray
     load: np.ndarray
     largest_load: np.ndarray
     observation_pointer: np.ndarray
     observation_columns: np.ndarray
     observation_weights: np.ndarray
+
+    def observing(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the three arrays of the observation matrix."""
+        return self.observation_pointer, self.observation_columns, self.observation_weights
 
     @functools.cached_property
     def chain(self) -> tuple[np.ndarray, np.ndarray]:
@@ -245,15 +244,16 @@ class PorousOperators:
         Cell i of the chain lies between the unknowns i - 1 and i; both ends of the chain are held
         at zero.
         """
-        first, below = self.pointer[:-1], np.flatnonzero(self.rows != self.columns)
-        below = below[np.argsort(self.columns[below])]
-        inner, weights = self.cells[first[below]], -self.weights[first[below]]
+        lower = self.stiffness
+        first, below = lower.pointer[:-1], np.flatnonzero(lower.rows != lower.columns)
+        below = below[np.argsort(lower.columns[below])]
+        inner, weights = lower.cells[first[below]], -lower.weights[first[below]]
         ends = []
-        for unknown, neighbour in ((0, inner[0]), (self.unknowns - 1, inner[-1])):
-            slot = np.flatnonzero((self.rows == unknown) & (self.columns == unknown))[0]
-            terms = slice(self.pointer[slot], self.pointer[slot + 1])
-            other = self.cells[terms] != neighbour
-            ends.append((self.cells[terms][other], self.weights[terms][other]))
+        for unknown, neighbour in ((0, inner[0]), (lower.unknowns - 1, inner[-1])):
+            entry = np.flatnonzero((lower.rows == unknown) & (lower.columns == unknown))[0]
+            terms = slice(lower.pointer[entry], lower.pointer[entry + 1])
+            other = lower.cells[terms] != neighbour
+            ends.append((lower.cells[terms][other], lower.weights[terms][other]))
         (left, left_weight), (right, right_weight) = ends
         return (
             np.concatenate([left, inner, right]),
@@ -305,18 +305,69 @@ def preassemble(discretisation: FlowDiscretisation) -> PorousOperators:
     matrix.sort_indices()
     return PorousOperators(
         midpoints=discretisation.midpoints,
-        unknowns=unknowns,
-        bandwidth=bandwidth,
+        stiffness=lower,
         buffer_length=buffer_length,
         slots=slots,
-        pointer=lower.pointer,
-        cells=lower.cells,
-        weights=lower.weights,
-        rows=lower.rows,
-        columns=lower.columns,
         load=load,
         largest_load=unit * np.max(np.abs(load) / unit),
         observation_pointer=matrix.indptr.astype(np.int64),
         observation_columns=matrix.indices.astype(np.int64),
         observation_weights=matrix.data.copy(),
+    )
+
+
+@dataclass(frozen=True)
+class DesignOperators:
+    """Arrays for loads and sensors that differ from system to system.
+
+    The unknowns have the order of `PorousOperators`.
+
+    Parameters
+    ----------
+    nodes : ndarray of shape (n_nodes, dimension)
+        Vertices of the mesh, those on the boundary included.
+    mass_pointer, mass_columns, mass_weights : ndarray
+        M, (unknowns, n_nodes), by compressed rows.
+    lattice : ndarray of int, shape ((elements + 1) ** dimension,)
+        The unknown at each vertex of the lattice, x slowest; -1 on the boundary.
+    rising : int
+        In two dimensions, 1 if the diagonal of a square goes from its lower left to its upper
+        right, 0 if it goes from its upper left to its lower right.
+    """
+
+    nodes: np.ndarray
+    mass_pointer: np.ndarray
+    mass_columns: np.ndarray
+    mass_weights: np.ndarray
+    lattice: np.ndarray
+    rising: int
+
+
+def preassemble_design(discretisation: FlowDiscretisation) -> DesignOperators:
+    """Assemble the arrays with Firedrake."""
+    fd = load_firedrake()
+    cells, order, points = ordered_nodes(discretisation)
+    elements = element_matrices(discretisation.space, lambda u, v: fd.inner(u, v) * fd.dx)
+    local = cells.shape[1]
+    rows, columns = np.repeat(cells, local, axis=1).ravel(), np.tile(cells, (1, local)).ravel()
+    mass = coo_matrix((elements.reshape(-1), (rows, columns)), shape=(len(points),) * 2)
+    mass = mass.tocsr()[order]
+    mass.sort_indices()
+
+    side = discretisation.elements
+    vertices = np.rint(points * side).astype(np.int64)
+    strides = (side + 1) ** np.arange(discretisation.dimension - 1, -1, -1)
+    lattice = np.full((side + 1) ** discretisation.dimension, -1, dtype=np.int64)
+    lattice[vertices[order] @ strides] = np.arange(len(order))
+    # Along a rising diagonal both coordinates of a cell's vertices grow together.
+    first = vertices[cells[0]]
+    both = {(0, 0), (1, 1)}
+    rising = both <= {tuple(vertex) for vertex in (first - first.min(axis=0)).tolist()}
+    return DesignOperators(
+        nodes=points,
+        mass_pointer=mass.indptr.astype(np.int64),
+        mass_columns=mass.indices.astype(np.int64),
+        mass_weights=mass.data.copy(),
+        lattice=lattice,
+        rising=int(rising),
     )

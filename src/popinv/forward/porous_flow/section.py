@@ -14,7 +14,7 @@ from popinv.forward.section import (
     FIREDRAKE_MB,
     FLOPS,
     ForwardCost,
-    ForwardSection,
+    PackagedSection,
     mode_problems,
 )
 from popinv.forward.sensors import Sensors
@@ -25,7 +25,6 @@ from popinv.sections.messages import ConfigProblem
 if TYPE_CHECKING:
     import xarray as xr
 
-    from popinv.forward.base import ForwardModel
     from popinv.forward.fields import CosineField, LevelSetField
 
 
@@ -42,7 +41,7 @@ _OF_BUMP = ("source_x", "source_y", "source_width")
 DesignKey = Literal["source", "source_x", "source_y", "source_width", "sensors"]
 
 
-class PorousFlow(ForwardSection):
+class PorousFlow(PackagedSection):
     """Steady flow in a porous medium, -div(exp(a) kappa(u) grad u) = source.
 
     The domain is the unit interval or the unit square, u is zero on its boundary, and the
@@ -206,10 +205,6 @@ class PorousFlow(ForwardSection):
             distributed_megabytes=1e-6 * (on_cells + 2000 * unknowns),
             distributed_seconds=0.1 + 1e-4 * unknowns,
         )
-
-    def model(self, seed: int) -> ForwardModel:
-        """Return the solver."""
-        return super().model(seed)
 
     def check_files(self) -> None:
         """Check that Firedrake is installed."""

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from popinv.forward.base import ForwardModel
 from popinv.forward.external.files import check_function, module_files
 from popinv.forward.external.section import InsidePath, LocalSimulator
 
@@ -67,10 +66,6 @@ class PythonFunction(LocalSimulator):
     def differentiated(self) -> bool:
         """Whether torch differentiates the function of a table of systems."""
         return self.derivatives == "torch" and self.vectorised
-
-    def model(self, seed: int) -> ForwardModel:
-        """Return the function as a forward model."""
-        return super().model(seed)
 
     def solver_modules(self) -> tuple[str, ...]:
         """Return the modules of any simulator, and the one that differentiates torch functions."""

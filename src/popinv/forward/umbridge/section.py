@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from popinv.forward.base import ForwardModel
 from popinv.forward.external.section import RETRIES, ExternalSection
 from popinv.sections.base import CountOrZero
 from popinv.sections.messages import ConfigProblem
@@ -83,7 +82,3 @@ class UMBridge(ExternalSection):
     def check_files(self) -> None:
         """Check that the environment has the variables that the section refers to."""
         Environment({"url": self.url, "config": self.config})
-
-    def model(self, seed: int) -> ForwardModel:
-        """Return the server's model as a forward model, after a request for its operations."""
-        return super().model(seed)

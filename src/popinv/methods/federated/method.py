@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from popinv.forward.section import ForwardSection
 from popinv.methods.method import WITH_TORCH_MB, Method, StudySizes, Use, megabytes_of
 from popinv.methods.section import MethodSection, ObservedSystems, StudySections
-from popinv.observation_files.section import FILE_TYPES
+from popinv.observation_files.files import FILE_TYPES
 from popinv.sections.base import Count, NonNegative, NotBoolean, Positive, Section, plain_path
 from popinv.sections.messages import ConfigProblem
 from popinv.sections.text_files import kind_of

@@ -1,7 +1,7 @@
 """Laws of random fields on the unit interval and the unit square, by cosine expansions.
 
 The cosines are the eigenfunctions of the Laplacian with zero normal derivative at the boundary.
-:func:`popinv.forward.fields.wavenumbers` gives the wave numbers.
+:func:`popinv.forward.wavenumbers.wavenumbers` gives the wave numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import numpy as np
 import torch
 
-from popinv.forward.fields import wavenumbers
+from popinv.forward.wavenumbers import wavenumbers
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.base import Law
 

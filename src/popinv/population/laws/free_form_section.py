@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
 from popinv.forward.section import ForwardSection
 from popinv.population.laws.parameters import shape_names
@@ -17,7 +17,7 @@ from popinv.population.laws.section import (
     chosen_transforms,
     transform_problems,
 )
-from popinv.sections.base import Number, Positive
+from popinv.sections.base import NAMED, ONE, ONE_OR_NAMED, Number, Positive
 from popinv.sections.messages import ConfigProblem, listed, shown, value_problems
 
 if TYPE_CHECKING:
@@ -33,13 +33,8 @@ _START = (
 )
 
 
-def _one_or_both(value: Any) -> str:
-    return "<both>" if isinstance(value, dict | MeanAndStandardDeviation) else "<one>"
-
-
 StartValue = Annotated[
-    Annotated[MeanAndStandardDeviation, Tag("<both>")] | Annotated[Number, Tag("<one>")],
-    Discriminator(_one_or_both),
+    Annotated[MeanAndStandardDeviation, NAMED] | Annotated[Number, ONE], ONE_OR_NAMED
 ]
 
 

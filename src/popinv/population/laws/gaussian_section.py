@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
 from popinv.forward.section import ForwardSection
 from popinv.population.laws.parameters import coefficient_names, correlation_names
@@ -18,7 +18,16 @@ from popinv.population.laws.section import (
     effect_pairs,
     transform_problems,
 )
-from popinv.sections.base import NonNegative, Number, Section
+from popinv.sections.base import (
+    NAMED,
+    ONE,
+    ONE_OR_NAMED,
+    ONE_OR_SEVERAL,
+    SEVERAL,
+    NonNegative,
+    Number,
+    Section,
+)
 from popinv.sections.messages import ConfigProblem, name_problems, shown
 
 if TYPE_CHECKING:
@@ -47,24 +56,10 @@ class MeanAndDeviation(Mean):
     )
 
 
-def _one_or_both(value: Any) -> str:
-    return "<both>" if isinstance(value, dict | MeanAndDeviation) else "<one>"
-
-
-StartValue = Annotated[
-    Annotated[MeanAndDeviation, Tag("<both>")] | Annotated[Number, Tag("<one>")],
-    Discriminator(_one_or_both),
-]
-
-
-def _all_or_groups(value: Any) -> str:
-    return "<groups>" if isinstance(value, list | tuple) else "<all>"
-
-
+StartValue = Annotated[Annotated[MeanAndDeviation, NAMED] | Annotated[Number, ONE], ONE_OR_NAMED]
 Group = Annotated[list[str], Field(min_length=2)]
 Correlated = Annotated[
-    Annotated[bool, Field(strict=True), Tag("<all>")] | Annotated[list[Group], Tag("<groups>")],
-    Discriminator(_all_or_groups),
+    Annotated[bool, Field(strict=True), ONE] | Annotated[list[Group], SEVERAL], ONE_OR_SEVERAL
 ]
 
 

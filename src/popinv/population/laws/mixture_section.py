@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
 from popinv.forward.section import ForwardSection
 from popinv.population.laws.parameters import Components, component_name, mixture_names
@@ -19,7 +19,7 @@ from popinv.population.laws.section import (
     chosen_transforms,
     transform_problems,
 )
-from popinv.sections.base import Count, Positive, Section
+from popinv.sections.base import NAMED, ONE, ONE_OR_NAMED, Count, Positive, Section
 from popinv.sections.messages import ConfigProblem, listed, name_problems, shown, value_problems
 
 if TYPE_CHECKING:
@@ -41,14 +41,8 @@ _WEIGHT = "weight"
 _TOLERANCE = 1e-6
 
 
-def _moments_or_weight(value: Any) -> str:
-    moments = isinstance(value, dict | MeanAndStandardDeviation)
-    return "<moments>" if moments else "<weight>"
-
-
 ComponentValue = Annotated[
-    Annotated[MeanAndStandardDeviation, Tag("<moments>")] | Annotated[Positive, Tag("<weight>")],
-    Discriminator(_moments_or_weight),
+    Annotated[MeanAndStandardDeviation, NAMED] | Annotated[Positive, ONE], ONE_OR_NAMED
 ]
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
 from popinv.forward.section import ForwardSection
-from popinv.sections.base import NonNegative, Number, Positive, Section
+from popinv.sections.base import NAMED, ONE, ONE_OR_NAMED, NonNegative, Number, Positive, Section
 from popinv.sections.messages import ConfigProblem, name_problems, value_problems
 from popinv.sections.outside import Kind
 
@@ -43,13 +43,8 @@ class MeanAndStandardDeviation(Mean):
     )
 
 
-def _spread_kind(value: Any) -> str:
-    return "<each>" if isinstance(value, dict) else "<all>"
-
-
 Spread = Annotated[
-    Annotated[NonNegative, Tag("<all>")] | Annotated[dict[str, NonNegative], Tag("<each>")],
-    Discriminator(_spread_kind),
+    Annotated[NonNegative, ONE] | Annotated[dict[str, NonNegative], NAMED], ONE_OR_NAMED
 ]
 
 
@@ -67,13 +62,8 @@ class Logit(Section):
     )
 
 
-def _named_or_logit(value: Any) -> str:
-    return "<logit>" if isinstance(value, dict | Logit) else "<named>"
-
-
 TransformKey = Annotated[
-    Annotated[Literal["none", "log"], Tag("<named>")] | Annotated[Logit, Tag("<logit>")],
-    Discriminator(_named_or_logit),
+    Annotated[Literal["none", "log"], ONE] | Annotated[Logit, NAMED], ONE_OR_NAMED
 ]
 
 

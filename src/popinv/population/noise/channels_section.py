@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
 from popinv.forward.section import ForwardSection
@@ -81,17 +80,16 @@ class ChannelSection(NoiseSection):
 
     @field_validator("start")
     @classmethod
-    def _length_with_times(cls, start: ChannelParameters, info: ValidationInfo) -> Any:
-        correlated = info.data.get("times") == "exponential"
-        if correlated and start.length is None:
-            return start.model_copy(update={"length": _LENGTH})
-        if not correlated and start.length is not None:
-            raise PydanticCustomError(
-                "channels",
-                "'length' is given, but the times are independent; leave it out, or set "
-                "'times: exponential'",
-            )
-        return start
+    def _length_with_times(
+        cls, start: ChannelParameters, info: ValidationInfo
+    ) -> ChannelParameters:
+        return start.having(
+            "length",
+            info.data.get("times") == "exponential",
+            _LENGTH,
+            "'length' is given, but the times are independent; leave it out, or set 'times: "
+            "exponential'",
+        )
 
     def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield entries that are not groups of channels, and times that are missing."""

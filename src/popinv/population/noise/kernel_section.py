@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
 from popinv.population.noise.section import START, NoiseSection, OptionalParameters
@@ -64,13 +63,12 @@ class KernelSection(NoiseSection):
     def _nugget_agrees(cls, start: KernelParameters, info: ValidationInfo) -> KernelParameters:
         if "nugget" not in info.data:
             return start
-        if info.data["nugget"] and start.nugget is None:
-            return start.model_copy(update={"nugget": _NUGGET})
-        if start.nugget is not None and not info.data["nugget"]:
-            raise PydanticCustomError(
-                "nugget", "a nugget is given, but the noise has none; set 'nugget: true' beside it"
-            )
-        return start
+        return start.having(
+            "nugget",
+            info.data["nugget"],
+            _NUGGET,
+            "a nugget is given, but the noise has none; set 'nugget: true' beside it",
+        )
 
     def noise(self, observations: Observations) -> KernelNoise:
         """Return the noise model for the observations."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic_core import PydanticCustomError
 
 from popinv.forward.section import ForwardSection
-from popinv.sections.base import NotBoolean, Positive, Section, plain
+from popinv.sections.base import ONE, ONE_OR_SEVERAL, SEVERAL, NotBoolean, Positive, Section, plain
 from popinv.sections.messages import ConfigProblem
 from popinv.sections.outside import Kind
 
@@ -26,18 +27,10 @@ if TYPE_CHECKING:
 START = "Start of the descent."
 
 
-def _one_or_several(value: Any) -> str:
-    return "<several>" if isinstance(value, list | tuple) else "<one>"
-
-
 Correlation = Annotated[float, Field(gt=-1, lt=1), NotBoolean]
-Positives = Annotated[
-    Annotated[Positive, Tag("<one>")] | Annotated[list[Positive], Tag("<several>")],
-    Discriminator(_one_or_several),
-]
+Positives = Annotated[Annotated[Positive, ONE] | Annotated[list[Positive], SEVERAL], ONE_OR_SEVERAL]
 Correlations = Annotated[
-    Annotated[Correlation, Tag("<one>")] | Annotated[list[Correlation], Tag("<several>")],
-    Discriminator(_one_or_several),
+    Annotated[Correlation, ONE] | Annotated[list[Correlation], SEVERAL], ONE_OR_SEVERAL
 ]
 
 
@@ -48,6 +41,16 @@ class OptionalParameters(Section):
     def _without_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         values: dict[str, Any] = dump(self)
         return {name: value for name, value in values.items() if value is not None}
+
+    def having(self, key: str, needed: bool, default: float, refusal: str) -> Self:
+        """Return the values with a key where it is needed, at its default if it is not given.
+
+        Where it is not needed, a given value is refused.
+        """
+        given = getattr(self, key) is not None
+        if given and not needed:
+            raise PydanticCustomError("noise", "{refusal}", {"refusal": refusal})
+        return self if given or not needed else self.model_copy(update={key: default})
 
 
 class StandardDeviation(Section):

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
 from popinv.forward.section import ForwardSection
@@ -146,15 +145,8 @@ class BlockSection(NoiseSection):
             ("length", get_args(Kernel), LENGTH),
             ("place_correlation", ("full",), _PLACE_CORRELATION),
         ):
-            given = getattr(start, key)
-            if places in kinds and given is None:
-                start = start.model_copy(update={key: default})
-            if places not in kinds and given is not None:
-                raise PydanticCustomError(
-                    "blocks",
-                    "'{key}' is given, but places '{places}' have none; leave it out",
-                    {"key": key, "places": places},
-                )
+            refusal = f"'{key}' is given, but places '{places}' have none; leave it out"
+            start = start.having(key, places in kinds, default, refusal)
         return start
 
     def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:

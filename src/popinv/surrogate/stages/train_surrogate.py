@@ -74,7 +74,7 @@ def train_surrogate(
         print("the simulator itself takes the place of a surrogate")
         return surrogate_dataset(of_section(forward), {}, {"converged": 0})
     from popinv.surrogate.build import training_data, training_settings
-    from popinv.surrogate.resumable import train_resumably
+    from popinv.surrogate.training import train_resumably
 
     data = training_data(solves, round_number, recency_decay)
     training = training_settings(
