@@ -11,14 +11,16 @@ import functools
 import importlib
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
+
+Table = dict[tuple[ModuleType, Callable[..., Any]], list[tuple[str, str]]]
+"""Changes of a module, old and new, by the module and the ordinary test that notices each."""
 
 _TESTS = Path(__file__).parents[1]
 _CONSTANTS = (int, float, str, tuple)
@@ -119,33 +121,6 @@ def ordinary_tests(name: str) -> ModuleType:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
     return importlib.import_module(name)
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A change of a module, and the ordinary test that has to notice it."""
-
-    module: ModuleType
-    old: str
-    new: str
-    killer: Callable[..., Any]
-
-    def is_found(self) -> bool:
-        """Return whether the test fails with the change."""
-        with mutated(self.module, self.old, self.new):
-            return fails(self.killer)
-
-
-def each(mutants: Iterable[tuple[ModuleType, str, str, Callable[..., Any]]]) -> Any:
-    """Return the mark that runs a test for each mutant."""
-    made = [Mutant(*mutant) for mutant in mutants]
-    return pytest.mark.parametrize("mutant", made, ids=[mutant.new.strip() for mutant in made])
-
-
-def failing(mutants: Iterable[tuple[ModuleType, str, str, Callable[..., Any]]]) -> list[str]:
-    """Return the names of the tests that fail without any change."""
-    killers = dict.fromkeys(killer for *_, killer in mutants)
-    return [killer.__name__ for killer in killers if fails(killer)]
 
 
 def fails(test: Callable[..., Any]) -> bool:
