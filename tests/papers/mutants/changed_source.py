@@ -19,9 +19,6 @@ from typing import Any
 
 import pytest
 
-Table = dict[tuple[ModuleType, Callable[..., Any]], list[tuple[str, str]]]
-"""Changes of a module, old and new, by the module and the ordinary test that notices each."""
-
 _TESTS = Path(__file__).parents[1]
 _CONSTANTS = (int, float, str, tuple)
 
@@ -112,15 +109,16 @@ def _replaced(name: str, value: Any, new: Any) -> list[Callable[[], None]]:
     return undo
 
 
-def ordinary_tests(name: str) -> ModuleType:
-    """Return a module of ordinary tests of papers or of methods, by the name of its file.
+def ordinary_test(killer: str) -> Callable[..., Any]:
+    """Return an ordinary test of papers or of methods, by its file and its name.
 
-    It may import others there, as pytest lets it when it collects that folder.
+    The file may import others there, as pytest lets it when it collects that folder.
     """
     for folder in (_TESTS, _TESTS.parent / "methods"):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-    return importlib.import_module(name)
+    file, _, name = killer.partition(".")
+    return getattr(importlib.import_module(file), name)
 
 
 def fails(test: Callable[..., Any]) -> bool:
