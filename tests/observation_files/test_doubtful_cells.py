@@ -23,11 +23,7 @@ from popinv.sections.tables import advice_on, is_number
 
 RANDOM = np.random.default_rng(3)
 VALUES = np.round(RANDOM.normal(5, 1, size=(20, 2)), 3)
-
-
-@pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def table(column: list[str], mark: str = "\t") -> str:
