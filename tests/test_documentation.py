@@ -156,8 +156,7 @@ def _around(section: dict) -> dict:
     "text",
     [block for block in blocks("yaml") if not block.id.startswith("docs/developers.md")],
 )
-def test_configurations_pass_the_checks(text, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def test_configurations_pass_the_checks(text, in_folder):
     given = yaml.safe_load(text)
     if "..." in text:
         return  # an outline
@@ -196,16 +195,15 @@ def test_the_answer_is_shown_as_it_is():
         if not block.id.startswith(("docs/python.md", "docs/developers.md"))
     ],
 )
-def test_python_runs(text, monkeypatch, tmp_path):
+def test_python_runs(text, in_folder):
     if text.startswith("# my_"):
         return  # a module, which tests/config/test_outside_kinds.py imports
-    monkeypatch.chdir(tmp_path)
     described = {"units": "1", "long_name": "mean"}
     answer = xr.Dataset(
         {"law": ("law_parameter", [0.5], described)},
         {"law_parameter": ("law_parameter", ["mean"], described)},
     )
-    folder = tmp_path / "results" / "porous_flow"
+    folder = in_folder / "results" / "porous_flow"
     folder.mkdir(parents=True)
     storage.save(answer, folder / "population.zarr.zip", config={}, seed=0, created_by="test")
     known: dict = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class PopinvError(Exception):
@@ -42,3 +42,15 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def require_known(name: str, allowed: Collection[str], problem: str) -> None:
+    """Refuse a name that is not allowed, with ``problem`` at the beginning of the message.
+
+    Raises
+    ------
+    ConfigError
+        If it is not allowed; the message lists the allowed names.
+    """
+    if name not in allowed:
+        raise ConfigError(f"{problem}, allowed: {', '.join(allowed)}.{nearest(name, allowed)}")

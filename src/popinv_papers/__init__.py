@@ -2,8 +2,8 @@
 
 Each paper has a package: its mathematics, and
 
-``section``  the settings of its use on a study
-``method``   the record: the inputs, outputs and resources of its jobs
+``method``   the record: the settings of its use on a study, and the inputs, outputs and resources
+             of its jobs
 ``check``    the test problem; ``problem`` and ``claims`` hold its parts
 ``use``      the use on a study; ``study`` holds its parts
 ``figures``  the pictures of both

@@ -39,8 +39,7 @@ def shown(code: str, space: dict) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_notebook_runs(path, in_folder):
     space: dict = {}
     cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
     outputs = [shown(cell.source, space) for cell in cells]

@@ -13,11 +13,7 @@ from popinv.config.loading import load_file
 from popinv.population.stages.import_observations import import_observations
 
 RANDOM = np.random.default_rng(5)
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def new(text: str | bytes, *options: str, said: int = 0) -> str:

@@ -67,9 +67,8 @@ def test_the_table_says_what_its_numbers_are():
 
 
 @pytest.fixture
-def compared(tmp_path, monkeypatch):
+def compared(in_folder):
     """Return the folder of a configuration with a comparison, and its results."""
-    monkeypatch.chdir(tmp_path)
     study = {
         "forward": {"kind": "porous_flow"},
         "observations": {
@@ -84,7 +83,7 @@ def compared(tmp_path, monkeypatch):
         "studies": {name: study for name in ("correlated", "independent")},
     }
     Path("mine.yaml").write_text(yaml.safe_dump(config))
-    return tmp_path
+    return in_folder
 
 
 def test_the_command_prints_what_has_run_or_says_how_to_run_it(compared):

@@ -13,8 +13,7 @@ from popinv.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", sorted(example_studies()))
-def test_a_copy_passes_the_checks(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_copy_passes_the_checks(name, in_folder):
     written = copy_example(name)
     assert all(path.exists() for path in written)
     check_data_files(load_file(written[0]))
@@ -26,8 +25,7 @@ def test_what_each_is_about_is_one_short_sentence():
         assert "\n" not in text
 
 
-def test_nothing_is_overwritten(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_nothing_is_overwritten(in_folder):
     copy_example("rails")
     own = Path("config/examples/real_data/Rail.csv")
     own.write_text("mine")

@@ -41,8 +41,7 @@ def study(**observed: Any) -> Study:
 
 
 @pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(in_folder: Path) -> None:
     Path("waves.py").write_text(MODULE)
 
 

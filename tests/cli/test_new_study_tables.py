@@ -21,11 +21,7 @@ from popinv.observation_files.section import FileObservations
 from popinv.population.stages.import_observations import import_observations
 
 RANDOM = np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def call(*arguments: str, said: int = 0) -> str:

@@ -15,10 +15,7 @@ from popinv.cli.commands import popinv
 from popinv.config.document import schema
 from popinv.workflow.location import project_folder
 
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def call(*arguments: str):
@@ -148,8 +145,7 @@ def test_a_name_with_blanks_is_written_as_an_address(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("options", [["--profile", "slurm"], ["--profile=slurm"]])
-def test_a_profile_of_the_package_is_found_by_its_name(tmp_path, monkeypatch, options):
-    monkeypatch.chdir(tmp_path)
+def test_a_profile_of_the_package_is_found_by_its_name(in_folder, options):
     words = " ".join(run.command("mine.yaml", ["-n", *options]))
     (profile,) = re.findall(r"--profile[ =](\S+)", words)
     assert (Path(profile) / "config.yaml").exists()

@@ -17,11 +17,7 @@ from popinv.config.study import Study
 from popinv.population.stages.import_observations import import_observations
 
 TIMES = (0.5, 1.0, 2.0, 4.0)
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def new(lines: list[str], *options: str, said: int = 0) -> str:

@@ -58,8 +58,7 @@ def table(values: np.ndarray) -> ObservationTable:
 
 
 @pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(in_folder: Path) -> None:
     np.savetxt("y.csv", np.random.default_rng(0).normal(size=(40, 3)), delimiter=",")
 
 

@@ -13,10 +13,9 @@ from popinv.cli.unlock import at_work, main, rule_of
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
-    return tmp_path
+def folder(in_folder):
+    (in_folder / ".snakemake" / "locks").mkdir(parents=True)
+    return in_folder
 
 
 def lock(folder) -> None:

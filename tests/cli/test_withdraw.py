@@ -17,13 +17,12 @@ from popinv.config.loading import load, load_file
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+def here(in_folder):
+    (in_folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     two = deepcopy(TINY)
     two["studies"]["other"] = two["studies"]["tiny"]
-    (tmp_path / "two.yaml").write_text(yaml.safe_dump(two))
-    return tmp_path
+    (in_folder / "two.yaml").write_text(yaml.safe_dump(two))
+    return in_folder
 
 
 def test_the_configuration_that_is_run_is_left_with_the_results(here):

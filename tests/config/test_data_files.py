@@ -45,8 +45,7 @@ class Sensed(ForwardSection):
 
 
 @pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(in_folder: Path) -> None:
     Path("data").mkdir()
 
 

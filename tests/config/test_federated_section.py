@@ -59,8 +59,7 @@ def test_noise_needs_systems_that_differ_in_nothing_known(mapping, study):
         load(mapping)
 
 
-def test_files_of_sites_are_checked_before_any_work(mapping, study, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_files_of_sites_are_checked_before_any_work(mapping, study, in_folder):
     study["downstream"] = {"federated": {"sites": {"north": "north.csv", "south": "south.csv"}}}
     config = load(mapping)
     (complete,) = config.studies.values()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from popinv.config.loading import load
-from popinv.errors import ConfigError
+from popinv.errors import ConfigError, require_known
 from popinv.sections.messages import ConfigProblem, dotted, listed, report, shown
 
 Spoil = Callable[[dict[str, Any]], Any]
@@ -389,3 +389,10 @@ def test_pieces() -> None:
     assert listed(range(3)) == "0, 1, 2"
     assert listed(range(30)).endswith("9, ... (30 in all)")
     assert report("f", [ConfigProblem((), "wrong")]) == "f: 1 problem\n\n  (top level)\n      wrong"
+
+
+def test_a_name_that_is_not_allowed_is_refused_with_the_nearest_one() -> None:
+    require_known("kind", ("kind", "sort"), "never said")
+    told = r"^'knd' is not known, allowed: kind, sort\. Did you mean 'kind'\?$"
+    with pytest.raises(ConfigError, match=told):
+        require_known("knd", ("kind", "sort"), "'knd' is not known")

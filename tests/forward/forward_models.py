@@ -13,6 +13,7 @@ from popinv.forward.porous_flow.model import PorousFlowModel
 from popinv.forward.porous_flow.section import PorousFlow as PorousFlowSection
 
 SEED = 0
+PLACES = np.array([[0.3, 0.5], [0.6, 0.5], [0.9, 0.5]])
 
 
 def _sensors(places: Any) -> dict[str, Any]:
@@ -34,3 +35,8 @@ def elastodynamics(places: Any, **keys: Any) -> ElastodynamicsModel:
     unchecked = {"amplitude": keys.pop("amplitude")} if "amplitude" in keys else {}
     section = ElastodynamicsSection(kind="elastodynamics", sensors=_sensors(places), **keys)
     return ElastodynamicsModel(section.model_copy(update=unchecked), SEED, source=source)
+
+
+def bar_or_beam(dimension: int = 1, **keys: Any) -> ElastodynamicsModel:
+    """Return an elastic bar, or in two dimensions a cantilever, with sensors at ``PLACES``."""
+    return elastodynamics(PLACES[:, :dimension], dimension=dimension, **keys)

@@ -246,9 +246,8 @@ SERVER = {"kind": "umbridge", "model": "m"}
     ids=lambda given: given["kind"] if isinstance(given, dict) else str(given),
 )
 def test_random_answers_are_refused_by_every_kind(
-    keys: dict[str, Any], systems: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keys: dict[str, Any], systems: int, in_folder: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     Path("chance.py").write_text(MODULE)
     z = np.random.default_rng(1).normal(size=(systems, 2))
     with serving(Chance) as address:
@@ -264,9 +263,8 @@ def test_random_answers_are_refused_by_every_kind(
 
 
 def test_answers_that_change_late_are_not_taken_from_the_journal_by_the_next_attempt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    in_folder: Path,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     Path("late.py").write_text(
         "calls = []\n\ndef solve(z):\n    calls.append(1)\n"
         "    return z @ [[1.0], [2.0]] + (len(calls) > 3) * len(calls)\n"
@@ -282,10 +280,7 @@ def test_answers_that_change_late_are_not_taken_from_the_journal_by_the_next_att
     assert len({entry["key"] for entry in kept}) == 7
 
 
-def test_a_session_compares_the_answers_of_its_first_solves_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_session_compares_the_answers_of_its_first_solves_alone(in_folder: Path) -> None:
     Path("counting.py").write_text(
         "def solve(z):\n    open('rows', 'a').write('x' * len(z))\n    return z\n"
     )

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from forward_models import elastodynamics
+from forward_models import PLACES, bar_or_beam, elastodynamics
 
 from popinv.errors import DataError
 from popinv.forward.base import ForwardModel
@@ -17,26 +17,20 @@ from popinv.forward.firedrake import load_firedrake
 
 pytestmark = pytest.mark.firedrake
 
-PLACES = np.array([[0.3, 0.5], [0.6, 0.5], [0.9, 0.5]])
-
-
-def model(dimension=1, **arguments):
-    return elastodynamics(PLACES[:, :dimension], dimension=dimension, **arguments)
-
 
 @pytest.fixture(scope="module")
 def bar():
-    return model()
+    return bar_or_beam()
 
 
 @pytest.fixture(scope="module")
 def small_bar():
-    return model(elements=20, duration=4.0, times=4, steps=10, field="cosine", modes=3)
+    return bar_or_beam(elements=20, duration=4.0, times=4, steps=10, field="cosine", modes=3)
 
 
 @pytest.fixture(scope="module")
 def small_beam():
-    return model(2, elements=8, times=4, steps=3, field="cosine", modes=2)
+    return bar_or_beam(2, elements=8, times=4, steps=3, field="cosine", modes=2)
 
 
 def draws(forward, n, seed=0):
@@ -58,7 +52,7 @@ def rms(values):
 @pytest.mark.parametrize("excitation", ["pluck", "load"])
 def test_a_faster_clock_is_a_stiffer_body(excitation):
     # u(x, t; E, a) with time halved, and so all rates doubled, is u(x, t; 4 E, 2 a), step by step.
-    slow, fast = (model(excitation=excitation, duration=duration) for duration in (8.0, 4.0))
+    slow, fast = (bar_or_beam(excitation=excitation, duration=duration) for duration in (8.0, 4.0))
     z = np.array([[0.7, 0.3]])
     scale = 4.0 if excitation == "load" else 1.0
     np.testing.assert_allclose(
@@ -70,7 +64,7 @@ def test_a_faster_clock_is_a_stiffer_body(excitation):
 
 
 def test_the_motion_is_proportional_to_its_cause(small_beam):
-    twice = model(2, elements=8, times=4, steps=3, field="cosine", modes=2, amplitude=-2.0)
+    twice = bar_or_beam(2, elements=8, times=4, steps=3, field="cosine", modes=2, amplitude=-2.0)
     z = draws(small_beam, 2)
     np.testing.assert_allclose(
         twice.solve(z).observations, -2 * small_beam.solve(z).observations, rtol=1e-13
@@ -86,7 +80,7 @@ def test_a_plucked_body_starts_from_its_static_shape():
 def test_strong_damping_creeps_to_the_static_state():
     # Slowest mode of a u_t = E u_xx: exp(-E (pi / 2)^2 t / a), 2e-6 at the end. The step is too
     # long for the fastest waves, which average acceleration does not damp: they leave 2e-5.
-    forward = model(excitation="load", duration=80.0)
+    forward = bar_or_beam(excitation="load", duration=80.0)
     values = forward.solve([[2.0, 30.0]]).observations.reshape(3, -1)
     np.testing.assert_allclose(values[:, -1], PLACES[:, 0] / 2, rtol=2e-4)
     assert (np.diff(values[:, :10], axis=1) > 0).all()
@@ -100,7 +94,7 @@ def test_agrees_with_a_loop_of_firedrake_solves(dimension, excitation):
         force = fd.sin(3 * t) * x[0] ** 2
         return force if dimension == 1 else fd.as_vector([force, x[1]])
 
-    forward = model(
+    forward = bar_or_beam(
         dimension,
         elements=10 if dimension == 1 else 6,
         field="cosine",
@@ -169,7 +163,7 @@ def test_failed_fields_say_why(dimension, small_bar, small_beam):
 def test_what_the_time_step_cannot_follow_is_refused():
     # The estimate of the error against the error that it predicts: of the same size, and a row is
     # refused before its answer is meaningless.
-    coarse, fine = model(steps=4), model(steps=64)
+    coarse, fine = bar_or_beam(steps=4), bar_or_beam(steps=64)
     stiffness = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
     z = np.column_stack([stiffness, np.full(6, 0.1)])
     outcome, reference = coarse.solve(z), fine.solve(z)

@@ -6,17 +6,11 @@ import copy
 
 import numpy as np
 import pytest
-from forward_models import elastodynamics
+from forward_models import bar_or_beam
 
 from popinv.forward.elastodynamics.section import MOST_MODES, Elastodynamics
 
 pytestmark = pytest.mark.firedrake
-
-PLACES = np.array([[0.3, 0.5], [0.6, 0.5], [0.9, 0.5]])
-
-
-def model(dimension, **arguments):
-    return elastodynamics(PLACES[:, :dimension], dimension=dimension, **arguments)
 
 
 def marching(forward):
@@ -35,7 +29,7 @@ def draws(count):
 @pytest.mark.parametrize("excitation", ["pluck", "load"])
 @pytest.mark.parametrize(("steps", "damping"), [(1, 0.0), (24, 0.01), (37, 0.0)])
 def test_modes_give_the_answer_of_the_march(dimension, excitation, steps, damping):
-    forward = model(
+    forward = bar_or_beam(
         dimension,
         elements=20 if dimension == 1 else 8,
         excitation=excitation,
@@ -55,7 +49,7 @@ def test_modes_give_the_answer_of_the_march(dimension, excitation, steps, dampin
 
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_a_row_does_not_depend_on_its_batch(dimension):
-    forward, z = model(dimension, elements=9, times=4, steps=6), draws(11)
+    forward, z = bar_or_beam(dimension, elements=9, times=4, steps=6), draws(11)
     whole = forward.solve(z).observations
     for size in (1, 4):
         parts = [forward.solve(z[i : i + size]).observations for i in range(0, len(z), size)]
@@ -64,7 +58,7 @@ def test_a_row_does_not_depend_on_its_batch(dimension):
 
 
 def test_rows_fail_as_they_do_in_the_march():
-    forward, z = model(1), draws(9)
+    forward, z = bar_or_beam(1), draws(9)
     z[1, 0], z[2, 1], z[3, 0], z[4, 1] = np.nan, np.inf, -1.0, -0.1
     z[5, 0], z[6, 0], z[7, 0], z[8, 1] = 1e308, 1e-310, 1e5, 1e308
     outcome, expected = forward.solve(z), marching(forward).solve(z)
@@ -82,5 +76,5 @@ def test_only_uniform_bodies_of_moderate_size_have_modes():
     # The march costs every step; the modes do not.
     uniform, random = section(), section(field="cosine")
     assert uniform.cost().seconds < random.cost().seconds / 10
-    forward = model(1, field="cosine", modes=2, elements=9)
+    forward = bar_or_beam(1, field="cosine", modes=2, elements=9)
     assert forward.modes is None

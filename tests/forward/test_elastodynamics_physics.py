@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from forward_models import elastodynamics
+from forward_models import PLACES, bar_or_beam, elastodynamics
 from scipy.linalg import eigh
 from scipy.sparse import csr_matrix
 
@@ -14,16 +14,10 @@ from popinv.forward.firedrake import load_firedrake
 
 pytestmark = pytest.mark.firedrake
 
-PLACES = np.array([[0.3, 0.5], [0.6, 0.5], [0.9, 0.5]])
-
-
-def model(dimension=1, **arguments):
-    return elastodynamics(PLACES[:, :dimension], dimension=dimension, **arguments)
-
 
 @pytest.fixture(scope="module")
 def bar():
-    return model()
+    return bar_or_beam()
 
 
 def rms(values):
@@ -182,7 +176,7 @@ def test_bar_agrees_with_the_fourier_series(excitation):
     z = np.array([[1.0, 0.2], [2.5, 0.1]])
     errors = []
     for elements, steps in ((25, 10), (100, 40)):
-        forward = model(elements=elements, steps=steps, excitation=excitation)
+        forward = bar_or_beam(elements=elements, steps=steps, excitation=excitation)
         values = forward.solve(z).observations.reshape(2, 3, -1)
         exact = np.array([plucked_bar(*row, PLACES[:, 0], forward.times) for row in z])
         if excitation == "load":  # approaches the static state x / E, as the plucked bar does 0
@@ -194,7 +188,7 @@ def test_bar_agrees_with_the_fourier_series(excitation):
 
 
 def test_lowest_frequency_of_the_bar():
-    system = System(model(elements=50), 4.0)
+    system = System(bar_or_beam(elements=50), 4.0)
     lowest = eigh(
         system.stiffness.toarray(), system.mass.toarray(), eigvals_only=True, subset_by_index=[0, 0]
     )[0]
@@ -247,7 +241,7 @@ def test_one_mode_is_a_damped_oscillator(bar, a, b):
 
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_energy_is_conserved_without_damping(dimension):
-    forward = model(dimension, elements=40 if dimension == 1 else 8)
+    forward = bar_or_beam(dimension, elements=40 if dimension == 1 else 8)
     stiffness = np.exp(np.random.default_rng(0).standard_normal(len(forward.operators.midpoints)))
     system = System(forward, stiffness, time_step=0.02)
     n, rng = forward.operators.stiffness.unknowns, np.random.default_rng(1)

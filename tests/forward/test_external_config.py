@@ -20,8 +20,7 @@ SERVER = {"kind": "umbridge", "url": "http://localhost:4242"}
 
 
 @pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(in_folder: Path) -> None:
     Path("own").mkdir()
     Path("own/simulator.py").write_text("import helper\n\ndef solve(z):\n    return helper.f(z)\n")
     Path("own/helper.py").write_text("from package import part\nf = part.f\n")

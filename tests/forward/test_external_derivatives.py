@@ -140,8 +140,7 @@ Z = np.random.default_rng(0).uniform(0.5, 1.5, (5, 2))
 
 
 @pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(in_folder: Path) -> None:
     Path("own").mkdir()
     Path("own/simulator.py").write_text(textwrap.dedent(MODULE))
     Path("own/tensors.py").write_text(textwrap.dedent(TENSORS))

@@ -67,8 +67,7 @@ GOOD = np.column_stack([np.random.default_rng(0).normal(size=9), np.zeros(9)])
 
 
 @pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(in_folder: Path) -> None:
     for name, code in (("program", PROGRAM), ("npy", NPY)):
         Path(name).write_text(f"#!{sys.executable}\n" + textwrap.dedent(code))
         Path(name).chmod(0o755)

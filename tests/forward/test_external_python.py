@@ -119,8 +119,7 @@ GOOD = np.column_stack([np.linspace(-1.0, 2.0, 11), np.zeros(11)])
 
 
 @pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(in_folder: Path) -> None:
     Path("own").mkdir()
     Path("own/simulator.py").write_text(textwrap.dedent(MODULE))
 

@@ -30,8 +30,7 @@ ASKED = np.linspace(0, 4, 41)
 
 
 @pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(in_folder: Path) -> None:
     Path("simulator.py").write_text("\n".join(line[4:] for line in MODULE.splitlines()))
 
 

@@ -39,10 +39,9 @@ def solve(z):
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "slow.py").write_text(SIMULATOR)
-    return tmp_path
+def here(in_folder: Path) -> Path:
+    (in_folder / "slow.py").write_text(SIMULATOR)
+    return in_folder
 
 
 def section(**keys: Any) -> ForwardSection:

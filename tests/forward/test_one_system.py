@@ -66,8 +66,7 @@ GOOD = Z[[0, 1, 3]]
 
 
 @pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(in_folder: Path) -> None:
     Path("simulator.py").write_text(textwrap.dedent(MODULE))
 
 

@@ -114,8 +114,7 @@ def asked_of(z: torch.Tensor, places: np.ndarray) -> torch.Tensor:
     return two_curves(z, np.array(TIMES)).gather(1, torch.from_numpy(places))
 
 
-def test_a_function_of_a_study_is_given_its_own_times(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_function_of_a_study_is_given_its_own_times(in_folder):
     code = """
 import torch
 
@@ -126,7 +125,7 @@ def curve(z, times):
     SHAPES.append(times.shape)
     return z[:, :1] * torch.exp(-z[:, 1:] * torch.as_tensor(times))
 """
-    (tmp_path / "curves_at_times.py").write_text(code)
+    (in_folder / "curves_at_times.py").write_text(code)
     forward = PythonFunction.model_validate(
         {
             "kind": "python",

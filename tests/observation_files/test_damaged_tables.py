@@ -25,11 +25,7 @@ from popinv.store import plain_zarr
 from tests.observation_files.read_tables import read_file
 
 PACKERS = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
-
-
-@pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 TEXT = "\n".join(["id,a,b", *(f"s{i},{(i * 7) % 11}.25,{(i * 5) % 13}.5" for i in range(40))])

@@ -23,11 +23,7 @@ from tests.observation_files.read_tables import read_file
 
 RANDOM = np.random.default_rng(3)
 VALUES = np.round(RANDOM.normal(5, 1, size=(20, 2)), 3)
-
-
-@pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def table(column: list[str], mark: str = "\t") -> str:

@@ -15,11 +15,7 @@ from popinv.observation_files.survey import survey
 from popinv.sections.tables import read_frame
 
 RANDOM = np.random.default_rng(0)
-
-
-@pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def write(names: str, rows: Iterable[Sequence[object]]) -> None:

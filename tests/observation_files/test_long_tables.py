@@ -26,11 +26,7 @@ ROWS = """\
 """
 COLUMNS = {"system_column": "subject", "value_column": "conc", "time_column": "time"}
 NAN = np.nan
-
-
-@pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def write(text: str = HEAD + ROWS) -> None:

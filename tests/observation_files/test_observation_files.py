@@ -28,8 +28,7 @@ HDF5 = ("h5netcdf", "h5py")
 
 
 @pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(in_folder: Path) -> None:
     Path("data").mkdir()
 
 

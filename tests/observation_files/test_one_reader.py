@@ -47,11 +47,7 @@ KEYS = {
     },
 }
 KNOWN = {"wide": (["dose"], ["sex_m"]), "long": (["dose"], [])}
-
-
-@pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def both(frame: pd.DataFrame, form: str) -> tuple[ObservationTable, ObservationTable]:

@@ -38,10 +38,9 @@ def study(keys=None, **observations):
 
 
 @pytest.fixture
-def table(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "long.csv").write_text(TABLE)
-    return tmp_path / "long.csv"
+def table(in_folder):
+    (in_folder / "long.csv").write_text(TABLE)
+    return in_folder / "long.csv"
 
 
 def read(mapping):

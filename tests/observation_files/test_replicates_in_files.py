@@ -49,11 +49,7 @@ c,1,7.0,8.0,8
 d,1,9.0,9.5,9
 """
 OF_LONG = {"layout": "long", "system_column": "id", "value_column": "y", "time_column": "time"}
-
-
-@pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def read(text: str, design: tuple[str, ...] = (), **keys: object) -> ObservationTable:

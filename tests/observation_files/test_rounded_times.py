@@ -19,11 +19,7 @@ from popinv.population.stages.import_observations import import_observations
 from popinv.sections.tables import times_of_file
 
 KEYS = {"layout": "long", "system_column": "id", "time_column": "t", "value_column": "y"}
-
-
-@pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def write(systems: int, each: int, seed: int = 0) -> list[tuple[int, float, float]]:

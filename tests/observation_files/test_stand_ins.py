@@ -17,11 +17,7 @@ from tests.observation_files.read_tables import read_file
 
 VALUES = np.random.default_rng(0).normal(3, 1, size=(20, 3))
 THREE = Observations(np.arange(3.0)[:, None], ("entry",), "y")
-
-
-@pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 NUMBERS = [-999.0, 999.0, -9999.0, 9999.0, -99.0, 99999.0, -32768.0, -8888.0, -7777.0]

@@ -40,11 +40,7 @@ LONG = pd.DataFrame(
     [(s, t, 5 + RANDOM.normal(), 1.5 * s) for s in range(8) for t in (0.0, 0.5, 2.0)],
     columns=["subject", "time [h]", "conc (mg/L)", "dose [mg/kg]"],
 )
-
-
-@pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def stored(frame: pd.DataFrame, file: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,11 +14,7 @@ from popinv.observation_files.section import FileObservations
 from popinv.sections.units import differing_units
 
 VALUES = np.random.default_rng(0).normal(size=(6, 2))
-
-
-@pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def model(units: str, coordinates: str = "h") -> Observations:

@@ -20,7 +20,7 @@ from popinv_papers.analog import study, use
 from popinv_papers.analog.deployment import SimulatorRefitter
 from popinv_papers.analog.figures import draw_errors
 from popinv_papers.analog.layers import AnalogConv1d, AnalogLayer, AnalogLinear
-from popinv_papers.analog.section import Analog
+from popinv_papers.analog.method import Analog
 
 ASKED = Analog(devices=["asymmetric_linear"], ranges=[1.5], steps=400, batch_size=32)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from popinv.charts.matplotlib_writer import drawn
-from popinv_papers.birch.section import Birch
+from popinv_papers.birch.method import Birch
 from popinv_papers.birch.solve_sharing import (
     Machines,
     RoundTimes,

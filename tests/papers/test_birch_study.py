@@ -24,9 +24,9 @@ from popinv_papers.birch.candidates import (
 from popinv_papers.birch.catalogue import METHODS, policy
 from popinv_papers.birch.engine import Run, Workers
 from popinv_papers.birch.live import Adam, Handling, LiveRun, Plain, RealRun, Speeds, Team, measured
+from popinv_papers.birch.method import Birch
 from popinv_papers.birch.objectives import quadratic
 from popinv_papers.birch.replay import points_on_main_branch
-from popinv_papers.birch.section import Birch
 from popinv_papers.birch.study import (
     Learning,
     compare,

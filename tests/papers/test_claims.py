@@ -18,46 +18,38 @@ from popinv_papers.kit.claims import (
     Measured,
     Range,
     Rows,
+    Values,
     above,
     below,
     claim_cells,
-    judged,
     judged_again,
     measured,
-    status_of,
-    unsettled,
     within,
     write_claims,
 )
 
-LEAD = measured([1.0, 1.2, 0.8, 1.1, 0.9])
-NOTHING = measured([0.1, -0.2, 0.2, -0.1, 0.0])
-NONE = measured([0.0] * 5)
+LEAD = [1.0, 1.2, 0.8, 1.1, 0.9]
+NOTHING = [0.1, -0.2, 0.2, -0.1, 0.0]
+NONE = [0.0] * 5
+HEADLINES = Rows("headline", "paper", "abstract")
+DERIVED = Rows("reconstruction", "reconstruction")
 
 
-def headline(found: Measured, criterion: Range, control: Measured) -> Claim:
-    return judged(
-        *("headline", "ours is ahead", "paper", "abstract", "positive", found, criterion),
-        control=Control("weights made equal", control),
-    )
+def headline(found: Values, criterion: Range, control: Values, **words: str) -> Claim:
+    without = "weights made equal", control
+    return HEADLINES.row("ours is ahead", "positive", found, criterion, without, **words)
 
 
 def test_rows_stand_at_one_place_and_tell_what_their_criterion_asks_for() -> None:
-    rows = Rows("headline", "paper", "abstract")
-
-    def row(values: list[float]) -> Claim:
-        control = ("weights made equal", [0.0] * 5)
-        words = {"missed": "Few seeds.", "told": "By exact sums."}
-        return rows.row("ours is ahead", "positive", values, above(), control, **words)
-
-    leads = [1.0, 1.2, 0.8, 1.1, 0.9]
-    nothing = measured([0.0] * 5)
-    assert row(leads) == judged(
-        *("headline", "ours is ahead", "paper", "abstract", "positive", LEAD, above()),
-        *(Control("weights made equal", nothing), "By exact sums."),
+    words = {"missed": "Few seeds.", "told": "By exact sums."}
+    assert headline(LEAD, above(), NONE, **words) == Claim(
+        *("headline", "ours is ahead", "paper", "abstract", "positive", measured(LEAD), above()),
+        *(Control("weights made equal", measured(NONE)), "holds"),
+        why="By exact sums.",
     )
-    assert (row([0.0] * 5).status, row([0.0] * 5).why) == ("does not hold", "Few seeds.")
-    exact = Rows("reconstruction", "reconstruction").row("a sum", 1.0, 1.0, within(1.0))
+    missed = headline(NONE, above(), NONE, **words)
+    assert (missed.status, missed.why) == ("does not hold", "Few seeds.")
+    exact = DERIVED.row("a sum", 1.0, 1.0, within(1.0))
     assert (exact.found, exact.control, exact.why) == (measured(1.0), None, "")
 
 
@@ -101,18 +93,18 @@ def test_few_seeds_are_refused() -> None:
     assert measured(2.0) == Measured(2.0, 2.0, 2.0, 0)
 
 
-WIDE = measured([0.3, -0.1, 0.1, 0.2, -0.2])
-UNKNOWN = measured(float("nan"))
+WIDE = [0.3, -0.1, 0.1, 0.2, -0.2]
+UNKNOWN = float("nan")
 
 
 @pytest.mark.parametrize(
     ("found", "criterion", "control", "status"),
     [
         (LEAD, above(), NONE, "holds"),
-        (LEAD, above(), measured(-1.0), "holds"),
+        (LEAD, above(), -1.0, "holds"),
         # A miss is a miss, whatever the control does.
-        (measured([-1.0, -1.2, -0.8, -1.1, -0.9]), above(), LEAD, "does not hold"),
-        (measured([-1.0, -1.2, -0.8, -1.1, -0.9]), above(), NOTHING, "does not hold"),
+        ([-1.0, -1.2, -0.8, -1.1, -0.9], above(), LEAD, "does not hold"),
+        ([-1.0, -1.2, -0.8, -1.1, -0.9], above(), NOTHING, "does not hold"),
         # A mean above zero is no lead if its interval holds zero: more seeds would decide.
         (WIDE, above(), NONE, "undecided"),
         (NOTHING, above(), LEAD, "undecided"),
@@ -134,35 +126,34 @@ UNKNOWN = measured(float("nan"))
         # Where there is no number, nothing is shown and nothing refuted.
         (UNKNOWN, below(0.5), LEAD, "undecided"),
         # An exact number at the border: a bound belongs to its range, the limit of a lead does not.
-        (measured(0.5), below(0.5), LEAD, "holds"),
-        (measured(0.5), above(0.5), NONE, "does not hold"),
+        (0.5, below(0.5), LEAD, "holds"),
+        (0.5, above(0.5), NONE, "does not hold"),
     ],
 )
 def test_the_status_follows_from_the_interval_and_the_control(
-    found: Measured, criterion: Range, control: Measured, status: str
+    found: Values, criterion: Range, control: Values, status: str
 ) -> None:
     assert headline(found, criterion, control).status == status
 
 
 def test_a_setting_that_is_too_far_decides_only_what_would_hold() -> None:
     far = {"too_far": "a hundredth of the paper's steps"}
-    lost = measured([-1.0, -1.2, -0.8, -1.1, -0.9])
-    assert status_of(LEAD, above(), Control("nothing", NONE), **far)[0] == "not comparable"
-    assert status_of(WIDE, above(), Control("nothing", NONE), **far)[0] == "undecided"
-    assert status_of(lost, above(), Control("nothing", NONE), **far)[0] == "does not hold"
+    lost = [-1.0, -1.2, -0.8, -1.1, -0.9]
+    assert headline(LEAD, above(), NONE, **far).status == "not comparable"
+    assert headline(WIDE, above(), NONE, **far).status == "undecided"
+    assert headline(lost, above(), NONE, **far).status == "does not hold"
 
 
 def test_a_headline_needs_a_control() -> None:
     with pytest.raises(ValueError, match="needs a control: a rate"):
-        judged("headline", "a rate", "paper", "abstract", 1.0, LEAD, above())
-    derived = judged("reconstruction", "a rate", "reconstruction", "", 1.0, LEAD, above())
-    assert derived.status == "holds"
+        HEADLINES.row("a rate", 1.0, LEAD, above())
+    assert DERIVED.row("a rate", 1.0, LEAD, above()).status == "holds"
 
 
 ROWS = [
-    judged("reconstruction", "a, b", "reconstruction", "", 0.123456, LEAD, below(2.0)),
+    DERIVED.row("a, b", 0.123456, LEAD, below(2.0)),
     headline(LEAD, above(), NONE),
-    unsettled("headline", "size", "paper", "Table 1", "90 %", "not comparable", "10^5 samples"),
+    HEADLINES.unsettled("size", "90 %", "not comparable", "10^5 samples"),
 ]
 
 
@@ -190,11 +181,8 @@ def test_rows_are_written_with_the_headlines_first(tmp_path: Path) -> None:
 
 
 def test_readers_are_told_why_a_row_cannot_be_compared(tmp_path: Path) -> None:
-    row = judged(
-        *("headline", "a", "paper", "", 1.0, LEAD, above(), Control("nothing", NOTHING)),
-        why="Two rates were tried.",
-        too_far="A tenth of the steps.",
-    )
+    words = {"told": "Two rates were tried.", "too_far": "A tenth of the steps."}
+    row = headline(LEAD, above(), NOTHING, **words)
     (written,) = written_rows([row], tmp_path)
     assert claim_cells(written)["status"] == (
         "not comparable: The control's interval is not wholly outside the criterion. A tenth of "
@@ -208,11 +196,8 @@ def test_a_written_row_can_be_judged_again(tmp_path: Path) -> None:
         headline(WIDE, above(), NONE),
         headline(LEAD, within(1.0, share=0.25), NOTHING),
         headline(LEAD, above(), LEAD),
-        headline(measured(2.0), below(1.0), measured(0.5)),
-        judged(
-            *("headline", "a", "paper", "", 1.0, LEAD, above(), Control("nothing", NONE)),
-            too_far="A tenth of the steps.",
-        ),
+        headline(2.0, below(1.0), 0.5),
+        headline(LEAD, above(), NONE, too_far="A tenth of the steps."),
     ]
     for row in written_rows(several, tmp_path):
         assert judged_again(row) == row

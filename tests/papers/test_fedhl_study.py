@@ -16,7 +16,7 @@ from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.trained_network import Surrogate
 from popinv_papers.fedhl import use
 from popinv_papers.fedhl.lora import ModuleLoss, shapes_of
-from popinv_papers.fedhl.section import FedHL
+from popinv_papers.fedhl.method import FedHL
 
 ASKED = FedHL(
     ranks=[1, 3, 6], solves=30, test_solves=20, repeats=2, rounds=4, local_steps=10, rate=1e-2

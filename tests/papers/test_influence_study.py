@@ -24,8 +24,8 @@ from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, t
 from popinv_papers.influence import influence, study, worth
 from popinv_papers.influence.candidates import order_candidates, solves_saved
 from popinv_papers.influence.figures import draw_study
+from popinv_papers.influence.method import Influence
 from popinv_papers.influence.pool_scores import output_embeddings
-from popinv_papers.influence.section import Influence
 from popinv_papers.influence.study import Bench, Solves, select_samples
 from popinv_papers.kit.training import filled
 

@@ -15,7 +15,7 @@ from popinv.inference.settings import DescentSettings
 from popinv.surrogate.training import TrainingData, TrainingSettings, initial_state, prepare
 from popinv.surrogate.training_problem import row_losses
 from popinv_papers.instance_unlearning.figures import draw_systems
-from popinv_papers.instance_unlearning.section import InstanceUnlearning
+from popinv_papers.instance_unlearning.method import InstanceUnlearning
 from popinv_papers.instance_unlearning.solves import (
     privacy_losses,
     row_norms,

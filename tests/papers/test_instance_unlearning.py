@@ -36,9 +36,9 @@ from popinv_papers.instance_unlearning.difficulty import (
 from popinv_papers.instance_unlearning.equal_epsilon import Convex, curves
 from popinv_papers.instance_unlearning.experiment import SCORES, memorised_share, solve
 from popinv_papers.instance_unlearning.figures import draw_curves, draw_steps, draw_utility
+from popinv_papers.instance_unlearning.method import InstanceImages
 from popinv_papers.instance_unlearning.networks import network, stacked, taken
 from popinv_papers.instance_unlearning.recipe import SIZES, Recipe, datasets
-from popinv_papers.instance_unlearning.section import InstanceImages
 from popinv_papers.instance_unlearning.training import Data, Rule, Steps, batch, descend, step
 from popinv_papers.kit.images import ImageSet, read_folder
 

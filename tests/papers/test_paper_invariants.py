@@ -21,7 +21,7 @@ from popinv_papers.analog import accelerator, use
 from popinv_papers.bigram import entries, series
 from popinv_papers.birch import solve_sharing
 from popinv_papers.birch import study as birch_study
-from popinv_papers.birch.section import Birch
+from popinv_papers.birch.method import Birch
 from popinv_papers.fedhl import use as fedhl_use
 from popinv_papers.instance_unlearning import solves as instance_solves
 from popinv_papers.instance_unlearning import use as instance_use

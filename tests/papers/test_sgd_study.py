@@ -15,7 +15,7 @@ from popinv.inference.settings import DescentSettings
 from popinv.methods.restarts.descents import descend
 from popinv.methods.restarts.outlook import outlook
 from popinv_papers.sgd_dynamics import figures, finite_rates, slices, use
-from popinv_papers.sgd_dynamics.section import SgdDynamics
+from popinv_papers.sgd_dynamics.method import SgdDynamics
 from popinv_papers.sgd_dynamics.simulation import GradientNoise, double_well, piecewise, simulate
 
 # --- lines ----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from popinv.errors import ConfigError, DataError
-from popinv_papers.bigram.section import Corpus
+from popinv_papers.bigram.method import Corpus
 from popinv_papers.kit import packages
 from popinv_papers.kit.text import brown_texts, byte_pair_symbols, read_texts
 

@@ -33,9 +33,8 @@ T = np.linspace(0, 2, 5)
 
 
 @pytest.fixture
-def study(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "simulator.py").write_text("def solve(z, design):\n    return z\n")
+def study(in_folder):
+    (in_folder / "simulator.py").write_text("def solve(z, design):\n    return z\n")
     return load({"studies": {"few": STUDY}}).studies["few"]
 
 

@@ -198,8 +198,7 @@ def test_a_store_without_a_record_is_unknown(results):
     assert found == {str(results.folder / name): "unknown" for name in names}
 
 
-def test_an_edited_simulator_makes_its_solves_foreign(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_an_edited_simulator_makes_its_solves_foreign(in_folder):
     Path("model.py").write_text("def solve(z):\n    raise SystemExit  # never run\n")
     forward = yaml.safe_load(PYTHON)
     section = kind_section(forward, "popinv.forward", ForwardSection)

@@ -91,8 +91,7 @@ def test_a_run_is_refused_before_any_job(tmp_path):
         assert not list((tmp_path / "results").rglob("*.zarr.zip"))
 
 
-def test_the_command_prints_the_sum(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
+def test_the_command_prints_the_sum(in_folder):
     text = plan(load(TINY))
     assert "tiny: from nothing to the figures" in text
     assert re.search(

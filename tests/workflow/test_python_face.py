@@ -67,8 +67,7 @@ def test_the_tiny_study_opens_with_the_numbers_of_its_metrics(finished):
 
 
 @pytest.mark.slow
-def test_fit_gives_the_numbers_of_the_workflow(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_fit_gives_the_numbers_of_the_workflow(in_folder):
     rng = np.random.default_rng(2)
     rate, height = np.exp(rng.normal([0.2, 1.2], 0.3, size=(60, 2))).T
     clean = height[:, None] * np.exp(-rate[:, None] * [0.5, 1, 2, 4])
@@ -77,7 +76,7 @@ def test_fit_gives_the_numbers_of_the_workflow(tmp_path, monkeypatch):
     Path("simulator.py").write_text(SIMULATOR)
     observations = {"file": "data.csv"}
     study = {"forward": FORWARD, "law": LAW, "observations": observations, **SECTIONS}
-    workflow = Workflow(tmp_path)
+    workflow = Workflow(in_folder)
     workflow.configure({"seed": 4, "studies": {"own": study}})
     done = workflow.run("results/own/metrics.json")
     assert done.returncode == 0, done.stdout

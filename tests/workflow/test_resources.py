@@ -201,13 +201,12 @@ def test_a_shared_solve_asks_for_every_process():
     assert four.seconds < two.seconds
 
 
-def test_the_file_of_the_observations_tells_how_many_there_are(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_file_of_the_observations_tells_how_many_there_are(in_folder):
     section = study()
     section = section.model_copy(update={"observations": FileObservations(file="y.csv")})
     assert Sizes(section).systems == 1000  # not there yet
     assert Sizes(section).heldout == 200
-    (tmp_path / "y.csv").write_text(
+    (in_folder / "y.csv").write_text(
         "0.1234,0.1234,0.1234,0.1234,0.1234,0.1234,0.1234,0.1234\n" * 9000
     )
     assert 9000 <= Sizes(section).systems <= 20_000
@@ -287,4 +286,6 @@ def test_what_was_asked_is_shown_beside_what_was_taken(tmp_path, monkeypatch):
     assert "nowhere.yaml" in refused.output
     with pytest.warns(PopinvDeprecationWarning, match="write 'popinv plan' instead"):
         old = CliRunner().invoke(popinv, ["demand", "--configfile", "study.yaml"])
-    assert printed.output in old.output
+    # Others may write to the disk between the two.
+    left = re.compile(r"[\d,]+ MB of disk left")
+    assert left.sub("", printed.output) in left.sub("", old.output)

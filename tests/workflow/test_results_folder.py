@@ -9,10 +9,7 @@ import pytest
 from popinv.errors import ConfigError
 from popinv.workflow.preflight import check_results_folder
 
-
-@pytest.fixture(autouse=True)
-def _in_folder(tmp_path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def test_a_folder_a_link_to_one_and_one_that_is_to_be_made_pass(tmp_path):

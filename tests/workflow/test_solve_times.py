@@ -58,8 +58,7 @@ CONFIG: dict[str, Any] = {"seed": 1, "studies": {"own": STUDY}}
 
 
 @pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def _files(in_folder: Path) -> None:
     Path("simulator.py").write_text(SIMULATOR)
     np.savetxt("y.csv", np.random.default_rng(0).normal(size=(40, 3)), delimiter=",")
     Path("config.yaml").write_text(yaml.safe_dump(CONFIG))

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from popinv.errors import ConfigError, nearest
+from popinv.errors import require_known
 from popinv.seeds import generator
 from popinv.surrogate.trained_network import Surrogate
 from popinv_papers.analog.layers import Reading, analog_layers
@@ -84,11 +84,7 @@ class Accelerator:
         ConfigError
             If there is no such kind of error.
         """
-        if kind not in ERRORS:
-            raise ConfigError(
-                f"the error of an accelerator is '{kind}', allowed: {', '.join(ERRORS)}."
-                + nearest(kind, ERRORS)
-            )
+        require_known(kind, ERRORS, f"the error of an accelerator is '{kind}'")
         rng = generator(self.seed, f"analog/accelerator/{kind}", draw)
         if kind in ("programming", "drift"):
             return self._written(kind, level, rng)

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from popinv.errors import ConfigError, nearest
+from popinv.errors import ConfigError, require_known
 from popinv_papers.analog.devices import Array, Device, update
 
 KINDS = ("digital", "analog", "tiki_taka", "residual")
@@ -70,10 +70,7 @@ class AnalogTraining:
     fast_device: Device | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ConfigError(
-                f"method is '{self.kind}', allowed: {', '.join(KINDS)}." + nearest(self.kind, KINDS)
-            )
+        require_known(self.kind, KINDS, f"method is '{self.kind}'")
         if self.kind != "digital" and self.device is None:
             raise ConfigError(f"method '{self.kind}' needs a device")
         if self.has_second and self.transfer is None:

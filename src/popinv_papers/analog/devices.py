@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from popinv.errors import ConfigError, nearest
+from popinv.errors import ConfigError, require_known
 
 # An array of NumPy or of torch.
 Array = Any
@@ -152,10 +152,7 @@ def device(name: str, reach: float) -> Device:
     ConfigError
         If there is no such device, or the reach is not positive.
     """
-    if name not in DEVICES:
-        raise ConfigError(
-            f"device is '{name}', allowed: {', '.join(DEVICES)}." + nearest(name, DEVICES)
-        )
+    require_known(name, DEVICES, f"device is '{name}'")
     if not (reach > 0 and math.isfinite(reach)):
         raise ConfigError(f"the dynamic range of a device is {reach}, must be positive")
     if name == "asymmetric_linear":

@@ -45,7 +45,7 @@ from popinv_papers.analog.layers import (
 )
 
 if TYPE_CHECKING:
-    from popinv_papers.analog.section import Analog
+    from popinv_papers.analog.method import Analog
 
 _POWER_ITERATIONS = 30
 _CURVATURE_ROWS = 1000

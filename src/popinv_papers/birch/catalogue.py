@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from popinv.errors import ConfigError, nearest
+from popinv.errors import ConfigError, require_known
 from popinv_papers.birch.engine import Policy
 from popinv_papers.birch.policies import (
     Cycle,
@@ -119,10 +119,7 @@ METHODS: dict[str, OptimisationMethod] = {
 
 
 def _known(name: str, settings: Mapping[str, float]) -> OptimisationMethod:
-    if name not in METHODS:
-        raise ConfigError(
-            f"method '{name}' is not known, allowed: {', '.join(METHODS)}." + nearest(name, METHODS)
-        )
+    require_known(name, METHODS, f"method '{name}' is not known")
     method = METHODS[name]
     if set(settings) != set(method.keys):
         raise ConfigError(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from popinv.errors import ConfigError, nearest
+from popinv.errors import require_known
 from popinv.seeds import generator
 from popinv_papers.birch.catalogue import policy
 from popinv_papers.birch.engine import Run, Workers
@@ -74,10 +74,7 @@ def workers_of(regime: str, count: int, seed: int = 0) -> Workers:
         If the regime is not known.
     """
     known = (*REGIMES, *SWEPT)
-    if regime not in known:
-        raise ConfigError(
-            f"regime '{regime}' is not known, allowed: {', '.join(known)}." + nearest(regime, known)
-        )
+    require_known(regime, known, f"regime '{regime}' is not known")
     compute, message = (10.0,) * count, (0.0,) * count
     if regime == "slow_communication":
         message = (100.0,) * count

@@ -43,7 +43,7 @@ from popinv_papers.birch.tree import check
 from popinv_papers.kit.training import fill
 
 if TYPE_CHECKING:
-    from popinv_papers.birch.section import Birch
+    from popinv_papers.birch.method import Birch
 
 _LOOKS = 100
 # Draws of the minibatches by which step sizes are chosen; the runs that count have others.

@@ -8,7 +8,6 @@ over trials, each with its own partition and noise.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -24,16 +23,7 @@ from popinv_papers.certified_unlearning.accounts import (
     epochs_by_noise,
     epochs_without_convexity,
 )
-from popinv_papers.kit.claims import (
-    Claim,
-    Control,
-    Measured,
-    above,
-    below,
-    judged,
-    measured,
-    within,
-)
+from popinv_papers.kit.claims import Claim, Rows, above, below, measured, within
 
 # Accuracies at the six epsilons of the test problem.
 _ACCURACY = {
@@ -68,8 +58,8 @@ _SIMILAR = 0.05
 # Accuracies this near to retraining count as equal.
 _SAME = 0.04
 _THEIR_TRIALS = 100
-headline = partial(judged, "headline")
-reconstruction = partial(judged, "reconstruction")
+_ABSTRACT = Rows("headline", "paper", "abstract")
+_STORED = Rows("reconstruction", "authors' code", "stored results")
 
 
 def claims(result: xr.Dataset) -> list[Claim]:
@@ -107,13 +97,13 @@ def _shares(words: str, epochs: xr.DataArray, n: int) -> Iterator[Claim]:
             if name == "full"
             else (_CONVEX, epochs_without_convexity(batch, EPSILON, SIGMA, n).sum())
         )
-        yield headline(
+        yield _ABSTRACT.row(
             f"{words}{_WORDS[name]}: epochs of 100 requests over those of the cheaper of "
             "descent to delete and Langevin unlearning, with one smoothness for all",
-            *("paper", "abstract", share),
-            measured(totals[name] / rival),
+            share,
+            totals[name] / rival,
             below(limit),
-            Control(taken_away, measured(float(without / rival))),
+            (taken_away, float(without / rival)),
         )
 
 
@@ -122,13 +112,13 @@ def _largest(result: xr.Dataset) -> Iterator[Claim]:
     for batch, most in ((32, 1), (512, 5)):
         at = {"batch": batch, "noise": by_noise["noise"] >= 0.05}
         without = epochs_without_convexity(batch, 0.01, 1.0).max()
-        yield headline(
+        yield Rows("headline", "paper", "Figure 3d").row(
             f"largest number of epochs of a request, epsilon 0.01, noise 0.05 to 1, batches of "
             f"{batch}",
-            *("paper", "Figure 3d", most),
-            measured(float(by_noise.loc[at].max())),
+            most,
+            float(by_noise.loc[at].max()),
             below(most),
-            Control(f"{_CONVEX}, noise 1", measured(float(without))),
+            (f"{_CONVEX}, noise 1", float(without)),
         )
 
 
@@ -140,28 +130,28 @@ def _utility(result: xr.Dataset) -> Iterator[Claim]:
             rivals.sel({"rival": which}).values[: len(ours)]
             for which in ("delete", f"delete_{steps}")
         )
-        yield headline(
+        yield _ABSTRACT.row(
             f"{_WORDS[name]}: accuracy after 100 requests less that of descent to delete, the "
             "same guarantee",
-            *("paper", "abstract", "similar utility"),
-            measured(ours - rival),
+            "similar utility",
+            ours - rival,
             within(0.0, bound=_SIMILAR),
-            Control(
+            (
                 f"descent to delete with as few steps a request ({steps}) and the noise that this "
                 "needs",
-                measured(hasty - rival),
+                hasty - rival,
             ),
         )
     single, b32 = (result["scratch"].sel({"scratch_batch": b}).values for b in (1, 32))
     half = b32.shape[1] // 2
-    yield headline(
+    yield Rows("headline", "paper", "text").row(
         "accuracy of learning with noise 0.03, batches of 32 less that of batches of 1",
-        *("paper", "text", 0.23),
-        measured(b32.mean(axis=1) - single.mean(axis=1)),
+        0.23,
+        b32.mean(axis=1) - single.mean(axis=1),
         above(),
-        Control(
+        (
             "batches of 32 on both sides, with other noise",
-            measured(b32[:, :half].mean(axis=1) - b32[:, half:].mean(axis=1)),
+            b32[:, :half].mean(axis=1) - b32[:, half:].mean(axis=1),
         ),
     )
 
@@ -170,22 +160,22 @@ def _stored_epochs(result: xr.Dataset) -> Iterator[Claim]:
     stored = np.array(_EPOCHS)
     agree = int((result["epochs_by_noise"].sum("request").values == stored).sum())
     loose = int((epochs_by_noise("paper").sum(axis=2) == stored).sum())
-    yield reconstruction(
+    yield _STORED.row(
         f"totals of 100 requests at epsilon 0.01, {len(MORE_NOISES)} noises and four batches, that "
         "agree exactly",
-        *("authors' code", "stored results", 24),
-        measured(float(agree)),
+        24,
+        agree,
         within(24),
-        Control("the paper's looser form for all requests", measured(float(loose))),
+        ("the paper's looser form for all requests", loose),
     )
-    yield reconstruction(
+    yield _STORED.row(
         f"{_SECOND}epochs of 100 requests at epsilon 1, noisy steps, full batch",
-        *("authors' code", "stored results", 1183),
-        measured(float(result["epochs_of_second"].sel(second_method="full").sum())),
+        1183,
+        float(result["epochs_of_second"].sel(second_method="full").sum()),
         within(1183),
-        Control(
+        (
             "the constants of threes and eights",
-            measured(float(result["epochs"].sel({"method": "full"}).sum())),
+            float(result["epochs"].sel({"method": "full"}).sum()),
         ),
     )
     full = constants(RECORDS)
@@ -197,14 +187,14 @@ def _stored_epochs(result: xr.Dataset) -> Iterator[Claim]:
         # Noisy steps were held to the bound on the smoothness, the other methods to the data's.
         name = method.removesuffix("_other_smoothness")
         other = result["epochs"].sel({"method": name}).sum()
-        control = Control(
+        control = (
             f"the constants of noisy steps ({RECORDS} images, smoothness {full.smooth:.4f})",
-            measured(float(other)),
+            float(other),
         )
-        yield reconstruction(
+        yield _STORED.row(
             f"epochs of 100 requests at epsilon 1, {words}",
-            *("authors' code", "stored results", total),
-            measured(float(result["epochs"].sel({"method": method}).sum())),
+            total,
+            float(result["epochs"].sel({"method": method}).sum()),
             within(total),
             None if method == "full" else control,
         )
@@ -215,15 +205,14 @@ def _retraining(result: xr.Dataset) -> Iterator[Claim]:
         of = result["served_accuracy"].sel({"served": served})
         unlearnt, anew = (_trials(of.sel({"when": w})) for w in ("unlearnt", "retrained"))
         found = measured(unlearnt - anew)
-        criterion = within(0.0, bound=_SAME)
-        yield reconstruction(
+        yield Rows("reconstruction", "this package").row(
             f"{_WORDS[str(served)]}: accuracy after 100 requests less that of retraining",
-            *("this package", "", 0.0),
-            found,
-            criterion,
-            why=""
-            if criterion.holds(found) or not found.low < 0 < found.high
-            else "The interval holds 0 but is wider than the bound; more trials would decide.",
+            0.0,
+            unlearnt - anew,
+            within(0.0, bound=_SAME),
+            missed="The interval holds 0 but is wider than the bound; more trials would decide."
+            if found.low < 0 < found.high
+            else "",
         )
 
 
@@ -266,17 +255,20 @@ def _stored(
     It is the one whose interval reaches farthest from zero: if that is within the bound, all are.
     """
 
-    def farthest(values: tuple[float, ...]) -> Measured:
-        each = [measured(differences) for differences in (ours - np.array(values)).T]
-        return max(each, key=lambda one: max(-one.low, one.high))
+    def reach(differences: np.ndarray) -> float:
+        found = measured(differences)
+        return max(-found.low, found.high)
 
-    return reconstruction(
+    def farthest(values: tuple[float, ...]) -> np.ndarray:
+        return max((ours - np.array(values)).T, key=reach)
+
+    return _STORED.row(
         f"{words}: mean accuracy less the stored mean of {_THEIR_TRIALS} trials, where the "
         "interval reaches farthest from zero",
-        *("authors' code", "stored results", 0.0),
+        0.0,
         farthest(stored),
         within(0.0, bound=_SIMILAR),
-        Control(taken_away, farthest(other)),
+        (taken_away, farthest(other)),
     )
 
 
@@ -290,11 +282,11 @@ def _trials(values: xr.DataArray) -> np.ndarray:
 def _gap(result: xr.Dataset) -> Iterator[Claim]:
     shares, setting = result["share_of_gap"].values, constants(128)
     first = setting.contraction ** (setting.batches - 1)
-    yield reconstruction(
+    yield Rows("reconstruction", "paper", "Lemma 3.3").row(
         "largest distance of two runs with the same noise over its bound, a record of the last "
         "batch",
-        *("paper", "Lemma 3.3", "at most 1"),
-        measured(shares),
+        "at most 1",
+        shares,
         below(1.0),
-        Control("the bound of a record of the first batch", measured(shares / first)),
+        ("the bound of a record of the first batch", shares / first),
     )

@@ -1,11 +1,21 @@
-"""The record of certified unlearning (Wei et al.): the study's use is the tool's own."""
+"""The record of certified unlearning (Wei et al.): settings and use are the tool's own."""
+
+from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 from popinv.methods.certificate.method import METHOD as CERTIFICATE
-from popinv_papers.certified_unlearning.section import CertifiedUnlearning
+from popinv.methods.certificate.method import Certificate
 from popinv_papers.kit.packages import archive_path
-from popinv_papers.kit.paper import Check, Paper
+from popinv_papers.kit.paper import PLAIN_SYSTEMS, Check, Paper
+
+
+class CertifiedUnlearning(Certificate):
+    """Removal of systems, under certificate, from the answer on law and noise."""
+
+    special_systems: ClassVar[str] = PLAIN_SYSTEMS
+
 
 METHOD = Paper(
     name="certified_unlearning",

@@ -5,25 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from popinv.methods.metrics import flatten
 from popinv_papers.fedhl.accuracies import FEDERATIONS, gains
 from popinv_papers.fedhl.problem import PROBLEMS
 from popinv_papers.fedhl.regression import fitted_exponents
-from popinv_papers.kit.claims import (
-    Claim,
-    Control,
-    Measured,
-    Part,
-    Range,
-    Source,
-    above,
-    below,
-    judged,
-    measured,
-    unsettled,
-)
+from popinv_papers.kit.claims import Claim, Rows, Values, above, below, measured
 
 NAMES = {"hetlora": "HetLoRA", "flexlora": "FlexLoRA", "flora": "FLoRA", "equal": "equal weights"}
 # The baselines that allow unequal ranks, and the method against each that has neither a base of
@@ -32,10 +21,9 @@ _RIVALS = {"flexlora": "hetlora", "hetlora": "flexlora", "flora": "flexlora"}
 # The pooled model must gain more than this over the largest class.
 GAIN = 0.1
 _MANY = 100
-_SOURCES: dict[Part, tuple[Source, str]] = {
-    "headline": ("a reconstruction of the paper", "abstract"),
-    "reconstruction": ("this package", ""),
-}
+_ABSTRACT = Rows("headline", "a reconstruction of the paper", "abstract")
+_DERIVED = Rows("reconstruction", "reconstruction")
+_OWN = Rows("reconstruction", "this package")
 
 
 def metrics(result: xr.Dataset) -> dict[str, Any]:
@@ -73,26 +61,21 @@ def metrics(result: xr.Dataset) -> dict[str, Any]:
 
 def _mean_gain(
     result: xr.Dataset, problem: str, clients: int, rule: str, other: str
-) -> Measured | None:
+) -> np.ndarray | None:
     """Return the gain with ``clients`` clients, mean over divisions; None if there are none."""
     found = gains(result, problem, rule, other)
     own = [name for name in found["division"].values if name.startswith(f"{clients} clients")]
-    return measured(found.sel(division=own).mean("division").values) if own else None
+    return found.sel(division=own).mean("division").values if own else None
 
 
 def learns(result: xr.Dataset, problem: str) -> bool:
     """Return whether a problem counts: its pooled model gains clearly over the largest class."""
-    return above(GAIN).holds(_learnt(result, problem, "pooled"))
+    return above(GAIN).holds(measured(_learnt(result, problem, "pooled")))
 
 
-def _learnt(result: xr.Dataset, problem: str, name: str) -> Measured:
+def _learnt(result: xr.Dataset, problem: str, name: str) -> np.ndarray:
     one = result.sel(problem=problem)
-    return measured((one[name] - one["largest_class"]).values)
-
-
-def _at(values: xr.DataArray, **place: str) -> Measured:
-    """Return what was measured over the seeds at a place of the other dimensions."""
-    return measured(values.sel(place).values)
+    return (one[name] - one["largest_class"]).values
 
 
 def claims(result: xr.Dataset) -> list[Claim]:
@@ -107,24 +90,22 @@ def claims(result: xr.Dataset) -> list[Claim]:
 
 
 def _counted(
+    rows: Rows,
     result: xr.Dataset,
     problem: str,
-    part: Part,
     words: str,
     expected: str,
-    found: Measured,
-    criterion: Range,
-    control: Control | None,
+    found: np.ndarray,
+    control: tuple[str, Values] | None = None,
 ) -> Claim:
     """Return the row of a problem, which is too far from the paper's if it teaches too little."""
     why = "The pooled model of this problem does not learn clearly more than the largest class."
-    return judged(
-        *(part, words, *_SOURCES[part], expected, found, criterion, control),
-        too_far="" if learns(result, problem) else why,
-    )
+    too_far = "" if learns(result, problem) else why
+    return rows.row(words, expected, found, above(), control, too_far=too_far)
 
 
 def _rivals(result: xr.Dataset) -> Iterator[Claim]:
+    expected = "0.01 to 0.03"
     for problem, name in PROBLEMS.items():
         for clients in FEDERATIONS:
             few = clients != _MANY
@@ -134,38 +115,22 @@ def _rivals(result: xr.Dataset) -> Iterator[Claim]:
                 found = _mean_gain(result, problem, clients, "fedhl", rival)
                 without = _mean_gain(result, problem, clients, plain, rival)
                 if found is None or without is None:
-                    yield unsettled(
-                        "headline",
-                        words,
-                        "a reconstruction of the paper",
-                        "abstract",
-                        "0.01 to 0.03",
-                        "not run",
-                        "Part of the size 'paper' only.",
-                    )
+                    why = "Part of the size 'paper' only."
+                    yield _ABSTRACT.unsettled(words, expected, "not run", why)
                     continue
-                yield _counted(
-                    result,
-                    problem,
-                    "headline",
-                    words,
-                    "0.01 to 0.03",
-                    found,
-                    above(0.0),
-                    Control(f"base of full rank and weights left out ({NAMES[plain]})", without),
-                )
+                control = f"base of full rank and weights left out ({NAMES[plain]})", without
+                yield _counted(_ABSTRACT, result, problem, words, expected, found, control)
 
 
 def _gates(result: xr.Dataset) -> Iterator[Claim]:
     for problem, name in PROBLEMS.items():
-        yield judged(
-            "reconstruction",
+        yield _OWN.row(
             f"the problem counts: one client with all data and full rank is more accurate than the "
             f"largest class ({name})",
-            *("this package", "", f"above {GAIN:g}"),
+            f"above {GAIN:g}",
             _learnt(result, problem, "pooled"),
             above(GAIN),
-            Control("labels dealt at random", _learnt(result, problem, "pooled_dealt")),
+            ("labels dealt at random", _learnt(result, problem, "pooled_dealt")),
         )
 
 
@@ -181,9 +146,7 @@ def _parts(result: xr.Dataset) -> Iterator[Claim]:
             words = f"{what}: gain in accuracy over {NAMES[other]} ({name}; 10 clients)"
             found = _mean_gain(result, problem, 10, rule, other)
             assert found is not None
-            yield _counted(
-                result, problem, "reconstruction", words, "above 0", found, above(0.0), None
-            )
+            yield _counted(_OWN, result, problem, words, "above 0", found)
 
 
 # The slowest power of the rounds that counts as the theorem's -0.5.
@@ -194,24 +157,25 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
     """Yield what the paper says of bias, drift, rate and convergence."""
     start, last = (result["loss"].isel(regression_round=k).sel(case="none") for k in (0, -1))
     left = last / start
-    yield judged(
-        "headline",
+    yield _ABSTRACT.row(
         "the base of full rank takes away the bias of truncation (regression, equal clients, equal "
         "weights: loss at the end over that at the start)",
-        *("a reconstruction of the paper", "abstract", 0.0),
-        _at(left, regression_rule="uniform"),
+        0.0,
+        left.sel(regression_rule="uniform").values,
         below(0.01),
-        Control("base of full rank left out (FlexLoRA)", _at(left, regression_rule="flexlora")),
+        (
+            "base of full rank left out (FlexLoRA)",
+            left.sel(regression_rule="flexlora").values,
+        ),
     )
     drift = result["drift"]
-    yield judged(
-        "headline",
+    yield Rows("headline", "a reconstruction of the paper", "abstract, Theorem 3").row(
         "the weights lower the drift of the gradients (regression, mildly unequal clients: drift "
         "over that of equal weights)",
-        *("a reconstruction of the paper", "abstract, Theorem 3", "below 1"),
-        _at(drift, weights="paper"),
+        "below 1",
+        drift.sel(weights="paper").values,
         below(1.0),
-        Control("weights in reverse order", _at(drift, weights="reversed")),
+        ("weights in reverse order", drift.sel(weights="reversed").values),
     )
     exponents = fitted_exponents(result)
     for spread, words, why in (
@@ -224,45 +188,43 @@ def headlines(result: xr.Dataset) -> Iterator[Claim]:
         ),
     ):
         powers = exponents.sel(spread=spread)
-        yield judged(
-            "headline",
+        yield _ABSTRACT.row(
             f"the mean squared gradient falls as 1/sqrt(T) with the rounds T (noisy regression, "
             f"{words}: fitted power of T)",
-            *("a reconstruction of the paper", "abstract", -0.5),
-            _at(powers, rate_rule="fedhl"),
+            -0.5,
+            powers.sel(rate_rule="fedhl").values,
             below(_POWER),
-            Control(
+            (
                 "base of full rank and weights left out (FlexLoRA)",
-                _at(powers, rate_rule="flexlora"),
+                powers.sel(rate_rule="flexlora").values,
             ),
-            why,
+            told=why,
         )
     for spread, words in (("equal", "equal clients"), ("mild", "mildly unequal clients")):
         end, quarter = floor_levels(result, spread)
-        yield judged(
-            "headline",
+        fall = end / quarter
+        yield _ABSTRACT.row(
             f"FedHL goes on falling where FlexLoRA ends at a floor (noisy regression, {words}, "
             "rates that fall as 1/sqrt(t): squared gradient at the end over that at a quarter of "
             "the rounds)",
-            *("a reconstruction of the paper", "abstract", "0.5"),
-            _at(end / quarter, floor_rule="fedhl"),
+            "0.5",
+            fall.sel(floor_rule="fedhl").values,
             below(0.75),
-            Control(
+            (
                 "base of full rank and weights left out (FlexLoRA)",
-                _at(end / quarter, floor_rule="flexlora"),
+                fall.sel(floor_rule="flexlora").values,
             ),
         )
         low = end / end.sel(floor_rule="flexlora")
-        yield judged(
-            "headline",
+        yield _ABSTRACT.row(
             f"FedHL ends far below the floor of FlexLoRA (the same, {words}: squared gradient at "
             "the end over FlexLoRA's)",
-            *("a reconstruction of the paper", "abstract", "below 1"),
-            _at(low, floor_rule="fedhl"),
+            "below 1",
+            low.sel(floor_rule="fedhl").values,
             below(0.1),
-            Control(
+            (
                 "base of full rank and weights left out (FlexLoRA at a quarter of the rounds)",
-                _at(quarter / end, floor_rule="flexlora"),
+                (quarter / end).sel(floor_rule="flexlora").values,
             ),
         )
 
@@ -282,42 +244,41 @@ def floor_levels(result: xr.Dataset, spread: str) -> tuple[xr.DataArray, xr.Data
 def derived(result: xr.Dataset) -> Iterator[Claim]:
     """Yield what was derived anew."""
     powers = fitted_exponents(result).sel(rate_rule="fedhl_relative")
-    yield judged(
-        "reconstruction",
+    yield _OWN.row(
         "with a relative epsilon the squared gradient falls as 1/sqrt(T) for mildly unequal "
         "clients too (fitted power of T)",
-        *("this package", "", -0.5),
-        _at(powers, spread="mild"),
+        -0.5,
+        powers.sel(spread="mild").values,
         below(_POWER),
     )
     largest = result["largest_weight"].sel(case="none")
-    yield judged(
-        "reconstruction",
+    yield Rows("reconstruction", "reconstruction", "eq. (15)").row(
         "with the literal epsilon one client whose rank reaches that of W decides alone "
         "(regression, equal clients: largest weight)",
-        *("reconstruction", "eq. (15)", 1.0),
-        _at(largest, regression_rule="fedhl"),
+        1.0,
+        largest.sel(regression_rule="fedhl").values,
         above(0.99),
-        Control("relative epsilon", _at(largest, regression_rule="fedhl_relative")),
+        ("relative epsilon", largest.sel(regression_rule="fedhl_relative").values),
     )
     loss = result["loss"].sel(regression_rule="uniform")
     growth = loss.isel(regression_round=-1) / loss.min("regression_round")
-    yield judged(
-        "reconstruction",
+    yield _DERIVED.row(
         "residuals are counted twice: with very unequal clients and long local training the loss "
         "rises again (equal weights: last over least)",
-        *("reconstruction", "", "above 1.5"),
-        _at(growth, case="strong"),
+        "above 1.5",
+        growth.sel(case="strong").values,
         above(1.5),
-        Control("equal clients", _at(growth, case="none")),
+        ("equal clients", growth.sel(case="none").values),
     )
     last = result["loss"].isel(regression_round=-1)
     frozen = last.sel(regression_rule="fedhl_at_client") / last.sel(regression_rule="uniform")
-    yield judged(
-        "reconstruction",
+    yield _DERIVED.row(
         "residuals frozen into the clients' base lower that loss (over that without)",
-        *("reconstruction", "", "below 0.8"),
-        _at(frozen, case="strong"),
+        "below 0.8",
+        frozen.sel(case="strong").values,
         below(0.8),
-        Control("mildly unequal clients, little local training", _at(frozen, case="mild_short")),
+        (
+            "mildly unequal clients, little local training",
+            frozen.sel(case="mild_short").values,
+        ),
     )

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from popinv.errors import ConfigError, DivergenceError, nearest
+from popinv.errors import ConfigError, DivergenceError, require_known
 from popinv.seeds import generator
 from popinv_papers.fedhl import server
 from popinv_papers.fedhl.clients import (
@@ -70,11 +70,7 @@ class Federation:
     stage: str = "fedhl"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ConfigError(
-                f"method is '{self.method}', allowed: {', '.join(METHODS)}."
-                + nearest(self.method, METHODS)
-            )
+        require_known(self.method, METHODS, f"method is '{self.method}'")
         if len(self.ranks) != len(self.sizes) or np.min(self.ranks) < 1:
             raise ConfigError(
                 f"{len(self.ranks)} ranks from {np.min(self.ranks)} on for {len(self.sizes)} "

@@ -68,15 +68,15 @@ def _beside(i: int, count: int, places: int) -> np.ndarray:
     return np.arange(places) + (i - (count - 1) / 2) * 0.8 / count
 
 
-def draw_gains(result: xr.Dataset, rule: str = "fedhl") -> Sheet:
-    """Return the gain of a rule over the others, with its interval, by problem and division."""
+def draw_gains(result: xr.Dataset) -> Sheet:
+    """Return the gain of FedHL over the others, with its interval, by problem and division."""
     problems = result["problem"].values.tolist()
-    others = [name for name in result["rule"].values.tolist() if name != rule]
+    others = [name for name in result["rule"].values.tolist() if name != "fedhl"]
     panels: list[Panel] = []
     for problem in problems:
         marks: list[Mark] = [Reference(0, upright=True, width=1, colour=LIGHT)]
         for i, other in enumerate(others):
-            found = gains(result, problem, rule, other)
+            found = gains(result, problem, "fedhl", other)
             each = [measured(values) for values in found.values]
             mean, low, high = ([getattr(one, n) for one in each] for n in ("mean", "low", "high"))
             look: Look = {"label": readable(other), "colour": _COLOURS[other]}
@@ -88,7 +88,7 @@ def draw_gains(result: xr.Dataset, rule: str = "fedhl") -> Sheet:
         last = len(divisions) - 0.5
         y = Axis(places=range(len(divisions)), names=divisions, limits=(last, -0.5), grid=False)
         panels.append(Panel(Axis("gain"), y, marks, title=problem))
-    title = f"Gain in accuracy of {readable(rule)} over the others, with 95 % intervals"
+    title = f"Gain in accuracy of {readable('fedhl')} over the others, with 95 % intervals"
     grid = Grid(panels, len(problems), share_x=True, legend=min(4, len(others)))
     return Sheet(title, 4.2 * len(problems), 4.8, grid)
 

@@ -46,7 +46,7 @@ from popinv_papers.fedhl.lora import Dense, ModuleLoss, apply, fresh, products, 
 from popinv_papers.fedhl.server import Weighting
 
 if TYPE_CHECKING:
-    from popinv_papers.fedhl.section import FedHL
+    from popinv_papers.fedhl.method import FedHL
 
 WAYS = ("common", "alone", "flexlora", "fedhl", "pooled")
 _FEWEST = 5

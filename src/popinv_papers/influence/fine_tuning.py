@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from popinv.errors import DataError
 from popinv.seeds import generator
@@ -28,6 +27,7 @@ from popinv_papers.influence.pool_scores import (
     draw_tangents,
     representation_scores,
     tangent_embeddings,
+    with_label,
 )
 from popinv_papers.influence.text_pool import (
     Seconds,
@@ -311,11 +311,9 @@ def _known(
             for side in (rows["pool"], target)
         ]  # fmt: skip
     mean = bank.embedded[torch.from_numpy(rows["pool"])]
-    # Both parts have a mean squared length of 1.
-    unit = mean / mean.square().sum(dim=1).mean().sqrt()
     embedded = {
         "mean_state": mean,
-        "mean_state_and_label": torch.cat([unit, one_hot(pool[2], len(CLASSES))], dim=1),
+        "mean_state_and_label": with_label(mean, pool[2], len(CLASSES)),
         "dealt": dealt(mean, adam.seed, adam.stage),
         "states": states[0],
     }

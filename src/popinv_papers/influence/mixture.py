@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from popinv.seeds import generator
 from popinv_papers.influence import selection
@@ -25,6 +24,7 @@ from popinv_papers.influence.pool_scores import (
     representation_scores,
     spread_scores,
     tangent_embeddings,
+    with_label,
 )
 from popinv_papers.influence.selection import round_robin, top
 from popinv_papers.influence.training import AdamSettings, AdamState, begin, train
@@ -114,10 +114,7 @@ def embeddings(
     embedded = tangent_embeddings(
         lambda weights, inputs: flat(weights, inputs, features=hidden), theta, (x,), tangents
     )
-    if kind != "hidden_and_label":
-        return embedded
-    # Both parts have a mean squared length of 1.
-    return torch.cat([embedded / embedded.square().sum(dim=1).mean().sqrt(), one_hot(y)], dim=1)
+    return with_label(embedded, y, size.classes) if kind == "hidden_and_label" else embedded
 
 
 def compare(size: Mixture, seed: int, number: int) -> dict[str, float]:

@@ -28,6 +28,7 @@ import torch
 from scipy.linalg import cho_factor, cho_solve
 from torch import Tensor
 from torch.func import jvp, vmap
+from torch.nn.functional import one_hot
 
 from popinv.errors import ConfigError
 from popinv.seeds import generator
@@ -214,6 +215,12 @@ def dealt(rows: Tensor, seed: int, place: str) -> Tensor:
     """Return embeddings without information: each is given to another sample."""
     order = generator(seed, f"{place}/dealt").permutation(len(rows))
     return rows[torch.from_numpy(order)]
+
+
+def with_label(rows: Tensor, label: Tensor, classes: int) -> Tensor:
+    """Return embeddings (n, h) beside the label: both parts have a mean squared length of 1."""
+    unit = rows / rows.square().sum(dim=1).mean().sqrt()
+    return torch.cat([unit, one_hot(label, classes)], dim=1)
 
 
 def representation_scores(pool: Tensor, target: Tensor) -> np.ndarray:

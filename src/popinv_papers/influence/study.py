@@ -43,7 +43,7 @@ from popinv_papers.influence.training import AdamSettings, AdamState, begin, tra
 from popinv_papers.kit.training import filled
 
 if TYPE_CHECKING:
-    from popinv_papers.influence.section import Influence
+    from popinv_papers.influence.method import Influence
 
 ROUNDING = 1e-5
 """Change of a network's answers, relative to their size, that is due to single precision."""

@@ -28,16 +28,7 @@ from popinv_papers.instance_unlearning.equal_epsilon import (
 )
 from popinv_papers.instance_unlearning.experiment import SCORES, TrainingOutcome, group_scores
 from popinv_papers.instance_unlearning.recipe import METHODS, RecipeSize
-from popinv_papers.kit.claims import (
-    Claim,
-    Control,
-    Source,
-    above,
-    below,
-    judged,
-    measured,
-    unsettled,
-)
+from popinv_papers.kit.claims import Claim, Rows, above, below
 
 CHAINS = 5
 """Number of chains with other points."""
@@ -52,7 +43,8 @@ _WORDS = {
     "memorisation": "memorisation",
 }
 # The body of the paper was not available.
-_SOURCE: Source = "a reconstruction of the paper"
+_ABSTRACT = Rows("headline", "a reconstruction of the paper", "abstract")
+_DERIVED = Rows("reconstruction", "reconstruction")
 _WELL = 0.5
 # A gain of accuracy that somebody would notice.
 _NOTICED = 0.01
@@ -91,10 +83,9 @@ def claims(
 
 def _bound(outcome: TrainingOutcome) -> Claim:
     numbers = outcome.numbers
-    return unsettled(
-        "headline",
+    return _ABSTRACT.unsettled(
         "the loss of a point bounds its steps of fine-tuning, below the bound by the worst case",
-        *(_SOURCE, "abstract", "a bound of use"),
+        "a bound of use",
         "not comparable",
         f"The losses are finite: {numbers['privacy_median_sgld']:.3g} for the median point, "
         f"{numbers['privacy_worst_case_sgld']:.3g} for the worst case of clipped gradients. The "
@@ -111,17 +102,16 @@ def _utility(curves: Curves) -> Iterator[Claim]:
     )
     for rival, words in rivals:
         for epsilon in EPSILONS:
-            yield judged(
-                "headline",
+            yield _ABSTRACT.row(
                 f"softmax regression, epsilon {epsilon:g}: accuracy on test images with the noise "
                 f"that the loss of the median point asks for, less that with {words} (mean over 0 "
                 f"to {curves.at[-1]} steps of unlearning)",
-                *(_SOURCE, "abstract", f"a lead of more than {_NOTICED:g}"),
-                measured(gains(curves, epsilon, rival)),
+                f"a lead of more than {_NOTICED:g}",
+                gains(curves, epsilon, rival),
                 above(_NOTICED),
-                Control(
+                (
                     "the rival's noise in both, other random numbers",
-                    measured(gains_of_other_draws(curves, epsilon, rival)),
+                    gains_of_other_draws(curves, epsilon, rival),
                 ),
             )
 
@@ -152,14 +142,13 @@ def _order(
 ) -> Claim:
     """Return the row on the order of the sets by rank, in every training."""
     losses, runs = _by_rank(outcome, method, size)
-    return judged(
-        "headline",
+    return _ABSTRACT.row(
         f"{_WORDS[method]}: of two of {size.quantiles} sets by rank, that of the larger loss takes "
         "more steps to unlearn (share of the pairs that can be told)",
-        *(_SOURCE, "abstract", "more often than not"),
-        measured(_of_runs(concordance, losses, runs)),
+        "more often than not",
+        _of_runs(concordance, losses, runs),
         above(0.5),
-        Control(_DEALT, measured(_of_runs(concordance, losses, runs, rng))),
+        (_DEALT, _of_runs(concordance, losses, runs, rng)),
     )
 
 
@@ -176,15 +165,14 @@ def _slope(
     )
     if not np.isfinite(slopes).all():
         why = f"{censored:.0%} of the sets were not reached, and too few are left for a line."
-        return unsettled("headline", words, _SOURCE, "abstract", "positive", "not comparable", why)
-    return judged(
-        "headline",
+        return _ABSTRACT.unsettled(words, "positive", "not comparable", why)
+    return _ABSTRACT.row(
         words,
-        *(_SOURCE, "abstract", "positive"),
-        measured(slopes),
+        "positive",
+        slopes,
         above(),
-        Control(_DEALT, measured(_of_runs(log_slope, losses, runs, rng))),
-        why="" if censored < _MOST_CENSORED else f"{censored:.0%} of the sets were not reached.",
+        (_DEALT, _of_runs(log_slope, losses, runs, rng)),
+        told="" if censored < _MOST_CENSORED else f"{censored:.0%} of the sets were not reached.",
     )
 
 
@@ -201,19 +189,15 @@ def _excess(outcome: TrainingOutcome, method: str, name: str) -> np.ndarray:
 
 def _hardest(outcome: TrainingOutcome, method: str, size: RecipeSize) -> Claim:
     others = np.max([_excess(outcome, method, f"hardest_{s}") for s in SCORES[1:]], axis=0)
-    found = measured(_excess(outcome, method, f"privacy_{size.quantiles}") - others)
-    return judged(
-        "headline",
+    return _ABSTRACT.row(
         f"{_WORDS[method]}: the set of largest loss is harder than those that other measures call "
         "hardest (accuracy beyond that of models without the set, mean over fine-tuning, less the "
         "largest of the others)",
-        *(_SOURCE, "abstract", "positive"),
-        found,
+        "positive",
+        _excess(outcome, method, f"privacy_{size.quantiles}") - others,
         above(),
-        Control("a random set", measured(_excess(outcome, method, "random") - others)),
-        why=""
-        if above().holds(found)
-        else "The paper's networks, noise and set sizes are unknown to us.",
+        ("a random set", _excess(outcome, method, "random") - others),
+        missed="The paper's networks, noise and set sizes are unknown to us.",
     )
 
 
@@ -228,14 +212,13 @@ def _measures(outcome: TrainingOutcome, training: str, rng: np.random.Generator)
         return found
 
     others = ", ".join(_WORDS[score] for score in SCORES[1:])
-    return judged(
-        "headline",
+    return _ABSTRACT.row(
         f"{_WORDS[training]}: the loss correlates well with {others} (smallest rank correlation "
         "over points)",
-        *(_SOURCE, "abstract", f"above {_WELL:g}"),
-        measured(least(False)),
+        f"above {_WELL:g}",
+        least(False),
         above(_WELL),
-        Control("losses dealt to other points", measured(least(True))),
+        ("losses dealt to other points", least(True)),
     )
 
 
@@ -245,27 +228,23 @@ def _barriers(outcome: TrainingOutcome, training: str, rng: np.random.Generator)
     def correlation(name: str, rng: np.random.Generator | None = None) -> list[float]:
         return _of_runs(rank_correlation, losses, [(run,) for run in outcome.barriers[name]], rng)
 
-    without = Control(
+    without = (
         "half of the difference of the ends, no barrier",
-        measured(correlation("trained_half_difference")),
+        correlation("trained_half_difference"),
     )
-    dealt = Control(_DEALT, measured(correlation("trained_above_line", rng)))
+    dealt = (_DEALT, correlation("trained_above_line", rng))
     for against, words, control in (
         ("mean", "mean of both ends", without),
         ("line", "line between both ends", dealt),
     ):
-        found = measured(correlation(f"trained_above_{against}"))
-        yield judged(
-            "headline",
+        yield _ABSTRACT.row(
             f"{_WORDS[training]}: the barrier to models without a set rises with its loss (rank "
             f"correlation over {len(outcome.names)} sets, barrier above the {words})",
-            *(_SOURCE, "abstract", "positive"),
-            found,
+            "positive",
+            correlation(f"trained_above_{against}"),
             above(_WELL),
             control,
-            why=""
-            if above(_WELL).holds(found)
-            else "The paper's definition is unknown to us; both usual ones were tried.",
+            missed="The paper's definition is unknown to us; both usual ones were tried.",
         )
 
 
@@ -278,24 +257,20 @@ def _chains(
         ("steps", "bound on the number of steps"),
     ):
         shares = np.array([largest_share(own, what) for own in cases])
-        yield judged(
-            "reconstruction",
+        yield _DERIVED.row(
             f"normal chains: largest ratio of the exact value to the {words}",
-            *("reconstruction", "", "at most 1"),
-            measured(shares),
+            "at most 1",
+            shares,
             below(1.0),
-            Control("half of the bound", measured(2 * shares)),
+            ("half of the bound", 2 * shares),
         )
-    yield judged(
-        "reconstruction",
+    yield _DERIVED.row(
         "normal chains: rank correlation over points of loss and exact steps",
-        *("reconstruction", "", "near 1"),
-        measured([rank_correlation(losses, exact) for losses, _, exact in chains]),
+        "near 1",
+        [rank_correlation(losses, exact) for losses, _, exact in chains],
         above(0.9),
-        Control(
+        (
             "losses dealt to other points",
-            measured(
-                [rank_correlation(rng.permutation(losses), exact) for losses, _, exact in chains]
-            ),
+            [rank_correlation(rng.permutation(losses), exact) for losses, _, exact in chains],
         ),
     )

@@ -38,7 +38,7 @@ from popinv_papers.instance_unlearning.withdrawal import (
 )
 
 if TYPE_CHECKING:
-    from popinv_papers.instance_unlearning.section import InstanceUnlearning
+    from popinv_papers.instance_unlearning.method import InstanceUnlearning
 
 _EASE = ("easiest", "middling", "hardest")
 

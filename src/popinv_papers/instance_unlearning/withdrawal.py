@@ -46,7 +46,7 @@ from popinv.seeds import generator
 from popinv_papers.instance_unlearning.renyi import gaussian_step
 
 if TYPE_CHECKING:
-    from popinv_papers.instance_unlearning.section import InstanceUnlearning
+    from popinv_papers.instance_unlearning.method import InstanceUnlearning
 
 Point = tuple[np.ndarray, np.ndarray]
 

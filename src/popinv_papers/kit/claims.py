@@ -239,50 +239,6 @@ def status_of(
     return ("not comparable" if too_far else "holds"), ""
 
 
-def judged(
-    part: Part,
-    claim: str,
-    source: Source,
-    where: str,
-    expected: str | float,
-    found: Measured,
-    criterion: Range,
-    control: Control | None = None,
-    why: str = "",
-    too_far: str = "",
-) -> Claim:
-    """Return a row with the status that follows from its criterion, its control and its setting.
-
-    Parameters
-    ----------
-    part, claim, source, where, expected, found, criterion, control, why, too_far
-        The attributes of :class:`Claim`.
-
-    Raises
-    ------
-    ValueError
-        If a headline has no control.
-    """
-    if part == "headline" and control is None:
-        raise ValueError(f"a headline needs a control: {claim}")
-    status, reason = status_of(found, criterion, control, too_far)
-    about = part, claim, source, where, expected
-    return Claim(*about, found, criterion, control, status, reason, why, too_far)
-
-
-def unsettled(
-    part: Part,
-    claim: str,
-    source: Source,
-    where: str,
-    expected: str | float,
-    status: Literal["not comparable", "not run"],
-    why: str,
-) -> Claim:
-    """Return the row of a claim that nothing was measured of, with the reason."""
-    return Claim(part, claim, source, where, expected, None, None, None, status, why=why)
-
-
 @dataclass(frozen=True)
 class Rows:
     """The rows of a part of the table that stand at one place of a source; see :class:`Claim`."""
@@ -304,18 +260,39 @@ class Rows:
     ) -> Claim:
         """Return the row of values over seeds, or of exact numbers.
 
+        Its status follows from its criterion, its control and its setting.
+
         Parameters
         ----------
         control : (str, values), optional
             What is taken away, and what was measured without it.
         missed, told : str
             The row's own words, if the criterion is missed and else.
+
+        Raises
+        ------
+        ValueError
+            If a headline has no control.
         """
+        if self.part == "headline" and control is None:
+            raise ValueError(f"a headline needs a control: {claim}")
         ours = measured(found)
         without = None if control is None else Control(control[0], measured(control[1]))
+        status, reason = status_of(ours, criterion, without, too_far)
         why = told if criterion.holds(ours) else missed or told
         about = self.part, claim, self.source, self.where, expected
-        return judged(*about, ours, criterion, without, why, too_far)
+        return Claim(*about, ours, criterion, without, status, reason, why, too_far)
+
+    def unsettled(
+        self,
+        claim: str,
+        expected: str | float,
+        status: Literal["not comparable", "not run"],
+        why: str,
+    ) -> Claim:
+        """Return the row of a claim that nothing was measured of, with the reason."""
+        about = self.part, claim, self.source, self.where, expected
+        return Claim(*about, None, None, None, status, why=why)
 
 
 def ordered(claims: Iterable[Claim]) -> list[Claim]:

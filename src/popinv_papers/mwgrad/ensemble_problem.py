@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from popinv_papers.kit.claims import Claim, Rows, Source, above, unsettled, within
+from popinv_papers.kit.claims import Claim, Rows, Source, above, within
 from popinv_papers.mwgrad.ensemble_runs import EnsembleTraining
 
 # Epochs of the authors' released logs, and the mean accuracies of both tasks in % after them.
@@ -99,19 +99,17 @@ def _against_the_log(
     if not honest.size:
         honest = accuracies(trained, kind, "authors_on_test", method)
         control = "the same networks, scored on pairs that they were not trained on"
-    where = f"Results_1/{kind}_{'blob' if method == 'gfsd' else method}_.txt"
+    file = f"Results_1/{kind}_{'blob' if method == 'gfsd' else method}_.txt"
+    of_log = Rows("headline", "authors' code", file)
     if not theirs.size:
         why = "the authors' recipe is trained with this method at the size `paper` alone"
         return [
-            unsettled(
-                *("headline", f"{words}: accuracies of the authors' log", "authors' code", where),
-                *(log[_LAST], "not run", why),
-            )
+            of_log.unsettled(f"{words}: accuracies of the authors' log", log[_LAST], "not run", why)
         ]
     last = theirs.shape[1] - 1
     shared = max(epoch for epoch in log if epoch <= last)
     rows = [
-        Rows("headline", "authors' code", where).row(
+        of_log.row(
             f"{words}: the log's accuracy after epoch {shared} is that on the pairs which the "
             "script trains on (in %, mean of both tasks, the authors' update)",
             log[shared],
@@ -123,10 +121,9 @@ def _against_the_log(
     if last < _LAST:
         why = f"this size trains {last + 1} of 100 epochs"
         rows.append(
-            unsettled(
-                "headline",
+            of_log.unsettled(
                 f"{words}: the log's accuracy at its end is one of training",
-                *("authors' code", where, log[_LAST], "not run", why),
+                *(log[_LAST], "not run", why),
             )
         )
     return rows

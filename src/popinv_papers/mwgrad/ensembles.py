@@ -54,7 +54,7 @@ import numpy as np
 import torch
 from torch.nn.functional import conv2d, cross_entropy, max_pool2d, normalize, relu
 
-from popinv.errors import ConfigError, DivergenceError, nearest
+from popinv.errors import DivergenceError, require_known
 from popinv.optimisation.adam import adam
 from popinv.seeds import generator
 from popinv_papers.kit.simplex import least_norm, project
@@ -170,11 +170,7 @@ class EnsembleSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ConfigError(
-                f"method '{self.method}', allowed: {', '.join(METHODS)}."
-                + nearest(self.method, METHODS)
-            )
+        require_known(self.method, METHODS, f"method '{self.method}'")
 
 
 @dataclass(frozen=True)

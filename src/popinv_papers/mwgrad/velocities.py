@@ -30,7 +30,7 @@ import torch
 from scipy.special import logsumexp
 from torch import nn
 
-from popinv.errors import ConfigError, nearest
+from popinv.errors import ConfigError, require_known
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,7 @@ def velocities(
     ConfigError
         For an unknown method, or if ``normal`` has no more particles than dimensions.
     """
-    if method not in METHODS:
-        raise ConfigError(
-            f"velocity '{method}', allowed: {', '.join(METHODS)}.{nearest(method, METHODS)}"
-        )
+    require_known(method, METHODS, f"velocity '{method}'")
     scores = np.array([target.score(x) for target in targets])
     if method == "normal":
         centred, precision = _moments(x)

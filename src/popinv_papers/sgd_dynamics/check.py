@@ -10,7 +10,7 @@ import xarray as xr
 
 from popinv.methods.metrics import flatten
 from popinv.store.variables import variable
-from popinv_papers.kit.claims import Claim, Control, judged, measured
+from popinv_papers.kit.claims import Claim, Rows
 from popinv_papers.kit.test_problems import CheckInput, CheckOutcome
 from popinv_papers.sgd_dynamics.comparisons import PARTS, SIZES, TheoryAndSimulation
 from popinv_papers.sgd_dynamics.figures import draw_comparisons
@@ -76,16 +76,8 @@ def metrics(rows: Sequence[TheoryAndSimulation], result: xr.Dataset) -> dict[str
 def claims(rows: Iterable[TheoryAndSimulation]) -> list[Claim]:
     """Return a row for each comparison, judged by its own criterion."""
     return [
-        judged(
-            row.part,
-            row.claim,
-            row.source,
-            row.where,
-            row.expected,
-            measured(row.values),
-            row.criterion,
-            row.control and Control(row.control[0], measured(row.control[1])),
-            row.why,
+        Rows(row.part, row.source, row.where).row(
+            row.claim, row.expected, row.values, row.criterion, row.control, told=row.why
         )
         for row in rows
     ]

@@ -139,18 +139,18 @@ def _sums_of_small_factors(values: np.ndarray, step: float, growth: float) -> np
     return integral / growth - values / 2 + growth * slope / 12
 
 
-def finite_rate_term(rate: float, alpha: float, curvature: float = 1.0) -> float:
+def finite_rate_term(rate: float, alpha: float) -> float:
     r"""Return the first finite-rate term of the exponent for symmetric Pareto noise.
 
-    With u = t w, w the width of the stable limit, the logarithm of the characteristic function of
-    epsilon Z is -\|u\|^alpha + c u^2 + ...; this is
+    With f'' = -1 at the maximum and u = t w, w the width of the stable limit, the logarithm of the
+    characteristic function of epsilon Z is -\|u\|^alpha + c u^2 + ...; this is
 
-        c = alpha/(4 (2 - alpha)) (epsilon kappa)^{2/alpha - 1} (alpha C_alpha)^{2/alpha}.
+        c = alpha/(4 (2 - alpha)) epsilon^{2/alpha - 1} (alpha C_alpha)^{2/alpha}.
 
     The limit may be used where c is small.
     """
     power = (alpha * stable_constant(alpha)) ** (2 / alpha)
-    return alpha / (4 * (2 - alpha)) * (rate * curvature) ** (2 / alpha - 1) * power
+    return alpha / (4 * (2 - alpha)) * rate ** (2 / alpha - 1) * power
 
 
 # Nodes of an end at infinity reach so far; beyond, the solution is taken as constant.

@@ -20,7 +20,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from popinv.errors import ConfigError, nearest
+from popinv.errors import ConfigError, require_known
 from popinv.seeds import generator
 
 
@@ -178,8 +178,7 @@ class GradientNoise:
 
     def __post_init__(self) -> None:
         kind, scale, index, balance = self.kind, self.scale, self.index, self.balance
-        if kind not in KINDS:
-            raise ConfigError(f"noise '{kind}', allowed: {', '.join(KINDS)}.{nearest(kind, KINDS)}")
+        require_known(kind, KINDS, f"noise '{kind}'")
         if not scale > 0:
             raise ConfigError(f"the scale of the noise is {scale}, must be positive")
         if not 0 <= balance <= 1 or (kind != "pareto" and balance != 0.5):

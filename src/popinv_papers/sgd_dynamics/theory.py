@@ -62,16 +62,14 @@ def stable_constant(alpha: float) -> float:
     return float((1 - alpha) / (gamma(2 - alpha) * math.cos(math.pi * alpha / 2)))
 
 
-def escape_probability_heavy(
-    start: float, rate: float, alpha: float, scale: float, curvature: float = 1.0
-) -> float:
+def escape_probability_heavy(start: float, rate: float, alpha: float, scale: float) -> float:
     """Return the probability of an upward exit from a quadratic maximum with Pareto noise.
 
-    F_S(x_0 / (s epsilon^{1-1/alpha} (alpha kappa C_alpha)^{-1/alpha})), with F_S the distribution
-    function of the standard symmetric stable law.
+    With f'' = -1 there, it is F_S(x_0 / (s epsilon^{1-1/alpha} (alpha C_alpha)^{-1/alpha})), with
+    F_S the distribution function of the standard symmetric stable law.
     """
     width = scale * rate ** (1 - 1 / alpha)
-    width *= (alpha * curvature * stable_constant(alpha)) ** (-1 / alpha)
+    width *= (alpha * stable_constant(alpha)) ** (-1 / alpha)
     return float(levy_stable.cdf(start / width, alpha, 0.0))
 
 

@@ -34,7 +34,7 @@ from popinv_papers.sgd_dynamics.figures import draw_slices
 from popinv_papers.sgd_dynamics.slices import Slice, crossing_probability, line_slope, slice_of
 
 if TYPE_CHECKING:
-    from popinv_papers.sgd_dynamics.section import SgdDynamics
+    from popinv_papers.sgd_dynamics.method import SgdDynamics
 
 # A line reaches beyond both ends by this share of its length.
 _BEYOND = 0.25

@@ -11,9 +11,8 @@ import functools
 import importlib
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -110,42 +109,16 @@ def _replaced(name: str, value: Any, new: Any) -> list[Callable[[], None]]:
     return undo
 
 
-def ordinary_tests(name: str) -> ModuleType:
-    """Return a module of ordinary tests of papers or of methods, by the name of its file.
+def ordinary_test(killer: str) -> Callable[..., Any]:
+    """Return an ordinary test of papers or of methods, by its file and its name.
 
-    It may import others there, as pytest lets it when it collects that folder.
+    The file may import others there, as pytest lets it when it collects that folder.
     """
     for folder in (_TESTS, _TESTS.parent / "methods"):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-    return importlib.import_module(name)
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A change of a module, and the ordinary test that has to notice it."""
-
-    module: ModuleType
-    old: str
-    new: str
-    killer: Callable[..., Any]
-
-    def is_found(self) -> bool:
-        """Return whether the test fails with the change."""
-        with mutated(self.module, self.old, self.new):
-            return fails(self.killer)
-
-
-def each(mutants: Iterable[tuple[ModuleType, str, str, Callable[..., Any]]]) -> Any:
-    """Return the mark that runs a test for each mutant."""
-    made = [Mutant(*mutant) for mutant in mutants]
-    return pytest.mark.parametrize("mutant", made, ids=[mutant.new.strip() for mutant in made])
-
-
-def failing(mutants: Iterable[tuple[ModuleType, str, str, Callable[..., Any]]]) -> list[str]:
-    """Return the names of the tests that fail without any change."""
-    killers = dict.fromkeys(killer for *_, killer in mutants)
-    return [killer.__name__ for killer in killers if fails(killer)]
+    file, _, name = killer.partition(".")
+    return getattr(importlib.import_module(file), name)
 
 
 def fails(test: Callable[..., Any]) -> bool:
