@@ -55,7 +55,7 @@ _FURTHEST = 20.0
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ScoreDifference:
     """The scores that are compared, and how solves are observed for them.
 
     Attributes
@@ -117,7 +117,7 @@ class Comparison:
 class PushMeasure(Protocol):
     """Solves that measure the bias of the score due to the surrogate's error, called its push."""
 
-    def pushes(self, compared: Comparison, gamma: np.ndarray | None = None) -> np.ndarray:
+    def pushes(self, compared: ScoreDifference, gamma: np.ndarray | None = None) -> np.ndarray:
         """Return pushes (..., n_p); gamma is the noise of the solver's observations, or p's."""
         ...
 
@@ -179,7 +179,7 @@ class FreshSolves:
         y = at_places(self.y, places.astype(int), 1)
         return replace(self, z=np.concatenate([self.z, places], axis=1), y=y, systems=systems)
 
-    def pushes(self, compared: Comparison, gamma: np.ndarray | None = None) -> np.ndarray:
+    def pushes(self, compared: ScoreDifference, gamma: np.ndarray | None = None) -> np.ndarray:
         """Return the push by solve, (K, n_p)."""
         problem = compared.problem
         fresh = self.of_problem(problem)
@@ -274,7 +274,7 @@ def corrected(
     if is_exact(problem.simulate):
         return estimate
     systems, measure = len(problem.data), _measure(problem, fresh)
-    compared = Comparison(problem, estimate.p, _remembered(scores), stage, pairs)
+    compared = ScoreDifference(problem, estimate.p, _remembered(scores), stage, pairs)
     p, errors = estimate.p, np.sqrt(np.diag(estimate.covariance))
     # A parameter that the data hardly determine stays, as its step is not reliable.
     vague = ill_determined(problem, estimate.covariance, estimate.bread)
@@ -451,7 +451,7 @@ class PosteriorSolves:
         inflation = inflation_of(surrogate, fresh)
         return cls(surrogate.conditioned(fresh.z, fresh.y), inflation)
 
-    def pushes(self, compared: Comparison, gamma: np.ndarray | None = None) -> np.ndarray:
+    def pushes(self, compared: ScoreDifference, gamma: np.ndarray | None = None) -> np.ndarray:
         """Return the push of each draw, mean over the parameters, (J, n_p)."""
         problem, stage = compared.problem, compared.stage
         (z, systems), count = _places(problem, compared.p, stage), problem.own_places
