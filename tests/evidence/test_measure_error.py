@@ -15,7 +15,7 @@ from popinv.evidence.stages import measure_error as stage
 from popinv.inference.conditions import Conditions
 from popinv.inference.estimation import NamedEstimate
 from popinv.inference.problem import Problem
-from popinv.inference.surrogate_bias import Comparison, FreshSolves
+from popinv.inference.surrogate_bias import ScoreDifference, FreshSolves
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.model import Model
@@ -162,10 +162,10 @@ def test_the_push_of_the_surrogates_error_is_the_same_whatever_systems_the_probl
         scale = problem.conditions.scale[:, None]
         return np.hstack([problem.data / scale, scale, problem.known.covariates.numpy()])
 
-    expected = fresh.pushes(Comparison(whole, p, scores, "push", 2))
+    expected = fresh.pushes(ScoreDifference(whole, p, scores, "push", 2))
     np.testing.assert_allclose(
         expected[:, :2], 0.3 / conditions.scale[systems][:, None] * np.ones(2), rtol=1e-10
     )
     part = replace(whole.of_systems(np.arange(5)), stage=whole.stage)
-    found = fresh.with_conditions_of(whole).pushes(Comparison(part, p, scores, "push", 2))
+    found = fresh.with_conditions_of(whole).pushes(ScoreDifference(part, p, scores, "push", 2))
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)

@@ -17,7 +17,7 @@ from popinv.inference.likelihood.densities import DensitiesAt, density_of
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem, replicated_simulator
-from popinv.inference.surrogate_bias import Comparison, FreshSolves, PosteriorSolves
+from popinv.inference.surrogate_bias import ScoreDifference, FreshSolves, PosteriorSolves
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.limits import Limits
@@ -310,7 +310,7 @@ def test_the_push_of_a_surrogate_is_that_at_the_places_of_the_systems():
     def scores(problem: Problem) -> np.ndarray:
         return np.asarray(problem.data)
 
-    compared = Comparison(own, p, scores, "test", 2)
+    compared = ScoreDifference(own, p, scores, "test", 2)
     found = fresh.pushes(compared)
     error = fresh.y - Learned().predict(fresh.z)
     np.testing.assert_allclose(found, at_the_places(error, own, fresh.systems), atol=1e-12)

@@ -21,7 +21,7 @@ from popinv.inference.likelihood.model_moments import (
 )
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
-from popinv.inference.surrogate_bias import Comparison, FreshSolves, Scores
+from popinv.inference.surrogate_bias import ScoreDifference, FreshSolves, Scores
 
 if TYPE_CHECKING:
     from popinv.inference.distance_influence import DistanceInfluence
@@ -86,7 +86,7 @@ def surrogate_push(problem: Problem, estimate: xr.Dataset) -> Callable[[xr.Datas
         fresh = FreshSolves.of(solves.isel(sample=slice(_MOST_SOLVES)))
         # The same number of draws as in the estimate.
         scores = pseudo_scores(problem, p, FEWEST_DRAWS)
-        each = fresh.pushes(Comparison(problem, p, scores, "fresh", _PAIRS))
+        each = fresh.pushes(ScoreDifference(problem, p, scores, "fresh", _PAIRS))
         moved = len(problem.data) * each.mean(axis=0) @ bread
         known = errors > 0
         return float(np.max(np.abs(moved[known]) / errors[known], initial=0.0))
