@@ -15,7 +15,7 @@ from popinv.evidence.stages import measure_error as stage
 from popinv.inference.conditions import Conditions
 from popinv.inference.estimation import NamedEstimate
 from popinv.inference.problem import Problem
-from popinv.inference.surrogate_bias import ScoreDifference, FreshSolves
+from popinv.inference.surrogate_bias import FreshSolves, ScoreDifference
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.model import Model

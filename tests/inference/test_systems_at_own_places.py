@@ -17,7 +17,7 @@ from popinv.inference.likelihood.densities import DensitiesAt, density_of
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem, replicated_simulator
-from popinv.inference.surrogate_bias import ScoreDifference, FreshSolves, PosteriorSolves
+from popinv.inference.surrogate_bias import FreshSolves, PosteriorSolves, ScoreDifference
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.limits import Limits

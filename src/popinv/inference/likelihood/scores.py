@@ -21,7 +21,7 @@ from popinv.inference.likelihood.model_moments import (
 )
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
-from popinv.inference.surrogate_bias import ScoreDifference, FreshSolves, Scores
+from popinv.inference.surrogate_bias import FreshSolves, ScoreDifference, Scores
 
 if TYPE_CHECKING:
     from popinv.inference.distance_influence import DistanceInfluence
