@@ -197,7 +197,8 @@ def test_a_solve_in_two_dimensions_asks_for_the_memory_of_its_band():
 def test_a_shared_solve_asks_for_every_process():
     two = needed("solve_chunk_distributed", "forward.ranks", 2)
     four = needed("solve_chunk_distributed", "forward.ranks", 4)
-    assert four.megabytes > 1.8 * two.megabytes
+    # The process that starts them is the same.
+    assert four.megabytes > 1.7 * two.megabytes
     assert four.seconds < two.seconds
 
 

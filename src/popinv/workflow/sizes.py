@@ -144,7 +144,9 @@ class Sizes:
         self.draws = megabytes(descent.model_samples * drawn) + 12 * self.curvature
         self.state, self.solver = megabytes(self.cost.state), self.cost.megabytes
         of_process = 300 + self.cost.firedrake_megabytes + 2 * self.tables
-        self.shared_solver = self.study.ranks() * of_process + self.cost.distributed_megabytes
+        # The job's own process starts the ranks and waits for them.
+        of_ranks = self.study.ranks() * of_process
+        self.shared_solver = 250 + of_ranks + self.cost.distributed_megabytes
 
     def _seconds_of_solver(self) -> None:
         study, assessment, polish = self.study, self.study.assessment, self.study.polish
