@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from popinv.config.loading import load
 from popinv.inference.law_summary import summary_names
 from popinv.population.model import Model
+from popinv.population.noise.unstructured_section import IsotropicSection
 from popinv.population.units import law_parameters, noise_parameters
 
 FORWARD = {
@@ -162,6 +164,16 @@ def test_a_field_is_a_logarithm_and_its_length_a_length():
 )
 def test_noise_has_the_unit_of_the_observations(noise, expected):
     assert units_of_noise(noise) == expected
+
+
+def test_a_family_of_ones_own_states_its_units():
+    class Levels(IsotropicSection):
+        def units(self, name, observations):
+            return observations.units if name in ("early", "late") else "1"
+
+    of = replace(model({"kind": "normal", "start": BOTH}), noise=Levels(kind="isotropic"))
+    told = noise_parameters(of, ("early", "slope"))
+    assert {name: each.units for name, each in told.items()} == {"early": "mg/L", "slope": "1"}
 
 
 def test_noise_of_logarithms_has_no_unit():

@@ -124,14 +124,8 @@ def noise_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Describe
     names : tuple of str
         As the results have them.
     """
-    observed, errors = model.forward.observed(0), model.noise.errors
-    relative = errors is not None and errors.grows == "proportional"
-    described = {}
-    for name in names:
-        units = "1"
-        if name.startswith(("standard_deviation", "amplitude", "nugget")):
-            units = "1" if relative else observed.units
-        elif name == "length":
-            units = observed.coordinate_units
-        described[name] = Described(units, f"{name.replace('_', ' ')} of the noise")
-    return described
+    observed = model.forward.observed(0)
+    return {
+        name: Described(model.noise.units(name, observed), f"{name.replace('_', ' ')} of the noise")
+        for name in names
+    }

@@ -209,6 +209,20 @@ class NoiseSection(Kind):
         names = ("varying", "student")
         return (*super().modules(), *(f"popinv.population.noise.{name}" for name in names))
 
+    def units(self, name: str, observations: Observations) -> str:
+        """Return the unit of a parameter of the noise, "1" if it has none.
+
+        By default, standard deviations, amplitudes and nuggets have the unit of the observations,
+        or none if they are shares of the signal, and a length has the unit of the coordinates. A
+        family with other names overrides this.
+        """
+        if name == "length":
+            return observations.coordinate_units
+        if not name.startswith(("standard_deviation", "amplitude", "nugget")):
+            return "1"
+        relative = self.errors is not None and self.errors.grows == "proportional"
+        return "1" if relative else observations.units
+
     @abstractmethod
     def noise(self, observations: Observations) -> NoiseModel:
         """Return the family's noise model for the places and times of the observations.
