@@ -46,7 +46,7 @@ def test_recovered_beside_true(tmp_path) -> None:
     assert "standard errors at most 1.02 times the bound" in text
     assert "look like draws of the fitted model (p = 0.4)" in text
     assert (
-        "errs by 0.071 deviations of the noise, moves the answer by 0.11 standard errors"
+        "error of 0.071 noise standard deviations; it changes the answer by 0.11 standard errors"
         in words(text)
     )
     assert "doubt" not in text
@@ -179,7 +179,7 @@ def test_a_surrogate_above_its_thresholds_is_a_doubt(tmp_path) -> None:
     bad = replace(ANSWER.surrogate, good_enough=False)
     text = table([write(tmp_path / "soil", replace(ANSWER, surrogate=bad))])
     assert "doubt Surrogate" in words(text)
-    assert "The study asks for less than 0.1 of these deviations" in words(text)
+    assert "The study requires less than 0.1 noise standard deviations" in words(text)
 
 
 def test_calibration_beside_the_metrics_is_judged(tmp_path) -> None:

@@ -16,7 +16,7 @@ from tiny_study import TINY
 
 from popinv.config.loading import load
 from popinv.config.study import Study
-from popinv_papers.kit.claims import Control, above, judged, measured, within
+from popinv_papers.kit.claims import Rows, above, within
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "figures"))
 import studies
@@ -27,16 +27,15 @@ PIXEL = base64.b64decode(
 )
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 CLAIMS = [
-    judged(
-        *("headline", "accelerated descent is ahead <in bits>", "paper", "abstract", "positive"),
-        measured([1.0, 1.1, 0.9, 1.2, 0.8]),
+    Rows("headline", "paper", "abstract").row(
+        "accelerated descent is ahead <in bits>",
+        "positive",
+        [1.0, 1.1, 0.9, 1.2, 0.8],
         above(),
-        Control("no acceleration", measured([-0.9, -1.1, -1.0, -0.9, -1.1])),
+        ("no acceleration", [-0.9, -1.1, -1.0, -0.9, -1.1]),
     ),
-    judged(
-        *("reconstruction", "escape probability", "reconstruction", "", 0.5),
-        measured(0.75),
-        within(0.5, bound=0.1),
+    Rows("reconstruction", "reconstruction").row(
+        "escape probability", 0.5, 0.75, within(0.5, bound=0.1)
     ),
 ]
 

@@ -138,7 +138,7 @@ def model_observations(file: Path, surveyed: Survey, dose: str | None = None) ->
     if time:
         grid = f", grid: {surveyed.grid}" if surveyed.grid else ""
         keys.append(f"times: {{file: {_text(file.as_posix())}, column: {_text(time)}{grid}}}")
-    design = ["# What the simulator is told of each system.", f"design: [{dose}]"] if dose else []
+    design = ["# What the simulator gets of each system.", f"design: [{dose}]"] if dose else []
     return [*design, "observations:", *(f"  {key}" for key in keys)]
 
 

@@ -86,7 +86,7 @@ def compared(config: Config) -> list[AskedAndTaken]:
 
 
 def _of_used(used: Sequence[AskedAndTaken]) -> list[str]:
-    rows = [["rule", "jobs", "asked MB", "took MB", "share", "asked min", "took min"]]
+    rows = [["rule", "jobs", "requested MB", "used MB", "share", "requested min", "used min"]]
     for row in used:
         share = f"{row.megabytes_taken / row.megabytes_asked:.0%}"
         memory = [str(row.megabytes_asked), f"{row.megabytes_taken:.0f}", share]

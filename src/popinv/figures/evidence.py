@@ -122,7 +122,7 @@ def designs_panel(curves: xr.Dataset, metrics: Mapping[str, Any]) -> Panel:
     return Panel(
         Axis("solver calls", "log", steps=_STEPS),
         Axis(
-            "error on fresh solves of the population,\nstandard deviations of the noise",
+            "error on fresh solves of the population,\nnoise standard deviations",
             "log",
             steps=_STEPS,
         ),

@@ -79,7 +79,7 @@ def errors_panel(error: np.ndarray, threshold: float | None) -> Panel:
     return Panel(
         Axis(words, places=number, names=ticks, limits=(-0.5, len(error) - 0.5)),
         Axis(
-            "root mean square error,\nstandard deviations of the noise",
+            "root mean square error,\nnoise standard deviations",
             "log" if len(values) else "linear",
             limits=limits,
             steps=(1, 2, 5),

@@ -189,7 +189,7 @@ def _of_entries(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]
         unit = "change of its logarithm"
         yield Feature("noise", f"deviation_{number}", told, _BY_ENTRY, unit, 0.5, of)
         told = f"the simulator is off in {where}"
-        unit, of = "standard deviations of the noise", partial(_offset, entries)
+        unit, of = "noise standard deviations", partial(_offset, entries)
         yield Feature("simulator", f"offset_{number}", told, _OFFSET, unit, 1.0, of)
 
 

@@ -159,7 +159,7 @@ def polish(
             except DivergenceError as error:
                 polished = replace(polished, reason=str(error))
         else:
-            polished = replace(polished, reason="it was not asked for")
+            polished = replace(polished, reason="the configuration does not request it")
         if polished.likelihood is None or not polished.likelihood.passes:
             whole = path.whole(nearby, polished.pseudo_likelihood)
             polished = replace(polished, pseudo_likelihood=whole)

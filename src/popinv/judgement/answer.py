@@ -18,13 +18,13 @@ SurrogateTreatment = Literal["corrected", "included", "unused", "left"]
 answer uses no surrogate; or nothing has been done."""
 
 _TREATMENTS: dict[SurrogateTreatment, str] = {
-    "corrected": "The surrogate's error moved the answer by {}. It has been subtracted, and the "
+    "corrected": "The surrogate's error changed the answer by {}. It has been subtracted, and the "
     "intervals include what is uncertain of it.",
-    "included": "The surrogate's error may have moved the answer by {}, one standard deviation. "
+    "included": "The surrogate's error may have changed the answer by {}, one standard deviation. "
     "Nothing is subtracted, and the intervals include it.",
     "unused": "The surrogate's error would move the answer by {}. The answer uses the forward "
     "model itself.",
-    "left": "The surrogate's error moves the answer by {}. Nothing is subtracted, and the "
+    "left": "The surrogate's error changes the answer by {}. Nothing is subtracted, and the "
     "intervals do not include it.",
 }
 

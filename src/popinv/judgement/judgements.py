@@ -248,11 +248,11 @@ def _surrogate(answer: StudyAnswer) -> Iterator[Judgement]:
     yield Judgement(
         "Surrogate",
         "good" if found.good_enough else "doubt",
-        f"errs by {error:.2g} deviations of the noise, moves the answer by {found.push:.2g} "
-        f"standard errors{told.get(done, '')}",
-        f"{found.statement} On fresh solves the surrogate errs by {error:.3g} standard deviations "
-        f"of the noise. The study asks for less than {found.threshold:g} of these deviations, and "
-        f"{found.push_threshold:g} standard errors.",
+        f"error of {error:.2g} noise standard deviations; it changes the answer by "
+        f"{found.push:.2g} standard errors{told.get(done, '')}",
+        f"{found.statement} On fresh solves the surrogate's error is {error:.3g} noise standard "
+        f"deviations. The study requires less than {found.threshold:g} noise standard deviations, "
+        f"and less than {found.push_threshold:g} standard errors.",
         _SURROGATE,
     )
 

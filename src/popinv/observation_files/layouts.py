@@ -198,7 +198,7 @@ class _Recognition:
             f"replicates, which have the same noise-free value ({time.name}), or not (none)?"
         )
         if self.ask("--replicate", question, (time.name, "none")) == time.name:
-            self._take(time, "replicate", "as asked")
+            self._take(time, "replicate", "your answer")
 
     def _check(self, name: str, option: str) -> None:
         names = [each.name for each in self.columns]
@@ -426,7 +426,7 @@ class _Recognition:
             else:
                 question = "Which column holds the observed values?"
                 name = self.ask("--value", question, [each.name for each in values])
-                chosen, why = next(c for c in values if c.name == name), "as asked"
+                chosen, why = next(c for c in values if c.name == name), "your answer"
         self._take(chosen, "value", why)
 
     # --- wide tables ----------------------------------------------------------------------------
@@ -484,7 +484,7 @@ class _Recognition:
         if not names:
             raise DataError("no column repeats, so no system has several replicates")
         name = self.ask("--system", "Which column names the systems?", names)
-        self._take(next(c for c in free if c.name == name), "system", "as asked")
+        self._take(next(c for c in free if c.name == name), "system", "your answer")
 
     def _find_names(self) -> None:
         first = self.columns[0]

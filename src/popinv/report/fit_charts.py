@@ -49,8 +49,8 @@ def _fits(fit: Goodness, chosen: np.ndarray, which: str) -> Chart:
     return Chart(
         f"fits-{which}",
         f"Individual fits: the {_COUNTS[count]}{which}",
-        f"By the root mean square of the individual residuals: {ends} standard deviations of the "
-        f"noise.{told}{drawn}",
+        f"By the root mean square of the individual residuals: {ends} noise standard "
+        f"deviations.{told}{drawn}",
         f"Observations, individual and population predictions of the systems with the {which} "
         f"individual fits: {', '.join(given.names[i] for i in chosen)}.",
         page_grid(fit.fits(chosen), min(COLUMNS, count), 70 + _ROW * rows, alike=True),

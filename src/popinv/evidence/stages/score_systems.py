@@ -21,7 +21,7 @@ from popinv.surrogate.artefact import surrogate_of
 
 # The error of the draws of a system does not cancel between two models.
 _FEWEST_DRAWS = 256
-_NOT_ASKED = "it was not asked for"
+_NOT_ASKED = "the configuration does not request it"
 # Coordinate with the names of the tested systems, if the file has any.
 _NAMES = ("system_id_heldout",)
 
