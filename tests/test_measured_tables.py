@@ -13,7 +13,7 @@ import pytest
 from stated_systems import stated_cells, use_cases
 
 from popinv.workflow.records import Record, content_of
-from popinv_papers.kit.claims import above, judged, judged_again, measured, write_claims
+from popinv_papers.kit.claims import Rows, above, judged_again, write_claims
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
@@ -154,7 +154,7 @@ def test_the_summary_of_the_efficiency_has_every_study():
 
 def results(folder: Path, metrics: dict, commit: str = "a" * 40) -> Path:
     """Return a folder of results with a test problem and a use, and their records."""
-    row = judged("reconstruction", "a", "reconstruction", "", 1.0, measured([1.0] * 5), above())
+    row = Rows("reconstruction", "reconstruction").row("a", 1.0, [1.0] * 5, above())
     for name, made in (
         ("downstream/mwgrad", "downstream/made/check_mwgrad.json"),
         ("soil/downstream/mwgrad", "soil/made/use_mwgrad.json"),

@@ -12,7 +12,7 @@ from test_show import words
 
 from popinv.cli.show import main, table
 from popinv.methods.registry import METHODS
-from popinv_papers.kit.claims import above, judged, measured, write_claims
+from popinv_papers.kit.claims import Rows, above, write_claims
 from popinv_papers.methods import PAPERS
 
 CHECKS = [check.name for paper in PAPERS for check in paper.checks]
@@ -55,7 +55,7 @@ def test_a_test_problem_is_shown_with_the_claims_that_hold(tmp_path, name):
     file = write(tmp_path / f"results/downstream/{name}/metrics.json", {"share_a": 0.5})
     assert words(table([file])).startswith(f"{name.replace('_', ' ')}: test problem")
     rows = [
-        judged("reconstruction", "a", "reconstruction", "", 1.0, measured([x] * 5), above(limit))
+        Rows("reconstruction", "reconstruction").row("a", 1.0, [x] * 5, above(limit))
         for x, limit in ((1.0, 0.0), (2.0, 0.0), (1.0, 3.0))
     ]
     write_claims(rows, file.parent / "claims.csv")
