@@ -7,9 +7,9 @@ With N observations y and M draws of the model,
     G_\# \mu(\alpha) * N(0, \Gamma(\gamma))\bigr) + h(\alpha) - \tfrac1N \log \pi(p), \qquad
     p = (\alpha, \gamma),
 
-with the prior pi (:mod:`popinv.inference.prior`), for which N J stands in the place of the negative
-log likelihood. The metric B weighs the directions, theta -> B^{-1/2} theta. Gamma enters twice: in the
-simulated noise and, as B, in the metric. The policies differ in their choice of B:
+with the prior pi (:mod:`popinv.inference.prior`). The metric B weighs the directions, theta ->
+B^{-1/2} theta. Gamma enters twice: in the simulated noise and, as B, in the metric. The policies
+differ in their choice of B:
 
 ``cut``
     B = Gamma(gamma), held fixed in the derivative;
@@ -36,6 +36,9 @@ The covariance of noise that grows with the signal is its mean over the signals 
 
 If observed systems have noise scales or missing entries, the model's draws take them over; see
 :mod:`popinv.inference.conditions`.
+
+The prior counts as if N J were the negative log likelihood. J weighs a system by its noise alone,
+and not by the variance over the systems, so that the prior counts less here than in a likelihood.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class Problem:
     replicates: int = 1
     union: Problem | None = None
     part: Part | None = None
-    stated_prior: StatedPrior = StatedPrior()
+    stated_prior: StatedPrior = field(default_factory=StatedPrior)
 
     def __post_init__(self) -> None:
         given = self.conditions

@@ -341,7 +341,7 @@ def _unfit(family: str, constraint: Constraint) -> str:
     low, high = constraint.ends
     if family == "beta" and not math.isfinite(high - low):
         return "beta is a prior of a correlation or a share"
-    positive = 0 <= low and math.isinf(high)
+    positive = low >= 0 and math.isinf(high)
     if family in ("lognormal", "half_normal", "half_student_t") and not positive:
         return f"{family} is a prior of a positive parameter"
     return ""
@@ -365,5 +365,7 @@ def _in_words(density: PriorDensity) -> str:
     family, settings = density.family, density.settings
     if isinstance(settings, float):
         return f"{_READ[family]} of scale {settings:g}"
-    numbers = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in dict(settings).items())
+    numbers = ", ".join(
+        f"{key.replace('_', ' ')} {value:.4g}" for key, value in dict(settings).items()
+    )
     return f"{_READ[family]} ({numbers})"

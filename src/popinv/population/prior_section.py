@@ -57,9 +57,7 @@ class PriorDensity(Section):
     half_normal: Positive | None = Field(
         default=None, description="Of a positive one: the scale of the normal density about 0."
     )
-    half_student_t: HalfStudentPrior | None = Field(
-        default=None, description="Of a positive one."
-    )
+    half_student_t: HalfStudentPrior | None = Field(default=None, description="Of a positive one.")
     beta: BetaPrior | None = Field(default=None, description="Of a correlation or a share.")
     lkj: Positive | None = Field(
         default=None,
