@@ -135,6 +135,7 @@ def prior_field(part: str, example: str) -> Any:
             "`correlations: {lkj: shape}` of a correlation matrix. `weak` in the place of a "
             "density takes its scale from `start`. null: no priors."
         ),
+        json_schema_extra={"x-type": "name or mapping of parameters to densities"},
     )
 
 
