@@ -39,7 +39,7 @@ from popinv.inference.prior import (
 from popinv.population.constraints import POSITIVE, REAL, Above, Constraint
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
-from popinv.population.prior_section import (
+from popinv.population.priors.section import (
     CORRELATIONS,
     WEAK,
     BetaPrior,

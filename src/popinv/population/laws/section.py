@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from popinv.forward.section import ForwardSection
-from popinv.population.prior_section import PriorKey, prior_field
+from popinv.population.priors.section import PriorKey, prior_field
 from popinv.sections.base import NAMED, ONE, ONE_OR_NAMED, NonNegative, Number, Positive, Section
 from popinv.sections.messages import ConfigProblem, name_problems, value_problems
 from popinv.sections.outside import Kind

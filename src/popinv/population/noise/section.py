@@ -15,7 +15,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from pydantic_core import PydanticCustomError
 
 from popinv.forward.section import ForwardSection
-from popinv.population.prior_section import PriorKey, prior_field
+from popinv.population.priors.section import PriorKey, prior_field
 from popinv.sections.base import ONE, ONE_OR_SEVERAL, SEVERAL, NotBoolean, Positive, Section, plain
 from popinv.sections.messages import ConfigProblem
 from popinv.sections.outside import Kind
