@@ -125,6 +125,24 @@ def test_the_distance_weighs_a_system_by_its_noise():
     assert abs(expected - data.mean()) > 0.02 * error
 
 
+def test_the_distance_takes_a_prior_beside_noise_of_any_covariance():
+    data = layout(60)
+    law = {
+        "kind": "normal",
+        "start": {"a": {"mean": 0.3, "standard_deviation": 0.5}},
+        "prior": {"a": {"mean": {"normal": {"mean": 0.5, "standard_deviation": 0.02}}}},
+    }
+    keys = {"estimator": "pseudo_likelihood", "progress": False}
+    distance = popinv.fit(data, simulate, law=law, noise="full", **keys).artefacts["distance"]
+    mean = distance["law"].values[0]
+    solved = np.linalg.solve(distance["noise_covariance"].values, np.ones(EACH))
+    weight = 60 * solved.sum()
+    at_data = data.mean(axis=0) @ solved / solved.sum()
+    expected = (weight * at_data + 0.5 / 0.02**2) / (weight + 1 / 0.02**2)
+    assert 0.55 < expected < 0.9
+    assert mean == pytest.approx(expected, abs=0.01)
+
+
 def test_the_effect_of_a_prior_falls_with_the_number_of_systems():
     shifts = []
     for count in (40, 160, 640):
