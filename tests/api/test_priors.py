@@ -114,15 +114,20 @@ def test_the_pseudo_likelihood_has_the_same_mode():
 
 
 def test_the_distance_weighs_a_system_by_its_noise():
-    data, result = layout(30), fitted(30, True, "distance")
+    data = layout(30, deviation=0.2)
+    prior = {"a": {"mean": {"normal": {"mean": 0.8, "standard_deviation": 0.03}}}}
+    result = fit(data, prior, estimator="distance")
     mean, _, noise = unconstrained(result)
     # N J is quadratic in the mean, with the precision of the noise of each system.
     weight = 30 * EACH / np.exp(2 * noise)
-    expected = (weight * data.mean() + 0.5 / 0.09) / (weight + 1 / 0.09)
-    error = np.sqrt(result.population["sampling_covariance"].values[0, 0])
-    assert mean == pytest.approx(expected, abs=0.05 * error)
-    # The descent's own average of steps is as exact without a prior.
-    assert abs(expected - data.mean()) > 0.02 * error
+    expected = (weight * data.mean() + 0.8 / 0.03**2) / (weight + 1 / 0.03**2)
+    assert 0.84 < expected < 0.95 < data.mean()
+    assert mean == pytest.approx(expected, abs=0.01)
+    # The standard error is A^{-1} B A^{-1}, with the prior in both A and B.
+    of_data = (weight / 30) ** 2 * np.sum((data.mean(axis=1) - mean) ** 2)
+    squares = of_data + 1 / 0.03**2
+    found = result.population["sampling_covariance"].values[0, 0]
+    assert found == pytest.approx(squares / (weight + 1 / 0.03**2) ** 2, rel=0.15)
 
 
 def test_the_distance_takes_a_prior_beside_noise_of_any_covariance():
@@ -130,7 +135,7 @@ def test_the_distance_takes_a_prior_beside_noise_of_any_covariance():
     law = {
         "kind": "normal",
         "start": {"a": {"mean": 0.3, "standard_deviation": 0.5}},
-        "prior": {"a": {"mean": {"normal": {"mean": 0.5, "standard_deviation": 0.02}}}},
+        "prior": {"a": {"mean": {"normal": {"mean": 0.5, "standard_deviation": 0.005}}}},
     }
     keys = {"estimator": "pseudo_likelihood", "progress": False}
     distance = popinv.fit(data, simulate, law=law, noise="full", **keys).artefacts["distance"]
@@ -138,9 +143,9 @@ def test_the_distance_takes_a_prior_beside_noise_of_any_covariance():
     solved = np.linalg.solve(distance["noise_covariance"].values, np.ones(EACH))
     weight = 60 * solved.sum()
     at_data = data.mean(axis=0) @ solved / solved.sum()
-    expected = (weight * at_data + 0.5 / 0.02**2) / (weight + 1 / 0.02**2)
-    assert 0.55 < expected < 0.9
-    assert mean == pytest.approx(expected, abs=0.01)
+    expected = (weight * at_data + 0.5 / 0.005**2) / (weight + 1 / 0.005**2)
+    assert 0.51 < expected < 0.6
+    assert mean == pytest.approx(expected, abs=0.003)
 
 
 def test_the_effect_of_a_prior_falls_with_the_number_of_systems():
