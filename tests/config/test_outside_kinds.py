@@ -59,6 +59,7 @@ def test_the_example_passes_the_checks_and_is_written_out_whole(study: dict[str,
     assert written["studies"]["mine"]["noise"] == {
         "kind": "my_noise:TwoLevels",
         "errors": None,
+        "prior": None,
         "change": 1.5,
         "start": {"early": 0.1, "late": 0.1},
     }
