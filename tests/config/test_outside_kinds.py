@@ -129,7 +129,7 @@ def test_a_kind_that_cannot_be_used_is_told(
             [
                 "studies.mine.noise.chang",
                 "Did you mean 'change'?",
-                "Allowed here: kind, errors, change",
+                "Allowed here: kind, errors, prior, change",
             ],
         ),
         (("noise", "change"), -1, ["studies.mine.noise.change", "greater than 0"]),
