@@ -290,28 +290,28 @@ def test_without_progress_nothing_is_printed(capsys):
 
 
 class PenalisedLaw(GaussianLaw):
-    """A normal law whose parameters are penalised."""
+    """A normal law with a standard normal prior on its parameters, perhaps without the first."""
 
-    weakest = 1.0
+    first = True
 
     @property
-    def precision(self) -> np.ndarray:
-        return np.linspace(self.weakest, 7.0, len(self.names))
+    def of_shape(self) -> np.ndarray:
+        return np.array([self.first, *[True] * (len(self.names) - 1)])
 
 
-@pytest.mark.parametrize("weakest", [0.0, 1.0])
-def test_the_penalty_of_a_law_is_added_for_each_system(weakest):
+@pytest.mark.parametrize("first", [False, True])
+def test_the_penalty_of_a_law_is_added_for_each_system(first):
     problem, alpha, gamma = curve_problem(count=60)
     state = begin(alpha, gamma, SMALL)
     free = step(deepcopy(state), problem, SMALL)[1]
     law = PenalisedLaw(["decay", "height"], [REAL, REAL])
-    law.weakest = weakest
+    law.first = first
     held = step(deepcopy(state), replace(problem, law=law), SMALL)[1]
     # Minus the logarithm of the prior, over the number of systems.
-    penalty = np.sum(law.precision * alpha**2) / (2 * 60)
+    penalty = np.sum(law.of_shape * alpha**2) / (2 * 60)
     assert held["loss"] - free["loss"] == pytest.approx(penalty, rel=1e-10)
     added = held["gradient"] - free["gradient"]
-    np.testing.assert_allclose(added[:4], law.precision * alpha / 60, rtol=1e-9)
+    np.testing.assert_allclose(added[:4], law.of_shape * alpha / 60, rtol=1e-9)
     np.testing.assert_array_equal(added[4:], 0.0)
 
 

@@ -27,6 +27,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "popinv"
 # Everything that an answer may have.
 WHOLE = replace(
     TRUE,
+    prior=("law k mean: normal (mean 0, standard deviation 1)", "noise amplitude: weak"),
     estimates=(
         estimate(
             *("law", "k_mean", -1.0, -1.2, None, -1.1),
@@ -95,6 +96,7 @@ def test_the_flat_table_has_every_number_of_the_record():
     assert numbers["simulator_misfit"] == "none seen"
     assert numbers["misfit_lag_1_large"] == 0.5
     assert numbers["boundary_k_mean"] == "zero"
+    assert numbers["prior"].endswith("standard deviation 1); noise amplitude: weak")
     assert numbers["noise_true_amplitude"] == 0.1
     # What is not known is left out.
     assert not {name for name, value in ANSWER.metrics().items() if value is None}

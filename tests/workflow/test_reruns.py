@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -34,6 +35,25 @@ def test_a_result_that_came_out_the_same_stops_the_rerun(tmp_path):
     solves.write_text("another hash")
     os.utime(solves, (later, later))
     assert in_words(sandbox.plan(config), "porous").startswith("from `observe_population` on")
+
+
+def test_a_prior_reruns_the_estimates_and_no_earlier_solves(tmp_path):
+    porous = copy.deepcopy(CONFIG["studies"]["porous"])
+    # Posterior intervals do not come from resamples.
+    porous["assessment"]["bootstrap"] = 0
+    config = {**CONFIG, "studies": {"porous": porous}}
+    sandbox = Sandbox(tmp_path, config)
+    sandbox.finish()
+    priors = {
+        "law": {"kind": "matern_field", "prior": {"length": {"half_normal": 0.5}}},
+        "noise": {**porous["noise"], "prior": "weak"},
+    }
+    for section, value in priors.items():
+        changed = copy.deepcopy(config)
+        changed["studies"]["porous"][section] = value
+        # The first round's solves and surrogate, and the observations, are kept.
+        told = in_words(sandbox.plan(changed), "porous")
+        assert told.startswith("from `update_population` on"), told
 
 
 def test_parsing_the_workflow_imports_nothing_heavy(tmp_path):

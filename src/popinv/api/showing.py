@@ -60,6 +60,11 @@ def _heading(result: Result) -> str:
         )
         if likelihood.error >= _EXACT:
             value += f" Its draws leave an error of {likelihood.error:.2g} in the log likelihood."
+    if result.answer.prior:
+        value += (
+            "\nWith priors: the estimates are the posterior mode, and the intervals posterior "
+            "intervals."
+        )
     return (
         f"{name}{sizes.systems} systems with {sizes.observations_each} observations each. "
         f"Estimator: {estimator}, through {through}.{value}"

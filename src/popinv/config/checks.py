@@ -92,6 +92,9 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProbl
         yield from _law_kind(forward, study["law"].get("kind"))
     if forward and noise:
         yield from _noise(forward, noise)
+    yield from _priors(forward, law, noise)
+    if sections.assessment:
+        yield from _resampled_priors(sections.assessment, law, noise)
     if isinstance(observations, SyntheticObservations):
         yield from _truth(forward, law, noise, observations)
         if descent and (descent.batch_size or 0) > observations.count:
@@ -151,6 +154,36 @@ def _law(forward: ForwardSection | None, law: LawSection) -> Iterator[ConfigProb
         yield problem.under("law")
 
 
+def _priors(
+    forward: ForwardSection | None, law: LawSection | None, noise: NoiseSection | None
+) -> Iterator[ConfigProblem]:
+    """Yield priors that do not fit, of a law and of a noise that fit the forward model."""
+    stated = [each for each in (law, noise) if each is not None and each.prior is not None]
+    if not stated or forward is None:
+        return
+    # The names and constraints of the parameters come from what computes, which takes a while.
+    from popinv.inference.stated_prior import prior_problems
+
+    if law and (law.prior is None or [*_law(forward, law)]):
+        law = None
+    if noise and (noise.prior is None or [*_noise(forward, noise)]):
+        noise = None
+    yield from prior_problems(forward, law, noise)
+
+
+def _resampled_priors(
+    assessment: Assessment, law: LawSection | None, noise: NoiseSection | None
+) -> Iterator[ConfigProblem]:
+    """Yield intervals by resamples of the systems, which do not hold the spread of a prior."""
+    stated = [each for each in (law, noise) if each is not None and each.prior is not None]
+    if assessment.bootstrap and stated:
+        yield ConfigProblem(
+            ("assessment", "bootstrap"),
+            f"got {assessment.bootstrap}, but with priors the intervals are posterior intervals, "
+            "which resamples of the systems do not give; set it to 0.",
+        )
+
+
 def _law_kind(forward: ForwardSection, kind: Any) -> Iterator[ConfigProblem]:
     """Yield a problem if an invalid law section names the law of another field."""
     named = sections_by_kind(Law).get(f"{kind}")
@@ -196,6 +229,9 @@ def _truth(
     truth = observations.truth
     for problem in law.value_problems(truth.law, forward) if law else ():
         yield problem.under(*at, "law")
+    if truth.noise_model and truth.noise_model.prior is not None:
+        text = "the truth has no prior; state it as 'noise.prior'."
+        yield ConfigProblem((*at, "noise_model", "prior"), text)
     if forward and truth.noise_model:
         for problem in truth.noise_model.problems(forward):
             yield problem.under(*at, "noise_model")

@@ -348,6 +348,8 @@ def _default(node: _Schema, required: bool, root: _Schema) -> str:
 
 def _type(node: _Schema, root: _Schema) -> str:
     node = _resolved(node, root)
+    if "x-type" in node:
+        return str(node["x-type"])
     for union in ("anyOf", "oneOf"):
         if union in node:
             names = [_type(member, root) for member in node[union]]

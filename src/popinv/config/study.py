@@ -170,8 +170,17 @@ class Study(Section):
         The spread of the first design plays no part in the truth. It is the same here for all
         studies, so that a change of it draws no new population.
         """
-        law: LawSection = self.law.replace(start=self.synthetic().truth.law, spread=0.0)
+        true = self.synthetic().truth.law
+        law: LawSection = self.law.replace(start=true, spread=0.0, prior=None)
         return law
+
+    def law_without_prior(self) -> LawSection:
+        """Return the law for what no prior affects, so that a change of the prior leaves it."""
+        return self.law.model_copy(update={"prior": None})
+
+    def noise_without_prior(self) -> NoiseSection:
+        """Return the noise for what no prior affects."""
+        return self.noise.model_copy(update={"prior": None})
 
     def true_noise(self) -> NoiseSection:
         """Return the noise family with which a synthetic study is observed."""

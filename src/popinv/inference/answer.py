@@ -272,8 +272,8 @@ def _agreement(
     extra = sum(
         each["covariance"].values - each["sampling_covariance"].values for each in (one, two)
     )
-    # A prior draws the coefficients of two estimates differently.
-    penalised = np.flatnonzero(problem.precision).tolist()
+    # A prior draws the parameters of two estimates differently.
+    penalised = np.flatnonzero(problem.prior.entries).tolist()
     errors, wider = (np.sqrt(np.diag(each["covariance"].values)) for each in (one, two))
     # A difference from a much less precise estimate carries no information.
     vague = np.flatnonzero(~(wider <= _VAGUE * errors)).tolist()

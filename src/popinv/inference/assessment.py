@@ -134,6 +134,7 @@ def assess(
             int(np.sum(check["solver_calls"].values[:-1] > 0)),
         ),
         weakest=_weakest(population),
+        prior=problem.stated_prior.words,
     )
 
 

@@ -16,6 +16,7 @@ from popinv.inference.conditions import (
     observations_at_places,
 )
 from popinv.inference.problem import Problem, replicated_simulator
+from popinv.inference.stated_prior import stated_prior
 from popinv.population.laws.section import law_spread, law_values
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
@@ -83,6 +84,7 @@ def descent_problem(
         stage=stage,
         conditions=conditions,
         replicates=replicates,
+        stated_prior=stated_prior(model.law, model.noise, law, noise_model),
     )
     return at_own_places(union, surrogate)
 

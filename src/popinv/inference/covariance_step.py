@@ -48,6 +48,7 @@ from scipy.linalg import cho_solve, cholesky
 
 from popinv.errors import ConfigError
 from popinv.forward.tangents import each_tangent
+from popinv.inference.prior import nonnegative
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
 from popinv.inference.trust_region import longest_steps
@@ -155,6 +156,9 @@ def curvature_factor(
     matrix[d_alpha:, d_alpha:] += _weight(problem) * _shrinkage_curvature(noise, factor.numpy())
     if settings.regularisation:
         matrix[:d_alpha, :d_alpha] += np.eye(d_alpha) / settings.regularisation**2
+    if d_alpha and (stated := problem.prior.stated):
+        of_prior = nonnegative(stated.curvature(p.numpy()))
+        matrix[:d_alpha, :d_alpha] += of_prior[:d_alpha, :d_alpha] / len(problem.data)
     diagonal = np.diag(matrix)
     return cholesky(matrix + np.diag(_DAMPING * diagonal + 1e-12 * diagonal.max()), lower=True)
 

@@ -4,10 +4,12 @@ With N observations y and M draws of the model,
 
 .. math::
     J(p; B) = \tfrac{d_y}{2}\, SW^2_{2,B}\bigl(\nu_N,\;
-    G_\# \mu(\alpha) * N(0, \Gamma(\gamma))\bigr) + h(\alpha), \qquad p = (\alpha, \gamma),
+    G_\# \mu(\alpha) * N(0, \Gamma(\gamma))\bigr) + h(\alpha) - \tfrac1N \log \pi(p), \qquad
+    p = (\alpha, \gamma),
 
-where the metric B weighs the directions, theta -> B^{-1/2} theta. Gamma enters twice: in the
-simulated noise and, as B, in the metric. The policies differ in their choice of B:
+with the prior pi (:mod:`popinv.inference.prior`). The metric B weighs the directions, theta ->
+B^{-1/2} theta. Gamma enters twice: in the simulated noise and, as B, in the metric. The policies
+differ in their choice of B:
 
 ``cut``
     B = Gamma(gamma), held fixed in the derivative;
@@ -34,6 +36,9 @@ The covariance of noise that grows with the signal is its mean over the signals 
 
 If observed systems have noise scales or missing entries, the model's draws take them over; see
 :mod:`popinv.inference.conditions`.
+
+The prior counts as if N J were the negative log likelihood. J weighs a system by its noise alone,
+and not by the variance over the systems, so that the prior counts less here than in a likelihood.
 """
 
 from __future__ import annotations
@@ -56,6 +61,7 @@ from popinv.inference.covariance_step import (
     moves_full_covariance,
 )
 from popinv.inference.curvature import gauss_newton_matrix
+from popinv.inference.prior import nonnegative
 from popinv.inference.problem import DescentState, Problem
 from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.inference.stated_values import in_words
@@ -169,9 +175,8 @@ def step(
     if settings.regularisation:
         alpha, start = p[: problem.d_alpha], torch.from_numpy(state.start[: problem.d_alpha])
         loss = loss + ((alpha - start) ** 2).sum() / (2 * settings.regularisation**2)
-    if problem.penalised:
-        alpha, precision = p[: problem.d_alpha], torch.from_numpy(problem.law.precision)
-        loss = loss + (precision * alpha**2).sum() / (2 * len(problem.data))
+    if problem.prior:
+        loss = loss - problem.prior.log_density(p) / len(problem.data)
     (gradient,) = torch.autograd.grad(loss, p)
     if not (torch.isfinite(loss) and torch.isfinite(gradient).all()):
         raise DivergenceError(
@@ -255,8 +260,10 @@ def _move(
         if settings.regularisation:
             prior = np.arange(len(gradient)) < problem.d_alpha
             matrix += np.diag(prior[free] / settings.regularisation**2)
-        if problem.penalised:
-            matrix += np.diag(problem.precision[known] / len(problem.data))
+        if problem.prior:
+            rows = np.flatnonzero(known)
+            own = nonnegative(problem.prior.curvature(state.parameters))
+            matrix += own[np.ix_(rows, rows)] / len(problem.data)
         # With a unit diagonal the damping is the same in any unit. A parameter that does not affect
         # the sample has a diagonal of zero.
         root = np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))

@@ -175,8 +175,8 @@ def distance_influence(problem: Problem, p: np.ndarray) -> DistanceInfluence:
     flat_1, flat_2 = (m.reshape(len(p), -1) for m in (means_1, means_2))
     product = d_y * flat_1 @ flat_2.T / flat_1.shape[1]
     matrix = (product + product.T) / 2
-    if problem.penalised:
-        matrix += np.diag(problem.precision / len(problem.data))
+    if problem.prior:
+        matrix += problem.prior.curvature(p) / len(problem.data)
     inverse = restricted_inverse(matrix, problem.free)
     return DistanceInfluence(u, edges, integrals, means[:, :, [0, -1]], matrix, inverse)
 

@@ -19,6 +19,7 @@ from popinv.errors import DivergenceError
 from popinv.inference.descent import Descent, learning_rate, run
 from popinv.inference.distance_influence import DistanceInfluence, distance_influence
 from popinv.inference.estimate import Estimate
+from popinv.inference.prior import square_root
 from popinv.inference.problem import DescentState, Problem, begin
 from popinv.inference.settings import DescentSettings
 from popinv.seeds import generator
@@ -260,9 +261,10 @@ class _Legs:
         else:
             each = influence.of_rows(problem.data) / len(problem.data)
             covariance = each.T @ each
-            if problem.penalised:
+            if problem.prior:
                 # See `Estimate`.
-                root = influence.inverse * np.sqrt(problem.precision) / len(problem.data)
+                of_prior = square_root(problem.prior.curvature(p))
+                root = influence.inverse @ of_prior / len(problem.data)
                 covariance = covariance + root @ root.T
             errors = np.sqrt(np.diag(covariance))
             arrival = judge_arrival(state, settings, influence, errors, problem.free)

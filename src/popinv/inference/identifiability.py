@@ -21,7 +21,7 @@ it.
 
 The scale of a logarithm is its spread in the first design. The scale of a location is the change
 that moves the mean observation by one standard deviation (root mean square over observations), so
-units do not matter. The prior of a law's coefficients counts as information.
+units do not matter. The curvature of the prior counts as information.
 
 D comes from draws, and their errors would appear as information, which grows with the number of
 moments. D is therefore computed twice from independent draws, as D_1 and D_2, and ``D^T D`` is
@@ -44,11 +44,12 @@ from popinv.inference.moments import (
     reference_moments,
     signal_derivatives,
 )
+from popinv.inference.prior import Prior, nonnegative
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 
-# Scale of an entry of the law with a prior, in standard deviations of the prior.
+# Scale of a coefficient of a law of no prescribed shape, in standard deviations of its prior.
 _PRIOR_SCALE = 2.0
 # A singular value below this, in standard errors over the whole scale, gives a warning.
 _LEAST_MOVEMENT = 1.0
@@ -179,11 +180,13 @@ def identifiability(
         The information of the likelihood, if the likelihood gives the answer. It replaces the
         information of the moments, and the scores replace the moments.
     """
+    p = np.concatenate([alpha, gamma])
     if information is not None:
-        return _of_information(problem, information, _BY_LIKELIHOOD)
+        # This information has the curvature of the prior.
+        return _of_information(problem, information, _BY_LIKELIHOOD, problem.prior.own, p)
     problem = problem.of_moments
     if problem.known.width or problem.noise.varies:
-        return _of_known(problem, alpha, gamma)
+        return _of_known(problem, alpha, gamma, p)
     width = problem.law.d_omega
     pairs = max(samples // 4, 2 * width)
     halves = [
@@ -202,38 +205,57 @@ def identifiability(
         scale = _scale(problem, (one + two)[: problem.data.shape[1]] / 2)[free]
         count = len(problem.data)
         product = count * (one[:, free] * scale).T @ (two[:, free] * scale)
-    return _of_product(problem, (product + product.T) / 2, scale, _BY)
+    product = (product + product.T) / 2
+    return _of_product(problem, product, scale, _BY, _curvature(problem, problem.prior, p))
 
 
-def _of_known(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> Identifiability:
+def _of_known(
+    problem: Problem, alpha: np.ndarray, gamma: np.ndarray, p: np.ndarray
+) -> Identifiability:
     law, noise = torch.from_numpy(np.array(alpha)), torch.from_numpy(np.array(gamma))
     with fixed_threads(), torch.no_grad():
         moments = moments_of_systems(problem, law, noise, matched_draws(problem))
         information = evaluate(problem, moments).information
         information = information + noise_penalty(problem, noise).curvature
-    return _of_information(problem, information, _BY_KNOWN)
+    of_law = problem.prior.among(np.arange(len(p)) < problem.d_alpha)
+    return _of_information(problem, information, _BY_KNOWN, of_law, p)
 
 
-def _of_information(problem: Problem, information: np.ndarray, by: str) -> Identifiability:
+def _curvature(problem: Problem, prior: Prior, p: np.ndarray) -> np.ndarray | None:
+    """Return the curvature of a prior in the free parameters, or None if there is no prior."""
+    if not prior:
+        return None
+    rows = np.flatnonzero(problem.free)
+    return nonnegative(prior.curvature(p))[np.ix_(rows, rows)]
+
+
+def _of_information(
+    problem: Problem, information: np.ndarray, by: str, prior: Prior, p: np.ndarray
+) -> Identifiability:
+    """Return the prediction for an information that lacks the curvature of a prior at p."""
     free, seen = problem.free, int(problem.conditions.present.sum())
     # Each parameter's change of an observation, in standard deviations of the observation, as a
     # root mean square over the observations of all systems.
     moved = np.sqrt(np.maximum(np.diag(information), 0.0) / seen)[None]
     scale = _scale(problem, moved)[free]
     product = information[np.ix_(free, free)] * np.outer(scale, scale)
-    return _of_product(problem, product, scale, by)
+    return _of_product(problem, product, scale, by, _curvature(problem, prior, p))
 
 
 def _of_product(
-    problem: Problem, product: np.ndarray, scale: np.ndarray, by: str
+    problem: Problem,
+    product: np.ndarray,
+    scale: np.ndarray,
+    by: str,
+    prior: np.ndarray | None,
 ) -> Identifiability:
     """Return the prediction for the information of the free parameters in units of their scale."""
     free = problem.free
-    if problem.penalised:
+    if prior is not None:
         # Noise of the draws may leave negative information.
         values, vectors = np.linalg.eigh(product)
         product = (vectors * np.maximum(values, 0.0)) @ vectors.T
-        product = product + np.diag(problem.precision[free] * scale**2)
+        product = product + prior * np.outer(scale, scale)
     values, vectors = np.linalg.eigh(product)
     floor = max(values[-1], 1.0) * 1e-14
     variances = (vectors**2) @ (1 / np.maximum(values, floor))
@@ -260,6 +282,5 @@ def _scale(problem: Problem, of_mean: np.ndarray) -> np.ndarray:
     moved = np.sqrt((of_mean**2).mean(axis=0))
     natural = 1 / np.maximum(moved, np.finfo(float).tiny)
     scale = np.where(problem.logarithmic | (moved == 0), problem.scale, natural)
-    prior = problem.precision > 0
-    scale[prior] = _PRIOR_SCALE / np.sqrt(problem.precision[prior])
+    scale[problem.prior.own.entries] = _PRIOR_SCALE
     return scale

@@ -227,7 +227,7 @@ class _Path:
     ) -> Polished:
         """Return the estimates with the likelihood's estimate added."""
         pseudo_likelihood, problem = polished.pseudo_likelihood, self.problem
-        draws = self.settings.draws * (_TIMES_OF_COEFFICIENTS if problem.penalised else 1)
+        draws = self.settings.draws * (_TIMES_OF_COEFFICIENTS if problem.law.of_shape.any() else 1)
         settings = MarginalSettings(draws=draws)
         start, through = self.start(pseudo_likelihood, inside), self.simulator
         solved = self.solved(likelihood_solves(problem, settings.draws), with_derivatives=True)

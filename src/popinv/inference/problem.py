@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.division import Part, systems_of_rank
+from popinv.inference.prior import Prior, StatedPrior
 from popinv.inference.settings import DescentSettings
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
@@ -95,6 +97,8 @@ class Problem:
     part : Part, optional
         What is known of all systems, if the data belong to a rank's own systems; see
         :meth:`divided`.
+    stated_prior : StatedPrior
+        The priors that the study states, in addition to the law's own.
     """
 
     data: Rows
@@ -111,6 +115,7 @@ class Problem:
     replicates: int = 1
     union: Problem | None = None
     part: Part | None = None
+    stated_prior: StatedPrior = field(default_factory=StatedPrior)
 
     def __post_init__(self) -> None:
         given = self.conditions
@@ -187,15 +192,10 @@ class Problem:
         """Boolean mask (n_p,) of the entries of p without unit, such as logarithms."""
         return np.array([*self.law.unitless, *[True] * len(self.noise.names)])
 
-    @property
-    def precision(self) -> np.ndarray:
-        """Weights (n_p,) of the law's penalty ``sum(precision p**2) / 2``; zero for the noise."""
-        return np.concatenate([self.law.precision, np.zeros(len(self.noise.names))])
-
-    @property
-    def penalised(self) -> bool:
-        """Whether the law has a penalty."""
-        return bool(self.law.precision.any())
+    @cached_property
+    def prior(self) -> Prior:
+        """The prior of law and noise."""
+        return Prior.of(self.law, self.noise, self.stated_prior)
 
     def split(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return alpha and gamma of p."""

@@ -19,7 +19,7 @@ from popinv.population.laws.base import Law
 
 def stated_entries(law: Law) -> np.ndarray:
     """Return the mask (d_alpha,) of the entries that have a meaning of their own."""
-    return law.precision == 0 if law.summarised else np.ones(len(law.names), dtype=bool)
+    return ~law.of_shape if law.summarised else np.ones(len(law.names), dtype=bool)
 
 
 def read_names(law: Law) -> tuple[str, ...]:

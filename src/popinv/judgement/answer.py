@@ -396,6 +396,8 @@ class StudyAnswer:
         Determined combinations of parameters that the data do not determine.
     features : tuple of FeatureTest
         The tests behind ``tests``.
+    prior : tuple of str
+        The priors that the study states, each in words.
     """
 
     sizes: ObservedSizes
@@ -415,6 +417,7 @@ class StudyAnswer:
     tests: tuple[PartTest, ...] = ()
     features: tuple[FeatureTest, ...] = ()
     heldout: HeldOutDistance | None = None
+    prior: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> tuple[RecoveredParameter, ...]:
@@ -443,6 +446,7 @@ class StudyAnswer:
         numbers: dict[str, float | int | str | None] = {
             "systems": self.sizes.systems,
             "observations_per_system": self.sizes.observations,
+            "prior": "; ".join(self.prior) or None,
         }
         for each in self.estimates:
             key = _key(each)

@@ -80,6 +80,7 @@ def judgements(
         _efficiency(answer),
         _standard_errors(answer),
         _likelihood(answer),
+        _prior(answer),
         _boundaries(answer),
         _specification(answer),
         _heldout(answer),
@@ -421,14 +422,34 @@ def _likelihood(answer: StudyAnswer) -> Iterator[Judgement]:
     if found is None or found.error is None:
         return
     value, criteria = found.value, f"AIC {found.aic:.2f}, BIC {found.bic:.2f}"
+    where, meaning = "its maximum", ""
+    if answer.prior:
+        where = "the posterior mode, without the density of the prior,"
+        meaning = " AIC and BIC count all parameters, as if there were no prior."
     exact = "" if found.error < _EXACT else f" (error of its draws {found.error:.2g})"
     yield Judgement(
         "Log likelihood",
         "neutral",
         f"{value:.2f}; {criteria}",
-        f"The log likelihood at its maximum is {value:.2f}{exact}. {criteria}.",
+        f"The log likelihood at {where} is {value:.2f}{exact}. {criteria}.",
         "Models of the same observations are compared by AIC or BIC: the smaller, the better. BIC "
-        "counts the systems as the independent observations.",
+        f"counts the systems as the independent observations.{meaning}",
+    )
+
+
+def _prior(answer: StudyAnswer) -> Iterator[Judgement]:
+    """Yield the priors that the study states, and what they make of the answer."""
+    if not answer.prior:
+        return
+    count = len(answer.prior)
+    yield Judgement(
+        "Prior",
+        "neutral",
+        f"{count} stated prior{'s' if count > 1 else ''}",
+        "The answer is the posterior mode, and its intervals are posterior intervals, with these "
+        f"priors: {'; '.join(answer.prior)}.",
+        "A prior adds its curvature to the information of the data. Its effect falls as 1 / N with "
+        "the number N of systems. An answer that a prior moves by much rests on the prior.",
     )
 
 

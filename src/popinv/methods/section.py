@@ -55,6 +55,8 @@ class MethodSection(Section):
     """The reason why the method does not take noise of kind `full`, if it does not."""
     unrestricted_up_to: ClassVar[int] = 0
     """Number of observations up to which the method takes noise of kind `full`."""
+    stated_prior: ClassVar[str] = ""
+    """The reason why the method takes no study with priors, if it does not."""
     special_systems: ClassVar[str] = ""
     """The reason why the method takes no known quantities, replicates, limits, or varying noise."""
     trains_network: ClassVar[bool] = False
@@ -66,6 +68,13 @@ class MethodSection(Section):
 
     def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
         """Yield each conflict with another section of the study."""
+        for part, section in (("law", study.law), ("noise", study.noise)):
+            if self.stated_prior and section is not None and section.prior is not None:
+                yield ConfigProblem(
+                    (),
+                    f"requested, but '{part}.prior' states priors, and {self.stated_prior}; leave "
+                    "one of the two out.",
+                )
         if not (self.unrestricted_noise and study.noise and study.noise.unrestricted):
             return
         most = self.unrestricted_up_to

@@ -20,6 +20,7 @@ determines which values have no unit, which are logarithms, and both directions 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +29,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 from scipy.special import expit, logit
+
+from popinv.population.correlation_matrix import CorrelationMatrix
 
 Numbers = TypeVar("Numbers", np.ndarray, torch.Tensor)
 
@@ -57,6 +60,11 @@ class Constraint:
     scale: ClassVar[str] = ""
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """The ends of the interval."""
+        return -math.inf, math.inf
+
+    @property
     def domain(self) -> str:
         """The condition on a number, in words."""
         return "be a number"
@@ -82,6 +90,10 @@ class _Positive(Constraint):
     scale = "log"
 
     @property
+    def ends(self) -> tuple[float, float]:
+        return 0.0, math.inf
+
+    @property
     def domain(self) -> str:
         return "be positive"
 
@@ -104,6 +116,11 @@ class Above(Constraint):
 
     low: float
     scale: ClassVar[str] = "log"
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Low and infinity."""
+        return self.low, math.inf
 
     @property
     def domain(self) -> str:
@@ -136,6 +153,11 @@ class Interval(Constraint):
     scale: ClassVar[str] = "logit"
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """Low and high."""
+        return self.low, self.high
+
+    @property
     def domain(self) -> str:
         """The condition on a number, in words."""
         return f"lie between {self.low:g} and {self.high:g}, both left out"
@@ -161,6 +183,10 @@ class Interval(Constraint):
 
 class _Correlation(Constraint):
     scale = "atanh"
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        return -1.0, 1.0
 
     @property
     def domain(self) -> str:
@@ -222,6 +248,14 @@ class Parameterised:
     """
 
     names: tuple[str, ...]
+
+    @property
+    def matrices(self) -> tuple[CorrelationMatrix, ...]:
+        """The parameters that are coordinates of a correlation matrix, matrix by matrix.
+
+        All other natural values are t(u), entry by entry.
+        """
+        return ()
 
     @cached_property
     def constraints(self) -> tuple[Constraint, ...]:

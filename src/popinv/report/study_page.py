@@ -99,7 +99,7 @@ def charts_of(
     layout, y = arrangement(observations), observations["y"].attrs
     names = [str(name) for name in check["parameter"].values]
     estimates = [loaded[f"estimate_{r}"] for r in range(check.sizes["round_number"] - 1)]
-    hidden = whole.precision > 0 if whole.law.summarised else None
+    hidden = whole.prior.own.entries if whole.law.summarised else None
     fit = goodness_of_fit(problem, loaded)
     predicted = None
     if np.ptp(shown.known.columns, axis=0).any():

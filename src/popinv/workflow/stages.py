@@ -186,6 +186,10 @@ _TRUE_LAW: Mapping[str, Of] = {
     "observations": _of(Study.known_distributions),
 }
 
+# What draws, solves, observes or trains needs no prior.
+_LAW: Mapping[str, Of] = {"law": _of(Study.law_without_prior)}
+_LAW_AND_NOISE_ALONE: Mapping[str, Of] = {**_LAW, "noise": _of(Study.noise_without_prior)}
+
 _OF_CHUNK: Mapping[str, Of] = {
     "chunk_size": _of(lambda study: study.active_learning.chunk_size),
     "simulator": _of(Study.simulator_hash),
@@ -224,6 +228,7 @@ STAGES: Mapping[str, Stage] = {
         wildcards=("round",),
         returns=("proposals",),
         sections=("forward", "law"),
+        instead=_LAW,
         uses=("law",),
         late=_chooses,
         options={
@@ -275,6 +280,7 @@ STAGES: Mapping[str, Stage] = {
     ),
     "simulate_observations": Stage(
         sections=("forward", "law", "noise", "observations"),
+        instead=_LAW_AND_NOISE_ALONE,
         uses=("law", "true_noise", "solver"),
         late=_of(lambda study: False),
         options={
@@ -294,6 +300,7 @@ STAGES: Mapping[str, Stage] = {
         part="population",
         returns=("observations", "truth"),
         sections=("forward", "law", "noise", "observations"),
+        instead=_LAW_AND_NOISE_ALONE,
         uses=("law", "true_noise"),
         jobs=_in_parts(_synthetic),
         step="Observations",
@@ -302,6 +309,7 @@ STAGES: Mapping[str, Stage] = {
         part="population",
         returns=("observations",),
         sections=("forward", "law", "noise", "observations"),
+        instead=_LAW_AND_NOISE_ALONE,
         uses=("forward",),
         jobs=lambda study: int(not study.is_synthetic()),
         step="Observations",
@@ -327,6 +335,7 @@ STAGES: Mapping[str, Stage] = {
         wildcards=("round",),
         returns=("surrogate",),
         sections=("forward", "law", "surrogate"),
+        instead=_LAW,
         uses=("law",),
         options={"recency_decay": _of(_decay), "round_number": _number("round")},
         recorded=("recency_decay",),
@@ -412,6 +421,7 @@ STAGES: Mapping[str, Stage] = {
         part="inference",
         returns=("sampling_error",),
         sections=("forward", "law"),
+        instead=_LAW,
         uses=("solver", "law"),
         options={
             "repeats": _of(lambda study: study.assessment.repeats),
@@ -502,6 +512,7 @@ STAGES: Mapping[str, Stage] = {
         wildcards=("solves",),
         returns=("surrogate",),
         sections=("forward", "law", "surrogate"),
+        instead=_LAW,
         uses=("law",),
         options={"solver_calls": _number("solves")},
     ),

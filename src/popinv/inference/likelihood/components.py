@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from popinv.inference.prior import StatedPrior
 from popinv.inference.problem import Problem
 
 
@@ -50,7 +51,16 @@ class Split:
             # The natural size of a change of the component's parameters.
             size = np.abs(each) @ problem.scale[: problem.d_alpha]
             scale = np.concatenate([size, problem.scale[problem.d_alpha :]])
-            problems.append(replace(problem, law=law.component, scale=scale, fixed=()))
+            problems.append(
+                replace(
+                    problem,
+                    law=law.component,
+                    scale=scale,
+                    fixed=(),
+                    # The prior belongs to the mixture, whose likelihood is the sum.
+                    stated_prior=StatedPrior(),
+                )
+            )
         return cls(problems, log_weights, of_weights.numpy(), alphas, of_alpha.numpy())
 
     @property

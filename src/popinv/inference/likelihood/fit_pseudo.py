@@ -259,7 +259,7 @@ def _estimate(
 ) -> Estimate:
     evaluation = _evaluated(problem, slopes, state.point.p, omega)
     penalty = penalty_at(problem, state.point.p)
-    bread = restricted_inverse(evaluation.information + penalty.curvature, problem.free)
+    bread = restricted_inverse(evaluation.information + penalty.observed, problem.free)
     influence = mapped(lambda scores: scores @ bread, evaluation.scores)
     # The penalty sets the uncertainty of the entries that it determines; see `Estimate`.
     of_penalty = bread @ penalty.curvature @ bread

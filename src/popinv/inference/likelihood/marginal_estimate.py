@@ -282,14 +282,14 @@ def estimate_at(
         The curvature of ``curved`` at the end, if it is known.
     """
     evaluation, free = Evaluation(**state.point.memory), problem.free
-    of_penalty = penalty_at(problem, state.point.p).curvature
+    penalty = penalty_at(problem, state.point.p)
     squares = squares_of(problem, evaluation)
-    with_penalty = squares + of_penalty
+    with_penalty = squares + penalty.curvature
     information = with_penalty
     if curved is not None and curvature is None:
         curvature = curvature_at(problem, curved, state.point, evaluation, squares)
     if curvature is not None:
-        information = curvature + of_penalty
+        information = curvature + penalty.observed
     errors = _Errors.of(information, with_penalty, with_penalty, free)
     ends: dict[int, Ends] = {}
     if profiled is not None and state.arrived:

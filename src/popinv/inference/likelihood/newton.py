@@ -62,9 +62,10 @@ def observed_information(
     """Return the observed information at a point, made positive, and the curvature in it."""
     evaluation = Evaluation(**point.memory)
     squares = squares_of(problem, evaluation)
-    penalty = penalty_at(problem, point.p).curvature
+    penalty = penalty_at(problem, point.p)
     curvature = curvature_at(problem, curved, point, evaluation, squares)
-    return _positive(penalty + curvature, squares + penalty, problem.free), curvature
+    known = _positive(penalty.observed + curvature, squares + penalty.curvature, problem.free)
+    return known, curvature
 
 
 def newton(

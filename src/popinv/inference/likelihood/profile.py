@@ -78,7 +78,7 @@ def ill_determined(problem: Problem, *covariances: np.ndarray) -> np.ndarray:
     Their logarithm has a large standard error in one of the covariances (n_p, n_p).
     """
     errors = np.sqrt(np.max([np.diag(each) for each in covariances], axis=0))
-    of_law = problem.law.correlations | problem.law.shares | (problem.law.precision > 0)
+    of_law = problem.law.correlations | problem.law.shares | problem.law.of_shape
     bounded = np.concatenate([of_law, problem.noise.correlations])
     positive = problem.logarithmic & ~bounded
     return problem.free & positive & ~(errors < ILL_DETERMINED)

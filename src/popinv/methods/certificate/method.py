@@ -27,6 +27,7 @@ class Certificate(MethodSection):
         "The method needs held-out systems, which a file of at least 200 systems has. It takes "
         "noise of kind `full` of up to 10 observations."
     )
+    stated_prior: ClassVar[str] = "its bounds hold for the likelihood alone"
     unrestricted_noise: ClassVar[str] = "has too many parameters for a step from a reference"
     unrestricted_up_to: ClassVar[int] = 10
 

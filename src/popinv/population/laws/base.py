@@ -51,8 +51,7 @@ class Law(Parameterised, ABC):
         mode. All entries of z must have a density.
     summarised : bool
         True if entries of alpha have no meaning of their own. Results then state moments,
-        quantiles and correlations of the law in place of the entries that
-        :attr:`precision` penalises.
+        quantiles and correlations of the law in place of :attr:`of_shape`.
     joint : bool
         True if entries of z may depend on each other, so that pairs of them are shown.
     parameters : tuple of str
@@ -120,13 +119,13 @@ class Law(Parameterised, ABC):
         return columns_bounded(self.transforms, x)
 
     @property
-    def precision(self) -> np.ndarray:
-        """Weights (d_alpha,) of a penalty ``sum(precision alpha**2) / 2`` on the log likelihood.
+    def of_shape(self) -> np.ndarray:
+        """Boolean mask (d_alpha,): which entries of alpha are coefficients of a shape.
 
-        The penalty is the one of a normal prior with this precision about zero. Most laws have zero
-        weights.
+        They have no meaning of their own, and the law gives each a standard normal prior
+        (:mod:`popinv.inference.prior`). Most laws have none.
         """
-        return np.zeros(len(self.names))
+        return np.zeros(len(self.names), dtype=bool)
 
     @property
     def medians(self) -> Mapping[int, int]:

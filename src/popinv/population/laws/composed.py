@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from popinv.population.constraints import REAL, Constraint
+from popinv.population.correlation_matrix import CorrelationMatrix
 from popinv.population.laws.base import Law
 from popinv.population.laws.parameters import coefficient_names
 
@@ -66,9 +67,14 @@ class WrappedLaw(Law):
         return np.append(self.law.unitless, super().unitless[self._within :])
 
     @property
-    def precision(self) -> np.ndarray:
-        """Weights (d_alpha,): the weights of the law within, then zeros."""
-        return np.append(self.law.precision, np.zeros(self._added))
+    def of_shape(self) -> np.ndarray:
+        """Boolean mask (d_alpha,) of the law within; none of the wrapper's own entries."""
+        return np.append(self.law.of_shape, np.zeros(self._added, dtype=bool))
+
+    @property
+    def matrices(self) -> tuple[CorrelationMatrix, ...]:
+        """The matrices of the law within."""
+        return self.law.matrices
 
     @property
     def medians(self) -> Mapping[int, int]:
@@ -205,6 +211,17 @@ class ProductLaw(Law):
         second = self._second.medians.items()
         joined = {self._entries + entry: self._cut + i for entry, i in second}
         return {**self._first.medians, **joined}
+
+    @property
+    def of_shape(self) -> np.ndarray:
+        """The masks of the two laws, joined."""
+        return np.concatenate([self._first.of_shape, self._second.of_shape])
+
+    @property
+    def matrices(self) -> tuple[CorrelationMatrix, ...]:
+        """The matrices of the two laws, joined."""
+        second = (each.after(self._entries) for each in self._second.matrices)
+        return (*self._first.matrices, *second)
 
     @property
     def varying(self) -> np.ndarray:

@@ -115,9 +115,9 @@ class FreeFormLaw(Law):
         self.constraints = (*(REAL,) * d, *(POSITIVE,) * d, *(REAL,) * free)
 
     @property
-    def precision(self) -> np.ndarray:
-        """One for the coefficients, zero for means and standard deviations."""
-        return (np.arange(len(self.names)) >= 2 * self.d_z).astype(float)
+    def of_shape(self) -> np.ndarray:
+        """True for the coefficients, but for means and standard deviations."""
+        return np.arange(len(self.names)) >= 2 * self.d_z
 
     @property
     def unitless(self) -> np.ndarray:
@@ -167,7 +167,7 @@ class FreeFormLaw(Law):
         from popinv.optimisation.minimisation import minimise
 
         known = torch.from_numpy(z)
-        weights = torch.from_numpy(self.precision / (2 * len(z)))
+        weights = torch.from_numpy(self.of_shape / (2 * len(z)))
 
         def loss(alpha: torch.Tensor) -> torch.Tensor:
             return (weights * alpha**2).sum() - self.log_density(alpha, known).mean()

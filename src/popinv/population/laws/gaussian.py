@@ -29,12 +29,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from popinv.population.constraints import CORRELATION, POSITIVE, REAL, Constraint
+from popinv.population.correlation_matrix import CorrelationMatrix, slope_of_partials
 from popinv.population.laws.base import Law
 from popinv.population.laws.parameters import coefficient_names, correlation_names
 
@@ -129,6 +131,19 @@ class GaussianLaw(Law):
         """The means of the parameters that a transform bounds."""
         places = enumerate(self._free)
         return {entry: i for entry, i in places if self.transforms[i] != REAL}
+
+    @property
+    def matrices(self) -> tuple[CorrelationMatrix, ...]:
+        """The matrix of each group."""
+        return tuple(
+            CorrelationMatrix(
+                tuple(range(entries.start, entries.stop)),
+                size,
+                partial(cholesky_factor, size=size),
+                slope_of_partials,
+            )
+            for entries, size in self._blocks()
+        )
 
     def sample(
         self, alpha: torch.Tensor, omega: torch.Tensor, covariates: torch.Tensor | None = None
@@ -304,19 +319,19 @@ def pair_indices(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def cholesky_factor(unconstrained: torch.Tensor, size: int) -> torch.Tensor:
     """Return C (..., size, size) for atanh of the partial correlations (..., pairs)."""
-    partial = torch.tanh(unconstrained)
+    own = torch.tanh(unconstrained)
     # log(1 - p^2)
     log_rest = CORRELATION.log_slope(unconstrained)
-    rows = [[torch.ones_like(partial[..., 0])]]
-    entries = iter(range(partial.shape[-1]))
+    rows = [[torch.ones_like(own[..., 0])]]
+    entries = iter(range(own.shape[-1]))
     for i in range(1, size):
         row: list[torch.Tensor] = []
-        logs = torch.zeros_like(partial[..., 0])
+        logs = torch.zeros_like(own[..., 0])
         for _, k in zip(range(i), entries, strict=False):
-            row.append(partial[..., k] * torch.exp(logs / 2))
+            row.append(own[..., k] * torch.exp(logs / 2))
             logs = logs + log_rest[..., k]
         rows.append([*row, torch.exp(logs / 2)])
-    zero = torch.zeros_like(partial[..., 0])
+    zero = torch.zeros_like(own[..., 0])
     filled = [torch.stack([*row, *[zero] * (size - len(row))], dim=-1) for row in rows]
     return torch.stack(filled, dim=-2)
 

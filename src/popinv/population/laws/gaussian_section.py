@@ -136,6 +136,19 @@ class ByParameter(LawSection):
         """Return the parameters that are the same in all systems, at an unknown value."""
         return tuple(name for name, value in self.moments().items() if not value.standard_deviation)
 
+    def held_names(self) -> Mapping[str, str]:
+        """Return what ``fixed`` and a starting standard deviation of 0 hold."""
+        fixed = {
+            f"{name}_{moment}": f"'law.fixed' states the value of '{name}'"
+            for name in self.fixed
+            for moment in MeanAndDeviation.model_fields
+        }
+        return fixed | {
+            f"{name}_standard_deviation": f"'law.start' states that '{name}' is equal in all "
+            "systems (standard_deviation: 0)"
+            for name in self.common()
+        }
+
     def varying(self, forward: ForwardSection) -> tuple[str, ...]:
         """Return the parameters that vary over the systems, in the forward model's order."""
         still = {*self.common(), *self.fixed}

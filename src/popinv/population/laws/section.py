@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from popinv.forward.section import ForwardSection
+from popinv.population.priors.section import PriorKey, prior_field
 from popinv.sections.base import NAMED, ONE, ONE_OR_NAMED, NonNegative, Number, Positive, Section
 from popinv.sections.messages import ConfigProblem, name_problems, value_problems
 from popinv.sections.outside import Kind
@@ -82,6 +83,9 @@ class LawSection(Kind):
         # Stated by each law, after the keys that it depends on.
         start: Any
     spread: Spread = Field(default=0.5, description=_SPREAD)
+    prior: PriorKey | None = prior_field(
+        "law", "{volume: {standard_deviation: {half_normal: 0.5}}}"
+    )
 
     @abstractmethod
     def law(self, forward: ForwardSection) -> Law:
@@ -101,6 +105,10 @@ class LawSection(Kind):
         They do not vary in the first design.
         """
         return ()
+
+    def held_names(self) -> Mapping[str, str]:
+        """Return the parameters whose values the study holds, each with the key that does so."""
+        return {}
 
     def values(self, given: Mapping[str, Any] | Section) -> dict[str, float]:
         """Return start or true values by the names of the law's parameters."""

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from popinv.population.constraints import Constraint, entrywise
+from popinv.population.correlation_matrix import CorrelationMatrix
 from popinv.population.noise.base import NoiseModel
 
 
@@ -64,6 +65,11 @@ class WrappedNoise(NoiseModel):
         """Boolean mask (n,) of the noise within and of the added parameters."""
         own = self._noise.correlations
         return np.concatenate([own, super().correlations[self._within :]])
+
+    @property
+    def matrices(self) -> tuple[CorrelationMatrix, ...]:
+        """The matrices of the noise within."""
+        return self._noise.matrices
 
     @property
     def sizes(self) -> np.ndarray:

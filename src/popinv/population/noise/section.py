@@ -15,6 +15,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from pydantic_core import PydanticCustomError
 
 from popinv.forward.section import ForwardSection
+from popinv.population.priors.section import PriorKey, prior_field
 from popinv.sections.base import ONE, ONE_OR_SEVERAL, SEVERAL, NotBoolean, Positive, Section, plain
 from popinv.sections.messages import ConfigProblem
 from popinv.sections.outside import Kind
@@ -177,6 +178,8 @@ class NoiseSection(Kind):
             "tails, covariates. null: Gaussian noise of a constant size."
         ),
     )
+
+    prior: PriorKey | None = prior_field("noise", "{standard_deviation: {half_normal: 0.1}}")
 
     if TYPE_CHECKING:
         # Stated by each family, after the keys that it depends on.

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from popinv.population.constraints import CORRELATION, POSITIVE
+from popinv.population.correlation_matrix import CorrelationMatrix, slope_of_rows
 from popinv.population.noise.base import STEP_SCALE, NoiseModel, one_or_each
 
 
@@ -123,13 +124,26 @@ class FullNoise(NoiseModel):
         off = np.full(len(self._pairs), STEP_SCALE / np.sqrt(self.d_y))
         return np.concatenate([np.full(self.d_y, STEP_SCALE), off])
 
+    @property
+    def matrices(self) -> tuple[CorrelationMatrix, ...]:
+        """The correlations of the observations."""
+        entries = tuple(range(self.d_y, len(self.names)))
+        return (CorrelationMatrix(entries, self.d_y, self._unit_rows, slope_of_rows),)
+
     def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return L for gamma = (log sigma, a)."""
-        rows = torch.eye(self.d_y, dtype=gamma.dtype)
-        rows = rows.index_put(
-            (torch.from_numpy(self._rows), torch.from_numpy(self._columns)), gamma[self.d_y :]
-        )
+        rows = self._directions(gamma[self.d_y :])
         return torch.exp(gamma[: self.d_y, None]) * rows / torch.linalg.norm(rows, dim=1)[:, None]
+
+    def _directions(self, a: torch.Tensor) -> torch.Tensor:
+        """Return the rows (a_i1, ..., a_i,i-1, 1), which give the rows of L their directions."""
+        rows = torch.eye(self.d_y, dtype=a.dtype)
+        return rows.index_put((torch.from_numpy(self._rows), torch.from_numpy(self._columns)), a)
+
+    def _unit_rows(self, a: torch.Tensor) -> torch.Tensor:
+        """Return the Cholesky factor of the correlation matrix."""
+        rows = self._directions(a)
+        return rows / torch.linalg.norm(rows, dim=1)[:, None]
 
     def penalty(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return ``shrinkage`` times the divergence of N(0, Gamma) from N(0, diag Gamma).

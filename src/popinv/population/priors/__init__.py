@@ -1,0 +1,1 @@
+"""Priors on parameters of laws and noise, as a study states them."""
