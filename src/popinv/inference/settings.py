@@ -182,6 +182,17 @@ class PolishSettings(Section):
         description="Draws for the integral over the parameters of each system, in the likelihood. "
         "Fewer than 200 systems have at least 100,000 draws together.",
     )
+    restricted: bool = Field(
+        default=False,
+        strict=True,
+        description=(
+            "Whether the likelihood is the restricted one (REML), which integrates the means of "
+            "the law and the coefficients of covariates in them. It removes the bias of standard "
+            "deviations from few systems.\n\n"
+            "The law must be `normal`, `lognormal` or `transformed_normal`. AIC and BIC then "
+            "compare only models with equal means."
+        ),
+    )
 
 
 @dataclass(frozen=True)

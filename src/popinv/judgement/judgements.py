@@ -422,13 +422,19 @@ def _likelihood(answer: StudyAnswer) -> Iterator[Judgement]:
         return
     value, criteria = found.value, f"AIC {found.aic:.2f}, BIC {found.bic:.2f}"
     exact = "" if found.error < _EXACT else f" (error of its draws {found.error:.2g})"
+    name = "restricted log likelihood" if found.restricted else "log likelihood"
+    only = (
+        " Restricted likelihoods (REML) compare only models with equal means of the law."
+        if found.restricted
+        else ""
+    )
     yield Judgement(
         "Log likelihood",
         "neutral",
         f"{value:.2f}; {criteria}",
-        f"The log likelihood at its maximum is {value:.2f}{exact}. {criteria}.",
+        f"The {name} at its maximum is {value:.2f}{exact}. {criteria}.",
         "Models of the same observations are compared by AIC or BIC: the smaller, the better. BIC "
-        "counts the systems as the independent observations.",
+        f"counts the systems as the independent observations.{only}",
     )
 
 
