@@ -25,7 +25,7 @@ _FEW, _SAMPLES_OF_FEW, _FEWEST_SAMPLES = 250, 8, 400
 Estimator = Literal["auto", "distance", "pseudo_likelihood", "likelihood"]
 
 
-def wants_likelihood(estimator: Estimator) -> bool:
+def wants_likelihood(estimator: str) -> bool:
     """Return whether the marginal likelihood may be the answer of a study with this estimator."""
     return estimator in ("auto", "likelihood")
 

@@ -288,7 +288,7 @@ class _Ascent:
             self.problem, cycle.draws, total, by_curved, few_draws, several, curvature, added
         )
         left = self.granted - self.spent(cycle, state)
-        return self.valued(estimate, settings, memory, near.hard, left, restriction)
+        return self.valued(estimate, settings, memory, near.hard, left)
 
     def restrict(
         self, cycle: _Cycle, near: Near, state: ScoringState, start: np.ndarray
@@ -310,7 +310,6 @@ class _Ascent:
         memory: Mapping[str, np.ndarray],
         hard: np.ndarray,
         left: float,
-        restriction: Restriction | None = None,
     ) -> Estimate:
         """Return an estimate with the value of the log likelihood from new draws.
 
@@ -322,8 +321,7 @@ class _Ascent:
         settings = replace(settings, scores=False)
         wanted = _VALUE_ERROR if count <= _OF_SYSTEMS else _OF_EACH * count
         while True:
-            near = likelihood_near(own, estimate.p, settings, None, memory, self.curved, hard)
-            found = near.here
+            found = likelihood_near(own, estimate.p, settings, None, memory, self.curved, hard).here
             error = value_error(problem, found)
             draws = settings.draws
             left -= draws * count
@@ -337,10 +335,8 @@ class _Ascent:
             settings = replace(settings, draws=draws)
         value = float(total(problem, np.sum, found.log_likelihood))
         told = {"value": value, "value_error": error}
-        if restriction is not None:
-            added = replace(restriction, problem=own, likelihood=near)
-            told["restriction"] = added.value(estimate.p, found.memory)
-            told["value"] -= told["restriction"]
+        # The draws' error in R is small beside that in the log likelihood.
+        told["value"] -= estimate.diagnostics.get("restriction", 0.0)
         return replace(
             estimate,
             diagnostics={**estimate.diagnostics, **told},

@@ -15,8 +15,13 @@ on theta alone, so :math:`\ell(\beta, \theta) - R(\theta)` has its maximum at th
 theta and at :math:`\hat\beta` there. R is a penalty of the log likelihood, and its curvature, which
 is negative, belongs to the information.
 
-J comes from differences of the scores, which are exact if the scores are linear in beta. The
-derivatives of R come from differences of its value.
+J comes from differences of the scores, and its derivatives from second differences of the same
+scores along the columns v_i of a root of J^{-1}:
+
+.. math:: \tfrac12 \operatorname{tr} J^{-1} \partial_k J
+    = -\tfrac12 \sum_i \partial_{v_i}^2\, \partial_k \ell .
+
+Both are exact for linear models, whose scores are quadratic in beta.
 """
 
 from __future__ import annotations
@@ -34,9 +39,8 @@ from popinv.inference.likelihood.penalty import Penalty
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 
-# Steps of differences in standard errors, and the longest step of an entry without unit. Second
-# differences take the longer step.
-_STEP, _LONGEST, _SECOND = 0.1, 0.05, 2.0
+# Steps of differences in standard errors, and the longest step of an entry without unit.
+_STEP, _LONGEST = 0.1, 0.1
 # The maximum over beta is reached if Newton's step promises less than this gain in the log
 # likelihood; most steps to it.
 _CLOSE, _MOST_INNER = 1e-6, 8
@@ -77,26 +81,16 @@ class Restriction:
         """The entries of theta that move."""
         return np.setdiff1d(np.flatnonzero(self.problem.free), self.means)
 
-    @property
-    def steps(self) -> np.ndarray:
-        """The steps of differences of all entries, (n_p,)."""
-        problem = self.problem
-        errors = np.sqrt(np.diag(restricted_inverse(self.information, problem.free)))
-        longest = np.where(problem.logarithmic, _LONGEST, problem.scale)
-        steps = np.minimum(_STEP * errors, longest)
-        return np.where(steps > 0, steps, _NATURAL * problem.scale)
-
-    def curvature_of_means(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return J (q, q) at p (n_p,), by differences of the scores."""
-        point, steps, means = point_at(self.problem, self.likelihood), self.steps, self.means
-        rows = []
-        for i in means:
+    def _changes(
+        self, p: np.ndarray, memory: Mapping[str, np.ndarray], directions: np.ndarray
+    ) -> np.ndarray:
+        """Return the scores (q, 2, n_p) at beta plus and minus each direction, a column (q, q)."""
+        point, found = point_at(self.problem, self.likelihood), []
+        for direction in directions.T:
             shift = np.zeros(len(p))
-            shift[i] = steps[i]
-            down, up = (point(p + s, memory).gradient[means] for s in (-shift, shift))
-            rows.append((down - up) / (2 * steps[i]))
-        found = np.array(rows).reshape(len(means), len(means))
-        return (found + found.T) / 2
+            shift[self.means] = direction
+            found.append([point(p + s, memory).gradient for s in (shift, -shift)])
+        return np.array(found).reshape(len(self.means), 2, len(p))
 
     def profiled(
         self, p: np.ndarray, memory: Mapping[str, np.ndarray]
@@ -109,10 +103,14 @@ class Restriction:
             If the likelihood has no maximum in beta near p.
         """
         point, means, p = point_at(self.problem, self.likelihood), self.means, p.copy()
+        errors = np.sqrt(np.diag(restricted_inverse(self.information, self.problem.free)))[means]
+        steps = _STEP * np.where(errors > 0, errors, self.problem.scale[means])
         for _ in range(_MOST_INNER):
-            curvature = self.curvature_of_means(p, memory)
+            up, down = self._changes(p, memory, np.diag(steps)).swapaxes(0, 1)
+            curvature = (down - up)[:, means] / (2 * steps[:, None])
+            curvature = (curvature + curvature.T) / 2
             if not len(means):
-                break
+                return p, curvature
             if not (np.isfinite(curvature).all() and np.linalg.eigvalsh(curvature)[0] > 0):
                 raise DivergenceError(
                     f"the likelihood is not concave in the law's means at {p}, so that they cannot "
@@ -122,56 +120,60 @@ class Restriction:
             step = np.linalg.solve(curvature, score)
             p[means] += step
             if score @ step / 2 < _CLOSE:
-                break
-        else:
-            raise DivergenceError(f"the law's means have no maximum near {p}")
-        return p, curvature
+                return p, curvature
+        raise DivergenceError(f"the law's means have no maximum near {p}")
+
+    def _value(self, curvature: np.ndarray) -> float:
+        log_det = float(np.linalg.slogdet(curvature)[1])
+        return 0.5 * log_det - 0.5 * len(curvature) * float(np.log(2 * np.pi))
 
     def value(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> float:
         """Return R at the theta of p (n_p,)."""
-        _, curvature = self.profiled(p, memory)
-        log_det = float(np.linalg.slogdet(curvature)[1])
-        return 0.5 * log_det - 0.5 * len(self.means) * float(np.log(2 * np.pi))
+        return self._value(self.profiled(p, memory)[1])
 
-    def gradient(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the derivatives of R (n_p,), zero for beta."""
-        gradient, steps = np.zeros(len(p)), self.steps
-        for i in self.others:
-            shift = np.zeros(len(p))
-            shift[i] = steps[i]
-            up, down = (self.value(p + s, memory) for s in (shift, -shift))
-            gradient[i] = (up - down) / (2 * steps[i])
-        return gradient
+    def with_gradient(
+        self, p: np.ndarray, memory: Mapping[str, np.ndarray]
+    ) -> tuple[float, np.ndarray]:
+        """Return R at the theta of p, and its derivatives (n_p,), zero for beta."""
+        p, curvature = self.profiled(p, memory)
+        means, others, gradient = self.means, self.others, np.zeros(len(p))
+        if not len(means):
+            return self._value(curvature), gradient
+        # The columns v of a root of J^-1: tr J^-1 dJ is minus the sum of the scores' second
+        # derivatives along them.
+        root = np.linalg.inv(np.linalg.cholesky(curvature)).T
+        changes = self._changes(p, memory, _STEP * root)
+        middle = point_at(self.problem, self.likelihood)(p, memory).gradient
+        half_trace = -0.5 * (changes.sum(axis=1) - 2 * middle).sum(axis=0) / _STEP**2
+        slopes = (changes[:, 0] - changes[:, 1])[:, others] / (2 * _STEP)
+        # How the maximum over beta follows theta, (q, others).
+        following = root @ slopes
+        gradient[others] = half_trace[others] + half_trace[means] @ following
+        return self._value(curvature), gradient
 
     def curvature(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the second derivatives of R (n_p, n_p), zero for beta."""
-        others, steps, n_p = self.others, _SECOND * self.steps, len(p)
-        shifts = np.diag(steps)
-
-        def both(shift: np.ndarray) -> float:
-            return self.value(p + shift, memory) + self.value(p - shift, memory)
-
-        middle, curvature = 2 * self.value(p, memory), np.zeros((n_p, n_p))
-        alone = {i: both(shifts[i]) - middle for i in others}
-        for k, i in enumerate(others):
-            curvature[i, i] = alone[i] / steps[i] ** 2
-            for j in others[:k]:
-                together = both(shifts[i] + shifts[j]) - middle
-                mixed = (together - alone[i] - alone[j]) / (2 * steps[i] * steps[j])
-                curvature[i, j] = curvature[j, i] = mixed
-        return curvature
+        problem, found = self.problem, np.zeros((len(p), len(p)))
+        errors = np.sqrt(np.diag(restricted_inverse(self.information, problem.free)))
+        longest = np.where(problem.logarithmic, _LONGEST, problem.scale)
+        for i in self.others:
+            shift = np.zeros(len(p))
+            shift[i] = min(_STEP * errors[i], longest[i]) or _NATURAL * problem.scale[i]
+            up, down = (self.with_gradient(p + s, memory)[1] for s in (shift, -shift))
+            found[i] = (up - down) / (2 * shift[i])
+        return (found + found.T) / 2
 
     def at(self, point: Point) -> Penalty:
         """Return R with its derivatives at the theta of a point."""
         p, memory = point.p, point.memory
-        return Penalty(self.value(p, memory), self.gradient(p, memory), self.curvature(p, memory))
+        return Penalty(*self.with_gradient(p, memory), self.curvature(p, memory))
 
     def of(self, point: Evaluate) -> Evaluate:
         """Return the restricted likelihood from the likelihood ``point``."""
 
         def restricted(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
             there = point(p, memory)
-            value, gradient = self.value(p, there.memory), self.gradient(p, there.memory)
+            value, gradient = self.with_gradient(p, there.memory)
             return replace(there, value=there.value - value, gradient=there.gradient - gradient)
 
         return restricted
