@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.few_systems import Grid, layout
+from benchmarks.few_systems import Grid, LayoutLikelihood, layout
 from popinv.errors import ConfigError
 from popinv.inference.law_posterior import (
     ChainSettings,
@@ -63,12 +63,17 @@ def test_the_target_is_the_density_in_closed_form():
     target = target.preconditioned()
     rng = np.random.default_rng(1)
     places = rng.standard_normal((6, 3))
+    assert target.closed
     apart = [log_density(y, target.parameters(q)) + target(q)[0] for q in places]
     np.testing.assert_allclose(apart, apart[0], atol=1e-8)
     for q in places[:2]:
         shifts = 1e-5 * np.eye(3)
         slope = [(target(q + s)[0] - target(q - s)[0]) / 2e-5 for s in shifts]
         np.testing.assert_allclose(target(q)[1], slope, rtol=1e-5, atol=1e-6)
+    by_hand = replace(target, likelihood=LayoutLikelihood(y))
+    for q in places:
+        assert by_hand(q)[0] == pytest.approx(target(q)[0], abs=1e-8)
+        np.testing.assert_allclose(by_hand(q)[1], target(q)[1], atol=1e-7)
     # At the mode the gradient vanishes, and the curvature is the identity.
     np.testing.assert_allclose(target(np.zeros(3))[1], 0.0, atol=1e-2)
     shifts = 1e-3 * np.eye(3)
@@ -76,21 +81,22 @@ def test_the_target_is_the_density_in_closed_form():
     np.testing.assert_allclose(curvature, np.eye(3), atol=0.02)
 
 
-@pytest.mark.parametrize("ratio", [pytest.param(6.0, marks=pytest.mark.slow), 0.7])
+@pytest.mark.parametrize("ratio", [6.0, 0.7])
 def test_draws_have_the_moments_and_the_interval_of_a_grid(ratio):
     """With the ratio 0.7, the likelihood has its maximum at a deviation of zero."""
     y = levels(ratio)
     problem = layout(y)
     answer = START if ratio > 1 else np.array([1.0, -10.0, np.log(0.5)])
     prior = WeakPrior(problem, START)
-    found = sample_law(problem, answer, prior, ChainSettings(chains=2, draws=120, warmup=80))
-    assert not found.corrected
+    settings, likelihood = ChainSettings(chains=4, draws=500), LayoutLikelihood(y)
+    found = sample_law(problem, answer, prior, settings, likelihood=likelihood)
+    assert found.reason(("mean", "deviation", "noise")) == ""
     assert np.all(found.r_hat < 1.05)
     draws, grid = found.p.reshape(-1, 3), Grid(y, np.exp(START[1:]))
     means, deviations = grid.moments()
     errors = deviations / np.sqrt(found.effective)
     assert np.all(np.abs(draws.mean(axis=0) - means) < 3.5 * errors)
-    np.testing.assert_allclose(draws.std(axis=0), deviations, rtol=0.3)
+    np.testing.assert_allclose(draws.std(axis=0), deviations, rtol=0.12)
     # The shares of the draws below the ends of the grid's interval.
     for level, ends in zip((0.025, 0.975), grid.quantiles([0.025, 0.975]).T, strict=True):
         below = (draws < ends).mean(axis=0)
@@ -104,7 +110,7 @@ def test_draws_have_the_moments_and_the_interval_of_a_grid(ratio):
         + prior.value(START, jacobian=True)
         for p in found.p[0, :5]
     ]
-    at_start = Target.about(problem, START, prior, MarginalSettings()).likelihood(START)
+    at_start = likelihood(START)
     own = found.log_likelihood[0, :5].sum(axis=1) - at_start.log_likelihood.sum()
     np.testing.assert_allclose(own, exact, atol=1e-8)
 

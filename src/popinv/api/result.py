@@ -362,8 +362,10 @@ class Result:
         about = [each.reshape(-1, each.shape[-1]) for each in (alpha, gamma)]
         samples = np.array(
             [
-                sample_model(problem, *p, len(problem.data), "predictive", b, conditions, residuals)
-                for b, p in enumerate(zip(*about, strict=True))
+                sample_model(
+                    problem, a, g, len(problem.data), "predictive", b, conditions, residuals
+                )
+                for b, (a, g) in enumerate(zip(*about, strict=True))
             ]
         )
         samples = samples.reshape(*shape, *samples.shape[1:])

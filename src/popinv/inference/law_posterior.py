@@ -116,6 +116,7 @@ def sample_law(
     prior: LogPrior,
     settings: ChainSettings | None = None,
     marginal: MarginalSettings | None = None,
+    likelihood: Likelihood | None = None,
 ) -> LawPosterior:
     """Sample the posterior of p given all systems.
 
@@ -128,6 +129,8 @@ def sample_law(
     prior : LogPrior
     marginal : MarginalSettings, optional
         Draws of each system's integral.
+    likelihood : Likelihood, optional
+        A likelihood without an error of draws, where one is known.
 
     Raises
     ------
@@ -145,13 +148,14 @@ def sample_law(
         ) from None
     settings, marginal = settings or ChainSettings(), marginal or MarginalSettings()
     with fixed_threads():
-        target = Target.about(problem, np.asarray(answer, dtype=float), prior, marginal)
-        target = target.preconditioned()
+        target = Target.about(
+            problem, np.asarray(answer, dtype=float), prior, marginal, likelihood
+        ).preconditioned()
         rng, chains = generator(problem.seed, f"{problem.stage}/law_posterior"), []
         for _ in range(settings.chains):
-            start = _APART * rng.standard_normal(target.root.shape[1])
+            start: np.ndarray = _APART * rng.standard_normal(target.root.shape[1])
             while not np.isfinite(target(start)[0]):
-                start = start / 2
+                start *= 0.5
             seed = int(rng.integers(2**31))
             chains.append(sample(target, start, seed, settings.warmup, settings.draws, _TREE_DEPTH))
         positions = np.array([chain.positions for chain in chains])
@@ -197,13 +201,19 @@ class Target:
 
     @classmethod
     def about(
-        cls, problem: Problem, p: np.ndarray, prior: LogPrior, settings: MarginalSettings
+        cls,
+        problem: Problem,
+        p: np.ndarray,
+        prior: LogPrior,
+        settings: MarginalSettings,
+        likelihood: Likelihood | None = None,
     ) -> Target:
         """Return the target near an estimate, in coordinates of the entries' natural scales."""
         scale = np.where(problem.logarithmic, 1.0, problem.scale)
         root = np.diag(scale)[:, problem.free]
-        if is_linear(problem, p):
+        if likelihood is None and is_linear(problem, p):
             likelihood = ClosedForm(problem)
+        if likelihood is not None:
             memory = likelihood(p).memory
             return cls(problem, likelihood, memory, True, prior, settings, p, root)
         near = likelihood_near(problem, p, settings)
@@ -244,16 +254,17 @@ class Target:
         return replace(self, centre=self.parameters(mode), root=self.root @ root)
 
     def _mode(self) -> np.ndarray:
-        """Return the mode (k,), from the estimate or from a point away from its boundaries."""
-        start, ends = np.zeros(self.root.shape[1]), []
+        """Return the mode (k,).
+
+        At a deviation of zero, the Jacobian's slope leads the search away from the boundary.
+        """
+        start = np.zeros(self.root.shape[1])
         if not np.isfinite(self(start)[0]):
             raise DivergenceError(f"the posterior is not finite at the estimate {self.centre}")
         found = minimize(_walled(self), start, jac=True, method="BFGS", options=_OPTIONS)
-        ends.append(found)
-        best = min(ends, key=lambda end: float(end.fun))
-        if not np.isfinite(best.fun):
+        if not np.isfinite(self(found.x)[0]):
             raise DivergenceError(f"the posterior has no mode near {self.centre}")
-        return np.asarray(best.x)
+        return np.asarray(found.x)
 
 
 _OPTIONS = {"maxiter": _MOST_ITERATIONS, "gtol": _SMALL_SLOPE}
