@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -189,7 +189,12 @@ class LayoutLikelihood:
         self._mean, self._width = y.mean(axis=1), y.shape[1]
         self._within = ((y - self._mean[:, None]) ** 2).sum(axis=1)
 
-    def __call__(self, p: np.ndarray, *_: object) -> Evaluation:
+    def __call__(
+        self,
+        p: np.ndarray,
+        memory: Mapping[str, np.ndarray] | None = None,
+        systems: np.ndarray | None = None,
+    ) -> Evaluation:
         """Evaluate all systems at p = (m, log s, log sigma)."""
         width, (signal, noise) = self._width, np.exp(2 * p[1:])
         total, residual = width * signal + noise, self._mean - p[0]

@@ -153,7 +153,7 @@ def sample_law(
         ).preconditioned()
         rng, chains = generator(problem.seed, f"{problem.stage}/law_posterior"), []
         for _ in range(settings.chains):
-            start: np.ndarray = _APART * rng.standard_normal(target.root.shape[1])
+            start = np.asarray(_APART * rng.standard_normal(target.root.shape[1]))
             while not np.isfinite(target(start)[0]):
                 start *= 0.5
             seed = int(rng.integers(2**31))
