@@ -108,6 +108,7 @@ def test_orthodont_is_that_of_nlme(by_sex):
 def test_what_cannot_be_restricted_is_refused():
     with pytest.raises(ConfigError, match=r"got true, but 'estimator: distance' computes"):
         boys.fit(boys.table(), estimator="distance", polish={"restricted": True})
-    free = {"kind": "free_form", "start": boys.LAW["start"]}
+    transforms = {"intercept": "none", "slope": "none"}
+    free = {"kind": "free_form", "transforms": transforms, "start": boys.LAW["start"]}
     with pytest.raises(ConfigError, match=r"got true, but the law 'free_form'"):
         popinv.fit(boys.wide(), boys.line, law=free, noise="isotropic", estimator="reml")
