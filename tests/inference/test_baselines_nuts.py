@@ -20,7 +20,7 @@ from popinv.inference.identifiability import identifiability
 
 def test_without_numpyro_the_message_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "numpyro", None)
-    monkeypatch.delitem(sys.modules, "popinv.baselines.numpyro_sampler", raising=False)
+    monkeypatch.delitem(sys.modules, "popinv.inference.numpyro_sampler", raising=False)
     problem, alpha, gamma = curve_problem(count=3)
     with pytest.raises(ConfigError, match=r"needs numpyro .*bayes.*leave 'nuts' out"):
         sample_posterior(problem, (alpha, gamma))
@@ -28,7 +28,7 @@ def test_without_numpyro_the_message_says_what_to_do(monkeypatch):
 
 def test_a_normal_density_is_sampled():
     pytest.importorskip("numpyro")
-    from popinv.baselines.numpyro_sampler import sample
+    from popinv.inference.numpyro_sampler import sample
 
     deviation = np.array([1.0, 0.1, 5.0])
 

@@ -164,7 +164,7 @@ FOR_SOME = {
     "forward.external.model": {"forward.external.transformed"},
     "forward.external.observations": {"sections.tables"},
     "forward.python.worker": {"forward.python.autograd"},
-    "baselines.hierarchical": {"baselines.numpyro_sampler"},
+    "baselines.hierarchical": {"inference.numpyro_sampler"},
     # Rules of stages without charts do not name it.
     "workflow.stage": {"charts.saving"},
     "surrogate.artefact": {"surrogate.exact", "surrogate.gaussian_process.emulator"},

@@ -31,7 +31,7 @@ def parameter_draws(
 
     Parameters
     ----------
-    draws : ndarray of shape (B, n)
+    draws : ndarray of shape (B, n) or (chains, B, n)
         On the natural scale.
     described : mapping of str to Described
         The parameters, in order.
@@ -39,20 +39,22 @@ def parameter_draws(
         Description of the draws.
     """
     names = [name.replace(" ", "_") for name in described]
-    each = zip(names, draws.T, described.values(), strict=True)
+    draws = draws if draws.ndim == 3 else draws[None]
+    each = zip(names, np.moveaxis(draws, 2, 0), described.values(), strict=True)
     return xr.Dataset(
         {
-            name: variable(("chain", "draw"), column[None], told.long_name, told.units)
+            name: variable(("chain", "draw"), column, told.long_name, told.units)
             for name, column, told in each
         },
-        coords=_draws(len(draws)),
+        coords=draw_coordinates(*draws.shape[:2]),
         attrs={"draws": meaning},
     )
 
 
-def _draws(count: int) -> dict[str, xr.Variable]:
+def draw_coordinates(chains: int, count: int) -> dict[str, xr.Variable]:
+    """Return the coordinates of draws of several chains."""
     return {
-        "chain": variable("chain", np.arange(1), "chain"),
+        "chain": variable("chain", np.arange(chains), "chain"),
         "draw": variable("draw", np.arange(count), "draw"),
     }
 
@@ -73,9 +75,28 @@ def observed_data(observations: xr.Dataset, forward: ForwardSection) -> xr.Datas
 def predictive_data(
     samples: np.ndarray, observations: xr.Dataset, forward: ForwardSection
 ) -> xr.Dataset:
-    """Return observations of the fitted model (draws, system, observation) in the same form."""
+    """Return observations of the fitted model in the same form.
+
+    Their shape is (draws, system, observation), or (chains, draws, system, observation).
+    """
     form = _Form.of(observations, forward)
-    return form.dataset(samples[None], ("chain", "draw"), _draws(len(samples)))
+    samples = samples if samples.ndim == 4 else samples[None]
+    return form.dataset(samples, ("chain", "draw"), draw_coordinates(*samples.shape[:2]))
+
+
+def pointwise(log_likelihood: np.ndarray, observations: xr.Dataset, name: str) -> xr.Dataset:
+    """Return log likelihoods of the systems (chains, draws, system) as a variable of a name."""
+    order, systems = _systems(observations)
+    return xr.Dataset(
+        {
+            name: variable(
+                ("chain", "draw", "system"),
+                log_likelihood[..., order],
+                "log likelihood of the system's observations",
+            )
+        },
+        coords={**draw_coordinates(*log_likelihood.shape[:2]), "system": systems},
+    )
 
 
 def constant_data(observations: xr.Dataset, forward: ForwardSection) -> xr.Dataset:

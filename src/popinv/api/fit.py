@@ -42,7 +42,7 @@ def fit(
     value_column: str | None = None,
     label_column: str | None = None,
     replicate_column: str | None = None,
-    estimator: Estimator = "auto",
+    estimator: Estimator | Literal["reml"] = "auto",
     active_learning: Mapping[str, Any] | None = None,
     surrogate: Mapping[str, Any] | None = None,
     descent: Mapping[str, Any] | None = None,
@@ -102,7 +102,9 @@ def fit(
         False if the function takes one system, of shape (d_z,).
     system_column, time_column, value_column, label_column, replicate_column : str, optional
         Columns of a DataFrame, as in the section ``observations`` of a study.
-    estimator : {"auto", "likelihood", "pseudo_likelihood", "distance"}
+    estimator : {"auto", "likelihood", "reml", "pseudo_likelihood", "distance"}
+        "reml" is the likelihood with ``polish={"restricted": True}``: restricted maximum
+        likelihood, for a normal law of few systems.
     active_learning, surrogate, descent, polish, assessment : mapping, optional
         Further sections of a study.
     tests : bool
@@ -158,6 +160,8 @@ def fit(
     ...     times=times,
     ... )  # doctest: +SKIP
     """
+    if estimator == "reml":
+        estimator, polish = "likelihood", {**(polish or {}), "restricted": True}
     wanted = Wanted(
         simulator=simulator,
         law=_section(law),

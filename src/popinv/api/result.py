@@ -31,6 +31,7 @@ from popinv.surrogate.artefact import surrogate_of
 
 if TYPE_CHECKING:
     from popinv.api.figures import Plots
+    from popinv.inference.weak_prior import LogPrior
     from popinv.surrogate.simulator import TrainedSurrogate
 
 
@@ -241,6 +242,57 @@ class Result:
 
         return posterior_of(self, settings)
 
+    def posterior_of_law(
+        self,
+        prior: LogPrior | None = None,
+        chains: int = 4,
+        draws: int = 250,
+        warmup: int = 200,
+        predictive: bool | None = None,
+    ) -> xr.DataTree:
+        """Sample the posterior of law and noise given all data, as a DataTree that ArviZ reads.
+
+        It describes what few systems determine without a normal law of the error, also where a
+        standard deviation may be zero. It needs numpyro, the extra ``bayes``, and a marginal
+        likelihood; see :mod:`popinv.inference.law_posterior`.
+
+        Parameters
+        ----------
+        prior : LogPrior, optional
+            An object with ``value(p, jacobian)`` and ``gradient(p, jacobian)``. By default means
+            are flat, positive parameters half-Student-t with 4 degrees of freedom and 2.5 times
+            their start as scale, and correlations uniform
+            (:class:`popinv.inference.weak_prior.WeakPrior`).
+        chains, draws, warmup : int
+            Chains, their draws, and the draws of each before these.
+        predictive : bool, optional
+            As for :meth:`to_datatree`.
+
+        Returns
+        -------
+        DataTree
+            ``posterior`` and ``prior`` hold the parameters along (chain, draw), on the natural
+            scale; ``prior`` leaves out parameters with a flat prior. ``log_likelihood`` holds the
+            log likelihood of each system, and ``sample_stats`` the split R-hat and the effective
+            sample size of each parameter. The other groups are those of :meth:`to_datatree`.
+
+        Raises
+        ------
+        ConfigError
+            If numpyro is not installed, the simulator was not stored, or the default prior has no
+            form for the noise.
+        DivergenceError
+            If the likelihood cannot be computed at the estimate.
+
+        Warns
+        -----
+        UserWarning
+            If the chains have not converged, or their effective sample size is small.
+        """
+        from popinv.api.law_posterior import law_posterior_of
+
+        return law_posterior_of(self, prior, chains, draws, warmup, predictive)
+
     def to_datatree(self, predictive: bool | None = None) -> xr.DataTree:
         """Return draws and observations as a DataTree, which ArviZ reads.
 
@@ -255,9 +307,9 @@ class Result:
         DataTree
             ``posterior`` holds every parameter along (chain, draw), on the natural scale: draws
             about the estimate, or resamples. They are a confidence distribution, and not a
-            posterior of a prior. ``posterior_predictive`` and ``observed_data`` hold the
-            observations by system, place and time; ``constant_data`` holds the known quantities of
-            the systems.
+            posterior of a prior, which :meth:`posterior_of_law` samples.
+            ``posterior_predictive`` and ``observed_data`` hold the observations by system, place
+            and time; ``constant_data`` holds the known quantities of the systems.
         """
         from popinv.api import datatree
 
@@ -266,16 +318,33 @@ class Result:
         return datatree.tree_of(
             {
                 "posterior": datatree.parameter_draws(*natural_draws(self), meaning),
-                "posterior_predictive": self._predictive(predictive),
+                "posterior_predictive": self.predicted(predictive),
                 "observed_data": datatree.observed_data(observations, forward),
                 "constant_data": datatree.constant_data(observations, forward),
             },
             {"estimator": str(self.population.attrs["estimator"])},
         )
 
-    def _predictive(self, wanted: bool | None) -> xr.Dataset | None:
-        draws = self.population.sizes["draw"]
-        if wanted is False or (wanted is None and draws * self.observations["y"].size > _CHEAP):
+    def predicted(
+        self,
+        wanted: bool | None = None,
+        alpha: np.ndarray | None = None,
+        gamma: np.ndarray | None = None,
+    ) -> xr.Dataset | None:
+        """Return observations of the fitted model at draws of law and noise.
+
+        Parameters
+        ----------
+        wanted : bool, optional
+            By default they are drawn if it is cheap, and if the result has its simulator.
+        alpha, gamma : ndarray of shape (..., draws, d_alpha), (..., draws, d_gamma), optional
+            Unconstrained; by default the draws about the estimate.
+        """
+        alpha = self.population["alpha_draws"].values if alpha is None else alpha
+        gamma = self.population["gamma_draws"].values if gamma is None else gamma
+        shape = alpha.shape[:-1]
+        size = int(np.prod(shape)) * self.observations["y"].size
+        if wanted is False or (wanted is None and size > _CHEAP):
             return None
         try:
             problem = self.problem
@@ -290,14 +359,17 @@ class Result:
         residuals = solver_residuals(problem, self.artefacts["check"])
         # Every entry is predicted, also those that were not observed.
         conditions = problem.conditions.without_gaps()
-        about = [self.population[f"{name}_draws"].values for name in ("alpha", "gamma")]
-        samples = [
-            sample_model(
-                problem, alpha, gamma, len(problem.data), "predictive", b, conditions, residuals
-            )
-            for b, (alpha, gamma) in enumerate(zip(*about, strict=True))
-        ]
-        return predictive_data(np.array(samples), self.observations, self.model.forward)
+        about = [each.reshape(-1, each.shape[-1]) for each in (alpha, gamma)]
+        samples = np.array(
+            [
+                sample_model(
+                    problem, a, g, len(problem.data), "predictive", b, conditions, residuals
+                )
+                for b, (a, g) in enumerate(zip(*about, strict=True))
+            ]
+        )
+        samples = samples.reshape(*shape, *samples.shape[1:])
+        return predictive_data(samples, self.observations, self.model.forward)
 
     # --- files ----------------------------------------------------------------------------------
 

@@ -54,8 +54,9 @@ def _heading(result: Result) -> str:
     name = f"{result.name}: " if result.name else ""
     value = ""
     if likelihood is not None and likelihood.error is not None:
+        of_what = "Restricted log likelihood (REML)" if likelihood.restricted else "Log likelihood"
         value = (
-            f"\nLog likelihood {likelihood.value:.2f}, AIC {likelihood.aic:.2f}, BIC "
+            f"\n{of_what} {likelihood.value:.2f}, AIC {likelihood.aic:.2f}, BIC "
             f"{likelihood.bic:.2f}."
         )
         if likelihood.error >= _EXACT:

@@ -151,16 +151,26 @@ def _covariances(result: Result) -> list[np.ndarray]:
     return [used, *(population[n].values if n in population else unknown for n in names)]
 
 
-def natural_draws(result: Result) -> tuple[np.ndarray, dict[str, Described]]:
-    """Return draws of all parameters (B, n) as users read them, and the parameters in order."""
+def natural_draws(
+    result: Result, alpha: np.ndarray | None = None, gamma: np.ndarray | None = None
+) -> tuple[np.ndarray, dict[str, Described]]:
+    """Return draws of all parameters (..., n) as users read them, and the parameters in order.
+
+    Parameters
+    ----------
+    alpha, gamma : ndarray of shape (..., d_alpha), (..., d_gamma), optional
+        Unconstrained; by default the draws about the estimate.
+    """
     law, noise = result.law, result.noise
     shown, population = stated_entries(law), result.population
     described = _described(result, "law", tuple(np.array(read_names(law))[shown].tolist()))
+    alpha = population["alpha_draws"].values if alpha is None else alpha
+    gamma = population["gamma_draws"].values if gamma is None else gamma
     values = [
-        read_values(law, law.to_natural(population["alpha_draws"].values))[:, shown],
-        noise.to_natural(population["gamma_draws"].values),
+        read_values(law, law.to_natural(alpha))[..., shown],
+        noise.to_natural(gamma),
     ]
-    return np.concatenate(values, axis=1), described | _described(result, "noise", noise.names)
+    return np.concatenate(values, axis=-1), described | _described(result, "noise", noise.names)
 
 
 def checks(result: Result) -> pd.DataFrame:

@@ -124,7 +124,7 @@ def sample_posterior(
         If numpyro is not installed.
     """
     try:
-        from popinv.baselines.numpyro_sampler import sample
+        from popinv.inference.numpyro_sampler import sample
     except ImportError as error:
         raise ConfigError(
             f"assessment.baselines requests 'nuts', which needs numpyro ({error}). Install it "

@@ -28,7 +28,7 @@ from popinv.forward.outside import check_forward
 from popinv.forward.porous_flow.section import PorousFlow
 from popinv.forward.python.section import PythonFunction
 from popinv.forward.section import ForwardSection
-from popinv.inference.settings import DescentSettings
+from popinv.inference.settings import DescentSettings, wants_likelihood
 from popinv.methods.section import ObservedSystems, StudySections
 from popinv.methods.sections import StudyDownstream
 from popinv.population.kinds import Law, sections_by_kind
@@ -62,6 +62,8 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[ConfigProblem]:
         yield from evidence_problems(sections.evidence, sections.observations)
     if sections.assessment:
         yield from _assessment(sections.assessment, sections)
+    if sections.polish and sections.polish.restricted:
+        yield from _restricted(study, sections)
     if sections.downstream:
         for problem in _downstream(sections.downstream, sections):
             yield problem.under("downstream")
@@ -130,6 +132,34 @@ def _assessment(assessment: Assessment, sections: Sections) -> Iterator[ConfigPr
             ("assessment", "repeats"),
             "got 1, but it must be 0 (no sampling error) or at least 2: one solve has no spread.",
         )
+
+
+# Uses that fit the likelihood again, and would compare it with the restricted likelihood.
+_REFITTING = ("withdrawal", "federated", "certificate")
+
+
+def _restricted(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProblem]:
+    at = ("polish", "restricted")
+    if sections.law and not sections.law.has_means:
+        yield ConfigProblem(
+            at,
+            f"got true, but the law '{sections.law.kind}' has no mean that could be integrated. "
+            "Use the law normal, lognormal or transformed_normal, or leave the key out.",
+        )
+    estimator = study.get("estimator", "auto")
+    if isinstance(estimator, str) and not wants_likelihood(estimator):
+        yield ConfigProblem(
+            at,
+            f"got true, but 'estimator: {estimator}' computes no likelihood. Use 'estimator: "
+            "likelihood' or 'auto', or leave the key out.",
+        )
+    for use in _REFITTING:
+        if sections.downstream and getattr(sections.downstream, use, None) is not None:
+            yield ConfigProblem(
+                at,
+                f"got true, but 'downstream.{use}' fits the likelihood again and not the "
+                "restricted one, so that the fits could not be compared. Leave one of them out.",
+            )
 
 
 def _downstream(downstream: StudyDownstream, sections: Sections) -> Iterator[ConfigProblem]:

@@ -15,7 +15,7 @@ from popinv.config.observations import FileObservations, Observations, Synthetic
 from popinv.config.study import default_section
 from popinv.forward.kinds import Forward
 from popinv.forward.section import ForwardSection
-from popinv.inference.settings import DescentSettings
+from popinv.inference.settings import DescentSettings, PolishSettings
 from popinv.methods.sections import StudyDownstream
 from popinv.population.kinds import Law, Noise
 from popinv.population.laws.section import LawSection
@@ -31,6 +31,7 @@ _SECTIONS: dict[str, Any] = {
     "active_learning": ActiveLearning,
     "surrogate": SurrogateSettings,
     "descent": DescentSettings,
+    "polish": PolishSettings,
     "assessment": Assessment,
     "evidence": Evidence,
     "downstream": StudyDownstream,
@@ -53,6 +54,7 @@ class Sections:
     active_learning: ActiveLearning | None = None
     surrogate: SurrogateSettings | None = None
     descent: DescentSettings | None = None
+    polish: PolishSettings | None = None
     assessment: Assessment | None = None
     evidence: Evidence | None = None
     downstream: StudyDownstream | None = None

@@ -326,10 +326,13 @@ def _likelihood(problem: Problem, population: xr.Dataset) -> LikelihoodValue | N
     if "log_likelihood" not in population:
         return None
     value = float(population["log_likelihood"].sum())
+    restricted = "restriction" in population.attrs
+    value -= float(population.attrs.get("restriction", 0.0))
     if "value_error" not in population.attrs:
-        return LikelihoodValue(value)
+        return LikelihoodValue(value, restricted=restricted)
     criteria = information_criteria(value, int(problem.free.sum()), len(problem.data))
-    return LikelihoodValue(value, float(population.attrs["value_error"]), *criteria)
+    error = float(population.attrs["value_error"])
+    return LikelihoodValue(value, error, *criteria, restricted=restricted)
 
 
 def _surrogate(population: xr.Dataset, check: xr.Dataset, thresholds: Thresholds) -> SurrogateError:

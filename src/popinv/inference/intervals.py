@@ -12,7 +12,8 @@ ends are
     \hat\sigma \sqrt{n / \chi^2_{\nu, 0.025}},
 
 with :math:`\nu = n - 1` for the law, whose mean is estimated too, and :math:`\nu = n` for the
-noise. Where n is small, the profile of the likelihood gives the ends
+noise. Restricted maximum likelihood loses no degree of freedom: :math:`\nu = n` throughout. Where
+n is small, the profile of the likelihood gives the ends
 (:mod:`popinv.inference.likelihood.profile`).
 """
 
@@ -36,15 +37,16 @@ _NORMAL = 1.96
 
 
 def normal_interval(
-    centre: np.ndarray, errors: np.ndarray, systems: int
+    centre: np.ndarray, errors: np.ndarray, systems: int, lost: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Return lower and upper 95 % ends in the unconstrained coordinates, each (n_p,).
 
     The standard errors come from finitely many systems and are uncertain themselves. The quantile
     is therefore Student's, with one degree of freedom less than systems. The spread of N systems
     about their own mean is too small by the factor :math:`\sqrt{(N - 1) / N}`, which is undone.
+    Restricted maximum likelihood has undone it already, and loses no degree of freedom.
     """
-    half = stdtrit(systems - 1, 0.975) * np.sqrt(systems / (systems - 1)) * errors
+    half = stdtrit(systems - 1, 0.975) * np.sqrt(systems / (systems - lost)) * errors
     return centre - half, centre + half
 
 
@@ -72,7 +74,7 @@ def deviation_interval(
 
 
 def noise_interval(
-    noise: NoiseModel, gamma: np.ndarray, covariance: np.ndarray, systems: int
+    noise: NoiseModel, gamma: np.ndarray, covariance: np.ndarray, systems: int, lost: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return lower and upper 95 % ends for the noise's natural values, each (n,).
 
@@ -86,6 +88,8 @@ def noise_interval(
         The estimate.
     covariance : ndarray of shape (n, n)
         Covariance of gamma.
+    lost : int
+        Degrees of freedom lost by the estimate of the mean; 0 for restricted maximum likelihood.
     """
 
     def mapped(values: np.ndarray) -> np.ndarray:
@@ -95,14 +99,14 @@ def noise_interval(
     jacobian = (mapped(gamma + shifts) - mapped(gamma - shifts)).T / (2 * _STEP)
     errors = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian))
     centre = mapped(gamma)
-    low, high = normal_interval(centre, errors, systems)
+    low, high = normal_interval(centre, errors, systems, lost)
     sized = noise.sizes
     low[sized], high[sized] = deviation_interval(centre[sized], errors[sized], 0)
     return noise.bounded(low), noise.bounded(high)
 
 
 def law_interval(
-    law: Law, alpha: np.ndarray, covariance: np.ndarray, systems: int
+    law: Law, alpha: np.ndarray, covariance: np.ndarray, systems: int, lost: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return lower and upper 95 % ends for the law's natural values, each (d_alpha,).
 
@@ -115,11 +119,13 @@ def law_interval(
         The estimate.
     covariance : ndarray of shape (d_alpha, d_alpha)
         Covariance of alpha.
+    lost : int
+        Degrees of freedom lost by the estimate of the mean; 0 for restricted maximum likelihood.
     """
     errors = np.sqrt(np.diag(covariance))
-    low, high = normal_interval(alpha, errors, systems)
+    low, high = normal_interval(alpha, errors, systems, lost)
     sized = np.array(law.positive) & [name.endswith("standard_deviation") for name in law.names]
-    low[sized], high[sized] = deviation_interval(alpha[sized], errors[sized], 1)
+    low[sized], high[sized] = deviation_interval(alpha[sized], errors[sized], lost)
     low, high = law.to_natural(low), law.to_natural(high)
     inside = law.correlations
     if inside.any():
@@ -128,7 +134,9 @@ def law_interval(
         jacobian = (ends[0] - ends[1]).T / (2 * _STEP)
         own = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian))
         centre = np.arctanh(law.to_natural(alpha)[inside])
-        low[inside], high[inside] = (np.tanh(e) for e in normal_interval(centre, own, systems))
+        low[inside], high[inside] = (
+            np.tanh(e) for e in normal_interval(centre, own, systems, lost)
+        )
     return low, high
 
 
@@ -144,9 +152,9 @@ def intervals(problem: Problem, estimate: xr.Dataset) -> dict[str, tuple[np.ndar
     """
     alpha, gamma = parameters_of(estimate)
     covariance, d_alpha = estimate["covariance"].values, problem.d_alpha
-    systems = len(problem.data)
-    law = list(law_interval(problem.law, alpha, covariance[:d_alpha, :d_alpha], systems))
-    noise = noise_interval(problem.noise, gamma, covariance[d_alpha:, d_alpha:], systems)
+    systems, lost = len(problem.data), 0 if "restriction" in estimate.attrs else 1
+    law = list(law_interval(problem.law, alpha, covariance[:d_alpha, :d_alpha], systems, lost))
+    noise = noise_interval(problem.noise, gamma, covariance[d_alpha:, d_alpha:], systems, lost)
     if "ends" in estimate:
         # Only positive parameters have their own ends, and exp maps these to natural values.
         for ends, first in ((law, 0), (noise, d_alpha)):

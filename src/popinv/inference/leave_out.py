@@ -103,6 +103,9 @@ def _of_likelihood(
     maximum = estimate_of(answer) - correction
     influence = answer["influence"].values
     ends = first_order(maximum, influence, folds)
+    if "restriction" in answer.attrs:
+        # A refit maximises the likelihood, and the answer the restricted one.
+        return Refits(ends + correction, np.zeros(len(folds), dtype=bool))
     information = restricted_inverse(answer["bread"].values, problem.free)
     settings, every = MarginalSettings(draws=draws), np.arange(len(problem.data))
     simulated = problem if solver is None else problem.through(solver)

@@ -324,6 +324,7 @@ class _Path:
                 curved,
                 granted=granted,
                 information=information,
+                restricted=self.settings.restricted,
             )
 
     def tell(self, stage: str, estimate: Estimate) -> None:

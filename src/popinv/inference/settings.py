@@ -25,7 +25,7 @@ _FEW, _SAMPLES_OF_FEW, _FEWEST_SAMPLES = 250, 8, 400
 Estimator = Literal["auto", "distance", "pseudo_likelihood", "likelihood"]
 
 
-def wants_likelihood(estimator: Estimator) -> bool:
+def wants_likelihood(estimator: str) -> bool:
     """Return whether the marginal likelihood may be the answer of a study with this estimator."""
     return estimator in ("auto", "likelihood")
 
@@ -181,6 +181,17 @@ class PolishSettings(Section):
         default=64,
         description="Draws for the integral over the parameters of each system, in the likelihood. "
         "Fewer than 200 systems have at least 100,000 draws together.",
+    )
+    restricted: bool = Field(
+        default=False,
+        strict=True,
+        description=(
+            "Whether the likelihood is the restricted one (REML), which integrates the means of "
+            "the law and the coefficients of covariates in them. It removes the bias of standard "
+            "deviations from few systems.\n\n"
+            "The law must be `normal`, `lognormal` or `transformed_normal`. AIC and BIC then "
+            "compare only models with equal means."
+        ),
     )
 
 

@@ -201,12 +201,17 @@ class DescentArrival:
 
 @dataclass(frozen=True)
 class LikelihoodValue:
-    """The log likelihood at the answer, the error of its draws, and the criteria that follow."""
+    """The log likelihood at the answer, the error of its draws, and the criteria that follow.
+
+    If it is ``restricted``, the law's means are integrated, and the estimate is by restricted
+    maximum likelihood.
+    """
 
     value: float
     error: float | None = None
     aic: float | None = None
     bic: float | None = None
+    restricted: bool = False
 
 
 @dataclass(frozen=True)
@@ -498,6 +503,7 @@ class StudyAnswer:
             numbers["log_likelihood"] = likelihood.value
             numbers["log_likelihood_error"] = likelihood.error
             numbers["aic"], numbers["bic"] = likelihood.aic, likelihood.bic
+            numbers["restricted"] = 1 if likelihood.restricted else None
         numbers["standard_errors_by"] = choice.errors_by or None
         for each in self.estimates:
             numbers[f"standard_error_{each.label}"] = each.standard_error

@@ -427,13 +427,19 @@ def _likelihood(answer: StudyAnswer) -> Iterator[Judgement]:
         where = "the posterior mode, without the density of the prior,"
         meaning = " AIC and BIC count all parameters, as if there were no prior."
     exact = "" if found.error < _EXACT else f" (error of its draws {found.error:.2g})"
+    name = "restricted log likelihood" if found.restricted else "log likelihood"
+    only = (
+        " Restricted likelihoods (REML) compare only models with equal means of the law."
+        if found.restricted
+        else ""
+    )
     yield Judgement(
         "Log likelihood",
         "neutral",
         f"{value:.2f}; {criteria}",
-        f"The log likelihood at {where} is {value:.2f}{exact}. {criteria}.",
+        f"The {name} at {where} is {value:.2f}{exact}. {criteria}.",
         "Models of the same observations are compared by AIC or BIC: the smaller, the better. BIC "
-        f"counts the systems as the independent observations.{meaning}",
+        f"counts the systems as the independent observations.{meaning}{only}",
     )
 
 

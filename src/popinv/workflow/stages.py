@@ -484,7 +484,7 @@ STAGES: Mapping[str, Stage] = {
         returns=("answer",),
         sections=_MODEL,
         step="Baselines",
-        also=("popinv.baselines.numpyro_sampler",),
+        also=("popinv.inference.numpyro_sampler",),
         uses=_LAW_AND_NOISE,
     ),
     "compare_baselines": Stage(step="Baselines"),

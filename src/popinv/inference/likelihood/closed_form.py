@@ -27,6 +27,7 @@ from popinv.inference.likelihood.marginal import Evaluation, integrals_at
 from popinv.inference.likelihood.marginal_estimate import estimate_at
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.push_forward import PushForward
+from popinv.inference.likelihood.restricted import restricted_state
 from popinv.inference.likelihood.scoring import ScoringState
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
@@ -115,12 +116,22 @@ def _posteriors(problem: Problem, p: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def fit_closed_form(
-    problem: Problem, start: np.ndarray, progress: Callable[[ScoringState], None] | None = None
+    problem: Problem,
+    start: np.ndarray,
+    progress: Callable[[ScoringState], None] | None = None,
+    restricted: bool = False,
 ) -> Estimate:
-    """Return the maximum of the likelihood of a linear problem, from a start (n_p,)."""
+    """Return the maximum of the likelihood of a linear problem, from a start (n_p,).
+
+    If it is ``restricted``, the law's means are integrated.
+    """
     omega = matched_draws(problem, _DRAWS)
     state = ascended(problem, start, omega, progress)
     likelihood = ClosedForm(problem)
     point = replace(state.point, memory=likelihood(state.point.p).memory)
-    state = replace(state, point=point)
-    return estimate_at(problem, 0, state, likelihood, lambda _: evaluator(problem, omega), 0.0)
+    state, evaluate = replace(state, point=point), evaluator(problem, omega)
+    if not restricted:
+        return estimate_at(problem, 0, state, likelihood, lambda _: evaluate, 0.0)
+    state, restriction = restricted_state(problem, likelihood, state, start, progress)
+    profiled, added = restriction.of(evaluate), restriction.at(state.point)
+    return estimate_at(problem, 0, state, likelihood, lambda _: profiled, 0.0, restriction=added)

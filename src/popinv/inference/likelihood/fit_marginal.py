@@ -42,6 +42,11 @@ from popinv.inference.likelihood.newton import (
     point_at,
 )
 from popinv.inference.likelihood.penalty import penalty_at
+from popinv.inference.likelihood.restricted import (
+    Restriction,
+    check_restricted,
+    restricted_state,
+)
 from popinv.inference.likelihood.scoring import (
     TOLERANCE,
     Evaluate,
@@ -92,6 +97,7 @@ def fit_marginal_likelihood(
     rough: bool = False,
     granted: float = math.inf,
     information: np.ndarray | None = None,
+    restricted: bool = False,
 ) -> Estimate:
     """Maximise the marginal likelihood from a start near its maximum.
 
@@ -122,6 +128,9 @@ def fit_marginal_likelihood(
         Approximate negative Hessian of the log likelihood, such as the Hessian of the
         pseudo-likelihood. The first steps use it if there are few systems, as the squares of few
         scores are a poor curvature.
+    restricted : bool
+        Whether the law's means are integrated, so that the estimate is by restricted maximum
+        likelihood (:mod:`popinv.inference.likelihood.restricted`).
 
     Returns
     -------
@@ -134,13 +143,17 @@ def fit_marginal_likelihood(
     ------
     DivergenceError
         If the likelihood is not finite at the start, or if too few draws are effective there for an
-        ascent to make the integrals accurate enough.
+        ascent to make the integrals accurate enough; or if the law has no means to integrate.
     """
+    if restricted:
+        check_restricted(problem)
     settings = MarginalSettings() if settings is None else settings
     with fixed_threads():
         if state is None and is_linear(problem, start):
-            return fit_closed_form(problem, start, progress)
-        ascent = _Ascent(problem, settings, curved, progress, rough, granted, information)
+            return fit_closed_form(problem, start, progress, restricted)
+        ascent = _Ascent(
+            problem, settings, curved, progress, rough, granted, information, restricted
+        )
         try:
             return ascent.run(np.array(start, dtype=float), state, memory)
         except np.linalg.LinAlgError as error:
@@ -207,6 +220,7 @@ class _Ascent:
     rough: bool
     granted: float
     information: np.ndarray | None
+    restricted: bool
 
     @property
     def few(self) -> bool:
@@ -247,6 +261,10 @@ class _Ascent:
         )
         if self.rough:
             return estimate_at(self.problem, cycle.draws, total, None, None, 0.0)
+        restriction = None
+        if self.restricted:
+            cycle, near, total, restriction = self.restrict(cycle, near, total, start)
+            state, curvature = total, None
         curved, memory = self.curved or self.problem, state.point.memory
         by_curved: Likelihood = near
         if self.curved is not None:
@@ -262,13 +280,28 @@ class _Ascent:
             )
             # The squares of few scores are a poor curvature.
             point = point_at(curved, few)
-            return informed(point, information) if by_information(curved) else point
+            point = informed(point, information) if by_information(curved) else point
+            return point if restriction is None else replace(restriction, likelihood=few).of(point)
 
+        added = None if restriction is None else restriction.at(state.point)
         estimate = estimate_at(
-            self.problem, cycle.draws, total, by_curved, few_draws, several, curvature
+            self.problem, cycle.draws, total, by_curved, few_draws, several, curvature, added
         )
         left = self.granted - self.spent(cycle, state)
         return self.valued(estimate, settings, memory, near.hard, left)
+
+    def restrict(
+        self, cycle: _Cycle, near: Near, state: ScoringState, start: np.ndarray
+    ) -> tuple[_Cycle, Near, ScoringState, Restriction]:
+        """Return the maximum of the restricted likelihood, with draws that suit it."""
+        for last in (False, True):
+            state, restriction = restricted_state(self.problem, near, state, start, self.progress)
+            if not last:
+                cycle = replace(cycle, p=state.point.p)
+                near = self.near(cycle, state.point.memory)
+                point = point_of(self.problem, cycle.p, near.here)
+                state = replace(state, point=point)
+        return cycle, near, state, restriction
 
     def valued(
         self,
@@ -302,6 +335,8 @@ class _Ascent:
             settings = replace(settings, draws=draws)
         value = float(total(problem, np.sum, found.log_likelihood))
         told = {"value": value, "value_error": error}
+        # The draws' error in R is small beside that in the log likelihood.
+        told["value"] -= estimate.diagnostics.get("restriction", 0.0)
         return replace(
             estimate,
             diagnostics={**estimate.diagnostics, **told},

@@ -19,7 +19,7 @@ from popinv.errors import DivergenceError
 from popinv.inference.division import joined, mapped, total
 from popinv.inference.estimate import Ends, Estimate, restricted_inverse, sizes
 from popinv.inference.likelihood.marginal import Evaluation
-from popinv.inference.likelihood.penalty import penalty_at
+from popinv.inference.likelihood.penalty import Penalty, penalty_at
 from popinv.inference.likelihood.profile import ill_determined, profiles
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
@@ -263,6 +263,7 @@ def estimate_at(
     profiled: Callable[[np.ndarray], Evaluate] | None,
     several: float,
     curvature: np.ndarray | None = None,
+    restriction: Penalty | None = None,
 ) -> Estimate:
     """Return the estimate at the end of an ascent.
 
@@ -280,6 +281,10 @@ def estimate_at(
         Share of the systems with a second mode that the draws do not cover.
     curvature : ndarray of shape (n_p, n_p), optional
         The curvature of ``curved`` at the end, if it is known.
+    restriction : Penalty, optional
+        What the integral over the law's means adds, if the estimate is by restricted maximum
+        likelihood (:mod:`popinv.inference.likelihood.restricted`). The value among the diagnostics
+        is then the restricted log likelihood.
     """
     evaluation, free = Evaluation(**state.point.memory), problem.free
     penalty = penalty_at(problem, state.point.p)
@@ -290,6 +295,8 @@ def estimate_at(
         curvature = curvature_at(problem, curved, state.point, evaluation, squares)
     if curvature is not None:
         information = curvature + penalty.observed
+    if restriction is not None:
+        information = information + restriction.curvature
     errors = _Errors.of(information, with_penalty, with_penalty, free)
     ends: dict[int, Ends] = {}
     if profiled is not None and state.arrived:
@@ -322,6 +329,9 @@ def estimate_at(
         "several_modes_share": several,
         "curvature_definite": float(errors.definite),
     }
+    if restriction is not None:
+        diagnostics["restriction"] = restriction.value
+        diagnostics["value"] -= restriction.value
     reason = _doubt(state, diagnostics, problem.count)
 
     def of_draws(error: np.ndarray) -> np.ndarray:

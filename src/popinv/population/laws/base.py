@@ -44,6 +44,9 @@ class Law(Parameterised, ABC):
         Number of covariates of each system that :meth:`sample_given` depends on.
     coefficients : tuple of (int, int)
         Entries of alpha that are coefficients of a covariate, each with its covariate.
+    mean_entries : tuple of int
+        Entries of alpha that are coefficients of the mean of a law that is normal after a transform
+        of each parameter: the means themselves, and the covariates' coefficients in them.
     strongly_curved : bool
         True if z is far from affine in the omega that are likely for one system. The marginal
         likelihood then takes its derivatives in alpha from :meth:`log_density`, which also takes
@@ -66,6 +69,7 @@ class Law(Parameterised, ABC):
     affine: bool = False
     covariates: int = 0
     coefficients: tuple[tuple[int, int], ...] = ()
+    mean_entries: tuple[int, ...] = ()
     strongly_curved: bool = False
     summarised: bool = False
     joint: bool = False

@@ -105,6 +105,10 @@ class GaussianLaw(Law):
             (len(self._free) + self.d_omega + k, covariate)
             for k, (covariate, _) in enumerate([*on_mean, *on_scale])
         )
+        of_mean = range(
+            len(self._free) + self.d_omega, len(self._free) + self.d_omega + len(effects)
+        )
+        self.mean_entries = (*range(len(self._free)), *of_mean)
         self.names = (
             *(f"{parameters[i]}_mean" for i in self._free),
             *(f"{parameters[i]}_standard_deviation" for i in self._random),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -65,6 +65,8 @@ Correlated = Annotated[
 
 class ByParameter(LawSection):
     """A law whose values are a mean and a standard deviation for each parameter, by name."""
+
+    has_means: ClassVar[bool] = True
 
     start: dict[str, StartValue] = Field(description=_START_BY_PARAMETER)
     fixed: dict[str, Number] = Field(

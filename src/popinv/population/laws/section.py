@@ -78,6 +78,8 @@ class LawSection(Kind):
     needed: ClassVar[tuple[str, ...]] = ("start",)
     has_density: ClassVar[bool] = True
     """True if the law has a density in closed form."""
+    has_means: ClassVar[bool] = False
+    """True if the law is normal after a transform of each parameter, so that it has means."""
 
     if TYPE_CHECKING:
         # Stated by each law, after the keys that it depends on.

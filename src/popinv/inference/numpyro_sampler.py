@@ -2,7 +2,7 @@
 
 This is the only module that imports numpyro and JAX, which are optional. The density is computed
 outside JAX, in torch. Every law, noise and network of the package can then be sampled without a
-second implementation, and a baseline uses the same surrogate as the descent. A call from JAX costs
+second implementation, and with the same surrogate as the descent. A call from JAX costs
 some tenths of a millisecond in addition to the density's own time.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -18,6 +19,8 @@ import numpy as np
 import numpyro
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from numpyro.infer import MCMC, NUTS
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,39 @@ def sample(
     -----
     Hoffman and Gelman, "The No-U-Turn Sampler", JMLR 15, 2014, with a diagonal mass matrix.
     """
-    numpyro.enable_x64()
-    shapes = (
-        jax.ShapeDtypeStruct((), np.float64),
-        jax.ShapeDtypeStruct(start.shape, np.float64),
+    kernel, held = _kernel(len(start), tree_depth)
+    held[:] = [energy]
+    chain = MCMC(kernel, num_warmup=warmup, num_samples=samples, progress_bar=progress)
+    chain.run(
+        jax.random.PRNGKey(seed),
+        init_params=jnp.asarray(start),
+        extra_fields=("diverging", "num_steps"),
+    )
+    held.clear()
+    positions = np.asarray(chain.get_samples())
+    fields = chain.get_extra_fields()
+    return Chain(
+        positions,
+        int(np.sum(fields["diverging"])),
+        int(np.sum(fields["num_steps"])),
+        np.asarray(split_gelman_rubin(positions[None])),
+        np.asarray(effective_sample_size(positions[None])),
     )
 
+
+@lru_cache(maxsize=8)
+def _kernel(size: int, tree_depth: int) -> tuple[NUTS, list[Callable[..., Any]]]:
+    """Return the sampler of densities of this many variables, and a list for the density.
+
+    JAX compiles the sampler for each density function that it has not seen. The function here is
+    the same for all, and calls the density in the list.
+    """
+    numpyro.enable_x64()
+    held: list[Callable[..., Any]] = []
+    shapes = (jax.ShapeDtypeStruct((), np.float64), jax.ShapeDtypeStruct((size,), np.float64))
+
     def outside(position: Any) -> tuple[np.float64, np.ndarray]:
-        value, gradient = energy(np.array(position, dtype=float))
+        value, gradient = held[0](np.array(position, dtype=float))
         return np.float64(value), np.asarray(gradient, dtype=float)
 
     def both(position: Any) -> Any:
@@ -88,19 +116,22 @@ def sample(
         return both(position)[0]
 
     potential.defvjp(both, lambda gradient, cotangent: (cotangent * gradient,))
-    kernel = NUTS(potential_fn=potential, max_tree_depth=tree_depth)
-    chain = MCMC(kernel, num_warmup=warmup, num_samples=samples, progress_bar=progress)
-    chain.run(
-        jax.random.PRNGKey(seed),
-        init_params=jnp.asarray(start),
-        extra_fields=("diverging", "num_steps"),
-    )
-    positions = np.asarray(chain.get_samples())
-    fields = chain.get_extra_fields()
-    return Chain(
-        positions,
-        int(np.sum(fields["diverging"])),
-        int(np.sum(fields["num_steps"])),
-        np.asarray(split_gelman_rubin(positions[None])),
-        np.asarray(effective_sample_size(positions[None])),
-    )
+    return NUTS(potential_fn=potential, max_tree_depth=tree_depth), held
+
+
+def convergence(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return split R-hat and the bulk effective sample size of chains, each (n,).
+
+    Both are of the ranks' normal scores (Vehtari, Gelman, Simpson, Carpenter and Bürkner, Bayesian
+    Analysis 16, 2021).
+
+    Parameters
+    ----------
+    draws : ndarray of shape (chains, samples, n)
+    """
+    chains, samples, size = draws.shape
+    flat = rankdata(draws.reshape(-1, size), axis=0)
+    scores = ndtri((flat - 0.375) / (chains * samples + 0.25)).reshape(draws.shape)
+    half = samples // 2
+    halves = np.concatenate([scores[:, :half], scores[:, samples - half :]])
+    return np.asarray(split_gelman_rubin(scores)), np.asarray(effective_sample_size(halves))

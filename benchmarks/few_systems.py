@@ -1,0 +1,306 @@
+"""Intervals from few systems: likelihood, restricted likelihood and posterior, in a one-way layout.
+
+    python -m benchmarks.few_systems coverage       # docs/tables/data/few_systems.csv
+    python -m benchmarks.few_systems calibration    # docs/tables/data/law_posterior_ranks.csv
+
+*Coverage.* y_nj = z_n + xi_nj with z_n ~ N(m, s^2) and xi_nj ~ N(0, sigma^2), three observations of
+each system. The posterior's intervals are by an integral over a grid of (log s, log sigma), given
+which m is normal. The sampler has the same target, which
+``tests/inference/test_law_posterior.py`` checks against the same grid.
+
+*Calibration.* Parameters are drawn from a proper prior, data from them, and draws of the posterior
+by the sampler, with the likelihood in closed form, which is quicker than the package's and is
+compared with it for each data set. The rank of each true parameter among them is uniform (Talts,
+Betancourt, Simpson, Vehtari and Gelman, arXiv:1804.06788, 2018).
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import chi2, norm
+
+from benchmarks.machine import ROOT, cpu_model
+from popinv.inference.intervals import intervals
+from popinv.inference.law_posterior import ChainSettings, sample_law
+from popinv.inference.likelihood.closed_form import ClosedForm
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.marginal import Evaluation
+from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_dataset
+from popinv.inference.weak_prior import WeakPrior
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
+from popinv.workflow.records import commit_of
+
+DATA = ROOT / "docs/tables/data"
+SYSTEMS, WIDTH, SETS = (6, 12, 24), 3, 200
+# m, s and sigma; the start, which sets the prior's scales, has the same.
+TRUTH = (2.0, 0.5, 0.5)
+NAMES = ("mean", "standard deviation", "noise")
+# Draws of each posterior beside which the truth has its rank, and draws between two of them.
+RANKED, THIN, WARMUP, REPEATS, BINS = 19, 5, 100, 200, 10
+
+
+def layout(y: np.ndarray) -> Problem:
+    """Return the problem of observations y (N, n) of a one-way layout."""
+    width = y.shape[1]
+    return Problem(
+        y,
+        lambda z: z.expand(-1, width),
+        normal_law(["level"]),
+        IsotropicNoise(width),
+        np.array([max(float(y.std()), 1e-3), 0.5, 0.5]),
+        seed=1,
+    )
+
+
+def drawn(
+    rng: np.random.Generator, count: int, mean: float, deviation: float, noise: float
+) -> np.ndarray:
+    """Return observations (count, WIDTH)."""
+    levels = mean + deviation * rng.standard_normal((count, 1))
+    return levels + noise * rng.standard_normal((count, WIDTH))
+
+
+class Grid:
+    """The posterior of a balanced one-way layout with the prior of WeakPrior, on a grid.
+
+    Parameters
+    ----------
+    y : ndarray of shape (N, n)
+    start : (float, float)
+        Starts of s and sigma.
+    size : int
+        Points along each of log s and log sigma.
+    """
+
+    def __init__(self, y: np.ndarray, start: Sequence[float], size: int = 400) -> None:
+        count, width = y.shape
+        self.centre = float(y.mean())
+        between = width * ((y.mean(axis=1) - self.centre) ** 2).sum()
+        within = ((y - y.mean(axis=1, keepdims=True)) ** 2).sum()
+        noise = np.log(within / (count * (width - 1))) / 2
+        wide = 5 / np.sqrt(count * (width - 1))
+        self.log_noise = np.linspace(noise - wide, noise + 2 * wide, size)
+        top = np.log(np.sqrt(between / (count - 1) / width) + np.exp(noise))
+        self.log_deviation = np.linspace(top - 9, top + 3, size)
+        u, v = self.log_deviation[:, None], self.log_noise[None, :]
+        # The variance of a system's sum over the square root of n.
+        total = width * np.exp(2 * u) + np.exp(2 * v)
+        log = -0.5 * (
+            count * (width - 1) * 2 * v
+            + (count - 1) * np.log(total)
+            + within * np.exp(-2 * v)
+            + between / total
+        )
+        for place, first in zip((u, v), start, strict=True):
+            ratio = np.exp(place) / (2.5 * first)
+            log = log - 2.5 * np.log1p(ratio**2 / 4) + place
+        weight = np.exp(log - log.max())
+        self.weight = weight / weight.sum()
+        self.error = np.sqrt(total / (count * width))
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return means and standard deviations of m, log s and log sigma."""
+        both = (
+            (self.log_deviation, self.weight.sum(axis=1)),
+            (self.log_noise, self.weight.sum(axis=0)),
+        )
+        means = [float(x @ w) for x, w in both]
+        squares = [float((x - m) ** 2 @ w) for (x, w), m in zip(both, means, strict=True)]
+        of_mean = float((self.weight * self.error**2).sum())
+        return np.array([self.centre, *means]), np.sqrt([of_mean, *squares])
+
+    def quantiles(self, levels: Sequence[float]) -> np.ndarray:
+        """Return quantiles of m, log s and log sigma, shape (3, levels)."""
+        places = self.centre + np.linspace(-8, 8, 801) * self.moments()[1][0]
+        some = self.weight > 1e-9 * self.weight.max()
+        weight, error = self.weight[some], self.error[some]
+        below = np.array(
+            [weight @ norm.cdf((x - self.centre) / error) / weight.sum() for x in places]
+        )
+        found = [np.interp(levels, below, places)]
+        for x, axis in ((self.log_deviation, 1), (self.log_noise, 0)):
+            marginal = self.weight.sum(axis=axis)
+            # A cell's weight is centred at its place.
+            found.append(np.interp(levels, np.cumsum(marginal) - marginal / 2, x))
+        return np.array(found)
+
+
+def coverage(sets: int = SETS) -> list[dict[str, str]]:
+    """Return the rows of the table of coverage and of the mean estimates."""
+    start = np.array([TRUTH[0], *np.log(TRUTH[1:])])
+    rows = []
+    for count in SYSTEMS:
+        covers, widths, values = (np.zeros((sets, 3, 3)) for _ in range(3))
+        for k in range(sets):
+            y = drawn(np.random.default_rng([44, count, k]), count, *TRUTH)
+            problem = layout(y)
+            for j, restricted in enumerate((False, True)):
+                found = fit_marginal_likelihood(problem, start, restricted=restricted)
+                ends = intervals(problem, estimate_dataset(problem, found))
+                low, high = (np.concatenate([ends[n][i] for n in ("law", "noise")]) for i in (0, 1))
+                values[k, j] = problem.natural(found.p)
+                covers[k, j] = (low <= TRUTH) & (np.array(TRUTH) <= high)
+                widths[k, j] = high - low
+            low, middle, high = Grid(y, TRUTH[1:]).quantiles([0.025, 0.5, 0.975]).T
+            for each in (low, middle, high):
+                each[1:] = np.exp(each[1:])
+            values[k, 2], widths[k, 2] = middle, high - low
+            covers[k, 2] = (low <= TRUTH) & (np.array(TRUTH) <= high)
+        for j, by in enumerate(("likelihood", "restricted likelihood", "posterior")):
+            for i, name in enumerate(NAMES):
+                share = covers[:, j, i].mean()
+                error = np.sqrt(max(share * (1 - share), 1 / sets) / sets)
+                squares = values[:, j, i] ** 2
+                rows.append(
+                    {
+                        "systems": f"{count}",
+                        "data sets": f"{sets}",
+                        "interval": by,
+                        "parameter": name,
+                        "truth": f"{TRUTH[i]:g}",
+                        "coverage, %": f"{100 * share:.1f}",
+                        "its error, %": f"{100 * error:.1f}",
+                        "median width": f"{np.median(widths[:, j, i]):.3f}",
+                        "mean estimate": f"{values[:, j, i].mean():.3f}",
+                        "mean square": f"{squares.mean():.4f}",
+                        "error of the mean square": f"{squares.std() / np.sqrt(sets):.4f}",
+                    }
+                )
+    return rows
+
+
+class LayoutLikelihood:
+    """The likelihood of a one-way layout in closed form, as that of the package but quicker.
+
+    Parameters
+    ----------
+    y : ndarray of shape (N, n)
+    """
+
+    def __init__(self, y: np.ndarray) -> None:
+        self._mean, self._width = y.mean(axis=1), y.shape[1]
+        self._within = ((y - self._mean[:, None]) ** 2).sum(axis=1)
+
+    def __call__(
+        self,
+        p: np.ndarray,
+        memory: Mapping[str, np.ndarray] | None = None,
+        systems: np.ndarray | None = None,
+    ) -> Evaluation:
+        """Evaluate all systems at p = (m, log s, log sigma)."""
+        width, (signal, noise) = self._width, np.exp(2 * p[1:])
+        total, residual = width * signal + noise, self._mean - p[0]
+        square = width * residual**2 / total
+        log = -0.5 * (
+            width * np.log(2 * np.pi)
+            + (width - 1) * np.log(noise)
+            + np.log(total)
+            + self._within / noise
+            + square
+        )
+        own = np.column_stack(
+            [
+                width * residual / total,
+                (square - 1) * width * signal / total,
+                self._within / noise - (width - 1) + (square - 1) * noise / total,
+            ]
+        )
+        none, nothing = np.zeros_like(own), np.zeros((len(log), 1))
+        zero = np.zeros(len(log))
+        return Evaluation(
+            log, zero, own, none, none, nothing, nothing, nothing, zero + 1, zero.astype(int)
+        )
+
+
+class ProperPrior(WeakPrior):
+    """The default prior, with a standard normal mean about that of the start."""
+
+    def value(self, p: np.ndarray, jacobian: bool = False) -> float:
+        """Return the logarithm of the prior density."""
+        return super().value(p, jacobian) - 0.5 * float(p[0] - self.start[0]) ** 2
+
+    def gradient(self, p: np.ndarray, jacobian: bool = False) -> np.ndarray:
+        """Return its derivatives (n_p,)."""
+        gradient = super().gradient(p, jacobian)
+        gradient[0] -= p[0] - self.start[0]
+        return gradient
+
+    def draws(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return draws (count, n_p)."""
+        found = super().draws(count, rng)
+        found[:, 0] = float(self.start[0]) + rng.standard_normal(count)
+        return found
+
+
+def ranks(repeats: int = REPEATS, count: int = 8) -> np.ndarray:
+    """Return the ranks (repeats, 3) of the true parameters among RANKED draws each."""
+    start, found = np.array([TRUTH[0], *np.log(TRUTH[1:])]), []
+    for k in range(repeats):
+        rng = np.random.default_rng([45, k])
+        prior = ProperPrior(layout(np.zeros((2, WIDTH))), start)
+        p = prior.draws(1, rng)[0]
+        y = drawn(rng, count, p[0], *np.exp(p[1:]))
+        problem, likelihood = layout(y), LayoutLikelihood(y)
+        # It is the package's own likelihood.
+        np.testing.assert_allclose(
+            likelihood(p).log_likelihood, ClosedForm(problem)(p).log_likelihood, atol=1e-7
+        )
+        settings = ChainSettings(chains=1, draws=RANKED * THIN, warmup=WARMUP)
+        posterior = sample_law(problem, p, prior, settings, likelihood=likelihood)
+        found.append((posterior.p[0, THIN - 1 :: THIN] < p).sum(axis=0))
+    return np.array(found)
+
+
+def uniformity(found: np.ndarray) -> np.ndarray:
+    """Return the p-values (3,) of the chi-squared test that ranks (repeats, 3) are uniform."""
+    values = []
+    for column in found.T:
+        counts = np.bincount(column * BINS // (RANKED + 1), minlength=BINS)
+        expected = len(column) / BINS
+        values.append(chi2.sf(((counts - expected) ** 2 / expected).sum(), BINS - 1))
+    return np.array(values)
+
+
+def calibration(repeats: int = REPEATS) -> list[dict[str, str]]:
+    """Return the rows of the table of ranks."""
+    found = ranks(repeats)
+    return [
+        {
+            "parameter": name,
+            "data sets": f"{repeats}",
+            "systems": "8",
+            **{
+                f"ranks {2 * b} and {2 * b + 1}": f"{n}"
+                for b, n in enumerate(np.bincount(column * BINS // (RANKED + 1), minlength=BINS))
+            },
+            "p-value": f"{value:.3f}",
+        }
+        for name, column, value in zip(NAMES, found.T, uniformity(found), strict=True)
+    ]
+
+
+def write(path: Path, rows: list[dict[str, str]]) -> None:
+    """Write rows with the commit and the machine of their measurement."""
+    told = {"commit": commit_of(Path(__file__))[:8], "machine": cpu_model()}
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], *told], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, **told} for row in rows)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    if sys.argv[1:] == ["coverage"]:
+        write(DATA / "few_systems.csv", coverage())
+    elif sys.argv[1:] == ["calibration"]:
+        write(DATA / "law_posterior_ranks.csv", calibration())
+    else:
+        sys.exit("usage: python -m benchmarks.few_systems {coverage,calibration}")

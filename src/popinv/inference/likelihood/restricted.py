@@ -1,0 +1,246 @@
+r"""The restricted likelihood, in which the coefficients of a normal law's mean are integrated.
+
+The entries of p are the coefficients beta of the mean (:attr:`popinv.population.laws.base.Law.
+mean_entries`) and the others, theta. With a flat prior of beta and Laplace's method,
+
+.. math::
+    \ell_R(\theta) = \max_\beta \ell(\beta, \theta) - R(\theta), \qquad
+    R(\theta) = \tfrac12 \log\det J(\theta) - \tfrac{q}{2} \log 2\pi, \qquad
+    J = -\frac{\partial^2 \ell}{\partial\beta^2}\Big|_{\hat\beta(\theta)},
+
+with q coefficients. The integral is exact if the observations are linear in the parameters: this
+is the residual likelihood of linear mixed models (Patterson and Thompson, Biometrika 58, 1971;
+Harville, JASA 69, 1974). Its maximum has no bias in theta from the estimate of the mean. R depends
+on theta alone, so :math:`\ell(\beta, \theta) - R(\theta)` has its maximum at the REML estimate of
+theta and at :math:`\hat\beta` there. R is a penalty of the log likelihood, and its curvature, which
+is negative, belongs to the information.
+
+J comes from differences of the scores, and its derivatives from second differences of the same
+scores along the columns v_i of a root of J^{-1}:
+
+.. math:: \tfrac12 \operatorname{tr} J^{-1} \partial_k J
+    = -\tfrac12 \sum_i \partial_{v_i}^2\, \partial_k \ell .
+
+Both are exact for linear models, whose scores are quadratic in beta.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from popinv.errors import DivergenceError
+from popinv.inference.estimate import restricted_inverse
+from popinv.inference.likelihood.marginal_estimate import Likelihood
+from popinv.inference.likelihood.newton import informed, observed_information, point_at
+from popinv.inference.likelihood.penalty import Penalty
+from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
+from popinv.inference.problem import Problem
+
+# Steps of differences in standard errors, and the longest step of an entry without unit.
+_STEP, _LONGEST = 0.1, 0.1
+# The maximum over beta is reached if Newton's step promises less than this gain in the log
+# likelihood; most steps to it.
+_CLOSE, _MOST_INNER = 1e-6, 8
+# Predicted gain at the end of the ascent, which starts near its end; most steps of it.
+_TOLERANCE, _MOST_STEPS = 1e-6, 40
+# A logarithm with a larger standard error may belong to a number near zero. The restricted
+# likelihood may have its maximum at a positive number though the likelihood has it at zero.
+_VAGUE = 1.0
+# Smallest share of its natural size by which an entry without information is moved.
+_NATURAL = 0.05
+
+
+@dataclass(frozen=True)
+class Restriction:
+    """R near one p.
+
+    Attributes
+    ----------
+    problem : Problem
+    likelihood : Likelihood
+        The likelihood of all systems near p.
+    information : ndarray of shape (n_p, n_p)
+        Approximate information, which gives the steps of differences.
+    """
+
+    problem: Problem
+    likelihood: Likelihood
+    information: np.ndarray
+
+    @property
+    def means(self) -> np.ndarray:
+        """The entries of beta that move."""
+        entries = np.array(self.problem.law.mean_entries, dtype=int)
+        return entries[self.problem.free[entries]]
+
+    @property
+    def others(self) -> np.ndarray:
+        """The entries of theta that move."""
+        return np.setdiff1d(np.flatnonzero(self.problem.free), self.means)
+
+    def _changes(
+        self, p: np.ndarray, memory: Mapping[str, np.ndarray], directions: np.ndarray
+    ) -> np.ndarray:
+        """Return the scores (q, 2, n_p) at beta plus and minus each direction, a column (q, q)."""
+        point, found = point_at(self.problem, self.likelihood), []
+        for direction in directions.T:
+            shift = np.zeros(len(p))
+            shift[self.means] = direction
+            found.append([point(p + s, memory).gradient for s in (shift, -shift)])
+        return np.array(found).reshape(len(self.means), 2, len(p))
+
+    def profiled(
+        self, p: np.ndarray, memory: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return p (n_p,) with beta at its maximum given theta, and J (q, q) there.
+
+        Raises
+        ------
+        DivergenceError
+            If the likelihood has no maximum in beta near p.
+        """
+        point, means, p = point_at(self.problem, self.likelihood), self.means, p.copy()
+        errors = np.sqrt(np.diag(restricted_inverse(self.information, self.problem.free)))[means]
+        steps = _STEP * np.where(errors > 0, errors, self.problem.scale[means])
+        for _ in range(_MOST_INNER):
+            up, down = self._changes(p, memory, np.diag(steps)).swapaxes(0, 1)
+            curvature = (down - up)[:, means] / (2 * steps[:, None])
+            curvature = (curvature + curvature.T) / 2
+            if not len(means):
+                return p, curvature
+            if not (np.isfinite(curvature).all() and np.linalg.eigvalsh(curvature)[0] > 0):
+                raise DivergenceError(
+                    f"the likelihood is not concave in the law's means at {p}, so that they cannot "
+                    "be integrated"
+                )
+            score = point(p, memory).gradient[means]
+            step = np.linalg.solve(curvature, score)
+            p[means] += step
+            if score @ step / 2 < _CLOSE:
+                return p, curvature
+        raise DivergenceError(f"the law's means have no maximum near {p}")
+
+    def _value(self, curvature: np.ndarray) -> float:
+        log_det = float(np.linalg.slogdet(curvature)[1])
+        return 0.5 * log_det - 0.5 * len(curvature) * float(np.log(2 * np.pi))
+
+    def value(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> float:
+        """Return R at the theta of p (n_p,)."""
+        return self._value(self.profiled(p, memory)[1])
+
+    def with_gradient(
+        self, p: np.ndarray, memory: Mapping[str, np.ndarray]
+    ) -> tuple[float, np.ndarray]:
+        """Return R at the theta of p, and its derivatives (n_p,), zero for beta."""
+        p, curvature = self.profiled(p, memory)
+        means, others, gradient = self.means, self.others, np.zeros(len(p))
+        if not len(means):
+            return self._value(curvature), gradient
+        # The columns v of a root of J^-1: tr J^-1 dJ is minus the sum of the scores' second
+        # derivatives along them.
+        root = np.linalg.inv(np.linalg.cholesky(curvature)).T
+        changes = self._changes(p, memory, _STEP * root)
+        middle = point_at(self.problem, self.likelihood)(p, memory).gradient
+        half_trace = -0.5 * (changes.sum(axis=1) - 2 * middle).sum(axis=0) / _STEP**2
+        slopes = (changes[:, 0] - changes[:, 1])[:, others] / (2 * _STEP)
+        # How the maximum over beta follows theta, (q, others).
+        following = root @ slopes
+        gradient[others] = half_trace[others] + half_trace[means] @ following
+        return self._value(curvature), gradient
+
+    def curvature(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the second derivatives of R (n_p, n_p), zero for beta."""
+        problem, found = self.problem, np.zeros((len(p), len(p)))
+        errors = np.sqrt(np.diag(restricted_inverse(self.information, problem.free)))
+        longest = np.where(problem.logarithmic, _LONGEST, problem.scale)
+        for i in self.others:
+            shift = np.zeros(len(p))
+            shift[i] = min(_STEP * errors[i], longest[i]) or _NATURAL * problem.scale[i]
+            up, down = (self.with_gradient(p + s, memory)[1] for s in (shift, -shift))
+            found[i] = (up - down) / (2 * shift[i])
+        return (found + found.T) / 2
+
+    def at(self, point: Point) -> Penalty:
+        """Return R with its derivatives at the theta of a point."""
+        p, memory = point.p, point.memory
+        curvature = self.curvature(p, memory)
+        return Penalty(*self.with_gradient(p, memory), curvature, curvature)
+
+    def of(self, point: Evaluate) -> Evaluate:
+        """Return the restricted likelihood from the likelihood ``point``."""
+
+        def restricted(p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
+            there = point(p, memory)
+            value, gradient = self.with_gradient(p, there.memory)
+            return replace(there, value=there.value - value, gradient=there.gradient - gradient)
+
+        return restricted
+
+
+def check_restricted(problem: Problem) -> None:
+    """Refuse a problem whose law has no mean that could be integrated.
+
+    Raises
+    ------
+    DivergenceError
+        If the law is not normal after a transform of its parameters.
+    """
+    if not problem.law.mean_entries:
+        raise DivergenceError(
+            "restricted maximum likelihood needs a law that is normal after a transform of each "
+            f"parameter (normal, lognormal, transformed_normal); {type(problem.law).__name__} is "
+            "not. Leave polish.restricted out."
+        )
+
+
+def restricted_state(
+    problem: Problem,
+    likelihood: Likelihood,
+    state: ScoringState,
+    inside: np.ndarray,
+    progress: Callable[[ScoringState], None] | None = None,
+) -> tuple[ScoringState, Restriction]:
+    """Continue from the maximum of a likelihood to the maximum of the restricted one.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+        Serves near the maximum.
+    state : ScoringState
+        The end of the likelihood's ascent.
+    inside : ndarray of shape (n_p,)
+        Values from which entries near their boundary start a second time.
+    progress : callable, optional
+        A function that receives the state after every step.
+
+    Returns
+    -------
+    state : ScoringState
+        Its point has the likelihood itself, without R.
+    restriction : Restriction
+        Near the restricted maximum.
+    """
+    plain = point_at(problem, likelihood)
+
+    def ascended(point: Point, context: ScoringState) -> tuple[ScoringState, Restriction]:
+        information, _ = observed_information(problem, likelihood, point)
+        restriction = Restriction(problem, likelihood, information)
+        evaluate = informed(restriction.of(plain), information)
+        first = replace(begin(evaluate(point.p, point.memory)), path=context.path)
+        first = replace(first, iteration=context.iteration, context=context.context)
+        most = context.iteration + _MOST_STEPS
+        return ascend(first, evaluate, problem, most, progress, _TOLERANCE), restriction
+
+    ends = [ascended(plain(state.point.p, state.point.memory), state)]
+    errors = np.sqrt(np.diag(restricted_inverse(state.point.information, problem.free)))
+    vague = problem.free & problem.logarithmic & (errors > _VAGUE)
+    if vague.any():
+        start = np.where(vague, inside, state.point.p)
+        ends.append(ascended(plain(start, state.point.memory), state))
+    best, restriction = max(ends, key=lambda end: end[0].point.value)
+    # The outer products of the scores are those of the likelihood.
+    point = plain(best.point.p, best.point.memory)
+    return replace(best, point=point), restriction

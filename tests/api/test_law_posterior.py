@@ -1,0 +1,38 @@
+"""The posterior of law and noise of a result, as a DataTree."""
+
+from __future__ import annotations
+
+import arviz
+import boys
+import numpy as np
+import pytest
+
+pytest.importorskip("numpyro")
+
+
+def test_the_posterior_of_a_fit_has_the_groups_of_arviz():
+    few = boys.table()
+    few = few[few["Subject"].isin(few["Subject"].unique()[:10])]
+    result = boys.fit(few, tests=False)
+    with pytest.warns(UserWarning, match="effective sample size"):
+        tree = result.posterior_of_law(chains=2, draws=20, warmup=20)
+    assert {"posterior", "prior", "log_likelihood", "posterior_predictive"} <= set(tree.children)
+    posterior = tree["posterior"]
+    assert dict(posterior.sizes) == {"chain": 2, "draw": 20}
+    assert list(posterior.data_vars) == list(result.summary().index)
+    summary = result.summary()
+    medians = np.array([float(posterior[name].median()) for name in summary.index])
+    off = (medians - summary["estimate"]) / summary["standard_error"]
+    # So few draws only show the right scales and order.
+    assert np.max(np.abs(off)) < 4
+    assert posterior["slope_mean"].attrs["units"] == "cm"
+    # The means have flat priors.
+    assert list(tree["prior"].data_vars) == list(summary.index[2:])
+    assert tree["log_likelihood"].sizes["system"] == 10
+    height = tree["observed_data"]
+    (name,) = height.data_vars
+    assert tree["posterior_predictive"][name].shape == (2, 20, *height[name].shape)
+    assert list(tree["log_likelihood"].data_vars) == [name]
+    table = arviz.summary(arviz.from_dict({n: posterior[n].values for n in posterior.data_vars}))
+    assert list(table.index) == list(summary.index)
+    assert "effective sample size" in tree.attrs["reason"]

@@ -1,0 +1,256 @@
+"""The posterior of law and noise, against grids and quadrature."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import arviz
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.few_systems import Grid, LayoutLikelihood, layout
+from popinv.errors import ConfigError
+from popinv.inference.law_posterior import (
+    ChainSettings,
+    LawPosterior,
+    Target,
+    _corrected,
+    sample_law,
+)
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.problem import Problem
+from popinv.inference.weak_prior import WeakPrior
+from popinv.population.constraints import POSITIVE, REAL, SHARE
+from popinv.population.laws.gaussian import GaussianLaw, lognormal_law
+from popinv.population.noise.unstructured import FullNoise, IsotropicNoise
+
+pytest.importorskip("numpyro")
+
+START = np.array([1.0, np.log(0.8), np.log(0.5)])
+
+
+def levels(ratio: float) -> np.ndarray:
+    """Return six systems whose mean square between them is a multiple of the one within them."""
+    rng = np.random.default_rng(3)
+    within = 0.5 * rng.standard_normal((6, 3))
+    within -= within.mean(axis=1, keepdims=True)
+    square = (within**2).sum() / 12
+    between = rng.standard_normal(6)
+    between = (between - between.mean()) / between.std(ddof=1) * np.sqrt(ratio * square / 3)
+    return 1 + between[:, None] + within
+
+
+def log_density(y: np.ndarray, p: np.ndarray) -> float:
+    """Return the log posterior of m, log s and log sigma, up to a constant, by dense matrices."""
+    m, u, v = p
+    width = y.shape[1]
+    covariance = np.exp(2 * u) + np.exp(2 * v) * np.eye(width)
+    residual = y - m
+    squares = np.einsum("ni,ij,nj", residual, np.linalg.inv(covariance), residual)
+    value = -0.5 * (squares + len(y) * np.linalg.slogdet(covariance)[1])
+    for place, start in ((u, 0.8), (v, 0.5)):
+        value += place - 2.5 * np.log1p((np.exp(place) / (2.5 * start)) ** 2 / 4)
+    return float(value)
+
+
+def test_the_target_is_the_density_in_closed_form():
+    y = levels(3.0)
+    problem = layout(y)
+    target = Target.about(problem, START, WeakPrior(problem, START), MarginalSettings())
+    target = target.preconditioned()
+    rng = np.random.default_rng(1)
+    places = rng.standard_normal((6, 3))
+    assert target.closed
+    apart = [log_density(y, target.parameters(q)) + target(q)[0] for q in places]
+    np.testing.assert_allclose(apart, apart[0], atol=1e-8)
+    for q in places[:2]:
+        shifts = 1e-5 * np.eye(3)
+        slope = [(target(q + s)[0] - target(q - s)[0]) / 2e-5 for s in shifts]
+        np.testing.assert_allclose(target(q)[1], slope, rtol=1e-5, atol=1e-6)
+    by_hand = replace(target, likelihood=LayoutLikelihood(y))
+    for q in places:
+        assert by_hand(q)[0] == pytest.approx(target(q)[0], abs=1e-8)
+        np.testing.assert_allclose(by_hand(q)[1], target(q)[1], atol=5e-6)
+    # At the mode the gradient vanishes, and the curvature is the identity.
+    np.testing.assert_allclose(target(np.zeros(3))[1], 0.0, atol=1e-2)
+    shifts = 1e-3 * np.eye(3)
+    curvature = [(target(s)[1] - target(-s)[1]) / 2e-3 for s in shifts]
+    np.testing.assert_allclose(curvature, np.eye(3), atol=0.02)
+
+
+@pytest.mark.parametrize("ratio", [6.0, 0.7])
+def test_draws_have_the_moments_and_the_interval_of_a_grid(ratio):
+    """With the ratio 0.7, the likelihood has its maximum at a deviation of zero."""
+    y = levels(ratio)
+    problem = layout(y)
+    answer = START if ratio > 1 else np.array([1.0, -10.0, np.log(0.5)])
+    prior = WeakPrior(problem, START)
+    settings, likelihood = ChainSettings(chains=4, draws=500), LayoutLikelihood(y)
+    found = sample_law(problem, answer, prior, settings, likelihood=likelihood)
+    assert found.reason(("mean", "deviation", "noise")) == ""
+    assert np.all(found.r_hat < 1.05)
+    draws, grid = found.p.reshape(-1, 3), Grid(y, np.exp(START[1:]))
+    means, deviations = grid.moments()
+    errors = deviations / np.sqrt(found.effective)
+    assert np.all(np.abs(draws.mean(axis=0) - means) < 3.5 * errors)
+    # log s has an exponential tail towards zero, whose weight many draws are needed for.
+    apart = draws.std(axis=0)[[0, 2]] / deviations[[0, 2]]
+    np.testing.assert_allclose(apart, 1, rtol=0.12)
+    # The shares of the draws below the quantiles of the grid.
+    levels_of = (0.025, 0.25, 0.5, 0.75, 0.975)
+    for level, ends in zip(levels_of, grid.quantiles(levels_of).T, strict=True):
+        below = (draws < ends).mean(axis=0)
+        # The tails mix more slowly than the bulk.
+        errors = np.sqrt(level * (1 - level) / (found.effective / 2))
+        assert np.all(np.abs(below - level) < 4 * errors)
+    exact = [
+        log_density(y, p)
+        - log_density(y, START)
+        - prior.value(p, jacobian=True)
+        + prior.value(START, jacobian=True)
+        for p in found.p[0, :5]
+    ]
+    at_start = likelihood(START)
+    own = found.log_likelihood[0, :5].sum(axis=1) - at_start.log_likelihood.sum()
+    np.testing.assert_allclose(own, exact, atol=1e-8)
+
+
+def decays(z: torch.Tensor) -> torch.Tensor:
+    """Return exp(-z t) at four times."""
+    return torch.exp(-z * torch.tensor([0.5, 1.0, 2.0, 3.0], dtype=torch.float64))
+
+
+def test_weights_correct_another_density_to_the_exact_one_with_few_draws():
+    """The chains' density is a normal one, and each integral has 16 draws."""
+    rng = np.random.default_rng(5)
+    z = np.exp(-0.3 + 0.5 * rng.standard_normal((6, 1)))
+    y = decays(torch.from_numpy(z)).numpy() + 0.1 * rng.standard_normal((6, 4))
+    problem = Problem(
+        y, decays, lognormal_law(["rate"]), IsotropicNoise(4), np.full(3, 0.5), seed=3
+    )
+    nodes = np.linspace(-6, 6, 601)
+    weights = np.exp(-0.5 * nodes**2) / np.exp(-0.5 * nodes**2).sum()
+
+    def log_likelihood(p: np.ndarray) -> np.ndarray:
+        rates = np.exp(p[:, :1] + np.exp(p[:, 1:2]) * nodes)
+        g = np.exp(-rates[..., None] * np.array([0.5, 1.0, 2.0, 3.0]))
+        total = np.zeros(len(p))
+        for row in y:
+            misfit = ((row - g) ** 2).sum(axis=2) * np.exp(-2 * p[:, 2:])
+            logs = np.log(weights) - 0.5 * misfit - 4 * p[:, 2:]
+            total += np.logaddexp.reduce(logs, axis=1)
+        return total
+
+    centre, deviations = np.array([-0.3, -0.6, -2.1]), np.array([0.25, 0.4, 0.25])
+    drawn = centre + deviations * rng.standard_normal((1, 1500, 3))
+
+    def normal(p: np.ndarray, *_: object) -> SimpleNamespace:
+        squares = (((p - centre) / deviations) ** 2).sum()
+        return SimpleNamespace(log_likelihood=np.array([-0.5 * squares]))
+
+    target = Target.about(problem, centre, WeakPrior(problem, centre), MarginalSettings(draws=16))
+    assert not target.closed
+    target = replace(target, likelihood=normal)
+    p, each, share = _corrected(target, drawn, np.random.default_rng(2))
+    assert each.shape == (1, 1500, 6)
+    other = centre + deviations * np.random.default_rng(9).standard_normal((4000, 3))
+    log_weight = log_likelihood(other) + 0.5 * (((other - centre) / deviations) ** 2).sum(axis=1)
+    weight = np.exp(log_weight - log_weight.max())
+    weight /= weight.sum()
+    mean = weight @ other
+    deviation = np.sqrt(weight @ (other - mean) ** 2)
+    errors = deviation * np.sqrt(1 / (1500 * share) + (weight**2).sum())
+    assert 0.2 < share < 0.98
+    # The normal density's own mean is elsewhere.
+    assert np.max(np.abs(centre - mean) / errors) > 6
+    assert np.all(np.abs(p[0].mean(axis=0) - mean) < 3.5 * errors)
+    np.testing.assert_allclose(p[0].std(axis=0), deviation, rtol=0.15)
+
+
+def test_r_hat_and_effective_sizes_are_those_of_arviz():
+    from popinv.inference.numpyro_sampler import convergence
+
+    rng = np.random.default_rng(4)
+    noise = rng.standard_normal((4, 200, 2))
+    draws = np.empty_like(noise)
+    draws[:, 0] = noise[:, 0]
+    for t in range(1, 200):
+        draws[:, t] = [0.7, -0.2] * draws[:, t - 1] + noise[:, t]
+    draws[..., 0] = np.exp(draws[..., 0])
+    r_hat, effective = convergence(draws)
+    for k in range(2):
+        assert effective[k] == pytest.approx(float(arviz.ess(draws[..., k])), rel=0.03)
+    assert np.all((r_hat > 0.99) & (r_hat < 1.1))
+    assert convergence(draws + np.arange(4)[:, None, None])[0].min() > 1.2
+
+
+def test_poor_draws_are_told():
+    poor = LawPosterior(
+        np.zeros((2, 10, 2)),
+        np.zeros((2, 10, 3)),
+        np.array([1.3, 1.0]),
+        np.array([40.0, 12.0]),
+        0.3,
+        0,
+        0,
+        True,
+    )
+    reason = poor.reason(("mean", "noise"))
+    assert "split R-hat of mean is 1.3 (limit 1.02)" in reason
+    assert "noise has an effective sample size of 12 (at least 200)" in reason
+    assert "only 30% of the draws count after the correction" in reason
+    good = replace(poor, r_hat=np.ones(2), effective=np.full(2, 900.0), effective_share=1.0)
+    assert good.reason(("mean", "noise")) == ""
+
+
+def test_the_default_prior_has_the_density_of_its_draws():
+    law = GaussianLaw(["a", "b"], [REAL, POSITIVE], groups=[["a", "b"]])
+    problem = Problem(
+        np.zeros((4, 3)), lambda z: z[:, :1].expand(-1, 3), law, IsotropicNoise(3), np.ones(6)
+    )
+    start = np.array([0.0, 0.0, np.log(2.0), np.log(0.3), 0.2, np.log(0.1)])
+    prior = WeakPrior(problem, start)
+    rng = np.random.default_rng(0)
+    p = rng.standard_normal(6)
+    for jacobian in (False, True):
+        slope = [
+            (prior.value(p + s, jacobian) - prior.value(p - s, jacobian)) / 2e-6
+            for s in 1e-6 * np.eye(6)
+        ]
+        np.testing.assert_allclose(prior.gradient(p, jacobian), slope, atol=1e-7)
+    draws = prior.draws(20_000, rng)
+    assert np.isnan(draws[:, :2]).all()
+    for i in (2, 3, 4, 5):
+        places = np.linspace(start[i] - 12, start[i] + 8, 4001)
+        rows = np.tile(start, (len(places), 1))
+        rows[:, i] = places
+        density = np.exp([prior.value(row, jacobian=True) for row in rows])
+        share = np.cumsum(density) / density.sum()
+        for level in (0.1, 0.5, 0.9):
+            below = np.mean(draws[:, i] < np.interp(level, share, places))
+            assert below == pytest.approx(level, abs=0.012)
+    assert SHARE not in law.constraints
+
+
+def test_a_noise_without_single_constraints_needs_a_prior_of_its_own():
+    noise = FullNoise(3, shrinkage=0.0)
+    size = 2 + len(noise.names)
+    problem = Problem(
+        np.zeros((4, 3)), lambda z: z.expand(-1, 3), lognormal_law(["a"]), noise, np.ones(size)
+    )
+    gamma = noise.from_natural(
+        dict.fromkeys(noise.names, 0.0)
+        | {name: 1.0 for name in noise.names if "deviation" in name or "variance" in name}
+    )
+    with pytest.raises(ConfigError, match="the default prior has no form for this noise"):
+        WeakPrior(problem, np.concatenate([np.zeros(2), gamma + 0.3]))
+
+
+def test_without_numpyro_the_message_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "popinv.inference.numpyro_sampler", None)
+    problem = layout(levels(3.0))
+    with pytest.raises(ConfigError, match="the posterior of the law needs numpyro"):
+        sample_law(problem, START, WeakPrior(problem, START))
