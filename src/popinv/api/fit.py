@@ -177,7 +177,7 @@ def fit(
         seed=seed,
     )
     columns = {
-        "system_column": system_column,
+        "system_column": _system_column(system_column, wanted.law),
         "time_column": time_column,
         "value_column": value_column,
         "label_column": label_column,
@@ -242,6 +242,14 @@ def load(folder: str | Path, simulator: Callable[..., Any] | None = None) -> Res
             "'simulator' out"
         )
     return result
+
+
+def _system_column(given: str | None, law: Mapping[str, Any] | None) -> str | None:
+    """Return the column of the systems; the outermost level of a law tells them apart too."""
+    if given is not None or not law or not law.get("levels"):
+        return given
+    levels = law["levels"]
+    return next(iter(levels if isinstance(levels, Mapping) else levels[0]))
 
 
 def _section(given: Mapping[str, Any] | str | None) -> Mapping[str, Any] | None:

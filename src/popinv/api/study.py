@@ -20,7 +20,7 @@ from popinv.forward.python.worker import takes
 from popinv.observation_files.fit import IN_MEMORY, read_fitting
 from popinv.observation_files.section import FileObservations
 from popinv.population.kinds import Law, Noise
-from popinv.population.known import known_of
+from popinv.population.members import known_of_members
 from popinv.population.laws.section import law_values
 from popinv.population.model import covariate_names
 from popinv.population.stages.import_observations import import_observations
@@ -153,7 +153,12 @@ def _observed(study: Study, data: GivenData, seed: int) -> xr.Dataset:
         raise ConfigError(f"simulator: {error}") from error
     _check_times(study, data)
     table = read_fitting(
-        section, forward.observed(seed), forward.design_names(), covariates, data.given
+        section,
+        forward.observed(seed),
+        forward.design_names(),
+        covariates,
+        data.given,
+        levels=study.law.level_names(),
     )
     # Systems with times of their own leave gaps in every form, and may have no time in common.
     if not (study.noise.pools_observations and np.isnan(table.values).any()):
@@ -218,5 +223,5 @@ def _few_inputs(study: Study, observations: xr.Dataset, seed: int) -> np.ndarray
     """Return inputs (n, d_z) of a few systems, drawn from the start of the law."""
     law = study.law.law(study.forward)
     alpha = law_values(study.law, study.law.start, study.forward)
-    few = known_of(observations).in_turns(_TRIED)
+    few = known_of_members(observations).in_turns(_TRIED)
     return drawn_parameters(law, alpha, seed, "try", _TRIED, few)

@@ -15,14 +15,18 @@ from popinv.inference.conditions import (
     fitted_observations,
     observations_at_places,
 )
-from popinv.inference.problem import Problem, replicated_simulator
+from popinv.inference.problem import Problem
+from popinv.population.laws.base import Law
+from popinv.population.laws.levels import LevelLaw
 from popinv.population.laws.section import law_spread, law_values
+from popinv.population.members import known_of_members
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.intervals import MOST_ENTRIES
 from popinv.population.noise.varying import VaryingNoise, replicated_noise
 from popinv.population.observe import system_names
 from popinv.population.places import noise_at_places, own_places
+from popinv.observation_files.trees import Tree, tree_of
 from popinv.store.rows import Rows
 
 if TYPE_CHECKING:
@@ -63,8 +67,12 @@ def descent_problem(
     # A spread of zero fixes the first design, not the descent.
     spread = law_spread(model.law, model.forward)
     scale = np.where(spread > 0, spread, _LAW_SCALE)
-    law = model.law.law(model.forward)
-    deviations = conditions.known.covariates.numpy().std(axis=0)
+    law, members = model.law.law(model.forward), 1
+    covariates_known = conditions.known.covariates.numpy()
+    if (tree := tree_of(observations)) is not None:
+        law, members = groups_law(law, tree), tree.members
+        covariates_known = known_of_members(observations).covariates.numpy()
+    deviations = covariates_known.std(axis=0)
     for entry, covariate in law.coefficients:
         scale[entry] = _LAW_SCALE / deviations[covariate]
     if conditions.limited:
@@ -75,7 +83,7 @@ def descent_problem(
         scale_of_noise[entry] /= float(conditions.known.covariates[:, column].std())
     union = Problem(
         data=data,
-        simulate=replicated_simulator(surrogate, replicates),
+        simulate=surrogate,
         law=law,
         noise=noise_model,
         scale=np.concatenate([scale, scale_of_noise]),
@@ -83,8 +91,25 @@ def descent_problem(
         stage=stage,
         conditions=conditions,
         replicates=replicates,
-    )
-    return at_own_places(union, surrogate)
+        members=members,
+    ).through(surrogate)
+    return union if members > 1 else at_own_places(union, surrogate)
+
+
+def groups_law(law: Law, tree: Tree) -> LevelLaw:
+    """Return the law of groups, for the law of one member.
+
+    Raises
+    ------
+    DataError
+        If the law has other levels than the groups.
+    """
+    if not isinstance(law, LevelLaw) or law.tree.levels != tree.levels:
+        raise DataError(
+            f"the observations have the levels {', '.join(tree.levels)}, and the law has others; "
+            "read them again with the study's 'law.levels'"
+        )
+    return law.of_groups(tree)
 
 
 def at_own_places(union: Problem, simulator: TrainedSurrogate) -> Problem:

@@ -13,6 +13,7 @@ from popinv.inference.division import Part, systems_of_rank
 from popinv.inference.settings import DescentSettings
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
+from popinv.population.members import member_simulator
 from popinv.population.noise.base import NoiseModel
 from popinv.population.places import simulator_at_places
 from popinv.seeds import generator
@@ -88,7 +89,10 @@ class Problem:
         Entries of p that do not move though their half does.
     replicates : int
         R, the number of replicates that an observation consists of, side by side. ``d_y`` counts
-        the entries of all of them.
+        the entries of all of them. Of groups, it counts the replicates of all members.
+    members : int
+        M, the number of members of a group, if each system is one
+        (:mod:`popinv.population.laws.levels`).
     union : Problem, optional
         The problem at all places, as it was built, if each system is observed at its own places
         (:mod:`popinv.population.places`).
@@ -109,6 +113,7 @@ class Problem:
     conditions: Conditions = field(default=None)  # type: ignore[assignment]
     fixed: tuple[int, ...] = ()
     replicates: int = 1
+    members: int = 1
     union: Problem | None = None
     part: Part | None = None
 
@@ -296,7 +301,11 @@ class Problem:
         own = simulator_at_places(simulator, self.own_places)
         return replace(
             self,
-            simulate=replicated_simulator(own, self.replicates),
+            simulate=member_simulator(
+                replicated_simulator(own, self.replicates // self.members),
+                self.members,
+                self.law.d_z // self.members,
+            ),
             union=None if self.union is None else self.union.through(simulator),
         )
 

@@ -53,6 +53,30 @@ def correlation_names(groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
     )
 
 
+def level_name(name: str, level: str) -> str:
+    """Return the name of a deviation or a correlation at a level.
+
+    Examples
+    --------
+    >>> level_name("volume_standard_deviation", "batch")
+    'volume_batch_standard_deviation'
+    """
+    ending = next(end for end in ("_standard_deviation", "_correlation") if name.endswith(end))
+    return f"{name.removesuffix(ending)}_{level}{ending}"
+
+
+def correlations_at(groups: Sequence[Sequence[str]], varying: Sequence[str]) -> list[list[str]]:
+    """Return the groups of correlated parameters among those that vary at a level.
+
+    Examples
+    --------
+    >>> correlations_at([["a", "b", "c"]], ["c", "a"])
+    [['a', 'c']]
+    """
+    within = [[name for name in group if name in varying] for group in groups]
+    return [group for group in within if len(group) > 1]
+
+
 def shape_names(
     ordered: Sequence[str], each: int, pairs: Sequence[tuple[str, str]]
 ) -> tuple[str, ...]:
