@@ -260,3 +260,15 @@ def test_a_section_says_what_is_wrong_with_its_levels(given, message):
 def test_the_law_keeps_the_contract_of_laws():
     own = section(levels={"zone": ["amplitude", "rate"], "area": ["amplitude"]})
     check_law(own, forward_section(FORWARD))
+
+
+def test_the_tangents_are_the_derivatives_of_the_draws():
+    group = law(TREE)
+    alpha = torch.from_numpy(group.from_natural(VALUES))
+    omega = torch.from_numpy(np.random.default_rng(5).standard_normal((4, group.d_omega)))
+    covariates = torch.from_numpy(COVARIATES.reshape(1, -1)).expand(4, -1)
+    found = group.tangents(alpha, omega, covariates)
+    for k in range(group.d_omega):
+        step = 1e-6 * torch.eye(group.d_omega, dtype=torch.float64)[k]
+        ends = [group.sample(alpha, omega + sign * step, covariates) for sign in (1, -1)]
+        np.testing.assert_allclose(found[k], (ends[0] - ends[1]) / 2e-6, atol=1e-7)

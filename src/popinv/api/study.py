@@ -20,8 +20,8 @@ from popinv.forward.python.worker import takes
 from popinv.observation_files.fit import IN_MEMORY, read_fitting
 from popinv.observation_files.section import FileObservations
 from popinv.population.kinds import Law, Noise
-from popinv.population.members import known_of_members
 from popinv.population.laws.section import law_values
+from popinv.population.members import known_of_members
 from popinv.population.model import covariate_names
 from popinv.population.stages.import_observations import import_observations
 from popinv.population.synthetic import parameters as drawn_parameters
@@ -137,7 +137,14 @@ def study_of(wanted: Wanted, data: GivenData) -> tuple[Study, xr.Dataset]:
     if isinstance(checked.forward, OwnFunction):
         own = checked.forward
         z = _few_inputs(checked, seen, wanted.seed)
-        kept = own.having(cast(Function, simulator), differentiated=differentiable(own, z))
+        exact = differentiable(own, z)
+        if checked.law.level_names() and not exact:
+            raise ConfigError(
+                "law.levels: groups are not fitted through a surrogate, whose error is measured "
+                "for independent systems; write the simulator as a function of tensors of torch, "
+                "which needs none"
+            )
+        kept = own.having(cast(Function, simulator), differentiated=exact)
         checked = checked.model_copy(update={"forward": kept})
     return checked, seen
 

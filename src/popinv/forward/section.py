@@ -79,6 +79,8 @@ class ForwardSection(Kind):
     """The section of a forward model, and its interface to the rest of a study."""
 
     kind: str = Field(description="The kind of forward model.")
+    may_be_exact: ClassVar[bool] = False
+    """Whether the estimators may go through the forward model itself, without a surrogate."""
 
     @model_validator(mode="before")
     @classmethod

@@ -16,6 +16,7 @@ from popinv.inference.conditions import (
     observations_at_places,
 )
 from popinv.inference.problem import Problem
+from popinv.observation_files.trees import Tree, tree_of
 from popinv.population.laws.base import Law
 from popinv.population.laws.levels import LevelLaw
 from popinv.population.laws.section import law_spread, law_values
@@ -26,7 +27,6 @@ from popinv.population.noise.intervals import MOST_ENTRIES
 from popinv.population.noise.varying import VaryingNoise, replicated_noise
 from popinv.population.observe import system_names
 from popinv.population.places import noise_at_places, own_places
-from popinv.observation_files.trees import Tree, tree_of
 from popinv.store.rows import Rows
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ import torch
 import xarray as xr
 
 from popinv.forward.tangents import linearised
-from popinv.population.known import Known, known_of
 from popinv.observation_files.trees import tree_of
+from popinv.population.known import Known, known_of
 
 Simulate = Callable[[torch.Tensor], torch.Tensor]
 

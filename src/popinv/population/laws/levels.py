@@ -26,6 +26,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from popinv.observation_files.trees import Tree
 from popinv.population.constraints import (
     REAL,
     Constraint,
@@ -35,7 +36,6 @@ from popinv.population.constraints import (
 from popinv.population.laws.base import Law
 from popinv.population.laws.gaussian import GaussianLaw, normal_law
 from popinv.population.laws.parameters import correlations_at, level_name
-from popinv.observation_files.trees import Tree
 
 
 @dataclass(frozen=True)
@@ -182,9 +182,7 @@ class LevelLaw(Law):
         covariates : Tensor of shape (n, M k), optional
             The covariates of each member, one member after the other.
         """
-        x = self._mean(alpha, len(omega), covariates)
-        for level in self._levels:
-            x = x + level.effects(alpha, omega)
+        x = self._transformed(alpha, omega, covariates)
         if not self.affine:
             x = columns_bounded(self._bounds, x)
         return x.reshape(len(omega), -1)
@@ -194,6 +192,20 @@ class LevelLaw(Law):
     ) -> torch.Tensor:
         """Map omega (n, d_omega) to z (n, M d) for groups with covariates (n, M k)."""
         return self.sample(alpha, omega, covariates)
+
+    def tangents(
+        self, alpha: torch.Tensor, omega: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the derivatives of z in each omega, (d_omega, n, M d), at one alpha.
+
+        The transformed parameters are affine in omega.
+        """
+        x = self._transformed(alpha, omega, covariates)
+        unit = torch.eye(self.d_omega, dtype=omega.dtype)
+        along = sum(level.effects(alpha, unit) for level in self._levels)
+        columns = zip(self._bounds, x.unbind(dim=-1), strict=True)
+        slope = torch.stack([torch.exp(each.log_slope(column)) for each, column in columns], dim=-1)
+        return (along[:, None] * slope).flatten(2)
 
     def log_density(
         self, alpha: torch.Tensor, z: torch.Tensor, covariates: torch.Tensor | None = None
@@ -245,6 +257,15 @@ class LevelLaw(Law):
             whole = np.concatenate([np.zeros(len(level.put)), natural[level.entries]])
             alpha[level.entries] = level.law.to_unconstrained(whole)[len(level.put) :]
         return alpha
+
+    def _transformed(
+        self, alpha: torch.Tensor, omega: torch.Tensor, covariates: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return the transformed parameters of each member, (n, M, d)."""
+        x = self._mean(alpha, len(omega), covariates)
+        for level in self._levels:
+            x = x + level.effects(alpha, omega)
+        return x
 
     def _mean(
         self, alpha: torch.Tensor, count: int, covariates: torch.Tensor | None

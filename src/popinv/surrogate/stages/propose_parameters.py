@@ -9,8 +9,8 @@ import xarray as xr
 
 from popinv.forward.datasets import proposals
 from popinv.population.known import Known
-from popinv.population.members import known_of_members
 from popinv.population.laws.section import law_spread, law_values
+from popinv.population.members import known_of_members
 from popinv.population.synthetic import broad_parameters, parameters
 from popinv.seeds import generator
 
