@@ -17,6 +17,7 @@ import torch
 
 import popinv
 from popinv.errors import ConfigError, DataError
+from popinv.figures.individuals import individuals
 
 DATA = Path(__file__).parent / "data"
 
@@ -215,3 +216,58 @@ def test_functions_that_need_a_surrogate_are_refused():
             noise="isotropic",
             **keys,
         )
+
+
+@pytest.fixture(scope="module")
+def oats():
+    """Return a fit of Oats without two plots, so that a group lacks a member."""
+    law, keys, _, _ = CASES["Oats"]
+    table = pd.read_csv(DATA / "Oats.csv")
+    table = table[~((table["Block"] == "II") & (table["Variety"] == "Victory"))]
+    return table, popinv.fit(
+        table.reset_index(drop=True),
+        polynomial,
+        law={"kind": "normal", **law},
+        noise="isotropic",
+        tests=False,
+        progress=False,
+        **keys,
+    )
+
+
+def test_the_posterior_of_each_member_is_its_best_linear_prediction(oats):
+    table, result = oats
+    found = result.posterior(law_and_noise="fixed", effective=1000)
+    assert found.sizes["system"] == 17
+    assert "II, Victory" not in found["system"].values
+    law = dict(zip(result.law.names, result.population["law"].values, strict=True))
+    block, plot = (law[f"intercept_{name}_standard_deviation"] for name in ("Block", "Variety"))
+    sigma = float(result.population["noise"][0])
+    for name, own in table.groupby("Block"):
+        n, same = len(own), np.equal.outer(own["Variety"].values, own["Variety"].values)
+        covariance = block**2 * np.ones((n, n)) + plot**2 * same
+        total = np.linalg.inv(covariance + sigma**2 * np.eye(n))
+        mean = law["intercept_mean"] + law["nitro_mean"] * own["nitro"].values
+        effect = covariance @ total @ (own["yield"].values - mean)
+        variance = np.diag(covariance - covariance @ total @ covariance)
+        for i, variety in enumerate(own["Variety"]):
+            member = found.sel(system=f"{name}, {variety}", parameter="intercept")
+            deviation = variance[i] ** 0.5
+            expected = law["intercept_mean"] + effect[i]
+            assert float(member["mean"]) == pytest.approx(expected, abs=0.2 * deviation)
+            assert float(member["deviation"]) == pytest.approx(deviation, rel=0.15)
+
+
+def test_figures_show_members(oats):
+    table, result = oats
+    figures = result.plot("law", "individual_fits", "observations")
+    assert set(figures) == {"law", "individual_fits", "observations"}
+    loaded = {name: result.artefacts[name] for name in ("observations", "population", "check")}
+    found = individuals(result.problem, loaded)
+    assert len(found.names) == found.total == 17
+    row = found.names.index("VI, Victory")
+    times = np.unique(table["nitro"])
+    own = table[(table["Block"] == "VI") & (table["Variety"] == "Victory")]
+    np.testing.assert_allclose(found.observed[row, 0], own.sort_values("nitro")["yield"])
+    lines = found.parameters["intercept"][row] + found.parameters["nitro"][row] * times
+    np.testing.assert_allclose(found.individual[row], lines, rtol=1e-10)

@@ -80,7 +80,8 @@ def fit(
         all times and the function of tensors accepts this shape.
     law, noise : mapping or str
         The sections ``law`` and ``noise`` of a study, or the name of a kind that has defaults. A
-        function needs a law; the noise is ``diagonal`` by default.
+        function needs a law; the noise is ``diagonal`` by default. With ``law["levels"]``, columns
+        of a long table name the levels, and each group of the outermost one is a system.
     parameters : sequence of str or mapping, optional
         The parameters of a function in the order in which it takes them, ``"V [L]"`` or ``{"name":
         "V", "units": "L", "long_name": ...}``. By default the parameters of ``law["start"]``.

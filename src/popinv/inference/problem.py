@@ -177,6 +177,27 @@ class Problem:
         return systems[self.has(systems)] - (0 if self.part is None else self.part.first)
 
     @property
+    def present_members(self) -> np.ndarray:
+        """Boolean mask (n, M): the members of the own systems that have an observation."""
+        present = self.conditions.present.reshape(len(self.data), self.members, -1)
+        return np.asarray(present.any(axis=2))
+
+    def of_one_member(self, z: np.ndarray) -> np.ndarray:
+        """Return the parameters (m, d) of one member of each row (m, M d) of systems in turns.
+
+        The present members of a group take turns too. The rows of systems without members are
+        returned as they are.
+        """
+        if self.members == 1:
+            return z
+        row, present = np.arange(len(z)), self.present_members
+        system, turn = row % len(present), row // len(present)
+        order = np.argsort(~present, axis=1, kind="stable")
+        chosen = order[system, turn % present.sum(axis=1)[system]]
+        each: np.ndarray = z.reshape(len(z), self.members, -1)
+        return each[row, chosen]
+
+    @property
     def d_alpha(self) -> int:
         """Number of parameters of the law."""
         return len(self.law.names)

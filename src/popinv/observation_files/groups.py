@@ -118,6 +118,8 @@ def grouped(table: ObservationTable, levels: Sequence[str]) -> ObservationTable:
                 "but all observations of a group have one"
             )
         scale = scale[first]
+    ids = np.full((len(names), members), "", dtype=object)
+    ids[group, place] = [", ".join(each) for each in table.labels]
     shifts = None if table.time_shifts is None else side_by_side(table.time_shifts)
     return replace(
         table,
@@ -131,4 +133,5 @@ def grouped(table: ObservationTable, levels: Sequence[str]) -> ObservationTable:
         limits={name: side_by_side(each) for name, each in (table.limits or {}).items()},
         labels=None,
         tree=tree,
+        member_ids=ids.astype(np.str_),
     )

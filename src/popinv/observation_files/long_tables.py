@@ -92,10 +92,11 @@ def read_long(
         raise DataError(
             f"{place_in(frame, i)}: the system has no name in the column '{section.system_column}'"
         )
+    names: Sequence[str] | pd.Index
+    of_levels: np.ndarray | None = None
     row, names = pd.factorize(frame[system])
-    labels = None
     if levels:
-        row, names, labels = members_of(frame, levels, str(section.system_column))
+        row, names, of_levels = members_of(frame, levels, str(section.system_column))
     stand_ins = section.missing_values or ()
     # The study says where marks are: among the values themselves these are cells such as <0.4.
     in_cells = section.censoring_column == section.value_column
@@ -153,7 +154,7 @@ def read_long(
         time_shifts=shifts,
         limits={name: each.reshape(len(names), -1) for name, each in limits.items()},
         limits_shared=shared,
-        labels=labels,
+        labels=of_levels,
     )
 
 

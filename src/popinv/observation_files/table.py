@@ -62,6 +62,8 @@ class ObservationTable:
         member of a group.
     tree : Tree, optional
         The members of a row, if a row is a group.
+    member_ids : ndarray of str, shape (n, M), optional
+        Their names, "" for members that a group lacks.
     """
 
     values: np.ndarray
@@ -79,6 +81,7 @@ class ObservationTable:
     limits_shared: bool = True
     labels: np.ndarray | None = None
     tree: Tree | None = None
+    member_ids: np.ndarray | None = None
 
     def pooled(self) -> ObservationTable:
         """Return the replicates as rows of their own, without those that lack."""

@@ -100,6 +100,7 @@ def observations_dataset(
     limits: Limits | None = None,
     replicate_count: int = 1,
     tree: Tree | None = None,
+    member_ids: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Return the observations to learn from, and the last rows as the held-out ones.
 
@@ -128,6 +129,8 @@ def observations_dataset(
     tree : Tree, optional
         The members, if each system is a group. Design and covariates then have a dimension
         ``member`` after that of the systems.
+    member_ids : ndarray of str, shape (n, M), optional
+        The user's names of the members, "" for those that a group lacks.
 
     Returns
     -------
@@ -179,6 +182,10 @@ def observations_dataset(
             coordinates[f"system_id{ending}"] = variable(
                 dim, system_ids[rows], f"name of the system{note}"
             )
+        if member_ids is not None:
+            coordinates[f"member_id{ending}"] = variable(
+                (dim, "member"), member_ids[rows], f"name of the member{note}"
+            )
     if column_names is not None:
         names = np.tile(np.array(column_names, dtype=np.str_), replicate_count)
         coordinates["column"] = variable("observation", names, "name in the file of observations")
@@ -207,6 +214,13 @@ def system_labels(observations: xr.Dataset) -> list[str]:
     """Return the systems to learn from as figures name them: their names, or "system 0"."""
     named = system_names(observations)
     return named or [f"system {i}" for i in range(observations.sizes["system"])]
+
+
+def member_labels(observations: xr.Dataset) -> list[str]:
+    """Return the members of all systems as figures name them, or the systems without members."""
+    if "member_id" not in observations.coords:
+        return system_labels(observations)
+    return [str(name) for name in observations["member_id"].values.ravel()]
 
 
 def without_systems(

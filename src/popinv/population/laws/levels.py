@@ -202,7 +202,7 @@ class LevelLaw(Law):
         """
         x = self._transformed(alpha, omega, covariates)
         unit = torch.eye(self.d_omega, dtype=omega.dtype)
-        along = sum(level.effects(alpha, unit) for level in self._levels)
+        along = torch.stack([level.effects(alpha, unit) for level in self._levels]).sum(dim=0)
         columns = zip(self._bounds, x.unbind(dim=-1), strict=True)
         slope = torch.stack([torch.exp(each.log_slope(column)) for each, column in columns], dim=-1)
         return (along[:, None] * slope).flatten(2)

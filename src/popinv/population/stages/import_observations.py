@@ -135,4 +135,5 @@ def _dataset(
         limits=limits,
         replicate_count=table.replicate_count,
         tree=table.tree,
+        member_ids=None if table.member_ids is None else table.member_ids[rows],
     )
