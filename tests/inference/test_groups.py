@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from scipy.stats import multivariate_normal
 
 from popinv.errors import DataError
-from popinv.inference.build import groups_law
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.closed_form import ClosedForm, is_linear
 from popinv.inference.likelihood.fixed_draws import adapted_draws
@@ -21,7 +21,7 @@ from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.laws.levels import LevelLaw
-from popinv.population.members import member_simulator
+from popinv.population.members import law_and_members, member_simulator
 from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
 from popinv.population.noise.varying import VaryingNoise, replicated_noise
 
@@ -250,5 +250,11 @@ def test_solves_grow_with_members_and_not_with_their_square():
 
 
 def test_groups_need_a_law_with_their_levels():
-    with pytest.raises(DataError, match="the law has others"):
-        groups_law(normal_law(("a",)), PAIR)
+    groups = xr.Dataset(attrs=PAIR.attributes())
+    law = decays()[0].law
+    assert law_and_members(law.of_groups(Tree.of_one(PAIR.levels)), groups)[0].tree == PAIR
+    assert law_and_members(normal_law(("a",)), xr.Dataset())[1] == 1
+    with pytest.raises(DataError, match="the levels batch, specimen, and the law has none"):
+        law_and_members(normal_law(("a",)), groups)
+    with pytest.raises(DataError, match="have no levels, and the law has the levels batch"):
+        law_and_members(law, xr.Dataset())

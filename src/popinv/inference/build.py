@@ -16,11 +16,8 @@ from popinv.inference.conditions import (
     observations_at_places,
 )
 from popinv.inference.problem import Problem
-from popinv.observation_files.trees import Tree, tree_of
-from popinv.population.laws.base import Law
-from popinv.population.laws.levels import LevelLaw
 from popinv.population.laws.section import law_spread, law_values
-from popinv.population.members import known_of_members
+from popinv.population.members import known_of_members, law_and_members
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.intervals import MOST_ENTRIES
@@ -67,12 +64,8 @@ def descent_problem(
     # A spread of zero fixes the first design, not the descent.
     spread = law_spread(model.law, model.forward)
     scale = np.where(spread > 0, spread, _LAW_SCALE)
-    law, members = model.law.law(model.forward), 1
-    covariates_known = conditions.known.covariates.numpy()
-    if (tree := tree_of(observations)) is not None:
-        law, members = groups_law(law, tree), tree.members
-        covariates_known = known_of_members(observations).covariates.numpy()
-    deviations = covariates_known.std(axis=0)
+    law, members = law_and_members(model.law.law(model.forward), observations)
+    deviations = known_of_members(observations).covariates.numpy().std(axis=0)
     for entry, covariate in law.coefficients:
         scale[entry] = _LAW_SCALE / deviations[covariate]
     if conditions.limited:
@@ -94,22 +87,6 @@ def descent_problem(
         members=members,
     ).through(surrogate)
     return union if members > 1 else at_own_places(union, surrogate)
-
-
-def groups_law(law: Law, tree: Tree) -> LevelLaw:
-    """Return the law of groups, for the law of one member.
-
-    Raises
-    ------
-    DataError
-        If the law has other levels than the groups.
-    """
-    if not isinstance(law, LevelLaw) or law.tree.levels != tree.levels:
-        raise DataError(
-            f"the observations have the levels {', '.join(tree.levels)}, and the law has others; "
-            "read them again with the study's 'law.levels'"
-        )
-    return law.of_groups(tree)
 
 
 def at_own_places(union: Problem, simulator: TrainedSurrogate) -> Problem:

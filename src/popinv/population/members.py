@@ -16,9 +16,12 @@ import numpy as np
 import torch
 import xarray as xr
 
+from popinv.errors import DataError
 from popinv.forward.tangents import linearised
 from popinv.observation_files.trees import tree_of
 from popinv.population.known import Known, known_of
+from popinv.population.laws.base import Law
+from popinv.population.laws.levels import LevelLaw
 
 Simulate = Callable[[torch.Tensor], torch.Tensor]
 
@@ -84,6 +87,28 @@ def member_simulator(simulate: Simulate, members: int, d_z: int) -> Simulate:
         M, and the number of parameters of one member.
     """
     return simulate if members == 1 else _OfMembers(simulate, members, d_z)
+
+
+def law_and_members(law: Law, observations: xr.Dataset) -> tuple[Law, int]:
+    """Return the law of the observed systems, for that of one member, and the number of members.
+
+    Raises
+    ------
+    DataError
+        If the law has other levels than the groups.
+    """
+    tree = tree_of(observations)
+    levels = law.tree.levels if isinstance(law, LevelLaw) else ()
+    if tree is None and not levels:
+        return law, 1
+    if tree is None or not isinstance(law, LevelLaw) or levels != tree.levels:
+        has = "no levels" if tree is None else f"the levels {', '.join(tree.levels)}"
+        wants = f"the levels {', '.join(levels)}" if levels else "none"
+        raise DataError(
+            f"the observations have {has}, and the law has {wants}; read the observations again "
+            "with the study's 'law.levels'"
+        )
+    return law.of_groups(tree), tree.members
 
 
 def known_of_members(observations: xr.Dataset) -> Known:
