@@ -80,7 +80,8 @@ def fit(
         all times and the function of tensors accepts this shape.
     law, noise : mapping or str
         The sections ``law`` and ``noise`` of a study, or the name of a kind that has defaults. A
-        function needs a law; the noise is ``diagonal`` by default.
+        function needs a law; the noise is ``diagonal`` by default. With ``law["levels"]``, columns
+        of a long table name the levels, and each group of the outermost one is a system.
     parameters : sequence of str or mapping, optional
         The parameters of a function in the order in which it takes them, ``"V [L]"`` or ``{"name":
         "V", "units": "L", "long_name": ...}``. By default the parameters of ``law["start"]``.
@@ -181,7 +182,7 @@ def fit(
         seed=seed,
     )
     columns = {
-        "system_column": system_column,
+        "system_column": _system_column(system_column, wanted.law),
         "time_column": time_column,
         "value_column": value_column,
         "label_column": label_column,
@@ -246,6 +247,14 @@ def load(folder: str | Path, simulator: Callable[..., Any] | None = None) -> Res
             "'simulator' out"
         )
     return result
+
+
+def _system_column(given: str | None, law: Mapping[str, Any] | None) -> str | None:
+    """Return the column of the systems; the outermost level of a law tells them apart too."""
+    if given is not None or not law or not law.get("levels"):
+        return given
+    levels = law["levels"]
+    return next(iter(levels if isinstance(levels, Mapping) else levels[0]))
 
 
 def _section(given: Mapping[str, Any] | str | None) -> Mapping[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, PrivateAttr
@@ -40,6 +40,8 @@ class OwnFunction(ExternalSection):
     The function takes the arguments of the kind ``python``, and is called in this process. The
     function is not stored: a section that is read from a file has none until it is given one.
     """
+
+    may_be_exact: ClassVar[bool] = True
 
     kind: str = Field(default=KIND, description="This class.")
     vectorised: bool = Field(

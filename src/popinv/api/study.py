@@ -20,8 +20,8 @@ from popinv.forward.python.worker import takes
 from popinv.observation_files.fit import IN_MEMORY, read_fitting
 from popinv.observation_files.section import FileObservations
 from popinv.population.kinds import Law, Noise
-from popinv.population.known import known_of
 from popinv.population.laws.section import law_values
+from popinv.population.members import known_of_members
 from popinv.population.model import covariate_names
 from popinv.population.stages.import_observations import import_observations
 from popinv.population.synthetic import parameters as drawn_parameters
@@ -137,7 +137,14 @@ def study_of(wanted: Wanted, data: GivenData) -> tuple[Study, xr.Dataset]:
     if isinstance(checked.forward, OwnFunction):
         own = checked.forward
         z = _few_inputs(checked, seen, wanted.seed)
-        kept = own.having(cast(Function, simulator), differentiated=differentiable(own, z))
+        exact = differentiable(own, z)
+        if checked.law.level_names() and not exact:
+            raise ConfigError(
+                "law.levels: groups are not fitted through a surrogate, whose error is measured "
+                "for independent systems; write the simulator as a function of tensors of torch, "
+                "which needs none"
+            )
+        kept = own.having(cast(Function, simulator), differentiated=exact)
         checked = checked.model_copy(update={"forward": kept})
     return checked, seen
 
@@ -153,7 +160,12 @@ def _observed(study: Study, data: GivenData, seed: int) -> xr.Dataset:
         raise ConfigError(f"simulator: {error}") from error
     _check_times(study, data)
     table = read_fitting(
-        section, forward.observed(seed), forward.design_names(), covariates, data.given
+        section,
+        forward.observed(seed),
+        forward.design_names(),
+        covariates,
+        data.given,
+        levels=study.law.level_names(),
     )
     # Systems with times of their own leave gaps in every form, and may have no time in common.
     if not (study.noise.pools_observations and np.isnan(table.values).any()):
@@ -218,5 +230,5 @@ def _few_inputs(study: Study, observations: xr.Dataset, seed: int) -> np.ndarray
     """Return inputs (n, d_z) of a few systems, drawn from the start of the law."""
     law = study.law.law(study.forward)
     alpha = law_values(study.law, study.law.start, study.forward)
-    few = known_of(observations).in_turns(_TRIED)
+    few = known_of_members(observations).in_turns(_TRIED)
     return drawn_parameters(law, alpha, seed, "try", _TRIED, few)

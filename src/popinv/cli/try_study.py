@@ -84,7 +84,10 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
     table = None
     if isinstance(study.observations, FileObservations):
         table = check_observation_file(
-            study.observations, study.forward, covariate_names(study.law, study.noise)
+            study.observations,
+            study.forward,
+            covariate_names(study.law, study.noise),
+            study.law.level_names(),
         )
     # The rows that the rule propose_parameters draws first.
     population = study.law.law(study.forward)

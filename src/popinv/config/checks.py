@@ -19,6 +19,7 @@ from popinv.config.observations import FileObservations, SyntheticObservations
 from popinv.config.special_systems import (
     error_problems,
     known_problems,
+    level_problems,
     replicate_problems,
 )
 from popinv.config.study_sections import Sections
@@ -55,6 +56,8 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[ConfigProblem]:
     yield from _model(study, sections)
     if sections.forward and sections.law:
         yield from known_problems(sections.forward, sections.law, sections)
+    if sections.law:
+        yield from level_problems(sections.law, sections)
     yield from error_problems(sections)
     if sections.observations:
         yield from replicate_problems(sections.observations, sections)

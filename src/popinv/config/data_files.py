@@ -68,6 +68,7 @@ def check_observation_file(
     observations: FileObservations,
     forward: ForwardSection,
     covariates: Sequence[str] = (),
+    levels: Sequence[str] = (),
     *,
     whole: bool = True,
 ) -> ObservationTable:
@@ -81,6 +82,8 @@ def check_observation_file(
         The forward model that is to explain the observations.
     covariates : sequence of str
         Columns that hold covariates of the law and of the noise.
+    levels : sequence of str
+        Columns that name the levels of the law.
     whole : bool
         Whether these are all observations of the study. If they are a part, a sensor may have none.
 
@@ -96,7 +99,9 @@ def check_observation_file(
         columns (or times) than the forward model, or too few rows.
     """
     design = forward.design_names()
-    return read_fitting(observations, forward.observed(0), design, covariates, whole=whole)
+    return read_fitting(
+        observations, forward.observed(0), design, covariates, whole=whole, levels=levels
+    )
 
 
 def check_data_files(config: Config) -> None:
@@ -121,7 +126,10 @@ def check_data_files(config: Config) -> None:
             continue
         try:
             table = check_observation_file(
-                study.observations, study.forward, covariate_names(study.law, study.noise)
+                study.observations,
+                study.forward,
+                covariate_names(study.law, study.noise),
+                study.law.level_names(),
             )
             learned, heldout = checked_split(table, study, study.observations, config.seed)
         except DataError as error:
@@ -154,7 +162,8 @@ def _check_files_of_methods(name: str, study: Study) -> None:
         for key, file in asked.files().items():
             section = of_same_form(study.observations, file)
             try:
-                check_observation_file(section, study.forward, covariates, whole=False)
+                levels = study.law.level_names()
+                check_observation_file(section, study.forward, covariates, levels, whole=False)
             except DataError as error:
                 raise DataError(f"studies.{name}.downstream.{method}: '{key}': {error}") from error
 

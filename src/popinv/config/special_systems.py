@@ -47,6 +47,48 @@ def replicate_problems(
         yield from _not_for(sections, "systems with replicates")
 
 
+def level_problems(law: LawSection, sections: Sections) -> Iterator[ConfigProblem]:
+    """Yield parts of a study that do not take groups, whose members share effects."""
+    levels, observations = law.level_names(), sections.observations
+    if not levels:
+        return
+    if isinstance(observations, SyntheticObservations):
+        yield ConfigProblem(
+            ("law", "levels"),
+            "a synthetic population has no groups; the levels are columns of a long table "
+            "('observations.layout: long').",
+        )
+    elif observations is not None and observations.layout != "long":
+        yield ConfigProblem(
+            ("observations", "layout"),
+            f"it must be 'long', as columns of a long table name the levels {', '.join(levels)}.",
+        )
+    if sections.noise and sections.noise.covariate_names():
+        yield ConfigProblem(
+            ("noise", "errors", "covariates"),
+            "noise that depends on covariates is one scale of a whole group, and members have "
+            "covariates of their own; leave it out, or leave out 'law.levels'.",
+        )
+    if sections.forward is not None and not sections.forward.may_be_exact:
+        yield ConfigProblem(
+            ("law", "levels"),
+            "groups are not fitted through a surrogate, whose error is measured for independent "
+            "systems; pass popinv.fit a function of tensors of torch, which needs none.",
+        )
+    yield from _not_for_groups(sections)
+
+
+def _not_for_groups(sections: Sections) -> Iterator[ConfigProblem]:
+    """Yield the requested methods, none of which takes groups."""
+    for method, asked in sections.downstream or ():
+        if asked is not None:
+            yield ConfigProblem(
+                ("downstream", method),
+                "not for a law with 'levels', as it takes each system for independent of the "
+                "others; leave it out.",
+            )
+
+
 def error_problems(sections: Sections) -> Iterator[ConfigProblem]:
     """Yield parts of a study that do not take noise that varies."""
     observations = sections.observations

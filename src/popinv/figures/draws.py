@@ -73,7 +73,7 @@ def _parameters(problem: Problem, alpha: np.ndarray, omega: np.ndarray) -> np.nd
     with torch.no_grad():
         known = problem.known.in_turns(len(omega))
         every = inputs(problem.law, torch.from_numpy(alpha), torch.from_numpy(omega), known)
-        return every[:, : problem.law.d_z].numpy()
+        return problem.of_one_member(every[:, : problem.law.d_z].numpy())
 
 
 def _grid(side: int, dimension: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from popinv.inference.likelihood.marginal import integrals_at
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of, parameters_of
 from popinv.population.known import Known, inputs
-from popinv.population.observe import system_labels
+from popinv.population.observe import member_labels
 from popinv.seeds import generator
 from popinv.workers import blocks_of, parallel
 
@@ -79,6 +80,14 @@ class Individuals:
     parameters: dict[str, np.ndarray]
     units: dict[str, str]
     known: dict[str, np.ndarray]
+
+    def of(self, rows: np.ndarray) -> Individuals:
+        """Return some of the systems."""
+        arrays = ("observed", "censored", "population", "spread", "individual", "deviation")
+        chosen: dict[str, Any] = {key: getattr(self, key)[rows] for key in arrays}
+        for key in ("parameters", "known"):
+            chosen[key] = {name: each[rows] for name, each in getattr(self, key).items()}
+        return replace(self, names=tuple(self.names[i] for i in rows), **chosen)
 
     @property
     def resolved(self) -> np.ndarray:
@@ -135,32 +144,37 @@ def individuals(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Individua
         omega = modes(own, estimate_of(population))
     except (DivergenceError, torch.linalg.LinAlgError):
         return None
-    replicates = replicates_of(observations)
-    shape = (len(rows), replicates, -1)
+    # Each member of a group is a system of its own here.
+    members = problem.members
+    of_group = np.repeat(np.arange(len(rows)), members)
+    shape = (len(of_group), replicates_of(observations) // members, -1)
     y = np.where(union.conditions.present, np.asarray(union.data), np.nan).reshape(shape)
     below, above = union.conditions.limits.censored(np.asarray(union.data))
     mean, variance = population_prediction(union, alpha)
     with torch.no_grad():
         z = inputs(union.law, alpha, omega, union.known)[:, : union.law.d_z].numpy()
         signal = union.signal(alpha, omega, union.known)
-    width = y.shape[2]
-    signal, mean, variance = signal[:, :width], mean[:, :width], variance[:, :width]
+    count, width = len(of_group), y.shape[2]
+    signal = signal.reshape(count, -1)[:, :width]
+    mean, variance = (each.reshape(count, -1)[:, :width] for each in (mean, variance))
+    union = union.of_systems(of_group) if members > 1 else union
     about = noise_deviations(union, gamma, torch.from_numpy(mean))
     config = _parameter_units(loaded["check"], population)
-    names = system_labels(observations)
-    return Individuals(
-        names=tuple(names[i] for i in rows),
-        total=total,
+    names = np.array(member_labels(observations)).reshape(total, members)[rows].ravel()
+    found = Individuals(
+        names=tuple(map(str, names)),
+        total=int(problem.present_members.sum()),
         observed=y,
         censored=(below | above).reshape(shape) & np.isfinite(y),
         population=mean,
         spread=np.sqrt(variance + about**2),
         individual=signal.numpy(),
         deviation=noise_deviations(union, gamma, signal),
-        parameters=dict(zip(config, z.T, strict=True)) if config else {},
+        parameters=dict(zip(config, z.reshape(count, -1).T, strict=True)) if config else {},
         units=config,
         known=_known(observations, rows),
     )
+    return found if members == 1 else found.of(np.flatnonzero(np.isfinite(y).any(axis=(1, 2))))
 
 
 def modes(problem: Problem, p: np.ndarray) -> torch.Tensor:
@@ -229,6 +243,8 @@ def _known(observations: xr.Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
         if kind not in observations:
             continue
         values = observations[kind].values[rows]
+        # The members of a group stand one after the other.
+        values = values.reshape(-1, values.shape[-1])
         if "covariate_centre" in observations and kind == "covariate":
             values = values + observations["covariate_centre"].values
         names = map(str, observations[f"{kind}_name"].values)

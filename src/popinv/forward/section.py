@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -79,6 +79,8 @@ class ForwardSection(Kind):
     """The section of a forward model, and its interface to the rest of a study."""
 
     kind: str = Field(description="The kind of forward model.")
+    may_be_exact: ClassVar[bool] = False
+    """Whether the estimators may go through the forward model itself, without a surrogate."""
 
     @model_validator(mode="before")
     @classmethod

@@ -15,9 +15,10 @@ from popinv.inference.conditions import (
     fitted_observations,
     observations_at_places,
 )
-from popinv.inference.problem import Problem, replicated_simulator
+from popinv.inference.problem import Problem
 from popinv.inference.stated_prior import stated_prior
 from popinv.population.laws.section import law_spread, law_values
+from popinv.population.members import known_of_members, law_and_members
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.intervals import MOST_ENTRIES
@@ -64,8 +65,8 @@ def descent_problem(
     # A spread of zero fixes the first design, not the descent.
     spread = law_spread(model.law, model.forward)
     scale = np.where(spread > 0, spread, _LAW_SCALE)
-    law = model.law.law(model.forward)
-    deviations = conditions.known.covariates.numpy().std(axis=0)
+    law, members = law_and_members(model.law.law(model.forward), observations)
+    deviations = known_of_members(observations).covariates.numpy().std(axis=0)
     for entry, covariate in law.coefficients:
         scale[entry] = _LAW_SCALE / deviations[covariate]
     if conditions.limited:
@@ -76,7 +77,7 @@ def descent_problem(
         scale_of_noise[entry] /= float(conditions.known.covariates[:, column].std())
     union = Problem(
         data=data,
-        simulate=replicated_simulator(surrogate, replicates),
+        simulate=surrogate,
         law=law,
         noise=noise_model,
         scale=np.concatenate([scale, scale_of_noise]),
@@ -85,8 +86,9 @@ def descent_problem(
         conditions=conditions,
         replicates=replicates,
         stated_prior=stated_prior(model.law, model.noise, law, noise_model),
-    )
-    return at_own_places(union, surrogate)
+        members=members,
+    ).through(surrogate)
+    return union if members > 1 else at_own_places(union, surrogate)
 
 
 def at_own_places(union: Problem, simulator: TrainedSurrogate) -> Problem:

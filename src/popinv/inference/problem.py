@@ -15,6 +15,7 @@ from popinv.inference.prior import Prior, StatedPrior
 from popinv.inference.settings import DescentSettings
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
+from popinv.population.members import member_simulator
 from popinv.population.noise.base import NoiseModel
 from popinv.population.places import simulator_at_places
 from popinv.seeds import generator
@@ -90,7 +91,10 @@ class Problem:
         Entries of p that do not move though their half does.
     replicates : int
         R, the number of replicates that an observation consists of, side by side. ``d_y`` counts
-        the entries of all of them.
+        the entries of all of them. Of groups, it counts the replicates of all members.
+    members : int
+        M, the number of members of a group, if each system is one
+        (:mod:`popinv.population.laws.levels`).
     union : Problem, optional
         The problem at all places, as it was built, if each system is observed at its own places
         (:mod:`popinv.population.places`).
@@ -113,6 +117,7 @@ class Problem:
     conditions: Conditions = field(default=None)  # type: ignore[assignment]
     fixed: tuple[int, ...] = ()
     replicates: int = 1
+    members: int = 1
     union: Problem | None = None
     part: Part | None = None
     stated_prior: StatedPrior = field(default_factory=StatedPrior)
@@ -175,6 +180,27 @@ class Problem:
     def rows_of(self, systems: np.ndarray) -> np.ndarray:
         """Return the rows of the own systems among some systems."""
         return systems[self.has(systems)] - (0 if self.part is None else self.part.first)
+
+    @property
+    def present_members(self) -> np.ndarray:
+        """Boolean mask (n, M): the members of the own systems that have an observation."""
+        present = self.conditions.present.reshape(len(self.data), self.members, -1)
+        return np.asarray(present.any(axis=2))
+
+    def of_one_member(self, z: np.ndarray) -> np.ndarray:
+        """Return the parameters (m, d) of one member of each row (m, M d) of systems in turns.
+
+        The present members of a group take turns too. The rows of systems without members are
+        returned as they are.
+        """
+        if self.members == 1:
+            return z
+        row, present = np.arange(len(z)), self.present_members
+        system, turn = row % len(present), row // len(present)
+        order = np.argsort(~present, axis=1, kind="stable")
+        chosen = order[system, turn % present.sum(axis=1)[system]]
+        each: np.ndarray = z.reshape(len(z), self.members, -1)
+        return each[row, chosen]
 
     @property
     def d_alpha(self) -> int:
@@ -296,7 +322,11 @@ class Problem:
         own = simulator_at_places(simulator, self.own_places)
         return replace(
             self,
-            simulate=replicated_simulator(own, self.replicates),
+            simulate=member_simulator(
+                replicated_simulator(own, self.replicates // self.members),
+                self.members,
+                self.law.d_z // self.members,
+            ),
             union=None if self.union is None else self.union.through(simulator),
         )
 

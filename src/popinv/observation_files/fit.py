@@ -18,6 +18,7 @@ from popinv.errors import DataError
 from popinv.forward.base import Observations
 from popinv.observation_files.files import check_exists, has_named_columns, named_in_errors
 from popinv.observation_files.gridded_files import gridded_table, read_gridded, systems_frame
+from popinv.observation_files.groups import grouped
 from popinv.observation_files.known_columns import known_columns, source_columns
 from popinv.observation_files.limit_keys import states_limits
 from popinv.observation_files.limits import held_at_limits, read_limits
@@ -53,6 +54,7 @@ def read_fitting(
     given: InMemory | None = None,
     *,
     whole: bool = True,
+    levels: Sequence[str] = (),
 ) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
@@ -66,6 +68,9 @@ def read_fitting(
         The observations in memory, in the place of the file.
     whole : bool
         Whether these are all observations of the study. If they are a part, a sensor may have none.
+    levels : sequence of str
+        Columns that name the levels at which parameters vary, from outer to inner. The rows of the
+        result are then groups (:mod:`popinv.observation_files.groups`).
 
     Returns
     -------
@@ -85,8 +90,14 @@ def read_fitting(
     with named_in_errors(section.file if given is None else IN_MEMORY):
         if section.layout == "long":
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
-            table = read_long(frame, section, observations, design, covariates)
+            table = read_long(frame, section, observations, design, covariates, levels)
             check_table(table, mask_missing=True)
+        elif levels:
+            raise DataError(
+                "is no long table, whose columns name the levels of 'law.levels'; set "
+                "'observations.layout: long' and 'observations.value_column', with a row for each "
+                "observation"
+            )
         else:
             table = read_wide(section, design, covariates, given)
         _check_size(table, len(observations), observations.time_count)
@@ -98,7 +109,9 @@ def read_fitting(
         if states_limits(section):
             table = held_at_limits(table, section, observations)
         if observations.logarithm:
-            return replace(table, values=_logarithms(table))
+            table = replace(table, values=_logarithms(table))
+        if levels:
+            table = grouped(table, levels)
     return table
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from popinv.errors import DataError, nearest
 from popinv.observation_files.doubtful_cells import alike
+from popinv.observation_files.groups import members_of
 from popinv.observation_files.known_columns import known_columns, source_columns
 from popinv.observation_files.limits import (
     limits_of_marks,
@@ -52,6 +53,7 @@ def read_long(
     observations: Observations,
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
+    levels: Sequence[str] = (),
 ) -> ObservationTable:
     """Return the observations of a long table.
 
@@ -67,6 +69,9 @@ def read_long(
         What the forward model gives: the times, and the labels of quantities if there are several.
     design, covariates : sequence of str
         Columns that hold the known quantities of each system.
+    levels : sequence of str
+        Columns that name the levels of the study, from outer to inner. Each combination of labels
+        is then a system.
 
     Returns
     -------
@@ -87,7 +92,11 @@ def read_long(
         raise DataError(
             f"{place_in(frame, i)}: the system has no name in the column '{section.system_column}'"
         )
+    names: Sequence[str] | pd.Index
+    of_levels: np.ndarray | None = None
     row, names = pd.factorize(frame[system])
+    if levels:
+        row, names, of_levels = members_of(frame, levels, str(section.system_column))
     stand_ins = section.missing_values or ()
     # The study says where marks are: among the values themselves these are cells such as <0.4.
     in_cells = section.censoring_column == section.value_column
@@ -145,6 +154,7 @@ def read_long(
         time_shifts=shifts,
         limits={name: each.reshape(len(names), -1) for name, each in limits.items()},
         limits_shared=shared,
+        labels=of_levels,
     )
 
 

@@ -13,6 +13,7 @@ from popinv.observation_files.doubtful_cells import aggregate_row, alike
 
 if TYPE_CHECKING:
     from popinv.observation_files.known_columns import KnownColumns
+    from popinv.observation_files.trees import Tree
 
 
 _ADVICE = (
@@ -56,6 +57,13 @@ class ObservationTable:
         Limits of the observations, by the keys that state them; NaN where columns have none.
     limits_shared : bool
         False if only the limits of censored values are known.
+    labels : ndarray of str, shape (n, L), optional
+        The labels of each row at the levels of the study, from outer to inner. A row is then a
+        member of a group.
+    tree : Tree, optional
+        The members of a row, if a row is a group.
+    member_ids : ndarray of str, shape (n, M), optional
+        Their names, "" for members that a group lacks.
     """
 
     values: np.ndarray
@@ -71,6 +79,9 @@ class ObservationTable:
     time_shifts: np.ndarray | None = None
     limits: Mapping[str, np.ndarray] | None = None
     limits_shared: bool = True
+    labels: np.ndarray | None = None
+    tree: Tree | None = None
+    member_ids: np.ndarray | None = None
 
     def pooled(self) -> ObservationTable:
         """Return the replicates as rows of their own, without those that lack."""

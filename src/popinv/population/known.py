@@ -86,13 +86,16 @@ def known_of(observations: xr.Dataset, ending: str = "") -> Known:
     ----------
     observations : Dataset
         With ``design`` (system, design_name) and ``covariate`` (system, covariate_name), if there
-        are any.
+        are any. Of groups, they have a dimension ``member`` after that of the systems.
     ending : str
         "_heldout" for the systems that are held out.
     """
-    none = np.empty((len(observations[f"y{ending}"]), 0))
+    count = len(observations[f"y{ending}"])
+    none = np.empty((count, 0))
     found = [observations.get(f"{name}{ending}") for name in ("design", "covariate")]
-    return Known.of_arrays(*(none if each is None else each.values for each in found))
+    # Those of the members of a group stand side by side.
+    arrays = (none if each is None else each.values.reshape(count, -1) for each in found)
+    return Known.of_arrays(*arrays)
 
 
 def inputs(law: Law, alpha: torch.Tensor, omega: torch.Tensor, known: Known) -> torch.Tensor:

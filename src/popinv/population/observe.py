@@ -19,6 +19,7 @@ from popinv.store.variables import variable
 
 if TYPE_CHECKING:
     from popinv.observation_files.known_columns import KnownColumns
+    from popinv.observation_files.trees import Tree
 
 
 def noise_scales(low: float, high: float, seed: int, stage: str, count: int) -> np.ndarray:
@@ -98,6 +99,8 @@ def observations_dataset(
     column_names: Sequence[str] | None = None,
     limits: Limits | None = None,
     replicate_count: int = 1,
+    tree: Tree | None = None,
+    member_ids: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Return the observations to learn from, and the last rows as the held-out ones.
 
@@ -122,7 +125,12 @@ def observations_dataset(
     limits : Limits of n systems, optional
         Limits at which values beyond are held.
     replicate_count : int
-        R.
+        R; of groups, the replicates of all members together.
+    tree : Tree, optional
+        The members, if each system is a group. Design and covariates then have a dimension
+        ``member`` after that of the systems.
+    member_ids : ndarray of str, shape (n, M), optional
+        The user's names of the members, "" for those that a group lacks.
 
     Returns
     -------
@@ -138,6 +146,8 @@ def observations_dataset(
     quantity = observations.long_name or observations.name
     long_name = quantity if quantity == "observed" else f"observed {quantity}"
     variables, coordinates = {}, observation_coordinates(observations, replicate_count)
+    of_known: tuple[str, ...] = () if tree is None else ("member",)
+    shape = () if tree is None else (tree.members,)
     if limits is not None:
         y = limits.held(torch.from_numpy(np.asarray(y, dtype=float))).numpy()
     for dim, ending, rows, note in (
@@ -158,17 +168,23 @@ def observations_dataset(
             )
         if known is not None and design_names:
             variables[f"design{ending}"] = variable(
-                (dim, "design_name"), known.design[rows], f"known inputs of the solver{note}"
+                (dim, *of_known, "design_name"),
+                known.design[rows].reshape(-1, *shape, len(design_names)),
+                f"known inputs of the solver{note}",
             )
         if known is not None and covariate_names:
             variables[f"covariate{ending}"] = variable(
-                (dim, "covariate_name"),
-                known.covariates[rows],
+                (dim, *of_known, "covariate_name"),
+                known.covariates[rows].reshape(-1, *shape, len(covariate_names)),
                 f"covariates, less their mean{note}",
             )
         if system_ids is not None:
             coordinates[f"system_id{ending}"] = variable(
                 dim, system_ids[rows], f"name of the system{note}"
+            )
+        if member_ids is not None:
+            coordinates[f"member_id{ending}"] = variable(
+                (dim, "member"), member_ids[rows], f"name of the member{note}"
             )
     if column_names is not None:
         names = np.tile(np.array(column_names, dtype=np.str_), replicate_count)
@@ -184,7 +200,7 @@ def observations_dataset(
             variables["covariate_centre"] = variable(
                 "covariate_name", known.centres, "mean of the covariate, which was subtracted"
             )
-    return xr.Dataset(variables, coords=coordinates)
+    return xr.Dataset(variables, coords=coordinates, attrs=tree.attributes() if tree else {})
 
 
 def system_names(observations: xr.Dataset) -> list[str] | None:
@@ -198,6 +214,13 @@ def system_labels(observations: xr.Dataset) -> list[str]:
     """Return the systems to learn from as figures name them: their names, or "system 0"."""
     named = system_names(observations)
     return named or [f"system {i}" for i in range(observations.sizes["system"])]
+
+
+def member_labels(observations: xr.Dataset) -> list[str]:
+    """Return the members of all systems as figures name them, or the systems without members."""
+    if "member_id" not in observations.coords:
+        return system_labels(observations)
+    return [str(name) for name in observations["member_id"].values.ravel()]
 
 
 def without_systems(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from popinv.forward.base import Parameter
 from popinv.population.laws.base import Law
+from popinv.population.laws.parameters import without_level
 from popinv.population.model import Model
 
 _OF = {
@@ -54,7 +55,14 @@ def law_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Described]
     law, parameters = model.law.law(model.forward), model.forward.parameters()
     transformed = _transformed(law, parameters)
     places = model.forward.observed(0).coordinate_units
-    return {name: _law_parameter(name, parameters, transformed, places) for name in names}
+    described = {}
+    for name in names:
+        plain, level = without_level(name, model.law.level_names())
+        told = _law_parameter(plain, parameters, transformed, places)
+        if level:
+            told = replace(told, long_name=f"{told.long_name} at the level {level}")
+        described[name] = told
+    return described
 
 
 def _transformed(law: Law, parameters: tuple[Parameter, ...]) -> dict[str, str]:

@@ -136,12 +136,26 @@ class PushForward:
         The derivative is computed at each of the alphas (a, d_alpha).
         """
         at = omega
+        if (own := self._own_tangents(alphas, omega)) is not None:
+            return own
         if self.problem.law.affine:
             # The derivative is the same at every omega, and exact with steps of any length.
             at, step = torch.zeros_like(omega if self.known.width else omega[:1]), 1.0
         shifts = step * torch.eye(omega.shape[1], dtype=omega.dtype)[:, None]
         plus, minus = self._at(alphas, torch.cat([at + shifts, at - shifts])).chunk(2, dim=1)
         return ((plus - minus) / (2 * step)).expand(-1, -1, len(omega), -1)
+
+    def _own_tangents(self, alphas: torch.Tensor, omega: torch.Tensor) -> torch.Tensor | None:
+        """Return the derivatives of the inputs as the law knows them, (a, d_omega, n, inputs)."""
+        law, known = self.problem.law, self.known.for_rows(len(omega))
+        covariates = known.covariates[:, : law.covariates] if law.covariates else None
+        found = []
+        for alpha in alphas:
+            if (tangents := law.tangents(alpha, omega, covariates)) is None:
+                return None
+            # The design does not move.
+            found.append(torch.nn.functional.pad(tangents, (0, known.design.shape[1])))
+        return torch.stack(found)
 
     def _at(self, alphas: torch.Tensor, omegas: torch.Tensor) -> torch.Tensor:
         """Return the inputs at each of alphas (a, d_alpha) and omegas (m, n, d), (a, m, n, ...)."""

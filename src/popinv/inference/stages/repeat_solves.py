@@ -9,7 +9,7 @@ import xarray as xr
 
 from popinv.inference.result import parameters_of
 from popinv.inference.sampling_error import sampling_error_dataset
-from popinv.population.known import known_of
+from popinv.population.members import known_of_members
 from popinv.population.synthetic import parameters
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def repeat_solves(
         The study's seed, solves of each system, and number of systems.
     """
     alpha, _ = parameters_of(distance)
-    known = known_of(observations).in_turns(systems)
+    known = known_of_members(observations).in_turns(systems)
     z = parameters(law.law(forward), alpha, seed, "repeat", systems, known)
     solver = forward.model(seed)
     solves = [solver.solve(z, f"repeat/{repeat}") for repeat in range(repeats)]

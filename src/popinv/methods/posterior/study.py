@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from popinv.methods.posterior.references import surprise_p_values
 from popinv.methods.posterior.sampling import LARGEST_R_HAT, Posteriors, sample_posteriors
 from popinv.population.laws.fields_section import FieldLaw
 from popinv.population.laws.section import LawSection
+from popinv.population.observe import member_labels
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
 
@@ -212,14 +213,52 @@ def sampled(
             problem, p, asked.chains, asked.effective, asked.most_moves, laws
         )
         surprise = surprise_p_values(problem, p, posteriors.least_misfit)
+    ids = None
+    if "system_id" in observations.coords:
+        ids = observations["system_id"].values[: len(problem.data)]
+    if problem.members > 1:
+        # Each member is reported by itself, with the surprise of its group.
+        group, member = np.nonzero(problem.present_members)
+        posteriors = members_apart(posteriors, group, member, problem.members)
+        surprise = surprise[group]
+        ids = np.array(member_labels(observations)).reshape(-1, problem.members)[group, member]
     result = posterior_dataset(posteriors, told, asked.kept_draws, truth)
     result["surprise_p_value"] = variable(
         "system", surprise, "share of the population's systems that are as far out"
     )
-    if "system_id" in observations.coords:
-        ids = observations["system_id"].values[: len(problem.data)]
+    if ids is not None:
         result = result.assign_coords(system_id=variable("system", ids, "name of the system"))
     return result, posteriors
+
+
+def members_apart(
+    posteriors: Posteriors, group: np.ndarray, member: np.ndarray, members: int
+) -> Posteriors:
+    """Return the draws of some members of groups, one after the other, as those of systems.
+
+    Parameters
+    ----------
+    posteriors : Posteriors
+        Of the groups, with the parameters of all members side by side.
+    group, member : ndarray of int, shape (m,)
+        The group of each member, and its place.
+    members : int
+        Number of places of a group.
+    """
+    width = posteriors.r_hat.shape[1] // members
+
+    def own(array: np.ndarray, place: int) -> np.ndarray:
+        return array[..., place * width : (place + 1) * width]
+
+    pairs = list(zip(group, member, strict=True))
+    return replace(
+        posteriors,
+        draws=[own(posteriors.draws[n], m) for n, m in pairs],
+        r_hat=np.array([own(posteriors.r_hat[n], m) for n, m in pairs]),
+        effective=np.array([own(posteriors.effective[n], m) for n, m in pairs]),
+        moves=posteriors.moves[group],
+        least_misfit=posteriors.least_misfit[group],
+    )
 
 
 def coverage_metrics(posterior: xr.Dataset, population: np.ndarray, wanted: int) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def drawn_population(problem: Problem, p: np.ndarray, seed: int) -> np.ndarray:
     known, address = problem.known.in_turns(_POPULATION), (seed, "posterior/population")
     alpha = problem.split(p)[0]
     drawn: np.ndarray = parameters(problem.law, alpha, *address, _POPULATION, known)
-    return drawn[:, : problem.law.d_z]
+    return problem.of_one_member(drawn[:, : problem.law.d_z])
 
 
 _MOST_PARAMETERS, _MOST_SYSTEMS = 6, 60

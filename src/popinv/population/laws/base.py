@@ -164,6 +164,15 @@ class Law(Parameterised, ABC):
         """Map omega to z for systems with covariates (n, k); a law without ignores them."""
         return self.sample(alpha, omega)
 
+    def tangents(
+        self, alpha: torch.Tensor, omega: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor | None:
+        """Return the derivatives of z in each omega, (d_omega, n, d_z), at one alpha.
+
+        None if the law does not know them; they are then taken by differences.
+        """
+        return None
+
     @property
     def has_density(self) -> bool:
         """Whether :meth:`log_density` gives the density of the parameters that vary."""

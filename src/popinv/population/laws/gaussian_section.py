@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from popinv.forward.section import ForwardSection
-from popinv.population.laws.parameters import coefficient_names, correlation_names
+from popinv.population.laws.parameters import (
+    coefficient_names,
+    correlation_names,
+    correlations_at,
+    level_name,
+)
 from popinv.population.laws.section import (
     TRANSFORMS,
     LawSection,
@@ -31,7 +37,9 @@ from popinv.sections.base import (
 from popinv.sections.messages import ConfigProblem, name_problems, shown
 
 if TYPE_CHECKING:
+    from popinv.population.constraints import Constraint
     from popinv.population.laws.gaussian import GaussianLaw
+    from popinv.population.laws.levels import LevelLaw
 
 
 _START_BY_PARAMETER = (
@@ -60,6 +68,27 @@ StartValue = Annotated[Annotated[MeanAndDeviation, NAMED] | Annotated[Number, ON
 Group = Annotated[list[str], Field(min_length=2)]
 Correlated = Annotated[
     Annotated[bool, Field(strict=True), ONE] | Annotated[list[Group], SEVERAL], ONE_OR_SEVERAL
+]
+
+
+def _in_order(value: Any) -> Any:
+    """Return levels that are listed, ``[{batch: [a]}, {specimen: [b]}]``, as one mapping."""
+    if isinstance(value, list) and all(isinstance(e, dict) and len(e) == 1 for e in value):
+        names = [name for each in value for name in each]
+        if len(set(names)) == len(names):
+            return {name: own for each in value for name, own in each.items()}
+    return value
+
+
+def _listed(levels: Mapping[str, list[str]]) -> list[dict[str, list[str]]]:
+    return [{name: own} for name, own in levels.items()]
+
+
+# Files may sort the keys of a mapping, and the order of the levels has a meaning.
+Levels = Annotated[
+    dict[str, Annotated[list[str], Field(min_length=1)]],
+    BeforeValidator(_in_order),
+    PlainSerializer(_listed, return_type=list[dict[str, list[str]]]),
 ]
 
 
@@ -104,6 +133,26 @@ class ByParameter(LawSection):
         json_schema_extra={"x-default": "none"},
     )
 
+    levels: Levels = Field(
+        default_factory=dict,
+        description=(
+            "Levels at which parameters vary, from outer to inner, such as `{batch: [strength, "
+            "drift], specimen: [strength]}`. They are columns of a long table. The innermost one "
+            "tells apart the members that have parameters of their own.\n\n"
+            "A parameter is its mean, plus an effect of each level that names it, in the scale of "
+            "the mean. Each level has standard deviations of its own, and correlations where "
+            "`correlations` states them. Of the standard deviation in `start`, each level has an "
+            "equal part of the variance, unless `start` gives it by name, such as "
+            "`strength_batch_standard_deviation: 2`. Labels count within the level around them: "
+            "specimen 1 of two batches are two specimens. Crossed levels are not possible."
+        ),
+        json_schema_extra={"x-default": "none"},
+    )
+
+    def level_names(self) -> tuple[str, ...]:
+        """Return the levels, from outer to inner."""
+        return tuple(self.levels)
+
     def value_names(self) -> tuple[str, ...]:
         """Return the keys of true values: the parameters, coefficients and correlations."""
         return (*self.moments(), *self.optional_names())
@@ -111,12 +160,32 @@ class ByParameter(LawSection):
     def optional_names(self) -> tuple[str, ...]:
         """Return the names of the coefficients and correlations."""
         coefficients = coefficient_names(self.effects(), self.scale_effects())
-        return (*coefficients, *correlation_names(self.groups()))
+        if not self.levels:
+            return (*coefficients, *correlation_names(self.groups()))
+        correlations = (
+            level_name(name, level)
+            for level, own in self.levels.items()
+            for name in correlation_names(correlations_at(self.groups(), own))
+        )
+        return (*coefficients, *correlations)
+
+    def deviations_at_levels(self) -> dict[str, float]:
+        """Return the start of each level's deviations, by name: equal parts of the variance."""
+        moments = self.moments()
+        counts = Counter(name for own in self.levels.values() for name in own)
+        return {
+            level_name(f"{name}_standard_deviation", level): float(
+                moments[name].standard_deviation / counts[name] ** 0.5
+            )
+            for level, own in self.levels.items()
+            for name in own
+            if name in moments
+        }
 
     def values(self, given: Mapping[str, Any] | Section) -> dict[str, float]:
         """Return values by name, without a deviation of parameters that are common to all."""
-        flat = super().values(given)
-        for name in self.common():
+        flat = self.deviations_at_levels() | super().values(given)
+        for name in self.moments() if self.levels else self.common():
             flat.pop(f"{name}_standard_deviation", None)
         return flat
 
@@ -188,6 +257,19 @@ class ByParameter(LawSection):
             "scale_effects": self.scale_effects(),
         }
 
+    def law_of(
+        self, names: Sequence[str], transforms: Sequence[Constraint]
+    ) -> GaussianLaw | LevelLaw:
+        """Return the law of parameters with these transforms; of one member, if it has levels."""
+        from popinv.population.laws.gaussian import GaussianLaw
+        from popinv.population.laws.levels import LevelLaw
+
+        structure = self.structure()
+        if not self.levels:
+            return GaussianLaw(names, transforms, **structure)
+        kept = {key: structure[key] for key in ("fixed", "groups", "covariates", "effects")}
+        return LevelLaw(names, transforms, self.levels, **kept)
+
     def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield names that the forward model does not have, and structure that contradicts."""
         names = forward.parameter_names()
@@ -198,7 +280,8 @@ class ByParameter(LawSection):
         for problem in name_problems(self.moments(), wanted, described):
             yield problem.under("start")
         structure = {name: value for name, value in self.start.items() if isinstance(value, float)}
-        for problem in _structure_problems(structure, self.optional_names()):
+        levels = tuple(self.deviations_at_levels())
+        for problem in _structure_problems(structure, (*self.optional_names(), *levels)):
             yield problem.under("start")
         for name in self.fixed:
             if name not in names:
@@ -210,6 +293,8 @@ class ByParameter(LawSection):
             yield ConfigProblem(("start",), "at least one parameter must vary over the systems.")
         if isinstance(self.correlations, list):
             yield from self._group_problems(varying)
+        if self.levels:
+            yield from self._level_problems(varying)
         for name in self.covariates:
             if name not in self.moments():
                 yield ConfigProblem(
@@ -237,6 +322,8 @@ class ByParameter(LawSection):
                 yield ConfigProblem((name,), f"{given}; it must be a number.")
             else:
                 yield from _structure_problems({name: value}, structure)
+        if self.levels:
+            yield ConfigProblem((), "true values of a law with 'levels' cannot be stated.")
         for name, value in nested.items():
             if name in self.moments() and isinstance(value, Mapping):
                 still = not value.get("standard_deviation", 1.0)
@@ -245,6 +332,32 @@ class ByParameter(LawSection):
                         (name, "standard_deviation"),
                         "it must be 0 here and in 'law.start', or in neither.",
                     )
+
+    def _level_problems(self, varying: tuple[str, ...]) -> Iterator[ConfigProblem]:
+        """Yield parameters of levels that do not vary, or that vary at no level."""
+        for level, own in self.levels.items():
+            for name in own:
+                if name not in varying:
+                    yield ConfigProblem(
+                        ("levels", level),
+                        f"'{name}' does not vary; the parameters that do are {', '.join(varying)}.",
+                    )
+            if len(set(own)) < len(own):
+                yield ConfigProblem(("levels", level), f"got {shown(own)}; name each once.")
+        named = {name for own in self.levels.values() for name in own}
+        for name in varying:
+            if name not in named:
+                yield ConfigProblem(
+                    ("levels",),
+                    f"no level names '{name}', which varies; name it at a level, or set "
+                    f"'start.{name}.standard_deviation: 0'.",
+                )
+        if self.scale_covariates:
+            yield ConfigProblem(
+                ("scale_covariates",),
+                "a parameter has a standard deviation at each of the 'levels', and the key does "
+                "not say which one the covariate scales; leave it out.",
+            )
 
     def _group_problems(self, varying: tuple[str, ...]) -> Iterator[ConfigProblem]:
         seen: set[str] = set()
@@ -271,11 +384,12 @@ class NormalSection(ByParameter):
         description="Normal parameters, each with unknown mean and standard deviation."
     )
 
-    def law(self, forward: ForwardSection) -> GaussianLaw:
+    def law(self, forward: ForwardSection) -> GaussianLaw | LevelLaw:
         """Return the law of the forward model's parameters."""
-        from popinv.population.laws.gaussian import normal_law
+        from popinv.population.constraints import REAL
 
-        return normal_law(forward.parameter_names(), **self.structure())
+        names = forward.parameter_names()
+        return self.law_of(names, [REAL] * len(names))
 
 
 class LognormalSection(ByParameter):
@@ -288,11 +402,12 @@ class LognormalSection(ByParameter):
         )
     )
 
-    def law(self, forward: ForwardSection) -> GaussianLaw:
+    def law(self, forward: ForwardSection) -> GaussianLaw | LevelLaw:
         """Return the law of the forward model's parameters."""
-        from popinv.population.laws.gaussian import lognormal_law
+        from popinv.population.constraints import POSITIVE
 
-        return lognormal_law(forward.parameter_names(), **self.structure())
+        names = forward.parameter_names()
+        return self.law_of(names, [POSITIVE] * len(names))
 
 
 class TransformedNormalSection(ByParameter):
@@ -306,13 +421,10 @@ class TransformedNormalSection(ByParameter):
     )
     transforms: dict[str, TransformKey] = Field(description=TRANSFORMS)
 
-    def law(self, forward: ForwardSection) -> GaussianLaw:
+    def law(self, forward: ForwardSection) -> GaussianLaw | LevelLaw:
         """Return the law of the forward model's parameters."""
-        from popinv.population.laws.gaussian import GaussianLaw
-
         names = forward.parameter_names()
-        transforms = chosen_transforms(self.transforms, names)
-        return GaussianLaw(names, transforms, **self.structure())
+        return self.law_of(names, chosen_transforms(self.transforms, names))
 
     def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield what does not fit the forward model, and intervals without length."""
@@ -333,3 +445,5 @@ def _structure_problems(
             )
         elif name.endswith("_correlation") and not -1 < value < 1:
             yield ConfigProblem((name,), f"got {shown(value)}; a correlation is between -1 and 1.")
+        elif name.endswith("_standard_deviation") and not value > 0:
+            yield ConfigProblem((name,), f"got {shown(value)}; a deviation of a level is positive.")

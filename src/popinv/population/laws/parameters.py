@@ -13,6 +13,9 @@ import numpy as np
 FORMS = ("linear", "quadratic", "cubic", "scale")
 """The coefficients of the dependence of one parameter of a free-form law on another."""
 
+# What each level of a law has of its own.
+_OF_LEVELS = ("_standard_deviation", "_correlation")
+
 
 def coefficient_names(
     effects: Sequence[tuple[str, str]], scale_effects: Sequence[tuple[str, str]]
@@ -51,6 +54,45 @@ def correlation_names(groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
         for i in range(1, len(group))
         for j in range(i)
     )
+
+
+def level_name(name: str, level: str) -> str:
+    """Return the name of a deviation or a correlation at a level.
+
+    Examples
+    --------
+    >>> level_name("volume_standard_deviation", "batch")
+    'volume_batch_standard_deviation'
+    """
+    ending = next(end for end in _OF_LEVELS if name.endswith(end))
+    return f"{name.removesuffix(ending)}_{level}{ending}"
+
+
+def without_level(name: str, levels: Sequence[str]) -> tuple[str, str]:
+    """Return a name without its level, and the level; "" if it has none.
+
+    Examples
+    --------
+    >>> without_level("volume_batch_standard_deviation", ["batch", "specimen"])
+    ('volume_standard_deviation', 'batch')
+    """
+    for level in levels:
+        for ending in _OF_LEVELS:
+            if name.endswith(f"_{level}{ending}"):
+                return name.removesuffix(f"_{level}{ending}") + ending, level
+    return name, ""
+
+
+def correlations_at(groups: Sequence[Sequence[str]], varying: Sequence[str]) -> list[list[str]]:
+    """Return the groups of correlated parameters among those that vary at a level.
+
+    Examples
+    --------
+    >>> correlations_at([["a", "b", "c"]], ["c", "a"])
+    [['a', 'c']]
+    """
+    within = [[name for name in group if name in varying] for group in groups]
+    return [group for group in within if len(group) > 1]
 
 
 def shape_names(

@@ -97,6 +97,10 @@ class LawSection(Kind):
         """Return the covariates of each system that the law depends on."""
         return ()
 
+    def level_names(self) -> tuple[str, ...]:
+        """Return the levels at which parameters vary, from outer to inner; none for systems."""
+        return ()
+
     def value_names(self) -> tuple[str, ...]:
         """Return the keys of ``start``; the true values have the same keys."""
         return tuple(self.start if isinstance(self.start, dict) else self.start.model_dump())

@@ -57,7 +57,8 @@ def import_observations(
     """
     description = forward.observed(seed)
     design, covariates = forward.design_names(), covariate_names(law, noise)
-    table = read_fitting(observations, description, design, covariates, given)
+    levels = law.level_names()
+    table = read_fitting(observations, description, design, covariates, given, levels=levels)
     for told in filter(None, (described_rounding(table), told_limits(table))):
         print(told)
     learned, tested, folds = learned_and_tested(
@@ -65,7 +66,8 @@ def import_observations(
     )
     rows = np.concatenate([learned, tested])
     # With few systems, each is left out of a refit in turn and tested.
-    print(f"{len(learned)} systems" + ("" if folds else f", {len(tested)} more held out"))
+    what = "systems" if table.tree is None else f"groups of up to {table.tree.members} members"
+    print(f"{len(learned)} {what}" + ("" if folds else f", {len(tested)} more held out"))
     dataset = _dataset(table, rows, len(tested), forward, law, noise, observations, seed)
     return without_systems(dataset.assign_attrs(folds=folds), observations.without)[0]
 
@@ -97,7 +99,8 @@ def observations_of_file(
     """
     section = of_same_form(observations, file)
     names = forward.design_names(), covariate_names(law, noise)
-    table = read_fitting(section, forward.observed(seed), *names, whole=False)
+    levels = law.level_names()
+    table = read_fitting(section, forward.observed(seed), *names, whole=False, levels=levels)
     for told in filter(None, (described_rounding(table), told_limits(table))):
         print(told)
     rows = np.arange(len(table.values))
@@ -131,4 +134,6 @@ def _dataset(
         column_names=table.names,
         limits=limits,
         replicate_count=table.replicate_count,
+        tree=table.tree,
+        member_ids=None if table.member_ids is None else table.member_ids[rows],
     )

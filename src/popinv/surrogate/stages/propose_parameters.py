@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 
 from popinv.forward.datasets import proposals
-from popinv.population.known import Known, known_of
+from popinv.population.known import Known
 from popinv.population.laws.section import law_spread, law_values
+from popinv.population.members import known_of_members
 from popinv.population.synthetic import broad_parameters, parameters
 from popinv.seeds import generator
 
@@ -86,7 +87,7 @@ def _known(
     observations: xr.Dataset | None, seed: int, stage: str, count: int
 ) -> tuple[np.ndarray | None, Known]:
     """Return the systems that samples take their known quantities from, and these quantities."""
-    known = Known.nothing(0) if observations is None else known_of(observations)
+    known = Known.nothing(0) if observations is None else known_of_members(observations)
     if not known.width:
         return None, Known.nothing(count)
     systems = generator(seed, f"{stage}/systems").integers(len(known), size=count)

@@ -1,0 +1,137 @@
+"""Groups: members with parameters of their own, which share the effects of outer levels.
+
+A long table names the levels of a study in columns, from outer to inner. Each combination of labels
+is a member, and the members with the same outer label are a group
+(:mod:`popinv.population.laws.levels`). A group is one row of the table of observations: those of
+its members, side by side. A member that a group lacks has missing values, and for what is known of
+it zero, the mean, as covariates, and the design of the group's first member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from popinv.errors import DataError
+from popinv.observation_files.known_columns import KnownColumns
+from popinv.observation_files.table import ObservationTable
+from popinv.observation_files.trees import tree_of_labels
+from popinv.sections.base import MOST_ENTRIES
+from popinv.sections.tables import named_column, place_in
+
+# Fewer groups do not tell how groups vary.
+_FEWEST_GROUPS = 4
+
+
+def members_of(
+    frame: pd.DataFrame, levels: Sequence[str], system_column: str
+) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Return the member of each row of a long table, the names of the members, and their labels.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A table of text.
+    levels : sequence of str
+        Columns, from outer to inner.
+    system_column : str
+        The column of the systems, which is one of the levels.
+
+    Returns
+    -------
+    row : ndarray of int, shape (n,)
+    names : list of str, length m
+    labels : ndarray of str, shape (m, L)
+
+    Raises
+    ------
+    DataError
+        If a column lacks, or a label; or if the systems are at no level.
+    """
+    columns = [named_column(frame, level, "law.levels") for level in levels]
+    if named_column(frame, system_column, "observations.system_column") not in columns:
+        raise DataError(
+            f"the column of the systems, '{system_column}', is none of the levels "
+            f"{', '.join(levels)}; name it in 'law.levels', with the parameters that vary between "
+            "its systems, or take one of the levels for 'observations.system_column'"
+        )
+    for level, column in zip(levels, columns, strict=True):
+        for i in np.flatnonzero(frame[column] == "")[:1]:
+            raise DataError(f"{place_in(frame, i)} has no label in the column '{level}'")
+    cells = frame[columns].to_numpy(dtype=str)
+    row, first = pd.factorize(pd.MultiIndex.from_arrays(list(cells.T)))
+    labels = np.array(list(first), dtype=np.str_).reshape(len(first), len(columns))
+    return row, [", ".join(each) for each in labels], labels
+
+
+def grouped(table: ObservationTable, levels: Sequence[str]) -> ObservationTable:
+    """Return a table whose rows are groups, for one whose rows are members.
+
+    Raises
+    ------
+    DataError
+        If there are few groups; if no group has two members; or if members of a group have other
+        noise scales.
+    """
+    assert table.labels is not None
+    tree, group, place = tree_of_labels(table.labels, levels)
+    first = np.unique(group, return_index=True)[1]
+    names, members = table.labels[first, 0], tree.members
+    if len(names) < _FEWEST_GROUPS:
+        raise DataError(
+            f"has {len(names)} groups of the level '{levels[0]}', but a population needs at least "
+            f"{_FEWEST_GROUPS}; if its members are a population of their own, leave the level out "
+            "of 'law.levels'"
+        )
+    for k, level in enumerate(levels[1:], 1):
+        if len(set(tree.nodes[k])) == len(set(tree.nodes[k - 1])):
+            raise DataError(
+                f"each label of the level '{levels[k - 1]}' has one label of the level '{level}', "
+                "so that their effects cannot be told apart; leave one of the levels out of "
+                "'law.levels', or name them from outer to inner"
+            )
+    width = table.values.shape[1]
+    if members * width > MOST_ENTRIES:
+        raise DataError(
+            f"the largest group has {members} members with {width} observations each, and a group "
+            f"can have {MOST_ENTRIES:,}; leave out an outer level, or take fewer times"
+        )
+
+    def side_by_side(each: np.ndarray, absent: float = np.nan) -> np.ndarray:
+        found = np.full((len(names), members, each.shape[1]), absent)
+        found[group, place] = each
+        return found.reshape(len(names), -1)
+
+    known, scale = table.known, table.noise_scale
+    if known is not None:
+        design = np.repeat(known.design[first][:, None], members, axis=1)
+        design[group, place] = known.design
+        covariates = side_by_side(known.covariates, 0.0)
+        known = KnownColumns(design.reshape(len(names), -1), covariates, known.centres)
+    if scale is not None:
+        for i in np.flatnonzero(scale != scale[first][group])[:1]:
+            raise DataError(
+                f"{table.rows[i]}: the members of '{names[group[i]]}' have different noise scales, "
+                "but all observations of a group have one"
+            )
+        scale = scale[first]
+    ids = np.full((len(names), members), "", dtype=object)
+    ids[group, place] = [", ".join(each) for each in table.labels]
+    shifts = None if table.time_shifts is None else side_by_side(table.time_shifts)
+    return replace(
+        table,
+        values=side_by_side(table.values),
+        rows=[f"group '{name}'" for name in names],
+        noise_scale=scale,
+        system_ids=names,
+        known=known,
+        replicate_count=members * table.replicate_count,
+        time_shifts=shifts,
+        limits={name: side_by_side(each) for name, each in (table.limits or {}).items()},
+        labels=None,
+        tree=tree,
+        member_ids=ids.astype(np.str_),
+    )

@@ -1,0 +1,273 @@
+"""Fits of laws with levels, against nlme (R) by maximum likelihood.
+
+The data are those of the R package nlme 3.1 (Pinheiro and Bates, Mixed-Effects Models in S and
+S-PLUS, Springer, 2000). The figures are those of ``lme(..., method = "ML")``, by the call that
+each case states.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import popinv
+from popinv.errors import ConfigError, DataError
+from popinv.figures.individuals import individuals
+
+DATA = Path(__file__).parent / "data"
+
+
+def polynomial(z: torch.Tensor, times: Any) -> torch.Tensor:
+    """Return z_0 + z_1 t + z_2 t^2 + ..."""
+    t = torch.as_tensor(times)
+    return sum(z[:, k : k + 1] * t**k for k in range(z.shape[1]))
+
+
+def constant(z: torch.Tensor) -> torch.Tensor:
+    """Return z itself, a single observation."""
+    return 1.0 * z
+
+
+def start(**moments: tuple[float, float]) -> dict[str, Any]:
+    return {name: {"mean": m, "standard_deviation": s} for name, (m, s) in moments.items()}
+
+
+def fit(name: str, law: dict[str, Any], **keys: Any) -> popinv.Result:
+    table = pd.read_csv(DATA / f"{name}.csv").assign(other="u")
+    law, noise = {"kind": "normal", **law}, {"kind": "isotropic"}
+    keys = {"tests": False, "progress": False, **keys}
+    simulator = polynomial if "time_column" in keys else constant
+    return popinv.fit(table, simulator, law=law, noise=noise, **keys)
+
+
+PIXEL = {
+    "start": start(intercept=(1080, 30), slope=(5, 2), curve=(-0.3, 0)),
+    "correlations": True,
+    "levels": {"Dog": ["intercept", "slope"], "Side": ["intercept"]},
+}
+CASES = {
+    # lme(pixel ~ day + I(day^2), Pixel, list(Dog = ~ day, Side = ~ 1))
+    "Pixel": (
+        PIXEL,
+        {"time_column": "day", "value_column": "pixel"},
+        -413.6290954,
+        {
+            "intercept_mean": (1073.3077260, 9.81),
+            "slope_mean": (6.1262549, 0.865),
+            "curve_mean": (-0.3664693, 0.0342),
+            "intercept_Dog_standard_deviation": (26.566834, 7.65),
+            "slope_Dog_standard_deviation": (1.733957, 0.453),
+            "intercept_slope_Dog_correlation": (-0.5589483, 0.27),
+            "intercept_Side_standard_deviation": (16.839285, 4.11),
+            "noise_standard_deviation": (8.923509, 0.738),
+        },
+    ),
+    # lme(score ~ Machine, Machines, ~ 1 | Worker / Machine)
+    "Machines": (
+        {
+            "start": start(intercept=(60, 5)),
+            "covariates": {"intercept": ["Machine_B", "Machine_C"]},
+            "levels": {"Worker": ["intercept"], "Machine": ["intercept"]},
+        },
+        {"value_column": "score", "replicates": "rows"},
+        -112.6347235,
+        {
+            "intercept_mean": (52.3555556, 2.335),
+            "intercept_Machine_B_coefficient": (7.9666667, 2.045),
+            "intercept_Machine_C_coefficient": (13.9166667, 2.045),
+            "intercept_Worker_standard_deviation": (4.3644819, 1.532),
+            "intercept_Machine_standard_deviation": (3.3970343, 0.712),
+            "noise_standard_deviation": (0.9615767, 0.113),
+        },
+    ),
+    # lme(yield ~ nitro, Oats, ~ 1 | Block / Variety)
+    "Oats": (
+        {
+            "start": start(intercept=(80, 20), nitro=(60, 0)),
+            "levels": {"Block": ["intercept"], "Variety": ["intercept"]},
+        },
+        {"time_column": "nitro", "value_column": "yield"},
+        -302.114504,
+        {
+            "intercept_mean": (81.8722222, 6.479),
+            "nitro_mean": (73.6666667, 6.814),
+            "intercept_Block_standard_deviation": (12.89670, 5.01),
+            "intercept_Variety_standard_deviation": (11.03944, 3.03),
+            "noise_standard_deviation": (12.74727, 1.227),
+        },
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=list(CASES))
+def case(request):
+    law, keys, value, figures = CASES[request.param]
+    return fit(request.param, law, **keys), value, figures
+
+
+def test_the_likelihood_is_that_of_nlme(case):
+    result, value, figures = case
+    assert result.metrics["estimator"] == "likelihood"
+    assert result.metrics["log_likelihood"] == pytest.approx(value, abs=0.02)
+    table = result.summary()
+    assert list(table.index) == list(figures)
+    for name, (estimate, error) in figures.items():
+        assert table["estimate"][name] == pytest.approx(estimate, abs=0.1 * error), name
+        assert table["standard_error"][name] == pytest.approx(error, rel=0.06), name
+
+
+def test_the_names_say_what_varies_where(case):
+    told = case[0].summary()["description"]
+    for name, text in told.items():
+        (level,) = [each for each in case[0].model.law.level_names() if f"_{each}_" in name] or [""]
+        deviation = name.startswith("intercept") and name.endswith("standard_deviation")
+        assert text.endswith(f" at the level {level}") == (level != "" and "coef" not in name)
+        assert not deviation or text.startswith("standard deviation of intercept at the level")
+
+
+def test_the_systems_are_the_groups(case):
+    result, _, _ = case
+    observations = result.observations
+    assert observations["y"].sizes["system"] == len(observations["system_id"])
+    assert result.metrics["systems"] == len(observations["system_id"])
+    again = popinv.api.result.Result(result.artefacts, result.answer)
+    assert again.law.names == result.law.names
+
+
+def test_a_saved_fit_of_groups_opens_again(tmp_path):
+    law, keys, _, _ = CASES["Oats"]
+    result = fit("Oats", law, **keys, estimator="pseudo_likelihood")
+    again = popinv.load(result.save(tmp_path / "oats"), polynomial)
+    pd.testing.assert_frame_equal(again.summary(), result.summary())
+    assert again.problem.members == result.problem.members == 3
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    law, keys, value, _ = CASES["Oats"]
+    table = pd.read_csv(DATA / "Oats.csv").sample(frac=1, random_state=3)
+    result = popinv.fit(
+        table.reset_index(drop=True),
+        polynomial,
+        law={"kind": "normal", **law},
+        noise="isotropic",
+        tests=False,
+        progress=False,
+        **keys,
+    )
+    assert result.metrics["log_likelihood"] == pytest.approx(value, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys", "message"),
+    [
+        ({"levels": {"Dog": ["intercept", "slope"], "Paw": ["intercept"]}}, {}, "Paw"),
+        (
+            {"levels": {"Side": ["intercept", "slope"], "Dog": ["intercept"]}},
+            {},
+            "has 2 groups of the level 'Side'",
+        ),
+        ({}, {"system_column": "other"}, "'other', is none of the levels"),
+    ],
+)
+def test_tables_that_do_not_fit_the_levels_are_refused(changes, keys, message):
+    with pytest.raises(DataError, match=message):
+        fit("Pixel", {**PIXEL, **changes}, time_column="day", value_column="pixel", **keys)
+
+
+def test_a_wide_table_has_no_levels():
+    wide = pd.read_csv(DATA / "Oats.csv").pivot(
+        index=["Block", "Variety"], columns="nitro", values="yield"
+    )
+    law, _, _, _ = CASES["Oats"]
+    with pytest.raises(ConfigError, match="columns of a long table name the levels Block, Variety"):
+        popinv.fit(wide.reset_index(), polynomial, law={"kind": "normal", **law}, noise="isotropic")
+
+
+def test_levels_that_are_the_same_units_are_refused():
+    table = pd.read_csv(DATA / "Oats.csv")
+    table["Plot"] = table["Variety"]
+    law, keys, _, _ = CASES["Oats"]
+    levels = {"Block": ["intercept"], "Variety": ["intercept"], "Plot": ["intercept"]}
+    with pytest.raises(DataError, match="their effects cannot be told apart"):
+        popinv.fit(
+            table,
+            polynomial,
+            law={"kind": "normal", **law, "levels": levels},
+            noise="isotropic",
+            **keys,
+        )
+
+
+def test_functions_that_need_a_surrogate_are_refused():
+    def arrays(z: np.ndarray, times: Any) -> np.ndarray:
+        return z[:, :1] + z[:, 1:] * np.asarray(times)
+
+    law, keys, _, _ = CASES["Oats"]
+    with pytest.raises(ConfigError, match="torch"):
+        popinv.fit(
+            pd.read_csv(DATA / "Oats.csv"),
+            arrays,
+            law={"kind": "normal", **law},
+            noise="isotropic",
+            **keys,
+        )
+
+
+@pytest.fixture(scope="module")
+def oats():
+    """Return a fit of Oats without two plots, so that a group lacks a member."""
+    law, keys, _, _ = CASES["Oats"]
+    table = pd.read_csv(DATA / "Oats.csv")
+    table = table[~((table["Block"] == "II") & (table["Variety"] == "Victory"))]
+    return table, popinv.fit(
+        table.reset_index(drop=True),
+        polynomial,
+        law={"kind": "normal", **law},
+        noise="isotropic",
+        tests=False,
+        progress=False,
+        **keys,
+    )
+
+
+def test_the_posterior_of_each_member_is_its_best_linear_prediction(oats):
+    table, result = oats
+    found = result.posterior(law_and_noise="fixed", effective=1000)
+    assert found.sizes["system"] == 17
+    assert "II, Victory" not in found["system"].values
+    law = dict(zip(result.law.names, result.population["law"].values, strict=True))
+    block, plot = (law[f"intercept_{name}_standard_deviation"] for name in ("Block", "Variety"))
+    sigma = float(result.population["noise"][0])
+    for name, own in table.groupby("Block"):
+        n, same = len(own), np.equal.outer(own["Variety"].values, own["Variety"].values)
+        covariance = block**2 * np.ones((n, n)) + plot**2 * same
+        total = np.linalg.inv(covariance + sigma**2 * np.eye(n))
+        mean = law["intercept_mean"] + law["nitro_mean"] * own["nitro"].values
+        effect = covariance @ total @ (own["yield"].values - mean)
+        variance = np.diag(covariance - covariance @ total @ covariance)
+        for i, variety in enumerate(own["Variety"]):
+            member = found.sel(system=f"{name}, {variety}", parameter="intercept")
+            deviation = variance[i] ** 0.5
+            expected = law["intercept_mean"] + effect[i]
+            assert float(member["mean"]) == pytest.approx(expected, abs=0.2 * deviation)
+            assert float(member["deviation"]) == pytest.approx(deviation, rel=0.15)
+
+
+def test_figures_show_members(oats):
+    table, result = oats
+    figures = result.plot("law", "individual_fits", "observations")
+    assert set(figures) == {"law", "individual_fits", "observations"}
+    loaded = {name: result.artefacts[name] for name in ("observations", "population", "check")}
+    found = individuals(result.problem, loaded)
+    assert len(found.names) == found.total == 17
+    row = found.names.index("VI, Victory")
+    times = np.unique(table["nitro"])
+    own = table[(table["Block"] == "VI") & (table["Variety"] == "Victory")]
+    np.testing.assert_allclose(found.observed[row, 0], own.sort_values("nitro")["yield"])
+    lines = found.parameters["intercept"][row] + found.parameters["nitro"][row] * times
+    np.testing.assert_allclose(found.individual[row], lines, rtol=1e-10)

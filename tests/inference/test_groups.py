@@ -1,0 +1,260 @@
+"""Groups, whose members share effects, against dense likelihoods and quadrature."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from scipy.stats import multivariate_normal
+
+from popinv.errors import DataError
+from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood.closed_form import ClosedForm, is_linear
+from popinv.inference.likelihood.fixed_draws import adapted_draws
+from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
+from popinv.inference.problem import Problem
+from popinv.observation_files.trees import Tree
+from popinv.population.constraints import POSITIVE, REAL
+from popinv.population.known import Known
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.laws.levels import LevelLaw
+from popinv.population.members import law_and_members, member_simulator
+from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
+from popinv.population.noise.varying import VaryingNoise, replicated_noise
+
+TIMES = torch.tensor([0.0, 0.5, 2.0], dtype=torch.float64)
+# Two batches of specimens: three specimens at most, with two occasions at most.
+TREE = Tree(("batch", "specimen", "occasion"), ((0,) * 5, (0, 0, 1, 1, 2), (0, 1, 2, 3, 4)))
+LEVELS = {"batch": ["start", "slope"], "specimen": ["start"], "occasion": ["slope"]}
+
+
+def line(z: torch.Tensor) -> torch.Tensor:
+    """Return straight lines through a design, the last input: (n, 3) to (n, 3)."""
+    return z[:, :1] + z[:, 1:2] * TIMES + 0.5 * z[:, 2:] ** 2 * TIMES**2
+
+
+def linear_groups(count: int = 7) -> Problem:
+    """Return lines of groups with gaps, absent members, a covariate and a design."""
+    rng = np.random.default_rng(4)
+    law = LevelLaw(
+        ("start", "slope"),
+        [REAL, REAL],
+        LEVELS,
+        groups=[["start", "slope"]],
+        covariates=["x"],
+        effects=[("slope", "x")],
+        tree=TREE,
+    )
+    noise, width = replicated_noise(DiagonalNoise(3), 5), 15
+    present = rng.random((count, width)) < 0.8
+    present[1, 6:] = False
+    present[2, :3] = False
+    y = rng.normal(0, 2, size=(count, width))
+    fill = np.zeros(width)
+    known = Known.of_arrays(rng.normal(size=(count, 5)), rng.normal(size=(count, 5)))
+    conditions = Conditions.stated(
+        (count, width), rng.uniform(0.5, 2, count), present, fill, known=known
+    )
+    return Problem(
+        np.where(present, y, fill),
+        member_simulator(line, 5, 2),
+        law,
+        noise,
+        np.full(len(law.names) + 3, 0.5),
+        conditions=conditions,
+        replicates=5,
+        members=5,
+    )
+
+
+VALUES = [1.0, -0.5, 0.6, 0.8, 0.4, -0.5, 0.7, 0.3]
+DEVIATIONS = [0.5, 0.9, 1.3]
+
+
+def dense_log_likelihoods(problem: Problem) -> np.ndarray:
+    """Return log N(y; m, V) of each group, with V written out entry by entry."""
+    start, slope, coefficient, s_start, s_slope, r, s_specimen, s_occasion = VALUES
+    t, values = TIMES.numpy(), []
+    effect = np.array([[s_start**2, r * s_start * s_slope], [r * s_start * s_slope, s_slope**2]])
+    design = np.column_stack([np.ones(3), t])
+    for n, y in enumerate(problem.data):
+        mean, covariance = np.zeros(15), np.zeros((15, 15))
+        for m, k in itertools.product(range(5), repeat=2):
+            own = effect.copy()
+            if TREE.nodes[1][m] == TREE.nodes[1][k]:
+                own[0, 0] += s_specimen**2
+            if m == k:
+                own[1, 1] += s_occasion**2
+            block = design @ own @ design.T
+            if m == k:
+                block += problem.conditions.scale[n] ** 2 * np.diag(np.square(DEVIATIONS))
+            covariance[3 * m : 3 * m + 3, 3 * k : 3 * k + 3] = block
+        for m in range(5):
+            x, w = (float(each[n, m]) for each in (problem.known.covariates, problem.known.design))
+            mean[3 * m : 3 * m + 3] = start + (slope + coefficient * x) * t + 0.5 * w**2 * t**2
+        seen = problem.conditions.present[n]
+        values.append(
+            multivariate_normal.logpdf(y[seen], mean[seen], covariance[np.ix_(seen, seen)])
+        )
+    return np.array(values)
+
+
+def test_the_closed_form_is_the_dense_linear_mixed_model():
+    problem = linear_groups()
+    p = np.concatenate([problem.law.from_natural(VALUES), np.log(DEVIATIONS)])
+    assert is_linear(problem, p)
+    found = ClosedForm(problem)(p)
+    np.testing.assert_allclose(found.log_likelihood, dense_log_likelihoods(problem), rtol=1e-9)
+
+
+def test_the_scores_of_groups_are_the_differences_of_their_likelihood():
+    problem = linear_groups()
+    p = np.concatenate([problem.law.from_natural(VALUES), np.log(DEVIATIONS)])
+    likelihood = ClosedForm(problem)
+    scores = likelihood(p).scores
+    for i in range(len(p)):
+        step = 1e-5 * np.eye(len(p))[i]
+        ends = [likelihood(p + sign * step).log_likelihood for sign in (1, -1)]
+        np.testing.assert_allclose(scores[:, i], (ends[0] - ends[1]) / 2e-5, atol=2e-6)
+
+
+def test_draws_agree_with_the_closed_form_of_groups():
+    problem = linear_groups()
+    p = np.concatenate([problem.law.from_natural(VALUES), np.log(DEVIATIONS)])
+    found = evaluate(problem, p, MarginalSettings(draws=64))
+    # Proposals of a linear model are its posteriors.
+    np.testing.assert_allclose(found.log_likelihood, dense_log_likelihoods(problem), rtol=1e-6)
+    np.testing.assert_allclose(found.scores, ClosedForm(problem)(p).scores, atol=2e-4)
+
+
+# --- a model that is not linear ------------------------------------------------------------------
+
+PAIR = Tree(("batch", "specimen"), ((0, 0, 0), (0, 1, 2)))
+
+
+def decay(z: torch.Tensor) -> torch.Tensor:
+    """Return exponential decays (n, 3) of rates (n, 1)."""
+    return torch.exp(-z * TIMES)
+
+
+def decays(noise=None) -> tuple[Problem, np.ndarray]:
+    """Return groups of three decays with lognormal rates, and p."""
+    rng = np.random.default_rng(8)
+    law = LevelLaw(("rate",), [POSITIVE], {"batch": ["rate"], "specimen": ["rate"]}, tree=PAIR)
+    one = IsotropicNoise(3) if noise is None else noise
+    many = replicated_noise(one, 3)
+    alpha = law.from_natural([-0.3, 0.5, 0.4])
+    omega = torch.from_numpy(rng.standard_normal((6, law.d_omega)))
+    simulate = member_simulator(decay, 3, 1)
+    y = simulate(law.sample(torch.from_numpy(alpha), omega)).numpy()
+    y = y + 0.1 * rng.standard_normal(y.shape)
+    present = np.ones(y.shape, dtype=bool)
+    present[1, 6:] = False
+    fill = np.zeros(9)
+    conditions = Conditions.stated(y.shape, present=present, fill=fill)
+    gamma = np.log([0.1] if noise is None else [0.1, 0.2])
+    problem = Problem(
+        np.where(present, y, fill),
+        simulate,
+        law,
+        many,
+        np.full(len(law.names) + len(gamma), 0.5),
+        conditions=conditions,
+        replicates=3,
+        members=3,
+    )
+    return problem, np.concatenate([alpha, gamma])
+
+
+def quadrature(problem: Problem, p: np.ndarray, combined: float = 0.0) -> np.ndarray:
+    """Return log likelihoods by nested quadrature: members are independent given the batch."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(120)
+    weights = weights / weights.sum()
+    mean, batch, specimen = p[0], np.exp(p[1]), np.exp(p[2])
+    sigma, values = np.exp(p[3]), []
+    rates = np.exp(mean + batch * nodes[:, None] + specimen * nodes)
+    g = np.exp(-rates[..., None] * TIMES.numpy())
+    deviation = np.sqrt(sigma**2 + combined**2 * g**2)
+    for y, seen in zip(problem.data, problem.conditions.present, strict=True):
+        of_batch = np.ones(len(nodes))
+        for own, shown in zip(y.reshape(3, 3), seen.reshape(3, 3), strict=True):
+            logs = -0.5 * ((own - g) / deviation) ** 2 - np.log(deviation * np.sqrt(2 * np.pi))
+            of_batch *= np.exp(logs[..., shown].sum(axis=-1)) @ weights
+        values.append(np.log(of_batch @ weights))
+    return np.array(values)
+
+
+def test_the_likelihood_is_the_nested_integral():
+    problem, p = decays()
+    found = evaluate(problem, p, MarginalSettings(draws=4096))
+    expected = quadrature(problem, p)
+    np.testing.assert_allclose(found.log_likelihood, expected, atol=3e-3)
+    for i in range(4):
+        step = 1e-4 * np.eye(4)[i]
+        slope = (quadrature(problem, p + step) - quadrature(problem, p - step)) / 2e-4
+        np.testing.assert_allclose(found.scores[:, i], slope, atol=2e-2)
+
+
+def test_noise_may_grow_with_the_signal_of_each_member():
+    problem, p = decays(VaryingNoise(IsotropicNoise(3), "combined"))
+    found = evaluate(problem, p, MarginalSettings(draws=4096))
+    expected = quadrature(problem, p, combined=0.2)
+    np.testing.assert_allclose(found.log_likelihood, expected, atol=1e-2)
+
+
+def test_fixed_draws_of_groups_follow_the_law():
+    problem, p = decays()
+    (draws,) = adapted_draws(problem, p, MarginalSettings(draws=4096))
+    np.testing.assert_allclose(draws(p).log_likelihood, quadrature(problem, p), atol=6e-3)
+    near = p + np.array([0.05, 0.1, -0.1, 0.05])
+    np.testing.assert_allclose(draws(near).log_likelihood, quadrature(problem, near), atol=1e-2)
+
+
+# --- simulators ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tangents", [1, 7])
+def test_derivatives_of_members_are_those_of_one(tangents):
+    rng = np.random.default_rng(0)
+    simulate = member_simulator(line, 4, 2)
+    z = torch.from_numpy(rng.normal(size=(5, 12)))
+    moves = torch.from_numpy(rng.normal(size=(tangents, 5, 12)))
+    moves[..., 8:] = 0.0
+    y, change = simulate.linearise(z, moves)
+    np.testing.assert_allclose(y, simulate(z), rtol=1e-14)
+    ends = [simulate(z + sign * 1e-6 * moves[0]) for sign in (1, -1)]
+    np.testing.assert_allclose(change[0], (ends[0] - ends[1]) / 2e-6, atol=1e-8)
+    for member in range(4):
+        own = torch.cat([z[:, 2 * member : 2 * member + 2], z[:, 8 + member, None]], dim=1)
+        np.testing.assert_allclose(y[:, 3 * member : 3 * member + 3], line(own), rtol=1e-14)
+
+
+def test_solves_grow_with_members_and_not_with_their_square():
+    calls: list[int] = []
+
+    def counted(z: torch.Tensor, moves: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(len(moves) * len(z))
+        return z[:, :1], moves[..., :1]
+
+    def simulate(z: torch.Tensor) -> torch.Tensor:
+        return z[:, :1]
+
+    simulate.linearise = counted
+    for members in (2, 20):
+        z = torch.zeros((3, 2 * members), dtype=torch.float64)
+        member_simulator(simulate, members, 2).linearise(z, torch.ones((50, *z.shape)))
+    assert calls == [2 * 3 * 2, 2 * 3 * 20]
+
+
+def test_groups_need_a_law_with_their_levels():
+    groups = xr.Dataset(attrs=PAIR.attributes())
+    law = decays()[0].law
+    assert law_and_members(law.of_groups(Tree.of_one(PAIR.levels)), groups)[0].tree == PAIR
+    assert law_and_members(normal_law(("a",)), xr.Dataset())[1] == 1
+    with pytest.raises(DataError, match="the levels batch, specimen, and the law has none"):
+        law_and_members(normal_law(("a",)), groups)
+    with pytest.raises(DataError, match="have no levels, and the law has the levels batch"):
+        law_and_members(law, xr.Dataset())
