@@ -9,11 +9,11 @@ import pytest
 
 from popinv.config.loading import load
 from popinv.errors import ConfigError
-from popinv.inference.prior import CorrelationPriors, EntryPriors, LkjPrior
-from popinv.inference.stated_prior import stated_prior
 from popinv.population.constraints import POSITIVE
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
+from popinv.population.priors.prior import CorrelationPriors, EntryPriors, LkjPrior
+from popinv.population.priors.stated import stated_prior
 
 EACH = {"mean": 0.5, "standard_deviation": 0.2}
 STUDY = {

@@ -195,7 +195,7 @@ def _priors(
     if not stated or forward is None:
         return
     # The names and constraints of the parameters come from what computes, which takes a while.
-    from popinv.inference.stated_prior import prior_problems
+    from popinv.population.priors.stated import prior_problems
 
     if law and (law.prior is None or [*_law(forward, law)]):
         law = None

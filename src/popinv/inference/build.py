@@ -16,7 +16,6 @@ from popinv.inference.conditions import (
     observations_at_places,
 )
 from popinv.inference.problem import Problem
-from popinv.inference.stated_prior import stated_prior
 from popinv.population.laws.section import law_spread, law_values
 from popinv.population.members import known_of_members, law_and_members
 from popinv.population.model import Model
@@ -25,6 +24,7 @@ from popinv.population.noise.intervals import MOST_ENTRIES
 from popinv.population.noise.varying import VaryingNoise, replicated_noise
 from popinv.population.observe import system_names
 from popinv.population.places import noise_at_places, own_places
+from popinv.population.priors.stated import stated_prior
 from popinv.store.rows import Rows
 
 if TYPE_CHECKING:

@@ -48,12 +48,12 @@ from scipy.linalg import cho_solve, cholesky
 
 from popinv.errors import ConfigError
 from popinv.forward.tangents import each_tangent
-from popinv.inference.prior import nonnegative
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
 from popinv.inference.trust_region import longest_steps
 from popinv.optimisation.bounded import bounded_step
 from popinv.population.noise.base import STEP_SCALE
+from popinv.population.priors.prior import nonnegative
 from popinv.seeds import generator
 from popinv.transport.sliced import directions
 

@@ -7,9 +7,9 @@ With N observations y and M draws of the model,
     G_\# \mu(\alpha) * N(0, \Gamma(\gamma))\bigr) + h(\alpha) - \tfrac1N \log \pi(p), \qquad
     p = (\alpha, \gamma),
 
-with the prior pi (:mod:`popinv.inference.prior`). The metric B weighs the directions, theta ->
-B^{-1/2} theta. Gamma enters twice: in the simulated noise and, as B, in the metric. The policies
-differ in their choice of B:
+with the prior pi (:mod:`popinv.population.priors.prior`). The metric B weighs the directions,
+theta -> B^{-1/2} theta. Gamma enters twice: in the simulated noise and, as B, in the metric. The
+policies differ in their choice of B:
 
 ``cut``
     B = Gamma(gamma), held fixed in the derivative;
@@ -61,12 +61,12 @@ from popinv.inference.covariance_step import (
     moves_full_covariance,
 )
 from popinv.inference.curvature import gauss_newton_matrix
-from popinv.inference.prior import nonnegative
 from popinv.inference.problem import DescentState, Problem
 from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.inference.stated_values import in_words
 from popinv.inference.trust_region import longest_steps
 from popinv.optimisation.bounded import bounded_step
+from popinv.population.priors.prior import nonnegative
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 from popinv.transport.debiased import projected_debiased_wasserstein

@@ -19,9 +19,9 @@ from popinv.errors import DivergenceError
 from popinv.inference.descent import Descent, learning_rate, run
 from popinv.inference.distance_influence import DistanceInfluence, distance_influence
 from popinv.inference.estimate import Estimate
-from popinv.inference.prior import square_root
 from popinv.inference.problem import DescentState, Problem, begin
 from popinv.inference.settings import DescentSettings
+from popinv.population.priors.prior import square_root
 from popinv.seeds import generator
 from popinv.store.checkpoints import Checkpoint, state_from_arrays, state_to_arrays
 

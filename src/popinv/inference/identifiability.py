@@ -44,8 +44,8 @@ from popinv.inference.moments import (
     reference_moments,
     signal_derivatives,
 )
-from popinv.inference.prior import Prior, nonnegative
 from popinv.inference.problem import Problem
+from popinv.population.priors.prior import Prior, nonnegative
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 

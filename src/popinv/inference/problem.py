@@ -11,13 +11,13 @@ import torch
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.division import Part, systems_of_rank
-from popinv.inference.prior import Prior, StatedPrior
 from popinv.inference.settings import DescentSettings
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
 from popinv.population.members import member_simulator
 from popinv.population.noise.base import NoiseModel
 from popinv.population.places import simulator_at_places
+from popinv.population.priors.prior import Prior, StatedPrior
 from popinv.seeds import generator
 from popinv.store.rows import Rows, part_of
 from popinv.surrogate.simulator import is_exact

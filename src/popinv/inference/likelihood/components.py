@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from popinv.inference.prior import StatedPrior
 from popinv.inference.problem import Problem
+from popinv.population.priors.prior import StatedPrior
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ replicate and of the constant size of its family. The penalty moves the paramete
 determine by about ``shrinkage`` standard errors, whatever N. It fixes the parameters that the
 systems do not determine.
 
-The other penalty is the negative log density of the prior (:mod:`popinv.inference.prior`), whose
-effect vanishes as N grows.
+The other penalty is the negative log density of the prior
+(:mod:`popinv.population.priors.prior`), whose effect vanishes as N grows.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from popinv.forward.tangents import each_tangent
-from popinv.inference.prior import nonnegative
 from popinv.inference.problem import Problem
+from popinv.population.priors.prior import nonnegative
 
 
 @dataclass(frozen=True)

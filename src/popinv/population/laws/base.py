@@ -127,7 +127,7 @@ class Law(Parameterised, ABC):
         """Boolean mask (d_alpha,): which entries of alpha are coefficients of a shape.
 
         They have no meaning of their own, and the law gives each a standard normal prior
-        (:mod:`popinv.inference.prior`). Most laws have none.
+        (:mod:`popinv.population.priors.prior`). Most laws have none.
         """
         return np.zeros(len(self.names), dtype=bool)
 

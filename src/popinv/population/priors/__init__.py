@@ -1,1 +1,1 @@
-"""Priors on parameters of laws and noise, as a study states them."""
+"""Priors on parameters of laws and noise: their keys, their densities, and their names."""

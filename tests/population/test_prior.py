@@ -11,7 +11,18 @@ from scipy import stats
 from scipy.integrate import quad
 
 from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.prior import (
+from popinv.inference.problem import Problem
+from popinv.population.constraints import CORRELATION, POSITIVE, REAL, SHARE, Above
+from popinv.population.correlation_matrix import (
+    CorrelationMatrix,
+    slope_of_partials,
+    slope_of_rows,
+)
+from popinv.population.laws.free_form import FreeFormLaw
+from popinv.population.laws.gaussian import cholesky_factor, normal_law
+from popinv.population.noise.channels import ChannelNoise
+from popinv.population.noise.unstructured import FullNoise, IsotropicNoise
+from popinv.population.priors.prior import (
     CorrelationPriors,
     EntryPriors,
     Jacobian,
@@ -26,17 +37,6 @@ from popinv.inference.prior import (
     normal,
     square_root,
 )
-from popinv.inference.problem import Problem
-from popinv.population.constraints import CORRELATION, POSITIVE, REAL, SHARE, Above
-from popinv.population.correlation_matrix import (
-    CorrelationMatrix,
-    slope_of_partials,
-    slope_of_rows,
-)
-from popinv.population.laws.free_form import FreeFormLaw
-from popinv.population.laws.gaussian import cholesky_factor, normal_law
-from popinv.population.noise.channels import ChannelNoise
-from popinv.population.noise.unstructured import FullNoise, IsotropicNoise
 
 HALF_T = stats.t(4, scale=0.3)
 # Each density, its constraint, and the same density by SciPy where there is a name for it.

@@ -24,7 +24,10 @@ import numpy as np
 import torch
 
 from popinv.errors import ConfigError, nearest
-from popinv.inference.prior import (
+from popinv.population.constraints import POSITIVE, REAL, Above, Constraint
+from popinv.population.laws.base import Law
+from popinv.population.noise.base import NoiseModel
+from popinv.population.priors.prior import (
     CorrelationPriors,
     EntryPriors,
     LkjPrior,
@@ -36,9 +39,6 @@ from popinv.inference.prior import (
     lognormal,
     normal,
 )
-from popinv.population.constraints import POSITIVE, REAL, Above, Constraint
-from popinv.population.laws.base import Law
-from popinv.population.noise.base import NoiseModel
 from popinv.population.priors.section import (
     CORRELATIONS,
     WEAK,
