@@ -121,6 +121,54 @@ def test_the_likelihood_is_that_of_nlme(case):
         assert table["standard_error"][name] == pytest.approx(error, rel=0.06), name
 
 
+# lme(..., method = "REML") of the same calls: log likelihood, and standard deviations.
+RESTRICTED = {
+    "Pixel": (
+        -412.6051,
+        {
+            "intercept_Dog_standard_deviation": (28.369904, 8.5),
+            "slope_Dog_standard_deviation": (1.843750, 0.50),
+            "intercept_Side_standard_deviation": (16.824305, 4.1),
+            "noise_standard_deviation": (8.989606, 0.74),
+        },
+    ),
+    "Machines": (
+        -107.8438,
+        {
+            "intercept_Worker_standard_deviation": (4.7810499, 1.86),
+            "intercept_Machine_standard_deviation": (3.7295320, 0.84),
+            "noise_standard_deviation": (0.9615771, 0.112),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(RESTRICTED))
+def test_the_restricted_likelihood_is_that_of_nlme(name):
+    law, keys, _, _ = CASES[name]
+    value, figures = RESTRICTED[name]
+    result = fit(name, law, estimator="reml", **keys)
+    assert result.answer.likelihood.restricted
+    assert result.metrics["log_likelihood"] == pytest.approx(value, abs=0.02)
+    for parameter, (estimate, error) in figures.items():
+        found = result.summary()["estimate"][parameter]
+        assert found == pytest.approx(estimate, abs=0.1 * error), parameter
+
+
+def test_the_weak_prior_of_a_mean_is_as_wide_as_all_levels_together():
+    law, keys, _, _ = CASES["Machines"]
+    law = {**law, "start": start(intercept=(1, 5)), "prior": {"intercept": {"mean": "weak"}}}
+    result = fit("Machines", law, estimator="pseudo_likelihood", **keys)
+    assert result.answer.prior == ("law intercept mean: normal (mean 1, standard deviation 50)",)
+
+
+def test_known_quantities_of_the_members_are_in_the_tree_of_results():
+    law, keys, _, _ = CASES["Machines"]
+    known = fit("Machines", law, **keys).to_datatree()["constant_data"]
+    assert known["Machine_B"].dims == ("system", "member")
+    assert set(known["Machine_B"].values.ravel()) == {0.0, 1.0}
+
+
 def test_the_names_say_what_varies_where(case):
     told = case[0].summary()["description"]
     for name, text in told.items():

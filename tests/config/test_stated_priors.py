@@ -104,7 +104,8 @@ def test_weak_priors_take_their_scales_from_the_start():
         "noise standard deviation: half-Student-t (degrees of freedom 4, scale 0.75)",
     )
     wide = stated("weak", law={"start": {**STUDY["law"]["start"], "a": {**EACH, "mean": 7}}})
-    assert wide.words[0] == "law a mean: normal (mean 7, standard deviation 5)"
+    # A start far from zero may be far from the answer too.
+    assert wide.words[0] == "law a mean: normal (mean 7, standard deviation 70)"
     varied = {"a": {"mean": 0.5, "standard_deviation": 3}, "b": EACH, "c": EACH}
     large = stated({"a": "weak"}, law={"start": varied})
     assert large.words == (

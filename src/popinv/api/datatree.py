@@ -113,8 +113,10 @@ def constant_data(observations: xr.Dataset, forward: ForwardSection) -> xr.Datas
         values = observations[name].values
         if name == "covariate":
             values = values + observations["covariate_centre"].values
+        # The members of a group have quantities of their own.
+        dims = observations[name].dims[:-1]
         for i, entry in enumerate(observations[dim].values):
-            columns[str(entry)] = variable("system", values[order, i], f"{name} {entry}")
+            columns[str(entry)] = variable(dims, values[order, ..., i], f"{name} {entry}")
     if "noise_scale" in observations:
         scale = observations["noise_scale"].values[order]
         columns["noise_scale"] = variable("system", scale, "known scale of the system's noise")

@@ -147,6 +147,7 @@ class LevelLaw(Law):
         self.affine = all(each == REAL for each in self._bounds)
         self.covariates = members * len(covariates)
         self.coefficients = self._means.coefficients
+        self.mean_entries = self._means.mean_entries
         self._places = {i: parameters.index(name) for i, name in enumerate(free)}
         self.joint = any(level.law.joint for level in self._levels)
 

@@ -56,7 +56,8 @@ if TYPE_CHECKING:
     from popinv.population.laws.section import LawSection
     from popinv.population.noise.section import NoiseSection
 
-# Scales of weak priors: of a mean, in deviations at the start; of a positive number, in starts.
+# Scales of weak priors: of a mean, in standard deviations or in means at the start, whichever is
+# larger; of a positive number, in starts.
 _MEAN_SCALE, _POSITIVE_SCALE, _FREEDOM, _EXPONENT = 10.0, 2.5, 4.0, 2.0
 # The scale of a mean whose first design has no spread.
 _NO_SPREAD = 1.0
@@ -243,8 +244,16 @@ class _Stated:
         if constraint == REAL:
             if name != _MEAN and not name.endswith(f"_{_MEAN}"):
                 return None
-            deviation = self.of.start.get(name.removesuffix(_MEAN) + _DEVIATION, 0.0)
-            scale = max(deviation, self.of.spread.get(name, 0.0)) or _NO_SPREAD
+            # Where the search starts is a guess, and perhaps no better than its size. A law with
+            # levels has several standard deviations of a parameter.
+            own = name.removesuffix(_MEAN)
+            deviations = (
+                value
+                for each, value in self.of.start.items()
+                if each.startswith(own) and each.endswith(_DEVIATION)
+            )
+            spread = math.hypot(*deviations)
+            scale = max(spread, abs(at), self.of.spread.get(name, 0.0)) or _NO_SPREAD
             settings = NormalPrior(mean=at, standard_deviation=_MEAN_SCALE * scale)
             return PriorDensity(normal=settings)
         if constraint == POSITIVE:
