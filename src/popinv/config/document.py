@@ -23,7 +23,7 @@ from popinv.config.loading import json_schema
 README = Path("config", "README.md")
 SCHEMA = Path("workflow", "schemas", "config.schema.yaml")
 
-# Kinds that share this many keys have one list for them.
+# Kinds that share this many keys have one list for them; what all kinds share is listed once.
 _FEWEST_SHARED = 4
 
 _Schema = dict[str, Any]
@@ -224,7 +224,11 @@ def _kinds(name: str, members: Sequence[_Schema], root: _Schema) -> Iterator[str
     for key, kinds in owners.items():
         if len(kinds) > 1:
             shared.setdefault(tuple(kinds), []).append(key)
-    shared = {kinds: keys for kinds, keys in shared.items() if len(keys) >= _FEWEST_SHARED}
+    shared = {
+        kinds: keys
+        for kinds, keys in shared.items()
+        if len(keys) >= _FEWEST_SHARED or len(kinds) >= len(members) - 1
+    }
     for k, (member, keys) in enumerate(zip(members, lists, strict=True)):
         further: list[str] = []
         for owned, common in shared.items():
