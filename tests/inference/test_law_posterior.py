@@ -26,6 +26,7 @@ from popinv.inference.weak_prior import WeakPrior
 from popinv.population.constraints import POSITIVE, REAL, SHARE
 from popinv.population.laws.gaussian import GaussianLaw, lognormal_law
 from popinv.population.noise.unstructured import FullNoise, IsotropicNoise
+from popinv.population.priors.prior import EntryPriors, StatedPrior, lognormal
 
 pytest.importorskip("numpyro")
 
@@ -79,6 +80,26 @@ def test_the_target_is_the_density_in_closed_form():
     shifts = 1e-3 * np.eye(3)
     curvature = [(target(s)[1] - target(-s)[1]) / 2e-3 for s in shifts]
     np.testing.assert_allclose(curvature, np.eye(3), atol=0.02)
+
+
+def test_a_stated_prior_counts_once_and_alone_for_its_parameter():
+    y = levels(3.0)
+    # A lognormal density of the standard deviation is a normal one of its logarithm.
+    of_deviation = EntryPriors(np.array([1]), (POSITIVE,), (lognormal(-0.3, 0.4, (0.0, np.inf)),))
+    problem = replace(layout(y), stated_prior=StatedPrior((of_deviation,)))
+    target = Target.about(problem, START, WeakPrior(problem, START), MarginalSettings())
+    rng = np.random.default_rng(2)
+    apart = []
+    for q in 0.5 * rng.standard_normal((6, 3)):
+        p = target.parameters(q)
+        half_student = p[1] - 2.5 * np.log1p((np.exp(p[1]) / (2.5 * 0.8)) ** 2 / 4)
+        normal = -0.5 * ((p[1] + 0.3) / 0.4) ** 2
+        apart.append(log_density(y, p) - half_student + normal + target(q)[0])
+        slope = [(target(q + s)[0] - target(q - s)[0]) / 2e-5 for s in 1e-5 * np.eye(3)]
+        np.testing.assert_allclose(target(q)[1], slope, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(apart, apart[0], atol=1e-8)
+    draws = WeakPrior(problem, START).draws(3, rng)
+    assert np.isnan(draws).tolist() == [[True, True, False]] * 3
 
 
 @pytest.mark.parametrize("ratio", [6.0, 0.7])

@@ -114,7 +114,7 @@ def constant_data(observations: xr.Dataset, forward: ForwardSection) -> xr.Datas
         if name == "covariate":
             values = values + observations["covariate_centre"].values
         # The members of a group have quantities of their own.
-        dims = observations[name].dims[:-1]
+        dims = [str(each) for each in observations[name].dims[:-1]]
         for i, entry in enumerate(observations[dim].values):
             columns[str(entry)] = variable(dims, values[order, ..., i], f"{name} {entry}")
     if "noise_scale" in observations:

@@ -259,9 +259,9 @@ class Result:
         Parameters
         ----------
         prior : LogPrior, optional
-            An object with ``value(p, jacobian)`` and ``gradient(p, jacobian)``. By default means
-            are flat, positive parameters half-Student-t with 4 degrees of freedom and 2.5 times
-            their start as scale, and correlations uniform
+            An object with ``value(p, jacobian)`` and ``gradient(p, jacobian)``. By default the
+            stated priors count; without one, means are flat, positive parameters half-Student-t
+            with 4 degrees of freedom and 2.5 times their start as scale, and correlations uniform
             (:class:`popinv.inference.weak_prior.WeakPrior`).
         chains, draws, warmup : int
             Chains, their draws, and the draws of each before these.

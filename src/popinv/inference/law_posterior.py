@@ -36,6 +36,7 @@ from popinv.inference.likelihood.marginal_estimate import Likelihood, point_of
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
 from popinv.inference.weak_prior import LogPrior
+from popinv.population.priors.prior import StatedPrior
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 
@@ -127,6 +128,7 @@ def sample_law(
     answer : ndarray of shape (n_p,)
         The estimate, about which the draws of the likelihood are adapted.
     prior : LogPrior
+        The whole prior of p; the priors that the study states do not count beside it.
     marginal : MarginalSettings, optional
         Draws of each system's integral.
     likelihood : Likelihood, optional
@@ -209,6 +211,8 @@ class Target:
         likelihood: Likelihood | None = None,
     ) -> Target:
         """Return the target near an estimate, in coordinates of the entries' natural scales."""
+        # The likelihood of an estimate contains the stated priors, which are part of ``prior``.
+        problem = replace(problem, stated_prior=StatedPrior())
         scale = np.where(problem.logarithmic, 1.0, problem.scale)
         root = np.diag(scale)[:, problem.free]
         if likelihood is None and is_linear(problem, p):

@@ -1,4 +1,4 @@
-r"""The prior of law and noise that a posterior has if none is stated.
+r"""The prior of law and noise that a posterior has for what the study states no prior of.
 
 Each entry of p = (alpha, gamma) is u, and its natural value x = t(u) by its constraint
 (:mod:`popinv.population.constraints`). The entries are independent:
@@ -41,7 +41,10 @@ class LogPrior(Protocol):
 
 
 class WeakPrior:
-    """The prior of this module, for one problem.
+    """The prior of this module, for one problem, with the priors that the study states.
+
+    A parameter with a stated prior has that alone. Beside stated priors, all correlations that have
+    none are uniform.
 
     Parameters
     ----------
@@ -56,7 +59,8 @@ class WeakPrior:
     """
 
     def __init__(self, problem: Problem, start: np.ndarray) -> None:
-        self._free = problem.free
+        self._stated = problem.prior.stated
+        self._free = problem.free & ~self._stated.entries
         self._constraints = (*problem.law.constraints, *problem.noise.constraints)
         gamma = problem.split(np.asarray(start, dtype=float))[1]
         entries = entrywise(problem.noise.constraints, gamma)
@@ -70,15 +74,18 @@ class WeakPrior:
 
     def value(self, p: np.ndarray, jacobian: bool = False) -> float:
         """Return the logarithm of the prior density at p (n_p,), up to a constant."""
-        return float(self._log(torch.tensor(p, dtype=torch.float64), jacobian))
+        of_slopes = jacobian and not self._stated
+        value = float(self._log(torch.tensor(p, dtype=torch.float64), of_slopes))
+        return value + (self._stated.value(p, jacobian) if self._stated else 0.0)
 
     def gradient(self, p: np.ndarray, jacobian: bool = False) -> np.ndarray:
         """Return its derivatives in p (n_p,)."""
         at = torch.tensor(p, dtype=torch.float64, requires_grad=True)
         with torch.enable_grad():
-            value = self._log(at, jacobian) + 0 * at.sum()
+            value = self._log(at, jacobian and not self._stated) + 0 * at.sum()
             (gradient,) = torch.autograd.grad(value, at)
-        return gradient.numpy()
+        found: np.ndarray = gradient.numpy()
+        return found + self._stated.gradient(p, jacobian) if self._stated else found
 
     def _log(self, p: torch.Tensor, jacobian: bool) -> torch.Tensor:
         total = torch.zeros((), dtype=p.dtype)
@@ -93,7 +100,10 @@ class WeakPrior:
         return total
 
     def draws(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Return draws of p (count, n_p); NaN for entries whose prior is flat, or that are held."""
+        """Return draws of p (count, n_p).
+
+        NaN for entries whose prior is flat or stated by the study, or that are held.
+        """
         found = np.full((count, len(self._constraints)), np.nan)
         for i in np.flatnonzero(self._free):
             constraint = self._constraints[i]
