@@ -253,7 +253,7 @@ def ranks(repeats: int = REPEATS, count: int = 8) -> np.ndarray:
         np.testing.assert_allclose(
             likelihood(p).log_likelihood, ClosedForm(problem)(p).log_likelihood, atol=1e-7
         )
-        settings = ChainSettings(chains=1, draws=RANKED * THIN, warmup=WARMUP)
+        settings = ChainSettings(chains=1, kept=RANKED * THIN, warmup=WARMUP)
         posterior = sample_law(problem, p, prior, settings, likelihood=likelihood)
         found.append((posterior.p[0, THIN - 1 :: THIN] < p).sum(axis=0))
     return np.array(found)

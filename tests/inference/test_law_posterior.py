@@ -109,7 +109,7 @@ def test_draws_have_the_moments_and_the_interval_of_a_grid(ratio):
     problem = layout(y)
     answer = START if ratio > 1 else np.array([1.0, -10.0, np.log(0.5)])
     prior = WeakPrior(problem, START)
-    settings, likelihood = ChainSettings(chains=4, draws=500), LayoutLikelihood(y)
+    settings, likelihood = ChainSettings(chains=4, kept=500), LayoutLikelihood(y)
     found = sample_law(problem, answer, prior, settings, likelihood=likelihood)
     assert found.reason(("mean", "deviation", "noise")) == ""
     assert np.all(found.r_hat < 1.05)

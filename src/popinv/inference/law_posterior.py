@@ -55,7 +55,7 @@ class ChainSettings:
     """Number of chains, of draws of each that are kept, and of draws before them."""
 
     chains: int = 4
-    draws: int = 250
+    kept: int = 250
     warmup: int = 200
 
 
@@ -159,7 +159,7 @@ def sample_law(
             while not np.isfinite(target(start)[0]):
                 start *= 0.5
             seed = int(rng.integers(2**31))
-            chains.append(sample(target, start, seed, settings.warmup, settings.draws, _TREE_DEPTH))
+            chains.append(sample(target, start, seed, settings.warmup, settings.kept, _TREE_DEPTH))
         positions = np.array([chain.positions for chain in chains])
         r_hat, effective = (np.full(len(answer), np.nan) for _ in range(2))
         drawn = target.parameters(positions)
