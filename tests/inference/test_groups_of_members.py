@@ -16,7 +16,7 @@ from popinv.inference.likelihood.closed_form import ClosedForm, is_linear
 from popinv.inference.likelihood.fixed_draws import adapted_draws
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.problem import Problem
-from popinv.observation_files.trees import Tree
+from popinv.observation_files.trees import MemberTree
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
@@ -27,7 +27,7 @@ from popinv.population.noise.varying import VaryingNoise, replicated_noise
 
 TIMES = torch.tensor([0.0, 0.5, 2.0], dtype=torch.float64)
 # Two batches of specimens: three specimens at most, with two occasions at most.
-TREE = Tree(("batch", "specimen", "occasion"), ((0,) * 5, (0, 0, 1, 1, 2), (0, 1, 2, 3, 4)))
+TREE = MemberTree(("batch", "specimen", "occasion"), ((0,) * 5, (0, 0, 1, 1, 2), (0, 1, 2, 3, 4)))
 LEVELS = {"batch": ["start", "slope"], "specimen": ["start"], "occasion": ["slope"]}
 
 
@@ -132,7 +132,7 @@ def test_draws_agree_with_the_closed_form_of_groups():
 
 # --- a model that is not linear ------------------------------------------------------------------
 
-PAIR = Tree(("batch", "specimen"), ((0, 0, 0), (0, 1, 2)))
+PAIR = MemberTree(("batch", "specimen"), ((0, 0, 0), (0, 1, 2)))
 
 
 def decay(z: torch.Tensor) -> torch.Tensor:
@@ -252,7 +252,7 @@ def test_solves_grow_with_members_and_not_with_their_square():
 def test_groups_need_a_law_with_their_levels():
     groups = xr.Dataset(attrs=PAIR.attributes())
     law = decays()[0].law
-    assert law_and_members(law.of_groups(Tree.of_one(PAIR.levels)), groups)[0].tree == PAIR
+    assert law_and_members(law.of_groups(MemberTree.of_one(PAIR.levels)), groups)[0].tree == PAIR
     assert law_and_members(normal_law(("a",)), xr.Dataset())[1] == 1
     with pytest.raises(DataError, match="the levels batch, specimen, and the law has none"):
         law_and_members(normal_law(("a",)), groups)

@@ -16,7 +16,7 @@ from popinv.errors import ConfigError
 from popinv.inference.law_posterior import (
     ChainSettings,
     LawPosterior,
-    Target,
+    PosteriorDensity,
     _corrected,
     sample_law,
 )
@@ -60,7 +60,7 @@ def log_density(y: np.ndarray, p: np.ndarray) -> float:
 def test_the_target_is_the_density_in_closed_form():
     y = levels(3.0)
     problem = layout(y)
-    target = Target.about(problem, START, WeakPrior(problem, START), MarginalSettings())
+    target = PosteriorDensity.about(problem, START, WeakPrior(problem, START), MarginalSettings())
     target = target.preconditioned()
     rng = np.random.default_rng(1)
     places = rng.standard_normal((6, 3))
@@ -87,7 +87,7 @@ def test_a_stated_prior_counts_once_and_alone_for_its_parameter():
     # A lognormal density of the standard deviation is a normal one of its logarithm.
     of_deviation = EntryPriors(np.array([1]), (POSITIVE,), (lognormal(-0.3, 0.4, (0.0, np.inf)),))
     problem = replace(layout(y), stated_prior=StatedPrior((of_deviation,)))
-    target = Target.about(problem, START, WeakPrior(problem, START), MarginalSettings())
+    target = PosteriorDensity.about(problem, START, WeakPrior(problem, START), MarginalSettings())
     rng = np.random.default_rng(2)
     apart = []
     for q in 0.5 * rng.standard_normal((6, 3)):
@@ -172,7 +172,9 @@ def test_weights_correct_another_density_to_the_exact_one_with_few_draws():
         squares = (((p - centre) / deviations) ** 2).sum()
         return SimpleNamespace(log_likelihood=np.array([-0.5 * squares]))
 
-    target = Target.about(problem, centre, WeakPrior(problem, centre), MarginalSettings(draws=16))
+    target = PosteriorDensity.about(
+        problem, centre, WeakPrior(problem, centre), MarginalSettings(draws=16)
+    )
     assert not target.closed
     target = replace(target, likelihood=normal)
     p, each, share = _corrected(target, drawn, np.random.default_rng(2))

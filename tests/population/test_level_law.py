@@ -10,7 +10,7 @@ import torch
 from scipy.stats import multivariate_normal
 
 from popinv.forward.section import forward_section
-from popinv.observation_files.trees import Tree, tree_of_labels
+from popinv.observation_files.trees import MemberTree, tree_of_labels
 from popinv.population.constraints import POSITIVE, REAL, Interval
 from popinv.population.contract import check_law
 from popinv.population.kinds import law_section
@@ -19,12 +19,12 @@ from popinv.population.laws.levels import LevelLaw
 
 # A group of two specimens: the first has two occasions, the second one.
 LEVELS = {"batch": ["a", "b"], "specimen": ["b"], "occasion": ["c", "a"]}
-TREE = Tree(tuple(LEVELS), ((0, 0, 0), (0, 0, 1), (0, 1, 2)))
+TREE = MemberTree(tuple(LEVELS), ((0, 0, 0), (0, 0, 1), (0, 1, 2)))
 NAMES = ("a", "b", "c", "d", "e")
 TRANSFORMS = [REAL, POSITIVE, Interval(-1.0, 3.0), POSITIVE, REAL]
 
 
-def law(tree: Tree | None = None, transforms=TRANSFORMS) -> LevelLaw:
+def law(tree: MemberTree | None = None, transforms=TRANSFORMS) -> LevelLaw:
     return LevelLaw(
         NAMES,
         transforms,
@@ -55,7 +55,7 @@ VALUES = {
 COVARIATES = np.array([[0.1, -0.2], [0.4, 0.3], [-0.5, 1.0]])
 
 
-def dense(tree: Tree) -> tuple[np.ndarray, np.ndarray]:
+def dense(tree: MemberTree) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and covariance of the transformed a, b, c of each member, member by member."""
     v = VALUES
     own = {
@@ -106,7 +106,7 @@ def test_draws_have_the_dense_moments():
 
 
 def test_the_transforms_and_held_values_are_those_of_one_level():
-    of_one = law(Tree.of_one(tuple(LEVELS)))
+    of_one = law(MemberTree.of_one(tuple(LEVELS)))
     single = GaussianLaw(NAMES, TRANSFORMS, common=("e",), fixed={"d": 7.0})
     omega = torch.zeros((1, of_one.d_omega), dtype=torch.float64)
     z = of_one.sample(
@@ -145,7 +145,7 @@ def test_one_member_has_the_sum_of_the_variances():
     alpha = torch.from_numpy(plain.from_natural(VALUES))
     z = torch.from_numpy(np.random.default_rng(2).standard_normal((3, 5)))
     found = plain.log_density(alpha, z, torch.from_numpy(COVARIATES)).numpy()
-    covariance = dense(Tree.of_one(tuple(LEVELS)))[1]
+    covariance = dense(MemberTree.of_one(tuple(LEVELS)))[1]
     means = dense(TREE)[0].reshape(3, 3)
     expected = [
         multivariate_normal.logpdf(row[:3], mean, covariance)
@@ -185,7 +185,7 @@ def test_members_with_equal_labels_have_equal_places():
         [["u", "L"], ["u", "R"], ["v", "R"], ["v", "L"], ["w", "R"]]  # w has no L
     )
     tree, group, place = tree_of_labels(labels, ("dog", "side"))
-    assert tree == Tree(("dog", "side"), ((0, 0), (0, 1)))
+    assert tree == MemberTree(("dog", "side"), ((0, 0), (0, 1)))
     assert group.tolist() == [0, 0, 1, 1, 2]
     # The only side of w is its first.
     assert place.tolist() == [0, 1, 1, 0, 0]

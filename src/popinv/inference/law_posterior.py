@@ -150,7 +150,7 @@ def sample_law(
         ) from None
     settings, marginal = settings or ChainSettings(), marginal or MarginalSettings()
     with fixed_threads():
-        target = Target.about(
+        target = PosteriorDensity.about(
             problem, np.asarray(answer, dtype=float), prior, marginal, likelihood
         ).preconditioned()
         rng, chains = generator(problem.seed, f"{problem.stage}/law_posterior"), []
@@ -179,7 +179,7 @@ def sample_law(
 
 
 @dataclass(frozen=True)
-class Target:
+class PosteriorDensity:
     """The negative logarithm of the posterior in coordinates q: p = centre + root q.
 
     Attributes
@@ -209,7 +209,7 @@ class Target:
         prior: LogPrior,
         settings: MarginalSettings,
         likelihood: Likelihood | None = None,
-    ) -> Target:
+    ) -> PosteriorDensity:
         """Return the target near an estimate, in coordinates of the entries' natural scales."""
         # The likelihood of an estimate contains the stated priors, which are part of ``prior``.
         problem = replace(problem, stated_prior=StatedPrior())
@@ -240,7 +240,7 @@ class Target:
             return np.inf, np.zeros_like(q)
         return -value, -self.root.T @ slope
 
-    def preconditioned(self) -> Target:
+    def preconditioned(self) -> PosteriorDensity:
         """Return the target about its mode, in coordinates in which the curvature is the identity.
 
         Raises
@@ -274,7 +274,7 @@ class Target:
 _OPTIONS = {"maxiter": _MOST_ITERATIONS, "gtol": _SMALL_SLOPE}
 
 
-def _walled(target: Target) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+def _walled(target: PosteriorDensity) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     """Return the target with a high finite value where it is infinite, for the line search."""
 
     def walled(q: np.ndarray) -> tuple[float, np.ndarray]:
@@ -285,7 +285,7 @@ def _walled(target: Target) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
 
 
 def _corrected(
-    target: Target, drawn: np.ndarray, rng: np.random.Generator
+    target: PosteriorDensity, drawn: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Return draws of the exact posterior, their log likelihoods, and the effective share.
 

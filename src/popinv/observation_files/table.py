@@ -13,7 +13,7 @@ from popinv.observation_files.doubtful_cells import aggregate_row, alike
 
 if TYPE_CHECKING:
     from popinv.observation_files.known_columns import KnownColumns
-    from popinv.observation_files.trees import Tree
+    from popinv.observation_files.trees import MemberTree
 
 
 _ADVICE = (
@@ -60,7 +60,7 @@ class ObservationTable:
     labels : ndarray of str, shape (n, L), optional
         The labels of each row at the levels of the study, from outer to inner. A row is then a
         member of a group.
-    tree : Tree, optional
+    tree : MemberTree, optional
         The members of a row, if a row is a group.
     member_ids : ndarray of str, shape (n, M), optional
         Their names, "" for members that a group lacks.
@@ -80,7 +80,7 @@ class ObservationTable:
     limits: Mapping[str, np.ndarray] | None = None
     limits_shared: bool = True
     labels: np.ndarray | None = None
-    tree: Tree | None = None
+    tree: MemberTree | None = None
     member_ids: np.ndarray | None = None
 
     def pooled(self) -> ObservationTable:

@@ -22,7 +22,7 @@ _KEY = "level_tree"
 
 
 @dataclass(frozen=True)
-class Tree:
+class MemberTree:
     """The tree of a group.
 
     Attributes
@@ -37,7 +37,7 @@ class Tree:
     nodes: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of_one(cls, levels: tuple[str, ...]) -> Tree:
+    def of_one(cls, levels: tuple[str, ...]) -> MemberTree:
         """Return the tree of one member."""
         return cls(levels, ((0,),) * len(levels))
 
@@ -51,17 +51,17 @@ class Tree:
         return {_KEY: json.dumps({"levels": self.levels, "nodes": self.nodes})}
 
 
-def tree_of(observations: xr.Dataset) -> Tree | None:
+def tree_of(observations: xr.Dataset) -> MemberTree | None:
     """Return the tree of the groups of a Dataset; None if systems have no members."""
     if _KEY not in observations.attrs:
         return None
     found = json.loads(observations.attrs[_KEY])
-    return Tree(tuple(found["levels"]), tuple(map(tuple, found["nodes"])))
+    return MemberTree(tuple(found["levels"]), tuple(map(tuple, found["nodes"])))
 
 
 def tree_of_labels(
     labels: np.ndarray, levels: Sequence[str]
-) -> tuple[Tree, np.ndarray, np.ndarray]:
+) -> tuple[MemberTree, np.ndarray, np.ndarray]:
     """Return the tree of groups, and the place of each member in it.
 
     Children of a node stand in the order of their number of members, the most first, and children
@@ -77,7 +77,7 @@ def tree_of_labels(
 
     Returns
     -------
-    tree : Tree
+    tree : MemberTree
     group, place : ndarray of int, shape (n,)
         Groups in the order in which they come up.
 
@@ -101,5 +101,5 @@ def tree_of_labels(
     paths = np.unique(ranks, axis=0)
     nodes = [np.unique(paths[:, : k + 1], axis=0, return_inverse=True)[1] for k in range(count)]
     place = np.array([np.flatnonzero((paths == row).all(axis=1))[0] for row in ranks])
-    tree = Tree(tuple(levels), tuple(tuple(map(int, each.reshape(-1))) for each in nodes))
+    tree = MemberTree(tuple(levels), tuple(tuple(map(int, each.reshape(-1))) for each in nodes))
     return tree, codes[:, 0], place

@@ -19,7 +19,7 @@ from popinv.store.variables import variable
 
 if TYPE_CHECKING:
     from popinv.observation_files.known_columns import KnownColumns
-    from popinv.observation_files.trees import Tree
+    from popinv.observation_files.trees import MemberTree
 
 
 def noise_scales(low: float, high: float, seed: int, stage: str, count: int) -> np.ndarray:
@@ -99,7 +99,7 @@ def observations_dataset(
     column_names: Sequence[str] | None = None,
     limits: Limits | None = None,
     replicate_count: int = 1,
-    tree: Tree | None = None,
+    tree: MemberTree | None = None,
     member_ids: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Return the observations to learn from, and the last rows as the held-out ones.
@@ -126,7 +126,7 @@ def observations_dataset(
         Limits at which values beyond are held.
     replicate_count : int
         R; of groups, the replicates of all members together.
-    tree : Tree, optional
+    tree : MemberTree, optional
         The members, if each system is a group. Design and covariates then have a dimension
         ``member`` after that of the systems.
     member_ids : ndarray of str, shape (n, M), optional

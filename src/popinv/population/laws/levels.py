@@ -26,7 +26,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from popinv.observation_files.trees import Tree
+from popinv.observation_files.trees import MemberTree
 from popinv.population.constraints import (
     REAL,
     Constraint,
@@ -98,7 +98,7 @@ class LevelLaw(Law):
         Groups of parameters that are correlated with each other, at each level at which they vary.
     covariates, effects
         As for :class:`~popinv.population.laws.gaussian.GaussianLaw`.
-    tree : Tree, optional
+    tree : MemberTree, optional
         The members of a group; one member by default.
     """
 
@@ -111,10 +111,10 @@ class LevelLaw(Law):
         groups: Sequence[Sequence[str]] = (),
         covariates: Sequence[str] = (),
         effects: Sequence[tuple[str, str]] = (),
-        tree: Tree | None = None,
+        tree: MemberTree | None = None,
     ) -> None:
         fixed = fixed or {}
-        self.tree = Tree.of_one(tuple(levels)) if tree is None else tree
+        self.tree = MemberTree.of_one(tuple(levels)) if tree is None else tree
         self._arguments = (parameters, transforms, levels, fixed, groups, covariates, effects)
         members, width = self.tree.members, len(parameters)
         free = [name for name in parameters if name not in fixed]
@@ -156,7 +156,7 @@ class LevelLaw(Law):
         """d, the number of parameters of one member."""
         return len(self._bounds)
 
-    def of_groups(self, tree: Tree) -> LevelLaw:
+    def of_groups(self, tree: MemberTree) -> LevelLaw:
         """Return the same law, with the same entries, of groups with other members."""
         return LevelLaw(*self._arguments, tree=tree)
 

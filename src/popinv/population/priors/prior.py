@@ -103,7 +103,7 @@ def beta(a: float, b: float, ends: tuple[float, float]) -> LogDensity:
     return density
 
 
-class Part(ABC):
+class PriorPart(ABC):
     """The log density of some natural values, as a function of entries of p.
 
     Attributes
@@ -123,7 +123,7 @@ class Part(ABC):
         """The entries of p whose natural values have the density, as indices."""
         return self.entries
 
-    def among(self, free: np.ndarray) -> Part | None:
+    def among(self, free: np.ndarray) -> PriorPart | None:
         """Return the part of the density that moves with the free entries (n_p,), if any."""
         return self if free[self.entries].any() else None
 
@@ -153,7 +153,7 @@ def _separate(density: LogDensity, u: np.ndarray) -> tuple[float, np.ndarray, np
 
 
 @dataclass(frozen=True)
-class ShapePrior(Part):
+class ShapePrior(PriorPart):
     """The standard normal prior of the coefficients of a law of no prescribed shape.
 
     It has no constant, so that it is zero where the law is normal. ``weights`` (k,) is 1 for the
@@ -172,7 +172,7 @@ class ShapePrior(Part):
         """The coefficients."""
         return np.flatnonzero(self.weights)
 
-    def among(self, free: np.ndarray) -> Part | None:
+    def among(self, free: np.ndarray) -> PriorPart | None:
         """Return the prior of the coefficients that move, if any do."""
         moving = replace(self, weights=self.weights * free[: len(self.weights)])
         return moving if moving.weights.any() else None
@@ -188,7 +188,7 @@ class ShapePrior(Part):
 
 
 @dataclass(frozen=True)
-class EntryPriors(Part):
+class EntryPriors(PriorPart):
     """Densities of values that each depend on one entry of p."""
 
     entries: np.ndarray
@@ -200,7 +200,7 @@ class EntryPriors(Part):
         each = zip(u, self.constraints, self.densities, strict=True)
         return torch.stack([density(t.bounded(v)) for v, t, density in each]).sum()
 
-    def among(self, free: np.ndarray) -> Part | None:
+    def among(self, free: np.ndarray) -> PriorPart | None:
         """Return the densities of the entries that move."""
         rows = np.flatnonzero(free[self.entries])
         if not len(rows):
@@ -217,7 +217,7 @@ class EntryPriors(Part):
 
 
 @dataclass(frozen=True)
-class LkjPrior(Part):
+class LkjPrior(PriorPart):
     """The density det(R)^(eta - 1) / c of a correlation matrix."""
 
     entries: np.ndarray
@@ -237,7 +237,7 @@ def _log_lkj_constant(shape: float, size: int) -> float:
 
 
 @dataclass(frozen=True)
-class CorrelationPriors(Part):
+class CorrelationPriors(PriorPart):
     """Densities of single correlations of a matrix, by their place among its correlations."""
 
     entries: np.ndarray
@@ -256,7 +256,7 @@ class CorrelationPriors(Part):
 
 
 @dataclass(frozen=True)
-class Jacobian(Part):
+class Jacobian(PriorPart):
     """The logarithm of the slopes of natural values that each depend on one entry of p."""
 
     entries: np.ndarray
@@ -273,7 +273,7 @@ class Jacobian(Part):
 
 
 @dataclass(frozen=True)
-class MatrixJacobian(Part):
+class MatrixJacobian(PriorPart):
     """The logarithm of the Jacobian of the correlations of a matrix."""
 
     entries: np.ndarray
@@ -290,13 +290,13 @@ class StatedPrior:
 
     Attributes
     ----------
-    parts : tuple of Part
+    parts : tuple of PriorPart
         Their entries are places in p.
     words : tuple of str
         The priors, as the user reads them.
     """
 
-    parts: tuple[Part, ...] = ()
+    parts: tuple[PriorPart, ...] = ()
     words: tuple[str, ...] = ()
 
 
@@ -306,16 +306,16 @@ class Prior:
 
     Attributes
     ----------
-    parts : tuple of Part
+    parts : tuple of PriorPart
         The law's own prior, then the stated ones.
-    slopes : tuple of Part
+    slopes : tuple of PriorPart
         The Jacobian.
     size : int
         n_p.
     """
 
-    parts: tuple[Part, ...]
-    slopes: tuple[Part, ...]
+    parts: tuple[PriorPart, ...]
+    slopes: tuple[PriorPart, ...]
     size: int
 
     @classmethod
@@ -344,7 +344,7 @@ class Prior:
         """Return the prior of what moves with the free entries, a boolean mask (n_p,)."""
         return self._with(found for part in self.parts if (found := part.among(free)) is not None)
 
-    def _with(self, parts: Iterable[Part]) -> Prior:
+    def _with(self, parts: Iterable[PriorPart]) -> Prior:
         return replace(self, parts=tuple(parts))
 
     @property
@@ -401,7 +401,7 @@ class Prior:
         return value, gradient, curvature
 
 
-def jacobian_of(model: Parameterised, first: int) -> tuple[Part, ...]:
+def jacobian_of(model: Parameterised, first: int) -> tuple[PriorPart, ...]:
     """Return the Jacobian of a model's natural values; its entries of p begin at ``first``."""
     matrices = [each.after(first) for each in model.matrices]
     inside = {i for each in matrices for i in each.entries}

@@ -32,7 +32,7 @@ from popinv.population.priors.prior import (
     EntryPriors,
     LkjPrior,
     LogDensity,
-    Part,
+    PriorPart,
     StatedPrior,
     beta,
     half_student,
@@ -156,7 +156,7 @@ class _Stated:
     entries: dict[int, LogDensity] = field(default_factory=dict)
     matrices: dict[int, float] = field(default_factory=dict)
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[PriorPart]:
         """Yield the densities of single entries, and of each correlation matrix."""
         model, inside = self.of.model, set()
         for k, matrix in enumerate(model.matrices):
