@@ -219,7 +219,6 @@ def test_poor_draws_are_told():
         0.3,
         0,
         0,
-        True,
     )
     reason = poor.reason(("mean", "noise"))
     assert "split R-hat of mean is 1.3 (limit 1.02)" in reason

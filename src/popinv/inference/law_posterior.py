@@ -74,8 +74,6 @@ class LawPosterior:
     effective_share : float
         Effective share of the draws after the correction; 1 for a closed form.
     divergences, evaluations : int
-    corrected : bool
-        Whether the likelihood has draws, whose error the weights correct.
     """
 
     p: np.ndarray
@@ -85,7 +83,6 @@ class LawPosterior:
     effective_share: float
     divergences: int
     evaluations: int
-    corrected: bool
 
     def reason(self, names: tuple[str, ...]) -> str:
         """Return why the draws are poor, in words with the names of the entries, or ""."""
@@ -174,7 +171,6 @@ def sample_law(
         share,
         sum(chain.divergences for chain in chains),
         sum(chain.leapfrog_steps for chain in chains),
-        not target.closed,
     )
 
 

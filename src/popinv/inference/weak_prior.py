@@ -23,8 +23,8 @@ import torch
 from popinv.errors import ConfigError
 from popinv.inference.problem import Problem
 from popinv.population.constraints import POSITIVE, REAL, Above, entrywise
+from popinv.population.priors.stated import WEAK_FREEDOM, WEAK_SCALE
 
-_DEGREES, _TIMES = 4.0, 2.5
 _FAR = 30.0
 
 
@@ -93,8 +93,8 @@ class WeakPrior:
             constraint = self._constraints[i]
             if constraint == POSITIVE or isinstance(constraint, Above):
                 # A value beyond e^30 starts has the density of its tail.
-                ratio = torch.exp(torch.clamp(p[i] - self.start[i], max=_FAR)) / _TIMES
-                total = total - (_DEGREES + 1) / 2 * torch.log1p(ratio**2 / _DEGREES)
+                ratio = torch.exp(torch.clamp(p[i] - self.start[i], max=_FAR)) / WEAK_SCALE
+                total = total - (WEAK_FREEDOM + 1) / 2 * torch.log1p(ratio**2 / WEAK_FREEDOM)
             if jacobian and constraint != REAL:
                 total = total + constraint.log_slope(p[i])
         return total
@@ -108,7 +108,7 @@ class WeakPrior:
         for i in np.flatnonzero(self._free):
             constraint = self._constraints[i]
             if constraint == POSITIVE or isinstance(constraint, Above):
-                sizes = np.abs(rng.standard_t(_DEGREES, count)) * _TIMES
+                sizes = np.abs(rng.standard_t(WEAK_FREEDOM, count)) * WEAK_SCALE
                 found[:, i] = float(self.start[i]) + np.log(sizes)
             elif constraint != REAL:
                 low, high = (constraint.bounded(np.array(end)) for end in (-_FAR, _FAR))

@@ -1,8 +1,8 @@
-"""The members of a group: its simulator is that of one member, and so is what is known of them.
+"""The members of a group: each calls the same simulator, with known quantities of its own.
 
 A group with M members is one system (:mod:`popinv.population.laws.levels`). Its inputs are the
 parameters of all members, then the design of all members, one member after the other. Its
-observations are those of all members. A member that is absent has no observations, and inputs that
+observations come from all members. A member that is absent has no observations, and inputs that
 nothing depends on.
 """
 
@@ -90,7 +90,7 @@ def member_simulator(simulate: Simulate, members: int, d_z: int) -> Simulate:
 
 
 def law_and_members(law: Law, observations: xr.Dataset) -> tuple[Law, int]:
-    """Return the law of the observed systems, for that of one member, and the number of members.
+    """Return the law of the observed systems for a law of one member, and how many members.
 
     Raises
     ------

@@ -12,8 +12,8 @@ level l among all. All omega are independent and standard normal (a linear mixed
 transformed scale; Pinheiro and Bates, Mixed-Effects Models in S and S-PLUS, Springer, 2000,
 section 2.1.2).
 
-A group is one system of the estimators: its parameters are those of its members, one after the
-other, and so are its observations. The law of one member alone has a tree of one leaf.
+A group is one system of the estimators: it has the parameters of all members, one after the other,
+and their observations. The law of one member alone has a tree of one leaf.
 """
 
 from __future__ import annotations

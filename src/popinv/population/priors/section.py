@@ -52,16 +52,21 @@ class BetaPrior(Section):
 class PriorDensity(Section):
     """One density, by the name of its family."""
 
-    normal: NormalPrior | None = Field(default=None, description="Of any parameter.")
-    lognormal: LognormalPrior | None = Field(default=None, description="Of a positive one.")
-    half_normal: Positive | None = Field(
-        default=None, description="Of a positive one: the scale of the normal density about 0."
+    normal: NormalPrior | None = Field(default=None, description="Density of any parameter.")
+    lognormal: LognormalPrior | None = Field(
+        default=None, description="Density of a positive parameter."
     )
-    half_student_t: HalfStudentPrior | None = Field(default=None, description="Of a positive one.")
-    beta: BetaPrior | None = Field(default=None, description="Of a correlation or a share.")
+    half_normal: Positive | None = Field(
+        default=None,
+        description="Density of a positive parameter: the scale of the normal density about 0.",
+    )
+    half_student_t: HalfStudentPrior | None = Field(
+        default=None, description="Density of a positive parameter."
+    )
+    beta: BetaPrior | None = Field(default=None, description="Density of a correlation or a share.")
     lkj: Positive | None = Field(
         default=None,
-        description="Of a correlation matrix R: the shape eta of the density det(R)^(eta - 1).",
+        description="Density det(R)^(eta - 1) of a correlation matrix R: its shape eta.",
     )
 
     @validator(mode="after")

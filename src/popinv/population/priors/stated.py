@@ -3,7 +3,8 @@
 The word `weak` asks for a density whose scale comes from the start of the search, which the study
 states as a guess:
 
-- a mean: normal about the start, with ten times the standard deviation at the start;
+- a mean: normal about the start, with ten times the larger one of the standard deviation at the
+  start, of all levels together, and the size of the start;
 - a positive number: half-Student-t with 4 degrees of freedom and 2.5 times the start as its scale
   (Gelman, Bayesian Analysis 1, 2006, on standard deviations in hierarchical models);
 - degrees of freedom: lognormal about the start, with the deviation 1 of the logarithm;
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 
 # Scales of weak priors: of a mean, in standard deviations or in means at the start, whichever is
 # larger; of a positive number, in starts.
-_MEAN_SCALE, _POSITIVE_SCALE, _FREEDOM, _EXPONENT = 10.0, 2.5, 4.0, 2.0
+_MEAN_SCALE, WEAK_SCALE, WEAK_FREEDOM, _EXPONENT = 10.0, 2.5, 4.0, 2.0
 # The scale of a mean whose first design has no spread.
 _NO_SPREAD = 1.0
 _TOLERANCE = 1e-8
@@ -257,7 +258,7 @@ class _Stated:
             settings = NormalPrior(mean=at, standard_deviation=_MEAN_SCALE * scale)
             return PriorDensity(normal=settings)
         if constraint == POSITIVE:
-            half = HalfStudentPrior(degrees_of_freedom=_FREEDOM, scale=_POSITIVE_SCALE * at)
+            half = HalfStudentPrior(degrees_of_freedom=WEAK_FREEDOM, scale=WEAK_SCALE * at)
             return PriorDensity(half_student_t=half)
         if isinstance(constraint, Above):
             return PriorDensity(lognormal=LognormalPrior(mean=math.log(at), standard_deviation=1.0))
