@@ -165,7 +165,7 @@ def _observed(study: Study, data: GivenData, seed: int) -> xr.Dataset:
         forward.design_names(),
         covariates,
         data.given,
-        levels=study.law.level_names(),
+        levels=study.law.level_columns(),
     )
     # Systems with times of their own leave gaps in every form, and may have no time in common.
     if not (study.noise.pools_observations and np.isnan(table.values).any()):

@@ -99,7 +99,7 @@ def _of_the_table(configuration: str) -> list[str]:
     if not isinstance(study.observations, FileObservations):
         return []
     covariates = study.law.covariate_names()
-    levels = study.law.level_names()
+    levels = study.law.level_columns()
     table = check_observation_file(study.observations, study.forward, covariates, levels)
     equal = [f"  {line}" for line in [described_equals(table)] if line]
     return [*equal, *(["", *told] if (told := too_few_systems(study, table)) else [])]

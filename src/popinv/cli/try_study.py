@@ -87,7 +87,7 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
             study.observations,
             study.forward,
             covariate_names(study.law, study.noise),
-            study.law.level_names(),
+            study.law.level_columns(),
         )
     # The rows that the rule propose_parameters draws first.
     population = study.law.law(study.forward)

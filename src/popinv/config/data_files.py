@@ -17,6 +17,7 @@ from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.section import of_same_form
 from popinv.observation_files.table import ObservationTable, check_varies
+from popinv.observation_files.trees import NO_LEVELS, LevelColumns
 from popinv.population.model import covariate_names
 from popinv.sections.messages import dotted
 from popinv.sections.outside import is_outside
@@ -68,7 +69,7 @@ def check_observation_file(
     observations: FileObservations,
     forward: ForwardSection,
     covariates: Sequence[str] = (),
-    levels: Sequence[str] = (),
+    levels: LevelColumns = NO_LEVELS,
     *,
     whole: bool = True,
 ) -> ObservationTable:
@@ -82,7 +83,7 @@ def check_observation_file(
         The forward model that is to explain the observations.
     covariates : sequence of str
         Columns that hold covariates of the law and of the noise.
-    levels : sequence of str
+    levels : LevelColumns
         Columns that name the levels of the law.
     whole : bool
         Whether these are all observations of the study. If they are a part, a sensor may have none.
@@ -129,7 +130,7 @@ def check_data_files(config: Config) -> None:
                 study.observations,
                 study.forward,
                 covariate_names(study.law, study.noise),
-                study.law.level_names(),
+                study.law.level_columns(),
             )
             learned, heldout = checked_split(table, study, study.observations, config.seed)
         except DataError as error:
@@ -162,7 +163,7 @@ def _check_files_of_methods(name: str, study: Study) -> None:
         for key, file in asked.files().items():
             section = of_same_form(study.observations, file)
             try:
-                levels = study.law.level_names()
+                levels = study.law.level_columns()
                 check_observation_file(section, study.forward, covariates, levels, whole=False)
             except DataError as error:
                 raise DataError(f"studies.{name}.downstream.{method}: '{key}': {error}") from error
@@ -189,8 +190,8 @@ def checked_split(
     kept, heldout, folds = learned_and_tested(
         count, observations.heldout_fraction, seed if study.seed is None else study.seed
     )
-    rest = kept if folds > 1 else kept[: len(kept) - len(heldout)]
-    if min(len(rest), len(heldout)) < 2:
+    rest = kept if folds != 1 else kept[: len(kept) - len(heldout)]
+    if folds and min(len(rest), len(heldout)) < 2:
         raise DataError(
             f"{name} has {count} systems; a held-out share of "
             f"{observations.heldout_fraction:g} leaves {len(rest)} to learn from and "
@@ -198,7 +199,7 @@ def checked_split(
         )
     if observations.layout == "long" and study.noise.pools_observations:
         # Systems with times of their own may have one value, or none, at a time.
-        return kept, 0 if folds > 1 else len(heldout)
+        return kept, 0 if folds != 1 else len(heldout)
     # One value has a mean, but no spread.
     rows = [table.rows[row] for row in rest]
     seen = np.isfinite(replace(table, values=table.values[rest], rows=rows).pooled().values)
@@ -213,4 +214,4 @@ def checked_split(
         check_varies(table, rest)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
-    return kept, 0 if folds > 1 else len(heldout)
+    return kept, 0 if folds != 1 else len(heldout)

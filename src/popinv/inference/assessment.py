@@ -55,7 +55,7 @@ def answer_tests(
     """Return the tests; the arguments are as in :func:`popinv.inference.assessment.assess`."""
     observations = loaded["observations"]
     parts = specification_tests(problem, loaded["population"], observations, loaded["check"])
-    if folds_of(observations):
+    if folds_of(observations) or not observations.sizes["heldout_system"]:
         return AnswerTests(*parts)
     model, heldout, conditions = tested_systems(problem, loaded)
     test = heldout_test(model, heldout, null_resamples, conditions)
@@ -330,7 +330,7 @@ def _likelihood(problem: Problem, population: xr.Dataset) -> LikelihoodValue | N
     value -= float(population.attrs.get("restriction", 0.0))
     if "value_error" not in population.attrs:
         return LikelihoodValue(value, restricted=restricted)
-    criteria = information_criteria(value, int(problem.free.sum()), len(problem.data))
+    criteria = information_criteria(value, int(problem.free.sum()), problem.units)
     error = float(population.attrs["value_error"])
     return LikelihoodValue(value, error, *criteria, restricted=restricted)
 

@@ -1,7 +1,8 @@
 r"""Confidence intervals of natural values from an estimate's covariance.
 
 Means, coefficients and correlations have intervals by Student's t with one degree of freedom less
-than systems, since their standard errors come from the systems too.
+than systems, since their standard errors come from the systems too. Of groups with crossed levels,
+the labels of the level with the fewest take the place of the systems.
 
 A standard deviation has the interval that belongs to the sample variance of a normal sample. If s
 is the standard error of its logarithm, the estimate is as good as an estimate from
@@ -152,9 +153,9 @@ def intervals(problem: Problem, estimate: xr.Dataset) -> dict[str, tuple[np.ndar
     """
     alpha, gamma = parameters_of(estimate)
     covariance, d_alpha = estimate["covariance"].values, problem.d_alpha
-    systems, lost = len(problem.data), 0 if "restriction" in estimate.attrs else 1
-    law = list(law_interval(problem.law, alpha, covariance[:d_alpha, :d_alpha], systems, lost))
-    noise = noise_interval(problem.noise, gamma, covariance[d_alpha:, d_alpha:], systems, lost)
+    units, lost = problem.units, 0 if "restriction" in estimate.attrs else 1
+    law = list(law_interval(problem.law, alpha, covariance[:d_alpha, :d_alpha], units, lost))
+    noise = noise_interval(problem.noise, gamma, covariance[d_alpha:, d_alpha:], units, lost)
     if "ends" in estimate:
         # Only positive parameters have their own ends, and exp maps these to natural values.
         for ends, first in ((law, 0), (noise, d_alpha)):

@@ -5,7 +5,8 @@ With the maximum ``l`` of the log likelihood, k parameters and N systems,
 .. math:: \mathrm{AIC} = 2 k - 2 l, \qquad \mathrm{BIC} = k \log N - 2 l
 
 (Akaike, IEEE Trans. Autom. Control 19, 1974; Schwarz, Ann. Statist. 6, 1978). The systems are the
-independent observations, so that BIC counts N systems, not the entries of their observations.
+independent observations, so that BIC counts N systems, not the entries of their observations. Of
+groups with crossed levels, N is the number of labels of the level with the fewest.
 
 Scores of single systems (:mod:`popinv.inference.predictive`) are compared in pairs: with the
 difference d_n of the best model's score and another's in system n, the mean of d_n has the standard

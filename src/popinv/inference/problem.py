@@ -14,6 +14,7 @@ from popinv.inference.division import Part, systems_of_rank
 from popinv.inference.settings import DescentSettings
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
+from popinv.population.laws.levels import LevelLaw
 from popinv.population.members import member_simulator
 from popinv.population.noise.base import NoiseModel
 from popinv.population.places import simulator_at_places
@@ -166,6 +167,22 @@ class Problem:
     def count(self) -> int:
         """N, the number of all systems."""
         return len(self.data) if self.part is None else len(self.part.data)
+
+    @property
+    def units(self) -> int:
+        """Number of independent units: the fewest nodes of a level in all systems together.
+
+        Nested levels have the fewest at the outermost one, and these are the systems. Crossed
+        levels may join all members into one system, whose labels are the units. Systems without
+        members are units themselves.
+        """
+        if self.members == 1 or not isinstance(self.law, LevelLaw):
+            return self.count
+        present = self.whole.present_members
+        counts = (
+            sum(len(set(np.array(nodes)[own])) for own in present) for nodes in self.law.tree.nodes
+        )
+        return min(counts)
 
     @property
     def numbers(self) -> np.ndarray:

@@ -50,6 +50,7 @@ from popinv.inference.result import estimate_of
 from popinv.inference.standard_errors import simulated
 from popinv.inference.surrogate_bias import solver_residuals
 from popinv.judgement.answer import FeatureTest, Part, PartTest
+from popinv.observation_files.heldout import FEWEST_TESTED
 from popinv.seeds import generator
 
 # Largest numbers of simulated systems and of observed systems that are used.
@@ -115,6 +116,11 @@ def specification_tests(
     """
     if population.attrs["estimator"] != "likelihood":
         return _not_judged("these tests need the likelihood, which is not the answer")
+    if problem.count < FEWEST_TESTED:
+        return _not_judged(
+            f"these tests average over at least {FEWEST_TESTED} systems; crossed levels join the "
+            f"members into {problem.count}"
+        )
     held = {*problem.fixed, *boundaries(population), *settled(population)}
     free = replace(problem, fixed=tuple(sorted(held)))
     residuals = solver_residuals(problem, check)

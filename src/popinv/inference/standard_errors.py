@@ -24,6 +24,7 @@ import numpy as np
 from popinv.inference.estimate import Estimate
 from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
+from popinv.observation_files.heldout import FEWEST_TESTED
 
 FEW_SYSTEMS = 200
 """With fewer systems, standard errors are by the model."""
@@ -35,6 +36,14 @@ _SIMULATED = 4000
 def by_information(problem: Problem) -> bool:
     """Return whether the standard errors of a problem's estimates are by the model."""
     return problem.count < FEW_SYSTEMS
+
+
+def has_robust_errors(problem: Problem) -> bool:
+    """Return whether there are enough systems for robust errors.
+
+    The scores of a single system are zero at its maximum, and say nothing of their spread.
+    """
+    return problem.count >= FEWEST_TESTED
 
 
 def simulated(
@@ -86,5 +95,5 @@ def with_model_errors(
         estimate,
         covariance=model if by_information(problem) else robust,
         model_covariance=model,
-        robust_covariance=robust,
+        robust_covariance=robust if has_robust_errors(problem) else None,
     )

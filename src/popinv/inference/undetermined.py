@@ -150,7 +150,7 @@ class Undetermined:
         near = _ROUND if len(every) == 1 or not len(every[1]) else _ROUND_WEAK
         rows = _simplest(scipy.linalg.null_space(along).T, near)
         names, logs = _names(problem)
-        t, found = float(stdtrit(len(problem.data) - 1, 0.975)), []
+        t, found = float(stdtrit(problem.units - 1, 0.975)), []
         for row in rows:
             value = float(row @ p[among])
             error = float(np.sqrt(row @ covariance[np.ix_(among, among)] @ row))

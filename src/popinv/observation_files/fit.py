@@ -27,6 +27,7 @@ from popinv.observation_files.replicates import check_occasions, stacked
 from popinv.observation_files.section import FileObservations
 from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_columns, check_table
+from popinv.observation_files.trees import NO_LEVELS, LevelColumns
 from popinv.observation_files.wide_tables import wide_table
 from popinv.sections.messages import shown
 from popinv.sections.tables import TextTable, named_column, read_frame, read_text
@@ -54,7 +55,7 @@ def read_fitting(
     given: InMemory | None = None,
     *,
     whole: bool = True,
-    levels: Sequence[str] = (),
+    levels: LevelColumns = NO_LEVELS,
 ) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
@@ -68,9 +69,9 @@ def read_fitting(
         The observations in memory, in the place of the file.
     whole : bool
         Whether these are all observations of the study. If they are a part, a sensor may have none.
-    levels : sequence of str
-        Columns that name the levels at which parameters vary, from outer to inner. The rows of the
-        result are then groups (:mod:`popinv.observation_files.groups`).
+    levels : LevelColumns
+        Columns that name the levels at which parameters vary. The rows of the result are then
+        groups (:mod:`popinv.observation_files.groups`).
 
     Returns
     -------
@@ -90,9 +91,9 @@ def read_fitting(
     with named_in_errors(section.file if given is None else IN_MEMORY):
         if section.layout == "long":
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
-            table = read_long(frame, section, observations, design, covariates, levels)
+            table = read_long(frame, section, observations, design, covariates, levels.names)
             check_table(table, mask_missing=True)
-        elif levels:
+        elif levels.names:
             raise DataError(
                 "is no long table, whose columns name the levels of 'law.levels'; set "
                 "'observations.layout: long' and 'observations.value_column', with a row for each "
@@ -110,7 +111,7 @@ def read_fitting(
             table = held_at_limits(table, section, observations)
         if observations.logarithm:
             table = replace(table, values=_logarithms(table))
-        if levels:
+        if levels.names:
             table = grouped(table, levels)
     return table
 

@@ -2,7 +2,8 @@
 
 A long table names the levels of a study in columns, from outer to inner. Each combination of labels
 is a member, and the members with the same outer label are a group
-(:mod:`popinv.population.laws.levels`). A group is one row of the table of observations: those of
+(:mod:`popinv.population.laws.levels`). If two levels are crossed, the members that share a label of
+either are a group, most often all of them. A group is one row of the table of observations: those of
 its members, side by side. A member that a group lacks has missing values, and for what is known of
 it zero, the mean, as covariates, and the design of the group's first member.
 """
@@ -18,7 +19,7 @@ import pandas as pd
 from popinv.errors import DataError
 from popinv.observation_files.known_columns import KnownColumns
 from popinv.observation_files.table import ObservationTable
-from popinv.observation_files.trees import tree_of_labels
+from popinv.observation_files.trees import LevelColumns, MemberTree, tree_of_labels
 from popinv.sections.base import MOST_ENTRIES
 from popinv.sections.tables import named_column, place_in
 
@@ -67,32 +68,24 @@ def members_of(
     return row, [", ".join(each) for each in labels], labels
 
 
-def grouped(table: ObservationTable, levels: Sequence[str]) -> ObservationTable:
+def grouped(table: ObservationTable, levels: LevelColumns) -> ObservationTable:
     """Return a table whose rows are groups, for one whose rows are members.
 
     Raises
     ------
     DataError
-        If there are few groups; if no group has two members; or if members of a group have other
-        noise scales.
+        If a level has few labels; if two levels have the same nodes; if levels that are crossed are
+        nested; or if members of a group have other noise scales.
     """
     assert table.labels is not None
     tree, group, place = tree_of_labels(table.labels, levels)
     first = np.unique(group, return_index=True)[1]
-    names, members = table.labels[first, 0], tree.members
-    if len(names) < _FEWEST_GROUPS:
-        raise DataError(
-            f"has {len(names)} groups of the level '{levels[0]}', but a population needs at least "
-            f"{_FEWEST_GROUPS}; if its members are a population of their own, leave the level out "
-            "of 'law.levels'"
-        )
-    for k, level in enumerate(levels[1:], 1):
-        if len(set(tree.nodes[k])) == len(set(tree.nodes[k - 1])):
-            raise DataError(
-                f"each label of the level '{levels[k - 1]}' has one label of the level '{level}', "
-                "so that their effects cannot be told apart; leave one of the levels out of "
-                "'law.levels', or name them from outer to inner"
-            )
+    members = tree.members
+    if levels.names[0] in levels.crossed:
+        names = np.array([str(i + 1) for i in range(len(first))])
+    else:
+        names = table.labels[first, 0]
+    _check_levels(tree, np.column_stack([group, place]), levels)
     width = table.values.shape[1]
     if members * width > MOST_ENTRIES:
         raise DataError(
@@ -135,3 +128,34 @@ def grouped(table: ObservationTable, levels: Sequence[str]) -> ObservationTable:
         tree=tree,
         member_ids=ids.astype(np.str_),
     )
+
+
+def _check_levels(tree: MemberTree, at: np.ndarray, levels: LevelColumns) -> None:
+    """Refuse levels whose effects cannot be estimated, for members at these (group, place)."""
+    nodes = [np.column_stack([at[:, 0], np.array(own)[at[:, 1]]]) for own in tree.nodes]
+    counts = [len(np.unique(each, axis=0)) for each in nodes]
+    crossed = [levels.names.index(name) for name in levels.crossed]
+    for k in crossed if 0 in crossed else [0]:
+        if counts[k] < _FEWEST_GROUPS:
+            what = "labels of the crossed level" if k in crossed else "groups of the level"
+            raise DataError(
+                f"has {counts[k]} {what} '{levels.names[k]}', but a population needs at least "
+                f"{_FEWEST_GROUPS}; if its members are a population of their own, leave the level "
+                "out of 'law.levels'"
+            )
+    for k, level in enumerate(levels.names):
+        for j in range(k):
+            joint = len(np.unique(np.column_stack([nodes[j], nodes[k]]), axis=0))
+            if counts[j] == counts[k] == joint:
+                raise DataError(
+                    f"each label of the level '{levels.names[j]}' has one label of the level "
+                    f"'{level}', so that their effects cannot be told apart; leave one of the "
+                    "levels out of 'law.levels', or name them from outer to inner"
+                )
+            if {j, k} == set(crossed) and joint in (counts[j], counts[k]):
+                inner, outer = (j, k) if joint == counts[j] else (k, j)
+                raise DataError(
+                    f"each label of the level '{levels.names[inner]}' has one label of the level "
+                    f"'{levels.names[outer]}', so that they are nested; leave out 'law.crossed', "
+                    "and name the levels from outer to inner"
+                )

@@ -2,7 +2,8 @@
 
 All systems of a file are learned from. The tests compare some of them with the answer refitted
 without them (:mod:`popinv.inference.leave_out`): of many systems a random share, held out at once,
-and of few systems every fold in turn, which is a cross-validation.
+and of few systems every fold in turn, which is a cross-validation. Crossed levels may join all
+members into so few groups that none can be left out.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import numpy as np
 from popinv.seeds import generator
 
 FEW_SYSTEMS = 200
+FEWEST_TESTED = 4
+"""Fewer systems are not left out of refits, nor compared with each other."""
 _FOLDS = 5
 
 
@@ -36,12 +39,14 @@ def learned_and_tested(
         ``learned`` holds all rows in random order, and ``tested`` the last of them.
     folds : int
         Row i of ``tested`` is in fold i modulo ``folds``. Each fold is compared with the answer
-        without it.
+        without it. 0, and no row is tested, for fewer than :data:`FEWEST_TESTED` systems.
     """
     if count >= FEW_SYSTEMS:
         kept, heldout = heldout_split(count, heldout_fraction, seed)
         return np.concatenate([kept, heldout]), heldout, 1
     rows = generator(seed, "heldout/rows").permutation(count)
+    if count < FEWEST_TESTED:
+        return rows, rows[:0], 0
     return rows, rows, min(_FOLDS, count)
 
 

@@ -3,6 +3,10 @@
 All groups of a study have the tree of the widest ones: each node has as many children as the widest
 node of its rank has in any group. A smaller group has members that are absent, which have no
 observations.
+
+Two levels may be crossed, such as plates and samples: each member belongs to a node of either, and
+neither is within the other. Members that share a node are then in one group, and a group is a
+connected part of the table.
 """
 
 from __future__ import annotations
@@ -22,13 +26,56 @@ _KEY = "level_tree"
 
 
 @dataclass(frozen=True)
+class LevelColumns:
+    """Columns that name the levels of a study.
+
+    Attributes
+    ----------
+    names : tuple of str
+        From outer to inner.
+    crossed : tuple of str
+        Two of them, one after the other, neither of which is within the other; or none.
+    """
+
+    names: tuple[str, ...] = ()
+    crossed: tuple[str, ...] = ()
+
+    def around(self, level: int) -> list[int]:
+        """Return the levels within whose nodes the labels of a level count."""
+        outer = self.names[:level]
+        if self.names[level] in self.crossed:
+            outer = tuple(name for name in outer if name not in self.crossed)
+        return [self.names.index(name) for name in outer]
+
+    def groups(self, codes: np.ndarray) -> np.ndarray:
+        """Return the group (n,) of members whose labels have these codes (n, L).
+
+        Groups are numbered in the order in which they come up.
+        """
+        group = codes[:, 0]
+        if self.names[0] not in self.crossed:
+            return group
+        # A group takes the smallest number of any member that shares a label, until none changes.
+        while True:
+            before = group
+            for label in codes[:, :2].T:
+                group = pd.Series(group).groupby(label).transform("min").to_numpy()
+            if np.array_equal(group, before):
+                return pd.factorize(group)[0]
+
+
+NO_LEVELS = LevelColumns()
+
+
+@dataclass(frozen=True)
 class MemberTree:
     """The tree of a group.
 
     Attributes
     ----------
     levels : tuple of str
-        Names of the levels, from outer to inner. The whole group is the one node of the first.
+        Names of the levels, from outer to inner. The whole group is the one node of the first,
+        unless this is crossed with the second.
     nodes : tuple of tuples of int
         For each level, the node of each member, from 0.
     """
@@ -60,7 +107,7 @@ def tree_of(observations: xr.Dataset) -> MemberTree | None:
 
 
 def tree_of_labels(
-    labels: np.ndarray, levels: Sequence[str]
+    labels: np.ndarray, columns: LevelColumns
 ) -> tuple[MemberTree, np.ndarray, np.ndarray]:
     """Return the tree of groups, and the place of each member in it.
 
@@ -72,8 +119,8 @@ def tree_of_labels(
     ----------
     labels : ndarray of str, shape (n, L)
         The labels of each member, from the outer level to the inner one. All rows differ.
-    levels : sequence of str, length L
-        Names of the levels.
+    columns : LevelColumns
+        The L levels.
 
     Returns
     -------
@@ -83,23 +130,30 @@ def tree_of_labels(
 
     Examples
     --------
-    >>> tree, group, place = tree_of_labels(np.array([["a", "1"], ["b", "1"], ["b", "2"]]), "gm")
+    >>> labels = np.array([["a", "1"], ["b", "1"], ["b", "2"]])
+    >>> tree, group, place = tree_of_labels(labels, LevelColumns(("g", "m")))
     >>> tree.nodes, group.tolist(), place.tolist()
     (((0, 0), (0, 1)), [0, 1, 1], [0, 0, 1])
+    >>> tree, group, place = tree_of_labels(labels, LevelColumns(("g", "m"), ("g", "m")))
+    >>> tree.nodes, group.tolist(), place.tolist()
+    (((0, 0, 1), (0, 1, 0)), [0, 0, 0], [2, 0, 1])
     """
     count = labels.shape[1]
     codes = np.column_stack([pd.factorize(column)[0] for column in labels.T])
+    group = columns.groups(codes)
     # The rank of each member's node among the children of its parent, at each level.
     ranks = np.zeros_like(codes)
-    for level in range(1, count):
-        parents = pd.DataFrame(codes[:, :level]).groupby(list(range(level)), sort=False).ngroup()
+    for level in range(count):
+        around = pd.DataFrame(np.column_stack([group, codes[:, columns.around(level)]]))
+        parents = around.groupby(list(around.columns), sort=False).ngroup()
         frame = pd.DataFrame({"parent": parents, "code": codes[:, level]})
         sizes = frame.groupby(["parent", "code"]).size().rename("size").reset_index()
         sizes = sizes.sort_values(["parent", "size", "code"], ascending=[True, False, True])
         sizes["rank"] = sizes.groupby("parent").cumcount()
         ranks[:, level] = frame.merge(sizes, how="left", on=["parent", "code"])["rank"]
     paths = np.unique(ranks, axis=0)
-    nodes = [np.unique(paths[:, : k + 1], axis=0, return_inverse=True)[1] for k in range(count)]
+    own = [[*columns.around(k), k] for k in range(count)]
+    nodes = [np.unique(paths[:, each], axis=0, return_inverse=True)[1] for each in own]
     place = np.array([np.flatnonzero((paths == row).all(axis=1))[0] for row in ranks])
-    tree = MemberTree(tuple(levels), tuple(tuple(map(int, each.reshape(-1))) for each in nodes))
-    return tree, codes[:, 0], place
+    tree = MemberTree(columns.names, tuple(tuple(map(int, each.reshape(-1))) for each in nodes))
+    return tree, group, place

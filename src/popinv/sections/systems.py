@@ -83,7 +83,7 @@ def systems_left(
         As :func:`rows_of_systems`, or if fewer than two systems are left.
     """
     left = np.delete(np.arange(count), rows_of_systems(withdrawn, names, count))
-    if len(left) < 2:
+    if withdrawn and len(left) < 2:
         raise DataError(
             f"got {len(withdrawn)} of {count} systems, but at least 2 must be left to learn from."
         )

@@ -29,6 +29,7 @@ from popinv.inference.likelihood.scoring import (
     off_saddle,
 )
 from popinv.inference.problem import Problem
+from popinv.inference.standard_errors import has_robust_errors
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 
@@ -263,13 +264,16 @@ def _estimate(
     influence = mapped(lambda scores: scores @ bread, evaluation.scores)
     # The penalty sets the uncertainty of the entries that it determines; see `Estimate`.
     of_penalty = bread @ penalty.curvature @ bread
+    sampling = bread
+    if has_robust_errors(problem):
+        sampling = total(problem, lambda rows: rows.T @ rows, influence)
     alpha, gamma = problem.tensors(state.point.p)
     of_draws = np.zeros_like(bread)
     for systems, pairs, each in draw_scores(slopes or problem, alpha, gamma, omega):
         of_draws += np.cov(each @ bread, rowvar=False) * systems**2 / pairs
     return Estimate(
         p=state.point.p,
-        covariance=total(problem, lambda rows: rows.T @ rows, influence) + of_penalty,
+        covariance=sampling + of_penalty,
         monte_carlo=of_draws,
         influence=influence,
         arrived=state.arrived,

@@ -23,7 +23,7 @@ from popinv.inference.likelihood.penalty import Penalty, penalty_at
 from popinv.inference.likelihood.profile import ill_determined, profiles
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
-from popinv.inference.standard_errors import by_information
+from popinv.inference.standard_errors import by_information, has_robust_errors
 from popinv.seeds import generator
 
 
@@ -170,7 +170,11 @@ def curvature_at(
     evaluation: Evaluation,
     squares: np.ndarray,
 ) -> np.ndarray:
-    """Return the negative Hessian of the log likelihood, by differences of the scores."""
+    """Return the negative Hessian of the log likelihood, by differences of the scores.
+
+    The squares of the scores of a few systems do not tell how long the steps of the differences
+    should be. A first curvature with long steps then tells it.
+    """
     n, free = problem.count, np.flatnonzero(problem.free)
     systems = np.arange(min(n, _CURVATURE_SYSTEMS))
     if n > _CURVATURE_SYSTEMS:
@@ -178,20 +182,29 @@ def curvature_at(
         systems = np.sort(rng.choice(n, _CURVATURE_SYSTEMS, replace=False))
     rows = problem.rows_of(systems)
     memory = {name: joined(problem, array[rows]) for name, array in evaluation.memory.items()}
-    errors = np.sqrt(np.diag(restricted_inverse(point.information, problem.free)))
-    each = np.zeros((2, len(memory["scores"]), len(free), len(free)))
-    for row, i in enumerate(free):
-        shift = np.zeros(len(errors))
-        shift[i] = min(_CURVATURE_STEP * errors[i], 0.5 * problem.scale[i])
-        up, down = (likelihood(point.p + s, memory, systems) for s in (shift, -shift))
-        for changes, name in zip(each, ("scores", "score_error"), strict=True):
-            change = getattr(down, name) - getattr(up, name)
-            changes[:, row] = change[:, free] / (2 * shift[i])
-    each = (each + each.swapaxes(2, 3)) / 2
     inner = np.ix_(free, free)
-    curvature = np.zeros((len(errors), len(errors)))
+
+    def of_systems(information: np.ndarray) -> np.ndarray:
+        """Return the curvatures, and their errors, by steps that suit this information."""
+        errors = np.sqrt(np.diag(restricted_inverse(information, problem.free)))
+        each = np.zeros((2, len(memory["scores"]), len(free), len(free)))
+        for row, i in enumerate(free):
+            shift = np.zeros(len(errors))
+            shift[i] = min(_CURVATURE_STEP * errors[i], 0.5 * problem.scale[i])
+            up, down = (likelihood(point.p + s, memory, systems) for s in (shift, -shift))
+            for changes, name in zip(each, ("scores", "score_error"), strict=True):
+                change = getattr(down, name) - getattr(up, name)
+                changes[:, row] = change[:, free] / (2 * shift[i])
+        return (each + each.swapaxes(2, 3)) / 2
+
+    each = of_systems(point.information)
+    curvature = np.zeros_like(point.information)
     # The squares of many scores are accurate, and the curvatures of some systems are noisy.
     if by_information(problem):
+        if not has_robust_errors(problem):
+            first = np.zeros_like(point.information)
+            first[inner] = np.diag(np.abs(np.diag(each[0].sum(axis=0))))
+            each = of_systems(first)
         curvature[inner] = each[0].sum(axis=0)
     else:
         curvature[inner] = steadied(each[0], each[1], squares[inner], n)
@@ -360,7 +373,7 @@ def estimate_at(
         bread=errors.bread,
         ends=ends,
         model_covariance=errors.bread,
-        robust_covariance=errors.robust,
+        robust_covariance=errors.robust if has_robust_errors(problem) else None,
     )
 
 
@@ -394,10 +407,14 @@ def doubts_of_draws(effective_share: float, poor: float, systems: int) -> list[s
     reasons = []
     if effective_share < _LEAST_SHARE:
         reasons.append(f"only {effective_share:.0%} of the draws count")
-    # With few systems, one system is a large share.
-    if poor > max(_MOST_POOR, 1.5 / systems):
+    if poor > max(_MOST_POOR, _one_of(systems)):
         reasons.append(f"{poor:.0%} of the systems have too few effective draws")
     return reasons
+
+
+def _one_of(systems: int) -> float:
+    """Return a share that one of few systems may have; a system alone may not fail."""
+    return 1.5 / systems if systems > 1 else 0.0
 
 
 def are_poor(effective_share: np.ndarray, draws: int) -> np.ndarray:
@@ -412,8 +429,6 @@ def _doubt(state: ScoringState, diagnostics: Mapping[str, float], systems: int) 
     if not state.arrived:
         reasons.append(f"it has not converged after {state.iteration} steps")
     reasons += doubts_of_draws(diagnostics["effective_share"], diagnostics["poor_share"], systems)
-    # With few systems, one system is a large share.
-    one = 1.5 / systems
     if not diagnostics["draws_shift"] <= _MOST_SHIFT:
         reasons.append(
             f"with half the draws the estimate moves by {diagnostics['draws_shift']:.2g} standard "
@@ -423,7 +438,7 @@ def _doubt(state: ScoringState, diagnostics: Mapping[str, float], systems: int) 
         reasons.append(
             f"its draws have {diagnostics['draws_error']:.2g} standard errors of Monte-Carlo error"
         )
-    if diagnostics["several_modes_share"] > max(_MOST_MODES, one):
+    if diagnostics["several_modes_share"] > max(_MOST_MODES, _one_of(systems)):
         reasons.append(
             f"{diagnostics['several_modes_share']:.0%} of the systems have several modes"
         )

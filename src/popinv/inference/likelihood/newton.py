@@ -25,6 +25,7 @@ from popinv.inference.likelihood.scoring import (
     promised_gain,
 )
 from popinv.inference.problem import Problem
+from popinv.inference.standard_errors import has_robust_errors
 
 MOST_STEPS = 30
 # How often the curvature is computed again, and the number of steps with each curvature.
@@ -64,6 +65,8 @@ def observed_information(
     squares = squares_of(problem, evaluation)
     penalty = penalty_at(problem, point.p)
     curvature = curvature_at(problem, curved, point, evaluation, squares)
+    if not has_robust_errors(problem):
+        squares = np.diag(np.abs(np.diag(curvature)))
     known = _positive(penalty.observed + curvature, squares + penalty.curvature, problem.free)
     return known, curvature
 

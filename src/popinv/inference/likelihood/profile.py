@@ -96,8 +96,8 @@ def profile(problem: Problem, point: Point, evaluate: Evaluate, i: int, scale: f
         c.
     """
     fall, at = _Fall(problem, point, evaluate, i), float(point.p[i])
-    first, systems = fall.first_size(), problem.count
-    both, one = (0.5 * scale * stdtrit(systems - 1, q) ** 2 for q in (_TWO_SIDED, _ONE_SIDED))
+    first, units = fall.first_size(), problem.units
+    both, one = (0.5 * scale * stdtrit(units - 1, q) ** 2 for q in (_TWO_SIDED, _ONE_SIDED))
     lower, upper = (_end(fall, at, side, both, first) for side in (-1.0, 1.0))
     # Nearer ends show that the maximum is not at the boundary beyond.
     if at - lower > _DEEP and fall(at - _DEEP) < _AT_ZERO:

@@ -9,10 +9,11 @@ import xarray as xr
 from popinv.inference.build import descent_problem
 from popinv.inference.fit_distance import fit_distance, starts_near
 from popinv.inference.likelihood.scores import distance_scores
-from popinv.inference.result import estimate_dataset, estimate_of
+from popinv.inference.result import estimate_dataset, estimate_of, no_estimate
 from popinv.inference.settings import DescentSettings
 from popinv.inference.stated_values import in_words
 from popinv.inference.surrogate_bias import FreshSolves, corrected
+from popinv.observation_files.heldout import FEWEST_TESTED
 from popinv.population.model import Model
 from popinv.store.checkpoints import Checkpoint
 from popinv.surrogate.artefact import surrogate_of
@@ -51,6 +52,12 @@ def deconvolve(
     """
     through = surrogate_of(surrogate, device)
     problem = descent_problem(model, observations, through, seed, "descent")
+    if problem.count < FEWEST_TESTED:
+        reason = (
+            f"it compares the distribution of at least {FEWEST_TESTED} systems; crossed levels "
+            f"join the members into {problem.count}"
+        )
+        return no_estimate(problem, reason)
     starts = starts_near(problem, estimate_of(estimate), descent.restarts)
     fit = fit_distance(problem, descent, starts, checkpoint)
     best = fit.estimate

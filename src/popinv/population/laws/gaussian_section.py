@@ -37,6 +37,7 @@ from popinv.sections.base import (
 from popinv.sections.messages import ConfigProblem, name_problems, shown
 
 if TYPE_CHECKING:
+    from popinv.observation_files.trees import LevelColumns
     from popinv.population.constraints import Constraint
     from popinv.population.laws.gaussian import GaussianLaw
     from popinv.population.laws.levels import LevelLaw
@@ -144,7 +145,16 @@ class ByParameter(LawSection):
             "`correlations` states them. Of the standard deviation in `start`, each level has an "
             "equal part of the variance, unless `start` gives it by name, such as "
             "`strength_batch_standard_deviation: 2`. Labels count within the level around them: "
-            "specimen 1 of two batches are two specimens. Crossed levels are not possible."
+            "specimen 1 of two batches are two specimens."
+        ),
+        json_schema_extra={"x-default": "none"},
+    )
+    crossed: Annotated[list[str], Field(max_length=2)] = Field(
+        default_factory=list,
+        description=(
+            "Two `levels` that are crossed, such as `[plate, sample]`: each plate holds each "
+            "sample. Neither counts within the other: sample A is the same one on all plates. "
+            "Further levels are within both. Members that share a plate or a sample are one group."
         ),
         json_schema_extra={"x-default": "none"},
     )
@@ -152,6 +162,12 @@ class ByParameter(LawSection):
     def level_names(self) -> tuple[str, ...]:
         """Return the levels, from outer to inner."""
         return tuple(self.levels)
+
+    def level_columns(self) -> LevelColumns:
+        """Return the columns of the levels, and which of them are crossed."""
+        from popinv.observation_files.trees import LevelColumns
+
+        return LevelColumns(self.level_names(), tuple(self.crossed))
 
     def value_names(self) -> tuple[str, ...]:
         """Return the keys of true values: the parameters, coefficients and correlations."""
@@ -295,6 +311,8 @@ class ByParameter(LawSection):
             yield from self._group_problems(varying)
         if self.levels:
             yield from self._level_problems(varying)
+        if self.crossed:
+            yield from self._crossed_problems()
         for name in self.covariates:
             if name not in self.moments():
                 yield ConfigProblem(
@@ -357,6 +375,21 @@ class ByParameter(LawSection):
                 ("scale_covariates",),
                 "a parameter has a standard deviation at each of the 'levels', and the key does "
                 "not say which one the covariate scales; leave it out.",
+            )
+
+    def _crossed_problems(self) -> Iterator[ConfigProblem]:
+        """Yield crossed levels that are not two levels, one after the other."""
+        names = self.level_names()
+        for name in self.crossed:
+            if name not in names:
+                has = f"are {', '.join(names)}" if names else "are not stated; state 'law.levels'"
+                yield ConfigProblem(("crossed",), f"'{name}' is no level; the levels {has}.")
+                return
+        places = [names.index(name) for name in self.crossed]
+        if len(places) != 2 or abs(places[0] - places[1]) != 1:
+            yield ConfigProblem(
+                ("crossed",),
+                f"got {shown(self.crossed)}; give two levels that follow each other in 'levels'.",
             )
 
     def _group_problems(self, varying: tuple[str, ...]) -> Iterator[ConfigProblem]:

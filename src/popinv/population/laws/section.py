@@ -19,6 +19,7 @@ from popinv.sections.messages import ConfigProblem, name_problems, value_problem
 from popinv.sections.outside import Kind
 
 if TYPE_CHECKING:
+    from popinv.observation_files.trees import LevelColumns
     from popinv.population.constraints import Constraint
     from popinv.population.laws.base import Law
 
@@ -100,6 +101,12 @@ class LawSection(Kind):
     def level_names(self) -> tuple[str, ...]:
         """Return the levels at which parameters vary, from outer to inner; none for systems."""
         return ()
+
+    def level_columns(self) -> LevelColumns:
+        """Return the columns of the levels, and which of them are crossed."""
+        from popinv.observation_files.trees import LevelColumns
+
+        return LevelColumns(self.level_names())
 
     def value_names(self) -> tuple[str, ...]:
         """Return the keys of ``start``; the true values have the same keys."""

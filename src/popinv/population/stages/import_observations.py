@@ -57,7 +57,7 @@ def import_observations(
     """
     description = forward.observed(seed)
     design, covariates = forward.design_names(), covariate_names(law, noise)
-    levels = law.level_names()
+    levels = law.level_columns()
     table = read_fitting(observations, description, design, covariates, given, levels=levels)
     for told in filter(None, (described_rounding(table), told_limits(table))):
         print(told)
@@ -67,7 +67,7 @@ def import_observations(
     rows = np.concatenate([learned, tested])
     # With few systems, each is left out of a refit in turn and tested.
     what = "systems" if table.tree is None else f"groups of up to {table.tree.members} members"
-    print(f"{len(learned)} {what}" + ("" if folds else f", {len(tested)} more held out"))
+    print(f"{len(learned)} {what}" + ("" if folds != 1 else f", {len(tested)} more held out"))
     dataset = _dataset(table, rows, len(tested), forward, law, noise, observations, seed)
     return without_systems(dataset.assign_attrs(folds=folds), observations.without)[0]
 
@@ -99,7 +99,7 @@ def observations_of_file(
     """
     section = of_same_form(observations, file)
     names = forward.design_names(), covariate_names(law, noise)
-    levels = law.level_names()
+    levels = law.level_columns()
     table = read_fitting(section, forward.observed(seed), *names, whole=False, levels=levels)
     for told in filter(None, (described_rounding(table), told_limits(table))):
         print(told)
