@@ -76,6 +76,29 @@ def level_problems(law: LawSection, sections: Sections) -> Iterator[ConfigProble
             "systems; pass popinv.fit a function of tensors of torch, which needs none.",
         )
     yield from _not_for_groups(sections)
+    if law.level_columns().crossed:
+        yield from _not_for_crossed(sections)
+
+
+def _not_for_crossed(sections: Sections) -> Iterator[ConfigProblem]:
+    """Yield what needs several independent systems; crossed levels join the members into one."""
+    crossed = "crossed levels join the members into one system or few"
+    if isinstance(sections.observations, SyntheticObservations):
+        yield ConfigProblem(
+            ("law", "crossed"),
+            "a synthetic population has no crossed levels; they are columns of a long table.",
+        )
+    if sections.assessment and sections.assessment.bootstrap:
+        yield ConfigProblem(
+            ("assessment", "bootstrap"),
+            f"it resamples independent systems, and {crossed}; leave it out. The intervals are by "
+            "the information of the likelihood.",
+        )
+    if sections.assessment and "two_stage" in sections.assessment.baselines:
+        yield ConfigProblem(
+            ("assessment", "baselines"),
+            f"'two_stage' fits many systems one by one, and {crossed}; leave it out.",
+        )
 
 
 def _not_for_groups(sections: Sections) -> Iterator[ConfigProblem]:

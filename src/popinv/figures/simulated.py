@@ -114,7 +114,7 @@ def covariance(y: np.ndarray) -> np.ndarray:
     An entry is NaN if fewer than two systems have both.
     """
     missing = np.isnan(y)
-    if not missing.any():
+    if len(y) > 1 and not missing.any():
         return np.atleast_2d(np.cov(y, rowvar=False))
     seen = (~missing).astype(float)
     centred = np.nan_to_num(y - moments(y)[0])

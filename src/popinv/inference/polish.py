@@ -34,7 +34,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset, no_estimate
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
-from popinv.inference.standard_errors import by_information, with_model_errors
+from popinv.inference.standard_errors import by_information, has_robust_errors, with_model_errors
 from popinv.inference.stated_values import in_words
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 from popinv.store.checkpoints import Checkpoint
@@ -49,6 +49,8 @@ _PSEUDO_PAIRS, _MARGINAL_PAIRS = 4, 1
 _FRESH = "polish/fresh"
 # The scores of a law's coefficients need more draws, since they change sign from place to place.
 _TIMES_OF_COEFFICIENTS = 4
+# A few systems with many members have at least this number of draws together.
+_FEWEST_TOGETHER = 1024
 # Largest atanh of a partial correlation at the start; beyond, the likelihood is flat in it.
 _STRONG = 1.5
 # In standard errors. If its error moves the answer by less, the surrogate suffices for a start near
@@ -228,6 +230,8 @@ class _Path:
         """Return the estimates with the likelihood's estimate added."""
         pseudo_likelihood, problem = polished.pseudo_likelihood, self.problem
         draws = self.settings.draws * (_TIMES_OF_COEFFICIENTS if problem.law.of_shape.any() else 1)
+        if not has_robust_errors(problem):
+            draws = max(draws, _FEWEST_TOGETHER // problem.count)
         settings = MarginalSettings(draws=draws)
         start, through = self.start(pseudo_likelihood, inside), self.simulator
         solved = self.solved(likelihood_solves(problem, settings.draws), with_derivatives=True)

@@ -58,7 +58,7 @@ from popinv.inference.likelihood.scoring import (
     promised_gain,
 )
 from popinv.inference.problem import Problem
-from popinv.inference.standard_errors import by_information
+from popinv.inference.standard_errors import by_information, has_robust_errors
 from popinv.threads import fixed_threads
 
 # Gain in the log likelihood that may be left by steps with a curvature of other systems.
@@ -77,6 +77,8 @@ _MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
 # Error of the log likelihood's value with up to this many systems, small enough for a comparison
 # with other programs; with more systems, the error of each system.
 _VALUE_ERROR, _OF_SYSTEMS, _OF_EACH = 0.005, 100, 0.0003
+# Values whose spread is the error if there are few systems.
+_VALUES = 8
 # The error of evenly spread draws falls at least with this power of their number.
 _RATE = 0.5
 # Relative to the effective share at the point of adaptation: the least share at every point where
@@ -315,14 +317,26 @@ class _Ascent:
 
         At the maximum, the draws of the ascent give too large a value. A small error determines the
         number of draws, and all systems together have at most ``left`` draws.
+
+        The error of a few systems is the spread of repeated values: two halves of the draws of a
+        single system may agree by chance.
         """
         problem, count = self.problem, self.problem.count
-        own = replace(problem, stage=f"{problem.stage}/value")
+        stages = [f"{problem.stage}/value"]
+        if not has_robust_errors(problem):
+            stages = [f"{stages[0]}/{i}" for i in range(_VALUES)]
+        every = [replace(problem, stage=stage) for stage in stages]
         settings = replace(settings, scores=False)
         wanted = _VALUE_ERROR if count <= _OF_SYSTEMS else _OF_EACH * count
         while True:
-            found = likelihood_near(own, estimate.p, settings, None, memory, self.curved, hard).here
-            error = value_error(problem, found)
+            found = [
+                likelihood_near(own, estimate.p, settings, None, memory, self.curved, hard).here
+                for own in every
+            ]
+            values = np.array([each.log_likelihood for each in found])
+            error = value_error(problem, found[0])
+            if len(found) > 1:
+                error = float(values.sum(axis=1).std(ddof=1) / len(found) ** 0.5)
             draws = settings.draws
             left -= draws * count
             most = min(_MOST_DRAWS, _MOST_TOGETHER / count, left / count)
@@ -333,14 +347,15 @@ class _Ascent:
             if draws == settings.draws:
                 break
             settings = replace(settings, draws=draws)
-        value = float(total(problem, np.sum, found.log_likelihood))
+        values = values[0] if len(found) == 1 else values.mean(axis=0)
+        value = float(total(problem, np.sum, values))
         told = {"value": value, "value_error": error}
         # The draws' error in R is small beside that in the log likelihood.
         told["value"] -= estimate.diagnostics.get("restriction", 0.0)
         return replace(
             estimate,
             diagnostics={**estimate.diagnostics, **told},
-            arrays={**estimate.arrays, "log_likelihood": found.log_likelihood},
+            arrays={**estimate.arrays, "log_likelihood": values},
         )
 
     def near(self, cycle: _Cycle, memory: Mapping[str, np.ndarray] | None) -> Near:

@@ -198,8 +198,9 @@ def _shares(found: list[Modes]) -> torch.Tensor:
     return (1 - OF_LAW) * (_ALIKE * alike + (1 - _ALIKE) * own)
 
 
-# Systems that are simulated.
-_SIMULATED = 2000
+# Systems that are simulated. Groups of many members are fewer: their Jacobians have this many
+# entries together, but there are at least so many groups.
+_SIMULATED, _ENTRIES_OF_GROUPS, _FEWEST_GROUPS = 2000, 1_000_000, 200
 
 
 def surprise_p_values(
@@ -209,6 +210,9 @@ def surprise_p_values(
 
     The least misfit (N,) is D. With M simulated systems no p-value is below 1 / (M + 1).
     """
+    if problem.members > 1:
+        most = _ENTRIES_OF_GROUPS // (problem.data.shape[1] * problem.law.d_omega)
+        simulated = min(simulated, max(most, _FEWEST_GROUPS))
     other = _simulated(problem, p, simulated)
     null = np.sort(_tails(other, least_misfits(other, p)))
     as_far = np.searchsorted(null, _tails(problem, least_misfit), side="right")

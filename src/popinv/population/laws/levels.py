@@ -10,7 +10,9 @@ with the transform t of each parameter, the covariates :math:`c_m` of the member
 :math:`C_l` of the correlations of level l, and :math:`P_l`, which puts the parameters that vary at
 level l among all. All omega are independent and standard normal (a linear mixed model of z in the
 transformed scale; Pinheiro and Bates, Mixed-Effects Models in S and S-PLUS, Springer, 2000,
-section 2.1.2).
+section 2.1.2). Two levels may be crossed, such as plates and samples: neither is then within the
+other (the same, section 4.2.2), and the values of cells with fewer effects than values have no
+density.
 
 A group is one system of the estimators: it has the parameters of all members, one after the other,
 and their observations. The law of one member alone has a tree of one leaf.
@@ -159,6 +161,16 @@ class LevelLaw(Law):
     def of_groups(self, tree: MemberTree) -> LevelLaw:
         """Return the same law, with the same entries, of groups with other members."""
         return LevelLaw(*self._arguments, tree=tree)
+
+    @property
+    def has_density(self) -> bool:
+        """Whether each value has an effect of its own; the cells of crossed levels may lack it."""
+        parameter = self._distinct[1]
+        for i in np.flatnonzero(self.varying[: self.width]):
+            own = [level.nodes for level in self._levels if level.put[:, i].any()]
+            if len(torch.unique(torch.stack(own), dim=1).T) > parameter.count(int(i)):
+                return False
+        return True
 
     @property
     def medians(self) -> Mapping[int, int]:
