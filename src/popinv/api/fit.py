@@ -195,6 +195,8 @@ def fit(
         study, seen = study_of(wanted, given)
         count, hidden = steps(study), not progress
         with tqdm(total=count, leave=False, disable=hidden, file=sys.stderr) as bar:
+            if (told := seen.attrs.get("equal_labels")) and not hidden:
+                bar.write(f"popinv: {told}", file=sys.stderr)
             begun: list[str] = []
 
             def say(what: str) -> None:

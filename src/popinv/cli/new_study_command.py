@@ -101,7 +101,7 @@ def _of_the_table(configuration: str) -> list[str]:
     covariates = study.law.covariate_names()
     levels = study.law.level_columns()
     table = check_observation_file(study.observations, study.forward, covariates, levels)
-    equal = [f"  {line}" for line in [described_equals(table)] if line]
+    equal = [f"  {line}" for line in [described_equals(table), table.equal_labels] if line]
     return [*equal, *(["", *told] if (told := too_few_systems(study, table)) else [])]
 
 

@@ -122,7 +122,7 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
             f"those of the {len(table.values)} systems in {study.observations.file} lie between "
             + _range(table.values)
         )
-        lines += [line for line in [described_equals(table)] if line]
+        lines += [line for line in [described_equals(table), table.equal_labels] if line]
         lines += rounded_in_time(study, table, solutions.observations[good])
     lines += interpolated_in_time(study, z[good])
     lines += too_few_systems(study, table)

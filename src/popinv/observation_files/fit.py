@@ -112,7 +112,7 @@ def read_fitting(
         if observations.logarithm:
             table = replace(table, values=_logarithms(table))
         if levels.names:
-            table = grouped(table, levels)
+            table = grouped(table, levels, covariates)
     return table
 
 

@@ -68,8 +68,16 @@ def members_of(
     return row, [", ".join(each) for each in labels], labels
 
 
-def grouped(table: ObservationTable, levels: LevelColumns) -> ObservationTable:
+def grouped(
+    table: ObservationTable, levels: LevelColumns, covariates: Sequence[str] = ()
+) -> ObservationTable:
     """Return a table whose rows are groups, for one whose rows are members.
+
+    Parameters
+    ----------
+    covariates : sequence of str
+        Names of the covariates. Where the labels of a level are covariates, it is known that equal
+        ones have something in common.
 
     Raises
     ------
@@ -111,6 +119,7 @@ def grouped(table: ObservationTable, levels: LevelColumns) -> ObservationTable:
                 "but all observations of a group have one"
             )
         scale = scale[first]
+    told = _equal_labels(table.labels, levels, covariates)
     ids = np.full((len(names), members), "", dtype=object)
     ids[group, place] = [", ".join(each) for each in table.labels]
     shifts = None if table.time_shifts is None else side_by_side(table.time_shifts)
@@ -127,7 +136,34 @@ def grouped(table: ObservationTable, levels: LevelColumns) -> ObservationTable:
         labels=None,
         tree=tree,
         member_ids=ids.astype(np.str_),
+        equal_labels=told,
     )
+
+
+def _equal_labels(labels: np.ndarray, levels: LevelColumns, covariates: Sequence[str]) -> str:
+    """Return how labels (n, L) count that come up in most groups of the level around; or ""."""
+    for k, level in enumerate(levels.names):
+        around = levels.around(k)
+        if not around or any(name.startswith(f"{level}_") for name in covariates):
+            continue
+        outer = levels.names[k - 1]
+        nodes = np.unique(labels[:, [*around, k]], axis=0)
+        count = len(np.unique(nodes[:, :-1], axis=0))
+        own, times = np.unique(nodes[:, -1], return_counts=True)
+        common = own[times > count / 2]
+        if count == 1 or len(common) <= len(own) / 2:
+            continue
+        label = next((each for each in common if each.isidentifier()), common[0])
+        remedy = (
+            f"state 'law.crossed: [{outer}, {level}]' if {level} {label} is the same unit in all"
+            if len(own) >= _FEWEST_GROUPS and level not in levels.crossed
+            else f"a covariate such as {level}_{label} has the same effect in all"
+        )
+        return (
+            f"equal labels of '{level}' count as different units: {label} is in "
+            f"{times[own == label][0]} of {count} groups of '{outer}'; {remedy}"
+        )
+    return ""
 
 
 def _check_levels(tree: MemberTree, at: np.ndarray, levels: LevelColumns) -> None:

@@ -64,6 +64,9 @@ class ObservationTable:
         The members of a row, if a row is a group.
     member_ids : ndarray of str, shape (n, M), optional
         Their names, "" for members that a group lacks.
+    equal_labels : str
+        How equal labels of several groups count, in words, where most labels come up in most
+        groups.
     """
 
     values: np.ndarray
@@ -82,6 +85,7 @@ class ObservationTable:
     labels: np.ndarray | None = None
     tree: MemberTree | None = None
     member_ids: np.ndarray | None = None
+    equal_labels: str = ""
 
     def pooled(self) -> ObservationTable:
         """Return the replicates as rows of their own, without those that lack."""

@@ -35,7 +35,7 @@ def described(study: Study) -> list[tuple[str, str]]:
         ("Unknowns of the law", _unknowns(study.law)),
         ("Noise", _sentence("Noise", study.noise)),
         ("Unknowns of the noise", _unknowns(study.noise)),
-        ("Observations", _observations(study.observations)),
+        ("Observations", _observations(study.observations) + _levels(study.law)),
     ]
 
 
@@ -82,6 +82,18 @@ def _observations(section: SyntheticObservations | FileObservations) -> str:
         f"more to test on. Truth of the law: {_listed(truth['law'])}; of the noise: "
         f"{_listed(truth['noise'])}."
     )
+
+
+def _levels(law: LawSection) -> str:
+    """Return how the labels of levels count, in a sentence."""
+    columns = law.level_columns()
+    told = []
+    for k, level in enumerate(columns.names):
+        if around := columns.around(k):
+            told.append(f"of *{level}* within *{columns.names[around[-1]]}*")
+    if columns.crossed:
+        told.append("of " + " and ".join(f"*{name}*" for name in columns.crossed) + " crosswise")
+    return f" Labels count {', '.join(told)}." if told else ""
 
 
 def _with_units(parameter: Parameter) -> str:

@@ -59,7 +59,7 @@ def import_observations(
     design, covariates = forward.design_names(), covariate_names(law, noise)
     levels = law.level_columns()
     table = read_fitting(observations, description, design, covariates, given, levels=levels)
-    for told in filter(None, (described_rounding(table), told_limits(table))):
+    for told in filter(None, (described_rounding(table), told_limits(table), table.equal_labels)):
         print(told)
     learned, tested, folds = learned_and_tested(
         len(table.values), observations.heldout_fraction, seed
@@ -69,7 +69,10 @@ def import_observations(
     what = "systems" if table.tree is None else f"groups of up to {table.tree.members} members"
     print(f"{len(learned)} {what}" + ("" if folds != 1 else f", {len(tested)} more held out"))
     dataset = _dataset(table, rows, len(tested), forward, law, noise, observations, seed)
-    return without_systems(dataset.assign_attrs(folds=folds), observations.without)[0]
+    dataset = dataset.assign_attrs(folds=folds)
+    if table.equal_labels:
+        dataset = dataset.assign_attrs(equal_labels=table.equal_labels)
+    return without_systems(dataset, observations.without)[0]
 
 
 def observations_of_file(
@@ -101,7 +104,7 @@ def observations_of_file(
     names = forward.design_names(), covariate_names(law, noise)
     levels = law.level_columns()
     table = read_fitting(section, forward.observed(seed), *names, whole=False, levels=levels)
-    for told in filter(None, (described_rounding(table), told_limits(table))):
+    for told in filter(None, (described_rounding(table), told_limits(table), table.equal_labels)):
         print(told)
     rows = np.arange(len(table.values))
     return _dataset(table, rows, 0, forward, law, noise, section, seed)
