@@ -69,12 +69,6 @@ def level_problems(law: LawSection, sections: Sections) -> Iterator[ConfigProble
             "noise that depends on covariates is one scale of a whole group, and members have "
             "covariates of their own; leave it out, or leave out 'law.levels'.",
         )
-    if sections.forward is not None and not sections.forward.may_be_exact:
-        yield ConfigProblem(
-            ("law", "levels"),
-            "groups are not fitted through a surrogate, whose error is measured for independent "
-            "systems; pass popinv.fit a function of tensors of torch, which needs none.",
-        )
     yield from _not_for_groups(sections)
 
 
