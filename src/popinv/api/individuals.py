@@ -20,6 +20,7 @@ from popinv.inference.result import estimate_of
 from popinv.methods.posterior.method import Posterior
 from popinv.methods.posterior.study import sampled, told_quantities
 from popinv.methods.posterior.use import draw_systems, drawn_population
+from popinv.population.synthetic_observed import true_parameters
 from popinv.store.variables import variable
 
 if TYPE_CHECKING:
@@ -94,6 +95,5 @@ def _truth(result: Result) -> np.ndarray | None:
     """Return the true parameters of the systems of a synthetic study."""
     if "truth" not in result.artefacts:
         return None
-    count, d_z = result.observations.sizes["system"], result.law.d_z
-    # The design follows the parameters.
-    return np.asarray(result.artefacts["truth"]["z"].values[:count, :d_z])
+    count, truth = result.observations.sizes["system"], result.artefacts["truth"]
+    return true_parameters(truth, _problem(result).law, count)

@@ -36,6 +36,7 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.problem import Problem
+from popinv.inference.settings import FEWEST_GROUPS
 from popinv.judgement.answer import SurrogateTreatment
 from popinv.optimisation.bounded import bounded_step
 from popinv.population.known import inputs
@@ -54,8 +55,6 @@ _LONGEST = 1.0
 # Largest correction, in natural sizes of a change. A larger error of the estimate, as when two
 # parameters trade off, does not justify a larger correction.
 _FURTHEST = 20.0
-# Fewer whole groups do not tell the effect of the surrogate's error.
-FEWEST_GROUPS = 8
 
 
 @dataclass(frozen=True)

@@ -65,24 +65,25 @@ def replicate_study(
     """
     simulator = surrogate_of(surrogate)
     problem = descent_problem(model, observations, simulator, seed, "evidence").at_all_places
-    fresh = FreshSolves.of_last_round(check).with_conditions_of(problem)
-    solver = None
+    fresh, solver = FreshSolves.of_last_round(check), None
     if through == "solver":
         solver = SolverSimulator(model.forward.model(seed))
     else:
         # Data from the surrogate contain none of its error, so there is nothing to correct.
         fresh = replace(fresh, y=simulator.predict(fresh.z))
+    fresh = fresh.with_conditions_of(problem)
 
     def replicated(number: int) -> xr.Dataset:
         stage = f"replication_{number}"
         true = _truth(problem, number, truth, population)
         alpha = true.p[: problem.d_alpha]
         z = parameters(problem.law, alpha, seed, stage, len(problem.data), problem.known)
+        inputs = problem.inputs_apart(z)
         if solver is None:
-            clean = simulator.predict(z)
+            clean = simulator.predict(inputs)
         else:
-            clean = solver.model.solve(z, stage).observations
-        replica = true.observed(problem, clean, stage)
+            clean = solver.model.solve(inputs, stage).observations
+        replica = true.observed(problem, clean.reshape(len(z), -1), stage)
         answer = estimate_population(
             replica,
             estimator,
@@ -119,7 +120,7 @@ class _Truth:
     def observed(self, problem: Problem, clean: np.ndarray, stage: str) -> Problem:
         """Return the problem with new observations from noise-free observations (N, d).
 
-        Systems whose solve failed (NaN rows) are left out. Row n of the noise depends on
+        Systems whose solve failed (NaN) are left out, and so are groups with such a member. Row n of the noise depends on
         (seed, stage, n) alone.
         """
         signal, every = torch.from_numpy(problem.replicated(clean)), np.arange(len(clean))

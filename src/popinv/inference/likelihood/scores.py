@@ -21,7 +21,8 @@ from popinv.inference.likelihood.model_moments import (
 )
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
-from popinv.inference.surrogate_bias import FEWEST_GROUPS, FreshSolves, ScoreDifference, Scores
+from popinv.inference.settings import FEWEST_GROUPS
+from popinv.inference.surrogate_bias import FreshSolves, ScoreDifference, Scores
 
 if TYPE_CHECKING:
     from popinv.inference.distance_influence import DistanceInfluence

@@ -221,6 +221,8 @@ def sampled(
         group, member = np.nonzero(problem.present_members)
         posteriors = members_apart(posteriors, group, member, problem.members)
         surprise = surprise[group]
+        if truth is not None:
+            truth = truth.reshape(len(truth), problem.members, -1)[group, member]
         ids = np.array(member_labels(observations)).reshape(-1, problem.members)[group, member]
     result = posterior_dataset(posteriors, told, asked.kept_draws, truth)
     result["surprise_p_value"] = variable(

@@ -38,6 +38,7 @@ from popinv.methods.posterior.study import (
     varying,
 )
 from popinv.population.synthetic import parameters
+from popinv.population.synthetic_observed import true_parameters
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
@@ -58,8 +59,7 @@ def use(study: StudyInput) -> Outcome:
         invariants = Densities.at(problem, p).invariants(problem, p)
     count, truth = len(problem.data), None
     if "truth" in stores:
-        # The design follows the parameters.
-        truth = stores["truth"]["z"].values[:count, : problem.law.d_z]
+        truth = true_parameters(stores["truth"], problem.law, count)
     told = told_quantities(study.forward, study.law)
     result, posteriors = sampled(problem, answer, observations, asked, told, truth)
     surprise = result["surprise_p_value"].values
@@ -70,7 +70,7 @@ def use(study: StudyInput) -> Outcome:
         **coverage_metrics(result, population, asked.effective),
         "law_and_noise": asked.law_and_noise,
         "surprising_systems": int((surprise < SURPRISING).sum()),
-        "surprising_systems_expected": SURPRISING * count,
+        "surprising_systems_expected": SURPRISING * len(surprise),
         "surrogate_calls": posteriors.evaluations,
     }
     metrics["statement"] = statement(metrics)
