@@ -18,9 +18,8 @@ from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.methods.posterior.method import Posterior
-from popinv.methods.posterior.study import sampled, told_quantities
+from popinv.methods.posterior.study import reported_truth, sampled, told_quantities
 from popinv.methods.posterior.use import draw_systems, drawn_population
-from popinv.population.synthetic_observed import true_parameters
 from popinv.store.variables import variable
 
 if TYPE_CHECKING:
@@ -95,5 +94,4 @@ def _truth(result: Result) -> np.ndarray | None:
     """Return the true parameters of the systems of a synthetic study."""
     if "truth" not in result.artefacts:
         return None
-    count, truth = result.observations.sizes["system"], result.artefacts["truth"]
-    return true_parameters(truth, _problem(result).law, count)
+    return reported_truth(_problem(result), result.artefacts["truth"])

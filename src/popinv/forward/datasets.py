@@ -13,7 +13,6 @@ from popinv.forward.checks import check_solutions
 from popinv.sections.tables import is_number
 from popinv.store.variables import variable
 
-
 ORIGIN = {
     "system": "observed system that the sample stands for",
     "member": "place of the sample among the members of this system, a group",

@@ -195,8 +195,13 @@ class FreshSolves:
         z, y = (np.full((*shape, each.shape[1]), np.nan) for each in (self.z, self.y))
         z[:] = self.z[kept[first]][:, None]
         z[row, place], y[row, place] = self.z[kept], self.y[kept]
-        z, y = members_together(z, problem.d_z), y.reshape(len(y), -1)
-        return replace(self, z=z, y=y, systems=self.systems[kept[first]], members=None)
+        return replace(
+            self,
+            z=members_together(z, problem.d_z),
+            y=y.reshape(len(y), -1),
+            systems=self.systems[kept[first]],
+            members=None,
+        )
 
     def of_problem(self, problem: Problem) -> FreshSolves:
         """Return the solves of whole groups, or at the places of the systems if these differ."""
@@ -547,8 +552,8 @@ def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
     """Return G(z) - S(z) of the solves of the last round of a record, shape (K, d_y).
 
     The residuals are at all places. For groups, each row has those of as many members, which stand
-    one after the other in the record and so mostly belong to one group. None if there are no solves, or if the problem has the forward
-    model itself.
+    one after the other in the record and so mostly belong to one group. None if there are no
+    solves, or if the problem has the forward model itself.
     """
     problem = problem.at_all_places
     if is_exact(problem.simulate):

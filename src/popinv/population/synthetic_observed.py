@@ -202,8 +202,11 @@ def synthetic_known(
     }
     centres = np.array([values[name].mean() for name in covariates])
     found = KnownColumns.of_values(values, design, covariates, centres, every)
-    side_by_side = (each.reshape(count, -1) for each in (found.design, found.covariates))
-    return KnownColumns(*side_by_side, centres) if every > count else found
+    if every == count:
+        return found
+    return KnownColumns(
+        found.design.reshape(count, -1), found.covariates.reshape(count, -1), centres
+    )
 
 
 def _covariates(model: Model, observations: SyntheticObservations) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.methods.posterior.density import Densities
 from popinv.methods.posterior.study import (
     coverage_metrics,
+    reported_truth,
     sampled,
     statement,
     systems_table,
@@ -38,7 +39,6 @@ from popinv.methods.posterior.study import (
     varying,
 )
 from popinv.population.synthetic import parameters
-from popinv.population.synthetic_observed import true_parameters
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
 
@@ -57,9 +57,9 @@ def use(study: StudyInput) -> Outcome:
     p = estimate_of(answer)
     with fixed_threads():
         invariants = Densities.at(problem, p).invariants(problem, p)
-    count, truth = len(problem.data), None
+    truth = None
     if "truth" in stores:
-        truth = true_parameters(stores["truth"], problem.law, count)
+        truth = reported_truth(problem, stores["truth"])
     told = told_quantities(study.forward, study.law)
     result, posteriors = sampled(problem, answer, observations, asked, told, truth)
     surprise = result["surprise_p_value"].values

@@ -9,6 +9,7 @@ import xarray as xr
 
 from popinv.forward.datasets import proposals
 from popinv.population.known import Known
+from popinv.population.laws.levels import LevelLaw
 from popinv.population.laws.section import law_values
 from popinv.population.members import members_apart
 from popinv.population.synthetic import parameters
@@ -50,10 +51,11 @@ def draw_population(
     """
     alpha = law_values(law, law.start, forward)
     design, covariates = forward.design_names(), law.covariate_names()
-    columns, drawn, of_one = None, law.law(forward), law.law(forward)
+    of_one = drawn = law.law(forward)
     tree = None if observations is None else observations.tree(law.level_names())
-    if tree is not None:
+    if tree is not None and isinstance(of_one, LevelLaw):
         drawn, samples = of_one.of_groups(tree), samples // tree.members
+    columns = None
     if observations is not None:
         columns = synthetic_known(observations, design, covariates, seed, samples)
     known = None if columns is None else Known.of_arrays(columns.design, columns.covariates)

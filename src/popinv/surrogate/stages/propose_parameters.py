@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.population.laws.section import LawSection
 
+
 def propose_parameters(
     forward: ForwardSection,
     law: LawSection,
