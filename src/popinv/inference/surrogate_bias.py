@@ -198,7 +198,7 @@ class FreshSolves:
         return replace(
             self,
             z=members_together(z, problem.d_z),
-            y=y.reshape(len(y), -1),
+            y=y.reshape(len(y), y.shape[1] * y.shape[2]),
             systems=self.systems[kept[first]],
             members=None,
         )
@@ -225,11 +225,12 @@ class FreshSolves:
         """
         problem = compared.problem
         fresh = self.of_problem(problem)
+        if problem.members > 1:
+            _check_groups(len(fresh.z), problem.members)
         with torch.no_grad():
             through = problem.simulate(torch.from_numpy(fresh.z)).numpy()
         solved, systems = problem.replicated(fresh.y), fresh.systems
         if problem.members > 1:
-            _check_groups(len(solved), problem.members)
             # A member without a solve is observed through the surrogate both times.
             solved = np.where(np.isnan(solved), through, solved)
         if fresh.conditions is not None:

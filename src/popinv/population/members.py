@@ -108,7 +108,11 @@ def members_apart(z: torch.Tensor, members: int, d_z: int) -> torch.Tensor:
 
 def members_together(z: np.ndarray, d_z: int) -> np.ndarray:
     """Return the inputs of groups (n, inputs), for those of their members (n, M, d_z + k)."""
-    return np.concatenate([each.reshape(len(z), -1) for each in (z[..., :d_z], z[..., d_z:])], 1)
+    count, members, inputs = z.shape
+    parameters, design = z[..., :d_z], z[..., d_z:]
+    sides = members * d_z, members * (inputs - d_z)
+    both = zip((parameters, design), sides, strict=True)
+    return np.concatenate([each.reshape(count, width) for each, width in both], axis=1)
 
 
 def member_simulator(simulate: Simulate, members: int, d_z: int) -> Simulate:
