@@ -251,21 +251,6 @@ def test_levels_that_are_the_same_units_are_refused():
         )
 
 
-def test_functions_that_need_a_surrogate_are_refused():
-    def arrays(z: np.ndarray, times: Any) -> np.ndarray:
-        return z[:, :1] + z[:, 1:] * np.asarray(times)
-
-    law, keys, _, _ = CASES["Oats"]
-    with pytest.raises(ConfigError, match="torch"):
-        popinv.fit(
-            pd.read_csv(DATA / "Oats.csv"),
-            arrays,
-            law={"kind": "normal", **law},
-            noise="isotropic",
-            **keys,
-        )
-
-
 @pytest.fixture(scope="module")
 def oats():
     """Return a fit of Oats without two plots, so that a group lacks a member."""

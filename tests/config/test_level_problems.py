@@ -29,28 +29,44 @@ STUDY: dict[str, Any] = {
     },
 }
 TRUTH = {"law": STUDY["law"]["start"], "noise": {"standard_deviation": 0.1}}
+SYNTHETIC = {"members": {"specimen": 4}, "truth": TRUTH}
 
 
 @pytest.mark.parametrize(
     ("changes", "place", "message"),
     [
-        ({}, ("law", "levels"), "not fitted through a surrogate"),
         (
             {"observations": {"file": "data.csv"}},
             ("observations", "layout"),
             "name the levels batch, specimen",
         ),
+        ({"observations": {"truth": TRUTH}}, ("observations", "members"), "missing: specimen"),
         (
-            {"observations": {"truth": TRUTH}},
-            ("law", "levels"),
-            "a synthetic population has no groups",
+            {"noise": {"kind": "isotropic", "errors": {"covariates": ["age"]}}},
+            ("noise", "errors", "covariates"),
+            "one scale of a whole group",
         ),
-        ({"downstream": {"withdrawal": {}}}, ("downstream", "withdrawal"), "with 'levels'"),
+        (
+            {"observations": SYNTHETIC, "assessment": {"surrogate_check": 31}},
+            ("assessment", "surrogate_check"),
+            "set it to 32 or more",
+        ),
+        ({"downstream": {"groups": {}}}, ("downstream", "groups"), "the members of two groups"),
+        ({"downstream": {"federated": {}}}, ("downstream", "federated"), "share effects"),
+        ({"downstream": {"certificate": {}}}, ("downstream", "certificate"), "share effects"),
+        ({"downstream": {"influence": {}}}, ("downstream", "influence"), "share effects"),
     ],
 )
 def test_what_does_not_take_groups_is_refused(changes, place, message):
     problems = list(study_problems({**STUDY, **changes}))
     assert any(each.path == place and message in each.text for each in problems), problems
+
+
+@pytest.mark.parametrize("observations", [STUDY["observations"], SYNTHETIC])
+def test_a_surrogate_and_the_methods_of_single_systems_take_groups(observations):
+    uses = {"posterior": {}, "withdrawal": {}, "restarts": {}}
+    study = {**STUDY, "observations": observations, "downstream": uses}
+    assert not list(study_problems(study))
 
 
 def test_a_study_without_levels_has_none_of_these_problems():

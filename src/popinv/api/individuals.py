@@ -18,7 +18,7 @@ from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.methods.posterior.method import Posterior
-from popinv.methods.posterior.study import sampled, told_quantities
+from popinv.methods.posterior.study import reported_truth, sampled, told_quantities
 from popinv.methods.posterior.use import draw_systems, drawn_population
 from popinv.store.variables import variable
 
@@ -94,6 +94,4 @@ def _truth(result: Result) -> np.ndarray | None:
     """Return the true parameters of the systems of a synthetic study."""
     if "truth" not in result.artefacts:
         return None
-    count, d_z = result.observations.sizes["system"], result.law.d_z
-    # The design follows the parameters.
-    return np.asarray(result.artefacts["truth"]["z"].values[:count, :d_z])
+    return reported_truth(_problem(result), result.artefacts["truth"])

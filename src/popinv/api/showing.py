@@ -66,10 +66,7 @@ def _heading(result: Result) -> str:
             "\nWith priors: the estimates are the posterior mode, and the intervals posterior "
             "intervals."
         )
-    return (
-        f"{name}{sizes.systems} systems with {sizes.observations_each} observations each. "
-        f"Estimator: {estimator}, through {through}.{value}"
-    )
+    return f"{name}{sizes.in_words}. Estimator: {estimator}, through {through}.{value}"
 
 
 def _table(result: Result) -> tuple[pd.DataFrame, str]:

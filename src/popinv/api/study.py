@@ -138,12 +138,6 @@ def study_of(wanted: Wanted, data: GivenData) -> tuple[Study, xr.Dataset]:
         own = checked.forward
         z = _few_inputs(checked, seen, wanted.seed)
         exact = differentiable(own, z)
-        if checked.law.level_names() and not exact:
-            raise ConfigError(
-                "law.levels: groups are not fitted through a surrogate, whose error is measured "
-                "for independent systems; write the simulator as a function of tensors of torch, "
-                "which needs none"
-            )
         kept = own.having(cast(Function, simulator), differentiated=exact)
         checked = checked.model_copy(update={"forward": kept})
     return checked, seen

@@ -36,16 +36,23 @@ def too_few_systems(study: Study, table: ObservationTable | None) -> list[str]:
         systems, observations = len(table.values), int(np.isfinite(table.values).sum())
     elif study.is_synthetic():
         systems = int(getattr(study.observations, "count", 0))
-        observations = systems * study.forward.observation_count()
+        members = study.synthetic().members_of_group
+        observations = systems * members * study.forward.observation_count()
     else:
         return []
+    what = "groups" if study.law.level_names() else "systems"
     return advice(
-        systems, observations, len(law.names), int(np.sum(law.correlations)), len(noise.names)
+        systems, observations, len(law.names), int(np.sum(law.correlations)), len(noise.names), what
     )
 
 
 def advice(
-    systems: int, observations: int, of_law: int, correlations: int, of_noise: int
+    systems: int,
+    observations: int,
+    of_law: int,
+    correlations: int,
+    of_noise: int,
+    what: str = "systems",
 ) -> list[str]:
     """Return a line for each way in which systems or observations are too few.
 
@@ -55,6 +62,8 @@ def advice(
         Number of systems, and of observations of all of them together.
     of_law, correlations, of_noise : int
         Number of parameters of the law, of the correlations among them, and of the noise.
+    what : str
+        What the systems are.
     """
     lines = []
     wanted = _SYSTEMS_EACH * of_law
@@ -62,7 +71,7 @@ def advice(
         best = f"{100 / math.sqrt(2 * max(systems - 1, 1)):.0f} % for standard deviations"
         remedy = (
             "give parameters a known value (law.fixed) or one value for all systems "
-            "(standard_deviation: 0), or observe more systems"
+            f"(standard_deviation: 0), or observe more {what}"
         )
         if correlations:
             best += f" and {1 / math.sqrt(max(systems - 1, 1)):.2f} for correlations"
@@ -71,7 +80,7 @@ def advice(
                 which = f"some of the {correlations} correlations"
             remedy = f"leave out {which}, {remedy}"
         lines.append(
-            f"{systems} systems are few for a law of {of_law} parameters, which needs about "
+            f"{systems} {what} are few for a law of {of_law} parameters, which needs about "
             f"{wanted} ({_SYSTEMS_EACH} for each). Expect standard errors of at least {best}. To "
             f"reduce them, {remedy}"
         )

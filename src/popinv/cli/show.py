@@ -229,7 +229,7 @@ def _compared(paths: Sequence[Path]) -> list[str]:
 
 def _study(path: Path, answer: StudyAnswer) -> str:
     name, sizes = path.resolve().parent.name, answer.sizes
-    heading = f"{name}: {sizes.systems} systems with {sizes.observations_each} observations each"
+    heading = f"{name}: {sizes.in_words}"
     parameters = aligned(_parameters(answer))
     judged = [*_judged(path, answer), *uses_lines(path.parent)]
     return "\n".join([heading, "-" * len(heading), *parameters, "", *judged])

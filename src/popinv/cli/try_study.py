@@ -29,6 +29,7 @@ from popinv.forward.python.section import PythonFunction
 from popinv.inference.polish import pseudo_likelihood_solves
 from popinv.inference.settings import PolishSettings
 from popinv.observation_files.heldout import learned_and_tested
+from popinv.observation_files.known_columns import KnownColumns
 from popinv.observation_files.table import ObservationTable, described_equals
 from popinv.population.known import Known
 from popinv.population.laws.section import law_spread, law_values
@@ -119,8 +120,8 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
     if isinstance(study.observations, FileObservations) and table is not None:
         observed = len(table.values)
         lines.append(
-            f"those of the {len(table.values)} systems in {study.observations.file} lie between "
-            + _range(table.values)
+            f"those of the {len(table.values)} {_called(study)} in {study.observations.file} lie "
+            "between " + _range(table.values)
         )
         lines += [line for line in [described_equals(table), table.equal_labels] if line]
         lines += rounded_in_time(study, table, solutions.observations[good])
@@ -148,16 +149,30 @@ def _known(study: Study, seed: int, table: ObservationTable | None, systems: int
         if table is None or table.known is None:
             return None
         count, share = len(table.values), observed.heldout_fraction
-        known = table.known.of(learned_and_tested(count, share, seed)[0])
+        learned = learned_and_tested(count, share, seed)[0]
+        known, seen = table.known.of(learned), np.isfinite(table.values[learned])
+        members = table.tree.members if table.tree else 1
     else:
         count = observed.count + observed.heldout
         names = covariate_names(study.law, study.noise)
         made = synthetic_known(observed, study.forward.design_names(), names, seed, count)
         if made is None:
             return None
-        known = made.of(np.arange(observed.count))
+        known, members = made.of(np.arange(observed.count)), observed.members_of_group
+        seen = np.ones((observed.count, members), dtype=bool)
+    if members > 1:
+        # One member after the other, without those that a group lacks.
+        present = seen.reshape(len(seen) * members, -1).any(axis=1)
+        design, covariates = (
+            each.reshape(len(present), -1)[present] for each in (known.design, known.covariates)
+        )
+        known = KnownColumns(design, covariates, known.centres)
     rows = generator(seed, "propose/0/systems").integers(len(known.design), size=systems)
     return Known.of_arrays(known.design[rows], known.covariates[rows])
+
+
+def _called(study: Study) -> str:
+    return "groups" if study.law.level_names() else "systems"
 
 
 def _fewer_solves(study: Study, calls: int, seconds: float) -> list[str]:

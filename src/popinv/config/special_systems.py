@@ -12,10 +12,12 @@ import numpy as np
 from popinv.config.observations import FileObservations, SyntheticObservations
 from popinv.config.study_sections import Sections
 from popinv.forward.section import ForwardSection
+from popinv.inference.settings import FEWEST_GROUPS
 from popinv.observation_files.limit_keys import ORDER, VARIABLES, LimitColumns, states_limits
 from popinv.population.laws.section import LawSection
 from popinv.population.model import covariate_names
-from popinv.sections.messages import ConfigProblem, name_problems
+from popinv.sections.base import MOST_ENTRIES
+from popinv.sections.messages import ConfigProblem, name_problems, shown
 
 # Kinds of noise without correlations.
 _INDEPENDENT = ("isotropic", "diagonal")
@@ -50,30 +52,20 @@ def replicate_problems(
 def level_problems(law: LawSection, sections: Sections) -> Iterator[ConfigProblem]:
     """Yield parts of a study that do not take groups, whose members share effects."""
     levels, observations = law.level_names(), sections.observations
-    if not levels:
-        return
     if isinstance(observations, SyntheticObservations):
-        yield ConfigProblem(
-            ("law", "levels"),
-            "a synthetic population has no groups; the levels are columns of a long table "
-            "('observations.layout: long').",
-        )
-    elif observations is not None and observations.layout != "long":
+        yield from _members(levels, observations, sections)
+    elif levels and observations is not None and observations.layout != "long":
         yield ConfigProblem(
             ("observations", "layout"),
             f"it must be 'long', as columns of a long table name the levels {', '.join(levels)}.",
         )
+    if not levels:
+        return
     if sections.noise and sections.noise.covariate_names():
         yield ConfigProblem(
             ("noise", "errors", "covariates"),
             "noise that depends on covariates is one scale of a whole group, and members have "
             "covariates of their own; leave it out, or leave out 'law.levels'.",
-        )
-    if sections.forward is not None and not sections.forward.may_be_exact:
-        yield ConfigProblem(
-            ("law", "levels"),
-            "groups are not fitted through a surrogate, whose error is measured for independent "
-            "systems; pass popinv.fit a function of tensors of torch, which needs none.",
         )
     yield from _not_for_groups(sections)
     if law.level_columns().crossed:
@@ -101,15 +93,45 @@ def _not_for_crossed(sections: Sections) -> Iterator[ConfigProblem]:
         )
 
 
+def _members(
+    levels: tuple[str, ...], observations: SyntheticObservations, sections: Sections
+) -> Iterator[ConfigProblem]:
+    """Yield what is wrong with the members of the groups of a synthetic population."""
+    at, inner = ("observations", "members"), levels[1:]
+    if not levels and observations.members:
+        text = f"got {shown(observations.members)}, but the law has no 'levels'; leave it out."
+        yield ConfigProblem(at, text)
+        return
+    wrong = list(name_problems(observations.members, inner, "the levels within the first"))
+    yield from (problem.under(*at) for problem in wrong)
+    for level, count in observations.members.items():
+        if count < 2:
+            text = "got 1, but its effect could not be told apart from that of the level around it."
+            yield ConfigProblem((*at, level), text)
+    forward, members = sections.forward, observations.members_of_group
+    if wrong or not inner or forward is None:
+        return
+    width = members * observations.replicates * forward.observation_count()
+    if width > MOST_ENTRIES:
+        text = f"a group has {width:,} observations, and at most {MOST_ENTRIES:,} are possible."
+        yield ConfigProblem(at, text)
+    checked = sections.assessment.surrogate_check if sections.assessment else None
+    network = sections.surrogate is not None and sections.surrogate.kind == "network"
+    if network and checked is not None and checked < FEWEST_GROUPS * members:
+        text = (
+            f"got {checked}, but the effect of the surrogate's error is measured on "
+            f"{FEWEST_GROUPS} whole groups of {members} members; set it to "
+            f"{FEWEST_GROUPS * members} or more."
+        )
+        yield ConfigProblem(("assessment", "surrogate_check"), text)
+
+
 def _not_for_groups(sections: Sections) -> Iterator[ConfigProblem]:
-    """Yield the requested methods, none of which takes groups."""
+    """Yield the requested methods that do not take groups."""
     for method, asked in sections.downstream or ():
-        if asked is not None:
-            yield ConfigProblem(
-                ("downstream", method),
-                "not for a law with 'levels', as it takes each system for independent of the "
-                "others; leave it out.",
-            )
+        if asked is not None and asked.levels:
+            text = f"not for a law with 'levels': {asked.levels}; leave it out."
+            yield ConfigProblem(("downstream", method), text)
 
 
 def error_problems(sections: Sections) -> Iterator[ConfigProblem]:

@@ -187,8 +187,12 @@ class Study(Section):
         return self.synthetic().truth.noise_model or self.noise
 
     def has_known(self) -> bool:
-        """Return whether a design or covariates are known of each system."""
-        return bool(self.forward.design() or self.law.covariate_names())
+        """Return whether solves stand for observed systems.
+
+        They do if design or covariates are known of each system, or if systems have members.
+        """
+        known = self.forward.design() or self.law.covariate_names() or self.law.level_names()
+        return bool(known)
 
     def known_distributions(self) -> SyntheticObservations | None:
         """Return the section that says how known quantities are spread, None without any."""

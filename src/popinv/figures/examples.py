@@ -52,7 +52,8 @@ def draw_examples(observations: xr.Dataset, truth: xr.Dataset | None = None) -> 
     observations : Dataset
         ``y`` (system, observation), NaN if an observation is missing.
     truth : Dataset, optional
-        ``y_clean`` (sample, observation), whose first rows belong to the rows of ``y``.
+        ``y_clean`` (sample, observation), whose first rows belong to the rows of ``y``. Of groups,
+        (sample, member, observation), whose first members are those of ``y``.
     """
     seen = seen_somewhere(observations)
     observations = observations.isel(observation=seen)
@@ -65,7 +66,10 @@ def draw_examples(observations: xr.Dataset, truth: xr.Dataset | None = None) -> 
         sides = np.subtract(above, below, dtype=int)[chosen]
     called = system_labels(observations)
     names = [called[row] for row in chosen]
-    clean = None if truth is None else truth["y_clean"].values[chosen][:, seen]
+    clean = None
+    if truth is not None:
+        every = truth["y_clean"].values[chosen]
+        clean = (every[:, 0] if every.ndim > 2 else every)[:, seen]
     title = f"{len(chosen)} of {len(data)} systems: "
     title += "observations" if clean is None else "noise-free solution and observations"
     # Observations and truth share the axis.

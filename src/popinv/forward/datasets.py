@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,18 @@ from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.forward.checks import check_solutions
 from popinv.sections.tables import is_number
 from popinv.store.variables import variable
+
+ORIGIN = {
+    "system": "observed system that the sample stands for",
+    "member": "place of the sample among the members of this system, a group",
+    "group": "number of the drawn group, -1 for a member that was drawn alone",
+}
+"""Where samples come from, if systems differ in what is known of them or have members."""
+
+
+def origin_of(dataset: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return what a Dataset of samples says of :data:`ORIGIN`, by name."""
+    return {name: dataset[name].values for name in ORIGIN if name in dataset}
 
 
 def parameter_coordinate(
@@ -129,17 +141,16 @@ def proposals(
     z: np.ndarray,
     parameters: Sequence[Parameter] | Sequence[str],
     source: str,
-    systems: np.ndarray | None = None,
+    origin: Mapping[str, np.ndarray] | None = None,
 ) -> xr.Dataset:
     """Return inputs to be solved: ``z`` (sample, parameter), the parameters and then the design.
 
-    ``system`` (sample,) holds the observed systems whose known quantities the samples take, where
-    ``systems`` are given.
+    The Dataset also has the variables of ``origin``, each of shape (sample,), see :data:`ORIGIN`.
     """
     return xr.Dataset(
         {
             "z": variable(("sample", "parameter"), z, "parameters of the forward model"),
-            **_of_systems(systems),
+            **_origin_variables(origin),
         },
         coords=parameter_coordinate(parameters, "parameter", "parameter of the forward model"),
         attrs={"source": source},
@@ -151,11 +162,11 @@ def solves(
     solutions: Solutions,
     parameters: Sequence[Parameter] | Sequence[str],
     observations: Observations,
-    systems: np.ndarray | None = None,
+    origin: Mapping[str, np.ndarray] | None = None,
 ) -> xr.Dataset:
     """Solved systems: ``z``, noise-free ``y`` and ``reason``, a code that is 0 for success.
 
-    ``system`` comes from the proposals, where they have it.
+    ``origin`` comes from the proposals, where they have it.
 
     Raises
     ------
@@ -173,7 +184,7 @@ def solves(
                 observations.units,
             ),
             "reason": reason_codes(solutions.reason),
-            **_of_systems(systems),
+            **_origin_variables(origin),
         },
         coords={
             **parameter_coordinate(parameters, "parameter", "parameter of the forward model"),
@@ -182,11 +193,11 @@ def solves(
     )
 
 
-def _of_systems(systems: np.ndarray | None) -> dict[str, xr.Variable]:
-    if systems is None:
-        return {}
-    name = "observed system whose known quantities the sample takes"
-    return {"system": variable("sample", np.asarray(systems, dtype=np.int64), name)}
+def _origin_variables(origin: Mapping[str, np.ndarray] | None) -> dict[str, xr.Variable]:
+    return {
+        name: variable("sample", np.asarray(values, dtype=np.int64), ORIGIN[name])
+        for name, values in (origin or {}).items()
+    }
 
 
 def reason_codes(reasons: np.ndarray) -> xr.Variable:

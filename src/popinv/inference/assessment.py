@@ -109,9 +109,10 @@ def assess(
     return StudyAnswer(
         sizes=ObservedSizes(
             len(problem.data),
-            int(problem.conditions.present.sum(axis=1).max()),
-            int(sizes.conditions.present.sum(axis=1).min()),
-            sizes.law.d_omega,
+            int(_counts(problem).max()),
+            int(_counts(sizes).min()),
+            sizes.law.d_omega if sizes.members == 1 else int(sizes.law.varying[: sizes.d_z].sum()),
+            sizes.members,
         ),
         choice=_choice(problem, population),
         estimates=tuple(recovered.estimates()),
@@ -289,6 +290,12 @@ class _Recovered:
         for row, estimator in enumerate(self.population["estimator"].values):
             if (value := finite(natural[row][i])) is not None:
                 yield EstimatorValue(str(estimator), value, finite(errors[row, i]))
+
+
+def _counts(problem: Problem) -> np.ndarray:
+    """Return the number of observations of each system, or of each observed member of a group."""
+    each = problem.conditions.present.reshape(len(problem.data), problem.members, -1).sum(axis=2)
+    return each.ravel() if problem.members == 1 else each[problem.present_members]
 
 
 def _natural(problem: Problem, p: np.ndarray) -> np.ndarray:

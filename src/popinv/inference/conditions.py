@@ -162,6 +162,19 @@ class Conditions:
         plain = Conditions.stated(self.present.shape)
         return replace(self, present=plain.present, fill=plain.fill, gaps=False)
 
+    def lacking(self, entries: np.ndarray, fill: np.ndarray) -> Conditions:
+        """Return the conditions of the same systems without some entries.
+
+        Parameters
+        ----------
+        entries : ndarray of bool, shape (N, d_y)
+            The entries that are missing too.
+        fill : ndarray of shape (d_y,)
+            The fixed value of missing entries, if none was missing before.
+        """
+        own = self.fill if self.gaps else fill
+        return replace(self, present=self.present & ~entries, fill=own, gaps=True)
+
     @property
     def mean_square_scale(self) -> float:
         """Mean of s^2 over the systems: the population's noise covariance is this times Gamma."""

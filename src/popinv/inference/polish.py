@@ -95,22 +95,24 @@ class Polished:
         )
 
 
-def pseudo_likelihood_solves(systems: int, d_alpha: int) -> float:
+def pseudo_likelihood_solves(systems: int, d_alpha: int, members: int = 1) -> float:
     """Return the approximate number of solves that the pseudo-likelihood needs."""
-    return _PSEUDO_EVALUATIONS * draws_for(systems) * (1 + 2 * d_alpha)
+    return _PSEUDO_EVALUATIONS * draws_for(systems) * members * (1 + 2 * d_alpha)
 
 
 def likelihood_solves(problem: Problem, draws: int) -> float:
     """Return the approximate number of solves that the marginal likelihood needs."""
     n, n_p = problem.count, int(problem.free.sum())
     evaluations = _MARGINAL_EVALUATIONS + 2 * n_p * min(1.0, _CURVATURE_SYSTEMS / n)
-    to_modes = _MODE_STEPS * (2 + _TANGENT * problem.law.d_omega)
-    return n * (_WITH_ADJOINT * draws * evaluations + to_modes)
+    # The derivatives of a member are in its own parameters.
+    along = min(problem.law.d_omega, problem.d_z) if problem.members > 1 else problem.law.d_omega
+    to_modes = _MODE_STEPS * (2 + _TANGENT * along)
+    return n * problem.members * (_WITH_ADJOINT * draws * evaluations + to_modes)
 
 
 def may_solve(problem: Problem, settings: PolishSettings, seconds_per_solve: float) -> bool:
     """Return whether either estimator may go through the solver."""
-    first = pseudo_likelihood_solves(problem.count, problem.d_alpha)
+    first = pseudo_likelihood_solves(problem.count, problem.d_alpha, problem.members)
     fewest = min(first, likelihood_solves(problem, settings.draws))
     return seconds_per_solve * fewest <= settings.solver_seconds
 
@@ -208,7 +210,7 @@ class _Path:
         scores = pseudo_scores(every, first.p)
         best = corrected(every, first, scores, fresh, _FRESH, _PSEUDO_PAIRS)
         shift = _shift(problem, best)
-        solves = pseudo_likelihood_solves(problem.count, problem.d_alpha)
+        solves = pseudo_likelihood_solves(problem.count, problem.d_alpha, problem.members)
         solved = self.solved(solves, with_derivatives=False)
         if solved is not None:
             near = best.passes and _pushed(first, best.p) < _SMALL_PUSH
@@ -340,7 +342,7 @@ def _shift(problem: Problem, estimate: Estimate) -> np.ndarray:
     """Return the effect, or possible effect, of the surrogate's error on an estimate, (n_p,)."""
     if estimate.correction is None or estimate.correction_covariance is None:
         return np.zeros_like(estimate.p)
-    if isinstance(problem.at_all_places.simulate, UncertainSurrogate):
+    if isinstance(problem.surrogate, UncertainSurrogate):
         return np.sqrt(np.diag(estimate.correction_covariance))
     return -estimate.correction
 

@@ -101,7 +101,7 @@ def predictive(
     reason : str
         The reason if the integrals are known to be unreliable.
     """
-    simulated = problem if solver is None else replace(problem, simulate=solver)
+    simulated = problem if solver is None else problem.through(solver)
     n = len(tested)
     score, error, share, normal = (np.full(n, np.nan) for _ in range(4))
     with nullcontext() if solver is None else solver.session():

@@ -15,7 +15,12 @@ from popinv.inference.settings import DescentSettings
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
 from popinv.population.laws.levels import LevelLaw
-from popinv.population.members import member_simulator
+from popinv.population.members import (
+    member_simulator,
+    members_apart,
+    of_one_member,
+    of_replicates,
+)
 from popinv.population.noise.base import NoiseModel
 from popinv.population.places import simulator_at_places
 from popinv.population.priors.prior import Prior, StatedPrior
@@ -204,6 +209,23 @@ class Problem:
         present = self.conditions.present.reshape(len(self.data), self.members, -1)
         return np.asarray(present.any(axis=2))
 
+    @property
+    def surrogate(self) -> Simulate:
+        """The simulator of one member and all places; of all replicates, if there are no groups."""
+        simulate = self.at_all_places.simulate
+        return simulate if self.members == 1 else of_one_member(simulate)
+
+    def inputs_apart(self, z: np.ndarray) -> np.ndarray:
+        """Return the inputs (m M, d + k) of each member, for those of groups (m, inputs)."""
+        if self.members == 1:
+            return z
+        return members_apart(torch.from_numpy(z), self.members, self.d_z).numpy()
+
+    @property
+    def d_z(self) -> int:
+        """Number of parameters of one member."""
+        return self.law.d_z // self.members
+
     def of_one_member(self, z: np.ndarray) -> np.ndarray:
         """Return the parameters (m, d) of one member of each row (m, M d) of systems in turns.
 
@@ -342,14 +364,17 @@ class Problem:
             simulate=member_simulator(
                 replicated_simulator(own, self.replicates // self.members),
                 self.members,
-                self.law.d_z // self.members,
+                self.d_z,
             ),
             union=None if self.union is None else self.union.through(simulator),
         )
 
     def replicated(self, clean: np.ndarray) -> np.ndarray:
-        """Return noise-free observations of one replicate (n, d) for all replicates, (n, R d)."""
-        return clean if self.replicates == 1 else np.tile(clean, (1, self.replicates))
+        """Return noise-free observations of one replicate (n, d) for all replicates, (n, R d).
+
+        Groups have noise-free observations (n, M d) of one replicate of each member.
+        """
+        return of_replicates(clean, self.replicates, self.members)
 
     def of_systems(self, systems: np.ndarray) -> Problem:
         """Return the problem with some of its rows alone; they may come up several times."""

@@ -22,6 +22,9 @@ _MOST_WHOLE, _BATCH = 20_000, 10_000
 # Fewer systems need fewer simulated systems: this many for each, or at least this number.
 _FEW, _SAMPLES_OF_FEW, _FEWEST_SAMPLES = 250, 8, 400
 
+FEWEST_GROUPS = 8
+"""Number of whole groups whose fresh solves tell the effect of the surrogate's error."""
+
 Estimator = Literal["auto", "distance", "pseudo_likelihood", "likelihood"]
 
 

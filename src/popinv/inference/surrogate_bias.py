@@ -30,14 +30,17 @@ import numpy as np
 import torch
 import xarray as xr
 
-from popinv.errors import DivergenceError
+from popinv.errors import DataError, DivergenceError
+from popinv.forward.datasets import origin_of
 from popinv.inference.conditions import Conditions
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.problem import Problem
+from popinv.inference.settings import FEWEST_GROUPS
 from popinv.judgement.answer import SurrogateTreatment
 from popinv.optimisation.bounded import bounded_step
 from popinv.population.known import inputs
+from popinv.population.members import members_together
 from popinv.population.places import at_places
 from popinv.seeds import generator, standard_normal_rows
 from popinv.surrogate.simulator import UncertainSurrogate, is_exact
@@ -140,37 +143,70 @@ class FreshSolves:
         Parameters, then the design.
     y : ndarray of shape (K, d_y)
     systems : ndarray of int, shape (K,), optional
-        The observed systems whose known quantities the draws took; None if there are none.
+        The observed systems that the draws stand for; None if all are alike.
     conditions : Conditions, optional
         The conditions of these systems, if the problem's systems have different ones.
+    members : ndarray of int, shape (2, K), optional
+        The number of the drawn group of each draw (-1: drawn alone) and its place in it, if the
+        draws are members of groups.
     """
 
     z: np.ndarray
     y: np.ndarray
     systems: np.ndarray | None = None
     conditions: Conditions | None = None
+    members: np.ndarray | None = None
 
     @classmethod
-    def of(cls, solves: xr.Dataset) -> FreshSolves:
-        """Return the solves of a Dataset, all of which succeeded."""
-        systems = solves["system"].values if "system" in solves else None
-        return cls(solves["z"].values, solves["y"].values, systems)
+    def of(cls, solves: xr.Dataset, most: int | None = None) -> FreshSolves:
+        """Return the successful solves of a Dataset, at most the first ``most`` of them."""
+        rows = np.flatnonzero(solves["reason"].values == 0)[:most]
+        origin = {name: each[rows] for name, each in origin_of(solves).items()}
+        members = np.stack([origin[n] for n in ("group", "member")]) if "group" in origin else None
+        z, y = (solves[name].values[rows] for name in ("z", "y"))
+        return cls(z, y, origin.get("system"), members=members)
 
     @classmethod
     def of_last_round(cls, check: xr.Dataset) -> FreshSolves:
         """Return the successful solves of the last round of a record of solves."""
         last = check["round"].values == check["round"].values.max()
-        rows = np.flatnonzero(last & (check["reason"].values == 0))
-        return cls.of(check.isel(sample=rows))
+        return cls.of(check.isel(sample=np.flatnonzero(last)))
 
     def with_conditions_of(self, problem: Problem) -> FreshSolves:
         """Return the solves with the conditions of their systems, for problems of other systems."""
-        if self.systems is None:
+        own = self.in_groups(problem)
+        if own.systems is None:
+            return own
+        return replace(own, conditions=problem.conditions.of(own.systems))
+
+    def in_groups(self, problem: Problem) -> FreshSolves:
+        """Return the solves of whole groups, a row for each, for a problem of groups.
+
+        Members that a group lacks, or whose solve failed, have the inputs of its first member and
+        NaN for their solves.
+        """
+        if self.members is None:
             return self
-        return replace(self, conditions=problem.conditions.of(self.systems))
+        assert self.systems is not None
+        kept = np.flatnonzero(self.members[0] >= 0)
+        group, place = self.members[:, kept]
+        numbers, first, row = np.unique(group, return_index=True, return_inverse=True)
+        shape = len(numbers), problem.members
+        z, y = (np.full((*shape, each.shape[1]), np.nan) for each in (self.z, self.y))
+        z[:] = self.z[kept[first]][:, None]
+        z[row, place], y[row, place] = self.z[kept], self.y[kept]
+        return replace(
+            self,
+            z=members_together(z, problem.d_z),
+            y=y.reshape(len(y), y.shape[1] * y.shape[2]),
+            systems=self.systems[kept[first]],
+            members=None,
+        )
 
     def of_problem(self, problem: Problem) -> FreshSolves:
-        """Return the solves at the places of the systems, if these have places of their own."""
+        """Return the solves of whole groups, or at the places of the systems if these differ."""
+        if problem.members > 1:
+            return self.in_groups(problem)
         if not (count := problem.own_places):
             return self
         turns = np.arange(len(self.z)) % len(problem.data)
@@ -180,12 +216,23 @@ class FreshSolves:
         return replace(self, z=np.concatenate([self.z, places], axis=1), y=y, systems=systems)
 
     def pushes(self, compared: ScoreDifference, gamma: np.ndarray | None = None) -> np.ndarray:
-        """Return the push by solve, (K, n_p)."""
+        """Return the push by solve, or by group, (K, n_p).
+
+        Raises
+        ------
+        DataError
+            If the solves hold few whole groups.
+        """
         problem = compared.problem
         fresh = self.of_problem(problem)
+        if problem.members > 1:
+            _check_groups(len(fresh.z), problem.members)
         with torch.no_grad():
             through = problem.simulate(torch.from_numpy(fresh.z)).numpy()
         solved, systems = problem.replicated(fresh.y), fresh.systems
+        if problem.members > 1:
+            # A member without a solve is observed through the surrogate both times.
+            solved = np.where(np.isnan(solved), through, solved)
         if fresh.conditions is not None:
             own = replace(problem, conditions=fresh.conditions)
             compared, systems = replace(compared, problem=own), np.arange(len(solved))
@@ -198,6 +245,16 @@ class FreshSolves:
     def covariance(self, pushes: np.ndarray) -> np.ndarray:
         """Return the covariance of the mean of independent pushes (K, n_p)."""
         return np.cov(pushes, rowvar=False) / len(pushes)
+
+
+def _check_groups(groups: int, members: int) -> None:
+    if groups < FEWEST_GROUPS:
+        raise DataError(
+            f"the fresh solves hold all members of {groups} groups only, but the effect of the "
+            f"surrogate's error is measured on {FEWEST_GROUPS} whole groups or more; set "
+            f"'assessment.surrogate_check' to {FEWEST_GROUPS * members} or more, as a group has up "
+            f"to {members} members"
+        )
 
 
 def observe_again(
@@ -326,7 +383,7 @@ def _remembered(scores: Scores) -> Scores:
 
 
 def _measure(problem: Problem, fresh: FreshSolves) -> PushMeasure:
-    surrogate = problem.at_all_places.simulate
+    surrogate = problem.surrogate
     if not isinstance(surrogate, UncertainSurrogate):
         return fresh
     return PosteriorSolves.given(surrogate, fresh)
@@ -456,11 +513,15 @@ class PosteriorSolves:
         problem, stage = compared.problem, compared.stage
         (z, systems), count = _places(problem, compared.p, stage), problem.own_places
         normal = generator(problem.seed, f"{stage}/posterior").standard_normal(
-            (_DRAWS, self.posterior.components, len(z))
+            (_DRAWS, self.posterior.components, len(z) * problem.members)
         )
         with torch.no_grad():
             through = problem.simulate(torch.from_numpy(z)).numpy()
-        solved = self.posterior.draws(z[:, : z.shape[1] - count], normal, self.inflation)
+        of_members = problem.inputs_apart(z)[:, : z.shape[1] - count]
+        solved = self.posterior.draws(of_members, normal, self.inflation)
+        if problem.members > 1:
+            each = solved.reshape(_DRAWS * len(z), -1)
+            solved = problem.replicated(each).reshape(_DRAWS, len(z), -1)
         if count:
             solved = np.stack([at_places(each, z[:, -count:].astype(int), 1) for each in solved])
         each = compared.differences(solved, through, gamma, systems)
@@ -477,14 +538,13 @@ class PosteriorSolves:
 
 def _places(problem: Problem, p: np.ndarray, stage: str) -> tuple[np.ndarray, np.ndarray | None]:
     """Return inputs of the forward model drawn from the law, and the systems they stand for."""
-    alpha = problem.tensors(p)[0]
-    half = standard_normal_rows(
-        problem.seed, f"{stage}/places", 0, _PLACES // 2, problem.law.d_omega
-    )
+    alpha, count = problem.tensors(p)[0], max(_PLACES // problem.members, FEWEST_GROUPS)
+    pairs = count // 2
+    half = standard_normal_rows(problem.seed, f"{stage}/places", 0, pairs, problem.law.d_omega)
     # A draw and its opposite have mean zero together, so few draws suffice.
     omega = torch.from_numpy(np.concatenate([half, -half]))
-    systems = problem.random_systems(f"{stage}/systems", 0, _PLACES)
-    known = problem.known_in_turns(_PLACES, systems)
+    systems = problem.random_systems(f"{stage}/systems", 0, len(omega))
+    known = problem.known_in_turns(len(omega), systems)
     with torch.no_grad():
         return inputs(problem.law, alpha, omega, known).numpy(), systems
 
@@ -492,8 +552,9 @@ def _places(problem: Problem, p: np.ndarray, stage: str) -> tuple[np.ndarray, np
 def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
     """Return G(z) - S(z) of the solves of the last round of a record, shape (K, d_y).
 
-    The residuals are at all places. None if there are no solves, or if the problem has the forward
-    model itself.
+    The residuals are at all places. For groups, each row has those of as many members, which stand
+    one after the other in the record and so mostly belong to one group. None if there are no
+    solves, or if the problem has the forward model itself.
     """
     problem = problem.at_all_places
     if is_exact(problem.simulate):
@@ -501,5 +562,11 @@ def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
     fresh = FreshSolves.of_last_round(check)
     if not len(fresh.y):
         return None
+    z = torch.from_numpy(fresh.z)
+    if problem.members > 1:
+        with torch.no_grad():
+            each = fresh.y - problem.surrogate(z).numpy()
+        rows = np.arange(len(each))[:, None] + np.arange(problem.members)
+        return problem.replicated(each[rows % len(each)].reshape(len(each), -1))
     with torch.no_grad():
-        return problem.replicated(fresh.y) - problem.simulate(torch.from_numpy(fresh.z)).numpy()
+        return problem.replicated(fresh.y) - problem.simulate(z).numpy()

@@ -51,7 +51,7 @@ def held_out_solves(problem: Problem, check: xr.Dataset) -> HeldOutSolves | None
     check : Dataset
         The record of solves, whose last round the surrogate has not seen.
     """
-    surrogate = problem.at_all_places.simulate
+    surrogate = problem.surrogate
     fresh = FreshSolves.of_last_round(check)
     if not isinstance(surrogate, UncertainSurrogate) or not len(fresh.z):
         return None

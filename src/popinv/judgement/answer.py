@@ -38,15 +38,26 @@ class ObservedSizes:
     Attributes
     ----------
     observations, fewest_observations : int
-        Number of observations of the system with most, and with fewest.
+        Number of observations of the system with most, and with fewest; of groups, of the members.
     varying_parameters : int
         Parameters that differ between systems.
+    members : int
+        Members of the largest system, if systems are groups; 1 otherwise.
     """
 
     systems: int
     observations: int
     fewest_observations: int
     varying_parameters: int
+    members: int = 1
+
+    @property
+    def in_words(self) -> str:
+        """The systems, or groups and their members, with the observations of each."""
+        each = f"{self.observations_each} observations each"
+        if self.members == 1:
+            return f"{self.systems} systems with {each}"
+        return f"{self.systems} groups of up to {self.members} members with {each}"
 
     @property
     def observations_each(self) -> str:

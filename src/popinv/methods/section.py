@@ -59,6 +59,11 @@ class MethodSection(Section):
     """The reason why the method takes no study with priors, if it does not."""
     special_systems: ClassVar[str] = ""
     """The reason why the method takes no known quantities, replicates, limits, or varying noise."""
+    levels: ClassVar[str] = (
+        "it is derived for systems whose parameters are independent, and the members of a group "
+        "share effects"
+    )
+    """The reason why the method takes no law with levels, if it does not."""
     trains_network: ClassVar[bool] = False
     """Whether the method trains the network that stands in for the forward model."""
 

@@ -12,6 +12,7 @@ connected part of the table.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -87,6 +88,25 @@ class MemberTree:
     def of_one(cls, levels: tuple[str, ...]) -> MemberTree:
         """Return the tree of one member."""
         return cls(levels, ((0,),) * len(levels))
+
+    @classmethod
+    def regular(cls, levels: tuple[str, ...], children: Sequence[int]) -> MemberTree:
+        """Return the tree in which each node has as many children as its level states.
+
+        Parameters
+        ----------
+        children : sequence of int
+            Number of children of a node, for each level after the first.
+
+        Examples
+        --------
+        >>> MemberTree.regular(("batch", "specimen", "occasion"), [2, 2]).nodes
+        ((0, 0, 0, 0), (0, 0, 1, 1), (0, 1, 2, 3))
+        """
+        members, nodes = math.prod(children), [1]
+        for each in children:
+            nodes.append(nodes[-1] * each)
+        return cls(levels, tuple(tuple(m * n // members for m in range(members)) for n in nodes))
 
     @property
     def members(self) -> int:

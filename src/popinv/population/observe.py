@@ -41,13 +41,16 @@ def observe_through_noise(
     covariate_names: Sequence[str] = (),
     limits: Limits | None = None,
     replicate_count: int = 1,
+    tree: MemberTree | None = None,
 ) -> xr.Dataset:
     """Return observations y = G(z) + s xi; systems whose solve failed are left out.
 
+    A group is left out if all its members failed. A failed member has no observations.
+
     Parameters
     ----------
-    clean : ndarray of shape (n, d_y)
-        G(z), NaN rows for solves that failed.
+    clean : ndarray of shape (n, R d_y)
+        G(z) of all replicates, NaN for solves that failed.
     noise : ndarray of shape (n, R d_y)
         xi of R replicates, side by side.
     observations : Observations
@@ -58,7 +61,7 @@ def observe_through_noise(
         Number of systems held out.
     noise_scale : (float, float), optional
         Range of the known noise scales s; without it s is 1.
-    known, design_names, covariate_names, limits, replicate_count
+    known, design_names, covariate_names, limits, replicate_count, tree
         As for :func:`observations_dataset`.
 
     Returns
@@ -70,9 +73,15 @@ def observe_through_noise(
     if noise_scale is not None:
         scale = noise_scales(*noise_scale, seed, stage, len(clean))
         noise = scale[:, None] * noise
-    solved = ~np.isnan(clean).any(axis=1)
-    kept = None if scale is None else scale[solved]
-    seen = (clean if replicate_count == 1 else np.tile(clean, (1, replicate_count))) + noise
+    failed, member_ids = np.isnan(clean), None
+    if tree is None:
+        solved = ~failed.any(axis=1)
+    else:
+        present = ~failed.reshape(len(clean), tree.members, -1).any(axis=2)
+        solved = present.any(axis=1)
+        names = [[f"{n}, {m}" for m in range(tree.members)] for n in range(len(clean))]
+        member_ids = np.where(present, np.array(names), "")[solved]
+    kept, seen = None if scale is None else scale[solved], clean + noise
     return observations_dataset(
         # The array is copied only if a solve failed.
         seen if solved.all() else seen[solved],
@@ -84,6 +93,8 @@ def observe_through_noise(
         covariate_names=covariate_names,
         limits=None if limits is None else limits.of(solved),
         replicate_count=replicate_count,
+        tree=tree,
+        member_ids=member_ids,
     )
 
 

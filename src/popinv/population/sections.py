@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import numpy as np
@@ -15,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from popinv.errors import DataError
 from popinv.observation_files.limit_keys import StatedLimit, limit_field
+from popinv.observation_files.trees import MemberTree
 from popinv.population.kinds import Noise
 from popinv.sections.base import (
     NAMED,
@@ -104,7 +106,17 @@ class KnownDistribution(Section):
 class SyntheticObservations(Section):
     """A synthetic population, drawn from a known truth."""
 
-    count: Several = Field(default=1000, description="Number of systems observed.")
+    count: Several = Field(
+        default=1000, description="Number of systems observed; of groups, with `law.levels`."
+    )
+    members: dict[str, Count] = Field(
+        default_factory=dict,
+        description=(
+            "With `law.levels`: the number of members of each group, `{sample: 25}`. Of several "
+            "levels, the children of a node, `{specimen: 5, occasion: 3}`."
+        ),
+        json_schema_extra={"x-default": "none"},
+    )
     heldout: Several = Field(
         default=1000, description="Number of further systems, held out for the assessment."
     )
@@ -138,6 +150,17 @@ class SyntheticObservations(Section):
         default_factory=list, description=WITHOUT, json_schema_extra={"x-default": "none"}
     )
     truth: Truth = Field(description="The truth from which the population is drawn.")
+
+    @property
+    def members_of_group(self) -> int:
+        """M, the number of members of each system; 1 without levels."""
+        return math.prod(self.members.values())
+
+    def tree(self, levels: tuple[str, ...]) -> MemberTree | None:
+        """Return the members of each system; None without levels."""
+        if not levels:
+            return None
+        return MemberTree.regular(levels, [self.members[level] for level in levels[1:]])
 
     @field_validator("without")
     @classmethod

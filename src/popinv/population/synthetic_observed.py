@@ -17,6 +17,7 @@ from popinv.observation_files.known_columns import KnownColumns
 from popinv.observation_files.limit_keys import states_limits
 from popinv.observation_files.limits import stated_limits
 from popinv.population.limits import limits_of
+from popinv.population.members import of_replicates
 from popinv.population.model import Model, covariate_names
 from popinv.population.noise.varying import replicated_noise
 from popinv.population.observe import observe_through_noise
@@ -42,7 +43,10 @@ def true_noise(
 def known_of_systems(
     model: Model, observations: SyntheticObservations, seed: int, count: int
 ) -> KnownColumns | None:
-    """Return the design and all covariates of ``count`` systems; None if there are none."""
+    """Return the design and all covariates of ``count`` systems; None if there are none.
+
+    Those of the members of a group stand side by side.
+    """
     names = model.forward.design_names(), _covariates(model, observations)
     return synthetic_known(observations, *names, seed, count)
 
@@ -64,7 +68,8 @@ def observed_systems(
     Parameters
     ----------
     clean : ndarray of shape (n, d_y)
-        G(z) of one replicate, NaN rows for solves that failed.
+        G(z) of one replicate, NaN rows for solves that failed. The members of a group stand side by
+        side, with NaN for members whose solve failed.
     seed, stage : int, str
         The study's seed, and the address of the draws. Row i depends on (seed, stage, i) alone.
     heldout : int
@@ -75,19 +80,21 @@ def observed_systems(
     Dataset
         The Dataset of :func:`popinv.population.observe.observations_dataset`.
     """
-    description, replicates = model.forward.observed(seed), observations.replicates
+    description, tree = model.forward.observed(seed), observations.tree(model.law.level_names())
+    members = observations.members_of_group
+    replicates = members * observations.replicates
     known = known_of_systems(model, observations, seed, len(clean))
     noise, gamma = true_noise(model, observations, seed)
     each, of_systems = replicated_noise(noise, replicates), None
     if known is not None:
         of_systems = known.covariates
-    repeated = clean if replicates == 1 else np.tile(clean, (1, replicates))
+    repeated = of_replicates(clean, replicates, members)
     scales, limits = observations.noise_scale, None
     if states_limits(observations):
         ends = stated_limits(observations, description, len(clean), replicates)
         limits = limits_of(ends, description)
     return observe_through_noise(
-        clean,
+        repeated,
         noise_rows(each, gamma, seed, stage, repeated, of_systems),
         description,
         seed,
@@ -99,6 +106,7 @@ def observed_systems(
         _covariates(model, observations),
         limits,
         replicates,
+        tree,
     )
 
 
@@ -119,11 +127,14 @@ def truth_dataset(
     law, noise : Law, NoiseModel
     alpha, gamma : ndarray of shape (d_alpha,), (n_gamma,)
     solves : Dataset
-        Solves of the n systems that could be solved.
+        Solves of the n systems that could be solved. Of groups, ``z`` and ``y`` have a dimension
+        ``member`` after that of the samples.
     covariates : ndarray of shape (n, k), optional
     """
     x = None if covariates is None else torch.from_numpy(covariates)
-    signal = torch.from_numpy(solves["y"].values)
+    y = solves["y"].values
+    signal = torch.from_numpy(y.reshape(-1, y.shape[-1]))
+    signal = signal[~signal.isnan().any(dim=1)] if y.ndim > 2 else signal
     covariance = noise.mean_covariance(torch.from_numpy(gamma), signal, x).numpy()
     return xr.Dataset(
         {
@@ -144,6 +155,23 @@ def truth_dataset(
     )
 
 
+def true_parameters(truth: xr.Dataset, law: Law, count: int) -> np.ndarray:
+    """Return the true parameters (count, d_z) of the systems to learn from.
+
+    Parameters
+    ----------
+    truth : Dataset
+        From :func:`truth_dataset`.
+    law : Law
+        Of the systems; of groups, with the parameters of all members.
+    """
+    z = truth["z"].values[:count]
+    members = z.shape[1] if z.ndim > 2 else 1
+    # The design follows the parameters.
+    found: np.ndarray = z[..., : law.d_z // members].reshape(len(z), -1)
+    return found
+
+
 def synthetic_known(
     observations: SyntheticObservations,
     design: Sequence[str],
@@ -162,16 +190,23 @@ def synthetic_known(
     seed : int
         The study's seed.
     count : int
-        Number of systems, with those that are held out.
+        Number of systems, with those that are held out. Each member of a group has values of its
+        own.
     """
     if not design and not covariates:
         return None
+    every = count * observations.members_of_group
     values = {
-        name: observations.known[name].values(generator(seed, f"truth/known/{name}"), count)
+        name: observations.known[name].values(generator(seed, f"truth/known/{name}"), every)
         for name in (*design, *covariates)
     }
     centres = np.array([values[name].mean() for name in covariates])
-    return KnownColumns.of_values(values, design, covariates, centres, count)
+    found = KnownColumns.of_values(values, design, covariates, centres, every)
+    if every == count:
+        return found
+    return KnownColumns(
+        found.design.reshape(count, -1), found.covariates.reshape(count, -1), centres
+    )
 
 
 def _covariates(model: Model, observations: SyntheticObservations) -> tuple[str, ...]:

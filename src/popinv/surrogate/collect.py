@@ -12,7 +12,7 @@ import xarray as xr
 
 from popinv.errors import SolverError
 from popinv.forward.checks import too_many_failed
-from popinv.forward.datasets import reason_codes, reasons_of
+from popinv.forward.datasets import ORIGIN, reason_codes, reasons_of
 from popinv.store.variables import variable
 from popinv.surrogate.design import whitened_rmse
 
@@ -54,7 +54,7 @@ def collect(chunks: Sequence[xr.Dataset]) -> xr.Dataset:
         ``round_number``.
         The attribute ``converged`` is 0.
     """
-    names = [name for name in ("z", "y", "system") if name in chunks[0]]
+    names = [name for name in ("z", "y", *ORIGIN) if name in chunks[0]]
     joined = xr.concat([chunk[names] for chunk in chunks], "sample", combine_attrs="override")
     reasons = np.concatenate([reasons_of(chunk) for chunk in chunks])
     joined["reason"] = reason_codes(reasons)
@@ -139,7 +139,7 @@ def judge(
     estimate : Dataset
         The round's estimate, with ``noise_covariance``.
     push : callable
-        Maps the fresh solves that succeeded to the shift of the estimate, in standard errors.
+        Maps the fresh solves to the shift of the estimate, in standard errors.
     """
     number = previous.sizes["round_number"]
     fresh = fresh.copy()
@@ -153,10 +153,10 @@ def judge(
         cholesky = np.linalg.cholesky(estimate["noise_covariance"].values)
         good = fresh.isel(sample=np.flatnonzero(solved))
         predicted = surrogate.predict(good["z"].values)
-        error, pushed = whitened_rmse(predicted, good["y"].values, cholesky), push(good)
+        error, pushed = whitened_rmse(predicted, good["y"].values, cholesky), push(fresh)
     fresh["surrogate_error"] = fresh["surrogate_error"].copy(data=[error])
     fresh["surrogate_push"] = fresh["surrogate_push"].copy(data=[pushed])
-    names = [name for name in ("z", "y", "system", "round") if name in fresh]
+    names = [name for name in ("z", "y", *ORIGIN, "round") if name in fresh]
     samples = _joined(previous, fresh, "sample", names)
     rounds = _joined(previous, fresh, "round_number", _ROUND)
     samples["reason"] = reason_codes(np.concatenate([reasons_of(previous), reasons_of(fresh)]))

@@ -23,15 +23,17 @@ def rounds_of(study: Study) -> list[str]:
 
 
 def solve_count(study: Study, round_name: str) -> int:
-    """Return the largest number of systems that a round solves."""
+    """Return the largest number of systems, or of members of groups, that a round solves."""
     if round_name == "truth":
-        return study.synthetic().count + study.synthetic().heldout
+        synthetic = study.synthetic()
+        return (synthetic.count + synthetic.heldout) * synthetic.members_of_group
     if round_name == "check":
         return study.assessment.surrogate_check
     if round_name == "fixed":
         return max(study.evidence.design_counts, default=0)
     if round_name.startswith("systems_"):
-        return int(round_name.removeprefix("systems_")) * study.evidence.repeats
+        systems = int(round_name.removeprefix("systems_")) * study.evidence.repeats
+        return systems * study.synthetic().members_of_group
     learning = study.active_learning
     return learning.first_design if round_name == "0" else learning.solves_per_round
 

@@ -71,7 +71,7 @@ class Sizes:
         self.parameters, self.observed = len(section.parameter_names()), section.observation_count()
         in_study, self.heldout = _systems(study.observations, self.observed)
         if isinstance(study.observations, SyntheticObservations):
-            self.observed *= study.observations.replicates
+            self.observed *= study.observations.replicates * study.observations.members_of_group
         self.row = self.parameters + self.observed
         rounds = [*rounds_of(study), "1", "fixed"]
         rounds += [f"systems_{count}" for count in study.evidence.system_counts]

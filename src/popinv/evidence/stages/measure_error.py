@@ -58,19 +58,18 @@ def measure_error(
     """
     through = surrogate_of(surrogate)
     of_study = descent_problem(model, observations, through, seed, "evidence")
-    fresh, stage = (
-        FreshSolves.of_last_round(check).with_conditions_of(of_study),
-        f"systems_{systems}",
-    )
+    fresh, stage, total = FreshSolves.of_last_round(check), f"systems_{systems}", systems * repeats
     if solves is not None:
         clean = solves["y"].values
     else:
-        alpha, total = truth["alpha"].values, systems * repeats
+        alpha = truth["alpha"].values
         columns = known_of_systems(model, observations_section, seed, total)
         known = None if columns is None else Known.of_arrays(columns.design, columns.covariates)
-        clean = through.predict(parameters(of_study.law, alpha, seed, stage, total, known))
+        z = parameters(of_study.law, alpha, seed, stage, total, known)
+        clean = through.predict(of_study.inputs_apart(z))
         # Data from the surrogate contain none of its error, so there is nothing to correct.
         fresh = replace(fresh, y=through.predict(fresh.z))
+    fresh, clean = fresh.with_conditions_of(of_study), clean.reshape(total, -1)
     anew = observed_systems(model, observations_section, clean, seed=seed, stage=stage)
     problem = descent_problem(model, anew, through, seed, f"evidence/{stage}").at_all_places
     settings, start = polish.replace(solver_seconds=0.0), estimate_of(population)

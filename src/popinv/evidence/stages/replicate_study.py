@@ -65,24 +65,25 @@ def replicate_study(
     """
     simulator = surrogate_of(surrogate)
     problem = descent_problem(model, observations, simulator, seed, "evidence").at_all_places
-    fresh = FreshSolves.of_last_round(check).with_conditions_of(problem)
-    solver = None
+    fresh, solver = FreshSolves.of_last_round(check), None
     if through == "solver":
         solver = SolverSimulator(model.forward.model(seed))
     else:
         # Data from the surrogate contain none of its error, so there is nothing to correct.
         fresh = replace(fresh, y=simulator.predict(fresh.z))
+    fresh = fresh.with_conditions_of(problem)
 
     def replicated(number: int) -> xr.Dataset:
         stage = f"replication_{number}"
         true = _truth(problem, number, truth, population)
         alpha = true.p[: problem.d_alpha]
         z = parameters(problem.law, alpha, seed, stage, len(problem.data), problem.known)
+        inputs = problem.inputs_apart(z)
         if solver is None:
-            clean = simulator.predict(z)
+            clean = simulator.predict(inputs)
         else:
-            clean = solver.model.solve(z, stage).observations
-        replica = true.observed(problem, clean, stage)
+            clean = solver.model.solve(inputs, stage).observations
+        replica = true.observed(problem, clean.reshape(len(z), -1), stage)
         answer = estimate_population(
             replica,
             estimator,
@@ -119,8 +120,8 @@ class _Truth:
     def observed(self, problem: Problem, clean: np.ndarray, stage: str) -> Problem:
         """Return the problem with new observations from noise-free observations (N, d).
 
-        Systems whose solve failed (NaN rows) are left out. Row n of the noise depends on
-        (seed, stage, n) alone.
+        Systems whose solve failed (NaN) are left out, and so are failed members of groups. Row n of
+        the noise depends on (seed, stage, n) alone.
         """
         signal, every = torch.from_numpy(problem.replicated(clean)), np.arange(len(clean))
         e = torch.from_numpy(standard_normal_rows(problem.seed, f"{stage}/noise", 0, *signal.shape))
@@ -133,8 +134,16 @@ class _Truth:
                 factor = torch.linalg.cholesky(torch.from_numpy(self.covariance))
                 noise = (e.reshape(-1, len(factor)) @ factor.T).reshape(e.shape)
                 y = problem.seen_through(signal, noise, every)
-        solved = np.flatnonzero(~np.isnan(clean).any(axis=1))
-        anew = replace(problem, data=y.numpy(), stage=f"{problem.stage}/{stage}")
+        apart = np.isnan(clean).reshape(len(clean), problem.members, -1).any(axis=2)
+        solved, conditions = np.flatnonzero(~apart.all(axis=1)), problem.conditions
+        if problem.members > 1 and apart.any():
+            entries = np.repeat(apart, y.shape[1] // problem.members, axis=1)
+            conditions = conditions.lacking(entries, np.asarray(problem.data).mean(axis=0))
+            y = torch.where(
+                torch.from_numpy(conditions.present), y, torch.from_numpy(conditions.fill)
+            )
+        anew = replace(problem, data=y.numpy(), conditions=conditions)
+        anew = replace(anew, stage=f"{problem.stage}/{stage}")
         return anew if len(solved) == len(y) else anew.of_systems(solved)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.forward.base import ClaimedDerivatives, Solutions
-from popinv.forward.datasets import solves
+from popinv.forward.datasets import origin_of, solves
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
@@ -94,5 +94,4 @@ def solve_chunk(
     else:
         solutions = Solutions(np.empty((0, len(description))), np.empty(0, dtype=object))
     print(f"{len(z)} solves, {int(solutions.failed.sum())} failed")
-    systems = rows["system"].values if "system" in rows else None
-    return solves(z, solutions, list(rows["parameter"].values), description, systems)
+    return solves(z, solutions, list(rows["parameter"].values), description, origin_of(rows))

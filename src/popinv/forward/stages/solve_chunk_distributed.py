@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xarray as xr
 
-from popinv.forward.datasets import solves
+from popinv.forward.datasets import origin_of, solves
 from popinv.forward.porous_flow.distributed import DistributedPorousFlow
 from popinv.forward.porous_flow.section import PorousFlow
 from popinv.workers import WorkerError, communicator
@@ -39,4 +39,5 @@ def solve_chunk_distributed(
     model, z = DistributedPorousFlow(forward, seed, comm), rows["z"].values
     solutions = model.solve(z, f"solve/{round_name}", first)
     print(f"{len(z)} solves by {comm.size} processes, {int(solutions.failed.sum())} failed")
-    return solves(z, solutions, list(rows["parameter"].values), model.observations)
+    origin = origin_of(rows)
+    return solves(z, solutions, list(rows["parameter"].values), model.observations, origin)

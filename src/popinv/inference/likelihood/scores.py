@@ -21,6 +21,7 @@ from popinv.inference.likelihood.model_moments import (
 )
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
+from popinv.inference.settings import FEWEST_GROUPS
 from popinv.inference.surrogate_bias import FreshSolves, ScoreDifference, Scores
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ def surrogate_push(problem: Problem, estimate: xr.Dataset) -> Callable[[xr.Datas
     errors = np.sqrt(np.diag(estimate["covariance"].values))
 
     def push(solves: xr.Dataset) -> float:
-        fresh = FreshSolves.of(solves.isel(sample=slice(_MOST_SOLVES)))
+        fresh = FreshSolves.of(solves, _MOST_SOLVES).of_problem(problem)
+        if problem.members > 1 and len(fresh.z) < FEWEST_GROUPS:
+            # Members that were drawn alone do not tell it.
+            return np.nan
         # The same number of draws as in the estimate.
         scores = pseudo_scores(problem, p, FEWEST_DRAWS)
         each = fresh.pushes(ScoreDifference(problem, p, scores, "fresh", _PAIRS))

@@ -21,6 +21,10 @@ class Groups(MethodSection):
         "Whether a group of systems may share their parameters, and which of them stand apart"
     )
     condition: ClassVar[str] = "`{}` tests the first four."
+    levels: ClassVar[str] = (
+        "it tests whether systems have the same parameters, and the members of two groups are "
+        "different units, none of which corresponds to another"
+    )
 
     systems: list[CountOrZero] = Field(
         default=[0, 1, 2, 3],

@@ -15,6 +15,7 @@ class Posterior(MethodSection):
     """The parameters of every observed system, with the recovered population as their prior."""
 
     question: ClassVar[str] = "Parameters of each system, given its own observation"
+    levels: ClassVar[str] = ""
 
     law_and_noise: Literal["uncertain", "fixed"] = Field(
         default="uncertain",

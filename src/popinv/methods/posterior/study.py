@@ -30,6 +30,7 @@ from popinv.methods.posterior.sampling import LARGEST_R_HAT, Posteriors, sample_
 from popinv.population.laws.fields_section import FieldLaw
 from popinv.population.laws.section import LawSection
 from popinv.population.observe import member_labels
+from popinv.population.synthetic_observed import true_parameters
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
 
@@ -196,7 +197,7 @@ def sampled(
     told : Quantities
         The quantities that are reported of a system.
     truth : ndarray of shape (n, d_z), optional
-        The systems' true parameters.
+        The true parameters of the systems, or of the members of all groups, which are reported.
 
     Returns
     -------
@@ -229,6 +230,13 @@ def sampled(
     if ids is not None:
         result = result.assign_coords(system_id=variable("system", ids, "name of the system"))
     return result, posteriors
+
+
+def reported_truth(problem: Problem, truth: xr.Dataset) -> np.ndarray:
+    """Return the true parameters of the systems, or of the members of groups, (n, d)."""
+    every = true_parameters(truth, problem.law, len(problem.data))
+    apart: np.ndarray = every.reshape(len(every), problem.members, -1)[problem.present_members]
+    return apart if problem.members > 1 else every
 
 
 def members_apart(

@@ -31,6 +31,7 @@ from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.methods.posterior.density import Densities
 from popinv.methods.posterior.study import (
     coverage_metrics,
+    reported_truth,
     sampled,
     statement,
     systems_table,
@@ -56,10 +57,9 @@ def use(study: StudyInput) -> Outcome:
     p = estimate_of(answer)
     with fixed_threads():
         invariants = Densities.at(problem, p).invariants(problem, p)
-    count, truth = len(problem.data), None
+    truth = None
     if "truth" in stores:
-        # The design follows the parameters.
-        truth = stores["truth"]["z"].values[:count, : problem.law.d_z]
+        truth = reported_truth(problem, stores["truth"])
     told = told_quantities(study.forward, study.law)
     result, posteriors = sampled(problem, answer, observations, asked, told, truth)
     surprise = result["surprise_p_value"].values
@@ -70,7 +70,7 @@ def use(study: StudyInput) -> Outcome:
         **coverage_metrics(result, population, asked.effective),
         "law_and_noise": asked.law_and_noise,
         "surprising_systems": int((surprise < SURPRISING).sum()),
-        "surprising_systems_expected": SURPRISING * count,
+        "surprising_systems_expected": SURPRISING * len(surprise),
         "surrogate_calls": posteriors.evaluations,
     }
     metrics["statement"] = statement(metrics)

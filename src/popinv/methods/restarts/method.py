@@ -20,6 +20,7 @@ class Restarts(MethodSection):
     condition: ClassVar[str] = (
         "`{}` requests it with the defaults. It does not take noise of kind `full`."
     )
+    levels: ClassVar[str] = ""
     unrestricted_noise: ClassVar[str] = (
         "moves by steps of its own, whose ends have no standard errors to be compared by"
     )

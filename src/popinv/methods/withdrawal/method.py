@@ -29,6 +29,7 @@ class Withdrawal(MethodSection):
     condition: ClassVar[str] = (
         "`{}` requests the influence, `{systems: [17]}` the answer without a system."
     )
+    levels: ClassVar[str] = ""
 
     systems: list[SystemName] = Field(
         default_factory=list,

@@ -185,22 +185,22 @@ class ByParameter(LawSection):
         )
         return (*coefficients, *correlations)
 
-    def deviations_at_levels(self) -> dict[str, float]:
-        """Return the start of each level's deviations, by name: equal parts of the variance."""
-        moments = self.moments()
+    def deviations_at_levels(self) -> dict[str, tuple[str, int]]:
+        """Return the names of each level's deviations: the parameter, and at how many levels."""
         counts = Counter(name for own in self.levels.values() for name in own)
         return {
-            level_name(f"{name}_standard_deviation", level): float(
-                moments[name].standard_deviation / counts[name] ** 0.5
-            )
+            level_name(f"{name}_standard_deviation", level): (name, counts[name])
             for level, own in self.levels.items()
             for name in own
-            if name in moments
+            if name in self.moments()
         }
 
     def values(self, given: Mapping[str, Any] | Section) -> dict[str, float]:
         """Return values by name, without a deviation of parameters that are common to all."""
-        flat = self.deviations_at_levels() | super().values(given)
+        flat = super().values(given)
+        # Each level has an equal part of the variance, unless its deviation is given.
+        for own, (name, count) in self.deviations_at_levels().items():
+            flat.setdefault(own, flat[f"{name}_standard_deviation"] / count**0.5)
         for name in self.moments() if self.levels else self.common():
             flat.pop(f"{name}_standard_deviation", None)
         return flat
@@ -330,18 +330,17 @@ class ByParameter(LawSection):
         self, values: Mapping[str, Any], forward: ForwardSection | None
     ) -> Iterator[ConfigProblem]:
         """Yield what is wrong with true values, with paths that begin at them."""
-        structure = self.optional_names()
-        nested = {name: value for name, value in values.items() if name not in structure}
+        structure, deviations = self.optional_names(), tuple(self.deviations_at_levels())
+        own = {*structure, *deviations}
+        nested = {name: value for name, value in values.items() if name not in own}
         yield from super().value_problems(nested, forward)
-        for name in structure:
+        for name in (*structure, *(each for each in deviations if each in values)):
             value = values.get(name)
             if not isinstance(value, int | float) or isinstance(value, bool):
                 given = "is missing" if value is None else f"got {shown(value)}"
                 yield ConfigProblem((name,), f"{given}; it must be a number.")
             else:
-                yield from _structure_problems({name: value}, structure)
-        if self.levels:
-            yield ConfigProblem((), "true values of a law with 'levels' cannot be stated.")
+                yield from _structure_problems({name: value}, (*structure, *deviations))
         for name, value in nested.items():
             if name in self.moments() and isinstance(value, Mapping):
                 still = not value.get("standard_deviation", 1.0)

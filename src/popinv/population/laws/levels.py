@@ -76,7 +76,7 @@ class _Level:
         numbers = omega[:, self.numbers].reshape(-1, len(self.put))
         if own.ndim == 2:
             own = own.repeat_interleave(len(numbers) // n, dim=0)
-        effects = self.law.sample(own, numbers).reshape(n, -1, len(self.put))
+        effects = self.law.sample(own, numbers).unflatten(0, (n, self.nodes.max() + 1))
         return effects[:, self.nodes] @ self.put
 
 
@@ -198,7 +198,7 @@ class LevelLaw(Law):
         x = self._transformed(alpha, omega, covariates)
         if not self.affine:
             x = columns_bounded(self._bounds, x)
-        return x.reshape(len(omega), -1)
+        return x.flatten(1)
 
     def sample_given(
         self, alpha: torch.Tensor, omega: torch.Tensor, covariates: torch.Tensor
@@ -290,9 +290,9 @@ class LevelLaw(Law):
             return self._means.sample(own, nothing)[:, None]
         if own.ndim == 2:
             own = own.repeat_interleave(members, dim=0)
-        each = covariates.reshape(count * members, -1)
+        each = covariates.reshape(count * members, covariates.shape[1] // members)
         nothing = own.new_zeros((len(each), 0))
-        return self._means.sample(own, nothing, each).reshape(count, members, -1)
+        return self._means.sample(own, nothing, each).reshape(count, members, self.width)
 
     @cached_property
     def _distinct(self) -> tuple[list[int], list[int]]:

@@ -43,16 +43,20 @@ def observe_population(
     -------
     observations, truth : Dataset
     """
+    tree = observations.tree(model.law.level_names())
+    right = solves["reason"].values == 0
+    if tree is not None:
+        solves, right = _of_groups(solves, tree.members)
+    y = solves["y"].values
     seen = observed_systems(
         model,
         observations,
-        solves["y"].values,
+        y.reshape(len(y), -1),
         seed=seed,
         stage="truth",
         heldout=observations.heldout,
     )
     known = known_of_systems(model, observations, seed, solves.sizes["sample"])
-    right = solves["reason"].values == 0
     solved = solves if right.all() else solves.isel(sample=right)
     kept = None if known is None else known.covariates[right]
     if observations.without:
@@ -62,5 +66,18 @@ def observe_population(
         solved, kept = solved.isel(sample=rows), None if kept is None else kept[rows]
     alpha, law = law_values(model.law, observations.truth.law, model.forward), model.law
     noise, gamma = true_noise(model, observations, seed)
-    print(f"{seen.sizes['system']} systems, {observations.heldout} more held out")
+    what = "systems" if tree is None else f"groups of {tree.members} members"
+    print(f"{seen.sizes['system']} {what}, {observations.heldout} more held out")
     return seen, truth_dataset(law.law(model.forward), alpha, noise, gamma, solved, kept)
+
+
+def _of_groups(solves: xr.Dataset, members: int) -> tuple[xr.Dataset, np.ndarray]:
+    """Return the solves of members by group, and which groups have a member that was solved."""
+    count = solves.sizes["sample"] // members
+    whole = solves[["z", "y"]].isel(sample=slice(0, count * members, members))
+    for name in ("z", "y"):
+        dims, values = solves[name].dims, solves[name].values
+        apart = values.reshape(count, members, -1)
+        whole[name] = ((dims[0], "member", dims[1]), apart, solves[name].attrs)
+    solved = (solves["reason"].values == 0).reshape(count, members).any(axis=1)
+    return whole, solved

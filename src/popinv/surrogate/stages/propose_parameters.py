@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 
 from popinv.forward.datasets import proposals
+from popinv.observation_files.trees import tree_of
 from popinv.population.known import Known
 from popinv.population.laws.section import law_spread, law_values
-from popinv.population.members import known_of_members
+from popinv.population.members import DrawnMembers, known_of_members, observed_members
 from popinv.population.synthetic import broad_parameters, parameters
 from popinv.seeds import generator
 
@@ -41,7 +42,8 @@ def propose_parameters(
         start of the law.
     observations : Dataset, optional
         The observed systems, whose known quantities the samples take at random. A study without
-        design and covariates needs none.
+        design, covariates and levels needs none. With levels, members are solved: those of the
+        broad design and the chosen ones are drawn one by one, the others group by group.
     previous_surrogate : Dataset, optional
         The surrogate of the last round, if it knows its own error: it chooses the proposals where
         it is most uncertain. Without it the proposals are plain draws.
@@ -63,32 +65,45 @@ def propose_parameters(
     model, stage = law.law(forward), f"propose/{round_name}"
     if previous_estimate is None:
         alpha, spread = law_values(law, law.start, forward), law_spread(law, forward)
-        systems, known = _known(observations, seed, stage, samples)
+        origin, known = _known(observations, seed, stage, samples)
         z = broad_parameters(model, alpha, spread, seed, stage, samples, known)
         source = "broad design about the start"
     else:
         wanted = 0 if previous_estimate.attrs["converged"] and round_name != "check" else samples
         surrogate = previous_surrogate if wanted and candidates else None
         count = wanted if surrogate is None else max(candidates, wanted)
-        systems, known = _known(observations, seed, stage, count)
-        z = parameters(model, previous_estimate["alpha"].values, seed, stage, count, known)
-        source = "current estimate"
+        alpha, source = previous_estimate["alpha"].values, "current estimate"
+        if law.level_names() and surrogate is None and count:
+            # The error of the surrogate moves the scores of whole groups.
+            assert observations is not None
+            rng = generator(seed, f"{stage}/systems")
+            drawn = DrawnMembers.of(observations, rng, count)
+            z, origin = drawn.parameters(model, alpha, observations, seed, stage), drawn.origin
+        else:
+            origin, known = _known(observations, seed, stage, count)
+            z = parameters(model, alpha, seed, stage, count, known)
         if surrogate is not None:
             # Plain draws need no surrogate. `popinv.workflow.selection` names the module.
             from popinv.surrogate.gaussian_process.acquisition import chosen_rows
 
             rows = chosen_rows(surrogate, previous_estimate, z, wanted)
-            z, systems = z[rows], None if systems is None else systems[rows]
+            z, origin = z[rows], {name: values[rows] for name, values in origin.items()}
             source = "current estimate, where the surrogate is most uncertain"
-    return proposals(z, forward.inputs(), source, systems)
+    return proposals(z, forward.inputs(), source, origin)
 
 
 def _known(
     observations: xr.Dataset | None, seed: int, stage: str, count: int
-) -> tuple[np.ndarray | None, Known]:
-    """Return the systems that samples take their known quantities from, and these quantities."""
+) -> tuple[dict[str, np.ndarray], Known]:
+    """Return which systems or members samples stand for, one by one, and what is known of them."""
     known = Known.nothing(0) if observations is None else known_of_members(observations)
-    if not known.width:
-        return None, Known.nothing(count)
-    systems = generator(seed, f"{stage}/systems").integers(len(known), size=count)
-    return systems, known.of(systems)
+    grouped = observations is not None and tree_of(observations) is not None
+    if not known.width and not grouped:
+        return {}, Known.nothing(count)
+    rows = generator(seed, f"{stage}/systems").integers(len(known), size=count)
+    if not grouped:
+        return {"system": rows}, known.of(rows)
+    assert observations is not None
+    system, member = np.nonzero(observed_members(observations))
+    origin = {"system": system[rows], "member": member[rows], "group": np.full(count, -1)}
+    return origin, known.of(rows)
