@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import wrap
 
@@ -96,6 +96,31 @@ def observations_section(file: Path, surveyed: Survey) -> list[str]:
     return [*lines, *(f"  {key}" for key in keys)]
 
 
+def levels_of_law(surveyed: Survey, parameters: Sequence[str]) -> list[str]:
+    """Return the lines of a law whose parameters vary at the levels of a table; or none."""
+    layout = surveyed.layout
+    if layout is None or not layout.levels:
+        return []
+    outer, *inner = layout.levels
+    (why,) = (each.why for each in layout.columns if each.name == outer)
+    told = [
+        f"Parameters vary between groups ({outer}) and within them ({', '.join(inner)}), as {why}. "
+        f"Each member has its own. If '{inner[-1]}' names quantities, new-study --label tells it."
+    ]
+    if layout.crossed:
+        told = [
+            f"Parameters vary between '{outer}' and between '{inner[0]}': {why}. Equal labels are "
+            "the same unit throughout."
+        ]
+    own = f"[{', '.join(parameters)}]"
+    levels = ", ".join(f"{{{quoted_name(name)}: {own}}}" for name in layout.levels)
+    lines = [f"# {line}" for line in wrap(" ".join(told), 90)]
+    lines.append(f"levels: [{levels}]")
+    if layout.crossed:
+        lines.append(f"crossed: [{', '.join(map(quoted_name, layout.levels[:2]))}]")
+    return lines
+
+
 def _limit_keys(surveyed: Survey) -> Iterator[str]:
     """Yield the keys of columns that mark censored values or have their limits."""
     if (marks := surveyed.named("censoring")) is not None:
@@ -135,6 +160,8 @@ def model_observations(file: Path, surveyed: Survey, dose: str | None = None) ->
         keys.append(f"coordinate_units: {_text(unit_of_time)}")
     if surveyed.labels:
         keys.append(f"labels: {_text(list(surveyed.labels))}")
+    elif not time:
+        keys.append("count: 1")
     if time:
         grid = f", grid: {surveyed.grid}" if surveyed.grid else ""
         keys.append(f"times: {{file: {_text(file.as_posix())}, column: {_text(time)}{grid}}}")
@@ -174,6 +201,8 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
     """Yield what is said about a file: its size, the use of each column, and what is missing."""
     each = spanned(surveyed.fewest, surveyed.most)
     counted = f"{surveyed.systems} systems with {each} observations each"
+    if surveyed.layout and surveyed.layout.levels:
+        counted = f"{surveyed.systems} of '{surveyed.system_column}'; {each} observations a member"
     if surveyed.long:
         yield f"{file}: a long table (a row for each observation)"
         of_times = f", at {len(surveyed.times)} different times" if surveyed.times else ""
@@ -249,6 +278,7 @@ def _many_times(file: Path, surveyed: Survey) -> Iterator[str]:
 
 _WORDS = {
     "system": "system",
+    "level": "level",
     "replicate": "replicate",
     "time": "time",
     "label": "label",

@@ -15,6 +15,7 @@ from textwrap import indent
 
 from popinv.cli.first_observations import (
     dose_of_systems,
+    levels_of_law,
     model_observations,
     observations_section,
     plain_observations,
@@ -148,6 +149,8 @@ def new_study(
         noise=float(f"{_NOISE_SHARE * spread:.1g}") if spread else _NOISE,
         size=f"{math.log(size) if size else 0.0:.1f}",
     )
+    if surveyed and (levels := levels_of_law(surveyed, ["size", "rate"])):
+        study = study.replace("\nnoise:", "\n" + _lines(levels, 2).rstrip() + "\nnoise:", 1)
     texts = {}
     if simulator:
         times, labels = (surveyed.times, surveyed.labels) if surveyed else ((), ())

@@ -175,19 +175,13 @@ class Problem:
 
     @property
     def units(self) -> int:
-        """Number of independent units: the fewest nodes of a level in all systems together.
+        """Number of independent units: systems, or labels of crossed levels.
 
-        Nested levels have the fewest at the outermost one, and these are the systems. Crossed
-        levels may join all members into one system, whose labels are the units. Systems without
-        members are units themselves.
+        See :meth:`popinv.observation_files.trees.MemberTree.units`.
         """
         if self.members == 1 or not isinstance(self.law, LevelLaw):
             return self.count
-        present = self.whole.present_members
-        counts = (
-            sum(len(set(np.array(nodes)[own])) for own in present) for nodes in self.law.tree.nodes
-        )
-        return min(counts)
+        return self.law.tree.units(self.whole.present_members)
 
     @property
     def numbers(self) -> np.ndarray:

@@ -17,6 +17,7 @@ from popinv.sections.tables import is_dates, is_missing, times_of
 
 Use = Literal[
     "system",
+    "level",
     "replicate",
     "time",
     "label",
@@ -56,12 +57,25 @@ class Layout:
         that tells them apart.
     doses : int
         Number of rows that are doses, and no observations.
+    levels : tuple of str
+        Columns that name levels at which parameters vary, from outer to inner; the first one names
+        the systems.
+    crossed : bool
+        Whether the first two levels are crossed.
     """
 
     long: bool
     columns: tuple[ColumnUse, ...]
     rows_are_replicates: bool = False
     doses: int = 0
+    levels: tuple[str, ...] = ()
+    crossed: bool = False
+
+    @property
+    def members(self) -> list[str]:
+        """The columns that together name whatever has parameters of its own."""
+        system = self.named("system")
+        return list(self.levels) or ([] if system is None else [system])
 
     @property
     def replicated(self) -> bool:
@@ -127,6 +141,8 @@ _LIMITS = "limit lim"
 _LOWER_LIMITS = "lloq loq lod"
 _EVENTS = "evid mdv"
 _DOSES = "amt amount dose"
+_QUANTITIES = "quantity quantities variable variables analyte dvid dvname signal channel output"
+_QUANTITIES += " parameter measure type species compartment what label kind sensor"
 _USUAL = {
     "system": _SYSTEMS,
     "time": _TIMES,
@@ -138,6 +154,7 @@ _USUAL = {
     "lower_limit": _LOWER_LIMITS,
     "event": _EVENTS,
     "dose": _DOSES,
+    "quantity": _QUANTITIES,
 }
 
 
@@ -194,7 +211,7 @@ class ColumnTraits:
         Parameters
         ----------
         use : {"system", "time", "value", "replicate", "occasion", "censoring", "limit", \
-"lower_limit", "event", "dose"}
+"lower_limit", "event", "dose", "quantity"}
         """
         usual = _USUAL[use].split()
         # A unit may follow, in brackets or after a mark.

@@ -110,8 +110,8 @@ def grouped(
     if known is not None:
         design = np.repeat(known.design[first][:, None], members, axis=1)
         design[group, place] = known.design
-        covariates = side_by_side(known.covariates, 0.0)
-        known = KnownColumns(design.reshape(len(names), -1), covariates, known.centres)
+        of_members = side_by_side(known.covariates, 0.0)
+        known = KnownColumns(design.reshape(len(names), -1), of_members, known.centres)
     if scale is not None:
         for i in np.flatnonzero(scale != scale[first][group])[:1]:
             raise DataError(

@@ -43,6 +43,7 @@ from popinv.observation_files.doubtful_cells import (
     title_above,
     words_for_text,
 )
+from popinv.observation_files.level_columns import FoundLevels, find_levels
 from popinv.sections.tables import is_missing, is_number
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ class _Recognition:
             self.uses[first.name] = ("ignored", "it counts the rows")
         self._find_replicate()
         self._refuse_doubtful()
+        if self.given == Given() and not self.uses and (found := find_levels(self.columns)):
+            return self._with_levels(found)
         every, before = self.columns, dict(self.uses)
         doses = None if self.given.layout == "wide" else dose_rows(every)
         if doses is not None:
@@ -127,6 +130,29 @@ class _Recognition:
         uses = [ColumnUse(each.name, *self.uses[each.name]) for each in self.columns]
         count = 0 if doses is None else int(doses.sum())
         return Layout(long, tuple(uses), self.given.replicate == "rows", count)
+
+    def _with_levels(self, found: FoundLevels) -> Layout:
+        """Return the layout of a long table whose columns name levels."""
+        outer, *inner = found.names
+        for each in self.columns:
+            if each.name == outer:
+                self._take(each, "system", found.why)
+            elif each.name in inner:
+                self._take(each, "level", "as above" if found.crossed else f"within '{outer}'")
+            elif each.name == found.time:
+                self._take(each, "time", "numbers; they increase within each member")
+            elif each.name == found.value:
+                self._take(each, "value", "the one column of numbers that is left")
+            else:
+                self._take(each, *known_use(each))
+        uses = [ColumnUse(each.name, *self.uses[each.name]) for each in self.columns]
+        return Layout(
+            True,
+            tuple(uses),
+            rows_are_replicates=found.replicates,
+            levels=found.names,
+            crossed=found.crossed,
+        )
 
     def _set_doses_aside(self, doses: np.ndarray) -> None:
         """Leave the rows of doses (n,) out, and the columns that tell of them."""

@@ -303,13 +303,14 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
     label = layout.named("label")
     assert system is not None
     assert value is not None
+    members = frame[layout.members].agg("\n".join, axis=1) if layout.levels else frame[system]
     known = _known(frame, layout.columns)
     numeric = [value, *(each.name for each in known if not each.text)]
     columns = [f"the column '{name}'" for name in numeric]
     stand_ins = stand_ins_in(columns, [numbers_of(frame, name) for name in numeric])
     values = numbers_of(frame, value, [each.number for each in stand_ins])
     held = ~np.isnan(values)
-    seen = frame[system][held].value_counts()
+    seen = members[held].value_counts()
     by_values = Seen(value, tuple(each.number for each in stand_ins))
     places = different_times(frame, time, seen=by_values) if time else []
     labels = list(dict.fromkeys(frame[label][held])) if label else []
@@ -377,10 +378,10 @@ def _with_close_times(
     """Return the layout with replicates where a system has several values at a rounded time."""
     if layout.replicated:
         return layout
-    time, system, label = (str(layout.named(use)) for use in ("time", "system", "label"))
+    time, label = (str(layout.named(use)) for use in ("time", "label"))
     seen = ~np.isnan(values)
     rounded = nearest_time(times_of(frame, time), np.array(places))
-    keys = [frame[system].to_numpy(), rounded]
+    keys = [*(frame[name].to_numpy() for name in layout.members), rounded]
     if layout.named("label"):
         keys.append(frame[label].to_numpy())
     rows = list(zip(*(key[seen] for key in keys), strict=True))
@@ -389,12 +390,12 @@ def _with_close_times(
 
 def _replicates_of_long(seen: pd.DataFrame, layout: Layout) -> tuple[int, int]:
     """Return the smallest and the largest number of replicates, of rows with a value."""
-    system, replicate = layout.named("system"), layout.named("replicate")
+    replicate = layout.named("replicate")
     if replicate is not None:
-        numbers = seen.groupby(str(system))[replicate].nunique()
+        numbers = seen.groupby(layout.members)[replicate].nunique()
     elif layout.rows_are_replicates:
-        keys = [name for use in ("system", "time", "label") if (name := layout.named(use))]
-        numbers = seen.groupby(keys).size().groupby(str(system)).max()
+        of_each = [name for use in ("time", "label") if (name := layout.named(use))]
+        numbers = seen.groupby([*layout.members, *of_each]).size().groupby(layout.members).max()
     else:
         return 1, 1
     return int(numbers.min()), int(numbers.max())

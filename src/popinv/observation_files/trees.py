@@ -113,6 +113,24 @@ class MemberTree:
         """M, the number of members."""
         return len(self.nodes[0])
 
+    @property
+    def nested(self) -> bool:
+        """Whether each node is within one node of every level before; not if levels are crossed."""
+        for k, inner in enumerate(self.nodes):
+            for outer in self.nodes[:k]:
+                if len(set(zip(outer, inner, strict=True))) > len(set(inner)):
+                    return False
+        return True
+
+    def units(self, present: np.ndarray) -> int:
+        """Return the number of independent units of groups whose members are present (n, M).
+
+        It is the fewest nodes of a level in all groups together. Nested levels have the fewest at
+        the outermost one, and these are the groups. Crossed levels may join all members into one
+        group, whose labels are the units.
+        """
+        return min(sum(len(set(np.array(own)[row])) for row in present) for own in self.nodes)
+
     def attributes(self) -> dict[str, str]:
         """Return the tree as attributes of a Dataset."""
         return {_KEY: json.dumps({"levels": self.levels, "nodes": self.nodes})}

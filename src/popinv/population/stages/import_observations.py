@@ -67,6 +67,8 @@ def import_observations(
     rows = np.concatenate([learned, tested])
     # With few systems, each is left out of a refit in turn and tested.
     what = "systems" if table.tree is None else f"groups of up to {table.tree.members} members"
+    if len(learned) == 1:
+        what = what.replace("groups of up to", "group of")
     print(f"{len(learned)} {what}" + ("" if folds != 1 else f", {len(tested)} more held out"))
     dataset = _dataset(table, rows, len(tested), forward, law, noise, observations, seed)
     dataset = dataset.assign_attrs(folds=folds)
