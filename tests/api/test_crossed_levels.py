@@ -77,7 +77,7 @@ def test_labels_take_the_place_of_systems(answer):
     _, result = answer
     assert result.metrics["systems"] == 1
     assert result.problem.units == 6
-    value, error = (result.summary()[key]["diameter_mean"] for key in ("estimate", "standard_error"))
+    value, error = result.summary().loc["diameter_mean", ["estimate", "standard_error"]]
     # Student's t of five degrees of freedom; the likelihood's spread of six samples is too small.
     widened = 2.570582 * error * (1 if answer[0] == "reml" else (6 / 5) ** 0.5)
     assert result.summary()["upper"]["diameter_mean"] == pytest.approx(value + widened, rel=1e-5)
@@ -101,7 +101,7 @@ def test_the_distance_is_not_an_answer_for_one_system():
     assert "the distance was requested" in reason
     assert "it compares the distribution of at least 4 systems; crossed levels join" in reason
     # Observations are normal, and the pseudo-likelihood is the likelihood.
-    value, figures = LME4["likelihood"]
+    _, figures = LME4["likelihood"]
     for (_, row), (estimate, error) in zip(result.summary().iterrows(), figures, strict=True):
         assert row["estimate"] == pytest.approx(estimate, abs=0.1 * error)
         assert row["standard_error"] == pytest.approx(error, rel=0.05)
@@ -258,7 +258,9 @@ def test_a_nonlinear_model_is_integrated_over_both_factors():
 )
 def test_crossed_levels_that_are_no_levels_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
-        fit(pd.read_csv(DATA / "Penicillin.csv"), {**PENICILLIN, **changes}, value_column="diameter")
+        fit(
+            pd.read_csv(DATA / "Penicillin.csv"), {**PENICILLIN, **changes}, value_column="diameter"
+        )
 
 
 def test_nested_levels_are_no_crossed_ones():

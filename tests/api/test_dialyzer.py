@@ -105,9 +105,9 @@ def test_the_asymptotic_curve_is_the_exact_likelihood_near_nlme():
     assert result.metrics["log_likelihood"] == pytest.approx(
         quadrature(table["estimate"]), abs=0.01
     )
-    # nlme(rate ~ SSasympOff(pressure, Asym, lrc, c0), Dialyzer, fixed = list(Asym + lrc ~ qc,
-    #      c0 ~ 1), random = pdDiag(Asym + lrc ~ 1), method = "ML"). It linearises the model (its log
-    # likelihood is -354.92), so that the deviations differ a little more.
+    # nlme(rate ~ SSasympOff(pressure, Asym, lrc, c0), Dialyzer, method = "ML",
+    #      fixed = list(Asym + lrc ~ qc, c0 ~ 1), random = pdDiag(Asym + lrc ~ 1)).
+    # It linearises the model, whose log likelihood it finds to be -354.92.
     nlme = {
         "Asym_mean": 53.68652,
         "lrc_mean": 0.50423,

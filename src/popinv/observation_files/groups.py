@@ -3,9 +3,9 @@
 A long table names the levels of a study in columns, from outer to inner. Each combination of labels
 is a member, and the members with the same outer label are a group
 (:mod:`popinv.population.laws.levels`). If two levels are crossed, the members that share a label of
-either are a group, most often all of them. A group is one row of the table of observations: those of
-its members, side by side. A member that a group lacks has missing values, and for what is known of
-it zero, the mean, as covariates, and the design of the group's first member.
+either are a group, most often all of them. A group is one row of the table of observations: those
+of its members, side by side. A member that a group lacks has missing values, and for what is known
+of it zero, the mean, as covariates, and the design of the group's first member.
 """
 
 from __future__ import annotations

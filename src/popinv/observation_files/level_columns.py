@@ -34,8 +34,10 @@ _MOST_LEVELS, _FEWEST, _FILLED = 3, 4, 0.7
 # Means of quantities are this many standard deviations within them apart.
 _APART = 3.0
 # Names of columns that are no labels of levels.
-_OTHER_USES = ("time", "value", "occasion", "replicate", "censoring", "limit", "lower_limit")
-_OTHER_USES += ("event", "dose", "quantity")
+_OTHER_USES = (
+    *("time", "value", "occasion", "replicate", "censoring", "limit", "lower_limit"),
+    *("event", "dose", "quantity"),
+)
 
 
 @dataclass(frozen=True)
@@ -101,40 +103,40 @@ def _levels(
     for k, each in enumerate(chosen):
         if constant_within(each, *chosen[:k], *chosen[k + 1 :]):
             return None
-    cells = np.unique(np.column_stack([c.codes for c in chosen]), axis=0, return_inverse=True)
-    count, cell = len(cells[0]), cells[1].reshape(-1)
     several = repeated(*chosen)
     rest = [c for c in columns if c not in chosen]
     rest = [c for c in rest if not (several and constant_within(c, *chosen))]
     times = [c for c in rest if several and _is_time(c, chosen)]
     # Values may increase too, but times are most often the same in several members.
-    named = [c for c in times if c.named_like("time")] or [c for c in times if c.repeats]
-    (time, *others) = named or times or [None]
-    values = [each for each in rest if each is not time]
-    if others or len(values) != 1 or values[0].numbers is None or values[0].dates:
+    times = [c for c in times if c.named_like("time")] or [c for c in times if c.repeats] or times
+    values = [each for each in rest if each not in times]
+    if len(times) > 1 or len(values) != 1 or values[0].numbers is None or values[0].dates:
         return None
-    value, sizes = values[0], np.bincount(cell)
-    # A cell is a series, or a set of replicates, whose rows stand together.
-    together = int(np.count_nonzero(np.diff(cell))) == count - 1
+    value, time = values[0], times[0] if times else None
     ordered = sorted(chosen, key=lambda each: -len(each.levels))
-    if not _alike(value, ordered[1:]):
+    if len(ordered[0].levels) < _FEWEST or not _alike(value, ordered[1:]):
         return None
-    if time is not None and together and np.median(sizes) > 2 and not repeated(*chosen, time):
-        crossed = False
-    elif time is None and together and np.median(sizes) > 1:
-        crossed = False
-    elif time is None and len(chosen) == 2 and sizes.max() == 1:
-        most = len(chosen[0].levels) * len(chosen[1].levels)
-        crossed = count >= _FILLED * most and len(ordered[1].levels) >= _FEWEST
-        if not crossed:
+    keys = np.column_stack([each.codes for each in chosen])
+    cells, cell = np.unique(keys, axis=0, return_inverse=True)
+    cell, crossed = cell.reshape(-1), not several
+    if several:
+        # A cell is a series, or a set of replicates, whose rows stand together.
+        together = int(np.count_nonzero(np.diff(cell))) == len(cells) - 1
+        fewest = 2 if time is None else 3
+        if not together or np.median(np.bincount(cell)) < fewest:
             return None
     else:
-        return None
-    if len(ordered[0].levels) < _FEWEST:
-        return None
-    names = tuple(each.name for each in ordered)
-    replicated = time is None and not crossed
-    return FoundLevels(names, crossed, value.name, time and time.name, replicated)
+        most = len(ordered[0].levels) * len(ordered[1].levels)
+        filled = len(chosen) == 2 and len(cells) >= _FILLED * most
+        if not filled or len(ordered[1].levels) < _FEWEST:
+            return None
+    return FoundLevels(
+        names=tuple(each.name for each in ordered),
+        crossed=crossed,
+        value=value.name,
+        time=None if time is None else time.name,
+        replicates=several and time is None,
+    )
 
 
 def _is_time(column: ColumnTraits, chosen: tuple[ColumnTraits, ...]) -> bool:
