@@ -22,7 +22,7 @@ LAW: dict[str, Any] = {
         "a": {"mean": 0.5, "standard_deviation": 1.0},
         "b": {"mean": 1.5, "standard_deviation": 0.5},
     },
-    "levels": {"site": ["a"], "sample": ["a", "b"]},
+    "levels": [{"site": ["a"]}, {"sample": ["a", "b"]}],
 }
 NAMES = (
     "a_mean",

@@ -7,6 +7,7 @@ each case states.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from popinv.errors import ConfigError, DataError
 from popinv.figures.individuals import individuals
 
 DATA = Path(__file__).parent / "data"
+PAGE = Path(__file__).parents[2] / "docs/laws.md"
 
 
 def polynomial(z: torch.Tensor, times: Any) -> torch.Tensor:
@@ -167,6 +169,13 @@ def test_known_quantities_of_the_members_are_in_the_tree_of_results():
     known = fit("Machines", law, **keys).to_datatree()["constant_data"]
     assert known["Machine_B"].dims == ("system", "member")
     assert set(known["Machine_B"].values.ravel()) == {0.0, 1.0}
+
+
+def test_the_block_of_the_page_finds_the_answer_of_nlme():
+    (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    known = {"popinv": popinv, "table": pd.read_csv(DATA / "Pixel.csv"), "curve": polynomial}
+    exec(compile(block, "page", "exec"), known)
+    assert known["result"].metrics["log_likelihood"] == pytest.approx(CASES["Pixel"][2], abs=0.02)
 
 
 def test_the_names_say_what_varies_where(case):

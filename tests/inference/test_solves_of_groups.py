@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from linear_groups import COLUMNS, LAW, maximum, solve, table
+from linear_groups import COLUMNS, LAW, maximum, table
 
 import popinv
 from popinv.errors import DataError
+from popinv.forward.base import Solutions
 from popinv.forward.datasets import solves
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.scores import pseudo_scores, surrogate_push
 from popinv.inference.result import estimate_of
 from popinv.inference.surrogate_bias import FreshSolves, corrected, solver_residuals
-from popinv.forward.base import Solutions
 from popinv.population.known import known_of
 from popinv.population.members import DrawnMembers, observed_members
 from popinv.surrogate.stages.propose_parameters import propose_parameters

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import popinv
 import pytest
 import torch
 from linear_groups import COLUMNS, LAW, NAMES, maximum, table
 
+import popinv
 from popinv.inference.result import estimate_of
 from popinv.inference.settings import DescentSettings
 from popinv.methods.withdrawal.influence import influence_of

@@ -10,7 +10,7 @@ import torch
 from scipy.stats import multivariate_normal
 
 from popinv.forward.section import forward_section
-from popinv.observation_files.trees import MemberTree, tree_of_labels
+from popinv.observation_files.trees import LevelColumns, MemberTree, tree_of_labels
 from popinv.population.constraints import POSITIVE, REAL, Interval
 from popinv.population.contract import check_law
 from popinv.population.kinds import law_section
@@ -184,7 +184,7 @@ def test_members_with_equal_labels_have_equal_places():
     labels = np.array(
         [["u", "L"], ["u", "R"], ["v", "R"], ["v", "L"], ["w", "R"]]  # w has no L
     )
-    tree, group, place = tree_of_labels(labels, ("dog", "side"))
+    tree, group, place = tree_of_labels(labels, LevelColumns(("dog", "side")))
     assert tree == MemberTree(("dog", "side"), ((0, 0), (0, 1)))
     assert group.tolist() == [0, 0, 1, 1, 2]
     # The only side of w is its first.
@@ -194,7 +194,7 @@ def test_members_with_equal_labels_have_equal_places():
 def test_the_tree_holds_the_widest_nodes_of_all_groups():
     labels = [("u", "1", str(k)) for k in range(3)] + [("u", "2", "0")]
     labels += [("v", "1", "0"), ("v", "2", "0"), ("v", "2", "1"), ("v", "3", "0")]
-    tree, group, place = tree_of_labels(np.array(labels), "lmn")
+    tree, group, place = tree_of_labels(np.array(labels), LevelColumns(tuple("lmn")))
     # Sorted by their size, the nodes have up to 3, 1 and 1 members.
     assert tree.members == 5
     assert tree.nodes[1] == (0, 0, 0, 1, 2)

@@ -106,9 +106,7 @@ def test_each_member_is_observed_with_its_own_known_quantities():
     made = study()
     law, members = law_and_members(made.law.law(made.forward), observations)
     assert members == 6
-    np.testing.assert_array_equal(
-        true_parameters(truth, law, 400), z[..., :2].reshape(400, -1)
-    )
+    np.testing.assert_array_equal(true_parameters(truth, law, 400), z[..., :2].reshape(400, -1))
     assert dict(zip(law.names, truth["law"].values, strict=True)) == pytest.approx(
         {
             "a_mean": 1.0,

@@ -51,8 +51,10 @@ class Sizes:
     systems, heldout, solves, largest, chunk : int
         Observed systems, held-out ones included; the latter; solves of all rounds, of the largest
         round, and of the largest chunk.
+    members : int
+        Members of a system, if it is a group.
     parameters, observed, row : int
-        Numbers of a system: parameters, observations, and both.
+        Numbers of a system: parameters of a member, observations, and all of both.
     law, noise : int
         Parameters of the law and of the noise, about.
     cost : ForwardCost
@@ -70,9 +72,11 @@ class Sizes:
         self.study, section, learning = study, study.forward, study.active_learning
         self.parameters, self.observed = len(section.parameter_names()), section.observation_count()
         in_study, self.heldout = _systems(study.observations, self.observed)
+        self.members = 1
         if isinstance(study.observations, SyntheticObservations):
-            self.observed *= study.observations.replicates * study.observations.members_of_group
-        self.row = self.parameters + self.observed
+            self.members = study.observations.members_of_group
+            self.observed *= study.observations.replicates * self.members
+        self.row = self.members * self.parameters + self.observed
         rounds = [*rounds_of(study), "1", "fixed"]
         rounds += [f"systems_{count}" for count in study.evidence.system_counts]
         of_rounds = learning.first_design + (learning.rounds - 1) * learning.solves_per_round
@@ -155,7 +159,8 @@ class Sizes:
         self.shared_solves = self.chunk * self.cost.distributed_seconds / study.ranks()
         self.repeated_solves = self._solving(assessment.repeats * assessment.repeated_systems)
         through_solver = study.evidence.through == "solver"
-        self.solves_of_replication = self._solving(self.systems) if through_solver else 0.0
+        anew = self._solving(self.systems * self.members)
+        self.solves_of_replication = anew if through_solver else 0.0
         # What the likelihoods may take. The number of their solves follows the stated time of a
         # solve, and their time the measured one.
         stated = study.seconds_per_solve()
@@ -163,6 +168,7 @@ class Sizes:
             max(_FEWEST_DRAWS, _DRAWS_PER_SYSTEM * self.systems), _MOST_DRAWS
         )
         fewest = min(self.likelihood_draws * (1 + 2 * self.law), 3 * polish.draws * self.systems)
+        fewest *= self.members
         slower = self.solve / stated if stated else 1.0
         may_solve = fewest * stated <= polish.solver_seconds
         self.granted = 2 * polish.solver_seconds * slower + self.start if may_solve else 0.0
@@ -175,13 +181,14 @@ class Sizes:
         self.training, self.step = self._training(), self._step()
         self.descent = 5 + study.descent.iterations * self.step
         # The draws are multiplied with each other for the covariance, and with their tangents.
-        of_draw = (1 + 2 * self.law) * self.passing + (1 + self.law) * product
+        passing = self.members * self.passing
+        of_draw = (1 + 2 * self.law) * passing + (1 + self.law) * product
         self.moments = (self.likelihood_draws + _DRAWS_OF_FIRST_STEPS) * of_draw
         self.update = 12 + 8 * (_FEWEST_DRAWS + _DRAWS_OF_FIRST_STEPS) * of_draw
         # Residuals of all draws are whitened, and pass through a matrix for each noise parameter.
         # Many observations are taken in the span of their signals.
         spanned = _SHARE_OF_SPANNED**2 if self.observed >= _SPANNED_FROM else 1.0
-        of_draw = (3 + 0.2 * self.parameters) * self.passing + 10 * spanned * product
+        of_draw = (3 + 0.2 * self.parameters) * passing + 10 * spanned * product
         self.integral = study.polish.draws * of_draw
         # The curvature takes some systems again for each parameter.
         again = 2 * (self.law + self.noise) * min(400, self.systems)
@@ -216,7 +223,7 @@ class Sizes:
         data = min(self.systems, descent.batch_size or self.systems)
         sorting = 5e-8 * (data + descent.model_samples) * descent.directions
         # The noise of each simulated system passes through its factor, and so does the gradient.
-        of_system = 3 * self.passing + 12 * self.observed**2 / _FLOPS
+        of_system = 3 * self.members * self.passing + 12 * self.observed**2 / _FLOPS
         # Random rows are in all parts of a table that stays in its store.
         numbers = self.systems * self.observed
         reading = 2e-8 * numbers if numbers > STAYS_FROM else 0.0

@@ -22,7 +22,13 @@ from popinv.inference.likelihood.model_moments import (
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.settings import FEWEST_GROUPS
-from popinv.inference.surrogate_bias import FreshSolves, ScoreDifference, Scores
+from popinv.inference.surrogate_bias import (
+    FreshSolves,
+    PosteriorSolves,
+    ScoreDifference,
+    Scores,
+)
+from popinv.surrogate.simulator import UncertainSurrogate
 
 if TYPE_CHECKING:
     from popinv.inference.distance_influence import DistanceInfluence
@@ -71,7 +77,8 @@ def distance_scores(influence: DistanceInfluence) -> Scores:
 def surrogate_push(problem: Problem, estimate: xr.Dataset) -> Callable[[xr.Dataset], float]:
     """Return a function from fresh solves to the shift that the surrogate's error causes.
 
-    The shift is in standard errors of the round's estimate, the largest of all parameters.
+    The shift is in standard errors of the round's estimate, the largest of all parameters. It is
+    NaN if the solves are members of few whole groups, and the surrogate does not know its error.
 
     Parameters
     ----------
@@ -84,14 +91,18 @@ def surrogate_push(problem: Problem, estimate: xr.Dataset) -> Callable[[xr.Datas
     errors = np.sqrt(np.diag(estimate["covariance"].values))
 
     def push(solves: xr.Dataset) -> float:
-        fresh = FreshSolves.of(solves, _MOST_SOLVES).of_problem(problem)
-        if problem.members > 1 and len(fresh.z) < FEWEST_GROUPS:
-            # Members that were drawn alone do not tell it.
-            return np.nan
+        fresh, surrogate = FreshSolves.of(solves, _MOST_SOLVES), problem.surrogate
         # The same number of draws as in the estimate.
         scores = pseudo_scores(problem, p, FEWEST_DRAWS)
-        each = fresh.pushes(ScoreDifference(problem, p, scores, "fresh", _PAIRS))
-        moved = len(problem.data) * each.mean(axis=0) @ bread
+        compared = ScoreDifference(problem, p, scores, "fresh", _PAIRS)
+        if problem.members == 1 or len(fresh.in_groups(problem).z) >= FEWEST_GROUPS:
+            moved = len(problem.data) * fresh.pushes(compared).mean(axis=0) @ bread
+        elif isinstance(surrogate, UncertainSurrogate):
+            # Members that a surrogate has chosen are no whole groups, but it knows its own error.
+            each = PosteriorSolves.given(surrogate, fresh).pushes(compared)
+            moved = len(problem.data) * np.sqrt(np.mean((each @ bread) ** 2, axis=0))
+        else:
+            return np.nan
         known = errors > 0
         return float(np.max(np.abs(moved[known]) / errors[known], initial=0.0))
 

@@ -131,8 +131,8 @@ def collect_solves(
         print("no further solves, as the surrogate is good enough")
         return judged
     error, push = (float(judged[f"surrogate_{name}"].values[-1]) for name in ("error", "push"))
-    print(
-        f"{solves}; the surrogate's error is {error:.2g} noise standard deviations and moves the "
-        f"estimate by {push:.2g} standard errors"
-    )
+    moves = f"moves the estimate by {push:.2g} standard errors"
+    if np.isnan(push):
+        moves = "its effect on the estimate is not known, as few whole groups were solved"
+    print(f"{solves}; the surrogate's error is {error:.2g} noise standard deviations and {moves}")
     return judged
