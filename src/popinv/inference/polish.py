@@ -25,6 +25,7 @@ from popinv.inference.likelihood.closed_form import is_linear
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood, maximum_likelihood
 from popinv.inference.likelihood.fit_pseudo import evaluator, fit_pseudo_likelihood, profiled
 from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.nested import calls_of_a_draw
 from popinv.inference.likelihood.model_moments import FEWEST_DRAWS, draws_for, matched_draws
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.profile import ill_determined
@@ -103,7 +104,8 @@ def likelihood_solves(problem: Problem, draws: int) -> float:
     n, n_p = problem.count, int(problem.free.sum())
     evaluations = _MARGINAL_EVALUATIONS + 2 * n_p * min(1.0, _CURVATURE_SYSTEMS / n)
     to_modes = _MODE_STEPS * (2 + _TANGENT * problem.law.d_omega)
-    return n * (_WITH_ADJOINT * draws * evaluations + to_modes)
+    calls = calls_of_a_draw(problem)
+    return n * (_WITH_ADJOINT * draws * calls * evaluations + to_modes)
 
 
 def may_solve(problem: Problem, settings: PolishSettings, seconds_per_solve: float) -> bool:

@@ -61,7 +61,9 @@ from popinv.inference.likelihood.integrals import (
     suspicious,
 )
 from popinv.inference.likelihood.proposals import defensive
+from popinv.inference.problem import Problem
 from popinv.population.laws.level_effects import TreeNormal
+from popinv.population.laws.levels import LevelLaw
 from popinv.seeds import generator
 
 # Draws of a node for each draw of its ancestors.
@@ -71,6 +73,15 @@ _VALUES = 2**21
 # Steps of the outer effects to where the integral over the members is largest, the longest of them
 # in posterior deviations, and the steps of the members that follow.
 _CENTRING, _LONGEST, _FOLLOWING = 2, 3.0, 2
+
+
+def calls_of_a_draw(problem: Problem) -> float:
+    """Return how often a draw of a system calls the simulator, in the mean over all systems."""
+    law = problem.law
+    if problem.members == 1 or not isinstance(law, LevelLaw):
+        return 1.0
+    members = float(problem.whole.present_members.sum()) / problem.count
+    return members * INNER_DRAWS ** (len(law.sizes()) - 1)
 
 
 @dataclass(frozen=True)
