@@ -31,6 +31,7 @@ from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.likelihood.scores import marginal_scores, pseudo_scores
 from popinv.inference.likelihood.scoring import ScoringState, state_arrays, state_of
+from popinv.inference.member_blocks import is_large
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset, no_estimate
 from popinv.inference.settings import PolishSettings
@@ -274,7 +275,8 @@ class _Path:
     def information(self, p: np.ndarray) -> np.ndarray | None:
         """Return the moments' information at p, for few systems, if it determines every entry."""
         problem = self.problem.of_moments
-        if not by_information(problem):
+        # The blocks of large groups are not independent.
+        if not by_information(problem) or is_large(problem):
             return None
         try:
             found = evaluator(problem, matched_draws(problem))(p, {}).information

@@ -34,7 +34,7 @@ from popinv.inference.likelihood.marginal_estimate import (
     value_error,
 )
 from popinv.inference.likelihood.marginal_near import Near, likelihood_near
-from popinv.inference.likelihood.nested import calls_of_a_draw
+from popinv.inference.likelihood.nested import calls_of_a_draw, integrals_of
 from popinv.inference.likelihood.newton import (
     MOST_STEPS,
     informed,
@@ -75,8 +75,8 @@ _ERROR, _SMALL_ERROR, _FEW_DRAWS = 0.2, 0.02, 64_000
 _BEFORE_STEPS, _OF_A_CYCLE = 2, 4
 # Largest number of draws of a system, and of calls of the simulator for the draws of all systems.
 _MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
-# Error of the log likelihood's value with up to this many systems, small enough for a comparison
-# with other programs; with more systems, the error of each system.
+# Error of the log likelihood's value with up to this many systems, or members of groups, small enough
+# for a comparison with other programs; with more, the error of each.
 _VALUE_ERROR, _OF_SYSTEMS, _OF_EACH = 0.005, 100, 0.0003
 # The error of evenly spread draws falls at least with this power of their number.
 _RATE = 0.5
@@ -322,7 +322,7 @@ class _Ascent:
         At the maximum, the draws of the ascent give too large a value. A small error determines the
         number of draws, with at most ``left`` calls of the simulator.
         """
-        problem, count = self.problem, self.problem.count
+        problem, count = self.problem, integrals_of(self.problem)
         own = replace(problem, stage=f"{problem.stage}/value")
         settings = replace(settings, scores=False)
         wanted = _VALUE_ERROR if count <= _OF_SYSTEMS else _OF_EACH * count

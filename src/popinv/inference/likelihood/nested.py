@@ -66,8 +66,11 @@ from popinv.population.laws.level_effects import TreeNormal
 from popinv.population.laws.levels import LevelLaw
 from popinv.seeds import generator
 
-# Draws of a node for each draw of its ancestors.
-INNER_DRAWS = 16
+# Draws of a member for each draw of its outer effects; more if a group has more members, since their
+# errors add up in its weight. The outer draws are then fewer, down to the last number.
+_INNER_DRAWS, _MEMBERS, _FEWEST_OUTER = 8, 64, 16
+# Draws of a node between the outermost and the innermost level.
+_BETWEEN = 4
 # Numbers in the largest array of draws that are computed together.
 _VALUES = 2**21
 # Steps of the outer effects to where the integral over the members is largest, the longest of them
@@ -75,13 +78,30 @@ _VALUES = 2**21
 _CENTRING, _LONGEST, _FOLLOWING = 2, 3.0, 2
 
 
+def inner_draws(members: int, levels: int) -> tuple[int, ...]:
+    """Return the numbers of draws of a node of each inner level, for each draw of its ancestors.
+
+    Examples
+    --------
+    >>> inner_draws(3, 2), inner_draws(65, 2), inner_draws(12, 3)
+    ((8,), (16,), (4, 8))
+    """
+    more = math.ceil(math.log2(max(members / _MEMBERS, 1)))
+    return (*(_BETWEEN,) * (levels - 2), _INNER_DRAWS * 2**more)
+
+
 def calls_of_a_draw(problem: Problem) -> float:
     """Return how often a draw of a system calls the simulator, in the mean over all systems."""
     law = problem.law
     if problem.members == 1 or not isinstance(law, LevelLaw):
         return 1.0
-    members = float(problem.whole.present_members.sum()) / problem.count
-    return members * INNER_DRAWS ** (len(law.sizes()) - 1)
+    members = integrals_of(problem) / problem.count
+    return members * _INNER_DRAWS * _BETWEEN ** (len(law.sizes()) - 2)
+
+
+def integrals_of(problem: Problem) -> int:
+    """Return the number of systems, or of the members of all groups."""
+    return problem.count if problem.members == 1 else int(problem.whole.present_members.sum())
 
 
 @dataclass(frozen=True)
@@ -134,16 +154,24 @@ class NestedIntegrals:
         self, settings: MarginalSettings, modes: GroupModes, corrections: int
     ) -> tuple[np.ndarray, ...]:
         """Return the fields of :class:`popinv.inference.likelihood.marginal.Evaluation`."""
-        count, about = settings.draws, _Centred.about(self, modes)
-        shifts = [self.shifts(f"level/{k}", k, count) for k in range(1, about.depth)]
-        outer, log_ratio = about.outer(count, settings)
+        wide = not (self.groups.density.is_normal and settings.scores)
+        inner = inner_draws(self.groups.problem.members, len(self.groups.factors))
+        count = max(settings.draws * _INNER_DRAWS // inner[-1] // 4 * 4, _FEWEST_OUTER)
+        if wide:
+            # A defensive density has several parts.
+            inner = tuple(2 * each for each in inner)
+        about = _Centred.about(self, modes, inner, wide)
+        shifts = [
+            self.shifts(f"level/{k}", k, count, inner[: k - 1]) for k in range(1, about.depth)
+        ]
+        outer, log_ratio = about.outer(count)
         parts = []
         picked = None if settings.features is None else self._picks(count)
         for which in torch.arange(count).split(max(1, _VALUES // about.values_of_a_draw)):
-            inner = [each[:, which] for each in shifts]
+            digits = [each[:, which] for each in shifts]
             picks = None if picked is None else [each[:, which] for each in picked]
             own = outer[:, which], log_ratio[:, which]
-            parts.append(about.weighted(*own, inner, settings, picks))
+            parts.append(about.weighted(*own, digits, settings, picks))
         log_weight, each, surplus, omega, within = (
             torch.cat(part, dim=1) for part in zip(*parts, strict=True)
         )
@@ -173,14 +201,16 @@ class NestedIntegrals:
         own = [every[group, level, place] for level, (group, place) in enumerate(nodes)]
         return [torch.from_numpy(np.array(spare)), *own]
 
-    def shifts(self, stage: str, level: int, outer: int) -> torch.Tensor:
+    def shifts(
+        self, stage: str, level: int, outer: int, between: tuple[int, ...] = ()
+    ) -> torch.Tensor:
         """Return random digits (nodes_l, S, R, ..., d_l) of a level, for draws of its ancestors."""
-        groups, above = self.groups, INNER_DRAWS ** (level - 1)
+        groups = self.groups
         places, width = max(groups.law.tree.nodes[level]) + 1, groups.nodes.sizes[level]
-        shape = (places, outer * above)
+        shape = (places, outer * math.prod(between))
         every = inner_shifts(groups.problem, stage, self.numbers, shape, width)
         own = every[groups.nodes.groups[level], groups.nodes.places[level]]
-        return own.reshape(len(own), outer, *[INNER_DRAWS] * (level - 1), width)
+        return own.reshape(len(own), outer, *between, width)
 
 
 def _better(one: GroupModes, other: GroupModes) -> GroupModes:
@@ -200,19 +230,27 @@ class _Centred:
         The posterior about the centres of the proposals.
     normal : TreeNormal
         Their precision.
+    inner : tuple of int
+        Draws of a node of each inner level for each draw of its ancestors.
+    wide : bool
+        Whether draws are defensive.
     """
 
     integrals: NestedIntegrals
     at: Expanded
     normal: TreeNormal
+    inner: tuple[int, ...]
+    wide: bool
 
     @classmethod
-    def about(cls, integrals: NestedIntegrals, modes: GroupModes) -> _Centred:
+    def about(
+        cls, integrals: NestedIntegrals, modes: GroupModes, inner: tuple[int, ...], wide: bool
+    ) -> _Centred:
         """Return proposals whose outer effects are about the largest integral over the members."""
         groups, at, normal = integrals.groups, modes.expanded, modes.normal
         nodes, last = groups.nodes, len(normal.factors) - 1
-        digits = integrals.shifts("centre", last, 1)[(slice(None), 0, *[0] * (last - 1))]
-        xi = shifted_normals(digits, INNER_DRAWS)
+        digits = integrals.shifts("centre", last, 1)[:, 0]
+        xi = shifted_normals(digits, inner[-1])
         for _ in range(_CENTRING):
             numbers = at.numbers
             omega, log_ratio = _proposed(numbers[last][:, None], normal.lower[last], xi)
@@ -237,7 +275,7 @@ class _Centred:
                     gradient = at.slope @ normal.factors[last].T - numbers[last]
                     move = torch.cholesky_solve(gradient[..., None], normal.lower[last])
                     numbers = [*numbers[:last], numbers[last] + move[..., 0]]
-        return cls(integrals, at, normal)
+        return cls(integrals, at, normal, inner, wide)
 
     @property
     def groups(self) -> Groups:
@@ -254,17 +292,14 @@ class _Centred:
         """Numbers in the largest array of all members at an outer draw."""
         members, width = self.at.signal.shape
         widest = max(width, len(self.groups.problem.free))
-        return int(members * INNER_DRAWS ** (self.depth - 1) * widest)
+        return int(members * math.prod(self.inner) * widest)
 
-    def outer(self, count: int, settings: MarginalSettings) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return all draws of the outermost nodes (nodes_0, S, d_0), and log phi / q (nodes_0, S)."""
+    def outer(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the draws of the outermost nodes (nodes_0, S, d_0), and log phi / q (nodes_0, S)."""
         nodes, problem = self.groups.nodes, self.groups.problem
         xi = antithetic_normals(problem, self.integrals.numbers, count, nodes.sizes[0])
         centre, lower = self.at.numbers[0][:, None], self.normal.lower[0]
-        return _proposed(centre, lower, xi[nodes.groups[0]], self._wide(settings))
-
-    def _wide(self, settings: MarginalSettings) -> bool:
-        return not (self.groups.density.is_normal and settings.scores)
+        return _proposed(centre, lower, xi[nodes.groups[0]], self.wide)
 
     def weighted(
         self,
@@ -296,11 +331,11 @@ class _Centred:
             Of omega over the draws of inner nodes.
         """
         groups, nodes, normal = self.groups, self.groups.nodes, self.normal
-        wide, omega, ratios = self._wide(settings), [outer], [log_ratio]
+        omega, ratios = [outer], [log_ratio]
         for level, digits in enumerate(shifts, 1):
             centre = normal.draw(level, self.at.numbers, omega).unsqueeze(-2)
-            xi = shifted_normals(digits, INNER_DRAWS)
-            drawn, ratio = _proposed(centre, normal.lower[level], xi, wide)
+            xi = shifted_normals(digits, self.inner[level - 1])
+            drawn, ratio = _proposed(centre, normal.lower[level], xi, self.wide)
             omega.append(drawn)
             ratios.append(ratio)
         x = groups.at(omega)
@@ -332,14 +367,14 @@ class _Centred:
             ]
             weights = [own, *weights]
             each = nodes.summed((own[..., None] * each).sum(dim=-2), level)
-            log = nodes.summed(torch.logsumexp(log, dim=-1) - math.log(INNER_DRAWS), level)
+            log = nodes.summed(torch.logsumexp(log, dim=-1) - math.log(own.shape[-1]), level)
         first = [omega[0], *(mean for mean, _ in means)]
         second = [torch.zeros_like(omega[0]), *(square - mean**2 for mean, square in means)]
         empty = x.new_zeros((nodes.count, outer.shape[1], nodes.width))
         mean = nodes.together(first, empty)
         variance = nodes.together(second, torch.ones_like(empty))
         log, each = (nodes.of_groups(part, 0) for part in (log, each))
-        surplus = self._surplus(omega, x, wide) if settings.scores else torch.zeros_like(each)
+        surplus = self._surplus(omega, x) if settings.scores else torch.zeros_like(each)
         if settings.features is not None and picks is not None:
             chosen = self._chosen(picks, omega, weights, there.residual, signal)
             each = torch.cat([each, settings.features(*chosen)], dim=2)
@@ -406,11 +441,11 @@ class _Centred:
         stacked = torch.stack(noise, dim=1) if noise else at.slope.new_zeros((len(eye), 0, *eye[0].shape))
         return known, stacked, whole.T @ covariances[-1] @ whole
 
-    def _surplus(self, omega: Sequence[torch.Tensor], x: torch.Tensor, wide: bool) -> torch.Tensor:
+    def _surplus(self, omega: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         """Return the means of the quadratic parts over inner draws, less what is known of them."""
         groups, nodes, problem = self.groups, self.groups.nodes, self.groups.problem
         found = x.new_zeros((nodes.count, x.shape[1], len(problem.free)))
-        if wide:
+        if self.wide:
             # Defensive draws have other moments.
             return found
         known, noise, covariance = self._quadratic
