@@ -88,6 +88,12 @@ def of_groups(rows: np.ndarray, blocks: int) -> np.ndarray:
     return rows if blocks == 1 else rows.reshape(-1, blocks, *rows.shape[1:]).sum(axis=1)
 
 
+def first_blocks(problem: Problem) -> Problem:
+    """Return the problem with one block of each large group; the information is then too small."""
+    parts, blocks = in_blocks(problem)
+    return parts if blocks == 1 else parts.of_systems(np.arange(0, len(parts.data), blocks))
+
+
 def _block(tree: MemberTree, most: int) -> MemberTree | None:
     """Return a tree of up to ``most`` members whose copies make up a tree, if there is one.
 

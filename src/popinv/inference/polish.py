@@ -25,8 +25,8 @@ from popinv.inference.likelihood.closed_form import is_linear
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood, maximum_likelihood
 from popinv.inference.likelihood.fit_pseudo import evaluator, fit_pseudo_likelihood, profiled
 from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.nested import calls_of_a_draw
 from popinv.inference.likelihood.model_moments import FEWEST_DRAWS, draws_for, matched_draws
+from popinv.inference.likelihood.nested import calls_of_a_draw
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.likelihood.scores import marginal_scores, pseudo_scores

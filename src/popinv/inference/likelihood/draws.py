@@ -83,7 +83,9 @@ def inner_shifts(
     address = f"{problem.stage}/likelihood/{stage}"
     places, outer = shape
     found = [
-        generator(problem.seed, address, int(number)).integers(2**_BITS, size=(outer, places, width))
+        generator(problem.seed, address, int(number)).integers(
+            2**_BITS, size=(outer, places, width)
+        )
         for number in numbers
     ]
     return torch.from_numpy(np.array(found)).transpose(1, 2)

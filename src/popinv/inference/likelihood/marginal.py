@@ -34,6 +34,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,9 +43,8 @@ from popinv.errors import DivergenceError
 from popinv.inference.division import block_with, blocks_of_rows, joined, together
 from popinv.inference.likelihood.densities import DensitiesAt, density_of
 from popinv.inference.likelihood.density import Density
-from popinv.inference.likelihood.group_modes import GroupModes, Groups
+from popinv.inference.likelihood.group_modes import Groups
 from popinv.inference.likelihood.integrals import Integrals, MarginalSettings
-from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.nested import NestedIntegrals
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.reduced import Span, reducible
@@ -335,7 +335,7 @@ class _Evaluator:
 
     def _with_modes(
         self, systems: np.ndarray, start: torch.Tensor | None
-    ) -> tuple[Integrals, Modes, torch.Tensor] | tuple[NestedIntegrals, GroupModes, torch.Tensor]:
+    ) -> tuple[Integrals | NestedIntegrals, Any, torch.Tensor]:
         """Return integrals, their modes, and which systems are not to be computed otherwise."""
         if self.span is None:
             block = self.integrals(systems)

@@ -7,12 +7,11 @@ member, and of a node s of another level
 .. math:: L_s(a) = \int \phi(\omega)\, \prod_{c} L_c(a, \omega)\, d\omega ,
 
 over its children c, given the numbers a of its ancestors. The likelihood of the group is that of
-its outermost node. Draws estimate every integral: S for the outermost node, and for each draw of the
-ancestors a few draws of its own for each node below. Given the ancestors, the estimates of the
-children are unbiased and independent, hence also their product, whatever the number of inner draws
-(Andrieu and Roberts, Ann. Statist. 37, 2009). A group costs as much as its members, and the variance
-of its weights is that of the outermost node and of the sum of the members' errors, in place of
-importance weights of all members at once, whose variance grows as a power of the members.
+its outermost node. Draws estimate every integral: S for the outermost node, and for each draw of
+the ancestors a few draws of its own for each node below. Given the ancestors, the estimates of the
+children are unbiased and independent. Their product is unbiased for any number of inner draws
+(Andrieu and Roberts, Ann. Statist. 37, 2009). The variance of the log weights is that of the outer
+effects, and the sum of the members' variances divided by the number of inner draws.
 
 *Proposals* are normal about the mode of all effects, node by node given the ancestors
 (:class:`~popinv.population.laws.level_effects.TreeNormal`); where only the value is needed, or the
@@ -26,7 +25,7 @@ over draws of the members.
   mean, with its derivative m_i and :math:`a_i = -d\omega^* / d\alpha_i` at the mode. That is the
   slope of log p(y | x) less Stein's identity for the constant field a (see
   :func:`~popinv.inference.likelihood.integrals.law_fields`),
-- :math:`\omega^T N_i\, \omega - \operatorname{tr} N_i` for the deviations and correlations of a level
+- :math:`\omega^T N_i\, \omega - \operatorname{tr} N_i` for deviations and correlations of a level
   (:meth:`~popinv.population.laws.levels.LevelLaw.effect_scores`),
 - the derivative of log p(y | g) for the noise.
 
@@ -66,8 +65,10 @@ from popinv.population.laws.level_effects import TreeNormal
 from popinv.population.laws.levels import LevelLaw
 from popinv.seeds import generator
 
-# Draws of a member for each draw of its outer effects; more if a group has more members, since their
-# errors add up in its weight. The outer draws are then fewer, down to the last number.
+# Draws of a member for each draw of its outer effects; more for groups with more members than the
+# second number, since the errors of members add up. The outer draws are then fewer, down to the last
+# number. With 25 members of 10 observations each, 4, 8 and 16 draws have effective shares of 0.78,
+# 0.85 and 0.92.
 _INNER_DRAWS, _MEMBERS, _FEWEST_OUTER = 8, 64, 16
 # Draws of a node between the outermost and the innermost level.
 _BETWEEN = 4
@@ -295,7 +296,7 @@ class _Centred:
         return int(members * math.prod(self.inner) * widest)
 
     def outer(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the draws of the outermost nodes (nodes_0, S, d_0), and log phi / q (nodes_0, S)."""
+        """Return draws of the outermost nodes (nodes_0, S, d_0), and log phi / q (nodes_0, S)."""
         nodes, problem = self.groups.nodes, self.groups.problem
         xi = antithetic_normals(problem, self.integrals.numbers, count, nodes.sizes[0])
         centre, lower = self.at.numbers[0][:, None], self.normal.lower[0]
@@ -357,13 +358,17 @@ class _Centred:
             if not level:
                 break
             own = _weights(log)
+
+            def averaged(
+                values: torch.Tensor, deeper: int, own: torch.Tensor = own, level: int = level
+            ) -> torch.Tensor:
+                weight = own[nodes.ancestors(deeper, level)]
+                return (weight[..., None] * values).sum(dim=-2)
+
             means = [(omega[level], omega[level] ** 2), *means]
             means = [
-                tuple(
-                    (own[nodes.ancestors(deeper, level)][..., None] * moment).sum(dim=-2)
-                    for moment in both
-                )
-                for deeper, both in enumerate(means, level)
+                (averaged(mean, deeper), averaged(square, deeper))
+                for deeper, (mean, square) in enumerate(means, level)
             ]
             weights = [own, *weights]
             each = nodes.summed((own[..., None] * each).sum(dim=-2), level)
@@ -438,7 +443,9 @@ class _Centred:
         eye = torch.eye(whole.shape[1], dtype=whole.dtype).expand(len(at.slope), -1, -1)
         fields = list(groups.density.noise_fields(at.signal, at.jacobian, eye))
         noise = [field.linear for field in fields]
-        stacked = torch.stack(noise, dim=1) if noise else at.slope.new_zeros((len(eye), 0, *eye[0].shape))
+        stacked = (
+            torch.stack(noise, dim=1) if noise else at.slope.new_zeros((len(eye), 0, *eye[0].shape))
+        )
         return known, stacked, whole.T @ covariances[-1] @ whole
 
     def _surplus(self, omega: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
@@ -504,7 +511,7 @@ class _Centred:
 
 
 def _second_moments(values: torch.Tensor) -> torch.Tensor:
-    """Return means (n, s, d, d) of products over all but the first axis of draws of (n, s, ..., d)."""
+    """Return the second moments (n, s, d, d) of values (n, s, ..., d) over the inner draws."""
     flat = values.reshape(*values.shape[:2], -1, values.shape[-1])
     return flat.mT @ flat / flat.shape[2]
 

@@ -10,11 +10,11 @@ are jointly normal with the precision
 .. math:: H = I + \sum_j F_{(j)} W_j F_{(j)}^T ,
 
 in which a node is linked with its ancestors and its descendants alone. Elimination from the
-innermost level outwards factorises H at a cost that is linear in the members: given its ancestors a,
-node s has the precision :math:`K_s = L_s L_s^T` and the mean :math:`c_s + B_s (\omega_a - c_a)` with
-:math:`B_s = -K_s^{-1} K_{sa}`, and its ancestors get :math:`K_{aa} - K_{as} K_s^{-1} K_{sa}` (a
-Cholesky factorisation without fill-in; George and Liu, Computer Solution of Large Sparse Positive
-Definite Systems, Prentice-Hall, 1981).
+innermost level outwards factorises H at a cost that is linear in the members. Given its ancestors
+a, node s has the precision :math:`K_s = L_s L_s^T` and the mean
+:math:`c_s + B_s (\omega_a - c_a)` with :math:`B_s = -K_s^{-1} K_{sa}`, and its ancestors get
+:math:`K_{aa} - K_{as} K_s^{-1} K_{sa}` (a Cholesky factorisation without fill-in; George and Liu,
+Computer Solution of Large Sparse Positive Definite Systems, Prentice-Hall, 1981).
 """
 
 from __future__ import annotations
@@ -258,7 +258,7 @@ class TreeNormal:
     def draw(
         self, level: int, centre: Sequence[torch.Tensor], above: Sequence[torch.Tensor]
     ) -> torch.Tensor:
-        """Return the mean of each node of a level given draws of its ancestors, (nodes_l, ..., d_l).
+        """Return the means (nodes_l, ..., d_l) of a level's nodes given draws of their ancestors.
 
         Parameters
         ----------
