@@ -14,7 +14,7 @@ from popinv.errors import DataError
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.closed_form import ClosedForm, is_linear
 from popinv.inference.likelihood.fixed_draws import adapted_draws
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
+from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, integrals_at
 from popinv.inference.problem import Problem
 from popinv.observation_files.trees import MemberTree
 from popinv.population.constraints import POSITIVE, REAL
@@ -121,13 +121,46 @@ def test_the_scores_of_groups_are_the_differences_of_their_likelihood():
         np.testing.assert_allclose(scores[:, i], (ends[0] - ends[1]) / 2e-5, atol=2e-6)
 
 
-def test_draws_agree_with_the_closed_form_of_groups():
+def test_nested_integrals_of_linear_groups_are_exact():
+    problem = linear_groups()
+    for shift in (0.0, 0.1):
+        p = np.concatenate([problem.law.from_natural(VALUES), np.log(DEVIATIONS)]) + shift
+        found, exact = evaluate(problem, p, MarginalSettings(draws=16)), ClosedForm(problem)(p)
+        np.testing.assert_allclose(found.log_likelihood, exact.log_likelihood, rtol=1e-12)
+        # The closed form has derivatives by differences. Equal scores have equal derivatives.
+        np.testing.assert_allclose(found.scores, exact.scores, atol=1e-8)
+        # A search ends where a step promises 1e-4 of the log density.
+        np.testing.assert_allclose(found.modes, exact.modes, atol=0.015)
+        assert found.value_error == pytest.approx(0.0, abs=1e-10)
+        assert found.effective_share == pytest.approx(1.0)
+        assert np.abs(found.score_error).max() < 1e-10
+
+
+def test_posterior_moments_and_features_of_groups_are_means_over_their_draws():
     problem = linear_groups()
     p = np.concatenate([problem.law.from_natural(VALUES), np.log(DEVIATIONS)])
-    found = evaluate(problem, p, MarginalSettings(draws=64))
-    # Proposals of a linear model are its posteriors.
-    np.testing.assert_allclose(found.log_likelihood, dense_log_likelihoods(problem), rtol=1e-6)
-    np.testing.assert_allclose(found.scores, ClosedForm(problem)(p).scores, atol=2e-4)
+
+    def features(omega: torch.Tensor, residual: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:
+        return torch.cat([omega, omega**2, residual, signal], dim=2)
+
+    settings = MarginalSettings(draws=1024, features=features)
+    found, exact = evaluate(problem, p, settings), ClosedForm(problem)(p)
+    np.testing.assert_allclose(found.mean, exact.mean, atol=0.03)
+    np.testing.assert_allclose(found.variance, exact.variance, atol=0.05)
+    means, d = found.scores[:, len(p) :], problem.law.d_omega
+    np.testing.assert_allclose(means[:, :d], exact.mean, atol=0.15)
+    second = exact.variance + exact.mean**2
+    np.testing.assert_allclose(means[:, d : 2 * d], second, atol=0.5)
+    # The signal is linear, so that its mean is the signal at the mean of omega.
+    alpha, mean = problem.tensors(p)[0], torch.from_numpy(exact.mean)
+    signal = problem.signal(alpha, mean, problem.known).numpy()
+    seen = problem.conditions.present
+    spread = np.abs(means[:, 2 * d + 15 :] - signal)[seen]
+    assert spread.max() < 0.25
+    whitened = (problem.data - signal) / np.tile(DEVIATIONS, 5) / problem.conditions.scale[:, None]
+    spread = np.abs(means[:, 2 * d : 2 * d + 15] - whitened)[seen]
+    assert spread.max() < 0.25
+    assert not means[:, 2 * d : 2 * d + 15][~seen].any()
 
 
 # --- a model that is not linear ------------------------------------------------------------------
@@ -187,22 +220,190 @@ def quadrature(problem: Problem, p: np.ndarray, combined: float = 0.0) -> np.nda
     return np.array(values)
 
 
-def test_the_likelihood_is_the_nested_integral():
+def root_mean_square(values: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.mean(np.square(values), axis=0))
+
+
+@pytest.mark.parametrize("scores", [True, False])
+def test_the_likelihood_is_the_nested_integral(scores):
     problem, p = decays()
-    found = evaluate(problem, p, MarginalSettings(draws=4096))
+    found = evaluate(problem, p, MarginalSettings(draws=1024, scores=scores))
     expected = quadrature(problem, p)
-    np.testing.assert_allclose(found.log_likelihood, expected, atol=3e-3)
-    for i in range(4):
+    np.testing.assert_allclose(found.log_likelihood, expected, atol=5e-3)
+    # Each error is a draw of its size.
+    wrong = root_mean_square(found.log_likelihood - expected)
+    assert wrong < 3 * root_mean_square(found.value_error)
+    for i in range(4 if scores else 0):
         step = 1e-4 * np.eye(4)[i]
         slope = (quadrature(problem, p + step) - quadrature(problem, p - step)) / 2e-4
-        np.testing.assert_allclose(found.scores[:, i], slope, atol=2e-2)
+        wrong = root_mean_square(found.scores[:, i] - slope)
+        assert wrong < 3 * root_mean_square(found.score_error[:, i]) + 1e-3
+        assert wrong < 0.01
+
+
+def test_nested_integrals_are_those_over_all_members_at_once():
+    problem, p = decays()
+    joint, settings = integrals_at(problem, p), MarginalSettings(draws=16384)
+    found = joint.evaluate(settings, joint.find_modes(settings, None), 0)
+    nested = evaluate(problem, p, MarginalSettings(draws=1024))
+    np.testing.assert_allclose(nested.log_likelihood, found[0], atol=5e-3)
+    np.testing.assert_allclose(nested.scores, found[2], atol=0.05)
+    np.testing.assert_allclose(nested.modes, found[5], atol=1e-2)
+    np.testing.assert_allclose(nested.mean, found[6], atol=0.02)
+    np.testing.assert_allclose(nested.variance, found[7], atol=0.02)
+
+
+DEEP = MemberTree(("batch", "specimen", "occasion"), ((0,) * 5, (0, 0, 1, 1, 2), (0, 1, 2, 3, 4)))
+DEEP_VALUES = [-0.3, 0.5, 0.35, 0.25]
+
+
+def deep_quadrature(problem: Problem, p: np.ndarray) -> np.ndarray:
+    """Return log likelihoods by quadrature over occasion, specimen and batch in turns."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    weights = weights / weights.sum()
+    mean, (batch, specimen, occasion), sigma = p[0], np.exp(p[1:4]), np.exp(p[4])
+    x = mean + batch * nodes[:, None, None] + specimen * nodes[:, None] + occasion * nodes
+    g, values = np.exp(-np.exp(x)[..., None] * TIMES.numpy()), []
+    for y, seen in zip(problem.data, problem.conditions.present, strict=True):
+        of_batch = np.ones(len(nodes))
+        for place in range(3):
+            of_specimen = np.ones((len(nodes), len(nodes)))
+            for member in np.flatnonzero(np.array(DEEP.nodes[1]) == place):
+                own, shown = (v[3 * member : 3 * member + 3] for v in (y, seen))
+                logs = -0.5 * ((own - g) / sigma) ** 2 - np.log(sigma * np.sqrt(2 * np.pi))
+                of_specimen *= np.exp(logs[..., shown].sum(axis=-1)) @ weights
+            of_batch *= of_specimen @ weights
+        values.append(np.log(of_batch @ weights))
+    return np.array(values)
+
+
+def deep_decays() -> tuple[Problem, np.ndarray]:
+    """Return groups of decays with rates that vary at three levels, and p."""
+    rng, levels = np.random.default_rng(5), {name: ["rate"] for name in DEEP.levels}
+    law = LevelLaw(("rate",), [POSITIVE], levels, tree=DEEP)
+    alpha, simulate = law.from_natural(DEEP_VALUES), member_simulator(decay, 5, 1)
+    omega = torch.from_numpy(rng.standard_normal((6, law.d_omega)))
+    y = simulate(law.sample(torch.from_numpy(alpha), omega)).numpy()
+    y = y + 0.1 * rng.standard_normal(y.shape)
+    present = np.ones(y.shape, dtype=bool)
+    # A lacking occasion, a lacking specimen, and gaps.
+    present[1, 9:12] = False
+    present[2, 12:] = False
+    present[3, ::4] = False
+    conditions = Conditions.stated(y.shape, present=present, fill=np.zeros(15))
+    noise, scale = replicated_noise(IsotropicNoise(3), 5), np.full(5, 0.5)
+    problem = Problem(
+        np.where(present, y, 0.0),
+        simulate,
+        law,
+        noise,
+        scale,
+        conditions=conditions,
+        replicates=5,
+        members=5,
+    )
+    return problem, np.append(alpha, np.log(0.1))
+
+
+def test_three_levels_are_integrated_one_within_the_other():
+    problem, p = deep_decays()
+    found, expected = (
+        evaluate(problem, p, MarginalSettings(draws=1024)),
+        deep_quadrature(problem, p),
+    )
+    np.testing.assert_allclose(found.log_likelihood, expected, atol=5e-3)
+    for i in range(5):
+        step = 1e-4 * np.eye(5)[i]
+        ends = [deep_quadrature(problem, p + sign * step) for sign in (1, -1)]
+        slope = (ends[0] - ends[1]) / 2e-4
+        np.testing.assert_allclose(found.scores[:, i], slope, atol=0.03)
 
 
 def test_noise_may_grow_with_the_signal_of_each_member():
     problem, p = decays(VaryingNoise(IsotropicNoise(3), "combined"))
-    found = evaluate(problem, p, MarginalSettings(draws=4096))
+    found = evaluate(problem, p, MarginalSettings(draws=1024))
     expected = quadrature(problem, p, combined=0.2)
     np.testing.assert_allclose(found.log_likelihood, expected, atol=1e-2)
+    for i in range(4):
+        step = 1e-4 * np.eye(5)[i]
+        ends = [quadrature(problem, p + sign * step, combined=0.2) for sign in (1, -1)]
+        np.testing.assert_allclose(found.scores[:, i], (ends[0] - ends[1]) / 2e-4, atol=0.1)
+
+
+def test_replicates_of_members_count_like_further_observations():
+    """A member with two replicates is a member whose simulator repeats its observations."""
+    problem, p = decays()
+    rng = np.random.default_rng(2)
+    y = problem.data.reshape(6, 3, 1, 3) + 0.1 * rng.standard_normal((6, 3, 2, 3))
+    present = np.repeat(problem.conditions.present.reshape(6, 3, 1, 3), 2, axis=2)
+
+    def of(noise, replicates: int) -> Problem:
+        shape = (6, 18)
+        return Problem(
+            np.where(present, y, 0.0).reshape(shape),
+            member_simulator(lambda z: decay(z).repeat(1, 2), 3, 1),
+            problem.law,
+            noise,
+            problem.scale,
+            conditions=Conditions.stated(shape, present=present.reshape(shape), fill=np.zeros(18)),
+            replicates=replicates,
+            members=3,
+        )
+
+    settings = MarginalSettings(draws=64)
+    one = evaluate(of(replicated_noise(IsotropicNoise(3), 6), 6), p, settings)
+    other = evaluate(of(replicated_noise(IsotropicNoise(6), 3), 3), p, settings)
+    np.testing.assert_allclose(one.log_likelihood, other.log_likelihood, rtol=1e-10)
+    np.testing.assert_allclose(one.scores, other.scores, atol=1e-8)
+
+
+def test_calls_of_the_simulator_grow_as_the_members():
+    rows = []
+
+    def counted(z: torch.Tensor) -> torch.Tensor:
+        rows.append(len(z))
+        return decay(z)
+
+    totals = []
+    for members in (10, 20):
+        problem, p = many_decays(4, members, counted)
+        first = evaluate(problem, p, MarginalSettings(draws=64))
+        rows.clear()
+        evaluate(problem, p, MarginalSettings(draws=64), first.memory)
+        totals.append(sum(rows))
+    assert totals[1] == pytest.approx(2 * totals[0], rel=0.2)
+
+
+def many_decays(groups: int, members: int, simulator=decay) -> tuple[Problem, np.ndarray]:
+    """Return groups of many decays, and p."""
+    rng = np.random.default_rng(1)
+    tree = MemberTree(("batch", "specimen"), ((0,) * members, tuple(range(members))))
+    law = decays()[0].law.of_groups(tree)
+    p = np.append(law.from_natural([-0.3, 0.5, 0.4]), np.log(0.1))
+    simulate = member_simulator(simulator, members, 1)
+    omega = torch.from_numpy(rng.standard_normal((groups, law.d_omega)))
+    y = simulate(law.sample(torch.from_numpy(p[:3]), omega)).numpy()
+    y = y + 0.1 * rng.standard_normal(y.shape)
+    noise = replicated_noise(IsotropicNoise(3), members)
+    scale = np.full(4, 0.5)
+    return Problem(y, simulate, law, noise, scale, replicates=members, members=members), p
+
+
+def test_groups_of_many_members_have_their_likelihood():
+    problem, p = many_decays(4, 40)
+    found = evaluate(problem, p, MarginalSettings(draws=256))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(200)
+    weights = weights / weights.sum()
+    rates = np.exp(p[0] + 0.5 * nodes[:, None] + 0.4 * nodes)
+    g, expected = np.exp(-rates[..., None] * TIMES.numpy()), []
+    for y in problem.data.reshape(4, 40, 1, 1, 3):
+        logs = (-0.5 * ((y - g) / 0.1) ** 2 - np.log(0.1 * np.sqrt(2 * np.pi))).sum(axis=-1)
+        of_batch = np.log(np.exp(logs) @ weights).sum(axis=0)
+        top = of_batch.max()
+        expected.append(top + np.log(np.exp(of_batch - top) @ weights))
+    wrong = root_mean_square(found.log_likelihood - expected)
+    assert wrong < 3 * root_mean_square(found.value_error)
+    assert wrong < 0.02
 
 
 def test_fixed_draws_of_groups_follow_the_law():

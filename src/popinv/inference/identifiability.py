@@ -38,6 +38,7 @@ import torch
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.penalty import noise_penalty
 from popinv.inference.likelihood.pseudo import evaluate
+from popinv.inference.member_blocks import first_blocks
 from popinv.inference.moments import (
     matched_normals,
     noise_derivatives,
@@ -166,7 +167,8 @@ def identifiability(
     that depend on the law. The prediction is then the information of the pseudo-likelihood, the sum
     over the systems of the information of mean and covariance at their own known quantities. The
     prediction then has no third moments, and missing entries count. Degrees of freedom of the noise
-    count as known.
+    count as known. Of large groups, some members count
+    (:mod:`popinv.inference.member_blocks`).
 
     Parameters
     ----------
@@ -184,7 +186,7 @@ def identifiability(
     if information is not None:
         # This information has the curvature of the prior.
         return _of_information(problem, information, _BY_LIKELIHOOD, problem.prior.own, p)
-    problem = problem.of_moments
+    problem = first_blocks(problem.of_moments)
     if problem.known.width or problem.noise.varies:
         return _of_known(problem, alpha, gamma, p)
     width = problem.law.d_omega

@@ -26,10 +26,12 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood, ma
 from popinv.inference.likelihood.fit_pseudo import evaluator, fit_pseudo_likelihood, profiled
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.model_moments import FEWEST_DRAWS, draws_for, matched_draws
+from popinv.inference.likelihood.nested import calls_of_a_draw
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.likelihood.scores import marginal_scores, pseudo_scores
 from popinv.inference.likelihood.scoring import ScoringState, state_arrays, state_of
+from popinv.inference.member_blocks import is_large
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset, no_estimate
 from popinv.inference.settings import PolishSettings
@@ -106,8 +108,8 @@ def likelihood_solves(problem: Problem, draws: int) -> float:
     evaluations = _MARGINAL_EVALUATIONS + 2 * n_p * min(1.0, _CURVATURE_SYSTEMS / n)
     # The derivatives of a member are in its own parameters.
     along = min(problem.law.d_omega, problem.d_z) if problem.members > 1 else problem.law.d_omega
-    to_modes = _MODE_STEPS * (2 + _TANGENT * along)
-    return n * problem.members * (_WITH_ADJOINT * draws * evaluations + to_modes)
+    to_modes = problem.members * _MODE_STEPS * (2 + _TANGENT * along)
+    return n * (_WITH_ADJOINT * draws * calls_of_a_draw(problem) * evaluations + to_modes)
 
 
 def may_solve(problem: Problem, settings: PolishSettings, seconds_per_solve: float) -> bool:
@@ -278,7 +280,8 @@ class _Path:
     def information(self, p: np.ndarray) -> np.ndarray | None:
         """Return the moments' information at p, for few systems, if it determines every entry."""
         problem = self.problem.of_moments
-        if not by_information(problem):
+        # The blocks of large groups are not independent.
+        if not by_information(problem) or is_large(problem):
             return None
         try:
             found = evaluator(problem, matched_draws(problem))(p, {}).information

@@ -174,6 +174,11 @@ class Problem:
         return len(self.data) if self.part is None else len(self.part.data)
 
     @property
+    def nested(self) -> bool:
+        """Whether each system is a group of nested levels, not of crossed ones."""
+        return self.members > 1 and isinstance(self.law, LevelLaw) and self.law.tree.nested
+
+    @property
     def units(self) -> int:
         """Number of independent units: systems, or labels of crossed levels.
 

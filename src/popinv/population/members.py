@@ -39,6 +39,12 @@ class _OfMembers:
         return y.reshape(len(z), -1)
 
     @property
+    def of_one(self) -> Simulate:
+        """G of one member: Tensor (n, d_z + k) to Tensor (n, d_y)."""
+        simulate: Simulate = self.simulate
+        return simulate
+
+    @property
     def exact(self) -> bool:
         """Whether the simulator is the forward model itself."""
         return bool(getattr(self.simulate, "exact", False))

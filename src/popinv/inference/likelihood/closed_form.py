@@ -29,6 +29,7 @@ from popinv.inference.likelihood.model_moments import matched_draws, moments_of_
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.restricted import restricted_state
 from popinv.inference.likelihood.scoring import ScoringState
+from popinv.inference.member_blocks import is_large
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
@@ -43,13 +44,14 @@ _DRAWS = 64
 def is_linear(problem: Problem, p: np.ndarray) -> bool:
     """Return whether the likelihood has a closed form, as far as draws of the law at p tell.
 
-    An affine function satisfies ``g(u + v) - g(u) - g(v) + g(0) = 0`` for all u and v.
+    An affine function satisfies ``g(u + v) - g(u) - g(v) + g(0) = 0`` for all u and v. The nested
+    integrals of large groups, which are exact for linear models, cost less than the closed form.
     """
     problem = problem.whole
     law, conditions = problem.law, problem.conditions
     if problem.noise.varies or law.component is not None or law.strongly_curved or not law.d_omega:
         return False
-    if conditions.limited:
+    if conditions.limited or is_large(problem):
         return False
     alpha, gamma = problem.tensors(p)
     rng = generator(problem.seed, f"{problem.stage}/linear")

@@ -60,14 +60,42 @@ def quasi_random(
     return (shifted.to(torch.float64) + 0.5) / 2**_BITS
 
 
-def antithetic_normals(problem: Problem, numbers: np.ndarray, draws: int) -> torch.Tensor:
-    """Return standard normal xi (n, S, d_omega) for systems with these numbers, S a multiple of 4.
+def antithetic_normals(
+    problem: Problem, numbers: np.ndarray, draws: int, width: int | None = None
+) -> torch.Tensor:
+    """Return standard normal xi (n, S, width) for systems with these numbers, S a multiple of 4.
 
-    Pairs (xi, -xi) stay within one half of the draws.
+    Pairs (xi, -xi) stay within one half of the draws. The width is by default d_omega.
     """
-    n, d = len(numbers), problem.law.d_omega
+    n, d = len(numbers), problem.law.d_omega if width is None else width
     half = torch.special.ndtri(quasi_random(problem, "likelihood", numbers, draws // 4, d))
     return torch.cat([half, -half], dim=2).reshape(n, draws, d)
+
+
+def inner_shifts(
+    problem: Problem, stage: str, numbers: np.ndarray, shape: tuple[int, int], width: int
+) -> torch.Tensor:
+    """Return the random digits of the sets of inner nodes, integers (n, *shape, width).
+
+    Each system, by its number, has a set for each place and each draw of the outer nodes, which
+    are the two lengths of the shape. With more outer draws, the first sets stay the same.
+    """
+    address = f"{problem.stage}/likelihood/{stage}"
+    places, outer = shape
+    found = [
+        generator(problem.seed, address, int(number)).integers(
+            2**_BITS, size=(outer, places, width)
+        )
+        for number in numbers
+    ]
+    return torch.from_numpy(np.array(found)).transpose(1, 2)
+
+
+def shifted_normals(shifts: torch.Tensor, draws: int) -> torch.Tensor:
+    """Return standard normal xi (..., R, width) in pairs (xi, -xi) for shifts (..., width)."""
+    points = torch.bitwise_xor(_sobol(draws // 2, shifts.shape[-1]), shifts[..., None, :])
+    half = torch.special.ndtri((points.to(torch.float64) + 0.5) / 2**_BITS)
+    return torch.cat([half, -half], dim=-2)
 
 
 def usable(log_weight: torch.Tensor, *arrays: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -81,9 +109,13 @@ def usable(log_weight: torch.Tensor, *arrays: torch.Tensor) -> tuple[torch.Tenso
     return log_weight, *(torch.where(good[..., None], x, 0.0) for x in arrays)
 
 
-def draws_of_law(problem: Problem, stage: str) -> torch.Tensor:
-    """Return evenly spread draws (S, d_omega), at which the searches for modes may start."""
-    points = quasi_random(problem, stage, np.zeros(1, dtype=int), _STARTS, problem.law.d_omega)
+def draws_of_law(problem: Problem, stage: str, width: int | None = None) -> torch.Tensor:
+    """Return evenly spread draws (S, width), at which the searches for modes may start.
+
+    The width is by default d_omega.
+    """
+    width = problem.law.d_omega if width is None else width
+    points = quasi_random(problem, stage, np.zeros(1, dtype=int), _STARTS, width)
     return torch.special.ndtri(points[0, 0])
 
 

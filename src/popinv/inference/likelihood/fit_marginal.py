@@ -34,6 +34,7 @@ from popinv.inference.likelihood.marginal_estimate import (
     value_error,
 )
 from popinv.inference.likelihood.marginal_near import Near, likelihood_near
+from popinv.inference.likelihood.nested import calls_of_a_draw, integrals_of
 from popinv.inference.likelihood.newton import (
     MOST_STEPS,
     informed,
@@ -68,14 +69,14 @@ _HOPELESS_SHARE, _HOPELESS_POOR, _LOOKED_AT = 0.1, 0.25, 100
 # Largest number of cycles of an ascent, and of cycles that repeat with the observed information.
 _MOST_CYCLES, _MOST_DOUBTED = 20, 2
 # Error of the draws, in standard errors, above which the number of draws rises; and the smaller
-# error that is the target while all systems together have few draws.
+# error that is the target while the draws of all systems need few calls of the simulator.
 _ERROR, _SMALL_ERROR, _FEW_DRAWS = 0.2, 0.02, 64_000
 # Evaluations of a cycle in addition to its steps' evaluations, and the fewest of a cycle.
 _BEFORE_STEPS, _OF_A_CYCLE = 2, 4
-# Largest number of draws of a system, and of all systems together.
+# Largest number of draws of a system, and of calls of the simulator for the draws of all systems.
 _MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
-# Error of the log likelihood's value with up to this many systems, small enough for a comparison
-# with other programs; with more systems, the error of each system.
+# Error of the log likelihood's value with up to this many systems, or members of groups, small
+# enough for a comparison with other programs; with more, the error of each.
 _VALUE_ERROR, _OF_SYSTEMS, _OF_EACH = 0.005, 100, 0.0003
 # Values whose spread is the error if there are few systems.
 _VALUES = 8
@@ -124,7 +125,7 @@ def fit_marginal_likelihood(
         Whether only the maximum matters. The curvature is then the sum of the outer products of the
         scores, and neither further modes nor ends of intervals are computed.
     granted : float
-        Draws of all systems together in all evaluations. The limit does not apply to the first
+        Calls of the simulator by draws, in all evaluations. The limit does not apply to the first
         cycle; further cycles end, and take no more draws, before they exceed it.
     information : ndarray of shape (n_p, n_p), optional
         Approximate negative Hessian of the log likelihood, such as the Hessian of the
@@ -177,7 +178,7 @@ class _Cycle:
     number, steps : int
         Number of the cycle, and of the steps before it.
     spent : float
-        Draws of all systems together in the evaluations before it.
+        Calls of the simulator by draws, in the evaluations before it.
     path : ndarray of shape (k, n_p)
         The points of the cycles before.
     """
@@ -223,6 +224,11 @@ class _Ascent:
     granted: float
     information: np.ndarray | None
     restricted: bool
+
+    @property
+    def calls(self) -> float:
+        """Calls of the simulator for one draw of all systems."""
+        return self.problem.count * calls_of_a_draw(self.problem)
 
     @property
     def few(self) -> bool:
@@ -316,12 +322,12 @@ class _Ascent:
         """Return an estimate with the value of the log likelihood from new draws.
 
         At the maximum, the draws of the ascent give too large a value. A small error determines the
-        number of draws, and all systems together have at most ``left`` draws.
+        number of draws, with at most ``left`` calls of the simulator.
 
         The error of a few systems is the spread of repeated values: two halves of the draws of a
         single system may agree by chance.
         """
-        problem, count = self.problem, self.problem.count
+        problem, count = self.problem, integrals_of(self.problem)
         stages = [f"{problem.stage}/value"]
         if not has_robust_errors(problem):
             stages = [f"{stages[0]}/{i}" for i in range(_VALUES)]
@@ -338,8 +344,8 @@ class _Ascent:
             if len(found) > 1:
                 error = float(values.sum(axis=1).std(ddof=1) / len(found) ** 0.5)
             draws = settings.draws
-            left -= draws * count
-            most = min(_MOST_DRAWS, _MOST_TOGETHER / count, left / count)
+            left -= draws * self.calls
+            most = min(_MOST_DRAWS, _MOST_TOGETHER / self.calls, left / self.calls)
             if error > wanted:
                 draws *= 2 ** math.ceil(math.log2(error / wanted))
             while draws > max(most, settings.draws):
@@ -435,23 +441,22 @@ class _Ascent:
         return replace(following, draws=draws) if more else None, share, curvature
 
     def spent(self, cycle: _Cycle, state: ScoringState) -> float:
-        """Return the draws of all systems in the evaluations up to this state of a cycle."""
+        """Return the calls of the simulator in the evaluations up to this state of a cycle."""
         evaluations = state.iteration + _BEFORE_STEPS
-        return cycle.spent + float(evaluations * cycle.draws * self.problem.count)
+        return cycle.spent + float(evaluations * cycle.draws * self.calls)
 
     def affords(self, cycle: _Cycle) -> float:
         """Return the largest number of draws of a system with which a cycle may be made."""
-        return (self.granted - cycle.spent) / (_OF_A_CYCLE * self.problem.count)
+        return (self.granted - cycle.spent) / (_OF_A_CYCLE * self.calls)
 
     def more_draws(self, error: float, draws: int, afforded: float) -> int:
         """Return the number of draws with which their error is small enough, as far as allowed."""
-        count = self.problem.count
-        most = min(_MOST_DRAWS, _MOST_TOGETHER / count, afforded)
+        most = min(_MOST_DRAWS, _MOST_TOGETHER / self.calls, afforded)
         wanted = float(draws)
         if error > _ERROR:
             wanted = draws * (error / _ERROR) ** (1 / _RATE)
         elif error > _SMALL_ERROR:
-            wanted = min(draws * error / _SMALL_ERROR, _FEW_DRAWS / count)
+            wanted = min(draws * error / _SMALL_ERROR, _FEW_DRAWS / self.calls)
         if wanted <= draws:
             return draws
         doubled = draws * 2 ** math.ceil(math.log2(wanted / draws))

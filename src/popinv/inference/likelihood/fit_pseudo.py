@@ -28,6 +28,7 @@ from popinv.inference.likelihood.scoring import (
     begin,
     off_saddle,
 )
+from popinv.inference.member_blocks import in_blocks, of_groups
 from popinv.inference.problem import Problem
 from popinv.inference.standard_errors import has_robust_errors
 from popinv.seeds import generator
@@ -79,7 +80,7 @@ def fit_pseudo_likelihood(
     DivergenceError
         If the pseudo-likelihood is not finite at any of the starts.
     """
-    problem, slopes = _of_moments(problem), None if slopes is None else _of_moments(slopes)
+    (problem, blocks), slopes = _of_moments(problem), slopes and _of_moments(slopes)[0]
     with fixed_threads():
         omega = matched_draws(problem, draws)
         # Near the answer, all draws are used from the first step.
@@ -104,7 +105,7 @@ def fit_pseudo_likelihood(
             path = last.path
             last = ascended(problem, last.point.p, more, progress, slopes, read)
             last = replace(last, path=np.concatenate([path, last.path[1:]]))
-        return _estimate(problem, slopes, last, omega)
+        return _estimate(problem, slopes, last, omega, blocks)
 
 
 def promising_starts(problem: Problem, start: np.ndarray, count: int) -> list[np.ndarray]:
@@ -122,7 +123,7 @@ def promising_starts(problem: Problem, start: np.ndarray, count: int) -> list[np
     count : int
         Largest number of starts that are returned.
     """
-    problem = _of_moments(problem)
+    problem, _ = _of_moments(problem)
     law, noise, d_alpha = problem.law, problem.noise, problem.d_alpha
     moved = np.flatnonzero(problem.free[:d_alpha] & ~law.unitless)
     if not len(moved):
@@ -177,7 +178,7 @@ def profiled(problem: Problem, estimate: Estimate) -> Estimate:
     estimate : Estimate
         From :func:`fit_pseudo_likelihood`.
     """
-    problem = _of_moments(problem)
+    problem, _ = _of_moments(problem)
     entries = ill_determined(problem, estimate.covariance, estimate.bread)
     if not np.any(entries):
         return estimate
@@ -190,14 +191,14 @@ def profiled(problem: Problem, estimate: Estimate) -> Estimate:
     return replace(estimate, ends=ends).holding(at_boundary, problem.free)
 
 
-def _of_moments(problem: Problem) -> Problem:
-    """Return the problem whose moments are accurate enough for its observations."""
+def _of_moments(problem: Problem) -> tuple[Problem, int]:
+    """Return the problem whose moments are accurate enough, and how many blocks a group has."""
     # Mean and covariance do not determine all parameters of some noises.
     problem = problem.of_moments
     in_double = getattr(problem.simulate, "in_double", None)
-    if in_double is None or problem.count * problem.data.shape[1] < _DOUBLE_FROM:
-        return problem
-    return problem.through(in_double())
+    if in_double is not None and problem.count * problem.data.shape[1] >= _DOUBLE_FROM:
+        problem = problem.through(in_double())
+    return in_blocks(problem)
 
 
 def ascended(
@@ -256,12 +257,13 @@ def _evaluated(
 
 
 def _estimate(
-    problem: Problem, slopes: Problem | None, state: ScoringState, omega: torch.Tensor
+    problem: Problem, slopes: Problem | None, state: ScoringState, omega: torch.Tensor, blocks: int
 ) -> Estimate:
     evaluation = _evaluated(problem, slopes, state.point.p, omega)
     penalty = penalty_at(problem, state.point.p)
     bread = restricted_inverse(evaluation.information + penalty.observed, problem.free)
-    influence = mapped(lambda scores: scores @ bread, evaluation.scores)
+    log_likelihood = of_groups(evaluation.log_likelihood, blocks)
+    influence = mapped(lambda scores: scores @ bread, of_groups(evaluation.scores, blocks))
     # The penalty sets the uncertainty of the entries that it determines; see `Estimate`.
     of_penalty = bread @ penalty.curvature @ bread
     sampling = bread
@@ -281,10 +283,10 @@ def _estimate(
         reason="" if state.arrived else f"it has not converged after {state.iteration} steps",
         bread=bread,
         diagnostics={
-            "value": float(total(problem, np.sum, evaluation.log_likelihood)),
+            "value": float(total(problem, np.sum, log_likelihood)),
             "steps": state.iteration,
             "draws": len(omega),
         },
-        arrays={"log_likelihood": evaluation.log_likelihood},
+        arrays={"log_likelihood": log_likelihood},
         path=state.path,
     )

@@ -29,7 +29,7 @@ from popinv.inference.settings import PolishSettings
 
 # If |r|^2 / 2 at a mode is more than this many standard deviations above its mean, there may be a
 # larger mode. The search for it multiplies the noise by the second number.
-_SUSPECT, _LOUDER = 3.0, (30.0, 10.0, 3.0)
+_SUSPECT, LOUDER = 3.0, (30.0, 10.0, 3.0)
 # Number of searches for modes in each system.
 MODES = 4
 # The smallest share of usable draws in each half.
@@ -134,16 +134,11 @@ class Integrals:
         if not self.density.is_normal:
             everyone, zero = torch.arange(len(modes.omega)), torch.zeros_like(modes.omega)
             modes = _better(modes, everyone, self._search(zero, steps))
-        seen = self.density.seen
         misfit = (self.density.at(modes.signal).residual ** 2).sum(dim=1)
-        far = 0.5 * (misfit + (modes.omega**2).sum(dim=1))
-        bound = 0.5 * (seen + modes.omega.shape[1]) + _SUSPECT * torch.sqrt(2.0 * seen)
-        suspects = torch.nonzero(~(far < bound))[:, 0]
+        suspects = suspicious(misfit, modes.omega, self.density.seen)
         if len(suspects):
-            # Observations far from the model at the mode suggest another mode. A search with larger
-            # noise may find it.
             block, start = self.of(suspects), torch.zeros_like(modes.omega[suspects])
-            for factor in _LOUDER:
+            for factor in LOUDER:
                 louder = replace(block, density=block.density.louder(factor))
                 start = louder._search(start, steps).omega
             modes = _better(modes, suspects, block._search(start, steps))
@@ -195,7 +190,7 @@ class Integrals:
         xi = antithetic_normals(problem, self.numbers, settings.draws)
         # If only the value is needed, draws are defensive, except for thin and curved posteriors.
         if not self.near_normal or not (settings.scores or corrections):
-            omega, log_proposal = defensive(modes, xi)
+            omega, log_proposal = defensive(modes.omega[:, None], modes.hessian, xi)
         elif corrections:
             omega, log_proposal = transported(*self._proposing(modes), modes, xi, corrections)
         else:
@@ -286,6 +281,24 @@ class Integrals:
             return
         for draw in draws:
             yield self.push_forward(draw.expand(len(self.numbers), -1))
+
+
+def suspicious(misfit: torch.Tensor, omega: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """Return the systems whose observations are far from the model at a mode.
+
+    They suggest another mode, which a search with larger noise may find.
+
+    Parameters
+    ----------
+    misfit : Tensor of shape (n,)
+        ``|r|^2`` there.
+    omega : Tensor of shape (n, d_omega)
+    seen : Tensor of shape (n,)
+        Number of observed entries.
+    """
+    far = 0.5 * (misfit + (omega**2).sum(dim=1))
+    bound = 0.5 * (seen + omega.shape[1]) + _SUSPECT * torch.sqrt(2.0 * seen)
+    return torch.nonzero(~(far < bound))[:, 0]
 
 
 def _better(modes: Modes, rows: torch.Tensor, other: Modes) -> Modes:

@@ -34,6 +34,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,8 +43,9 @@ from popinv.errors import DivergenceError
 from popinv.inference.division import block_with, blocks_of_rows, joined, together
 from popinv.inference.likelihood.densities import DensitiesAt, density_of
 from popinv.inference.likelihood.density import Density
+from popinv.inference.likelihood.group_modes import Groups
 from popinv.inference.likelihood.integrals import Integrals, MarginalSettings
-from popinv.inference.likelihood.modes import Modes
+from popinv.inference.likelihood.nested import NestedIntegrals
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.reduced import Span, reducible
 from popinv.inference.problem import Problem
@@ -183,8 +185,8 @@ def _evaluate(
     if memory:
         return run.evaluate(rows, memory["modes"], memory["corrections"])
     evaluation = run.evaluate(rows, None, np.zeros(len(rows), dtype=int))
-    # The defensive proposals know no corrections.
-    defensive = problem.law.strongly_curved or not problem.is_normal
+    # The defensive proposals and those of groups know no corrections.
+    defensive = problem.law.strongly_curved or not problem.is_normal or problem.nested
     for corrections, share in () if defensive else settings.corrections:
         poor = np.flatnonzero(evaluation.effective_share < share)
         if len(poor):
@@ -272,8 +274,8 @@ class _Evaluator:
     ) -> None:
         self.problem, self.settings = problem, settings
         self.numbers = problem.numbers if numbers is None else numbers
-        alpha, self.gamma = problem.tensors(p)
-        self.push_forward = PushForward(problem, alpha, problem.known)
+        self.alpha, self.gamma = problem.tensors(p)
+        self.push_forward = PushForward(problem, self.alpha, problem.known)
         # The first row of the last requested block, and its densities.
         self.densities: tuple[int, DensitiesAt] | None = None
         self.span: Span | None = None
@@ -333,7 +335,7 @@ class _Evaluator:
 
     def _with_modes(
         self, systems: np.ndarray, start: torch.Tensor | None
-    ) -> tuple[Integrals, Modes, torch.Tensor]:
+    ) -> tuple[Integrals | NestedIntegrals, Any, torch.Tensor]:
         """Return integrals, their modes, and which systems are not to be computed otherwise."""
         if self.span is None:
             block = self.integrals(systems)
@@ -345,11 +347,14 @@ class _Evaluator:
         exact, served = self.span.about(rough, modes, rows, data)
         return exact, modes, served
 
-    def integrals(self, systems: np.ndarray) -> Integrals:
+    def integrals(self, systems: np.ndarray) -> Integrals | NestedIntegrals:
         """Return the integrals of some systems of one block of the division."""
         rows, numbers = torch.from_numpy(systems), self.numbers[systems]
         if self.span is not None:
             return self.span.integrals(rows, numbers, self._data(systems))
+        if self.problem.nested:
+            groups = Groups.of_problem(self.problem, self.alpha, self._density(systems), systems)
+            return NestedIntegrals(groups, numbers)
         push_forward = self.push_forward.rows(rows)
         return Integrals(self.problem, push_forward, self._density(systems), numbers)
 
@@ -375,14 +380,11 @@ class _Evaluator:
         def of_block(chosen: np.ndarray) -> np.ndarray:
             block = self.integrals(systems[chosen])
             here = block.find_modes(self.settings, torch.from_numpy(evaluation.modes[chosen]))
-            evidence = here.objective + 0.5 * torch.logdet(here.hessian)
             several = torch.zeros(len(chosen), dtype=torch.bool)
             for other in block.all_modes(self.settings, "further_starts"):
-                apart = other.omega - here.omega
-                distance = (apart[:, None] @ here.hessian @ apart[..., None])[:, 0, 0]
-                weight = other.objective + 0.5 * torch.logdet(other.hessian) - evidence
+                weight = other.evidence - here.evidence
                 counts = (weight < -math.log(_COMPARABLE)) & other.arrived
-                several |= (distance > _APART**2) & counts
+                several |= (here.distance(other.omega) > _APART**2) & counts
             return chosen[several.numpy()]
 
         blocks = list(self._blocks(systems, np.zeros(len(systems), dtype=int)))
@@ -399,6 +401,9 @@ class _Evaluator:
             for level in np.unique(corrections[block]):
                 per_draw = 8 * max(width, d) + (3 * d * (few + d) if level else 0)
                 values = self.settings.draws * per_draw + 2 * d * width
+                if self.problem.nested:
+                    # The draws of groups are computed some at a time.
+                    values = width * (self.problem.law.d_z // self.problem.members + 8)
                 large = min(_FEW_IN_A_BLOCK, _LARGE_BLOCK_VALUES // values)
                 size = max(_BLOCK_VALUES // values, large, 1)
                 alike = block.start + np.flatnonzero(corrections[block] == level)

@@ -67,6 +67,16 @@ class Modes:
         """Return the modes of some of the systems."""
         return Modes(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    @property
+    def evidence(self) -> torch.Tensor:
+        """The negative logarithm of the integral by Laplace's method, without constants, (n,)."""
+        return self.objective + 0.5 * torch.logdet(self.hessian)
+
+    def distance(self, omega: torch.Tensor) -> torch.Tensor:
+        """Return the squared distance of omega (n, d_omega) in posterior deviations, (n,)."""
+        apart = omega - self.omega
+        return (apart[:, None] @ self.hessian @ apart[..., None])[:, 0, 0]
+
     def replaced(self, rows: torch.Tensor, other: Modes) -> Modes:
         """Return these modes with some rows taken from others."""
         changed = []

@@ -106,15 +106,24 @@ def _factors(modes: Modes) -> tuple[torch.Tensor, torch.Tensor]:
     return factor, torch.linalg.solve_triangular(factor.transpose(1, 2), eye, upper=True)
 
 
-def defensive(modes: Modes, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def defensive(
+    centre: torch.Tensor, hessian: torch.Tensor, xi: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return defensive draws and their log density, without the constant of the normal density.
 
     Half of the draws come from the Laplace density, a quarter from the wider density, and a quarter
-    from the law. Every quarter of the draws has this composition. Parameters and results are as for
+    from the law. Every quarter of the draws has this composition. Results are as for
     :func:`laplace`.
+
+    Parameters
+    ----------
+    centre : Tensor of shape (n, 1, d)
+        The modes.
+    hessian : Tensor of shape (n, d, d)
+        H there.
+    xi : Tensor of shape (n, S, d)
     """
-    centre, wide = modes.omega[:, None], with_information(modes.hessian)
-    factors = [torch.linalg.cholesky(each) for each in (modes.hessian, wide)]
+    factors = [torch.linalg.cholesky(each) for each in (hessian, with_information(hessian))]
     near, far = (
         torch.linalg.solve_triangular(factor.transpose(1, 2), xi.transpose(1, 2), upper=True)
         for factor in factors

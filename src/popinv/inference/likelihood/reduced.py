@@ -204,7 +204,7 @@ class Span:
         """
         own = self.noise.rows(rows)
         size = torch.tensor([len(self.predictor)])
-        noise = replace(own, inverse=self.predictor[None], entries=size)
+        noise = replace(own, inverse=self.predictor[None], entries=size, diagonal=None)
         whitened = (data @ self.to_span.T - self.offset) / own.scale[:, None]
         density = NormalDensity(noise, whitened, [])
         return Integrals(self.some.problem, self.some, density, numbers)
@@ -242,7 +242,7 @@ class Span:
                 self.whole,
                 own.transpose(residual),
                 self.few,
-                replace(in_span, inverse=self.rough[None]),
+                replace(in_span, inverse=self.rough[None], diagonal=None),
             ),
         )
         return exact, square <= _FAR_OUT**2

@@ -19,6 +19,7 @@ from popinv.inference.likelihood.model_moments import (
     matched_draws,
     moments_of_systems,
 )
+from popinv.inference.member_blocks import in_blocks, of_groups
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.settings import FEWEST_GROUPS
@@ -43,6 +44,7 @@ def pseudo_scores(problem: Problem, p: np.ndarray, draws: int | None = None) -> 
     Observed systems may have known quantities that none of the problem's systems has.
     """
     alpha, gamma = problem.tensors(p)
+    problem, blocks = in_blocks(problem)
     # Each group has as many draws as the problem's groups, but draws of its own.
     count = draws_for(len(problem.data)) if draws is None else draws
     groups = len(problem.conditions.groups[0])
@@ -55,10 +57,11 @@ def pseudo_scores(problem: Problem, p: np.ndarray, draws: int | None = None) -> 
 
     def scores(observed: Problem) -> np.ndarray:
         nonlocal moments
+        observed, _ = in_blocks(observed)
         if not set(observed.conditions.groups[0]) <= set(moments.keys):
             # The same systems are observed many times, with other noise.
             moments = moments_of(observed)
-        return pseudo.evaluate(observed, moments).scores
+        return of_groups(pseudo.evaluate(observed, moments).scores, blocks)
 
     return scores
 

@@ -21,7 +21,7 @@ and their observations. The law of one member alone has a tree of one leaf.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,6 +69,23 @@ class _Level:
         own = alpha[..., self.entries]
         means = own.new_zeros((*own.shape[:-1], len(self.put)))
         return torch.cat([means, own], dim=-1)
+
+    def factor(self, alpha: torch.Tensor) -> torch.Tensor:
+        """Return E (d_l, d_l) at one alpha: row k is the effect of the k-th number."""
+        return self.law.sample(self.alpha(alpha), torch.eye(len(self.put), dtype=alpha.dtype))
+
+    def scaled(
+        self, alpha: torch.Tensor
+    ) -> tuple[Callable[[torch.Tensor], torch.Tensor], torch.Tensor]:
+        """Return E as a function of its own entries, and these entries with unit deviations.
+
+        The scores of standard normal numbers do not depend on the deviations.
+        """
+        means = alpha.new_zeros(len(self.put))
+        unit = torch.eye(len(self.put), dtype=alpha.dtype)
+        deviations = torch.tensor(self.law.positive[len(self.put) :])
+        own = torch.where(deviations, 0.0, alpha[self.entries])
+        return lambda at: self.law.sample(torch.cat([means, at]), unit), own
 
     def effects(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Return the effects on all transformed parameters of each member, (n, M, d)."""
@@ -216,9 +233,7 @@ class LevelLaw(Law):
         x = self._transformed(alpha, omega, covariates)
         unit = torch.eye(self.d_omega, dtype=omega.dtype)
         along = torch.stack([level.effects(alpha, unit) for level in self._levels]).sum(dim=0)
-        columns = zip(self._bounds, x.unbind(dim=-1), strict=True)
-        slope = torch.stack([torch.exp(each.log_slope(column)) for each, column in columns], dim=-1)
-        return (along[:, None] * slope).flatten(2)
+        return (along[:, None] * self.member_slopes(x)).flatten(2)
 
     def log_density(
         self, alpha: torch.Tensor, z: torch.Tensor, covariates: torch.Tensor | None = None
@@ -246,6 +261,56 @@ class LevelLaw(Law):
     ) -> torch.Tensor:
         """Return the log density of groups with covariates (n, M k)."""
         return self.log_density(alpha, z, covariates)
+
+    def sizes(self) -> tuple[int, ...]:
+        """Return d_l, the number of parameters that vary at each level."""
+        return tuple(len(level.put) for level in self._levels)
+
+    def effect_factors(self, alpha: torch.Tensor) -> list[torch.Tensor]:
+        """Return F_l (d_l, d) of each level at alpha (d_alpha,), which maps omega to effects."""
+        return [level.factor(alpha) @ level.put for level in self._levels]
+
+    def effect_scores(self, alpha: torch.Tensor) -> list[tuple[slice, torch.Tensor]]:
+        r"""Return the scores of each level's deviations and correlations, as matrices.
+
+        With the density of the effect :math:`e = E^T \omega` of a node,
+
+        .. math:: \partial_i \log p(e) = \omega^T N_i\, \omega - \operatorname{tr} N_i,
+            \qquad N_i = (\partial_i E) E^{-1} .
+
+        Returns
+        -------
+        list of (slice, Tensor of shape (k_l, d_l, d_l))
+            The entries of alpha, and their N.
+        """
+        found = []
+        for level in self._levels:
+            of_own, own = level.scaled(alpha)
+            derivative = torch.autograd.functional.jacobian(of_own, own).permute(2, 0, 1)
+            found.append((level.entries, derivative @ torch.linalg.inv(of_own(own))))
+        return found
+
+    def member_means(self, alpha: torch.Tensor, covariates: torch.Tensor | None) -> torch.Tensor:
+        """Return m_j (m, d), or (1, d) without covariates, at covariates (m, k) of members."""
+        own = alpha[: len(self._means.names)]
+        count = 1 if covariates is None else len(covariates)
+        return self._means.sample(own, own.new_zeros((count, 0)), covariates)
+
+    def mean_slopes(self, covariates: torch.Tensor | None) -> torch.Tensor:
+        """Return the derivatives of the means in alpha, (entries, m or 1, d). They are linear."""
+        count, zero = len(self.names), torch.zeros(len(self.names), dtype=torch.float64)
+        entries, base = len(self._means.names), self.member_means(zero, covariates)
+        units = torch.eye(count, dtype=zero.dtype)[:entries]
+        return torch.stack([self.member_means(unit, covariates) - base for unit in units])
+
+    def bounded_members(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the parameters of members for their transformed values x (m, d)."""
+        return x if self.affine else columns_bounded(self._bounds, x)
+
+    def member_slopes(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the derivative of each parameter of members in its transformed value, (m, d)."""
+        columns = zip(self._bounds, x.unbind(dim=-1), strict=True)
+        return torch.stack([torch.exp(each.log_slope(column)) for each, column in columns], dim=-1)
 
     def to_natural(self, unconstrained: np.ndarray) -> np.ndarray:
         """Return the natural values for unconstrained alpha (..., d_alpha)."""
