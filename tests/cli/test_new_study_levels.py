@@ -41,6 +41,17 @@ def test_the_levels_are_in_the_law(name, levels, crossed):
     assert said.count("count as different units") == (not crossed)
 
 
+def test_large_groups_have_enough_solves_for_the_check_of_the_surrogate():
+    new("Penicillin")
+    (study,) = load_file(Path("mine.yaml")).studies.values()
+    # Eight groups of 144 members.
+    assert study.assessment.surrogate_check == 1152
+    Path("mine.yaml").unlink()
+    Path("mine/simulator.py").unlink()
+    new("Machines")
+    assert "surrogate_check" not in Path("mine.yaml").read_text()
+
+
 def test_labels_are_quantities_if_the_user_says_so():
     new("Pixel", "--label", "Side")
     assert not load_file(Path("mine.yaml")).studies["mine"].law.level_names()

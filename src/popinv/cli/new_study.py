@@ -25,9 +25,11 @@ from popinv.cli.first_simulators import OWN, simulator_file, simulator_text
 from popinv.config.data_files import check_data_files
 from popinv.config.document import SCHEMA
 from popinv.config.loading import load_file
+from popinv.config.numerics import Assessment
 from popinv.errors import ConfigError
 from popinv.forward.examples import example, example_kinds
 from popinv.forward.section import forward_section
+from popinv.inference.settings import FEWEST_GROUPS
 from popinv.observation_files.columns import Asked, Given, refuse_to_ask
 from popinv.observation_files.survey import Survey, survey
 from popinv.store.whole_files import write_text
@@ -74,6 +76,12 @@ _FEW_SOLVES = """\
     # Is the simulator slow? A Gaussian process learns from about 200 solves. Put it in the place of
     # active_learning:
     # surrogate: {kind: gaussian_process}
+"""
+
+
+_WHOLE_GROUPS = """\
+    # Solves of {groups} whole groups measure the effect of the surrogate's error on the answer.
+    assessment: {{surrogate_check: {solves}}}
 """
 
 
@@ -161,6 +169,9 @@ def new_study(
         + observed
         + _ROUNDS
     )
+    wanted = FEWEST_GROUPS * (surveyed.members if surveyed else 1)
+    if wanted > Assessment().surrogate_check:
+        texts[configuration] += _WHOLE_GROUPS.format(groups=FEWEST_GROUPS, solves=wanted)
     if own:
         texts[configuration] += _FEW_SOLVES
     return _written(texts, configuration), surveyed

@@ -128,6 +128,8 @@ class Survey:
         Number of times to which the times of the file are rounded, where it has too many.
     time_tolerance : float, optional
         By how much they are rounded at most.
+    members : int
+        Number of members of the largest group, if columns name levels; of crossed ones, of all.
     crowded : bool
         Whether a system has several values at one time of a grid of `FEW_TIMES`.
     """
@@ -154,6 +156,7 @@ class Survey:
     replicates: tuple[int, int] = (1, 1)
     grid: int | None = None
     time_tolerance: float | None = None
+    members: int = 1
     crowded: bool = False
 
     @property
@@ -342,10 +345,19 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
         replicates=_replicates_of_long(frame[held], layout),
         grid=grid,
         time_tolerance=tolerance,
+        members=_members(frame, layout),
         crowded=bool(few)
         and not layout.replicated
         and _with_close_times(frame, layout, values, few).rows_are_replicates,
     )
+
+
+def _members(frame: pd.DataFrame, layout: Layout) -> int:
+    """Return the number of members of the largest group."""
+    members = frame[layout.members].drop_duplicates()
+    if not layout.levels or layout.crossed:
+        return len(members) if layout.crossed else 1
+    return int(members[layout.levels[0]].value_counts().max())
 
 
 def rounding(times: Sequence[float], grid: int) -> float:
