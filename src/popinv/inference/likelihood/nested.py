@@ -66,9 +66,8 @@ from popinv.population.laws.levels import LevelLaw
 from popinv.seeds import generator
 
 # Draws of a member for each draw of its outer effects; more for groups with more members than the
-# second number, since the errors of members add up. The outer draws are then fewer, down to the last
-# number. With 25 members of 10 observations each, 4, 8 and 16 draws have effective shares of 0.78,
-# 0.85 and 0.92.
+# second number, as the errors of members add up. The outer draws are then fewer, down to the third.
+# With 25 members of 10 observations, 4, 8 and 16 draws have effective shares of 0.78, 0.85, 0.92.
 _INNER_DRAWS, _MEMBERS, _FEWEST_OUTER = 8, 64, 16
 # Draws of a node between the outermost and the innermost level.
 _BETWEEN = 4
