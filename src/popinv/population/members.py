@@ -78,7 +78,7 @@ def of_one_member(simulate: Simulate) -> Simulate:
     return simulate
 
 
-def of_replicates(clean: np.ndarray, replicates: int, members: int = 1) -> np.ndarray:
+def of_replicates(clean: np.ndarray, replicates: int, members: int) -> np.ndarray:
     """Return noise-free observations (n, M d) of members for all replicates, (n, R d).
 
     Parameters
