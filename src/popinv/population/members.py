@@ -150,6 +150,11 @@ def law_and_members(law: Law, observations: xr.Dataset) -> tuple[Law, int]:
     return law.of_groups(tree), tree.members
 
 
+def is_grouped(observations: xr.Dataset) -> bool:
+    """Return whether the systems of a Dataset are groups."""
+    return tree_of(observations) is not None
+
+
 def observed_members(observations: xr.Dataset) -> np.ndarray:
     """Return which members of groups have an observation, a boolean mask (n, M)."""
     tree, y = tree_of(observations), observations["y"].values
