@@ -14,7 +14,12 @@ from popinv.forward.datasets import solves
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.scores import pseudo_scores, surrogate_push
 from popinv.inference.result import estimate_of
-from popinv.inference.surrogate_bias import FreshSolves, corrected, solver_residuals
+from popinv.inference.surrogate_bias import (
+    FreshSolves,
+    ScoreDifference,
+    corrected,
+    solver_residuals,
+)
 from popinv.population.known import known_of
 from popinv.population.members import DrawnMembers, observed_members
 from popinv.surrogate.stages.propose_parameters import propose_parameters
@@ -123,6 +128,14 @@ def test_fresh_solves_stand_in_groups_and_failed_members_change_nothing(fit):
     again = problem.simulate(torch.from_numpy(lacking.z)).numpy()
     kept = ~np.isnan(lacking.y)
     np.testing.assert_allclose(lacking.y[kept], again[kept], rtol=1e-12)
+
+
+def test_a_surrogate_without_error_pushes_nothing_even_if_members_failed(fit):
+    alpha, problem = fit.population["alpha"].values, fit.problem.through(exact)
+    p = estimate_of(fit.population)
+    fresh = FreshSolves.of_last_round(fresh_solves(fit, alpha, 60, failed=[3, 17]))
+    compared = ScoreDifference(problem, p, pseudo_scores(problem, p, 400), "fresh", 1)
+    np.testing.assert_allclose(fresh.pushes(compared), 0.0, atol=1e-9)
 
 
 def test_the_correction_through_whole_groups_finds_the_exact_maximum(fit, data):

@@ -133,10 +133,8 @@ def test_a_failed_member_is_absent_and_a_failed_group_is_left_out():
     present = observed_members(observations)
     assert present.sum() == 399 * 6 - 1
     assert not present[1, 2]
-    assert observations["member_id"].values[1].tolist() == ["1, 0", "1, 1", "", "1, 3"] + [
-        "1, 4",
-        "1, 5",
-    ]
+    names = ["1, 0", "1, 1", "", "1, 3", "1, 4", "1, 5"]
+    assert observations["member_id"].values[1].tolist() == names
     assert truth["z"].shape == (449, 6, 3)
     assert np.isfinite(truth["noise_covariance"].values).all()
 

@@ -160,10 +160,12 @@ class FreshSolves:
     @classmethod
     def of(cls, solves: xr.Dataset, most: int | None = None) -> FreshSolves:
         """Return the successful solves of a Dataset, at most the first ``most`` of them."""
-        rows = np.flatnonzero(solves["reason"].values == 0)[:most]
+        z, y = solves["z"].values, solves["y"].values
+        # The row of a solve that failed is NaN.
+        rows = np.flatnonzero(np.isfinite(y).all(axis=1))[:most]
         origin = {name: each[rows] for name, each in origin_of(solves).items()}
         members = np.stack([origin[n] for n in ("group", "member")]) if "group" in origin else None
-        z, y = (solves[name].values[rows] for name in ("z", "y"))
+        z, y = z[rows], y[rows]
         return cls(z, y, origin.get("system"), members=members)
 
     @classmethod

@@ -84,7 +84,7 @@ def of_one_member(simulate: Simulate) -> Simulate:
     return simulate
 
 
-def of_replicates(clean: np.ndarray, replicates: int, members: int = 1) -> np.ndarray:
+def of_replicates(clean: np.ndarray, replicates: int, members: int) -> np.ndarray:
     """Return noise-free observations (n, M d) of members for all replicates, (n, R d).
 
     Parameters
@@ -154,6 +154,11 @@ def law_and_members(law: Law, observations: xr.Dataset) -> tuple[Law, int]:
             "with the study's 'law.levels'"
         )
     return law.of_groups(tree), tree.members
+
+
+def is_grouped(observations: xr.Dataset) -> bool:
+    """Return whether the systems of a Dataset are groups."""
+    return tree_of(observations) is not None
 
 
 def observed_members(observations: xr.Dataset) -> np.ndarray:

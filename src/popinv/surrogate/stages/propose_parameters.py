@@ -8,10 +8,14 @@ import numpy as np
 import xarray as xr
 
 from popinv.forward.datasets import proposals
-from popinv.observation_files.trees import tree_of
 from popinv.population.known import Known
 from popinv.population.laws.section import law_spread, law_values
-from popinv.population.members import DrawnMembers, known_of_members, observed_members
+from popinv.population.members import (
+    DrawnMembers,
+    is_grouped,
+    known_of_members,
+    observed_members,
+)
 from popinv.population.synthetic import broad_parameters, parameters
 from popinv.seeds import generator
 
@@ -97,7 +101,7 @@ def _known(
 ) -> tuple[dict[str, np.ndarray], Known]:
     """Return which systems or members samples stand for, one by one, and what is known of them."""
     known = Known.nothing(0) if observations is None else known_of_members(observations)
-    grouped = observations is not None and tree_of(observations) is not None
+    grouped = observations is not None and is_grouped(observations)
     if not known.width and not grouped:
         return {}, Known.nothing(count)
     rows = generator(seed, f"{stage}/systems").integers(len(known), size=count)
