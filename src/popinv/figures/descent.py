@@ -40,10 +40,13 @@ def draw_descent(population: xr.Dataset, truth: xr.Dataset | None = None) -> She
     ----------
     population : Dataset
         ``loss``, ``fixed_loss``, ``law_path``, ``noise_path``, ``law``, ``noise``, and optionally
-        the ends of the intervals.
+        the ends of the intervals. Without losses there was no descent, and the sheet is empty.
     truth : Dataset, optional
         ``law`` and ``noise``.
     """
+    if "loss" not in population:
+        nothing = Panel(Axis("iteration"), Axis(), [], "No descent: the systems are too few")
+        return Sheet("Course of the descent", 3.3, 3.3, Grid([nothing], 1))
     panels = loss_panels(population)
     for kind in ("law", "noise"):
         names = [str(name) for name in population[f"{kind}_parameter"].values]

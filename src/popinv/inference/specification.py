@@ -50,7 +50,7 @@ from popinv.inference.result import estimate_of
 from popinv.inference.standard_errors import simulated
 from popinv.inference.surrogate_bias import solver_residuals
 from popinv.judgement.answer import FeatureTest, Part, PartTest
-from popinv.observation_files.heldout import FEWEST_TESTED
+from popinv.sections.systems import FEWEST_TESTED
 from popinv.seeds import generator
 
 # Largest numbers of simulated systems and of observed systems that are used.

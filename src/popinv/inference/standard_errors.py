@@ -24,7 +24,7 @@ import numpy as np
 from popinv.inference.estimate import Estimate
 from popinv.inference.fitted_samples import sample_model
 from popinv.inference.problem import Problem
-from popinv.observation_files.heldout import FEWEST_TESTED
+from popinv.sections.systems import FEWEST_TESTED
 
 FEW_SYSTEMS = 200
 """With fewer systems, standard errors are by the model."""

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from popinv.sections.systems import FEWEST_TESTED
 from popinv.seeds import generator
 
 FEW_SYSTEMS = 200
-FEWEST_TESTED = 4
-"""Fewer systems are not left out of refits, nor compared with each other."""
 _FOLDS = 5
 
 
@@ -39,7 +38,8 @@ def learned_and_tested(
         ``learned`` holds all rows in random order, and ``tested`` the last of them.
     folds : int
         Row i of ``tested`` is in fold i modulo ``folds``. Each fold is compared with the answer
-        without it. 0, and no row is tested, for fewer than :data:`FEWEST_TESTED` systems.
+        without it. 0, and no row is tested, for few systems
+        (:data:`popinv.sections.systems.FEWEST_TESTED`).
     """
     if count >= FEW_SYSTEMS:
         kept, heldout = heldout_split(count, heldout_fraction, seed)

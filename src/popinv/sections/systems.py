@@ -21,6 +21,10 @@ WITHOUT = (
 )
 
 
+FEWEST_TESTED = 4
+"""Fewer systems are not left out of refits, nor compared with each other."""
+
+
 def rows_of_systems(
     asked: Sequence[int | str], names: Sequence[str] | np.ndarray | None, count: int
 ) -> np.ndarray:

@@ -13,8 +13,8 @@ from popinv.inference.result import estimate_dataset, estimate_of, no_estimate
 from popinv.inference.settings import DescentSettings
 from popinv.inference.stated_values import in_words
 from popinv.inference.surrogate_bias import FreshSolves, corrected
-from popinv.observation_files.heldout import FEWEST_TESTED
 from popinv.population.model import Model
+from popinv.sections.systems import FEWEST_TESTED
 from popinv.store.checkpoints import Checkpoint
 from popinv.surrogate.artefact import surrogate_of
 
