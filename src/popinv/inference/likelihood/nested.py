@@ -66,9 +66,8 @@ from popinv.population.laws.levels import LevelLaw
 from popinv.seeds import generator
 
 # Draws of a member for each draw of its outer effects; more for groups with more members than the
-# second number, since the errors of members add up. The outer draws are then fewer, down to the last
-# number. With 25 members of 10 observations each, 4, 8 and 16 draws have effective shares of 0.78,
-# 0.85 and 0.92.
+# second number, as the errors of members add up. The outer draws are then fewer, down to the third.
+# With 25 members of 10 observations, 4, 8 and 16 draws have effective shares of 0.78, 0.85, 0.92.
 _INNER_DRAWS, _MEMBERS, _FEWEST_OUTER = 8, 64, 16
 # Draws of a node between the outermost and the innermost level.
 _BETWEEN = 4
@@ -91,13 +90,17 @@ def inner_draws(members: int, levels: int) -> tuple[int, ...]:
     return (*(_BETWEEN,) * (levels - 2), _INNER_DRAWS * 2**more)
 
 
-def calls_of_a_draw(problem: Problem) -> float:
-    """Return how often a draw of a system calls the simulator, in the mean over all systems."""
+def calls_of_a_draw(problem: Problem, scores: bool = True) -> float:
+    """Return how often a draw of a system calls the simulator, in the mean over all systems.
+
+    Without scores, the draws of groups are defensive, and more.
+    """
     law = problem.law
     if problem.members == 1 or not isinstance(law, LevelLaw):
         return 1.0
-    members = integrals_of(problem) / problem.count
-    return members * _INNER_DRAWS * _BETWEEN ** (len(law.sizes()) - 2)
+    members, inner = integrals_of(problem) / problem.count, len(law.sizes()) - 1
+    each = _INNER_DRAWS * _BETWEEN ** (inner - 1)
+    return members * each * (1 if scores and problem.is_normal else 2**inner)
 
 
 def integrals_of(problem: Problem) -> int:
