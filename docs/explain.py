@@ -89,7 +89,11 @@ def draw_descents(ax: Axes) -> None:
     study = load_file(ROOT / "config" / "config.yaml").studies["porous_flow"]
     model = Model(study.forward, study.law, study.noise)
     last = STUDY / "rounds" / str(study.active_learning.rounds - 1)
-    stores = (STUDY / "observations.zarr.zip", last / "surrogate.zarr.zip", last / "estimate.zarr.zip")
+    stores = (
+        STUDY / "observations.zarr.zip",
+        last / "surrogate.zarr.zip",
+        last / "estimate.zarr.zip",
+    )
     inputs = [storage.load(store) for store in stores]
     for policy, colour in POLICIES.items():
         settings = study.descent.replace(policy=policy)

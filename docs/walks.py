@@ -207,7 +207,13 @@ def main() -> None:
             f"{' '.join(command.split()[:2])} {seconds:.0f} s" for command, seconds in times
         )
         whole = f"{sum(seconds for _, seconds in times):.0f} s"
-        rows[walk.title] = [walk.title, whole, each, commit_of(ROOT / "src" / "popinv" / "__init__.py")[:8], cpu_model()]
+        rows[walk.title] = [
+            walk.title,
+            whole,
+            each,
+            commit_of(ROOT / "src" / "popinv" / "__init__.py")[:8],
+            cpu_model(),
+        ]
         print(f"{walk.title}: {whole} ({each})", flush=True)
     with table.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -7,8 +7,8 @@ import torch
 from problems import PLACES, curve_problem
 
 from popinv.forward.tangents import each_tangent
-from popinv.inference.curvature import gauss_newton_matrix
 from popinv.population.noise.kernel import KernelNoise
+from popinv.transport.curvature import gauss_newton_matrix
 from popinv.transport.sliced import directions
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from popinv.inference.hausman import describe, hausman
+from popinv.judgement.hausman import describe, hausman
 
 
 def influences(rng, count, shift=0.0, tails=False):
@@ -18,7 +18,7 @@ def influences(rng, count, shift=0.0, tails=False):
 @pytest.mark.parametrize("tails", [False, True])
 def test_its_size(tails, monkeypatch):
     # The test is as exact with fewer resamples: 0.05 is the rank 10 of 201 still.
-    monkeypatch.setattr("popinv.inference.hausman._RESAMPLES", 200)
+    monkeypatch.setattr("popinv.judgement.hausman._RESAMPLES", 200)
     rejected = 0
     for seed in range(200):
         rng = np.random.default_rng(seed)
@@ -47,7 +47,7 @@ def test_of_many_systems_some_are_resampled(seed, monkeypatch):
     delta = each.sum(axis=0) + np.linalg.cholesky(extra) @ np.ones(3)
     values = []
     for systems in (500, 4000):
-        monkeypatch.setattr("popinv.inference.hausman._SYSTEMS", systems)
+        monkeypatch.setattr("popinv.judgement.hausman._SYSTEMS", systems)
         values.append(hausman(delta, each, extra, np.random.default_rng(9)).p_value)
     # Both null distributions are close to a chi-squared law; 2000 resamples err by 0.01.
     statistic = delta @ np.linalg.solve(1.5 * each.T @ each, delta)
@@ -55,7 +55,7 @@ def test_of_many_systems_some_are_resampled(seed, monkeypatch):
 
 
 def test_the_p_value_is_the_rank_among_the_resamples(monkeypatch):
-    monkeypatch.setattr("popinv.inference.hausman._RESAMPLES", 199)
+    monkeypatch.setattr("popinv.judgement.hausman._RESAMPLES", 199)
     each = influences(np.random.default_rng(2), 100)
     p_values = [
         hausman(delta, each, np.zeros((3, 3)), np.random.default_rng(3)).p_value

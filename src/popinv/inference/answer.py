@@ -12,7 +12,6 @@ import xarray as xr
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.choice import ESTIMATORS, choose, words
 from popinv.inference.estimate import restricted_inverse
-from popinv.inference.hausman import describe, hausman
 from popinv.inference.identifiability import Identifiability, identifiability
 from popinv.inference.intervals import boundaries, intervals, settled
 from popinv.inference.law_summary import law_summary
@@ -26,6 +25,7 @@ from popinv.inference.result import (
 from popinv.inference.standard_errors import FEW_SYSTEMS
 from popinv.inference.stated_values import read_names
 from popinv.inference.undetermined import Undetermined
+from popinv.judgement.hausman import describe, hausman
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv.surrogate.simulator import is_exact

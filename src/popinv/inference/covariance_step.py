@@ -8,7 +8,7 @@ let t = <theta, L^{-1} y> be the whitened projection of the model. To first orde
     h_\theta(u) = E[\langle\theta, e\rangle \mid t = Q_\theta(u)],
 
 since the part of e orthogonal to theta does not depend on t. No noise parameter needs its own
-tangent: the Gauss-Newton matrix of (alpha, E) (:mod:`popinv.inference.curvature`) follows from h
+tangent: the Gauss-Newton matrix of (alpha, E) (:mod:`popinv.transport.curvature`) follows from h
 and the law's tangents, averaged over directions,
 
 .. math::

@@ -23,7 +23,7 @@ Vadeboncoeur, Girolami and Stuart introduced the weighted loss with a cut gradie
 gradient field: the loss need not fall monotonically, and its values under different B are not
 comparable. A second loss in the fixed metric of the data's variances is recorded for comparison.
 
-The step is preconditioned by the Gauss-Newton matrix of :mod:`popinv.inference.curvature`, or is
+The step is preconditioned by the Gauss-Newton matrix of :mod:`popinv.transport.curvature`, or is
 Adam's in the plain coordinates. An unrestricted covariance takes the step of
 :mod:`popinv.inference.covariance_step`. The learning rate decays geometrically, and the answer is
 the mean of the last iterates. Two finite samples of one law have a positive distance, and
@@ -60,7 +60,6 @@ from popinv.inference.covariance_step import (
     joint_step,
     moves_full_covariance,
 )
-from popinv.inference.curvature import gauss_newton_matrix
 from popinv.inference.problem import DescentState, Problem
 from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.inference.stated_values import in_words
@@ -69,6 +68,7 @@ from popinv.optimisation.bounded import bounded_step
 from popinv.population.priors.prior import nonnegative
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
+from popinv.transport.curvature import gauss_newton_matrix
 from popinv.transport.debiased import projected_debiased_wasserstein
 from popinv.transport.sliced import directions, projected_wasserstein_squared
 

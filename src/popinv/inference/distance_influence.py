@@ -6,7 +6,7 @@ Along a direction theta let Q be the model's quantile function in the fixed metr
     h_\theta(t) = E[\langle \partial_p y, \theta\rangle \mid \langle y, \theta\rangle = t], \qquad
     H_\theta(t) = \int^t h_\theta(s)\, ds,
 
-where h(Q(u)) is the derivative of Q(u) in p (:mod:`popinv.inference.curvature`). Adding a small
+where h(Q(u)) is the derivative of Q(u) in p (:mod:`popinv.transport.curvature`). Adding a small
 mass at an observation y moves the data's quantile function by ``(u - 1{a <= Q(u)}) / f(Q(u))``,
 with a the projection of y and f the density. With t = Q(u) it moves the gradient of the loss by
 ``-d_y E_theta[H(a) - E H]``. The minimum moves by
@@ -30,13 +30,13 @@ import numpy as np
 import torch
 
 from popinv.forward.tangents import each_tangent
-from popinv.inference.curvature import binned_means
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.problem import Problem
 from popinv.inference.result import mean_noise_factor
 from popinv.seeds import generator
 from popinv.store.rows import Rows, row_blocks
 from popinv.threads import fixed_threads
+from popinv.transport.curvature import binned_means
 from popinv.transport.sliced import directions
 from popinv.transport.sorting import sort_rows
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
-from popinv.observation_files.trees import MemberTree
 from popinv.population.known import Known
 from popinv.population.laws.levels import LevelLaw
 from popinv.population.members import member_simulator
@@ -43,7 +42,7 @@ def in_blocks(problem: Problem) -> tuple[Problem, int]:
     if not is_large(problem) or not isinstance(law, LevelLaw) or problem.part is not None:
         return problem, 1
     each = problem.data.shape[1] // problem.members
-    tree = _block(law.tree, max(_LARGE // each, 2))
+    tree = law.tree.block(max(_LARGE // each, 2))
     if tree is None:
         return problem, 1
     blocks = -(-problem.members // tree.members)
@@ -95,27 +94,3 @@ def first_blocks(problem: Problem) -> Problem:
     """Return the problem with one block of each large group; the information is then too small."""
     parts, blocks = in_blocks(problem)
     return parts if blocks == 1 else parts.of_systems(np.arange(0, len(parts.data), blocks))
-
-
-def _block(tree: MemberTree, most: int) -> MemberTree | None:
-    """Return a tree of up to ``most`` members whose copies make up a tree, if there is one.
-
-    At each level some of its nodes have the same parent, so that effects of levels are told apart.
-    The last copies of a tree of two levels may have members that the tree lacks.
-    """
-    nodes = np.array(tree.nodes)
-    for size in range(min(most, tree.members - 1), 1, -1):
-        if tree.members % size:
-            continue
-        if len(nodes) == 2 and 2 * size < most:
-            break
-        blocks = nodes.reshape(len(nodes), -1, size)
-        # Numbers of nodes count from the first of the block.
-        blocks = blocks - blocks[:, :, :1]
-        counts = blocks[:, 0].max(axis=1) + 1
-        if (blocks == blocks[:, :1]).all() and (np.diff(counts) > 0).all():
-            return MemberTree(tree.levels, tuple(tuple(map(int, each)) for each in blocks[:, 0]))
-    if len(nodes) != 2 or most >= tree.members:
-        return None
-    size = -(-tree.members // -(-tree.members // most))
-    return MemberTree(tree.levels, ((0,) * size, tuple(range(size))))

@@ -3,7 +3,7 @@ r"""Bounds on the change of each parameter in one step of the descent.
 Logarithms of positive quantities, and correlations, have no unit, and ``max_step`` bounds their
 change. A location has a unit, and the observations determine its natural size: moving parameter i
 by delta moves the projected quantiles by ``delta h_i``, with mean square ``delta^2 H_ii / d_y``
-(:mod:`popinv.inference.curvature`). This is compared with the distance of model and data and with
+(:mod:`popinv.transport.curvature`). This is compared with the distance of model and data and with
 the spread of the data,
 
 .. math::

@@ -131,6 +131,30 @@ class MemberTree:
         """
         return min(sum(len(set(np.array(own)[row])) for row in present) for own in self.nodes)
 
+    def block(self, most: int) -> MemberTree | None:
+        """Return a tree of up to ``most`` members whose copies make up the tree, if there is one.
+
+        At each level some of its nodes have the same parent, so that effects of levels are told
+        apart. The last copy for a tree of two levels may have members that the tree lacks.
+        """
+        nodes = np.array(self.nodes)
+        for size in range(min(most, self.members - 1), 1, -1):
+            if self.members % size:
+                continue
+            if len(nodes) == 2 and 2 * size < most:
+                break
+            blocks = nodes.reshape(len(nodes), -1, size)
+            # Numbers of nodes count from the first of the block.
+            blocks = blocks - blocks[:, :, :1]
+            counts = blocks[:, 0].max(axis=1) + 1
+            if (blocks == blocks[:, :1]).all() and (np.diff(counts) > 0).all():
+                own = tuple(tuple(map(int, each)) for each in blocks[:, 0])
+                return MemberTree(self.levels, own)
+        if len(nodes) != 2 or most >= self.members:
+            return None
+        size = -(-self.members // -(-self.members // most))
+        return MemberTree(self.levels, ((0,) * size, tuple(range(size))))
+
     def attributes(self) -> dict[str, str]:
         """Return the tree as attributes of a Dataset."""
         return {_KEY: json.dumps({"levels": self.levels, "nodes": self.nodes})}

@@ -9,12 +9,12 @@ from bent_population import BENT, bent_problem, by_quadrature, by_sum
 from scipy.stats import norm
 
 from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted, inverse_factor
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fixed_draws import adapted_draws
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.likelihood.marginal_near import can_adapt, likelihood_near
 from popinv.inference.problem import Problem
+from popinv.optimisation.adapted_mixtures import Mixtures, fitted, inverse_factor
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.known import Known
 from popinv.population.laws.fields import LevelSetLaw, MaternLaw

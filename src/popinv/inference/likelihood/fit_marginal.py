@@ -76,8 +76,9 @@ _BEFORE_STEPS, _OF_A_CYCLE = 2, 4
 # Largest number of draws of a system, and of calls of the simulator for the draws of all systems.
 _MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
 # Error of the log likelihood's value with up to this many systems, or members of groups, small
-# enough for a comparison with other programs; with more, the error of each.
-_VALUE_ERROR, _OF_SYSTEMS, _OF_EACH = 0.005, 100, 0.0003
+# enough for a comparison with other programs; with more, the error of each. The last numbers are
+# the smallest and the largest error of groups, whose draws cost more.
+_VALUE_ERROR, _OF_SYSTEMS, _OF_EACH, _OF_GROUPS = 0.005, 100, 0.0003, (0.02, 0.1)
 # Values whose spread is the error if there are few systems.
 _VALUES = 8
 # The error of evenly spread draws falls at least with this power of their number.
@@ -334,6 +335,9 @@ class _Ascent:
         every = [replace(problem, stage=stage) for stage in stages]
         settings = replace(settings, scores=False)
         wanted = _VALUE_ERROR if count <= _OF_SYSTEMS else _OF_EACH * count
+        if problem.nested:
+            wanted = float(np.clip(wanted, *_OF_GROUPS))
+        calls = problem.count * calls_of_a_draw(problem, scores=False)
         while True:
             found = [
                 likelihood_near(own, estimate.p, settings, None, memory, self.curved, hard).here
@@ -344,8 +348,8 @@ class _Ascent:
             if len(found) > 1:
                 error = float(values.sum(axis=1).std(ddof=1) / len(found) ** 0.5)
             draws = settings.draws
-            left -= draws * self.calls
-            most = min(_MOST_DRAWS, _MOST_TOGETHER / self.calls, left / self.calls)
+            left -= draws * calls
+            most = min(_MOST_DRAWS, _MOST_TOGETHER / calls, left / calls)
             if error > wanted:
                 draws *= 2 ** math.ceil(math.log2(error / wanted))
             while draws > max(most, settings.draws):

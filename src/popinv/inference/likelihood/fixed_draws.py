@@ -11,7 +11,7 @@ likelihood; Geyer, J. R. Statist. Soc. B 56, 1994). Its scores are the weighted 
 of ``log p(z | alpha)`` and of the noise. A parameter that is the same in all systems has no
 density; the model is solved anew for its derivative. The draws are good near (alpha_0, gamma_0), at
 which the densities q_n are adapted to the posteriors
-(:mod:`popinv.inference.likelihood.adapted_mixtures`).
+(:mod:`popinv.optimisation.adapted_mixtures`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import torch
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import pulled_back
 from popinv.inference.division import blocks_of_rows, joined, together
-from popinv.inference.likelihood.adapted_mixtures import Mixtures, fitted, inverse_factor
 from popinv.inference.likelihood.densities import DensitiesAt
 from popinv.inference.likelihood.density import Density
 from popinv.inference.likelihood.draws import quasi_random, usable
@@ -34,6 +33,7 @@ from popinv.inference.likelihood.integrals import Features, MarginalSettings, su
 from popinv.inference.likelihood.marginal import Evaluation, integrals_at
 from popinv.inference.likelihood.modes import LESS_INFORMATION, with_information
 from popinv.inference.problem import Problem
+from popinv.optimisation.adapted_mixtures import Mixtures, fitted, inverse_factor
 from popinv.population.known import inputs
 
 # Draws of a system in each pass of adaptation: at most, at least, and of all systems together.

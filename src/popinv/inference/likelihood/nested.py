@@ -90,13 +90,17 @@ def inner_draws(members: int, levels: int) -> tuple[int, ...]:
     return (*(_BETWEEN,) * (levels - 2), _INNER_DRAWS * 2**more)
 
 
-def calls_of_a_draw(problem: Problem) -> float:
-    """Return how often a draw of a system calls the simulator, in the mean over all systems."""
+def calls_of_a_draw(problem: Problem, scores: bool = True) -> float:
+    """Return how often a draw of a system calls the simulator, in the mean over all systems.
+
+    Without scores, the draws of groups are defensive, and more.
+    """
     law = problem.law
     if not problem.nested or not isinstance(law, LevelLaw):
         return float(problem.members)
-    members = integrals_of(problem) / problem.count
-    return members * _INNER_DRAWS * _BETWEEN ** (len(law.sizes()) - 2)
+    members, inner = integrals_of(problem) / problem.count, len(law.sizes()) - 1
+    each = _INNER_DRAWS * _BETWEEN ** (inner - 1)
+    return members * each * (1 if scores and problem.is_normal else 2**inner)
 
 
 def integrals_of(problem: Problem) -> int:

@@ -36,13 +36,13 @@ import numpy as np
 import torch
 from scipy.stats import chi2
 
-from popinv.inference.likelihood.adapted_mixtures import OF_LAW, Mixtures, inverse_factor
 from popinv.inference.likelihood.density import Density
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal import integrals_at
 from popinv.inference.likelihood.modes import Modes, with_information
 from popinv.inference.problem import Problem
 from popinv.methods.posterior.density import Densities
+from popinv.optimisation.adapted_mixtures import OF_LAW, Mixtures, inverse_factor
 from popinv.seeds import generator
 
 _SEARCHES = 2

@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from popinv.inference.likelihood.adapted_mixtures import OF_LAW
 from popinv.inference.problem import Problem
 from popinv.methods.posterior.chains import (
     effective_sample_size,
@@ -37,6 +36,7 @@ from popinv.methods.posterior.references import (
     references,
     systems_together,
 )
+from popinv.optimisation.adapted_mixtures import OF_LAW
 from popinv.population.known import inputs
 from popinv.seeds import generator
 from popinv.workers import blocks_of, parallel
