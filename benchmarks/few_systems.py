@@ -14,7 +14,6 @@ which m is normal. The sampler has the same target, which
 by the sampler, with the likelihood in closed form, which is quicker than the package's and is
 compared with it for each data set. The rank of each true parameter among them is uniform (Talts,
 Betancourt, Simpson, Vehtari and Gelman, arXiv:1804.06788, 2018). The range of 39 draws holds the
-truth in 95 % of the data sets. The range of 39 draws holds the
 truth in 95 % of the data sets.
 """
 
