@@ -36,9 +36,17 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.marginal import Evaluation
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset
-from popinv.inference.weak_prior import WeakPrior
+from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
+from popinv.population.priors.prior import (
+    EntryPriors,
+    LogDensity,
+    Prior,
+    StatedPrior,
+    half_student,
+    normal,
+)
 from popinv.workflow.records import commit_of
 
 DATA = ROOT / "docs/tables/data"
@@ -75,7 +83,7 @@ def drawn(
 
 
 class Grid:
-    """The posterior of a balanced one-way layout with the prior of WeakPrior, on a grid.
+    """The posterior of a balanced one-way layout with the default prior, on a grid.
 
     Parameters
     ----------
@@ -225,32 +233,23 @@ class LayoutLikelihood:
         )
 
 
-class ProperPrior(WeakPrior):
-    """The default prior, with a standard normal mean about that of the start."""
-
-    def value(self, p: np.ndarray, jacobian: bool = False) -> float:
-        """Return the logarithm of the prior density."""
-        return super().value(p, jacobian) - 0.5 * float(p[0] - self.start[0]) ** 2
-
-    def gradient(self, p: np.ndarray, jacobian: bool = False) -> np.ndarray:
-        """Return its derivatives (n_p,)."""
-        gradient = super().gradient(p, jacobian)
-        gradient[0] -= p[0] - self.start[0]
-        return gradient
-
-    def draws(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Return draws (count, n_p)."""
-        found = super().draws(count, rng)
-        found[:, 0] = float(self.start[0]) + rng.standard_normal(count)
-        return found
+def posterior_prior(mean: LogDensity | None = None) -> Prior:
+    """Return the prior that the posterior has by default, with a density of the mean if given."""
+    positive = [half_student(4.0, 2.5 * start, POSITIVE.ends) for start in TRUTH[1:]]
+    entries = (0, 1, 2) if mean else (1, 2)
+    constraints = (REAL, POSITIVE, POSITIVE)[-len(entries) :]
+    densities = (mean, *positive) if mean else tuple(positive)
+    stated = StatedPrior((EntryPriors(np.array(entries), constraints, densities),))
+    return Prior.of(normal_law(["level"]), IsotropicNoise(WIDTH), stated)
 
 
 def ranks(count: int, repeats: int = REPEATS) -> np.ndarray:
     """Return the ranks (repeats, 3) of the true parameters among RANKED draws each."""
-    start, found = np.array([TRUTH[0], *np.log(TRUTH[1:])]), []
+    found = []
     for k in range(repeats):
         rng = np.random.default_rng([45, count, k])
-        prior = ProperPrior(layout(np.zeros((2, WIDTH))), start)
+        # A proper prior has draws.
+        prior = posterior_prior(normal(TRUTH[0], 1.0, REAL.ends))
         p = prior.draws(1, rng)[0]
         y = drawn(rng, count, p[0], *np.exp(p[1:]))
         problem, likelihood = layout(y), LayoutLikelihood(y)

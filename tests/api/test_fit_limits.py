@@ -12,7 +12,7 @@ import xarray as xr
 
 import popinv
 from popinv.api.data import given_data
-from popinv.api.datatree import constant_data
+from popinv.population.datatree import constant_data
 from popinv.errors import DataError
 from popinv.forward.external.observations import SimulatorObservations
 from popinv.forward.python.section import PythonFunction

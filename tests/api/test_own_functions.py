@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from popinv.api.datatree import observed_data
+from popinv.population.datatree import observed_data
 from popinv.api.functions import KIND, OwnFunction, differentiable
 from popinv.errors import ConfigError
 from popinv.forward.base import DifferentiableModel
