@@ -41,7 +41,6 @@ from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.priors.prior import (
     EntryPriors,
-    LogDensity,
     Prior,
     StatedPrior,
     half_student,
@@ -233,32 +232,50 @@ class LayoutLikelihood:
         )
 
 
-def posterior_prior(mean: LogDensity | None = None) -> Prior:
-    """Return the prior that the posterior has by default, with a density of the mean if given."""
+def proper_prior() -> Prior:
+    """Return the prior that the posterior has by default, with a normal density of the mean."""
     positive = [half_student(4.0, 2.5 * start, POSITIVE.ends) for start in TRUTH[1:]]
-    entries = (0, 1, 2) if mean else (1, 2)
-    constraints = (REAL, POSITIVE, POSITIVE)[-len(entries) :]
-    densities = (mean, *positive) if mean else tuple(positive)
-    stated = StatedPrior((EntryPriors(np.array(entries), constraints, densities),))
-    return Prior.of(normal_law(["level"]), IsotropicNoise(WIDTH), stated)
+    densities = (normal(TRUTH[0], 1.0, REAL.ends), *positive)
+    stated = EntryPriors(np.arange(3), (REAL, POSITIVE, POSITIVE), densities)
+    return Prior.of(normal_law(["level"]), IsotropicNoise(WIDTH), StatedPrior((stated,)))
 
 
-def ranks(count: int, repeats: int = REPEATS) -> np.ndarray:
-    """Return the ranks (repeats, 3) of the true parameters among RANKED draws each."""
+class LayoutPrior:
+    """The density of :func:`proper_prior` up to a constant, in closed form, which is quicker."""
+
+    def value(self, p: np.ndarray, jacobian: bool = False) -> float:
+        """Return its logarithm at p = (m, log s, log sigma)."""
+        squares = (np.exp(p[1:]) / (2.5 * np.array(TRUTH[1:]))) ** 2 / 4
+        value = -0.5 * (p[0] - TRUTH[0]) ** 2 - 2.5 * np.log1p(squares).sum()
+        return float(value + (p[1:].sum() if jacobian else 0.0))
+
+    def gradient(self, p: np.ndarray, jacobian: bool = False) -> np.ndarray:
+        """Return its derivatives."""
+        squares = (np.exp(p[1:]) / (2.5 * np.array(TRUTH[1:]))) ** 2 / 4
+        slopes = -5 * squares / (1 + squares) + float(jacobian)
+        return np.array([TRUTH[0] - p[0], *slopes])
+
+
+def ranks(count: int, repeats: int = REPEATS, first: int = 0) -> np.ndarray:
+    """Return the ranks (repeats, 3) of the true parameters among RANKED draws each.
+
+    The data sets have the numbers from ``first`` on.
+    """
     found = []
-    for k in range(repeats):
+    for k in range(first, first + repeats):
         rng = np.random.default_rng([45, count, k])
-        # A proper prior has draws.
-        prior = posterior_prior(normal(TRUTH[0], 1.0, REAL.ends))
+        prior = proper_prior()
         p = prior.draws(1, rng)[0]
         y = drawn(rng, count, p[0], *np.exp(p[1:]))
         problem, likelihood = layout(y), LayoutLikelihood(y)
-        # It is the package's own likelihood.
+        # They are the package's own likelihood and prior.
+        quick = LayoutPrior()
+        np.testing.assert_allclose(quick.gradient(p, True), prior.gradient(p, True), atol=1e-9)
         np.testing.assert_allclose(
             likelihood(p).log_likelihood, ClosedForm(problem)(p).log_likelihood, atol=1e-7
         )
         settings = ChainSettings(chains=1, kept=RANKED * THIN, warmup=WARMUP)
-        posterior = sample_law(problem, p, prior, settings, likelihood=likelihood)
+        posterior = sample_law(problem, p, quick, settings, likelihood=likelihood)
         found.append((posterior.p[0, THIN - 1 :: THIN] < p).sum(axis=0))
     return np.array(found)
 
@@ -275,13 +292,17 @@ def uniformity(found: np.ndarray) -> np.ndarray:
 
 def calibration(count: int, repeats: int = REPEATS) -> list[dict[str, str]]:
     """Return the rows of a number of systems in the table of ranks."""
-    found = ranks(count, repeats)
+    return rows_of_ranks(count, ranks(count, repeats))
+
+
+def rows_of_ranks(count: int, found: np.ndarray) -> list[dict[str, str]]:
+    """Return the rows of ranks (repeats, 3)."""
     inside = ((found > 0) & (found < RANKED)).mean(axis=0)
     every = zip(NAMES, found.T, inside, uniformity(found), strict=True)
     return [
         {
             "systems": f"{count}",
-            "data sets": f"{repeats}",
+            "data sets": f"{len(found)}",
             "parameter": name,
             **{
                 f"tenth {b + 1}": f"{n}"

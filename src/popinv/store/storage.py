@@ -181,12 +181,13 @@ def save(
     nodes = {node.path: node.to_dataset() for node in artefact.subtree} if is_tree else {}
     for dataset in nodes.values() if is_tree else (artefact,):
         _check_described(dataset)
-    artefact = artefact.assign_attrs(
-        config=json.dumps(config, sort_keys=True),
-        seed=int(seed),
-        package_version=__version__,
-        created_by=created_by,
-    )
+    artefact = artefact.copy()
+    artefact.attrs |= {
+        "config": json.dumps(config, sort_keys=True),
+        "seed": int(seed),
+        "package_version": __version__,
+        "created_by": created_by,
+    }
     artefact.attrs["content_sha256"] = content_sha256(artefact)
     from zarr.storage import MemoryStore  # a fit in memory does without its import
 
@@ -288,6 +289,8 @@ def _opened_tree(store: Path) -> xr.DataTree:
 
     with ZipStore(store, mode="r") as archive, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
+        # A zip file has no folders of its own.
+        warnings.filterwarnings("ignore", message=".*not recognized as a component of a Zarr.*")
         return xr.open_datatree(
             cast(Any, archive),
             engine="zarr",

@@ -102,7 +102,7 @@ def surrogate_step(
     p, restricted = estimate_of(likelihood), "restriction" in likelihood.attrs
     through = fit_marginal_likelihood(problem, p, settings, restricted=restricted).p
     known = problem.free & (np.diag(likelihood["covariance"].values) > 0)
-    known[boundaries(likelihood)] = False
+    known[list(boundaries(likelihood))] = False
     words = "the draws are moved by the difference of the estimates through solver and surrogate"
     return SurrogateStep(np.where(known, p - through, 0.0), nothing[1], words)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from popinv.charts.description import Axis, Bars, Grid, Legend, Line, Mark, Panel, Reference, Sheet
+from popinv.charts.description import Axis, Bars, Grid, Line, Mark, Panel, Reference, Sheet
 from popinv.charts.style import DATA, LIGHT, MODEL, TRUTH, readable
 from popinv.inference.law_posterior import ChainSettings
 from popinv.inference.result import estimate_of
@@ -124,7 +124,8 @@ def metrics_of(drawn: LawDraws, table: pd.DataFrame) -> dict[str, Any]:
     return metrics
 
 
-_COLUMNS, _BINS = 3, 40
+# Bins of the posterior, and how many of them a bin of the prior has.
+_COLUMNS, _BINS, _OF_PRIOR = 3, 30, 5
 
 
 def draw_marginals(tree: xr.DataTree, known: Mapping[str, np.ndarray]) -> Sheet:
@@ -139,9 +140,10 @@ def draw_marginals(tree: xr.DataTree, known: Mapping[str, np.ndarray]) -> Sheet:
         marks: list[Mark] = [Bars(middle, 0 * share, share, width, label="posterior", colour=LIGHT)]
         if prior is not None and name in prior.data_vars:
             of_prior = prior[name].values.ravel()
-            counts, _ = np.histogram(of_prior, edges[::4])
-            heights = counts / (len(of_prior) * 4 * width)
-            places = (edges[::4][1:] + edges[::4][:-1]) / 2
+            wide = edges[::_OF_PRIOR]
+            counts, _ = np.histogram(of_prior, wide)
+            heights = counts / (len(of_prior) * _OF_PRIOR * width)
+            places = (wide[1:] + wide[:-1]) / 2
             marks.append(Line(places, heights, label="prior", colour=DATA))
         looks = {"answer": ("the answer", MODEL), "truth": ("truth", TRUTH)}
         for kind, each in known.items():
@@ -150,9 +152,8 @@ def draw_marginals(tree: xr.DataTree, known: Mapping[str, np.ndarray]) -> Sheet:
                 marks.append(Reference(float(each[i]), upright=True, label=label, colour=colour))
         units = posterior[name].attrs["units"]
         label = readable(str(name)) + ("" if units == "1" else f" [{units}]")
-        legend = Legend(size=8) if not panels else None
         y = Axis("density" if i % _COLUMNS == 0 else "", limits=(0, None), labels=False)
-        panels.append(Panel(Axis(label), y, marks, legend=legend))
+        panels.append(Panel(Axis(label), y, marks))
     rows = -(-len(panels) // _COLUMNS)
     title = "Law and noise given all systems"
-    return Sheet(title, 10, 0.6 + 2.6 * rows, Grid(panels, min(_COLUMNS, len(panels))))
+    return Sheet(title, 10, 0.6 + 2.6 * rows, Grid(panels, min(_COLUMNS, len(panels)), legend=4))

@@ -363,8 +363,11 @@ class Prior:
 
     def log_density(self, p: torch.Tensor) -> torch.Tensor:
         """Return the log density of the natural values at p (at least d_alpha,), as a tensor."""
+        return self._total(p, jacobian=False)
+
+    def _total(self, p: torch.Tensor, jacobian: bool) -> torch.Tensor:
         total = torch.zeros((), dtype=p.dtype)
-        for part in self.parts:
+        for part in (*self.parts, *(self.slopes if jacobian else ())):
             total = total + part.log_density(p[torch.from_numpy(part.entries)])
         return total
 
@@ -377,11 +380,18 @@ class Prior:
         jacobian : bool
             False for the density of the natural values, True for the density of p.
         """
-        return self._summed(p, jacobian)[0]
+        with torch.no_grad():
+            return float(self._total(torch.from_numpy(np.array(p, dtype=float)), jacobian))
 
     def gradient(self, p: np.ndarray, jacobian: bool = False) -> np.ndarray:
         """Return the gradient (n_p,) of :meth:`value` in p."""
-        return self._summed(p, jacobian)[1]
+        at = torch.from_numpy(np.array(p, dtype=float)).requires_grad_(True)
+        with torch.enable_grad():
+            # A density of no parameter has a gradient all the same.
+            total = self._total(at, jacobian) + 0.0 * at.sum()
+            (slope,) = torch.autograd.grad(total, at)
+        found: np.ndarray = slope.numpy()
+        return found
 
     def curvature(self, p: np.ndarray, jacobian: bool = False) -> np.ndarray:
         """Return the negative Hessian (n_p, n_p) of :meth:`value` in p.
