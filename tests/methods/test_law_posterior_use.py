@@ -12,6 +12,7 @@ import xarray as xr
 
 import popinv
 from benchmarks.few_systems import Grid
+from popinv.charts.csv_writer import numbers_of_sheet
 from popinv.inference.build import descent_problem
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
@@ -86,7 +87,10 @@ def test_a_use_has_the_posterior_of_a_grid_and_writes_its_groups(tmp_path):
     assert dict(loaded["posterior_predictive"].sizes)["draw"] == 10
     for name in groups:
         xr.testing.assert_identical(loaded[name].to_dataset(), outcome.result[name].to_dataset())
-    assert outcome.figures["marginals"].content.panels
+    told = numbers_of_sheet(outcome.figures["marginals"])
+    assert {"posterior", "prior", "the answer"} <= {
+        line.split(",")[1] for line in told.splitlines()
+    }
 
 
 def biased(by):
@@ -103,7 +107,8 @@ def test_an_answer_through_the_solver_moves_the_draws_by_the_surrogates_bias():
     problem = descent_problem(result.model, result.observations, biased(0.2), 1, "x")
     step = surrogate_step(problem, likelihood, MarginalSettings())
     # Observations that are too large by 0.2 lower the mean of the law by 0.2, and nothing else.
-    np.testing.assert_allclose(step.shift, [0.2, 0.0, 0.0], atol=1e-4)
+    # A search ends within some hundredths of a standard error, here 0.3.
+    np.testing.assert_allclose(step.shift, [0.2, 0.0, 0.0], atol=0.01)
     assert not step.covariance.any()
     assert surrogate_step(exact, likelihood, MarginalSettings()).shift.tolist() == [0.0] * 3
 

@@ -349,13 +349,6 @@ def _stated(of: Prioritised, prior: Any, first: int) -> _Stated:
     stated = _Stated(of, first)
     if prior is None:
         return stated
-    if isinstance(of.model, NoiseModel) and of.model.of_one.unrestricted:
-        stated.refuse(
-            (),
-            "noise of kind 'full' takes no prior, as its step in the descent is in other "
-            "coordinates; it has 'shrinkage'. Take 'channels', 'blocks', 'kernel' or 'diagonal'.",
-        )
-        return stated
     if wrong := _other_map(of):
         stated.refuse((), wrong)
         return stated
