@@ -177,9 +177,12 @@ def save(
     DataError
         If the store cannot be written. The previous store is then still there.
     """
-    is_tree = isinstance(artefact, xr.DataTree)
-    nodes = {node.path: node.to_dataset() for node in artefact.subtree} if is_tree else {}
-    for dataset in nodes.values() if is_tree else (artefact,):
+    if isinstance(artefact, xr.DataTree):
+        nodes = {node.path: node.to_dataset() for node in artefact.subtree}
+        encoding: Any = {group: _encoding(dataset) for group, dataset in nodes.items()}
+    else:
+        nodes, encoding = {"/": artefact}, _encoding(artefact)
+    for dataset in nodes.values():
         _check_described(dataset)
     artefact = artefact.copy()
     artefact.attrs |= {
@@ -192,9 +195,6 @@ def save(
     from zarr.storage import MemoryStore  # a fit in memory does without its import
 
     entries: dict[str, Any] = {}
-    encoding: Any = _encoding(artefact)
-    if is_tree:
-        encoding = {group: _encoding(dataset) for group, dataset in nodes.items()}
     with warnings.catch_warnings():
         # zarr warns that variable-length strings are not in the specification yet.
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")

@@ -128,18 +128,22 @@ def metrics_of(drawn: LawDraws, table: pd.DataFrame) -> dict[str, Any]:
 _COLUMNS, _BINS, _OF_PRIOR = 3, 30, 5
 
 
+def _values(group: xr.DataTree, name: Any) -> np.ndarray:
+    return np.asarray(group.to_dataset()[name].values).ravel()
+
+
 def draw_marginals(tree: xr.DataTree, known: Mapping[str, np.ndarray]) -> Sheet:
     """Return the histogram of each parameter, its prior, the study's answer and the truth."""
     posterior, prior = tree["posterior"], tree.get("prior")
     panels = []
     for i, name in enumerate(posterior.data_vars):
-        values = posterior[name].values.ravel()
+        values = _values(posterior, name)
         low, high = np.quantile(values, [0.002, 0.998])
         share, edges = np.histogram(values, _BINS, (low, high), density=True)
         middle, width = (edges[1:] + edges[:-1]) / 2, float(edges[1] - edges[0])
         marks: list[Mark] = [Bars(middle, 0 * share, share, width, label="posterior", colour=LIGHT)]
         if prior is not None and name in prior.data_vars:
-            of_prior = prior[name].values.ravel()
+            of_prior = _values(prior, name)
             wide = edges[::_OF_PRIOR]
             counts, _ = np.histogram(of_prior, wide)
             heights = counts / (len(of_prior) * _OF_PRIOR * width)
