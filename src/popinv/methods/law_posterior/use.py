@@ -128,8 +128,8 @@ def metrics_of(drawn: LawDraws, table: pd.DataFrame) -> dict[str, Any]:
 _COLUMNS, _BINS, _OF_PRIOR = 3, 30, 5
 
 
-def _values(group: xr.DataTree, name: Any) -> np.ndarray:
-    return np.asarray(group.to_dataset()[name].values).ravel()
+def _values(group: Any, name: Any) -> np.ndarray:
+    return np.asarray(group[name].values).ravel()
 
 
 def draw_marginals(tree: xr.DataTree, known: Mapping[str, np.ndarray]) -> Sheet:
