@@ -215,55 +215,6 @@ def test_weights_correct_another_density_to_the_exact_one_with_few_draws():
     np.testing.assert_allclose(p[0].std(axis=0), deviation, rtol=0.15)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [5, 6])
-def test_draws_have_the_quantiles_of_the_joint_model(seed):
-    """The systems' parameters are sampled too, by NUTS on a model in JAX."""
-    import jax
-    import jax.numpy as jnp
-    import numpyro
-    import numpyro.distributions as dist
-    from numpyro.infer import MCMC, NUTS
-
-    rng, times = np.random.default_rng(seed), np.array([0.5, 1.0, 2.0, 3.0])
-    z = np.exp(-0.3 + 0.5 * rng.standard_normal((8, 1)))
-    y = np.exp(-z * times) + 0.05 * rng.standard_normal((8, 4))
-    start = np.array([-0.3, np.log(0.5), np.log(0.05)])
-    problem = Problem(
-        y, decays, lognormal_law(["rate"]), IsotropicNoise(4), np.full(3, 0.5), seed=seed
-    )
-    found = sample_law(
-        problem, start, default_prior(problem, start), ChainSettings(chains=2, kept=400)
-    )
-    assert np.all(found.r_hat < 1.03)
-    assert found.effective_share > 0.8
-
-    def joint():
-        mean = numpyro.sample("mean", dist.ImproperUniform(dist.constraints.real, (), ()))
-        deviation = numpyro.sample("deviation", dist.HalfNormal(1.0).expand([2]).mask(False))
-        scale = 2.5 * jnp.array([0.5, 0.05])
-        numpyro.factor("prior", -2.5 * jnp.log1p((deviation / scale) ** 2 / 4).sum())
-        omega = numpyro.sample("omega", dist.Normal(0.0, 1.0).expand([8, 1]))
-        signal = jnp.exp(-jnp.exp(mean + deviation[0] * omega) * times)
-        numpyro.sample("y", dist.Normal(signal, deviation[1]), obs=y)
-
-    numpyro.enable_x64()
-    chains = MCMC(NUTS(joint), num_warmup=800, num_samples=6000, progress_bar=False)
-    chains.run(jax.random.PRNGKey(seed))
-    drawn = chains.get_samples()
-    other = np.column_stack([drawn["mean"], np.log(drawn["deviation"])])
-    both = (found.p.reshape(-1, 3), other)
-    effective = [found.effective, np.array([float(arviz.ess(other[None, :, k])) for k in range(3)])]
-    for level in (0.1, 0.5, 0.9):
-        ends = np.quantile(other, level, axis=0)
-        below = [(draws < ends).mean(axis=0) for draws in both]
-        variance = sum(level * (1 - level) / (each / 2) for each in effective)
-        assert np.all(np.abs(below[0] - below[1]) < 3.5 * np.sqrt(variance))
-    apart = (both[0].mean(axis=0) - other.mean(axis=0)) / other.std(axis=0)
-    errors = np.sqrt(1 / effective[0] + 1 / effective[1])
-    assert np.all(np.abs(apart) < 3.5 * errors)
-
-
 def test_r_hat_and_effective_sizes_are_those_of_arviz():
     from popinv.inference.numpyro_sampler import convergence
 
