@@ -3,6 +3,8 @@
     python -m benchmarks.few_systems coverage       # docs/tables/data/few_systems.csv
     python -m benchmarks.few_systems calibration    # docs/tables/data/law_posterior_ranks.csv
 
+Numbers of systems after the word measure these alone, and leave the other rows of the table.
+
 *Coverage.* y_nj = z_n + xi_nj with z_n ~ N(m, s^2) and xi_nj ~ N(0, sigma^2), three observations of
 each system. The posterior's intervals are by an integral over a grid of (log s, log sigma), given
 which m is normal. The sampler has the same target, which
@@ -11,7 +13,8 @@ which m is normal. The sampler has the same target, which
 *Calibration.* Parameters are drawn from a proper prior, data from them, and draws of the posterior
 by the sampler, with the likelihood in closed form, which is quicker than the package's and is
 compared with it for each data set. The rank of each true parameter among them is uniform (Talts,
-Betancourt, Simpson, Vehtari and Gelman, arXiv:1804.06788, 2018).
+Betancourt, Simpson, Vehtari and Gelman, arXiv:1804.06788, 2018). The range of 39 draws holds the
+truth in 95 % of the data sets.
 """
 
 from __future__ import annotations
@@ -33,18 +36,28 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.marginal import Evaluation
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset
-from popinv.inference.weak_prior import WeakPrior
+from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
+from popinv.population.priors.prior import (
+    EntryPriors,
+    Prior,
+    StatedPrior,
+    half_student,
+    normal,
+)
 from popinv.workflow.records import commit_of
 
 DATA = ROOT / "docs/tables/data"
 SYSTEMS, WIDTH, SETS = (6, 12, 24), 3, 200
+# Points along each axis of the grid; quantiles differ by less than 1 % of the width from 400.
+POINTS = 200
 # m, s and sigma; the start, which sets the prior's scales, has the same.
 TRUTH = (2.0, 0.5, 0.5)
 NAMES = ("mean", "standard deviation", "noise")
 # Draws of each posterior beside which the truth has its rank, and draws between two of them.
-RANKED, THIN, WARMUP, REPEATS, BINS = 19, 5, 100, 200, 10
+RANKED_SYSTEMS = (8, 14, 30)
+RANKED, THIN, WARMUP, REPEATS, BINS = 39, 4, 100, 200, 10
 
 
 def layout(y: np.ndarray) -> Problem:
@@ -69,7 +82,7 @@ def drawn(
 
 
 class Grid:
-    """The posterior of a balanced one-way layout with the prior of WeakPrior, on a grid.
+    """The posterior of a balanced one-way layout with the default prior, on a grid.
 
     Parameters
     ----------
@@ -133,47 +146,46 @@ class Grid:
         return np.array(found)
 
 
-def coverage(sets: int = SETS) -> list[dict[str, str]]:
-    """Return the rows of the table of coverage and of the mean estimates."""
+def coverage(count: int, sets: int = SETS) -> list[dict[str, str]]:
+    """Return the rows of a number of systems in the table of coverage and of estimates."""
     start = np.array([TRUTH[0], *np.log(TRUTH[1:])])
+    covers, widths, values = (np.zeros((sets, 3, 3)) for _ in range(3))
+    for k in range(sets):
+        y = drawn(np.random.default_rng([44, count, k]), count, *TRUTH)
+        problem = layout(y)
+        for j, restricted in enumerate((False, True)):
+            found = fit_marginal_likelihood(problem, start, restricted=restricted)
+            ends = intervals(problem, estimate_dataset(problem, found))
+            low, high = (np.concatenate([ends[n][i] for n in ("law", "noise")]) for i in (0, 1))
+            values[k, j] = problem.natural(found.p)
+            covers[k, j] = (low <= TRUTH) & (np.array(TRUTH) <= high)
+            widths[k, j] = high - low
+        low, middle, high = Grid(y, TRUTH[1:], POINTS).quantiles([0.025, 0.5, 0.975]).T
+        for each in (low, middle, high):
+            each[1:] = np.exp(each[1:])
+        values[k, 2], widths[k, 2] = middle, high - low
+        covers[k, 2] = (low <= TRUTH) & (np.array(TRUTH) <= high)
     rows = []
-    for count in SYSTEMS:
-        covers, widths, values = (np.zeros((sets, 3, 3)) for _ in range(3))
-        for k in range(sets):
-            y = drawn(np.random.default_rng([44, count, k]), count, *TRUTH)
-            problem = layout(y)
-            for j, restricted in enumerate((False, True)):
-                found = fit_marginal_likelihood(problem, start, restricted=restricted)
-                ends = intervals(problem, estimate_dataset(problem, found))
-                low, high = (np.concatenate([ends[n][i] for n in ("law", "noise")]) for i in (0, 1))
-                values[k, j] = problem.natural(found.p)
-                covers[k, j] = (low <= TRUTH) & (np.array(TRUTH) <= high)
-                widths[k, j] = high - low
-            low, middle, high = Grid(y, TRUTH[1:]).quantiles([0.025, 0.5, 0.975]).T
-            for each in (low, middle, high):
-                each[1:] = np.exp(each[1:])
-            values[k, 2], widths[k, 2] = middle, high - low
-            covers[k, 2] = (low <= TRUTH) & (np.array(TRUTH) <= high)
-        for j, by in enumerate(("likelihood", "restricted likelihood", "posterior")):
-            for i, name in enumerate(NAMES):
-                share = covers[:, j, i].mean()
-                error = np.sqrt(max(share * (1 - share), 1 / sets) / sets)
-                squares = values[:, j, i] ** 2
-                rows.append(
-                    {
-                        "systems": f"{count}",
-                        "data sets": f"{sets}",
-                        "interval": by,
-                        "parameter": name,
-                        "truth": f"{TRUTH[i]:g}",
-                        "coverage, %": f"{100 * share:.1f}",
-                        "its error, %": f"{100 * error:.1f}",
-                        "median width": f"{np.median(widths[:, j, i]):.3f}",
-                        "mean estimate": f"{values[:, j, i].mean():.3f}",
-                        "mean square": f"{squares.mean():.4f}",
-                        "error of the mean square": f"{squares.std() / np.sqrt(sets):.4f}",
-                    }
-                )
+    for j, by in enumerate(("likelihood", "restricted likelihood", "posterior")):
+        for i, name in enumerate(NAMES):
+            share = covers[:, j, i].mean()
+            error = np.sqrt(max(share * (1 - share), 1 / sets) / sets)
+            squares = values[:, j, i] ** 2
+            rows.append(
+                {
+                    "systems": f"{count}",
+                    "data sets": f"{sets}",
+                    "interval": by,
+                    "parameter": name,
+                    "truth": f"{TRUTH[i]:g}",
+                    "coverage, %": f"{100 * share:.1f}",
+                    "its error, %": f"{100 * error:.1f}",
+                    "median width": f"{np.median(widths[:, j, i]):.3f}",
+                    "mean estimate": f"{values[:, j, i].mean():.3f}",
+                    "mean square": f"{squares.mean():.4f}",
+                    "error of the mean square": f"{squares.std() / np.sqrt(sets):.4f}",
+                }
+            )
     return rows
 
 
@@ -220,41 +232,50 @@ class LayoutLikelihood:
         )
 
 
-class ProperPrior(WeakPrior):
-    """The default prior, with a standard normal mean about that of the start."""
+def proper_prior() -> Prior:
+    """Return the prior that the posterior has by default, with a normal density of the mean."""
+    positive = [half_student(4.0, 2.5 * start, POSITIVE.ends) for start in TRUTH[1:]]
+    densities = (normal(TRUTH[0], 1.0, REAL.ends), *positive)
+    stated = EntryPriors(np.arange(3), (REAL, POSITIVE, POSITIVE), densities)
+    return Prior.of(normal_law(["level"]), IsotropicNoise(WIDTH), StatedPrior((stated,)))
+
+
+class LayoutPrior:
+    """The density of :func:`proper_prior` up to a constant, in closed form, which is quicker."""
 
     def value(self, p: np.ndarray, jacobian: bool = False) -> float:
-        """Return the logarithm of the prior density."""
-        return super().value(p, jacobian) - 0.5 * float(p[0] - self.start[0]) ** 2
+        """Return its logarithm at p = (m, log s, log sigma)."""
+        squares = (np.exp(p[1:]) / (2.5 * np.array(TRUTH[1:]))) ** 2 / 4
+        value = -0.5 * (p[0] - TRUTH[0]) ** 2 - 2.5 * np.log1p(squares).sum()
+        return float(value + (p[1:].sum() if jacobian else 0.0))
 
     def gradient(self, p: np.ndarray, jacobian: bool = False) -> np.ndarray:
-        """Return its derivatives (n_p,)."""
-        gradient = super().gradient(p, jacobian)
-        gradient[0] -= p[0] - self.start[0]
-        return gradient
-
-    def draws(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Return draws (count, n_p)."""
-        found = super().draws(count, rng)
-        found[:, 0] = float(self.start[0]) + rng.standard_normal(count)
-        return found
+        """Return its derivatives."""
+        squares = (np.exp(p[1:]) / (2.5 * np.array(TRUTH[1:]))) ** 2 / 4
+        slopes = -5 * squares / (1 + squares) + float(jacobian)
+        return np.array([TRUTH[0] - p[0], *slopes])
 
 
-def ranks(repeats: int = REPEATS, count: int = 8) -> np.ndarray:
-    """Return the ranks (repeats, 3) of the true parameters among RANKED draws each."""
-    start, found = np.array([TRUTH[0], *np.log(TRUTH[1:])]), []
-    for k in range(repeats):
-        rng = np.random.default_rng([45, k])
-        prior = ProperPrior(layout(np.zeros((2, WIDTH))), start)
+def ranks(count: int, repeats: int = REPEATS, first: int = 0) -> np.ndarray:
+    """Return the ranks (repeats, 3) of the true parameters among RANKED draws each.
+
+    The data sets have the numbers from ``first`` on.
+    """
+    found = []
+    for k in range(first, first + repeats):
+        rng = np.random.default_rng([45, count, k])
+        prior = proper_prior()
         p = prior.draws(1, rng)[0]
         y = drawn(rng, count, p[0], *np.exp(p[1:]))
         problem, likelihood = layout(y), LayoutLikelihood(y)
-        # It is the package's own likelihood.
+        # They are the package's own likelihood and prior.
+        quick = LayoutPrior()
+        np.testing.assert_allclose(quick.gradient(p, True), prior.gradient(p, True), atol=1e-9)
         np.testing.assert_allclose(
             likelihood(p).log_likelihood, ClosedForm(problem)(p).log_likelihood, atol=1e-7
         )
         settings = ChainSettings(chains=1, kept=RANKED * THIN, warmup=WARMUP)
-        posterior = sample_law(problem, p, prior, settings, likelihood=likelihood)
+        posterior = sample_law(problem, p, quick, settings, likelihood=likelihood)
         found.append((posterior.p[0, THIN - 1 :: THIN] < p).sum(axis=0))
     return np.array(found)
 
@@ -269,38 +290,55 @@ def uniformity(found: np.ndarray) -> np.ndarray:
     return np.array(values)
 
 
-def calibration(repeats: int = REPEATS) -> list[dict[str, str]]:
-    """Return the rows of the table of ranks."""
-    found = ranks(repeats)
+def calibration(count: int, repeats: int = REPEATS) -> list[dict[str, str]]:
+    """Return the rows of a number of systems in the table of ranks."""
+    return rows_of_ranks(count, ranks(count, repeats))
+
+
+def rows_of_ranks(count: int, found: np.ndarray) -> list[dict[str, str]]:
+    """Return the rows of ranks (repeats, 3)."""
+    inside = ((found > 0) & (found < RANKED)).mean(axis=0)
+    every = zip(NAMES, found.T, inside, uniformity(found), strict=True)
     return [
         {
+            "systems": f"{count}",
+            "data sets": f"{len(found)}",
             "parameter": name,
-            "data sets": f"{repeats}",
-            "systems": "8",
             **{
-                f"ranks {2 * b} and {2 * b + 1}": f"{n}"
+                f"tenth {b + 1}": f"{n}"
                 for b, n in enumerate(np.bincount(column * BINS // (RANKED + 1), minlength=BINS))
             },
             "p-value": f"{value:.3f}",
+            "coverage, %": f"{100 * share:.1f}",
         }
-        for name, column, value in zip(NAMES, found.T, uniformity(found), strict=True)
+        for name, column, share, value in every
     ]
 
 
 def write(path: Path, rows: list[dict[str, str]]) -> None:
-    """Write rows with the commit and the machine of their measurement."""
+    """Write the rows of a number of systems among those of other numbers.
+
+    They have the commit and the machine of their measurement.
+    """
     told = {"commit": commit_of(Path(__file__))[:8], "machine": cpu_model()}
+    rows = [{**row, **told} for row in rows]
+    if path.is_file():
+        with path.open(newline="") as file:
+            rows += [row for row in csv.DictReader(file) if row["systems"] != rows[0]["systems"]]
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0], *told], lineterminator="\n")
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows({**row, **told} for row in rows)
+        writer.writerows(sorted(rows, key=lambda row: int(row["systems"])))
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    if sys.argv[1:] == ["coverage"]:
-        write(DATA / "few_systems.csv", coverage())
-    elif sys.argv[1:] == ["calibration"]:
-        write(DATA / "law_posterior_ranks.csv", calibration())
-    else:
-        sys.exit("usage: python -m benchmarks.few_systems {coverage,calibration}")
+    tables = {
+        "coverage": ("few_systems.csv", coverage, SYSTEMS),
+        "calibration": ("law_posterior_ranks.csv", calibration, RANKED_SYSTEMS),
+    }
+    if len(sys.argv) < 2 or sys.argv[1] not in tables:
+        sys.exit("usage: python -m benchmarks.few_systems {coverage,calibration} [systems ...]")
+    file, measured, numbers = tables[sys.argv[1]]
+    for number in [int(each) for each in sys.argv[2:]] or numbers:
+        write(DATA / file, measured(number))

@@ -14,6 +14,7 @@ When the site is built, a table takes the place of each line that names it:
 - ``<!-- check NAME -->``: a table of :mod:`tables.checks`;
 - ``<!-- trust NAME -->``: a table of :mod:`tables.trust`;
 - ``<!-- efficiency NAME -->``: a table of :mod:`tables.efficiency`;
+- ``<!-- few NAME -->``: a table of :mod:`tables.few_systems`;
 - ``<!-- combinations NAME -->``: a table of :mod:`tables.combinations`;
 - ``<!-- configuration NAME -->``: keys of the configuration (:mod:`tables.configuration`).
 """
@@ -29,7 +30,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from tables import checks, combinations, configuration, efficiency, kept, trust, uses
+from tables import checks, combinations, configuration, efficiency, few_systems, kept, trust, uses
 
 from popinv_papers.kit.claims import claim_cells
 
@@ -50,6 +51,7 @@ TABLES: Mapping[str, Mapping[str, Callable[[], Iterable[str]]]] = {
     "check": checks.TABLES,
     "trust": trust.TABLES,
     "efficiency": efficiency.TABLES,
+    "few": few_systems.TABLES,
     "combinations": combinations.TABLES,
     "configuration": configuration.TABLES,
 }

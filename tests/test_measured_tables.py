@@ -28,6 +28,8 @@ MEASURED = [
     *sorted(kept.FOLDER.glob("cost/*.csv")),
     kept.FOLDER / "efficiency.csv",
     kept.FOLDER / "benchmarks.csv",
+    kept.FOLDER / "few_systems.csv",
+    kept.FOLDER / "law_posterior_ranks.csv",
 ]
 BLOCKS = re.compile(rf"^<!-- ({'|'.join(TABLES)}) (\w+) -->$", re.MULTILINE)
 

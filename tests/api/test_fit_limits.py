@@ -12,13 +12,13 @@ import xarray as xr
 
 import popinv
 from popinv.api.data import given_data
-from popinv.api.datatree import constant_data
 from popinv.errors import DataError
 from popinv.forward.external.observations import SimulatorObservations
 from popinv.forward.python.section import PythonFunction
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.limits import VARIABLES
 from popinv.observation_files.section import FileObservations
+from popinv.population.datatree import constant_data
 
 TIMES = np.linspace(0.75, 4.5, 6)
 TRUTH = {"rate_median": np.exp(-0.8), "rate_standard_deviation": 0.3}

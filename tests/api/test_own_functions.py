@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from popinv.api.datatree import observed_data
 from popinv.api.functions import KIND, OwnFunction, differentiable
 from popinv.errors import ConfigError
 from popinv.forward.base import DifferentiableModel
@@ -16,6 +15,7 @@ from popinv.forward.datasets import proposals, reasons_of
 from popinv.forward.section import forward_section
 from popinv.forward.stages.solve_chunk import solve_chunk
 from popinv.inference.surrogate_bias import FreshSolves, corrected
+from popinv.population.datatree import observed_data
 from popinv.population.observe import observations_dataset
 from popinv.sections.base import plain
 from popinv.surrogate.exact import ExactSimulator

@@ -220,6 +220,64 @@ def test_weak_priors_move_little():
     assert len(weak.answer.prior) == 3
 
 
+def test_a_prior_of_an_unrestricted_covariance():
+    signal = np.array([1.0, 2.0, -1.0])
+    rng = np.random.default_rng(1)
+    deviations = np.array([0.3, 0.2, 0.4])
+    noise = deviations * rng.standard_normal((40, 3)) + 0.1 * rng.standard_normal((40, 1))
+    data = rng.normal(1.0, 0.7, (40, 1)) * signal + noise
+    prior = {
+        "standard_deviation": {"lognormal": {"mean": -1.6, "standard_deviation": 0.1}},
+        "correlations": {"lkj": 15},
+    }
+    result = popinv.fit(
+        data,
+        lambda z: z * torch.from_numpy(signal),
+        law={"kind": "normal", "start": {"a": {"mean": 0.3, "standard_deviation": 0.5}}},
+        noise={"kind": "full", "shrinkage": 0.0, "prior": prior},
+        estimator="likelihood",
+        progress=False,
+    )
+    places = np.tril_indices(3, -1)
+
+    def matrix(p):
+        rows = np.eye(3)
+        rows[places] = p
+        rows /= np.linalg.norm(rows, axis=1)[:, None]
+        return rows @ rows.T
+
+    def negative(p):
+        own, correlation = np.exp(p[2:5]), matrix(p[5:])
+        covariance = np.exp(2 * p[1]) * np.outer(signal, signal)
+        covariance = covariance + correlation * np.outer(own, own)
+        value = stats.multivariate_normal(p[0] * signal, covariance).logpdf(data).sum()
+        value += stats.lognorm(0.1, scale=np.exp(-1.6)).logpdf(own).sum()
+        return -value - 14 * np.linalg.slogdet(correlation)[1]
+
+    found = minimize(negative, [1, -0.3, -1.6, -1.6, -1.6, 0.1, 0.1, 0.1], method="BFGS").x
+    expected = [found[0], *np.exp(found[1:5]), *matrix(found[5:])[places]]
+    np.testing.assert_allclose(result.summary()["estimate"], expected, atol=2e-3)
+    distance = result.artefacts["distance"]
+    assert distance.attrs["arrived"]
+    # The prior counts less in the distance; without it, the third deviation is beyond 0.35.
+    assert 0.19 < distance["noise"].values[2] < 0.32
+
+
+def test_resamples_have_the_spread_of_the_posterior():
+    """The mean's prior is as informative as the data, and the law is otherwise determined."""
+    prior = {"a": {"mean": {"normal": {"mean": 1.0, "standard_deviation": 0.1}}}}
+    data = layout(40)
+    result = fit(data, prior, assessment={"bootstrap": 150})
+    drawn = result.artefacts["resamples"]["alpha"].values[:, 0]
+    of_mean = result.summary().loc["a_mean"]
+    # The covariance with the prior's curvature in A and B; 150 draws know it to 6 %.
+    assert drawn.std(ddof=1) == pytest.approx(of_mean["model_error"], rel=0.2)
+    # Without the prior's own draws the spread is smaller by the factor 1.4.
+    deviation = data.mean(axis=1).std() / np.sqrt(40)
+    shrunk = 1 / (1 + (deviation / 0.1) ** 2)
+    assert shrunk * deviation < 0.75 * drawn.std(ddof=1)
+
+
 @pytest.mark.parametrize(
     ("prior", "noise_prior", "said"),
     [

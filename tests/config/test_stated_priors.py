@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from popinv.config.loading import load
 from popinv.errors import ConfigError
@@ -13,7 +14,7 @@ from popinv.population.constraints import POSITIVE
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.priors.prior import CorrelationPriors, EntryPriors, LkjPrior
-from popinv.population.priors.stated import stated_prior
+from popinv.population.priors.stated import posterior_prior, stated_prior
 
 EACH = {"mean": 0.5, "standard_deviation": 0.2}
 STUDY = {
@@ -204,9 +205,35 @@ def test_all_faults_are_told_together():
     assert "3 problems" in told
 
 
-def test_unrestricted_noise_takes_no_prior():
-    told = refusal(None, "weak", noise={"kind": "full"})
-    assert "noise of kind 'full' takes no prior" in told
+def test_unrestricted_noise_takes_priors_of_its_deviations_and_of_its_matrix():
+    found = stated(None, {"correlations": {"lkj": 2}, "standard_deviation": HALF},
+                   noise={"kind": "full"})  # fmt: skip
+    lkj, deviations = found.parts
+    assert isinstance(lkj, LkjPrior)
+    assert lkj.entries.tolist() == [10, 11, 12]
+    assert deviations.entries.tolist() == [7, 8, 9]
+
+
+def test_a_posterior_has_weak_priors_of_the_positive_parameters_that_have_none():
+    read = study({"a": {"mean": "weak", "standard_deviation": HALF}}, noise={"kind": "full"})
+    noise = read.noise.model(read.forward.observed(1), ())
+    prior = posterior_prior(read.law, read.noise, read.law.law(read.forward), noise)
+    # Means of a, b and c, deviations of a and b, the coefficient, the correlation; the noise.
+    assert np.flatnonzero(prior.entries).tolist() == [0, 3, 4, 7, 8, 9]
+    p = np.array([0.5, 0.1, 0.2, -1.0, -2.0, 0.3, 0.1, -1.0, -1.5, -2.0, 0.1, 0.2, 0.3])
+    start = np.array([0.2, *read.noise.start_values().values()])
+    scale = 2.5 * start[1]
+    expected = [
+        stats.norm(0.5, 5.0).logpdf(0.5),
+        stats.halfnorm(scale=1.0).logpdf(np.exp(-1.0)),
+        np.log(2) + stats.t(4, scale=0.5).logpdf(np.exp(-2.0)),
+        *(np.log(2) + stats.t(4, scale=scale).logpdf(np.exp(u)) for u in (-1.0, -1.5, -2.0)),
+    ]
+    assert prior.value(p) == pytest.approx(sum(expected))
+    slope = [
+        (prior.value(p + s, True) - prior.value(p - s, True)) / 2e-6 for s in 1e-6 * np.eye(13)
+    ]
+    np.testing.assert_allclose(prior.gradient(p, True), slope, atol=1e-7)
 
 
 def test_coefficients_of_a_shape_have_a_prior_already():
@@ -225,16 +252,9 @@ def test_coefficients_of_a_shape_have_a_prior_already():
     ]
 
 
-def test_resamples_give_no_posterior_interval():
-    told = refusal("weak", assessment={"bootstrap": 20})
-    assert "assessment.bootstrap" in told
-    assert "posterior intervals" in told
-
-
-@pytest.mark.parametrize("method", ["certificate", "federated"])
-def test_methods_of_the_likelihood_alone_take_no_priors(method):
-    told = refusal("weak", downstream={method: {}})
-    assert f"downstream.{method}" in told
+def test_a_certificate_takes_no_priors():
+    told = refusal("weak", downstream={"certificate": {}})
+    assert "downstream.certificate" in told
     assert "'law.prior' states priors" in told
 
 

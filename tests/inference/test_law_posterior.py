@@ -22,15 +22,34 @@ from popinv.inference.law_posterior import (
 )
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.problem import Problem
-from popinv.inference.weak_prior import WeakPrior
-from popinv.population.constraints import POSITIVE, REAL, SHARE
-from popinv.population.laws.gaussian import GaussianLaw, lognormal_law
-from popinv.population.noise.unstructured import FullNoise, IsotropicNoise
-from popinv.population.priors.prior import EntryPriors, StatedPrior, lognormal
+from popinv.population.constraints import POSITIVE
+from popinv.population.laws.gaussian import lognormal_law
+from popinv.population.noise.unstructured import IsotropicNoise
+from popinv.population.priors.prior import (
+    EntryPriors,
+    LogDensity,
+    Prior,
+    StatedPrior,
+    half_student,
+    lognormal,
+)
 
 pytest.importorskip("numpyro")
 
 START = np.array([1.0, np.log(0.8), np.log(0.5)])
+
+
+def default_prior(
+    problem: Problem, start: np.ndarray, deviation: LogDensity | None = None
+) -> Prior:
+    """Return half-Student-t priors of both positive parameters, or another one of the first."""
+    of_deviation, of_noise = (
+        half_student(4.0, 2.5 * x, POSITIVE.ends) for x in np.exp(start[1:]).tolist()
+    )
+    stated = EntryPriors(
+        np.array([1, 2]), (POSITIVE, POSITIVE), (deviation or of_deviation, of_noise)
+    )
+    return Prior.of(problem.law, problem.noise, StatedPrior((stated,)))
 
 
 def levels(ratio: float) -> np.ndarray:
@@ -60,7 +79,9 @@ def log_density(y: np.ndarray, p: np.ndarray) -> float:
 def test_the_target_is_the_density_in_closed_form():
     y = levels(3.0)
     problem = layout(y)
-    target = PosteriorDensity.about(problem, START, WeakPrior(problem, START), MarginalSettings())
+    target = PosteriorDensity.about(
+        problem, START, default_prior(problem, START), MarginalSettings()
+    )
     target = target.preconditioned()
     rng = np.random.default_rng(1)
     places = rng.standard_normal((6, 3))
@@ -85,9 +106,12 @@ def test_the_target_is_the_density_in_closed_form():
 def test_a_stated_prior_counts_once_and_alone_for_its_parameter():
     y = levels(3.0)
     # A lognormal density of the standard deviation is a normal one of its logarithm.
-    of_deviation = EntryPriors(np.array([1]), (POSITIVE,), (lognormal(-0.3, 0.4, (0.0, np.inf)),))
-    problem = replace(layout(y), stated_prior=StatedPrior((of_deviation,)))
-    target = PosteriorDensity.about(problem, START, WeakPrior(problem, START), MarginalSettings())
+    density = lognormal(-0.3, 0.4, POSITIVE.ends)
+    stated = StatedPrior((EntryPriors(np.array([1]), (POSITIVE,), (density,)),))
+    # The likelihood of an estimate has the stated priors.
+    problem = replace(layout(y), stated_prior=stated)
+    prior = default_prior(problem, START, density)
+    target = PosteriorDensity.about(problem, START, prior, MarginalSettings())
     rng = np.random.default_rng(2)
     apart = []
     for q in 0.5 * rng.standard_normal((6, 3)):
@@ -98,8 +122,6 @@ def test_a_stated_prior_counts_once_and_alone_for_its_parameter():
         slope = [(target(q + s)[0] - target(q - s)[0]) / 2e-5 for s in 1e-5 * np.eye(3)]
         np.testing.assert_allclose(target(q)[1], slope, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(apart, apart[0], atol=1e-8)
-    draws = WeakPrior(problem, START).draws(3, rng)
-    assert np.isnan(draws).tolist() == [[True, True, False]] * 3
 
 
 @pytest.mark.parametrize("ratio", [6.0, 0.7])
@@ -108,7 +130,7 @@ def test_draws_have_the_moments_and_the_interval_of_a_grid(ratio):
     y = levels(ratio)
     problem = layout(y)
     answer = START if ratio > 1 else np.array([1.0, -10.0, np.log(0.5)])
-    prior = WeakPrior(problem, START)
+    prior = default_prior(problem, START)
     settings, likelihood = ChainSettings(chains=4, kept=500), LayoutLikelihood(y)
     found = sample_law(problem, answer, prior, settings, likelihood=likelihood)
     assert found.reason(("mean", "deviation", "noise")) == ""
@@ -173,7 +195,7 @@ def test_weights_correct_another_density_to_the_exact_one_with_few_draws():
         return SimpleNamespace(log_likelihood=np.array([-0.5 * squares]))
 
     target = PosteriorDensity.about(
-        problem, centre, WeakPrior(problem, centre), MarginalSettings(draws=16)
+        problem, centre, default_prior(problem, centre), MarginalSettings(draws=16)
     )
     assert not target.closed
     target = replace(target, likelihood=normal)
@@ -228,51 +250,8 @@ def test_poor_draws_are_told():
     assert good.reason(("mean", "noise")) == ""
 
 
-def test_the_default_prior_has_the_density_of_its_draws():
-    law = GaussianLaw(["a", "b"], [REAL, POSITIVE], groups=[["a", "b"]])
-    problem = Problem(
-        np.zeros((4, 3)), lambda z: z[:, :1].expand(-1, 3), law, IsotropicNoise(3), np.ones(6)
-    )
-    start = np.array([0.0, 0.0, np.log(2.0), np.log(0.3), 0.2, np.log(0.1)])
-    prior = WeakPrior(problem, start)
-    rng = np.random.default_rng(0)
-    p = rng.standard_normal(6)
-    for jacobian in (False, True):
-        slope = [
-            (prior.value(p + s, jacobian) - prior.value(p - s, jacobian)) / 2e-6
-            for s in 1e-6 * np.eye(6)
-        ]
-        np.testing.assert_allclose(prior.gradient(p, jacobian), slope, atol=1e-7)
-    draws = prior.draws(20_000, rng)
-    assert np.isnan(draws[:, :2]).all()
-    for i in (2, 3, 4, 5):
-        places = np.linspace(start[i] - 12, start[i] + 8, 4001)
-        rows = np.tile(start, (len(places), 1))
-        rows[:, i] = places
-        density = np.exp([prior.value(row, jacobian=True) for row in rows])
-        share = np.cumsum(density) / density.sum()
-        for level in (0.1, 0.5, 0.9):
-            below = np.mean(draws[:, i] < np.interp(level, share, places))
-            assert below == pytest.approx(level, abs=0.012)
-    assert SHARE not in law.constraints
-
-
-def test_a_noise_without_single_constraints_needs_a_prior_of_its_own():
-    noise = FullNoise(3, shrinkage=0.0)
-    size = 2 + len(noise.names)
-    problem = Problem(
-        np.zeros((4, 3)), lambda z: z.expand(-1, 3), lognormal_law(["a"]), noise, np.ones(size)
-    )
-    gamma = noise.from_natural(
-        dict.fromkeys(noise.names, 0.0)
-        | {name: 1.0 for name in noise.names if "deviation" in name or "variance" in name}
-    )
-    with pytest.raises(ConfigError, match="the default prior has no form for this noise"):
-        WeakPrior(problem, np.concatenate([np.zeros(2), gamma + 0.3]))
-
-
 def test_without_numpyro_the_message_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "popinv.inference.numpyro_sampler", None)
     problem = layout(levels(3.0))
     with pytest.raises(ConfigError, match="the posterior of the law needs numpyro"):
-        sample_law(problem, START, WeakPrior(problem, START))
+        sample_law(problem, START, default_prior(problem, START))

@@ -49,3 +49,13 @@ def test_a_p_value_of_one_test_among_three_is_judged_beside_the_others():
     assert verdicts(0.045, 0.02, 0.01) == {
         "Held-out systems": "doubt", "Agreement": "doubt", "Noise": "doubt",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("systems", "recommended"), [(23, True), (24, False)])
+def test_the_posterior_of_the_law_is_recommended_for_few_systems(systems, recommended):
+    answer = replace(TRUE, sizes=replace(TRUE.sizes, systems=systems))
+    found = [each for each in judgements(answer) if each.name == "Few systems"]
+    assert bool(found) is recommended
+    if found:
+        assert "downstream: {law_posterior: {}}" in found[0].finding
+        assert found[0].verdict == "neutral"

@@ -14,6 +14,7 @@ from popinv.methods.certificate.use import draw_forgetting
 from popinv.methods.federated.comparison import draw_answers as draw_sites
 from popinv.methods.federated.comparison import draw_reconstruction
 from popinv.methods.groups.figures import draw_tests
+from popinv.methods.law_posterior.use import draw_marginals
 from popinv.methods.posterior.use import draw_calibration, draw_systems
 from popinv.methods.restarts.use import draw_ends
 from popinv.methods.withdrawal.use import draw_answers, draw_influence
@@ -84,6 +85,23 @@ def _posterior(told: bool = True) -> tuple[xr.Dataset, np.ndarray]:
     return (posterior if told else posterior.drop_vars("rank")), population
 
 
+def _law_posterior() -> Any:
+    rng = np.random.default_rng(0)
+    by = ("chain", "draw")
+    posterior = xr.Dataset(
+        {
+            name: (by, values, {"units": units})
+            for name, values, units in (
+                ("level_mean", rng.normal(2, 0.1, (2, 60)), "m"),
+                ("noise", rng.gamma(4, 0.1, (2, 60)), "1"),
+            )
+        }
+    )
+    prior = xr.Dataset({"noise": (by, rng.gamma(1, 0.5, (1, 200)))})
+    tree = xr.DataTree.from_dict({"posterior": posterior, "prior": prior})
+    return draw_marginals(tree, {"answer": np.array([2.0, 0.3]), "truth": np.array([2.1, 9.0])})
+
+
 def federated(answered: bool = True) -> Any:
     """Return the answers of two sites, of which the second may have none by itself."""
     rng = np.random.default_rng(0)
@@ -134,6 +152,7 @@ DRAWN: dict[str, Callable[[], Any]] = {
     "posterior/systems_without_truth": lambda: draw_systems(*_posterior(), None),
     "posterior/calibration": lambda: draw_calibration(*_posterior()),
     "posterior/calibration_without_truth": lambda: draw_calibration(*_posterior(told=False)),
+    "law_posterior/marginals": _law_posterior,
     "federated/answers": federated,
     "federated/reconstruction": _reconstruction("1 system", "one site"),
     "federated/no_reconstruction": _reconstruction(),

@@ -14,6 +14,8 @@ from popinv.methods.federated.own_laws import OwnLawServer
 from popinv.methods.federated.reference import fitted, jointly
 from popinv.methods.federated.server import Server
 from popinv.methods.federated.site import Estimator, sites_of
+from popinv.population.constraints import REAL
+from popinv.population.priors.prior import EntryPriors, StatedPrior, normal
 from popinv.threads import fixed_threads
 
 DRAWS, START = 16, TRUTH + 0.3
@@ -52,6 +54,20 @@ def test_sites_with_one_law_find_the_pooled_answer(estimator, secure):
     np.testing.assert_allclose(found.p, pooled.p, atol=1e-5)
     if estimator == "pseudo_likelihood":
         np.testing.assert_allclose(found.covariance, pooled.covariance, rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(found.standard_error, pooled.standard_error, rtol=0.03)
+
+
+@pytest.mark.parametrize("estimator", ["pseudo_likelihood", "likelihood"])
+def test_sites_add_a_prior_once(estimator):
+    density = normal(float(TRUTH[0]) + 1.0, 0.05, REAL.ends)
+    stated = StatedPrior((EntryPriors(np.array([0]), (REAL,), (density,)),))
+    problem = replace(pooled_problem(), stated_prior=stated)
+    server = Server(sites_of(parts_of(problem), DRAWS), Channel(3, True, seed=1))
+    found = server.answer(START, estimator)
+    pooled = fitted(problem, START, estimator, DRAWS)
+    np.testing.assert_allclose(found.p, pooled.p, atol=1e-5)
+    # The prior moves the answer far; three priors would move it further.
+    assert abs(found.p[0] - fitted(pooled_problem(), START, estimator, DRAWS).p[0]) > 0.1
     np.testing.assert_allclose(found.standard_error, pooled.standard_error, rtol=0.03)
 
 

@@ -34,8 +34,10 @@ from popinv.baselines.hierarchical import Energy
 from popinv.baselines.two_stage import first_design_prior, fit_systems
 from popinv.config.loading import load
 from popinv.evidence.stages.replicate_study import _Truth
+from popinv.inference.law_posterior import PosteriorDensity
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.fit_pseudo import normal_log_densities as logs_of_draws
+from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.model_moments import matched_draws
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.predictive import predictive
@@ -49,7 +51,9 @@ from popinv.methods.posterior.sampling import sample_posteriors
 from popinv.methods.restarts.descents import fixed_losses
 from popinv.methods.withdrawal.influence import influence_of
 from popinv.methods.withdrawal.refit import Refitter
+from popinv.population.constraints import REAL
 from popinv.population.known import inputs
+from popinv.population.priors.prior import EntryPriors, Prior, StatedPrior, normal
 from popinv.seeds import standard_normal_rows
 from popinv.threads import fixed_threads
 
@@ -263,6 +267,18 @@ def nuts(cell: Cell) -> None:
     assert energy(q)[0] == pytest.approx(q @ q / 2 - sum(each), abs=rule if joint else 1e-7)
 
 
+def law_posterior(cell: Cell) -> None:
+    problem, p = quiet(cell, 5)
+    exact = by_quadrature(cell, problem, p)[0]
+    prior = EntryPriors(np.array([0]), (REAL,), (normal(0.0, 2.0, REAL.ends),))
+    flat = Prior.of(problem.law, problem.noise, StatedPrior((prior,)))
+    density = PosteriorDensity.about(problem, p, flat, MarginalSettings(draws=1024))
+    # Noise of kind full is shrunk towards its diagonal.
+    shrunk = penalty_at(problem, p).value
+    expected = exact.sum() - shrunk + flat.value(p, jacobian=True)
+    assert -density(np.zeros(density.root.shape[1]))[0] == pytest.approx(expected, abs=0.03)
+
+
 def clean_of(problem: Problem, p: np.ndarray, omega: np.ndarray) -> np.ndarray:
     """Return the signals (N, d_y) of one replicate of each system at its own omega."""
     return np.vstack([signals(problem, p, n, one[None]) for n, one in enumerate(omega)])
@@ -360,6 +376,7 @@ def descent(cell: Cell, policy: str = "cut") -> None:
 CHECKS: dict[str, Check] = {
     "withdrawal": withdrawal,
     "posterior": posterior,
+    "law_posterior": law_posterior,
     "groups": groups,
     "restarts": descent,
     "federated": federated,

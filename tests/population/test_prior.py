@@ -19,7 +19,7 @@ from popinv.population.correlation_matrix import (
     slope_of_rows,
 )
 from popinv.population.laws.free_form import FreeFormLaw
-from popinv.population.laws.gaussian import cholesky_factor, normal_law
+from popinv.population.laws.gaussian import GaussianLaw, cholesky_factor, normal_law
 from popinv.population.noise.channels import ChannelNoise
 from popinv.population.noise.unstructured import FullNoise, IsotropicNoise
 from popinv.population.priors.prior import (
@@ -269,3 +269,32 @@ def test_a_law_of_no_prescribed_shape_has_a_prior_of_its_own():
     assert prior.own.entries.tolist() == [False, False, *[True] * 4, False]
     assert not prior.stated
     assert not Prior.of(normal_law(["a"]), IsotropicNoise(2), StatedPrior())
+
+
+def test_draws_have_the_distributions_of_the_priors():
+    law = GaussianLaw(["a", "b"], [REAL, POSITIVE], groups=[["a", "b"]])
+    noise = IsotropicNoise(3)
+    entries = EntryPriors(
+        np.array([0, 2, 3]),
+        (REAL, POSITIVE, POSITIVE),
+        (
+            normal(1e5, 1.0, REAL.ends),
+            half_student(4.0, 2.5, POSITIVE.ends),
+            lognormal(-12.0, 0.01, POSITIVE.ends),
+        ),
+    )
+    stated = StatedPrior((entries, LkjPrior(np.array([4]), law.matrices[0], 3.0)))
+    drawn = Prior.of(law, noise, stated).draws(20_000, np.random.default_rng(1))
+    # The mean of b and the noise are flat.
+    assert np.isnan(drawn).all(axis=0).tolist() == [False, True, False, False, False, True]
+    for values, expected in (
+        (drawn[:, 0], stats.norm(1e5, 1.0).cdf),
+        (np.exp(drawn[:, 2]) / 2.5, lambda x: 2 * stats.t(4).cdf(x) - 1),
+        (drawn[:, 3], stats.norm(-12.0, 0.01).cdf),
+        (np.tanh(drawn[:, 4]) / 2 + 0.5, stats.beta(3.0, 3.0).cdf),
+    ):
+        assert stats.kstest(values, expected).statistic < 0.012
+    # A correlation without a prior is uniform.
+    alone = Prior.of(law, noise, StatedPrior()).draws(20_000, np.random.default_rng(2))
+    assert np.isnan(alone).all(axis=0).tolist() == [True] * 4 + [False, True]
+    assert stats.kstest(np.tanh(alone[:, 4]) / 2 + 0.5, "uniform").statistic < 0.012

@@ -152,3 +152,25 @@ def test_what_popinv_did_not_write_is_refused(tmp_path, content):
             archive.writestr("zarr.json", content)
     with pytest.raises(DataError, match=r"x\.zarr"):
         storage.load(tmp_path / "x.zarr")
+
+
+def test_a_tree_comes_back_and_its_damage_is_seen(tmp_path):
+    nodes = {"/one": dataset(np.arange(6.0).reshape(3, 2)), "/two": dataset(np.zeros((2, 2)))}
+    tree, path = xr.DataTree.from_dict(nodes), tmp_path / "tree.zarr.zip"
+    tree.attrs["told"] = "words"
+    storage.save(tree, path, config={"key": 3}, seed=2, created_by="test")
+    found = storage.load_tree(path)
+    assert found.attrs["told"] == "words"
+    assert found.attrs["seed"] == attributes_of(path)["seed"] == 2
+    for name, node in nodes.items():
+        xr.testing.assert_identical(found[name].to_dataset(), node)
+    first = path.read_bytes()
+    storage.save(tree, path, config={"key": 3}, seed=2, created_by="test")
+    assert path.read_bytes() == first
+
+    def longer(name, data):
+        return data.replace(b'"values"', b'"others"') if name == "two/y/zarr.json" else data
+
+    rewritten(path, longer)
+    with pytest.raises(DataError, match="does not match its hash"):
+        storage.load_tree(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class Stores(Mapping[str, xr.Dataset]):
         paths |= {f"estimate_{r}": folder / f"rounds/{r}/estimate.zarr.zip" for r in rounds}
         if rounds:
             paths["surrogate"] = folder / f"rounds/{rounds[-1]}/surrogate.zarr.zip"
+        self._tree = folder / "law_posterior.zarr.zip"
         self._paths = {n: path for n, path in paths.items() if path.is_file()}
         self._loaded: dict[str, xr.Dataset] = {}
 
@@ -69,6 +71,11 @@ class Stores(Mapping[str, xr.Dataset]):
     def paths(self) -> list[Path]:
         """The stores that there are."""
         return list(self._paths.values())
+
+    @cached_property
+    def law_posterior(self) -> xr.DataTree | None:
+        """The posterior of law and noise, if the study requested it."""
+        return storage.load_tree(self._tree) if self._tree.is_file() else None
 
     def __contains__(self, name: object) -> bool:
         return name in self._paths

@@ -14,7 +14,7 @@ import xarray as xr
 
 from popinv.api.folder import Stores, write_result
 from popinv.api.functions import KIND, OwnFunction
-from popinv.api.tables import checks, natural_draws, summary
+from popinv.api.tables import checks, summary
 from popinv.errors import ConfigError, DataError
 from popinv.forward.section import ForwardSection, forward_section
 from popinv.inference.build import censorable, descent_problem
@@ -31,7 +31,7 @@ from popinv.surrogate.artefact import surrogate_of
 
 if TYPE_CHECKING:
     from popinv.api.figures import Plots
-    from popinv.inference.weak_prior import LogPrior
+    from popinv.inference.law_posterior import LogPrior
     from popinv.surrogate.simulator import TrainedSurrogate
 
 
@@ -250,11 +250,12 @@ class Result:
         warmup: int = 200,
         predictive: bool | None = None,
     ) -> xr.DataTree:
-        """Sample the posterior of law and noise given all data, as a DataTree that ArviZ reads.
+        """Return the posterior of law and noise given all data, as a DataTree that ArviZ reads.
 
         It describes what few systems determine without a normal law of the error, also where a
-        standard deviation may be zero. It needs numpyro, the extra ``bayes``, and a marginal
-        likelihood; see :mod:`popinv.inference.law_posterior`.
+        standard deviation may be zero. A study with the use ``law_posterior`` has stored it.
+        Otherwise, and with other settings, it is sampled now. It needs numpyro, the extra
+        ``bayes``, and a marginal likelihood; see :mod:`popinv.inference.law_posterior`.
 
         Parameters
         ----------
@@ -262,7 +263,7 @@ class Result:
             An object with ``value(p, jacobian)`` and ``gradient(p, jacobian)``. By default the
             stated priors count; without one, means are flat, positive parameters half-Student-t
             with 4 degrees of freedom and 2.5 times their start as scale, and correlations uniform
-            (:class:`popinv.inference.weak_prior.WeakPrior`).
+            (:func:`popinv.population.priors.stated.posterior_prior`).
         chains, draws, warmup : int
             Chains, their draws, and the draws of each before these.
         predictive : bool, optional
@@ -290,8 +291,10 @@ class Result:
             If the chains have not converged, or their effective sample size is small.
         """
         from popinv.api.law_posterior import law_posterior_of
+        from popinv.inference.law_posterior import ChainSettings
 
-        return law_posterior_of(self, prior, chains, draws, warmup, predictive)
+        settings = ChainSettings(chains, draws, warmup)
+        return law_posterior_of(self, prior, settings, predictive)
 
     def to_datatree(self, predictive: bool | None = None) -> xr.DataTree:
         """Return draws and observations as a DataTree, which ArviZ reads.
@@ -311,13 +314,16 @@ class Result:
             ``posterior_predictive`` and ``observed_data`` hold the observations by system, place
             and time; ``constant_data`` holds the known quantities of the systems.
         """
-        from popinv.api import datatree
+        from popinv.inference.stated_values import read_draws
+        from popinv.population import datatree
 
-        forward, observations = self.model.forward, self.observations
+        forward, observations, population = self.model.forward, self.observations, self.population
         meaning = datatree.meaning_of_draws("resamples" in self.artefacts)
+        drawn = [population[f"{part}_draws"].values for part in ("alpha", "gamma")]
+        posterior = read_draws(self.model, self.law, self.noise, *drawn)
         return datatree.tree_of(
             {
-                "posterior": datatree.parameter_draws(*natural_draws(self), meaning),
+                "posterior": datatree.parameter_draws(*posterior, meaning),
                 "posterior_predictive": self.predicted(predictive),
                 "observed_data": datatree.observed_data(observations, forward),
                 "constant_data": datatree.constant_data(observations, forward),
@@ -325,25 +331,17 @@ class Result:
             {"estimator": str(self.population.attrs["estimator"])},
         )
 
-    def predicted(
-        self,
-        wanted: bool | None = None,
-        alpha: np.ndarray | None = None,
-        gamma: np.ndarray | None = None,
-    ) -> xr.Dataset | None:
-        """Return observations of the fitted model at draws of law and noise.
+    def predicted(self, wanted: bool | None = None) -> xr.Dataset | None:
+        """Return observations of the fitted model at the draws about the estimate.
 
         Parameters
         ----------
         wanted : bool, optional
             By default they are drawn if it is cheap, and if the result has its simulator.
-        alpha, gamma : ndarray of shape (..., draws, d_alpha), (..., draws, d_gamma), optional
-            Unconstrained; by default the draws about the estimate.
         """
-        alpha = self.population["alpha_draws"].values if alpha is None else alpha
-        gamma = self.population["gamma_draws"].values if gamma is None else gamma
-        shape = alpha.shape[:-1]
-        size = int(np.prod(shape)) * self.observations["y"].size
+        drawn = [self.population[f"{part}_draws"].values for part in ("alpha", "gamma")]
+        p = np.concatenate(drawn, axis=1)
+        size = len(p) * self.observations["y"].size
         if wanted is False or (wanted is None and size > _CHEAP):
             return None
         try:
@@ -352,23 +350,12 @@ class Result:
             if wanted:
                 raise
             return None
-        from popinv.api.datatree import predictive_data
-        from popinv.inference.fitted_samples import sample_model
+        from popinv.inference.fitted_samples import predicted_draws
         from popinv.inference.surrogate_bias import solver_residuals
+        from popinv.population.datatree import predictive_data
 
         residuals = solver_residuals(problem, self.artefacts["check"])
-        # Every entry is predicted, also those that were not observed.
-        conditions = problem.conditions.without_gaps()
-        about = [each.reshape(-1, each.shape[-1]) for each in (alpha, gamma)]
-        samples = np.array(
-            [
-                sample_model(
-                    problem, a, g, len(problem.data), "predictive", b, conditions, residuals
-                )
-                for b, (a, g) in enumerate(zip(*about, strict=True))
-            ]
-        )
-        samples = samples.reshape(*shape, *samples.shape[1:])
+        samples = predicted_draws(problem, p, residuals)
         return predictive_data(samples, self.observations, self.model.forward)
 
     # --- files ----------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ import pandas as pd
 from popinv.inference.intervals import boundaries
 from popinv.inference.stated_values import (
     as_read,
+    named_apart,
     read_names,
     read_slopes,
-    read_values,
     stated_entries,
 )
 from popinv.population.laws.base import Law
@@ -46,21 +46,16 @@ def summary(result: Result) -> pd.DataFrame:
     )
     table = pd.concat(parts)
     # The names are the names of the metrics, except for the prefix of the noise.
-    true = {_named(p.kind, p.name): p.true for p in result.answer.parameters}
+    true = {named_apart(p.kind, p.name): p.true for p in result.answer.parameters}
     given = [true.get(name) for name in table.index]
     if any(value is not None for value in given):
         table.insert(6, "true", np.array(given, dtype=float))
     return table
 
 
-def _named(kind: str, name: str) -> str:
-    """Return a name that law and noise cannot share."""
-    return name if kind == "law" or name.startswith("noise_") else f"noise_{name}"
-
-
 def _described(result: Result, kind: str, names: tuple[str, ...]) -> dict[str, Described]:
     tell = law_parameters if kind == "law" else noise_parameters
-    return {_named(kind, name): told for name, told in tell(result.model, names).items()}
+    return {named_apart(kind, name): told for name, told in tell(result.model, names).items()}
 
 
 def _law_rows(result: Result) -> pd.DataFrame:
@@ -149,28 +144,6 @@ def _covariances(result: Result) -> list[np.ndarray]:
     names = ("model_covariance", "robust_covariance")
     unknown = np.full_like(used, np.nan)
     return [used, *(population[n].values if n in population else unknown for n in names)]
-
-
-def natural_draws(
-    result: Result, alpha: np.ndarray | None = None, gamma: np.ndarray | None = None
-) -> tuple[np.ndarray, dict[str, Described]]:
-    """Return draws of all parameters (..., n) as users read them, and the parameters in order.
-
-    Parameters
-    ----------
-    alpha, gamma : ndarray of shape (..., d_alpha), (..., d_gamma), optional
-        Unconstrained; by default the draws about the estimate.
-    """
-    law, noise = result.law, result.noise
-    shown, population = stated_entries(law), result.population
-    described = _described(result, "law", tuple(np.array(read_names(law))[shown].tolist()))
-    alpha = population["alpha_draws"].values if alpha is None else alpha
-    gamma = population["gamma_draws"].values if gamma is None else gamma
-    values = [
-        read_values(law, law.to_natural(alpha))[..., shown],
-        noise.to_natural(gamma),
-    ]
-    return np.concatenate(values, axis=-1), described | _described(result, "noise", noise.names)
 
 
 def checks(result: Result) -> pd.DataFrame:

@@ -98,8 +98,6 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProbl
     if forward and noise:
         yield from _noise(forward, noise)
     yield from _priors(forward, law, noise)
-    if sections.assessment:
-        yield from _resampled_priors(sections.assessment, law, noise)
     if isinstance(observations, SyntheticObservations):
         yield from _truth(forward, law, noise, observations)
         if descent and (descent.batch_size or 0) > observations.count:
@@ -202,19 +200,6 @@ def _priors(
     if noise and (noise.prior is None or [*_noise(forward, noise)]):
         noise = None
     yield from prior_problems(forward, law, noise)
-
-
-def _resampled_priors(
-    assessment: Assessment, law: LawSection | None, noise: NoiseSection | None
-) -> Iterator[ConfigProblem]:
-    """Yield intervals by resamples of the systems, which do not hold the spread of a prior."""
-    stated = [each for each in (law, noise) if each is not None and each.prior is not None]
-    if assessment.bootstrap and stated:
-        yield ConfigProblem(
-            ("assessment", "bootstrap"),
-            f"got {assessment.bootstrap}, but with priors the intervals are posterior intervals, "
-            "which resamples of the systems do not give; set it to 0.",
-        )
 
 
 def _law_kind(forward: ForwardSection, kind: Any) -> Iterator[ConfigProblem]:

@@ -53,7 +53,7 @@ from popinv.inference.settings import DescentSettings
 from popinv.inference.trust_region import longest_steps
 from popinv.optimisation.bounded import bounded_step
 from popinv.population.noise.base import STEP_SCALE
-from popinv.population.priors.prior import nonnegative
+from popinv.population.priors.prior import Prior, square_root
 from popinv.seeds import generator
 from popinv.transport.sliced import directions
 
@@ -156,9 +156,8 @@ def curvature_factor(
     matrix[d_alpha:, d_alpha:] += _weight(problem) * _shrinkage_curvature(noise, factor.numpy())
     if settings.regularisation:
         matrix[:d_alpha, :d_alpha] += np.eye(d_alpha) / settings.regularisation**2
-    if d_alpha and (stated := problem.prior.stated):
-        of_prior = nonnegative(stated.curvature(p.numpy()))
-        matrix[:d_alpha, :d_alpha] += of_prior[:d_alpha, :d_alpha] / len(problem.data)
+    if stated := problem.prior.stated:
+        matrix += _prior_curvature(problem, stated, p.numpy(), d_alpha) / len(problem.data)
     diagonal = np.diag(matrix)
     return cholesky(matrix + np.diag(_DAMPING * diagonal + 1e-12 * diagonal.max()), lower=True)
 
@@ -223,6 +222,19 @@ def joint_step(
         rest = -rate * slope[:d_alpha] - of_noise.T @ taken
         moved[:d_alpha] += bounded_step(matrix, rest, longest[:d_alpha])
     return moved
+
+
+def _prior_curvature(problem: Problem, prior: Prior, p: np.ndarray, d_alpha: int) -> np.ndarray:
+    """Return the prior's curvature in (alpha, E), without the part that is negative."""
+    noise, gamma = _full(problem), p[problem.d_alpha :]
+    rows, columns, weights = _entries(noise.d_y)
+    root = square_root(prior.curvature(p))
+    of_noise = [
+        noise.whitened_gradient(gamma, each)[rows, columns] * weights
+        for each in root[problem.d_alpha :].T
+    ]
+    whole = np.concatenate([root[:d_alpha], np.array(of_noise).T])
+    return np.asarray(whole @ whole.T)
 
 
 def _unseen(curvature: np.ndarray, settings: DescentSettings) -> np.ndarray:

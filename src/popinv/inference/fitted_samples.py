@@ -92,3 +92,34 @@ def sample_model(
             .model(p, omega, e, systems)
             .numpy()
         )
+
+
+def predicted_draws(
+    problem: Problem, p: np.ndarray, residuals: np.ndarray | None = None
+) -> np.ndarray:
+    """Return observations of the fitted model at draws of law and noise.
+
+    Every entry is predicted, also those that were not observed.
+
+    Parameters
+    ----------
+    problem : Problem
+        At all places.
+    p : ndarray of shape (..., n_p)
+    residuals : ndarray of shape (K, d_y), optional
+        As in :func:`sample_model`.
+
+    Returns
+    -------
+    ndarray of shape (..., N, d_y)
+    """
+    conditions, count = problem.conditions.without_gaps(), len(problem.data)
+    samples = np.array(
+        [
+            sample_model(
+                problem, *problem.split(each), count, "predictive", b, conditions, residuals
+            )
+            for b, each in enumerate(p.reshape(-1, p.shape[-1]))
+        ]
+    )
+    return samples.reshape(*p.shape[:-1], *samples.shape[1:])

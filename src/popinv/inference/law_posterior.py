@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from scipy.optimize import minimize
@@ -35,7 +36,6 @@ from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_estimate import Likelihood, point_of
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
-from popinv.inference.weak_prior import LogPrior
 from popinv.population.priors.prior import StatedPrior
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
@@ -48,6 +48,18 @@ _TREE_DEPTH = 8
 # scale, and the distance of the chains' starts in standard deviations.
 _STEP, _WIDEST, _APART = 0.05, 5.0, 1.0
 _MOST_ITERATIONS, _SMALL_SLOPE = 200, 1e-3
+
+
+class LogPrior(Protocol):
+    """The logarithm of a prior density of p, up to a constant."""
+
+    def value(self, p: np.ndarray, jacobian: bool = False) -> float:
+        """Return it at p (n_p,), in natural values, or of p itself with the Jacobian."""
+        ...
+
+    def gradient(self, p: np.ndarray, jacobian: bool = False) -> np.ndarray:
+        """Return its derivatives in p (n_p,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,9 @@ class LawPosterior:
     effective_share : float
         Effective share of the draws after the correction; 1 for a closed form.
     divergences, evaluations : int
+    returned : float
+        Difference of the log density at the mode after the chains and before them; zero, as it
+        depends on p alone.
     """
 
     p: np.ndarray
@@ -83,6 +98,7 @@ class LawPosterior:
     effective_share: float
     divergences: int
     evaluations: int
+    returned: float = 0.0
 
     def reason(self, names: tuple[str, ...]) -> str:
         """Return why the draws are poor, in words with the names of the entries, or ""."""
@@ -151,12 +167,15 @@ def sample_law(
             problem, np.asarray(answer, dtype=float), prior, marginal, likelihood
         ).preconditioned()
         rng, chains = generator(problem.seed, f"{problem.stage}/law_posterior"), []
+        mode = np.zeros(target.root.shape[1])
+        before = target(mode)[0]
         for _ in range(settings.chains):
-            start = np.asarray(_APART * rng.standard_normal(target.root.shape[1]))
+            start = np.asarray(_APART * rng.standard_normal(len(mode)))
             while not np.isfinite(target(start)[0]):
                 start *= 0.5
             seed = int(rng.integers(2**31))
             chains.append(sample(target, start, seed, settings.warmup, settings.kept, _TREE_DEPTH))
+        returned = target(mode)[0] - before
         positions = np.array([chain.positions for chain in chains])
         r_hat, effective = (np.full(len(answer), np.nan) for _ in range(2))
         drawn = target.parameters(positions)
@@ -171,6 +190,7 @@ def sample_law(
         share,
         sum(chain.divergences for chain in chains),
         sum(chain.leapfrog_steps for chain in chains),
+        returned,
     )
 
 

@@ -15,6 +15,9 @@ import xarray as xr
 
 from popinv.inference.problem import Problem
 from popinv.population.laws.base import Law
+from popinv.population.model import Model
+from popinv.population.noise.base import NoiseModel
+from popinv.population.units import Described, law_parameters, noise_parameters
 
 
 def stated_entries(law: Law) -> np.ndarray:
@@ -40,6 +43,37 @@ def read_values(law: Law, natural: np.ndarray) -> np.ndarray:
         bounded = law.bounded(torch.from_numpy(rows))[:, parameter].numpy()
         read[..., entry] = bounded.reshape(read.shape[:-1])
     return read
+
+
+def named_apart(kind: str, name: str) -> str:
+    """Return a name that parameters of law and noise cannot share."""
+    return name if kind == "law" or name.startswith("noise_") else f"noise_{name}"
+
+
+def read_draws(
+    model: Model, law: Law, noise: NoiseModel, alpha: np.ndarray, gamma: np.ndarray
+) -> tuple[np.ndarray, dict[str, Described]]:
+    """Return draws of all parameters (..., n) as users read them, and the parameters in order.
+
+    Parameters
+    ----------
+    law, noise : Law, NoiseModel
+        The families; the noise of one replicate.
+    alpha, gamma : ndarray of shape (..., d_alpha), (..., d_gamma)
+        Unconstrained.
+    """
+    shown = stated_entries(law)
+    names = tuple(np.array(read_names(law))[shown].tolist())
+    told = {
+        named_apart(kind, name): described
+        for kind, every in (
+            ("law", law_parameters(model, names)),
+            ("noise", noise_parameters(model, noise.names)),
+        )
+        for name, described in every.items()
+    }
+    values = [read_values(law, law.to_natural(alpha))[..., shown], noise.to_natural(gamma)]
+    return np.concatenate(values, axis=-1), told
 
 
 def in_words(problem: Problem, p: np.ndarray, most: int = 6) -> str:

@@ -28,6 +28,14 @@ _COLLAPSED = 1e-3
 _INEFFICIENT = 1.5
 # Standard errors of fewer systems are too uncertain for their ratio to be judged.
 _FEWEST_FOR_ERRORS = 50
+POSTERIOR_BELOW = 24
+"""With fewer systems the posterior of the law is recommended.
+
+Of 200 data sets of a one-way layout (docs/tables/data/few_systems.csv), the intervals of the
+likelihood hold a standard deviation in 89 % with 6 systems, in 91 % with 12 and in 94 % with 24.
+Those of the posterior hold it in 97, 96 and 94 %, and are narrower. It is not made by default: it
+needs the extra ``bayes``, and takes some minutes through a surrogate.
+"""
 # Largest number of named mistakes that would hardly be seen.
 _NAMED = 3
 # A smaller error of the log likelihood is not shown.
@@ -81,6 +89,7 @@ def judgements(
         _standard_errors(answer),
         _likelihood(answer),
         _prior(answer),
+        _few_systems(answer),
         _boundaries(answer),
         _specification(answer),
         _heldout(answer),
@@ -456,6 +465,23 @@ def _prior(answer: StudyAnswer) -> Iterator[Judgement]:
         f"priors: {'; '.join(answer.prior)}.",
         "A prior adds its curvature to the information of the data. Its effect falls as 1 / N with "
         "the number N of systems. An answer that a prior moves by much rests on the prior.",
+    )
+
+
+def _few_systems(answer: StudyAnswer) -> Iterator[Judgement]:
+    """Yield the recommendation of the posterior of the law for few systems."""
+    systems = answer.sizes.systems
+    if systems >= POSTERIOR_BELOW:
+        return
+    yield Judgement(
+        "Few systems",
+        "neutral",
+        f"{systems} systems: the posterior of the law is recommended",
+        f"With {systems} systems the intervals of standard deviations hold the truth in less than "
+        "95 of 100 cases. The posterior of the law has better ones: 'downstream: {law_posterior: "
+        "{}}', or posterior_of_law() of the result in Python.",
+        f"It is recommended with fewer than {POSTERIOR_BELOW} systems. It takes some minutes "
+        "through a surrogate, and seconds for a function of torch.",
     )
 
 

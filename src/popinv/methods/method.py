@@ -21,6 +21,7 @@ STUDY_STORES = {
     "estimate": "rounds/{last}/estimate",
     "descent": "descent",
     "fresh_solves": "rounds/check/solves",
+    "likelihood": "likelihood",
     "population": "population",
     "rerun": "population",
 }

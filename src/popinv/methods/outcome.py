@@ -73,7 +73,7 @@ class Outcome:
 
     metrics: Mapping[str, Any]
     figures: Mapping[str, Sheet]
-    result: xr.Dataset | None = None
+    result: xr.Dataset | xr.DataTree | None = None
     files: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
     invariants: Sequence[Invariant] = ()
 

@@ -14,7 +14,15 @@ from popinv.errors import ConfigError
 from popinv.methods.method import House, Method
 
 GROUP = "popinv.methods"
-_OWN = ("withdrawal", "posterior", "groups", "restarts", "federated", "certificate")
+_OWN = (
+    "withdrawal",
+    "posterior",
+    "law_posterior",
+    "groups",
+    "restarts",
+    "federated",
+    "certificate",
+)
 
 
 def _own() -> House:

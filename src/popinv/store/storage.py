@@ -1,7 +1,8 @@
 """The only place that opens or writes zarr.
 
 An artefact is an xarray Dataset in a zarr (format 3) store, which is one zip file, so that whatever
-carries files carries the whole artefact. It has the root attributes
+carries files carries the whole artefact. A DataTree is stored in the same way, a group for each of
+its nodes. An artefact has the root attributes
 
 ``config``
     the part of the configuration that the content depends on, as JSON;
@@ -25,7 +26,7 @@ import os
 import warnings
 import weakref
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
@@ -70,9 +71,15 @@ _ROWS_PER_CHUNK = 1000
 _BLOCK_VALUES = 2**21
 
 
-def content_sha256(dataset: xr.Dataset) -> str:
-    """Return the hash of names, dims, dtypes, values and attributes, whatever their order."""
-    digest = hashlib.sha256()
+def content_sha256(artefact: xr.Dataset | xr.DataTree) -> str:
+    """Return the hash of names, dims, dtypes, values and attributes, whatever their order.
+
+    The hash of a tree is of the hashes of its nodes.
+    """
+    if isinstance(artefact, xr.DataTree):
+        nodes = {node.path: content_sha256(node.to_dataset()) for node in artefact.subtree}
+        return hashlib.sha256(json.dumps(nodes, sort_keys=True).encode()).hexdigest()
+    dataset, digest = artefact, hashlib.sha256()
     for name in sorted(str(n) for n in dataset.variables):
         variable = dataset[name].variable
         text = variable.dtype.kind in "OUT"
@@ -141,18 +148,18 @@ def _encoding(dataset: xr.Dataset) -> dict[Any, dict[str, Any]]:
 
 
 def save(
-    dataset: xr.Dataset,
+    artefact: xr.Dataset | xr.DataTree,
     path: str | os.PathLike[str],
     *,
     config: Mapping[str, Any],
     seed: int,
     created_by: str,
 ) -> None:
-    """Write a Dataset as a store, completely or not at all.
+    """Write a Dataset or a DataTree as a store, completely or not at all.
 
     Parameters
     ----------
-    dataset : xarray.Dataset
+    artefact : xarray.Dataset or xarray.DataTree
         Every variable and coordinate carries ``units`` and ``long_name``.
     path : path
         The store.
@@ -170,26 +177,33 @@ def save(
     DataError
         If the store cannot be written. The previous store is then still there.
     """
-    _check_described(dataset)
-    dataset = dataset.assign_attrs(
-        config=json.dumps(config, sort_keys=True),
-        seed=int(seed),
-        package_version=__version__,
-        created_by=created_by,
-    )
-    dataset.attrs["content_sha256"] = content_sha256(dataset)
+    if isinstance(artefact, xr.DataTree):
+        nodes = {node.path: node.to_dataset() for node in artefact.subtree}
+        encoding: Any = {group: _encoding(dataset) for group, dataset in nodes.items()}
+    else:
+        nodes, encoding = {"/": artefact}, _encoding(artefact)
+    for dataset in nodes.values():
+        _check_described(dataset)
+    artefact = artefact.copy()
+    artefact.attrs |= {
+        "config": json.dumps(config, sort_keys=True),
+        "seed": int(seed),
+        "package_version": __version__,
+        "created_by": created_by,
+    }
+    artefact.attrs["content_sha256"] = content_sha256(artefact)
     from zarr.storage import MemoryStore  # a fit in memory does without its import
 
     entries: dict[str, Any] = {}
     with warnings.catch_warnings():
         # zarr warns that variable-length strings are not in the specification yet.
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
-        dataset.to_zarr(
+        artefact.to_zarr(
             MemoryStore(entries),
             mode="w",
             zarr_format=3,
             consolidated=False,
-            encoding=_encoding(dataset),
+            encoding=encoding,
             # zarr omits a chunk that equals the fill value and rebuilds it on reading, without the
             # sign of its NaN or zeros. The hash would then differ.
             write_empty_chunks=True,
@@ -228,18 +242,37 @@ def load(
         written by popinv, if its content does not match its hash, or if it was written with
         another configuration.
     """
-    store = Path(path)
+    dataset: xr.Dataset = _checked(Path(path), lambda store: _opened(store, stored, stays_from))
+    if config is not None:
+        _check_config(Path(path), json.loads(dataset.attrs["config"]), config)
+    return dataset
+
+
+def load_tree(path: str | os.PathLike[str]) -> xr.DataTree:
+    """Read the store of a DataTree into memory and check it against its hash.
+
+    Raises
+    ------
+    DataError
+        As :func:`load` does.
+    """
+    tree: xr.DataTree = _checked(Path(path), _opened_tree)
+    return tree
+
+
+def _checked(store: Path, opened: Callable[[Path], Any]) -> Any:
+    """Return what a function reads of a store, after the checks of :func:`load`."""
     if not store.is_file():
         raise DataError(f"{store}: there is no zarr store here")
     try:
         refuse_code(store)
         refuse_expansion(store)
-        dataset = _opened(store, stored, stays_from)
-        actual = content_sha256(dataset)
+        artefact = opened(store)
+        actual = content_sha256(artefact)
     except Exception as error:
         reason = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
         raise DataError(f"{store}: cannot be read ({reason}). {MENDING.format(store)}") from error
-    written = dataset.attrs.get("content_sha256")
+    written = artefact.attrs.get("content_sha256")
     if written is None:
         raise DataError(f"{store}: was not written by popinv (no content_sha256 attribute)")
     if actual != written:
@@ -247,9 +280,25 @@ def load(
             f"{store}: the content does not match its hash (stored {str(written)[:12]}, found "
             f"{actual[:12]}): the store is damaged. {MENDING.format(store)}"
         )
-    if config is not None:
-        _check_config(store, json.loads(dataset.attrs["config"]), config)
-    return dataset
+    return artefact
+
+
+def _opened_tree(store: Path) -> xr.DataTree:
+    """Return the tree of a store, in memory."""
+    from zarr.storage import ZipStore
+
+    with ZipStore(store, mode="r") as archive, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
+        # A zip file has no folders of its own.
+        warnings.filterwarnings("ignore", message=".*not recognized as a component of a Zarr.*")
+        return xr.open_datatree(
+            cast(Any, archive),
+            engine="zarr",
+            consolidated=False,
+            mask_and_scale=False,
+            decode_times=False,
+            chunks=None,
+        ).load()
 
 
 def _opened(store: Path, stored: Collection[str], stays_from: int) -> xr.Dataset:

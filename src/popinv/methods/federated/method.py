@@ -87,7 +87,6 @@ class Federated(MethodSection):
         "`{sites: {north: a.csv, south: b.csv}}` reads files. The method takes noise of kind "
         "`full` of up to 20 observations."
     )
-    stated_prior: ClassVar[str] = "its sites exchange the likelihood alone"
     unrestricted_noise: ClassVar[str] = "has too many parameters for the matrices that sites send"
     unrestricted_up_to: ClassVar[int] = 20
 

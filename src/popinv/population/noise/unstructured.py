@@ -174,10 +174,11 @@ class FullNoise(NoiseModel):
         E symmetric changes Gamma as the lower triangular F with F + F^T = 2 E does, and L F stays
         lower triangular; hence A is the lower triangle of L^T dJ/dL, mirrored.
         """
-        factor = self.cholesky(torch.from_numpy(gamma)).requires_grad_(True)
-        (slope,) = torch.autograd.grad(
-            self.from_cholesky(factor), factor, torch.from_numpy(gradient)
-        )
+        factor = self.cholesky(torch.from_numpy(gamma)).detach().requires_grad_(True)
+        with torch.enable_grad():
+            (slope,) = torch.autograd.grad(
+                self.from_cholesky(factor), factor, torch.from_numpy(gradient)
+            )
         lower = np.tril((factor.detach().T @ slope).numpy())
         return lower + np.tril(lower, -1).T
 

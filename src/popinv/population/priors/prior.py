@@ -188,6 +188,38 @@ class ShapePrior(PriorPart):
 
 
 @dataclass(frozen=True)
+class TiltedPrior(PriorPart):
+    """The term ``slope (p - centre)`` of a log density: a score that is drawn anew."""
+
+    centre: np.ndarray
+    slope: np.ndarray
+
+    @property
+    def entries(self) -> np.ndarray:  # type: ignore[override]
+        """All entries."""
+        return np.arange(len(self.slope))
+
+    @property
+    def touched(self) -> np.ndarray:
+        """The entries that it moves."""
+        return np.flatnonzero(self.slope)
+
+    def among(self, free: np.ndarray) -> PriorPart | None:
+        """Return the term of the entries that move."""
+        moving = replace(self, slope=self.slope * free)
+        return moving if moving.slope.any() else None
+
+    def log_density(self, u: torch.Tensor) -> torch.Tensor:
+        """Return the term."""
+        return torch.from_numpy(self.slope) @ (u - torch.from_numpy(self.centre))
+
+    def derivatives(self, u: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Return value, gradient, and the curvature of zero."""
+        size = len(self.slope)
+        return float(self.slope @ (u - self.centre)), self.slope, np.zeros((size, size))
+
+
+@dataclass(frozen=True)
 class EntryPriors(PriorPart):
     """Densities of values that each depend on one entry of p."""
 
@@ -261,6 +293,12 @@ class Jacobian(PriorPart):
 
     entries: np.ndarray
     constraints: tuple[Constraint, ...]
+
+    def among(self, free: np.ndarray) -> PriorPart | None:
+        """Return the slopes of the entries that move."""
+        rows = np.flatnonzero(free[self.entries])
+        own = tuple(self.constraints[i] for i in rows)
+        return Jacobian(self.entries[rows], own) if len(rows) else None
 
     def log_density(self, u: torch.Tensor) -> torch.Tensor:
         """Return log |dx / du|."""
@@ -357,8 +395,11 @@ class Prior:
 
     def log_density(self, p: torch.Tensor) -> torch.Tensor:
         """Return the log density of the natural values at p (at least d_alpha,), as a tensor."""
+        return self._total(p, jacobian=False)
+
+    def _total(self, p: torch.Tensor, jacobian: bool) -> torch.Tensor:
         total = torch.zeros((), dtype=p.dtype)
-        for part in self.parts:
+        for part in (*self.parts, *(self.slopes if jacobian else ())):
             total = total + part.log_density(p[torch.from_numpy(part.entries)])
         return total
 
@@ -371,11 +412,18 @@ class Prior:
         jacobian : bool
             False for the density of the natural values, True for the density of p.
         """
-        return self._summed(p, jacobian)[0]
+        with torch.no_grad():
+            return float(self._total(torch.from_numpy(np.array(p, dtype=float)), jacobian))
 
     def gradient(self, p: np.ndarray, jacobian: bool = False) -> np.ndarray:
         """Return the gradient (n_p,) of :meth:`value` in p."""
-        return self._summed(p, jacobian)[1]
+        at = torch.from_numpy(np.array(p, dtype=float)).requires_grad_(True)
+        with torch.enable_grad():
+            # A density of no parameter has a gradient all the same.
+            total = self._total(at, jacobian) + 0.0 * at.sum()
+            (slope,) = torch.autograd.grad(total, at)
+        found: np.ndarray = slope.numpy()
+        return found
 
     def curvature(self, p: np.ndarray, jacobian: bool = False) -> np.ndarray:
         """Return the negative Hessian (n_p, n_p) of :meth:`value` in p.
@@ -390,6 +438,22 @@ class Prior:
         """Return :meth:`value`, :meth:`gradient` and :meth:`curvature` together."""
         return self._summed(p, jacobian)
 
+    def draws(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return independent draws of p (count, n_p).
+
+        NaN for entries whose prior is flat on an unbounded interval, and for correlations of
+        matrices with three or more rows, which have no distribution one by one.
+        """
+        found = np.full((count, self.size), np.nan)
+        for i in range(self.size):
+            alone = np.arange(self.size) == i
+            # Of sums over entries, the own term.
+            own = [part.among(alone) for part in (*self.parts, *self.slopes)]
+            depending = [part for part in own if part is not None]
+            if all(len(part.entries) == 1 for part in depending):
+                found[:, i] = _drawn(depending, rng.random(count))
+        return found
+
     def _summed(self, p: np.ndarray, jacobian: bool) -> tuple[float, np.ndarray, np.ndarray]:
         value, gradient = 0.0, np.zeros(self.size)
         curvature = np.zeros((self.size, self.size))
@@ -399,6 +463,36 @@ class Prior:
             gradient[part.entries] += slope
             curvature[np.ix_(part.entries, part.entries)] += matrix
         return value, gradient, curvature
+
+
+# Draws come from the densities at this many places, beyond which they are less than e^-40 of the
+# largest one.
+_PLACES, _NEGLIGIBLE, _FURTHEST = 4001, 40.0, 60.0
+_MOST_SEARCHES, _UNBOUNDED = 60, 1e20
+
+
+def _drawn(parts: Iterable[PriorPart], shares: np.ndarray) -> np.ndarray:
+    """Return the quantiles (n,) of one entry of p, whose log density is a sum, at shares (n,).
+
+    They are NaN if the density does not fall towards both ends.
+    """
+    # Numbers of any size are among the first places.
+    places = np.sinh(np.linspace(-_FURTHEST, _FURTHEST, _PLACES))
+    for _ in range(_MOST_SEARCHES):
+        at = torch.from_numpy(places[:, None])
+        log = np.nan_to_num(
+            sum(torch.vmap(part.log_density)(at).numpy() for part in parts), nan=-np.inf
+        )
+        near = np.flatnonzero(log >= log.max() - _NEGLIGIBLE)
+        if (near[0] == 0 or near[-1] == _PLACES - 1) and places[0] < -_UNBOUNDED:
+            return np.full_like(shares, np.nan)
+        low, high = places[max(near[0] - 1, 0)], places[min(near[-1] + 1, _PLACES - 1)]
+        if len(near) > _PLACES // 2 and np.allclose(np.diff(places), places[1] - places[0]):
+            break
+        places = np.linspace(low, high, _PLACES)
+    density = np.exp(log - log.max())
+    below = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
+    return np.interp(shares * below[-1], below, places)
 
 
 def jacobian_of(model: Parameterised, first: int) -> tuple[PriorPart, ...]:

@@ -33,6 +33,7 @@ from popinv.population.priors.prior import (
     EntryPriors,
     LkjPrior,
     LogDensity,
+    Prior,
     PriorPart,
     StatedPrior,
     beta,
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 
 # Scales of weak priors: of a mean, in standard deviations or in means at the start, whichever is
 # larger; of a positive number, in starts.
-_MEAN_SCALE, WEAK_SCALE, WEAK_FREEDOM, _EXPONENT = 10.0, 2.5, 4.0, 2.0
+_MEAN_SCALE, _SCALE, _FREEDOM, _EXPONENT = 10.0, 2.5, 4.0, 2.0
 # The scale of a mean whose first design has no spread.
 _NO_SPREAD = 1.0
 _TOLERANCE = 1e-8
@@ -122,10 +123,39 @@ def stated_prior(
     """
     if law.prior is None and noise.prior is None:
         return StatedPrior()
-    found = [
+    return _together(*_of_sections(law, noise, law_model, noise_model))
+
+
+def posterior_prior(
+    law: LawSection, noise: NoiseSection, law_model: Law, noise_model: NoiseModel
+) -> Prior:
+    """Return the prior of a posterior of law and noise.
+
+    It has the stated priors, and the weak ones of the positive parameters that have none. What
+    remains is flat: means and coefficients, correlations, shares.
+
+    Raises
+    ------
+    ConfigError
+        If a prior does not fit its parameter, or the parameters are not known functions of p.
+    """
+    found = _of_sections(law, noise, law_model, noise_model)
+    for each in found:
+        each.add_positive()
+    return Prior.of(law_model, noise_model, _together(*found)).stated
+
+
+def _of_sections(
+    law: LawSection, noise: NoiseSection, law_model: Law, noise_model: NoiseModel
+) -> list[_Stated]:
+    return [
         _stated(Prioritised.of_law(law, law_model), law.prior, 0),
         _stated(Prioritised.of_noise(noise, noise_model), noise.prior, len(law_model.names)),
     ]
+
+
+def _together(*found: _Stated) -> StatedPrior:
+    """Return the priors of all parts of the model, or raise ConfigError with their problems."""
     if problems := [problem for each in found for problem in each.problems]:
         told = "; ".join(f"{'.'.join(map(str, p.path))}: {p.text}" for p in problems)
         raise ConfigError(f"the priors do not fit the model: {told}")
@@ -200,6 +230,15 @@ class _Stated:
         for name in self.of.model.names:
             self.add_weak(name)
 
+    def add_positive(self) -> None:
+        """Add a weak prior to every positive parameter that has none yet."""
+        if wrong := _other_map(self.of):
+            self.refuse((), wrong)
+            return
+        for name, constraint in zip(self.of.model.names, self.of.model.constraints, strict=True):
+            if constraint == POSITIVE or isinstance(constraint, Above):
+                self.add_weak(name)
+
     def named(self, path: tuple[str, ...], key: str) -> list[str]:
         """Return the parameters that a name or key stands for; refuse other names."""
         names, held = self.of.model.names, self.of.held
@@ -258,7 +297,7 @@ class _Stated:
             settings = NormalPrior(mean=at, standard_deviation=_MEAN_SCALE * scale)
             return PriorDensity(normal=settings)
         if constraint == POSITIVE:
-            half = HalfStudentPrior(degrees_of_freedom=WEAK_FREEDOM, scale=WEAK_SCALE * at)
+            half = HalfStudentPrior(degrees_of_freedom=_FREEDOM, scale=_SCALE * at)
             return PriorDensity(half_student_t=half)
         if isinstance(constraint, Above):
             return PriorDensity(lognormal=LognormalPrior(mean=math.log(at), standard_deviation=1.0))
@@ -309,13 +348,6 @@ def _stated(of: Prioritised, prior: Any, first: int) -> _Stated:
     """Return the priors of one part; their entries of p begin at ``first``."""
     stated = _Stated(of, first)
     if prior is None:
-        return stated
-    if isinstance(of.model, NoiseModel) and of.model.of_one.unrestricted:
-        stated.refuse(
-            (),
-            "noise of kind 'full' takes no prior, as its step in the descent is in other "
-            "coordinates; it has 'shrinkage'. Take 'channels', 'blocks', 'kernel' or 'diagonal'.",
-        )
         return stated
     if wrong := _other_map(of):
         stated.refuse((), wrong)

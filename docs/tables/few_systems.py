@@ -1,0 +1,61 @@
+"""Tables of intervals from few systems, and of the ranks of the posterior of the law.
+
+``benchmarks.few_systems`` writes the numbers, with the commit and the machine.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from tables.cells import table
+from tables.kept import FOLDER
+
+__all__ = ["TABLES"]
+
+Row = Mapping[str, str]
+
+
+def _rows(name: str) -> list[Row]:
+    with (FOLDER / f"{name}.csv").open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def _told(rows: Sequence[Row]) -> str:
+    """Return the number of data sets, the commits and the machines of rows."""
+    counts, commits, machines = (
+        sorted({row[key] for row in rows}) for key in ("data sets", "commit", "machine")
+    )
+    return (
+        f"*{' or '.join(counts)} data sets for each number of systems, recorded at "
+        f"{', '.join(commits)} on {', '.join(machines)}.*"
+    )
+
+
+def coverage() -> Iterator[str]:
+    """Yield the coverage, the width and the estimate by each kind of interval."""
+    rows = _rows("few_systems")
+    told: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for row in rows:
+        told[row["systems"], row["parameter"], row["interval"]] += [
+            f"{row['coverage, %']} ± {row['its error, %']}",
+            row["median width"],
+            row["mean estimate"],
+        ]
+    heads = ["systems", "parameter", "by", "coverage, %", "median width", "mean estimate"]
+    yield from table(heads, [[*key, *cells] for key, cells in told.items()])
+    yield from ("", _told(rows))
+
+
+def ranks() -> Iterator[str]:
+    """Yield the number of truths in each tenth of the ranks."""
+    rows = _rows("law_posterior_ranks")
+    tenths = [f"tenth {i}" for i in range(1, 11)]
+    heads = ["systems", "data sets", "parameter", *map(str, range(1, 11)), "p", "coverage, %"]
+    keys = ["systems", "data sets", "parameter", *tenths, "p-value", "coverage, %"]
+    yield from table(heads, [[row[key] for key in keys] for row in rows])
+    yield from ("", _told(rows))
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {"coverage": coverage, "ranks": ranks}
