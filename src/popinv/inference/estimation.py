@@ -41,7 +41,7 @@ def estimate_population(
     solver: SolverSimulator | None = None,
     seconds_per_solve: float = np.inf,
 ) -> NamedEstimate:
-    """Return the chosen estimate.
+    """Return the chosen estimate, whose log likelihood is the approximate value of the ascent.
 
     Parameters
     ----------
@@ -69,6 +69,7 @@ def estimate_population(
             seconds_per_solve,
             say=lambda text: None,
             likelihood=wants_likelihood(wanted),
+            new_value=False,
         )
         estimates = {
             "likelihood": polished.likelihood,

@@ -130,6 +130,7 @@ def polish(
     say: Callable[[str], None] = print,
     likelihood: bool = True,
     divided: bool = False,
+    new_value: bool = True,
 ) -> Polished:
     """Estimate law and noise by pseudo-likelihood and by likelihood.
 
@@ -154,10 +155,12 @@ def polish(
     divided : bool
         Whether ranks may divide the systems among each other. Only the first rank then has the
         results of all single systems.
+    new_value : bool
+        Whether new draws compute the value of the log likelihood at its maximum.
     """
     with nullcontext() if solver is None else solver.session():
         own = problem.divided() if divided else problem
-        path = _Path(own, settings, solver, seconds_per_solve, checkpoint, say)
+        path = _Path(own, settings, solver, seconds_per_solve, checkpoint, say, new_value)
         polished, nearby = path.pseudo_likelihood(starts, fresh)
         if likelihood:
             try:
@@ -182,6 +185,7 @@ class _Path:
     seconds_per_solve: float
     checkpoint: Checkpoint | None
     say: Callable[[str], None]
+    new_value: bool
 
     @property
     def simulator(self) -> str:
@@ -236,7 +240,7 @@ class _Path:
         draws = self.settings.draws * (_TIMES_OF_COEFFICIENTS if problem.law.of_shape.any() else 1)
         if not has_robust_errors(problem):
             draws = max(draws, _FEWEST_TOGETHER // problem.count)
-        settings = MarginalSettings(draws=draws)
+        settings = MarginalSettings(draws=draws, new_value=self.new_value)
         start, through = self.start(pseudo_likelihood, inside), self.simulator
         solved = self.solved(likelihood_solves(problem, settings.draws), with_derivatives=True)
         if solved is None:

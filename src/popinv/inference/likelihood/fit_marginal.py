@@ -76,9 +76,9 @@ _BEFORE_STEPS, _OF_A_CYCLE = 2, 4
 # Largest number of draws of a system, and of calls of the simulator for the draws of all systems.
 _MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
 # Error of the log likelihood's value with up to this many systems, or members of groups, small
-# enough for a comparison with other programs; with more, the error of each. The last numbers are
-# the smallest and the largest error of groups, whose draws cost more.
-_VALUE_ERROR, _OF_SYSTEMS, _OF_EACH, _OF_GROUPS = 0.005, 100, 0.0003, (0.02, 0.1)
+# enough for a comparison with other programs; with more, the error of each. The last number is the
+# smallest error of groups, whose draws cost more.
+_VALUE_ERROR, _OF_SYSTEMS, _OF_EACH, _OF_GROUPS = 0.005, 100, 0.0003, 0.02
 # Values whose spread is the error if there are few systems.
 _VALUES = 8
 # The error of evenly spread draws falls at least with this power of their number.
@@ -296,6 +296,8 @@ class _Ascent:
         estimate = estimate_at(
             self.problem, cycle.draws, total, by_curved, few_draws, several, curvature, added
         )
+        if not settings.new_value:
+            return estimate
         left = self.granted - self.spent(cycle, state)
         return self.valued(estimate, settings, memory, near.hard, left)
 
@@ -336,7 +338,7 @@ class _Ascent:
         settings = replace(settings, scores=False)
         wanted = _VALUE_ERROR if count <= _OF_SYSTEMS else _OF_EACH * count
         if problem.nested:
-            wanted = float(np.clip(wanted, *_OF_GROUPS))
+            wanted = max(wanted, _OF_GROUPS)
         calls = problem.count * calls_of_a_draw(problem, scores=False)
         while True:
             found = [

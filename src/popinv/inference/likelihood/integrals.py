@@ -65,6 +65,9 @@ class MarginalSettings:
     corrections : tuple of (int, float)
         Numbers of corrections that the proposals of a system may get. A system gets a correction if
         its effective share of the draws is below the second number.
+    new_value : bool
+        Whether new draws compute the value of the log likelihood at a maximum. The draws of the
+        ascent give too large a value.
     """
 
     draws: int = PolishSettings().draws
@@ -74,6 +77,7 @@ class MarginalSettings:
     mode_steps: int = 4
     # One correction leaves heavy tails that a few draws do not reveal.
     corrections: tuple[tuple[int, float], ...] = ((2, 0.7), (4, 0.4))
+    new_value: bool = True
 
 
 @dataclass(frozen=True)
