@@ -34,7 +34,7 @@ from popinv.seeds import generator
 # Draws of a set, which are half as many where members have more draws, and one of how many
 # is taken.
 SET_DRAWS, _TAKEN = 64, 4
-# Sets of each sequence at the first check, twice as many where law and noise change from set to set,
+# Sets of each sequence at the first check, twice as many where law and noise change between them,
 # and the factor to the next check.
 _FIRST_CHECK, _LATER = 4, 1.4
 _SEARCHES = 2
