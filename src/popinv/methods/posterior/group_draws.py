@@ -31,8 +31,7 @@ from popinv.methods.posterior.chains import LARGEST_R_HAT, effective_sample_size
 from popinv.population.known import inputs
 from popinv.seeds import generator
 
-# Draws of a set, which are half as many where members have more draws, and one of how many
-# is taken.
+# Draws of a set, and one of how many is taken.
 SET_DRAWS, _TAKEN = 64, 4
 # Sets of each sequence at the first check, twice as many where law and noise change between them,
 # and the factor to the next check.
@@ -96,7 +95,7 @@ class GroupDraws:
         """Draw sets until all groups are finished."""
         left, most = np.arange(len(self.problem.data)), max(2, most_moves // SET_DRAWS)
         values = np.empty((len(left), self.chains, 0, self.problem.law.d_z))
-        counted, done, moves = np.zeros(len(left)), 0, 0
+        counted, done = np.zeros(len(left)), 0
         check = _FIRST_CHECK * (1 if len(self.laws) == 1 else 2)
         while len(left):
             sets = []
@@ -104,7 +103,6 @@ class GroupDraws:
                 each = [self._set(left, number, chain) for chain in range(self.chains)]
                 sets.append(np.stack([drawn for drawn, _ in each], axis=1))
                 counted = counted + sum(own for _, own in each)
-                moves += _TAKEN * each[0][0].shape[1]
             values = np.concatenate([values, *sets], axis=2)
             done, check = min(check, most), int(np.ceil(_LATER * check))
             stays = np.ones(len(left), dtype=bool)
@@ -114,7 +112,7 @@ class GroupDraws:
                 size = np.minimum(effective_sample_size(own), counted[row])
                 good = size.min() >= effective and r_hat.max() <= LARGEST_R_HAT
                 if good or done >= most:
-                    self.finished[group] = Finished(own, r_hat, size, moves)
+                    self.finished[group] = Finished(own, r_hat, size, done * SET_DRAWS)
                     stays[row] = False
             left, values, counted = left[stays], values[stays], counted[stays]
 
