@@ -13,6 +13,9 @@ target is
 
 Each draw of a chain belongs to the next p_b, and the chains of a system are at different ones. When
 law and noise change, a chain shifts with its mode, and the moves of the draw correct the rest.
+
+Groups of nested levels with many members have draws of another kind in the place of chains
+(:mod:`popinv.methods.posterior.group_draws`).
 """
 
 from __future__ import annotations
