@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 
 from popinv.errors import DataError
+from popinv.inference.build import censorable
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.closed_form import ClosedForm, is_linear
 from popinv.inference.likelihood.fixed_draws import adapted_draws
@@ -21,6 +23,7 @@ from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.laws.levels import LevelLaw
+from popinv.population.limits import Limits
 from popinv.population.members import law_and_members, member_simulator
 from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
 from popinv.population.noise.varying import VaryingNoise, replicated_noise
@@ -404,6 +407,68 @@ def test_groups_of_many_members_have_their_likelihood():
     wrong = root_mean_square(found.log_likelihood - expected)
     assert wrong < 3 * root_mean_square(found.value_error)
     assert wrong < 0.02
+
+
+@pytest.mark.parametrize("scores", [True, False])
+def test_large_groups_have_the_draws_of_small_ones(scores):
+    """The cost is linear in the members, and most draws count."""
+    rows: list[int] = []
+
+    def counted(z: torch.Tensor) -> torch.Tensor:
+        rows.append(len(z))
+        return decay(z)
+
+    totals, settings = [], MarginalSettings(draws=64, scores=scores)
+    for members in (64, 512):
+        problem, p = many_decays(2, members, counted)
+        first = evaluate(problem, p, settings)
+        rows.clear()
+        again = evaluate(problem, p, settings, first.memory)
+        totals.append(sum(rows))
+        np.testing.assert_allclose(again.log_likelihood, first.log_likelihood, atol=0.2)
+    assert totals[1] == pytest.approx(8 * totals[0], rel=0.1)
+    assert first.effective_share.min() > 0.3
+
+
+LIMIT = 0.2
+
+
+@pytest.mark.parametrize("members", [3, 20])
+def test_observations_of_members_may_be_censored(members):
+    problem, p = many_decays(3, members)
+    data = np.maximum(problem.data, LIMIT)
+    limits = Limits.of_arrays(data.shape, lower=LIMIT)
+    problem = replace(
+        problem,
+        data=data,
+        conditions=Conditions.stated(data.shape, limits=limits),
+        noise=replicated_noise(censorable(IsotropicNoise(3)), members),
+    )
+    assert 0.05 < np.mean(data <= LIMIT) < 0.3
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    omega = np.linspace(-5, 5, 801)
+
+    def exact(p: np.ndarray) -> np.ndarray:
+        """Return log likelihoods by quadrature over members, and over a grid of the batch."""
+        x = p[0] + np.exp(p[1]) * omega[:, None] + np.exp(p[2]) * nodes
+        g, sigma = np.exp(-np.exp(x)[..., None] * TIMES.numpy()), np.exp(p[3])
+        below, values = norm.logcdf(LIMIT, g, sigma), []
+        for y in data.reshape(3, members, 3):
+            logs = norm.logpdf(omega)
+            for own in y:
+                each = np.where(own <= LIMIT, below, norm.logpdf(own, g, sigma)).sum(axis=-1)
+                logs = logs + np.log(np.exp(each) @ (weights / weights.sum()))
+            values.append(np.logaddexp.reduce(logs) + np.log(omega[1] - omega[0]))
+        return np.array(values)
+
+    settings = MarginalSettings(draws=1024)
+    found, expected = evaluate(problem, p, settings), exact(p)
+    np.testing.assert_allclose(found.log_likelihood, expected, atol=0.005 * members**0.5)
+    for i in range(4):
+        step = 1e-4 * np.eye(4)[i]
+        slope = (exact(p + step) - exact(p - step)) / 2e-4
+        error = root_mean_square(found.score_error[:, i])
+        np.testing.assert_allclose(found.scores[:, i], slope, atol=5 * error + 0.02)
 
 
 def test_fixed_draws_of_groups_follow_the_law():

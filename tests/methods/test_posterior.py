@@ -15,13 +15,14 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 from popinv.methods.outcome import write_table
 from popinv.methods.posterior.chains import (
+    LARGEST_R_HAT,
     effective_sample_size,
     elliptical_slice,
     metropolis,
     split_r_hat,
 )
 from popinv.methods.posterior.references import surprise_p_values
-from popinv.methods.posterior.sampling import LARGEST_R_HAT, sample_posteriors
+from popinv.methods.posterior.sampling import sample_posteriors
 from popinv.methods.posterior.study import (
     Quantities,
     coverage_metrics,

@@ -78,7 +78,7 @@ _MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
 # Error of the log likelihood's value with up to this many systems, or members of groups, small
 # enough for a comparison with other programs; with more, the error of each. The last number is the
 # smallest error of groups, whose draws cost more.
-_VALUE_ERROR, _OF_SYSTEMS, _OF_EACH, _OF_GROUPS = 0.005, 100, 0.0003, 0.02
+_VALUE_ERROR, _OF_SYSTEMS, _OF_EACH, _OF_GROUPS = 0.005, 100, 0.0003, 0.01
 # Values whose spread is the error if there are few systems.
 _VALUES = 8
 # The error of evenly spread draws falls at least with this power of their number.

@@ -322,6 +322,11 @@ class GroupModes:
             expanded,
         )
 
+    def better(self, other: GroupModes) -> GroupModes:
+        """Return for each group the better of two modes."""
+        lower = other.objective < self.objective
+        return self.replaced(lower, other) if bool(lower.any()) else self
+
     @property
     def evidence(self) -> torch.Tensor:
         """The negative logarithm of the integral by Laplace's method, without constants, (n,)."""

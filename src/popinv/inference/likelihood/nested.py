@@ -45,6 +45,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from popinv.inference.likelihood.densities import density_of
 from popinv.inference.likelihood.density import AtSignal
 from popinv.inference.likelihood.draws import (
     antithetic_normals,
@@ -65,10 +66,11 @@ from popinv.population.laws.level_effects import TreeNormal
 from popinv.population.laws.levels import LevelLaw
 from popinv.seeds import generator
 
-# Draws of a member for each draw of its outer effects; more for groups with more members than the
-# second number, as the errors of members add up. The outer draws are then fewer, down to the third.
-# With 25 members of 10 observations, 4, 8 and 16 draws have effective shares of 0.78, 0.85, 0.92.
-_INNER_DRAWS, _MEMBERS, _FEWEST_OUTER = 8, 64, 16
+# Draws of a member for each draw of its outer effects, for any number of members. The errors of
+# members add up in the weights: effective shares are 0.96, 0.83 and 0.57 with 64, 256 and 1024
+# members of 3 observations, and 0.65, 0.54 and 0.31 with defensive draws. More inner draws in place
+# of outer ones have larger errors, as both errors fall with all draws of a member.
+_INNER_DRAWS = 8
 # Draws of a node between the outermost and the innermost level.
 _BETWEEN = 4
 # Numbers in the largest array of draws that are computed together.
@@ -78,16 +80,15 @@ _VALUES = 2**21
 _CENTRING, _LONGEST, _FOLLOWING = 2, 3.0, 2
 
 
-def inner_draws(members: int, levels: int) -> tuple[int, ...]:
+def inner_draws(levels: int) -> tuple[int, ...]:
     """Return the numbers of draws of a node of each inner level, for each draw of its ancestors.
 
     Examples
     --------
-    >>> inner_draws(3, 2), inner_draws(65, 2), inner_draws(12, 3)
-    ((8,), (16,), (4, 8))
+    >>> inner_draws(2), inner_draws(3)
+    ((8,), (4, 8))
     """
-    more = math.ceil(math.log2(max(members / _MEMBERS, 1)))
-    return (*(_BETWEEN,) * (levels - 2), _INNER_DRAWS * 2**more)
+    return (*(_BETWEEN,) * (levels - 2), _INNER_DRAWS)
 
 
 def calls_of_a_draw(problem: Problem, scores: bool = True) -> float:
@@ -122,6 +123,13 @@ class NestedIntegrals:
     groups: Groups
     numbers: np.ndarray
 
+    @classmethod
+    def at(cls, problem: Problem, p: np.ndarray, numbers: np.ndarray) -> NestedIntegrals:
+        """Return the integrals of all groups of a problem at p (n_p,), with these numbers (n,)."""
+        alpha, gamma = problem.tensors(p)
+        rows = np.arange(len(problem.data))
+        return cls(Groups.of_problem(problem, alpha, density_of(problem, gamma), rows), numbers)
+
     def of(self, rows: torch.Tensor) -> NestedIntegrals:
         """Return the integrals of some of the groups."""
         return NestedIntegrals(self.groups.of(rows), self.numbers[rows.numpy()])
@@ -133,7 +141,7 @@ class NestedIntegrals:
             return groups.search(start, settings.mode_steps if groups.density.is_normal else steps)
         drawn = groups.starts("mode_starts")[0]
         modes = groups.search(drawn, steps)
-        modes = _better(modes, groups.search(torch.zeros_like(drawn), steps))
+        modes = modes.better(groups.search(torch.zeros_like(drawn), steps))
         residual = groups.density.at(modes.expanded.signal).residual
         misfit, seen = (
             groups.nodes.of_groups(each, -1)
@@ -146,7 +154,7 @@ class NestedIntegrals:
                 point = block.louder(factor).search(point, steps).omega
             further = modes.omega.clone()
             further[rows] = point
-            modes = _better(modes, groups.search(further, steps))
+            modes = modes.better(groups.search(further, steps))
         return modes
 
     def all_modes(self, settings: MarginalSettings, starts: str) -> list[GroupModes]:
@@ -158,12 +166,44 @@ class NestedIntegrals:
         self, settings: MarginalSettings, modes: GroupModes, corrections: int
     ) -> tuple[np.ndarray, ...]:
         """Return the fields of :class:`popinv.inference.likelihood.marginal.Evaluation`."""
+        log_weight, each, surplus, omega, within = self._weighted(settings, modes)
+        if settings.scores:
+            count = log_weight.shape[1]
+            halves = surplus.unflatten(1, (2, -1)).mean(dim=2, keepdim=True)
+            excess = halves.expand(-1, -1, count // 2, -1).flatten(1, 2)
+            each[..., : excess.shape[2]] -= excess
+        none = torch.zeros(len(log_weight), dtype=torch.long)
+        found = list(summarised(omega, log_weight, each, modes.omega, none))
+        weights = torch.softmax(log_weight, dim=1)
+        found[7] = found[7] + (weights[..., None] * within).sum(dim=1).numpy()
+        return tuple(found)
+
+    def draws(self, draws: int, modes: GroupModes) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weighted draws of the posterior of omega (n, S, d_omega), and log weights (n, S).
+
+        Each is a draw of the outermost effects with one of the draws of each node below it, chosen
+        by their weights. The weight is the estimated likelihood of the outermost effects over their
+        proposal. As that estimate is unbiased, the weighted draws have the exact posterior for any
+        number of inner draws (Andrieu and Roberts, Ann. Statist. 37, 2009).
+        """
+        settings = MarginalSettings(draws, scores=False, features=lambda omega, *_: omega)
+        log_weight, each, *_ = self._weighted(settings, modes)
+        return each[..., len(self.groups.problem.free) :], log_weight
+
+    def evaluations(self, draws: int) -> int:
+        """Return how often :meth:`draws` calls the simulator of each member."""
+        return draws * math.prod(self._inner_draws(wide=True))
+
+    def _inner_draws(self, wide: bool) -> tuple[int, ...]:
+        """Return the numbers of draws of a node of each inner level."""
+        inner = inner_draws(len(self.groups.factors))
+        # A defensive density has several parts.
+        return tuple(2 * each for each in inner) if wide else inner
+
+    def _weighted(self, settings: MarginalSettings, modes: GroupModes) -> list[torch.Tensor]:
+        """Return what :meth:`_Centred.weighted` returns, for all outer draws."""
         wide = not (self.groups.density.is_normal and settings.scores)
-        inner = inner_draws(self.groups.problem.members, len(self.groups.factors))
-        count = max(settings.draws * _INNER_DRAWS // inner[-1] // 4 * 4, _FEWEST_OUTER)
-        if wide:
-            # A defensive density has several parts.
-            inner = tuple(2 * each for each in inner)
+        count, inner = settings.draws, self._inner_draws(wide)
         about = _Centred.about(self, modes, inner, wide)
         shifts = [
             self.shifts(f"level/{k}", k, count, inner[: k - 1]) for k in range(1, about.depth)
@@ -176,18 +216,7 @@ class NestedIntegrals:
             picks = None if picked is None else [each[:, which] for each in picked]
             own = outer[:, which], log_ratio[:, which]
             parts.append(about.weighted(*own, digits, settings, picks))
-        log_weight, each, surplus, omega, within = (
-            torch.cat(part, dim=1) for part in zip(*parts, strict=True)
-        )
-        if settings.scores:
-            halves = surplus.unflatten(1, (2, -1)).mean(dim=2, keepdim=True)
-            excess = halves.expand(-1, -1, count // 2, -1).flatten(1, 2)
-            each[..., : excess.shape[2]] -= excess
-        none = torch.zeros(len(log_weight), dtype=torch.long)
-        found = list(summarised(omega, log_weight, each, modes.omega, none))
-        weights = torch.softmax(log_weight, dim=1)
-        found[7] = found[7] + (weights[..., None] * within).sum(dim=1).numpy()
-        return tuple(found)
+        return [torch.cat(part, dim=1) for part in zip(*parts, strict=True)]
 
     def _picks(self, count: int) -> list[torch.Tensor]:
         """Return omega (n, S, d_omega) of the law, and uniform numbers (nodes_l, S) of each level.
@@ -215,12 +244,6 @@ class NestedIntegrals:
         every = inner_shifts(groups.problem, stage, self.numbers, shape, width)
         own = every[groups.nodes.groups[level], groups.nodes.places[level]]
         return own.reshape(len(own), outer, *between, width)
-
-
-def _better(one: GroupModes, other: GroupModes) -> GroupModes:
-    """Return for each group the better of two modes."""
-    better = other.objective < one.objective
-    return one.replaced(better, other) if bool(better.any()) else one
 
 
 @dataclass(frozen=True)

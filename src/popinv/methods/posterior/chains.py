@@ -17,6 +17,8 @@ LogDensity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 # Gives uniform numbers for all rows, shape (n, S).
 Uniform = Callable[[], torch.Tensor]
 
+# A system is finished if R-hat of all its parameters is no larger, and the effective size suffices.
+LARGEST_R_HAT = 1.05
 # An angle is accepted long before; so small a bracket means that the density is not a function.
 _MOST_SHRINKINGS = 200
 

@@ -42,6 +42,7 @@ from popinv.inference.likelihood.marginal import integrals_at
 from popinv.inference.likelihood.modes import Modes, with_information
 from popinv.inference.problem import Problem
 from popinv.methods.posterior.density import Densities
+from popinv.methods.posterior.group_draws import best_modes, groups_together, least_of
 from popinv.optimisation.adapted_mixtures import OF_LAW, Mixtures, inverse_factor
 from popinv.seeds import generator
 
@@ -146,10 +147,14 @@ def references(problem: Problem, p: np.ndarray) -> tuple[References, torch.Tenso
 
 def least_misfits(problem: Problem, p: np.ndarray) -> np.ndarray:
     """Return ``|r|^2 + |omega|^2`` at the best mode of each system of a problem, shape (N,)."""
-    n, size, parts = len(problem.data), systems_together(problem), []
+    n, parts = len(problem.data), []
+    size = groups_together(problem) if problem.nested else systems_together(problem)
     for start in range(0, n, size):
         block = problem.of_systems(np.arange(start, min(start + size, n)))
-        parts.append(2 * _least(*_modes(block, p)).numpy())
+        if problem.nested:
+            parts.append(least_of(best_modes(block, p)).numpy())
+        else:
+            parts.append(2 * _least(*_modes(block, p)).numpy())
     return np.concatenate(parts)
 
 
@@ -198,9 +203,9 @@ def _shares(found: list[Modes]) -> torch.Tensor:
     return (1 - OF_LAW) * (_ALIKE * alike + (1 - _ALIKE) * own)
 
 
-# Systems that are simulated. Groups of many members are fewer: their Jacobians have this many
-# entries together, but there are at least so many groups.
-_SIMULATED, _ENTRIES_OF_GROUPS, _FEWEST_GROUPS = 2000, 1_000_000, 200
+# Systems that are simulated. Groups of many members are fewer: they have so many members together,
+# or Jacobians of so many entries, but there are at least so many groups.
+_SIMULATED, _MEMBERS_OF_GROUPS, _ENTRIES_OF_GROUPS, _FEWEST_GROUPS = 2000, 10_000, 1_000_000, 200
 
 
 def surprise_p_values(
@@ -212,6 +217,8 @@ def surprise_p_values(
     """
     if problem.members > 1:
         most = _ENTRIES_OF_GROUPS // (problem.data.shape[1] * problem.law.d_omega)
+        if problem.nested:
+            most = _MEMBERS_OF_GROUPS // problem.members
         simulated = min(simulated, max(most, _FEWEST_GROUPS))
     other = _simulated(problem, p, simulated)
     null = np.sort(_tails(other, least_misfits(other, p)))

@@ -13,6 +13,9 @@ target is
 
 Each draw of a chain belongs to the next p_b, and the chains of a system are at different ones. When
 law and noise change, a chain shifts with its mode, and the moves of the draw correct the rest.
+
+Groups of nested levels with many members have draws of another kind in the place of chains
+(:mod:`popinv.methods.posterior.group_draws`).
 """
 
 from __future__ import annotations
@@ -24,12 +27,14 @@ import torch
 
 from popinv.inference.problem import Problem
 from popinv.methods.posterior.chains import (
+    LARGEST_R_HAT,
     effective_sample_size,
     elliptical_slice,
     metropolis,
     split_r_hat,
 )
 from popinv.methods.posterior.density import Densities
+from popinv.methods.posterior.group_draws import Finished, GroupDraws, groups_together
 from popinv.methods.posterior.references import (
     WIDE,
     References,
@@ -44,8 +49,9 @@ from popinv.workers import blocks_of, parallel
 # Rounds of moves for a draw, draws omitted at the start of each chain, and draws of the mixture
 # from which a chain's start is chosen.
 _ROUNDS, WARMUP, _STARTS = 2, 20, 32
-# A system is finished if R-hat of all its parameters is no larger, and the effective size suffices.
-LARGEST_R_HAT = 1.05
+# Chains of groups of nested levels with more standard normal numbers are slower than draws by
+# their members.
+_MANY = 12
 # Draws of each chain at the first check, the factor to the next, and draws that are kept.
 _FIRST_CHECK, _LATER, _KEPT = 60, 1.4, 1000
 # Fewest draws of each chain, whatever the cap on the moves.
@@ -84,16 +90,23 @@ def sample_posteriors(
     left as it is after ``most_moves`` of each chain. ``laws`` (B, n_p) are draws of the
     distribution of p (n_p,), law and noise; without them p is taken as known.
     """
+    by_members = many_members(problem)
 
-    def of_group(systems: np.ndarray) -> tuple[list[_Finished], np.ndarray, int]:
-        group = _ChainGroup(problem.of_systems(systems), p, chains, laws, int(systems[0]))
+    def of_group(systems: np.ndarray) -> tuple[list[Finished], np.ndarray, int]:
+        own = problem.of_systems(systems)
+        group: GroupDraws | _ChainGroup
+        if by_members:
+            group = GroupDraws(own, p, chains, laws, systems)
+        else:
+            group = _ChainGroup(own, p, chains, laws, int(systems[0]))
         group.run(effective, most_moves)
         finished = [group.finished[i] for i in range(len(systems))]
-        return finished, group.least_misfit, group.evaluations
+        return finished, group.least_misfit.numpy(), group.evaluations
 
-    parts: list[_Finished] = []
+    parts: list[Finished] = []
     misfits, evaluations = [], 0
-    groups = blocks_of(len(problem.data), systems_together(problem))
+    together = groups_together(problem) if by_members else systems_together(problem)
+    groups = blocks_of(len(problem.data), together)
     for finished, misfit, calls in parallel(of_group, groups, "posteriors", unit="group", delay=0):
         parts += finished
         misfits.append(misfit)
@@ -108,12 +121,9 @@ def sample_posteriors(
     )
 
 
-@dataclass(frozen=True)
-class _Finished:
-    draws: np.ndarray
-    r_hat: np.ndarray
-    effective: np.ndarray
-    moves: int
+def many_members(problem: Problem) -> bool:
+    """Return whether the draws are by the members of groups, and not by chains over all of them."""
+    return problem.nested and problem.law.d_omega > _MANY
 
 
 @dataclass(frozen=True)
@@ -141,12 +151,12 @@ class _ChainGroup:
         self.laws = p[None] if laws is None else laws
         self.address = f"{problem.stage}/{first}"
         self.references, least = references(problem, p)
-        self.least_misfit = 2 * least.numpy()
+        self.least_misfit = 2 * least
         n = len(problem.data)
         self.systems = torch.arange(n)
         self.omega = torch.zeros((n, chains, problem.law.d_omega), dtype=torch.float64)
         self.current = torch.zeros((n, chains), dtype=torch.float64)
-        self.finished: dict[int, _Finished] = {}
+        self.finished: dict[int, Finished] = {}
         self.evaluations = 0
         self.rng = generator(problem.seed, f"{self.address}/start")
         self.places = self._places(0)
@@ -182,7 +192,7 @@ class _ChainGroup:
             own = values[row]
             size, r_hat = effective_sample_size(own), split_r_hat(own)
             if last or (size.min() >= wanted and r_hat.max() <= LARGEST_R_HAT):
-                self.finished[system] = _Finished(own, r_hat, size, 2 * _ROUNDS * draws)
+                self.finished[system] = Finished(own, r_hat, size, 2 * _ROUNDS * draws)
             else:
                 left.append(row)
         return torch.tensor(left, dtype=torch.long)

@@ -24,9 +24,9 @@ from popinv.forward.fields import Field
 from popinv.forward.section import ForwardSection
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
-from popinv.methods.posterior.chains import effective_sample_size, split_r_hat
+from popinv.methods.posterior.chains import LARGEST_R_HAT, effective_sample_size, split_r_hat
 from popinv.methods.posterior.references import surprise_p_values
-from popinv.methods.posterior.sampling import LARGEST_R_HAT, Posteriors, sample_posteriors
+from popinv.methods.posterior.sampling import Posteriors, sample_posteriors
 from popinv.population.laws.fields_section import FieldLaw
 from popinv.population.laws.section import LawSection
 from popinv.population.observe import member_labels
