@@ -202,7 +202,8 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
     each = spanned(surveyed.fewest, surveyed.most)
     counted = f"{surveyed.systems} systems with {each} observations each"
     if surveyed.layout and surveyed.layout.levels:
-        counted = f"{surveyed.systems} of '{surveyed.system_column}'; {each} observations a member"
+        many = "observation" if surveyed.most == 1 else "observations"
+        counted = f"{surveyed.systems} of '{surveyed.system_column}'; {each} {many} a member"
     if surveyed.long:
         yield f"{file}: a long table (a row for each observation)"
         of_times = f", at {len(surveyed.times)} different times" if surveyed.times else ""
