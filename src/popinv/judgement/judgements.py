@@ -387,6 +387,7 @@ def _efficiency(answer: StudyAnswer) -> Iterator[Judgement]:
     if not ratios:
         return
     choice, systems = answer.choice, answer.sizes.systems
+    counted = answer.sizes.systems_counted
     if choice.undetermined:
         unknown = readable(", ".join(choice.undetermined))
         yield Judgement(
@@ -404,9 +405,9 @@ def _efficiency(answer: StudyAnswer) -> Iterator[Judgement]:
         yield Judgement(
             "Efficiency",
             "neutral",
-            f"not judged: {answer.sizes.systems_counted} {'is' if systems == 1 else 'are'} too few",
+            f"not judged: {counted} {'is' if systems == 1 else 'are'} too few",
             f"The standard errors are at most {largest:.2f} times the bound by the {bounding} "
-            f"({readable(worst)}), but with {answer.sizes.systems_counted} both are uncertain themselves, by "
+            f"({readable(worst)}), but with {counted} both are uncertain themselves, by "
             f"about {100 / math.sqrt(2 * systems):.0f} %.",
             f"The ratio is judged with at least {_FEWEST_FOR_ERRORS} systems.",
         )
