@@ -212,7 +212,8 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
         yield f"{file}: {counted}"
     if surveyed.replicates[1] > 1:
         counted = spanned(*surveyed.replicates)
-        yield f"  {counted} replicates of each system, with the same parameters"
+        whose = "member" if surveyed.layout and surveyed.layout.levels else "system"
+        yield f"  {counted} replicates of each {whose}, with the same parameters"
     yield from (f"  {line}" for line in _uses(surveyed))
     yield from (f"  {line}" for line in _many_times(file, surveyed))
     if surveyed.grid:
