@@ -30,6 +30,7 @@ MEASURED = [
     kept.FOLDER / "benchmarks.csv",
     kept.FOLDER / "few_systems.csv",
     kept.FOLDER / "law_posterior_ranks.csv",
+    kept.FOLDER / "law_posterior_joint.csv",
 ]
 BLOCKS = re.compile(rf"^<!-- ({'|'.join(TABLES)}) (\w+) -->$", re.MULTILINE)
 

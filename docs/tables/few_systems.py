@@ -1,6 +1,7 @@
 """Tables of intervals from few systems, and of the ranks of the posterior of the law.
 
-``benchmarks.few_systems`` writes the numbers, with the commit and the machine.
+``benchmarks.few_systems`` and ``benchmarks.joint_model`` write the numbers, with the commit and the
+machine.
 """
 
 from __future__ import annotations
@@ -58,4 +59,20 @@ def ranks() -> Iterator[str]:
     yield from ("", _told(rows))
 
 
-TABLES: dict[str, Callable[[], Iterator[str]]] = {"coverage": coverage, "ranks": ranks}
+def joint() -> Iterator[str]:
+    """Yield means and quantiles by the posterior of the law and by the joint model."""
+    rows = _rows("law_posterior_joint")
+    keys = ["data set", "systems", "parameter", "of", "posterior of the law", "joint model"]
+    keys += ["error of both", "difference, errors"]
+    yield from table(keys, [[row[key] for key in keys] for row in rows])
+    commits, machines = (
+        ", ".join(sorted({row[key] for row in rows})) for key in ("commit", "machine")
+    )
+    yield from ("", f"*Recorded at {commits} on {machines}.*")
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "coverage": coverage,
+    "ranks": ranks,
+    "joint": joint,
+}

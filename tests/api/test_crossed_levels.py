@@ -19,6 +19,7 @@ from scipy.stats import multivariate_normal, multivariate_t
 
 import popinv
 from popinv.errors import ConfigError, DataError
+from popinv.figures.calibration import calibration_of
 
 DATA = Path(__file__).parent / "data"
 PENICILLIN = {
@@ -71,6 +72,12 @@ def test_the_likelihood_of_crossed_levels_is_that_of_lme4(answer):
         assert row["standard_error"] == pytest.approx(error, rel=0.01), name
         # The scores of one system say nothing of their spread.
         assert np.isnan(row["robust_error"])
+
+
+def test_one_group_has_no_tested_systems_and_no_calibration_of_them(answer):
+    _, result = answer
+    assert "1 group of 144 members with 1 observation each" in str(result)
+    assert calibration_of(result.problem, result.artefacts) is None
 
 
 def test_labels_take_the_place_of_systems(answer):

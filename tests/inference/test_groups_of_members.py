@@ -12,6 +12,7 @@ import xarray as xr
 from scipy.stats import multivariate_normal, norm
 
 from popinv.errors import DataError
+from popinv.evidence.stages.replicate_study import _Truth
 from popinv.inference.build import censorable
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.closed_form import ClosedForm, is_linear
@@ -111,6 +112,29 @@ def test_the_closed_form_is_the_dense_linear_mixed_model():
     assert is_linear(problem, p)
     found = ClosedForm(problem)(p)
     np.testing.assert_allclose(found.log_likelihood, dense_log_likelihoods(problem), rtol=1e-9)
+
+
+def test_a_replica_lacks_its_failed_members_and_has_the_likelihood_of_the_others():
+    problem = linear_groups()
+    p = np.concatenate([problem.law.from_natural(VALUES), np.log(DEVIATIONS)])
+    clean = np.random.default_rng(8).normal(size=problem.data.shape)
+    truth = _Truth(p, np.eye(problem.data.shape[1]))
+    whole = truth.observed(problem, clean, "again")
+    # A member that is observed, two of a group, and all of a group.
+    failed = np.zeros(clean.shape, dtype=bool)
+    failed[0, 3:6] = failed[5, :6] = failed[4] = True
+    kept = np.array([0, 1, 2, 3, 5, 6])
+    replica = truth.observed(problem, np.where(failed, np.nan, clean), "again")
+    assert replica.count == len(kept)
+    seen = problem.conditions.present & ~failed
+    np.testing.assert_array_equal(replica.conditions.present, seen[kept])
+    np.testing.assert_array_equal(replica.data[seen[kept]], whole.data[kept][seen[kept]])
+    assert np.isfinite(replica.data).all()
+    # The observations of the others, with the dense covariance of theirs alone.
+    others = replace(whole, conditions=replace(whole.conditions, present=seen)).of_systems(kept)
+    expected = dense_log_likelihoods(others)
+    np.testing.assert_allclose(ClosedForm(replica)(p).log_likelihood, expected, rtol=1e-9)
+    assert abs(expected - dense_log_likelihoods(whole)[kept])[[0, 4]].min() > 0.1
 
 
 def test_the_scores_of_groups_are_the_differences_of_their_likelihood():

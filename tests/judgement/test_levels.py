@@ -59,3 +59,20 @@ def test_the_posterior_of_the_law_is_recommended_for_few_systems(systems, recomm
     if found:
         assert "downstream: {law_posterior: {}}" in found[0].finding
         assert found[0].verdict == "neutral"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words", "few"),
+    [
+        ({"systems": 1, "members": 144}, "1 group of 144 members", "1 group is too few"),
+        ({"systems": 3, "members": 5}, "3 groups of up to 5 members", "3 groups are too few"),
+        ({"systems": 1, "members": 1}, "1 system", "1 system is too few"),
+    ],
+)
+def test_one_group_and_one_observation_are_counted_as_one(sizes, words, few):
+    one = replace(TRUE.sizes, observations=1, fewest_observations=1, **sizes)
+    assert one.in_words == f"{words} with 1 observation each"
+    found = {each.name: each.short for each in judgements(replace(TRUE, sizes=one))}
+    assert found["Efficiency"] == f"not judged: {few}"
+    counted = " ".join(few.split()[:2])
+    assert found["Few systems"] == f"{counted}: the posterior of the law is recommended"

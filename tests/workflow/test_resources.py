@@ -290,3 +290,37 @@ def test_what_was_asked_is_shown_beside_what_was_taken(tmp_path, monkeypatch):
     # Others may write to the disk between the two.
     left = re.compile(r"[\d,]+ MB of disk left")
     assert left.sub("", printed.output) in left.sub("", old.output)
+
+
+def test_the_cost_of_a_group_is_linear_in_its_members():
+    config = load_file(ROOT / "config/examples/sites.yaml")
+    mapping = config.studies["sites"].model_dump(exclude_unset=True)
+
+    def sizes(count: int, members: dict[str, int]) -> Sizes:
+        of_study = copy.deepcopy(mapping)
+        of_study["observations"].update(count=count, heldout=count // 2, members=members)
+        of_study["assessment"]["surrogate_check"] = 8 * members["sample"]
+        return Sizes(load({"studies": {"sites": of_study}}).studies["sites"])
+
+    many, more = sizes(40, {"sample": 200}), sizes(40, {"sample": 800})
+    # The integral of members given the effects of their site, with 8 draws of each.
+    assert (many.calls, more.calls) == (1600, 6400)
+    assert more.integral == pytest.approx(4 * many.integral)
+    # The moments take blocks of at most 200 observations.
+    assert (many.block, more.block) == (200, 200)
+    assert more.moments == pytest.approx(4 * many.moments)
+    assert more.covariance == many.covariance
+    # A network is of one member.
+    assert (many.weights, many.noise) == (more.weights, more.noise)
+    for rule in ("maximise_likelihoods", "update_population"):
+        assert ROWS[rule](more).seconds < 4.1 * ROWS[rule](many).seconds
+
+
+def test_groups_are_planned_with_the_draws_and_blocks_that_are_computed():
+    from popinv.inference import member_blocks
+    from popinv.inference.likelihood.nested import inner_draws
+    from popinv.workflow import sizes
+
+    assert inner_draws(3, 2) == (sizes._OF_A_MEMBER,)
+    assert inner_draws(3, 3) == (sizes._BETWEEN, sizes._OF_A_MEMBER)
+    assert member_blocks._LARGE == sizes._LARGE_GROUP

@@ -202,7 +202,8 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
     each = spanned(surveyed.fewest, surveyed.most)
     counted = f"{surveyed.systems} systems with {each} observations each"
     if surveyed.layout and surveyed.layout.levels:
-        counted = f"{surveyed.systems} of '{surveyed.system_column}'; {each} observations a member"
+        many = "observation" if surveyed.most == 1 else "observations"
+        counted = f"{surveyed.systems} of '{surveyed.system_column}'; {each} {many} a member"
     if surveyed.long:
         yield f"{file}: a long table (a row for each observation)"
         of_times = f", at {len(surveyed.times)} different times" if surveyed.times else ""
@@ -211,7 +212,8 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
         yield f"{file}: {counted}"
     if surveyed.replicates[1] > 1:
         counted = spanned(*surveyed.replicates)
-        yield f"  {counted} replicates of each system, with the same parameters"
+        whose = "member" if surveyed.layout and surveyed.layout.levels else "system"
+        yield f"  {counted} replicates of each {whose}, with the same parameters"
     yield from (f"  {line}" for line in _uses(surveyed))
     yield from (f"  {line}" for line in _many_times(file, surveyed))
     if surveyed.grid:

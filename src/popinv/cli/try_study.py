@@ -120,7 +120,7 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
     if isinstance(study.observations, FileObservations) and table is not None:
         observed = len(table.values)
         lines.append(
-            f"those of the {len(table.values)} {_called(study)} in {study.observations.file} lie "
+            f"those of the {_counted(study, observed)} in {study.observations.file} lie "
             "between " + _range(table.values)
         )
         lines += [line for line in [described_equals(table), table.equal_labels] if line]
@@ -171,8 +171,9 @@ def _known(study: Study, seed: int, table: ObservationTable | None, systems: int
     return Known.of_arrays(known.design[rows], known.covariates[rows])
 
 
-def _called(study: Study) -> str:
-    return "groups" if study.law.level_names() else "systems"
+def _counted(study: Study, systems: int) -> str:
+    called = "group" if study.law.level_names() else "system"
+    return f"{systems} {called}{'' if systems == 1 else 's'}"
 
 
 def _fewer_solves(study: Study, calls: int, seconds: float) -> list[str]:

@@ -89,9 +89,13 @@ class Calibration:
     systems: Uniformity
 
 
-def calibration_of(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Calibration:
-    """Return the calibration of a study, over the systems on which it is tested."""
-    return calibration(*tested_systems(problem, loaded))
+def calibration_of(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Calibration | None:
+    """Return the calibration of a study over the systems on which it is tested, if there are any.
+
+    A study of crossed levels may have a single system.
+    """
+    model, tested, conditions = tested_systems(problem, loaded)
+    return calibration(model, tested, conditions) if len(tested) else None
 
 
 def calibration(model: FittedModel, tested: np.ndarray, conditions: Conditions) -> Calibration:

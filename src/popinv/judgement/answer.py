@@ -54,10 +54,18 @@ class ObservedSizes:
     @property
     def in_words(self) -> str:
         """The systems, or groups and their members, with the observations of each."""
-        each = f"{self.observations_each} observations each"
+        many = "observation" if self.observations == 1 else "observations"
+        each = f"{self.observations_each} {many} each"
         if self.members == 1:
-            return f"{self.systems} systems with {each}"
-        return f"{self.systems} groups of up to {self.members} members with {each}"
+            return f"{self.systems_counted} with {each}"
+        most = f"{self.members} members" if self.systems == 1 else f"up to {self.members} members"
+        return f"{self.systems_counted} of {most} with {each}"
+
+    @property
+    def systems_counted(self) -> str:
+        """The number of systems, or of groups: "1 group", "12 systems"."""
+        called = "system" if self.members == 1 else "group"
+        return f"{self.systems} {called}{'' if self.systems == 1 else 's'}"
 
     @property
     def observations_each(self) -> str:

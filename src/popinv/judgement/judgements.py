@@ -387,6 +387,7 @@ def _efficiency(answer: StudyAnswer) -> Iterator[Judgement]:
     if not ratios:
         return
     choice, systems = answer.choice, answer.sizes.systems
+    counted = answer.sizes.systems_counted
     if choice.undetermined:
         unknown = readable(", ".join(choice.undetermined))
         yield Judgement(
@@ -404,9 +405,9 @@ def _efficiency(answer: StudyAnswer) -> Iterator[Judgement]:
         yield Judgement(
             "Efficiency",
             "neutral",
-            f"not judged: {systems} systems are too few",
+            f"not judged: {counted} {'is' if systems == 1 else 'are'} too few",
             f"The standard errors are at most {largest:.2f} times the bound by the {bounding} "
-            f"({readable(worst)}), but with {systems} systems both are uncertain themselves, by "
+            f"({readable(worst)}), but with {counted} both are uncertain themselves, by "
             f"about {100 / math.sqrt(2 * systems):.0f} %.",
             f"The ratio is judged with at least {_FEWEST_FOR_ERRORS} systems.",
         )
@@ -473,11 +474,12 @@ def _few_systems(answer: StudyAnswer) -> Iterator[Judgement]:
     systems = answer.sizes.systems
     if systems >= POSTERIOR_BELOW:
         return
+    counted = answer.sizes.systems_counted
     yield Judgement(
         "Few systems",
         "neutral",
-        f"{systems} systems: the posterior of the law is recommended",
-        f"With {systems} systems the intervals of standard deviations hold the truth in less than "
+        f"{counted}: the posterior of the law is recommended",
+        f"With {counted} the intervals of standard deviations hold the truth in less than "
         "95 of 100 cases. The posterior of the law has better ones: 'downstream: {law_posterior: "
         "{}}', or posterior_of_law() of the result in Python.",
         f"It is recommended with fewer than {POSTERIOR_BELOW} systems. It takes some minutes "

@@ -41,6 +41,8 @@ class StudySizes:
         Observed systems, held-out ones included.
     row : int
         Parameters and observations of a system.
+    members, calls : int
+        Members of a system, and calls of the surrogate for a draw of its integral.
     training : int
         Solves of all rounds.
     network, activations : float
@@ -53,6 +55,8 @@ class StudySizes:
 
     systems: int
     row: int
+    members: int
+    calls: int
     training: int
     network: float
     activations: float

@@ -107,7 +107,7 @@ def charts_of(
         predicted = population_prediction(shown, alpha)[0][:, : observations.sizes["observation"]]
     predictive = predictive_check(shown, shown_loaded, predicted)
     evidence = evidence_charts(loaded, study.evidence)
-    fitted = bool(folds_of(loaded["observations"]))
+    fitted, calibrated = bool(folds_of(loaded["observations"])), calibration_of(whole, loaded)
     return {
         "individuals": [] if fit is None else individual_charts(fit),
         "law": law_charts(law_draws(whole, population, truth, names)),
@@ -119,7 +119,7 @@ def charts_of(
         ),
         "observations": [observation_chart(predictive, predicted is not None)],
         "judgement": [
-            calibration_chart(calibration_of(whole, loaded), fitted),
+            *_if(calibration_chart(calibrated, fitted) if calibrated else None),
             *_if(evidence.pop("calibration", None)),
         ],
         "estimators": [

@@ -240,6 +240,8 @@ def _of_methods(s: Sizes) -> StudySizes:
     return StudySizes(
         systems=s.systems,
         row=s.row,
+        members=s.members,
+        calls=s.calls,
         training=s.solves,
         network=s.weights,
         activations=s.kept / megabytes(1),

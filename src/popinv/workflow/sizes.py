@@ -28,6 +28,10 @@ _DRAWS_PER_SYSTEM, _FEWEST_DRAWS, _MOST_DRAWS, _DRAWS_OF_FIRST_STEPS = 16, 16_00
 # From this many observations on, the likelihood simulates a share of them, less than this
 # (popinv.inference.likelihood.reduced): 90 of 200, 194 of 500, 318 of 1000.
 _SPANNED_FROM, _SHARE_OF_SPANNED = 200, 0.45
+# Groups. For each draw of the effects that members share, the likelihood draws so many of a
+# member's own, and so many of a level between (popinv.inference.likelihood.nested). The moments
+# take groups with more observations in blocks (popinv.inference.member_blocks).
+_OF_A_MEMBER, _BETWEEN, _LARGE_GROUP = 8, 4, 200
 
 
 def megabytes(numbers: float) -> float:
@@ -52,9 +56,15 @@ class Sizes:
         Observed systems, held-out ones included; the latter; solves of all rounds, of the largest
         round, and of the largest chunk.
     members : int
-        Members of a system, if it is a group.
-    parameters, observed, row : int
-        Numbers of a system: parameters of a member, observations, and all of both.
+        Members of a system, if it is a group. A file is not read, and its members are counted as
+        systems.
+    calls : int
+        Calls of the simulator for a draw of a system's integral in the likelihood.
+    parameters, own, own_row : int
+        Numbers of a system, or of a member: parameters, observations, and all of both.
+    observed, row, block : int
+        Observations of a system; its observations and parameters; observations of a block of a
+        group, whose covariance is computed.
     law, noise : int
         Parameters of the law and of the noise, about.
     cost : ForwardCost
@@ -77,6 +87,13 @@ class Sizes:
             self.members = study.observations.members_of_group
             self.observed *= study.observations.replicates * self.members
         self.row = self.members * self.parameters + self.observed
+        # Members of nested groups are integrated given the effects that they share.
+        levels = study.law.level_columns()
+        inner = 0 if levels.crossed else len(levels.names) - 1
+        self.calls = self.members * (_OF_A_MEMBER * _BETWEEN ** (inner - 1) if inner > 0 else 1)
+        self.own = self.observed // self.members
+        self.own_row = self.parameters + self.own
+        self.block = min(self.observed, max(_LARGE_GROUP, 2 * self.own))
         rounds = [*rounds_of(study), "1", "fixed"]
         rounds += [f"systems_{count}" for count in study.evidence.system_counts]
         of_rounds = learning.first_design + (learning.rounds - 1) * learning.solves_per_round
@@ -84,9 +101,9 @@ class Sizes:
         self.largest = max(solve_count(study, name) for name in rounds)
         self.chunk = min(learning.chunk_size, self.largest)
         self.law = 2 * self.parameters if study.law.kind in ("normal", "lognormal") else 5
-        full = self.observed * (self.observed + 1) // 2
+        full = self.own * (self.own + 1) // 2
         families = {"isotropic": 1, "kernel": 3, "full": full}
-        self.noise = families.get(study.noise.kind, self.observed)
+        self.noise = families.get(study.noise.kind, self.own)
         self.cost: ForwardCost = (
             section.cost() if measured is None else section.measured_cost(measured)
         )
@@ -103,9 +120,9 @@ class Sizes:
         are held for the gradient.
         """
         network, width = self.study.surrogate, self.study.surrogate.width
-        self.weights: float = width * (self.row + network.depth * width)
+        self.weights: float = width * (self.own_row + network.depth * width)
         if network.kind == "gaussian_process":
-            self.weights = self.solves * min(self.observed, _COMPONENTS)
+            self.weights = self.solves * min(self.own, _COMPONENTS)
             self.passing, self._kept = self.weights * _COVARIANCE, 4 * self.weights
         elif network.network == "fno":
             numbers = self.cost.cells * network.fourier_layers * width
@@ -113,17 +130,18 @@ class Sizes:
             self._kept = 2 * numbers
         else:
             self.passing = 2 * self.weights / _FLOPS
-            self._kept = network.depth * width + self.row
+            self._kept = network.depth * width + self.own_row
 
     def _megabytes(self) -> None:
         network, descent = self.study.surrogate, self.study.descent.for_systems(self.systems)
         errors = self.study.noise.errors
         # All systems and solves; all solves except the population's; a chunk, and the blocks
         # of the proposals that it reads.
-        self.tables = megabytes((self.systems + self.solves + self.largest) * self.row)
-        self.records = megabytes(self.solves * self.row)
+        solved = (self.solves + self.largest) * self.own_row
+        self.tables = megabytes(self.systems * self.row + solved)
+        self.records = megabytes(self.solves * self.own_row)
         read = min(self.largest * self.parameters, STAYS_FROM)
-        self.chunk_tables = megabytes(4 * self.chunk * self.row + read)
+        self.chunk_tables = megabytes(4 * self.chunk * self.own_row + read)
         # Observations are held as a whole, or in the blocks in which they are read. Which entries
         # are missing is known of all, a byte for each.
         whole = megabytes(self.systems * self.observed)
@@ -134,7 +152,7 @@ class Sizes:
         self.modes = megabytes(self.systems * (3 * self.parameters + 4))
         # A covariance of the observations, its derivatives, and the curvature in the entries of an
         # unrestricted one.
-        self.covariance = megabytes(self.observed**2)
+        self.covariance = megabytes(self.block**2)
         self.derivatives = (self.law + self.noise) * self.covariance
         self.curvature = megabytes(self.noise**2) if self.study.noise.unrestricted else 0.0
         # What the surrogate keeps of a system; of a batch, or of the validation set, which passes
@@ -144,7 +162,7 @@ class Sizes:
         self.batch = megabytes(2 * largest_batch * self._kept)
         if network.kind == "gaussian_process":
             self.batch = megabytes((6 + 2 * self.parameters) * self.solves**2)
-        drawn = self._kept + 8 * self.observed + 4 * descent.directions
+        drawn = self.members * self._kept + 8 * self.observed + 4 * descent.directions
         self.draws = megabytes(descent.model_samples * drawn) + 12 * self.curvature
         self.state, self.solver = megabytes(self.cost.state), self.cost.megabytes
         of_process = 300 + self.cost.firedrake_megabytes + 2 * self.tables
@@ -167,8 +185,10 @@ class Sizes:
         self.likelihood_draws = min(
             max(_FEWEST_DRAWS, _DRAWS_PER_SYSTEM * self.systems), _MOST_DRAWS
         )
-        fewest = min(self.likelihood_draws * (1 + 2 * self.law), 3 * polish.draws * self.systems)
-        fewest *= self.members
+        fewest = min(
+            self.members * self.likelihood_draws * (1 + 2 * self.law),
+            3 * polish.draws * self.systems * self.calls,
+        )
         slower = self.solve / stated if stated else 1.0
         may_solve = fewest * stated <= polish.solver_seconds
         self.granted = 2 * polish.solver_seconds * slower + self.start if may_solve else 0.0
@@ -177,7 +197,9 @@ class Sizes:
         return self.study.forward.solving_seconds(systems, self.solve)
 
     def _seconds(self) -> None:
-        study, product = self.study, 2 * self.observed**2 / _FLOPS
+        study = self.study
+        # Products with the covariance of a block of each group, and with that of each member.
+        product = 2 * self.observed * self.block / _FLOPS
         self.training, self.step = self._training(), self._step()
         self.descent = 5 + study.descent.iterations * self.step
         # The draws are multiplied with each other for the covariance, and with their tangents.
@@ -187,8 +209,9 @@ class Sizes:
         self.update = 12 + 8 * (_FEWEST_DRAWS + _DRAWS_OF_FIRST_STEPS) * of_draw
         # Residuals of all draws are whitened, and pass through a matrix for each noise parameter.
         # Many observations are taken in the span of their signals.
-        spanned = _SHARE_OF_SPANNED**2 if self.observed >= _SPANNED_FROM else 1.0
-        of_draw = (3 + 0.2 * self.parameters) * passing + 10 * spanned * product
+        spanned = _SHARE_OF_SPANNED**2 if self.own >= _SPANNED_FROM else 1.0
+        of_call = (3 + 0.2 * self.parameters) * self.passing + 20 * spanned * self.own**2 / _FLOPS
+        of_draw = self.calls * of_call
         self.integral = study.polish.draws * of_draw
         # The curvature takes some systems again for each parameter.
         again = 2 * (self.law + self.noise) * min(400, self.systems)
@@ -212,7 +235,7 @@ class Sizes:
         network = self.study.surrogate
         if network.kind == "gaussian_process":
             # The matrices of each search and component, and their inverses.
-            searches = _SEARCHED * (1 + network.restarts) * min(self.observed, _COMPONENTS)
+            searches = _SEARCHED * (1 + network.restarts) * min(self.own, _COMPONENTS)
             matrices = 1e-7 * (2 + self.parameters) * self.solves**2
             return searches * (1e-3 + matrices + 2e-9 * float(self.solves) ** 3)
         return self.solves * network.max_epochs * (3 * self.passing + 2e-4 / network.batch_size)
@@ -223,7 +246,8 @@ class Sizes:
         data = min(self.systems, descent.batch_size or self.systems)
         sorting = 5e-8 * (data + descent.model_samples) * descent.directions
         # The noise of each simulated system passes through its factor, and so does the gradient.
-        of_system = 3 * self.members * self.passing + 12 * self.observed**2 / _FLOPS
+        of_noise = 12 * self.observed * self.own / _FLOPS
+        of_system = 3 * self.members * self.passing + of_noise
         # Random rows are in all parts of a table that stays in its store.
         numbers = self.systems * self.observed
         reading = 2e-8 * numbers if numbers > STAYS_FROM else 0.0

@@ -130,6 +130,9 @@ def collect_solves(
     if not fresh.sizes["sample"]:
         print("no further solves, as the surrogate is good enough")
         return judged
+    if getattr(surrogate, "exact", False):
+        print(f"{solves}; there is no surrogate")
+        return judged
     error, push = (float(judged[f"surrogate_{name}"].values[-1]) for name in ("error", "push"))
     moves = f"moves the estimate by {push:.2g} standard errors"
     if np.isnan(push):

@@ -131,7 +131,8 @@ class LawDraws:
     @cached_property
     def reason(self) -> str:
         """Why the draws are poor, or ""."""
-        return self.found.reason(parameter_names(self.problem))
+        law, noise = self.problem.law.names, self.problem.noise.names
+        return self.found.reason((*law, *(f"noise_{name}" for name in noise)))
 
     def read(self, p: np.ndarray) -> tuple[np.ndarray, dict[str, Described]]:
         """Return draws (..., n_p) of all parameters (..., n) as users read them, and these."""

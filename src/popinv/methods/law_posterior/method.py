@@ -16,6 +16,7 @@ class PosteriorOfLaw(MethodSection):
 
     question: ClassVar[str] = "Posterior of law and noise, given all systems and a prior"
     condition: ClassVar[str] = "`{}` requests it with the defaults. It needs the extra `bayes`."
+    levels: ClassVar[str] = ""
 
     chains: Annotated[int, Field(ge=2), NotBoolean] = Field(
         default=4, description="Chains of the sampler."
@@ -45,7 +46,7 @@ def _megabytes(sizes: StudySizes, asked: PosteriorOfLaw) -> float:
 
 def _minutes(sizes: StudySizes, asked: PosteriorOfLaw) -> float:
     evaluations = _EVALUATIONS * asked.chains * (asked.warmup + asked.draws)
-    calls = _CALLS * max(_TOGETHER, _EACH * sizes.systems)
+    calls = _CALLS * sizes.calls * max(_TOGETHER, _EACH * sizes.systems)
     return 1 + evaluations * (0.02 + calls * sizes.network_seconds) / 60
 
 

@@ -117,9 +117,10 @@ def metrics_of(drawn: LawDraws, table: pd.DataFrame) -> dict[str, Any]:
         f"split R-hat is at most {largest:.3f}, and every parameter has at least {fewest:.0f} "
         "effective draws"
     )
+    called = "system" if drawn.problem.members == 1 else "group"
+    given = f"all {metrics['systems']} {called}s" if metrics["systems"] > 1 else f"one {called}"
     metrics["statement"] = (
-        f"given all {metrics['systems']} systems, medians with 95 % intervals: {', '.join(told)}; "
-        f"{quality}"
+        f"given {given}, medians with 95 % intervals: {', '.join(told)}; {quality}"
     )
     return metrics
 

@@ -60,6 +60,7 @@ def _minutes(sizes: StudySizes, asked: Posterior) -> float:
     draws = min(max(_DRAWS, 2 * asked.effective / asked.chains), asked.most_moves / _MOVES)
     calls = sizes.systems * asked.chains * draws * _CALLS
     calls += (sizes.systems + _SIMULATED) * _CALLS_FOR_MODES
+    calls *= sizes.members
     longest = asked.most_moves / _MOVES * _SECONDS_OF_DRAW
     return (calls * sizes.network_seconds + longest) / 60
 

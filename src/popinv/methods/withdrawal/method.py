@@ -83,7 +83,7 @@ _CALLS, _LONGEST = 200, 20.0
 
 def _minutes(sizes: StudySizes, asked: Withdrawal) -> float:
     evaluations = _FIRST + _EVALUATIONS * (asked.checked + 1)
-    calls = sizes.systems * _CALLS
+    calls = sizes.systems * sizes.calls * _CALLS
     by_solver = calls * sizes.solve_seconds
     each = calls * sizes.network_seconds + (by_solver if by_solver < _LONGEST else 0.0)
     # The distance takes short descents.
