@@ -215,7 +215,7 @@ class Problem:
         return simulate if self.members == 1 else of_one_member(simulate)
 
     def inputs_apart(self, z: np.ndarray) -> np.ndarray:
-        """Return the inputs (m M, d + k) of each member, for those of groups (m, inputs)."""
+        """Return the inputs (m M, d + k) of each member for groups with inputs (m, inputs)."""
         if self.members == 1:
             return z
         return members_apart(torch.from_numpy(z), self.members, self.d_z).numpy()

@@ -99,7 +99,7 @@ def of_replicates(clean: np.ndarray, replicates: int, members: int) -> np.ndarra
 
 
 def members_apart(z: torch.Tensor, members: int, d_z: int) -> torch.Tensor:
-    """Return the inputs (..., n M, d_z + k) of each member, for those of groups (..., n, inputs).
+    """Return the inputs (..., n M, d_z + k) of each member for groups with inputs (..., n, inputs).
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def members_apart(z: torch.Tensor, members: int, d_z: int) -> torch.Tensor:
 
 
 def members_together(z: np.ndarray, d_z: int) -> np.ndarray:
-    """Return the inputs of groups (n, inputs), for those of their members (n, M, d_z + k)."""
+    """Return the inputs of groups (n, inputs) for members with inputs (n, M, d_z + k)."""
     count, members, inputs = z.shape
     parameters, design = z[..., :d_z], z[..., d_z:]
     sides = members * d_z, members * (inputs - d_z)

@@ -34,7 +34,7 @@ _TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class Groups:
+class MemberGroups:
     """n groups at one alpha and one gamma.
 
     Attributes
@@ -58,14 +58,14 @@ class Groups:
     @classmethod
     def of_problem(
         cls, problem: Problem, alpha: torch.Tensor, stacked: Density, systems: np.ndarray
-    ) -> Groups:
+    ) -> MemberGroups:
         """Return some of a problem's groups, for their density."""
         known, present = problem.known.of(systems), problem.present_members[systems]
         return cls(problem, alpha, stacked, known, present)
 
-    def of(self, rows: torch.Tensor) -> Groups:
+    def of(self, rows: torch.Tensor) -> MemberGroups:
         """Return some of the groups."""
-        return Groups(
+        return MemberGroups(
             self.problem,
             self.alpha,
             self.stacked.rows(rows),
@@ -233,7 +233,7 @@ class Groups:
             found.append(nodes.together(numbers, empty))
         return found
 
-    def louder(self, factor: float) -> Groups:
+    def louder(self, factor: float) -> MemberGroups:
         """Return the groups with all deviations of the noise times a factor."""
         return replace(self, stacked=self.stacked.louder(factor))
 
@@ -299,7 +299,7 @@ class GroupModes:
         The posterior about them.
     """
 
-    groups: Groups
+    groups: MemberGroups
     omega: torch.Tensor
     objective: torch.Tensor
     arrived: torch.Tensor

@@ -43,7 +43,7 @@ from popinv.errors import DivergenceError
 from popinv.inference.division import block_with, blocks_of_rows, joined, together
 from popinv.inference.likelihood.densities import DensitiesAt, density_of
 from popinv.inference.likelihood.density import Density
-from popinv.inference.likelihood.group_modes import Groups
+from popinv.inference.likelihood.group_modes import MemberGroups
 from popinv.inference.likelihood.integrals import Integrals, MarginalSettings
 from popinv.inference.likelihood.nested import NestedIntegrals
 from popinv.inference.likelihood.push_forward import PushForward
@@ -353,7 +353,9 @@ class _Evaluator:
         if self.span is not None:
             return self.span.integrals(rows, numbers, self._data(systems))
         if self.problem.nested:
-            groups = Groups.of_problem(self.problem, self.alpha, self._density(systems), systems)
+            groups = MemberGroups.of_problem(
+                self.problem, self.alpha, self._density(systems), systems
+            )
             return NestedIntegrals(groups, numbers)
         push_forward = self.push_forward.rows(rows)
         return Integrals(self.problem, push_forward, self._density(systems), numbers)

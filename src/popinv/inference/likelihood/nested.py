@@ -1,17 +1,18 @@
 r"""The integrals over the effects of groups, level by level.
 
 Given the effects above it, a node of a group is independent of the other nodes. With the density
-phi of the standard normal numbers, the likelihood of a node of the innermost level is that of its
-member, and of a node s of another level
+phi of the standard normal numbers, a node of the innermost level has the likelihood of its member,
+and a node s of another level has
 
 .. math:: L_s(a) = \int \phi(\omega)\, \prod_{c} L_c(a, \omega)\, d\omega ,
 
-over its children c, given the numbers a of its ancestors. The likelihood of the group is that of
-its outermost node. Draws estimate every integral: S for the outermost node, and for each draw of
+over its children c, given the numbers a of its ancestors. The group has the likelihood of its
+outermost node. Draws estimate every integral: S for the outermost node, and for each draw of
 the ancestors a few draws of its own for each node below. Given the ancestors, the estimates of the
 children are unbiased and independent. Their product is unbiased for any number of inner draws
-(Andrieu and Roberts, Ann. Statist. 37, 2009). The variance of the log weights is that of the outer
-effects, and the sum of the members' variances divided by the number of inner draws.
+(Andrieu and Roberts, Ann. Statist. 37, 2009). The variance of the log weights is the variance
+due to the outer effects, and the sum of the members' variances divided by the number of inner
+draws.
 
 *Proposals* are normal about the mode of all effects, node by node given the ancestors
 (:class:`~popinv.population.laws.level_effects.TreeNormal`); where only the value is needed, or the
@@ -52,7 +53,7 @@ from popinv.inference.likelihood.draws import (
     inner_shifts,
     shifted_normals,
 )
-from popinv.inference.likelihood.group_modes import Expanded, GroupModes, Groups
+from popinv.inference.likelihood.group_modes import Expanded, GroupModes, MemberGroups
 from popinv.inference.likelihood.integrals import (
     LOUDER,
     MODES,
@@ -115,12 +116,12 @@ class NestedIntegrals:
 
     Attributes
     ----------
-    groups : Groups
+    groups : MemberGroups
     numbers : ndarray of int, shape (n,)
         Numbers of the groups, which determine their draws.
     """
 
-    groups: Groups
+    groups: MemberGroups
     numbers: np.ndarray
 
     @classmethod
@@ -128,7 +129,9 @@ class NestedIntegrals:
         """Return the integrals of all groups of a problem at p (n_p,), with these numbers (n,)."""
         alpha, gamma = problem.tensors(p)
         rows = np.arange(len(problem.data))
-        return cls(Groups.of_problem(problem, alpha, density_of(problem, gamma), rows), numbers)
+        return cls(
+            MemberGroups.of_problem(problem, alpha, density_of(problem, gamma), rows), numbers
+        )
 
     def of(self, rows: torch.Tensor) -> NestedIntegrals:
         """Return the integrals of some of the groups."""
@@ -305,7 +308,7 @@ class _Centred:
         return cls(integrals, at, normal, inner, wide)
 
     @property
-    def groups(self) -> Groups:
+    def groups(self) -> MemberGroups:
         """The groups."""
         return self.integrals.groups
 

@@ -55,7 +55,7 @@ def use(study: StudyInput) -> Outcome:
 
 
 def _true(drawn: LawDraws, stores: Mapping[str, xr.Dataset]) -> np.ndarray | None:
-    """Return the true values (n,) of a synthetic study whose families are those of the fit."""
+    """Return the true values (n,) of a synthetic study, if it is fitted by the true families."""
     if (truth := stores.get("truth")) is None:
         return None
     dims = ("law_parameter", "noise_parameter")

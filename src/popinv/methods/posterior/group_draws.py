@@ -11,9 +11,9 @@ with unbiased estimates of the members' likelihoods, so that a set has the exact
 its own normalisation, a relative error of 1 / S. A few draws of each set are taken by systematic
 resampling.
 
-The sets are independent. In place of a chain, a sequence of sets is at law and noise p_b that
-change from set to set. Split R-hat and the effective sample size are those of the sequences, in
-which draws that were taken twice are neighbours. The effective size is at most that of the weights.
+The sets are independent. In place of a chain, there is a sequence of sets, each at a law and noise
+p_b of its own. Split R-hat and the effective sample size describe these sequences, in which draws
+that were taken twice are neighbours. The effective size is at most the effective number of weights.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def draw_population(
     samples: int,
     round_name: str = "truth",
 ) -> xr.Dataset:
-    """Return the parameters of systems drawn from a law; of groups, those of the members.
+    """Return the parameters of systems drawn from a law, or of the members of groups.
 
     Parameters
     ----------
