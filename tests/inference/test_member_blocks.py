@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from scipy.special import stdtrit
 
 from popinv.inference import member_blocks
 from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood import profile
 from popinv.inference.likelihood.closed_form import is_linear
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, profiled
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.pseudo import evaluate
 from popinv.inference.likelihood.scores import pseudo_scores
@@ -139,3 +143,18 @@ def test_the_pseudo_likelihood_of_blocks_has_one_influence_for_each_group():
     scores = pseudo_scores(problem, estimate.p)(problem)
     assert scores.shape == (12, len(p))
     np.testing.assert_allclose(scores.sum(axis=0), 0.0, atol=0.5)
+
+
+def test_ends_by_the_profile_of_blocks_count_the_groups(monkeypatch):
+    monkeypatch.setattr(profile, "ILL_DETERMINED", 0.0)
+    every, p = groups(8, plain=True)
+    problem = every.of_systems(np.arange(4))
+    estimate = fit_pseudo_likelihood(problem, [p])
+    end = profiled(problem, estimate).ends[2].upper
+    held = replace(problem, fixed=(2,))
+    start = estimate.p.copy()
+    start[2] = end
+    fall = estimate.diagnostics["value"] - fit_pseudo_likelihood(held, [start]).diagnostics["value"]
+    scale = np.clip(estimate.covariance[2, 2] / estimate.bread[2, 2], 0.2, 5.0)
+    # Student's t of four groups, which have two blocks each.
+    assert fall == pytest.approx(0.5 * scale * stdtrit(3, 0.975) ** 2, rel=0.02)

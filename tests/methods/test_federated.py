@@ -14,7 +14,7 @@ from popinv.methods.federated.own_laws import OwnLawServer
 from popinv.methods.federated.reference import fitted, jointly
 from popinv.methods.federated.server import Server
 from popinv.methods.federated.site import Estimator, sites_of
-from popinv.population.constraints import REAL
+from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.priors.prior import EntryPriors, StatedPrior, normal
 from popinv.threads import fixed_threads
 
@@ -69,6 +69,19 @@ def test_sites_add_a_prior_once(estimator):
     # The prior moves the answer far; three priors would move it further.
     assert abs(found.p[0] - fitted(pooled_problem(), START, estimator, DRAWS).p[0]) > 0.1
     np.testing.assert_allclose(found.standard_error, pooled.standard_error, rtol=0.03)
+
+
+def test_errors_of_own_laws_contain_the_prior_of_each_law():
+    # The noise trades with the standard deviation that has the prior.
+    part = EntryPriors(np.array([2]), (POSITIVE,), (normal(1.0, 0.05, POSITIVE.ends),))
+    stated = StatedPrior((part,))
+    parts = {name: replace(p, stated_prior=stated) for name, p in with_own_laws().items()}
+    server = OwnLawServer(sites_of(parts, DRAWS), Channel(3, False, seed=1))
+    found = server.answers(START, "pseudo_likelihood")
+    joint = jointly(sites_of(parts, DRAWS), START, "pseudo_likelihood")
+    for one, other in zip(found, joint, strict=True):
+        unit = np.outer(other.standard_error, other.standard_error)
+        np.testing.assert_allclose(one.covariance / unit, other.covariance / unit, atol=0.006)
 
 
 def test_gaps_and_noise_scales_stay_with_their_systems():

@@ -178,7 +178,8 @@ def profiled(problem: Problem, estimate: Estimate) -> Estimate:
     estimate : Estimate
         From :func:`fit_pseudo_likelihood`.
     """
-    problem, _ = _of_moments(problem)
+    # The units of the intervals are groups, not their blocks.
+    whole, (problem, _) = problem.of_moments, _of_moments(problem)
     entries = ill_determined(problem, estimate.covariance, estimate.bread)
     if not np.any(entries):
         return estimate
@@ -186,7 +187,7 @@ def profiled(problem: Problem, estimate: Estimate) -> Estimate:
         omega, read = matched_draws(problem), sufficient(problem)
         top = ascended(problem, estimate.p, omega, read=read).point
         evaluate = evaluator(problem, omega, read=read)
-        ends = profiles(problem, entries, estimate.covariance, estimate.bread, top, evaluate)
+        ends = profiles(whole, entries, estimate.covariance, estimate.bread, top, evaluate)
     at_boundary = [i for i, each in ends.items() if each.boundary]
     return replace(estimate, ends=ends).holding(at_boundary, problem.free)
 

@@ -18,7 +18,8 @@ its law: with :math:`K = I_{aa}^{-1} I_{ag}`, and sums over its own systems, the
     I_{aa}^{-1} \Bigl(\sum_n s_{a,n} s_{a,n}^T\Bigr) I_{aa}^{-1} + K V K^T - M K^T - K M^T,
     \quad M = I_{aa}^{-1} \Bigl(\sum_n s_{a,n} t_n^T\Bigr) B ,
 
-and the covariance of its law with gamma is M - K V.
+and the covariance of its law with gamma is M - K V. A penalty of the law counts as one more score,
+whose square is the penalty's curvature.
 """
 
 from __future__ import annotations
@@ -98,6 +99,12 @@ class Profile:
         """T of each system, shape (n, n_gamma)."""
         return np.asarray(self.scores @ self.to_message.T)
 
+    @property
+    def squares(self) -> np.ndarray:
+        """Sum of the outer products of t (n_gamma, n_gamma), with that of the law's penalty."""
+        of_penalty = self.to_message @ self.penalty @ self.to_message.T
+        return np.asarray(self.each.T @ self.each + of_penalty)
+
     def told(self) -> Message:
         """Return the message: value, profile score and profile information of gamma."""
         left, at = self.point.gradient[self.law], self.noise - self.d_alpha
@@ -119,7 +126,8 @@ class Profile:
         """
         inverse, at, own = self.inverse, self.noise - self.d_alpha, self.scores[:, self.law]
         inner = np.ix_(at, at)
-        mixed = inverse @ (own.T @ self.each[:, at]) @ bread[inner]
+        across = own.T @ self.each + self.penalty[self.law] @ self.to_message.T
+        mixed = inverse @ across[:, at] @ bread[inner]
         meat = own.T @ own + self.penalty[np.ix_(self.law, self.law)]
         moved = self.slope @ noise[inner]
         both = mixed @ self.slope.T
@@ -231,7 +239,7 @@ class ProfilingSite:
     def told_here(self) -> Message:
         """Return the message at the current point, with the outer products of t."""
         profile = self.here()
-        return {**profile.told(), "squares": profile.each.T @ profile.each}
+        return {**profile.told(), "squares": profile.squares}
 
     def point(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> Point:
         """Return the likelihood of its systems at p, less the penalty of its law."""
