@@ -241,8 +241,9 @@ def test_a_wide_table_has_no_levels():
         index=["Block", "Variety"], columns="nitro", values="yield"
     )
     law, _, _, _ = CASES["Oats"]
-    with pytest.raises(ConfigError, match="columns of a long table name the levels Block, Variety"):
-        popinv.fit(wide.reset_index(), polynomial, law={"kind": "normal", **law}, noise="isotropic")
+    for data in (wide.reset_index(), wide.to_numpy()):
+        with pytest.raises(ConfigError, match="give a DataFrame with a row for each observation"):
+            popinv.fit(data, polynomial, law={"kind": "normal", **law}, noise="isotropic")
 
 
 def test_levels_that_are_the_same_units_are_refused():

@@ -106,6 +106,8 @@ def test_orthodont_is_that_of_nlme(by_sex):
 
 
 def test_what_cannot_be_restricted_is_refused():
+    with pytest.raises(ConfigError, match=r"allowed: auto, .*, reml. Did you mean 'reml'"):
+        popinv.fit([[1.0]], print, estimator="remle")
     with pytest.raises(ConfigError, match=r"got true, but 'estimator: distance' computes"):
         boys.fit(boys.table(), estimator="distance", polish={"restricted": True})
     transforms = {"intercept": "none", "slope": "none"}

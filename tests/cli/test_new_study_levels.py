@@ -57,5 +57,32 @@ def test_labels_are_quantities_if_the_user_says_so():
     assert not load_file(Path("mine.yaml")).studies["mine"].law.level_names()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--time", "day"),
+        ("--value", "pixel"),
+        ("--layout", "long"),
+        ("--system", "Dog", "--time", "day", "--value", "pixel"),
+    ],
+)
+def test_options_that_go_with_the_levels_keep_them(options):
+    said = new("Pixel", *options)
+    law = load_file(Path("mine.yaml")).studies["mine"].law
+    assert law.level_names() == ("Dog", "Side")
+    for option in options[::2]:
+        assert option == "--layout" or f"as {option} says" in said
+
+
+def test_a_column_that_counts_the_rows_leaves_the_levels():
+    lines = (DATA / "Pixel.csv").read_text().splitlines()
+    counted = [f"{i},{line}" for i, line in enumerate(lines)]
+    counted[0] = "," + lines[0]
+    Path("counted.csv").write_text("\n".join(counted) + "\n")
+    new(str(Path("counted").absolute()))
+    law = load_file(Path("mine.yaml")).studies["mine"].law
+    assert law.level_names() == ("Dog", "Side")
+
+
 def test_few_labels_are_counted_in_place_of_groups():
     assert "6 labels of a crossed level are few for a law of 6 parameters" in new("Penicillin")

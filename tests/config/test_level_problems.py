@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from popinv.config.checks import study_problems
+from popinv.population.laws.gaussian_section import Levels
+from popinv.sections.messages import value_problems
 
 STUDY: dict[str, Any] = {
     "forward": {
@@ -51,6 +53,11 @@ SYNTHETIC = {"members": {"specimen": 4}, "truth": TRUTH}
             ("assessment", "surrogate_check"),
             "set it to 32 or more",
         ),
+        (
+            {"law": STUDY["law"] | {"crossed": ["batch", "specimen", "run"]}},
+            ("law", "crossed"),
+            "give two levels that follow each other",
+        ),
         ({"downstream": {"groups": {}}}, ("downstream", "groups"), "the members of two groups"),
         ({"downstream": {"federated": {}}}, ("downstream", "federated"), "share effects"),
         ({"downstream": {"certificate": {}}}, ("downstream", "certificate"), "share effects"),
@@ -67,6 +74,11 @@ def test_a_surrogate_and_the_methods_of_single_systems_take_groups(observations)
     uses = {"posterior": {}, "withdrawal": {}, "restarts": {}}
     study = {**STUDY, "observations": observations, "downstream": uses}
     assert not list(study_problems(study))
+
+
+def test_levels_without_their_parameters_are_refused_with_the_form():
+    (problem,) = value_problems(["batch", "specimen"], Levels)
+    assert problem.text.endswith("vary at it: {batch: [PARAMETER], specimen: [PARAMETER]}.")
 
 
 def test_a_study_without_levels_has_none_of_these_problems():

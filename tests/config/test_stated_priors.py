@@ -190,7 +190,12 @@ def test_lkj_is_of_each_matrix():
         (None, {"correlations": BETA}, "the noise has no correlations"),
         (None, {"standard_deviation": {"lkj": 2}}, "lkj is a prior of a whole correlation matrix"),
         (None, {"sigma": HALF}, "the noise has no parameter 'sigma'"),
-        ({"a": {"mean": 3}}, None, "Allowed here: normal, lognormal"),
+        ({"a": {"mean": 3}}, None, "a prior is one of normal, lognormal"),
+        (
+            {"a": {"mean": {"gaussian": {"mean": 1, "standard_deviation": 1}}}},
+            None,
+            "half_student_t, beta, lkj, such as {half_normal: 0.5}",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_place(law, noise, said):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 from tqdm import tqdm
@@ -18,7 +18,7 @@ from popinv.api.functions import KIND
 from popinv.api.result import Result
 from popinv.api.stages import run_stages, steps
 from popinv.api.study import Wanted, known_names, reading_keys, study_of
-from popinv.errors import ConfigError
+from popinv.errors import ConfigError, require_known
 from popinv.inference.settings import Estimator
 from popinv.threads import fixed_threads
 from popinv.workers import processes
@@ -161,6 +161,8 @@ def fit(
     ...     times=times,
     ... )  # doctest: +SKIP
     """
+    require_known(estimator, (*get_args(Estimator), "reml"), f"estimator: got '{estimator}'")
+    _check_levels(data, law, value_column)
     if estimator == "reml":
         estimator, polish = "likelihood", {**(polish or {}), "restricted": True}
     wanted = Wanted(
@@ -257,6 +259,16 @@ def _system_column(given: str | None, law: Mapping[str, Any] | None) -> str | No
         return given
     levels = law["levels"]
     return next(iter(levels if isinstance(levels, Mapping) else levels[0]))
+
+
+def _check_levels(data: Any, law: Mapping[str, Any] | str | None, value_column: str | None) -> None:
+    """Refuse levels of data without columns of labels."""
+    levels = isinstance(law, Mapping) and law.get("levels")
+    if levels and not (isinstance(data, pd.DataFrame) and value_column):
+        raise ConfigError(
+            "law.levels: columns of a long table name the levels; give a DataFrame with a row for "
+            "each observation, and 'value_column', the column of their values"
+        )
 
 
 def _section(given: Mapping[str, Any] | str | None) -> Mapping[str, Any] | None:

@@ -157,7 +157,8 @@ def _equal_labels(labels: np.ndarray, levels: LevelColumns, covariates: Sequence
         remedy = (
             f"state 'law.crossed: [{outer}, {level}]' if {level} {label} is the same unit in all"
             if len(own) >= _FEWEST_GROUPS and level not in levels.crossed
-            else f"a covariate such as {level}_{label} has the same effect in all"
+            else f"if {label} is the same condition in all, state it as a covariate, such as "
+            f"'law.covariates: {{PARAMETER: [{level}_{label}]}}'"
         )
         return (
             f"equal labels of '{level}' count as different units: {label} is in "

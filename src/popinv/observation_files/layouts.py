@@ -113,7 +113,7 @@ class _Recognition:
             self.uses[first.name] = ("ignored", "it counts the rows")
         self._find_replicate()
         self._refuse_doubtful()
-        if self.given == Given() and not self.uses and (found := find_levels(self.columns)):
+        if (found := find_levels(self._free_or_stated())) and self._agrees(found):
             return self._with_levels(found)
         every, before = self.columns, dict(self.uses)
         doses = None if self.given.layout == "wide" else dose_rows(every)
@@ -131,10 +131,26 @@ class _Recognition:
         count = 0 if doses is None else int(doses.sum())
         return Layout(long, tuple(uses), self.given.replicate == "rows", count)
 
+    def _free_or_stated(self) -> list[ColumnTraits]:
+        """Return the columns, without those whose own look tells that they are something else."""
+        stated = (self.given.system, self.given.time, self.given.value)
+        return [each for each in self.columns if each.name not in self.uses or each.name in stated]
+
+    def _agrees(self, found: FoundLevels) -> bool:
+        """Return whether the levels go with all that the user states."""
+        if self._used("replicate") is not None:
+            return False
+        like = Given("long", found.names[0], found.time, None, found.value)
+        return all(
+            said is None or said == getattr(like, name) for name, said in vars(self.given).items()
+        )
+
     def _with_levels(self, found: FoundLevels) -> Layout:
         """Return the layout of a long table whose columns name levels."""
         outer, *inner = found.names
         for each in self.columns:
+            if each.name in self.uses:
+                continue
             if each.name == outer:
                 self._take(each, "system", found.why)
             elif each.name in inner:

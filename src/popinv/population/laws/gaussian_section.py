@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic_core import PydanticCustomError
 
 from popinv.forward.section import ForwardSection
 from popinv.population.laws.parameters import (
@@ -78,6 +79,13 @@ def _in_order(value: Any) -> Any:
         names = [name for each in value for name in each]
         if len(set(names)) == len(names):
             return {name: own for each in value for name, own in each.items()}
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        example = ", ".join(f"{name}: [PARAMETER]" for name in value)
+        raise PydanticCustomError(
+            "levels",
+            "each level needs the parameters that vary at it: {example}",
+            {"example": f"{{{example}}}"},
+        )
     return value
 
 
@@ -149,14 +157,14 @@ class ByParameter(LawSection):
         ),
         json_schema_extra={"x-default": "none"},
     )
-    crossed: Annotated[list[str], Field(max_length=2)] = Field(
+    crossed: list[str] = Field(
         default_factory=list,
         description=(
             "Two `levels` that are crossed, such as `[plate, sample]`: each plate holds each "
             "sample. Neither counts within the other: sample A is the same one on all plates. "
             "Further levels are within both. Members that share a plate or a sample are one group."
         ),
-        json_schema_extra={"x-default": "none"},
+        json_schema_extra={"x-default": "none", "maxItems": 2},
     )
 
     def level_names(self) -> tuple[str, ...]:
@@ -379,13 +387,13 @@ class ByParameter(LawSection):
     def _crossed_problems(self) -> Iterator[ConfigProblem]:
         """Yield crossed levels that are not two levels, one after the other."""
         names = self.level_names()
-        for name in self.crossed:
+        for name in self.crossed[:2]:
             if name not in names:
                 has = f"are {', '.join(names)}" if names else "are not stated; state 'law.levels'"
                 yield ConfigProblem(("crossed",), f"'{name}' is no level; the levels {has}.")
                 return
-        places = [names.index(name) for name in self.crossed]
-        if len(places) != 2 or abs(places[0] - places[1]) != 1:
+        places = [names.index(name) for name in self.crossed[:2]]
+        if len(self.crossed) != 2 or abs(places[0] - places[1]) != 1:
             yield ConfigProblem(
                 ("crossed",),
                 f"got {shown(self.crossed)}; give two levels that follow each other in 'levels'.",

@@ -6,6 +6,7 @@ A prior is the density of one natural value, or of a correlation matrix. Mapping
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -68,6 +69,19 @@ class PriorDensity(Section):
         default=None,
         description="Density det(R)^(eta - 1) of a correlation matrix R: its shape eta.",
     )
+
+    @validator(mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and not any(
+            difflib.get_close_matches(str(name), FAMILIES, n=1, cutoff=0.51) for name in given
+        ):
+            raise PydanticCustomError(
+                "prior",
+                "a prior is one of {families}, such as {example}",
+                {"families": ", ".join(FAMILIES), "example": "{half_normal: 0.5}"},
+            )
+        return given
 
     @validator(mode="after")
     def _one(self) -> PriorDensity:
