@@ -25,6 +25,8 @@ from dataclasses import dataclass
 import arviz
 import jax
 import jax.numpy as jnp
+from typing import Any
+
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -58,7 +60,7 @@ class DataSet:
 
     y: np.ndarray
     start: tuple[float, float, float]
-    signal: Callable[..., object]
+    signal: Callable[..., Any]
 
 
 def rails() -> DataSet:
