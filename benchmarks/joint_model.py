@@ -21,12 +21,11 @@ import csv
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import arviz
 import jax
 import jax.numpy as jnp
-from typing import Any
-
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
