@@ -321,6 +321,6 @@ def test_groups_are_planned_with_the_draws_and_blocks_that_are_computed():
     from popinv.inference.likelihood.nested import inner_draws
     from popinv.workflow import sizes
 
-    assert inner_draws(3, 2) == (sizes._OF_A_MEMBER,)
-    assert inner_draws(3, 3) == (sizes._BETWEEN, sizes._OF_A_MEMBER)
+    assert inner_draws(2) == (sizes._OF_A_MEMBER,)
+    assert inner_draws(3) == (sizes._BETWEEN, sizes._OF_A_MEMBER)
     assert member_blocks._LARGE == sizes._LARGE_GROUP
