@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from popinv.inference.fitted_samples import CHEAP
 from popinv.inference.law_posterior import ChainSettings, LogPrior
 from popinv.methods.law_posterior.draws import law_draws
 
 if TYPE_CHECKING:
     from popinv.api.result import Result
-
-# Largest number of predicted observations that are drawn without a request.
-_CHEAP = 5_000_000
 
 
 def law_posterior_of(
@@ -38,6 +36,6 @@ def law_posterior_of(
         )
     count = settings.chains * settings.kept
     if predictive is None:
-        predictive = count * result.observations["y"].size <= _CHEAP
+        predictive = count * result.observations["y"].size <= CHEAP
     predicted = drawn.predicted(count, artefacts["check"]) if predictive else None
     return drawn.tree(predicted)

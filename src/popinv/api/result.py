@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
 
-# Largest size of a posterior predictive that is drawn without a request.
-_CHEAP = 5_000_000
-
-
 class Result:
     """The recovered law and noise, with all intermediate results.
 
@@ -339,10 +335,12 @@ class Result:
         wanted : bool, optional
             By default they are drawn if it is cheap, and if the result has its simulator.
         """
+        from popinv.inference.fitted_samples import CHEAP, predicted_draws
+
         drawn = [self.population[f"{part}_draws"].values for part in ("alpha", "gamma")]
         p = np.concatenate(drawn, axis=1)
         size = len(p) * self.observations["y"].size
-        if wanted is False or (wanted is None and size > _CHEAP):
+        if wanted is False or (wanted is None and size > CHEAP):
             return None
         try:
             problem = self.problem
@@ -350,7 +348,6 @@ class Result:
             if wanted:
                 raise
             return None
-        from popinv.inference.fitted_samples import predicted_draws
         from popinv.inference.surrogate_bias import solver_residuals
         from popinv.population.datatree import predictive_data
 

@@ -42,8 +42,8 @@ def too_few_systems(study: Study, table: ObservationTable | None) -> list[str]:
         return []
     what = "groups" if study.law.level_names() else "systems"
     if table is not None and table.tree is not None and not table.tree.nested:
-        present = np.isfinite(table.values.reshape(systems, table.tree.members, -1)).any(axis=2)
-        systems, what = table.tree.units(present), "labels of a crossed level"
+        systems = table.tree.units(table.present_members)
+        what = "labels of a crossed level"
     return advice(
         systems, observations, len(law.names), int(np.sum(law.correlations)), len(noise.names), what
     )

@@ -29,10 +29,10 @@ from popinv.forward.python.section import PythonFunction
 from popinv.inference.polish import pseudo_likelihood_solves
 from popinv.inference.settings import PolishSettings
 from popinv.observation_files.heldout import learned_and_tested
-from popinv.observation_files.known_columns import KnownColumns
 from popinv.observation_files.table import ObservationTable, described_equals
 from popinv.population.known import Known
 from popinv.population.laws.section import law_spread, law_values
+from popinv.population.members import known_apart
 from popinv.population.model import covariate_names
 from popinv.population.synthetic import broad_parameters
 from popinv.population.synthetic_observed import synthetic_known
@@ -150,25 +150,19 @@ def _known(study: Study, seed: int, table: ObservationTable | None, systems: int
             return None
         count, share = len(table.values), observed.heldout_fraction
         learned = learned_and_tested(count, share, seed)[0]
-        known, seen = table.known.of(learned), np.isfinite(table.values[learned])
-        members = table.tree.members if table.tree else 1
+        columns, present = table.known.of(learned), table.present_members[learned]
     else:
         count = observed.count + observed.heldout
         names = covariate_names(study.law, study.noise)
         made = synthetic_known(observed, study.forward.design_names(), names, seed, count)
         if made is None:
             return None
-        known, members = made.of(np.arange(observed.count)), observed.members_of_group
-        seen = np.ones((observed.count, members), dtype=bool)
-    if members > 1:
-        # One member after the other, without those that a group lacks.
-        present = seen.reshape(len(seen) * members, -1).any(axis=1)
-        design, covariates = (
-            each.reshape(len(present), -1)[present] for each in (known.design, known.covariates)
-        )
-        known = KnownColumns(design, covariates, known.centres)
-    rows = generator(seed, "propose/0/systems").integers(len(known.design), size=systems)
-    return Known.of_arrays(known.design[rows], known.covariates[rows])
+        columns = made.of(np.arange(observed.count))
+        present = np.ones((observed.count, observed.members_of_group), dtype=bool)
+    known = Known.of_arrays(columns.design, columns.covariates)
+    if present.shape[1] > 1:
+        known = known_apart(known, present)
+    return known.of(generator(seed, "propose/0/systems").integers(len(known), size=systems))
 
 
 def _counted(study: Study, systems: int) -> str:

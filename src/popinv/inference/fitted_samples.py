@@ -94,6 +94,10 @@ def sample_model(
         )
 
 
+CHEAP = 5_000_000
+"""Largest number of predicted observations that are drawn without a request."""
+
+
 def predicted_draws(
     problem: Problem, p: np.ndarray, residuals: np.ndarray | None = None
 ) -> np.ndarray:

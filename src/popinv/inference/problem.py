@@ -184,7 +184,7 @@ class Problem:
 
         See :meth:`popinv.observation_files.trees.MemberTree.units`.
         """
-        if self.members == 1 or not isinstance(self.law, LevelLaw):
+        if self.members == 1 or self.nested or not isinstance(self.law, LevelLaw):
             return self.count
         return self.law.tree.units(self.whole.present_members)
 

@@ -554,9 +554,9 @@ def _places(problem: Problem, p: np.ndarray, stage: str) -> tuple[np.ndarray, np
 def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
     """Return G(z) - S(z) of the solves of the last round of a record, shape (K, d_y).
 
-    The residuals are at all places. For groups, each row has those of as many members, which stand
-    one after the other in the record and so mostly belong to one group. None if there are no
-    solves, or if the problem has the forward model itself.
+    The residuals are at all places. For groups, each row has the residuals of as many members,
+    which stand one after the other in the record and so mostly belong to one group. None if there
+    are no solves, or if the problem has the forward model itself.
     """
     problem = problem.at_all_places
     if is_exact(problem.simulate):

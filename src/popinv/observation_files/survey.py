@@ -354,10 +354,10 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
 
 def _members(frame: pd.DataFrame, layout: Layout) -> int:
     """Return the number of members of the largest group."""
+    if not layout.levels:
+        return 1
     members = frame[layout.members].drop_duplicates()
-    if not layout.levels or layout.crossed:
-        return len(members) if layout.crossed else 1
-    return int(members[layout.levels[0]].value_counts().max())
+    return len(members) if layout.crossed else int(members[layout.levels[0]].value_counts().max())
 
 
 def rounding(times: Sequence[float], grid: int) -> float:

@@ -87,6 +87,13 @@ class ObservationTable:
     member_ids: np.ndarray | None = None
     equal_labels: str = ""
 
+    @property
+    def present_members(self) -> np.ndarray:
+        """Boolean mask (n, M): the members of each row that have a value."""
+        members = 1 if self.tree is None else self.tree.members
+        seen = np.isfinite(self.values.reshape(len(self.values), members, -1))
+        return np.asarray(seen.any(axis=2))
+
     def pooled(self) -> ObservationTable:
         """Return the replicates as rows of their own, without those that lack."""
         if self.replicate_count == 1:

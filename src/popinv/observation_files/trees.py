@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -113,7 +114,7 @@ class MemberTree:
         """M, the number of members."""
         return len(self.nodes[0])
 
-    @property
+    @cached_property
     def nested(self) -> bool:
         """Whether each node is within one node of every level before; not if levels are crossed."""
         for k, inner in enumerate(self.nodes):

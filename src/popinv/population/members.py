@@ -78,7 +78,7 @@ class _OfMembers:
 
 
 def of_one_member(simulate: Simulate) -> Simulate:
-    """Return the simulator of one member and one replicate, for that of groups."""
+    """Return the simulator of one member and one replicate for a simulator of groups."""
     while not hasattr(simulate, "predict") and hasattr(simulate, "simulate"):
         simulate = simulate.simulate
     return simulate
@@ -172,11 +172,16 @@ def observed_members(observations: xr.Dataset) -> np.ndarray:
 def known_of_members(observations: xr.Dataset) -> Known:
     """Return design and covariates of each member that was observed, or else of each system."""
     known = known_of(observations)
-    if tree_of(observations) is None:
+    if not is_grouped(observations):
         return known
-    present = observed_members(observations).reshape(-1)
-    parts = (part.reshape(len(present), -1) for part in (known.design, known.covariates))
-    return Known(*(part[torch.from_numpy(present)] for part in parts))
+    return known_apart(known, observed_members(observations))
+
+
+def known_apart(known: Known, present: np.ndarray) -> Known:
+    """Return what is known of the members that are present (n, M), one after the other."""
+    rows, members = torch.from_numpy(np.flatnonzero(present)), present.shape[1]
+    parts = (known.design, known.covariates)
+    return Known(*(each.reshape(present.size, each.shape[1] // members)[rows] for each in parts))
 
 
 @dataclass(frozen=True)

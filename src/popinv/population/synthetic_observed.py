@@ -45,7 +45,7 @@ def known_of_systems(
 ) -> KnownColumns | None:
     """Return the design and all covariates of ``count`` systems; None if there are none.
 
-    Those of the members of a group stand side by side.
+    The quantities of the members of a group stand side by side.
     """
     names = model.forward.design_names(), _covariates(model, observations)
     return synthetic_known(observations, *names, seed, count)

@@ -283,6 +283,16 @@ def _checked(store: Path, opened: Callable[[Path], Any]) -> Any:
     return artefact
 
 
+# No decoding: 'hours' is a unit here, and numbers stay as they were written.
+_AS_WRITTEN: dict[str, Any] = {
+    "engine": "zarr",
+    "consolidated": False,
+    "mask_and_scale": False,
+    "decode_times": False,
+    "chunks": None,
+}
+
+
 def _opened_tree(store: Path) -> xr.DataTree:
     """Return the tree of a store, in memory."""
     from zarr.storage import ZipStore
@@ -293,11 +303,7 @@ def _opened_tree(store: Path) -> xr.DataTree:
         warnings.filterwarnings("ignore", message=".*not recognized as a component of a Zarr.*")
         return xr.open_datatree(
             cast(Any, archive),
-            engine="zarr",
-            consolidated=False,
-            mask_and_scale=False,
-            decode_times=False,
-            chunks=None,
+            **_AS_WRITTEN,
         ).load()
 
 
@@ -308,14 +314,9 @@ def _opened(store: Path, stored: Collection[str], stays_from: int) -> xr.Dataset
     with ExitStack() as closing, warnings.catch_warnings():
         archive = closing.enter_context(ZipStore(store, mode="r"))
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
-        # No decoding: 'hours' is a unit here, and numbers stay as they were written.
         dataset = xr.open_dataset(
             cast(Any, archive),
-            engine="zarr",
-            consolidated=False,
-            mask_and_scale=False,
-            decode_times=False,
-            chunks=None,
+            **_AS_WRITTEN,
             cache=False,
         )
         stay = [n for n in stored if n in dataset and dataset[n].size >= stays_from]

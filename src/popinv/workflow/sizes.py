@@ -198,7 +198,7 @@ class Sizes:
 
     def _seconds(self) -> None:
         study = self.study
-        # Products with the covariance of a block of each group, and with that of each member.
+        # Products with the covariance of a block of each group.
         product = 2 * self.observed * self.block / _FLOPS
         self.training, self.step = self._training(), self._step()
         self.descent = 5 + study.descent.iterations * self.step

@@ -142,8 +142,8 @@ class _Truth:
             y = torch.where(
                 torch.from_numpy(conditions.present), y, torch.from_numpy(conditions.fill)
             )
-        anew = replace(problem, data=y.numpy(), conditions=conditions)
-        anew = replace(anew, stage=f"{problem.stage}/{stage}")
+        stage = f"{problem.stage}/{stage}"
+        anew = replace(problem, data=y.numpy(), conditions=conditions, stage=stage)
         return anew if len(solved) == len(y) else anew.of_systems(solved)
 
 

@@ -23,14 +23,17 @@ import torch
 from popinv.forward.tangents import linearised, pulled_back
 from popinv.inference.likelihood.density import AtSignal, Density, StackedDensity
 from popinv.inference.likelihood.draws import draws_of_law
+from popinv.inference.likelihood.modes import (
+    FIRST_DAMPING,
+    LESS,
+    MORE,
+    MOST_DAMPING,
+    TOLERANCE,
+)
 from popinv.inference.problem import Problem, Simulate
 from popinv.population.known import Known
 from popinv.population.laws.level_effects import EffectNodes, TreeNormal
 from popinv.population.laws.levels import LevelLaw
-
-_FIRST_DAMPING, _LESS, _MORE, _MOST = 1e-3, 0.2, 5.0, 1e12
-# A step that is predicted to gain less ends the search.
-_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -181,11 +184,11 @@ class MemberGroups:
         """Descend from omega (n, d_omega) to a mode of each group."""
         nodes = self.nodes
         here = self.expanded(nodes.apart(start))
-        damping = torch.full((nodes.count,), _FIRST_DAMPING, dtype=start.dtype)
+        damping = torch.full((nodes.count,), FIRST_DAMPING, dtype=start.dtype)
         for step in range(steps + 1):
             own = [-each[:, None] for each in here.numbers]
             gain = 0.5 * here.promised(TreeNormal.of(nodes, self.factors, here.information), own)
-            arrived = ~(gain > _TOLERANCE) | (damping > _MOST)
+            arrived = ~(gain > TOLERANCE) | (damping > MOST_DAMPING)
             if step == steps or bool(arrived.all()):
                 break
             damped = TreeNormal.of(nodes, self.factors, here.information, damping)
@@ -198,7 +201,7 @@ class MemberGroups:
                 ]
             )
             better = (there.objective < here.objective) & ~arrived
-            damping = damping * torch.where(better, _LESS, torch.where(arrived, 1.0, _MORE))
+            damping = damping * torch.where(better, LESS, torch.where(arrived, 1.0, MORE))
             here = here.replaced(nodes, better, there)
         omega = nodes.together(here.numbers, torch.zeros_like(start))
         normal = TreeNormal.of(nodes, self.factors, here.information)

@@ -185,7 +185,7 @@ def _evaluate(
     if memory:
         return run.evaluate(rows, memory["modes"], memory["corrections"])
     evaluation = run.evaluate(rows, None, np.zeros(len(rows), dtype=int))
-    # The defensive proposals and those of groups know no corrections.
+    # The defensive proposals, and the proposals of groups, know no corrections.
     defensive = problem.law.strongly_curved or not problem.is_normal or problem.nested
     for corrections, share in () if defensive else settings.corrections:
         poor = np.flatnonzero(evaluation.effective_share < share)
@@ -405,7 +405,7 @@ class _Evaluator:
                 values = self.settings.draws * per_draw + 2 * d * width
                 if self.problem.nested:
                     # The draws of groups are computed some at a time.
-                    values = width * (self.problem.law.d_z // self.problem.members + 8)
+                    values = width * (self.problem.d_z + 8)
                 large = min(_FEW_IN_A_BLOCK, _LARGE_BLOCK_VALUES // values)
                 size = max(_BLOCK_VALUES // values, large, 1)
                 alike = block.start + np.flatnonzero(corrections[block] == level)

@@ -21,7 +21,10 @@ from popinv.inference.likelihood.density import Density
 
 # Information of wider densities about modes, as a share of the observation's information there.
 LESS_INFORMATION = 0.1
-_FIRST_DAMPING, _LESS, _MORE, _MOST = 1e-3, 0.2, 5.0, 1e12
+# Damping: at first, its factors after a step that gains and one that does not, and the largest.
+FIRST_DAMPING, LESS, MORE, MOST_DAMPING = 1e-3, 0.2, 5.0, 1e12
+# A step that is predicted to lower phi by less ends the search.
+TOLERANCE = 1e-4
 
 
 class Signals(Protocol):
@@ -98,7 +101,7 @@ def find_modes(
     density: Density,
     start: torch.Tensor,
     steps: int,
-    tolerance: float = 1e-4,
+    tolerance: float = TOLERANCE,
 ) -> Modes:
     """Descend from ``start`` to a mode of each system.
 
@@ -113,7 +116,7 @@ def find_modes(
         A system has converged if the next step is predicted to lower phi by less.
     """
     omega, n = start.clone(), len(start)
-    damping = torch.full((n,), _FIRST_DAMPING, dtype=omega.dtype)
+    damping = torch.full((n,), FIRST_DAMPING, dtype=omega.dtype)
     signal, jacobian = push_forward.linearise(omega)
     # Rows are replaced below, and a simulator may return views of one row.
     signal, jacobian = signal.clone(), jacobian.clone()
@@ -124,7 +127,7 @@ def find_modes(
         H, s = hessian[moving], slope[moving]
         weight = damping[moving, None] * H.diagonal(dim1=1, dim2=2)
         newton, move = torch.linalg.solve(H, s), torch.linalg.solve(H + weight.diag_embed(), s)
-        small = ~((newton * s).sum(dim=1) / 2 > tolerance) | (damping[moving] > _MOST)
+        small = ~((newton * s).sum(dim=1) / 2 > tolerance) | (damping[moving] > MOST_DAMPING)
         arrived[moving] = small
         moving, move = moving[~small], move[~small]
         if step == steps or not len(moving):
@@ -132,7 +135,7 @@ def find_modes(
         trial = omega[moving] + move
         there = density.rows(moving).at(push_forward.rows(moving)(trial))
         better = _finite(0.5 * (trial**2).sum(dim=1) - there.log) < objective[moving]
-        damping[moving] *= torch.where(better, _LESS, _MORE)
+        damping[moving] *= torch.where(better, LESS, MORE)
         gained = moving[better]
         if len(gained):
             omega[gained] = trial[better]

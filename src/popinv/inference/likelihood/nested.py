@@ -453,7 +453,7 @@ class _Centred:
 
     @cached_property
     def _quadratic(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What is known of the quadratic parts under the proposals.
+        """Moments under the proposals, from which the means of the quadratic parts follow.
 
         The means of ``omega^T N omega`` of each group (n, n_p), the matrices A (m, k, d, d) of the
         noise, for which its scores have the quadratic part -dx^T A dx, and the covariances

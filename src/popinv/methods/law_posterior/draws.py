@@ -34,10 +34,11 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.problem import Problem
 from popinv.inference.result import draws_of_answer, estimate_of, parameter_names
-from popinv.inference.stated_values import read_draws
+from popinv.inference.stated_values import named_apart, read_draws
 from popinv.inference.surrogate_bias import solver_residuals
 from popinv.population import datatree
 from popinv.population.model import Model
+from popinv.population.priors.prior import square_root
 from popinv.population.priors.stated import posterior_prior
 from popinv.population.units import Described
 from popinv.seeds import generator
@@ -70,9 +71,7 @@ class SurrogateStep:
         """Return draws p (..., n_p), moved."""
         if not self.covariance.any():
             return p + self.shift
-        values, vectors = np.linalg.eigh(self.covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        return p + self.shift + rng.standard_normal(p.shape) @ root.T
+        return p + self.shift + rng.standard_normal(p.shape) @ square_root(self.covariance).T
 
 
 def surrogate_step(
@@ -131,8 +130,8 @@ class LawDraws:
     @cached_property
     def reason(self) -> str:
         """Why the draws are poor, or ""."""
-        law, noise = self.problem.law.names, self.problem.noise.names
-        return self.found.reason((*law, *(f"noise_{name}" for name in noise)))
+        kinds = (("law", self.problem.law.names), ("noise", self.problem.noise.names))
+        return self.found.reason(tuple(named_apart(kind, n) for kind, own in kinds for n in own))
 
     def read(self, p: np.ndarray) -> tuple[np.ndarray, dict[str, Described]]:
         """Return draws (..., n_p) of all parameters (..., n) as users read them, and these."""

@@ -65,7 +65,7 @@ def _true(drawn: LawDraws, stores: Mapping[str, xr.Dataset]) -> np.ndarray | Non
 
 
 def parameters_table(tree: xr.DataTree, known: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """Return one row for each parameter, with its quantiles, and those of its prior.
+    """Return one row for each parameter, with its quantiles and the quantiles of its prior.
 
     Parameters
     ----------

@@ -36,7 +36,8 @@ SET_DRAWS, _TAKEN = 64, 4
 # Sets of each sequence at the first check, twice as many where law and noise change between them,
 # and the factor to the next check.
 _FIRST_CHECK, _LATER = 4, 1.4
-_SEARCHES = 2
+# Searches for modes, each from several starts.
+SEARCHES = 2
 # Numbers in the arrays of groups that are drawn together, and the most of these groups.
 _BLOCK_VALUES, _MOST_TOGETHER = 4e6, 250
 
@@ -159,7 +160,7 @@ def best_modes(problem: Problem, p: np.ndarray) -> GroupModes:
         MarginalSettings(),
     )
     best = integrals.find_modes(settings, None)
-    for search in range(_SEARCHES):
+    for search in range(SEARCHES):
         for other in integrals.all_modes(settings, f"mode_starts/{search}"):
             best = best.better(other)
     return best

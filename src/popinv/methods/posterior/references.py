@@ -42,11 +42,15 @@ from popinv.inference.likelihood.marginal import integrals_at
 from popinv.inference.likelihood.modes import Modes, with_information
 from popinv.inference.problem import Problem
 from popinv.methods.posterior.density import Densities
-from popinv.methods.posterior.group_draws import best_modes, groups_together, least_of
+from popinv.methods.posterior.group_draws import (
+    SEARCHES,
+    best_modes,
+    groups_together,
+    least_of,
+)
 from popinv.optimisation.adapted_mixtures import OF_LAW, Mixtures, inverse_factor
 from popinv.seeds import generator
 
-_SEARCHES = 2
 # Share of the wider densities.
 WIDE = 0.2
 # Most steps by which modes follow, and the length of a short step, in posterior standard
@@ -172,7 +176,7 @@ def _modes(problem: Problem, p: np.ndarray) -> tuple[Density, list[Modes]]:
     settings = MarginalSettings()
     known = replace(problem, free_noise=False)
     block, found = integrals_at(known, p), []
-    for search in range(_SEARCHES):
+    for search in range(SEARCHES):
         found += block.all_modes(settings, f"mode_starts/{search}")
     return block.density, found
 
