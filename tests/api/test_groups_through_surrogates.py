@@ -34,7 +34,7 @@ def test_the_answer_is_the_maximum_of_the_exact_likelihood():
         error = float(answer["standard_error"][name])
         assert float(answer["estimate"][name]) == pytest.approx(value, abs=0.1 * error), name
     assert result.metrics["log_likelihood"] == pytest.approx(log_likelihood, abs=2.0)
-    assert "40 groups of up to 5 members with 4 observations each" in str(result)
+    assert "40 groups of 2 to 5 members with 4 observations each" in str(result)
 
 
 def test_few_fresh_solves_are_refused_with_the_number_that_suffices():

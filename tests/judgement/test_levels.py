@@ -64,8 +64,17 @@ def test_the_posterior_of_the_law_is_recommended_for_few_systems(systems, recomm
 @pytest.mark.parametrize(
     ("sizes", "words", "few"),
     [
-        ({"systems": 1, "members": 144}, "1 group of 144 members", "1 group is too few"),
-        ({"systems": 3, "members": 5}, "3 groups of up to 5 members", "3 groups are too few"),
+        (
+            {"systems": 1, "members": 144, "fewest_members": 144},
+            "1 group of 144 members",
+            "1 group is too few",
+        ),
+        ({"systems": 3, "members": 5}, "3 groups of 1 to 5 members", "3 groups are too few"),
+        (
+            {"systems": 3, "members": 5, "fewest_members": 5},
+            "3 groups of 5 members",
+            "3 groups are too few",
+        ),
         ({"systems": 1, "members": 1}, "1 system", "1 system is too few"),
     ],
 )

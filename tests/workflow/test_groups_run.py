@@ -111,8 +111,8 @@ def test_synthetic_groups_are_recovered_and_repeated(workflow: Workflow) -> None
 
 
 def test_reports_tell_groups_and_members(workflow: Workflow) -> None:
-    assert "16 groups of up to 3 members with 4 observations each" in page_of(workflow, "synthetic")
-    assert "24 groups of up to 5 members with 4 observations each" in page_of(workflow, "table")
+    assert "16 groups of 3 members with 4 observations each" in page_of(workflow, "synthetic")
+    assert "24 groups of 2 to 5 members with 4 observations each" in page_of(workflow, "table")
     table = (workflow.folder / "results/synthetic/downstream/posterior/systems.csv").read_text()
     assert len(table.splitlines()) == 1 + 48
 

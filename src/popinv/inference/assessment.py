@@ -113,6 +113,7 @@ def assess(
             int(_counts(sizes).min()),
             sizes.law.d_omega if sizes.members == 1 else int(sizes.law.varying[: sizes.d_z].sum()),
             sizes.members,
+            int(sizes.present_members.sum(axis=1).min()),
         ),
         choice=_choice(problem, population),
         estimates=tuple(recovered.estimates()),

@@ -12,6 +12,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from popinv.sections.messages import spanned
+
 Part = Literal["law", "noise", "simulator"]
 SurrogateTreatment = Literal["corrected", "included", "unused", "left"]
 """The surrogate's error has been subtracted from the answer, or is included in its intervals; the
@@ -41,8 +43,8 @@ class ObservedSizes:
         Number of observations of the system with most, and with fewest; of groups, of the members.
     varying_parameters : int
         Parameters that differ between systems.
-    members : int
-        Members of the largest system, if systems are groups; 1 otherwise.
+    members, fewest_members : int
+        Members of the largest and of the smallest system, if systems are groups; 1 otherwise.
     """
 
     systems: int
@@ -50,6 +52,7 @@ class ObservedSizes:
     fewest_observations: int
     varying_parameters: int
     members: int = 1
+    fewest_members: int = 1
 
     @property
     def in_words(self) -> str:
@@ -58,8 +61,8 @@ class ObservedSizes:
         each = f"{self.observations_each} {many} each"
         if self.members == 1:
             return f"{self.systems_counted} with {each}"
-        most = f"{self.members} members" if self.systems == 1 else f"up to {self.members} members"
-        return f"{self.systems_counted} of {most} with {each}"
+        members = spanned(self.fewest_members, self.members)
+        return f"{self.systems_counted} of {members} members with {each}"
 
     @property
     def systems_counted(self) -> str:
@@ -597,11 +600,6 @@ class StudyAnswer:
             numbers["heldout_energy_null_95"] = self.heldout.null_95
             numbers["heldout_p_value"] = self.heldout.p_value
         return numbers
-
-
-def spanned(low: int, high: int) -> str:
-    """Return a range of counts in words: "6", or "4 to 9"."""
-    return str(high) if low == high else f"{low} to {high}"
 
 
 def surrogate_statement(push: float, treatment: SurrogateTreatment) -> str:

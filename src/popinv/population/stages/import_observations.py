@@ -16,6 +16,7 @@ from popinv.observation_files.table import described_rounding
 from popinv.population.limits import limits_of
 from popinv.population.model import covariate_names
 from popinv.population.observe import observations_dataset, without_systems
+from popinv.sections.messages import spanned
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
@@ -66,9 +67,11 @@ def import_observations(
     )
     rows = np.concatenate([learned, tested])
     # With few systems, each is left out of a refit in turn and tested.
-    what = "systems" if table.tree is None else f"groups of up to {table.tree.members} members"
-    if len(learned) == 1:
-        what = what.replace("groups of up to", "group of")
+    what = "systems"
+    if table.tree is not None:
+        counts = table.present_members[learned].sum(axis=1)
+        groups = "group" if len(learned) == 1 else "groups"
+        what = f"{groups} of {spanned(counts.min(), counts.max())} members"
     print(f"{len(learned)} {what}" + ("" if folds != 1 else f", {len(tested)} more held out"))
     dataset = _dataset(table, rows, len(tested), forward, law, noise, observations, seed)
     dataset = dataset.assign_attrs(folds=folds)
