@@ -87,10 +87,6 @@ class Mixtures:
 
     def log_density(self, omega: torch.Tensor) -> torch.Tensor:
         """Return log q at draws (n, S, d), shape (n, S)."""
-        return torch.logsumexp(self._log_parts(omega), dim=0)
-
-    def _log_parts(self, omega: torch.Tensor) -> torch.Tensor:
-        """Return ``log w_k N(omega; m_k, S_k)``, shape (K + 1, n, S)."""
         parts = []
         for k in range(self.shares.shape[1]):
             factor = self.factors[:, k]
@@ -99,7 +95,7 @@ class Mixtures:
             logdet = torch.log(factor.diagonal(dim1=1, dim2=2)).sum(dim=1)
             level = torch.log(self.shares[:, k]) - logdet
             parts.append(level[:, None] - 0.5 * (e**2).sum(dim=1))
-        return torch.stack(parts)
+        return torch.logsumexp(torch.stack(parts), dim=0)
 
 
 def fitted(omega: torch.Tensor, log_weight: torch.Tensor) -> Mixtures:
@@ -117,13 +113,14 @@ def fitted(omega: torch.Tensor, log_weight: torch.Tensor) -> Mixtures:
     centred = omega - mean[:, None]
     whole = _regular((weights[..., None] * centred).mT @ centred)
     labels = _slices(centred, weights, whole)
-    parts = torch.stack([labels == k for k in range(_COMPONENTS)]).to(omega.dtype)
+    parts = torch.stack([labels == k for k in range(_COMPONENTS)], dim=1).to(omega.dtype)
+    monomials = _monomials(centred)
     for step in range(_EM_STEPS):
-        shares, means, covariances = _moments(omega, weights, parts, whole)
+        shares, means, covariances = _moments(monomials, weights, parts, whole)
         factors = torch.linalg.cholesky(covariances)
-        mixture = Mixtures(shares, means, factors)
         if step < _EM_STEPS - 1:
-            parts = torch.softmax(mixture._log_parts(omega), dim=0)
+            parts = torch.softmax(_log_parts(Mixtures(shares, means, factors), monomials), dim=1)
+    means = means + mean[:, None]
     return Mixtures.with_law((1 - OF_LAW) * shares, means, math.sqrt(_WIDER) * factors)
 
 
@@ -149,26 +146,47 @@ def _slices(centred: torch.Tensor, weights: torch.Tensor, whole: torch.Tensor) -
     return torch.empty_like(labels).scatter_(1, order, labels)
 
 
+def _monomials(x: torch.Tensor) -> torch.Tensor:
+    """Return 1, x_i and x_i x_j of draws (n, S, d), i at most j, shape (n, F, S)."""
+    rows, columns = torch.triu_indices(x.shape[2], x.shape[2])
+    across = x.mT.contiguous()
+    one = torch.ones_like(across[:, :1])
+    return torch.cat([one, across, across[:, rows] * across[:, columns]], dim=1)
+
+
+def _log_parts(mixture: Mixtures, monomials: torch.Tensor) -> torch.Tensor:
+    """Return ``log w_k N(x; m_k, S_k)`` (n, K, S), a polynomial in x."""
+    d = mixture.means.shape[2]
+    inverse = torch.cholesky_inverse(mixture.factors)
+    linear = (inverse @ mixture.means[..., None])[..., 0]
+    logdet = torch.log(mixture.factors.diagonal(dim1=2, dim2=3)).sum(dim=2)
+    constant = torch.log(mixture.shares) - logdet - 0.5 * (linear * mixture.means).sum(dim=2)
+    rows, columns = torch.triu_indices(d, d)
+    # An entry off the diagonal stands for two.
+    square = -inverse[..., rows, columns] * torch.where(rows == columns, 0.5, 1.0)
+    return torch.cat([constant[..., None], linear, square], dim=2) @ monomials
+
+
 def _moments(
-    omega: torch.Tensor, weights: torch.Tensor, parts: torch.Tensor, whole: torch.Tensor
+    monomials: torch.Tensor, weights: torch.Tensor, parts: torch.Tensor, whole: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return shares (n, K), means and covariances of the components, from their parts (K, n, S)."""
-    own = weights * parts
-    shares = own.sum(dim=2)
-    means = (own[:, :, None] @ omega)[:, :, 0] / shares.clamp(min=1e-12)[..., None]
-    covariances = []
-    for k in range(_COMPONENTS):
-        centred = omega - means[k, :, None]
-        covariances.append((own[k, ..., None] * centred).mT @ centred)
+    """Return shares (n, K), means and covariances of the components, from their parts (n, K, S)."""
+    d = whole.shape[1]
+    sums = (weights[:, None] * parts) @ monomials.mT
+    shares = sums[..., 0]
+    known = shares.clamp(min=1e-12)[..., None]
+    means = sums[..., 1 : d + 1] / known
+    rows, columns = torch.triu_indices(d, d)
+    second = sums.new_empty((*shares.shape, d, d))
+    second[..., rows, columns] = second[..., columns, rows] = sums[..., d + 1 :]
+    scatter = second - known[..., None] * means[..., None] * means[..., None, :]
     effective = 1 / (weights**2).sum(dim=1)
-    prior = _PRIOR_DRAWS * omega.shape[2] / effective
+    prior = (_PRIOR_DRAWS * d / effective)[:, None]
     # The prior is a small round part of the whole posterior.
-    small = whole / _COMPONENTS**2
-    total = torch.stack(covariances) + prior[:, None, None] * small
-    covariance = total / (shares + prior)[..., None, None]
+    small = whole[:, None] / _COMPONENTS**2
+    covariances = (scatter + prior[..., None, None] * small) / (shares + prior)[..., None, None]
     shares = shares.clamp(min=_SMALLEST_SHARE)
-    shares = shares / shares.sum(dim=0)
-    return shares.T, means.transpose(0, 1), _regular(covariance.transpose(0, 1))
+    return shares / shares.sum(dim=1, keepdim=True), means, _regular(covariances)
 
 
 def _regular(covariance: torch.Tensor) -> torch.Tensor:

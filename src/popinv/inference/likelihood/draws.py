@@ -109,13 +109,15 @@ def usable(log_weight: torch.Tensor, *arrays: torch.Tensor) -> tuple[torch.Tenso
     return log_weight, *(torch.where(good[..., None], x, 0.0) for x in arrays)
 
 
-def draws_of_law(problem: Problem, stage: str, width: int | None = None) -> torch.Tensor:
+def draws_of_law(
+    problem: Problem, stage: str, width: int | None = None, count: int = _STARTS
+) -> torch.Tensor:
     """Return evenly spread draws (S, width), at which the searches for modes may start.
 
     The width is by default d_omega.
     """
     width = problem.law.d_omega if width is None else width
-    points = quasi_random(problem, stage, np.zeros(1, dtype=int), _STARTS, width)
+    points = quasi_random(problem, stage, np.zeros(1, dtype=int), count, width)
     return torch.special.ndtri(points[0, 0])
 
 

@@ -21,7 +21,12 @@ from popinv.inference.likelihood.draws import (
     usable,
 )
 from popinv.inference.likelihood.modes import Modes, find_modes
-from popinv.inference.likelihood.proposals import defensive, laplace, transported
+from popinv.inference.likelihood.proposals import (
+    defensive,
+    laplace,
+    laplace_log_density,
+    transported,
+)
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.whitening import Whitening
 from popinv.inference.problem import Problem
@@ -32,6 +37,8 @@ from popinv.inference.settings import PolishSettings
 _SUSPECT, LOUDER = 3.0, (30.0, 10.0, 3.0)
 # Number of searches for modes in each system.
 MODES = 4
+# Draws about a mode are too few where the posterior is this many times their density.
+_TOO_FEW, _DRAWS_AT_ONCE = 8.0, 256
 # The smallest share of usable draws in each half.
 _LEAST_USABLE = 0.25
 
@@ -155,6 +162,40 @@ class Integrals:
         """
         steps = settings.first_mode_steps
         return [self._search(start, steps) for start in self._best_draws(starts, MODES)]
+
+    def missed(
+        self, modes: Modes, value: torch.Tensor, draws: torch.Tensor, signals: torch.Tensor | None
+    ) -> torch.Tensor:
+        r"""Return the share of each posterior where Laplace draws are too few, shape (n,).
+
+        With draws omega_s of the law, the Laplace density q and the found p(y), it is m / (1 + m),
+
+        .. math:: m = \frac{1}{S p(y)} \sum_s p(y \mid \omega_s)\,
+            1\bigl[\,p(y \mid \omega_s)\, \phi(\omega_s) > 8\, p(y)\, q(\omega_s)\bigr] ,
+
+        a part of which draws of q hardly ever learn, so that it lacks in the found p(y). A curved
+        posterior with a single mode may have a third of its mass there.
+
+        Parameters
+        ----------
+        value : Tensor of shape (n,)
+            log p(y) from draws about the modes.
+        draws : Tensor of shape (S, d_omega)
+        signals : Tensor of shape (S, d_y), optional
+            Their signals, if these are the same for all systems.
+        """
+        n, share = len(value), torch.zeros_like(value)
+        for i, some in enumerate(draws.split(_DRAWS_AT_ONCE)):
+            each = some.expand(n, *some.shape)
+            if signals is None:
+                signal = self.push_forward(each.flatten(0, 1)).reshape(*each.shape[:2], -1)
+            else:
+                signal = signals[i * _DRAWS_AT_ONCE :][: len(some)].expand(n, len(some), -1)
+            log = self.density.at(signal).log - value[:, None]
+            posterior = log - 0.5 * (some**2).sum(dim=1)
+            too_few = posterior > laplace_log_density(modes, each) + math.log(_TOO_FEW)
+            share += torch.where(too_few, torch.exp(log), 0.0).sum(dim=1)
+        return share / (len(draws) + share)
 
     def _search(self, start: torch.Tensor, steps: int) -> Modes:
         return find_modes(self.push_forward, self.density, start, steps)

@@ -43,8 +43,10 @@ from popinv.errors import DivergenceError
 from popinv.inference.division import block_with, blocks_of_rows, joined, together
 from popinv.inference.likelihood.densities import DensitiesAt, density_of
 from popinv.inference.likelihood.density import Density
+from popinv.inference.likelihood.draws import draws_of_law
 from popinv.inference.likelihood.group_modes import MemberGroups
 from popinv.inference.likelihood.integrals import Integrals, MarginalSettings
+from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.nested import NestedIntegrals
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.reduced import Span, reducible
@@ -64,6 +66,9 @@ _SEARCHED_SYSTEMS = 10_000
 # second mode counts if its weight is at least this share of the first mode's weight. Smaller modes
 # are about as many as systems, and together they mislead the ascent.
 _APART, _COMPARABLE = 2.0, 1e-4
+# A system has a tail if its draws miss more than this share of its posterior; and the number of
+# draws of the law that tell, for each system and for all systems together.
+_MISSED, _TAIL_DRAWS = 0.03, (512, 4096)
 
 
 # The systems of some blocks to be computed otherwise, the other systems, and the fields of these
@@ -204,12 +209,13 @@ def further_modes(
     evaluation: Evaluation,
     known: np.ndarray,
     numbers: np.ndarray,
+    tails: bool = False,
 ) -> tuple[np.ndarray, float]:
-    """Return the systems with a further mode that is not negligible.
+    """Return the systems with a further mode, or a long tail, that is not negligible.
 
     Further searches start at separate draws of the law. They miss modes that attract none of the
     searches. With more than 10,000 systems, 10,000 are searched first, and the others only if one
-    of these has a further mode.
+    of these has a further mode or a tail.
 
     Parameters
     ----------
@@ -220,6 +226,9 @@ def further_modes(
         Systems that are not searched, as their draws cover several modes, in increasing order.
     numbers : ndarray of int, shape (N,)
         The number of each of the problem's systems, which determines its draws.
+    tails : bool
+        Whether to look for posteriors of which draws about the mode miss a part
+        (:meth:`popinv.inference.likelihood.integrals.Integrals.missed`).
 
     Returns
     -------
@@ -242,7 +251,7 @@ def further_modes(
             found = rows
             if len(rows):
                 run = _Evaluator(problem, p, settings, numbers)
-                found = rows[run.further_modes(rows, evaluation.of(rows))]
+                found = rows[run.further_modes(rows, evaluation.of(rows), tails)]
         return joined(problem, problem.numbers[found])
 
     first = problem.rows_of(some)
@@ -376,13 +385,23 @@ class _Evaluator:
     def _data(self, systems: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(self.problem.data[systems])
 
-    def further_modes(self, systems: np.ndarray, evaluation: Evaluation) -> np.ndarray:
-        """Return the positions, among some systems, of those with a further mode."""
+    def further_modes(self, systems: np.ndarray, evaluation: Evaluation, tails: bool) -> np.ndarray:
+        """Return the positions, among some systems, of those with a further mode or a tail."""
+        alike, whole = not self.problem.known.width, copy.copy(self)
+        whole.span = None
+        draws = draws_of_law(self.problem, "tails", None, _TAIL_DRAWS[alike])
+        signals = self.push_forward(draws) if tails and alike else None
 
         def of_block(chosen: np.ndarray) -> np.ndarray:
             block = self.integrals(systems[chosen])
             here = block.find_modes(self.settings, torch.from_numpy(evaluation.modes[chosen]))
             several = torch.zeros(len(chosen), dtype=torch.bool)
+            every = whole.integrals(systems[chosen])
+            # Otherwise draws are defensive, and have a small effective share.
+            if tails and isinstance(every, Integrals) and every.near_normal:
+                assert isinstance(here, Modes)
+                value = torch.from_numpy(evaluation.log_likelihood[chosen])
+                several |= every.missed(here, value, draws, signals) > _MISSED
             for other in block.all_modes(self.settings, "further_starts"):
                 weight = other.evidence - here.evidence
                 counts = (weight < -math.log(_COMPARABLE)) & other.arrived

@@ -1,8 +1,8 @@
 r"""The marginal likelihood near one (alpha, gamma), with draws that suit each system.
 
 Draws about one mode (:mod:`popinv.inference.likelihood.marginal`) suffice for a posterior that is
-close to a normal density. A *hard* system has few effective draws, or a further mode that these
-draws leave out. Its draws are adapted to its posterior at one p_0, and serve near it
+close to a normal density. A *hard* system has few effective draws, or a further mode or a long tail
+that these draws leave out. Its draws are adapted to its posterior at one p_0, and serve near it
 (:mod:`popinv.inference.likelihood.fixed_draws`). Adapted draws require a law that has a density,
 and at most eight parameters that vary.
 
@@ -135,7 +135,10 @@ class _OneLaw(Near):
 
     def further(self, p: np.ndarray, evaluation: Evaluation) -> tuple[np.ndarray, float]:
         """Return the systems with a further mode that their draws leave out, and their share."""
-        return further_modes(self.problem, p, self.settings, evaluation, self.hard, self.numbers)
+        tails = can_adapt(self.problem.law)
+        return further_modes(
+            self.problem, p, self.settings, evaluation, self.hard, self.numbers, tails
+        )
 
 
 @dataclass(frozen=True)

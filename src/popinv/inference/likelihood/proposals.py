@@ -58,6 +58,13 @@ def laplace(modes: Modes, xi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
     return omega, -0.5 * (xi**2).sum(dim=2) + logdet[:, None]
 
 
+def laplace_log_density(modes: Modes, omega: torch.Tensor) -> torch.Tensor:
+    """Return the log density (n, S) of Laplace draws at omega (n, S, d_omega), as they do."""
+    factor, _ = _factors(modes)
+    logdet = torch.log(factor.diagonal(dim1=1, dim2=2)).sum(dim=1)
+    return -0.5 * (((omega - modes.omega[:, None]) @ factor) ** 2).sum(dim=2) + logdet[:, None]
+
+
 def transported(
     push_forward: PushForward,
     weighted: torch.Tensor,
