@@ -11,6 +11,7 @@ from textwrap import wrap
 
 import yaml
 
+from popinv.errors import spanned
 from popinv.observation_files.columns import Use
 from popinv.observation_files.survey import (
     FEW_TIMES,
@@ -20,7 +21,6 @@ from popinv.observation_files.survey import (
     name_and_unit,
     rounding,
 )
-from popinv.sections.messages import spanned
 
 _WIDE = "# A row for each system, a column for each entry of an observation."
 _REPLICATES = "# A row for each replicate of a system, a column for each entry of an observation."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from popinv.errors import spanned
 from popinv.observation_files.fit import InMemory, read_fitting
 from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.limit_keys import states_limits
@@ -16,7 +17,6 @@ from popinv.observation_files.table import described_rounding
 from popinv.population.limits import limits_of
 from popinv.population.model import covariate_names
 from popinv.population.observe import observations_dataset, without_systems
-from popinv.sections.messages import spanned
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
