@@ -24,6 +24,7 @@ from popinv.config.special_systems import (
 )
 from popinv.config.study_sections import Sections
 from popinv.errors import ConfigError
+from popinv.forward.executable.section import Executable
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.outside import check_forward
 from popinv.forward.porous_flow.section import PorousFlow
@@ -119,6 +120,8 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProbl
         yield from _gaussian_process(sections)
     if forward and sections.surrogate and sections.surrogate.kind == "none":
         yield from _no_surrogate(sections, forward)
+    if forward and forward.timed_inputs():
+        yield from _timed_inputs(sections, forward)
 
 
 def _assessment(assessment: Assessment, sections: Sections) -> Iterator[ConfigProblem]:
@@ -388,14 +391,44 @@ def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[
         )
 
 
+def _timed_inputs(sections: Sections, forward: ForwardSection) -> Iterator[ConfigProblem]:
+    """Yield parts of a study that do not take inputs over time."""
+    if sections.surrogate and sections.surrogate.kind != "none" and not forward.may_be_exact:
+        yield ConfigProblem(
+            ("surrogate", "kind"),
+            f"got '{sections.surrogate.kind}', which would learn from every time and value of "
+            "'forward.inputs'. Use 'none': the simulator itself, which is then called often.",
+        )
+    if isinstance(sections.observations, SyntheticObservations):
+        yield ConfigProblem(
+            ("observations", "truth"),
+            "an imaginary population has no inputs over time ('forward.inputs'); give the "
+            "'observations.file', of which the file of inputs names the systems.",
+        )
+    if sections.law and sections.law.level_names():
+        yield ConfigProblem(
+            ("law", "levels"),
+            "the members of a group have no inputs over time of their own; leave 'levels' or "
+            "'forward.inputs' out.",
+        )
+
+
 def _no_surrogate(sections: Sections, forward: ForwardSection) -> Iterator[ConfigProblem]:
     """Yield what needs a surrogate."""
-    if not (isinstance(forward, PythonFunction) and forward.differentiated):
+    python = isinstance(forward, PythonFunction)
+    local = isinstance(forward, Executable) or (python and forward.derivatives is None)
+    if not (python and forward.differentiated) and not (local and forward.timed_inputs()):
         yield ConfigProblem(
             ("surrogate", "kind"),
             "got 'none', but only a Python function of torch that takes a table of systems "
-            "(forward.kind 'python', derivatives 'torch', vectorised true) needs no surrogate. "
-            "Use 'network'.",
+            "(forward.kind 'python', derivatives 'torch', vectorised true) needs no surrogate, or "
+            "a function without derivatives or a program with 'forward.inputs'. Use 'network'.",
+        )
+    if isinstance(forward, Executable) and forward.pass_seed:
+        yield ConfigProblem(
+            ("forward", "pass_seed"),
+            "solves differ at random, so that differences of solves are no derivatives; use a "
+            "surrogate, or a program without random numbers.",
         )
     if sections.evidence and sections.evidence.design_counts:
         yield ConfigProblem(

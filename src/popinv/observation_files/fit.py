@@ -27,6 +27,7 @@ from popinv.observation_files.replicates import check_occasions, stacked
 from popinv.observation_files.section import FileObservations
 from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_columns, check_table
+from popinv.observation_files.timed_inputs import SystemInputs
 from popinv.observation_files.trees import NO_LEVELS, LevelColumns
 from popinv.observation_files.wide_tables import wide_table
 from popinv.sections.messages import shown
@@ -35,6 +36,8 @@ from popinv.sections.units import differing_units
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from popinv.forward.inputs.section import Inputs
 
 InMemory: TypeAlias = "pd.DataFrame | xr.Dataset"
 """Observations in memory: a table of text (:func:`popinv.sections.tables.text_frame`), or a Dataset
@@ -56,6 +59,7 @@ def read_fitting(
     *,
     whole: bool = True,
     levels: LevelColumns = NO_LEVELS,
+    inputs: Inputs | None = None,
 ) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
@@ -72,6 +76,8 @@ def read_fitting(
     levels : LevelColumns
         Columns that name the levels at which parameters vary. The rows of the result are then
         groups (:mod:`popinv.observation_files.groups`).
+    inputs : Inputs, optional
+        Inputs over time. Their numbers are the last entries of ``design``.
 
     Returns
     -------
@@ -91,7 +97,10 @@ def read_fitting(
     with named_in_errors(section.file if given is None else IN_MEMORY):
         if section.layout == "long":
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
-            table = read_long(frame, section, observations, design, covariates, levels.names)
+            timed = SystemInputs.beside(inputs, frame, whole)
+            table = read_long(
+                frame, section, observations, design, covariates, levels.names, timed
+            )
             check_table(table, mask_missing=True)
         elif levels.names:
             raise DataError(
@@ -100,13 +109,15 @@ def read_fitting(
                 "observation"
             )
         else:
-            table = read_wide(section, design, covariates, given)
+            timed = SystemInputs.beside(inputs, None, whole)
+            table = read_wide(section, design, covariates, given, timed, observations)
         _check_size(table, len(observations), observations.time_count)
         _check_units(table, observations)
         if whole:
             check_columns(table)
         if section.missing_values is None:
-            _check_stand_ins(table, section.value_column, (*design, *covariates))
+            others = () if timed is None else timed.names
+            _check_stand_ins(table, section.value_column, (*design, *covariates), others)
         if states_limits(section):
             table = held_at_limits(table, section, observations)
         if observations.logarithm:
@@ -135,13 +146,17 @@ def read_wide(
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
     given: InMemory | None = None,
+    timed: SystemInputs | None = None,
+    observations: Observations | None = None,
 ) -> ObservationTable:
     """Read a wide table, whatever the forward model; see `read_fitting`.
 
     Text and infinity are refused. Missing values are refused too, or kept as NaN, as the section
     says. The messages name row and column, but not the file.
     """
-    names, limits, sources = (*design, *covariates), section.limit_columns, list[str]()
+    of_inputs = () if timed is None else timed.names
+    names = [name for name in (*design, *covariates) if name not in of_inputs]
+    limits, sources = section.limit_columns, list[str]()
     if isinstance(given, pd.DataFrame) or (given is None and has_named_columns(section.file)):
         source = read_text(Path(section.file)) if given is None else given
         known, replicate = _sources(source, names), section.replicate_column
@@ -173,10 +188,22 @@ def read_wide(
         if sources or section.replicate_column:
             frame = _rows_of_systems(frame, section, sources)
         table = stacked(table)
-    if names:
+    if timed is not None:
+        cells = timed.cells(table.system_ids, _last_times(table, observations))
+        frame = pd.DataFrame(cells) if frame.empty else frame.assign(**cells)
+    if design or covariates:
         own = known_columns(frame, design, covariates, section.missing_values or ())
         table = replace(table, known=own)
     return table
+
+
+def _last_times(table: ObservationTable, observations: Observations | None) -> np.ndarray | None:
+    """Return the time of the last value of each system, NaN without one; None without times."""
+    if observations is None or observations.time_count is None:
+        return None
+    seen = np.isfinite(table.values).reshape(len(table.values), -1, len(observations)).any(axis=1)
+    times = observations.coordinates[:, -1]
+    return np.where(seen.any(axis=1), np.where(seen, times, -np.inf).max(axis=1), np.nan)
 
 
 def _sources(source: pd.DataFrame | TextTable, names: Sequence[str]) -> list[str]:
@@ -201,7 +228,10 @@ def _rows_of_systems(
 
 
 def _check_stand_ins(
-    table: ObservationTable, value_column: str | None, names: Sequence[str]
+    table: ObservationTable,
+    value_column: str | None,
+    names: Sequence[str],
+    others: Sequence[str] = (),
 ) -> None:
     """Refuse numbers that may stand for missing values, until the study says what they are."""
     columns, values = list(table.columns), list(table.pooled().values.T)
@@ -209,8 +239,10 @@ def _check_stand_ins(
         columns, values = [f"the column '{value_column}'"], [table.values.ravel()]
     if table.known is not None:
         raw = np.hstack([table.known.design, table.known.covariates + table.known.centres])
-        columns += [f"the column '{name}'" for name in names]
-        values += list(np.round(raw, 6).T)
+        # Inputs over time have columns of their own, and amounts of zero in many systems.
+        kept = [j for j, name in enumerate(names) if name not in others]
+        columns += [f"the column '{names[j]}'" for j in kept]
+        values += list(np.round(raw[:, kept], 6).T)
     found = stand_ins_in(columns, values)
     if not found:
         return

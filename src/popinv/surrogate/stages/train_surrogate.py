@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from popinv.forward.python.section import PythonFunction
+from popinv.forward.external.section import LocalSimulator
 from popinv.surrogate.section import SurrogateSettings
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def train_surrogate(
     if surrogate.kind == "none":
         from popinv.surrogate.exact import of_section
 
-        assert isinstance(forward, PythonFunction)  # the configuration is checked
+        assert isinstance(forward, LocalSimulator)  # the configuration is checked
         print("the simulator itself takes the place of a surrogate")
         return surrogate_dataset(of_section(forward), {}, {"converged": 0})
     from popinv.surrogate.build import training_data, training_settings
