@@ -32,9 +32,7 @@ def absorption(z: torch.Tensor, design: torch.Tensor, times: np.ndarray) -> torc
     return dose * ka / volume * torch.exp(-k * t) * t * ratio
 
 
-def boluses(
-    z: torch.Tensor, times: np.ndarray, inputs: dict[str, torch.Tensor]
-) -> torch.Tensor:
+def boluses(z: torch.Tensor, times: np.ndarray, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return the concentration after several doses into a vein, one compartment.
 
     c(t) = sum over doses with t_k <= t of D_k / V exp(-k (t - t_k)),  k = CL / V.

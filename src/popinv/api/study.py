@@ -126,8 +126,8 @@ def study_of(wanted: Wanted, data: GivenData) -> tuple[Study, xr.Dataset]:
         forward = _of_function(simulator, wanted, data)
     elif wanted.parameters is not None or wanted.design or wanted.observations or wanted.inputs:
         raise ConfigError(
-            "'parameters', 'design', 'inputs' and 'observations' describe a function; a forward model "
-            "states them as keys of its section"
+            "'parameters', 'design', 'inputs' and 'observations' describe a function; a forward "
+            "model states them as keys of its section"
         )
     sections = {"law": wanted.law, "noise": wanted.noise, **wanted.sections}
     study = {

@@ -98,9 +98,7 @@ def read_fitting(
         if section.layout == "long":
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
             timed = SystemInputs.beside(inputs, frame, whole)
-            table = read_long(
-                frame, section, observations, design, covariates, levels.names, timed
-            )
+            table = read_long(frame, section, observations, design, covariates, levels.names, timed)
             check_table(table, mask_missing=True)
         elif levels.names:
             raise DataError(

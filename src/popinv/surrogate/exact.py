@@ -222,7 +222,7 @@ def _of_program(forward: Executable, section: Mapping[str, Any]) -> ExactSimulat
 def of_section(
     forward: LocalSimulator | Mapping[str, Any], files: str | None = None
 ) -> ExactSimulator:
-    """Return the simulator of a study's own function, which is loaded into this process, or program.
+    """Return the simulator of a study's own function, loaded into this process, or program.
 
     Parameters
     ----------

@@ -27,8 +27,8 @@ class ProcessSettings(Section):
             "expensive simulator with few parameters. `none`: the simulator itself.\n\n"
             "`gaussian_process` is for at most some hundred solves. Its own error is part of the "
             "answer's uncertainty. `none` needs a Python function of torch (`forward.derivatives: "
-            "torch`) that takes microseconds; `popinv try` measures the time. With `forward.inputs`, "
-            "functions of NumPy and programs are differentiated by differences."
+            "torch`) that takes microseconds; `popinv try` measures the time. With "
+            "`forward.inputs`, differences also serve functions of NumPy and programs."
         ),
     )
     covariance: Literal["auto", "matern", "squared_exponential"] = Field(

@@ -1,1 +1,1 @@
-"""Inputs over time of each system: doses, loads, rain; how they are read, and what a solver gets."""
+"""Inputs of each system over time: doses, loads, rain; how they are read and reach a solver."""

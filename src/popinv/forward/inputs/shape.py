@@ -12,13 +12,13 @@ amounts and durations are zero. A sum over all K events is then one over the eve
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-COUNT = "events"
-"""The name of K_n."""
+_PREFIX = "inputs."
 PRESENT = "present"
 """The name of the mask of the events of each system."""
 
@@ -44,15 +44,25 @@ class InputsShape:
         return 1 + len(self.quantities) * self.count
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of the numbers of a system.
+        """Return the names of the numbers of a system, which no other quantity can have.
 
         Examples
         --------
-        >>> InputsShape(("time", "amount"), 2).names()
-        ('events', 'time_1', 'time_2', 'amount_1', 'amount_2')
+        >>> InputsShape(("time", "amount"), 1).names()
+        ('inputs.events', 'inputs.time_1', 'inputs.amount_1')
         """
         counted = range(1, self.count + 1)
-        return COUNT, *(f"{each}_{k}" for each in self.quantities for k in counted)
+        each = (f"{name}_{k}" for name in self.quantities for k in counted)
+        return f"{_PREFIX}events", *(f"{_PREFIX}{name}" for name in each)
+
+    @classmethod
+    def of_names(cls, names: Iterable[str]) -> InputsShape | None:
+        """Return the form whose numbers are among the entries of a design; None without inputs."""
+        own = [name.removeprefix(_PREFIX) for name in names if is_of_inputs(name)]
+        if not own:
+            return None
+        quantities = tuple(dict.fromkeys(name.rpartition("_")[0] for name in own[1:]))
+        return cls(quantities, (len(own) - 1) // len(quantities))
 
     def padded(self, events: np.ndarray, zeros: bool) -> np.ndarray:
         """Return the numbers (q K + 1,) of the events (k, q) of a system.
@@ -98,6 +108,11 @@ class InputsShape:
         else:
             counted = np.arange(self.count)
         return {**parts, PRESENT: counted < numbers[..., :1]}
+
+
+def is_of_inputs(name: str) -> bool:
+    """Return whether an entry of a design, of this name, is a number of inputs over time."""
+    return name.startswith(_PREFIX)
 
 
 def of_system(inputs: dict[str, Any], row: int) -> Any:

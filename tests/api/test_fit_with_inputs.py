@@ -1,0 +1,130 @@
+"""Fits with inputs over time, against the exact likelihood of a linear model.
+
+The response to doses is ``y(t) = z sum of the doses up to t``, so that with z ~ N(m, s^2) and
+noise of variance v the observations of a system are N(m u, s^2 u u^T + v I).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal
+
+import popinv
+from popinv.errors import ConfigError
+
+LAW = {"kind": "normal", "start": {"z": {"mean": 1.0, "standard_deviation": 1.0}}}
+KEYS = {"system_column": "ID", "time_column": "TIME", "value_column": "DV"}
+INPUTS = {"time_column": "TIME", "amount_column": "AMT"}
+
+
+@lru_cache
+def table() -> pd.DataFrame:
+    """Return doses, with further ones by ADDL and II, and observations of 12 systems."""
+    rng, rows = np.random.default_rng(3), []
+    for system in range(12):
+        z, given = 2 + 0.5 * rng.standard_normal(), []
+        doses = [(0.0, rng.uniform(0.5, 1.5), system % 3, 1.5)]
+        doses += [(5.0, 1.0, 0, 0.0)] if system % 2 else []
+        for time, amount, further, interval in doses:
+            rows.append((system, time, 1, amount, further, interval, np.nan))
+            given += [(time + i * interval, amount) for i in range(further + 1)]
+        for time in (1.0, 2.0, 4.0, 6.0):
+            u = sum(amount for at, amount in given if at <= time)
+            rows.append((system, time, 0, 0.0, 0, 0.0, z * u + 0.2 * rng.standard_normal()))
+    frame = pd.DataFrame(rows, columns=["ID", "TIME", "EVID", "AMT", "ADDL", "II", "DV"])
+    return frame.sort_values(["ID", "TIME"], kind="stable")
+
+
+@lru_cache
+def exact() -> tuple[float, np.ndarray]:
+    """Return the largest log likelihood, and m, s and the noise there."""
+    systems = []
+    for _, of in table().groupby("ID"):
+        doses, seen = of[of.EVID == 1], of[of.EVID == 0]
+        u = np.zeros(len(seen))
+        for dose in doses.itertuples():
+            for i in range(dose.ADDL + 1):
+                u += dose.AMT * (seen.TIME >= dose.TIME + i * dose.II)
+        systems.append((u, seen.DV.to_numpy()))
+
+    def lost(p: np.ndarray) -> float:
+        m, s, noise = p[0], np.exp(p[1]), np.exp(p[2])
+        return -sum(
+            multivariate_normal(m * u, s**2 * np.outer(u, u) + noise**2 * np.eye(len(u))).logpdf(y)
+            for u, y in systems
+        )
+
+    best = minimize(lost, [2.0, -0.7, -1.6], method="Nelder-Mead", options={"fatol": 1e-9})
+    return -best.fun, np.array([best.x[0], *np.exp(best.x[1:])])
+
+
+def of_tensors(z, times, inputs):
+    given = torch.as_tensor(times)[..., None] >= inputs["time"][:, None]
+    return z * torch.where(given, inputs["amount"][:, None], 0.0).sum(2)
+
+
+def of_arrays(z, times, inputs):
+    given = np.asarray(times)[..., None] >= inputs["time"][:, None]
+    return z * (given * inputs["amount"][:, None]).sum(2)
+
+
+def of_one(z, times, inputs):
+    assert inputs.dtype.names == ("time", "amount")
+    return z[0] * np.array(
+        [sum(dose["amount"] for dose in inputs if dose["time"] <= t) for t in times]
+    )
+
+
+def fitted(function, **changes) -> popinv.Result:
+    keys = {**KEYS, "inputs": INPUTS, "estimator": "likelihood", **changes}
+    return popinv.fit(
+        keys.pop("data", table()),
+        function,
+        law=LAW,
+        noise="isotropic",
+        tests=False,
+        progress=False,
+        assessment={"bootstrap": 0, "null_resamples": 20},
+        descent={"iterations": 20, "model_samples": 200, "directions": 16},
+        **keys,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("function", [of_tensors, of_arrays, of_one])
+def test_each_kind_of_function_finds_the_maximum_of_the_exact_likelihood(function):
+    result = fitted(function, vectorised=function is not of_one)
+    largest, at = exact()
+    assert result.metrics["log_likelihood"] == pytest.approx(largest, abs=1e-3)
+    summary = result.summary()
+    gaps = (summary["estimate"].to_numpy() - at) / summary["standard_error"].to_numpy()
+    assert np.abs(gaps).max() < 0.01
+
+
+@pytest.mark.slow
+def test_inputs_of_a_table_of_their_own_give_the_same_numbers():
+    both = table()
+    apart = fitted(
+        of_tensors,
+        data=both[both.EVID == 0][["ID", "TIME", "DV"]],
+        inputs={**INPUTS, "table": both[both.EVID == 1], "system_column": "ID"},
+    )
+    pd.testing.assert_frame_equal(apart.summary(), fitted(of_tensors).summary())
+
+
+def test_a_function_that_takes_no_inputs_is_refused():
+    with pytest.raises(ConfigError, match=r"no argument 'inputs'.*solve\(z, inputs\)"):
+        fitted(lambda z, times: z * times)
+
+
+def test_keys_that_are_wrong_are_told():
+    with pytest.raises(ConfigError, match="name the 'amount_column' of a dosing table"):
+        fitted(of_tensors, inputs={"time_column": "TIME", "file": "doses.csv"})
+    with pytest.raises(ConfigError, match="there is no column 'dose'"):
+        fitted(of_tensors, inputs={"time_column": "TIME", "amount_column": "dose"})
