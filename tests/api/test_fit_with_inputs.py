@@ -50,7 +50,7 @@ def exact() -> tuple[float, np.ndarray]:
         u = np.zeros(len(seen))
         for dose in doses.itertuples():
             for i in range(dose.ADDL + 1):
-                u += dose.AMT * (seen.TIME >= dose.TIME + i * dose.II)
+                u += dose.AMT * (dose.TIME + i * dose.II <= seen.TIME)
         systems.append((u, seen.DV.to_numpy()))
 
     def lost(p: np.ndarray) -> float:

@@ -415,9 +415,14 @@ def _timed_inputs(sections: Sections, forward: ForwardSection) -> Iterator[Confi
 
 def _no_surrogate(sections: Sections, forward: ForwardSection) -> Iterator[ConfigProblem]:
     """Yield what needs a surrogate."""
-    python = isinstance(forward, PythonFunction)
-    local = isinstance(forward, Executable) or (python and forward.derivatives is None)
-    if not (python and forward.differentiated) and not (local and forward.timed_inputs()):
+    if isinstance(forward, PythonFunction):
+        # Differences take the place of derivatives where a surrogate cannot be.
+        fits = forward.differentiated or (
+            forward.derivatives is None and forward.timed_inputs() is not None
+        )
+    else:
+        fits = isinstance(forward, Executable) and forward.timed_inputs() is not None
+    if not fits:
         yield ConfigProblem(
             ("surrogate", "kind"),
             "got 'none', but only a Python function of torch that takes a table of systems "

@@ -229,7 +229,7 @@ def _check_stand_ins(
     table: ObservationTable,
     value_column: str | None,
     names: Sequence[str],
-    others: Sequence[str] = (),
+    timed: Sequence[str] = (),
 ) -> None:
     """Refuse numbers that may stand for missing values, until the study says what they are."""
     columns, values = list(table.columns), list(table.pooled().values.T)
@@ -238,9 +238,9 @@ def _check_stand_ins(
     if table.known is not None:
         raw = np.hstack([table.known.design, table.known.covariates + table.known.centres])
         # Inputs over time have columns of their own, and amounts of zero in many systems.
-        kept = [j for j, name in enumerate(names) if name not in others]
-        columns += [f"the column '{names[j]}'" for j in kept]
-        values += list(np.round(raw[:, kept], 6).T)
+        own = [j for j, name in enumerate(names) if name not in timed]
+        columns += [f"the column '{names[j]}'" for j in own]
+        values += list(np.round(raw[:, own], 6).T)
     found = stand_ins_in(columns, values)
     if not found:
         return

@@ -5,7 +5,7 @@ They stand in the observation file itself, if it has their columns, or in a file
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,17 +64,15 @@ class SystemInputs:
         kept = observation_rows(frame, amounts)
         return frame.assign(**{value: frame[value].where(kept, "")})
 
-    def cells(
-        self, systems: Sequence[str] | None, last: Sequence[float] | None
-    ) -> dict[str, list[str]]:
+    def cells(self, systems: Iterable[str] | None, last: np.ndarray | None) -> dict[str, list[str]]:
         """Return cells of the design of each system, by the names of its columns.
 
         Parameters
         ----------
-        systems : sequence of str or None
+        systems : iterable of str or None
             The systems that were observed, in order.
-        last : sequence of float, optional
-            The time of the last observation of each, NaN if there is none.
+        last : ndarray, optional
+            The time of the last observation of each system, NaN if there is none.
 
         Raises
         ------
@@ -92,7 +90,7 @@ class SystemInputs:
             return self._cells(list(map(str, systems)), self.section.table(), last)
 
     def _cells(
-        self, systems: list[str], table: pd.DataFrame, last: Sequence[float] | None
+        self, systems: list[str], table: pd.DataFrame, last: np.ndarray | None
     ) -> dict[str, list[str]]:
         section, shape = self.section, self.section.shape()
         events = section.events(table)

@@ -44,7 +44,7 @@ class Differenced:
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Return the observations (n, d_y) for inputs (n, d)."""
-        y: torch.Tensor = _Solved.apply(z, self)  # type: ignore[no-untyped-call]
+        y: torch.Tensor = _Solved.apply(z, self)
         return y
 
     def linearise(
