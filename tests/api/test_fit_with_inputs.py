@@ -17,6 +17,7 @@ from scipy.stats import multivariate_normal
 
 import popinv
 from popinv.errors import ConfigError
+from popinv.figures.goodness_of_fit import goodness_of_fit
 
 LAW = {"kind": "normal", "start": {"z": {"mean": 1.0, "standard_deviation": 1.0}}}
 KEYS = {"system_column": "ID", "time_column": "TIME", "value_column": "DV"}
@@ -116,6 +117,20 @@ def test_inputs_of_a_table_of_their_own_give_the_same_numbers():
         inputs={**INPUTS, "table": both[both.EVID == 1], "system_column": "ID"},
     )
     pd.testing.assert_frame_equal(apart.summary(), fitted(of_tensors).summary())
+    loaded = {"observations": apart.observations, "population": apart.population}
+    loaded["check"] = apart.artefacts["check"]
+    shown = goodness_of_fit(apart.problem, loaded)
+    # A bar for each dose of a system, as high as its share of the largest dose.
+    assert shown is not None
+    panel = shown.fits(np.array([5]))[0]
+    bars = panel.marks[0]
+    assert bars.x.tolist() == [0.0, 1.5, 3.0, 5.0]
+    low, high = panel.y.limits
+    doses = table()[table().EVID == 1]
+    of_system = doses[doses.ID == 5].AMT.to_numpy()[[0, 0, 0, 1]]
+    heights = 0.25 * (high - low) * of_system / doses.AMT.max()
+    np.testing.assert_allclose(bars.high - bars.low, heights, rtol=1e-6)
+    assert not shown.systems.known
 
 
 def test_a_function_that_takes_no_inputs_is_refused():

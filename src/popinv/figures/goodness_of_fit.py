@@ -135,7 +135,7 @@ class Goodness:
 
         Of several quantities the first is drawn, up to a quarter of the panel.
         """
-        if not self.systems.timed:
+        if not (self.systems.timed and self.layout.over_time):
             return []
         (_, times), (name, values), *_ = self.systems.timed.items()
         low, high = upwards.limits

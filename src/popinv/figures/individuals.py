@@ -265,7 +265,7 @@ def _timed(observations: xr.Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the inputs over time (n, K) by name, with NaN after the last event of a system."""
     names = list(map(str, observations["design_name"].values)) if "design" in observations else []
     shape = InputsShape.of_names(names)
-    if shape is None or "t" not in observations.coords:
+    if shape is None:
         return {}
     parts = shape.apart(observations["design"].values[rows][:, -shape.width :])
     present = parts.pop(PRESENT)
