@@ -187,8 +187,8 @@ def test_the_answer_is_shown_as_it_is():
 
 @pytest.mark.parametrize(
     # The blocks of these pages belong together; tests/api/test_python_page.py,
-    # tests/api/test_inputs_page.py, tests/test_notebook.py and tests/workflow/test_extending.py run them, and
-    # tests/api/test_laws_with_levels.py the block of docs/laws.md.
+    # tests/api/test_inputs_page.py, tests/test_notebook.py and tests/workflow/test_extending.py
+    # run them, and tests/api/test_laws_with_levels.py the block of docs/laws.md.
     "text",
     [
         block

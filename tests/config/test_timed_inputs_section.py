@@ -126,7 +126,7 @@ def test_functions_and_programs_have_the_same_values_and_derivatives():
 def test_a_program_that_fails_is_told():
     Path("program.py").write_text("raise SystemExit('no licence')")
     simulator = of_section(study(EXECUTABLE).studies["mine"].forward)
-    with pytest.raises(Exception, match="a call for 1 systems failed: .*no licence"):
+    with pytest.raises(Exception, match=r"a call for 1 systems failed: .*no licence"):
         simulator(torch.ones((1, 9)).double())
 
 
