@@ -57,5 +57,6 @@ def solve(z, times, inputs):
 
 def _after(duration, state, rain, decay, storage):
     """Return the modes (n, m) after a duration (n,) of constant rain (n,)."""
-    left = np.exp(-decay * duration[:, None])
+    # Before the first rain the duration is negative, and the result is not used.
+    left = np.exp(-decay * np.maximum(duration, 0)[:, None])
     return left * state + (1 - left) * SOURCE * rain[:, None] / (storage * decay)
