@@ -84,6 +84,20 @@ def test_inputs_of_a_table_of_their_own_give_the_same_numbers():
     assert not shown.systems.known
 
 
+@pytest.mark.slow
+def test_a_network_learns_from_a_summary_on_which_alone_the_observations_depend():
+    # All doses come before the first observation, so that their sum is all that matters.
+    early = table().copy()
+    early["TIME"] = np.where(early.EVID == 1, 0.05 * early.TIME, early.TIME)
+    early["II"] *= 0.05
+    keys = {"data": early, "active_learning": {"first_design": 400, "rounds": 1}}
+    learned = fitted(of_arrays, inputs={**INPUTS, "summary": ["total"]}, **keys)
+    solved = fitted(of_arrays, data=early)
+    assert "surrogate" in learned.artefacts
+    gaps = (learned.summary()["estimate"] - solved.summary()["estimate"]).to_numpy()
+    assert np.abs(gaps / solved.summary()["standard_error"].to_numpy()).max() < 0.1
+
+
 def test_a_function_that_takes_no_inputs_is_refused():
     with pytest.raises(ConfigError, match=r"no argument 'inputs'.*solve\(z, inputs\)"):
         fitted(lambda z, times: z * times)

@@ -154,6 +154,15 @@ def test_what_does_not_go_together_is_refused(message: str, change: dict[str, An
         study(**change) if own else study(change)
 
 
+def test_a_network_needs_a_summary():
+    given = {"inputs": {**INPUTS, "summary": ["total"]}}
+    assert study(given, surrogate={"kind": "network"}).studies["mine"].forward.timed.summary
+    with pytest.raises(ConfigError, match="'gaussian_process', which does not take"):
+        study(given, surrogate={"kind": "gaussian_process"})
+    with pytest.raises(ConfigError, match="not for systems with inputs over time"):
+        study(given, surrogate={"kind": "network"}, downstream={"analog": {}})
+
+
 def test_a_function_with_random_numbers_is_refused():
     random = study({"function": "simulator:noisy"}).studies["mine"].forward
     with pytest.raises(Exception, match="it has an argument 'seeds'"):

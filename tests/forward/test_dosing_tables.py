@@ -10,6 +10,7 @@ import torch
 from popinv.errors import DataError
 from popinv.forward.inputs.section import Inputs, written_out
 from popinv.forward.inputs.shape import InputsShape, of_system
+from popinv.forward.inputs.summary import InputsSummary
 from popinv.sections.tables import text_frame
 
 KEYS = {"file": "doses.csv", "system_column": "ID", "time_column": "TIME"}
@@ -76,6 +77,20 @@ def test_a_simulator_gets_named_arrays_with_a_mask(of):
     assert found["present"].tolist() == [[True, True, False], [True, True, True]]
     assert of_system(found, 0)["rain"].tolist() == [5, 7]
     assert len(of_system(found, 1)["time"]) == 3
+
+
+def test_a_summary_is_of_the_events_of_a_system_alone():
+    shape = InputsShape(("time", "a", "b"), 3)
+    rows = [shape.padded(np.array([[1.0, 5, 2], [2.0, 7, 4]]), zeros=False)]
+    rows += [shape.padded(np.empty((0, 3)), zeros=False)]
+    z = torch.cat([torch.tensor([[0.5], [0.25]]).double(), torch.tensor(np.array(rows))], dim=1)
+    every = ["count", "last_time", "total", "mean"]
+    summary = InputsSummary(shape, every)
+    assert summary.of(z).tolist() == [[0.5, 2, 2, 12, 6, 6, 3], [0.25, 0, 0, 0, 0, 0, 0]]
+    assert summary.width == 6
+    assert InputsSummary.from_plain(summary.hyperparameters).of(z).equal(summary.of(z))
+    assert InputsSummary(shape, ["values"]).of(z).equal(z)
+    assert summary.along(torch.ones_like(z)).tolist() == [[1.0, *[0.0] * 6]] * 2
 
 
 WRONG = {

@@ -115,7 +115,7 @@ class OwnFunction(ExternalSection):
 
         Torch differentiates it, or a surrogate would have all inputs over time to learn from.
         """
-        return self.differentiated or self.timed is not None
+        return self.differentiated or (self.timed is not None and self.timed.needs_solver())
 
 
 class _InProcess:

@@ -393,11 +393,22 @@ def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[
 
 def _timed_inputs(sections: Sections, forward: ForwardSection) -> Iterator[ConfigProblem]:
     """Yield parts of a study that do not take inputs over time."""
-    if sections.surrogate and sections.surrogate.kind != "none" and not forward.may_be_exact:
+    timed, surrogate = forward.timed_inputs(), sections.surrogate
+    assert timed is not None
+    if surrogate and surrogate.kind == "gaussian_process":
         yield ConfigProblem(
             ("surrogate", "kind"),
-            f"got '{sections.surrogate.kind}', which would learn from every time and value of "
-            "'forward.inputs'. Use 'none': the simulator itself, which is then called often.",
+            "got 'gaussian_process', which does not take 'forward.inputs'. Use 'network', with an "
+            "'inputs.summary', or 'none'.",
+        )
+    elif (
+        surrogate and surrogate.kind != "none" and timed.needs_solver() and not forward.may_be_exact
+    ):
+        yield ConfigProblem(
+            ("surrogate", "kind"),
+            f"got '{surrogate.kind}', which would learn from every time and value of "
+            "'forward.inputs'. State an 'inputs.summary' on which alone the observations depend, "
+            "or use 'none': the simulator itself, which is then called often.",
         )
     if isinstance(sections.observations, SyntheticObservations):
         yield ConfigProblem(

@@ -52,7 +52,8 @@ class Differenced:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the observations, and their derivatives along tangents (k, n, d)."""
         moving = tangents.detach()[..., : self._parameters]
-        return self.values(z), torch.einsum("njp,knp->knj", self.jacobian(z), moving)
+        y, jacobian = self._solved(z, beside=True)
+        return y, torch.einsum("njp,knp->knj", jacobian, moving)
 
     def values(self, z: torch.Tensor) -> torch.Tensor:
         """Return the observations, without derivatives."""
@@ -61,16 +62,24 @@ class Differenced:
 
     def jacobian(self, z: torch.Tensor) -> torch.Tensor:
         """Return the derivatives in the parameters, (n, d_y, p)."""
-        at, columns = z.detach(), []
-        for j in range(self._parameters):
+        return self._solved(z, beside=False)[1]
+
+    def _solved(self, z: torch.Tensor, beside: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the observations if they are wanted, and the derivatives, by one call."""
+        at, p = z.detach(), self._parameters
+        moved = at.repeat(2 * p, 1, 1)
+        for j in range(p):
             step = _SHARE * at[:, j].abs() + _LEAST
-            after, before = at.clone(), at.clone()
-            after[:, j] += step
-            before[:, j] -= step
+            moved[2 * j, :, j] += step
+            moved[2 * j + 1, :, j] -= step
+        points = torch.cat([moved, at[None]]) if beside else moved
+        found = self.values(points.flatten(0, 1)).reshape(len(points), len(at), -1)
+        columns = []
+        for j in range(p):
             # The step as it is after rounding.
-            width = (after - before)[:, j : j + 1]
-            columns.append((self.values(after) - self.values(before)) / width)
-        return torch.stack(columns, dim=2)
+            width = (moved[2 * j, :, j] - moved[2 * j + 1, :, j])[:, None]
+            columns.append((found[2 * j] - found[2 * j + 1]) / width)
+        return found[-1], torch.stack(columns, dim=2)
 
 
 class _Solved(torch.autograd.Function):

@@ -37,6 +37,8 @@ AtEntries = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
 # Rows of a call. Larger arrays exceed the caches and are allocated anew: with 16,000 rows a
 # function takes several times as long.
 _ROWS = 4000
+# Rows of a call of a simulator without derivatives, whose calls may cost more than their rows.
+_ROWS_OF_SOLVES = 20_000
 
 
 class ExactSimulator:
@@ -79,8 +81,13 @@ class ExactSimulator:
     ) -> None:
         self._plain, self._at = simulate, at
         self._section, self._parameters = section or {}, parameters
-        self._differenced = None if parameters is None else Differenced(simulate, parameters)
-        self._simulate = _in_blocks(self._differenced or simulate)
+        self._differenced: Differenced | None = None
+        self._simulate: Callable[[torch.Tensor], torch.Tensor]
+        if parameters is None:
+            self._simulate = _in_blocks(simulate, _ROWS)
+        else:
+            self._plain = _in_blocks(simulate, _ROWS_OF_SOLVES)
+            self._simulate = self._differenced = Differenced(self._plain, parameters)
 
     @property
     def hyperparameters(self) -> Mapping[str, Any]:
@@ -119,7 +126,7 @@ class ExactSimulator:
     @property
     def _whole(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """The function that another simulator differentiates, as this one does."""
-        return self._simulate if self._differenced is None else _in_blocks(self._plain)
+        return self._simulate if self._differenced is None else self._plain
 
     def predict(self, z: np.ndarray) -> np.ndarray:
         """Map an array of inputs to observations, without gradients."""
@@ -271,13 +278,13 @@ def of_section(
 
 
 def _in_blocks(
-    simulate: Callable[[torch.Tensor], torch.Tensor],
+    simulate: Callable[[torch.Tensor], torch.Tensor], most: int
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a function of independent rows that calls ``function`` with few rows at a time."""
+    """Return a function of independent rows that calls ``simulate`` with few rows at a time."""
 
     def simulated(z: torch.Tensor) -> torch.Tensor:
-        if len(z) <= _ROWS:
+        if len(z) <= most:
             return simulate(z)
-        return torch.cat([simulate(rows) for rows in z.split(_ROWS)])
+        return torch.cat([simulate(rows) for rows in z.split(most)])
 
     return simulated

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from popinv.errors import DataError
 from popinv.forward.external.observations import Name
-from popinv.forward.inputs.shape import InputsShape
+from popinv.forward.inputs.shape import InputsShape, Statistic
 from popinv.sections.base import Count, Section
 from popinv.sections.tables import (
     is_dates,
@@ -64,6 +64,15 @@ class Inputs(Section):
         description="Most events of a system.",
         json_schema_extra={"x-default": "that of the file"},
     )
+    summary: list[Statistic] = Field(
+        default_factory=list,
+        description=(
+            "What a network learns of the inputs: `count`, `last_time`, `total` and `mean` of each "
+            "quantity, or all `values`. Without, there is no surrogate (`surrogate: {kind: none}`)."
+            "\n\nThe observations must depend on nothing else; the check of the surrogate tells."
+        ),
+        json_schema_extra={"x-default": "none"},
+    )
     _table: Any = PrivateAttr(default=None)
 
     def with_table(self, frame: pd.DataFrame) -> Inputs:
@@ -96,6 +105,10 @@ class Inputs(Section):
         """Return the padded form, of a section that is written out."""
         assert self.count is not None
         return InputsShape((TIME, *self.columns), self.count)
+
+    def needs_solver(self) -> bool:
+        """Return whether no surrogate can learn from the inputs."""
+        return not self.summary
 
     def table(self) -> pd.DataFrame:
         """Return the table as text."""

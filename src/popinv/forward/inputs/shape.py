@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+Statistic = Literal["count", "last_time", "total", "mean", "values"]
+"""What a surrogate may learn of the inputs (:mod:`popinv.forward.inputs.summary`)."""
 _PREFIX = "inputs."
 PRESENT = "present"
 """The name of the mask of the events of each system."""

@@ -77,6 +77,14 @@ def train_surrogate(
     from popinv.surrogate.training import train_resumably
 
     data = training_data(solves, round_number, recency_decay)
+    summary = None
+    if (timed := forward.timed_inputs()) is not None:
+        from popinv.forward.inputs.summary import InputsSummary
+        from popinv.surrogate.summarised import Summarised, summarised_data
+
+        summary = InputsSummary(timed.shape(), timed.summary)
+        data = summarised_data(data, summary)
+        logarithmic = (*logarithmic[: -summary.replaced], *[False] * summary.width)
     training = training_settings(
         surrogate,
         forward,
@@ -87,6 +95,9 @@ def train_surrogate(
         device,
     )
     initial = None if previous_surrogate is None else surrogate_of(previous_surrogate)
+    if summary is not None and initial is not None:
+        initial = initial.inner
     trained, history = train_resumably(data, training, checkpoint, initial)
     print(f"{len(data.z)} solves, validation loss {min(history['validation_loss']):.3g}")
-    return surrogate_dataset(trained, history, {"converged": 0})
+    made = trained if summary is None else Summarised(trained, summary)
+    return surrogate_dataset(made, history, {"converged": 0})
