@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from popinv.errors import DataError, nearest
+from popinv.forward.inputs.dosing import observation_rows
 from popinv.forward.inputs.section import Inputs
 from popinv.observation_files.files import named_in_errors
 from popinv.sections.tables import named_column
@@ -57,8 +58,6 @@ class SystemInputs:
         """Return a table of observations without the values in rows that are doses."""
         if self.own is None or self.section.amount_column is None:
             return frame
-        from popinv.forward.inputs.dosing import observation_rows
-
         amounts = named_column(frame, self.section.amount_column, "forward.inputs.amount_column")
         value = named_column(frame, value_column, "observations.value_column")
         kept = observation_rows(frame, amounts)
