@@ -18,7 +18,7 @@ from popinv.errors import DataError
 from popinv.forward.base import Observations
 from popinv.observation_files.files import check_exists, has_named_columns, named_in_errors
 from popinv.observation_files.gridded_files import gridded_table, read_gridded, systems_frame
-from popinv.observation_files.groups import grouped
+from popinv.observation_files.groups import grouped, members_of
 from popinv.observation_files.known_columns import known_columns, source_columns
 from popinv.observation_files.limit_keys import states_limits
 from popinv.observation_files.limits import held_at_limits, read_limits
@@ -46,6 +46,8 @@ of the form of :mod:`popinv.observation_files.gridded_files`."""
 IN_MEMORY = "data"
 """What messages call these."""
 
+# The column that the labels of all levels make together.
+_MEMBER = "labels of all levels"
 # Fewer systems do not make a population.
 _FEWEST_SYSTEMS = 4
 
@@ -100,15 +102,9 @@ def read_fitting(
             timed = SystemInputs.beside(inputs, frame, whole)
             table = read_long(frame, section, observations, design, covariates, levels.names, timed)
             check_table(table, mask_missing=True)
-        elif levels.names:
-            raise DataError(
-                "is no long table, whose columns name the levels of 'law.levels'; set "
-                "'observations.layout: long' and 'observations.value_column', with a row for each "
-                "observation"
-            )
         else:
             timed = SystemInputs.beside(inputs, None, whole)
-            table = read_wide(section, design, covariates, given, timed, observations)
+            table = read_wide(section, design, covariates, given, levels.names, timed, observations)
         _check_size(table, len(observations), observations.time_count)
         _check_units(table, observations)
         if whole:
@@ -144,13 +140,15 @@ def read_wide(
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
     given: InMemory | None = None,
+    levels: Sequence[str] = (),
     timed: SystemInputs | None = None,
     observations: Observations | None = None,
 ) -> ObservationTable:
     """Read a wide table, whatever the forward model; see `read_fitting`.
 
     Text and infinity are refused. Missing values are refused too, or kept as NaN, as the section
-    says. The messages name row and column, but not the file.
+    says. A table with the columns of levels has a row for each member. The messages name row and
+    column, but not the file.
     """
     of_inputs = () if timed is None else timed.names
     names = [name for name in (*design, *covariates) if name not in of_inputs]
@@ -161,17 +159,21 @@ def read_wide(
         sources = [*known, *(name for each in limits.values() for name in each)]
         table, frame = wide_table(
             source,
-            system_column=section.system_column,
+            system_column=None if levels else section.system_column,
             noise_scale_column=section.noise_scale_column,
             header=section.header,
-            others=[*section.ignored_columns, *sources, *filter(None, [replicate])],
+            others=[*section.ignored_columns, *sources, *levels, *filter(None, [replicate])],
         )
+        if levels:
+            row, members, labels = members_of(frame, levels, section.system_column or levels[-1])
+            table = replace(table, system_ids=np.array(members, dtype=np.str_)[row])
+            frame = frame.assign(**{_MEMBER: table.system_ids})
         if limits:
             table = replace(table, limits=read_limits(frame, limits, table.values.shape[1]))
     elif given is not None:
         table, frame = gridded_table(given, limits), systems_frame(given)
-    elif names:
-        raise DataError("only a table has columns of design and covariates")
+    elif names or levels:
+        raise DataError("only a table has columns of design, covariates and levels")
     else:
         table, frame = read_gridded(Path(section.file), limits), pd.DataFrame()
     if section.missing_values:
@@ -184,7 +186,8 @@ def read_wide(
         )
     if section.replicated and table.replicate_count == 1:
         if sources or section.replicate_column:
-            frame = _rows_of_systems(frame, section, sources)
+            column = _MEMBER if levels else str(section.system_column)
+            frame = _rows_of_systems(frame, column, section, sources)
         table = stacked(table)
     if timed is not None:
         cells = timed.cells(table.system_ids, _last_times(table, observations))
@@ -192,7 +195,7 @@ def read_wide(
     if design or covariates:
         own = known_columns(frame, design, covariates, section.missing_values or ())
         table = replace(table, known=own)
-    return table
+    return replace(table, labels=labels) if levels else table
 
 
 def _last_times(table: ObservationTable, observations: Observations | None) -> np.ndarray | None:
@@ -214,10 +217,10 @@ def _sources(source: pd.DataFrame | TextTable, names: Sequence[str]) -> list[str
 
 
 def _rows_of_systems(
-    frame: pd.DataFrame, section: FileObservations, constant: Sequence[str]
+    frame: pd.DataFrame, column: str, section: FileObservations, constant: Sequence[str]
 ) -> pd.DataFrame:
     """Return the first row of each system of a wide table with replicates."""
-    system = named_column(frame, str(section.system_column), "observations.system_column")
+    system = named_column(frame, column, "observations.system_column")
     if section.replicate_column:
         key = "observations.replicate_column"
         check_occasions(frame, system, named_column(frame, section.replicate_column, key))
