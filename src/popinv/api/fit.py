@@ -32,6 +32,7 @@ def fit(
     noise: Mapping[str, Any] | str | None = None,
     parameters: Sequence[str | Mapping[str, str]] | None = None,
     design: Sequence[str | Mapping[str, str]] = (),
+    inputs: Mapping[str, Any] | None = None,
     known: Mapping[str, Any] | pd.DataFrame | None = None,
     times: Sequence[float] | None = None,
     grid: int | None = None,
@@ -88,6 +89,10 @@ def fit(
     design : sequence of str or mapping
         Known quantities of each system, passed to the function: columns of a DataFrame, variables
         of a Dataset, or entries of ``known``.
+    inputs : mapping, optional
+        Inputs of each system over time, such as doses or rain: the keys of the section
+        ``forward.inputs``. In the place of ``file`` stands ``table``, a DataFrame; without both,
+        the data are the table. A function takes them as ``inputs``.
     known : mapping of str to array_like, optional
         Design and covariates of the systems of an array, each of shape (n,).
     times : sequence of float, optional
@@ -171,6 +176,7 @@ def fit(
         noise=_section(noise),
         parameters=parameters,
         design=design,
+        inputs=inputs,
         observations=observations or {},
         vectorised=vectorised,
         sections={

@@ -246,7 +246,7 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
             + (
                 f"the simulator gets '{dose}' of each system as design"
                 if (dose := dose_of_systems(surveyed))
-                else "a simulator gets one dose of each system, by a column of forward.design"
+                else "a simulator gets the doses over time by 'forward.inputs' (popinv docs inputs)"
             )
         )
     if surveyed.missing and surveyed.long:

@@ -101,7 +101,13 @@ def check_observation_file(
     """
     design = forward.design_names()
     return read_fitting(
-        observations, forward.observed(0), design, covariates, whole=whole, levels=levels
+        observations,
+        forward.observed(0),
+        design,
+        covariates,
+        whole=whole,
+        levels=levels,
+        inputs=forward.timed_inputs(),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from popinv.config.observations import FileObservations, SyntheticObservations
 from popinv.config.study_sections import Sections
+from popinv.forward.inputs.shape import is_of_inputs
 from popinv.forward.section import ForwardSection
 from popinv.inference.settings import FEWEST_GROUPS
 from popinv.observation_files.limit_keys import ORDER, VARIABLES, LimitColumns, states_limits
@@ -28,13 +29,16 @@ def known_problems(
 ) -> Iterator[ConfigProblem]:
     """Yield known quantities without a distribution, and parts of a study that do not take any."""
     covariates = covariate_names(law, *sections.noises)
-    wanted = tuple(dict.fromkeys([*forward.design_names(), *covariates]))
+    design = [name for name in forward.design_names() if not is_of_inputs(name)]
+    wanted = tuple(dict.fromkeys([*design, *covariates]))
     if isinstance(sections.observations, SyntheticObservations):
         described = "the design and the covariates"
         for problem in name_problems(sections.observations.known, wanted, described):
             yield problem.under("observations", "known")
     if wanted:
         yield from _not_for(sections, f"systems with known quantities ({', '.join(wanted)})")
+    elif forward.timed_inputs() is not None:
+        yield from _not_for(sections, "systems with inputs over time ('forward.inputs')")
 
 
 def replicate_problems(

@@ -27,6 +27,7 @@ from popinv.observation_files.replicates import check_occasions, stacked
 from popinv.observation_files.section import FileObservations
 from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_columns, check_table
+from popinv.observation_files.timed_inputs import SystemInputs
 from popinv.observation_files.trees import NO_LEVELS, LevelColumns
 from popinv.observation_files.wide_tables import wide_table
 from popinv.sections.messages import shown
@@ -35,6 +36,8 @@ from popinv.sections.units import differing_units
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from popinv.forward.inputs.section import Inputs
 
 InMemory: TypeAlias = "pd.DataFrame | xr.Dataset"
 """Observations in memory: a table of text (:func:`popinv.sections.tables.text_frame`), or a Dataset
@@ -58,6 +61,7 @@ def read_fitting(
     *,
     whole: bool = True,
     levels: LevelColumns = NO_LEVELS,
+    inputs: Inputs | None = None,
 ) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
@@ -74,6 +78,8 @@ def read_fitting(
     levels : LevelColumns
         Columns that name the levels at which parameters vary. The rows of the result are then
         groups (:mod:`popinv.observation_files.groups`).
+    inputs : Inputs, optional
+        Inputs over time. Their numbers are the last entries of ``design``.
 
     Returns
     -------
@@ -93,16 +99,19 @@ def read_fitting(
     with named_in_errors(section.file if given is None else IN_MEMORY):
         if section.layout == "long":
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
-            table = read_long(frame, section, observations, design, covariates, levels.names)
+            timed = SystemInputs.beside(inputs, frame, whole)
+            table = read_long(frame, section, observations, design, covariates, levels.names, timed)
             check_table(table, mask_missing=True)
         else:
-            table = read_wide(section, design, covariates, given, levels.names)
+            timed = SystemInputs.beside(inputs, None, whole)
+            table = read_wide(section, design, covariates, given, levels.names, timed, observations)
         _check_size(table, len(observations), observations.time_count)
         _check_units(table, observations)
         if whole:
             check_columns(table)
         if section.missing_values is None:
-            _check_stand_ins(table, section.value_column, (*design, *covariates))
+            others = () if timed is None else timed.names
+            _check_stand_ins(table, section.value_column, (*design, *covariates), others)
         if states_limits(section):
             table = held_at_limits(table, section, observations)
         if observations.logarithm:
@@ -132,6 +141,8 @@ def read_wide(
     covariates: Sequence[str] = (),
     given: InMemory | None = None,
     levels: Sequence[str] = (),
+    timed: SystemInputs | None = None,
+    observations: Observations | None = None,
 ) -> ObservationTable:
     """Read a wide table, whatever the forward model; see `read_fitting`.
 
@@ -139,7 +150,9 @@ def read_wide(
     says. A table with the columns of levels has a row for each member. The messages name row and
     column, but not the file.
     """
-    names, limits, sources = (*design, *covariates), section.limit_columns, list[str]()
+    of_inputs = () if timed is None else timed.names
+    names = [name for name in (*design, *covariates) if name not in of_inputs]
+    limits, sources = section.limit_columns, list[str]()
     if isinstance(given, pd.DataFrame) or (given is None and has_named_columns(section.file)):
         source = read_text(Path(section.file)) if given is None else given
         known, replicate = _sources(source, names), section.replicate_column
@@ -176,10 +189,22 @@ def read_wide(
             column = _MEMBER if levels else str(section.system_column)
             frame = _rows_of_systems(frame, column, section, sources)
         table = stacked(table)
-    if names:
+    if timed is not None:
+        cells = timed.cells(table.system_ids, _last_times(table, observations))
+        frame = pd.DataFrame(cells) if frame.empty else frame.assign(**cells)
+    if design or covariates:
         own = known_columns(frame, design, covariates, section.missing_values or ())
         table = replace(table, known=own)
     return replace(table, labels=labels) if levels else table
+
+
+def _last_times(table: ObservationTable, observations: Observations | None) -> np.ndarray | None:
+    """Return the time of the last value of each system, NaN without one; None without times."""
+    if observations is None or observations.time_count is None:
+        return None
+    seen = np.isfinite(table.values).reshape(len(table.values), -1, len(observations)).any(axis=1)
+    times = observations.coordinates[:, -1]
+    return np.where(seen.any(axis=1), np.where(seen, times, -np.inf).max(axis=1), np.nan)
 
 
 def _sources(source: pd.DataFrame | TextTable, names: Sequence[str]) -> list[str]:
@@ -204,7 +229,10 @@ def _rows_of_systems(
 
 
 def _check_stand_ins(
-    table: ObservationTable, value_column: str | None, names: Sequence[str]
+    table: ObservationTable,
+    value_column: str | None,
+    names: Sequence[str],
+    timed: Sequence[str] = (),
 ) -> None:
     """Refuse numbers that may stand for missing values, until the study says what they are."""
     columns, values = list(table.columns), list(table.pooled().values.T)
@@ -212,8 +240,10 @@ def _check_stand_ins(
         columns, values = [f"the column '{value_column}'"], [table.values.ravel()]
     if table.known is not None:
         raw = np.hstack([table.known.design, table.known.covariates + table.known.centres])
-        columns += [f"the column '{name}'" for name in names]
-        values += list(np.round(raw, 6).T)
+        # Inputs over time have columns of their own, and amounts of zero in many systems.
+        own = [j for j, name in enumerate(names) if name not in timed]
+        columns += [f"the column '{names[j]}'" for j in own]
+        values += list(np.round(raw[:, own], 6).T)
     found = stand_ins_in(columns, values)
     if not found:
         return

@@ -59,7 +59,10 @@ def import_observations(
     description = forward.observed(seed)
     design, covariates = forward.design_names(), covariate_names(law, noise)
     levels = law.level_columns()
-    table = read_fitting(observations, description, design, covariates, given, levels=levels)
+    inputs = forward.timed_inputs()
+    table = read_fitting(
+        observations, description, design, covariates, given, levels=levels, inputs=inputs
+    )
     for told in filter(None, (described_rounding(table), told_limits(table), table.equal_labels)):
         print(told)
     learned, tested, folds = learned_and_tested(
@@ -108,7 +111,14 @@ def observations_of_file(
     section = of_same_form(observations, file)
     names = forward.design_names(), covariate_names(law, noise)
     levels = law.level_columns()
-    table = read_fitting(section, forward.observed(seed), *names, whole=False, levels=levels)
+    table = read_fitting(
+        section,
+        forward.observed(seed),
+        *names,
+        whole=False,
+        levels=levels,
+        inputs=forward.timed_inputs(),
+    )
     for told in filter(None, (described_rounding(table), told_limits(table), table.equal_labels)):
         print(told)
     rows = np.arange(len(table.values))
