@@ -56,6 +56,7 @@ def read_fitting(
     *,
     whole: bool = True,
     levels: LevelColumns = NO_LEVELS,
+    centres: Sequence[float] | None = None,
 ) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
@@ -72,6 +73,9 @@ def read_fitting(
     levels : LevelColumns
         Columns that name the levels at which parameters vary. The rows of the result are then
         groups (:mod:`popinv.observation_files.groups`).
+    centres : sequence of float, optional
+        What a finished study subtracted from its covariates, if these are new systems. They need be
+        no population: one system suffices, and it may have no observation.
 
     Returns
     -------
@@ -91,8 +95,9 @@ def read_fitting(
     with named_in_errors(section.file if given is None else IN_MEMORY):
         if section.layout == "long":
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
-            table = read_long(frame, section, observations, design, covariates, levels.names)
-            check_table(table, mask_missing=True)
+            known = design, covariates, levels.names, centres
+            table = read_long(frame, section, observations, *known)
+            check_table(table, mask_missing=True, population=centres is None)
         elif levels.names:
             raise DataError(
                 "is no long table, whose columns name the levels of 'law.levels'; set "
@@ -100,19 +105,20 @@ def read_fitting(
                 "observation"
             )
         else:
-            table = read_wide(section, design, covariates, given)
-        _check_size(table, len(observations), observations.time_count)
+            table = read_wide(section, design, covariates, given, centres)
+        fewest = _FEWEST_SYSTEMS if centres is None else 1
+        _check_size(table, len(observations), observations.time_count, fewest)
         _check_units(table, observations)
         if whole:
             check_columns(table)
-        if section.missing_values is None:
+        if section.missing_values is None and centres is None:
             _check_stand_ins(table, section.value_column, (*design, *covariates))
         if states_limits(section):
             table = held_at_limits(table, section, observations)
         if observations.logarithm:
             table = replace(table, values=_logarithms(table))
         if levels.names:
-            table = grouped(table, levels, covariates)
+            table = grouped(table, levels, covariates, whole=centres is None)
     return table
 
 
@@ -135,6 +141,7 @@ def read_wide(
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
     given: InMemory | None = None,
+    centres: Sequence[float] | None = None,
 ) -> ObservationTable:
     """Read a wide table, whatever the forward model; see `read_fitting`.
 
@@ -163,7 +170,7 @@ def read_wide(
         table, frame = read_gridded(Path(section.file), limits), pd.DataFrame()
     if section.missing_values:
         table = without_stand_ins(table, section.missing_values)
-    check_table(table, section.missing == "mask", section.replicated)
+    check_table(table, section.missing == "mask", section.replicated, centres is None)
     if table.replicate_count > 1 and not section.replicated:
         raise DataError(
             "has a dimension 'replicate'; set 'observations.replicates: rows' if the observations "
@@ -174,7 +181,7 @@ def read_wide(
             frame = _rows_of_systems(frame, section, sources)
         table = stacked(table)
     if names:
-        own = known_columns(frame, design, covariates, section.missing_values or ())
+        own = known_columns(frame, design, covariates, section.missing_values or (), centres)
         table = replace(table, known=own)
     return table
 
@@ -223,7 +230,7 @@ def _check_stand_ins(
     )
 
 
-def _check_size(table: ObservationTable, width: int, times: int | None) -> None:
+def _check_size(table: ObservationTable, width: int, times: int | None, fewest: int) -> None:
     """Check that a table has a column for each observation of the forward model, and enough rows.
 
     A system has ``width`` observations, at ``times`` times if they are series.
@@ -241,8 +248,8 @@ def _check_size(table: ObservationTable, width: int, times: int | None) -> None:
             f"has {values.shape[1]} columns of observations, but the study has "
             f"{expected} (rows are systems, columns are sensors).{_hint(values, width)}"
         )
-    if (count := len(table.values)) < _FEWEST_SYSTEMS:
-        raise DataError(f"has {count} systems, but a population needs at least {_FEWEST_SYSTEMS}")
+    if (count := len(table.values)) < fewest:
+        raise DataError(f"has {count} systems, but a population needs at least {fewest}")
 
 
 def _check_units(table: ObservationTable, observations: Observations) -> None:

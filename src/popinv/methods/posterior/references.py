@@ -45,6 +45,7 @@ from popinv.methods.posterior.density import Densities
 from popinv.methods.posterior.group_draws import (
     SEARCHES,
     best_modes,
+    error_of,
     groups_together,
     least_of,
 )
@@ -213,32 +214,50 @@ _SIMULATED, _MEMBERS_OF_GROUPS, _ENTRIES_OF_GROUPS, _FEWEST_GROUPS = 2000, 10_00
 
 
 def surprise_p_values(
-    problem: Problem, p: np.ndarray, least_misfit: np.ndarray, simulated: int = _SIMULATED
+    problem: Problem,
+    p: np.ndarray,
+    least_misfit: np.ndarray,
+    simulated: int = _SIMULATED,
+    laws: np.ndarray | None = None,
+    errors: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the p-value of each observed system, shape (N,), with law and noise p as known.
+    """Return the p-value of each observed system, shape (N,), with D at law and noise p.
 
-    The least misfit (N,) is D. With M simulated systems no p-value is below 1 / (M + 1).
+    The least misfit (N,) is D. With M simulated systems no p-value is below 1 / (M + 1). Laws (B,
+    n_p) and errors of the simulator (B, d_y), in turns, are those of the simulated systems; by
+    default p alone. If the systems have the same conditions, and are drawn as these are, the
+    p-values are uniform.
     """
     if problem.members > 1:
         most = _ENTRIES_OF_GROUPS // (problem.data.shape[1] * problem.law.d_omega)
         if problem.nested:
             most = _MEMBERS_OF_GROUPS // problem.members
         simulated = min(simulated, max(most, _FEWEST_GROUPS))
-    other = _simulated(problem, p, simulated)
+    other = _simulated(problem, p[None] if laws is None else laws, simulated, errors)
     null = np.sort(_tails(other, least_misfits(other, p)))
     as_far = np.searchsorted(null, _tails(problem, least_misfit), side="right")
     return np.asarray((as_far + 1) / (simulated + 1))
 
 
-def _simulated(problem: Problem, p: np.ndarray, count: int) -> Problem:
+def _simulated(
+    problem: Problem, laws: np.ndarray, count: int, errors: np.ndarray | None
+) -> Problem:
     """Return the problem with systems of the population in place of the observed ones."""
     rng = generator(problem.seed, f"{problem.stage}/simulated")
     omega = torch.from_numpy(rng.standard_normal((count, problem.law.d_omega)))
     e = torch.from_numpy(rng.standard_normal((count, problem.data.shape[1])))
     systems = rng.integers(len(problem.data), size=count)
-    with torch.no_grad():
-        y = problem.model(torch.from_numpy(p), omega, e, systems)
-    return replace(problem.of_systems(systems), data=y.numpy(), stage=f"{problem.stage}/simulated")
+    y = np.empty((count, problem.data.shape[1]))
+    own = problem.of_systems(systems)
+    for b, p in enumerate(laws[:count]):
+        rows = np.arange(b, count, len(laws))
+        alpha, gamma = problem.tensors(p)
+        with torch.no_grad():
+            signal = problem.signal(alpha, omega[rows], problem.known.of(systems[rows]))
+            if errors is not None:
+                signal = signal + torch.from_numpy(error_of(own.of_systems(rows), errors[b]))
+            y[rows] = problem.observed(gamma, signal, e[rows], systems[rows]).numpy()
+    return replace(own, data=y, stage=f"{problem.stage}/simulated")
 
 
 def _tails(problem: Problem, statistic: np.ndarray) -> np.ndarray:
