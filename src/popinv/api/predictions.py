@@ -76,7 +76,8 @@ def predict_of(
     rest = result.population, result.artefacts["check"], number
 
     def observed(of: ForwardSection) -> xr.Dataset:
-        seen = form.read(table, of.observed(0))
+        more = None if of is model.forward else of.observed(0)
+        seen = form.read(table, model.forward.observed(0), more)
         return new_observations(seen, of, model.law, model.noise, table.section, seed=number)
 
     simulator, solver, elsewhere = result.simulator, None, None

@@ -9,7 +9,7 @@ it. It reads covariates less what the study subtracted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,26 +67,35 @@ class TableForm:
         """Whether a row is an observation."""
         return self.section.layout == "long"
 
-    def read(self, given: NewTable, observations: Observations) -> ObservationTable:
+    def read(
+        self, given: NewTable, observations: Observations, wider: Observations | None = None
+    ) -> ObservationTable:
         """Return the new systems, with NaN where nothing was observed.
+
+        Parameters
+        ----------
+        observations : Observations
+            What the study observes.
+        wider : Observations, optional
+            The same at more times, which the systems are to have.
 
         Raises
         ------
         DataError
             If the table does not fit the study.
         """
-        with named_in_errors(given.name):
-            section = given.section
-            return read_fitting(
-                section,
-                observations,
-                self.design,
-                self.covariates,
-                given.content,
-                whole=False,
-                levels=self.levels,
-                centres=self.centres,
-            )
+        at = observations if wider is None or not self.long else wider
+        table = read_fitting(
+            given.section,
+            at,
+            self.design,
+            self.covariates,
+            given.content,
+            whole=False,
+            levels=self.levels,
+            centres=self.centres,
+        )
+        return table if wider is None or at is wider else _at_more_times(table, at, wider)
 
 
 @dataclass(frozen=True)
@@ -261,6 +270,34 @@ def _list(names: Sequence[str]) -> str:
     if len(names) <= _SHOWN:
         return ", ".join(names)
     return f"{', '.join(names[:_SHOWN])}, ... {names[-1]}"
+
+
+def _at_more_times(
+    table: ObservationTable, own: Observations, wider: Observations
+) -> ObservationTable:
+    """Return a table with a column for each of more times, empty where it has none."""
+    times, more = (np.unique(each.coordinates[:, -1]) for each in (own, wider))
+    places = np.abs(times[:, None] - more).argmin(axis=1)
+    entries = np.arange(len(own) // len(times))[:, None] * len(more) + places
+
+    def spread(each: np.ndarray, absent: float) -> np.ndarray:
+        rows = each.reshape(len(each), -1, len(own))
+        found = np.full((*rows.shape[:2], len(wider)), absent)
+        found[:, :, entries.ravel()] = rows
+        return found.reshape(len(each), -1)
+
+    # Nothing is known of a limit where nothing is observed.
+    ends = {"censored_below": -np.inf, "not_below": -np.inf}
+    limits = {name: spread(each, ends.get(name, np.inf)) for name, each in (table.limits or {}).items()}
+    columns = [str(i + 1) for i in range(len(wider))]
+    return replace(
+        table,
+        values=spread(table.values, np.nan),
+        columns=columns,
+        names=None,
+        time_shifts=None,
+        limits=limits if table.limits else table.limits,
+    )
 
 
 def joint_times(times: Sequence[float], more: Sequence[float]) -> list[float]:

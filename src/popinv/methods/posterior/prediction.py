@@ -67,7 +67,7 @@ from popinv.threads import fixed_threads
 # Draws of the surrogate's error where law and noise are taken as known.
 _ERRORS = 200
 # Simulated systems of all conditions together, and the most and the fewest of one.
-_SIMULATED, _MOST, _FEWEST = 20_000, 2000, 400
+_SIMULATED, _MOST, _FEWEST = 10_000, 1000, 200
 # Draws of the population's band.
 _BAND = 400
 # Rows of a system of which noise is drawn together, and how often for censored entries.
