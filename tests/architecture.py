@@ -61,7 +61,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"sections", "surrogate"},
     "workflow": {"basics", "charts", "config", "methods", "forward", "inference"}
     | {"observation_files", "population", "sections", "store"},
-    "cli": {"basics", "config", "methods", "forward", "inference", "judgement"}
+    "cli": {"api", "basics", "config", "methods", "forward", "inference", "judgement"}
     | {"observation_files", "population", "report", "store", "workflow"},
     "report": {"basics", "charts", "config", "methods", "figures", "forward", "inference"}
     | {"judgement", "population", "sections", "store", "surrogate", "workflow"},

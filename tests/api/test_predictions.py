@@ -67,9 +67,7 @@ class ClosedForm:
         centre = float(result.observations["covariate_centre"].values[0])
         shift = law["a_w_coefficient"] * (row["w"] - centre)
         self.mean = np.array([law["a_mean"] + shift, law["b_mean"]])
-        self.prior = np.diag(
-            [law["a_standard_deviation"] ** 2, law["b_standard_deviation"] ** 2]
-        )
+        self.prior = np.diag([law["a_standard_deviation"] ** 2, law["b_standard_deviation"] ** 2])
         self.design = np.column_stack([np.ones(len(times)), row["load"] * times])
         distance = np.abs(times[:, None] - times)
         self.noise = law["noise_amplitude"] ** 2 * np.exp(-distance / law["noise_length"])
@@ -134,7 +132,7 @@ def test_sensors_that_were_not_seen_have_the_law_of_the_closed_form(result, new,
 def test_a_repeat_at_a_sensor_that_was_seen_has_noise_of_its_own(result, new, predicted):
     for i, row, y in rows(new):
         exact = ClosedForm(result, row, TIMES)
-        mean, deviation = exact.parameters(y)
+        mean, _ = exact.parameters(y)
         signal = exact.design @ mean
         seen = np.isfinite(y)
         off = (predicted["observed_mean"].values[i] - signal)[seen]

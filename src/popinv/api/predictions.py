@@ -150,8 +150,7 @@ def _source(
             data = data.rename_axis(index=names).reset_index()
         return text_frame(data)
     if isinstance(data, xr.DataArray | xr.Dataset):
-        names = (*form.design, *form.covariates)
-        return given_data(data, {}, names, known).given
+        return given_data(data, {}, (*form.design, *form.covariates), known).given
     try:
         values = np.atleast_2d(np.asarray(data, dtype=float))
     except (TypeError, ValueError) as error:
@@ -190,8 +189,9 @@ def _with_times(forward: ForwardSection, more: Sequence[float]) -> ForwardSectio
             f"gives the observations at its own times, {own[0]:g} to {own[-1]:g}; only a function "
             "with an argument 'times' gives others"
         )
-    simulated = forward.observations.simulated_times
-    if simulated is not None and not simulated[0] <= times[0] <= times[-1] <= simulated[-1]:
+    simulated = forward.observations.asked_times() or own
+    stated = forward.observations.simulated_times is not None
+    if stated and not simulated[0] <= times[0] <= times[-1] <= simulated[-1]:
         raise ConfigError(
             f"at: got times from {times[0]:g} to {times[-1]:g}, but the simulator's own are "
             f"{simulated[0]:g} to {simulated[-1]:g} (forward.observations.simulated_times)"
@@ -210,7 +210,10 @@ def _takes_times(forward: ForwardSection) -> bool:
 
 def _exact(forward: ForwardSection) -> ExactSimulator:
     """Return the function itself as a simulator, at its times."""
-    return forward.exact() if isinstance(forward, OwnFunction) else of_section(forward)
+    if isinstance(forward, OwnFunction):
+        return forward.exact()
+    assert isinstance(forward, PythonFunction)
+    return of_section(forward)
 
 
 def _check_surrogate(forward: ForwardSection, observed: Sequence[float], through: str) -> None:

@@ -103,7 +103,7 @@ def known_columns(
     if centres is not None:
         own = np.asarray(centres, dtype=float)
         return KnownColumns.of_values(known, design, covariates, own, len(systems))
-    centres = np.zeros(len(covariates))
+    means = np.zeros(len(covariates))
     for i, name in enumerate(covariates):
         values = known[name]
         if np.ptp(values) == 0:
@@ -112,8 +112,8 @@ def known_columns(
                 "it; leave it out of 'law.covariates'"
             )
         if columns_called(list(systems.columns), name):
-            centres[i] = values.mean()
-    return KnownColumns.of_values(known, design, covariates, centres, len(systems))
+            means[i] = values.mean()
+    return KnownColumns.of_values(known, design, covariates, means, len(systems))
 
 
 def _source(columns: Sequence[str], name: str) -> str:

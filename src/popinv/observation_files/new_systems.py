@@ -288,7 +288,9 @@ def _at_more_times(
 
     # Nothing is known of a limit where nothing is observed.
     ends = {"censored_below": -np.inf, "not_below": -np.inf}
-    limits = {name: spread(each, ends.get(name, np.inf)) for name, each in (table.limits or {}).items()}
+    limits = {
+        name: spread(each, ends.get(name, np.inf)) for name, each in (table.limits or {}).items()
+    }
     columns = [str(i + 1) for i in range(len(wider))]
     return replace(
         table,
@@ -333,11 +335,12 @@ def chosen_entries(
                 found.update(near.tolist())
                 continue
         if place is None:
-            places = shown(np.unique(times).tolist()[:_SHOWN]) if times is not None else _list(names)
+            places = (
+                shown(np.unique(times).tolist()[:_SHOWN]) if times is not None else _list(names)
+            )
             raise DataError(
                 f"at: got {each!r}, which is no {'time' if times is not None else 'sensor'} of "
                 f"the study; it has {places}"
             )
         found.add(place)
     return np.array(sorted(found), dtype=int)
-

@@ -153,7 +153,6 @@ class GroupDraws:
         z = z[:, : problem.law.d_z].unflatten(0, rows.shape)
         return z.numpy(), np.minimum(1 / (weight**2).sum(axis=1), rows.shape[1])
 
-
     def _places(self, done: int, each: int) -> np.ndarray:
         """Return the laws of all draws of ``done`` sets with ``each`` draws."""
         number, count = np.repeat(np.arange(done), each), len(self.laws)
@@ -198,7 +197,7 @@ def _taken(weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.minimum(np.searchsorted(edges / edges[-1], places), len(weight) - 1)
 
 
-def best_modes(problem: Problem, p: np.ndarray) -> GroupModes:
+def best_modes(problem: Problem, p: np.ndarray, searches: int = SEARCHES) -> GroupModes:
     """Return the best modes of all groups of a problem at p (n_p,), from separate searches."""
     known = replace(problem, free_noise=False)
     integrals, settings = (
@@ -206,7 +205,7 @@ def best_modes(problem: Problem, p: np.ndarray) -> GroupModes:
         MarginalSettings(),
     )
     best = integrals.find_modes(settings, None)
-    for search in range(SEARCHES):
+    for search in range(searches):
         for other in integrals.all_modes(settings, f"mode_starts/{search}"):
             best = best.better(other)
     return best

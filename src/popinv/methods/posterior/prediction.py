@@ -12,9 +12,9 @@ places that were seen,
 .. math:: \xi \mid r \sim N\bigl(\Gamma_{us} \Gamma_{ss}^{-1} r,\;
     \Gamma_{uu} - \Gamma_{us} \Gamma_{ss}^{-1} \Gamma_{su}\bigr),
 
-and is drawn so at places that were not seen (a draw of the noise at all places is corrected by
-``Gamma_us Gamma_ss^-1`` times its difference from r; Matheron's rule). At places that were seen, and
-for a system with replicates, it is the noise of a repeated measurement. Censored entries restrict
+and is drawn so at places that were not seen (Matheron's rule: a draw of the noise at all places is
+corrected by ``Gamma_us Gamma_ss^-1`` times its difference from r). At places that were seen, and for
+a system with replicates, it is the noise of a repeated measurement. Censored entries restrict
 the noise by rejection. Correlated noise with heavy tails is drawn as that of a repeated measurement
 everywhere.
 
@@ -29,6 +29,7 @@ systems of the population, whatever was observed of them.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -38,7 +39,9 @@ import torch
 import xarray as xr
 
 from popinv.errors import ConfigError
+from popinv.figures.individuals import modes
 from popinv.forward.datasets import replicates_of
+from popinv.forward.section import ForwardSection
 from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
@@ -47,7 +50,7 @@ from popinv.inference.surrogate_bias import solver_residuals
 from popinv.methods.posterior.density import Densities
 from popinv.methods.posterior.group_draws import without_error
 from popinv.methods.posterior.method import Posterior
-from popinv.methods.posterior.references import surprise_p_values
+from popinv.methods.posterior.references import least_misfits, surprise_p_values
 from popinv.methods.posterior.sampling import Posteriors, sample_posteriors
 from popinv.methods.posterior.study import (
     LEVEL,
@@ -67,7 +70,7 @@ from popinv.threads import fixed_threads
 # Draws of the surrogate's error where law and noise are taken as known.
 _ERRORS = 200
 # Simulated systems of all conditions together, and the most and the fewest of one.
-_SIMULATED, _MOST, _FEWEST = 10_000, 1000, 200
+_SIMULATED, _MOST, _FEWEST = 8000, 1000, 200
 # Draws of the population's band.
 _BAND = 400
 # Rows of a system of which noise is drawn together, and how often for censored entries.
@@ -167,7 +170,7 @@ def predict(
     problem = recovered.problem(observations)
     p, laws = estimate_of(recovered.population), laws_of(recovered.population, asked)
     residuals = solver_residuals(problem, recovered.check)
-    every, errors = _with_errors(p, laws, residuals, recovered.seed)
+    every, errors = error_draws(p, laws, residuals, recovered.seed)
     if solver is not None and problem.members > 1:
         raise ConfigError(
             "through: the solver cannot take the surrogate's place for groups, as each draw would "
@@ -180,10 +183,15 @@ def predict(
         draws = _Draws(problem, p[None] if every is None else every, errors)
         if solver is not None:
             posteriors = draws.through(solver, posteriors, asked.kept_draws)
-        surprise = belonging(problem, p, posteriors.least_misfit, every, errors)
+        surprise = belonging(problem, p, every, errors)
         told = told_quantities(recovered.model.forward, recovered.model.law)
         result, apart = reported(problem, observations, posteriors, surprise, asked, told)
         result = result.rename(surprise_p_value="p_value")
+        result["mode"] = variable(
+            ("system", "parameter"),
+            told.of(_modes(problem, p)),
+            "value at the mode of the system's standard normal numbers (empirical Bayes)",
+        )
         if elsewhere is not None:
             recovered, observations = elsewhere
             draws = _Draws(recovered.problem(observations), draws.laws, None)
@@ -193,18 +201,18 @@ def predict(
     given = draws.given()
     if description.logarithm:
         given, signal, observed, band = (np.exp(each) for each in (given, signal, observed, band))
-    result = _with_draws(result)
-    return result.merge(
-        _observed_dataset(observations, entries, given, signal, observed, band, description.units)
-    )
+    units, quantity = description.units, description.long_name or description.name
+    if description.logarithm:
+        # The quantity itself is told, whose unit the name of its logarithm holds.
+        units, quantity = _of_logarithm(recovered.model.forward)
+    told_of_y = _observed_dataset(observations, entries, given, signal, observed, band, units)
+    settings = {"draws": asked.model_dump(), "through": "surrogate" if solver is None else "solver"}
+    attrs = {"quantity": quantity, "seed": recovered.seed, "config": json.dumps(settings)}
+    return _with_draws(result).merge(told_of_y).assign_attrs(attrs)
 
 
 def belonging(
-    problem: Problem,
-    p: np.ndarray,
-    least_misfit: np.ndarray,
-    laws: np.ndarray | None,
-    errors: np.ndarray | None,
+    problem: Problem, p: np.ndarray, laws: np.ndarray | None, errors: np.ndarray | None
 ) -> np.ndarray:
     """Return the p-value of each system among those with the same conditions, (N,).
 
@@ -220,11 +228,21 @@ def belonging(
         rows = np.flatnonzero((group.reshape(-1) == kind) & seen)
         if len(rows):
             own = replace(problem.of_systems(rows), stage=f"{problem.stage}/belonging")
-            found[rows] = surprise_p_values(own, p, least_misfit[rows], count, laws, errors)
+            # A single search is quick. Of observed and simulated systems alike, it keeps the size.
+            misfit = least_misfits(own, p, 0)
+            found[rows] = surprise_p_values(own, p, misfit, count, laws, errors, 0)
     return found
 
 
-def _with_errors(
+def _modes(problem: Problem, p: np.ndarray) -> np.ndarray:
+    """Return the parameters of each member that is told at the mode of its system, (n, d_z)."""
+    with torch.no_grad():
+        z = inputs(problem.law, problem.tensors(p)[0], modes(problem, p), problem.known)
+    each: np.ndarray = z[:, : problem.law.d_z].reshape(len(z), problem.members, -1).numpy()
+    return each[:, 0] if problem.members == 1 else each[problem.present_members]
+
+
+def error_draws(
     p: np.ndarray, laws: np.ndarray | None, residuals: np.ndarray | None, seed: int
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return laws and as many errors of the surrogate; each may be None."""
@@ -234,7 +252,9 @@ def _with_errors(
     laws = np.repeat(p[None], _ERRORS, axis=0) if laws is None else laws
     rng = generator(seed, "predict/errors")
     # Each error comes up equally often, but for one.
-    order = np.concatenate([rng.permutation(len(finite)) for _ in range(-(-len(laws) // len(finite)))])
+    order = np.concatenate(
+        [rng.permutation(len(finite)) for _ in range(-(-len(laws) // len(finite)))]
+    )
     return laws, finite[order[: len(laws)]]
 
 
@@ -301,7 +321,7 @@ class _Draws:
     def through(self, solver: SolverSimulator, posteriors: Posteriors, kept: int) -> Posteriors:
         """Return draws chosen again by the weights of the solver."""
         draws, places, effective = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
-        solved = self.problem.through(solver)  # type: ignore[arg-type]
+        solved = self.problem.through(solver)
         with solver.session():
             for n, z in enumerate(posteriors.draws):
                 flat = z.reshape(-1, z.shape[2])
@@ -365,7 +385,7 @@ class _Draws:
         return np.stack(signals, axis=1), np.stack(observed, axis=1)
 
     def population(self) -> np.ndarray:
-        """Return observations of systems of the population with each one's design, (_BAND, n, d)."""
+        """Return observations of the population with the design of each system, (_BAND, n, d)."""
         problem, (group, member) = self._union, self._members
         rng = generator(problem.seed, "predict/population")
         omega = torch.from_numpy(rng.standard_normal((_BAND, problem.law.d_omega)))
@@ -457,9 +477,9 @@ class _Entries:
         exact = self.seen & (low == high)
         censored = np.flatnonzero(self.seen & ~exact)
         residual = low[exact] - signal[:, exact]
-        gain = np.linalg.solve(
-            covariance[:, exact][:, :, exact], covariance[:, exact]
-        ).transpose(0, 2, 1)
+        gain = np.linalg.solve(covariance[:, exact][:, :, exact], covariance[:, exact]).transpose(
+            0, 2, 1
+        )
 
         def corrected(drawn: np.ndarray, rows: np.ndarray) -> np.ndarray:
             shift = (residual[rows] - drawn[:, exact])[..., None]
@@ -500,10 +520,18 @@ def _by_place(places: np.ndarray, most: int) -> Iterator[tuple[int, np.ndarray]]
             yield int(b), rows[start : start + most]
 
 
+def _of_logarithm(forward: ForwardSection) -> tuple[str, str]:
+    """Return unit and name of the quantity whose logarithm is observed."""
+    section = forward.observations  # type: ignore[attr-defined]
+    return section.units, section.long_name or section.name
+
+
 def _with_draws(result: xr.Dataset) -> xr.Dataset:
     """Return a Dataset whose draws are along (chain, draw), as ArviZ reads them."""
     drawn = {
-        name: each.expand_dims("chain") for name, each in result.data_vars.items() if "draw" in each.dims
+        name: each.expand_dims("chain")
+        for name, each in result.data_vars.items()
+        if "draw" in each.dims
     }
     named = result["system_id"].values if "system_id" in result.coords else None
     count = result.sizes["system"]
@@ -549,7 +577,10 @@ def _observed_dataset(
             variables[name] = variable(("chain", "draw", *dims), every, f"draws {words}", units)
     width = observations.sizes["observation"] // replicates_of(observations)
     coordinates = {
-        name: observations[name].isel(observation=slice(0, width)).isel(observation=entries).variable
+        name: observations[name]
+        .isel(observation=slice(0, width))
+        .isel(observation=entries)
+        .variable
         for name in observations.coords
         if observations[name].dims == ("observation",) and name != "replicate"
     }

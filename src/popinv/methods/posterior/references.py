@@ -150,16 +150,19 @@ def references(problem: Problem, p: np.ndarray) -> tuple[References, torch.Tenso
     return References(modes, share[:, used], factors, inverses), _least(density, found)
 
 
-def least_misfits(problem: Problem, p: np.ndarray) -> np.ndarray:
-    """Return ``|r|^2 + |omega|^2`` at the best mode of each system of a problem, shape (N,)."""
+def least_misfits(problem: Problem, p: np.ndarray, searches: int = SEARCHES) -> np.ndarray:
+    """Return ``|r|^2 + |omega|^2`` at the best mode of each system of a problem, shape (N,).
+
+    The modes come from so many searches, each from several starts; from one start if there is none.
+    """
     n, parts = len(problem.data), []
     size = groups_together(problem) if problem.nested else systems_together(problem)
     for start in range(0, n, size):
         block = problem.of_systems(np.arange(start, min(start + size, n)))
         if problem.nested:
-            parts.append(least_of(best_modes(block, p)).numpy())
+            parts.append(least_of(best_modes(block, p, searches)).numpy())
         else:
-            parts.append(2 * _least(*_modes(block, p)).numpy())
+            parts.append(2 * _least(*_modes(block, p, searches)).numpy())
     return np.concatenate(parts)
 
 
@@ -172,12 +175,16 @@ def systems_together(problem: Problem) -> int:
     return max(1, min(_MOST_TOGETHER, int(_BLOCK_VALUES / (d * (d_y + 4 * d)))))
 
 
-def _modes(problem: Problem, p: np.ndarray) -> tuple[Density, list[Modes]]:
+def _modes(
+    problem: Problem, p: np.ndarray, searches: int = SEARCHES
+) -> tuple[Density, list[Modes]]:
     """Return the density of the observations, and the results of separate searches."""
     settings = MarginalSettings()
     known = replace(problem, free_noise=False)
     block, found = integrals_at(known, p), []
-    for search in range(SEARCHES):
+    if not searches:
+        found = [block.find_modes(settings, None)]
+    for search in range(searches):
         found += block.all_modes(settings, f"mode_starts/{search}")
     return block.density, found
 
@@ -220,13 +227,14 @@ def surprise_p_values(
     simulated: int = _SIMULATED,
     laws: np.ndarray | None = None,
     errors: np.ndarray | None = None,
+    searches: int = SEARCHES,
 ) -> np.ndarray:
     """Return the p-value of each observed system, shape (N,), with D at law and noise p.
 
     The least misfit (N,) is D. With M simulated systems no p-value is below 1 / (M + 1). Laws (B,
     n_p) and errors of the simulator (B, d_y), in turns, are those of the simulated systems; by
     default p alone. If the systems have the same conditions, and are drawn as these are, the
-    p-values are uniform.
+    p-values are uniform. D of all comes from the same number of ``searches``.
     """
     if problem.members > 1:
         most = _ENTRIES_OF_GROUPS // (problem.data.shape[1] * problem.law.d_omega)
@@ -234,7 +242,7 @@ def surprise_p_values(
             most = _MEMBERS_OF_GROUPS // problem.members
         simulated = min(simulated, max(most, _FEWEST_GROUPS))
     other = _simulated(problem, p[None] if laws is None else laws, simulated, errors)
-    null = np.sort(_tails(other, least_misfits(other, p)))
+    null = np.sort(_tails(other, least_misfits(other, p, searches)))
     as_far = np.searchsorted(null, _tails(problem, least_misfit), side="right")
     return np.asarray((as_far + 1) / (simulated + 1))
 
