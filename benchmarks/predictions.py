@@ -12,7 +12,8 @@ of them. It is counted how often 95 % intervals hold the true parameters, the ob
 other sensors, and the same without noise. The default study is read from its folder. In the other
 study, ``doses``, 60 patients are fitted, each with nine levels after a dose of its own.
 
-*Size.* 2000 systems are drawn from the true law and noise, with the sensors of one choice.
+*Size.* 2000 systems are drawn from the true law and noise, with the sensors of one choice; of
+``doses``, 200 for each of ten fits, whose errors the p-values average over.
 
 *Theophylline.* Each person is predicted from its own rows, with law and noise fixed, beside the
 empirical Bayes estimates of nlme (docs/tables/theophylline.R).
@@ -50,7 +51,7 @@ CHOICES, EACH, SIMULATED, LEVELS = 5, 40, 2000, (0.01, 0.05, 0.10)
 TIMES = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 24.0])
 # Logarithms of ka, V and CL: means and deviations; the deviation of the noise.
 LAW, SPREAD, NOISE = np.array([0.4, 3.4, 1.0]), np.array([0.5, 0.2, 0.25]), 0.4
-PATIENTS = 60
+PATIENTS, FITS = 60, 10
 
 
 def level(z: torch.Tensor, times: Any, design: torch.Tensor) -> torch.Tensor:
@@ -69,9 +70,9 @@ def patients(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray,
     return z, dose, clean, clean + NOISE * rng.standard_normal(clean.shape)
 
 
-def doses() -> popinv.Result:
+def doses(seed: int = 1) -> popinv.Result:
     """Return the fit of 60 patients."""
-    _, dose, _, y = patients(PATIENTS, 1)
+    _, dose, _, y = patients(PATIENTS, seed)
     start = {
         name: {"mean": float(mean), "standard_deviation": 0.4}
         for name, mean in zip(("ka", "V", "CL"), LAW, strict=True)
@@ -166,42 +167,49 @@ def size(folder: str) -> None:
     dose = np.full((SIMULATED, 1), 300.0)
     y = level(z, TIMES, torch.from_numpy(dose)).numpy()
     y = y + NOISE * rng.standard_normal(y.shape)
-    rows = _sizes("doses", doses(), y, {"dose": dose[:, 0]})
+    each = SIMULATED // FITS
+    fits = [(doses(100 + i), y[i * each : (i + 1) * each]) for i in range(FITS)]
+    rows = _sizes("doses", fits, {"dose": dose[:each, 0]})
     result = popinv.load(folder)
     truth = result.artefacts["truth"]
     drawn = parameters(result.law, truth["alpha"].values, 11, "size", SIMULATED)
     clean = result.model.forward.model(1).solve(drawn).observations
     factor = np.linalg.cholesky(truth["noise_covariance"].values)
     y = clean + rng.standard_normal(clean.shape) @ factor.T
-    _write("predictions_size", [*rows, *_sizes("default", result, y, {})])
+    _write("predictions_size", [*rows, *_sizes("default", [(result, y)], {})])
 
 
 def _sizes(
-    study: str, result: popinv.Result, y: np.ndarray, known: Mapping[str, np.ndarray]
+    study: str,
+    fits: Sequence[tuple[popinv.Result, np.ndarray]],
+    known: Mapping[str, np.ndarray],
 ) -> list[dict[str, str]]:
     """Return the sizes with a third of the sensors, with few and with all of them."""
-    third, width = next(choices(y.shape[1])), y.shape[1]
+    width = fits[0][1].shape[1]
+    third = next(choices(width))
     few = np.isin(np.arange(width), np.flatnonzero(third)[:2])
     rows = []
     for told, seen in (("two", few), ("a third", third), ("all", np.ones(width, dtype=bool))):
-        p_values = _p_values(result, np.where(seen, y, np.nan), known)
+        p_values = np.concatenate(
+            [_p_values(result, np.where(seen, y, np.nan), known) for result, y in fits]
+        )
         shares = {f"below {a:.0%}, %": f"{100 * np.mean(p_values <= a):.2f}" for a in LEVELS}
-        rows.append({"study": study, "sensors": told, "systems": str(len(y)), **shares})
+        rows.append({"study": study, "sensors": told, "systems": str(len(p_values)), **shares})
         print(rows[-1], flush=True)
     return rows
 
 
 def _p_values(result: popinv.Result, y: np.ndarray, known: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the p-values of systems with observations y, without their posteriors."""
-    form, model = table_form(result), result.model
+    form, model, own = table_form(result), result.model, int(result.population.attrs["seed"])
     frame = pd.DataFrame(y, columns=list(form.names)).assign(**known)
     table = new_table(form, text_frame(frame))
-    read = form.read(table, model.forward.observed(1))
+    read = form.read(table, model.forward.observed(own))
     observations = new_observations(
-        read, model.forward, model.law, model.noise, table.section, seed=1
+        read, model.forward, model.law, model.noise, table.section, seed=own
     )
     check = result.artefacts["check"]
-    recovered = Recovered(model, result.simulator, result.population, check, 1)
+    recovered = Recovered(model, result.simulator, result.population, check, own, 1)
     problem, p = recovered.problem(observations), estimate_of(result.population)
     laws, residuals = laws_of(result.population, Posterior()), solver_residuals(problem, check)
     laws, errors = error_draws(p, laws, residuals, 1)

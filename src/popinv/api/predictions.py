@@ -72,23 +72,23 @@ def predict_of(
     wide = _with_times(forward, [*_times_in(at or ()), *([] if rounded else table.times)])
     if wide is not forward and not exact:
         _check_surrogate(forward, [] if rounded else table.times, through)
-    number = int(result.population.attrs["seed"]) if seed is None else seed
-    rest = result.population, result.artefacts["check"], number
+    own = int(result.population.attrs["seed"])
+    rest = result.population, result.artefacts["check"], own, own if seed is None else seed
 
     def observed(of: ForwardSection) -> xr.Dataset:
-        more = None if of is model.forward else of.observed(0)
-        seen = form.read(table, model.forward.observed(0), more)
-        return new_observations(seen, of, model.law, model.noise, table.section, seed=number)
+        more = None if of is model.forward else of.observed(own)
+        seen = form.read(table, model.forward.observed(own), more)
+        return new_observations(seen, of, model.law, model.noise, table.section, seed=own)
 
     simulator, solver, elsewhere = result.simulator, None, None
     if exact:
         simulator = simulator if wide is forward else _exact(wide)
         forward = wide
     elif through == "solver":
-        solver = SolverSimulator(forward.model(number))
-        there = solver if wide is forward else SolverSimulator(wide.model(number))
+        solver = SolverSimulator(forward.model(own))
+        there = solver if wide is forward else SolverSimulator(wide.model(own))
         elsewhere = Recovered(Model(wide, model.law, model.noise), there, *rest), observed(wide)
-    description = wide.observed(0)
+    description = wide.observed(own)
     names = _names(result.observations, description)
     entries = np.arange(len(description)) if at is None else chosen_entries(at, names, description)
     recovered = Recovered(Model(forward, model.law, model.noise), simulator, *rest)

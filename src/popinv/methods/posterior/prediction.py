@@ -13,8 +13,8 @@ places that were seen,
     \Gamma_{uu} - \Gamma_{us} \Gamma_{ss}^{-1} \Gamma_{su}\bigr),
 
 and is drawn so at places that were not seen (Matheron's rule: a draw of the noise at all places is
-corrected by ``Gamma_us Gamma_ss^-1`` times its difference from r). At places that were seen, and for
-a system with replicates, it is the noise of a repeated measurement. Censored entries restrict
+corrected by ``Gamma_us Gamma_ss^-1`` times its difference from r). At places that were seen, and
+for a system with replicates, it is the noise of a repeated measurement. Censored entries restrict
 the noise by rejection. Correlated noise with heavy tails is drawn as that of a repeated measurement
 everywhere.
 
@@ -91,6 +91,8 @@ class Recovered:
     population, check : Dataset
         The answer, and the record of fresh solves.
     seed : int
+        Of the study, which may have placed the sensors at random.
+    draws_seed : int
         Of all draws.
     """
 
@@ -99,6 +101,7 @@ class Recovered:
     population: xr.Dataset
     check: xr.Dataset
     seed: int
+    draws_seed: int
 
     def problem(self, observations: xr.Dataset) -> Problem:
         """Return the problem of new systems.
@@ -126,7 +129,7 @@ class Recovered:
                 f"at: the noise of kind '{self.model.noise.kind}' has parameters for each place or "
                 "time of the study, and none for others; predict at the study's own"
             )
-        return problem
+        return replace(problem, seed=self.draws_seed)
 
 
 def predict(
@@ -170,7 +173,7 @@ def predict(
     problem = recovered.problem(observations)
     p, laws = estimate_of(recovered.population), laws_of(recovered.population, asked)
     residuals = solver_residuals(problem, recovered.check)
-    every, errors = error_draws(p, laws, residuals, recovered.seed)
+    every, errors = error_draws(p, laws, residuals, recovered.draws_seed)
     if solver is not None and problem.members > 1:
         raise ConfigError(
             "through: the solver cannot take the surrogate's place for groups, as each draw would "
@@ -207,7 +210,7 @@ def predict(
         units, quantity = _of_logarithm(recovered.model.forward)
     told_of_y = _observed_dataset(observations, entries, given, signal, observed, band, units)
     settings = {"draws": asked.model_dump(), "through": "surrogate" if solver is None else "solver"}
-    attrs = {"quantity": quantity, "seed": recovered.seed, "config": json.dumps(settings)}
+    attrs = {"quantity": quantity, "seed": recovered.draws_seed, "config": json.dumps(settings)}
     return _with_draws(result).merge(told_of_y).assign_attrs(attrs)
 
 

@@ -99,6 +99,8 @@ class References:
         for k in range(modes.shape[1]):
             rows = torch.nonzero(own[:, k])[:, 0]
             for _ in range(_MOST_STEPS):
+                if not len(rows):
+                    break
                 here, factor = modes[rows, k], self.factors[0, rows, k]
                 # The step in posterior standard deviations, and in omega.
                 whitened = factor.mT @ densities.slope(here, systems[rows])[..., None]
@@ -107,8 +109,6 @@ class References:
                 modes[rows[gained], k] = there[gained]
                 far = gained & ((whitened**2).sum(dim=(1, 2)) > _SHORT**2)
                 rows = rows[far]
-                if not len(rows):
-                    break
         modes = torch.where(own[..., None], modes, modes[:, :1])
         return replace(self, modes=modes)
 
