@@ -69,9 +69,10 @@ def predict_of(
     if exact and through == "solver":
         raise ConfigError("through: the simulator is exact already; leave 'through' out")
     rounded = form.section.time_tolerance is not None
-    wide = _with_times(forward, [*_times_in(at or ()), *([] if rounded else table.times)])
-    if wide is not forward and not exact:
-        _check_surrogate(forward, [] if rounded else table.times, through)
+    asked_times, of_table = _times_in(at or ()), [] if rounded else table.times
+    if not exact:
+        _check_surrogate(forward, of_table, asked_times, through)
+    wide = _with_times(forward, [*asked_times, *of_table])
     own = int(result.population.attrs["seed"])
     rest = result.population, result.artefacts["check"], own, own if seed is None else seed
 
@@ -216,9 +217,12 @@ def _exact(forward: ForwardSection) -> ExactSimulator:
     return of_section(forward)
 
 
-def _check_surrogate(forward: ForwardSection, observed: Sequence[float], through: str) -> None:
+def _check_surrogate(
+    forward: ForwardSection, observed: Sequence[float], asked: Sequence[float], through: str
+) -> None:
     """Refuse times that the surrogate has not learned."""
-    assert isinstance(forward, ExternalSection)
+    if not isinstance(forward, ExternalSection) or forward.observations.described_times() is None:
+        return
     own = forward.observations.described_times() or []
     strange = sorted(set(joint_times(own, observed)) - set(own))
     if strange:
@@ -227,7 +231,7 @@ def _check_surrogate(forward: ForwardSection, observed: Sequence[float], through
             f"{shown(own[:8])}{', ...' if len(own) > 8 else ''} alone; leave these rows out, or "
             "take the nearest of the study's times"
         )
-    if through != "solver":
+    if through != "solver" and set(joint_times(own, asked)) - set(own):
         raise ConfigError(
             "at: the surrogate has learned the study's own times alone; "
             "through='solver' (--through solver) solves at others"
