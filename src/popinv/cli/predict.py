@@ -8,7 +8,6 @@ from typing import Any
 
 from popinv.api.fit import load
 from popinv.methods.posterior.prediction_files import config_of, told, write_predictions
-from popinv.sections.tables import is_number
 
 
 def predicted(
@@ -30,8 +29,7 @@ def predicted(
     PopinvError
         As :meth:`popinv.api.result.Result.predict`.
     """
-    given = [cell.strip() for each in at for cell in each.split(",") if cell.strip()]
-    places = [float(cell) if is_number(cell) else cell for cell in given]
+    places = [cell.strip() for each in at for cell in each.split(",") if cell.strip()]
     result = load(results)
     new = result.predict(table, at=places or None, **settings)
     stem = table.name.split(".")[0]
