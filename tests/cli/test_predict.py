@@ -12,6 +12,7 @@ from click.testing import CliRunner
 import popinv as package
 from popinv.cli.commands import popinv
 from popinv.report.gathering import predictions_of
+from popinv.report.pages import write_index_of
 from popinv.store import storage
 
 TIMES = np.linspace(0.0, 1.0, 4)
@@ -78,6 +79,8 @@ def test_tables_pictures_and_the_report(study, tmp_path):
     assert pictures == ["far.png", "near.png", "unseen.png"]
     (listed,) = predictions_of(study.parent, "lines")
     assert (listed.table, listed.systems, listed.far) == ("new", 3, 1)
+    page = write_index_of(study.parent).read_text()
+    assert 'href="../lines/predictions/new/systems.csv"' in page
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ from popinv.population.noise.base import NoiseModel
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
+from popinv.workers import parallel
 
 # Draws of the surrogate's error where law and noise are taken as known.
 _ERRORS = 200
@@ -227,13 +228,18 @@ def belonging(
     count = int(np.clip(_SIMULATED // len(kinds), _FEWEST, _MOST))
     found = np.full(len(columns), np.nan)
     seen = problem.conditions.present.any(axis=1)
-    for kind in range(len(kinds)):
-        rows = np.flatnonzero((group.reshape(-1) == kind) & seen)
-        if len(rows):
-            own = replace(problem.of_systems(rows), stage=f"{problem.stage}/belonging")
-            # A single search is quick. Of observed and simulated systems alike, it keeps the size.
-            misfit = least_misfits(own, p, 0)
-            found[rows] = surprise_p_values(own, p, misfit, count, laws, errors, 0)
+    groups = [np.flatnonzero((group.reshape(-1) == k) & seen) for k in range(len(kinds))]
+    groups = [rows for rows in groups if len(rows)]
+
+    def of_kind(rows: np.ndarray) -> np.ndarray:
+        own = replace(problem.of_systems(rows), stage=f"{problem.stage}/belonging")
+        # A single search is quick. Of observed and simulated systems alike, it keeps the size.
+        misfit = least_misfits(own, p, 0)
+        return surprise_p_values(own, p, misfit, count, laws, errors, 0)
+
+    told = parallel(of_kind, groups, "belonging", unit="condition", delay=0)
+    for rows, p_values in zip(groups, told, strict=True):
+        found[rows] = p_values
     return found
 
 
