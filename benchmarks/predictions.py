@@ -26,6 +26,7 @@ import csv
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -249,7 +250,7 @@ def theophylline(folder: str) -> None:
 
 def _write(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows with the commit and the machine."""
-    made = {"commit": commit_of(ROOT), "machine": cpu_model()}
+    made = {"commit": commit_of(Path(__file__), "docs/tables/data"), "machine": cpu_model()}
     with (DATA / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [*rows[0], *made], lineterminator="\n")
         writer.writeheader()

@@ -36,7 +36,7 @@ def test_errors_of_the_surrogate_widen_the_posterior_by_what_they_move_it(known)
     """A draw of the error moves the mean by minus the gain times it, and leaves the rest."""
     problem, p, gamma = known
     rng = np.random.default_rng(6)
-    size = np.array([0.3, 0.2, 0.3, 0.1, 0.2])
+    size = np.array([1.2, 0.8, 1.2, 0.4, 0.8])
     errors = size * rng.standard_normal((400, 5))
     laws = np.repeat(p[None], len(errors), axis=0)
     found = sample_posteriors(problem, p, 4, 500, 8000, laws, errors)
