@@ -85,16 +85,21 @@ class TableForm:
             If the table does not fit the study.
         """
         at = observations if wider is None or not self.long else wider
-        table = read_fitting(
-            given.section,
-            at,
-            self.design,
-            self.covariates,
-            given.content,
-            whole=False,
-            levels=self.levels,
-            centres=self.centres,
-        )
+        try:
+            table = read_fitting(
+                given.section,
+                at,
+                self.design,
+                self.covariates,
+                given.content,
+                whole=False,
+                levels=self.levels,
+                centres=self.centres,
+            )
+        except DataError as error:
+            # The table of a file is read as one in memory.
+            told = str(error).removeprefix(f"{IN_MEMORY}: ").removeprefix(f"{given.name}: ")
+            raise DataError(f"{given.name}: {told}") from error
         return table if wider is None or at is wider else _at_more_times(table, at, wider)
 
 
@@ -154,7 +159,7 @@ def new_table(form: TableForm, source: str | Path | InMemory) -> NewTable:
             first = text.cells(0, 1)[0] if text.lines else []
             titled = text.names_columns or form.long or any(not is_number(c) for c in first if c)
             if not titled and not _are_numbers(first, form.names):
-                return NewTable(name, section, None)
+                return NewTable(name, section.replace(header=False), None)
             content: InMemory = text.frame(True)
     else:
         name, content, section = IN_MEMORY, source, section.replace(file=_NAME)
@@ -218,7 +223,8 @@ def _wide(
         for name in filter(None, [*special, *section.ignored_columns, *_limits(section)])
         for column in columns_called(columns, name)
     }
-    taken |= set(source_columns(columns, known)) if known else set()
+    sources = source_columns(columns, known) if known else []
+    taken |= set(sources)
     at: dict[int, str] = {}
     for column in columns:
         if column in taken:
@@ -228,7 +234,7 @@ def _wide(
             raise DataError(
                 f"the column '{column}' is no sensor of the study, and nothing that it knows of a "
                 f"system. Its sensors are {_list(form.names)}; beside them a table may have the "
-                f"columns {', '.join(dict.fromkeys([*filter(None, special), *known]))}."
+                f"columns {', '.join(dict.fromkeys([*filter(None, special), *sources]))}."
                 f"{nearest(column, [*form.names, *known])}"
             )
         if place in at:
