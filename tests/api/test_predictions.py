@@ -85,7 +85,8 @@ class ClosedForm:
         seen = np.isfinite(y)
         gain = np.linalg.solve(self.of_y[np.ix_(seen, seen)], self.of_y[seen]).T
         mean = self.design @ self.mean + gain @ (y[seen] - self.design[seen] @ self.mean)
-        return mean, np.sqrt(np.diag(self.of_y - gain @ self.of_y[seen]))
+        variance = np.diag(self.of_y - gain @ self.of_y[seen])
+        return mean, np.sqrt(np.maximum(variance, 0.0))
 
     def p_value(self, y: np.ndarray) -> float:
         seen = np.isfinite(y)
