@@ -233,7 +233,7 @@ def theophylline(folder: str) -> None:
         new = result.predict(own, law_and_noise="fixed")
         for j, parameter in enumerate(map(str, new["parameter"].values)):
             mode, deviation = (float(new[key].values[0, j]) for key in ("mode", "deviation"))
-            theirs = float(peer.loc[str(name), parameter])
+            theirs = float(peer[parameter].loc[str(name)])
             rows.append(
                 {
                     "system": str(name),
