@@ -17,6 +17,7 @@ from popinv.observation_files.new_systems import (
     new_table,
 )
 from popinv.observation_files.section import FileObservations
+from popinv.observation_files.trees import LevelColumns
 from popinv.sections.tables import text_frame
 
 THREE = Observations(np.arange(3.0)[:, None], ("entry",), "y", "m")
@@ -57,6 +58,14 @@ def test_covariates_count_from_the_centre_of_the_study():
     table = own.read(new_table(own, frame), THREE)
     np.testing.assert_array_equal(table.known.covariates, [[3.0, 0.0]])
     np.testing.assert_array_equal(table.known.design, [[7.0]])
+
+
+def test_groups_of_a_wide_table_have_their_columns():
+    levels = LevelColumns(("site", "plot"))
+    own = TableForm(FileObservations(file="old.csv"), ("a", "b", "c"), levels=levels)
+    frame = pd.DataFrame({"site": ["s", "s"], "plot": ["1", "2"], "b": [1.0, 2.0]})
+    table = own.read(new_table(own, text_frame(frame)), THREE)
+    np.testing.assert_array_equal(table.values, [[np.nan, 1, np.nan, np.nan, 2, np.nan]])
 
 
 def long(**keys: Any) -> TableForm:

@@ -162,7 +162,7 @@ def fit(
     ... )  # doctest: +SKIP
     """
     require_known(estimator, (*get_args(Estimator), "reml"), f"estimator: got '{estimator}'")
-    _check_levels(data, law, value_column)
+    _check_levels(data, law)
     if estimator == "reml":
         estimator, polish = "likelihood", {**(polish or {}), "restricted": True}
     wanted = Wanted(
@@ -261,13 +261,13 @@ def _system_column(given: str | None, law: Mapping[str, Any] | None) -> str | No
     return next(iter(levels if isinstance(levels, Mapping) else levels[0]))
 
 
-def _check_levels(data: Any, law: Mapping[str, Any] | str | None, value_column: str | None) -> None:
+def _check_levels(data: Any, law: Mapping[str, Any] | str | None) -> None:
     """Refuse levels of data without columns of labels."""
     levels = isinstance(law, Mapping) and law.get("levels")
-    if levels and not (isinstance(data, pd.DataFrame) and value_column):
+    if levels and not isinstance(data, pd.DataFrame):
         raise ConfigError(
-            "law.levels: columns of a long table name the levels; give a DataFrame with a row for "
-            "each observation, and 'value_column', the column of their values"
+            "law.levels: columns of a table name the levels; give a DataFrame with these columns, "
+            "and a row for each member, or for each observation with 'value_column'"
         )
 
 

@@ -79,7 +79,7 @@ def reading_keys(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def known_names(wanted: Wanted) -> tuple[str, ...]:
-    """Return the names of design and covariates, as far as the sections can be read."""
+    """Return the names of design, covariates and levels, as far as the sections can be read."""
     design: tuple[str, ...] = tuple(each["name"] for each in map(_described, wanted.design))
     forward = wanted.simulator
     if isinstance(forward, Mapping):
@@ -91,7 +91,9 @@ def known_names(wanted: Wanted) -> tuple[str, ...]:
     names = list(design)
     for kind, section in kinds:
         try:
-            names += TypeAdapter(kind).validate_python(section).covariate_names()
+            read = TypeAdapter(kind).validate_python(section)
+            names += read.covariate_names()
+            names += read.level_names() if kind is Law else ()
         except ValidationError:
             continue  # the message on the whole study reports the mistake
     return tuple(dict.fromkeys(names))

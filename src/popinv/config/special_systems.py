@@ -54,11 +54,6 @@ def level_problems(law: LawSection, sections: Sections) -> Iterator[ConfigProble
     levels, observations = law.level_names(), sections.observations
     if isinstance(observations, SyntheticObservations):
         yield from _members(levels, observations, sections)
-    elif levels and observations is not None and observations.layout != "long":
-        yield ConfigProblem(
-            ("observations", "layout"),
-            f"it must be 'long', as columns of a long table name the levels {', '.join(levels)}.",
-        )
     if not levels:
         return
     if sections.noise and sections.noise.covariate_names():
@@ -78,7 +73,7 @@ def _not_for_crossed(sections: Sections) -> Iterator[ConfigProblem]:
     if isinstance(sections.observations, SyntheticObservations):
         yield ConfigProblem(
             ("law", "crossed"),
-            "a synthetic population has no crossed levels; they are columns of a long table.",
+            "a synthetic population has no crossed levels; they are columns of a table.",
         )
     if sections.assessment and sections.assessment.bootstrap:
         yield ConfigProblem(

@@ -18,7 +18,7 @@ from popinv.errors import DataError
 from popinv.forward.base import Observations
 from popinv.observation_files.files import check_exists, has_named_columns, named_in_errors
 from popinv.observation_files.gridded_files import gridded_table, read_gridded, systems_frame
-from popinv.observation_files.groups import grouped
+from popinv.observation_files.groups import grouped, members_of
 from popinv.observation_files.known_columns import known_columns, source_columns
 from popinv.observation_files.limit_keys import states_limits
 from popinv.observation_files.limits import held_at_limits, read_limits
@@ -43,6 +43,8 @@ of the form of :mod:`popinv.observation_files.gridded_files`."""
 IN_MEMORY = "data"
 """What messages call these."""
 
+# The column that the labels of all levels make together.
+_MEMBER = "labels of all levels"
 # Fewer systems do not make a population.
 _FEWEST_SYSTEMS = 4
 
@@ -98,14 +100,8 @@ def read_fitting(
             known = design, covariates, levels.names, centres
             table = read_long(frame, section, observations, *known)
             check_table(table, mask_missing=True, population=centres is None)
-        elif levels.names:
-            raise DataError(
-                "is no long table, whose columns name the levels of 'law.levels'; set "
-                "'observations.layout: long' and 'observations.value_column', with a row for each "
-                "observation"
-            )
         else:
-            table = read_wide(section, design, covariates, given, centres)
+            table = read_wide(section, design, covariates, given, levels.names, centres)
         fewest = _FEWEST_SYSTEMS if centres is None else 1
         _check_size(table, len(observations), observations.time_count, fewest)
         _check_units(table, observations)
@@ -141,12 +137,14 @@ def read_wide(
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
     given: InMemory | None = None,
+    levels: Sequence[str] = (),
     centres: Sequence[float] | None = None,
 ) -> ObservationTable:
     """Read a wide table, whatever the forward model; see `read_fitting`.
 
     Text and infinity are refused. Missing values are refused too, or kept as NaN, as the section
-    says. The messages name row and column, but not the file.
+    says. A table with the columns of levels has a row for each member. The messages name row and
+    column, but not the file.
     """
     names, limits, sources = (*design, *covariates), section.limit_columns, list[str]()
     if isinstance(given, pd.DataFrame) or (given is None and has_named_columns(section.file)):
@@ -155,17 +153,21 @@ def read_wide(
         sources = [*known, *(name for each in limits.values() for name in each)]
         table, frame = wide_table(
             source,
-            system_column=section.system_column,
+            system_column=None if levels else section.system_column,
             noise_scale_column=section.noise_scale_column,
             header=section.header,
-            others=[*section.ignored_columns, *sources, *filter(None, [replicate])],
+            others=[*section.ignored_columns, *sources, *levels, *filter(None, [replicate])],
         )
+        if levels:
+            row, members, labels = members_of(frame, levels, section.system_column or levels[-1])
+            table = replace(table, system_ids=np.array(members, dtype=np.str_)[row])
+            frame = frame.assign(**{_MEMBER: table.system_ids})
         if limits:
             table = replace(table, limits=read_limits(frame, limits, table.values.shape[1]))
     elif given is not None:
         table, frame = gridded_table(given, limits), systems_frame(given)
-    elif names:
-        raise DataError("only a table has columns of design and covariates")
+    elif names or levels:
+        raise DataError("only a table has columns of design, covariates and levels")
     else:
         table, frame = read_gridded(Path(section.file), limits), pd.DataFrame()
     if section.missing_values:
@@ -178,12 +180,13 @@ def read_wide(
         )
     if section.replicated and table.replicate_count == 1:
         if sources or section.replicate_column:
-            frame = _rows_of_systems(frame, section, sources)
+            column = _MEMBER if levels else str(section.system_column)
+            frame = _rows_of_systems(frame, column, section, sources)
         table = stacked(table)
     if names:
         own = known_columns(frame, design, covariates, section.missing_values or (), centres)
         table = replace(table, known=own)
-    return table
+    return replace(table, labels=labels) if levels else table
 
 
 def _sources(source: pd.DataFrame | TextTable, names: Sequence[str]) -> list[str]:
@@ -196,10 +199,10 @@ def _sources(source: pd.DataFrame | TextTable, names: Sequence[str]) -> list[str
 
 
 def _rows_of_systems(
-    frame: pd.DataFrame, section: FileObservations, constant: Sequence[str]
+    frame: pd.DataFrame, column: str, section: FileObservations, constant: Sequence[str]
 ) -> pd.DataFrame:
     """Return the first row of each system of a wide table with replicates."""
-    system = named_column(frame, str(section.system_column), "observations.system_column")
+    system = named_column(frame, column, "observations.system_column")
     if section.replicate_column:
         key = "observations.replicate_column"
         check_occasions(frame, system, named_column(frame, section.replicate_column, key))

@@ -214,14 +214,15 @@ def _wide(
     form: TableForm, section: FileObservations, frame: pd.DataFrame
 ) -> tuple[FileObservations, pd.DataFrame]:
     """Return a wide table with all sensors in the study's order, empty where it lacks them."""
-    section, frame = _named(section, frame)
+    if not form.levels.names:
+        section, frame = _named(section, frame)
     columns = list(map(str, frame.columns))
     known = (*form.design, *form.covariates)
     special = [section.system_column, section.replicate_column, section.noise_scale_column]
     taken = {
         column
-        for name in filter(None, [*special, *section.ignored_columns, *_limits(section)])
-        for column in columns_called(columns, name)
+        for name in [*special, *form.levels.names, *section.ignored_columns, *_limits(section)]
+        for column in (columns_called(columns, name) if name else [])
     }
     sources = source_columns(columns, known) if known else []
     taken |= set(sources)
