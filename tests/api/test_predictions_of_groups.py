@@ -12,6 +12,7 @@ import torch
 from linear_groups import LAW, TIMES
 
 import popinv
+from popinv.errors import DataError
 
 
 def solve(z: torch.Tensor, design: torch.Tensor, times: Any) -> torch.Tensor:
@@ -78,3 +79,9 @@ def test_observations_without_noise_are_those_of_the_parameters(result, new):
     first = new.drop_duplicates(["site", "sample"])["dose"].to_numpy()
     expected = z[..., :1] + z[..., 1:] * first[:, None] * TIMES
     np.testing.assert_allclose(told["signal"].values[0], expected, rtol=1e-10)
+
+
+def test_a_member_without_observations_is_refused(result, new):
+    unseen = new["sample"] == "m0"
+    with pytest.raises(DataError, match="data: 's0, m0' has no observation"):
+        result.predict(new.assign(y=new["y"].where(~unseen)))

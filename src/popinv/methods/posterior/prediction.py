@@ -38,7 +38,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from popinv.errors import ConfigError
+from popinv.errors import ConfigError, DataError
 from popinv.figures.individuals import modes
 from popinv.forward.datasets import replicates_of
 from popinv.forward.section import ForwardSection
@@ -170,8 +170,11 @@ def predict(
     ------
     ConfigError
         If the solver cannot take the surrogate's place.
+    DataError
+        If a member of a group has no observation.
     """
     problem = recovered.problem(observations)
+    _refuse_unseen_members(problem, observations)
     p, laws = estimate_of(recovered.population), laws_of(recovered.population, asked)
     residuals = solver_residuals(problem, recovered.check)
     every, errors = error_draws(p, laws, residuals, recovered.draws_seed)
@@ -241,6 +244,19 @@ def belonging(
     for rows, p_values in zip(groups, told, strict=True):
         found[rows] = p_values
     return found
+
+
+def _refuse_unseen_members(problem: Problem, observations: xr.Dataset) -> None:
+    """Refuse members of groups that have no observation, which the draws of groups leave out."""
+    if "member_id" not in observations.coords:
+        return
+    names = observations["member_id"].values.astype(str)
+    seen = problem.conditions.present.reshape(*names.shape, -1).any(axis=2)
+    for name in names[(names != "") & ~seen][:1]:
+        raise DataError(
+            f"data: '{name}' has no observation; the members of groups are predicted from "
+            "observations of their own. Leave it out, or add one"
+        )
 
 
 def _modes(problem: Problem, p: np.ndarray) -> np.ndarray:
@@ -385,7 +401,7 @@ class _Draws:
             rows = kept_rows(z.shape[0] * z.shape[1], kept)
             z, places = z.reshape(-1, z.shape[2])[rows], posteriors.places[n].reshape(-1)[rows]
             own = known.of(np.array([n]))
-            signal = self._signal(z, places, own.repeated(len(z)))
+            signal = self._signal(z, places, own.repeated(len(z)), n)
             entries = _Entries(seen[n], low[n], high[n])
             scale = float(self._union.conditions.scale[group[n]])
             rng = generator(self.problem.seed, "predict/noise", n)
@@ -407,21 +423,22 @@ class _Draws:
                 z = inputs(problem.law, alpha, omega, of_group)[:, : problem.law.d_z]
             z = members_apart(z, problem.members, problem.d_z).reshape(_BAND, problem.members, -1)
             own = known.of(np.array([n]))
-            signal = self._signal(z[:, member[n]].numpy(), places, own.repeated(_BAND))
+            signal = self._signal(z[:, member[n]].numpy(), places, own.repeated(_BAND), n)
             scale = float(problem.conditions.scale[group[n]])
             fresh = generator(noise_seed, "predict/population/noise")
             found.append(signal + self._noise_at(signal, places, own, scale, None, fresh))
         return np.stack(found, axis=1)
 
-    def _signal(self, z: np.ndarray, places: np.ndarray, known: Known) -> np.ndarray:
-        """Return noise-free observations of one replicate, (S, d)."""
+    def _signal(self, z: np.ndarray, places: np.ndarray, known: Known, n: int) -> np.ndarray:
+        """Return noise-free observations of one replicate of a member, (S, d)."""
         rows = torch.cat([torch.from_numpy(z), known.design], dim=1)
         with torch.no_grad():
             signal = self.problem.surrogate(rows)[:, : self._width].to(torch.float64).numpy()
         if self.errors is None:
             return np.asarray(signal)
-        # The members of a group have the errors of single solves.
-        return np.asarray(signal + self.errors[places][:, : self._width])
+        # The replicates of a member have the same error.
+        errors = self.errors[places].reshape(len(z), self.problem.members, -1, self._width)
+        return np.asarray(signal + errors[:, self._members[1][n], 0])
 
     def _noise_at(
         self,
