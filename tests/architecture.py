@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "sections": {"basics", "store"},
     "store": {"basics"},
     "transport": {"basics"},
-    "judgement": {"basics"},
+    "judgement": {"basics", "sections"},
     "charts": {"basics", "store"},
     "forward": {"basics", "sections", "store"},
     "observation_files": {"basics", "forward", "sections", "store"},
@@ -61,8 +61,8 @@ ALLOWED: dict[str, set[str]] = {
     | {"sections", "surrogate"},
     "workflow": {"basics", "charts", "config", "methods", "forward", "inference"}
     | {"observation_files", "population", "sections", "store"},
-    "cli": {"basics", "config", "methods", "forward", "inference", "judgement"}
-    | {"observation_files", "population", "report", "store", "workflow"},
+    "cli": {"api", "basics", "config", "methods", "forward", "inference", "judgement"}
+    | {"observation_files", "population", "report", "sections", "store", "workflow"},
     "report": {"basics", "charts", "config", "methods", "figures", "forward", "inference"}
     | {"judgement", "population", "sections", "store", "surrogate", "workflow"},
     "api": {"basics", "charts", "config", "methods", "figures", "forward", "inference"}

@@ -187,14 +187,21 @@ def test_the_answer_is_shown_as_it_is():
 
 @pytest.mark.parametrize(
     # The blocks of these pages belong together; tests/api/test_python_page.py,
-    # tests/api/test_inputs_page.py, tests/test_notebook.py and tests/workflow/test_extending.py
-    # run them, and tests/api/test_laws_with_levels.py the block of docs/laws.md.
+    # test_inputs_page.py and test_predict_page.py, tests/test_notebook.py and
+    # tests/workflow/test_extending.py run them, and tests/api/test_laws_with_levels.py the block of
+    # docs/laws.md.
     "text",
     [
         block
         for block in blocks("python")
         if not block.id.startswith(
-            ("docs/python.md", "docs/developers.md", "docs/laws.md", "docs/inputs.md")
+            (
+                "docs/python.md",
+                "docs/predict.md",
+                "docs/developers.md",
+                "docs/laws.md",
+                "docs/inputs.md",
+            )
         )
     ],
 )

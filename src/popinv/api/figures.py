@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError, nearest
 from popinv.figures.names import FIGURES
 from popinv.figures.study import draw
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from popinv.api.result import Result
 
 
@@ -91,6 +94,24 @@ class Plots:
         from popinv.api.individuals import fits
 
         return Figures(fits(self.result))
+
+    def predictions(self, predicted: xr.Dataset) -> Figures:
+        """Draw predicted systems: what was given, and the bands that hold 95 %.
+
+        Parameters
+        ----------
+        predicted : Dataset
+            From :meth:`popinv.api.result.Result.predict`.
+
+        Returns
+        -------
+        dict of str to matplotlib.figure.Figure
+            By the name of the system. A notebook shows them.
+        """
+        from popinv.methods.posterior.prediction_files import draw_prediction
+
+        names = map(str, predicted["system"].values)
+        return Figures({n: drawn(draw_prediction(predicted, i)) for i, n in enumerate(names)})
 
     def posterior(self, **settings: Any) -> Figures:
         """Draw the 95 % intervals of the parameters of single systems.

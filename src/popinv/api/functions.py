@@ -62,6 +62,16 @@ class OwnFunction(ExternalSection):
         copied._function = function
         return copied
 
+    @property
+    def function(self) -> Function:
+        """The function; of a table of systems, or of one."""
+        if self._function is None:
+            raise ConfigError(
+                "the simulator is a function that was not stored; give it again: "
+                "popinv.load(folder, simulator=function)"
+            )
+        return self._function
+
     def of_inputs(self) -> Function:
         """Return the function of a table of the inputs, the parameters and then the design.
 
@@ -81,12 +91,7 @@ class OwnFunction(ExternalSection):
         return with_design(function, len(self.design_list), times, self.inputs_shape())
 
     def _of_table(self) -> Function:
-        if self._function is None:
-            raise ConfigError(
-                "the simulator is a function that was not stored; give it again: "
-                "popinv.load(folder, simulator=function)"
-            )
-        return self._function if self.vectorised else over_systems(self._function)
+        return self.function if self.vectorised else over_systems(self.function)
 
     def model(self, seed: int) -> ExternalModel:
         """Return the function as a forward model, with derivatives if torch gives them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -237,6 +237,68 @@ class Result:
         from popinv.api.individuals import posterior_of
 
         return posterior_of(self, settings)
+
+    def predict(
+        self,
+        data: Any,
+        *,
+        at: Sequence[float | str] | None = None,
+        through: str = "surrogate",
+        known: Mapping[str, Any] | pd.DataFrame | None = None,
+        seed: int | None = None,
+        cores: int = 1,
+        **settings: Any,
+    ) -> xr.Dataset:
+        """Return the parameters and the observations of new systems, without a refit.
+
+        Parameters
+        ----------
+        data : path, DataFrame, mapping, DataArray, Dataset or array_like
+            Systems in the form of the study's own table, with any of its sensors or times. Of a
+            system of which only the design is known, the population alone is predicted.
+        at : sequence of float or str, optional
+            Times or sensors to predict; by default all of the study and of the data. A function
+            that takes times gives any time, other simulators their own.
+        through : {"surrogate", "solver"}
+            The solver takes the surrogate's place for the kept draws, ``kept_draws`` of each
+            system. Otherwise the surrogate's errors on fresh solves are part of the answer.
+        known : mapping of str to array_like, optional
+            Design and covariates of the systems of an array.
+        seed : int, optional
+            By default the study's.
+        cores : int
+            Number of processes; it does not change the numbers.
+        **settings
+            As for :meth:`posterior`.
+
+        Returns
+        -------
+        Dataset
+            By system and parameter as :meth:`posterior`; by system and observation the 95 %
+            intervals ``signal_lower``, ``signal_upper`` without noise, ``observed_lower``, ...
+            with noise, and ``population_lower``, ... of all systems with this design; ``p_value``
+            of each system: the share of the population that is as far out. The draws ``z``,
+            ``signal`` and ``observed`` have the dimensions (chain, draw, ...) of ArviZ.
+
+        Raises
+        ------
+        DataError
+            If the data have a column, time or unit that the study does not have.
+        ConfigError
+            If a setting is not known, or other places cannot be predicted.
+        """
+        from popinv.api.predictions import predict_of
+
+        return predict_of(
+            self,
+            data,
+            at=at,
+            through=through,
+            known=known,
+            seed=seed,
+            cores=cores,
+            settings=settings,
+        )
 
     def posterior_of_law(
         self,

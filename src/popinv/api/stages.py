@@ -97,6 +97,9 @@ class _Fit:
         config = {name: plain(getattr(study, name)) for name in _KEPT}
         config["thresholds"] = study.surrogate_thresholds()
         self._config = json.dumps(config, sort_keys=True)
+        self._of_observations = json.dumps(
+            config | {"observations": plain(study.observations)}, sort_keys=True
+        )
         sections = {name: getattr(study, name) for name in _KEPT}
         # The arguments of the stages, with the last estimate and a surrogate that is no Dataset.
         self.given: dict[str, Any] = {}
@@ -105,7 +108,9 @@ class _Fit:
 
     def keep(self, name: str, dataset: xr.Dataset, rule: str) -> xr.Dataset:
         """Keep an artefact, with the attributes that the workflow's stores have."""
-        described = dataset.assign_attrs(config=self._config, seed=self.run.seed, created_by=rule)
+        # New systems are read as the study's own were.
+        config = self._of_observations if name == "observations" else self._config
+        described = dataset.assign_attrs(config=config, seed=self.run.seed, created_by=rule)
         self.kept[name] = self.given[name] = described
         return described
 

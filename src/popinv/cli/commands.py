@@ -16,6 +16,7 @@ from popinv.errors import PopinvError
 
 _GROUPS = {
     "Run a study": ("new-study", "example", "try", "plan", "run", "show", "report"),
+    "Use the answer": ("predict",),
     "Judge and compare": ("compare", "withdraw", "verify"),
     "Help": ("docs", "doctor", "unlock"),
 }
@@ -38,6 +39,7 @@ A study from beginning to end:
   popinv run mine.yaml         run the study; after an interruption it continues
   popinv show mine.yaml        print the answer again
   popinv report mine.yaml      write pages with all figures
+  popinv predict results/mine new.csv
   popinv docs                  read the documentation
 """
 
@@ -216,6 +218,65 @@ def show(results: tuple[Path, ...], systems: bool) -> None:
         click.echo((of_systems if systems else table)(metrics_files(results)))
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
+
+
+@popinv.command(short_help="Predict new systems from a finished study.")
+@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--at", multiple=True, metavar="PLACE,...", help="Times or sensors to predict.")
+@click.option(
+    "--through",
+    type=click.Choice(["surrogate", "solver"]),
+    default="surrogate",
+    show_default=True,
+    help="Solve the kept draws in place of the surrogate.",
+)
+@click.option(
+    "--fixed", is_flag=True, help="Take law and noise as known; by default their error counts."
+)
+@click.option("--draws", type=click.IntRange(20), default=400, help="Draws kept of each system.")
+@click.option("--seed", type=click.IntRange(0), help="By default that of the study.")
+@click.option("--cores", type=click.IntRange(1), default=1, help="Number of processes.")
+@click.option("--to", type=click.Path(path_type=Path), help="Folder of the results.")
+def predict(
+    results: Path,
+    table: Path,
+    at: tuple[str, ...],
+    through: str,
+    fixed: bool,
+    draws: int,
+    seed: int | None,
+    cores: int,
+    to: Path | None,
+) -> None:
+    """Predict the systems of a TABLE from the folder RESULTS of a finished study.
+
+    \b
+      popinv predict results/mine new.csv
+      popinv predict results/mine new.csv --at 24,48     what is observed at these times
+      popinv predict results/mine new.csv --through solver
+
+    The TABLE has the form of the study's own, with any of its sensors or times. Nothing is fitted.
+    The command writes the parameters of each system, what is observed at every sensor with and
+    without noise, whether the system belongs to the population (a p-value), and a picture of each.
+    """  # noqa: D301
+    from popinv.cli.predict import predicted
+
+    try:
+        text = predicted(
+            results,
+            table,
+            to,
+            at,
+            through=through,
+            seed=seed,
+            cores=cores,
+            kept_draws=draws,
+            law_and_noise="fixed" if fixed else "uncertain",
+        )
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(text)
 
 
 @popinv.command(short_help="Print the comparisons of the models of a configuration.")

@@ -41,6 +41,7 @@ def descent_problem(
     surrogate: TrainedSurrogate,
     seed: int,
     stage: str,
+    fill: np.ndarray | None = None,
 ) -> Problem:
     """Return the problem of fitting law and noise to observations through a surrogate.
 
@@ -55,8 +56,10 @@ def descent_problem(
         The study's ``observations.zarr.zip``, with its noise scales and gaps.
     seed, stage : int, str
         Address of the random draws.
+    fill : ndarray of shape (d_y,), optional
+        As for :func:`popinv.inference.conditions.fitted_observations`.
     """
-    data, conditions = fitted_observations(observations)
+    data, conditions = fitted_observations(observations, fill)
     covariates = observations.get("covariate_name")
     names = () if covariates is None else tuple(map(str, covariates.values))
     replicates = replicates_of(observations)

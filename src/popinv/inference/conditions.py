@@ -202,7 +202,9 @@ class Conditions:
         return torch.where(torch.from_numpy(self.present[systems]), y, torch.from_numpy(self.fill))
 
 
-def fitted_observations(observations: xr.Dataset) -> tuple[Rows, Conditions]:
+def fitted_observations(
+    observations: xr.Dataset, fill: np.ndarray | None = None
+) -> tuple[Rows, Conditions]:
     """Return the observations to learn from, filled, and their conditions.
 
     Parameters
@@ -210,6 +212,9 @@ def fitted_observations(observations: xr.Dataset) -> tuple[Rows, Conditions]:
     observations : Dataset
         ``y`` (system, observation), NaN if missing; ``noise_scale`` (system,), ``design`` (system,
         input), ``covariate`` (system, known) and the limits (system, observation) if there are any.
+    fill : ndarray of shape (d_y,), optional
+        The fixed values of missing entries, for systems to predict, which may have no observation;
+        by default the means.
 
     Returns
     -------
@@ -224,10 +229,13 @@ def fitted_observations(observations: xr.Dataset) -> tuple[Rows, Conditions]:
     """
     rows = rows_of(observations["y"].variable)
     seen = sum(int((~np.isnan(part)).sum()) for _, part in row_blocks(rows))
-    if not seen:
+    if not seen and fill is None:
         raise DataError(f"none of the {len(rows)} systems has an observation")
-    # The mean of the observed values keeps the filled data within the range of the rest.
-    fill = None if seen == rows.size else _column_means(rows)
+    if seen == rows.size:
+        fill = None
+    elif fill is None:
+        # The mean of the observed values keeps the filled data within the range of the rest.
+        fill = _column_means(rows)
     filled = rows_of(observations["y"].variable, fill)
     return filled, _conditions(rows, observations, "", fill)
 
@@ -294,7 +302,7 @@ def _column_means(rows: Rows) -> np.ndarray:
     for _, y in row_blocks(rows):
         seen = ~np.isnan(y)
         sums, counts = sums + np.where(seen, y, 0.0).sum(axis=0), counts + seen.sum(axis=0)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), sums.sum() / counts.sum())
+    return np.where(counts > 0, sums / np.maximum(counts, 1), sums.sum() / max(counts.sum(), 1))
 
 
 def _present(rows: Rows) -> np.ndarray:

@@ -62,6 +62,7 @@ def read_fitting(
     whole: bool = True,
     levels: LevelColumns = NO_LEVELS,
     inputs: Inputs | None = None,
+    centres: Sequence[float] | None = None,
 ) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
@@ -80,6 +81,9 @@ def read_fitting(
         groups (:mod:`popinv.observation_files.groups`).
     inputs : Inputs, optional
         Inputs over time. Their numbers are the last entries of ``design``.
+    centres : sequence of float, optional
+        What a finished study subtracted from its covariates, if these are new systems. They need be
+        no population: one system suffices, and it may have no observation.
 
     Returns
     -------
@@ -100,16 +104,19 @@ def read_fitting(
         if section.layout == "long":
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
             timed = SystemInputs.beside(inputs, frame, whole)
-            table = read_long(frame, section, observations, design, covariates, levels.names, timed)
-            check_table(table, mask_missing=True)
+            known = design, covariates, levels.names, timed, centres
+            table = read_long(frame, section, observations, *known)
+            check_table(table, mask_missing=True, population=centres is None)
         else:
             timed = SystemInputs.beside(inputs, None, whole)
-            table = read_wide(section, design, covariates, given, levels.names, timed, observations)
-        _check_size(table, len(observations), observations.time_count)
+            known = design, covariates, given, levels.names, timed, observations, centres
+            table = read_wide(section, *known)
+        fewest = _FEWEST_SYSTEMS if centres is None else 1
+        _check_size(table, len(observations), observations.time_count, fewest)
         _check_units(table, observations)
         if whole:
             check_columns(table)
-        if section.missing_values is None:
+        if section.missing_values is None and centres is None:
             others = () if timed is None else timed.names
             _check_stand_ins(table, section.value_column, (*design, *covariates), others)
         if states_limits(section):
@@ -117,7 +124,7 @@ def read_fitting(
         if observations.logarithm:
             table = replace(table, values=_logarithms(table))
         if levels.names:
-            table = grouped(table, levels, covariates)
+            table = grouped(table, levels, covariates, whole=centres is None)
     return table
 
 
@@ -143,6 +150,7 @@ def read_wide(
     levels: Sequence[str] = (),
     timed: SystemInputs | None = None,
     observations: Observations | None = None,
+    centres: Sequence[float] | None = None,
 ) -> ObservationTable:
     """Read a wide table, whatever the forward model; see `read_fitting`.
 
@@ -178,7 +186,7 @@ def read_wide(
         table, frame = read_gridded(Path(section.file), limits), pd.DataFrame()
     if section.missing_values:
         table = without_stand_ins(table, section.missing_values)
-    check_table(table, section.missing == "mask", section.replicated)
+    check_table(table, section.missing == "mask", section.replicated, centres is None)
     if table.replicate_count > 1 and not section.replicated:
         raise DataError(
             "has a dimension 'replicate'; set 'observations.replicates: rows' if the observations "
@@ -193,7 +201,8 @@ def read_wide(
         cells = timed.cells(table.system_ids, _last_times(table, observations))
         frame = pd.DataFrame(cells) if frame.empty else frame.assign(**cells)
     if design or covariates:
-        own = known_columns(frame, design, covariates, section.missing_values or ())
+        missing = section.missing_values or ()
+        own = known_columns(frame, design, covariates, missing, centres)
         table = replace(table, known=own)
     return replace(table, labels=labels) if levels else table
 
@@ -256,7 +265,7 @@ def _check_stand_ins(
     )
 
 
-def _check_size(table: ObservationTable, width: int, times: int | None) -> None:
+def _check_size(table: ObservationTable, width: int, times: int | None, fewest: int) -> None:
     """Check that a table has a column for each observation of the forward model, and enough rows.
 
     A system has ``width`` observations, at ``times`` times if they are series.
@@ -274,8 +283,8 @@ def _check_size(table: ObservationTable, width: int, times: int | None) -> None:
             f"has {values.shape[1]} columns of observations, but the study has "
             f"{expected} (rows are systems, columns are sensors).{_hint(values, width)}"
         )
-    if (count := len(table.values)) < _FEWEST_SYSTEMS:
-        raise DataError(f"has {count} systems, but a population needs at least {_FEWEST_SYSTEMS}")
+    if (count := len(table.values)) < fewest:
+        raise DataError(f"has {count} systems, but a population needs at least {fewest}")
 
 
 def _check_units(table: ObservationTable, observations: Observations) -> None:

@@ -69,7 +69,10 @@ def members_of(
 
 
 def grouped(
-    table: ObservationTable, levels: LevelColumns, covariates: Sequence[str] = ()
+    table: ObservationTable,
+    levels: LevelColumns,
+    covariates: Sequence[str] = (),
+    whole: bool = True,
 ) -> ObservationTable:
     """Return a table whose rows are groups, for one whose rows are members.
 
@@ -78,6 +81,8 @@ def grouped(
     covariates : sequence of str
         Names of the covariates. Where the labels of a level are covariates, it is known that equal
         ones have something in common.
+    whole : bool
+        Whether the effects of the levels are to be estimated from these groups.
 
     Raises
     ------
@@ -93,7 +98,8 @@ def grouped(
         names = np.array([str(i + 1) for i in range(len(first))])
     else:
         names = table.labels[first, 0]
-    _check_levels(tree, np.column_stack([group, place]), levels)
+    if whole:
+        _check_levels(tree, np.column_stack([group, place]), levels)
     width = table.values.shape[1]
     if members * width > MOST_ENTRIES:
         raise DataError(

@@ -56,6 +56,7 @@ def read_long(
     covariates: Sequence[str] = (),
     levels: Sequence[str] = (),
     timed: SystemInputs | None = None,
+    centres: Sequence[float] | None = None,
 ) -> ObservationTable:
     """Return the observations of a long table.
 
@@ -76,6 +77,8 @@ def read_long(
         is then a system.
     timed : SystemInputs, optional
         Inputs over time, whose numbers are entries of ``design``.
+    centres : sequence of float, optional
+        As for :func:`popinv.observation_files.known_columns.known_columns`.
 
     Returns
     -------
@@ -153,7 +156,7 @@ def read_long(
         columns=columns,
         noise_scale=None if scale is None else numbers_of(systems, scale, stand_ins),
         system_ids=np.array(names, dtype=np.str_),
-        known=known_columns(systems, design, covariates, stand_ins)
+        known=known_columns(systems, design, covariates, stand_ins, centres)
         if design or covariates
         else None,
         names=columns,

@@ -33,7 +33,7 @@ def places_in_turn(keys: np.ndarray) -> np.ndarray:
     >>> places_in_turn(np.array([7, 3, 7, 7, 3])).tolist()
     [0, 0, 1, 2, 1]
     """
-    frame = pd.DataFrame(keys.reshape(len(keys), -1))
+    frame = pd.DataFrame(keys[:, None] if keys.ndim == 1 else keys)
     return frame.groupby(list(frame.columns), sort=False).cumcount().to_numpy()
 
 

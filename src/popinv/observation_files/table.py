@@ -108,11 +108,15 @@ class ObservationTable:
 
 
 def check_table(
-    table: ObservationTable, mask_missing: bool, repeated_systems: bool = False
+    table: ObservationTable,
+    mask_missing: bool,
+    repeated_systems: bool = False,
+    population: bool = True,
 ) -> None:
     """Check that a table holds observations.
 
-    With ``repeated_systems`` a system may have several rows.
+    With ``repeated_systems`` a system may have several rows. Systems that are no ``population`` to
+    learn from may have no observation, and are not compared with each other.
 
     Raises
     ------
@@ -129,7 +133,7 @@ def check_table(
     missing = np.isnan(values)
     if not mask_missing:
         _refuse(table, missing, "is missing", _ADVICE)
-    for row in np.flatnonzero(missing.all(axis=1))[:1]:
+    for row in np.flatnonzero(missing.all(axis=1) & population)[:1]:
         raise DataError(
             f"{table.rows[row]} holds no observation at all; a system without observations carries "
             "no information, so leave it out"
@@ -138,7 +142,7 @@ def check_table(
         _check_scale(table, table.noise_scale)
     if table.system_ids is not None:
         _check_ids(table, table.system_ids, repeated_systems)
-    if (found := aggregate_row(values, _names(table))) is not None:
+    if population and (found := aggregate_row(values, _names(table))) is not None:
         raise DataError(
             f"{table.rows[found[0]]} {found[1]}, so it is no system. Leave out the rows that sum "
             "up others; a system of that name needs another one"

@@ -43,7 +43,7 @@ def own_places(present: np.ndarray) -> np.ndarray | None:
         In increasing order, all different.
     """
     seen = present.any(axis=1)
-    most = int(seen.sum(axis=1).max())
+    most = max(1, int(seen.sum(axis=1).max()))
     if 2 * most >= seen.shape[1]:
         return None
     return np.sort(np.argsort(~seen, axis=1, kind="stable")[:, :most], axis=1)

@@ -23,6 +23,7 @@ from popinv.report.records import (
     Listed,
     MethodRecord,
     Picture,
+    Predicted,
     Row,
     StageCosts,
     Store,
@@ -35,6 +36,8 @@ from popinv.workflow.benchmarks import Job, asked_and_taken, read_job
 
 # Rules that write pages and draw the gallery do not count as cost of a study.
 _PAGES = ("write_study_page", "draw_systems", "draw_noise")
+# A smaller p-value is counted.
+_FAR = 0.05
 
 
 def jobs_of(folder: Path, study: Study) -> list[Job]:
@@ -144,6 +147,18 @@ def gather_study(
             if (folder / "downstream" / name / METRICS_FILE).exists()
         },
     )
+
+
+def predictions_of(results: str | Path, name: str) -> list[Predicted]:
+    """Return the predictions of new systems that ``popinv predict`` has left with a study."""
+    found = []
+    for table in sorted(Path(results, name, "predictions").glob("*/systems.csv")):
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        far = sum(float(row["p-value"] or "nan") < _FAR for row in rows)
+        href = f"../{name}/predictions/{table.parent.name}"
+        found.append(Predicted(name, table.parent.name, len(rows), far, href))
+    return found
 
 
 def gather_listed(results: str | Path, name: str, section: config.Study | None) -> Listed:

@@ -33,8 +33,8 @@ from popinv.report.folder import (
     is_alone,
     library_name,
 )
-from popinv.report.gathering import gather_comparison, gather_listed
-from popinv.report.records import Comparison, Listed, MethodRecord, StudyRecord
+from popinv.report.gathering import gather_comparison, gather_listed, predictions_of
+from popinv.report.records import Comparison, Listed, MethodRecord, Predicted, StudyRecord
 from popinv.sections.base import plain
 from popinv.store.whole_files import write_text
 from popinv.workflow.records import versions_of
@@ -178,10 +178,17 @@ def index_page(
     studies: Sequence[Listed],
     methods: Sequence[MethodRecord],
     comparisons: Sequence[Comparison] = (),
+    predictions: Sequence[Predicted] = (),
 ) -> str:
     """Return the page with links to all others."""
     template = _environment().get_template("index.html")
-    return template.render(studies=studies, methods=methods, comparisons=comparisons, charts=())
+    return template.render(
+        studies=studies,
+        methods=methods,
+        comparisons=comparisons,
+        predictions=predictions,
+        charts=(),
+    )
 
 
 def first_page(study: str) -> str:
@@ -215,8 +222,9 @@ def write_index_of(results: Path) -> Path:
             gather_comparison(results / "comparisons" / name / "comparison.json")
             for name in compared
         ]
-        text = index_page(studies, [], comparisons)
-    if is_alone(names, compared) and studies[0].page:
+        predictions = [each for name in names for each in predictions_of(results, name)]
+        text = index_page(studies, [], comparisons, predictions)
+    if is_alone(names, compared) and studies[0].page and not predictions:
         text = first_page(names[0])
     try:
         page.parent.mkdir(exist_ok=True)

@@ -229,6 +229,26 @@ class MethodRecord:
 
 
 @dataclass(frozen=True)
+class Predicted:
+    """Predictions of the new systems of a table.
+
+    Attributes
+    ----------
+    study, table : str
+    systems, far : int
+        Number of systems, and of those with a p-value below 0.05.
+    folder : str
+        From the folder of the report.
+    """
+
+    study: str
+    table: str
+    systems: int
+    far: int
+    folder: str
+
+
+@dataclass(frozen=True)
 class StudyRecord:
     """A finished study.
 

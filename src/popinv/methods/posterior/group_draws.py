@@ -29,6 +29,7 @@ from popinv.inference.likelihood.nested import NestedIntegrals
 from popinv.inference.problem import Problem
 from popinv.methods.posterior.chains import LARGEST_R_HAT, effective_sample_size, split_r_hat
 from popinv.population.known import inputs
+from popinv.population.places import at_places
 from popinv.seeds import generator
 
 # Draws of a set, and one of how many is taken.
@@ -52,12 +53,15 @@ class Finished:
     r_hat, effective : ndarray of shape (d_z,)
     moves : int
         Of each chain; of a sequence of sets, the draws of the outermost effects.
+    places : ndarray of int, shape (chains, draws)
+        The law and noise of each draw, among those that were given.
     """
 
     draws: np.ndarray
     r_hat: np.ndarray
     effective: np.ndarray
     moves: int
+    places: np.ndarray
 
 
 class GroupDraws:
@@ -75,6 +79,8 @@ class GroupDraws:
         Law and noise of the sets; p without them.
     numbers : ndarray of int, shape (n,)
         Numbers of the groups, which determine their draws.
+    errors : ndarray of shape (B, d_y), optional
+        Errors of the simulator that go with the laws.
     """
 
     def __init__(
@@ -84,9 +90,11 @@ class GroupDraws:
         chains: int,
         laws: np.ndarray | None,
         numbers: np.ndarray,
+        errors: np.ndarray | None = None,
     ) -> None:
         self.problem, self.chains, self.numbers = problem, chains, numbers
         self.laws = p[None] if laws is None else laws
+        self.errors = errors
         found = best_modes(problem, p)
         self.modes, self.least_misfit = found.omega, least_of(found)
         self.finished: dict[int, Finished] = {}
@@ -113,16 +121,18 @@ class GroupDraws:
                 size = np.minimum(effective_sample_size(own), counted[row])
                 good = size.min() >= effective and r_hat.max() <= LARGEST_R_HAT
                 if good or done >= most:
-                    self.finished[group] = Finished(own, r_hat, size, done * SET_DRAWS)
+                    places = self._places(done, own.shape[1] // done)
+                    self.finished[group] = Finished(own, r_hat, size, done * SET_DRAWS, places)
                     stays[row] = False
             left, values, counted = left[stays], values[stays], counted[stays]
 
     def _set(self, left: np.ndarray, number: int, chain: int) -> tuple[np.ndarray, np.ndarray]:
         """Return draws (n, k, d_z) of a set, and how many of them count, (n,)."""
-        count = len(self.laws)
-        p = self.laws[(number + chain * count // self.chains) % count]
+        law = int(law_of_draw(number, chain, self.chains, len(self.laws)))
+        p = self.laws[law]
         stage = f"{self.problem.stage}/sets/{chain}/{number}"
-        problem = replace(self.problem.of_systems(left), stage=stage, free_noise=False)
+        own = without_error(self.problem, self.errors, law).of_systems(left)
+        problem = replace(own, stage=stage, free_noise=False)
         integrals = NestedIntegrals.at(problem, p, self.numbers[left])
         # Law and noise move the modes by a few steps.
         steps = MarginalSettings().first_mode_steps
@@ -143,6 +153,41 @@ class GroupDraws:
         z = z[:, : problem.law.d_z].unflatten(0, rows.shape)
         return z.numpy(), np.minimum(1 / (weight**2).sum(axis=1), rows.shape[1])
 
+    def _places(self, done: int, each: int) -> np.ndarray:
+        """Return the laws of all draws of ``done`` sets with ``each`` draws."""
+        number, count = np.repeat(np.arange(done), each), len(self.laws)
+        return np.stack([law_of_draw(number, c, self.chains, count) for c in range(self.chains)])
+
+
+def law_of_draw(number: np.ndarray | int, chain: int, chains: int, count: int) -> np.ndarray:
+    """Return which of ``count`` laws the draws of these numbers have in one of the chains."""
+    return np.asarray((number + chain * count // chains) % count)
+
+
+def without_error(problem: Problem, errors: np.ndarray | None, law: int) -> Problem:
+    """Return a problem whose observations are free of the error that goes with a law.
+
+    The errors (B, d_y) are at all places.
+    """
+    if errors is None:
+        return problem
+    error = error_of(problem, errors[law])
+    conditions = problem.conditions
+    if conditions.limited:
+        limits = conditions.limits.mapped(lambda rows: rows - error)
+        conditions = replace(conditions, limits=limits)
+    # What was not observed holds a fixed value that nothing depends on.
+    return replace(problem, data=np.asarray(problem.data) - error, conditions=conditions)
+
+
+def error_of(problem: Problem, error: np.ndarray) -> np.ndarray:
+    """Return an error at all places (d_y,) at the places of each system, (n, d_y)."""
+    each = np.tile(error, (len(problem.data), 1))
+    if not (count := problem.own_places):
+        return each
+    own = problem.known.design[:, -count:].long().numpy()
+    return at_places(each, own, problem.replicates)
+
 
 def _taken(weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the positions of some draws (k,) by systematic resampling, in increasing order."""
@@ -152,7 +197,7 @@ def _taken(weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.minimum(np.searchsorted(edges / edges[-1], places), len(weight) - 1)
 
 
-def best_modes(problem: Problem, p: np.ndarray) -> GroupModes:
+def best_modes(problem: Problem, p: np.ndarray, searches: int = SEARCHES) -> GroupModes:
     """Return the best modes of all groups of a problem at p (n_p,), from separate searches."""
     known = replace(problem, free_noise=False)
     integrals, settings = (
@@ -160,7 +205,7 @@ def best_modes(problem: Problem, p: np.ndarray) -> GroupModes:
         MarginalSettings(),
     )
     best = integrals.find_modes(settings, None)
-    for search in range(SEARCHES):
+    for search in range(searches):
         for other in integrals.all_modes(settings, f"mode_starts/{search}"):
             best = best.better(other)
     return best

@@ -45,6 +45,7 @@ from popinv.methods.posterior.density import Densities
 from popinv.methods.posterior.group_draws import (
     SEARCHES,
     best_modes,
+    error_of,
     groups_together,
     least_of,
 )
@@ -98,6 +99,8 @@ class References:
         for k in range(modes.shape[1]):
             rows = torch.nonzero(own[:, k])[:, 0]
             for _ in range(_MOST_STEPS):
+                if not len(rows):
+                    break
                 here, factor = modes[rows, k], self.factors[0, rows, k]
                 # The step in posterior standard deviations, and in omega.
                 whitened = factor.mT @ densities.slope(here, systems[rows])[..., None]
@@ -106,8 +109,6 @@ class References:
                 modes[rows[gained], k] = there[gained]
                 far = gained & ((whitened**2).sum(dim=(1, 2)) > _SHORT**2)
                 rows = rows[far]
-                if not len(rows):
-                    break
         modes = torch.where(own[..., None], modes, modes[:, :1])
         return replace(self, modes=modes)
 
@@ -149,16 +150,19 @@ def references(problem: Problem, p: np.ndarray) -> tuple[References, torch.Tenso
     return References(modes, share[:, used], factors, inverses), _least(density, found)
 
 
-def least_misfits(problem: Problem, p: np.ndarray) -> np.ndarray:
-    """Return ``|r|^2 + |omega|^2`` at the best mode of each system of a problem, shape (N,)."""
+def least_misfits(problem: Problem, p: np.ndarray, searches: int = SEARCHES) -> np.ndarray:
+    """Return ``|r|^2 + |omega|^2`` at the best mode of each system of a problem, shape (N,).
+
+    The modes come from so many searches, each from several starts; from one start if there is none.
+    """
     n, parts = len(problem.data), []
     size = groups_together(problem) if problem.nested else systems_together(problem)
     for start in range(0, n, size):
         block = problem.of_systems(np.arange(start, min(start + size, n)))
         if problem.nested:
-            parts.append(least_of(best_modes(block, p)).numpy())
+            parts.append(least_of(best_modes(block, p, searches)).numpy())
         else:
-            parts.append(2 * _least(*_modes(block, p)).numpy())
+            parts.append(2 * _least(*_modes(block, p, searches)).numpy())
     return np.concatenate(parts)
 
 
@@ -171,12 +175,16 @@ def systems_together(problem: Problem) -> int:
     return max(1, min(_MOST_TOGETHER, int(_BLOCK_VALUES / (d * (d_y + 4 * d)))))
 
 
-def _modes(problem: Problem, p: np.ndarray) -> tuple[Density, list[Modes]]:
+def _modes(
+    problem: Problem, p: np.ndarray, searches: int = SEARCHES
+) -> tuple[Density, list[Modes]]:
     """Return the density of the observations, and the results of separate searches."""
     settings = MarginalSettings()
     known = replace(problem, free_noise=False)
     block, found = integrals_at(known, p), []
-    for search in range(SEARCHES):
+    if not searches:
+        found = [block.find_modes(settings, None)]
+    for search in range(searches):
         found += block.all_modes(settings, f"mode_starts/{search}")
     return block.density, found
 
@@ -213,32 +221,51 @@ _SIMULATED, _MEMBERS_OF_GROUPS, _ENTRIES_OF_GROUPS, _FEWEST_GROUPS = 2000, 10_00
 
 
 def surprise_p_values(
-    problem: Problem, p: np.ndarray, least_misfit: np.ndarray, simulated: int = _SIMULATED
+    problem: Problem,
+    p: np.ndarray,
+    least_misfit: np.ndarray,
+    simulated: int = _SIMULATED,
+    laws: np.ndarray | None = None,
+    errors: np.ndarray | None = None,
+    searches: int = SEARCHES,
 ) -> np.ndarray:
-    """Return the p-value of each observed system, shape (N,), with law and noise p as known.
+    """Return the p-value of each observed system, shape (N,), with D at law and noise p.
 
-    The least misfit (N,) is D. With M simulated systems no p-value is below 1 / (M + 1).
+    The least misfit (N,) is D. With M simulated systems no p-value is below 1 / (M + 1). Laws (B,
+    n_p) and errors of the simulator (B, d_y), in turns, are those of the simulated systems; by
+    default p alone. If the systems have the same conditions, and are drawn as these are, the
+    p-values are uniform. D of all comes from the same number of ``searches``.
     """
     if problem.members > 1:
         most = _ENTRIES_OF_GROUPS // (problem.data.shape[1] * problem.law.d_omega)
         if problem.nested:
             most = _MEMBERS_OF_GROUPS // problem.members
         simulated = min(simulated, max(most, _FEWEST_GROUPS))
-    other = _simulated(problem, p, simulated)
-    null = np.sort(_tails(other, least_misfits(other, p)))
+    other = _simulated(problem, p[None] if laws is None else laws, simulated, errors)
+    null = np.sort(_tails(other, least_misfits(other, p, searches)))
     as_far = np.searchsorted(null, _tails(problem, least_misfit), side="right")
     return np.asarray((as_far + 1) / (simulated + 1))
 
 
-def _simulated(problem: Problem, p: np.ndarray, count: int) -> Problem:
+def _simulated(
+    problem: Problem, laws: np.ndarray, count: int, errors: np.ndarray | None
+) -> Problem:
     """Return the problem with systems of the population in place of the observed ones."""
     rng = generator(problem.seed, f"{problem.stage}/simulated")
     omega = torch.from_numpy(rng.standard_normal((count, problem.law.d_omega)))
     e = torch.from_numpy(rng.standard_normal((count, problem.data.shape[1])))
     systems = rng.integers(len(problem.data), size=count)
-    with torch.no_grad():
-        y = problem.model(torch.from_numpy(p), omega, e, systems)
-    return replace(problem.of_systems(systems), data=y.numpy(), stage=f"{problem.stage}/simulated")
+    y = np.empty((count, problem.data.shape[1]))
+    own = problem.of_systems(systems)
+    for b, p in enumerate(laws[:count]):
+        rows = np.arange(b, count, len(laws))
+        alpha, gamma = problem.tensors(p)
+        with torch.no_grad():
+            signal = problem.signal(alpha, omega[rows], problem.known.of(systems[rows]))
+            if errors is not None:
+                signal = signal + torch.from_numpy(error_of(own.of_systems(rows), errors[b]))
+            y[rows] = problem.observed(gamma, signal, e[rows], systems[rows]).numpy()
+    return replace(own, data=y, stage=f"{problem.stage}/simulated")
 
 
 def _tails(problem: Problem, statistic: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ Groups of nested levels with many members have draws of another kind in the plac
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -34,7 +34,13 @@ from popinv.methods.posterior.chains import (
     split_r_hat,
 )
 from popinv.methods.posterior.density import Densities
-from popinv.methods.posterior.group_draws import Finished, GroupDraws, groups_together
+from popinv.methods.posterior.group_draws import (
+    Finished,
+    GroupDraws,
+    groups_together,
+    law_of_draw,
+    without_error,
+)
 from popinv.methods.posterior.references import (
     WIDE,
     References,
@@ -65,7 +71,8 @@ class Posteriors:
     Split R-hat (N, d_z) and the effective sample size of all chains (N, d_z) are given for each
     parameter of each system. The moves (N,) count the moves of each chain. The least misfit (N,) is
     ``|r|^2 + |omega|^2`` at the best mode, with law and noise as estimated. Evaluations are calls
-    of the surrogate by the moves, counted by system.
+    of the surrogate by the moves, counted by system. The places (chains, draws) are the law and
+    noise of each draw, among those that were given.
     """
 
     draws: list[np.ndarray]
@@ -74,6 +81,7 @@ class Posteriors:
     moves: np.ndarray
     least_misfit: np.ndarray
     evaluations: int
+    places: list[np.ndarray] = field(default_factory=list)
 
 
 def sample_posteriors(
@@ -83,12 +91,15 @@ def sample_posteriors(
     effective: int,
     most_moves: int,
     laws: np.ndarray | None = None,
+    errors: np.ndarray | None = None,
 ) -> Posteriors:
     """Sample the posterior of every observed system, with draws that the problem's stage addresses.
 
     A system is finished at the effective sample size ``effective`` in each of its parameters, and
     left as it is after ``most_moves`` of each chain. ``laws`` (B, n_p) are draws of the
-    distribution of p (n_p,), law and noise; without them p is taken as known.
+    distribution of p (n_p,), law and noise; without them p is taken as known. ``errors`` (B, d_y)
+    are draws of the simulator's error G(z) - S(z) at all places, one for each of the laws: the
+    observations of a draw are then y less its error.
     """
     by_members = many_members(problem)
 
@@ -96,9 +107,9 @@ def sample_posteriors(
         own = problem.of_systems(systems)
         group: GroupDraws | _ChainGroup
         if by_members:
-            group = GroupDraws(own, p, chains, laws, systems)
+            group = GroupDraws(own, p, chains, laws, systems, errors)
         else:
-            group = _ChainGroup(own, p, chains, laws, int(systems[0]))
+            group = _ChainGroup(own, p, chains, laws, int(systems[0]), errors)
         group.run(effective, most_moves)
         finished = [group.finished[i] for i in range(len(systems))]
         return finished, group.least_misfit.numpy(), group.evaluations
@@ -118,6 +129,7 @@ def sample_posteriors(
         np.array([part.moves for part in parts]),
         np.concatenate(misfits),
         evaluations,
+        [part.places for part in parts],
     )
 
 
@@ -145,9 +157,15 @@ class _ChainGroup:
     """
 
     def __init__(
-        self, problem: Problem, p: np.ndarray, chains: int, laws: np.ndarray | None, first: int
+        self,
+        problem: Problem,
+        p: np.ndarray,
+        chains: int,
+        laws: np.ndarray | None,
+        first: int,
+        errors: np.ndarray | None,
     ) -> None:
-        self.problem, self.chains = problem, chains
+        self.problem, self.chains, self.errors = problem, chains, errors
         self.laws = p[None] if laws is None else laws
         self.address = f"{problem.stage}/{first}"
         self.references, least = references(problem, p)
@@ -168,6 +186,7 @@ class _ChainGroup:
         for number in range(WARMUP):
             self._draw(number)
         history: list[torch.Tensor] = []
+        numbers: list[int] = []
         done, check, every = 0, _FIRST_CHECK, 1
         while len(self.systems):
             while done < min(check, most):
@@ -175,24 +194,33 @@ class _ChainGroup:
                 done += 1
                 if done % every == 0:
                     history.append(self._parameters())
+                    numbers.append(WARMUP + done - 1)
             values = torch.stack(history, dim=2).numpy()
-            left = self._unfinished(values, effective, done >= most, WARMUP + done)
+            of_draws = np.array(numbers)
+            left = self._unfinished(values, effective, done >= most, WARMUP + done, of_draws)
             history = [each[left] for each in history]
             self.systems = self.systems[left]
             self.omega, self.current = self.omega[left], self.current[left]
             self.places = [replace(x, references=x.references.of(left)) for x in self.places]
             check = int(_LATER * check)
             if len(history) >= _KEPT:
-                history, every = history[1::2], 2 * every
+                history, numbers, every = history[1::2], numbers[1::2], 2 * every
 
-    def _unfinished(self, values: np.ndarray, wanted: int, last: bool, draws: int) -> torch.Tensor:
-        """Finish systems whose draws (n, chains, draws, d_z) suffice, and return the other rows."""
-        left = []
+    def _unfinished(
+        self, values: np.ndarray, wanted: int, last: bool, draws: int, numbers: np.ndarray
+    ) -> torch.Tensor:
+        """Finish systems whose draws (n, chains, draws, d_z) suffice, and return the other rows.
+
+        The draws have these numbers (draws,).
+        """
+        left, count = [], len(self.laws)
+        laws = [law_of_draw(numbers, chain, self.chains, count) for chain in range(self.chains)]
         for row, system in enumerate(self.systems.tolist()):
             own = values[row]
             size, r_hat = effective_sample_size(own), split_r_hat(own)
             if last or (size.min() >= wanted and r_hat.max() <= LARGEST_R_HAT):
-                self.finished[system] = Finished(own, r_hat, size, 2 * _ROUNDS * draws)
+                moves = 2 * _ROUNDS * draws
+                self.finished[system] = Finished(own, r_hat, size, moves, np.stack(laws))
             else:
                 left.append(row)
         return torch.tensor(left, dtype=torch.long)
@@ -205,11 +233,12 @@ class _ChainGroup:
         else:
             chosen = {}
             for chain in range(self.chains):
-                law = (number + chain * count // self.chains) % count
+                law = int(law_of_draw(number, chain, self.chains, count))
                 chosen.setdefault(law, []).append(chain)
         places, own = [], self.references.of(self.systems)
         for law, chains in chosen.items():
-            densities = Densities.at(self.problem, self.laws[law])
+            observed = without_error(self.problem, self.errors, law)
+            densities = Densities.at(observed, self.laws[law])
             followed = own if count == 1 else own.following(densities, self.systems)
             alpha = self.problem.tensors(self.laws[law])[0]
             places.append(_LawPlace(alpha, densities, followed, chains))

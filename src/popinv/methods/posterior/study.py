@@ -124,7 +124,7 @@ def posterior_dataset(
     quantiles = [np.quantile(z, ends, axis=0, method="weibull") for z in each]
     lower, median, upper = np.stack(quantiles, axis=1)
     kept = min(most, *map(len, each))
-    rows = [np.linspace(0, len(z) - 1, kept).round().astype(int) for z in each]
+    rows = [kept_rows(len(z), kept) for z in each]
     chosen = [z.reshape(-1, z.shape[2])[r] for z, r in zip(posteriors.draws, rows, strict=True)]
     mean = np.array([z.mean(axis=0) for z in each])
     deviation = np.array([z.std(axis=0, ddof=1) for z in each])
@@ -176,6 +176,11 @@ def posterior_dataset(
     return dataset
 
 
+def kept_rows(count: int, kept: int) -> np.ndarray:
+    """Return which of ``count`` draws are kept, evenly."""
+    return np.linspace(0, count - 1, kept).round().astype(int)
+
+
 def sampled(
     problem: Problem,
     answer: xr.Dataset,
@@ -205,15 +210,36 @@ def sampled(
         As of :func:`posterior_dataset`, with ``surprise_p_value`` and the systems' names.
     posteriors : Posteriors
     """
-    p, laws = estimate_of(answer), None
-    if asked.law_and_noise == "uncertain":
-        drawn = [answer[f"{part}_draws"].values for part in ("alpha", "gamma")]
-        laws = np.concatenate(drawn, axis=1)
+    p = estimate_of(answer)
     with fixed_threads():
         posteriors = sample_posteriors(
-            problem, p, asked.chains, asked.effective, asked.most_moves, laws
+            problem, p, asked.chains, asked.effective, asked.most_moves, laws_of(answer, asked)
         )
         surprise = surprise_p_values(problem, p, posteriors.least_misfit)
+    return reported(problem, observations, posteriors, surprise, asked, told, truth)
+
+
+def laws_of(answer: xr.Dataset, asked: Posterior) -> np.ndarray | None:
+    """Return draws (B, n_p) about the estimate; None if law and noise are taken as known."""
+    if asked.law_and_noise == "fixed":
+        return None
+    return np.concatenate([answer[f"{part}_draws"].values for part in ("alpha", "gamma")], axis=1)
+
+
+def reported(
+    problem: Problem,
+    observations: xr.Dataset,
+    posteriors: Posteriors,
+    surprise: np.ndarray,
+    asked: Posterior,
+    told: Quantities,
+    truth: np.ndarray | None = None,
+) -> tuple[xr.Dataset, Posteriors]:
+    """Return the quantities of all systems, with their names, and their draws.
+
+    The members of groups are told one by one. ``surprise`` (N,) holds the p-values; the rest is as
+    for :func:`sampled`.
+    """
     ids = None
     if "system_id" in observations.coords:
         ids = observations["system_id"].values[: len(problem.data)]
@@ -262,6 +288,7 @@ def members_apart(
     return replace(
         posteriors,
         draws=[own(posteriors.draws[n], m) for n, m in pairs],
+        places=[posteriors.places[n] for n, _ in pairs] if posteriors.places else [],
         r_hat=np.array([own(posteriors.r_hat[n], m) for n, m in pairs]),
         effective=np.array([own(posteriors.effective[n], m) for n, m in pairs]),
         moves=posteriors.moves[group],

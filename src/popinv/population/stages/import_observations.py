@@ -125,6 +125,20 @@ def observations_of_file(
     return _dataset(table, rows, 0, forward, law, noise, section, seed)
 
 
+def new_observations(
+    table: ObservationTable,
+    forward: ForwardSection,
+    law: LawSection,
+    noise: NoiseSection,
+    observations: FileObservations,
+    *,
+    seed: int,
+) -> xr.Dataset:
+    """Return the systems of a table that was read already, as those to learn from."""
+    rows = np.arange(len(table.values))
+    return _dataset(table, rows, 0, forward, law, noise, observations, seed)
+
+
 def _dataset(
     table: ObservationTable,
     rows: np.ndarray,
