@@ -104,13 +104,13 @@ def read_fitting(
         if section.layout == "long":
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
             timed = SystemInputs.beside(inputs, frame, whole)
-            known = design, covariates, levels.names, timed, centres
-            table = read_long(frame, section, observations, *known)
+            of_long = design, covariates, levels.names, timed, centres
+            table = read_long(frame, section, observations, *of_long)
             check_table(table, mask_missing=True, population=centres is None)
         else:
             timed = SystemInputs.beside(inputs, None, whole)
-            known = design, covariates, given, levels.names, timed, observations, centres
-            table = read_wide(section, *known)
+            of_wide = design, covariates, given, levels.names, timed, observations, centres
+            table = read_wide(section, *of_wide)
         fewest = _FEWEST_SYSTEMS if centres is None else 1
         _check_size(table, len(observations), observations.time_count, fewest)
         _check_units(table, observations)
