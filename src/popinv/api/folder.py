@@ -29,6 +29,7 @@ _STORES = {
     "noise_known": "oracles/noise_known",
     "law_known": "oracles/law_known",
     "posterior": "posterior",
+    "batch": "batch",
 }
 """Paths of the artefacts of a study in its folder, without their ending."""
 

@@ -55,6 +55,7 @@ def read_fitting(
     given: InMemory | None = None,
     *,
     whole: bool = True,
+    population: bool = True,
     levels: LevelColumns = NO_LEVELS,
 ) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
@@ -69,6 +70,9 @@ def read_fitting(
         The observations in memory, in the place of the file.
     whole : bool
         Whether these are all observations of the study. If they are a part, a sensor may have none.
+    population : bool
+        Whether the systems make a population of their own. If they join one, a single system is
+        enough, and covariates may be the same in all.
     levels : LevelColumns
         Columns that name the levels at which parameters vary. The rows of the result are then
         groups (:mod:`popinv.observation_files.groups`).
@@ -91,7 +95,9 @@ def read_fitting(
     with named_in_errors(section.file if given is None else IN_MEMORY):
         if section.layout == "long":
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
-            table = read_long(frame, section, observations, design, covariates, levels.names)
+            table = read_long(
+                frame, section, observations, design, covariates, levels.names, population
+            )
             check_table(table, mask_missing=True)
         elif levels.names:
             raise DataError(
@@ -100,8 +106,8 @@ def read_fitting(
                 "observation"
             )
         else:
-            table = read_wide(section, design, covariates, given)
-        _check_size(table, len(observations), observations.time_count)
+            table = read_wide(section, design, covariates, given, population)
+        _check_size(table, len(observations), observations.time_count, population)
         _check_units(table, observations)
         if whole:
             check_columns(table)
@@ -135,6 +141,7 @@ def read_wide(
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
     given: InMemory | None = None,
+    population: bool = True,
 ) -> ObservationTable:
     """Read a wide table, whatever the forward model; see `read_fitting`.
 
@@ -174,7 +181,9 @@ def read_wide(
             frame = _rows_of_systems(frame, section, sources)
         table = stacked(table)
     if names:
-        own = known_columns(frame, design, covariates, section.missing_values or ())
+        own = known_columns(
+            frame, design, covariates, section.missing_values or (), varied=population
+        )
         table = replace(table, known=own)
     return table
 
@@ -223,7 +232,9 @@ def _check_stand_ins(
     )
 
 
-def _check_size(table: ObservationTable, width: int, times: int | None) -> None:
+def _check_size(
+    table: ObservationTable, width: int, times: int | None, population: bool
+) -> None:
     """Check that a table has a column for each observation of the forward model, and enough rows.
 
     A system has ``width`` observations, at ``times`` times if they are series.
@@ -241,7 +252,7 @@ def _check_size(table: ObservationTable, width: int, times: int | None) -> None:
             f"has {values.shape[1]} columns of observations, but the study has "
             f"{expected} (rows are systems, columns are sensors).{_hint(values, width)}"
         )
-    if (count := len(table.values)) < _FEWEST_SYSTEMS:
+    if (count := len(table.values)) < _FEWEST_SYSTEMS and population:
         raise DataError(f"has {count} systems, but a population needs at least {_FEWEST_SYSTEMS}")
 
 

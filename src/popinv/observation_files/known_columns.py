@@ -77,6 +77,7 @@ def known_columns(
     design: Sequence[str],
     covariates: Sequence[str],
     stand_ins: Sequence[float] = (),
+    varied: bool = True,
 ) -> KnownColumns:
     """Return the known quantities of systems.
 
@@ -87,6 +88,8 @@ def known_columns(
     design, covariates : sequence of str
     stand_ins : sequence of float
         Numbers that stand for a missing value.
+    varied : bool
+        Whether every covariate must vary, and every category occur.
 
     Raises
     ------
@@ -94,11 +97,12 @@ def known_columns(
         If a column lacks, holds text where numbers are needed, or has missing values; or if a
         covariate is the same in all systems. The message does not name the file.
     """
-    known = {name: _values(systems, name, stand_ins) for name in (*design, *covariates)}
+    names = (*design, *covariates)
+    known = {name: _values(systems, name, stand_ins, varied) for name in names}
     centres = np.zeros(len(covariates))
     for i, name in enumerate(covariates):
         values = known[name]
-        if np.ptp(values) == 0:
+        if varied and np.ptp(values) == 0:
             raise DataError(
                 f"the covariate '{name}' is {values[0]:g} in all systems, so nothing can depend on "
                 "it; leave it out of 'law.covariates'"
@@ -120,11 +124,13 @@ def _source(columns: Sequence[str], name: str) -> str:
     )
 
 
-def _values(systems: pd.DataFrame, name: str, stand_ins: Sequence[float]) -> np.ndarray:
+def _values(
+    systems: pd.DataFrame, name: str, stand_ins: Sequence[float], varied: bool
+) -> np.ndarray:
     source = _source([str(column) for column in systems.columns], name)
     cells = systems[source].tolist()
     if source not in columns_called(list(systems.columns), name):
-        return _indicator(systems, name, source)
+        return _indicator(systems, name, source, varied)
     values = np.array([_number(cell) for cell in cells])
     values[np.isin(values, stand_ins)] = np.nan
     for row in np.flatnonzero(~np.isfinite(values))[:1]:
@@ -145,7 +151,7 @@ def _number(cell: str) -> float:
     return float(cell) if is_number(cell) else np.nan
 
 
-def _indicator(systems: pd.DataFrame, name: str, source: str) -> np.ndarray:
+def _indicator(systems: pd.DataFrame, name: str, source: str, varied: bool) -> np.ndarray:
     column = systems[source]
     for row in np.flatnonzero([is_missing(cell) for cell in column])[:1]:
         raise DataError(
@@ -153,7 +159,7 @@ def _indicator(systems: pd.DataFrame, name: str, source: str) -> np.ndarray:
             "category; leave out the system, or complete the file"
         )
     level, levels = name.removeprefix(f"{source}_"), sorted(column.unique())
-    if level not in levels:
+    if varied and level not in levels:
         raise DataError(
             f"'{name}' is 1 where the column '{source}' holds '{level}', but it holds "
             f"{', '.join(levels[:_SHOWN])}{', ...' if len(levels) > _SHOWN else ''}."

@@ -54,6 +54,7 @@ def read_long(
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
     levels: Sequence[str] = (),
+    population: bool = True,
 ) -> ObservationTable:
     """Return the observations of a long table.
 
@@ -72,6 +73,8 @@ def read_long(
     levels : sequence of str
         Columns that name the levels of the study, from outer to inner. Each combination of labels
         is then a system.
+    population : bool
+        As for :func:`popinv.observation_files.fit.read_fitting`.
 
     Returns
     -------
@@ -145,7 +148,7 @@ def read_long(
         columns=columns,
         noise_scale=None if scale is None else numbers_of(systems, scale, stand_ins),
         system_ids=np.array(names, dtype=np.str_),
-        known=known_columns(systems, design, covariates, stand_ins)
+        known=known_columns(systems, design, covariates, stand_ins, population)
         if design or covariates
         else None,
         names=columns,

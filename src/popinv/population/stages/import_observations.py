@@ -88,6 +88,8 @@ def observations_of_file(
     file: str,
     *,
     seed: int,
+    given: InMemory | None = None,
+    population: bool = True,
 ) -> xr.Dataset:
     """Return all systems of another file of the form of the study's own, to learn from.
 
@@ -99,6 +101,10 @@ def observations_of_file(
         The study's observations. A file beside synthetic ones is read by the defaults.
     file : str
     seed : int
+    given : DataFrame or Dataset, optional
+        The observations in memory, in the place of the file.
+    population : bool
+        As for :func:`popinv.observation_files.fit.read_fitting`.
 
     Raises
     ------
@@ -108,7 +114,15 @@ def observations_of_file(
     section = of_same_form(observations, file)
     names = forward.design_names(), covariate_names(law, noise)
     levels = law.level_columns()
-    table = read_fitting(section, forward.observed(seed), *names, whole=False, levels=levels)
+    table = read_fitting(
+        section,
+        forward.observed(seed),
+        *names,
+        given,
+        whole=False,
+        population=population,
+        levels=levels,
+    )
     for told in filter(None, (described_rounding(table), told_limits(table), table.equal_labels)):
         print(told)
     rows = np.arange(len(table.values))

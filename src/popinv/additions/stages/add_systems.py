@@ -1,0 +1,145 @@
+"""Add the systems of a file to a study, and continue its estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from popinv.additions.batch import batch_dataset
+from popinv.additions.estimates import Continued, surrogate_error
+from popinv.additions.joined import joined, read_additions
+from popinv.errors import DataError
+from popinv.inference.build import descent_problem
+from popinv.inference.choice import choose, words
+from popinv.inference.result import estimate_dataset, no_estimate
+from popinv.inference.settings import PolishSettings
+from popinv.inference.solver import SolverSimulator
+from popinv.observation_files.fit import InMemory
+from popinv.observation_files.section import FileObservations
+from popinv.population.model import Model
+from popinv.surrogate.artefact import surrogate_of
+from popinv.surrogate.simulator import is_exact
+
+if TYPE_CHECKING:
+    from popinv.surrogate.simulator import TrainedSurrogate
+
+# The surrogate's error at added systems may be this factor of its error on the study's last solves.
+_WORSE = 1.5
+
+
+def add_systems(
+    model: Model,
+    polish: PolishSettings,
+    estimator: str,
+    observations: xr.Dataset,
+    surrogate: xr.Dataset | TrainedSurrogate,
+    distance: xr.Dataset,
+    pseudo_likelihood: xr.Dataset,
+    likelihood: xr.Dataset,
+    check: xr.Dataset,
+    observations_section: FileObservations,
+    *,
+    file: str,
+    thresholds: Mapping[str, float],
+    seed: int,
+    given: InMemory | None = None,
+) -> tuple[xr.Dataset, xr.Dataset, xr.Dataset, xr.Dataset, xr.Dataset]:
+    """Return observations and estimates with the systems of a file, and their comparison.
+
+    Parameters
+    ----------
+    observations : Dataset
+        All systems of the study so far.
+    surrogate : Dataset or TrainedSurrogate
+        The forward model itself may take its place.
+    distance, pseudo_likelihood, likelihood : Dataset
+        The estimates so far.
+    check : Dataset
+        The record of solves.
+    observations_section : FileObservations
+    file : str
+        The file of the added systems, or what they are called.
+    thresholds : mapping of str to float
+        Limits of a good surrogate, as :meth:`popinv.config.study.Study.surrogate_thresholds`.
+    seed : int
+        The study's seed.
+    given : DataFrame or Dataset, optional
+        The systems in memory, in the place of the file.
+
+    Returns
+    -------
+    observations, distance, pseudo_likelihood, likelihood, batch : Dataset
+        The distance holds only a reason. ``batch`` compares the added systems with the population
+        (:func:`popinv.additions.batch.batch_dataset`).
+
+    Raises
+    ------
+    DataError
+        If the file does not fit the study, if the study's answer is no likelihood, or if the
+        surrogate is not accurate at the added systems.
+    """
+    estimates = {
+        "distance": distance,
+        "pseudo_likelihood": pseudo_likelihood,
+        "likelihood": likelihood,
+    }
+    name, _ = choose(estimates, estimator)
+    if name != "likelihood":
+        raise DataError(
+            f"{file}: systems are added to an answer by the likelihood, and the answer of this "
+            f"study is by the {words(name)}. Put the rows into the study's own file, and run it "
+            "again."
+        )
+    added = read_additions(model, observations_section, observations, file, seed=seed, given=given)
+    whole = joined(observations, added)
+    print(f"{added.sizes['system']} systems join {observations.sizes['system']}")
+    through = surrogate_of(surrogate)
+    problem = descent_problem(model, whole, through, seed, "polish")
+    exact = is_exact(through)
+    by_solver = likelihood.attrs["through"] == "solver" and not exact
+    solver = None if exact else SolverSimulator(model.forward.model(seed))
+    going_on = Continued(problem, added.sizes["system"], polish, solver if by_solver else None)
+    estimate, before = going_on.likelihood(likelihood)
+    batch = batch_dataset(going_on, likelihood, estimate, before)
+    print(batch.attrs["statement"])
+    if solver is not None and not by_solver:
+        known = float(np.nan_to_num(check["surrogate_error"].values[-1]))
+        limit = max(thresholds["error"], _WORSE * known)
+        batch = batch.assign_attrs(
+            surrogate_error=_checked(going_on, likelihood, before, solver, limit, file)
+        )
+    moments = going_on.pseudo_likelihood(pseudo_likelihood)
+    told = {"through": pseudo_likelihood.attrs["through"]}
+    of_moments = estimate_dataset(problem, moments, told)
+    of_moments["surrogate_shift"] = pseudo_likelihood["surrogate_shift"]
+    return (
+        whole,
+        no_estimate(problem, "it is of the first systems alone; additions leave it out"),
+        of_moments,
+        estimate_dataset(problem, estimate, {"through": likelihood.attrs["through"]}),
+        batch,
+    )
+
+
+def _checked(
+    going_on: Continued,
+    last: xr.Dataset,
+    before: Mapping[str, np.ndarray],
+    solver: SolverSimulator,
+    limit: float,
+    file: str,
+) -> float:
+    """Return the surrogate's error at the added systems, if it is small enough."""
+    few = going_on.problem.of_systems(going_on.numbers)
+    error = surrogate_error(few, going_on.last_p(last), before["modes"], last, solver)
+    print(f"the surrogate's error at the added systems is {error:.2g} noise standard deviations")
+    if not error <= limit:
+        raise DataError(
+            f"{file}: at the added systems the surrogate's error is {error:.2g} standard deviations "
+            f"of the noise, and {limit:.2g} is allowed: they lie where it was not trained. Put the rows into the study's own file, and run it "
+            "again; the surrogate is then trained there."
+        )
+    return error
