@@ -166,7 +166,9 @@ def _check_new(added: xr.Dataset, observations: xr.Dataset, file: str) -> None:
                 f"{file}: {_listed(twice)} {'is' if len(twice) == 1 else 'are'} already in the "
                 "study; leave out systems that are there, and give other systems other names"
             )
-        return
+        if known != set(map(str, range(len(known)))):
+            return
+    # Numbers alone do not tell whether a system is there.
     y, own = (each["y"].values for each in (added, observations))
     seen = {row.tobytes(): number for number, row in enumerate(np.ascontiguousarray(own))}
     for number, row in enumerate(np.ascontiguousarray(y)):

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Mapping
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -82,7 +83,10 @@ def added(
             for key, value in plain(section).items()
             if key not in _OF_FILE and value != getattr(FileObservations(file="a.csv"), key)
         }
-        form = given_data(data, columns, names, known)
+        form = given_data(_numbered_on(data, observations), columns, names, known)
+        if isinstance(form.given, xr.Dataset) and not isinstance(data, xr.DataArray | xr.Dataset):
+            numbers = observations.sizes["system"] + np.arange(form.given.sizes["system"])
+            form = replace(form, given=form.given.assign_coords(system=numbers))
         given, times = form.given, form.described.get("times")
         sections["observations"] = FileObservations.model_validate(form.section)
         file = sections["observations"].file
@@ -104,7 +108,7 @@ def added(
         artefacts[name] = run.artefacts[name] = described
 
     with redirect_stdout(io.StringIO()), fixed_threads(), processes(cores):
-        made = ("observations", "distance", "pseudo_likelihood", "likelihood", "batch")
+        made = ("batch", "observations", "distance", "pseudo_likelihood", "likelihood")
         found = run.call(add_systems, file=file, given=given, thresholds=thresholds)
         for name, dataset in zip(made, found, strict=True):
             keep(name, dataset, "add_systems")
@@ -117,6 +121,15 @@ def added(
             assess_population, thresholds=thresholds, null_resamples=null, tests=tests
         )
     return Result(artefacts, answer, simulator=result._function, name=result.name)
+
+
+def _numbered_on(data: Any, observations: xr.Dataset) -> Any:
+    """Return a table whose rows have no names of their own with numbers that go on."""
+    index = getattr(data, "index", None)
+    if not isinstance(index, pd.RangeIndex) or not isinstance(data, pd.DataFrame):
+        return data
+    count = observations.sizes["system"]
+    return data.set_axis(pd.RangeIndex(count, count + len(index), name=index.name))
 
 
 def _with_times(

@@ -72,6 +72,7 @@ def check_observation_file(
     levels: LevelColumns = NO_LEVELS,
     *,
     whole: bool = True,
+    population: bool = True,
 ) -> ObservationTable:
     """Read an observation file and check that it fits the forward model.
 
@@ -87,6 +88,8 @@ def check_observation_file(
         Columns that name the levels of the law.
     whole : bool
         Whether these are all observations of the study. If they are a part, a sensor may have none.
+    population : bool
+        As for :func:`popinv.observation_files.fit.read_fitting`.
 
     Returns
     -------
@@ -101,7 +104,13 @@ def check_observation_file(
     """
     design = forward.design_names()
     return read_fitting(
-        observations, forward.observed(0), design, covariates, whole=whole, levels=levels
+        observations,
+        forward.observed(0),
+        design,
+        covariates,
+        whole=whole,
+        population=population,
+        levels=levels,
     )
 
 
@@ -135,6 +144,7 @@ def check_data_files(config: Config) -> None:
             learned, heldout = checked_split(table, study, study.observations, config.seed)
         except DataError as error:
             raise DataError(f"studies.{name}.observations.file: {error}") from error
+        _check_additions(name, study, table)
         ids = table.system_ids
         names = None if ids is None else [str(ids[row]) for row in learned]
         try:
@@ -154,6 +164,30 @@ def check_data_files(config: Config) -> None:
             place = dotted(("studies", name, "downstream", *problem.path))
             raise DataError(f"{place}: {problem.text} ({study.observations.file})")
     config.downstream.check_all_files()
+
+
+def _check_additions(name: str, study: Study, table: ObservationTable) -> None:
+    """Check the files of systems that have joined a study with this table."""
+    names = set() if table.system_ids is None else set(map(str, table.system_ids))
+    for file in study.additions():
+        try:
+            added = check_observation_file(
+                of_same_form(study.observations, file),
+                study.forward,
+                covariate_names(study.law, study.noise),
+                study.law.level_columns(),
+                whole=False,
+                population=False,
+            )
+            own = set() if added.system_ids is None else set(map(str, added.system_ids))
+            if twice := sorted(own & names):
+                raise DataError(
+                    f"{file}: '{twice[0]}' is already in the study; leave out systems that are "
+                    "there, and give other systems other names"
+                )
+        except DataError as error:
+            raise DataError(f"studies.{name}.observations.additions: {error}") from error
+        names |= own
 
 
 def _check_files_of_methods(name: str, study: Study) -> None:

@@ -71,7 +71,7 @@ def add_systems(
 
     Returns
     -------
-    observations, distance, pseudo_likelihood, likelihood, batch : Dataset
+    batch, observations, distance, pseudo_likelihood, likelihood : Dataset
         The distance holds only a reason. ``batch`` compares the added systems with the population
         (:func:`popinv.additions.batch.batch_dataset`).
 
@@ -116,11 +116,11 @@ def add_systems(
     of_moments = estimate_dataset(problem, moments, told)
     of_moments["surrogate_shift"] = pseudo_likelihood["surrogate_shift"]
     return (
+        batch,
         whole,
         no_estimate(problem, "it is of the first systems alone; additions leave it out"),
         of_moments,
         estimate_dataset(problem, estimate, {"through": likelihood.attrs["through"]}),
-        batch,
     )
 
 
