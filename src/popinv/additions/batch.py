@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -15,6 +16,7 @@ from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.fit_marginal import maximum_with_information
 from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
 from popinv.inference.result import correction_of, estimate_of, parameter_names
 from popinv.store.variables import variable
@@ -55,6 +57,7 @@ def batch_dataset(
     few = problem.of_systems(going_on.numbers)
     settings = MarginalSettings(draws=going_on.polish.draws)
     p, covariance = going_on.last_p(last), last["covariance"].values
+    alike = problem.conditions.plain
     simulated, solver = few, going_on.solver
     with nullcontext() if solver is None else solver.session():
         if solver is not None:
@@ -66,8 +69,22 @@ def batch_dataset(
             covariance,
             problem.d_alpha,
             problem.seed,
-            problem.conditions.plain,
+            alike,
         )
+        p_value = found.p_value.copy()
+        if p_value[0] < LEVEL:
+            # The scores at the answer describe small differences. With a large one, a part is
+            # compared where the other suits the added systems.
+            for part in (1, 2):
+                at = _fitted(simulated, going_on, p, found, part)
+                if at is not None:
+                    scores = likelihood_near(simulated, at, settings, going_on.numbers).here.scores
+                    pool = simulated_scores(simulated, at, settings)
+                    again = batch_test(
+                        scores, pool, covariance, problem.d_alpha, problem.seed, alike
+                    )
+                    p_value[part] = again.p_value[part]
+        found = replace(found, p_value=p_value)
         own, error, is_maximum = _alone(simulated, going_on, p, before["scores"], found, settings)
     whole = estimate_of(last)
     errors = np.sqrt(np.diag(covariance))
@@ -119,14 +136,26 @@ def _alone(
     error = np.where(moves, np.sqrt(np.diag(inverse)), 0.0)
     if going_on.added >= _SYSTEMS_PER_PARAMETER * int(moves.sum()):
         try:
-            own, arrived = maximum_with_information(
-                few, p, settings, information, going_on.numbers
-            )
+            own, arrived = maximum_with_information(few, p, settings, information, going_on.numbers)
         except (DivergenceError, np.linalg.LinAlgError):
             arrived = False
         if arrived:
             return own, error, True
     return p + inverse @ scores.sum(axis=0), error, False
+
+
+def _fitted(
+    few: Problem, going_on: Continued, p: np.ndarray, found: BatchTest, part: int
+) -> np.ndarray | None:
+    """Return p with the other part at the batch's own maximum, None if that is not found."""
+    held = replace(few, free_law=part == 2, free_noise=part == 1)
+    settings = MarginalSettings(draws=going_on.polish.draws)
+    information = going_on.added * found.information
+    try:
+        at, arrived = maximum_with_information(held, p, settings, information, going_on.numbers)
+    except (DivergenceError, np.linalg.LinAlgError):
+        return None
+    return at if arrived else None
 
 
 def _natural(

@@ -18,6 +18,10 @@ The scores of few systems are not normal. J and the null distribution of the sta
 come from systems that are simulated from the fitted model under the conditions of the added ones:
 sums of M of their scores, less M J d with errors d of law N(0, C). For many systems the
 distribution is chi-squared.
+
+The parts describe small differences. Where law and noise together differ,
+:mod:`popinv.additions.batch` tests each part again where the other one is at the maximum of the
+added systems.
 """
 
 from __future__ import annotations
@@ -38,7 +42,7 @@ PARTS = ("law and noise", "law", "noise")
 """What is compared, in the order of the p-values."""
 
 # Simulated systems; systems above which the scores' sum is normal; draws of the null distribution.
-_SIMULATED, _MANY, _DRAWS = 500, 100, 3999
+_SIMULATED, _MANY, _DRAWS = 300, 100, 3999
 # Fewest simulated systems with the conditions of each added one, for sums that keep these.
 _FEWEST_ALIKE = 20
 # Eigenvalues below this share of the largest one count as zero.
@@ -114,8 +118,9 @@ def batch_test(
         p_value = chi2.sf(statistic, np.maximum(degrees, 1))
     else:
         null = _null(pool, own, error, count, seed, alike)
-        exceeded = [np.mean(_value(null, form) >= t) for (form, _), t in zip(forms, statistic,
-                                                                            strict=True)]
+        exceeded = [
+            np.mean(_value(null, form) >= t) for (form, _), t in zip(forms, statistic, strict=True)
+        ]
         p_value = (1 + _DRAWS * np.array(exceeded)) / (1 + _DRAWS)
     none = degrees == 0
     information = np.zeros((n_p, n_p))

@@ -182,5 +182,3 @@ def _check_new(added: xr.Dataset, observations: xr.Dataset, file: str) -> None:
 def _listed(names: Sequence[str]) -> str:
     some = ", ".join(f"'{name}'" for name in names[:_TOLD])
     return some if len(names) <= _TOLD else f"{some}, ... ({len(names)})"
-
-

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from popinv.additions.estimates import SMALL
+from popinv.additions.joined import added_sizes
 from popinv.additions.stages.add_systems import add_systems
 from popinv.api.data import given_data
 from popinv.api.functions import Function, OwnFunction
@@ -46,7 +48,7 @@ def added(
     result: Result,
     data: Any,
     known: Mapping[str, Any] | pd.DataFrame | None,
-    tests: bool,
+    tests: bool | None,
     cores: int,
 ) -> Result:
     """Return a result with further systems; see :meth:`popinv.Result.add`."""
@@ -105,7 +107,7 @@ def added(
     def keep(name: str, dataset: Any, rule: str) -> None:
         attrs = {"config": json.dumps({**config, "thresholds": thresholds}, sort_keys=True)}
         described = dataset.assign_attrs(**attrs, seed=seed, created_by=rule)
-        artefacts[name] = run.artefacts[name] = described
+        artefacts[name] = given_to[name] = described
 
     with redirect_stdout(io.StringIO()), fixed_threads(), processes(cores):
         made = ("batch", "observations", "distance", "pseudo_likelihood", "likelihood")
@@ -117,6 +119,9 @@ def added(
             keep("resamples", run.call(resample_systems, resamples=count), "resample_systems")
         keep("population", run.call(gather_answer), "gather_answer")
         null = config.get("assessment", {}).get("null_resamples", _NULL_RESAMPLES)
+        if tests is None:
+            whole = artefacts["observations"]
+            tests = added_sizes(whole)[-1] > SMALL * whole.sizes["system"]
         answer = run.call(
             assess_population, thresholds=thresholds, null_resamples=null, tests=tests
         )
@@ -155,8 +160,8 @@ def _with_times(
     if len(set(map(tuple, names))) > 1:
         raise DataError(
             f"data: the times {sorted(set(times) - set(before))[:8]} are not among those of the "
-            f"study, and noise of kind '{model.noise.kind}' has parameters of single times. Fit all "
-            "systems together instead"
+            f"study, and noise of kind '{model.noise.kind}' has parameters of single times. Fit "
+            "all systems together instead"
         )
     replicates = replicates_of(observations)
     blocks = observations.sizes["observation"] // len(before)

@@ -203,7 +203,7 @@ class Result:
         data: Any,
         known: Mapping[str, Any] | pd.DataFrame | None = None,
         *,
-        tests: bool = True,
+        tests: bool | None = None,
         cores: int = 1,
     ) -> Result:
         """Return the result with further systems, from this result on.
@@ -219,8 +219,9 @@ class Result:
             study's own.
         known : mapping of str to array_like, optional
             Design and covariates of the systems of an array.
-        tests : bool
-            As for :func:`popinv.fit`.
+        tests : bool, optional
+            As for :func:`popinv.fit`; by default, if more than 5 % of the systems are added. The
+            added systems are compared with the population in any case.
         cores : int
             Number of processes that share the work.
 

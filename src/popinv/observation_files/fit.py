@@ -232,9 +232,7 @@ def _check_stand_ins(
     )
 
 
-def _check_size(
-    table: ObservationTable, width: int, times: int | None, population: bool
-) -> None:
+def _check_size(table: ObservationTable, width: int, times: int | None, population: bool) -> None:
     """Check that a table has a column for each observation of the forward model, and enough rows.
 
     A system has ``width`` observations, at ``times`` times if they are series.

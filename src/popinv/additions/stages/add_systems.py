@@ -138,8 +138,9 @@ def _checked(
     print(f"the surrogate's error at the added systems is {error:.2g} noise standard deviations")
     if not error <= limit:
         raise DataError(
-            f"{file}: at the added systems the surrogate's error is {error:.2g} standard deviations "
-            f"of the noise, and {limit:.2g} is allowed: they lie where it was not trained. Put the rows into the study's own file, and run it "
-            "again; the surrogate is then trained there."
+            f"{file}: at the added systems the surrogate's error is {error:.2g} standard "
+            f"deviations of the noise, and {limit:.2g} is allowed: they lie where it was not "
+            "trained. Put the rows into the study's own file, and run it again; the surrogate is "
+            "then trained there."
         )
     return error
