@@ -91,7 +91,7 @@ ROWS = (
     ("population",),
     ("surrogate",),
     ("inference",),
-    ("baselines", "evidence", "figures"),
+    ("additions", "baselines", "evidence", "figures"),
     ("methods",),
     ("config",),
     ("workflow",),

@@ -6,8 +6,11 @@ COMPARISONS = CONFIGURATION.comparisons
 def of_compared(store):
     """Input function: a store of every study of a comparison, in their order."""
     return lambda wildcards: [
-        of_all(store)(GivenWildcards(study=study)) if store == "observations"
-        else f"<results>/{study}/{store}.zarr.zip"
+        (
+            of_all(store)(GivenWildcards(study=study))
+            if store == "observations"
+            else f"<results>/{study}/{store}.zarr.zip"
+        )
         for study in COMPARISONS[wildcards.comparison]
     ]
 

@@ -18,7 +18,7 @@ from popinv.inference.likelihood.fit_marginal import maximum_with_information
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
-from popinv.inference.result import correction_of, estimate_of, parameter_names
+from popinv.inference.result import correction_of, estimate_of
 from popinv.store.variables import variable
 
 # P-value below which the batch is said to differ.
@@ -89,6 +89,7 @@ def batch_dataset(
     whole = estimate_of(last)
     errors = np.sqrt(np.diag(covariance))
     moved = np.where(errors > 0, (estimate.p - whole) / np.where(errors > 0, errors, 1.0), 0.0)
+    names = [*problem.law.names, *(f"noise_{name}" for name in problem.noise.names)]
     columns = {
         **_natural(problem, "batch", own + correction_of(last), error),
         **_natural(problem, "population", whole, errors),
@@ -110,7 +111,7 @@ def batch_dataset(
         },
         coords={
             **parameter_coordinate(PARTS, "compared", "what is compared"),
-            **parameter_coordinate(parameter_names(problem), "parameter", "law and noise"),
+            **parameter_coordinate(names, "parameter", "law and noise"),
         },
     )
     return dataset.assign_attrs(

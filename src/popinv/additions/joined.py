@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import DataError
+from popinv.inference.choice import words
 from popinv.observation_files.fit import IN_MEMORY, InMemory
 from popinv.observation_files.section import FileObservations
 from popinv.population.model import Model
@@ -103,6 +104,14 @@ def joined(observations: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
         whole = whole.assign_coords(both) if name in observations.coords else whole.assign(both)
     sizes = [*added_sizes(observations), count - before]
     return whole.assign_attrs({**observations.attrs, "added": sizes})
+
+
+def not_by_likelihood(file: str, estimator: str) -> str:
+    """Return why no systems are added to an answer by another estimator than the likelihood."""
+    return (
+        f"{file}: systems are added to an answer by the likelihood, and the answer of this study is "
+        f"by the {words(estimator)}. Put the rows into the study's own file, and run it again."
+    )
 
 
 def added_sizes(observations: xr.Dataset) -> list[int]:

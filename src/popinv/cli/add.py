@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from popinv.additions.joined import read_additions
+from popinv.additions.joined import not_by_likelihood, read_additions
 from popinv.cli.programs import program
 from popinv.cli.withdraw import chosen_study
 from popinv.config.loading import load
@@ -78,6 +78,9 @@ def checked_addition(configuration: Path, file: str, study: str | None) -> Addit
             f"{folder}: the study '{name}' has no finished results to go on from; run it first: "
             f"{program('popinv')} run {configuration}"
         )
+    estimator = storage.attributes_of(folder / "population.zarr.zip")["estimator"]
+    if estimator != "likelihood":
+        raise DataError(not_by_likelihood(file, str(estimator)))
     count = len(own.additions())
     place = folder / "additions" / str(count) if count else folder
     seed = config.seed if own.seed is None else own.seed

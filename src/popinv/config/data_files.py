@@ -144,7 +144,7 @@ def check_data_files(config: Config) -> None:
             learned, heldout = checked_split(table, study, study.observations, config.seed)
         except DataError as error:
             raise DataError(f"studies.{name}.observations.file: {error}") from error
-        _check_additions(name, study, table)
+        added, joining = _check_additions(name, study, table)
         ids = table.system_ids
         names = None if ids is None else [str(ids[row]) for row in learned]
         try:
@@ -158,16 +158,24 @@ def check_data_files(config: Config) -> None:
                 f"{study.observations.file} leaves {len(learned)} observations to learn from; null "
                 "uses all"
             )
+        names = None if names is None else [*names, *joining]
         irregular = table.noise_scale is not None or bool(np.isnan(table.values[learned]).any())
-        observed = ObservedSystems(irregular, len(learned), heldout, names)
+        observed = ObservedSystems(irregular, len(learned) + added, heldout, names)
         for problem in study.downstream.data_problems(observed, study.forward):
             place = dotted(("studies", name, "downstream", *problem.path))
             raise DataError(f"{place}: {problem.text} ({study.observations.file})")
     config.downstream.check_all_files()
 
 
-def _check_additions(name: str, study: Study, table: ObservationTable) -> None:
-    """Check the files of systems that have joined a study with this table."""
+def _check_additions(name: str, study: Study, table: ObservationTable) -> tuple[int, list[str]]:
+    """Return the number and the names of systems that have joined a study with this table.
+
+    Raises
+    ------
+    DataError
+        If a file does not fit, or holds a system that is in the study.
+    """
+    count, joining = 0, list[str]()
     names = set() if table.system_ids is None else set(map(str, table.system_ids))
     for file in study.additions():
         try:
@@ -188,6 +196,9 @@ def _check_additions(name: str, study: Study, table: ObservationTable) -> None:
         except DataError as error:
             raise DataError(f"studies.{name}.observations.additions: {error}") from error
         names |= own
+        count += len(added.values)
+        joining += [] if added.system_ids is None else map(str, added.system_ids)
+    return count, joining
 
 
 def _check_files_of_methods(name: str, study: Study) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.charts.description import Axis, Grid, Legend, Panel, Points, Reference, Sheet
-from popinv.charts.style import DATA, LIGHT, MODEL
+from popinv.charts.style import DATA, LIGHT, MODEL, readable
 
 _NORMAL = 1.959964
 
@@ -25,9 +25,11 @@ def draw_batch(batch: xr.Dataset) -> Sheet:
         From :func:`popinv.additions.batch.batch_dataset`.
     """
     statement = str(batch.attrs["statement"])
-    title = f"{statement[0].upper()}{statement[1:]}"
-    height = 1.9 + 0.34 * batch.sizes["parameter"]
-    return Sheet("\n".join(textwrap.wrap(title, 95)), 9, height, Grid([batch_panel(batch)]))
+    told = "\n".join(textwrap.wrap(f"{statement[0].upper()}{statement[1:]}.", 100))
+    height = 2.2 + 0.34 * batch.sizes["parameter"]
+    return Sheet(
+        "Added systems beside the earlier ones", 9, height, Grid([batch_panel(batch)]), told
+    )
 
 
 def batch_panel(batch: xr.Dataset) -> Panel:
@@ -39,7 +41,7 @@ def batch_panel(batch: xr.Dataset) -> Panel:
     width = np.where(known, width, 1.0)
     rows = np.arange(len(centre))[::-1].astype(float)
     names = [
-        f"{name}: {before:.4g}" + (f" → {after:.4g}" if seen else "")
+        f"{readable(str(name))}: {before:.4g}" + (f" → {after:.4g}" if seen else "")
         for name, before, after, seen in zip(
             batch["parameter"].values, centre, values["batch"], known, strict=True
         )

@@ -10,10 +10,10 @@ import xarray as xr
 
 from popinv.additions.batch import batch_dataset
 from popinv.additions.estimates import Continued, surrogate_error
-from popinv.additions.joined import joined, read_additions
+from popinv.additions.joined import joined, not_by_likelihood, read_additions
 from popinv.errors import DataError
 from popinv.inference.build import descent_problem
-from popinv.inference.choice import choose, words
+from popinv.inference.choice import choose
 from popinv.inference.result import estimate_dataset, no_estimate
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
@@ -88,11 +88,7 @@ def add_systems(
     }
     name, _ = choose(estimates, estimator)
     if name != "likelihood":
-        raise DataError(
-            f"{file}: systems are added to an answer by the likelihood, and the answer of this "
-            f"study is by the {words(name)}. Put the rows into the study's own file, and run it "
-            "again."
-        )
+        raise DataError(not_by_likelihood(file, name))
     added = read_additions(model, observations_section, observations, file, seed=seed, given=given)
     whole = joined(observations, added)
     print(f"{added.sizes['system']} systems join {observations.sizes['system']}")
