@@ -36,7 +36,7 @@ def p_values(covariance: np.ndarray, count: int, change: np.ndarray, repeats: in
             linear_population.TRUTH = TRUTH + change
             batch = linear_problem(count, seed=100_000 + repeat)
             linear_population.TRUTH = answer
-            pool = linear_problem(300, seed=200_000 + repeat)
+            pool = linear_problem(400, seed=200_000 + repeat)
         finally:
             linear_population.TRUTH = TRUTH
         scores = [exact_scores(each, answer) for each in (batch, pool)]

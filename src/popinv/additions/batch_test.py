@@ -16,8 +16,8 @@ free, and that of the noise leaves their law free: with the entries a of one and
 
 The scores of few systems are not normal. J and the null distribution of the statistics therefore
 come from systems that are simulated from the fitted model under the conditions of the added ones:
-sums of M of their scores, less M J d with errors d of law N(0, C). For many systems the
-distribution is chi-squared.
+J from one half of them, and sums of M scores of the other half, less M J d with errors d of law
+N(0, C). For many systems the distribution is chi-squared.
 
 The parts describe small differences. Where law and noise together differ,
 :mod:`popinv.additions.batch` tests each part again where the other one is at the maximum of the
@@ -42,7 +42,7 @@ PARTS = ("law and noise", "law", "noise")
 """What is compared, in the order of the p-values."""
 
 # Simulated systems; systems above which the scores' sum is normal; draws of the null distribution.
-_SIMULATED, _MANY, _DRAWS = 300, 100, 3999
+_SIMULATED, _MANY, _DRAWS = 400, 100, 3999
 # Fewest simulated systems with the conditions of each added one, for sums that keep these.
 _FEWEST_ALIKE = 20
 # Eigenvalues below this share of the largest one count as zero.
@@ -106,8 +106,12 @@ def batch_test(
     """
     count, n_p = scores.shape
     free = np.flatnonzero((np.diag(covariance) > 0) & (pool.var(axis=0) > 0))
-    g, pool = scores[:, free].sum(axis=0), pool[:, free] - pool[:, free].mean(axis=0)
-    own = pool.T @ pool / len(pool)
+    g, pool = scores[:, free].sum(axis=0), pool[:, free]
+    # Scores are closer to a covariance that they are part of. With conditions in turns, both halves
+    # begin with those of the first system.
+    half = len(pool) // 2
+    half -= half % count if count < half else 0
+    own = pool[:half].T @ pool[:half] / half
     error = covariance[np.ix_(free, free)]
     total = count * own + count**2 * own @ error @ own
     parts = [np.ones(len(free), dtype=bool), free < d_alpha, free >= d_alpha]
@@ -117,7 +121,7 @@ def batch_test(
     if count > _MANY:
         p_value = chi2.sf(statistic, np.maximum(degrees, 1))
     else:
-        null = _null(pool, own, error, count, seed, alike)
+        null = _null(pool[half:], own, error, count, seed, alike)
         exceeded = [
             np.mean(_value(null, form) >= t) for (form, _), t in zip(forms, statistic, strict=True)
         ]

@@ -109,8 +109,8 @@ def joined(observations: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
 def not_by_likelihood(file: str, estimator: str) -> str:
     """Return why no systems are added to an answer by another estimator than the likelihood."""
     return (
-        f"{file}: systems are added to an answer by the likelihood, and the answer of this study is "
-        f"by the {words(estimator)}. Put the rows into the study's own file, and run it again."
+        f"{file}: systems are added to an answer by the likelihood, and the answer of this study "
+        f"is by the {words(estimator)}. Put the rows into the study's own file, and run it again."
     )
 
 
