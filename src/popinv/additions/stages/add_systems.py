@@ -96,6 +96,11 @@ def add_systems(
     problem = descent_problem(model, whole, through, seed, "polish")
     exact = is_exact(through)
     by_solver = likelihood.attrs["through"] == "solver" and not exact
+    if problem.law.component is not None and not (exact or by_solver):
+        raise DataError(
+            f"{file}: the surrogate is not judged at systems of a mixture, whose modes are many. Put "
+            "the rows into the study's own file, and run it again."
+        )
     solver = None if exact else SolverSimulator(model.forward.model(seed))
     going_on = Continued(problem, added.sizes["system"], polish, solver if by_solver else None)
     estimate, before = going_on.likelihood(likelihood)
@@ -105,7 +110,7 @@ def add_systems(
         known = float(np.nan_to_num(check["surrogate_error"].values[-1]))
         limit = max(thresholds["error"], _WORSE * known)
         batch = batch.assign_attrs(
-            surrogate_error=_checked(going_on, likelihood, before, solver, limit, file)
+            surrogate_error=checked_surrogate(going_on, likelihood, before, solver, limit, file)
         )
     moments = going_on.pseudo_likelihood(pseudo_likelihood)
     told = {"through": pseudo_likelihood.attrs["through"]}
@@ -120,7 +125,7 @@ def add_systems(
     )
 
 
-def _checked(
+def checked_surrogate(
     going_on: Continued,
     last: xr.Dataset,
     before: Mapping[str, np.ndarray],
