@@ -14,7 +14,7 @@ taken from the last answer.
 
 The correction for the surrogate's error is a mean over the law, not a sum over the systems, and
 stays. What may change is where the surrogate is evaluated: new systems may lie where it was not
-trained. :func:`surrogate_error` compares it with fresh solves at their posterior modes.
+trained. :func:`errors_at_modes` compares it with fresh solves at their posterior modes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.standard_errors import by_information
 from popinv.population.known import inputs
-from popinv.surrogate.design import whitened_rmse
 
 _PER_SYSTEM = ("modes", "corrections")
 SMALL = 0.05
@@ -217,14 +216,36 @@ def _corrected(estimate: Estimate, last: xr.Dataset) -> Estimate:
     )
 
 
-def surrogate_error(
+def surrogate_errors(
+    problem: Problem, z: torch.Tensor, own: np.ndarray, estimate: xr.Dataset
+) -> np.ndarray:
+    """Return the surrogate's error in each solve, (n,), in standard deviations of the noise.
+
+    Parameters
+    ----------
+    problem : Problem
+        With the surrogate.
+    z : Tensor of shape (n, inputs)
+    own : ndarray of shape (n, d_y)
+        The observations of the forward model.
+    estimate : Dataset
+        With the covariance of the noise of one replicate.
+    """
+    with torch.no_grad():
+        through = problem.surrogate(z).numpy()[:, : own.shape[1]]
+    factor = np.linalg.cholesky(estimate["noise_covariance"].values)
+    white = np.linalg.solve(factor, (through - own).T)
+    return np.asarray(np.sqrt(np.mean(white**2, axis=0)))
+
+
+def errors_at_modes(
     problem: Problem,
     p: np.ndarray,
     omega: np.ndarray,
     estimate: xr.Dataset,
     solver: SolverSimulator,
-) -> float:
-    """Return the surrogate's error at the posterior modes of systems, in noise deviations.
+) -> np.ndarray:
+    """Return the surrogate's errors at the posterior modes of systems, (n,), n at most M.
 
     Parameters
     ----------
@@ -234,7 +255,7 @@ def surrogate_error(
     omega : ndarray of shape (M, d_omega)
         Their modes.
     estimate : Dataset
-        With the covariance of the noise of one replicate.
+        As for :func:`surrogate_errors`.
     solver : SolverSimulator
 
     Raises
@@ -248,9 +269,7 @@ def surrogate_error(
     z = z[:, : z.shape[1] - problem.own_places]
     with torch.no_grad(), solver.session():
         own = solver(z).numpy()
-        through = problem.surrogate(z).numpy()[:, : own.shape[1]]
     solved = np.isfinite(own).all(axis=1)
     if not solved.any():
         raise DataError("the forward model cannot be solved at the modes of the added systems")
-    factor = np.linalg.cholesky(estimate["noise_covariance"].values)
-    return whitened_rmse(through[solved], own[solved], factor)
+    return surrogate_errors(problem, z[torch.from_numpy(solved)], own[solved], estimate)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 import xarray as xr
 
 from popinv.additions.batch import batch_dataset
-from popinv.additions.estimates import Continued, surrogate_error
+from popinv.additions.estimates import Continued, errors_at_modes, surrogate_errors
 from popinv.additions.joined import joined, not_by_likelihood, read_additions
 from popinv.errors import DataError
 from popinv.inference.build import descent_problem
@@ -17,6 +18,7 @@ from popinv.inference.choice import choose
 from popinv.inference.result import estimate_dataset, no_estimate
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
+from popinv.inference.surrogate_bias import FreshSolves
 from popinv.observation_files.fit import InMemory
 from popinv.observation_files.section import FileObservations
 from popinv.population.model import Model
@@ -26,7 +28,8 @@ from popinv.surrogate.simulator import is_exact
 if TYPE_CHECKING:
     from popinv.surrogate.simulator import TrainedSurrogate
 
-# The surrogate's error at added systems may be this factor of its error on the study's last solves.
+# The surrogate's error at an added system may be this factor of its largest error on the study's
+# last solves.
 _WORSE = 1.5
 
 
@@ -98,8 +101,8 @@ def add_systems(
     by_solver = likelihood.attrs["through"] == "solver" and not exact
     if problem.law.component is not None and not (exact or by_solver):
         raise DataError(
-            f"{file}: the surrogate is not judged at systems of a mixture, whose modes are many. Put "
-            "the rows into the study's own file, and run it again."
+            f"{file}: the surrogate is not judged at systems of a mixture, whose modes are many. "
+            "Put the rows into the study's own file, and run it again."
         )
     solver = None if exact else SolverSimulator(model.forward.model(seed))
     going_on = Continued(problem, added.sizes["system"], polish, solver if by_solver else None)
@@ -107,8 +110,9 @@ def add_systems(
     batch = batch_dataset(going_on, likelihood, estimate, before)
     print(batch.attrs["statement"])
     if solver is not None and not by_solver:
-        known = float(np.nan_to_num(check["surrogate_error"].values[-1]))
-        limit = max(thresholds["error"], _WORSE * known)
+        last = FreshSolves.of_last_round(check)
+        known = surrogate_errors(problem, torch.from_numpy(last.z), last.y, likelihood)
+        limit = max(thresholds["error"], _WORSE * float(known.max(initial=0.0)))
         batch = batch.assign_attrs(
             surrogate_error=checked_surrogate(going_on, likelihood, before, solver, limit, file)
         )
@@ -135,13 +139,14 @@ def checked_surrogate(
 ) -> float:
     """Return the surrogate's error at the added systems, if it is small enough."""
     few = going_on.problem.of_systems(going_on.numbers)
-    error = surrogate_error(few, going_on.last_p(last), before["modes"], last, solver)
+    errors = errors_at_modes(few, going_on.last_p(last), before["modes"], last, solver)
+    error, largest = float(np.sqrt(np.mean(errors**2))), float(errors.max())
     print(f"the surrogate's error at the added systems is {error:.2g} noise standard deviations")
-    if not error <= limit:
+    if not largest <= limit:
         raise DataError(
-            f"{file}: at the added systems the surrogate's error is {error:.2g} standard "
-            f"deviations of the noise, and {limit:.2g} is allowed: they lie where it was not "
-            "trained. Put the rows into the study's own file, and run it again; the surrogate is "
-            "then trained there."
+            f"{file}: at an added system the surrogate's error is {largest:.2g} standard "
+            f"deviations of the noise, and {limit:.2g} is allowed: it lies where the surrogate was "
+            "not trained. Put the rows into the study's own file, and run it again; the surrogate "
+            "is then trained there."
         )
     return error
