@@ -17,7 +17,7 @@ free, and that of the noise leaves their law free: with the entries a of one and
 The scores of few systems are not normal. J and the null distribution of the statistics therefore
 come from systems that are simulated from the fitted model under the conditions of the added ones:
 J from one half of them, and sums of M scores of the other half, less M J d with errors d of law
-N(0, C). For many systems the distribution is chi-squared.
+N(0, C). For many systems these sums are normal.
 
 The parts describe small differences. Where law and noise together differ,
 :mod:`popinv.additions.batch` tests each part again where the other one is at the maximum of the
@@ -29,7 +29,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import chi2
 
 from popinv.inference.estimate import sizes
 from popinv.inference.likelihood.marginal import MarginalSettings
@@ -118,14 +117,11 @@ def batch_test(
     forms = [_form(total, part) for part in parts]
     statistic = np.array([_value(g[None], form)[0] for form, _ in forms])
     degrees = np.array([rank for _, rank in forms])
-    if count > _MANY:
-        p_value = chi2.sf(statistic, np.maximum(degrees, 1))
-    else:
-        null = _null(pool[half:], own, error, count, seed, alike)
-        exceeded = [
-            np.mean(_value(null, form) >= t) for (form, _), t in zip(forms, statistic, strict=True)
-        ]
-        p_value = (1 + _DRAWS * np.array(exceeded)) / (1 + _DRAWS)
+    null = _null(pool[half:], own, error, count, seed, alike)
+    exceeded = [
+        np.mean(_value(null, form) >= t) for (form, _), t in zip(forms, statistic, strict=True)
+    ]
+    p_value = (1 + _DRAWS * np.array(exceeded)) / (1 + _DRAWS)
     none = degrees == 0
     information = np.zeros((n_p, n_p))
     information[np.ix_(free, free)] = own
@@ -145,16 +141,19 @@ def _null(
     """Return draws (B, k) of the sum of scores under the null hypothesis."""
     rng = generator(seed, "added/null_distribution")
     each = len(pool) // count
-    if alike or each < _FEWEST_ALIKE:
-        chosen = rng.integers(len(pool), size=(_DRAWS, count))
+    sums = np.zeros((_DRAWS, pool.shape[1]))
+    if count > _MANY:
+        # The sum of many scores is normal.
+        sums = (count / len(pool)) ** 0.5 * rng.standard_normal((_DRAWS, len(pool))) @ pool
+    elif alike or each < _FEWEST_ALIKE:
+        for column in rng.integers(len(pool), size=(count, _DRAWS)):
+            sums += pool[column]
     else:
-        chosen = count * rng.integers(each, size=(_DRAWS, count)) + np.arange(count)
+        for system in range(count):
+            sums += pool[count * rng.integers(each, size=_DRAWS) + system]
     values, vectors = np.linalg.eigh(error)
     half = vectors * np.sqrt(np.maximum(values, 0.0))
     off = rng.standard_normal((_DRAWS, len(error))) @ half.T
-    sums = np.zeros((_DRAWS, pool.shape[1]))
-    for column in chosen.T:
-        sums += pool[column]
     return sums - count * off @ own
 
 
