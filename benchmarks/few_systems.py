@@ -24,6 +24,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 import torch
 from scipy.stats import chi2, norm
@@ -277,6 +278,8 @@ def ranks(count: int, repeats: int = REPEATS, first: int = 0) -> np.ndarray:
         settings = ChainSettings(chains=1, kept=RANKED * THIN, warmup=WARMUP)
         posterior = sample_law(problem, p, quick, settings, likelihood=likelihood)
         found.append((posterior.p[0, THIN - 1 :: THIN] < p).sum(axis=0))
+        # The compiled functions of a hundred data sets fill the process's table of mappings.
+        jax.clear_caches()
     return np.array(found)
 
 

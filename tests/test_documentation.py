@@ -187,13 +187,15 @@ def test_the_answer_is_shown_as_it_is():
 
 @pytest.mark.parametrize(
     # The blocks of these pages belong together; tests/api/test_python_page.py,
-    # tests/test_notebook.py and tests/workflow/test_extending.py run them, and
-    # tests/api/test_laws_with_levels.py the block of docs/laws.md.
+    # tests/api/test_inputs_page.py, tests/test_notebook.py and tests/workflow/test_extending.py
+    # run them, and tests/api/test_laws_with_levels.py the block of docs/laws.md.
     "text",
     [
         block
         for block in blocks("python")
-        if not block.id.startswith(("docs/python.md", "docs/developers.md", "docs/laws.md"))
+        if not block.id.startswith(
+            ("docs/python.md", "docs/developers.md", "docs/laws.md", "docs/inputs.md")
+        )
     ],
 )
 def test_python_runs(text, in_folder):

@@ -1,4 +1,4 @@
-"""The errors that the package raises on purpose, each with a message for the user."""
+"""The errors that the package raises on purpose, and words of their messages."""
 
 from __future__ import annotations
 
@@ -54,3 +54,8 @@ def require_known(name: str, allowed: Collection[str], problem: str) -> None:
     """
     if name not in allowed:
         raise ConfigError(f"{problem}, allowed: {', '.join(allowed)}.{nearest(name, allowed)}")
+
+
+def spanned(low: int, high: int) -> str:
+    """Return a range of counts in words: "6", or "4 to 9"."""
+    return str(high) if low == high else f"{low} to {high}"

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from linear_groups import COLUMNS, LAW, table
 
 import popinv
 from popinv.errors import ConfigError, DataError
@@ -314,3 +315,18 @@ def test_figures_show_members(oats):
     np.testing.assert_allclose(found.observed[row, 0], own.sort_values("nitro")["yield"])
     lines = found.parameters["intercept"][row] + found.parameters["nitro"][row] * times
     np.testing.assert_allclose(found.individual[row], lines, rtol=1e-10)
+
+
+def test_a_row_for_each_member_is_fitted_like_a_row_for_each_observation():
+    def signal(z: torch.Tensor, design: torch.Tensor, times: Any) -> torch.Tensor:
+        return z[:, :1] + z[:, 1:2] * design * torch.as_tensor(times)
+
+    long = table(8, seed=3)
+    wide = long.pivot(index=["site", "sample", "dose", "w"], columns="t", values="y")
+    keys: dict[str, Any] = {"law": LAW, "noise": "isotropic", "tests": False, "progress": False}
+    one = popinv.fit(long, signal, **COLUMNS, **keys)
+    other = popinv.fit(wide.reset_index(), signal, design=["dose"], **keys)
+    assert str(other).splitlines()[0] == str(one).splitlines()[0]
+    difference = one.summary()["estimate"] - other.summary()["estimate"]
+    assert np.abs(difference).max() < 1e-8
+    assert other.metrics["log_likelihood"] == pytest.approx(one.metrics["log_likelihood"])

@@ -94,9 +94,9 @@ def test_further_modes_of_many_systems_are_first_searched_in_some(monkeypatch, s
     of_run = marginal._Evaluator.further_modes
     monkeypatch.setattr(marginal, "_SEARCHED_SYSTEMS", 10)
 
-    def seen(run, systems, given, tails):
+    def seen(run, systems, given):
         asked.append((systems, given.modes))
-        return np.array([0]) if some_have_one else of_run(run, systems, given, tails)
+        return np.array([0]) if some_have_one else of_run(run, systems, given)
 
     monkeypatch.setattr(marginal._Evaluator, "further_modes", seen)
     known = everyone[:4]

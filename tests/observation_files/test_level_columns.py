@@ -8,7 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from popinv.errors import DataError
+from popinv.forward.base import Observations
 from popinv.observation_files.columns import Given
+from popinv.observation_files.fit import read_fitting
+from popinv.observation_files.section import FileObservations
 from popinv.observation_files.survey import survey
 from popinv.observation_files.trees import LevelColumns, MemberTree, tree_of_labels
 
@@ -108,3 +112,54 @@ def test_nested_levels_have_their_groups_as_units():
     tree = MemberTree(("batch", "piece"), ((0, 0, 0), (0, 1, 2)))
     assert tree.nested
     assert tree.units(np.ones((5, 3), dtype=bool)) == 5
+
+
+LEVELS = LevelColumns(("batch", "piece"), ())
+
+
+def read(table: pd.DataFrame, **keys):
+    section = FileObservations(file="y.csv", **keys)
+    at = Observations(np.array([[0.5], [1.0], [2.0]]), ("t",), "y")
+    text = table.astype(str)
+    return read_fitting(section, at, ("dose",), ("w",), text, levels=LEVELS)
+
+
+def members() -> pd.DataFrame:
+    """Return 11 members of 6 batches, one after the other, with a dose and a covariate each."""
+    rng = np.random.default_rng(4)
+    rows = [
+        (f"b{s}", piece, 1 + s + k, round(rng.normal(), 3), *rng.normal(5, 1, 3).round(3))
+        for s in range(6)
+        for k, piece in enumerate("ab" if s else "a")
+    ]
+    return pd.DataFrame(rows, columns=["batch", "piece", "dose", "w", "0.5", "1", "2"])
+
+
+def test_a_wide_table_is_the_same_as_a_long_one():
+    wide = members()
+    long = wide.melt(["batch", "piece", "dose", "w"], var_name="t", value_name="y")
+    long = long.sort_values(["batch", "piece"], kind="stable")
+    one = read(wide)
+    other = read(long, layout="long", system_column="batch", value_column="y", time_column="t")
+    np.testing.assert_array_equal(one.values, other.values)
+    assert one.tree == other.tree
+    np.testing.assert_array_equal(one.member_ids, other.member_ids)
+    np.testing.assert_array_equal(one.known.design, other.known.design)
+    np.testing.assert_allclose(one.known.covariates, other.known.covariates)
+
+
+def test_rows_with_the_labels_of_a_member_are_its_replicates():
+    wide = pd.concat([members(), members().assign(**{"0.5": 1.5})], ignore_index=True)
+    with pytest.raises(DataError, match="both belong to system 'b0, a'"):
+        read(wide)
+    found = read(wide, replicates="rows")
+    assert found.values.shape == (6, 2 * 2 * 3)
+    every = found.values.reshape(6, 2, 2, 3)
+    assert np.isnan(every[0, 1]).all()
+    np.testing.assert_array_equal(every[1:, :, 1, 0], 1.5)
+    np.testing.assert_array_equal(every[1:, :, 0].reshape(-1, 3), members().values[1:, 4:])
+
+
+def test_a_wide_table_without_the_column_of_a_level():
+    with pytest.raises(DataError, match="piece"):
+        read(members().drop(columns="piece"))

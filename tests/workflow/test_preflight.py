@@ -99,6 +99,11 @@ def test_the_command_prints_the_sum(in_folder):
         text,
         re.M,
     )
+    assert "not counted" not in text
+    more = {"evidence": {"calibration": 2}, "downstream": {"posterior": {}}}
+    tiny = {**TINY["studies"]["tiny"], **more}
+    text = plan(load({**TINY, "studies": {"tiny": tiny}}))
+    assert "not counted: evidence.calibration, downstream.posterior" in text
     code = "from popinv.cli.commands import popinv; popinv()"
     done = subprocess.run(
         [sys.executable, "-c", code, "plan", "nothing.yaml"], capture_output=True, text=True

@@ -83,6 +83,8 @@ rule import_observations:
     input:
         unpack(compared),
         file=of_study(lambda study: study.observations.file),
+        # It is another file only where inputs over time have their own.
+        timed=of_study(lambda study: study.input_files()),
     output:
         observations="<results>/{study}/observations.zarr.zip",
         made="<results>/{study}/made/import_observations.json",

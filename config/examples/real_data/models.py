@@ -32,6 +32,33 @@ def absorption(z: torch.Tensor, design: torch.Tensor, times: np.ndarray) -> torc
     return dose * ka / volume * torch.exp(-k * t) * t * ratio
 
 
+def boluses(z: torch.Tensor, times: np.ndarray, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the concentration after several doses into a vein, one compartment.
+
+    c(t) = sum over doses with t_k <= t of D_k / V exp(-k (t - t_k)),  k = CL / V.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, 2)
+        CL (L/h) and V (L).
+    times : ndarray of shape (m,) or (n, m)
+        Hours, of all infants or of each.
+    inputs : dict of str to Tensor of shape (n, K)
+        ``time`` (h) and ``amount`` (mg) of the doses. Beyond the doses of an infant the amount is
+        zero.
+
+    Returns
+    -------
+    Tensor of shape (n, m), mg/L
+    """
+    clearance, volume = z[:, :1, None], z[:, 1:, None]
+    since = torch.as_tensor(times)[..., None] - inputs["time"][:, None]
+    # The time that is left out is zero before the exponential, which could overflow.
+    left = torch.exp(-clearance / volume * since.clamp(min=0.0))
+    given = torch.where(since >= 0, inputs["amount"][:, None], 0.0)
+    return (given / volume * left).sum(dim=2)
+
+
 def line(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
     """Return intercept + slope x age for z (n, 2) at all ages, shape (n, n_t)."""
     return z[:, :1] + z[:, 1:] * torch.as_tensor(times)

@@ -67,7 +67,7 @@ def given_data(
     columns : mapping
         Keys of the section ``observations`` of a study, such as ``value_column``.
     known_names : sequence of str
-        Design and covariates, which are no observations.
+        Design, covariates and levels, which are no observations.
     known : mapping of str to array_like, optional
         Design and covariates of the systems of an array.
     times : sequence of float, optional

@@ -32,6 +32,7 @@ def fit(
     noise: Mapping[str, Any] | str | None = None,
     parameters: Sequence[str | Mapping[str, str]] | None = None,
     design: Sequence[str | Mapping[str, str]] = (),
+    inputs: Mapping[str, Any] | None = None,
     known: Mapping[str, Any] | pd.DataFrame | None = None,
     times: Sequence[float] | None = None,
     grid: int | None = None,
@@ -88,6 +89,10 @@ def fit(
     design : sequence of str or mapping
         Known quantities of each system, passed to the function: columns of a DataFrame, variables
         of a Dataset, or entries of ``known``.
+    inputs : mapping, optional
+        Inputs of each system over time, such as doses or rain: the keys of the section
+        ``forward.inputs``. In the place of ``file`` stands ``table``, a DataFrame; without both,
+        the data are the table. A function takes them as ``inputs``.
     known : mapping of str to array_like, optional
         Design and covariates of the systems of an array, each of shape (n,).
     times : sequence of float, optional
@@ -162,7 +167,7 @@ def fit(
     ... )  # doctest: +SKIP
     """
     require_known(estimator, (*get_args(Estimator), "reml"), f"estimator: got '{estimator}'")
-    _check_levels(data, law, value_column)
+    _check_levels(data, law)
     if estimator == "reml":
         estimator, polish = "likelihood", {**(polish or {}), "restricted": True}
     wanted = Wanted(
@@ -171,6 +176,7 @@ def fit(
         noise=_section(noise),
         parameters=parameters,
         design=design,
+        inputs=inputs,
         observations=observations or {},
         vectorised=vectorised,
         sections={
@@ -261,13 +267,13 @@ def _system_column(given: str | None, law: Mapping[str, Any] | None) -> str | No
     return next(iter(levels if isinstance(levels, Mapping) else levels[0]))
 
 
-def _check_levels(data: Any, law: Mapping[str, Any] | str | None, value_column: str | None) -> None:
+def _check_levels(data: Any, law: Mapping[str, Any] | str | None) -> None:
     """Refuse levels of data without columns of labels."""
     levels = isinstance(law, Mapping) and law.get("levels")
-    if levels and not (isinstance(data, pd.DataFrame) and value_column):
+    if levels and not isinstance(data, pd.DataFrame):
         raise ConfigError(
-            "law.levels: columns of a long table name the levels; give a DataFrame with a row for "
-            "each observation, and 'value_column', the column of their values"
+            "law.levels: columns of a table name the levels; give a DataFrame with these columns, "
+            "and a row for each member, or for each observation with 'value_column'"
         )
 
 

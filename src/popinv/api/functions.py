@@ -71,12 +71,14 @@ class OwnFunction(ExternalSection):
             If the section has no function.
         """
         function = self._of_table()
-        if self.design_list and not takes(function, "design"):
-            raise ConfigError(
-                "the simulator takes no argument 'design', but 'design' names its inputs; "
-                "write it as solve(z, design)"
-            )
-        return with_design(function, len(self.design_list), self.observations.asked_times())
+        for name, given in {"design": self.design_list, "inputs": self.timed}.items():
+            if given and not takes(function, name):
+                raise ConfigError(
+                    f"the simulator takes no argument '{name}', but '{name}' names its inputs; "
+                    f"write it as solve(z, {name})"
+                )
+        times = self.observations.asked_times()
+        return with_design(function, len(self.design_list), times, self.inputs_shape())
 
     def _of_table(self) -> Function:
         if self._function is None:
@@ -97,10 +99,23 @@ class OwnFunction(ExternalSection):
         return ExternalModel(self, seed, start, self.rows_per_call)
 
     def exact(self) -> ExactSimulator:
-        """Return the function of tensors as a simulator that needs no surrogate."""
+        """Return the function as a simulator that needs no surrogate."""
         from popinv.surrogate.exact import of_function
 
-        return of_function(self._of_table(), len(self.design_list), self.observations)
+        return of_function(
+            self._of_table(),
+            len(self.design_list),
+            self.observations,
+            inputs=self.inputs_shape(),
+            parameters=None if self.differentiated else len(self.parameter_list),
+        )
+
+    def is_exact(self) -> bool:
+        """Return whether the function needs no surrogate.
+
+        Torch differentiates it, or a surrogate would have all inputs over time to learn from.
+        """
+        return self.differentiated or (self.timed is not None and self.timed.needs_solver())
 
 
 class _InProcess:

@@ -47,7 +47,7 @@ _ARTEFACTS = {"descent": "distance"}
 
 def is_exact(study: Study) -> bool:
     """Return whether the forward model needs no surrogate."""
-    return isinstance(study.forward, OwnFunction) and study.forward.differentiated
+    return isinstance(study.forward, OwnFunction) and study.forward.is_exact()
 
 
 def steps(study: Study) -> int:

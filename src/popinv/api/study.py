@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,6 +17,7 @@ from popinv.config.data_files import check_outside_kinds, checked_split
 from popinv.config.loading import load
 from popinv.config.study import Study
 from popinv.errors import ConfigError, DataError, nearest
+from popinv.forward.inputs.section import Inputs
 from popinv.forward.python.worker import takes
 from popinv.observation_files.fit import IN_MEMORY, read_fitting
 from popinv.observation_files.section import FileObservations
@@ -26,6 +28,7 @@ from popinv.population.model import covariate_names
 from popinv.population.stages.import_observations import import_observations
 from popinv.population.synthetic import parameters as drawn_parameters
 from popinv.sections.messages import explain, report
+from popinv.sections.tables import text_frame
 from popinv.sections.units import name_and_unit
 
 _NAME, _SOURCE = "data", "popinv.fit"
@@ -43,6 +46,8 @@ class Wanted:
     law, noise : mapping or None
     parameters, design : sequence of str or mapping, optional
         Parameters and design of a function.
+    inputs : mapping, optional
+        Keys of ``forward.inputs`` of a function, and ``table``.
     observations : mapping
         Keys of ``forward.observations``, for a function.
     sections : mapping of str to mapping
@@ -54,6 +59,7 @@ class Wanted:
     noise: Mapping[str, Any] | None
     parameters: Sequence[Any] | None
     design: Sequence[Any]
+    inputs: Mapping[str, Any] | None
     observations: Mapping[str, Any]
     vectorised: bool
     sections: Mapping[str, Any]
@@ -79,7 +85,7 @@ def reading_keys(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def known_names(wanted: Wanted) -> tuple[str, ...]:
-    """Return the names of design and covariates, as far as the sections can be read."""
+    """Return the names of design, covariates and levels, as far as the sections can be read."""
     design: tuple[str, ...] = tuple(each["name"] for each in map(_described, wanted.design))
     forward = wanted.simulator
     if isinstance(forward, Mapping):
@@ -91,7 +97,9 @@ def known_names(wanted: Wanted) -> tuple[str, ...]:
     names = list(design)
     for kind, section in kinds:
         try:
-            names += TypeAdapter(kind).validate_python(section).covariate_names()
+            read = TypeAdapter(kind).validate_python(section)
+            names += read.covariate_names()
+            names += read.level_names() if kind is Law else ()
         except ValidationError:
             continue  # the message on the whole study reports the mistake
     return tuple(dict.fromkeys(names))
@@ -118,10 +126,10 @@ def study_of(wanted: Wanted, data: GivenData) -> tuple[Study, xr.Dataset]:
                 "section 'forward' of a study, such as {'kind': 'lorenz96'}, or the name of a kind"
             )
         forward = _of_function(simulator, wanted, data)
-    elif wanted.parameters is not None or wanted.design or wanted.observations:
+    elif wanted.parameters is not None or wanted.design or wanted.observations or wanted.inputs:
         raise ConfigError(
-            "'parameters', 'design' and 'observations' describe a function; a forward model "
-            "states them as keys of its section"
+            "'parameters', 'design', 'inputs' and 'observations' describe a function; a forward "
+            "model states them as keys of its section"
         )
     sections = {"law": wanted.law, "noise": wanted.noise, **wanted.sections}
     study = {
@@ -160,6 +168,7 @@ def _observed(study: Study, data: GivenData, seed: int) -> xr.Dataset:
         covariates,
         data.given,
         levels=study.law.level_columns(),
+        inputs=forward.timed_inputs(),
     )
     # Systems with times of their own leave gaps in every form, and may have no time in common.
     if not (study.noise.pools_observations and np.isnan(table.values).any()):
@@ -178,6 +187,7 @@ def _of_function(function: Function, wanted: Wanted, data: GivenData) -> OwnFunc
     section = {
         "parameters": [_described(each) for each in names] if names else _named_by(wanted.law),
         "design": [_described(each) for each in wanted.design],
+        "inputs": _inputs(wanted.inputs, data),
         "observations": described,
         "vectorised": wanted.vectorised,
     }
@@ -185,6 +195,32 @@ def _of_function(function: Function, wanted: Wanted, data: GivenData) -> OwnFunc
         return OwnFunction.model_validate(section).having(function)
     except ValidationError as error:
         raise ConfigError(report(_SOURCE, explain(error, OwnFunction))) from None
+
+
+def _inputs(given: Mapping[str, Any] | None, data: GivenData) -> Inputs | None:
+    """Return the section of inputs over time, of a table in memory or of a file."""
+    if given is None:
+        return None
+    keys = dict(given)
+    frame = keys.pop("table", None)
+    if frame is None and "file" not in keys:
+        if not isinstance(data.given, pd.DataFrame):
+            raise ConfigError(
+                "inputs: the data are no table that could hold the inputs; give a DataFrame "
+                "'table', or a 'file'"
+            )
+        table = data.given
+    elif frame is not None:
+        table = text_frame(frame)
+    else:
+        table = None
+    keys.setdefault("file", "inputs")
+    keys.setdefault("system_column", data.section.get("system_column"))
+    try:
+        section = Inputs.model_validate(keys)
+    except ValidationError as error:
+        raise ConfigError(report(_SOURCE, explain(error, Inputs))) from None
+    return section if table is None else section.with_table(table)
 
 
 def _described(parameter: Any) -> Any:

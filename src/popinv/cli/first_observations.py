@@ -11,6 +11,7 @@ from textwrap import wrap
 
 import yaml
 
+from popinv.errors import spanned
 from popinv.observation_files.columns import Use
 from popinv.observation_files.survey import (
     FEW_TIMES,
@@ -20,7 +21,6 @@ from popinv.observation_files.survey import (
     name_and_unit,
     rounding,
 )
-from popinv.sections.messages import spanned
 
 _WIDE = "# A row for each system, a column for each entry of an observation."
 _REPLICATES = "# A row for each replicate of a system, a column for each entry of an observation."
@@ -246,7 +246,7 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
             + (
                 f"the simulator gets '{dose}' of each system as design"
                 if (dose := dose_of_systems(surveyed))
-                else "a simulator gets one dose of each system, by a column of forward.design"
+                else "a simulator gets the doses over time by 'forward.inputs' (popinv docs inputs)"
             )
         )
     if surveyed.missing and surveyed.long:

@@ -37,7 +37,8 @@ def plan(config: Config) -> str:
             most = max(most, needed.megabytes)
         disk += disk_megabytes(study)
         heading, times = f"{name}: from nothing to the figures", _known_times(name, study, config)
-        blocks.append("\n".join(filter(None, [heading, *_table(rows), times])))
+        more = _not_counted(study)
+        blocks.append("\n".join(filter(None, [heading, *_table(rows), times, more])))
     blocks.append(
         f"together: {jobs:,} jobs, at most {duration(seconds)} of one core and often a quarter of "
         f"that, at most {most:,.0f} MB in a job, about {disk:,.0f} MB of disk\n"
@@ -102,6 +103,14 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
         name.ljust(first) + "".join(map(str.rjust, cells, (3 + width for width in others)))
         for name, *cells in rows
     ]
+
+
+def _not_counted(study: Study) -> str:
+    """Return what a study requests beyond the figures, in a line; "" for nothing."""
+    keys = ("system_counts", "design_counts", "calibration")
+    more = [f"evidence.{key}" for key in keys if getattr(study.evidence, key)]
+    more += [f"downstream.{name}" for name in study.downstream.asked()]
+    return f"not counted: {', '.join(more)}" if more else ""
 
 
 def _measured(study: Study, config: Config) -> float | None:

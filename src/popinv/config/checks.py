@@ -24,6 +24,7 @@ from popinv.config.special_systems import (
 )
 from popinv.config.study_sections import Sections
 from popinv.errors import ConfigError
+from popinv.forward.executable.section import Executable
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.outside import check_forward
 from popinv.forward.porous_flow.section import PorousFlow
@@ -119,6 +120,8 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProbl
         yield from _gaussian_process(sections)
     if forward and sections.surrogate and sections.surrogate.kind == "none":
         yield from _no_surrogate(sections, forward)
+    if forward and forward.timed_inputs():
+        yield from _timed_inputs(sections, forward)
 
 
 def _assessment(assessment: Assessment, sections: Sections) -> Iterator[ConfigProblem]:
@@ -388,14 +391,60 @@ def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[
         )
 
 
+def _timed_inputs(sections: Sections, forward: ForwardSection) -> Iterator[ConfigProblem]:
+    """Yield parts of a study that do not take inputs over time."""
+    timed, surrogate = forward.timed_inputs(), sections.surrogate
+    assert timed is not None
+    if surrogate and surrogate.kind == "gaussian_process":
+        yield ConfigProblem(
+            ("surrogate", "kind"),
+            "got 'gaussian_process', which does not take 'forward.inputs'. Use 'network', with an "
+            "'inputs.summary', or 'none'.",
+        )
+    elif (
+        surrogate and surrogate.kind != "none" and timed.needs_solver() and not forward.may_be_exact
+    ):
+        yield ConfigProblem(
+            ("surrogate", "kind"),
+            f"got '{surrogate.kind}', which would learn from every time and value of "
+            "'forward.inputs'. State an 'inputs.summary' on which alone the observations depend, "
+            "or use 'none': the simulator itself, which is then called often.",
+        )
+    if isinstance(sections.observations, SyntheticObservations):
+        yield ConfigProblem(
+            ("observations", "truth"),
+            "an imaginary population has no inputs over time ('forward.inputs'); give the "
+            "'observations.file', of which the file of inputs names the systems.",
+        )
+    if sections.law and sections.law.level_names():
+        yield ConfigProblem(
+            ("law", "levels"),
+            "the members of a group have no inputs over time of their own; leave 'levels' or "
+            "'forward.inputs' out.",
+        )
+
+
 def _no_surrogate(sections: Sections, forward: ForwardSection) -> Iterator[ConfigProblem]:
     """Yield what needs a surrogate."""
-    if not (isinstance(forward, PythonFunction) and forward.differentiated):
+    if isinstance(forward, PythonFunction):
+        # Differences take the place of derivatives where a surrogate cannot be.
+        fits = forward.differentiated or (
+            forward.derivatives is None and forward.timed_inputs() is not None
+        )
+    else:
+        fits = isinstance(forward, Executable) and forward.timed_inputs() is not None
+    if not fits:
         yield ConfigProblem(
             ("surrogate", "kind"),
             "got 'none', but only a Python function of torch that takes a table of systems "
-            "(forward.kind 'python', derivatives 'torch', vectorised true) needs no surrogate. "
-            "Use 'network'.",
+            "(forward.kind 'python', derivatives 'torch', vectorised true) needs no surrogate, or "
+            "a function without derivatives or a program with 'forward.inputs'. Use 'network'.",
+        )
+    if isinstance(forward, Executable) and forward.pass_seed:
+        yield ConfigProblem(
+            ("forward", "pass_seed"),
+            "solves differ at random, so that differences of solves are no derivatives; use a "
+            "surrogate, or a program without random numbers.",
         )
     if sections.evidence and sections.evidence.design_counts:
         yield ConfigProblem(

@@ -111,6 +111,7 @@ def check_observation_file(
         whole=whole,
         population=population,
         levels=levels,
+        inputs=forward.timed_inputs(),
     )
 
 

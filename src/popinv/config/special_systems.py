@@ -11,6 +11,7 @@ import numpy as np
 
 from popinv.config.observations import FileObservations, SyntheticObservations
 from popinv.config.study_sections import Sections
+from popinv.forward.inputs.shape import is_of_inputs
 from popinv.forward.section import ForwardSection
 from popinv.inference.settings import FEWEST_GROUPS
 from popinv.observation_files.limit_keys import ORDER, VARIABLES, LimitColumns, states_limits
@@ -28,13 +29,16 @@ def known_problems(
 ) -> Iterator[ConfigProblem]:
     """Yield known quantities without a distribution, and parts of a study that do not take any."""
     covariates = covariate_names(law, *sections.noises)
-    wanted = tuple(dict.fromkeys([*forward.design_names(), *covariates]))
+    design = [name for name in forward.design_names() if not is_of_inputs(name)]
+    wanted = tuple(dict.fromkeys([*design, *covariates]))
     if isinstance(sections.observations, SyntheticObservations):
         described = "the design and the covariates"
         for problem in name_problems(sections.observations.known, wanted, described):
             yield problem.under("observations", "known")
     if wanted:
         yield from _not_for(sections, f"systems with known quantities ({', '.join(wanted)})")
+    elif forward.timed_inputs() is not None:
+        yield from _not_for(sections, "systems with inputs over time ('forward.inputs')")
 
 
 def replicate_problems(
@@ -54,11 +58,6 @@ def level_problems(law: LawSection, sections: Sections) -> Iterator[ConfigProble
     levels, observations = law.level_names(), sections.observations
     if isinstance(observations, SyntheticObservations):
         yield from _members(levels, observations, sections)
-    elif levels and observations is not None and observations.layout != "long":
-        yield ConfigProblem(
-            ("observations", "layout"),
-            f"it must be 'long', as columns of a long table name the levels {', '.join(levels)}.",
-        )
     if not levels:
         return
     if sections.noise and sections.noise.covariate_names():
@@ -78,7 +77,7 @@ def _not_for_crossed(sections: Sections) -> Iterator[ConfigProblem]:
     if isinstance(sections.observations, SyntheticObservations):
         yield ConfigProblem(
             ("law", "crossed"),
-            "a synthetic population has no crossed levels; they are columns of a long table.",
+            "a synthetic population has no crossed levels; they are columns of a table.",
         )
     if sections.assessment and sections.assessment.bootstrap:
         yield ConfigProblem(

@@ -207,6 +207,11 @@ class Study(Section):
         """Return the section that says how known quantities are spread, None without any."""
         return self.synthetic() if self.has_known() else None
 
+    def input_files(self) -> list[str]:
+        """Return the file of the inputs over time, if there are any."""
+        timed = self.forward.timed_inputs()
+        return [] if timed is None else [timed.file]
+
     def simulator_hash(self) -> str:
         """Return a hash of the files of the user's own simulator; it is constant without one.
 

@@ -209,7 +209,9 @@ def plane(
     drawn = [_parameters(problem, e["alpha"].values, omega) for e in (*estimates, population)]
     random_field = field_of(population)
     if random_field is None:
-        labels, place = _two_parameters(described_parameters(population, names), z)
+        described = described_parameters(population, names)
+        # The design follows the parameters.
+        labels, place = _two_parameters(described, z[:, : len(described)])
         title = f": the two of {len(names)} parameters that vary most" if len(names) > 2 else ""
     else:
         labels, place = _two_means(*random_field)

@@ -43,6 +43,8 @@ _MARKERS: tuple[Marker, ...] = ("circle", "square", "diamond")
 DOTS, _BINS, _LEAST = 600, 15, 12
 # Parameters and known quantities that are drawn against each other.
 _PARAMETERS, _KNOWN = 4, 3
+# Share of a panel that inputs over time take.
+_INPUTS = 0.25
 # Share of the range of the data that axes leave free on each side.
 _MARGIN = 0.05
 SHOWN, COLUMNS = 9, 3
@@ -121,11 +123,31 @@ class Goodness:
         return [
             replace(
                 panel,
+                marks=[*self._inputs(chosen[i], upwards), *panel.marks],
                 x=replace(across, labels=i + COLUMNS >= len(panels)),
                 y=replace(upwards, labels=i % COLUMNS == 0),
             )
             for i, panel in enumerate(panels)
         ]
+
+    def _inputs(self, i: int, upwards: Axis) -> list[Mark]:
+        """Return the inputs over time of a system, as bars at the lower end of its panel.
+
+        Of several quantities the first is drawn, up to a quarter of the panel.
+        """
+        if not (self.systems.timed and self.layout.over_time):
+            return []
+        (_, times), (name, values), *_ = self.systems.timed.items()
+        low, high = upwards.limits
+        largest = float(np.nanmax(np.abs(values), initial=0.0))
+        seen = np.isfinite(values[i])
+        if low is None or high is None or not largest or not seen.any():
+            return []
+        base = np.full(int(seen.sum()), low)
+        tops = base + _INPUTS * (high - low) * np.abs(values[i][seen]) / largest
+        label = f"{readable(name)}, at most {largest:.3g}"
+        look = Look(label=label, colour=INK)
+        return [Points(times[i][seen], tops, size=0.5, low=base, high=tops, bar=1.2, **look)]
 
     def _values(self, i: int) -> list[np.ndarray]:
         rows = np.concatenate([self.layout.panels[c].rows for c in self._curves])

@@ -12,7 +12,7 @@ mean of the simulator over the recovered law, for the known quantities of the sy
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ import xarray as xr
 from popinv.errors import DivergenceError
 from popinv.figures.draws import described_parameters, field_of, matched_omega
 from popinv.forward.datasets import replicates_of
+from popinv.forward.inputs.shape import PRESENT, InputsShape, is_of_inputs
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal import integrals_at
 from popinv.inference.problem import Problem
@@ -67,6 +68,8 @@ class Individuals:
         The units of the parameters.
     known : dict of str to ndarray
         The known quantities (n,) that differ between systems.
+    timed : dict of str to ndarray
+        The inputs over time (n, K) by name, ``time`` first; empty if there are none.
     """
 
     names: tuple[str, ...]
@@ -80,12 +83,13 @@ class Individuals:
     parameters: dict[str, np.ndarray]
     units: dict[str, str]
     known: dict[str, np.ndarray]
+    timed: dict[str, np.ndarray] = field(default_factory=dict)
 
     def of(self, rows: np.ndarray) -> Individuals:
         """Return some of the systems."""
         arrays = ("observed", "censored", "population", "spread", "individual", "deviation")
         chosen: dict[str, Any] = {key: getattr(self, key)[rows] for key in arrays}
-        for key in ("parameters", "known"):
+        for key in ("parameters", "known", "timed"):
             chosen[key] = {name: each[rows] for name, each in getattr(self, key).items()}
         return replace(self, names=tuple(self.names[i] for i in rows), **chosen)
 
@@ -173,6 +177,7 @@ def individuals(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Individua
         parameters=dict(zip(config, z.reshape(count, -1).T, strict=True)) if config else {},
         units=config,
         known=_known(observations, rows),
+        timed=_timed(observations, rows),
     )
     return found if members == 1 else found.of(np.flatnonzero(np.isfinite(y).any(axis=(1, 2))))
 
@@ -249,4 +254,19 @@ def _known(observations: xr.Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
             values = values + observations["covariate_centre"].values
         names = map(str, observations[f"{kind}_name"].values)
         found |= dict(zip(names, values.T, strict=True))
-    return {name: values for name, values in found.items() if np.ptp(values) > 0}
+    return {
+        name: values
+        for name, values in found.items()
+        if np.ptp(values) > 0 and not is_of_inputs(name)
+    }
+
+
+def _timed(observations: xr.Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the inputs over time (n, K) by name, with NaN after the last event of a system."""
+    names = list(map(str, observations["design_name"].values)) if "design" in observations else []
+    shape = InputsShape.of_names(names)
+    if shape is None:
+        return {}
+    parts = shape.apart(observations["design"].values[rows][:, -shape.width :])
+    present = parts.pop(PRESENT)
+    return {name: np.where(present, values, np.nan) for name, values in parts.items()}

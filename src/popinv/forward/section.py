@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from popinv.forward.fields import Field as RandomField
+    from popinv.forward.inputs.section import Inputs
 
 
 # Firedrake with what it imports.
@@ -120,6 +121,10 @@ class ForwardSection(Kind):
     def design(self) -> tuple[Parameter, ...]:
         """Return what is known of each system and enters the solver after the parameters."""
         return ()
+
+    def timed_inputs(self) -> Inputs | None:
+        """Return the section of the inputs over time, whose numbers are the last of the design."""
+        return None
 
     def design_names(self) -> tuple[str, ...]:
         """Return the names of the entries of the design."""

@@ -35,6 +35,7 @@ import torch
 import xarray as xr
 
 from popinv.forward.datasets import observation_names, place_coordinates, time_series
+from popinv.forward.inputs.shape import is_of_inputs
 from popinv.inference.problem import Problem
 from popinv.seeds import generator
 
@@ -275,6 +276,9 @@ def _of_law(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
     for column in np.flatnonzero(known.std(axis=0) > 0):
         for i, name in enumerate(names):
             of_known = given[column] if column < len(given) else f"known quantity {column + 1}"
+            # One of many times and values of inputs over time explains no parameter.
+            if is_of_inputs(of_known):
+                continue
             told = f"{name} depends on {of_known}"
             unit = "change in standard deviations of the law"
             of = partial(_one, i)

@@ -12,7 +12,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from popinv.sections.messages import spanned
+from popinv.errors import spanned
 
 Part = Literal["law", "noise", "simulator"]
 SurrogateTreatment = Literal["corrected", "included", "unused", "left"]

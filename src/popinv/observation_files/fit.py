@@ -18,7 +18,7 @@ from popinv.errors import DataError
 from popinv.forward.base import Observations
 from popinv.observation_files.files import check_exists, has_named_columns, named_in_errors
 from popinv.observation_files.gridded_files import gridded_table, read_gridded, systems_frame
-from popinv.observation_files.groups import grouped
+from popinv.observation_files.groups import grouped, members_of
 from popinv.observation_files.known_columns import known_columns, source_columns
 from popinv.observation_files.limit_keys import states_limits
 from popinv.observation_files.limits import held_at_limits, read_limits
@@ -27,6 +27,7 @@ from popinv.observation_files.replicates import check_occasions, stacked
 from popinv.observation_files.section import FileObservations
 from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_columns, check_table
+from popinv.observation_files.timed_inputs import SystemInputs
 from popinv.observation_files.trees import NO_LEVELS, LevelColumns
 from popinv.observation_files.wide_tables import wide_table
 from popinv.sections.messages import shown
@@ -36,6 +37,8 @@ from popinv.sections.units import differing_units
 if TYPE_CHECKING:
     import xarray as xr
 
+    from popinv.forward.inputs.section import Inputs
+
 InMemory: TypeAlias = "pd.DataFrame | xr.Dataset"
 """Observations in memory: a table of text (:func:`popinv.sections.tables.text_frame`), or a Dataset
 of the form of :mod:`popinv.observation_files.gridded_files`."""
@@ -43,6 +46,8 @@ of the form of :mod:`popinv.observation_files.gridded_files`."""
 IN_MEMORY = "data"
 """What messages call these."""
 
+# The column that the labels of all levels make together.
+_MEMBER = "labels of all levels"
 # Fewer systems do not make a population.
 _FEWEST_SYSTEMS = 4
 
@@ -57,6 +62,7 @@ def read_fitting(
     whole: bool = True,
     population: bool = True,
     levels: LevelColumns = NO_LEVELS,
+    inputs: Inputs | None = None,
 ) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
@@ -76,6 +82,8 @@ def read_fitting(
     levels : LevelColumns
         Columns that name the levels at which parameters vary. The rows of the result are then
         groups (:mod:`popinv.observation_files.groups`).
+    inputs : Inputs, optional
+        Inputs over time. Their numbers are the last entries of ``design``.
 
     Returns
     -------
@@ -95,24 +103,23 @@ def read_fitting(
     with named_in_errors(section.file if given is None else IN_MEMORY):
         if section.layout == "long":
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
+            timed = SystemInputs.beside(inputs, frame, whole)
             table = read_long(
-                frame, section, observations, design, covariates, levels.names, population
+                frame, section, observations, design, covariates, levels.names, timed, population
             )
             check_table(table, mask_missing=True)
-        elif levels.names:
-            raise DataError(
-                "is no long table, whose columns name the levels of 'law.levels'; set "
-                "'observations.layout: long' and 'observations.value_column', with a row for each "
-                "observation"
-            )
         else:
-            table = read_wide(section, design, covariates, given, population)
+            timed = SystemInputs.beside(inputs, None, whole)
+            table = read_wide(
+                section, design, covariates, given, levels.names, timed, observations, population
+            )
         _check_size(table, len(observations), observations.time_count, population)
         _check_units(table, observations)
         if whole:
             check_columns(table)
         if section.missing_values is None:
-            _check_stand_ins(table, section.value_column, (*design, *covariates))
+            others = () if timed is None else timed.names
+            _check_stand_ins(table, section.value_column, (*design, *covariates), others)
         if states_limits(section):
             table = held_at_limits(table, section, observations)
         if observations.logarithm:
@@ -141,31 +148,41 @@ def read_wide(
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
     given: InMemory | None = None,
+    levels: Sequence[str] = (),
+    timed: SystemInputs | None = None,
+    observations: Observations | None = None,
     population: bool = True,
 ) -> ObservationTable:
     """Read a wide table, whatever the forward model; see `read_fitting`.
 
     Text and infinity are refused. Missing values are refused too, or kept as NaN, as the section
-    says. The messages name row and column, but not the file.
+    says. A table with the columns of levels has a row for each member. The messages name row and
+    column, but not the file.
     """
-    names, limits, sources = (*design, *covariates), section.limit_columns, list[str]()
+    of_inputs = () if timed is None else timed.names
+    names = [name for name in (*design, *covariates) if name not in of_inputs]
+    limits, sources = section.limit_columns, list[str]()
     if isinstance(given, pd.DataFrame) or (given is None and has_named_columns(section.file)):
         source = read_text(Path(section.file)) if given is None else given
         known, replicate = _sources(source, names), section.replicate_column
         sources = [*known, *(name for each in limits.values() for name in each)]
         table, frame = wide_table(
             source,
-            system_column=section.system_column,
+            system_column=None if levels else section.system_column,
             noise_scale_column=section.noise_scale_column,
             header=section.header,
-            others=[*section.ignored_columns, *sources, *filter(None, [replicate])],
+            others=[*section.ignored_columns, *sources, *levels, *filter(None, [replicate])],
         )
+        if levels:
+            row, members, labels = members_of(frame, levels, section.system_column or levels[-1])
+            table = replace(table, system_ids=np.array(members, dtype=np.str_)[row])
+            frame = frame.assign(**{_MEMBER: table.system_ids})
         if limits:
             table = replace(table, limits=read_limits(frame, limits, table.values.shape[1]))
     elif given is not None:
         table, frame = gridded_table(given, limits), systems_frame(given)
-    elif names:
-        raise DataError("only a table has columns of design and covariates")
+    elif names or levels:
+        raise DataError("only a table has columns of design, covariates and levels")
     else:
         table, frame = read_gridded(Path(section.file), limits), pd.DataFrame()
     if section.missing_values:
@@ -178,14 +195,27 @@ def read_wide(
         )
     if section.replicated and table.replicate_count == 1:
         if sources or section.replicate_column:
-            frame = _rows_of_systems(frame, section, sources)
+            column = _MEMBER if levels else str(section.system_column)
+            frame = _rows_of_systems(frame, column, section, sources)
         table = stacked(table)
-    if names:
+    if timed is not None:
+        cells = timed.cells(table.system_ids, _last_times(table, observations))
+        frame = pd.DataFrame(cells) if frame.empty else frame.assign(**cells)
+    if design or covariates:
         own = known_columns(
             frame, design, covariates, section.missing_values or (), varied=population
         )
         table = replace(table, known=own)
-    return table
+    return replace(table, labels=labels) if levels else table
+
+
+def _last_times(table: ObservationTable, observations: Observations | None) -> np.ndarray | None:
+    """Return the time of the last value of each system, NaN without one; None without times."""
+    if observations is None or observations.time_count is None:
+        return None
+    seen = np.isfinite(table.values).reshape(len(table.values), -1, len(observations)).any(axis=1)
+    times = observations.coordinates[:, -1]
+    return np.where(seen.any(axis=1), np.where(seen, times, -np.inf).max(axis=1), np.nan)
 
 
 def _sources(source: pd.DataFrame | TextTable, names: Sequence[str]) -> list[str]:
@@ -198,10 +228,10 @@ def _sources(source: pd.DataFrame | TextTable, names: Sequence[str]) -> list[str
 
 
 def _rows_of_systems(
-    frame: pd.DataFrame, section: FileObservations, constant: Sequence[str]
+    frame: pd.DataFrame, column: str, section: FileObservations, constant: Sequence[str]
 ) -> pd.DataFrame:
     """Return the first row of each system of a wide table with replicates."""
-    system = named_column(frame, str(section.system_column), "observations.system_column")
+    system = named_column(frame, column, "observations.system_column")
     if section.replicate_column:
         key = "observations.replicate_column"
         check_occasions(frame, system, named_column(frame, section.replicate_column, key))
@@ -210,7 +240,10 @@ def _rows_of_systems(
 
 
 def _check_stand_ins(
-    table: ObservationTable, value_column: str | None, names: Sequence[str]
+    table: ObservationTable,
+    value_column: str | None,
+    names: Sequence[str],
+    timed: Sequence[str] = (),
 ) -> None:
     """Refuse numbers that may stand for missing values, until the study says what they are."""
     columns, values = list(table.columns), list(table.pooled().values.T)
@@ -218,8 +251,10 @@ def _check_stand_ins(
         columns, values = [f"the column '{value_column}'"], [table.values.ravel()]
     if table.known is not None:
         raw = np.hstack([table.known.design, table.known.covariates + table.known.centres])
-        columns += [f"the column '{name}'" for name in names]
-        values += list(np.round(raw, 6).T)
+        # Inputs over time have columns of their own, and amounts of zero in many systems.
+        own = [j for j, name in enumerate(names) if name not in timed]
+        columns += [f"the column '{names[j]}'" for j in own]
+        values += list(np.round(raw[:, own], 6).T)
     found = stand_ins_in(columns, values)
     if not found:
         return

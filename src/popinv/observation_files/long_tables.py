@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from popinv.forward.base import Observations
     from popinv.observation_files.section import FileObservations
+    from popinv.observation_files.timed_inputs import SystemInputs
 
 
 _SHOWN = 8
@@ -54,6 +55,7 @@ def read_long(
     design: Sequence[str] = (),
     covariates: Sequence[str] = (),
     levels: Sequence[str] = (),
+    timed: SystemInputs | None = None,
     population: bool = True,
 ) -> ObservationTable:
     """Return the observations of a long table.
@@ -73,6 +75,8 @@ def read_long(
     levels : sequence of str
         Columns that name the levels of the study, from outer to inner. Each combination of labels
         is then a system.
+    timed : SystemInputs, optional
+        Inputs over time, whose numbers are entries of ``design``.
     population : bool
         As for :func:`popinv.observation_files.fit.read_fitting`.
 
@@ -91,6 +95,8 @@ def read_long(
     """
     system = named_column(frame, str(section.system_column), "observations.system_column")
     value = named_column(frame, str(section.value_column), "observations.value_column")
+    if timed is not None:
+        frame = timed.observed(frame, value)
     for i in np.flatnonzero(frame[system] == "")[:1]:
         raise DataError(
             f"{place_in(frame, i)}: the system has no name in the column '{section.system_column}'"
@@ -135,6 +141,8 @@ def read_long(
     if section.censoring_column is not None:
         labels = list(observations.labels) or [""] * len(observations)
         limits, shared = shared_limits(table, limits, labels)
+    if timed is not None:
+        cells |= timed.cells(names, _last_times(frame, row, seen, len(names), section))
     of_columns = [name for name in (*design, *covariates) if name not in cells]
     constant, scale = source_columns(list(frame.columns), of_columns), section.noise_scale_column
     if scale is not None:
@@ -159,6 +167,18 @@ def read_long(
         limits_shared=shared,
         labels=of_levels,
     )
+
+
+def _last_times(
+    frame: pd.DataFrame, row: np.ndarray, seen: np.ndarray, count: int, section: FileObservations
+) -> np.ndarray | None:
+    """Return the time of the last value of each system, NaN without one; None without times."""
+    if section.time_column is None:
+        return None
+    times = times_of(frame, named_column(frame, section.time_column, "observations.time_column"))
+    last = np.full(count, -np.inf)
+    np.maximum.at(last, row[seen], times[seen])
+    return np.where(np.isfinite(last), last, np.nan)
 
 
 def _refuse_second_values(

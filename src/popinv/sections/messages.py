@@ -75,11 +75,6 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def spanned(low: int, high: int) -> str:
-    """Return a range of counts in words: "6", or "4 to 9"."""
-    return str(high) if low == high else f"{low} to {high}"
-
-
 def listed(names: Iterable[object]) -> str:
     """Join names with commas; of many names, count those left out."""
     words = [str(name) for name in names]

@@ -68,6 +68,12 @@ def surrogate_of(dataset: xr.Dataset | TrainedSurrogate, device: str = "cpu") ->
     from popinv.surrogate.device import device_of
     from popinv.surrogate.trained_network import Surrogate
 
-    surrogate = Surrogate.from_arrays(arrays, hyperparameters)
+    surrogate: Any
+    if hyperparameters.get("kind") == "summarised":
+        from popinv.surrogate.summarised import Summarised
+
+        surrogate = Summarised.from_arrays(arrays, hyperparameters)
+    else:
+        surrogate = Surrogate.from_arrays(arrays, hyperparameters)
     surrogate.network.to(device_of(device))
     return surrogate

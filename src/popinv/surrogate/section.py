@@ -11,9 +11,9 @@ from popinv.sections.base import Count, CountOrZero, NotBoolean, Positive, Secti
 # By kind, the modules and packages of this folder that only a study with this kind runs. The stages
 # and popinv.surrogate.artefact import them on use.
 _OF_KIND = {
-    "network": ("build", "device", "trained_network", "training"),
+    "network": ("build", "device", "summarised", "trained_network", "training"),
     "gaussian_process": ("gaussian_process",),
-    "none": ("exact",),
+    "none": ("differences", "exact"),
 }
 
 
@@ -27,7 +27,8 @@ class ProcessSettings(Section):
             "expensive simulator with few parameters. `none`: the simulator itself.\n\n"
             "`gaussian_process` is for at most some hundred solves. Its own error is part of the "
             "answer's uncertainty. `none` needs a Python function of torch (`forward.derivatives: "
-            "torch`) that takes microseconds; `popinv try` measures the time."
+            "torch`) that takes microseconds; `popinv try` measures the time. With "
+            "`forward.inputs`, differences also serve functions of NumPy and programs."
         ),
     )
     covariance: Literal["auto", "matern", "squared_exponential"] = Field(

@@ -15,6 +15,7 @@ import torch
 from scipy.optimize import approx_fprime, minimize
 
 from popinv.inference.conditions import Conditions
+from popinv.inference.likelihood import marginal
 from popinv.inference.likelihood.draws import draws_of_law
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.integrals import MarginalSettings
@@ -76,6 +77,13 @@ def test_the_estimate_is_the_maximum_by_quadrature(curved, own_inputs):
     found = fit_marginal_likelihood(curved, TRUTH, MarginalSettings(new_value=False)).p
     # The error of 512 draws, and with inputs of 512 draws of the law that find the arms.
     assert np.abs((found - best) / error).max() < (0.3 if own_inputs else 0.1)
+
+
+def test_an_estimate_whose_draws_miss_a_part_does_not_pass(curved, monkeypatch):
+    monkeypatch.setattr(marginal, "_MISSED", 1.0)
+    found = fit_marginal_likelihood(curved, TRUTH)
+    assert not found.passes
+    assert "miss a part of the posteriors" in found.reason
 
 
 def test_the_missed_share_is_that_of_a_grid(curved):

@@ -225,14 +225,17 @@ def _read_csv(path: Path) -> np.ndarray:
     return np.array(rows, dtype=np.float64).reshape(len(rows), -1 if rows else 0)
 
 
-def forward_model(section: Executable, seed: int) -> ExternalModel:
-    """Return the program as a forward model."""
-    start = partial(
-        Program,
+def program(section: Executable) -> Program:
+    """Return the program of a section."""
+    return Program(
         section.command,
         [each.name for each in section.inputs()],
         section.format,
         section.pass_seed,
         section.observations.asked_count(),
     )
-    return ExternalModel(section, seed, start, section.rows_per_call)
+
+
+def forward_model(section: Executable, seed: int) -> ExternalModel:
+    """Return the program as a forward model."""
+    return ExternalModel(section, seed, partial(program, section), section.rows_per_call)

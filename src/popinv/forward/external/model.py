@@ -60,7 +60,7 @@ class ExternalModel:
         rows_per_call: int,
     ) -> None:
         self._section, self._seed = section, seed
-        self._start = _as_observed(section, start)
+        self._start = as_observed(section, start)
         self._rows_per_call = rows_per_call
         self._running: list[RunningSimulator] | None = None
         self._journal: Journal | None = None
@@ -209,7 +209,7 @@ class ExternalModel:
                 raise
 
 
-def _as_observed(
+def as_observed(
     section: ExternalSection, start: Callable[[], RunningSimulator]
 ) -> Callable[[], RunningSimulator]:
     """Return a start of the simulator that gives the observations from what it returns."""

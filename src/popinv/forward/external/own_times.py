@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from popinv.forward.external.observations import SimulatorObservations
+from popinv.forward.inputs.shape import InputsShape
 from popinv.forward.python.worker import takes, with_design
 
 # The most times at which one call solves several systems with other times.
@@ -41,7 +42,11 @@ class AtOwnTimes:
 
     @classmethod
     def of_table(
-        cls, function: Callable[..., torch.Tensor], design: int, observations: SimulatorObservations
+        cls,
+        function: Callable[..., torch.Tensor],
+        design: int,
+        observations: SimulatorObservations,
+        inputs: InputsShape | None = None,
     ) -> AtOwnTimes | None:
         """Return the observations of a user's function; None if it solves all times alike.
 
@@ -50,12 +55,14 @@ class AtOwnTimes:
         function : callable
             It takes parameters, and ``design`` and ``times`` if it has such arguments.
         design : int
-            Number of inputs that are no parameters.
+            Number of entries of the design.
+        inputs : InputsShape, optional
+            The inputs over time.
         """
         times = observations.asked_times()
         if times is None or observations.simulated_times or not takes(function, "times"):
             return None
-        return cls(with_design(function, design, None), times)
+        return cls(with_design(function, design, None, inputs), times)
 
     def __call__(self, z: torch.Tensor, places: np.ndarray) -> torch.Tensor:
         """Return the observations (n, m) at these places (n, m) among the entries at all times."""

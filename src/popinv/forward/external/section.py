@@ -19,6 +19,8 @@ from popinv.errors import ConfigError
 from popinv.forward.base import Observations, Parameter
 from popinv.forward.external.files import nearest_file
 from popinv.forward.external.observations import Name, SimulatorObservations
+from popinv.forward.inputs.section import Inputs, TimedInputs
+from popinv.forward.inputs.shape import InputsShape
 from popinv.forward.section import ForwardCost, PackagedSection
 from popinv.sections.base import (
     Count,
@@ -89,6 +91,11 @@ class ExternalSection(PackagedSection):
         ),
         json_schema_extra={"x-default": "none"},
     )
+    timed: TimedInputs = Field(
+        default=None,
+        alias="inputs",
+        description="Inputs of each system over time, such as doses, loads or rain. null: none.",
+    )
     observations: SimulatorObservations = Field(
         description="The observations that the simulator returns for each system."
     )
@@ -123,8 +130,19 @@ class ExternalSection(PackagedSection):
         return tuple(Parameter(p.name, p.units, p.long_name) for p in self.parameter_list)
 
     def design(self) -> tuple[Parameter, ...]:
-        """Return the design, with the names and units given."""
-        return tuple(Parameter(p.name, p.units, p.long_name) for p in self.design_list)
+        """Return the design, with the names and units given, and then the inputs over time."""
+        given = tuple(Parameter(p.name, p.units, p.long_name) for p in self.design_list)
+        if self.timed is None:
+            return given
+        return *given, *(Parameter(name) for name in self.timed.shape().names())
+
+    def timed_inputs(self) -> Inputs | None:
+        """Return the section ``inputs``."""
+        return self.timed
+
+    def inputs_shape(self) -> InputsShape | None:
+        """Return the padded form of the inputs over time; None if there are none."""
+        return None if self.timed is None else self.timed.shape()
 
     def observed(self, seed: int) -> Observations:
         """Return the observations; the seed is unused, since the places are given."""

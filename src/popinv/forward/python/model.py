@@ -23,6 +23,7 @@ from popinv.forward.external.evaluation import CallFailed
 from popinv.forward.external.messages import LARGEST_ANSWER, ended, last_lines, time_limit
 from popinv.forward.external.model import ExternalModel
 from popinv.forward.external.reaper import Reaper
+from popinv.forward.inputs.shape import InputsShape
 from popinv.forward.python import worker
 from popinv.forward.python.derivatives import JVP, VALUES, VJP
 from popinv.forward.python.exchange import ASKED, FAILED, READY, UNUSABLE, pack, unpack
@@ -51,11 +52,13 @@ class WorkerProcess:
     vectorised : bool
         Whether the function takes a table of systems; otherwise it takes one.
     design : int
-        Number of inputs of the function that are no parameters, the last ones.
+        Number of entries of the design.
     times : list of float, optional
         The times of the observations, for a function that takes them.
     width : int, optional
         Number of observations, for advice where a function takes one system unexpectedly.
+    inputs : InputsShape, optional
+        The inputs over time, which follow the design.
     """
 
     def __init__(
@@ -67,9 +70,16 @@ class WorkerProcess:
         design: int = 0,
         times: list[float] | None = None,
         width: int | None = None,
+        inputs: InputsShape | None = None,
     ) -> None:
         beside = json.dumps(
-            {"design": design, "times": times, "vectorised": vectorised, "width": width}
+            {
+                "design": design,
+                "times": times,
+                "vectorised": vectorised,
+                "width": width,
+                "inputs": None if inputs is None else (inputs.quantities, inputs.count),
+            }
         )
         self._arguments = (os.path.abspath(folder), function, derivatives, beside)
         self._process: subprocess.Popen[bytes] | None = None
@@ -235,9 +245,10 @@ def forward_model(section: PythonFunction, seed: int) -> ExternalModel:
         section.path,
         derivatives or "",
         section.vectorised,
-        len(section.design()),
+        len(section.design_list),
         times,
         section.observations.asked_count(),
+        section.inputs_shape(),
     )
     if derivatives is None:
         return ExternalModel(section, seed, start, section.rows_per_call)

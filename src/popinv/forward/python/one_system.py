@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from popinv.forward.checks import unmasked
+from popinv.forward.inputs.shape import of_system
 from popinv.forward.python.derivatives import NotNumbers, table
 
 Function = Callable[..., Any]
@@ -28,13 +29,14 @@ def over_systems(function: Function) -> Function:
     ----------
     function : callable
         Takes z (d_z,), and ``design`` (d_design,), a whole number ``seed``, ``jacobian`` and
-        ``times`` if it has such arguments. Returns y (d_y,), or y and its Jacobian (d_y, d_z).
+        ``times`` if it has such arguments, and ``inputs``, the events of the system alone. Returns
+        y (d_y,), or y and its Jacobian (d_y, d_z).
 
     Returns
     -------
     callable
-        Takes z (n, d_z), ``design`` (n, d_design), ``seeds`` (n,), and the rest as it is; ``times``
-        may also have a row for each system.
+        Takes z (n, d_z), ``design`` (n, d_design), ``inputs`` with a row for each system, ``seeds``
+        (n,), and the rest as it is; ``times`` may also have a row for each system.
         Returns y (n, d_y), or y and J (n, d_y, d_z).
 
     Examples
@@ -53,6 +55,8 @@ def over_systems(function: Function) -> Function:
                 given[_SEED] = int(given.pop(_SEEDS)[i])
             if "design" in given:
                 given["design"] = given["design"][i]
+            if "inputs" in given:
+                given["inputs"] = of_system(given["inputs"], i)
             if np.ndim(given.get("times", 0)) == 2:
                 given["times"] = given["times"][i]
             results.append(function(row, **given))
@@ -62,7 +66,8 @@ def over_systems(function: Function) -> Function:
         return _stacked(results, 1)
 
     kind = inspect.Parameter.KEYWORD_ONLY
-    known = {_SEED: _SEEDS, "design": "design", "jacobian": "jacobian", "times": "times"}
+    same = ("design", "inputs", "jacobian", "times")
+    known = {_SEED: _SEEDS, **dict(zip(same, same, strict=True))}
     of_table.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
             inspect.Parameter("z", inspect.Parameter.POSITIONAL_ONLY),

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from popinv.forward.inputs.shape import InputsShape
 from popinv.forward.python.derivatives import (
     JACOBIAN,
     TORCH,
@@ -77,26 +78,39 @@ def takes(function: Function, name: str) -> bool:
         return False
 
 
-def with_design(function: Function, design: int, times: list[float] | None) -> Function:
+def with_design(
+    function: Function,
+    design: int,
+    times: list[float] | None,
+    inputs: InputsShape | None = None,
+) -> Function:
     """Return a function of the inputs side by side, for one that takes them apart.
 
     Parameters
     ----------
     function : callable
-        It takes the parameters; ``design`` if there is any; and ``times`` if it has this argument.
+        It takes the parameters; ``design`` and ``inputs`` if there are any; and ``times`` if it has
+        this argument.
     design : int
-        Number of inputs that are no parameters, the last ones.
+        Number of entries of the design, which follow the parameters.
     times : list of float or None
+    inputs : InputsShape, optional
+        The inputs over time, whose numbers follow the design.
     """
     if times is not None and takes(function, "times"):
         function = partial(function, times=np.array(times))
-    if not design:
+    width = 0 if inputs is None else inputs.width
+    if not design + width:
         return function
-    whole = function
+    whole, beside = function, design + width
 
     @wraps(whole)
     def of_inputs(z: Any, **keywords: Any) -> Any:
-        return whole(z[..., :-design], design=z[..., -design:], **keywords)
+        if design:
+            keywords["design"] = z[..., -beside : z.shape[-1] - width]
+        if inputs is not None:
+            keywords["inputs"] = inputs.apart(z[..., -width:])
+        return whole(z[..., :-beside], **keywords)
 
     return of_inputs
 
@@ -224,14 +238,16 @@ def main(arguments: Sequence[str]) -> int:
     _end_unless(process)
     if not beside["vectorised"]:
         function = over_systems(function)
-    if beside["design"] and not takes(function, "design"):
-        message = (
-            f"'{target}' takes no argument 'design', but 'forward.design' names what it is given; "
-            f"write it as {target.split(':')[1]}(z, design)"
-        )
-        connection.send_bytes(pack(UNUSABLE, message))
-        return 1
-    function = with_design(function, beside["design"], beside["times"])
+    shape = InputsShape(*beside["inputs"]) if beside["inputs"] else None
+    for name, key in {"design": beside["design"], "inputs": shape}.items():
+        if key and not takes(function, name):
+            message = (
+                f"'{target}' takes no argument '{name}', but 'forward.{name}' names what it is "
+                f"given; write it as {target.split(':')[1]}(z, {name})"
+            )
+            connection.send_bytes(pack(UNUSABLE, message))
+            return 1
+    function = with_design(function, beside["design"], beside["times"], shape)
     probe = _Probe(beside["width"] if beside["vectorised"] else None)
     connection.send_bytes(pack(READY))
     while True:

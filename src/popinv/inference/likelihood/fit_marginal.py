@@ -79,6 +79,9 @@ _MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
 # enough for a comparison with other programs; with more, the error of each. The last number is the
 # smallest error of groups, whose draws cost more.
 _VALUE_ERROR, _OF_SYSTEMS, _OF_EACH, _OF_GROUPS = 0.005, 100, 0.0003, 0.01
+# With N systems, a gap between the values by the draws of the ascent and by wider draws moves the
+# estimate by about gap / sqrt(N) standard errors, of which this many are allowed.
+_MOST_GAP = 0.2
 # Values whose spread is the error if there are few systems.
 _VALUES = 8
 # The error of evenly spread draws falls at least with this power of their number.
@@ -324,7 +327,8 @@ class _Ascent:
     ) -> Estimate:
         """Return an estimate with the value of the log likelihood from new draws.
 
-        At the maximum, the draws of the ascent give too large a value. A small error determines the
+        At the maximum, the draws of the ascent give too large a value, unless they miss a part of
+        the posteriors that the new draws find, which are wider. A small error determines the
         number of draws, with at most ``left`` calls of the simulator.
 
         The error of a few systems is the spread of repeated values: two halves of the draws of a
@@ -364,8 +368,17 @@ class _Ascent:
         told = {"value": value, "value_error": error}
         # The draws' error in R is small beside that in the log likelihood.
         told["value"] -= estimate.diagnostics.get("restriction", 0.0)
+        gap, reasons = told["value"] - estimate.diagnostics["value"], [estimate.reason]
+        if gap > 3 * error + _MOST_GAP * max(problem.count, _OF_SYSTEMS) ** 0.5:
+            reasons.append(
+                f"wider draws find a log likelihood that is larger by {gap:.3g}, so that its draws "
+                "miss a part of the posteriors"
+            )
+        reason = "; ".join(filter(None, reasons))
         return replace(
             estimate,
+            passes=not reason,
+            reason=reason,
             diagnostics={**estimate.diagnostics, **told},
             arrays={**estimate.arrays, "log_likelihood": values},
         )

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -46,7 +46,6 @@ from popinv.inference.likelihood.density import Density
 from popinv.inference.likelihood.draws import draws_of_law
 from popinv.inference.likelihood.group_modes import MemberGroups
 from popinv.inference.likelihood.integrals import Integrals, MarginalSettings
-from popinv.inference.likelihood.modes import Modes
 from popinv.inference.likelihood.nested import NestedIntegrals
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.reduced import Span, reducible
@@ -191,8 +190,7 @@ def _evaluate(
         return run.evaluate(rows, memory["modes"], memory["corrections"])
     evaluation = run.evaluate(rows, None, np.zeros(len(rows), dtype=int))
     # The defensive proposals, and the proposals of groups, know no corrections.
-    defensive = problem.law.strongly_curved or not problem.is_normal or problem.nested
-    for corrections, share in () if defensive else settings.corrections:
+    for corrections, share in settings.corrections if _about_modes(problem) else ():
         poor = np.flatnonzero(evaluation.effective_share < share)
         if len(poor):
             more = np.full(len(poor), corrections)
@@ -209,13 +207,12 @@ def further_modes(
     evaluation: Evaluation,
     known: np.ndarray,
     numbers: np.ndarray,
-    tails: bool = False,
 ) -> tuple[np.ndarray, float]:
-    """Return the systems with a further mode, or a long tail, that is not negligible.
+    """Return the systems with a further mode that is not negligible.
 
     Further searches start at separate draws of the law. They miss modes that attract none of the
     searches. With more than 10,000 systems, 10,000 are searched first, and the others only if one
-    of these has a further mode or a tail.
+    of these has a further mode.
 
     Parameters
     ----------
@@ -226,9 +223,6 @@ def further_modes(
         Systems that are not searched, as their draws cover several modes, in increasing order.
     numbers : ndarray of int, shape (N,)
         The number of each of the problem's systems, which determines its draws.
-    tails : bool
-        Whether to look for posteriors of which draws about the mode miss a part
-        (:meth:`popinv.inference.likelihood.integrals.Integrals.missed`).
 
     Returns
     -------
@@ -236,6 +230,51 @@ def further_modes(
         Their positions among all systems, in the same form as ``known``.
     share : float
         Their share among those that were searched.
+    """
+
+    def search(rows: np.ndarray) -> np.ndarray:
+        run = _Evaluator(problem, p, settings, numbers)
+        return run.further_modes(rows, evaluation.of(rows))
+
+    return _found(problem, known, search)
+
+
+def with_tails(
+    problem: Problem,
+    p: np.ndarray,
+    settings: MarginalSettings,
+    evaluation: Evaluation,
+    known: np.ndarray,
+    numbers: np.ndarray,
+) -> np.ndarray:
+    """Return the systems of whose posteriors draws about the mode miss a part.
+
+    Their effective share does not show it; see
+    :meth:`popinv.inference.likelihood.integrals.Integrals.missed`. Defensive draws have a small
+    effective share there. Arguments and result are as for :func:`further_modes`.
+    """
+    if not _about_modes(problem):
+        return np.zeros(0, dtype=int)
+
+    def search(rows: np.ndarray) -> np.ndarray:
+        run = _Evaluator(problem, p, settings, numbers)
+        return run.with_tails(rows, evaluation.of(rows))
+
+    return _found(problem, known, search)[0]
+
+
+def _about_modes(problem: Problem) -> bool:
+    """Return whether all draws of a system are about its mode."""
+    return problem.is_normal and not (problem.law.strongly_curved or problem.nested)
+
+
+def _found(
+    problem: Problem, known: np.ndarray, search: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, float]:
+    """Return the systems, except for the known ones, that a search finds, and their share.
+
+    The search receives some of the own rows, and returns positions among them. It is made for
+    some systems first, and for the others if it finds one.
     """
     left = problem.count - len(known)
     searched_first = min(left, _SEARCHED_SYSTEMS)
@@ -248,10 +287,7 @@ def further_modes(
 
     def searched(rows: np.ndarray) -> np.ndarray:
         with together(problem):
-            found = rows
-            if len(rows):
-                run = _Evaluator(problem, p, settings, numbers)
-                found = rows[run.further_modes(rows, evaluation.of(rows), tails)]
+            found = rows[search(rows)] if len(rows) else rows
         return joined(problem, problem.numbers[found])
 
     first = problem.rows_of(some)
@@ -385,31 +421,45 @@ class _Evaluator:
     def _data(self, systems: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(self.problem.data[systems])
 
-    def further_modes(self, systems: np.ndarray, evaluation: Evaluation, tails: bool) -> np.ndarray:
-        """Return the positions, among some systems, of those with a further mode or a tail."""
-        alike, whole = not self.problem.known.width, copy.copy(self)
-        whole.span = None
-        draws = draws_of_law(self.problem, "tails", None, _TAIL_DRAWS[alike])
-        signals = self.push_forward(draws) if tails and alike else None
+    def further_modes(self, systems: np.ndarray, evaluation: Evaluation) -> np.ndarray:
+        """Return the positions, among some systems, of those with a further mode."""
 
         def of_block(chosen: np.ndarray) -> np.ndarray:
             block = self.integrals(systems[chosen])
             here = block.find_modes(self.settings, torch.from_numpy(evaluation.modes[chosen]))
             several = torch.zeros(len(chosen), dtype=torch.bool)
-            every = whole.integrals(systems[chosen])
-            # Otherwise draws are defensive, and have a small effective share.
-            if tails and isinstance(every, Integrals) and every.near_normal:
-                assert isinstance(here, Modes)
-                value = torch.from_numpy(evaluation.log_likelihood[chosen])
-                several |= every.missed(here, value, draws, signals) > _MISSED
             for other in block.all_modes(self.settings, "further_starts"):
                 weight = other.evidence - here.evidence
                 counts = (weight < -math.log(_COMPARABLE)) & other.arrived
                 several |= (here.distance(other.omega) > _APART**2) & counts
             return chosen[several.numpy()]
 
+        return self._chosen(of_block, systems, "further modes")
+
+    def with_tails(self, systems: np.ndarray, evaluation: Evaluation) -> np.ndarray:
+        """Return the positions, among some systems, of those with a tail that draws miss."""
+        problem, whole = self.problem, copy.copy(self)
+        whole.span = None
+        alike = not problem.known.width
+        draws = draws_of_law(problem, "tails", None, _TAIL_DRAWS[alike])
+        signals = self.push_forward(draws) if alike else None
+
+        def of_block(chosen: np.ndarray) -> np.ndarray:
+            block = whole.integrals(systems[chosen])
+            assert isinstance(block, Integrals)
+            modes = block.find_modes(self.settings, torch.from_numpy(evaluation.modes[chosen]))
+            value = torch.from_numpy(evaluation.log_likelihood[chosen])
+            missed = block.missed(modes, value, draws, signals)
+            return chosen[(missed > _MISSED).numpy()]
+
+        return self._chosen(of_block, systems, "tails")
+
+    def _chosen(
+        self, of_block: Callable[[np.ndarray], np.ndarray], systems: np.ndarray, what: str
+    ) -> np.ndarray:
+        """Return the positions that a function chooses from each block of some systems."""
         blocks = list(self._blocks(systems, np.zeros(len(systems), dtype=int)))
-        return np.concatenate(list(parallel(of_block, blocks, "further modes")))
+        return np.concatenate(list(parallel(of_block, blocks, what)))
 
     def _blocks(self, systems: np.ndarray, corrections: np.ndarray) -> Iterator[np.ndarray]:
         """Yield positions of systems that are computed together.

@@ -26,7 +26,12 @@ from popinv.inference.division import blocks_of_rows, joined, together, total
 from popinv.inference.likelihood.components import Split
 from popinv.inference.likelihood.fixed_draws import FixedDraws, adapted_draws
 from popinv.inference.likelihood.integrals import MarginalSettings
-from popinv.inference.likelihood.marginal import Evaluation, evaluate, further_modes
+from popinv.inference.likelihood.marginal import (
+    Evaluation,
+    evaluate,
+    further_modes,
+    with_tails,
+)
 from popinv.inference.problem import Problem
 from popinv.population.laws.base import Law
 
@@ -135,10 +140,7 @@ class _OneLaw(Near):
 
     def further(self, p: np.ndarray, evaluation: Evaluation) -> tuple[np.ndarray, float]:
         """Return the systems with a further mode that their draws leave out, and their share."""
-        tails = can_adapt(self.problem.law)
-        return further_modes(
-            self.problem, p, self.settings, evaluation, self.hard, self.numbers, tails
-        )
+        return further_modes(self.problem, p, self.settings, evaluation, self.hard, self.numbers)
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,9 @@ def _near(
     many = total(problem, np.count_nonzero, poor) > _MOST_HARD
     if not many:
         every = np.union1d(every, joined(problem, problem.numbers[poor]))
+        if can_adapt(problem.law):
+            tails = with_tails(cheap or problem, p, settings, here, every, numbers)
+            every = np.union1d(every, tails)
     if many or not len(every) or len(every) > _MOST_HARD or not can_adapt(problem.law):
         return _OneLaw(problem, here, np.zeros(0, dtype=int), settings, numbers, [])
     of_hard = replace(settings, draws=max(settings.draws, _FEWEST_ADAPTED))

@@ -146,7 +146,7 @@ class ByParameter(LawSection):
         default_factory=dict,
         description=(
             "Levels at which parameters vary, from outer to inner, such as `{batch: [strength, "
-            "drift], specimen: [strength]}`. They are columns of a long table. The innermost one "
+            "drift], specimen: [strength]}`. They are columns of the table. The innermost one "
             "tells apart the members that have parameters of their own.\n\n"
             "A parameter is its mean, plus an effect of each level that names it, in the scale of "
             "the mean. Each level has standard deviations of its own, and correlations where "

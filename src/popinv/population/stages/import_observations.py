@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from popinv.errors import spanned
 from popinv.observation_files.fit import InMemory, read_fitting
 from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.limit_keys import states_limits
@@ -16,7 +17,6 @@ from popinv.observation_files.table import described_rounding
 from popinv.population.limits import limits_of
 from popinv.population.model import covariate_names
 from popinv.population.observe import observations_dataset, without_systems
-from popinv.sections.messages import spanned
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
@@ -59,7 +59,10 @@ def import_observations(
     description = forward.observed(seed)
     design, covariates = forward.design_names(), covariate_names(law, noise)
     levels = law.level_columns()
-    table = read_fitting(observations, description, design, covariates, given, levels=levels)
+    inputs = forward.timed_inputs()
+    table = read_fitting(
+        observations, description, design, covariates, given, levels=levels, inputs=inputs
+    )
     for told in filter(None, (described_rounding(table), told_limits(table), table.equal_labels)):
         print(told)
     learned, tested, folds = learned_and_tested(
@@ -122,6 +125,7 @@ def observations_of_file(
         whole=False,
         population=population,
         levels=levels,
+        inputs=forward.timed_inputs(),
     )
     for told in filter(None, (described_rounding(table), told_limits(table), table.equal_labels)):
         print(told)

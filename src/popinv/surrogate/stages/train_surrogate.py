@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from popinv.forward.python.section import PythonFunction
+from popinv.forward.external.section import LocalSimulator
 from popinv.surrogate.section import SurrogateSettings
 
 if TYPE_CHECKING:
@@ -70,13 +70,21 @@ def train_surrogate(
     if surrogate.kind == "none":
         from popinv.surrogate.exact import of_section
 
-        assert isinstance(forward, PythonFunction)  # the configuration is checked
+        assert isinstance(forward, LocalSimulator)  # the configuration is checked
         print("the simulator itself takes the place of a surrogate")
         return surrogate_dataset(of_section(forward), {}, {"converged": 0})
     from popinv.surrogate.build import training_data, training_settings
     from popinv.surrogate.training import train_resumably
 
     data = training_data(solves, round_number, recency_decay)
+    summary = None
+    if (timed := forward.timed_inputs()) is not None:
+        from popinv.forward.inputs.summary import InputsSummary
+        from popinv.surrogate.summarised import Summarised, summarised_data
+
+        summary = InputsSummary(timed.shape(), timed.summary)
+        data = summarised_data(data, summary)
+        logarithmic = (*logarithmic[: -summary.replaced], *[False] * summary.width)
     training = training_settings(
         surrogate,
         forward,
@@ -87,6 +95,9 @@ def train_surrogate(
         device,
     )
     initial = None if previous_surrogate is None else surrogate_of(previous_surrogate)
+    if summary is not None and initial is not None:
+        initial = initial.inner
     trained, history = train_resumably(data, training, checkpoint, initial)
     print(f"{len(data.z)} solves, validation loss {min(history['validation_loss']):.3g}")
-    return surrogate_dataset(trained, history, {"converged": 0})
+    made = trained if summary is None else Summarised(trained, summary)
+    return surrogate_dataset(made, history, {"converged": 0})
