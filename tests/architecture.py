@@ -37,6 +37,8 @@ ALLOWED: dict[str, set[str]] = {
     "baselines": {"basics", "forward", "inference", "optimisation", "population", "store"}
     | {"surrogate"},
     "evidence": {"basics", "forward", "inference", "population", "store", "surrogate"},
+    "additions": {"basics", "forward", "inference", "observation_files", "population", "sections"}
+    | {"store", "surrogate"},
     "figures": {
         "basics",
         "charts",
@@ -61,11 +63,11 @@ ALLOWED: dict[str, set[str]] = {
     | {"sections", "surrogate"},
     "workflow": {"basics", "charts", "config", "methods", "forward", "inference"}
     | {"observation_files", "population", "sections", "store"},
-    "cli": {"api", "basics", "config", "methods", "forward", "inference", "judgement"}
+    "cli": {"additions", "api", "basics", "config", "methods", "forward", "inference", "judgement"}
     | {"observation_files", "population", "report", "sections", "store", "workflow"},
     "report": {"basics", "charts", "config", "methods", "figures", "forward", "inference"}
     | {"judgement", "population", "sections", "store", "surrogate", "workflow"},
-    "api": {"basics", "charts", "config", "methods", "figures", "forward", "inference"}
+    "api": {"additions", "basics", "charts", "config", "methods", "figures", "forward", "inference"}
     | {"judgement", "observation_files", "population", "sections", "store", "surrogate"}
     | {"workflow"},
     "papers": {
@@ -89,7 +91,7 @@ ROWS = (
     ("population",),
     ("surrogate",),
     ("inference",),
-    ("baselines", "evidence", "figures"),
+    ("additions", "baselines", "evidence", "figures"),
     ("methods",),
     ("config",),
     ("workflow",),

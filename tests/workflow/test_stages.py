@@ -30,6 +30,7 @@ MARKS = {"simulator", "replications"}
 # Inputs that a function of the rules always gives.
 ALWAYS = {
     "every_estimate": {"distance", "pseudo_likelihood", "likelihood"},
+    "before_addition": {"observations", "distance", "pseudo_likelihood", "likelihood"},
     "shown_systems": {"observations"},
 }
 

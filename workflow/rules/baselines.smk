@@ -34,7 +34,7 @@ def compared(wildcards):
 # The descent with a gradient that also passes through the metric, or without the metric.
 rule descend_with_policy:
     input:
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         surrogate=final("surrogate"),
         estimate=final("estimate"),
     output:
@@ -59,7 +59,7 @@ rule descend_with_policy:
 # Fit every system separately, then the law of the fitted parameters.
 rule fit_two_stage:
     input:
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         surrogate=final("surrogate"),
         estimate=final("estimate"),
     output:
@@ -83,7 +83,7 @@ rule fit_two_stage:
 # Hierarchical Bayes on some of the systems; needs numpyro.
 rule sample_hierarchical:
     input:
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         surrogate=final("surrogate"),
         estimate=final("estimate"),
     output:
@@ -107,7 +107,7 @@ rule sample_hierarchical:
 rule compare_baselines:
     input:
         unpack(compared),
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         check="<results>/{study}/rounds/check/solves.zarr.zip",
     output:
         comparison="<results>/{study}/baselines/comparison.json",

@@ -36,7 +36,7 @@ rule measure_error:
     input:
         unpack(new_solves),
         truth="<results>/{study}/truth.zarr.zip",
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         surrogate=final("surrogate"),
         population="<results>/{study}/population.zarr.zip",
         check="<results>/{study}/rounds/check/solves.zarr.zip",
@@ -154,7 +154,7 @@ def replicated(wildcards):
 rule replicate_study:
     input:
         unpack(replicated),
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         surrogate=final("surrogate"),
         check="<results>/{study}/rounds/check/solves.zarr.zip",
     output:

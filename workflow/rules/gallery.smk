@@ -18,7 +18,7 @@ def shown_systems(wildcards):
             "solves": f"{folder}/rounds/truth/solves.zarr.zip",
         }
     return {
-        "observations": f"{folder}/observations.zarr.zip",
+        "observations": of_all("observations")(wildcards),
         "population": f"{folder}/population.zarr.zip",
     }
 
@@ -56,7 +56,7 @@ rule draw_systems:
 rule draw_noise:
     input:
         unpack(known_noise),
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         population="<results>/{study}/population.zarr.zip",
     output:
         noise="<results>/{study}/gallery/noise.png",

@@ -9,6 +9,17 @@ def final(artefact):
     )
 
 
+def of_all(store, additions=None):
+    """Input function: a store of all systems of a study, or with its first additions alone."""
+
+    def found(wildcards):
+        count = len(study_of(wildcards).additions()) if additions is None else additions
+        place = f"/additions/{count}" if count else ""
+        return f"<results>/{wildcards.study}{place}/{store}.zarr.zip"
+
+    return found
+
+
 def resampled(wildcards):
     """Input function: the repeated solves and fits from which the uncertainty follows."""
     study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
@@ -90,21 +101,72 @@ rule maximise_likelihoods:
         "../scripts/stage.py"
 
 
+def estimates_of(wildcards, additions):
+    """The answers of all estimators, by name, with the systems of the first additions."""
+    stores = {
+        "distance": "descent",
+        "pseudo_likelihood": "pseudo_likelihood",
+        "likelihood": "likelihood",
+    }
+    return {name: of_all(store, additions)(wildcards) for name, store in stores.items()}
+
+
 def every_estimate(wildcards):
     """Input function: the answers of all estimators, by name."""
-    folder = f"<results>/{wildcards.study}"
-    return {
-        "distance": f"{folder}/descent.zarr.zip",
-        "pseudo_likelihood": f"{folder}/pseudo_likelihood.zarr.zip",
-        "likelihood": f"{folder}/likelihood.zarr.zip",
-    }
+    return estimates_of(wildcards, len(study_of(wildcards).additions()))
+
+
+def before_addition(wildcards):
+    """Input function: the observations and estimates without an addition to a study."""
+    before = int(wildcards.number) - 1
+    observations = of_all("observations", before)(wildcards)
+    return {"observations": observations, **estimates_of(wildcards, before)}
+
+
+# Systems that join the study: the estimates go on from the last ones.
+rule add_systems:
+    input:
+        unpack(before_addition),
+        surrogate=final("surrogate"),
+        check="<results>/{study}/rounds/check/solves.zarr.zip",
+        file=lambda wildcards: study_of(wildcards).additions()[int(wildcards.number) - 1],
+    output:
+        batch="<results>/{study}/additions/{number}/batch.zarr.zip",
+        observations="<results>/{study}/additions/{number}/observations.zarr.zip",
+        distance="<results>/{study}/additions/{number}/descent.zarr.zip",
+        pseudo_likelihood="<results>/{study}/additions/{number}/pseudo_likelihood.zarr.zip",
+        likelihood="<results>/{study}/additions/{number}/likelihood.zarr.zip",
+        figure=report(
+            "<results>/{study}/additions/{number}/batch.png",
+            caption="../report/batch.rst",
+            category="{study}",
+            labels={"figure": "added systems {number}"},
+        ),
+        numbers="<results>/{study}/additions/{number}/batch.csv",
+        made="<results>/{study}/made/add_systems.{number}.json",
+    log:
+        "<results>/{study}/logs/add_systems.{number}.log",
+    benchmark:
+        "<results>/{study}/benchmarks/add_systems.{number}.tsv"
+    wildcard_constraints:
+        number="[1-9][0-9]*",
+    priority: 2
+    threads: processes("add_systems")
+    resources:
+        **request_of("add_systems"),
+    params:
+        **params_of("add_systems"),
+    message:
+        "{wildcards.study}: adding the systems of {input.file}"
+    script:
+        "../scripts/stage.py"
 
 
 # The same estimate if the noise, or the law, is known.
 rule consult_oracle:
     input:
         unpack(every_estimate),
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         truth="<results>/{study}/truth.zarr.zip",
         surrogate=final("surrogate"),
         check="<results>/{study}/rounds/check/solves.zarr.zip",
@@ -132,7 +194,7 @@ rule consult_oracle:
 rule resample_systems:
     input:
         unpack(every_estimate),
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         surrogate=final("surrogate"),
     output:
         resamples="<results>/{study}/resamples.zarr.zip",
@@ -158,7 +220,7 @@ rule gather_answer:
     input:
         unpack(resampled),
         unpack(every_estimate),
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         surrogate=final("surrogate"),
     output:
         population="<results>/{study}/population.zarr.zip",
@@ -182,7 +244,7 @@ rule assess_population:
     input:
         unpack(resampled),
         unpack(known_truth("noise", "law")),
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         surrogate=final("surrogate"),
         population="<results>/{study}/population.zarr.zip",
         check="<results>/{study}/rounds/check/solves.zarr.zip",
@@ -218,7 +280,7 @@ rule plot_figures:
         unpack(resampled),
         unpack(known_truth("noise")),
         unpack(estimates),
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         surrogate=final("surrogate"),
         population="<results>/{study}/population.zarr.zip",
         check="<results>/{study}/rounds/check/solves.zarr.zip",

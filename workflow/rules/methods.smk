@@ -58,10 +58,16 @@ def study_inputs(method):
             "rerun": getattr(getattr(study.downstream, method.name), "rerun", False),
         }
         folders = {"rerun": name_of_rerun(wildcards.study)}
+        # Systems that have joined the study since its rounds.
+        joined = {"observations", "descent", "likelihood"} if study.additions() else set()
         files = list(getattr(study.downstream, method.name).files().values())
         return ({"files": files} if files else {}) | {
-            name: f"<results>/{folders.get(name, wildcards.study)}/{STUDY_STORES[name]}.zarr.zip".format(
-                last=study.last_round()
+            name: (
+                of_all(STUDY_STORES[name])(wildcards)
+                if name in joined
+                else f"<results>/{folders.get(name, wildcards.study)}/{STUDY_STORES[name]}.zarr.zip".format(
+                    last=study.last_round()
+                )
             )
             for name in method.use.stores
             if there.get(name, True)

@@ -6,14 +6,19 @@ COMPARISONS = CONFIGURATION.comparisons
 def of_compared(store):
     """Input function: a store of every study of a comparison, in their order."""
     return lambda wildcards: [
-        f"<results>/{study}/{store}.zarr.zip" for study in COMPARISONS[wildcards.comparison]
+        (
+            of_all(store)(GivenWildcards(study=study))
+            if store == "observations"
+            else f"<results>/{study}/{store}.zarr.zip"
+        )
+        for study in COMPARISONS[wildcards.comparison]
     ]
 
 
 # The answer without the systems that it is tested on.
 rule refit_without_tested:
     input:
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         surrogate=final("surrogate"),
         population="<results>/{study}/population.zarr.zip",
     output:
@@ -47,10 +52,10 @@ def refitted(wildcards):
 rule score_systems:
     input:
         unpack(refitted),
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         surrogate=final("surrogate"),
         population="<results>/{study}/population.zarr.zip",
-        likelihood="<results>/{study}/likelihood.zarr.zip",
+        likelihood=of_all("likelihood"),
     output:
         scores="<results>/{study}/scores.zarr.zip",
         made="<results>/{study}/made/score_systems.json",

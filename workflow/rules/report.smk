@@ -33,6 +33,13 @@ def methods_on(study):
     return [name for name, asked in STUDIES[study].downstream if asked is not None]
 
 
+def last_batch(wildcards):
+    """Input function: the comparison of the systems added last with the population, if any."""
+    if not study_of(wildcards).additions():
+        return {}
+    return {"batch": of_all("batch")(wildcards)}
+
+
 def other_results(wildcards):
     """Input function: the inputs of a page, by the name of their folder."""
     study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
@@ -96,11 +103,12 @@ rule write_study_page:
         unpack(known_truth("noise", "law")),
         unpack(estimates),
         unpack(evidence_stores),
-        observations="<results>/{study}/observations.zarr.zip",
+        unpack(last_batch),
+        observations=of_all("observations"),
         surrogate=final("surrogate"),
-        distance="<results>/{study}/descent.zarr.zip",
-        pseudo_likelihood="<results>/{study}/pseudo_likelihood.zarr.zip",
-        likelihood="<results>/{study}/likelihood.zarr.zip",
+        distance=of_all("descent"),
+        pseudo_likelihood=of_all("pseudo_likelihood"),
+        likelihood=of_all("likelihood"),
         population="<results>/{study}/population.zarr.zip",
         check="<results>/{study}/rounds/check/solves.zarr.zip",
         answer="<results>/{study}/answer.json",

@@ -4,7 +4,7 @@
 # Solve some systems repeatedly from other initial states.
 rule repeat_solves:
     input:
-        observations="<results>/{study}/observations.zarr.zip",
+        observations=of_all("observations"),
         distance="<results>/{study}/descent.zarr.zip",
     output:
         sampling_error="<results>/{study}/sampling_error.zarr.zip",

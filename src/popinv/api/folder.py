@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from popinv.errors import DataError, nearest
@@ -29,6 +30,7 @@ _STORES = {
     "noise_known": "oracles/noise_known",
     "law_known": "oracles/law_known",
     "posterior": "posterior",
+    "batch": "batch",
 }
 """Paths of the artefacts of a study in its folder, without their ending."""
 
@@ -52,6 +54,7 @@ class Stores(Mapping[str, xr.Dataset]):
         paths |= {f"estimate_{r}": folder / f"rounds/{r}/estimate.zarr.zip" for r in rounds}
         if rounds:
             paths["surrogate"] = folder / f"rounds/{rounds[-1]}/surrogate.zarr.zip"
+        paths |= _of_additions(folder, paths["population"])
         self._tree = folder / "law_posterior.zarr.zip"
         self._paths = {n: path for n, path in paths.items() if path.is_file()}
         self._loaded: dict[str, xr.Dataset] = {}
@@ -79,6 +82,18 @@ class Stores(Mapping[str, xr.Dataset]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._paths
+
+
+_ADDED = ("observations", "distance", "pseudo_likelihood", "likelihood", "batch")
+
+
+def _of_additions(folder: Path, population: Path) -> dict[str, Path]:
+    """Return the paths of what the last addition to a study replaces, if its answer has some."""
+    if not (folder / "additions").is_dir() or not population.is_file():
+        return {}
+    count = np.size(storage.attributes_of(population).get("added", []))
+    place = folder / "additions" / str(count)
+    return {name: place / f"{_STORES[name]}.zarr.zip" for name in _ADDED} if count else {}
 
 
 def check_finished(folder: str | Path) -> StudyAnswer:

@@ -198,6 +198,47 @@ class Result:
 
         return influence(self, tolerance)
 
+    def add(
+        self,
+        data: Any,
+        known: Mapping[str, Any] | pd.DataFrame | None = None,
+        *,
+        tests: bool | None = None,
+        cores: int = 1,
+    ) -> Result:
+        """Return the result with further systems, from this result on.
+
+        The surrogate is kept, and checked by solves at the added systems. ``artefacts["batch"]`` of
+        the new result compares them with the population
+        (:func:`popinv.additions.batch.batch_dataset`).
+
+        Parameters
+        ----------
+        data : array_like, DataFrame, DataArray, Dataset or path
+            The added systems, in the form of the data of the fit; or a file of the form of the
+            study's own.
+        known : mapping of str to array_like, optional
+            Design and covariates of the systems of an array.
+        tests : bool, optional
+            As for :func:`popinv.fit`; by default, if more than 5 % of the systems are added. The
+            added systems are compared with the population in any case.
+        cores : int
+            Number of processes that share the work.
+
+        Returns
+        -------
+        Result
+
+        Raises
+        ------
+        DataError
+            If the data do not fit the study, hold a system that is in it, or lie where the
+            surrogate is not accurate; or if the answer is not by the likelihood.
+        """
+        from popinv.api.adding import added
+
+        return added(self, data, known, tests, cores)
+
     # --- pictures and draws ---------------------------------------------------------------------
 
     @property

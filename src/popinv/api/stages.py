@@ -33,6 +33,7 @@ _KEPT = (
     "forward",
     "law",
     "noise",
+    "observations",
     "active_learning",
     "surrogate",
     "descent",

@@ -16,7 +16,7 @@ from popinv.errors import PopinvError
 
 _GROUPS = {
     "Run a study": ("new-study", "example", "try", "plan", "run", "show", "report"),
-    "Use the answer": ("predict",),
+    "Use the answer": ("predict", "add"),
     "Judge and compare": ("compare", "withdraw", "verify"),
     "Help": ("docs", "doctor", "unlock"),
 }
@@ -332,6 +332,43 @@ def withdraw(
     _snakemake(str(written), [f"{folder}/metrics.json", *options])
     if (folder / "metrics.json").exists() and not {"-n", "--dry-run"} & set(options):
         click.echo(told(folder))
+
+
+@popinv.command(
+    short_help="Add systems to a finished study, and go on from its answer.",
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("configuration", type=click.Path(path_type=Path))
+@click.argument("file")
+@click.option("--study", metavar="NAME", help="The study, if the configuration has several.")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF SNAKEMAKE]...")
+def add(configuration: Path, file: str, study: str | None, options: tuple[str, ...]) -> None:
+    """Add the systems of a FILE, of the form of the study's own, to a finished study.
+
+    \b
+      popinv add mine.yaml more.csv
+
+    Only what the systems change is computed. A test says whether they have the same law and the
+    same noise. The file is written into the configuration, as 'observations.additions', and taken
+    out again if the run fails.
+    """  # noqa: D301
+    from popinv.cli.add import checked_addition, told
+
+    try:
+        addition = checked_addition(configuration, file, study)
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
+    dry = bool({"-n", "--dry-run", "--dryrun"} & set(options))
+    addition.write()
+    try:
+        _snakemake(str(configuration), list(options))
+    except BaseException:
+        addition.take_back()
+        raise
+    if dry:
+        addition.take_back()
+        return
+    click.echo(told(addition))
 
 
 @popinv.command(short_help="Compare results with the records of the jobs that made them.")

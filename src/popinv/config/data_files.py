@@ -72,6 +72,7 @@ def check_observation_file(
     levels: LevelColumns = NO_LEVELS,
     *,
     whole: bool = True,
+    population: bool = True,
 ) -> ObservationTable:
     """Read an observation file and check that it fits the forward model.
 
@@ -87,6 +88,8 @@ def check_observation_file(
         Columns that name the levels of the law.
     whole : bool
         Whether these are all observations of the study. If they are a part, a sensor may have none.
+    population : bool
+        As for :func:`popinv.observation_files.fit.read_fitting`.
 
     Returns
     -------
@@ -106,6 +109,7 @@ def check_observation_file(
         design,
         covariates,
         whole=whole,
+        population=population,
         levels=levels,
         inputs=forward.timed_inputs(),
     )
@@ -141,6 +145,7 @@ def check_data_files(config: Config) -> None:
             learned, heldout = checked_split(table, study, study.observations, config.seed)
         except DataError as error:
             raise DataError(f"studies.{name}.observations.file: {error}") from error
+        added, joining = _check_additions(name, study, table)
         ids = table.system_ids
         names = None if ids is None else [str(ids[row]) for row in learned]
         try:
@@ -154,12 +159,47 @@ def check_data_files(config: Config) -> None:
                 f"{study.observations.file} leaves {len(learned)} observations to learn from; null "
                 "uses all"
             )
+        names = None if names is None else [*names, *joining]
         irregular = table.noise_scale is not None or bool(np.isnan(table.values[learned]).any())
-        observed = ObservedSystems(irregular, len(learned), heldout, names)
+        observed = ObservedSystems(irregular, len(learned) + added, heldout, names)
         for problem in study.downstream.data_problems(observed, study.forward):
             place = dotted(("studies", name, "downstream", *problem.path))
             raise DataError(f"{place}: {problem.text} ({study.observations.file})")
     config.downstream.check_all_files()
+
+
+def _check_additions(name: str, study: Study, table: ObservationTable) -> tuple[int, list[str]]:
+    """Return the number and the names of systems that have joined a study with this table.
+
+    Raises
+    ------
+    DataError
+        If a file does not fit, or holds a system that is in the study.
+    """
+    count, joining = 0, list[str]()
+    names = set() if table.system_ids is None else set(map(str, table.system_ids))
+    for file in study.additions():
+        try:
+            added = check_observation_file(
+                of_same_form(study.observations, file),
+                study.forward,
+                covariate_names(study.law, study.noise),
+                study.law.level_columns(),
+                whole=False,
+                population=False,
+            )
+            own = set() if added.system_ids is None else set(map(str, added.system_ids))
+            if twice := sorted(own & names):
+                raise DataError(
+                    f"{file}: '{twice[0]}' is already in the study; leave out systems that are "
+                    "there, and give other systems other names"
+                )
+        except DataError as error:
+            raise DataError(f"studies.{name}.observations.additions: {error}") from error
+        names |= own
+        count += len(added.values)
+        joining += [] if added.system_ids is None else map(str, added.system_ids)
+    return count, joining
 
 
 def _check_files_of_methods(name: str, study: Study) -> None:

@@ -164,6 +164,15 @@ class Study(Section):
         """Return whether the observations are drawn from a known truth."""
         return isinstance(self.observations, SyntheticObservations)
 
+    def additions(self) -> list[str]:
+        """Return the files of systems that have joined the study since its first run."""
+        return list(getattr(self.observations, "additions", ()))
+
+    def first_observations(self) -> Observations:
+        """Return the source of the observations without additions, on which the rounds depend."""
+        first: Observations = self.observations
+        return first.replace(additions=[]) if self.additions() else first
+
     def true_law(self) -> LawSection:
         """Return the law of a synthetic study with the true values in the place of the start.
 

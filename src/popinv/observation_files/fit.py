@@ -60,6 +60,7 @@ def read_fitting(
     given: InMemory | None = None,
     *,
     whole: bool = True,
+    population: bool = True,
     levels: LevelColumns = NO_LEVELS,
     inputs: Inputs | None = None,
     centres: Sequence[float] | None = None,
@@ -76,6 +77,9 @@ def read_fitting(
         The observations in memory, in the place of the file.
     whole : bool
         Whether these are all observations of the study. If they are a part, a sensor may have none.
+    population : bool
+        Whether the systems make a population of their own. If they join one, a single system is
+        enough, and covariates may be the same in all.
     levels : LevelColumns
         Columns that name the levels at which parameters vary. The rows of the result are then
         groups (:mod:`popinv.observation_files.groups`).
@@ -100,23 +104,27 @@ def read_fitting(
     """
     if given is None:
         check_exists(section.file)
+    predicted = centres is not None
+    if not population:
+        # Systems that join others have no means of their own.
+        centres = [0.0] * len(covariates)
     with named_in_errors(section.file if given is None else IN_MEMORY):
         if section.layout == "long":
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
             timed = SystemInputs.beside(inputs, frame, whole)
             of_long = design, covariates, levels.names, timed, centres
             table = read_long(frame, section, observations, *of_long)
-            check_table(table, mask_missing=True, population=centres is None)
+            check_table(table, mask_missing=True, population=not predicted)
         else:
             timed = SystemInputs.beside(inputs, None, whole)
             of_wide = design, covariates, given, levels.names, timed, observations, centres
             table = read_wide(section, *of_wide)
-        fewest = _FEWEST_SYSTEMS if centres is None else 1
+        fewest = _FEWEST_SYSTEMS if population and not predicted else 1
         _check_size(table, len(observations), observations.time_count, fewest)
         _check_units(table, observations)
         if whole:
             check_columns(table)
-        if section.missing_values is None and centres is None:
+        if section.missing_values is None and not predicted:
             others = () if timed is None else timed.names
             _check_stand_ins(table, section.value_column, (*design, *covariates), others)
         if states_limits(section):
@@ -124,7 +132,7 @@ def read_fitting(
         if observations.logarithm:
             table = replace(table, values=_logarithms(table))
         if levels.names:
-            table = grouped(table, levels, covariates, whole=centres is None)
+            table = grouped(table, levels, covariates, whole=not predicted)
     return table
 
 

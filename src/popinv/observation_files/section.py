@@ -172,6 +172,14 @@ class FileObservations(Section):
     without: list[SystemName] = Field(
         default_factory=list, description=WITHOUT, json_schema_extra={"x-default": "none"}
     )
+    additions: list[Annotated[str, AfterValidator(_known_type)]] = Field(
+        default_factory=list,
+        description=(
+            "Files of systems that have joined the study since, of the same form; `popinv add` "
+            "writes them here."
+        ),
+        json_schema_extra={"x-default": "none"},
+    )
     header: bool | None = Field(
         default=None,
         strict=True,
@@ -246,6 +254,13 @@ class FileObservations(Section):
             raise PydanticCustomError(
                 "columns", "a table of 'layout: long' has no 'ignored_columns'; leave the key out"
             )
+        files = [self.file, *self.additions]
+        if twice := [file for i, file in enumerate(files) if file in files[:i]]:
+            raise PydanticCustomError(
+                "additions",
+                "'additions' names '{file}', which is in the study already",
+                {"file": twice[0]},
+            )
         if len(named) != len(set(named)):
             raise PydanticCustomError(
                 "columns", "the keys that end in '_column' must be different columns"
@@ -270,5 +285,5 @@ def of_same_form(observations: object, file: str) -> FileObservations:
     A file beside observations that are not in a file is read by the defaults.
     """
     if isinstance(observations, FileObservations):
-        return observations.replace(file=file, without=[])
+        return observations.replace(file=file, without=[], additions=[])
     return FileObservations(file=file)

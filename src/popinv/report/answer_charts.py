@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import xarray as xr
 
 from popinv.charts.description import Axis, Cloud, Mark, Panel, Points
 from popinv.charts.page_chart import Chart
 from popinv.charts.plotly_writer import page_figure, page_grid
 from popinv.charts.style import DATA, MODEL, TRUTH, readable
+from popinv.figures.batch import batch_panel
 from popinv.figures.estimate_pairs import EstimatePairs
 from popinv.figures.law import (
     FieldDraws,
@@ -22,6 +24,20 @@ from popinv.figures.law import (
 from popinv.figures.marginals import Marginal, density_panel
 from popinv.figures.pairs import SHARES, PairDraws, ends_of, joint_panel
 from popinv.report.formats import rounded
+
+
+def added_chart(batch: xr.Dataset) -> Chart:
+    """Return the parameters of added systems beside those of the earlier ones."""
+    statement = str(batch.attrs["statement"])
+    told = f"{statement[0].upper()}{statement[1:]}."
+    return Chart(
+        "added-systems",
+        "Parameters of the added systems",
+        told,
+        f"Parameters of the added and of the earlier systems, with 95 % intervals. {told}",
+        page_figure([batch_panel(batch)], 120 + 34 * batch.sizes["parameter"]),
+        wide=True,
+    )
 
 
 def law_charts(draws: FieldDraws | MarginalDraws) -> list[Chart]:

@@ -26,7 +26,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.population.model import Model
-from popinv.report.answer_charts import estimate_pair_chart, law_charts
+from popinv.report.answer_charts import added_chart, estimate_pair_chart, law_charts
 from popinv.report.evidence_charts import evidence_charts
 from popinv.report.fit_charts import individual_charts, observation_chart
 from popinv.report.noise_charts import noise_charts
@@ -80,7 +80,8 @@ def page_of(
         ``observations``, ``population`` and ``check``; ``distance``, ``pseudo_likelihood`` and
         ``likelihood``; ``estimate_0``, ``estimate_1``, ..., one for each round; and
         optionally ``truth``, ``noise_known``, ``resamples`` and the evidence:
-        ``error_against_systems``, ``designs``, ``calibration``.
+        ``error_against_systems``, ``designs``, ``calibration``; and ``batch``, the comparison of
+        the systems added last with the population.
     alone : bool
         Whether the report begins with this page.
     """
@@ -109,6 +110,7 @@ def charts_of(
     evidence = evidence_charts(loaded, study.evidence)
     fitted, calibrated = bool(folds_of(loaded["observations"])), calibration_of(whole, loaded)
     return {
+        "added": _if(added_chart(loaded["batch"]) if "batch" in loaded else None),
         "individuals": [] if fit is None else individual_charts(fit),
         "law": law_charts(law_draws(whole, population, truth, names)),
         "noise": noise_charts(

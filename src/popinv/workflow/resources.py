@@ -156,6 +156,7 @@ ROWS: dict[str, Row] = {
     "deconvolve": lambda s: Demand(_descent(s), s.study.descent.restarts * s.descent),
     "descend_with_policy": lambda s: Demand(_descent(s), s.descent),
     "maximise_likelihoods": lambda s: Demand(_likelihoods(s), s.likelihoods, s.granted),
+    "add_systems": lambda s: Demand(_likelihoods(s), 30 + s.likelihoods, s.granted),
     "consult_oracle": lambda s: Demand(_estimates(s), s.estimate, s.granted),
     "resample_systems": lambda s: Demand(
         _again(s), 5 + (s.study.assessment.bootstrap + 1) * s.resample

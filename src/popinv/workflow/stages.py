@@ -190,6 +190,9 @@ _TRUE_LAW: Mapping[str, Of] = {
 _LAW: Mapping[str, Of] = {"law": _of(Study.law_without_prior)}
 _LAW_AND_NOISE_ALONE: Mapping[str, Of] = {**_LAW, "noise": _of(Study.noise_without_prior)}
 
+# Systems that join a study change neither its first observations nor its rounds.
+_FIRST: Mapping[str, Of] = {"observations": _of(Study.first_observations)}
+
 _OF_CHUNK: Mapping[str, Of] = {
     "chunk_size": _of(lambda study: study.active_learning.chunk_size),
     "simulator": _of(Study.simulator_hash),
@@ -309,7 +312,7 @@ STAGES: Mapping[str, Stage] = {
         part="population",
         returns=("observations",),
         sections=("forward", "law", "noise", "observations"),
-        instead=_LAW_AND_NOISE_ALONE,
+        instead={**_LAW_AND_NOISE_ALONE, **_FIRST},
         uses=("forward",),
         jobs=lambda study: int(not study.is_synthetic()),
         step="Observations",
@@ -384,6 +387,23 @@ STAGES: Mapping[str, Stage] = {
         announced="descending on the distance",
         step="Estimate",
         told=False,
+    ),
+    "add_systems": Stage(
+        wildcards=("number",),
+        shares=True,
+        part="additions",
+        returns=("batch", "observations", "distance", "pseudo_likelihood", "likelihood"),
+        sections=(*_MODEL, "observations", "estimator", "polish"),
+        instead=_FIRST,
+        uses=("forward", "law", "noise", "solver"),
+        options={
+            "file": lambda study, wildcards: study.additions()[int(wildcards["number"]) - 1],
+            "thresholds": _of(Study.surrogate_thresholds),
+        },
+        recorded=("file",),
+        jobs=lambda study: len(study.additions()),
+        step="Added systems",
+        chart="popinv.figures.batch.draw_batch",
     ),
     "consult_oracle": Stage(
         wildcards=("known",),

@@ -367,6 +367,7 @@ def estimate_at(
             "posterior_mean": evaluation.mean,
             "posterior_variance": evaluation.variance,
             "effective_share": evaluation.effective_share,
+            "corrections": evaluation.corrections,
         },
         bound=np.sqrt(np.diag(errors.bread if few else restricted_inverse(squares, free))),
         path=state.path,

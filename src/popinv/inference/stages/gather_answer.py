@@ -53,6 +53,8 @@ def gather_answer(
     }
     known = {name: estimate for name, estimate in estimates.items() if estimate is not None}
     population = population_dataset(problem, known, estimator)
+    if "added" in observations.attrs:
+        population = population.assign_attrs(added=observations.attrs["added"])
     print(
         f"estimator of the answer: {population.attrs['estimator'].replace('_', ' ')}, "
         f"{population.attrs['estimator_reason']}"

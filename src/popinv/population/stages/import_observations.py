@@ -91,6 +91,8 @@ def observations_of_file(
     file: str,
     *,
     seed: int,
+    given: InMemory | None = None,
+    population: bool = True,
 ) -> xr.Dataset:
     """Return all systems of another file of the form of the study's own, to learn from.
 
@@ -102,6 +104,10 @@ def observations_of_file(
         The study's observations. A file beside synthetic ones is read by the defaults.
     file : str
     seed : int
+    given : DataFrame or Dataset, optional
+        The observations in memory, in the place of the file.
+    population : bool
+        As for :func:`popinv.observation_files.fit.read_fitting`.
 
     Raises
     ------
@@ -115,7 +121,9 @@ def observations_of_file(
         section,
         forward.observed(seed),
         *names,
+        given,
         whole=False,
+        population=population,
         levels=levels,
         inputs=forward.timed_inputs(),
     )

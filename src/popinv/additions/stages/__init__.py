@@ -1,0 +1,1 @@
+"""The stage of the workflow that adds systems to a study."""
