@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from benchmarks.machine import ROOT, confine, cpu_model
@@ -157,7 +158,7 @@ def measured(name: str) -> Iterator[dict[str, str]]:
     ).stdout.strip()
     for count in counts:
         first = fit(data[:-count])
-        both, added = _timed(lambda first=first, count=count: first.add(data[-count:]))
+        both, added = _timed(partial(first.add, data[-count:]))
         apart = (both.summary()["estimate"] - whole.summary()["estimate"]) / errors
         same = (_with_same_draws(both) - estimate_of(both.artefacts["likelihood"])) / np.sqrt(
             np.diag(both.artefacts["likelihood"]["covariance"].values)
