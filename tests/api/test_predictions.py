@@ -12,6 +12,7 @@ from scipy.stats import chi2, norm
 
 import popinv
 from popinv.errors import ConfigError, DataError
+from popinv.methods.posterior.prediction import _SeenEntries
 
 TIMES = np.linspace(0.0, 1.0, 6)
 NAMES = [f"s{i} [mm]" for i in range(6)]
@@ -219,3 +220,46 @@ def test_the_normal_quantiles_are_those_of_the_interval(result, new, predicted):
         half = norm.ppf(0.975) * deviation
         assert np.all(np.abs(predicted["lower"].values[i] - (mean - half)) < 0.3 * deviation)
         assert np.all(np.abs(predicted["upper"].values[i] - (mean + half)) < 0.3 * deviation)
+
+
+def test_places_are_one_or_several_in_any_form(result):
+    one = table(1, 3)
+    for at in (0.4, "0.4", [0.4], np.array([0.4])):
+        assert result.predict(one, at=at, kept_draws=20).sizes["observation"] == 1
+    with pytest.raises(ConfigError, match="at: is empty"):
+        result.predict(one, at=[])
+    with pytest.raises(DataError, match="leave 'known' out"):
+        result.predict(one, known={"w": [1.0]})
+
+
+def test_limits_that_draws_hardly_meet_hold_nevertheless():
+    # By importance sampling, the mean of the unseen entry is -1.4; draws without Gibbs have -0.6.
+    width, rng = 13, np.random.default_rng(1)
+    covariance = 0.8 ** np.abs(np.subtract.outer(np.arange(width), np.arange(width)))
+    values = np.full((1, width), 0.0)
+    values[0, -1] = np.nan
+    entries = _SeenEntries(values, np.full((1, width), -np.inf), np.zeros((1, width)))
+    signal = np.full((400, width), 1.5)
+    every = np.broadcast_to(covariance, (400, width, width))
+    noise = rng.standard_normal((400, width)) @ np.linalg.cholesky(covariance).T
+    found = entries.given(signal, noise, every, rng)
+    assert (signal + found)[:, :-1].max() <= 1e-12
+    wanted = _mean_below(covariance, -1.5)
+    error = found[:, -1].std() / 400**0.5
+    assert found[:, -1].mean() == pytest.approx(wanted, abs=3 * error + 0.05)
+
+
+def _mean_below(covariance: np.ndarray, limit: float) -> float:
+    """Return the mean of the last entry given that all others are below a limit.
+
+    Each entry is drawn below the limit given those before it (Geweke, Hajivassiliou and Keane).
+    """
+    rng, count = np.random.default_rng(2), 200_000
+    factor = np.linalg.cholesky(covariance)
+    e, log_weight = np.zeros((count, len(factor))), np.zeros(count)
+    for k in range(len(factor) - 1):
+        share = norm.cdf((limit - e[:, :k] @ factor[k, :k]) / factor[k, k])
+        log_weight += np.log(share)
+        e[:, k] = norm.ppf(share * rng.uniform(size=count))
+    weight = np.exp(log_weight - log_weight.max())
+    return float((e @ factor[-1] * weight).sum() / weight.sum())

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from popinv.errors import DataError
+from popinv.forward.inputs.dosing import observation_rows
 from popinv.forward.inputs.section import Inputs, written_out
 from popinv.forward.inputs.shape import InputsShape, of_system
 from popinv.forward.inputs.summary import InputsSummary
@@ -133,3 +134,23 @@ def test_a_series_with_a_gap_in_one_of_its_columns_is_refused():
     made = Inputs.model_construct(**KEYS, amount_column=None, columns=["rain", "sun"], count=2)
     with pytest.raises(DataError, match="row 1: the column 'sun' holds no value"):
         made.events(text_frame(frame))
+
+
+def test_a_row_whose_value_lacks_is_no_observation():
+    frame = text_frame(doses(AMT=[3, 0, 0], EVID=[1, 0, 0], MDV=[1, 0, 1]))
+    assert observation_rows(frame, "AMT").tolist() == [False, True, False]
+
+
+def test_further_doses_have_the_times_that_a_table_would_hold():
+    found = events(doses(AMT=[1], ADDL=[3], II=[0.1]))["a"]
+    assert [time for time, _ in found] == [0, 0.1, 0.2, 0.3]
+
+
+def test_an_interval_or_a_rate_in_another_unit_is_refused():
+    named = {"TIME": "TIME [h]", "AMT": "AMT [mg]"}
+    interval = doses(AMT=[1.0], ADDL=[1], **{"II [min]": [60]}).rename(columns=named)
+    with pytest.raises(Exception, match=r"'II \[min\]' is in min.*convert it to h"):
+        section(interval)
+    rate = doses(AMT=[1.0], **{"RATE [mg/min]": [60]}).rename(columns=named)
+    with pytest.raises(Exception, match="convert it to mg/h"):
+        section(rate)

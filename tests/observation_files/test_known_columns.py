@@ -97,3 +97,11 @@ def test_a_number_that_stands_for_a_missing_value() -> None:
     assert known_columns(systems, ["dose"], []).design[1] == -999
     with pytest.raises(DataError, match="holds -999, which stands for a missing value"):
         known_columns(systems, ["dose"], [], stand_ins=[-999])
+
+
+def test_systems_that_join_others_spell_categories_as_they_do() -> None:
+    one = pd.DataFrame({"sex": ["Male"], "arm": ["1.0"], "w": ["3"]}, dtype=object)
+    with pytest.raises(DataError, match="'sex_male' is 1 where"):
+        known_columns(one, (), ["sex_male"], (), [0.0])
+    known = known_columns(one, (), ["sex_female", "arm_1", "w"], (), [0.0, 0.0, 2.0])
+    np.testing.assert_array_equal(known.covariates, [[0, 1, 1]])

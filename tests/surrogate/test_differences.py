@@ -54,3 +54,11 @@ def test_parts_of_the_observations_are_differentiated_too():
         strict=True,
     ):
         torch.testing.assert_close(found, wanted, rtol=1e-7, atol=1e-8)
+
+
+def test_parameters_of_any_size_have_their_derivatives():
+    for size in (1.0, 1e-9, 1e-12):
+        z = size * torch.tensor([[0.5], [1.0], [2.0], [0.0]], dtype=torch.float64)
+        made = Differenced(lambda x, size=size: torch.exp(-x / size), 1)
+        wanted = -torch.exp(-z / size) / size
+        torch.testing.assert_close(made.jacobian(z)[..., 0], wanted, rtol=1e-6, atol=0.0)

@@ -62,6 +62,10 @@ def predict_of(
     """Return predictions of new systems; see :meth:`popinv.api.result.Result.predict`."""
     require_known(through, THROUGH, f"through: got '{through}'")
     asked = _asked(settings)
+    if at is not None:
+        at = [at] if isinstance(at, str) else np.atleast_1d(np.asarray(at, dtype=object)).tolist()
+        if not at:
+            raise ConfigError("at: is empty; leave it out to predict all places")
     form = table_form(result)
     table = new_table(form, _source(data, form, known))
     model, forward = result.model, result.model.forward
@@ -142,10 +146,17 @@ def _source(
     data: Any, form: TableForm, known: Mapping[str, Any] | pd.DataFrame | None
 ) -> str | Path | InMemory:
     """Return new systems as the readers take them."""
+    columns = isinstance(data, str | Path | pd.DataFrame | Mapping)
+    if known is not None and columns and not isinstance(data, xr.Dataset):
+        raise DataError("design and covariates of a table are columns of it; leave 'known' out")
     if isinstance(data, str | Path):
         return data
     if isinstance(data, Mapping) and not isinstance(data, xr.Dataset):
-        data = pd.DataFrame({name: np.atleast_1d(each) for name, each in data.items()})
+        several = any(np.ndim(each) for each in data.values())
+        try:
+            data = pd.DataFrame(data if several else {name: [each] for name, each in data.items()})
+        except ValueError as error:
+            raise DataError(f"data: {error}; give columns of one length") from None
     if isinstance(data, pd.DataFrame):
         if not isinstance(data.index, pd.RangeIndex) or data.index.name is not None:
             names = ["system" if name is None else str(name) for name in data.index.names]
@@ -170,7 +181,8 @@ def _source(
             f"'{form.section.time_column}' and '{form.section.value_column}'"
         )
     frame = pd.DataFrame(values, columns=list(form.names))
-    return text_frame(frame.assign(**{str(n): np.asarray(v) for n, v in dict(known or {}).items()}))
+    more = {} if known is None else dict(known)
+    return text_frame(frame.assign(**{str(n): np.asarray(v) for n, v in more.items()}))
 
 
 def _times_in(at: Sequence[float | str]) -> list[float]:

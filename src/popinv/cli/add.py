@@ -90,8 +90,11 @@ def checked_addition(configuration: Path, file: str, study: str | None) -> Addit
     before = configuration.read_text(encoding="utf-8")
     after = with_addition(before, name, file)
     wanted: Any = yaml.safe_load(before)
-    keys = wanted["studies"][name]["observations"]
-    keys[_KEY] = [*(keys.get(_KEY) or []), file]
+    # Not in place: studies that share their observations by an anchor would all change.
+    of_study = wanted["studies"][name]
+    keys = of_study["observations"]
+    keys = {**keys, _KEY: [*(keys.get(_KEY) or []), file]}
+    wanted["studies"][name] = {**of_study, "observations": keys}
     if after is None or yaml.safe_load(after) != wanted:
         raise ConfigError(
             f"{configuration}: the line for '{file}' cannot be written among the keys of "

@@ -32,7 +32,8 @@ def predicted(
     places = [cell.strip() for each in at for cell in each.split(",") if cell.strip()]
     result = load(results)
     new = result.predict(table, at=places or None, **settings)
-    stem = table.name.split(".")[0]
+    compressed = table.suffix in (".zip", ".gz")
+    stem = table.name.removesuffix("".join(table.suffixes[-2:]) if compressed else table.suffix)
     folder = to or results / "predictions" / stem
     files = write_predictions(new, folder, config_of(new), int(new.attrs["seed"]))
     pictures = sum(path.suffix == ".png" for path in files)

@@ -31,7 +31,7 @@ from popinv.observation_files.timed_inputs import SystemInputs
 from popinv.observation_files.trees import NO_LEVELS, LevelColumns
 from popinv.observation_files.wide_tables import wide_table
 from popinv.sections.messages import shown
-from popinv.sections.tables import TextTable, named_column, read_frame, read_text
+from popinv.sections.tables import TextTable, is_dates, named_column, read_frame, read_text
 from popinv.sections.units import differing_units
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ def read_fitting(
     with named_in_errors(section.file if given is None else IN_MEMORY):
         if section.layout == "long":
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
+            if not whole:
+                _refuse_dates(frame, section)
             timed = SystemInputs.beside(inputs, frame, whole)
             of_long = design, covariates, levels.names, timed, centres
             table = read_long(frame, section, observations, *of_long)
@@ -118,7 +120,7 @@ def read_fitting(
         else:
             timed = SystemInputs.beside(inputs, None, whole)
             of_wide = design, covariates, given, levels.names, timed, observations, centres
-            table = read_wide(section, *of_wide)
+            table = read_wide(section, *of_wide, population=not predicted)
         fewest = _FEWEST_SYSTEMS if population and not predicted else 1
         _check_size(table, len(observations), observations.time_count, fewest)
         _check_units(table, observations)
@@ -134,6 +136,18 @@ def read_fitting(
         if levels.names:
             table = grouped(table, levels, covariates, whole=not predicted)
     return table
+
+
+def _refuse_dates(frame: pd.DataFrame, section: FileObservations) -> None:
+    """Refuse dates of further systems, as times count from the first date of their own file."""
+    if section.time_column is None:
+        return
+    column = named_column(frame, section.time_column, "observations.time_column")
+    if is_dates(frame[column].tolist()):
+        raise DataError(
+            f"the column '{column}' holds dates, and times would count from the first one of this "
+            "table, not from that of the study; write the times of both as numbers from one origin"
+        )
 
 
 def _logarithms(table: ObservationTable) -> np.ndarray:
@@ -159,6 +173,7 @@ def read_wide(
     timed: SystemInputs | None = None,
     observations: Observations | None = None,
     centres: Sequence[float] | None = None,
+    population: bool = True,
 ) -> ObservationTable:
     """Read a wide table, whatever the forward model; see `read_fitting`.
 
@@ -194,7 +209,7 @@ def read_wide(
         table, frame = read_gridded(Path(section.file), limits), pd.DataFrame()
     if section.missing_values:
         table = without_stand_ins(table, section.missing_values)
-    check_table(table, section.missing == "mask", section.replicated, centres is None)
+    check_table(table, section.missing == "mask", section.replicated, population)
     if table.replicate_count > 1 and not section.replicated:
         raise DataError(
             "has a dimension 'replicate'; set 'observations.replicates: rows' if the observations "

@@ -162,8 +162,15 @@ def _indicator(systems: pd.DataFrame, name: str, source: str, absent: bool) -> n
             f"{place_in(systems, row)}: the column '{source}' holds no value, which is in no "
             "category; leave out the system, or complete the file"
         )
-    level, levels = name.removeprefix(f"{source}_"), sorted(column.unique())
-    if level not in levels and not absent:
+    level = name.removeprefix(f"{source}_")
+    if is_number(level):
+        # A column of numbers with a gap reads 1 as 1.0.
+        same = [is_number(cell) and float(cell) == float(level) for cell in column]
+        column = column.where(~np.array(same), level)
+    levels = sorted(column.unique())
+    # Another spelling of the category is a mistake also where the category may be absent.
+    alike = any(each.strip().casefold() == level.casefold() for each in levels)
+    if level not in levels and (alike or not absent):
         raise DataError(
             f"'{name}' is 1 where the column '{source}' holds '{level}', but it holds "
             f"{', '.join(levels[:_SHOWN])}{', ...' if len(levels) > _SHOWN else ''}."

@@ -203,6 +203,13 @@ def _long(
     form: TableForm, section: FileObservations, frame: pd.DataFrame
 ) -> tuple[FileObservations, pd.DataFrame]:
     """Return a long table with empty columns of what it lacks."""
+    given, system = list(map(str, frame.columns)), section.system_column
+    held = bool(columns_called(given, str(section.value_column)))
+    if len(frame) > 1 and held and system and not columns_called(given, system):
+        raise DataError(
+            f"there is no column '{system}', which tells whose each row is; the columns are "
+            f"{', '.join(given)}. Add it.{nearest(system, given)}"
+        )
     section, frame = _named(section, frame)
     columns, absent = list(map(str, frame.columns)), list[str]()
     keys = [getattr(section, f"{key}_column") for key in _ONE[1:-1]]
@@ -210,7 +217,9 @@ def _long(
         if not columns_called(columns, name):
             absent.append(name)
     needed = [name for name in absent if name in keys]
-    if needed and columns_called(columns, str(section.value_column)):
+    # A table of the design alone has none of them; one of inputs over time has their times.
+    alone = form.inputs is not None or len(needed) == len(set(filter(None, keys)))
+    if needed and (held or not alone):
         raise DataError(
             f"there is no column '{needed[0]}', which the study's own table has; the columns are "
             f"{', '.join(columns)}.{nearest(needed[0], columns)}"

@@ -101,10 +101,17 @@ class SystemInputs:
         rows = []
         for i, name in enumerate(systems):
             if name not in events:
+                todo = "add its rows"
+                if not self.whole:
+                    todo = (
+                        "a long table of further systems holds their inputs in columns of its own, "
+                        "with the names of 'forward.inputs'"
+                    )
+                elif section.amount_column:
+                    todo += ", with the amount 0 if it had no dose"
                 raise DataError(
-                    f"the system '{name}' was observed, but it has no inputs; add its rows"
-                    + (", with the amount 0 if it had no dose" if section.amount_column else "")
-                    + f".{nearest(name, list(events))}"
+                    f"the system '{name}' was observed, but it has no inputs; {todo}."
+                    f"{nearest(name, list(events))}"
                 )
             of_system = events[name]
             if len(of_system) > shape.count:

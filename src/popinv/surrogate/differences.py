@@ -18,7 +18,7 @@ Solve = Callable[[torch.Tensor], torch.Tensor]
 
 # With an exact solve the error is about 1e-8; with a solve to 8 digits, 1e-4.
 _SHARE = 1e-4
-# The step of a parameter at zero.
+# The step of a parameter at zero, as a share of the largest in other rows, or by itself.
 _LEAST = 1e-8
 
 
@@ -69,7 +69,9 @@ class Differenced:
         at, p = z.detach(), self._parameters
         moved = at.repeat(2 * p, 1, 1)
         for j in range(p):
-            step = _SHARE * at[:, j].abs() + _LEAST
+            size = at[:, j].abs()
+            step = _SHARE * size + _LEAST * (float(size.amax()) if len(size) else 0.0)
+            step = torch.where(step > 0, step, _LEAST)
             moved[2 * j, :, j] += step
             moved[2 * j + 1, :, j] -= step
         points = torch.cat([moved, at[None]]) if beside else moved

@@ -18,7 +18,7 @@ import numpy as np
 
 from popinv.errors import DataError
 from popinv.sections.tables import numbers_of, place_in
-from popinv.sections.units import name_and_unit
+from popinv.sections.units import differing_units, name_and_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +27,9 @@ AMOUNT, DURATION, COMPARTMENT = "amount", "duration", "compartment"
 QUANTITIES = (AMOUNT, DURATION, COMPARTMENT)
 """What may be known of a dose, in addition to its time."""
 
-_EVENT, _RATE, _COMPARTMENT, _FURTHER, _INTERVAL, _STEADY = (
+_EVENT, _LACKS, _RATE, _COMPARTMENT, _FURTHER, _INTERVAL, _STEADY = (
     "EVID",
+    "MDV",
     "RATE",
     "CMT",
     "ADDL",
@@ -107,12 +108,34 @@ def dose_rows(frame: pd.DataFrame, amount_column: str) -> np.ndarray:
 def observation_rows(frame: pd.DataFrame, amount_column: str) -> np.ndarray:
     """Return which rows (n,) of a table of doses and observations may hold an observation.
 
-    With EVID, these are the rows with 0. Otherwise, these are the rows that are no dose.
+    With EVID, these are the rows with 0. Otherwise, these are the rows that are no dose. A row with
+    MDV 1 lacks its observation.
     """
+    held = numbers_in(frame, standard_column(frame, _LACKS), 0.0) == 0
     column = standard_column(frame, _EVENT)
     if column is None:
-        return ~dose_rows(frame, amount_column)
-    return np.asarray(numbers_in(frame, column, 0.0) == 0)
+        return np.asarray(held & ~dose_rows(frame, amount_column))
+    return np.asarray(held & (numbers_in(frame, column, 0.0) == 0))
+
+
+def check_units(frame: pd.DataFrame, time_column: str, amount_column: str) -> None:
+    """Refuse an interval or a rate in another unit than times and amounts, where all are stated.
+
+    Raises
+    ------
+    DataError
+        Naming the column, its unit and the unit that it should have.
+    """
+    time, amount = (name_and_unit(name)[1] for name in (time_column, amount_column))
+    wanted = {_INTERVAL: time, _RATE: f"{amount}/{time}" if amount and time else None}
+    for name, unit in wanted.items():
+        column = standard_column(frame, name)
+        given = None if column is None else name_and_unit(column)[1]
+        if given and unit and differing_units(given, unit):
+            raise DataError(
+                f"the column '{column}' is in {given}, but times and amounts are in "
+                f"{time}{f' and {amount}' if amount else ''}; convert it to {unit}"
+            )
 
 
 def single_doses(
@@ -165,7 +188,8 @@ def single_doses(
     number = np.arange(len(again)) - np.repeat(
         np.flatnonzero(np.diff(again, prepend=-1)), (1 + further[rows]).astype(int)
     )
-    at = times[again] + number * interval[again]
+    # Rounded, so that the third dose every 0.1 h is at 0.3 h.
+    at = np.round(times[again] + number * interval[again], 12)
     duration = np.divide(amount, rate, out=np.zeros_like(amount), where=rate > 0)
     columns = {AMOUNT: amount, DURATION: duration, COMPARTMENT: compartment}
     if DURATION not in quantities and duration[rows].any():

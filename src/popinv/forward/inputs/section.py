@@ -144,8 +144,10 @@ class Inputs(Section):
             assert values is not None
             owner, events = number[rows], np.column_stack([times[rows], values[rows]])
         else:
-            from popinv.forward.inputs.dosing import single_doses
+            from popinv.forward.inputs.dosing import check_units, single_doses
 
+            time = named_column(frame, self.time_column, "forward.inputs.time_column")
+            check_units(frame, time, self._amounts(frame))
             owner, events = single_doses(
                 frame, rows, times, number, self._amounts(frame), tuple(self.columns)
             )

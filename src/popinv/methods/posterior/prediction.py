@@ -37,6 +37,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import xarray as xr
+from scipy.stats import truncnorm
 
 from popinv.errors import ConfigError, DataError
 from popinv.figures.individuals import modes
@@ -76,6 +77,8 @@ _SIMULATED, _MOST, _FEWEST = 8000, 1000, 200
 _BAND = 400
 # Rows of a system of which noise is drawn together, and how often for censored entries.
 _ENTRIES, _TRIES = 4_000_000, 200
+# Sweeps of Gibbs sampling where no try ends within the limits.
+_SWEEPS = 50
 _ENDS = (0.5 - LEVEL / 2, 0.5, 0.5 + LEVEL / 2)
 
 
@@ -402,7 +405,9 @@ class _Draws:
             z, places = z.reshape(-1, z.shape[2])[rows], posteriors.places[n].reshape(-1)[rows]
             own = known.of(np.array([n]))
             signal = self._signal(z, places, own.repeated(len(z)), n)
-            entries = _Entries(seen[n], low[n], high[n])
+            # Another system of the table may have more replicates.
+            held = np.isfinite(seen[n]).any(axis=1)
+            entries = _SeenEntries(seen[n][held], low[n][held], high[n][held])
             scale = float(self._union.conditions.scale[group[n]])
             rng = generator(self.problem.seed, "predict/noise", n)
             signals.append(signal)
@@ -446,7 +451,7 @@ class _Draws:
         places: np.ndarray,
         known: Known,
         scale: float,
-        entries: _Entries | None,
+        entries: _SeenEntries | None,
         rng: np.random.Generator,
     ) -> np.ndarray:
         """Return noise (S, d) of draws of a member with laws ``places`` (S,)."""
@@ -471,7 +476,7 @@ class _Draws:
 
 
 @dataclass(frozen=True)
-class _Entries:
+class _SeenEntries:
     """What was observed of a member: values (R, d), and the ends between which they lie."""
 
     values: np.ndarray
@@ -523,7 +528,35 @@ class _Entries:
                 break
             e = rng.standard_normal((len(left), noise.shape[1], 1))
             found[left] = corrected((factor[left] @ e)[..., 0], left)
+        if len(left):
+            found[left] = self._swept(
+                signal[left], found[left], covariance[left], factor[left], rng
+            )
         return found
+
+    def _swept(
+        self,
+        signal: np.ndarray,
+        noise: np.ndarray,
+        covariance: np.ndarray,
+        factor: np.ndarray,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """Return noise (S, d) within the ends, by Gibbs sampling, where few draws lie within."""
+        held = np.flatnonzero(self.seen)
+        own = covariance[:, held][:, :, held]
+        precision = np.linalg.inv(own)
+        low, high = (end[0, held] - signal[:, held] for end in (self.low, self.high))
+        r = np.clip(noise[:, held], low, high)
+        for _ in range(_SWEEPS):
+            for k in np.flatnonzero(self.low[0, held] < self.high[0, held]):
+                deviation = precision[:, k, k] ** -0.5
+                mean = r[:, k] - (precision[:, k] * r).sum(axis=1) * deviation**2
+                ends = ((end[:, k] - mean) / deviation for end in (low, high))
+                r[:, k] = truncnorm.rvs(*ends, mean, deviation, random_state=rng)
+        gain = np.linalg.solve(own, covariance[:, held]).transpose(0, 2, 1)
+        free = (factor @ rng.standard_normal((*noise.shape, 1)))[..., 0]
+        return np.asarray(free + (gain @ (r - free[:, held])[..., None])[..., 0])
 
 
 def _covariance(
