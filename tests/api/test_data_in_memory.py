@@ -33,6 +33,7 @@ def seen(data: Any, simulator: Any = level, **keywords: Any) -> xr.Dataset:
         **of_fit,
         parameters=keywords.pop("parameters", None),
         design=keywords.pop("design", ()),
+        inputs=None,
         observations=keywords.pop("observations", {}),
         vectorised=True,
         sections={},

@@ -237,14 +237,10 @@ def test_tables_that_do_not_fit_the_levels_are_refused(changes, keys, message):
         fit("Pixel", {**PIXEL, **changes}, time_column="day", value_column="pixel", **keys)
 
 
-def test_a_wide_table_has_no_levels():
-    wide = pd.read_csv(DATA / "Oats.csv").pivot(
-        index=["Block", "Variety"], columns="nitro", values="yield"
-    )
+def test_an_array_has_no_levels():
     law, _, _, _ = CASES["Oats"]
-    for data in (wide.reset_index(), wide.to_numpy()):
-        with pytest.raises(ConfigError, match="give a DataFrame with a row for each observation"):
-            popinv.fit(data, polynomial, law={"kind": "normal", **law}, noise="isotropic")
+    with pytest.raises(ConfigError, match="give a DataFrame with these columns"):
+        popinv.fit(np.ones((8, 4)), polynomial, law={"kind": "normal", **law}, noise="isotropic")
 
 
 def test_levels_that_are_the_same_units_are_refused():

@@ -37,11 +37,6 @@ SYNTHETIC = {"members": {"specimen": 4}, "truth": TRUTH}
 @pytest.mark.parametrize(
     ("changes", "place", "message"),
     [
-        (
-            {"observations": {"file": "data.csv"}},
-            ("observations", "layout"),
-            "name the levels batch, specimen",
-        ),
         ({"observations": {"truth": TRUTH}}, ("observations", "members"), "missing: specimen"),
         (
             {"noise": {"kind": "isotropic", "errors": {"covariates": ["age"]}}},

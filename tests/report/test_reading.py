@@ -17,6 +17,7 @@ from popinv.report.study_page import page_of
 
 SECTIONS = (
     "individuals", "law", "noise", "observations", "judgement", "estimators", "evidence", "rounds",
+    "added",
 )  # fmt: skip
 # Writing in charts that is cut off at their edges.
 CUT = """() => all('.plot').flatMap((plot) => {

@@ -174,7 +174,8 @@ def test_the_thorough_tests_cover_every_rule_of_the_default_study():
         "solve_chunk_distributed",
         # The parts of these are killed as jobs of their own.
         "run_rounds", "simulate_observations",
-        # Observations of a file, and comparisons of studies.
+        # Observations of a file, systems that join, and comparisons of studies.
+        "add_systems",
         "refit_without_tested", "score_systems", "compare_models",
         # Pages and pictures.
         "report", "write_comparison_page", "write_library", "write_method_page",

@@ -14,8 +14,10 @@ def of_all(store, additions=None):
 
     def found(wildcards):
         count = len(study_of(wildcards).additions()) if additions is None else additions
-        place = f"/additions/{count}" if count else ""
-        return f"<results>/{wildcards.study}{place}/{store}.zarr.zip"
+        folder = f"<results>/{wildcards.study}"
+        if count:
+            folder = f"{folder}/additions/{count}"
+        return f"{folder}/{store}.zarr.zip"
 
     return found
 

@@ -183,7 +183,8 @@ def test_draws_of_hard_systems_adapt_whatever_their_number(count):
     near = likelihood_near(problem, p, MarginalSettings(draws=64), hard=np.array([0, 1]))
     poor = np.flatnonzero(plain.effective_share < 0.3)
     assert len(poor)
-    np.testing.assert_array_equal(near.hard, np.union1d(poor, [0, 1]))
+    # Systems with long tails are hard too.
+    assert not set(np.union1d(poor, [0, 1])) - set(near.hard)
     (adapted,) = near.adapted
     # Few draws do not adapt well.
     assert adapted.omega.shape[1] >= 512
@@ -193,6 +194,8 @@ def test_draws_of_hard_systems_adapt_whatever_their_number(count):
     exact = squares_by_quadrature(problem, p)
     found = near(p).log_likelihood
     np.testing.assert_allclose(found[near.hard], exact[near.hard], atol=0.15)
+    # Draws about the mode miss at most a few hundredths of the others' posteriors.
+    np.testing.assert_allclose(found[easy], exact[easy], atol=0.15)
 
 
 def test_draws_adapt_where_a_density_and_few_dimensions_allow_it():
