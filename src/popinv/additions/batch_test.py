@@ -38,7 +38,7 @@ from popinv.inference.standard_errors import simulated
 from popinv.seeds import generator
 
 PARTS = ("law and noise", "law", "noise")
-"""What is compared, in the order of the p-values."""
+"""The compared parts, in the order of the p-values."""
 
 # Simulated systems; systems above which the scores' sum is normal; draws of the null distribution.
 _SIMULATED, _MANY, _DRAWS = 400, 100, 3999

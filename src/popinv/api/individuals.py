@@ -26,16 +26,27 @@ if TYPE_CHECKING:
     from popinv.api.result import Result
 
 
-def posterior_of(result: Result, settings: Mapping[str, Any]) -> xr.Dataset:
-    """Return the posterior of each system; see :meth:`popinv.api.result.Result.posterior`."""
+def posterior_settings(call: str, settings: Mapping[str, Any]) -> Posterior:
+    """Return the settings of a method of a result that draws posteriors.
+
+    Raises
+    ------
+    ConfigError
+        Naming the call, the setting and the settings that there are.
+    """
     try:
-        asked = Posterior.model_validate(settings)
+        return Posterior.model_validate(settings)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ConfigError(
-            f"posterior(): {'.'.join(map(str, first['loc']))}: {first['msg']}; the settings are "
+            f"{call}(): {'.'.join(map(str, first['loc']))}: {first['msg']}; the settings are "
             f"{', '.join(Posterior.model_fields)}"
         ) from None
+
+
+def posterior_of(result: Result, settings: Mapping[str, Any]) -> xr.Dataset:
+    """Return the posterior of each system; see :meth:`popinv.api.result.Result.posterior`."""
+    asked = posterior_settings("posterior", settings)
     if "posterior" in result.artefacts and not settings:
         found = result.artefacts["posterior"]
     else:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from pydantic import ValidationError
 
 from popinv.api.data import given_data
 from popinv.api.functions import OwnFunction
+from popinv.api.individuals import posterior_settings
 from popinv.errors import ConfigError, DataError, require_known
 from popinv.forward.base import Observations
 from popinv.forward.datasets import names_in_file
@@ -22,7 +22,6 @@ from popinv.forward.python.section import PythonFunction
 from popinv.forward.python.worker import loaded, takes
 from popinv.forward.section import ForwardSection
 from popinv.inference.solver import SolverSimulator
-from popinv.methods.posterior.method import Posterior
 from popinv.methods.posterior.prediction import Recovered, predict
 from popinv.observation_files.fit import InMemory
 from popinv.observation_files.new_systems import (
@@ -61,7 +60,7 @@ def predict_of(
 ) -> xr.Dataset:
     """Return predictions of new systems; see :meth:`popinv.api.result.Result.predict`."""
     require_known(through, THROUGH, f"through: got '{through}'")
-    asked = _asked(settings)
+    asked = posterior_settings("predict", {"kept_draws": _KEPT, **settings})
     if at is not None:
         at = [at] if isinstance(at, str) else np.atleast_1d(np.asarray(at, dtype=object)).tolist()
         if not at:
@@ -99,17 +98,6 @@ def predict_of(
     recovered = Recovered(Model(forward, model.law, model.noise), simulator, *rest)
     with processes(cores):
         return predict(recovered, observed(forward), asked, entries, solver, elsewhere)
-
-
-def _asked(settings: Mapping[str, Any]) -> Posterior:
-    try:
-        return Posterior.model_validate({"kept_draws": _KEPT, **settings})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ConfigError(
-            f"predict(): {'.'.join(map(str, first['loc']))}: {first['msg']}; the settings are "
-            f"{', '.join(Posterior.model_fields)}"
-        ) from None
 
 
 def table_form(result: Result) -> TableForm:

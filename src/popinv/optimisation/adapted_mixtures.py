@@ -155,7 +155,10 @@ def _monomials(x: torch.Tensor) -> torch.Tensor:
 
 
 def _log_parts(mixture: Mixtures, monomials: torch.Tensor) -> torch.Tensor:
-    """Return ``log w_k N(x; m_k, S_k)`` (n, K, S), a polynomial in x."""
+    """Return ``log w_k N(x; m_k, S_k)`` (n, K, S), a polynomial in x.
+
+    It is quicker than :meth:`Mixtures.log_density`, which is accurate for narrow components too.
+    """
     d = mixture.means.shape[2]
     inverse = torch.cholesky_inverse(mixture.factors)
     linear = (inverse @ mixture.means[..., None])[..., 0]

@@ -27,7 +27,7 @@ PRESENT = "present"
 
 @dataclass(frozen=True)
 class InputsShape:
-    """What is known of each event, and the room for events.
+    """The quantities of each event, and the room for events.
 
     Parameters
     ----------

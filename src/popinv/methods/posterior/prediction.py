@@ -323,7 +323,7 @@ class _Draws:
 
     @property
     def _known(self) -> Known:
-        """What is known of each member that is told."""
+        """The known quantities of each member that is told."""
         known = self._union.known
         if self.problem.members == 1:
             return known
@@ -420,7 +420,9 @@ class _Draws:
         rng = generator(problem.seed, "predict/population")
         omega = torch.from_numpy(rng.standard_normal((_BAND, problem.law.d_omega)))
         places = np.arange(_BAND) * len(self.laws) // _BAND
-        noise_seed, known, found = problem.seed, self._known, list[np.ndarray]()
+        known, found = self._known, list[np.ndarray]()
+        # Members with the same design have the same signals.
+        signals = dict[tuple[bytes, int], np.ndarray]()
         for n in range(len(group)):
             of_group = problem.known.of(group[n : n + 1]).repeated(_BAND)
             alpha = torch.from_numpy(self.laws[places, : problem.d_alpha])
@@ -428,9 +430,13 @@ class _Draws:
                 z = inputs(problem.law, alpha, omega, of_group)[:, : problem.law.d_z]
             z = members_apart(z, problem.members, problem.d_z).reshape(_BAND, problem.members, -1)
             own = known.of(np.array([n]))
-            signal = self._signal(z[:, member[n]].numpy(), places, own.repeated(_BAND), n)
+            design = problem.known.columns[group[n]].tobytes(), int(member[n])
+            if design not in signals:
+                of_member = z[:, member[n]].numpy()
+                signals[design] = self._signal(of_member, places, own.repeated(_BAND), n)
+            signal = signals[design]
             scale = float(problem.conditions.scale[group[n]])
-            fresh = generator(noise_seed, "predict/population/noise")
+            fresh = generator(problem.seed, "predict/population/noise")
             found.append(signal + self._noise_at(signal, places, own, scale, None, fresh))
         return np.stack(found, axis=1)
 
