@@ -13,7 +13,7 @@ from linear_systems import MATRIX, closed_form
 from scipy.stats import kstest
 
 from popinv.inference.conditions import Conditions
-from popinv.methods.posterior.prediction import _Draws, _Entries, belonging
+from popinv.methods.posterior.prediction import _Draws, _SeenEntries, belonging
 from popinv.methods.posterior.sampling import sample_posteriors
 
 SYSTEMS = 4
@@ -112,7 +112,7 @@ def test_censored_entries_restrict_the_noise_of_other_places(known):
     count, rng = 20_000, np.random.default_rng(3)
     factor = np.linalg.cholesky(covariance)
     low, high = np.array([[1.0, np.nan]]), np.array([[np.inf, np.nan]])
-    entries = _Entries(low, low, high)
+    entries = _SeenEntries(low, low, high)
     noise = rng.standard_normal((count, 2)) @ factor.T
     found = entries.given(np.zeros((count, 2)), noise, np.tile(covariance, (count, 1, 1)), rng)
     joint = rng.standard_normal((400_000, 2)) @ factor.T
