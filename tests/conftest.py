@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,20 @@ def pytest_collection_finish() -> None:
     """Keep modules and tests, which stay to the end, out of each search for garbage."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def imports() -> Iterator[None]:
+    """Forget the user's modules that a test has imported into this process."""
+    before = list(sys.path)
+    yield
+    if sys.path == before:
+        return
+    folders = tuple(os.path.join(each, "") for each in {*sys.path} - {*before})
+    sys.path[:] = before
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(folders):
+            del sys.modules[name]
 
 
 @pytest.fixture

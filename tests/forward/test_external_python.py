@@ -20,6 +20,7 @@ from popinv.forward.base import Solutions
 from popinv.forward.checks import check_solutions, finished
 from popinv.forward.python.derivatives import NotNumbers, table
 from popinv.forward.python.one_system import over_systems
+from popinv.forward.python.worker import loaded
 
 # b chooses what happens to a row; 0 is a good one.
 MODULE = """
@@ -373,3 +374,20 @@ def test_masked_entries_of_a_forward_model_of_ones_own_are_no_numbers() -> None:
 
 def test_no_rows() -> None:
     assert model().solve(np.empty((0, 2))).observations.shape == (0, 3)
+
+
+def test_functions_of_two_folders_have_modules_of_the_same_names(tmp_path: Path) -> None:
+    for folder, factor in (("first", 2), ("second", 3)):
+        own = tmp_path / folder
+        own.mkdir()
+        (own / "model.py").write_text(
+            "from rule import FACTOR\n\n\ndef solve(z):\n    return FACTOR * z\n"
+        )
+        (own / "rule.py").write_text(f"FACTOR = {factor}\n")
+    first = loaded("model:solve", str(tmp_path / "first"))
+    second = loaded("model:solve", str(tmp_path / "second"))
+    assert (first(1), second(1)) == (2, 3)
+    assert loaded("model:solve", str(tmp_path / "second")) is second
+    (tmp_path / "second" / "rule.py").write_text("FACTOR = 50\n")
+    assert loaded("model:solve", str(tmp_path / "second"))(1) == 50
+    assert second(1) == 3

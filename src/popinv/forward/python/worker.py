@@ -31,6 +31,7 @@ from popinv.forward.python.derivatives import (
 )
 from popinv.forward.python.exchange import FAILED, NUMBERS, READY, UNUSABLE, pack, unpack
 from popinv.forward.python.one_system import HINT, over_systems, works_for_one
+from popinv.sections.sources import module_file
 
 Function = Callable[..., Any]
 
@@ -63,11 +64,66 @@ def _described(error: BaseException) -> str:
 
 
 def loaded(target: str, folder: str) -> Function:
-    """Return the function ``module:function`` of a folder, imported into this process."""
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    """Return the function ``module:function`` of a folder, imported into this process.
+
+    Modules of another folder that was imported before, and modules whose files have changed since,
+    are imported again: two studies may each have a module ``simulator``.
+    """
+    own = os.path.abspath(folder)
+    if _imported.get("folder") != own or any(
+        _stamp(file) != stamp for file, stamp in _imported["files"].values()
+    ):
+        _forget()
     module, name = target.split(":")
-    return getattr(importlib.import_module(module), name)
+    there = module_file(module, own, installed=False)
+    if there is not None and _file_of(sys.modules.get(module)) not in (None, str(there)):
+        del sys.modules[module]
+    if own not in sys.path:
+        sys.path.insert(0, own)
+        _imported["added"] = True
+    _imported["folder"] = own
+    before = set(sys.modules)
+    importlib.invalidate_caches()
+    try:
+        return getattr(importlib.import_module(module), name)
+    finally:
+        _imported["files"] |= {
+            each: (file, _stamp(file))
+            for each in set(sys.modules) - before
+            if (file := _file_of(sys.modules[each])) is not None and _is_own(file, own)
+        }
+
+
+# The folder that was imported from last, whether it was added to the path, and the file of each of
+# its modules with its stamp.
+_imported: dict[str, Any] = {"folder": None, "added": False, "files": {}}
+
+
+def _forget() -> None:
+    """Remove the modules of the last folder, and the folder, from what Python imports from."""
+    for each in _imported["files"]:
+        sys.modules.pop(each, None)
+    if _imported["added"] and _imported["folder"] in sys.path:
+        sys.path.remove(_imported["folder"])
+    _imported.update(folder=None, added=False, files={})
+
+
+def _file_of(module: Any) -> str | None:
+    return getattr(module, "__file__", None)
+
+
+def _is_own(file: str, folder: str) -> bool:
+    """Whether a file is the user's, beneath the folder. An environment may lie there too."""
+    return Path(file).is_relative_to(folder) and not Path(file).is_relative_to(sys.prefix)
+
+
+def _stamp(file: str) -> tuple[int, int] | None:
+    """Return time and size of a file; None if it is gone."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def takes(function: Function, name: str) -> bool:
