@@ -104,8 +104,9 @@ def read_fitting(
     ------
     DataError
         If the file cannot be read, holds something else than observations, has another number of
-        columns (or times) than the forward model, another unit, or too few rows; if these are all observations,
-        and a sensor has none. The message names the file, or calls what is in memory ``data``.
+        columns (or times) than the forward model, another unit, or too few rows; if these are all
+        observations, and a sensor has none. The message names the file, or calls what is in memory
+        ``data``.
     """
     if given is None:
         check_exists(section.file)
