@@ -4,7 +4,8 @@
 
 In a temporary folder, or the stated one, observations of the default study (config/config.yaml)
 are drawn: of 1000 systems, and of 10 more. Each command has one core. Its processor time is that of
-all its processes.
+all its processes. Snakemake measures the parts, which are jobs. The rest is the start of programs,
+the import of libraries, and Snakemake itself.
 """
 
 from __future__ import annotations
@@ -32,19 +33,26 @@ from popinv.config.loading import load_file
 
 CONFIG = ROOT / "config/config.yaml"
 ADDED = 10
+# Jobs that are no estimates.
+_PARTS = {"assess_population": "tests", "plot_figures": "figures"}
 
 
-def _command(folder: Path, *arguments: str) -> tuple[float, float]:
-    """Run popinv, and return its wall time and its processor time, in seconds."""
+def _command(folder: Path, study: str, *arguments: str) -> dict[str, float]:
+    """Run popinv, and return its wall time and its processor times, in seconds."""
     program = "from popinv.cli.commands import popinv; popinv()"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    command = [sys.executable, "-c", program, *arguments]
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
+    command = [sys.executable, "-c", program, *arguments, "--", "--cores", "1"]
     with (folder / "log.txt").open("a", encoding="utf-8") as log:
         subprocess.run(command, cwd=folder, env=environment, check=True, stdout=log, stderr=log)
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall, after = time.time() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return wall, used
+    parts = dict.fromkeys(["estimates", "tests", "figures"], 0.0)
+    for file in (folder / "results" / study / "benchmarks").glob("*.tsv"):
+        if file.stat().st_mtime >= began:
+            part = _PARTS.get(file.stem, "estimates")
+            parts[part] += float(pd.read_csv(file, sep="\t")["cpu_time"].iloc[-1])
+    return {"wall": wall, "whole": used, **parts, "rest": used - sum(parts.values())}
 
 
 def _study(folder: Path, name: str, data: np.ndarray) -> str:
@@ -66,22 +74,23 @@ def measure(folder: Path) -> list[dict[str, str]]:
     data, _ = porous_flow()
     first, whole = _study(folder, "first", data[:-ADDED]), _study(folder, "whole", data)
     pd.DataFrame(data[-ADDED:]).add_prefix("y").to_csv(folder / "more.csv", index=False)
-    one_core = ("--", "--cores", "1")
+    count = len(data)
     times = {
-        f"`popinv run` of {len(data) - ADDED} systems": _command(folder, "run", first, *one_core),
-        f"`popinv add` of {ADDED} systems": _command(folder, "add", first, "more.csv", *one_core),
-        f"`popinv run` of {len(data)} systems": _command(folder, "run", whole, *one_core),
+        f"`popinv run` of {count - ADDED} systems": _command(folder, "first", "run", first),
+        f"`popinv add` of {ADDED} systems": _command(folder, "first", "add", first, "more.csv"),
+        f"`popinv run` of {count} systems": _command(folder, "whole", "run", whole),
     }
     rerun = list(times.values())[-1]
     return [
         {
             "command": command,
-            "wall time, s": f"{wall:.0f}",
-            "processor time, s": f"{used:.0f}",
-            "share of the last row, %": f"{100 * wall / rerun[0]:.0f} and "
-            f"{100 * used / rerun[1]:.0f}",
+            "wall time, s": f"{found['wall']:.0f}",
+            "processor time, s": f"{found['whole']:.1f}",
+            **{f"of it {part}": f"{found[part]:.1f}" for part in list(found)[2:]},
+            "processor time, % of the last row": f"{100 * found['whole'] / rerun['whole']:.0f}",
+            "of estimates, %": f"{100 * found['estimates'] / rerun['estimates']:.0f}",
         }
-        for command, (wall, used) in times.items()
+        for command, found in times.items()
     ]
 
 
