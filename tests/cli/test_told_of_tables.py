@@ -202,6 +202,19 @@ def test_the_first_simulator_takes_the_doses() -> None:
     assert "verdict: it can run" in done.output
 
 
+def test_one_dose_and_another_compartment_are_no_levels() -> None:
+    rows = ["ID,TIME,AMT,DV,EVID,CMT,WT"]
+    for s in range(1, 9):
+        rows.append(f"{s},0,{300 + s},.,1,1,{60 + s}")
+        rows += [f"{s},{t},.,{s / 7 + t:.2f},0,2,{60 + s}" for t in (0, 0.5, 13)]
+    new(rows)
+    own = {"ID": "system", "TIME": "time", "AMT": "known", "DV": "value", "WT": "known"}
+    assert uses() == own | dict.fromkeys(("EVID", "CMT"), "ignored")
+    assert study().forward.design_names() == ("AMT",)
+    assert '#   amount_column: "AMT"' in Path("mine.yaml").read_text()
+    assert np.isfinite(imported()["y"].values).all()
+
+
 def test_a_program_is_told_of_inputs_in_a_comment() -> None:
     new(NONMEM, "--forward", "executable")
     assert '#   amount_column: "AMT"' in Path("mine.yaml").read_text()

@@ -120,12 +120,12 @@ class _Recognition:
             self.uses[first.name] = ("ignored", "it counts the rows")
         self._find_replicate()
         self._refuse_doubtful()
-        if (found := find_levels(self._free_or_stated())) and self._agrees(found):
-            return self._with_levels(found)
         every, before = self.columns, dict(self.uses)
         doses = None if self.given.layout == "wide" else dose_rows(every)
         if doses is not None:
             self._set_doses_aside(doses)
+        if (found := find_levels(self._free_or_stated())) and self._agrees(found):
+            return self._with_levels(found, 0 if doses is None else int(doses.sum()))
         if long := self._is_long():
             self._long()
             if doses is not None:
@@ -152,7 +152,7 @@ class _Recognition:
             said is None or said == getattr(like, name) for name, said in vars(self.given).items()
         )
 
-    def _with_levels(self, found: FoundLevels) -> Layout:
+    def _with_levels(self, found: FoundLevels, doses: int) -> Layout:
         """Return the layout of a long table whose columns name levels."""
         outer, *inner = found.names
         for each in self.columns:
@@ -173,6 +173,7 @@ class _Recognition:
             True,
             tuple(uses),
             rows_are_replicates=found.replicates,
+            doses=doses,
             levels=found.names,
             crossed=found.crossed,
         )
