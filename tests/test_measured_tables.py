@@ -31,6 +31,10 @@ MEASURED = [
     kept.FOLDER / "few_systems.csv",
     kept.FOLDER / "law_posterior_ranks.csv",
     kept.FOLDER / "law_posterior_joint.csv",
+    kept.FOLDER / "additions.csv",
+    kept.FOLDER / "additions_size.csv",
+    kept.FOLDER / "additions_cost.csv",
+    kept.FOLDER / "phenobarbital.csv",
 ]
 BLOCKS = re.compile(rf"^<!-- ({'|'.join(TABLES)}) (\w+) -->$", re.MULTILINE)
 

@@ -1,5 +1,6 @@
 # Maximum likelihood of phenobarbital in infants by adaptive Gauss-Hermite quadrature, and by nlme.
-#   Rscript docs/tables/phenobarbital.R
+#   Rscript docs/tables/phenobarbital.R [CL V DEVIATION DEVIATION NOISE]
+# The log likelihood is also told at stated parameters.
 # Debian: r-base-core and r-cran-nlme.
 library(nlme)
 
@@ -64,4 +65,6 @@ best <- optim(
   of_nlme, function(p) -log_likelihood(p),
   method = "BFGS", control = list(reltol = 1e-10, ndeps = rep(1e-4, 5))
 )
+given <- as.numeric(commandArgs(trailingOnly = TRUE))
+if (length(given)) cat("stated", log_likelihood(log(given)), "\n")
 cat("quadrature", exp(best$par), -best$value, "\n")

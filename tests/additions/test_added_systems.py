@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "api"))
 
@@ -171,6 +172,36 @@ def test_a_few_systems_keep_draws_and_curvature():
 def test_systems_that_are_there_are_recognised_by_their_values(lines):
     with pytest.raises(DataError, match="has exactly the observations of system"):
         lines.add(straight(300, 0.7, 150.0, 1)[[7]])
+
+
+def test_what_is_known_of_systems_in_another_unit_is_refused():
+    rng = np.random.default_rng(7)
+    w = rng.normal(2.0, 1.0, 40)
+    y = straight(40, 0.7, 150.0, 7) + 3 * w[:, None]
+    table = pd.DataFrame(y, columns=[f"s{i} [cm]" for i in range(9)]).assign(**{"w [kg]": w})
+    first = popinv.fit(
+        table[:36],
+        boys.line,
+        law={**boys.LAW, "correlations": False, "covariates": {"intercept": ["w"]}},
+        noise=boys.NOISE,
+        times=TIMES,
+        tests=False,
+        progress=False,
+    )
+    grams = table[36:].rename(columns={"w [kg]": "w [g]"})
+    words = "'w' is in 'g', but in the study it is in 'kg'. Convert its values to kg"
+    both = first.add(table[36:])
+    assert both.observations["system_id"].values[-4:].tolist() == ["36", "37", "38", "39"]
+    with pytest.raises(DataError, match=words):
+        first.add(grams)
+    with pytest.raises(DataError, match=words):
+        first.predict(grams)
+    known = {"w": xr.DataArray(w, dims="system", attrs={"units": "kg"})}
+    data = xr.Dataset({"y": (("system", "time"), y), **known}, coords={"time": TIMES})
+    first.predict(data.isel(system=slice(36, None)))
+    data["w"].attrs["units"] = "g"
+    with pytest.raises(DataError, match=words):
+        first.predict(data.isel(system=slice(36, None)))
 
 
 def test_wrong_systems_are_refused(first):

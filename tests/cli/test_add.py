@@ -56,6 +56,9 @@ def folder(tmp_path_factory):
     table["age"] = table.groupby("Occasion")["age"].transform("median").round(4)
     names = table["Subject"].unique()
     early = table["Subject"].isin(names[:24])
+    table = table.rename(columns={"age": "age [a]"})
+    months = table[~early].rename(columns={"age [a]": "age [months]"})
+    months.to_csv(path / "months.csv", index=False)
     table[early].to_csv(path / "first.csv", index=False)
     table[~early].to_csv(path / "more.csv", index=False)
     table[early].head(9).to_csv(path / "again.csv", index=False)
@@ -104,6 +107,7 @@ def test_further_files_follow(text):
     [
         ("again.csv", "is already in the study; leave out systems that are there"),
         ("metres.csv", "in 'm', but the forward model's 'height' is in 'cm'"),
+        ("months.csv", "'age' is in 'months', but in the study it is in 'a'. Convert its values"),
         ("other.csv", "there is no column 'height'"),
         ("empty.csv", "holds no line of values"),
         ("nowhere.csv", "nowhere.csv"),

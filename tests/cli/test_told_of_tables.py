@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,11 @@ from popinv.api.data import given_data
 from popinv.cli.commands import popinv
 from popinv.config.loading import load_file
 from popinv.config.study import Study
+from popinv.observation_files.survey import survey
 from popinv.population.stages.import_observations import import_observations
+from popinv.sections.tables import read_frame
 
+REAL = Path(__file__).parents[2] / "config/examples/real_data"
 TIMES = (0.5, 1.0, 2.0, 4.0)
 pytestmark = pytest.mark.usefixtures("in_folder")
 
@@ -126,6 +130,103 @@ def test_a_dose_that_every_row_states_is_known_of_its_system() -> None:
     said = new(["id,time,y,dose", *rows])
     assert "doses without a value" not in said
     assert "constant in a system  numbers" in said
+
+
+def uses() -> dict[str, str]:
+    surveyed = survey(Path("y.csv"))
+    return {each.name: each.use for each in surveyed.columns}
+
+
+def test_doses_over_time_become_inputs() -> None:
+    table = (REAL / "Phenobarb.csv").read_text()
+    said = new(table.splitlines())
+    assert "59 systems with 1 to 6 observations each" in said
+    assert "589 of 744 rows are doses without a value" in said
+    assert uses() == {
+        **dict.fromkeys(("Wt", "Apgar", "ApgarInd"), "known"),
+        **{"Subject": "system", "time": "time", "dose": "dose", "conc": "value"},
+    }
+    made = study()
+    inputs = made.forward.timed_inputs()
+    assert inputs is not None
+    events = inputs.events(read_frame(Path("y.csv")))
+    assert sum(map(len, events.values())) == 589
+    np.testing.assert_allclose(events["1"][:2], [[0.0, 25.0], [12.5, 3.5]])
+    learned = imported()
+    assert learned.sizes["system"] == 59
+    assert np.isfinite(learned["y"].values).sum() == 155
+
+
+NONMEM = [
+    "ID,TIME,AMT,DV,EVID,CMT,RATE,II,ADDL,MDV,WT",
+    *(
+        line
+        for s in range(1, 9)
+        for line in (
+            f"{s},0,{300 + s},.,1,1,{s % 2 * 100},12,2,1,{60 + s}",
+            f"{s},0.5,.,{2 + 0.1 * s},0,2,.,.,.,0,{60 + s}",
+            f"{s},13,.,{6 + 0.2 * s},0,2,.,.,.,0,{60 + s}",
+            f"{s},36,.,{4 + 0.1 * s},0,2,.,.,.,0,{60 + s}",
+        )
+    ),
+]
+
+
+def test_columns_of_dosing_are_no_designs_and_no_observations() -> None:
+    said = new(NONMEM)
+    dosing = dict.fromkeys(("CMT", "RATE", "II", "ADDL"), "dosing")
+    marks = dict.fromkeys(("EVID", "MDV"), "ignored")
+    own = {"ID": "system", "TIME": "time", "AMT": "dose", "DV": "value", "WT": "known"}
+    assert uses() == dosing | marks | own
+    assert "8 of 32 rows are doses without a value" in said
+    made = study()
+    inputs = made.forward.timed_inputs()
+    assert inputs is not None
+    assert inputs.amount_column == "AMT"
+    assert made.forward.design_names() == inputs.shape().names()
+    one = inputs.events(read_frame(Path("y.csv")))["1"]
+    # Time, amount, duration and compartment of the dose and of two further ones.
+    np.testing.assert_allclose(one, [[t, 301.0, 3.01, 1.0] for t in (0.0, 12.0, 24.0)])
+
+
+def test_the_first_simulator_takes_the_doses() -> None:
+    new(NONMEM)
+    solve = runpy.run_path("mine/simulator.py")["solve"]
+    inputs = {"time": np.array([[0.0, 5.0]]), "amount": np.array([[2.0, 3.0]])}
+    z, times = np.array([[0.5, 1.0]]), np.array([0.0, 5.0, 10.0])
+    half = np.exp(-0.5)
+    found = [[1.0, half + 1.5, half**2 + 1.5 * half]]
+    np.testing.assert_allclose(solve(z, times, inputs), found)
+    done = CliRunner().invoke(popinv, ["try", "mine.yaml"])
+    assert done.exit_code == 0, done.output
+    assert "verdict: it can run" in done.output
+
+
+def test_one_dose_and_another_compartment_are_no_levels() -> None:
+    rows = ["ID,TIME,AMT,DV,EVID,CMT,WT"]
+    for s in range(1, 9):
+        rows.append(f"{s},0,{300 + s},.,1,1,{60 + s}")
+        rows += [f"{s},{t},.,{s / 7 + t:.2f},0,2,{60 + s}" for t in (0, 0.5, 13)]
+    new(rows)
+    own = {"ID": "system", "TIME": "time", "AMT": "known", "DV": "value", "WT": "known"}
+    assert uses() == own | dict.fromkeys(("EVID", "CMT"), "ignored")
+    assert study().forward.design_names() == ("AMT",)
+    assert '#   amount_column: "AMT"' in Path("mine.yaml").read_text()
+    assert np.isfinite(imported()["y"].values).all()
+
+
+def test_a_program_is_told_of_inputs_in_a_comment() -> None:
+    new(NONMEM, "--forward", "executable")
+    assert '#   amount_column: "AMT"' in Path("mine.yaml").read_text()
+    assert study().forward.timed_inputs() is None
+
+
+def test_equal_doses_at_several_times_are_no_design() -> None:
+    rows = [row for s in range(20) for row in (f"{s},0,100,1,", f"{s},1.5,100,1,")]
+    rows += [f"{i},{t},,0,{y}" for i, t, y in (row.split(",") for row in curves())]
+    rows.sort(key=lambda row: tuple(map(float, row.split(",")[:2])))
+    new(["ID,TIME,AMT,EVID,DV", *rows])
+    assert study().forward.timed_inputs() is not None
 
 
 # --- limits -------------------------------------------------------------------------------------

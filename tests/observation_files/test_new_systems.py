@@ -25,7 +25,9 @@ TIMES = Observations(np.array([[0.0], [1.0], [2.0]]), ("t",), "y", "m")
 
 
 def form(names: tuple[str, ...] = ("1", "2", "3"), **keys: Any) -> TableForm:
-    known = {key: keys.pop(key) for key in ("design", "covariates", "centres") if key in keys}
+    known = {
+        key: keys.pop(key) for key in ("design", "covariates", "centres", "units") if key in keys
+    }
     return TableForm(FileObservations(file="old.csv", **keys), names, **known)
 
 
@@ -98,9 +100,14 @@ def test_times_of_a_long_table_are_those_of_its_values():
             "'d' is no sensor of the study.* sensors are a, b, c",
         ),
         (
-            form(("a [m]", "b", "c")),
+            form(("a [m]", "b", "c"), units={"a": "m"}),
             {"a [km]": [1.0]},
-            "in 'km', but the study's 'a .m.' is in 'm'",
+            "'a' is in 'km', but in the study it is in 'm'. Convert its values to m",
+        ),
+        (
+            form(("a", "b", "c"), design=("dose",), units={"dose": "mg"}),
+            {"a": [1.0], "dose (ug)": [1.0]},
+            "'dose' is in 'ug', but in the study it is in 'mg'",
         ),
         (form(("a", "b", "c")), {"a": [1.0], "a [m]": [2.0]}, "are the same sensor"),
         (form(("a", "b", "c"), design=("dose",)), {"a": [1.0]}, "no column 'dose'"),

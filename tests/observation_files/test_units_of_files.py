@@ -62,6 +62,25 @@ def test_the_same_unit_in_another_spelling_is_accepted(kind: str, units: str) ->
     np.testing.assert_allclose(table.values, VALUES)
 
 
+@pytest.mark.parametrize("kind", ["wide", "gridded", "long", "long dataset"])
+def test_another_unit_than_in_the_study_is_refused(kind: str) -> None:
+    own = read_fitting(written(kind, "cm"), model("1")).column_units
+    assert set(own.values()) == {"cm"}
+    read_fitting(written(kind, "cm"), model("1"), units=own)
+    with pytest.raises(DataError, match=r"in 'mm', but in the study it is in 'cm'\. Convert"):
+        read_fitting(written(kind, "mm"), model("1"), units=own)
+
+
+def test_times_in_another_unit_are_refused() -> None:
+    columns = {"id": np.repeat(np.arange(6), 2), "value": VALUES.ravel()}
+    times = np.tile([0.5, 1.0], 6)
+    pd.DataFrame({**columns, "t [min]": times}).to_csv("times.csv", index=False)
+    section = written("long", "cm").replace(file="times.csv")
+    with pytest.raises(DataError, match=r"'t' is in 'min', but the times .* are in 'h'\. Conv"):
+        read_fitting(section, model("1"))
+    read_fitting(section, model("1", coordinates="minutes"))
+
+
 def test_units_that_the_model_does_not_state_are_accepted() -> None:
     read_fitting(written("gridded", "cm"), model("1"))
 

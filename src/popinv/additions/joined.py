@@ -18,7 +18,7 @@ from popinv.observation_files.fit import IN_MEMORY, InMemory
 from popinv.observation_files.section import FileObservations
 from popinv.population.model import Model
 from popinv.population.observe import system_names
-from popinv.population.stages.import_observations import observations_of_file
+from popinv.population.stages.import_observations import observations_of_file, units_of_columns
 
 _HELDOUT, _TOLD = "_heldout", 8
 
@@ -64,6 +64,7 @@ def read_additions(
         seed=seed,
         given=given,
         population=False,
+        units=units_of_columns(observations),
     )
     added = _of_width(added, observations, name)
     _check_columns(added, observations, name)

@@ -29,6 +29,7 @@ from popinv.observation_files.section import FileObservations, of_same_form
 from popinv.population.model import Model, covariate_names
 from popinv.sections.base import plain
 from popinv.sections.tables import times_of_file
+from popinv.sections.units import columns_called
 from popinv.threads import fixed_threads
 from popinv.workers import processes
 from popinv.workflow.run import StudyRun
@@ -85,7 +86,7 @@ def added(
             for key, value in plain(section).items()
             if key not in _OF_FILE and value != getattr(FileObservations(file="a.csv"), key)
         }
-        form = given_data(_numbered_on(data, observations), columns, names, known)
+        form = given_data(_numbered_on(data, observations, section), columns, names, known)
         if isinstance(form.given, xr.Dataset) and not isinstance(data, xr.DataArray | xr.Dataset):
             numbers = observations.sizes["system"] + np.arange(form.given.sizes["system"])
             form = replace(form, given=form.given.assign_coords(system=numbers))
@@ -128,12 +129,14 @@ def added(
     return Result(artefacts, answer, simulator=result._function, name=result.name)
 
 
-def _numbered_on(data: Any, observations: xr.Dataset) -> Any:
+def _numbered_on(data: Any, observations: xr.Dataset, section: FileObservations) -> Any:
     """Return a table whose rows have no names of their own with numbers that go on."""
     index = getattr(data, "index", None)
     if not isinstance(index, pd.RangeIndex) or not isinstance(data, pd.DataFrame):
         return data
-    count = observations.sizes["system"]
+    count, column = observations.sizes["system"], section.system_column
+    if index.name is None and column and not columns_called(list(map(str, data.columns)), column):
+        return data.assign(**{column: range(count, count + len(index))})
     return data.set_axis(pd.RangeIndex(count, count + len(index), name=index.name))
 
 

@@ -326,10 +326,14 @@ def _of_xarray(
     array = array.transpose(_SYSTEM, ...)
     described = _described(array, [str(dim) for dim in rest], times)
     kept = {
-        str(n): (_SYSTEM, a.values) for n, a in dataset.variables.items() if a.dims == (_SYSTEM,)
+        str(n): (_SYSTEM, a.values, _units(a))
+        for n, a in dataset.variables.items()
+        if a.dims == (_SYSTEM,)
     }
     flat = array if array.ndim <= 3 else _flattened(array)
     shown = xr.Dataset({"observations": flat.drop_vars([n for n in flat.coords if n != _SYSTEM])})
+    if _TIME in flat.coords:
+        shown = shown.assign_coords({_TIME: (_TIME, flat[_TIME].values, _units(flat[_TIME]))})
     shown = shown.assign({n: v for n, v in kept.items() if n != _SYSTEM})
     for name in _named_limits(section):
         if name in dataset and name not in shown:
@@ -338,6 +342,10 @@ def _of_xarray(
     if _SYSTEM not in shown.coords:
         shown = shown.assign_coords({_SYSTEM: np.arange(shown.sizes[_SYSTEM])})
     return GivenData(_with_known(shown, known), _section(section, _ARRAY), described)
+
+
+def _units(array: xr.DataArray | xr.Variable) -> dict[str, str]:
+    return {"units": str(array.attrs["units"])} if "units" in array.attrs else {}
 
 
 def _renamed(dataset: xr.Dataset) -> xr.Dataset:

@@ -23,6 +23,7 @@ from popinv.forward.python.worker import loaded, takes
 from popinv.forward.section import ForwardSection
 from popinv.inference.solver import SolverSimulator
 from popinv.methods.posterior.prediction import Recovered, predict
+from popinv.observation_files.column_units import units_in_names
 from popinv.observation_files.fit import InMemory
 from popinv.observation_files.new_systems import (
     TableForm,
@@ -32,7 +33,7 @@ from popinv.observation_files.new_systems import (
 )
 from popinv.observation_files.section import FileObservations
 from popinv.population.model import Model, covariate_names
-from popinv.population.stages.import_observations import new_observations
+from popinv.population.stages.import_observations import new_observations, units_of_columns
 from popinv.sections.messages import shown
 from popinv.sections.tables import is_number, text_frame
 from popinv.surrogate.exact import ExactSimulator, of_section
@@ -108,14 +109,16 @@ def table_form(result: Result) -> TableForm:
         section = FileObservations.model_validate(config)
     forward, law = result.model.forward, result.model.law
     centres = result.observations.get("covariate_centre")
+    names = _names(result.observations, forward.observed(0))
     return TableForm(
         section,
-        _names(result.observations, forward.observed(0)),
+        names,
         forward.design_names(),
         covariate_names(law, result.model.noise),
         () if centres is None else tuple(centres.values.tolist()),
         law.level_columns(),
         forward.timed_inputs(),
+        units_in_names(names) | units_of_columns(result.observations),
     )
 
 

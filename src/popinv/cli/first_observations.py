@@ -136,10 +136,17 @@ def _limit_keys(surveyed: Survey) -> Iterator[str]:
         yield f"censored_below: {{column: {_text(limits)}}}"
 
 
-def model_observations(file: Path, surveyed: Survey, dose: str | None = None) -> list[str]:
+def model_observations(
+    file: Path, surveyed: Survey, dose: str | None = None, inputs: bool = False
+) -> list[str]:
     """Return the lines of the key ``observations`` of an own simulator, with comments.
 
-    A column with the dose of each system becomes its design.
+    Parameters
+    ----------
+    dose : str, optional
+        A column with the dose of each system, which becomes its design.
+    inputs : bool
+        Whether the simulator gets the doses over time. Otherwise a comment says how it would.
     """
     if not surveyed.long:
         places = _increasing(surveyed.names)
@@ -166,11 +173,37 @@ def model_observations(file: Path, surveyed: Survey, dose: str | None = None) ->
         grid = f", grid: {surveyed.grid}" if surveyed.grid else ""
         keys.append(f"times: {{file: {_text(file.as_posix())}, column: {_text(time)}{grid}}}")
     design = ["# What the simulator gets of each system.", f"design: [{dose}]"] if dose else []
-    return [*design, "observations:", *(f"  {key}" for key in keys)]
+    doses = inputs_of_doses(file, surveyed, inputs)
+    return [*design, *doses, "observations:", *(f"  {key}" for key in keys)]
+
+
+def inputs_of_doses(file: Path, surveyed: Survey, used: bool) -> list[str]:
+    """Return the lines of the key ``inputs`` for the doses of a long table; or none.
+
+    Parameters
+    ----------
+    used : bool
+        Whether the study uses them. Otherwise they are a comment.
+    """
+    system, time = surveyed.system_column, surveyed.named("time")
+    if surveyed.dose is None or system is None or time is None or surveyed.dates:
+        return []
+    keys = {"file": file.as_posix(), "system_column": system, "time_column": time}
+    keys["amount_column"] = surveyed.dose[0]
+    lines = ["inputs:", *(f"  {key}: {_text(value)}" for key, value in keys.items())]
+    if used:
+        return ["# The doses stand in the table of the observations: 'popinv docs inputs'.", *lines]
+    return [
+        "# For doses over time, the simulator gets `inputs` ('popinv docs inputs'), and the study",
+        "# has `surrogate: {kind: none}` in the place of active_learning:",
+        *(f"# {line}" for line in lines),
+    ]
 
 
 def dose_of_systems(surveyed: Survey) -> str | None:
     """Return the column with the one dose of each system, as the design names it, or None."""
+    if surveyed.doses_over_time:
+        return None
     name = name_and_unit(surveyed.dose[0])[0] if surveyed.dose else ""
     return name if _IDENTIFIER.fullmatch(name) else None
 
@@ -246,7 +279,7 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
             + (
                 f"the simulator gets '{dose}' of each system as design"
                 if (dose := dose_of_systems(surveyed))
-                else "a simulator gets the doses over time by 'forward.inputs' (popinv docs inputs)"
+                else "a function gets them over time by 'forward.inputs' (popinv docs inputs)"
             )
         )
     if surveyed.missing and surveyed.long:
@@ -288,6 +321,8 @@ _WORDS = {
     "censoring": "mark of limits",
     "limit": "limit",
     "lower_limit": "limit",
+    "dose": "input over time",
+    "dosing": "input over time",
     "known": "constant in a system",
     "observed": "observed",
     "ignored": "ignored",

@@ -50,6 +50,29 @@ def solve(z, ${design}times):
     return $curves
 '''
 
+_PYTHON_INPUTS = '''\
+"""The simulator: replace what `solve` computes by your own model."""
+
+import numpy as np
+
+
+def solve(z, times, inputs):
+    """Map parameters (n, 2), one system a row, to observations (n, $entries).
+
+    The columns of z are the `parameters` of the configuration, in its order. `times` are all
+    times of the file, in increasing order$order. `inputs["time"]` and
+    `inputs["amount"]` (n, most doses) are the doses of each system, with amounts of zero at the
+    end; with columns RATE and CMT there are `inputs["duration"]` and `inputs["compartment"]`.
+    """
+    size, rate = z.T[..., None, None]
+    span = max(times[-1] - times[0], 1e-300)
+    # A dose acts from its time on: (n, times, doses).
+    since = (times[:, None] - inputs["time"][:, None]) / span
+    given = np.where(since >= 0, inputs["amount"][:, None], 0.0)
+    curves = (size * given * np.exp(-rate * np.maximum(since, 0.0))).sum(axis=2)
+    return $curves
+'''
+
 _WITH_DESIGN = "With `design: [...]` in the configuration, write solve(z, design, times)."
 
 _PLACES = """\
@@ -139,6 +162,7 @@ def simulator_text(
     times: Sequence[float],
     labels: Sequence[str],
     dose: str | None = None,
+    inputs: bool = False,
 ) -> str:
     """Return the code of a first simulator.
 
@@ -154,6 +178,8 @@ def simulator_text(
         The observed quantities, empty if there is one.
     dose : str, optional
         The dose of each system, if the design of the study has one.
+    inputs : bool
+        Whether the simulator gets doses over time.
 
     Examples
     --------
@@ -162,7 +188,7 @@ def simulator_text(
     """
     count = max(1, len(labels))
     if kind == "python" and times:
-        return Template(_PYTHON_TIMES).substitute(
+        return Template(_PYTHON_INPUTS if inputs else _PYTHON_TIMES).substitute(
             entries=entries,
             order=f", for {labels[0]} and then for {', '.join(labels[1:])}" if count > 1 else "",
             curves=f"np.hstack([curves] * {count})" if count > 1 else "curves",

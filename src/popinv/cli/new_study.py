@@ -15,6 +15,7 @@ from textwrap import indent
 
 from popinv.cli.first_observations import (
     dose_of_systems,
+    inputs_of_doses,
     levels_of_law,
     model_observations,
     observations_section,
@@ -69,6 +70,12 @@ _ROUNDS = """\
     # Where the simulator is run: broadly first, then where the population seems to be, until the
     # surrogate errs by less than the threshold, in standard deviations of the noise.
     active_learning: {rounds: 3, first_design: 1000, solves_per_round: 500, threshold: 0.05}
+"""
+
+
+_NO_SURROGATE = """\
+    # A surrogate would have to learn from all times and amounts: the simulator itself is used.
+    surrogate: {kind: none}
 """
 
 
@@ -134,7 +141,7 @@ def new_study(
     first, simulator = example(forward), simulator_file(forward, name) if own else None
     if simulator:
         _check_new(simulator)
-    dose = None
+    dose, inputs = None, False
     if surveyed is None or observations is None:
         entries = _OWN_ENTRIES if own else forward_section({"kind": forward}).observation_count()
         observed = _SYNTHETIC + indent(first.truth, 8 * " ")
@@ -143,10 +150,13 @@ def new_study(
         entries = surveyed.entries
         observed = _lines(observations_section(observations, surveyed), 4)
         dose = dose_of_systems(surveyed) if forward == "python" else None
-        described = model_observations(observations, surveyed, dose)
+        # A program gets them, too, but in columns that the first program does not have.
+        inputs = forward == "python" and surveyed.doses_over_time and surveyed.grid is None
+        inputs &= bool(inputs_of_doses(observations, surveyed, used=True))
+        described = model_observations(observations, surveyed, dose, inputs)
     spread = surveyed.spread if surveyed else None
     size = surveyed.size if surveyed else 1.0
-    if dose and surveyed and surveyed.dose and surveyed.dose[1] > 0:
+    if (dose or inputs) and surveyed and surveyed.dose and surveyed.dose[1] > 0:
         # The first simulator multiplies by the dose.
         size /= surveyed.dose[1]
     study = Template(first.study).substitute(
@@ -162,17 +172,17 @@ def new_study(
     texts = {}
     if simulator:
         times, labels = (surveyed.times, surveyed.labels) if surveyed else ((), ())
-        texts[simulator] = simulator_text(forward, entries, times, labels, dose)
+        texts[simulator] = simulator_text(forward, entries, times, labels, dose, inputs)
     texts[configuration] = (
         _HEAD.format(name=name, key=quoted_name(name), schema=_schema())
         + indent(study, 4 * " ")
         + observed
-        + _ROUNDS
+        + (_NO_SURROGATE if inputs else _ROUNDS)
     )
     wanted = FEWEST_GROUPS * (surveyed.members if surveyed else 1)
-    if wanted > Assessment().surrogate_check:
+    if not inputs and wanted > Assessment().surrogate_check:
         texts[configuration] += _WHOLE_GROUPS.format(groups=FEWEST_GROUPS, solves=wanted)
-    if own:
+    if own and not inputs:
         texts[configuration] += _FEW_SOLVES
     return _written(texts, configuration), surveyed
 

@@ -25,6 +25,8 @@ Use = Literal[
     "censoring",
     "limit",
     "lower_limit",
+    "dose",
+    "dosing",
     "known",
     "observed",
     "ignored",

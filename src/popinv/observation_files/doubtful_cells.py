@@ -15,7 +15,7 @@ import numpy as np
 
 from popinv.errors import DataError
 from popinv.observation_files.columns import ColumnTraits, increases_within
-from popinv.sections.tables import advice_on, is_missing, is_number, limit_of
+from popinv.sections.tables import advice_on, are_categories, is_missing, is_number, limit_of
 
 _OTHER_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1(\d{4}|\d{2})( .*)?")
 # A column with fewer different numbers may hold categories.
@@ -67,6 +67,8 @@ def limits_in_cells(columns: Iterable[ColumnTraits]) -> str | None:
         found = {i: limit for i, cell in enumerate(column.levels) if (limit := limit_of(cell))}
         held = np.isin(np.arange(len(column.levels)), list(found))
         if not found or not (held | kinds.numbers | kinds.missing).all():
+            continue
+        if are_categories(column.levels):
             continue
         told.append(f"the column '{column.name}' holds limits in {_where(column, held)}")
         for key, number in found.values():

@@ -6,7 +6,7 @@ a Dataset the same Dataset; what is made of these does not depend on where they 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -16,6 +16,7 @@ import pandas as pd
 
 from popinv.errors import DataError
 from popinv.forward.base import Observations
+from popinv.observation_files.column_units import refuse_other_units, stated_units
 from popinv.observation_files.files import check_exists, has_named_columns, named_in_errors
 from popinv.observation_files.gridded_files import gridded_table, read_gridded, systems_frame
 from popinv.observation_files.groups import grouped, members_of
@@ -32,7 +33,7 @@ from popinv.observation_files.trees import NO_LEVELS, LevelColumns
 from popinv.observation_files.wide_tables import wide_table
 from popinv.sections.messages import shown
 from popinv.sections.tables import TextTable, is_dates, named_column, read_frame, read_text
-from popinv.sections.units import differing_units
+from popinv.sections.units import differing_units, name_and_unit
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -48,6 +49,7 @@ IN_MEMORY = "data"
 
 # The column that the labels of all levels make together.
 _MEMBER = "labels of all levels"
+_NO_UNITS: Mapping[str, str] = {}
 # Fewer systems do not make a population.
 _FEWEST_SYSTEMS = 4
 
@@ -64,6 +66,7 @@ def read_fitting(
     levels: LevelColumns = NO_LEVELS,
     inputs: Inputs | None = None,
     centres: Sequence[float] | None = None,
+    units: Mapping[str, str] = _NO_UNITS,
 ) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
@@ -88,6 +91,8 @@ def read_fitting(
     centres : sequence of float, optional
         What a finished study subtracted from its covariates, if these are new systems. They need be
         no population: one system suffices, and it may have no observation.
+    units : mapping of str to str, optional
+        The units of the columns of the study's own table, if these are new systems.
 
     Returns
     -------
@@ -99,8 +104,9 @@ def read_fitting(
     ------
     DataError
         If the file cannot be read, holds something else than observations, has another number of
-        columns (or times) than the forward model, or too few rows; if these are all observations,
-        and a sensor has none. The message names the file, or calls what is in memory ``data``.
+        columns (or times) than the forward model, another unit, or too few rows; if these are all
+        observations, and a sensor has none. The message names the file, or calls what is in memory
+        ``data``.
     """
     if given is None:
         check_exists(section.file)
@@ -111,19 +117,22 @@ def read_fitting(
     with named_in_errors(section.file if given is None else IN_MEMORY):
         if section.layout == "long":
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
+            held = stated_units(frame)
+            refuse_other_units(held, units)
             if not whole:
                 _refuse_dates(frame, section)
             timed = SystemInputs.beside(inputs, frame, whole)
             of_long = design, covariates, levels.names, timed, centres
             table = read_long(frame, section, observations, *of_long)
+            table = replace(table, column_units=held)
             check_table(table, mask_missing=True, population=not predicted)
         else:
             timed = SystemInputs.beside(inputs, None, whole)
             of_wide = design, covariates, given, levels.names, timed, observations, centres
-            table = read_wide(section, *of_wide, population=not predicted)
+            table = read_wide(section, *of_wide, population=not predicted, units=units)
         fewest = _FEWEST_SYSTEMS if population and not predicted else 1
         _check_size(table, len(observations), observations.time_count, fewest)
-        _check_units(table, observations)
+        _check_units(table, observations, section.time_column)
         if whole:
             check_columns(table)
         if section.missing_values is None and not predicted:
@@ -174,6 +183,7 @@ def read_wide(
     observations: Observations | None = None,
     centres: Sequence[float] | None = None,
     population: bool = True,
+    units: Mapping[str, str] = _NO_UNITS,
 ) -> ObservationTable:
     """Read a wide table, whatever the forward model; see `read_fitting`.
 
@@ -186,6 +196,8 @@ def read_wide(
     limits, sources = section.limit_columns, list[str]()
     if isinstance(given, pd.DataFrame) or (given is None and has_named_columns(section.file)):
         source = read_text(Path(section.file)) if given is None else given
+        held = stated_units(source)
+        refuse_other_units(held, units)
         known, replicate = _sources(source, names), section.replicate_column
         sources = [*known, *(name for each in limits.values() for name in each)]
         table, frame = wide_table(
@@ -195,6 +207,7 @@ def read_wide(
             header=section.header,
             others=[*section.ignored_columns, *sources, *levels, *filter(None, [replicate])],
         )
+        table = replace(table, column_units=held)
         if levels:
             row, members, labels = members_of(frame, levels, section.system_column or levels[-1])
             table = replace(table, system_ids=np.array(members, dtype=np.str_)[row])
@@ -207,6 +220,7 @@ def read_wide(
         raise DataError("only a table has columns of design, covariates and levels")
     else:
         table, frame = read_gridded(Path(section.file), limits), pd.DataFrame()
+    refuse_other_units(table.column_units, units)
     if section.missing_values:
         table = without_stand_ins(table, section.missing_values)
     check_table(table, section.missing == "mask", section.replicated, population)
@@ -310,9 +324,19 @@ def _check_size(table: ObservationTable, width: int, times: int | None, fewest: 
         raise DataError(f"has {count} systems, but a population needs at least {fewest}")
 
 
-def _check_units(table: ObservationTable, observations: Observations) -> None:
+def _check_units(
+    table: ObservationTable, observations: Observations, time_column: str | None
+) -> None:
     """Refuse observations in another unit than the forward model's, where both are stated."""
-    units = observations.units
+    units, of_times = observations.units, observations.coordinate_units
+    if time_column is not None and of_times != "1" and observations.coordinates.shape[1] == 1:
+        stated = table.column_units.get(name_and_unit(time_column)[0], "")
+        if differing_units(stated, of_times):
+            raise DataError(
+                f"the column '{time_column}' is in '{stated}', but the times of the forward model "
+                f"are in '{of_times}'. Convert the column, or state its unit in "
+                "'forward.observations.coordinate_units'."
+            )
     if units == "1":
         return
     for column, stated in enumerate(table.units):

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from popinv.errors import DataError
+from popinv.observation_files.column_units import stated_units
 from popinv.observation_files.table import ObservationTable
 from popinv.sections.tables import text_frame
 from popinv.sections.text_files import kind_of, rows_dataset, valid_values
@@ -121,6 +122,7 @@ def gridded_table(
         noise_scale=noise_scale,
         system_ids=ids,
         units=[str(array.attrs.get("units", ""))],
+        column_units=stated_units(dataset),
         time_count=time_count,
         replicate_count=replicates,
         limits=of_limits,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from popinv.errors import DataError, nearest
+from popinv.forward.inputs.dosing import is_compartment, is_of_dosing
 from popinv.observation_files.columns import (
     Asked,
     ColumnTraits,
@@ -44,7 +45,7 @@ from popinv.observation_files.doubtful_cells import (
     words_for_text,
 )
 from popinv.observation_files.level_columns import FoundLevels, find_levels
-from popinv.sections.tables import is_missing, is_number
+from popinv.sections.tables import is_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +61,7 @@ _FEW = 8
 # It precedes the number of a column that has the name of another one.
 _PLACE = " (column "
 _DOSES = "doses that differ within systems"
+_HOW = "it tells how doses are given"
 DOSE_OF_SYSTEM = "the dose of each system"
 """Why a column is a known quantity that the simulator receives."""
 
@@ -92,6 +94,11 @@ def layout_of(
     return _Recognition(columns, given, ask).layout()
 
 
+def _any_number(column: ColumnTraits) -> bool:
+    """Return whether a column holds a number other than zero."""
+    return column.numbers is not None and bool(np.any(np.nan_to_num(column.numbers)))
+
+
 @dataclass
 class _Recognition:
     """The columns of a table, and the use of those that are known so far."""
@@ -113,16 +120,16 @@ class _Recognition:
             self.uses[first.name] = ("ignored", "it counts the rows")
         self._find_replicate()
         self._refuse_doubtful()
-        if (found := find_levels(self._free_or_stated())) and self._agrees(found):
-            return self._with_levels(found)
         every, before = self.columns, dict(self.uses)
         doses = None if self.given.layout == "wide" else dose_rows(every)
         if doses is not None:
             self._set_doses_aside(doses)
+        if (found := find_levels(self._free_or_stated())) and self._agrees(found):
+            return self._with_levels(found, 0 if doses is None else int(doses.sum()))
         if long := self._is_long():
             self._long()
             if doses is not None:
-                self._use_doses(every)
+                self._use_doses(every, doses)
         else:
             if doses is not None:
                 self.columns, self.uses, doses = every, before, None
@@ -145,7 +152,7 @@ class _Recognition:
             said is None or said == getattr(like, name) for name, said in vars(self.given).items()
         )
 
-    def _with_levels(self, found: FoundLevels) -> Layout:
+    def _with_levels(self, found: FoundLevels, doses: int) -> Layout:
         """Return the layout of a long table whose columns name levels."""
         outer, *inner = found.names
         for each in self.columns:
@@ -166,6 +173,7 @@ class _Recognition:
             True,
             tuple(uses),
             rows_are_replicates=found.replicates,
+            doses=doses,
             levels=found.names,
             crossed=found.crossed,
         )
@@ -176,19 +184,33 @@ class _Recognition:
         for each in self._free():
             if each.named_like("event"):
                 self._take(each, "ignored", "it marks the rows of doses")
-            elif each.named_like("dose") and set(each.levels) <= {"", "0"}:
+            elif each.named_like("dose") and not _any_number(each):
                 self._take(each, "ignored", _DOSES)
+            elif is_of_dosing(each.name):
+                self._take(each, "ignored", _HOW)
 
-    def _use_doses(self, every: list[ColumnTraits]) -> None:
-        """Take one dose of each system for a known quantity."""
-        name = next(name for name, (use, _) in self.uses.items() if use == "system")
-        system = next(each for each in every if each.name == name)
+    def _use_doses(self, every: list[ColumnTraits], doses: np.ndarray) -> None:
+        """Take the amounts for inputs over time, or for known: one bolus of each system."""
+        system, time = (
+            next((each for each in every if self.uses[each.name][0] == use), None)
+            for use in ("system", "time")
+        )
+        assert system is not None
+        how = [each for each in every if self.uses[each.name] == ("ignored", _HOW)]
+        once = not repeated(system.of_rows(doses))
+        once &= not any(_any_number(each) for each in how if not is_compartment(each.name))
+        if time is not None and time.numbers is not None:
+            once &= np.ptp(time.numbers[doses]) == 0
         for each in every:
-            told = np.array([not is_missing(level) for level in each.levels])[each.codes]
-            rows = each.of_rows(told), system.of_rows(told)
-            dosed = self.uses[each.name] == ("ignored", _DOSES)
-            if dosed and len(rows[1].levels) == len(system.levels) and constant_within(*rows):
+            if self.uses[each.name] != ("ignored", _DOSES) or not _any_number(each):
+                continue
+            if once and len(system.of_rows(doses).levels) == len(system.levels):
                 self._take(each, "known", DOSE_OF_SYSTEM)
+            elif self._used("dose") is None:
+                self._take(each, "dose", _DOSES)
+        if self._used("dose") is not None:
+            for each in how:
+                self._take(each, "dosing", _HOW)
 
     def _refuse_doubtful(self) -> None:
         """Refuse columns of numbers with some text in them."""

@@ -8,8 +8,8 @@ it. It reads covariates less what the study subtracted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ import pandas as pd
 
 from popinv.errors import DataError, nearest
 from popinv.forward.base import Observations
+from popinv.observation_files.column_units import refuse_other_units, stated_units
 from popinv.observation_files.files import check_exists, has_named_columns, named_in_errors
 from popinv.observation_files.fit import IN_MEMORY, InMemory, read_fitting
 from popinv.observation_files.known_columns import source_columns
@@ -25,7 +26,7 @@ from popinv.observation_files.section import FileObservations
 from popinv.observation_files.trees import NO_LEVELS, LevelColumns
 from popinv.sections.messages import shown
 from popinv.sections.tables import Seen, different_times, is_number, read_text, same_time
-from popinv.sections.units import columns_called, differing_units, name_and_unit
+from popinv.sections.units import columns_called, name_and_unit
 
 if TYPE_CHECKING:
     from popinv.forward.inputs.section import Inputs
@@ -57,6 +58,8 @@ class TableForm:
     inputs : Inputs, optional
         Inputs over time, whose numbers are the last entries of ``design``. A table with their
         columns holds those of its own systems.
+    units : mapping of str to str
+        Units of the columns of the study's own table, by their names.
     """
 
     section: FileObservations
@@ -66,6 +69,7 @@ class TableForm:
     centres: Sequence[float] = ()
     levels: LevelColumns = NO_LEVELS
     inputs: Inputs | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -107,6 +111,7 @@ class TableForm:
                 levels=self.levels,
                 inputs=self.inputs,
                 centres=self.centres,
+                units=self.units,
             )
         except DataError as error:
             # The table of a file is read as one in memory.
@@ -179,6 +184,7 @@ def new_table(form: TableForm, source: str | Path | InMemory) -> NewTable:
         plain = section.replace(file="data.nc", ignored_columns=[], system_column=None)
         return NewTable(name, plain, content)
     with named_in_errors(name):
+        refuse_other_units(stated_units(content), form.units)
         return NewTable(name, *(_long if form.long else _wide)(form, section, content))
 
 
@@ -261,12 +267,6 @@ def _wide(
             )
         if place in at:
             raise DataError(f"the columns '{at[place]}' and '{column}' are the same sensor")
-        given, own = name_and_unit(column)[1], name_and_unit(form.names[place])[1]
-        if differing_units(given, own):
-            raise DataError(
-                f"the column '{column}' is in '{given}', but the study's '{form.names[place]}' is "
-                f"in '{own}'; convert it"
-            )
         at[place] = column
     cells = {
         name: frame[at[i]].tolist() if i in at else [""] * len(frame)

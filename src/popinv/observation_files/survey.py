@@ -119,7 +119,9 @@ class Survey:
     limits : int
         Number of cells of a long table that hold a limit, such as ``<0.4``.
     dose : (str, float) or None
-        The column with one dose of each system, and its mean.
+        The column with the doses, and the mean of those that are positive.
+    doses_over_time : bool
+        Whether these are inputs over time. Otherwise each system has one.
     censored : int
         Number of values of a long table beyond a limit, by the columns that state limits.
     replicates : (int, int)
@@ -152,6 +154,7 @@ class Survey:
     most: int = 0
     censored: int = 0
     dose: tuple[str, float] | None = None
+    doses_over_time: bool = False
     limits: int = 0
     replicates: tuple[int, int] = (1, 1)
     grid: int | None = None
@@ -342,6 +345,7 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
         most=int(seen.max()),
         censored=_censored(frame, layout, values),
         dose=_dose(frame, layout),
+        doses_over_time=layout.named("dose") is not None,
         replicates=_replicates_of_long(frame[held], layout),
         grid=grid,
         time_tolerance=tolerance,
@@ -377,11 +381,12 @@ def _censored(frame: pd.DataFrame, layout: Layout, values: np.ndarray) -> int:
 
 
 def _dose(frame: pd.DataFrame, layout: Layout) -> tuple[str, float] | None:
-    """Return the column with the dose of each system and its mean, None if there is none."""
-    found = [each.name for each in layout.columns if each.why == DOSE_OF_SYSTEM]
+    """Return the column with the doses and the mean of the positive ones; None without doses."""
+    found = [c.name for c in layout.columns if c.use == "dose" or c.why == DOSE_OF_SYSTEM]
     if not found:
         return None
-    return found[0], float(np.nanmean(numbers_of(frame, found[0])))
+    amounts = numbers_of(frame, found[0])
+    return found[0], float(amounts[amounts > 0].mean())
 
 
 def _with_close_times(

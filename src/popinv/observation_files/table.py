@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +49,8 @@ class ObservationTable:
         The names of the observations in the file, all different.
     units : sequence of str, optional
         The units that the file states of its observations, "" where it states none.
+    column_units : mapping of str to str
+        The units that the file states of any of its columns, by their names.
     replicate_count : int
         R, the largest number of replicates of a system; 1 if each is observed once.
     time_shifts : ndarray of shape (n, R d_y), optional
@@ -78,6 +80,7 @@ class ObservationTable:
     known: KnownColumns | None = None
     names: Sequence[str] | None = None
     units: Sequence[str] = ()
+    column_units: Mapping[str, str] = field(default_factory=dict)
     replicate_count: int = 1
     time_shifts: np.ndarray | None = None
     limits: Mapping[str, np.ndarray] | None = None

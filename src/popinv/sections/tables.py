@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -357,6 +357,16 @@ def limit_of(cell: str) -> tuple[str, float] | None:
     return _CENSORING[mark], float(number)
 
 
+def are_categories(cells: Iterable[str]) -> bool:
+    """Return whether the different cells of a column are categories such as <5 and >=5.
+
+    They lie on both sides of a limit, and no number is among them.
+    """
+    held = [cell for cell in cells if not is_missing(cell)]
+    limits = [limit for cell in held if (limit := limit_of(cell)) is not None]
+    return len(limits) == len(held) and {key for key, _ in limits} == set(_MARKS)
+
+
 def _unit_behind(text: str) -> str:
     """Return the unit behind a number, or ""."""
     match = _UNIT.fullmatch(text)
@@ -367,8 +377,8 @@ def _unit_behind(text: str) -> str:
 
 
 def is_missing(cell: str) -> bool:
-    """Return whether a cell stands for a missing value: it is empty, ``NA`` or ``NaN``."""
-    return cell.casefold() in ("", "na", "nan")
+    """Return whether a cell stands for a missing value: empty, ``NA``, ``NaN`` or a dot."""
+    return cell.casefold() in ("", "na", "nan", ".")
 
 
 def named_column(frame: pd.DataFrame, name: str, key: str) -> str:
@@ -464,7 +474,7 @@ def without_marks(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
         if frame[column].ndim > 1:
             continue
         plain, marks = _with_limits_as_numbers(frame, column)
-        if not marks.any():
+        if not marks.any() or are_categories(frame[column].unique()):
             continue
         with contextlib.suppress(DataError):
             numbers_of(plain, column)

@@ -48,6 +48,17 @@ def standard_column(frame: pd.DataFrame, name: str) -> str | None:
     return found[0] if found else None
 
 
+def is_compartment(column: str) -> bool:
+    """Return whether a column has the name of that of compartments."""
+    return name_and_unit(column)[0].strip().upper() == _COMPARTMENT
+
+
+def is_of_dosing(column: str) -> bool:
+    """Return whether a column has the name of one that tells how doses are given."""
+    name = name_and_unit(column)[0].strip().upper()
+    return name in (_RATE, _COMPARTMENT, _FURTHER, _INTERVAL, _STEADY)
+
+
 def has_marks(frame: pd.DataFrame) -> bool:
     """Return whether a column says which rows are doses."""
     return standard_column(frame, _EVENT) is not None
@@ -61,11 +72,10 @@ def quantities_of(frame: pd.DataFrame) -> list[str]:
 
 
 def numbers_in(frame: pd.DataFrame, column: str | None, missing: float = np.nan) -> np.ndarray:
-    """Return a column of numbers (n,), in which ``.`` is missing, too; all missing for None."""
+    """Return a column of numbers (n,); all missing for None."""
     if column is None:
         return np.full(len(frame), missing)
-    cells = frame[column].where(frame[column] != ".", "")
-    values = numbers_of(frame.assign(**{column: cells}), column)
+    values = numbers_of(frame, column)
     return np.where(np.isnan(values), missing, values)
 
 

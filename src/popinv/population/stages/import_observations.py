@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,6 +95,7 @@ def observations_of_file(
     seed: int,
     given: InMemory | None = None,
     population: bool = True,
+    units: Mapping[str, str] | None = None,
 ) -> xr.Dataset:
     """Return all systems of another file of the form of the study's own, to learn from.
 
@@ -108,6 +111,8 @@ def observations_of_file(
         The observations in memory, in the place of the file.
     population : bool
         As for :func:`popinv.observation_files.fit.read_fitting`.
+    units : mapping of str to str, optional
+        The units of the columns of the study's own table.
 
     Raises
     ------
@@ -126,6 +131,7 @@ def observations_of_file(
         population=population,
         levels=levels,
         inputs=forward.timed_inputs(),
+        units=units or {},
     )
     for told in filter(None, (described_rounding(table), told_limits(table), table.equal_labels)):
         print(told)
@@ -162,7 +168,7 @@ def _dataset(
     scale, ids, limits = table.noise_scale, table.system_ids, None
     if table.limits and states_limits(observations):
         limits = limits_of(table.limits, description).of(rows)
-    return observations_dataset(
+    dataset = observations_dataset(
         table.values[rows],
         description,
         heldout=heldout,
@@ -177,3 +183,12 @@ def _dataset(
         tree=table.tree,
         member_ids=None if table.member_ids is None else table.member_ids[rows],
     )
+    if not table.column_units:
+        return dataset
+    return dataset.assign_attrs(column_units=json.dumps(table.column_units, ensure_ascii=False))
+
+
+def units_of_columns(observations: xr.Dataset) -> dict[str, str]:
+    """Return the units that the table of a study's observations states, by the names of columns."""
+    units: dict[str, str] = json.loads(observations.attrs.get("column_units", "{}"))
+    return units
