@@ -5,6 +5,7 @@ from importlib import import_module
 from popinv.errors import InvariantError
 from popinv.methods.outcome import StudyInput, save_outcome
 from popinv.store import storage
+from popinv.surrogate.places import at_places_of
 from popinv.workflow.job import job
 
 with job(snakemake):
@@ -12,6 +13,8 @@ with job(snakemake):
     # Files of observations are read by the method itself.
     paths = {name: path for name, path in snakemake.input.items() if name != "files"}
     stores = {name: storage.load(path) for name, path in paths.items()}
+    if "forward" in given and "surrogate" in stores:
+        stores["surrogate"] = at_places_of(stores["surrogate"], given["forward"])
     outcome = import_module(snakemake.params.module).use(StudyInput(stores=stores, **given))
     if not outcome.invariants:
         raise InvariantError(f"{snakemake.params.module} has checked no invariant")

@@ -13,6 +13,7 @@ from popinv.config.study import Config, Study
 from popinv.errors import ConfigError, DataError
 from popinv.forward.section import ForwardSection
 from popinv.methods.section import ObservedSystems
+from popinv.observation_files.added_tables import inputs_of
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.section import of_same_form
@@ -73,6 +74,7 @@ def check_observation_file(
     *,
     whole: bool = True,
     population: bool = True,
+    inputs: str | None = None,
 ) -> ObservationTable:
     """Read an observation file and check that it fits the forward model.
 
@@ -90,6 +92,8 @@ def check_observation_file(
         Whether these are all observations of the study. If they are a part, a sensor may have none.
     population : bool
         As for :func:`popinv.observation_files.fit.read_fitting`.
+    inputs : str, optional
+        A table of inputs over time in the place of the study's.
 
     Returns
     -------
@@ -111,7 +115,7 @@ def check_observation_file(
         whole=whole,
         population=population,
         levels=levels,
-        inputs=forward.timed_inputs(),
+        inputs=inputs_of(forward, inputs),
     )
 
 
@@ -178,15 +182,18 @@ def _check_additions(name: str, study: Study, table: ObservationTable) -> tuple[
     """
     count, joining = 0, list[str]()
     names = set() if table.system_ids is None else set(map(str, table.system_ids))
-    for file in study.additions():
+    forward = study.joined().forward
+    for tables in study.additions():
+        file = tables.file
         try:
             added = check_observation_file(
                 of_same_form(study.observations, file),
-                study.forward,
+                forward,
                 covariate_names(study.law, study.noise),
                 study.law.level_columns(),
                 whole=False,
                 population=False,
+                inputs=tables.inputs,
             )
             own = set() if added.system_ids is None else set(map(str, added.system_ids))
             if twice := sorted(own & names):

@@ -122,6 +122,10 @@ class ForwardSection(Kind):
         """Return what is known of each system and enters the solver after the parameters."""
         return ()
 
+    def takes_times(self) -> bool:
+        """Return whether it gives the observations at any times that it is asked for."""
+        return False
+
     def timed_inputs(self) -> Inputs | None:
         """Return the section of the inputs over time, whose numbers are the last of the design."""
         return None

@@ -105,6 +105,7 @@ def read_fitting(
     if given is None:
         check_exists(section.file)
     predicted = centres is not None
+    joining = not (population or predicted)
     if not population:
         # Systems that join others have no means of their own.
         centres = [0.0] * len(covariates)
@@ -113,12 +114,12 @@ def read_fitting(
             frame = given if isinstance(given, pd.DataFrame) else read_frame(Path(section.file))
             if not whole:
                 _refuse_dates(frame, section)
-            timed = SystemInputs.beside(inputs, frame, whole)
+            timed = SystemInputs.beside(inputs, frame, whole, joining)
             of_long = design, covariates, levels.names, timed, centres
             table = read_long(frame, section, observations, *of_long)
             check_table(table, mask_missing=True, population=not predicted)
         else:
-            timed = SystemInputs.beside(inputs, None, whole)
+            timed = SystemInputs.beside(inputs, None, whole, joining)
             of_wide = design, covariates, given, levels.names, timed, observations, centres
             table = read_wide(section, *of_wide, population=not predicted)
         fewest = _FEWEST_SYSTEMS if population and not predicted else 1

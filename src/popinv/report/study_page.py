@@ -40,6 +40,7 @@ from popinv.report.trust_charts import (
     solves_chart,
 )
 from popinv.surrogate.artefact import surrogate_of
+from popinv.surrogate.places import at_places_of
 from popinv.threads import fixed_threads
 
 
@@ -61,7 +62,7 @@ def write_study_page(
     alone : bool
         Whether the report begins with this page.
     """
-    surrogate = surrogate_of(loaded["surrogate"])
+    surrogate = surrogate_of(at_places_of(loaded["surrogate"], model.forward))
     problem = descent_problem(model, loaded["observations"], surrogate, seed, "figures")
     with fixed_threads():
         return page_of(study, problem, loaded, alone)

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import spanned
+from popinv.observation_files.added_tables import Table, inputs_of
 from popinv.observation_files.fit import InMemory, read_fitting
 from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.limit_keys import states_limits
@@ -93,6 +94,7 @@ def observations_of_file(
     seed: int,
     given: InMemory | None = None,
     population: bool = True,
+    inputs: Table | None = None,
 ) -> xr.Dataset:
     """Return all systems of another file of the form of the study's own, to learn from.
 
@@ -108,6 +110,8 @@ def observations_of_file(
         The observations in memory, in the place of the file.
     population : bool
         As for :func:`popinv.observation_files.fit.read_fitting`.
+    inputs : Table, optional
+        A table of inputs over time in the place of the study's.
 
     Raises
     ------
@@ -125,7 +129,7 @@ def observations_of_file(
         whole=False,
         population=population,
         levels=levels,
-        inputs=forward.timed_inputs(),
+        inputs=inputs_of(forward, inputs),
     )
     for told in filter(None, (described_rounding(table), told_limits(table), table.equal_labels)):
         print(told)
