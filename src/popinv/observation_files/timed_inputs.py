@@ -92,6 +92,11 @@ class SystemInputs:
             )
         if self.own is not None:
             return self._cells(list(map(str, systems)), self.own, last)
+        if self.joining and not self.section.is_read:
+            raise DataError(
+                "the added systems have no inputs; give the table the columns of 'forward.inputs', "
+                "or name a table of their inputs (popinv add: --inputs TABLE; Result.add: inputs)"
+            )
         with named_in_errors(self.section.file):
             return self._cells(list(map(str, systems)), self.section.table(), last)
 
@@ -100,9 +105,7 @@ class SystemInputs:
     ) -> dict[str, list[str]]:
         section, shape = self.section, self.section.shape()
         events, complete = section.events(table), self.whole or self.joining
-        # Systems that join and have no table of their own are looked for in the study's.
-        found = self.whole or all(name in events for name in systems)
-        for name in [each for each in events if each not in systems] if complete and found else []:
+        for name in [each for each in events if each not in systems] if complete else []:
             raise DataError(
                 f"it has inputs of the system '{name}', but no such system was observed; correct "
                 f"the name, or leave its rows out.{nearest(name, systems)}"
@@ -111,12 +114,7 @@ class SystemInputs:
         for i, name in enumerate(systems):
             if name not in events:
                 todo = "add its rows"
-                if self.joining:
-                    todo = (
-                        "add its rows, with the columns of 'forward.inputs', or name a table of "
-                        "the inputs of all added systems: --inputs TABLE (of Result.add: inputs)"
-                    )
-                elif not self.whole:
+                if not complete:
                     todo = (
                         "a long table of further systems holds their inputs in columns of its own, "
                         "with the names of 'forward.inputs'"
