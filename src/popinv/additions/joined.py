@@ -23,6 +23,7 @@ from popinv.observation_files.added_tables import Table
 from popinv.observation_files.fit import IN_MEMORY, InMemory
 from popinv.observation_files.limit_keys import VARIABLES
 from popinv.observation_files.section import FileObservations
+from popinv.observation_files.trees import tree_of
 from popinv.population.model import Model
 from popinv.population.observe import system_names
 from popinv.population.stages.import_observations import observations_of_file
@@ -61,10 +62,11 @@ def read_additions(
         the study.
     """
     name = file if given is None else IN_MEMORY
-    if "member_id" in observations.coords:
+    if model.law.level_columns().crossed:
         raise DataError(
-            f"{name}: systems cannot be added to a study with 'law.levels', whose groups would "
-            "grow; put the rows into the study's own file, and run it again"
+            f"{name}: systems cannot be added to a study with crossed levels, as those that share "
+            "a label change a group of the study; put the rows into the study's own file, and run "
+            "it again"
         )
     added = observations_of_file(
         model.forward,
@@ -76,12 +78,17 @@ def read_additions(
         given=given,
         population=False,
         inputs=inputs,
+        tree=tree_of(observations),
     )
     added = _of_width(added, observations, name)
     _check_columns(added, observations, name)
     if "covariate_centre" in observations:
         centre = observations["covariate_centre"]
-        added["covariate"] = added["covariate"] + added["covariate_centre"] - centre
+        shifted = added["covariate"] + added["covariate_centre"] - centre
+        if "member_id" in added.coords:
+            # A member that a group lacks has the mean.
+            shifted = shifted.where(added["member_id"] != "", 0.0)
+        added["covariate"] = shifted
         added["covariate_centre"] = centre
     _check_new(added, observations, name)
     return added
@@ -278,9 +285,15 @@ def _check_new(added: xr.Dataset, observations: xr.Dataset, file: str) -> None:
     if there is not None and new is not None:
         known = set(there)
         if twice := [name for name in new if name in known]:
+            there_already = f"{_listed(twice)} {'is' if len(twice) == 1 else 'are'} already in the"
+            if "member_id" in observations.coords:
+                raise DataError(
+                    f"{file}: {there_already} study, and further members would change a group; put "
+                    "them into the study's own file, and run it again. Whole groups are added"
+                )
             raise DataError(
-                f"{file}: {_listed(twice)} {'is' if len(twice) == 1 else 'are'} already in the "
-                "study; leave out systems that are there, and give other systems other names"
+                f"{file}: {there_already} study; leave out systems that are there, and give other "
+                "systems other names"
             )
         if known != set(map(str, range(len(known)))):
             return

@@ -18,7 +18,7 @@ from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.section import of_same_form
 from popinv.observation_files.table import ObservationTable, check_varies
-from popinv.observation_files.trees import NO_LEVELS, LevelColumns
+from popinv.observation_files.trees import NO_LEVELS, LevelColumns, MemberTree
 from popinv.population.model import covariate_names
 from popinv.sections.messages import dotted
 from popinv.sections.outside import is_outside
@@ -75,6 +75,7 @@ def check_observation_file(
     whole: bool = True,
     population: bool = True,
     inputs: str | None = None,
+    tree: MemberTree | None = None,
 ) -> ObservationTable:
     """Read an observation file and check that it fits the forward model.
 
@@ -94,6 +95,8 @@ def check_observation_file(
         As for :func:`popinv.observation_files.fit.read_fitting`.
     inputs : str, optional
         A table of inputs over time in the place of the study's.
+    tree : MemberTree, optional
+        As for :func:`popinv.observation_files.fit.read_fitting`.
 
     Returns
     -------
@@ -116,6 +119,7 @@ def check_observation_file(
         population=population,
         levels=levels,
         inputs=inputs_of(forward, inputs),
+        tree=tree,
     )
 
 
@@ -194,6 +198,7 @@ def _check_additions(name: str, study: Study, table: ObservationTable) -> tuple[
                 whole=False,
                 population=False,
                 inputs=tables.inputs,
+                tree=table.tree,
             )
             own = set() if added.system_ids is None else set(map(str, added.system_ids))
             if twice := sorted(own & names):

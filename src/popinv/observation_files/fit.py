@@ -28,7 +28,7 @@ from popinv.observation_files.section import FileObservations
 from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_columns, check_table
 from popinv.observation_files.timed_inputs import SystemInputs
-from popinv.observation_files.trees import NO_LEVELS, LevelColumns
+from popinv.observation_files.trees import NO_LEVELS, LevelColumns, MemberTree
 from popinv.observation_files.wide_tables import wide_table
 from popinv.sections.messages import shown
 from popinv.sections.tables import TextTable, is_dates, named_column, read_frame, read_text
@@ -64,6 +64,7 @@ def read_fitting(
     levels: LevelColumns = NO_LEVELS,
     inputs: Inputs | None = None,
     centres: Sequence[float] | None = None,
+    tree: MemberTree | None = None,
 ) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
@@ -88,6 +89,8 @@ def read_fitting(
     centres : sequence of float, optional
         What a finished study subtracted from its covariates, if these are new systems. They need be
         no population: one system suffices, and it may have no observation.
+    tree : MemberTree, optional
+        The tree of the groups that these join.
 
     Returns
     -------
@@ -135,7 +138,9 @@ def read_fitting(
         if observations.logarithm:
             table = replace(table, values=_logarithms(table))
         if levels.names:
-            table = grouped(table, levels, covariates, whole=not predicted)
+            table = grouped(
+                table, levels, covariates, whole=population and not predicted, tree=tree
+            )
     return table
 
 

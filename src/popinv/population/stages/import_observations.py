@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.observation_files.section import FileObservations
     from popinv.observation_files.table import ObservationTable
+    from popinv.observation_files.trees import MemberTree
     from popinv.population.laws.section import LawSection
     from popinv.population.noise.section import NoiseSection
     from popinv.population.sections import SyntheticObservations
@@ -95,6 +96,7 @@ def observations_of_file(
     given: InMemory | None = None,
     population: bool = True,
     inputs: Table | None = None,
+    tree: MemberTree | None = None,
 ) -> xr.Dataset:
     """Return all systems of another file of the form of the study's own, to learn from.
 
@@ -112,6 +114,8 @@ def observations_of_file(
         As for :func:`popinv.observation_files.fit.read_fitting`.
     inputs : Table, optional
         A table of inputs over time in the place of the study's.
+    tree : MemberTree, optional
+        As for :func:`popinv.observation_files.fit.read_fitting`.
 
     Raises
     ------
@@ -130,6 +134,7 @@ def observations_of_file(
         population=population,
         levels=levels,
         inputs=inputs_of(forward, inputs),
+        tree=tree,
     )
     for told in filter(None, (described_rounding(table), told_limits(table), table.equal_labels)):
         print(told)
