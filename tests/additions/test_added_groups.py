@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from linear_groups import COLUMNS, LAW, maximum, table
+from linear_groups import COLUMNS, LAW, TIMES, maximum, table
 
 import popinv
+from popinv.additions.estimates import errors_at_modes
 from popinv.errors import DataError
 
 
@@ -57,3 +60,25 @@ def test_members_of_a_group_of_the_study_are_refused(first):
     large = late.assign(site="new", sample=late["site"] + late["sample"])
     with pytest.raises(DataError, match="'new' has more members than any in the study"):
         first.add(large)
+
+
+class Shifted:
+    """A solver of single samples whose observations differ from the function's by a constant."""
+
+    shift = np.array([0.3, -0.2, 0.1, 0.4])
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        assert z.shape[1] == 3
+        return solve(z[:, :2], z[:, 2:], TIMES) + torch.from_numpy(self.shift)
+
+    def session(self):
+        return nullcontext()
+
+
+def test_a_surrogate_is_judged_at_the_members_of_added_groups(first):
+    problem, likelihood = first.problem, first.artefacts["likelihood"]
+    p = np.concatenate([likelihood["alpha"].values, likelihood["gamma"].values])
+    found = errors_at_modes(problem, p, likelihood["modes"].values, likelihood, Shifted())
+    assert len(found) == len(parted()[1].drop_duplicates(["site", "sample"]))
+    noise = np.sqrt(likelihood["noise_covariance"].values[0, 0])
+    np.testing.assert_allclose(found, np.sqrt(np.mean(Shifted.shift**2)) / noise)

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from popinv.additions.joined import at_places_of, not_by_likelihood, read_additions
+from popinv.additions.further_places import at_further_places
+from popinv.additions.joined import not_by_likelihood, read_additions
 from popinv.cli.programs import program
 from popinv.cli.withdraw import chosen_study
 from popinv.config.loading import load
@@ -97,7 +98,7 @@ def checked_addition(
     wider = own.replace(observations=section.replace(additions=[*section.additions, entry]))
     model = Model(wider.joined().forward, own.law, own.noise)
     observations = storage.load(place / "observations.zarr.zip")
-    observations = at_places_of(model, observations, file, seed=seed)
+    observations = at_further_places(model, observations, file, seed=seed)
     read_additions(model, section, observations, file, seed=seed, inputs=inputs)
     before = configuration.read_text(encoding="utf-8")
     after = with_addition(before, name, entry)

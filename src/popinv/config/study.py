@@ -13,8 +13,8 @@ from popinv.config.evidence import Evidence
 from popinv.config.numerics import ActiveLearning, Assessment
 from popinv.config.observations import Observations, SyntheticObservations
 from popinv.forward.external.files import simulator_hash
+from popinv.forward.external.section import ExternalSection
 from popinv.forward.kinds import Forward
-from popinv.forward.python.section import PythonFunction
 from popinv.inference.settings import (
     DescentSettings,
     Estimator,
@@ -183,8 +183,9 @@ class Study(Section):
             The first additions alone.
         """
         forward, section = self.forward, self.observations
-        exact = self.surrogate.kind == "none" and isinstance(forward, PythonFunction)
-        if not exact or isinstance(section, SyntheticObservations):
+        if not isinstance(forward, ExternalSection) or self.surrogate.kind != "none":
+            return self
+        if isinstance(section, SyntheticObservations):
             return self
         for added in section.added()[:additions]:
             forward = with_added(forward, section, added.file, added.inputs)

@@ -7,7 +7,7 @@ that needs no surrogate is evaluated there, too.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import pandas as pd
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.observation_files.section import FileObservations
 
+Simulator = TypeVar("Simulator", bound="ExternalSection")
 Table: TypeAlias = "str | Path | pd.DataFrame"
 """A file, or a table of text in memory."""
 
@@ -31,8 +32,8 @@ _MOST_READ = 8
 
 
 def with_added(
-    forward: ExternalSection, section: FileObservations, table: object, inputs: Table | None
-) -> ExternalSection:
+    forward: Simulator, section: FileObservations, table: object, inputs: Table | None
+) -> Simulator:
     """Return a forward model at the times of an added table too, with room for its events.
 
     What is wrong with the table is left to those who read it.
@@ -46,14 +47,13 @@ def with_added(
     inputs : Table, optional
         The table of the inputs over time of its systems, if it does not hold them.
     """
+    times, events = forward.observations.described_times(), 0
     try:
         frame = _frame(table) if section.layout == "long" else None
-        if frame is None:
-            return forward
-        times, events = forward.observations.described_times(), 0
-        if times and section.time_column is not None and section.time_tolerance is None:
+        column = None if section.time_tolerance is not None else section.time_column
+        if times and frame is not None and column is not None:
             seen = Seen(str(section.value_column), tuple(section.missing_values or ()))
-            times = joint_times(times, different_times(frame, section.time_column, None, seen))
+            times = joint_times(times, different_times(frame, column, None, seen))
         if forward.timed is not None:
             held = frame if inputs is None else _frame(inputs)
             if held is not None and forward.timed.is_in(held):

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from popinv.config.study import Study
-from popinv.observation_files.section import AddedTables
 from popinv.workflow.resources import rounds_at_once
 from popinv.workflow.rounds import (
     chunk_count,
@@ -26,6 +25,9 @@ from popinv.workflow.rounds import (
     rounds_of,
     solve_count,
 )
+
+if TYPE_CHECKING:
+    from popinv.observation_files.section import AddedTables
 
 Wildcards = Mapping[str, str]
 """The wildcards of a job: its round, its chunk, ..."""

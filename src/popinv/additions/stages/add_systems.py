@@ -11,12 +11,8 @@ import xarray as xr
 
 from popinv.additions.batch import batch_dataset
 from popinv.additions.estimates import Continued, errors_at_modes, surrogate_errors
-from popinv.additions.joined import (
-    at_places_of,
-    joined,
-    not_by_likelihood,
-    read_additions,
-)
+from popinv.additions.further_places import at_further_places
+from popinv.additions.joined import joined, not_by_likelihood, read_additions
 from popinv.errors import DataError
 from popinv.inference.build import descent_problem
 from popinv.inference.choice import choose
@@ -101,7 +97,7 @@ def add_systems(
     name, _ = choose(estimates, estimator)
     if name != "likelihood":
         raise DataError(not_by_likelihood(file, name))
-    observations = at_places_of(model, observations, file, seed=seed)
+    observations = at_further_places(model, observations, file, seed=seed)
     added = read_additions(
         model, observations_section, observations, file, seed=seed, given=given, inputs=inputs
     )
