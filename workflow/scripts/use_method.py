@@ -5,8 +5,8 @@ from importlib import import_module
 from popinv.errors import InvariantError
 from popinv.methods.outcome import StudyInput, save_outcome
 from popinv.store import storage
-from popinv.surrogate.places import at_places_of
 from popinv.workflow.job import job
+from popinv.workflow.places import at_places_of
 
 with job(snakemake):
     given = snakemake.params.given

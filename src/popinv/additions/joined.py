@@ -14,7 +14,6 @@ import xarray as xr
 
 from popinv.errors import DataError
 from popinv.forward.datasets import replicates_of
-from popinv.forward.external.section import ExternalSection
 from popinv.inference.choice import words
 from popinv.observation_files.added_tables import Table, with_added
 from popinv.observation_files.fit import IN_MEMORY, InMemory
@@ -144,13 +143,8 @@ def _tested(observations: xr.Dataset, count: int) -> int:
 
 def _check_times(model: Model, section: FileObservations, name: str, table: object) -> None:
     """Refuse times at which the surrogate of a user's own simulator was not trained."""
-    forward = model.forward
-    if not isinstance(forward, ExternalSection):
-        return
-    own, joint = (
-        each.observations.described_times() or []
-        for each in (forward, with_added(forward, section, table, None))
-    )
+    joint = with_added(model.forward, section, table, None).stated_times() or []
+    own = model.forward.stated_times() or []
     if len(joint) > len(own):
         raise DataError(
             f"{name}: the forward model is not observed at the times "

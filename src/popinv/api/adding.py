@@ -20,7 +20,6 @@ from popinv.additions.stages.add_systems import add_systems
 from popinv.api.data import given_data
 from popinv.api.functions import OwnFunction
 from popinv.errors import DataError
-from popinv.forward.external.section import ExternalSection
 from popinv.inference.settings import DescentSettings, PolishSettings
 from popinv.inference.stages.assess_population import assess_population
 from popinv.inference.stages.gather_answer import gather_answer
@@ -94,7 +93,7 @@ def added(
         given = form.given
         sections["observations"] = FileObservations.model_validate(form.section)
         file = sections["observations"].file
-    if isinstance(model.forward, ExternalSection) and is_exact(result.simulator):
+    if is_exact(result.simulator):
         sections["forward"] = with_added(
             model.forward, sections["observations"], file if given is None else given, events
         )

@@ -26,14 +26,13 @@ from popinv.observation_files.fit import InMemory
 from popinv.observation_files.new_systems import (
     TableForm,
     chosen_entries,
-    joint_times,
     new_table,
 )
 from popinv.observation_files.section import FileObservations
 from popinv.population.model import Model, covariate_names
 from popinv.population.stages.import_observations import new_observations
 from popinv.sections.messages import shown
-from popinv.sections.tables import is_number, text_frame
+from popinv.sections.tables import is_number, joint_times, text_frame
 from popinv.surrogate.exact import ExactSimulator, of_section
 from popinv.surrogate.simulator import is_exact
 from popinv.workers import processes

@@ -28,7 +28,7 @@ from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
 from popinv.store.whole_files import discard
 from popinv.surrogate.artefact import surrogate_of
-from popinv.surrogate.places import at_places_of
+from popinv.workflow.places import at_places_of
 
 if TYPE_CHECKING:
     from popinv.api.figures import Plots

@@ -13,7 +13,6 @@ from popinv.config.evidence import Evidence
 from popinv.config.numerics import ActiveLearning, Assessment
 from popinv.config.observations import Observations, SyntheticObservations
 from popinv.forward.external.files import simulator_hash
-from popinv.forward.external.section import ExternalSection
 from popinv.forward.kinds import Forward
 from popinv.inference.settings import (
     DescentSettings,
@@ -183,9 +182,7 @@ class Study(Section):
             The first additions alone.
         """
         forward, section = self.forward, self.observations
-        if not isinstance(forward, ExternalSection) or self.surrogate.kind != "none":
-            return self
-        if isinstance(section, SyntheticObservations):
+        if isinstance(section, SyntheticObservations) or self.surrogate.kind != "none":
             return self
         for added in section.added()[:additions]:
             forward = with_added(forward, section, added.file, added.inputs)

@@ -7,22 +7,19 @@ that needs no surrogate is evaluated there, too.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 import pandas as pd
 
 from popinv.errors import DataError
 from popinv.observation_files.files import check_exists, has_named_columns, named_in_errors
-from popinv.observation_files.new_systems import joint_times
-from popinv.sections.tables import Seen, different_times, read_frame
+from popinv.sections.tables import Seen, different_times, joint_times, read_frame
 
 if TYPE_CHECKING:
-    from popinv.forward.external.section import ExternalSection
     from popinv.forward.inputs.section import Inputs
     from popinv.forward.section import ForwardSection
     from popinv.observation_files.section import FileObservations
 
-Simulator = TypeVar("Simulator", bound="ExternalSection")
 Table: TypeAlias = "str | Path | pd.DataFrame"
 """A file, or a table of text in memory."""
 
@@ -32,8 +29,8 @@ _MOST_READ = 8
 
 
 def with_added(
-    forward: Simulator, section: FileObservations, table: object, inputs: Table | None
-) -> Simulator:
+    forward: ForwardSection, section: FileObservations, table: object, inputs: Table | None
+) -> ForwardSection:
     """Return a forward model at the times of an added table too, with room for its events.
 
     What is wrong with the table is left to those who read it.
@@ -47,17 +44,17 @@ def with_added(
     inputs : Table, optional
         The table of the inputs over time of its systems, if it does not hold them.
     """
-    times, events = forward.observations.described_times(), 0
+    times, inputs_over_time, events = forward.stated_times(), forward.timed_inputs(), 0
     try:
         frame = _frame(table) if section.layout == "long" else None
         column = None if section.time_tolerance is not None else section.time_column
         if times and frame is not None and column is not None:
             seen = Seen(str(section.value_column), tuple(section.missing_values or ()))
             times = joint_times(times, different_times(frame, column, None, seen))
-        if forward.timed is not None:
+        if inputs_over_time is not None:
             held = frame if inputs is None else _frame(inputs)
-            if held is not None and forward.timed.is_in(held):
-                events = max(map(len, forward.timed.events(held).values()), default=0)
+            if held is not None and inputs_over_time.is_in(held):
+                events = max(map(len, inputs_over_time.events(held).values()), default=0)
     except (DataError, OSError):
         return forward
     return forward.wider(times, events)

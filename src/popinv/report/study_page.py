@@ -40,7 +40,6 @@ from popinv.report.trust_charts import (
     solves_chart,
 )
 from popinv.surrogate.artefact import surrogate_of
-from popinv.surrogate.places import at_places_of
 from popinv.threads import fixed_threads
 
 
@@ -62,7 +61,7 @@ def write_study_page(
     alone : bool
         Whether the report begins with this page.
     """
-    surrogate = surrogate_of(at_places_of(loaded["surrogate"], model.forward))
+    surrogate = surrogate_of(loaded["surrogate"])
     problem = descent_problem(model, loaded["observations"], surrogate, seed, "figures")
     with fixed_threads():
         return page_of(study, problem, loaded, alone)

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from popinv.population.model import Model
-from popinv.surrogate.places import at_places_of
+from popinv.workflow.places import at_places_of
 
 # The sections of a model.
 _OF_MODEL = ("forward", "law", "noise")

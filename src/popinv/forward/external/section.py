@@ -140,16 +140,12 @@ class ExternalSection(PackagedSection):
         """Return the section ``inputs``."""
         return self.timed
 
-    def wider(self, times: Sequence[float] | None, events: int = 0) -> Self:
-        """Return the section observed at other times, with room for a number of events.
+    def stated_times(self) -> list[float] | None:
+        """Return the times of the observations, written out."""
+        return self.observations.described_times()
 
-        Parameters
-        ----------
-        times : sequence of float or None
-            Those of the section and others, in increasing order. None leaves them.
-        events : int
-            Largest number of events of a system.
-        """
+    def wider(self, times: Sequence[float] | None, events: int = 0) -> Self:
+        """Return the section at other times, with room for a number of events."""
         changes: dict[str, Any] = {}
         if times is not None and list(times) != self.observations.described_times():
             changes["observations"] = self.observations.model_copy(update={"times": list(times)})
