@@ -37,8 +37,13 @@ def table() -> pd.DataFrame:
 @lru_cache
 def exact() -> tuple[float, np.ndarray]:
     """Return the largest log likelihood, and m, s and the noise there."""
+    return maximum(table())
+
+
+def maximum(doses_and_observations: pd.DataFrame) -> tuple[float, np.ndarray]:
+    """Return what :func:`exact` returns for some rows of the table."""
     systems = []
-    for _, of in table().groupby("ID"):
+    for _, of in doses_and_observations.groupby("ID"):
         doses, seen = of[of.EVID == 1], of[of.EVID == 0]
         u = np.zeros(len(seen))
         for dose in doses.itertuples():

@@ -6,6 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -16,6 +18,8 @@ import boys
 
 from popinv.cli.add import checked_addition, with_addition
 from popinv.cli.commands import popinv as program
+from popinv.config.loading import load
+from popinv.errors import DataError
 
 STUDY = """# The heights of boys.
 studies:
@@ -64,6 +68,8 @@ def folder(tmp_path_factory):
     table[early].head(9).to_csv(path / "again.csv", index=False)
     table[~early].rename(columns={"height": "height [m]"}).to_csv(path / "metres.csv", index=False)
     table.rename(columns={"height": "size"}).to_csv(path / "other.csv", index=False)
+    later = table[~early].assign(age=table["age"] + 0.01)
+    later.to_csv(path / "later.csv", index=False)
     table.head(0).to_csv(path / "empty.csv", index=False)
     shutil.copy(boys.FILE.parent / "models.py", path)
     (path / "mine.yaml").write_text(STUDY)
@@ -120,6 +126,51 @@ def test_wrong_files_are_refused_before_any_work(folder, monkeypatch, file, mess
     assert told.exit_code == 1
     assert message in " ".join(told.output.split())
     assert Path("mine.yaml").read_text() == before
+
+
+def test_a_function_is_observed_at_further_times(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    addition = checked_addition(Path("mine.yaml"), "later.csv", None)
+    first = load(yaml.safe_load(addition.before)).studies["boys"]
+    study = load(yaml.safe_load(addition.after)).studies["boys"]
+    # The first systems, and all that was computed from them, have the times that they had.
+    assert study.forward == first.forward
+    own, joint = (each.forward.observations.described_times() for each in (study, study.joined()))
+    assert joint == sorted({*own, *np.round(pd.read_csv("later.csv")["age"], 4)})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (
+            "surrogate: {kind: none}",
+            "surrogate: {}",
+            "is not observed at the times .* as the surrogate has learned",
+        ),
+        ("{kind: isotropic}", "{kind: diagonal}", "has parameters of single times"),
+        ("models:line", "fixed:line", "only a function with an argument 'times' gives others"),
+    ],
+)
+def test_further_times_are_refused_where_nothing_gives_them(
+    folder, monkeypatch, before, after, message
+):
+    monkeypatch.chdir(folder)
+    Path("fixed.py").write_text("def line(z):\n    return z[:, :1]\n")
+    Path("other.yaml").write_text(STUDY.replace(before, after))
+    with pytest.raises(DataError, match=message):
+        checked_addition(Path("other.yaml"), "later.csv", None)
+
+
+def test_a_table_of_inputs_is_written_beside_the_file(folder, monkeypatch):
+    text = "studies:\n  a:\n    observations:\n      file: f.csv  # x\n"
+    found = with_addition(text, "a", {"file": "c.csv", "inputs": "d.csv"})
+    line = "      additions: [{file: c.csv, inputs: d.csv}]\n"
+    assert found == text + line
+    again = with_addition(found, "a", "e.csv")
+    assert again == text + line.replace("]", ", e.csv]")
+    monkeypatch.chdir(folder)
+    with pytest.raises(DataError, match=r"doses.csv: .* but the study has none"):
+        checked_addition(Path("mine.yaml"), "more.csv", None, "doses.csv")
 
 
 def test_a_study_without_results_is_run_first(folder, monkeypatch):

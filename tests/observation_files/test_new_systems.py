@@ -13,12 +13,11 @@ from popinv.forward.base import Observations
 from popinv.observation_files.new_systems import (
     TableForm,
     chosen_entries,
-    joint_times,
     new_table,
 )
 from popinv.observation_files.section import FileObservations
 from popinv.observation_files.trees import LevelColumns
-from popinv.sections.tables import text_frame
+from popinv.sections.tables import joint_times, text_frame
 
 THREE = Observations(np.arange(3.0)[:, None], ("entry",), "y", "m")
 TIMES = Observations(np.array([[0.0], [1.0], [2.0]]), ("t",), "y", "m")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import subprocess
@@ -9,8 +10,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from linear_doses import maximum
+from linear_doses import table as table_of_doses
 from tiny_study import ROOT
 
 import popinv
@@ -19,6 +23,7 @@ from popinv.cli.verify import verified
 sys.path.insert(0, str(ROOT / "tests" / "api"))
 
 import boys
+from test_inputs_run import SIMULATOR, STUDY
 
 pytestmark = pytest.mark.slow
 
@@ -83,3 +88,37 @@ def test_boys_join_the_study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert verified([results.relative_to(tmp_path)], Path("mine.yaml"), None, False)[1]
     assert "Nothing to be done" in command(tmp_path, "run", "mine.yaml", "--dry-run")
+
+
+def test_systems_join_with_doses_and_times_of_their_own(tmp_path, monkeypatch):
+    rows = table_of_doses()
+    parts = {"first": rows[(rows.ID < 8) & (rows.TIME < 5)], "more": rows[rows.ID >= 8]}
+    for name, own in parts.items():
+        own[own.EVID == 1].to_csv(tmp_path / f"{name}_doses.csv", index=False)
+        own.loc[own.EVID == 0, ["ID", "TIME", "DV"]].to_csv(tmp_path / f"{name}.csv", index=False)
+    (tmp_path / "doses.py").write_text(SIMULATOR)
+    study = copy.deepcopy(STUDY)
+    study["forward"]["inputs"]["file"] = "first_doses.csv"
+    study["forward"]["observations"]["times"] = {"file": "first.csv", "column": "TIME"}
+    study["observations"]["file"] = "first.csv"
+    text = yaml.safe_dump({"seed": 1, "studies": {"doses": study}})
+    (tmp_path / "mine.yaml").write_text(text)
+    command(tmp_path, "run", "mine.yaml")
+    results = tmp_path / "results" / "doses"
+    before = {path: path.stat().st_mtime_ns for path in results.glob("rounds/*/*.zip")}
+    command(tmp_path, "add", "mine.yaml", "more.csv", "--inputs", "more_doses.csv")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    monkeypatch.chdir(tmp_path)
+    both = popinv.load("results/doses")
+    largest, at = maximum(pd.concat(parts.values()))
+    assert both.metrics["log_likelihood"] == pytest.approx(largest, abs=1e-3)
+    summary = both.summary()
+    apart = (summary["estimate"] - at) / summary["standard_error"]
+    assert apart.abs().max() < 0.02
+    assert both.posterior().sizes["system"] == 12
+    assert verified([Path("results/doses")], Path("mine.yaml"), None, False)[1]
+    assert "Nothing to be done" in command(tmp_path, "run", "mine.yaml", "--dry-run")
+    # All at once, in an empty folder.
+    shutil.move("results", "earlier")
+    command(tmp_path, "run", "mine.yaml")
+    pd.testing.assert_frame_equal(popinv.load("results/doses").summary(), summary)

@@ -131,7 +131,9 @@ rule add_systems:
         unpack(before_addition),
         surrogate=final("surrogate"),
         check="<results>/{study}/rounds/check/solves.zarr.zip",
-        file=lambda wildcards: study_of(wildcards).additions()[int(wildcards.number) - 1],
+        file=lambda wildcards: study_of(wildcards).additions()[int(wildcards.number) - 1].file,
+        # It is another file only where inputs over time have their own.
+        timed=lambda wildcards: study_of(wildcards).input_files(int(wildcards.number)),
     output:
         batch="<results>/{study}/additions/{number}/batch.zarr.zip",
         observations="<results>/{study}/additions/{number}/observations.zarr.zip",

@@ -80,7 +80,8 @@ def study_sections(method):
     """Params function: the seed, and the sections that a method uses, by name."""
 
     def chosen(wildcards):
-        study = study_of(wildcards)
+        # Systems that have joined the study may have further times.
+        study = study_of(wildcards).joined()
         given = {"seed": study.seed, "asked": getattr(study.downstream, method.name)}
         for name in method.use.sections:
             section = attrgetter(name)(study)

@@ -126,7 +126,7 @@ rule write_study_page:
         **request_of("write_study_page"),
     params:
         seed=seed_of,
-        study=lambda wildcards: {"whole": study_of(wildcards)},
+        study=lambda wildcards: {"whole": study_of(wildcards).joined()},
         alone=ALONE,
         look=templates_hash(),
         code=code_of("write_study_page"),

@@ -43,6 +43,7 @@ from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.standard_errors import by_information
 from popinv.population.known import inputs
+from popinv.population.members import members_apart
 
 _PER_SYSTEM = ("modes", "corrections")
 SMALL = 0.05
@@ -247,6 +248,8 @@ def errors_at_modes(
 ) -> np.ndarray:
     """Return the surrogate's errors at the posterior modes of systems, (n,), n at most M.
 
+    Of groups, they are the errors at the members.
+
     Parameters
     ----------
     problem : Problem
@@ -267,6 +270,9 @@ def errors_at_modes(
     z = inputs(problem.law, alpha, torch.from_numpy(omega), problem.conditions.known)
     # Places of a system's own follow its design. A solve gives all places.
     z = z[:, : z.shape[1] - problem.own_places]
+    if problem.members > 1:
+        each = members_apart(z, problem.members, problem.d_z)
+        z = each[torch.from_numpy(problem.present_members.ravel())]
     with torch.no_grad(), solver.session():
         own = solver(z).numpy()
     solved = np.isfinite(own).all(axis=1)

@@ -13,12 +13,16 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import DataError
+from popinv.forward.datasets import replicates_of
 from popinv.inference.choice import words
+from popinv.observation_files.added_tables import Table, with_added
 from popinv.observation_files.fit import IN_MEMORY, InMemory
 from popinv.observation_files.section import FileObservations
+from popinv.observation_files.trees import tree_of
 from popinv.population.model import Model
 from popinv.population.observe import system_names
 from popinv.population.stages.import_observations import observations_of_file, units_of_columns
+from popinv.sections.messages import shown
 
 _HELDOUT, _TOLD = "_heldout", 8
 
@@ -31,6 +35,7 @@ def read_additions(
     *,
     seed: int,
     given: InMemory | None = None,
+    inputs: Table | None = None,
 ) -> xr.Dataset:
     """Return the systems of a file that join a study, in the form of the study's observations.
 
@@ -42,6 +47,8 @@ def read_additions(
         All systems of the study so far.
     given : DataFrame or Dataset, optional
         The systems in memory, in the place of the file.
+    inputs : Table, optional
+        Their table of inputs over time, if the file does not hold them.
 
     Raises
     ------
@@ -50,11 +57,13 @@ def read_additions(
         the study.
     """
     name = file if given is None else IN_MEMORY
-    if "member_id" in observations.coords:
+    if model.law.level_columns().crossed:
         raise DataError(
-            f"{name}: systems cannot be added to a study with 'law.levels', whose groups would "
-            "grow; put the rows into the study's own file, and run it again"
+            f"{name}: systems cannot be added to a study with crossed levels, as those that share "
+            "a label change a group of the study; put the rows into the study's own file, and run "
+            "it again"
         )
+    _check_times(model, section, name, file if given is None else given)
     added = observations_of_file(
         model.forward,
         model.law,
@@ -65,12 +74,18 @@ def read_additions(
         given=given,
         population=False,
         units=units_of_columns(observations),
+        inputs=inputs,
+        tree=tree_of(observations),
     )
     added = _of_width(added, observations, name)
     _check_columns(added, observations, name)
     if "covariate_centre" in observations:
         centre = observations["covariate_centre"]
-        added["covariate"] = added["covariate"] + added["covariate_centre"] - centre
+        shifted = added["covariate"] + added["covariate_centre"] - centre
+        if "member_id" in added.coords:
+            # A member that a group lacks has the mean.
+            shifted = shifted.where(added["member_id"] != "", 0.0)
+        added["covariate"] = shifted
         added["covariate_centre"] = centre
     _check_new(added, observations, name)
     return added
@@ -127,6 +142,19 @@ def _tested(observations: xr.Dataset, count: int) -> int:
     return count if tested == before else round(tested / before * count)
 
 
+def _check_times(model: Model, section: FileObservations, name: str, table: object) -> None:
+    """Refuse times at which the surrogate of a user's own simulator was not trained."""
+    joint = with_added(model.forward, section, table, None).stated_times() or []
+    own = model.forward.stated_times() or []
+    if len(joint) > len(own):
+        raise DataError(
+            f"{name}: the forward model is not observed at the times "
+            f"{shown(sorted(set(joint) - set(own))[:_TOLD])}, as the surrogate has learned the "
+            "study's own. Leave these rows out, or put all rows into the study's own file, and run "
+            "it again"
+        )
+
+
 def _of_width(added: xr.Dataset, observations: xr.Dataset, file: str) -> xr.Dataset:
     """Return added systems with as many replicates as the study has."""
     have, want = added.sizes["observation"], observations.sizes["observation"]
@@ -137,6 +165,13 @@ def _of_width(added: xr.Dataset, observations: xr.Dataset, file: str) -> xr.Data
         )
     if have == want:
         return added
+    if "member_id" in added.coords:
+        raise DataError(
+            f"{file}: a member has at most {replicates_of(added) // added.sizes['member']} "
+            f"replicates, and those of the study up to {replicates_of(observations)} in a group of "
+            f"{observations.sizes['member']}; put the rows into the study's own file, and run it "
+            "again"
+        )
     padded = added.drop_vars([n for n in added.coords if "observation" in added[n].dims])
     return padded.pad(observation=(0, want - have), constant_values=np.nan)
 
@@ -172,9 +207,15 @@ def _check_new(added: xr.Dataset, observations: xr.Dataset, file: str) -> None:
     if there is not None and new is not None:
         known = set(there)
         if twice := [name for name in new if name in known]:
+            there_already = f"{_listed(twice)} {'is' if len(twice) == 1 else 'are'} already in the"
+            if "member_id" in observations.coords:
+                raise DataError(
+                    f"{file}: {there_already} study, and further members would change a group; put "
+                    "them into the study's own file, and run it again. Whole groups are added"
+                )
             raise DataError(
-                f"{file}: {_listed(twice)} {'is' if len(twice) == 1 else 'are'} already in the "
-                "study; leave out systems that are there, and give other systems other names"
+                f"{file}: {there_already} study; leave out systems that are there, and give other "
+                "systems other names"
             )
         if known != set(map(str, range(len(known)))):
             return

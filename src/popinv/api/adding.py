@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,18 +18,19 @@ from popinv.additions.estimates import SMALL
 from popinv.additions.joined import added_sizes
 from popinv.additions.stages.add_systems import add_systems
 from popinv.api.data import given_data
-from popinv.api.functions import Function, OwnFunction
+from popinv.api.functions import OwnFunction
 from popinv.errors import DataError
-from popinv.forward.datasets import observation_coordinates, replicates_of
 from popinv.inference.settings import DescentSettings, PolishSettings
 from popinv.inference.stages.assess_population import assess_population
 from popinv.inference.stages.gather_answer import gather_answer
 from popinv.inference.stages.resample_systems import resample_systems
+from popinv.observation_files.added_tables import with_added
 from popinv.observation_files.section import FileObservations, of_same_form
-from popinv.population.model import Model, covariate_names
+from popinv.population.model import covariate_names
 from popinv.sections.base import plain
-from popinv.sections.tables import times_of_file
+from popinv.sections.tables import text_frame
 from popinv.sections.units import columns_called
+from popinv.surrogate.simulator import is_exact
 from popinv.threads import fixed_threads
 from popinv.workers import processes
 from popinv.workflow.run import StudyRun
@@ -49,6 +50,7 @@ def added(
     result: Result,
     data: Any,
     known: Mapping[str, Any] | pd.DataFrame | None,
+    inputs: str | Path | pd.DataFrame | None,
     tests: bool | None,
     cores: int,
 ) -> Result:
@@ -64,6 +66,7 @@ def added(
     section = FileObservations.model_validate(config["observations"])
     model, observations = result.model, result.observations
     seed = int(result.population.attrs["seed"])
+    events = text_frame(inputs) if isinstance(inputs, pd.DataFrame) else inputs
     sections: dict[str, Any] = {
         "forward": model.forward,
         "law": model.law,
@@ -74,10 +77,8 @@ def added(
         "observations": section,
     }
     if isinstance(data, str | Path):
-        file, given, times = str(data), None, None
+        file, given = str(data), None
         sections["observations"] = of_same_form(section, file)
-        if section.layout == "long" and section.time_column is not None:
-            times = times_of_file(file, section.time_column)
     else:
         covariates = covariate_names(model.law, model.noise)
         names = (*model.forward.design_names(), *covariates)
@@ -90,17 +91,20 @@ def added(
         if isinstance(form.given, xr.Dataset) and not isinstance(data, xr.DataArray | xr.Dataset):
             numbers = observations.sizes["system"] + np.arange(form.given.sizes["system"])
             form = replace(form, given=form.given.assign_coords(system=numbers))
-        given, times = form.given, form.described.get("times")
+        given = form.given
         sections["observations"] = FileObservations.model_validate(form.section)
         file = sections["observations"].file
-    if isinstance(model.forward, OwnFunction) and model.forward.differentiated:
-        own = _with_times(model, result.observations, times, seed)
-        if own is not None:
-            sections["forward"], observations = own
+    if is_exact(result.simulator):
+        sections["forward"] = with_added(
+            model.forward, sections["observations"], file if given is None else given, events
+        )
     artefacts = {n: each for n, each in result.artefacts.items() if n not in _OF_SYSTEMS}
-    through = result.simulator
+    through: Any = result.simulator
     if sections["forward"] is not model.forward:
-        config["forward"], through = plain(sections["forward"]), sections["forward"].exact()
+        config["forward"] = plain(sections["forward"])
+        through = result.artefacts.get("surrogate")
+        if isinstance(sections["forward"], OwnFunction):
+            through = sections["forward"].exact()
     given_to = {**artefacts, "observations": observations, "surrogate": through}
     run = StudyRun(sections, given_to, seed)
     thresholds = config.get("thresholds") or {"error": 0.1, "push": 0.5}
@@ -112,7 +116,7 @@ def added(
 
     with redirect_stdout(io.StringIO()), fixed_threads(), processes(cores):
         made = ("batch", "observations", "distance", "pseudo_likelihood", "likelihood")
-        found = run.call(add_systems, file=file, given=given, thresholds=thresholds)
+        found = run.call(add_systems, file=file, given=given, inputs=events, thresholds=thresholds)
         for name, dataset in zip(made, found, strict=True):
             keep(name, dataset, "add_systems")
         if "resamples" in result.artefacts:
@@ -138,48 +142,6 @@ def _numbered_on(data: Any, observations: xr.Dataset, section: FileObservations)
     if index.name is None and column and not columns_called(list(map(str, data.columns)), column):
         return data.assign(**{column: range(count, count + len(index))})
     return data.set_axis(pd.RangeIndex(count, count + len(index), name=index.name))
-
-
-def _with_times(
-    model: Model, observations: xr.Dataset, times: Any, seed: int
-) -> tuple[OwnFunction, xr.Dataset] | None:
-    """Return a function and the observations so far at further times, None if there are none.
-
-    Raises
-    ------
-    DataError
-        If the noise has parameters of single times, and would have more of them.
-    """
-    forward = cast(OwnFunction, model.forward)
-    before = forward.observations.described_times()
-    if before is None or times is None or set(times) <= set(before):
-        return None
-    union = sorted({*before, *times})
-    described = {**plain(forward.observations), "times": union}
-    function = forward._of_table() if forward.vectorised else forward._function
-    section = OwnFunction.model_validate({**plain(forward), "observations": described})
-    section = section.having(cast(Function, function), differentiated=True)
-    names = (model.noise.model(each.observed(seed), ()).names for each in (forward, section))
-    if len(set(map(tuple, names))) > 1:
-        raise DataError(
-            f"data: the times {sorted(set(times) - set(before))[:8]} are not among those of the "
-            f"study, and noise of kind '{model.noise.kind}' has parameters of single times. Fit "
-            "all systems together instead"
-        )
-    replicates = replicates_of(observations)
-    blocks = observations.sizes["observation"] // len(before)
-    place = np.searchsorted(union, before)
-    column = (np.arange(blocks)[:, None] * len(union) + place).ravel()
-    apart = {n: each for n, each in observations.variables.items() if "observation" in each.dims}
-    rest = observations.drop_dims("observation")
-    wide: dict[str, xr.Variable] = {}
-    for name in observations.data_vars:
-        if (variable := apart.get(name)) is not None:
-            values = np.full((variable.shape[0], blocks * len(union)), np.nan)
-            values[:, column] = variable.values
-            wide[str(name)] = xr.Variable(variable.dims, values, variable.attrs)
-    coordinates = observation_coordinates(section.observed(seed), replicates)
-    return section, rest.assign(wide).assign_coords(coordinates)
 
 
 def _config(result: Result) -> dict[str, Any]:

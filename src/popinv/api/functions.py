@@ -72,6 +72,10 @@ class OwnFunction(ExternalSection):
             )
         return self._function
 
+    def takes_times(self) -> bool:
+        """Return whether the function has an argument ``times``."""
+        return takes(self.function, "times")
+
     def of_inputs(self) -> Function:
         """Return the function of a table of the inputs, the parameters and then the design.
 

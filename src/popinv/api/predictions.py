@@ -19,7 +19,6 @@ from popinv.forward.base import Observations
 from popinv.forward.datasets import names_in_file
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.python.section import PythonFunction
-from popinv.forward.python.worker import loaded, takes
 from popinv.forward.section import ForwardSection
 from popinv.inference.solver import SolverSimulator
 from popinv.methods.posterior.prediction import Recovered, predict
@@ -28,14 +27,13 @@ from popinv.observation_files.fit import InMemory
 from popinv.observation_files.new_systems import (
     TableForm,
     chosen_entries,
-    joint_times,
     new_table,
 )
 from popinv.observation_files.section import FileObservations
 from popinv.population.model import Model, covariate_names
 from popinv.population.stages.import_observations import new_observations, units_of_columns
 from popinv.sections.messages import shown
-from popinv.sections.tables import is_number, text_frame
+from popinv.sections.tables import is_number, joint_times, text_frame
 from popinv.surrogate.exact import ExactSimulator, of_section
 from popinv.surrogate.simulator import is_exact
 from popinv.workers import processes
@@ -188,7 +186,7 @@ def _with_times(forward: ForwardSection, more: Sequence[float]) -> ForwardSectio
     times = joint_times(own, more)
     if len(times) == len(own):
         return forward
-    if not _takes_times(forward):
+    if not forward.takes_times():
         raise ConfigError(
             f"at: got the times {shown(sorted(set(times) - set(own))[:8])}, but the simulator "
             f"gives the observations at its own times, {own[0]:g} to {own[-1]:g}; only a function "
@@ -201,16 +199,7 @@ def _with_times(forward: ForwardSection, more: Sequence[float]) -> ForwardSectio
             f"at: got times from {times[0]:g} to {times[-1]:g}, but the simulator's own are "
             f"{simulated[0]:g} to {simulated[-1]:g} (forward.observations.simulated_times)"
         )
-    observations = forward.observations.model_copy(update={"times": times})
-    return forward.model_copy(update={"observations": observations})
-
-
-def _takes_times(forward: ForwardSection) -> bool:
-    if isinstance(forward, OwnFunction):
-        return takes(forward.function, "times")
-    if isinstance(forward, PythonFunction):
-        return takes(loaded(forward.function, forward.path), "times")
-    return False
+    return forward.wider(times)
 
 
 def _exact(forward: ForwardSection) -> ExactSimulator:

@@ -28,6 +28,7 @@ from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
 from popinv.store.whole_files import discard
 from popinv.surrogate.artefact import surrogate_of
+from popinv.workflow.places import at_places_of
 
 if TYPE_CHECKING:
     from popinv.api.figures import Plots
@@ -124,7 +125,8 @@ class Result:
             If the result has no surrogate, but needs one.
         """
         if "surrogate" in self.artefacts:
-            found: TrainedSurrogate = surrogate_of(self.artefacts["surrogate"])
+            held = at_places_of(self.artefacts["surrogate"], self.model.forward)
+            found: TrainedSurrogate = surrogate_of(held)
             return found
         forward = self.model.forward
         if not isinstance(forward, OwnFunction):
@@ -203,6 +205,7 @@ class Result:
         data: Any,
         known: Mapping[str, Any] | pd.DataFrame | None = None,
         *,
+        inputs: str | Path | pd.DataFrame | None = None,
         tests: bool | None = None,
         cores: int = 1,
     ) -> Result:
@@ -219,6 +222,8 @@ class Result:
             study's own.
         known : mapping of str to array_like, optional
             Design and covariates of the systems of an array.
+        inputs : DataFrame or path, optional
+            A table of their inputs over time, if the data do not hold them.
         tests : bool, optional
             As for :func:`popinv.fit`; by default, if more than 5 % of the systems are added. The
             added systems are compared with the population in any case.
@@ -237,7 +242,7 @@ class Result:
         """
         from popinv.api.adding import added
 
-        return added(self, data, known, tests, cores)
+        return added(self, data, known, inputs, tests, cores)
 
     # --- pictures and draws ---------------------------------------------------------------------
 

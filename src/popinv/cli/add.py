@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from popinv.additions.further_places import at_further_places
 from popinv.additions.joined import not_by_likelihood, read_additions
 from popinv.cli.programs import program
 from popinv.cli.withdraw import chosen_study
@@ -54,8 +57,15 @@ class Addition:
             write_text(self.configuration, self.before)
 
 
-def checked_addition(configuration: Path, file: str, study: str | None) -> Addition:
+def checked_addition(
+    configuration: Path, file: str, study: str | None, inputs: str | None = None
+) -> Addition:
     """Return the addition of a file to a study, after all checks that need no computation.
+
+    Parameters
+    ----------
+    inputs : str, optional
+        Table of the inputs over time of the systems, if the file does not hold them.
 
     Raises
     ------
@@ -84,32 +94,40 @@ def checked_addition(configuration: Path, file: str, study: str | None) -> Addit
     count = len(own.additions())
     place = folder / "additions" / str(count) if count else folder
     seed = config.seed if own.seed is None else own.seed
-    model = Model(own.forward, own.law, own.noise)
+    entry: Any = file if inputs is None else {"file": file, "inputs": inputs}
+    wider = own.replace(observations=section.replace(additions=[*section.additions, entry]))
+    model = Model(wider.joined().forward, own.law, own.noise)
     observations = storage.load(place / "observations.zarr.zip")
-    read_additions(model, section, observations, file, seed=seed)
+    observations = at_further_places(model, observations, file, seed=seed)
+    read_additions(model, section, observations, file, seed=seed, inputs=inputs)
     before = configuration.read_text(encoding="utf-8")
-    after = with_addition(before, name, file)
+    after = with_addition(before, name, entry)
     wanted: Any = yaml.safe_load(before)
     # Not in place: studies that share their observations by an anchor would all change.
     of_study = wanted["studies"][name]
     keys = of_study["observations"]
-    keys = {**keys, _KEY: [*(keys.get(_KEY) or []), file]}
+    keys = {**keys, _KEY: [*(keys.get(_KEY) or []), entry]}
     wanted["studies"][name] = {**of_study, "observations": keys}
     if after is None or yaml.safe_load(after) != wanted:
         raise ConfigError(
             f"{configuration}: the line for '{file}' cannot be written among the keys of "
             f"'studies.{name}.observations'; write it yourself, and run the study: "
-            f"{_KEY}: {[*own.additions(), file]}"
+            f"{_KEY}: {[*section.additions, entry]}"
         )
     load(yaml.safe_load(after), f"{configuration} with {file}")
     batch = folder / "additions" / str(count + 1) / "batch.zarr.zip"
     return Addition(configuration, before, after, batch, name)
 
 
-def with_addition(text: str, study: str, file: str) -> str | None:
+def with_addition(text: str, study: str, entry: str | Mapping[str, str]) -> str | None:
     """Return the text of a configuration with a further file of a study, its comments kept.
 
     None if the study's observations are not written out in the text.
+
+    Parameters
+    ----------
+    entry : str or mapping
+        An entry of ``observations.additions``.
 
     Examples
     --------
@@ -121,7 +139,11 @@ def with_addition(text: str, study: str, file: str) -> str | None:
         node = _value(node, key)
     if not isinstance(node, yaml.MappingNode) or not node.value:
         return None
-    told = yaml.safe_dump(file, default_flow_style=True).removesuffix("\n...\n").strip()
+    told = (
+        yaml.safe_dump(entry, default_flow_style=True, width=math.inf)
+        .removesuffix("\n...\n")
+        .strip()
+    )
     there = _value(node, _KEY)
     if there is None or not getattr(there, "value", None):
         if there is not None:

@@ -341,8 +341,17 @@ def withdraw(
 @click.argument("configuration", type=click.Path(path_type=Path))
 @click.argument("file")
 @click.option("--study", metavar="NAME", help="The study, if the configuration has several.")
+@click.option(
+    "--inputs", metavar="TABLE", help="Inputs over time of the systems, if FILE has none."
+)
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF SNAKEMAKE]...")
-def add(configuration: Path, file: str, study: str | None, options: tuple[str, ...]) -> None:
+def add(
+    configuration: Path,
+    file: str,
+    study: str | None,
+    inputs: str | None,
+    options: tuple[str, ...],
+) -> None:
     """Add the systems of a FILE, of the form of the study's own, to a finished study.
 
     \b
@@ -355,7 +364,7 @@ def add(configuration: Path, file: str, study: str | None, options: tuple[str, .
     from popinv.cli.add import checked_addition, told
 
     try:
-        addition = checked_addition(configuration, file, study)
+        addition = checked_addition(configuration, file, study, inputs)
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
     dry = bool({"-n", "--dry-run", "--dryrun"} & set(options))

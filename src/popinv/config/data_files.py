@@ -13,11 +13,12 @@ from popinv.config.study import Config, Study
 from popinv.errors import ConfigError, DataError
 from popinv.forward.section import ForwardSection
 from popinv.methods.section import ObservedSystems
+from popinv.observation_files.added_tables import inputs_of
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.section import of_same_form
 from popinv.observation_files.table import ObservationTable, check_varies
-from popinv.observation_files.trees import NO_LEVELS, LevelColumns
+from popinv.observation_files.trees import NO_LEVELS, LevelColumns, MemberTree
 from popinv.population.model import covariate_names
 from popinv.sections.messages import dotted
 from popinv.sections.outside import is_outside
@@ -73,6 +74,8 @@ def check_observation_file(
     *,
     whole: bool = True,
     population: bool = True,
+    inputs: str | None = None,
+    tree: MemberTree | None = None,
 ) -> ObservationTable:
     """Read an observation file and check that it fits the forward model.
 
@@ -89,6 +92,10 @@ def check_observation_file(
     whole : bool
         Whether these are all observations of the study. If they are a part, a sensor may have none.
     population : bool
+        As for :func:`popinv.observation_files.fit.read_fitting`.
+    inputs : str, optional
+        A table of inputs over time in the place of the study's.
+    tree : MemberTree, optional
         As for :func:`popinv.observation_files.fit.read_fitting`.
 
     Returns
@@ -111,7 +118,8 @@ def check_observation_file(
         whole=whole,
         population=population,
         levels=levels,
-        inputs=forward.timed_inputs(),
+        inputs=inputs_of(forward, inputs),
+        tree=tree,
     )
 
 
@@ -178,15 +186,19 @@ def _check_additions(name: str, study: Study, table: ObservationTable) -> tuple[
     """
     count, joining = 0, list[str]()
     names = set() if table.system_ids is None else set(map(str, table.system_ids))
-    for file in study.additions():
+    forward = study.joined().forward
+    for tables in study.additions():
+        file = tables.file
         try:
             added = check_observation_file(
                 of_same_form(study.observations, file),
-                study.forward,
+                forward,
                 covariate_names(study.law, study.noise),
                 study.law.level_columns(),
                 whole=False,
                 population=False,
+                inputs=tables.inputs,
+                tree=table.tree,
             )
             own = set() if added.system_ids is None else set(map(str, added.system_ids))
             if twice := sorted(own & names):

@@ -21,6 +21,8 @@ from popinv.inference.settings import (
     wants_likelihood,
 )
 from popinv.methods.sections import Downstream, StudyDownstream
+from popinv.observation_files.added_tables import with_added
+from popinv.observation_files.section import AddedTables
 from popinv.population.kinds import Law, Noise
 from popinv.population.laws.section import LawSection
 from popinv.population.noise.section import NoiseSection
@@ -164,9 +166,27 @@ class Study(Section):
         """Return whether the observations are drawn from a known truth."""
         return isinstance(self.observations, SyntheticObservations)
 
-    def additions(self) -> list[str]:
+    def additions(self) -> list[AddedTables]:
         """Return the files of systems that have joined the study since its first run."""
-        return list(getattr(self.observations, "additions", ()))
+        observations = self.observations
+        return [] if isinstance(observations, SyntheticObservations) else observations.added()
+
+    def joined(self, additions: int | None = None) -> Study:
+        """Return the study whose forward model is observed at the places of added systems, too.
+
+        A surrogate is observed where it was trained.
+
+        Parameters
+        ----------
+        additions : int, optional
+            The first additions alone.
+        """
+        forward, section = self.forward, self.observations
+        if isinstance(section, SyntheticObservations) or self.surrogate.kind != "none":
+            return self
+        for added in section.added()[:additions]:
+            forward = with_added(forward, section, added.file, added.inputs)
+        return self if forward is self.forward else self.model_copy(update={"forward": forward})
 
     def first_observations(self) -> Observations:
         """Return the source of the observations without additions, on which the rounds depend."""
@@ -207,8 +227,11 @@ class Study(Section):
         """Return the section that says how known quantities are spread, None without any."""
         return self.synthetic() if self.has_known() else None
 
-    def input_files(self) -> list[str]:
-        """Return the file of the inputs over time, if there are any."""
+    def input_files(self, addition: int = 0) -> list[str]:
+        """Return the file of the inputs over time, of an addition if one is given, if any."""
+        if addition:
+            inputs = self.additions()[addition - 1].inputs
+            return [] if inputs is None else [inputs]
         timed = self.forward.timed_inputs()
         return [] if timed is None else [timed.file]
 

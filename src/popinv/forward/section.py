@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -121,6 +121,26 @@ class ForwardSection(Kind):
     def design(self) -> tuple[Parameter, ...]:
         """Return what is known of each system and enters the solver after the parameters."""
         return ()
+
+    def stated_times(self) -> list[float] | None:
+        """Return the times that the user states for the user's own simulator, if any."""
+        return None
+
+    def wider(self, times: Sequence[float] | None, events: int = 0) -> Self:
+        """Return the section observed at other times, with room for a number of events.
+
+        Parameters
+        ----------
+        times : sequence of float or None
+            Those of the section and others, in increasing order. None leaves them.
+        events : int
+            Largest number of events of a system.
+        """
+        return self
+
+    def takes_times(self) -> bool:
+        """Return whether it gives the observations at any times that it is asked for."""
+        return False
 
     def timed_inputs(self) -> Inputs | None:
         """Return the section of the inputs over time, whose numbers are the last of the design."""

@@ -29,7 +29,7 @@ from popinv.observation_files.section import FileObservations
 from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins
 from popinv.observation_files.table import ObservationTable, check_columns, check_table
 from popinv.observation_files.timed_inputs import SystemInputs
-from popinv.observation_files.trees import NO_LEVELS, LevelColumns
+from popinv.observation_files.trees import NO_LEVELS, LevelColumns, MemberTree
 from popinv.observation_files.wide_tables import wide_table
 from popinv.sections.messages import shown
 from popinv.sections.tables import TextTable, is_dates, named_column, read_frame, read_text
@@ -67,6 +67,7 @@ def read_fitting(
     inputs: Inputs | None = None,
     centres: Sequence[float] | None = None,
     units: Mapping[str, str] = _NO_UNITS,
+    tree: MemberTree | None = None,
 ) -> ObservationTable:
     """Read the file of a study's ``observations`` section, and check that it fits.
 
@@ -93,6 +94,8 @@ def read_fitting(
         no population: one system suffices, and it may have no observation.
     units : mapping of str to str, optional
         The units of the columns of the study's own table, if these are new systems.
+    tree : MemberTree, optional
+        The tree of the groups that these join.
 
     Returns
     -------
@@ -111,6 +114,7 @@ def read_fitting(
     if given is None:
         check_exists(section.file)
     predicted = centres is not None
+    joining = not (population or predicted)
     if not population:
         # Systems that join others have no means of their own.
         centres = [0.0] * len(covariates)
@@ -121,13 +125,13 @@ def read_fitting(
             refuse_other_units(held, units)
             if not whole:
                 _refuse_dates(frame, section)
-            timed = SystemInputs.beside(inputs, frame, whole)
+            timed = SystemInputs.beside(inputs, frame, whole, joining)
             of_long = design, covariates, levels.names, timed, centres
             table = read_long(frame, section, observations, *of_long)
             table = replace(table, column_units=held)
             check_table(table, mask_missing=True, population=not predicted)
         else:
-            timed = SystemInputs.beside(inputs, None, whole)
+            timed = SystemInputs.beside(inputs, None, whole, joining)
             of_wide = design, covariates, given, levels.names, timed, observations, centres
             table = read_wide(section, *of_wide, population=not predicted, units=units)
         fewest = _FEWEST_SYSTEMS if population and not predicted else 1
@@ -143,7 +147,9 @@ def read_fitting(
         if observations.logarithm:
             table = replace(table, values=_logarithms(table))
         if levels.names:
-            table = grouped(table, levels, covariates, whole=not predicted)
+            table = grouped(
+                table, levels, covariates, whole=population and not predicted, tree=tree
+            )
     return table
 
 

@@ -73,6 +73,7 @@ def grouped(
     levels: LevelColumns,
     covariates: Sequence[str] = (),
     whole: bool = True,
+    tree: MemberTree | None = None,
 ) -> ObservationTable:
     """Return a table whose rows are groups, for one whose rows are members.
 
@@ -83,21 +84,30 @@ def grouped(
         ones have something in common.
     whole : bool
         Whether the effects of the levels are to be estimated from these groups.
+    tree : MemberTree, optional
+        The tree of the groups of a study, which these join.
 
     Raises
     ------
     DataError
-        If a level has few labels; if two levels have the same nodes; if levels that are crossed are
-        nested; or if members of a group have other noise scales.
+        If a group is larger than any in the study; if a level has few labels; if two levels have
+        the same nodes; if levels that are crossed are nested; or if members of a group have other
+        noise scales.
     """
     assert table.labels is not None
-    tree, group, place = tree_of_labels(table.labels, levels)
+    tree, group, place = tree_of_labels(table.labels, levels, tree)
     first = np.unique(group, return_index=True)[1]
     members = tree.members
     if levels.names[0] in levels.crossed:
         names = np.array([str(i + 1) for i in range(len(first))])
     else:
         names = table.labels[first, 0]
+    for i in np.flatnonzero(place < 0)[:1]:
+        raise DataError(
+            f"the group '{names[group[i]]}' has more members than any in the study has room for, "
+            "from '" + ", ".join(table.labels[i]) + "' on; put its rows into the study's own file, "
+            "and run it again"
+        )
     if whole:
         _check_levels(tree, np.column_stack([group, place]), levels)
     width = table.values.shape[1]

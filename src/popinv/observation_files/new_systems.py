@@ -330,19 +330,6 @@ def _at_more_times(
     )
 
 
-def joint_times(times: Sequence[float], more: Sequence[float]) -> list[float]:
-    """Return times with those of ``more`` that are none of them, in increasing order.
-
-    Examples
-    --------
-    >>> joint_times([0.0, 1.0], [1.0, 0.5])
-    [0.0, 0.5, 1.0]
-    """
-    own = np.asarray(times, dtype=float)
-    other = [t for t in more if not len(own) or np.abs(own - t).min() > same_time(own)]
-    return sorted({*own.tolist(), *map(float, other)})
-
-
 def chosen_entries(
     at: Sequence[float | str], names: Sequence[str], observations: Observations
 ) -> np.ndarray:

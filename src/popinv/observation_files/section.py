@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from popinv.observation_files.files import has_named_columns, wrong_type
@@ -18,6 +18,21 @@ def _known_type(file: str) -> str:
     if told := wrong_type(file):
         raise PydanticCustomError("file_type", "{told}", {"told": told})
     return plain_path(file)
+
+
+class AddedTables(Section):
+    """Systems that have joined a study, with their inputs over time in a table of their own."""
+
+    file: Annotated[str, AfterValidator(_known_type)] = Field(
+        description="File of the added systems."
+    )
+    inputs: Annotated[str, AfterValidator(plain_path)] | None = Field(
+        default=None, description="Table of their inputs over time. null: `file` holds them."
+    )
+
+
+def _form_of_addition(value: Any) -> str:
+    return "<file>" if isinstance(value, str) else "<tables>"
 
 
 class FileObservations(Section):
@@ -172,11 +187,17 @@ class FileObservations(Section):
     without: list[SystemName] = Field(
         default_factory=list, description=WITHOUT, json_schema_extra={"x-default": "none"}
     )
-    additions: list[Annotated[str, AfterValidator(_known_type)]] = Field(
+    additions: list[
+        Annotated[
+            Annotated[str, AfterValidator(_known_type), Tag("<file>")]
+            | Annotated[AddedTables, Tag("<tables>")],
+            Discriminator(_form_of_addition),
+        ]
+    ] = Field(
         default_factory=list,
         description=(
             "Files of systems that have joined the study since, of the same form; `popinv add` "
-            "writes them here."
+            "writes them here. `{file: ..., inputs: ...}` names a table of their inputs over time."
         ),
         json_schema_extra={"x-default": "none"},
     )
@@ -254,7 +275,7 @@ class FileObservations(Section):
             raise PydanticCustomError(
                 "columns", "a table of 'layout: long' has no 'ignored_columns'; leave the key out"
             )
-        files = [self.file, *self.additions]
+        files = [self.file, *(each.file for each in self.added())]
         if twice := [file for i, file in enumerate(files) if file in files[:i]]:
             raise PydanticCustomError(
                 "additions",
@@ -266,6 +287,12 @@ class FileObservations(Section):
                 "columns", "the keys that end in '_column' must be different columns"
             )
         return self
+
+    def added(self) -> list[AddedTables]:
+        """Return the files of each addition."""
+        return [
+            AddedTables(file=each) if isinstance(each, str) else each for each in self.additions
+        ]
 
     @property
     def limit_columns(self) -> dict[str, list[str]]:

@@ -33,21 +33,28 @@ class SystemInputs:
     whole : bool
         Whether these are all systems of the study. Otherwise the table of inputs may hold others,
         and doses may follow the last observation.
+    joining : bool
+        Whether these are systems that join a study, whose table holds no others.
     """
 
     section: Inputs
     own: pd.DataFrame | None
     whole: bool
+    joining: bool = False
 
     @classmethod
     def beside(
-        cls, section: Inputs | None, observations: pd.DataFrame | None, whole: bool
+        cls,
+        section: Inputs | None,
+        observations: pd.DataFrame | None,
+        whole: bool,
+        joining: bool = False,
     ) -> SystemInputs | None:
         """Return the inputs of the systems of a table of observations; None if there are none."""
         if section is None:
             return None
         own = observations is not None and section.is_in(observations)
-        return cls(section, observations if own else None, whole)
+        return cls(section, observations if own else None, whole, joining)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,6 +92,11 @@ class SystemInputs:
             )
         if self.own is not None:
             return self._cells(list(map(str, systems)), self.own, last)
+        if self.joining and not self.section.is_read:
+            raise DataError(
+                "the added systems have no inputs; give the table the columns of 'forward.inputs', "
+                "or name a table of their inputs (popinv add: --inputs TABLE; Result.add: inputs)"
+            )
         with named_in_errors(self.section.file):
             return self._cells(list(map(str, systems)), self.section.table(), last)
 
@@ -92,8 +104,8 @@ class SystemInputs:
         self, systems: list[str], table: pd.DataFrame, last: np.ndarray | None
     ) -> dict[str, list[str]]:
         section, shape = self.section, self.section.shape()
-        events = section.events(table)
-        for name in [each for each in events if each not in systems] if self.whole else []:
+        events, complete = section.events(table), self.whole or self.joining
+        for name in [each for each in events if each not in systems] if complete else []:
             raise DataError(
                 f"it has inputs of the system '{name}', but no such system was observed; correct "
                 f"the name, or leave its rows out.{nearest(name, systems)}"
@@ -102,7 +114,7 @@ class SystemInputs:
         for i, name in enumerate(systems):
             if name not in events:
                 todo = "add its rows"
-                if not self.whole:
+                if not complete:
                     todo = (
                         "a long table of further systems holds their inputs in columns of its own, "
                         "with the names of 'forward.inputs'"
@@ -119,7 +131,7 @@ class SystemInputs:
                     f"the system '{name}' has {len(of_system)} events, but there is room for "
                     f"{shape.count}; set 'forward.inputs.count: {len(of_system)}'"
                 )
-            if self.whole and section.amount_column is not None and last is not None:
+            if complete and section.amount_column is not None and last is not None:
                 self._refuse_late(name, of_system, last[i], table)
             rows.append(shape.padded(of_system, zeros=section.amount_column is not None))
         columns = np.array(rows).T

@@ -115,6 +115,23 @@ class MemberTree:
         return len(self.nodes[0])
 
     @cached_property
+    def paths(self) -> np.ndarray:
+        """The rank of each member's node among the children of its parent, (M, L), if nested.
+
+        Examples
+        --------
+        >>> MemberTree.regular(("site", "sample", "occasion"), [2, 2]).paths.tolist()
+        [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1]]
+        """
+        own = np.array(self.nodes)
+        parents = np.concatenate([np.zeros_like(own[:1]), own[:-1]])
+        first = [
+            pd.Series(nodes).groupby(parent).transform("min").to_numpy()
+            for nodes, parent in zip(own, parents, strict=True)
+        ]
+        return np.asarray((own - np.array(first)).T)
+
+    @cached_property
     def nested(self) -> bool:
         """Whether each node is within one node of every level before; not if levels are crossed."""
         for k, inner in enumerate(self.nodes):
@@ -170,7 +187,7 @@ def tree_of(observations: xr.Dataset) -> MemberTree | None:
 
 
 def tree_of_labels(
-    labels: np.ndarray, columns: LevelColumns
+    labels: np.ndarray, columns: LevelColumns, tree: MemberTree | None = None
 ) -> tuple[MemberTree, np.ndarray, np.ndarray]:
     """Return the tree of groups, and the place of each member in it.
 
@@ -184,12 +201,14 @@ def tree_of_labels(
         The labels of each member, from the outer level to the inner one. All rows differ.
     columns : LevelColumns
         The L levels.
+    tree : MemberTree, optional
+        A tree that there is, of nested levels, in which the groups are placed.
 
     Returns
     -------
     tree : MemberTree
     group, place : ndarray of int, shape (n,)
-        Groups in the order in which they come up.
+        Groups in the order in which they come up. The place is -1 if the tree does not have it.
 
     Examples
     --------
@@ -214,6 +233,9 @@ def tree_of_labels(
         sizes = sizes.sort_values(["parent", "size", "code"], ascending=[True, False, True])
         sizes["rank"] = sizes.groupby("parent").cumcount()
         ranks[:, level] = frame.merge(sizes, how="left", on=["parent", "code"])["rank"]
+    if tree is not None:
+        same = (tree.paths == ranks[:, None]).all(axis=2)
+        return tree, group, np.where(same.any(axis=1), same.argmax(axis=1), -1)
     paths = np.unique(ranks, axis=0)
     own = [[*columns.around(k), k] for k in range(count)]
     nodes = [np.unique(paths[:, each], axis=0, return_inverse=True)[1] for each in own]

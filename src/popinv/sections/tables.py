@@ -623,6 +623,19 @@ def same_time(of: np.ndarray) -> float:
     return _SAME_TIME * float(np.abs(of).max(initial=0.0))
 
 
+def joint_times(times: Sequence[float], more: Sequence[float]) -> list[float]:
+    """Return times with those of ``more`` that are none of them, in increasing order.
+
+    Examples
+    --------
+    >>> joint_times([0.0, 1.0], [1.0, 0.5])
+    [0.0, 0.5, 1.0]
+    """
+    own = np.asarray(times, dtype=float)
+    other = [t for t in more if not len(own) or np.abs(own - t).min() > same_time(own)]
+    return sorted({*own.tolist(), *map(float, other)})
+
+
 def _number(cell: str) -> float:
     """Return the number that a cell holds, infinity where it holds none."""
     value = float(cell) if is_number(cell) else np.inf

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from popinv.population.model import Model
+from popinv.workflow.places import at_places_of
 
 # The sections of a model.
 _OF_MODEL = ("forward", "law", "noise")
@@ -46,12 +47,15 @@ class StudyRun:
 
         A stage with ``**artefacts`` is given all artefacts that it does not name.
         """
+        artefacts = dict(self.artefacts)
+        if "surrogate" in artefacts and "forward" in self.study:
+            artefacts["surrogate"] = at_places_of(artefacts["surrogate"], self.study["forward"])
         given = {
             "seed": self.seed,
             "device": self.device,
             **{f"{name}_section": section for name, section in self.study.items()},
             **self.study,
-            **self.artefacts,
+            **artefacts,
             **options,
         }
         if all(name in self.study for name in _OF_MODEL):
@@ -59,7 +63,7 @@ class StudyRun:
         taken: dict[str, Any] = {}
         for name, parameter in inspect.signature(stage).parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
-                taken = {**self.artefacts, **taken}
+                taken = {**artefacts, **taken}
             elif name in given:
                 taken[name] = given[name]
         return stage(**taken)

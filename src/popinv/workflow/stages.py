@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from popinv.config.study import Study
 from popinv.workflow.resources import rounds_at_once
@@ -25,6 +25,9 @@ from popinv.workflow.rounds import (
     rounds_of,
     solve_count,
 )
+
+if TYPE_CHECKING:
+    from popinv.observation_files.section import AddedTables
 
 Wildcards = Mapping[str, str]
 """The wildcards of a job: its round, its chunk, ..."""
@@ -54,6 +57,8 @@ class Stage:
         Sections of the study that it depends on.
     instead : mapping of str to callable
         Sections that take the place of the study's own ones, or None for no section.
+    joined : bool
+        Whether it sees the systems that have joined the study since its rounds.
     options : mapping of str to callable
         Further values. The function takes those that it names.
     uses : tuple of str
@@ -91,6 +96,7 @@ class Stage:
     returns: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     instead: Mapping[str, Of] = field(default_factory=dict)
+    joined: bool = False
     options: Mapping[str, Of] = field(default_factory=dict)
     uses: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
@@ -108,7 +114,8 @@ class Stage:
 
     def sections_of(self, study: Study, wildcards: Wildcards) -> dict[str, Any]:
         """Return the sections that a job depends on, by name."""
-        own = {name: getattr(study, name) for name in self.sections}
+        seen = study.joined() if self.joined else study
+        own = {name: getattr(seen, name) for name in self.sections}
         instead = {name: section(study, wildcards) for name, section in self.instead.items()}
         return own | {name: section for name, section in instead.items() if section is not None}
 
@@ -132,6 +139,10 @@ def _text(wildcard: str) -> Of:
 
 def _solves(study: Study, wildcards: Wildcards) -> int:
     return solve_count(study, wildcards["round"])
+
+
+def _added(study: Study, wildcards: Wildcards) -> AddedTables:
+    return study.additions()[int(wildcards["number"]) - 1]
 
 
 def _once(study: Study) -> int:
@@ -394,13 +405,17 @@ STAGES: Mapping[str, Stage] = {
         part="additions",
         returns=("batch", "observations", "distance", "pseudo_likelihood", "likelihood"),
         sections=(*_MODEL, "observations", "estimator", "polish"),
-        instead=_FIRST,
+        instead={
+            **_FIRST,
+            "forward": lambda study, wildcards: study.joined(int(wildcards["number"])).forward,
+        },
         uses=("forward", "law", "noise", "solver"),
         options={
-            "file": lambda study, wildcards: study.additions()[int(wildcards["number"]) - 1],
+            "file": lambda study, wildcards: _added(study, wildcards).file,
+            "inputs": lambda study, wildcards: _added(study, wildcards).inputs,
             "thresholds": _of(Study.surrogate_thresholds),
         },
-        recorded=("file",),
+        recorded=("file", "inputs"),
         jobs=lambda study: len(study.additions()),
         step="Added systems",
         chart="popinv.figures.batch.draw_batch",
@@ -410,6 +425,7 @@ STAGES: Mapping[str, Stage] = {
         shares=True,
         part="inference",
         returns=("oracle",),
+        joined=True,
         sections=_ESTIMATORS,
         uses=("law", "noise", "true_noise", "solver"),
         # The true noise may be of another family.
@@ -428,6 +444,7 @@ STAGES: Mapping[str, Stage] = {
         shares=True,
         part="inference",
         returns=("resamples",),
+        joined=True,
         sections=_ESTIMATORS,
         uses=_LAW_AND_NOISE,
         options={"resamples": _of(lambda study: study.assessment.bootstrap)},
@@ -455,6 +472,7 @@ STAGES: Mapping[str, Stage] = {
     "gather_answer": Stage(
         part="inference",
         returns=("population",),
+        joined=True,
         sections=(*_MODEL, "estimator"),
         uses=_LAW_AND_NOISE,
         jobs=_once,
@@ -465,6 +483,7 @@ STAGES: Mapping[str, Stage] = {
         shares=True,
         part="inference",
         returns=("answer", "metrics"),
+        joined=True,
         sections=_MODEL,
         uses=_LAW_AND_NOISE,
         options={
@@ -476,13 +495,19 @@ STAGES: Mapping[str, Stage] = {
         step="Tests and figures",
     ),
     "plot_figures": Stage(
-        part="figures", sections=_MODEL, jobs=_once, step="Tests and figures", uses=_LAW_AND_NOISE
+        part="figures",
+        joined=True,
+        sections=_MODEL,
+        jobs=_once,
+        step="Tests and figures",
+        uses=_LAW_AND_NOISE,
     ),
     # --- what a study may ask for besides ---------------------------------------------------------
     "descend_with_policy": Stage(
         part="inference",
         wildcards=("policy",),
         returns=("answer",),
+        joined=True,
         sections=(*_MODEL, "descent"),
         uses=_LAW_AND_NOISE,
         instead={
@@ -496,12 +521,14 @@ STAGES: Mapping[str, Stage] = {
         shares=True,
         part="baselines",
         returns=("answer",),
+        joined=True,
         sections=_MODEL,
         step="Baselines",
     ),
     "sample_hierarchical": Stage(
         part="baselines",
         returns=("answer",),
+        joined=True,
         sections=_MODEL,
         step="Baselines",
         also=("popinv.inference.numpyro_sampler",),
@@ -513,6 +540,7 @@ STAGES: Mapping[str, Stage] = {
         shares=True,
         part="evidence",
         returns=("errors",),
+        joined=True,
         sections=(*_MODEL, "observations", "descent", "estimator", "polish"),
         uses=("law", "noise", "true_noise"),
         options={
@@ -548,6 +576,7 @@ STAGES: Mapping[str, Stage] = {
         part="evidence",
         wildcards=("block",),
         returns=("replications",),
+        joined=True,
         sections=_ESTIMATORS,
         uses=("law", "noise", "solver"),
         options={
@@ -571,6 +600,7 @@ STAGES: Mapping[str, Stage] = {
         shares=True,
         part="evidence",
         returns=("without_tested",),
+        joined=True,
         sections=(*_MODEL, "descent", "polish"),
         uses=("law", "noise", "solver"),
         step="Tests and figures",
@@ -579,6 +609,7 @@ STAGES: Mapping[str, Stage] = {
         shares=True,
         part="evidence",
         returns=("scores",),
+        joined=True,
         sections=(*_MODEL, "polish"),
         uses=("law", "noise", "solver"),
         options={"seconds_per_solve": _of(Study.seconds_per_solve)},
@@ -588,6 +619,7 @@ STAGES: Mapping[str, Stage] = {
     "draw_systems": Stage(
         part="figures",
         returns=("systems",),
+        joined=True,
         sections=_MODEL,
         step="Report",
         uses=("states", "law", "noise"),
@@ -595,6 +627,7 @@ STAGES: Mapping[str, Stage] = {
     "draw_noise": Stage(
         part="figures",
         returns=("noise",),
+        joined=True,
         sections=("forward", "noise"),
         uses=("noise",),
         step="Report",

@@ -11,6 +11,7 @@ import xarray as xr
 
 from popinv.additions.batch import batch_dataset
 from popinv.additions.estimates import Continued, errors_at_modes, surrogate_errors
+from popinv.additions.further_places import at_further_places
 from popinv.additions.joined import joined, not_by_likelihood, read_additions
 from popinv.errors import DataError
 from popinv.inference.build import descent_problem
@@ -19,6 +20,7 @@ from popinv.inference.result import estimate_dataset, no_estimate
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves
+from popinv.observation_files.added_tables import Table
 from popinv.observation_files.fit import InMemory
 from popinv.observation_files.section import FileObservations
 from popinv.population.model import Model
@@ -49,6 +51,7 @@ def add_systems(
     thresholds: Mapping[str, float],
     seed: int,
     given: InMemory | None = None,
+    inputs: Table | None = None,
 ) -> tuple[xr.Dataset, xr.Dataset, xr.Dataset, xr.Dataset, xr.Dataset]:
     """Return observations and estimates with the systems of a file, and their comparison.
 
@@ -71,6 +74,8 @@ def add_systems(
         The study's seed.
     given : DataFrame or Dataset, optional
         The systems in memory, in the place of the file.
+    inputs : Table, optional
+        Their table of inputs over time, if the file does not hold them.
 
     Returns
     -------
@@ -92,7 +97,10 @@ def add_systems(
     name, _ = choose(estimates, estimator)
     if name != "likelihood":
         raise DataError(not_by_likelihood(file, name))
-    added = read_additions(model, observations_section, observations, file, seed=seed, given=given)
+    observations = at_further_places(model, observations, file, seed=seed)
+    added = read_additions(
+        model, observations_section, observations, file, seed=seed, given=given, inputs=inputs
+    )
     whole = joined(observations, added)
     print(f"{added.sizes['system']} systems join {observations.sizes['system']}")
     through = surrogate_of(surrogate)

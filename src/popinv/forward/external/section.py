@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
@@ -139,6 +139,19 @@ class ExternalSection(PackagedSection):
     def timed_inputs(self) -> Inputs | None:
         """Return the section ``inputs``."""
         return self.timed
+
+    def stated_times(self) -> list[float] | None:
+        """Return the times of the observations, written out."""
+        return self.observations.described_times()
+
+    def wider(self, times: Sequence[float] | None, events: int = 0) -> Self:
+        """Return the section at other times, with room for a number of events."""
+        changes: dict[str, Any] = {}
+        if times is not None and list(times) != self.observations.described_times():
+            changes["observations"] = self.observations.model_copy(update={"times": list(times)})
+        if self.timed is not None and events > self.timed.shape().count:
+            changes["timed"] = self.timed.model_copy(update={"count": events})
+        return self.model_copy(update=changes) if changes else self
 
     def inputs_shape(self) -> InputsShape | None:
         """Return the padded form of the inputs over time; None if there are none."""

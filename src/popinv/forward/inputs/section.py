@@ -110,6 +110,11 @@ class Inputs(Section):
         """Return whether no surrogate can learn from the inputs."""
         return not self.summary
 
+    @property
+    def is_read(self) -> bool:
+        """Whether the table is in memory."""
+        return self._table is not None
+
     def table(self) -> pd.DataFrame:
         """Return the table as text."""
         return read_frame(Path(self.file)) if self._table is None else self._table

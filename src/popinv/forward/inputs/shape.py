@@ -87,6 +87,17 @@ class InputsShape:
             held[number:, 1:] = 0.0
         return np.concatenate([[number], held.T.ravel()])
 
+    def events_of(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the events (k, q) of a system from its numbers (q K + 1,).
+
+        Examples
+        --------
+        >>> shape = InputsShape(("time", "amount"), 3)
+        >>> shape.events_of(shape.padded(np.array([[0, 5], [2, 7]]), True)).tolist()
+        [[0.0, 5.0], [2.0, 7.0]]
+        """
+        return numbers[1:].reshape(len(self.quantities), self.count).T[: int(numbers[0])]
+
     def apart(self, numbers: Any) -> dict[str, Any]:
         """Return the quantities (..., K) by name from the numbers (..., q K + 1) of systems.
 

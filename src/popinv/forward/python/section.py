@@ -67,6 +67,12 @@ class PythonFunction(LocalSimulator):
         """Whether torch differentiates the function of a table of systems."""
         return self.derivatives == "torch" and self.vectorised
 
+    def takes_times(self) -> bool:
+        """Return whether the function has an argument ``times``; its module is imported."""
+        from popinv.forward.python.worker import loaded, takes
+
+        return takes(loaded(self.function, self.path), "times")
+
     def solver_modules(self) -> tuple[str, ...]:
         """Return the modules of any simulator, and the one that differentiates torch functions."""
         torch = ("popinv.forward.python.autograd",) if self.derivatives == "torch" else ()

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import spanned
+from popinv.observation_files.added_tables import Table, inputs_of
 from popinv.observation_files.fit import InMemory, read_fitting
 from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.limit_keys import states_limits
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.observation_files.section import FileObservations
     from popinv.observation_files.table import ObservationTable
+    from popinv.observation_files.trees import MemberTree
     from popinv.population.laws.section import LawSection
     from popinv.population.noise.section import NoiseSection
     from popinv.population.sections import SyntheticObservations
@@ -96,6 +98,8 @@ def observations_of_file(
     given: InMemory | None = None,
     population: bool = True,
     units: Mapping[str, str] | None = None,
+    inputs: Table | None = None,
+    tree: MemberTree | None = None,
 ) -> xr.Dataset:
     """Return all systems of another file of the form of the study's own, to learn from.
 
@@ -113,6 +117,10 @@ def observations_of_file(
         As for :func:`popinv.observation_files.fit.read_fitting`.
     units : mapping of str to str, optional
         The units of the columns of the study's own table.
+    inputs : Table, optional
+        A table of inputs over time in the place of the study's.
+    tree : MemberTree, optional
+        As for :func:`popinv.observation_files.fit.read_fitting`.
 
     Raises
     ------
@@ -130,8 +138,9 @@ def observations_of_file(
         whole=False,
         population=population,
         levels=levels,
-        inputs=forward.timed_inputs(),
         units=units or {},
+        inputs=inputs_of(forward, inputs),
+        tree=tree,
     )
     for told in filter(None, (described_rounding(table), told_limits(table), table.equal_labels)):
         print(told)

@@ -1,0 +1,84 @@
+"""Whole groups that join a study with levels: the maximum of all groups, and what is refused."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from linear_groups import COLUMNS, LAW, TIMES, maximum, table
+
+import popinv
+from popinv.additions.estimates import errors_at_modes
+from popinv.errors import DataError
+
+
+def solve(z, design, times):
+    return z[:, :1] + z[:, 1:2] * design * torch.as_tensor(times)
+
+
+def parted() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    whole = table(24, 3)
+    early = whole["site"].isin([f"s{i}" for i in range(20)])
+    return whole, whole[early], whole[~early]
+
+
+@pytest.fixture(scope="module")
+def first() -> popinv.Result:
+    return popinv.fit(
+        parted()[1], solve, law=LAW, noise="isotropic", tests=False, progress=False, **COLUMNS
+    )
+
+
+def test_whole_groups_join(first):
+    whole, early, late = parted()
+    both = first.add(late, tests=False)
+    values, largest = maximum(whole)
+    assert both.metrics["log_likelihood"] == pytest.approx(largest, abs=1e-3)
+    # The covariate counts from its mean over the first groups.
+    of_samples = [each.drop_duplicates(["site", "sample"])["w"].mean() for each in (whole, early)]
+    values[0] += values[2] * (of_samples[1] - of_samples[0])
+    summary = both.summary()
+    apart = (summary["estimate"].to_numpy() - values) / summary["standard_error"].to_numpy()
+    assert np.all(np.abs(apart) < 0.02)
+    assert list(both.observations["system_id"].values[20:]) == ["s20", "s21", "s22", "s23"]
+    assert np.all(both.artefacts["batch"]["p_value"] > 0.05)
+
+
+def test_groups_of_other_sites_differ(first):
+    late = parted()[2]
+    both = first.add(late.assign(y=late["y"] + 4), tests=False)
+    assert both.artefacts["batch"]["p_value"].sel(compared="law") < 0.001
+
+
+def test_members_of_a_group_of_the_study_are_refused(first):
+    late = parted()[2]
+    with pytest.raises(DataError, match="'s3' is already in the study, and further members would"):
+        first.add(late.replace({"site": {"s21": "s3"}}))
+    large = late.assign(site="new", sample=late["site"] + late["sample"])
+    with pytest.raises(DataError, match="'new' has more members than any in the study"):
+        first.add(large)
+
+
+class Shifted:
+    """A solver of single samples whose observations differ from the function's by a constant."""
+
+    shift = np.array([0.3, -0.2, 0.1, 0.4])
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        assert z.shape[1] == 3
+        return solve(z[:, :2], z[:, 2:], TIMES) + torch.from_numpy(self.shift)
+
+    def session(self):
+        return nullcontext()
+
+
+def test_a_surrogate_is_judged_at_the_members_of_added_groups(first):
+    problem, likelihood = first.problem, first.artefacts["likelihood"]
+    p = np.concatenate([likelihood["alpha"].values, likelihood["gamma"].values])
+    found = errors_at_modes(problem, p, likelihood["modes"].values, likelihood, Shifted())
+    assert len(found) == len(parted()[1].drop_duplicates(["site", "sample"]))
+    noise = np.sqrt(likelihood["noise_covariance"].values[0, 0])
+    np.testing.assert_allclose(found, np.sqrt(np.mean(Shifted.shift**2)) / noise)
