@@ -13,6 +13,7 @@ from linear_groups import COLUMNS, LAW, TIMES, maximum, table
 import popinv
 from popinv.additions.estimates import errors_at_modes
 from popinv.errors import DataError
+from popinv.observation_files.trees import LevelColumns, tree_of_labels
 
 
 def solve(z, design, times):
@@ -82,3 +83,25 @@ def test_a_surrogate_is_judged_at_the_members_of_added_groups(first):
     assert len(found) == len(parted()[1].drop_duplicates(["site", "sample"]))
     noise = np.sqrt(likelihood["noise_covariance"].values[0, 0])
     np.testing.assert_allclose(found, np.sqrt(np.mean(Shifted.shift**2)) / noise)
+
+
+def test_groups_have_the_places_that_they_have_among_all():
+    rng = np.random.default_rng(4)
+    labels = np.array(
+        [
+            (str(g), f"s{s}", str(o))
+            for g in range(9)
+            for s in range(rng.integers(1, 4))
+            for o in range(rng.integers(1, 5))
+        ]
+    )
+    columns = LevelColumns(("site", "sample", "occasion"))
+    tree, group, place = tree_of_labels(labels, columns)
+    late = group > 5
+    again, numbers, places = tree_of_labels(labels[late], columns, tree)
+    assert again is tree
+    np.testing.assert_array_equal(numbers, group[late] - 6)
+    np.testing.assert_array_equal(places, place[late])
+    assert len(np.unique(places)) > 4
+    wide = np.array([("new", "s", str(o)) for o in range(6)])
+    assert list(tree_of_labels(wide, columns, tree)[2])[-2:] == [-1, -1]
