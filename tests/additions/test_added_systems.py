@@ -128,11 +128,13 @@ def decay(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
     return 10 / z[:, 1:] * torch.exp(-z[:, :1] * torch.as_tensor(times))
 
 
-def test_a_few_systems_keep_draws_and_curvature():
+def decays():
+    """Return a fit to 210 systems, and the data of these and of 14 others."""
     rng = np.random.default_rng(5)
     times = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
     z = np.exp(rng.normal([-0.7, 1.0], [0.3, 0.25], size=(214, 2)))
-    data = decay(torch.from_numpy(z), times).numpy() + 0.2 * rng.normal(size=(214, 5))
+    z = np.concatenate([z, np.exp(rng.normal([-0.7, 1.0], [0.3, 0.25], size=(10, 2)))])
+    data = decay(torch.from_numpy(z), times).numpy() + 0.2 * rng.normal(size=(224, 5))
     first = popinv.fit(
         data[:210],
         decay,
@@ -148,7 +150,12 @@ def test_a_few_systems_keep_draws_and_curvature():
         tests=False,
         progress=False,
     )
-    both = first.add(data[210:])
+    return first, data
+
+
+def test_a_few_systems_keep_draws_and_curvature():
+    first, data = decays()
+    both = first.add(data[210:214])
     _, again = maximise_likelihoods(
         both.model,
         PolishSettings(),
@@ -167,6 +174,10 @@ def test_a_few_systems_keep_draws_and_curvature():
     assert abs(apart) < 4 * np.hypot(found.attrs["value_error"], again.attrs["value_error"])
     # The curvature is the last one, so that the answer took few evaluations.
     assert found.attrs["steps"] <= 2
+    assert found.attrs["curvature_of"] == 210
+    # Many small additions are a large one.
+    later = both.add(data[214:])
+    assert "curvature_of" not in later.artefacts["likelihood"].attrs
 
 
 def test_systems_that_are_there_are_recognised_by_their_values(lines):

@@ -9,8 +9,8 @@ are evaluated there, and
 
 with the curvature A of the N earlier systems is the maximum to first order. The ascent starts
 there, with the modes of all systems and the draws of the last ascent. Numbers of systems, and with
-these their draws, stay the same. With at most 5 % of added systems, the curvature of a system is
-taken from the last answer.
+these their draws, stay the same. With at most 5 % of systems that were added since the curvature of
+a system was computed, it is taken from the last answer.
 
 The correction for the surrogate's error is a mean over the law, not a sum over the systems, and
 stays. What may change is where the surrogate is evaluated: new systems may lie where it was not
@@ -47,7 +47,7 @@ from popinv.population.members import members_apart
 
 _PER_SYSTEM = ("modes", "corrections")
 SMALL = 0.05
-"""Largest share of added systems with which the curvature of a system is taken to be the last."""
+"""Largest share of systems added since a curvature was computed with which it is kept."""
 
 # Predicted gain at the end of the ascent, 0.005 standard errors.
 _TOLERANCE = 1e-5
@@ -124,8 +124,13 @@ class Continued:
     def _is_small(self, last: xr.Dataset) -> bool:
         """Return whether the added systems change neither curvature nor modes by much."""
         exact = last.attrs["draws"] == 0 or "ends" in last or self.polish.restricted
-        few = self.added <= SMALL * self.problem.count
+        # Many small additions are a large one.
+        few = self.problem.count - self._of_curvature(last) <= SMALL * self.problem.count
         return few and not exact and not by_information(self.problem)
+
+    def _of_curvature(self, last: xr.Dataset) -> int:
+        """Return the number of systems when the curvature of an answer was computed."""
+        return int(last.attrs.get("curvature_of", self.problem.count - self.added))
 
     def _few_added(
         self,
@@ -170,7 +175,12 @@ class Continued:
         error = np.hypot(last.attrs["value_error"], np.sqrt(np.sum(new.value_error**2)))
         return replace(
             estimate,
-            diagnostics={**estimate.diagnostics, "value": each.sum(), "value_error": float(error)},
+            diagnostics={
+                **estimate.diagnostics,
+                "value": each.sum(),
+                "value_error": float(error),
+                "curvature_of": self._of_curvature(last),
+            },
             arrays={**estimate.arrays, "log_likelihood": each},
         )
 
