@@ -1,4 +1,4 @@
-"""Additions to three studies against whole reruns: the difference of the answers, and the cost.
+"""Additions to four studies against whole reruns: the difference of the answers, and the cost.
 
     python -m benchmarks.additions [STUDY]...     # writes docs/tables/data/additions.csv
 
@@ -111,11 +111,44 @@ def porous_flow() -> tuple[np.ndarray, Fit]:
     )
 
 
-STUDIES: dict[str, tuple[Callable[[], tuple[np.ndarray, Fit]], tuple[int, ...]]] = {
+def _boluses(z: torch.Tensor, times: np.ndarray, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    clearance, volume = z[:, :1, None], z[:, 1:, None]
+    since = torch.as_tensor(times)[..., None] - inputs["time"][:, None]
+    left = torch.exp(-clearance / volume * since.clamp(min=0.0))
+    given = torch.where(since >= 0, inputs["amount"][:, None], 0.0)
+    return (given / volume * left).sum(dim=2)
+
+
+def phenobarbital() -> tuple[pd.DataFrame, Fit]:
+    """Return 59 infants, each with doses and times of its own."""
+    law = _normal({"CL": (-5.0, 0.5), "V": (0.3, 0.5)})
+    return pd.read_csv(ROOT / "config/examples/real_data/Phenobarb.csv"), lambda rows: popinv.fit(
+        rows,
+        _boluses,
+        law=law,
+        noise="isotropic",
+        system_column="Subject",
+        time_column="time",
+        value_column="conc",
+        inputs={"time_column": "time", "amount_column": "dose"},
+        progress=False,
+    )
+
+
+STUDIES: dict[str, tuple[Callable[[], tuple[Any, Fit]], tuple[int, ...]]] = {
     "lines": (lines, (10, 100)),
     "theophylline": (theophylline, (5, 50)),
     "porous_flow": (porous_flow, (10,)),
+    "phenobarbital": (phenobarbital, (10,)),
 }
+
+
+def _apart(data: Any, count: int) -> tuple[Any, Any]:
+    """Return the first systems, and the last ``count``."""
+    if not isinstance(data, pd.DataFrame):
+        return data[:-count], data[-count:]
+    last = data["Subject"].isin(data["Subject"].unique()[-count:])
+    return data[~last], data[last]
 
 
 def _timed(call: Callable[[], popinv.Result]) -> tuple[popinv.Result, float]:
@@ -157,8 +190,9 @@ def measured(name: str) -> Iterator[dict[str, str]]:
         ["git", "rev-parse", "--short=8", "HEAD"], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
     for count in counts:
-        first = fit(data[:-count])
-        both, added = _timed(partial(first.add, data[-count:]))
+        earlier, later = _apart(data, count)
+        first = fit(earlier)
+        both, added = _timed(partial(first.add, later))
         apart = (both.summary()["estimate"] - whole.summary()["estimate"]) / errors
         same = (_with_same_draws(both) - estimate_of(both.artefacts["likelihood"])) / np.sqrt(
             np.diag(both.artefacts["likelihood"]["covariance"].values)
@@ -167,7 +201,7 @@ def measured(name: str) -> Iterator[dict[str, str]]:
         before = (first.summary()["estimate"] - whole.summary()["estimate"]) / errors
         yield {
             "study": name,
-            "systems": str(len(data)),
+            "systems": str(whole.observations.sizes["system"]),
             "added": str(count),
             "largest difference, standard errors": f"{apart.abs().max():.4f}",
             "with the same draws": f"{np.abs(same).max():.4f}",

@@ -68,7 +68,7 @@ def folder(tmp_path_factory):
     table[early].head(9).to_csv(path / "again.csv", index=False)
     table[~early].rename(columns={"height": "height [m]"}).to_csv(path / "metres.csv", index=False)
     table.rename(columns={"height": "size"}).to_csv(path / "other.csv", index=False)
-    later = table[~early].assign(age=table["age"] + 0.01)
+    later = table[~early].assign(**{"age [a]": table["age [a]"] + 0.01})
     later.to_csv(path / "later.csv", index=False)
     table.head(0).to_csv(path / "empty.csv", index=False)
     shutil.copy(boys.FILE.parent / "models.py", path)
@@ -136,7 +136,7 @@ def test_a_function_is_observed_at_further_times(folder, monkeypatch):
     # The first systems, and all that was computed from them, have the times that they had.
     assert study.forward == first.forward
     own, joint = (each.forward.observations.described_times() for each in (study, study.joined()))
-    assert joint == sorted({*own, *np.round(pd.read_csv("later.csv")["age"], 4)})
+    assert joint == sorted({*own, *np.round(pd.read_csv("later.csv")["age [a]"], 4)})
 
 
 @pytest.mark.parametrize(
