@@ -38,7 +38,7 @@ from popinv.inference.standard_errors import simulated
 from popinv.seeds import generator
 
 PARTS = ("law and noise", "law", "noise")
-"""The compared parts, in the order of the p-values."""
+"""Each p-value belongs to one of these parts of the model, in this order."""
 
 # Simulated systems; systems above which the scores' sum is normal; draws of the null distribution.
 _SIMULATED, _MANY, _DRAWS = 400, 100, 3999
