@@ -4,7 +4,10 @@
     python -m benchmarks.designs doses 120
     python -m benchmarks.designs porous 48
 
-Each writes docs/tables/data/designs_STUDY.csv. In three studies, the chosen design and the regular
+    python -m benchmarks.designs table
+
+The first three write docs/tables/data/designs_STUDY.csv, and the last one designs.csv, which the
+page on designs shows. In three studies, the chosen design and the regular
 one are observed in many synthetic populations, and each is fitted by the marginal likelihood from
 the truth on. The root mean square errors are compared with the predicted standard errors: by
 linearisation, as the search has them, and by the scores of simulated systems, as users see them.
@@ -18,6 +21,7 @@ linearisation, as the search has them, and by the scores of simulated systems, a
 
 from __future__ import annotations
 
+import csv
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,7 +33,7 @@ from tqdm import tqdm
 
 import popinv
 from benchmarks.machine import ROOT
-from benchmarks.measured_rows import write_rows
+from benchmarks.measured_rows import DATA, write_rows
 from popinv.api.design import PlannedDesign
 from popinv.config.loading import load
 from popinv.errors import PopinvError
@@ -232,6 +236,54 @@ def measured(study: str, sets: int) -> list[dict[str, Any]]:
     return rows
 
 
+def table() -> list[dict[str, Any]]:
+    """Return a row for each design of the measured files."""
+    rows = []
+    for study, systems in (("curves", 100), ("doses", 60), ("porous", 200)):
+        with (DATA / f"designs_{study}.csv").open(newline="", encoding="utf-8") as file:
+            every = list(csv.DictReader(file))
+        for wanted in dict.fromkeys(row["wanted"] for row in every):
+            of_plan = [row for row in every if row["wanted"] == wanted]
+            chosen, regular = (
+                [row for row in of_plan if row["design"] == name] for name in ("chosen", "regular")
+            )
+            ratios, linear = (
+                [float(row["fitted"]) / float(row[key]) for row in chosen]
+                for key in ("predicted", "linearised")
+            )
+            gains = {
+                key: _gain(
+                    [row[key] for row in regular], [row[key] for row in chosen], wanted, chosen
+                )
+                for key in ("predicted", "fitted")
+            }
+            rows.append(
+                {
+                    "study": study,
+                    "systems": systems,
+                    "chosen for": wanted.replace("_", " "),
+                    "data sets": chosen[0]["data sets"],
+                    "fitted over predicted": f"{min(ratios):.2f} to {max(ratios):.2f}",
+                    "error of a ratio": f"{np.mean([float(r['its error']) for r in chosen]):.2f}",
+                    "fitted over linearised": f"{min(linear):.2f} to {max(linear):.2f}",
+                    "regular over chosen, predicted": f"{gains['predicted']:.2f}",
+                    "regular over chosen, fitted": f"{gains['fitted']:.2f}",
+                    "of": f"{chosen[0]['commit']}, {chosen[0]['machine']}",
+                }
+            )
+    return rows
+
+
+def _gain(regular: list[str], chosen: list[str], wanted: str, rows: list[dict[str, str]]) -> float:
+    """Return the ratio of the errors of what is wanted; of all parameters, the geometric mean."""
+    logs = np.log(np.array(regular, dtype=float) / np.array(chosen, dtype=float))
+    own = [wanted in ("all", row["parameter"]) for row in rows]
+    return float(np.exp(logs[own].mean()))
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "table":
+        write_rows("designs", table())
+        sys.exit()
     with fixed_threads():
         write_rows(f"designs_{sys.argv[1]}", measured(sys.argv[1], int(sys.argv[2])))
