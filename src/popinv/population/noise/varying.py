@@ -25,6 +25,7 @@ import torch
 from popinv.population.constraints import POSITIVE, REAL, Above, Constraint
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.composed import ReplicatedNoise, WrappedNoise
+from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.student import student_of_normal
 
 # Value of ``grows`` for noise that equals its base.
@@ -237,6 +238,8 @@ def replicated_noise(single: NoiseModel, count: int) -> NoiseModel:
     """
     if count == 1:
         return single
+    if isinstance(single, IntrinsicNoise):
+        return single.replicated(count)
     if isinstance(single, VaryingNoise):
         return single.with_base(ReplicatedNoise(single.base, count))
     return ReplicatedNoise(single, count)
