@@ -154,12 +154,13 @@ def individuals(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Individua
     shape = (len(of_group), replicates_of(observations) // members, -1)
     y = np.where(union.conditions.present, np.asarray(union.data), np.nan).reshape(shape)
     below, above = union.conditions.limits.censored(np.asarray(union.data))
-    mean, variance = population_prediction(union, alpha)
+    mean, variance = population_prediction(union, alpha, gamma)
     with torch.no_grad():
         z = inputs(union.law, alpha, omega, union.known)[:, : union.law.d_z].numpy()
         signal = union.signal(alpha, omega, union.known)
     count, width = len(of_group), y.shape[2]
-    signal = signal.reshape(count, -1)[:, :width]
+    # A discrepancy of the simulator is a part of what is measured.
+    signal = signal.reshape(count, -1)[:, :width] + union.noise.of_one.shift(gamma)
     mean, variance = (each.reshape(count, -1)[:, :width] for each in (mean, variance))
     union = union.of_systems(of_group) if members > 1 else union
     about = noise_deviations(union, gamma, torch.from_numpy(mean))
@@ -197,7 +198,9 @@ def modes(problem: Problem, p: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(found))
 
 
-def population_prediction(problem: Problem, alpha: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def population_prediction(
+    problem: Problem, alpha: torch.Tensor, gamma: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and variance of the noise-free observations of each system, (N, d_y) each.
 
     Systems with equal known quantities have the same. All have the same draws of the law.
@@ -210,8 +213,9 @@ def population_prediction(problem: Problem, alpha: torch.Tensor) -> tuple[np.nda
     def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         known: Known = problem.known.of(rows).repeated(len(omega))
         with torch.no_grad():
-            y = problem.signal(alpha, omega.repeat(len(rows), 1), known).numpy()
-        y = y.reshape(len(rows), len(omega), -1)
+            signal = problem.signal(alpha, omega.repeat(len(rows), 1), known)
+            signal = signal + problem.noise.shift(gamma, known.covariates)
+        y = signal.numpy().reshape(len(rows), len(omega), -1)
         # Draws without a result of the simulator are left out.
         return np.nanmean(y, axis=1), np.nanvar(y, axis=1)
 
