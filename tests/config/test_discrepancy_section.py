@@ -47,7 +47,8 @@ def changed(*changes: tuple[str, Any]) -> dict[str, Any]:
 def test_the_section_gives_the_noise_with_its_mean():
     study = load(changed()).studies["decay"]
     noise = study.noise.model(study.forward.observed(0))
-    assert isinstance(noise, SharedDiscrepancy) and noise.kernel is None
+    assert isinstance(noise, SharedDiscrepancy)
+    assert noise.kernel is None
     assert noise.names[:2] == ("standard_deviation", "discrepancy_amplitude")
     gamma = noise.from_natural(study.noise.start_values())
     assert noise.to_natural(gamma)[2:].tolist() == [0.0] * 4

@@ -100,6 +100,11 @@ class Experiment:
                 "nothing of places that are not observed; plan with noise of kind 'kernel', "
                 "'isotropic' or 'diagonal'"
             )
+        if noise.discrepant:
+            raise ConfigError(
+                "noise with a 'discrepancy' has an error at each place that is observed, which this "
+                "prediction counts as known; plan without 'noise.discrepancy'"
+            )
         if law.summarised:
             raise ConfigError(
                 "a law of free form has coefficients without a meaning of their own, whose errors "

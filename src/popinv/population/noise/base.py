@@ -53,6 +53,8 @@ class NoiseModel(Parameterised, ABC):
     varies : bool
         True if the noise depends on the signal or on covariates, or is not Gaussian. See
         :class:`popinv.population.noise.varying.VaryingNoise`.
+    discrepant : bool
+        True if a part of the noise is a discrepancy of the simulator.
     shifts : bool
         True if the noise has a mean, :meth:`shift`. See
         :class:`popinv.population.noise.discrepancy.SharedDiscrepancy`.
@@ -68,6 +70,7 @@ class NoiseModel(Parameterised, ABC):
     independent = False
     shrinkage = 0.0
     varies = False
+    discrepant = False
     shifts = False
     joins_replicates = False
     hyperparameters: tuple[int, ...] = ()

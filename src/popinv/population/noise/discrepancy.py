@@ -60,6 +60,8 @@ class OwnDiscrepancy(WrappedNoise):
         R.
     """
 
+    discrepant = True
+
     def __init__(self, noise: NoiseModel, process: KernelNoise, replicates: int = 1) -> None:
         super().__init__(noise, {f"{PREFIX}_own_{name}": POSITIVE for name in process.names})
         self._process, self._replicates = process, replicates
@@ -114,6 +116,7 @@ class SharedDiscrepancy(WrappedNoise):
         last m covariates. Zero if all systems have all places.
     """
 
+    discrepant = True
     shifts = True
 
     def __init__(
